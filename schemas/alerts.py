@@ -1,0 +1,389 @@
+"""Facts of alerts: what became of reports, site status, incidents, levels, triggers, ladders, tasks."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from schemas.base import Fact, Instant, Model, RowFact, message
+from schemas.reports import Measure
+from schemas.words import Answer, Certainty, Channel, EventType, IncidentState, Level, MsgType, ReportState, SiteStatus, TaskState
+
+# ── rows: the resources that clients see (API.md, Resource shapes) ─────────────────────────────────────────────────
+
+
+class Why(Model):
+    """One reason: a rule or predicate with its threshold, value and the reports behind it. Rendered in fr/en by the console."""
+
+    code: str = Field(description="stable code: predicate, silence, precedence, correlation rule `D22:power`, …")
+    metric: str | None = None
+    args: dict[str, str | int | float | bool | list[str] | list[int]] = Field(default_factory=dict)
+    op: str | None = None
+    threshold: str | int | float | bool | None = None
+    value: str | int | float | bool | None = None
+    at: Instant | None = None
+    reports: tuple[str, ...] = ()
+
+
+class ReportRow(Model):
+    id: str
+    state: ReportState
+    reason: str | None = Field(default=None, description="stable code: same_cause (D4), same_id, contradiction, site_unknown, …")
+    of: str | None = Field(default=None, description="for a duplicate: the report whose cause it joined")
+    incident: str | None = None
+    why: tuple[Why, ...] = ()
+    flags: tuple[str, ...] = Field(default=(), description="late (D7), future, contested (D5), planned (D9), site_unknown (D8), superseded, cancelled")
+    confirmation: Literal["confirmed", "unconfirmed", "rumour", "denied"]
+    source: str
+    site: str | None = None
+    commune: str | None = None
+    zone: tuple[str, ...] = ()
+    type: EventType
+    severity: int
+    certainty: Certainty
+    msg_type: MsgType
+    references: tuple[str, ...] = ()
+    alias: str | None = None
+    occurred_at: Instant
+    recorded_at: Instant
+    capacity_lost_pct: float | None = None
+    persons_concerned: int | None = None
+    measure: Measure | None = None
+    phenomenon: str | None = None
+    colour: str | None = None
+    plan_hint: str | None = None
+    text_id: str | None = None
+    dialect: str = "native"
+
+
+class CauseRow(Model):
+    """One open cause of a site's status."""
+
+    id: str
+    incident: str | None
+    type: EventType
+    effect: SiteStatus
+    since: Instant
+    certainty: Certainty
+    severity: int
+    loss_pct: float
+    contested: bool = False
+    planned: bool = False
+    overdue: bool = False
+    sources: tuple[str, ...] = ()
+    reports: tuple[str, ...] = ()
+    expected_end: Instant | None = None
+
+
+class SiteRow(Model):
+    """Dynamic part of a site; name, kind and place come from the reference data."""
+
+    id: str
+    status: SiteStatus
+    since: Instant
+    capacity_pct: float
+    causes: tuple[CauseRow, ...] = ()
+    why: tuple[Why, ...] = ()
+    last_word_at: Instant | None = None
+    flags: tuple[str, ...] = ()
+
+
+class IncidentRow(Model):
+    """`members` = sites with a word of their own in it; `zone_sites` = sites of its zone without one."""
+
+    id: str
+    number: str = Field(description="human reference, e.g. 92-2027-0211-01")
+    kind: str = Field(description="family: power, water, flood, heat, snow, wind, kitchen, it, security, gas, absence, strike, fire, site")
+    key: str
+    state: IncidentState
+    level: Level
+    severity: int
+    certainty: Certainty
+    opened_at: Instant = Field(description="occurred_at of its first fact")
+    known_at: Instant = Field(description="recorded_at of its first report")
+    updated_at: Instant
+    closed_at: Instant | None = None
+    merged_into: str | None = None
+    version: int = Field(description="counts decisions, not reports (If-Match)")
+    members: tuple[str, ...] = ()
+    zone_sites: tuple[str, ...] = ()
+    communes: tuple[str, ...] = ()
+    reports_count: int = 0
+    duplicates_count: int = 0
+    customers_cut: float | None = None
+    persons_concerned: int | None = None
+    estimated_end: Instant | None = None
+    acknowledged_by: tuple[str, ...] = ()
+    why: tuple[Why, ...] = Field(default=(), description="why this level, one per level reached")
+
+
+class LevelRow(Model):
+    """`id`: `territory` or `pole:<id>`; incident levels are in the incident."""
+
+    id: str
+    level: Level
+    since: Instant
+    why: tuple[Why, ...] = ()
+    version: int = 0
+    proposed: Level | None = Field(default=None, description="N4 proposed, not set (D30)")
+    proposed_why: tuple[Why, ...] = ()
+
+
+class WaveRow(Model):
+    wave: int
+    cycle: int
+    due_at: Instant
+    fired_at: Instant | None = None
+    state: Literal["waiting", "fired", "satisfied", "superseded", "skipped"]
+    roles: tuple[str, ...] = ()
+    notifications: tuple[str, ...] = ()
+    expected: int = 0
+    positive: int = 0
+    declined: int = 0
+
+
+class EscalationRow(Model):
+    """One running or past ladder (D32)."""
+
+    id: str
+    ladder: str = Field(description="N1, N2, N3, N4")
+    scope: str = Field(description="incident id, or `territory`")
+    incidents: tuple[str, ...] = ()
+    state: Literal["running", "answered", "superseded", "exhausted", "ended"]
+    policy: str = Field(description="reference version it was frozen with")
+    started_at: Instant
+    wave: int
+    cycle: int
+    next_at: Instant | None = None
+    acknowledged_by: tuple[str, ...] = ()
+    waves: tuple[WaveRow, ...] = ()
+    uncovered_roles: tuple[str, ...] = ()
+
+
+class TaskRow(Model):
+    """Something that waits for a person: verify a silent site, link a denial, an unknown site, an overdue cause."""
+
+    id: str
+    kind: str = Field(description="verify_site, verify_report, link_denial, link_site, overdue_cause, contested, lift_which, reentry")
+    state: TaskState
+    opened_at: Instant
+    due_at: Instant | None = None
+    site: str | None = None
+    incident: str | None = None
+    report: str | None = None
+    candidates: tuple[str, ...] = ()
+    taken_by: str | None = None
+    done_at: Instant | None = None
+    outcome: str | None = None
+
+
+class TriggerRow(Model):
+    """A plan trigger that holds or held. `id` = `<plan>:<level>`."""
+
+    id: str
+    plan: str
+    level: int
+    state: Literal["held", "released"]
+    since: Instant
+    incident: str | None = None
+    why: tuple[Why, ...] = ()
+
+
+class FlagRow(Model):
+    """A true/false or value that an authority declared: total_isolation, cod_active, … (DOMAIN §13) or a dependency.
+
+    `id`: `flag:<name>`, `system:<name>`, `kitchen:<name>`, `supplier:<name>`, `network:<name>`, `vigilance:<phenomenon>`.
+    For a dependency `value` is `down`, `degraded`, `up` (or a share 0–100 of served capacity, `colleges_served`).
+    """
+
+    id: str
+    value: bool | float | str
+    since: Instant
+    effective_from: Instant | None = None
+    incident: str | None = None
+    reports: tuple[str, ...] = ()
+
+
+# ── facts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@message
+class ReportChanged(RowFact):
+    """A report was judged, or its verdict changed (confirmed, denied, linked, superseded)."""
+
+    collection: ClassVar[str] = "reports"
+    row: ReportRow
+
+
+@message
+class SiteStatusChanged(RowFact):
+    """Routed to continuity."""
+
+    collection: ClassVar[str] = "sites"
+    row: SiteRow
+
+
+@message
+class IncidentChanged(RowFact):
+    """Opened, grew, changed level or state. `change` says what: opened, member, report, level, acknowledged, closed, reopened, merged, split, zone."""
+
+    collection: ClassVar[str] = "incidents"
+    row: IncidentRow
+    change: str
+
+
+@message
+class LevelChanged(RowFact):
+    """Territory or pôle. Routed to continuity."""
+
+    collection: ClassVar[str] = "levels"
+    row: LevelRow
+    previous: Level
+
+
+@message
+class TriggerChanged(RowFact):
+    """TriggerHeld / TriggerReleased of the design, as one row. Routed to continuity."""
+
+    collection: ClassVar[str] = "triggers"
+    row: TriggerRow
+
+
+@message
+class FlagChanged(RowFact):
+    """Routed to continuity."""
+
+    collection: ClassVar[str] = "flags"
+    row: FlagRow
+
+
+@message
+class EscalationChanged(RowFact):
+    """Started, wave fired, answered, superseded, exhausted. `change` says what."""
+
+    collection: ClassVar[str] = "escalations"
+    row: EscalationRow
+    change: str
+
+
+@message
+class RoleUncovered(Fact):
+    """D34: nobody holds this role now."""
+
+    escalation: str
+    role: str
+    scope: str | None = None
+
+
+@message
+class TaskChanged(RowFact):
+    collection: ClassVar[str] = "tasks"
+    row: TaskRow
+
+
+@message
+class NoteAdded(Fact):
+    """A line that a person wrote in the main courante."""
+
+    line: str
+    text_id: str
+    author: str
+    role: str
+    incident: str | None = None
+    corrects: str | None = None
+    occurred_at: Instant
+
+
+@message
+class NotificationPlanned(Fact):
+    """Somebody must be told. Routed to delivery, which owns the row from here on."""
+
+    notification: str
+    incident: str | None = None
+    escalation: str | None = None
+    wave: int | None = None
+    cycle: int | None = None
+    level: Level
+    previous_level: Level | None = None
+    role: str
+    scope: str | None = None
+    person: str = Field(description="token")
+    channels: tuple[Channel, ...] = Field(description="in order of preference")
+    answer_expected: bool = True
+    danger: bool = Field(default=False, description="danger to people: never held, never throttled")
+    template: str = Field(description="code of the message text: incident_wave, level_raised, alarm_rto, alarm_dmia, merged, information")
+    values: dict[str, str | int | float | bool | None] = Field(default_factory=dict, description="ids and numbers for the text, no free text")
+    planned_at: Instant
+    ack_by: Instant | None = None
+
+
+@message
+class NotificationWithdrawn(Fact):
+    """No longer needed (superseded ladder, merged incident). Routed to delivery."""
+
+    notification: str
+    why: str
+
+
+@message
+class AnswerRecorded(Fact):
+    """A human answer counted (or came late) for a wave (D33)."""
+
+    escalation: str | None
+    notification: str | None
+    person: str
+    answer: Answer
+    wave: int | None = None
+    late: bool = False
+
+
+# ── inputs from the other services ─────────────────────────────────────────────────────────────────────────────────
+
+
+@message
+class MetricChanged(Fact):
+    """From continuity: a metric it owns crossed a threshold that some predicate names. `key`: schemas.predicates.metric_key."""
+
+    key: str
+    value: float | bool
+    at: Instant
+    reports: tuple[str, ...] = ()
+
+
+@message
+class AttentionRequested(Fact):
+    """From continuity: these roles must hear of it (RTO alarms D44, overdue cards D50)."""
+
+    code: Literal["alarm", "card_overdue", "plan_proposed", "forecast"]
+    roles: tuple[str, ...]
+    pole: str | None = None
+    site: str | None = None
+    activity: str | None = None
+    plan: str | None = None
+    base: Literal["rto", "dmia"] | None = None
+    pct: int | None = None
+    limit_at: Instant | None = None
+    incident: str | None = None
+
+
+@message
+class AnswerReceived(Fact):
+    """From delivery: a person answered a notification."""
+
+    notification: str
+    person: str
+    answer: Answer
+    channel: str
+    at: Instant
+
+
+@message
+class Unreachable(Fact):
+    """From delivery: every channel of this notification failed."""
+
+    notification: str
+    person: str
+    at: Instant
+
+

@@ -1,0 +1,100 @@
+"""The ground every message stands on: frozen models, ids, instants, and the registry of message types.
+
+A message class is declared once and found by its wire name everywhere (log, topics, JSON Schema, AsyncAPI).
+Producers are closed: an unknown field is an error at construction. Consumers are open: `parse_open` ignores
+fields that a newer producer added. The log is closed on both sides (DESIGN §2, logic version).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, NewType, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Realm = NewType("Realm", str)
+"""Territory in one run: `92`, `92~ex-7` (API.md, Realms)."""
+
+Instant = Annotated[int, Field(description="milliseconds since 1970-01-01T00:00:00Z")]
+"""A point in time: integer milliseconds since the epoch, UTC. HTTP and screens use ISO 8601."""
+
+MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
+DAY_MS = 86_400_000
+
+
+class Model(BaseModel):
+    """Frozen value with no unknown field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Message(Model):
+    """Anything that travels in a Kafka record: an input, a command or a fact.
+
+    `version` rises when the meaning of a field changes; an added optional field does not raise it.
+    """
+
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def wire_type(cls) -> str:
+        """CloudEvents `type`, e.g. `vigie.SiteStatusChanged.v1`."""
+        return f"vigie.{cls.__name__}.v{cls.version}"
+
+
+class Fact(Message):
+    """Something a decider recorded. Past tense. Lives in a Transaction of `<service>.log`."""
+
+
+class RowFact(Fact):
+    """A fact that carries the whole new value of one visible resource.
+
+    The read model is exactly: for each `collection`, the last `row` per `row.id`. So a projection, time travel
+    and `verify` need one rule for all resources, and never the domain's rules.
+    """
+
+    collection: ClassVar[str]
+
+
+class Command(Message):
+    """Something a person or program asks for. Imperative. Always answered by `CommandApplied` or `CommandRefused`."""
+
+    author: str = Field(description="token of the person, or `system:<name>`; never a name")
+    role: str = Field(description="role under which the author acts (API.md, Roles)")
+    reason: str | None = Field(default=None, description="reference `text:<id>` to the reason in `texts`, or a code")
+
+
+_M = TypeVar("_M", bound=type[Message])
+MESSAGES: dict[str, type[Message]] = {}
+"""Every message class by wire type; filled by `message`."""
+
+
+def message(cls: _M) -> _M:
+    """Class decorator: registers a message under its wire type. Raises on a duplicate name."""
+    wire = cls.wire_type()
+    if wire in MESSAGES:
+        raise TypeError(f"message type declared twice: {wire}")
+    MESSAGES[wire] = cls
+    return cls
+
+
+class UnknownType(ValueError):
+    """The record names a type that this version does not know. It goes to the dead letters, never a crash."""
+
+
+def message_class(wire: str) -> type[Message]:
+    """The class for a CloudEvents type. Raises UnknownType."""
+    try:
+        return MESSAGES[wire]
+    except KeyError:
+        raise UnknownType(f"unknown message type {wire!r}") from None
+
+
+def parse_open(wire: str, data: bytes) -> Message:
+    """Parse what another program produced: fields we do not know are ignored. Raises UnknownType, ValidationError."""
+    return message_class(wire).model_validate_json(data, extra="ignore")
+
+
+def parse_closed(wire: str, data: Any) -> Message:
+    """Parse what a log holds (already decoded JSON): an unknown field is an error. Raises UnknownType, ValidationError."""
+    return message_class(wire).model_validate(data)

@@ -1,0 +1,189 @@
+"""Decisions of people (API.md, HTTP, Decisions). Each becomes one input of the service that owns the resource.
+
+`expected` on colliding decisions is the `If-Match` version: a version that counts decisions, not reports; a mismatch is 412.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from schemas.base import Command, Instant, message
+from schemas.words import Answer, Level
+
+# ── to alerts ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@message
+class AcknowledgeIncident(Command):
+    """The author answers for the running ladder of this incident (D33) and takes it in charge."""
+
+    incident: str
+    answer: Answer = Answer.ACK
+
+
+@message
+class EscalateIncident(Command):
+    """Fire the next wave now."""
+
+    incident: str
+
+
+@message
+class ResolveIncident(Command):
+    """Close it. Refused while a cause is open unless forced with a reason."""
+
+    incident: str
+    expected: int | None = None
+    force: bool = False
+
+
+@message
+class ReopenIncident(Command):
+    incident: str
+
+
+@message
+class MergeIncidents(Command):
+    """D25: `incident` is merged into `into`, which keeps its id."""
+
+    incident: str
+    into: str
+    expected: int | None = None
+
+
+@message
+class SplitIncident(Command):
+    """D25: the chosen reports leave for a new incident."""
+
+    incident: str
+    reports: tuple[str, ...]
+    expected: int | None = None
+
+
+@message
+class AddNote(Command):
+    """A line of the main courante (D55). The text is in `texts`."""
+
+    text_id: str
+    incident: str | None = None
+    corrects: str | None = Field(default=None, description="id of the line that this one corrects")
+    occurred_at: Instant | None = None
+
+
+@message
+class ConfirmReport(Command):
+    """Verification by a named person (D6)."""
+
+    report: str
+
+
+@message
+class DenyReport(Command):
+    report: str
+
+
+@message
+class LinkReport(Command):
+    """Link a report with an unknown site to a site (D8)."""
+
+    report: str
+    site: str
+
+
+@message
+class SetLevel(Command):
+    """Raise, or lower with a reason (D31). `scope`: `territory` or an incident id."""
+
+    scope: str
+    level: Level
+    expected: int | None = None
+    force: bool = False
+
+
+@message
+class TakeTask(Command):
+    task: str
+
+
+@message
+class CompleteTask(Command):
+    task: str
+    outcome: str | None = Field(default=None, description="code of the outcome: confirmed, denied, done, …")
+
+
+# ── to continuity ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@message
+class ActivatePlan(Command):
+    """D49. Needs the plan's deciding role or above."""
+
+    plan: str
+    incident: str | None = None
+    level: Level | None = None
+    expected: int | None = None
+
+
+@message
+class RefusePlan(Command):
+    plan: str
+    expected: int | None = None
+
+
+@message
+class PostponePlan(Command):
+    plan: str
+    until: Instant
+    expected: int | None = None
+
+
+@message
+class StandDownPlan(Command):
+    plan: str
+    expected: int | None = None
+    force: bool = False
+
+
+@message
+class StartCard(Command):
+    plan: str
+    card: str
+
+
+@message
+class CompleteCard(Command):
+    plan: str
+    card: str
+
+
+@message
+class SkipCard(Command):
+    """Not applicable, with a reason."""
+
+    plan: str
+    card: str
+
+
+# ── to delivery ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@message
+class HoldSending(Command):
+    """Stop all sending until `until`, never for danger to people."""
+
+    until: Instant
+
+
+@message
+class ReleaseSending(Command):
+    """End a hold early."""
+
+
+@message
+class AnswerNotification(Command):
+    """A person answers by link, reply, key or page (D33). Authenticated upstream; `person` is the token."""
+
+    notification: str
+    person: str
+    answer: Answer
+    channel: str

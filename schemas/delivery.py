@@ -1,0 +1,121 @@
+"""Inputs and facts of delivery: one notification through channels, attempts, receipts and answers (DESIGN §2, Effects)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from schemas.base import Fact, Instant, Message, Model, RowFact, message
+from schemas.words import Channel, Level, NotificationState
+
+
+class AttemptRow(Model):
+    id: str
+    number: int
+    channel: Channel
+    state: Literal["planned", "granted", "accepted", "received", "failed", "ambiguous", "superseded"]
+    planned_at: Instant
+    run: str | None = Field(default=None, description="run id of the sender that was granted this attempt")
+    granted_at: Instant | None = None
+    ended_at: Instant | None = None
+    provider_id: str | None = None
+    error: str | None = None
+    possible_duplicate: bool = False
+
+
+class NotificationRow(Model):
+    """API.md, Resource shapes. Never an address: `person` is a token."""
+
+    id: str
+    incident: str | None = None
+    escalation: str | None = None
+    wave: int | None = None
+    cycle: int | None = None
+    level: Level
+    role: str
+    person: str
+    channel: Channel | None = None
+    channels: tuple[Channel, ...] = ()
+    state: NotificationState
+    template: str
+    values: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    answer_expected: bool = True
+    danger: bool = False
+    planned_at: Instant
+    sent_at: Instant | None = None
+    receipt_at: Instant | None = None
+    acknowledged_at: Instant | None = None
+    answer: str | None = None
+    attempts: tuple[AttemptRow, ...] = ()
+    why: str | None = None
+
+
+class HoldRow(Model):
+    id: Literal["sending"] = "sending"
+    held: bool
+    until: Instant | None = None
+    by: str | None = None
+    reason: str | None = None
+
+
+@message
+class NotificationChanged(RowFact):
+    """Every step of a notification. An attempt in state `planned` waits for a sender's claim."""
+
+    collection: ClassVar[str] = "notifications"
+    row: NotificationRow
+
+
+@message
+class HoldChanged(RowFact):
+    collection: ClassVar[str] = "holds"
+    row: HoldRow
+
+
+# ── inputs from the sender and the providers ───────────────────────────────────────────────────────────────────────
+
+
+@message
+class ClaimAttempt(Message):
+    """A sender run asks to make one provider call. Only the first claim of an attempt is granted."""
+
+    notification: str
+    attempt: str
+    run: str
+
+
+@message
+class AttemptOutcome(Message):
+    """What the provider answered to the granted run."""
+
+    notification: str
+    attempt: str
+    run: str
+    outcome: Literal["accepted", "failed", "ambiguous"]
+    provider_id: str | None = None
+    error: str | None = None
+    retry: bool = Field(default=False, description="transient: the same channel may be tried again")
+
+
+@message
+class ReceiptReceived(Message):
+    """A delivery receipt (not an answer, D33)."""
+
+    notification: str
+    attempt: str
+    state: Literal["received", "failed"]
+    at: Instant | None = None
+    error: str | None = None
+
+
+@message
+class AttemptGranted(Fact):
+    """This run, and only it, may call the provider, once, within `limit_ms` from before it sent the claim."""
+
+    notification: str
+    attempt: str
+    run: str
+    channel: Channel
+    person: str
+    limit_ms: int

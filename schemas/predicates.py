@@ -1,0 +1,93 @@
+"""Computable conditions of the reference data (`{metric, …, op, value}`, any, all, not, manual): DOMAIN §13.
+
+Evaluation lives in `services.alerts.predicates`. Here: the shape, and the canonical key of a metric, so that the owner of
+a metric and the evaluator mean the same number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from schemas.base import Model
+
+Op = Literal[">=", ">", "<=", "<", "=="]
+Value = bool | int | float | str
+
+
+class Measured(Model):
+    """`metric(args) op value`. `args` are the metric's arguments: filters, windows in minutes (`window_min`), horizons in hours."""
+
+    metric: str
+    args: dict[str, Any] = Field(default_factory=dict)
+    op: Op
+    value: Value
+
+    @property
+    def key(self) -> str:
+        return metric_key(self.metric, self.args)
+
+
+class AnyOf(Model):
+    any: tuple[Predicate, ...]
+
+
+class AllOf(Model):
+    all: tuple[Predicate, ...]
+
+
+class Not(Model):
+    negated: Predicate = Field(alias="not")
+
+
+class Manual(Model):
+    """A box that a named person ticks."""
+
+    manual: str
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, dict):
+        for key, tag in (("metric", "measured"), ("any", "any"), ("all", "all"), ("not", "not"), ("negated", "not")):
+            if key in value:
+                return tag
+        return "manual"
+    return {Measured: "measured", AnyOf: "any", AllOf: "all", Not: "not", Manual: "manual"}[type(value)]
+
+
+Predicate = Annotated[
+    Annotated[Measured, Tag("measured")]
+    | Annotated[AnyOf, Tag("any")]
+    | Annotated[AllOf, Tag("all")]
+    | Annotated[Not, Tag("not")]
+    | Annotated[Manual, Tag("manual")],
+    Discriminator(_kind),
+]
+
+for _m in (AnyOf, AllOf, Not):
+    _m.model_rebuild()
+
+CONTINUITY_METRICS = frozenset({"activity_rto_pct", "activity_dmia_pct", "activity_capacity_min", "activities_interrupted"})
+"""Metrics that continuity owns and tells alerts by `MetricChanged`; all others are computed by alerts."""
+
+
+def metric_key(metric: str, args: dict[str, Any]) -> str:
+    """Canonical key: same metric and same arguments, whatever their order."""
+    return metric + json.dumps(args, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def measured(predicate: Predicate | None) -> Iterator[Measured]:
+    """Every `Measured` inside a predicate."""
+    match predicate:
+        case Measured():
+            yield predicate
+        case AnyOf(any=parts) | AllOf(all=parts):
+            for part in parts:
+                yield from measured(part)
+        case Not(negated=part):
+            yield from measured(part)
+        case _:
+            return

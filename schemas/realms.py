@@ -1,0 +1,60 @@
+"""Realm names, and which partition a realm lives on (API.md, Realms; DESIGN §2)."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from hashlib import blake2b
+from uuid import UUID, uuid5
+
+from schemas.base import Realm
+
+_NAME = re.compile(r"^(?P<territory>[0-9A-Za-z]{1,8})(?:~(?P<kind>ex|what|test)-(?P<run>[0-9A-Za-z][0-9A-Za-z_-]{0,47}))?$")
+_NAMESPACE = UUID("8c1d5f0e-92a7-5b1e-9b1e-0a5f2f6f9200")
+
+
+class RealmKind(StrEnum):
+    LIVE = "live"
+    EXERCISE = "ex"
+    WHAT_IF = "what"
+    TEST = "test"
+
+
+class RealmNameInvalid(ValueError):
+    """A realm is `<territory>` or `<territory>~ex-<id>`, `~what-<id>`, `~test-<id>`."""
+
+
+def parse_realm(name: str) -> tuple[str, RealmKind, str | None]:
+    """(territory, kind, run). Raises RealmNameInvalid."""
+    m = _NAME.match(name)
+    if not m:
+        raise RealmNameInvalid(f"not a realm name: {name!r}")
+    return m["territory"], RealmKind(m["kind"]) if m["kind"] else RealmKind.LIVE, m["run"]
+
+
+def is_live(realm: str) -> bool:
+    """True for a realm on the real clock. Everything else has a simulated clock and cannot reach real recipients."""
+    return "~" not in realm
+
+
+def partition_of(realm: str, partitions: int) -> int:
+    """The partition of a realm: live realms on the first half, all others on the second (DESIGN §2)."""
+    half = max(partitions // 2, 1)
+    slot = int.from_bytes(blake2b(realm.encode(), digest_size=4).digest()) % half
+    return slot if is_live(realm) or partitions == 1 else half + slot
+
+
+def lineage_namespace(lineage: str) -> UUID:
+    """Namespace of all ids derived in the history that began in realm `lineage`; a fork keeps its origin's ids."""
+    return uuid5(_NAMESPACE, lineage)
+
+
+def derive_id(lineage: str, source_id: str, kind: str, ordinal: int) -> str:
+    """The id of what one input caused: `uuid5(lineage, id carried by the input, kind, ordinal)` (DESIGN §2)."""
+    return str(uuid5(lineage_namespace(lineage), f"{source_id}\x1f{kind}\x1f{ordinal}"))
+
+
+def check_realm(name: str) -> Realm:
+    """`name` as a Realm. Raises RealmNameInvalid."""
+    parse_realm(name)
+    return Realm(name)

@@ -1,0 +1,273 @@
+"""Reference data as versioned inputs (DESIGN §2). Sections are published one per input, the last one switches the version.
+
+Files: `territories/<code>/`. Field names follow the files (their README says what is fact and what is draft); French YAML
+keys become English here, once, in the loader (`services.runtime.territory`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.base import Command, Fact, Model, message
+from schemas.predicates import Predicate
+
+
+class Section(StrEnum):
+    COMMUNES = "communes"
+    SITES = "sites"
+    ACTIVITIES = "activities"
+    PLANS = "plans"
+    ESCALATION = "escalation"
+    ROSTER = "roster"
+
+
+class Commune(Model):
+    insee: str
+    name: str
+    population: int
+    lat: float
+    lon: float
+    seine_flood_plan: bool
+
+
+class Site(Model):
+    """A place of the département. `generator` and `desks` may be draft values."""
+
+    id: str
+    name: str
+    kind: str
+    commune: str = Field(description="INSEE code")
+    commune_name: str
+    lat: float
+    lon: float
+    position: Literal["fact", "approximate"]
+    pole: str = Field(description="`multi` counts for no pôle (D29)")
+    staff: int
+    desks: int
+    public_capacity: int
+    flood_exposure: Literal["non", "oui", "tier1", "tier2", "tier3"]
+    generator: bool
+    kitchen: str | None
+    name_is: Literal["fact", "fictitious"]
+
+
+class Pole(Model):
+    id: str
+    name: str
+    name_en: str
+    type: Literal["operational", "functional"]
+
+
+class Activity(Model):
+    """BIA line (ISO 22317). Hours are as in the file; `calendar` is the id of a calendar of the escalation section."""
+
+    id: str
+    pole: str
+    name: str
+    name_en: str
+    criticality: int = Field(ge=1, le=4)
+    dmia_h: float
+    rto_h: float
+    pdma_h: float
+    mbco_pct: float
+    staff: int
+    minimum_staff: int
+    site_kinds: tuple[str, ...]
+    systems: tuple[str, ...]
+    suppliers: tuple[str, ...]
+    strategies: tuple[str, ...]
+    telework: str
+
+
+class Card(Model):
+    """Action card (fiche réflexe) of a plan: due `t_min` minutes after the trigger held (D50)."""
+
+    id: str
+    t_min: int
+    role: str
+    pole: str | None = None
+    task: str = Field(description="French text of the territory file")
+
+
+class Trigger(Model):
+    level: int = Field(description="minimum level of the incident while this holds; 0 for pôle plans")
+    text: str
+    when: Predicate
+
+
+class StandDown(Model):
+    text: str
+    when: Predicate | None
+    hold_min: int
+
+
+class Plan(Model):
+    id: str
+    title: str
+    pole: str | None = Field(description="pôle of a PCA-*, None for a PT-*")
+    state: str
+    decides: str = Field(description="role that may decide (D49)")
+    triggers: tuple[Trigger, ...]
+    cards: tuple[Card, ...] = ()
+    card_origin: str | None = None
+    stand_down: StandDown | None = None
+    zone_by_threshold_m: dict[str, float] = Field(default_factory=dict, description="flood_exposure → river level (PT-CRUE)")
+    thresholds_m: dict[str, str] = Field(default_factory=dict)
+
+
+class LevelRule(Model):
+    level: int
+    name: str
+    pilots: tuple[str, ...]
+    sitrep_every_min: int | None
+    text: str
+    when: Predicate | None
+    propose_when: Predicate | None = None
+
+
+class Wave(Model):
+    wave: int
+    after_min: int
+    who: tuple[str, ...]
+    channels: tuple[str, ...]
+    ack_min: int
+    expected: int
+
+
+class Repeat(Model):
+    """After the last wave (D33)."""
+
+    from_wave: int
+    after_min: int
+    times: int
+
+
+class Alarm(Model):
+    base: Literal["rto", "dmia"]
+    pct: int
+    to: tuple[str, ...]
+    effect: str | None = None
+
+
+class Calendar(Model):
+    """Open hours in which durations under 24 h run (D43). Minutes from local midnight, Europe/Paris."""
+
+    id: str
+    weekdays: tuple[int, ...] = Field(description="1 Monday … 7 Sunday")
+    open_min: int
+    close_min: int
+    closed_on_holidays: bool
+    closed_in_school_holidays: bool
+
+
+class Surcharge(Model):
+    """A shorter DMIA (and RTO) inside a window or under a cause (D43)."""
+
+    activity: str
+    dmia_h: float
+    rto_h: float | None = None
+    days_of_month: tuple[int, ...] = ()
+    working_days_before_month_end: tuple[int, int] | None = None
+    cause: str | None = None
+    scope: str | None = None
+    flag: str | None = None
+
+
+class Escalation(Model):
+    """`escalade.yaml`: levels, roles, ladders, alarms, calendars."""
+
+    levels: tuple[LevelRule, ...]
+    authorities: tuple[str, ...]
+    roles: dict[str, str]
+    groups: dict[str, tuple[str, ...]]
+    never_skipped: tuple[str, ...]
+    ladders: dict[str, tuple[Wave, ...]]
+    repeat: Repeat
+    quiet_from: str
+    quiet_to: str
+    quiet_levels: tuple[int, ...]
+    budget_per_hour: int
+    alarms: tuple[Alarm, ...]
+    calendars: tuple[Calendar, ...]
+    holidays: tuple[str, ...]
+    school_holidays: tuple[tuple[str, str], ...]
+    calendar_of_activity: dict[str, str]
+    local_clocks: tuple[str, ...]
+    served_places: dict[str, tuple[str, ...]]
+    closure_without_loss: tuple[str, ...]
+    unknown_after_min: dict[str, int]
+    surcharges: tuple[Surcharge, ...]
+    systems_spared: tuple[str, ...] = Field(description="systems that total isolation does not cut")
+    headcount_close_pct: float
+    headcount_reminders_min: tuple[int, ...]
+
+
+class Holder(Model):
+    """Who holds a role, as tokens. `scope`: a pôle, a site, or None for the whole territory."""
+
+    role: str
+    scope: str | None = None
+    holder: str | None = Field(description="person token; None = nobody (D34)")
+    deputy: str | None = None
+
+
+class Roster(Model):
+    holders: tuple[Holder, ...]
+    channels: dict[str, tuple[str, ...]] = Field(description="person token → verified channels (capability, never an address)")
+
+
+
+
+class Communes(Model):
+    section: Literal[Section.COMMUNES] = Section.COMMUNES
+    communes: tuple[Commune, ...]
+
+
+class Sites(Model):
+    section: Literal[Section.SITES] = Section.SITES
+    sites: tuple[Site, ...]
+
+
+class Activities(Model):
+    section: Literal[Section.ACTIVITIES] = Section.ACTIVITIES
+    poles: tuple[Pole, ...]
+    activities: tuple[Activity, ...]
+
+
+class Plans(Model):
+    section: Literal[Section.PLANS] = Section.PLANS
+    plans: tuple[Plan, ...]
+
+
+class EscalationPolicy(Model):
+    section: Literal[Section.ESCALATION] = Section.ESCALATION
+    policy: Escalation
+
+
+class RosterSection(Model):
+    section: Literal[Section.ROSTER] = Section.ROSTER
+    roster: Roster
+
+
+SectionData = Annotated[Communes | Sites | Activities | Plans | EscalationPolicy | RosterSection, Field(discriminator="section")]
+
+
+@message
+class PublishReference(Command):
+    """One section of a version. Sections of one version come in order; `last` switches the realm to the version."""
+
+    reference: str = Field(description="version: hash of the territory folder, 16 hex digits")
+    data: SectionData
+    last: bool = False
+
+
+@message
+class ReferencePublished(Fact):
+    """A section was taken; routed by alerts to continuity and delivery. With `last`, decisions cite `reference` from now on."""
+
+    reference: str
+    data: SectionData
+    last: bool = False

@@ -1,0 +1,61 @@
+"""A report: what somebody claims (DOMAIN D1). The only form in which the outside world enters `alerts.inputs`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from schemas.base import Instant, Message, Model, message
+from schemas.words import Certainty, EventType, MsgType
+
+
+class Measure(Model):
+    """A structured value: `name` `value` (out of `value_of`) `unit`, about `object`, for `scope` (D11)."""
+
+    name: str = Field(max_length=64)
+    value: float | bool | str
+    value_of: float | None = None
+    unit: str | None = Field(default=None, max_length=32)
+    scope: str | None = Field(default=None, max_length=64, description="site, kind:college, pole:…, zone:…, global")
+    object: str | None = Field(default=None, max_length=256, description="station:, road:, system:, supplier:, network:, hazard:, several by |")
+
+
+class Window(Model):
+    """Half-open interval in which a planned cause acts (D9); `to` None = open end."""
+
+    start: Instant
+    end: Instant | None = None
+
+
+@message
+class ReportReceived(Message):
+    """An accepted report. Free text, contacts and raw bytes are in `texts` under `text_id`, never here."""
+
+    report_id: str
+    source: str = Field(max_length=64, description="kind of source: site_manager, enedis, supervision, …; decides independence (D6) and authority")
+    source_key: str | None = Field(default=None, description="registered source or account token that posted it")
+    site_id: str | None = Field(default=None, max_length=64)
+    commune: str | None = Field(default=None, max_length=8, description="INSEE code")
+    zone: tuple[str, ...] = Field(default=(), description="INSEE codes when several communes are concerned")
+    area: str | None = Field(default=None, description="text id of a geometry that intake could not resolve yet")
+    type: EventType
+    severity: int = Field(ge=1, le=5)
+    certainty: Certainty = Certainty.CONFIRMED
+    urgency: str | None = Field(default=None, max_length=16)
+    msg_type: MsgType = MsgType.ALERT
+    references: tuple[str, ...] = Field(default=(), max_length=100, description="report ids; a source's own event ids are resolved by intake through `alias`")
+    alias: str | None = Field(default=None, max_length=256, description="the sender's own id of this report (scenario event id, CAP identifier, dedup key)")
+    occurred_at: Instant
+    recorded_at: Instant | None = Field(default=None, description="given by the player in simulated realms only; else the append time")
+    effective: tuple[Window, ...] = ()
+    expected_duration_h: float | None = Field(default=None, ge=0)
+    estimated_end: Instant | None = None
+    capacity_lost_pct: float | None = Field(default=None, ge=0, le=100)
+    persons_concerned: int | None = Field(default=None, ge=0)
+    measure: Measure | None = None
+    phenomenon: str | None = Field(default=None, max_length=64)
+    colour: str | None = Field(default=None, max_length=16, description="vert, jaune, orange, rouge")
+    lifts: tuple[EventType, ...] = ()
+    affected_activities: tuple[str, ...] = ()
+    plan_hint: str | None = None
+    text_id: str | None = Field(default=None, description="reference into `texts`: headline, description, contact, raw bytes")
+    dialect: str = "native"

@@ -1,0 +1,85 @@
+"""The one table of topics: key, content, partitions, retention (API.md, Kafka topics).
+
+Provisioning creates exactly these; a start on a topic that differs is refused by name. All core topics are keyed by
+realm and use `schemas.realms.partition_of`, so a realm has the same partition number everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+PARTITIONS = 8
+"""Of every realm-keyed topic. Fixed for the life of an installation: the partition is part of where a realm lives."""
+
+SERVICES = ("alerts", "continuity", "delivery")
+
+
+class Retention(StrEnum):
+    FOREVER = "forever"  # delete policy, retention.ms = -1
+    COMPACTED = "compacted"  # newest record per key; a null value erases
+    MONTH = "month"  # 30 days
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    name: str
+    holds: str
+    """What a record is, in words (goes into AsyncAPI and docs)."""
+    retention: Retention
+    partitions: int = PARTITIONS
+    key: str = "realm"
+    append_time: bool = False
+    """Broker append time instead of the producer's: the only clock of a live realm."""
+    durable_each: bool = False
+    """flush.messages=1 on a single node (ADR 0003)."""
+    max_message_bytes: int = 1_048_576
+
+
+def inputs(service: str) -> str:
+    """Name of the one ordered input topic of a decider."""
+    return f"{service}.inputs"
+
+
+def log(service: str) -> str:
+    """Name of the topic that is the truth of a decider."""
+    return f"{service}.log"
+
+
+def snapshots(service: str) -> str:
+    """Name of the topic with a decider's snapshots."""
+    return f"{service}.snapshots"
+
+
+PUBLIC = ("incidents", "continuity", "plans", "reassignments", "notifications", "deliveries")
+
+TOPICS: tuple[Topic, ...] = (
+    *(Topic(inputs(s), f"inputs of {s}, CloudEvents binary", Retention.FOREVER, append_time=True, durable_each=True) for s in SERVICES),
+    *(Topic(log(s), f"Transactions of {s}, one per input", Retention.FOREVER, durable_each=True) for s in SERVICES),
+    *(Topic(snapshots(s), f"snapshot chunks, manifests and checkpoints of {s}", Retention.COMPACTED, key="slot and chunk") for s in SERVICES),
+    *(Topic(p, f"public facts about {p}, CloudEvents binary", Retention.FOREVER) for p in PUBLIC),
+    Topic("events.external", "CloudEvents of producers outside, binary or structured", Retention.FOREVER, key="source"),
+    Topic("directory", "people's contact points, encrypted per item", Retention.COMPACTED, partitions=1, key="person token"),
+    Topic("texts", "free text, raw bytes and photos, encrypted per item", Retention.COMPACTED, partitions=4, key="text id"),
+    Topic("access", "accounts, rights, token hashes, sources", Retention.COMPACTED, partitions=1, key="kind and id"),
+    Topic("dead-letters", "inputs that failed or could not be read, with the reason and the original bytes", Retention.FOREVER),
+)
+
+BY_NAME: dict[str, Topic] = {t.name: t for t in TOPICS}
+
+
+def config_of(topic: Topic) -> dict[str, str]:
+    """Kafka topic configuration."""
+    config = {"max.message.bytes": str(topic.max_message_bytes)}
+    match topic.retention:
+        case Retention.FOREVER:
+            config |= {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+        case Retention.COMPACTED:
+            config |= {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.2", "delete.retention.ms": "86400000"}
+        case Retention.MONTH:
+            config |= {"cleanup.policy": "delete", "retention.ms": str(30 * 86_400_000)}
+    if topic.append_time:
+        config["message.timestamp.type"] = "LogAppendTime"
+    if topic.durable_each:
+        config["flush.messages"] = "1"
+    return config

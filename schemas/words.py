@@ -1,0 +1,156 @@
+"""Enumerations shared by all services: the words of DOMAIN.md and API.md."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+
+class Certainty(StrEnum):
+    """DOMAIN D2, D6. `rumour` is CAP Unknown with `rumour: true`."""
+
+    CONFIRMED = "confirmed"
+    UNCONFIRMED = "unconfirmed"
+    RUMOUR = "rumour"
+
+
+class MsgType(StrEnum):
+    ALERT = "Alert"
+    UPDATE = "Update"
+    CANCEL = "Cancel"
+
+
+class EventType(StrEnum):
+    """DOMAIN §3."""
+
+    CLOSURE = "closure"
+    DAMAGE_REPORT = "damage_report"
+    EVACUATION = "evacuation"
+    FIRE = "fire"
+    FLOOD_LEVEL = "flood_level"
+    GAS_LEAK = "gas_leak"
+    HEADCOUNT = "headcount"
+    INFO = "info"
+    OUTAGE_HEATING = "outage_heating"
+    OUTAGE_IT = "outage_it"
+    OUTAGE_POWER = "outage_power"
+    OUTAGE_TELECOM = "outage_telecom"
+    OUTAGE_WATER = "outage_water"
+    PARTIAL_CLOSURE = "partial_closure"
+    REOPENING = "reopening"
+    SANITARY_ALERT = "sanitary_alert"
+    SECURITY_INCIDENT = "security_incident"
+    SHELTER_IN_PLACE = "shelter_in_place"
+    STAFF_SHORTAGE = "staff_shortage"
+    SUPPLIER_FAILURE = "supplier_failure"
+    TRANSPORT_DISRUPTION = "transport_disruption"
+    WEATHER_ALERT = "weather_alert"
+
+
+class SiteStatus(StrEnum):
+    NORMAL = "normal"
+    DEGRADED = "degraded"
+    CLOSED = "closed"
+    EVACUATED = "evacuated"
+    SHELTERING = "sheltering"
+    UNKNOWN = "unknown"
+
+
+class IncidentState(StrEnum):
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    CLOSED = "closed"
+    MERGED = "merged"
+
+
+class Level(IntEnum):
+    """DOMAIN D27–D31."""
+
+    N0 = 0
+    N1 = 1
+    N2 = 2
+    N3 = 3
+    N4 = 4
+
+
+class ReportState(StrEnum):
+    """What became of a report (API.md). `received` = accepted by Kafka, not decided yet."""
+
+    RECEIVED = "received"
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class ActivityState(StrEnum):
+    NOMINAL = "nominal"
+    THREATENED = "threatened"
+    DEGRADED = "degraded"
+    INTERRUPTED = "interrupted"
+    RESTORED = "restored"
+
+
+class ClockState(StrEnum):
+    NEVER = "never"
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+class ClockBase(StrEnum):
+    RTO = "rto"
+    DMIA = "dmia"  # MTPD
+
+
+class PlanState(StrEnum):
+    VALID = "valid"
+    PROPOSED = "proposed"
+    REFUSED = "refused"
+    POSTPONED = "postponed"
+    PARTLY_ACTIVE = "partly_active"
+    ACTIVE = "active"
+    RECOVERING = "recovering"
+    LIFTED = "lifted"
+    RETEX_CLOSED = "retex_closed"
+
+
+class CardState(StrEnum):
+    TO_DO = "to_do"
+    DOING = "doing"
+    DONE = "done"
+    NOT_APPLICABLE = "not_applicable"
+
+
+class NotificationState(StrEnum):
+    PLANNED = "planned"
+    ATTEMPTED = "attempted"
+    ACCEPTED = "accepted"
+    RECEIVED = "received"
+    ANSWERED = "answered"
+    FAILED = "failed"
+    AMBIGUOUS = "ambiguous"
+    SUPERSEDED = "superseded"
+    WITHDRAWN = "withdrawn"
+
+
+class Channel(StrEnum):
+    """Ways to reach a person. French names in `escalade.yaml`: app, sms, voix."""
+
+    APP = "app"
+    SMS = "sms"
+    VOICE = "voice"
+    EMAIL = "email"
+    WEBHOOK = "webhook"
+
+
+class Answer(StrEnum):
+    """A human answer to a notification (D33)."""
+
+    ACK = "ack"
+    DECLINE = "decline"
+
+
+class TaskState(StrEnum):
+    OPEN = "open"
+    TAKEN = "taken"
+    DONE = "done"
+    VOID = "void"
