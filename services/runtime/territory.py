@@ -1,0 +1,387 @@
+"""Reads a territory folder (`territories/92/`) into the sections of `schemas.reference`, and checks it.
+
+French keys of the YAML files become English here, once. Every problem is a `Problem` with file, line and a sentence; nothing
+stops at the first. The version of a territory is a hash of its sections, so the same content has the same version.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from schemas import reference as ref
+from schemas.predicates import measured
+from schemas.words import Channel
+
+_T = TypeVar("_T", bound=BaseModel)
+_CHANNELS = {"app": "app", "sms": "sms", "voix": "voice", "mail": "email"}
+_POLE_TYPES = {"opérationnel": "operational", "fonctionnel": "functional"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One defect of a territory folder; `line` is 1-based, 0 when the whole file is meant."""
+
+    file: str
+    line: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.what}"
+
+
+class TerritoryInvalid(ValueError):
+    """The folder cannot be used; `problems` says why, each with file and line."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Territory:
+    """A whole territory, ready to be published."""
+
+    code: str
+    folder: Path
+    version: str
+    sections: tuple[ref.SectionData, ...]
+    """In publishing order; the last one switches the version."""
+
+    @property
+    def sites(self) -> tuple[ref.Site, ...]:
+        return next(s.sites for s in self.sections if isinstance(s, ref.Sites))
+
+    @property
+    def communes(self) -> tuple[ref.Commune, ...]:
+        return next(s.communes for s in self.sections if isinstance(s, ref.Communes))
+
+    @property
+    def plans(self) -> tuple[ref.Plan, ...]:
+        return next(s.plans for s in self.sections if isinstance(s, ref.Plans))
+
+    @property
+    def policy(self) -> ref.Escalation:
+        return next(s.policy for s in self.sections if isinstance(s, ref.EscalationPolicy))
+
+
+class _Source:
+    """One file of the folder, with a place to note problems."""
+
+    def __init__(self, folder: Path, name: str, problems: list[Problem]) -> None:
+        self.path, self.name, self.problems = folder / name, name, problems
+
+    def fault(self, line: int, what: str) -> None:
+        self.problems.append(Problem(self.name, line, what))
+
+    def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """CSV rows with their line numbers."""
+        try:
+            with self.path.open(encoding="utf-8", newline="") as f:
+                reader = csv.DictReader(f)
+                for row in reader:
+                    if None in row or None in row.values():
+                        self.fault(reader.line_num, "wrong number of columns")
+                        continue
+                    yield reader.line_num, row
+        except OSError as exc:
+            self.fault(0, f"cannot be read: {exc.strerror}")
+
+    def yaml(self) -> Any:
+        """The document with line marks, or an empty map and a problem."""
+        try:
+            return YAML(typ="rt").load(self.path.read_text(encoding="utf-8")) or {}
+        except MarkedYAMLError as exc:
+            mark = exc.problem_mark
+            self.fault(mark.line + 1 if mark else 0, f"not valid YAML: {exc.problem}")
+        except OSError as exc:
+            self.fault(0, f"cannot be read: {exc.strerror}")
+        return {}
+
+    def make(self, model: type[_T], line: int, **values: Any) -> _T | None:
+        """`model(**values)`, or a problem per invalid field."""
+        try:
+            return model.model_validate(values)
+        except ValidationError as exc:
+            for e in exc.errors():
+                self.fault(line, f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})")
+            return None
+
+
+def _line(node: Any, key: Any = None) -> int:
+    """1-based line of a YAML node or of one of its keys."""
+    lc = getattr(node, "lc", None)
+    if lc is None:
+        return 0
+    try:
+        return int(lc.key(key)[0] if isinstance(node, dict) and key is not None else lc.item(key)[0] if key is not None else lc.line) + 1
+    except (KeyError, TypeError, AttributeError):
+        return int(lc.line) + 1
+
+
+def _plain(node: Any) -> Any:
+    """Ordinary lists, dicts and scalars of a YAML node."""
+    if isinstance(node, dict):
+        return {str(k): _plain(v) for k, v in node.items()}
+    if isinstance(node, list):
+        return [_plain(v) for v in node]
+    if isinstance(node, bool) or node is None:
+        return node
+    return float(node) if isinstance(node, float) else int(node) if isinstance(node, int) else str(node)
+
+
+def predicate_of(node: Any) -> Any:
+    """A `quand` of the files as the shape of `schemas.predicates`: arguments move under `args`."""
+    match _plain(node):
+        case None:
+            return None
+        case {"metric": metric, "op": op, "value": value, **args}:
+            return {"metric": metric, "args": args, "op": op, "value": value}
+        case {"any": parts}:
+            return {"any": [predicate_of(p) for p in parts]}
+        case {"all": parts}:
+            return {"all": [predicate_of(p) for p in parts]}
+        case {"not": part}:
+            return {"not": predicate_of(part)}
+        case other:
+            return other
+
+
+# ── sections ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _communes(f: _Source) -> list[ref.Commune]:
+    made = (
+        f.make(ref.Commune, n, insee=r["insee"], name=r["name"], population=r["population"], lat=r["lat"], lon=r["lon"],
+               seine_flood_plan=r["seine_flood_plan"] == "oui")
+        for n, r in f.rows()
+    )  # fmt: skip
+    return [c for c in made if c]
+
+
+def _sites(f: _Source, communes: dict[str, ref.Commune], poles: set[str]) -> list[ref.Site]:
+    sites: dict[str, ref.Site] = {}
+    for n, r in f.rows():
+        site = f.make(
+            ref.Site, n, id=r["site_id"], name=r["name"], kind=r["kind"], commune=r["insee"], commune_name=r["commune"], lat=r["lat"],
+            lon=r["lon"], position=r["position"], pole=r["pole"], staff=r["staff"], desks=r["desks"], public_capacity=r["public_capacity"],
+            flood_exposure=r["flood_exposure"], generator=r["generator"] == "oui", kitchen=r["kitchen"] or None, name_is=r["name_is"],
+        )  # fmt: skip
+        if site is None:
+            continue
+        if site.id in sites:
+            f.fault(n, f"site {site.id!r} stands twice")
+        if site.commune not in communes:
+            f.fault(n, f"site {site.id!r}: commune {site.commune!r} is not in communes.csv")
+        if site.pole not in poles | {"multi"}:
+            f.fault(n, f"site {site.id!r}: pôle {site.pole!r} is not in activities.yaml")
+        sites[site.id] = site
+    return list(sites.values())
+
+
+def _activities(f: _Source, kinds: set[str] | None = None) -> tuple[list[ref.Pole], list[ref.Activity]]:
+    doc = f.yaml()
+    poles = [
+        f.make(ref.Pole, _line(p), id=p["id"], name=p["nom"], name_en=p["nom_en"], type=_POLE_TYPES.get(p["type"], p["type"]))
+        for p in doc.get("poles", [])
+    ]
+    pole_ids = {p.id for p in poles if p}
+    activities: list[ref.Activity] = []
+    for a in doc.get("activites", []):
+        made = f.make(
+            ref.Activity, _line(a), id=a.get("id"), pole=a.get("pole"), name=a.get("nom"), name_en=a.get("nom_en"),
+            criticality=a.get("criticite"), dmia_h=a.get("dmia_h"), rto_h=a.get("rto_h"), pdma_h=a.get("pdma_h"), mbco_pct=a.get("mbco_pct"),
+            staff=a.get("effectif_normal"), minimum_staff=a.get("effectif_minimal_j1"), site_kinds=_plain(a.get("sites", [])),
+            systems=_plain(a.get("si", [])), suppliers=_plain(a.get("fournisseurs_partenaires", [])),
+            strategies=_plain(a.get("strategies_repli", [])), telework=str(_plain(a.get("teletravail", ""))),
+        )  # fmt: skip
+        if made is None:
+            continue
+        if made.pole not in pole_ids:
+            f.fault(_line(a, "pole"), f"activity {made.id}: pôle {made.pole!r} is not declared")
+        if made.rto_h > made.dmia_h:
+            f.fault(_line(a, "rto_h"), f"activity {made.id}: rto_h {made.rto_h:g} is longer than dmia_h {made.dmia_h:g}")
+        for k, kind in enumerate(made.site_kinds):
+            if kinds is not None and kind not in kinds:
+                f.fault(_line(a.get("sites"), k), f"activity {made.id}: no site of kind {kind!r} in sites.csv")
+        activities.append(made)
+    return [p for p in poles if p], activities
+
+
+def _plan(f: _Source, node: Any, roles: Iterable[str], poles: set[str]) -> ref.Plan | None:
+    pole = node["id"].removeprefix("PCA-") if node["id"].startswith("PCA-") else None
+    if pole is not None and pole not in poles:
+        f.fault(_line(node, "id"), f"plan {node['id']}: pôle {pole!r} is not declared")
+    triggers = node.get("declencheurs") or [{"niveau": 0, "texte": node.get("texte", ""), "quand": node.get("quand")}]
+    for k, card in enumerate(node.get("fiches", [])):
+        if card.get("role") not in roles:
+            f.fault(_line(node["fiches"], k), f"plan {node['id']}: role {card.get('role')!r} is not in escalade.yaml")
+    if node.get("decide") not in roles:
+        f.fault(_line(node, "decide"), f"plan {node['id']}: role {node.get('decide')!r} is not in escalade.yaml")
+    levee = node.get("levee")
+    return f.make(
+        ref.Plan, _line(node), id=node["id"], title=node.get("titre"), pole=pole, state=node.get("etat"), decides=node.get("decide"),
+        triggers=[{"level": t["niveau"], "text": str(t["texte"]), "when": predicate_of(t["quand"])} for t in triggers],
+        cards=[
+            {"id": f"F{k + 1}", "t_min": c["t_min"], "role": c["role"], "pole": c.get("pole"), "task": str(c["tache"])}
+            for k, c in enumerate(node.get("fiches", []))
+        ],
+        card_origin=node.get("origine_t"),
+        stand_down=levee and {"text": str(levee["texte"]), "when": predicate_of(levee.get("quand")), "hold_min": levee.get("maintien_min", 0)},
+        zone_by_threshold_m=_plain(node.get("zone_par_seuil", {})), thresholds_m=_plain(node.get("seuils_m", {})),
+    )  # fmt: skip
+
+
+def _plans(f: _Source, doc: Any, roles: Iterable[str], poles: set[str]) -> list[ref.Plan]:
+    made = (_plan(f, node, roles, poles) for part in ("plans_poles", "plans_thematiques") for node in doc.get(part, []))
+    return [p for p in made if p]
+
+
+def _minutes(clock: str) -> int:
+    hours, minutes = clock.split(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def _wave(w: Any) -> dict[str, Any]:
+    return {
+        "wave": w["vague"], "after_min": w["apres_min"], "who": _plain(w["qui"]), "channels": [_CHANNELS.get(c, c) for c in w["canaux"]],
+        "ack_min": w["accuse_min"], "expected": w["reponses_attendues"],
+    }  # fmt: skip
+
+
+def _surcharge(s: Any) -> dict[str, Any]:
+    when = _plain(s["quand"])
+    return {
+        "activity": s["activite"], "dmia_h": s["dmia_h"], "rto_h": s.get("rto_h"), "days_of_month": when.get("jours_du_mois", ()),
+        "working_days_before_month_end": when.get("jours_ouvres_avant_fin_de_mois"), "cause": when.get("cause"), "scope": when.get("portee"),
+        "flag": when.get("flag"),
+    }  # fmt: skip
+
+
+def _policy(f: _Source, doc: Any, spared: list[str], activities: set[str]) -> ref.Escalation | None:
+    groups = {name: tuple(_plain(who)) if not isinstance(who, str) else () for name, who in doc.get("groupes", {}).items()}
+    roles = {r["id"]: str(r["libelle"]) for r in doc.get("roles", [])}
+    for name, waves in doc.get("vagues", {}).items():
+        for k, wave in enumerate(waves):
+            for who in wave["qui"]:
+                if who not in roles and who not in groups:
+                    f.fault(_line(waves, k), f"ladder {name}, wave {wave['vague']}: {who!r} is neither a role nor a group")
+            if k and wave["apres_min"] <= waves[k - 1]["apres_min"]:
+                f.fault(_line(waves, k), f"ladder {name}, wave {wave['vague']}: does not come after the wave before it")
+    calendars = doc.get("calendriers", {})
+    for activity, calendar in doc.get("calendrier_par_activite", {}).items():
+        if activity not in activities:
+            f.fault(_line(doc["calendrier_par_activite"], activity), f"calendar of {activity!r}: no such activity")
+        if calendar not in calendars:
+            f.fault(_line(doc["calendrier_par_activite"], activity), f"calendar {calendar!r} is not declared")
+    for k, activity in enumerate(doc.get("horloges_locales", [])):
+        if activity not in activities:
+            f.fault(_line(doc["horloges_locales"], k), f"local clock of {activity!r}: no such activity")
+    quiet, repeat = doc["heures_silence"], doc["apres_derniere_vague"]
+    return f.make(
+        ref.Escalation, 1,
+        levels=[
+            {"level": n["niveau"], "name": n["nom"], "pilots": _plain(n["pilotes"]), "sitrep_every_min": n["rythme_point_situation_min"],
+             "text": str(n["texte"]), "when": predicate_of(n["quand"]), "propose_when": predicate_of(n.get("proposer_quand"))}
+            for n in doc["niveaux"]
+        ],
+        authorities=_plain(doc["autorites"]), roles=roles, groups=groups, never_skipped=_plain(doc["jamais_sautes"]),
+        ladders={name: [_wave(w) for w in waves] for name, waves in doc["vagues"].items()},
+        repeat={"from_wave": repeat["reprendre_vague"], "after_min": repeat["apres_min"], "times": repeat["fois"]},
+        quiet_from=quiet["de"], quiet_to=quiet["a"], quiet_levels=_plain(quiet["niveaux_concernes"]),
+        budget_per_hour=doc["budget_messages"]["par_personne_par_heure"],
+        alarms=[{"base": a["base"], "pct": a["pct"], "to": _plain(a["vers"]), "effect": a.get("effet")} for a in doc["alarmes_rto"]],
+        calendars=[
+            {"id": name, "weekdays": _plain(c["jours"]), "open_min": _minutes(c["de"]), "close_min": _minutes(c["a"]),
+             "closed_on_holidays": c["feries"] == "fermes", "closed_in_school_holidays": c.get("vacances_scolaires") == "fermees"}
+            for name, c in calendars.items()
+        ],
+        holidays=_plain(doc["jours_feries"]), school_holidays=_plain(doc["vacances_scolaires"]),
+        calendar_of_activity=_plain(doc["calendrier_par_activite"]), local_clocks=_plain(doc["horloges_locales"]),
+        served_places=_plain(doc["lieux_servis"]), closure_without_loss=_plain(doc["fermeture_sans_perte"]),
+        unknown_after_min=_plain(doc["site_inconnu_apres_min"]), surcharges=[_surcharge(s) for s in doc["surcharges_dmia"]],
+        systems_spared=spared, headcount_close_pct=doc["compte_agents"]["cloture_pct"], headcount_reminders_min=_plain(doc["compte_agents"]["relances_min"]),
+    )  # fmt: skip
+
+
+def _roster(f: _Source, reach: _Source, policy: ref.Escalation, sites: list[ref.Site], poles: set[str]) -> ref.Roster:
+    holders: list[ref.Holder] = []
+    lines: dict[str, int] = {}
+    site_ids = {s.id for s in sites}
+    for n, r in f.rows():
+        made = f.make(ref.Holder, n, role=r["role"], scope=r["scope"] or None, holder=r["holder"] or None, deputy=r["deputy"] or None)
+        if made is None:
+            continue
+        if made.role not in policy.roles:
+            f.fault(n, f"role {made.role!r} is not in escalade.yaml")
+        if made.scope and made.scope not in site_ids | poles:
+            f.fault(n, f"scope {made.scope!r} is neither a site nor a pôle")
+        for person in (made.holder, made.deputy):
+            if person:
+                lines.setdefault(person, n)
+        holders.append(made)
+    called = {who for waves in policy.ladders.values() for w in waves for who in w.who}
+    called = {r for who in called for r in policy.groups.get(who, (who,))} - set(policy.groups)
+    held = {h.role for h in holders if h.holder}
+    for role in sorted(called & set(policy.roles) - held):
+        f.fault(0, f"role {role!r} is called by a ladder and nobody holds it")
+    for site in sites:
+        if not any(h.role == "responsable_site" and h.scope == site.id and h.holder for h in holders):
+            f.fault(0, f"site {site.id!r} has no responsable_site")
+    channels: dict[str, tuple[str, ...]] = {}
+    for n, r in reach.rows():
+        channels[r["person"]] = tuple(c for c in r["channels"].split("|") if c)
+        for c in channels[r["person"]]:
+            if c not in set(Channel):
+                reach.fault(n, f"{r['person']!r}: {c!r} is not a channel")
+    for person, n in lines.items():
+        if not channels.get(person):
+            f.fault(n, f"{person!r} has no channel in {reach.name}")
+    return ref.Roster(holders=tuple(holders), channels=channels)
+
+
+def load_territory(folder: Path) -> Territory:
+    """The territory in `folder`. Raises TerritoryInvalid with every problem found."""
+    problems: list[Problem] = []
+
+    def source(name: str) -> _Source:
+        return _Source(folder, name, problems)
+
+    try:
+        communes = _communes(source("communes.csv"))
+        kinds = {r["kind"] for _, r in _Source(folder, "sites.csv", []).rows()}
+        poles, activities = _activities(source("activities.yaml"), kinds)
+        pole_ids = {p.id for p in poles}
+        sites = _sites(source("sites.csv"), {c.insee: c for c in communes}, pole_ids)
+        ladder_file, plan_file = source("escalade.yaml"), source("plans.yaml")
+        ladders, plans_doc = ladder_file.yaml(), plan_file.yaml()
+        spared = _plain(plans_doc.get("isolement_total", {}).get("systemes_epargnes", []))
+        policy = _policy(ladder_file, ladders, spared, {a.id for a in activities}) if ladders else None
+        plans = _plans(plan_file, plans_doc, policy.roles if policy else (), pole_ids)
+        roster = _roster(source("roster.csv"), source("reachability.csv"), policy, sites, pole_ids) if policy else None
+    except (KeyError, AttributeError, TypeError) as exc:
+        problems.append(Problem(str(folder), 0, f"missing or misplaced entry: {exc}"))
+        raise TerritoryInvalid(problems) from exc
+    for plan in plans:
+        for m in (m for t in plan.triggers for m in measured(t.when)):
+            for activity in m.args.get("activities", ()):
+                if activity not in {a.id for a in activities}:
+                    problems.append(Problem("plans.yaml", 0, f"plan {plan.id}: activity {activity!r} is not declared"))
+    if problems or policy is None or roster is None:
+        raise TerritoryInvalid(problems)
+    sections: tuple[ref.SectionData, ...] = (
+        ref.Communes(communes=tuple(communes)), ref.Sites(sites=tuple(sites)), ref.Activities(poles=tuple(poles), activities=tuple(activities)),
+        ref.EscalationPolicy(policy=policy), ref.RosterSection(roster=roster), ref.Plans(plans=tuple(plans)),
+    )  # fmt: skip
+    content = blake2b(digest_size=8)
+    for section in sections:
+        content.update(section.model_dump_json().encode())
+    return Territory(folder.name, folder, content.hexdigest(), sections)
