@@ -9,10 +9,13 @@ from schemas.words import Certainty, EventType, MsgType
 
 
 class Measure(Model):
-    """A structured value: `name` `value` (out of `value_of`) `unit`, about `object`, for `scope` (D11)."""
+    """A structured value: `name` `value` (out of `value_of`) `unit`, about `object`, for `scope` (D11).
 
-    name: str = Field(max_length=64)
-    value: float | bool | str
+    A report may name only its object or scope (an outage of `network:mobile` without a figure): then `name` is None.
+    """
+
+    name: str | None = Field(default=None, max_length=64)
+    value: float | bool | str | None = None
     value_of: float | None = None
     unit: str | None = Field(default=None, max_length=32)
     scope: str | None = Field(default=None, max_length=64, description="site, kind:college, pole:…, zone:…, global")

@@ -28,6 +28,9 @@ class OpenRealm(Command):
     started_at: Instant = Field(description="time of the simulated clock at the start; ignored in a live realm")
     lineage: str | None = Field(default=None, description="realm where this history began, for forks")
     speed: float | None = Field(default=None, description="simulated seconds per real second; None = as fast as possible")
+    responders: tuple[dict[str, str | int | float | bool | None], ...] = Field(
+        default=(), description="how simulated people answer (docs/reference/responders.md); nobody answers by default"
+    )
 
 
 @message
@@ -43,6 +46,22 @@ class StepRequested(Command):
 
 
 @message
+class StepSettled(Message):
+    """From the conductor to alerts: the realm is quiet at `to`; answers the waiting StepRequested with `CommandApplied`."""
+
+    command_id: str
+    to: Instant
+
+
+@message
+class SetPace(Command):
+    """Pause or resume a simulated realm, or change its speed. Recorded as `PaceChanged`; the conductor obeys."""
+
+    paused: bool = False
+    speed: float | None = Field(default=None, description="simulated seconds per real second; None = as fast as possible")
+
+
+@message
 class RealmOpened(Fact):
     """Routed by alerts to continuity and delivery, which record it too."""
 
@@ -50,6 +69,8 @@ class RealmOpened(Fact):
     title_code: str
     started_at: Instant
     lineage: str
+    speed: float | None = None
+    responders: tuple[dict[str, str | int | float | bool | None], ...] = ()
 
 
 @message
@@ -62,6 +83,15 @@ class StepAccepted(Fact):
     """The realm shall move to `to`, through every deadline before it."""
 
     to: Instant
+    command_id: str
+
+
+@message
+class PaceChanged(Fact):
+    """See SetPace."""
+
+    paused: bool
+    speed: float | None
 
 
 @message
