@@ -1,0 +1,589 @@
+"""The resources that HTTP clients see (API.md, Resource shapes): rows of the read model joined with the reference data.
+
+Times are aware UTC datetimes here and ISO 8601 on the wire. `title`, `text` and `name` are rendered in the reader's
+language. A resource never carries a person's name, address or free text, except `Line.text` and `Report.headline`, which
+come from the encrypted `texts` and only for roles that may read them.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+from schemas.base import Instant
+from schemas.delivery import AttemptRow
+from schemas.reports import Measure
+from schemas.words import (
+    ActivityState,
+    CardState,
+    Certainty,
+    Channel,
+    ClockBase,
+    ClockState,
+    EventType,
+    IncidentState,
+    MsgType,
+    NotificationState,
+    PlanState,
+    ReportState,
+    SiteStatus,
+    TaskState,
+)
+
+
+def iso(at: datetime) -> str:
+    """ISO 8601 in UTC, milliseconds only when there are some: `2027-02-11T08:40:00Z`."""
+    at = at.astimezone(UTC)
+    return at.isoformat(timespec="milliseconds" if at.microsecond else "seconds").replace("+00:00", "Z")
+
+
+def when(at: Instant) -> datetime:
+    """The aware datetime of an instant."""
+    return datetime.fromtimestamp(at / 1000, UTC)
+
+
+Time = Annotated[datetime, PlainSerializer(iso, return_type=str, when_used="json")]
+Scalar = str | int | float | bool | None
+
+
+class Resource(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+T = TypeVar("T", bound=Resource)
+
+
+class Page(Resource, Generic[T]):
+    """One page of a list. `next` is given back as `?cursor=`; None at the end."""
+
+    items: list[T]
+    next: str | None = None
+
+
+class Reason(Resource):
+    """One reason with its threshold, value and the reports behind it; `text` is the sentence."""
+
+    code: str
+    text: str
+    metric: str | None = None
+    args: dict[str, str | int | float | bool | list[str] | list[int]] = Field(default_factory=dict)
+    op: str | None = None
+    threshold: Scalar = None
+    value: Scalar = None
+    at: Time | None = None
+    reports: list[str] = Field(default_factory=list)
+
+
+class Realm(Resource):
+    name: str
+    territory: str
+    kind: str = Field(description="live, ex, what, test")
+    title_code: str
+    state: str = Field(description="open, closed")
+    simulated: bool
+    started_at: Time
+    opened_at: Time
+    closed_at: Time | None = None
+    clock: Time = Field(description="logical time of the newest fact; of a live realm, the time of its last input")
+    stepping_to: Time | None = Field(default=None, description="a simulated realm was asked to move to this time")
+    lineage: str
+    reference: str | None = Field(default=None, description="version of the reference data in force")
+
+
+class Cause(Resource):
+    id: str
+    incident: str | None
+    type: EventType
+    effect: SiteStatus
+    since: Time
+    certainty: Certainty
+    severity: int
+    loss_pct: float
+    contested: bool
+    planned: bool
+    overdue: bool
+    sources: list[str]
+    reports: list[str]
+    expected_end: Time | None = None
+
+
+class Site(Resource):
+    id: str
+    realm: str
+    name: str
+    kind: str
+    commune: str
+    commune_name: str
+    pole: str
+    status: SiteStatus
+    since: Time | None = Field(description="None: normal since before the realm was opened")
+    capacity_pct: float
+    causes: list[Cause]
+    why: list[Reason]
+    last_word_at: Time | None
+    flags: list[str]
+    lat: float
+    lon: float
+    position: str
+    x: float = Field(description="place on the map of `/communes`, in units of its view box")
+    y: float
+    staff: int
+    desks: int
+    public_capacity: int
+    flood_exposure: str
+    generator: bool
+    kitchen: str | None
+    name_is: str
+
+
+class Ladder(Resource):
+    """The running ladder of an incident (or the realm's, if the incident joined it)."""
+
+    id: str
+    ladder: str
+    state: str
+    wave: int
+    cycle: int
+    next_at: Time | None
+    acknowledged_by: list[str]
+
+
+class IncidentCause(Resource):
+    key: str
+    kind: str
+
+
+class Incident(Resource):
+    id: str
+    realm: str
+    number: str
+    title: str
+    kind: str
+    state: IncidentState
+    level: int
+    severity: int
+    certainty: Certainty
+    opened_at: Time
+    known_at: Time
+    updated_at: Time
+    closed_at: Time | None
+    merged_into: str | None
+    version: int = Field(description="counts decisions; also the ETag")
+    sites: list[str] = Field(description="sites with a word of their own in it")
+    members: int = Field(description="how many sites that is")
+    zone_sites: list[str]
+    communes: list[str]
+    poles: list[str]
+    cause: IncidentCause
+    reports: list[str] = Field(description="ids, oldest first; empty in the live stream")
+    reports_count: int
+    duplicates_count: int
+    customers_cut: float | None
+    persons_concerned: int | None
+    estimated_end: Time | None
+    acknowledged_by: list[str]
+    escalation: Ladder | None
+    plans: list[str]
+    why: list[Reason]
+
+
+class Wave(Resource):
+    wave: int
+    cycle: int
+    due_at: Time
+    fired_at: Time | None
+    state: str
+    roles: list[str]
+    notifications: list[str]
+    expected: int
+    positive: int
+    declined: int
+
+
+class Escalation(Resource):
+    id: str
+    realm: str
+    ladder: str
+    scope: str
+    incidents: list[str]
+    state: str
+    policy: str
+    started_at: Time
+    wave: int
+    cycle: int
+    next_at: Time | None
+    acknowledged_by: list[str]
+    waves: list[Wave]
+    uncovered_roles: list[str]
+
+
+class Report(Resource):
+    id: str
+    realm: str
+    state: ReportState
+    reason: str | None = None
+    of: str | None = None
+    incident: str | None = None
+    why: list[Reason] = Field(default_factory=list)
+    flags: list[str] = Field(default_factory=list)
+    confirmation: str | None = None
+    source: str | None = None
+    site: str | None = None
+    commune: str | None = None
+    zone: list[str] = Field(default_factory=list)
+    type: EventType | None = None
+    severity: int | None = None
+    certainty: Certainty | None = None
+    msg_type: MsgType | None = None
+    references: list[str] = Field(default_factory=list)
+    alias: str | None = None
+    occurred_at: Time | None = None
+    recorded_at: Time | None = None
+    capacity_lost_pct: float | None = None
+    persons_concerned: int | None = None
+    measure: Measure | None = None
+    phenomenon: str | None = None
+    colour: str | None = None
+    plan_hint: str | None = None
+    headline: str | None = Field(default=None, description="from `texts`, for roles that may read free text")
+    description: str | None = None
+    dialect: str | None = None
+
+
+class Clock(Resource):
+    """RTO or DMIA (MTPD). A running clock counts down to `deadline`."""
+
+    base: ClockBase
+    state: ClockState
+    limit_h: float
+    started_at: Time | None
+    deadline: Time | None
+    stopped_at: Time | None
+    consumed_pct: float = Field(description="as recorded at the last change; see `percent_at` for a running clock")
+    alarms: list[int]
+
+
+class LocalClock(Resource):
+    site: str
+    site_name: str
+    capacity_pct: float
+    rto: Clock | None
+    mtpd: Clock | None
+
+
+class PathStep(Resource):
+    kind: str
+    id: str
+
+
+class Activity(Resource):
+    id: str
+    realm: str
+    pole: str
+    pole_name: str
+    name: str
+    criticality: int
+    state: ActivityState
+    declared: ActivityState | None
+    capacity_pct: float
+    mbco_pct: float
+    since: Time | None
+    rto: Clock
+    mtpd: Clock
+    local: list[LocalClock]
+    forecast_breach_at: Time | None
+    incident: str | None
+    path: list[list[PathStep]]
+    why: list[Reason]
+    staff: int
+    minimum_staff: int
+    strategies: list[str]
+
+
+class Alarm(Resource):
+    id: str
+    realm: str
+    activity: str
+    pole: str
+    site: str | None
+    base: ClockBase
+    pct: int
+    raised_at: Time
+    limit_at: Time
+    to: list[str]
+
+
+class Card(Resource):
+    id: str
+    task: str = Field(description="text of the territory's file")
+    role: str
+    pole: str | None
+    due_at: Time | None = Field(description="None while the plan's trigger does not hold")
+    state: CardState
+    overdue: bool
+    by: str | None
+    at: Time | None
+
+
+class Plan(Resource):
+    id: str
+    realm: str
+    title: str
+    pole: str | None
+    state: PlanState
+    level: int
+    incident: str | None
+    proposed_at: Time | None
+    decided_at: Time | None
+    decided_by: str | None
+    decides: str
+    postponed_until: Time | None
+    trigger_since: Time | None
+    why: list[Reason]
+    cards: list[Card]
+    version: int
+    stand_down_proposed: bool
+    stand_down_text: str | None
+
+
+class Pole(Resource):
+    id: str
+    realm: str
+    name: str
+    type: str
+    level: int
+    why: list[Reason]
+    sites: dict[SiteStatus, int]
+    sites_total: int
+    activities: dict[ActivityState, int]
+    activities_total: int
+
+
+class Commune(Resource):
+    insee: str
+    realm: str
+    name: str
+    population: int
+    lat: float
+    lon: float
+    x: float
+    y: float
+    path: str = Field(description="SVG path of the outline")
+    seine_flood_plan: bool
+    sites: dict[SiteStatus, int]
+    incidents: list[str] = Field(description="open incidents whose zone holds it")
+
+
+class Map(Resource):
+    """View box of all paths and places, and the attribution that must be shown with them."""
+
+    width: float
+    height: float
+    attribution: str
+
+
+class Task(Resource):
+    id: str
+    realm: str
+    kind: str
+    title: str
+    state: TaskState
+    opened_at: Time
+    due_at: Time | None
+    site: str | None
+    incident: str | None
+    report: str | None
+    candidates: list[str]
+    taken_by: str | None
+    done_at: Time | None
+    outcome: str | None
+
+
+class Attempt(Resource):
+    id: str
+    number: int
+    channel: Channel
+    state: str
+    planned_at: Time
+    granted_at: Time | None
+    ended_at: Time | None
+    provider_id: str | None
+    error: str | None
+    possible_duplicate: bool
+
+    @classmethod
+    def of(cls, row: AttemptRow) -> Attempt:
+        """The attempt without the sender's run id."""
+        return cls(
+            id=row.id, number=row.number, channel=row.channel, state=row.state, planned_at=when(row.planned_at),
+            granted_at=None if row.granted_at is None else when(row.granted_at), ended_at=None if row.ended_at is None else when(row.ended_at),
+            provider_id=row.provider_id, error=row.error, possible_duplicate=row.possible_duplicate,
+        )  # fmt: skip
+
+
+class Notification(Resource):
+    id: str
+    realm: str
+    incident: str | None
+    escalation: str | None
+    wave: int | None
+    cycle: int | None
+    level: int
+    role: str
+    person_token: str
+    channel: Channel | None
+    channels: list[Channel]
+    state: NotificationState
+    template: str
+    values: dict[str, Scalar]
+    answer_expected: bool
+    danger: bool
+    planned_at: Time
+    sent_at: Time | None
+    receipt_at: Time | None
+    acknowledged_at: Time | None
+    answer: str | None
+    attempts: list[Attempt]
+    why: str | None
+
+
+class LevelState(Resource):
+    """`id`: `territory` or `pole:<id>`."""
+
+    id: str
+    realm: str
+    level: int
+    since: Time | None
+    why: list[Reason]
+    version: int
+    proposed: int | None
+    proposed_why: list[Reason]
+
+
+class Flag(Resource):
+    id: str
+    realm: str
+    value: bool | float | str
+    since: Time
+    effective_from: Time | None
+    incident: str | None
+    reports: list[str]
+
+
+class Trigger(Resource):
+    id: str
+    realm: str
+    plan: str
+    level: int
+    state: str
+    since: Time
+    incident: str | None
+    why: list[Reason]
+
+
+class Line(Resource):
+    """A line of the main courante (D55): what was recorded, when it happened and when we learnt it, by whom."""
+
+    id: str
+    realm: str
+    occurred_at: Time
+    recorded_at: Time
+    late_min: int = Field(description="whole minutes between the two, 0 below one minute")
+    author: str = Field(description="token of a person, or `system`")
+    role: str | None
+    kind: str = Field(description="fact, decision, action, communication, watch, alarm, note, runtime")
+    type: str = Field(description="name of the fact, e.g. SiteStatusChanged")
+    change: str | None
+    text: str = Field(description="the sentence in the reader's language")
+    incident: str | None
+    site: str | None
+    report: str | None
+    certainty: Certainty | None
+    source: str | None
+    corrects: str | None
+    place: str = Field(description="service/partition/seq/ordinal of the fact in its log")
+
+
+class Hold(Resource):
+    realm: str
+    held: bool
+    until: Time | None
+    by: str | None
+    reason: str | None
+
+
+class CommandResult(Resource):
+    """What the decider said. `state`: pending, applied, refused, failed."""
+
+    id: str
+    realm: str
+    command: str | None = None
+    state: str
+    status: int | None = Field(default=None, description="of a refusal: 403, 404, 409, 412")
+    code: str | None = None
+    detail: str | None = Field(default=None, description="the sentence of a refusal")
+    result: dict[str, Scalar] = Field(default_factory=dict)
+    at: Time | None = None
+
+
+class LogPosition(Resource):
+    service: str
+    partition: int
+    seq: int
+    offset: int
+    history: int
+    hash: str
+    at: Time | None = Field(description="logical time of the newest record")
+
+
+class Feed(Resource):
+    """Health of one source of reports, or of one channel to people."""
+
+    id: str
+    kind: str = Field(description="source, channel")
+    last_at: Time
+    silent_s: int
+
+
+class AlarmRate(Resource):
+    """Demands for attention against the bearable rate (ISA 18.2: about 10 per 10 minutes)."""
+
+    window_min: int
+    demands: int
+    bearable: int
+    reports: int
+    series: list[int] = Field(description="demands per 10 minutes, oldest first, one hour")
+
+
+class Overview(Resource):
+    realm: Realm
+    at: Time = Field(description="the moment that this picture shows")
+    server_time: Time
+    level: LevelState
+    counts: dict[str, int] = Field(
+        description="incidents_open, reports, tasks_open, plans_proposed, plans_active, activities_interrupted, …"
+    )
+    sites: dict[SiteStatus, int]
+    activities: dict[ActivityState, int]
+    poles: list[Pole]
+    incidents: list[Incident] = Field(description="not closed, gravest first, without their report ids")
+    alarm_rate: AlarmRate
+    feeds: list[Feed]
+    hold: Hold
+    log: list[LogPosition]
+    epoch: str
+
+
+class Explanation(Resource):
+    """Why an incident is what it is: correlation, each level, each site's path, each plan."""
+
+    incident: str
+    realm: str
+    title: str
+    correlation: list[Reason]
+    levels: list[Reason]
+    sites: dict[str, list[Reason]]
+    activities: dict[str, list[list[PathStep]]]
+    plans: dict[str, list[Reason]]
