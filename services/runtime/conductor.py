@@ -1,0 +1,229 @@
+"""The conductor of simulated realms: what may happen next, as a pure function of the three logs (DESIGN §2, Simulated realms).
+
+alerts ⇄ continuity and alerts → delivery run free (their publishers forward). Everything else in a simulated realm comes one at a
+time, and only when nothing is pending: answers from delivery, the simulated sender's responses, `StepTo(t)` to alerts, then
+continuity, then delivery. Pending = a routed fact that the receiver's log lacks. So every speed, every crash and the deciders
+composed in memory give the same facts per service. The ids of moves are derived from the logs: a conductor that
+died and comes back sends the same move again, and the receiver drops the second.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from schemas.base import Instant, Message
+from schemas.envelope import Place
+from schemas.realms import is_live
+from schemas.routes import destinations
+from schemas.runtime import PaceChanged, RealmOpened, StepAccepted, StepSettled, StepTo
+from schemas.topics import SERVICES
+from services.runtime.transaction import FactRecord, Transaction
+
+MAX_STEPS_AT_ONE_INSTANT = 10_000
+"""A decider that never disarms a due deadline would hold the realm for ever: then the realm is stuck, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a simulated recipient or provider says, `after_ms` after the fact that caused it."""
+
+    id: str
+    after_ms: int
+    message: Message
+
+
+Responder = Callable[[FactRecord, RealmOpened], Sequence[Response]]
+"""Responses to one fact of delivery's log; pure. Nobody answers: `lambda fact, realm: ()`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The next outside event of a realm: one record for the input of `service`."""
+
+    realm: str
+    service: str
+    id: str
+    message: Message
+    at: Instant
+    place: Place | None = None
+    place_hash: str | None = None
+    correlation_id: str | None = None
+
+    @property
+    def moves_time(self) -> bool:
+        """True for a first step to a new instant: the only move that a realm with a speed waits for."""
+        return isinstance(self.message, StepTo) and self.service == SERVICES[0]
+
+
+def is_gated(source: str, realm: str) -> bool:
+    """True when facts of `source` reach their destinations by the conductor, not by the publisher."""
+    return source == "delivery" and not is_live(realm)
+
+
+@dataclass
+class _Service:
+    seq: int = 0
+    stepped: Instant | None = None
+    next_due: Instant | None = None
+
+
+@dataclass
+class _Realm:
+    name: str
+    opened: RealmOpened | None = None
+    target: Instant | None = None
+    asked: list[tuple[str, Instant]] = field(default_factory=list)
+    paused: bool = False
+    speed: float | None = None
+    services: dict[str, _Service] = field(default_factory=lambda: {s: _Service() for s in SERVICES})
+    emitted: dict[tuple[str, str], Place] = field(default_factory=dict)
+    marks: dict[tuple[str, str], Place] = field(default_factory=dict)
+    gated: deque[tuple[Place, str, FactRecord, str]] = field(default_factory=deque)
+    responses: list[tuple[Instant, int, str, Message]] = field(default_factory=list)
+    answered: set[str] = field(default_factory=set)
+    order: int = 0
+    in_flight: tuple[str, str] | None = None
+    repeats: int = 0
+    stuck: bool = False
+
+
+class Conductor:
+    """All simulated realms. Not thread-safe; no I/O."""
+
+    def __init__(self, responder: Responder) -> None:
+        self._responder = responder
+        self._realms: dict[str, _Realm] = {}
+
+    # -- what happened ----------------------------------------------------------------------------------------------
+
+    def observe(self, tx: Transaction, partition: int, record_hash: str) -> None:
+        """One accepted record of any of the three logs, in log order per service. Live realms are ignored."""
+        if is_live(tx.realm):
+            return
+        realm = self._realms.setdefault(tx.realm, _Realm(tx.realm))
+        service = realm.services[tx.service]
+        service.seq, service.next_due = tx.seq, tx.next_due
+        if tx.src.type == StepTo.wire_type():
+            service.stepped = max(service.stepped or tx.at, tx.at)
+        if tx.src.place:
+            self._consumed(realm, tx.service, Place.parse(tx.src.place))
+        if tx.service == "delivery":
+            realm.answered.add(tx.src.id)
+        if tx.src.type == StepSettled.wire_type():
+            realm.asked = [(c, to) for c, to in realm.asked if f"settled:{c}" != tx.src.id]
+        if realm.in_flight == (tx.service, tx.src.id):
+            realm.in_flight = None
+        for ordinal, fact in enumerate(tx.facts):
+            self._emitted(realm, tx, fact, Place(tx.service, partition, tx.history, tx.seq, ordinal), record_hash)
+
+    def _consumed(self, realm: _Realm, receiver: str, place: Place) -> None:
+        route = (place.service, receiver)
+        realm.marks[route] = max(realm.marks.get(route, place), place)
+        while realm.gated and realm.gated[0][1] == receiver and realm.gated[0][0] <= realm.marks[route]:
+            realm.gated.popleft()
+
+    def _emitted(self, realm: _Realm, tx: Transaction, fact: FactRecord, place: Place, record_hash: str) -> None:
+        for receiver in destinations(tx.logic, tx.service, fact.name):
+            if is_gated(tx.service, tx.realm):
+                if realm.marks.get((tx.service, receiver), place) <= place:
+                    realm.gated.append((place, receiver, fact, record_hash))
+            else:
+                realm.emitted[tx.service, receiver] = place
+        if tx.service == "delivery" and realm.opened:
+            for response in self._responder(fact, realm.opened):
+                realm.order += 1
+                heapq.heappush(realm.responses, (fact.at + response.after_ms, realm.order, response.id, response.message))
+        match fact.name:
+            case "RealmOpened" if tx.service == "alerts":
+                realm.opened = RealmOpened.model_validate(fact.data)
+                realm.speed = realm.opened.speed
+            case "StepAccepted":
+                step = StepAccepted.model_validate(fact.data)
+                realm.target = max(realm.target or step.to, step.to)
+                realm.asked.append((step.command_id, step.to))
+            case "PaceChanged":
+                pace = PaceChanged.model_validate(fact.data)
+                realm.paused, realm.speed = pace.paused, pace.speed
+            case "RealmClosed" if tx.service == "alerts":
+                realm.stuck = True
+
+    # -- what may happen next -----------------------------------------------------------------------------------------
+
+    @property
+    def realms(self) -> list[str]:
+        """Realms that were seen."""
+        return list(self._realms)
+
+    def pace(self, realm: str) -> tuple[bool, float | None]:
+        """(paused, simulated seconds per real second or None)."""
+        return self._realms[realm].paused, self._realms[realm].speed
+
+    def clock(self, realm: str) -> Instant | None:
+        """The instant that the realm has reached; None before its first step."""
+        return self._now(self._realms[realm])
+
+    def pending(self, realm: str) -> bool:
+        """True while a free route has a fact that its receiver's log lacks, or a move of ours is under way."""
+        r = self._realms[realm]
+        return r.in_flight is not None or any(r.marks.get(route) is None or r.marks[route] < place for route, place in r.emitted.items())
+
+    def next_move(self, realm: str) -> Move | None:
+        """The next move, or None while something is pending, or when the realm is quiet at its target."""
+        r = self._realms[realm]
+        if r.opened is None or r.paused or r.stuck or self.pending(realm):
+            return None
+        return self._answer(r) or self._respond(r) or self._step(r)
+
+    def sent(self, move: Move) -> None:
+        """The move's record was accepted by Kafka: nothing more until the receiver's log shows it."""
+        self._realms[move.realm].in_flight = (move.service, move.id)
+
+    def _now(self, r: _Realm) -> Instant | None:
+        return max((s.stepped for s in r.services.values() if s.stepped is not None), default=None)
+
+    def _answer(self, r: _Realm) -> Move | None:
+        """A fact of delivery that a receiver lacks, in order."""
+        if not r.gated:
+            return None
+        place, receiver, fact, record_hash = r.gated[0]
+        return Move(r.name, receiver, fact.id, fact.message(), fact.at, place, record_hash, fact.id)
+
+    def _respond(self, r: _Realm) -> Move | None:
+        """A response of a simulated recipient that is due now."""
+        while r.responses and r.responses[0][2] in r.answered:
+            heapq.heappop(r.responses)
+        now = self._now(r)
+        if not r.responses or now is None or r.responses[0][0] > now:
+            return None
+        at, _, response_id, message = r.responses[0]
+        return Move(r.name, "delivery", response_id, message, at)
+
+    def _step(self, r: _Realm) -> Move | None:
+        assert r.opened is not None
+        now = self._now(r)
+        if now is not None:
+            for name, service in r.services.items():
+                if service.stepped is None or service.stepped < now:
+                    return self._step_to(r, name, now)
+            for name, service in r.services.items():
+                if service.next_due is not None and service.next_due <= now:
+                    r.repeats += 1
+                    r.stuck = r.repeats > MAX_STEPS_AT_ONE_INSTANT
+                    return None if r.stuck else self._step_to(r, name, now)
+        dues = [s.next_due for s in r.services.values() if s.next_due is not None] + [at for at, *_ in r.responses[:1]]
+        if r.target is not None and (now is None or r.target > now):
+            r.repeats = 0
+            return self._step_to(r, SERVICES[0], max(min([*dues, r.target]), now or r.opened.started_at))
+        return self._settled(r, now)
+
+    def _step_to(self, r: _Realm, service: str, at: Instant) -> Move:
+        return Move(r.name, service, f"step:{r.name}:{service}:{at}:{r.services[service].seq}", StepTo(), at)
+
+    def _settled(self, r: _Realm, now: Instant | None) -> Move | None:
+        if now is None or not r.asked:
+            return None
+        command_id, to = r.asked[0]
+        return Move(r.name, SERVICES[0], f"settled:{command_id}", StepSettled(command_id=command_id, to=to), now)
