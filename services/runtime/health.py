@@ -1,0 +1,112 @@
+"""Health of a process: /livez (restart me if this fails), /readyz (send me work), /metrics, on a loopback port.
+
+A check returns None when all is well, else one sentence that says what is wrong; raising or taking longer than `CHECK_S` is
+wrong as well. Checks must not block the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import orjson
+from aiohttp import web
+
+from services.runtime import metrics
+from services.runtime.settings import DataDir
+
+CHECK_S = 2.0
+
+Check = Callable[[], str | None | Awaitable[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The checks of a process. `answer` serves processes that have an HTTP framework of their own."""
+
+    ready: Mapping[str, Check] = field(default_factory=dict)
+    live: Mapping[str, Check] = field(default_factory=dict)
+
+    async def answer(self, path: str) -> Answer | None:
+        """Answer to /livez, /readyz or /metrics; None for any other path. Never raises."""
+        match path:
+            case "/livez":
+                return _report(await _run(self.live))
+            case "/readyz":
+                return _report(await _run({**self.live, **self.ready}))
+            case "/metrics":
+                return Answer(200, metrics.CONTENT_TYPE, metrics.exposition())
+            case _:
+                return None
+
+
+async def _run(checks: Mapping[str, Check]) -> dict[str, str | None]:
+    async def one(check: Check) -> str | None:
+        try:
+            found = check()
+            if inspect.isawaitable(found):
+                found = await asyncio.wait_for(found, CHECK_S)
+        except TimeoutError:
+            return f"no answer within {CHECK_S:g} s"
+        except Exception as error:  # noqa: BLE001  a check that raises is a check that failed, whatever it raised
+            return f"{type(error).__name__}: {error}"
+        return found
+
+    return dict(zip(checks, await asyncio.gather(*(one(c) for c in checks.values())), strict=True))
+
+
+def _report(found: dict[str, str | None]) -> Answer:
+    wrong = {name: sentence for name, sentence in found.items() if sentence is not None}
+    body = orjson.dumps({"status": "unavailable" if wrong else "ok", "checks": {n: s or "ok" for n, s in found.items()}})
+    return Answer(503 if wrong else 200, "application/json", body)
+
+
+class Server:
+    """The running health endpoint; `port` is the real one when 0 was asked for."""
+
+    def __init__(self, runner: web.AppRunner, port: int) -> None:
+        self._runner = runner
+        self.port = port
+
+    async def close(self) -> None:
+        await self._runner.cleanup()
+
+
+async def serve(port: int, checks: Mapping[str, Check], *, live: Mapping[str, Check] | None = None) -> Server:
+    """Serve `checks` as readiness and `live` as liveness on 127.0.0.1:`port` (0 = any). Raises OSError on a busy port."""
+    health = Health(ready=checks, live=live or {})
+
+    async def handle(request: web.Request) -> web.Response:
+        answer = await health.answer(request.path)
+        if answer is None:
+            return web.Response(status=404, text="only /livez, /readyz and /metrics\n")
+        return web.Response(status=answer.status, body=answer.body, headers={"Content-Type": answer.content_type})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handle)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port, reuse_address=True)
+    await site.start()
+    return Server(runner, int(runner.addresses[0][1]))
+
+
+def system_started(data: DataDir) -> Check:
+    """Readiness of the front: the supervisor has seen every process ready and the territory loaded once since `up`.
+
+    Reports are accepted earlier; a single process that restarts later does not make the front unready.
+    """
+
+    def check() -> str | None:
+        return None if data.started.exists() else "the system is still starting"
+
+    return check

@@ -1,0 +1,117 @@
+"""Settings that every process shares, from the environment (`VIGIE_*`).
+
+A service with settings of its own subclasses `Settings` in its package (same prefix, units in the names). On the machine that
+runs `vigie up`, addresses that nobody set are found in the data directory, so that commands need no flags.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def _host_port(text: str) -> str:
+    if not text:
+        return text
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"must be HOST:PORT, not {text!r}")
+    return text
+
+
+HostPort = Annotated[str, AfterValidator(_host_port)]
+
+
+def split_host_port(address: str) -> tuple[str, int]:
+    """`[::1]:80` → (`::1`, 80)."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+class DataDir:
+    """Where everything lies under the data directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.kafka = root / "kafka"
+        self.store = root / "store"
+        self.logs = root / "logs"
+        self.run = root / "run"
+        self.secrets = root / "secrets"
+        self.status = self.run / "status.json"
+        self.lock = self.run / "lock"
+        self.ports = self.run / "ports.json"
+        self.started = self.run / "started"
+        """Exists while the whole system has been ready once since `up`; `/readyz` of the front waits for it."""
+
+    def make(self) -> None:
+        """Create what is missing; secrets and run are the owner's alone (0700). Raises OSError."""
+        for folder in (self.root, self.kafka, self.store, self.logs):
+            folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.secrets, self.run):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o700)
+
+
+class Settings(BaseSettings):
+    """`Settings()` reads the environment. Raises pydantic.ValidationError naming the variable."""
+
+    model_config = SettingsConfigDict(env_prefix="VIGIE_", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    data_dir: Path = Path("~/.local/share/vigie")
+    cache_dir: Path = Path("~/.cache/vigie")
+    """Kafka's jars; may be shared between data directories and deleted at any time."""
+    http: HostPort = "127.0.0.1:8092"
+    """Address of the front door (intake)."""
+    http_fd: int | None = None
+    """Listening socket inherited from the supervisor: connections queue while intake restarts."""
+    kafka: str = ""
+    """`host:port[,host:port…]`; empty = the broker of `vigie up` on this data directory."""
+    kafka_replication: int = Field(default=1, ge=1)
+    """Copies of each partition when topics are made: 3 in production, 1 for the embedded broker."""
+    redis: str = ""
+    """`redis://host:port/db`; empty = the store of `vigie up` on this data directory."""
+    console: str = ""
+    """Internal `host:port` of the console, to which intake passes what it does not answer itself."""
+    territory: Path = REPOSITORY / "territories" / "92"
+    health_port: int = 0
+    """Loopback port of /livez, /readyz and /metrics; 0 = any free one."""
+    instance: str = ""
+    """Name of this replica, e.g. `alerts-0`: Kafka's static membership. Empty: dynamic."""
+    log_json: Path | None = None
+    """File for JSON logs (rotated); empty = none."""
+    log_level: str = "INFO"
+    url: str = ""
+    """Address that client commands call; empty = the front of `vigie up` on this data directory."""
+    token: str = ""
+    """Bearer token of client commands; empty = the data directory's own (secrets/admin.token)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _find_running_system(cls, values: dict[str, Any]) -> dict[str, Any]:
+        root = Path(values.get("data_dir") or cls.model_fields["data_dir"].default).expanduser()
+        try:
+            status = json.loads(DataDir(root).status.read_text())
+        except (OSError, ValueError):
+            return values
+        found = {name: status.get(name) for name in ("kafka", "redis", "console")}
+        found["url"] = f"http://{status['http']}" if status.get("http") else None
+        return {name: value for name, value in found.items() if value} | {k: v for k, v in values.items() if v != ""}
+
+    @model_validator(mode="after")
+    def _absolute_paths(self) -> Self:
+        for name in ("data_dir", "cache_dir", "territory"):
+            object.__setattr__(self, name, getattr(self, name).expanduser().absolute())
+        if not self.url:
+            object.__setattr__(self, "url", f"http://{self.http}")
+        return self
+
+    @property
+    def data(self) -> DataDir:
+        return DataDir(self.data_dir)
