@@ -79,7 +79,7 @@ def _within(value: float | None, check: Check) -> bool:
 
 
 def _in_bounds(count: int, check: Check) -> bool:
-    return check.get("min", 0) <= count <= check.get("max", 10**9)
+    return bool(check.get("min", 0) <= count <= check.get("max", 10**9))
 
 
 def _report(h: History, event: str, at_min: float) -> Row | None:
