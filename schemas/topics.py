@@ -51,6 +51,9 @@ def snapshots(service: str) -> str:
     return f"{service}.snapshots"
 
 
+LARGE_MESSAGE_BYTES = 1_310_720
+"""Of topics whose records wrap a whole body of 1 MiB; their producers raise `max_request_size` to twice this."""
+
 PUBLIC = ("incidents", "continuity", "plans", "reassignments", "notifications", "deliveries")
 
 TOPICS: tuple[Topic, ...] = (
@@ -60,10 +63,16 @@ TOPICS: tuple[Topic, ...] = (
     *(Topic(p, f"public facts about {p}, CloudEvents binary", Retention.FOREVER) for p in PUBLIC),
     Topic("events.external", "CloudEvents of producers outside, binary or structured", Retention.FOREVER, key="source"),
     Topic("directory", "people's contact points, encrypted per item", Retention.COMPACTED, partitions=1, key="person token"),
-    Topic("texts", "free text, raw bytes and photos, encrypted per item", Retention.COMPACTED, partitions=4, key="text id"),
+    Topic(
+        "texts", "free text, raw bytes and photos, encrypted per item", Retention.COMPACTED, partitions=4, key="text id",
+        max_message_bytes=LARGE_MESSAGE_BYTES,
+    ),
     Topic("access", "accounts, rights, token hashes, sources", Retention.COMPACTED, partitions=1, key="kind and id"),
-    Topic("dead-letters", "inputs that failed or could not be read, with the reason and the original bytes", Retention.FOREVER),
-)
+    Topic(
+        "dead-letters", "inputs that failed or could not be read, with the reason and the original bytes", Retention.FOREVER,
+        max_message_bytes=LARGE_MESSAGE_BYTES,
+    ),
+)  # fmt: skip
 
 BY_NAME: dict[str, Topic] = {t.name: t for t in TOPICS}
 

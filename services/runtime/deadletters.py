@@ -1,0 +1,81 @@
+"""One shape for everything that could not take effect: topic `dead-letters`, key = realm (`-` when no realm is known).
+
+Three lanes. *refused*: the front door said no to an authenticated sender. *unreadable*: a decider could not read its input, or it
+was for another realm. *failed*: `decide` raised. The value is one line of JSON, a newline, and the original bytes; bytes that may
+hold free text are not here but encrypted in `texts`, under `text_id`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import orjson
+
+from schemas.base import Instant
+from schemas.realms import partition_of
+from schemas.topics import BY_NAME
+
+TOPIC: Final = "dead-letters"
+NO_REALM: Final = "-"
+
+
+class Lane(StrEnum):
+    REFUSED = "refused"
+    UNREADABLE = "unreadable"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    id: str
+    """Derived from what caused it, so that a repeated delivery is recognised."""
+    lane: Lane
+    service: str
+    realm: str
+    at: Instant
+    code: str
+    """Stable: a code of `InputRefused`, `input_failed`, or the code of a problem document."""
+    detail: str
+    """One sentence without personal data: fields and reasons, never values."""
+    input_id: str | None = None
+    input_type: str | None = None
+    """Wire type of the input; for the front door the dialect."""
+    source: str | None = None
+    """Principal or CloudEvents source that sent it."""
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    content_type: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    """Headers of the original record, needed for a replay; never credentials."""
+    text_id: str | None = None
+    """The original bytes, encrypted in `texts`."""
+    body: bytes | None = None
+    """The original bytes, when they come from an input topic."""
+
+    @property
+    def key(self) -> bytes:
+        return (self.realm or NO_REALM).encode()
+
+    @property
+    def lane_partition(self) -> int:
+        """Partition of the record: that of the realm."""
+        return partition_of(self.realm or NO_REALM, BY_NAME[TOPIC].partitions)
+
+    def dump(self) -> bytes:
+        """Value of the Kafka record."""
+        head = {name: value for name in _HEAD if (value := getattr(self, name)) is not None}
+        return orjson.dumps(head | {"has_body": self.body is not None}) + b"\n" + (self.body or b"")
+
+    @classmethod
+    def load(cls, raw: bytes) -> DeadLetter:
+        """Inverse of dump. Raises ValueError, KeyError or TypeError on other bytes."""
+        line, _, body = raw.partition(b"\n")
+        head = orjson.loads(line)
+        has_body = head.pop("has_body")
+        return cls(**(head | {"lane": Lane(head["lane"]), "body": body if has_body else None}))
+
+
+_HEAD: Final = tuple(name for name in DeadLetter.__dataclass_fields__ if name != "body")
