@@ -1,0 +1,232 @@
+"""Problem documents (RFC 9457), shared by the front door and the console: what was wrong, where, what to do; French or English.
+
+A problem is a code of `CATALOGUE` and the values for its sentence. The code is stable and is the last part of `type`; sentences
+may be reworded. No sentence repeats what the sender wrote: it may be personal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import orjson
+from pydantic import ValidationError
+
+Language = Literal["fr", "en"]
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What one code means; sentences are `str.format` templates."""
+
+    status: int
+    title: Mapping[Language, str]
+    detail: Mapping[Language, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFault:
+    """One wrong field: a path such as `effective.0.from`, a stable code, a sentence per language."""
+
+    field: str
+    code: str
+    message: Mapping[Language, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    code: str
+    values: Mapping[str, str | int | float] = field(default_factory=dict)
+    faults: tuple[FieldFault, ...] = ()
+    retry_after_s: int | None = None
+    """Sent as `Retry-After`: the sender may try the same again."""
+
+    @property
+    def kind(self) -> Kind:
+        return CATALOGUE[self.code]
+
+    @property
+    def status(self) -> int:
+        return self.kind.status
+
+    def sentence(self, language: Language) -> str:
+        """The detail, with the first faulty field when there is one."""
+        text = self.kind.detail[language].format_map(self.values)
+        if self.faults:
+            text = f"{text} {self.faults[0].field}: {self.faults[0].message[language]}"
+        return text
+
+    def document(self, language: Language, instance: str | None = None) -> dict[str, Any]:
+        """The members of the document."""
+        doc: dict[str, Any] = {
+            "type": f"urn:vigie:problem:{self.code}",
+            "title": self.kind.title[language],
+            "status": self.status,
+            "detail": self.sentence(language),
+            "code": self.code,
+        }
+        if self.faults:
+            doc["errors"] = [{"field": f.field, "code": f.code, "message": f.message[language]} for f in self.faults]
+        if instance is not None:
+            doc["instance"] = instance
+        if self.retry_after_s is not None:
+            doc["retry_after_s"] = self.retry_after_s
+        return doc
+
+    def body(self, language: Language, instance: str | None = None) -> bytes:
+        """The document as it goes over HTTP."""
+        return orjson.dumps(self.document(language, instance))
+
+
+class ProblemError(Exception):
+    """The request ends with this problem."""
+
+    def __init__(
+        self, code: str, *, faults: tuple[FieldFault, ...] = (), retry_after_s: int | None = None, **values: str | int | float
+    ) -> None:
+        self.problem = Problem(code, values, faults, retry_after_s)
+        super().__init__(f"{code}: {self.problem.sentence('en')}")
+
+
+def language_of(accept_language: str | None) -> Language:
+    """Of `Accept-Language`; French when nothing else is preferred."""
+    best: tuple[float, Language] = (0.0, "fr")
+    for part in (accept_language or "").lower().split(","):
+        tag, _, params = part.strip().partition(";")
+        try:
+            quality = float(params.strip().removeprefix("q=") or 1) if params else 1.0
+        except ValueError:
+            continue
+        base = tag.split("-")[0]
+        if quality > best[0] and (base == "fr" or base == "en"):
+            best = (quality, "en" if base == "en" else "fr")
+    return best[1]
+
+
+def both(fr: str, en: str) -> dict[Language, str]:
+    """A sentence in the two languages."""
+    return {"fr": fr, "en": en}
+
+
+def declare(code: str, status: int, title: Mapping[Language, str], detail: Mapping[Language, str]) -> None:
+    """Add a code of one service to the catalogue. Raises ValueError on one that exists."""
+    if code in CATALOGUE:
+        raise ValueError(f"problem code declared twice: {code}")
+    CATALOGUE[code] = Kind(status, title, detail)
+
+
+def _kinds() -> dict[str, Kind]:
+    rows: tuple[tuple[str, int, str, str, str, str], ...] = (
+        ("unauthenticated", 401, "Authentification requise", "Authentication required",
+         "Donnez un jeton valable (Authorization: Bearer …) ou ouvrez une session.", "Give a valid token (Authorization: Bearer …) or log in."),
+        ("login_failed", 401, "Connexion refusée", "Login refused",
+         "Le code, l’identifiant, le mot de passe ou le second facteur n’est pas bon.", "The code, the user name, the password or the second factor is wrong."),
+        ("too_many_attempts", 429, "Trop d’essais", "Too many attempts",
+         "Attendez {wait_s} s avant un nouvel essai.", "Wait {wait_s} s before you try again."),
+        ("csrf", 403, "Demande non vérifiée", "Unverified request",
+         "La page est trop ancienne ou la demande vient d’un autre site : rechargez la page.", "The page is too old or the request comes from another site: reload the page."),
+        ("forbidden", 403, "Droit insuffisant", "Not permitted",
+         "Le rôle « {role} » n’a pas le droit « {permission} ».", "Role “{role}” does not have the right “{permission}”."),
+        ("out_of_scope", 403, "Hors du périmètre", "Out of scope",
+         "Cet émetteur ne peut pas parler pour ce que désigne le champ « {field} ».", "This sender may not speak for what field “{field}” names."),
+        ("recorded_at_forbidden", 403, "Heure de réception refusée", "recorded_at refused",
+         "« recorded_at » n’est accepté que de qui peut rejouer un exercice.", "“recorded_at” is accepted only from somebody who may play an exercise."),
+        ("not_found", 404, "Introuvable", "Not found", "Rien à cette adresse.", "Nothing lives at this address."),
+        ("method_not_allowed", 405, "Méthode refusée", "Method not allowed",
+         "Méthodes possibles ici : {allowed}.", "Methods possible here: {allowed}."),
+        ("request_timeout", 408, "Corps trop lent", "Body too slow",
+         "Le corps n’est pas arrivé en {limit_s} s.", "The body did not arrive within {limit_s} s."),
+        ("conflict", 409, "Conflit", "Conflict", "{what}", "{what}"),
+        ("erased", 410, "Effacé", "Erased", "Ce texte a été effacé.", "This text has been erased."),
+        ("precondition_failed", 412, "Version dépassée", "Outdated version",
+         "Quelqu’un a décidé entre-temps : relisez puis recommencez.", "Somebody decided in the meantime: read again, then retry."),
+        ("body_too_large", 413, "Corps trop grand", "Body too large",
+         "Le corps dépasse {limit} octets.", "The body is larger than {limit} bytes."),
+        ("media_type", 415, "Format refusé", "Unsupported media type",
+         "Envoyez {expected}.", "Send {expected}."),
+        ("content_encoding", 415, "Codage refusé", "Unsupported content encoding",
+         "Envoyez le corps sans compression.", "Send the body without compression."),
+        ("invalid", 422, "Contenu refusé", "Invalid content", "Un champ n’est pas bon.", "A field is wrong."),
+        ("not_json", 422, "JSON illisible", "Unreadable JSON",
+         "Le corps n’est pas du JSON valable.", "The body is not valid JSON."),
+        ("key_reused", 422, "Clé déjà employée", "Key used before",
+         "Cette Idempotency-Key a déjà servi pour un autre corps.", "This Idempotency-Key was used before with another body."),
+        ("key_invalid", 422, "Clé refusée", "Key refused",
+         "Idempotency-Key : 1 à 128 caractères imprimables.", "Idempotency-Key: 1 to 128 printable characters."),
+        ("recorded_at_live", 422, "Heure de réception refusée", "recorded_at refused",
+         "« recorded_at » n’existe que dans un territoire d’exercice.", "“recorded_at” exists only in a simulated realm."),
+        ("status_realm", 422, "Exercice hors d’un territoire d’exercice", "Exercise outside an exercise realm",
+         "Un message d’exercice ou d’essai n’entre jamais dans le territoire réel : nommez un territoire d’exercice dans « realm ».",
+         "An exercise or test message never enters a live realm: name an exercise realm in “realm”."),
+        ("broker_away", 503, "Journal indisponible", "Log unavailable",
+         "Le journal ne répond pas : rien n’a été accepté, renvoyez le même message.", "The log does not answer: nothing was accepted, send the same message again."),
+        ("overloaded", 503, "Trop de signalements à la fois", "Too many reports at once",
+         "Renvoyez le même message dans {wait_s} s.", "Send the same message again in {wait_s} s."),
+        ("starting", 503, "Démarrage en cours", "Starting", "Le service démarre : renvoyez le même message.", "The service is starting: send the same message again."),
+        ("console_away", 503, "Console indisponible", "Console unavailable",
+         "La console ne répond pas. Les signalements restent acceptés.", "The console does not answer. Reports are still accepted."),
+        ("outcome_unknown", 503, "Issue inconnue", "Outcome unknown",
+         "La console s’est tue pendant la demande : relisez avant de recommencer.", "The console fell silent during the request: read again before you retry."),
+        ("internal", 500, "Erreur interne", "Internal error",
+         "Une erreur inattendue est notée au journal technique sous {reference}.", "An unexpected error stands in the technical log under {reference}."),
+    )  # fmt: skip
+    return {code: Kind(status, both(fr, en), both(detail_fr, detail_en)) for code, status, fr, en, detail_fr, detail_en in rows}
+
+
+CATALOGUE: Final[dict[str, Kind]] = _kinds()
+
+_FRENCH: Final[dict[str, str]] = {
+    "missing": "champ obligatoire",
+    "enum": "valeurs possibles : {expected}",
+    "literal_error": "valeurs possibles : {expected}",
+    "int_type": "doit être un nombre entier",
+    "int_parsing": "doit être un nombre entier",
+    "int_from_float": "doit être un nombre entier",
+    "float_type": "doit être un nombre",
+    "float_parsing": "doit être un nombre",
+    "finite_number": "doit être un nombre fini",
+    "string_type": "doit être un texte",
+    "bool_type": "doit être vrai ou faux",
+    "string_too_long": "{max_length} caractères au plus",
+    "string_too_short": "{min_length} caractères au moins",
+    "string_pattern_mismatch": "doit correspondre à {pattern}",
+    "too_long": "{max_length} éléments au plus",
+    "greater_than_equal": "doit être au moins {ge}",
+    "less_than_equal": "doit être au plus {le}",
+    "datetime_type": "doit être une date ISO 8601 avec son décalage (2027-02-11T09:40:00+01:00)",
+    "datetime_parsing": "doit être une date ISO 8601 avec son décalage (2027-02-11T09:40:00+01:00)",
+    "datetime_from_date_parsing": "doit être une date ISO 8601 avec son décalage (2027-02-11T09:40:00+01:00)",
+    "datetime_object_invalid": "doit être une date ISO 8601 avec son décalage (2027-02-11T09:40:00+01:00)",
+    "timezone_aware": "il manque le décalage horaire (par exemple +01:00)",
+    "model_type": "doit être un objet JSON",
+    "dict_type": "doit être un objet JSON",
+    "tuple_type": "doit être une liste",
+    "list_type": "doit être une liste",
+    "json_invalid": "JSON illisible",
+}
+"""French sentences for pydantic's error types; one that is missing is said in English."""
+
+
+def faults_of(error: ValidationError, *, limit: int = 20) -> tuple[FieldFault, ...]:
+    """The wrong fields of a body, without their values. At most `limit`."""
+    return tuple(fault_of(e) for e in error.errors(include_url=False, include_input=False)[:limit])
+
+
+def fault_of(e: Mapping[str, Any], *, skip: str = "") -> FieldFault:
+    """One entry of pydantic's `errors()`; `skip` is a first location that is not part of the body."""
+    code, ctx = e["type"], e.get("ctx", {})
+    english = str(ctx["error"]) if code == "value_error" and "error" in ctx else e["msg"]
+    template = _FRENCH.get(code)
+    try:
+        french = template.format_map(ctx) if template else english
+    except KeyError:
+        french = english
+    path = e["loc"][1:] if e["loc"] and e["loc"][0] == skip else e["loc"]
+    return FieldFault(".".join(map(str, path)) or "body", code, both(french, english))
+
+
+def fault(name: str, code: str, fr: str, en: str) -> FieldFault:
+    """A fault that is not pydantic's."""
+    return FieldFault(name, code, both(fr, en))
