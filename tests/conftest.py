@@ -1,0 +1,90 @@
+"""Fixtures shared by all tests that need servers: a real broker and a real store, once per run, on free loopback ports."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from services.runtime.embedded.jars import classpath
+from services.runtime.embedded.java import java_command
+from services.runtime.embedded.kafka import KafkaNode, RunningKafka
+from services.runtime.embedded.ports import free_ports
+from services.runtime.embedded.store import RunningStore, StoreNode
+from services.runtime.provision import provision
+from services.runtime.settings import Settings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_this_machine() -> Iterator[None]:
+    """Tests see no VIGIE_* of the shell and never the default data directory; the cache of jars is kept."""
+    patch = pytest.MonkeyPatch()
+    for name in [n for n in os.environ if n.startswith("VIGIE_") and n not in {"VIGIE_CACHE_DIR", "VIGIE_JAVA"}]:
+        patch.delenv(name)
+    patch.setenv("VIGIE_DATA_DIR", "/nonexistent/vigie")
+    yield
+    patch.undo()
+
+
+def _node(folder: Path) -> KafkaNode:
+    java = os.environ.get("VIGIE_JAVA")
+    jars = classpath(Settings().cache_dir, print)
+    port, controller_port = free_ports(2)
+    return KafkaNode(
+        folder, port, controller_port, java_command(Path(java) if java else None), tuple(jars), folder / "broker.jsonl", heap_mb=384
+    )
+
+
+@pytest.fixture(scope="session")
+def start_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Coroutine[None, None, RunningKafka]]]:
+    """`await start_broker()` starts a broker of its own, all topics provisioned, for tests that kill or damage it. Stopped at the end of the run."""
+    with ExitStack() as stack:
+
+        async def start() -> RunningKafka:
+            node = _node(tmp_path_factory.mktemp("kafka"))
+            node.prepare()
+            running = RunningKafka(node)
+            stack.callback(running.stop)
+            await running.start()
+            await provision(running.address)
+            return running
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def start_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Coroutine[None, None, RunningStore]]]:
+    """`await start_store()` starts a store of its own. Stopped at the end of the run."""
+    with ExitStack() as stack:
+
+        async def start() -> RunningStore:
+            running = RunningStore(StoreNode(tmp_path_factory.mktemp("store"), free_ports(1)[0]))
+            stack.callback(running.stop)
+            await running.start()
+            return running
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def broker(start_broker: Callable[[], Coroutine[None, None, RunningKafka]]) -> RunningKafka:
+    """The shared broker with every topic of `schemas.topics`. Use a realm of your own; never kill it."""
+    return asyncio.run(start_broker())
+
+
+@pytest.fixture(scope="session")
+def store(start_store: Callable[[], Coroutine[None, None, RunningStore]]) -> RunningStore:
+    """The shared store. Use a database number or key prefix of your own; never flush all of it."""
+    return asyncio.run(start_store())
+
+
+@pytest.fixture
+def settings(broker: RunningKafka, store: RunningStore, tmp_path: Path) -> Settings:
+    """Settings of a process on the shared broker and store, with a data directory of its own."""
+    made = Settings(data_dir=tmp_path / "data", kafka=broker.address, redis=store.url)
+    made.data.make()
+    return made
