@@ -84,7 +84,7 @@ class ProblemError(Exception):
     """The request ends with this problem."""
 
     def __init__(
-        self, code: str, *, faults: tuple[FieldFault, ...] = (), retry_after_s: int | None = None, **values: str | int | float
+        self, code: str, *, faults: tuple[FieldFault, ...] = (), retry_after_s: int | None = None, **values: str | float
     ) -> None:
         self.problem = Problem(code, values, faults, retry_after_s)
         super().__init__(f"{code}: {self.problem.sentence('en')}")
