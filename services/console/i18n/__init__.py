@@ -1,0 +1,88 @@
+"""The languages of the console: French in the source, English in a catalogue (DOMAIN D60).
+
+Catalogues are read as text (`<lang>/vigie.po`) and compiled in memory, so nothing binary is kept and nothing is built.
+`make` commands for translators: `python -m services.console.i18n` updates the catalogues from the sources.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.support import Translations
+
+SOURCE = "fr"
+LANGUAGES = ("fr", "en")
+FOLDER = Path(__file__).parent
+DOMAIN = "vigie"
+
+_BEFORE = re.compile(r" (?=[:;!?»%])")
+_AFTER = re.compile(r"(?<=«) ")
+
+
+def french_spaces(text: str) -> str:
+    """The same sentence with the no-break spaces that French puts around `: ; ! ? « » %`."""
+    return _AFTER.sub("\u00a0", _BEFORE.sub("\u00a0", text))
+
+
+def N_(text: str) -> str:  # noqa: N802  gettext's own name for this mark
+    """Marks a text for the catalogues; it is translated where it is shown."""
+    return text
+
+
+class Translator:
+    """Texts in one language. `_("{n} sites", n=3)` translates, then fills the braces."""
+
+    def __init__(self, lang: str, catalogue: Translations | None) -> None:
+        self.lang = lang
+        self._catalogue = catalogue
+        self._cache: dict[str, str] = {}
+
+    def _text(self, text: str) -> str:
+        found = self._cache.get(text)
+        if found is None:
+            found = self._cache[text] = french_spaces(text) if self._catalogue is None else str(self._catalogue.gettext(text))
+        return found
+
+    def __call__(self, text: str, /, **values: object) -> str:
+        return self._text(text).format(**values) if values else self._text(text)
+
+    def plural(self, one: str, many: str, n: float, /, **values: object) -> str:
+        """`one` or `many` by the rule of the language (0 is singular in French); `n` may stand in the braces."""
+        if self._catalogue is None:
+            text = self._text(one if abs(n) < 2 else many)
+        else:
+            text = str(self._catalogue.ngettext(one, many, int(n)))
+        return text.format(**{"n": n, **values})
+
+
+@cache
+def translator(lang: str) -> Translator:
+    """The translator of `fr` or `en`; any other language reads French."""
+    if lang == SOURCE or lang not in LANGUAGES:
+        return Translator(SOURCE, None)
+    with (FOLDER / lang / f"{DOMAIN}.po").open("rb") as f:
+        catalogue = read_po(f, locale=lang)
+    compiled = BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return Translator(lang, Translations(compiled))
+
+
+def preferred(accept_language: str | None) -> str:
+    """`fr` or `en` from an `Accept-Language` header (RFC 9110 12.5.4); French when it names neither."""
+    best, weight = SOURCE, 0.0
+    for part in (accept_language or "").split(","):
+        tag, _, params = part.strip().partition(";")
+        lang = tag.strip().lower().split("-")[0]
+        try:
+            q = float(params.partition("q=")[2] or 1)
+        except ValueError:
+            q = 0.0
+        if lang in LANGUAGES and q > weight:
+            best, weight = lang, q
+    return best

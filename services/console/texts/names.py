@@ -1,0 +1,81 @@
+"""Names of the territory's things by id, in the reader's language where the territory gives both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from schemas import reference as ref
+
+
+def short(name: str) -> str:
+    """A site's name without its explanation and without the mark of draft data."""
+    return name.split(" – ", maxsplit=1)[0].removesuffix(" (brouillon)").strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Lookups that never fail: an id without a name is shown as it is."""
+
+    sites: Mapping[str, ref.Site] = field(default_factory=dict)
+    communes: Mapping[str, ref.Commune] = field(default_factory=dict)
+    poles: Mapping[str, ref.Pole] = field(default_factory=dict)
+    activities: Mapping[str, ref.Activity] = field(default_factory=dict)
+    plans: Mapping[str, ref.Plan] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
+    levels: Mapping[int, str] = field(default_factory=dict)
+    holders: Mapping[str, tuple[str, str | None, bool]] = field(default_factory=dict)
+    """Person token → (role, scope, is the deputy), from the roster."""
+
+    @classmethod
+    def of(cls, sections: Iterable[ref.SectionData]) -> Names:
+        """From the sections of a reference version; those that are missing leave their ids unnamed."""
+        made: dict[str, object] = {}
+        for section in sections:
+            match section:
+                case ref.Communes():
+                    made["communes"] = {c.insee: c for c in section.communes}
+                case ref.Sites():
+                    made["sites"] = {s.id: s for s in section.sites}
+                case ref.Activities():
+                    made["poles"] = {p.id: p for p in section.poles}
+                    made["activities"] = {a.id: a for a in section.activities}
+                case ref.Plans():
+                    made["plans"] = {p.id: p for p in section.plans}
+                case ref.EscalationPolicy():
+                    made["roles"] = section.policy.roles
+                    made["levels"] = {rule.level: rule.name for rule in section.policy.levels}
+                case ref.RosterSection():
+                    holders: dict[str, tuple[str, str | None, bool]] = {}
+                    for h in section.roster.holders:
+                        if h.holder:
+                            holders.setdefault(h.holder, (h.role, h.scope, False))
+                        if h.deputy:
+                            holders.setdefault(h.deputy, (h.role, h.scope, True))
+                    made["holders"] = holders
+        return cls(**made)  # type: ignore[arg-type]
+
+    def site(self, key: str) -> str:
+        return short(self.sites[key].name) if key in self.sites else key
+
+    def commune(self, insee: str) -> str:
+        return self.communes[insee].name if insee in self.communes else insee
+
+    def commune_of(self, site: str) -> str | None:
+        return self.sites[site].commune_name if site in self.sites else None
+
+    def pole(self, key: str, lang: str) -> str:
+        if key not in self.poles:
+            return key
+        return self.poles[key].name if lang == "fr" else self.poles[key].name_en
+
+    def activity(self, key: str, lang: str) -> str:
+        if key not in self.activities:
+            return key
+        return self.activities[key].name if lang == "fr" else self.activities[key].name_en
+
+    def plan(self, key: str) -> str:
+        return self.plans[key].title if key in self.plans else key
+
+    def level(self, level: int) -> str:
+        return self.levels.get(level, f"N{level}")

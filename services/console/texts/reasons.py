@@ -1,0 +1,254 @@
+"""Reasons (`Why`) as sentences: metric, value, threshold (DOMAIN §13, D31, D47)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.console.i18n import N_, Translator, translator
+from services.console.texts import words as w
+from services.console.texts.names import Names
+
+Scalar = str | int | float | bool | None
+Args = Mapping[str, Scalar | list[str] | list[int]]
+
+
+class Because(Protocol):
+    """What is needed of a `schemas.alerts.Why` or of a `Reason` of the API."""
+
+    @property
+    def code(self) -> str: ...
+    @property
+    def metric(self) -> str | None: ...
+    @property
+    def args(self) -> Args: ...
+    @property
+    def op(self) -> str | None: ...
+    @property
+    def threshold(self) -> Scalar: ...
+    @property
+    def value(self) -> Scalar: ...
+    @property
+    def reports(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A reason in parts, so that a page can set the value in bold: `label : value (threshold)`."""
+
+    label: str
+    value: str = ""
+    threshold: str = ""
+
+    @property
+    def text(self) -> str:
+        tail = " ".join(p for p in (self.value, f"({self.threshold})" if self.threshold else "") if p)
+        return f"{self.label}\u00a0: {tail}" if tail else self.label
+
+
+_SIGN = {">=": "≥", ">": ">", "<=": "≤", "<": "<", "==": "="}
+_PERCENT = {
+    "activity_rto_pct", "activity_dmia_pct", "activity_capacity_min", "absence_rate", "forecast_absence", "restored_share", "headcount_pct",
+}  # fmt: skip
+_UNIT = {"river_level": "m", "gas_leak_distance_m": "m", "expected_unavailability_h": "h"}
+
+RULE = {
+    "silence": N_("aucun mot de ce site depuis que sa zone est touchée"),
+    "D18": N_("aucun mot de ce site depuis que sa zone est touchée"),
+    "D20": N_("rétablissement annoncé, aucun mot de ce site depuis 60 min"),
+    "precedence": N_("la cause la plus grave l’emporte"),
+    "D14": N_("la cause la plus grave l’emporte"),
+    "cause": N_("signalé par ses sources"),
+    "contested": N_("signalements contradictoires : le plus grave est retenu"),
+    "D5": N_("signalements contradictoires : le plus grave est retenu"),
+    "generator": N_("un groupe électrogène soutient le site"),
+    "unconfirmed": N_("un seul signalement, non confirmé"),
+    "confirmed": N_("confirmé par une seconde source"),
+    "reopening": N_("rouvert par un signalement"),
+    "lifted": N_("toutes les causes sont levées"),
+    "manual": N_("décidé par une personne"),
+    "same_cause": N_("même site, même cause : compté une fois"),
+    "same_id": N_("même identifiant : déjà reçu"),
+    "references": N_("se rattache à un signalement connu"),
+    "D4": N_("même site, même cause : compté une fois"),
+    "D21": N_("se rattache à un signalement connu"),
+    "D22": N_("même famille, même secteur, même moment"),
+    "D23": N_("cause du même site"),
+    "D26": N_("arrivé tard, rattaché par l’heure du fait"),
+    "D25": N_("rattaché par une personne"),
+    "D40": N_("capacité moyenne de ses sites, pondérée par leurs agents"),
+    "D41": N_("capacité face au minimum"),
+    "D42": N_("la capacité est passée sous le minimum"),
+    "declared": N_("déclaré par une personne"),
+    "strategy": N_("capacité attendue d’une stratégie déclarée"),
+}
+"""Sentence for a rule code; a code may carry more after a colon (`D22:power`)."""
+
+
+def _several(value: Scalar | list[str] | list[int] | None) -> list[str]:
+    return [] if value is None else [str(v) for v in value] if isinstance(value, list) else [str(value)]
+
+
+def _kinds(args: Args, _: Translator) -> str:
+    kinds = _several(args.get("kinds")) or _several(args.get("kind"))
+    return w.listed([w.word(w.KIND_MANY, k, _) for k in kinds], _) if kinds else _("sites")
+
+
+def _scope(scope: str | None, names: Names, _: Translator) -> str:
+    match (scope or "global").split(":", 1):
+        case ["kind", kind]:
+            return w.word(w.KIND_MANY, kind, _)
+        case ["pole", pole]:
+            return names.pole(pole, _.lang)
+        case ["site", site]:
+            return names.site(site)
+        case _:
+            return _("tout le Département")
+
+
+def _activities(args: Args, names: Names, _: Translator) -> str:
+    if ids := _several(args.get("activities")):
+        return ", ".join(ids)
+    if crit := _several(args.get("criticality")):
+        label = _(
+            "les activités de criticité {list}", list=_("{first} ou {last}", first=crit[0], last=crit[-1]) if len(crit) > 1 else crit[0]
+        )
+        return f"{label}, {names.pole(str(args['pole']), _.lang)}" if "pole" in args else label
+    return _("les activités")
+
+
+def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa: C901  one case per metric
+    """What a metric counts, without its value."""
+    match metric:
+        case "open_incidents":
+            return _("incidents ouverts")
+        case "level":
+            return _("niveau du territoire")
+        case "vigilance":
+            return _(
+                "vigilance {phenomenon}", phenomenon=w.listed([w.word(w.PHENOMENON, p, _) for p in _several(args.get("phenomenon"))], _)
+            )
+        case "river_level":
+            return _("niveau de la Seine à {station}", station=str(args.get("station", "")).replace("paris-", "").capitalize())
+        case "flag":
+            return w.word(w.FLAG, str(args.get("name", "")), _)
+        case "max_severity":
+            return _severity_label(args, _)
+        case "sites_hit":
+            return _("sites touchés dans un même pôle") if args.get("per") == "pole" else _("{kinds} touchés", kinds=_kinds(args, _))
+        case "sites_out":
+            return _("{kinds} hors service", kinds=_kinds(args, _))
+        case "sites_closed":
+            return _("{kinds} fermés", kinds=_kinds(args, _))
+        case "sites_evacuated":
+            return _("{kinds} évacués", kinds=_kinds(args, _))
+        case "sites_partially_closed":
+            return _("{kinds} fermés, même en partie, sous {n} h", kinds=_kinds(args, _), n=args.get("horizon_h", 0))
+        case "sites_staff_at_most":
+            return _("{kinds} à {pct} % d’agents au plus", kinds=_kinds(args, _), pct=args.get("pct", 0))
+        case "sites_below_opening":
+            return _("{kinds} sous le minimum d’ouverture", kinds=_kinds(args, _))
+        case "poles_out":
+            return _("pôles ayant chacun au moins {n} sites hors service", n=args.get("min_sites", 0))
+        case "sites_with_cause":
+            return f"{_kinds(args, _)} {w.word(w.CAUSE, str(args.get('cause', '')), _)}"
+        case "outage_power_sites":
+            return _("sites privés de courant en {n} min", n=args.get("window_min", 0))
+        case "expected_unavailability_h":
+            return _("indisponibilité prévue ({kinds})", kinds=_kinds(args, _))
+        case "customers_cut":
+            return _("clients coupés")
+        case "supplier_illness":
+            return _("malades d’une même cuisine en {n} h", n=int(float(str(args.get("window_min") or 0)) / 60))
+        case "catering_down":
+            return _("{kinds} sans repas", kinds=_kinds(args, _))
+        case "absence_rate":
+            return _("absences, {scope}", scope=_scope(_first(args.get("scope")), names, _))
+        case "forecast_absence":
+            return _("absences annoncées, {scope}", scope=_scope(_first(args.get("scope")), names, _))
+        case "evacuees":
+            return _("personnes évacuées")
+        case "security_events":
+            return _("faits de sûreté dans une commune") if args.get("per") == "commune" else _("faits de sûreté")
+        case "security_communes":
+            return _("communes touchées par des violences")
+        case "road_closed":
+            return _("{road} fermée", road=args.get("road", ""))
+        case "gas_leak_distance_m":
+            return _("fuite de gaz, distance du site le plus proche")
+        case "activity_rto_pct":
+            return _("RTO consommé, {activities}", activities=_activities(args, names, _))
+        case "activity_dmia_pct":
+            return _("DMIA consommée, {activities}", activities=_activities(args, names, _))
+        case "activity_capacity_min":
+            return _("capacité la plus basse, {activities}", activities=_activities(args, names, _))
+        case "activities_interrupted":
+            return _("activités interrompues")
+        case "transverse_loss":
+            return _("perte transverse : isolement total ou site central perdu 72 h")
+        case "system_down":
+            return _("systèmes arrêtés : {systems}", systems=", ".join(_several(args.get("systems"))))
+        case "rumour_severity":
+            return _("rumeur la plus grave")
+        case "logistics_need_sites":
+            return _("sites ayant besoin d’eau, de chauffage ou de froid")
+        case "restored_share":
+            return _("sites rétablis")
+        case "headcount_pct":
+            return _("recensement")
+        case _:
+            return metric
+
+
+def _first(value: Scalar | list[str] | list[int] | None) -> str | None:
+    return next(iter(_several(value)), None)
+
+
+def _severity_label(args: Args, _: Translator) -> str:
+    if args.get("where") == "field":
+        return _("sévérité la plus forte du terrain")
+    if args.get("where") == "territory":
+        return _("sévérité annoncée pour tout le territoire")
+    return _("sévérité la plus forte, {kinds}", kinds=_kinds(args, _))
+
+
+def metric_value(metric: str | None, value: Scalar, _: Translator) -> str:
+    """A value of a metric with its unit: `76 %`, `N3`, `orange`, `180 000`."""
+    if isinstance(value, bool) or value is None:
+        return "" if value is None else _("oui") if value else _("non")
+    if isinstance(value, str):
+        return w.word(w.COLOUR, value, _)
+    if metric == "level":
+        return f"N{int(value)}"
+    text = w.number(value, _.lang)
+    if metric in _PERCENT:
+        return f"{text}\u00a0%"
+    return f"{text}\u00a0{_UNIT[metric]}" if metric in _UNIT else text
+
+
+def said(why: Because, names: Names, lang: str) -> Said:
+    """A reason in parts, in the reader's language."""
+    _ = translator(lang)
+    if why.metric is None:
+        return Said(_rule(why, _))
+    label = _label(why.metric, why.args, names, _)
+    if isinstance(why.threshold, bool):
+        return Said(label) if why.value in (True, None) else Said(label, metric_value(why.metric, why.value, _))
+    threshold = "" if why.threshold is None else f"{_SIGN.get(why.op or '', '')} {metric_value(why.metric, why.threshold, _)}".strip()
+    return Said(label, metric_value(why.metric, why.value, _), threshold)
+
+
+def _rule(why: Because, _: Translator) -> str:
+    code, _sep, rest = why.code.partition(":")
+    found = RULE.get(why.code) or RULE.get(code)
+    if found is None:
+        return _("règle {code}", code=why.code)
+    if rest and code == "D22" and rest in w.FAMILY:
+        return _("{rule} ({family})", rule=_(found), family=_(w.FAMILY[rest]))
+    return _(found)
+
+
+def reason(why: Because, names: Names, lang: str) -> str:
+    """The whole sentence, e.g. `colleges closed: 11 (≥ 3)`."""
+    return said(why, names, lang).text

@@ -1,0 +1,303 @@
+"""Single words: what each code of `schemas.words` is called, and the codes that arrive as plain strings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from babel.numbers import format_decimal
+
+from schemas.words import ActivityState, CardState, Channel, EventType, IncidentState, NotificationState, PlanState, SiteStatus
+from services.console.i18n import N_, Translator
+from services.console.texts.names import Names
+
+SITE_STATUS = {
+    SiteStatus.NORMAL: N_("Normal"),
+    SiteStatus.DEGRADED: N_("Dégradé"),
+    SiteStatus.CLOSED: N_("Fermé"),
+    SiteStatus.EVACUATED: N_("Évacué"),
+    SiteStatus.SHELTERING: N_("Confiné"),
+    SiteStatus.UNKNOWN: N_("Sans nouvelles"),
+}
+ACTIVITY_STATE = {
+    ActivityState.NOMINAL: N_("Nominale"),
+    ActivityState.THREATENED: N_("Menacée"),
+    ActivityState.DEGRADED: N_("Dégradée"),
+    ActivityState.INTERRUPTED: N_("Interrompue"),
+    ActivityState.RESTORED: N_("Rétablie"),
+}
+INCIDENT_STATE = {
+    IncidentState.OPEN: N_("Ouvert"),
+    IncidentState.ACKNOWLEDGED: N_("Pris en charge"),
+    IncidentState.CLOSED: N_("Clos"),
+    IncidentState.MERGED: N_("Fusionné"),
+}
+PLAN_STATE = {
+    PlanState.VALID: N_("Valide"),
+    PlanState.PROPOSED: N_("Proposé"),
+    PlanState.REFUSED: N_("Refusé"),
+    PlanState.POSTPONED: N_("Différé"),
+    PlanState.PARTLY_ACTIVE: N_("Activé en partie"),
+    PlanState.ACTIVE: N_("Activé"),
+    PlanState.RECOVERING: N_("En retour"),
+    PlanState.LIFTED: N_("Levé"),
+    PlanState.RETEX_CLOSED: N_("RETEX clos"),
+}
+CARD_STATE = {
+    CardState.TO_DO: N_("à faire"),
+    CardState.DOING: N_("en cours"),
+    CardState.DONE: N_("faite"),
+    CardState.NOT_APPLICABLE: N_("sans objet"),
+}
+NOTIFICATION_STATE = {
+    NotificationState.PLANNED: N_("à envoyer"),
+    NotificationState.ATTEMPTED: N_("en cours d’envoi"),
+    NotificationState.ACCEPTED: N_("envoyé"),
+    NotificationState.RECEIVED: N_("remis"),
+    NotificationState.ANSWERED: N_("répondu"),
+    NotificationState.FAILED: N_("échec"),
+    NotificationState.AMBIGUOUS: N_("peut-être non envoyé"),
+    NotificationState.SUPERSEDED: N_("remplacé"),
+    NotificationState.WITHDRAWN: N_("retiré"),
+}
+CHANNEL = {
+    Channel.APP: N_("appli"),
+    Channel.SMS: N_("SMS"),
+    Channel.VOICE: N_("voix"),
+    Channel.EMAIL: N_("courriel"),
+    Channel.WEBHOOK: N_("webhook"),
+}
+EVENT = {
+    EventType.CLOSURE: N_("Fermeture"),
+    EventType.DAMAGE_REPORT: N_("Dégâts"),
+    EventType.EVACUATION: N_("Évacuation"),
+    EventType.FIRE: N_("Incendie"),
+    EventType.FLOOD_LEVEL: N_("Hauteur d’eau"),
+    EventType.GAS_LEAK: N_("Fuite de gaz"),
+    EventType.HEADCOUNT: N_("Recensement"),
+    EventType.INFO: N_("Information"),
+    EventType.OUTAGE_HEATING: N_("Plus de chauffage"),
+    EventType.OUTAGE_IT: N_("Panne informatique"),
+    EventType.OUTAGE_POWER: N_("Plus d’électricité"),
+    EventType.OUTAGE_TELECOM: N_("Panne téléphonique"),
+    EventType.OUTAGE_WATER: N_("Plus d’eau"),
+    EventType.PARTIAL_CLOSURE: N_("Fermeture partielle"),
+    EventType.REOPENING: N_("Réouverture"),
+    EventType.SANITARY_ALERT: N_("Alerte sanitaire"),
+    EventType.SECURITY_INCIDENT: N_("Incident de sûreté"),
+    EventType.SHELTER_IN_PLACE: N_("Mise à l’abri"),
+    EventType.STAFF_SHORTAGE: N_("Manque d’agents"),
+    EventType.SUPPLIER_FAILURE: N_("Fournisseur défaillant"),
+    EventType.TRANSPORT_DISRUPTION: N_("Transports perturbés"),
+    EventType.WEATHER_ALERT: N_("Vigilance météo"),
+}
+CAUSE = {
+    EventType.CLOSURE: N_("fermé"),
+    EventType.DAMAGE_REPORT: N_("dégâts"),
+    EventType.EVACUATION: N_("évacuation"),
+    EventType.FIRE: N_("incendie"),
+    EventType.GAS_LEAK: N_("fuite de gaz"),
+    EventType.OUTAGE_HEATING: N_("sans chauffage"),
+    EventType.OUTAGE_IT: N_("sans informatique"),
+    EventType.OUTAGE_POWER: N_("sans courant"),
+    EventType.OUTAGE_TELECOM: N_("sans téléphone"),
+    EventType.OUTAGE_WATER: N_("sans eau"),
+    EventType.PARTIAL_CLOSURE: N_("fermé en partie"),
+    EventType.SANITARY_ALERT: N_("alerte sanitaire"),
+    EventType.SECURITY_INCIDENT: N_("incident de sûreté"),
+    EventType.SHELTER_IN_PLACE: N_("mise à l’abri"),
+    EventType.STAFF_SHORTAGE: N_("manque d’agents"),
+    EventType.SUPPLIER_FAILURE: N_("fournisseur défaillant"),
+}
+"""What a site suffers from, in a table cell."""
+FAMILY = {
+    "power": N_("électricité"),
+    "water": N_("eau"),
+    "flood": N_("crue"),
+    "heat": N_("chaleur"),
+    "snow": N_("neige"),
+    "wind": N_("vent"),
+    "kitchen": N_("restauration"),
+    "it": N_("informatique"),
+    "security": N_("sûreté"),
+    "gas": N_("gaz"),
+    "absence": N_("absences"),
+    "strike": N_("grève"),
+    "fire": N_("incendie"),
+    "site": N_("site"),
+}
+KIND_MANY = {
+    "college": N_("collèges"),
+    "pmi_css": N_("centres de PMI"),
+    "parc": N_("parcs"),
+    "assainissement": N_("stations d’assainissement"),
+    "pole_social_sst": N_("SST"),
+    "gymnase": N_("gymnases"),
+    "culture": N_("sites culturels"),
+    "sport": N_("sites sportifs"),
+    "logistique": N_("sites logistiques"),
+    "protection_enfance": N_("sites de protection de l’enfance"),
+    "insertion": N_("espaces insertion"),
+    "site_central": N_("sites centraux"),
+    "voirie": N_("centres de voirie"),
+    "logement": N_("guichets logement"),
+    "datacenter": N_("salles informatiques"),
+    "mdph": N_("MDPH"),
+}
+KIND_ONE = {
+    "college": N_("collège"),
+    "pmi_css": N_("centre de PMI"),
+    "parc": N_("parc"),
+    "assainissement": N_("station d’assainissement"),
+    "pole_social_sst": N_("SST"),
+    "gymnase": N_("gymnase"),
+    "culture": N_("site culturel"),
+    "sport": N_("site sportif"),
+    "logistique": N_("site logistique"),
+    "protection_enfance": N_("site de protection de l’enfance"),
+    "insertion": N_("espace insertion"),
+    "site_central": N_("site central"),
+    "voirie": N_("centre de voirie"),
+    "logement": N_("guichet logement"),
+    "datacenter": N_("salle informatique"),
+    "mdph": N_("MDPH"),
+}
+SOURCE = {
+    "site_manager": N_("responsable de site"),
+    "responsable_parc": N_("responsable de parc"),
+    "vigicrues": "Vigicrues",
+    "rh": N_("RH"),
+    "supervision": N_("supervision"),
+    "siter": "SITER",
+    "prefecture": N_("préfecture"),
+    "enedis": "Enedis",
+    "education_nationale": N_("Éducation nationale"),
+    "samu": "SAMU",
+    "delegataire_assainissement": N_("délégataire assainissement"),
+    "cellule_si": N_("cellule SI"),
+    "cellule": N_("cellule de crise"),
+    "ssi": N_("centrale SSI"),
+    "direction_metier": N_("direction métier"),
+    "meteo_france": "Météo-France",
+    "idfm": "IDFM",
+    "ssiap": "SSIAP",
+    "direction_education": N_("direction de l’éducation"),
+    "cellule_autonomie": N_("cellule autonomie"),
+    "prefecture_police": N_("préfecture de police"),
+    "pompiers": N_("pompiers"),
+    "police": N_("police"),
+    "concessionnaire_restauration": N_("concessionnaire de restauration"),
+    "ars": "ARS",
+    "anssi": "ANSSI",
+    "rssi": "RSSI",
+    "rumour": N_("rumeur"),
+    "poster": N_("affiche du site"),
+    "page": N_("page Signaler"),
+}
+ROLE = {
+    "responsable_site": N_("Responsable de site"),
+    "directeur_pole": N_("Directeur de pôle"),
+    "suppleant_directeur_pole": N_("Suppléant de directeur de pôle"),
+    "astreinte_direction": N_("Astreinte de direction"),
+    "astreinte_technique": N_("Astreinte technique"),
+    "dgs_directeur_de_crise": N_("DGS, directeur de crise"),
+    "coordinateur_pca": N_("Coordonnateur PCA"),
+    "main_courantier": N_("Main courante"),
+    "cellule_situation": N_("Situation"),
+    "cellule_rh": N_("RH"),
+    "cellule_logistique": N_("Logistique"),
+    "cellule_si": N_("SI / RSSI"),
+    "cellule_com": N_("Communication"),
+    "cellule_juridique": N_("Juridique / DPO"),
+    "liaison_cod": N_("Liaison COD"),
+    "president": N_("Président"),
+    "elu_astreinte": N_("Élu d’astreinte"),
+    "observateur": N_("Observateur"),
+    "admin": N_("Administrateur"),
+    "coordinator": N_("Coordonnateur PCA"),
+    "cell": N_("Cellule de crise"),
+    "director": N_("Directeur de pôle"),
+    "site_manager": N_("Responsable de site"),
+    "technician": N_("Astreinte technique"),
+    "elected": N_("Élu"),
+    "liaison": N_("Officier de liaison"),
+    "observer": N_("Observateur"),
+    "kiosk": N_("Mur d’images"),
+    "source": N_("Source automatique"),
+    "auditor": N_("Auditeur"),
+}
+COLOUR = {"vert": N_("verte"), "jaune": N_("jaune"), "orange": N_("orange"), "rouge": N_("rouge")}
+PHENOMENON = {
+    "any": N_("météo"),
+    "crues": N_("crues"),
+    "canicule": N_("canicule"),
+    "grand-froid": N_("grand froid"),
+    "neige-verglas": N_("neige-verglas"),
+    "vent": N_("vent"),
+    "orages": N_("orages"),
+    "pluie-inondation": N_("pluie-inondation"),
+}
+FLAG = {
+    "total_isolation": N_("isolement total du SI"),
+    "edr_critical": N_("alerte EDR critique"),
+    "ciso_declaration": N_("déclaration du RSSI"),
+    "cod_active": N_("COD activé"),
+    "orsec_means_requested": N_("moyens demandés par ORSEC"),
+    "strike_notice": N_("préavis de grève"),
+    "water_alert": N_("alerte du délégataire de l’eau"),
+    "water_restriction": N_("arrêté de restriction d’eau"),
+    "prefecture_instruction": N_("consigne de la préfecture"),
+    "all_clear": N_("feu vert des secours"),
+    "rehousing_needed": N_("relogement nécessaire"),
+}
+TASK = {
+    "verify_site": N_("Levée de doute"),
+    "verify_report": N_("Vérifier un signalement"),
+    "link_denial": N_("Rattacher le démenti"),
+    "link_site": N_("Rattacher à un site"),
+    "overdue_cause": N_("Retour en retard"),
+    "contested": N_("Signalements contradictoires"),
+    "lift_which": N_("Préciser ce qui est levé"),
+    "reentry": N_("Ressaisie des données"),
+}
+
+
+def word(table: Mapping[Any, str], code: str | None, _: Translator) -> str:
+    """The word for a code of one of the tables above; an unknown code is shown as it is."""
+    return "" if code is None else _(table[code]) if code in table else code
+
+
+def number(value: float, lang: str) -> str:
+    """`180 000` in French, `180,000` in English; at most one decimal."""
+    return format_decimal(round(value, 1), locale=lang)
+
+
+def listed(items: list[str], _: Translator) -> str:
+    """`a, b et c`."""
+    return _("{first} et {last}", first=", ".join(items[:-1]), last=items[-1]) if len(items) > 1 else "".join(items)
+
+
+def role_name(role: str, scope: str | None, names: Names, _: Translator) -> str:
+    """`Dir. Éducation`-like label of a role in its scope (a pôle or a site); the territory's own label when it has no short one."""
+    label = _(ROLE[role]) if role in ROLE else names.roles.get(role, role)
+    if scope is None:
+        return label
+    if scope in names.poles:
+        pole = names.pole(scope, _.lang).removeprefix("Pôle ").strip()
+        if role == "directeur_pole":
+            return _("Dir. {pole}", pole=pole)
+        if role == "suppleant_directeur_pole":
+            return _("Suppl. dir. {pole}", pole=pole)
+        return f"{label}, {pole}"
+    return f"{label}, {names.site(scope)}" if scope in names.sites else label
+
+
+def person_name(token: str, names: Names, _: Translator) -> str:
+    """A person is shown as the role that they hold, never by name (DOMAIN D58)."""
+    if token.startswith("system"):
+        return _("système")
+    if token not in names.holders:
+        return token
+    role, scope, deputy = names.holders[token]
+    label = role_name(role, scope, names, _)
+    return _("Suppl. {role}", role=label) if deputy else label
