@@ -6,13 +6,14 @@ correlation_id=…)`. Libraries that log with the standard library come out the 
 
 from __future__ import annotations
 
+import io
 import logging
 import logging.handlers
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 import structlog
@@ -69,15 +70,19 @@ def _drop_file_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def configure(service: str, *, level: str | None = None, json_file: Path | None = None) -> None:
+def configure(
+    service: str, *, level: str | None = None, json_file: Path | None = None, output: IO[str] | io.TextIOBase | None = None, colour: bool | None = None
+) -> None:
     """Set up logging of this process; call once, first thing. Level and file default to `VIGIE_LOG_LEVEL`, `VIGIE_LOG_JSON`.
 
-    Colour when stderr is a terminal or the supervisor asks for it (`VIGIE_LOG_COLOUR=1`). A log file that cannot be written
+    `output` takes the readable lines in place of stderr. Colour when stderr is a terminal or the supervisor asks for it
+    (`VIGIE_LOG_COLOUR=1`). A log file that cannot be written
     (disk full) never stops the service: logging swallows its own errors.
     """
     named = level or os.environ.get("VIGIE_LOG_LEVEL") or "INFO"
     file = json_file or (Path(path) if (path := os.environ.get("VIGIE_LOG_JSON")) else None)
-    colour = os.environ.get("VIGIE_LOG_COLOUR", "1" if sys.stderr.isatty() else "0") == "1"
+    if colour is None:
+        colour = os.environ.get("VIGIE_LOG_COLOUR", "1" if sys.stderr.isatty() else "0") == "1"
 
     def name_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         event["service"] = service
@@ -103,7 +108,7 @@ def configure(service: str, *, level: str | None = None, json_file: Path | None 
         colors=colour, pad_event_to=28, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
     )
     readable = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[strip, _drop_file_fields, console])
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers: list[logging.Handler] = [logging.StreamHandler(output or sys.stderr)]
     handlers[0].setFormatter(readable)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,196 @@
+"""One supervised process: started, probed, restarted with back-off, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import structlog
+
+from services.runtime.embedded.leash import leashed
+from services.runtime.supervisor.backoff import Backoff
+from services.runtime.supervisor.plan import NotAlive, Plan
+from services.runtime.supervisor.status import ProcessStatus, State, iso_now
+from services.runtime.supervisor.stream import Stream
+
+log = structlog.get_logger(__name__)
+
+PROBE_STARTING_S = 0.15
+PROBE_RUNNING_S = 1.0
+HUNG_S = 30.0
+"""A process that answered once and is silent for this long is ended and started again."""
+HUNG_STARTING_S = 180.0
+"""The same for one that has not answered yet."""
+LINE_BYTES = 256 * 1024
+
+
+class Child:
+    """State machine of one process. `on_change` is called after every change of state, from the loop, and must not block."""
+
+    def __init__(self, plan: Plan, stream: Stream, on_change: Callable[[], None], explain: Callable[[Plan, int], str]) -> None:
+        self.plan = plan
+        self.ready = asyncio.Event()
+        """Set while ready."""
+        self.over = asyncio.Event()
+        """Set when it will not be started again."""
+        self.exit_code: int | None = None
+        self._stream, self._on_change, self._explain = stream, on_change, explain
+        self._state: State = "waiting"
+        self._since = iso_now()
+        self._why: str | None = None
+        self._restarts = 0
+        self._backoff = Backoff()
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = asyncio.Event()
+        self._last_line = ""
+
+    @property
+    def status(self) -> ProcessStatus:
+        pid = self._process.pid if self._process is not None and self._process.returncode is None else None
+        return ProcessStatus(self.plan.name, pid, self._state, self._since, self._restarts, self._why)
+
+    @property
+    def last_line(self) -> str:
+        """The last line that the process wrote: mostly why it ended."""
+        return self._last_line
+
+    def _enter(self, state: State, why: str | None = None) -> None:
+        if (state, why) == (self._state, self._why):
+            return
+        if state != self._state:
+            self._since = iso_now()
+        self._state, self._why = state, why
+        if state == "ready":
+            self.ready.set()
+        else:
+            self.ready.clear()
+        self._on_change()
+
+    async def run(self) -> None:
+        """Until `stop`, or the end of a process that is not restarted. Never raises for what the process does."""
+        try:
+            while not self._stopping.is_set():
+                code, ready_for_s = await self._run_once()
+                self.exit_code = code
+                if self._stopping.is_set():
+                    break
+                if not self.plan.restarts:
+                    if code:
+                        log.warning("process.failed", process=self.plan.name, why=self._explain(self.plan, code))
+                    self._enter("failed" if code else "ended")
+                    return
+                delay = self._backoff.next_delay_s(code, ready_for_s)
+                reason = self._explain(self.plan, code)
+                log.warning("process.ended", process=self.plan.name, why=reason, restart_in_s=delay)
+                self._enter("backing_off", reason)
+                try:
+                    await asyncio.wait_for(self._stopping.wait(), delay)
+                except TimeoutError:
+                    pass
+                self._restarts += 1
+            self._enter("stopped")
+        finally:
+            self.over.set()
+
+    async def _run_once(self) -> tuple[int, float]:
+        """(exit code, seconds that it was ready)."""
+        self._enter("starting")
+        self._process = process = await asyncio.create_subprocess_exec(
+            *leashed(list(self.plan.command)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self.plan.environment,
+            pass_fds=self.plan.pass_fds,
+            start_new_session=True,  # Ctrl-C is for the supervisor, which stops the others in order
+            limit=LINE_BYTES,
+        )
+        self._on_change()
+        ready_at: list[float] = []
+        probing = asyncio.create_task(self._probe(process, ready_at))
+        showing = asyncio.create_task(self._show(process))
+        try:
+            code = await process.wait()
+        finally:
+            probing.cancel()
+        try:
+            await asyncio.wait_for(showing, 1.0)  # a grandchild may hold the pipe open
+        except TimeoutError:
+            pass
+        return code, time.monotonic() - ready_at[0] if ready_at else 0.0
+
+    async def _show(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        while True:
+            try:
+                raw = await process.stdout.readline()
+            except ValueError:  # a line over the limit: its rest comes next
+                continue
+            if not raw:
+                return
+            text = raw.decode("utf-8", "replace").rstrip()
+            if text:
+                self._last_line = text
+                self._stream.line(self.plan.name, text)
+
+    async def _probe(self, process: asyncio.subprocess.Process, ready_at: list[float]) -> None:
+        if self.plan.probe is None:
+            self._enter("ready")
+            return
+        answered = False
+        silent_since = time.monotonic()
+        while process.returncode is None:
+            try:
+                why = await self.plan.probe()
+                answered, silent_since = True, time.monotonic()
+            except NotAlive:
+                why = "does not answer"
+                if time.monotonic() - silent_since > (HUNG_S if answered else HUNG_STARTING_S):
+                    log.error("process.hung", process=self.plan.name, silent_s=round(time.monotonic() - silent_since))
+                    await self._end(process)
+                    return
+            if self._stopping.is_set() or process.returncode is not None:
+                return
+            if why is None:
+                if self._state != "ready":
+                    log.info("process.ready", process=self.plan.name, pid=process.pid)
+                if not ready_at:
+                    ready_at.append(time.monotonic())
+                self._enter("ready")
+            elif ready_at or self._state == "unready":
+                if self._state == "ready":
+                    log.warning("process.unready", process=self.plan.name, why=why)
+                self._enter("unready", why)
+            else:
+                self._enter("starting", why)
+            await asyncio.sleep(PROBE_RUNNING_S if self._state == "ready" else PROBE_STARTING_S)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        """SIGTERM, then SIGKILL after the plan's `stop_s`. Returns when it is gone."""
+        if process.returncode is not None:
+            return
+        _signal(process.pid, signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), self.plan.stop_s)
+        except TimeoutError:
+            log.warning("process.killed", process=self.plan.name, why=f"did not stop within {self.plan.stop_s:g} s")
+            _signal(process.pid, signal.SIGKILL)
+            await process.wait()
+
+    async def stop(self) -> None:
+        """Stop for good; returns when the process is gone. A second call waits for the first."""
+        self._stopping.set()
+        if self._process is not None and self._process.returncode is None:
+            self._enter("stopping")
+            await self._end(self._process)
+        await self.over.wait()
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return

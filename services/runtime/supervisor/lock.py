@@ -1,0 +1,45 @@
+"""One `vigie up` per data directory: an advisory lock that the kernel releases with its holder, so it is never stale."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+
+class DataDirBusy(RuntimeError):
+    """Another `vigie up` runs on this data directory."""
+
+
+class DataDirLock:
+    """Held from construction until `release` or the end of the process, however it ends."""
+
+    def __init__(self, file: Path) -> None:
+        """Raises DataDirBusy, OSError."""
+        self._file: IO[str] = file.open("a+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.seek(0)
+            holder = self._file.read().strip() or "unknown"
+            self._file.close()
+            raise DataDirBusy(f"process {holder}") from error
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+
+    def release(self) -> None:
+        self._file.close()
+
+
+def is_held(file: Path) -> bool:
+    """True while a `vigie up` runs on the directory of this lock file."""
+    try:
+        with file.open("r") as probe:
+            fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,194 @@
+"""Which processes make the system on one machine, in which order they stop, and how each tells that it is ready."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from services.runtime.embedded import kafka, store
+from services.runtime.embedded.kafka import KafkaNode
+from services.runtime.embedded.store import StoreNode
+from services.runtime.settings import Settings
+from services.runtime.supervisor.orphans import MARK
+from services.runtime.supervisor.status import Addresses
+
+Probe = Callable[[], Awaitable[str | None]]
+"""None = ready; else why not. Raises `NotAlive` when it does not answer at all."""
+
+PROBE_S = 3.0
+SERVICE_STOP_S = 12.0
+
+
+class NotAlive(Exception):
+    """The process does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One process."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    probe: Probe | None
+    """None: a process that runs to its end (`restarts=False`)."""
+    stop_order: int
+    """Lower stops first; equal stop together."""
+    stop_s: float = SERVICE_STOP_S
+    """SIGKILL only after this."""
+    restarts: bool = True
+    pass_fds: tuple[int, ...] = ()
+    log_file: Path | None = None
+    quiet: frozenset[str] = field(default_factory=frozenset)
+    """Output lines that start so are not shown."""
+
+
+def http_probe(port: int) -> Probe:
+    """/livez and /readyz of a process on loopback."""
+
+    async def probe() -> str | None:
+        timeout = aiohttp.ClientTimeout(total=PROBE_S)
+        try:
+            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(f"http://127.0.0.1:{port}/readyz") as answer:
+                if answer.status == 200:
+                    return None
+                return _what_is_wrong(await answer.json(content_type=None))
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise NotAlive(str(error)) from error
+        except ValueError:
+            return "not ready"
+
+    return probe
+
+
+def _what_is_wrong(body: object) -> str:
+    checks = body.get("checks") if isinstance(body, dict) else None
+    if not isinstance(checks, dict):
+        return "not ready"
+    return "; ".join(f"{name}: {found}" for name, found in checks.items() if found != "ok") or "not ready"
+
+
+def broker_plan(node: KafkaNode, environment: dict[str, str]) -> Plan:
+    async def probe() -> str | None:
+        if not await kafka.is_serving(node.address):
+            raise NotAlive
+        return None
+
+    return Plan(
+        "broker",
+        tuple(node.command()),
+        environment | {"VIGIE_PROCESS": "broker"},
+        probe,
+        stop_order=9,
+        stop_s=kafka.STOP_S,
+        log_file=node.log_file,
+    )
+
+
+def store_plan(node: StoreNode, environment: dict[str, str]) -> Plan:
+    async def probe() -> str | None:
+        if not await store.is_serving("127.0.0.1", node.port):
+            raise NotAlive
+        return None
+
+    return Plan("store", tuple(node.command()), environment | {"VIGIE_PROCESS": "store"}, probe, stop_order=8, stop_s=store.STOP_S)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceKind:
+    """A kind of Python process. The table below is the system."""
+
+    name: str
+    module: str
+    stop_order: int
+    replicated: bool = False
+    """Several may run; each has an instance name for static membership."""
+    front: bool = False
+    """Gets the listening socket."""
+
+
+SERVICES = (
+    ServiceKind("intake", "services.intake", 0, front=True),
+    ServiceKind("console", "services.console", 1),
+    ServiceKind("projector", "services.console.projector", 2),
+    ServiceKind("conductor", "services.runtime.conductor", 3),
+    ServiceKind("alerts", "services.alerts", 4, replicated=True),
+    ServiceKind("continuity", "services.continuity", 4, replicated=True),
+    ServiceKind("delivery", "services.delivery", 4, replicated=True),
+)
+
+
+def process_names(workers: int) -> list[str]:
+    """Names of the Python processes: `alerts`, or `alerts-0`, `alerts-1` with several workers per service."""
+    return [n for kind in SERVICES for n, _ in _replicas(kind, workers)]
+
+
+def _replicas(kind: ServiceKind, workers: int) -> list[tuple[str, str]]:
+    if not kind.replicated:
+        return [(kind.name, kind.name)]
+    if workers == 1:
+        return [(kind.name, f"{kind.name}-0")]
+    return [(f"{kind.name}-{n}", f"{kind.name}-{n}") for n in range(workers)]
+
+
+def base_environment(settings: Settings, addresses: Addresses, *, colour: bool) -> dict[str, str]:
+    """Environment of every process: the caller's, the addresses, and the mark by which orphans are found."""
+    return {
+        **os.environ,
+        "VIGIE_DATA_DIR": str(settings.data_dir),
+        "VIGIE_CACHE_DIR": str(settings.cache_dir),
+        "VIGIE_TERRITORY": str(settings.territory),
+        "VIGIE_KAFKA": addresses.kafka,
+        "VIGIE_REDIS": addresses.redis,
+        "VIGIE_HTTP": addresses.http,
+        "VIGIE_CONSOLE": addresses.console,
+        "VIGIE_LOG_COLOUR": "1" if colour else "0",
+        MARK: str(os.getpid()),
+        "PYTHONUNBUFFERED": "1",
+        "MALLOC_ARENA_MAX": "2",
+    }
+
+
+def service_plans(settings: Settings, environment: dict[str, str], ports: dict[str, int], listening_fd: int, workers: int) -> list[Plan]:
+    """One plan per Python process. `ports` has the health port of every name in `process_names`."""
+    plans = []
+    for kind in SERVICES:
+        for name, instance in _replicas(kind, workers):
+            own = {
+                "VIGIE_PROCESS": name,
+                "VIGIE_INSTANCE": instance,
+                "VIGIE_HEALTH_PORT": str(ports[name]),
+                "VIGIE_LOG_JSON": str(settings.data.logs / f"{name}.jsonl"),
+            }
+            if kind.front:
+                own["VIGIE_HTTP_FD"] = str(listening_fd)
+            plans.append(
+                Plan(
+                    name,
+                    (sys.executable, "-m", kind.module),
+                    environment | own,
+                    http_probe(ports[name]),
+                    stop_order=kind.stop_order,
+                    pass_fds=(listening_fd,) if kind.front else (),
+                    log_file=settings.data.logs / f"{name}.jsonl",
+                )
+            )
+    return plans
+
+
+def demo_plan(settings: Settings, environment: dict[str, str]) -> Plan:
+    """The exercise that a newcomer sees: S04 at speed 20, once."""
+    return Plan(
+        "demo",
+        (sys.executable, "-m", "services.cli", "play", "S04", "--speed", "20"),
+        environment | {"VIGIE_PROCESS": "demo", "VIGIE_LOG_JSON": str(settings.data.logs / "demo.jsonl")},
+        None,
+        stop_order=0,
+        stop_s=3.0,
+        restarts=False,
+    )

@@ -1,0 +1,247 @@
+"""What `vigie up` does, in order. Every refusal is an `UpFailed` whose message is the one line that the user reads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from services.runtime import logs
+from services.runtime.embedded import kafka, store
+from services.runtime.embedded.jars import JarsUnavailable, classpath
+from services.runtime.embedded.java import JavaUnusable, java_command
+from services.runtime.embedded.kafka import BrokerFailed, KafkaNode
+from services.runtime.embedded.ports import PortBusy, listen, remembered_ports
+from services.runtime.embedded.store import StoreFailed, StoreNode
+from services.runtime.provision import BrokerUnreachable, TopicsDiffer, provision
+from services.runtime.settings import DataDir, Settings, split_host_port
+from services.runtime.supervisor import plan as plans
+from services.runtime.supervisor.child import Child
+from services.runtime.supervisor.lock import DataDirBusy, DataDirLock
+from services.runtime.supervisor.orphans import end_orphans
+from services.runtime.supervisor.plan import Plan
+from services.runtime.supervisor.status import Addresses, read_status
+from services.runtime.supervisor.stream import NamedOutput, Stream
+from services.runtime.supervisor.supervisor import FREE_MB, Supervisor, free_mb
+
+log = structlog.get_logger(__name__)
+
+EXTERNAL_S = 30.0
+"""Patience with an existing broker or store that does not answer."""
+READY_S = 120.0
+"""After this the processes that are not ready yet are named; the start goes on."""
+
+
+class UpFailed(Exception):
+    """Vigie cannot start (or go on); the message says why and what to do, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    settings: Settings
+    kafka: str | None
+    """Address of an existing broker; None = the embedded one."""
+    redis: str | None
+    """URL of an existing store; None = the embedded one."""
+    demo: bool
+    workers: int
+    """Processes per decider."""
+    java: Path | None
+    before_services: Callable[[Addresses], Awaitable[None]]
+    """Called once topics exist, before any service starts: opens the live realm, publishes the territory. Raises UpFailed."""
+    greeting: Callable[[Settings], str]
+    """What the person who started it reads once everything is ready."""
+
+
+async def up(options: Options) -> None:
+    """Run the whole system until SIGINT or SIGTERM. Raises UpFailed."""
+    settings = options.settings
+    data = settings.data
+    stream = Stream()
+    try:
+        with contextlib.ExitStack() as stack:
+            lock = _take_data_dir(data)
+            stack.callback(lock.release)
+            stack.callback(data.started.unlink, missing_ok=True)
+            data.started.unlink(missing_ok=True)
+            logs.configure("vigie", json_file=data.logs / "vigie.jsonl", output=NamedOutput(stream, "vigie"), colour=stream.colour)
+            if ended := await asyncio.to_thread(end_orphans, settings.data_dir):
+                log.warning("orphans.ended", processes=ended, why="an earlier `vigie up` was killed")
+            front = _listen(settings.http)
+            stack.callback(front.close)
+            await _run(options, stream, front)
+            data.status.unlink(missing_ok=True)
+    finally:
+        stream.close()
+
+
+def _take_data_dir(data: DataDir) -> DataDirLock:
+    try:
+        data.make()
+    except OSError as error:
+        raise UpFailed(f"the data directory {data.root} cannot be used: {error.strerror} ({error.filename})") from error
+    if (free := free_mb(data)) < FREE_MB:
+        raise UpFailed(f"the disk of {data.root} is full ({free} MB free, {FREE_MB} needed): make room, or give another place with --data")
+    try:
+        return DataDirLock(data.lock)
+    except DataDirBusy as error:
+        running = read_status(data.status) or {}
+        where = f", http://{running['http']}" if running.get("http") else ""
+        raise UpFailed(f"Vigie already runs on {data.root} ({error}{where}): stop it first, or give another place with --data") from error
+
+
+def _listen(http: str) -> socket.socket:
+    host, port = split_host_port(http)
+    try:
+        return listen(host, port)
+    except PortBusy as error:
+        raise UpFailed(f"{http} cannot be listened on ({error.strerror}): choose another address with --http or VIGIE_HTTP") from error
+    except OSError as error:
+        raise UpFailed(f"{http} cannot be listened on ({error.strerror}): it must be an address of this machine") from error
+
+
+async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
+    """From here on there are processes: whatever happens, they are stopped in order."""
+    settings = options.settings
+    names = plans.process_names(options.workers)
+    ports = remembered_ports(settings.data.ports, ["kafka", "controller", "redis", "console", *names])
+    addresses = Addresses(
+        kafka=options.kafka or f"127.0.0.1:{ports['kafka']}",
+        redis=options.redis or f"redis://127.0.0.1:{ports['redis']}/0",
+        http=settings.http,
+        console=f"127.0.0.1:{ports['console']}",
+    )
+    environment = plans.base_environment(settings, addresses, colour=stream.colour)
+    supervisor = Supervisor(settings.data, addresses, stream)
+    with _signals() as stop_asked:
+        starting = asyncio.create_task(_start(options, supervisor, addresses, environment, ports, front))
+        asked = asyncio.create_task(stop_asked.wait())
+        try:
+            await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await asked
+            log.info("system.stopping")
+        finally:
+            starting.cancel()
+            asked.cancel()
+            await supervisor.stop()
+            await asyncio.gather(starting, asked, return_exceptions=True)
+    log.info("system.stopped")
+
+
+async def _start(
+    options: Options, supervisor: Supervisor, addresses: Addresses, environment: dict[str, str], ports: dict[str, int], front: socket.socket
+) -> None:
+    began = time.monotonic()
+    settings = options.settings
+    servers = await asyncio.to_thread(_server_plans, options, ports, environment)
+    children = supervisor.start(servers)
+    await asyncio.gather(*(_until_ready(child) for child in children))
+    await _external_servers(options)
+    try:
+        made = await provision(addresses.kafka, replication=settings.kafka_replication)
+    except BrokerUnreachable as error:
+        raise UpFailed(f"{error}") from error
+    except TopicsDiffer as error:
+        raise UpFailed(
+            f"{error}. Vigie never alters a topic that holds data: use another broker or data directory, or alter it yourself"
+        ) from error
+    except KafkaError as error:
+        raise UpFailed(f"the topics cannot be made on {addresses.kafka}: {error}") from error
+    if made.created:
+        log.info("topics.created", count=len(made.created))
+    await options.before_services(addresses)
+    services = supervisor.start(plans.service_plans(settings, environment, ports, front.fileno(), options.workers))
+    await _until_all_ready(services)
+    settings.data.started.touch()
+    supervisor.enter("ready")
+    log.info("system.ready", address=f"http://{settings.http}", seconds=round(time.monotonic() - began, 1))
+    supervisor.say(options.greeting(settings))
+    if options.demo:
+        supervisor.start([plans.demo_plan(settings, environment)])
+
+
+def _server_plans(options: Options, ports: dict[str, int], environment: dict[str, str]) -> list[Plan]:
+    """Plans of the embedded servers, made ready on disk. Blocking (downloads, formatting)."""
+    settings, data = options.settings, options.settings.data
+    found = []
+    try:
+        if options.redis is None:
+            store_node = StoreNode(data.store, ports["redis"])
+            store_node.prepare()
+            found.append(plans.store_plan(store_node, environment))
+        if options.kafka is None:
+            java = java_command(options.java)
+            jars = classpath(settings.cache_dir, lambda text: log.info("kafka.jars", what=text))
+            node = KafkaNode(data.kafka, ports["kafka"], ports["controller"], java, tuple(jars), data.logs / "broker.jsonl")
+            node.prepare()
+            found.append(plans.broker_plan(node, environment))
+    except (JavaUnusable, JarsUnavailable, BrokerFailed, StoreFailed) as error:
+        raise UpFailed(str(error)) from error
+    except OSError as error:
+        raise UpFailed(f"{error.strerror}: {error.filename}") from error
+    return found
+
+
+async def _until_ready(child: Child) -> None:
+    """A server must become ready; one that ends first is a reason not to start. Raises UpFailed."""
+    ready = asyncio.create_task(child.ready.wait())
+    try:
+        while not ready.done():
+            await asyncio.wait({ready}, timeout=0.2)
+            status = child.status
+            if status.state == "backing_off" and status.restarts >= 1:
+                raise UpFailed(f"{status.name} does not start: {status.why}")
+    finally:
+        ready.cancel()
+
+
+async def _external_servers(options: Options) -> None:
+    if options.kafka is not None:
+        await _until_serving("Kafka broker", options.kafka, "--kafka", lambda: kafka.is_serving(options.kafka or ""))
+    if options.redis is not None:
+        host, port = split_host_port(options.redis.removeprefix("redis://").removeprefix("valkey://").partition("/")[0].rpartition("@")[2])
+        await _until_serving("Redis", options.redis.rpartition("@")[2], "--redis", lambda: store.is_serving(host, port))
+
+
+async def _until_serving(what: str, address: str, flag: str, is_serving: Callable[[], Awaitable[bool]]) -> None:
+    try:
+        async with asyncio.timeout(EXTERNAL_S):
+            while not await is_serving():
+                await asyncio.sleep(0.5)
+    except TimeoutError as error:
+        raise UpFailed(f"no {what} answers at {address}: start it, or leave out {flag} to use the embedded one") from error
+
+
+async def _until_all_ready(children: list[Child]) -> None:
+    waiting = asyncio.gather(*(child.ready.wait() for child in children))
+    try:
+        await asyncio.wait_for(asyncio.shield(waiting), READY_S)
+    except TimeoutError:
+        late = {c.status.name: c.status.why or c.status.state for c in children if not c.ready.is_set()}
+        log.warning("system.slow", waiting_for=late)
+        await waiting
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[asyncio.Event]:
+    """Set on the first SIGINT or SIGTERM. Later ones are ignored: the ordered stop has its own time limits."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, asked.set)
+    try:
+        yield asked
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
