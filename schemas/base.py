@@ -23,9 +23,9 @@ DAY_MS = 86_400_000
 
 
 class Model(BaseModel):
-    """Frozen value with no unknown field."""
+    """Frozen value with no unknown field. No NaN or infinity: JSON has none, and a log record must read back as written."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
 
 class Message(Model):

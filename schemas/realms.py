@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import blake2b
 from uuid import UUID, uuid5
 
@@ -44,6 +45,7 @@ def partition_of(realm: str, partitions: int) -> int:
     return slot if is_live(realm) or partitions == 1 else half + slot
 
 
+@lru_cache(maxsize=1024)
 def lineage_namespace(lineage: str) -> UUID:
     """Namespace of all ids derived in the history that began in realm `lineage`; a fork keeps its origin's ids."""
     return uuid5(_NAMESPACE, lineage)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from schemas.realms import is_live
+
 ROUTES: dict[int, dict[str, dict[str, tuple[str, ...]]]] = {
     1: {
         "alerts": {
@@ -31,7 +33,7 @@ ROUTES: dict[int, dict[str, dict[str, tuple[str, ...]]]] = {
 PUBLIC: dict[str, tuple[str, ...]] = {
     "incidents": ("ReportChanged", "SiteStatusChanged", "IncidentChanged", "LevelChanged", "TaskChanged", "FlagChanged"),
     "notifications": ("NotificationPlanned", "NotificationWithdrawn", "EscalationChanged", "AnswerRecorded", "RoleUncovered"),
-    "continuity": ("ActivityChanged", "AlarmRaised"),
+    "continuity": ("ActivityChanged", "AlarmRaised", "AlarmArbitrated", "StrategyChanged"),
     "plans": ("PlanChanged", "TriggerChanged"),
     "deliveries": ("NotificationChanged", "HoldChanged"),
     "reassignments": (),
@@ -47,3 +49,12 @@ def destinations(logic: int, service: str, fact: str) -> tuple[str, ...]:
 def public_topics(fact: str) -> tuple[str, ...]:
     """Public topics that carry this fact."""
     return tuple(topic for topic, facts in PUBLIC.items() if fact in facts)
+
+
+GATED: frozenset[tuple[str, str]] = frozenset({("delivery", "alerts")})
+"""(source, destination) that the conductor forwards itself in simulated realms, one at a time, when the realm is quiet."""
+
+
+def publishes(source: str, destination: str, realm: str) -> bool:
+    """True if the source's publisher forwards this realm's facts to the destination; False: the conductor does."""
+    return is_live(realm) or (source, destination) not in GATED

@@ -41,6 +41,8 @@ class Source:
     causation_id: str
     place: str | None = None
     """`Place` of a forwarded fact (schemas.envelope)."""
+    place_hash: str | None = None
+    """Hash of the source log record that held the forwarded fact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Transaction:
                 "src": {
                     "topic": s.topic, "partition": s.partition, "offset": s.offset, "digest": s.digest, "id": s.id, "type": s.type,
                     "source": s.source, "appended_at": s.appended_at, "correlation": s.correlation_id, "causation": s.causation_id,
-                    "place": s.place,
+                    "place": s.place, "place_hash": s.place_hash,
                 },
                 "at": self.at,
                 "facts": [{"type": f.type, "id": f.id, "at": f.at, "data": f.data} for f in self.facts],
@@ -110,7 +112,7 @@ class Transaction:
             d["logic"], d["seq"], d["prev"], d["history"], d["run"], d["service"], d["realm"], d["lineage"],
             Source(
                 s["topic"], s["partition"], s["offset"], s["digest"], s["id"], s["type"], s["source"], s["appended_at"],
-                s["correlation"], s["causation"], s["place"],
+                s["correlation"], s["causation"], s["place"], s["place_hash"],
             ),
             d["at"], tuple(FactRecord(f["type"], f["id"], f["at"], f["data"]) for f in d["facts"]), d["next_due"],
         )  # fmt: skip

@@ -1,0 +1,416 @@
+"""The pure core of a decider: one raw input and the state of its realm → facts and the new state.
+
+Order for one input (DESIGN §2; RUNTIME §1.5):
+
+1. Read the envelope and the message; what cannot be read, or is not for this realm, becomes `InputRefused` and has no effect.
+2. The realm must be open. `OpenRealm` opens it in the service that the route table names, the forwarded `RealmOpened` elsewhere.
+3. Move the clock: live realms to the broker's append time, others to `ce_at`. Deadlines due by then fire one after the other, each
+   at its own time; one that raises becomes `DeadlineFailed`, which disarms it.
+4. An id seen before, or a forwarded fact at or before the watermark, becomes `InputDuplicate`.
+5. Decide. An exception becomes `InputFailed`; the id stays unseen, so that a replay works after the fix.
+
+No clock, no random, no I/O. `evolve` over the recorded facts gives the state that `apply` gave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Generic, TypeVar
+
+import orjson
+from immutables import Map
+
+from schemas.base import Command, Fact, Instant, Message
+from schemas.envelope import Place
+from schemas.realms import derive_id, is_live, parse_realm
+from schemas.routes import ROUTES
+from schemas.runtime import (
+    CloseRealm,
+    CommandApplied,
+    CommandRefused,
+    DeadlineFailed,
+    InputDuplicate,
+    InputFailed,
+    InputRefused,
+    LossDeclared,
+    OpenRealm,
+    PaceChanged,
+    RealmClosed,
+    RealmOpened,
+    Rebased,
+    SetPace,
+    StepAccepted,
+    StepRequested,
+    StepSettled,
+    StepTo,
+    Tick,
+)
+from schemas.topics import PARTITIONS
+from services.runtime.decider import Decider, Firing, Input
+from services.runtime.inputs import Envelope, InputRecord, Refusal, describe, input_digest, parse_message, read_envelope, realm_of
+from services.runtime.realmstate import Mark, RealmState
+from services.runtime.seen import Seen
+from services.runtime.transaction import FactRecord, Source, Transaction
+
+S = TypeVar("S")
+
+FIRING_BYTES: Final = 160 * 1024
+"""Facts of deadlines in one Transaction. Beyond it the rest stays due and fires with the next input (a `Tick` comes by itself)."""
+_WITHOUT_EFFECT: Final[frozenset[type[Message]]] = frozenset((InputRefused, InputFailed, InputDuplicate))
+_NEVER_INPUT: Final[frozenset[type[Message]]] = _WITHOUT_EFFECT | {
+    DeadlineFailed, LossDeclared, Rebased, StepAccepted, PaceChanged, CommandApplied, CommandRefused,
+}  # fmt: skip
+_RUNTIME_INPUT: Final[frozenset[type[Message]]] = frozenset(
+    (Tick, StepTo, RealmOpened, RealmClosed, CloseRealm, StepRequested, StepSettled, SetPace)
+)
+_wire_types: dict[type[Message], str] = {}
+
+
+class DeciderBroken(Exception):
+    """The decider breaks its protocol where no fact can record it (a deadline that nothing disarms). The process must stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied(Generic[S]):
+    """What one input caused."""
+
+    realm: str
+    """Empty when the key is not a realm of this partition."""
+    lineage: str
+    state: RealmState[S] | None
+    """None: there is no such realm (yet)."""
+    source: Source
+    at: Instant
+    facts: tuple[FactRecord, ...]
+    next_due: Instant | None
+    outcome: str
+    """applied, duplicate, failed or refused; refused and failed go to the dead letters."""
+
+
+def opens_realms(service: str) -> bool:
+    """True for the service that takes `OpenRealm`: the one that no other service tells of opened realms."""
+    return not any(
+        service in facts.get("RealmOpened", ()) for table in ROUTES.values() for source, facts in table.items() if source != service
+    )
+
+
+class Machine(Generic[S]):
+    """A decider with everything around it that is the same for all domains."""
+
+    def __init__(self, decider: Decider[S], partitions: int = PARTITIONS) -> None:
+        self.decider = decider
+        self.service = decider.service
+        self.logic = decider.logic
+        self.partitions = partitions
+        self._opens = opens_realms(decider.service)
+
+    # ── one input ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def realm_of(self, record: InputRecord) -> str:
+        """The realm whose state `apply` needs; empty when the key is not a realm of this partition."""
+        return realm_of(record, self.partitions)
+
+    def apply(self, state: RealmState[S] | None, record: InputRecord, *, unwritable: str | None = None) -> Applied[S]:
+        """Apply one input to the state of its realm.
+
+        `unwritable` is the second try for an input whose facts do not fit into a Transaction: it becomes `InputFailed` with this
+        sentence. Raises only DeciderBroken and MemoryError.
+        """
+        envelope = read_envelope(record, self.partitions)
+        step = _Step(self, state, record, envelope)
+        if envelope.fault is not None:
+            return step.refuse(envelope.fault)
+        message = parse_message(envelope.type, record.value)
+        if isinstance(message, Refusal):
+            return step.refuse(message)
+        if type(message) is OpenRealm or type(message) is RealmOpened:
+            return step.open(message)
+        if (closed := step.not_open(message)) is not None:
+            return closed
+        if type(message) in _NEVER_INPUT:
+            return step.refuse(Refusal("invalid", f"{envelope.type} is a fact of the runtime, not an input"))
+        return step.run(message, unwritable)
+
+    # ── many facts ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def evolve(self, state: RealmState[S] | None, transaction: Transaction) -> RealmState[S] | None:
+        """State of the realm after an accepted Transaction, from its facts alone.
+
+        Raises UnknownType or ValidationError for a fact that this code does not know.
+        """
+        outcome: type[Fact] | None = None
+        for record in transaction.facts:
+            fact = record.message()
+            if type(fact) in _WITHOUT_EFFECT:
+                outcome = type(fact)
+            elif isinstance(fact, RealmOpened):
+                state = self.opened(transaction.realm, fact, record)
+            elif state is not None:
+                state = self.evolved(state, fact, record)
+        if state is None:
+            return None
+        source = transaction.src
+        return noted(state, source.id, source.place, source.place_hash, transaction.at, outcome)
+
+    def opened(self, realm: str, fact: RealmOpened, record: FactRecord) -> RealmState[S]:
+        """A realm's first state."""
+        domain = self.decider.evolve(self.decider.initial(realm, fact.lineage), fact, record.id, record.at)
+        return RealmState(realm, fact.lineage, record.at, False, Seen(), Map(), domain)
+
+    def evolved(self, state: RealmState[S], fact: Fact, record: FactRecord) -> RealmState[S]:
+        """State after one fact that has an effect."""
+        domain = self.decider.evolve(state.domain, fact, record.id, record.at)
+        closed = state.closed or type(fact) is RealmClosed
+        if domain is state.domain and closed == state.closed:
+            return state
+        return RealmState(state.realm, state.lineage, state.now, closed, state.seen, state.marks, domain)
+
+    def shaken(self, state: RealmState[S], record: FactRecord) -> RealmState[S]:
+        """State after `LossDeclared` or `Rebased`, which concern every realm of the partition."""
+        return self.evolved(state, record.message(), record)
+
+    def next_due(self, state: RealmState[S] | None) -> Instant | None:
+        """Earliest deadline; a closed realm has none."""
+        if state is None or state.closed:
+            return None
+        deadline = self.decider.next_deadline(state.domain)
+        return None if deadline is None else deadline.due
+
+
+def noted(
+    state: RealmState[S], id: str, place: str | None, place_hash: str | None, at: Instant, outcome: type[Fact] | None
+) -> RealmState[S]:
+    """The runtime's own part of the state after an input: its id, its watermark, the clock."""
+    marks, seen = state.marks, state.seen
+    if place is not None and place_hash is not None:
+        mark = Mark(Place.parse(place), place_hash)
+        newest = marks.get(mark.place.service)
+        if newest is None or newest.place < mark.place:
+            marks = marks.set(mark.place.service, mark)
+    if outcome is InputRefused:
+        return state if marks is state.marks else replace(state, marks=marks)
+    if outcome is None:
+        seen = seen.add(id, at, forget=is_live(state.realm))
+    return RealmState(state.realm, state.lineage, max(state.now, at), state.closed, seen, marks, state.domain)
+
+
+class _Step(Generic[S]):
+    """The application of one input: collects facts while the state moves."""
+
+    __slots__ = ("envelope", "facts", "fired", "machine", "record", "state")
+
+    def __init__(self, machine: Machine[S], state: RealmState[S] | None, record: InputRecord, envelope: Envelope) -> None:
+        self.machine, self.state, self.record, self.envelope = machine, state, record, envelope
+        self.facts: list[FactRecord] = []
+        self.fired = 0
+        """How many of the facts come from deadlines."""
+
+    # ── results ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def result(self, at: Instant, outcome: type[Fact] | None) -> Applied[S]:
+        e, r, state = self.envelope, self.record, self.state
+        place = None if e.place is None else str(e.place)
+        if state is not None:
+            self.state = state = noted(state, e.id, place, e.place_hash, at, outcome)
+        source = Source(
+            r.topic, r.partition, r.offset, input_digest(r), e.id, e.type, e.source, r.timestamp,
+            e.correlation_id, e.causation_id, place, e.place_hash,
+        )  # fmt: skip
+        lineage = e.realm if state is None else state.lineage
+        return Applied(e.realm, lineage, state, source, at, tuple(self.facts), self.machine.next_due(state), _OUTCOMES[outcome])
+
+    def refuse(self, why: Refusal) -> Applied[S]:
+        e = self.envelope
+        at = self.record.timestamp if self.state is None else self.state.now
+        self.record_fact(InputRefused.model_validate({"input_id": e.id, "input_type": e.type, "code": why.code, "detail": why.detail}), at)
+        return self.result(at, InputRefused)
+
+    def duplicate(self, at: Instant) -> Applied[S]:
+        self.record_fact(InputDuplicate(input_id=self.envelope.id), at)
+        return self.result(at, InputDuplicate)
+
+    def answer_refused(self, message: Command, status: int, code: str) -> Applied[S]:
+        """A command that the runtime itself refuses: the caller waits for this answer."""
+        at = self.record.timestamp if self.state is None else self.state.now
+        refused = {"command_id": self.envelope.id, "command": type(message).__name__, "status": status, "code": code}
+        self.take(CommandRefused.model_validate(refused), at)
+        return self.result(at, None)
+
+    # ── opening and closing ──────────────────────────────────────────────────────────────────────────────────────
+
+    def open(self, message: OpenRealm | RealmOpened) -> Applied[S]:
+        e, realm, service = self.envelope, self.envelope.realm, self.machine.service
+        if isinstance(message, OpenRealm):
+            if not self.machine._opens:
+                return self.refuse(Refusal("invalid", f"OpenRealm does not go to {service}"))
+            if self.state is not None:
+                if self.is_duplicate(self.state):
+                    return self.duplicate(self.state.now)
+                return self.answer_refused(message, 409, "realm_exists")
+            if message.territory != parse_realm(realm)[0]:
+                return self.answer_refused(message, 409, "wrong_territory")
+            at = self.record.timestamp if is_live(realm) else message.started_at
+            opened = RealmOpened(
+                territory=message.territory, title_code=message.title_code, started_at=at, lineage=message.lineage or realm,
+                speed=message.speed, responders=message.responders,
+            )  # fmt: skip
+        else:
+            if self.machine._opens or e.place is None:
+                return self.refuse(Refusal("invalid", "RealmOpened is taken only as a forwarded fact"))
+            if self.state is not None:
+                return self.run(message, None)
+            opened, at = message, self.record.timestamp if is_live(realm) else message.started_at
+        lineage = opened.lineage
+        record = _fact_record(opened, derive_id(lineage, e.id, "fact/RealmOpened", 0), at)
+        self.facts.append(record)
+        self.state = self.machine.opened(realm, opened, record)
+        if isinstance(message, OpenRealm):
+            self.take(CommandApplied(command_id=e.id, command="OpenRealm", result={"realm": realm, "started_at": at}), at)
+        return self.result(at, None)
+
+    def not_open(self, message: Message) -> Applied[S] | None:
+        """The answer when the realm is unknown or closed."""
+        if self.state is not None:
+            if not self.state.closed:
+                return None
+            if self.is_duplicate(self.state):
+                return self.duplicate(self.state.now)
+        unknown = self.state is None
+        code = "realm_unknown" if unknown else "realm_closed"
+        if isinstance(message, Command):
+            return self.answer_refused(message, 404 if unknown else 409, code)
+        return self.refuse(Refusal(code, f"realm {self.envelope.realm} is {'not open here' if unknown else 'closed'}"))
+
+    # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self, message: Message, unwritable: str | None) -> Applied[S]:
+        e, state = self.envelope, self.state
+        assert state is not None
+        live = is_live(e.realm)
+        if type(message) is StepTo:
+            if live:
+                return self.refuse(Refusal("realm_not_simulated", "a live realm has the real clock"))
+            if e.at is None:
+                return self.refuse(Refusal("invalid", "StepTo without ce_at"))
+        given = self.record.timestamp if live else state.now if e.at is None else e.at
+        now = max(state.now, given)
+        self.fire_until(now, live)
+        state = self.state
+        assert state is not None
+        self.fired = len(self.facts)
+        if self.is_duplicate(state):
+            return self.duplicate(now)
+        try:
+            if unwritable is not None:
+                raise ValueError(unwritable)
+            for fact in self.decided(message, given, now, state):
+                self.take(fact, now)
+        except (DeciderBroken, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001  whatever the domain raises is a recorded fact, never a stop
+            del self.facts[self.fired :]
+            self.state = state
+            self.record_fact(InputFailed(input_id=e.id, input_type=e.type, error=describe(error)), now)
+            return self.result(now, InputFailed)
+        return self.result(now, None)
+
+    def is_duplicate(self, state: RealmState[S]) -> bool:
+        place = self.envelope.place
+        if self.envelope.id in state.seen:
+            return True
+        return place is not None and (mark := state.marks.get(place.service)) is not None and place <= mark.place
+
+    def decided(self, message: Message, given: Instant, now: Instant, state: RealmState[S]) -> Sequence[Fact]:
+        e = self.envelope
+        if type(message) not in _RUNTIME_INPUT:
+            decision = Input(e.id, e.realm, state.lineage, e.source, message, given, now, e.correlation_id, e.causation_id)
+            return self.machine.decider.decide(state.domain, decision)
+        match message:
+            case Tick() | StepTo() | RealmOpened():
+                return ()
+            case RealmClosed():
+                return (RealmClosed(),)
+            case CloseRealm():
+                return (RealmClosed(), self.applied(message))
+            case StepRequested() | SetPace() if is_live(e.realm):
+                return (self.refused(message, 409, "realm_not_simulated"),)
+            case StepRequested():
+                if message.to < now:
+                    return (self.refused(message, 409, "step_in_the_past"),)
+                return (StepAccepted(to=message.to, command_id=e.id),)
+            case StepSettled():
+                return (CommandApplied(command_id=message.command_id, command="StepRequested", result={"at": message.to}),)
+            case SetPace():
+                return (PaceChanged(paused=message.paused, speed=message.speed), self.applied(message))
+        raise AssertionError(f"not handled: {type(message).__name__}")
+
+    def applied(self, message: Command) -> CommandApplied:
+        return CommandApplied(command_id=self.envelope.id, command=type(message).__name__)
+
+    def refused(self, message: Command, status: int, code: str) -> CommandRefused:
+        return CommandRefused.model_validate(
+            {"command_id": self.envelope.id, "command": type(message).__name__, "status": status, "code": code}
+        )
+
+    # ── deadlines ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def fire_until(self, now: Instant, live: bool) -> None:
+        """Fire everything due by `now`, earliest first, each at its own time (never before the clock)."""
+        decider, size = self.machine.decider, 0
+        while size < FIRING_BYTES:
+            state = self.state
+            assert state is not None
+            deadline = decider.next_deadline(state.domain)
+            if deadline is None or deadline.due > now:
+                return
+            at = max(deadline.due, state.now)
+            firing = Firing(deadline, state.realm, state.lineage, now if live else at)
+            before, fired = replace(state, now=at), len(self.facts)
+            try:
+                self.state = before
+                for ordinal, fact in enumerate(decider.fire(state.domain, firing)):
+                    self.take(fact, at, firing.derive(f"fact/{type(fact).__name__}", ordinal))
+                if decider.next_deadline(self.state.domain) == deadline:
+                    raise ValueError("the deadline is still armed after it fired")
+                size += sum(len(orjson.dumps(f.data)) for f in self.facts[fired:])
+            except MemoryError:
+                raise
+            except Exception as error:
+                del self.facts[fired:]
+                self.state = before
+                failed = DeadlineFailed(key=deadline.key, due=deadline.due, error=describe(error))
+                self.take(failed, at, firing.derive("fact/DeadlineFailed"))
+                if decider.next_deadline(self.state.domain) == deadline:
+                    raise DeciderBroken(f"{self.machine.service}: DeadlineFailed does not disarm {deadline.key!r}") from error
+
+    # ── facts ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def record_fact(self, fact: Fact, at: Instant) -> FactRecord:
+        e = self.envelope
+        lineage = e.realm if self.state is None else self.state.lineage
+        record = _fact_record(fact, derive_id(lineage, e.id, f"fact/{type(fact).__name__}", len(self.facts) - self.fired), at)
+        self.facts.append(record)
+        return record
+
+    def take(self, fact: Fact, at: Instant, id: str | None = None) -> None:
+        """Record a fact and evolve the state by it."""
+        if id is None:
+            record = self.record_fact(fact, at)
+        else:
+            self.facts.append(record := _fact_record(fact, id, at))
+        if self.state is not None:
+            self.state = self.machine.evolved(self.state, fact, record)
+
+
+_OUTCOMES: Final[dict[type[Fact] | None, str]] = {
+    None: "applied", InputDuplicate: "duplicate", InputFailed: "failed", InputRefused: "refused",
+}  # fmt: skip
+
+
+def _fact_record(fact: Fact, id: str, at: Instant) -> FactRecord:
+    cls = type(fact)
+    if (wire := _wire_types.get(cls)) is None:
+        wire = _wire_types.setdefault(cls, cls.wire_type())
+    data: dict[str, Any] = cls.__pydantic_serializer__.to_python(fact, mode="json")
+    return FactRecord(wire, id, at, data)

@@ -1,0 +1,137 @@
+"""A decider on an in-memory log, by the same `Machine`, `append` and `fold` as the real worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from schemas.base import Fact, Instant, Message
+from schemas.envelope import Place
+from schemas.realms import partition_of
+from schemas.topics import PARTITIONS, inputs
+from services.runtime.chain import View, append, empty, fold, place_of
+from services.runtime.core import Machine
+from services.runtime.decider import Decider
+from services.runtime.inputs import InputRecord
+from services.runtime.kafka import headers_of, value_of
+from services.runtime.realmstate import RealmState
+from services.runtime.transaction import Transaction, digest
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One record of a log with where it lies."""
+
+    partition: int
+    offset: int
+    raw: bytes
+    transaction: Transaction
+
+    @property
+    def hash(self) -> str:
+        return digest(self.raw)
+
+    def place(self, ordinal: int) -> Place:
+        """Place of one of its facts."""
+        return place_of(self.transaction, self.partition, ordinal)
+
+
+@dataclass(slots=True)
+class MemoryLog:
+    """The log of one service: append-only, one list of records per partition."""
+
+    partitions: int = PARTITIONS
+    records: dict[int, list[Stored]] = field(default_factory=dict)
+
+    def append(self, partition: int, raw: bytes) -> Stored:
+        """Store a record at the end of a partition."""
+        at = self.records.setdefault(partition, [])
+        at.append(stored := Stored(partition, len(at), raw, Transaction.load(raw)))
+        return stored
+
+    def __iter__(self) -> Iterator[Stored]:
+        """All records, partition by partition."""
+        for partition in sorted(self.records):
+            yield from self.records[partition]
+
+    def of(self, realm: str) -> list[Stored]:
+        """Records of one realm, in order."""
+        return [s for s in self.records.get(partition_of(realm, self.partitions), []) if s.transaction.realm == realm]
+
+
+class MemoryService(Generic[S]):
+    """One decider with its inputs and its log in memory.
+
+    With `check` (default) every record is folded back from its bytes and the two states compared: a fact that cannot be read back,
+    or an `evolve` that depends on more than the fact, fails the test that made it.
+    """
+
+    def __init__(self, decider: Decider[S], *, partitions: int = PARTITIONS, check: bool = True, clock: Instant = 0) -> None:
+        self.machine = Machine(decider, partitions)
+        self.service = decider.service
+        self.log = MemoryLog(partitions)
+        self.clock = clock
+        """Broker append time of the next input of a live realm; set it forward, never back."""
+        self._views: dict[int, View[S]] = {}
+        self._offsets: dict[int, int] = {}
+        self._check = check
+
+    def feed(
+        self,
+        realm: str,
+        message: Message,
+        *,
+        id: str | None = None,
+        source: str = "test",
+        at: Instant | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        place: Place | None = None,
+        place_hash: str | None = None,
+    ) -> Transaction:
+        """Apply one message. `at`: append time in a live realm (also moves `clock`), `ce_at` in a simulated one."""
+        partition = partition_of(realm, self.log.partitions)
+        offset = self._offsets.get(partition, 0)
+        if at is not None and "~" not in realm:
+            self.clock = at
+        headers = headers_of(
+            message.wire_type(), id=id or f"{self.service}-{partition}-{offset}", source=source, at=at,
+            correlation_id=correlation_id, causation_id=causation_id, place=place, place_hash=place_hash,
+        )  # fmt: skip
+        return self.feed_raw(partition, realm.encode(), value_of(message), headers).transaction
+
+    def feed_raw(
+        self, partition: int, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]], timestamp: Instant | None = None
+    ) -> Stored:
+        """Apply one record of bytes, readable or not."""
+        offset = self._offsets.get(partition, 0)
+        self._offsets[partition] = offset + 1
+        record = InputRecord(inputs(self.service), partition, offset, key, value, headers, self.clock if timestamp is None else timestamp)
+        before = self._views.get(partition, empty())
+        after, appended = append(self.machine, before, record, run="memory")
+        stored = self.log.append(partition, appended.raw)
+        if self._check:
+            folded = fold(self.machine, before, stored.offset, appended.raw)
+            if folded != after:
+                raise AssertionError(f"{self.service}: the fold of {appended.transaction.facts} differs from what was applied")
+        self._views[partition] = after
+        return stored
+
+    def state(self, realm: str) -> S:
+        """Domain state of a realm. Raises KeyError if it was never opened."""
+        return self.realm(realm).domain
+
+    def realm(self, realm: str) -> RealmState[S]:
+        """State of a realm with the runtime's own part. Raises KeyError."""
+        return self._views[partition_of(realm, self.log.partitions)].realms[realm]
+
+    def facts(self, realm: str) -> list[Fact]:
+        """Every fact of a realm so far."""
+        return [fact.message() for stored in self.log.of(realm) for fact in stored.transaction.facts]
+
+    def next_due(self, realm: str) -> Instant | None:
+        """The realm's earliest deadline."""
+        return self.machine.next_due(self.realm(realm))

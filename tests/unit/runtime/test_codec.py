@@ -1,0 +1,135 @@
+"""Snapshots of state: what is dumped reads back equal."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import NewType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from immutables import Map
+from pydantic import BaseModel
+
+from services.runtime.codec import NotDumpable, StateCodec
+from services.runtime.seen import Page, Seen
+
+SiteId = NewType("SiteId", str)
+
+
+class Colour(StrEnum):
+    RED = "red"
+    GREEN = "green"
+
+
+class Rank(IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+class Row(BaseModel, frozen=True):
+    name: str
+    colours: tuple[Colour, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    rank: Rank
+    since: int | None
+    names: frozenset[str]
+    pair: tuple[int, str]
+    deep: Map[SiteId, tuple[Colour, ...]]
+    parent: Inner | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    x: float
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    now: int = 0
+    lineage: str = ""
+    rank: Rank = Rank.LOW
+    rows: Map[SiteId, Row] = field(default_factory=Map)
+    inner: Map[tuple[str, int], Inner] = field(default_factory=Map)
+    mixed: Map[Colour, Inner | Other] = field(default_factory=Map)
+    numbers: Map[int, frozenset[int]] = field(default_factory=Map)
+    one: Inner | None = None
+
+
+_names = st.text(max_size=5)
+_inner = st.builds(
+    Inner,
+    rank=st.sampled_from(Rank),
+    since=st.one_of(st.none(), st.integers(-5, 5)),
+    names=st.frozensets(_names, max_size=3),
+    pair=st.tuples(st.integers(), _names),
+    deep=st.dictionaries(_names, st.lists(st.sampled_from(Colour)).map(tuple), max_size=3).map(Map),
+    parent=st.none(),
+)
+_states = st.builds(
+    State,
+    now=st.integers(),
+    lineage=_names,
+    rank=st.sampled_from(Rank),
+    rows=st.dictionaries(_names, st.builds(Row, name=_names, colours=st.lists(st.sampled_from(Colour)).map(tuple)), max_size=4).map(Map),
+    inner=st.dictionaries(st.tuples(_names, st.integers()), _inner, max_size=4).map(Map),
+    mixed=st.dictionaries(st.sampled_from(Colour), st.one_of(_inner, st.builds(Other, x=st.floats(allow_nan=False)))).map(Map),
+    numbers=st.dictionaries(st.integers(), st.frozensets(st.integers()), max_size=3).map(Map),
+    one=st.one_of(st.none(), _inner.map(lambda i: Inner(i.rank, i.since, i.names, i.pair, i.deep, i))),
+)
+CODEC = StateCodec(State)
+
+
+@given(_states)
+def test_a_dump_reads_back_equal_through_json(state: State) -> None:
+    back = CODEC.load(json.loads(json.dumps(CODEC.dump(state))))
+    assert back == state
+    assert all(type(row) is Row for row in back.rows.values())
+
+
+def test_a_dump_of_an_older_class_takes_the_new_fields_defaults() -> None:
+    dumped = CODEC.dump(State(now=5))
+    dumped[""] = [item for item in dumped[""] if item[0] != "rank"]
+    del dumped["numbers"]
+    assert CODEC.load(dumped) == State(now=5)
+
+
+def test_a_class_that_cannot_be_written_is_refused_when_the_codec_is_made() -> None:
+    @dataclass(frozen=True)
+    class Wrong:
+        things: Map[str, set[int]]
+
+    with pytest.raises(NotDumpable, match=r"Wrong\.things"):
+        StateCodec(Wrong)
+    with pytest.raises(NotDumpable, match="int is not a dataclass"):
+        StateCodec(int)
+
+
+@given(st.lists(st.text(min_size=1, max_size=4), max_size=60))
+def test_seen_ids_are_restored_from_their_pages(ids: list[str]) -> None:
+    seen = Seen()
+    for n, id in enumerate(ids):
+        seen = seen.add(id, n, forget=True)
+    back = Seen.restore(seen.first, [seen.pages[n] for n in range(seen.first, seen.last)], seen.open_ids())
+    assert back == seen
+    assert all(id in back for id in ids)
+    assert len(back) == len(set(ids))
+
+
+def test_a_page_is_sealed_once_and_forgotten_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.runtime.seen.PAGE", 2)
+    monkeypatch.setattr("services.runtime.seen.KEPT_MS", 10)
+    seen = Seen()
+    for n in range(4):
+        seen = seen.add(f"a{n}", n, forget=True)
+    assert seen.pages[0] == Page(1, ("a0", "a1"))
+    for n in range(2):
+        seen = seen.add(f"b{n}", 12, forget=True)
+    assert "a0" not in seen
+    assert "a2" in seen
+    assert (seen.first, seen.last) == (1, 3)
