@@ -353,15 +353,16 @@ class MetricChanged(Fact):
 
 @message
 class AttentionRequested(Fact):
-    """From continuity: these roles must hear of it (RTO alarms D44, overdue cards D50)."""
+    """From continuity: these roles must hear of it (RTO alarms D44, overdue cards D50). `reentry` asks for a task too (D46)."""
 
-    code: Literal["alarm", "card_overdue", "plan_proposed", "forecast"]
+    code: Literal["alarm", "card_overdue", "plan_proposed", "stand_down_proposed", "forecast", "reentry"]
     roles: tuple[str, ...]
     pole: str | None = None
     site: str | None = None
     activity: str | None = None
     plan: str | None = None
-    base: Literal["rto", "dmia"] | None = None
+    card: str | None = None
+    base: Literal["rto", "dmia", "pdma"] | None = None
     pct: int | None = None
     limit_at: Instant | None = None
     incident: str | None = None

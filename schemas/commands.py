@@ -8,7 +8,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from schemas.base import Command, Instant, message
-from schemas.words import Answer, Level
+from schemas.words import ActivityState, Answer, Level
 
 # ── to alerts ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -162,6 +162,61 @@ class SkipCard(Command):
 
     plan: str
     card: str
+
+
+@message
+class TickBox(Command):
+    """A named person ticks (or clears) a manual condition of a plan's stand-down (D52). `box`: position from 0."""
+
+    plan: str
+    box: int = Field(ge=0)
+    ticked: bool = True
+
+
+@message
+class ActivateStrategy(Command):
+    """D51: put a listed strategy of an activity into effect; declares the capacity expected from it.
+
+    Out of the listed order only with `force`. A fallback `site` must be sound and have the `desks`.
+    """
+
+    activity: str
+    strategy: str = Field(description="as listed, or its code alone (`SR-TELE`)")
+    expected_capacity_pct: float = Field(ge=0, le=100)
+    site: str | None = None
+    desks: int | None = Field(default=None, ge=0)
+    force: bool = False
+
+
+@message
+class EndStrategy(Command):
+    """`strategy`: id of the row."""
+
+    strategy: str
+
+
+@message
+class DeclareActivity(Command):
+    """D41: a named person's word about an activity wins over the computed state; `state` None withdraws it."""
+
+    activity: str
+    state: ActivityState | None
+    occurred_at: Instant | None = None
+
+
+@message
+class DeclareDataAge(Command):
+    """D46: how old the data are with which an activity was restored."""
+
+    activity: str
+    age_h: float = Field(ge=0)
+
+
+@message
+class ArbitrateAlarm(Command):
+    """The arbitration that 100 % of an RTO demands (D44); its text is the reason."""
+
+    alarm: str
 
 
 # ── to delivery ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,37 +1,53 @@
-"""Facts of continuity: activities with their clocks, alarms, plans and cards."""
+"""Facts of continuity: activities with their clocks, alarms, strategies, plans and cards; and what it took from alerts."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from schemas.alerts import Why
-from schemas.base import Instant, Model, RowFact, message
-from schemas.words import ActivityState, CardState, ClockBase, ClockState, PlanState
+from schemas.base import Fact, Instant, Model, RowFact, message
+from schemas.words import ActivityState, CardState, ClockBase, ClockState, EventType, PlanState, SiteStatus
+
+# ── rows ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class ClockRow(Model):
-    """RTO or DMIA (MTPD) clock of an activity (D42). `site` None = the territory's clock."""
+    """RTO or DMIA (MTPD) clock of an activity (D42). The site of a local clock is in `LocalClocks`.
+
+    A row is written when something changes, not every minute: a client shows `consumed_pct` as of `as_of` and counts on
+    from there to `deadline` while `ticking`.
+    """
 
     base: ClockBase
     state: ClockState
     limit_h: float
     started_at: Instant | None = None
-    deadline: Instant | None = None
+    deadline: Instant | None = Field(default=None, description="when 100 % are consumed if nothing changes; None unless running")
     stopped_at: Instant | None = None
-    consumed_pct: float = 0.0
+    consumed_pct: float = Field(default=0.0, description="at `as_of`; may pass 100")
     alarms: tuple[int, ...] = Field(default=(), description="percentages already alarmed")
+    pauses: tuple[tuple[Instant, Instant], ...] = Field(default=(), description="restored in between, 60 min at most: not counted (D42)")
+    ticking: bool = Field(default=False, description="running, inside the open hours that count for this limit (D43)")
+    as_of: Instant | None = None
+    next_at: Instant | None = Field(default=None, description="next instant at which time alone changes this row: a percentage, opening, closing")
 
 
 class LocalClocks(Model):
+    """Clocks of one site (`horloges_locales`)."""
+
     site: str
     capacity_pct: float
-    clocks: tuple[ClockRow, ...]
+    clocks: tuple[ClockRow, ...] = Field(description="RTO, DMIA")
+    forecast_breach_at: Instant | None = None
 
 
 class Step(Model):
-    """One step of the path of a derived fact (D47): report → site → activity → pôle, or system → activity."""
+    """One step of the path of a derived fact (D47): report → site → activity → pôle, or system → activity.
+
+    `kind`: report, site, system, kitchen, supplier, activity, pole, strategy, person.
+    """
 
     kind: str
     id: str
@@ -41,22 +57,30 @@ class ActivityRow(Model):
     id: str
     pole: str
     criticality: int
-    state: ActivityState
+    state: ActivityState = Field(description="the declared one if there is one, else the computed one (D41)")
     declared: ActivityState | None = None
-    capacity_pct: float
+    declared_by: str | None = None
+    computed: ActivityState = ActivityState.NOMINAL
+    capacity_pct: float = Field(description="with strategies: what they are expected to give, if more")
+    computed_pct: float = Field(default=100.0, description="without strategies (D40)")
     mbco_pct: float
     since: Instant
     rto: ClockRow
     dmia: ClockRow
-    local: tuple[LocalClocks, ...] = ()
-    forecast_breach_at: Instant | None = Field(default=None, description="« rupture prévue » (D45)")
+    local: tuple[LocalClocks, ...] = Field(default=(), description="sites whose own clock runs or ran, by site")
+    local_running: int = 0
+    forecast_breach_at: Instant | None = Field(default=None, description="« rupture prévue »: the DMIA, if the end is expected after it (D45)")
+    expected_end: Instant | None = Field(default=None, description="when capacity is expected back at the MBCO; at the earliest, if some end is unknown")
     incident: str | None = None
-    path: tuple[tuple[Step, ...], ...] = ()
+    path: tuple[tuple[Step, ...], ...] = Field(default=(), description="of what costs most capacity, at most five (D47)")
+    path_more: int = Field(default=0, description="how many more sites, systems and kitchens are hit")
+    strategies: tuple[str, ...] = Field(default=(), description="active ones, in the order of activation")
+    next_strategy: str | None = Field(default=None, description="first in the listed order that is not active (D51)")
     why: tuple[Why, ...] = ()
 
 
 class AlarmRow(Model):
-    """D44. `id` = derived; one per clock and percentage."""
+    """D44. `id` = derived; one per clock and percentage. `base` pdma: the age of the data at restoration (D46)."""
 
     id: str
     activity: str
@@ -67,6 +91,30 @@ class AlarmRow(Model):
     raised_at: Instant
     limit_at: Instant
     to: tuple[str, ...] = ()
+    incident: str | None = None
+    path: tuple[Step, ...] = ()
+    demands: Literal["arbitration", "next_strategy", "reentry"] | None = None
+    strategy: str | None = Field(default=None, description="the one to try next (DMIA 80 %)")
+    arbitrated_at: Instant | None = None
+    arbitrated_by: str | None = None
+    reason: str | None = Field(default=None, description="reference to the text of the arbitration")
+
+
+class StrategyRow(Model):
+    """A fallback strategy that a person put into effect (D51). `id` = `<activity>/<n>`, n in order of activation."""
+
+    id: str
+    activity: str
+    strategy: str = Field(description="as listed, e.g. `SR-TELE`, `SR-SITE:datacenter de secours`")
+    state: Literal["active", "ended"]
+    expected_capacity_pct: float
+    site: str | None = None
+    desks: int | None = None
+    started_at: Instant
+    started_by: str
+    ended_at: Instant | None = None
+    ended_by: str | None = None
+    reason: str | None = None
 
 
 class CardRow(Model):
@@ -76,6 +124,16 @@ class CardRow(Model):
     due_at: Instant
     state: CardState = CardState.TO_DO
     overdue: bool = False
+    pilot_told: bool = Field(default=False, description="overdue for 10 min: the pilot was told")
+    by: str | None = None
+    at: Instant | None = None
+    reason: str | None = None
+
+
+class Box(Model):
+    """A condition of the stand-down that a named person ticks (D52)."""
+
+    text: str
     by: str | None = None
     at: Instant | None = None
 
@@ -87,16 +145,22 @@ class PlanRow(Model):
     pole: str | None = None
     state: PlanState
     level: int = 0
+    proposed_level: int | None = Field(default=None, description="active, and its triggers now ask for this higher level")
     incident: str | None = None
     proposed_at: Instant | None = None
     decided_at: Instant | None = None
     decided_by: str | None = None
+    decided_reason: str | None = None
     decides: str
     postponed_until: Instant | None = None
-    trigger_since: Instant | None = None
+    trigger_since: Instant | None = Field(default=None, description="when the first trigger held: cards count from here (D50)")
+    trigger_held: bool = False
     why: tuple[Why, ...] = ()
     cards: tuple[CardRow, ...] = ()
     version: int = 0
+    boxes: tuple[Box, ...] = ()
+    stand_down_since: Instant | None = Field(default=None, description="since when the stand-down condition holds")
+    stand_down_at: Instant | None = Field(default=None, description="when it will be proposed if it goes on holding")
     stand_down_proposed: bool = False
 
 
@@ -113,9 +177,104 @@ class AlarmRaised(RowFact):
 
 
 @message
+class AlarmArbitrated(RowFact):
+    """The line that 100 % of an RTO demands was written (D44)."""
+
+    collection: ClassVar[str] = "alarms"
+    row: AlarmRow
+
+
+@message
+class StrategyChanged(RowFact):
+    """Activated or ended by a person."""
+
+    collection: ClassVar[str] = "strategies"
+    row: StrategyRow
+
+
+@message
 class PlanChanged(RowFact):
-    """`change`: proposed, raised, activated, refused, postponed, returned, stand_down_proposed, stood_down, card."""
+    """`change`: listed, proposed, raised, released, activated, refused, postponed, returned, box, recovering, resumed,
+    stand_down_proposed, stood_down, card."""
 
     collection: ClassVar[str] = "plans"
     row: PlanRow
     change: str
+
+
+# ── what continuity took from alerts: its own memory of it, not a second copy of the rows ──────────────────────────
+
+
+class CauseHeard(Model):
+    """A confirmed cause that acts now. `loss_pct` is of the site."""
+
+    id: str
+    type: EventType
+    since: Instant
+    loss_pct: float
+    severity: int
+    incident: str | None = None
+    report: str | None = None
+    expected_end: Instant | None = None
+
+
+@message
+class SiteHeard(Fact):
+    site: str
+    status: SiteStatus
+    since: Instant
+    causes: tuple[CauseHeard, ...] = ()
+
+
+@message
+class DependencyHeard(Fact):
+    """A system, kitchen or supplier, or a flag that a rule of continuity names; `id` as in `FlagRow`."""
+
+    id: str
+    value: bool | float | str
+    since: Instant
+    effective_from: Instant | None = None
+    incident: str | None = None
+    report: str | None = None
+
+
+@message
+class IncidentHeard(Fact):
+    incident: str
+    kind: str
+    open: bool
+    estimated_end: Instant | None = None
+
+
+@message
+class LevelHeard(Fact):
+    """Of the territory. Only says who the pilot is; nothing that alerts hears of depends on it."""
+
+    level: int
+
+
+@message
+class TriggerHeard(Fact):
+    trigger: str
+    plan: str
+    level: int
+    held: bool
+    since: Instant
+    incident: str | None = None
+
+
+@message
+class ActivityDeclared(Fact):
+    """A person's word about the state of an activity; None: withdrawn, the computed state counts again."""
+
+    activity: str
+    state: ActivityState | None
+    author: str
+    occurred_at: Instant
+
+
+@message
+class AgendaChanged(Fact):
+    """Deadlines armed (an instant) or disarmed (None), by key."""
+
+    due: dict[str, Instant | None]

@@ -99,6 +99,7 @@ class ClockState(StrEnum):
 class ClockBase(StrEnum):
     RTO = "rto"
     DMIA = "dmia"  # MTPD
+    PDMA = "pdma"  # RPO: alarms only, it has no clock (D46)
 
 
 class PlanState(StrEnum):

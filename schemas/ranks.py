@@ -1,0 +1,29 @@
+"""Who stands above whom when a decision is taken (DOMAIN D49).
+
+Two vocabularies meet here: the roles of the organisation (`escalade.yaml`, e.g. `directeur_pole`) and the coarser roles of
+accounts (API.md, e.g. `director`). A command may carry either.
+"""
+
+from __future__ import annotations
+
+RANK: dict[str, int] = {
+    "responsable_site": 1, "site_manager": 1,
+    "directeur_pole": 2, "suppleant_directeur_pole": 2, "coordinateur_pca": 2, "director": 2, "coordinator": 2, "admin": 2,
+    "astreinte_direction": 3,
+    "dgs_directeur_de_crise": 4,
+    "elu_astreinte": 5, "president": 5, "elected": 5,
+}  # fmt: skip
+"""Role → rank. A role that is not here decides nothing. The administrator stands in for the coordinator, no higher."""
+
+ACTING = frozenset(RANK) | {"cell", "technician", "astreinte_technique", "main_courantier"}
+"""Roles that carry out what was decided: action cards. Every `cellule_*` role may too."""
+
+
+def may_decide(role: str, needed: str) -> bool:
+    """True if `role` has the rank of `needed` or above. A `needed` that has no rank is everybody's who has one."""
+    return RANK.get(role, 0) >= max(RANK.get(needed, 1), 1)
+
+
+def may_act(role: str) -> bool:
+    """True if `role` may work on an action card: not observers, kiosks, sources, auditors, liaison officers."""
+    return role in ACTING or role.startswith("cellule_")
