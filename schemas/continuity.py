@@ -31,7 +31,9 @@ class ClockRow(Model):
     pauses: tuple[tuple[Instant, Instant], ...] = Field(default=(), description="restored in between, 60 min at most: not counted (D42)")
     ticking: bool = Field(default=False, description="running, inside the open hours that count for this limit (D43)")
     as_of: Instant | None = None
-    next_at: Instant | None = Field(default=None, description="next instant at which time alone changes this row: a percentage, opening, closing")
+    next_at: Instant | None = Field(
+        default=None, description="next instant at which time alone changes this row: a percentage, opening, closing"
+    )
 
 
 class LocalClocks(Model):
@@ -69,8 +71,12 @@ class ActivityRow(Model):
     dmia: ClockRow
     local: tuple[LocalClocks, ...] = Field(default=(), description="sites whose own clock runs or ran, by site")
     local_running: int = 0
-    forecast_breach_at: Instant | None = Field(default=None, description="« rupture prévue »: the DMIA, if the end is expected after it (D45)")
-    expected_end: Instant | None = Field(default=None, description="when capacity is expected back at the MBCO; at the earliest, if some end is unknown")
+    forecast_breach_at: Instant | None = Field(
+        default=None, description="« rupture prévue »: the DMIA, if the end is expected after it (D45)"
+    )
+    expected_end: Instant | None = Field(
+        default=None, description="when capacity is expected back at the MBCO; at the earliest, if some end is unknown"
+    )
     incident: str | None = None
     path: tuple[tuple[Step, ...], ...] = Field(default=(), description="of what costs most capacity, at most five (D47)")
     path_more: int = Field(default=0, description="how many more sites, systems and kitchens are hit")
@@ -195,7 +201,8 @@ class StrategyChanged(RowFact):
 @message
 class PlanChanged(RowFact):
     """`change`: listed, proposed, raised, released, activated, refused, postponed, returned, box, recovering, resumed,
-    stand_down_proposed, stood_down, card."""
+    stand_down_proposed, stood_down, card.
+    """
 
     collection: ClassVar[str] = "plans"
     row: PlanRow
