@@ -4,9 +4,9 @@ Deciders record codes and values (`Why`, `IncidentRow.kind`, facts); this packag
 text out. Names of sites, plans and tasks are the territory's own and stay in its language.
 """
 
-from services.console.texts.lines import Line, line
+from services.console.texts.lines import line
 from services.console.texts.names import Names
 from services.console.texts.reasons import Said, reason, said
 from services.console.texts.titles import incident_title, refusal, task_title
 
-__all__ = ["Line", "Names", "Said", "incident_title", "line", "reason", "refusal", "said", "task_title"]
+__all__ = ["Names", "Said", "incident_title", "line", "reason", "refusal", "said", "task_title"]

@@ -1,303 +1,288 @@
-"""Lines of the main courante (DOMAIN D55): which facts are one, and how it reads."""
+"""The sentence of a line of the main courante (DOMAIN D55), from the values that `services.console.lines` keeps of a fact."""
+
+# ruff: noqa: ARG001, ARG005  every maker has the same signature
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-from schemas import alerts as a
-from schemas import continuity as c
-from schemas import delivery as d
-from schemas import runtime as r
-from schemas.base import Fact, Model
-from schemas.words import Answer, CardState, ClockBase, NotificationState, ReportState, SiteStatus, TaskState
-from services.console.i18n import Translator, translator
+from services.console.i18n import N_, Translator, translator
 from services.console.texts import words as w
 from services.console.texts.names import Names
-from services.console.texts.reasons import reason
-from services.console.texts.titles import incident_title, task_title
+from services.console.texts.titles import refusal
 
-Kind = Literal["fact", "decision", "action", "communication", "watch", "alarm", "note", "runtime"]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    kind: Kind
-    text: str
+Values = Mapping[str, Any]
 
 
-def line(fact: Fact, *, before: Model | None, names: Names, lang: str) -> Line | None:  # noqa: C901  one case per kind of fact
-    """The line of one fact, or None for a fact that another line already tells.
+class Record(Protocol):
+    """What is needed of a `services.console.lines.LineRecord`."""
 
-    `before` is the previous row of the same resource (None: it is new), so that only what changed is said. The text of a
-    note is not here: it is encrypted and belongs to those who may read it.
-    """
+    @property
+    def type(self) -> str: ...
+    @property
+    def change(self) -> str | None: ...
+    @property
+    def author(self) -> str: ...
+    @property
+    def site(self) -> str | None: ...
+    @property
+    def certainty(self) -> str | None: ...
+    @property
+    def values(self) -> Values: ...
+
+
+def line(record: Record, names: Names, lang: str) -> str:
+    """The sentence. A note or another free text is not here: it is encrypted and belongs to those who may read it."""
     _ = translator(lang)
-    match fact:
-        case a.ReportChanged():
-            return _report(fact.row, before, names, _)
-        case a.SiteStatusChanged():
-            return _site(fact.row, before, names, _)
-        case a.IncidentChanged():
-            return _incident(fact, names, _)
-        case a.LevelChanged():
-            return _level(fact, names, _)
-        case a.FlagChanged():
-            return _flag(fact.row, before, _)
-        case a.EscalationChanged():
-            return _escalation(fact.row, before, _)
-        case a.RoleUncovered():
-            return Line("alarm", _("Rôle sans titulaire : {role}", role=w.role_name(fact.role, fact.scope, names, _)))
-        case a.AnswerRecorded():
-            return _answer(fact, names, _)
-        case a.TaskChanged():
-            return _task(fact.row, before, names, _)
-        case a.NoteAdded():
-            return Line("note", _("Note de la cellule"))
-        case c.ActivityChanged():
-            return _activity(fact.row, before, names, _)
-        case c.AlarmRaised():
-            return _alarm(fact.row, names, _)
-        case c.PlanChanged():
-            return _plan(fact, before, names, _)
-        case d.NotificationChanged():
-            return _notification(fact.row, before, names, _)
-        case d.HoldChanged():
-            return Line("decision", _("Envois suspendus") if fact.row.held else _("Envois repris"))
-        case _:
-            return _runtime(fact, _)
+    make = _MAKERS.get(record.type)
+    return record.type if make is None else make(record, names, _)
 
 
-def _at(site: str | None, commune: str | None, names: Names) -> str:
-    return names.site(site) if site else names.commune(commune) if commune else ""
+def _where(record: Record, names: Names) -> str:
+    commune = record.values.get("commune")
+    return names.site(record.site) if record.site else names.commune(str(commune)) if commune else ""
 
 
-def _report(row: a.ReportRow, before: Model | None, names: Names, _: Translator) -> Line | None:
-    where = _at(row.site, row.commune, names)
-    if row.measure and row.measure.name == "customers_cut" and isinstance(row.measure.value, float | int):
-        what = _("Clients coupés : {n}", n=w.number(float(row.measure.value), _.lang))
-    elif row.colour:
-        what = _(
-            "Vigilance {phenomenon} {colour}", phenomenon=w.word(w.PHENOMENON, row.phenomenon, _), colour=w.word(w.COLOUR, row.colour, _)
-        )
-    else:
-        what = _(w.EVENT[row.type])
-    said = _("{what} : {where}", what=what, where=where) if where else what
-    if isinstance(before, a.ReportRow):
-        if before.confirmation == row.confirmation:
-            return None
-        return Line("fact", _("Confirmé. {line}", line=said) if row.confirmation == "confirmed" else _("Démenti. {line}", line=said))
-    match row.state:
-        case ReportState.DUPLICATE if row.reason != "same_id":
-            return Line("fact", _("{line} (signalé par une autre source)", line=said))
-        case ReportState.DUPLICATE | ReportState.RECEIVED:
-            return None
-        case ReportState.REFUSED:
-            return Line("fact", _("Refusé : {line}", line=said))
-        case ReportState.FAILED:
-            return Line("runtime", _("Non traité : {line}", line=said))
-    if row.confirmation == "rumour":
-        said = _("Rumeur. {line}", line=said)
-    elif row.confirmation == "unconfirmed":
-        said = _("Non confirmé. {line}", line=said)
-    return Line("fact", said)
+def _at(what: str, where: str, _: Translator) -> str:
+    return _("{what} : {where}", what=what, where=where) if where else what
 
 
-def _site(row: a.SiteRow, before: Model | None, names: Names, _: Translator) -> Line | None:
-    was = before.status if isinstance(before, a.SiteRow) else SiteStatus.NORMAL
-    if row.status == was:
-        return None
-    if row.status is SiteStatus.UNKNOWN:
-        return Line("watch", _("Sans nouvelles : {site}, levée de doute ouverte", site=names.site(row.id)))
-    if row.status is SiteStatus.NORMAL:
-        return Line("fact", _("Retour à la normale : {site}", site=names.site(row.id)))
-    return None
+def _report(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    said = _at(w.word(w.EVENT, v.get("type"), _), _where(record, names), _)
+    match record.change, record.certainty, v.get("reason"):
+        case "verdict", "confirmed", _reason:
+            return _("Confirmé. {line}", line=said)
+        case "verdict", "denied", _reason:
+            return _("Démenti. {line}", line=said)
+        case "verdict", _certainty, _reason:
+            return _("Signalement revu. {line}", line=said)
+        case "duplicate", _certainty, "same_id":
+            return _("{line} (déjà reçu)", line=said)
+        case "duplicate", _certainty, _reason:
+            return _("{line} (signalé par une autre source)", line=said)
+        case "refused", _certainty, _reason:
+            return _("Refusé. {line}", line=said)
+        case "failed", _certainty, _reason:
+            return _("Non traité. {line}", line=said)
+        case _change, "rumour", _reason:
+            return _("Rumeur. {line}", line=said)
+        case _change, "unconfirmed", _reason:
+            return _("Non confirmé. {line}", line=said)
+    return _("Annulé. {line}", line=said) if v.get("msg_type") == "Cancel" else said
 
 
-def _incident(fact: a.IncidentChanged, names: Names, _: Translator) -> Line | None:
-    row = fact.row
-    title = incident_title(row, names, _.lang)
-    match fact.change:
+def _site(record: Record, names: Names, _: Translator) -> str:
+    site = names.site(record.site or "")
+    match record.change:
+        case "unknown":
+            return _("Sans nouvelles : {site}, levée de doute ouverte", site=site)
+        case "normal":
+            return _("Retour à la normale : {site}", site=site)
+    status = w.word(w.SITE_STATUS, record.change, _)
+    causes = ", ".join(w.word(w.CAUSE, t, _) for t in record.values.get("types", ()))
+    return _("{status} : {site}, {causes}", status=status, site=site, causes=causes) if causes else _at(status, site, _)
+
+
+def _incident(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    match record.change:
         case "opened":
-            return Line("watch", _("Incident {number} ouvert : {title}", number=row.number, title=title))
+            return _("Incident {number} ouvert, famille {family}", number=v["number"], family=w.word(w.FAMILY, v["kind"], _))
         case "level":
-            why = f"\u00a0: {reason(row.why[-1], names, _.lang)}" if row.why else ""
-            return Line("watch", _("Incident au niveau {level}", level=row.level.name) + why)
-        case "acknowledged":
-            who = w.person_name(row.acknowledged_by[-1], names, _) if row.acknowledged_by else _("la cellule")
-            return Line("decision", _("Incident pris en charge par {who}", who=who))
-        case "closed":
-            return Line("decision", _("Incident clos"))
-        case "reopened":
-            return Line("decision", _("Incident rouvert"))
-        case "merged":
-            return Line("decision", _("Incident fusionné dans un autre"))
-        case "split":
-            return Line("decision", _("Incident scindé"))
+            return _("Incident {number} au niveau N{level}", number=v["number"], level=v["level"])
         case "zone":
-            return Line("watch", _("Zone touchée : {communes}", communes=w.listed([names.commune(x) for x in row.communes], _)))
+            return _("Zone touchée : {communes}", communes=w.listed([names.commune(c) for c in v.get("communes", ())], _))
+        case "acknowledged":
+            return _("Incident {number} pris en charge", number=v["number"])
+        case "closed":
+            return _("Incident {number} clos", number=v["number"])
+        case "reopened":
+            return _("Incident {number} rouvert", number=v["number"])
+        case "merged":
+            return _("Incident {number} fusionné dans un autre", number=v["number"])
         case _:
-            return None
+            return _("Incident {number} scindé", number=v["number"])
 
 
-def _level(fact: a.LevelChanged, names: Names, _: Translator) -> Line | None:
-    row = fact.row
-    if row.level == fact.previous:
-        if row.proposed is None:
-            return None
-        return Line("alarm", _("Niveau {level} proposé, à décider", level=row.proposed.name))
-    where = _("du territoire") if row.id == "territory" else names.pole(row.id.removeprefix("pole:"), _.lang)
-    why = f"\u00a0: {reason(row.why[-1], names, _.lang)}" if row.why else ""
-    return Line("alarm", _("Niveau {where} : {old} → {new}", where=where, old=fact.previous.name, new=row.level.name) + why)
+def _level(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    if record.change == "proposed":
+        level = v.get("proposed")
+        return _("Proposition de niveau retirée") if level is None else _("Niveau N{level} proposé, à décider", level=level)
+    scope = str(v["scope"])
+    if scope == "territory":
+        return _("Niveau du territoire : N{old} → N{new}", old=v["previous"], new=v["level"])
+    return _("Niveau, {pole} : N{old} → N{new}", pole=names.pole(scope.removeprefix("pole:"), _.lang), old=v["previous"], new=v["level"])
 
 
-def _flag(row: a.FlagRow, before: Model | None, _: Translator) -> Line | None:
-    if isinstance(before, a.FlagRow) and before.value == row.value:
-        return None
-    kind, _sep, name = row.id.partition(":")
-    match kind:
-        case "flag" if isinstance(row.value, bool):
-            what = w.word(w.FLAG, name, _)
-            return Line("fact", _("Déclaré : {what}", what=what) if row.value else _("Fin déclarée : {what}", what=what))
-        case "vigilance":
-            return None
+def _trigger(record: Record, names: Names, _: Translator) -> str:
+    plan = record.values["plan"]
+    if record.change == "released":
+        return _("{plan} : la condition ne tient plus", plan=plan)
+    return _("{plan} : la condition tient", plan=plan)
+
+
+_DEPENDENCY = {"down": N_("arrêté"), "degraded": N_("dégradé"), "up": N_("rétabli")}
+
+
+def _flag(record: Record, names: Names, _: Translator) -> str:
+    kind, _sep, name = str(record.values["flag"]).partition(":")
+    value = record.values["value"]
+    if kind == "flag" and isinstance(value, bool):
+        what = w.word(w.FLAG, name, _)
+        return _("Déclaré : {what}", what=what) if value else _("Fin déclarée : {what}", what=what)
+    if kind == "vigilance":
+        return _("Vigilance {phenomenon} {colour}", phenomenon=w.word(w.PHENOMENON, name, _), colour=w.word(w.COLOUR, str(value), _))
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        return _at(name, f"{w.number(value, _.lang)}\u00a0%", _)
+    return _at(name, w.word(_DEPENDENCY, str(value), _), _)
+
+
+def _escalation(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    ladder = v["ladder"]
+    match record.change:
+        case "answered":
+            return _("Escalade {ladder} : réponses suffisantes", ladder=ladder)
+        case "superseded":
+            return _("Escalade {ladder} remplacée par un niveau supérieur", ladder=ladder)
+        case "exhausted":
+            return _("Escalade {ladder} sans réponse suffisante : alerte permanente", ladder=ladder)
+        case "ended":
+            return _("Escalade {ladder} terminée", ladder=ladder)
+        case "answer" | "ack" | "acknowledged" | "declined":
+            return _("Escalade {ladder} : {n} réponses", ladder=ladder, n=v.get("positive", 0))
+    who = _.plural("{n} appel", "{n} appels", v.get("called") or 0)
+    if v.get("cycle", 1) > 1:
+        return _("Escalade {ladder}, cycle {cycle}, vague {wave} : {who}", ladder=ladder, cycle=v["cycle"], wave=v["wave"], who=who)
+    return _("Escalade {ladder}, vague {wave} : {who}", ladder=ladder, wave=v["wave"], who=who)
+
+
+def _task(record: Record, names: Names, _: Translator) -> str:
+    what = _at(w.word(w.TASK, record.values["kind"], _), names.site(record.site) if record.site else "", _)
+    match record.change:
+        case "open":
+            return what
+        case "taken":
+            return _("Pris : {task}", task=what)
+        case "done":
+            return _("Fait : {task}", task=what)
         case _:
-            state = {"down": _("arrêté"), "degraded": _("dégradé"), "up": _("rétabli")}
-            value = state.get(str(row.value)) or (
-                f"{w.number(row.value, _.lang)}\u00a0%" if isinstance(row.value, float) else str(row.value)
-            )
-            return Line("fact", f"{name}\u00a0: {value}")
+            return _("Sans objet : {task}", task=what)
 
 
-def _escalation(row: a.EscalationRow, before: Model | None, _: Translator) -> Line | None:
-    was = before if isinstance(before, a.EscalationRow) else None
-    if was is not None and was.state != row.state:
-        match row.state:
-            case "answered":
-                return Line("communication", _("Escalade {ladder} : réponses suffisantes", ladder=row.ladder))
-            case "superseded":
-                return Line("communication", _("Escalade {ladder} remplacée par un niveau supérieur", ladder=row.ladder))
-            case "exhausted":
-                return Line("alarm", _("Escalade {ladder} sans réponse suffisante, alerte permanente", ladder=row.ladder))
-            case _:
-                return Line("communication", _("Escalade {ladder} terminée", ladder=row.ladder))
-    fired = {(x.cycle, x.wave) for x in was.waves if x.fired_at is not None} if was else set()
-    new = [x for x in row.waves if x.fired_at is not None and (x.cycle, x.wave) not in fired]
-    if not new:
-        return None
-    wave = new[-1]
-    called = len(wave.notifications) or len(wave.roles)
-    who = _.plural("{n} rôle appelé", "{n} rôles appelés", called)
-    if wave.cycle > 1:
-        text = _("Escalade {ladder}, cycle {cycle}, vague {wave} : {who}", ladder=row.ladder, cycle=wave.cycle, wave=wave.wave, who=who)
-    else:
-        text = _("Escalade {ladder}, vague {wave} : {who}", ladder=row.ladder, wave=wave.wave, who=who)
-    return Line("communication", text)
+def _answer(record: Record, names: Names, _: Translator) -> str:
+    who = w.person_name(record.author, names, _)
+    if record.change == "decline":
+        return _("{who} ne peut pas : suppléant appelé", who=who)
+    return _("{who} a répondu, tard", who=who) if record.values.get("late") else _("{who} a répondu", who=who)
 
 
-def _answer(fact: a.AnswerRecorded, names: Names, _: Translator) -> Line:
-    who = w.person_name(fact.person, names, _)
-    if fact.answer is Answer.DECLINE:
-        return Line("communication", _("{who} ne peut pas : suppléant appelé", who=who))
-    return Line("communication", _("{who} a répondu, tard", who=who) if fact.late else _("{who} a répondu", who=who))
+def _uncovered(record: Record, names: Names, _: Translator) -> str:
+    return _("Rôle sans titulaire : {role}", role=w.role_name(record.values["role"], record.values.get("scope"), names, _))
 
 
-def _task(row: a.TaskRow, before: Model | None, names: Names, _: Translator) -> Line | None:
-    title = task_title(row, names, _.lang)
-    was = before.state if isinstance(before, a.TaskRow) else None
-    if row.state is TaskState.OPEN and was is None:
-        return None if row.kind == "verify_site" else Line("watch", title)
-    if row.state is TaskState.DONE and was is not TaskState.DONE:
-        return Line("action", _("Fait : {title}", title=title))
-    return None
+def _activity(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    state = w.word(w.ACTIVITY_STATE, v["state"], _).lower()
+    capacity, minimum = w.number(v["capacity_pct"], _.lang), w.number(v["mbco_pct"], _.lang)
+    return _("{id} {state} : capacité {pct} %, minimum {min} %", id=v["activity"], state=state, pct=capacity, min=minimum)
 
 
-def _activity(row: c.ActivityRow, before: Model | None, names: Names, _: Translator) -> Line | None:
-    was = before if isinstance(before, c.ActivityRow) else None
-    if was is not None and was.forecast_breach_at is None and row.forecast_breach_at is not None and was.state == row.state:
-        return Line("alarm", _("{id} : rupture de la DMIA prévue", id=row.id))
-    if was is not None and was.state == row.state:
-        return None
-    state = w.word(w.ACTIVITY_STATE, row.state, _).lower()
-    if was is None and row.state.value == "nominal":
-        return None
-    if row.state.value in ("threatened", "degraded") and (was is None or was.state.value != "interrupted"):
-        return None
-    return Line("watch", _("{id} {state} : {name}", id=row.id, state=state, name=names.activity(row.id, _.lang)))
+def _alarm(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    where = f"{v['activity']}, {names.site(record.site)}" if record.site else str(v["activity"])
+    if v["base"] == "rto":
+        return _("{where} : RTO consommé à {pct} %", where=where, pct=v["pct"])
+    return _("{where} : DMIA consommée à {pct} %", where=where, pct=v["pct"])
 
 
-def _alarm(row: c.AlarmRow, names: Names, _: Translator) -> Line:
-    where = f"{row.activity}, {names.site(row.site)}" if row.site else row.activity
-    if row.base is ClockBase.RTO:
-        return Line("alarm", _("{where} : RTO consommé à {pct} %", where=where, pct=row.pct))
-    return Line("alarm", _("{where} : DMIA consommée à {pct} %", where=where, pct=row.pct))
+_PLAN = {
+    "proposed": N_("{plan} proposé"),
+    "returned": N_("{plan} proposé à nouveau"),
+    "raised": N_("{plan} proposé au niveau {level}"),
+    "activated": N_("{plan} activé"),
+    "refused": N_("{plan} refusé"),
+    "postponed": N_("{plan} différé"),
+    "stand_down_proposed": N_("{plan} : levée proposée"),
+    "stood_down": N_("{plan} levé"),
+    "trigger": N_("{plan} : condition réévaluée"),
+}
 
 
-def _plan(fact: c.PlanChanged, before: Model | None, names: Names, _: Translator) -> Line | None:
-    row = fact.row
-    plan = row.id
-    if fact.change == "card":
-        return _card(row, before, names, _)
-    who = w.person_name(row.decided_by, names, _) if row.decided_by else ""
-    why = f"\u00a0: {reason(row.why[-1], names, _.lang)}" if row.why else ""
-    match fact.change:
-        case "proposed" | "returned":
-            return Line("watch", _("{plan} proposé", plan=plan) + why)
-        case "raised":
-            return Line("watch", _("{plan} proposé au niveau {level}", plan=plan, level=row.level) + why)
-        case "activated":
-            return Line("decision", _("{plan} activé par {who}", plan=plan, who=who))
-        case "refused":
-            return Line("decision", _("{plan} refusé par {who}", plan=plan, who=who))
-        case "postponed":
-            return Line("decision", _("{plan} différé par {who}", plan=plan, who=who))
-        case "stand_down_proposed":
-            return Line("watch", _("{plan} : levée proposée", plan=plan))
-        case "stood_down":
-            return Line("decision", _("{plan} levé par {who}", plan=plan, who=who))
+def _plan(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    plan = str(v["plan"])
+    if record.change != "card":
+        return (
+            _(_PLAN[record.change], plan=plan, level=v["level"])
+            if record.change in _PLAN
+            else _at(plan, w.word(w.PLAN_STATE, v["state"], _), _)
+        )
+    tasks = {c.id: c.task for c in names.plans[plan].cards} if plan in names.plans else {}
+    card = v.get("card")
+    if card is None:
+        return _("{plan} : fiche en retard", plan=plan)
+    state = w.word(w.CARD_STATE, v.get("card_state"), _)
+    return _("{plan}, fiche {state} : {task}", plan=plan, state=state, task=tasks.get(card, card))
+
+
+def _notification(record: Record, names: Names, _: Translator) -> str:
+    who = w.role_name(record.values["role"], None, names, _)
+    match record.change:
+        case "accepted":
+            return _("Message envoyé : {who}, {channel}", who=who, channel=w.word(w.CHANNEL, record.values.get("channel"), _))
+        case "answered":
+            return _("Réponse reçue : {who}", who=who)
+        case "failed":
+            return _("Injoignable : {who}, tous les canaux ont échoué", who=who)
         case _:
-            return None
+            return _("Envoi incertain : {who}, peut-être non reçu", who=who)
 
 
-def _card(row: c.PlanRow, before: Model | None, names: Names, _: Translator) -> Line | None:
-    was = {x.id: x for x in before.cards} if isinstance(before, c.PlanRow) else {}
-    tasks = {x.id: x.task for x in names.plans[row.id].cards} if row.id in names.plans else {}
-    for card in row.cards:
-        old = was.get(card.id)
-        if old is None or (old.state == card.state and old.overdue == card.overdue):
-            continue
-        task = f"{row.id}, {tasks.get(card.id, card.id)}"
-        if card.overdue and not old.overdue and card.state is old.state:
-            return Line("alarm", _("Fiche en retard : {task}", task=task))
-        state = w.word(w.CARD_STATE, card.state, _)
-        kind: Kind = "decision" if card.state is CardState.NOT_APPLICABLE else "action"
-        return Line(kind, _("Fiche {state} : {task}", state=state, task=task))
-    return None
+def _hold(record: Record, names: Names, _: Translator) -> str:
+    return _("Envois suspendus") if record.change == "held" else _("Envois repris")
 
 
-def _notification(row: d.NotificationRow, before: Model | None, names: Names, _: Translator) -> Line | None:
-    was = before.state if isinstance(before, d.NotificationRow) else None
-    if row.state == was or row.state not in (NotificationState.FAILED, NotificationState.AMBIGUOUS):
-        return None
-    who = w.role_name(row.role, None, names, _)
-    if row.state is NotificationState.FAILED:
-        return Line("alarm", _("Injoignable : {who}, tous les canaux ont échoué", who=who))
-    return Line("alarm", _("Envoi incertain : {who}, peut-être non reçu", who=who))
+def _fixed(text: str) -> Callable[[Record, Names, Translator], str]:
+    return lambda record, names, _: _(text)
 
 
-def _runtime(fact: Fact, _: Translator) -> Line | None:
-    match fact:
-        case r.RealmOpened():
-            return Line("runtime", _("Début"))
-        case r.RealmClosed():
-            return Line("runtime", _("Fin"))
-        case r.InputFailed():
-            return Line("runtime", _("Message non traité, gardé pour être rejoué ({type})", type=fact.input_type.split(".")[1]))
-        case r.DeadlineFailed():
-            return Line("runtime", _("Échéance non traitée ({key})", key=fact.key))
-        case r.LossDeclared():
-            return Line("runtime", _("Perte de journal déclarée"))
-        case r.Rebased():
-            return Line("runtime", _("Reprise sur un autre système"))
-        case _:
-            return None
+def _refused(record: Record, names: Names, _: Translator) -> str:
+    return refusal(str(record.values.get("code", "")), record.values, _.lang)
+
+
+def _reference(record: Record, names: Names, _: Translator) -> str:
+    return _("Données de référence, version {version}", version=record.values["reference"])
+
+
+_MAKERS: dict[str, Callable[[Record, Names, Translator], str]] = {
+    "ReportChanged": _report,
+    "SiteStatusChanged": _site,
+    "IncidentChanged": _incident,
+    "LevelChanged": _level,
+    "TriggerChanged": _trigger,
+    "FlagChanged": _flag,
+    "EscalationChanged": _escalation,
+    "TaskChanged": _task,
+    "NoteAdded": _fixed(N_("Note de la cellule")),
+    "AnswerRecorded": _answer,
+    "RoleUncovered": _uncovered,
+    "ActivityChanged": _activity,
+    "AlarmRaised": _alarm,
+    "PlanChanged": _plan,
+    "NotificationChanged": _notification,
+    "HoldChanged": _hold,
+    "ReferencePublished": _reference,
+    "RealmOpened": _fixed(N_("Ouverture")),
+    "RealmClosed": _fixed(N_("Fermeture du déroulé")),
+    "CommandRefused": _refused,
+    "InputFailed": _fixed(N_("Message non traité, gardé pour être rejoué")),
+    "InputRefused": _fixed(N_("Message illisible, gardé pour être relu")),
+    "DeadlineFailed": _fixed(N_("Échéance non traitée")),
+    "LossDeclared": _fixed(N_("Perte de journal déclarée")),
+    "Rebased": _fixed(N_("Reprise sur un autre système")),
+}
+"""Fact name → its sentence; the same names as in `services.console.lines`."""
