@@ -1,0 +1,175 @@
+"""What one Transaction changes in the read model: the single rule that projection, time travel and stream share.
+
+Pure. The row rule is generic (last row per collection and id); besides rows there are the lines of the main courante, the
+results of commands, the reference data and the realm itself. Raises UnknownType for a fact that this version does not know:
+a reader of logs stops rather than shows half of the truth (DESIGN §2, Logic version).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from schemas.base import Command, Instant, RowFact, UnknownType, message_class
+from schemas.reports import ReportReceived
+from services.console.lines import LineRecord, line_of
+from services.runtime.transaction import FactRecord, Transaction
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RowPut:
+    """The whole new row of one resource."""
+
+    collection: str
+    id: str
+    row: Row
+    at: Instant
+    new: bool
+    """Nothing of this row existed before this Transaction, as far as the fact itself can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineAdded:
+    line: LineRecord
+
+
+@dataclass(frozen=True, slots=True)
+class CommandAnswered:
+    """`state`: applied, refused, failed. `digest` is that of the command's own input record (empty if another input answered it),
+    to tell a repeated request from a different one under the same key.
+    """
+
+    id: str
+    command: str
+    state: str
+    at: Instant
+    digest: str
+    status: int | None = None
+    code: str | None = None
+    values: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InputLost:
+    """A report that was accepted and could not be decided: `state` failed or refused."""
+
+    id: str
+    state: str
+    reason: str
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class SectionPublished:
+    version: str
+    section: str
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RealmTouched:
+    """Fields of the realm that changed."""
+
+    fields: dict[str, Any]
+
+
+Effect = RowPut | LineAdded | CommandAnswered | InputLost | SectionPublished | RealmTouched
+
+
+@lru_cache(maxsize=512)
+def collection_of(wire: str) -> str | None:
+    """Collection of a row fact, None for any other fact. Raises UnknownType."""
+    cls = message_class(wire)
+    return cls.collection if issubclass(cls, RowFact) else None
+
+
+@lru_cache(maxsize=512)
+def _is_command(wire: str) -> bool:
+    try:
+        return issubclass(message_class(wire), Command)
+    except UnknownType:
+        return False
+
+
+def effects(tx: Transaction, partition: int) -> Iterator[Effect]:
+    """Effects of one accepted Transaction in the order of its facts."""
+    for ordinal, fact in enumerate(tx.facts):
+        collection = collection_of(fact.type)
+        if collection is not None:
+            yield _row(collection, fact)
+        else:
+            yield from _special(tx, fact)
+        line = line_of(tx, fact, partition, ordinal)
+        if line is not None:
+            yield LineAdded(line)
+
+
+_BIRTH = {
+    "reports": "recorded_at",
+    "incidents": "known_at",
+    "tasks": "opened_at",
+    "alarms": "raised_at",
+    "notifications": "planned_at",
+    "escalations": "started_at",
+}
+"""Field of a row that holds the time at which the resource was first recorded."""
+
+
+def _row(collection: str, fact: FactRecord) -> RowPut:
+    row: Row = fact.data["row"]
+    birth = _BIRTH.get(collection)
+    return RowPut(collection, row["id"], row, fact.at, birth is not None and row[birth] == fact.at)
+
+
+def _own(tx: Transaction, answer: Row) -> str:
+    return tx.src.digest if tx.src.id == answer["command_id"] else ""
+
+
+def _special(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
+    data = fact.data
+    match fact.name:
+        case "CommandApplied":
+            yield CommandAnswered(data["command_id"], data["command"], "applied", fact.at, _own(tx, data), values=data.get("result", {}))
+        case "CommandRefused":
+            yield CommandAnswered(
+                data["command_id"],
+                data["command"],
+                "refused",
+                fact.at,
+                _own(tx, data),
+                data["status"],
+                data["code"],
+                data.get("values", {}),
+            )
+        case "InputFailed" | "InputRefused":
+            failed = fact.name == "InputFailed"
+            code = "failed" if failed else data["code"]
+            if data["input_type"] == ReportReceived.wire_type():
+                yield InputLost(data["input_id"], "failed" if failed else "refused", data["error"] if failed else code, fact.at)
+            elif _is_command(data["input_type"]):
+                name = message_class(data["input_type"]).__name__
+                yield CommandAnswered(data["input_id"], name, "failed", fact.at, tx.src.digest, None, code)
+        case "ReferencePublished" if tx.service == "alerts":
+            yield SectionPublished(data["reference"], data["data"]["section"], data["data"])
+            if data["last"]:
+                yield RealmTouched({"reference": data["reference"]})
+        case "RealmOpened" if tx.service == "alerts":
+            yield RealmTouched(
+                {
+                    "territory": data["territory"], "title_code": data["title_code"], "started_at": data["started_at"],
+                    "lineage": data["lineage"], "speed": data.get("speed"), "opened_at": tx.src.appended_at, "state": "open",
+                    "began_at": fact.at,
+                }
+            )  # fmt: skip
+        case "RealmClosed" if tx.service == "alerts":
+            yield RealmTouched({"state": "closed", "closed_at": fact.at})
+        case "StepAccepted":
+            yield RealmTouched({"stepping_to": data["to"]})
+        case "PaceChanged":
+            yield RealmTouched({"paused": data["paused"], "speed": data["speed"]})
+        case _:
+            return

@@ -1,0 +1,339 @@
+"""Lines of the main courante (D55): which facts are one, of which kind, with both times, author and the values of the sentence.
+
+A line is stored without words; `services.console.wording` renders it in the reader's language. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from schemas.base import Instant
+from services.runtime.transaction import FactRecord, Source, Transaction
+
+RANK = {"alerts": 0, "continuity": 1, "delivery": 2}
+"""Order of lines that were recorded at the same instant: cause before effect."""
+SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class LineRecord:
+    """One line. `key` orders the lines of a realm by (recorded_at, service, seq, ordinal) and names it within the realm."""
+
+    key: str
+    id: str
+    type: str
+    kind: str
+    occurred_at: Instant
+    recorded_at: Instant
+    author: str
+    place: str
+    role: str | None = None
+    change: str | None = None
+    incident: str | None = None
+    site: str | None = None
+    report: str | None = None
+    certainty: str | None = None
+    source: str | None = None
+    text_id: str | None = None
+    corrects: str | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def dump(self) -> dict[str, Any]:
+        """JSON-able, without empty fields."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, {})}
+
+    @classmethod
+    def load(cls, dumped: dict[str, Any]) -> LineRecord:
+        """Inverse of dump."""
+        return cls(**dumped)
+
+
+def key_of(recorded_at: Instant, service: str, seq: int, ordinal: int) -> str:
+    """See LineRecord.key."""
+    return f"{max(recorded_at, 0):015d}{RANK[service]}{seq:011d}{ordinal:05d}"
+
+
+def key_before(at: Instant) -> str:
+    """A key that every line recorded at or before `at` precedes, and every later one follows."""
+    return f"{max(at, -1) + 1:015d}"
+
+
+def author_source(token: str, role: str) -> str:
+    """CloudEvents `source` of a person's command, from which the log knows the author of everything that it causes."""
+    return f"person:{token}?role={role}"
+
+
+def author_of(src: Source) -> tuple[str, str | None]:
+    """(token, role) of the person whose command this is; otherwise the system."""
+    if not src.source.startswith("person:"):
+        return SYSTEM, None
+    token, _, role = src.source.removeprefix("person:").partition("?role=")
+    return token, role or None
+
+
+def line_of(tx: Transaction, fact: FactRecord, partition: int, ordinal: int) -> LineRecord | None:
+    """The line of a fact, or None when the fact is no line of its own."""
+    make = _LINES.get(fact.name)
+    if make is None or not tx.realm or (fact.name in _RECORDED_BY_ALL and tx.service != "alerts"):
+        return None
+    fields = make(fact)
+    if fields is None:
+        return None
+    author, role = author_of(tx.src)
+    base: dict[str, Any] = {
+        "key": key_of(fact.at, tx.service, tx.seq, ordinal), "id": fact.id, "type": fact.name, "occurred_at": fact.at,
+        "recorded_at": fact.at, "author": author, "role": role, "place": f"{tx.service}/{partition}/{tx.seq}/{ordinal}",
+    }  # fmt: skip
+    return LineRecord(**base | fields)
+
+
+Fields = dict[str, Any]
+Maker = Callable[[FactRecord], Fields | None]
+
+
+def is_first_word(fact: FactRecord) -> bool:
+    """True when this ReportChanged is the first judgement of the report, not a later verdict."""
+    return bool(fact.data["row"]["recorded_at"] == fact.at)
+
+
+def _report(fact: FactRecord) -> Fields | None:
+    r = fact.data["row"]
+    first = is_first_word(fact)
+    return {
+        "kind": "fact", "change": r["state"] if first else "verdict", "occurred_at": r["occurred_at"] if first else fact.at,
+        "incident": r.get("incident"), "site": r.get("site"), "report": r["id"], "certainty": r["confirmation"],
+        "source": r["source"], "text_id": r.get("text_id") if first else None,
+        "values": _some({
+            "type": r["type"], "severity": r["severity"], "reason": r.get("reason"), "commune": r.get("commune"),
+            "msg_type": r["msg_type"], "zone": list(r.get("zone") or ()) or None, "alias": r.get("alias"),
+        }),
+    }  # fmt: skip
+
+
+def _site(fact: FactRecord) -> Fields:
+    r = fact.data["row"]
+    causes = r.get("causes") or ()
+    return {
+        "kind": "watch" if r["status"] == "unknown" else "fact", "change": r["status"], "occurred_at": min(r["since"], fact.at),
+        "site": r["id"], "incident": next((c["incident"] for c in causes if c.get("incident")), None),
+        "values": {"status": r["status"], "capacity_pct": r["capacity_pct"], "types": sorted({c["type"] for c in causes})},
+    }  # fmt: skip
+
+
+_INCIDENT_KINDS = {
+    "opened": "fact", "level": "fact", "zone": "watch", "acknowledged": "decision", "closed": "decision", "reopened": "decision",
+    "merged": "decision", "split": "decision",
+}  # fmt: skip
+
+
+def _incident(fact: FactRecord) -> Fields | None:
+    r, change = fact.data["row"], fact.data["change"]
+    kind = _INCIDENT_KINDS.get(change)
+    if kind is None:
+        return None
+    return {
+        "kind": kind, "change": change, "incident": r["id"], "occurred_at": r["opened_at"] if change == "opened" else fact.at,
+        "values": _some({
+            "number": r["number"], "kind": r["kind"], "level": r["level"], "members": len(r.get("members") or ()),
+            "communes": list(r.get("communes") or ())[:6], "into": r.get("merged_into"),
+        }),
+    }  # fmt: skip
+
+
+def _level(fact: FactRecord) -> Fields:
+    r = fact.data["row"]
+    change = "proposed" if r["level"] == fact.data["previous"] else "raised" if r["level"] > fact.data["previous"] else "lowered"
+    values = {"scope": r["id"], "level": r["level"], "previous": fact.data["previous"], "proposed": r.get("proposed")}
+    return {"kind": "fact" if change != "lowered" else "decision", "change": change, "values": _some(values)}
+
+
+def _trigger(fact: FactRecord) -> Fields:
+    r = fact.data["row"]
+    return {"kind": "watch", "change": r["state"], "incident": r.get("incident"), "values": {"plan": r["plan"], "level": r["level"]}}
+
+
+def _flag(fact: FactRecord) -> Fields:
+    r = fact.data["row"]
+    return {"kind": "fact", "change": "flag", "occurred_at": min(r["since"], fact.at), "incident": r.get("incident"),
+            "values": {"flag": r["id"], "value": r["value"]}}  # fmt: skip
+
+
+def _escalation(fact: FactRecord) -> Fields:
+    r = fact.data["row"]
+    fired = [w for w in r.get("waves") or () if w.get("fired_at") is not None]
+    called = fired[-1] if fired else None
+    return {
+        "kind": "communication", "change": fact.data["change"],
+        "incident": r["scope"] if r["scope"] != "territory" else next(iter(r.get("incidents") or ()), None),
+        "values": _some({
+            "ladder": r["ladder"], "wave": called["wave"] if called else r["wave"], "cycle": r["cycle"],
+            "called": len(called["notifications"]) if called else None, "expected": called["expected"] if called else None,
+            "positive": sum(w["positive"] for w in r.get("waves") or ()), "escalation": r["id"],
+        }),
+    }  # fmt: skip
+
+
+def _task(fact: FactRecord) -> Fields:
+    r = fact.data["row"]
+    return {
+        "kind": "watch" if r["state"] == "open" else "action", "change": r["state"], "incident": r.get("incident"),
+        "site": r.get("site"), "report": r.get("report"),
+        "values": _some({"task": r["id"], "kind": r["kind"], "outcome": r.get("outcome")}),
+    }  # fmt: skip
+
+
+def _note(fact: FactRecord) -> Fields:
+    d = fact.data
+    return {
+        "id": d["line"], "kind": "note", "occurred_at": d["occurred_at"], "author": d["author"], "role": d["role"],
+        "incident": d.get("incident"), "text_id": d["text_id"], "corrects": d.get("corrects"),
+    }  # fmt: skip
+
+
+def _answer(fact: FactRecord) -> Fields:
+    d = fact.data
+    return {
+        "kind": "communication", "change": d["answer"], "author": d["person"],
+        "values": _some({"wave": d.get("wave"), "late": d.get("late", False), "notification": d.get("notification"),
+                         "escalation": d.get("escalation")}),
+    }  # fmt: skip
+
+
+def _uncovered(fact: FactRecord) -> Fields:
+    d = fact.data
+    return {"kind": "alarm", "change": "uncovered", "values": _some({"role": d["role"], "scope": d.get("scope")})}
+
+
+def _activity(fact: FactRecord) -> Fields:
+    r = fact.data["row"]
+    return {
+        "kind": "impact", "change": r["state"], "incident": r.get("incident"),
+        "values": {"activity": r["id"], "state": r["state"], "capacity_pct": r["capacity_pct"], "mbco_pct": r["mbco_pct"]},
+    }  # fmt: skip
+
+
+def _alarm(fact: FactRecord) -> Fields:
+    r = fact.data["row"]
+    return {
+        "kind": "alarm", "change": "alarm", "site": r.get("site"), "incident": r.get("incident"),
+        "values": {"activity": r["activity"], "base": r["base"], "pct": r["pct"], "limit_at": r["limit_at"]},
+    }  # fmt: skip
+
+
+def _arbitration(fact: FactRecord) -> Fields:
+    r = fact.data["row"]
+    return {
+        "kind": "decision", "change": "arbitrated", "site": r.get("site"), "incident": r.get("incident"),
+        "text_id": _text_id(r.get("reason")), "values": {"activity": r["activity"], "base": r["base"], "pct": r["pct"]},
+    }  # fmt: skip
+
+
+def _strategy(fact: FactRecord) -> Fields:
+    r = fact.data["row"]
+    return {
+        "kind": "decision", "change": r["state"], "site": r.get("site"), "text_id": _text_id(r.get("reason")),
+        "values": {"activity": r["activity"], "strategy": r["strategy"], "capacity_pct": r["expected_capacity_pct"]},
+    }  # fmt: skip
+
+
+def _text_id(reason: str | None) -> str | None:
+    """The text behind a reason; None when the reason is a code."""
+    return reason.removeprefix("text:") if reason is not None and reason.startswith("text:") else None
+
+
+_PLAN_KINDS = {"proposed": "watch", "raised": "watch", "returned": "watch", "stand_down_proposed": "watch", "released": "watch",
+               "recovering": "fact", "resumed": "fact", "box": "action", "card": "action"}  # fmt: skip
+
+
+def _plan(fact: FactRecord) -> Fields | None:
+    r, change = fact.data["row"], fact.data["change"]
+    if change == "listed":  # the library was loaded; nothing happened
+        return None
+    moved = [c for c in r.get("cards") or () if c.get("at") == fact.at]
+    return {
+        "kind": _PLAN_KINDS.get(change, "decision"), "change": change, "incident": r.get("incident"),
+        "values": _some({"plan": r["id"], "level": r["level"], "state": r["state"], "card": moved[0]["id"] if moved else None,
+                         "card_state": moved[0]["state"] if moved else None}),
+    }  # fmt: skip
+
+
+_TOLD = {"accepted", "answered", "failed", "ambiguous"}
+"""States of a notification that are worth a line; the steps between are in the notification itself."""
+
+
+def _notification(fact: FactRecord) -> Fields | None:
+    r = fact.data["row"]
+    if r["state"] not in _TOLD:
+        return None
+    return {
+        "kind": "communication", "change": r["state"], "incident": r.get("incident"),
+        "values": _some({"role": r["role"], "level": r["level"], "wave": r.get("wave"), "channel": r.get("channel"),
+                         "answer": r.get("answer"), "why": r.get("why"), "notification": r["id"]}),
+    }  # fmt: skip
+
+
+def _hold(fact: FactRecord) -> Fields:
+    r = fact.data["row"]
+    return {"kind": "decision", "change": "held" if r["held"] else "released", "values": _some({"until": r.get("until")})}
+
+
+def _runtime(change: str, kind: str = "runtime") -> Maker:
+    def make(fact: FactRecord) -> Fields | None:
+        if fact.data.get("code") == "realm_unknown":
+            return None
+        values = {k: v for k, v in fact.data.items() if isinstance(v, str | int | float) and k != "command_id"}
+        return {"kind": kind, "change": change, "values": values}
+
+    return make
+
+
+def _refused(fact: FactRecord) -> Fields | None:
+    d = fact.data
+    if d["code"] == "realm_unknown":
+        return None
+    return {"kind": "runtime", "change": "refused", "values": {"command": d["command"], "code": d["code"]}}
+
+
+def _reference(fact: FactRecord) -> Fields | None:
+    return {"kind": "decision", "change": "reference", "values": {"reference": fact.data["reference"]}} if fact.data["last"] else None
+
+
+def _some(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+_RECORDED_BY_ALL = {"RealmOpened", "RealmClosed", "ReferencePublished"}
+"""Facts that every service records when it hears of them: one line is enough."""
+
+_LINES: dict[str, Maker] = {
+    "ReportChanged": _report,
+    "SiteStatusChanged": _site,
+    "IncidentChanged": _incident,
+    "LevelChanged": _level,
+    "TriggerChanged": _trigger,
+    "FlagChanged": _flag,
+    "EscalationChanged": _escalation,
+    "TaskChanged": _task,
+    "NoteAdded": _note,
+    "AnswerRecorded": _answer,
+    "RoleUncovered": _uncovered,
+    "ActivityChanged": _activity,
+    "AlarmRaised": _alarm,
+    "AlarmArbitrated": _arbitration,
+    "StrategyChanged": _strategy,
+    "PlanChanged": _plan,
+    "NotificationChanged": _notification,
+    "HoldChanged": _hold,
+    "ReferencePublished": _reference,
+    "RealmOpened": _runtime("opened", "decision"),
+    "RealmClosed": _runtime("closed", "decision"),
+    "CommandRefused": _refused,
+    "InputFailed": _runtime("failed"),
+    "InputRefused": _runtime("refused"),
+    "DeadlineFailed": _runtime("deadline_failed"),
+    "LossDeclared": _runtime("loss"),
+    "Rebased": _runtime("rebased"),
+}
+"""Fact name → its line. A fact that is not here is told by another one (CommandApplied by its effects, and so on)."""

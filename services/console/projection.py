@@ -1,0 +1,211 @@
+"""From accepted records to one atomic write of the read model (`store.Batch`). Pure: no Redis, no clock.
+
+Within a batch only the last row of a resource is written and announced; lines, commands and counts lose nothing. Repeating
+a batch is impossible by construction: it is written only if the positions are still those from which it starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+
+from schemas.base import MINUTE_MS, Instant
+from services.console import store
+from services.console.effects import (
+    CommandAnswered,
+    Effect,
+    InputLost,
+    LineAdded,
+    RealmTouched,
+    RowPut,
+    SectionPublished,
+    effects,
+)
+from services.console.lines import LineRecord
+from services.console.store import Batch
+from services.runtime.chain import Position
+from services.runtime.transaction import Transaction
+
+
+class Accepted(Protocol):
+    """An accepted log record as `services.runtime.reader` yields it."""
+
+    @property
+    def transaction(self) -> Transaction: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def position(self) -> Position: ...
+
+
+def dump_position(position: Position, at: Instant) -> str:
+    """What is kept of a position: enough to resume (RUNTIME §1.2) and to show. `at` is the record's logical time."""
+    p = position
+    kept = {
+        "history": p.history, "next": p.next, "seq": p.seq, "hash": p.hash, "tail": p.tail, "logic": p.logic,
+        "head_offset": p.head_offset, "applied": p.applied, "applied_digest": p.applied_digest, "at": at,
+    }  # fmt: skip
+    return orjson.dumps(kept).decode()
+
+
+def load_position(text: str | bytes) -> Position:
+    """Inverse of dump_position, without what only the runtime keeps."""
+    kept: dict[str, Any] = orjson.loads(text)
+    kept.pop("at")
+    return Position(**kept)
+
+
+@dataclass(slots=True)
+class _RealmChanges:
+    rows: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    lines: list[tuple[LineRecord, bytes]] = field(default_factory=list)
+    reports_of: dict[str, dict[str, Instant]] = field(default_factory=dict)
+    rates: dict[str, int] = field(default_factory=dict)
+    feeds: dict[str, Instant] = field(default_factory=dict)
+    clocks: dict[str, Instant] = field(default_factory=dict)
+    lost: dict[str, bytes] = field(default_factory=dict)
+    touched: bool = False
+
+
+@dataclass(slots=True)
+class Projection:
+    """Builds batches. Holds the fields of every realm (small), which the caller loads once per epoch."""
+
+    realms: dict[str, dict[str, Any]]
+    """Realm → its fields; updated in place, so a batch that fails means a new Projection."""
+
+    def batch(self, epoch: str, before: Mapping[str, str], records: Sequence[Accepted]) -> Batch:
+        """One write for records of one or more services. `before`: position key → stored value, for every partition in `records`.
+
+        Raises UnknownType for a fact that this version does not know.
+        """
+        batch = Batch(epoch, dict(before))
+        changes: dict[str, _RealmChanges] = {}
+        positions: dict[str, str] = {}
+        answered: list[str] = []
+        for accepted in records:
+            tx = accepted.transaction
+            positions[store.position(tx.service, accepted.partition)] = dump_position(accepted.position, tx.at)
+            for effect in effects(tx, accepted.partition):
+                self._collect(effect, tx, changes, batch, answered)
+            if _concerns_realm(tx):
+                changes.setdefault(tx.realm, _RealmChanges()).clocks[tx.service] = tx.at
+        for realm, change in changes.items():
+            _write_realm(batch, realm, change)
+            if change.touched:
+                batch.add("HSET", store.REALMS, realm, orjson.dumps(self.realms[realm]))
+        for key, value in positions.items():
+            batch.add("SET", key, value)
+        for command_id in answered:
+            batch.add("PUBLISH", store.COMMANDS, command_id)
+        return batch
+
+    def _collect(self, effect: Effect, tx: Transaction, changes: dict[str, _RealmChanges], batch: Batch, answered: list[str]) -> None:
+        match effect:
+            case CommandAnswered():
+                answer = {
+                    "id": effect.id, "realm": tx.realm, "command": effect.command, "state": effect.state, "at": effect.at,
+                    "digest": effect.digest, "status": effect.status, "code": effect.code, "values": effect.values or {},
+                }  # fmt: skip
+                batch.add("SET", store.command(effect.id), orjson.dumps(answer), "EX", store.COMMAND_TTL_S)
+                answered.append(effect.id)
+                return
+            case SectionPublished():
+                batch.add("HSET", store.reference(effect.version), effect.section, orjson.dumps(effect.content))
+                return
+            case RealmTouched(fields=fields):
+                self.realms[tx.realm] = self.realms.get(tx.realm, {"name": tx.realm, "reference": None}) | fields
+        change = changes.setdefault(tx.realm, _RealmChanges())
+        match effect:
+            case RealmTouched():
+                change.touched = True
+            case RowPut():
+                _put(change, effect)
+            case LineAdded(line=line):
+                change.lines.append((line, orjson.dumps(line.dump())))
+            case InputLost():
+                change.lost[effect.id] = orjson.dumps({"state": effect.state, "reason": effect.reason, "at": effect.at})
+
+
+def _concerns_realm(tx: Transaction) -> bool:
+    """False for a refusal, whose realm may never have been opened."""
+    return bool(tx.realm) and not any(f.data.get("code") == "realm_unknown" or f.name == "InputRefused" for f in tx.facts)
+
+
+_DEMANDS = {"alarms", "tasks", "escalations"}
+"""A new row of these asks somebody to look (the alarm rate)."""
+
+
+def _put(change: _RealmChanges, put: RowPut) -> None:
+    row = put.row
+    change.rows.setdefault(put.collection, {})[put.id] = orjson.dumps(row)
+    minute = put.at // MINUTE_MS
+    if put.collection == "reports":
+        if row.get("incident"):
+            change.reports_of.setdefault(row["incident"], {})[put.id] = row["recorded_at"]
+        if put.new:
+            _count(change.rates, f"report:{minute}")
+            change.feeds[f"source:{row['source']}"] = row["recorded_at"]
+    elif put.collection in _DEMANDS:
+        if put.new:
+            _count(change.rates, f"demand:{minute}")
+    elif put.collection == "plans":
+        if row["state"] == "proposed" and row.get("proposed_at") == put.at:
+            _count(change.rates, f"demand:{minute}")
+    elif put.collection == "notifications" and row.get("sent_at") is not None and row.get("channel"):
+        change.feeds[f"channel:{row['channel']}"] = row["sent_at"]
+
+
+def _count(counts: dict[str, int], name: str) -> None:
+    counts[name] = counts.get(name, 0) + 1
+
+
+def _write_realm(batch: Batch, realm: str, change: _RealmChanges) -> None:
+    for collection, rows in change.rows.items():
+        batch.add_many("HSET", store.rows(realm, collection), _flat(rows.items()), step=2)
+        batch.add("HINCRBY", store.of(realm, "versions"), collection, 1)
+    for incident, reports in change.reports_of.items():
+        batch.add_many("ZADD", store.reports_of(realm, incident), _flat((at, id) for id, at in reports.items()), step=2)
+    if change.lines:
+        batch.add_many("HSET", store.of(realm, "lines"), _flat((line.key, raw) for line, raw in change.lines), step=2)
+        batch.add_many("ZADD", store.of(realm, "timeline"), _flat((0, line.key) for line, _ in change.lines), step=2)
+        by_incident: dict[str, list[str]] = {}
+        for line, _ in change.lines:
+            if line.incident is not None:
+                by_incident.setdefault(line.incident, []).append(line.key)
+        for incident, keys in by_incident.items():
+            batch.add_many("ZADD", store.timeline_of(realm, incident), _flat((0, key) for key in keys), step=2)
+    for name, count in change.rates.items():
+        batch.add("HINCRBY", store.of(realm, "rates"), name, count)
+    if change.feeds:
+        batch.add_many("HSET", store.of(realm, "feeds"), _flat(change.feeds.items()), step=2)
+    if change.lost:
+        batch.add_many("HSET", store.of(realm, "lost"), _flat(change.lost.items()), step=2)
+    if change.clocks:
+        batch.add_many("HSET", store.of(realm, "clock"), _flat(change.clocks.items()), step=2)
+    _announce(batch, realm, change)
+
+
+ANNOUNCED_AT_ONCE = 200
+"""Ids in one entry of the stream."""
+
+
+def _announce(batch: Batch, realm: str, change: _RealmChanges) -> None:
+    """What changed, by id: live readers fetch the rows themselves, and the last row is the truth."""
+    stream = store.of(realm, "stream")
+    parts: list[tuple[str, Iterable[str]]] = [(c, rows) for c, rows in change.rows.items()]
+    parts.append(("lines", [line.key for line, _ in change.lines]))
+    if change.touched or change.clocks:
+        parts.append(("realm", [realm]))
+    for collection, ids in parts:
+        listed = list(ids)
+        for start in range(0, len(listed), ANNOUNCED_AT_ONCE):
+            chunk = "\n".join(listed[start : start + ANNOUNCED_AT_ONCE])
+            batch.add("XADD", stream, "MAXLEN", "~", store.STREAM_KEPT, "*", collection, chunk)
+
+
+def _flat(pairs: Iterable[tuple[Any, Any]]) -> list[Any]:
+    return [value for pair in pairs for value in pair]
