@@ -1,0 +1,31 @@
+"""What the `directory` topic holds per person token, encrypted (DOMAIN D58): the only place with names and addresses."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.base import Instant, Model
+from schemas.words import Channel
+
+
+class ContactPoint(Model):
+    """One way to reach a person. A point that was never verified, or too long ago, is no proof of readiness (D38)."""
+
+    channel: Channel
+    address: str = Field(min_length=1, max_length=512, description="E.164 number, mail address, URL of a webhook, id of a device")
+    verified_at: Instant | None = None
+
+
+class Contact(Model):
+    """A person as delivery needs to know them."""
+
+    person: str = Field(min_length=1, max_length=64, description="token; the only thing that logs and topics carry")
+    name: str | None = Field(default=None, max_length=200)
+    language: Literal["fr", "en"] = "fr"
+    points: tuple[ContactPoint, ...] = Field(default=(), max_length=20)
+
+    def addresses(self, channel: Channel) -> tuple[str, ...]:
+        """Addresses on one channel, in order."""
+        return tuple(p.address for p in self.points if p.channel == channel)

@@ -1,0 +1,180 @@
+"""Compacted topics as tables: the newest record of a key is its value, a null value erases it (`access`, `texts`, `directory`)."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from schemas.topics import BY_NAME, LARGE_MESSAGE_BYTES
+from services.runtime.kafka import BrokerAway
+
+RETRY_S: Final = 0.5
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record of a keyed topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    value: bytes | None
+    """None erases the key."""
+
+
+def partition_for(topic: str, key: str) -> int:
+    """Where a key lives; the same for every writer."""
+    return zlib.crc32(key.encode()) % BY_NAME[topic].partitions
+
+
+class KeyedWriter:
+    """Writes entries; connects at the first one. One per process. Unacknowledged entries expire, so nothing piles up while the broker is away."""
+
+    def __init__(self, kafka: str, *, ack_timeout_s: float = 5.0) -> None:
+        self._kafka = kafka
+        self._timeout_s = ack_timeout_s
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+
+    async def put(self, topic: str, key: str, value: bytes | None) -> tuple[int, int]:
+        """(partition, offset) after acks=all.
+
+        Raises BrokerAway when no acknowledgement came in time: the entry may still land, so the caller repeats the same.
+        """
+        partition = partition_for(topic, key)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                producer = self._producer or await self._started()
+                acked = await producer.send(topic, value, key=key.encode(), partition=partition)
+                found = await asyncio.shield(acked)
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise BrokerAway(f"topic {topic}: no acknowledgement ({type(error).__name__})") from error
+        return partition, int(found.offset)
+
+    async def _started(self) -> AIOKafkaProducer:
+        async with self._starting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._kafka, acks="all", linger_ms=0, max_request_size=2 * LARGE_MESSAGE_BYTES,
+                    request_timeout_ms=int(self._timeout_s * 1000),
+                )  # fmt: skip
+                try:
+                    await producer.start()
+                except BaseException:
+                    await producer.stop()
+                    raise
+                self._producer = producer
+        return self._producer
+
+    async def stop(self) -> None:
+        """Flush what was sent, at most 2 s."""
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            try:
+                await asyncio.wait_for(producer.stop(), 2)
+            except TimeoutError:
+                log.warning("writer.unflushed")
+
+
+Apply = Callable[[Sequence[Entry]], Awaitable[None]]
+
+
+class Follower:
+    """Reads keyed topics for ever and hands every entry to `apply`, in order per partition; an entry may come twice after a fault.
+
+    `positions` says where to begin (topic and partition → next offset); what it lacks begins at the beginning. A position beyond
+    the end (the topic was made again) begins at the beginning too, after `reset(topic, partition)`.
+    """
+
+    def __init__(
+        self, kafka: str, topics: Sequence[str], apply: Apply, *,
+        positions: Callable[[], Mapping[tuple[str, int], int]] = dict, reset: Callable[[str, int], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._kafka = kafka
+        self._partitions = [TopicPartition(t, p) for t in topics for p in range(BY_NAME[t].partitions)]
+        self._apply = apply
+        self._positions = positions
+        self._reset = reset or (lambda *_: None)
+        self._next: dict[TopicPartition, int] = {}
+        self._consumer: AIOKafkaConsumer | None = None
+        self._moved = asyncio.Condition()
+        self.caught_up = asyncio.Event()
+        """Set once everything that was there at the start has been applied."""
+
+    async def run(self) -> None:
+        """Until cancelled. While the broker is away it tries again every half second."""
+        while True:
+            try:
+                await self._follow()
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning(
+                    "follower.interrupted", topics=sorted({tp.topic for tp in self._partitions}), error=f"{type(error).__name__}: {error}"
+                )
+                await asyncio.sleep(RETRY_S)
+
+    async def _follow(self) -> None:
+        consumer: Any = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka, enable_auto_commit=False, auto_offset_reset="none",
+            max_partition_fetch_bytes=2 * LARGE_MESSAGE_BYTES, fetch_max_wait_ms=500,
+        )  # fmt: skip
+        await consumer.start()
+        try:
+            consumer.assign(self._partitions)
+            ends: dict[TopicPartition, int] = await consumer.end_offsets(self._partitions)
+            begins: dict[TopicPartition, int] = await consumer.beginning_offsets(self._partitions)
+            kept = self._positions()
+            for tp in self._partitions:
+                begin = max(kept.get((tp.topic, tp.partition), 0), begins[tp])
+                if begin > ends[tp]:
+                    self._reset(tp.topic, tp.partition)
+                    begin = begins[tp]
+                self._next[tp] = begin
+                consumer.seek(tp, begin)
+            self._consumer = consumer
+            await self._read(consumer, ends)
+        finally:
+            self._consumer = None
+            await consumer.stop()
+
+    async def _read(self, consumer: Any, ends: Mapping[TopicPartition, int]) -> None:
+        while True:
+            if not self.caught_up.is_set() and all(self._next[tp] >= ends[tp] for tp in self._partitions):
+                self.caught_up.set()
+            try:
+                batches = await consumer.getmany(timeout_ms=500, max_records=2000)
+            except OffsetOutOfRangeError as error:
+                for tp in error.args[0]:
+                    self._reset(tp.topic, tp.partition)
+                raise
+            for tp, records in batches.items():
+                await self._apply(
+                    [Entry(tp.topic, tp.partition, r.offset, (r.key or b"").decode("utf-8", "replace"), r.value) for r in records]
+                )
+                self._next[tp] = records[-1].offset + 1
+            for tp in self._partitions:  # compaction leaves holes at the end: the consumer's position knows them
+                self._next[tp] = max(self._next[tp], await consumer.position(tp))
+            async with self._moved:
+                self._moved.notify_all()
+
+    async def settle(self, timeout_s: float) -> bool:
+        """True when everything that was in the topics at the time of the call has been applied."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                consumer = self._consumer
+                if consumer is None:
+                    return False
+                ends = await consumer.end_offsets(self._partitions)
+                async with self._moved:
+                    await self._moved.wait_for(lambda: all(self._next[tp] >= ends[tp] for tp in self._partitions))
+                return True
+        except (TimeoutError, KafkaError):
+            return False

@@ -1,0 +1,140 @@
+"""Local copy of the encrypted topics, one per data directory: so that texts are read in microseconds, also while Kafka is away.
+
+Every process reads `vault/replica.db`; the one that holds `vault/replica.lock` follows the topics and writes it. When that process
+dies another takes over. The copy holds ciphertext only and may be deleted at any time while nothing runs: it is filled again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+import structlog
+
+from services.runtime.keyed import Entry, Follower
+
+log = structlog.get_logger(__name__)
+
+OnGone = Callable[[Sequence[bytes]], None]
+"""Called in a worker thread with sealed records that nobody may read any more: their keys are to be deleted."""
+
+LOCK_RETRY_S: Final = 1.0
+TOPICS: Final = ("texts", "directory")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An item as it lies in the replica; `value` is the sealed record."""
+
+    value: bytes
+    offset: int
+
+
+class Replica:
+    """The file. Reading is safe for any process and thread; `apply` is for the holder of the lock."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+        path.chmod(0o600)
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
+            self._db.execute(f"PRAGMA {pragma}")
+        self._db.executescript(
+            "CREATE TABLE IF NOT EXISTS items (topic TEXT, id TEXT, partition INTEGER, offset INTEGER, value BLOB, PRIMARY KEY (topic, id));"
+            "CREATE TABLE IF NOT EXISTS positions (topic TEXT, partition INTEGER, next INTEGER, PRIMARY KEY (topic, partition));"
+        )
+
+    def get(self, topic: str, id: str) -> Stored | None:
+        """The newest known record of an item."""
+        row = self._db.execute("SELECT value, offset FROM items WHERE topic = ? AND id = ?", (topic, id)).fetchone()
+        return Stored(*row) if row else None
+
+    def ids(self, topic: str) -> list[str]:
+        """Ids of all items of a topic."""
+        return [row[0] for row in self._db.execute("SELECT id FROM items WHERE topic = ? ORDER BY id", (topic,))]
+
+    def positions(self) -> dict[tuple[str, int], int]:
+        """Next offset to read, per topic and partition."""
+        return {(topic, partition): next for topic, partition, next in self._db.execute("SELECT topic, partition, next FROM positions")}
+
+    def restart(self, topic: str, partition: int) -> None:
+        """The topic was made again: read it from the beginning, keep what is known until a newer record comes."""
+        self._db.execute("DELETE FROM positions WHERE topic = ? AND partition = ?", (topic, partition))
+        self._db.execute("UPDATE items SET offset = -1 WHERE topic = ? AND partition = ?", (topic, partition))
+
+    def apply(self, entries: Iterable[Entry], on_gone: OnGone) -> None:
+        """Take over entries. `on_gone` hears of records that newer ones replaced or erased, before the change is committed.
+
+        An entry at or before the offset that an item has is old news and changes nothing. What was known before the topic was
+        made again is replaced silently: an old record that is read again must not cost a newer one its key.
+        """
+        gone: list[bytes] = []
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for e in entries:
+                known = self.get(e.topic, e.key)
+                if known is not None and e.offset <= known.offset:
+                    continue
+                if known is not None and known.value != e.value and known.offset >= 0:
+                    gone.append(known.value)
+                if e.value is None:
+                    self._db.execute("DELETE FROM items WHERE topic = ? AND id = ?", (e.topic, e.key))
+                else:
+                    self._db.execute(
+                        "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?)", (e.topic, e.key, e.partition, e.offset, e.value)
+                    )
+                self._db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?, ?)", (e.topic, e.partition, e.offset + 1))
+            if gone:
+                on_gone(gone)
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        self._db.close()
+
+
+class ReplicaKeeper:
+    """Keeps a replica current while this process holds its lock; else waits for the lock."""
+
+    def __init__(self, replica_path: Path, kafka: str, on_gone: OnGone) -> None:
+        self._path = replica_path
+        self._kafka = kafka
+        self._on_gone = on_gone
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        with self._path.with_suffix(".lock").open("w") as lock:
+            await _locked(lock)
+            while True:
+                try:
+                    await self._follow()
+                except sqlite3.Error as error:  # disk full, mostly: what is written already stays readable
+                    log.error("replica.write_failed", error=str(error))
+                    await asyncio.sleep(LOCK_RETRY_S)
+
+    async def _follow(self) -> None:
+        writing = Replica(self._path)
+
+        async def apply(entries: Sequence[Entry]) -> None:
+            await asyncio.to_thread(writing.apply, entries, self._on_gone)
+
+        try:
+            await Follower(self._kafka, TOPICS, apply, positions=writing.positions, reset=writing.restart).run()
+        finally:
+            writing.close()
+
+
+async def _locked(lock: IO[str]) -> None:
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            await asyncio.sleep(LOCK_RETRY_S)

@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+
+from services.runtime.keys import Keyring, MasterKey, MasterKeyInvalid, seal, unseal
+
+
+def test_the_master_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    first, second = MasterKey.open(tmp_path), MasterKey.open(tmp_path)
+    assert first.derived("access") == second.derived("access") != first.derived("keyring")
+    assert (tmp_path / "master.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_numbers_of_keys_are_never_used_twice_by_processes_side_by_side(tmp_path: Path) -> None:
+    master = MasterKey.open(tmp_path)
+    a, b = Keyring(tmp_path / "keyring.db", master), Keyring(tmp_path / "keyring.db", master)
+    taken = [ring.take() for _ in range(300) for ring in (a, b)]
+    assert len({number for number, _ in taken}) == len({key for _, key in taken}) == 600
+    for number, key in taken[::50]:
+        assert a.key(number) == b.key(number) == key
+    a.close()
+    b.close()
+
+
+def test_an_erased_key_is_gone_from_every_file(tmp_path: Path) -> None:
+    ring = Keyring(tmp_path / "keyring.db", MasterKey.open(tmp_path))
+    number, _ = ring.take()
+    wrapped = ring._db.execute("SELECT wrapped FROM keys WHERE id = ?", (number,)).fetchone()[0]
+    ring.erase([number])
+    assert ring.key(number) is None
+    assert not any(wrapped in f.read_bytes() for f in tmp_path.glob("keyring.db*"))
+    ring.close()
+
+
+def test_keys_nobody_took_are_given_back_at_the_end(tmp_path: Path) -> None:
+    master = MasterKey.open(tmp_path)
+    ring = Keyring(tmp_path / "keyring.db", master)
+    number, key = ring.take()
+    ring.close()
+    again = Keyring(tmp_path / "keyring.db", master)
+    assert again._db.execute("SELECT count(*) FROM keys").fetchone() == (1,)
+    assert again.key(number) == key
+    again.close()
+
+
+def test_another_master_key_is_named_not_misread(tmp_path: Path) -> None:
+    ring = Keyring(tmp_path / "keyring.db", MasterKey(b"a" * 32))
+    number, _ = ring.take()
+    other = Keyring(tmp_path / "keyring.db", MasterKey(b"b" * 32))
+    with pytest.raises(MasterKeyInvalid):
+        other.key(number)
+    ring.close()
+    other.close()
+
+
+def test_a_sealed_value_is_bound_to_its_place() -> None:
+    sealed = seal(b"k" * 32, b"value", b"here")
+    assert unseal(b"k" * 32, sealed, b"here") == b"value"
+    for key, value, place in ((b"k" * 32, sealed, b"there"), (b"x" * 32, sealed, b"here"), (b"k" * 32, sealed[:-1] + b"?", b"here")):
+        with pytest.raises(ValueError, match="another key"):
+            unseal(key, value, place)

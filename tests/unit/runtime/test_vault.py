@@ -1,0 +1,139 @@
+"""The vault without Kafka: a writer in memory, whose entries the test hands to the replica."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.directory import Contact, ContactPoint
+from schemas.words import Channel
+from services.runtime.keyed import Entry, KeyedWriter
+from services.runtime.keys import Keyring, MasterKey
+from services.runtime.replica import Replica
+from services.runtime.vault import Directory, Sealer, TextItem, Texts
+
+
+class Log(KeyedWriter):
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    async def put(self, topic: str, key: str, value: bytes | None) -> tuple[int, int]:
+        self.entries.append(Entry(topic, 0, len(self.entries), key, value))
+        return 0, len(self.entries) - 1
+
+
+class Setup:
+    def __init__(self, folder: Path) -> None:
+        self.keyring = Keyring(folder / "keyring.db", MasterKey.open(folder))
+        self.sealer = Sealer(self.keyring)
+        self.log = Log()
+        self.replica = Replica(folder / "replica.db")
+        self.texts = self.reader()
+        self.directory = Directory("directory", self.sealer, self.log, self.replica)
+
+    def reader(self) -> Texts:
+        return Texts("texts", self.sealer, self.log, self.replica)
+
+    def follow(self, start: int = 0) -> None:
+        self.replica.apply(self.log.entries[start:], self.sealer.shred)
+
+
+def _all_bytes(folder: Path) -> bytes:
+    return b"".join(f.read_bytes() for f in folder.glob("*.db*"))
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Iterator[Setup]:
+    made = Setup(tmp_path)
+    yield made
+    made.replica.close()
+    made.keyring.close()
+
+
+@given(st.dictionaries(st.text(), st.text()), st.none() | st.binary(), st.none() | st.text())
+def test_a_text_reads_back_as_written(fields: dict[str, str], raw: bytes | None, content_type: str | None) -> None:
+    item = TextItem(fields, raw, content_type)
+    assert TextItem.load(item.dump()) == item
+
+
+@pytest.mark.parametrize("size", [0, 10, 2048, 1 << 20])
+async def test_the_writer_reads_its_own_text_at_once_and_others_when_the_replica_has_it(setup: Setup, size: int) -> None:
+    item = TextItem({"headline": "Panne"}, b"x" * size)
+    await setup.texts.put("t1", item)
+    assert await setup.texts.get("t1") == item
+    other = setup.reader()
+    assert await other.get("t1") is None
+    setup.follow()
+    assert await other.get("t1") == item
+    assert other.get_many(["t1", "t2"]) == {"t1": item}
+
+
+async def test_nothing_readable_lies_on_the_topic_or_in_the_replica(setup: Setup, tmp_path: Path) -> None:
+    await setup.texts.put("t1", TextItem({"headline": "chaufferie"}, b"chaufferie"))
+    await setup.directory.put(Contact(person="p-1", name="chaufferie", points=(ContactPoint(channel=Channel.SMS, address="chaufferie"),)))
+    setup.follow()
+    assert not any(b"chaufferie" in (e.value or b"") for e in setup.log.entries)
+    assert b"chaufferie" not in _all_bytes(tmp_path)
+
+
+async def test_an_erased_text_is_unreadable_even_from_a_copy_of_the_topic(setup: Setup) -> None:
+    await setup.texts.put("t1", TextItem({"text": "secret"}))
+    record = setup.log.entries[0].value
+    assert record is not None
+    setup.follow()
+    await setup.texts.erase("t1")
+    assert await setup.texts.get("t1") is None
+    assert await setup.reader().get("t1") is None, "before the tombstone has reached the replica"
+    assert setup.sealer.open("texts", "t1", record) is None
+    setup.follow()
+    assert setup.texts.ids() == []
+
+
+async def test_replacing_a_text_costs_the_old_one_its_key(setup: Setup) -> None:
+    await setup.texts.put("t1", TextItem({"text": "old"}))
+    setup.follow()
+    await setup.texts.put("t1", TextItem({"text": "new"}))
+    assert await setup.texts.get("t1") == TextItem({"text": "new"}), "the newer one, though the replica has the older"
+    setup.follow()
+    old = setup.log.entries[0].value
+    assert old is not None
+    assert setup.sealer.open("texts", "t1", old) is None
+    assert await setup.reader().get("t1") == TextItem({"text": "new"})
+
+
+async def test_reading_the_topic_again_from_the_beginning_costs_no_key(setup: Setup) -> None:
+    for text in ("one", "two", "three"):
+        await setup.texts.put("t1", TextItem({"text": text}))
+    setup.follow()
+    setup.follow()
+    setup.replica.restart("texts", 0)
+    setup.follow()
+    assert await setup.reader().get("t1") == TextItem({"text": "three"})
+
+
+async def test_records_of_a_stranger_on_the_topic_hurt_nobody(setup: Setup) -> None:
+    await setup.log.put("texts", "t1", b"\xff")
+    await setup.log.put("texts", "t2", b"")
+    setup.follow()
+    assert await setup.texts.get("t1") is None
+    await setup.texts.put("t1", TextItem({"text": "fine"}))
+    setup.follow()
+    assert await setup.reader().get("t1") == TextItem({"text": "fine"})
+
+
+async def test_a_record_moved_to_another_id_is_refused(setup: Setup) -> None:
+    await setup.texts.put("t1", TextItem({"text": "a"}))
+    await setup.log.put("texts", "t2", setup.log.entries[0].value)
+    setup.follow()
+    assert await setup.texts.get("t2") is None
+
+
+async def test_contacts_by_token(setup: Setup) -> None:
+    contact = Contact(person="p-1", name="A", points=(ContactPoint(channel=Channel.SMS, address="+331", verified_at=5),))
+    await setup.directory.put(contact)
+    assert await setup.directory.get("p-1") == contact
+    assert contact.addresses(Channel.SMS) == ("+331",)
+    await setup.directory.erase("p-1")
+    assert await setup.directory.get("p-1") is None
