@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from schemas.base import Instant, Message
 from schemas.envelope import Place
 from schemas.realms import is_live
-from schemas.routes import destinations
+from schemas.routes import destinations, publishes
 from schemas.runtime import PaceChanged, RealmOpened, StepAccepted, StepSettled, StepTo
 from schemas.topics import SERVICES
 from services.runtime.transaction import FactRecord, Transaction
@@ -58,11 +58,6 @@ class Move:
         return isinstance(self.message, StepTo) and self.service == SERVICES[0]
 
 
-def is_gated(source: str, realm: str) -> bool:
-    """True when facts of `source` reach their destinations by the conductor, not by the publisher."""
-    return source == "delivery" and not is_live(realm)
-
-
 @dataclass
 class _Service:
     seq: int = 0
@@ -84,6 +79,7 @@ class _Realm:
     gated: deque[tuple[Place, str, FactRecord, str]] = field(default_factory=deque)
     responses: list[tuple[Instant, int, str, Message]] = field(default_factory=list)
     answered: set[str] = field(default_factory=set)
+    early: list[FactRecord] = field(default_factory=list)
     order: int = 0
     in_flight: tuple[str, str] | None = None
     repeats: int = 0
@@ -127,19 +123,21 @@ class Conductor:
 
     def _emitted(self, realm: _Realm, tx: Transaction, fact: FactRecord, place: Place, record_hash: str) -> None:
         for receiver in destinations(tx.logic, tx.service, fact.name):
-            if is_gated(tx.service, tx.realm):
-                if realm.marks.get((tx.service, receiver), place) <= place:
+            if not publishes(tx.service, receiver, tx.realm):
+                mark = realm.marks.get((tx.service, receiver))
+                if mark is None or mark < place:
                     realm.gated.append((place, receiver, fact, record_hash))
             else:
                 realm.emitted[tx.service, receiver] = place
-        if tx.service == "delivery" and realm.opened:
-            for response in self._responder(fact, realm.opened):
-                realm.order += 1
-                heapq.heappush(realm.responses, (fact.at + response.after_ms, realm.order, response.id, response.message))
+        if tx.service == "delivery":
+            self._respond_to(realm, fact)
         match fact.name:
             case "RealmOpened" if tx.service == "alerts":
                 realm.opened = RealmOpened.model_validate(fact.data)
                 realm.speed = realm.opened.speed
+                early, realm.early = realm.early, []
+                for before in early:
+                    self._respond_to(realm, before)
             case "StepAccepted":
                 step = StepAccepted.model_validate(fact.data)
                 realm.target = max(realm.target or step.to, step.to)
@@ -149,6 +147,14 @@ class Conductor:
                 realm.paused, realm.speed = pace.paused, pace.speed
             case "RealmClosed" if tx.service == "alerts":
                 realm.stuck = True
+
+    def _respond_to(self, realm: _Realm, fact: FactRecord) -> None:
+        if realm.opened is None:  # delivery's log was read before that of alerts
+            realm.early.append(fact)
+            return
+        for response in self._responder(fact, realm.opened):
+            realm.order += 1
+            heapq.heappush(realm.responses, (fact.at + response.after_ms, realm.order, response.id, response.message))
 
     # -- what may happen next -----------------------------------------------------------------------------------------
 

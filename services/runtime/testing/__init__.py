@@ -1,5 +1,6 @@
 """Public fakes of the runtime: the same core, without Kafka. For unit tests of domains and for composing services in memory."""
 
 from services.runtime.testing.memory import MemoryLog, MemoryService, Stored
+from services.runtime.testing.system import MemorySystem, NotSettled
 
-__all__ = ["MemoryLog", "MemoryService", "Stored"]
+__all__ = ["MemoryLog", "MemoryService", "MemorySystem", "NotSettled", "Stored"]

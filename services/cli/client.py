@@ -1,0 +1,80 @@
+"""The HTTP client of the `vigie` commands: finds the address and the token, says what went wrong in one sentence."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import typer
+
+from services.runtime.settings import Settings
+
+
+class Refused(RuntimeError):
+    """Vigie answered with a problem document; `status` and `problem` are its content."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        super().__init__(problem.get("detail") or problem.get("title") or f"HTTP {status}")
+        self.status, self.problem = status, problem
+
+
+class Away(RuntimeError):
+    """Nothing answers at the address."""
+
+
+def local_token(settings: Settings) -> str | None:
+    """The token from the environment, else the data directory's own."""
+    if settings.token:
+        return settings.token
+    path = settings.data.secrets / "admin.token"
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None
+
+
+class Client:
+    """A session with one Vigie. Raises Away and Refused."""
+
+    def __init__(self, settings: Settings, timeout_s: float = 30.0) -> None:
+        token = local_token(settings)
+        headers = {"Accept-Language": "fr"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        self._http = httpx.Client(base_url=settings.url, headers=headers, timeout=timeout_s, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        self._http.close()
+
+    def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+        """(status, JSON body) of a call that did not fail."""
+        try:
+            answer = self._http.request(method, path, json=body, headers=headers)
+        except httpx.TransportError as exc:
+            raise Away(f"no answer from {self._http.base_url}: {exc}") from exc
+        try:
+            content = answer.json()
+        except ValueError:
+            content = {"title": answer.text[:200]}
+        if answer.status_code >= 400:
+            raise Refused(answer.status_code, content if isinstance(content, dict) else {"title": str(content)[:200]})
+        return answer.status_code, content
+
+    def get(self, path: str) -> Any:
+        """JSON of a read."""
+        return self.call("GET", path)[1]
+
+    def post(self, path: str, body: Any = None, key: str | None = None) -> tuple[int, Any]:
+        """(status, JSON) of a write; `key` is its Idempotency-Key."""
+        return self.call("POST", path, body, {"Idempotency-Key": key} if key else None)
+
+
+def fail(exc: Exception) -> typer.Exit:
+    """Print the sentence of an error; the exit to raise (1: refused or failed)."""
+    typer.secho(str(exc), err=True, fg="red")
+    if isinstance(exc, Refused):
+        for error in exc.problem.get("errors", []):
+            typer.secho(f"  {error.get('field', '')}: {error.get('detail', '')}", err=True)
+    return typer.Exit(1)

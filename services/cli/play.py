@@ -1,0 +1,160 @@
+"""`vigie play`: opens an exercise realm and plays a scenario into it through the HTTP intake.
+
+Before each report the realm is stepped to the report's time and is quiet, so every speed gives the same facts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from ruamel.yaml import YAML
+
+from schemas.base import MINUTE_MS
+from services.cli.checks import History, Result, load_checks, run_checks
+from services.cli.client import Away, Client, Refused, fail
+from services.cli.history import read_history
+from services.cli.scenarios import Event, Scenario, ScenarioUnknown, load_scenario
+from services.runtime.settings import REPOSITORY, Settings
+from services.runtime.territory import load_territory
+
+MAX_WAIT_S = 15.0
+"""How long a report or a step is offered again while Vigie is away or overloaded."""
+
+
+def _iso(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat().replace("+00:00", "Z")
+
+
+class Player:
+    """Plays one scenario into one realm. A call that meets a restart is repeated under the same key: no second effect."""
+
+    def __init__(self, client: Client, scenario: Scenario, realm: str, speed: float | None) -> None:
+        self._client, self._scenario, self.realm, self._speed = client, scenario, realm, speed
+        self._reports: dict[str, str] = {}
+
+    def _insist(self, method: str, path: str, body: Any, key: str) -> tuple[int, Any]:
+        end = time.monotonic() + MAX_WAIT_S
+        while True:
+            try:
+                return self._client.call(method, path, body, {"Idempotency-Key": key})
+            except (Away, Refused) as exc:
+                passing = isinstance(exc, Away) or exc.status in (502, 503, 504)
+                if not passing or time.monotonic() > end:
+                    raise
+            time.sleep(0.2)
+
+    def open(self, responders: list[dict[str, Any]]) -> None:
+        """Open the realm with the scenario's own clock."""
+        body = {
+            "id": self.realm, "kind": "exercise", "title_code": self._scenario.id, "started_at": _iso(self._scenario.start),
+            "speed": self._speed, "responders": responders,
+        }  # fmt: skip
+        self._insist("POST", "/api/v1/realms", body, f"open:{self.realm}")
+
+    def step(self, to: int, n: int) -> None:
+        """Move the realm to `to`; returns when every deadline up to it has fired and nothing is pending."""
+        status, answer = self._insist("POST", f"/api/v1/realms/{self.realm}/step", {"to": _iso(to)}, f"step:{self.realm}:{n}")
+        while status == 202 and answer.get("state", "pending") == "pending":
+            time.sleep(0.05 if self._speed is None else 0.3)
+            answer = self._client.get(f"/api/v1/commands/{answer['command_id']}?realm={self.realm}")
+
+    def report(self, event: Event) -> None:
+        """Post one report under the scenario's event id."""
+        body = event.body | {"realm": self.realm}
+        if refs := body.get("references"):
+            body["references"] = [self._reports.get(r, r) for r in refs]
+        _, answer = self._insist("POST", "/api/v1/reports", body, f"{self.realm}:{event.id}")
+        self._reports[event.id] = answer["report_id"]
+
+    def play(self, until: int, advance: Any) -> None:
+        """All events up to `until`, then the clock to `until`; `advance()` after each event."""
+        n = 0
+        for n, event in enumerate((e for e in self._scenario.events if e.reported_at <= until), start=1):
+            self.step(event.reported_at, n)
+            self.report(event)
+            advance()
+        self.step(until, n + 1)
+
+
+def _summary(console: Console, history: History, realm: str, took_s: float, events: int) -> None:
+    rows = {name: history.rows(name, float("inf")) for name in ("incidents", "sites", "levels", "activities", "plans", "notifications")}
+    table = Table(title=f"{realm}: {events} événements en {took_s:.1f} s")
+    table.add_column("Quoi")
+    table.add_column("Combien", justify="right")
+    level = rows["levels"].get("territory", {}).get("level", 0)
+    table.add_row("Niveau du territoire", f"N{level}")
+    table.add_row("Incidents ouverts", str(sum(r["state"] in ("open", "acknowledged") for r in rows["incidents"].values())))
+    for status, count in Counter(r["status"] for r in rows["sites"].values() if r["status"] != "normal").most_common():
+        table.add_row(f"Sites {status}", str(count))
+    table.add_row("Activités interrompues", str(sum(r["state"] == "interrupted" for r in rows["activities"].values())))
+    table.add_row("Plans proposés", str(sum(r["state"] == "proposed" for r in rows["plans"].values())))
+    table.add_row("Notifications", str(len(rows["notifications"])))
+    console.print(table)
+
+
+def _verdict(console: Console, results: list[Result]) -> None:
+    table = Table(title=f"{sum(r.ok for r in results)} / {len(results)} attentes tenues")
+    for column in ("", "Attente", "Constaté", "Pourquoi"):
+        table.add_column(column)
+    for r in results:
+        table.add_row("[green]✓[/]" if r.ok else "[red]✗[/]", r.id, r.got, r.why)
+    console.print(table)
+
+
+def play(
+    scenario: Annotated[str, typer.Argument(help="Scenario id, e.g. S04")],
+    speed: Annotated[str, typer.Option(help="Simulated seconds per real second, or max")] = "max",
+    realm: Annotated[str | None, typer.Option(help="Exercise realm; a new one by default")] = None,
+    responders: Annotated[Path | None, typer.Option(help="How simulated people answer (YAML)")] = None,
+    until: Annotated[float | None, typer.Option(help="Stop at this minute of the scenario")] = None,
+    scenarios: Annotated[Path, typer.Option(help="Folder with scenarios.yaml and scenario_events.csv")] = REPOSITORY / "scenarios",
+    check: Annotated[Path | None, typer.Option(help="expectations.yaml to compare with")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Last line is JSON")] = False,
+) -> None:
+    """Play a scenario into an exercise realm through the HTTP intake."""
+    settings, console = Settings(), Console(stderr=as_json)
+    pace = None if speed == "max" else float(speed)
+    try:
+        played = load_scenario(scenarios, scenario)
+        checks = load_checks(check, scenario) if check else []
+        answers = YAML(typ="safe").load(responders.read_text(encoding="utf-8"))["responders"] if responders else []
+    except (ScenarioUnknown, OSError, KeyError) as exc:
+        raise fail(exc if isinstance(exc, ScenarioUnknown) else ValueError(f"cannot read: {exc}")) from exc
+    name = realm or f"{settings.territory.name}~ex-{scenario}-{secrets.token_hex(3)}"
+    last = max([played.end, *(played.start + int(c["at_min"] * MINUTE_MS) for c in checks)])
+    end = played.start + int(until * MINUTE_MS) if until is not None else last
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    began = time.monotonic()
+    try:
+        with Client(settings) as client, Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task(f"{scenario} → {name}", total=sum(e.reported_at <= end for e in played.events))
+            player = Player(client, played, name, pace)
+            player.open(answers)
+            player.play(end, lambda: progress.advance(task))
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    took = time.monotonic() - began
+    sites = {s.id: {"kind": s.kind, "pole": s.pole} for s in load_territory(settings.territory).sites}
+    history = History(played.start, asyncio.run(read_history(settings, name)), sites)
+    results = run_checks(history, checks)
+    _summary(console, history, name, took, sum(e.reported_at <= end for e in played.events))
+    if check:
+        _verdict(console, results)
+    if as_json:
+        document: dict[str, Any] = {"realm": name, "events": len(played.events), "seconds": round(took, 3)}
+        if check:
+            document["checks"] = [{"id": r.id, "ok": r.ok, "got": r.got} for r in results]
+        print(json.dumps(document, ensure_ascii=False), flush=True)
+    if not all(r.ok for r in results):
+        raise typer.Exit(1)

@@ -1,0 +1,92 @@
+"""`vigie verify`: are the promises kept? Reads the logs by a code path of its own and prints each broken promise."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Annotated
+
+import typer
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+from rich.console import Console
+from rich.table import Table
+
+from schemas.base import MESSAGES, RowFact
+from schemas.routes import destinations
+from schemas.words import NotificationState
+from services.cli.client import fail
+from services.runtime.settings import Settings
+from services.verify.laws import (
+    LAWS,
+    Findings,
+    check_dead_letters,
+    check_forwarding,
+    check_inputs,
+    check_notifications,
+    check_read_model,
+    check_reports,
+)
+from services.verify.readmodel import read_rows
+from services.verify.reading import Evidence
+
+
+async def judge(settings: Settings, patience_s: float) -> tuple[Findings, Evidence]:
+    """Read everything, and read on for `patience_s` while breaches could heal. What stays pending counts as broken."""
+    chain = Findings()
+    collections = {cls.__name__: cls.collection for cls in MESSAGES.values() if issubclass(cls, RowFact)}
+    evidence = Evidence(settings.kafka, chain, collections, destinations)
+    end = time.monotonic() + patience_s
+    while True:
+        await evidence.advance()
+        found = Findings(list(chain.broken), [])
+        check_inputs(evidence.logs, evidence.inputs, found)
+        check_reports(evidence.logs, found)
+        check_forwarding(evidence.logs, found)
+        check_notifications(evidence.logs, (s.value for s in NotificationState), found)
+        check_dead_letters(evidence.logs, evidence.letters, found)
+        try:
+            check_read_model(evidence.logs, await read_rows(settings.redis), found)
+        except RedisError as exc:
+            found.wait("read-model", f"the store does not answer: {exc}")
+        if found.broken or not found.pending or time.monotonic() > end:
+            found.broken.extend(found.pending)
+            return found, evidence
+        await asyncio.sleep(0.5)
+
+
+def verify(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
+    patience: Annotated[float, typer.Option(help="Seconds to wait for what is still on its way")] = 15.0,
+) -> None:
+    """Re-derive from the logs, independently, that every promise was kept."""
+    settings = Settings()
+    if not settings.kafka:
+        raise fail(ValueError("no broker: start `vigie up`, or set VIGIE_KAFKA"))
+    try:
+        found, evidence = asyncio.run(judge(settings, patience))
+    except (KafkaError, OSError) as exc:
+        raise fail(ValueError(f"the broker at {settings.kafka} does not answer: {exc}")) from exc
+    counts = {
+        "inputs": sum(len(i) for i in evidence.inputs.values()),
+        "transactions": sum(log.accepted for log in evidence.logs.values()),
+        "ignored": sum(log.ignored for log in evidence.logs.values()),
+        "facts": sum(log.facts for log in evidence.logs.values()),
+        "reports": sum(len(log.reports) for log in evidence.logs.values()),
+    }
+    if as_json:
+        print(json.dumps({"ok": not found.broken, **counts, "broken": [{"law": law, "what": what} for law, what in found.broken]}, ensure_ascii=False))
+    else:
+        console = Console()
+        table = Table(title=", ".join(f"{n} {name}" for name, n in counts.items()))
+        for column in ("", "Law", "Promise"):
+            table.add_column(column)
+        broken = {law for law, _ in found.broken}
+        for law, promise in LAWS.items():
+            table.add_row("[red]✗[/]" if law in broken else "[green]✓[/]", law, promise)
+        console.print(table)
+        for law, sentence in found.broken[:100]:
+            console.print(f"[red]{law}[/] {sentence}", highlight=False)
+    if found.broken:
+        raise typer.Exit(1)

@@ -1,0 +1,80 @@
+"""Several deciders composed in memory as publishers and conductor compose them on Kafka: the same facts per service, without a broker."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from schemas.base import Instant, Message
+from schemas.routes import destinations, publishes
+from schemas.runtime import StepRequested
+from services.runtime.conductor import Conductor, Responder
+from services.runtime.decider import Decider
+from services.runtime.testing.memory import MemoryService, Stored
+from services.runtime.transaction import FactRecord, Transaction
+
+
+class NotSettled(AssertionError):
+    """The realm did not become quiet: a decider keeps a due deadline, or two of them answer each other for ever."""
+
+
+class MemorySystem:
+    """Feed messages from outside with `feed`; in simulated realms move time with `step`, in live realms with `MemoryService.clock`."""
+
+    def __init__(self, deciders: Mapping[str, Decider[Any]], responder: Responder = lambda fact, realm: (), *, check: bool = True) -> None:
+        self.services = {name: MemoryService(decider, check=check) for name, decider in deciders.items()}
+        self.conductor = Conductor(responder)
+        self._waiting: deque[tuple[str, Stored, int]] = deque()
+        self._steps = 0
+
+    def feed(self, service: str, realm: str, message: Message, *, id: str, at: Instant | None = None, settle: bool = True) -> Transaction:
+        """One input from outside, then (by default) everything that follows from it without time passing."""
+        self.services[service].feed(realm, message, id=id, at=at)
+        transaction = self._took(service, realm)
+        if settle:
+            self.settle(realm)
+        return transaction
+
+    def step(self, realm: str, to: Instant) -> None:
+        """Move a simulated realm to `to` through every deadline before it, and wait until it is quiet."""
+        self._steps += 1
+        command = StepRequested(author="system:player", role="admin", to=to)
+        self.feed("alerts", realm, command, id=f"step-{self._steps}")
+
+    def settle(self, realm: str) -> None:
+        """Run until nothing is pending and the conductor has no move. Raises NotSettled."""
+        for _ in range(200_000):
+            if self._waiting:
+                self._forward(*self._waiting.popleft())
+            elif realm in self.conductor.realms and (move := self.conductor.next_move(realm)) is not None:
+                self.conductor.sent(move)
+                self.services[move.service].feed(
+                    realm, move.message, id=move.id, source="conductor", at=move.at, correlation_id=move.correlation_id,
+                    place=move.place, place_hash=move.place_hash,
+                )  # fmt: skip
+                self._took(move.service, realm)
+            else:
+                return
+        raise NotSettled(f"realm {realm} does not become quiet")
+
+    def facts(self, realm: str, services: Sequence[str] = ()) -> list[FactRecord]:
+        """Facts of the realm, service after service, each in log order."""
+        return [f for name in services or self.services for stored in self.services[name].log.of(realm) for f in stored.transaction.facts]
+
+    def _took(self, service: str, realm: str) -> Transaction:
+        stored = self.services[service].log.of(realm)[-1]
+        self.conductor.observe(stored.transaction, stored.partition, stored.hash)
+        for ordinal, fact in enumerate(stored.transaction.facts):
+            for receiver in destinations(stored.transaction.logic, service, fact.name):
+                if receiver in self.services and publishes(service, receiver, realm):
+                    self._waiting.append((receiver, stored, ordinal))
+        return stored.transaction
+
+    def _forward(self, receiver: str, stored: Stored, ordinal: int) -> None:
+        tx, fact = stored.transaction, stored.transaction.facts[ordinal]
+        self.services[receiver].feed(
+            tx.realm, fact.message(), id=fact.id, source=f"/{tx.service}", at=fact.at if "~" in tx.realm else None,
+            correlation_id=tx.src.correlation_id, causation_id=tx.src.id, place=stored.place(ordinal), place_hash=stored.hash,
+        )  # fmt: skip
+        self._took(receiver, tx.realm)

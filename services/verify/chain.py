@@ -1,0 +1,130 @@
+"""Folds one log partition by the reader's rule, written again from its statement (RUNTIME §1.3), and checks its conservation laws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+GENESIS = "0" * 32
+
+
+def record_hash(raw: bytes) -> str:
+    """blake2b-128, hex."""
+    return blake2b(raw, digest_size=16).hexdigest()
+
+
+def input_hash(key: bytes, ce_id: bytes, value: bytes) -> str:
+    """blake2b-128 over lengths and bytes of key, `ce_id` and value: what a Transaction says of the input it applied."""
+    return blake2b(b"%d,%d,%d,%b%b%b" % (len(key), len(ce_id), len(value), key, ce_id, value), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """A routed fact, where it stands in its source log."""
+
+    fact_id: str
+    name: str
+    realm: str
+    place: tuple[int, int, int]
+    """(history, seq, ordinal)"""
+    logic: int
+
+
+@dataclass
+class LogFold:
+    """One partition of one log. Feed its records in offset order."""
+
+    service: str
+    partition: int
+    complain: Callable[[str, str], None]
+    """(law, sentence)"""
+    seq: int = 0
+    head: str = GENESIS
+    logic: int = 0
+    history: int = 0
+    accepted: int = 0
+    ignored: int = 0
+    position: int = -1
+    """Offset of the last applied input."""
+    facts: int = 0
+    next_offset: int = 0
+    ids: set[bytes] = field(default_factory=set)
+    applied: dict[int, tuple[str, str, tuple[str, ...]]] = field(default_factory=dict)
+    """input offset → (digest, input type, names of the facts)"""
+    received: dict[str, list[tuple[tuple[int, int, int], str, bool]]] = field(default_factory=dict)
+    """source service → (place, fact id, had an effect) in the order of this log"""
+    emitted: list[Forwarded] = field(default_factory=list)
+    rows: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """(realm, collection) → id → last row"""
+    reports: dict[str, list[str]] = field(default_factory=dict)
+    """report id → outcomes of the inputs that carried it"""
+    planned: dict[str, str] = field(default_factory=dict)
+    """notification id → realm, from NotificationPlanned"""
+
+    def feed(self, offset: int, raw: bytes, collections: dict[str, str], routed: Callable[[int, str, str], tuple[str, ...]]) -> None:
+        """One record of the partition. `collections`: fact name → collection; `routed(logic, service, fact)`: destinations."""
+        self.next_offset = offset + 1
+        try:
+            tx = orjson.loads(raw)
+            seq, prev, logic = tx["seq"], tx["prev"], tx["logic"]
+        except (ValueError, KeyError, TypeError):
+            self.ignored += 1
+            return
+        if seq != self.seq + 1 or prev != self.head or logic < self.logic:
+            self.ignored += 1
+            return
+        self.seq, self.head, self.logic, self.accepted = seq, record_hash(raw), logic, self.accepted + 1
+        self._position(tx)
+        for ordinal, fact in enumerate(tx["facts"]):
+            self._fact(tx, ordinal, fact, collections, routed)
+        self._received(tx)
+
+    def _position(self, tx: dict[str, Any]) -> None:
+        names = tuple(f["type"].split(".")[1] for f in tx["facts"])
+        if "LossDeclared" in names or "Rebased" in names:
+            self.history += 1
+            for f in tx["facts"]:
+                if f["type"].split(".")[1] == "Rebased":
+                    self.position = f["data"]["next_offset"] - 1
+                    self.applied.clear()
+            return
+        src = tx["src"]
+        if src["partition"] != self.partition:
+            self.complain("order", f"{self._here(tx)} applies an input of partition {src['partition']}")
+        if src["offset"] != self.position + 1:
+            self.complain("order", f"{self._here(tx)} applies input offset {src['offset']} after {self.position}: one is missing or applied twice")
+        self.position = src["offset"]
+        self.applied[src["offset"]] = (src["digest"], src["type"], names)
+
+    def _fact(self, tx: dict[str, Any], ordinal: int, fact: dict[str, Any], collections: dict[str, str], routed: Any) -> None:
+        self.facts += 1
+        key = blake2b(fact["id"].encode(), digest_size=12).digest()
+        if key in self.ids:
+            self.complain("ids", f"{self._here(tx)}: fact id {fact['id']} stands twice in this log")
+        self.ids.add(key)
+        name = fact["type"].split(".")[1]
+        if (collection := collections.get(name)) is not None:
+            row = fact["data"]["row"]
+            self.rows.setdefault((tx["realm"], collection), {})[row["id"]] = row
+        if routed(tx["logic"], self.service, name):
+            self.emitted.append(Forwarded(fact["id"], name, tx["realm"], (tx["history"], tx["seq"], ordinal), tx["logic"]))
+        if name == "NotificationPlanned" and self.service == "alerts":
+            self.planned[fact["data"]["notification"]] = tx["realm"]
+
+    def _received(self, tx: dict[str, Any]) -> None:
+        names = {f["type"].split(".")[1] for f in tx["facts"]}
+        if (place := tx["src"].get("place")) is not None:
+            service, _, *numbers = place.split("/")
+            history, seq, ordinal = (int(n) for n in numbers)
+            effect = not names & {"InputDuplicate", "InputFailed", "InputRefused"}
+            self.received.setdefault(service, []).append(((history, seq, ordinal), tx["src"]["id"], effect))
+        if tx["src"]["type"].startswith("vigie.ReportReceived."):
+            outcome = next((o for o in ("InputDuplicate", "InputFailed", "InputRefused") if o in names), "applied")
+            self.reports.setdefault(tx["src"]["id"], []).append(outcome)
+
+    def _here(self, tx: dict[str, Any]) -> str:
+        return f"{self.service}.log/{self.partition} seq {tx['seq']}"

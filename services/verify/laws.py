@@ -1,0 +1,160 @@
+"""Conservation laws across logs, inputs and read model. Each law has a name, each breach a sentence.
+
+A breach that a moving system explains (an input not applied yet, a fact on its way) is *pending*: the caller reads on and judges
+again until its patience ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.routes import destinations
+from schemas.topics import SERVICES
+from services.verify.chain import LogFold
+
+LAWS: dict[str, str] = {
+    "chain": "every accepted record continues the hash chain of its partition",
+    "order": "each input is applied once, in order, none skipped",
+    "input": "each accepted record names the bytes of the input that lies at its offset",
+    "applied": "every accepted input is applied",
+    "report": "every accepted report has exactly one effect",
+    "ids": "derived ids are unique",
+    "forward": "every routed fact reaches its destination exactly once, in order, and none comes from nowhere",
+    "notification": "every planned notification is known to delivery and is in exactly one state",
+    "dead-letter": "every failed or unreadable input lies in the dead letters with its reason",
+    "read-model": "the read model equals the fold of the logs",
+}
+"""Name → promise."""
+
+FAILED = frozenset({"InputFailed", "InputRefused"})
+
+
+@dataclass
+class Findings:
+    """Breaches by law. `pending` ones may heal while the system moves."""
+
+    broken: list[tuple[str, str]] = field(default_factory=list)
+    pending: list[tuple[str, str]] = field(default_factory=list)
+
+    def breach(self, law: str, sentence: str) -> None:
+        self.broken.append((law, sentence))
+
+    def wait(self, law: str, sentence: str) -> None:
+        self.pending.append((law, sentence))
+
+
+@dataclass(frozen=True, slots=True)
+class InputSeen:
+    """What lies in an input partition at one offset."""
+
+    digest: str
+    type: str
+    id: str
+    key: str
+
+
+Logs = dict[tuple[str, int], LogFold]
+Inputs = dict[tuple[str, int], dict[int, InputSeen]]
+
+
+def check_inputs(logs: Logs, inputs: Inputs, found: Findings) -> None:
+    """Laws `input` and `applied`."""
+    for (service, partition), log in logs.items():
+        seen = inputs.get((service, partition), {})
+        for offset, (digest, _type, _names) in log.applied.items():
+            there = seen.get(offset)
+            if there is None:
+                found.breach("input", f"{service}.inputs/{partition} has no record at offset {offset}, which the log says was applied")
+            elif there.digest != digest:
+                found.breach("input", f"{service}.inputs/{partition} offset {offset} holds other bytes than those applied")
+        for offset in sorted(o for o in seen if o > log.position)[:5]:
+            found.wait("applied", f"{service}.inputs/{partition} offset {offset} ({seen[offset].type}) is not applied")
+
+
+def check_reports(logs: Logs, found: Findings) -> None:
+    """Law `report`: however often its record arrived, a report has one effect."""
+    for (service, _), log in logs.items():
+        if service != "alerts":
+            continue
+        for report, outcomes in log.reports.items():
+            effects = outcomes.count("applied")
+            if effects > 1 or (effects == 0 and "InputDuplicate" in outcomes and not FAILED & set(outcomes)):
+                found.breach("report", f"report {report} has {effects} effects: {', '.join(outcomes)}")
+
+
+def check_forwarding(logs: Logs, found: Findings) -> None:
+    """Law `forward`, per route and partition. A history that was lost and re-decided is compared by its newest history only."""
+    for (service, partition), log in logs.items():
+        for receiver in SERVICES:
+            wanted = [f for f in log.emitted if receiver in destinations(f.logic, service, f.name)]
+            target = logs[receiver, partition]
+            got = [(place, fact_id) for place, fact_id, effect in target.received.get(service, []) if effect]
+            failed = {fact_id for _, fact_id, effect in target.received.get(service, []) if not effect}
+            _compare_route(f"{service} → {receiver} partition {partition}", wanted, got, failed, log.history, found)
+
+
+def _compare_route(route: str, wanted: list[Any], got: list[tuple[Any, str]], failed: set[str], history: int, found: Findings) -> None:
+    ids = [fact_id for _, fact_id in got]
+    if len(ids) != len(set(ids)):
+        twice = next(i for i in ids if ids.count(i) > 1)
+        found.breach("forward", f"{route}: fact {twice} had two effects")
+    emitted = {f.fact_id for f in wanted}
+    strangers = [] if history else [i for i in ids if i not in emitted]
+    if strangers:
+        found.breach("forward", f"{route}: fact {strangers[0]} comes from nowhere ({len(strangers)} such)")
+    arrived = set(ids)
+    order = [f.fact_id for f in wanted if f.fact_id in arrived]
+    if order != [i for i in ids if i in emitted]:
+        found.breach("forward", f"{route}: facts took effect out of order")
+    missing = [f for f in wanted if f.fact_id not in arrived and f.fact_id not in failed]
+    last = max((n for n, f in enumerate(wanted) if f.fact_id in arrived), default=-1)
+    for n, f in enumerate(wanted):
+        if n < last and f.fact_id not in arrived and f.fact_id not in failed:
+            found.breach("forward", f"{route}: fact {f.fact_id} ({f.name}) was skipped")
+            break
+    if missing and wanted.index(missing[0]) > last:
+        found.wait("forward", f"{route}: {len(missing)} facts not arrived, first {missing[0].name} at seq {missing[0].place[1]}")
+
+
+def check_notifications(logs: Logs, states: Iterable[str], found: Findings) -> None:
+    """Law `notification`."""
+    known = set(states)
+    planned: dict[str, str] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    for (service, _), log in logs.items():
+        if service == "alerts":
+            planned |= log.planned
+        if service == "delivery":
+            for (_realm, collection), by_id in log.rows.items():
+                if collection == "notifications":
+                    rows |= by_id
+    for notification in planned.keys() - rows.keys():
+        found.wait("notification", f"notification {notification} was planned and delivery does not know it")
+    for notification in rows.keys() - planned.keys():
+        found.breach("notification", f"notification {notification} is with delivery and nobody planned it")
+    for notification, row in rows.items():
+        if row["state"] not in known:
+            found.breach("notification", f"notification {notification} is in state {row['state']!r}")
+
+
+def check_dead_letters(logs: Logs, letters: set[tuple[str, int, int]], found: Findings) -> None:
+    """Law `dead-letter`: (topic, partition, offset) of every failed or refused input lies there."""
+    for (service, partition), log in logs.items():
+        for offset, (_, input_type, names) in log.applied.items():
+            if FAILED & set(names) and (f"{service}.inputs", partition, offset) not in letters:
+                found.wait("dead-letter", f"{service}.inputs/{partition} offset {offset} ({input_type or 'no type'}) failed and is not in the dead letters")
+
+
+def check_read_model(logs: Logs, model: dict[tuple[str, str], dict[str, Any]], found: Findings) -> None:
+    """Law `read-model`: the same rows, each equal."""
+    folded: dict[tuple[str, str], dict[str, Any]] = {}
+    for log in logs.values():
+        for key, by_id in log.rows.items():
+            folded.setdefault(key, {}).update(by_id)
+    for key in sorted(folded.keys() | model.keys()):
+        want, have = folded.get(key, {}), model.get(key, {})
+        wrong = [i for i in want.keys() | have.keys() if want.get(i) != have.get(i)]
+        if wrong:
+            found.wait("read-model", f"realm {key[0]}, {key[1]}: {len(wrong)} of {len(want)} rows differ, e.g. {sorted(wrong)[0]}")

@@ -1,0 +1,83 @@
+"""Reads every record of the inputs, logs and dead letters up to where they ended when asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.topics import BY_NAME, SERVICES, inputs, log
+from services.verify.chain import LogFold, input_hash
+from services.verify.laws import Findings, Inputs, InputSeen, Logs
+
+_BATCH = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    offset: int
+    key: bytes
+    value: bytes
+    headers: dict[str, bytes]
+
+
+async def read(consumer: AIOKafkaConsumer, topic: str, start: dict[int, int]) -> AsyncIterator[tuple[int, Record]]:
+    """(partition, record) from `start` up to the end offsets at the time of the call."""
+    tps = [TopicPartition(topic, p) for p in range(BY_NAME[topic].partitions)]
+    ends, begins = await consumer.end_offsets(tps), await consumer.beginning_offsets(tps)
+    at = {tp: max(start.get(tp.partition, 0), begins[tp]) for tp in tps}
+    todo = {tp for tp in tps if at[tp] < ends[tp]}
+    if not todo:
+        return
+    consumer.assign(sorted(todo))
+    for tp in todo:
+        consumer.seek(tp, at[tp])
+    while todo:
+        for tp, records in (await consumer.getmany(*todo, timeout_ms=500)).items():
+            for r in records:
+                if r.offset < ends[tp]:
+                    yield tp.partition, Record(r.offset, r.key or b"", r.value or b"", dict(r.headers))
+        for tp in list(todo):
+            if await consumer.position(tp) >= ends[tp]:
+                todo.discard(tp)
+
+
+class Evidence:
+    """Everything that `verify` looks at, read incrementally: call `advance` again to take in what came since."""
+
+    def __init__(self, kafka: str, found: Findings, collections: dict[str, str], routes: Callable[[int, str, str], tuple[str, ...]]) -> None:
+        self._kafka, self._found, self._collections, self._routes = kafka, found, collections, routes
+        self.logs: Logs = {(s, p): LogFold(s, p, found.breach) for s in SERVICES for p in range(BY_NAME[log(s)].partitions)}
+        self.inputs: Inputs = {(s, p): {} for s in SERVICES for p in range(BY_NAME[inputs(s)].partitions)}
+        self.letters: set[tuple[str, int, int]] = set()
+        self._next: dict[str, dict[int, int]] = {}
+
+    async def advance(self) -> None:
+        """Read inputs first, then logs, then dead letters. Raises KafkaError when the broker is away."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka, enable_auto_commit=False, auto_offset_reset="none", max_partition_fetch_bytes=_BATCH, fetch_max_wait_ms=100
+        )
+        await consumer.start()
+        try:
+            for service in SERVICES:
+                async for partition, r in self._from(consumer, inputs(service)):
+                    digest = input_hash(r.key, r.headers.get("ce_id", b""), r.value)
+                    kind, ident = r.headers.get("ce_type", b"").decode(errors="replace"), r.headers.get("ce_id", b"").decode(errors="replace")
+                    self.inputs[service, partition][r.offset] = InputSeen(digest, kind, ident, r.key.decode(errors="replace"))
+            for service in SERVICES:
+                async for partition, r in self._from(consumer, log(service)):
+                    self.logs[service, partition].feed(r.offset, r.value, self._collections, self._routes)
+            async for _, r in self._from(consumer, "dead-letters"):
+                head = orjson.loads(r.value.partition(b"\n")[0])
+                if head.get("topic") is not None:
+                    self.letters.add((head["topic"], head["partition"], head["offset"]))
+        finally:
+            await consumer.stop()
+
+    async def _from(self, consumer: AIOKafkaConsumer, topic: str) -> AsyncIterator[tuple[int, Record]]:
+        start = self._next.setdefault(topic, {})
+        async for partition, record in read(consumer, topic, start):
+            start[partition] = record.offset + 1
+            yield partition, record

@@ -1,0 +1,165 @@
+"""The conductor: one outside event at a time, only when the realm is quiet, and nothing but the logs decides which."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+from immutables import Map
+from schemas.alerts import AnswerReceived, AttentionRequested, MetricChanged, NotificationPlanned
+from schemas.base import Fact, Instant
+from schemas.commands import AnswerNotification
+from schemas.runtime import DeadlineFailed, OpenRealm, RealmOpened
+from schemas.words import Answer, Channel, Level
+from services.runtime.conductor import Conductor, Response
+from services.runtime.decider import Deadline, Firing, Input
+from services.runtime.testing import MemorySystem
+from services.runtime.transaction import FactRecord
+
+REALM = "92~ex-toy"
+T0 = 1_800_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Toy:
+    """Deadlines by key, and what was heard, in order."""
+
+    due: Map[str, Instant] = Map()
+    heard: tuple[str, ...] = ()
+
+
+class ToyDecider:
+    """Alerts asks a person at each metric; continuity sends metrics on deadlines; delivery passes answers on."""
+
+    logic = 1
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+
+    def initial(self, realm: str, lineage: str) -> Toy:
+        return Toy(Map({"c": T0 + 60_000}) if self.service == "continuity" else Map())
+
+    def decide(self, state: Toy, given: Input) -> list[Fact]:
+        match given.message:
+            case MetricChanged(key=key) if self.service == "alerts":
+                return [self._plan(given, key)]
+            case NotificationPlanned() as planned if self.service == "delivery":
+                return [AnswerReceived(notification=planned.notification, person="p", answer=Answer.ACK, channel="app", at=given.now)]
+            case AnswerNotification() as answer if self.service == "delivery":
+                return [AnswerReceived(notification=answer.notification, person="q", answer=Answer.ACK, channel="app", at=given.now)]
+            case AnswerReceived(notification=n) if self.service == "alerts" and len(state.heard) < 12:
+                return [self._plan(given, n)]
+        return []
+
+    def _plan(self, given: Input, key: str) -> NotificationPlanned:
+        return NotificationPlanned(
+            notification=given.derive(key),
+            level=Level.N1,
+            role="r",
+            person="p",
+            channels=(Channel.APP,),
+            template="t",
+            planned_at=given.now,
+        )
+
+    def fire(self, state: Toy, firing: Firing) -> list[Fact]:
+        return [MetricChanged(key=f"m{len(state.heard)}", value=1.0, at=firing.now)]
+
+    def evolve(self, state: Toy, fact: Fact, fact_id: str, at: Instant) -> Toy:
+        match fact:
+            case MetricChanged() if self.service == "continuity":
+                n = len(state.heard) + 1
+                due = Map({"c": at + 60_000}) if n < 4 else Map()
+                return replace(state, due=due, heard=(*state.heard, f"m@{at - T0}"))
+            case DeadlineFailed():
+                return replace(state, due=Map())
+            case AnswerReceived() | NotificationPlanned() | AttentionRequested():
+                return replace(state, heard=(*state.heard, type(fact).__name__))
+        return state
+
+    def next_deadline(self, state: Toy) -> Deadline | None:
+        return Deadline(state.due["c"], "c") if state.due else None
+
+    def dump(self, state: Toy) -> dict[str, list[tuple[str, object]]]:
+        raise NotImplementedError
+
+    def load(self, realm: str, lineage: str, dumped: dict[str, list[tuple[str, object]]]) -> Toy:
+        raise NotImplementedError
+
+
+def responder(fact: FactRecord, realm: RealmOpened) -> list[Response]:
+    if fact.name != "AnswerReceived" or fact.data["person"] != "p":
+        return []
+    message = AnswerNotification(author="q", role="r", notification=fact.data["notification"], person="q", answer=Answer.ACK, channel="app")
+    return [Response(f"again:{fact.id}", 90_000, message)]
+
+
+def opened() -> MemorySystem:
+    system = MemorySystem({s: ToyDecider(s) for s in ("alerts", "continuity", "delivery")}, responder)
+    system.feed("alerts", REALM, OpenRealm(author="a", role="admin", territory="92", started_at=T0), id="open")
+    return system
+
+
+def facts_without_steps(system: MemorySystem) -> list[tuple[str, int, str]]:
+    return [(f.name, f.at, f.id) for f in system.facts(REALM) if f.name not in ("StepAccepted", "CommandApplied", "InputDuplicate")]
+
+
+def test_deadlines_fire_at_their_own_time_whatever_the_size_of_the_steps() -> None:
+    one, many = opened(), opened()
+    one.step(REALM, T0 + 600_000)
+    for minute in (0.5, 1, 1.5, 3, 7, 10):
+        many.step(REALM, T0 + int(minute * 60_000))
+    assert facts_without_steps(one) == facts_without_steps(many)
+    metrics = [f.at - T0 for f in one.facts(REALM, ["continuity"]) if f.name == "MetricChanged"]
+    assert metrics == [60_000, 120_000, 180_000, 240_000]
+
+
+def test_responses_come_at_their_own_time() -> None:
+    system = opened()
+    system.step(REALM, T0 + 600_000)
+    answers = [f.at - T0 for f in system.facts(REALM, ["delivery"]) if f.name == "AnswerReceived" and f.data["person"] == "q"]
+    assert answers and answers[0] == 150_000
+    assert answers == sorted(answers)
+
+
+def test_a_conductor_that_comes_back_sends_the_same_moves() -> None:
+    """Killed after each move and started again from the logs: the same facts."""
+    whole = opened()
+    whole.step(REALM, T0 + 300_000)
+    system = opened()
+    rnd = random.Random(7)
+
+    def reborn() -> Conductor:
+        fresh = Conductor(responder)
+        for name in rnd.sample(sorted(system.services), 3):
+            for stored in system.services[name].log.of(REALM):
+                fresh.observe(stored.transaction, stored.partition, stored.hash)
+        return fresh
+
+    original = system._took
+
+    def took(service: str, realm: str) -> object:
+        done = original(service, realm)
+        if rnd.random() < 0.3:
+            system.conductor = reborn()
+        return done
+
+    system._took = took  # type: ignore[method-assign,assignment]
+    system.step(REALM, T0 + 300_000)
+    assert facts_without_steps(system) == facts_without_steps(whole)
+
+
+def test_a_request_for_a_step_is_answered_when_the_realm_is_quiet() -> None:
+    system = opened()
+    system.step(REALM, T0 + 300_000)
+    names = [f.name for f in system.facts(REALM, ["alerts"])]
+    assert names[-1] == "CommandApplied"
+    assert not system.conductor.pending(REALM)
+    assert system.conductor.next_move(REALM) is None
+    assert system.conductor.clock(REALM) == T0 + 300_000
+
+
+def test_live_realms_have_no_conductor() -> None:
+    system = MemorySystem({s: ToyDecider(s) for s in ("alerts", "continuity", "delivery")}, responder)
+    system.feed("alerts", "92", OpenRealm(author="a", role="admin", territory="92", started_at=T0), id="open", at=T0)
+    assert system.conductor.realms == []
