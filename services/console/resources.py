@@ -87,9 +87,18 @@ class Realm(Resource):
     opened_at: Time
     closed_at: Time | None = None
     clock: Time = Field(description="logical time of the newest fact; of a live realm, the time of its last input")
+    paused: bool
+    speed: float | None
     stepping_to: Time | None = Field(default=None, description="a simulated realm was asked to move to this time")
     lineage: str
     reference: str | None = Field(default=None, description="version of the reference data in force")
+
+
+class Interval(Resource):
+    """When a planned cause acts (D9); `to` None = open end."""
+
+    start: Time
+    to: Time | None
 
 
 class Cause(Resource):
@@ -107,6 +116,7 @@ class Cause(Resource):
     sources: list[str]
     reports: list[str]
     expected_end: Time | None = None
+    windows: list[Interval] = Field(default_factory=list)
 
 
 class Site(Resource):
@@ -180,6 +190,7 @@ class Incident(Resource):
     reports: list[str] = Field(description="ids, oldest first; empty in the live stream")
     reports_count: int
     duplicates_count: int
+    danger: bool = Field(description="people may be in danger")
     customers_cut: float | None
     persons_concerned: int | None
     estimated_end: Time | None
@@ -194,6 +205,8 @@ class Wave(Resource):
     cycle: int
     due_at: Time
     fired_at: Time | None
+    ack_min: int
+    channels: list[Channel]
     state: str
     roles: list[str]
     notifications: list[str]
@@ -217,6 +230,9 @@ class Escalation(Resource):
     acknowledged_by: list[str]
     waves: list[Wave]
     uncovered_roles: list[str]
+    level: int
+    previous_level: int | None
+    superseded_by: str | None
 
 
 class Report(Resource):
@@ -233,6 +249,11 @@ class Report(Resource):
     site: str | None = None
     commune: str | None = None
     zone: list[str] = Field(default_factory=list)
+    effective: list[Interval] = Field(default_factory=list)
+    expected_end: Time | None = None
+    lifts: list[EventType] = Field(default_factory=list)
+    affected_activities: list[str] = Field(default_factory=list)
+    verified_by: str | None = None
     type: EventType | None = None
     severity: int | None = None
     certainty: Certainty | None = None
@@ -261,7 +282,9 @@ class Clock(Resource):
     started_at: Time | None
     deadline: Time | None
     stopped_at: Time | None
-    consumed_pct: float = Field(description="as recorded at the last change; see `percent_at` for a running clock")
+    consumed_pct: float = Field(description="at `as_of`; while `ticking` it runs on to 100 % at `deadline`")
+    as_of: Time | None
+    ticking: bool = Field(description="running inside the open hours that count for this limit")
     alarms: list[int]
 
 
@@ -271,6 +294,7 @@ class LocalClock(Resource):
     capacity_pct: float
     rto: Clock | None
     mtpd: Clock | None
+    forecast_breach_at: Time | None
 
 
 class PathStep(Resource):
@@ -287,19 +311,26 @@ class Activity(Resource):
     criticality: int
     state: ActivityState
     declared: ActivityState | None
+    declared_by: str | None
+    computed: ActivityState
     capacity_pct: float
+    computed_pct: float
     mbco_pct: float
     since: Time | None
     rto: Clock
     mtpd: Clock
     local: list[LocalClock]
     forecast_breach_at: Time | None
+    expected_end: Time | None
     incident: str | None
     path: list[list[PathStep]]
+    path_more: int
     why: list[Reason]
     staff: int
     minimum_staff: int
-    strategies: list[str]
+    strategies: list[str] = Field(description="as listed in the reference data, in the order to try")
+    active_strategies: list[str] = Field(description="ids of the strategies in effect")
+    next_strategy: str | None
 
 
 class Alarm(Resource):
@@ -313,6 +344,29 @@ class Alarm(Resource):
     raised_at: Time
     limit_at: Time
     to: list[str]
+    incident: str | None
+    path: list[PathStep]
+    demands: str | None
+    strategy: str | None
+    arbitrated_at: Time | None
+    arbitrated_by: str | None
+
+
+class Strategy(Resource):
+    """A fallback strategy that a person put into effect (D51)."""
+
+    id: str
+    realm: str
+    activity: str
+    strategy: str
+    state: str
+    expected_capacity_pct: float
+    site: str | None
+    desks: int | None
+    started_at: Time
+    started_by: str
+    ended_at: Time | None
+    ended_by: str | None
 
 
 class Card(Resource):
@@ -327,6 +381,14 @@ class Card(Resource):
     at: Time | None
 
 
+class BoxState(Resource):
+    """A condition of the stand-down that a named person ticks (D52)."""
+
+    text: str
+    by: str | None
+    at: Time | None
+
+
 class Plan(Resource):
     id: str
     realm: str
@@ -334,6 +396,7 @@ class Plan(Resource):
     pole: str | None
     state: PlanState
     level: int
+    proposed_level: int | None
     incident: str | None
     proposed_at: Time | None
     decided_at: Time | None
@@ -343,8 +406,11 @@ class Plan(Resource):
     trigger_since: Time | None
     why: list[Reason]
     cards: list[Card]
-    version: int
+    version: int = Field(description="counts decisions; also the ETag")
+    boxes: list[BoxState]
+    trigger_held: bool
     stand_down_proposed: bool
+    stand_down_at: Time | None
     stand_down_text: str | None
 
 
@@ -431,7 +497,9 @@ class Notification(Resource):
     wave: int | None
     cycle: int | None
     level: int
+    previous_level: int | None
     role: str
+    scope: str | None
     person_token: str
     channel: Channel | None
     channels: list[Channel]
@@ -441,11 +509,14 @@ class Notification(Resource):
     answer_expected: bool
     danger: bool
     planned_at: Time
+    ack_by: Time | None
     sent_at: Time | None
     receipt_at: Time | None
     acknowledged_at: Time | None
     answer: str | None
     attempts: list[Attempt]
+    possible_duplicate: bool
+    withdrawn: str | None
     why: str | None
 
 
@@ -518,6 +589,7 @@ class CommandResult(Resource):
     """What the decider said. `state`: pending, applied, refused, failed."""
 
     id: str
+    command_id: str = Field(description="the same as `id`")
     realm: str
     command: str | None = None
     state: str

@@ -1,0 +1,304 @@
+"""Rows and reference data → resources. Pure; one function per resource, called for lists, single reads, past and live stream alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from schemas import alerts as a
+from schemas import continuity as c
+from schemas import delivery as d
+from schemas import reference as ref
+from schemas.base import Instant
+from schemas.realms import is_live, parse_realm
+from schemas.reports import Window
+from schemas.words import ActivityState, ClockBase, ClockState, IncidentState, PlanState, SiteStatus
+from services.console import resources as r
+from services.console.geometry import Outlines
+from services.console.lines import LineRecord
+from services.console.reference import Reference
+from services.console.resources import when
+from services.console.texts import incident_title, line, reason, task_title
+
+OPEN = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
+
+
+@dataclass(frozen=True, slots=True)
+class Shaper:
+    """Turns the rows of one realm into resources in one language."""
+
+    realm: str
+    reference: Reference
+    outlines: Outlines
+    lang: str
+
+    # ── reasons, times ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def reasons(self, whys: Iterable[a.Why]) -> list[r.Reason]:
+        """Each reason with its sentence."""
+        return [
+            r.Reason(
+                code=w.code, text=reason(w, self.reference.names, self.lang), metric=w.metric, args=dict(w.args), op=w.op,
+                threshold=w.threshold, value=w.value, at=_when(w.at), reports=list(w.reports),
+            )
+            for w in whys
+        ]  # fmt: skip
+
+    # ── alerts ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def site(self, static: ref.Site, row: a.SiteRow | None) -> r.Site:
+        x, y = self.outlines.plane.point(static.lon, static.lat)
+        return r.Site(
+            id=static.id, realm=self.realm, name=static.name, kind=static.kind, commune=static.commune, commune_name=static.commune_name,
+            pole=static.pole, status=row.status if row else SiteStatus.NORMAL, since=when(row.since) if row else None,
+            capacity_pct=row.capacity_pct if row else 100.0, causes=[_cause(cause) for cause in row.causes] if row else [],
+            why=self.reasons(row.why) if row else [], last_word_at=_when(row.last_word_at) if row else None,
+            flags=list(row.flags) if row else [], lat=static.lat, lon=static.lon, position=static.position, x=x, y=y, staff=static.staff,
+            desks=static.desks, public_capacity=static.public_capacity, flood_exposure=static.flood_exposure,
+            generator=static.generator, kitchen=static.kitchen, name_is=static.name_is,
+        )  # fmt: skip
+
+    def incident(
+        self, row: a.IncidentRow, *, reports: Sequence[str] = (), ladder: a.EscalationRow | None = None, plans: Sequence[str] = ()
+    ) -> r.Incident:
+        sites = self.reference.sites
+        return r.Incident(
+            id=row.id, realm=self.realm, number=row.number, title=incident_title(row, self.reference.names, self.lang), kind=row.kind,
+            state=row.state, level=row.level, severity=row.severity, certainty=row.certainty, opened_at=when(row.opened_at),
+            known_at=when(row.known_at), updated_at=when(row.updated_at), closed_at=_when(row.closed_at), merged_into=row.merged_into,
+            version=row.version, sites=list(row.members), members=len(row.members), zone_sites=list(row.zone_sites),
+            communes=list(row.communes), poles=sorted({sites[s].pole for s in row.members if s in sites}),
+            cause=r.IncidentCause(key=row.key, kind=row.kind), reports=list(reports), reports_count=row.reports_count,
+            duplicates_count=row.duplicates_count, danger=row.danger, customers_cut=row.customers_cut,
+            persons_concerned=row.persons_concerned, estimated_end=_when(row.estimated_end),
+            acknowledged_by=list(row.acknowledged_by), escalation=_ladder(ladder) if ladder else None, plans=list(plans),
+            why=self.reasons(row.why),
+        )  # fmt: skip
+
+    def report(self, row: a.ReportRow, headline: str | None = None, description: str | None = None) -> r.Report:
+        return r.Report(
+            id=row.id, realm=self.realm, state=row.state, reason=row.reason, of=row.of, incident=row.incident, why=self.reasons(row.why),
+            flags=list(row.flags), confirmation=row.confirmation, source=row.source, site=row.site, commune=row.commune,
+            zone=list(row.zone), effective=[_interval(w) for w in row.effective], expected_end=_when(row.expected_end),
+            lifts=list(row.lifts), affected_activities=list(row.affected_activities), verified_by=row.verified_by, type=row.type,
+            severity=row.severity, certainty=row.certainty, msg_type=row.msg_type, references=list(row.references), alias=row.alias,
+            occurred_at=when(row.occurred_at), recorded_at=when(row.recorded_at), capacity_lost_pct=row.capacity_lost_pct,
+            persons_concerned=row.persons_concerned, measure=row.measure, phenomenon=row.phenomenon, colour=row.colour,
+            plan_hint=row.plan_hint, headline=headline, description=description, dialect=row.dialect,
+        )  # fmt: skip
+
+    def escalation(self, row: a.EscalationRow) -> r.Escalation:
+        return r.Escalation(
+            id=row.id, realm=self.realm, ladder=row.ladder, scope=row.scope, incidents=list(row.incidents), state=row.state,
+            policy=row.policy, started_at=when(row.started_at), wave=row.wave, cycle=row.cycle, next_at=_when(row.next_at),
+            acknowledged_by=list(row.acknowledged_by), waves=[_wave(w) for w in row.waves], uncovered_roles=list(row.uncovered_roles),
+            level=row.level, previous_level=row.previous_level, superseded_by=row.superseded_by,
+        )  # fmt: skip
+
+    def task(self, row: a.TaskRow) -> r.Task:
+        return r.Task(
+            id=row.id, realm=self.realm, kind=row.kind, title=task_title(row, self.reference.names, self.lang), state=row.state,
+            opened_at=when(row.opened_at), due_at=_when(row.due_at), site=row.site, incident=row.incident, report=row.report,
+            candidates=list(row.candidates), taken_by=row.taken_by, done_at=_when(row.done_at), outcome=row.outcome,
+        )  # fmt: skip
+
+    def level(self, id: str, row: a.LevelRow | None) -> r.LevelState:
+        if row is None:
+            return r.LevelState(
+                id=id, realm=self.realm, level=0, since=None, why=[], version=0, proposed=None, proposed_why=[]
+            )  # fmt: skip
+        return r.LevelState(
+            id=row.id, realm=self.realm, level=row.level, since=when(row.since), why=self.reasons(row.why), version=row.version,
+            proposed=row.proposed, proposed_why=self.reasons(row.proposed_why),
+        )  # fmt: skip
+
+    def flag(self, row: a.FlagRow) -> r.Flag:
+        return r.Flag(
+            id=row.id, realm=self.realm, value=row.value, since=when(row.since), effective_from=_when(row.effective_from),
+            incident=row.incident, reports=list(row.reports),
+        )  # fmt: skip
+
+    def trigger(self, row: a.TriggerRow) -> r.Trigger:
+        return r.Trigger(
+            id=row.id, realm=self.realm, plan=row.plan, level=row.level, state=row.state, since=when(row.since), incident=row.incident,
+            why=self.reasons(row.why),
+        )  # fmt: skip
+
+    # ── continuity ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def activity(self, static: ref.Activity, row: c.ActivityRow | None) -> r.Activity:
+        names = self.reference.names
+        return r.Activity(
+            id=static.id, realm=self.realm, pole=static.pole, pole_name=names.pole(static.pole, self.lang),
+            name=names.activity(static.id, self.lang), criticality=static.criticality,
+            state=row.state if row else ActivityState.NOMINAL, declared=row.declared if row else None,
+            declared_by=row.declared_by if row else None, computed=row.computed if row else ActivityState.NOMINAL,
+            capacity_pct=row.capacity_pct if row else 100.0, computed_pct=row.computed_pct if row else 100.0, mbco_pct=static.mbco_pct,
+            since=when(row.since) if row else None, rto=_clock(row.rto if row else _idle(ClockBase.RTO, static.rto_h)),
+            mtpd=_clock(row.dmia if row else _idle(ClockBase.DMIA, static.dmia_h)),
+            local=[self.local(one) for one in row.local] if row else [],
+            forecast_breach_at=_when(row.forecast_breach_at) if row else None, expected_end=_when(row.expected_end) if row else None,
+            incident=row.incident if row else None, path=[_path(p) for p in row.path] if row else [],
+            path_more=row.path_more if row else 0, why=self.reasons(row.why) if row else [], staff=static.staff,
+            minimum_staff=static.minimum_staff, strategies=list(static.strategies),
+            active_strategies=list(row.strategies) if row else [],
+            next_strategy=row.next_strategy if row else next(iter(static.strategies), None),
+        )  # fmt: skip
+
+    def local(self, row: c.LocalClocks) -> r.LocalClock:
+        clocks = {clock.base: _clock(clock) for clock in row.clocks}
+        return r.LocalClock(
+            site=row.site, site_name=self.reference.names.site(row.site), capacity_pct=row.capacity_pct, rto=clocks.get(ClockBase.RTO),
+            mtpd=clocks.get(ClockBase.DMIA), forecast_breach_at=_when(row.forecast_breach_at),
+        )  # fmt: skip
+
+    def alarm(self, row: c.AlarmRow) -> r.Alarm:
+        return r.Alarm(
+            id=row.id, realm=self.realm, activity=row.activity, pole=row.pole, site=row.site, base=row.base, pct=row.pct,
+            raised_at=when(row.raised_at), limit_at=when(row.limit_at), to=list(row.to), incident=row.incident, path=_path(row.path),
+            demands=row.demands, strategy=row.strategy, arbitrated_at=_when(row.arbitrated_at), arbitrated_by=row.arbitrated_by,
+        )  # fmt: skip
+
+    def strategy(self, row: c.StrategyRow) -> r.Strategy:
+        return r.Strategy(
+            id=row.id, realm=self.realm, activity=row.activity, strategy=row.strategy, state=row.state,
+            expected_capacity_pct=row.expected_capacity_pct, site=row.site, desks=row.desks, started_at=when(row.started_at),
+            started_by=row.started_by, ended_at=_when(row.ended_at), ended_by=row.ended_by,
+        )  # fmt: skip
+
+    def plan(self, static: ref.Plan, row: c.PlanRow | None) -> r.Plan:
+        running = {card.id: card for card in row.cards} if row else {}
+        return r.Plan(
+            id=static.id, realm=self.realm, title=static.title, pole=static.pole, state=row.state if row else PlanState.VALID,
+            level=row.level if row else 0, proposed_level=row.proposed_level if row else None, incident=row.incident if row else None,
+            proposed_at=_when(row.proposed_at) if row else None, decided_at=_when(row.decided_at) if row else None,
+            decided_by=row.decided_by if row else None, decides=static.decides,
+            postponed_until=_when(row.postponed_until) if row else None, trigger_since=_when(row.trigger_since) if row else None,
+            why=self.reasons(row.why) if row else [], cards=[_card(card, running.get(card.id)) for card in static.cards],
+            version=row.version if row else 0,
+            boxes=[r.BoxState(text=b.text, by=b.by, at=_when(b.at)) for b in row.boxes] if row else [],
+            trigger_held=row.trigger_held if row else False, stand_down_proposed=row.stand_down_proposed if row else False,
+            stand_down_at=_when(row.stand_down_at) if row else None,
+            stand_down_text=static.stand_down.text if static.stand_down else None,
+        )  # fmt: skip
+
+    # ── delivery ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def notification(self, row: d.NotificationRow) -> r.Notification:
+        return r.Notification(
+            id=row.id, realm=self.realm, incident=row.incident, escalation=row.escalation, wave=row.wave, cycle=row.cycle,
+            level=row.level, previous_level=row.previous_level, role=row.role, scope=row.scope, person_token=row.person,
+            channel=row.channel, channels=list(row.channels), state=row.state, template=row.template, values=dict(row.values),
+            answer_expected=row.answer_expected, danger=row.danger, planned_at=when(row.planned_at), ack_by=_when(row.ack_by),
+            sent_at=_when(row.sent_at), receipt_at=_when(row.receipt_at), acknowledged_at=_when(row.acknowledged_at),
+            answer=row.answer, attempts=[r.Attempt.of(attempt) for attempt in row.attempts],
+            possible_duplicate=row.possible_duplicate, withdrawn=row.withdrawn, why=row.why,
+        )  # fmt: skip
+
+    def hold(self, row: d.HoldRow | None) -> r.Hold:
+        if row is None:
+            return r.Hold(realm=self.realm, held=False, until=None, by=None, reason=None)
+        return r.Hold(realm=self.realm, held=row.held, until=_when(row.until), by=row.by, reason=row.reason)
+
+    # ── everything ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def line(self, record: LineRecord, text: str | None = None) -> r.Line:
+        """`text` replaces the sentence: a note that the reader may read."""
+        late = (record.recorded_at - record.occurred_at) // 60_000
+        return r.Line(
+            id=record.id, realm=self.realm, occurred_at=when(record.occurred_at), recorded_at=when(record.recorded_at),
+            late_min=max(late, 0), author=record.author, role=record.role, kind=record.kind, type=record.type, change=record.change,
+            text=text if text is not None else line(record, self.reference.names, self.lang), incident=record.incident, site=record.site,
+            report=record.report, certainty=record.certainty, source=record.source, corrects=record.corrects, place=record.place,
+        )  # fmt: skip
+
+    def pole(
+        self, static: ref.Pole, level: r.LevelState, sites: Mapping[SiteStatus, int], activities: Mapping[ActivityState, int]
+    ) -> r.Pole:
+        return r.Pole(
+            id=static.id, realm=self.realm, name=self.reference.names.pole(static.id, self.lang), type=static.type, level=level.level,
+            why=level.why, sites=dict(sites), sites_total=sum(sites.values()), activities=dict(activities),
+            activities_total=sum(activities.values()),
+        )  # fmt: skip
+
+    def commune(self, static: ref.Commune, sites: Mapping[SiteStatus, int], incidents: Sequence[str]) -> r.Commune:
+        x, y = self.outlines.plane.point(static.lon, static.lat)
+        return r.Commune(
+            insee=static.insee, realm=self.realm, name=static.name, population=static.population, lat=static.lat, lon=static.lon, x=x, y=y,
+            path=self.outlines.paths.get(static.insee, ""), seine_flood_plan=static.seine_flood_plan, sites=dict(sites),
+            incidents=list(incidents),
+        )  # fmt: skip
+
+
+def realm(fields: Mapping[str, Any], clock: Instant | None) -> r.Realm:
+    """`fields` as the projection keeps them; `clock` = logical time of the newest fact."""
+    name = str(fields["name"])
+    territory, kind, _ = parse_realm(name)
+    now = max(clock or fields["began_at"], fields["began_at"])
+    to = fields.get("stepping_to")
+    return r.Realm(
+        name=name, territory=fields.get("territory", territory), kind=kind, title_code=fields["title_code"], state=fields["state"],
+        simulated=not is_live(name), started_at=when(fields["started_at"]), opened_at=when(fields["opened_at"]),
+        closed_at=_when(fields.get("closed_at")), clock=when(now), paused=bool(fields.get("paused")), speed=fields.get("speed"),
+        stepping_to=when(to) if to is not None and to > now else None, lineage=fields["lineage"], reference=fields.get("reference"),
+    )  # fmt: skip
+
+
+def _when(at: Instant | None) -> r.Time | None:
+    return None if at is None else when(at)
+
+
+def _interval(window: Window) -> r.Interval:
+    return r.Interval(start=when(window.start), to=_when(window.end))
+
+
+def _cause(row: a.CauseRow) -> r.Cause:
+    return r.Cause(
+        id=row.id, incident=row.incident, type=row.type, effect=row.effect, since=when(row.since), certainty=row.certainty,
+        severity=row.severity, loss_pct=row.loss_pct, contested=row.contested, planned=row.planned, overdue=row.overdue,
+        sources=list(row.sources), reports=list(row.reports), expected_end=_when(row.expected_end),
+        windows=[_interval(w) for w in row.windows],
+    )  # fmt: skip
+
+
+def _ladder(row: a.EscalationRow) -> r.Ladder:
+    return r.Ladder(
+        id=row.id, ladder=row.ladder, state=row.state, wave=row.wave, cycle=row.cycle, next_at=_when(row.next_at),
+        acknowledged_by=list(row.acknowledged_by),
+    )  # fmt: skip
+
+
+def _wave(row: a.WaveRow) -> r.Wave:
+    return r.Wave(
+        wave=row.wave, cycle=row.cycle, due_at=when(row.due_at), fired_at=_when(row.fired_at), ack_min=row.ack_min,
+        channels=list(row.channels), state=row.state, roles=list(row.roles), notifications=list(row.notifications),
+        expected=row.expected, positive=row.positive, declined=row.declined,
+    )  # fmt: skip
+
+
+def _clock(row: c.ClockRow) -> r.Clock:
+    return r.Clock(
+        base=row.base, state=row.state, limit_h=row.limit_h, started_at=_when(row.started_at), deadline=_when(row.deadline),
+        stopped_at=_when(row.stopped_at), consumed_pct=row.consumed_pct, as_of=_when(row.as_of), ticking=row.ticking,
+        alarms=list(row.alarms),
+    )  # fmt: skip
+
+
+def _idle(base: ClockBase, limit_h: float) -> c.ClockRow:
+    return c.ClockRow(base=base, state=ClockState.NEVER, limit_h=limit_h)
+
+
+def _path(steps: Iterable[c.Step]) -> list[r.PathStep]:
+    return [r.PathStep(kind=s.kind, id=s.id) for s in steps]
+
+
+def _card(static: ref.Card, row: c.CardRow | None) -> r.Card:
+    if row is None:
+        return r.Card(
+            id=static.id, task=static.task, role=static.role, pole=static.pole, due_at=None, state="to_do", overdue=False, by=None, at=None
+        )  # fmt: skip
+    return r.Card(
+        id=row.id, task=static.task, role=row.role, pole=row.pole, due_at=when(row.due_at), state=row.state, overdue=row.overdue, by=row.by,
+        at=_when(row.at),
+    )  # fmt: skip
