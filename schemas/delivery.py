@@ -21,7 +21,11 @@ class AttemptRow(Model):
     ended_at: Instant | None = None
     provider_id: str | None = None
     error: str | None = None
-    possible_duplicate: bool = False
+    retry: bool = Field(default=False, description="the failure was transient: this channel may be tried again")
+    possible_duplicate: bool = Field(default=False, description="an earlier attempt may have reached the person")
+    due: Instant | None = Field(
+        default=None, description="when delivery looks at it again: no outcome (ambiguous), no receipt (next channel), next try"
+    )
 
 
 class NotificationRow(Model):
@@ -33,22 +37,30 @@ class NotificationRow(Model):
     wave: int | None = None
     cycle: int | None = None
     level: Level
+    previous_level: Level | None = None
     role: str
+    scope: str | None = None
     person: str
-    channel: Channel | None = None
-    channels: tuple[Channel, ...] = ()
+    channel: Channel | None = Field(default=None, description="of the newest attempt")
+    channels: tuple[Channel, ...] = Field(default=(), description="verified channels of this person, in the order in which they are tried")
     state: NotificationState
     template: str
     values: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
     answer_expected: bool = True
     danger: bool = False
     planned_at: Instant
-    sent_at: Instant | None = None
+    ack_by: Instant | None = None
+    sent_at: Instant | None = Field(default=None, description="a provider first accepted it")
     receipt_at: Instant | None = None
     acknowledged_at: Instant | None = None
     answer: str | None = None
     attempts: tuple[AttemptRow, ...] = ()
-    why: str | None = None
+    withdrawn: str | None = Field(default=None, description="code of why it is no longer needed")
+    possible_duplicate: bool = Field(default=False, description="the person may already have it from a history that was lost")
+    why: str | None = Field(
+        default=None,
+        description="why it stands where it stands: held, no_verified_channel, channel_not_configured, …; with `failed` the last error",
+    )
 
 
 class HoldRow(Model):
@@ -57,6 +69,7 @@ class HoldRow(Model):
     until: Instant | None = None
     by: str | None = None
     reason: str | None = None
+    since: Instant | None = None
 
 
 @message

@@ -1,0 +1,46 @@
+"""A person answers a notification (D33): by link, reply, key or page."""
+
+from __future__ import annotations
+
+from schemas.alerts import AnswerReceived
+from schemas.base import Fact, Instant
+from schemas.commands import AnswerNotification
+from schemas.delivery import NotificationChanged, NotificationRow
+from schemas.runtime import CommandApplied, CommandRefused
+from services.delivery.attempts import supersede_planned, with_state
+
+_COMMAND = "AnswerNotification"
+
+
+def answered(row: NotificationRow, command: AnswerNotification, now: Instant) -> NotificationRow:
+    """The row with this answer. `acknowledged_at` stays the time of the first one."""
+    told = supersede_planned(row).model_copy(
+        update={"answer": command.answer.value, "acknowledged_at": row.acknowledged_at or now, "why": None}
+    )
+    return with_state(told)
+
+
+def decide_answer(row: NotificationRow | None, command: AnswerNotification, command_id: str, now: Instant) -> list[Fact]:
+    """What an answer causes.
+
+    It counts in every state: a late one, one to a withdrawn call, one that came before any receipt. The same answer again has no
+    second effect; the other answer replaces the first (who said yes and cannot come must be able to say so).
+    """
+    if row is None:
+        return [CommandRefused(command_id=command_id, command=_COMMAND, status=404, code="notification_unknown")]
+    values: dict[str, str | int | float | bool | None] = {"notification": row.id}
+    if command.person != row.person:
+        return [CommandRefused(command_id=command_id, command=_COMMAND, status=403, code="not_addressee", values=values)]
+    if not row.answer_expected:
+        return [CommandRefused(command_id=command_id, command=_COMMAND, status=409, code="answer_not_expected", values=values)]
+    repeated = row.answer == command.answer.value
+    applied = CommandApplied(
+        command_id=command_id, command=_COMMAND, result={**values, "answer": command.answer.value, "repeated": repeated}
+    )
+    if repeated:
+        return [applied]
+    return [
+        NotificationChanged(row=answered(row, command, now)),
+        AnswerReceived(notification=row.id, person=row.person, answer=command.answer, channel=command.channel, at=now),
+        applied,
+    ]

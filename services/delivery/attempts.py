@@ -1,0 +1,215 @@
+"""One notification through its attempts: pure steps from row to row.
+
+An attempt is `planned` until a sender claims it, `granted` to one run, then `accepted` → `received`, `failed` or `ambiguous`;
+`superseded` when it was never granted and is not needed. Only the newest attempt can be open, so the person hears one channel
+at a time. The state of the notification is a function of the row (`state_of`): it is never set by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.base import Instant
+from schemas.delivery import AttemptRow, NotificationRow
+from schemas.realms import derive_id
+from schemas.words import Channel, NotificationState
+from services.delivery.policies import POLICIES, Doubt, pause_ms
+
+HELD = "held"
+NO_VERIFIED_CHANNEL = "no_verified_channel"
+PERHAPS_NOT_SENT = "perhaps_not_sent"
+NO_OUTCOME = "no_outcome"
+NO_RECEIPT = "no_receipt"
+LOSS = "loss"
+
+
+@dataclass(frozen=True, slots=True)
+class TryOn:
+    """The next attempt: on `channel`, not before `at`."""
+
+    channel: Channel
+    at: Instant
+
+
+def is_settled(row: NotificationRow) -> bool:
+    """Nothing more is to be sent: a person answered, or it is no longer needed."""
+    return row.answer is not None or row.withdrawn is not None
+
+
+def open_attempt(row: NotificationRow) -> AttemptRow | None:
+    """The attempt that waits for a claim or for its outcome."""
+    return next((a for a in reversed(row.attempts) if a.state in ("planned", "granted")), None)
+
+
+def find_attempt(row: NotificationRow, attempt_id: str) -> AttemptRow | None:
+    """The attempt with this id."""
+    return next((a for a in row.attempts if a.id == attempt_id), None)
+
+
+def was_made(attempt: AttemptRow) -> bool:
+    """A sender was allowed to call: the person may have heard of it."""
+    return attempt.granted_at is not None
+
+
+def state_of(row: NotificationRow) -> NotificationState:
+    """The one state of API.md that this row is in.
+
+    `withdrawn` = called back before anybody could be told; `superseded` = called back afterwards.
+    """
+    if row.answer is not None:
+        return NotificationState.ANSWERED
+    made = [a for a in row.attempts if was_made(a)]
+    if row.withdrawn is not None:
+        return NotificationState.SUPERSEDED if made else NotificationState.WITHDRAWN
+    states = {a.state for a in row.attempts}
+    if "received" in states:
+        return NotificationState.RECEIVED
+    if "accepted" in states:
+        return NotificationState.ACCEPTED
+    if open_attempt(row) or row.why == HELD or any(a.due is not None for a in row.attempts):
+        return NotificationState.ATTEMPTED if made else NotificationState.PLANNED
+    if "ambiguous" in states or row.why == PERHAPS_NOT_SENT:
+        return NotificationState.AMBIGUOUS
+    return NotificationState.FAILED
+
+
+def with_state(row: NotificationRow) -> NotificationRow:
+    """The row with state and channel made to agree with its attempts."""
+    newest = row.attempts[-1].channel if row.attempts else None
+    return row.model_copy(update={"state": state_of(row), "channel": newest})
+
+
+def change_attempt(row: NotificationRow, attempt: AttemptRow, **changes: Any) -> NotificationRow:
+    """The row with this attempt changed."""
+    return row.model_copy(update={"attempts": tuple(a.model_copy(update=changes) if a.id == attempt.id else a for a in row.attempts)})
+
+
+def supersede_planned(row: NotificationRow) -> NotificationRow:
+    """Attempts that nobody claimed are no longer offered; waits for a next try or a receipt end. A granted one runs on."""
+    attempts = tuple(
+        a.model_copy(update={"state": "superseded"}) if a.state == "planned"
+        else a if a.state == "granted"
+        else a.model_copy(update={"due": None})
+        for a in row.attempts
+    )  # fmt: skip
+    return row.model_copy(update={"attempts": attempts})
+
+
+def next_try(row: NotificationRow) -> TryOn | None:
+    """Where to go after what happened so far; None = nothing is left to try.
+
+    Every channel once, in order and without waiting; then the channels that failed for a passing reason (or are in doubt and
+    at-least-once), the least tried first, each after its pause. A provider that accepted is not asked again.
+    """
+    tried = _by_channel(row.attempts)
+    for channel in row.channels:
+        spared = row.possible_duplicate and POLICIES[channel].doubt is Doubt.AT_MOST_ONCE
+        if channel not in tried and not spared:
+            return TryOn(channel, 0)
+    if any(a.state in ("accepted", "received") for a in row.attempts):
+        return None
+    again = [TryOn(c, a[-1].ended_at + pause_ms(len(a))) for c, a in tried.items() if a[-1].ended_at is not None and _may_repeat(c, a)]
+    return min(again, key=lambda t: (len(tried[t.channel]), t.at), default=None)
+
+
+def _by_channel(attempts: Iterable[AttemptRow]) -> dict[Channel, list[AttemptRow]]:
+    tried: dict[Channel, list[AttemptRow]] = {}
+    for attempt in attempts:
+        if attempt.state != "superseded":
+            tried.setdefault(attempt.channel, []).append(attempt)
+    return tried
+
+
+def _may_repeat(channel: Channel, made: list[AttemptRow]) -> bool:
+    policy = POLICIES[channel]
+    if len(made) >= policy.tries:
+        return False
+    if policy.doubt is Doubt.AT_MOST_ONCE and any(a.state == "ambiguous" for a in made):
+        return False
+    return made[-1].state == "ambiguous" or (made[-1].state == "failed" and made[-1].retry)
+
+
+def advance(row: NotificationRow, lineage: str, now: Instant, *, held: bool) -> NotificationRow:
+    """The row with its next attempt planned, its next try dated, or its end.
+
+    No change while an attempt is open or a provider's word stands. Changes nothing when it is called again.
+    """
+    if is_settled(row) or open_attempt(row) or any(_stands(a) for a in row.attempts):
+        return with_state(row)
+    row = row.model_copy(update={"attempts": tuple(a.model_copy(update={"due": None}) for a in row.attempts)})
+    step = next_try(row)
+    if step is None:
+        return with_state(row.model_copy(update={"why": _end(row)}))
+    if held and not row.danger:
+        return with_state(row.model_copy(update={"why": HELD}))
+    if step.at > now:
+        waiting = _by_channel(row.attempts)[step.channel][-1]
+        return with_state(change_attempt(row, waiting, due=step.at))
+    number = len(row.attempts) + 1
+    attempt = AttemptRow(
+        id=derive_id(lineage, row.id, "attempt", number),
+        number=number,
+        channel=step.channel,
+        state="planned",
+        planned_at=now,
+        possible_duplicate=row.possible_duplicate or any(a.state in ("ambiguous", "accepted", "received") for a in row.attempts),
+    )
+    return with_state(row.model_copy(update={"attempts": (*row.attempts, attempt), "why": None if row.why == HELD else row.why}))
+
+
+def _stands(attempt: AttemptRow) -> bool:
+    return attempt.state == "received" or (attempt.state == "accepted" and attempt.error != NO_RECEIPT)
+
+
+def _end(row: NotificationRow) -> str | None:
+    """Why nothing is left to try."""
+    made = [a for a in row.attempts if a.state != "superseded"]
+    if not row.channels:
+        return NO_VERIFIED_CHANNEL
+    if not made:
+        return PERHAPS_NOT_SENT  # only at-most-once channels, in doubt since a declared loss
+    if any(a.state in ("accepted", "received") for a in made):
+        return row.why
+    if any(a.state == "ambiguous" for a in made):
+        return PERHAPS_NOT_SENT
+    return made[-1].error
+
+
+def grant(row: NotificationRow, attempt: AttemptRow, run: str, now: Instant) -> NotificationRow:
+    """The attempt belongs to this run; without an outcome it is ambiguous at L + G from now (≥ the claim's append time)."""
+    due = now + POLICIES[attempt.channel].outcome_ms
+    return with_state(change_attempt(row, attempt, state="granted", run=run, granted_at=now, due=due))
+
+
+def accepted(row: NotificationRow, attempt: AttemptRow, now: Instant, provider_id: str | None) -> NotificationRow:
+    """The provider took it. A later attempt that nobody claimed yet is not needed."""
+    wait = POLICIES[attempt.channel].receipt_ms
+    row = supersede_planned(row)
+    alone = open_attempt(row) in (None, attempt)
+    due = now + wait if wait is not None and alone and not is_settled(row) else None
+    row = change_attempt(row, attempt, state="accepted", ended_at=now, provider_id=provider_id, error=None, due=due)
+    return with_state(row.model_copy(update={"sent_at": row.sent_at or now, "why": None}))
+
+
+def failed(row: NotificationRow, attempt: AttemptRow, now: Instant, error: str | None, *, retry: bool) -> NotificationRow:
+    """It surely did not reach the person by this attempt."""
+    return with_state(change_attempt(row, attempt, state="failed", ended_at=now, error=error, retry=retry, due=None))
+
+
+def in_doubt(row: NotificationRow, attempt: AttemptRow, now: Instant, error: str | None) -> NotificationRow:
+    """Nobody knows whether the call was made or what it did."""
+    return with_state(change_attempt(row, attempt, state="ambiguous", ended_at=now, error=error, due=None))
+
+
+def without_receipt(row: NotificationRow, attempt: AttemptRow) -> NotificationRow:
+    """Accepted, and no receipt came in time: the next channel is worth trying."""
+    return change_attempt(row, attempt, error=NO_RECEIPT, due=None).model_copy(update={"why": NO_RECEIPT})
+
+
+def received(row: NotificationRow, attempt: AttemptRow, now: Instant) -> NotificationRow:
+    """The provider has a receipt: the message is on the person's device."""
+    row = supersede_planned(row)
+    row = change_attempt(row, attempt, state="received", ended_at=attempt.ended_at or now, error=None, due=None)
+    return with_state(row.model_copy(update={"sent_at": row.sent_at or now, "receipt_at": row.receipt_at or now, "why": None}))

@@ -1,0 +1,280 @@
+"""The decider of delivery: joins planning, attempts, answers and hold (DESIGN §2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from immutables import Map
+
+from schemas.alerts import NotificationPlanned, NotificationWithdrawn, Unreachable
+from schemas.base import Fact, Instant
+from schemas.commands import AnswerNotification, HoldSending, ReleaseSending
+from schemas.delivery import (
+    AttemptGranted,
+    AttemptOutcome,
+    AttemptRow,
+    ClaimAttempt,
+    HoldChanged,
+    HoldRow,
+    NotificationChanged,
+    NotificationRow,
+    ReceiptReceived,
+)
+from schemas.realms import is_live
+from schemas.reference import ReferencePublished, RosterSection, Section
+from schemas.runtime import DeadlineFailed, LossDeclared, Rebased
+from schemas.words import Channel, NotificationState
+from services.delivery import attempts
+from services.delivery.answers import decide_answer
+from services.delivery.hold import decide_hold, decide_release, lapsed
+from services.delivery.planning import planned_row
+from services.delivery.policies import POLICIES
+from services.delivery.simulated import SIMULATED_RUN
+from services.delivery.state import HOLD_KEY, Agenda, DeliveryState, attempt_key, held_key, loss_key
+from services.runtime.decider import Deadline, Firing, Input
+
+T = TypeVar("T")
+_KEPT_SECTIONS = (Section.ROSTER, Section.ESCALATION)
+"""Delivery records who can be reached and how roles are called; the rest of the reference is not its business."""
+
+
+class DeliveryDecider:
+    """`Decider[DeliveryState]`. No provider is called before an `AttemptGranted` of it, and only in live realms."""
+
+    service = "delivery"
+    logic = 1
+
+    def initial(self, realm: str, lineage: str) -> DeliveryState:
+        """Nobody can be reached, nothing is planned."""
+        return DeliveryState(realm, lineage)
+
+    # ── decide ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def decide(self, state: DeliveryState, given: Input) -> Sequence[Fact]:
+        """Facts of one input. Late, doubled and foreign words about an attempt cause no fact."""
+        now = given.now
+        match given.message:
+            case NotificationPlanned() as planned if planned.notification not in state.notifications:
+                row = planned_row(state, planned)
+                return self._moved(state, row, attempts.advance(row, state.lineage, now, held=state.sending_held), now)
+            case NotificationWithdrawn(notification=notification, why=why):
+                return self._withdraw(state, notification, why)
+            case ClaimAttempt() as claim:
+                return self._claim(state, claim, now)
+            case AttemptOutcome() as outcome:
+                return self._outcome(state, outcome, now)
+            case ReceiptReceived() as receipt:
+                return self._receipt(state, receipt, now)
+            case AnswerNotification() as command:
+                return decide_answer(state.notifications.get(command.notification), command, given.id, now)
+            case HoldSending() as command:
+                return decide_hold(command, given.id, now)
+            case ReleaseSending() as command:
+                return decide_release(state.hold, command, given.id, now)
+            case ReferencePublished() as published if published.last or published.data.section in _KEPT_SECTIONS:
+                return [published]
+            case _:
+                return []
+
+    def _moved(self, state: DeliveryState, before: NotificationRow, after: NotificationRow, now: Instant) -> list[Fact]:
+        """The new row, and `Unreachable` at the moment when nothing is left to try."""
+        facts: list[Fact] = [NotificationChanged(row=after)]
+        known = before.id in state.notifications
+        if after.state is NotificationState.FAILED and not (known and before.state is NotificationState.FAILED):
+            facts.append(Unreachable(notification=after.id, person=after.person, at=now))
+        return facts
+
+    def _withdraw(self, state: DeliveryState, notification: str, why: str) -> list[Fact]:
+        row = state.notifications.get(notification)
+        if row is None or attempts.is_settled(row) or row.state is NotificationState.FAILED:
+            return []
+        called_back = attempts.supersede_planned(row).model_copy(update={"withdrawn": why, "why": why})
+        return [NotificationChanged(row=attempts.with_state(called_back))]
+
+    def _claim(self, state: DeliveryState, claim: ClaimAttempt, now: Instant) -> list[Fact]:
+        row, attempt = self._find(state, claim.notification, claim.attempt)
+        if row is None or attempt is None or attempt.state != "planned" or not is_live(state.realm):
+            return []
+        if state.sending_held and not row.danger:
+            held = attempts.supersede_planned(row).model_copy(update={"why": attempts.HELD})
+            return [NotificationChanged(row=attempts.with_state(held))]
+        granted = AttemptGranted(
+            notification=row.id,
+            attempt=attempt.id,
+            run=claim.run,
+            channel=attempt.channel,
+            person=row.person,
+            limit_ms=POLICIES[attempt.channel].limit_ms,
+        )
+        return [granted, NotificationChanged(row=attempts.grant(row, attempt, claim.run, now))]
+
+    def _outcome(self, state: DeliveryState, outcome: AttemptOutcome, now: Instant) -> list[Fact]:
+        row, attempt = self._find(state, outcome.notification, outcome.attempt)
+        if row is None or attempt is None:
+            return []
+        if attempt.state == "planned" and not is_live(state.realm) and outcome.run == SIMULATED_RUN:
+            row = attempts.grant(row, attempt, outcome.run, now)  # nobody is called in a simulated realm: the outcome is the grant
+        elif attempt.run != outcome.run or attempt.state not in ("granted", "ambiguous"):
+            return []
+        match outcome.outcome:
+            case "accepted":
+                after = attempts.accepted(row, attempt, now, outcome.provider_id)
+            case "failed":
+                after = attempts.failed(row, attempt, now, outcome.error, retry=outcome.retry)
+            case "ambiguous" if attempt.state == "ambiguous":
+                return []
+            case "ambiguous":
+                after = attempts.in_doubt(row, attempt, now, outcome.error)
+        return self._moved(state, row, attempts.advance(after, state.lineage, now, held=state.sending_held), now)
+
+    def _receipt(self, state: DeliveryState, receipt: ReceiptReceived, now: Instant) -> list[Fact]:
+        row, attempt = self._find(state, receipt.notification, receipt.attempt)
+        if row is None or attempt is None or not attempts.was_made(attempt) or attempt.state == "received":
+            return []
+        if receipt.state == "received":
+            return self._moved(state, row, attempts.received(row, attempt, now), now)
+        if attempt.state == "failed":
+            return []
+        after = attempts.failed(row, attempt, now, receipt.error, retry=False)
+        return self._moved(state, row, attempts.advance(after, state.lineage, now, held=state.sending_held), now)
+
+    def _find(self, state: DeliveryState, notification: str, attempt: str) -> tuple[NotificationRow | None, AttemptRow | None]:
+        row = state.notifications.get(notification)
+        return row, attempts.find_attempt(row, attempt) if row is not None else None
+
+    # ── deadlines ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def fire(self, state: DeliveryState, firing: Firing) -> Sequence[Fact]:
+        """No outcome → ambiguous; no receipt → next channel; time for the next try; end of the hold; a declared loss."""
+        if firing.deadline.key == HOLD_KEY:
+            return [lapsed(firing.now)]
+        kind, notification, *number = firing.deadline.key.split("/")
+        row = state.notifications[notification]
+        match kind:
+            case "attempt":
+                after = self._overdue(row, int(number[0]), firing.now)
+            case "loss":
+                doubted = attempts.open_attempt(row)
+                after = row if doubted is None else attempts.in_doubt(row, doubted, firing.now, attempts.LOSS)
+            case _:
+                after = row  # held/…: nothing but the hold kept it
+        return self._moved(state, row, attempts.advance(after, state.lineage, firing.now, held=state.sending_held), firing.now)
+
+    def _overdue(self, row: NotificationRow, number: int, now: Instant) -> NotificationRow:
+        attempt = row.attempts[number - 1]
+        match attempt.state:
+            case "granted":
+                return attempts.in_doubt(row, attempt, now, attempts.NO_OUTCOME)
+            case "accepted":
+                return attempts.without_receipt(row, attempt)
+            case _:
+                return attempts.change_attempt(row, attempt, due=None)
+
+    def next_deadline(self, state: DeliveryState) -> Deadline | None:
+        """The earliest."""
+        return state.agenda.first()
+
+    # ── evolve ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def evolve(self, state: DeliveryState, fact: Fact, fact_id: str, at: Instant) -> DeliveryState:  # noqa: ARG002  part of the protocol
+        """State after one fact."""
+        match fact:
+            case NotificationChanged(row=row):
+                return _with_row(state, row)
+            case HoldChanged(row=row):
+                return _with_hold(state, row, at)
+            case ReferencePublished():
+                return _with_reference(state, fact)
+            case LossDeclared() | Rebased():
+                return _with_loss(state, at)
+            case DeadlineFailed(key=key):
+                return replace(state, agenda=state.agenda.disarm(key))
+            case _:
+                return state
+
+    # ── snapshots ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def dump(self, state: DeliveryState) -> dict[str, list[tuple[str, object]]]:
+        """JSON-able collections."""
+        hold = state.hold.model_dump(mode="json", exclude_defaults=True) if state.hold else None
+        return {
+            "notifications": [(row.id, row.model_dump(mode="json", exclude_defaults=True)) for row in state.notifications.values()],
+            "channels": [(person, list(channels)) for person, channels in state.channels.items()],
+            "staged": [(person, list(channels)) for person, channels in (state.staged or {}).items()],
+            "held": list(state.held.items()),
+            "due": list(state.agenda.due.items()),
+            "scalars": [("hold", hold), ("staging", state.staged is not None), ("lost_at", state.lost_at)],
+        }
+
+    def load(self, realm: str, lineage: str, dumped: dict[str, list[tuple[str, object]]]) -> DeliveryState:
+        """Inverse of dump."""
+        scalars = dict(dumped.get("scalars", ()))
+        hold, lost_at = scalars.get("hold"), scalars.get("lost_at")
+        assert lost_at is None or isinstance(lost_at, int)
+        return DeliveryState(
+            realm,
+            lineage,
+            notifications=_map(dumped, "notifications", NotificationRow.model_validate),
+            channels=_map(dumped, "channels", _channels),
+            staged=_map(dumped, "staged", _channels) if scalars.get("staging") else None,
+            hold=HoldRow.model_validate(hold) if hold else None,
+            held=_map(dumped, "held", _instant),
+            agenda=Agenda.restore(_map(dumped, "due", _instant)),
+            lost_at=lost_at,
+        )
+
+
+def _with_row(state: DeliveryState, row: NotificationRow) -> DeliveryState:
+    agenda = state.agenda.disarm(loss_key(row.id)).disarm(held_key(row.id))
+    for attempt in row.attempts:
+        key = attempt_key(row.id, attempt.number)
+        agenda = agenda.disarm(key) if attempt.due is None else agenda.arm(key, attempt.due)
+    waits = row.why == attempts.HELD and not attempts.is_settled(row)
+    held = state.held.set(row.id, row.planned_at) if waits else state.held.delete(row.id) if row.id in state.held else state.held
+    return replace(state, notifications=state.notifications.set(row.id, row), agenda=agenda, held=held)
+
+
+def _with_hold(state: DeliveryState, row: HoldRow, now: Instant) -> DeliveryState:
+    agenda = state.agenda.disarm(HOLD_KEY)
+    if row.held and row.until is not None:
+        agenda = agenda.arm(HOLD_KEY, row.until)
+        for waiting in state.held:
+            agenda = agenda.disarm(held_key(waiting))
+    else:
+        for waiting in state.held:  # the runtime bounds how many fire in one Transaction
+            agenda = agenda.arm(held_key(waiting), now)
+    return replace(state, hold=row, agenda=agenda)
+
+
+def _with_reference(state: DeliveryState, published: ReferencePublished) -> DeliveryState:
+    if isinstance(published.data, RosterSection):
+        roster = published.data.roster.channels
+        state = replace(state, staged=Map({person: _channels(names) for person, names in roster.items()}))
+    if published.last and state.staged is not None:
+        state = replace(state, channels=state.staged, staged=None)
+    return state
+
+
+def _with_loss(state: DeliveryState, now: Instant) -> DeliveryState:
+    """What is open may have been claimed and called in the lost history: it becomes ambiguous, at the next input."""
+    agenda = state.agenda
+    for row in state.notifications.values():
+        if attempts.open_attempt(row):
+            agenda = agenda.arm(loss_key(row.id), now)
+    return replace(state, agenda=agenda, lost_at=now)
+
+
+def _channels(names: object) -> tuple[Channel, ...]:
+    assert isinstance(names, (list, tuple))
+    return tuple(Channel(name) for name in names if name in Channel.__members__.values())
+
+
+def _instant(value: object) -> Instant:
+    assert isinstance(value, int)
+    return value
+
+
+def _map(dumped: dict[str, list[tuple[str, object]]], name: str, read: Callable[[object], T]) -> Map[str, T]:
+    return Map({key: read(value) for key, value in dumped.get(name, ())})

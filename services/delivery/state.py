@@ -1,0 +1,90 @@
+"""State of delivery in one realm: the notifications, who can be reached how, the hold, and what is due."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass, replace
+from typing import Self
+
+from immutables import Map
+
+from schemas.base import Instant
+from schemas.delivery import HoldRow, NotificationRow
+from schemas.words import Channel
+from services.runtime.decider import Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Agenda:
+    """Deadlines by key, with the earliest at hand. `order` is made from `due` and never stored.
+
+    Arming costs a copy of `order` (pointers only): some microseconds for thousands of open attempts.
+    """
+
+    due: Map[str, Instant] = Map()
+    order: tuple[tuple[Instant, str], ...] = ()
+
+    def arm(self, key: str, due: Instant) -> Self:
+        """With `key` at `due`, wherever it was before."""
+        if self.due.get(key) == due:
+            return self
+        order = list(self.disarm(key).order)
+        insort(order, (due, key))
+        return replace(self, due=self.due.set(key, due), order=tuple(order))
+
+    def disarm(self, key: str) -> Self:
+        """Without `key`, if it was there."""
+        due = self.due.get(key)
+        if due is None:
+            return self
+        at = bisect_left(self.order, (due, key))
+        return replace(self, due=self.due.delete(key), order=self.order[:at] + self.order[at + 1 :])
+
+    def first(self) -> Deadline | None:
+        """The earliest; ties in the order of keys."""
+        return Deadline(*self.order[0]) if self.order else None
+
+    @classmethod
+    def restore(cls, due: Map[str, Instant]) -> Self:
+        """The agenda with these deadlines."""
+        return cls(due, tuple(sorted((at, key) for key, at in due.items())))
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    realm: str
+    lineage: str
+    notifications: Map[str, NotificationRow] = Map()
+    channels: Map[str, tuple[Channel, ...]] = Map()
+    """Person token → verified channels, of the roster in force."""
+    staged: Map[str, tuple[Channel, ...]] | None = None
+    """The same of a reference version that is still arriving."""
+    hold: HoldRow | None = None
+    held: Map[str, Instant] = Map()
+    """Notifications that wait for the end of the hold → planned_at."""
+    agenda: Agenda = Agenda()
+    lost_at: Instant | None = None
+    """When a loss of this log was last declared: what was planned up to then may have been sent in the lost history."""
+
+    @property
+    def sending_held(self) -> bool:
+        """True while a hold is in force."""
+        return self.hold is not None and self.hold.held
+
+
+def attempt_key(notification: str, number: int) -> str:
+    """Deadline of one attempt."""
+    return f"attempt/{notification}/{number}"
+
+
+def held_key(notification: str) -> str:
+    """Deadline at which a held notification goes out after the hold."""
+    return f"held/{notification}"
+
+
+def loss_key(notification: str) -> str:
+    """Deadline at which the open attempt of a notification becomes ambiguous after a declared loss."""
+    return f"loss/{notification}"
+
+
+HOLD_KEY = "hold"
