@@ -9,26 +9,17 @@ from hypothesis import strategies as st
 
 from schemas.directory import Contact, ContactPoint
 from schemas.words import Channel
-from services.runtime.keyed import Entry, KeyedWriter
 from services.runtime.keys import Keyring, MasterKey
 from services.runtime.replica import Replica
+from services.runtime.testing.keyed import MemoryKeyedLog
 from services.runtime.vault import Directory, Sealer, TextItem, Texts
-
-
-class Log(KeyedWriter):
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-
-    async def put(self, topic: str, key: str, value: bytes | None) -> tuple[int, int]:
-        self.entries.append(Entry(topic, 0, len(self.entries), key, value))
-        return 0, len(self.entries) - 1
 
 
 class Setup:
     def __init__(self, folder: Path) -> None:
         self.keyring = Keyring(folder / "keyring.db", MasterKey.open(folder))
         self.sealer = Sealer(self.keyring)
-        self.log = Log()
+        self.log = MemoryKeyedLog()
         self.replica = Replica(folder / "replica.db")
         self.texts = self.reader()
         self.directory = Directory("directory", self.sealer, self.log, self.replica)

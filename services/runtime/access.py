@@ -1,0 +1,384 @@
+"""Who may come in: the `access` topic in memory, with a local file for when everything else fails.
+
+The compacted topic is the truth. Every process follows it; what it knows is saved in `vault/access-<service>.json`, so that tokens and
+logins work after a restart without Kafka, Redis or any other server. Tokens are random (256 bits): a keyed blake2b is enough for
+them and costs a microsecond per request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+import time
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, Final, Self, TypeVar
+
+import orjson
+import structlog
+from pydantic import ValidationError
+
+from schemas.base import DAY_MS, Instant
+from services.runtime.kafka import BrokerAway
+from services.runtime.keyed import Entry, Follower, KeyedWriter
+from services.runtime.keys import MasterKey, seal, unseal, write_private
+from services.runtime.principals import KINDS, Account, Code, EndedSession, Principal, Record, Scope, Token, key_of
+from services.runtime.rights import Role
+from services.runtime.settings import Settings
+
+TOPIC: Final = "access"
+TOKEN_PREFIX: Final = "vigie_"  # noqa: S105  says what the string is, and is no secret
+SETTLE_S: Final = 0.5
+"""How long an unknown token is worth waiting for news of it."""
+UNKNOWN_PER_S: Final = 20.0
+"""Unknown tokens that may cause a look at the topic, per second; more are refused at once."""
+SAVE_AFTER_S: Final = 0.2
+FLUSH_S: Final = 2.0
+
+_R = TypeVar("_R", Principal, Token, Account, Code, EndedSession)
+log = structlog.get_logger(__name__)
+
+
+class UnknownPrincipal(LookupError):
+    """No such principal, token or login."""
+
+
+class LoginTaken(ValueError):
+    """Another account has this login."""
+
+
+class AccessStore:
+    """`async with AccessStore.open(settings, "console") as access`. Reading is synchronous and from memory."""
+
+    def __init__(self, settings: Settings, service: str, master: MasterKey) -> None:
+        self._key = master.derived("access")
+        self._hash_key = master.derived("access.hashes")
+        self.session_key: Final = master.derived("access.sessions")
+        self._secrets = settings.data.secrets
+        self._file = settings.data.root / "vault" / f"access-{service}.json"
+        self._writer = KeyedWriter(settings.kafka)
+        self._follower = Follower(settings.kafka, [TOPIC], self._take, reset=self._restart)
+        self._tables: dict[str, dict[str, Record]] = {kind: {} for kind in KINDS}
+        self._by_hash: dict[str, Token] = {}
+        self._sealed: dict[str, tuple[int, bytes]] = {}
+        """Topic key → offset (-1: from the file only) and sealed value."""
+        self._pending: set[str] = set()
+        self._changed = asyncio.Event()
+        self._unknown = (0.0, UNKNOWN_PER_S)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    def open(cls, settings: Settings, service: str, *, master: MasterKey | None = None) -> Self:
+        """Reads the local file; Kafka is followed once the store is entered. Raises OSError, MasterKeyInvalid."""
+        settings.data.make()
+        store = cls(settings, service, master or MasterKey.open(settings.data.secrets))
+        store._load()
+        return store
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [
+            asyncio.create_task(self._follower.run(), name="access.follow"),
+            asyncio.create_task(self._reconcile(), name="access.reconcile"),
+            asyncio.create_task(self._save_and_flush(), name="access.save"),
+        ]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._save)
+        await self._writer.stop()
+
+    # ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def bearer(self, token: str, *, now: Instant | None = None) -> Principal | None:
+        """The principal of a valid token, from memory."""
+        found = self._by_hash.get(self.hash(token))
+        if found is None or not found.valid(_now() if now is None else now):
+            return None
+        return self.principal(found.principal)
+
+    async def authenticate_bearer(self, token: str) -> Principal | None:
+        """As `bearer`, but a token that is not known yet is looked for on the topic: another process may just have made it."""
+        if (found := self.bearer(token)) is not None or not token.startswith(TOKEN_PREFIX) or self.hash(token) in self._by_hash:
+            return found
+        if not self._may_look():
+            return None
+        await self._follower.settle(SETTLE_S)
+        return self.bearer(token)
+
+    def principal(self, id: str) -> Principal | None:
+        """An enabled principal."""
+        found = self._tables[Principal.kind].get(id)
+        return found if isinstance(found, Principal) and found.disabled_at is None else None
+
+    def all(self, kind: type[_R]) -> list[_R]:
+        """Every record of a kind, disabled and revoked ones too."""
+        return [r for r in self._tables[kind.kind].values() if isinstance(r, kind)]
+
+    def account(self, login: str) -> Account | None:
+        """By login, without regard to case."""
+        wanted = login.casefold()
+        return next((a for a in self.all(Account) if a.login.casefold() == wanted), None)
+
+    def ended(self, session: str) -> bool:
+        """This session was closed."""
+        return session in self._tables[EndedSession.kind]
+
+    def code(self, code: str, *, now: Instant | None = None) -> Code | None:
+        """A one-time code that may still be used."""
+        at, hashed = _now() if now is None else now, self.hash(normal_code(code))
+        return next(
+            (c for c in self.all(Code) if c.hash == hashed and c.used_at is None and (c.expires_at is None or at < c.expires_at)), None
+        )
+
+    def hash(self, secret: str) -> str:
+        """Keyed hash under which a token or code is kept."""
+        return blake2b(secret.encode("utf-8", "surrogatepass"), key=self._hash_key, digest_size=32).hexdigest()
+
+    async def settled(self, timeout_s: float) -> bool:
+        """Everything on the topic at the time of the call is known here."""
+        return await self._follower.settle(timeout_s)
+
+    @property
+    def caught_up(self) -> asyncio.Event:
+        """Set once the topic has been read to its end."""
+        return self._follower.caught_up
+
+    def fault(self) -> str | None:
+        """For readiness: None, or why nobody new can come in."""
+        if any(task.done() for task in self._tasks):
+            return "the access topic is no longer followed: restart this process"
+        if not self._tables[Principal.kind] and not self.caught_up.is_set():
+            return "no accounts known yet: the access topic has not been read"
+        return None
+
+    # ── writing ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def put(self, record: Record) -> None:
+        """Write a record; it counts here and everywhere after the return. Raises BrokerAway."""
+        key, sealed = self._seal(record)
+        _, offset = await self._writer.put(TOPIC, key, sealed)
+        self._pending.discard(key)
+        if offset > self._sealed.get(key, (-1, b""))[0]:
+            self._set(key, offset, sealed, record)
+
+    def note(self, record: Record) -> None:
+        """Write a record that must count here at once, Kafka or not (a used code, a closed session); it goes out when Kafka is there."""
+        key, sealed = self._seal(record)
+        self._pending.add(key)
+        self._set(key, self._sealed.get(key, (-1, b""))[0], sealed, record)
+
+    async def create_token(self, principal: Principal, *, expires_at: Instant | None = None) -> tuple[str, str]:
+        """(token id, token) for a principal that is written too when new or changed. The token is shown this once."""
+        if self._tables[Principal.kind].get(principal.id) != principal:
+            await self.put(principal)
+        token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        return await self._register(principal.id, token, expires_at), token
+
+    async def _register(self, principal_id: str, token: str, expires_at: Instant | None = None) -> str:
+        hashed = self.hash(token)
+        record = Token(id=f"t-{hashed[:12]}", principal=principal_id, hash=hashed, created_at=_now(), expires_at=expires_at)
+        await self.put(record)
+        return record.id
+
+    async def revoke_token(self, id: str) -> None:
+        """Raises UnknownPrincipal, BrokerAway."""
+        token = self._tables[Token.kind].get(id)
+        if not isinstance(token, Token):
+            raise UnknownPrincipal(id)
+        if token.revoked_at is None:
+            await self.put(token.model_copy(update={"revoked_at": _now()}))
+
+    async def add_account(self, principal: Principal, login: str) -> None:
+        """A person's account without a password yet: they come in with a one-time code. Raises LoginTaken, BrokerAway."""
+        if self.account(login) is not None:
+            raise LoginTaken(login)
+        await self.put(principal)
+        await self.put(Account(id=principal.id, login=login))
+
+    async def set_enabled(self, principal_id: str, *, enabled: bool) -> None:
+        """Disabled: its tokens and sessions stop at once. Raises UnknownPrincipal, BrokerAway."""
+        found = self._tables[Principal.kind].get(principal_id)
+        if not isinstance(found, Principal):
+            raise UnknownPrincipal(principal_id)
+        await self.put(found.model_copy(update={"disabled_at": None if enabled else _now()}))
+
+    async def issue_code(self, principal_id: str, *, expires_at: Instant | None, purpose: str = "issued", code: str | None = None) -> str:
+        """A one-time code that opens a session of this principal. Raises BrokerAway."""
+        shown = code or new_code()
+        hashed = self.hash(normal_code(shown))
+        await self.put(
+            Code.model_validate(
+                {"id": f"c-{hashed[:12]}", "principal": principal_id, "hash": hashed, "purpose": purpose, "expires_at": expires_at}
+            )
+        )
+        return shown
+
+    def use_code(self, code: Code) -> None:
+        """It opens no second session, also when Kafka is away."""
+        self.note(code.model_copy(update={"used_at": _now()}))
+        if code.purpose == "first_start":
+            (self._secrets / "admin.code").unlink(missing_ok=True)
+
+    async def bootstrap(self) -> None:
+        """First start: `secrets/admin.token` for commands on this machine, and while there is no administrator with a password
+        `secrets/admin.code`, once, to log in. Idempotent; waits for the topic. Raises BrokerAway, OSError.
+        """
+        await self.caught_up.wait()
+        await self._prune()
+        local = Principal(id="local-admin", role=Role.ADMIN, label="administrator of this machine", speaks_as="cellule", created_at=_now())
+        if "local-admin" not in self._tables[Principal.kind]:
+            await self.put(local)
+        token = self._secret_file("admin.token", TOKEN_PREFIX + secrets.token_urlsafe(32))
+        if self.hash(token) not in self._by_hash:
+            await self._register("local-admin", token)
+        admins = {p.id for p in self.all(Principal) if p.role is Role.ADMIN and p.disabled_at is None}
+        if not any(a.password_hash and a.id in admins for a in self.all(Account)):
+            code = self._secret_file("admin.code", new_code())
+            if not any(c.hash == self.hash(normal_code(code)) for c in self.all(Code)):
+                await self.issue_code("local-admin", expires_at=None, purpose="first_start", code=code)
+
+    async def _prune(self) -> None:
+        """Erase what no longer decides anything: closed sessions past their time, codes used or expired a month ago."""
+        now = _now()
+        old: list[Record] = [s for s in self.all(EndedSession) if s.until < now]
+        old += [c for c in self.all(Code) if (c.used_at or c.expires_at or now) < now - 30 * DAY_MS]
+        for record in old:
+            await self._writer.put(TOPIC, key_of(record), None)
+            self._drop(key_of(record))
+
+    def _secret_file(self, name: str, fresh: str) -> str:
+        path = self._secrets / name
+        write_private(path, fresh.encode() + b"\n")
+        return path.read_text().strip()
+
+    # ── keeping up ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _take(self, entries: Sequence[Entry]) -> None:
+        for e in entries:
+            offset, _ = self._sealed.get(e.key, (-1, b""))
+            if e.offset <= offset or e.key in self._pending:
+                continue
+            record = None if e.value is None else self._open(e.key, e.value)
+            if record is not None and e.value is not None:
+                self._set(e.key, e.offset, e.value, record)
+            elif e.value is None:
+                self._drop(e.key)
+
+    def _restart(self, _topic: str, _partition: int) -> None:
+        """The topic was made again: whatever comes now is newer than what is known."""
+        self._sealed = {key: (-1, sealed) for key, (_, sealed) in self._sealed.items()}
+
+    async def _reconcile(self) -> None:
+        """After the first reading: what only the file knew was erased meanwhile; but an empty topic has lost it, and gets it back."""
+        await self.caught_up.wait()
+        stale = [key for key, (offset, _) in self._sealed.items() if offset < 0 and key not in self._pending]
+        if stale and len(stale) == len(self._sealed):
+            log.error(
+                "access.topic_empty",
+                restored=len(stale),
+                hint="the access topic was lost; its content is written again from the local file",
+            )
+            self._pending.update(stale)
+        else:
+            for key in stale:
+                self._drop(key)
+
+    async def _save_and_flush(self) -> None:
+        while True:
+            try:
+                await asyncio.wait_for(self._changed.wait(), FLUSH_S)
+                await asyncio.sleep(SAVE_AFTER_S)
+                self._changed.clear()
+                await asyncio.to_thread(self._save)
+            except TimeoutError:
+                pass  # nothing new; what is pending is tried again below
+            except OSError as error:
+                log.error("access.save_failed", error=str(error), hint="logins would be lost if Kafka were away at the next start")
+            for key in list(self._pending):
+                sealed = self._sealed[key][1]
+                try:
+                    _, offset = await self._writer.put(TOPIC, key, sealed)
+                except BrokerAway:
+                    break
+                if self._sealed.get(key, (0, b""))[1] == sealed:
+                    self._sealed[key] = (offset, sealed)
+                    self._pending.discard(key)
+
+    def _load(self) -> None:
+        try:
+            kept = orjson.loads(self._file.read_bytes())
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            log.warning("access.file_unreadable", file=str(self._file), error=str(error))
+            return
+        for key, text in kept["records"].items():
+            sealed = base64.b64decode(text)
+            if (record := self._open(key, sealed)) is not None:
+                self._set(key, -1, sealed, record)
+        self._pending.update(key for key in kept["pending"] if key in self._sealed)
+
+    def _save(self) -> None:
+        kept = {key: base64.b64encode(sealed).decode() for key, (_, sealed) in list(self._sealed.items())}
+        write_private(self._file, orjson.dumps({"records": kept, "pending": sorted(self._pending)}), replace=True)
+
+    def _seal(self, record: Record) -> tuple[str, bytes]:
+        key = key_of(record)
+        return key, seal(self._key, record.model_dump_json().encode(), key.encode())
+
+    def _open(self, key: str, sealed: bytes) -> Record | None:
+        kind = KINDS.get(key.partition(":")[0])
+        try:
+            return kind.model_validate_json(unseal(self._key, sealed, key.encode()), extra="ignore") if kind else None
+        except (ValueError, ValidationError) as error:
+            log.error("access.unreadable", key=key, error=type(error).__name__)
+            return None
+
+    def _set(self, key: str, offset: int, sealed: bytes, record: Record) -> None:
+        self._sealed[key] = (offset, sealed)
+        self._tables[record.kind][record.id] = record
+        if isinstance(record, Token):
+            self._by_hash[record.hash] = record
+        self._changed.set()
+
+    def _drop(self, key: str) -> None:
+        self._sealed.pop(key, None)
+        kind, _, id = key.partition(":")
+        record: Any = self._tables.get(kind, {}).pop(id, None)
+        if isinstance(record, Token):
+            self._by_hash.pop(record.hash, None)
+        self._changed.set()
+
+    def _may_look(self) -> bool:
+        at, left = self._unknown
+        now = time.monotonic()
+        left = min(UNKNOWN_PER_S, left + (now - at) * UNKNOWN_PER_S)
+        self._unknown = (now, left - 1 if left >= 1 else left)
+        return left >= 1
+
+
+def _now() -> Instant:
+    return time.time_ns() // 1_000_000
+
+
+def new_code() -> str:
+    """80 random bits that can be read aloud: `ABCD-EFGH-JKLM-NPQR`."""
+    text = base64.b32encode(secrets.token_bytes(10)).decode()
+    return "-".join(text[i : i + 4] for i in range(0, 16, 4))
+
+
+def normal_code(code: str) -> str:
+    """However it was typed: case, spaces and dashes do not count."""
+    return "".join(c for c in code.upper() if c.isalnum())
+
+
+def new_principal(
+    role: Role, *, duty: str | None = None, scope: Scope | None = None, speaks_as: str | None = None, label: str = "", id: str | None = None
+) -> Principal:
+    """A principal with a fresh id."""
+    made = id or f"{role.value.replace('_', '-')}-{secrets.token_hex(4)}"
+    return Principal(id=made, role=role, duty=duty, scope=scope or Scope(), speaks_as=speaks_as, label=label, created_at=_now())

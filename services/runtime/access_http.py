@@ -1,0 +1,74 @@
+"""Access in FastAPI: who is asking, and may they? `Depends(allowed(Permission.LEVEL_SET))` gives a route its principal.
+
+A bearer token or a session cookie. A cookie alone changes nothing: unsafe methods also need the CSRF header or, in an HTML form,
+its field `csrf`. The application sets `app.state.access` (AccessStore) and `app.state.sessions` (Sessions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from fastapi import Request
+
+from services.runtime.access import AccessStore
+from services.runtime.principals import Principal
+from services.runtime.problems import ProblemError
+from services.runtime.rights import Permission
+from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER, Session, Sessions
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+def bearer_of(authorization: str | None) -> str | None:
+    """The token of an `Authorization` header."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+async def principal_of(request: Request) -> Principal | None:
+    """Who is asking; None for a stranger. Raises ProblemError `unauthenticated` on a token that is not valid, `csrf`."""
+    access: AccessStore = request.app.state.access
+    if (token := bearer_of(request.headers.get("authorization"))) is not None:
+        principal = await access.authenticate_bearer(token)
+        if principal is None:
+            raise ProblemError("unauthenticated")
+        return principal
+    session = session_of(request)
+    if session is None:
+        return None
+    if request.method not in SAFE:
+        await check_csrf(request, session)
+    return session.principal
+
+
+def session_of(request: Request) -> Session | None:
+    """The browser session of a request, CSRF not checked."""
+    sessions: Sessions = request.app.state.sessions
+    return sessions.read(request.cookies.get(COOKIE))
+
+
+async def check_csrf(request: Request, session: Session) -> None:
+    """Raises ProblemError `csrf` unless the page proved that it is ours."""
+    sessions: Sessions = request.app.state.sessions
+    sent = request.headers.get(CSRF_HEADER)
+    if sent is None and request.headers.get("content-type", "").startswith(_FORMS):
+        field = (await request.form()).get("csrf")
+        sent = field if isinstance(field, str) else None
+    if not sessions.checks_csrf(session, sent, request.cookies.get(CSRF_COOKIE)):
+        raise ProblemError("csrf")
+
+
+def allowed(permission: Permission) -> Callable[[Request], Awaitable[Principal]]:
+    """A dependency: the principal, if it may. Raises ProblemError `unauthenticated`, `csrf`, `forbidden`."""
+
+    async def dependency(request: Request) -> Principal:
+        principal = await principal_of(request)
+        if principal is None:
+            raise ProblemError("unauthenticated")
+        if not principal.may(permission):
+            raise ProblemError("forbidden", role=principal.role.value, permission=permission.value)
+        return principal
+
+    return dependency

@@ -1,0 +1,109 @@
+"""What the `access` topic holds: principals, their tokens, accounts and one-time codes. No name of a person: tokens and logins only.
+
+Topic key = `<kind>:<id>`. Values are encrypted with a key of the installation; hashes of tokens and codes are keyed, passwords are
+argon2id.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from schemas.base import Instant, Model
+from services.runtime.rights import RIGHTS, Permission, Role
+
+
+class Scope(Model):
+    """What a principal may speak for and act on; an empty tuple sets no limit."""
+
+    sites: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    poles: tuple[str, ...] = ()
+    realms: tuple[str, ...] = ()
+
+
+class Principal(Model):
+    """Somebody or something that can act: the author of commands, the `source_key` of reports."""
+
+    kind: ClassVar[str] = "principal"
+    id: str = Field(min_length=1, max_length=64)
+    role: Role
+    duty: str | None = Field(default=None, max_length=64, description="role of the organisation (escalade.yaml) held by this account")
+    scope: Scope = Scope()
+    speaks_as: str | None = Field(default=None, max_length=64, description="kind of source of its reports; None = its role")
+    label: str = Field(default="", max_length=100, description="what it is, for lists; never a person's name")
+    person: str | None = Field(default=None, max_length=64, description="token in the directory")
+    created_at: Instant = 0
+    disabled_at: Instant | None = None
+
+    def may(self, permission: Permission) -> bool:
+        """Its role has this right. Scope is asked for separately."""
+        return permission in RIGHTS[self.role]
+
+    @property
+    def acting_role(self) -> str:
+        """Role that its commands carry: the duty when it has one (schemas.ranks knows both words)."""
+        return self.duty or self.role.value
+
+    @property
+    def source_kind(self) -> str:
+        """Kind of source of its reports (D6: independence)."""
+        return self.speaks_as or self.role.value
+
+
+class Token(Model):
+    """A bearer token of a principal. The token itself is shown once and kept nowhere."""
+
+    kind: ClassVar[str] = "token"
+    id: str
+    principal: str
+    hash: str
+    created_at: Instant
+    expires_at: Instant | None = None
+    revoked_at: Instant | None = None
+
+    def valid(self, now: Instant) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+class Account(Model):
+    """How a principal logs in. `id` is the principal's."""
+
+    kind: ClassVar[str] = "account"
+    id: str
+    login: str = Field(min_length=1, max_length=64)
+    password_hash: str | None = None
+    totp_secret: str | None = None
+    totp_used: int = Field(default=0, description="counter of the last TOTP that was accepted: none is accepted twice")
+    printed: tuple[str, ...] = Field(default=(), description="hashes of printed second-factor codes not used yet")
+    epoch: int = Field(default=0, description="raising it ends all sessions")
+
+
+class Code(Model):
+    """A one-time code that opens a session: first start, enrolment, lost password."""
+
+    kind: ClassVar[str] = "code"
+    id: str
+    principal: str
+    hash: str
+    purpose: Literal["first_start", "issued"] = "issued"
+    expires_at: Instant | None = None
+    used_at: Instant | None = None
+
+
+class EndedSession(Model):
+    """A session that was closed before its time."""
+
+    kind: ClassVar[str] = "ended"
+    id: str
+    until: Instant
+
+
+Record = Principal | Token | Account | Code | EndedSession
+KINDS: dict[str, type[Record]] = {c.kind: c for c in (Principal, Token, Account, Code, EndedSession)}
+
+
+def key_of(record: Record) -> str:
+    """Topic key."""
+    return f"{record.kind}:{record.id}"

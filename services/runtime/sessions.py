@@ -1,0 +1,215 @@
+"""Browser sessions: login with a one-time code or with password and second factor, signed cookies, CSRF by double submit.
+
+A session is a signed cookie: it needs no store, so that a login works when nothing but this machine does. It ends by its time, by
+`end`, by disabling the principal, or by raising the account's epoch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+import time
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+import pyotp
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from schemas.base import DAY_MS, HOUR_MS, Instant
+from services.runtime.access import AccessStore, normal_code
+from services.runtime.principals import Account, EndedSession, Principal
+from services.runtime.problems import ProblemError
+
+COOKIE: Final = "vigie_session"
+CSRF_COOKIE: Final = "vigie_csrf"
+CSRF_HEADER: Final = "x-csrf-token"
+LIFE_MS: Final = 12 * HOUR_MS
+"""Longer than the longest shift of the cell (10 h, D39)."""
+PRINTED_CODES: Final = 10
+MIN_PASSWORD: Final = 12
+FREE_FAILURES: Final = 5
+FIRST_WAIT_S: Final = 30
+MAX_WAIT_S: Final = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open session; `cookie` and `csrf` are what the browser keeps."""
+
+    id: str
+    principal: Principal
+    expires_at: Instant
+    cookie: str
+    csrf: str
+
+    def set_cookie_headers(self, *, secure: bool) -> list[str]:
+        """Values of two `Set-Cookie` headers. The CSRF cookie is readable by the page, the session's is not."""
+        life = f"Max-Age={LIFE_MS // 1000}; Path=/; SameSite=Lax" + ("; Secure" if secure else "")
+        return [f"{COOKIE}={self.cookie}; HttpOnly; {life}", f"{CSRF_COOKIE}={self.csrf}; {life}"]
+
+
+def clear_cookie_headers() -> list[str]:
+    """Values of `Set-Cookie` that forget a session."""
+    return [f"{name}=; Max-Age=0; Path=/; SameSite=Lax" for name in (COOKIE, CSRF_COOKIE)]
+
+
+class Throttle:
+    """Slows guessing: after `FREE_FAILURES` in a row for one key, each further failure doubles the wait."""
+
+    def __init__(self) -> None:
+        self._failures: dict[str, tuple[int, float]] = {}
+
+    def check(self, *keys: str) -> None:
+        """Raises ProblemError `too_many_attempts`."""
+        now = time.monotonic()
+        wait = max((until - now for key in keys for _, until in [self._failures.get(key, (0, 0.0))]), default=0.0)
+        if wait > 0:
+            raise ProblemError("too_many_attempts", retry_after_s=int(wait) + 1, wait_s=int(wait) + 1)
+
+    def failed(self, *keys: str) -> None:
+        """Count a failure of each key."""
+        now = time.monotonic()
+        if len(self._failures) > 10_000:
+            self._failures = {k: (n, until) for k, (n, until) in self._failures.items() if until > now}
+        for key in keys:
+            count = self._failures.get(key, (0, 0.0))[0] + 1
+            wait = min(FIRST_WAIT_S * 2.0 ** (count - FREE_FAILURES), MAX_WAIT_S) if count >= FREE_FAILURES else 0.0
+            self._failures[key] = (count, now + wait)
+
+    def succeeded(self, *keys: str) -> None:
+        """Forget the failures of each key."""
+        for key in keys:
+            self._failures.pop(key, None)
+
+
+class Sessions:
+    """Login and sessions on top of an `AccessStore`. One per process."""
+
+    def __init__(self, access: AccessStore) -> None:
+        self._access = access
+        self._hasher = PasswordHasher()
+        self._decoy = self._hasher.hash(secrets.token_hex(8))
+        self._throttle = Throttle()
+
+    async def login_with_code(self, code: str, *, address: str) -> Session:
+        """A session for the owner of a one-time code, which is used up. Raises ProblemError."""
+        self._throttle.check(f"from:{address}")
+        found = self._access.code(code)
+        principal = self._access.principal(found.principal) if found else None
+        if found is None or principal is None:
+            self._throttle.failed(f"from:{address}")
+            raise ProblemError("login_failed")
+        self._access.use_code(found)
+        self._throttle.succeeded(f"from:{address}")
+        return self._open(principal)
+
+    async def login(self, user: str, password: str, second: str | None, *, address: str) -> Session:
+        """A session for a login with its password and, where the account has one, its second factor: TOTP or a printed code.
+
+        Which of them was wrong is not told. Raises ProblemError.
+        """
+        keys = (f"login:{user.casefold()}", f"from:{address}")
+        self._throttle.check(*keys)
+        account = self._access.account(user)
+        right = await asyncio.to_thread(self._password_is, account.password_hash if account else None, password)
+        principal = self._access.principal(account.id) if account else None
+        if not right or account is None or principal is None or not self._second_is(account, second or ""):
+            self._throttle.failed(*keys)
+            raise ProblemError("login_failed")
+        self._throttle.succeeded(*keys)
+        return self._open(principal)
+
+    def _password_is(self, hashed: str | None, password: str) -> bool:
+        try:
+            return self._hasher.verify(hashed or self._decoy, password) and hashed is not None
+        except (VerificationError, InvalidHashError):
+            return False
+
+    def _second_is(self, account: Account, second: str) -> bool:
+        if account.totp_secret is None and not account.printed:
+            return True
+        if account.totp_secret is not None and (counter := _totp_counter(account.totp_secret, second)) is not None:
+            if counter <= account.totp_used:
+                return False
+            self._access.note(account.model_copy(update={"totp_used": counter}))
+            return True
+        hashed = self._access.hash(f"printed:{account.id}:{normal_code(second)}")
+        if hashed not in account.printed:
+            return False
+        self._access.note(account.model_copy(update={"printed": tuple(h for h in account.printed if h != hashed)}))
+        return True
+
+    async def set_password(self, account: Account, password: str) -> Account:
+        """The account with a new password; all its sessions end. Raises ValueError on a short one, BrokerAway."""
+        if len(password) < MIN_PASSWORD:
+            raise ValueError(f"at least {MIN_PASSWORD} characters")
+        hashed = await asyncio.to_thread(self._hasher.hash, password)
+        changed = account.model_copy(update={"password_hash": hashed, "epoch": account.epoch + 1})
+        await self._access.put(changed)
+        return changed
+
+    async def enrol_second_factor(self, account: Account, secret: str, second: str, printed: list[str]) -> Account:
+        """Switch TOTP on once the person has shown that it works. Raises ProblemError `login_failed`, BrokerAway."""
+        counter = _totp_counter(secret, second)
+        if counter is None:
+            raise ProblemError("login_failed")
+        hashes = tuple(self._access.hash(f"printed:{account.id}:{normal_code(c)}") for c in printed)
+        changed = account.model_copy(update={"totp_secret": secret, "totp_used": counter, "printed": hashes})
+        await self._access.put(changed)
+        return changed
+
+    # ── cookies ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _open(self, principal: Principal) -> Session:
+        expires = time.time_ns() // 1_000_000 + LIFE_MS
+        body = f"{principal.id}.{secrets.token_urlsafe(18)}.{expires}.{self._epoch(principal.id)}"
+        session = self.read(f"{body}.{self._mac('session', body)}")
+        assert session is not None, "a session that was just opened is valid"
+        return session
+
+    def read(self, cookie: str | None, *, now: Instant | None = None) -> Session | None:
+        """The session of a cookie, or None when it is forged, over or ended."""
+        body, _, mac = (cookie or "").rpartition(".")
+        if not body or not hmac.compare_digest(mac.encode(), self._mac("session", body).encode()):
+            return None
+        principal_id, session_id, expires, epoch = body.rsplit(".", 3)
+        if int(expires) <= (time.time_ns() // 1_000_000 if now is None else now) or self._access.ended(session_id):
+            return None
+        principal = self._access.principal(principal_id)
+        if principal is None or int(epoch) != self._epoch(principal_id):
+            return None
+        return Session(session_id, principal, int(expires), f"{body}.{mac}", self._mac("csrf", session_id))
+
+    def checks_csrf(self, session: Session, header: str | None, cookie: str | None) -> bool:
+        """Double submit: the page repeats the CSRF cookie in a header or form field, and it is this session's."""
+        sent = (header or "").encode()
+        return hmac.compare_digest(sent, session.csrf.encode()) and hmac.compare_digest(sent, (cookie or "").encode())
+
+    def end(self, session: Session) -> None:
+        """Log out: the cookie opens nothing any more, in any process, also when Kafka is away."""
+        self._access.note(EndedSession(id=session.id, until=session.expires_at + DAY_MS))
+
+    def _epoch(self, principal_id: str) -> int:
+        account = next((a for a in self._access.all(Account) if a.id == principal_id), None)
+        return account.epoch if account else 0
+
+    def _mac(self, purpose: str, text: str) -> str:
+        return blake2b(
+            text.encode("utf-8", "surrogatepass"), key=self._access.session_key, digest_size=24, person=purpose.encode()[:16]
+        ).hexdigest()
+
+
+def new_totp_secret() -> str:
+    """For an authenticator app."""
+    return pyotp.random_base32()
+
+
+def _totp_counter(secret: str, second: str) -> int | None:
+    """Which 30 s step this code belongs to, one step of drift allowed."""
+    digits = "".join(c for c in second if c.isdigit())
+    totp = pyotp.TOTP(secret)
+    now = int(time.time()) // totp.interval
+    return next((n for n in (now, now - 1, now + 1) if hmac.compare_digest(totp.generate_otp(n), digits)), None)

@@ -1,0 +1,173 @@
+"""The access store without Kafka: its writer is a list that the test may hand to another store."""
+
+from pathlib import Path
+
+import pytest
+
+from services.runtime.access import AccessStore, LoginTaken, new_principal, normal_code
+from services.runtime.kafka import BrokerAway
+from services.runtime.keyed import Entry
+from services.runtime.principals import Account, Principal, Scope
+from services.runtime.rights import RIGHTS, Permission, Role
+from services.runtime.testing.keyed import MemoryKeyedLog, memory_access
+
+
+@pytest.fixture
+def log() -> MemoryKeyedLog:
+    return MemoryKeyedLog()
+
+
+@pytest.fixture
+def store(tmp_path: Path, log: MemoryKeyedLog) -> AccessStore:
+    return memory_access(tmp_path, log)
+
+
+async def test_a_token_opens_until_it_is_revoked_or_over(store: AccessStore) -> None:
+    principal = new_principal(Role.SOURCE, speaks_as="enedis", scope=Scope(types=("outage_power",)))
+    token_id, token = await store.create_token(principal)
+    assert store.bearer(token) == principal
+    assert store.bearer(token + "x") is None
+    _, short = await store.create_token(principal, expires_at=1000)
+    assert store.bearer(short, now=999) == principal
+    assert store.bearer(short, now=1000) is None
+    await store.revoke_token(token_id)
+    assert store.bearer(token) is None
+
+
+async def test_a_disabled_principal_is_nobody(store: AccessStore) -> None:
+    principal = new_principal(Role.CELL)
+    _, token = await store.create_token(principal)
+    await store.set_enabled(principal.id, enabled=False)
+    assert store.bearer(token) is None
+    await store.set_enabled(principal.id, enabled=True)
+    assert store.bearer(token) is not None
+
+
+async def test_neither_tokens_nor_logins_lie_readable_on_the_topic_or_in_the_file(
+    store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
+) -> None:
+    principal = new_principal(Role.CELL)
+    await store.add_account(principal, "camille.martin")
+    _, token = await store.create_token(principal)
+    store._save()
+    stored = b"".join(e.value or b"" for e in log.entries) + store._file.read_bytes()
+    assert token.encode() not in stored
+    assert b"camille" not in stored
+    assert store._file.stat().st_mode & 0o777 == 0o600
+
+
+async def test_another_process_knows_it_from_the_topic(store: AccessStore, log: MemoryKeyedLog, tmp_path: Path) -> None:
+    principal = new_principal(Role.CELL)
+    token_id, token = await store.create_token(principal)
+    other = memory_access(tmp_path, log, "console")
+    await other._take(log.entries)
+    assert other.bearer(token) == principal
+    await store.revoke_token(token_id)
+    await other._take(log.entries[-1:])
+    assert other.bearer(token) is None
+    await other._take(log.entries), "old news change nothing"
+    assert other.bearer(token) is None
+
+
+async def test_logins_work_from_the_local_file_alone(store: AccessStore, log: MemoryKeyedLog, tmp_path: Path) -> None:
+    principal = new_principal(Role.ADMIN)
+    await store.add_account(principal, "admin")
+    _, token = await store.create_token(principal)
+    store._save()
+    restarted = memory_access(tmp_path, log)
+    assert restarted.bearer(token) == principal
+    assert restarted.account("ADMIN") == Account(id=principal.id, login="admin")
+
+
+async def test_what_was_erased_meanwhile_does_not_come_back_from_the_file(store: AccessStore, log: MemoryKeyedLog, tmp_path: Path) -> None:
+    kept, erased = new_principal(Role.CELL), new_principal(Role.CELL)
+    await store.put(kept)
+    await store.put(erased)
+    store._save()
+    restarted = memory_access(tmp_path, log)
+    await restarted._take(log.entries[:1])
+    restarted.caught_up.set()
+    await restarted._reconcile()
+    assert restarted.principal(kept.id) == kept
+    assert restarted.principal(erased.id) is None
+
+
+async def test_a_lost_topic_gets_its_content_back_from_the_file(store: AccessStore, tmp_path: Path) -> None:
+    principal = new_principal(Role.CELL)
+    _, token = await store.create_token(principal)
+    store._save()
+    restarted = memory_access(tmp_path, MemoryKeyedLog())
+    restarted.caught_up.set()
+    await restarted._reconcile()
+    assert restarted.bearer(token) == principal
+    assert len(restarted._pending) == 2
+
+
+async def test_a_used_code_is_used_although_kafka_is_away_and_after_a_restart(
+    store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
+) -> None:
+    principal = new_principal(Role.ADMIN)
+    await store.put(principal)
+    code = await store.issue_code(principal.id, expires_at=None)
+    found = store.code(f" {code.lower()} ")
+    assert found is not None
+    log.away = True
+    store.use_code(found)
+    assert store.code(code) is None
+    store._save()
+    restarted = memory_access(tmp_path, log)
+    await restarted._take(log.entries)
+    assert restarted.code(code) is None
+
+
+async def test_first_start_writes_a_token_and_a_code_and_a_second_start_neither(
+    store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
+) -> None:
+    store.caught_up.set()
+    await store.bootstrap()
+    secrets = tmp_path / "secrets"
+    token, code = ((secrets / name).read_text().strip() for name in ("admin.token", "admin.code"))
+    assert {(secrets / n).stat().st_mode & 0o777 for n in ("admin.token", "admin.code")} == {0o600}
+    principal = store.bearer(token)
+    assert principal is not None
+    assert principal.role is Role.ADMIN
+    written = len(log.entries)
+    await store.bootstrap()
+    assert len(log.entries) == written
+    found = store.code(code)
+    assert found is not None
+    store.use_code(found)
+    assert not (secrets / "admin.code").exists()
+
+
+async def test_a_killed_first_start_is_finished_by_the_next(store: AccessStore, log: MemoryKeyedLog) -> None:
+    store.caught_up.set()
+    log.away = True
+    with pytest.raises(BrokerAway):
+        await store.bootstrap()
+    log.away = False
+    await store.bootstrap()
+    assert store.bearer((store._secrets / "admin.token").read_text().strip()) is not None
+
+
+async def test_a_login_belongs_to_one_account(store: AccessStore) -> None:
+    await store.add_account(new_principal(Role.CELL), "cellule")
+    with pytest.raises(LoginTaken):
+        await store.add_account(new_principal(Role.CELL), "Cellule")
+
+
+async def test_records_of_a_stranger_on_the_topic_are_ignored(store: AccessStore) -> None:
+    await store._take(
+        [Entry("access", 0, 0, "principal:x", b"{}"), Entry("access", 0, 1, "nonsense", b"x"), Entry("access", 0, 2, "token:y", None)]
+    )
+    assert store.all(Principal) == []
+
+
+def test_observers_kiosks_and_auditors_change_nothing() -> None:
+    reads = {Permission.PICTURE_READ, Permission.REPORT_STATUS, Permission.LOG_READ, Permission.AUDIT_READ, Permission.DEAD_LETTERS}
+    assert RIGHTS[Role.OBSERVER] | RIGHTS[Role.KIOSK] | RIGHTS[Role.AUDITOR] <= reads
+    assert set(RIGHTS) == set(Role)
+
+
+def test_codes_are_read_however_they_are_typed() -> None:
+    assert normal_code("abcd-efgh 2345") == "ABCDEFGH2345"

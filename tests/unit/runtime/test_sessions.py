@@ -1,0 +1,148 @@
+from pathlib import Path
+
+import httpx
+import pyotp
+import pytest
+from fastapi import Depends, FastAPI
+
+from services.runtime import problems_http
+from services.runtime.access import AccessStore, new_principal
+from services.runtime.access_http import allowed
+from services.runtime.principals import Account, Principal
+from services.runtime.problems import ProblemError
+from services.runtime.rights import Permission, Role
+from services.runtime.sessions import CSRF_COOKIE, FREE_FAILURES, LIFE_MS, Session, Sessions, new_totp_secret
+from services.runtime.testing.keyed import memory_access
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> AccessStore:
+    return memory_access(tmp_path)
+
+
+@pytest.fixture
+def sessions(store: AccessStore) -> Sessions:
+    return Sessions(store)
+
+
+async def person(store: AccessStore, sessions: Sessions, role: Role = Role.CELL) -> tuple[Principal, Account]:
+    principal = new_principal(role)
+    await store.add_account(principal, "cellule")
+    account = store.account("cellule")
+    assert account is not None
+    return principal, await sessions.set_password(account, PASSWORD)
+
+
+async def test_a_password_opens_a_session_that_ends_by_its_time(store: AccessStore, sessions: Sessions) -> None:
+    principal, _ = await person(store, sessions)
+    session = await sessions.login("Cellule", PASSWORD, None, address="::1")
+    assert session.principal == principal
+    assert sessions.read(session.cookie) == session
+    assert sessions.read(session.cookie, now=session.expires_at) is None
+
+
+async def test_a_forged_or_foreign_cookie_opens_nothing(store: AccessStore, sessions: Sessions) -> None:
+    await person(store, sessions)
+    cookie = (await sessions.login("cellule", PASSWORD, None, address="::1")).cookie
+    for forged in (None, "", ".", "a.b.c", cookie[:-1] + "é", "local-admin" + cookie, cookie.replace(".", "..", 1)):
+        assert sessions.read(forged) is None
+
+
+async def test_logging_out_a_new_password_and_disabling_end_sessions(store: AccessStore, sessions: Sessions) -> None:
+    principal, account = await person(store, sessions)
+    first = await sessions.login("cellule", PASSWORD, None, address="::1")
+    sessions.end(first)
+    assert sessions.read(first.cookie) is None
+    second = await sessions.login("cellule", PASSWORD, None, address="::1")
+    await sessions.set_password(account, PASSWORD + "!")
+    assert sessions.read(second.cookie) is None
+    third = await sessions.login("cellule", PASSWORD + "!", None, address="::1")
+    await store.set_enabled(principal.id, enabled=False)
+    assert sessions.read(third.cookie) is None
+
+
+async def test_a_second_factor_is_asked_for_and_never_accepted_twice(store: AccessStore, sessions: Sessions) -> None:
+    _, account = await person(store, sessions)
+    secret = new_totp_secret()
+    enrolment = pyotp.TOTP(secret).now()
+    await sessions.enrol_second_factor(account, secret, enrolment, ["AAAA-BBBB"])
+    for wrong in (None, "", "000000", enrolment):
+        with pytest.raises(ProblemError, match="login_failed"):
+            await sessions.login("cellule", PASSWORD, wrong, address=f"a{wrong}")
+        sessions._throttle.succeeded("login:cellule")
+    assert await sessions.login("cellule", PASSWORD, "aaaa bbbb", address="::1")
+    with pytest.raises(ProblemError, match="login_failed"):
+        await sessions.login("cellule", PASSWORD, "AAAA-BBBB", address="::1")
+
+
+async def test_guessing_is_slowed_down_for_the_login_and_the_address(store: AccessStore, sessions: Sessions) -> None:
+    await person(store, sessions)
+    for _ in range(FREE_FAILURES):
+        with pytest.raises(ProblemError, match="login_failed"):
+            await sessions.login("cellule", "wrong", None, address="::1")
+    for user, address in (("cellule", "::2"), ("other", "::1")):
+        with pytest.raises(ProblemError, match="too_many_attempts"):
+            await sessions.login(user, PASSWORD, None, address=address)
+    assert await sessions.login_with_code(await store.issue_code((await person_id(store)), expires_at=None), address="::3")
+
+
+async def person_id(store: AccessStore) -> str:
+    return store.all(Principal)[0].id
+
+
+async def test_a_one_time_code_opens_one_session(store: AccessStore, sessions: Sessions) -> None:
+    principal, _ = await person(store, sessions)
+    code = await store.issue_code(principal.id, expires_at=None)
+    assert (await sessions.login_with_code(code, address="::1")).principal == principal
+    with pytest.raises(ProblemError, match="login_failed"):
+        await sessions.login_with_code(code, address="::1")
+
+
+def app_of(store: AccessStore, sessions: Sessions) -> httpx.AsyncClient:
+    app = FastAPI()
+    problems_http.install(app)
+    app.state.access, app.state.sessions = store, sessions
+
+    @app.api_route("/level", methods=["GET", "POST"])
+    async def level(principal: Principal = Depends(allowed(Permission.LEVEL_SET))) -> str:  # noqa: B008
+        return principal.id
+
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vigie")
+
+
+async def open_for(store: AccessStore, sessions: Sessions, role: Role) -> Session:
+    principal = new_principal(role)
+    await store.put(principal)
+    return await sessions.login_with_code(await store.issue_code(principal.id, expires_at=None), address="::1")
+
+
+async def test_a_cookie_reads_but_changes_nothing_without_the_csrf_proof(store: AccessStore, sessions: Sessions) -> None:
+    session = await open_for(store, sessions, Role.COORDINATOR)
+    client = app_of(store, sessions)
+    headers = session.set_cookie_headers(secure=True)
+    assert all(f"Max-Age={LIFE_MS // 1000}" in h and "Secure" in h and "SameSite=Lax" in h for h in headers)
+    assert ["HttpOnly" in h for h in headers] == [True, False]
+    cookies = {"vigie_session": session.cookie, CSRF_COOKIE: session.csrf}
+    client.cookies.update(cookies)
+    assert (await client.get("/level")).status_code == 200
+    assert (await client.post("/level")).json()["code"] == "csrf"
+    assert (await client.post("/level", headers={"X-CSRF-Token": "x" * 48})).json()["code"] == "csrf"
+    assert (await client.post("/level", headers={"X-CSRF-Token": session.csrf})).status_code == 200
+    assert (await client.post("/level", data={"csrf": session.csrf})).status_code == 200
+    other = await open_for(store, sessions, Role.COORDINATOR)
+    client.cookies.set(CSRF_COOKIE, other.csrf)
+    assert (await client.post("/level", headers={"X-CSRF-Token": other.csrf})).json()["code"] == "csrf"
+
+
+async def test_strangers_and_roles_without_the_right_get_the_problem_that_says_so(store: AccessStore, sessions: Sessions) -> None:
+    client = app_of(store, sessions)
+    stranger = await client.get("/level", headers={"Accept-Language": "en"})
+    assert (stranger.status_code, stranger.headers["www-authenticate"]) == (401, "Bearer")
+    assert stranger.headers["content-type"] == "application/problem+json"
+    _, token = await store.create_token(new_principal(Role.OBSERVER))
+    refused = await client.get("/level", headers={"Authorization": f"Bearer {token}"})
+    assert refused.status_code == 403
+    assert "observer" in refused.json()["detail"]
+    assert (await client.get("/level", headers={"Authorization": "Bearer wrong"})).status_code == 401
