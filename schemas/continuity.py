@@ -200,7 +200,7 @@ class StrategyChanged(RowFact):
 
 @message
 class PlanChanged(RowFact):
-    """`change`: listed, proposed, raised, released, activated, refused, postponed, returned, box, recovering, resumed,
+    """`change`: listed, proposed, raised, held, released, activated, refused, postponed, returned, box, recovering, resumed,
     stand_down_proposed, stood_down, card.
     """
 

@@ -1,0 +1,217 @@
+"""The decider of continuity: joins capacity, clocks, alarms, plans and commands (DESIGN §2; DOMAIN §7, §8).
+
+It hears facts of alerts and decisions of people. It keeps its own memory of what it heard (`SiteHeard`, …), so that its log alone
+gives its state. It tells alerts metrics and demands for attention, and nothing that depends on a level or on a proposal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from schemas.alerts import (
+    CauseRow,
+    FlagChanged,
+    FlagRow,
+    IncidentChanged,
+    IncidentRow,
+    LevelChanged,
+    SiteRow,
+    SiteStatusChanged,
+    TriggerChanged,
+)
+from schemas.base import Command, Fact, Instant
+from schemas.continuity import CauseHeard, DependencyHeard, IncidentHeard, LevelHeard, SiteHeard
+from schemas.reference import ReferencePublished
+from schemas.words import Certainty, IncidentState, SiteStatus
+from services.continuity import plans
+from services.continuity.activities import Change, settle, touched_by_site
+from services.continuity.bia import MEALS
+from services.continuity.commands import HANDLERS, carry_out
+from services.continuity.metrics import tell_metrics
+from services.continuity.state import KEPT_SECTIONS, Draft, Memory, State, evolve
+from services.runtime.codec import StateCodec
+from services.runtime.decider import Deadline, Firing, Input
+
+TERRITORY: Final = "territory"
+_HEARD: Final = frozenset(("system", "kitchen", "supplier", "flag"))
+"""Kinds of flags that activities, limits or cards may depend on."""
+_CODEC: Final = StateCodec(Memory)
+
+
+class ContinuityDecider:
+    """`Decider[State]`."""
+
+    service = "continuity"
+    logic = 1
+
+    def initial(self, realm: str, lineage: str) -> State:
+        """Nothing is known, no reference data."""
+        return State(realm, lineage)
+
+    def decide(self, state: State, given: Input) -> Sequence[Fact]:
+        """Facts of one input. Before the first reference data, facts of alerts are remembered and touch nothing yet."""
+        draft = Draft(state, given.now, given.derive)
+        match given.message:
+            case SiteStatusChanged(row=row):
+                _on_site(draft, row)
+            case FlagChanged(row=row):
+                _on_flag(draft, row)
+            case IncidentChanged(row=row):
+                _on_incident(draft, row)
+            case TriggerChanged(row=row):
+                plans.on_trigger(draft, row)
+            case LevelChanged(row=row):
+                if row.id == TERRITORY and row.level != state.level:
+                    draft.record(LevelHeard(level=row.level))
+            case ReferencePublished() as published:
+                _on_reference(draft, published)
+            case Command() as command if type(command) in HANDLERS:
+                carry_out(draft, command, given.id)
+            case other:
+                raise ValueError(f"{type(other).__name__} is not for continuity")
+        return draft.finish()
+
+    def fire(self, state: State, firing: Firing) -> Sequence[Fact]:
+        """One due deadline. After a stall the whole way up to now is made good in one step."""
+        draft = Draft(state, firing.now, firing.derive)
+        key = firing.deadline.key
+        draft.arm(key, None)
+        kind, _, id = key.partition(":")
+        _FIRE[kind](draft, id)
+        return draft.finish()
+
+    def evolve(self, state: State, fact: Fact, fact_id: str, at: Instant) -> State:  # noqa: ARG002  part of the protocol
+        """State after one fact."""
+        return evolve(state, fact, at)
+
+    def next_deadline(self, state: State) -> Deadline | None:
+        """The earliest, at hand."""
+        return state.agenda.first()
+
+    def dump(self, state: State) -> dict[str, list[tuple[str, object]]]:
+        """JSON-able collections."""
+        return _CODEC.dump(state)
+
+    def load(self, realm: str, lineage: str, dumped: dict[str, list[tuple[str, object]]]) -> State:  # noqa: ARG002  both are in the dump
+        """Inverse of dump."""
+        return State.restore(_CODEC.load(dumped))
+
+
+# ── what alerts tells ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def heard_site(row: SiteRow, before: SiteHeard | None) -> SiteHeard:
+    """What counts of a site's row: its confirmed causes that act now (D6, D9). An unknown site keeps its last ones (D40)."""
+    causes = tuple(_heard_cause(c) for c in row.causes if c.certainty is Certainty.CONFIRMED and not c.planned)
+    if row.status is SiteStatus.UNKNOWN and not causes and before is not None:
+        causes = before.causes
+    return SiteHeard(site=row.id, status=row.status, since=row.since, causes=causes)
+
+
+def _heard_cause(cause: CauseRow) -> CauseHeard:
+    return CauseHeard(
+        id=cause.id, type=cause.type, since=cause.since, loss_pct=cause.loss_pct, severity=cause.severity, incident=cause.incident,
+        report=cause.reports[0] if cause.reports else None, expected_end=cause.expected_end,
+    )  # fmt: skip
+
+
+def _on_site(draft: Draft, row: SiteRow) -> None:
+    before = draft.state.sites.get(row.id)
+    heard = heard_site(row, before)
+    if heard == before or (before is None and heard.status is SiteStatus.NORMAL and not heard.causes):
+        return
+    draft.record(heard)
+    if draft.state.bia is None:
+        return
+    lifted = before is not None and before.status is not heard.status
+    change = Change(back_at=row.since if lifted else None, sites=frozenset((row.id,)))
+    _settle_each(draft, touched_by_site(draft, row.id), change)
+
+
+def _settle_each(draft: Draft, touched: Iterable[str], change: Change) -> None:
+    touched = tuple(touched)
+    for activity in touched:
+        settle(draft, activity, change)
+    if touched:
+        tell_metrics(draft, touched)
+
+
+def _on_flag(draft: Draft, row: FlagRow) -> None:
+    if row.id.partition(":")[0] not in _HEARD:
+        return
+    heard = DependencyHeard(
+        id=row.id, value=row.value, since=row.since, effective_from=row.effective_from, incident=row.incident,
+        report=row.reports[0] if row.reports else None,
+    )  # fmt: skip
+    if heard == draft.state.dependencies.get(row.id):
+        return
+    draft.record(heard)
+    if draft.state.bia is None:
+        return
+    later = row.effective_from is not None and row.effective_from > draft.now
+    draft.arm(f"dependency:{row.id}", row.effective_from if later else None)
+    _touch(draft, row.id, row.since)
+
+
+def _touch(draft: Draft, dependency: str, since: Instant | None) -> None:
+    """Settle what a dependency touches; local clocks depend on kitchens only."""
+    served = draft.bia.kitchens.get(dependency.partition(":")[2], ())
+    for activity in draft.bia.by_dependency.get(dependency, ()):
+        settle(draft, activity, Change(since, frozenset(served) if activity == MEALS else frozenset()))
+    tell_metrics(draft, draft.bia.by_dependency.get(dependency, ()))
+
+
+def _on_incident(draft: Draft, row: IncidentRow) -> None:
+    """Its announced end is a forecast for everything that its causes interrupt (D45)."""
+    before = draft.state.incidents.get(row.id)
+    heard = IncidentHeard(
+        incident=row.id, kind=row.kind, open=row.state in (IncidentState.OPEN, IncidentState.ACKNOWLEDGED), estimated_end=row.estimated_end
+    )
+    if heard == before:
+        return
+    draft.record(heard)
+    if draft.state.bia is None or (before.estimated_end if before else None) == row.estimated_end:
+        return
+    sites = frozenset(site for site, heard in draft.state.sites.items() if any(c.incident == row.id for c in heard.causes))
+    touched = {activity for site in sites for activity in touched_by_site(draft, site)}
+    touched |= {a for d in draft.state.dependencies.values() if d.incident == row.id for a in draft.bia.by_dependency.get(d.id, ())}
+    for activity in sorted(touched):
+        settle(draft, activity, Change(sites=sites))
+    tell_metrics(draft, touched)
+
+
+def _on_reference(draft: Draft, published: ReferencePublished) -> None:
+    """A section. With the last one the version is in force: every activity is read again, every plan listed, every metric told."""
+    if published.data.section in KEPT_SECTIONS or published.last:
+        draft.record(published)
+    if not published.last:
+        return
+    everywhere = Change(sites=frozenset(draft.bia.sites))
+    for activity in draft.bia.needs:
+        settle(draft, activity, everywhere)
+    plans.list_plans(draft)
+    tell_metrics(draft)
+
+
+# ── deadlines ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _on_clock(draft: Draft, activity: str) -> None:
+    if activity in draft.bia.needs:  # a newer reference version may have dropped it
+        settle(draft, activity)
+        tell_metrics(draft, (activity,))
+
+
+def _on_effective(draft: Draft, dependency: str) -> None:
+    heard = draft.state.dependencies[dependency]
+    _touch(draft, dependency, heard.effective_from)
+
+
+def _on_plan(draft: Draft, plan: str) -> None:
+    if plan in draft.bia.plans:
+        plans.on_deadline(draft, plan)
+
+
+_FIRE: Final[dict[str, Callable[[Draft, str], None]]] = {"activity": _on_clock, "dependency": _on_effective, "plan": _on_plan}
+"""Kind of deadline → what it does. Kinds are the heads of the keys that `activities`, `plans` and this module arm."""

@@ -1,0 +1,214 @@
+"""Plans: proposed when a trigger holds, until a person decides; stand-down proposed when its condition has held (D48, D49, D52).
+
+A proposal is (plan, level, incident) once. Nothing that alerts hears of comes from here, so the loop between the two ends.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from schemas.alerts import AttentionRequested, TriggerRow, Why
+from schemas.base import DAY_MS, MINUTE_MS, Instant
+from schemas.continuity import Box, PlanChanged, PlanRow, TriggerHeard
+from schemas.predicates import AllOf, AnyOf, Manual, Measured, Not, Predicate
+from schemas.reference import Plan
+from schemas.words import PlanState
+from services.continuity.cards import chase, fresh_cards, next_card_at
+from services.continuity.state import Draft, State
+
+STAND_DOWN: Final = "stand-down"
+"""A trigger `<plan>:stand-down` says whether the measured part of the plan's stand-down condition holds."""
+_REFUSED_FOR_MS: Final = DAY_MS
+"""D49: a refused proposal returns at a higher level, or with new facts after this time."""
+ACTIVE: Final = frozenset((PlanState.ACTIVE, PlanState.PARTLY_ACTIVE, PlanState.RECOVERING))
+_RESTING: Final = frozenset((PlanState.VALID, PlanState.LIFTED, PlanState.RETEX_CLOSED))
+
+
+def key_of(plan: str) -> str:
+    """Key of the deadline of a plan: a card, the end of a postponement, the hold of a stand-down."""
+    return f"plan:{plan}"
+
+
+def list_plans(draft: Draft) -> None:
+    """Record a row for every plan of the reference data that has none or another pôle or deciding role, by id."""
+    for plan in sorted(draft.bia.plans.values(), key=lambda p: p.id):
+        row = draft.state.plans.get(plan.id)
+        if row is None:
+            put(draft, PlanRow(id=plan.id, pole=plan.pole, state=PlanState.VALID, decides=plan.decides, boxes=_boxes(plan)), "listed")
+        elif (row.pole, row.decides) != (plan.pole, plan.decides):
+            put(draft, row.model_copy(update={"pole": plan.pole, "decides": plan.decides}), "listed")
+
+
+def put(draft: Draft, row: PlanRow, change: str) -> None:
+    """Record a plan's row, chase its cards and arm its next deadline."""
+    if row.state in ACTIVE:
+        row = chase(draft, row)
+    draft.record(PlanChanged(row=row, change=change))
+    draft.arm(key_of(row.id), _next_due(row))
+
+
+def _next_due(row: PlanRow) -> Instant | None:
+    instants = [row.postponed_until] if row.state is PlanState.POSTPONED else []
+    if row.state in ACTIVE:
+        instants += [next_card_at(row), None if row.stand_down_proposed else row.stand_down_at]
+    return min((at for at in instants if at is not None), default=None)
+
+
+# ── triggers ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def on_trigger(draft: Draft, row: TriggerRow) -> None:
+    """A trigger holds or was released."""
+    heard = TriggerHeard(trigger=row.id, plan=row.plan, level=row.level, held=row.state == "held", since=row.since, incident=row.incident)
+    before = draft.state.triggers.get(row.id)
+    if heard != before:
+        draft.record(heard)
+    if draft.state.bia is None:
+        return
+    plan, current = draft.bia.plans.get(row.plan), draft.state.plans.get(row.plan)
+    if plan is None or current is None:
+        return
+    if row.id.endswith(f":{STAND_DOWN}"):
+        review_stand_down(draft, current)
+    elif heard.held:
+        _held(draft, plan, current, row)
+    elif current.trigger_held and not _some_trigger_held(draft.state, row.plan):
+        put(draft, current.model_copy(update={"trigger_held": False}), "released")
+
+
+def _some_trigger_held(state: State, plan: str) -> bool:
+    return any(t.held and t.plan == plan and not id.endswith(f":{STAND_DOWN}") for id, t in state.triggers.items())
+
+
+def _held(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow) -> None:
+    if plan.state != "valide":  # D48: only valid plans are proposed
+        return
+    higher = trigger.level > current.level
+    match current.state:
+        case PlanState.PROPOSED if higher:
+            put(draft, _proposal(draft, plan, current, trigger, first=False), "raised")
+        case PlanState.POSTPONED if higher:
+            put(draft, _proposal(draft, plan, current, trigger, first=False), "raised")
+            _ask(draft, draft.state.plans[plan.id], "plan_proposed")
+        case PlanState.REFUSED if higher or _new_facts(current, trigger, draft.now):
+            _propose(draft, plan, current, trigger)
+        case state if state in ACTIVE and trigger.level > max(current.level, current.proposed_level or 0):
+            put(draft, current.model_copy(update={"proposed_level": trigger.level, "why": _reasons(current.why, trigger.why)}), "raised")
+            _ask(draft, current, "plan_proposed")
+        case state if state in _RESTING and (current.decided_at is None or trigger.since > current.decided_at):
+            _propose(draft, plan, current, trigger)
+        case _ if not current.trigger_held and current.state in (PlanState.PROPOSED, PlanState.POSTPONED):
+            put(draft, current.model_copy(update={"trigger_held": True}), "held")
+
+
+def _new_facts(current: PlanRow, trigger: TriggerRow, now: Instant) -> bool:
+    """D49: facts that the refusal did not know, and a day has passed."""
+    if current.decided_at is None or now < current.decided_at + _REFUSED_FOR_MS:
+        return False
+    known = {report for why in current.why for report in why.reports}
+    return trigger.since > current.decided_at or any(report not in known for why in trigger.why for report in why.reports)
+
+
+def _propose(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow) -> None:
+    """A new life of the plan begins with this proposal."""
+    row = _proposal(draft, plan, current, trigger, first=True)
+    put(draft, row, "proposed")
+    _ask(draft, row, "plan_proposed")
+
+
+def _proposal(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow, *, first: bool) -> PlanRow:
+    since = trigger.since if first or current.trigger_since is None else current.trigger_since
+    return PlanRow(
+        id=plan.id, pole=plan.pole, state=PlanState.PROPOSED, level=trigger.level, incident=trigger.incident or (None if first else current.incident),
+        proposed_at=draft.now if first else current.proposed_at, decides=plan.decides, trigger_since=since, trigger_held=True,
+        why=trigger.why if first else _reasons(current.why, trigger.why), cards=fresh_cards(draft.state, plan, since),
+        version=current.version, boxes=_boxes(plan),
+    )  # fmt: skip
+
+
+def _reasons(before: tuple[Why, ...], more: tuple[Why, ...]) -> tuple[Why, ...]:
+    return (*before, *(why for why in more if why not in before))
+
+
+def _ask(draft: Draft, row: PlanRow, code: Literal["plan_proposed", "stand_down_proposed"]) -> None:
+    roles = (draft.bia.pilots(draft.state.level) or (row.decides,)) if code == "stand_down_proposed" else (row.decides,)
+    draft.record(AttentionRequested(code=code, roles=roles, pole=row.pole, plan=row.id, incident=row.incident))
+
+
+# ── deadlines ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def on_deadline(draft: Draft, plan: str) -> None:
+    """A card is overdue, a postponement ends, or a stand-down has held long enough."""
+    row = draft.state.plans[plan]
+    if row.state is PlanState.POSTPONED and row.postponed_until is not None and row.postponed_until <= draft.now:
+        back = row.model_copy(update={"state": PlanState.PROPOSED, "postponed_until": None})
+        put(draft, back, "returned")
+        _ask(draft, back, "plan_proposed")
+    elif row.stand_down_at is not None and row.stand_down_at <= draft.now and not row.stand_down_proposed:
+        put(draft, row.model_copy(update={"stand_down_proposed": True}), "stand_down_proposed")
+        _ask(draft, row, "stand_down_proposed")
+    else:
+        put(draft, row, "card")
+
+
+# ── stand-down ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _boxes(plan: Plan) -> tuple[Box, ...]:
+    return tuple(Box(text=text) for text in _manual(plan.stand_down.when)) if plan.stand_down else ()
+
+
+def _manual(predicate: Predicate | None) -> list[str]:
+    match predicate:
+        case Manual(manual=text):
+            return [text]
+        case AnyOf(any=parts) | AllOf(all=parts):
+            return [text for part in parts for text in _manual(part)]
+        case Not(negated=part):
+            return _manual(part)
+        case _:
+            return []
+
+
+def stand_down_holds(plan: Plan, row: PlanRow, state: State) -> bool:
+    """D52: the measured part as alerts says, the boxes as persons ticked them. A plan without a condition: never by itself."""
+    if plan.stand_down is None or plan.stand_down.when is None:
+        return False
+    said = state.triggers.get(f"{plan.id}:{STAND_DOWN}")
+    ticked = {box.text for box in row.boxes if box.by is not None}
+    return _holds(plan.stand_down.when, said is not None and said.held, ticked)
+
+
+def _holds(predicate: Predicate, measured_holds: bool, ticked: set[str]) -> bool:
+    match predicate:
+        case Measured():
+            return measured_holds
+        case Manual(manual=text):
+            return text in ticked
+        case AnyOf(any=parts):
+            return any(_holds(part, measured_holds, ticked) for part in parts)
+        case AllOf(all=parts):
+            return all(_holds(part, measured_holds, ticked) for part in parts)
+        case Not(negated=part):
+            return not _holds(part, measured_holds, ticked)
+
+
+def review_stand_down(draft: Draft, row: PlanRow) -> None:
+    """The condition may have begun or ceased to hold: recovering while it does, proposed after `hold_min`."""
+    plan = draft.bia.plans[row.id]
+    if row.state not in ACTIVE or plan.stand_down is None:
+        return
+    holds = stand_down_holds(plan, row, draft.state)
+    if holds and row.stand_down_since is None:
+        said = draft.state.triggers.get(f"{plan.id}:{STAND_DOWN}")
+        since = draft.now if said is None or any(box.by for box in row.boxes) else min(said.since, draft.now)
+        begun = row.model_copy(
+            update={"state": PlanState.RECOVERING, "stand_down_since": since, "stand_down_at": since + plan.stand_down.hold_min * MINUTE_MS}
+        )
+        put(draft, begun, "recovering")
+        if begun.stand_down_at is not None and begun.stand_down_at <= draft.now:
+            on_deadline(draft, row.id)
+    elif not holds and row.stand_down_since is not None:
+        ended = {"state": PlanState.ACTIVE, "stand_down_since": None, "stand_down_at": None, "stand_down_proposed": False}
+        put(draft, row.model_copy(update=ended), "resumed")

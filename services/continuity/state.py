@@ -1,0 +1,248 @@
+"""State of continuity in one realm, and how each fact moves it.
+
+`Memory` is what a snapshot holds; `State` adds what is made from it: the compiled analysis, the sites that are not well by kind,
+and the agenda. Collections are persistent maps: a state is never changed, only followed by another. Maps have no order that may be
+relied on: whoever makes facts from one sorts first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Self
+
+from immutables import Map
+
+from schemas.alerts import MetricChanged
+from schemas.base import Fact, Instant
+from schemas.continuity import (
+    ActivityChanged,
+    ActivityDeclared,
+    ActivityRow,
+    AgendaChanged,
+    AlarmArbitrated,
+    AlarmRaised,
+    AlarmRow,
+    CauseHeard,
+    DependencyHeard,
+    IncidentHeard,
+    LevelHeard,
+    PlanChanged,
+    PlanRow,
+    SiteHeard,
+    StrategyChanged,
+    StrategyRow,
+    TriggerHeard,
+)
+from schemas.reference import ReferencePublished, Section
+from schemas.runtime import DeadlineFailed
+from schemas.words import EventType, SiteStatus
+from services.continuity.agenda import Agenda
+from services.continuity.bia import Bia, compile_bia
+
+CLOSING: Final = frozenset((EventType.CLOSURE, EventType.PARTIAL_CLOSURE))
+"""Causes that cost nothing where closing is the activity's own gesture (`fermeture_sans_perte`, D40)."""
+KEPT_SECTIONS: Final = frozenset((Section.SITES, Section.ACTIVITIES, Section.ESCALATION, Section.PLANS))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A site that is not well, as activities see it. Losses in hundredths of a percent."""
+
+    site: str
+    status: SiteStatus
+    since: Instant
+    loss: int
+    loss_when_closing_is_work: int
+    """Without closures (`fermeture_sans_perte`, D40)."""
+    causes: tuple[CauseHeard, ...]
+
+    @classmethod
+    def of(cls, heard: SiteHeard) -> Self:
+        losses = [(cause.type, round(cause.loss_pct * 100)) for cause in heard.causes]
+        return cls(
+            heard.site, heard.status, heard.since, max((loss for _, loss in losses), default=0),
+            max((loss for type_, loss in losses if type_ not in CLOSING), default=0), heard.causes,
+        )  # fmt: skip
+
+    @property
+    def well(self) -> bool:
+        """Nothing to know about it."""
+        return self.status is SiteStatus.NORMAL and not self.causes
+
+
+@dataclass(frozen=True)
+class Memory:
+    realm: str
+    lineage: str
+    reference: str = ""
+    """Version in force; empty before the first."""
+    level: int = 0
+    """Of the territory: says who the pilot is, and nothing else."""
+    sections: Map[str, ReferencePublished] = Map()
+    incoming: Map[str, ReferencePublished] = Map()
+    """Sections of a version that is not switched on yet."""
+    sites: Map[str, SiteHeard] = Map()
+    dependencies: Map[str, DependencyHeard] = Map()
+    incidents: Map[str, IncidentHeard] = Map()
+    triggers: Map[str, TriggerHeard] = Map()
+    activities: Map[str, ActivityRow] = Map()
+    strategies: Map[str, StrategyRow] = Map()
+    declared: Map[str, ActivityDeclared] = Map()
+    floors: Map[str, Instant] = Map()
+    """Activity → end of its last strategy or declaration: its clock cannot start before."""
+    plans: Map[str, PlanRow] = Map()
+    alarms: Map[str, AlarmRow] = Map()
+    """Those that wait for an arbitration (D44)."""
+    told: Map[str, float] = Map()
+    """Metric key → value that alerts knows."""
+    due: Map[str, Instant] = Map()
+
+
+@dataclass(frozen=True)
+class State(Memory):
+    """`Memory` with what is made from it."""
+
+    bia: Bia | None = field(default=None, compare=False)
+    unwell: Map[str, Map[str, Place]] = Map()
+    """Kind of site → site → what is wrong there."""
+    agenda: Agenda = Agenda()
+
+    @classmethod
+    def restore(cls, memory: Memory) -> State:
+        """The state with this memory."""
+        known = {f.name: getattr(memory, f.name) for f in fields(Memory)}
+        bia = compile_bia(memory.reference, memory.sections) if memory.reference else None
+        return cls(**known, bia=bia, unwell=_all_unwell(bia, memory.sites), agenda=Agenda.restore(memory.due))
+
+
+def _all_unwell(bia: Bia | None, sites: Map[str, SiteHeard]) -> Map[str, Map[str, Place]]:
+    unwell: Map[str, Map[str, Place]] = Map()
+    for heard in sites.values():
+        unwell = _with_place(unwell, bia, heard)
+    return unwell
+
+
+def _with_place(unwell: Map[str, Map[str, Place]], bia: Bia | None, heard: SiteHeard) -> Map[str, Map[str, Place]]:
+    site = bia.sites.get(heard.site) if bia else None
+    if site is None:
+        return unwell
+    of_kind, place = unwell.get(site.kind, Map()), Place.of(heard)
+    if not place.well:
+        return unwell.set(site.kind, of_kind.set(heard.site, place))
+    return unwell.set(site.kind, of_kind.delete(heard.site)) if heard.site in of_kind else unwell
+
+
+# ── evolve ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def evolve(state: State, fact: Fact, at: Instant) -> State:
+    """State after one fact. A fact that is not continuity's changes nothing."""
+    step = _STEPS.get(type(fact))
+    return state if step is None else step(state, fact, at)
+
+
+def _site(state: State, fact: SiteHeard, _: Instant) -> State:
+    return replace(state, sites=state.sites.set(fact.site, fact), unwell=_with_place(state.unwell, state.bia, fact))
+
+
+def _reference(state: State, fact: ReferencePublished, _: Instant) -> State:
+    incoming = state.incoming
+    if fact.data.section in KEPT_SECTIONS:
+        incoming = incoming.set(fact.data.section.value, fact)
+    if not fact.last:
+        return replace(state, incoming=incoming)
+    sections = state.sections.update(incoming)
+    bia = compile_bia(fact.reference, sections)
+    return replace(
+        state, reference=fact.reference, sections=sections, incoming=Map(), bia=bia, unwell=_all_unwell(bia, state.sites)
+    )  # fmt: skip
+
+
+def _declared(state: State, fact: ActivityDeclared, _: Instant) -> State:
+    if fact.state is not None:
+        return replace(state, declared=state.declared.set(fact.activity, fact))
+    gone = state.declared.delete(fact.activity) if fact.activity in state.declared else state.declared
+    return replace(state, declared=gone, floors=state.floors.set(fact.activity, fact.occurred_at))
+
+
+def _strategy(state: State, fact: StrategyChanged, _: Instant) -> State:
+    row = fact.row
+    state = replace(state, strategies=state.strategies.set(row.id, row))
+    return state if row.ended_at is None else replace(state, floors=state.floors.set(row.activity, row.ended_at))
+
+
+def _alarm(state: State, fact: AlarmRaised, _: Instant) -> State:
+    return replace(state, alarms=state.alarms.set(fact.row.id, fact.row)) if fact.row.demands == "arbitration" else state
+
+
+def _arbitrated(state: State, fact: AlarmArbitrated, _: Instant) -> State:
+    return replace(state, alarms=state.alarms.delete(fact.row.id)) if fact.row.id in state.alarms else state
+
+
+def _agenda(state: State, changes: dict[str, Instant | None]) -> State:
+    agenda = state.agenda.changed(changes)
+    return replace(state, agenda=agenda, due=agenda.due)
+
+
+_STEPS: Final[dict[type[Fact], Callable[[State, Any, Instant], State]]] = {
+    SiteHeard: _site,
+    ReferencePublished: _reference,
+    DependencyHeard: lambda s, f, _: replace(s, dependencies=s.dependencies.set(f.id, f)),
+    IncidentHeard: lambda s, f, _: replace(s, incidents=s.incidents.set(f.incident, f)),
+    LevelHeard: lambda s, f, _: replace(s, level=f.level),
+    TriggerHeard: lambda s, f, _: replace(s, triggers=s.triggers.set(f.trigger, f)),
+    ActivityChanged: lambda s, f, _: replace(s, activities=s.activities.set(f.row.id, f.row)),
+    PlanChanged: lambda s, f, _: replace(s, plans=s.plans.set(f.row.id, f.row)),
+    StrategyChanged: _strategy,
+    ActivityDeclared: _declared,
+    AlarmRaised: _alarm,
+    AlarmArbitrated: _arbitrated,
+    MetricChanged: lambda s, f, _: replace(s, told=s.told.set(f.key, float(f.value))),
+    AgendaChanged: lambda s, f, _: _agenda(s, f.due),
+    DeadlineFailed: lambda s, f, _: _agenda(s, {f.key: None}),
+}
+
+
+# ── drafting ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Draft:
+    """The facts of one decision so far, and the state after them: what is decided next sees what was decided before."""
+
+    __slots__ = ("_due", "derive", "facts", "now", "state")
+
+    def __init__(self, state: State, now: Instant, derive: Callable[[str, int], str]) -> None:
+        self.state, self.now, self.derive = state, now, derive
+        self.facts: list[Fact] = []
+        self._due: dict[str, Instant | None] = {}
+
+    @property
+    def bia(self) -> Bia:
+        """The analysis in force. Raises ValueError before the first reference data."""
+        if self.state.bia is None:
+            raise ValueError("no reference data yet")
+        return self.state.bia
+
+    def record(self, *facts: Fact) -> None:
+        """Add facts, in order."""
+        for fact in facts:
+            self.facts.append(fact)
+            self.state = evolve(self.state, fact, self.now)
+
+    def arm(self, key: str, due: Instant | None) -> None:
+        """Set or (None) remove a deadline. The last word on a key counts."""
+        self._due[key] = due
+
+    def withdraw(self, facts: int, state: State) -> None:
+        """Forget everything after the first `facts` facts, when `state` was the state; deadlines too."""
+        del self.facts[facts:]
+        self.state = state
+        self._due.clear()
+
+    def finish(self) -> list[Fact]:
+        """All facts, with the change of the agenda if there is one."""
+        changes = {key: due for key, due in sorted(self._due.items()) if self.state.due.get(key) != due}
+        if changes:
+            self.record(AgendaChanged(due=changes))
+        return self.facts
