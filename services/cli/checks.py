@@ -155,7 +155,11 @@ def _site_status(h: History, c: Check) -> tuple[bool, str]:
 def _sites_count(h: History, c: Check) -> tuple[bool, str]:
     def counted(row: Row) -> bool:
         site = h.sites.get(row["id"], {})
-        return row["status"] in c["status"] and c.get("site_kind", site.get("kind")) == site.get("kind") and c.get("pole", site.get("pole")) == site.get("pole")
+        return (
+            row["status"] in c["status"]
+            and c.get("site_kind", site.get("kind")) == site.get("kind")
+            and c.get("pole", site.get("pole")) == site.get("pole")
+        )
 
     count = sum(counted(r) for r in h.rows("sites", c["at_min"]).values())
     return _in_bounds(count, c), str(count)
@@ -168,7 +172,9 @@ def _unknown_sites(h: History, c: Check) -> tuple[bool, str]:
 
 
 def _proposals(h: History, c: Check) -> list[tuple[float, int]]:
-    found = [f for f in h.named("PlanChanged", c["at_min"]) if f.data["row"]["id"] == c["plan"] and f.data["change"] in ("proposed", "raised")]
+    found = [
+        f for f in h.named("PlanChanged", c["at_min"]) if f.data["row"]["id"] == c["plan"] and f.data["change"] in ("proposed", "raised")
+    ]
     return [(h.minute(f.at), f.data["row"]["level"]) for f in found]
 
 
@@ -205,9 +211,7 @@ def _alarm(h: History, c: Check) -> tuple[bool, str]:
 
 
 def _notification(h: History, c: Check) -> tuple[bool, str]:
-    found = [
-        f for f in h.named("NotificationPlanned", c["at_min"]) if f.data["level"] == c["level"] and f.data["wave"] == c["wave"]
-    ]
+    found = [f for f in h.named("NotificationPlanned", c["at_min"]) if f.data["level"] == c["level"] and f.data["wave"] == c["wave"]]
     first = min((h.minute(f.at) for f in found), default=None)
     return _within(first, c), "never" if first is None else f"T+{first:g}, {len(found)} persons"
 
@@ -217,7 +221,11 @@ def _not_confirmed(h: History, c: Check) -> tuple[bool, str]:
     if report is None:
         return False, "no such report"
     alone = report["incident"] is None
-    return report["confirmation"] in ("rumour", "unconfirmed", "denied") and alone, f"{report['confirmation']}, incident {report['incident']}"
+    return report["confirmation"] in (
+        "rumour",
+        "unconfirmed",
+        "denied",
+    ) and alone, f"{report['confirmation']}, incident {report['incident']}"
 
 
 def _duplicate(h: History, c: Check) -> tuple[bool, str]:

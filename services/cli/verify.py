@@ -28,8 +28,8 @@ from services.verify.laws import (
     check_read_model,
     check_reports,
 )
-from services.verify.readmodel import read_rows
 from services.verify.reading import Evidence
+from services.verify.readmodel import read_rows
 
 
 async def judge(settings: Settings, patience_s: float) -> tuple[Findings, Evidence]:
@@ -76,7 +76,11 @@ def verify(
         "reports": sum(len(log.reports) for log in evidence.logs.values()),
     }
     if as_json:
-        print(json.dumps({"ok": not found.broken, **counts, "broken": [{"law": law, "what": what} for law, what in found.broken]}, ensure_ascii=False))
+        print(
+            json.dumps(
+                {"ok": not found.broken, **counts, "broken": [{"law": law, "what": what} for law, what in found.broken]}, ensure_ascii=False
+            )
+        )
     else:
         console = Console()
         table = Table(title=", ".join(f"{n} {name}" for name, n in counts.items()))

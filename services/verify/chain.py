@@ -96,7 +96,9 @@ class LogFold:
         if src["partition"] != self.partition:
             self.complain("order", f"{self._here(tx)} applies an input of partition {src['partition']}")
         if src["offset"] != self.position + 1:
-            self.complain("order", f"{self._here(tx)} applies input offset {src['offset']} after {self.position}: one is missing or applied twice")
+            self.complain(
+                "order", f"{self._here(tx)} applies input offset {src['offset']} after {self.position}: one is missing or applied twice"
+            )
         self.position = src["offset"]
         self.applied[src["offset"]] = (src["digest"], src["type"], names)
 

@@ -144,7 +144,10 @@ def check_dead_letters(logs: Logs, letters: set[tuple[str, int, int]], found: Fi
     for (service, partition), log in logs.items():
         for offset, (_, input_type, names) in log.applied.items():
             if FAILED & set(names) and (f"{service}.inputs", partition, offset) not in letters:
-                found.wait("dead-letter", f"{service}.inputs/{partition} offset {offset} ({input_type or 'no type'}) failed and is not in the dead letters")
+                found.wait(
+                    "dead-letter",
+                    f"{service}.inputs/{partition} offset {offset} ({input_type or 'no type'}) failed and is not in the dead letters",
+                )
 
 
 def check_read_model(logs: Logs, model: dict[tuple[str, str], dict[str, Any]], found: Findings) -> None:
@@ -157,4 +160,4 @@ def check_read_model(logs: Logs, model: dict[tuple[str, str], dict[str, Any]], f
         want, have = folded.get(key, {}), model.get(key, {})
         wrong = [i for i in want.keys() | have.keys() if want.get(i) != have.get(i)]
         if wrong:
-            found.wait("read-model", f"realm {key[0]}, {key[1]}: {len(wrong)} of {len(want)} rows differ, e.g. {sorted(wrong)[0]}")
+            found.wait("read-model", f"realm {key[0]}, {key[1]}: {len(wrong)} of {len(want)} rows differ, e.g. {min(wrong)}")

@@ -47,7 +47,9 @@ async def read(consumer: AIOKafkaConsumer, topic: str, start: dict[int, int]) ->
 class Evidence:
     """Everything that `verify` looks at, read incrementally: call `advance` again to take in what came since."""
 
-    def __init__(self, kafka: str, found: Findings, collections: dict[str, str], routes: Callable[[int, str, str], tuple[str, ...]]) -> None:
+    def __init__(
+        self, kafka: str, found: Findings, collections: dict[str, str], routes: Callable[[int, str, str], tuple[str, ...]]
+    ) -> None:
         self._kafka, self._found, self._collections, self._routes = kafka, found, collections, routes
         self.logs: Logs = {(s, p): LogFold(s, p, found.breach) for s in SERVICES for p in range(BY_NAME[log(s)].partitions)}
         self.inputs: Inputs = {(s, p): {} for s in SERVICES for p in range(BY_NAME[inputs(s)].partitions)}
@@ -57,14 +59,21 @@ class Evidence:
     async def advance(self) -> None:
         """Read inputs first, then logs, then dead letters. Raises KafkaError when the broker is away."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka, enable_auto_commit=False, auto_offset_reset="none", max_partition_fetch_bytes=_BATCH, fetch_max_wait_ms=100
+            bootstrap_servers=self._kafka,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=_BATCH,
+            fetch_max_wait_ms=100,
         )
         await consumer.start()
         try:
             for service in SERVICES:
                 async for partition, r in self._from(consumer, inputs(service)):
                     digest = input_hash(r.key, r.headers.get("ce_id", b""), r.value)
-                    kind, ident = r.headers.get("ce_type", b"").decode(errors="replace"), r.headers.get("ce_id", b"").decode(errors="replace")
+                    kind, ident = (
+                        r.headers.get("ce_type", b"").decode(errors="replace"),
+                        r.headers.get("ce_id", b"").decode(errors="replace"),
+                    )
                     self.inputs[service, partition][r.offset] = InputSeen(digest, kind, ident, r.key.decode(errors="replace"))
             for service in SERVICES:
                 async for partition, r in self._from(consumer, log(service)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -44,8 +44,6 @@ class Plan:
     restarts: bool = True
     pass_fds: tuple[int, ...] = ()
     log_file: Path | None = None
-    quiet: frozenset[str] = field(default_factory=frozenset)
-    """Output lines that start so are not shown."""
 
 
 def http_probe(port: int) -> Probe:
@@ -96,7 +94,15 @@ def store_plan(node: StoreNode, environment: dict[str, str]) -> Plan:
             raise NotAlive
         return None
 
-    return Plan("store", tuple(node.command()), environment | {"VIGIE_PROCESS": "store"}, probe, stop_order=8, stop_s=store.STOP_S)
+    return Plan(
+        "store",
+        tuple(node.command()),
+        environment | {"VIGIE_PROCESS": "store"},
+        probe,
+        stop_order=8,
+        stop_s=store.STOP_S,
+        log_file=node.log_file,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ SERVICES = (
     ServiceKind("intake", "services.intake", 0, front=True),
     ServiceKind("console", "services.console", 1),
     ServiceKind("projector", "services.console.projector", 2),
-    ServiceKind("conductor", "services.runtime.conductor", 3),
+    ServiceKind("conductor", "services.delivery.conductor", 3),
     ServiceKind("alerts", "services.alerts", 4, replicated=True),
     ServiceKind("continuity", "services.continuity", 4, replicated=True),
     ServiceKind("delivery", "services.delivery", 4, replicated=True),

@@ -1,0 +1,142 @@
+"""The conductor as a process: reads the three logs, sends one move at a time, keeps the pace of realms that have one.
+
+It keeps nothing: after a kill it reads the logs of the simulated realms again and comes to the same next move.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+import uvloop
+
+from schemas.topics import PARTITIONS, SERVICES, inputs
+from services.runtime import health, logs, metrics
+from services.runtime.conductor import Conductor, Move, Responder
+from services.runtime.exits import stop_for
+from services.runtime.kafka import BrokerAway, RecordProducer
+from services.runtime.reader import Accepted, LogReader
+from services.runtime.settings import Settings
+
+SIMULATED: Final = range(PARTITIONS // 2, PARTITIONS)
+"""Partitions on which simulated realms live."""
+BEHIND_S: Final = 2.0
+"""A realm that is later than this against its pace (nobody asked for steps meanwhile) goes on from now, it does not race."""
+RETRY_S: Final = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Where simulated and real time met: `sim` ms at `real` s of the monotonic clock."""
+
+    sim: int
+    real: float
+    speed: float
+
+    def due(self, at: int) -> float:
+        """Monotonic time at which the realm may reach `at`."""
+        return self.real + (at - self.sim) / 1000 / self.speed
+
+
+class Conducting:
+    """Drives a Conductor. One per installation is enough; two do no harm: their moves carry the same ids."""
+
+    def __init__(self, kafka: str, responder: Responder) -> None:
+        self._kafka = kafka
+        self._conductor = Conductor(responder)
+        self._producer = RecordProducer(kafka)
+        self._readers = {s: LogReader(kafka, s, partitions=SIMULATED) for s in SERVICES}
+        self._touched: asyncio.Queue[str] = asyncio.Queue()
+        self._paces: dict[str, _Pace] = {}
+        self.caught_up = False
+
+    async def run(self) -> None:
+        """For ever. Raises Stop, HistoryChanged, BrokerAway: the process must begin anew."""
+        async with asyncio.TaskGroup() as tasks:
+            await self._producer.start()
+            for reader in self._readers.values():
+                await reader.start()
+            for reader in self._readers.values():
+                async for accepted in reader.read_to_end():
+                    self._observe(accepted)
+            self.caught_up = True
+            log.info("conductor.ready", realms=len(self._conductor.realms))
+            for reader in self._readers.values():
+                tasks.create_task(self._follow(reader))
+            for realm in self._conductor.realms:
+                self._touched.put_nowait(realm)
+            while True:
+                await self._move(await self._touched.get())
+
+    def _observe(self, accepted: Accepted) -> None:
+        self._conductor.observe(accepted.transaction, accepted.partition, accepted.hash)
+
+    async def _follow(self, reader: LogReader) -> None:
+        while True:
+            for accepted in await reader.batch():
+                self._observe(accepted)
+                self._touched.put_nowait(accepted.transaction.realm)
+
+    async def _move(self, realm: str) -> None:
+        move = self._conductor.next_move(realm)
+        if move is None:
+            if self._conductor.pace(realm)[0]:
+                self._paces.pop(realm, None)
+            return
+        if (wait_s := self._wait_s(move)) > 0:
+            asyncio.get_running_loop().call_later(wait_s, self._touched.put_nowait, realm)
+            return
+        try:
+            await self._producer.send(
+                inputs(move.service), move.realm, move.message, id=move.id, source="/conductor", at=move.at,
+                correlation_id=move.correlation_id, place=move.place, place_hash=move.place_hash,
+            )  # fmt: skip
+        except BrokerAway as error:
+            log.warning("conductor.broker_away", error=str(error))
+            asyncio.get_running_loop().call_later(RETRY_S, self._touched.put_nowait, realm)
+            return
+        self._conductor.sent(move)
+        if move.moves_time:
+            metrics.count("vigie_steps_total")
+
+    def _wait_s(self, move: Move) -> float:
+        """Real seconds until this move may be made; 0 for a realm without a pace."""
+        _, speed = self._conductor.pace(move.realm)
+        clock = self._conductor.clock(move.realm)
+        if speed is None or clock is None or not move.moves_time:
+            return 0.0
+        now = time.monotonic()
+        pace = self._paces.get(move.realm)
+        if pace is None or pace.speed != speed or now - pace.due(clock) > BEHIND_S:
+            pace = self._paces[move.realm] = _Pace(clock, now, speed)
+        return max(pace.due(move.at) - now, 0.0)
+
+
+async def _main(settings: Settings, responder: Responder) -> None:
+    conducting = Conducting(settings.kafka, responder)
+    server = await health.serve(settings.health_port, {"logs": lambda: None if conducting.caught_up else "still reading the logs"})
+    task = asyncio.create_task(conducting.run())
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        log.info("conductor.stopped")
+    finally:
+        await server.close()
+
+
+def run_conductor(responder: Responder) -> None:
+    """Entry point of the process: settings from the environment, until SIGTERM."""
+    logs.configure("conductor")
+    try:
+        uvloop.run(_main(Settings(), responder))
+    except* Exception as group:  # whatever ended it, the process ends by name
+        stop_for(group.exceptions[0], "take.failed")
