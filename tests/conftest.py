@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.runtime.embedded.jars import classpath
-from services.runtime.embedded.java import java_command
+from services.runtime.embedded.java import find_java
 from services.runtime.embedded.kafka import KafkaNode, RunningKafka
 from services.runtime.embedded.ports import free_ports
 from services.runtime.embedded.store import RunningStore, StoreNode
@@ -35,7 +35,7 @@ def _node(folder: Path) -> KafkaNode:
     jars = classpath(Settings().cache_dir, print)
     port, controller_port = free_ports(2)
     return KafkaNode(
-        folder, port, controller_port, java_command(Path(java) if java else None), tuple(jars), folder / "broker.jsonl", heap_mb=384
+        folder, port, controller_port, find_java(Path(java) if java else None), tuple(jars), folder / "broker.jsonl", heap_mb=384
     )
 
 
@@ -62,7 +62,8 @@ def start_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
     with ExitStack() as stack:
 
         async def start() -> RunningStore:
-            running = RunningStore(StoreNode(tmp_path_factory.mktemp("store"), free_ports(1)[0]))
+            folder = tmp_path_factory.mktemp("store")
+            running = RunningStore(StoreNode(folder, free_ports(1)[0], folder / "store.log"))
             stack.callback(running.stop)
             await running.start()
             return running

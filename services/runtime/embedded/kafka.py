@@ -16,6 +16,7 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from services.runtime.embedded.java import Java
 from services.runtime.embedded.leash import leashed
 
 START_S = 60.0
@@ -33,7 +34,7 @@ class KafkaNode:
     """Everything of this node: properties, log4j configuration and `data/`."""
     port: int
     controller_port: int
-    java: Path
+    java: Java
     jars: tuple[Path, ...]
     log_file: Path
     """JSON log of the broker, rotated by log4j."""
@@ -49,7 +50,8 @@ class KafkaNode:
 
     def _jvm(self, heap_mb: int) -> list[str]:
         return [
-            str(self.java),
+            str(self.java.command),
+            *self.java.options,
             f"-Xms{min(heap_mb, 128)}m",
             f"-Xmx{heap_mb}m",
             "-XX:+UseSerialGC",

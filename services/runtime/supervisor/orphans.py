@@ -27,8 +27,8 @@ def find_orphans(data_dir: Path) -> list[psutil.Process]:
     return found
 
 
-def end_orphans(data_dir: Path) -> list[str]:
-    """End them: SIGTERM, and SIGKILL after GRACE_S. Call only under the lock of the data directory. Returns what they were."""
+def end_orphans(data_dir: Path, grace_s: float = GRACE_S) -> list[str]:
+    """End them: SIGTERM, and SIGKILL after `grace_s`. Call only under the lock of the data directory. Returns what they were."""
     orphans = find_orphans(data_dir)
     described = []
     for process in orphans:
@@ -38,7 +38,7 @@ def end_orphans(data_dir: Path) -> list[str]:
             process.resume()
         except psutil.Error:
             continue
-    _, alive = psutil.wait_procs(orphans, timeout=GRACE_S)
+    _, alive = psutil.wait_procs(orphans, timeout=grace_s)
     for process in alive:
         try:
             process.kill()

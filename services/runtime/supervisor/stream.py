@@ -40,6 +40,11 @@ class Stream:
         """Show text without a name: what `up` says to the person who started it."""
         self._put(text + "\n")
 
+    @property
+    def drained(self) -> bool:
+        """True when nothing waits to be written."""
+        return self._queue.empty()
+
     def _put(self, text: str) -> None:
         try:
             if self._left_out:

@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from services.runtime import logs
 from services.runtime.embedded import kafka, store
 from services.runtime.embedded.jars import JarsUnavailable, classpath
-from services.runtime.embedded.java import JavaUnusable, java_command
+from services.runtime.embedded.java import JavaUnusable, find_java
 from services.runtime.embedded.kafka import BrokerFailed, KafkaNode
 from services.runtime.embedded.ports import PortBusy, listen, remembered_ports
 from services.runtime.embedded.store import StoreFailed, StoreNode
@@ -176,11 +176,11 @@ def _server_plans(options: Options, ports: dict[str, int], environment: dict[str
     found = []
     try:
         if options.redis is None:
-            store_node = StoreNode(data.store, ports["redis"])
+            store_node = StoreNode(data.store, ports["redis"], data.logs / "store.log")
             store_node.prepare()
             found.append(plans.store_plan(store_node, environment))
         if options.kafka is None:
-            java = java_command(options.java)
+            java = find_java(options.java)
             jars = classpath(settings.cache_dir, lambda text: log.info("kafka.jars", what=text))
             node = KafkaNode(data.kafka, ports["kafka"], ports["controller"], java, tuple(jars), data.logs / "broker.jsonl")
             node.prepare()

@@ -1,0 +1,1 @@
+"""The `vigie` command: composition only. One module per command or group of commands; `__main__.COMMANDS` lists them."""

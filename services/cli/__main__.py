@@ -1,0 +1,64 @@
+"""`vigie`: every command is one line in `COMMANDS` and one module, imported only when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+COMMANDS = {
+    # running it
+    "up": "services.cli.up:up",
+    "status": "services.cli.status:status",
+    "verify": "services.cli.verify:verify",
+    "dlq": "services.cli.dlq:app",
+    "snapshot": "services.cli.snapshot:snapshot",
+    "bench": "services.cli.bench:bench",
+    # exercises
+    "play": "services.cli.play:play",
+}
+"""Name → `module:object`; the object is a function (one command) or a `typer.Typer` (a group)."""
+
+
+class _Commands(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if (where := COMMANDS.get(cmd_name)) is None:
+            return None
+        module, _, name = where.partition(":")
+        found = getattr(import_module(module), name)
+        if not isinstance(found, typer.Typer):
+            app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            app.command(cmd_name)(found)
+            found = app
+        command = get_command(found)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=_Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Vigie: crisis and continuity of a département.",
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Vigie: crisis and continuity of a département."""
+
+
+def main() -> None:
+    """Entry point of the `vigie` script."""
+    app(prog_name="vigie")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""The supervisor with real processes: what a killed, crashing, stubborn or orphaned process leads to."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+
+from services.runtime.settings import DataDir
+from services.runtime.supervisor.orphans import MARK, end_orphans
+from services.runtime.supervisor.plan import NotAlive, Plan
+from services.runtime.supervisor.status import Addresses, read_status
+from services.runtime.supervisor.stream import Stream
+from services.runtime.supervisor.supervisor import Supervisor
+from tests.waiting import eventually, until
+
+STEADY = """
+import pathlib, signal, sys, time
+def leave(*_):
+    print("leaving"); sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+pathlib.Path(sys.argv[1]).touch()
+print("up", flush=True)
+time.sleep(600)
+"""
+STUBBORN = """
+import pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path(sys.argv[1]).touch()
+time.sleep(600)
+"""
+
+
+def plan(folder: Path, name: str, code: str, *, order: int = 0, stop_s: float = 5.0, restarts: bool = True) -> Plan:
+    ready = folder / f"{name}.ready"
+
+    async def probe() -> str | None:
+        if not ready.exists():
+            raise NotAlive
+        return None
+
+    environment = {**os.environ, MARK: str(os.getpid()), "VIGIE_DATA_DIR": str(folder)}
+    return Plan(name, (sys.executable, "-c", code, str(ready)), environment, probe if restarts else None, order, stop_s, restarts)
+
+
+@asynccontextmanager
+async def supervised(folder: Path) -> AsyncIterator[tuple[Supervisor, io.StringIO, DataDir]]:
+    data = DataDir(folder)
+    data.make()
+    out = io.StringIO()
+    stream = Stream(out)
+    supervisor = Supervisor(data, Addresses("", "", "", ""), stream)
+    try:
+        yield supervisor, out, data
+    finally:
+        await supervisor.stop()
+        stream.close()
+
+
+async def test_a_killed_process_is_back_within_5_seconds_and_the_status_tells(tmp_path: Path) -> None:
+    async with supervised(tmp_path) as (supervisor, _, data):
+        (child,) = supervisor.start([plan(tmp_path, "alerts", STEADY)])
+        await asyncio.wait_for(child.ready.wait(), 10)
+        first = child.status.pid
+        assert first is not None
+        (tmp_path / "alerts.ready").unlink()
+        os.kill(first, signal.SIGKILL)
+        await eventually(lambda: child.status.restarts == 1 and child.ready.is_set(), timeout_s=5)
+        status = read_status(data.status)
+        assert status is not None
+        (process,) = status["processes"]
+        assert process["pid"] == child.status.pid != first
+        assert (process["state"], process["restarts"]) == ("ready", 1)
+
+
+async def test_a_process_that_always_ends_is_restarted_ever_more_slowly_and_says_why(tmp_path: Path) -> None:
+    async with supervised(tmp_path) as (supervisor, _, _):
+        (child,) = supervisor.start([plan(tmp_path, "alerts", "raise SystemExit('the keyring is damaged')")])
+        await eventually(lambda: child.status.state == "backing_off" and child.status.restarts >= 2)
+        assert child.status.why is not None
+        assert "the keyring is damaged" in child.status.why
+        assert not child.ready.is_set()
+
+
+async def test_a_named_exit_is_explained_with_its_repair_and_waits_for_a_person(tmp_path: Path) -> None:
+    async with supervised(tmp_path) as (supervisor, _, _):
+        (child,) = supervisor.start([plan(tmp_path, "alerts", "raise SystemExit(76)")])
+        await eventually(lambda: child.status.state == "backing_off")
+        assert child.status.why == "logic.newer (the log was written by a newer version): start the newer version"
+        assert child.status.restarts == 0
+
+
+async def test_processes_stop_in_order_and_none_is_killed_that_stops_in_time(tmp_path: Path) -> None:
+    async with supervised(tmp_path) as (supervisor, out, _):
+        children = supervisor.start([plan(tmp_path, "broker", STEADY, order=9), plan(tmp_path, "intake", STEADY, order=0)])
+        for child in children:
+            await asyncio.wait_for(child.ready.wait(), 10)
+        await supervisor.stop()
+        assert [child.exit_code for child in children] == [0, 0]
+        assert [child.status.state for child in children] == ["stopped", "stopped"]
+    told = [line.split("│")[0].strip() for line in out.getvalue().splitlines() if line.endswith("leaving")]
+    assert told == ["intake", "broker"]
+
+
+async def test_only_a_process_that_does_not_stop_in_its_time_is_killed(tmp_path: Path) -> None:
+    async with supervised(tmp_path) as (supervisor, _, _):
+        (child,) = supervisor.start([plan(tmp_path, "alerts", STUBBORN, stop_s=0.3)])
+        await asyncio.wait_for(child.ready.wait(), 10)
+        await supervisor.stop()
+        assert child.exit_code == -signal.SIGKILL
+
+
+async def test_a_process_that_runs_once_is_not_started_again(tmp_path: Path) -> None:
+    async with supervised(tmp_path) as (supervisor, _, _):
+        good, bad = supervisor.start(
+            [plan(tmp_path, "demo", "print('played')", restarts=False), plan(tmp_path, "other", "raise SystemExit(1)", restarts=False)]
+        )
+        await asyncio.wait_for(asyncio.gather(good.over.wait(), bad.over.wait()), 10)
+        assert (good.status.state, bad.status.state) == ("ended", "failed")
+
+
+SUPERVISOR = f"""
+import asyncio, os, pathlib, sys
+sys.path.insert(0, {str(Path(__file__).resolve().parents[3])!r})
+from services.runtime import logs
+from tests.integration.runtime.test_supervisor import STEADY, STUBBORN, plan, supervised
+logs.configure("supervisor")
+async def main():
+    folder = pathlib.Path(sys.argv[1])
+    async with supervised(folder) as (supervisor, _, _):
+        children = supervisor.start([plan(folder, "alerts", STEADY), plan(folder, "hung", STUBBORN)])
+        for child in children:
+            await child.ready.wait()
+        print("started", flush=True)
+        await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+def test_children_end_with_a_killed_supervisor_and_the_next_one_ends_what_hangs(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", SUPERVISOR, str(tmp_path)], stdout=subprocess.PIPE) as supervisor:
+        try:
+            assert supervisor.stdout is not None
+            assert supervisor.stdout.readline() == b"started\n"
+            status = read_status(tmp_path / "run" / "status.json")
+            assert status is not None
+            pids = {p["name"]: p["pid"] for p in status["processes"]}
+        finally:
+            supervisor.kill()
+    until(lambda: not psutil.pid_exists(pids["alerts"]))
+    assert psutil.pid_exists(pids["hung"])
+    ended = end_orphans(tmp_path, grace_s=0.3)
+    assert [text.split()[0] for text in ended] == [str(pids["hung"])]
+    assert not psutil.pid_exists(pids["hung"])

@@ -1,0 +1,130 @@
+"""Small parts of the supervisor: back-off, lock, ports, status file, log stream."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from services.runtime.embedded.ports import PortBusy, listen, remembered_ports
+from services.runtime.supervisor.backoff import DELAYS_S, STEADY_S, WAITING_S, Backoff
+from services.runtime.supervisor.lock import DataDirBusy, DataDirLock, is_held
+from services.runtime.supervisor.status import Addresses, ProcessStatus, iso_now, read_status, write_status
+from services.runtime.supervisor.stream import Stream
+from tests.waiting import until
+
+
+def test_the_first_restart_is_at_once_and_a_crash_loop_slows_down() -> None:
+    backoff = Backoff()
+    delays = [backoff.next_delay_s(1, ready_for_s=0.0) for _ in range(12)]
+    assert delays[0] == 0.0
+    assert delays == sorted(delays)
+    assert delays[-1] == DELAYS_S[-1]
+
+
+def test_a_process_that_had_recovered_is_restarted_at_once_again() -> None:
+    backoff = Backoff()
+    for _ in range(5):
+        backoff.next_delay_s(1, ready_for_s=0.0)
+    assert backoff.next_delay_s(-9, ready_for_s=STEADY_S) == 0.0
+
+
+def test_an_exit_that_waits_for_a_person_is_not_retried_at_once() -> None:
+    assert Backoff().next_delay_s(73, ready_for_s=100.0) == WAITING_S
+
+
+def test_a_second_holder_is_refused_with_the_first_ones_pid_and_a_left_over_file_is_no_lock(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    file.write_text("99999\n")
+    assert not is_held(file)
+    first = DataDirLock(file)
+    assert is_held(file)
+    with pytest.raises(DataDirBusy, match=str(os.getpid())):
+        DataDirLock(file)
+    first.release()
+    assert not is_held(file)
+
+
+def test_ports_are_remembered_while_free_and_replaced_when_taken(tmp_path: Path) -> None:
+    file = tmp_path / "ports.json"
+    first = remembered_ports(file, ["kafka", "redis"])
+    assert remembered_ports(file, ["kafka", "redis"]) == first
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", first["kafka"]))
+        other.listen()
+        second = remembered_ports(file, ["kafka", "redis"])
+    assert second["kafka"] != first["kafka"]
+    assert second["redis"] == first["redis"]
+
+
+def test_a_damaged_ports_file_is_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "ports.json"
+    file.write_text('{"kafka": "x"')
+    assert set(remembered_ports(file, ["kafka"])) == {"kafka"}
+
+
+def test_a_busy_address_is_told_from_a_wrong_one() -> None:
+    with listen("127.0.0.1", 0) as first, pytest.raises(PortBusy):
+        listen("127.0.0.1", first.getsockname()[1])
+    with pytest.raises(OSError, match="assign") as wrong:
+        listen("192.0.2.1", 8092)
+    assert not isinstance(wrong.value, PortBusy)
+
+
+def test_status_is_read_as_written_and_a_damaged_file_is_no_status(tmp_path: Path) -> None:
+    file = tmp_path / "status.json"
+    since = iso_now()
+    write_status(
+        file,
+        supervisor_pid=1,
+        state="ready",
+        since=since,
+        addresses=Addresses("k:1", "redis://r:2/0", "h:3", "c:4"),
+        processes=[ProcessStatus("alerts", 7, "ready", since, 2)],
+    )
+    found = read_status(file)
+    assert found is not None
+    assert found["kafka"] == "k:1"
+    assert found["processes"] == [{"name": "alerts", "pid": 7, "state": "ready", "since": since, "restarts": 2, "why": None}]
+    file.write_text(file.read_text()[:20])
+    assert read_status(file) is None
+
+
+def test_each_line_carries_the_name_of_its_process() -> None:
+    out = io.StringIO()
+    stream = Stream(out)
+    stream.line("alerts", "one")
+    stream.plain("ready")
+    stream.close()
+    assert out.getvalue() == "alerts      │ one\nready\n"
+
+
+class _Stuck(io.StringIO):
+    """A terminal that stopped reading."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocked, self._other_end = os.pipe()
+
+    def write(self, text: str) -> int:
+        os.read(self.blocked, 1)
+        return super().write(text)
+
+    def unblock(self) -> None:
+        os.write(self._other_end, b"x" * 20_000)
+
+
+def test_a_terminal_that_does_not_read_blocks_nobody_and_the_gap_is_told() -> None:
+    out = _Stuck()
+    stream = Stream(out)
+    for n in range(6000):
+        stream.line("alerts", str(n))
+    out.unblock()
+    until(lambda: stream.drained)
+    stream.line("alerts", "last")
+    stream.close()
+    assert "lines left out" in out.getvalue()
+    assert out.getvalue().endswith("last\n")
