@@ -17,6 +17,8 @@ COMMANDS = {
     "dlq": "services.cli.dlq:app",
     "snapshot": "services.cli.snapshot:snapshot",
     "bench": "services.cli.bench:bench",
+    # administration
+    "territory": "services.cli.territory:app",
     # exercises
     "play": "services.cli.play:play",
 }

@@ -138,5 +138,5 @@ def run_conductor(responder: Responder) -> None:
     logs.configure("conductor")
     try:
         uvloop.run(_main(Settings(), responder))
-    except* Exception as group:  # whatever ended it, the process ends by name
+    except* Exception as group:  # noqa: BLE001  whatever ended it, the process ends by name
         stop_for(group.exceptions[0], "take.failed")

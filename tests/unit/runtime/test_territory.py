@@ -1,0 +1,95 @@
+"""A territory folder is read whole, and every defect is named with file and line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from schemas.base import parse_closed
+from schemas.predicates import measured
+from schemas.reference import ReferencePublished
+from services.runtime.territory import TerritoryInvalid, load_territory
+from services.runtime.territory_publish import reference_commands
+
+SHIPPED = Path(__file__).resolve().parents[3] / "territories" / "92"
+KAFKA_BUDGET = 200 * 1024
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(SHIPPED, tmp_path / "92"))
+
+
+def edit(path: Path, old: str, new: str) -> int:
+    """Replace once; the 1-based line of the change."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return text[: text.index(old)].count("\n") + 1
+
+
+def problems(folder: Path) -> list[str]:
+    with pytest.raises(TerritoryInvalid) as caught:
+        load_territory(folder)
+    return [str(p) for p in caught.value.problems]
+
+
+def test_the_shipped_territory_is_whole() -> None:
+    territory = load_territory(SHIPPED)
+    assert len(territory.sites) == 253
+    assert len(territory.communes) == 36
+    assert len(territory.plans) == 20
+    assert {len(w.who) for w in territory.policy.ladders["N3"]} == {1, 3}
+
+
+def test_every_section_fits_one_record_and_survives_the_wire() -> None:
+    territory = load_territory(SHIPPED)
+    for _, command in reference_commands(territory, "92", "system:up", "admin"):
+        fact = ReferencePublished(reference=command.reference, data=command.data, last=command.last)
+        raw = fact.model_dump(mode="json")
+        assert len(fact.model_dump_json()) < KAFKA_BUDGET
+        assert parse_closed(ReferencePublished.wire_type(), raw) == fact
+
+
+def test_the_version_is_that_of_the_content(folder: Path) -> None:
+    before = load_territory(folder).version
+    assert load_territory(SHIPPED).version == before
+    edit(folder / "plans.yaml", "maintien_min: 1440", "maintien_min: 1441")
+    assert load_territory(folder).version != before
+
+
+def test_arguments_of_a_metric_are_not_confused_with_operator_and_value() -> None:
+    neige = next(p for p in load_territory(SHIPPED).plans if p.id == "PT-NEIGE")
+    assert [m.key for m in measured(neige.triggers[2].when)][0] == 'road_closed{"road":"N118"}'
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        ("sites.csv", ",92050,48.8953", ",92999,48.8953", "commune '92999' is not in communes.csv"),
+        ("sites.csv", "approximate,multi,1460", "approximate,multi,many", "staff"),
+        ("activities.yaml", "rto_h: 2\n", "rto_h: 900\n", "longer than dmia_h"),
+        ("activities.yaml", "pole: solidarites\n", "pole: solidarite\n", "pôle 'solidarite' is not declared"),
+        ("escalade.yaml", "qui: [responsable_site, astreinte_technique]", "qui: [responsable, astreinte_technique]", "neither a role nor a group"),
+        ("escalade.yaml", "apres_min: 20, qui: [dgs", "apres_min: 5, qui: [dgs", "does not come after"),
+        ("plans.yaml", "role: cellule_si, tache: \"Autonomie", "role: cellule_sy, tache: \"Autonomie", "role 'cellule_sy' is not in escalade.yaml"),
+        ("roster.csv", "directeur_pole,education", "directeur_pole,educatio", "neither a site nor a pôle"),
+    ],
+)  # fmt: skip
+def test_each_defect_is_named_with_its_line(folder: Path, file: str, old: str, new: str, says: str) -> None:
+    line = edit(folder / file, old, new)
+    assert any(p.startswith(f"{file}:{line}:") and says in p for p in problems(folder))
+
+
+def test_an_uncovered_role_and_a_site_without_manager_are_named(folder: Path) -> None:
+    edit(folder / "roster.csv", "elu_astreinte,,elu-astreinte,", "elu_astreinte,,,")
+    edit(folder / "roster.csv", "responsable_site,cen-1,", "responsable_site,cen-2,")
+    found = problems(folder)
+    assert any("'elu_astreinte' is called by a ladder and nobody holds it" in p for p in found)
+    assert any("'cen-1' has no responsable_site" in p for p in found)
+
+
+def test_broken_yaml_says_where(folder: Path) -> None:
+    line = edit(folder / "plans.yaml", "version: 2\n", "version: [2\n")
+    assert any(p.startswith("plans.yaml:") and "not valid YAML" in p for p in problems(folder)), line
