@@ -62,3 +62,4 @@ class ReportReceived(Message):
     plan_hint: str | None = None
     text_id: str | None = Field(default=None, description="reference into `texts`: headline, description, contact, raw bytes")
     dialect: str = "native"
+    fingerprint: str | None = Field(default=None, max_length=64, description="keyed hash of the body: the same id with another one is another body")
