@@ -46,6 +46,11 @@ def partition_of(realm: str, partitions: int) -> int:
 
 
 @lru_cache(maxsize=1024)
+def live_partitions(partitions: int) -> range:
+    """The partitions on which live realms lie, and no other realm unless there is only one partition."""
+    return range(max(partitions // 2, 1))
+
+
 def lineage_namespace(lineage: str) -> UUID:
     """Namespace of all ids derived in the history that began in realm `lineage`; a fork keeps its origin's ids."""
     return uuid5(_NAMESPACE, lineage)

@@ -7,10 +7,11 @@ from typing import Final
 from schemas.base import Command, Fact, Instant
 from schemas.commands import HoldSending, ReleaseSending
 from schemas.delivery import HoldChanged, HoldRow
+from schemas.ranks import may_decide
 from schemas.runtime import CommandApplied, CommandRefused
 
-MAY_HOLD: Final = frozenset({"admin", "coordinator", "director"})
-"""Roles (API.md) that may stop and release sending."""
+HOLDER: Final = "coordinateur_pca"
+"""The lowest role that may stop and release sending (ranks: `schemas.ranks`)."""
 
 
 def _refused(command: Command, command_id: str, status: int, code: str) -> list[Fact]:
@@ -19,7 +20,7 @@ def _refused(command: Command, command_id: str, status: int, code: str) -> list[
 
 def decide_hold(command: HoldSending, command_id: str, now: Instant) -> list[Fact]:
     """Holds, or moves the end of a hold in force. Needs a reason and an end in the future."""
-    if command.role not in MAY_HOLD:
+    if not may_decide(command.role, HOLDER):
         return _refused(command, command_id, 403, "role_not_allowed")
     if not command.reason:
         return _refused(command, command_id, 409, "reason_required")
@@ -31,7 +32,7 @@ def decide_hold(command: HoldSending, command_id: str, now: Instant) -> list[Fac
 
 def decide_release(hold: HoldRow | None, command: ReleaseSending, command_id: str, now: Instant) -> list[Fact]:
     """Ends a hold before its time."""
-    if command.role not in MAY_HOLD:
+    if not may_decide(command.role, HOLDER):
         return _refused(command, command_id, 403, "role_not_allowed")
     if hold is None or not hold.held:
         return _refused(command, command_id, 409, "not_held")

@@ -1,0 +1,94 @@
+"""E-mail through an SMTP relay (aiosmtplib): plain text and HTML, one connection per message.
+
+Until the first byte of the message is sent, a fault is `failed`; from then until the relay's last word, a lost connection or the
+end of the time is `ambiguous`. The Message-ID is made from the notification: mailboxes fold a repetition.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from email.utils import format_datetime, formataddr
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import aiosmtplib
+import structlog
+
+from schemas.words import Level
+from services.delivery.channels.base import Outgoing, Result
+from services.delivery.settings import SMTP_SCHEMES
+
+log = structlog.get_logger(__name__)
+
+_ENHANCED: Final = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
+_URGENT: Final = Level.N3
+
+
+class Email:
+    """Driver of one relay. `url` as in DeliverySettings."""
+
+    def __init__(self, url: str, sender: str) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        self._host = parts.hostname
+        self._port = parts.port or SMTP_SCHEMES[parts.scheme]
+        self._tls = parts.scheme == "smtps"
+        self._start_tls = {"smtp": None, "smtps": False, "smtp+starttls": True}[parts.scheme]
+        self._login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        self._sender = sender
+        self._domain = sender.rpartition("@")[2]
+
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+        """See Driver."""
+        relay = aiosmtplib.SMTP(hostname=self._host, port=self._port, use_tls=self._tls, start_tls=self._start_tls, timeout=timeout_s)
+        begun = False
+        try:
+            async with asyncio.timeout(timeout_s):
+                await relay.connect()
+                if self._login is not None:
+                    await relay.login(*self._login)
+                await relay.mail(self._sender)
+                await relay.rcpt(outgoing.address)
+                message = self.message(outgoing)
+                begun = True
+                await relay.data(message.as_bytes(policy=SMTP_POLICY))
+            return Result("accepted", provider_id=message["Message-ID"])
+        except aiosmtplib.SMTPResponseException as refusal:
+            return Result("failed", error=_code(refusal), retry=400 <= refusal.code < 500)
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as fault:
+            error = f"smtp_{'timeout' if isinstance(fault, TimeoutError) else 'connection'}"
+            return Result("ambiguous", error=error) if begun else Result("failed", error=error, retry=True)
+        except ValueError:
+            return Result("failed", error="address_invalid")  # the address or a header cannot be written as SMTP wants it
+        finally:
+            relay.close()
+
+    def message(self, outgoing: Outgoing) -> EmailMessage:
+        """The mail; the same for every attempt on one notification."""
+        row, text = outgoing.row, outgoing.text
+        mail = EmailMessage()
+        mail["Message-ID"] = f"<{row.id}.{outgoing.realm}@{self._domain}>"
+        mail["Date"] = format_datetime(datetime.fromtimestamp(row.planned_at / 1000, UTC))
+        mail["From"] = formataddr(("Vigie", self._sender))
+        mail["To"] = outgoing.address
+        mail["Subject"] = text.subject
+        mail["List-Id"] = f"Vigie {outgoing.realm} <{outgoing.realm}.vigie.{self._domain}>"
+        mail["Auto-Submitted"] = "auto-generated"
+        mail["Content-Language"] = text.lang
+        if row.level >= _URGENT:
+            mail["Importance"] = "high"
+            mail["X-Priority"] = "1"
+        if row.incident is not None:
+            mail["References"] = f"<incident.{row.incident}.{outgoing.realm}@{self._domain}>"
+        mail.set_content(text.plain())
+        mail.add_alternative(text.html(), subtype="html")
+        return mail
+
+
+def _code(refusal: aiosmtplib.SMTPResponseException) -> str:
+    enhanced = _ENHANCED.search(refusal.message)
+    return f"smtp_{refusal.code}" + (f" {enhanced[1]}" if enhanced else "")

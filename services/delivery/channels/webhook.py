@@ -1,0 +1,117 @@
+"""Webhooks, signed as Standard Webhooks says: `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,<base64>`.
+
+`webhook-id` is the notification, the same for every attempt: a receiver folds repetitions by it. Plain HTTP only to loopback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from ipaddress import ip_address
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+import httpx
+import orjson
+
+from services.delivery.channels.base import Outgoing, Result
+from services.runtime.kafka import iso
+
+_PREFIX: Final = "whsec_"
+
+
+def signature(secret: str, webhook_id: str, timestamp_s: int, body: bytes) -> str:
+    """`v1,<base64>` over `id.timestamp.body`."""
+    key = base64.b64decode(secret.removeprefix(_PREFIX))
+    signed = f"{webhook_id}.{timestamp_s}.".encode() + body
+    return "v1," + base64.b64encode(hmac.digest(key, signed, sha256)).decode()
+
+
+class Webhook:
+    """Driver for any URL; one pool of connections."""
+
+    def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
+        self._secret = secret
+        self._clock = clock
+        self._client = httpx.AsyncClient(follow_redirects=False, headers={"user-agent": "Vigie"})
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+        """See Driver. 2xx is accepted; 408, 425, 429 and 5xx are passing failures; no answer after the request went out is a doubt."""
+        if not _is_allowed(outgoing.address):
+            return Result("failed", error="webhook_url_not_https")
+        body, stamp = orjson.dumps(payload(outgoing)), int(self._clock())
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": outgoing.row.id,
+            "webhook-timestamp": str(stamp),
+            "webhook-signature": signature(self._secret, outgoing.row.id, stamp, body),
+        }
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._client.stream("POST", outgoing.address, content=body, headers=headers, timeout=timeout_s) as answer,
+            ):
+                status = answer.status_code  # the body is of no interest, however long it is
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL):
+            return Result("failed", error="webhook_connection", retry=True)
+        except (httpx.HTTPError, TimeoutError):
+            return Result("ambiguous", error="webhook_no_answer")
+        if 200 <= status < 300:
+            return Result("accepted", provider_id=outgoing.row.id)
+        return Result("failed", error=f"webhook_{status}", retry=status in (408, 425, 429) or status >= 500)
+
+
+def payload(outgoing: Outgoing) -> dict[str, object]:
+    """What the receiver reads. No name, no address; the person is a token."""
+    row, text = outgoing.row, outgoing.text
+    return {
+        "type": "vigie.notification",
+        "timestamp": iso(row.planned_at),
+        "data": {
+            "notification": row.id,
+            "realm": outgoing.realm,
+            "incident": row.incident,
+            "escalation": row.escalation,
+            "wave": row.wave,
+            "level": int(row.level),
+            "previous_level": None if row.previous_level is None else int(row.previous_level),
+            "role": row.role,
+            "scope": row.scope,
+            "person": row.person,
+            "template": row.template,
+            "values": row.values,
+            "danger": row.danger,
+            "language": text.lang,
+            "subject": text.subject,
+            "text": text.plain(),
+            "answer_url": text.link,
+            "answer_by": None if row.ack_by is None else iso(row.ack_by),
+            "attempt": outgoing.number,
+            "possible_duplicate": outgoing.possible_duplicate,
+        },
+    }
+
+
+def _is_allowed(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    if parts.scheme == "https" and host:
+        return True
+    try:
+        loopback = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    return parts.scheme == "http" and loopback

@@ -1,0 +1,190 @@
+"""One notification as a text: subject, sentences, how to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from schemas.base import Instant
+from schemas.delivery import NotificationRow
+from services.delivery.messages.languages import Translator
+
+PARIS: Final = ZoneInfo("Europe/Paris")
+_PAGES: Final = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Labels of the territory: role id → label, level → label. French, as the territory wrote them."""
+
+    roles: Mapping[str, str] = field(default_factory=dict)
+    levels: Mapping[int, str] = field(default_factory=dict)
+
+    def role(self, role: str) -> str:
+        """The label without what stands in brackets; the id where there is none."""
+        return self.roles.get(role, role.replace("_", " ")).split("(")[0].strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A message before any channel has shaped it."""
+
+    lang: str
+    subject: str
+    sentences: tuple[str, ...]
+    link: str | None
+    link_says: str
+    footer: tuple[str, ...]
+
+    def plain(self) -> str:
+        """Plain text, one sentence a line."""
+        answer = () if self.link is None else ("", f"{self.link_says} {self.link}")
+        return "\n".join((*self.sentences, *answer, "", *self.footer)) + "\n"
+
+    def html(self) -> str:
+        """The same words as HTML, without images, scripts or anything fetched."""
+        return _PAGES.get_template("mail.html").render(text=self)
+
+
+def clock(at: Instant) -> str:
+    """`10:22`, Europe/Paris."""
+    return datetime.fromtimestamp(at / 1000, PARIS).strftime("%H:%M")
+
+
+def compose(row: NotificationRow, names: Names, _: Translator, link: str | None) -> Text:
+    """The text of a notification. A template that is not known is told as information, never dropped."""
+    level = int(row.level)
+    subject, sentences = _SAYINGS.get(row.template, _information)(row, names, _)
+    sentences = [*sentences, _called_as(row, names, _)]
+    if row.answer_expected:
+        if row.ack_by is not None:
+            sentences.append(_("Sans réponse avant {time}, d’autres personnes sont appelées.", time=clock(row.ack_by)))
+    else:
+        sentences.append(_("Aucune réponse n’est attendue."))
+    footer = [_("Vigie, message du {time}.", time=_day_and_clock(row.planned_at))]
+    if link is not None and row.answer_expected:
+        footer.append(_("Ouvrir ce lien ne répond pas à votre place : seul un bouton le fait. Lien personnel, à usage unique."))
+    return Text(
+        lang=_.lang,
+        subject=f"[Vigie N{level}] {subject}",
+        sentences=tuple(sentences),
+        link=link if row.answer_expected else None,
+        link_says=_("Répondre :"),
+        footer=tuple(footer),
+    )
+
+
+def _day_and_clock(at: Instant) -> str:
+    return datetime.fromtimestamp(at / 1000, PARIS).strftime("%d/%m/%Y %H:%M")
+
+
+def _called_as(row: NotificationRow, names: Names, _: Translator) -> str:
+    role = names.role(row.role)
+    if row.scope:
+        return _("Vous recevez ce message au titre de : {role}, {scope}.", role=role, scope=row.scope)
+    return _("Vous recevez ce message au titre de : {role}.", role=role)
+
+
+def _level_named(row: NotificationRow, names: Names) -> str:
+    level = int(row.level)
+    return f"N{level} – {names.levels[level]}" if level in names.levels else f"N{level}"
+
+
+Said = tuple[str, list[str]]
+"""Rest of the subject, first sentences."""
+
+
+def _value(row: NotificationRow, name: str) -> Any:
+    found = row.values.get(name)
+    return "?" if found is None else found
+
+
+def _incident(row: NotificationRow, _: Translator) -> list[str]:
+    number = row.values.get("number")
+    return [] if number is None else [_("Incident {number}.", number=number)]
+
+
+def _incident_wave(row: NotificationRow, names: Names, _: Translator) -> Said:
+    named = _level_named(row, names)
+    return _("votre réponse est attendue"), [_("Niveau {level}.", level=named), *_incident(row, _)]
+
+
+def _level_raised(row: NotificationRow, names: Names, _: Translator) -> Said:
+    named = _level_named(row, names)
+    if row.previous_level is None:
+        return _incident_wave(row, names, _)
+    before = int(row.previous_level)
+    return (
+        _("le niveau est passé de N{before} à N{after}", before=before, after=int(row.level)),
+        [_("Niveau {level}.", level=named), _("Le niveau est passé de N{before} à N{after} : merci de répondre à nouveau.", before=before, after=int(row.level)), *_incident(row, _)],
+    )  # fmt: skip
+
+
+def _alarm_rto(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001  one signature for all
+    told = _("Activité {activity} interrompue : {pct} % du délai de reprise (RTO) consommés.", **_clock_values(row))
+    return _("activité {activity}, {pct} % du RTO", **_clock_values(row)), [told, *_limit(row, _)]
+
+
+def _alarm_dmia(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+    told = _("Activité {activity} interrompue : {pct} % de la durée maximale admissible (DMIA) consommés.", **_clock_values(row))
+    return _("activité {activity}, {pct} % de la DMIA", **_clock_values(row)), [told, *_limit(row, _)]
+
+
+def _forecast(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+    activity = _value(row, "activity")
+    told = _("Rupture prévue : l’activité {activity} ne reprendra pas avant sa limite.", activity=activity)
+    return _("rupture prévue, activité {activity}", activity=activity), [told, *_limit(row, _)]
+
+
+def _plan_proposed(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+    plan = _value(row, "plan")
+    return _("plan {plan} proposé", plan=plan), [_("Le plan {plan} est proposé : une décision est attendue.", plan=plan)]
+
+
+def _card_overdue(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+    plan = _value(row, "plan")
+    return _("fiche réflexe en retard, plan {plan}", plan=plan), [_("Une fiche réflexe du plan {plan} est en retard.", plan=plan)]
+
+
+def _clock_values(row: NotificationRow) -> dict[str, Any]:
+    return {"activity": _value(row, "activity"), "pct": _value(row, "pct")}
+
+
+def _limit(row: NotificationRow, _: Translator) -> list[str]:
+    at = row.values.get("limit_at")
+    return [_("Limite : {time}.", time=_day_and_clock(at))] if isinstance(at, int) and not isinstance(at, bool) else []
+
+
+def _merged(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+    return _("incident rattaché à une crise en cours"), [*_incident(row, _), _("Cet incident est suivi avec la crise en cours.")]
+
+
+def _information(row: NotificationRow, names: Names, _: Translator) -> Said:
+    return _("information"), [_("Niveau {level}.", level=_level_named(row, names)), *_incident(row, _)]
+
+
+_SAYINGS: Final[Mapping[str, Callable[[NotificationRow, Names, Translator], Said]]] = {
+    "incident_wave": _incident_wave,
+    "level_raised": _level_raised,
+    "alarm_rto": _alarm_rto,
+    "alarm_dmia": _alarm_dmia,
+    "forecast": _forecast,
+    "plan_proposed": _plan_proposed,
+    "card_overdue": _card_overdue,
+    "merged": _merged,
+    "information": _information,
+}
+TEMPLATES: Final = tuple(_SAYINGS)
+"""Codes of `NotificationPlanned.template` that have words of their own."""

@@ -1,0 +1,149 @@
+"""What one sender run knows of the log: attempts on offer, its claims, its grants. No I/O, no clock of its own.
+
+The order that makes a provider call happen once per attempt, whatever is killed when (DESIGN §2, Effects):
+
+1. An attempt `planned` in the log is on offer. The run notes its monotonic time, then sends `ClaimAttempt`.
+2. Only a grant read back from the log, for this run id, may be called (`granted`). A run id is drawn at every start.
+3. The run takes a grant once (`observe` hands it out once), and calls once, within the limit counted from the time noted in 1.
+4. It reports the outcome. Without one, delivery declares the attempt ambiguous at append time + limit + grace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.delivery import AttemptGranted, AttemptRow, HoldChanged, NotificationChanged, NotificationRow
+from schemas.realms import is_live
+from schemas.reference import EscalationPolicy, ReferencePublished
+from services.delivery.messages import Names
+from services.runtime.transaction import Transaction
+
+_READ = frozenset(m.__name__ for m in (NotificationChanged, AttemptGranted, HoldChanged, ReferencePublished))
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An attempt that waits for a claim."""
+
+    realm: str
+    row: NotificationRow
+    correlation_id: str
+
+    @property
+    def attempt(self) -> str:
+        return self.row.attempts[-1].id
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A grant that this run may use once."""
+
+    realm: str
+    row: NotificationRow
+    granted: AttemptGranted
+    correlation_id: str
+    claimed_s: float
+    """Monotonic time from before the first claim was sent."""
+
+    @property
+    def attempt(self) -> AttemptRow:
+        """The granted attempt."""
+        return next(a for a in self.row.attempts if a.id == self.granted.attempt)
+
+    def left_s(self, now_s: float) -> float:
+        """What is left of the limit; ≤ 0 = must not be called any more."""
+        return self.granted.limit_ms / 1000 - (now_s - self.claimed_s)
+
+
+@dataclass
+class Outbox:
+    """`observe` every accepted record of the live partitions, in order."""
+
+    run: str
+    monotonic: Callable[[], float]
+    offers: dict[str, Offer] = field(default_factory=dict)
+    """Attempt → offer."""
+    names: dict[str, Names] = field(default_factory=dict)
+    _held: set[str] = field(default_factory=set)
+    _claimed: dict[str, float] = field(default_factory=dict)
+    _taken: set[str] = field(default_factory=set)
+    _offered: dict[str, str] = field(default_factory=dict)
+
+    def observe(self, transaction: Transaction) -> list[Call]:
+        """Take in one record; returns the grants of this run in it, each only once, however often the record is read.
+
+        Realms that are not live do not exist here.
+        """
+        realm = transaction.realm
+        if not is_live(realm):
+            return []
+        facts = [f.message() for f in transaction.facts if f.name in _READ]
+        grants = [f for f in facts if isinstance(f, AttemptGranted) and f.run == self.run]
+        rows = {f.row.id: f.row for f in facts if isinstance(f, NotificationChanged)}
+        for fact in facts:
+            match fact:
+                case NotificationChanged(row=row):
+                    self._offer(realm, row, transaction.src.correlation_id)
+                case HoldChanged(row=hold):
+                    (self._held.add if hold.held else self._held.discard)(realm)
+                case ReferencePublished(data=EscalationPolicy(policy=policy)):
+                    self.names[realm] = Names(policy.roles, {level.level: level.name for level in policy.levels})
+                case _:
+                    pass
+        return [
+            self._take(realm, rows[g.notification], g, transaction.src.correlation_id)
+            for g in grants
+            if g.attempt in self._claimed and g.attempt not in self._taken
+        ]
+
+    def _take(self, realm: str, row: NotificationRow, granted: AttemptGranted, correlation_id: str) -> Call:
+        self._taken.add(granted.attempt)
+        return Call(realm, row, granted, correlation_id, self._claimed[granted.attempt])
+
+    def _offer(self, realm: str, row: NotificationRow, correlation_id: str) -> None:
+        if (before := self._offered.pop(row.id, None)) is not None:
+            self.offers.pop(before, None)
+        if row.attempts and row.attempts[-1].state == "planned":
+            attempt = row.attempts[-1].id
+            self.offers[attempt] = Offer(realm, row, correlation_id)
+            self._offered[row.id] = attempt
+
+    def to_claim(self) -> list[Offer]:
+        """Offers that this run has not claimed and no hold keeps back."""
+        return [
+            offer for id, offer in self.offers.items() if id not in self._claimed and (offer.row.danger or offer.realm not in self._held)
+        ]
+
+    def claiming(self, offer: Offer) -> None:
+        """Note the time, before the claim is sent for the first time."""
+        self._claimed.setdefault(offer.attempt, self.monotonic())
+
+    def names_of(self, realm: str) -> Names:
+        """Labels of the realm's territory."""
+        return self.names.get(realm, Names())
+
+    def forget_offers(self) -> None:
+        """The log has another history: offers and holds come again. What this run claimed and took stays known."""
+        self.offers.clear()
+        self._offered.clear()
+        self._held.clear()
+
+    # ── kept between runs, so that a start need not read the log from its beginning ────────────────────────────────
+
+    def dump(self) -> dict[str, Any]:
+        """Offers, holds and names; never claims or calls: those die with the run."""
+        return {
+            "offers": [[o.realm, o.row.model_dump(mode="json", exclude_defaults=True), o.correlation_id] for o in self.offers.values()],
+            "held": sorted(self._held),
+            "names": {realm: [dict(n.roles), {str(k): v for k, v in n.levels.items()}] for realm, n in self.names.items()},
+        }
+
+    def load(self, dumped: dict[str, Any]) -> None:
+        """Inverse of dump. Raises KeyError, ValueError, TypeError."""
+        for realm, row, correlation_id in dumped["offers"]:
+            self._offer(realm, NotificationRow.model_validate(row), correlation_id)
+        self._held.update(dumped["held"])
+        for realm, (roles, levels) in dumped["names"].items():
+            self.names[realm] = Names(roles, {int(k): v for k, v in levels.items()})

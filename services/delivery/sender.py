@@ -1,0 +1,180 @@
+"""The sender: reads delivery's log, claims attempts, calls providers, reports (live realms only; the order is in `outbox`).
+
+It can be killed at any point: an attempt without a grant is claimed by the next run, a grant without an outcome becomes ambiguous
+by its deadline, and nothing that a run knew outlives it but what the log says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Final, Protocol
+from uuid import uuid4
+
+import structlog
+
+from schemas.base import Message
+from schemas.delivery import AttemptOutcome, ClaimAttempt
+from schemas.directory import Contact
+from schemas.realms import is_live
+from schemas.topics import inputs
+from schemas.words import Channel
+from services.delivery.channels import Driver, Outgoing, Result
+from services.delivery.links import VALID_MS, AckLinks, Link
+from services.delivery.messages import compose, translator
+from services.delivery.outbox import Call, Offer, Outbox
+from services.runtime import metrics
+from services.runtime.kafka import BrokerAway
+from services.runtime.transaction import Transaction
+
+log = structlog.get_logger(__name__)
+
+SOURCE: Final = "/delivery/sender"
+REPEAT_S: Final = 1.0
+"""Pause before a claim or an outcome is sent again while the broker is away."""
+NOT_CONFIGURED: Final = "channel_not_configured"
+
+
+class Directory(Protocol):
+    """`services.runtime.vault.Directory`."""
+
+    async def get(self, person: str) -> Contact | None:
+        """The person; None when unknown or erased."""
+        ...
+
+
+class Inputs(Protocol):
+    """`services.runtime.kafka.RecordProducer`."""
+
+    async def send(
+        self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None
+    ) -> tuple[int, int]:
+        """After all replicas have it. Raises BrokerAway."""
+        ...
+
+
+class Sender:
+    """One run. Its id is drawn at random: a grant of an earlier run is never this one's."""
+
+    def __init__(
+        self,
+        producer: Inputs,
+        directory: Directory,
+        drivers: Mapping[Channel, Driver],
+        links: AckLinks,
+        public_url: str,
+        *,
+        calls_at_once: int = 16,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.outbox = Outbox(run=f"run-{uuid4()}", monotonic=monotonic)
+        self._producer = producer
+        self._directory = directory
+        self._drivers = drivers
+        self._links = links
+        self._public_url = public_url.rstrip("/")
+        self._monotonic = monotonic
+        self._wall_clock = wall_clock
+        self._rooms: dict[Channel, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(calls_at_once))
+
+    async def run(self, batches: AsyncIterator[Sequence[Transaction]]) -> None:
+        """Work on accepted records until `batches` ends. The first batch must reach the end of the log: older offers are stale.
+
+        Raises an exception group when something breaks that is no fault of a provider; then the process must stop.
+        """
+        async with asyncio.TaskGroup() as work:
+            async for batch in batches:
+                for transaction in batch:
+                    for call in self.outbox.observe(transaction):
+                        work.create_task(self._carry_out(call))
+                for offer in self.outbox.to_claim():
+                    self.outbox.claiming(offer)
+                    work.create_task(self._claim(offer))
+
+    async def _claim(self, offer: Offer) -> None:
+        claim = ClaimAttempt(notification=offer.row.id, attempt=offer.attempt, run=self.outbox.run)
+        while offer.attempt in self.outbox.offers:
+            if await self._sent(offer.realm, claim, f"{offer.attempt}:claim:{self.outbox.run}", offer.correlation_id):
+                return
+
+    async def _carry_out(self, call: Call) -> None:
+        result = await self._result(call)
+        metrics.count("vigie_attempts_total", channel=call.granted.channel.value, outcome=result.outcome)
+        log.info(
+            "attempt.ended", realm=call.realm, notification=call.row.id, attempt=call.granted.attempt, channel=call.granted.channel.value,
+            outcome=result.outcome, error=result.error, correlation_id=call.correlation_id,
+        )  # fmt: skip
+        outcome = AttemptOutcome(
+            notification=call.row.id,
+            attempt=call.granted.attempt,
+            run=self.outbox.run,
+            outcome=result.outcome,
+            provider_id=result.provider_id,
+            error=result.error,
+            retry=result.retry,
+        )
+        while not await self._sent(call.realm, outcome, f"{call.granted.attempt}:outcome:{self.outbox.run}", call.correlation_id):
+            pass
+
+    async def _result(self, call: Call) -> Result:
+        channel = call.granted.channel
+        driver = self._drivers.get(channel)
+        if driver is None or not is_live(call.realm):
+            return Result("failed", error=NOT_CONFIGURED)
+        try:
+            outgoing = await self._outgoing(call)
+        except Exception as error:  # noqa: BLE001  one message that cannot be made must not stop the others
+            log.error("attempt.unprepared", notification=call.row.id, error=type(error).__name__)
+            return Result("failed", error="message_not_made", retry=True)
+        if isinstance(outgoing, Result):
+            return outgoing
+        async with self._rooms[channel]:
+            left_s = call.left_s(self._monotonic())
+            if left_s <= 0:
+                return Result("failed", error="limit_passed", retry=True)
+            started = self._monotonic()
+            try:
+                return await driver.call(outgoing, left_s)
+            except Exception as error:  # noqa: BLE001  a driver that breaks its promise: nobody knows what it did
+                log.error("driver.raised", channel=channel.value, notification=call.row.id, error=type(error).__name__)
+                return Result("ambiguous", error="driver_error")
+            finally:
+                metrics.observe("vigie_attempt_seconds", self._monotonic() - started, channel=channel.value)
+
+    async def _outgoing(self, call: Call) -> Outgoing | Result:
+        row, channel = call.row, call.granted.channel
+        contact = await self._directory.get(row.person)
+        if contact is None:
+            return Result("failed", error="person_unknown")
+        points = sorted((p for p in contact.points if p.channel == channel), key=lambda p: p.verified_at is None)
+        if not points:
+            return Result("failed", error="no_address")
+        text = compose(row, self.outbox.names_of(call.realm), translator(contact.language), self._link(call))
+        return Outgoing(
+            realm=call.realm,
+            row=row,
+            attempt=call.attempt.id,
+            number=call.attempt.number,
+            possible_duplicate=call.attempt.possible_duplicate,
+            address=points[0].address,
+            text=text,
+        )
+
+    def _link(self, call: Call) -> str | None:
+        if not call.row.answer_expected:
+            return None
+        link = Link(call.realm, call.row.id, call.row.person, round(self._wall_clock() * 1000) + VALID_MS)
+        return f"{self._public_url}/a/{self._links.token(link)}"
+
+    async def _sent(self, realm: str, message: Message, input_id: str, correlation_id: str) -> bool:
+        """True when Kafka has it; False after a pause when the broker is away. Repeats carry the same id."""
+        try:
+            await self._producer.send(inputs("delivery"), realm, message, id=input_id, source=SOURCE, correlation_id=correlation_id)
+        except BrokerAway as error:
+            log.warning("sender.broker_away", error=str(error))
+            await asyncio.sleep(REPEAT_S)
+            return False
+        return True

@@ -1,0 +1,91 @@
+"""The words of messages: French first, English whole, nothing that a stranger may not read."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from babel.messages.extract import extract_from_file
+from babel.messages.pofile import read_po
+
+from schemas.delivery import NotificationRow
+from schemas.words import Channel, Level, NotificationState
+from services.delivery.messages import Names, Text, compose, translator
+from services.delivery.messages.compose import TEMPLATES
+from services.delivery.messages.languages import FOLDER
+from tests.unit.delivery.desk import T0
+
+NAMES = Names({"dgs_directeur_de_crise": "Directeur général des services (DGS), directeur de crise"}, {3: "Crise départementale"})
+VALUES = {"number": "92-2027-0211-01", "activity": "SOL-04", "pct": 80, "plan": "PT-ELEC", "limit_at": T0}
+LINK = "https://vigie.example/a/token"
+
+
+def row(**changes: Any) -> NotificationRow:
+    return NotificationRow(
+        **{
+            "id": "n1", "level": Level.N3, "previous_level": Level.N2, "role": "dgs_directeur_de_crise", "person": "dgs",
+            "channels": (Channel.EMAIL,), "state": NotificationState.PLANNED, "template": "incident_wave", "values": VALUES,
+            "planned_at": T0, "ack_by": T0 + 600_000, **changes,
+        }
+    )  # fmt: skip
+
+
+def said(lang: str = "fr", link: str | None = LINK, **changes: Any) -> Text:
+    return compose(row(**changes), NAMES, translator(lang), link)
+
+
+def test_a_call_says_level_role_incident_and_until_when() -> None:
+    plain = said().plain()
+    assert "Niveau N3 – Crise départementale." in plain
+    assert "Directeur général des services." in plain
+    assert "Incident 92-2027-0211-01." in plain
+    assert re.search(r"Sans réponse avant \d\d:\d\d", plain)
+    assert LINK in plain
+
+
+def test_a_raised_level_asks_to_answer_again() -> None:
+    assert "de N2 à N3" in said(template="level_raised").plain()
+    assert "from N2 to N3: please answer again" in said("en", template="level_raised").plain()
+
+
+def test_information_offers_no_answer() -> None:
+    text = said(template="information", answer_expected=False)
+    assert text.link is None
+    assert LINK not in text.plain() + text.html()
+    assert "Aucune réponse n’est attendue." in text.plain()
+
+
+@pytest.mark.parametrize("template", [*TEMPLATES, "a_template_of_a_newer_alerts"])
+@pytest.mark.parametrize("values", [VALUES, {}])
+@pytest.mark.parametrize("lang", ["fr", "en", "xx"])
+def test_every_template_has_words_also_without_its_values(lang: str, values: dict[str, Any], template: str) -> None:
+    text = said(lang, template=template, values=values, scope="SOL")
+    assert text.subject.startswith("[Vigie N3] ")
+    assert len(text.sentences) >= 2
+    assert "{" not in text.subject + text.plain()
+
+
+def test_the_english_catalogue_has_every_sentence_and_no_other() -> None:
+    source = {str(m[1]) for m in extract_from_file("python", FOLDER / "compose.py", keywords={"_": None})}
+    with (FOLDER / "en" / "messages.po").open("rb") as file:
+        catalogue = read_po(file)
+    translated = {str(m.id): str(m.string) for m in catalogue if m.id}
+    assert set(translated) == source
+    for sentence, english in translated.items():
+        assert english, sentence
+        assert set(re.findall(r"{\w+}", sentence)) == set(re.findall(r"{\w+}", english)), sentence
+
+
+def test_html_says_the_same_words_and_escapes_them() -> None:
+    text = compose(row(role="<b>x</b>"), Names(), translator("fr"), LINK)
+    html = text.html()
+    assert "<b>x</b>" not in html
+    assert f'href="{LINK}"' in html
+    assert not re.search(r"<(img|script|link|iframe)|https?://(?!vigie\.example)", html)
+
+
+def test_french_keeps_its_punctuation_together() -> None:
+    plain = said().plain()
+    assert " :" not in plain
+    assert "\u00a0:" in plain

@@ -1,0 +1,348 @@
+"""The sender against the real decider on an in-memory log: one provider call per attempt, whatever dies when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from schemas.alerts import NotificationPlanned
+from schemas.base import Message
+from schemas.commands import HoldSending, ReleaseSending
+from schemas.delivery import AttemptOutcome, ClaimAttempt, NotificationRow
+from schemas.directory import Contact, ContactPoint
+from schemas.envelope import Place
+from schemas.realms import partition_of
+from schemas.reference import ReferencePublished, Roster, RosterSection
+from schemas.runtime import RealmOpened, Tick
+from schemas.topics import PARTITIONS
+from schemas.words import Channel, Level, NotificationState
+from services.delivery import sender as sender_module
+from services.delivery.channels import Outgoing, Result
+from services.delivery.decider import DeliveryDecider
+from services.delivery.links import AckLinks
+from services.delivery.sender import Sender
+from services.runtime.kafka import BrokerAway
+from services.runtime.testing import MemoryService
+from services.runtime.transaction import Transaction
+from tests.unit.delivery.desk import T0
+
+LINKS = AckLinks(b"k" * 32)
+
+
+class Provider:
+    """Takes calls and answers by script; the last answer repeats."""
+
+    def __init__(self, *answers: Result | BaseException) -> None:
+        self.answers = list(answers) or [Result("accepted", provider_id="p1")]
+        self.calls: list[Outgoing] = []
+        self.hangs: asyncio.Event | None = None
+
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+        assert timeout_s > 0
+        self.calls.append(outgoing)
+        if self.hangs is not None:
+            await self.hangs.wait()
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+class People:
+    """A directory of one person, `dgs`, reachable by mail."""
+
+    def __init__(self) -> None:
+        self.contact: Contact | None = Contact(
+            person="dgs", name="D. G.", points=(ContactPoint(channel=Channel.EMAIL, address="old@example.org"), ContactPoint(channel=Channel.EMAIL, address="dgs@example.org", verified_at=T0))
+        )  # fmt: skip
+
+    async def get(self, person: str) -> Contact | None:
+        return self.contact if person == "dgs" else None
+
+
+@dataclass
+class World:
+    """delivery on an in-memory log; senders come and go."""
+
+    service: MemoryService[Any] = field(default_factory=lambda: MemoryService(DeliveryDecider(), clock=T0))
+    people: People = field(default_factory=People)
+    provider: Provider = field(default_factory=Provider)
+    log: list[Transaction] = field(default_factory=list)
+    grown: asyncio.Event = field(default_factory=asyncio.Event)
+    away: int = 0
+    """So many sends fail before Kafka is back."""
+    drop: tuple[type[Message], ...] = ()
+    """Messages that are lost for ever: their sender was killed before it sent them."""
+    now_s: float = 1000.0
+
+    def put(self, message: Message, realm: str = "92", id: str | None = None, **envelope: Any) -> Transaction:
+        self.log.append(tx := self.service.feed(realm, message, id=id or f"in-{len(self.log)}", **envelope))
+        self.grown.set()
+        return tx
+
+    def open(self, realm: str, channels: Sequence[str]) -> None:
+        opened = RealmOpened(territory="92", title_code="t", started_at=T0, lineage=realm)
+        self.put(opened, realm, place=Place("alerts", partition_of(realm, PARTITIONS), 0, 1, 0), place_hash="h")
+        roster = RosterSection(roster=Roster(holders=(), channels={"dgs": tuple(channels), "ghost": ("email",)}))
+        self.put(ReferencePublished(reference="r", data=roster, last=True), realm)
+
+    def plan(self, id: str = "n1", realm: str = "92", **changes: Any) -> str:
+        notification = f"8f0f6a8e-0000-5000-8000-{id.removeprefix('n'):0>12}"
+        self.put(
+            NotificationPlanned(
+                **{
+                    "notification": notification, "level": Level.N3, "role": "dgs", "person": "dgs", "channels": (Channel.EMAIL,),
+                    "template": "incident_wave", "planned_at": self.service.clock, **changes,
+                }
+            ),
+            realm,
+        )  # fmt: skip
+        return notification
+
+    def row(self, notification: str, realm: str = "92") -> NotificationRow:
+        row: NotificationRow = self.service.state(realm).notifications[notification]
+        return row
+
+    async def send(
+        self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None
+    ) -> tuple[int, int]:
+        assert topic == "delivery.inputs"
+        if self.away:
+            self.away -= 1
+            raise BrokerAway("no broker")
+        if not isinstance(message, self.drop):
+            self.put(message, realm, id)
+        return 0, 0
+
+    def sender(self, **options: Any) -> Sender:
+        drivers = options.pop("drivers", {Channel.EMAIL: self.provider})
+        return Sender(self, self.people, drivers, LINKS, "https://vigie.example/", monotonic=lambda: self.now_s, **options)
+
+    async def batches(self) -> AsyncIterator[list[Transaction]]:
+        read = 0
+        while True:
+            new, read = self.log[read:], len(self.log)
+            yield new
+            self.grown.clear()
+            if read == len(self.log):
+                await self.grown.wait()
+
+    async def until(self, sender: Sender, done: Any) -> None:
+        """Let a sender run until `done()`, then kill it: nothing that it was about to do happens any more."""
+        running = asyncio.create_task(sender.run(self.batches()))
+
+        async def watch() -> None:
+            while not done():
+                assert not running.done(), running.exception()
+                await asyncio.sleep(0)
+
+        try:
+            await asyncio.wait_for(watch(), 5)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    def later(self, ms: int) -> None:
+        """Broker time passes, and a tick brings it to delivery."""
+        self.service.clock += ms
+        self.put(Tick())
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(sender_module, "REPEAT_S", 0)
+    made = World()
+    made.open("92", ["sms", "email"])
+    return made
+
+
+async def test_a_planned_attempt_is_claimed_called_and_reported(world: World) -> None:
+    n = world.plan()
+    await world.until(world.sender(), lambda: world.row(n).state is NotificationState.ACCEPTED)
+    (call,) = world.provider.calls
+    assert call.address == "dgs@example.org", "the verified address comes first"
+    assert "https://vigie.example/a/" in call.text.plain()
+    assert world.row(n).attempts[0].provider_id == "p1"
+
+
+async def test_two_senders_make_one_call(world: World) -> None:
+    n = world.plan()
+    one, two = world.sender(), world.sender()
+    tasks = [asyncio.create_task(s.run(world.batches())) for s in (one, two)]
+    await world.until(world.sender(), lambda: world.row(n).state is NotificationState.ACCEPTED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert len(world.provider.calls) == 1
+
+
+async def test_an_exercise_beside_the_live_realm_reaches_nobody(world: World) -> None:
+    """Effects of a realm that is not live cannot reach real recipients, even if its records come to the sender."""
+    world.open("92~ex-7", ["email"])
+    exercise = world.plan("n2", realm="92~ex-7")
+    live = world.plan("n1")
+    await world.until(world.sender(), lambda: world.row(live).state is NotificationState.ACCEPTED)
+    assert [c.realm for c in world.provider.calls] == ["92"]
+    assert world.row(exercise, "92~ex-7").attempts[0].state == "planned"
+
+
+async def test_a_channel_without_provider_says_so_and_the_person_is_unreachable(world: World) -> None:
+    n = world.plan(channels=(Channel.SMS,))
+    await world.until(world.sender(drivers={}), lambda: world.row(n).state is NotificationState.FAILED)
+    assert [(a.channel, a.error) for a in world.row(n).attempts] == [
+        (Channel.SMS, "channel_not_configured"), (Channel.EMAIL, "channel_not_configured"),
+    ]  # fmt: skip
+    assert world.row(n).why == "channel_not_configured"
+
+
+@pytest.mark.parametrize(("person", "error"), [("ghost", "person_unknown"), ("dgs", "no_address")])
+async def test_a_person_without_address_fails_by_name(world: World, person: str, error: str) -> None:
+    world.people.contact = Contact(person="dgs")
+    n = world.plan(person=person)
+    await world.until(world.sender(), lambda: world.row(n).state is NotificationState.FAILED)
+    assert world.row(n).why == error
+    assert not world.provider.calls
+
+
+async def test_killed_before_the_claim_the_next_run_sends(world: World) -> None:
+    n = world.plan()
+    world.drop = (ClaimAttempt,)
+    await world.until(world.sender(), lambda: True)
+    world.drop = ()
+    await world.until(world.sender(), lambda: world.row(n).state is NotificationState.ACCEPTED)
+    assert len(world.provider.calls) == 1
+
+
+async def test_killed_between_grant_and_call_the_next_run_waits_for_the_doubt_and_sends_again_marked(world: World) -> None:
+    n = world.plan()
+    dead = world.sender()
+    dead.outbox.observe(world.log[-1])
+    offer = dead.outbox.to_claim()[0]
+    dead.outbox.claiming(offer)
+    world.put(ClaimAttempt(notification=n, attempt=offer.attempt, run=dead.outbox.run))
+    await world.until(world.sender(), lambda: True)
+    assert not world.provider.calls, "a grant of another run is not ours"
+    world.later(45_000)
+    world.later(30_000)
+    await world.until(world.sender(), lambda: world.row(n).state is NotificationState.ACCEPTED)
+    (call,) = world.provider.calls
+    assert (call.number, call.possible_duplicate) == (2, True)
+
+
+async def test_killed_between_call_and_outcome_the_attempt_is_doubted_and_repeated_once(world: World) -> None:
+    n = world.plan()
+    world.drop = (AttemptOutcome,)
+    await world.until(world.sender(), lambda: bool(world.provider.calls))
+    world.drop = ()
+    world.later(45_000)
+    world.later(30_000)
+    await world.until(world.sender(), lambda: world.row(n).state is NotificationState.ACCEPTED)
+    assert [(c.number, c.possible_duplicate) for c in world.provider.calls] == [(1, False), (2, True)]
+
+
+async def test_a_record_read_again_is_not_called_again(world: World) -> None:
+    n = world.plan()
+    sender = world.sender()
+    await world.until(sender, lambda: world.row(n).state is NotificationState.ACCEPTED)
+    sender.outbox.forget_offers()
+    await world.until(sender, lambda: not sender.outbox.offers)
+    assert len(world.provider.calls) == 1
+
+
+async def test_a_grant_that_comes_after_the_limit_is_not_called_and_tried_again(world: World) -> None:
+    """The limit counts from before the claim was sent, on the sender's own clock."""
+    n = world.plan()
+    sender = world.sender()
+    sender.outbox.observe(world.log[-1])
+    offer = sender.outbox.to_claim()[0]
+    sender.outbox.claiming(offer)
+    world.put(ClaimAttempt(notification=n, attempt=offer.attempt, run=sender.outbox.run))
+    world.now_s += 30
+    await world.until(sender, lambda: world.row(n).attempts[0].state == "failed")
+    assert world.row(n).attempts[0].error == "limit_passed"
+    assert not world.provider.calls
+    world.later(30_000)
+    await world.until(sender, lambda: world.row(n).state is NotificationState.ACCEPTED)
+
+
+async def test_a_slow_provider_holds_up_neither_the_log_nor_other_channels(world: World) -> None:
+    world.provider.hangs = asyncio.Event()
+    quick = Provider()
+    slow, fast = world.plan("n1"), world.plan("n2", channels=(Channel.SMS,))
+    world.people.contact = Contact(
+        person="dgs", points=(ContactPoint(channel=Channel.EMAIL, address="a@example.org"), ContactPoint(channel=Channel.SMS, address="+33100000000"))
+    )  # fmt: skip
+    sender = world.sender(drivers={Channel.EMAIL: world.provider, Channel.SMS: quick})
+    await world.until(sender, lambda: world.row(fast).state is NotificationState.ACCEPTED)
+    assert world.row(slow).state is NotificationState.ATTEMPTED
+
+
+async def test_calls_per_channel_are_bounded(world: World) -> None:
+    world.provider.hangs = asyncio.Event()
+    rows = [world.plan(f"n{i}") for i in range(1, 6)]
+    await world.until(
+        world.sender(calls_at_once=2),
+        lambda: all(world.row(n).attempts[0].state == "granted" for n in rows) and len(world.provider.calls) == 2,
+    )
+
+
+async def test_a_driver_that_breaks_its_promise_is_a_doubt(world: World) -> None:
+    n = world.plan()
+    world.provider.answers = [RuntimeError("bug"), Result("accepted")]
+    await world.until(world.sender(), lambda: world.row(n).attempts[0].state == "ambiguous")
+    assert world.row(n).attempts[0].error == "driver_error"
+
+
+async def test_claims_and_outcomes_wait_for_a_broker_that_is_away(world: World) -> None:
+    n = world.plan()
+    world.away = 3
+    await world.until(world.sender(), lambda: world.row(n).state is NotificationState.ACCEPTED)
+    assert len(world.provider.calls) == 1
+
+
+async def test_during_a_hold_nothing_is_claimed_but_danger(world: World) -> None:
+    hold = HoldSending(author="coord-pca", role="coordinator", reason="text:1", until=world.service.clock + 600_000)
+    waiting = world.plan("n1")
+    world.put(hold)
+    danger = world.plan("n2", danger=True)
+    sender = world.sender()
+    await world.until(sender, lambda: world.row(danger).state is NotificationState.ACCEPTED)
+    assert world.row(waiting).state is NotificationState.PLANNED
+    world.put(ReleaseSending(author="coord-pca", role="coordinator"))
+    world.later(1)
+    await world.until(sender, lambda: world.row(waiting).state is NotificationState.ACCEPTED)
+
+
+async def test_a_message_that_cannot_be_made_fails_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, good = world.plan("n1", template="bad"), world.plan("n2")
+    real = sender_module.compose
+
+    def compose(row: NotificationRow, *rest: Any) -> Any:
+        if row.template == "bad":
+            raise KeyError("template")
+        return real(row, *rest)
+
+    monkeypatch.setattr(sender_module, "compose", compose)
+    await world.until(
+        world.sender(), lambda: world.row(good).state is NotificationState.ACCEPTED and world.row(bad).attempts[0].state == "failed"
+    )
+    assert world.row(bad).attempts[0].error == "message_not_made"
+
+
+def test_what_is_kept_between_runs_offers_the_same_attempts_and_no_claim(world: World) -> None:
+    world.plan("n1")
+    world.put(HoldSending(author="c", role="coordinator", reason="text:1", until=world.service.clock + 600_000))
+    first = world.sender()
+    for transaction in world.log:
+        first.outbox.observe(transaction)
+    second = world.sender()
+    second.outbox.load(first.outbox.dump())
+    assert second.outbox.offers == first.outbox.offers
+    assert second.outbox.to_claim() == []
+    world.put(ReleaseSending(author="c", role="coordinator"))
+    second.outbox.observe(world.log[-1])
+    assert len(second.outbox.to_claim()) == 1
