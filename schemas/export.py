@@ -1,0 +1,167 @@
+"""Makes the published contract from the models: one JSON Schema per type, AsyncAPI 3, and a first golden sample of each new type.
+
+    python -m schemas.export            write `schemas/json/`, `schemas/asyncapi.json`, missing `schemas/golden/`
+    python -m schemas.export --check    exit 1 and name what is not current
+
+Golden samples are written once and never changed: whatever was on a log must parse for ever.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import types
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import schemas  # noqa: F401  registers every message
+from pydantic import BaseModel
+from schemas.base import MESSAGES, Command, Fact, Message
+from schemas.routes import PUBLIC, ROUTES
+from schemas.topics import SERVICES, TOPICS, Topic
+
+FOLDER = Path(__file__).resolve().parent
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema(cls: type[Message]) -> dict[str, Any]:
+    """Closed schema of what a producer sends; a consumer ignores what it does not know."""
+    body = cls.model_json_schema(mode="serialization")
+    return {"$schema": DIALECT, "$id": f"urn:vigie:{cls.wire_type()}", **body}
+
+
+def _kind(cls: type[Message]) -> str:
+    return "command" if issubclass(cls, Command) else "fact" if issubclass(cls, Fact) else "input"
+
+
+def _carried(topic: Topic) -> list[str]:
+    """Names of the messages on a topic."""
+    service, _, part = topic.name.partition(".")
+    if topic.name in PUBLIC:
+        return list(PUBLIC[topic.name])
+    if part == "inputs":
+        forwarded = {f for table in ROUTES.values() for routes in table.values() for f, to in routes.items() if service in to}
+        own = {c.__name__ for c in MESSAGES.values() if _kind(c) != "fact"}
+        return sorted(forwarded | own)
+    return []
+
+
+def asyncapi() -> dict[str, Any]:
+    """AsyncAPI 3.0 document: every topic, what lies on it, and the schema of each message."""
+    messages = {
+        cls.__name__: {
+            "name": wire, "title": cls.__name__, "summary": (cls.__doc__ or "").strip().split("\n")[0], "contentType": "application/json",
+            "payload": {"$ref": f"json/{wire}.json"},
+            "tags": [{"name": _kind(cls)}],
+        }
+        for wire, cls in sorted(MESSAGES.items())
+    }  # fmt: skip
+    channels = {
+        topic.name: {
+            "address": topic.name, "description": topic.holds,
+            "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _carried(topic)},
+            "bindings": {"kafka": {"topic": topic.name, "partitions": topic.partitions}},
+            "x-key": topic.key, "x-retention": str(topic.retention),
+        }
+        for topic in TOPICS
+    }  # fmt: skip
+    operations = {
+        f"{service}Decides": {"action": "receive", "channel": {"$ref": f"#/channels/{service}.inputs"}} for service in SERVICES
+    } | {f"publish{name.title()}": {"action": "send", "channel": {"$ref": f"#/channels/{name}"}} for name in PUBLIC}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Vigie", "version": "1",
+            "description": "CloudEvents 1.0 in Kafka binary mode; record key = realm; producers are closed, consumers open.",
+        },
+        "channels": channels, "operations": operations, "components": {"messages": messages},
+    }  # fmt: skip
+
+
+# ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def sample(cls: type[BaseModel], *, full: bool) -> dict[str, Any]:
+    """A valid value: required fields only, or every field."""
+    return {
+        field.alias or name: _value(field.rebuild_annotation(), field.metadata, full)
+        for name, field in cls.model_fields.items()
+        if full or field.is_required() or get_origin(field.annotation) is Literal  # the tag of a union
+    }
+
+
+def _value(kind: Any, metadata: list[Any], full: bool) -> Any:
+    origin, args = get_origin(kind), get_args(kind)
+    match kind, origin:
+        case _, _ if origin is Annotated:
+            return _value(args[0], [*metadata, *args[1:]], full)
+        case _, _ if origin is Literal:
+            first = args[0]
+            return first.value if isinstance(first, Enum) else first
+        case _, _ if origin in (Union, types.UnionType):
+            return _value(next(a for a in args if a is not type(None)), metadata, full)
+        case _, _ if origin is tuple:
+            return [_value(a, [], full) for a in args if a is not Ellipsis]
+        case _, _ if origin is dict:
+            return {"key": _value(args[1], [], full)}
+        case type(), _ if issubclass(kind, BaseModel):
+            return sample(kind, full=full)
+        case type(), _ if issubclass(kind, Enum):
+            return next(iter(kind)).value
+    low = next((m.ge for m in metadata if getattr(m, "ge", None) is not None), None)
+    scalars: dict[Any, Any] = {str: "x", int: 1 if low is None else max(int(low), 1), float: 1.5, bool: True, bytes: "eA=="}
+    return scalars.get(kind, "x")
+
+
+def _golden(cls: type[Message]) -> dict[str, Any]:
+    samples = [sample(cls, full=False), sample(cls, full=True)]
+    for one in samples:
+        cls.model_validate(one)
+    return {"type": cls.wire_type(), "samples": samples}
+
+
+def _pretty(document: Any) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def files() -> Iterator[tuple[Path, str, bool]]:
+    """(path, content, fixed once written)."""
+    for wire, cls in sorted(MESSAGES.items()):
+        yield FOLDER / "json" / f"{wire}.json", _pretty(json_schema(cls)), False
+        yield FOLDER / "golden" / f"{wire}.json", _pretty(_golden(cls)), True
+    yield FOLDER / "asyncapi.json", _pretty(asyncapi()), False
+
+
+def stale() -> list[Path]:
+    """Files that are missing, differ, or have no message any more."""
+    made = list(files())
+    wrong = [p for p, content, fixed in made if not p.exists() or (not fixed and p.read_text(encoding="utf-8") != content)]
+    return wrong + sorted(set((FOLDER / "json").glob("*.json")) - {p for p, _, _ in made})
+
+
+def write() -> None:
+    """Write what is stale; golden samples only where none is."""
+    for path in stale():
+        path.unlink(missing_ok=True)
+    for path, content, _ in files():
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists():
+            path.write_text(content, encoding="utf-8")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    if parser.parse_args().check:
+        found = stale()
+        print("\n".join(f"not current: {p.relative_to(FOLDER.parent)}" for p in found))
+        return bool(found)
+    write()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""The published contract is current, and whatever was ever written still parses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import schemas.export as export
+from pydantic import ValidationError
+from schemas.base import MESSAGES, UnknownType, parse_closed, parse_open
+
+GOLDEN = sorted((export.FOLDER / "golden").glob("*.json"))
+
+
+def _load(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def test_schemas_and_asyncapi_are_those_of_the_models() -> None:
+    assert [str(p.relative_to(export.FOLDER)) for p in export.stale()] == []
+
+
+def test_every_type_has_a_golden_sample() -> None:
+    assert {p.stem for p in GOLDEN} >= set(MESSAGES)
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)
+def test_golden_samples_parse_for_ever(path: Path) -> None:
+    golden = _load(path)
+    for one in golden["samples"]:
+        message = parse_closed(golden["type"], one)
+        dumped = message.model_dump(mode="json")
+        assert one.items() <= dumped.items() or parse_closed(golden["type"], dumped) == message
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)
+def test_golden_samples_fit_the_published_schema(path: Path) -> None:
+    golden = _load(path)
+    schema = _load(export.FOLDER / "json" / path.name)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    for one in golden["samples"]:
+        validator.validate(parse_closed(golden["type"], one).model_dump(mode="json", by_alias=True))
+
+
+@pytest.mark.parametrize("wire", sorted(MESSAGES))
+def test_producers_are_closed_and_consumers_open(wire: str) -> None:
+    newer = export.sample(MESSAGES[wire], full=True) | {"a_field_of_tomorrow": 1}
+    with pytest.raises(ValidationError):
+        parse_closed(wire, newer)
+    assert parse_open(wire, json.dumps(newer).encode())
+
+
+def test_an_unknown_type_has_a_name_of_its_own() -> None:
+    with pytest.raises(UnknownType):
+        parse_open("vigie.FromTheFuture.v1", b"{}")
+
+
+def test_asyncapi_names_every_topic_and_only_known_messages() -> None:
+    document = export.asyncapi()
+    assert {t.name for t in export.TOPICS} == set(document["channels"])
+    known = set(document["components"]["messages"])
+    for channel in document["channels"].values():
+        assert set(channel["messages"]) <= known

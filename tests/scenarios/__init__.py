@@ -1,0 +1,1 @@
+"""Scenarios as runbooks: what a replay must show."""

@@ -1,0 +1,87 @@
+"""Plays a scenario into the three real deciders composed in memory, in the steps that `vigie play` takes through HTTP."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+from schemas.base import MINUTE_MS
+from schemas.reports import ReportReceived
+from schemas.runtime import OpenRealm
+from services.alerts.decider import AlertsDecider
+from services.cli.checks import History
+from services.cli.scenarios import Scenario, load_scenario
+from services.continuity.decider import ContinuityDecider
+from services.delivery.decider import DeliveryDecider
+from services.delivery.simulated import respond
+from services.intake.idempotency import keyed_id
+from services.intake.native import claim_of, parse_one
+from services.intake.receiving import text_id_of
+from services.runtime.principals import Principal
+from services.runtime.rights import Role
+from services.runtime.territory import Territory, load_territory
+from services.runtime.territory_publish import reference_commands
+from services.runtime.testing import MemorySystem
+
+ROOT = Path(__file__).resolve().parents[2]
+SCENARIOS = ROOT / "scenarios"
+PLAYER = Principal(id="player", role=Role.ADMIN)
+
+
+@cache
+def territory() -> Territory:
+    """The shipped territory, read once."""
+    return load_territory(ROOT / "territories" / "92")
+
+
+def scenario(name: str) -> Scenario:
+    return load_scenario(SCENARIOS, name)
+
+
+class MemoryPlayer:
+    """One realm in memory. `check=False` skips the fold of every record back from its bytes."""
+
+    def __init__(
+        self, played: Scenario, realm: str, *, sender: Principal = PLAYER, check: bool = False, responders: tuple[dict[str, Any], ...] = ()
+    ) -> None:
+        self.system = MemorySystem(
+            {"alerts": AlertsDecider(), "continuity": ContinuityDecider(), "delivery": DeliveryDecider()}, respond, check=check
+        )
+        self.played, self.realm, self.sender = played, realm, sender
+        self._reports: dict[str, str] = {}
+        opening = OpenRealm(
+            author=sender.id, role="admin", territory="92", title_code=played.id, started_at=played.start, responders=responders
+        )
+        self.system.feed("alerts", realm, opening, id=f"open:{realm}")
+        for input_id, command in reference_commands(territory(), realm, "system:reference", "admin"):
+            self.system.feed("alerts", realm, command, id=input_id)
+
+    def report(self, event_id: str, body: dict[str, Any], at: int) -> None:
+        """One report under the player's key, as intake writes it."""
+        body = body | {"realm": self.realm, "references": [self._reports.get(r, r) for r in body.get("references", ())]}
+        claim = claim_of(parse_one(orjson.dumps(body)), self.sender, "92", lambda realm, reference: reference)
+        report_id = self._reports[event_id] = keyed_id(self.realm, self.sender.id, f"{self.realm}:{event_id}")
+        message = ReportReceived.model_validate(claim.message | {"report_id": report_id, "text_id": text_id_of(report_id)})
+        self.system.feed("alerts", self.realm, message, id=report_id, at=at)
+
+    def play(self, until: int) -> None:
+        """All events up to `until`, then the clock to `until`."""
+        for event in self.played.events:
+            if event.reported_at > until:
+                break
+            self.system.step(self.realm, event.reported_at)
+            self.report(event.id, event.body, event.reported_at)
+        self.system.step(self.realm, until)
+
+    def history(self) -> History:
+        sites = {s.id: {"kind": s.kind, "pole": s.pole} for s in territory().sites}
+        return History(self.played.start, self.system.facts(self.realm), sites)
+
+
+def played_to(name: str, at_min: float, realm: str = "92~ex-memory") -> MemoryPlayer:
+    """A scenario played in memory to T + `at_min`."""
+    player = MemoryPlayer(scenario(name), realm)
+    player.play(max(player.played.start + int(at_min * MINUTE_MS), player.played.end))
+    return player
