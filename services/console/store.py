@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import redis.asyncio as redis
 from redis.exceptions import NoScriptError
@@ -61,7 +61,11 @@ def reference(version: str) -> str:
     return f"vigie:reference:{version}"
 
 
-def connect(url: str) -> redis.Redis:
+Client = Any
+"""`redis.asyncio.Redis`. Its annotations leave open whether an answer is bytes or str; here it is always bytes."""
+
+
+def connect(url: str) -> Client:
     """Client with short limits: a store that does not answer is an error within seconds, never a hanging request."""
     return redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=10, health_check_interval=15, max_connections=64)
 
@@ -118,7 +122,7 @@ class Batch:
 class Store:
     """The writer's side. Readers use the keys directly."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: Client) -> None:
         self.client = client
         self._sha = ""
 

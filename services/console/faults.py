@@ -1,0 +1,74 @@
+"""The problems that only the console has; they join the catalogue of `services.runtime.problems` when this is imported."""
+
+from __future__ import annotations
+
+from services.runtime.problems import ProblemError, both, declare
+
+declare(
+    "realm_unknown", 404, both("Territoire inconnu", "Unknown realm"),
+    both("Aucun territoire ni exercice de ce nom n’est ouvert ici.", "No realm of this name has been opened here."),
+)  # fmt: skip
+declare(
+    "resource_unknown", 404, both("Introuvable", "Not found"),
+    both("Ce territoire n’a rien sous cet identifiant, à cette heure.", "This realm holds nothing under this id, at that time."),
+)  # fmt: skip
+declare(
+    "rebuilding", 503, both("Relecture des journaux", "Reading the logs again"),
+    both("La mémoire de lecture a été perdue et se reconstruit depuis les journaux : réessayez dans un instant.",
+         "The read model was lost and is being rebuilt from the logs: try again in a moment."),
+)  # fmt: skip
+declare(
+    "store_away", 503, both("Mémoire de lecture indisponible", "Read model unavailable"),
+    both("La mémoire de lecture ne répond pas. Les signalements restent acceptés.", "The read model does not answer. Reports are still accepted."),
+)  # fmt: skip
+declare(
+    "refused", 409, both("Décision refusée", "Decision refused"), both("{what}", "{what}"),
+)  # fmt: skip
+declare(
+    "link_invalid", 404, both("Lien non valable", "Link not valid"),
+    both("Ce lien est périmé, déjà remplacé ou incomplet. Répondez au SMS par 1 ou 2, ou appelez la cellule.",
+         "This link has expired, was replaced or is incomplete. Answer the text message with 1 or 2, or call the cell."),
+)  # fmt: skip
+declare(
+    "if_match_invalid", 422, both("If-Match refusé", "If-Match refused"),
+    both("If-Match : le numéro de version de la ressource, entre guillemets ou non.", "If-Match: the version number of the resource, quoted or not."),
+)  # fmt: skip
+declare(
+    "cursor_invalid", 422, both("Curseur refusé", "Cursor refused"),
+    both("Donnez le « next » de la page précédente, sans le changer.", "Give the “next” of the page before, unchanged."),
+)  # fmt: skip
+
+
+class RealmUnknown(ProblemError, LookupError):
+    """No such realm has been opened here (or its opening has not been projected yet)."""
+
+    def __init__(self) -> None:
+        super().__init__("realm_unknown")
+
+
+class NotFound(ProblemError, LookupError):
+    """This realm holds no such resource at that time."""
+
+    def __init__(self) -> None:
+        super().__init__("resource_unknown")
+
+
+class Rebuilding(ProblemError):
+    """The cache was lost; nothing is shown until it holds everything again."""
+
+    def __init__(self) -> None:
+        super().__init__("rebuilding", retry_after_s=1)
+
+
+class StoreAway(ProblemError):
+    """Redis does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__("store_away", retry_after_s=2)
+
+
+class CursorInvalid(ProblemError):
+    """A cursor that no page gave."""
+
+    def __init__(self) -> None:
+        super().__init__("cursor_invalid")

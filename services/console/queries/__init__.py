@@ -1,0 +1,1 @@
+"""Queries by subject; `services.console.readmodel.ReadModel` is all of them."""

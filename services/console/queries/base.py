@@ -1,0 +1,175 @@
+"""What all queries share: a realm at a time (Redis now, a fold of the logs then), and the errors of both."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+
+import orjson
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+
+from schemas.base import Instant
+from services.console import resources as r
+from services.console import store
+from services.console.faults import NotFound, RealmUnknown, Rebuilding, StoreAway
+from services.console.geometry import Outlines
+from services.console.paging import page
+from services.console.picture import Past, Picture, Present, Rows
+from services.console.reference import NO_REFERENCE, Reference
+from services.console.resources import Page
+from services.console.shapes import Shaper
+from services.console.shapes import realm as realm_resource
+from services.console.store import Client
+from services.console.timetravel import History
+from services.runtime.problems import ProblemError
+from services.runtime.vault import TextItem
+
+WHOLE: Final = 1000
+"""Items of a page that was asked for without a limit."""
+T = TypeVar("T")
+
+
+class TextReader(Protocol):
+    """`services.runtime.vault.Texts`, as far as reading goes."""
+
+    def get_many(self, text_ids: Sequence[str]) -> dict[str, TextItem]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A picture and the shaper that turns its rows into resources."""
+
+    picture: Picture
+    shape: Shaper
+
+
+class Reading:
+    """Opens pictures. Safe for concurrent use in one event loop; the caller closes `client`."""
+
+    REFERENCES = 8
+    PASTS = 8
+
+    def __init__(self, client: Client, outlines: Outlines, *, history: History | None = None, texts: TextReader | None = None) -> None:
+        self._client = client
+        self._outlines = outlines
+        self._history = history
+        self._texts = texts
+        self._rows = Rows()
+        self._references: OrderedDict[str, Reference] = OrderedDict()
+        self._pasts: OrderedDict[tuple[str, Instant], Past] = OrderedDict()
+
+    async def read(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> Read:
+        """The realm at a time, ready to be shaped."""
+        async with store_errors():
+            picture = await self._picture(realm, as_of)
+        return Read(picture, Shaper(realm, picture.reference, self._outlines, lang))
+
+    async def _picture(self, realm: str, as_of: Instant | None) -> Picture:
+        pipe = self._client.pipeline(transaction=False)
+        pipe.mget(store.EPOCH, store.STATE)
+        pipe.hget(store.REALMS, realm)
+        pipe.hvals(store.of(realm, "clock"))
+        pipe.hgetall(store.of(realm, "versions"))
+        (epoch, state), raw, clocks, versions = await pipe.execute()
+        if epoch is None or state != b"live":
+            raise Rebuilding
+        self._rows.begin(epoch.decode())
+        fields = None if raw is None else orjson.loads(raw)
+        if fields is None or "began_at" not in fields:
+            raise RealmUnknown
+        clock = max(map(int, clocks), default=None)
+        if as_of is not None and (clock is None or as_of < clock):
+            return await self._past(realm, as_of)
+        reference = await self._reference(fields.get("reference"))
+        counters = {key.decode(): int(value) for key, value in versions.items()}
+        return Present(self._client, self._rows, counters, realm, fields, clock, reference, as_of)
+
+    async def _past(self, realm: str, as_of: Instant) -> Past:
+        if (kept := self._pasts.get((realm, as_of))) is not None:
+            self._pasts.move_to_end((realm, as_of))
+            return kept
+        if self._history is None:
+            raise ProblemError("broker_away", retry_after_s=5)
+        try:
+            fold = await self._history.at(realm, as_of)
+        except (KafkaError, OSError) as error:
+            raise ProblemError("broker_away", retry_after_s=5) from error
+        if "began_at" not in fold.fields:
+            raise RealmUnknown
+        past = Past(realm, fold, as_of)
+        self._pasts[realm, as_of] = past
+        while len(self._pasts) > self.PASTS:
+            self._pasts.popitem(last=False)
+        return past
+
+    async def _reference(self, version: str | None) -> Reference:
+        if version is None:
+            return NO_REFERENCE
+        if (kept := self._references.get(version)) is not None:
+            self._references.move_to_end(version)
+            return kept
+        raw = await self._client.hgetall(store.reference(version))
+        made = Reference.of(version, {key.decode(): orjson.loads(value) for key, value in raw.items()})
+        self._references[version] = made
+        while len(self._references) > self.REFERENCES:
+            self._references.popitem(last=False)
+        return made
+
+    async def epoch(self) -> str:
+        """This life of the cache. Raises Rebuilding while there is none."""
+        async with store_errors():
+            epoch, state = await self._client.mget(store.EPOCH, store.STATE)
+        if epoch is None or state != b"live":
+            raise Rebuilding
+        return str(epoch.decode())
+
+    async def realms(self) -> list[r.Realm]:
+        """Live realms first, then the newest."""
+        await self.epoch()
+        async with store_errors():
+            raw = await self._client.hgetall(store.REALMS)
+            fields = [f for f in map(orjson.loads, raw.values()) if "began_at" in f]
+            pipe = self._client.pipeline(transaction=False)
+            for one in fields:
+                pipe.hvals(store.of(one["name"], "clock"))
+            clocks = await pipe.execute() if fields else []
+        found = [realm_resource(f, max(map(int, clock), default=None)) for f, clock in zip(fields, clocks, strict=True)]
+        return sorted(found, key=lambda one: (one.simulated, -one.opened_at.timestamp(), one.name))
+
+    async def realm(self, realm: str) -> r.Realm:
+        """One realm."""
+        found = await self.read(realm)
+        return realm_resource(found.picture.fields, found.picture.clock)
+
+    async def reference(self, realm: str, *, as_of: Instant | None = None) -> Reference:
+        """The reference data in force."""
+        return (await self.read(realm, as_of=as_of)).picture.reference
+
+
+def now_ms() -> Instant:
+    return time.time_ns() // 1_000_000
+
+
+def known(things: Mapping[str, Any], id: str) -> Any:
+    if id not in things:
+        raise NotFound
+    return things[id]
+
+
+def page_by_id(items: Sequence[Any], limit: int, cursor: str | None) -> Page[Any]:
+    shown, following = page(items, lambda item: (item.id,), limit, cursor)
+    return Page(items=shown, next=following)
+
+
+@asynccontextmanager
+async def store_errors() -> AsyncIterator[None]:
+    """Redis away is a problem for the client, not an error of the program."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise StoreAway from error

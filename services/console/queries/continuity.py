@@ -1,0 +1,82 @@
+"""Activities with their clocks, alarms, strategies, plans and triggers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schemas import alerts as a
+from schemas import continuity as c
+from schemas.base import Instant
+from services.console import resources as r
+from services.console.queries.base import WHOLE, Reading, known, page_by_id, store_errors
+from services.console.resources import Page
+
+
+class Continuity(Reading):
+    """Queries about continuity."""
+
+    async def activities(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", state: Sequence[str] = (), pole: str | None = None,
+        criticality: int | None = None, incident: str | None = None, limit: int = WHOLE, cursor: str | None = None,
+    ) -> Page[r.Activity]:  # fmt: skip
+        """Every activity, by id. `criticality`: at most."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(c.ActivityRow)
+        items = [found.shape.activity(static, rows.get(static.id)) for static in found.picture.reference.activities.values()]
+        kept = [
+            x for x in items
+            if (not state or x.state in state) and (pole is None or x.pole == pole)
+            and (criticality is None or x.criticality <= criticality) and (incident is None or x.incident == incident)
+        ]  # fmt: skip
+        return page_by_id(kept, limit, cursor)
+
+    async def activity(self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr") -> r.Activity:
+        """One activity."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        static = known(found.picture.reference.activities, id)
+        async with store_errors():
+            return found.shape.activity(static, await found.picture.row(c.ActivityRow, id))
+
+    async def alarms(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.Alarm]:
+        """Alarms of clocks (D44), newest first."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(c.AlarmRow)
+        return [found.shape.alarm(row) for row in sorted(rows.values(), key=lambda row: (-row.raised_at, row.id))]
+
+    async def strategies(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.Strategy]:
+        """Fallback strategies in effect or ended (D51), newest first."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(c.StrategyRow)
+        return [found.shape.strategy(row) for row in sorted(rows.values(), key=lambda row: (-row.started_at, row.id))]
+
+    async def plans(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", state: Sequence[str] = (), incident: str | None = None,
+        pole: str | None = None, limit: int = WHOLE, cursor: str | None = None,
+    ) -> Page[r.Plan]:  # fmt: skip
+        """Every plan of the library with its life in this realm, by id."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(c.PlanRow)
+        items = [found.shape.plan(static, rows.get(static.id)) for static in found.picture.reference.plans.values()]
+        kept = [
+            p for p in items
+            if (not state or p.state in state) and (incident is None or p.incident == incident) and (pole is None or p.pole == pole)
+        ]  # fmt: skip
+        return page_by_id(kept, limit, cursor)
+
+    async def plan(self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr") -> r.Plan:
+        """One plan with its cards."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        static = known(found.picture.reference.plans, id)
+        async with store_errors():
+            return found.shape.plan(static, await found.picture.row(c.PlanRow, id))
+
+    async def triggers(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.Trigger]:
+        """Plan triggers that hold or held, by id."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(a.TriggerRow)
+        return [found.shape.trigger(rows[id]) for id in sorted(rows)]

@@ -1,0 +1,125 @@
+"""Incidents and why they are what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from schemas import alerts as a
+from schemas import continuity as c
+from schemas.base import Instant
+from services.console import resources as r
+from services.console.faults import NotFound
+from services.console.paging import page
+from services.console.picture import Picture
+from services.console.queries.base import Read, Reading, store_errors
+from services.console.reference import Reference
+from services.console.resources import Page
+from services.console.shapes import OPEN
+
+
+class Incidents(Reading):
+    """Queries about incidents."""
+
+    async def incidents(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", status: Sequence[str] = (), level: int | None = None,
+        site: str | None = None, pole: str | None = None, commune: str | None = None, type: str | None = None, q: str | None = None,
+        limit: int = 100, cursor: str | None = None,
+    ) -> Page[r.Incident]:  # fmt: skip
+        """Open ones first, gravest first. `type`: a family (power) or the type of a cause (outage_power). `level`: at least."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            items = await self._incidents(found, reports=False)
+            causes = await self._cause_types(found.picture) if type is not None else {}
+        kept = [
+            i for i in items
+            if (not status or i.state in status) and (level is None or i.level >= level) and (site is None or site in i.sites)
+            and (pole is None or pole in i.poles) and (commune is None or commune in i.communes)
+            and (type is None or i.kind == type or type in causes.get(i.id, ())) and (q is None or _matches(q, i, found.picture.reference))
+        ]  # fmt: skip
+        shown, following = page(kept, _incident_order, limit, cursor)
+        async with store_errors():
+            full = [i.model_copy(update={"reports": await found.picture.reports_of(i.id)}) for i in shown]
+        return Page(items=full, next=following)
+
+    async def incident(self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr") -> r.Incident:
+        """One incident with the ids of its reports."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            row = await found.picture.row(a.IncidentRow, id)
+            if row is None:
+                raise NotFound
+            return (await self._shape_incidents(found, [row], reports=True))[0]
+
+    async def _incidents(self, found: Read, *, reports: bool) -> list[r.Incident]:
+        rows = sorted(
+            (await found.picture.rows(a.IncidentRow)).values(), key=lambda row: (row.state not in OPEN, -row.level, -row.opened_at, row.id)
+        )
+        return await self._shape_incidents(found, rows, reports=reports)
+
+    async def _shape_incidents(self, found: Read, rows: Sequence[a.IncidentRow], *, reports: bool) -> list[r.Incident]:
+        ladders = (await found.picture.rows(a.EscalationRow)).values()
+        plans = (await found.picture.rows(c.PlanRow)).values()
+        return [
+            found.shape.incident(
+                row, reports=await found.picture.reports_of(row.id) if reports else (), ladder=_ladder_of(row.id, ladders),
+                plans=[p.id for p in plans if p.incident == row.id],
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    async def shape_incident(self, found: Read, row: a.IncidentRow) -> r.Incident:
+        """For the live stream: without report ids."""
+        return (await self._shape_incidents(found, [row], reports=False))[0]
+
+    async def _cause_types(self, picture: Picture) -> dict[str, set[str]]:
+        types: dict[str, set[str]] = {}
+        for row in (await picture.rows(a.SiteRow)).values():
+            for cause in row.causes:
+                if cause.incident is not None:
+                    types.setdefault(cause.incident, set()).add(cause.type)
+        return types
+
+    async def explain(self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr") -> r.Explanation:
+        """Why it is one incident, why its levels, why each site and plan (D47)."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            return await self._explain(found, id)
+
+    async def _explain(self, found: Read, id: str) -> r.Explanation:
+        picture, shape = found.picture, found.shape
+        row = await picture.row(a.IncidentRow, id)
+        if row is None:
+            raise NotFound
+        by_code: dict[str, a.Why] = {}
+        for report_id in (await picture.reports_of(id))[:200]:
+            report = await picture.row(a.ReportRow, report_id)
+            for why in report.why if report else ():
+                known = by_code.get(why.code)
+                reports = (*(known.reports if known else ()), *(why.reports or (report_id,)))
+                by_code[why.code] = (known or why).model_copy(update={"reports": reports})
+        sites = await picture.rows(a.SiteRow)
+        concerned = [s for s in sites.values() if s.id in row.members or s.id in row.zone_sites]
+        return r.Explanation(
+            incident=id, realm=picture.realm, title=shape.incident(row).title, correlation=shape.reasons(by_code.values()),
+            levels=shape.reasons(row.why), sites={s.id: shape.reasons(s.why) for s in concerned},
+            activities={
+                x.id: [[r.PathStep(kind=step.kind, id=step.id) for step in path] for path in x.path]
+                for x in (await picture.rows(c.ActivityRow)).values() if x.incident == id and x.path
+            },
+            plans={p.id: shape.reasons(p.why) for p in (await picture.rows(c.PlanRow)).values() if p.incident == id},
+        )  # fmt: skip
+
+
+def _incident_order(i: r.Incident) -> tuple[int | str, ...]:
+    return (int(i.state not in OPEN), -i.level, -int(i.opened_at.timestamp() * 1000), i.id)
+
+
+def _matches(q: str, i: r.Incident, reference: Reference) -> bool:
+    names = [reference.names.site(s) for s in i.sites] + [reference.names.commune(x) for x in i.communes]
+    return q.casefold() in " ".join([i.id, i.number, i.title, i.cause.key, *i.sites, *names]).casefold()
+
+
+def _ladder_of(incident: str, ladders: Any) -> a.EscalationRow | None:
+    mine = [e for e in ladders if e.scope == incident or incident in e.incidents]
+    return max(mine, key=lambda e: (e.state == "running", e.started_at, e.ladder), default=None)

@@ -1,0 +1,101 @@
+"""The main courante, single reports, and answers of commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from schemas import alerts as a
+from schemas.base import Instant
+from services.console import picture as pictures
+from services.console import resources as r
+from services.console import store
+from services.console.faults import NotFound
+from services.console.lines import LineRecord
+from services.console.paging import decode, encode
+from services.console.queries.base import WHOLE, Reading, store_errors
+from services.console.resources import Page, when
+from services.console.shapes import Shaper
+from services.console.texts import refusal
+from services.runtime.vault import TextItem
+
+FREE_TEXT: Final = frozenset({"note", "decision", "fact"})
+"""Kinds of lines that are told in the words of a person, for those who may read them."""
+
+
+class Journal(Reading):
+    """Queries about what was recorded."""
+
+    async def timeline(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", incident: str | None = None, kind: Sequence[str] = (),
+        texts: bool = False, limit: int = 100, cursor: str | None = None,
+    ) -> Page[r.Line]:  # fmt: skip
+        """Main courante, newest first. `texts`: the reader may read free text (notes, headlines)."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        before = decode(cursor) if cursor is not None else None
+        async with store_errors():
+            records, after = await pictures.lines(
+                self._client, realm, incident=incident, kinds=kind, at=found.picture.at, before="".join(map(str, before)) if before else None,
+                limit=max(1, min(limit, WHOLE)),
+            )  # fmt: skip
+        return Page(items=self.shape_lines(found.shape, records, texts=texts), next=encode(after) if after else None)
+
+    def shape_lines(self, shape: Shaper, records: Sequence[LineRecord], *, texts: bool) -> list[r.Line]:
+        """Lines with their free text where there is some and the reader may see it."""
+        wanted = [record.text_id for record in records if record.text_id is not None and record.kind in FREE_TEXT]
+        known = self._texts.get_many(wanted) if texts and wanted and self._texts is not None else {}
+        return [shape.line(record, _said(known.get(record.text_id or ""))) for record in records]
+
+    async def lines(self, shape: Shaper, keys: Sequence[str], *, texts: bool) -> list[r.Line]:
+        """Lines by key, for the live stream; those that are gone are left out."""
+        async with store_errors():
+            raw = await self._client.hmget(store.of(shape.realm, "lines"), keys)
+        records = [LineRecord.load(orjson.loads(one)) for one in raw if one is not None]
+        return self.shape_lines(shape, records, texts=texts)
+
+    async def report(self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr", texts: bool = False) -> r.Report:
+        """What became of a report. A report that was accepted and not decided yet is `services.console.pending`'s to find."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            row = await found.picture.row(a.ReportRow, id)
+            lost = await self._client.hget(store.of(realm, "lost"), id) if row is None else None
+        if row is not None:
+            item = self._texts.get_many([row.text_id]).get(row.text_id) if texts and row.text_id and self._texts else None
+            fields = item.fields if item else {}
+            return found.shape.report(row, fields.get("headline"), fields.get("description"))
+        if lost is None:
+            raise NotFound
+        failed = orjson.loads(lost)
+        return r.Report(id=id, realm=realm, state=failed["state"], reason=failed["reason"])
+
+    async def command(self, id: str, *, lang: str = "fr") -> r.CommandResult | None:
+        """What the decider said; None while it has said nothing."""
+        answer = await self.answer(id)
+        return None if answer is None else command_result(answer, lang)
+
+    async def answer(self, id: str) -> dict[str, Any] | None:
+        """The stored answer of a command, as the projection wrote it."""
+        async with store_errors():
+            raw = await self._client.get(store.command(id))
+        return None if raw is None else dict(orjson.loads(raw))
+
+
+def command_result(answer: Mapping[str, Any], lang: str) -> r.CommandResult:
+    """A stored answer as a resource, with the sentence of a refusal."""
+    refused = answer["state"] != "applied"
+    code = answer.get("code")
+    return r.CommandResult(
+        id=answer["id"], command_id=answer["id"], realm=answer["realm"], command=answer["command"], state=answer["state"],
+        status=answer.get("status"), code=code, detail=refusal(code, answer["values"], lang) if refused and code else None,
+        result={} if refused else answer["values"], at=when(answer["at"]),
+    )  # fmt: skip
+
+
+def _said(item: TextItem | None) -> str | None:
+    """The text of a note or reason, the headline of a report."""
+    if item is None:
+        return None
+    text = item.fields.get("text") or item.fields.get("headline")
+    return str(text) if text else None

@@ -1,0 +1,103 @@
+"""The whole picture at a glance."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final, TypeVar
+
+import orjson
+
+from schemas import alerts as a
+from schemas import continuity as c
+from schemas import delivery as d
+from schemas.base import Instant
+from schemas.realms import partition_of
+from schemas.topics import PARTITIONS, SERVICES
+from schemas.words import ActivityState, PlanState, SiteStatus, TaskState
+from services.console import picture as pictures
+from services.console import resources as r
+from services.console import store
+from services.console.queries.base import WHOLE, Read, now_ms, store_errors
+from services.console.queries.incidents import Incidents
+from services.console.queries.places import Places, activity_counts, site_counts
+from services.console.resources import when
+from services.console.shapes import OPEN
+from services.console.shapes import realm as realm_resource
+
+BEARABLE_PER_10_MIN: Final = 10
+"""Demands for attention that one person can follow (ISA 18.2, EEMUA 191); shown, never enforced."""
+E = TypeVar("E", bound=StrEnum)
+
+
+class OverviewQueries(Incidents, Places):
+    """The overview of a realm."""
+
+    async def overview(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> r.Overview:
+        """Level and why, counts, alarm rate, feeds, newest log positions."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            return await self._overview(found)
+
+    async def _overview(self, found: Read) -> r.Overview:
+        picture, shape = found.picture, found.shape
+        resource = realm_resource(picture.fields, picture.clock)
+        server = now_ms()
+        at = picture.at if picture.at is not None else server if not resource.simulated else int(resource.clock.timestamp() * 1000)
+        levels = await picture.rows(a.LevelRow)
+        sites = site_counts(picture.reference, await picture.rows(a.SiteRow))
+        activities = activity_counts(picture.reference, await picture.rows(c.ActivityRow))
+        incidents = (await self._incidents(found, reports=False))[:WHOLE]
+        current = [i for i in incidents if i.state in OPEN]
+        plans = Counter(p.state for p in (await picture.rows(c.PlanRow)).values())
+        tasks = Counter(t.state for t in (await picture.rows(a.TaskRow)).values())
+        ladders = Counter(e.state for e in (await picture.rows(a.EscalationRow)).values())
+        level = shape.level("territory", levels.get("territory"))
+        counts = {
+            "incidents_open": len(current), "incidents": len(incidents), "reports": await picture.count("reports"),
+            "tasks_open": tasks[TaskState.OPEN] + tasks[TaskState.TAKEN], "plans_proposed": plans[PlanState.PROPOSED],
+            "plans_active": plans[PlanState.ACTIVE] + plans[PlanState.PARTLY_ACTIVE],
+            "activities_interrupted": sum(n[ActivityState.INTERRUPTED] for n in activities.values()),
+            "escalations_running": ladders["running"], "notifications": await picture.count("notifications"),
+        }  # fmt: skip
+        return r.Overview(
+            realm=resource, at=when(at), server_time=when(server), level=level, counts=counts, sites=_sum(SiteStatus, sites.values()),
+            activities=_sum(ActivityState, activities.values()), poles=self._poles(found, levels, sites, activities), incidents=current,
+            alarm_rate=await self._alarm_rate(picture.realm, at),
+            feeds=[_feed(name, last, at) for name, last in sorted((await picture.feeds()).items())],
+            hold=shape.hold((await picture.rows(d.HoldRow)).get("sending")), log=await self.positions(picture.realm), epoch=await self.epoch(),
+        )  # fmt: skip
+
+    async def _alarm_rate(self, realm: str, at: Instant) -> r.AlarmRate:
+        minutes = await pictures.rates(self._client, realm, at, 60)
+        demands = minutes["demand"]
+        series = [sum(demands[n : n + 10]) for n in range(0, 60, 10)]
+        return r.AlarmRate(
+            window_min=10, demands=series[-1], bearable=BEARABLE_PER_10_MIN, reports=sum(minutes["report"][-10:]), series=series
+        )  # fmt: skip
+
+    async def positions(self, realm: str) -> list[r.LogPosition]:
+        """Newest projected record of each log on the realm's partition."""
+        partition = partition_of(realm, PARTITIONS)
+        async with store_errors():
+            raw = await self._client.mget([store.position(s, partition) for s in SERVICES])
+        kept = {s: orjson.loads(value) for s, value in zip(SERVICES, raw, strict=True) if value is not None}
+        return [
+            r.LogPosition(
+                service=s, partition=partition, seq=p["seq"], offset=p["head_offset"], history=p["history"], hash=p["hash"], at=when(p["at"])
+            )
+            for s, p in kept.items()
+        ]  # fmt: skip
+
+
+def _sum(states: type[E], counters: Iterable[Counter[E]]) -> dict[E, int]:
+    total: Counter[E] = Counter()
+    for counter in counters:
+        total.update(counter)
+    return {state: total[state] for state in states}
+
+
+def _feed(name: str, last: Instant, at: Instant) -> r.Feed:
+    kind, _, id = name.partition(":")
+    return r.Feed(id=id, kind=kind, last_at=when(last), silent_s=max(0, (at - last) // 1000))

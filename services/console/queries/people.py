@@ -1,0 +1,90 @@
+"""What waits for a person: tasks, notifications, ladders; and the hold on sending."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schemas import alerts as a
+from schemas import delivery as d
+from schemas.base import Instant
+from services.console import resources as r
+from services.console.faults import NotFound
+from services.console.paging import page
+from services.console.queries.base import WHOLE, Reading, store_errors
+from services.console.resources import Page
+
+
+class People(Reading):
+    """Queries about people and what they are asked."""
+
+    async def tasks(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", state: Sequence[str] = (), kind: str | None = None,
+        incident: str | None = None, site: str | None = None, limit: int = WHOLE, cursor: str | None = None,
+    ) -> Page[r.Task]:  # fmt: skip
+        """Newest first."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(a.TaskRow)
+        kept = [
+            t for t in rows.values()
+            if (not state or t.state in state) and (kind is None or t.kind == kind) and (incident is None or t.incident == incident)
+            and (site is None or t.site == site)
+        ]  # fmt: skip
+        shown, following = page(kept, lambda t: (-t.opened_at, t.id), limit, cursor)
+        return Page(items=[found.shape.task(t) for t in shown], next=following)
+
+    async def notifications(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", state: Sequence[str] = (), incident: str | None = None,
+        escalation: str | None = None, role: str | None = None, person: str | None = None, limit: int = 100, cursor: str | None = None,
+    ) -> Page[r.Notification]:  # fmt: skip
+        """Newest first."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(d.NotificationRow)
+        kept = [
+            n for n in rows.values()
+            if (not state or n.state in state) and (incident is None or n.incident == incident)
+            and (escalation is None or n.escalation == escalation) and (role is None or n.role == role)
+            and (person is None or n.person == person)
+        ]  # fmt: skip
+        shown, following = page(kept, lambda n: (-n.planned_at, n.id), limit, cursor)
+        return Page(items=[found.shape.notification(n) for n in shown], next=following)
+
+    async def notification(self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr") -> r.Notification:
+        """One notification with its attempts."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            row = await found.picture.row(d.NotificationRow, id)
+        if row is None:
+            raise NotFound
+        return found.shape.notification(row)
+
+    async def escalations(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", state: Sequence[str] = (), incident: str | None = None,
+        limit: int = 100, cursor: str | None = None,
+    ) -> Page[r.Escalation]:  # fmt: skip
+        """Newest first."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(a.EscalationRow)
+        kept = [
+            e for e in rows.values()
+            if (not state or e.state in state) and (incident is None or e.scope == incident or incident in e.incidents)
+        ]  # fmt: skip
+        shown, following = page(kept, lambda e: (-e.started_at, e.id), limit, cursor)
+        return Page(items=[found.shape.escalation(e) for e in shown], next=following)
+
+    async def escalation(self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr") -> r.Escalation:
+        """One ladder with its waves."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            row = await found.picture.row(a.EscalationRow, id)
+        if row is None:
+            raise NotFound
+        return found.shape.escalation(row)
+
+    async def hold(self, realm: str, *, as_of: Instant | None = None) -> r.Hold:
+        """Is all sending held?"""
+        found = await self.read(realm, as_of=as_of)
+        async with store_errors():
+            return found.shape.hold(await found.picture.row(d.HoldRow, "sending"))

@@ -1,0 +1,126 @@
+"""Sites, pôles, communes, levels and what was declared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from schemas import alerts as a
+from schemas import continuity as c
+from schemas.base import Instant
+from schemas.words import ActivityState, SiteStatus
+from services.console import resources as r
+from services.console.faults import NotFound
+from services.console.geometry import ATTRIBUTION, WIDTH
+from services.console.paging import page
+from services.console.picture import Picture
+from services.console.queries.base import WHOLE, Read, Reading, known, store_errors
+from services.console.reference import Reference
+from services.console.resources import Page
+from services.console.shapes import OPEN
+
+
+class Places(Reading):
+    """Queries about places."""
+
+    async def sites(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", status: Sequence[str] = (), kind: str | None = None,
+        pole: str | None = None, commune: str | None = None, incident: str | None = None, q: str | None = None,
+        limit: int = WHOLE, cursor: str | None = None,
+    ) -> Page[r.Site]:  # fmt: skip
+        """Every site of the territory, by id."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(a.SiteRow)
+            members = await self._members(found.picture, incident) if incident is not None else None
+        wanted = [
+            s for s in found.picture.reference.sites.values()
+            if (kind is None or s.kind == kind) and (pole is None or s.pole == pole) and (commune is None or s.commune == commune)
+            and (members is None or s.id in members) and (not status or (rows[s.id].status if s.id in rows else SiteStatus.NORMAL) in status)
+            and (q is None or q.casefold() in f"{s.id} {s.name} {s.commune_name}".casefold())
+        ]  # fmt: skip
+        shown, following = page(wanted, lambda s: (s.id,), limit, cursor)
+        return Page(items=[found.shape.site(s, rows.get(s.id)) for s in shown], next=following)
+
+    async def _members(self, picture: Picture, incident: str) -> set[str]:
+        row = await picture.row(a.IncidentRow, incident)
+        if row is None:
+            raise NotFound
+        return {*row.members, *row.zone_sites}
+
+    async def site(self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr") -> r.Site:
+        """One site."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        static = known(found.picture.reference.sites, id)
+        async with store_errors():
+            return found.shape.site(static, await found.picture.row(a.SiteRow, id))
+
+    async def poles(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.Pole]:
+        """Pôles with counts by state, in the order of the territory."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            sites = site_counts(found.picture.reference, await found.picture.rows(a.SiteRow))
+            activities = activity_counts(found.picture.reference, await found.picture.rows(c.ActivityRow))
+            return self._poles(found, await found.picture.rows(a.LevelRow), sites, activities)
+
+    def _poles(
+        self, found: Read, levels: Mapping[str, a.LevelRow], sites: Mapping[str, Counter[SiteStatus]],
+        activities: Mapping[str, Counter[ActivityState]],
+    ) -> list[r.Pole]:  # fmt: skip
+        return [
+            found.shape.pole(
+                static, found.shape.level(f"pole:{static.id}", levels.get(f"pole:{static.id}")),
+                sites.get(static.id, Counter()), activities.get(static.id, Counter()),
+            )
+            for static in found.picture.reference.poles.values()
+        ]  # fmt: skip
+
+    async def communes(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.Commune]:
+        """Communes with outline and counts."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        reference = found.picture.reference
+        async with store_errors():
+            rows = await found.picture.rows(a.SiteRow)
+            incidents = [i for i in (await found.picture.rows(a.IncidentRow)).values() if i.state in OPEN]
+        counts: dict[str, Counter[SiteStatus]] = {}
+        for site in reference.sites.values():
+            counts.setdefault(site.commune, Counter())[rows[site.id].status if site.id in rows else SiteStatus.NORMAL] += 1
+        return [
+            found.shape.commune(static, counts.get(static.insee, Counter()), [i.id for i in incidents if static.insee in i.communes])
+            for static in reference.communes.values()
+        ]  # fmt: skip
+
+    def map(self) -> r.Map:
+        """View box and attribution of everything that has x, y or a path."""
+        return r.Map(width=WIDTH, height=self._outlines.plane.height, attribution=ATTRIBUTION)
+
+    async def levels(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.LevelState]:
+        """Territory first, then every pôle."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(a.LevelRow)
+        ids = ["territory", *(f"pole:{p}" for p in found.picture.reference.poles)]
+        return [found.shape.level(id, rows.get(id)) for id in [*ids, *sorted(set(rows) - set(ids))]]
+
+    async def flags(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.Flag]:
+        """What authorities and operators declared, by id."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(a.FlagRow)
+        return [found.shape.flag(rows[id]) for id in sorted(rows)]
+
+
+def site_counts(reference: Reference, rows: Mapping[str, a.SiteRow]) -> dict[str, Counter[SiteStatus]]:
+    """Pôle → sites by status."""
+    counts: dict[str, Counter[SiteStatus]] = {}
+    for site in reference.sites.values():
+        counts.setdefault(site.pole, Counter())[rows[site.id].status if site.id in rows else SiteStatus.NORMAL] += 1
+    return counts
+
+
+def activity_counts(reference: Reference, rows: Mapping[str, c.ActivityRow]) -> dict[str, Counter[ActivityState]]:
+    """Pôle → activities by state."""
+    counts: dict[str, Counter[ActivityState]] = {}
+    for one in reference.activities.values():
+        counts.setdefault(one.pole, Counter())[rows[one.id].state if one.id in rows else ActivityState.NOMINAL] += 1
+    return counts
