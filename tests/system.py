@@ -1,0 +1,121 @@
+"""The whole product as its user runs it: `vigie up` in a process of its own, HTTP and the `vigie` command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from services.runtime.embedded.ports import free_ports
+
+ROOT = Path(__file__).resolve().parents[1]
+VIGIE = Path(sys.executable).parent / "vigie"
+UP_S = 90.0
+
+
+class RunningVigie:
+    """`with RunningVigie(tmp_path) as vigie`: ready when entered, stopped by SIGINT as a person would."""
+
+    def __init__(self, folder: Path, *, demo: bool = False, workers: int = 1, options: tuple[str, ...] = ()) -> None:
+        self.folder = folder
+        self.http_address = f"127.0.0.1:{free_ports(1)[0]}"
+        self.url = f"http://{self.http_address}"
+        self._command = [str(VIGIE), "up", "--demo" if demo else "--no-demo", "--workers", str(workers), *options]
+        kept = {n: v for n, v in os.environ.items() if not n.startswith("VIGIE_") or n in ("VIGIE_CACHE_DIR", "VIGIE_JAVA")}
+        self.environment = kept | {"VIGIE_DATA_DIR": str(folder / "data"), "VIGIE_HTTP": self.http_address, "NO_COLOR": "1"}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client: httpx.Client | None = None
+        self.up_s = 0.0
+
+    @property
+    def log(self) -> str:
+        """What `vigie up` printed."""
+        return (self.folder / "up.log").read_text(encoding="utf-8", errors="replace")
+
+    def start(self) -> Self:
+        """Start and wait until /readyz says yes. Raises AssertionError with the end of the log."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "up.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        began = time.monotonic()
+        while not self.ready():
+            if self._process.poll() is not None or time.monotonic() - began > UP_S:
+                self.stop()
+                raise AssertionError(f"vigie up is not ready:\n{self.log[-3000:]}")
+            time.sleep(0.1)
+        self.up_s = time.monotonic() - began
+        return self
+
+    def stop(self) -> int | None:
+        """SIGINT, as Ctrl-C; the exit code."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        if self._process is None:
+            return None
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGINT)
+            try:
+                self._process.wait(40)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+        return self._process.returncode
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=2, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    @property
+    def token(self) -> str:
+        """The data directory's own administrator token."""
+        return (self.folder / "data" / "secrets" / "admin.token").read_text(encoding="utf-8").strip()
+
+    @property
+    def http(self) -> httpx.Client:
+        """An authenticated client."""
+        if self._client is None:
+            headers = {"Authorization": f"Bearer {self.token}", "Accept-Language": "fr"}
+            self._client = httpx.Client(base_url=self.url, headers=headers, timeout=20, trust_env=False)
+        return self._client
+
+    def get(self, path: str) -> Any:
+        """JSON of a read that must succeed."""
+        answer = self.http.get(path)
+        assert answer.status_code == 200, (path, answer.status_code, answer.text[:300])
+        return answer.json()
+
+    def cli(self, *arguments: str, timeout_s: float = 180) -> subprocess.CompletedProcess[str]:
+        """One `vigie` command."""
+        return subprocess.run(
+            [str(VIGIE), *arguments], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+
+    def processes(self) -> dict[str, int]:
+        """Name → pid of what runs, from `vigie status`."""
+        status = json.loads((self.folder / "data" / "run" / "status.json").read_text(encoding="utf-8"))
+        return {p["name"]: p["pid"] for p in status["processes"] if p["pid"]}
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Signal one process of the system; its pid."""
+        pid = self.processes()[name]
+        os.kill(pid, number)
+        return pid
