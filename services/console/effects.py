@@ -167,9 +167,9 @@ def _special(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
             )  # fmt: skip
         case "RealmClosed" if tx.service == "alerts":
             yield RealmTouched({"state": "closed", "closed_at": fact.at})
-        case "StepAccepted":
+        case "StepAccepted" if tx.service == "alerts":
             yield RealmTouched({"stepping_to": data["to"]})
-        case "PaceChanged":
+        case "PaceChanged" if tx.service == "alerts":
             yield RealmTouched({"paused": data["paused"], "speed": data["speed"]})
         case _:
             return

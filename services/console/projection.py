@@ -70,6 +70,19 @@ class _RealmChanges:
     touched: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """A batch and what it will have done."""
+
+    batch: Batch
+    positions: dict[str, str]
+    """Position key → value after the write."""
+    written: dict[str, int]
+    """Collection → rows."""
+    lines: dict[str, int]
+    """Realm → lines."""
+
+
 @dataclass(slots=True)
 class Projection:
     """Builds batches. Holds the fields of every realm (small), which the caller loads once per epoch."""
@@ -77,7 +90,7 @@ class Projection:
     realms: dict[str, dict[str, Any]]
     """Realm → its fields; updated in place, so a batch that fails means a new Projection."""
 
-    def batch(self, epoch: str, before: Mapping[str, str], records: Sequence[Accepted]) -> Batch:
+    def batch(self, epoch: str, before: Mapping[str, str], records: Sequence[Accepted]) -> Projected:
         """One write for records of one or more services. `before`: position key → stored value, for every partition in `records`.
 
         Raises UnknownType for a fact that this version does not know.
@@ -101,7 +114,11 @@ class Projection:
             batch.add("SET", key, value)
         for command_id in answered:
             batch.add("PUBLISH", store.COMMANDS, command_id)
-        return batch
+        written: dict[str, int] = {}
+        for change in changes.values():
+            for collection, rows in change.rows.items():
+                written[collection] = written.get(collection, 0) + len(rows)
+        return Projected(batch, positions, written, {r: len(c.lines) for r, c in changes.items() if c.lines})
 
     def _collect(self, effect: Effect, tx: Transaction, changes: dict[str, _RealmChanges], batch: Batch, answered: list[str]) -> None:
         match effect:
