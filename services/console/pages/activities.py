@@ -1,0 +1,185 @@
+"""All activities by pôle, and the order in which they break against the announced return (DOMAIN D40–D45)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from schemas.words import ActivityState, ClockState
+from services.console.i18n import Translator
+from services.console.pages import times
+from services.console.pages.clocks import Bar, Running, bar_of, local_running, percent_at, short_activity
+from services.console.resources import Activity, Incident
+
+SHOWN: Final = 14
+LEFT: Final = 385.0
+RIGHT: Final = 1090.0
+ROW: Final = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One clock on the time axis, in units of the drawing."""
+
+    running: Running
+    y: float
+    x0: float
+    x_now: float
+    x_rto: float | None
+    x_mtpd: float
+    x_back: float | None
+    """End of the hatched part: the announced return, when it is after the DMIA."""
+    verdict: str
+    breaks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    lanes: list[Lane]
+    ticks: list[tuple[float, str]]
+    x_now: float
+    x_back: float | None
+    height: float
+    more: int
+
+
+def _end(clocks: Sequence[Running], back: datetime | None, now: datetime) -> datetime:
+    """Where the axis ends: a little after the return, or after the limits that come within half a day."""
+    near = [c.mtpd_at for c in clocks if c.mtpd_at and c.mtpd_at < now + timedelta(hours=12)]
+    last = max([now + timedelta(hours=1), *near[:SHOWN]])
+    if back is not None and back > now:
+        last = max(last, back) if back < now + timedelta(hours=24) else last
+    return last + (last - now) / 20
+
+
+def axis_of(clocks: Sequence[Running], back: datetime | None, now: datetime, _: Translator) -> Axis | None:
+    """The drawing; None when no clock runs."""
+    drawable = [c for c in clocks if c.started_at is not None and c.mtpd_at is not None and c.mtpd_at > now - timedelta(hours=12)]
+    shown = drawable[:SHOWN]
+    if not shown:
+        return None
+    end = _end(shown, back, now)
+    begin = max(min(c.started_at for c in shown if c.started_at), now - (end - now))
+    span = (end - begin).total_seconds()
+
+    def x(at: datetime) -> float:
+        return round(LEFT + (RIGHT - LEFT) * min(1.0, max(0.0, (at - begin).total_seconds() / span)), 1)
+
+    lanes = []
+    for k, c in enumerate(shown):
+        assert c.started_at is not None
+        assert c.mtpd_at is not None
+        expected = c.expected_end or back
+        breaks = c.mtpd_over or c.breach_at is not None
+        lanes.append(
+            Lane(
+                c, 53 + ROW * k, x(c.started_at), x(now), x(c.rto_at) if c.rto_at else None, x(c.mtpd_at),
+                x(expected) if breaks and expected and expected > c.mtpd_at else x(end) if breaks and expected is None else None,
+                _verdict(c, now, _), breaks,
+            )
+        )  # fmt: skip
+    return Axis(
+        lanes,
+        _ticks(begin, end, x),
+        x(now),
+        x(back) if back and begin < back <= end else None,
+        53 + ROW * len(shown) + 9,
+        len(clocks) - len(shown),
+    )
+
+
+def _ticks(begin: datetime, end: datetime, x: Callable[[datetime], float]) -> list[tuple[float, str]]:
+    hours = (end - begin).total_seconds() / 3600
+    step = next((m for m in (10, 30, 60, 120, 180, 360, 720) if hours * 60 / m <= 10), 1440)
+    first = times.local(begin).replace(second=0, microsecond=0)
+    first += timedelta(minutes=step - (first.hour * 60 + first.minute) % step)
+    marks = [first + timedelta(minutes=step * k) for k in range(12)]
+    return [(x(mark), times.hm(mark)) for mark in marks if mark < end]
+
+
+def _verdict(c: Running, now: datetime, _: Translator) -> str:
+    rto, mtpd = times.hm_day(c.rto_at, now, _.lang), times.hm_day(c.mtpd_at, now, _.lang)
+    first = _("RTO passé {at}", at=rto) if c.rto_over else _("RTO {at}", at=rto)
+    if c.mtpd_over:
+        return _("{rto}, DMIA dépassée {at}", rto=first, at=mtpd)
+    if c.breach_at is not None:
+        return _("{rto}, rupture {at}", rto=first, at=mtpd)
+    return _("{rto}, DMIA {at}, tient", rto=first, at=mtpd) if c.expected_end else _("{rto}, DMIA {at}", rto=first, at=mtpd)
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityLine:
+    id: str
+    name: str
+    full_name: str
+    criticality: int
+    state: ActivityState
+    declared: bool
+    bar: Bar | None
+    base: str
+    limit_at: datetime | None
+    over: bool
+    soon: bool
+    stopped_at: datetime | None
+    capacity_pct: float
+    mbco_pct: float
+
+
+@dataclass(frozen=True, slots=True)
+class PoleCard:
+    id: str
+    name: str
+    interrupted: int
+    lines: list[ActivityLine]
+    local: list[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class ActivitiesView:
+    axis: Axis | None
+    back: datetime | None
+    counts: list[tuple[ActivityState, int]]
+    breaches: int
+    local: int
+    poles: list[PoleCard]
+
+
+def activity_line(a: Activity, now: datetime) -> ActivityLine:
+    """One activity in its pôle's list."""
+    running = ClockState.RUNNING in (a.rto.state, a.mtpd.state)
+    over = percent_at(a.rto, now) >= 100
+    limit = a.mtpd.deadline if over else a.rto.deadline
+    stopped = a.rto.stopped_at if a.rto.state is ClockState.STOPPED and a.state is ActivityState.RESTORED else None
+    bar = bar_of(a.rto, a.mtpd, now, forecast=a.forecast_breach_at is not None) if running or stopped else None
+    soon = limit is not None and limit - now < timedelta(hours=2)
+    return ActivityLine(
+        a.id, short_activity(a.name), a.name, a.criticality, a.state, a.declared is not None, bar, "DMIA" if over else "RTO", limit, over, soon,
+        stopped, a.capacity_pct, a.mbco_pct,
+    )  # fmt: skip
+
+
+def activities_view(
+    activities: Sequence[Activity], clocks: Sequence[Running], incidents: Sequence[Incident], now: datetime, _: Translator
+) -> ActivitiesView:
+    """The whole screen."""
+    announced = [i.estimated_end for i in incidents if i.estimated_end is not None]
+    back = max(announced, default=None)
+    counts = Counter(a.state for a in activities)
+    poles: dict[str, list[Activity]] = {}
+    for a in activities:
+        poles.setdefault(a.pole, []).append(a)
+    cards = [
+        PoleCard(
+            pole, mine[0].pole_name, sum(a.state is ActivityState.INTERRUPTED for a in mine), [activity_line(a, now) for a in mine],
+            [(a.id, n) for a in mine if (n := local_running(a))],
+        )
+        for pole, mine in poles.items()
+    ]  # fmt: skip
+    order = (ActivityState.INTERRUPTED, ActivityState.DEGRADED, ActivityState.THREATENED, ActivityState.RESTORED, ActivityState.NOMINAL)
+    return ActivitiesView(
+        axis_of(clocks, back, now, _), back, [(s, counts[s]) for s in order if counts[s]],
+        sum(1 for a in activities if a.forecast_breach_at is not None), sum(local_running(a) for a in activities), cards,
+    )  # fmt: skip

@@ -1,0 +1,188 @@
+"""The crisis cell's screen: one list, « à traiter d’abord », and the map of the same list."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import inf
+from typing import Final, Literal
+from unicodedata import combining, normalize
+
+from schemas.words import EventType, SiteStatus, TaskState
+from services.console.i18n import N_, Translator, translator
+from services.console.pages.clocks import Running
+from services.console.resources import Incident, Site, Task
+from services.console.texts import words as w
+from services.console.texts.names import short
+
+View = Literal["a-traiter", "incidents", "sans-nouvelles", "taches"]
+VIEWS: Final[dict[View, str]] = {
+    "a-traiter": N_("À traiter"),
+    "incidents": N_("Incidents"),
+    "sans-nouvelles": N_("Sans nouvelles"),
+    "taches": N_("Tâches"),
+}
+Layout = Literal["tableau", "carte", "deux"]
+LAYOUTS: Final[dict[Layout, str]] = {"tableau": N_("Tableau"), "carte": N_("Carte"), "deux": N_("Les deux")}
+Sort = Literal["ordre", "site", "depuis", "perdu"]
+SORTS: Final = ("ordre", "site", "depuis", "perdu")
+SOON: Final = timedelta(hours=1)
+_SAFETY: Final = (SiteStatus.EVACUATED, SiteStatus.SHELTERING)
+_GRAVITY: Final = (
+    SiteStatus.EVACUATED,
+    SiteStatus.SHELTERING,
+    SiteStatus.CLOSED,
+    SiteStatus.UNKNOWN,
+    SiteStatus.DEGRADED,
+    SiteStatus.NORMAL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The nearest limit that hangs on a site."""
+
+    activity: str
+    at: datetime
+    over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SiteLine:
+    id: str
+    name: str
+    commune: str
+    status: SiteStatus
+    why: str
+    since: datetime | None
+    lost: str
+    limit: Limit | None
+    sources: int
+    haystack: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    key: str
+    title: str
+    lines: list[SiteLine]
+
+
+def folded(text: str) -> str:
+    """For searching: lower case, without accents, and typographic apostrophes as plain ones."""
+    return "".join(c for c in normalize("NFKD", text.replace("’", "'").lower()) if not combining(c))
+
+
+def limits_by_site(clocks: Iterable[Running], paths: Mapping[str, str], now: datetime) -> dict[str, Limit]:
+    """The nearest limit per site: of its own clock, or of the territory clock of the activity for which it costs most (`paths`)."""
+    found: dict[str, Limit] = {}
+    for clock in clocks:
+        site = clock.site or paths.get(clock.activity)
+        if site is None or clock.next_at is None:
+            continue
+        limit = Limit(clock.activity, clock.next_at, clock.rto_over or clock.next_at <= now)
+        if site not in found or limit.at < found[site].at:
+            found[site] = limit
+    return found
+
+
+def _why(site: Site, _: Translator) -> str:
+    if site.status is SiteStatus.UNKNOWN:
+        return _("silence")
+    ordered = sorted(site.causes, key=lambda c: (_GRAVITY.index(c.effect), -c.loss_pct))
+    causes = [w.word(w.CAUSE, c.type, _) for c in ordered if not c.planned]
+    if site.generator and any(c.type is EventType.OUTAGE_POWER for c in site.causes):
+        causes.append(_("groupe électrogène"))
+    if any(c.contested for c in site.causes):
+        causes.append(_("contesté"))
+    return "\u00a0; ".join(dict.fromkeys(causes))
+
+
+def site_line(site: Site, limit: Limit | None, _: Translator) -> SiteLine:
+    """One row of the table."""
+    unknown = site.status is SiteStatus.UNKNOWN
+    name, why = short(site.name), _why(site, _)
+    sources = {source for cause in site.causes for source in cause.sources}
+    text = " ".join((site.id, site.name, site.commune_name, why, limit.activity if limit else "", _(w.SITE_STATUS[site.status])))
+    lost = "?" if unknown else f"{w.number(round(100 - site.capacity_pct), _.lang)}\u00a0%"
+    return SiteLine(site.id, name, site.commune_name, site.status, why, site.since, lost, limit, len(sources), folded(text))
+
+
+def _order(line: SiteLine) -> tuple[object, ...]:
+    at = line.limit.at.timestamp() if line.limit else inf
+    since = line.since.timestamp() if line.since else inf
+    return (at, _GRAVITY.index(line.status), since, line.id)
+
+
+def groups_of(lines: Sequence[SiteLine], now: datetime, _: Translator) -> list[Group]:
+    """« À traiter d’abord »: a limit within the hour, people out of their building, silence, then the rest."""
+    pressing, safety, silent, rest = [], [], [], []
+    for line in sorted(lines, key=_order):
+        if line.limit is not None and line.limit.at - now < SOON:
+            pressing.append(line)
+        elif line.status in _SAFETY:
+            safety.append(line)
+        elif line.status is SiteStatus.UNKNOWN:
+            silent.append(line)
+        else:
+            rest.append(line)
+    titled = (
+        ("limite", _("Limite dans moins d’une heure"), pressing), ("abri", _("Évacués ou confinés"), safety),
+        ("silence", _("Sans nouvelles : levée de doute"), silent), ("reste", _("Hors service ou dégradés, le reste"), rest),
+    )  # fmt: skip
+    return [Group(key, title, found) for key, title, found in titled if found]
+
+
+def sorted_group(lines: Sequence[SiteLine], sort: Sort, _: Translator) -> list[Group]:
+    """One group in the order that the reader chose."""
+    keys = {
+        "site": lambda line: (folded(line.name), line.id),
+        "depuis": lambda line: (line.since is None, line.since, line.id),
+        "perdu": lambda line: (line.lost == "?", -int("".join(c for c in line.lost if c.isdigit()) or 0), line.id),
+    }
+    return [Group("tous", _("Tous"), sorted(lines, key=keys[sort]))] if lines else []
+
+
+@dataclass(frozen=True, slots=True)
+class CellView:
+    view: View
+    layout: Layout
+    sort: Sort
+    q: str
+    groups: list[Group]
+    incidents: list[Incident]
+    tasks: list[Task]
+    counts: dict[View, int]
+    legend: list[tuple[SiteStatus, int]]
+
+
+def cell_view(
+    sites: Sequence[Site], incidents: Sequence[Incident], tasks: Sequence[Task], clocks: Sequence[Running], paths: Mapping[str, str],
+    now: datetime, *, lang: str, view: View, layout: Layout, sort: Sort, q: str,
+) -> CellView:  # fmt: skip
+    """The table in one of its views. Only what is not normal takes room."""
+    _ = translator(lang)
+    limits = limits_by_site(clocks, paths, now)
+    lines = [site_line(s, limits.get(s.id), _) for s in sites if s.status is not SiteStatus.NORMAL]
+    open_tasks = [t for t in tasks if t.state in (TaskState.OPEN, TaskState.TAKEN)]
+    silent = [line for line in lines if line.status is SiteStatus.UNKNOWN]
+    counts: dict[View, int] = {
+        "a-traiter": len(lines), "incidents": len(incidents), "sans-nouvelles": len(silent), "taches": len(open_tasks),
+    }  # fmt: skip
+    shown = silent if view == "sans-nouvelles" else lines
+    if q:
+        shown = [line for line in shown if folded(q) in line.haystack]
+    groups = groups_of(shown, now, _) if sort == "ordre" else sorted_group(shown, sort, _)
+    by_status = Counter(s.status for s in sites)
+    legend = [(status, by_status[status]) for status in _GRAVITY if by_status[status] or status in _LEGEND]
+    return CellView(
+        view, layout, sort, q, groups, list(incidents), open_tasks, counts, sorted(legend, key=lambda x: _LEGEND_ORDER.index(x[0]))
+    )
+
+
+_LEGEND: Final = (SiteStatus.EVACUATED, SiteStatus.CLOSED, SiteStatus.DEGRADED, SiteStatus.UNKNOWN, SiteStatus.NORMAL)
+_LEGEND_ORDER: Final = (
+    SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.CLOSED, SiteStatus.DEGRADED, SiteStatus.UNKNOWN, SiteStatus.NORMAL
+)  # fmt: skip

@@ -1,0 +1,91 @@
+"""The main courante on a page: which lines are shown, and silent sites of one minute told together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from services.console.i18n import N_, Translator
+from services.console.resources import Line
+from services.console.texts import words as w
+from services.console.texts.names import Names
+
+LATE_MIN: Final = 15
+"""A word that came later than this is shown as late (DOMAIN D7)."""
+_TOLD_ELSEWHERE: Final = {"TriggerChanged", "TaskChanged:open", "NotificationChanged:accepted", "NotificationChanged:answered"}
+KINDS: Final = {
+    "fact": N_("fait"),
+    "decision": N_("décision"),
+    "action": N_("action"),
+    "communication": N_("appel"),
+    "watch": N_("veille"),
+    "alarm": N_("alarme"),
+    "note": N_("note"),
+    "runtime": N_("système"),
+    "impact": N_("effet"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    id: str
+    occurred_at: datetime
+    recorded_at: datetime
+    late_min: int
+    kind: str
+    text: str
+    by: str
+    corrects: str | None
+    place: str
+
+    @property
+    def late(self) -> bool:
+        return self.late_min > LATE_MIN
+
+
+def _shown(line: Line) -> bool:
+    if line.type in _TOLD_ELSEWHERE or f"{line.type}:{line.change}" in _TOLD_ELSEWHERE:
+        return False
+    return line.type != "SiteStatusChanged" or line.change in ("unknown", "normal")
+
+
+def _by(line: Line, names: Names, _: Translator) -> str:
+    if line.source:
+        return w.word(w.SOURCE, line.source, _)
+    return w.person_name(line.author, names, _) if line.author != "system" else _("système")
+
+
+def _silent_together(lines: Sequence[Line], names: Names, _: Translator) -> str:
+    communes = [c for c in dict.fromkeys(names.commune_of(line.site or "") for line in lines) if c]
+    return _(
+        "{n} sites sans nouvelles à {communes} : levée de doute ouverte", n=len(lines), communes=w.listed(communes[:4], _)
+    )  # fmt: skip
+
+
+def entries(lines: Sequence[Line], names: Names, _: Translator, limit: int) -> list[Entry]:
+    """At most `limit` entries from `lines`, both newest first."""
+    found: list[Entry] = []
+    shown = [line for line in lines if _shown(line)]
+    k = 0
+    while k < len(shown) and len(found) < limit:
+        line = shown[k]
+        run = [line]
+        if line.type == "SiteStatusChanged" and line.change == "unknown":
+            while k + len(run) < len(shown) and _same_minute(line, shown[k + len(run)]):
+                run.append(shown[k + len(run)])
+        text = line.text if len(run) == 1 else _silent_together(run, names, _)
+        found.append(
+            Entry(
+                line.id, line.occurred_at, line.recorded_at, line.late_min, _(KINDS.get(line.kind, line.kind)), text,
+                _by(line, names, _), line.corrects, line.place,
+            )
+        )  # fmt: skip
+        k += len(run)
+    return found
+
+
+def _same_minute(a: Line, b: Line) -> bool:
+    same = b.type == a.type and b.change == a.change
+    return same and b.recorded_at.replace(second=0, microsecond=0) == a.recorded_at.replace(second=0, microsecond=0)

@@ -1,0 +1,129 @@
+"""An escalation as a ladder of rungs: who was called, who answered, what comes next (DOMAIN D32–D35)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from schemas.words import NotificationState
+from services.console.i18n import Translator
+from services.console.resources import Escalation, Notification, Wave
+from services.console.texts import words as w
+from services.console.texts.names import Names
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    role: str
+    said: Literal["yes", "no"]
+    at: datetime | None
+    channel: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    wave: int
+    cycle: int
+    due_at: datetime
+    fired_at: datetime | None
+    state: str
+    expected: int
+    positive: int
+    ack_min: int
+    channels: str
+    called: int
+    answers: list[Answered]
+    silent: int
+    tone: Literal["ok", "soon", "over"]
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Somebody who was called and has not answered."""
+
+    role: str
+    wave: int
+    cycle: int
+    channels: str
+    since: datetime
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    id: str
+    name: str
+    state: str
+    started_at: datetime
+    rungs: list[Rung]
+    next: Rung | None
+    """The rung that fires if nothing changes; its time is `next_at`."""
+    next_at: datetime | None
+    silent: list[Silent]
+    uncovered: list[str]
+    positive: int
+    expected: int
+    replaced: str | None
+    """Level of the ladder that this one replaced, e.g. `N2`."""
+
+
+def _channels(codes: Iterable[str], _: Translator) -> str:
+    return ", ".join(w.word(w.CHANNEL, c, _) for c in codes)
+
+
+def _answered(n: Notification, names: Names, _: Translator) -> Answered | None:
+    if n.state is not NotificationState.ANSWERED:
+        return None
+    return Answered(
+        w.role_name(n.role, n.scope, names, _), "no" if n.answer == "decline" else "yes", n.acknowledged_at,
+        w.word(w.CHANNEL, n.channel, _) if n.channel else "", n.id,
+    )  # fmt: skip
+
+
+def _rung(wave: Wave, by_id: dict[str, Notification], names: Names, _: Translator) -> Rung:
+    told = [by_id[i] for i in wave.notifications if i in by_id]
+    answers = [x for x in (_answered(n, names, _) for n in told) if x is not None]
+    answers.sort(key=lambda x: (x.at is None, x.at))
+    silent = sum(1 for n in told if n.answer_expected and n.state is not NotificationState.ANSWERED)
+    enough = wave.positive >= wave.expected
+    tone: Literal["ok", "soon", "over"] = "ok" if enough else "over" if wave.fired_at and not wave.positive and not answers else "soon"
+    called = len(wave.notifications) or len(wave.roles)
+    return Rung(
+        wave.wave, wave.cycle, wave.due_at, wave.fired_at, wave.state, wave.expected, wave.positive, wave.ack_min,
+        _channels(wave.channels, _), called, answers, silent, tone,
+    )  # fmt: skip
+
+
+def ladder_of(escalation: Escalation, notifications: Sequence[Notification], names: Names, _: Translator) -> Ladder:
+    """The ladder with the answers of those who were called."""
+    by_id = {n.id: n for n in notifications if n.escalation == escalation.id}
+    waves = sorted(escalation.waves, key=lambda x: (x.cycle, x.wave))
+    fired = [_rung(x, by_id, names, _) for x in waves if x.fired_at is not None]
+    waiting = next((_rung(x, by_id, names, _) for x in waves if x.fired_at is None and x.state == "waiting"), None)
+    running = escalation.state == "running"
+    latest: dict[str, Notification] = {}
+    for n in sorted(by_id.values(), key=lambda n: n.planned_at):
+        latest[n.person_token] = n
+    silent = [
+        Silent(w.role_name(n.role, n.scope, names, _), n.wave or 1, n.cycle or 1, _channels(n.channels, _), n.planned_at, n.id)
+        for n in latest.values()
+        if n.answer_expected and n.state not in (NotificationState.ANSWERED, NotificationState.SUPERSEDED, NotificationState.WITHDRAWN)
+    ]
+    first = next((r for r in fired if r.wave == 1), None)
+    return Ladder(
+        escalation.id, escalation.ladder, escalation.state, escalation.started_at, fired, waiting if running else None,
+        escalation.next_at if running else None, silent if running else [],
+        [w.role_name(role, None, names, _) for role in escalation.uncovered_roles], first.positive if first else 0,
+        first.expected if first else 0, f"N{escalation.previous_level}" if escalation.previous_level else None,
+    )  # fmt: skip
+
+
+def main_ladder(escalations: Sequence[Escalation], incident: str | None) -> Escalation | None:
+    """The ladder that counts for an incident: the realm's running one (N3–N4, D32), else its own, else its newest."""
+    mine = [e for e in escalations if incident is None or incident in e.incidents or e.scope in ("territory", incident)]
+    running = [e for e in mine if e.state == "running"]
+    pool = running or mine
+    return max(pool, key=lambda e: (e.ladder, e.started_at), default=None)

@@ -1,0 +1,196 @@
+"""What stands around every screen: who reads, which realm, the level, the clock, and how a template is rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from services.console.i18n import LANGUAGES, N_, Translator, preferred, translator
+from services.console.pages import times
+from services.console.resources import Incident, Overview, Realm
+from services.console.texts import words
+from services.console.texts.names import short
+from services.runtime.principals import Principal
+from services.runtime.rights import Permission
+
+HERE: Final = Path(__file__).parent.parent
+STATIC: Final = HERE / "static"
+LANG_COOKIE: Final = "vigie_lang"
+THEME_COOKIE: Final = "vigie_theme"
+THEMES: Final = ("light", "dark")
+CSP: Final = (
+    "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""No inline script or style, nothing from elsewhere. No `data:` either: every drawing is SVG in the page."""
+TERRITORY: Final = {"92": "Hauts-de-Seine"}
+"""Names of the territories that the product ships; another is shown by its code."""
+
+
+@cache
+def assets_version() -> str:
+    """Changes with any file of `static`, so that a browser never mixes two releases."""
+    digest = blake2b(digest_size=6)
+    for path in sorted(STATIC.rglob("*")):
+        if path.is_file():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The person in front of the screen."""
+
+    principal: Principal
+    csrf: str
+
+    def may(self, permission: str) -> bool:
+        return self.principal.may(Permission(permission))
+
+    @property
+    def duty(self) -> str:
+        """The role under which this person decides."""
+        return self.principal.acting_role
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How the reader wants the pages."""
+
+    lang: str
+    theme: str | None
+
+    @classmethod
+    def of(cls, request: Request) -> Choice:
+        """`?lang=` and `?theme=` win over the cookies, those over `Accept-Language` and the system's theme."""
+        lang = request.query_params.get("lang") or request.cookies.get(LANG_COOKIE)
+        theme = request.query_params.get("theme") or request.cookies.get(THEME_COOKIE)
+        return cls(
+            lang if lang in LANGUAGES else preferred(request.headers.get("accept-language")), theme if theme in THEMES else None
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """Everything that the frame of a screen shows."""
+
+    page: str
+    reader: Reader
+    choice: Choice
+    overview: Overview
+    realms: list[Realm]
+    live: Overview | None
+    """The live realm, when the screen shows another one: an exercise must not hide a real crisis."""
+
+    @property
+    def realm(self) -> Realm:
+        return self.overview.realm
+
+    @property
+    def now(self) -> datetime:
+        return self.overview.at
+
+    @property
+    def lang(self) -> str:
+        return self.choice.lang
+
+    @property
+    def speed(self) -> float:
+        """Simulated seconds per real second that the browser may count on between two facts; 0 = wait for the next fact."""
+        if not self.realm.simulated:
+            return 1.0
+        return 0.0 if self.realm.paused or self.realm.state != "open" else self.realm.speed or 0.0
+
+    @property
+    def territory(self) -> str:
+        return TERRITORY.get(self.realm.territory, self.realm.territory)
+
+    @property
+    def gravest(self) -> Incident | None:
+        return next(iter(self.overview.incidents), None)
+
+    def url(self, path: str, **params: object) -> str:
+        """A link that stays in this realm; the live realm needs no parameter."""
+        query = {**({"realm": self.realm.name} if self.realm.simulated else {}), **{k: v for k, v in params.items() if v is not None}}
+        return f"{path}?{urlencode(query)}" if query else path
+
+
+def level_name(level: int, _: Translator) -> str:
+    """The name of a level, as in the territory's policy."""
+    return _(LEVELS[level]) if level in LEVELS else f"N{level}"
+
+
+LEVELS: Final = {
+    0: N_("Veille"),
+    1: N_("Incident de site"),
+    2: N_("Incident majeur de pôle"),
+    3: N_("Crise départementale"),
+    4: N_("Crise majeure avec l’État"),
+}
+
+
+def _css(path: str) -> str:
+    return f"/static/{assets_version()}/{path}"
+
+
+@cache
+def environment() -> Environment:
+    """Templates; an undefined name is an error, everything is escaped."""
+    env = Environment(
+        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        auto_reload=False,
+    )  # fmt: skip
+    env.filters.update(hm=times.hm, hms=times.hms, ms=times.ms, short=short)
+    env.globals.update(static=_css, words=words, times=times, theme_names=THEMES)
+    return env
+
+
+def render(template: str, context: Mapping[str, Any], choice: Choice, *, status: int = 200) -> HTMLResponse:
+    """A page with the headers that every page has; the choice of language and theme is remembered."""
+    _ = translator(choice.lang)
+    scope: dict[str, Any] = {"_": _, "plural": _.plural, "lang": choice.lang, "theme": choice.theme, **_helpers(_), **context}
+    response = HTMLResponse(environment().get_template(template).render(scope), status)
+    response.headers["Content-Security-Policy"] = CSP
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Content-Language"] = choice.lang
+    response.headers["Vary"] = "Accept-Language, Cookie"
+    return response
+
+
+def remember(response: Response, request: Request, choice: Choice) -> None:
+    """Keep a language or theme that was just chosen by a link."""
+    if "lang" in request.query_params:
+        response.set_cookie(LANG_COOKIE, choice.lang, max_age=31_536_000, samesite="lax", httponly=True)
+    if "theme" in request.query_params:
+        if choice.theme is not None:
+            response.set_cookie(THEME_COOKIE, choice.theme, max_age=31_536_000, samesite="lax", httponly=True)
+        else:
+            response.delete_cookie(THEME_COOKIE)
+
+
+def _helpers(_: Translator) -> dict[str, Callable[..., str]]:
+    """Functions of the templates that depend on the language."""
+    return {
+        "number": lambda value: words.number(value, _.lang),
+        "percent": lambda value: f"{words.number(round(value), _.lang)}\u00a0%",
+        "word": lambda table, code: words.word(getattr(words, table), code, _),
+        "level_name": lambda level: level_name(level, _),
+        "hm_day": lambda at, now: times.hm_day(at, now, _.lang),
+        "day": lambda at: times.day(at, _.lang),
+        "day_long": lambda at: times.day_long(at, _.lang),
+        "lasted": lambda span: times.lasted(span, _.lang),
+        "countdown": lambda until, now: times.countdown(until, now, _.lang),
+        "since_start": lambda started, now: times.since_start(started, now, _.lang),
+    }

@@ -1,0 +1,78 @@
+"""Times and durations as a reader sees them: Europe/Paris, 24 h, tabular (DOMAIN D60). The browser repeats `countdown` (clock.js)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_datetime
+
+from services.console.i18n import translator
+
+PARIS = ZoneInfo("Europe/Paris")
+
+
+def local(at: datetime) -> datetime:
+    """The same instant in Paris."""
+    return at.astimezone(PARIS)
+
+
+def hm(at: datetime | None) -> str:
+    """`10:16`."""
+    return "" if at is None else local(at).strftime("%H:%M")
+
+
+def hms(at: datetime) -> str:
+    """`10:16:24`."""
+    return local(at).strftime("%H:%M:%S")
+
+
+def hm_day(at: datetime | None, now: datetime, lang: str) -> str:
+    """`10:16` today, `sam. 13/02` on another day."""
+    if at is None:
+        return ""
+    return hm(at) if local(at).date() == local(now).date() else day(at, lang)
+
+
+def day(at: datetime, lang: str) -> str:
+    """`jeu. 11/02`."""
+    return format_datetime(local(at), "EEE dd/MM", locale=lang)
+
+
+def day_long(at: datetime, lang: str) -> str:
+    """`jeudi 11 février 2027`."""
+    return format_datetime(local(at), "EEEE d MMMM y", locale=lang)
+
+
+def ms(at: datetime) -> int:
+    """Milliseconds since the epoch, what the browser's clock counts in."""
+    return round(at.timestamp() * 1000)
+
+
+def minutes(span: timedelta) -> int:
+    """Whole minutes, not below 0."""
+    return max(0, int(span.total_seconds() // 60))
+
+
+def lasted(span: timedelta, lang: str) -> str:
+    """`35 min`, `2 h 05`, `3 j`."""
+    _ = translator(lang)
+    total = minutes(span)
+    if total < 60:
+        return _("{n} min", n=total)
+    if total < 48 * 60:
+        return _("{h} h {m:02d}", h=total // 60, m=total % 60)
+    return _("{n} j", n=total // (24 * 60))
+
+
+def countdown(until: datetime, now: datetime, lang: str) -> str:
+    """`05:36` under one hour, then `2 h 05`, then days; `00:00` when it is over."""
+    left = max(0, int((until - now).total_seconds()))
+    if left < 3600:
+        return f"{left // 60:02d}:{left % 60:02d}"
+    return lasted(timedelta(seconds=left), lang)
+
+
+def since_start(started: datetime, now: datetime, lang: str) -> str:
+    """`T+36` as an exercise counts it."""
+    return f"T+{lasted(now - started, lang).removesuffix(' min').replace(chr(0xA0) + 'min', '')}"

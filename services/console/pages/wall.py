@@ -1,0 +1,81 @@
+"""The wall: understood from five metres in five seconds. What is hit, where, what breaks, who has not answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from schemas.words import SiteStatus
+from services.console.i18n import Translator
+from services.console.resources import AlarmRate, Feed, Pole, Site
+from services.console.texts import words as w
+
+CLOCKS_SHOWN: Final = 8
+SILENT_SHOWN: Final = 6
+PLANS_SHOWN: Final = 5
+UNIT: Final = 18
+UNITS_WIDTH: Final = 400
+_ORDER: Final = (SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.CLOSED, SiteStatus.DEGRADED, SiteStatus.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRow:
+    """One pôle: a shape per site that is not normal."""
+
+    name: str
+    units: list[SiteStatus]
+    step: float
+    """Distance between shapes: smaller when there are many."""
+    touched: int
+    total: int
+
+
+def unit_rows(sites: Sequence[Site], poles: Sequence[Pole], _: Translator) -> list[UnitRow]:
+    """Pôles with a site that is not normal; central sites, which belong to several, first."""
+    names = {"multi": _("Sites centraux"), **{p.id: _capital(p.name.removeprefix("Pôle ")) for p in poles}}
+    rows = []
+    for pole, name in names.items():
+        mine = [s for s in sites if s.pole == pole]
+        hit = sorted((s.status for s in mine if s.status is not SiteStatus.NORMAL), key=_ORDER.index)
+        if hit:
+            rows.append(UnitRow(name, hit, min(UNIT, UNITS_WIDTH / len(hit)), len(hit), len(mine)))
+    return rows
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class RateBar:
+    x: float
+    height: float
+
+
+def rate_bars(rate: AlarmRate) -> list[RateBar]:
+    """The hour's demands for attention per 10 minutes, highest = 40."""
+    top = max([*rate.series, rate.bearable])
+    return [RateBar(44.0 * k, round(40.0 * n / top, 1)) for k, n in enumerate(rate.series)]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedLine:
+    name: str
+    last_at: datetime
+    quiet: bool
+
+
+QUIET_S: Final = 1800
+
+
+def feed_lines(feeds: Sequence[Feed], limit: int, _: Translator) -> list[FeedLine]:
+    """Sources and channels by their last message, newest first."""
+    lines = [
+        FeedLine(
+            w.word(w.SOURCE, f.id, _) if f.kind == "source" else w.word(w.CHANNEL, f.id, _), f.last_at, f.silent_s > QUIET_S
+        )
+        for f in sorted(feeds, key=lambda f: f.silent_s)
+    ]  # fmt: skip
+    return lines[:limit]
