@@ -20,6 +20,7 @@ from schemas.reference import ReferencePublished, Roster, RosterSection
 from schemas.runtime import RealmOpened, Tick
 from schemas.topics import PARTITIONS
 from schemas.words import Channel, Level, NotificationState
+from services.delivery import messages
 from services.delivery import sender as sender_module
 from services.delivery.channels import Outgoing, Result
 from services.delivery.decider import DeliveryDecider
@@ -110,7 +111,8 @@ class World:
     async def send(
         self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None
     ) -> tuple[int, int]:
-        assert topic == "delivery.inputs"
+        assert (topic, source) == ("delivery.inputs", "/delivery/sender")
+        assert correlation_id
         if self.away:
             self.away -= 1
             raise BrokerAway("no broker")
@@ -319,7 +321,7 @@ async def test_during_a_hold_nothing_is_claimed_but_danger(world: World) -> None
 
 async def test_a_message_that_cannot_be_made_fails_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bad, good = world.plan("n1", template="bad"), world.plan("n2")
-    real = sender_module.compose
+    real = messages.compose
 
     def compose(row: NotificationRow, *rest: Any) -> Any:
         if row.template == "bad":

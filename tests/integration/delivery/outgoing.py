@@ -1,0 +1,27 @@
+"""A message for channel tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.delivery import NotificationRow
+from schemas.words import Channel, Level, NotificationState
+from services.delivery.channels import Outgoing
+from services.delivery.messages import Names, compose, translator
+
+NOTIFICATION = "8f0f6a8e-0000-5000-8000-000000000001"
+LINK = "https://vigie.example/a/token"
+
+
+def outgoing(address: str, lang: str = "fr", **changes: Any) -> Outgoing:
+    """A call to `address` that expects an answer."""
+    row = NotificationRow(
+        id=NOTIFICATION, incident="i1", level=Level.N3, role="directeur_pole", scope="SOL", person="dir-sol",
+        channels=(Channel.EMAIL,), state=NotificationState.ATTEMPTED, template="incident_wave", values={"number": "92-2027-0211-01"},
+        planned_at=1_802_340_000_000, ack_by=1_802_340_600_000,
+    )  # fmt: skip
+    made: dict[str, Any] = {
+        "realm": "92", "row": row, "attempt": "a1", "number": 1, "possible_duplicate": False, "address": address,
+        "text": compose(row, Names(), translator(lang), LINK), **changes,
+    }  # fmt: skip
+    return Outgoing(**made)

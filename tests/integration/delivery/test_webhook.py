@@ -1,0 +1,116 @@
+"""Webhooks against a real HTTP server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from services.delivery.channels.webhook import Webhook, signature
+from tests.integration.delivery.outgoing import LINK, NOTIFICATION, outgoing
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+class Receiver:
+    """An HTTP server that answers with `status`, or not at all."""
+
+    def __init__(self, status: int = 204, hang: bool = False, drop: bool = False, location: str = "") -> None:
+        self.status, self.hang, self.drop, self.location = status, hang, drop, location
+        self.got: list[tuple[dict[str, str], bytes]] = []
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.got.append(({k.lower(): v for k, v in request.headers.items()}, await request.read()))
+        if self.hang:
+            await asyncio.Event().wait()
+        if self.drop and request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=self.status, headers={"Location": self.location} if self.location else {})
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self.handle)
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}/hook?k=1"
+        finally:
+            await runner.cleanup()
+
+
+async def call(receiver: Receiver, timeout_s: float = 5, **changes: Any) -> Any:
+    async with receiver.running() as url, Webhook(SECRET, clock=lambda: 1_614_265_330.9) as webhook:
+        return await webhook.call(outgoing(url, **changes), timeout_s)
+
+
+def test_signatures_are_those_of_standard_webhooks() -> None:
+    """The example of the specification."""
+    said = signature(SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, b'{"test": 2432232314}')
+    assert said == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+async def test_a_signed_message_arrives() -> None:
+    receiver = Receiver()
+    result = await call(receiver)
+    assert (result.outcome, result.provider_id) == ("accepted", NOTIFICATION)
+    ((headers, body),) = receiver.got
+    assert headers["webhook-id"] == NOTIFICATION
+    assert headers["webhook-signature"] == signature(SECRET, NOTIFICATION, int(headers["webhook-timestamp"]), body)
+    data = json.loads(body)["data"]
+    assert (data["notification"], data["level"], data["answer_url"], data["possible_duplicate"]) == (NOTIFICATION, 3, LINK, False)
+
+
+async def test_a_repetition_carries_the_same_id_and_says_so() -> None:
+    receiver = Receiver()
+    await call(receiver)
+    await call(receiver, number=2, possible_duplicate=True)
+    assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 1
+    assert json.loads(receiver.got[1][1])["data"]["possible_duplicate"] is True
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "retry"),
+    [
+        (200, "accepted", False), (202, "accepted", False), (301, "failed", False), (400, "failed", False),
+        (410, "failed", False), (429, "failed", True), (500, "failed", True), (503, "failed", True),
+    ],
+)  # fmt: skip
+async def test_the_status_says_what_became_of_it(status: int, outcome: str, retry: bool) -> None:
+    result = await call(Receiver(status))
+    assert (result.outcome, result.retry) == (outcome, retry)
+
+
+async def test_a_redirection_is_not_followed() -> None:
+    other = Receiver()
+    async with other.running() as elsewhere:
+        assert (await call(Receiver(307, location=elsewhere))).error == "webhook_307"
+    assert not other.got
+
+
+async def test_silence_or_a_cut_after_the_request_is_a_doubt() -> None:
+    assert (await call(Receiver(hang=True), timeout_s=0.2)).outcome == "ambiguous"
+    assert (await call(Receiver(drop=True))).outcome == "ambiguous"
+
+
+async def test_nobody_there_is_a_passing_failure() -> None:
+    async with Receiver().running() as url:
+        pass
+    async with Webhook(SECRET) as webhook:
+        result = await webhook.call(outgoing(url), 2)
+    assert (result.outcome, result.retry) == ("failed", True)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://example.org/hook", "ftp://127.0.0.1/", "file:///etc/passwd", "https://", "http://[::1", "", "http://127.0.0.1.example.org/"],
+)
+async def test_only_https_and_loopback_are_called(url: str) -> None:
+    async with Webhook(SECRET) as webhook:
+        assert (await webhook.call(outgoing(url), 2)).error == "webhook_url_not_https"
