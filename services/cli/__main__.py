@@ -12,6 +12,7 @@ from typer.main import get_command
 COMMANDS = {
     # running it
     "up": "services.cli.up:up",
+    "prepare": "services.cli.prepare:prepare",
     "status": "services.cli.status:status",
     "verify": "services.cli.verify:verify",
     "dlq": "services.cli.dlq:app",
@@ -26,10 +27,10 @@ COMMANDS = {
 
 
 class _Commands(TyperGroup):
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  the signature of typer
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         if (where := COMMANDS.get(cmd_name)) is None:
             return None
         module, _, name = where.partition(":")

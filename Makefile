@@ -1,0 +1,60 @@
+# Vigie needs Python ≥ 3.11 and make; everything else is fetched into .venv and the cache.
+#   make up      the whole system on this machine, with the demo      make check   style, types, imports
+#   make test    every test (soak and bench excluded)                 make bench   figures beside a baseline
+#   make soak    the long tests                                       make clean   away with what was built (never data)
+
+UV_VERSION := 0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+UV := UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(BIN)/uv
+ARGS ?=
+
+.PHONY: install up test check format bench soak clean chromium
+.DEFAULT_GOAL := install
+
+install: $(VENV)/.dev
+
+# pip and uv, once; `python3 -m venv` is a package of its own on Debian
+$(VENV)/.uv-$(UV_VERSION): deploy/bootstrap.sh
+	@sh deploy/bootstrap.sh $(VENV) $(UV_VERSION)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.uv-$(UV_VERSION) uv.lock
+	@$(UV) sync --quiet --frozen --inexact --no-dev
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.uv-$(UV_VERSION) uv.lock
+	@$(UV) sync --quiet --frozen --inexact --all-groups
+	@touch $(VENV)/.run $@
+
+up: $(VENV)/.run
+	@exec $(BIN)/vigie up --demo $(ARGS)
+
+test: $(VENV)/.dev chromium
+	@$(BIN)/python -m pytest $(ARGS)
+
+soak: $(VENV)/.dev
+	@$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
+
+bench: $(VENV)/.dev
+	@$(BIN)/python -m pytest -m bench -s --timeout 3600 $(ARGS)
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# for the browser tests: Debian's own, when there is none
+chromium:
+	@command -v chromium >/dev/null || { echo "installing chromium for the browser tests" \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	  || { echo "the browser tests need chromium: install it and call make test again" >&2; exit 1; }
+
+clean:
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,28 @@
+#!/bin/sh
+# bootstrap.sh VENV UV_VERSION: a virtual environment with uv in it, from nothing but Python ≥ 3.11.
+set -eu
+venv=$1 uv=$2
+
+for python in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
+  if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    found=$python
+    break
+  fi
+done
+if [ -z "${found:-}" ]; then
+  echo "Vigie needs Python 3.11 or newer: install it, or name one with PYTHON=… make" >&2
+  exit 1
+fi
+
+if ! "$found" -c 'import ensurepip' 2>/dev/null; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing python3-venv, a part of Python that Debian packs apart"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
+  else
+    echo "this Python has no venv: install the package python3-venv, then call make again" >&2
+    exit 1
+  fi
+fi
+
+[ -x "$venv/bin/pip" ] || "$found" -m venv "$venv"
+"$venv/bin/pip" install --quiet --disable-pip-version-check "uv==$uv"

@@ -1,0 +1,191 @@
+"""`vigie dlq`: what could not take effect, why, and another try once the cause is mended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from aiokafka.errors import KafkaError
+
+from schemas.topics import BY_NAME
+from services.cli.client import local_token
+from services.runtime.deadletters import TOPIC, DeadLetter, Lane
+from services.runtime.kafka import BrokerAway, RecordProducer, partition_for
+from services.runtime.partitions import PartitionReader
+from services.runtime.settings import Settings
+from services.runtime.vault import Vault
+
+TEXT_S = 5.0
+"""Patience with the encrypted original bytes of a refused message."""
+
+app = typer.Typer(help="Dead letters: inputs that failed, could not be read, or were refused at the front door.", no_args_is_help=True)
+
+
+class DlqFailed(Exception):
+    """One sentence for the person at the shell."""
+
+
+async def _letters(settings: Settings) -> AsyncIterator[DeadLetter]:
+    """All dead letters, partition by partition in order; a letter that was written twice comes once."""
+    if not settings.kafka:
+        raise DlqFailed("no broker: start `vigie up`, or set VIGIE_KAFKA")
+    seen: set[str] = set()
+    async with PartitionReader(settings.kafka) as reader:
+        async for record in reader.read(TOPIC, await reader.bounds(TOPIC, range(BY_NAME[TOPIC].partitions))):
+            try:
+                letter = DeadLetter.load(record.value)
+            except (ValueError, KeyError, TypeError):
+                continue
+            if letter.id not in seen:
+                seen.add(letter.id)
+                yield letter
+
+
+async def _find(settings: Settings, start: str) -> DeadLetter:
+    found = [letter async for letter in _letters(settings) if letter.id.startswith(start)]
+    if not found:
+        raise DlqFailed(f"no dead letter {start}: see `vigie dlq list`")
+    if len(found) > 1:
+        raise DlqFailed(f"{len(found)} dead letters begin with {start}: give more of the id")
+    return found[0]
+
+
+async def _body(settings: Settings, letter: DeadLetter) -> bytes | None:
+    """The original bytes, wherever they are. None: there were none, or they have been erased."""
+    if letter.text_id is None:
+        return letter.body
+    async with Vault.open(settings) as vault:
+        item = await vault.texts.get(letter.text_id, wait_s=TEXT_S)
+    return None if item is None else item.raw
+
+
+def _row(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "id": letter.id, "lane": letter.lane.value, "service": letter.service, "realm": letter.realm,
+        "at": datetime.fromtimestamp(letter.at / 1000, UTC).isoformat(timespec="milliseconds"), "code": letter.code, "detail": letter.detail,
+        "input_id": letter.input_id, "input_type": letter.input_type, "source": letter.source, "topic": letter.topic,
+        "partition": letter.partition, "offset": letter.offset, "content_type": letter.content_type, "headers": letter.headers,
+    }  # fmt: skip
+
+
+def _run(coroutine: Any) -> Any:
+    try:
+        return asyncio.run(coroutine)
+    except (DlqFailed, BrokerAway, KafkaError, OSError) as error:
+        typer.secho(f"vigie dlq: {error}", err=True, fg="red")
+        raise typer.Exit(1) from error
+
+
+@app.command("list")
+def list_letters(
+    realm: Annotated[str | None, typer.Option(help="Only this realm")] = None,
+    lane: Annotated[Lane | None, typer.Option(help="Only this lane")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
+) -> None:
+    """The newest dead letters."""
+
+    async def collect() -> list[DeadLetter]:
+        found = [x async for x in _letters(Settings()) if (realm is None or x.realm == realm) and (lane is None or x.lane is lane)]
+        return sorted(found, key=lambda x: (x.at, x.id))[-limit:]
+
+    letters: list[DeadLetter] = _run(collect())
+    if as_json:
+        typer.echo(json.dumps({"items": [_row(x) for x in letters]}, ensure_ascii=False))
+        return
+    if not letters:
+        typer.echo("no dead letters")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for column in ("id", "at", "realm", "lane", "type", "code", "why"):
+        table.add_column(column, overflow="fold" if column == "why" else "ellipsis", no_wrap=column != "why")
+    for x in letters:
+        at = datetime.fromtimestamp(x.at / 1000, UTC).astimezone().strftime("%d/%m %H:%M:%S")
+        table.add_row(x.id[:13], at, x.realm or "-", x.lane.value, x.input_type or "", x.code, x.detail)
+    Console().print(table)
+
+
+@app.command()
+def show(
+    letter_id: Annotated[str, typer.Argument(help="Id, or its beginning")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document; bytes that are not UTF-8 are replaced")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="The original bytes alone, to be edited for a replay")] = False,
+) -> None:
+    """One dead letter with its original bytes."""
+
+    async def read() -> tuple[DeadLetter, bytes | None]:
+        settings = Settings()
+        letter = await _find(settings, letter_id)
+        return letter, await _body(settings, letter)
+
+    letter, body = _run(read())
+    if raw:
+        sys.stdout.buffer.write(body or b"")
+        return
+    text = None if body is None else body.decode("utf-8", "replace")
+    if as_json:
+        typer.echo(json.dumps(_row(letter) | {"body": text}, ensure_ascii=False))
+        return
+    for name, value in _row(letter).items():
+        if value not in (None, {}):
+            typer.echo(f"{name:<13} {value}")
+    typer.echo(f"\n{'(no body, or erased)' if text is None else text}")
+
+
+@app.command()
+def replay(
+    letter_id: Annotated[str, typer.Argument(help="Id, or its beginning")],
+    body: Annotated[Path | None, typer.Option(help="Corrected bytes in place of the original ones", exists=True, dir_okay=False)] = None,
+    realm: Annotated[str | None, typer.Option(help="The right realm, when the key was wrong")] = None,
+    input_type: Annotated[str | None, typer.Option("--type", help="The right type, when it was unknown")] = None,
+) -> None:
+    """Offer an input again, corrected if need be. An input that has taken effect meanwhile is recognised and changes nothing."""
+
+    async def again() -> str:
+        settings = Settings()
+        letter = await _find(settings, letter_id)
+        content = body.read_bytes() if body is not None else await _body(settings, letter)
+        if letter.lane is Lane.REFUSED:
+            return await _post(settings, letter, content)
+        if letter.topic is None:
+            raise DlqFailed(f"{letter.id} does not say which topic it came from")
+        key = realm or letter.realm
+        if not key:
+            raise DlqFailed(f"{letter.id} has no realm: give one with --realm")
+        headers = letter.headers | ({"ce_type": input_type} if input_type else {})
+        headers.setdefault("ce_id", letter.input_id or letter.id)
+        async with RecordProducer(settings.kafka) as producer:
+            partition, offset = await producer.send_raw(
+                letter.topic, partition_for(letter.topic, key), key.encode(), content, [(n, v.encode()) for n, v in headers.items()]
+            )
+        return f"{letter.input_id or letter.id} is on {letter.topic} again (partition {partition}, offset {offset})"
+
+    typer.echo(_run(again()))
+
+
+async def _post(settings: Settings, letter: DeadLetter, content: bytes | None) -> str:
+    """A message that the front door refused goes to the front door again, in the name of who replays it."""
+    path = letter.headers.get("path")
+    if not path:
+        raise DlqFailed(f"{letter.id} does not say to which path it was sent")
+    headers = {"Idempotency-Key": letter.id, "Content-Type": letter.content_type or "application/octet-stream"}
+    if token := local_token(settings):
+        headers["Authorization"] = f"Bearer {token}"
+    async with httpx.AsyncClient(base_url=settings.url, trust_env=False, timeout=10.0) as client:
+        try:
+            answer = await client.post(path, content=content or b"", headers=headers)
+        except httpx.TransportError as error:
+            raise DlqFailed(f"no answer from {settings.url}: {error}") from error
+    if answer.is_error:
+        raise DlqFailed(f"{path} answered {answer.status_code}: {answer.text[:500]}")
+    return f"{path} answered {answer.status_code}: {answer.text[:500]}"

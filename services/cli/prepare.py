@@ -1,0 +1,85 @@
+"""`vigie prepare`: what must exist before the first service starts. `vigie up` does the same by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import typer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from services.runtime.access import AccessStore
+from services.runtime.kafka import BrokerAway, RecordProducer
+from services.runtime.keys import MasterKeyInvalid
+from services.runtime.provision import BrokerUnreachable, TopicsDiffer, provision
+from services.runtime.settings import Settings
+from services.runtime.supervisor.up import UpFailed
+from services.runtime.territory import TerritoryInvalid, load_territory
+from services.runtime.territory_publish import open_live_realm
+
+ACCESS_S = 30.0
+
+
+async def open_territory(settings: Settings) -> None:
+    """Open the live realm and publish the territory, unless this Kafka has this version already (kept in `run/territory.json`)."""
+    try:
+        territory = await asyncio.to_thread(load_territory, settings.territory)
+    except (TerritoryInvalid, OSError) as error:
+        raise UpFailed(
+            f"the territory {settings.territory} cannot be loaded ({error}): see `vigie territory check {settings.territory}`"
+        ) from error
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        cluster = (await admin.describe_cluster())["cluster_id"]
+    finally:
+        await admin.close()
+    published = settings.data.run / "territory.json"
+    current = {"cluster": cluster, "realm": territory.code, "version": territory.version}
+    try:
+        if json.loads(published.read_text()) == current:
+            return
+    except (OSError, ValueError):
+        pass
+    try:
+        async with RecordProducer(settings.kafka) as producer:
+            await open_live_realm(producer, territory, int(time.time() * 1000))
+    except BrokerAway as error:
+        raise UpFailed(f"the territory cannot be published: {error}") from error
+    published.write_text(json.dumps(current))
+
+
+async def first_login(settings: Settings) -> None:
+    """The token of commands on this machine, and the one-time code while no administrator has a password."""
+    try:
+        async with AccessStore.open(settings, "up") as access, asyncio.timeout(ACCESS_S):
+            await access.bootstrap()
+    except (MasterKeyInvalid, BrokerAway, TimeoutError, OSError) as error:
+        raise UpFailed(f"accounts cannot be made ready: {error or 'the broker does not answer in time'}") from error
+
+
+async def prepare_system(settings: Settings) -> None:
+    """First login, live realm and reference data. Idempotent. Raises UpFailed."""
+    await asyncio.gather(first_login(settings), open_territory(settings))
+
+
+async def _prepare(settings: Settings) -> None:
+    made = await provision(settings.kafka, replication=settings.kafka_replication)
+    typer.echo(f"topics: {len(made.created)} created, {len(made.existing)} as they must be")
+    settings.data.make()
+    await prepare_system(settings)
+    typer.echo(f"the live realm is open, with the territory {settings.territory.name}")
+
+
+def prepare() -> None:
+    """Make topics, the first login, the live realm and its reference data on an existing broker (VIGIE_KAFKA)."""
+    settings = Settings()
+    try:
+        if not settings.kafka:
+            raise UpFailed("no broker: set VIGIE_KAFKA to HOST:PORT")
+        asyncio.run(_prepare(settings))
+    except (UpFailed, BrokerUnreachable, TopicsDiffer, KafkaError, OSError) as error:
+        typer.secho(f"vigie prepare: {error}", err=True, fg="red")
+        raise typer.Exit(1) from error
