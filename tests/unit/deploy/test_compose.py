@@ -1,0 +1,65 @@
+"""docker-compose.yml describes the same system as the supervisor, with Kafka as durable as the embedded one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from services.runtime.embedded.jars import KAFKA_VERSION
+from services.runtime.settings import REPOSITORY
+from services.runtime.supervisor.plan import SERVICES
+
+COMPOSE = REPOSITORY / "docker-compose.yml"
+
+
+@pytest.fixture(scope="module")
+def compose() -> Any:
+    return YAML(typ="safe").load(COMPOSE.read_text())
+
+
+def test_every_process_of_the_supervisor_has_its_container(compose: Any) -> None:
+    commands = {name: tuple(service["command"]) for name, service in compose["services"].items() if name not in {"kafka", "store", "prepare"}}
+    assert commands == {kind.name: ("python", "-m", kind.module) for kind in SERVICES}
+
+
+def test_all_services_run_one_image_and_wait_for_what_they_need(compose: Any) -> None:
+    for kind in SERVICES:
+        service = compose["services"][kind.name]
+        assert service["image"] == "vigie"
+        assert service["depends_on"] == {"prepare": {"condition": "service_completed_successfully"}}
+    assert set(compose["services"]["prepare"]["depends_on"]) == {"kafka", "store"}
+
+
+def test_kafka_is_the_version_of_the_embedded_one_and_makes_no_topic_by_itself(compose: Any) -> None:
+    kafka = compose["services"]["kafka"]
+    assert kafka["image"] == f"apache/kafka:{KAFKA_VERSION}"
+    assert kafka["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+    assert kafka["environment"]["KAFKA_UNCLEAN_LEADER_ELECTION_ENABLE"] == "false"
+
+
+def test_only_the_front_is_published_and_on_loopback(compose: Any) -> None:
+    ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
+    assert ports == {"intake": ["127.0.0.1:8092:8092"]}
+
+
+def test_volumes_and_dependencies_exist(compose: Any) -> None:
+    services = compose["services"]
+    for service in services.values():
+        assert {v.partition(":")[0] for v in service.get("volumes", [])} <= set(compose["volumes"])
+        assert set(service.get("depends_on", {})) <= set(services)
+
+
+def test_the_client_accepts_the_file() -> None:
+    client = next((c for c in (["docker", "compose"], ["docker-compose"]) if _works(c)), None)
+    if client is None:
+        return  # no client with compose here: the tests above check the content
+    done = subprocess.run([*client, "-f", str(COMPOSE), "config"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _works(client: list[str]) -> bool:
+    return shutil.which(client[0]) is not None and subprocess.run([*client, "version"], capture_output=True, check=False).returncode == 0
