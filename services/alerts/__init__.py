@@ -1,0 +1,1 @@
+"""Decides what reports mean: claims, site status, incidents, predicates, ladders (DESIGN §2)."""

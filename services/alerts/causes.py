@@ -1,0 +1,297 @@
+"""Causes: opened, confirmed once more, replaced, lifted, overdue (D3–D5, D7, D9, D10, D15–D17)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from schemas.alerts import Cause, CauseChanged, ReportChanged, ReportRow
+from schemas.base import Instant
+from schemas.reports import Measure, Window
+from schemas.words import EventType
+from services.alerts import rules, tasks
+from services.alerts.calendar import day_of, end_of_day
+from services.alerts.claims import as_number, communes_of, inside, is_wide, measure_name, named, objects_of, site_of
+from services.alerts.draft import Draft
+from services.alerts.evolve import claim_key
+
+Outcome = Literal["new", "same", "replaced", "over"]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a report did to the causes."""
+
+    cause: Cause
+    outcome: Outcome
+    """new; same: one more word (D4); replaced: newer values; over: about something that is lifted already (D7)."""
+
+
+def makes_cause(row: ReportRow) -> bool:
+    """True if the report is about something that holds at a place. A rate of more than one site is not (D11)."""
+    return row.type in rules.CAUSE_TYPES and not is_wide(row) and "site_unknown" not in row.flags and not _says_sound(row)
+
+
+def _says_sound(row: ReportRow) -> bool:
+    return measure_name(row) in ("system_healthy", "system_restored")
+
+
+def known_cause(row: ReportRow, draft: Draft) -> Cause | None:
+    """The open cause that the report is one more word on (D4)."""
+    if not makes_cause(row):
+        return None
+    id = draft.state.cause_keys.get(claim_key(row))
+    cause = draft.state.causes[id] if id is not None else None
+    if cause is None or cause.lifted_at is not None or (_is_daily(row) and day_of(row.occurred_at) != day_of(cause.last_at)):
+        return None
+    return cause
+
+
+def _is_daily(row: ReportRow) -> bool:
+    """D10: reports about one day."""
+    if row.effective or row.expected_end is not None:
+        return False
+    if row.type is EventType.STAFF_SHORTAGE:
+        return True
+    hot = measure_name(row) == "room_temperature" or rules.HEAT_HAZARD in objects_of(row)
+    return row.type is EventType.SANITARY_ALERT and hot
+
+
+def put(draft: Draft, cause: Cause) -> Cause:
+    """Record a cause with its next instant of change; the site is judged again."""
+    if cause.lifted_at is None:
+        cause = cause.model_copy(update={"next_at": _next_change(cause, draft.now, draft.state.rules.horizon_ms)})
+    if cause != draft.state.causes.get(cause.id):
+        draft.emit(CauseChanged(cause=cause))
+    if cause.site is not None:
+        draft.doubtful.add(cause.site)
+    return cause
+
+
+def _next_change(cause: Cause, now: Instant, horizon: Instant) -> Instant | None:
+    """When time alone changes the cause next: a window begins, ends or comes into sight, the expected end, the end of the day."""
+    times = [t for w in cause.windows for t in (w.start, w.end, w.start - horizon) if t is not None]
+    times += [t for t in (None if cause.overdue else cause.expected_end, cause.ends_at) if t is not None]
+    return min((t for t in times if t > now), default=None)
+
+
+def take(draft: Draft, row: ReportRow, incident: str | None, known: Cause | None) -> Taken:
+    """Apply a confirmed report to its cause. `known` as found by `known_cause`."""
+    if known is not None:
+        return _another_word(draft, row, known)
+    over = _over_already(draft, row)
+    cause = put(draft, _new(draft, row, incident, over))
+    return Taken(cause, "over" if over is not None else "new")
+
+
+def _new(draft: Draft, row: ReportRow, incident: str | None, over: tuple[Instant, str] | None) -> Cause:
+    return Cause(
+        id=draft.derive("cause"), key=claim_key(row), site=site_of(row), commune=next(iter(communes_of(row, draft.territory)), None),
+        type=row.type, incident=incident, certainty=row.certainty, severity=row.severity, loss_pct=row.capacity_lost_pct,
+        since=row.occurred_at, last_at=row.occurred_at, known_at=row.recorded_at, windows=row.effective,
+        acting=inside(row.effective, draft.now), expected_end=row.expected_end, ends_at=end_of_day(row.occurred_at) if _is_daily(row) else None,
+        persons=_persons(row), measure=row.measure, sources=(row.source,), reports=(row.id,),
+        lifted_at=over[0] if over else None, lifted_by=over[1] if over else None,
+        overdue=over is None and row.expected_end is not None and not row.effective and row.expected_end <= draft.now,
+    )  # fmt: skip
+
+
+def _persons(row: ReportRow) -> int | None:
+    if measure_name(row) == "evacuees" and row.measure is not None and (n := as_number(row.measure.value)) is not None:
+        return int(n)
+    return row.persons_concerned
+
+
+def _over_already(draft: Draft, row: ReportRow) -> tuple[Instant, str] | None:
+    """A late report about something that a newer word has ended (D7), or a day that is over (D10): (when, by what)."""
+    key, site = claim_key(row), site_of(row)
+    newest = draft.state.cause_keys.get(key)
+    if newest is not None and (lifted := draft.state.causes[newest].lifted_at) is not None and row.occurred_at <= lifted:
+        return lifted, draft.state.causes[newest].lifted_by or "lifted"
+    reopened = draft.state.reopenings.get(f"{site}|{row.type.value}")
+    if reopened is not None and row.occurred_at <= reopened:
+        return reopened, "reopening"
+    if _is_daily(row) and (end := end_of_day(row.occurred_at)) <= draft.now:
+        return end, "end_of_day"
+    if row.effective and all(w.end is not None and w.end <= draft.now for w in row.effective):
+        return max(w.end for w in row.effective if w.end is not None), "windows_over"
+    return None
+
+
+def _another_word(draft: Draft, row: ReportRow, known: Cause) -> Taken:
+    """D4: the source is added, severity and loss take the worse, the earlier time. A newer count of the day replaces (D10)."""
+    newer = row.occurred_at >= known.last_at
+    both = {
+        "sources": known.sources if row.source in known.sources else (*known.sources, row.source),
+        "reports": (*known.reports, row.id),
+        "since": min(known.since, row.occurred_at),
+        "last_at": max(known.last_at, row.occurred_at),
+    }
+    if row.type is EventType.STAFF_SHORTAGE and known.ends_at is not None:
+        values = {"severity": row.severity, "loss_pct": row.capacity_lost_pct, "persons": _persons(row), "measure": row.measure}
+        cause = put(draft, known.model_copy(update=both | (values if newer else {})))
+        return Taken(cause, "replaced")
+    windows = () if not known.windows or not row.effective else _union(known.windows, row.effective)
+    worse: dict[str, Any] = {
+        "severity": max(known.severity, row.severity),
+        "loss_pct": _max(known.loss_pct, row.capacity_lost_pct),
+        "persons": _max(known.persons, _persons(row)),
+        "measure": _worse_measure(known.measure, row.measure),
+        "windows": windows,
+        "acting": inside(windows, draft.now),
+    }
+    if newer and row.expected_end is not None and row.expected_end != known.expected_end:
+        worse |= {"expected_end": row.expected_end, "overdue": row.expected_end <= draft.now}
+    return Taken(put(draft, known.model_copy(update=both | worse)), "same")
+
+
+def _union(a: tuple[Window, ...], b: tuple[Window, ...]) -> tuple[Window, ...]:
+    return tuple(sorted({*a, *b}, key=lambda w: (w.start, w.end is None, w.end or 0)))
+
+
+def _max(a: Any, b: Any) -> Any:
+    return b if a is None else a if b is None else max(a, b)
+
+
+def _worse_measure(a: Measure | None, b: Measure | None) -> Measure | None:
+    """Of several counts of ill people the maximum, never the sum (D10); of any measure the greater."""
+    if a is None or b is None:
+        return a or b
+    x, y = as_number(a.value), as_number(b.value)
+    return b if x is None or (y is not None and y > x) else a
+
+
+# ── replaced and withdrawn by reference (D3) ───────────────────────────────────────────────────────────────────────
+
+
+def cause_of(draft: Draft, report: ReportRow) -> Cause | None:
+    """The open cause that a report speaks of."""
+    id = draft.state.cause_keys.get(claim_key(report))
+    cause = draft.state.causes[id] if id is not None else None
+    return cause if cause is not None and cause.lifted_at is None and report.id in cause.reports else None
+
+
+def replace_values(draft: Draft, row: ReportRow, cause: Cause) -> Taken:
+    """An Update replaces the values that it carries; an older one replaces nothing (D7)."""
+    values: dict[str, Any] = {"last_at": max(cause.last_at, row.occurred_at)}
+    if row.type is cause.type:
+        values["reports"] = (*cause.reports, row.id)
+    if row.occurred_at >= cause.last_at:
+        if row.type is cause.type:
+            values |= {"severity": row.severity, "loss_pct": row.capacity_lost_pct if row.capacity_lost_pct is not None else cause.loss_pct}
+            values |= {"persons": _persons(row) if _persons(row) is not None else cause.persons, "measure": row.measure or cause.measure}
+        if row.expected_end is not None:
+            values |= {"expected_end": row.expected_end, "overdue": row.expected_end <= draft.now}
+        if row.effective:
+            values |= {"windows": row.effective, "acting": inside(row.effective, draft.now)}
+    return Taken(put(draft, cause.model_copy(update=values)), "replaced")
+
+
+def lift(draft: Draft, cause: Cause, at: Instant, by: str) -> None:
+    """End a cause. Never reopens a site that has another (D15)."""
+    put(draft, cause.model_copy(update={"lifted_at": max(at, cause.since), "lifted_by": by, "next_at": None, "acting": False}))
+    if cause.site is None:
+        return
+    left = [draft.state.causes[c] for c in draft.state.site_causes.get(cause.site, ())]
+    if not any(c.overdue for c in left):
+        tasks.void(draft, "overdue_cause", cause.site, "lifted")
+    if not any(c.contested for c in left):
+        tasks.void(draft, "contested", cause.site, "lifted")
+
+
+# ── reopening (D16) ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def reopen(draft: Draft, row: ReportRow, incident: str | None) -> None:
+    """Lift what the reopening names, or the only open type; ask when it is not clear. What stays shut becomes a partial closure."""
+    site = site_of(row)
+    if site is None:
+        for name in named(row, "supplier:"):
+            end_supplier_failures(draft, name, row)
+        return
+    open_ = [draft.state.causes[c] for c in draft.state.site_causes.get(site, ())]
+    types = {c.type for c in open_}
+    lifts = frozenset(row.lifts) or (frozenset(types) if len(types) == 1 else frozenset[EventType]())
+    if not lifts and types:
+        tasks.ask(draft, "lift_which", report=row.id, site=site, incident=incident, candidates=tuple(sorted(t.value for t in types)))
+    for cause in open_:
+        if cause.type in lifts:
+            _lift_or_contest(draft, row, cause)
+    _keep_rest_shut(draft, row, incident)
+
+
+def _lift_or_contest(draft: Draft, row: ReportRow, cause: Cause) -> None:
+    """D5, D7: a reopening older than the newest word on the cause lifts nothing; from another source it contests it."""
+    if row.occurred_at >= cause.last_at:
+        lift(draft, cause, row.occurred_at, row.id)
+    elif row.occurred_at >= cause.since and row.source not in cause.sources:
+        put(draft, cause.model_copy(update={"contested": True}))
+        tasks.ask(draft, "contested", site=cause.site, incident=cause.incident, candidates=(row.id, *cause.reports[:5]))
+
+
+def _keep_rest_shut(draft: Draft, row: ReportRow, incident: str | None) -> None:
+    m = row.measure
+    value = as_number(m.value) if m is not None and m.name == "desks_available" else None
+    if m is None or value is None or not m.value_of or value >= m.value_of:
+        return
+    rest = row.model_copy(update={"type": EventType.PARTIAL_CLOSURE, "capacity_lost_pct": round(100 * (1 - value / m.value_of), 1)})
+    known = known_cause(rest, draft)
+    if known is None:
+        take(draft, rest, incident, None)
+    elif row.occurred_at >= known.last_at:
+        put(draft, known.model_copy(update={"loss_pct": rest.capacity_lost_pct, "last_at": row.occurred_at, "measure": m}))
+
+
+def end_supplier_failures(draft: Draft, supplier: str, row: ReportRow) -> None:
+    """A supplier serves again: its open failures end."""
+    for id in draft.state.placeless.get(EventType.SUPPLIER_FAILURE.value, ()):
+        cause = draft.state.causes[id]
+        if cause.measure is not None and f"supplier:{supplier}" in (cause.measure.object or "").split("|") and row.occurred_at >= cause.since:
+            lift(draft, cause, row.occurred_at, row.id)
+
+
+def end_system_outages(draft: Draft, systems: tuple[str, ...], row: ReportRow) -> None:
+    """`system_restored`: outages that are about these systems alone end."""
+    restored = {f"system:{s}" for s in systems}
+    for cause in list(draft.state.causes.values()):
+        if cause.lifted_at is not None or cause.type not in (EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM) or cause.measure is None:
+            continue
+        about = {o for o in (cause.measure.object or "").split("|") if o}
+        if about and about <= restored and row.occurred_at >= cause.last_at:
+            lift(draft, cause, row.occurred_at, row.id)
+
+
+def end_operator_outages(draft: Draft, incident: str, row: ReportRow) -> None:
+    """The operator says all restored (D20): its own word ends; the sites' causes stay until someone speaks."""
+    for id in draft.state.placeless.get(EventType.OUTAGE_POWER.value, ()):
+        cause = draft.state.causes[id]
+        if draft.standing(cause.incident) == incident and row.occurred_at >= cause.since:
+            lift(draft, cause, row.occurred_at, row.id)
+
+
+# ── time ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def due(draft: Draft, cause: Cause) -> None:
+    """An instant of change came: a window, the end of the day, the expected end."""
+    now = draft.now
+    if cause.ends_at is not None and cause.ends_at <= now:
+        return lift(draft, cause, cause.ends_at, "end_of_day")
+    if cause.windows and all(w.end is not None and w.end <= now for w in cause.windows):
+        return lift(draft, cause, max(w.end for w in cause.windows if w.end is not None), "windows_over")
+    late = cause.expected_end is not None and cause.expected_end <= now and not cause.windows
+    if late and not cause.overdue:
+        tasks.ask(draft, "overdue_cause", site=cause.site, incident=draft.standing(cause.incident), candidates=(cause.type.value,))
+    acting = inside(cause.windows, now)
+    if acting and not cause.acting:
+        _count_planned(draft, cause)
+    put(draft, cause.model_copy(update={"acting": acting, "overdue": cause.overdue or late}))
+    return None
+
+
+def _count_planned(draft: Draft, cause: Cause) -> None:
+    """What was announced is current now: its reports count from here on (D9)."""
+    for id in cause.reports:
+        row = draft.state.reports[id]
+        if "planned" in row.flags:
+            draft.emit(ReportChanged(row=row.model_copy(update={"flags": tuple(f for f in row.flags if f != "planned")})))

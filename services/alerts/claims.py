@@ -1,0 +1,124 @@
+"""What a report says, before it is judged (D1, D2, D6, D7, D9, D11): one row from one message, and questions about a row."""
+
+from __future__ import annotations
+
+from schemas.alerts import ReportRow
+from schemas.base import HOUR_MS, Instant
+from schemas.reports import ReportReceived, Window
+from schemas.words import Certainty, EventType, ReportState
+from services.alerts.calendar import instant_of
+from services.alerts.rules import FUTURE_AFTER_MS, LATE_AFTER_MS
+from services.alerts.territory import Territory
+
+
+def row_of(report: ReportReceived, recorded_at: Instant, territory: Territory) -> ReportRow:
+    """The report as recorded, with the flags of D7–D9; nothing is decided about it yet."""
+    occurred_at, flags = report.occurred_at, list[str]()
+    if recorded_at - occurred_at > LATE_AFTER_MS:
+        flags.append("late")
+    if occurred_at - recorded_at > FUTURE_AFTER_MS and not report.effective:
+        flags.append("future")
+        occurred_at = recorded_at
+    if report.effective and not inside(report.effective, recorded_at):
+        flags.append("planned")
+    if report.site_id is not None and report.site_id not in territory.sites:
+        flags.append("site_unknown")
+    end = report.estimated_end
+    if end is None and report.expected_duration_h is not None:
+        end = occurred_at + int(report.expected_duration_h * HOUR_MS)
+    return ReportRow(
+        id=report.report_id, state=ReportState.APPLIED, flags=tuple(flags), confirmation=_confirmation(report.certainty),
+        source=report.source, source_key=report.source_key, site=report.site_id, commune=report.commune, zone=report.zone, type=report.type,
+        severity=report.severity, certainty=report.certainty, msg_type=report.msg_type, references=report.references, alias=report.alias,
+        occurred_at=occurred_at, recorded_at=recorded_at, capacity_lost_pct=report.capacity_lost_pct,
+        persons_concerned=report.persons_concerned, measure=report.measure, phenomenon=report.phenomenon, colour=report.colour,
+        plan_hint=report.plan_hint, text_id=report.text_id, dialect=report.dialect, effective=report.effective, expected_end=end,
+        lifts=report.lifts, affected_activities=report.affected_activities,
+    )  # fmt: skip
+
+
+def _confirmation(certainty: Certainty) -> str:
+    return certainty.value
+
+
+def inside(windows: tuple[Window, ...], at: Instant) -> bool:
+    """True if `at` lies in one of the windows; always without windows (D9)."""
+    return not windows or any(w.start <= at and (w.end is None or at < w.end) for w in windows)
+
+
+def site_of(row: ReportRow) -> str | None:
+    """The known site that the report is about."""
+    return None if row.site is None or "site_unknown" in row.flags else row.site
+
+
+def communes_of(row: ReportRow, territory: Territory) -> tuple[str, ...]:
+    """Communes that the report names, or that of its site."""
+    if row.zone:
+        return row.zone
+    site = site_of(row)
+    if site is not None:
+        return (territory.sites[site].commune,)
+    return (row.commune,) if row.commune else ()
+
+
+def objects_of(row: ReportRow) -> tuple[str, ...]:
+    """`system:x`, `road:y`, … that the report is about."""
+    return tuple(o for o in (row.measure.object or "").split("|") if o) if row.measure is not None else ()
+
+
+def named(row: ReportRow, prefix: str) -> tuple[str, ...]:
+    """Names of the objects of one sort: `named(row, "system:")`."""
+    return tuple(o.removeprefix(prefix) for o in objects_of(row) if o.startswith(prefix))
+
+
+def measure_name(row: ReportRow) -> str | None:
+    return row.measure.name if row.measure is not None else None
+
+
+def is_wide(row: ReportRow) -> bool:
+    """A rate for more than one site (`kind:…`, `pole:…`, `global`): it touches no site's status and is no site's word (D11)."""
+    scope = row.measure.scope if row.measure is not None else None
+    return scope is not None and scope != "site" and not scope.startswith("zone")
+
+
+def as_number(value: float | bool | str | None) -> float | None:
+    """A measured value as a number; true is 1."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return None
+    return None if value is None else float(value)
+
+
+def as_truth(value: float | bool | str | None) -> bool:
+    """A measured value as true or false."""
+    if isinstance(value, str):
+        return value.strip().lower() in ("1", "true", "oui", "yes")
+    return bool(value)
+
+
+def as_instant(row: ReportRow) -> Instant | None:
+    """The time that a report announces as the end: `estimated_end` as a field or as a measure."""
+    if row.measure is not None and row.measure.name == "estimated_end" and isinstance(row.measure.value, str):
+        return instant_of(row.measure.value)
+    return row.expected_end
+
+
+def measured_place(row: ReportRow) -> str:
+    """Where a measure was taken: the site, else the object, the scope or the commune."""
+    m = row.measure
+    return row.site or (m.object if m and m.object else None) or (m.scope if m and m.scope else None) or row.commune or ""
+
+
+def is_confirmed(row: ReportRow) -> bool:
+    return row.confirmation == "confirmed"
+
+
+def speaks_for_site(row: ReportRow) -> bool:
+    """True if the report is a word of its site (D18): confirmed, about that site itself."""
+    return row.confirmation == "confirmed" and site_of(row) is not None and not is_wide(row)
+
+
+def is_ill(row: ReportRow) -> bool:
+    return row.type is EventType.SANITARY_ALERT and measure_name(row) == "ill_persons"

@@ -1,0 +1,174 @@
+"""To which incident a report belongs (D21–D26). Order: the first rule that applies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.alerts import Cause, IncidentRow, ReportRow
+from schemas.words import EventType, IncidentState, MsgType
+from services.alerts import rules
+from services.alerts.claims import communes_of, is_confirmed, measure_name, site_of
+from services.alerts.draft import Draft
+from services.alerts.evolve import OPEN
+from services.alerts.families import Key, Reach, absorbs, cluster_of, key_of_object, own_key
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a report goes: an incident that is there, a new one with this key, or none."""
+
+    rule: str
+    """Code of the rule, as shown (`D22:power`)."""
+    incident: str | None = None
+    opens: Key | None = None
+
+
+NOWHERE = Placement("D24")
+
+
+def place(row: ReportRow, known: Cause | None, draft: Draft) -> Placement:
+    """The incident of a report. `known`: the open cause that it is one more word on (D4)."""
+    if (by_reference := _referenced(row, draft)) is not None:
+        return Placement("D21", by_reference)
+    if known is not None and (incident := draft.standing(known.incident)) is not None and draft.incident(incident).state in OPEN:
+        return Placement("D4", incident)
+    key = own_key(row, draft)
+    if key is None and row.type in rules.MUTE_TYPES:
+        return _mute(row, draft)
+    if key is not None and (own := _open_with(key, row, draft)) is not None:
+        return Placement(f"D22:{own.kind}", own.id)
+    if key is None and (by_site := _of_site(row, draft)) is not None:
+        return Placement("D23", by_site)
+    if (absorbing := _absorbing(row, draft)) is not None:
+        return Placement(f"D22:{absorbing.kind}", absorbing.id)
+    if (closed := _recently_closed(key, row, draft)) is not None:
+        return Placement("D26", closed.id)
+    if not opens_one(row):
+        return NOWHERE
+    return Placement("D22" if key else "D23", opens=key or _fallback(row, draft))
+
+
+def opens_one(row: ReportRow) -> bool:
+    """D24: rumours and unconfirmed reports open nothing, nor do cancellations; `info` only by a flag that has a family."""
+    return is_confirmed(row) and row.msg_type is not MsgType.CANCEL
+
+
+def _referenced(row: ReportRow, draft: Draft) -> str | None:
+    for reference in row.references:
+        known = draft.state.reports.get(reference)
+        incident = draft.standing(known.incident) if known else None
+        if incident is not None and _takes(draft.incident(incident), row):
+            return incident
+    return None
+
+
+def _takes(incident: IncidentRow, row: ReportRow) -> bool:
+    """Open, or closed less than 72 h ago (D26)."""
+    if incident.state in OPEN:
+        return True
+    return incident.closed_at is not None and row.recorded_at - incident.closed_at < rules.ADDENDUM_MS
+
+
+def _open_with(key: Key, row: ReportRow, draft: Draft) -> IncidentRow | None:
+    """The open incident with this key, which a split does not reach (D25)."""
+    if key[0] == "power":
+        return cluster_of(row, draft)
+    same = [i for i in draft.incidents(draft.state.open_incidents) if i.kind == key[0]]
+    exact = next((i for i in same if i.key == key[1]), None)
+    if exact is not None or key[0] != "it":
+        return exact
+    if key[1] == "*":  # an isolation takes the IT incident that led to it
+        return min(same, key=lambda i: (-i.severity, i.opened_at, i.id), default=None)
+    return next((i for i in same if i.key == "*"), None)
+
+
+def _of_site(row: ReportRow, draft: Draft) -> str | None:
+    """D23: the incident of the gravest open cause on the site; else the open one that the site is already a member of."""
+    site, state = site_of(row), draft.state
+    if site is None:
+        return None
+    causes = [state.causes[c] for c in state.site_causes.get(site, ())]
+    for cause in sorted(causes, key=lambda c: (-c.severity, -c.since, c.id)):
+        incident = draft.standing(cause.incident)
+        if incident is not None and draft.incident(incident).state in OPEN:
+            return incident
+    joined = [i for i in draft.incidents(state.site_incidents.get(site, ())) if i.state in OPEN]
+    return max(joined, key=lambda i: (i.opened_at, i.id)).id if joined else None
+
+
+def _absorbing(row: ReportRow, draft: Draft) -> IncidentRow | None:
+    """The nearest open incident that absorbs the report; of territory-wide hazards only a single one (D23)."""
+    found: list[tuple[Reach, IncidentRow]] = []
+    for incident in draft.incidents(draft.state.open_incidents):
+        reach = absorbs(incident, row, draft)
+        if reach is not None:
+            found.append((reach, incident))
+    if not found:
+        return None
+    nearest = max(reach for reach, _ in found)
+    candidates = [i for reach, i in found if reach is nearest]
+    if nearest is Reach.TERRITORY and len(candidates) > 1:
+        return None
+    return max(candidates, key=lambda i: (i.opened_at, i.id))
+
+
+def _mute(row: ReportRow, draft: Draft) -> Placement:
+    """`info`, `headcount` and `reopening` open nothing: they join by what they lift, their object, or their site."""
+    site, state = site_of(row), draft.state
+    if site is not None and row.type is EventType.REOPENING:
+        named = [state.causes[c] for c in state.site_causes.get(site, ()) if state.causes[c].type in row.lifts]
+        for cause in sorted(named, key=lambda c: (-c.severity, c.id)):
+            if (incident := draft.standing(cause.incident)) is not None and draft.incident(incident).state in OPEN:
+                return Placement("D23", incident)
+    key = key_of_object(row, draft)
+    if key is not None and (own := _open_with(key, row, draft) or _only_power(key, row, draft)) is not None:
+        return Placement(f"D22:{own.kind}", own.id)
+    if (by_site := _of_site(row, draft)) is not None:
+        return Placement("D23", by_site)
+    if row.type is EventType.HEADCOUNT and (absorbing := _absorbing(row, draft)) is not None:
+        return Placement(f"D22:{absorbing.kind}", absorbing.id)
+    if measure_name(row) in rules.OFFERS and is_confirmed(row):
+        open_ = list(draft.incidents(draft.state.open_incidents))
+        if open_:
+            return Placement("D23", max(open_, key=lambda i: (i.level, i.severity, i.opened_at, i.id)).id)
+    return NOWHERE
+
+
+def _only_power(key: Key, row: ReportRow, draft: Draft) -> IncidentRow | None:
+    """The operator speaks long after the last cut, and not always of places: the power incident of its communes, else the only one."""
+    if key[0] != "power":
+        return None
+    power = [i for i in draft.incidents(draft.state.open_incidents) if i.kind == "power"]
+    communes = frozenset(communes_of(row, draft.territory))
+    there = [i for i in power if not communes.isdisjoint(i.communes)]
+    if there:
+        return max(there, key=lambda i: (i.opened_at, i.id))
+    return power[0] if len(power) == 1 and not communes else None
+
+
+def _recently_closed(key: Key | None, row: ReportRow, draft: Draft) -> IncidentRow | None:
+    """D26: a late report joins, by the time of its fact, an incident that was closed less than 72 h ago."""
+    site = site_of(row)
+    for incident in draft.incidents(reversed(draft.state.closed_incidents)):
+        if incident.state is not IncidentState.CLOSED or not _takes(incident, row):
+            continue
+        if not incident.opened_at - rules.CLUSTER_MS <= row.occurred_at <= (incident.closed_at or 0):
+            continue
+        same_key = key is not None and incident.kind == key[0] and (key[0] == "power" or incident.key == key[1])
+        if (same_key and key is not None and key[0] != "power") or (site is not None and site in incident.members):
+            return incident
+        if same_key and not frozenset(incident.communes).isdisjoint(communes_of(row, draft.territory)):
+            return incident
+    return None
+
+
+def _fallback(row: ReportRow, draft: Draft) -> Key:
+    """`site:<id>`; without a known site its commune, its object, its type."""
+    site = site_of(row)
+    if site is not None:
+        return "site", f"site:{site}"
+    communes = communes_of(row, draft.territory)
+    if communes:
+        return "site", f"commune:{communes[0]}"
+    thing = row.measure.object if row.measure is not None else None
+    return "site", thing or f"territory:{row.type.value}"

@@ -1,0 +1,109 @@
+"""The decider of alerts: joins the pure modules (DESIGN §2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from schemas.alerts import AnswerReceived, AttentionRequested, DeadlineSettled, MetricChanged, Unreachable
+from schemas.base import Command, Fact, Instant
+from schemas.reports import ReportReceived
+from services.alerts import causes, escalation, flags, levels, tasks, zones
+from services.alerts.commands import obey
+from services.alerts.draft import Draft
+from services.alerts.evolve import evolve, reload
+from services.alerts.reports import receive
+from services.alerts.settle import settle
+from services.alerts.state import State
+from services.runtime.codec import StateCodec
+from services.runtime.decider import Deadline, Firing, Input
+
+_CODEC = StateCodec(State)
+_TEMPLATES = {"alarm": "alarm_{base}", "forecast": "forecast_{base}"}
+
+
+class UnknownInput(ValueError):
+    """A message that alerts has no rule for reached it: a route or a client is wrong."""
+
+
+class AlertsDecider:
+    """Claims, site status, incidents, predicates, ladders."""
+
+    service = "alerts"
+    logic = 1
+
+    def initial(self, realm: str, lineage: str) -> State:
+        return State(realm, lineage)
+
+    def decide(self, state: State, given: Input) -> Sequence[Fact]:
+        draft = Draft(state, given)
+        match given.message:
+            case ReportReceived() as report:
+                receive(draft, report)
+                settle(draft)
+            case MetricChanged() as metric:
+                draft.emit(metric)
+                draft.concerned.update(i for r in metric.reports if (i := draft.incident_of(r)) is not None)
+                settle(draft)
+            case AnswerReceived(notification=notification, person=person, answer=answer):
+                escalation.answered(draft, notification, person, answer)
+                settle(draft)
+            case Unreachable(notification=notification):
+                escalation.unreachable(draft, notification)
+                settle(draft)
+            case AttentionRequested() as asked:
+                _attend(draft, asked)
+            case Command() as command if obey(draft, given, command):
+                pass
+            case other:
+                raise UnknownInput(f"alerts has no rule for {type(other).__name__}")
+        return draft.facts
+
+    def fire(self, state: State, firing: Firing) -> Sequence[Fact]:
+        draft, key = Draft(state, firing), firing.deadline.key
+        head, _, rest = key.partition(":")
+        match head:
+            case "cause":
+                causes.due(draft, state.causes[rest])
+            case "silence":
+                incident, _, due = rest.rpartition(":")
+                zones.judge_batch(draft, incident, int(due))
+            case "allclear":
+                zones.judge_all_clear(draft, rest)
+            case "ladder":
+                escalation.climb(draft, rest)
+            case "rearm":
+                levels.rearm(draft, rest)
+            case "flag":
+                flags.begin(draft, rest)
+            case _:
+                raise UnknownInput(f"alerts has no deadline {key!r}")
+        settle(draft)
+        if draft.state.agenda.first() == firing.deadline:
+            draft.emit(DeadlineSettled(key=key))
+        return draft.facts
+
+    def evolve(self, state: State, fact: Fact, fact_id: str, at: Instant) -> State:
+        return evolve(state, fact)
+
+    def next_deadline(self, state: State) -> Deadline | None:
+        return state.agenda.first()
+
+    def dump(self, state: State) -> dict[str, list[tuple[str, object]]]:
+        return _CODEC.dump(state)
+
+    def load(self, realm: str, lineage: str, dumped: Mapping[str, Iterable[tuple[str, object]]]) -> State:
+        return reload(_CODEC.load(dumped))
+
+
+def _attend(draft: Draft, asked: AttentionRequested) -> None:
+    """Continuity asks that roles hear of something: an information each, and a task where a person must type data again (D46)."""
+    incident = asked.incident if asked.incident in draft.state.incidents else None
+    values: dict[str, str | int | float | bool | None] = {
+        name: value
+        for name in ("activity", "plan", "card", "base", "pct", "limit_at", "pole", "site")
+        if (value := getattr(asked, name)) is not None
+    }
+    template = _TEMPLATES.get(asked.code, asked.code).format(base=asked.base or "rto")
+    escalation.attend(draft, asked.roles, pole=asked.pole, site=asked.site, incident=incident, template=template, values=values)
+    if asked.code == "reentry":
+        tasks.ask(draft, "reentry", report=asked.activity, incident=incident)

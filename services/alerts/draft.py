@@ -1,0 +1,178 @@
+"""The decision in the making for one input: facts in order, and the state as they leave it.
+
+Rows of incidents are collected and written once at the end; everything else is a fact at once. `touched` tells which indexes
+the input moved, so that only predicates which read them are evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from schemas.alerts import IncidentChanged, IncidentRow
+from schemas.base import Fact, Instant
+from schemas.words import Level
+from services.alerts.claims import as_number
+from services.alerts.evolve import OPEN, evolve
+from services.alerts.metrics import SHOWN_REPORTS
+from services.alerts.state import State
+from services.alerts.territory import Territory
+from services.runtime.decider import Firing, Input
+
+_INDEXES = (
+    "counts", "severities", "flags", "metrics", "causes", "cuts", "security", "illness", "absences", "forecasts", "presence", "placeless",
+    "rumours", "readings",
+)  # fmt: skip
+"""Indexes whose identity tells whether an input moved them."""
+
+
+class Draft:
+    """Mutable, for the time of one decision only."""
+
+    __slots__ = ("_changes", "_ids", "_incidents", "_ordinals", "_start", "_topics", "clock", "concerned", "doubtful", "facts", "level", "now", "state", "words")
+
+    def __init__(self, state: State, ids: Input | Firing) -> None:
+        self.state = self._start = state
+        self.facts: list[Fact] = []
+        self.now: Instant = ids.now if isinstance(ids, Input) else ids.deadline.due
+        """Time at which it is decided; a deadline is decided at its due time."""
+        self.clock: Instant = ids.now
+        """Real time of a live realm: after a stall later than the due time of a deadline."""
+        self.level: Level = state.level()
+        """Level of the territory, as raised so far."""
+        self.words: dict[str, Instant] = {}
+        """Sites that spoke in this input → recorded_at."""
+        self.doubtful: set[str] = set()
+        """Sites whose status must be judged again."""
+        self.concerned: set[str] = set()
+        """Incidents whose causes moved although their own rows did not."""
+        self._ids = ids
+        self._ordinals: dict[str, int] = {}
+        self._incidents: dict[str, IncidentRow] = {}
+        self._changes: dict[str, str] = {}
+        self._topics: set[str] = set()
+
+    @property
+    def territory(self) -> Territory:
+        return self.state.rules.territory
+
+    def derive(self, kind: str) -> str:
+        """A new id for something that this input causes."""
+        ordinal = self._ordinals.get(kind, 0)
+        self._ordinals[kind] = ordinal + 1
+        return self._ids.derive(kind, ordinal)
+
+    def emit(self, fact: Fact) -> None:
+        """Record a fact."""
+        self.facts.append(fact)
+        self.state = evolve(self.state, fact)
+
+    # ── incidents ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def incident(self, id: str) -> IncidentRow:
+        """The incident as this input leaves it. Raises KeyError."""
+        return self._incidents.get(id) or self.state.incidents[id]
+
+    def incidents(self, ids: Iterable[str]) -> Iterator[IncidentRow]:
+        return (self.incident(i) for i in ids)
+
+    def put_incident(self, row: IncidentRow, change: str) -> None:
+        """Its new value, written by `flush`. `change` of the first and gravest wins: opened before level before member before report."""
+        before = self._incidents.get(row.id) or self.state.incidents.get(row.id)
+        if before is None or (before.state in OPEN) != (row.state in OPEN):
+            self._topics.add("incidents")
+        if before is None or before.customers_cut != row.customers_cut:
+            self._topics.add("customers")
+        self._incidents[row.id] = row
+        known = self._changes.get(row.id)
+        if known is None or _GRAVITY.get(change, 9) > _GRAVITY.get(known, 9):
+            self._changes[row.id] = change
+
+    def alter(self, id: str, change: str, **values: Any) -> IncidentRow:
+        """Change fields of an incident."""
+        row = self.incident(id).model_copy(update=values)
+        self.put_incident(row, change)
+        return row
+
+    def flush(self) -> None:
+        """Write the incidents that changed."""
+        for id, row in self._incidents.items():
+            if self.state.incidents.get(id) != row:
+                self.emit(IncidentChanged(row=row, change=self._changes[id]))
+        self._incidents.clear()
+        self._changes.clear()
+
+    @property
+    def open_incidents(self) -> tuple[str, ...]:
+        """Open incidents as this input leaves them, oldest first."""
+        if "incidents" not in self._topics:
+            return self.state.open_incidents
+        ids = {*self.state.open_incidents, *self._incidents}
+        rows = [r for r in self.incidents(ids) if r.state in OPEN]
+        return tuple(r.id for r in sorted(rows, key=lambda r: (r.known_at, r.id)))
+
+    @property
+    def changed_incidents(self) -> tuple[str, ...]:
+        """Incidents with a new value in this input, not written yet."""
+        return tuple(self._incidents)
+
+    @property
+    def moved_incidents(self) -> tuple[str, ...]:
+        """Open incidents whose level this input may have moved."""
+        ids = {*self._incidents, *self.concerned}
+        rows = [r for r in self.incidents(ids) if r.state in OPEN]
+        return tuple(r.id for r in sorted(rows, key=lambda r: (r.known_at, r.id)))
+
+    def incident_of(self, report: str) -> str | None:
+        """Incident of a report; a merged one leads to the one that it was merged into."""
+        row = self.state.reports.get(report)
+        return self.standing(row.incident) if row is not None else None
+
+    def standing(self, incident: str | None) -> str | None:
+        """The incident, or the one that it was merged into."""
+        while incident is not None:
+            known = self._incidents.get(incident) or self.state.incidents.get(incident)
+            if known is None or known.merged_into is None:
+                break
+            incident = known.merged_into
+        return incident
+
+    # ── what predicates ask ──────────────────────────────────────────────────────────────────────────────────────
+
+    def touch(self, topic: str) -> None:
+        """Note that something outside the indexes moved (`levels`)."""
+        self._topics.add(topic)
+
+    def touched(self) -> set[str]:
+        """Indexes and topics that this input moved so far."""
+        now, start = self.state, self._start
+        return self._topics | {name for name in _INDEXES if getattr(now, name) is not getattr(start, name)}
+
+    def everything(self) -> set[str]:
+        """All that predicates may read: after a change of the reference data."""
+        return {*_INDEXES, "incidents", "customers", "levels"}
+
+    def first_reports(self, incidents: Iterable[str]) -> tuple[str, ...]:
+        """One report of each incident."""
+        found = (min(self.state.incident_reports.get(i, ()), default=None) for i in incidents)
+        return tuple(r for r in found if r is not None)[:SHOWN_REPORTS]
+
+    def reports_with(self, measure: str, scope: str | None = None) -> tuple[str, ...]:
+        """Confirmed reports that carry a measure, oldest first. Walks over all reports: only when a predicate begins to hold."""
+        rows = [
+            r for r in self.state.reports.values()
+            if r.measure is not None and r.measure.name == measure and r.confirmation == "confirmed" and scope in (None, r.measure.scope)
+        ]  # fmt: skip
+        return tuple(r.id for r in sorted(rows, key=lambda r: (r.occurred_at, r.id)))[-SHOWN_REPORTS:]
+
+    def measured(self, report: str, measure: str) -> float:
+        """Value of a measure in a report, 0 if it carries another."""
+        row = self.state.reports.get(report)
+        if row is None or row.measure is None or row.measure.name != measure:
+            return 0.0
+        return as_number(row.measure.value) or 0.0
+
+
+_GRAVITY = {
+    "merged": 9, "closed": 8, "reopened": 7, "split": 6, "opened": 5, "level": 4, "acknowledged": 3, "member": 2, "zone": 1, "report": 0,
+}  # fmt: skip

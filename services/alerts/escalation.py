@@ -1,0 +1,339 @@
+"""Ladders and waves (D32–D35): who is called, who answered, when the next wave fires.
+
+A ladder is frozen when it starts: its row carries the waves of the policy version. Roles become persons when a wave fires.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.alerts import AnswerRecorded, EscalationChanged, EscalationRow, NotificationPlanned, NotificationWithdrawn, RoleUncovered, WaveRow
+from schemas.base import MINUTE_MS, Instant
+from schemas.words import Answer, Channel, IncidentState, Level
+from services.alerts.draft import Draft
+from services.alerts.levels import TERRITORY, Rises
+from services.alerts.oncall import Post, channels, posts
+
+CRISIS = Level.N3
+"""From this level on the ladder belongs to the realm (D32)."""
+
+
+def running(draft: Draft, scope: str) -> EscalationRow | None:
+    """The ladder of an incident or of the territory, if it runs or was answered."""
+    id = draft.state.ladders.get(scope)
+    row = draft.state.escalations[id] if id is not None else None
+    return row if row is not None and row.state in ("running", "answered", "exhausted") else None
+
+
+def _put(draft: Draft, row: EscalationRow, change: str) -> EscalationRow:
+    draft.emit(EscalationChanged(row=row, change=change))
+    return row
+
+
+# ── levels rose ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def follow(draft: Draft, rises: Rises) -> None:
+    """Start the ladders that the new levels ask for; the lower ones are superseded (D35)."""
+    if rises.territory is not None and draft.level >= CRISIS:
+        incidents = tuple(i for i in draft.open_incidents if draft.incident(i).level >= CRISIS)
+        before = [e for scope in (TERRITORY, *incidents) if (e := running(draft, scope)) is not None]
+        start(draft, TERRITORY, draft.level, incidents, before)
+    for incident in rises.incidents:
+        level = draft.incident(incident).level
+        own = running(draft, incident)
+        if level < CRISIS:
+            start(draft, incident, level, (incident,), [own] if own else [])
+        else:
+            _join_crisis(draft, incident, own)
+
+
+def _join_crisis(draft: Draft, incident: str, own: EscalationRow | None) -> None:
+    """An incident that reaches N3 joins the realm's ladder: information, no new acknowledgement."""
+    crisis = running(draft, TERRITORY)
+    if crisis is None:
+        start(draft, TERRITORY, draft.incident(incident).level, (incident,), [own] if own else [])
+        return
+    if own is not None:
+        supersede(draft, own, crisis.id)
+    if incident not in crisis.incidents:
+        crisis = _put(draft, crisis.model_copy(update={"incidents": (*crisis.incidents, incident)}), "joined")
+        told = crisis.acknowledged_by or _called(draft, crisis)
+        inform(draft, told, incident, "information", {"reached": int(draft.incident(incident).level)})
+
+
+def start(draft: Draft, scope: str, level: Level, incidents: tuple[str, ...], before: list[EscalationRow]) -> None:
+    """Start a ladder at its wave 1; it supersedes those before it, whose ackers must ack again (D35)."""
+    waves, policy = draft.territory.ladder(level), draft.territory.policy
+    if not waves or policy is None:
+        return
+    id, now = draft.derive("escalation"), draft.clock
+    for old in before:
+        supersede(draft, old, id)
+    row = EscalationRow(
+        id=id, ladder=f"N{int(level)}", scope=scope, incidents=incidents, state="running", policy=draft.state.version, started_at=now,
+        wave=0, cycle=1, level=level, previous_level=max((o.level for o in before), default=None),
+        repeat_after_min=policy.repeat.after_min, repeat_times=policy.repeat.times,
+        waves=tuple(
+            WaveRow(
+                wave=w.wave, cycle=1, due_at=now + w.after_min * MINUTE_MS, state="waiting", roles=w.who, expected=w.expected,
+                after_min=w.after_min, ack_min=w.ack_min, channels=tuple(Channel(c) for c in w.channels),
+            )
+            for w in waves
+        ),
+    )  # fmt: skip
+    _put(draft, _fire_from(draft, row), "started")
+
+
+# ── waves ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _fire_from(draft: Draft, row: EscalationRow) -> EscalationRow:
+    """Fire the next waiting wave, and the one after it at once when a role is uncovered (D34)."""
+    while True:
+        index = next((n for n, w in enumerate(row.waves) if w.state == "waiting"), None)
+        if index is None:
+            return _schedule(row)
+        row, covered = _fire(draft, row, index)
+        if covered:
+            return _schedule(row)
+
+
+def _fire(draft: Draft, row: EscalationRow, index: int) -> tuple[EscalationRow, bool]:
+    wave, covered, uncovered = row.waves[index], True, list(row.uncovered_roles)
+    called: dict[str, str] = {}
+    for post in posts(draft, wave.roles, row):
+        person = post.holder if post.holder is not None and draft.territory.channels(post.holder) else None
+        if person is None:
+            covered = False
+            draft.emit(RoleUncovered(escalation=row.id, role=post.role, scope=post.scope))
+            uncovered.append(post.role if post.scope is None else f"{post.role}:{post.scope}")
+            person = post.deputy
+        if person is None or person in called or person in row.acknowledged_by:
+            continue
+        if (notification := _call(draft, row, wave, post, person)) is not None:
+            called[person] = notification
+    fired = wave.model_copy(update={"state": "fired", "fired_at": draft.clock, "notifications": (*wave.notifications, *called.values())})
+    waves = (*row.waves[:index], fired, *row.waves[index + 1 :])
+    return row.model_copy(update={
+        "waves": waves, "wave": wave.wave, "cycle": wave.cycle, "uncovered_roles": tuple(dict.fromkeys(uncovered)),
+    }), covered  # fmt: skip
+
+
+def _call(draft: Draft, row: EscalationRow, wave: WaveRow, post: Post, person: str) -> str | None:
+    """Plan one notification of a wave; None when the person has no channel."""
+    by = channels(draft, person, wave.channels)
+    if not by:
+        return None
+    notification, incident = draft.derive("notification"), row.incidents[0] if row.incidents else None
+    draft.emit(NotificationPlanned(
+        notification=notification, incident=incident, escalation=row.id, wave=wave.wave, cycle=wave.cycle, level=row.level,
+        previous_level=row.previous_level, role=post.role, scope=post.scope, person=person, channels=by, answer_expected=True,
+        danger=any(draft.incident(i).danger for i in row.incidents), template="level_raised" if row.previous_level else "incident_wave",
+        values=_values(draft, incident), planned_at=draft.clock, ack_by=draft.clock + wave.ack_min * MINUTE_MS,
+    ))  # fmt: skip
+    return notification
+
+
+def _values(draft: Draft, incident: str | None) -> dict[str, str | int | float | bool | None]:
+    if incident is None:
+        return {}
+    row = draft.incident(incident)
+    values: dict[str, str | int | float | bool | None] = {"number": row.number, "kind": row.kind, "severity": row.severity}
+    return values | {"members": len(row.members), "communes": len(row.communes), "commune": row.communes[0] if row.communes else None}
+
+
+def _schedule(row: EscalationRow) -> EscalationRow:
+    """When the ladder moves next: the next wave, else the next cycle, else the standing alert."""
+    waiting = next((w for w in row.waves if w.state == "waiting"), None)
+    if waiting is not None:
+        return row.model_copy(update={"next_at": waiting.due_at})
+    last = max((w.fired_at or w.due_at for w in row.waves), default=row.started_at)
+    return row.model_copy(update={"next_at": last + row.repeat_after_min * MINUTE_MS})
+
+
+def climb(draft: Draft, id: str) -> None:
+    """The ladder is due: after a stall only the newest due step fires, the skipped ones are superseded."""
+    row = draft.state.escalations[id]
+    if row.state != "running" or row.next_at is None:
+        return
+    waiting = [n for n, w in enumerate(row.waves) if w.state == "waiting"]
+    if not waiting:
+        row = _next_cycle(row, row.next_at)
+        if row.state == "exhausted":
+            _put(draft, row, "exhausted")
+            return
+        waiting = [n for n, w in enumerate(row.waves) if w.state == "waiting"]
+    due = [n for n in waiting if row.waves[n].due_at <= draft.clock]
+    for n in due[:-1]:
+        row = _with_wave(row, n, state="superseded")
+    _put(draft, _fire_from(draft, row), "wave")
+
+
+def _next_cycle(row: EscalationRow, at: Instant) -> EscalationRow:
+    """Again from wave 1, as often as the policy says; answers add up (D33)."""
+    if row.cycle > row.repeat_times:
+        return row.model_copy(update={"state": "exhausted", "next_at": None})
+    again = tuple(
+        w.model_copy(update={
+            "cycle": row.cycle + 1, "due_at": at + w.after_min * MINUTE_MS, "state": "waiting", "fired_at": None, "notifications": (),
+        })
+        for w in row.waves if w.cycle == row.cycle
+    )  # fmt: skip
+    return row.model_copy(update={"waves": (*row.waves, *again), "cycle": row.cycle + 1})
+
+
+def _with_wave(row: EscalationRow, index: int, **values: Any) -> EscalationRow:
+    wave = row.waves[index].model_copy(update=values)
+    return row.model_copy(update={"waves": (*row.waves[:index], wave, *row.waves[index + 1 :])})
+
+
+def fire_now(draft: Draft, row: EscalationRow) -> None:
+    """A person climbs the ladder by hand."""
+    if not any(w.state == "waiting" for w in row.waves):
+        row = _next_cycle(row, draft.clock)
+    _put(draft, row if row.state == "exhausted" else _fire_from(draft, row), "wave")
+
+
+# ── answers ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def answered(draft: Draft, notification: str, person: str, answer: Answer) -> None:
+    """A person answered a notification of a ladder (D33)."""
+    call = draft.state.calls.get(notification)
+    row = draft.state.escalations.get(call.escalation) if call is not None and call.escalation is not None else None
+    if call is None or row is None:
+        draft.emit(AnswerRecorded(escalation=None, notification=notification, person=person, answer=answer))
+        return
+    late = row.state != "running" or (call.cycle or 1, call.wave or 1) != (row.cycle, row.wave)
+    draft.emit(AnswerRecorded(escalation=row.id, notification=notification, person=person, answer=answer, wave=call.wave, late=late))
+    if row.state in ("superseded", "ended"):
+        return
+    if answer is Answer.ACK:
+        said_yes(draft, row, person, call.wave or row.wave)
+    else:
+        _said_no(draft, row, call)
+
+
+def said_yes(draft: Draft, row: EscalationRow, person: str, wave: int) -> None:
+    """Counts for its own wave, over all cycles; a quorum stops the waves that have not fired."""
+    waves = tuple(
+        w.model_copy(update={"answered": (*w.answered, person), "positive": len(w.answered) + 1})
+        if w.wave == wave and person not in w.answered else w
+        for w in row.waves
+    )  # fmt: skip
+    by = row.acknowledged_by if person in row.acknowledged_by else (*row.acknowledged_by, person)
+    row = row.model_copy(update={"waves": waves, "acknowledged_by": by})
+    reached = any(w.wave == wave and w.expected and w.positive >= w.expected for w in waves)
+    _put(draft, _satisfied(draft, row, wave) if reached and row.state != "answered" else row, "answered" if reached else "answer")
+    for incident in row.incidents:
+        acknowledged(draft, incident, person)
+
+
+def acknowledged(draft: Draft, incident: str, person: str) -> None:
+    """Somebody took the incident in charge."""
+    known = draft.incident(incident)
+    if known.state not in (IncidentState.OPEN, IncidentState.ACKNOWLEDGED):
+        return
+    by = known.acknowledged_by if person in known.acknowledged_by else (*known.acknowledged_by, person)
+    draft.alter(incident, "acknowledged", state=IncidentState.ACKNOWLEDGED, acknowledged_by=by, updated_at=draft.now)
+
+
+def _satisfied(draft: Draft, row: EscalationRow, wave: int) -> EscalationRow:
+    """Quorum: waiting waves are skipped, but for the roles that are never skipped (D34)."""
+    policy = draft.territory.policy
+    never = frozenset(policy.never_skipped) if policy is not None and row.level >= CRISIS else frozenset[str]()
+    for n, w in enumerate(row.waves):
+        if w.wave == wave and w.state == "fired":
+            row = _with_wave(row, n, state="satisfied")
+        elif w.state == "waiting":
+            called = set(_called(draft, row))
+            due = [p for p in posts(draft, w.roles, row) if p.role in never and p.holder is not None and p.holder not in called]
+            ids = [i for p in due if p.holder is not None and (i := _call(draft, row, w, p, p.holder)) is not None]
+            row = _with_wave(row, n, state="skipped", notifications=(*w.notifications, *ids))
+    return row.model_copy(update={"state": "answered", "next_at": None})
+
+
+def _called(draft: Draft, row: EscalationRow) -> tuple[str, ...]:
+    """Persons called so far, once each."""
+    return tuple(dict.fromkeys(draft.state.calls[n].person for w in row.waves for n in w.notifications if n in draft.state.calls))
+
+
+def _said_no(draft: Draft, row: EscalationRow, call: NotificationPlanned) -> None:
+    """D33: a decline calls the deputy at once; without one the next wave fires at once (D34)."""
+    index = max(n for n, w in enumerate(row.waves) if call.notification in w.notifications)
+    row = _with_wave(row, index, declined=row.waves[index].declined + 1)
+    holder = draft.territory.holders.get((call.role, call.scope))
+    deputy = holder.deputy if holder is not None and holder.deputy != call.person else None
+    if deputy is not None and deputy in _called(draft, row):
+        _put(draft, row, "declined")
+        return
+    wave = row.waves[index]
+    called = _call(draft, row, wave, Post(call.role, call.scope, deputy, None), deputy) if deputy is not None else None
+    if called is not None:
+        _put(draft, _with_wave(row, index, notifications=(*wave.notifications, called)), "declined")
+        return
+    draft.emit(RoleUncovered(escalation=row.id, role=call.role, scope=call.scope))
+    row = row.model_copy(update={"uncovered_roles": tuple(dict.fromkeys((*row.uncovered_roles, call.role)))})
+    if row.state == "running" and any(w.state == "waiting" for w in row.waves):
+        row = _fire_from(draft, row)
+    _put(draft, row, "declined")
+
+
+def unreachable(draft: Draft, notification: str) -> None:
+    """Every channel of a call failed: the deputy is called as after a decline. Nobody waits on a dead ladder."""
+    call = draft.state.calls.get(notification)
+    row = draft.state.escalations.get(call.escalation) if call is not None and call.escalation is not None else None
+    if call is not None and row is not None and row.state == "running" and call.person not in row.acknowledged_by:
+        _said_no(draft, row, call)
+
+
+# ── ends ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def supersede(draft: Draft, row: EscalationRow, by: str | None, state: str = "superseded", why: str = "superseded") -> None:
+    """End a ladder before its time; what nobody answered is withdrawn."""
+    waves = tuple(w.model_copy(update={"state": "superseded"}) if w.state == "waiting" else w for w in row.waves)
+    _put(draft, row.model_copy(update={"state": state, "next_at": None, "superseded_by": by, "waves": waves}), state)
+    for notification in (n for w in row.waves for n in w.notifications):
+        call = draft.state.calls.get(notification)
+        if call is not None and call.person not in row.acknowledged_by:
+            draft.emit(NotificationWithdrawn(notification=notification, why=why))
+
+
+def inform(
+    draft: Draft, persons: tuple[str, ...], incident: str | None, template: str, values: dict[str, str | int | float | bool | None]
+) -> None:
+    """Tell people something that asks for no answer."""
+    for person in persons:
+        by = channels(draft, person, (Channel.APP, Channel.SMS))
+        if by:
+            draft.emit(NotificationPlanned(
+                notification=draft.derive("notification"), incident=incident, level=draft.level, role=_role_of(draft, person), person=person,
+                channels=by, answer_expected=False, template=template, values=_values(draft, incident) | values, planned_at=draft.clock,
+            ))  # fmt: skip
+
+
+def _role_of(draft: Draft, person: str) -> str:
+    return next((role for (role, _), h in draft.territory.holders.items() if person in (h.holder, h.deputy)), "")
+
+
+def attend(
+    draft: Draft, roles: tuple[str, ...], *, pole: str | None, site: str | None, incident: str | None, template: str,
+    values: dict[str, str | int | float | bool | None],
+) -> None:  # fmt: skip
+    """Continuity asks that these roles hear of something: alarms, overdue cards, proposals (D44, D50)."""
+    known = draft.territory.sites.get(site) if site else None
+    scopes = (None, pole, site, known.pole if known else None)
+    for role in roles:
+        holder = next((h for s in scopes if (h := draft.territory.holders.get((role, s))) is not None), None)
+        person = (holder.holder or holder.deputy) if holder is not None else None
+        by = channels(draft, person, (Channel.APP, Channel.SMS, Channel.VOICE)) if person is not None else ()
+        if holder is None or person is None or not by:
+            draft.emit(RoleUncovered(role=role, scope=pole or site))
+            continue
+        draft.emit(NotificationPlanned(
+            notification=draft.derive("notification"), incident=incident, level=draft.level, role=role, scope=holder.scope, person=person,
+            channels=by, answer_expected=False, template=template,
+            values=(_values(draft, incident) if incident is not None else {}) | values, planned_at=draft.clock,
+        ))  # fmt: skip

@@ -1,0 +1,133 @@
+"""Incidents as they grow: opened, joined, reopened, closed (D24, D26)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.alerts import IncidentRow, ReportRow, Why
+from schemas.base import Instant
+from schemas.realms import parse_realm
+from schemas.words import Certainty, EventType, IncidentState, Level
+from services.alerts import rules
+from services.alerts.calendar import day_of
+from services.alerts.causes import Taken, known_cause
+from services.alerts.claims import as_instant, as_number, communes_of, is_confirmed, measure_name, site_of, speaks_for_site
+from services.alerts.correlation import Placement
+from services.alerts.draft import Draft
+from services.alerts.evolve import OPEN
+from services.alerts.families import own_key
+
+
+def enter(draft: Draft, row: ReportRow, placement: Placement) -> str | None:
+    """The incident of a placement, opened if it is a new one."""
+    if placement.opens is None:
+        return placement.incident
+    kind, key = placement.opens
+    if kind == "power":
+        key = f"cluster:{next(iter(communes_of(row, draft.territory)), '') or site_of(row) or row.id}"
+    incident = IncidentRow(
+        id=draft.derive("incident"), number=_number(draft, row), kind=kind, key=key, state=IncidentState.OPEN, level=Level.N0, severity=0,
+        certainty=Certainty.CONFIRMED, opened_at=row.occurred_at, known_at=row.recorded_at, updated_at=draft.now, version=0,
+        last_at=row.occurred_at,
+    )  # fmt: skip
+    draft.put_incident(incident, "opened")
+    return incident.id
+
+
+def _number(draft: Draft, row: ReportRow) -> str:
+    """`92-2027-0211-01`: territory, local day on which it was known, count of that day."""
+    territory = parse_realm(draft.state.realm)[0]
+    year, month, day = day_of(row.recorded_at).split("-")
+    prefix = f"{territory}-{year}-{month}{day}"
+    opened = draft.state.numbers.get(prefix, 0) + sum(
+        1 for i in draft.changed_incidents if i not in draft.state.incidents and draft.incident(i).number.startswith(prefix)
+    )
+    return f"{prefix}-{opened + 1:02d}"
+
+
+def join(draft: Draft, row: ReportRow, incident: str, taken: Taken | None, first_time: bool = True) -> None:
+    """A report becomes part of an incident. Members, communes and severity only grow by confirmed reports."""
+    known = draft.incident(incident)
+    values: dict[str, Any] = {"updated_at": draft.now}
+    if first_time:
+        values["reports_count"] = known.reports_count + 1
+        values["duplicates_count"] = known.duplicates_count + (taken is not None and taken.outcome == "same")
+    change = "report"
+    if is_confirmed(row):
+        change = _grow(draft, row, known, taken, values)
+    draft.put_incident(known.model_copy(update=values), change)
+    if known.state is IncidentState.CLOSED and taken is not None and taken.outcome == "new":
+        reopen(draft, incident)
+
+
+def _grow(draft: Draft, row: ReportRow, known: IncidentRow, taken: Taken | None, values: dict[str, Any]) -> str:
+    values["opened_at"] = min(known.opened_at, row.occurred_at)
+    if row.type not in rules.MUTE_TYPES and "planned" not in row.flags:
+        values["severity"] = max(known.severity, row.severity)
+    if row.type in rules.DANGER_TYPES:
+        values["danger"] = True
+    if known.kind != "power" or row.type is EventType.OUTAGE_POWER:
+        values["last_at"] = max(known.last_at or 0, row.occurred_at)
+        if row.type is not EventType.TRANSPORT_DISRUPTION:
+            values["communes"] = _with(known.communes, communes_of(row, draft.territory))
+    if known.kind == "it" and known.key != "*" and own_key(row, draft) == ("it", "*"):
+        values["key"] = "*"
+    if measure_name(row) == "customers_cut" and row.measure is not None:
+        reading = draft.state.readings.get(f"customers_cut|{row.site or row.measure.object or row.measure.scope or row.commune or ''}")
+        if reading is None or reading.occurred_at <= row.occurred_at:
+            values["customers_cut"] = as_number(row.measure.value)
+    if (end := as_instant(row)) is not None and (site_of(row) is None or measure_name(row) == "estimated_end"):
+        values["estimated_end"] = end
+    if taken is not None and taken.outcome == "new" and taken.cause.persons:
+        values["persons_concerned"] = (known.persons_concerned or 0) + _more_persons(draft, taken)
+    site = site_of(row)
+    if site is None or not speaks_for_site(row):
+        return "report"
+    zone = draft.state.zones.get(known.id)
+    if site not in known.members:
+        values["members"] = tuple(sorted((*known.members, site)))
+        if zone is not None and site in zone.sites:
+            values["zone_sites"] = tuple(s for s in known.zone_sites if s != site)
+        return "member"
+    return "report"
+
+
+def _with(communes: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    return communes if all(c in communes for c in more) else tuple(sorted({*communes, *more}))
+
+
+def _more_persons(draft: Draft, taken: Taken) -> int:
+    """Of several causes on one site the most persons count, once."""
+    cause, state = taken.cause, draft.state
+    others = [state.causes[c] for c in state.site_causes.get(cause.site or "", ()) if c != cause.id]
+    before = max((c.persons or 0 for c in others if c.incident == cause.incident), default=0)
+    return max((cause.persons or 0) - before, 0)
+
+
+def reopen(draft: Draft, incident: str, by_person: bool = False) -> None:
+    """Open it again: a late report whose cause is open (D26), or a decision."""
+    known = draft.incident(incident)
+    values: dict[str, Any] = {"state": IncidentState.OPEN, "closed_at": None, "updated_at": draft.now}
+    if by_person:
+        values["version"] = known.version + 1
+    draft.put_incident(known.model_copy(update=values), "reopened")
+
+
+def close(draft: Draft, incident: str, at: Instant) -> None:
+    """Close by a person's decision. Its causes stay on their sites until they are lifted."""
+    known = draft.incident(incident)
+    draft.put_incident(
+        known.model_copy(update={"state": IncidentState.CLOSED, "closed_at": at, "updated_at": at, "version": known.version + 1}), "closed"
+    )
+
+
+def open_causes(draft: Draft, incident: str) -> list[str]:
+    """Open causes of an incident. Walks over all causes: for decisions only."""
+    return [c.id for c in draft.state.causes.values() if c.lifted_at is None and draft.standing(c.incident) == incident]
+
+
+def is_open(row: IncidentRow) -> bool:
+    return row.state in OPEN
+
+
+__all__ = ["Why", "close", "enter", "is_open", "join", "known_cause", "open_causes", "reopen"]

@@ -1,0 +1,177 @@
+"""Levels N0–N4 and plan triggers, by predicates (D27–D31).
+
+Every branch of a predicate is a threshold: it fires once, is latched, and is armed again after an hour below by the margin. A
+level goes up at once and down only by a person's decision. Level rules are evaluated for each incident that the input touched
+(what that incident alone causes) and for the whole territory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from schemas.alerts import LevelChanged, LevelRow, ThresholdChanged, TriggerChanged, TriggerRow, Why
+from schemas.words import Level
+from services.alerts.draft import Draft
+from services.alerts.evolve import OPEN
+from services.alerts.rulebook import Branch, TriggerRule
+
+TERRITORY = "territory"
+
+
+@dataclass(slots=True)
+class Rises:
+    """Levels that went up in this decision."""
+
+    incidents: dict[str, Level] = field(default_factory=dict)
+    """Incident → its level before."""
+    territory: Level | None = None
+    """Level of the territory before, if it rose."""
+
+
+def evaluate(draft: Draft, touched: set[str]) -> Rises:
+    """Evaluate what the input touched; raise levels, hold triggers, propose N4."""
+    rises = Rises()
+    for incident in draft.moved_incidents:
+        _levels(draft, incident, touched, rises)
+    _levels(draft, None, touched, rises)
+    _triggers(draft, touched, rises)
+    if rises.territory is not None:
+        _triggers(draft, {"levels"}, rises)
+    _propose(draft, touched)
+    return rises
+
+
+def _crossed(draft: Draft, branches: Iterable[Branch], scope: str | None, touched: set[str]) -> list[Branch]:
+    """Branches that begin to hold now. Keeps the thresholds of all that were evaluated."""
+    thresholds, found = draft.state.thresholds, list[Branch]()
+    for branch in branches:
+        if touched.isdisjoint(branch.node.reads):
+            continue
+        id = branch.id if scope is None else f"{branch.id}@{scope}"
+        held = thresholds.get(id)
+        if branch.node.holds(draft, scope):
+            if held is None:
+                found.append(branch)
+                draft.emit(ThresholdChanged(id=id, held=True, since=draft.now, incident=scope))
+            elif held.below_since is not None:
+                draft.emit(ThresholdChanged(id=id, held=True, since=held.since, incident=scope))
+        elif held is not None and held.below_since is None and branch.node.cleared(draft, scope):
+            draft.emit(ThresholdChanged(id=id, held=True, since=held.since, below_since=draft.now, incident=scope))
+    return found
+
+
+# ── levels ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _levels(draft: Draft, scope: str | None, touched: set[str], rises: Rises) -> None:
+    for rule in draft.state.rules.level_rules:
+        crossed = _crossed(draft, rule.branches, scope, touched)
+        if not crossed:
+            continue
+        why = tuple(w for branch in crossed for w in branch.node.why(draft, scope))
+        if scope is not None:
+            _raise_incident(draft, scope, rule.level, why, rises)
+        raise_territory(draft, rule.level, why, rises)
+
+
+def _raise_incident(draft: Draft, incident: str, level: Level, why: tuple[Why, ...], rises: Rises) -> None:
+    known = draft.incident(incident)
+    if level <= known.level:
+        return
+    rises.incidents.setdefault(incident, known.level)
+    draft.alter(incident, "level", level=level, why=(*known.why, *_told(why, level)))
+
+
+def _told(why: tuple[Why, ...], level: Level) -> tuple[Why, ...]:
+    """Reasons of a level, marked with it."""
+    return tuple(w.model_copy(update={"args": {**w.args, "level": int(level)}}) for w in why)
+
+
+def raise_territory(draft: Draft, level: Level, why: tuple[Why, ...], rises: Rises) -> None:
+    """Up at once, with the reasons (D31)."""
+    if level <= draft.level:
+        return
+    before = draft.level
+    if rises.territory is None:
+        rises.territory = before
+    old = draft.state.levels.get(TERRITORY)
+    row = LevelRow(id=TERRITORY, level=level, since=draft.now, why=_told(why, level), version=old.version if old else 0)
+    if old is not None and old.proposed is not None and old.proposed > level:
+        row = row.model_copy(update={"proposed": old.proposed, "proposed_why": old.proposed_why})
+    draft.level = level
+    draft.touch("levels")
+    draft.emit(LevelChanged(row=row, previous=before))
+
+
+def _propose(draft: Draft, touched: set[str]) -> None:
+    """D30: N4 is proposed, not set; a person decides."""
+    for rule in draft.state.rules.proposals:
+        crossed = _crossed(draft, rule.branches, None, touched)
+        old = draft.state.levels.get(TERRITORY)
+        if not crossed or draft.level >= rule.level or (old is not None and old.proposed is not None and old.proposed >= rule.level):
+            continue
+        why = _told(tuple(w for branch in crossed for w in branch.node.why(draft, None)), rule.level)
+        row = old or LevelRow(id=TERRITORY, level=draft.level, since=draft.now)
+        draft.emit(LevelChanged(row=row.model_copy(update={"proposed": rule.level, "proposed_why": why}), previous=draft.level))
+
+
+# ── plan triggers ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _triggers(draft: Draft, touched: set[str], rises: Rises) -> None:
+    for rule in draft.state.rules.trigger_rules:
+        crossed = _crossed(draft, rule.branches, None, touched)
+        if crossed:
+            _hold(draft, rule, crossed, rises)
+
+
+def _hold(draft: Draft, rule: TriggerRule, crossed: list[Branch], rises: Rises) -> None:
+    """A trigger holds (again, or by one more branch): told once, with values; its level is a minimum (D27)."""
+    why = tuple(w for branch in crossed for w in branch.node.why(draft, None))
+    incident = weighs_most(draft, why)
+    old = draft.state.triggers.get(rule.id)
+    if old is None or old.state == "released":
+        row = TriggerRow(id=rule.id, plan=rule.plan, level=rule.level, state="held", since=draft.now, incident=incident, why=why)
+        draft.emit(TriggerChanged(row=row))
+    elif old.incident is None and incident is not None:
+        draft.emit(TriggerChanged(row=old.model_copy(update={"incident": incident})))
+    if rule.level:
+        level, reason = Level(rule.level), (Why(code="trigger", args={"plan": rule.plan}, at=draft.now), *why)
+        if incident is not None and draft.incident(incident).state in OPEN:
+            _raise_incident(draft, incident, level, reason, rises)
+        raise_territory(draft, level, reason, rises)
+
+
+def weighs_most(draft: Draft, why: tuple[Why, ...]) -> str | None:
+    """The incident behind most of the reports of some reasons; ties go to the older one. Else the only open one."""
+    incidents = Counter(i for w in why for r in w.reports if (i := draft.incident_of(r)) is not None)
+    if incidents:
+        return min(incidents, key=lambda i: (-incidents[i], draft.incident(i).known_at, i))
+    open_ = draft.open_incidents
+    return open_[0] if len(open_) == 1 else None
+
+
+def rearm(draft: Draft, threshold: str) -> None:
+    """An hour below by the margin: armed again. A trigger none of whose branches holds any more is released."""
+    draft.emit(ThresholdChanged(id=threshold, held=False, since=draft.now))
+    rule = threshold.partition("#")[0]
+    row = draft.state.triggers.get(rule)
+    if row is None or row.state == "released" or "@" in threshold:
+        return
+    if not any(id.partition("#")[0] == rule for id in draft.state.thresholds):
+        draft.emit(TriggerChanged(row=row.model_copy(update={"state": "released", "since": draft.now})))
+
+
+# ── decisions ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def still_holding(draft: Draft, level: Level, scope: str | None) -> bool:
+    """True while a predicate of this level, or a plan trigger that asks for it, holds: a fall must then be forced (D31)."""
+    for rule in draft.state.rules.level_rules:
+        if rule.level >= level and any(b.node.holds(draft, scope) for b in rule.branches):
+            return True
+    held = (t for t in draft.state.triggers.values() if t.state == "held" and t.level >= level and scope in (None, t.incident))
+    rules = {r.id: r for r in draft.state.rules.trigger_rules}
+    return any(b.node.holds(draft, None) for t in held if t.id in rules for b in rules[t.id].branches)

@@ -1,0 +1,137 @@
+"""The predicates of one version, compiled: levels, the proposal of N4, plan triggers, and what reports must be counted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from immutables import Map
+
+from schemas import reference as ref
+from schemas.alerts import ReportRow
+from schemas.base import HOUR_MS, Instant
+from schemas.predicates import Measured, measured
+from schemas.words import EventType, Level
+from services.alerts.metrics import severity_key
+from services.alerts.predicates import Node, branches
+from services.alerts.rules import ISOLATION
+from services.alerts.territory import Territory
+
+_KEPT: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One alternative of a rule."""
+
+    id: str
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRule:
+    level: Level
+    branches: tuple[Branch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerRule:
+    id: str
+    plan: str
+    level: int
+    branches: tuple[Branch, ...]
+
+
+class SeverityQuery:
+    """A `max_severity` of some predicate: which reports count for it (DOMAIN §13)."""
+
+    __slots__ = ("_kinds", "_sources", "_types", "_where", "key")
+
+    def __init__(self, args: Mapping[str, Any], authorities: Iterable[str]) -> None:
+        self.key = severity_key(args)
+        self._where: str | None = args.get("where")
+        self._kinds = frozenset(args["kinds"]) if "kinds" in args else None
+        self._types = frozenset(args["types"]) if "types" in args else None
+        sources = args.get("sources")
+        self._sources = frozenset(authorities) if sources == "autorites" else frozenset(sources) if sources else None
+
+    def takes(self, row: ReportRow, kind: str | None) -> bool:
+        """True if this report, of a site of that kind, counts. Whether it counts at all is asked before."""
+        if self._kinds is not None and kind not in self._kinds:
+            return False
+        if self._types is not None and row.type not in self._types:
+            return False
+        if self._sources is not None and row.source not in self._sources:
+            return False
+        if self._where == "field":
+            return row.type not in _NOT_FIELD and not _is_wide_rate(row)
+        if self._where == "territory":
+            return not (row.site or row.commune or row.zone)
+        return True
+
+
+_NOT_FIELD: Final = frozenset({EventType.WEATHER_ALERT, EventType.FLOOD_LEVEL})
+
+
+def _is_wide_rate(row: ReportRow) -> bool:
+    m = row.measure
+    return m is not None and m.scope not in (None, "site") and (m.unit == "%" or (m.name or "").endswith("_rate"))
+
+
+class Rulebook:
+    """A function of the published sections; kept outside the dumped state and shared by realms of the same version."""
+
+    def __init__(self, version: str, sections: Map[str, ref.SectionData]) -> None:
+        self.territory = territory = Territory(version, sections)
+        levels = territory.policy.levels if territory.policy else ()
+        leaves: list[Measured] = [m for rule in levels for part in (rule.when, rule.propose_when) for m in measured(part)]
+        leaves += [m for plan in territory.plans for t in plan.triggers for m in measured(t.when)]
+        stand_down = [m for plan in territory.plans if plan.stand_down for m in measured(plan.stand_down.when)]
+
+        queries = {severity_key(m.args): m.args for m in leaves if m.metric == "max_severity"}
+        self.severity_queries = tuple(SeverityQuery(args, territory.authorities) for args in queries.values())
+        index = {q.key: n for n, q in enumerate(self.severity_queries)}
+
+        surcharges = territory.policy.surcharges if territory.policy else ()
+        named = {str(m.args["name"]) for m in (*leaves, *stand_down) if m.metric == "flag"}
+        named |= {str(m.args["and_flag"]) for m in leaves if "and_flag" in m.args} | {s.flag for s in surcharges if s.flag}
+        self.flag_names = frozenset(named | {ISOLATION})
+        """Measures that are flags: those that some rule names."""
+        self.horizon_ms: Instant = int(max((m.args.get("horizon_h", 0) for m in leaves), default=0) * HOUR_MS)
+        """How far ahead an announced closure counts."""
+        self.presence_pcts = tuple(sorted({m.args["pct"] for m in leaves if m.metric == "sites_staff_at_most"}))
+
+        def compiled(name: str, predicate: Any) -> tuple[Branch, ...]:
+            return tuple(Branch(f"{name}#{n}", node) for n, node in enumerate(branches(predicate, territory, index)))
+
+        self.level_rules = tuple(LevelRule(Level(r.level), compiled(f"N{r.level}", r.when)) for r in levels if r.when is not None)
+        self.proposals = tuple(
+            LevelRule(Level(r.level), compiled(f"propose-N{r.level}", r.propose_when)) for r in levels if r.propose_when is not None
+        )
+        self.trigger_rules = tuple(
+            TriggerRule(f"{p.id}:{t.level}", p.id, t.level, compiled(f"{p.id}:{t.level}", t.when))
+            for p in territory.plans if p.state == "valide" for t in p.triggers
+        )  # fmt: skip
+
+
+EMPTY: Final = Rulebook("", Map())
+"""Before any reference data: no site is known, no predicate holds."""
+
+_made: dict[str, Rulebook] = {}
+
+
+def rulebook_of(version: str, sections: Map[str, ref.SectionData]) -> Rulebook:
+    """The rulebook of these sections. A memo, not a state: the same sections give an equal one."""
+    if not sections:
+        return EMPTY
+    known = _made.get(version)
+    if known is not None and known.territory.sections == sections:
+        return known
+    made = Rulebook(version, sections)
+    _made.pop(version, None)
+    _made[version] = made
+    while len(_made) > _KEPT:
+        del _made[next(iter(_made))]
+    return made
+

@@ -1,0 +1,18 @@
+"""After the facts of an input: sites are judged, predicates evaluated, levels raised, ladders started, rows written."""
+
+from __future__ import annotations
+
+from services.alerts import escalation, levels, site_status
+from services.alerts.draft import Draft
+
+
+def settle(draft: Draft, touched: set[str] | None = None) -> None:
+    """Bring everything that depends on what was decided up to date. `touched`: evaluate at least this."""
+    for site in sorted(draft.doubtful):
+        site_status.judge(draft, site)
+    draft.doubtful.clear()
+    draft.words.clear()
+    rises = levels.evaluate(draft, draft.touched() | (touched or set()))
+    draft.flush()
+    escalation.follow(draft, rises)
+    draft.flush()

@@ -1,0 +1,178 @@
+"""What a site shows and what it counts for (§3, D14, D29): from its acting causes, its last word and its silence."""
+
+from __future__ import annotations
+
+from immutables import Map
+
+from schemas.alerts import Cause, CauseRow, SilenceChanged, SiteMarked, SiteRow, SiteStatusChanged, Why
+from schemas.base import Instant
+from schemas.reference import Site
+from schemas.words import EventType as T
+from schemas.words import SiteStatus as S
+from services.alerts import rules, tasks
+from services.alerts.claims import as_number
+from services.alerts.draft import Draft
+
+_TOTAL = frozenset({T.CLOSURE, *rules.ORDERS})
+"""Types that take the whole capacity, whatever the report says."""
+_PRECEDENCE = {S.EVACUATED: 4, S.SHELTERING: 4, S.CLOSED: 3, S.DEGRADED: 2, S.UNKNOWN: 1, S.NORMAL: 0}
+
+
+def loss(cause: Cause, site: Site | None) -> float:
+    """Capacity that a cause takes from its site, in per cent."""
+    if cause.type in _TOTAL:
+        return 100.0
+    if cause.type is T.OUTAGE_POWER:
+        given = 100.0 if cause.loss_pct is None else cause.loss_pct
+        return min(given, rules.GENERATOR_LOSS_PCT) if site is not None and site.generator else given
+    if cause.type is T.STAFF_SHORTAGE and cause.loss_pct is None and cause.measure is not None and cause.measure.unit == "%":
+        return as_number(cause.measure.value) or 0.0
+    return cause.loss_pct or 0.0
+
+
+def effect(cause: Cause, site: Site | None) -> S:
+    """Status that a cause alone would give its site (table of §3)."""
+    match cause.type:
+        case T.CLOSURE:
+            return S.CLOSED
+        case T.EVACUATION | T.FIRE:
+            return S.EVACUATED
+        case T.SHELTER_IN_PLACE:
+            return S.SHELTERING
+        case T.OUTAGE_POWER:
+            sustained = site is not None and site.generator
+            return S.CLOSED if not sustained and loss(cause, site) >= rules.CLOSED_BY_POWER_PCT else S.DEGRADED
+        case T.SANITARY_ALERT:
+            return S.DEGRADED if cause.severity >= 3 or loss(cause, site) > 0 else S.NORMAL
+        case T.SUPPLIER_FAILURE:
+            return S.NORMAL
+        case _:
+            return S.DEGRADED
+
+
+def judge(draft: Draft, site_id: str) -> None:
+    """Write the site's row and what it counts for, if they changed."""
+    state = draft.state
+    old, word = state.sites.get(site_id), draft.words.get(site_id)
+    causes = [state.causes[c] for c in state.site_causes.get(site_id, ())]
+    if word is not None and site_id in state.silences:
+        draft.emit(SilenceChanged(site=site_id, rule=None))
+        tasks.void(draft, "verify_site", site_id, "spoke")
+    row = _row(draft, site_id, causes, old, word)
+    marks = _marks(draft, site_id, causes)
+    if marks != dict(draft.state.marks.get(site_id, Map())):
+        draft.emit(SiteMarked(site=site_id, marks=marks))
+        draft.concerned.update(i for incidents in marks.values() for i in incidents)
+    if row != old:
+        draft.emit(SiteStatusChanged(row=row))
+
+
+def _row(draft: Draft, site_id: str, causes: list[Cause], old: SiteRow | None, word: Instant | None) -> SiteRow:
+    site, silence = draft.territory.sites.get(site_id), draft.state.silences.get(site_id)
+    acting = [c for c in causes if c.acting]
+    if silence is None:
+        status, by = _status(acting, site)
+    else:  # D18 and D20 override what that same outage shows (D14)
+        status, by = _status([c for c in acting if c.type is not silence.hides], site)
+        if _PRECEDENCE[status] < _PRECEDENCE[S.DEGRADED]:
+            status, by = S.UNKNOWN, []
+    since = silence.since if status is S.UNKNOWN and silence is not None else _since(draft, status, by, old)
+    if status is S.UNKNOWN and silence is not None:
+        why: tuple[Why, ...] = (Why(code=silence.rule, at=silence.since, args={"incident": silence.incident} if silence.incident else {}),)
+    elif by:
+        gravest = max(by, key=lambda c: (c.severity, -c.since, c.id))
+        why = (Why(code=f"D14:{status.value}", args={"type": gravest.type.value}, at=gravest.since, reports=gravest.reports[:5]),)
+    else:
+        why = ()
+    flags = tuple(f for f, on in (("contested", any(c.contested for c in causes)), ("overdue", any(c.overdue for c in causes))) if on)
+    last = old.last_word_at if old else None
+    return SiteRow(
+        id=site_id, status=status, since=since, capacity_pct=round(100.0 - max((loss(c, site) for c in acting), default=0.0), 1),
+        causes=tuple(_cause_row(c, site) for c in sorted(causes, key=lambda c: (c.since, c.id))), why=why,
+        last_word_at=last if word is None else max(word, last or 0), flags=flags,
+    )  # fmt: skip
+
+
+def _status(acting: list[Cause], site: Site | None) -> tuple[S, list[Cause]]:
+    """Status by precedence and the causes that give it. Of orders the latest stands (D5); a later closure turns it to closed."""
+    orders = [c for c in acting if c.type in rules.ORDERS]
+    if orders:
+        newest = max(orders, key=lambda c: (c.last_at, c.id))
+        closures = [c for c in acting if c.type is T.CLOSURE and c.since >= newest.last_at]
+        if not closures:
+            status = effect(newest, site)
+            return status, [c for c in orders if effect(c, site) is status]
+        return S.CLOSED, closures
+    effects = [(effect(c, site), c) for c in acting]
+    status = max((e for e, _ in effects), key=lambda e: _PRECEDENCE[e], default=S.NORMAL)
+    return (status, [c for e, c in effects if e is status]) if status is not S.NORMAL else (S.NORMAL, [])
+
+
+def _since(draft: Draft, status: S, by: list[Cause], old: SiteRow | None) -> Instant:
+    """When the status began: occurred_at of the cause that gives it, or the last lift."""
+    if by:
+        return min(_began(c, draft.now) for c in by)
+    if old is not None and old.status is status:
+        return old.since
+    lifted = (draft.state.causes[row.id].lifted_at for row in (old.causes if old else ()))
+    return max((at for at in lifted if at is not None), default=draft.now)
+
+
+def _began(cause: Cause, now: Instant) -> Instant:
+    """A cause with windows began with the one it is in."""
+    return max((w.start for w in cause.windows if w.start <= now), default=cause.since)
+
+
+def _cause_row(cause: Cause, site: Site | None) -> CauseRow:
+    return CauseRow(
+        id=cause.id, incident=cause.incident, type=cause.type, effect=effect(cause, site), since=cause.since, certainty=cause.certainty,
+        severity=cause.severity, loss_pct=loss(cause, site), contested=cause.contested, planned=not cause.acting, overdue=cause.overdue,
+        sources=cause.sources, reports=cause.reports, expected_end=cause.expected_end, windows=cause.windows, measure=cause.measure,
+    )  # fmt: skip
+
+
+# ── marks: what a site counts for (§13) ────────────────────────────────────────────────────────────────────────────
+
+
+def _marks(draft: Draft, site_id: str, causes: list[Cause]) -> dict[str, tuple[str, ...]]:
+    site, rulebook = draft.territory.sites.get(site_id), draft.state.rules
+    marks: dict[str, set[str]] = {}
+
+    def mark(name: str, cause: Cause) -> None:
+        incidents = marks.setdefault(name, set())
+        if (incident := draft.standing(cause.incident)) is not None:
+            incidents.add(incident)
+
+    for cause in causes:
+        if cause.type in rules.CLOSURES and _near(cause, draft.now, rulebook.horizon_ms):
+            mark("closing", cause)
+        if not cause.acting:
+            continue
+        mark(f"cause:{cause.type.value}", cause)
+        shown = effect(cause, site)
+        if cause.severity >= 3:
+            mark("hit", cause)
+        if shown in (S.CLOSED, S.EVACUATED, S.SHELTERING):
+            mark("closed", cause)
+            if cause.severity >= 3:
+                mark("out", cause)
+        if shown is S.EVACUATED:
+            mark("evacuated", cause)
+        if cause.type is T.STAFF_SHORTAGE:
+            for pct in rulebook.presence_pcts:
+                if 100.0 - loss(cause, site) <= pct:
+                    mark(f"staff:{pct}", cause)
+        if cause.type in (T.OUTAGE_WATER, T.OUTAGE_HEATING) or (cause.measure is not None and cause.measure.name == rules.COLD_CHAIN):
+            mark("logistics", cause)
+    for name, incidents in draft.state.marks.get(site_id, Map[str, tuple[str, ...]]()).items():
+        type_ = name.partition(":")[2]
+        if name.startswith(("cause:", "lifted:")) and f"cause:{type_}" not in marks:
+            still = {i for i in incidents if (s := draft.standing(i)) is not None and s in draft.open_incidents}
+            if still:
+                marks[f"lifted:{type_}"] = still
+    return {name: tuple(sorted(incidents)) for name, incidents in sorted(marks.items())}
+
+
+def _near(cause: Cause, now: Instant, horizon: Instant) -> bool:
+    """Current, or starting within the horizon that a metric names (D9)."""
+    return cause.acting or any(w.start - horizon <= now < (w.end if w.end is not None else now + 1) for w in cause.windows)

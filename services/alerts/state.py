@@ -1,0 +1,204 @@
+"""What alerts knows of one realm. Rows are kept as they are shown; everything derived from them is indexed for O(1) reading.
+
+The fields of `Rows` are the state: they are dumped, loaded and compared. The fields of `State` that are not are indexes, built by
+`evolve` from the same rows, so that loading a dump is evolving its rows again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
+
+from immutables import Map
+
+from schemas.alerts import (
+    Cause,
+    EscalationRow,
+    FlagRow,
+    IncidentRow,
+    LevelRow,
+    MetricChanged,
+    NotificationPlanned,
+    ReportRow,
+    SiteRow,
+    TaskRow,
+    TriggerRow,
+)
+from schemas.base import Instant
+from schemas.reference import SectionData
+from schemas.words import EventType, Level
+from services.alerts.agenda import Agenda
+from services.alerts.rulebook import EMPTY, Rulebook
+from services.alerts.territory import Territory
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+def _map() -> Any:
+    return field(default_factory=Map)
+
+
+def _index() -> Any:
+    return field(default_factory=Map, init=False, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """Zone of an incident (D18): its communes, the sites that were taken into it, and the batches whose silence is judged."""
+
+    communes: tuple[str, ...] = ()
+    sites: Map[str, None] = field(default_factory=Map)
+    batches: Map[int, tuple[str, ...]] = field(default_factory=Map)
+    """Instant of judgement → sites."""
+    all_clear: Instant | None = None
+    """When the operator said all restored (D20), until judged."""
+    all_clear_due: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A site shown unknown, and why."""
+
+    rule: str
+    incident: str | None
+    since: Instant
+    hides: EventType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """One branch of a predicate that holds or held: it cannot raise anything again until it is armed again (D31)."""
+
+    since: Instant
+    below_since: Instant | None
+    incident: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Newest confirmed value of a measure at a place."""
+
+    value: float
+    value_of: float | None
+    occurred_at: Instant
+    report: str
+
+
+SecurityEvent = tuple[Instant, str, str, int, str]
+"""(since, cause, commune, severity, type)"""
+
+
+@dataclass(frozen=True)
+class State:
+    realm: str
+    lineage: str
+    version: str = ""
+    """Version of the reference data in force."""
+    sections: Map[str, SectionData] = _map()
+    staged: Map[str, SectionData] = _map()
+    """Sections of a version that is not in force yet."""
+    reports: Map[str, ReportRow] = _map()
+    causes: Map[str, Cause] = _map()
+    sites: Map[str, SiteRow] = _map()
+    marks: Map[str, Map[str, tuple[str, ...]]] = _map()
+    """Site → what it counts for → incidents behind it."""
+    incidents: Map[str, IncidentRow] = _map()
+    zones: Map[str, Zone] = _map()
+    silences: Map[str, Silence] = _map()
+    levels: Map[str, LevelRow] = _map()
+    thresholds: Map[str, Threshold] = _map()
+    triggers: Map[str, TriggerRow] = _map()
+    flags: Map[str, FlagRow] = _map()
+    escalations: Map[str, EscalationRow] = _map()
+    calls: Map[str, NotificationPlanned] = _map()
+    """Notifications of ladders, by id."""
+    tasks: Map[str, TaskRow] = _map()
+    metrics: Map[str, MetricChanged] = _map()
+    """Metrics that continuity owns, by key."""
+    failed: Map[str, Instant] = _map()
+    """Deadlines that raised when they fired: they stay disarmed."""
+
+    # ── indexes ──────────────────────────────────────────────────────────────────────────────────────────────────
+    rules: Rulebook = field(default=EMPTY, init=False, compare=False, repr=False)
+    aliases: Map[str, str] = _index()
+    """Sender's own id, alone and with its sender → report."""
+    cause_keys: Map[str, str] = _index()
+    """Cause key → its newest cause, open or lifted."""
+    site_causes: Map[str, tuple[str, ...]] = _index()
+    """Site → open causes, sorted."""
+    placeless: Map[str, tuple[str, ...]] = _index()
+    """Type → open causes without a site, sorted."""
+    incident_reports: Map[str, Map[str, None]] = _index()
+    open_incidents: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)
+    """Oldest first."""
+    closed_incidents: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)
+    """Closed, not merged: newest last, at most 64 (D26)."""
+    numbers: Map[str, int] = _index()
+    """Day → incidents opened."""
+    site_incidents: Map[str, tuple[str, ...]] = _index()
+    """Site → incidents that it is a member of, sorted."""
+    severities: Map[tuple[str, int], tuple[int, str]] = _index()
+    """(incident, severity query) → worst counting report: severity, id."""
+    counts: Map[tuple[str, str, str], int] = _index()
+    """(incident or "", mark, group) → sites; group: "", kind:…, pole:…"""
+    rumours: Map[str, int] = _index()
+    """Unconfirmed or rumoured reports that nobody confirmed or denied → severity."""
+    pending: Map[str, tuple[str, ...]] = _index()
+    """Cause key → unconfirmed reports that wait for a second source (D6), sorted."""
+    doubts: Map[str, tuple[str, ...]] = _index()
+    """Site → unconfirmed reports about its status."""
+    reopenings: Map[str, Instant] = _index()
+    """`site|type` → newest occurred_at of a reopening that named the type."""
+    readings: Map[str, Reading] = _index()
+    """`measure|place` → newest confirmed value."""
+    absences: Map[str, tuple[tuple[str, float, Instant], ...]] = _index()
+    """Scope → (day, rate, occurred_at), ascending by day."""
+    forecasts: Map[str, tuple[Instant, float]] = _index()
+    """Scope → (occurred_at, announced rate)."""
+    cuts: tuple[tuple[Instant, str], ...] = field(default=(), init=False, compare=False, repr=False)
+    """(since, cause) of power cuts on sites, of the last two days, ascending."""
+    security: tuple[SecurityEvent, ...] = field(default=(), init=False, compare=False, repr=False)
+    """Security incidents, damage and fires of the last week, ascending."""
+    illness: Map[str, Map[str, tuple[float, Instant]]] = _index()
+    """Shared kitchen → site → (ill persons, since)."""
+    presence: Map[str, Map[str, float]] = _index()
+    """`kind|day` → site → presence in per cent."""
+    ladders: Map[str, str] = _index()
+    """Incident or `territory` → its newest ladder."""
+    open_tasks: Map[str, str] = _index()
+    """`kind|subject` → task that is open or taken."""
+    agenda: Agenda = field(default_factory=Agenda, init=False, compare=False, repr=False)
+
+    def put(self, **changes: Any) -> Self:
+        """A copy with changed fields. `dataclasses.replace` costs ten times as much on so many fields."""
+        new = object.__new__(type(self))
+        values = new.__dict__
+        values.update(self.__dict__)
+        values.update(changes)
+        return new
+
+    @property
+    def territory(self) -> Territory:
+        """Places and people of the version in force."""
+        return self.rules.territory
+
+    def level(self) -> Level:
+        """Level of the territory."""
+        row = self.levels.get("territory")
+        return row.level if row else Level.N0
+
+
+def without(m: Map[_K, _V], key: _K) -> Map[_K, _V]:
+    """`m` without `key`, present or not."""
+    return m.delete(key) if key in m else m
+
+
+def sorted_with(values: tuple[str, ...], value: str) -> tuple[str, ...]:
+    """`values`, sorted, with `value` in it once."""
+    return values if value in values else tuple(sorted((*values, value)))
+
+
+def sorted_without(values: tuple[str, ...], value: str) -> tuple[str, ...]:
+    """`values` without `value`."""
+    return tuple(v for v in values if v != value) if value in values else values

@@ -1,0 +1,42 @@
+"""What waits for a person (D3, D5, D8, D16–D20): one open task per kind and subject."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from schemas.alerts import TaskChanged, TaskRow
+from schemas.base import Instant
+from schemas.words import TaskState
+from services.alerts.draft import Draft
+
+Kind = Literal["verify_site", "verify_report", "link_denial", "link_site", "overdue_cause", "contested", "lift_which", "reentry"]
+
+
+def ask(
+    draft: Draft, kind: Kind, *, report: str | None = None, site: str | None = None, incident: str | None = None,
+    candidates: tuple[str, ...] = (), due_at: Instant | None = None,
+) -> None:  # fmt: skip
+    """Open a task, unless the same one is open."""
+    if f"{kind}|{report or site or incident or ''}" in draft.state.open_tasks:
+        return
+    row = TaskRow(
+        id=draft.derive("task"), kind=kind, state=TaskState.OPEN, opened_at=draft.now, due_at=due_at, site=site, incident=incident,
+        report=report, candidates=candidates,
+    )  # fmt: skip
+    draft.emit(TaskChanged(row=row))
+
+
+def void(draft: Draft, kind: Kind, subject: str, outcome: str) -> None:
+    """What it asked for is answered by the facts themselves."""
+    task = draft.state.open_tasks.get(f"{kind}|{subject}")
+    if task is not None:
+        _close(draft, draft.state.tasks[task], state=TaskState.VOID, outcome=outcome)
+
+
+def _close(draft: Draft, row: TaskRow, **values: Any) -> None:
+    draft.emit(TaskChanged(row=row.model_copy(update={"done_at": draft.now, **values})))
+
+
+def done(draft: Draft, row: TaskRow, author: str, outcome: str | None) -> None:
+    """A person did it."""
+    _close(draft, row, state=TaskState.DONE, taken_by=row.taken_by or author, outcome=outcome)
