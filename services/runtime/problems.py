@@ -68,7 +68,7 @@ class Problem:
             "code": self.code,
         }
         if self.faults:
-            doc["errors"] = [{"field": f.field, "code": f.code, "message": f.message[language]} for f in self.faults]
+            doc["errors"] = [{"field": f.field, "code": f.code, "detail": f.message[language]} for f in self.faults]
         if instance is not None:
             doc["instance"] = instance
         if self.retry_after_s is not None:
@@ -162,6 +162,8 @@ def _kinds() -> dict[str, Kind]:
          "An exercise or test message never enters a live realm: name an exercise realm in “realm”."),
         ("broker_away", 503, "Journal indisponible", "Log unavailable",
          "Le journal ne répond pas : rien n’a été accepté, renvoyez le même message.", "The log does not answer: nothing was accepted, send the same message again."),
+        ("storage", 503, "Disque indisponible", "Disk unavailable",
+         "Le disque refuse d’écrire : rien n’a été accepté, renvoyez le même message.", "The disk refuses to write: nothing was accepted, send the same message again."),
         ("overloaded", 503, "Trop de signalements à la fois", "Too many reports at once",
          "Renvoyez le même message dans {wait_s} s.", "Send the same message again in {wait_s} s."),
         ("starting", 503, "Démarrage en cours", "Starting", "Le service démarre : renvoyez le même message.", "The service is starting: send the same message again."),

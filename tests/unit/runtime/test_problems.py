@@ -23,8 +23,8 @@ def test_a_fault_names_its_field_in_both_languages_and_never_what_was_sent() -> 
         Body.model_validate({"severity": 9, "note": "secret"})
     problem = Problem("invalid", faults=faults_of(caught.value))
     french, english = problem.document("fr", "/x"), problem.document("en", "/x")
-    assert french["errors"][0] == {"field": "severity", "code": "less_than_equal", "message": "doit être au plus 5"}
-    assert "less than or equal to 5" in english["errors"][0]["message"]
+    assert french["errors"][0] == {"field": "severity", "code": "less_than_equal", "detail": "doit être au plus 5"}
+    assert "less than or equal to 5" in english["errors"][0]["detail"]
     assert french["detail"].endswith("severity: doit être au plus 5")
     assert b"secret" not in problem.body("fr") + problem.body("en")
 

@@ -1,0 +1,28 @@
+"""`python -m services.intake`."""
+
+from __future__ import annotations
+
+import sys
+
+import structlog
+import uvloop
+
+from services.intake.app import run
+from services.intake.settings import IntakeSettings
+from services.runtime import logs
+from services.runtime.keys import MasterKeyInvalid
+
+
+def main() -> int:
+    """Exit code: 0 stopped, 1 cannot start (one line says why)."""
+    logs.configure("intake")
+    try:
+        uvloop.run(run(IntakeSettings.read()))
+    except (OSError, MasterKeyInvalid) as error:
+        structlog.get_logger(__name__).error("intake.cannot_start", error=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""Tokens and accounts over HTTP, for `vigie token` and `vigie user`: they work also while console and store are down."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final, TypeVar
+
+import pyotp
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.base import DAY_MS
+from services.intake.exchange import BodyReader, Receive, Scope, Send, answer_json, header
+from services.intake.native import problem_of
+from services.runtime.access import AccessStore, LoginTaken, UnknownPrincipal, new_code, new_principal
+from services.runtime.principals import Account, Principal, Token
+from services.runtime.principals import Scope as Limits
+from services.runtime.problems import ProblemError, fault
+from services.runtime.rights import RIGHTS, Role
+from services.runtime.sessions import PRINTED_CODES, Sessions
+
+CODE_LIFE_MS: Final = 2 * DAY_MS
+log = structlog.get_logger(__name__)
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_B = TypeVar("_B", bound=_Body)
+
+
+class NewToken(_Body):
+    """A token for a new principal, or one more for `principal`."""
+
+    role: Role | None = None
+    principal: str | None = Field(default=None, max_length=64)
+    label: str = Field(default="", max_length=100)
+    duty: str | None = Field(default=None, max_length=64)
+    speaks_as: str | None = Field(default=None, max_length=64)
+    scope: Limits = Limits()
+    days: int | None = Field(default=None, ge=1, le=3650)
+
+
+class NewUser(_Body):
+    login: str = Field(min_length=1, max_length=64)
+    role: Role
+    duty: str | None = Field(default=None, max_length=64)
+    scope: Limits = Limits()
+    person: str | None = Field(default=None, max_length=64, description="token in the directory")
+
+
+class NewPassword(_Body):
+    password: str = Field(max_length=500)
+
+
+class NewSecondFactor(_Body):
+    """`secret` was shown to the person, `second` is what their device shows now."""
+
+    secret: str = Field(min_length=16, max_length=64, pattern="^[A-Z2-7]+$")
+    second: str = Field(min_length=6, max_length=8)
+
+
+class Administration:
+    """Handlers; the front has checked `access.admin`. All raise ProblemError and BrokerAway."""
+
+    def __init__(self, access: AccessStore, sessions: Sessions, reader: BodyReader) -> None:
+        self._access = access
+        self._sessions = sessions
+        self._reader = reader
+
+    async def handle(self, author: Principal, parts: list[str], scope: Scope, receive: Receive, send: Send) -> None:
+        """`parts`: the path below `/api/v1`, e.g. `["tokens", "t-1"]`."""
+        match scope["method"], *parts:
+            case "GET", "tokens":
+                await answer_json(send, 200, {"items": [self._shown_token(t) for t in self._access.all(Token)], "next": None})
+            case "POST", "tokens":
+                await answer_json(send, 201, await self._new_token(await self._body(NewToken, scope, receive), author))
+            case "DELETE", "tokens", id:
+                await self._revoke(id, author)
+                await answer_json(send, 200, {"id": id, "revoked": True})
+            case "GET", "users":
+                await answer_json(send, 200, {"items": [self._shown_user(a) for a in self._access.all(Account)], "next": None})
+            case "POST", "users":
+                await answer_json(send, 201, await self._new_user(await self._body(NewUser, scope, receive), author))
+            case "POST", "users", login, "code":
+                await answer_json(send, 201, await self._new_code(login, author))
+            case "POST", "users", login, ("enable" | "disable") as verb:
+                await self._access.set_enabled(self._account(login).id, enabled=verb == "enable")
+                log.info("user.changed", change=verb, user=self._account(login).id, author=author.id)
+                await answer_json(send, 200, self._shown_user(self._account(login)))
+            case "POST", "users", login, "password":
+                await self._new_password(login, await self._body(NewPassword, scope, receive), author)
+                await answer_json(send, 200, self._shown_user(self._account(login)))
+            case "POST", "users", login, "second-factor":
+                await answer_json(send, 200, await self._second_factor(login, await self._body(NewSecondFactor, scope, receive), author))
+            case _, "tokens" | "users", *_:
+                raise ProblemError("method_not_allowed", allowed="GET, POST, DELETE")
+            case _:
+                raise ProblemError("not_found")
+
+    async def _body(self, model: type[_B], scope: Scope, receive: Receive) -> _B:
+        raw = await self._reader.read(scope, receive)
+        self._reader.room.give_back(len(raw))
+        kind = (header(scope, b"content-type") or "application/json").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise ProblemError("media_type", expected="application/json")
+        try:
+            return model.model_validate_json(raw)
+        except ValidationError as error:
+            raise problem_of(error) from None
+
+    async def _new_token(self, asked: NewToken, author: Principal) -> dict[str, Any]:
+        if asked.principal is not None:
+            principal = self._access.principal(asked.principal)
+            if principal is None:
+                raise ProblemError("not_found")
+        elif asked.role is None:
+            raise ProblemError("invalid", faults=(fault("role", "missing", "un rôle ou un « principal »", "a role or a “principal”"),))
+        else:
+            principal = new_principal(asked.role, duty=asked.duty, scope=asked.scope, speaks_as=asked.speaks_as, label=asked.label)
+        expires = None if asked.days is None else time.time_ns() // 1_000_000 + asked.days * DAY_MS
+        token_id, token = await self._access.create_token(principal, expires_at=expires)
+        log.info("token.created", token=token_id, principal=principal.id, role=principal.role.value, author=author.id)
+        return {"id": token_id, "token": token, "principal": principal.model_dump(mode="json"), "expires_at": expires}
+
+    async def _revoke(self, id: str, author: Principal) -> None:
+        try:
+            await self._access.revoke_token(id)
+        except UnknownPrincipal:
+            raise ProblemError("not_found") from None
+        log.info("token.revoked", token=id, author=author.id)
+
+    async def _new_user(self, asked: NewUser, author: Principal) -> dict[str, Any]:
+        principal = new_principal(asked.role, duty=asked.duty, scope=asked.scope).model_copy(update={"person": asked.person})
+        try:
+            await self._access.add_account(principal, asked.login)
+        except LoginTaken:
+            raise ProblemError("conflict", what=f"login {asked.login!r}: déjà pris / taken") from None
+        log.info("user.created", user=principal.id, role=principal.role.value, author=author.id)
+        return await self._new_code(asked.login, author) | self._shown_user(self._account(asked.login))
+
+    async def _new_code(self, login: str, author: Principal) -> dict[str, Any]:
+        account = self._account(login)
+        expires = time.time_ns() // 1_000_000 + CODE_LIFE_MS
+        code = await self._access.issue_code(account.id, expires_at=expires)
+        log.info("user.code_issued", user=account.id, author=author.id)
+        return {"code": code, "expires_at": expires}
+
+    async def _new_password(self, login: str, asked: NewPassword, author: Principal) -> None:
+        account = self._account(login)
+        try:
+            await self._sessions.set_password(account, asked.password)
+        except ValueError as error:
+            raise ProblemError("invalid", faults=(fault("password", "too_short", "trop court", str(error)),)) from None
+        log.info("user.password_set", user=account.id, author=author.id)
+
+    async def _second_factor(self, login: str, asked: NewSecondFactor, author: Principal) -> dict[str, Any]:
+        account = self._account(login)
+        printed = [new_code() for _ in range(PRINTED_CODES)]
+        try:
+            await self._sessions.enrol_second_factor(account, asked.secret, asked.second, printed)
+        except ProblemError:
+            raise ProblemError(
+                "invalid", faults=(fault("second", "totp", "ce n’est pas le code affiché", "not the code that is shown"),)
+            ) from None
+        log.info("user.second_factor_set", user=account.id, author=author.id)
+        return {"printed": printed, "uri": pyotp.TOTP(asked.secret).provisioning_uri(name=account.login, issuer_name="Vigie")}
+
+    def _account(self, login: str) -> Account:
+        if (account := self._access.account(login)) is None:
+            raise ProblemError("not_found")
+        return account
+
+    def _principal_of(self, id: str) -> Principal | None:
+        return next((p for p in self._access.all(Principal) if p.id == id), None)
+
+    def _shown_token(self, token: Token) -> dict[str, Any]:
+        principal = self._principal_of(token.principal)
+        return token.model_dump(exclude={"hash"}) | {
+            "role": principal and principal.role, "label": principal and principal.label, "scope": principal and principal.scope.model_dump(),
+        }  # fmt: skip
+
+    def _shown_user(self, account: Account) -> dict[str, Any]:
+        principal = self._principal_of(account.id)
+        return {
+            "id": account.id, "login": account.login, "role": principal and principal.role, "duty": principal and principal.duty,
+            "enabled": principal is not None and principal.disabled_at is None, "has_password": account.password_hash is not None,
+            "has_second_factor": account.totp_secret is not None,
+        }  # fmt: skip
+
+
+def whoami(principal: Principal) -> dict[str, Any]:
+    """What `GET /api/v1/whoami` answers."""
+    return {
+        "id": principal.id, "role": principal.role, "acting_role": principal.acting_role, "source": principal.source_kind,
+        "scope": principal.scope.model_dump(), "permissions": sorted(RIGHTS[principal.role]),
+    }  # fmt: skip

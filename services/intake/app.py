@@ -1,0 +1,190 @@
+"""Wires the front door and runs it until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sqlite3
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, Final, Self
+
+import aiohttp
+import structlog
+import uvicorn
+from aiokafka.errors import KafkaError
+
+from services.intake.administration import Administration
+from services.intake.callers import Callers
+from services.intake.exchange import BodyReader
+from services.intake.front import Front
+from services.intake.idempotency import Ledger
+from services.intake.overload import Admission, BodyRoom
+from services.intake.proxy import Proxy
+from services.intake.receiving import InputLog, Receiver
+from services.intake.refusals import RefusedLane, Strangers
+from services.intake.reports import Reports
+from services.intake.settings import IntakeSettings
+from services.runtime import health
+from services.runtime.access import AccessStore
+from services.runtime.health import Check, system_started
+from services.runtime.kafka import BrokerAway
+from services.runtime.keys import MasterKey
+from services.runtime.sessions import Sessions
+from services.runtime.settings import split_host_port
+from services.runtime.vault import Vault
+
+FLUSH_S: Final = 0.5
+RETRY_S: Final = 1.0
+GRACE_S: Final = 4
+"""For requests that are being answered when the process is asked to stop; live streams are cut then."""
+CONSOLE_PROBE_S: Final = 1.5
+log = structlog.get_logger(__name__)
+
+
+class Intake:
+    """All parts of the front door. `async with Intake(settings) as intake`, then `intake.front` is the ASGI application."""
+
+    def __init__(self, settings: IntakeSettings) -> None:
+        self.settings = settings
+        master = MasterKey.open(settings.data.secrets)
+        self.access = AccessStore.open(settings, "intake", master=master)
+        self.vault = Vault.open(settings, master=master)
+        self.ledger = Ledger(settings.answers)
+        self.inputs = InputLog(settings.kafka, settings.ack_timeout_s)
+        self.proxy = Proxy(settings.console, settings.console_connect_s)
+        self.admission = Admission(settings.in_flight, settings.in_flight_reserve)
+        self.receiver = Receiver(
+            self.inputs, self.vault.texts, self.ledger, self.admission, master.derived("intake.fingerprints"), settings.ack_timeout_s
+        )
+        self.refused = RefusedLane(
+            settings.kafka, self.vault.texts, self.ledger, realm=settings.live_realm, days=settings.refused_days,
+            per_day=settings.refused_per_day, bytes_per_day=settings.refused_bytes_per_day,
+        )  # fmt: skip
+        sessions = Sessions(self.access)
+        reader = BodyReader(settings.body_limit_bytes, settings.body_timeout_s, BodyRoom(settings.bodies_in_memory_bytes))
+        reports = Reports(self.receiver, reader, self.vault.texts, self.ledger, self.refused, settings.live_realm, settings.batch_items)
+        self.ready: dict[str, Check] = {"log": self._log_ready, "access": self.access.fault, "texts": self.vault.fault}
+        self.live: dict[str, Check] = {"tasks": self._tasks_live}
+        self.front = Front(
+            Callers(self.access, sessions), reports, Administration(self.access, sessions, reader), Strangers(), self.ledger, self.proxy,
+            live=self.live, ready=self.ready | {"console": self._console_ready, "system": system_started(settings.data)},
+        )  # fmt: skip
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self.access)
+        await self._stack.enter_async_context(self.vault)
+        for name, work in (
+            ("inputs", self._connect()), ("answers", self._flush_answers()), ("bootstrap", self._bootstrap()),
+            ("refused", self.refused.run()), ("sweep", self.refused.sweep()),
+        ):  # fmt: skip
+            self._tasks.append(_task(name, work))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.refused.stop()
+        await self.inputs.stop()
+        await self.proxy.stop()
+        try:
+            await self.ledger.flush()
+        except sqlite3.Error as error:
+            log.warning("answers.unflushed", error=str(error), hint="they are read from the log at the next start")
+        self.ledger.close()
+        await self._stack.aclose()
+
+    async def _connect(self) -> None:
+        """Producer first, then what earlier runs accepted; from then on reports are taken."""
+        await self.inputs.run()
+        while not self.ledger.caught_up:
+            try:
+                looked = await self.ledger.catch_up(self.settings.kafka)
+                log.info("answers.known", records=looked)
+            except (KafkaError, OSError, sqlite3.Error) as error:
+                log.warning("answers.unknown", error=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(RETRY_S)
+
+    async def _flush_answers(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            try:
+                await self.ledger.flush()
+            except sqlite3.Error as error:
+                log.error("answers.unflushed", error=str(error), hint="is the disk full?")
+
+    async def _bootstrap(self) -> None:
+        while True:
+            try:
+                await self.access.bootstrap()
+                return
+            except (BrokerAway, OSError) as error:
+                log.warning("access.bootstrap_postponed", error=str(error))
+                await asyncio.sleep(RETRY_S)
+
+    # ── health ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _log_ready(self) -> str | None:
+        if not self.ledger.caught_up:
+            return "reading what was accepted before"
+        if self.receiver.away:
+            return "Kafka does not acknowledge"
+        return None if await self.inputs.reachable() else "Kafka does not answer"
+
+    async def _console_ready(self) -> str | None:
+        try:
+            status, _ = await self.proxy.get_json("/readyz", CONSOLE_PROBE_S)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            return f"does not answer ({type(error).__name__})"
+        return None if status in (200, 404) else f"not ready (HTTP {status})"
+
+    def _tasks_live(self) -> str | None:
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                return f"{task.get_name()} ended: {type(error).__name__}"
+        return None
+
+
+def _task(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task = asyncio.create_task(work, name=name)
+
+    def ended(done: asyncio.Task[None]) -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            log.error("task.ended", task=name, exc_info=error)
+
+    task.add_done_callback(ended)
+    return task
+
+
+def listening_socket(settings: IntakeSettings) -> socket.socket:
+    """The supervisor's socket (`VIGIE_HTTP_FD`), so that connections queue while this process restarts; else one of our own. Raises OSError."""
+    if settings.http_fd is not None:
+        return socket.socket(fileno=os.dup(settings.http_fd))
+    host, port = split_host_port(settings.http)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((host, port))
+    sock.listen(2048)
+    return sock
+
+
+async def run(settings: IntakeSettings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises OSError when the address cannot be listened on."""
+    sock = listening_socket(settings)
+    sock.setblocking(False)
+    async with Intake(settings) as intake:
+        probe = await health.serve(settings.health_port, intake.ready, live=intake.live)
+        config = uvicorn.Config(
+            intake.front, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False,
+            timeout_keep_alive=75, timeout_graceful_shutdown=GRACE_S,
+        )  # fmt: skip
+        log.info("intake.listening", address=settings.http)
+        try:
+            await uvicorn.Server(config).serve(sockets=[sock])
+        finally:
+            await probe.close()

@@ -1,0 +1,42 @@
+"""Who is calling the front: a bearer token, or a browser's session with its CSRF proof."""
+
+from __future__ import annotations
+
+from services.intake.exchange import Scope, cookies_of, header
+from services.runtime.access import AccessStore
+from services.runtime.access_http import SAFE, bearer_of
+from services.runtime.principals import Principal
+from services.runtime.problems import ProblemError
+from services.runtime.rights import Permission
+from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER, Sessions
+
+
+class Callers:
+    """Authentication of the front's own routes."""
+
+    def __init__(self, access: AccessStore, sessions: Sessions) -> None:
+        self._access = access
+        self._sessions = sessions
+
+    async def identify(self, scope: Scope) -> Principal:
+        """Raises ProblemError `unauthenticated`, `csrf`."""
+        if (token := bearer_of(header(scope, b"authorization"))) is not None:
+            principal = self._access.bearer(token) or await self._access.authenticate_bearer(token)
+            if principal is None:
+                raise ProblemError("unauthenticated")
+            return principal
+        cookies = cookies_of(scope)
+        session = self._sessions.read(cookies.get(COOKIE))
+        if session is None:
+            raise ProblemError("unauthenticated")
+        if scope["method"] not in SAFE and not self._sessions.checks_csrf(
+            session, header(scope, CSRF_HEADER.encode()), cookies.get(CSRF_COOKIE)
+        ):
+            raise ProblemError("csrf")
+        return session.principal
+
+
+def require(principal: Principal, permission: Permission) -> None:
+    """Raises ProblemError `forbidden`."""
+    if not principal.may(permission):
+        raise ProblemError("forbidden", role=principal.role.value, permission=permission.value)

@@ -1,0 +1,157 @@
+"""The ASGI application of the listening address: its own routes first, everything else to the console."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+
+import aiohttp
+import structlog
+
+from services.intake.administration import Administration, whoami
+from services.intake.callers import Callers, require
+from services.intake.exchange import ClientGone, Receive, Scope, Send, address_of, answer, answer_json, answer_problem, redacted
+from services.intake.idempotency import Ledger
+from services.intake.openapi import merged
+from services.intake.proxy import Proxy
+from services.intake.refusals import Strangers
+from services.intake.reports import Reports
+from services.runtime import metrics
+from services.runtime.health import Check, Health
+from services.runtime.kafka import BrokerAway, iso
+from services.runtime.principals import Principal
+from services.runtime.problems import Problem, ProblemError
+from services.runtime.rights import Permission
+
+POST_ONE: Final = "/api/v1/reports"
+POST_BATCH: Final = "/api/v1/reports:batch"
+OPENAPI_S: Final = 2.0
+RETRY_S: Final = 2
+_RAW: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})/raw")
+_STATUS: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})")
+_ADMIN: Final = ("/api/v1/tokens", "/api/v1/users")
+log = structlog.get_logger(__name__)
+
+
+class Front:
+    """`uvicorn` calls it. Own routes: reports, raw bytes, whoami, tokens and users, health, metrics, the OpenAPI document."""
+
+    def __init__(
+        self, callers: Callers, reports: Reports, administration: Administration, strangers: Strangers, ledger: Ledger, proxy: Proxy,
+        live: Mapping[str, Check], ready: Mapping[str, Check],
+    ) -> None:  # fmt: skip
+        self._callers = callers
+        self._reports = reports
+        self._administration = administration
+        self._strangers = strangers
+        self._ledger = ledger
+        self._proxy = proxy
+        self._health = Health(live=live, ready=ready)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError(f"only HTTP is spoken here, not {scope['type']}")
+        started = False
+
+        async def watched(message: Any) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._route(scope, receive, watched)
+        except ProblemError as error:
+            await self._refuse(scope, watched, error.problem)
+        except BrokerAway:
+            await self._refuse(scope, watched, Problem("broker_away", retry_after_s=RETRY_S))
+        except ClientGone:
+            log.debug("client.gone", path=redacted(scope))
+        except Exception:
+            reference = secrets.token_hex(6)
+            log.exception("request.failed", reference=reference, method=scope["method"], path=redacted(scope))
+            if not started:
+                await self._refuse(scope, watched, Problem("internal", {"reference": reference}))
+
+    async def _refuse(self, scope: Scope, send: Send, problem: Problem) -> None:
+        path = scope["path"]
+        if path in (POST_ONE, POST_BATCH):
+            metrics.count("vigie_reports_total", dialect="native", status=str(problem.status))
+            if problem.code == "unauthenticated":
+                self._strangers.note(address_of(scope), scope["method"], redacted(scope), problem.code)
+            log.info("report.refused", code=problem.code, status=problem.status, fields=[f.field for f in problem.faults])
+        await answer_problem(scope, send, problem)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        if path == POST_ONE and method == "POST":
+            await self._reports.post_one(await self._caller(scope, Permission.REPORT_POST), scope, receive, send)
+            metrics.count("vigie_reports_total", dialect="native", status="202")
+        elif path == POST_BATCH:
+            _only(method, "POST")
+            await self._reports.post_batch(await self._caller(scope, Permission.REPORT_POST), scope, receive, send)
+        elif path.startswith(f"{POST_ONE}/") and await self._report(path, method, scope, receive, send):
+            pass
+        elif path.startswith(_ADMIN):
+            author = await self._caller(scope, Permission.ACCESS_ADMIN)
+            await self._administration.handle(author, path.removeprefix("/api/v1/").split("/"), scope, receive, send)
+        elif path in ("/livez", "/readyz", "/metrics", "/openapi.json", "/api/v1/whoami", "/api/v1/intake/strangers"):
+            _only(method, "GET", "HEAD")
+            await self._read(path, scope, send)
+        else:
+            await self._proxy.pass_on(scope, receive, send)
+
+    async def _report(self, path: str, method: str, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Routes of one report: raw bytes are the front's, its status the console's, which may not have heard of it yet."""
+        if (found := _RAW.fullmatch(path)) is not None:
+            _only(method, "GET", "HEAD")
+            await self._reports.get_raw(await self._caller(scope, Permission.REPORT_RAW), found[1], send)
+            return True
+        if method != "GET" or (found := _STATUS.fullmatch(path)) is None or (known := self._ledger.get(found[1])) is None:
+            return False
+        received = {
+            "id": known.report_id,
+            "realm": known.realm,
+            "state": "received",
+            "recorded_at": iso(known.recorded_at),
+            "incident": None,
+        }
+
+        async def not_judged_yet(send: Send) -> None:
+            await answer_json(send, 200, received)
+
+        await self._proxy.pass_on(scope, receive, send, instead_of_404=not_judged_yet)
+        return True
+
+    async def _read(self, path: str, scope: Scope, send: Send) -> None:
+        match path:
+            case "/api/v1/whoami":
+                await answer_json(send, 200, whoami(await self._callers.identify(scope)))
+            case "/api/v1/intake/strangers":
+                await self._caller(scope, Permission.ACCESS_ADMIN)
+                await answer_json(send, 200, self._strangers.listed())
+            case "/openapi.json":
+                await answer_json(send, 200, merged(await self._console_document()))
+            case _:
+                found = await self._health.answer(path)
+                assert found is not None, "one of the paths of Health"
+                await answer(
+                    send, found.status, found.body, [(b"content-type", found.content_type.encode()), (b"cache-control", b"no-store")]
+                )
+
+    async def _caller(self, scope: Scope, permission: Permission) -> Principal:
+        principal = await self._callers.identify(scope)
+        require(principal, permission)
+        return principal
+
+    async def _console_document(self) -> Any:
+        try:
+            return (await self._proxy.get_json("/openapi.json", OPENAPI_S))[1]
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            return None
+
+
+def _only(method: str, *allowed: str) -> None:
+    if method not in allowed:
+        raise ProblemError("method_not_allowed", allowed=", ".join(allowed))

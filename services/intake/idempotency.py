@@ -1,0 +1,247 @@
+"""The same report again has no second effect and gets the first answer (INTAKE, Native).
+
+The id of a report is derived from its sender and its key (or its content), so the decider's check of ids is the truth, whatever
+happens here. This index only knows what was answered: for "same key, another body" and for the sender's own ids in references.
+It is filled from `alerts.inputs` where the last run stopped, so neither a restart nor kill -9 loses an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas import envelope as ce
+from schemas.base import DAY_MS, Instant
+from schemas.realms import derive_id
+from schemas.reports import ReportReceived
+from schemas.topics import PARTITIONS, inputs
+from services.intake.native import Claim
+
+KEPT_MS: Final = 8 * DAY_MS
+"""A day more than promised."""
+TOPIC: Final = inputs("alerts")
+_WIRE: Final = ReportReceived.wire_type().encode()
+MAX_KEY: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An accepted report."""
+
+    report_id: str
+    realm: str
+    fingerprint: str
+    recorded_at: Instant
+    sender: str
+    alias: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes two requests the same."""
+
+    report_id: str
+    fingerprint: str
+    """Keyed hash of the claim: another one under the same id is another body."""
+
+
+def identify(claim: Claim, sender: str, key: str | None, secret: bytes) -> Identity:
+    """With a key: (realm, sender, key). Without: (realm, sender, content, minute of `occurred_at`)."""
+    content = blake2b(claim.content, key=secret, digest_size=16)
+    if key is None:
+        content.update(b"%d" % claim.minute)
+        print_ = content.hexdigest()
+        return Identity(derive_id(claim.realm, f"{sender}\x1fcontent\x1f{print_}", "report", 0), print_)
+    content.update(b"%d" % claim.message["occurred_at"])
+    return Identity(keyed_id(claim.realm, sender, key), content.hexdigest())
+
+
+def keyed_id(realm: str, sender: str, key: str) -> str:
+    """Report id of an Idempotency-Key."""
+    return derive_id(realm, f"{sender}\x1fkey\x1f{key}", "report", 0)
+
+
+class Ledger:
+    """The index, in `intake/answers.db`. All methods but `flush` and `catch_up` are synchronous and for the loop's thread."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+        path.chmod(0o600)
+        self._write = threading.Lock()
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
+            self._db.execute(f"PRAGMA {pragma}")
+        self._db.executescript(
+            "CREATE TABLE IF NOT EXISTS reports (id BLOB PRIMARY KEY, realm TEXT, print BLOB, at INTEGER, sender TEXT, alias TEXT, seen INTEGER)"
+            " WITHOUT ROWID;"
+            "CREATE INDEX IF NOT EXISTS aliases ON reports (realm, sender, alias) WHERE alias IS NOT NULL;"
+            "CREATE INDEX IF NOT EXISTS ages ON reports (seen);"
+            "CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, next INTEGER);"
+            "CREATE TABLE IF NOT EXISTS refused (text TEXT PRIMARY KEY, at INTEGER);"
+        )
+        self._reading = sqlite3.connect(path, timeout=10, isolation_level=None)
+        self._fresh: dict[str, Known] = {}
+        self._fresh_aliases: dict[tuple[str, str, str], str] = {}
+        self._acked: dict[int, int] = {}
+        self._open: dict[int, dict[object, int]] = {p: {} for p in range(PARTITIONS)}
+        self.caught_up = False
+        """False: what earlier runs answered is not all known yet; nothing may be accepted."""
+
+    def get(self, report_id: str) -> Known | None:
+        """An accepted report, or None."""
+        if (fresh := self._fresh.get(report_id)) is not None:
+            return fresh
+        try:
+            key = UUID(report_id).bytes
+        except ValueError:
+            return None
+        row = self._reading.execute("SELECT realm, print, at, sender, alias FROM reports WHERE id = ?", (key,)).fetchone()
+        return Known(report_id, row[0], row[1].hex(), row[2], row[3], row[4]) if row else None
+
+    def resolve(self, realm: str, sender: str, reference: str) -> str:
+        """The report id that a sender means: an id, an alias or a key of its own; else the reference itself (judged later)."""
+        if self.get(reference) is not None:
+            return reference
+        if (found := self._fresh_aliases.get((realm, sender, reference))) is not None:
+            return found
+        row = self._reading.execute(
+            "SELECT id FROM reports WHERE realm = ? AND sender = ? AND alias = ? ORDER BY seen DESC LIMIT 1", (realm, sender, reference)
+        ).fetchone()
+        if row:
+            return str(UUID(bytes=row[0]))
+        keyed = keyed_id(realm, sender, reference)
+        return reference if self.get(keyed) is None else keyed
+
+    def sending(self, partition: int) -> object:
+        """A record is about to be sent; give the mark to `sent` or `not_sent`."""
+        mark = object()
+        self._open[partition][mark] = self._acked.get(partition, -1) + 1
+        return mark
+
+    def sent(self, partition: int, mark: object, offset: int, known: Known) -> None:
+        """It was acknowledged at `offset`."""
+        self._open[partition].pop(mark, None)
+        self._acked[partition] = max(self._acked.get(partition, -1), offset)
+        self._fresh[known.report_id] = known
+        if known.alias is not None:
+            self._fresh_aliases[known.realm, known.sender, known.alias] = known.report_id
+
+    def not_sent(self, partition: int, mark: object) -> None:
+        """No acknowledgement came. It may be on the log all the same: the next start looks."""
+        self._open[partition].pop(mark, None)
+
+    async def flush(self) -> None:
+        """Make what was acknowledged since the last time durable. Raises sqlite3.Error (disk full): nothing is lost, try again."""
+        fresh = list(self._fresh.values())
+        nexts = {p: min(self._open[p].values(), default=acked + 1) for p, acked in self._acked.items()}
+        if not fresh:
+            return
+        await asyncio.to_thread(self._store, fresh, nexts)
+        for known in fresh:
+            self._fresh.pop(known.report_id, None)
+            if known.alias is not None:
+                self._fresh_aliases.pop((known.realm, known.sender, known.alias), None)
+
+    def _store(self, found: Iterable[Known], nexts: dict[int, int]) -> None:
+        seen = time.time_ns() // 1_000_000
+        rows = [(UUID(k.report_id).bytes, k.realm, bytes.fromhex(k.fingerprint), k.recorded_at, k.sender, k.alias, seen) for k in found]
+        with self._write:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany("INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                self._db.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", nexts.items())
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+
+    async def catch_up(self, kafka: str) -> int:
+        """Read what the log has beyond the last flush; returns how many records were looked at. Raises KafkaError.
+
+        Without an index (first start, lost disk) it reads what is younger than `KEPT_MS`.
+        """
+        partitions = [TopicPartition(TOPIC, p) for p in range(PARTITIONS)]
+        consumer: Any = AIOKafkaConsumer(
+            bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="none", max_partition_fetch_bytes=4 << 20
+        )
+        await consumer.start()
+        looked = 0
+        try:
+            consumer.assign(partitions)
+            begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+            horizon = time.time_ns() // 1_000_000 - KEPT_MS
+            young = await consumer.offsets_for_times(dict.fromkeys(partitions, horizon))
+            kept = dict(self._reading.execute("SELECT partition, next FROM positions").fetchall())
+            waiting: dict[TopicPartition, int] = {}
+            for tp in partitions:
+                oldest = young[tp].offset if young[tp] is not None else ends[tp]
+                start = max(begins[tp], oldest, kept.get(tp.partition, 0) if kept.get(tp.partition, 0) <= ends[tp] else 0)
+                consumer.seek(tp, start)
+                if start < ends[tp]:
+                    waiting[tp] = ends[tp]
+            while waiting:
+                for tp, records in (await consumer.getmany(*waiting, timeout_ms=500, max_records=5000)).items():
+                    looked += len(records)
+                    found = [known for r in records if (known := read_known(r)) is not None]
+                    await asyncio.to_thread(self._store, found, {tp.partition: records[-1].offset + 1})
+                for tp in [tp for tp, end in waiting.items() if await consumer.position(tp) >= end]:
+                    del waiting[tp]
+            self._acked = {tp.partition: end - 1 for tp, end in ends.items() if end > 0}
+        finally:
+            await consumer.stop()
+        await asyncio.to_thread(self._prune, horizon)
+        self.caught_up = True
+        return looked
+
+    def _prune(self, before: Instant) -> None:
+        with self._write:
+            self._db.execute("DELETE FROM reports WHERE seen < ?", (before,))
+
+    # ── texts of refused messages, to be erased after their time ───────────────────────────────────────────────────
+
+    def refused(self, text_id: str, at: Instant) -> None:
+        """Remember to erase this text."""
+        with self._write:
+            self._db.execute("INSERT OR REPLACE INTO refused VALUES (?, ?)", (text_id, at))
+
+    def refused_before(self, at: Instant, limit: int = 100) -> list[str]:
+        """Texts of messages refused before `at`."""
+        return [row[0] for row in self._reading.execute("SELECT text FROM refused WHERE at < ? ORDER BY at LIMIT ?", (at, limit))]
+
+    def erased(self, text_id: str) -> None:
+        """This text is erased."""
+        with self._write:
+            self._db.execute("DELETE FROM refused WHERE text = ?", (text_id,))
+
+    def close(self) -> None:
+        self._reading.close()
+        self._db.close()
+
+
+def read_known(record: Any) -> Known | None:
+    """What a record of `alerts.inputs` says about an accepted report; None for any other record."""
+    headers = dict(record.headers)
+    if headers.get(ce.CE_TYPE) != _WIRE:
+        return None
+    try:
+        message = orjson.loads(record.value)
+        fingerprint, sender = message.get("fingerprint"), message.get("source_key")
+        if not fingerprint or not sender:
+            return None
+        return Known(
+            str(UUID(message["report_id"])), record.key.decode(), bytes.fromhex(fingerprint).hex(), message.get("recorded_at") or record.timestamp,
+            sender, message.get("alias"),
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,238 @@
+"""The native dialect: JSON body → claim (DOMAIN D1, D2). Pure: no clock, no I/O.
+
+A body that is well formed is accepted; what it means is judged by the decider. So this checks shapes and bounds, and the few
+things that only the door can know: who speaks, for which realm, and whether this may be played.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+import orjson
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import SchemaValidator
+
+from schemas.base import MINUTE_MS, Instant
+from schemas.realms import RealmNameInvalid, is_live, parse_realm
+from schemas.words import Certainty, EventType, MsgType
+from services.intake.speakers import check_scope, kind_of_source
+from services.runtime.principals import Principal
+from services.runtime.problems import FieldFault, ProblemError, fault, faults_of
+from services.runtime.rights import Permission
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+Time = Annotated[AwareDatetime, Field(ge=_EPOCH)]
+Id = Annotated[str, Field(min_length=1, max_length=64)]
+Insee = Annotated[str, Field(min_length=1, max_length=8)]
+FREE_TEXT: Final = ("headline", "description", "area", "attachments")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, allow_inf_nan=False, populate_by_name=True)
+
+
+class Interval(_Part):
+    """`to` absent: open end (D9)."""
+
+    start: Time = Field(alias="from")
+    to: Time | None = None
+
+
+class MeasureBody(_Part):
+    name: str | None = Field(default=None, max_length=64)
+    value: float | bool | Annotated[str, Field(max_length=256)] | None = None
+    value_of: float | None = None
+    unit: str | None = Field(default=None, max_length=32)
+    scope: str | None = Field(default=None, max_length=64)
+    object: str | None = Field(default=None, max_length=256)
+
+
+class SourceBody(_Part):
+    name: str | None = Field(default=None, max_length=200)
+    contact: str | None = Field(default=None, max_length=500)
+
+
+_CAP: Final[dict[str, Certainty]] = {
+    "Observed": Certainty.CONFIRMED, "Likely": Certainty.CONFIRMED, "Possible": Certainty.UNCONFIRMED, "Unlikely": Certainty.RUMOUR,
+    "Unknown": Certainty.UNCONFIRMED,
+}  # fmt: skip
+"""CAP's words for certainty (D2); Unknown is a rumour only with `rumour: true`."""
+
+
+class NativeReport(_Part):
+    """Body of `POST /api/v1/reports` (API.md). Unknown fields are ignored."""
+
+    realm: str | None = Field(default=None, max_length=64, description="default: the live realm of this installation")
+    site_id: Id | None = Field(default=None, description="an unknown site is accepted and linked by a person (D8)")
+    commune: Insee | None = Field(default=None, description="INSEE code")
+    zone: tuple[Insee, ...] = Field(default=(), max_length=100, description="INSEE codes")
+    area: Annotated[str, Field(max_length=100_000)] | dict[str, Any] | None = Field(default=None, description="geometry: WKT or GeoJSON")
+    type: EventType
+    severity: int = Field(ge=1, le=5)
+    certainty: Certainty | Literal["Observed", "Likely", "Possible", "Unlikely", "Unknown"] = Certainty.CONFIRMED
+    rumour: bool = False
+    urgency: str | None = Field(default=None, max_length=16)
+    status: Literal["Actual", "Exercise", "Test"] = "Actual"
+    msg_type: MsgType = MsgType.ALERT
+    references: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = Field(
+        default=(), max_length=100, description="report ids, or the sender's own ids: an alias or an Idempotency-Key used before"
+    )
+    lifts: tuple[EventType, ...] = Field(default=(), max_length=30)
+    occurred_at: Time
+    effective: tuple[Interval, ...] = Field(default=(), max_length=100)
+    expected_duration_h: float | None = Field(default=None, ge=0, le=1_000_000)
+    estimated_end: Time | None = None
+    headline: str | None = Field(default=None, max_length=2_000)
+    description: str | None = Field(default=None, max_length=200_000)
+    capacity_lost_pct: float | None = Field(default=None, ge=0, le=100)
+    persons_concerned: int | None = Field(default=None, ge=0, le=1_000_000_000)
+    measure: MeasureBody | None = None
+    phenomenon: str | None = Field(default=None, max_length=64)
+    colour: str | None = Field(default=None, max_length=16)
+    affected_activities: tuple[Id, ...] = Field(default=(), max_length=100)
+    plan_hint: str | None = Field(default=None, max_length=256)
+    attachments: tuple[Annotated[str, Field(max_length=128)], ...] = Field(default=(), max_length=20)
+    source: SourceBody | None = None
+    alias: str | None = Field(default=None, min_length=1, max_length=256, description="the sender's own id of this report")
+    recorded_at: Time | None = Field(default=None, description="simulated realms only, from who may run them")
+
+
+class BatchItem(NativeReport):
+    """One report of a batch, with the key that a single request has in its header."""
+
+    idempotency_key: str | None = None
+
+
+_ONE: Final[SchemaValidator] = NativeReport.__pydantic_validator__  # type: ignore[assignment]
+_ITEM: Final[SchemaValidator] = BatchItem.__pydantic_validator__  # type: ignore[assignment]
+
+DANGER: Final = frozenset(
+    {EventType.EVACUATION, EventType.FIRE, EventType.GAS_LEAK, EventType.SHELTER_IN_PLACE, EventType.SECURITY_INCIDENT}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A report that may go on the log: everything but its id."""
+
+    realm: str
+    message: dict[str, Any]
+    """`ReportReceived` without report_id, text_id and fingerprint; None and defaults left out."""
+    text: dict[str, Any]
+    """Free text and contacts by field name, for `texts`."""
+    at: Instant | None
+    """`recorded_at` of the player."""
+    danger: bool
+    """Danger to people: the last to be turned away."""
+    content: bytes
+    """The claim in one canonical form, for fingerprints. Without a moment finer than what `minute` says."""
+    minute: int
+
+
+def parse_one(body: bytes) -> NativeReport:
+    """Raises ProblemError `invalid` or `not_json`, naming the fields."""
+    try:
+        return _ONE.validate_json(body)  # type: ignore[no-any-return]
+    except ValidationError as error:
+        raise problem_of(error) from None
+
+
+def parse_item(item: Any) -> BatchItem:
+    """One member of a batch, decoded already. Raises ProblemError."""
+    try:
+        return _ITEM.validate_json(orjson.dumps(item))  # type: ignore[no-any-return]
+    except ValidationError as error:
+        raise problem_of(error) from None
+
+
+def problem_of(error: ValidationError) -> ProblemError:
+    """`not_json` when nothing could be read, else the faulty fields."""
+    faults = faults_of(error)
+    return ProblemError("not_json" if faults[0].code == "json_invalid" else "invalid", faults=faults)
+
+
+def ms(at: datetime) -> Instant:
+    """Milliseconds since the epoch, rounded down."""
+    delta = at - _EPOCH
+    return delta.days * 86_400_000 + delta.seconds * 1000 + delta.microseconds // 1000
+
+
+def claim_of(body: NativeReport, principal: Principal, default_realm: str, resolve: Callable[[str, str], str]) -> Claim:
+    """The claim that this principal makes with this body.
+
+    `resolve(realm, reference)` gives the report id of a sender's own id, or the reference itself. Raises ProblemError.
+    """
+    realm = body.realm or default_realm
+    check_realm(body, realm, principal)
+    check_scope(principal, realm, body.site_id, body.type)
+    named = body.source.name if body.source else None
+    kind = kind_of_source(named, principal, realm)
+    message: dict[str, Any] = {
+        "source": kind, "source_key": principal.id, "type": body.type, "severity": body.severity, "certainty": certainty_of(body),
+        "msg_type": body.msg_type,
+    }  # fmt: skip
+    for name in ("site_id", "commune", "urgency", "expected_duration_h", "capacity_lost_pct", "persons_concerned", "phenomenon", "colour",
+                 "plan_hint", "alias"):  # fmt: skip
+        if (value := getattr(body, name)) is not None:
+            message[name] = value
+    for name in ("zone", "lifts", "affected_activities"):
+        if value := getattr(body, name):
+            message[name] = value
+    if body.measure is not None:
+        message["measure"] = body.measure.__dict__
+    if body.effective:
+        message["effective"] = [{"start": ms(w.start), "end": ms(w.to) if w.to else None} for w in body.effective]
+    if body.estimated_end is not None:
+        message["estimated_end"] = ms(body.estimated_end)
+    text: dict[str, Any] = {name: value for name in FREE_TEXT if (value := getattr(body, name))}
+    if body.source is not None:
+        if named and named != kind:
+            text["source_name"] = named
+        if body.source.contact:
+            text["contact"] = body.source.contact
+    at = None if body.recorded_at is None else ms(body.recorded_at)
+    try:
+        content = orjson.dumps((realm, message, body.references, text, at))
+    except TypeError:  # a number in the geometry that no JSON reader of 64 bits can hold
+        raise ProblemError("invalid", faults=(fault("area", "number", "nombre hors limites", "number out of range"),)) from None
+    if body.references:
+        message["references"] = [resolve(realm, r) for r in body.references]
+    occurred = ms(body.occurred_at)
+    message["occurred_at"] = occurred
+    if at is not None:
+        message["recorded_at"] = at
+    return Claim(realm, message, text, at, body.type in DANGER or body.severity == 5, content, occurred // MINUTE_MS)
+
+
+def check_realm(body: NativeReport, realm: str, principal: Principal) -> None:
+    """The realm is a name, exercises stay out of live realms (D12), and only a player gives `recorded_at`. Raises ProblemError."""
+    try:
+        parse_realm(realm)
+    except RealmNameInvalid:
+        raise ProblemError("invalid", faults=(_REALM_FAULT,)) from None
+    live = is_live(realm)
+    if live and body.status != "Actual":
+        raise ProblemError("status_realm", faults=(fault("status", "status_realm", "territoire réel", "live realm"),))
+    if body.recorded_at is None:
+        return
+    if live:
+        raise ProblemError("recorded_at_live", faults=(fault("recorded_at", "recorded_at_live", "territoire réel", "live realm"),))
+    if not principal.may(Permission.REALM_RUN):
+        raise ProblemError(
+            "recorded_at_forbidden", faults=(fault("recorded_at", "recorded_at_forbidden", "droit absent", "not permitted"),)
+        )
+
+
+_REALM_FAULT: Final[FieldFault] = fault(
+    "realm", "realm_name", "un territoire s’écrit « 92 » ou « 92~ex-nom »", "a realm is written “92” or “92~ex-name”"
+)
+
+
+def certainty_of(body: NativeReport) -> Certainty:
+    """D2: CAP's words and `rumour` in ours."""
+    if body.rumour:
+        return Certainty.RUMOUR
+    return body.certainty if isinstance(body.certainty, Certainty) else _CAP[body.certainty]

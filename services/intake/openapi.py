@@ -1,0 +1,135 @@
+"""The front's part of `/openapi.json`, and how it joins the console's: one document for one address."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from services.intake.administration import NewPassword, NewSecondFactor, NewToken, NewUser
+from services.intake.native import BatchItem, NativeReport
+
+_REF: Final = "#/components/schemas/{model}"
+_PROBLEM: Final = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"},
+        "code": {"type": "string"}, "instance": {"type": "string"}, "retry_after_s": {"type": "integer"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "code", "detail"],
+                "properties": {"field": {"type": "string"}, "code": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+    },
+}  # fmt: skip
+_RECEIPT_FIELDS: Final[dict[str, Any]] = {
+    "report_id": {"type": "string", "format": "uuid"}, "realm": {"type": "string"},
+    "recorded_at": {"type": "string", "format": "date-time"}, "status_url": {"type": "string"},
+}  # fmt: skip
+_RECEIPT: Final[dict[str, Any]] = {"type": "object", "required": list(_RECEIPT_FIELDS), "properties": _RECEIPT_FIELDS}
+_RESULT_FIELDS: Final[dict[str, Any]] = {
+    "status": {"type": "integer"}, "replayed": {"type": "boolean"}, "problem": {"$ref": "#/components/schemas/Problem"},
+}  # fmt: skip
+_RESULT: Final[dict[str, Any]] = {"type": "object", "required": ["status"], "properties": _RECEIPT_FIELDS | _RESULT_FIELDS}
+_RESULTS: Final[dict[str, Any]] = {"type": "object", "required": ["items"], "properties": {"items": {"type": "array", "items": _RESULT}}}
+
+
+def _body(model: type[BaseModel]) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}}
+
+
+def _answers(ok: str, what: str, schema: dict[str, Any] | None, *problems: str) -> dict[str, Any]:
+    found: dict[str, Any] = {ok: {"description": what} | ({"content": {"application/json": {"schema": schema}}} if schema else {})}
+    problem = {"content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    return found | {status: {"description": "see the problem document"} | problem for status in problems}
+
+
+_KEY: Final = {
+    "name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+    "description": "the same key with the same body gives the first answer, with another body 422; kept for at least 7 days",
+}  # fmt: skip
+_REFUSALS: Final = ("401", "403", "408", "413", "415", "422", "503")
+_OBJECT: Final = {"type": "object"}
+
+
+def _path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+@cache
+def own_document() -> dict[str, Any]:
+    """Paths and schemas of the front's own routes."""
+    models = (NativeReport, BatchItem, NewToken, NewUser, NewPassword, NewSecondFactor)
+    _, schemas = models_json_schema([(m, "validation") for m in models], ref_template=_REF)
+    batch = {
+        "type": "object",
+        "required": ["reports"],
+        "properties": {"reports": {"type": "array", "items": {"$ref": _REF.format(model="BatchItem")}}},
+    }
+    raw = {"200": {"description": "the bytes as they came", "content": {"*/*": {}}}} | _answers("404", "unknown", None, "401", "403", "410")
+    ready = _answers("200", "accepts reports and the console is ready", _OBJECT) | {"503": {"description": "not ready; JSON says why"}}
+    open_to_all: dict[str, Any] = {"security": []}
+    paths: dict[str, Any] = {
+        "/api/v1/reports": {"post": {
+            "summary": "One report", "operationId": "postReport", "parameters": [_KEY], "requestBody": _body(NativeReport),
+            "responses": _answers("202", "on the log", {"$ref": _REF.format(model="Receipt")}, *_REFUSALS),
+        }},
+        "/api/v1/reports:batch": {"post": {
+            "summary": "Several reports, each accepted or refused by itself", "operationId": "postReports", "parameters": [_KEY],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": batch}}},
+            "responses": _answers("202", "all on the log", _RESULTS, *_REFUSALS) | {"207": {"description": "some on the log", "content": {"application/json": {"schema": _RESULTS}}}},
+        }},
+        "/api/v1/reports/{id}/raw": {"get": {"summary": "The bytes of a report as they came", "operationId": "getRawReport", "parameters": [_path("id")], "responses": raw}},
+        "/api/v1/whoami": {"get": {"summary": "Who this token or session is", "operationId": "whoami", "responses": _answers("200", "the principal", _OBJECT, "401")}},
+        "/api/v1/intake/strangers": {"get": {
+            "summary": "Messages of unknown senders: a count and the last of each address", "operationId": "listStrangers",
+            "responses": _answers("200", "counts", _OBJECT, "401", "403"),
+        }},
+        "/api/v1/tokens": {
+            "get": {"summary": "Tokens, never their secret", "operationId": "listTokens", "responses": _answers("200", "tokens", _OBJECT, "401", "403")},
+            "post": {"summary": "A new token, shown once", "operationId": "createToken", "requestBody": _body(NewToken), "responses": _answers("201", "the token", _OBJECT, *_REFUSALS, "404")},
+        },
+        "/api/v1/tokens/{id}": {"delete": {"summary": "Revoke", "operationId": "revokeToken", "parameters": [_path("id")], "responses": _answers("200", "revoked", _OBJECT, "401", "403", "404", "503")}},
+        "/api/v1/users": {
+            "get": {"summary": "Accounts", "operationId": "listUsers", "responses": _answers("200", "accounts", _OBJECT, "401", "403")},
+            "post": {"summary": "A new account and its one-time code", "operationId": "createUser", "requestBody": _body(NewUser), "responses": _answers("201", "the code", _OBJECT, *_REFUSALS, "409")},
+        },
+        "/api/v1/users/{login}/code": {"post": {"summary": "A new one-time code", "operationId": "issueCode", "parameters": [_path("login")], "responses": _answers("201", "the code", _OBJECT, "401", "403", "404", "503")}},
+        "/api/v1/users/{login}/password": {"post": {"summary": "Set a password", "operationId": "setPassword", "parameters": [_path("login")], "requestBody": _body(NewPassword), "responses": _answers("200", "the account", _OBJECT, *_REFUSALS, "404")}},
+        "/api/v1/users/{login}/second-factor": {"post": {"summary": "Enrol TOTP", "operationId": "enrolSecondFactor", "parameters": [_path("login")], "requestBody": _body(NewSecondFactor), "responses": _answers("200", "printed codes", _OBJECT, *_REFUSALS, "404")}},
+        "/api/v1/users/{login}/enable": {"post": {"summary": "Enable", "operationId": "enableUser", "parameters": [_path("login")], "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503")}},
+        "/api/v1/users/{login}/disable": {"post": {"summary": "Disable: tokens and sessions stop at once", "operationId": "disableUser", "parameters": [_path("login")], "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503")}},
+        "/livez": {"get": {"summary": "The front lives", "operationId": "livez", "responses": _answers("200", "it does", _OBJECT)} | open_to_all},
+        "/readyz": {"get": {"summary": "Ready to accept and to show", "operationId": "readyz", "responses": ready} | open_to_all},
+        "/metrics": {"get": {"summary": "Prometheus", "operationId": "metrics", "responses": {"200": {"description": "text format", "content": {"text/plain": {}}}}} | open_to_all},
+    }  # fmt: skip
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Vigie", "version": "1", "description": "Crisis and continuity of a département"},
+        "paths": paths,
+        "components": {
+            "schemas": schemas["$defs"] | {"Problem": _PROBLEM, "Receipt": _RECEIPT},
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}, "session": {"type": "apiKey", "in": "cookie", "name": "vigie_session"}},
+        },
+        "security": [{"bearer": []}, {"session": []}],
+    }  # fmt: skip
+
+
+def merged(console: Any) -> dict[str, Any]:
+    """The console's document with the front's own routes in it; the front's alone when the console has none to give."""
+    own = own_document()
+    if not isinstance(console, dict):
+        return own
+    document = own | {k: v for k, v in console.items() if k in ("info", "tags", "servers")}
+    document["paths"] = {
+        p: (console.get("paths", {}).get(p, {}) | own["paths"].get(p, {})) for p in sorted({*console.get("paths", {}), *own["paths"]})
+    }
+    components = console.get("components", {})
+    document["components"] = {k: components.get(k, {}) | own["components"].get(k, {}) for k in {*components, *own["components"]}}
+    return document

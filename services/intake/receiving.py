@@ -1,0 +1,210 @@
+"""From a claim to an acknowledged record: text first, then the report on `alerts.inputs`; only then an answer.
+
+1. The text is sealed and acknowledged. A crash here leaves a text that nobody names; the sender's retry overwrites it.
+2. The report is acknowledged. From here on it is accepted, whatever happens.
+3. The index remembers the answer, and the sender gets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from schemas.base import Instant
+from schemas.realms import is_live
+from schemas.reports import ReportReceived
+from services.intake.idempotency import TOPIC, Identity, Known, Ledger, identify
+from services.intake.native import Claim
+from services.intake.overload import Admission
+from services.runtime.kafka import BrokerAway, headers_of, partition_for
+from services.runtime.principals import Principal
+from services.runtime.problems import ProblemError
+from services.runtime.vault import TextItem, Texts
+
+WIRE: Final = ReportReceived.wire_type()
+RETRY_S: Final = 2
+RECONNECT_S: Final = 0.5
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An accepted report, and whether this very message had been accepted before."""
+
+    report_id: str
+    realm: str
+    recorded_at: Instant
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """The bytes as they came, and what they claimed to be."""
+
+    body: bytes
+    content_type: str
+    dialect: str = "native"
+
+
+def text_id_of(report_id: str) -> str:
+    """Where the free text and the raw bytes of a report lie."""
+    return f"report-{report_id}"
+
+
+class InputLog:
+    """The producer of `alerts.inputs`. Sends expire, so nothing piles up while the broker is away; duplicates of a retry carry the same id."""
+
+    def __init__(self, kafka: str, ack_timeout_s: float) -> None:
+        self._kafka = kafka
+        self._timeout_s = ack_timeout_s
+        self._producer: AIOKafkaProducer | None = None
+
+    async def run(self) -> None:
+        """Connect, trying until it works. Then the producer reconnects by itself."""
+        while True:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._kafka,
+                acks="all",
+                linger_ms=0,
+                request_timeout_ms=int(self._timeout_s * 1000),
+                max_request_size=1 << 20,
+            )
+            try:
+                await producer.start()
+            except (KafkaError, OSError):
+                await producer.stop()
+                await asyncio.sleep(RECONNECT_S)
+                continue
+            self._producer = producer
+            return
+
+    async def append(self, realm: str, partition: int, value: bytes, headers: list[tuple[str, bytes]]) -> tuple[int, Instant]:
+        """(offset, append time) once every replica has it. Raises BrokerAway: it may land all the same."""
+        if self._producer is None:
+            raise BrokerAway("not connected yet")
+        try:
+            acked = await self._producer.send(TOPIC, value, key=realm.encode(), partition=partition, headers=headers)
+            found = await acked
+        except (KafkaError, OSError) as error:
+            raise BrokerAway(f"{TOPIC}: {type(error).__name__}") from error
+        return found.offset, found.timestamp
+
+    async def reachable(self) -> bool:
+        """A broker answers a request for metadata."""
+        return self._producer is not None and bool(await self._producer.client.force_metadata_update())
+
+    async def stop(self) -> None:
+        """Send what is buffered, at most 2 s."""
+        if self._producer is not None:
+            try:
+                await asyncio.wait_for(self._producer.stop(), 2)
+            except TimeoutError:
+                log.warning("inputs.unflushed")
+
+
+class Receiver:
+    """Accepts claims. One per process."""
+
+    def __init__(
+        self, inputs: InputLog, texts: Texts, ledger: Ledger, admission: Admission, fingerprint_key: bytes, ack_timeout_s: float
+    ) -> None:
+        self._inputs = inputs
+        self._texts = texts
+        self._ledger = ledger
+        self._admission = admission
+        self._key = fingerprint_key
+        self._timeout_s = ack_timeout_s
+        self._under_way: dict[str, tuple[str, asyncio.Task[Known]]] = {}
+        self.away = False
+        """The last attempt found no broker. One attempt at a time looks whether it is back; the others are answered at once."""
+
+    def resolve(self, sender: str, realm: str, reference: str) -> str:
+        """See Ledger.resolve."""
+        return self._ledger.resolve(realm, sender, reference)
+
+    async def accept(self, claim: Claim, principal: Principal, key: str | None, raw: Raw) -> Receipt:
+        """Return once the report is on the log. Raises ProblemError `key_reused`, `overloaded`, `starting`, `broker_away`."""
+        if not self._ledger.caught_up:
+            raise ProblemError("starting", retry_after_s=RETRY_S)
+        identity = identify(claim, principal.id, key, self._key)
+        if (known := self._ledger.get(identity.report_id)) is not None:
+            return _again(known, identity)
+        if (other := self._under_way.get(identity.report_id)) is not None:
+            fingerprint, task = other
+            if fingerprint != identity.fingerprint:
+                raise ProblemError("key_reused")
+            return _again(await self._wait(task), identity)
+        if self.away and self._under_way:
+            raise _away()
+        with self._admission.enter(danger=claim.danger):
+            task = asyncio.create_task(self._store(claim, principal, identity, raw))
+            self._under_way[identity.report_id] = identity.fingerprint, task
+            task.add_done_callback(lambda t: self._done(identity.report_id, t))
+            known = await self._wait(task)
+        return Receipt(known.report_id, known.realm, known.recorded_at, replayed=False)
+
+    async def _wait(self, task: asyncio.Task[Known]) -> Known:
+        """The task goes on when the sender is sent away or hangs up: a retry joins it."""
+        done, _ = await asyncio.wait({task}, timeout=self._timeout_s)
+        if not done:
+            self.away = True
+            raise _away()
+        try:
+            return task.result()
+        except BrokerAway as error:
+            raise _away() from error
+        except sqlite3.Error as error:
+            log.error("report.not_stored", error=str(error), hint="is the disk full?")
+            raise ProblemError("storage", retry_after_s=RETRY_S) from error
+
+    def _done(self, report_id: str, task: asyncio.Task[Known]) -> None:
+        self._under_way.pop(report_id, None)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self.away = False
+        elif isinstance(error, BrokerAway):
+            self.away = True
+            log.warning("report.not_acknowledged", report=report_id, error=str(error))
+
+    async def _store(self, claim: Claim, principal: Principal, identity: Identity, raw: Raw) -> Known:
+        report_id, text_id = identity.report_id, text_id_of(identity.report_id)
+        await self._texts.put(text_id, TextItem(claim.text, raw.body, raw.content_type))
+        message: dict[str, Any] = claim.message | {
+            "report_id": report_id, "text_id": text_id, "dialect": raw.dialect, "fingerprint": identity.fingerprint,
+        }  # fmt: skip
+        if "area" in claim.text:
+            message["area"] = text_id
+        realm, partition = claim.realm, partition_for(TOPIC, claim.realm)
+        headers = headers_of(
+            WIRE, id=report_id, source=f"/{principal.id}", at=None if is_live(realm) else claim.at, time_ms=time.time_ns() // 1_000_000
+        )
+        mark = self._ledger.sending(partition)
+        try:
+            offset, appended_at = await self._inputs.append(realm, partition, orjson.dumps(message), headers)
+        except BaseException:
+            self._ledger.not_sent(partition, mark)
+            raise
+        recorded_at = appended_at if claim.at is None else claim.at
+        known = Known(report_id, realm, identity.fingerprint, recorded_at, principal.id, claim.message.get("alias"))
+        self._ledger.sent(partition, mark, offset, known)
+        return known
+
+
+def _again(known: Known, identity: Identity) -> Receipt:
+    if known.fingerprint != identity.fingerprint:
+        raise ProblemError("key_reused")
+    return Receipt(known.report_id, known.realm, known.recorded_at, replayed=True)
+
+
+def _away() -> ProblemError:
+    return ProblemError("broker_away", retry_after_s=RETRY_S)

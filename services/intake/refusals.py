@@ -1,0 +1,162 @@
+"""What the door turned away (INTAKE): kept for the cell when the sender is known, only counted when it is a stranger.
+
+A known sender's refused message lies in `dead-letters` (lane refused) with its bytes encrypted in `texts`, within a quota per source
+and day; the bytes are erased after 30 days. Of strangers the last 20 per address are kept in memory, without body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+import structlog
+
+from schemas.base import DAY_MS
+from schemas.realms import derive_id
+from services.intake.idempotency import Ledger
+from services.runtime import metrics
+from services.runtime.deadletters import TOPIC, DeadLetter, Lane
+from services.runtime.kafka import BrokerAway, RecordProducer
+from services.runtime.principals import Principal
+from services.runtime.problems import Problem
+from services.runtime.vault import TextItem, Texts
+
+WAITING: Final = 200
+"""Refusals that may wait to be written; more are only counted."""
+ADDRESSES: Final = 1000
+PER_ADDRESS: Final = 20
+SWEEP_S: Final = 3600.0
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message that was refused, as far as it was read."""
+
+    principal: Principal
+    problem: Problem
+    body: bytes
+    content_type: str
+    dialect: str
+    path: str
+
+
+@dataclass(slots=True)
+class _Quota:
+    day: int
+    count: int = 0
+    size: int = 0
+
+
+class RefusedLane:
+    """Writes refusals in the background: a refusal never waits for Kafka, and never fails for it."""
+
+    def __init__(self, kafka: str, texts: Texts, ledger: Ledger, *, realm: str, days: int, per_day: int, bytes_per_day: int) -> None:
+        self._producer = RecordProducer(kafka, timeout_s=5.0)
+        self._texts = texts
+        self._ledger = ledger
+        self._realm = realm
+        self._days, self._per_day, self._bytes_per_day = days, per_day, bytes_per_day
+        self._quotas: dict[str, _Quota] = {}
+        self._queue: asyncio.Queue[Refused] = asyncio.Queue(WAITING)
+
+    def keep(self, refused: Refused) -> None:
+        """Remember it, if quota and queue allow. Never blocks, never raises."""
+        if not self._within_quota(refused):
+            metrics.count("vigie_dead_letters_total", service="intake", reason="over_quota")
+            return
+        try:
+            self._queue.put_nowait(refused)
+        except asyncio.QueueFull:
+            metrics.count("vigie_dead_letters_total", service="intake", reason="not_kept")
+
+    def _within_quota(self, refused: Refused) -> bool:
+        today = int(time.time() // 86_400)
+        quota = self._quotas.get(refused.principal.id)
+        if quota is None or quota.day != today:
+            self._quotas = {k: q for k, q in self._quotas.items() if q.day == today}
+            quota = self._quotas[refused.principal.id] = _Quota(today)
+        if quota.count >= self._per_day or quota.size + len(refused.body) > self._bytes_per_day:
+            return False
+        quota.count += 1
+        quota.size += len(refused.body)
+        return True
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        started = False
+        while True:
+            refused = await self._queue.get()
+            try:
+                if not started:
+                    await self._producer.start()
+                    started = True
+                await self._write(refused)
+                metrics.count("vigie_dead_letters_total", service="intake", reason=refused.problem.code)
+            except BrokerAway as error:
+                metrics.count("vigie_dead_letters_total", service="intake", reason="not_kept")
+                log.warning("refusal.not_kept", code=refused.problem.code, source=refused.principal.id, error=str(error))
+
+    async def _write(self, refused: Refused) -> None:
+        letter = letter_of(refused, self._realm, time.time_ns() // 1_000_000)
+        if letter.text_id is not None:
+            await self._texts.put(letter.text_id, TextItem({}, refused.body, refused.content_type))
+            self._ledger.refused(letter.text_id, letter.at)
+        await self._producer.send_raw(TOPIC, letter.lane_partition, letter.key, letter.dump(), [])
+
+    async def sweep(self) -> None:
+        """Erase the bytes of what was refused more than `days` ago; hourly, until cancelled."""
+        while True:
+            try:
+                for text_id in self._ledger.refused_before(time.time_ns() // 1_000_000 - self._days * DAY_MS):
+                    await self._texts.erase(text_id)
+                    self._ledger.erased(text_id)
+            except BrokerAway:
+                log.info("refusals.sweep_postponed", why="the broker is away")
+            await asyncio.sleep(SWEEP_S)
+
+    async def stop(self) -> None:
+        """What waits to be written is written, for at most 2 s."""
+        try:
+            async with asyncio.timeout(2):
+                await self._producer.stop()
+        except TimeoutError:
+            log.warning("refusals.unflushed")
+
+
+def letter_of(refused: Refused, realm: str, at: int) -> DeadLetter:
+    """The dead letter; the same message refused for the same reason within a minute has the same id."""
+    content = blake2b(refused.body, digest_size=16).hexdigest()
+    id = derive_id(realm, f"{refused.principal.id}\x1f{refused.problem.code}\x1f{content}\x1f{at // 60_000}", "refused", 0)
+    fields = ", ".join(f"{f.field}: {f.code}" for f in refused.problem.faults[:10])
+    return DeadLetter(
+        id=id, lane=Lane.REFUSED, service="intake", realm=realm, at=at, code=refused.problem.code,
+        detail=fields or refused.problem.kind.title["en"], input_type=refused.dialect, source=refused.principal.id,
+        content_type=refused.content_type, headers={"path": refused.path}, text_id=f"refused-{id}" if refused.body else None,
+    )  # fmt: skip
+
+
+class Strangers:
+    """Messages of senders who did not say who they are: a count, and the last few per address."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[str, deque[dict[str, Any]]] = OrderedDict()
+        self.count = 0
+
+    def note(self, address: str, method: str, path: str, code: str) -> None:
+        """Count one."""
+        self.count += 1
+        metrics.count("vigie_dead_letters_total", service="intake", reason="stranger")
+        kept = self._seen.setdefault(address, deque(maxlen=PER_ADDRESS))
+        self._seen.move_to_end(address)
+        kept.append({"at": time.time_ns() // 1_000_000, "method": method, "path": path[:200], "code": code})
+        if len(self._seen) > ADDRESSES:
+            self._seen.popitem(last=False)
+
+    def listed(self) -> dict[str, Any]:
+        """For the administrator."""
+        return {"count": self.count, "addresses": [{"address": a, "last": list(kept)} for a, kept in reversed(self._seen.items())]}

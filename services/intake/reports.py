@@ -1,0 +1,174 @@
+"""The report routes: `POST /api/v1/reports`, `POST /api/v1/reports:batch`, `GET /api/v1/reports/{id}/raw`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from services.intake.exchange import DATA_POLICY, BodyReader, Headers, Receive, Scope, Send, answer, answer_json, header, language
+from services.intake.idempotency import MAX_KEY, Ledger
+from services.intake.native import NativeReport, claim_of, parse_item, parse_one
+from services.intake.receiving import Raw, Receipt, Receiver, text_id_of
+from services.intake.refusals import Refused, RefusedLane
+from services.runtime import metrics
+from services.runtime.kafka import iso
+from services.runtime.principals import Principal
+from services.runtime.problems import Problem, ProblemError, fault
+from services.runtime.rights import Permission
+from services.runtime.vault import Texts
+
+JSON: Final = "application/json"
+RAW_WAIT_S: Final = 1.0
+BATCH_AT_ONCE: Final = 64
+"""Members of a batch that wait for Kafka at once: a batch leaves room for the others."""
+_REPLAYED: Final[Headers] = [(b"idempotency-replayed", b"true")]
+_PASSING: Final = frozenset({401, 408, 503})
+"""Refusals that say nothing about the message: not kept."""
+log = structlog.get_logger(__name__)
+
+
+def key_of(scope: Scope) -> str | None:
+    """The Idempotency-Key. Raises ProblemError `key_invalid`."""
+    raw = header(scope, b"idempotency-key")
+    return None if raw is None else checked_key(raw)
+
+
+def checked_key(key: str) -> str:
+    """Raises ProblemError `key_invalid`."""
+    if not 1 <= len(key) <= MAX_KEY or not key.isprintable():
+        raise ProblemError("key_invalid", faults=(fault("Idempotency-Key", "key_invalid", "1 à 128 caractères", "1 to 128 characters"),))
+    return key
+
+
+def check_json(scope: Scope) -> str:
+    """The content type. Absent is taken for JSON. Raises ProblemError `media_type`."""
+    sent = header(scope, b"content-type")
+    if sent is None:
+        return JSON
+    kind, _, params = sent.partition(";")
+    charset = params.strip().lower().removeprefix("charset=").strip('"')
+    if kind.strip().lower() != JSON or (charset not in ("", "utf-8", "utf8") and params.strip().lower().startswith("charset=")):
+        raise ProblemError("media_type", expected=f"{JSON} (UTF-8)")
+    return JSON
+
+
+def receipt_document(receipt: Receipt) -> dict[str, Any]:
+    """Body of a 202 (INTAKE, Native)."""
+    return {
+        "report_id": receipt.report_id,
+        "realm": receipt.realm,
+        "recorded_at": iso(receipt.recorded_at),
+        "status_url": f"/api/v1/reports/{receipt.report_id}?realm={receipt.realm}",
+    }
+
+
+class Reports:
+    """Handlers; each gets the principal that the front has identified."""
+
+    def __init__(
+        self, receiver: Receiver, reader: BodyReader, texts: Texts, ledger: Ledger, refused: RefusedLane, live_realm: str, batch_items: int
+    ) -> None:
+        self._receiver = receiver
+        self._reader = reader
+        self._texts = texts
+        self._ledger = ledger
+        self._refused = refused
+        self._live_realm = live_realm
+        self._batch_items = batch_items
+
+    async def post_one(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
+        """202 with the receipt, after the report is on the log. Raises ProblemError, ClientGone."""
+        body = b""
+        began = time.perf_counter()
+        try:
+            key, content_type = key_of(scope), check_json(scope)
+            body = await self._reader.read(scope, receive)
+            try:
+                receipt = await self._accept(principal, parse_one(body), key, Raw(body, content_type))
+            finally:
+                self._reader.room.give_back(len(body))
+        except ProblemError as error:
+            self._keep(principal, error.problem, body, scope)
+            raise
+        metrics.observe("vigie_report_seconds", time.perf_counter() - began, dialect="native")
+        await answer_json(send, 202, receipt_document(receipt), _REPLAYED if receipt.replayed else None)
+
+    async def _accept(self, principal: Principal, report: NativeReport, key: str | None, raw: Raw) -> Receipt:
+        claim = claim_of(report, principal, self._live_realm, partial(self._receiver.resolve, principal.id))
+        return await self._receiver.accept(claim, principal, key, raw)
+
+    async def post_batch(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
+        """Each member is accepted or refused by itself, in order; the answer has one item per member.
+
+        202 all accepted, 207 some, 422 none, 503 when one may be sent again: the whole batch may be repeated, it has no second
+        effect. Keys: the member's `idempotency_key`, else the header's with the member's number, else the content.
+        """
+        body = b""
+        try:
+            key = key_of(scope)
+            check_json(scope)
+            body = await self._reader.read(scope, receive)
+            members = self._members(body)
+        except ProblemError as error:
+            self._reader.room.give_back(len(body))
+            self._keep(principal, error.problem, body, scope)
+            raise
+        try:
+            turns = asyncio.Semaphore(BATCH_AT_ONCE)
+            results = await asyncio.gather(*(self._member(principal, m, key, n, scope, turns) for n, m in enumerate(members)))
+        finally:
+            self._reader.room.give_back(len(body))
+        statuses = {r["status"] for r in results}
+        status = 202 if statuses == {202} else 503 if 503 in statuses else 207 if 202 in statuses else 422
+        extra: Headers = [(b"retry-after", b"2")] if status == 503 else []
+        await answer_json(send, status, {"items": results}, extra)
+
+    def _members(self, body: bytes) -> list[Any]:
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            raise ProblemError("not_json", faults=(fault("body", "json_invalid", "JSON illisible", "unreadable JSON"),)) from None
+        members = document.get("reports") if isinstance(document, dict) else document
+        if not isinstance(members, list) or not 1 <= len(members) <= self._batch_items:
+            limit = self._batch_items
+            raise ProblemError(
+                "invalid", faults=(fault("reports", "list", f"une liste de 1 à {limit} signalements", f"a list of 1 to {limit} reports"),)
+            )
+        return members
+
+    async def _member(
+        self, principal: Principal, member: Any, batch_key: str | None, n: int, scope: Scope, turns: asyncio.Semaphore
+    ) -> dict[str, Any]:
+        raw = orjson.dumps(member)
+        try:
+            item = parse_item(member)
+            own = item.idempotency_key
+            key = checked_key(own) if own is not None else f"{batch_key}/{n}" if batch_key is not None else None
+            async with turns:
+                receipt = await self._accept(principal, item, key, Raw(raw, JSON))
+        except ProblemError as error:
+            self._keep(principal, error.problem, raw, scope)
+            return {"status": error.problem.status, "problem": error.problem.document(language(scope))}
+        metrics.count("vigie_reports_total", dialect="native", status="202")
+        return {"status": 202, **receipt_document(receipt), "replayed": receipt.replayed}
+
+    def _keep(self, principal: Principal, problem: Problem, body: bytes, scope: Scope) -> None:
+        if problem.status not in _PASSING:
+            content_type = header(scope, b"content-type") or JSON
+            self._refused.keep(Refused(principal, problem, body, content_type[:200], "native", str(scope["path"])))
+
+    async def get_raw(self, principal: Principal, report_id: str, send: Send) -> None:
+        """The bytes as they came; the reading is logged (D59). Raises ProblemError `not_found`, `erased`."""
+        item = await self._texts.get(text_id_of(report_id), wait_s=RAW_WAIT_S if self._ledger.get(report_id) else 0.0)
+        if item is None or item.raw is None:
+            raise ProblemError("not_found" if self._ledger.get(report_id) is None else "erased")
+        log.info("report.raw_read", report=report_id, reader=principal.id, permission=Permission.REPORT_RAW.value)
+        name = f'attachment; filename="{report_id}"'.encode()
+        content_type = (item.content_type or "application/octet-stream").encode("latin-1", "replace")
+        headers: Headers = [(b"content-type", content_type), (b"content-disposition", name), (b"cache-control", b"no-store"), DATA_POLICY]
+        await answer(send, 200, item.raw, headers)

@@ -1,0 +1,49 @@
+"""Settings of the front door, beside those that every process has (`VIGIE_INTAKE_*`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import AliasChoices, Field
+
+from services.runtime.settings import Settings
+
+
+def _env(name: str) -> AliasChoices:
+    return AliasChoices(f"VIGIE_INTAKE_{name.upper()}", name)
+
+
+class IntakeSettings(Settings):
+    """Limits with their units in the names."""
+
+    body_limit_bytes: int = Field(default=1 << 20, validation_alias=_env("body_limit_bytes"))
+    body_timeout_s: float = Field(default=15.0, validation_alias=_env("body_timeout_s"))
+    bodies_in_memory_bytes: int = Field(default=64 << 20, validation_alias=_env("bodies_in_memory_bytes"))
+    in_flight: int = Field(default=256, ge=1, validation_alias=_env("in_flight"))
+    """Reports that may wait for Kafka at once."""
+    in_flight_reserve: int = Field(default=256, ge=0, validation_alias=_env("in_flight_reserve"))
+    """As many more, for danger to people only."""
+    ack_timeout_s: float = Field(default=5.0, gt=0, validation_alias=_env("ack_timeout_s"))
+    """After this a sender is told to try again."""
+    batch_items: int = Field(default=500, ge=1, validation_alias=_env("batch_items"))
+    refused_days: int = Field(default=30, ge=1, validation_alias=_env("refused_days"))
+    refused_per_day: int = Field(default=500, ge=0, validation_alias=_env("refused_per_day"))
+    """Refused messages kept per source and day."""
+    refused_bytes_per_day: int = Field(default=20 << 20, ge=0, validation_alias=_env("refused_bytes_per_day"))
+    console_connect_s: float = Field(default=2.0, gt=0, validation_alias=_env("console_connect_s"))
+
+    @classmethod
+    def read(cls) -> Self:
+        """From the environment."""
+        return cls()
+
+    @property
+    def answers(self) -> Path:
+        """Index of what was answered."""
+        return self.data_dir / "intake" / "answers.db"
+
+    @property
+    def live_realm(self) -> str:
+        """The realm of a report that names none."""
+        return self.territory.name

@@ -1,0 +1,42 @@
+"""Whose word a report is: the kind of source decides independence (D6) and authority, so a sender cannot choose it freely."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from schemas.realms import is_live
+from services.runtime.principals import Principal
+from services.runtime.problems import ProblemError
+from services.runtime.rights import Permission
+
+SOURCE_KINDS: Final = frozenset({
+    "anssi", "ars", "astreinte_eau", "astreinte_si", "cellule", "cellule_autonomie", "cellule_si", "communication",
+    "concessionnaire_restauration", "delegataire_assainissement", "directeur_de_crise", "direction_education", "direction_metier", "edr",
+    "education_nationale", "enedis", "epi_syv", "grdf", "idfm", "juridique", "meteo_france", "operateur", "police", "pompiers", "prefecture",
+    "prefecture_police", "responsable_parc", "rh", "rssi", "rumour", "samu", "site_manager", "siter", "ssi", "ssiap", "supervision", "systeme",
+    "technician", "vigicrues",
+})  # fmt: skip
+"""Kinds that somebody may name when passing on another's word in a live realm. Any other name is free text: it may be a person's."""
+
+_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def kind_of_source(named: str | None, principal: Principal, realm: str) -> str:
+    """The kind under which a report of this principal counts. Without the right to relay, its own, whatever it names."""
+    if named is None or not principal.may(Permission.REPORT_RELAY):
+        return principal.source_kind
+    if named in SOURCE_KINDS or (not is_live(realm) and _CODE.fullmatch(named)):
+        return named
+    return principal.source_kind
+
+
+def check_scope(principal: Principal, realm: str, site_id: str | None, type: str) -> None:
+    """A source speaks for its own realms, types and sites only; with sites it must name one. Raises ProblemError."""
+    scope = principal.scope
+    if scope.realms and realm not in scope.realms:
+        raise ProblemError("out_of_scope", field="realm")
+    if scope.types and type not in scope.types:
+        raise ProblemError("out_of_scope", field="type")
+    if scope.sites and site_id not in scope.sites:
+        raise ProblemError("out_of_scope", field="site_id")
