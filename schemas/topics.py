@@ -62,12 +62,12 @@ TOPICS: tuple[Topic, ...] = (
     *(Topic(snapshots(s), f"snapshot chunks, manifests and checkpoints of {s}", Retention.COMPACTED, key="slot and chunk") for s in SERVICES),
     *(Topic(p, f"public facts about {p}, CloudEvents binary", Retention.FOREVER) for p in PUBLIC),
     Topic("events.external", "CloudEvents of producers outside, binary or structured", Retention.FOREVER, key="source"),
-    Topic("directory", "people's contact points, encrypted per item", Retention.COMPACTED, partitions=1, key="person token"),
+    Topic("directory", "people's contact points, encrypted per item", Retention.COMPACTED, partitions=1, key="person token", durable_each=True),
     Topic(
         "texts", "free text, raw bytes and photos, encrypted per item", Retention.COMPACTED, partitions=4, key="text id",
-        max_message_bytes=LARGE_MESSAGE_BYTES,
+        durable_each=True, max_message_bytes=LARGE_MESSAGE_BYTES,
     ),
-    Topic("access", "accounts, rights, token hashes, sources", Retention.COMPACTED, partitions=1, key="kind and id"),
+    Topic("access", "accounts, rights, token hashes, sources", Retention.COMPACTED, partitions=1, key="kind and id", durable_each=True),
     Topic(
         "dead-letters", "inputs that failed or could not be read, with the reason and the original bytes", Retention.FOREVER,
         max_message_bytes=LARGE_MESSAGE_BYTES,
