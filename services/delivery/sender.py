@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ from services.delivery.links import VALID_MS, AckLinks, Link
 from services.delivery.messages import compose, translator
 from services.delivery.outbox import Call, Offer, Outbox
 from services.runtime import metrics
+from services.runtime.failpoints import ARMED, reach
 from services.runtime.kafka import BrokerAway
 from services.runtime.transaction import Transaction
 
@@ -35,6 +37,15 @@ SOURCE: Final = "/delivery/sender"
 REPEAT_S: Final = 1.0
 """Pause before a claim or an outcome is sent again while the broker is away."""
 NOT_CONFIGURED: Final = "channel_not_configured"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Accepted records, in log order per partition."""
+
+    transactions: Sequence[Transaction]
+    caught_up: bool
+    """False while older records are read: their offers may be stale, nothing is claimed yet."""
 
 
 class Directory(Protocol):
@@ -80,24 +91,28 @@ class Sender:
         self._wall_clock = wall_clock
         self._rooms: dict[Channel, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(calls_at_once))
 
-    async def run(self, batches: AsyncIterator[Sequence[Transaction]]) -> None:
-        """Work on accepted records until `batches` ends. The first batch must reach the end of the log: older offers are stale.
+    async def run(self, batches: AsyncIterator[Batch]) -> None:
+        """Work on accepted records until `batches` ends, then until the calls under way have ended.
 
         Raises an exception group when something breaks that is no fault of a provider; then the process must stop.
         """
         async with asyncio.TaskGroup() as work:
             async for batch in batches:
-                for transaction in batch:
+                for transaction in batch.transactions:
                     for call in self.outbox.observe(transaction):
                         work.create_task(self._carry_out(call))
-                for offer in self.outbox.to_claim():
+                for offer in self.outbox.to_claim() if batch.caught_up else ():
                     self.outbox.claiming(offer)
                     work.create_task(self._claim(offer))
 
     async def _claim(self, offer: Offer) -> None:
         claim = ClaimAttempt(notification=offer.row.id, attempt=offer.attempt, run=self.outbox.run)
+        if ARMED:
+            reach("before-claim")
         while offer.attempt in self.outbox.offers:
             if await self._sent(offer.realm, claim, f"{offer.attempt}:claim:{self.outbox.run}", offer.correlation_id):
+                if ARMED:
+                    reach("after-claim")
                 return
 
     async def _carry_out(self, call: Call) -> None:
@@ -118,6 +133,8 @@ class Sender:
         )
         while not await self._sent(call.realm, outcome, f"{call.granted.attempt}:outcome:{self.outbox.run}", call.correlation_id):
             pass
+        if ARMED:
+            reach("after-outcome")
 
     async def _result(self, call: Call) -> Result:
         channel = call.granted.channel
@@ -135,14 +152,19 @@ class Sender:
             left_s = call.left_s(self._monotonic())
             if left_s <= 0:
                 return Result("failed", error="limit_passed", retry=True)
+            if ARMED:
+                reach("before-call")
             started = self._monotonic()
             try:
-                return await driver.call(outgoing, left_s)
+                result = await driver.call(outgoing, left_s)
             except Exception as error:  # noqa: BLE001  a driver that breaks its promise: nobody knows what it did
                 log.error("driver.raised", channel=channel.value, notification=call.row.id, error=type(error).__name__)
                 return Result("ambiguous", error="driver_error")
             finally:
                 metrics.observe("vigie_attempt_seconds", self._monotonic() - started, channel=channel.value)
+            if ARMED:
+                reach("after-call")
+            return result
 
     async def _outgoing(self, call: Call) -> Outgoing | Result:
         row, channel = call.row, call.granted.channel

@@ -25,7 +25,7 @@ from services.delivery import sender as sender_module
 from services.delivery.channels import Outgoing, Result
 from services.delivery.decider import DeliveryDecider
 from services.delivery.links import AckLinks
-from services.delivery.sender import Sender
+from services.delivery.sender import Batch, Sender
 from services.runtime.kafka import BrokerAway
 from services.runtime.testing import MemoryService
 from services.runtime.transaction import Transaction
@@ -124,11 +124,11 @@ class World:
         drivers = options.pop("drivers", {Channel.EMAIL: self.provider})
         return Sender(self, self.people, drivers, LINKS, "https://vigie.example/", monotonic=lambda: self.now_s, **options)
 
-    async def batches(self) -> AsyncIterator[list[Transaction]]:
+    async def batches(self) -> AsyncIterator[Batch]:
         read = 0
         while True:
             new, read = self.log[read:], len(self.log)
-            yield new
+            yield Batch(new, caught_up=True)
             self.grown.clear()
             if read == len(self.log):
                 await self.grown.wait()
@@ -244,6 +244,16 @@ async def test_killed_between_call_and_outcome_the_attempt_is_doubted_and_repeat
     world.later(30_000)
     await world.until(world.sender(), lambda: world.row(n).state is NotificationState.ACCEPTED)
     assert [(c.number, c.possible_duplicate) for c in world.provider.calls] == [(1, False), (2, True)]
+
+
+async def test_offers_of_the_past_are_not_claimed_before_the_end_of_the_log_is_reached(world: World) -> None:
+    n = world.plan()
+
+    async def past() -> AsyncIterator[Batch]:
+        yield Batch(list(world.log), caught_up=False)
+
+    await world.sender().run(past())
+    assert world.row(n).state is NotificationState.PLANNED
 
 
 async def test_a_record_read_again_is_not_called_again(world: World) -> None:

@@ -1,0 +1,5 @@
+"""`python -m services.delivery`."""
+
+from services.delivery.app import main
+
+main()

@@ -1,0 +1,17 @@
+"""The delivery process: the decider's worker, and the sender beside it."""
+
+from __future__ import annotations
+
+from services.delivery.decider import DeliveryDecider
+from services.delivery.sending import SenderThread
+from services.delivery.settings import DeliverySettings
+from services.runtime import logs
+from services.runtime.processor import run_processor
+
+
+def main() -> None:
+    """Run until told to stop. Raises pydantic.ValidationError for settings that cannot be."""
+    logs.configure("delivery")
+    settings = DeliverySettings()
+    with SenderThread(settings):
+        run_processor(DeliveryDecider(), settings)
