@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import structlog
@@ -16,6 +17,7 @@ from services.runtime.keys import MasterKeyInvalid
 def main() -> int:
     """Exit code: 0 stopped, 1 cannot start (one line says why)."""
     logs.configure("intake")
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     try:
         uvloop.run(run(IntakeSettings.read()))
     except (OSError, MasterKeyInvalid) as error:

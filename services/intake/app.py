@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sqlite3
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any, Final, Self
 
 import aiohttp
@@ -173,6 +174,14 @@ def listening_socket(settings: IntakeSettings) -> socket.socket:
     return sock
 
 
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn raises them again at its end, which would kill the process before it has flushed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 async def run(settings: IntakeSettings) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError when the address cannot be listened on."""
     sock = listening_socket(settings)
@@ -183,8 +192,11 @@ async def run(settings: IntakeSettings) -> None:
             intake.front, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False,
             timeout_keep_alive=75, timeout_graceful_shutdown=GRACE_S,
         )  # fmt: skip
+        server = _Server(config)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
         log.info("intake.listening", address=settings.http)
         try:
-            await uvicorn.Server(config).serve(sockets=[sock])
+            await server.serve(sockets=[sock])
         finally:
             await probe.close()

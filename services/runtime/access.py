@@ -149,7 +149,7 @@ class AccessStore:
 
     def fault(self) -> str | None:
         """For readiness: None, or why nobody new can come in."""
-        if any(task.done() for task in self._tasks):
+        if any(task.done() and task.get_name() != "access.reconcile" for task in self._tasks):
             return "the access topic is no longer followed: restart this process"
         if not self._tables[Principal.kind] and not self.caught_up.is_set():
             return "no accounts known yet: the access topic has not been read"
