@@ -20,6 +20,11 @@ COMMANDS = {
     "bench": "services.cli.bench:bench",
     # administration
     "territory": "services.cli.territory:app",
+    "token": "services.cli.token:app",
+    "user": "services.cli.user:app",
+    "directory": "services.cli.directory:app",
+    # reports
+    "report": "services.cli.report:report",
     # exercises
     "play": "services.cli.play:play",
 }

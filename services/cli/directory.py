@@ -1,0 +1,108 @@
+"""`vigie directory`: people and how to reach them, on the machine that holds the keys. Nothing of it enters a log."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+from collections.abc import Coroutine, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from schemas.directory import Contact, ContactPoint
+from services.runtime.kafka import BrokerAway
+from services.runtime.settings import Settings
+from services.runtime.vault import Vault
+
+app = typer.Typer(no_args_is_help=True, help="People's contact points, encrypted per person: import, count, erase.")
+COLUMNS = ("person", "name", "language", "channel", "address", "verified_at")
+
+
+class DirectoryInvalid(ValueError):
+    """The file cannot be imported; the message has one line per problem, with its line number and without its content."""
+
+
+def contacts_of(lines: Iterable[str]) -> list[Contact]:
+    """Contacts of a CSV with the columns `COLUMNS`: one line per contact point, in order of preference. Raises DirectoryInvalid."""
+    reader = csv.DictReader(lines)
+    if missing := set(COLUMNS) - set(reader.fieldnames or ()):
+        raise DirectoryInvalid(f"line 1: missing columns {', '.join(sorted(missing))}")
+    names: dict[str, tuple[str | None, str]] = {}
+    points: dict[str, list[ContactPoint]] = {}
+    problems: list[str] = []
+    for row in reader:
+        try:
+            verified = datetime.fromisoformat(row["verified_at"]) if row["verified_at"] else None
+            if verified is not None and verified.tzinfo is None:
+                verified = verified.replace(tzinfo=UTC)
+            at = None if verified is None else int(verified.timestamp() * 1000)
+            point = ContactPoint.model_validate({"channel": row["channel"], "address": row["address"], "verified_at": at})
+            Contact.model_validate({"person": row["person"], "name": row["name"] or None, "language": row["language"] or "fr"})
+        except ValidationError as error:
+            problems += [f"line {reader.line_num}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
+            continue
+        except ValueError:
+            problems.append(f"line {reader.line_num}: verified_at: not an ISO date")
+            continue
+        names.setdefault(row["person"], (row["name"] or None, row["language"] or "fr"))
+        points.setdefault(row["person"], []).append(point)
+    if problems:
+        raise DirectoryInvalid("\n".join(problems))
+    return [
+        Contact.model_validate({"person": person, "name": name, "language": language, "points": points[person]})
+        for person, (name, language) in names.items()
+    ]
+
+
+async def _put(settings: Settings, contacts: list[Contact]) -> None:
+    async with Vault.open(settings) as vault:
+        for contact in contacts:
+            await vault.directory.put(contact)
+
+
+async def _erase(settings: Settings, person: str) -> None:
+    async with Vault.open(settings) as vault:
+        await vault.directory.get(person, wait_s=2.0)
+        await vault.directory.erase(person)
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.run(work)
+    except BrokerAway as exc:
+        typer.secho(f"Kafka ne répond pas : {exc}", err=True, fg="red")
+        raise typer.Exit(1) from exc
+
+
+@app.command("import")
+def import_file(file: Annotated[Path, typer.Argument(help=f"CSV with columns {','.join(COLUMNS)}")]) -> None:
+    """Import people; somebody who is there already is replaced. All or nothing is read, before anything is written."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            contacts = contacts_of(lines)
+    except (OSError, UnicodeDecodeError, DirectoryInvalid) as exc:
+        typer.secho(f"{file}: {exc}", err=True, fg="red")
+        raise typer.Exit(1) from exc
+    _run(_put(Settings(), contacts))
+    typer.echo(f"{len(contacts)} personnes, {sum(len(c.points) for c in contacts)} moyens de contact")
+
+
+@app.command()
+def count() -> None:
+    """How many people the directory holds."""
+
+    async def counted() -> int:
+        async with Vault.open(Settings()) as vault:
+            return len(vault.directory.ids())
+
+    typer.echo(str(asyncio.run(counted())))
+
+
+@app.command()
+def erase(person: Annotated[str, typer.Argument(help="Person token")]) -> None:
+    """Erase a person for ever: their key is deleted, so copies and backups of Kafka cannot be read either."""
+    _run(_erase(Settings(), person))
+    typer.echo(f"{person} effacé")

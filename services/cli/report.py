@@ -1,0 +1,46 @@
+"""`vigie report`: one report from the shell."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from schemas.words import EventType, MsgType
+from services.cli.client import Away, Client, Refused, fail
+from services.runtime.settings import Settings
+
+
+def report(
+    type: Annotated[EventType, typer.Option(help="What happened")],
+    severity: Annotated[int, typer.Option(min=1, max=5)],
+    site: Annotated[str | None, typer.Option(help="Site id")] = None,
+    commune: Annotated[str | None, typer.Option(help="INSEE code")] = None,
+    realm: Annotated[str | None, typer.Option(help="Default: the live realm")] = None,
+    occurred_at: Annotated[str | None, typer.Option(help="ISO 8601 with offset; default: now")] = None,
+    headline: Annotated[str | None, typer.Option(help="One line")] = None,
+    description: Annotated[str | None, typer.Option(help="Free text")] = None,
+    loss: Annotated[float | None, typer.Option(min=0, max=100, help="Capacity lost, %")] = None,
+    lifts: Annotated[list[EventType] | None, typer.Option(help="With reopening: what is over")] = None,
+    reference: Annotated[list[str] | None, typer.Option(help="Report that this one updates or cancels")] = None,
+    msg_type: Annotated[MsgType, typer.Option(help="Alert, Update or Cancel")] = MsgType.ALERT,
+    certainty: Annotated[str, typer.Option(help="confirmed, unconfirmed, rumour")] = "confirmed",
+    source: Annotated[str | None, typer.Option(help="Kind of source whose word it is, e.g. enedis")] = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency-Key: the same key again has no second effect")] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Post one report and print its id."""
+    body: dict[str, Any] = {
+        "type": type, "severity": severity, "site_id": site, "commune": commune, "realm": realm, "headline": headline,
+        "occurred_at": occurred_at or datetime.now(UTC).isoformat(), "description": description, "capacity_lost_pct": loss,
+        "lifts": lifts, "references": reference, "msg_type": msg_type, "certainty": certainty, "source": source and {"name": source},
+    }  # fmt: skip
+    try:
+        with Client(Settings()) as client:
+            _, receipt = client.post("/api/v1/reports", {k: v for k, v in body.items() if v is not None}, key or str(uuid.uuid4()))
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    typer.echo(json.dumps(receipt) if as_json else receipt["report_id"])

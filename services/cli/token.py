@@ -1,0 +1,104 @@
+"""`vigie token`: bearer tokens of programs and people. The token is printed once and kept nowhere."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.cli.client import Away, Client, Refused, fail
+from services.runtime.rights import Role
+from services.runtime.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Bearer tokens: create, list, revoke.")
+ACCEPTED_S = 10.0
+
+Several = Annotated[list[str] | None, typer.Option(help="May be given several times; without it there is no limit")]
+
+
+def wait_accepted(settings: Settings, token: str) -> None:
+    """Return once the running front accepts the token. Raises Refused, Away."""
+    end = time.monotonic() + ACCEPTED_S
+    with Client(settings.model_copy(update={"token": token})) as client:
+        while True:
+            try:
+                client.get("/api/v1/whoami")
+                return
+            except Refused as refused:
+                if refused.status != 401 or time.monotonic() > end:
+                    raise
+            time.sleep(0.1)
+
+
+@app.command()
+def create(
+    role: Annotated[Role, typer.Option(help="What its bearer may do")],
+    label: Annotated[str, typer.Option(help="What it is for; never a person's name")] = "",
+    speaks_as: Annotated[str | None, typer.Option(help="Kind of source of its reports, e.g. enedis")] = None,
+    duty: Annotated[str | None, typer.Option(help="Role of the organisation, e.g. coordinateur_pca")] = None,
+    principal: Annotated[str | None, typer.Option(help="One more token for this principal")] = None,
+    site: Several = None,
+    type: Several = None,
+    realm: Several = None,
+    days: Annotated[int | None, typer.Option(help="Valid for so many days; without it until revoked")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the token alone")] = False,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Create a token. Returns when the running front accepts it."""
+    settings = Settings()
+    scope = {"sites": site or [], "types": type or [], "realms": realm or []}
+    body: dict[str, Any] = {"label": label, "speaks_as": speaks_as, "duty": duty, "scope": scope, "days": days}
+    body |= {"principal": principal} if principal else {"role": role}
+    try:
+        with Client(settings) as client:
+            _, made = client.post("/api/v1/tokens", body)
+        wait_accepted(settings, made["token"])
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    if as_json:
+        typer.echo(json.dumps(made))
+    elif quiet:
+        typer.echo(made["token"])
+    else:
+        typer.echo(f"{made['id']}  {made['principal']['id']} ({made['principal']['role']})\n{made['token']}")
+        typer.secho("Notez-le maintenant : il n’est gardé nulle part.", err=True, dim=True)
+
+
+@app.command("list")
+def list_tokens(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """All tokens, revoked ones too."""
+    try:
+        with Client(Settings()) as client:
+            items = client.get("/api/v1/tokens")["items"]
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    if as_json:
+        typer.echo(json.dumps(items))
+        return
+    table = Table("Jeton", "Pour", "Rôle", "Libellé", "Depuis", "État")
+    for t in items:
+        state = "révoqué" if t["revoked_at"] else "expire" if t["expires_at"] else "valable"
+        table.add_row(
+            t["id"],
+            t["principal"],
+            t["role"] or "?",
+            t["label"] or "",
+            time.strftime("%Y-%m-%d", time.localtime(t["created_at"] / 1000)),
+            state,
+        )
+    Console().print(table)
+
+
+@app.command()
+def revoke(token: Annotated[str, typer.Argument(help="Its id (t-…), from `vigie token list`")]) -> None:
+    """Revoke a token: it opens nothing any more."""
+    try:
+        with Client(Settings()) as client:
+            client.call("DELETE", f"/api/v1/tokens/{token}")
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    typer.echo(f"{token} révoqué")

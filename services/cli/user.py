@@ -1,0 +1,98 @@
+"""`vigie user`: people's accounts. A new account comes in with a one-time code, then chooses a password and a second factor."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import pyotp
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.cli.client import Away, Client, Refused, fail
+from services.runtime.rights import Role
+from services.runtime.sessions import new_totp_secret
+from services.runtime.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Accounts of people: add, code, password, totp, list, disable, enable.")
+Login = Annotated[str, typer.Argument(help="User name")]
+
+
+def _call(method: str, path: str, body: Any = None) -> Any:
+    try:
+        with Client(Settings()) as client:
+            return client.call(method, path, body)[1]
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+
+
+def _of(login: str, verb: str) -> str:
+    return f"/api/v1/users/{quote(login, safe='')}/{verb}"
+
+
+@app.command()
+def add(
+    login: Login,
+    role: Annotated[Role, typer.Option(help="What the account may do")],
+    duty: Annotated[str | None, typer.Option(help="Role of the organisation, e.g. coordinateur_pca")] = None,
+    person: Annotated[str | None, typer.Option(help="Person token in the directory")] = None,
+    site: Annotated[list[str] | None, typer.Option(help="Limit to these sites")] = None,
+    pole: Annotated[list[str] | None, typer.Option(help="Limit to these pôles")] = None,
+) -> None:
+    """Add an account and print its one-time code, valid for two days."""
+    scope = {"sites": site or [], "poles": pole or []}
+    made = _call("POST", "/api/v1/users", {"login": login, "role": role, "duty": duty, "person": person, "scope": scope})
+    typer.echo(f"{made['id']} ({made['role']})\n{made['code']}")
+
+
+@app.command()
+def code(login: Login) -> None:
+    """A new one-time code for an account."""
+    typer.echo(_call("POST", _of(login, "code"))["code"])
+
+
+@app.command()
+def password(login: Login) -> None:
+    """Set the password (asked for twice); all sessions of the account end."""
+    chosen = typer.prompt("Mot de passe", hide_input=True, confirmation_prompt=True)
+    _call("POST", _of(login, "password"), {"password": chosen})
+    typer.echo("Mot de passe changé.")
+
+
+@app.command()
+def totp(login: Login) -> None:
+    """Switch the second factor on: shows the secret, asks for a code from the device, prints ten codes to keep on paper."""
+    secret = new_totp_secret()
+    typer.echo(f"Secret : {secret}\n{pyotp.TOTP(secret).provisioning_uri(name=login, issuer_name='Vigie')}")
+    made = _call("POST", _of(login, "second-factor"), {"secret": secret, "second": typer.prompt("Code affiché par l’appareil")})
+    typer.echo("Codes de secours, chacun une fois :\n" + "\n".join(made["printed"]))
+
+
+@app.command("list")
+def list_users(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """All accounts."""
+    items = _call("GET", "/api/v1/users")["items"]
+    if as_json:
+        typer.echo(json.dumps(items))
+        return
+    table = Table("Compte", "Rôle", "Fonction", "Actif", "Mot de passe", "Second facteur")
+    for u in items:
+        marks = ("oui" if u[k] else "non" for k in ("enabled", "has_password", "has_second_factor"))
+        table.add_row(u["login"], u["role"] or "?", u["duty"] or "", *marks)
+    Console().print(table)
+
+
+@app.command()
+def disable(login: Login) -> None:
+    """Tokens and sessions of the account stop at once."""
+    _call("POST", _of(login, "disable"))
+    typer.echo(f"{login} désactivé")
+
+
+@app.command()
+def enable(login: Login) -> None:
+    """Undo `disable`."""
+    _call("POST", _of(login, "enable"))
+    typer.echo(f"{login} activé")
