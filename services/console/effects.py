@@ -160,6 +160,7 @@ def _special(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
         case "RealmOpened" if tx.service == "alerts":
             yield RealmTouched(
                 {
+                    "name": tx.realm,
                     "territory": data["territory"], "title_code": data["title_code"], "started_at": data["started_at"],
                     "lineage": data["lineage"], "speed": data.get("speed"), "opened_at": tx.src.appended_at, "state": "open",
                     "began_at": fact.at,

@@ -134,7 +134,7 @@ class Projection:
                 batch.add("HSET", store.reference(effect.version), effect.section, orjson.dumps(effect.content))
                 return
             case RealmTouched(fields=fields):
-                self.realms[tx.realm] = self.realms.get(tx.realm, {"name": tx.realm, "reference": None}) | fields
+                self.realms[tx.realm] = self.realms.get(tx.realm, {}) | fields
         change = changes.setdefault(tx.realm, _RealmChanges())
         match effect:
             case RealmTouched():

@@ -1,0 +1,92 @@
+"""A broker and a store of their own for the read side: these tests flush one and forge the records of the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from services.console import store
+from services.console.geometry import load_outlines
+from services.console.projector import Projector
+from services.console.readmodel import ReadModel
+from services.console.timetravel import History
+from services.runtime.embedded.kafka import RunningKafka
+from services.runtime.embedded.store import RunningStore
+from services.runtime.settings import REPOSITORY, Settings
+from services.runtime.territory import Territory, load_territory
+from tests.integration.console.logwriter import LogWriter
+
+TERRITORY = REPOSITORY / "territories" / "92"
+
+
+@pytest.fixture(scope="session")
+def territory() -> Territory:
+    return load_territory(TERRITORY)
+
+
+@pytest.fixture(scope="session")
+def logs_broker(start_broker: Callable[[], Coroutine[None, None, RunningKafka]]) -> RunningKafka:
+    return asyncio.run(start_broker())
+
+
+@pytest.fixture(scope="session")
+def cache(start_store: Callable[[], Coroutine[None, None, RunningStore]]) -> RunningStore:
+    return asyncio.run(start_store())
+
+
+_WRITER: dict[str, LogWriter] = {}
+
+
+@pytest.fixture
+async def writer(logs_broker: RunningKafka) -> AsyncIterator[LogWriter]:
+    """Appends to the logs of `logs_broker`; the chains go on from test to test."""
+    async with LogWriter(logs_broker.address) as made:
+        known = _WRITER.setdefault(logs_broker.address, made)
+        made.chains = known.chains
+        yield made
+
+
+@pytest.fixture
+def console_settings(logs_broker: RunningKafka, cache: RunningStore, tmp_path: Path) -> Settings:
+    made = Settings(data_dir=tmp_path / "data", kafka=logs_broker.address, redis=cache.url, territory=TERRITORY)
+    made.data.make()
+    return made
+
+
+@asynccontextmanager
+async def projecting(settings: Settings) -> AsyncIterator[Projector]:
+    """A projector that runs for the length of the block."""
+    projector = Projector(settings)
+    task = asyncio.create_task(projector.run())
+    try:
+        yield projector
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.fixture
+async def model(console_settings: Settings) -> AsyncIterator[ReadModel]:
+    client = store.connect(console_settings.redis)
+    yield ReadModel(client, load_outlines(TERRITORY), history=History(console_settings.kafka))
+    await client.aclose()
+
+
+async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 15.0) -> None:
+    """Wait for a condition; it may raise while it does not hold yet."""
+    end = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        error: Exception | None = None
+        try:
+            if await condition():
+                return
+        except Exception as raised:
+            error = raised
+        if asyncio.get_running_loop().time() > end:
+            raise AssertionError("the condition never held") from error
+        await asyncio.sleep(0.02)

@@ -1,0 +1,90 @@
+"""Writes true log records (chained as a decider's worker does) without a decider, so that the read side is tested alone."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from aiokafka import AIOKafkaProducer
+
+from schemas.base import Fact, Message
+from schemas.realms import derive_id, partition_of
+from schemas.runtime import CommandApplied, RealmOpened, Tick
+from schemas.topics import PARTITIONS, inputs, log
+from services.runtime.chain import Position, follow
+from services.runtime.reader import newest_logic
+from services.runtime.territory import Territory
+from services.runtime.transaction import FactRecord, Source, Transaction
+
+
+def record(fact: Fact, id: str, at: int) -> FactRecord:
+    return FactRecord(fact.wire_type(), id, at, fact.model_dump(mode="json"))
+
+
+@dataclass
+class Chains:
+    """Builds Transactions of the three services; keeps the chain of every log partition."""
+
+    positions: dict[tuple[str, int], Position] = field(default_factory=dict)
+    applied: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def make(
+        self, service: str, realm: str, facts: Sequence[Fact], at: int, *, cause: type[Message] = Tick, id: str | None = None,
+        source: str = "test", times: Sequence[int] = (),
+    ) -> tuple[int, bytes]:  # fmt: skip
+        """(partition, bytes) of the next record. `times`: own time per fact, if not `at`."""
+        partition = partition_of(realm, PARTITIONS)
+        key = service, partition
+        before = self.positions.get(key, Position())
+        offset = self.applied[key] = self.applied.get(key, -1) + 1
+        input_id = id or str(uuid.uuid4())
+        src = Source(inputs(service), partition, offset, "0" * 32, input_id, cause.wire_type(), source, at, input_id, input_id)
+        records = tuple(
+            record(f, derive_id(realm, input_id, type(f).__name__, n), times[n] if times else at) for n, f in enumerate(facts)
+        )
+        tx = Transaction(1, before.seq + 1, before.hash, before.history, "test", service, realm, realm, src, at, records, None)
+        raw = tx.dump()
+        after, accepted = follow(before, before.next, raw, newest_logic(service))
+        assert accepted is not None
+        self.positions[key] = after
+        return partition, raw
+
+
+class LogWriter:
+    """Chains on a real broker that nobody else writes to."""
+
+    def __init__(self, kafka: str) -> None:
+        self.chains = Chains()
+        self._producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True, linger_ms=2)
+
+    async def __aenter__(self) -> LogWriter:
+        await self._producer.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._producer.stop()
+
+    async def append(self, service: str, realm: str, *facts: Fact, at: int, **more: object) -> None:
+        """One Transaction, acknowledged."""
+        partition, raw = self.chains.make(service, realm, facts, at, **more)  # type: ignore[arg-type]
+        await self._producer.send_and_wait(log(service), raw, key=realm.encode(), partition=partition)
+
+    async def enqueue(self, service: str, realm: str, *facts: Fact, at: int) -> None:
+        """As append, without waiting."""
+        partition, raw = self.chains.make(service, realm, facts, at)
+        await self._producer.send(log(service), raw, key=realm.encode(), partition=partition)
+
+    async def flush(self) -> None:
+        await self._producer.flush()
+
+    async def open(self, realm: str, territory: Territory, at: int) -> None:
+        """The realm as alerts records it, with its reference data."""
+        from schemas.reference import ReferencePublished
+
+        opened = RealmOpened(territory="92", title_code="test", started_at=at, lineage=realm)
+        applied = CommandApplied(command_id=f"open:{realm}", command="OpenRealm", result={"realm": realm})
+        await self.append("alerts", realm, opened, applied, at=at, id=f"open:{realm}")
+        last = len(territory.sections) - 1
+        for n, section in enumerate(territory.sections):
+            await self.append("alerts", realm, ReferencePublished(reference=territory.version, data=section, last=n == last), at=at)

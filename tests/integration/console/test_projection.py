@@ -1,0 +1,140 @@
+"""The read model is the logs: complete, counted once, rebuilt after any loss."""
+
+from __future__ import annotations
+
+import uuid
+
+from services.console import store
+from services.console.readmodel import ReadModel
+from services.runtime.settings import Settings
+from services.runtime.territory import Territory
+from tests.integration.console import crisis
+from tests.integration.console.conftest import projecting, until
+from tests.integration.console.crisis import INCIDENT, MINUTE, START
+from tests.integration.console.logwriter import LogWriter
+
+
+def a_realm() -> str:
+    return f"92~test-{uuid.uuid4().hex[:10]}"
+
+
+async def play(writer: LogWriter, realm: str, territory: Territory) -> None:
+    """Two sites cut, N1 then N2, a ladder, an interrupted activity, a proposed plan, a message sent."""
+    await writer.open(realm, territory, START)
+    await writer.append(
+        "alerts", realm, crisis.report("r-1", "pmi-04", START), crisis.site("pmi-04", START), crisis.incident(START, ("pmi-04",), "opened"),
+        crisis.level(START, 1, 0), at=START,
+    )  # fmt: skip
+    at = START + 2 * MINUTE
+    await writer.append(
+        "alerts", realm, crisis.report("r-2", "cen-1", at), crisis.site("cen-1", at), crisis.incident(at, ("pmi-04", "cen-1"), "level", 2),
+        crisis.level(at, 2, 1), crisis.ladder(at), crisis.task(at), at=at,
+    )  # fmt: skip
+    await writer.append("continuity", realm, crisis.activity(at), crisis.plan(at), at=at)
+    await writer.append("delivery", realm, crisis.notification(at), at=at)
+
+
+async def complete(model: ReadModel, realm: str) -> bool:
+    return (await model.overview(realm)).counts["notifications"] == 1 and (await model.plan(realm, "PT-ELEC")).state == "proposed"
+
+
+async def test_the_picture_shows_what_the_logs_hold(
+    writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory
+) -> None:
+    realm = a_realm()
+    async with projecting(console_settings):
+        await play(writer, realm, territory)
+        await until(lambda: complete(model, realm))
+        incident = await model.incident(realm, INCIDENT)
+        overview = await model.overview(realm)
+    assert incident.title == "Coupure électrique\u00a0: Nanterre"
+    assert incident.reports == ["r-1", "r-2"]
+    assert incident.sites == ["pmi-04", "cen-1"]
+    assert incident.escalation is not None
+    assert incident.escalation.ladder == "N2"
+    assert incident.plans == ["PT-ELEC"]
+    assert overview.level.level == 2
+    assert overview.sites["closed"] == 2
+    assert sum(overview.sites.values()) == 253
+    assert overview.counts["reports"] == 2
+    assert overview.alarm_rate.reports == 2
+    assert overview.alarm_rate.demands == 3  # ladder, task, plan
+    assert {p.service: p.at for p in overview.log}.keys() == {"alerts", "continuity", "delivery"}
+
+
+async def test_a_flushed_store_is_rebuilt_without_anybody_asking(
+    writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory
+) -> None:
+    realm = a_realm()
+    client = store.connect(console_settings.redis)
+    async with projecting(console_settings):
+        await play(writer, realm, territory)
+        await until(lambda: complete(model, realm))
+        before = await model.overview(realm)
+        await client.flushall()
+        await until(lambda: complete(model, realm))
+        after = await model.overview(realm)
+    await client.aclose()
+    assert after.epoch != before.epoch
+    assert after.counts == before.counts
+    assert after.alarm_rate == before.alarm_rate
+    assert after.log == before.log
+
+
+async def test_two_projectors_count_nothing_twice(
+    writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory
+) -> None:
+    realm = a_realm()
+    async with projecting(console_settings), projecting(console_settings):
+        await play(writer, realm, territory)
+        for n in range(50):
+            await writer.enqueue("alerts", realm, crisis.report(f"r-{n + 10}", "pmi-04", START + 3 * MINUTE), at=START + 3 * MINUTE)
+        await writer.flush()
+
+        async def all_there() -> bool:
+            return (await model.overview(realm)).counts["reports"] == 52
+
+        await until(all_there)
+        overview = await model.overview(realm)
+    assert overview.alarm_rate.reports == 52
+    lines = await model.timeline(realm, kind=("fact",), limit=1000)
+    assert sum(line.type == "ReportChanged" for line in lines.items) == 52
+
+
+async def test_a_projector_resumes_where_the_store_stands(
+    writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory
+) -> None:
+    realm = a_realm()
+    async with projecting(console_settings):
+        await play(writer, realm, territory)
+        await until(lambda: complete(model, realm))
+    await writer.append("alerts", realm, crisis.site("cen-1", START + 9 * MINUTE, "normal", 0), at=START + 9 * MINUTE)
+    async with projecting(console_settings):
+
+        async def reopened() -> bool:
+            return (await model.site(realm, "cen-1")).status == "normal"
+
+        await until(reopened)
+    assert (await model.overview(realm)).alarm_rate.reports == 2
+
+
+async def test_what_was_known_at_a_time_is_the_fold_up_to_it(
+    writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory
+) -> None:
+    realm = a_realm()
+    async with projecting(console_settings):
+        await play(writer, realm, territory)
+        await until(lambda: complete(model, realm))
+        then = await model.overview(realm, as_of=START + MINUTE)
+        incident = await model.incident(realm, INCIDENT, as_of=START + MINUTE)
+        lines = await model.timeline(realm, as_of=START + MINUTE)
+        now = await model.overview(realm, as_of=START + 60 * MINUTE)
+    assert then.level.level == 1
+    assert then.sites["closed"] == 1
+    assert then.counts["reports"] == 1
+    assert then.counts["plans_proposed"] == 0
+    assert incident.sites == ["pmi-04"]
+    assert incident.reports == ["r-1"]
+    assert incident.escalation is None
+    assert {line.recorded_at.timestamp() * 1000 for line in lines.items} == {START}
+    assert now.level.level == 2
