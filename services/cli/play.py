@@ -57,7 +57,7 @@ class Player:
     def open(self, responders: list[dict[str, Any]]) -> None:
         """Open the realm with the scenario's own clock."""
         body = {
-            "id": self.realm, "kind": "exercise", "title_code": self._scenario.id, "started_at": _iso(self._scenario.start),
+            "id": self.realm, "kind": "exercise", "title_code": self._scenario.id, "started_at": _iso(self._scenario.opening),
             "speed": self._speed, "responders": responders,
         }  # fmt: skip
         self._insist("POST", "/api/v1/realms", body, f"open:{self.realm}")

@@ -38,6 +38,11 @@ class Scenario:
     events: tuple[Event, ...]
 
     @property
+    def opening(self) -> int:
+        """When the realm's clock must start: T+0, or the first report if something was learnt before, ms UTC."""
+        return min([self.start, *(e.reported_at for e in self.events)])
+
+    @property
     def end(self) -> int:
         """Time of the last event, ms UTC."""
         return max((e.reported_at for e in self.events), default=self.start)

@@ -52,7 +52,7 @@ class MemoryPlayer:
         self.played, self.realm, self.sender = played, realm, sender
         self._reports: dict[str, str] = {}
         opening = OpenRealm(
-            author=sender.id, role="admin", territory="92", title_code=played.id, started_at=played.start, responders=responders
+            author=sender.id, role="admin", territory="92", title_code=played.id, started_at=played.opening, responders=responders
         )
         self.system.feed("alerts", realm, opening, id=f"open:{realm}")
         for input_id, command in reference_commands(territory(), realm, "system:reference", "admin"):
