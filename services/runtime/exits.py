@@ -16,7 +16,7 @@ import structlog
 
 Name = Literal[
     "append.failed", "append.conflict", "agent.crashed", "agent.ended", "take.failed", "decider.broken", "publish.failed",
-    "snapshot.failed", "progress.none", "log.truncated", "source.forked", "input.gap", "input.rewritten", "chain.stuck", "logic.newer",
+    "progress.none", "input.disorder", "log.truncated", "source.forked", "input.gap", "input.rewritten", "chain.stuck", "logic.newer",
 ]  # fmt: skip
 
 
@@ -42,7 +42,7 @@ EXITS: Final[dict[Name, Exit]] = {
     "agent.ended": Exit(70, "the stream processor ended silently", ""),
     "take.failed": Exit(70, "a log partition could not be taken over", ""),
     "publish.failed": Exit(70, "a fact could not be forwarded", ""),
-    "snapshot.failed": Exit(70, "a snapshot could not be written", ""),
+    "input.disorder": Exit(70, "the stream processor delivered an input out of order", ""),
     "progress.none": Exit(70, "an append was not acknowledged, or an input not applied, for too long", ""),
     "append.conflict": Exit(71, "another worker appended to the same log partition", ""),
     "log.truncated": Exit(73, "the log has lost records that were acknowledged", _REPAIR_LOG),

@@ -80,7 +80,9 @@ def partition_for(topic: str, realm: str) -> int:
     return partition_of(realm, known.partitions if known else PARTITIONS)
 
 
-def idempotent_producer(kafka: str, *, linger_ms: int = LINGER_MS, timeout_ms: int = 30_000) -> AIOKafkaProducer:
+def idempotent_producer(
+    kafka: str, *, linger_ms: int = LINGER_MS, timeout_ms: int = 30_000, max_request_bytes: int = 1 << 20
+) -> AIOKafkaProducer:
     """An ordered producer that waits for all replicas. Its sends never expire while the broker is away: watch their age."""
     return AIOKafkaProducer(
         bootstrap_servers=kafka,
@@ -88,7 +90,7 @@ def idempotent_producer(kafka: str, *, linger_ms: int = LINGER_MS, timeout_ms: i
         acks="all",
         linger_ms=linger_ms,
         max_batch_size=256 << 10,
-        max_request_size=1 << 20,
+        max_request_size=max_request_bytes,
         request_timeout_ms=timeout_ms,
     )
 

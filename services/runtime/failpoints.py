@@ -1,0 +1,28 @@
+"""Points at which fault tests kill a process: `VIGIE_FAILPOINT=<point>[:<n>]` sends SIGKILL to itself at the n-th pass.
+
+Without the variable nothing is compiled in but one test of a constant.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Final, Literal
+
+Point = Literal[
+    "before-decide", "after-append", "before-publish", "after-publish", "before-commit", "during-snapshot", "during-takeover",
+    "before-claim", "after-claim", "before-call", "after-call", "after-outcome",
+]  # fmt: skip
+_POINT, _, _COUNT = os.environ.get("VIGIE_FAILPOINT", "").partition(":")
+ARMED: Final = bool(_POINT)
+_left = int(_COUNT or 1)
+
+
+def reach(point: Point) -> None:
+    """Call as `if ARMED: reach(…)`."""
+    global _left
+    if point != _POINT:
+        return
+    _left -= 1
+    if _left <= 0:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,112 @@
+"""Faust, held the way the append protocol needs it. Each line answers a trap that was measured (docs/adr/0002).
+
+Faust runs membership, assignment, the agent and the rebalance hooks. Where to read is said by the log, not by the group; an
+exception in the agent ends the process, because Faust would acknowledge the event and go on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import faust
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from services.runtime.exits import stop_for
+from services.runtime.failpoints import ARMED, reach
+
+
+class Owner(Protocol):
+    """What the app asks its worker."""
+
+    def position(self, topic: str, partition: int) -> int | None:
+        """The next input offset, or None for a partition that is not held."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Group and timing. `instance`: static membership; empty = dynamic."""
+
+    group: str
+    instance: str
+    session_s: float = 10.0
+    heartbeat_s: float = 3.0
+    rebalance_s: float = 30.0
+
+
+class PositionedConsumer(driver.Consumer):
+    """Starts where the log says, not where the group last committed."""
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Called by Faust after `on_rebalance_complete`."""
+        app: Any = self.app
+        mine = {tp: offset for tp in self.assignment() if (offset := app.owner.position(tp.topic, tp.partition)) is not None}
+        if mine:
+            await self.seek_wait(mine)
+        return mine
+
+    async def commit(self, *args: Any, **kwargs: Any) -> bool:
+        """Committed offsets only report lag."""
+        if ARMED:
+            reach("before-commit")
+        return bool(await super().commit(*args, **kwargs))
+
+
+class FailStopApp(faust.App):
+    """An app whose agent's exception is the end of the process, without commit or good-bye."""
+
+    owner: Owner
+
+    async def _on_agent_error(self, _agent: Any, error: BaseException) -> None:
+        stop_for(error, "agent.crashed")
+
+    def _new_transport(self) -> Any:
+        transport: Any = super()._new_transport()
+        transport.Consumer = PositionedConsumer
+        return transport
+
+
+_QUIET: Final = ("faust", "mode", __name__)
+"""Loggers that tell their inner life; Faust names a subclass's logger after its module."""
+
+
+def make_app(kafka: str, membership: Membership, owner: Owner) -> Any:
+    """The app of one worker."""
+    for library in _QUIET:
+        logging.getLogger(library).setLevel(logging.WARNING)
+    app = FailStopApp(
+        membership.group,
+        broker=[f"kafka://{address}" for address in kafka.split(",")],
+        processing_guarantee="at_least_once",  # exactly_once: outputs leave outside the transaction, two workers crash-loop
+        store="memory://",
+        key_serializer="raw",  # typed topics acknowledge a bad byte and raise inside the agent
+        value_serializer="raw",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=1,  # no table: it selects the sticky, co-partitioning assignor (0 = round robin)
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=membership.instance or None,
+        broker_max_poll_records=500,
+        broker_session_timeout=membership.session_s,
+        broker_heartbeat_interval=membership.heartbeat_s,
+        broker_rebalance_timeout=membership.rebalance_s,
+        broker_request_timeout=60.0,
+        broker_commit_interval=1.0,  # committed offsets only report lag
+        broker_commit_every=1000,
+        broker_check_crcs=False,  # the chain hashes what matters
+        stream_buffer_maxsize=4096,
+        stream_wait_empty=True,
+        stream_recovery_delay=0.0,
+        producer_acks=-1,
+        producer_linger=0.0,
+        producer_request_timeout=30.0,
+        web_enabled=False,  # it would show table data
+        worker_redirect_stdouts=False,
+        reply_create_topic=False,
+    )
+    app.owner = owner
+    return app

@@ -1,0 +1,76 @@
+"""Reading Kafka partitions without a group: everything from here to the end, one record at an offset, bounds.
+
+`auto_offset_reset="none"`, and `assign` and `seek` with no await between them: a group-less consumer that awaits there may read
+nothing, silently, or jump to the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
+
+FETCH_BYTES: Final = 4 << 20
+POLL_MS: Final = 500
+
+
+class PartitionReader:
+    """A consumer for bounded reads. `async with PartitionReader(kafka) as reader`. One read at a time."""
+
+    def __init__(self, kafka: str, *, fetch_bytes: int = FETCH_BYTES) -> None:
+        self._consumer: Any = AIOKafkaConsumer(
+            bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="none", max_partition_fetch_bytes=fetch_bytes,
+            fetch_max_wait_ms=100,
+        )  # fmt: skip
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._consumer.start()
+        except BaseException:
+            await self._consumer.stop()
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._consumer.stop()
+
+    async def bounds(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
+        """Partition → (first offset kept, next offset to be written)."""
+        tps = [TopicPartition(topic, p) for p in partitions]
+        if not tps:
+            return {}
+        begins, ends = await self._consumer.beginning_offsets(tps), await self._consumer.end_offsets(tps)
+        return {tp.partition: (begins[tp], ends[tp]) for tp in tps}
+
+    async def read(self, topic: str, ranges: Mapping[int, tuple[int, int]]) -> AsyncIterator[Any]:
+        """Every record of `partition → [start, end)`, in order per partition. Compacted topics may lack offsets.
+
+        Raises OffsetOutOfRangeError if a start is not in the topic.
+        """
+        ends = {TopicPartition(topic, p): end for p, (start, end) in ranges.items() if start < end}
+        starts = {TopicPartition(topic, p): start for p, (start, end) in ranges.items() if start < end}
+        if not ends:
+            return
+        self._consumer.assign(list(ends))
+        for tp, start in starts.items():
+            self._consumer.seek(tp, start)
+        todo = set(ends)
+        while todo:
+            for tp, records in (await self._consumer.getmany(*todo, timeout_ms=POLL_MS, max_records=2000)).items():
+                for record in records:
+                    if record.offset < ends[tp]:
+                        yield record
+            todo = {tp for tp in todo if await self._consumer.position(tp) < ends[tp]}
+        self._consumer.unsubscribe()  # an assigned consumer keeps fetching behind our back
+
+    async def at(self, topic: str, offsets: Mapping[int, int]) -> dict[int, Any]:
+        """Partition → the record at its offset; a partition is missing when its topic holds no record there."""
+        bounds = await self.bounds(topic, offsets)
+        ranges = {p: (o, o + 1) for p, o in offsets.items() if bounds[p][0] <= o < bounds[p][1]}
+        try:
+            return {record.partition: record async for record in self.read(topic, ranges) if record.offset == offsets[record.partition]}
+        except OffsetOutOfRangeError:  # cut between the two requests
+            return {}

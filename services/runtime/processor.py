@@ -1,0 +1,307 @@
+"""The worker: one decider on the log partitions that its group gives it (RUNTIME §1, §3).
+
+For each input: decide, append one Transaction to the own partition of the log, evolve at once. When the broker acknowledges the
+append at the expected offset, the facts are accepted and become visible: forwarded, published, snapshotted. An unexpected offset
+means that somebody else appended: the process ends and starts again from the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from uuid import uuid4
+
+import faust
+import structlog
+import uvloop
+from aiokafka.errors import KafkaError
+
+from schemas.realms import is_live
+from schemas.runtime import Tick
+from schemas.topics import inputs as inputs_topic
+from schemas.topics import log as log_topic
+from services.runtime import health, logs, metrics
+from services.runtime.chain import IN_FLIGHT, append, fold
+from services.runtime.core import Machine
+from services.runtime.decider import Decider
+from services.runtime.exits import Name, Stop, stop, stop_for
+from services.runtime.failpoints import ARMED, reach
+from services.runtime.faust_app import Membership, make_app
+from services.runtime.held import Held, Pending
+from services.runtime.inputs import InputRecord
+from services.runtime.kafka import idempotent_producer
+from services.runtime.partitions import PartitionReader
+from services.runtime.publisher import Accepted, Feed, Publisher
+from services.runtime.settings import Settings
+from services.runtime.take import check_input, take
+from services.runtime.ticker import Ticker
+from services.runtime.watch import Watch
+
+S = TypeVar("S")
+_TICK = Tick.wire_type()
+FLUSH_S = 5.0
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Numbers that tests and benchmarks change."""
+
+    session_s: float = 10.0
+    snapshot_every: int = 2000
+    """Records between snapshots, at least."""
+    snapshot_pause_s: float = 2.0
+    """Seconds between snapshots, at least; also ten times what the last one took."""
+    checkpoint_every: int = 10_000
+    checkpoint_s: float = 3600.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """Figures of the loop, handed to the metrics once a second."""
+
+    applied: int = 0
+    duplicate: int = 0
+    failed: int = 0
+    refused: int = 0
+
+
+class Worker(Generic[S]):
+    """One process of one decider."""
+
+    def __init__(self, decider: Decider[S], kafka: str, instance: str, tuning: Tuning | None = None) -> None:
+        self.machine = Machine(decider)
+        self.service = decider.service
+        self.kafka = kafka
+        self.run_id = uuid4().hex[:16]
+        self.tuning = tuning or Tuning()
+        self.inputs = inputs_topic(self.service)
+        self.log = log_topic(self.service)
+        self.held: dict[int, Held[S]] = {}
+        self.ready = False
+        """True from the end of the first take."""
+        self.counts = Counts()
+        self.producer = idempotent_producer(kafka)
+        self.publisher = Publisher(kafka, self.service, decider.logic)
+        self.ticker = Ticker(self.publisher.send_tick, self.run_id)
+        self.app: Any = make_app(kafka, Membership(f"vigie-{self.service}", instance, self.tuning.session_s), self)
+        self.app.on_rebalance_complete.connect(self.recover)
+        self.app.on_partitions_revoked.connect(self.revoked)
+        self.app.on_before_shutdown.connect(self.stop)
+        topic = self.app.topic(self.inputs, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+        self.agent: Any = self.app.agent(topic, name=f"{self.service}.decide")(self.consume)
+        self.watch = Watch(self)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # ── start and stop ───────────────────────────────────────────────────────────────────────────────────────────
+
+    async def start(self) -> None:
+        """Connect the producers and start the tasks beside the agent. Raises KafkaError."""
+        await self.producer.start()
+        await self.publisher.start()
+        for run in (self.ticker.run, self.watch.run):
+            self._tasks.append(asyncio.create_task(self._guard(run), name=run.__qualname__))
+
+    async def stop(self, *_: Any, **__: Any) -> None:
+        """Orderly stop, before Faust's own: send what is buffered, at most FLUSH_S."""
+        self.ready = False
+        for task in self._tasks:
+            task.cancel()
+        for held in self.held.values():
+            held.feed.cancel()
+        try:
+            async with asyncio.timeout(FLUSH_S):
+                await self.producer.stop()
+                await self.publisher.stop()
+                await self.watch.stop()
+        except TimeoutError:
+            log.warning("worker.unflushed")
+
+    async def _guard(self, run: Any) -> None:
+        try:
+            await run()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  a task that ends silently would leave a worker that looks healthy
+            stop_for(error, "agent.crashed")
+
+    # ── taking partitions ────────────────────────────────────────────────────────────────────────────────────────
+
+    def position(self, topic: str, partition: int) -> int | None:
+        """Where to read on (rule 4)."""
+        held = self.held.get(partition)
+        return None if held is None or topic != self.inputs else held.view.position.applied + 1
+
+    async def revoked(self, _app: Any, revoked: Any, *_: Any, **__: Any) -> None:
+        """Wait for what is in flight, so that a kept chain is a confirmed one (rule 9)."""
+        log.info("partitions.revoked", partitions=sorted({tp.partition for tp in revoked}))
+        self.ready = False
+        try:
+            await asyncio.wait_for(self.producer.flush(), FLUSH_S)
+        except TimeoutError:
+            log.warning("worker.unflushed")
+        for held in [h for h in self.held.values() if h.pending]:
+            self._drop(held)
+
+    async def recover(self, *_: Any, **__: Any) -> None:
+        """Faust awaits this before it seeks and resumes the inputs."""
+        try:
+            owned = {tp.partition for tp in self.app.consumer.assignment() if tp.topic == self.inputs}
+            for held in [h for p, h in self.held.items() if p not in owned]:
+                self._drop(held)
+            async with PartitionReader(self.kafka) as reader:
+                for partition in sorted(owned):
+                    started = time.perf_counter()
+                    held = self.held[partition] if partition in self.held else await self._take(reader, partition)
+                    await self._top_up(reader, held)
+                    await check_input(reader, self.service, partition, held.view.position)
+                    metrics.gauge("vigie_take_seconds", time.perf_counter() - started, service=self.service, partition=str(partition))
+                    self.held[partition] = held
+                    for realm, state in held.view.realms.items():
+                        if is_live(realm):
+                            self.ticker.arm(partition, realm, self.machine.next_due(state))
+        except Exception as error:  # noqa: BLE001  whatever fails here, the partition is not held
+            stop_for(error, "take.failed")
+        self.ready = True
+        log.info("partitions.taken", partitions=sorted(owned), seqs={p: h.view.position.seq for p, h in sorted(self.held.items())})
+
+    async def _take(self, reader: PartitionReader, partition: int) -> Held[S]:
+        taken = await take(reader, self.machine, partition)
+        if ARMED:
+            reach("during-takeover")
+        at = taken.view.position
+        anchor = (at.next - 1, at.tail)
+        feed = Feed(self.publisher, partition, at, taken.published)
+        log.info("partition.taken", partition=partition, seq=at.seq, folded=taken.folded, ignored=at.ignored)
+        return Held(partition, taken.view, feed, taken.next_slot, anchor, anchor, snapshot_seq=at.seq, checkpoint_seq=at.seq)
+
+    async def _top_up(self, reader: PartitionReader, held: Held[S]) -> None:
+        """Fold what another worker appended while we kept the chain."""
+        before = held.view.position
+        _, end = (await reader.bounds(self.log, [held.partition]))[held.partition]
+        async for record in reader.read(self.log, {held.partition: (before.next, end)}):
+            held.view = fold(self.machine, held.view, record.offset, record.value)
+        at = held.view.position
+        if at.next != before.next:
+            held.feed.cancel()
+            held.feed = Feed(self.publisher, held.partition, at, held.feed.published)
+            held.confirmed = (at.next - 1, at.tail)
+
+    def _drop(self, held: Held[S]) -> None:
+        self.held.pop(held.partition, None)
+        self.ticker.forget(held.partition)
+        held.drop()
+
+    # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def consume(self, stream: Any) -> None:
+        """The agent: every event of the input topic, one after the other."""
+        async for event in stream.events():
+            m = event.message
+            held = self.held.get(m.partition)
+            if held is not None:
+                await self.apply(held, m)
+
+    async def apply(self, held: Held[S], m: Any) -> None:
+        """Apply one input and send its Transaction."""
+        due = held.view.position.applied + 1
+        if m.offset != due and not await self._is_next(held, m.offset):
+            return
+        while held.full and not held.dropped:
+            held.room.clear()
+            await held.room.wait()
+        if held.dropped:
+            return  # revoked while we waited: the seek brings it back to its owner
+        record = InputRecord(
+            m.topic, m.partition, m.offset, m.key, m.value, m.headers or (), int(m.timestamp * 1000 + 0.5),
+        )  # fmt: skip
+        if ARMED:
+            reach("before-decide")
+        view, appended = append(self.machine, held.view, record, self.run_id)
+        tx, outcome, now = appended.transaction, appended.outcome, time.monotonic()
+        dead = outcome in ("failed", "refused")
+        held.view = view
+        held.moved_at = now
+        held.pending.append(Pending(view.position, tx, record if dead else None, now))
+        setattr(self.counts, outcome, getattr(self.counts, outcome) + 1)
+        if dead:
+            self._tell(outcome, tx.realm, tx.src.id, tx.src.type, tx.src.correlation_id, tx.facts[-1].data)
+        if is_live(tx.realm) and tx.realm:
+            self.ticker.arm(held.partition, tx.realm, tx.next_due)
+            if tx.src.type == _TICK:
+                self.ticker.ticked(tx.realm)
+        if self.watch.wants_snapshot(held, now):
+            held.snapshot = view
+        sent = await self.producer.send(self.log, appended.raw, key=record.key, partition=held.partition)
+        sent.add_done_callback(lambda done: self._acknowledged(held, done))
+
+    def _tell(self, outcome: str, realm: str, id: str, type: str, correlation_id: str, data: dict[str, Any]) -> None:
+        event = "input.failed" if outcome == "failed" else "input.refused"
+        log.warning(
+            event, realm=realm, input_id=id, input_type=type, correlation_id=correlation_id,
+            reason=data.get("error") or f"{data.get('code')}: {data.get('detail')}",
+        )  # fmt: skip
+
+    async def _is_next(self, held: Held[S], offset: int) -> bool:
+        """False for an input that is applied already; an exit if the input topic is damaged (rule 4)."""
+        at = held.view.position
+        try:
+            async with PartitionReader(self.kafka) as reader:
+                await check_input(reader, self.service, held.partition, at)
+                due = await reader.at(self.inputs, {held.partition: at.applied + 1})
+        except (KafkaError, OSError, Stop) as error:
+            stop_for(error, "input.disorder")
+        if offset > at.applied + 1:
+            missing: Name = "input.disorder" if held.partition in due else "input.gap"
+            stop(missing, f"partition {held.partition} of {self.inputs} goes on at {offset}, offset {at.applied + 1} is due")
+        return False
+
+    # ── acknowledged ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _acknowledged(self, held: Held[S], sent: asyncio.Future[Any]) -> None:
+        """The append is in the log; at the expected offset it is accepted (rule 6)."""
+        if held.dropped or sent.cancelled():
+            return
+        if (error := sent.exception()) is not None:
+            stop("append.failed", f"partition {held.partition} of {self.log}: {type(error).__name__}: {error}")
+        pending = held.pending.popleft()
+        at = pending.position
+        if (offset := sent.result().offset) != at.head_offset:
+            stop("append.conflict", f"partition {held.partition} of {self.log}: seq {at.seq} came to offset {offset}, not {at.head_offset}")
+        if ARMED:
+            reach("after-append")
+        held.confirmed = (at.head_offset, at.hash)
+        held.feed.offer(Accepted(pending.transaction, at, pending.record))
+        if len(held.pending) < IN_FLIGHT // 2:
+            held.room.set()
+        if held.snapshot is not None and held.snapshot.position.seq <= at.seq:
+            view, held.snapshot = held.snapshot, None
+            self.watch.write_snapshot(held, view)
+
+
+def run_processor(decider: Decider[S], settings: Settings, tuning: Tuning | None = None) -> None:
+    """Run the worker of a decider until it is told to stop. Does not return normally from a named exit."""
+    logs.configure(decider.service)
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    gc.set_threshold(50_000, 20, 100)  # states are long-lived and acyclic: collect rarely
+    sys.setswitchinterval(0.001)  # snapshots are encoded in a thread
+
+    async def begin() -> Worker[S]:
+        worker = Worker(decider, settings.kafka, settings.instance, tuning)
+        await health.serve(settings.health_port, worker.watch.checks(), live=worker.watch.live())
+        await worker.start()
+        return worker
+
+    try:
+        worker = loop.run_until_complete(begin())
+    except (KafkaError, OSError) as error:
+        stop_for(error, "take.failed")
+    log.info("worker.started", service=decider.service, logic=decider.logic, run=worker.run_id, instance=settings.instance or None)
+    faust_worker = faust.Worker(worker.app, loop=loop, loglevel="WARNING", redirect_stdouts=False, override_logging=False, quiet=True)
+    faust_worker.spinner = None  # it writes escape sequences to a stream that is no terminal
+    faust_worker.execute_from_commandline()

@@ -1,0 +1,295 @@
+"""Forwarding: accepted and acknowledged facts → inputs of the services that the route table names, public topics, dead letters.
+
+At least once, in log order per partition, through one ordered idempotent producer; a failed send stops the process. Each record
+carries the place of its fact, and a receiver keeps one watermark per source, so a repetition has no effect. A partition's feed
+begins at the receivers' own watermarks, read from their logs: what a receiver lost is sent again, and a watermark that this service's
+log does not hold is `source.forked`. Public topics have no receiver with a log: they begin after the newest place found at their end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+import structlog
+from aiokafka import AIOKafkaProducer
+
+from schemas import envelope as ce
+from schemas.envelope import Place
+from schemas.realms import is_live
+from schemas.routes import PUBLIC, ROUTES, destinations, public_topics, publishes
+from schemas.runtime import InputFailed, InputRefused, Tick
+from schemas.topics import LARGE_MESSAGE_BYTES
+from schemas.topics import inputs as inputs_topic
+from schemas.topics import log as log_topic
+from services.runtime import deadletters, metrics
+from services.runtime.chain import Position, follow
+from services.runtime.deadletters import DeadLetter, Lane
+from services.runtime.exits import Stop, stop, stop_for
+from services.runtime.failpoints import ARMED, reach
+from services.runtime.inputs import InputRecord
+from services.runtime.kafka import RecordHeaders, headers_of, idempotent_producer
+from services.runtime.partitions import PartitionReader
+from services.runtime.realmstate import Mark
+from services.runtime.snapshots import Published
+from services.runtime.take import position_of, record_of
+from services.runtime.transaction import FactRecord, Transaction, digest
+
+MAX_OUTGOING: Final = 5000
+"""Records sent and not acknowledged, over all partitions; beyond it the feeds wait."""
+TAIL: Final = 300
+"""Records at the end of a public topic that are searched for this service's newest place."""
+_DEAD: Final = {InputFailed.wire_type(), InputRefused.wire_type()}
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An accepted record on its way out; `record` is its input, when it is still at hand."""
+
+    transaction: Transaction
+    position: Position
+    record: InputRecord | None = None
+
+
+@dataclass(slots=True)
+class _Sending:
+    """One accepted record whose sends are under way."""
+
+    position: Position
+    last: dict[str, Place]
+    left: int = 1
+
+
+class Publisher:
+    """The outgoing side of one worker."""
+
+    def __init__(self, kafka: str, service: str, logic: int) -> None:
+        self.kafka = kafka
+        self.service = service
+        self.logic = logic
+        self.receivers = sorted({d for table in ROUTES.values() for ds in table.get(service, {}).values() for d in ds})
+        self.producer: AIOKafkaProducer = idempotent_producer(kafka, max_request_bytes=2 * LARGE_MESSAGE_BYTES)
+        self.outgoing = 0
+        self.room = asyncio.Event()
+        self.room.set()
+
+    async def start(self) -> None:
+        """Connect. Raises KafkaError."""
+        await self.producer.start()
+
+    async def stop(self) -> None:
+        """Send what is buffered."""
+        await self.producer.stop()
+
+    async def send(
+        self, topic: str, partition: int, key: bytes, value: bytes, headers: RecordHeaders, done: Callable[[], None] | None = None
+    ) -> None:
+        """Hand one record to the producer. A failure, now or later, ends the process."""
+        if self.outgoing >= MAX_OUTGOING:
+            self.room.clear()
+            await self.room.wait()
+        self.outgoing += 1
+
+        def acknowledged(sent: asyncio.Future[Any]) -> None:
+            if sent.cancelled():
+                return
+            if (error := sent.exception()) is not None:
+                stop("publish.failed", f"{topic}: {type(error).__name__}: {error}")
+            self.outgoing -= 1
+            if self.outgoing < MAX_OUTGOING // 2:
+                self.room.set()
+            if done is not None:
+                done()
+
+        if ARMED:
+            reach("before-publish")
+        sent = await self.producer.send(topic, value, key=key, partition=partition, headers=headers)
+        sent.add_done_callback(acknowledged)
+        if ARMED:
+            reach("after-publish")
+
+    async def send_tick(self, partition: int, realm: str, id: str) -> None:
+        """A `Tick` to the worker's own input."""
+        headers = headers_of(Tick.wire_type(), id=id, source=f"/{self.service}")
+        await self.send(inputs_topic(self.service), partition, realm.encode(), b"{}", headers)
+
+
+class Feed:
+    """The outgoing records of one log partition, from the place where its receivers stand."""
+
+    def __init__(self, publisher: Publisher, partition: int, end: Position, published: Published) -> None:
+        self._publisher = publisher
+        self._partition = partition
+        self._end = end
+        self._queue: deque[Accepted] = deque()
+        self._filled = asyncio.Event()
+        self._sending: deque[_Sending] = deque()
+        self._marks: dict[str, Place] = {}
+        self.published = published
+        """How far everything is sent and acknowledged."""
+        self._task = asyncio.create_task(self._run(), name=f"publish {publisher.service}/{partition}")
+
+    @property
+    def lag(self) -> int:
+        """Accepted records that are not completely published yet."""
+        return len(self._queue) + len(self._sending)
+
+    def offer(self, accepted: Accepted) -> None:
+        """The next acknowledged record, in order."""
+        self._queue.append(accepted)
+        self._filled.set()
+
+    def cancel(self) -> None:
+        """The partition belongs to somebody else now. What was handed to the producer may still land: it is true."""
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            async with PartitionReader(self._publisher.kafka) as reader:
+                start = await self._begin(reader)
+                await self._catch_up(reader, start)
+            while True:
+                if not self._queue:
+                    self._filled.clear()
+                    await self._filled.wait()
+                await self._publish(self._queue.popleft(), compare=False)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  any failure here is the end of the process, by name
+            stop_for(error, "publish.failed")
+
+    # ── where to begin ───────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _begin(self, reader: PartitionReader) -> Position:
+        """Read the receivers' watermarks and return the position after which something may be missing at one of them."""
+        service, p = self._publisher.service, self._partition
+        start = self.published.position
+        for receiver in self._publisher.receivers:
+            mark = (await position_of(reader, receiver, p)).marks.get(service)
+            at = None if mark is None else await self._find(reader, mark)
+            if mark is not None:
+                self._marks[receiver] = mark.place
+            sent = self.published.last.get(receiver)
+            if sent is not None and (mark is None or mark.place < sent):
+                behind = at if at is not None else Position()
+                start = min(start, behind, key=lambda position: position.next)
+        for topic in (*PUBLIC, deadletters.TOPIC):
+            if (place := await self._newest_place(reader, topic)) is not None:
+                self._marks[topic] = place
+        return start
+
+    async def _find(self, reader: PartitionReader, mark: Mark) -> Position | None:
+        """Position after the record that a receiver's watermark names; None when that history was declared lost. Raises Stop."""
+        topic, p, seq = log_topic(self._publisher.service), self._partition, mark.place.seq
+        begin, end = (await reader.bounds(topic, [p]))[p]
+        window = (max(seq - 1, begin), min(seq + self._end.ignored, end))
+        async for record in reader.read(topic, {p: window}):
+            if digest(record.value) == mark.hash:
+                tx = Transaction.load(record.value)
+                return Position(
+                    history=tx.history, next=record.offset + 1, seq=tx.seq, hash=mark.hash, tail=mark.hash, logic=tx.logic,
+                    head_offset=record.offset,
+                )  # fmt: skip
+        if mark.place.history < self._end.history:
+            return None
+        raise Stop("source.forked", f"a receiver has taken {mark.place}, which partition {p} of {topic} does not hold")
+
+    async def _newest_place(self, reader: PartitionReader, topic: str) -> Place | None:
+        """This service's newest place among the last records of a public topic."""
+        newest = None
+        bounds = await reader.bounds(topic, [self._partition])
+        begin, end = bounds[self._partition]
+        async for record in reader.read(topic, {self._partition: (max(begin, end - TAIL), end)}):
+            if (raw := dict(record.headers).get(ce.CE_PLACE)) is not None and (
+                place := Place.parse(raw.decode())
+            ).service == self._publisher.service:
+                newest = place if newest is None else max(newest, place)
+        return newest
+
+    async def _catch_up(self, reader: PartitionReader, start: Position) -> None:
+        """Publish what the log holds from `start` to where the worker took it over."""
+        topic, at, count = log_topic(self._publisher.service), start, 0
+        async for record in reader.read(topic, {self._partition: (start.next, self._end.next)}):
+            at, transaction = follow(at, record.offset, record.value, self._publisher.logic)
+            if transaction is not None:
+                given = None
+                if any(fact.type in _DEAD for fact in transaction.facts):
+                    async with PartitionReader(self._publisher.kafka) as inputs:
+                        given = (await inputs.at(transaction.src.topic, {self._partition: transaction.src.offset})).get(self._partition)
+                await self._publish(Accepted(transaction, at, None if given is None else record_of(given)), compare=True)
+                count += 1
+        if count:
+            log.info("publisher.caught_up", partition=self._partition, records=count)
+
+    # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _publish(self, accepted: Accepted, *, compare: bool) -> None:
+        tx, service = accepted.transaction, self._publisher.service
+        sending = _Sending(accepted.position, {})
+        self._sending.append(sending)
+        for ordinal, fact in enumerate(tx.facts):
+            name = fact.name
+            receivers = [r for r in destinations(tx.logic, service, name) if publishes(service, r, tx.realm)]
+            topics = public_topics(name)
+            dead = fact.type in _DEAD
+            if not receivers and not topics and not dead:
+                continue
+            place = Place(service, self._partition, tx.history, tx.seq, ordinal)
+            targets = [*((r, inputs_topic(r)) for r in receivers), *((t, t) for t in topics)]
+            wanted = [topic for mark, topic in targets if not compare or place > self._marks.get(mark, _NOWHERE)]
+            if wanted:
+                value, headers, key = orjson.dumps(fact.data), self._headers(tx, fact, place, accepted.position.hash), tx.realm.encode()
+                for topic in wanted:
+                    await self._send(sending, topic, self._partition, key, value, headers)
+            if dead and (not compare or place > self._marks.get(deadletters.TOPIC, _NOWHERE)):
+                await self._bury(sending, tx, fact, place, accepted)
+            for receiver in receivers:
+                sending.last[receiver] = place
+        self._acknowledged(sending)
+
+    def _headers(self, tx: Transaction, fact: FactRecord, place: Place, hash: str) -> RecordHeaders:
+        return headers_of(
+            fact.type, id=fact.id, source=f"/{tx.service}", at=None if is_live(tx.realm) else fact.at,
+            correlation_id=tx.src.correlation_id, causation_id=tx.src.id, place=place, place_hash=hash, time_ms=fact.at,
+        )  # fmt: skip
+
+    async def _bury(self, sending: _Sending, tx: Transaction, fact: FactRecord, place: Place, accepted: Accepted) -> None:
+        """The original bytes of an input without effect, with the reason."""
+        source, given, failed = tx.src, accepted.record, fact.type == InputFailed.wire_type()
+        code = "input_failed" if failed else str(fact.data["code"])
+        letter = DeadLetter(
+            fact.id, Lane.FAILED if failed else Lane.UNREADABLE, tx.service, tx.realm, fact.at, code,
+            str(fact.data["error"] if failed else fact.data["detail"]), source.id, source.type or None, source.source or None,
+            source.topic, source.partition, source.offset,
+            headers={} if given is None else {name: value.decode("utf-8", "replace") for name, value in given.headers},
+            body=None if given is None else given.value,
+        )  # fmt: skip
+        metrics.count("vigie_dead_letters_total", service=tx.service, reason=code)
+        headers: RecordHeaders = [(ce.CE_PLACE, str(place).encode()), (ce.CE_PLACEHASH, accepted.position.hash.encode())]
+        await self._send(sending, deadletters.TOPIC, self._partition, letter.key, letter.dump(), headers)
+
+    async def _send(self, sending: _Sending, topic: str, partition: int, key: bytes, value: bytes, headers: RecordHeaders) -> None:
+        sending.left += 1
+        await self._publisher.send(topic, partition, key, value, headers, lambda: self._acknowledged(sending))
+        metrics.count("vigie_published_total", service=self._publisher.service, topic=topic)
+
+    def _acknowledged(self, sending: _Sending) -> None:
+        sending.left -= 1
+        if sending.left:
+            return
+        position, last = None, self.published.last
+        while self._sending and self._sending[0].left == 0:
+            done = self._sending.popleft()
+            position = done.position
+            for receiver, place in done.last.items():
+                last = last.set(receiver, place)
+        if position is not None:
+            self.published = Published(position, last)
+
+
+_NOWHERE: Final = Place("", -1, -1, -1, -1)

@@ -1,0 +1,239 @@
+"""Reading a decider's log by the rule that every reader follows (RUNTIME §1.3).
+
+A reader that keeps positions resumes from them. On resume, and every second even when idle, it checks that the record before its
+position is still the one it read: a log that lost its tail and grew again is found out by hash, not by offset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from schemas.routes import ROUTES
+from schemas.topics import PARTITIONS
+from schemas.topics import log as log_topic
+from services.runtime import metrics
+from services.runtime.chain import Position, follow
+from services.runtime.exits import Stop
+from services.runtime.partitions import FETCH_BYTES, PartitionReader
+from services.runtime.transaction import Transaction, digest
+
+CHECK_S: Final = 1.0
+"""How often the record before the position is compared with the log."""
+BATCH: Final = 500
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An accepted record: its Transaction and the position after it."""
+
+    transaction: Transaction
+    partition: int
+    offset: int
+    hash: str
+    position: Position
+
+
+class HistoryChanged(Exception):
+    """An operator declared a loss or a new base after which what this reader read is no longer the log's history.
+
+    Whatever was derived from it must be derived again from the beginning.
+    """
+
+    def __init__(self, service: str, partition: int) -> None:
+        super().__init__(f"partition {partition} of {log_topic(service)} has another history now")
+        self.service = service
+        self.partition = partition
+
+
+def newest_logic(service: str) -> int:
+    """Newest logic version of a service that this program has a route table for."""
+    return max(logic for logic, table in ROUTES.items() if service in table)
+
+
+class LogReader:
+    """Accepted records of `<service>.log`. `async with LogReader(kafka, "alerts", start=kept) as reader: async for accepted in reader: …`
+
+    Per partition in log order, each accepted record once from the start position on; partitions interleave. While the broker is away
+    it waits and tries again. Raises Stop (`log.truncated`, `logic.newer`, `chain.stuck`) and HistoryChanged.
+    """
+
+    def __init__(
+        self,
+        kafka: str,
+        service: str,
+        start: Mapping[int, Position] | None = None,
+        *,
+        partitions: Iterable[int] = range(PARTITIONS),
+        logic: int | None = None,
+    ) -> None:
+        self._kafka = kafka
+        self.service = service
+        self._topic = log_topic(service)
+        self._logic = newest_logic(service) if logic is None else logic
+        self.positions: dict[int, Position] = {p: (start or {}).get(p, Position()) for p in partitions}
+        """Partition → position after the last record that was read, accepted or not. Keep it with what you derive."""
+        self._tps = {p: TopicPartition(self._topic, p) for p in self.positions}
+        self._consumer: Any = None
+        self._checker: asyncio.Task[None] | None = None
+        self._failure: asyncio.Future[None] | None = None
+        self._iterator: AsyncIterator[Accepted] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Check the kept positions and begin. Raises KafkaError when no broker answers, Stop, HistoryChanged."""
+        await self._check(dict(self.positions))
+        self._failure = asyncio.get_running_loop().create_future()
+        await self._open()
+        self._checker = asyncio.create_task(self._check_for_ever(), name=f"check {self._topic}")
+
+    async def stop(self) -> None:
+        """Stop reading; `positions` stay."""
+        if self._checker is not None:
+            self._checker.cancel()
+            await asyncio.gather(self._checker, return_exceptions=True)
+        if self._failure is not None:
+            self._failure.cancel()
+        await self._close()
+
+    def __aiter__(self) -> AsyncIterator[Accepted]:
+        return self._forever()
+
+    async def _forever(self) -> AsyncIterator[Accepted]:
+        while True:
+            for accepted in await self.batch():
+                yield accepted
+
+    async def batch(self, timeout_s: float = 1.0) -> list[Accepted]:
+        """The next accepted records, at least one unless `timeout_s` passes. Raises Stop, HistoryChanged."""
+        until = time.monotonic() + timeout_s
+        while True:
+            if self._failure is not None and self._failure.done():
+                self._failure.result()
+            accepted = await self._poll(until)
+            if accepted or time.monotonic() >= until:
+                return accepted
+
+    async def _poll(self, until: float) -> list[Accepted]:
+        try:
+            if self._consumer is None:
+                await self._open()
+            wait_ms = max(int((until - time.monotonic()) * 1000), 0)
+            fetching = asyncio.ensure_future(self._consumer.getmany(timeout_ms=wait_ms, max_records=BATCH))
+            watched = [fetching] if self._failure is None else [fetching, self._failure]
+            try:
+                await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not fetching.done():
+                    fetching.cancel()
+            if not fetching.done() or fetching.cancelled():
+                return []
+            return self._take(fetching.result())
+        except OffsetOutOfRangeError:
+            await self._check(dict(self.positions))  # names what happened
+            await self._close()  # the log is shorter and nothing is missing before our position: read on
+        except (KafkaError, OSError) as error:
+            log.warning("reader.interrupted", topic=self._topic, error=f"{type(error).__name__}: {error}")
+            await self._close()
+            await asyncio.sleep(min(0.5, max(until - time.monotonic(), 0)))
+        return []
+
+    def _take(self, fetched: Mapping[TopicPartition, list[Any]]) -> list[Accepted]:
+        accepted = []
+        for tp, records in fetched.items():
+            p = tp.partition
+            for record in records:
+                position, transaction = follow(self.positions[p], record.offset, record.value, self._logic)
+                self.positions[p] = position
+                if transaction is None:
+                    metrics.count("vigie_records_ignored_total", service=self.service, partition=str(p))
+                else:
+                    accepted.append(Accepted(transaction, p, record.offset, position.hash, position))
+        return accepted
+
+    async def read_to_end(self) -> AsyncIterator[Accepted]:
+        """Everything up to the end of the log as it was when this was called. Raises as iteration does."""
+        async with PartitionReader(self._kafka) as reader:
+            ends = {p: end for p, (_, end) in (await reader.bounds(self._topic, self.positions)).items()}
+        while any(self.positions[p].next < end for p, end in ends.items()):
+            for accepted in await self.batch():
+                yield accepted
+
+    async def _open(self) -> None:
+        consumer: Any = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka, enable_auto_commit=False, auto_offset_reset="none",
+            max_partition_fetch_bytes=FETCH_BYTES, fetch_max_wait_ms=500,
+        )  # fmt: skip
+        try:
+            await consumer.start()
+            consumer.assign(list(self._tps.values()))
+            for p, tp in self._tps.items():
+                consumer.seek(tp, self.positions[p].next)
+        except BaseException:
+            await consumer.stop()
+            raise
+        self._consumer = consumer
+
+    async def _close(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+    # ── is what we read still in the log? ────────────────────────────────────────────────────────────────────────
+
+    async def _check_for_ever(self) -> None:
+        assert self._failure is not None
+        while True:
+            try:
+                async with PartitionReader(self._kafka, fetch_bytes=1) as reader:
+                    while True:
+                        await asyncio.sleep(CHECK_S)
+                        await check_positions(reader, self.service, dict(self.positions), self._logic)
+            except (KafkaError, OSError):
+                await asyncio.sleep(CHECK_S)  # the broker is away: reading says so
+            except (Stop, HistoryChanged) as error:
+                self._failure.set_exception(error)
+                return
+
+    async def _check(self, positions: Mapping[int, Position]) -> None:
+        async with PartitionReader(self._kafka, fetch_bytes=1) as reader:
+            for p, (begin, _) in (await reader.bounds(self._topic, positions)).items():
+                if begin > positions[p].next:
+                    raise Stop("log.truncated", f"partition {p} of {self._topic} begins at offset {begin}, not at {positions[p].next}")
+            await check_positions(reader, self.service, positions, self._logic)
+
+
+async def check_positions(reader: PartitionReader, service: str, positions: Mapping[int, Position], logic: int) -> None:
+    """Raise Stop (`log.truncated`) or HistoryChanged if the record before a position is not the one that was read."""
+    read = {p: at for p, at in positions.items() if at.next > 0}
+    found = await reader.at(log_topic(service), {p: at.next - 1 for p, at in read.items()})
+    for p, at in read.items():
+        if p in found and digest(found[p].value) == at.tail:
+            continue
+        if await history_of(reader, service, p, logic) > at.history:
+            raise HistoryChanged(service, p)
+        raise Stop("log.truncated", f"partition {p} of {log_topic(service)} no longer holds the record at offset {at.next - 1}")
+
+
+async def history_of(reader: PartitionReader, service: str, partition: int, logic: int) -> int:
+    """History of a log partition, folded from its beginning."""
+    at = Position()
+    topic = log_topic(service)
+    async for record in reader.read(topic, await reader.bounds(topic, [partition])):
+        at, _ = follow(at, record.offset, record.value, logic)
+    return at.history

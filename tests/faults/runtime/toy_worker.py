@@ -1,0 +1,20 @@
+"""A real worker process of the toy domain: `python -m tests.faults.runtime.toy_worker toy|toyecho [logic]`, settings by VIGIE_*."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from services.runtime.processor import Tuning, run_processor
+from services.runtime.settings import Settings
+from tests.faults.runtime.toy import EchoDecider, ToyDecider
+
+if __name__ == "__main__":
+    service, logic = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    tuning = Tuning(
+        session_s=float(os.environ.get("TOY_SESSION_S", "10")),
+        snapshot_every=int(os.environ.get("TOY_SNAPSHOT_EVERY", "2000")),
+        snapshot_pause_s=float(os.environ.get("TOY_SNAPSHOT_PAUSE_S", "2")),
+        checkpoint_every=int(os.environ.get("TOY_CHECKPOINT_EVERY", "10000")),
+    )
+    run_processor(EchoDecider(logic) if service == "toyecho" else ToyDecider(logic), Settings(), tuning)
