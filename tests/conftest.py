@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.embedded.jars import classpath
-from services.runtime.embedded.java import find_java
-from services.runtime.embedded.kafka import KafkaNode, RunningKafka
+from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.embedded.ports import free_ports
 from services.runtime.embedded.store import RunningStore, StoreNode
 from services.runtime.provision import provision
 from services.runtime.settings import Settings
+from tests.brokers import make_node
+from tests.stack import Stack
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,22 +30,13 @@ def _no_settings_of_this_machine() -> Iterator[None]:
     patch.undo()
 
 
-def _node(folder: Path) -> KafkaNode:
-    java = os.environ.get("VIGIE_JAVA")
-    jars = classpath(Settings().cache_dir, print)
-    port, controller_port = free_ports(2)
-    return KafkaNode(
-        folder, port, controller_port, find_java(Path(java) if java else None), tuple(jars), folder / "broker.jsonl", heap_mb=384
-    )
-
-
 @pytest.fixture(scope="session")
 def start_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Coroutine[None, None, RunningKafka]]]:
     """`await start_broker()` starts a broker of its own, all topics provisioned, for tests that kill or damage it. Stopped at the end of the run."""
     with ExitStack() as stack:
 
         async def start() -> RunningKafka:
-            node = _node(tmp_path_factory.mktemp("kafka"))
+            node = make_node(tmp_path_factory.mktemp("kafka"))
             node.prepare()
             running = RunningKafka(node)
             stack.callback(running.stop)
@@ -89,3 +80,26 @@ def settings(broker: RunningKafka, store: RunningStore, tmp_path: Path) -> Setti
     made = Settings(data_dir=tmp_path / "data", kafka=broker.address, redis=store.url)
     made.data.make()
     return made
+
+
+@pytest.fixture(scope="session")
+def start_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Stack]]:
+    """`start_stack(*flags, **environment)`: a whole system of its own, ready; `begin=True` returns without waiting."""
+    with ExitStack() as stack:
+
+        def start(*flags: str, begin: bool = False, folder: Path | None = None, **environment: str) -> Stack:
+            made = Stack(folder or tmp_path_factory.mktemp("vigie"), flags, environment)
+            stack.callback(made.close)
+            if begin:
+                made.begin()
+            else:
+                made.start()
+            return made
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def stack(start_stack: Callable[..., Stack]) -> Stack:
+    """The shared whole system, without the demo. Use a realm of your own; do not stop it or kill its processes."""
+    return start_stack()

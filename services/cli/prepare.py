@@ -70,6 +70,7 @@ async def _prepare(settings: Settings) -> None:
     typer.echo(f"topics: {len(made.created)} created, {len(made.existing)} as they must be")
     settings.data.make()
     await prepare_system(settings)
+    settings.data.started.touch()  # without a supervisor nothing else waits to be started
     typer.echo(f"the live realm is open, with the territory {settings.territory.name}")
 
 

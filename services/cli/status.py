@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -11,6 +12,9 @@ import typer
 from services.runtime.settings import Settings
 from services.runtime.supervisor.lock import is_held
 from services.runtime.supervisor.status import read_status
+
+ANSWER_S = 2.0
+"""Patience with the broker and the console: a status must come while they are down."""
 
 STYLES = {"ready": "green", "starting": "yellow", "waiting": "yellow", "ended": "dim", "stopping": "yellow"}
 
@@ -26,10 +30,36 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON docume
         else:
             typer.secho(sentence, err=True, fg="red")
         raise typer.Exit(1)
+    found["lag"] = asyncio.run(_lag(settings.kafka))
+    found["levels"] = _levels(settings)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
         _show(found)
+
+
+async def _lag(kafka: str) -> dict[str, int] | None:
+    """Inputs that each decider has not applied yet; None while the broker does not answer."""
+    from aiokafka.errors import KafkaError
+
+    from services.runtime.lag import read_lag
+
+    try:
+        return await asyncio.wait_for(read_lag(kafka), ANSWER_S)
+    except (KafkaError, OSError, TimeoutError):
+        return None
+
+
+def _levels(settings: Settings) -> dict[str, int] | None:
+    """Level of each open realm; None while the console does not answer."""
+    from services.cli.client import Away, Client, Refused
+
+    try:
+        with Client(settings, timeout_s=ANSWER_S) as client:
+            realms = client.get("/api/v1/realms?limit=100")["items"]
+            return {r["id"]: client.get(f"/api/v1/overview?realm={r['id']}")["level"]["level"] for r in realms if r.get("state") != "closed"}
+    except (Away, Refused, KeyError, TypeError):
+        return None
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -46,7 +76,14 @@ def _show(found: dict[str, Any]) -> None:
         table.add_row(
             p["name"], str(p["pid"] or ""), f"[{style}]{p['state']}[/]", _duration(lasting), str(p["restarts"]), (p["why"] or "")[:160]
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if found["lag"] is None:
+        console.print("[red]the broker does not answer[/]")
+    else:
+        console.print("not applied yet: " + ", ".join(f"{service} {count}" for service, count in found["lag"].items()))
+    if found["levels"]:
+        console.print("level: " + ", ".join(f"{realm} N{level}" for realm, level in found["levels"].items()))
 
 
 def _duration(seconds: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -61,7 +62,7 @@ def listen(host: str, port: int) -> socket.socket:
         s.setblocking(False)
     except OSError as error:
         s.close()
-        if error.errno == 98 or isinstance(error, PermissionError):  # EADDRINUSE
-            raise PortBusy(error.errno, f"{host}:{port}: {os.strerror(error.errno or 0)}") from error
+        if error.errno == errno.EADDRINUSE or isinstance(error, PermissionError):
+            raise PortBusy(error.errno, os.strerror(error.errno or 0)) from error
         raise
     return s

@@ -1,0 +1,29 @@
+"""How far each decider is behind: inputs on its topic that its log has not applied yet. Read from the topics alone."""
+
+from __future__ import annotations
+
+from schemas.topics import PARTITIONS, SERVICES, inputs, log
+from services.runtime.partitions import PartitionReader
+from services.runtime.transaction import Transaction
+
+
+async def read_lag(kafka: str) -> dict[str, int]:
+    """Service → inputs that are not applied yet, over all partitions. Raises KafkaError, OSError."""
+    async with PartitionReader(kafka) as reader:
+        return {service: await _lag(reader, service) for service in SERVICES}
+
+
+async def _lag(reader: PartitionReader, service: str) -> int:
+    partitions = range(PARTITIONS)
+    ends = {p: end for p, (_, end) in (await reader.bounds(inputs(service), partitions)).items()}
+    logged = {p: end for p, (begin, end) in (await reader.bounds(log(service), partitions)).items() if end > begin}
+    newest = await reader.at(log(service), {p: end - 1 for p, end in logged.items()})
+    applied = {p: _next_input(record.value) for p, record in newest.items()}
+    return sum(max(end - applied.get(p, 0), 0) for p, end in ends.items())
+
+
+def _next_input(raw: bytes) -> int:
+    try:
+        return Transaction.load(raw).src.offset + 1
+    except (ValueError, KeyError):
+        return 0
