@@ -175,14 +175,15 @@ def cell_view(
     if q:
         shown = [line for line in shown if folded(q) in line.haystack]
     groups = groups_of(shown, now, _) if sort == "ordre" else sorted_group(shown, sort, _)
+    return CellView(view, layout, sort, q, groups, list(incidents), open_tasks, counts, legend_of(sites))
+
+
+def legend_of(sites: Iterable[Site]) -> list[tuple[SiteStatus, int]]:
+    """Every status with its count; sheltering only when there is one."""
     by_status = Counter(s.status for s in sites)
-    legend = [(status, by_status[status]) for status in _GRAVITY if by_status[status] or status in _LEGEND]
-    return CellView(
-        view, layout, sort, q, groups, list(incidents), open_tasks, counts, sorted(legend, key=lambda x: _LEGEND_ORDER.index(x[0]))
-    )
+    return [(status, by_status[status]) for status in _LEGEND if by_status[status] or status is not SiteStatus.SHELTERING]
 
 
-_LEGEND: Final = (SiteStatus.EVACUATED, SiteStatus.CLOSED, SiteStatus.DEGRADED, SiteStatus.UNKNOWN, SiteStatus.NORMAL)
-_LEGEND_ORDER: Final = (
+_LEGEND: Final = (
     SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.CLOSED, SiteStatus.DEGRADED, SiteStatus.UNKNOWN, SiteStatus.NORMAL
 )  # fmt: skip

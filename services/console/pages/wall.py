@@ -25,7 +25,7 @@ class UnitRow:
     """One pôle: a shape per site that is not normal."""
 
     name: str
-    units: list[SiteStatus]
+    units: Sequence[SiteStatus]
     step: float
     """Distance between shapes: smaller when there are many."""
     touched: int

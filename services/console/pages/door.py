@@ -1,0 +1,143 @@
+"""Who may see a page, in which realm; and how a problem reads as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi import Request, Response
+from fastapi.responses import RedirectResponse
+from fastapi.routing import APIRoute
+
+from services.console.i18n import translator
+from services.console.pages.shell import Choice, Reader, Shell, remember, render
+from services.console.readmodel import Queries
+from services.console.resources import Overview, Realm
+from services.runtime.access_http import session_of
+from services.runtime.principals import Principal
+from services.runtime.problems import Language, ProblemError
+from services.runtime.rights import Permission
+
+LIVE_HEADER = "x-vigie-live"
+"""Sent by the page when it refreshes itself: the answer is then never a redirect to the login."""
+
+
+class Stranger(Exception):
+    """No session: the login page comes first."""
+
+
+class Elsewhere(Exception):
+    """The page is at another address."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.url = url
+
+
+class PageRoute(APIRoute):
+    """A route whose problems are pages, not JSON documents."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def page(request: Request) -> Response:
+            try:
+                response = await handle(request)
+            except Stranger:
+                return login_first(request)
+            except Elsewhere as elsewhere:
+                return RedirectResponse(elsewhere.url, 303)
+            except ProblemError as error:
+                return problem_page(request, error)
+            remember(response, request, Choice.of(request))
+            return response
+
+        return page
+
+
+def login_first(request: Request) -> Response:
+    """To the login page, which comes back here; a refresh is told with 401."""
+    if LIVE_HEADER in request.headers:
+        return Response(status_code=401)
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(f"/connexion?next={quote(target, safe='')}", 303)
+
+
+def problem_page(request: Request, error: ProblemError) -> Response:
+    """The problem as a page with one way out."""
+    choice = Choice.of(request)
+    _ = translator(choice.lang)
+    problem = error.problem
+    language: Language = "en" if choice.lang == "en" else "fr"
+    context = {
+        "title": problem.kind.title[language], "detail": problem.sentence(language), "link": "/", "link_label": _("Retour à la cellule"),
+    }  # fmt: skip
+    response = render("message.html", context, choice, status=problem.status)
+    if problem.retry_after_s is not None:
+        response.headers["Retry-After"] = str(problem.retry_after_s)
+        response.headers["Refresh"] = str(problem.retry_after_s + 1)
+    return response
+
+
+def reader_of(request: Request, permission: Permission = Permission.PICTURE_READ) -> Reader:
+    """The person of the session. Raises Stranger, ProblemError `forbidden`."""
+    session = session_of(request)
+    if session is None:
+        raise Stranger
+    if not session.principal.may(permission):
+        raise ProblemError("forbidden", role=session.principal.role.value, permission=permission.value)
+    return Reader(session.principal, session.csrf)
+
+
+def sees(principal: Principal, realm: str) -> bool:
+    """The principal's scope holds this realm."""
+    return not principal.scope.realms or realm in principal.scope.realms
+
+
+def query_of(request: Request, **changes: object) -> str:
+    """The query of this page with some parameters changed; None removes one."""
+    kept = {**request.query_params, **changes}
+    return urlencode({k: str(v) for k, v in kept.items() if v is not None and (k != "lang" or "lang" in changes)})
+
+
+async def realm_of(request: Request, queries: Queries, reader: Reader) -> tuple[Realm, list[Realm]]:
+    """The realm of this page and all that the reader may see.
+
+    Without `?realm=` it is the live one; but as long as that has nothing open, a newcomer is sent to a running exercise
+    (Elsewhere), where the band says so. Raises ProblemError.
+    """
+    realms = [r for r in await queries.realms() if sees(reader.principal, r.name)]
+    asked = request.query_params.get("realm")
+    if asked is not None:
+        if not sees(reader.principal, asked):
+            raise ProblemError("forbidden", role=reader.principal.role.value, permission=f"realm {asked}")
+        return next((r for r in realms if r.name == asked), None) or await queries.realm(asked), realms
+    live = next((r for r in realms if not r.simulated), None)
+    if live is None:
+        raise ProblemError("realm_unknown")
+    return live, realms
+
+
+async def shell_of(request: Request, queries: Queries, reader: Reader, page: str) -> Shell:
+    """The frame of a screen. Raises Elsewhere, ProblemError."""
+    choice = Choice.of(request)
+    realm, realms = await realm_of(request, queries, reader)
+    overview = await queries.overview(realm.name, lang=choice.lang)
+    if "realm" not in request.query_params and page in ("cell", "wall") and not overview.incidents and overview.level.level == 0:
+        await _newcomer(request, queries, realms)
+    live = await _live_beside(queries, realm, realms, choice.lang)
+    return Shell(page, reader, choice, overview, realms, live)
+
+
+async def _newcomer(request: Request, queries: Queries, realms: list[Realm]) -> None:
+    for realm in realms:
+        if realm.simulated and realm.kind == "ex" and realm.state == "open" and (await queries.overview(realm.name)).incidents:
+            raise Elsewhere(f"{request.url.path}?{query_of(request, realm=realm.name)}")
+
+
+async def _live_beside(queries: Queries, realm: Realm, realms: list[Realm], lang: str) -> Overview | None:
+    if not realm.simulated:
+        return None
+    live = next((r for r in realms if not r.simulated and r.territory == realm.territory), None)
+    return None if live is None else await queries.overview(live.name, lang=lang)

@@ -1,0 +1,129 @@
+"""The addresses of the pages. Every one answers GET without an effect; three take a form."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import FileResponse, RedirectResponse
+
+from services.console.pages.answering import Answering, SendAnswer
+from services.console.pages.door import PageRoute
+from services.console.pages.screens import Screens
+from services.console.pages.shell import STATIC, Choice, render
+from services.console.readmodel import Queries
+from services.delivery.links import AckLinks
+from services.runtime.access_http import check_csrf, session_of
+from services.runtime.problems import ProblemError
+from services.runtime.sessions import Session, Sessions, clear_cookie_headers
+
+Maker = Callable[..., Awaitable[dict[str, Any]]]
+
+
+def pages_router(queries: Queries, links: AckLinks, send_answer: SendAnswer) -> APIRouter:
+    """All pages and their static files. The application sets `app.state.access` and `app.state.sessions`."""
+    router = APIRouter(route_class=PageRoute, include_in_schema=False)
+    screens = Screens(queries)
+    _screens(router, screens)
+    _answering(router, Answering(queries, links, send_answer))
+    _login(router)
+    router.add_api_route("/static/{version}/{path:path}", static_file, methods=["GET"])
+    router.add_api_route("/favicon.ico", lambda: RedirectResponse("/static/0/icon.svg", 308), methods=["GET"])
+    return router
+
+
+def _screens(router: APIRouter, screens: Screens) -> None:
+    def show(path: str, template: str, make: Maker) -> None:
+        async def page(request: Request) -> Response:
+            return render(template, await make(request, **request.path_params), Choice.of(request))
+
+        router.add_api_route(path, page, methods=["GET"], name=template)
+
+    show("/", "cell.html", screens.cell)
+    show("/incidents/{id}", "incident.html", screens.incident)
+    show("/activites", "activities.html", screens.activities)
+    show("/mur", "wall.html", screens.wall)
+    show("/sites/{id}", "site.html", screens.site)
+    show("/signaler", "report.html", screens.report)
+    show("/realms", "realms.html", screens.realms)
+
+
+def _answering(router: APIRouter, answering: Answering) -> None:
+    @router.get("/a/{token}")
+    async def shown(request: Request, token: str) -> Response:
+        return _private(render("ack.html", await answering.page(request, token), Choice.of(request)))
+
+    @router.post("/a/{token}")
+    async def answered(request: Request, token: str, answer: Annotated[str, Form()]) -> Response:
+        return _private(render("ack.html", await answering.answer(request, token, answer), Choice.of(request)))
+
+
+def _private(response: Response) -> Response:
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["X-Robots-Tag"] = "noindex"
+    return response
+
+
+def _login(router: APIRouter) -> None:
+    @router.get("/connexion")
+    async def form(request: Request) -> Response:
+        return login_page(request, next=request.query_params.get("next", "/"))
+
+    @router.post("/connexion")
+    async def login(
+        request: Request, code: Annotated[str, Form()] = "", user: Annotated[str, Form()] = "", password: Annotated[str, Form()] = "",
+        second: Annotated[str, Form()] = "", next: Annotated[str, Form()] = "/",
+    ) -> Response:  # fmt: skip
+        sessions: Sessions = request.app.state.sessions
+        address = request.client.host if request.client else ""
+        try:
+            if code:
+                session = await sessions.login_with_code(code.strip(), address=address)
+            else:
+                session = await sessions.login(user.strip(), password, second.strip() or None, address=address)
+        except ProblemError as error:
+            return login_page(request, next=next, user=user, refused=error)
+        return _with_session(RedirectResponse(inside(next), 303), session, request)
+
+    @router.post("/deconnexion")
+    async def logout(request: Request) -> Response:
+        session = session_of(request)
+        if session is not None:
+            await check_csrf(request, session)
+            request.app.state.sessions.end(session)
+        response = RedirectResponse("/connexion", 303)
+        for header in clear_cookie_headers():
+            response.headers.append("Set-Cookie", header)
+        return response
+
+
+def _with_session(response: Response, session: Session, request: Request) -> Response:
+    secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
+    for header in session.set_cookie_headers(secure=secure):
+        response.headers.append("Set-Cookie", header)
+    return response
+
+
+def inside(target: str) -> str:
+    """The target if it is a page of this site, else the first page: a login never leads elsewhere."""
+    parts = urlsplit(target)
+    plain = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+    return target if plain and "\\" not in target and target.isprintable() else "/"
+
+
+def login_page(request: Request, *, next: str, user: str = "", refused: ProblemError | None = None) -> Response:
+    """The form, with the reason of a refusal; it never says which field was wrong."""
+    choice = Choice.of(request)
+    refusal = refused.problem.sentence("en" if choice.lang == "en" else "fr") if refused else ""
+    status = refused.problem.status if refused else 200
+    return render("login.html", {"next": inside(next), "user": user, "refusal": refusal}, choice, status=status)
+
+
+async def static_file(version: str, path: str) -> Response:  # noqa: ARG001  the version makes the address unique
+    """A file of `static`. Its address changes with its content, so a browser may keep it for ever."""
+    file = (STATIC / path).resolve()
+    if not file.is_relative_to(STATIC.resolve()) or not file.is_file():
+        raise ProblemError("not_found")
+    return FileResponse(file, headers={"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"})

@@ -1,0 +1,282 @@
+"""The context of each screen: reads resources, makes the views. One method per template."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import Request
+
+from schemas import reference as ref
+from schemas.words import ActivityState, PlanState, SiteStatus, TaskState
+from services.console.i18n import N_, Translator, translator
+from services.console.pages import activities as activities_page
+from services.console.pages import cell, incident, times, wall
+from services.console.pages.clocks import Running, running_clocks
+from services.console.pages.door import Elsewhere, query_of, reader_of, shell_of
+from services.console.pages.journal import entries
+from services.console.pages.ladder import Ladder, ladder_of, main_ladder
+from services.console.pages.places import MapView, near, whole
+from services.console.pages.reporting import DANGER_SEVERITY, GOING, TROUBLES
+from services.console.pages.shell import Choice, Shell
+from services.console.readmodel import Queries
+from services.console.reference import Reference
+from services.console.resources import Activity, Incident, Line, Site
+from services.console.texts import words as w
+from services.console.texts.names import short
+from services.runtime.rights import Permission
+
+FACTS: Final = 3
+SCANNED_LINES: Final = 200
+EVERY_LINE: Final = 1000
+MEANING: Final = {
+    SiteStatus.NORMAL: N_("Aucune cause ouverte et courante."),
+    SiteStatus.DEGRADED: N_("Une cause réduit ce que le site peut faire ; il reste ouvert."),
+    SiteStatus.CLOSED: N_("Une cause l’empêche d’accueillir et de travailler."),
+    SiteStatus.EVACUATED: N_("Les personnes ont dû sortir. Seule une réouverture, ou une fermeture décidée ensuite, change ce mot."),
+    SiteStatus.SHELTERING: N_("Les personnes sont à l’abri à l’intérieur. Le dernier ordre donné l’emporte."),
+    SiteStatus.UNKNOWN: N_(
+        "Ce site n’a rien dit depuis que sa zone est touchée. Le silence n’est jamais pris pour « normal » ; tout mot du site le lève."
+    ),
+}
+_MANY_SITES: Final = {
+    SiteStatus.EVACUATED: (N_("évacué"), N_("évacués")),
+    SiteStatus.SHELTERING: (N_("confiné"), N_("confinés")),
+    SiteStatus.CLOSED: (N_("fermé"), N_("fermés")),
+    SiteStatus.DEGRADED: (N_("dégradé"), N_("dégradés")),
+    SiteStatus.UNKNOWN: (N_("sans nouvelles"), N_("sans nouvelles")),
+    SiteStatus.NORMAL: (N_("normal"), N_("normaux")),
+}
+_MANY_ACTIVITIES: Final = {
+    ActivityState.INTERRUPTED: (N_("interrompue"), N_("interrompues")),
+    ActivityState.DEGRADED: (N_("dégradée"), N_("dégradées")),
+    ActivityState.THREATENED: (N_("menacée"), N_("menacées")),
+    ActivityState.RESTORED: (N_("rétablie"), N_("rétablies")),
+    ActivityState.NOMINAL: (N_("nominale"), N_("nominales")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What several screens need."""
+
+    shell: Shell
+    reference: Reference
+    sites: list[Site]
+    activities: list[Activity]
+    clocks: list[Running]
+    _: Translator
+
+    @property
+    def names(self) -> Any:
+        return self.reference.names
+
+
+def plural_of(table: Any, _: Translator) -> Any:
+    """`word(state, n)` in the singular or the plural."""
+    return lambda state, n: _(table[state][0 if n < 2 else 1])
+
+
+def pilot_of(reference: Reference, level: int, _: Translator) -> str:
+    """Who pilots this level, from the territory's policy; empty at N0."""
+    policy = next((s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None)
+    rule = next((r for r in policy.levels if r.level == level), None) if policy else None
+    if rule is None or level == 0:
+        return ""
+    names = [w.role_name(p, None, reference.names, _) for p in rule.pilots]
+    return _("{first} ou {last}", first=", ".join(names[:-1]), last=names[-1]) if len(names) > 1 else "".join(names)
+
+
+class Screens:
+    """Contexts of the templates, from the queries."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+
+    async def _load(self, request: Request, page: str) -> Loaded:
+        reader = reader_of(request)
+        shell = await shell_of(request, self._queries, reader, page)
+        realm, lang = shell.realm.name, shell.lang
+        reference, sites, activities = await asyncio.gather(
+            self._queries.reference(realm), self._queries.sites(realm, lang=lang), self._queries.activities(realm, lang=lang)
+        )
+        return Loaded(shell, reference, sites.items, activities.items, running_clocks(activities.items, shell.now), translator(lang))
+
+    async def _ladder(self, x: Loaded, incident_id: str | None) -> Ladder | None:
+        realm, lang = x.shell.realm.name, x.shell.lang
+        found = main_ladder((await self._queries.escalations(realm, lang=lang, limit=EVERY_LINE)).items, incident_id)
+        if found is None:
+            return None
+        told = await self._queries.notifications(realm, lang=lang, escalation=found.id, limit=EVERY_LINE)
+        return ladder_of(found, told.items, x.names, x._)
+
+    async def _lines(self, x: Loaded, *, incident_id: str | None = None, limit: int = SCANNED_LINES, texts: bool = True) -> list[Line]:
+        may = x.shell.reader.may(Permission.LOG_READ)
+        if not may and texts:
+            return []
+        return (
+            await self._queries.timeline(x.shell.realm.name, lang=x.shell.lang, incident=incident_id, limit=limit, texts=may and texts)
+        ).items
+
+    async def _maps(self, x: Loaded, *, size: float, labels: int, ratio: float | None) -> tuple[MapView, MapView | None, str]:
+        communes = await self._queries.communes(x.shell.realm.name, lang=x.shell.lang)
+        frame = self._queries.map()
+        part = near(communes, x.sites, ratio=ratio) if ratio else None
+        return whole(communes, x.sites, frame.width, frame.height, size=size, labels=labels), part, frame.attribution
+
+    async def cell(self, request: Request) -> dict[str, Any]:
+        """`cell.html`."""
+        x = await self._load(request, "cell")
+        asked = request.query_params
+        realm, lang = x.shell.realm.name, x.shell.lang
+        open_incidents = x.shell.overview.incidents
+        shown = next((i for i in open_incidents if i.id == asked.get("incident")), next(iter(open_incidents), None))
+        tasks, lines, ladder, plans, maps = await asyncio.gather(
+            self._queries.tasks(realm, lang=lang, state=(TaskState.OPEN, TaskState.TAKEN)), self._lines(x),
+            self._ladder(x, shown.id if shown else None), self._queries.plans(realm, lang=lang), self._maps(x, size=44, labels=0, ratio=1.22),
+        )  # fmt: skip
+        view = cell.cell_view(
+            x.sites, open_incidents, tasks.items, x.clocks, paths_of(x.activities), x.shell.now, lang=lang,
+            view=one_of(asked.get("vue"), cell.VIEWS, "a-traiter"), layout=one_of(asked.get("affichage"), cell.LAYOUTS, "deux"),
+            sort=one_of(asked.get("tri"), cell.SORTS, "ordre"), q=asked.get("q", "")[:80],
+        )  # fmt: skip
+        decide = [p for p in incident.plan_lines(plans.items, x.shell.now, x.names, lang, x._) if p.to_decide]
+        where = {line.report: line.site for line in lines if line.report and line.site}
+        return {
+            **self._around(request, x), "view": view, "facts": entries(lines, x.names, x._, FACTS), "incident": shown,
+            "others": [i for i in open_incidents if shown and i.id != shown.id][:4],
+            "levels": incident.level_reasons(shown, where, x.names, lang) if shown else [], "ladder": ladder, "clocks": x.clocks, "plans": decide,
+            "whole": maps[0], "near": maps[1], "attribution": maps[2], "pilot": pilot_of(x.reference, x.shell.overview.level.level, x._),
+            "views": cell.VIEWS, "layouts": cell.LAYOUTS, "takers": takers(shown, x) if shown else "",
+            "takers_of": lambda task: w.person_name(task.taken_by, x.names, x._) if task.taken_by else "",
+            "running": [r for r in x.shell.realms if r.simulated and r.state == "open"] if not x.shell.realm.simulated else [],
+        }  # fmt: skip
+
+    async def incident(self, request: Request, id: str) -> dict[str, Any]:
+        """`incident.html`. Raises NotFound; Elsewhere for an incident that was merged into another one."""
+        x = await self._load(request, "incident")
+        realm, lang = x.shell.realm.name, x.shell.lang
+        shown = await self._queries.incident(realm, id, lang=lang)
+        if shown.merged_into is not None:
+            raise Elsewhere(x.shell.url(f"/incidents/{shown.merged_into}"))
+        facts, journal, ladder, plans = await asyncio.gather(
+            self._queries.timeline(realm, lang=lang, incident=id, kind=("fact",), limit=EVERY_LINE), self._lines(x, incident_id=id),
+            self._ladder(x, id), self._queries.plans(realm, lang=lang),
+        )  # fmt: skip
+        mine = [p for p in plans.items if p.incident in (None, id)]
+        levels = incident.level_reasons(shown, incident.report_names(facts.items), x.names, lang)
+        members = incident.members_of(shown, x.sites, facts.items, x.activities, x._)
+        lines = incident.plan_lines(mine, x.shell.now, x.names, lang, x._)
+        thematic = next((p for p in mine if p.pole is None and p.state is not PlanState.VALID), None)
+        figures = incident.figures_of(shown, x.sites, x.activities)
+        return {
+            **self._around(request, x), "incident": shown, "levels": levels, "steps": incident.steps_of(shown, levels, thematic, x.shell.now, x._),
+            "figures": figures, "lags": incident.lags_of(facts.items, levels, shown.opened_at, x.shell.now), "clocks": x.clocks,
+            "clocks_shown": incident.CLOCKS_SHOWN, "activity_counts": _counts(figures.activities, x._),
+            "members": members[: incident.MEMBERS_SHOWN], "members_all": len(members),
+            "entries": entries(journal, x.names, x._, incident.LINES_SHOWN), "ladders": [ladder] if ladder else [], "plans": lines,
+            "cards": incident.cards_of(mine, x.shell.now, x.names, x._), "ahead": incident.next_break(x.clocks, x.shell.now),
+            "takers": takers(shown, x),
+        }  # fmt: skip
+
+    async def activities(self, request: Request) -> dict[str, Any]:
+        """`activities.html`."""
+        x = await self._load(request, "activities")
+        view = activities_page.activities_view(x.activities, x.clocks, x.shell.overview.incidents, x.shell.now, x._)
+        return {**self._around(request, x), "view": view}
+
+    async def wall(self, request: Request) -> dict[str, Any]:
+        """`wall.html`. Shows no free text, so a kiosk may show it."""
+        x = await self._load(request, "wall")
+        realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
+        overview = x.shell.overview
+        shown = next(iter(overview.incidents), None)
+        lines, ladder, plans, maps = await asyncio.gather(
+            self._lines(x, texts=False), self._ladder(x, shown.id if shown else None),
+            self._queries.plans(realm, lang=lang, state=(PlanState.PROPOSED,)), self._maps(x, size=30, labels=14, ratio=None),
+        )  # fmt: skip
+        why = next((r.text for r in overview.level.why if r.metric is not None), "")
+        return {
+            **self._around(request, x), "incident": shown, "others": overview.incidents[1:4], "level_why": why,
+            "pilot": pilot_of(x.reference, overview.level.level, x._), "whole": maps[0], "attribution": maps[2], "sites_total": len(x.sites),
+            "legend": cell.legend_of(x.sites), "units": wall.unit_rows(x.sites, overview.poles, x._),
+            "plans": [p for p in incident.plan_lines(plans.items, now, x.names, lang, x._) if p.to_decide], "plans_shown": wall.PLANS_SHOWN,
+            "clocks": x.clocks[: wall.CLOCKS_SHOWN], "ladder": ladder, "silent_shown": wall.SILENT_SHOWN,
+            "rate": wall.rate_bars(overview.alarm_rate), "facts": entries(lines, x.names, x._, FACTS),
+            "feeds": wall.feed_lines(overview.feeds, 6, x._),
+        }  # fmt: skip
+
+    async def site(self, request: Request, id: str) -> dict[str, Any]:
+        """`site.html`. Raises NotFound."""
+        x = await self._load(request, "site")
+        realm, lang = x.shell.realm.name, x.shell.lang
+        shown = await self._queries.site(realm, id, lang=lang)
+        lines, tasks = await asyncio.gather(
+            self._lines(x, limit=EVERY_LINE), self._queries.tasks(realm, lang=lang, site=id, state=(TaskState.OPEN, TaskState.TAKEN))
+        )
+        inside = {c.incident for c in shown.causes}
+        carried = [a for a in x.activities if any(s.id == id for path in a.path for s in path) or any(o.site == id for o in a.local)]
+        return {
+            **self._around(request, x), "site": shown, "meaning": x._(MEANING[shown.status]), "activities": carried,
+            "entries": entries([line for line in lines if line.site == id], x.names, x._, 20), "local": [c for c in x.clocks if c.site == id],
+            "incidents": [i for i in x.shell.overview.incidents if i.id in inside or id in i.sites or id in i.zone_sites], "tasks": tasks.items,
+            "pole": x.names.pole(shown.pole, lang) if shown.pole != "multi" else x._("plusieurs pôles"),
+        }  # fmt: skip
+
+    async def report(self, request: Request) -> dict[str, Any]:
+        """`report.html`."""
+        reader = reader_of(request, Permission.REPORT_POST)
+        choice = Choice.of(request)
+        shell = await shell_of(request, self._queries, reader, "report")
+        sites = (await self._queries.sites(shell.realm.name, lang=choice.lang)).items
+        mine = reader.principal.scope.sites
+        listed = [{"id": s.id, "label": f"{short(s.name)}, {s.commune_name} ({s.id})"} for s in sites if not mine or s.id in mine]
+        asked = next((s for s in listed if s["id"] == request.query_params.get("site")), listed[0] if len(listed) == 1 else None)
+        return {
+            "realm": shell.realm.name, "simulated": shell.realm.simulated, "sites": listed, "site": asked,
+            "site_label": asked["label"] if asked else "", "troubles": TROUBLES, "goings": GOING, "danger_severity": DANGER_SEVERITY,
+        }  # fmt: skip
+
+    async def realms(self, request: Request) -> dict[str, Any]:
+        """`realms.html`."""
+        x = await self._load(request, "realms")
+        rows = []
+        for realm in x.shell.realms[:20]:
+            overview = x.shell.overview if realm.name == x.shell.realm.name else await self._queries.overview(realm.name, lang=x.shell.lang)
+            rows.append({"realm": realm, "level": overview.level.level, "incidents": len(overview.incidents)})
+        start = times.local(x.shell.overview.server_time).strftime("%Y-%m-%dT%H:%M")
+        return {**self._around(request, x), "rows": rows, "start_value": start}
+
+    def _around(self, request: Request, x: Loaded) -> dict[str, Any]:
+        return {
+            "shell": x.shell, "query": lambda **changes: query_of(request, **changes), "status_word": plural_of(_MANY_SITES, x._),
+            "state_word": plural_of(_MANY_ACTIVITIES, x._),
+        }  # fmt: skip
+
+
+def one_of(asked: str | None, known: Any, default: Any) -> Any:
+    """The value that was asked for, if it is one of those known."""
+    return asked if asked in known else default
+
+
+def paths_of(activities: Sequence[Activity]) -> dict[str, str]:
+    """Activity → the site that costs it most: the first of its paths."""
+    found: dict[str, str] = {}
+    for a in activities:
+        site = next((s.id for path in a.path for s in path if s.kind == "site"), None)
+        if site is not None:
+            found[a.id] = site
+    return found
+
+
+def takers(shown: Incident, x: Loaded) -> str:
+    """Who took the incident in charge, by role."""
+    return ", ".join(w.person_name(p, x.names, x._) for p in shown.acknowledged_by[:3])
+
+
+def _counts(by_state: dict[ActivityState, int], _: Translator) -> str:
+    word = plural_of(_MANY_ACTIVITIES, _)
+    parts = [f"{by_state[s]} {word(s, by_state[s])}" for s in _MANY_ACTIVITIES if by_state.get(s)]
+    return ", ".join(parts) + "." if parts else ""
