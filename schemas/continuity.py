@@ -31,6 +31,7 @@ class ClockRow(Model):
     pauses: tuple[tuple[Instant, Instant], ...] = Field(default=(), description="restored in between, 60 min at most: not counted (D42)")
     ticking: bool = Field(default=False, description="running, inside the open hours that count for this limit (D43)")
     as_of: Instant | None = None
+    reached: float = Field(default=0.0, description="highest percentage reached that raises an alarm or that a predicate names")
     next_at: Instant | None = Field(
         default=None, description="next instant at which time alone changes this row: a percentage, opening, closing"
     )
@@ -43,6 +44,7 @@ class LocalClocks(Model):
     capacity_pct: float
     clocks: tuple[ClockRow, ...] = Field(description="RTO, DMIA")
     forecast_breach_at: Instant | None = None
+    next_at: Instant | None = Field(default=None, description="earliest of its clocks")
 
 
 class Step(Model):

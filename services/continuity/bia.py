@@ -56,6 +56,8 @@ class Need:
     """Points of the MBCO."""
     local: Group | None
     """Sites with a clock of their own (D42)."""
+    profile: tuple[object, ...]
+    """Activities with the same profile lose the same share of their capacity by the same sites."""
     closing_is_work: bool
     """Closures do not count (`fermeture_sans_perte`)."""
     hours: OpenHours | None
@@ -176,6 +178,7 @@ def _need(
         activity, groups, tuple(common // g.total for g in groups), whole,
         minimum=round(activity.mbco_pct * 100) * whole // HUNDRED,
         local=group(activity.site_kinds[0]) if activity.id in policy.local_clocks and activity.site_kinds else None,
+        profile=(tuple(g.kind for g in groups), activity.id in policy.closure_without_loss, activity.id == MEALS),
         closing_is_work=activity.id in policy.closure_without_loss,
         hours=hours.get(policy.calendar_of_activity.get(activity.id, "")),
         windows=tuple(

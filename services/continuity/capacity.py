@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import nsmallest
 from typing import Final, NamedTuple
 
 from immutables import Map
@@ -12,6 +13,8 @@ from schemas.continuity import CauseHeard, DependencyHeard
 from services.continuity.bia import HUNDRED, ISOLATION, MEALS, Group, Need
 from services.continuity.state import CLOSING, Place, State
 
+SHOWN: Final = 5
+"""Blows that a row shows; it counts the others."""
 _NOBODY: Final[Map[str, Place]] = Map()
 _UP: Final = frozenset(("up", "restored"))
 
@@ -30,8 +33,14 @@ class Assessment(NamedTuple):
     """What is left of an activity."""
 
     points: int
-    blows: tuple[Blow, ...]
-    """Gravest first."""
+    worst: tuple[Blow, ...]
+    """Gravest first, at most `SHOWN`."""
+    hits: int
+    """How many there are."""
+    reports: tuple[str | None, ...]
+    """Of the gravest: the report behind each."""
+    incident: str | None
+    """Of the gravest that belongs to one."""
 
 
 class Onset(NamedTuple):
@@ -106,32 +115,45 @@ def site_loss(place: Place, need: Need) -> int:
 
 def assess(state: State, need: Need, now: Instant) -> Assessment:
     """Mean over its kinds of site of their capacity weighted by staff, less kitchens, at most what its systems allow."""
-    lost, blows = 0, []
+    lost, found = 0, []
     for group, scale in zip(need.groups, need.scales, strict=True):
         weights = group.weights
         for site, place in state.unwell.get(group.kind, _NOBODY).items():
-            weight = weights.get(site)
-            if weight is None:
-                continue
-            points = site_loss(place, need) * weight * scale
-            lost += points
-            blows.append(Blow(points, "site", site, place))
+            if (weight := weights.get(site)) is not None:
+                points = (place.loss_when_closing_is_work if need.closing_is_work else place.loss) * weight * scale
+                lost += points
+                found.append((-points, "site", site, place))
     if not state.dependencies:
-        return Assessment(need.whole - lost, tuple(sorted(blows, key=_gravest)))
+        return _assessment(need.whole - lost, found)
+    blows: list[tuple[int, str, str, Place | DependencyHeard]] = [*found]
     for kitchen, (loss, source) in _kitchens(state, need, now).items():
         points = sum(_extra(state, need, group, scale, site, loss) for group, scale, site in _fed(state, need, kitchen))
         lost += points
-        blows.append(Blow(points, "kitchen", kitchen, source))
+        blows.append((-points, "kitchen", kitchen, source))
     left = need.whole - lost
     for kind, id, given, source in _ceilings(state, need, now):
         ceiling = given * (need.whole // HUNDRED)
-        blows.append(Blow(need.whole - ceiling, kind, id, source))
+        blows.append((ceiling - need.whole, kind, id, source))
         left = min(left, ceiling)
-    return Assessment(left, tuple(sorted(blows, key=_gravest)))
+    return _assessment(left, blows)
 
 
-def _gravest(blow: Blow) -> tuple[int, str, str]:
-    return -blow.points, blow.kind, blow.id
+def _assessment(points: int, found: Sequence[tuple[int, str, str, Place | DependencyHeard]]) -> Assessment:
+    """The gravest by cost, ties by kind and id, which are unique: the order of a map never shows."""
+    gravest = sorted(found) if len(found) <= SHOWN else nsmallest(SHOWN, found)
+    worst = tuple(Blow(-cost, kind, id, source) for cost, kind, id, source in gravest)
+    behind = [worst_cause(b.source.causes) if isinstance(b.source, Place) else b.source for b in worst]
+    return Assessment(
+        points, worst, len(found), tuple(None if one is None else one.report for one in behind),
+        next((one.incident for one in behind if one is not None and one.incident is not None), None),
+    )  # fmt: skip
+
+
+def worst_cause(causes: Sequence[CauseHeard]) -> CauseHeard | None:
+    """The cause that costs most; among equals the gravest, then the earliest."""
+    if len(causes) == 1:
+        return causes[0]
+    return max(causes, key=lambda c: (c.loss_pct, c.severity, -c.since, c.id), default=None)
 
 
 def _fed(state: State, need: Need, kitchen: str) -> Iterator[tuple[Group, int, str]]:
@@ -170,17 +192,13 @@ def local_loss(state: State, need: Need, site: str, now: Instant) -> tuple[int, 
     """
     assert need.local is not None
     place = state.unwell.get(need.local.kind, _NOBODY).get(site)
-    loss, causes = (site_loss(place, need), _counted(place, need)) if place else (0, ())
+    loss, causes = (site_loss(place, need), place.causes) if place else (0, ())
+    if need.closing_is_work:
+        causes = tuple(cause for cause in causes if cause.type not in CLOSING)
     for kitchen, (kitchen_loss, source) in _kitchens(state, need, now).items():
         if kitchen_loss == HUNDRED and state.bia is not None and site in state.bia.kitchens[kitchen]:
             return HUNDRED, causes, source
     return loss, causes, None
-
-
-def _counted(place: Place, need: Need) -> tuple[CauseHeard, ...]:
-    if not need.closing_is_work:
-        return place.causes
-    return tuple(cause for cause in place.causes if cause.type not in CLOSING)
 
 
 # ── capacity over time ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -209,10 +227,8 @@ def onsets(state: State, need: Need, now: Instant) -> list[Onset]:
         for site, place in state.unwell.get(group.kind, _NOBODY).items():
             if (weight := group.weights.get(site)) is None:
                 continue
-            for cause in _counted(place, need):
-                points = round(cause.loss_pct * 100) * weight * scale
-                if points:
-                    found.append(Onset(cause.since, site, points, None, cause_end(state, cause, now)))
+            for loss, cause in place.costs_when_closing_is_work if need.closing_is_work else place.costs:
+                found.append(Onset(cause.since, site, loss * weight * scale, None, cause_end(state, cause, now)))
     for kitchen, (loss, source) in _kitchens(state, need, now).items():
         end = dependency_end(state, source, now)
         for group, scale, site in _fed(state, need, kitchen):
@@ -220,7 +236,8 @@ def onsets(state: State, need: Need, now: Instant) -> list[Onset]:
     for _kind, id, given, source in _ceilings(state, need, now):
         if given < HUNDRED:
             found.append(Onset(starts_at(source), id, 0, given * (need.whole // HUNDRED), dependency_end(state, source, now)))
-    return sorted(found, key=lambda o: (o.since, o.unit, o.points))
+    found.sort(key=lambda o: o[:3])
+    return found
 
 
 def left_with(need: Need, acting: list[Onset]) -> int:

@@ -6,10 +6,11 @@ interrupted again within 60 min is the same clock; the time in between is a paus
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import ceil
-from typing import Final
+from typing import Final, NamedTuple
 
 from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS, Instant
 from schemas.continuity import ClockRow
@@ -29,12 +30,9 @@ class Limit:
 
     base: ClockBase
     hours: float
+    ms: int
     calendar: OpenHours | None
     """None: all hours count."""
-
-    @property
-    def ms(self) -> int:
-        return round(self.hours * HOUR_MS)
 
     def elapsed(self, start: Instant, end: Instant) -> int:
         """Counted ms between two instants."""
@@ -53,24 +51,30 @@ class Limits:
     dmia: Limit
 
 
-def limits_of(need: Need, day: int, flags: Container[str] = (), causes: Container[str | None] = ()) -> Limits:
+def limits_of(need: Need, day: int, flags: Container[str] = (), causes: Collection[str | None] = ()) -> Limits:
     """Limits on a local day: the shortest of the BIA's own and of the surcharges that hold (D43).
 
     `flags`: ids (`flag:…`) that are true; `causes`: types of causes open on the site (local clocks only). The RTO is never longer than the DMIA.
     """
-    activity = need.activity
-    rto, dmia = activity.rto_h, activity.dmia_h
-    held = [s for window, s in need.windows if window.holds_on(day)]
-    held += [s for s in need.by_flag if f"flag:{s.flag}" in flags]
-    held += [s for s in need.by_cause if s.cause in causes]
-    for surcharge in held:
-        dmia = min(dmia, surcharge.dmia_h)
-        rto = min(rto, dmia if surcharge.rto_h is None else surcharge.rto_h)
-    return Limits(_limit(ClockBase.RTO, min(rto, dmia), need.hours), _limit(ClockBase.DMIA, dmia, need.hours))
+    rto, dmia = need.activity.rto_h, need.activity.dmia_h
+    if need.windows or need.by_flag or (need.by_cause and causes):
+        held = [s for window, s in need.windows if window.holds_on(day)]
+        held += [s for s in need.by_flag if f"flag:{s.flag}" in flags]
+        held += [s for s in need.by_cause if s.cause in causes]
+        for surcharge in held:
+            dmia = min(dmia, surcharge.dmia_h)
+            rto = min(rto, dmia if surcharge.rto_h is None else surcharge.rto_h)
+    return _limits(min(rto, dmia), dmia, need.hours)
+
+
+@lru_cache(maxsize=1024)
+def _limits(rto_h: float, dmia_h: float, hours: OpenHours | None) -> Limits:
+    return Limits(_limit(ClockBase.RTO, rto_h, hours), _limit(ClockBase.DMIA, dmia_h, hours))
 
 
 def _limit(base: ClockBase, hours: float, calendar: OpenHours | None) -> Limit:
-    return Limit(base, hours, calendar if hours * HOUR_MS < _OPEN_HOURS_BELOW_MS else None)
+    ms = round(hours * HOUR_MS)
+    return Limit(base, hours, ms, calendar if ms < _OPEN_HOURS_BELOW_MS else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +109,6 @@ def begin(before: Interruption | None, start: Instant) -> Interruption:
     return replace(before, pauses=(*before.pauses, (before.stopped_at, start)), stopped_at=None)
 
 
-def interruption_of(row: ClockRow) -> Interruption | None:
-    """The interruption that a row measures or measured."""
-    if row.started_at is None:
-        return None
-    return Interruption(row.started_at, row.pauses, row.stopped_at)
-
-
 def consumed_ms(limit: Limit, measured: Interruption, now: Instant) -> int:
     """Counted ms up to `now` or its end, without the pauses."""
     end = now if measured.stopped_at is None else measured.stopped_at
@@ -124,49 +121,107 @@ def _pct(ms: int, limit: Limit) -> float:
     return (ms * 10_000 // limit.ms) / 100 if limit.ms else 100.0
 
 
-def consumed_pct(need: Need, row: ClockRow, measured: Interruption, now: Instant) -> float:
-    """Percentage of the row's limit at `now`; the row itself may be older."""
+def consumed_pct(need: Need, row: ClockRow, now: Instant) -> float:
+    """Percentage at `now` of a running row, which may be older; 0 for one that does not run."""
+    if row.state is not ClockState.RUNNING or row.started_at is None:
+        return 0.0
     limit = _limit(row.base, row.limit_h, need.hours)
-    return _pct(consumed_ms(limit, measured, now), limit)
+    return _pct(consumed_ms(limit, Interruption(row.started_at, row.pauses), now), limit)
 
 
-def idle_clock(limit: Limit) -> ClockRow:
-    """A clock that never ran."""
-    return ClockRow(base=limit.base, state=ClockState.NEVER, limit_h=limit.hours)
+# ── rows ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def stopped_clock(limit: Limit, measured: Interruption, alarms: tuple[int, ...]) -> ClockRow:
-    """A clock whose activity is back."""
+class Clocks(NamedTuple):
+    """Both clocks of one interruption, and what became due: (base, percentage, limit)."""
+
+    rto: ClockRow
+    dmia: ClockRow
+    due: tuple[tuple[ClockBase, int, Instant], ...]
+
+
+def measured_after(before: ClockRow | None, start: Instant | None, back_at: Instant) -> Interruption | None:
+    """The interruption after a change: `start` since when it lasts (None: it does not, since `back_at`)."""
+    if before is None or before.started_at is None:
+        return None if start is None else Interruption(start)
+    known = Interruption(before.started_at, before.pauses, before.stopped_at)
+    if before.state is ClockState.RUNNING:
+        return known.stop(back_at) if start is None else known.earlier(start)
+    return known if start is None else begin(known, start)
+
+
+def read_clocks(
+    need: Need, limits: Limits, before: tuple[ClockRow, ClockRow] | None, measured: Interruption | None, now: Instant
+) -> Clocks:
+    """Clock rows at `now`. A row that only time would change, before its `next_at`, stays the row that it was."""
+    due: list[tuple[ClockBase, int, Instant]] = []
+    rto = _read(need, limits.rto, None if before is None else before[0], measured, now, due)
+    dmia = _read(need, limits.dmia, None if before is None else before[1], measured, now, due)
+    return Clocks(rto, dmia, tuple(due))
+
+
+def _read(
+    need: Need, limit: Limit, was: ClockRow | None, measured: Interruption | None, now: Instant, due: list[tuple[ClockBase, int, Instant]]
+) -> ClockRow:
+    if was is not None and _still(was, limit, measured, now):
+        return was
+    if measured is None:
+        return ClockRow(base=limit.base, state=ClockState.NEVER, limit_h=limit.hours)
+    raised = was.alarms if was is not None and _same_clock(was, measured) else ()
+    if measured.stopped_at is not None:
+        return _stopped(limit, measured, raised)
+    row = _running(limit, measured, need, raised, now)
+    due += [(limit.base, pct, _limit_at(limit, measured, row)) for pct in row.alarms if pct not in raised]
+    return row
+
+
+def _still(was: ClockRow, limit: Limit, measured: Interruption | None, now: Instant) -> bool:
+    """Nothing but the reading would differ."""
+    if was.limit_h != limit.hours:
+        return (
+            measured is not None and measured.stopped_at is not None and was.state is ClockState.STOPPED
+        )  # it was measured by the limit of its day
+    if measured is None:
+        return was.state is ClockState.NEVER
+    if (was.started_at, was.pauses, was.stopped_at) != (measured.started_at, measured.pauses, measured.stopped_at):
+        return False
+    return was.next_at is None or now < was.next_at
+
+
+def _same_clock(was: ClockRow, measured: Interruption) -> bool:
+    """True unless a new interruption began: a clock's start moves only by a late report, and then earlier."""
+    return was.started_at is not None and (measured.started_at <= was.started_at or bool(measured.pauses))
+
+
+def _limit_at(limit: Limit, measured: Interruption, row: ClockRow) -> Instant:
+    return measured.started_at + limit.ms if row.deadline is None else row.deadline
+
+
+def _stopped(limit: Limit, measured: Interruption, alarms: tuple[int, ...]) -> ClockRow:
     return ClockRow(
         base=limit.base, state=ClockState.STOPPED, limit_h=limit.hours, started_at=measured.started_at, stopped_at=measured.stopped_at,
         consumed_pct=_pct(consumed_ms(limit, measured, 0), limit), alarms=alarms, pauses=measured.pauses, as_of=measured.stopped_at,
     )  # fmt: skip
 
 
-def running_clock(limit: Limit, measured: Interruption, need: Need, alarms: tuple[int, ...], now: Instant) -> ClockRow:
-    """A clock at `now`. `alarms` already raised; the row adds every one that is due, each once (D44)."""
+def _running(limit: Limit, measured: Interruption, need: Need, alarms: tuple[int, ...], now: Instant) -> ClockRow:
+    """`alarms` already raised; the row adds every one that is due, each once (D44)."""
     used = consumed_ms(limit, measured, now)
-    left = [mark for mark in need.marks[limit.base] if used < _mark_ms(limit, mark)]
-    due = {pct for pct in need.alarms[limit.base] if used >= _mark_ms(limit, pct)}
+    marks = [(mark, ceil(limit.ms * mark / 100)) for mark in need.marks[limit.base]]
+    reached = [mark for mark, ms in marks if ms <= used]
     since = measured.resumed_at
-    used_before = used - limit.elapsed(since, now)
-    ticking = now >= since and (limit.calendar is None or limit.calendar.is_open(now))
+    before = used - limit.elapsed(since, now)
+    mark_at = next((limit.advance(since, ms - before) for _, ms in marks if ms > used), None)
     return ClockRow(
         base=limit.base, state=ClockState.RUNNING, limit_h=limit.hours, started_at=measured.started_at, pauses=measured.pauses,
-        deadline=limit.advance(since, limit.ms - used_before), consumed_pct=_pct(used, limit),
-        alarms=tuple(sorted(due | set(alarms))), ticking=ticking, as_of=now,
-        next_at=_next_at(limit, since, used_before, left, now),
+        deadline=limit.advance(since, limit.ms - before), consumed_pct=_pct(used, limit),
+        alarms=tuple(sorted({pct for pct in need.alarms[limit.base] if pct in reached} | set(alarms))),
+        ticking=now >= since and (limit.calendar is None or limit.calendar.is_open(now)), as_of=now, reached=max(reached, default=0.0),
+        next_at=None if len(reached) == len(marks) else _next_at(limit, mark_at, now),
     )  # fmt: skip
 
 
-def _mark_ms(limit: Limit, pct: float) -> int:
-    return ceil(limit.ms * pct / 100)
-
-
-def _next_at(limit: Limit, since: Instant, used_before: int, left: list[float], now: Instant) -> Instant | None:
-    """The next percentage, or before it the next opening or closing; None when every percentage has passed."""
-    if not left:
-        return None
-    mark = limit.advance(since, _mark_ms(limit, left[0]) - used_before)
+def _next_at(limit: Limit, mark_at: Instant | None, now: Instant) -> Instant | None:
+    """The next percentage, or before it the next opening or closing."""
     edge = limit.calendar.next_edge(now) if limit.calendar is not None else None
-    return min((at for at in (mark, edge) if at is not None and at > now), default=None)
+    return min((at for at in (mark_at, edge) if at is not None and at > now), default=None)

@@ -294,7 +294,7 @@ def declare_activity(draft: Draft, command: cmd.DeclareActivity) -> Result:
 
 def _settled(draft: Draft, need: Need, result: Result) -> Result:
     settle(draft, need.id)
-    tell_metrics(draft, (need.id,))
+    tell_metrics(draft)
     row = draft.state.activities[need.id]
     return {"activity": need.id, "state": row.state.value, "capacity_pct": row.capacity_pct, **result}
 

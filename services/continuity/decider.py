@@ -130,11 +130,9 @@ def _on_site(draft: Draft, row: SiteRow) -> None:
 
 
 def _settle_each(draft: Draft, touched: Iterable[str], change: Change) -> None:
-    touched = tuple(touched)
     for activity in touched:
         settle(draft, activity, change)
-    if touched:
-        tell_metrics(draft, touched)
+    tell_metrics(draft)
 
 
 def _on_flag(draft: Draft, row: FlagRow) -> None:
@@ -159,7 +157,7 @@ def _touch(draft: Draft, dependency: str, since: Instant | None) -> None:
     served = draft.bia.kitchens.get(dependency.partition(":")[2], ())
     for activity in draft.bia.by_dependency.get(dependency, ()):
         settle(draft, activity, Change(since, frozenset(served) if activity == MEALS else frozenset()))
-    tell_metrics(draft, draft.bia.by_dependency.get(dependency, ()))
+    tell_metrics(draft)
 
 
 def _on_incident(draft: Draft, row: IncidentRow) -> None:
@@ -178,7 +176,7 @@ def _on_incident(draft: Draft, row: IncidentRow) -> None:
     touched |= {a for d in draft.state.dependencies.values() if d.incident == row.id for a in draft.bia.by_dependency.get(d.id, ())}
     for activity in sorted(touched):
         settle(draft, activity, Change(sites=sites))
-    tell_metrics(draft, touched)
+    tell_metrics(draft)
 
 
 def _on_reference(draft: Draft, published: ReferencePublished) -> None:
@@ -200,7 +198,7 @@ def _on_reference(draft: Draft, published: ReferencePublished) -> None:
 def _on_clock(draft: Draft, activity: str) -> None:
     if activity in draft.bia.needs:  # a newer reference version may have dropped it
         settle(draft, activity)
-        tell_metrics(draft, (activity,))
+        tell_metrics(draft)
 
 
 def _on_effective(draft: Draft, dependency: str) -> None:

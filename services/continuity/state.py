@@ -8,8 +8,8 @@ relied on: whoever makes facts from one sorts first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final, Self
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Self, TypeVar
 
 from immutables import Map
 
@@ -40,6 +40,7 @@ from schemas.words import EventType, SiteStatus
 from services.continuity.agenda import Agenda
 from services.continuity.bia import Bia, compile_bia
 
+T = TypeVar("T")
 CLOSING: Final = frozenset((EventType.CLOSURE, EventType.PARTIAL_CLOSURE))
 """Causes that cost nothing where closing is the activity's own gesture (`fermeture_sans_perte`, D40)."""
 KEPT_SECTIONS: Final = frozenset((Section.SITES, Section.ACTIVITIES, Section.ESCALATION, Section.PLANS))
@@ -52,17 +53,22 @@ class Place:
     site: str
     status: SiteStatus
     since: Instant
-    loss: int
-    loss_when_closing_is_work: int
-    """Without closures (`fermeture_sans_perte`, D40)."""
     causes: tuple[CauseHeard, ...]
+    costs: tuple[tuple[int, CauseHeard], ...]
+    """Causes that cost something, each with its loss."""
+    loss: int
+    """The largest: losses are not added (D14)."""
+    costs_when_closing_is_work: tuple[tuple[int, CauseHeard], ...]
+    """Without closures (`fermeture_sans_perte`, D40)."""
+    loss_when_closing_is_work: int
 
     @classmethod
     def of(cls, heard: SiteHeard) -> Self:
-        losses = [(cause.type, round(cause.loss_pct * 100)) for cause in heard.causes]
+        costs = tuple((loss, cause) for cause in heard.causes if (loss := round(cause.loss_pct * 100)))
+        others = tuple(cost for cost in costs if cost[1].type not in CLOSING)
         return cls(
-            heard.site, heard.status, heard.since, max((loss for _, loss in losses), default=0),
-            max((loss for type_, loss in losses if type_ not in CLOSING), default=0), heard.causes,
+            heard.site, heard.status, heard.since, heard.causes, costs, max((c[0] for c in costs), default=0),
+            others, max((c[0] for c in others), default=0),
         )  # fmt: skip
 
     @property
@@ -136,6 +142,14 @@ def _with_place(unwell: Map[str, Map[str, Place]], bia: Bia | None, heard: SiteH
 # ── evolve ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _with(state: State, **changes: Any) -> State:
+    """`dataclasses.replace` without the constructor: a state has two dozen fields and a fact changes one or two."""
+    made = object.__new__(State)
+    made.__dict__.update(state.__dict__)
+    made.__dict__.update(changes)
+    return made
+
+
 def evolve(state: State, fact: Fact, at: Instant) -> State:
     """State after one fact. A fact that is not continuity's changes nothing."""
     step = _STEPS.get(type(fact))
@@ -143,7 +157,7 @@ def evolve(state: State, fact: Fact, at: Instant) -> State:
 
 
 def _site(state: State, fact: SiteHeard, _: Instant) -> State:
-    return replace(state, sites=state.sites.set(fact.site, fact), unwell=_with_place(state.unwell, state.bia, fact))
+    return _with(state, sites=state.sites.set(fact.site, fact), unwell=_with_place(state.unwell, state.bia, fact))
 
 
 def _reference(state: State, fact: ReferencePublished, _: Instant) -> State:
@@ -151,54 +165,54 @@ def _reference(state: State, fact: ReferencePublished, _: Instant) -> State:
     if fact.data.section in KEPT_SECTIONS:
         incoming = incoming.set(fact.data.section.value, fact)
     if not fact.last:
-        return replace(state, incoming=incoming)
+        return _with(state, incoming=incoming)
     sections = state.sections.update(incoming)
     bia = compile_bia(fact.reference, sections)
-    return replace(
+    return _with(
         state, reference=fact.reference, sections=sections, incoming=Map(), bia=bia, unwell=_all_unwell(bia, state.sites)
     )  # fmt: skip
 
 
 def _declared(state: State, fact: ActivityDeclared, _: Instant) -> State:
     if fact.state is not None:
-        return replace(state, declared=state.declared.set(fact.activity, fact))
+        return _with(state, declared=state.declared.set(fact.activity, fact))
     gone = state.declared.delete(fact.activity) if fact.activity in state.declared else state.declared
-    return replace(state, declared=gone, floors=state.floors.set(fact.activity, fact.occurred_at))
+    return _with(state, declared=gone, floors=state.floors.set(fact.activity, fact.occurred_at))
 
 
 def _strategy(state: State, fact: StrategyChanged, _: Instant) -> State:
     row = fact.row
-    state = replace(state, strategies=state.strategies.set(row.id, row))
-    return state if row.ended_at is None else replace(state, floors=state.floors.set(row.activity, row.ended_at))
+    state = _with(state, strategies=state.strategies.set(row.id, row))
+    return state if row.ended_at is None else _with(state, floors=state.floors.set(row.activity, row.ended_at))
 
 
 def _alarm(state: State, fact: AlarmRaised, _: Instant) -> State:
-    return replace(state, alarms=state.alarms.set(fact.row.id, fact.row)) if fact.row.demands == "arbitration" else state
+    return _with(state, alarms=state.alarms.set(fact.row.id, fact.row)) if fact.row.demands == "arbitration" else state
 
 
 def _arbitrated(state: State, fact: AlarmArbitrated, _: Instant) -> State:
-    return replace(state, alarms=state.alarms.delete(fact.row.id)) if fact.row.id in state.alarms else state
+    return _with(state, alarms=state.alarms.delete(fact.row.id)) if fact.row.id in state.alarms else state
 
 
 def _agenda(state: State, changes: dict[str, Instant | None]) -> State:
     agenda = state.agenda.changed(changes)
-    return replace(state, agenda=agenda, due=agenda.due)
+    return _with(state, agenda=agenda, due=agenda.due)
 
 
 _STEPS: Final[dict[type[Fact], Callable[[State, Any, Instant], State]]] = {
     SiteHeard: _site,
     ReferencePublished: _reference,
-    DependencyHeard: lambda s, f, _: replace(s, dependencies=s.dependencies.set(f.id, f)),
-    IncidentHeard: lambda s, f, _: replace(s, incidents=s.incidents.set(f.incident, f)),
-    LevelHeard: lambda s, f, _: replace(s, level=f.level),
-    TriggerHeard: lambda s, f, _: replace(s, triggers=s.triggers.set(f.trigger, f)),
-    ActivityChanged: lambda s, f, _: replace(s, activities=s.activities.set(f.row.id, f.row)),
-    PlanChanged: lambda s, f, _: replace(s, plans=s.plans.set(f.row.id, f.row)),
+    DependencyHeard: lambda s, f, _: _with(s, dependencies=s.dependencies.set(f.id, f)),
+    IncidentHeard: lambda s, f, _: _with(s, incidents=s.incidents.set(f.incident, f)),
+    LevelHeard: lambda s, f, _: _with(s, level=f.level),
+    TriggerHeard: lambda s, f, _: _with(s, triggers=s.triggers.set(f.trigger, f)),
+    ActivityChanged: lambda s, f, _: _with(s, activities=s.activities.set(f.row.id, f.row)),
+    PlanChanged: lambda s, f, _: _with(s, plans=s.plans.set(f.row.id, f.row)),
     StrategyChanged: _strategy,
     ActivityDeclared: _declared,
     AlarmRaised: _alarm,
     AlarmArbitrated: _arbitrated,
-    MetricChanged: lambda s, f, _: replace(s, told=s.told.set(f.key, float(f.value))),
+    MetricChanged: lambda s, f, _: _with(s, told=s.told.set(f.key, float(f.value))),
     AgendaChanged: lambda s, f, _: _agenda(s, f.due),
     DeadlineFailed: lambda s, f, _: _agenda(s, {f.key: None}),
 }
@@ -210,12 +224,26 @@ _STEPS: Final[dict[type[Fact], Callable[[State, Any, Instant], State]]] = {
 class Draft:
     """The facts of one decision so far, and the state after them: what is decided next sees what was decided before."""
 
-    __slots__ = ("_due", "derive", "facts", "now", "state")
+    __slots__ = ("_due", "_shared", "derive", "facts", "moved", "now", "state")
 
     def __init__(self, state: State, now: Instant, derive: Callable[[str, int], str]) -> None:
         self.state, self.now, self.derive = state, now, derive
         self.facts: list[Fact] = []
+        self.moved: dict[str, set[str]] = {}
+        """Metric → activities with which it may have moved since it was last told."""
         self._due: dict[str, Instant | None] = {}
+        self._shared: dict[tuple[object, ...], tuple[tuple[object, ...], Any]] = {}
+
+    def shared(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
+        """`make()`, once per key for as long as what was heard of sites, dependencies and incidents stays the same."""
+        ground = (self.state.unwell, self.state.dependencies, self.state.incidents)
+        held = self._shared.get(key)
+        if held is not None and all(a is b for a, b in zip(held[0], ground, strict=True)):
+            made: T = held[1]
+            return made
+        value = make()
+        self._shared[key] = ground, value
+        return value
 
     @property
     def bia(self) -> Bia:
@@ -238,6 +266,7 @@ class Draft:
         """Forget everything after the first `facts` facts, when `state` was the state; deadlines too."""
         del self.facts[facts:]
         self.state = state
+        self.moved.clear()
         self._due.clear()
 
     def finish(self) -> list[Fact]:
