@@ -65,13 +65,18 @@ def _json(_: WrappedLogger, __: str, event: EventDict) -> str:
 def _drop_file_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     event.pop("service", None)
     event["time"] = str(event.get("time", ""))[11:23]
-    if str(event.get("logger", "services.")).startswith("services."):
+    if str(event.get("logger", "services.")).startswith(("services.", "vigie.", "__main__")):
         event.pop("logger", None)
     return event
 
 
 def configure(
-    service: str, *, level: str | None = None, json_file: Path | None = None, output: IO[str] | io.TextIOBase | None = None, colour: bool | None = None
+    service: str,
+    *,
+    level: str | None = None,
+    json_file: Path | None = None,
+    output: IO[str] | io.TextIOBase | None = None,
+    colour: bool | None = None,
 ) -> None:
     """Set up logging of this process; call once, first thing. Level and file default to `VIGIE_LOG_LEVEL`, `VIGIE_LOG_JSON`.
 
@@ -105,7 +110,7 @@ def configure(
     )
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     console = structlog.dev.ConsoleRenderer(
-        colors=colour, pad_event_to=28, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
+        colors=colour, pad_event_to=28, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback, sort_keys=False
     )
     readable = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[strip, _drop_file_fields, console])
     handlers: list[logging.Handler] = [logging.StreamHandler(output or sys.stderr)]

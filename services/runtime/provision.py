@@ -62,11 +62,20 @@ async def provision(kafka: str, *, replication: int = 1, topics: Sequence[Topic]
         if missing:
             await _create(admin, missing, replication)
         differences = await _compare(admin, topics, replication)
+        await _wake_coordinator(admin)
     finally:
         await admin.close()
     if differences:
         raise TopicsDiffer(differences)
     return Provisioned(tuple(t.name for t in missing), tuple(t.name for t in topics if t.name in have))
+
+
+async def _wake_coordinator(admin: AIOKafkaAdminClient) -> None:
+    """A new broker makes its topic of group offsets when somebody first asks: now, not when the first worker joins."""
+    try:
+        await admin.find_coordinator("vigie")
+    except KafkaError:
+        return  # being made: that is what the question was for
 
 
 async def _create(admin: AIOKafkaAdminClient, missing: Sequence[Topic], replication: int) -> None:

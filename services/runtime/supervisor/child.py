@@ -84,7 +84,7 @@ class Child:
                     return
                 delay = self._backoff.next_delay_s(code, ready_for_s)
                 reason = self._explain(self.plan, code)
-                log.warning("process.ended", process=self.plan.name, why=reason, restart_in_s=delay)
+                log.warning("process.ended", process=self.plan.name, why=reason[:120], restart_in_s=delay)
                 self._enter("backing_off", reason)
                 try:
                     await asyncio.wait_for(self._stopping.wait(), delay)
