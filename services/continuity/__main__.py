@@ -1,0 +1,5 @@
+"""`python -m services.continuity`"""
+
+from services.continuity.app import main
+
+main()
