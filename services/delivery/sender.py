@@ -23,12 +23,12 @@ from schemas.realms import is_live
 from schemas.topics import inputs
 from schemas.words import Channel
 from services.delivery.channels import Driver, Outgoing, Result
-from services.delivery.links import VALID_MS, AckLinks, Link
 from services.delivery.messages import compose, translator
 from services.delivery.outbox import Call, Offer, Outbox
 from services.runtime import metrics
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.kafka import BrokerAway
+from services.runtime.links import VALID_MS, AckLinks, Link
 from services.runtime.transaction import Transaction
 
 log = structlog.get_logger(__name__)

@@ -22,7 +22,6 @@ from aiokafka.errors import KafkaError
 from schemas.realms import live_partitions
 from schemas.topics import PARTITIONS
 from services.delivery.channels import configured_drivers
-from services.delivery.links import AckLinks
 from services.delivery.outbox import Outbox
 from services.delivery.sender import Batch, Sender
 from services.delivery.settings import DeliverySettings
@@ -30,6 +29,7 @@ from services.runtime.chain import Position, dump_position, load_position
 from services.runtime.exits import stop_for
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.keys import write_private
+from services.runtime.links import AckLinks
 from services.runtime.reader import HistoryChanged, LogReader
 from services.runtime.vault import Vault
 

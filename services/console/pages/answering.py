@@ -15,7 +15,7 @@ from services.console.pages.shell import TERRITORY, Choice
 from services.console.readmodel import Queries
 from services.console.resources import CommandResult
 from services.console.texts import words as w
-from services.delivery.links import AckLinks, Link, LinkInvalid
+from services.runtime.links import AckLinks, Link, LinkInvalid
 from services.runtime.problems import ProblemError
 
 SendAnswer = Callable[[Link, str, Answer], Awaitable[CommandResult]]

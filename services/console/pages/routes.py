@@ -14,8 +14,8 @@ from services.console.pages.door import PageRoute
 from services.console.pages.screens import Screens
 from services.console.pages.shell import STATIC, Choice, render
 from services.console.readmodel import Queries
-from services.delivery.links import AckLinks
 from services.runtime.access_http import check_csrf, session_of
+from services.runtime.links import AckLinks
 from services.runtime.problems import ProblemError
 from services.runtime.sessions import Session, Sessions, clear_cookie_headers
 

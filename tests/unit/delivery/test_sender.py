@@ -24,9 +24,9 @@ from services.delivery import messages
 from services.delivery import sender as sender_module
 from services.delivery.channels import Outgoing, Result
 from services.delivery.decider import DeliveryDecider
-from services.delivery.links import AckLinks
 from services.delivery.sender import Batch, Sender
 from services.runtime.kafka import BrokerAway
+from services.runtime.links import AckLinks
 from services.runtime.testing import MemoryService
 from services.runtime.transaction import Transaction
 from tests.unit.delivery.desk import T0

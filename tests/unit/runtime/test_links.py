@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.delivery.links import AckLinks, Link, LinkExpired, LinkInvalid, answer_id
+from services.runtime.links import AckLinks, Link, LinkExpired, LinkInvalid, answer_id
 from tests.unit.delivery.desk import T0
 
 LINKS = AckLinks(b"k" * 32)
