@@ -16,7 +16,7 @@ from services.runtime.embedded.store import RunningStore, StoreNode
 from services.runtime.provision import provision
 from services.runtime.settings import Settings
 from tests.brokers import make_node
-from tests.stack import Stack
+from tests.system import RunningVigie
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -83,23 +83,7 @@ def settings(broker: RunningKafka, store: RunningStore, tmp_path: Path) -> Setti
 
 
 @pytest.fixture(scope="session")
-def start_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Stack]]:
-    """`start_stack(*flags, **environment)`: a whole system of its own, ready; `begin=True` returns without waiting."""
-    with ExitStack() as stack:
-
-        def start(*flags: str, begin: bool = False, folder: Path | None = None, **environment: str) -> Stack:
-            made = Stack(folder or tmp_path_factory.mktemp("vigie"), flags, environment)
-            stack.callback(made.close)
-            if begin:
-                made.begin()
-            else:
-                made.start()
-            return made
-
-        yield start
-
-
-@pytest.fixture(scope="session")
-def stack(start_stack: Callable[..., Stack]) -> Stack:
-    """The shared whole system, without the demo. Use a realm of your own; do not stop it or kill its processes."""
-    return start_stack()
+def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
+    """The shared whole system, without the demo. Use a realm of your own; neither stop it nor kill its processes."""
+    with RunningVigie(tmp_path_factory.mktemp("vigie")) as running:
+        yield running

@@ -24,13 +24,14 @@ UP_S = 90.0
 class RunningVigie:
     """`with RunningVigie(tmp_path) as vigie`: ready when entered, stopped by SIGINT as a person would."""
 
-    def __init__(self, folder: Path, *, demo: bool = False, workers: int = 1, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, *, demo: bool = False, workers: int = 1, options: tuple[str, ...] = (), **environment: str) -> None:
         self.folder = folder
         self.http_address = f"127.0.0.1:{free_ports(1)[0]}"
         self.url = f"http://{self.http_address}"
         self._command = [str(VIGIE), "up", "--demo" if demo else "--no-demo", "--workers", str(workers), *options]
         kept = {n: v for n, v in os.environ.items() if not n.startswith("VIGIE_") or n in ("VIGIE_CACHE_DIR", "VIGIE_JAVA")}
         self.environment = kept | {"VIGIE_DATA_DIR": str(folder / "data"), "VIGIE_HTTP": self.http_address, "NO_COLOR": "1"}
+        self.environment |= environment
         self._process: subprocess.Popen[bytes] | None = None
         self._client: httpx.Client | None = None
         self.up_s = 0.0
@@ -40,16 +41,32 @@ class RunningVigie:
         """What `vigie up` printed."""
         return (self.folder / "up.log").read_text(encoding="utf-8", errors="replace")
 
-    def start(self) -> Self:
-        """Start and wait until /readyz says yes. Raises AssertionError with the end of the log."""
+    def begin(self) -> Self:
+        """Start without waiting: for what must not become ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "up.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._command, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
+        return self
+
+    def ended(self) -> int:
+        """Exit code of an `up` that ends by itself."""
+        assert self._process is not None
+        return self._process.wait(UP_S)
+
+    @property
+    def pid(self) -> int:
+        """Of the supervisor."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> Self:
+        """Start and wait until /readyz says yes. Raises AssertionError with the end of the log."""
         began = time.monotonic()
+        self.begin()
         while not self.ready():
-            if self._process.poll() is not None or time.monotonic() - began > UP_S:
+            if self._process is None or self._process.poll() is not None or time.monotonic() - began > UP_S:
                 self.stop()
                 raise AssertionError(f"vigie up is not ready:\n{self.log[-3000:]}")
             time.sleep(0.1)

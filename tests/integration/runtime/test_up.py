@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -20,7 +20,7 @@ from services.runtime.supervisor.lock import DataDirLock
 from services.runtime.supervisor.orphans import find_orphans
 from services.runtime.supervisor.supervisor import FREE_MB
 from tests.brokers import make_node
-from tests.stack import Stack
+from tests.system import RunningVigie
 
 
 @pytest.fixture(scope="module")
@@ -41,77 +41,81 @@ def foreign_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
     running.stop()
 
 
-def refusal(stack: Stack) -> str:
+def refusal(vigie: RunningVigie) -> str:
     """The last line of an `up` that must end by itself with 1."""
-    assert stack._process is not None
-    assert stack._process.wait(60) == 1
-    assert find_orphans(stack.data.root) == []
-    lines = stack.output.strip().splitlines()
-    assert "Traceback" not in stack.output
-    return lines[-1]
+    vigie.begin()
+    try:
+        assert vigie.ended() == 1
+    finally:
+        vigie.stop()
+    assert find_orphans(vigie.folder / "data") == []
+    assert "Traceback" not in vigie.log
+    return vigie.log.strip().splitlines()[-1]
 
 
-def test_a_busy_port_is_named_before_anything_is_started(start_stack: Callable[..., Stack]) -> None:
+def test_a_busy_port_is_named_before_anything_is_started(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        stack = start_stack("--http", f"127.0.0.1:{port}", begin=True)
-        assert refusal(stack) == (
+        assert refusal(RunningVigie(tmp_path, options=("--http", f"127.0.0.1:{port}"))) == (
             f"vigie up: 127.0.0.1:{port} cannot be listened on (Address already in use): choose another address with --http or VIGIE_HTTP"
         )
-    assert not (stack.data.kafka / "data").exists()
+    assert not (tmp_path / "data" / "kafka" / "data").exists()
 
 
-def test_a_second_up_on_the_same_directory_names_the_first(start_stack: Callable[..., Stack], tmp_path: Path) -> None:
+def test_a_second_up_on_the_same_directory_names_the_first(tmp_path: Path) -> None:
     data = DataDir(tmp_path / "data")
     data.make()
     lock = DataDirLock(data.lock)
-    stack = start_stack(begin=True, folder=tmp_path)
+    try:
+        last = refusal(RunningVigie(tmp_path))
+    finally:
+        lock.release()
+    assert last == f"vigie up: Vigie already runs on {data.root} (process {os.getpid()}): stop it first, or give another place with --data"
+
+
+def test_a_missing_or_too_old_java_is_named(tmp_path: Path) -> None:
     assert (
-        refusal(stack)
-        == f"vigie up: Vigie already runs on {data.root} (process {os.getpid()}): stop it first, or give another place with --data"
+        refusal(RunningVigie(tmp_path, VIGIE_JAVA="/nonexistent/java"))
+        == "vigie up: VIGIE_JAVA=/nonexistent/java does not run: name a Java ≥ 17, or leave it unset"
     )
-    lock.release()
-
-
-def test_a_missing_or_too_old_java_is_named(start_stack: Callable[..., Stack], tmp_path: Path) -> None:
-    stack = start_stack(begin=True, VIGIE_JAVA="/nonexistent/java")
-    assert refusal(stack) == "vigie up: VIGIE_JAVA=/nonexistent/java does not run: name a Java ≥ 17, or leave it unset"
     old = tmp_path / "java"
     old.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\"' >&2\n")
     old.chmod(0o755)
-    stack = start_stack(begin=True, VIGIE_JAVA=str(old))
-    assert refusal(stack) == f"vigie up: VIGIE_JAVA={old} is Java 11: Kafka needs ≥ 17, or leave it unset"
+    assert (
+        refusal(RunningVigie(tmp_path, VIGIE_JAVA=str(old)))
+        == f"vigie up: VIGIE_JAVA={old} is Java 11: Kafka needs ≥ 17, or leave it unset"
+    )
 
 
-def test_a_data_directory_that_cannot_be_written_is_named(start_stack: Callable[..., Stack], tmp_path: Path) -> None:
+def test_a_data_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
-    stack = start_stack(begin=True, folder=tmp_path)
-    assert refusal(stack) == f"vigie up: the data directory {tmp_path / 'data'} cannot be used: File exists ({tmp_path / 'data'})"
+    assert (
+        refusal(RunningVigie(tmp_path))
+        == f"vigie up: the data directory {tmp_path / 'data'} cannot be used: File exists ({tmp_path / 'data'})"
+    )
 
 
-def test_a_wrong_address_is_a_wrong_usage_not_a_traceback(start_stack: Callable[..., Stack]) -> None:
-    stack = start_stack("--http", "8092", begin=True)
-    assert refusal(stack) == "vigie up: http: Value error, must be HOST:PORT, not '8092'"
+def test_a_wrong_address_is_a_wrong_usage_not_a_traceback(tmp_path: Path) -> None:
+    assert refusal(RunningVigie(tmp_path, options=("--http", "8092"))) == "vigie up: http: Value error, must be HOST:PORT, not '8092'"
 
 
-def test_a_full_disk_is_named(start_stack: Callable[..., Stack], tmp_path: Path) -> None:
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
     if (
         os.geteuid() != 0
         or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", tmp_path], check=False, capture_output=True).returncode
     ):
         pytest.skip("a small disk needs the right to mount one")
     try:
-        stack = start_stack(begin=True, folder=tmp_path)
-        last = refusal(stack)
+        last = refusal(RunningVigie(tmp_path))
     finally:
         subprocess.run(["umount", tmp_path], check=True)
     assert last.startswith(f"vigie up: the disk of {tmp_path / 'data'} is full (")
     assert last.endswith(f" MB free, {FREE_MB} needed): make room, or give another place with --data")
 
 
-def test_a_topic_that_differs_is_refused_by_name_and_never_altered(start_stack: Callable[..., Stack], foreign_broker: RunningKafka) -> None:
-    stack = start_stack("--kafka", foreign_broker.address, begin=True)
-    assert "topic alerts.log has 2 partitions instead of 8" in refusal(stack)
+def test_a_topic_that_differs_is_refused_by_name_and_never_altered(foreign_broker: RunningKafka, tmp_path: Path) -> None:
+    last = refusal(RunningVigie(tmp_path, options=("--kafka", foreign_broker.address)))
+    assert "topic alerts.log has 2 partitions instead of 8" in last
 
 
 def test_the_jars_of_a_damaged_cache_are_never_run(tmp_path: Path) -> None:
@@ -133,8 +137,8 @@ def test_the_jars_of_a_damaged_cache_are_never_run(tmp_path: Path) -> None:
     assert last == "True"
 
 
-def test_nothing_listens_outside_loopback(stack: Stack) -> None:
-    for pid in (stack.pid, *stack.pids().values()):
+def test_nothing_listens_outside_loopback(vigie: RunningVigie) -> None:
+    for pid in (vigie.pid, *vigie.processes().values()):
         for connection in psutil.Process(pid).net_connections("inet"):
             if connection.status == psutil.CONN_LISTEN:
                 assert connection.laddr.ip in ("127.0.0.1", "::1", "::ffff:127.0.0.1"), connection
