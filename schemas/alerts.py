@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from schemas.base import Fact, Instant, Model, RowFact, message
-from schemas.reports import Measure
+from schemas.reports import Measure, Window
 from schemas.words import Answer, Certainty, Channel, EventType, IncidentState, Level, MsgType, ReportState, SiteStatus, TaskState
 
 # ── rows: the resources that clients see (API.md, Resource shapes) ─────────────────────────────────────────────────
@@ -55,6 +55,12 @@ class ReportRow(Model):
     plan_hint: str | None = None
     text_id: str | None = None
     dialect: str = "native"
+    source_key: str | None = None
+    effective: tuple[Window, ...] = Field(default=(), description="D9: acts only inside these")
+    expected_end: Instant | None = Field(default=None, description="from the duration or the estimated end")
+    lifts: tuple[EventType, ...] = ()
+    affected_activities: tuple[str, ...] = ()
+    verified_by: str | None = Field(default=None, description="who confirmed or denied it (D6), a token")
 
 
 class CauseRow(Model):
@@ -74,6 +80,8 @@ class CauseRow(Model):
     sources: tuple[str, ...] = ()
     reports: tuple[str, ...] = ()
     expected_end: Instant | None = None
+    windows: tuple[Window, ...] = ()
+    measure: Measure | None = None
 
 
 class SiteRow(Model):
@@ -116,6 +124,8 @@ class IncidentRow(Model):
     estimated_end: Instant | None = None
     acknowledged_by: tuple[str, ...] = ()
     why: tuple[Why, ...] = Field(default=(), description="why this level, one per level reached")
+    last_at: Instant | None = Field(default=None, description="occurred_at of its newest fact (power: of its newest cut)")
+    danger: bool = Field(default=False, description="people may be in danger: evacuation, fire, gas, shelter, security")
 
 
 class LevelRow(Model):
@@ -141,6 +151,10 @@ class WaveRow(Model):
     expected: int = 0
     positive: int = 0
     declined: int = 0
+    after_min: int = Field(default=0, description="from wave 1 of its cycle")
+    ack_min: int = 0
+    channels: tuple[Channel, ...] = ()
+    answered: tuple[str, ...] = Field(default=(), description="persons who said yes to this wave, over all cycles")
 
 
 class EscalationRow(Model):
@@ -159,6 +173,11 @@ class EscalationRow(Model):
     acknowledged_by: tuple[str, ...] = ()
     waves: tuple[WaveRow, ...] = ()
     uncovered_roles: tuple[str, ...] = ()
+    level: Level = Level.N0
+    previous_level: Level | None = Field(default=None, description="level of the ladder that this one replaced")
+    repeat_after_min: int = 0
+    repeat_times: int = 0
+    superseded_by: str | None = None
 
 
 class TaskRow(Model):
@@ -193,8 +212,8 @@ class TriggerRow(Model):
 class FlagRow(Model):
     """A true/false or value that an authority declared: total_isolation, cod_active, … (DOMAIN §13) or a dependency.
 
-    `id`: `flag:<name>`, `system:<name>`, `kitchen:<name>`, `supplier:<name>`, `network:<name>`, `vigilance:<phenomenon>`.
-    For a dependency `value` is `down`, `degraded`, `up` (or a share 0–100 of served capacity, `colleges_served`).
+    `id`: `flag:<name>`, `system:<name>`, `kitchen:<name>`, `supplier:<name>`, `network:<name>`, `vigilance:<phenomenon>`,
+    `river:<station>` (m), `road:<name>` (closed: true). For a dependency `value` is `down`, `degraded`, `up` (or a share 0–100 of served capacity, `colleges_served`).
     """
 
     id: str
@@ -269,9 +288,9 @@ class EscalationChanged(RowFact):
 
 @message
 class RoleUncovered(Fact):
-    """D34: nobody holds this role now."""
+    """D34: nobody holds this role now, or nobody who can be reached. `escalation` None: for a message outside ladders."""
 
-    escalation: str
+    escalation: str | None = None
     role: str
     scope: str | None = None
 
@@ -280,6 +299,99 @@ class RoleUncovered(Fact):
 class TaskChanged(RowFact):
     collection: ClassVar[str] = "tasks"
     row: TaskRow
+
+
+class Cause(Model):
+    """Something that holds at a place until it is lifted (D4, D9, D10, D17); alerts' own memory, shown as `CauseRow`."""
+
+    id: str
+    key: str = Field(description="place, type and measure: a report with the same key is the same cause while it is open (D4)")
+    site: str | None
+    commune: str | None = None
+    type: EventType
+    incident: str | None
+    certainty: Certainty = Certainty.CONFIRMED
+    severity: int
+    loss_pct: float | None
+    since: Instant
+    last_at: Instant = Field(description="occurred_at of the newest word on it")
+    known_at: Instant
+    windows: tuple[Window, ...] = ()
+    acting: bool = Field(default=True, description="inside its windows now")
+    expected_end: Instant | None = None
+    overdue: bool = False
+    ends_at: Instant | None = Field(default=None, description="end of the day it describes (D10)")
+    persons: int | None = None
+    measure: Measure | None = None
+    sources: tuple[str, ...] = ()
+    reports: tuple[str, ...] = ()
+    contested: bool = False
+    lifted_at: Instant | None = None
+    lifted_by: str | None = Field(default=None, description="report, or `end_of_day`, `windows_over`")
+    next_at: Instant | None = Field(default=None, description="when time alone changes it: a window, the expected end, the end of the day")
+
+
+@message
+class CauseChanged(Fact):
+    """The whole new value of a cause."""
+
+    cause: Cause
+
+
+@message
+class SiteMarked(Fact):
+    """What a site counts for in the metrics of DOMAIN §13: mark → incidents that make it count."""
+
+    site: str
+    marks: dict[str, tuple[str, ...]]
+
+
+@message
+class ZoneChanged(Fact):
+    """The zone of an incident grew (D18): `sites` are new in it and are judged at `due_at` if they stay silent."""
+
+    incident: str
+    communes: tuple[str, ...]
+    sites: tuple[str, ...] = ()
+    due_at: Instant | None = None
+
+
+@message
+class AllClearNoted(Fact):
+    """The operator says all restored (D20): sites that stay silent until `due_at` become unknown."""
+
+    incident: str
+    since: Instant
+    due_at: Instant
+
+
+@message
+class SilenceChanged(Fact):
+    """A site turned unknown for silence (D18, D20, or its only word is unconfirmed, D6), or spoke again (`rule` None)."""
+
+    site: str
+    rule: str | None
+    incident: str | None = None
+    since: Instant | None = None
+    hides: EventType | None = Field(default=None, description="causes of this type no longer show closed or degraded (D14)")
+
+
+@message
+class ThresholdChanged(Fact):
+    """One branch of a predicate holds (latched), falls below it by the margin, or is armed again (D31)."""
+
+    id: str
+    held: bool
+    since: Instant
+    below_since: Instant | None = None
+    incident: str | None = None
+
+
+@message
+class DeadlineSettled(Fact):
+    """A deadline came due and changed nothing else."""
+
+    key: str
 
 
 @message

@@ -11,9 +11,8 @@ from schemas.reports import Measure, Window
 from schemas.words import EventType
 from services.alerts import rules, tasks
 from services.alerts.calendar import day_of, end_of_day
-from services.alerts.claims import as_number, communes_of, inside, is_wide, measure_name, named, objects_of, site_of
+from services.alerts.claims import as_number, claim_key, communes_of, inside, is_wide, measure_name, named, objects_of, site_of
 from services.alerts.draft import Draft
-from services.alerts.evolve import claim_key
 
 Outcome = Literal["new", "same", "replaced", "over"]
 
@@ -246,7 +245,11 @@ def end_supplier_failures(draft: Draft, supplier: str, row: ReportRow) -> None:
     """A supplier serves again: its open failures end."""
     for id in draft.state.placeless.get(EventType.SUPPLIER_FAILURE.value, ()):
         cause = draft.state.causes[id]
-        if cause.measure is not None and f"supplier:{supplier}" in (cause.measure.object or "").split("|") and row.occurred_at >= cause.since:
+        if (
+            cause.measure is not None
+            and f"supplier:{supplier}" in (cause.measure.object or "").split("|")
+            and row.occurred_at >= cause.since
+        ):
             lift(draft, cause, row.occurred_at, row.id)
 
 

@@ -122,3 +122,12 @@ def speaks_for_site(row: ReportRow) -> bool:
 
 def is_ill(row: ReportRow) -> bool:
     return row.type is EventType.SANITARY_ALERT and measure_name(row) == "ill_persons"
+
+
+def claim_key(row: ReportRow) -> str:
+    """What a claim is about, for D4 and D6: place, type and measure. Without site and supplier it is about itself alone."""
+    place = row.site if row.site is not None and "site_unknown" not in row.flags else None
+    if place is None and row.measure is not None and (row.measure.object or "").startswith("supplier:"):
+        place = row.measure.object
+    measure = (row.measure.name or "") if row.measure is not None else ""
+    return f"{place}|{row.type.value}|{measure}" if place else f"report:{row.id}"

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002  the protocol of a decider
 """The decider of alerts: joins the pure modules (DESIGN §2)."""
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ class AlertsDecider:
     service = "alerts"
     logic = 1
 
+    def __init__(self) -> None:
+        self._decided: Draft | None = None
+        self._next = 0
+
     def initial(self, realm: str, lineage: str) -> State:
         return State(realm, lineage)
 
@@ -52,11 +57,11 @@ class AlertsDecider:
                 settle(draft)
             case AttentionRequested() as asked:
                 _attend(draft, asked)
-            case Command() as command if obey(draft, given, command):
+            case Command() as command if obey(draft, given.id, command):
                 pass
             case other:
                 raise UnknownInput(f"alerts has no rule for {type(other).__name__}")
-        return draft.facts
+        return self._kept(draft)
 
     def fire(self, state: State, firing: Firing) -> Sequence[Fact]:
         draft, key = Draft(state, firing), firing.deadline.key
@@ -80,9 +85,21 @@ class AlertsDecider:
         settle(draft)
         if draft.state.agenda.first() == firing.deadline:
             draft.emit(DeadlineSettled(key=key))
+        return self._kept(draft)
+
+    def _kept(self, draft: Draft) -> Sequence[Fact]:
+        self._decided, self._next = draft, 0
         return draft.facts
 
     def evolve(self, state: State, fact: Fact, fact_id: str, at: Instant) -> State:
+        """What was just decided is evolved already: the same state and the same fact give the state that the draft saw.
+
+        Only a memo by identity; everything else (a fold, another order) is evolved here.
+        """
+        draft, n = self._decided, self._next
+        if draft is not None and n < len(draft.facts) and draft.facts[n] is fact and draft.trail[n] is state:
+            self._next = n + 1
+            return draft.trail[n + 1]
         return evolve(state, fact)
 
     def next_deadline(self, state: State) -> Deadline | None:

@@ -20,8 +20,7 @@ from services.alerts.territory import Territory
 from services.runtime.decider import Firing, Input
 
 _INDEXES = (
-    "counts", "severities", "flags", "metrics", "causes", "cuts", "security", "illness", "absences", "forecasts", "presence", "placeless",
-    "rumours", "readings",
+    "severities", "flags", "metrics", "cuts", "security", "illness", "absences", "forecasts", "presence", "placeless", "rumours", "readings",
 )  # fmt: skip
 """Indexes whose identity tells whether an input moved them."""
 
@@ -29,11 +28,16 @@ _INDEXES = (
 class Draft:
     """Mutable, for the time of one decision only."""
 
-    __slots__ = ("_changes", "_ids", "_incidents", "_ordinals", "_start", "_topics", "clock", "concerned", "doubtful", "facts", "level", "now", "state", "words")
+    __slots__ = (
+        "_changes", "_ids", "_incidents", "_ordinals", "_start", "_topics", "clock", "concerned", "doubtful", "facts", "level", "now", "state",
+        "trail", "values", "words",
+    )  # fmt: skip
 
     def __init__(self, state: State, ids: Input | Firing) -> None:
         self.state = self._start = state
         self.facts: list[Fact] = []
+        self.trail: list[State] = [state]
+        """States before, between and after the facts."""
         self.now: Instant = ids.now if isinstance(ids, Input) else ids.deadline.due
         """Time at which it is decided; a deadline is decided at its due time."""
         self.clock: Instant = ids.now
@@ -46,6 +50,8 @@ class Draft:
         """Sites whose status must be judged again."""
         self.concerned: set[str] = set()
         """Incidents whose causes moved although their own rows did not."""
+        self.values: dict[tuple[int, str | None], float | None] = {}
+        """Values of metrics by scope, as long as nothing that they read moves (`levels.evaluate`)."""
         self._ids = ids
         self._ordinals: dict[str, int] = {}
         self._incidents: dict[str, IncidentRow] = {}
@@ -66,6 +72,7 @@ class Draft:
         """Record a fact."""
         self.facts.append(fact)
         self.state = evolve(self.state, fact)
+        self.trail.append(self.state)
 
     # ── incidents ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -140,17 +147,13 @@ class Draft:
     # ── what predicates ask ──────────────────────────────────────────────────────────────────────────────────────
 
     def touch(self, topic: str) -> None:
-        """Note that something outside the indexes moved (`levels`)."""
+        """Note that something outside the indexes moved: `mark:<m>`, `out:<kind>`, `levels`."""
         self._topics.add(topic)
 
     def touched(self) -> set[str]:
         """Indexes and topics that this input moved so far."""
         now, start = self.state, self._start
         return self._topics | {name for name in _INDEXES if getattr(now, name) is not getattr(start, name)}
-
-    def everything(self) -> set[str]:
-        """All that predicates may read: after a change of the reference data."""
-        return {*_INDEXES, "incidents", "customers", "levels"}
 
     def first_reports(self, incidents: Iterable[str]) -> tuple[str, ...]:
         """One report of each incident."""

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.alerts import AnswerRecorded, EscalationChanged, EscalationRow, NotificationPlanned, NotificationWithdrawn, RoleUncovered, WaveRow
+from schemas.alerts import (
+    AnswerRecorded,
+    EscalationChanged,
+    EscalationRow,
+    NotificationPlanned,
+    NotificationWithdrawn,
+    RoleUncovered,
+    WaveRow,
+)
 from schemas.base import MINUTE_MS, Instant
 from schemas.words import Answer, Channel, IncidentState, Level
 from services.alerts.draft import Draft

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001, ARG005  every family is asked the same way
 """What belongs together (D22): per family, the key under which a report opens or joins, and what an open incident absorbs.
 
 `own_key` and `absorbs` look at one report and one incident; which rule wins is decided in `correlation`.

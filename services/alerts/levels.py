@@ -15,7 +15,7 @@ from schemas.alerts import LevelChanged, LevelRow, ThresholdChanged, TriggerChan
 from schemas.words import Level
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
-from services.alerts.rulebook import Branch, TriggerRule
+from services.alerts.rulebook import Branch, LevelRule, TriggerRule
 
 TERRITORY = "territory"
 
@@ -33,22 +33,23 @@ class Rises:
 def evaluate(draft: Draft, touched: set[str]) -> Rises:
     """Evaluate what the input touched; raise levels, hold triggers, propose N4."""
     rises = Rises()
+    draft.values.clear()
+    reading = draft.state.rules.reading(frozenset(touched))
     for incident in draft.moved_incidents:
-        _levels(draft, incident, touched, rises)
-    _levels(draft, None, touched, rises)
-    _triggers(draft, touched, rises)
+        _levels(draft, reading.levels, incident, rises)
+    _levels(draft, reading.levels, None, rises)
+    _triggers(draft, reading.triggers, rises)
     if rises.territory is not None:
-        _triggers(draft, {"levels"}, rises)
-    _propose(draft, touched)
+        draft.values.clear()
+        _triggers(draft, draft.state.rules.reading(frozenset({"levels"})).triggers, rises)
+    _propose(draft, reading.proposals)
     return rises
 
 
-def _crossed(draft: Draft, branches: Iterable[Branch], scope: str | None, touched: set[str]) -> list[Branch]:
+def _crossed(draft: Draft, branches: Iterable[Branch], scope: str | None) -> list[Branch]:
     """Branches that begin to hold now. Keeps the thresholds of all that were evaluated."""
     thresholds, found = draft.state.thresholds, list[Branch]()
     for branch in branches:
-        if touched.isdisjoint(branch.node.reads):
-            continue
         id = branch.id if scope is None else f"{branch.id}@{scope}"
         held = thresholds.get(id)
         if branch.node.holds(draft, scope):
@@ -65,9 +66,9 @@ def _crossed(draft: Draft, branches: Iterable[Branch], scope: str | None, touche
 # ── levels ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _levels(draft: Draft, scope: str | None, touched: set[str], rises: Rises) -> None:
-    for rule in draft.state.rules.level_rules:
-        crossed = _crossed(draft, rule.branches, scope, touched)
+def _levels(draft: Draft, rules: tuple[LevelRule, ...], scope: str | None, rises: Rises) -> None:
+    for rule in rules:
+        crossed = _crossed(draft, rule.branches, scope)
         if not crossed:
             continue
         why = tuple(w for branch in crossed for w in branch.node.why(draft, scope))
@@ -105,10 +106,10 @@ def raise_territory(draft: Draft, level: Level, why: tuple[Why, ...], rises: Ris
     draft.emit(LevelChanged(row=row, previous=before))
 
 
-def _propose(draft: Draft, touched: set[str]) -> None:
+def _propose(draft: Draft, rules: tuple[LevelRule, ...]) -> None:
     """D30: N4 is proposed, not set; a person decides."""
-    for rule in draft.state.rules.proposals:
-        crossed = _crossed(draft, rule.branches, None, touched)
+    for rule in rules:
+        crossed = _crossed(draft, rule.branches, None)
         old = draft.state.levels.get(TERRITORY)
         if not crossed or draft.level >= rule.level or (old is not None and old.proposed is not None and old.proposed >= rule.level):
             continue
@@ -120,9 +121,9 @@ def _propose(draft: Draft, touched: set[str]) -> None:
 # ── plan triggers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _triggers(draft: Draft, touched: set[str], rises: Rises) -> None:
-    for rule in draft.state.rules.trigger_rules:
-        crossed = _crossed(draft, rule.branches, None, touched)
+def _triggers(draft: Draft, rules: tuple[TriggerRule, ...], rises: Rises) -> None:
+    for rule in rules:
+        crossed = _crossed(draft, rule.branches, None)
         if crossed:
             _hold(draft, rule, crossed, rises)
 
@@ -169,6 +170,7 @@ def rearm(draft: Draft, threshold: str) -> None:
 
 def still_holding(draft: Draft, level: Level, scope: str | None) -> bool:
     """True while a predicate of this level, or a plan trigger that asks for it, holds: a fall must then be forced (D31)."""
+    draft.values.clear()
     for rule in draft.state.rules.level_rules:
         if rule.level >= level and any(b.node.holds(draft, scope) for b in rule.branches):
             return True

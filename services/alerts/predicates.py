@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002  every node is asked with a draft and a scope
 """One small evaluator of the predicates of the reference data (DOMAIN §13, D27, D31).
 
 A predicate is compiled once per version. Its value depends on the draft (the state and the clock of the input in hand) and on a
@@ -61,17 +62,26 @@ class Leaf:
     metric: Metric
     threshold: float
     margin: float
+    number: int
+    """Same metric and arguments, same number: read once per evaluation."""
 
     @property
     def reads(self) -> frozenset[str]:
         return self.metric.reads
 
+    def _value(self, draft: Draft, scope: Scope) -> float | None:
+        key = (self.number, scope)
+        if key in draft.values:
+            return draft.values[key]
+        value = draft.values[key] = self.metric.value(draft, scope)
+        return value
+
     def holds(self, draft: Draft, scope: Scope) -> bool:
-        value = self.metric.value(draft, scope)
+        value = self._value(draft, scope)
         return value is not None and _compare(value, self.source.op, self.threshold)
 
     def cleared(self, draft: Draft, scope: Scope) -> bool:
-        value = self.metric.value(draft, scope)
+        value = self._value(draft, scope)
         if value is None:
             return True
         match self.source.op:
@@ -85,7 +95,7 @@ class Leaf:
     def why(self, draft: Draft, scope: Scope) -> tuple[Why, ...]:
         if not self.holds(draft, scope):
             return ()
-        value = self.metric.value(draft, scope)
+        value = self._value(draft, scope)
         assert value is not None
         return (
             Why(
@@ -96,7 +106,7 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Any_:
+class AnyNode:
     parts: tuple[Node, ...]
     reads: frozenset[str]
 
@@ -111,7 +121,7 @@ class Any_:
 
 
 @dataclass(frozen=True, slots=True)
-class All_:
+class AllNode:
     parts: tuple[Node, ...]
     reads: frozenset[str]
 
@@ -126,7 +136,7 @@ class All_:
 
 
 @dataclass(frozen=True, slots=True)
-class Not_:
+class NotNode:
     part: Node
     reads: frozenset[str]
 
@@ -168,32 +178,43 @@ def _number(metric: Metric, value: Value) -> float:
     return metric.parse(value) if isinstance(value, str) else float(value)
 
 
-def compile_predicate(predicate: Predicate, territory: Territory, severity_index: Mapping[str, int]) -> Node:
-    """Raises KeyError for a metric that DOMAIN §13 does not name."""
-    match predicate:
-        case Measured():
-            metric = bind(predicate, territory, severity_index)
-            threshold = _number(metric, predicate.value)
-            return Leaf(predicate, metric, threshold, metric.margin(threshold))
-        case AnyOf(any=parts):
-            nodes = tuple(compile_predicate(p, territory, severity_index) for p in parts)
-            return Any_(nodes, _reads(nodes))
-        case AllOf(all=parts):
-            nodes = tuple(compile_predicate(p, territory, severity_index) for p in parts)
-            return All_(nodes, _reads(nodes))
-        case Not(negated=part):
-            node = compile_predicate(part, territory, severity_index)
-            return Not_(node, node.reads)
-        case _:
-            return Box()
+class Compiler:
+    """Compiles the predicates of one version."""
 
+    def __init__(self, territory: Territory, severity_index: Mapping[str, int]) -> None:
+        self._territory, self._severity_index = territory, severity_index
+        self._metrics: dict[str, tuple[int, Metric]] = {}
 
-def branches(predicate: Predicate | None, territory: Territory, severity_index: Mapping[str, int]) -> tuple[Node, ...]:
-    """The alternatives of a predicate: each is latched and armed again on its own (D31)."""
-    match predicate:
-        case None:
-            return ()
-        case AnyOf(any=parts):
-            return tuple(compile_predicate(p, territory, severity_index) for p in parts)
-        case _:
-            return (compile_predicate(predicate, territory, severity_index),)
+    def compile(self, predicate: Predicate) -> Node:
+        """Raises KeyError for a metric that DOMAIN §13 does not name."""
+        match predicate:
+            case Measured():
+                return self._leaf(predicate)
+            case AnyOf(any=parts):
+                nodes = tuple(self.compile(p) for p in parts)
+                return AnyNode(nodes, _reads(nodes))
+            case AllOf(all=parts):
+                nodes = tuple(self.compile(p) for p in parts)
+                return AllNode(nodes, _reads(nodes))
+            case Not(negated=part):
+                node = self.compile(part)
+                return NotNode(node, node.reads)
+            case _:
+                return Box()
+
+    def _leaf(self, measured: Measured) -> Leaf:
+        if measured.key not in self._metrics:
+            self._metrics[measured.key] = len(self._metrics), bind(measured, self._territory, self._severity_index)
+        number, metric = self._metrics[measured.key]
+        threshold = _number(metric, measured.value)
+        return Leaf(measured, metric, threshold, metric.margin(threshold), number)
+
+    def branches(self, predicate: Predicate | None) -> tuple[Node, ...]:
+        """The alternatives of a predicate: each is latched and armed again on its own (D31)."""
+        match predicate:
+            case None:
+                return ()
+            case AnyOf(any=parts):
+                return tuple(self.compile(p) for p in parts)
+            case _:
+                return (self.compile(predicate),)

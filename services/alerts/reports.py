@@ -9,11 +9,9 @@ from schemas.reports import ReportReceived
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts import causes, incidents, rules, tasks, zones
 from services.alerts.causes import Taken
-from services.alerts.claims import communes_of, is_confirmed, measure_name, row_of, site_of, speaks_for_site
-from services.alerts.claims import as_number
+from services.alerts.claims import as_number, claim_key, communes_of, is_confirmed, measure_name, row_of, site_of, speaks_for_site
 from services.alerts.correlation import Placement, place
 from services.alerts.draft import Draft
-from services.alerts.evolve import claim_key
 from services.alerts.flags import declare
 
 
@@ -31,9 +29,7 @@ def receive(draft: Draft, report: ReportReceived) -> None:
 def _resolved(draft: Draft, row: ReportRow) -> tuple[str, ...]:
     """References as report ids; a sender may use its own ids, or those of the same scenario. What is not known stays as it is."""
     state, sender = draft.state, row.source_key or row.source
-    return tuple(
-        r if r in state.reports else state.aliases.get(f"{sender}|{r}") or state.aliases.get(r) or r for r in row.references
-    )
+    return tuple(r if r in state.reports else state.aliases.get(f"{sender}|{r}") or state.aliases.get(r) or r for r in row.references)
 
 
 def apply(draft: Draft, row: ReportRow, *, again: bool = False) -> None:
@@ -68,7 +64,7 @@ def _confirmed(draft: Draft, row: ReportRow, again: bool) -> None:
         draft.doubtful.add(site)
     if "site_unknown" in row.flags:
         tasks.ask(draft, "link_site", report=row.id, incident=incident)
-    draft.emit(ReportChanged(row=_judged(draft, row, incident, placement, taken)))
+    draft.emit(ReportChanged(row=_judged(row, incident, placement, taken)))
     _corroborate(draft, row)
 
 
@@ -93,7 +89,7 @@ def _take(draft: Draft, row: ReportRow, incident: str | None, known: Cause | Non
     return causes.take(draft, row, incident, known)
 
 
-def _judged(draft: Draft, row: ReportRow, incident: str | None, placement: Placement, taken: Taken | None) -> ReportRow:
+def _judged(row: ReportRow, incident: str | None, placement: Placement, taken: Taken | None) -> ReportRow:
     values: dict[str, Any] = {"incident": incident, "state": ReportState.APPLIED, "reason": None, "of": None}
     if taken is not None and taken.outcome == "same":
         values |= {"state": ReportState.DUPLICATE, "reason": "same_cause", "of": taken.cause.reports[0]}

@@ -14,7 +14,7 @@ from schemas.base import HOUR_MS, Instant
 from schemas.predicates import Measured, measured
 from schemas.words import EventType, Level
 from services.alerts.metrics import severity_key
-from services.alerts.predicates import Node, branches
+from services.alerts.predicates import Compiler, Node
 from services.alerts.rules import ISOLATION
 from services.alerts.territory import Territory
 
@@ -41,6 +41,15 @@ class TriggerRule:
     plan: str
     level: int
     branches: tuple[Branch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one input makes worth evaluating."""
+
+    levels: tuple[LevelRule, ...]
+    proposals: tuple[LevelRule, ...]
+    triggers: tuple[TriggerRule, ...]
 
 
 class SeverityQuery:
@@ -102,8 +111,10 @@ class Rulebook:
         """How far ahead an announced closure counts."""
         self.presence_pcts = tuple(sorted({m.args["pct"] for m in leaves if m.metric == "sites_staff_at_most"}))
 
+        compiler = Compiler(territory, index)
+
         def compiled(name: str, predicate: Any) -> tuple[Branch, ...]:
-            return tuple(Branch(f"{name}#{n}", node) for n, node in enumerate(branches(predicate, territory, index)))
+            return tuple(Branch(f"{name}#{n}", node) for n, node in enumerate(compiler.branches(predicate)))
 
         self.level_rules = tuple(LevelRule(Level(r.level), compiled(f"N{r.level}", r.when)) for r in levels if r.when is not None)
         self.proposals = tuple(
@@ -113,6 +124,52 @@ class Rulebook:
             TriggerRule(f"{p.id}:{t.level}", p.id, t.level, compiled(f"{p.id}:{t.level}", t.when))
             for p in territory.plans if p.state == "valide" for t in p.triggers
         )  # fmt: skip
+        self.tracked = _tracked((*leaves, *stand_down))
+        """Mark → groups (`""`, `kind:`, `pole:`) in which some metric counts it; no other count is kept."""
+        rules: tuple[LevelRule | TriggerRule, ...] = (*self.level_rules, *self.proposals, *self.trigger_rules)
+        self.topics = frozenset(topic for rule in rules for branch in rule.branches for topic in branch.node.reads)
+        """All that predicates read."""
+        self._agendas: dict[frozenset[str], Reading] = {}
+
+    def reading(self, touched: frozenset[str]) -> Reading:
+        """The rules that read something of `touched`, each with those branches that do. A memo per set: there are few."""
+        key = touched & self.topics
+        known = self._agendas.get(key)
+        if known is None:
+            if len(self._agendas) > 500:
+                self._agendas.clear()
+            known = self._agendas[key] = Reading(
+                tuple(LevelRule(r.level, b) for r in self.level_rules if (b := _reading(r.branches, key))),
+                tuple(LevelRule(r.level, b) for r in self.proposals if (b := _reading(r.branches, key))),
+                tuple(TriggerRule(r.id, r.plan, r.level, b) for r in self.trigger_rules if (b := _reading(r.branches, key))),
+            )
+        return known
+
+
+_MARK_OF: Final = {
+    "sites_hit": "hit", "sites_out": "out", "sites_closed": "closed", "sites_evacuated": "evacuated", "sites_partially_closed": "closing",
+}  # fmt: skip
+_KIND, _POLE, _ALL = "kind:", "pole:", ""
+
+
+def _tracked(leaves: Iterable[Measured]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {"out": {_POLE, _KIND}, "logistics": {_ALL}}
+    for m in leaves:
+        group = _POLE if m.args.get("per") == "pole" else _KIND if "kind" in m.args or "kinds" in m.args else _ALL
+        if m.metric in _MARK_OF:
+            found.setdefault(_MARK_OF[m.metric], set()).add(group)
+        elif m.metric == "sites_with_cause":
+            found.setdefault(f"cause:{m.args['cause']}", set()).add(group)
+        elif m.metric == "restored_share":
+            for mark in ("cause", "lifted"):
+                found.setdefault(f"{mark}:{m.args['cause']}", set()).add(_ALL)
+        elif m.metric == "sites_staff_at_most":
+            found.setdefault(f"staff:{m.args['pct']}", set()).add(group)
+    return {mark: frozenset(groups) for mark, groups in found.items()}
+
+
+def _reading(branches: tuple[Branch, ...], topics: frozenset[str]) -> tuple[Branch, ...]:
+    return tuple(b for b in branches if not topics.isdisjoint(b.node.reads))
 
 
 EMPTY: Final = Rulebook("", Map())
@@ -134,4 +191,3 @@ def rulebook_of(version: str, sections: Map[str, ref.SectionData]) -> Rulebook:
     while len(_made) > _KEPT:
         del _made[next(iter(_made))]
     return made
-

@@ -40,6 +40,8 @@ GENERATOR_LOSS_PCT: Final = 60.0
 """§3: with a generator a power cut takes at most this."""
 FLOODED_MAINS_M: Final = 6.5
 """D22: from this river level on, power cuts in the flood plan belong to the flood."""
+CENTRAL: Final = "site_central"
+"""Kind of the sites whose loss is transverse (§13)."""
 TRANSVERSE_H: Final = 72.0
 """§13: a central site out for so long is a transverse loss."""
 BELOW_OPENING_PCT: Final = 50.0
@@ -70,7 +72,13 @@ MEALS: Final = "EDU-01"
 ISOLATION: Final = "total_isolation"
 PHENOMENON_KIND: Final = {"crues": "flood", "canicule": "heat", "neige-verglas": "snow", "vent": "wind", "vent-violent": "wind"}
 """Phenomenon of a weather alert → family of D22; any other is the family `weather`."""
-SILENCE_KEY: Final = {"power": "outage_power", "water": "outage_water", "gas": "gas_leak", "security": "security_incident", "flood": "flood"}
+SILENCE_KEY: Final = {
+    "power": "outage_power",
+    "water": "outage_water",
+    "gas": "gas_leak",
+    "security": "security_incident",
+    "flood": "flood",
+}
 """Family → entry of `site_inconnu_apres_min`: the families with a rule of silence (D18)."""
 OFFERS: Final = frozenset({"desks_offered", "reception_centre"})
 """Measures by which a site offers its means to a crisis elsewhere."""

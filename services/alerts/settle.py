@@ -6,13 +6,13 @@ from services.alerts import escalation, levels, site_status
 from services.alerts.draft import Draft
 
 
-def settle(draft: Draft, touched: set[str] | None = None) -> None:
+def settle(draft: Draft, touched: frozenset[str] = frozenset()) -> None:
     """Bring everything that depends on what was decided up to date. `touched`: evaluate at least this."""
     for site in sorted(draft.doubtful):
         site_status.judge(draft, site)
     draft.doubtful.clear()
     draft.words.clear()
-    rises = levels.evaluate(draft, draft.touched() | (touched or set()))
+    rises = levels.evaluate(draft, draft.touched() | touched)
     draft.flush()
     escalation.follow(draft, rises)
     draft.flush()

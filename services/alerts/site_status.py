@@ -15,6 +15,7 @@ from services.alerts.draft import Draft
 
 _TOTAL = frozenset({T.CLOSURE, *rules.ORDERS})
 """Types that take the whole capacity, whatever the report says."""
+_UNMARKED: Map[str, tuple[str, ...]] = Map()
 _PRECEDENCE = {S.EVACUATED: 4, S.SHELTERING: 4, S.CLOSED: 3, S.DEGRADED: 2, S.UNKNOWN: 1, S.NORMAL: 0}
 
 
@@ -59,12 +60,23 @@ def judge(draft: Draft, site_id: str) -> None:
         draft.emit(SilenceChanged(site=site_id, rule=None))
         tasks.void(draft, "verify_site", site_id, "spoke")
     row = _row(draft, site_id, causes, old, word)
-    marks = _marks(draft, site_id, causes)
-    if marks != dict(draft.state.marks.get(site_id, Map())):
-        draft.emit(SiteMarked(site=site_id, marks=marks))
-        draft.concerned.update(i for incidents in marks.values() for i in incidents)
-    if row != old:
+    _write_marks(draft, site_id, _marks(draft, site_id, causes))
+    if old is None or row.last_word_at != old.last_word_at or row != old:
         draft.emit(SiteStatusChanged(row=row))
+
+
+def _write_marks(draft: Draft, site_id: str, marks: dict[str, tuple[str, ...]]) -> None:
+    """Write what the site counts for, and tell the predicates which counts moved."""
+    old = draft.state.marks.get(site_id, _UNMARKED)
+    if "out" in marks or "out" in old:
+        draft.touch(f"out:{draft.territory.kind(site_id)}")
+    if marks == dict(old):
+        return
+    for mark in marks.keys() | old.keys():
+        if marks.get(mark) != old.get(mark):
+            draft.touch(f"mark:{mark}")
+    draft.emit(SiteMarked(site=site_id, marks=marks))
+    draft.concerned.update(i for incidents in marks.values() for i in incidents)
 
 
 def _row(draft: Draft, site_id: str, causes: list[Cause], old: SiteRow | None, word: Instant | None) -> SiteRow:
@@ -137,40 +149,42 @@ def _cause_row(cause: Cause, site: Site | None) -> CauseRow:
 def _marks(draft: Draft, site_id: str, causes: list[Cause]) -> dict[str, tuple[str, ...]]:
     site, rulebook = draft.territory.sites.get(site_id), draft.state.rules
     marks: dict[str, set[str]] = {}
-
-    def mark(name: str, cause: Cause) -> None:
-        incidents = marks.setdefault(name, set())
-        if (incident := draft.standing(cause.incident)) is not None:
-            incidents.add(incident)
-
     for cause in causes:
+        names = _acting_marks(cause, site, rulebook.presence_pcts) if cause.acting else []
         if cause.type in rules.CLOSURES and _near(cause, draft.now, rulebook.horizon_ms):
-            mark("closing", cause)
-        if not cause.acting:
-            continue
-        mark(f"cause:{cause.type.value}", cause)
-        shown = effect(cause, site)
-        if cause.severity >= 3:
-            mark("hit", cause)
-        if shown in (S.CLOSED, S.EVACUATED, S.SHELTERING):
-            mark("closed", cause)
-            if cause.severity >= 3:
-                mark("out", cause)
-        if shown is S.EVACUATED:
-            mark("evacuated", cause)
-        if cause.type is T.STAFF_SHORTAGE:
-            for pct in rulebook.presence_pcts:
-                if 100.0 - loss(cause, site) <= pct:
-                    mark(f"staff:{pct}", cause)
-        if cause.type in (T.OUTAGE_WATER, T.OUTAGE_HEATING) or (cause.measure is not None and cause.measure.name == rules.COLD_CHAIN):
-            mark("logistics", cause)
-    for name, incidents in draft.state.marks.get(site_id, Map[str, tuple[str, ...]]()).items():
+            names.append("closing")
+        incident = draft.standing(cause.incident)
+        for name in names:
+            incidents = marks.setdefault(name, set())
+            if incident is not None:
+                incidents.add(incident)
+    _mark_lifted(draft, site_id, marks)
+    return {name: tuple(sorted(incidents)) for name, incidents in sorted(marks.items())}
+
+
+def _acting_marks(cause: Cause, site: Site | None, presence_pcts: tuple[float, ...]) -> list[str]:
+    names, shown = [f"cause:{cause.type.value}"], effect(cause, site)
+    if cause.severity >= 3:
+        names.append("hit")
+    if shown in (S.CLOSED, S.EVACUATED, S.SHELTERING):
+        names += ["closed", "out"] if cause.severity >= 3 else ["closed"]
+    if shown is S.EVACUATED:
+        names.append("evacuated")
+    if cause.type is T.STAFF_SHORTAGE:
+        names += [f"staff:{pct}" for pct in presence_pcts if 100.0 - loss(cause, site) <= pct]
+    if cause.type in (T.OUTAGE_WATER, T.OUTAGE_HEATING) or (cause.measure is not None and cause.measure.name == rules.COLD_CHAIN):
+        names.append("logistics")
+    return names
+
+
+def _mark_lifted(draft: Draft, site_id: str, marks: dict[str, set[str]]) -> None:
+    """A cause that was there and is lifted counts as restored while its incident is open."""
+    for name, incidents in draft.state.marks.get(site_id, _UNMARKED).items():
         type_ = name.partition(":")[2]
         if name.startswith(("cause:", "lifted:")) and f"cause:{type_}" not in marks:
             still = {i for i in incidents if (s := draft.standing(i)) is not None and s in draft.open_incidents}
             if still:
                 marks[f"lifted:{type_}"] = still
-    return {name: tuple(sorted(incidents)) for name, incidents in sorted(marks.items())}
 
 
 def _near(cause: Cause, now: Instant, horizon: Instant) -> bool:

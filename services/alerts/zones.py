@@ -117,9 +117,9 @@ def judge_all_clear(draft: Draft, incident_id: str) -> None:
     draft.emit(DeadlineSettled(key=f"allclear:{incident_id}"))
     for site in incident.members:
         causes = [state.causes[c] for c in state.site_causes.get(site, ())]
-        if causes and all(_is_outage_of(draft, c, incident_id) for c in causes):
-            if site not in state.silences and not spoke_since(draft, site, since):
-                _unknown(draft, site, "D20", incident)
+        only_that = bool(causes) and all(_is_outage_of(draft, c, incident_id) for c in causes)
+        if only_that and site not in state.silences and not spoke_since(draft, site, since):
+            _unknown(draft, site, "D20", incident)
 
 
 def _is_outage_of(draft: Draft, cause: Cause, incident_id: str) -> bool:

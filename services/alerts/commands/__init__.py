@@ -1,0 +1,84 @@
+"""Decisions of people that alerts owns (API.md, Decisions): applied, or refused with a status, a code and values.
+
+A version (`expected`) counts decisions, not reports: 412 when another decision came first. Rights by account role: 403.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from schemas import commands as c
+from schemas.base import Command
+from schemas.reference import PublishReference
+from schemas.runtime import CommandApplied, CommandRefused
+from services.alerts.commands import incidents, ladder, level, reports
+from services.alerts.commands.refusal import Refused, Result
+from services.alerts.draft import Draft
+
+__all__ = ["obey"]
+
+_CELL = frozenset({"admin", "coordinator", "cell", "director", "elected"})
+_FIELD = _CELL | {"site_manager", "technician", "liaison"}
+_RIGHTS: Final[dict[type[Command], frozenset[str]]] = {
+    c.AcknowledgeIncident: _FIELD,
+    c.EscalateIncident: _FIELD,
+    c.ResolveIncident: _CELL,
+    c.ReopenIncident: _CELL,
+    c.MergeIncidents: _CELL,
+    c.SplitIncident: _CELL,
+    c.AddNote: _FIELD | {"observer"},
+    c.ConfirmReport: _FIELD,
+    c.DenyReport: _FIELD,
+    c.LinkReport: _FIELD,
+    c.SetLevel: _CELL,
+    c.TakeTask: _FIELD,
+    c.CompleteTask: _FIELD,
+    PublishReference: frozenset({"admin", "coordinator"}),
+}  # fmt: skip
+
+
+def obey(draft: Draft, command_id: str, command: Command) -> bool:
+    """Apply a command; False if alerts does not know it."""
+    apply = _APPLY.get(type(command))
+    if apply is None:
+        return False
+    try:
+        _check_right(draft, command)
+        result = apply(draft, command)
+    except Refused as no:
+        draft.emit(CommandRefused.model_validate({
+            "command_id": command_id, "command": type(command).__name__, "status": no.status, "code": no.code, "values": no.values,
+        }))  # fmt: skip
+        return True
+    draft.emit(CommandApplied(command_id=command_id, command=type(command).__name__, result=result))
+    return True
+
+
+def _check_right(draft: Draft, command: Command) -> None:
+    """A role of an account, or a role of the organisation that a cell or a pilot holds; programs act as `system:<name>`."""
+    allowed = _RIGHTS[type(command)]
+    if command.role in allowed or (command.role == "system" and command.author.startswith("system:")):
+        return
+    policy = draft.territory.policy
+    organisation = policy is not None and command.role in policy.roles and command.role != "observateur"
+    if not organisation or type(command) is PublishReference:
+        raise Refused(403, "role_not_allowed", role=command.role)
+
+
+_APPLY: Final[dict[type[Command], Callable[[Draft, Any], Result]]] = {
+    c.AcknowledgeIncident: ladder.acknowledge,
+    c.EscalateIncident: ladder.escalate,
+    c.ResolveIncident: incidents.resolve,
+    c.ReopenIncident: incidents.reopen,
+    c.MergeIncidents: incidents.merge,
+    c.SplitIncident: incidents.split,
+    c.AddNote: reports.note,
+    c.ConfirmReport: reports.confirm,
+    c.DenyReport: reports.deny,
+    c.LinkReport: reports.link,
+    c.SetLevel: level.set_level,
+    c.TakeTask: reports.take_task,
+    c.CompleteTask: reports.complete_task,
+    PublishReference: reports.publish,
+}

@@ -1,0 +1,123 @@
+"""Decisions about incidents: close, open again, merge, split (D25, D26)."""
+
+from __future__ import annotations
+
+from schemas import commands as c
+from schemas.alerts import IncidentRow, ReportChanged, ReportRow, Why
+from schemas.words import IncidentState, Level
+from services.alerts import escalation, incidents
+from services.alerts.causes import put
+from services.alerts.claims import site_of
+from services.alerts.commands.refusal import Refused, Result, incident_of, open_one, report_of
+from services.alerts.draft import Draft
+from services.alerts.evolve import OPEN
+from services.alerts.levels import TERRITORY, Rises
+from services.alerts.settle import settle
+
+
+def resolve(draft: Draft, command: c.ResolveIncident) -> Result:
+    incident = open_one(incident_of(draft, command.incident, command.expected))
+    left = incidents.open_causes(draft, incident.id)
+    if left and not (command.force and command.reason):
+        raise Refused(409, "causes_open" if not command.force else "reason_needed", causes=len(left))
+    incidents.close(draft, incident.id, draft.now)
+    own = escalation.running(draft, incident.id)
+    if own is not None:
+        escalation.supersede(draft, own, None, "ended", "closed")
+    crisis = escalation.running(draft, TERRITORY)
+    if (
+        crisis is not None
+        and crisis.state == "running"
+        and crisis.incidents
+        and all(draft.incident(i).state not in OPEN for i in crisis.incidents)
+    ):
+        escalation.supersede(draft, crisis, None, "ended", "closed")
+    settle(draft)
+    return {"incident": incident.id, "state": "closed", "version": draft.state.incidents[incident.id].version}
+
+
+def reopen(draft: Draft, command: c.ReopenIncident) -> Result:
+    incident = incident_of(draft, command.incident)
+    if incident.state is not IncidentState.CLOSED:
+        raise Refused(409, "incident_not_closed", state=incident.state.value)
+    incidents.reopen(draft, incident.id, by_person=True)
+    settle(draft, draft.state.rules.topics)
+    return {"incident": incident.id, "state": "open", "version": draft.state.incidents[incident.id].version}
+
+
+def merge(draft: Draft, command: c.MergeIncidents) -> Result:
+    """D25: members move; A's ladder is superseded; level = max; later correlation follows."""
+    a, b = open_one(incident_of(draft, command.incident, command.expected)), open_one(incident_of(draft, command.into))
+    if a.id == b.id:
+        raise Refused(409, "same_incident")
+    moved = [draft.state.reports[r] for r in draft.state.incident_reports.get(a.id, ())]
+    own = escalation.running(draft, a.id)
+    if own is not None:
+        into = escalation.running(draft, b.id) or escalation.running(draft, TERRITORY)
+        escalation.supersede(draft, own, into.id if into else None, why="merged")
+    members = tuple(sorted({*a.members, *b.members}))
+    draft.put_incident(a.model_copy(update={
+        "state": IncidentState.MERGED, "merged_into": b.id, "closed_at": draft.now, "updated_at": draft.now, "version": a.version + 1,
+        "members": (), "zone_sites": (),
+    }), "merged")  # fmt: skip
+    draft.put_incident(b.model_copy(update={
+        "level": max(a.level, b.level), "severity": max(a.severity, b.severity), "members": members,
+        "zone_sites": tuple(sorted({*a.zone_sites, *b.zone_sites} - set(members))), "communes": tuple(sorted({*a.communes, *b.communes})),
+        "opened_at": min(a.opened_at, b.opened_at), "last_at": max(a.last_at or 0, b.last_at or 0), "danger": a.danger or b.danger,
+        "reports_count": a.reports_count + b.reports_count, "duplicates_count": a.duplicates_count + b.duplicates_count,
+        "customers_cut": max((x for x in (a.customers_cut, b.customers_cut) if x is not None), default=None),
+        "why": (*b.why, *a.why) if a.level > b.level else b.why, "version": b.version + 1, "updated_at": draft.now,
+    }), "merged")  # fmt: skip
+    draft.flush()
+    _move_reports(draft, moved, b.id)
+    for site in members:
+        draft.doubtful.add(site)
+    rises = Rises(incidents={b.id: b.level} if a.level > b.level else {})
+    settle(draft)
+    escalation.follow(draft, rises)
+    draft.flush()
+    return {"incident": b.id, "merged": a.id, "version": draft.state.incidents[b.id].version}
+
+
+def _move_reports(draft: Draft, moved: list[ReportRow], incident: str) -> None:
+    for row in moved:
+        why = (*row.why, Why(code="D25", args={"incident": incident}, at=draft.now))
+        draft.emit(ReportChanged(row=draft.state.reports[row.id].model_copy(update={"incident": incident, "why": why})))
+
+
+def split(draft: Draft, command: c.SplitIncident) -> Result:
+    """D25: the chosen reports leave for a new incident, with the causes that only they speak of."""
+    a = open_one(incident_of(draft, command.incident, command.expected))
+    chosen = [report_of(draft, r) for r in dict.fromkeys(command.reports)]
+    if not chosen or any(draft.standing(r.incident) != a.id for r in chosen):
+        raise Refused(409, "report_elsewhere")
+    if len(chosen) == len(draft.state.incident_reports.get(a.id, ())):
+        raise Refused(409, "nothing_left")
+    ids = {r.id for r in chosen}
+    new = draft.derive("incident")
+    first = min(chosen, key=lambda r: (r.occurred_at, r.id))
+    left_members = {s for r in _left(draft, a.id, ids) if (s := site_of(r)) is not None}
+    members = tuple(sorted({s for r in chosen if r.confirmation == "confirmed" and (s := site_of(r)) is not None}))
+    draft.put_incident(a.model_copy(update={
+        "version": a.version + 1, "updated_at": draft.now, "members": tuple(m for m in a.members if m in left_members),
+        "reports_count": a.reports_count - len(chosen),
+    }), "split")  # fmt: skip
+    draft.put_incident(IncidentRow(
+        id=new, number=f"{a.number}-{a.version + 1}", kind=a.kind, key=f"split:{new}", state=IncidentState.OPEN, level=Level.N0,
+        severity=max(r.severity for r in chosen), certainty=a.certainty, opened_at=first.occurred_at, known_at=draft.now,
+        updated_at=draft.now, version=0, members=members, communes=a.communes, reports_count=len(chosen),
+        last_at=max(r.occurred_at for r in chosen),
+    ), "split")  # fmt: skip
+    draft.flush()
+    _move_reports(draft, chosen, new)
+    for cause in [x for x in draft.state.causes.values() if draft.standing(x.incident) == a.id and x.reports and set(x.reports) <= ids]:
+        put(draft, cause.model_copy(update={"incident": new}))
+    draft.concerned.add(new)
+    for site in members:
+        draft.doubtful.add(site)
+    settle(draft, draft.state.rules.topics)
+    return {"incident": new, "from": a.id}
+
+
+def _left(draft: Draft, incident: str, gone: set[str]) -> list[ReportRow]:
+    return [draft.state.reports[r] for r in draft.state.incident_reports.get(incident, ()) if r not in gone]

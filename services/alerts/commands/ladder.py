@@ -1,0 +1,54 @@
+"""Decisions about the ladder of an incident (D32, D33)."""
+
+from __future__ import annotations
+
+from schemas import commands as c
+from schemas.alerts import EscalationRow, IncidentRow
+from schemas.words import Answer
+from services.alerts import escalation
+from services.alerts.commands.refusal import Refused, Result, incident_of, open_one
+from services.alerts.draft import Draft
+from services.alerts.levels import TERRITORY
+from services.alerts.settle import settle
+
+
+def _ladder_of(draft: Draft, incident: IncidentRow) -> EscalationRow | None:
+    own = escalation.running(draft, incident.id)
+    if own is not None and own.state != "exhausted":
+        return own
+    crisis = escalation.running(draft, TERRITORY)
+    return crisis if crisis is not None and incident.id in crisis.incidents else own
+
+
+def acknowledge(draft: Draft, command: c.AcknowledgeIncident) -> Result:
+    """The author answers for the running ladder: for the newest wave that called him, else for the current one."""
+    incident = open_one(incident_of(draft, command.incident))
+    ladder = _ladder_of(draft, incident)
+    if ladder is not None:
+        calls = [n for w in reversed(ladder.waves) for n in w.notifications if draft.state.calls[n].person == command.author]
+        if calls:
+            escalation.answered(draft, calls[0], command.author, command.answer)
+        elif command.answer is Answer.ACK:
+            escalation.said_yes(draft, ladder, command.author, max(ladder.wave, 1))
+    if command.answer is Answer.ACK:
+        escalation.acknowledged(draft, incident.id, command.author)
+        row = draft.incident(incident.id)
+        draft.alter(incident.id, "acknowledged", version=row.version + 1)
+    settle(draft)
+    row = draft.state.incidents[incident.id]
+    return {"incident": row.id, "state": row.state.value, "version": row.version}
+
+
+def escalate(draft: Draft, command: c.EscalateIncident) -> Result:
+    incident = open_one(incident_of(draft, command.incident))
+    ladder = _ladder_of(draft, incident)
+    if ladder is None or (
+        ladder.state == "answered" and not any(w.state == "waiting" for w in ladder.waves) and ladder.cycle > ladder.repeat_times
+    ):
+        raise Refused(409, "no_ladder", incident=incident.id)
+    if ladder.state != "running":
+        ladder = ladder.model_copy(update={"state": "running"})
+    escalation.fire_now(draft, ladder)
+    draft.alter(incident.id, "report", version=incident.version + 1, updated_at=draft.now)
+    settle(draft)
+    return {"incident": incident.id, "wave": draft.state.escalations[ladder.id].wave}

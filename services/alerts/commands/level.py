@@ -1,0 +1,102 @@
+"""Levels by hand: up by the cell, down only by a pilot (D31, D35)."""
+
+from __future__ import annotations
+
+from schemas import commands as c
+from schemas.alerts import IncidentRow, LevelChanged, LevelRow, Why
+from schemas.ranks import may_decide
+from schemas.words import Level
+from services.alerts import escalation
+from services.alerts.commands.refusal import Refused, Result, incident_of, open_one
+from services.alerts.draft import Draft
+from services.alerts.levels import TERRITORY, Rises, raise_territory, still_holding
+from services.alerts.settle import settle
+
+
+def set_level(draft: Draft, command: c.SetLevel) -> Result:
+    """Up by anyone of the cell; down only by a pilot of the current level, with a reason, and while nothing holds it up (D31)."""
+    scope = None if command.scope == TERRITORY else command.scope
+    incident = open_one(incident_of(draft, scope, command.expected)) if scope is not None else None
+    row = draft.state.levels.get(TERRITORY)
+    current = incident.level if incident is not None else draft.level
+    if scope is None and command.expected is not None and command.expected != (row.version if row else 0):
+        raise Refused(412, "version_changed", expected=command.expected, version=row.version if row else 0)
+    if command.level == current:
+        raise Refused(409, "level_unchanged", level=int(current))
+    if command.level > current:
+        rises = _raise_by_hand(draft, command, incident)
+    else:
+        _check_fall(draft, command, current, scope)
+        rises = Rises()
+        _fall(draft, command, incident)
+    settle(draft)
+    escalation.follow(draft, rises)
+    draft.flush()
+    return {"scope": command.scope, "level": int(command.level), "version": _level_version(draft, scope)}
+
+
+def _level_version(draft: Draft, scope: str | None) -> int:
+    if scope is not None:
+        return draft.state.incidents[scope].version
+    row = draft.state.levels.get(TERRITORY)
+    return row.version if row else 0
+
+
+def _raise_by_hand(draft: Draft, command: c.SetLevel, incident: IncidentRow | None) -> Rises:
+    rises, why = Rises(), (Why(code="manual", args={"author": command.author, "level": int(command.level)}, at=draft.now),)
+    if incident is not None:
+        rises.incidents[incident.id] = incident.level
+        draft.alter(
+            incident.id, "level", level=command.level, why=(*incident.why, *why), version=incident.version + 1, updated_at=draft.now
+        )
+    raise_territory(draft, command.level, why, rises)
+    if incident is None:
+        _count_decision(draft)
+    return rises
+
+
+def _count_decision(draft: Draft) -> None:
+    row = draft.state.levels[TERRITORY]
+    draft.emit(LevelChanged(row=row.model_copy(update={"version": row.version + 1}), previous=row.level))
+
+
+def _check_fall(draft: Draft, command: c.SetLevel, current: Level, scope: str | None) -> None:
+    policy = draft.territory.policy
+    pilots = next((r.pilots for r in policy.levels if r.level == current), ()) if policy else ()
+    if pilots and not any(may_decide(command.role, p) for p in pilots):
+        raise Refused(403, "not_pilot", level=int(current), pilots=", ".join(pilots))
+    if not command.reason:
+        raise Refused(409, "reason_needed", level=int(current))
+    if not command.force and still_holding(draft, Level(command.level + 1), scope):
+        raise Refused(409, "predicate_holds", level=int(current))
+    if scope is None and not command.force:
+        above = [i.number for i in draft.incidents(draft.open_incidents) if i.level > command.level]
+        if above:
+            raise Refused(409, "incident_above", incidents=", ".join(above))
+
+
+def _fall(draft: Draft, command: c.SetLevel, incident: IncidentRow | None) -> None:
+    """Falls by decision: the ladder of the level that is left ends, its ackers are told, nobody must ack (D35)."""
+    why = (Why(code="manual", args={"author": command.author, "level": int(command.level)}, at=draft.now),)
+    if incident is not None:
+        draft.alter(
+            incident.id, "level", level=command.level, why=(*incident.why, *why), version=incident.version + 1, updated_at=draft.now
+        )
+        _end_ladder(draft, incident.id, command.level)
+        return
+    old = draft.state.levels.get(TERRITORY)
+    before = draft.level
+    draft.level = command.level
+    draft.touch("levels")
+    row = LevelRow(id=TERRITORY, level=command.level, since=draft.now, why=why, version=(old.version if old else 0) + 1)
+    draft.emit(LevelChanged(row=row, previous=before))
+    _end_ladder(draft, TERRITORY, command.level)
+
+
+def _end_ladder(draft: Draft, scope: str, level: Level) -> None:
+    ladder = escalation.running(draft, scope)
+    if ladder is None or ladder.level <= level:
+        return
+    escalation.supersede(draft, ladder, None, "ended", "level_lowered")
+    incident = ladder.incidents[0] if ladder.incidents else None
+    escalation.inform(draft, ladder.acknowledged_by, incident, "information", {"lowered": int(level), "from": int(ladder.level)})

@@ -1,0 +1,89 @@
+"""Verification, linking, tasks, notes, and the reference data (D6, D8, D55, D63)."""
+
+from __future__ import annotations
+
+from schemas import commands as c
+from schemas.alerts import NoteAdded, TaskChanged
+from schemas.reference import PublishReference, ReferencePublished
+from schemas.words import TaskState
+from services.alerts import reports, tasks
+from services.alerts.causes import lift
+from services.alerts.commands.refusal import Refused, Result, incident_of, report_of
+from services.alerts.draft import Draft
+from services.alerts.settle import settle
+
+
+def confirm(draft: Draft, command: c.ConfirmReport) -> Result:
+    row = report_of(draft, command.report)
+    if row.confirmation == "confirmed":
+        raise Refused(409, "confirmed_already", report=row.id)
+    reports.confirm(draft, row, command.author)
+    settle(draft)
+    return {"report": row.id, "incident": draft.state.reports[row.id].incident}
+
+
+def deny(draft: Draft, command: c.DenyReport) -> Result:
+    row = report_of(draft, command.report)
+    if row.confirmation == "denied":
+        raise Refused(409, "denied_already", report=row.id)
+    reports.deny(draft, row, command.author)
+    settle(draft)
+    return {"report": row.id}
+
+
+def link(draft: Draft, command: c.LinkReport) -> Result:
+    row = report_of(draft, command.report)
+    if "site_unknown" not in row.flags:
+        raise Refused(409, "site_known_already", report=row.id, site=row.site)
+    if command.site not in draft.territory.sites:
+        raise Refused(404, "site_unknown", site=command.site)
+    reports.link(draft, row, command.site, command.author)
+    settle(draft)
+    return {"report": row.id, "site": command.site}
+
+
+def take_task(draft: Draft, command: c.TakeTask) -> Result:
+    row = draft.state.tasks.get(command.task)
+    if row is None:
+        raise Refused(404, "task_unknown", task=command.task)
+    if row.state is not TaskState.OPEN:
+        raise Refused(409, "task_not_open", state=row.state.value, taken_by=row.taken_by)
+    draft.emit(TaskChanged(row=row.model_copy(update={"state": TaskState.TAKEN, "taken_by": command.author})))
+    return {"task": row.id, "state": "taken"}
+
+
+def complete_task(draft: Draft, command: c.CompleteTask) -> Result:
+    """Done. The outcome `lifted` of an overdue cause lifts it; any other only closes the task: facts come as reports."""
+    row = draft.state.tasks.get(command.task)
+    if row is None:
+        raise Refused(404, "task_unknown", task=command.task)
+    if row.state not in (TaskState.OPEN, TaskState.TAKEN):
+        raise Refused(409, "task_not_open", state=row.state.value, taken_by=row.taken_by)
+    tasks.done(draft, row, command.author, command.outcome)
+    if row.kind == "overdue_cause" and command.outcome == "lifted" and row.site is not None:
+        for id in draft.state.site_causes.get(row.site, ()):
+            cause = draft.state.causes[id]
+            if cause.overdue and cause.type.value in row.candidates:
+                lift(draft, cause, draft.now, f"task:{row.id}")
+        settle(draft)
+    return {"task": row.id, "state": "done"}
+
+
+def note(draft: Draft, command: c.AddNote) -> Result:
+    if command.incident is not None:
+        incident_of(draft, command.incident)
+    line = draft.derive("note")
+    draft.emit(NoteAdded(
+        line=line, text_id=command.text_id, author=command.author, role=command.role, incident=command.incident,
+        corrects=command.corrects, occurred_at=draft.now if command.occurred_at is None else command.occurred_at,
+    ))  # fmt: skip
+    return {"line": line}
+
+
+def publish(draft: Draft, command: PublishReference) -> Result:
+    """One section of the reference data; with the last one everything is judged again under the new version."""
+    draft.emit(ReferencePublished(reference=command.reference, data=command.data, last=command.last))
+    if command.last:
+        draft.doubtful.update(draft.state.site_causes)
+        settle(draft, draft.state.rules.topics)
+    return {"reference": command.reference, "section": command.data.section.value}

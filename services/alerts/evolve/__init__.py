@@ -1,0 +1,121 @@
+"""State after one fact. Total: any fact of this logic is taken; nothing is decided here.
+
+Each row fact replaces the row and moves the indexes that are derived from it. The order of independent facts does not matter
+for an index, so loading a dump is evolving its rows again (`reload`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from immutables import Map
+
+from schemas.alerts import (
+    AllClearNoted,
+    CauseChanged,
+    DeadlineSettled,
+    EscalationChanged,
+    FlagChanged,
+    IncidentChanged,
+    LevelChanged,
+    MetricChanged,
+    NotificationPlanned,
+    ReportChanged,
+    SilenceChanged,
+    SiteMarked,
+    SiteStatusChanged,
+    TaskChanged,
+    ThresholdChanged,
+    TriggerChanged,
+    ZoneChanged,
+)
+from schemas.base import Fact
+from schemas.reference import ReferencePublished
+from schemas.runtime import DeadlineFailed
+from services.alerts.agenda import Agenda
+from services.alerts.evolve.causes import cause_changed
+from services.alerts.evolve.crisis import (
+    OPEN,
+    escalation_changed,
+    flag_changed,
+    incident_changed,
+    notification_planned,
+    task_changed,
+    threshold_changed,
+)
+from services.alerts.evolve.reports import arrival, report_changed
+from services.alerts.evolve.sites import all_clear_noted, counted, deadline_settled, silence_changed, site_marked, zone_changed
+from services.alerts.rulebook import rulebook_of
+from services.alerts.state import State
+
+__all__ = ["OPEN", "evolve", "reload"]
+
+
+def reference_published(s: State, fact: ReferencePublished) -> State:
+    staged = s.staged.set(fact.data.section.value, fact.data)
+    if not fact.last:
+        return s.put(staged=staged)
+    return reload(s.put(version=fact.reference, sections=s.sections.update(staged), staged=Map()))
+
+
+def reload(s: State) -> State:
+    """The same rows with indexes made anew, for the reference data in force: after loading a dump or a change of version."""
+    new = State(s.realm, s.lineage, s.version, s.sections, s.staged)
+    new = new.put(rules=rulebook_of(s.version, s.sections), marks=s.marks, silences=s.silences, zones=s.zones)
+    counts_: Map[tuple[str, str, str], int] = Map()
+    for site, marks in s.marks.items():
+        counts_ = counted(new, counts_, site, Map(), marks)
+    agenda = Agenda()
+    for incident, zone in s.zones.items():
+        for due in zone.batches:
+            agenda = agenda.arm(f"silence:{incident}:{due}", due)
+        agenda = agenda.arm(f"allclear:{incident}", zone.all_clear_due)
+    new = new.put(counts=counts_, agenda=agenda, sites=s.sites, levels=s.levels, triggers=s.triggers, calls=s.calls, metrics=s.metrics)
+    for row in sorted(s.reports.values(), key=arrival):
+        new = report_changed(new, row)
+    for cause in s.causes.values():
+        new = cause_changed(new, cause)
+    for incident_row in s.incidents.values():
+        new = incident_changed(new, incident_row)
+    for id, t in s.thresholds.items():
+        new = threshold_changed(new, ThresholdChanged(id=id, held=True, since=t.since, below_since=t.below_since, incident=t.incident))
+    for escalation in s.escalations.values():
+        new = escalation_changed(new, EscalationChanged(row=escalation, change="loaded"))
+    for flag in s.flags.values():
+        new = flag_changed(new, FlagChanged(row=flag))
+    for task in s.tasks.values():
+        new = task_changed(new, task)
+    agenda = new.agenda
+    for key, due in s.failed.items():
+        agenda = agenda.arm(key, None) if agenda.due.get(key) == due else agenda
+    return new.put(agenda=agenda, failed=s.failed)
+
+
+_EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
+    ReportChanged: lambda s, f: report_changed(s, f.row),
+    CauseChanged: lambda s, f: cause_changed(s, f.cause),
+    SiteMarked: site_marked,
+    SiteStatusChanged: lambda s, f: s.put(sites=s.sites.set(f.row.id, f.row)),
+    SilenceChanged: silence_changed,
+    ZoneChanged: zone_changed,
+    AllClearNoted: all_clear_noted,
+    IncidentChanged: lambda s, f: incident_changed(s, f.row),
+    LevelChanged: lambda s, f: s.put(levels=s.levels.set(f.row.id, f.row)),
+    ThresholdChanged: threshold_changed,
+    TriggerChanged: lambda s, f: s.put(triggers=s.triggers.set(f.row.id, f.row)),
+    FlagChanged: flag_changed,
+    EscalationChanged: escalation_changed,
+    NotificationPlanned: notification_planned,
+    TaskChanged: lambda s, f: task_changed(s, f.row),
+    MetricChanged: lambda s, f: s.put(metrics=s.metrics.set(f.key, f)),
+    ReferencePublished: reference_published,
+    DeadlineSettled: lambda s, f: deadline_settled(s, f.key),
+    DeadlineFailed: lambda s, f: deadline_settled(s.put(failed=s.failed.set(f.key, f.due)), f.key),
+}
+
+
+def evolve(state: State, fact: Fact) -> State:
+    """State after `fact`; facts that leave no trace in the state are ignored."""
+    step = _EVOLVE.get(type(fact))
+    return state if step is None else step(state, fact)

@@ -1,0 +1,17 @@
+"""Small steps on persistent indexes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from immutables import Map
+
+Changes = dict[str, Any]
+"""Fields of the state with their new values."""
+
+
+def set_or_drop(m: Map[str, tuple[str, ...]], key: str, values: tuple[str, ...]) -> Map[str, tuple[str, ...]]:
+    """`key` with these values; without it when there are none."""
+    if values:
+        return m.set(key, values)
+    return m.delete(key) if key in m else m

@@ -1,0 +1,101 @@
+"""Incidents, thresholds, ladders, calls, flags and tasks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from immutables import Map
+
+from schemas.alerts import EscalationChanged, FlagChanged, IncidentRow, NotificationPlanned, TaskRow, ThresholdChanged
+from schemas.words import IncidentState, TaskState
+from services.alerts.evolve.changes import Changes, set_or_drop
+from services.alerts.rules import REARM_MS
+from services.alerts.state import State, Threshold, sorted_with, sorted_without, without
+
+_KEPT_CLOSED: Final = 64
+
+
+OPEN: Final = frozenset({IncidentState.OPEN, IncidentState.ACKNOWLEDGED})
+
+
+def incident_changed(s: State, row: IncidentRow) -> State:
+    old = s.incidents.get(row.id)
+    incidents = s.incidents.set(row.id, row)
+    d: Changes = {"incidents": incidents}
+    if old is None:
+        day = row.number.rpartition("-")[0]
+        d["numbers"] = s.numbers.set(day, s.numbers.get(day, 0) + 1)
+    if (old is not None and old.state in OPEN) != (row.state in OPEN):
+        ids = set(s.open_incidents) ^ {row.id}
+        d["open_incidents"] = tuple(sorted(ids, key=lambda i: (incidents[i].known_at, i)))
+        if row.state not in OPEN:
+            d |= _ended(s, row.id)
+    if (old is not None and old.state is IncidentState.CLOSED) != (row.state is IncidentState.CLOSED):
+        ids = set(s.closed_incidents) ^ {row.id}
+        d["closed_incidents"] = tuple(sorted(ids, key=lambda i: (incidents[i].closed_at or 0, i)))[-_KEPT_CLOSED:]
+    before, after = (old.members if old else ()), row.members
+    if before is not after and before != after:
+        index, come = s.site_incidents, set(after).difference(before)
+        gone = set(before).difference(after) if len(before) + len(come) != len(after) else set[str]()
+        for site in come:
+            index = index.set(site, sorted_with(index.get(site, ()), row.id))
+        for site in gone:
+            index = set_or_drop(index, site, sorted_without(index.get(site, ()), row.id))
+        d["site_incidents"] = index
+    return s.put(**d)
+
+
+def _ended(s: State, incident: str) -> Changes:
+    """A closed or merged incident has no silence to judge and no threshold of its own."""
+    agenda, zone = s.agenda, s.zones.get(incident)
+    d: Changes = {}
+    if zone is not None:
+        for due in zone.batches:
+            agenda = agenda.arm(f"silence:{incident}:{due}", None)
+        agenda = agenda.arm(f"allclear:{incident}", None)
+        d["zones"] = s.zones.set(incident, replace(zone, batches=Map(), all_clear=None, all_clear_due=None))
+    thresholds = s.thresholds
+    for id in s.thresholds:
+        if id.endswith(f"@{incident}"):
+            thresholds, agenda = thresholds.delete(id), agenda.arm(f"rearm:{id}", None)
+    return d | {"thresholds": thresholds, "agenda": agenda}
+
+
+def threshold_changed(s: State, fact: ThresholdChanged) -> State:
+    key = f"rearm:{fact.id}"
+    if not fact.held:
+        return s.put(thresholds=without(s.thresholds, fact.id), agenda=s.agenda.arm(key, None))
+    due = None if fact.below_since is None else fact.below_since + REARM_MS
+    threshold = Threshold(fact.since, fact.below_since, fact.incident)
+    return s.put(thresholds=s.thresholds.set(fact.id, threshold), agenda=s.agenda.arm(key, due))
+
+
+def escalation_changed(s: State, fact: EscalationChanged) -> State:
+    row = fact.row
+    due = row.next_at if row.state == "running" else None
+    d: Changes = {"escalations": s.escalations.set(row.id, row), "agenda": s.agenda.arm(f"ladder:{row.id}", due)}
+    newest = s.ladders.get(row.scope)
+    if newest is None or (s.escalations[newest].started_at, s.escalations[newest].level) <= (row.started_at, row.level):
+        d["ladders"] = s.ladders.set(row.scope, row.id)
+    return s.put(**d)
+
+
+def notification_planned(s: State, fact: NotificationPlanned) -> State:
+    return s.put(calls=s.calls.set(fact.notification, fact)) if fact.escalation is not None else s
+
+
+def flag_changed(s: State, fact: FlagChanged) -> State:
+    row = fact.row
+    return s.put(flags=s.flags.set(row.id, row), agenda=s.agenda.arm(f"flag:{row.id}", row.effective_from))
+
+
+def task_changed(s: State, row: TaskRow) -> State:
+    key, waits = task_key(row), row.state in (TaskState.OPEN, TaskState.TAKEN)
+    index = s.open_tasks.set(key, row.id) if waits else without(s.open_tasks, key)
+    return s.put(tasks=s.tasks.set(row.id, row), open_tasks=index)
+
+
+def task_key(row: TaskRow) -> str:
+    """One open task per kind and subject: the report, else the site, else the incident."""
+    return f"{row.kind}|{row.report or row.site or row.incident or ''}"

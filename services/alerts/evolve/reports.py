@@ -1,0 +1,147 @@
+"""Indexes of reports: who said what first, what counts for a severity, what waits for a second source, readings."""
+
+from __future__ import annotations
+
+from immutables import Map
+
+from schemas.alerts import ReportRow
+from schemas.base import Instant
+from schemas.words import EventType, ReportState
+from services.alerts.calendar import day_of
+from services.alerts.claims import as_number, claim_key, is_wide, measured_place
+from services.alerts.evolve.changes import Changes, set_or_drop
+from services.alerts.rules import CAUSE_TYPES, MUTE_TYPES
+from services.alerts.state import Reading, State, sorted_with, sorted_without, without
+
+
+def counts(row: ReportRow) -> bool:
+    """True if the report counts for severities: confirmed, in an incident, not cancelled, current (§13)."""
+    return (
+        row.confirmation == "confirmed"
+        and row.incident is not None
+        and row.type not in MUTE_TYPES
+        and row.state in (ReportState.APPLIED, ReportState.DUPLICATE)
+        and "cancelled" not in row.flags
+        and "planned" not in row.flags
+    )
+
+
+def _is_open_question(row: ReportRow) -> bool:
+    return row.confirmation in ("unconfirmed", "rumour") and row.state is ReportState.APPLIED
+
+
+def report_changed(s: State, row: ReportRow) -> State:
+    old = s.reports.get(row.id)
+    d: Changes = {"reports": s.reports.set(row.id, row)}
+    if old is None and row.alias is not None:
+        d["aliases"] = _with_aliases(s, row)
+    if (old.incident if old else None) != row.incident:
+        d["incident_reports"] = _moved(s.incident_reports, row.id, old.incident if old else None, row.incident)
+    if counts(row) and (old is None or old.incident == row.incident or not counts(old)):
+        d["severities"] = _worse(s, row)
+    elif old is not None and counts(old):
+        reports = d.get("incident_reports", s.incident_reports)
+        again = {i for i in (old.incident, row.incident) if i}
+        d["severities"] = _recounted(s, d["reports"], reports, again)
+    _questions(s, d, old, row)
+    if row.confirmation == "confirmed" and "cancelled" not in row.flags:
+        if row.type is EventType.REOPENING and row.site is not None and row.lifts:
+            d["reopenings"] = _with_reopening(s, row)
+        if row.measure is not None and row.measure.name is not None:
+            _measured(s, d, row)
+    return s.put(**d)
+
+
+def _with_aliases(s: State, row: ReportRow) -> Map[str, str]:
+    aliases = s.aliases
+    for key in (str(row.alias), f"{row.source_key or row.source}|{row.alias}"):
+        first = aliases.get(key)
+        if first is None or arrival(row) < arrival(s.reports[first]):
+            aliases = aliases.set(key, row.id)
+    return aliases
+
+
+def arrival(row: ReportRow) -> tuple[Instant, str]:
+    return row.recorded_at, row.id
+
+
+def _moved(index: Map[str, Map[str, None]], report: str, before: str | None, after: str | None) -> Map[str, Map[str, None]]:
+    if before is not None and before in index:
+        index = index.set(before, without(index[before], report))
+    if after is not None:
+        index = index.set(after, index.get(after, Map()).set(report, None))
+    return index
+
+
+def _worse(s: State, row: ReportRow) -> Map[tuple[str, int], tuple[int, str]]:
+    severities, incident = s.severities, str(row.incident)
+    kind = s.territory.kind(row.site)
+    for n, query in enumerate(s.rules.severity_queries):
+        known = severities.get((incident, n))
+        if (known is None or row.severity > known[0] or (row.severity == known[0] and row.id < known[1])) and query.takes(row, kind):
+            severities = severities.set((incident, n), (row.severity, row.id))
+    return severities
+
+
+def _recounted(
+    s: State, reports: Map[str, ReportRow], index: Map[str, Map[str, None]], incidents: set[str]
+) -> Map[tuple[str, int], tuple[int, str]]:
+    """A report stopped counting or moved: walk over its incidents again. Rare: a cancellation, a split, a merge."""
+    severities = s.severities
+    for incident in incidents:
+        for n, query in enumerate(s.rules.severity_queries):
+            severities = without(severities, (incident, n))
+            rows = [r for r in (reports[i] for i in index.get(incident, ())) if counts(r) and query.takes(r, s.territory.kind(r.site))]
+            if rows:
+                worst = min(rows, key=lambda r: (-r.severity, r.id))
+                severities = severities.set((incident, n), (worst.severity, worst.id))
+    return severities
+
+
+def _questions(s: State, d: Changes, old: ReportRow | None, row: ReportRow) -> None:
+    """What waits for a second source, and which sites have only an unconfirmed word (D6)."""
+    asked, asks = old is not None and _is_open_question(old), _is_open_question(row)
+    if asks:
+        if s.rumours.get(row.id) != row.severity:
+            d["rumours"] = s.rumours.set(row.id, row.severity)
+    elif asked:
+        d["rumours"] = without(s.rumours, row.id)
+    if row.site is None or row.type not in CAUSE_TYPES or asked == asks:
+        return
+    key = claim_key(row)
+    change = sorted_with if asks else sorted_without
+    d["pending"] = set_or_drop(s.pending, key, change(s.pending.get(key, ()), row.id))
+    if row.confirmation == "unconfirmed" or (old is not None and old.confirmation == "unconfirmed"):
+        d["doubts"] = set_or_drop(s.doubts, row.site, change(s.doubts.get(row.site, ()), row.id))
+
+
+def _with_reopening(s: State, row: ReportRow) -> Map[str, Instant]:
+    reopenings = s.reopenings
+    for type_ in row.lifts:
+        key = f"{row.site}|{type_.value}"
+        if reopenings.get(key, row.occurred_at - 1) < row.occurred_at:
+            reopenings = reopenings.set(key, row.occurred_at)
+    return reopenings
+
+
+def _measured(s: State, d: Changes, row: ReportRow) -> None:
+    assert row.measure is not None
+    value, name = as_number(row.measure.value), str(row.measure.name)
+    if value is None:
+        return
+    if name == "absence_rate" and is_wide(row):
+        scope = str(row.measure.scope)
+        if "planned" in row.flags:
+            if s.forecasts.get(scope, (row.occurred_at - 1, 0.0))[0] < row.occurred_at:
+                d["forecasts"] = s.forecasts.set(scope, (row.occurred_at, value))
+            return
+        day = day_of(row.occurred_at)
+        rates = {known[0]: known for known in s.absences.get(scope, ())}
+        if day not in rates or rates[day][2] <= row.occurred_at:
+            rates[day] = (day, value, row.occurred_at)
+            d["absences"] = s.absences.set(scope, tuple(rates[k] for k in sorted(rates)[-31:]))
+        return
+    key = f"{name}|{measured_place(row)}"
+    known = s.readings.get(key)
+    if known is None or (known.occurred_at, known.report) <= (row.occurred_at, row.id):
+        d["readings"] = s.readings.set(key, Reading(value, row.measure.value_of, row.occurred_at, row.id))

@@ -1,0 +1,83 @@
+"""What sites count for, zones and silence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from immutables import Map
+
+from schemas.alerts import AllClearNoted, SilenceChanged, SiteMarked, ZoneChanged
+from services.alerts.evolve.changes import Changes
+from services.alerts.state import Silence, State, Zone, without
+
+
+def site_marked(s: State, fact: SiteMarked) -> State:
+    new = Map(fact.marks)
+    return s.put(marks=s.marks.set(fact.site, new), counts=counted(s, s.counts, fact.site, s.marks.get(fact.site, Map()), new))
+
+
+def counted(
+    s: State, counts: Map[tuple[str, str, str], int], site: str, old: Map[str, tuple[str, ...]], new: Map[str, tuple[str, ...]]
+) -> Map[tuple[str, str, str], int]:
+    known, tracked = s.territory.sites.get(site), s.rules.tracked
+    with counts.mutate() as change:
+        for marks, other, step in ((old, new, -1), (new, old, 1)):
+            for mark, incidents in marks.items():
+                owners = other.get(mark)
+                if owners == incidents or mark not in tracked:
+                    continue
+                gone = [i for i in incidents if owners is None or i not in owners]
+                for head in tracked[mark]:
+                    if head and known is None:
+                        continue
+                    group = head and f"{head}{known.kind if head == 'kind:' else known.pole}"  # type: ignore[union-attr]
+                    for owner in gone if owners is not None else ("", *gone):
+                        key = (owner, mark, group)
+                        value = change.get(key, 0) + step
+                        if value:
+                            change[key] = value
+                        else:
+                            change.pop(key, None)
+        counted: Map[tuple[str, str, str], int] = change.finish()
+    return counted
+
+
+def silence_changed(s: State, fact: SilenceChanged) -> State:
+    if fact.rule is None:
+        return s.put(silences=without(s.silences, fact.site))
+    assert fact.since is not None
+    return s.put(silences=s.silences.set(fact.site, Silence(fact.rule, fact.incident, fact.since, fact.hides)))
+
+
+def zone_changed(s: State, fact: ZoneChanged) -> State:
+    zone = s.zones.get(fact.incident, Zone())
+    sites, batches, agenda = zone.sites, zone.batches, s.agenda
+    for site in fact.sites:
+        sites = sites.set(site, None)
+    if fact.due_at is not None and fact.sites:
+        due = fact.due_at
+        while due in batches:  # one batch per instant and judgement
+            due += 1
+        batches = batches.set(due, fact.sites)
+        agenda = agenda.arm(f"silence:{fact.incident}:{due}", due)
+    new = replace(zone, communes=fact.communes, sites=sites, batches=batches)
+    return s.put(zones=s.zones.set(fact.incident, new), agenda=agenda)
+
+
+def all_clear_noted(s: State, fact: AllClearNoted) -> State:
+    zone = replace(s.zones.get(fact.incident, Zone()), all_clear=fact.since, all_clear_due=fact.due_at)
+    return s.put(zones=s.zones.set(fact.incident, zone), agenda=s.agenda.arm(f"allclear:{fact.incident}", fact.due_at))
+
+
+def deadline_settled(s: State, key: str) -> State:
+    """Disarm; a zone forgets the batch that was judged."""
+    head, _, rest = key.partition(":")
+    d: Changes = {"agenda": s.agenda.arm(key, None)}
+    if head == "silence":
+        incident, _, due = rest.rpartition(":")
+        zone = s.zones.get(incident)
+        if zone is not None:
+            d["zones"] = s.zones.set(incident, replace(zone, batches=without(zone.batches, int(due))))
+    elif head == "allclear" and (zone := s.zones.get(rest)) is not None:
+        d["zones"] = s.zones.set(rest, replace(zone, all_clear=None, all_clear_due=None))
+    return s.put(**d)

@@ -1,0 +1,137 @@
+# ruff: noqa: ARG001  every metric is asked with a draft and a scope
+"""Metrics of what an authority or an operator declared: from the flags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from schemas.alerts import FlagRow
+from services.alerts.metrics.base import SHOWN_REPORTS, Args, Asked, Maker, Metric, Scope, Shown, as_shown, none, several, topics
+from services.alerts.metrics.sites import unavailability
+from services.alerts.rules import CENTRAL, COLOURS, ISOLATION, TRANSVERSE_H, colour_rank
+
+if TYPE_CHECKING:
+    from services.alerts.draft import Draft
+
+
+def is_true(row: FlagRow | None) -> bool:
+    return row is not None and row.effective_from is None and row.value is True
+
+
+def flag_in(draft: Draft, scope: Scope, id: str) -> FlagRow | None:
+    row = draft.state.flags.get(id)
+    return row if row is None or scope is None or row.incident == scope else None
+
+
+def from_flag(
+    make_id: Callable[[Args], str], read: Callable[[FlagRow], float], margin: Callable[[float], float] = none,
+    shown: Callable[[float], Shown] = as_shown, absent: float | None = 0.0,
+) -> Maker:  # fmt: skip
+    def make(of: Asked) -> Metric:
+        id = make_id(of.args)
+
+        def value(draft: Draft, scope: Scope) -> float | None:
+            row = flag_in(draft, scope, id)
+            return absent if row is None else read(row)
+
+        def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+            row = flag_in(draft, scope, id)
+            return row.reports if row else ()
+
+        return Metric(value, topics("flags"), reports, margin, shown)
+
+    return make
+
+
+def vigilance(of: Asked) -> Metric:
+    named = None if of.args["phenomenon"] == "any" else frozenset(several(of.args, "phenomenon"))
+
+    def worst(draft: Draft, scope: Scope) -> FlagRow | None:
+        rows = [
+            row for id, row in draft.state.flags.items()
+            if id.startswith("vigilance:") and (named is None or id[10:] in named) and (scope is None or row.incident == scope)
+        ]  # fmt: skip
+        return max(rows, key=lambda r: (colour_rank(str(r.value)), r.id), default=None)
+
+    def value(draft: Draft, scope: Scope) -> float:
+        row = worst(draft, scope)
+        return colour_rank(str(row.value)) if row else 0
+
+    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+        row = worst(draft, scope)
+        return row.reports if row else ()
+
+    return Metric(value, topics("flags"), reports, none, lambda v: COLOURS[max(int(v), 0)], lambda text: float(colour_rank(text)))
+
+
+def system_down(of: Asked) -> Metric:
+    systems = several(of.args, "systems")
+    spared = frozenset(of.territory.policy.systems_spared) if of.territory.policy else frozenset[str]()
+
+    def down(draft: Draft, scope: Scope) -> list[FlagRow]:
+        isolation, found = draft.state.flags.get(f"flag:{ISOLATION}"), []
+        for system in systems:
+            row = draft.state.flags.get(f"system:{system}")
+            cut = is_true(isolation) and system not in spared and isolation is not None
+            if cut and isolation is not None and (row is None or row.since < isolation.since):
+                row = isolation  # an isolation downs it until somebody says it is restored (D40)
+            elif row is None or row.value != "down":
+                continue
+            if scope is None or row.incident == scope:
+                found.append(row)
+        return found
+
+    return Metric(
+        lambda draft, scope: len(down(draft, scope)), topics("flags"),
+        lambda draft, scope: tuple(dict.fromkeys(r for row in down(draft, scope) for r in row.reports))[:SHOWN_REPORTS], none,
+    )  # fmt: skip
+
+
+def served_pct(row: FlagRow) -> float:
+    """Meals that a kitchen or supplier still serves, in per cent; an announced failure has not begun."""
+    if row.effective_from is not None:
+        return 100.0
+    match row.value:
+        case bool() | "up":
+            return 100.0
+        case str():
+            return 0.0 if row.value == "down" else 100.0
+        case share:
+            return float(share)
+
+
+def catering_down(of: Asked) -> Metric:
+    kinds = frozenset(several(of.args, "kind", "kinds"))
+    served = {k: sum(1 for s in sites if of.territory.kind(s) in kinds) for k, sites in of.territory.kitchens.items()}
+
+    def failed(draft: Draft, scope: Scope) -> list[tuple[float, FlagRow]]:
+        found: list[tuple[float, FlagRow]] = []
+        for id, row in draft.state.flags.items():
+            head, _, name = id.partition(":")
+            if head not in ("kitchen", "supplier") or (scope is not None and row.incident != scope):
+                continue
+            if head == "kitchen" and served_pct(row) < 50:
+                found.append((served.get(name, 0), row))
+            elif head == "supplier" and row.effective_from is None and row.value != "up":
+                found.append((max((draft.measured(r, "sites_not_delivered") for r in row.reports), default=0), row))
+        return found
+
+    return Metric(
+        lambda draft, scope: sum(n for n, _ in failed(draft, scope)), topics("flags"),
+        lambda draft, scope: tuple(r for _, row in failed(draft, scope) for r in row.reports)[:SHOWN_REPORTS],
+    )  # fmt: skip
+
+
+def transverse_loss(of: Asked) -> Metric:
+    def value(draft: Draft, scope: Scope) -> float:
+        isolated = flag_in(draft, scope, f"flag:{ISOLATION}")
+        return float(is_true(isolated) or unavailability(draft, scope, (CENTRAL,))[0] >= TRANSVERSE_H)
+
+    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+        isolated = flag_in(draft, scope, f"flag:{ISOLATION}")
+        if isolated is not None and is_true(isolated):
+            return isolated.reports
+        return unavailability(draft, scope, (CENTRAL,))[1]
+
+    return Metric(value, topics("flags", f"out:{CENTRAL}"), reports, none, bool)

@@ -1,0 +1,104 @@
+# ruff: noqa: ARG001, ARG005  every metric is asked with a draft and a scope
+"""Metrics of people: ill, absent, evacuated, counted; and of rumours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schemas.base import MINUTE_MS
+from schemas.words import EventType
+from services.alerts.metrics.base import SHOWN_REPORTS, Asked, Metric, Scope, none, topics
+from services.alerts.rules import BELOW_OPENING_PCT
+
+if TYPE_CHECKING:
+    from services.alerts.draft import Draft
+
+
+def supplier_illness(of: Asked) -> Metric:
+    least, window = int(of.args.get("min_sites", 1)), int(of.args["window_min"] * MINUTE_MS)
+
+    def worst(draft: Draft, scope: Scope) -> tuple[float, str, tuple[str, ...]]:
+        best: tuple[float, str, tuple[str, ...]] = (0.0, "", ())
+        for kitchen, sites in draft.state.illness.items():
+            if scope is not None and draft.incident(scope).key != kitchen:
+                continue
+            ill = sorted((since, site, n) for site, (n, since) in sites.items())
+            for k, (start, _, _) in enumerate(ill):
+                inside = [(site, n) for since, site, n in ill[k:] if since - start <= window]
+                total = sum(n for _, n in inside)
+                if len(inside) >= least and total > best[0]:
+                    best = (total, kitchen, tuple(site for site, _ in inside))
+        return best
+
+    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+        keys = [draft.state.cause_keys.get(f"{site}|sanitary_alert|ill_persons") for site in worst(draft, scope)[2]]
+        return tuple(draft.state.causes[c].reports[0] for c in keys if c)[:SHOWN_REPORTS]
+
+    return Metric(lambda draft, scope: worst(draft, scope)[0], topics("illness"), reports)
+
+
+def absence_rate(of: Asked) -> Metric:
+    rated, days = str(of.args["scope"]), int(of.args.get("days", 1))
+
+    def value(draft: Draft, scope: Scope) -> float | None:
+        rates = draft.state.absences.get(rated, ())
+        if scope is not None:
+            return None
+        return sum(rate for _, rate, _ in rates[-days:]) / days if len(rates) >= days else 0.0
+
+    return Metric(value, topics("absences"), lambda draft, scope: draft.reports_with("absence_rate", rated)[-days:])
+
+
+def forecast_absence(of: Asked) -> Metric:
+    rated = str(of.args["scope"])
+
+    def value(draft: Draft, scope: Scope) -> float | None:
+        return draft.state.forecasts.get(rated, (0, 0.0))[1] if scope is None else None
+
+    return Metric(value, topics("forecasts"))
+
+
+def below_opening(of: Asked) -> Metric:
+    kind, days = str(of.args["kind"]), int(of.args["days"])
+
+    def value(draft: Draft, scope: Scope) -> float | None:
+        if scope is not None:
+            return None
+        presence = draft.state.presence
+        known = sorted(day for day in presence if day.startswith(f"{kind}|"))[-days:]
+        if len(known) < days:
+            return 0.0
+        return min(sum(1 for pct in presence[day].values() if pct <= BELOW_OPENING_PCT) for day in known)
+
+    return Metric(value, topics("presence"))
+
+
+def evacuees(of: Asked) -> Metric:
+    def open_(draft: Draft, scope: Scope) -> list[str]:
+        causes = draft.state.placeless.get(EventType.EVACUATION.value, ())
+        return [c for c in causes if scope is None or draft.state.causes[c].incident == scope]
+
+    return Metric(
+        lambda draft, scope: sum(draft.state.causes[c].persons or 0 for c in open_(draft, scope)), topics("placeless"),
+        lambda draft, scope: tuple(draft.state.causes[c].reports[0] for c in open_(draft, scope))[:SHOWN_REPORTS],
+    )  # fmt: skip
+
+
+def rumour_severity(of: Asked) -> Metric:
+    def value(draft: Draft, scope: Scope) -> float | None:
+        return max(draft.state.rumours.values(), default=0) if scope is None else None
+
+    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+        rumours = draft.state.rumours
+        return tuple(sorted(r for r, severity in rumours.items() if severity == max(rumours.values())))[:SHOWN_REPORTS]
+
+    return Metric(value, topics("rumours"), reports, none)
+
+
+def headcount(of: Asked) -> Metric:
+    def value(draft: Draft, scope: Scope) -> float | None:
+        found = [r for key, r in draft.state.readings.items() if key.startswith("headcount_found|") and r.value_of]
+        expected = sum(r.value_of or 0 for r in found)
+        return 100 * sum(r.value for r in found) / expected if expected else None
+
+    return Metric(value, topics("readings"), margin=none)

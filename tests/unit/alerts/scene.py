@@ -1,0 +1,174 @@
+"""A realm of alerts in memory: scenarios played as the conductor would, single reports in words, and the rows as they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from schemas.base import MINUTE_MS, Command, Fact, Message, RowFact
+from schemas.reference import Roster, RosterSection
+from schemas.reports import Measure, ReportReceived, Window
+from schemas.runtime import CommandApplied, CommandRefused, OpenRealm, StepTo
+from schemas.words import Certainty, EventType, MsgType
+from services.alerts.decider import AlertsDecider
+from services.alerts.state import State
+from services.cli.checks import History
+from services.cli.scenarios import Event, Scenario, load_scenario
+from services.runtime.territory import Territory, load_territory
+from services.runtime.territory_publish import reference_commands
+from services.runtime.testing import MemoryService
+
+ROOT = Path(__file__).parents[3]
+PARIS = ZoneInfo("Europe/Paris")
+START = int(datetime(2027, 2, 11, 9, 40, tzinfo=PARIS).timestamp() * 1000)
+"""T+0 of a scene that is not a scenario: a Thursday morning."""
+
+
+@cache
+def territory() -> Territory:
+    return load_territory(ROOT / "territories" / "92")
+
+
+@cache
+def scenario(id: str) -> Scenario:
+    return load_scenario(ROOT / "scenarios", id)
+
+
+def _instant(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def report_of(event: Event) -> ReportReceived:
+    """What intake makes of the body of a scenario event."""
+    b = event.body
+    m = b.get("measure")
+    certainty = Certainty.RUMOUR if b.get("rumour") else Certainty(b.get("certainty", "confirmed"))
+    return ReportReceived(
+        report_id=f"r-{event.id}", source=b["source"]["name"], source_key="player", site_id=b.get("site_id"), commune=b.get("commune"),
+        zone=tuple(b.get("zone", ())), type=EventType(b["type"]), severity=b["severity"], certainty=certainty,
+        msg_type=MsgType(b.get("msg_type", "Alert")), references=tuple(b.get("references", ())), alias=b.get("alias"),
+        occurred_at=_instant(b["occurred_at"]), recorded_at=event.reported_at,
+        effective=tuple(Window(start=_instant(w["from"]), end=_instant(w["to"]) if "to" in w else None) for w in b.get("effective", ())),
+        expected_duration_h=b.get("expected_duration_h"), estimated_end=_instant(b["estimated_end"]) if "estimated_end" in b else None,
+        capacity_lost_pct=b.get("capacity_lost_pct"), persons_concerned=b.get("persons_concerned"),
+        measure=Measure(**m) if m else None, phenomenon=b.get("phenomenon"), colour=b.get("colour"),
+        lifts=tuple(EventType(t) for t in b.get("lifts", ())), affected_activities=tuple(b.get("affected_activities", ())),
+        plan_hint=b.get("plan_hint"),
+    )  # fmt: skip
+
+
+@dataclass
+class Scene:
+    """One simulated realm."""
+
+    start: int = START
+    realm: str = "92~test-scene"
+    check: bool = False
+    """Fold every record back and compare: slow, for property tests."""
+    roster: Roster | None = None
+    """Instead of the territory's own."""
+    service: MemoryService[State] = field(init=False)
+    _count: int = 0
+
+    def __post_init__(self) -> None:
+        self.service = MemoryService(AlertsDecider(), check=self.check)
+        opened = OpenRealm(author="system:test", role="admin", territory="92", started_at=self.start)
+        self.service.feed(self.realm, opened, id="open")
+        for id, section in reference_commands(territory(), self.realm, "system:test", "admin"):
+            command = section
+            if self.roster is not None and isinstance(command.data, RosterSection):
+                command = command.model_copy(update={"data": RosterSection(roster=self.roster)})
+            self.service.feed(self.realm, command, id=id)
+
+    # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def feed(self, message: Message, *, at: int | None = None, id: str | None = None) -> list[Fact]:
+        """One input at `at` (ms UTC), and the facts that it caused."""
+        self._count += 1
+        done = self.service.feed(self.realm, message, id=id or f"in-{self._count}", at=at)
+        return [f.message() for f in done.facts]
+
+    def at(self, minute: float) -> int:
+        """T + `minute` in ms UTC."""
+        return self.start + int(minute * MINUTE_MS)
+
+    def report(
+        self, minute: float, type: str, site: str | None = None, *, occurred: float | None = None, id: str | None = None, **values: Any
+    ) -> str:
+        """A confirmed report of severity 3 from the site's manager, recorded at T + minute. Returns its id."""
+        self._count += 1
+        id = id or f"rep-{self._count}"
+        given = {"source": "site_manager", "severity": 3} | values
+        message = ReportReceived(
+            report_id=id, site_id=site, type=EventType(type), occurred_at=self.at(minute if occurred is None else occurred),
+            recorded_at=self.at(minute), **given,
+        )  # fmt: skip
+        self.feed(message, at=self.at(minute), id=id)
+        return id
+
+    def step(self, minute: float) -> list[Fact]:
+        """Move the clock, through every deadline."""
+        return self.feed(StepTo(), at=self.at(minute))
+
+    def command(self, command: Command, minute: float | None = None) -> CommandApplied | CommandRefused:
+        """A decision, and its answer."""
+        facts = self.feed(command, at=None if minute is None else self.at(minute))
+        answers = [f for f in facts if isinstance(f, CommandApplied | CommandRefused)]
+        assert len(answers) == 1, facts
+        return answers[0]
+
+    def play(self, scenario: Scenario, events: Iterable[Event] | None = None, until: float | None = None) -> None:
+        """Events in reported order, deadlines between them at their own time, as the conductor orders them."""
+        for event in scenario.events if events is None else events:
+            if until is not None and event.reported_at > self.at(until):
+                break
+            self.feed(report_of(event), at=event.reported_at, id=event.id)
+        if until is not None:
+            self.step(until)
+
+    # ── what stands ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def state(self) -> State:
+        return self.service.state(self.realm)
+
+    @property
+    def facts(self) -> list[Fact]:
+        return self.service.facts(self.realm)
+
+    def named(self, type_: type[Fact]) -> list[Any]:
+        return [f for f in self.facts if type(f) is type_]
+
+    def site(self, id: str) -> Any:
+        return self.state.sites[id]
+
+    def status(self, id: str) -> str:
+        row = self.state.sites.get(id)
+        return row.status.value if row else "normal"
+
+    def incidents(self) -> list[Any]:
+        """Open incidents, oldest first."""
+        return [self.state.incidents[i] for i in self.state.open_incidents]
+
+    def incident_of(self, report: str) -> Any:
+        incident = self.state.reports[report].incident
+        return self.state.incidents[incident] if incident else None
+
+    def history(self) -> History:
+        """The facts as the checks of `vigie play --check` read them."""
+        records = [f for stored in self.service.log.of(self.realm) for f in stored.transaction.facts]
+        return History(self.start, records, {s.id: {"kind": s.kind, "pole": s.pole} for s in territory().sites})
+
+
+def rows(facts: Iterable[Fact]) -> dict[str, dict[str, Any]]:
+    """The read model: last row per collection and id."""
+    found: dict[str, dict[str, Any]] = {}
+    for fact in facts:
+        if isinstance(fact, RowFact):
+            found.setdefault(fact.collection, {})[fact.row.id] = fact.row  # type: ignore[attr-defined]
+    return found
