@@ -80,7 +80,7 @@ class Front:
             metrics.count("vigie_reports_total", dialect="native", status=str(problem.status))
             if problem.code == "unauthenticated":
                 self._strangers.note(address_of(scope), scope["method"], redacted(scope), problem.code)
-            log.info("report.refused", code=problem.code, status=problem.status, fields=[f.field for f in problem.faults])
+            log.debug("report.refused", code=problem.code, status=problem.status, fields=[f.field for f in problem.faults])
         await answer_problem(scope, send, problem)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:

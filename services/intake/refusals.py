@@ -30,6 +30,7 @@ WAITING: Final = 200
 ADDRESSES: Final = 1000
 PER_ADDRESS: Final = 20
 SWEEP_S: Final = 3600.0
+ACK_TIMEOUT_S: Final = 5.0
 log = structlog.get_logger(__name__)
 
 
@@ -56,7 +57,8 @@ class RefusedLane:
     """Writes refusals in the background: a refusal never waits for Kafka, and never fails for it."""
 
     def __init__(self, kafka: str, texts: Texts, ledger: Ledger, *, realm: str, days: int, per_day: int, bytes_per_day: int) -> None:
-        self._producer = RecordProducer(kafka, timeout_s=5.0)
+        self._kafka = kafka
+        self._producer: RecordProducer | None = None
         self._texts = texts
         self._ledger = ledger
         self._realm = realm
@@ -88,13 +90,9 @@ class RefusedLane:
 
     async def run(self) -> None:
         """Until cancelled."""
-        started = False
         while True:
             refused = await self._queue.get()
             try:
-                if not started:
-                    await self._producer.start()
-                    started = True
                 await self._write(refused)
                 metrics.count("vigie_dead_letters_total", service="intake", reason=refused.problem.code)
             except BrokerAway as error:
@@ -106,7 +104,14 @@ class RefusedLane:
         if letter.text_id is not None:
             await self._texts.put(letter.text_id, TextItem({}, refused.body, refused.content_type))
             self._ledger.refused(letter.text_id, letter.at)
-        await self._producer.send_raw(TOPIC, letter.lane_partition, letter.key, letter.dump(), [])
+        producer = self._producer or await self._connected()
+        await producer.send_raw(TOPIC, letter.lane_partition, letter.key, letter.dump(), [])
+
+    async def _connected(self) -> RecordProducer:
+        producer = RecordProducer(self._kafka, timeout_s=ACK_TIMEOUT_S)
+        await producer.start()
+        self._producer = producer
+        return producer
 
     async def sweep(self) -> None:
         """Erase the bytes of what was refused more than `days` ago; hourly, until cancelled."""
@@ -120,7 +125,9 @@ class RefusedLane:
             await asyncio.sleep(SWEEP_S)
 
     async def stop(self) -> None:
-        """What waits to be written is written, for at most 2 s."""
+        """What was sent is flushed, for at most 2 s."""
+        if self._producer is None:
+            return
         try:
             async with asyncio.timeout(2):
                 await self._producer.stop()

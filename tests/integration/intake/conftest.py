@@ -1,0 +1,138 @@
+"""The front door as a process on a real broker, and in-process when a test must look inside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.topics import BY_NAME
+from services.runtime.embedded.kafka import RunningKafka
+from services.runtime.embedded.ports import free_ports
+from services.runtime.settings import DataDir
+from tests.waiting import eventually
+
+
+class FrontProcess:
+    """`python -m services.intake` on a data directory; may be killed and started again."""
+
+    def __init__(self, data_dir: Path, kafka: str, port: int, console: str, extra: dict[str, str]) -> None:
+        self.data = DataDir(data_dir)
+        self.url = f"http://127.0.0.1:{port}"
+        self._environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("VIGIE_")}, **extra, "VIGIE_DATA_DIR": str(data_dir),
+            "VIGIE_KAFKA": kafka, "VIGIE_HTTP": f"127.0.0.1:{port}", "VIGIE_CONSOLE": console, "VIGIE_LOG_LEVEL": "WARNING",
+        }  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+        self._token = ""
+
+    def start(self) -> None:
+        self._process = subprocess.Popen([sys.executable, "-m", "services.intake"], env=self._environment)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(15)
+
+    def client(self, **more: Any) -> httpx.AsyncClient:
+        """As the administrator of this machine."""
+        token = (self.data.secrets / "admin.token").read_text().strip()
+        return httpx.AsyncClient(
+            base_url=self.url, headers={"Authorization": f"Bearer {token}"} | more.pop("headers", {}), timeout=20, **more
+        )
+
+    async def accepting(self) -> None:
+        """Return once a token is known and the log can be written."""
+
+        async def ready() -> bool:
+            try:
+                async with self.client() as http:
+                    checks = (await http.get("/readyz")).json()["checks"]
+            except (httpx.TransportError, OSError):
+                return False
+            return bool({checks["log"], checks["access"], checks["texts"]} == {"ok"})
+
+        await eventually(ready, 20)
+
+
+Starter = Callable[..., FrontProcess]
+
+
+@pytest.fixture
+def new_front(broker: RunningKafka, tmp_path: Path) -> Iterator[Starter]:
+    """`new_front(kafka=…, console=…, NAME=value)` starts a front of its own; stopped at the end."""
+    with ExitStack() as stack:
+
+        def start(*, kafka: str = broker.address, console: str = "127.0.0.1:9", **extra: str) -> FrontProcess:
+            front = FrontProcess(tmp_path / "data", kafka, free_ports(1)[0], console, extra)
+            front.start()
+            stack.callback(front.stop)
+            return front
+
+        yield start
+
+
+@pytest.fixture
+async def front(new_front: Starter) -> AsyncIterator[FrontProcess]:
+    """A front that accepts, without a console."""
+    made = new_front()
+    await made.accepting()
+    yield made
+
+
+async def records(kafka: str, topic: str, key: str) -> list[Any]:
+    """Everything that lies on a topic under a key, now."""
+    partitions = [TopicPartition(topic, p) for p in range(BY_NAME[topic].partitions)]
+    consumer: Any = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="none")
+    await consumer.start()
+    try:
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        begins = await consumer.beginning_offsets(partitions)
+        for tp in partitions:
+            consumer.seek(tp, begins[tp])
+        found: list[Any] = []
+        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
+            for batch in (await consumer.getmany(timeout_ms=300)).values():
+                found += [r for r in batch if r.key == key.encode()]
+        return found
+    finally:
+        await consumer.stop()
+
+
+@pytest.fixture
+def on_log(broker: RunningKafka) -> Callable[[str], Any]:
+    """`await on_log(realm)`: the records of a realm on `alerts.inputs`."""
+    return lambda realm: records(broker.address, "alerts.inputs", realm)
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    """A well-formed body."""
+    return {
+        "site_id": "col-001",
+        "type": "outage_power",
+        "severity": 3,
+        "occurred_at": "2027-02-11T09:40:00+01:00",
+        "headline": "Panne",
+    } | changes
+
+
+async def soon(condition: Callable[[], Any]) -> None:
+    await eventually(condition, 15)

@@ -1,0 +1,100 @@
+"""The whole front door in one process, without Kafka: what it would append is in a list."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from schemas.base import parse_closed
+from schemas.reports import ReportReceived
+from services.intake.app import Intake
+from services.intake.front import Front
+from services.intake.settings import IntakeSettings
+from services.runtime.kafka import BrokerAway
+from services.runtime.principals import Scope
+from services.runtime.rights import Role
+from services.runtime.testing.keyed import MemoryKeyedLog, token_for
+
+
+class MemoryInputs:
+    """Stands for `InputLog`: appends, or is away."""
+
+    def __init__(self) -> None:
+        self.appended: list[tuple[str, ReportReceived, dict[str, bytes]]] = []
+        self.away = False
+
+    async def append(self, realm: str, partition: int, value: bytes, headers: list[tuple[str, bytes]]) -> tuple[int, int]:  # noqa: ARG002  its place among others does not matter here
+        if self.away:
+            raise BrokerAway("away")
+        message = parse_closed("vigie.ReportReceived.v1", orjson.loads(value))
+        assert isinstance(message, ReportReceived)
+        self.appended.append((realm, message, dict(headers)))
+        return len(self.appended) - 1, 1_800_000_000_000 + len(self.appended)
+
+    async def reachable(self) -> bool:
+        return not self.away
+
+    async def stop(self) -> None:
+        pass
+
+
+class Door:
+    """The front, its log, and clients with any role."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.intake = Intake(IntakeSettings(data_dir=folder, **settings))
+        self.inputs = MemoryInputs()
+        self.texts_log = MemoryKeyedLog()
+        self.intake.receiver._inputs = self.inputs  # type: ignore[assignment]
+        self.intake.inputs = self.inputs  # type: ignore[assignment]
+        self.intake.vault.texts._writer = self.texts_log
+        self.intake.access._writer = MemoryKeyedLog()
+        self.intake.ledger.caught_up = True
+
+    def client(self, **headers: str) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.ASGITransport(self.intake.front), base_url="http://vigie", headers=headers)
+
+    async def as_(self, role: Role, *, scope: Scope | None = None, speaks_as: str | None = None) -> httpx.AsyncClient:
+        _, token = await token_for(self.intake.access, role, scope=scope, speaks_as=speaks_as)
+        return self.client(Authorization=f"Bearer {token}")
+
+    async def close(self) -> None:
+        await self.intake.proxy.stop()
+        self.intake.ledger.close()
+        self.intake.vault._replica.close()
+        self.intake.vault._keyring.close()
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
+    made = Door(tmp_path)
+    yield made
+    await made.close()
+
+
+async def post_report(front: Front, token: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    """(status, JSON) of one request in plain ASGI: no HTTP client between the test and the front."""
+    sent: list[Any] = []
+    chunks = [body[i : i + 65_536] for i in range(0, len(body), 65_536)] or [b""]
+    messages = [{"type": "http.request", "body": c, "more_body": c is not chunks[-1]} for c in chunks]
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"authorization", f"Bearer {token}".encode()), (b"content-type", b"application/json")]
+    await front({"type": "http", "method": "POST", "path": "/api/v1/reports", "headers": headers}, receive, send)
+    return sent[0]["status"], orjson.loads(sent[1]["body"])
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    """A well-formed body; None removes a field."""
+    body = {"site_id": "col-001", "type": "outage_power", "severity": 3, "occurred_at": "2027-02-11T09:40:00+01:00", "headline": "Panne"}
+    return {k: v for k, v in (body | changes).items() if v is not None}

@@ -1,0 +1,341 @@
+"""The front over HTTP, without Kafka and without a console."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.intake.exchange import redacted
+from services.intake.refusals import PER_ADDRESS
+from services.runtime.deadletters import Lane
+from services.runtime.principals import Scope
+from services.runtime.rights import Role
+from services.runtime.testing.keyed import token_for
+from tests.unit.intake.conftest import Door, post_report, report
+from tests.unit.intake.test_native import BODIES
+
+
+async def test_a_report_is_on_the_log_before_it_is_answered(door: Door) -> None:
+    async with await door.as_(Role.SITE_MANAGER) as http:
+        answer = await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k1"})
+    assert answer.status_code == 202
+    assert "idempotency-replayed" not in answer.headers
+    [(realm, message, headers)] = door.inputs.appended
+    receipt = answer.json()
+    assert (realm, receipt["realm"], receipt["report_id"]) == ("92", "92", message.report_id)
+    assert headers["ce_id"].decode() == message.report_id
+    assert receipt["recorded_at"] == "2027-01-15T08:00:00.001Z"
+    assert receipt["status_url"].startswith(f"/api/v1/reports/{message.report_id}")
+    assert (message.source, message.text_id) == ("site_manager", f"report-{message.report_id}")
+    assert door.texts_log.entries[0].key == message.text_id
+
+
+async def test_the_same_again_gets_the_first_answer_and_has_no_second_effect(door: Door) -> None:
+    async with await door.as_(Role.CELL) as http:
+        answers = [
+            await http.post("/api/v1/reports", json=report(), headers=h)
+            for h in ({}, {}, {"Idempotency-Key": "k"}, {"Idempotency-Key": "k"})
+        ]
+    assert [a.status_code for a in answers] == [202] * 4
+    assert answers[0].json() == answers[1].json() != answers[2].json() == answers[3].json()
+    assert ["idempotency-replayed" in a.headers for a in answers] == [False, True, False, True]
+    assert len(door.inputs.appended) == 2
+
+
+async def test_the_same_key_with_another_body_is_refused(door: Door) -> None:
+    async with await door.as_(Role.CELL) as http:
+        await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"})
+        answer = await http.post("/api/v1/reports", json=report(severity=1), headers={"Idempotency-Key": "k"})
+        assert (answer.status_code, answer.json()["code"]) == (422, "key_reused")
+        for key in ("", "x" * 129, "a\tb"):
+            assert (await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": key})).json()["code"] == "key_invalid"
+    async with await door.as_(Role.CELL) as other:
+        assert (await other.post("/api/v1/reports", json=report(severity=1), headers={"Idempotency-Key": "k"})).status_code == 202
+
+
+async def test_the_same_message_twice_at_once_is_appended_once(door: Door) -> None:
+    async with await door.as_(Role.CELL) as http:
+        answers = await asyncio.gather(*(http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"}) for _ in range(20)))
+    assert {a.status_code for a in answers} == {202}
+    assert len({a.text for a in answers}) == 1
+    assert len(door.inputs.appended) == 1
+
+
+async def test_without_kafka_a_sender_is_asked_to_try_again(door: Door) -> None:
+    door.inputs.away = True
+    async with await door.as_(Role.CELL) as http:
+        away = await http.post("/api/v1/reports", json=report())
+        assert (away.status_code, away.headers["retry-after"], away.json()["code"]) == (503, "2", "broker_away")
+        door.inputs.away = False
+        assert (await http.post("/api/v1/reports", json=report())).status_code == 202
+
+
+async def test_nothing_is_accepted_before_the_earlier_answers_are_known(door: Door) -> None:
+    door.intake.ledger.caught_up = False
+    async with await door.as_(Role.CELL) as http:
+        answer = await http.post("/api/v1/reports", json=report())
+    assert (answer.status_code, answer.json()["code"]) == (503, "starting")
+
+
+@pytest.mark.parametrize(
+    ("headers", "content", "status", "code"),
+    [({"content-type": "text/plain"}, b"x", 415, "media_type"), ({"content-type": "application/json; charset=latin-1"}, b"{}", 415, "media_type"),
+     ({"content-type": "application/json", "content-encoding": "gzip"}, b"{}", 415, "content_encoding"),
+     ({"content-type": "application/json"}, b" " * ((1 << 20) + 1), 413, "body_too_large"), ({"content-type": "application/json"}, b"{", 422, "not_json"),
+     ({"content-type": "application/json; charset=UTF-8"}, b"{}", 422, "invalid"), ({}, b"{}", 422, "invalid")],
+)  # fmt: skip
+async def test_refusals_are_problem_documents(door: Door, headers: dict[str, str], content: bytes, status: int, code: str) -> None:
+    async with await door.as_(Role.CELL) as http:
+        answer = await http.post("/api/v1/reports", content=content, headers=headers | {"accept-language": "en"})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["content-language"] == "en"
+
+
+async def test_a_body_sent_without_its_length_is_bounded_too(door: Door) -> None:
+    async def endless():
+        for _ in range(200):
+            yield b" " * 10_000
+
+    async with await door.as_(Role.CELL) as http:
+        answer = await http.post("/api/v1/reports", content=endless(), headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+    assert door.intake.front._reports._reader.room.used == 0
+
+
+async def test_strangers_are_counted_and_senders_without_the_right_told(door: Door) -> None:
+    async with door.client() as stranger:
+        for _ in range(PER_ADDRESS + 5):
+            answer = await stranger.post("/api/v1/reports?token=secret", json=report())
+            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    async with await door.as_(Role.OBSERVER) as observer:
+        assert (await observer.post("/api/v1/reports", json=report())).json()["code"] == "forbidden"
+    async with await door.as_(Role.ADMIN) as http:
+        seen = (await http.get("/api/v1/intake/strangers")).json()
+    assert seen["count"] == PER_ADDRESS + 5
+    assert len(seen["addresses"][0]["last"]) == PER_ADDRESS
+    assert "secret" not in json.dumps(seen)
+
+
+async def test_what_a_known_sender_was_refused_is_kept_with_its_reason(door: Door) -> None:
+    async with await door.as_(Role.SOURCE, scope=Scope(types=("outage_power",))) as http:
+        await http.post("/api/v1/reports", json=report(type="fire", headline="secret"))
+        await http.post("/api/v1/reports", content=b"\x00binary", headers={"content-type": "application/json"})
+    queue = door.intake.refused._queue
+    from services.intake.refusals import letter_of
+
+    letters = [letter_of(queue.get_nowait(), "92", 1) for _ in range(2)]
+    assert [(x.lane, x.code) for x in letters] == [(Lane.REFUSED, "out_of_scope"), (Lane.REFUSED, "not_json")]
+    assert all(x.text_id and b"secret" not in x.dump() for x in letters)
+    assert queue.empty()
+
+
+async def test_the_quota_of_a_source_bounds_what_is_kept(tmp_path: Path) -> None:
+    door = Door(tmp_path, refused_per_day=3)
+    async with await door.as_(Role.SOURCE) as http:
+        for _ in range(5):
+            await http.post("/api/v1/reports", content=b"{}")
+    assert door.intake.refused._queue.qsize() == 3
+    await door.close()
+
+
+async def test_when_full_danger_to_people_is_the_last_to_be_turned_away(tmp_path: Path) -> None:
+    door = Door(tmp_path, in_flight=2, in_flight_reserve=1)
+    hold = asyncio.Event()
+    append = door.inputs.append
+
+    async def slow(*args):
+        await hold.wait()
+        return await append(*args)
+
+    door.inputs.append = slow  # type: ignore[method-assign]
+    async with await door.as_(Role.CELL) as http:
+
+        async def post(**changes: object) -> httpx.Response:
+            return await http.post("/api/v1/reports", json=report(**changes))
+
+        inside = [asyncio.create_task(post(headline=str(n))) for n in range(2)]
+        while door.intake.admission.inside < 2:
+            await asyncio.sleep(0)
+        turned_away = await post(headline="third")
+        assert (turned_away.status_code, turned_away.json()["code"], turned_away.headers["retry-after"]) == (503, "overloaded", "2")
+        danger = asyncio.create_task(post(type="fire"))
+        while door.intake.admission.inside < 3:
+            await asyncio.sleep(0)
+        assert (await post(type="evacuation")).status_code == 503
+        hold.set()
+        assert {(await t).status_code for t in [*inside, danger]} == {202}
+    assert door.intake.admission.inside == 0
+    await door.close()
+
+
+async def test_members_of_a_batch_stand_for_themselves(door: Door) -> None:
+    members = [report(), report(severity=9), report(idempotency_key="own"), report()]
+    async with await door.as_(Role.CELL) as http:
+        first = await http.post("/api/v1/reports:batch", json={"reports": members}, headers={"Idempotency-Key": "b"})
+        again = await http.post("/api/v1/reports:batch", json=members, headers={"Idempotency-Key": "b"})
+        assert (await http.post("/api/v1/reports:batch", json=[report(severity=9)])).status_code == 422
+        assert (await http.post("/api/v1/reports:batch", json=[report(headline="x")])).status_code == 202
+        for bad in ([], {}, 5, [report()] * 501):
+            assert (await http.post("/api/v1/reports:batch", json=bad)).status_code == 422
+    assert (first.status_code, again.status_code) == (207, 207)
+    items = first.json()["items"]
+    assert [i["status"] for i in items] == [202, 422, 202, 202]
+    assert items[1]["problem"]["errors"][0]["field"] == "severity"
+    assert [i.get("report_id") for i in again.json()["items"]] == [i.get("report_id") for i in items]
+    assert [i.get("replayed") for i in again.json()["items"]] == [True, None, True, True]
+    assert len(door.inputs.appended) == 4
+
+
+async def test_a_batch_without_kafka_may_be_sent_again_whole(door: Door) -> None:
+    door.inputs.away = True
+    async with await door.as_(Role.CELL) as http:
+        answer = await http.post("/api/v1/reports:batch", json=[report(), report(severity=9)])
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+
+
+async def test_the_bytes_as_they_came_are_for_those_who_may_read_them(door: Door) -> None:
+    body = json.dumps(report()).encode() + b"  \n"
+    async with await door.as_(Role.SITE_MANAGER) as sender, await door.as_(Role.CELL) as cell:
+        id = (await sender.post("/api/v1/reports", content=body, headers={"content-type": "application/json"})).json()["report_id"]
+        raw = await cell.get(f"/api/v1/reports/{id}/raw")
+        assert (raw.content, raw.headers["content-type"]) == (body, "application/json")
+        assert "sandbox" in raw.headers["content-security-policy"]
+        assert (await sender.get(f"/api/v1/reports/{id}/raw")).status_code == 403
+        await door.intake.vault.texts.erase(f"report-{id}")
+        assert (await cell.get(f"/api/v1/reports/{id}/raw")).json()["code"] == "erased"
+        assert (await cell.get("/api/v1/reports/unknown/raw")).json()["code"] == "not_found"
+
+
+async def test_whoami_tells_rights_and_scope(door: Door) -> None:
+    async with await door.as_(Role.SOURCE, speaks_as="enedis", scope=Scope(types=("outage_power",))) as http:
+        found = (await http.get("/api/v1/whoami")).json()
+    assert (found["role"], found["source"], found["scope"]["types"]) == ("source", "enedis", ["outage_power"])
+    assert found["permissions"] == ["report.post", "report.status"]
+
+
+async def test_tokens_are_made_used_and_revoked_over_http(door: Door) -> None:
+    async with await door.as_(Role.ADMIN) as http:
+        made = (await http.post("/api/v1/tokens", json={"role": "source", "label": "capteurs", "scope": {"sites": ["a"]}})).json()
+        async with door.client(Authorization=f"Bearer {made['token']}") as sender:
+            assert (await sender.get("/api/v1/whoami")).json()["id"] == made["principal"]["id"]
+            assert (await sender.get("/api/v1/tokens")).status_code == 403
+            assert (await http.delete(f"/api/v1/tokens/{made['id']}")).status_code == 200
+            assert (await sender.get("/api/v1/whoami")).status_code == 401
+        listed = (await http.get("/api/v1/tokens")).json()["items"]
+        assert next(t for t in listed if t["id"] == made["id"])["revoked_at"] is not None
+        assert made["token"] not in json.dumps(listed)
+        assert "hash" not in listed[0]
+        assert (await http.post("/api/v1/tokens", json={"role": "king"})).json()["errors"][0]["field"] == "role"
+        assert (await http.post("/api/v1/tokens", json={})).status_code == 422
+        assert (await http.delete("/api/v1/tokens/none")).status_code == 404
+        assert (await http.put("/api/v1/tokens")).status_code == 405
+
+
+async def test_an_account_from_its_code_to_its_second_factor(door: Door) -> None:
+    import pyotp
+
+    async with await door.as_(Role.ADMIN) as http:
+        made = await http.post("/api/v1/users", json={"login": "cellule", "role": "cell", "duty": "cellule_situation"})
+        assert made.status_code == 201
+        assert door.intake.access.code(made.json()["code"]) is not None
+        assert (await http.post("/api/v1/users", json={"login": "Cellule", "role": "cell"})).status_code == 409
+        assert (await http.post("/api/v1/users/cellule/password", json={"password": "short"})).json()["errors"][0]["field"] == "password"
+        assert (await http.post("/api/v1/users/cellule/password", json={"password": "a long enough one"})).json()["has_password"]
+        secret = pyotp.random_base32()
+        factor = "/api/v1/users/cellule/second-factor"
+        assert (await http.post(factor, json={"secret": secret, "second": "000000"})).status_code == 422
+        assert len((await http.post(factor, json={"secret": secret, "second": pyotp.TOTP(secret).now()})).json()["printed"]) == 10
+        assert not (await http.post("/api/v1/users/cellule/disable")).json()["enabled"]
+        assert (await http.get("/api/v1/users")).json()["items"][0]["has_second_factor"]
+        assert (await http.post("/api/v1/users/nobody/code")).status_code == 404
+
+
+async def test_without_a_console_the_front_says_so_and_still_accepts(door: Door) -> None:
+    door.intake.proxy._base = "http://127.0.0.1:9"
+    async with await door.as_(Role.ADMIN) as http:
+        away = await http.get("/api/v1/incidents")
+        assert (away.status_code, away.json()["code"], away.headers["retry-after"]) == (503, "console_away", "2")
+        assert (await http.get("/livez")).status_code == 200
+        ready = await http.get("/readyz")
+        assert (ready.status_code, ready.json()["checks"]["log"]) == (503, "ok")
+        assert ready.json()["checks"]["console"].startswith("does not answer")
+        assert "/api/v1/reports" in (await http.get("/openapi.json")).json()["paths"]
+        assert "vigie_reports_total" in (await http.get("/metrics")).text
+        assert (await http.post("/livez")).headers["allow"] == "GET, HEAD"
+        assert (await http.post("/api/v1/reports", json=report())).status_code == 202
+
+
+async def test_a_browser_session_posts_only_with_its_csrf_proof(door: Door) -> None:
+    from services.runtime.access import new_principal
+    from services.runtime.sessions import Sessions
+
+    access = door.intake.access
+    principal = new_principal(Role.SITE_MANAGER)
+    await access.put(principal)
+    session = await Sessions(access).login_with_code(await access.issue_code(principal.id, expires_at=None), address="::1")
+    async with door.client(Cookie=f"vigie_session={session.cookie}; vigie_csrf={session.csrf}") as http:
+        assert (await http.get("/api/v1/whoami")).json()["id"] == principal.id
+        assert (await http.post("/api/v1/reports", json=report())).json()["code"] == "csrf"
+        assert (await http.post("/api/v1/reports", json=report(), headers={"X-CSRF-Token": session.csrf})).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        (b"", "/x"),
+        (b"token=abc&a=1", "/x?token=***&a=1"),
+        (b"TOKEN=abc", "/x?TOKEN=***"),
+        (b"a=%74oken", "/x?a=token"),
+        (b"token", "/x?token=***"),
+    ],
+)
+def test_secrets_in_a_query_are_not_logged(query: bytes, shown: str) -> None:
+    assert redacted({"path": "/x", "query_string": query}) == shown
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+)
+BYTES = (
+    BODIES.map(lambda b: json.dumps(b).encode())
+    | st.tuples(
+        BODIES,
+        st.sampled_from(["type", "severity", "occurred_at", "zone", "measure", "area", "realm", "recorded_at", "status"]),
+        JSON_VALUES,
+    ).map(lambda t: json.dumps(t[0] | {t[1]: t[2]}).encode())
+    | JSON_VALUES.map(lambda v: json.dumps(v).encode())
+    | st.binary(max_size=200)
+    | st.builds(
+        lambda n: b'{"type":"info","severity":1,"occurred_at":"2027-02-11T08:40:59Z","description":"' + b"x" * n + b'"}',
+        st.integers(0, 2 << 20),
+    )
+)
+
+
+@pytest.mark.parametrize("examples", [1_000, pytest.param(10_000, marks=[pytest.mark.soak, pytest.mark.timeout(900)])])
+async def test_bodies_of_every_kind_never_break_the_front(door: Door, examples: int) -> None:
+    """Valid, invalid, giant, binary: each is accepted, or refused with a problem document that names the reason."""
+    seen: Counter[int] = Counter()
+    loop = asyncio.get_running_loop()
+    _, token = await token_for(door.intake.access, Role.ADMIN)
+
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(BYTES)
+    def post(body: bytes) -> None:
+        status, answer = asyncio.run_coroutine_threadsafe(post_report(door.intake.front, token, body), loop).result(30)
+        seen[status] += 1
+        assert status in (202, 403, 413, 422), (status, answer, body[:200])
+        assert "report_id" in answer if status == 202 else answer["code"]
+
+    await asyncio.to_thread(post)
+    assert seen[202] > examples / 10, seen
+    assert seen[422] > examples / 10, seen
+    assert door.intake.front._reports._reader.room.used == 0

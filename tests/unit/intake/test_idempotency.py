@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+
+from services.intake.idempotency import Known, Ledger, identify, keyed_id
+from services.intake.native import Claim
+from tests.unit.intake.test_native import ADMIN, claim, report
+
+SECRET = b"s" * 32
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "answers.db")
+
+
+def known(n: int, alias: str | None = None) -> Known:
+    return Known(keyed_id("92", "s", str(n)), "92", f"{n:032x}", n, "s", alias)
+
+
+def id_of(made: Claim, key: str | None = None, sender: str = "s") -> str:
+    return identify(made, sender, key, SECRET).report_id
+
+
+def test_a_key_makes_the_id_within_realm_and_sender() -> None:
+    made, other = claim(report()), claim(report(severity=1))
+    assert id_of(made, "k") == id_of(other, "k") != id_of(made, "l")
+    assert id_of(made, "k") != id_of(made, "k", sender="t")
+    assert id_of(made, "k") != id_of(claim(report(realm="92~ex-1")), "k")
+    assert identify(made, "s", "k", SECRET).fingerprint != identify(other, "s", "k", SECRET).fingerprint
+
+
+def test_without_a_key_the_content_and_the_minute_make_the_id() -> None:
+    first = id_of(claim(report(occurred_at="2027-02-11T09:40:00+01:00")))
+    assert id_of(claim(report(occurred_at="2027-02-11T08:40:59Z"))) == first
+    assert id_of(claim(report(occurred_at="2027-02-11T09:41:00+01:00"))) != first
+    assert id_of(claim(report(headline="Autre"))) != first
+    seconds_apart = [identify(claim(report(occurred_at=f"2027-02-11T09:40:{s}Z")), "s", None, SECRET) for s in ("01", "02")]
+    assert seconds_apart[0] == seconds_apart[1]
+
+
+def test_the_fingerprint_of_a_body_tells_nothing_without_the_key_of_the_installation() -> None:
+    assert identify(claim(report()), "s", "k", b"a" * 32).fingerprint != identify(claim(report()), "s", "k", b"b" * 32).fingerprint
+
+
+async def test_answers_survive_a_restart(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.sent(0, ledger.sending(0), 7, known(1, alias="E1"))
+    assert ledger.get(known(1).report_id) == known(1, alias="E1")
+    await ledger.flush()
+    ledger.close()
+    again = Ledger(tmp_path / "answers.db")
+    assert again.get(known(1).report_id) == known(1, alias="E1")
+    assert again.resolve("92", "s", "E1") == known(1).report_id
+    assert again.get("no uuid") is None
+    again.close()
+
+
+async def test_the_position_never_passes_a_record_that_is_still_under_way(ledger: Ledger) -> None:
+    """Else a kill between its acknowledgement and the next flush would lose the answer."""
+    early, late = ledger.sending(3), ledger.sending(3)
+    ledger.sent(3, late, 12, known(1))
+    await ledger.flush()
+    assert dict(ledger._reading.execute("SELECT partition, next FROM positions")) == {3: 0}
+    ledger.sent(3, early, 11, known(2))
+    await ledger.flush()
+    assert dict(ledger._reading.execute("SELECT partition, next FROM positions")) == {3: 13}
+
+
+async def test_the_first_answer_stands(ledger: Ledger) -> None:
+    first = known(1)
+    ledger._store([first], {})
+    ledger._store([Known(first.report_id, "92", "f" * 32, 99, "s")], {})
+    assert ledger.get(first.report_id) == first
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+async def test_references_are_ids_aliases_or_keys_of_the_same_sender(ledger: Ledger, flushed: bool) -> None:
+    first = Known(keyed_id("92", "s", "key-1"), "92", "0" * 32, 1, "s", "E1")
+    ledger.sent(0, ledger.sending(0), 0, first)
+    if flushed:
+        await ledger.flush()
+    for reference in (first.report_id, "E1", "key-1"):
+        assert ledger.resolve("92", "s", reference) == first.report_id
+    assert ledger.resolve("92", "other", "E1") == "E1"
+    assert ledger.resolve("92~ex-1", "s", "E1") == "E1"
+    assert ledger.resolve("92", "s", "never heard of") == "never heard of"
+
+
+def test_a_reference_resolved_later_does_not_make_another_body() -> None:
+    from services.intake.native import claim_of, parse_one
+
+    body = parse_one(b'{"type":"info","severity":1,"occurred_at":"2027-02-11T08:40:59Z","references":["E1"]}')
+    before, after = (claim_of(body, ADMIN, "92", lambda _, r, to=to: to or r) for to in (None, "id"))
+    assert before.content == after.content
+    assert after.message["references"] == ["id"]
