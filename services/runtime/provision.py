@@ -13,6 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from schemas.topics import TOPICS, Topic, config_of
+from services.runtime.partitions import PartitionReader
 
 TIMEOUT_MS = 15_000
 _ALREADY_EXISTS = 36
@@ -61,6 +62,7 @@ async def provision(kafka: str, *, replication: int = 1, topics: Sequence[Topic]
         missing = [t for t in topics if t.name not in have]
         if missing:
             await _create(admin, missing, replication)
+            await _until_led(kafka, missing)
         differences = await _compare(admin, topics, replication)
         await _wake_coordinator(admin)
     finally:
@@ -68,6 +70,13 @@ async def provision(kafka: str, *, replication: int = 1, topics: Sequence[Topic]
     if differences:
         raise TopicsDiffer(differences)
     return Provisioned(tuple(t.name for t in missing), tuple(t.name for t in topics if t.name in have))
+
+
+async def _until_led(kafka: str, created: Sequence[Topic]) -> None:
+    """A topic exists a moment before its partitions take records: wait, so that no producer meets the gap."""
+    async with PartitionReader(kafka) as reader:
+        for topic in created:
+            await reader.bounds(topic.name, range(topic.partitions))
 
 
 async def _wake_coordinator(admin: AIOKafkaAdminClient) -> None:

@@ -1,0 +1,122 @@
+"""The front door beside a bare route, and with the whole system behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from services.cli.bench import Name, measure
+from services.cli.load import Measured, Reporter, bodies
+from services.cli.prepare import prepare_system
+from services.runtime.embedded.kafka import RunningKafka
+from services.runtime.embedded.ports import free_ports
+from services.runtime.settings import Settings
+from tests.system import RunningVigie
+from tests.waiting import until
+
+pytestmark = pytest.mark.bench
+
+SITES = ["cen-1", "cen-2", "sst-05", "pmi-04", "clg-0920077J", "gym-07", "par-05"]
+WARM_S = 3.0
+SECONDS = 8.0
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
+        platform.machine(),
+    )
+    return f"{model}, {os.cpu_count()} cores, {psutil.virtual_memory().total >> 30} GiB, Python {platform.python_version()}"
+
+
+@contextmanager
+def server(module: str, settings: Settings) -> Iterator[str]:
+    """One HTTP process on a free port; its URL."""
+    port = free_ports(1)[0]
+    environment = {
+        **os.environ, "VIGIE_DATA_DIR": str(settings.data_dir), "VIGIE_KAFKA": settings.kafka, "VIGIE_REDIS": settings.redis,
+        "VIGIE_HTTP": f"127.0.0.1:{port}", "VIGIE_CONSOLE": f"127.0.0.1:{free_ports(1)[0]}",
+    }  # fmt: skip
+    with subprocess.Popen([sys.executable, "-m", module], env=environment, stderr=subprocess.DEVNULL) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            until(lambda: answers(url), 30)
+            yield url
+        finally:
+            process.terminate()
+
+
+def answers(url: str) -> bool:
+    try:
+        httpx.get(url, trust_env=False)
+    except httpx.TransportError:
+        return False
+    return True
+
+
+def flat_out(url: str, token: str) -> Measured:
+    async def run() -> Measured:
+        async with Reporter(url, token) as reporter:
+            await reporter.flat_out(bodies(None, SITES), WARM_S)
+            return await reporter.flat_out(bodies(None, SITES), SECONDS)
+
+    return asyncio.run(run())
+
+
+def test_the_front_door_reaches_0_7_of_a_bare_route(
+    start_broker: Callable[[], Coroutine[None, None, RunningKafka]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broker = asyncio.run(start_broker())
+    settings = Settings(data_dir=tmp_path / "data", kafka=broker.address, redis="redis://127.0.0.1:1/0")
+    settings.data.make()
+    asyncio.run(prepare_system(settings))
+    token = (settings.data.secrets / "admin.token").read_text().strip()
+    figures: dict[str, list[float]] = {"bare": [], "intake": []}
+    for _ in range(2):
+        for name, module in (("bare", "tests.bench.bare"), ("intake", "services.intake")):
+            with server(module, settings) as url:
+                found = flat_out(url, token)
+            assert found.refused == 0
+            figures[name].append(found.per_s)
+    bare, intake = max(figures["bare"]), max(figures["intake"])
+    with capsys.disabled():
+        print(f"\nintake {intake:.0f}/s, bare FastAPI route {bare:.0f}/s, ratio {intake / bare:.2f} (≥ 0.7) on {machine()}")
+    assert intake >= 0.7 * bare
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
+    with RunningVigie(tmp_path_factory.mktemp("bench")) as running:
+        yield running
+
+
+def test_acknowledged_within_15_ms_at_500_per_second_with_everything_running(
+    system: RunningVigie, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seconds in (WARM_S, SECONDS):
+        found = asyncio.run(measure(Name.INTAKE, system.url, system.token, "92", SITES, 500, seconds))
+    with capsys.disabled():
+        print(f"\nreport → 202 at 500/s with everything running: {found} (p99 < 15 ms) on {machine()}")
+    assert found["refused"] == 0
+    assert found["p99_ms"] < 15
+
+
+def test_a_report_is_seen_as_an_incident_within_60_ms(system: RunningVigie, capsys: pytest.CaptureFixture[str]) -> None:
+    for seconds in (WARM_S, SECONDS):
+        found = asyncio.run(measure(Name.LIVE, system.url, system.token, "92", SITES, 100, seconds))
+    with capsys.disabled():
+        print(f"\nreport → incident on the live stream at 100/s: {found} (p50 < 60, p99 < 250 ms) on {machine()}")
+    assert found["not_seen"] == 0
+    assert found["p50_ms"] < 60
+    assert found["p99_ms"] < 250
