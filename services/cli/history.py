@@ -9,10 +9,15 @@ from services.runtime.settings import Settings
 from services.runtime.transaction import FactRecord
 
 
-async def read_history(settings: Settings, realm: str) -> list[FactRecord]:
-    """Facts of one realm, service after service in log order. Raises KafkaError, Stop."""
-    facts: list[FactRecord] = []
+async def read_history_by_service(settings: Settings, realm: str) -> dict[str, list[FactRecord]]:
+    """Facts of one realm per service, in log order. Raises KafkaError, Stop."""
+    facts: dict[str, list[FactRecord]] = {}
     for service in SERVICES:
         async with LogReader(settings.kafka, service, partitions=[partition_of(realm, PARTITIONS)]) as reader:
-            facts += [f async for a in reader.read_to_end() if a.transaction.realm == realm for f in a.transaction.facts]
+            facts[service] = [f async for a in reader.read_to_end() if a.transaction.realm == realm for f in a.transaction.facts]
     return facts
+
+
+async def read_history(settings: Settings, realm: str) -> list[FactRecord]:
+    """Facts of one realm, service after service in log order. Raises KafkaError, Stop."""
+    return [fact for facts in (await read_history_by_service(settings, realm)).values() for fact in facts]

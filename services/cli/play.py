@@ -30,6 +30,8 @@ from services.runtime.territory import load_territory
 
 MAX_WAIT_S = 15.0
 """How long a report or a step is offered again while Vigie is away or overloaded."""
+PATIENCE_S = 20
+"""How long one call waits for a step that takes real time, before it asks again."""
 
 
 def _iso(at: int) -> str:
@@ -43,11 +45,12 @@ class Player:
         self._client, self._scenario, self.realm, self._speed = client, scenario, realm, speed
         self._reports: dict[str, str] = {}
 
-    def _insist(self, method: str, path: str, body: Any, key: str) -> tuple[int, Any]:
+    def _insist(self, method: str, path: str, body: Any, key: str | None) -> tuple[int, Any]:
         end = time.monotonic() + MAX_WAIT_S
         while True:
             try:
-                return self._client.call(method, path, body, {"Idempotency-Key": key})
+                headers = {"Prefer": f"wait={PATIENCE_S}"} | ({"Idempotency-Key": key} if key else {})
+                return self._client.call(method, path, body, headers)
             except (Away, Refused) as exc:
                 passing = isinstance(exc, Away) or exc.status in (502, 503, 504)
                 if not passing or time.monotonic() > end:
@@ -65,9 +68,12 @@ class Player:
     def step(self, to: int, n: int) -> None:
         """Move the realm to `to`; returns when every deadline up to it has fired and nothing is pending."""
         status, answer = self._insist("POST", f"/api/v1/realms/{self.realm}/step", {"to": _iso(to)}, f"step:{self.realm}:{n}")
-        while status == 202 and answer.get("state", "pending") == "pending":
-            time.sleep(0.05 if self._speed is None else 0.3)
-            answer = self._client.get(f"/api/v1/commands/{answer['command_id']}?realm={self.realm}")
+        while status == 202:
+            path = f"/api/v1/commands/{answer['command_id']}?realm={self.realm}"
+            _, answer = self._insist("GET", path, None, None)
+            status = 202 if answer["state"] == "pending" else 200
+            if answer["state"] not in ("pending", "applied"):
+                raise Refused(409, {"detail": answer.get("detail") or f"step to {_iso(to)}: {answer['state']}"})
 
     def report(self, event: Event) -> None:
         """Post one report under the scenario's event id."""

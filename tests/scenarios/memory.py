@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+
 from schemas.base import MINUTE_MS
 from schemas.reports import ReportReceived
 from schemas.runtime import OpenRealm

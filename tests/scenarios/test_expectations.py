@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from services.cli.checks import load_checks, run_checks
 
+from services.cli.checks import load_checks, run_checks
 from tests.scenarios.memory import SCENARIOS, played_to
 
 EXPECTATIONS = SCENARIOS / "expectations.yaml"

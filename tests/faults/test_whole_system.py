@@ -1,0 +1,165 @@
+"""The whole product under SIGKILL, as its users meet it: every accepted report is applied once, and `vigie verify` agrees."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.system import RunningVigie
+
+SITES = ("cen-1", "cen-2", "sst-05", "pmi-04", "clg-0920077J", "gym-07", "par-05")
+TYPES = ("outage_power", "closure", "staff_shortage", "reopening")
+VICTIMS = ("alerts", "continuity", "delivery", "intake", "console", "projector", "conductor")
+SETTLED = ("applied", "duplicate")
+WAIT_S = 40.0
+
+
+@pytest.fixture(scope="module")
+def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
+    """One of its own: it is killed all the time."""
+    with RunningVigie(tmp_path_factory.mktemp("storm")) as running:
+        yield running
+
+
+class Reporter(threading.Thread):
+    """Posts reports, each until it is accepted, under one key."""
+
+    def __init__(self, vigie: RunningVigie, seed: int, count: int) -> None:
+        super().__init__(name=f"reporter-{seed}")
+        self._vigie, self._random, self._count = vigie, random.Random(seed), count
+        self.accepted: dict[str, str] = {}
+        self.refused: list[str] = []
+
+    def run(self) -> None:
+        headers = {"Authorization": f"Bearer {self._vigie.token}"}
+        with httpx.Client(base_url=self._vigie.url, headers=headers, timeout=15, trust_env=False) as client:
+            for _ in range(self._count):
+                self._post(client, str(uuid.UUID(int=self._random.getrandbits(128), version=4)))
+
+    def _post(self, client: httpx.Client, key: str) -> None:
+        body = {
+            "site_id": self._random.choice(SITES), "type": self._random.choice(TYPES), "severity": 2,
+            "occurred_at": datetime.now(UTC).isoformat(), "headline": "essai",
+        }  # fmt: skip
+        end = time.monotonic() + WAIT_S
+        while time.monotonic() < end:
+            try:
+                answer = client.post("/api/v1/reports", json=body, headers={"Idempotency-Key": key})
+            except httpx.TransportError:
+                time.sleep(0.1)
+                continue
+            if answer.status_code == 202:
+                self.accepted[key] = answer.json()["report_id"]
+                return
+            if answer.status_code < 500:
+                self.refused.append(answer.text)
+                return
+            time.sleep(0.1)
+        self.refused.append("never accepted")
+
+
+def wait_until_settled(vigie: RunningVigie, reports: list[str]) -> list[str]:
+    """Reports that are not applied within WAIT_S."""
+    end, left = time.monotonic() + WAIT_S, reports
+    while left and time.monotonic() < end:
+        try:
+            left = [r for r in left if vigie.http.get(f"/api/v1/reports/{r}").json().get("state") not in SETTLED]
+        except (httpx.TransportError, ValueError):
+            pass
+        if left:
+            time.sleep(0.3)
+    return left
+
+
+def storm(vigie: RunningVigie, *, reporters: int, each: int, kills: int, seed: int) -> None:
+    rnd = random.Random(seed)
+    threads = [Reporter(vigie, seed * 100 + n, each) for n in range(reporters)]
+    for thread in threads:
+        thread.start()
+    done = 0
+    while done < kills:
+        time.sleep(rnd.uniform(0.3, 1.5))
+        alive = vigie.processes()
+        if victims := [v for v in VICTIMS if v in alive]:
+            try:
+                vigie.kill(rnd.choice(victims))
+            except (ProcessLookupError, KeyError):
+                continue
+            done += 1
+    for thread in threads:
+        thread.join()
+    accepted = [r for t in threads for r in t.accepted.values()]
+    assert [t.refused for t in threads if t.refused] == []
+    assert len(set(accepted)) == reporters * each
+    assert wait_until_settled(vigie, accepted) == []
+    verdict = vigie.cli("verify")
+    assert verdict.returncode == 0, verdict.stdout[-3000:]
+
+
+@pytest.mark.timeout(170)
+def test_nothing_is_lost_or_decided_twice_under_random_kills(vigie: RunningVigie) -> None:
+    storm(vigie, reporters=3, each=150, kills=12, seed=1)
+
+
+@pytest.mark.timeout(120)
+def test_a_service_is_back_within_five_seconds(vigie: RunningVigie) -> None:
+    for name in ("alerts", "continuity", "delivery", "intake"):
+        old = vigie.kill(name)
+        began = time.monotonic()
+        while vigie.processes().get(name, old) == old or not vigie.ready():
+            assert time.monotonic() - began < 5, f"{name} is not back"
+            time.sleep(0.05)
+
+
+@pytest.mark.timeout(120)
+def test_reports_are_accepted_while_the_store_is_dead_and_shown_when_it_is_back(vigie: RunningVigie) -> None:
+    vigie.kill("store")
+    vigie.kill("console")
+    reporter = Reporter(vigie, 77, 20)
+    reporter.run()
+    assert reporter.refused == []
+    assert wait_until_settled(vigie, list(reporter.accepted.values())) == []
+
+
+@pytest.mark.timeout(150)
+def test_a_killed_broker_comes_back_and_nothing_is_lost(vigie: RunningVigie) -> None:
+    reporter = Reporter(vigie, 88, 60)
+    reporter.start()
+    vigie.kill("broker")
+    reporter.join()
+    assert reporter.refused == []
+    assert wait_until_settled(vigie, list(reporter.accepted.values())) == []
+    verdict = vigie.cli("verify")
+    assert verdict.returncode == 0, verdict.stdout[-3000:]
+
+
+@pytest.mark.timeout(150)
+def test_a_frozen_worker_that_wakes_up_changes_nothing(vigie: RunningVigie) -> None:
+    """SIGSTOP past the session timeout, then SIGCONT."""
+    pid = vigie.kill("alerts", signal.SIGSTOP)
+    reporter = Reporter(vigie, 99, 30)
+    reporter.run()
+    time.sleep(12)
+    try:
+        vigie.kill("alerts", signal.SIGCONT) if vigie.processes().get("alerts") == pid else None
+    except ProcessLookupError:
+        pass
+    assert wait_until_settled(vigie, list(reporter.accepted.values())) == []
+    assert vigie.cli("verify").returncode == 0
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_fifty_kills_with_two_workers(tmp_path: Path) -> None:
+    with RunningVigie(tmp_path, workers=2) as vigie:
+        for seed in range(5):
+            storm(vigie, reporters=4, each=300, kills=12, seed=seed)
