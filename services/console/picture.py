@@ -57,6 +57,9 @@ class Picture(ABC):
     async def raw_row(self, collection: str, id: str) -> Model | None: ...
 
     @abstractmethod
+    async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]: ...
+
+    @abstractmethod
     async def reports_of(self, incident: str) -> list[str]:
         """Ids of its reports by recorded_at."""
 
@@ -70,6 +73,10 @@ class Picture(ABC):
     async def rows(self, model: type[R]) -> Mapping[str, R]:
         """All rows of this class by id."""
         return cast("Mapping[str, R]", await self.raw_rows(collection_of(model)))
+
+    async def some(self, model: type[R], ids: Sequence[str]) -> dict[str, R]:
+        """The rows with these ids that exist."""
+        return cast("dict[str, R]", await self.raw_some(collection_of(model), ids))
 
     async def row(self, model: type[R], id: str) -> R | None:
         """One row."""
@@ -138,6 +145,11 @@ class Present(Picture):
         raw = await self._client.hget(store.rows(self.realm, collection), id)
         return None if raw is None else row_models()[collection].model_validate_json(raw)
 
+    async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]:
+        found = await self._client.hmget(store.rows(self.realm, collection), list(ids))
+        model = row_models()[collection]
+        return {id: model.model_validate_json(raw) for id, raw in zip(ids, found, strict=True) if raw is not None}
+
     async def reports_of(self, incident: str) -> list[str]:
         ids = [i.decode() for i in await self._client.zrange(store.reports_of(self.realm, incident), 0, -1)]
         if not ids:
@@ -171,6 +183,10 @@ class Past(Picture):
     async def raw_row(self, collection: str, id: str) -> Model | None:
         row = self._fold.rows(collection).get(id)
         return None if row is None else row_models()[collection].model_validate(row)
+
+    async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]:
+        model, rows = row_models()[collection], self._fold.rows(collection)
+        return {id: model.model_validate(rows[id]) for id in ids if id in rows}
 
     async def reports_of(self, incident: str) -> list[str]:
         mine = [r for r in self._fold.rows("reports").values() if r.get("incident") == incident]

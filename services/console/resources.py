@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from schemas.base import Instant
 from schemas.delivery import AttemptRow
@@ -44,7 +44,11 @@ def when(at: Instant) -> datetime:
     return datetime.fromtimestamp(at / 1000, UTC)
 
 
-Time = Annotated[datetime, PlainSerializer(iso, return_type=str, when_used="json")]
+Time = Annotated[
+    datetime,
+    PlainSerializer(iso, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
 Scalar = str | int | float | bool | None
 
 
@@ -254,6 +258,7 @@ class Report(Resource):
     lifts: list[EventType] = Field(default_factory=list)
     affected_activities: list[str] = Field(default_factory=list)
     verified_by: str | None = None
+    source_key: str | None = None
     type: EventType | None = None
     severity: int | None = None
     certainty: Certainty | None = None

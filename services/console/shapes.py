@@ -81,7 +81,7 @@ class Shaper:
             id=row.id, realm=self.realm, state=row.state, reason=row.reason, of=row.of, incident=row.incident, why=self.reasons(row.why),
             flags=list(row.flags), confirmation=row.confirmation, source=row.source, site=row.site, commune=row.commune,
             zone=list(row.zone), effective=[_interval(w) for w in row.effective], expected_end=_when(row.expected_end),
-            lifts=list(row.lifts), affected_activities=list(row.affected_activities), verified_by=row.verified_by, type=row.type,
+            lifts=list(row.lifts), affected_activities=list(row.affected_activities), verified_by=row.verified_by, source_key=row.source_key, type=row.type,
             severity=row.severity, certainty=row.certainty, msg_type=row.msg_type, references=list(row.references), alias=row.alias,
             occurred_at=when(row.occurred_at), recorded_at=when(row.recorded_at), capacity_lost_pct=row.capacity_lost_pct,
             persons_concerned=row.persons_concerned, measure=row.measure, phenomenon=row.phenomenon, colour=row.colour,

@@ -67,7 +67,7 @@ Client = Any
 
 def connect(url: str) -> Client:
     """Client with short limits: a store that does not answer is an error within seconds, never a hanging request."""
-    return redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=10, health_check_interval=15, max_connections=64)
+    return redis.Redis.from_url(url, protocol=2, socket_connect_timeout=2, socket_timeout=10, health_check_interval=15, max_connections=64)
 
 
 Value = bytes | str | int | float

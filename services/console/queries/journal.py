@@ -21,7 +21,7 @@ from services.console.shapes import Shaper
 from services.console.texts import refusal
 from services.runtime.vault import TextItem
 
-FREE_TEXT: Final = frozenset({"note", "decision", "fact"})
+FREE_TEXT: Final = frozenset({"note", "decision"})
 """Kinds of lines that are told in the words of a person, for those who may read them."""
 
 
@@ -48,12 +48,12 @@ class Journal(Reading):
         known = self._texts.get_many(wanted) if texts and wanted and self._texts is not None else {}
         return [shape.line(record, _said(known.get(record.text_id or ""))) for record in records]
 
-    async def lines(self, shape: Shaper, keys: Sequence[str], *, texts: bool) -> list[r.Line]:
+    async def lines(self, shape: Shaper, keys: Sequence[str], *, texts: bool) -> dict[str, r.Line]:
         """Lines by key, for the live stream; those that are gone are left out."""
         async with store_errors():
             raw = await self._client.hmget(store.of(shape.realm, "lines"), keys)
         records = [LineRecord.load(orjson.loads(one)) for one in raw if one is not None]
-        return self.shape_lines(shape, records, texts=texts)
+        return dict(zip([record.key for record in records], self.shape_lines(shape, records, texts=texts), strict=True))
 
     async def report(self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr", texts: bool = False) -> r.Report:
         """What became of a report. A report that was accepted and not decided yet is `services.console.pending`'s to find."""

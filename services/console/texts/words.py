@@ -226,6 +226,7 @@ ROLE = {
     "source": N_("Source automatique"),
     "auditor": N_("Auditeur"),
 }
+CERTAINTY = {"confirmed": N_("confirmé"), "unconfirmed": N_("non confirmé"), "rumour": N_("rumeur"), "denied": N_("démenti")}
 COLOUR = {"vert": N_("verte"), "jaune": N_("jaune"), "orange": N_("orange"), "rouge": N_("rouge")}
 PHENOMENON = {
     "any": N_("météo"),

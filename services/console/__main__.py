@@ -1,0 +1,67 @@
+"""`python -m services.console`: the console process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+import uvloop
+
+from services.console.app import console
+from services.console.stream import Hub
+from services.runtime import health, logs
+from services.runtime.settings import Settings, split_host_port
+
+GRACE_S = 3
+log = structlog.get_logger(__name__)
+
+
+class Server(uvicorn.Server):
+    """uvicorn that leaves signals to `serve`, so that live streams end before it waits for open requests."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are handled by the caller."""
+        yield
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    async with console(settings) as app:
+        hub: Hub = app.state.hub
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=GRACE_S,
+            proxy_headers=True, forwarded_allow_ips="127.0.0.1",
+        )  # fmt: skip
+        server = Server(config)
+
+        def stop() -> None:
+            hub.close()
+            server.should_exit = True
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        host, port = split_host_port(settings.console or "127.0.0.1:0")
+        listening = socket.create_server((host, port), reuse_port=False, backlog=512)
+        probes = await health.serve(settings.health_port, app.state.health.ready, live=app.state.health.live)
+        log.info("console.listening", address=f"{host}:{listening.getsockname()[1]}")
+        try:
+            await server.serve(sockets=[listening])
+        finally:
+            await probes.close()
+
+
+def main() -> None:
+    """Entry point."""
+    logs.configure("console")
+    uvloop.run(serve(Settings()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""From a decision to its HTTP answer: 200 with the result, the decider's own refusal as a problem, or 202 while it is under way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from fastapi import Request
+from fastapi.responses import Response
+
+from schemas.base import Command
+from services.console.api.context import Author, Body
+from services.console.decisions import Decisions, Outcome
+from services.console.queries.journal import command_result
+from services.console.resources import CommandResult
+from services.runtime.problems import CATALOGUE, MEDIA_TYPE, ProblemError, fault
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": CommandResult, "description": "decided"},
+    202: {"model": CommandResult, "description": "accepted; the decision comes at `/api/v1/commands/{id}`"},
+    403: {"description": "the decider refuses: role", "content": {MEDIA_TYPE: {}}},
+    404: {"description": "the decider knows no such thing", "content": {MEDIA_TYPE: {}}},
+    409: {"description": "the decider refuses: state", "content": {MEDIA_TYPE: {}}},
+    412: {"description": "somebody decided in the meantime (If-Match)", "content": {MEDIA_TYPE: {}}},
+}
+"""For the OpenAPI document of every decision."""
+
+
+async def decide(author: Author, body: Body | None, service: str, kind: type[Command], **fields: Any) -> Response:
+    """Send a command with these fields and answer. Raises BrokerAway, ProblemError."""
+    author = author.within(body)
+
+    def make(by: str, role: str, reason: str | None) -> Command:
+        return kind(author=by, role=role, reason=reason, **fields)
+
+    decisions: Decisions = author.request.app.state.decisions
+    outcome = await decisions.decide(
+        service,
+        author.realm,
+        author.principal,
+        make,
+        reason=body.reason if body else None,
+        idempotency_key=author.key,
+        wait_s=author.wait_s,
+    )
+    return answer(author.request, outcome, author.lang)
+
+
+def answer(request: Request, outcome: Outcome, lang: str) -> Response:
+    """The HTTP answer of an outcome."""
+    headers = {"Cache-Control": "no-store", "Content-Language": lang, "Vigie-Command": outcome.id}
+    if outcome.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    if outcome.answer is None:
+        location = f"/api/v1/commands/{outcome.id}"
+        pending = CommandResult(id=outcome.id, command_id=outcome.id, realm=outcome.realm, state="pending")
+        return Response(pending.model_dump_json(), 202, headers | {"Location": location}, "application/json")
+    result = command_result(outcome.answer, lang)
+    if result.state == "applied":
+        return Response(result.model_dump_json(), 200, headers, "application/json")
+    return Response(orjson.dumps(_problem(request, result, lang)), _status(result), headers, MEDIA_TYPE)
+
+
+def _status(result: CommandResult) -> int:
+    if result.status is not None:
+        return result.status
+    return 500 if result.code == "failed" else 422
+
+
+def _problem(request: Request, result: CommandResult, lang: str) -> dict[str, Any]:
+    """RFC 9457; the code is the decider's."""
+    title = CATALOGUE["refused"].title["en" if lang == "en" else "fr"]
+    return {
+        "type": f"urn:vigie:problem:{result.code or 'refused'}", "title": title, "status": _status(result), "detail": result.detail or title,
+        "code": result.code or "refused", "instance": request.url.path, "command_id": result.id,
+    }  # fmt: skip
+
+
+def require_text(text: str | None, field: str = "reason") -> str:
+    """Free text that a decision cannot do without. Raises ProblemError `invalid`."""
+    if text is None or not text.strip():
+        raise ProblemError("invalid", faults=(fault(field, "missing", "champ obligatoire", "required field"),))
+    return text

@@ -1,0 +1,32 @@
+"""`/api/v1/commands/{id}`: the answer to a decision that was still under way."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from services.console.api.context import Author, deciding
+from services.console.decisions import Decisions
+from services.console.faults import NotFound
+from services.console.queries.journal import command_result
+from services.console.resources import CommandResult
+from services.runtime.rights import Permission
+
+router = APIRouter(prefix="/api/v1/commands", tags=["decisions"])
+
+
+@router.get("/{id}", summary="pending, applied, refused or failed; `Prefer: wait=N` waits for it")
+async def one(
+    id: str, request: Request, response: Response, author: Annotated[Author, Depends(deciding(Permission.REPORT_STATUS))]
+) -> CommandResult:
+    decisions: Decisions = request.app.state.decisions
+    patient = "wait=" in request.headers.get("prefer", "")
+    answer = await (decisions.answers.wait(id, min(author.wait_s, 60.0)) if patient else decisions.answers.read(id))
+    response.headers["Cache-Control"] = "no-store"
+    if answer is not None:
+        return command_result(answer, author.lang)
+    if not decisions.issued(id):
+        raise NotFound
+    return CommandResult(id=id, command_id=id, realm=author.realm, state="pending")

@@ -1,0 +1,203 @@
+"""Activities with their clocks, alarms, strategies, plans and cards; and the decisions about them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
+from pydantic import AwareDatetime, Field
+
+from schemas.commands import (
+    ActivatePlan,
+    ActivateStrategy,
+    ArbitrateAlarm,
+    CompleteCard,
+    DeclareActivity,
+    DeclareDataAge,
+    EndStrategy,
+    PostponePlan,
+    RefusePlan,
+    SkipCard,
+    StandDownPlan,
+    StartCard,
+    TickBox,
+)
+from schemas.words import ActivityState, Level
+from services.console.api.answering import RESPONSES, decide, require_text
+from services.console.api.context import Author, Body, Cursor, Limit, Picture, Several, cached, check_scope, deciding, instant
+from services.console.resources import Activity, Alarm, Page, Plan, Strategy, Trigger
+from services.runtime.rights import Permission
+
+router = APIRouter(prefix="/api/v1", tags=["continuity"])
+Deciding = Annotated[Author, Depends(deciding(Permission.PLAN_DECIDE))]
+Working = Annotated[Author, Depends(deciding(Permission.CARD_WORK))]
+
+
+class Activate(Body):
+    incident: str | None = Field(default=None, max_length=64)
+    level: Level | None = None
+
+
+class Postpone(Body):
+    until: AwareDatetime
+
+
+class StandDown(Body):
+    force: bool = False
+
+
+class Tick(Body):
+    ticked: bool = True
+
+
+class Declare(Body):
+    state: ActivityState | None = Field(description="None withdraws the word: the computed state counts again")
+    occurred_at: AwareDatetime | None = None
+
+
+class DataAge(Body):
+    age_h: float = Field(ge=0)
+
+
+class StartStrategy(Body):
+    strategy: str = Field(max_length=200, description="as listed, or its code alone (`SR-TELE`)")
+    expected_capacity_pct: float = Field(ge=0, le=100)
+    site: str | None = Field(default=None, max_length=64)
+    desks: int | None = Field(default=None, ge=0)
+    force: bool = False
+
+
+@router.get("/activities", summary="Every activity, with its clocks")
+async def activities(
+    reader: Picture, state: Several, pole: str | None = None, criticality: Annotated[int | None, Query(ge=1, le=4, description="at most")] = None,
+    incident: str | None = None, limit: Limit = 1000, cursor: Cursor = None,
+) -> Page[Activity]:  # fmt: skip
+    return await reader.model.activities(
+        reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, pole=pole, criticality=criticality, incident=incident, limit=limit,
+        cursor=cursor,
+    )  # fmt: skip
+
+
+@router.get("/activities/{id}")
+async def activity(reader: Picture, id: str) -> Activity:
+    return await reader.model.activity(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+
+
+@router.post("/activities/{id}/declare", responses=RESPONSES, summary="A named person's word about its state (D41)")
+async def declare(author: Deciding, id: str, body: Declare) -> Response:
+    at = instant(body.occurred_at) if body.occurred_at else None
+    return await decide(author, body, "continuity", DeclareActivity, activity=id, state=body.state, occurred_at=at)
+
+
+@router.post("/activities/{id}/data-age", responses=RESPONSES, summary="How old the restored data are (D46)")
+async def data_age(author: Deciding, id: str, body: DataAge) -> Response:
+    return await decide(author, body, "continuity", DeclareDataAge, activity=id, age_h=body.age_h)
+
+
+@router.post("/activities/{id}/strategies", responses=RESPONSES, summary="Put a fallback strategy into effect (D51)")
+async def start_strategy(author: Deciding, id: str, body: StartStrategy) -> Response:
+    return await decide(
+        author, body, "continuity", ActivateStrategy, activity=id, strategy=body.strategy,
+        expected_capacity_pct=body.expected_capacity_pct, site=body.site, desks=body.desks, force=body.force,
+    )  # fmt: skip
+
+
+@router.get("/strategies", summary="Fallback strategies in effect or ended")
+async def strategies(reader: Picture) -> Page[Strategy]:
+    return Page(items=await reader.model.strategies(reader.realm, as_of=reader.as_of, lang=reader.lang))
+
+
+@router.post("/strategies/{id:path}/end", responses=RESPONSES)
+async def end_strategy(author: Deciding, id: str, body: Body | None = None) -> Response:
+    return await decide(author, body, "continuity", EndStrategy, strategy=id)
+
+
+@router.get("/alarms", summary="Alarms of clocks (D44), newest first")
+async def alarms(reader: Picture) -> Page[Alarm]:
+    return Page(items=await reader.model.alarms(reader.realm, as_of=reader.as_of, lang=reader.lang))
+
+
+@router.post("/alarms/{id}/arbitrate", responses=RESPONSES, summary="The line that 100 % of an RTO demands; the reason is its text")
+async def arbitrate(author: Deciding, id: str, body: Body) -> Response:
+    require_text(body.reason)
+    return await decide(author, body, "continuity", ArbitrateAlarm, alarm=id)
+
+
+@router.get("/triggers", summary="Plan triggers that hold or held")
+async def triggers(reader: Picture) -> Page[Trigger]:
+    return Page(items=await reader.model.triggers(reader.realm, as_of=reader.as_of, lang=reader.lang))
+
+
+@router.get("/plans", summary="The library of plans, with their life in this realm")
+async def plans(
+    reader: Picture, state: Several, incident: str | None = None, pole: str | None = None, limit: Limit = 1000, cursor: Cursor = None
+) -> Page[Plan]:
+    return await reader.model.plans(
+        reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, incident=incident, pole=pole, limit=limit, cursor=cursor
+    )
+
+
+@router.get("/plans/{id}", summary="One plan with its cards; its ETag is the version for If-Match")
+async def plan(reader: Picture, id: str, response: Response) -> Plan:
+    found = await reader.model.plan(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+    cached(response, found.version)
+    return found
+
+
+async def _in_scope(author: Author, body: Body | None, id: str) -> None:
+    """Somebody who answers for some pôles decides about their plans."""
+    if not author.principal.scope.poles:
+        return
+    found = await author.model.plan(author.within(body).realm, id)
+    if found.pole is not None:
+        check_scope(
+            author.principal.model_copy(update={"scope": author.principal.scope.model_copy(update={"sites": ()})}), poles=[found.pole]
+        )
+
+
+@router.post("/plans/{id}/activate", responses=RESPONSES)
+async def activate(author: Deciding, id: str, body: Activate | None = None) -> Response:
+    await _in_scope(author, body, id)
+    body = body or Activate()
+    return await decide(
+        author, body, "continuity", ActivatePlan, plan=id, incident=body.incident, level=body.level, expected=author.expected
+    )
+
+
+@router.post("/plans/{id}/refuse", responses=RESPONSES)
+async def refuse(author: Deciding, id: str, body: Body | None = None) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "continuity", RefusePlan, plan=id, expected=author.expected)
+
+
+@router.post("/plans/{id}/postpone", responses=RESPONSES)
+async def postpone(author: Deciding, id: str, body: Postpone) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "continuity", PostponePlan, plan=id, until=instant(body.until), expected=author.expected)
+
+
+@router.post("/plans/{id}/stand-down", responses=RESPONSES)
+async def stand_down(author: Deciding, id: str, body: StandDown | None = None) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "continuity", StandDownPlan, plan=id, expected=author.expected, force=body.force if body else False)
+
+
+@router.post("/plans/{id}/boxes/{box}", responses=RESPONSES, summary="Tick or clear a manual condition of the stand-down (D52)")
+async def tick(author: Deciding, id: str, box: int, body: Tick | None = None) -> Response:
+    return await decide(author, body, "continuity", TickBox, plan=id, box=box, ticked=body.ticked if body else True)
+
+
+@router.post("/plans/{id}/cards/{card}/start", responses=RESPONSES)
+async def start_card(author: Working, id: str, card: str, body: Body | None = None) -> Response:
+    return await decide(author, body, "continuity", StartCard, plan=id, card=card)
+
+
+@router.post("/plans/{id}/cards/{card}/done", responses=RESPONSES)
+async def complete_card(author: Working, id: str, card: str, body: Body | None = None) -> Response:
+    return await decide(author, body, "continuity", CompleteCard, plan=id, card=card)
+
+
+@router.post("/plans/{id}/cards/{card}/not-applicable", responses=RESPONSES, summary="With a reason")
+async def skip_card(author: Working, id: str, card: str, body: Body | None = None) -> Response:
+    return await decide(author, body, "continuity", SkipCard, plan=id, card=card)

@@ -1,0 +1,133 @@
+"""`/api/v1/incidents`: what belongs together, why, and the decisions about it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
+from pydantic import AwareDatetime, Field
+
+from schemas.commands import (
+    AcknowledgeIncident,
+    EscalateIncident,
+    MergeIncidents,
+    ReopenIncident,
+    ResolveIncident,
+    SplitIncident,
+)
+from schemas.words import Answer
+from services.console.api.answering import RESPONSES, decide
+from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Picture, Several, cached, check_scope, deciding, instant
+from services.console.api.notes import add_note
+from services.console.resources import Explanation, Incident, Line, Page
+from services.runtime.rights import Permission
+
+router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"])
+Acknowledging = Annotated[Author, Depends(deciding(Permission.INCIDENT_ACKNOWLEDGE))]
+Deciding = Annotated[Author, Depends(deciding(Permission.INCIDENT_DECIDE))]
+Noting = Annotated[Author, Depends(deciding(Permission.NOTE_WRITE))]
+
+
+class Acknowledge(Body):
+    answer: Answer = Answer.ACK
+
+
+class Resolve(Body):
+    force: bool = Field(default=False, description="although a cause is still open; needs a reason")
+
+
+class Merge(Body):
+    into: str = Field(max_length=64, description="the incident that keeps its id")
+
+
+class Split(Body):
+    reports: list[str] = Field(min_length=1, max_length=1000)
+
+
+class Note(Body):
+    text: str = Field(min_length=1, max_length=4000)
+    corrects: str | None = Field(default=None, max_length=64, description="id of the line that this one corrects")
+    occurred_at: AwareDatetime | None = None
+
+
+@router.get("", summary="Incidents, open ones first, gravest first")
+async def listed(
+    reader: Picture, status: Several, level: Annotated[str | None, Query(pattern="^N?[0-4]$", description="at least")] = None,
+    site: str | None = None, pole: str | None = None, commune: str | None = None,
+    type: Annotated[str | None, Query(description="family, or type of a cause")] = None, q: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Limit = 100, cursor: Cursor = None,
+) -> Page[Incident]:  # fmt: skip
+    return await reader.model.incidents(
+        reader.realm, as_of=reader.as_of, lang=reader.lang, status=status, level=int(level[-1]) if level else None, site=site, pole=pole,
+        commune=commune, type=type, q=q, limit=limit, cursor=cursor,
+    )  # fmt: skip
+
+
+@router.get("/{id}", summary="One incident; its ETag is the version for If-Match")
+async def one(reader: Picture, id: str, response: Response) -> Incident:
+    found = await reader.model.incident(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+    cached(response, found.version)
+    return found
+
+
+@router.get("/{id}/timeline", summary="Its lines of the main courante, newest first")
+async def timeline(reader: LogReading, id: str, kind: Several, limit: Limit = 100, cursor: Cursor = None) -> Page[Line]:
+    await reader.model.incident(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+    return await reader.model.timeline(
+        reader.realm, as_of=reader.as_of, lang=reader.lang, incident=id, kind=kind, texts=True, limit=limit, cursor=cursor
+    )
+
+
+@router.get("/{id}/explain", summary="Why it is one incident, why its levels, sites and plans")
+async def explain(reader: Picture, id: str) -> Explanation:
+    return await reader.model.explain(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+
+
+async def _in_scope(author: Author, body: Body | None, id: str) -> None:
+    """Somebody who answers for some sites or pôles decides about incidents that concern them."""
+    if not author.principal.scope.sites and not author.principal.scope.poles:
+        return
+    incident = await author.model.incident(author.within(body).realm, id)
+    check_scope(author.principal, sites=[*incident.sites, *incident.zone_sites], poles=incident.poles)
+
+
+@router.post("/{id}/acknowledge", responses=RESPONSES, summary="Answer for its running ladder and take it in charge")
+async def acknowledge(author: Acknowledging, id: str, body: Acknowledge | None = None) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "alerts", AcknowledgeIncident, incident=id, answer=body.answer if body else Answer.ACK)
+
+
+@router.post("/{id}/escalate", responses=RESPONSES, summary="Fire the next wave now")
+async def escalate(author: Deciding, id: str, body: Body | None = None) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "alerts", EscalateIncident, incident=id)
+
+
+@router.post("/{id}/resolve", responses=RESPONSES, summary="Close it")
+async def resolve(author: Deciding, id: str, body: Resolve | None = None) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "alerts", ResolveIncident, incident=id, expected=author.expected, force=body.force if body else False)
+
+
+@router.post("/{id}/reopen", responses=RESPONSES, summary="Open it again")
+async def reopen(author: Deciding, id: str, body: Body | None = None) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "alerts", ReopenIncident, incident=id)
+
+
+@router.post("/{id}/merge", responses=RESPONSES, summary="Merge it into another, which keeps its id")
+async def merge(author: Deciding, id: str, body: Merge) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "alerts", MergeIncidents, incident=id, into=body.into, expected=author.expected)
+
+
+@router.post("/{id}/split", responses=RESPONSES, summary="Chosen reports leave for a new incident")
+async def split(author: Deciding, id: str, body: Split) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "alerts", SplitIncident, incident=id, reports=tuple(body.reports), expected=author.expected)
+
+
+@router.post("/{id}/notes", responses=RESPONSES, summary="Add a line about it to the main courante")
+async def note(author: Noting, id: str, body: Note) -> Response:
+    return await add_note(author.within(body), body.text, id, body.corrects, instant(body.occurred_at) if body.occurred_at else None)

@@ -1,0 +1,34 @@
+"""`/api/v1/log`: the main courante. Append-only; a correction is a new line that names the one it corrects."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+
+from services.console.api.answering import RESPONSES
+from services.console.api.context import Author, Cursor, Limit, LogReading, Several, deciding, instant
+from services.console.api.incidents import Note
+from services.console.api.notes import add_note
+from services.console.resources import Line, Page
+from services.runtime.rights import Permission
+
+router = APIRouter(prefix="/api/v1/log", tags=["main courante"])
+
+
+class LogNote(Note):
+    incident: str | None = None
+
+
+@router.get("", summary="Lines, newest first")
+async def listed(reader: LogReading, kind: Several, incident: str | None = None, limit: Limit = 100, cursor: Cursor = None) -> Page[Line]:
+    return await reader.model.timeline(
+        reader.realm, as_of=reader.as_of, lang=reader.lang, incident=incident, kind=kind, texts=True, limit=limit, cursor=cursor
+    )
+
+
+@router.post("", responses=RESPONSES, summary="Write a line")
+async def write(author: Annotated[Author, Depends(deciding(Permission.NOTE_WRITE))], body: LogNote) -> Response:
+    at = instant(body.occurred_at) if body.occurred_at else None
+    return await add_note(author.within(body), body.text, body.incident, body.corrects, at)

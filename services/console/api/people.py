@@ -1,0 +1,115 @@
+"""Tasks, notifications, ladders, and the hold on sending."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from pydantic import AwareDatetime, Field
+
+from schemas.commands import AnswerNotification, CompleteTask, HoldSending, ReleaseSending, TakeTask
+from schemas.words import Answer, Channel
+from services.console.api.answering import RESPONSES, decide, require_text
+from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Picture, Several, deciding, instant
+from services.console.decisions import author_of
+from services.console.resources import Escalation, Hold, Notification, Page, Task
+from services.runtime.rights import Permission
+
+router = APIRouter(prefix="/api/v1", tags=["people"])
+Working = Annotated[Author, Depends(deciding(Permission.TASK_WORK))]
+Holding = Annotated[Author, Depends(deciding(Permission.SENDING_HOLD))]
+Answering = Annotated[Author, Depends(deciding(Permission.INCIDENT_ACKNOWLEDGE))]
+
+
+class Done(Body):
+    outcome: str | None = Field(default=None, max_length=32, pattern="^[a-z_]+$", description="confirmed, denied, done, …")
+
+
+class NewHold(Body):
+    """For a named time and reason; danger to people is never held."""
+
+    until: AwareDatetime
+
+
+@router.get("/tasks", summary="Everything that waits for a person, newest first")
+async def tasks(
+    reader: Picture, state: Several, kind: str | None = None, incident: str | None = None, site: str | None = None,
+    limit: Limit = 1000, cursor: Cursor = None,
+) -> Page[Task]:  # fmt: skip
+    return await reader.model.tasks(
+        reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, kind=kind, incident=incident, site=site, limit=limit, cursor=cursor
+    )
+
+
+@router.post("/tasks/{id}/take", responses=RESPONSES)
+async def take(author: Working, id: str, body: Body | None = None) -> Response:
+    return await decide(author, body, "alerts", TakeTask, task=id)
+
+
+@router.post("/tasks/{id}/done", responses=RESPONSES)
+async def done(author: Working, id: str, body: Done | None = None) -> Response:
+    return await decide(author, body, "alerts", CompleteTask, task=id, outcome=body.outcome if body else None)
+
+
+@router.get("/notifications", summary="Newest first; people are tokens")
+async def notifications(
+    reader: LogReading, state: Several, incident: str | None = None, escalation: str | None = None, role: str | None = None,
+    person: str | None = None, limit: Limit = 100, cursor: Cursor = None,
+) -> Page[Notification]:  # fmt: skip
+    return await reader.model.notifications(
+        reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, incident=incident, escalation=escalation, role=role, person=person,
+        limit=limit, cursor=cursor,
+    )  # fmt: skip
+
+
+@router.get("/notifications/{id}")
+async def notification(reader: LogReading, id: str) -> Notification:
+    return await reader.model.notification(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+
+
+async def _answer(author: Author, body: Body | None, id: str, answer: Answer) -> Response:
+    person = author_of(author.principal)
+    return await decide(
+        author, body, "delivery", AnswerNotification, notification=id, person=person, answer=answer, channel=Channel.APP.value
+    )
+
+
+@router.post("/notifications/{id}/acknowledge", responses=RESPONSES, summary="I take it (the person's own call)")
+async def acknowledge(author: Answering, id: str, body: Body | None = None) -> Response:
+    return await _answer(author, body, id, Answer.ACK)
+
+
+@router.post("/notifications/{id}/decline", responses=RESPONSES, summary="I cannot: my deputy is called at once")
+async def decline(author: Answering, id: str, body: Body | None = None) -> Response:
+    return await _answer(author, body, id, Answer.DECLINE)
+
+
+@router.get("/escalations", summary="Ladders, newest first")
+async def escalations(
+    reader: LogReading, state: Several, incident: str | None = None, limit: Limit = 100, cursor: Cursor = None
+) -> Page[Escalation]:
+    return await reader.model.escalations(
+        reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, incident=incident, limit=limit, cursor=cursor
+    )
+
+
+@router.get("/escalations/{id}")
+async def escalation(reader: LogReading, id: str) -> Escalation:
+    return await reader.model.escalation(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+
+
+@router.get("/sending/hold", summary="Is all sending held?")
+async def hold(reader: Picture) -> Hold:
+    return await reader.model.hold(reader.realm, as_of=reader.as_of)
+
+
+@router.post("/sending/hold", responses=RESPONSES, summary="Stop all sending until a time, for a reason; never for danger to people")
+async def hold_sending(author: Holding, body: NewHold) -> Response:
+    require_text(body.reason)
+    return await decide(author, body, "delivery", HoldSending, until=instant(body.until))
+
+
+@router.post("/sending/release", responses=RESPONSES, summary="End a hold early")
+async def release(author: Holding, body: Body | None = None) -> Response:
+    return await decide(author, body, "delivery", ReleaseSending)

@@ -1,0 +1,93 @@
+"""Overview, sites, pôles, communes, levels and flags: state with reasons."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
+from pydantic import Field, field_validator
+
+from schemas.commands import SetLevel
+from schemas.words import Level
+from services.console.api.answering import RESPONSES, decide
+from services.console.api.context import Author, Body, Cursor, Limit, Picture, Several, cached, deciding
+from services.console.resources import Commune, Flag, LevelState, Map, Overview, Page, Pole, Resource, Site
+from services.runtime.rights import Permission
+
+router = APIRouter(prefix="/api/v1", tags=["picture"])
+
+
+class Communes(Resource):
+    """All communes with the view box of their paths."""
+
+    items: list[Commune]
+    next: str | None = None
+    map: Map
+
+
+class NewLevel(Body):
+    """Raise, or lower with a reason (D31)."""
+
+    level: Level
+    scope: str = Field(default="territory", max_length=64, description="`territory` or an incident id")
+    force: bool = False
+
+    @field_validator("level", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        return int(value[1]) if isinstance(value, str) and len(value) == 2 and value[0] in "Nn" and value[1].isdecimal() else value
+
+
+@router.get("/overview", summary="Level and why, counts, alarm rate, feeds, newest log positions")
+async def overview(reader: Picture) -> Overview:
+    return await reader.model.overview(reader.realm, as_of=reader.as_of, lang=reader.lang)
+
+
+@router.get("/sites", summary="Every site of the territory")
+async def sites(
+    reader: Picture, status: Several, kind: str | None = None, pole: str | None = None, commune: str | None = None,
+    incident: str | None = None, q: Annotated[str | None, Query(max_length=100)] = None, limit: Limit = 1000, cursor: Cursor = None,
+) -> Page[Site]:  # fmt: skip
+    return await reader.model.sites(
+        reader.realm, as_of=reader.as_of, lang=reader.lang, status=status, kind=kind, pole=pole, commune=commune, incident=incident, q=q,
+        limit=limit, cursor=cursor,
+    )  # fmt: skip
+
+
+@router.get("/sites/{id}")
+async def site(reader: Picture, id: str) -> Site:
+    return await reader.model.site(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+
+
+@router.get("/poles")
+async def poles(reader: Picture) -> Page[Pole]:
+    return Page(items=await reader.model.poles(reader.realm, as_of=reader.as_of, lang=reader.lang))
+
+
+@router.get("/communes", summary="Communes with outlines as SVG paths")
+async def communes(reader: Picture) -> Communes:
+    items = await reader.model.communes(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    return Communes(items=items, map=reader.model.map())
+
+
+@router.get("/levels", summary="Level of the territory and of every pôle")
+async def levels(reader: Picture) -> Page[LevelState]:
+    return Page(items=await reader.model.levels(reader.realm, as_of=reader.as_of, lang=reader.lang))
+
+
+@router.get("/level", summary="Level of the territory; its ETag is the version for If-Match")
+async def level(reader: Picture, response: Response) -> LevelState:
+    found = (await reader.model.levels(reader.realm, as_of=reader.as_of, lang=reader.lang))[0]
+    cached(response, found.version)
+    return found
+
+
+@router.post("/level", responses=RESPONSES, summary="Set the level of the territory or of an incident")
+async def set_level(author: Annotated[Author, Depends(deciding(Permission.LEVEL_SET))], body: NewLevel) -> Response:
+    return await decide(author, body, "alerts", SetLevel, scope=body.scope, level=body.level, expected=author.expected, force=body.force)
+
+
+@router.get("/flags", summary="What authorities and operators declared")
+async def flags(reader: Picture) -> Page[Flag]:
+    return Page(items=await reader.model.flags(reader.realm, as_of=reader.as_of, lang=reader.lang))

@@ -1,0 +1,180 @@
+"""`/api/v1/realms`: runs of the territory. Exercises are opened, stepped, paced and closed here; the live realm is `up`'s."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from pydantic import AwareDatetime, Field, model_validator
+
+from schemas.base import Command
+from schemas.realms import RealmKind, RealmNameInvalid, is_live, parse_realm
+from schemas.runtime import CloseRealm, OpenRealm, SetPace, StepRequested
+from services.console.api.answering import RESPONSES, answer, decide
+from services.console.api.context import Author, Body, deciding, instant, now
+from services.console.decisions import Decisions, Outcome, author_of
+from services.console.readmodel import ReadModel
+from services.console.resources import Page, Realm
+from services.runtime.access_http import allowed
+from services.runtime.principals import Principal
+from services.runtime.problems import ProblemError, fault
+from services.runtime.rights import Permission
+from services.runtime.territory import Territory
+from services.runtime.territory_publish import reference_commands
+
+router = APIRouter(prefix="/api/v1/realms", tags=["realms"])
+Running = Annotated[Author, Depends(deciding(Permission.REALM_RUN))]
+_KINDS = {
+    "exercise": RealmKind.EXERCISE, "ex": RealmKind.EXERCISE, "what-if": RealmKind.WHAT_IF, "what": RealmKind.WHAT_IF,
+    "test": RealmKind.TEST,
+}  # fmt: skip
+PUBLISH_WAIT_S = 10.0
+
+
+class NewRealm(Body):
+    id: str | None = Field(default=None, max_length=64, description="whole name, e.g. `92~ex-7`; made from `kind` when absent")
+    kind: Literal["exercise", "what-if", "test", "ex", "what"] | None = Field(default=None, description="exercise when absent")
+    title_code: str = Field(default="exercise", max_length=32, pattern="^[0-9A-Za-z._-]+$", description="scenario id or another short code")
+    started_at: AwareDatetime | None = Field(default=None, description="start of the simulated clock; now when absent")
+    speed: float | None = Field(default=None, gt=0, description="simulated seconds per real second; None = as fast as possible")
+    lineage: str | None = Field(default=None, max_length=64, description="realm where this history began, for forks")
+    responders: list[dict[str, str | int | float | bool | None]] = Field(default_factory=list, max_length=500)
+
+
+class StepBody(Body):
+    to: AwareDatetime | None = None
+    minutes: float | None = Field(default=None, gt=0, description="from the realm's clock, instead of `to`")
+
+    @model_validator(mode="after")
+    def _one(self) -> StepBody:
+        if (self.to is None) == (self.minutes is None):
+            raise ValueError("give `to` or `minutes`")
+        return self
+
+
+class Pace(Body):
+    paused: bool | None = Field(default=None, description="`pause` with false lets the clock go on, as `resume` does")
+    speed: float | None = Field(default=None, gt=0)
+
+
+@router.get("", summary="Live realms first, then the newest")
+async def listed(request: Request, principal: Annotated[Principal, Depends(allowed(Permission.PICTURE_READ))]) -> Page[Realm]:
+    model: ReadModel = request.app.state.model
+    mine = principal.scope.realms
+    return Page(items=[r for r in await model.realms() if not mine or r.name in mine])
+
+
+@router.get("/{name}")
+async def one(request: Request, name: str, principal: Annotated[Principal, Depends(allowed(Permission.PICTURE_READ))]) -> Realm:
+    if principal.scope.realms and name not in principal.scope.realms:
+        raise ProblemError("out_of_scope", field="realm")
+    model: ReadModel = request.app.state.model
+    return await model.realm(name)
+
+
+@router.post("", responses=RESPONSES, summary="Open a simulated realm and give it the territory's reference data")
+async def open_realm(author: Running, request: Request, body: NewRealm | None = None) -> Response:
+    body = body or NewRealm()
+    territory: Territory = request.app.state.territory
+    realm = _name(body, territory.code)
+    if author.principal.scope.realms and realm not in author.principal.scope.realms:
+        raise ProblemError("out_of_scope", field="id")
+    decisions: Decisions = request.app.state.decisions
+    started = instant(body.started_at or now())
+
+    def make(by: str, role: str, reason: str | None) -> Command:
+        return OpenRealm(
+            author=by, role=role, reason=reason, territory=territory.code, title_code=body.title_code, started_at=started,
+            lineage=body.lineage, speed=body.speed, responders=tuple(body.responders),
+        )  # fmt: skip
+
+    opened = await decisions.decide(
+        "alerts", realm, author.principal, make, reason=body.reason, idempotency_key=author.key, wait_s=author.wait_s
+    )
+    if opened.answer is not None and opened.answer["state"] != "applied":
+        return answer(request, opened, author.lang)
+    principal = author.principal
+    commands = reference_commands(territory, realm, author_of(principal), principal.acting_role)
+    published = await decisions.send_all("alerts", realm, principal, commands, max(author.wait_s, PUBLISH_WAIT_S))
+    if published.answer is not None and published.answer["state"] != "applied":
+        return answer(request, published, author.lang)
+    return answer(request, _opened(opened, published), author.lang)
+
+
+def _opened(opened: Outcome, published: Outcome) -> Outcome:
+    """Open to others only with its reference data: until then the whole is under way."""
+    if opened.answer is None or published.answer is None:
+        return Outcome(opened.id, opened.realm, None)
+    return opened
+
+
+def _name(body: NewRealm, territory: str) -> str:
+    """Name of the new realm. Raises ProblemError `invalid`."""
+    kind = _KINDS[body.kind or "exercise"]
+    name = body.id or body.realm or f"{territory}~{kind}-{secrets.token_hex(4)}"
+    try:
+        own, found, _ = parse_realm(name)
+    except RealmNameInvalid:
+        raise _invalid(
+            "id", "n’est pas un nom de territoire d’exercice (92~ex-…)", "is not the name of a simulated realm (92~ex-…)"
+        ) from None
+    if is_live(name):
+        raise _invalid("id", "le territoire réel est ouvert par « vigie up »", "the live realm is opened by `vigie up`")
+    if own != territory:
+        raise _invalid("id", f"le territoire doit être {territory}", f"the territory must be {territory}")
+    if body.kind is not None and found is not kind:
+        raise _invalid("kind", "ne correspond pas au nom", "does not fit the name")
+    return name
+
+
+def _invalid(field: str, fr: str, en: str) -> ProblemError:
+    return ProblemError("invalid", faults=(fault(field, "realm", fr, en),))
+
+
+def _of(author: Author, realm: str) -> Author:
+    """The author in the realm of the path."""
+    return author.within(Body(realm=realm))
+
+
+@router.post(
+    "/{name}/step", responses=RESPONSES, summary="Move the clock; answered when every deadline on the way has fired (`Prefer: wait=N`)"
+)
+async def step(author: Running, name: str, body: StepBody) -> Response:
+    if body.to is not None:
+        to = instant(body.to)
+    else:
+        assert body.minutes is not None
+        to = instant((await author.model.realm(name)).clock) + int(body.minutes * 60_000)
+    return await _decide(author, name, body, StepRequested, to=to)
+
+
+@router.post("/{name}/pause", responses=RESPONSES, summary="Stop its clock")
+async def pause(author: Running, name: str, body: Pace | None = None) -> Response:
+    paused = body is None or body.paused is not False
+    return await _decide(author, name, body, SetPace, paused=paused, speed=await _speed(author, name, body))
+
+
+@router.post("/{name}/resume", responses=RESPONSES, summary="Let its clock go on, at a speed")
+async def resume(author: Running, name: str, body: Pace | None = None) -> Response:
+    return await _decide(author, name, body, SetPace, paused=False, speed=await _speed(author, name, body))
+
+
+async def _speed(author: Author, realm: str, body: Pace | None) -> float | None:
+    """The speed that was asked for, else the one that the realm has."""
+    if body is not None and "speed" in body.model_fields_set:
+        return body.speed
+    return (await author.model.realm(realm)).speed
+
+
+@router.post("/{name}/close", responses=RESPONSES, summary="No further report or decision; it stays readable")
+async def close(author: Running, name: str, body: Body | None = None) -> Response:
+    if is_live(name):
+        raise _invalid("realm", "un territoire réel ne se ferme pas ici", "a live realm is not closed here")
+    return await _decide(author, name, body, CloseRealm)
+
+
+async def _decide(author: Author, realm: str, body: Body | None, kind: type[Command], **fields: Any) -> Response:
+    named = Body(realm=realm, reason=body.reason if body else None)
+    return await decide(_of(author, realm), named, "alerts", kind, **fields)

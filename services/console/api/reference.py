@@ -1,0 +1,38 @@
+"""`/api/v1/reference`: the reference data in force in a realm, as published (topology, thresholds, ladders)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from schemas.reference import Section
+from services.console.api.context import Picture
+from services.console.faults import NotFound
+from services.console.resources import Resource
+from services.runtime.rights import Permission
+
+router = APIRouter(prefix="/api/v1/reference", tags=["reference"])
+
+
+class ReferenceIndex(Resource):
+    version: str | None = Field(description="None: nothing was published yet")
+    sections: list[str]
+
+
+@router.get("", summary="Version in force and its sections")
+async def index(reader: Picture) -> ReferenceIndex:
+    found = await reader.model.reference(reader.realm, as_of=reader.as_of)
+    return ReferenceIndex(version=found.version, sections=[s.section for s in found.sections])
+
+
+@router.get("/{section}", summary="One section")
+async def section(reader: Picture, section: Section) -> dict[str, Any]:
+    if section is Section.ROSTER and not reader.principal.may(Permission.LOG_READ):
+        raise NotFound
+    found = await reader.model.reference(reader.realm, as_of=reader.as_of)
+    for one in found.sections:
+        if one.section == section:
+            return one.model_dump(mode="json")
+    raise NotFound

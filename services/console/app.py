@@ -1,0 +1,145 @@
+"""The console application: REST, live stream and pages on one internal port. `console(settings)` opens everything that it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse
+from redis.exceptions import RedisError
+
+from schemas.words import Answer
+from services.console import store
+from services.console.api import commands, continuity, incidents, live, log, people, places, realms, reference, reports
+from services.console.decisions import Answers, Decisions, LinkAnswers
+from services.console.geometry import load_outlines
+from services.console.pages import pages_router
+from services.console.producing import CommandProducer
+from services.console.queries.journal import command_result
+from services.console.readmodel import ReadModel, Rebuilding
+from services.console.resources import CommandResult
+from services.console.store import Client
+from services.console.stream import Hub
+from services.console.timetravel import History
+from services.runtime import metrics
+from services.runtime.access import AccessStore
+from services.runtime.health import Health
+from services.runtime.kafka import BrokerAway
+from services.runtime.keys import MasterKey
+from services.runtime.links import AckLinks, Link
+from services.runtime.problems import Problem, ProblemError
+from services.runtime.problems_http import install, problem_response
+from services.runtime.sessions import Sessions
+from services.runtime.settings import Settings
+from services.runtime.territory import load_territory
+from services.runtime.vault import Vault
+
+ROUTERS: Final = (
+    incidents.router, places.router, continuity.router, people.router, reports.router, log.router, realms.router, commands.router,
+    reference.router, live.router,
+)  # fmt: skip
+ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
+slog = structlog.get_logger(__name__)
+
+
+def create_app(health: Health) -> FastAPI:
+    """The API without its state (see `console`): also what the OpenAPI document is made from."""
+    app = FastAPI(
+        title="Vigie", version="1", openapi_url="/openapi.json", docs_url=None, redoc_url=None,
+        description="Crisis-resilience and business-continuity events of a département. Times are ISO 8601; problems are RFC 9457.",
+    )  # fmt: skip
+    install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+
+    @app.exception_handler(BrokerAway)
+    async def broker_away(request: Request, error: BrokerAway) -> Response:
+        slog.warning("broker.away", path=request.url.path, error=str(error))
+        return problem_response(Problem("broker_away", retry_after_s=2), request)
+
+    async def probe(request: Request) -> Response:
+        found = await health.answer(request.url.path)
+        assert found is not None, "one of the paths of Health"
+        return Response(found.body, found.status, {"Cache-Control": "no-store"}, found.content_type)
+
+    for path in ("/livez", "/readyz", "/metrics"):
+        app.add_api_route(path, probe, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/asyncapi.json", lambda: FileResponse(ASYNCAPI), methods=["GET"], include_in_schema=False)
+
+    @app.middleware("http")
+    async def timed(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        began = time.perf_counter()
+        response = await call_next(request)
+        route = getattr(request.scope.get("route"), "path", "none")
+        metrics.observe("vigie_http_seconds", time.perf_counter() - began, route=route)
+        return response
+
+    return app
+
+
+@asynccontextmanager
+async def console(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The application with everything open. Works in part while Kafka or Redis are away: each call says what is missing."""
+    async with AsyncExitStack() as stack:
+        master = MasterKey.open(settings.data.secrets)
+        client = store.connect(settings.redis)
+        stack.push_async_callback(client.aclose)
+        access = await stack.enter_async_context(AccessStore.open(settings, "console", master=master))
+        vault = await stack.enter_async_context(Vault.open(settings, master=master))
+        producer = CommandProducer(settings.kafka)
+        stack.push_async_callback(producer.stop)
+        answers = Answers(client)
+        stack.callback(asyncio.create_task(answers.run(), name="answers").cancel)
+        model = ReadModel(client, load_outlines(settings.territory), history=History(settings.kafka), texts=vault.texts)
+        hub = Hub(client, model)
+        stack.callback(hub.close)
+        health = Health(ready={"store": _store_ready(client, model), "access": access.fault, "texts": vault.fault})
+        app = create_app(health)
+        app.state.health = health
+        app.state.access, app.state.sessions, app.state.model, app.state.hub = access, Sessions(access), model, hub
+        app.state.decisions = Decisions(producer, vault.texts, answers, master.derived("console.commands"))
+        app.state.territory = load_territory(settings.territory)
+        app.state.live_realm = app.state.territory.code
+        links = AckLinks.open(settings.data.secrets)
+        app.include_router(pages_router(model, links, _send_answer(LinkAnswers(producer, answers))))
+        yield app
+
+
+def _send_answer(links: LinkAnswers) -> Callable[[Link, str, Answer], Awaitable[CommandResult]]:
+    """What the answer page calls. Raises ProblemError `broker_away`."""
+
+    async def send(link: Link, token: str, said: Answer) -> CommandResult:
+        try:
+            outcome = await links.send(link, token, said)
+        except BrokerAway as error:
+            raise ProblemError("broker_away", retry_after_s=2) from error
+        if outcome.answer is None:
+            return CommandResult(id=outcome.id, command_id=outcome.id, realm=link.realm, state="pending")
+        return command_result(outcome.answer, "fr")
+
+    return send
+
+
+def _store_ready(client: Client, model: ReadModel) -> Callable[[], Awaitable[str | None]]:
+    async def check() -> str | None:
+        try:
+            await client.ping()
+            await model.epoch()
+        except Rebuilding:
+            return "the read model is being rebuilt from the logs"
+        except (RedisError, OSError, ProblemError) as error:
+            return f"the store does not answer: {error}"
+        return None
+
+    return check
+
+
+def openapi() -> dict[str, Any]:
+    """The OpenAPI document of the console's own routes."""
+    return create_app(Health()).openapi()

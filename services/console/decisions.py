@@ -1,0 +1,236 @@
+"""Decisions of people: a command on the owner's input, then the decider's own answer through the read model (API.md, Decisions).
+
+The id of a command comes from the Idempotency-Key, so a repeated request is the same command and gets the same answer; the decider
+drops the second record by its id. Free text goes to the encrypted `texts` first; the command carries its id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final, Protocol
+
+import orjson
+import structlog
+from redis.exceptions import RedisError
+
+from schemas import envelope as ce
+from schemas.base import Command, Instant, Message
+from schemas.commands import AnswerNotification
+from schemas.topics import inputs
+from schemas.words import Answer as Said
+from services.console import store
+from services.console.lines import author_source
+from services.console.store import Client
+from services.runtime.inputs import InputRecord, input_digest
+from services.runtime.kafka import partition_for, value_of
+from services.runtime.links import Link, answer_id
+from services.runtime.principals import Principal
+from services.runtime.problems import ProblemError
+from services.runtime.vault import TextItem
+
+WAIT_S: Final = 2.0
+LONGEST_WAIT_S: Final = 60.0
+"""Of `Prefer: wait=N`, for steps of simulated realms that take their time."""
+RECONNECT_S: Final = 0.5
+log = structlog.get_logger(__name__)
+
+ANSWERING_ROLE: Final = "on_call"
+"""Role of somebody who answers from a link: whom the call was for is in the call."""
+
+Answer = dict[str, Any]
+Make = Callable[[str, str, str | None], Command]
+"""(author, role, reason) → the command."""
+
+
+class Sends(Protocol):
+    """The part of `services.runtime.kafka.RecordProducer` that this needs."""
+
+    async def send(
+        self, topic: str, realm: str, message: Message, *, id: str, source: str, at: Instant | None = None,
+        correlation_id: str | None = None, causation_id: str | None = None,
+    ) -> tuple[int, int]: ...  # fmt: skip
+
+
+class Puts(Protocol):
+    """The part of `services.runtime.vault.Texts` that this needs."""
+
+    async def put(self, text_id: str, item: TextItem) -> None: ...
+
+
+class Answers:
+    """Hears of answered commands on one Redis channel, however many requests wait. `run` until cancelled."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+
+    async def run(self) -> None:
+        """Listen for ever; after a lost connection, look once for whatever was answered meanwhile."""
+        while True:
+            with suppress(RedisError, OSError):
+                await self._listen()
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _listen(self) -> None:
+        async with self._client.pubsub(ignore_subscribe_messages=True) as channel:
+            await channel.subscribe(store.COMMANDS)
+            for id in [id for id in list(self._waiting) if await self._client.exists(store.command(id))]:
+                self._wake(id)
+            while True:
+                message = await channel.get_message(timeout=30.0)
+                if message is not None:
+                    self._wake(message["data"].decode())
+
+    def _wake(self, id: str) -> None:
+        for future in self._waiting.get(id, ()):
+            if not future.done():
+                future.set_result(None)
+
+    async def read(self, id: str) -> Answer | None:
+        """The answer, or None while there is none, or while the store is away."""
+        with suppress(RedisError, OSError):
+            raw = await self._client.get(store.command(id))
+            return None if raw is None else dict(orjson.loads(raw))
+        return None
+
+    async def wait(self, id: str, timeout_s: float, *, ask: Callable[[], Any] | None = None) -> Answer | None:
+        """The answer if it comes in time. `ask` is awaited after listening has begun, so that no answer is missed."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(id, set()).add(future)
+        try:
+            if ask is not None:
+                await ask()
+            if (found := await self.read(id)) is not None:
+                return found
+            await asyncio.wait([future], timeout=timeout_s)
+            return await self.read(id)
+        finally:
+            waiting = self._waiting[id]
+            waiting.discard(future)
+            if not waiting:
+                del self._waiting[id]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What can be told of a command now. `answer` None: accepted, not decided yet."""
+
+    id: str
+    realm: str
+    answer: Answer | None
+    replayed: bool = False
+
+
+class Decisions:
+    """Sends commands and waits for their answers."""
+
+    def __init__(self, producer: Sends, texts: Puts, answers: Answers, key: bytes) -> None:
+        """`key`: a secret of the installation; ids and digests that it makes say nothing to others."""
+        self._producer, self._texts, self.answers, self._key = producer, texts, answers, key
+
+    # ── ids ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def command_id(self, principal: Principal, realm: str, idempotency_key: str | None) -> str:
+        """Id of a command: the same for the same key of the same principal in the same realm."""
+        if idempotency_key is None:
+            drawn = secrets.token_hex(12)
+        else:
+            drawn = self._hash("key", principal.id, realm, idempotency_key, size=12)
+        return f"cmd-{drawn}-{self._hash('issued', drawn, size=4)}"
+
+    def issued(self, id: str) -> bool:
+        """True if this installation made this id: then its command may be on its way."""
+        prefix, _, rest = id.partition("-")
+        drawn, _, mark = rest.partition("-")
+        return prefix == "cmd" and hmac.compare_digest(mark.encode(), self._hash("issued", drawn, size=4).encode())
+
+    def _hash(self, *parts: str, size: int) -> str:
+        return blake2b("\x1f".join(parts).encode(), key=self._key, digest_size=size).hexdigest()
+
+    # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def decide(
+        self, service: str, realm: str, principal: Principal, make: Make, *, reason: str | None = None, idempotency_key: str | None = None,
+        wait_s: float = WAIT_S,
+    ) -> Outcome:  # fmt: skip
+        """Send the command that `make` gives and wait for its answer. Raises BrokerAway, ProblemError `key_reused`."""
+        id = self.command_id(principal, realm, idempotency_key)
+        author, role = author_of(principal), principal.acting_role
+        text_id = self.text_id(id, reason) if reason else None
+        command = make(author, role, f"text:{text_id}" if text_id else None)
+        known = await self.answers.read(id) if idempotency_key is not None else None
+        if known is not None:
+            if known["digest"] and known["digest"] != _digest(realm, id, command):
+                raise ProblemError("key_reused")
+            return Outcome(id, realm, known, replayed=True)
+        if text_id is not None and reason is not None:
+            await self._texts.put(text_id, TextItem({"text": reason}))
+
+        async def ask() -> None:
+            await self._producer.send(inputs(service), realm, command, id=id, source=author_source(author, role), correlation_id=id)
+
+        answer = await self.answers.wait(id, min(wait_s, LONGEST_WAIT_S), ask=ask)
+        log.info(
+            "command.sent", command=type(command).__name__, realm=realm, command_id=id, role=role, state=answer["state"] if answer else "pending"
+        )  # fmt: skip
+        return Outcome(id, realm, answer)
+
+    def text_id(self, command_id: str, text: str) -> str:
+        """Where the free text of a command lies: bound to both, so that a repeated request writes the same item."""
+        return f"{command_id}-{self._hash('text', command_id, text, size=6)}"
+
+    async def put_text(self, text_id: str, text: str) -> None:
+        """Store free text before the command that names it. Raises BrokerAway."""
+        await self._texts.put(text_id, TextItem({"text": text}))
+
+    async def send_all(
+        self, service: str, realm: str, principal: Principal, commands: Sequence[tuple[str, Command]], wait_s: float
+    ) -> Outcome:  # fmt: skip
+        """Send (id, command) in order; wait for the answer of the last. For publishing reference data. Raises BrokerAway."""
+        source = author_source(author_of(principal), principal.acting_role)
+        last = commands[-1][0]
+
+        async def ask() -> None:
+            for id, command in commands:
+                await self._producer.send(inputs(service), realm, command, id=id, source=source, correlation_id=id)
+
+        return Outcome(last, realm, await self.answers.wait(last, wait_s, ask=ask))
+
+
+def author_of(principal: Principal) -> str:
+    """Token of the person behind an account; the account itself when it is not a person's."""
+    return principal.person or principal.id
+
+
+def _digest(realm: str, id: str, command: Command) -> str:
+    """Digest that the input record of this command has on Kafka."""
+    topic = inputs("alerts")  # any: the digest is of key, id and value
+    record = InputRecord(topic, partition_for(topic, realm), 0, realm.encode(), value_of(command), [(ce.CE_ID, id.encode())], 0)
+    return input_digest(record)
+
+
+class LinkAnswers:
+    """Answers from a link in a message, without a login: the token itself says who and which call (DOMAIN D33)."""
+
+    def __init__(self, producer: Sends, answers: Answers) -> None:
+        self._producer, self._answers = producer, answers
+
+    async def send(self, link: Link, token: str, said: Said) -> Outcome:
+        """Record the answer. A token answers once: the id of the input is made from it. Raises BrokerAway."""
+        id = answer_id(token)
+        command = AnswerNotification(
+            author=link.person, role=ANSWERING_ROLE, notification=link.notification, person=link.person, answer=said, channel="link"
+        )
+
+        async def ask() -> None:
+            source = author_source(link.person, ANSWERING_ROLE)
+            await self._producer.send(inputs("delivery"), link.realm, command, id=id, source=source, correlation_id=id)
+
+        answer = await self._answers.wait(id, WAIT_S, ask=ask)
+        return Outcome(id, link.realm, answer)

@@ -1,0 +1,61 @@
+// Decisions: every form with `data-command` becomes one JSON request with its own idempotency key. The answer stands
+// beside the button, in words; a success needs none, the page shows its effect.
+
+import { refresh } from "./live.js";
+import { freshKey, post } from "./post.js";
+
+/** @param {HTMLInputElement} field @returns {string | number | boolean} as the API wants it */
+function value(field) {
+  switch (field.dataset.type) {
+    case "number":
+      return Number(field.value);
+    case "boolean":
+      return field.value === "true";
+    case "instant":
+      return new Date(field.value).toISOString();
+    default:
+      return field.value.trim();
+  }
+}
+
+/** @param {HTMLFormElement} form */
+async function send(form) {
+  const said = document.getElementById(form.dataset.said ?? "");
+  const body = /** @type {Record<string, unknown>} */ ({});
+  let realm = "";
+  for (const field of form.querySelectorAll("input[name]")) {
+    if (!(field instanceof HTMLInputElement) || field.value.trim() === "") continue;
+    if (field.name === "realm") realm = field.value;
+    else body[field.name] = value(field);
+  }
+  const headers = /** @type {Record<string, string>} */ ({ "Idempotency-Key": (form.dataset.key ??= freshKey()) });
+  if (form.dataset.version !== undefined) headers["If-Match"] = `"${form.dataset.version}"`;
+  const button = form.querySelector("button");
+  if (button) button.disabled = true;
+  form.setAttribute("aria-busy", "true");
+  const { ok, status, data } = await post(form.getAttribute("action") + (realm ? `?realm=${encodeURIComponent(realm)}` : ""), body, headers);
+  form.removeAttribute("aria-busy");
+  if (button) button.disabled = false;
+  if (said) {
+    const text = ok ? "" : status === 0 ? html().dataset.away ?? "" : data.detail ?? data.title ?? String(status);
+    if (said.textContent !== text) said.textContent = text;
+    said.classList.toggle("refused", !ok);
+  }
+  if (status !== 0) delete form.dataset.key;
+  if (!ok) return;
+  if (form.dataset.clear !== undefined) form.reset();
+  form.closest("details")?.removeAttribute("open");
+  if (form.dataset.go) location.assign(form.dataset.go.replace("{name}", encodeURIComponent(data.realm ?? "")));
+  else refresh();
+}
+
+const html = () => document.documentElement;
+
+export function start() {
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!(form instanceof HTMLFormElement) || form.dataset.command === undefined) return;
+    event.preventDefault();
+    if (!form.hasAttribute("aria-busy")) send(form);
+  });
+}

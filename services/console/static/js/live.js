@@ -1,0 +1,211 @@
+// Keeps the page alive: refreshes what has `data-live` when the realm changes, and says so when it cannot.
+
+import * as clock from "./clock.js";
+import { listen } from "./feed.js";
+import { morph } from "./morph.js";
+import { SILENCE_MS } from "./stream.js";
+
+const REFRESH_GAP_MS = 400;
+const IDLE_REFRESH_MS = 30000;
+const DIGEST_GAP_MS = 20000;
+const html = document.documentElement;
+
+let lastBeat = performance.now();
+/** @type {number | null} */
+let retryAt = null;
+let frozenAt = 0;
+let loggedOut = false;
+let wanted = false;
+let busy = false;
+let lastRefresh = performance.now();
+let firstOfQuiet = 0;
+
+/** @type {(() => void)[]} */
+const after = [];
+
+/** @param {() => void} then called after each refresh */
+export function onRefresh(then) {
+  after.push(then);
+}
+
+/** Refresh soon: now if the last one is long enough ago. */
+export function refresh() {
+  wanted = true;
+  pump();
+}
+
+function pump() {
+  if (!wanted || busy || loggedOut) return;
+  const wait = REFRESH_GAP_MS - (performance.now() - lastRefresh);
+  if (wait > 0) {
+    if (!firstOfQuiet) firstOfQuiet = setTimeout(() => ((firstOfQuiet = 0), pump()), wait);
+    return;
+  }
+  wanted = false;
+  busy = true;
+  load().finally(() => {
+    busy = false;
+    lastRefresh = performance.now();
+    pump();
+  });
+}
+
+async function load() {
+  try {
+    const answer = await fetch(location.href, { headers: { "X-Vigie-Live": "1" }, cache: "no-store" });
+    if (answer.status === 401) return logout();
+    if (!answer.ok) return;
+    const text = await answer.text();
+    apply(new DOMParser().parseFromString(text, "text/html"));
+  } catch {
+    // the stream notices a dead server; a single failed refresh is repeated with the next change
+    wanted = true;
+  }
+}
+
+/** @param {Document} next */
+function apply(next) {
+  const root = next.documentElement;
+  if (root.dataset.assets !== html.dataset.assets || root.dataset.realm !== html.dataset.realm) {
+    location.reload();
+    return;
+  }
+  html.dataset.speed = root.dataset.speed ?? "0";
+  clock.set(Number(root.dataset.now));
+  const focused = document.activeElement;
+  /** @type {Set<Element>} */
+  const changed = new Set();
+  for (const part of document.querySelectorAll("[data-live]")) {
+    const target = part.id ? next.getElementById(part.id) : null;
+    if (target) morph(part, target, (e) => changed.add(e));
+    else part.remove();
+  }
+  const known = new Set([...document.querySelectorAll("[data-live]")].map((e) => e.id));
+  if ([...next.querySelectorAll("[data-live]")].some((e) => e.id && !known.has(e.id))) rebuild(next, known);
+  if (focused instanceof HTMLElement && focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+  document.title = next.title;
+  mark(changed);
+  clock.tick();
+  for (const then of after) then();
+}
+
+/** A part that the page did not have yet: put it where the server has it. @param {Document} next @param {Set<string>} known */
+function rebuild(next, known) {
+  for (const part of next.querySelectorAll("[data-live]")) {
+    if (known.has(part.id) || !part.parentElement) continue;
+    let before = part.previousElementSibling;
+    while (before && !(before.id && document.getElementById(before.id))) before = before.previousElementSibling;
+    const copy = document.importNode(part, true);
+    const anchor = before ? document.getElementById(before.id) : null;
+    if (anchor) anchor.after(copy);
+    else sibling(part)?.before(copy);
+  }
+}
+
+/** @param {Element} part @returns {Element | null} what follows it on the page as it is */
+function sibling(part) {
+  let next = part.nextElementSibling;
+  while (next && !(next.id && document.getElementById(next.id))) next = next.nextElementSibling;
+  return next ? document.getElementById(next.id) : null;
+}
+
+/** Shows for a moment which rows changed. @param {Set<Element>} changed */
+function mark(changed) {
+  for (const e of changed) {
+    if (!e.matches("tr, li")) continue;
+    e.classList.remove("fresh");
+    void e.clientWidth;
+    e.classList.add("fresh");
+    e.addEventListener("animationend", () => e.classList.remove("fresh"), { once: true });
+  }
+  digest([...changed].filter((e) => e.getAttribute("data-key")?.startsWith("f-")));
+}
+
+let digestAt = -DIGEST_GAP_MS;
+let untold = 0;
+
+/** Tells new facts to a screen reader, politely: at most one sentence per 20 s. @param {Element[]} fresh */
+function digest(fresh) {
+  const region = document.getElementById("digest");
+  untold += fresh.length;
+  const newest = document.querySelector("[data-key^='f-']");
+  if (!region || !untold || !newest || performance.now() - digestAt < DIGEST_GAP_MS) return;
+  const form = untold > 1 ? region.dataset.many : region.dataset.one;
+  region.textContent = (form ?? "").replace("{n}", String(untold)).replace("{text}", (newest.textContent ?? "").replace(/^\d\d:\d\d/, ""));
+  digestAt = performance.now();
+  untold = 0;
+}
+
+function logout() {
+  loggedOut = true;
+  frozenAt ||= clock.now();
+  show();
+}
+
+/** Once a second: the age of what is shown, and the frozen state. */
+function watch() {
+  const silent = performance.now() - lastBeat;
+  const dead = silent > SILENCE_MS;
+  if (dead && !frozenAt) frozenAt = clock.now() - (html.dataset.simulated ? 0 : silent);
+  if (!dead && !loggedOut) frozenAt = 0;
+  const age = document.getElementById("age");
+  if (age) age.textContent = (age.dataset.unit ?? "{n}").replace("{n}", String(Math.floor(silent / 1000)));
+  clock.freeze(Boolean(frozenAt));
+  show();
+  clock.tick();
+  if (!frozenAt && performance.now() - lastRefresh > IDLE_REFRESH_MS) refresh();
+}
+
+function show() {
+  const band = document.getElementById("frozen");
+  if (!band) return;
+  html.classList.toggle("is-frozen", Boolean(frozenAt));
+  if (!frozenAt) {
+    band.hidden = true;
+    band.textContent = "";
+    return;
+  }
+  const seconds = retryAt === null ? 0 : Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
+  const form = loggedOut ? band.dataset.login : seconds ? band.dataset.text : band.dataset.retrying;
+  const text = (form ?? "").replace("{at}", clock.hms(frozenAt)).replace("{n}", String(seconds));
+  if (band.textContent !== text && !(loggedOut && band.querySelector("a"))) {
+    band.textContent = text;
+    if (loggedOut) {
+      const link = document.createElement("a");
+      link.href = `/connexion?next=${encodeURIComponent(location.pathname + location.search)}`;
+      link.textContent = band.dataset.loginLink ?? "";
+      band.append(" ", link);
+    }
+  }
+  band.hidden = false;
+}
+
+/** @param {import("./stream.js").Signal} signal */
+function hear(signal) {
+  switch (signal.type) {
+    case "beat":
+      if (frozenAt) refresh();
+      lastBeat = performance.now();
+      retryAt = null;
+      if (signal.serverTime !== null) clock.beat(signal.serverTime);
+      break;
+    case "change":
+      refresh();
+      break;
+    case "down":
+      retryAt = signal.retryAt;
+      break;
+    case "retrying":
+      retryAt = null;
+      break;
+    case "login":
+      logout();
+  }
+}
+
+export function start() {
+  listen(html.dataset.realm ?? "", html.dataset.assets ?? "", hear);
+  setInterval(watch, 1000);
+  document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && refresh());
+  watch();
+}

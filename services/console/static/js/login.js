@@ -1,0 +1,9 @@
+// A link may carry the one-time code in its fragment (`/connexion#code=…`), which never reaches a server's log.
+
+const code = new URLSearchParams(location.hash.slice(1)).get("code");
+const field = document.getElementById("code");
+if (code && field instanceof HTMLInputElement) {
+  field.value = code;
+  history.replaceState(null, "", location.pathname + location.search);
+  document.querySelector("form button")?.focus();
+}

@@ -1,0 +1,28 @@
+// One request to the API from a page: JSON, the CSRF token of the session, the language of the page.
+
+/** @param {string} name @returns {string} */
+function cookie(name) {
+  return document.cookie.split("; ").find((c) => c.startsWith(`${name}=`))?.slice(name.length + 1) ?? "";
+}
+
+/** @returns {string} a key of which no two are alike */
+export function freshKey() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * @param {string} url @param {unknown} body @param {Record<string, string>} [headers]
+ * @returns {Promise<{ok: boolean, status: number, data: any}>} status 0: no answer at all
+ */
+export async function post(url, body, headers = {}) {
+  try {
+    const answer = await fetch(url, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "Accept-Language": document.documentElement.lang, "X-CSRF-Token": cookie("vigie_csrf"), ...headers },
+      body: JSON.stringify(body),
+    });
+    return { ok: answer.ok, status: answer.status, data: await answer.json().catch(() => ({})) };
+  } catch {
+    return { ok: false, status: 0, data: {} };
+  }
+}

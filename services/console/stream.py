@@ -1,0 +1,279 @@
+"""The live stream (Server-Sent Events): what changes in a realm, as the same resources that REST gives.
+
+One reader of Redis per realm, however many browsers look at it; a resource is rendered once per language. The last frame of a stream
+entry carries its id, so a browser that comes back with `Last-Event-ID` misses nothing; where that is impossible (too long away,
+another epoch of the cache, a browser too slow to keep up) it is told to `resync`: read everything again, then go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+import structlog
+from redis.exceptions import RedisError
+
+from services.console import store
+from services.console.live_rows import LOG_ONLY, render
+from services.console.queries.base import now_ms
+from services.console.readmodel import ReadModel, Rebuilding, StoreAway
+from services.console.resources import iso, when
+from services.console.store import Client
+from services.runtime import metrics
+
+PING_S: Final = 5.0
+BLOCK_MS: Final = 4_000
+ENTRIES: Final = 200
+"""Stream entries that are rendered together: within them only the last state of a resource is sent."""
+REPLAYED: Final = 2_000
+"""Entries that a returning browser is caught up with; beyond, reading everything again is cheaper."""
+QUEUE: Final = 1_000
+"""Frames that wait for a slow browser."""
+RETRY_S: Final = 0.5
+log = structlog.get_logger(__name__)
+
+Entry = tuple[str, str, tuple[str, ...]]
+"""(entry id, collection, resource ids)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One event. `id` only on the last frame of an entry."""
+
+    event: str
+    data: bytes
+    id: str | None = None
+
+    def encode(self, epoch: str, *, hidden: bool = False) -> bytes:
+        """As it goes over the wire. A hidden frame only advances the id of the browser."""
+        head = b"" if self.id is None else b"id: %b\n" % event_id(epoch, self.id).encode()
+        if hidden:
+            return head + b"\n" if head else b""
+        return b"%bevent: %b\ndata: %b\n\n" % (head, self.event.encode(), self.data)
+
+
+def event_id(epoch: str, entry: str) -> str:
+    """Id of an event: entries of another epoch of the cache are never mistaken for ours."""
+    return f"{epoch}.{entry}"
+
+
+def entry_of(id: str | None, epoch: str) -> str | None:
+    """The entry of an event id of this epoch."""
+    known, _, entry = (id or "").rpartition(".")
+    numbers = entry.split("-")
+    return entry if known == epoch and len(numbers) == 2 and all(n.isdecimal() and len(n) < 20 for n in numbers) else None
+
+
+def order(entry: str) -> tuple[int, int]:
+    """Entry ids in their order."""
+    ms, _, n = entry.partition("-")
+    return int(ms), int(n or 0)
+
+
+@dataclass(eq=False, slots=True)
+class Subscriber:
+    """One browser: a bounded queue of encoded frames."""
+
+    lang: str
+    sees_log: bool
+    frames: deque[bytes] = field(default_factory=deque)
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    overflowed: bool = False
+    closed: bool = False
+
+    def put(self, frame: bytes) -> None:
+        """Queue a frame; a full queue is dropped as a whole and replaced by a `resync`, later."""
+        if self.overflowed or not frame:
+            return
+        if len(self.frames) >= QUEUE:
+            self.frames.clear()
+            self.overflowed = True
+        else:
+            self.frames.append(frame)
+        self.woken.set()
+
+    def close(self) -> None:
+        """No more frames."""
+        self.closed = True
+        self.woken.set()
+
+
+class RealmFeed:
+    """Reads the stream of one realm while somebody looks at it."""
+
+    def __init__(self, realm: str, client: Client, model: ReadModel) -> None:
+        self.realm, self._client, self._model = realm, client, model
+        self.subscribers: set[Subscriber] = set()
+        self.epoch = ""
+        self.position = "0-0"
+
+    async def begin(self) -> None:
+        """Stand at the end of the stream. Raises Rebuilding, StoreAway."""
+        self.epoch = await self._model.epoch()
+        try:
+            last = await self._client.xrevrange(store.of(self.realm, "stream"), count=1)
+        except (RedisError, OSError) as error:
+            raise StoreAway from error
+        self.position = last[0][0].decode() if last else "0-0"
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._turn()
+            except (StoreAway, Rebuilding, RedisError, OSError):
+                await asyncio.sleep(RETRY_S)
+            except Exception:
+                log.exception("stream.failed", realm=self.realm)
+                await asyncio.sleep(RETRY_S)
+
+    async def _turn(self) -> None:
+        key = store.of(self.realm, "stream")
+        read = await self._client.xread({key: self.position}, count=ENTRIES, block=BLOCK_MS)
+        if await self._model.epoch() != self.epoch:
+            await self.begin()
+            self._to_all(lambda _: resync(self.epoch, self.position, "epoch"))
+            return
+        entries = parse(read[0][1]) if read else []
+        if not entries:
+            return
+        frames = {lang: await self.frames(entries, lang) for lang in {s.lang for s in self.subscribers}}
+        self.position = entries[-1][0]
+        for subscriber in self.subscribers:
+            for frame in frames.get(subscriber.lang, ()):
+                subscriber.put(frame.encode(self.epoch, hidden=frame.event in LOG_ONLY and not subscriber.sees_log))
+
+    async def frames(self, entries: Sequence[Entry], lang: str) -> list[Frame]:
+        """Frames of entries, in their order; of a resource that changed several times only the last."""
+        last = {(collection, id): entry for entry, collection, ids in entries for id in ids}
+        rendered = await render(self._model, self.realm, lang, last)
+        frames: list[Frame] = []
+        for entry, collection, ids in entries:
+            mine = [rendered[collection, id] for id in ids if last[collection, id] == entry and (collection, id) in rendered]
+            frames += [Frame(event, data) for event, data in mine[:-1]]
+            frames.append(Frame(*mine[-1], entry) if mine else Frame("", b"", entry))
+        return frames
+
+    async def missed(self, after: str, until: str, subscriber: Subscriber) -> list[bytes] | None:
+        """Everything after one entry up to another; None when that is not to be had any more."""
+        key = store.of(self.realm, "stream")
+        try:
+            kept = await self._client.xinfo_stream(key)
+            raw = await self._client.xrange(key, min=f"({after}", max=until, count=REPLAYED + 1)
+        except RedisError:
+            return [] if after == until else None
+        deleted = kept.get("max-deleted-entry-id", b"0-0")
+        trimmed = deleted.decode() if isinstance(deleted, bytes) else str(deleted)
+        if len(raw) > REPLAYED or order(after) < order(trimmed) or order(after) > order(until):
+            return None
+        frames = await self.frames(parse(raw), subscriber.lang)
+        return [f.encode(self.epoch, hidden=f.event in LOG_ONLY and not subscriber.sees_log) for f in frames]
+
+    def _to_all(self, make: Callable[[Subscriber], bytes]) -> None:
+        for subscriber in self.subscribers:
+            subscriber.put(make(subscriber))
+
+
+def parse(raw: Iterable[Any]) -> list[Entry]:
+    """Entries as redis-py gives them."""
+    return [
+        (id.decode(), collection.decode(), tuple(ids.decode().split("\n")))
+        for id, fields in raw for collection, ids in fields.items()
+    ]  # fmt: skip
+
+
+def hello(epoch: str, position: str, realm: str) -> bytes:
+    """The first frame: where the stream stands, and the server's clock, from which every countdown on screen is computed."""
+    data = {
+        "epoch": epoch, "last_id": event_id(epoch, position), "server_time": iso(when(now_ms())), "realm": realm, "ping_s": PING_S,
+    }  # fmt: skip
+    return Frame("hello", orjson.dumps(data), position).encode(epoch)
+
+
+def resync(epoch: str, position: str, why: str) -> bytes:
+    """Read everything again, then go on from here."""
+    data = {"epoch": epoch, "last_id": event_id(epoch, position), "server_time": iso(when(now_ms())), "why": why}
+    return Frame("resync", orjson.dumps(data), position).encode(epoch)
+
+
+def ping() -> bytes:
+    """The stream lives."""
+    return Frame("ping", orjson.dumps({"server_time": iso(when(now_ms()))})).encode("")
+
+
+class Hub:
+    """All live streams of this process."""
+
+    def __init__(self, client: Client, model: ReadModel) -> None:
+        self._client, self._model = client, model
+        self._feeds: dict[str, tuple[RealmFeed, asyncio.Task[None]]] = {}
+        self._opening = asyncio.Lock()
+        self._closed = False
+
+    async def stream(
+        self, realm: str, *, lang: str, sees_log: bool, last_id: str | None, still_allowed: Callable[[], bool] = lambda: True
+    ) -> AsyncIterator[bytes]:
+        """Frames for one browser, until it goes or `still_allowed` says no. Opened already when this returns: raises before."""
+        feed = await self._feed(realm)
+        subscriber, position = Subscriber(lang, sees_log), feed.position
+        feed.subscribers.add(subscriber)  # from here on everything after `position` is queued
+        metrics.gauge("vigie_stream_clients", self.clients)
+        return self._frames(feed, subscriber, position, last_id, still_allowed)
+
+    @property
+    def clients(self) -> int:
+        """How many browsers listen."""
+        return sum(len(feed.subscribers) for feed, _ in self._feeds.values())
+
+    async def _feed(self, realm: str) -> RealmFeed:
+        async with self._opening:
+            if realm not in self._feeds:
+                feed = RealmFeed(realm, self._client, self._model)
+                await feed.begin()
+                self._feeds[realm] = feed, asyncio.create_task(feed.run(), name=f"stream {realm}")
+            return self._feeds[realm][0]
+
+    async def _frames(
+        self, feed: RealmFeed, subscriber: Subscriber, position: str, last_id: str | None, still_allowed: Callable[[], bool]
+    ) -> AsyncIterator[bytes]:
+        try:
+            since = entry_of(last_id, feed.epoch)
+            yield hello(feed.epoch, since or position, feed.realm)
+            if last_id is not None:
+                missed = await feed.missed(since, position, subscriber) if since is not None else None
+                yield resync(feed.epoch, position, "too_long_away") if missed is None else b"".join(missed)
+            while not (subscriber.closed or self._closed) and still_allowed():
+                subscriber.woken.clear()
+                if subscriber.frames:
+                    frames = b"".join(subscriber.frames)
+                    subscriber.frames.clear()
+                    yield frames
+                elif subscriber.overflowed:
+                    subscriber.overflowed = False
+                    yield resync(feed.epoch, feed.position, "too_slow")
+                else:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(subscriber.woken.wait(), PING_S)
+                        continue
+                    yield ping()
+        finally:
+            self._leave(feed, subscriber)
+
+    def _leave(self, feed: RealmFeed, subscriber: Subscriber) -> None:
+        feed.subscribers.discard(subscriber)
+        if not feed.subscribers and feed.realm in self._feeds:
+            self._feeds.pop(feed.realm)[1].cancel()
+        metrics.gauge("vigie_stream_clients", self.clients)
+
+    def close(self) -> None:
+        """End all streams, so that the process can stop; browsers come back with their last id."""
+        self._closed = True
+        for feed, task in self._feeds.values():
+            task.cancel()
+            for subscriber in feed.subscribers:
+                subscriber.close()
