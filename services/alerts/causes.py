@@ -11,8 +11,20 @@ from schemas.reports import Measure, Window
 from schemas.words import EventType
 from services.alerts import rules, tasks
 from services.alerts.calendar import day_of, end_of_day
-from services.alerts.claims import as_number, claim_key, communes_of, inside, is_wide, measure_name, named, objects_of, site_of
+from services.alerts.claims import (
+    as_number,
+    claim_key,
+    communes_of,
+    inside,
+    is_wide,
+    measure_name,
+    named,
+    objects_of,
+    says_restored,
+    site_of,
+)
 from services.alerts.draft import Draft
+from services.alerts.values import changed
 
 Outcome = Literal["new", "same", "replaced", "over"]
 
@@ -32,7 +44,7 @@ def makes_cause(row: ReportRow) -> bool:
 
 
 def _says_sound(row: ReportRow) -> bool:
-    return measure_name(row) in ("system_healthy", "system_restored")
+    return measure_name(row) in ("system_healthy", "system_restored") or says_restored(row)
 
 
 def known_cause(row: ReportRow, draft: Draft) -> Cause | None:
@@ -59,7 +71,7 @@ def _is_daily(row: ReportRow) -> bool:
 def put(draft: Draft, cause: Cause) -> Cause:
     """Record a cause with its next instant of change; the site is judged again."""
     if cause.lifted_at is None:
-        cause = cause.model_copy(update={"next_at": _next_change(cause, draft.now, draft.state.rules.horizon_ms)})
+        cause = changed(cause, {"next_at": _next_change(cause, draft.now, draft.state.rules.horizon_ms)})
     if cause != draft.state.causes.get(cause.id):
         draft.emit(CauseChanged(cause=cause))
     if cause.site is not None:
@@ -128,7 +140,7 @@ def _another_word(draft: Draft, row: ReportRow, known: Cause) -> Taken:
     }
     if row.type is EventType.STAFF_SHORTAGE and known.ends_at is not None:
         values = {"severity": row.severity, "loss_pct": row.capacity_lost_pct, "persons": _persons(row), "measure": row.measure}
-        cause = put(draft, known.model_copy(update=both | (values if newer else {})))
+        cause = put(draft, changed(known, both | (values if newer else {})))
         return Taken(cause, "replaced")
     windows = () if not known.windows or not row.effective else _union(known.windows, row.effective)
     worse: dict[str, Any] = {
@@ -141,7 +153,7 @@ def _another_word(draft: Draft, row: ReportRow, known: Cause) -> Taken:
     }
     if newer and row.expected_end is not None and row.expected_end != known.expected_end:
         worse |= {"expected_end": row.expected_end, "overdue": row.expected_end <= draft.now}
-    return Taken(put(draft, known.model_copy(update=both | worse)), "same")
+    return Taken(put(draft, changed(known, both | worse)), "same")
 
 
 def _union(a: tuple[Window, ...], b: tuple[Window, ...]) -> tuple[Window, ...]:
@@ -183,12 +195,12 @@ def replace_values(draft: Draft, row: ReportRow, cause: Cause) -> Taken:
             values |= {"expected_end": row.expected_end, "overdue": row.expected_end <= draft.now}
         if row.effective:
             values |= {"windows": row.effective, "acting": inside(row.effective, draft.now)}
-    return Taken(put(draft, cause.model_copy(update=values)), "replaced")
+    return Taken(put(draft, changed(cause, values)), "replaced")
 
 
 def lift(draft: Draft, cause: Cause, at: Instant, by: str) -> None:
     """End a cause. Never reopens a site that has another (D15)."""
-    put(draft, cause.model_copy(update={"lifted_at": max(at, cause.since), "lifted_by": by, "next_at": None, "acting": False}))
+    put(draft, changed(cause, {"lifted_at": max(at, cause.since), "lifted_by": by, "next_at": None, "acting": False}))
     if cause.site is None:
         return
     left = [draft.state.causes[c] for c in draft.state.site_causes.get(cause.site, ())]
@@ -224,7 +236,7 @@ def _lift_or_contest(draft: Draft, row: ReportRow, cause: Cause) -> None:
     if row.occurred_at >= cause.last_at:
         lift(draft, cause, row.occurred_at, row.id)
     elif row.occurred_at >= cause.since and row.source not in cause.sources:
-        put(draft, cause.model_copy(update={"contested": True}))
+        put(draft, changed(cause, {"contested": True}))
         tasks.ask(draft, "contested", site=cause.site, incident=cause.incident, candidates=(row.id, *cause.reports[:5]))
 
 
@@ -233,12 +245,12 @@ def _keep_rest_shut(draft: Draft, row: ReportRow, incident: str | None) -> None:
     value = as_number(m.value) if m is not None and m.name == "desks_available" else None
     if m is None or value is None or not m.value_of or value >= m.value_of:
         return
-    rest = row.model_copy(update={"type": EventType.PARTIAL_CLOSURE, "capacity_lost_pct": round(100 * (1 - value / m.value_of), 1)})
+    rest = changed(row, {"type": EventType.PARTIAL_CLOSURE, "capacity_lost_pct": round(100 * (1 - value / m.value_of), 1)})
     known = known_cause(rest, draft)
     if known is None:
         take(draft, rest, incident, None)
     elif row.occurred_at >= known.last_at:
-        put(draft, known.model_copy(update={"loss_pct": rest.capacity_lost_pct, "last_at": row.occurred_at, "measure": m}))
+        put(draft, changed(known, {"loss_pct": rest.capacity_lost_pct, "last_at": row.occurred_at, "measure": m}))
 
 
 def end_supplier_failures(draft: Draft, supplier: str, row: ReportRow) -> None:
@@ -288,7 +300,7 @@ def due(draft: Draft, cause: Cause) -> None:
     acting = inside(cause.windows, now)
     if acting and not cause.acting:
         _count_planned(draft, cause)
-    put(draft, cause.model_copy(update={"acting": acting, "overdue": cause.overdue or late}))
+    put(draft, changed(cause, {"acting": acting, "overdue": cause.overdue or late}))
     return None
 
 
@@ -297,4 +309,4 @@ def _count_planned(draft: Draft, cause: Cause) -> None:
     for id in cause.reports:
         row = draft.state.reports[id]
         if "planned" in row.flags:
-            draft.emit(ReportChanged(row=row.model_copy(update={"flags": tuple(f for f in row.flags if f != "planned")})))
+            draft.emit(ReportChanged(row=changed(row, {"flags": tuple(f for f in row.flags if f != "planned")})))

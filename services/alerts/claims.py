@@ -98,6 +98,11 @@ def as_truth(value: float | bool | str | None) -> bool:
     return bool(value)
 
 
+def says_restored(row: ReportRow) -> bool:
+    """The operator's all-clear: no customer is cut any more (D20)."""
+    return row.measure is not None and row.measure.name == "customers_cut" and as_number(row.measure.value) == 0
+
+
 def as_instant(row: ReportRow) -> Instant | None:
     """The time that a report announces as the end: `estimated_end` as a field or as a measure."""
     if row.measure is not None and row.measure.name == "estimated_end" and isinstance(row.measure.value, str):

@@ -17,6 +17,7 @@ from services.alerts.evolve import OPEN, evolve
 from services.alerts.metrics import SHOWN_REPORTS
 from services.alerts.state import State
 from services.alerts.territory import Territory
+from services.alerts.values import changed
 from services.runtime.decider import Firing, Input
 
 _INDEXES = (
@@ -97,7 +98,7 @@ class Draft:
 
     def alter(self, id: str, change: str, **values: Any) -> IncidentRow:
         """Change fields of an incident."""
-        row = self.incident(id).model_copy(update=values)
+        row = changed(self.incident(id), values)
         self.put_incident(row, change)
         return row
 

@@ -21,6 +21,7 @@ from schemas.words import Answer, Channel, IncidentState, Level
 from services.alerts.draft import Draft
 from services.alerts.levels import TERRITORY, Rises
 from services.alerts.oncall import Post, channels, posts
+from services.alerts.values import changed
 
 CRISIS = Level.N3
 """From this level on the ladder belongs to the realm (D32)."""
@@ -65,7 +66,7 @@ def _join_crisis(draft: Draft, incident: str, own: EscalationRow | None) -> None
     if own is not None:
         supersede(draft, own, crisis.id)
     if incident not in crisis.incidents:
-        crisis = _put(draft, crisis.model_copy(update={"incidents": (*crisis.incidents, incident)}), "joined")
+        crisis = _put(draft, changed(crisis, {"incidents": (*crisis.incidents, incident)}), "joined")
         told = crisis.acknowledged_by or _called(draft, crisis)
         inform(draft, told, incident, "information", {"reached": int(draft.incident(incident).level)})
 
@@ -121,9 +122,9 @@ def _fire(draft: Draft, row: EscalationRow, index: int) -> tuple[EscalationRow, 
             continue
         if (notification := _call(draft, row, wave, post, person)) is not None:
             called[person] = notification
-    fired = wave.model_copy(update={"state": "fired", "fired_at": draft.clock, "notifications": (*wave.notifications, *called.values())})
+    fired = changed(wave, {"state": "fired", "fired_at": draft.clock, "notifications": (*wave.notifications, *called.values())})
     waves = (*row.waves[:index], fired, *row.waves[index + 1 :])
-    return row.model_copy(update={
+    return changed(row, {
         "waves": waves, "wave": wave.wave, "cycle": wave.cycle, "uncovered_roles": tuple(dict.fromkeys(uncovered)),
     }), covered  # fmt: skip
 
@@ -155,9 +156,9 @@ def _schedule(row: EscalationRow) -> EscalationRow:
     """When the ladder moves next: the next wave, else the next cycle, else the standing alert."""
     waiting = next((w for w in row.waves if w.state == "waiting"), None)
     if waiting is not None:
-        return row.model_copy(update={"next_at": waiting.due_at})
+        return changed(row, {"next_at": waiting.due_at})
     last = max((w.fired_at or w.due_at for w in row.waves), default=row.started_at)
-    return row.model_copy(update={"next_at": last + row.repeat_after_min * MINUTE_MS})
+    return changed(row, {"next_at": last + row.repeat_after_min * MINUTE_MS})
 
 
 def climb(draft: Draft, id: str) -> None:
@@ -181,19 +182,19 @@ def climb(draft: Draft, id: str) -> None:
 def _next_cycle(row: EscalationRow, at: Instant) -> EscalationRow:
     """Again from wave 1, as often as the policy says; answers add up (D33)."""
     if row.cycle > row.repeat_times:
-        return row.model_copy(update={"state": "exhausted", "next_at": None})
+        return changed(row, {"state": "exhausted", "next_at": None})
     again = tuple(
-        w.model_copy(update={
+        changed(w, {
             "cycle": row.cycle + 1, "due_at": at + w.after_min * MINUTE_MS, "state": "waiting", "fired_at": None, "notifications": (),
         })
         for w in row.waves if w.cycle == row.cycle
     )  # fmt: skip
-    return row.model_copy(update={"waves": (*row.waves, *again), "cycle": row.cycle + 1})
+    return changed(row, {"waves": (*row.waves, *again), "cycle": row.cycle + 1})
 
 
 def _with_wave(row: EscalationRow, index: int, **values: Any) -> EscalationRow:
-    wave = row.waves[index].model_copy(update=values)
-    return row.model_copy(update={"waves": (*row.waves[:index], wave, *row.waves[index + 1 :])})
+    wave = changed(row.waves[index], values)
+    return changed(row, {"waves": (*row.waves[:index], wave, *row.waves[index + 1 :])})
 
 
 def fire_now(draft: Draft, row: EscalationRow) -> None:
@@ -226,12 +227,12 @@ def answered(draft: Draft, notification: str, person: str, answer: Answer) -> No
 def said_yes(draft: Draft, row: EscalationRow, person: str, wave: int) -> None:
     """Counts for its own wave, over all cycles; a quorum stops the waves that have not fired."""
     waves = tuple(
-        w.model_copy(update={"answered": (*w.answered, person), "positive": len(w.answered) + 1})
+        changed(w, {"answered": (*w.answered, person), "positive": len(w.answered) + 1})
         if w.wave == wave and person not in w.answered else w
         for w in row.waves
     )  # fmt: skip
     by = row.acknowledged_by if person in row.acknowledged_by else (*row.acknowledged_by, person)
-    row = row.model_copy(update={"waves": waves, "acknowledged_by": by})
+    row = changed(row, {"waves": waves, "acknowledged_by": by})
     reached = any(w.wave == wave and w.expected and w.positive >= w.expected for w in waves)
     _put(draft, _satisfied(draft, row, wave) if reached and row.state != "answered" else row, "answered" if reached else "answer")
     for incident in row.incidents:
@@ -259,7 +260,7 @@ def _satisfied(draft: Draft, row: EscalationRow, wave: int) -> EscalationRow:
             due = [p for p in posts(draft, w.roles, row) if p.role in never and p.holder is not None and p.holder not in called]
             ids = [i for p in due if p.holder is not None and (i := _call(draft, row, w, p, p.holder)) is not None]
             row = _with_wave(row, n, state="skipped", notifications=(*w.notifications, *ids))
-    return row.model_copy(update={"state": "answered", "next_at": None})
+    return changed(row, {"state": "answered", "next_at": None})
 
 
 def _called(draft: Draft, row: EscalationRow) -> tuple[str, ...]:
@@ -282,7 +283,7 @@ def _said_no(draft: Draft, row: EscalationRow, call: NotificationPlanned) -> Non
         _put(draft, _with_wave(row, index, notifications=(*wave.notifications, called)), "declined")
         return
     draft.emit(RoleUncovered(escalation=row.id, role=call.role, scope=call.scope))
-    row = row.model_copy(update={"uncovered_roles": tuple(dict.fromkeys((*row.uncovered_roles, call.role)))})
+    row = changed(row, {"uncovered_roles": tuple(dict.fromkeys((*row.uncovered_roles, call.role)))})
     if row.state == "running" and any(w.state == "waiting" for w in row.waves):
         row = _fire_from(draft, row)
     _put(draft, row, "declined")
@@ -301,8 +302,8 @@ def unreachable(draft: Draft, notification: str) -> None:
 
 def supersede(draft: Draft, row: EscalationRow, by: str | None, state: str = "superseded", why: str = "superseded") -> None:
     """End a ladder before its time; what nobody answered is withdrawn."""
-    waves = tuple(w.model_copy(update={"state": "superseded"}) if w.state == "waiting" else w for w in row.waves)
-    _put(draft, row.model_copy(update={"state": state, "next_at": None, "superseded_by": by, "waves": waves}), state)
+    waves = tuple(changed(w, {"state": "superseded"}) if w.state == "waiting" else w for w in row.waves)
+    _put(draft, changed(row, {"state": state, "next_at": None, "superseded_by": by, "waves": waves}), state)
     for notification in (n for w in row.waves for n in w.notifications):
         call = draft.state.calls.get(notification)
         if call is not None and call.person not in row.acknowledged_by:

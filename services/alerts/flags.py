@@ -16,6 +16,7 @@ from services.alerts.claims import as_number, as_truth, measure_name, named, sit
 from services.alerts.draft import Draft
 from services.alerts.rules import CLOSED_BY_POWER_PCT
 from services.alerts.territory import flag_of_supplier
+from services.alerts.values import changed
 
 Value = bool | float | str
 _DOWN_PCT: Final = CLOSED_BY_POWER_PCT
@@ -87,7 +88,7 @@ def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | No
     if old is not None and (old.value, old.effective_from) == (value, effective_from):
         if row.id in old.reports or len(old.reports) >= 5:
             return
-        draft.emit(FlagChanged(row=old.model_copy(update={"reports": (*old.reports, row.id)})))
+        draft.emit(FlagChanged(row=changed(old, {"reports": (*old.reports, row.id)})))
         return
     if old is not None and id.startswith("river:"):
         incident = incident or old.incident
@@ -111,4 +112,4 @@ def _restore(draft: Draft, row: ReportRow) -> None:
 def begin(draft: Draft, id: str) -> None:
     """What was announced is in force now."""
     row = draft.state.flags[id]
-    draft.emit(FlagChanged(row=row.model_copy(update={"effective_from": None})))
+    draft.emit(FlagChanged(row=changed(row, {"effective_from": None})))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.alerts import IncidentRow, ReportRow, Why
+from schemas.alerts import IncidentRow, ReportRow
 from schemas.base import Instant
 from schemas.realms import parse_realm
-from schemas.words import Certainty, EventType, IncidentState, Level
+from schemas.words import Certainty, EventType, IncidentState, Level, MsgType
 from services.alerts import rules
 from services.alerts.calendar import day_of
-from services.alerts.causes import Taken, known_cause
+from services.alerts.causes import Taken
 from services.alerts.claims import as_instant, as_number, communes_of, is_confirmed, measure_name, site_of, speaks_for_site
 from services.alerts.correlation import Placement
 from services.alerts.draft import Draft
-from services.alerts.evolve import OPEN
 from services.alerts.families import own_key
+from services.alerts.values import changed
 
 
 def enter(draft: Draft, row: ReportRow, placement: Placement) -> str | None:
@@ -55,14 +55,14 @@ def join(draft: Draft, row: ReportRow, incident: str, taken: Taken | None, first
     change = "report"
     if is_confirmed(row):
         change = _grow(draft, row, known, taken, values)
-    draft.put_incident(known.model_copy(update=values), change)
+    draft.put_incident(changed(known, values), change)
     if known.state is IncidentState.CLOSED and taken is not None and taken.outcome == "new":
         reopen(draft, incident)
 
 
 def _grow(draft: Draft, row: ReportRow, known: IncidentRow, taken: Taken | None, values: dict[str, Any]) -> str:
     values["opened_at"] = min(known.opened_at, row.occurred_at)
-    if row.type not in rules.MUTE_TYPES and "planned" not in row.flags:
+    if row.type not in rules.MUTE_TYPES and row.msg_type is not MsgType.CANCEL and "planned" not in row.flags:
         values["severity"] = max(known.severity, row.severity)
     if row.type in rules.DANGER_TYPES:
         values["danger"] = True
@@ -110,14 +110,14 @@ def reopen(draft: Draft, incident: str, by_person: bool = False) -> None:
     values: dict[str, Any] = {"state": IncidentState.OPEN, "closed_at": None, "updated_at": draft.now}
     if by_person:
         values["version"] = known.version + 1
-    draft.put_incident(known.model_copy(update=values), "reopened")
+    draft.put_incident(changed(known, values), "reopened")
 
 
 def close(draft: Draft, incident: str, at: Instant) -> None:
     """Close by a person's decision. Its causes stay on their sites until they are lifted."""
     known = draft.incident(incident)
     draft.put_incident(
-        known.model_copy(update={"state": IncidentState.CLOSED, "closed_at": at, "updated_at": at, "version": known.version + 1}), "closed"
+        changed(known, {"state": IncidentState.CLOSED, "closed_at": at, "updated_at": at, "version": known.version + 1}), "closed"
     )
 
 
@@ -125,9 +125,3 @@ def open_causes(draft: Draft, incident: str) -> list[str]:
     """Open causes of an incident. Walks over all causes: for decisions only."""
     return [c.id for c in draft.state.causes.values() if c.lifted_at is None and draft.standing(c.incident) == incident]
 
-
-def is_open(row: IncidentRow) -> bool:
-    return row.state in OPEN
-
-
-__all__ = ["Why", "close", "enter", "is_open", "join", "known_cause", "open_causes", "reopen"]

@@ -16,6 +16,7 @@ from schemas.words import Level
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
 from services.alerts.rulebook import Branch, LevelRule, TriggerRule
+from services.alerts.values import changed
 
 TERRITORY = "territory"
 
@@ -87,7 +88,7 @@ def _raise_incident(draft: Draft, incident: str, level: Level, why: tuple[Why, .
 
 def _told(why: tuple[Why, ...], level: Level) -> tuple[Why, ...]:
     """Reasons of a level, marked with it."""
-    return tuple(w.model_copy(update={"args": {**w.args, "level": int(level)}}) for w in why)
+    return tuple(changed(w, {"args": {**w.args, "level": int(level)}}) for w in why)
 
 
 def raise_territory(draft: Draft, level: Level, why: tuple[Why, ...], rises: Rises) -> None:
@@ -100,7 +101,7 @@ def raise_territory(draft: Draft, level: Level, why: tuple[Why, ...], rises: Ris
     old = draft.state.levels.get(TERRITORY)
     row = LevelRow(id=TERRITORY, level=level, since=draft.now, why=_told(why, level), version=old.version if old else 0)
     if old is not None and old.proposed is not None and old.proposed > level:
-        row = row.model_copy(update={"proposed": old.proposed, "proposed_why": old.proposed_why})
+        row = changed(row, {"proposed": old.proposed, "proposed_why": old.proposed_why})
     draft.level = level
     draft.touch("levels")
     draft.emit(LevelChanged(row=row, previous=before))
@@ -115,7 +116,7 @@ def _propose(draft: Draft, rules: tuple[LevelRule, ...]) -> None:
             continue
         why = _told(tuple(w for branch in crossed for w in branch.node.why(draft, None)), rule.level)
         row = old or LevelRow(id=TERRITORY, level=draft.level, since=draft.now)
-        draft.emit(LevelChanged(row=row.model_copy(update={"proposed": rule.level, "proposed_why": why}), previous=draft.level))
+        draft.emit(LevelChanged(row=changed(row, {"proposed": rule.level, "proposed_why": why}), previous=draft.level))
 
 
 # ── plan triggers ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -137,7 +138,7 @@ def _hold(draft: Draft, rule: TriggerRule, crossed: list[Branch], rises: Rises) 
         row = TriggerRow(id=rule.id, plan=rule.plan, level=rule.level, state="held", since=draft.now, incident=incident, why=why)
         draft.emit(TriggerChanged(row=row))
     elif old.incident is None and incident is not None:
-        draft.emit(TriggerChanged(row=old.model_copy(update={"incident": incident})))
+        draft.emit(TriggerChanged(row=changed(old, {"incident": incident})))
     if rule.level:
         level, reason = Level(rule.level), (Why(code="trigger", args={"plan": rule.plan}, at=draft.now), *why)
         if incident is not None and draft.incident(incident).state in OPEN:
@@ -162,7 +163,7 @@ def rearm(draft: Draft, threshold: str) -> None:
     if row is None or row.state == "released" or "@" in threshold:
         return
     if not any(id.partition("#")[0] == rule for id in draft.state.thresholds):
-        draft.emit(TriggerChanged(row=row.model_copy(update={"state": "released", "since": draft.now})))
+        draft.emit(TriggerChanged(row=changed(row, {"state": "released", "since": draft.now})))
 
 
 # ── decisions ──────────────────────────────────────────────────────────────────────────────────────────────────────

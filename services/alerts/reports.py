@@ -5,24 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.alerts import Cause, ReportChanged, ReportRow, SilenceChanged, Why
+from schemas.realms import is_live
 from schemas.reports import ReportReceived
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts import causes, incidents, rules, tasks, zones
 from services.alerts.causes import Taken
-from services.alerts.claims import as_number, claim_key, communes_of, is_confirmed, measure_name, row_of, site_of, speaks_for_site
+from services.alerts.claims import claim_key, communes_of, is_confirmed, row_of, says_restored, site_of, speaks_for_site
 from services.alerts.correlation import Placement, place
 from services.alerts.draft import Draft
 from services.alerts.flags import declare
+from services.alerts.values import changed
 
 
 def receive(draft: Draft, report: ReportReceived) -> None:
     """Record a report and everything that follows from it. The same id a second time has no effect (D4)."""
     if report.report_id in draft.state.reports:
         return
-    row = row_of(report, draft.now if report.recorded_at is None else report.recorded_at, draft.territory)
-    row = row.model_copy(update={"references": _resolved(draft, row)})
+    told = None if is_live(draft.state.realm) else report.recorded_at
+    row = row_of(report, draft.now if told is None else told, draft.territory)
+    row = changed(row, {"references": _resolved(draft, row)})
     if row.confirmation == "unconfirmed" and _others(draft, row):
-        row = row.model_copy(update={"confirmation": "confirmed", "why": (Why(code="confirmed"),)})
+        row = changed(row, {"confirmation": "confirmed", "why": (Why(code="confirmed"),)})
     apply(draft, row)
 
 
@@ -101,15 +104,12 @@ def _judged(row: ReportRow, incident: str | None, placement: Placement, taken: T
     if placement.opens is not None and code == "D22":
         code = f"D22:{placement.opens[0]}"
     values["why"] = (*(w for w in row.why if not w.code.startswith("D2")), Why(code=code, args={"incident": incident} if incident else {}))
-    return row.model_copy(update=values)
+    return changed(row, values)
 
 
 def _all_clear(draft: Draft, row: ReportRow, incident: str | None) -> None:
     """D20: the operator says that no customer is cut any more."""
-    m = row.measure
-    if incident is None or m is None or m.name != "customers_cut" or as_number(m.value) != 0:
-        return
-    if draft.incident(incident).kind == "power":
+    if incident is not None and says_restored(row) and draft.incident(incident).kind == "power":
         zones.all_clear(draft, row, incident)
 
 
@@ -137,7 +137,7 @@ def _flag_references(draft: Draft, row: ReportRow, flag: str) -> None:
     for reference in row.references:
         told = draft.state.reports.get(reference)
         if told is not None and flag not in told.flags and told.confirmation == "confirmed":
-            draft.emit(ReportChanged(row=told.model_copy(update={"flags": (*told.flags, flag)})))
+            draft.emit(ReportChanged(row=changed(told, {"flags": (*told.flags, flag)})))
 
 
 def _rumours_near(draft: Draft, row: ReportRow) -> tuple[str, ...]:
@@ -162,7 +162,7 @@ def _unconfirmed(draft: Draft, row: ReportRow, again: bool) -> None:
     if incident is not None:
         incidents.join(draft, row, incident, None, not again)
     why = (*row.why, Why(code=placement.rule if incident else "unconfirmed", args={"incident": incident} if incident else {}))
-    draft.emit(ReportChanged(row=row.model_copy(update={"incident": incident, "why": why})))
+    draft.emit(ReportChanged(row=changed(row, {"incident": incident, "why": why})))
     site = site_of(row)
     if row.type in rules.CAUSE_TYPES and (row.confirmation == "unconfirmed" or site is not None):
         tasks.ask(draft, "verify_report", report=row.id, site=site, incident=incident)
@@ -191,7 +191,7 @@ def confirm(draft: Draft, told: ReportRow, by: str | None) -> None:
     """By a second source or a named person: it is judged as if it had come confirmed, with its own times."""
     why = (*(w for w in told.why if w.code != "unconfirmed"), Why(code="manual" if by else "confirmed", at=draft.now))
     tasks.void(draft, "verify_report", told.id, "confirmed")
-    apply(draft, told.model_copy(update={"confirmation": "confirmed", "verified_by": by, "why": why}), again=True)
+    apply(draft, changed(told, {"confirmation": "confirmed", "verified_by": by, "why": why}), again=True)
 
 
 def deny(draft: Draft, told: ReportRow, by: str | None) -> None:
@@ -200,7 +200,7 @@ def deny(draft: Draft, told: ReportRow, by: str | None) -> None:
         causes.lift(draft, cause, draft.now, f"denied:{told.id}")
     tasks.void(draft, "verify_report", told.id, "denied")
     why = (*told.why, Why(code="manual" if by else "D3", at=draft.now))
-    draft.emit(ReportChanged(row=told.model_copy(update={"confirmation": "denied", "verified_by": by, "why": why})))
+    draft.emit(ReportChanged(row=changed(told, {"confirmation": "denied", "verified_by": by, "why": why})))
     site = site_of(told)
     silence = draft.state.silences.get(site) if site is not None else None
     if site is not None and silence is not None and silence.rule == "unconfirmed" and site not in draft.state.doubts:
@@ -212,7 +212,5 @@ def link(draft: Draft, told: ReportRow, site: str, by: str) -> None:
     """D8: a person says which site was meant; effects apply with the original times."""
     tasks.void(draft, "link_site", told.id, "linked")
     flags = tuple(f for f in told.flags if f != "site_unknown")
-    apply(draft, told.model_copy(update={"site": site, "flags": flags, "verified_by": by}), again=True)
+    apply(draft, changed(told, {"site": site, "flags": flags, "verified_by": by}), again=True)
 
-
-__all__ = ["apply", "confirm", "deny", "link", "measure_name", "receive"]

@@ -8,6 +8,7 @@ from schemas.alerts import TaskChanged, TaskRow
 from schemas.base import Instant
 from schemas.words import TaskState
 from services.alerts.draft import Draft
+from services.alerts.values import changed
 
 Kind = Literal["verify_site", "verify_report", "link_denial", "link_site", "overdue_cause", "contested", "lift_which", "reentry"]
 
@@ -34,7 +35,7 @@ def void(draft: Draft, kind: Kind, subject: str, outcome: str) -> None:
 
 
 def _close(draft: Draft, row: TaskRow, **values: Any) -> None:
-    draft.emit(TaskChanged(row=row.model_copy(update={"done_at": draft.now, **values})))
+    draft.emit(TaskChanged(row=changed(row, {"done_at": draft.now, **values})))
 
 
 def done(draft: Draft, row: TaskRow, author: str, outcome: str | None) -> None:

@@ -13,6 +13,7 @@ from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
 from services.alerts.levels import TERRITORY, Rises
 from services.alerts.settle import settle
+from services.alerts.values import changed
 
 
 def resolve(draft: Draft, command: c.ResolveIncident) -> Result:
@@ -56,11 +57,11 @@ def merge(draft: Draft, command: c.MergeIncidents) -> Result:
         into = escalation.running(draft, b.id) or escalation.running(draft, TERRITORY)
         escalation.supersede(draft, own, into.id if into else None, why="merged")
     members = tuple(sorted({*a.members, *b.members}))
-    draft.put_incident(a.model_copy(update={
+    draft.put_incident(changed(a, {
         "state": IncidentState.MERGED, "merged_into": b.id, "closed_at": draft.now, "updated_at": draft.now, "version": a.version + 1,
         "members": (), "zone_sites": (),
     }), "merged")  # fmt: skip
-    draft.put_incident(b.model_copy(update={
+    draft.put_incident(changed(b, {
         "level": max(a.level, b.level), "severity": max(a.severity, b.severity), "members": members,
         "zone_sites": tuple(sorted({*a.zone_sites, *b.zone_sites} - set(members))), "communes": tuple(sorted({*a.communes, *b.communes})),
         "opened_at": min(a.opened_at, b.opened_at), "last_at": max(a.last_at or 0, b.last_at or 0), "danger": a.danger or b.danger,
@@ -82,7 +83,7 @@ def merge(draft: Draft, command: c.MergeIncidents) -> Result:
 def _move_reports(draft: Draft, moved: list[ReportRow], incident: str) -> None:
     for row in moved:
         why = (*row.why, Why(code="D25", args={"incident": incident}, at=draft.now))
-        draft.emit(ReportChanged(row=draft.state.reports[row.id].model_copy(update={"incident": incident, "why": why})))
+        draft.emit(ReportChanged(row=changed(draft.state.reports[row.id], {"incident": incident, "why": why})))
 
 
 def split(draft: Draft, command: c.SplitIncident) -> Result:
@@ -98,7 +99,7 @@ def split(draft: Draft, command: c.SplitIncident) -> Result:
     first = min(chosen, key=lambda r: (r.occurred_at, r.id))
     left_members = {s for r in _left(draft, a.id, ids) if (s := site_of(r)) is not None}
     members = tuple(sorted({s for r in chosen if r.confirmation == "confirmed" and (s := site_of(r)) is not None}))
-    draft.put_incident(a.model_copy(update={
+    draft.put_incident(changed(a, {
         "version": a.version + 1, "updated_at": draft.now, "members": tuple(m for m in a.members if m in left_members),
         "reports_count": a.reports_count - len(chosen),
     }), "split")  # fmt: skip
@@ -111,7 +112,7 @@ def split(draft: Draft, command: c.SplitIncident) -> Result:
     draft.flush()
     _move_reports(draft, chosen, new)
     for cause in [x for x in draft.state.causes.values() if draft.standing(x.incident) == a.id and x.reports and set(x.reports) <= ids]:
-        put(draft, cause.model_copy(update={"incident": new}))
+        put(draft, changed(cause, {"incident": new}))
     draft.concerned.add(new)
     for site in members:
         draft.doubtful.add(site)

@@ -10,6 +10,7 @@ from services.alerts.commands.refusal import Refused, Result, incident_of, open_
 from services.alerts.draft import Draft
 from services.alerts.levels import TERRITORY
 from services.alerts.settle import settle
+from services.alerts.values import changed
 
 
 def _ladder_of(draft: Draft, incident: IncidentRow) -> EscalationRow | None:
@@ -47,7 +48,7 @@ def escalate(draft: Draft, command: c.EscalateIncident) -> Result:
     ):
         raise Refused(409, "no_ladder", incident=incident.id)
     if ladder.state != "running":
-        ladder = ladder.model_copy(update={"state": "running"})
+        ladder = changed(ladder, {"state": "running"})
     escalation.fire_now(draft, ladder)
     draft.alter(incident.id, "report", version=incident.version + 1, updated_at=draft.now)
     settle(draft)

@@ -11,6 +11,7 @@ from services.alerts.commands.refusal import Refused, Result, incident_of, open_
 from services.alerts.draft import Draft
 from services.alerts.levels import TERRITORY, Rises, raise_territory, still_holding
 from services.alerts.settle import settle
+from services.alerts.values import changed
 
 
 def set_level(draft: Draft, command: c.SetLevel) -> Result:
@@ -57,7 +58,7 @@ def _raise_by_hand(draft: Draft, command: c.SetLevel, incident: IncidentRow | No
 
 def _count_decision(draft: Draft) -> None:
     row = draft.state.levels[TERRITORY]
-    draft.emit(LevelChanged(row=row.model_copy(update={"version": row.version + 1}), previous=row.level))
+    draft.emit(LevelChanged(row=changed(row, {"version": row.version + 1}), previous=row.level))
 
 
 def _check_fall(draft: Draft, command: c.SetLevel, current: Level, scope: str | None) -> None:

@@ -11,6 +11,7 @@ from services.alerts.causes import lift
 from services.alerts.commands.refusal import Refused, Result, incident_of, report_of
 from services.alerts.draft import Draft
 from services.alerts.settle import settle
+from services.alerts.values import changed
 
 
 def confirm(draft: Draft, command: c.ConfirmReport) -> Result:
@@ -48,7 +49,7 @@ def take_task(draft: Draft, command: c.TakeTask) -> Result:
         raise Refused(404, "task_unknown", task=command.task)
     if row.state is not TaskState.OPEN:
         raise Refused(409, "task_not_open", state=row.state.value, taken_by=row.taken_by)
-    draft.emit(TaskChanged(row=row.model_copy(update={"state": TaskState.TAKEN, "taken_by": command.author})))
+    draft.emit(TaskChanged(row=changed(row, {"state": TaskState.TAKEN, "taken_by": command.author})))
     return {"task": row.id, "state": "taken"}
 
 

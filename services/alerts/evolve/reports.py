@@ -6,7 +6,7 @@ from immutables import Map
 
 from schemas.alerts import ReportRow
 from schemas.base import Instant
-from schemas.words import EventType, ReportState
+from schemas.words import EventType, MsgType, ReportState
 from services.alerts.calendar import day_of
 from services.alerts.claims import as_number, claim_key, is_wide, measured_place
 from services.alerts.evolve.changes import Changes, set_or_drop
@@ -20,6 +20,7 @@ def counts(row: ReportRow) -> bool:
         row.confirmation == "confirmed"
         and row.incident is not None
         and row.type not in MUTE_TYPES
+        and row.msg_type is not MsgType.CANCEL
         and row.state in (ReportState.APPLIED, ReportState.DUPLICATE)
         and "cancelled" not in row.flags
         and "planned" not in row.flags

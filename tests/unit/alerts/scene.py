@@ -67,6 +67,8 @@ class Scene:
     """One simulated realm."""
 
     start: int = START
+    opened: int | None = None
+    """When the realm opens, if before T+0."""
     realm: str = "92~test-scene"
     check: bool = False
     """Fold every record back and compare: slow, for property tests."""
@@ -77,13 +79,14 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.service = MemoryService(AlertsDecider(), check=self.check)
-        opened = OpenRealm(author="system:test", role="admin", territory="92", started_at=self.start)
+        opened = OpenRealm(author="system:test", role="admin", territory="92", started_at=self.start if self.opened is None else self.opened)
         self.service.feed(self.realm, opened, id="open")
         for id, section in reference_commands(territory(), self.realm, "system:test", "admin"):
             command = section
             if self.roster is not None and isinstance(command.data, RosterSection):
                 command = command.model_copy(update={"data": RosterSection(roster=self.roster)})
             self.service.feed(self.realm, command, id=id)
+        assert self.state.version == territory().version
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,0 +1,24 @@
+"""Copies of frozen rows with changed fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from schemas.base import Model
+
+_M = TypeVar("_M", bound=Model)
+_set = object.__setattr__
+
+
+def changed(row: _M, values: Mapping[str, Any]) -> _M:
+    """`row` with other values, as `model_copy(update=…)`, at a fifth of its cost: some five rows change per report.
+
+    Like it, nothing is validated: values come from rows and rules, not from outside.
+    """
+    new = object.__new__(type(row))
+    _set(new, "__dict__", {**row.__dict__, **values})
+    _set(new, "__pydantic_fields_set__", row.__pydantic_fields_set__ | values.keys())
+    _set(new, "__pydantic_extra__", row.__pydantic_extra__)
+    _set(new, "__pydantic_private__", row.__pydantic_private__)
+    return new

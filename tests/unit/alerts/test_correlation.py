@@ -1,0 +1,263 @@
+"""What belongs together: keys, absorption, reference, membership, merge and split by hand, late reports (D21–D26)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.commands import MergeIncidents, ResolveIncident, SplitIncident
+from schemas.reports import Measure
+from schemas.runtime import CommandApplied, CommandRefused
+from schemas.words import EventType
+from tests.unit.alerts.scene import Scene, territory
+
+COLLEGE, PMI = "clg-0921353W", "pmi-04"
+KITCHEN = [s.id for s in territory().sites if s.kitchen == "cuisine-centrale-sud"]
+DAY = 24 * 60
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def _kinds(scene: Scene) -> list[tuple[str, str]]:
+    return [(i.kind, i.key) for i in scene.incidents()]
+
+
+def _measure(name: str | None = None, value: Any = None, **more: Any) -> Measure:
+    return Measure(name=name, value=value, **more)
+
+
+def _command(kind: type, **values: Any) -> Any:
+    return kind(author="coord-pca", role="coordinator", reason="text:why", **values)
+
+
+# ── one family each ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_power_cuts_near_in_time_and_place_are_one_incident(scene: Scene) -> None:
+    a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    same_commune = scene.report(59, "outage_power", "clg-0921589C", capacity_lost_pct=80)
+    far = scene.report(60, "outage_power", "sst-13", capacity_lost_pct=100)
+    later = scene.report(130, "outage_power", "clg-0921940J", capacity_lost_pct=80)
+    again = scene.report(135, "outage_power", PMI, capacity_lost_pct=100, source="enedis")
+
+    assert scene.incident_of(a) == scene.incident_of(same_commune) == scene.incident_of(again)
+    assert scene.incident_of(far) != scene.incident_of(a)
+    assert scene.incident_of(later) not in (scene.incident_of(a), scene.incident_of(far)), "more than an hour after the last cut"
+    assert [k for k, _ in _kinds(scene)] == ["power"] * 3
+
+
+def test_three_kilometres_join_two_communes(scene: Scene) -> None:
+    a = scene.report(0, "outage_power", "sst-06", capacity_lost_pct=100)  # Nanterre
+    b = scene.report(5, "outage_power", "pmi-02", capacity_lost_pct=100)  # Puteaux, 2.2 km
+    assert scene.incident_of(a) == scene.incident_of(b)
+
+
+def test_power_takes_what_it_causes_on_its_sites(scene: Scene) -> None:
+    root = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    taken = [
+        scene.report(30, "outage_it", "sit-01", capacity_lost_pct=60),
+        scene.report(31, "outage_telecom", commune="92050", measure=_measure(object="network:mobile")),
+        scene.report(32, "evacuation", PMI, severity=4),
+        scene.report(33, "sanitary_alert", PMI, measure=_measure("vaccine_fridge_temperature", 8.5, unit="°C", scope="site")),
+        scene.report(34, "transport_disruption", source="idfm"),
+        scene.report(35, "headcount", PMI, measure=_measure("headcount_found", 4.0, value_of=6.0, scope="site")),
+    ]
+    assert {scene.state.reports[r].incident for r in taken} == {scene.state.reports[root].incident}
+    after = scene.report(12 * 60 + 1, "outage_it", commune="92050", capacity_lost_pct=60)
+    assert scene.incident_of(after).kind == "it", "twelve hours are over"
+
+
+def test_a_flood_takes_the_plain_by_and_by(scene: Scene) -> None:
+    def river(minute: float, level: float) -> str:
+        m = _measure("river_level", level, unit="m", object="station:paris-austerlitz")
+        return scene.report(minute, "flood_level", source="vigicrues", severity=2, measure=m)
+
+    root = river(0, 5.9)
+    closure = scene.report(10, "closure", "clg-0921239X", severity=4)  # Boulogne, in the flood plan
+    dry = scene.report(11, "closure", "sst-13", severity=2)  # Antony
+    cut = scene.report(12, "outage_power", "sst-01", capacity_lost_pct=100)
+    assert scene.incident_of(closure) == scene.incident_of(root)
+    assert scene.incident_of(dry).kind == "site"
+    assert scene.incident_of(cut).kind == "power", "the mains are dry below 6.5 m"
+    river(200, 6.6)
+    late_cut = scene.report(210, "outage_power", "sst-09", capacity_lost_pct=100)
+    assert scene.incident_of(late_cut) == scene.incident_of(root)
+    absent = scene.report(220, "staff_shortage", "cen-1", source="rh", measure=_measure("absence_rate", 22.0, unit="%", scope="global"))
+    assert scene.incident_of(absent) == scene.incident_of(root)
+
+
+@pytest.mark.parametrize(
+    ("phenomenon", "kind", "taken"),
+    [
+        ("canicule", "heat", {"type": "sanitary_alert", "measure": Measure(name="room_temperature", value=34.0, unit="°C", scope="site")}),
+        ("canicule", "heat", {"type": "sanitary_alert", "measure": Measure(name="ill_persons", value=4.0, object="hazard:heat")}),
+        ("canicule", "heat", {"type": "outage_it", "measure": Measure(name="room_temperature", value=33.0, unit="°C", scope="site")}),
+        ("canicule", "heat", {"type": "partial_closure"}),
+        ("neige-verglas", "snow", {"type": "outage_heating"}),
+        ("neige-verglas", "snow", {"type": "staff_shortage", "measure": Measure(name="absence_rate", value=40.0, unit="%", scope="site")}),
+        ("neige-verglas", "snow", {"type": "supplier_failure", "measure": Measure(object="supplier:concessionnaire")}),
+        ("vent", "wind", {"type": "closure"}),
+    ],
+)
+def test_a_hazard_takes_what_its_family_absorbs(scene: Scene, phenomenon: str, kind: str, taken: dict[str, Any]) -> None:
+    scene.report(0, "weather_alert", source="meteo_france", phenomenon=phenomenon, colour="orange")
+    given = dict(taken)
+    id = scene.report(10, given.pop("type"), None if "object" in str(given) and "supplier" in str(given) else KITCHEN[0], **given)
+    assert scene.incident_of(id).kind == kind
+    assert len(scene.incidents()) == 1
+
+
+def test_ill_people_are_one_incident_per_kitchen_over_communes(scene: Scene) -> None:
+    communes = {s.commune for s in territory().sites if s.id in KITCHEN}
+    assert len(communes) > 1
+    ids = [
+        scene.report(n, "sanitary_alert", site, source=f"s{n}", measure=_measure("ill_persons", 12.0, unit="persons", scope="site"))
+        for n, site in enumerate(KITCHEN[:4])
+    ]
+    ids.append(scene.report(9, "supplier_failure", measure=_measure("sites_not_delivered", 54.0, object="supplier:cuisine-centrale-sud")))
+    ids.append(scene.report(10, "info", source="ars", measure=_measure("food_outbreak_suspected", True, object="supplier:cuisine-centrale-sud")))
+    ids.append(scene.report(11, "partial_closure", KITCHEN[7], affected_activities=("EDU-01",)))
+    assert {scene.state.reports[i].incident for i in ids} == {scene.incidents()[0].id}
+    assert _kinds(scene) == [("kitchen", "cuisine-centrale-sud")]
+
+
+def test_systems_are_apart_until_an_isolation_makes_them_one(scene: Scene) -> None:
+    a = scene.report(0, "outage_it", "sit-01", severity=4, measure=_measure(object="system:ad"))
+    b = scene.report(1, "outage_it", measure=_measure(object="system:billetterie"), severity=2)
+    assert scene.incident_of(a) != scene.incident_of(b)
+    c = scene.report(5, "outage_it", "cen-1", severity=5, measure=_measure("total_isolation", True, object="system:*"))
+    d = scene.report(6, "outage_telecom", "clg-0921354X", severity=2, measure=_measure(object="system:telephonie"))
+    assert scene.incident_of(c) == scene.incident_of(d) == scene.incident_of(a)
+
+
+def test_security_gas_fire_strike_and_absence_keep_their_keys(scene: Scene) -> None:
+    scene.report(0, "security_incident", commune="92050")
+    burnt = scene.report(20, "fire", "clg-0920594W", severity=3)
+    assert scene.incident_of(burnt).kind == "security"
+    scene.report(0, "gas_leak", "sst-13")
+    ordered = scene.report(5, "shelter_in_place", "pmi-03")
+    assert scene.incident_of(ordered).kind == "gas"
+    scene.report(0, "staff_shortage", "clg-0922143E", measure=_measure("absence_rate", 33.0, unit="%", scope="site"))
+    scene.report(1, "info", source="rh", measure=_measure("strike_notice", True))
+    struck = scene.report(2, "staff_shortage", "sst-10", measure=_measure("absence_rate", 40.0, unit="%", scope="site"))
+    assert scene.incident_of(struck).kind == "strike"
+    assert sorted(_kinds(scene)) == [
+        ("absence", "kind:college"), ("gas", "92002"), ("security", "territory"), ("strike", "2027-02-11"),
+    ]  # fmt: skip
+
+
+def test_a_fire_takes_what_happens_on_its_site_and_roads_and_it_for_two_hours(scene: Scene) -> None:
+    root = scene.report(0, "fire", "cen-1", severity=5)
+    road = scene.report(38, "transport_disruption", source="siter", commune="92050")
+    core = scene.report(55, "outage_it", "sit-01", capacity_lost_pct=50, measure=_measure(object="system:reseau"))
+    shut = scene.report(300, "closure", "cen-1", severity=5)
+    assert {scene.state.reports[r].incident for r in (root, road, core, shut)} == {scene.incidents()[0].id}
+    late = scene.report(300, "outage_it", "cen-2", capacity_lost_pct=20)
+    assert scene.incident_of(late).kind == "it"
+
+
+# ── D21, D23, D24 ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_reference_wins_over_every_other_rule(scene: Scene) -> None:
+    first = scene.report(0, "closure", "sst-13")
+    scene.report(1, "outage_power", PMI, capacity_lost_pct=100)
+    id = scene.report(2, "outage_power", "clg-0921589C", references=(first,), capacity_lost_pct=80)
+    assert scene.incident_of(id) == scene.incident_of(first)
+    assert scene.state.reports[id].why[-1].code == "D21"
+
+
+def test_a_cause_without_key_joins_the_gravest_on_its_site_then_a_single_hazard(scene: Scene) -> None:
+    scene.report(0, "weather_alert", source="meteo_france", phenomenon="neige-verglas", colour="jaune")
+    scene.report(1, "outage_power", PMI, capacity_lost_pct=100)
+    on_site = scene.report(2, "partial_closure", PMI)
+    hazard = scene.report(3, "closure", "par-01", severity=2)
+    assert scene.incident_of(on_site).kind == "power"
+    assert scene.incident_of(hazard).kind == "snow"
+    scene.report(4, "weather_alert", source="meteo_france", phenomenon="canicule", colour="jaune")
+    two = scene.report(5, "closure", "par-02", severity=2)
+    assert scene.incident_of(two).key == "site:par-02", "two hazards would take it: none does"
+
+
+def test_info_headcounts_and_rumours_open_nothing(scene: Scene) -> None:
+    scene.report(0, "info", PMI)
+    scene.report(1, "headcount", PMI, measure=_measure("headcount_found", 1.0, value_of=2.0))
+    assert not scene.incidents()
+    assert scene.state.level() == 0
+
+
+def test_a_site_that_offers_its_desks_serves_the_incident_and_its_trouble_belongs_to_it(scene: Scene) -> None:
+    scene.report(0, "fire", "cen-1", severity=5)
+    scene.report(60, "info", "sst-08", severity=1, measure=_measure("desks_offered", 24.0, unit="count", scope="site"))
+    full = scene.report(DAY, "partial_closure", "sst-08", capacity_lost_pct=20, severity=2)
+    assert scene.incident_of(full).kind == "fire"
+
+
+# ── D25, D26 ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _two(scene: Scene) -> tuple[Any, Any]:
+    a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100, severity=4)
+    b = scene.report(1, "outage_power", "sst-13", capacity_lost_pct=100)
+    return scene.incident_of(a), scene.incident_of(b)
+
+
+def test_a_merge_moves_members_and_reports_and_keeps_one_id(scene: Scene) -> None:
+    a, b = _two(scene)
+    assert isinstance(scene.command(_command(MergeIncidents, incident=a.id, into=b.id, expected=a.version), 5), CommandApplied)
+    merged, kept = scene.state.incidents[a.id], scene.state.incidents[b.id]
+    assert (merged.state, merged.merged_into) == ("merged", b.id)
+    assert kept.members == (PMI, "sst-13")
+    assert kept.level == 2, "the higher of both"
+    assert {scene.state.reports[r].incident for r in scene.state.reports} == {b.id}
+    assert scene.state.escalations[scene.state.ladders[a.id]].state == "superseded"
+
+    later = scene.report(10, "outage_power", "pmi-05", capacity_lost_pct=100)
+    assert scene.incident_of(later).id == b.id, "correlation follows the merge"
+    assert scene.state.counts.get((b.id, "hit", "pole:solidarites")) == 3
+
+
+def test_a_split_is_not_undone_by_correlation(scene: Scene) -> None:
+    a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100, severity=4)
+    b = scene.report(1, "outage_power", "pmi-05", capacity_lost_pct=100)
+    incident = scene.incident_of(a)
+    done = scene.command(_command(SplitIncident, incident=incident.id, reports=(b,)), 5)
+    assert isinstance(done, CommandApplied)
+    apart = scene.incident_of(b)
+    assert apart.id != incident.id
+    assert (apart.members, scene.incident_of(a).members) == (("pmi-05",), (PMI,))
+    again = scene.report(9, "outage_power", "pmi-05", source="enedis", capacity_lost_pct=100)
+    assert scene.incident_of(again) == scene.state.incidents[apart.id], "one more word on a cause that was split off"
+    assert scene.site("pmi-05").causes[0].incident == apart.id
+
+
+def test_decisions_on_an_older_version_are_refused(scene: Scene) -> None:
+    a, b = _two(scene)
+    refused = scene.command(_command(MergeIncidents, incident=a.id, into=b.id, expected=7), 5)
+    assert isinstance(refused, CommandRefused)
+    assert (refused.status, refused.code) == (412, "version_changed")
+
+
+def test_a_late_report_is_an_addendum_to_an_incident_closed_less_than_72_hours_ago(scene: Scene) -> None:
+    a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    scene.report(60, "reopening", PMI, lifts=(EventType.OUTAGE_POWER,), severity=1)
+    incident = scene.incident_of(a)
+    scene.command(_command(ResolveIncident, incident=incident.id), 120)
+    over = scene.report(DAY, "outage_power", PMI, occurred=5, source="enedis", capacity_lost_pct=100)
+    assert scene.incident_of(over).id == incident.id
+    assert scene.state.incidents[incident.id].state == "closed", "its cause is lifted"
+    still = scene.report(DAY + 1, "outage_power", "pmi-05", occurred=6, capacity_lost_pct=100)
+    assert scene.incident_of(still).id == incident.id
+    assert scene.state.incidents[incident.id].state == "open", "reopened: its cause is open"
+
+
+def test_after_72_hours_a_late_report_opens_a_new_one(scene: Scene) -> None:
+    a = scene.report(0, "closure", "sst-13")
+    scene.report(60, "reopening", "sst-13", lifts=(EventType.CLOSURE,), severity=1)
+    scene.command(_command(ResolveIncident, incident=scene.incident_of(a).id), 120)
+    late = scene.report(120 + 3 * DAY + 1, "damage_report", "sst-13", occurred=10)
+    assert scene.incident_of(late).id != scene.incident_of(a).id

@@ -1,0 +1,197 @@
+"""Levels N0–N4 and triggers: up at once and latched, down by decision only, armed again by the margin (D27–D31)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.alerts import LevelChanged, MetricChanged, TriggerChanged
+from schemas.commands import ResolveIncident, SetLevel
+from schemas.predicates import metric_key
+from schemas.reports import Measure
+from schemas.runtime import CommandApplied, CommandRefused
+from schemas.words import EventType, Level
+from tests.unit.alerts.scene import Scene
+
+PMI, COLLEGES = "pmi-04", ("clg-0921353W", "clg-0920594W", "clg-0920882J", "clg-0921589C")
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def _river(scene: Scene, minute: float, level: float) -> None:
+    measure = Measure(name="river_level", value=level, unit="m", object="station:paris-austerlitz")
+    scene.report(minute, "flood_level", source="vigicrues", severity=2, measure=measure)
+
+
+def _vigilance(scene: Scene, minute: float, colour: str, phenomenon: str = "canicule") -> None:
+    scene.report(minute, "weather_alert", source="meteo_france", phenomenon=phenomenon, colour=colour, severity=2)
+
+
+def _lower(scene: Scene, minute: float, level: int, role: str = "dgs_directeur_de_crise", **more: Any) -> Any:
+    given = {"author": "dgs", "role": role, "reason": "text:why", "scope": "territory", "level": Level(level)} | more
+    return scene.command(SetLevel(**given), minute)
+
+
+@pytest.mark.parametrize(
+    ("given", "level"),
+    [
+        ({"type": "closure", "site": "par-05", "severity": 2}, 1),
+        ({"type": "closure", "site": PMI, "severity": 4}, 2),
+        ({"type": "transport_disruption", "severity": 4}, 2),
+        ({"type": "partial_closure", "site": "cen-2", "severity": 3, "capacity_lost_pct": 20}, 2),
+        ({"type": "outage_it", "site": "sit-01", "severity": 5}, 3),
+        ({"type": "closure", "site": "cen-2", "severity": 3}, 3),
+        ({"type": "closure", "site": "cen-2", "severity": 5, "expected_duration_h": 72}, 4),
+        ({"type": "weather_alert", "source": "meteo_france", "severity": 5}, 4),
+        ({"type": "weather_alert", "source": "site_manager", "severity": 5}, 1),
+        ({"type": "info", "site": "cen-1", "severity": 5}, 0),
+    ],
+)
+def test_one_report_raises_as_the_policy_says(scene: Scene, given: dict[str, Any], level: int) -> None:
+    values = dict(given)
+    scene.report(1, values.pop("type"), values.pop("site", None), **values)
+    assert scene.state.level() == level
+
+
+def test_three_sites_of_one_pole_are_n2_and_two_poles_with_three_out_are_n3(scene: Scene) -> None:
+    for n, site in enumerate(COLLEGES[:3]):
+        scene.report(n, "closure", site)
+    assert scene.state.level() == 2
+    for n, site in enumerate(("pmi-04", "pmi-05", "pmi-06")):
+        assert scene.state.level() == 2
+        scene.report(5 + n, "closure", site)
+    assert scene.state.level() == 3
+    reason = scene.state.levels["territory"].why[-1]
+    assert (reason.metric, reason.value, reason.threshold, len(reason.reports)) == ("poles_out", 2, 2, 6)
+
+
+def test_preventive_closures_of_severity_two_are_not_out(scene: Scene) -> None:
+    for n in range(1, 9):
+        scene.report(n, "closure", f"par-0{n}", severity=2)
+        scene.report(n, "closure", f"pmi-0{n}", severity=2)
+    assert scene.state.level() == 1
+
+
+def test_a_falling_measure_lowers_nothing_and_a_river_crosses_a_threshold_once(scene: Scene) -> None:
+    for n, level in enumerate((4.5, 4.7, 5.1, 5.05, 5.2, 5.81, 5.7, 5.9, 5.0)):
+        _river(scene, n * 10, level)
+    assert [f.row.level for f in scene.named(LevelChanged)] == [1, 2, 3]
+    held = [f.row.level for f in scene.named(TriggerChanged) if f.row.plan == "PT-CRUE"]
+    assert held == [1, 2, 3]
+
+
+def test_a_trigger_is_armed_again_an_hour_below_it_by_the_margin(scene: Scene) -> None:
+    _river(scene, 0, 5.85)
+    _river(scene, 10, 5.75)
+    scene.step(600)
+    assert scene.state.triggers["PT-CRUE:3"].state == "held", "five centimetres below are not below"
+    _river(scene, 610, 5.69)
+    _river(scene, 640, 5.81)
+    scene.step(700)
+    assert scene.state.triggers["PT-CRUE:3"].state == "held", "it came back within the hour"
+    _river(scene, 710, 5.6)
+    scene.step(769)
+    assert scene.state.triggers["PT-CRUE:3"].state == "held"
+    scene.step(770)
+    assert scene.state.triggers["PT-CRUE:3"].state == "released"
+    _river(scene, 800, 5.9)
+    row = scene.state.triggers["PT-CRUE:3"]
+    assert (row.state, row.since) == ("held", scene.at(800))
+
+
+def test_the_values_that_held_a_trigger_are_kept_with_it(scene: Scene) -> None:
+    _river(scene, 0, 5.02)
+    row = scene.state.triggers["PT-CRUE:2"]
+    (why,) = row.why
+    assert (why.metric, why.op, why.threshold, why.value, why.reports) == ("river_level", ">=", 5.0, 5.02, ("rep-1",))
+    assert row.incident == scene.incidents()[0].id
+
+
+def test_the_level_of_an_incident_is_its_own(scene: Scene) -> None:
+    scene.report(0, "outage_power", PMI, severity=4, capacity_lost_pct=100)
+    scene.report(1, "closure", "sst-13", severity=2)
+    by_kind = {i.kind: i.level for i in scene.incidents()}
+    assert by_kind == {"power": 2, "site": 1}
+    assert scene.incidents()[0].why[-1].args["level"] == 2
+
+
+# ── N4 proposed, metrics of continuity ─────────────────────────────────────────────────────────────────────────────
+
+
+def _metric(scene: Scene, minute: float, name: str, args: dict[str, Any], value: float, reports: tuple[str, ...] = ()) -> None:
+    scene.feed(MetricChanged(key=metric_key(name, args), value=value, at=scene.at(minute), reports=reports), at=scene.at(minute))
+
+
+def test_n4_is_proposed_not_set_by_a_dmia_that_is_over(scene: Scene) -> None:
+    scene.report(0, "closure", "cen-2", severity=3)
+    _metric(scene, 30, "activity_dmia_pct", {"criticality": [1]}, 100.0)
+    row = scene.state.levels["territory"]
+    assert (row.level, row.proposed) == (3, 4)
+    assert row.proposed_why[0].metric == "activity_dmia_pct"
+    proposed = [f for f in scene.named(LevelChanged) if f.row.proposed == 4]
+    assert len(proposed) == 1
+
+
+def test_an_rto_half_used_makes_n2_of_the_incident_behind_it(scene: Scene) -> None:
+    report = scene.report(0, "outage_power", "eau-06", severity=2, capacity_lost_pct=40)
+    assert scene.state.level() == 1
+    _metric(scene, 20, "activity_rto_pct", {"criticality": [1, 2]}, 50.0, (report,))
+    assert scene.incidents()[0].level == 2
+    _metric(scene, 30, "activity_rto_pct", {"criticality": [1, 2]}, 60.0, (report,))
+    assert [f.row.level for f in scene.named(LevelChanged)] == [1, 2]
+
+
+def test_a_level_makes_the_plans_hold_that_ask_for_it(scene: Scene) -> None:
+    scene.report(0, "info", source="prefecture", measure=Measure(name="cod_active", value=True, unit="bool"))
+    assert scene.state.level() == 3
+    assert scene.state.levels["territory"].proposed == 4
+    assert {"PCA-communication:0", "PCA-evaluation_orga:0"} <= set(scene.state.triggers)
+
+
+# ── down ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_down_only_by_a_pilot_of_the_level_with_a_reason_and_not_while_it_holds(scene: Scene) -> None:
+    _vigilance(scene, 0, "rouge")
+    assert _lower(scene, 10, 2, role="director").code == "not_pilot"
+    assert _lower(scene, 11, 2, reason=None).code == "reason_needed"
+    assert _lower(scene, 12, 2).code == "predicate_holds"
+    assert isinstance(_lower(scene, 13, 2, force=True), CommandApplied)
+    assert scene.state.level() == 2
+
+
+def test_the_same_facts_do_not_raise_it_again(scene: Scene) -> None:
+    _vigilance(scene, 0, "rouge")
+    _lower(scene, 10, 2, force=True)
+    _vigilance(scene, 20, "rouge")
+    scene.report(21, "closure", "par-05", severity=2)
+    assert scene.state.level() == 2
+    _vigilance(scene, 30, "orange")
+    _vigilance(scene, 100, "rouge")
+    assert scene.state.level() == 3, "below for an hour, then again"
+
+
+def test_after_what_raised_it_is_over_the_pilot_lowers_without_force(scene: Scene) -> None:
+    scene.report(0, "closure", "cen-2", severity=3)
+    scene.report(60, "reopening", "cen-2", lifts=(EventType.CLOSURE,), severity=1)
+    assert scene.state.level() == 3
+    incident = scene.incidents()[0]
+    closed = scene.command(ResolveIncident(author="c", role="coordinator", incident=incident.id, reason="text:done"), 61)
+    assert isinstance(closed, CommandApplied)
+    assert scene.state.level() == 3, "closing an incident lowers nothing"
+    assert isinstance(_lower(scene, 62, 0), CommandApplied)
+    assert scene.state.level() == 0
+
+
+def test_a_level_may_be_raised_by_hand_and_versions_guard_it(scene: Scene) -> None:
+    raised = _lower(scene, 0, 3, role="coordinator", expected=0)
+    assert isinstance(raised, CommandApplied)
+    assert raised.result["version"] == 1
+    stale = _lower(scene, 1, 4, role="coordinator", expected=0)
+    assert isinstance(stale, CommandRefused)
+    assert stale.status == 412
+    assert scene.state.escalations[scene.state.ladders["territory"]].ladder == "N3"

@@ -1,0 +1,188 @@
+"""From type to site status: the table of §3, precedence, generators, reopening, overdue causes, silence (D14–D20)."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.commands import CompleteTask
+from schemas.reports import Measure
+from schemas.words import EventType
+from tests.unit.alerts.scene import Scene, territory
+
+COLLEGE, PMI = "clg-0921353W", "pmi-04"
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+@pytest.mark.parametrize(
+    ("type", "loss", "severity", "status", "capacity"),
+    [
+        ("closure", None, 3, "closed", 0),
+        ("evacuation", 0, 4, "evacuated", 0),
+        ("fire", None, 4, "evacuated", 0),
+        ("shelter_in_place", None, 3, "sheltering", 0),
+        ("outage_power", 80, 3, "closed", 20),
+        ("outage_power", 79, 3, "degraded", 21),
+        ("outage_water", 40, 3, "degraded", 60),
+        ("outage_heating", 60, 3, "degraded", 40),
+        ("partial_closure", 50, 2, "degraded", 50),
+        ("outage_it", 100, 5, "degraded", 0),
+        ("outage_telecom", 10, 2, "degraded", 90),
+        ("staff_shortage", 100, 4, "degraded", 0),
+        ("sanitary_alert", 0, 3, "degraded", 100),
+        ("sanitary_alert", 30, 2, "degraded", 70),
+        ("sanitary_alert", 0, 2, "normal", 100),
+        ("damage_report", 20, 3, "degraded", 80),
+        ("info", 50, 3, "normal", 100),
+        ("headcount", None, 2, "normal", 100),
+    ],
+)
+def test_the_table_of_types(scene: Scene, type: str, loss: float | None, severity: int, status: str, capacity: float) -> None:
+    scene.report(1, type, COLLEGE, capacity_lost_pct=loss, severity=severity)
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).capacity_pct) == (status, capacity)
+
+
+def test_a_generator_leaves_at_least_forty_per_cent(scene: Scene) -> None:
+    assert territory().sites[0].id == "cen-1"
+    assert territory().sites[0].generator
+    scene.report(1, "outage_power", "cen-1", capacity_lost_pct=100)
+    assert (scene.status("cen-1"), scene.site("cen-1").capacity_pct) == ("degraded", 40)
+
+
+def test_losses_are_not_added_and_one_lift_reopens_nothing_else(scene: Scene) -> None:
+    scene.report(1, "outage_power", PMI, capacity_lost_pct=100)
+    scene.report(2, "outage_water", PMI, capacity_lost_pct=60)
+    assert scene.site(PMI).capacity_pct == 0
+    scene.report(9, "reopening", PMI, lifts=(EventType.OUTAGE_POWER,), severity=1)
+    assert (scene.status(PMI), scene.site(PMI).capacity_pct) == ("degraded", 40)
+
+
+def test_a_closure_after_a_fire_turns_evacuated_to_closed(scene: Scene) -> None:
+    scene.report(0, "fire", PMI, severity=4)
+    scene.report(60, "closure", PMI, severity=4)
+    assert scene.status(PMI) == "closed"
+
+
+def test_a_reopening_without_lifts_lifts_the_only_type_or_asks(scene: Scene) -> None:
+    scene.report(1, "closure", COLLEGE)
+    scene.report(2, "reopening", COLLEGE, severity=1)
+    assert scene.status(COLLEGE) == "normal"
+
+    scene.report(1, "closure", PMI)
+    scene.report(1, "outage_water", PMI, capacity_lost_pct=20)
+    scene.report(2, "reopening", PMI, severity=1)
+    assert scene.status(PMI) == "closed"
+    (task,) = [t for t in scene.state.tasks.values() if t.kind == "lift_which"]
+    assert task.candidates == ("closure", "outage_water")
+
+
+def test_desks_that_stay_shut_are_a_partial_closure(scene: Scene) -> None:
+    scene.report(1, "fire", "cen-1", severity=5)
+    desks = Measure(name="desks_available", value=820.0, value_of=1569.0, unit="count", scope="site")
+    scene.report(600, "reopening", "cen-1", lifts=(EventType.FIRE,), severity=1, measure=desks)
+    assert (scene.status("cen-1"), scene.site("cen-1").capacity_pct) == ("degraded", 52.3)
+    desks = Measure(name="desks_available", value=1569.0, value_of=1569.0, unit="count", scope="site")
+    scene.report(900, "reopening", "cen-1", lifts=(EventType.PARTIAL_CLOSURE,), severity=1, measure=desks)
+    assert scene.status("cen-1") == "normal"
+
+
+def test_past_its_expected_end_a_cause_stays_and_a_task_asks(scene: Scene) -> None:
+    scene.report(0, "closure", COLLEGE, expected_duration_h=1)
+    scene.step(59)
+    assert not scene.state.tasks
+    scene.step(61)
+    assert scene.status(COLLEGE) == "closed"
+    assert scene.site(COLLEGE).flags == ("overdue",)
+    (task,) = scene.state.tasks.values()
+    assert (task.kind, task.site, task.state) == ("overdue_cause", COLLEGE, "open")
+
+    scene.command(CompleteTask(author="rs-x", role="site_manager", task=task.id, outcome="lifted"), 70)
+    assert scene.status(COLLEGE) == "normal"
+    assert scene.state.tasks[task.id].state == "done"
+
+
+# ── silence ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _cut(scene: Scene, customers: float = 180_000, minute: float = 5) -> str:
+    measure = Measure(name="customers_cut", value=customers, unit="count", object="network:electricity")
+    return scene.report(minute, "outage_power", source="enedis", commune="92050", zone=("92050",), severity=4, measure=measure)
+
+
+def _unknown(scene: Scene) -> set[str]:
+    return {i for i, row in scene.state.sites.items() if row.status == "unknown"}
+
+
+def test_silence_in_the_operators_zone_is_unknown_after_thirty_minutes(scene: Scene) -> None:
+    scene.report(0, "info", "par-05", severity=1)
+    _cut(scene)
+    scene.report(20, "info", PMI, severity=1)
+    scene.step(34)
+    assert not _unknown(scene)
+    scene.step(35)
+    silent = _unknown(scene)
+    nanterre = {s.id for s in territory().sites if s.commune == "92050"}
+    assert silent == nanterre - {PMI}, "« rien à signaler » is a word; what was said before the cut is none"
+    tasks = {t.site for t in scene.state.tasks.values() if t.kind == "verify_site"}
+    assert tasks == silent
+
+    scene.report(40, "info", "par-05", severity=1)
+    assert scene.status("par-05") == "normal"
+    assert next(t for t in scene.state.tasks.values() if t.site == "par-05").state == "void"
+    scene.step(5000)
+    assert scene.status("cen-3") == "unknown", "time never turns it to normal"
+
+
+def test_a_small_cut_has_no_zone_until_two_sites_of_a_commune_report(scene: Scene) -> None:
+    _cut(scene, customers=2100)
+    scene.report(6, "outage_power", PMI, capacity_lost_pct=100)
+    scene.step(60)
+    assert not _unknown(scene)
+    scene.report(61, "outage_power", "pmi-05", capacity_lost_pct=100)
+    scene.step(91)
+    assert "pmi-06" in _unknown(scene)
+
+
+def test_an_unknown_site_that_was_evacuated_shows_the_graver(scene: Scene) -> None:
+    scene.report(-20, "evacuation", "pmi-06", severity=4)
+    _cut(scene)
+    scene.step(36)
+    assert scene.status("pmi-06") == "evacuated"
+    assert "pmi-05" in _unknown(scene)
+
+
+def test_after_the_all_clear_silence_is_unknown_and_the_causes_stay(scene: Scene) -> None:
+    scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    scene.report(0, "outage_power", "pmi-05", capacity_lost_pct=100)
+    _cut(scene)
+    _cut(scene, customers=0, minute=100)
+    scene.report(130, "info", "pmi-05", severity=1)
+    scene.step(161)
+    assert scene.status(PMI) == "unknown"
+    assert scene.site(PMI).causes, "its cause stays open and clocks run"
+    assert scene.site(PMI).capacity_pct == 0
+    assert scene.status("pmi-05") == "closed", "it spoke and did not say that current is back"
+    scene.report(170, "reopening", PMI, lifts=(EventType.OUTAGE_POWER,), severity=1)
+    assert scene.status(PMI) == "normal"
+
+
+def test_river_levels_put_exposed_sites_into_the_zone_by_threshold(scene: Scene) -> None:
+    def reads(minute: float, level: float) -> None:
+        measure = Measure(name="river_level", value=level, unit="m", object="station:paris-austerlitz")
+        scene.report(minute, "flood_level", source="vigicrues", severity=2, measure=measure)
+
+    exposed = {s.id: s.flood_exposure for s in territory().sites}
+    reads(0, 5.0)
+    scene.step(300)
+    assert not _unknown(scene)
+    reads(301, 5.31)
+    scene.step(301 + 239)
+    assert not _unknown(scene)
+    scene.step(301 + 240)
+    assert {exposed[s] for s in _unknown(scene)} == {"oui"}
+    reads(600, 7.1)
+    scene.step(600 + 240)
+    assert {exposed[s] for s in _unknown(scene)} == {"oui", "tier1", "tier2"}
