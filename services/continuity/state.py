@@ -136,7 +136,10 @@ def _with_place(unwell: Map[str, Map[str, Place]], bia: Bia | None, heard: SiteH
     of_kind, place = unwell.get(site.kind, Map()), Place.of(heard)
     if not place.well:
         return unwell.set(site.kind, of_kind.set(heard.site, place))
-    return unwell.set(site.kind, of_kind.delete(heard.site)) if heard.site in of_kind else unwell
+    if heard.site not in of_kind:
+        return unwell
+    rest = of_kind.delete(heard.site)
+    return unwell.set(site.kind, rest) if rest else unwell.delete(site.kind)
 
 
 # ── evolve ─────────────────────────────────────────────────────────────────────────────────────────────────────────

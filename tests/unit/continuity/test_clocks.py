@@ -1,0 +1,153 @@
+"""RTO and DMIA clocks: start by the fact, stop, go on, alarm once (D42–D44)."""
+
+from __future__ import annotations
+
+from schemas.words import ActivityState, ClockState, EventType, SiteStatus
+from tests.unit.continuity.world import World, clock
+
+SST = [f"sst-{n:02}" for n in range(1, 14)]
+
+
+def _mdph(world: World, since: str = "09:46", **more: object) -> None:
+    world.hit("mdph-01", since=since, **more)  # type: ignore[arg-type]
+
+
+def test_a_clock_starts_when_it_happened_not_when_it_was_learnt() -> None:
+    world = World()
+    world.hit("cul-04", since="09:45", known="10:20")
+    local = world.local("ATT-05", "cul-04")
+    assert local is not None
+    assert clock(local.clocks[0].started_at) == "09:45"
+    assert world.alarms("ATT-05", "cul-04") == [("rto", 50, "10:20"), ("rto", 80, "10:20"), ("rto", 100, "10:20")], "at once, each once"
+    world.until("10:45")
+    assert world.alarms("ATT-05", "cul-04")[3:] == [("dmia", 80, "10:33"), ("dmia", 100, "10:45")]
+
+
+def test_a_late_report_moves_a_running_clock_back() -> None:
+    world = World()
+    world.hit("cen-1", EventType.EVACUATION, since="09:52")
+    assert clock(world.activity("COM-03").rto.started_at) == "09:52"
+    world.hit("cen-2", since="09:41", known="10:00")
+    world.hit("cen-1", since="09:42", known="10:01", loss=60)
+    assert clock(world.activity("COM-03").rto.started_at) == "09:52", "still above the MBCO at 09:42"
+    world.hit("cen-3", since="09:43", known="10:02")
+    world.hit("cen-5", since="09:44", known="10:03")
+    assert clock(world.activity("COM-03").rto.started_at) == "09:44", "in the order of the facts, the fourth one took it under 37 %"
+
+
+def test_back_within_an_hour_is_the_same_clock_and_the_pause_does_not_count() -> None:
+    world = World()
+    world.hit("ase-06", since="10:00")
+    world.until("10:31")
+    world.lift("ase-06", "10:40")
+    stopped = world.local("SOL-02", "ase-06")
+    assert stopped is not None
+    assert (stopped.clocks[0].state, stopped.clocks[0].consumed_pct) == (ClockState.STOPPED, 66.66)
+    world.hit("ase-06", since="11:30")
+    running = world.local("SOL-02", "ase-06")
+    assert running is not None
+    assert [clock(t) for t in (running.clocks[0].started_at, running.clocks[0].deadline)] == ["10:00", "11:50"]
+    world.until("11:50")
+    assert world.alarms("SOL-02", "ase-06") == [("rto", 50, "10:30"), ("rto", 80, "11:38"), ("rto", 100, "11:50")], "50 % not again"
+
+
+def test_after_more_than_an_hour_a_new_clock_runs_with_alarms_of_its_own() -> None:
+    world = World()
+    world.hit("ase-06", since="10:00")
+    world.lift("ase-06", "10:40")
+    world.hit("ase-06", since="11:41")
+    world.until("12:11")
+    assert world.alarms("SOL-02", "ase-06") == [("rto", 50, "10:30"), ("rto", 50, "12:11")]
+
+
+def test_a_stop_takes_the_time_of_the_reopening() -> None:
+    world = World()
+    world.hit("ase-06", since="10:00")
+    world.lift("ase-06", "10:20", known="10:25")
+    local = world.local("SOL-02", "ase-06")
+    assert local is not None
+    assert clock(local.clocks[0].stopped_at) == "10:20"
+
+
+def test_short_limits_run_only_in_open_hours() -> None:
+    world = World(start="07:00")
+    for site in SST:
+        world.hit(site, since="07:30")
+    row = world.activity("SOL-06")
+    assert (row.state, row.rto.ticking) == (ActivityState.INTERRUPTED, False)
+    assert clock(row.rto.deadline) == "16:30", "eight hours from the opening at 08:30"
+    world.until("08:30")
+    assert world.activity("SOL-06").rto.ticking, "the row changes at the opening"
+    world.until("12:30")
+    assert world.alarms("SOL-06") == [("rto", 50, "12:30")]
+
+
+def test_a_limit_of_24_hours_counts_all_hours() -> None:
+    world = World()
+    for site in SST:
+        world.hit(site, since="10:00")
+    assert world.activity("SOL-06").dmia.deadline == world.instant("2027-02-12 10:00")
+
+
+def test_entering_a_shorter_limit_raises_what_is_already_past() -> None:
+    """D43, scenario S05: benefits stop on the 18th; on the 20th their DMIA becomes 24 hours."""
+    world = World(day="2027-05-18", start="06:40")
+    world.flag("flag:total_isolation", True, "06:40")
+    assert world.activity("SOL-05").dmia.limit_h == 72
+    world.until("2027-05-20 00:00")
+    row = world.activity("SOL-05")
+    assert row.dmia.limit_h == row.rto.limit_h == 24
+    assert world.alarms("SOL-05") == [
+        ("rto", 50, "06:40"), ("rto", 80, "21:04"), ("rto", 100, "00:00"), ("dmia", 80, "00:00"), ("dmia", 100, "00:00"),
+    ]  # fmt: skip
+
+
+def test_the_cold_chain_shortens_a_local_limit_only_while_power_is_cut() -> None:
+    world = World()
+    world.hit("pmi-04", since="09:40")
+    world.hit("pmi-04", EventType.CLOSURE, since="09:50")
+    local = world.local("SOL-04", "pmi-04")
+    assert local is not None
+    assert (local.clocks[0].limit_h, local.clocks[1].limit_h) == (2, 4)
+    world.lift("pmi-04", "10:30", EventType.OUTAGE_POWER)
+    local = world.local("SOL-04", "pmi-04")
+    assert local is not None
+    assert (local.clocks[0].limit_h, local.clocks[1].limit_h, local.clocks[0].state) == (24, 48, ClockState.RUNNING)
+
+
+def test_time_alone_rewrites_a_row_only_at_its_own_instants() -> None:
+    world = World()
+    _mdph(world)
+    written = world.rows_written("SOL-08")
+    world.tell_site("mdph-01", "10:00", "09:46")
+    world.until("12:00")
+    assert world.rows_written("SOL-08") == written
+
+
+def test_when_every_alarm_is_raised_no_deadline_is_left() -> None:
+    world = World()
+    world.hit("ase-06", since="10:00")
+    world.until("12:00")
+    assert world.next_deadline() is None
+
+
+def test_silence_keeps_clocks_running() -> None:
+    """D20, D40: an unknown site keeps its last capacity."""
+    world = World()
+    world.hit("ase-06", since="10:00")
+    world.causes["ase-06"] = []
+    world.tell_site("ase-06", "10:20", "10:20", SiteStatus.UNKNOWN)
+    local = world.local("SOL-02", "ase-06")
+    assert local is not None
+    assert (local.capacity_pct, local.clocks[0].state) == (0, ClockState.RUNNING)
+
+
+def test_many_local_alarms_of_one_instant_come_in_bounded_steps() -> None:
+    """A kitchen fails for 54 colleges, learnt four open hours later: 270 alarms, never more than 60 in one step."""
+    world = World(day="2027-01-15", start="07:00")
+    world.flag("kitchen:cuisine-centrale-sud", "down", "11:30", since="07:00")
+    world.until("11:31")
+    raised = [a for a in world.asked("alarm") if a.activity == "EDU-01" and a.site is not None]
+    assert len(raised) == len({(a.site, a.base, a.pct) for a in raised}) == 54 * 5
+    per_step = [sum(f.name == "AlarmRaised" for f in s.transaction.facts) for s in world.service.log]
+    assert max(per_step) <= 60 + 5

@@ -1,0 +1,271 @@
+"""Plans and cards: proposed with reasons, decided by persons, chased, stood down (D48–D50, D52)."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas import commands as cmd
+from schemas.base import DAY_MS, Command
+from schemas.runtime import CommandApplied, CommandRefused
+from schemas.words import CardState, Level, PlanState
+from tests.unit.continuity.world import World, clock
+
+WHO = {"author": "p-1", "role": "coordinator"}
+
+
+def _active(world: World, when: str = "09:53") -> World:
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.trigger("PT-ELEC", 3, "09:42")
+    assert isinstance(world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), when), CommandApplied)
+    return world
+
+
+def _code(answer: CommandApplied | CommandRefused) -> tuple[int, str]:
+    assert isinstance(answer, CommandRefused), answer
+    return answer.status, answer.code
+
+
+# ── proposals ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_plan_of_the_territory_is_listed_as_valid() -> None:
+    world = World()
+    assert {row.state for row in world.state.plans.values()} == {PlanState.VALID}
+    assert len(world.state.plans) == 20
+
+
+def test_a_trigger_proposes_once_with_its_reason_and_asks_whoever_decides() -> None:
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.trigger("PT-ELEC", 2, "09:45")
+    row = world.plan("PT-ELEC")
+    assert (row.state, row.level, row.incident, clock(row.trigger_since)) == (PlanState.PROPOSED, 2, "i-1", "09:41")
+    assert [why.metric for why in row.why] == ["customers_cut"]
+    assert world.plan_changes("PT-ELEC") == ["listed", "proposed"]
+    assert [a.roles for a in world.asked("plan_proposed")] == [("coordinateur_pca",)]
+
+
+def test_a_higher_level_raises_the_proposal_and_keeps_the_first_instant() -> None:
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.trigger("PT-ELEC", 3, "09:42")
+    row = world.plan("PT-ELEC")
+    assert (row.level, clock(row.trigger_since)) == (3, "09:41")
+    assert world.plan_changes("PT-ELEC")[1:] == ["proposed", "raised"]
+
+
+def test_a_released_trigger_leaves_the_proposal_and_says_so() -> None:
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.trigger("PT-ELEC", 2, "10:41", state="released")
+    assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").trigger_held) == (PlanState.PROPOSED, False)
+    world.trigger("PT-ELEC", 2, "11:00")
+    assert world.plan("PT-ELEC").trigger_held
+    assert world.plan_changes("PT-ELEC")[1:] == ["proposed", "released", "held"]
+
+
+def test_a_proposal_changes_no_metric_and_starts_no_clock() -> None:
+    world = World()
+    told = len(world.metrics(""))
+    world.trigger("PCA-evaluation_orga", 0, "09:42")
+    world.level(Level.N3, "09:43")
+    assert len(world.metrics("")) == told
+
+
+# ── decisions ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("role", "plan", "allowed"),
+    [
+        ("site_manager", "PCA-education", False), ("observer", "PCA-education", False), ("cell", "PT-ELEC", False), ("director", "PCA-education", True),
+        ("coordinator", "PT-ELEC", True), ("elected", "PT-ELEC", True), ("dgs_directeur_de_crise", "PT-ELEC", True), ("admin", "PT-ELEC", True),
+    ],
+)  # fmt: skip
+def test_only_the_deciding_role_or_above_activates(role: str, plan: str, allowed: bool) -> None:
+    world = World()
+    answer = world.say(cmd.ActivatePlan(author="p", role=role, plan=plan), "10:00")
+    assert isinstance(answer, CommandApplied) is allowed
+    if not allowed:
+        assert _code(answer) == (403, "role_too_low")
+        assert world.plan(plan).state is PlanState.VALID
+
+
+def test_an_activation_is_attributed_and_counted() -> None:
+    row = _active(World()).plan("PT-ELEC")
+    assert (row.state, row.level, row.decided_by, clock(row.decided_at), row.version) == (PlanState.ACTIVE, 3, "p-1", "09:53", 1)
+
+
+def test_two_people_collide_on_the_version_of_decisions() -> None:
+    world = _active(World())
+    assert _code(world.say(cmd.StandDownPlan(plan="PT-ELEC", expected=0, **WHO), "10:00")) == (412, "version_mismatch")
+    assert _code(world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "10:00")) == (409, "already")
+
+
+def test_activation_below_the_level_asked_for_is_partial_until_the_rest_is_decided() -> None:
+    world = World()
+    world.trigger("PT-ELEC", 3, "09:42")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", level=Level.N2, **WHO), "09:50")
+    assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").proposed_level) == (PlanState.PARTLY_ACTIVE, 3)
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", level=Level.N3, **WHO), "09:55")
+    assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").level) == (PlanState.ACTIVE, 3)
+
+
+def test_a_higher_trigger_of_an_active_plan_proposes_the_higher_level() -> None:
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")
+    world.trigger("PT-ELEC", 3, "09:55")
+    assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").level, world.plan("PT-ELEC").proposed_level) == (PlanState.ACTIVE, 2, 3)
+
+
+def test_a_refusal_needs_a_reason_and_holds_for_a_day() -> None:
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    assert _code(world.say(cmd.RefusePlan(plan="PT-ELEC", **WHO), "09:50")) == (409, "reason_needed")
+    world.say(cmd.RefusePlan(plan="PT-ELEC", reason="text:1", **WHO), "09:51")
+    world.trigger("PT-ELEC", 2, "15:00", report="r-new")
+    assert world.plan("PT-ELEC").state is PlanState.REFUSED
+    world.trigger("PT-ELEC", 2, "2027-02-12 10:00", report="r-new")
+    assert world.plan("PT-ELEC").state is PlanState.PROPOSED
+
+
+def test_a_refused_plan_returns_at_a_higher_level() -> None:
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.say(cmd.RefusePlan(plan="PT-ELEC", reason="text:1", **WHO), "09:51")
+    world.trigger("PT-ELEC", 3, "09:52")
+    assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").level) == (PlanState.PROPOSED, 3)
+
+
+def test_a_postponed_proposal_returns_at_its_time() -> None:
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    until = world.instant("10:30")
+    assert _code(world.say(cmd.PostponePlan(plan="PT-ELEC", until=until - DAY_MS, reason="text:1", **WHO), "09:50")) == (409, "until_past")
+    world.say(cmd.PostponePlan(plan="PT-ELEC", until=until, reason="text:1", **WHO), "09:50")
+    assert world.plan("PT-ELEC").state is PlanState.POSTPONED
+    world.until("10:30")
+    assert (world.plan("PT-ELEC").state, world.plan_changes("PT-ELEC")[-1]) == (PlanState.PROPOSED, "returned")
+
+
+def test_what_does_not_exist_is_404() -> None:
+    world = _active(World())
+    assert _code(world.say(cmd.ActivatePlan(plan="PT-RIEN", **WHO), "10:00")) == (404, "unknown_plan")
+    assert _code(world.say(cmd.CompleteCard(plan="PT-ELEC", card="F9", **WHO), "10:00")) == (404, "unknown_card")
+
+
+def test_a_refused_command_changes_nothing() -> None:
+    world = World()
+    before = world.state
+    world.say(cmd.ActivatePlan(author="p", role="observer", plan="PT-ELEC"), "09:40")
+    assert world.state == before
+
+
+# ── cards ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_cards_count_from_the_trigger_so_hesitation_costs() -> None:
+    """The mock-up: counted from 09:41, due 09:46, 09:51, 10:41, 10:41."""
+    world = _active(World())
+    row = world.plan("PT-ELEC")
+    assert [(c.id, clock(c.due_at), c.overdue) for c in row.cards] == [
+        ("F1", "09:46", True), ("F2", "09:51", True), ("F3", "10:41", False), ("F4", "10:41", False),
+    ]  # fmt: skip
+    assert [(a.card, a.roles) for a in world.asked("card_overdue")] == [("F1", ("cellule_si",)), ("F2", ("responsable_site",))]
+
+
+def test_an_overdue_card_goes_to_its_owner_then_after_ten_minutes_to_the_pilot() -> None:
+    world = World()
+    world.level(Level.N3, "09:42")
+    world = _active(world)
+    world.say(cmd.CompleteCard(plan="PT-ELEC", card="F1", author="p-2", role="cellule_si"), "09:55")
+    world.until("10:03")
+    asked = world.asked("card_overdue")
+    assert [(a.card, a.roles) for a in asked[2:]] == [("F2", ("dgs_directeur_de_crise",))]
+    world.until("11:00")
+    assert [(a.card, a.roles[0]) for a in world.asked("card_overdue")[3:]] == [
+        ("F3", "responsable_site"), ("F4", "directeur_pole"), ("F3", "dgs_directeur_de_crise"), ("F4", "dgs_directeur_de_crise"),
+    ]  # fmt: skip
+    assert world.next_deadline() is None
+
+
+def test_a_card_is_started_done_or_not_applicable_with_a_reason() -> None:
+    world = _active(World())
+    technician = {"author": "p-3", "role": "technician"}
+    world.say(cmd.StartCard(plan="PT-ELEC", card="F2", **technician), "09:54")
+    world.say(cmd.CompleteCard(plan="PT-ELEC", card="F2", **technician), "09:58")
+    assert _code(world.say(cmd.SkipCard(plan="PT-ELEC", card="F4", **technician), "09:59")) == (409, "reason_needed")
+    world.say(cmd.SkipCard(plan="PT-ELEC", card="F4", reason="text:2", **technician), "09:59")
+    states = {c.id: (c.state, c.by, clock(c.at), c.overdue) for c in world.plan("PT-ELEC").cards}
+    assert states["F2"] == (CardState.DONE, "p-3", "09:58", False)
+    assert states["F4"] == (CardState.NOT_APPLICABLE, "p-3", "09:59", False)
+    assert _code(world.say(cmd.CompleteCard(plan="PT-ELEC", card="F2", **technician), "10:00")) == (409, "already")
+
+
+@pytest.mark.parametrize("command", [cmd.StartCard(plan="PT-ELEC", card="F1", author="p", role="observer")])
+def test_observers_do_not_work_on_cards(command: Command) -> None:
+    assert _code(_active(World()).say(command, "10:00")) == (403, "not_allowed")
+
+
+def test_cards_of_a_plan_that_is_not_active_wait() -> None:
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.until("12:00")
+    assert world.asked("card_overdue") == []
+    assert _code(world.say(cmd.StartCard(plan="PT-ELEC", card="F1", **WHO), "12:00")) == (409, "not_active")
+
+
+def test_cards_of_a_strike_count_from_the_morning_of_its_day() -> None:
+    world = World(day="2027-03-01", start="09:00")
+    world.flag("flag:strike_notice", True, "09:00", effective="2027-03-04 00:00")
+    world.trigger("PT-GREVE", 1, "09:00")
+    dues = [c.due_at for c in world.plan("PT-GREVE").cards]
+    assert dues == [world.instant("2027-03-02 06:00"), world.instant("2027-03-03 16:00"), world.instant("2027-03-04 07:30")]
+
+
+# ── stand-down ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_stand_down_is_proposed_after_its_condition_held_long_enough() -> None:
+    world = _active(World())
+    world.trigger("PT-ELEC", 0, "13:30", id="PT-ELEC:stand-down")
+    assert (world.plan("PT-ELEC").state, clock(world.plan("PT-ELEC").stand_down_at)) == (PlanState.RECOVERING, "14:30")
+    world.trigger("PT-ELEC", 0, "13:50", id="PT-ELEC:stand-down", state="released")
+    assert world.plan("PT-ELEC").state is PlanState.ACTIVE
+    world.trigger("PT-ELEC", 0, "14:00", id="PT-ELEC:stand-down")
+    world.until("15:00")
+    assert world.plan("PT-ELEC").stand_down_proposed
+    assert len(world.asked("stand_down_proposed")) == 1
+    world.say(cmd.StandDownPlan(plan="PT-ELEC", **WHO), "15:05")
+    assert (world.plan("PT-ELEC").state, world.next_deadline()) == (PlanState.LIFTED, None)
+
+
+def test_before_that_standing_down_asks_for_force_and_a_reason() -> None:
+    world = _active(World())
+    assert _code(world.say(cmd.StandDownPlan(plan="PT-ELEC", **WHO), "10:00")) == (409, "stand_down_not_held")
+    assert _code(world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, **WHO), "10:00")) == (409, "reason_needed")
+    world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:3", **WHO), "10:01")
+    assert world.plan("PT-ELEC").state is PlanState.LIFTED
+
+
+def test_manual_conditions_are_ticked_by_a_named_person() -> None:
+    world = World()
+    world.trigger("PT-TIAC", 3, "09:50")
+    world.say(cmd.ActivatePlan(plan="PT-TIAC", **WHO), "09:55")
+    assert [box.text for box in world.plan("PT-TIAC").boxes] == ["avis DDPP", "analyses conformes"]
+    world.say(cmd.TickBox(plan="PT-TIAC", box=0, **WHO), "10:00")
+    assert not world.plan("PT-TIAC").stand_down_proposed
+    world.say(cmd.TickBox(plan="PT-TIAC", box=1, **WHO), "10:10")
+    assert world.plan("PT-TIAC").stand_down_proposed
+    assert [box.by for box in world.plan("PT-TIAC").boxes] == ["p-1", "p-1"]
+
+
+def test_a_lifted_plan_is_proposed_again_by_a_new_trigger_only() -> None:
+    world = _active(World())
+    world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:3", **WHO), "14:00")
+    world.trigger("PT-ELEC", 3, "14:10", since="09:42")
+    assert world.plan("PT-ELEC").state is PlanState.LIFTED
+    world.trigger("PT-ELEC", 2, "15:00", since="15:00")
+    row = world.plan("PT-ELEC")
+    assert (row.state, clock(row.trigger_since), row.cards[0].state) == (PlanState.PROPOSED, "15:00", CardState.TO_DO)

@@ -1,0 +1,127 @@
+"""Strategies, declared states, arbitration and the age of data (D41, D44, D46, D51)."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas import commands as cmd
+from schemas.continuity import AlarmArbitrated, AlarmRaised
+from schemas.runtime import CommandApplied, CommandRefused
+from schemas.words import ActivityState, ClockBase, ClockState, EventType
+from tests.unit.continuity.world import World, clock
+
+WHO = {"author": "p-1", "role": "director"}
+
+
+def _down(world: World) -> World:
+    world.hit("cen-1", EventType.EVACUATION, since="09:52")
+    world.hit("cen-2", since="09:52")
+    return world
+
+
+def _refused(answer: CommandApplied | CommandRefused) -> tuple[int, str]:
+    assert isinstance(answer, CommandRefused), answer
+    return answer.status, answer.code
+
+
+def test_a_strategy_declares_capacity_and_its_end_starts_a_clock_then() -> None:
+    world = _down(World())
+    answer = world.say(cmd.ActivateStrategy(activity="COM-01", strategy="SR-TELE", expected_capacity_pct=60, **WHO), "10:09")
+    assert isinstance(answer, CommandApplied)
+    row = world.activity("COM-01")
+    assert (row.state, row.capacity_pct, row.strategies, row.next_strategy) == (
+        ActivityState.RESTORED, 60, ("SR-TELE",), "SR-DEG:smartphones hors SI",
+    )  # fmt: skip
+    assert row.path[-1][0].kind == "strategy"
+    world.say(cmd.EndStrategy(strategy="COM-01/1", **WHO), "12:00")
+    row = world.activity("COM-01")
+    assert (row.state, clock(row.rto.started_at), row.rto.alarms) == (ActivityState.INTERRUPTED, "12:00", ())
+
+
+def test_strategies_are_tried_in_the_order_listed() -> None:
+    world = _down(World())
+    second = {"activity": "COM-01", "strategy": "SR-DEG", "expected_capacity_pct": 50}
+    assert _refused(world.say(cmd.ActivateStrategy(**second, **WHO), "10:00")) == (409, "strategy_order")
+    assert _refused(world.say(cmd.ActivateStrategy(force=True, **second, **WHO), "10:00")) == (409, "reason_needed")
+    assert isinstance(world.say(cmd.ActivateStrategy(force=True, reason="text:1", **second, **WHO), "10:00"), CommandApplied)
+
+
+@pytest.mark.parametrize(
+    ("site", "desks", "code"), [("sit-01", 2, "fallback_out"), ("sit-02", 25, "fallback_full"), ("nowhere", 1, "unknown_site")]
+)
+def test_a_fallback_site_must_be_sound_and_have_the_places(site: str, desks: int, code: str) -> None:
+    world = _down(World())
+    world.hit("sit-01", EventType.CLOSURE, since="09:55")
+    asked = cmd.ActivateStrategy(activity="EOM-01", strategy="SR-SITE", expected_capacity_pct=70, site=site, desks=desks, **WHO)
+    assert _refused(world.say(asked, "10:00"))[1] == code
+
+
+def test_desks_of_a_fallback_site_are_counted_over_all_strategies() -> None:
+    world = _down(World())
+    for activity, desks, ok in (("EOM-01", 20, True), ("EOM-04", 5, False), ("EOM-04", 4, True)):
+        asked = cmd.ActivateStrategy(activity=activity, strategy="SR-SITE", expected_capacity_pct=80, site="sit-02", desks=desks, **WHO)
+        assert isinstance(world.say(asked, "10:00"), CommandApplied) is ok
+
+
+def test_in_a_flood_an_exposed_site_is_no_fallback() -> None:
+    world = _down(World())
+    world.announce(None, "09:55", incident="i-2", kind="flood")
+    exposed = next(s.id for s in (world.state.bia.sites.values() if world.state.bia else ()) if s.flood_exposure != "non" and s.desks)
+    asked = cmd.ActivateStrategy(activity="EOM-01", strategy="SR-SITE", expected_capacity_pct=70, site=exposed, desks=1, **WHO)
+    assert _refused(world.say(asked, "10:00")) == (409, "fallback_exposed")
+
+
+def test_a_declared_state_wins_and_both_are_shown() -> None:
+    world = _down(World())
+    world.say(cmd.DeclareActivity(activity="COM-02", state=ActivityState.DEGRADED, **WHO), "10:00")
+    row = world.activity("COM-02")
+    assert (row.state, row.declared, row.computed, row.rto.state) == (
+        ActivityState.DEGRADED, ActivityState.DEGRADED, ActivityState.INTERRUPTED, ClockState.STOPPED,
+    )  # fmt: skip
+    world.say(cmd.DeclareActivity(activity="COM-02", state=None, **WHO), "10:20")
+    assert world.activity("COM-02").state is ActivityState.INTERRUPTED
+    assert world.activity("COM-02").rto.pauses == ((world.instant("10:00"), world.instant("10:20")),)
+
+
+def test_a_declared_interruption_starts_a_clock_at_the_time_that_the_person_names() -> None:
+    world = World()
+    declared = cmd.DeclareActivity(activity="SOL-01", state=ActivityState.INTERRUPTED, occurred_at=world.instant("09:30"), **WHO)
+    world.say(declared, "09:45")
+    assert clock(world.activity("SOL-01").rto.started_at) == "09:30"
+
+
+def test_observers_declare_nothing() -> None:
+    asked = cmd.DeclareActivity(activity="SOL-01", state=ActivityState.INTERRUPTED, author="p", role="observer")
+    assert _refused(World().say(asked, "09:45")) == (403, "role_too_low")
+
+
+def test_a_whole_rto_demands_an_arbitration_and_80_percent_of_a_dmia_the_next_strategy() -> None:
+    world = _down(World())
+    world.until("10:16")
+    alarms = {(a.base, a.pct): a for f in world.facts(AlarmRaised) if (a := f.row).activity == "CPL-01" and a.site is None}
+    assert alarms[ClockBase.RTO, 100].demands == "arbitration"
+    assert (alarms[ClockBase.DMIA, 80].demands, alarms[ClockBase.DMIA, 80].strategy) == ("next_strategy", "SR-FOUR:renfort gardiennage")
+    asked = cmd.ArbitrateAlarm(alarm=alarms[ClockBase.RTO, 100].id, **WHO)
+    assert _refused(world.say(asked, "10:20")) == (409, "reason_needed")
+    world.say(asked.model_copy(update={"reason": "text:7"}), "10:21")
+    answered = world.facts(AlarmArbitrated)[0].row
+    assert (answered.arbitrated_by, answered.reason, clock(answered.arbitrated_at)) == ("p-1", "text:7", "10:21")
+    assert _refused(world.say(asked.model_copy(update={"reason": "text:8"}), "10:22")) == (404, "unknown_alarm")
+
+
+def test_data_older_than_the_pdma_raise_an_alarm_and_ask_for_re_entry() -> None:
+    world = World()
+    answer = world.say(cmd.DeclareDataAge(activity="SOL-01", age_h=0.5, **WHO), "12:00")
+    assert isinstance(answer, CommandApplied)
+    assert not answer.result["lost"]
+    world.say(cmd.DeclareDataAge(activity="SOL-01", age_h=48, **WHO), "12:05")
+    assert [(f.row.base, f.row.demands) for f in world.facts(AlarmRaised)] == [(ClockBase.PDMA, "reentry")]
+    assert [a.activity for a in world.asked("reentry")] == ["SOL-01"]
+
+
+def test_restored_by_strategy_counts_for_alerts_too() -> None:
+    world = _down(World())
+    key = 'activity_capacity_min{"activities":["EOM-01","EOM-02"]}'
+    assert world.metrics(key)[-1] < 80
+    world.say(cmd.ActivateStrategy(activity="EOM-01", strategy="SR-SITE", expected_capacity_pct=90, **WHO), "10:00")
+    assert world.metrics(key)[-1] == 90

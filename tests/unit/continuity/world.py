@@ -1,0 +1,227 @@
+"""A continuity decider in a world: say what alerts would tell, move the clock, look at the rows.
+
+Everything goes through the real runtime core (`MemoryService`), which also folds every record back and compares the states.
+Sites are told with the statuses of DOMAIN §3; nothing else of alerts is imitated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from schemas.alerts import (
+    AttentionRequested,
+    CauseRow,
+    FlagChanged,
+    FlagRow,
+    IncidentChanged,
+    IncidentRow,
+    LevelChanged,
+    LevelRow,
+    MetricChanged,
+    SiteRow,
+    SiteStatusChanged,
+    TriggerChanged,
+    TriggerRow,
+    Why,
+)
+from schemas.base import Command, Fact, Instant
+from schemas.continuity import ActivityChanged, ActivityRow, AlarmRaised, AlarmRow, LocalClocks, PlanChanged, PlanRow
+from schemas.envelope import Place
+from schemas.realms import partition_of
+from schemas.reference import ReferencePublished
+from schemas.runtime import CommandApplied, CommandRefused, RealmOpened, StepTo
+from schemas.topics import PARTITIONS
+from schemas.words import Certainty, EventType, IncidentState, Level, SiteStatus
+from services.continuity.calendars import PARIS
+from services.continuity.decider import ContinuityDecider
+from services.continuity.state import State
+from services.runtime.decider import Deadline
+from services.runtime.territory import Territory, load_territory
+from services.runtime.testing import MemoryService
+from services.runtime.transaction import FactRecord
+
+REALM = "92~test-continuity"
+ROOT = Path(__file__).parents[3]
+F = TypeVar("F", bound=Fact)
+_CLOSED = {EventType.CLOSURE: SiteStatus.CLOSED, EventType.EVACUATION: SiteStatus.EVACUATED, EventType.FIRE: SiteStatus.EVACUATED}
+
+
+def at(local: str) -> Instant:
+    """Instant of a local time, `2027-02-11 09:40`."""
+    return int(datetime.fromisoformat(local).replace(tzinfo=PARIS).timestamp() * 1000)
+
+
+def clock(instant: Instant | None) -> str | None:
+    """`09:52` of an instant, local time."""
+    return None if instant is None else datetime.fromtimestamp(instant / 1000, PARIS).strftime("%H:%M")
+
+
+@lru_cache(maxsize=1)
+def hauts_de_seine() -> Territory:
+    return load_territory(ROOT / "territories" / "92")
+
+
+@dataclass
+class World:
+    """Times are `HH:MM` of `day`, or whole local times."""
+
+    day: str = "2027-02-11"
+    start: str = "09:40"
+    service: MemoryService[State] = field(default_factory=lambda: MemoryService(ContinuityDecider()))
+    causes: dict[str, list[CauseRow]] = field(default_factory=dict)
+    serial: int = 0
+
+    def __post_init__(self) -> None:
+        opened = RealmOpened(territory="92", title_code="test", started_at=self.instant(self.start), lineage=REALM)
+        self.service.feed(
+            REALM, opened, at=self.instant(self.start), place=Place("alerts", partition_of(REALM, PARTITIONS), 0, 0, 0), place_hash="0" * 32
+        )
+        territory = hauts_de_seine()
+        for n, section in enumerate(territory.sections):
+            last = n == len(territory.sections) - 1
+            self.service.feed(REALM, ReferencePublished(reference=territory.version, data=section, last=last))
+
+    def instant(self, when: str) -> Instant:
+        return at(when if "-" in when else f"{self.day} {when}")
+
+    # ── what alerts and people say ───────────────────────────────────────────────────────────────────────────────
+
+    def _tell(self, message: Fact | Command, known: str | None) -> list[Fact]:
+        """Everything due before is fired first, step by step, as the conductor would."""
+        if known is not None:
+            self.until(known)
+        made = self.service.feed(REALM, message, at=None if known is None else self.instant(known))
+        return [f.message() for f in made.facts]
+
+    def until(self, when: str) -> None:
+        """Move the clock through every deadline."""
+        end = self.instant(when)
+        while (due := self.service.next_due(REALM)) is not None and due <= end:
+            self.service.feed(REALM, StepTo(), at=max(due, self.service.realm(REALM).now))
+        if end > self.service.realm(REALM).now:
+            self.service.feed(REALM, StepTo(), at=end)
+
+    def hit(
+        self,
+        site: str,
+        type: EventType = EventType.OUTAGE_POWER,
+        since: str = "09:40",
+        *,
+        known: str | None = None,
+        loss: float = 100,
+        effect: SiteStatus | None = None,
+        end: str | None = None,
+        incident: str | None = "i-1",
+        **more: object,
+    ) -> list[Fact]:
+        """A confirmed cause on a site; known at once unless `known` says later."""
+        self.serial += 1
+        status = (
+            effect or _CLOSED.get(type) or (SiteStatus.CLOSED if type is EventType.OUTAGE_POWER and loss >= 80 else SiteStatus.DEGRADED)
+        )
+        cause = CauseRow.model_validate(
+            {
+                "id": f"c-{self.serial}", "incident": incident, "type": type, "effect": status, "since": self.instant(since),
+                "certainty": Certainty.CONFIRMED, "severity": 3, "loss_pct": loss, "reports": (f"r-{self.serial}",),
+                "expected_end": None if end is None else self.instant(end), **more,
+            }
+        )  # fmt: skip
+        self.causes[site] = [c for c in self.causes.get(site, []) if c.type is not type] + [cause]
+        return self.tell_site(site, known or since, since)
+
+    def lift(self, site: str, when: str, *types: EventType, known: str | None = None) -> list[Fact]:
+        """The site reopens: the named causes, or all, are lifted."""
+        self.causes[site] = [c for c in self.causes.get(site, []) if types and c.type not in types]
+        return self.tell_site(site, known or when, when)
+
+    def tell_site(self, site: str, known: str, since: str, status: SiteStatus | None = None) -> list[Fact]:
+        """The row that alerts would send."""
+        causes = self.causes.get(site, [])
+        order = [SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.CLOSED, SiteStatus.DEGRADED]
+        shown = status or next((s for s in order for c in causes if c.effect is s), SiteStatus.NORMAL)
+        loss = max((c.loss_pct for c in causes), default=0.0)
+        row = SiteRow(id=site, status=shown, since=self.instant(since), capacity_pct=100 - loss, causes=tuple(causes))
+        return self._tell(SiteStatusChanged(row=row), known)
+
+    def flag(self, id: str, value: bool | float | str, when: str, *, effective: str | None = None, since: str | None = None) -> list[Fact]:
+        row = FlagRow(
+            id=id, value=value, since=self.instant(since or when), effective_from=None if effective is None else self.instant(effective),
+            incident="i-1", reports=("r-flag",),
+        )  # fmt: skip
+        return self._tell(FlagChanged(row=row), when)
+
+    def announce(self, end: str | None, when: str, incident: str = "i-1", kind: str = "power") -> list[Fact]:
+        """An incident with its announced end."""
+        row = IncidentRow(
+            id=incident, number="92-2027-0211-01", kind=kind, key=f"{kind}:92050", state=IncidentState.OPEN, level=Level.N3, severity=4,
+            certainty=Certainty.CONFIRMED, opened_at=self.instant("09:40"), known_at=self.instant("09:40"), updated_at=self.instant(when),
+            version=1, estimated_end=None if end is None else self.instant(end),
+        )  # fmt: skip
+        return self._tell(IncidentChanged(row=row, change="report"), when)
+
+    def trigger(
+        self, plan: str, level: int, when: str, *, state: str = "held", since: str | None = None, id: str | None = None, report: str = "r-t"
+    ) -> list[Fact]:
+        why = Why(code="predicate", metric="customers_cut", op=">", threshold=20000, value=180000, at=self.instant(when), reports=(report,))
+        row = TriggerRow.model_validate(
+            {"id": id or f"{plan}:{level}", "plan": plan, "level": level, "state": state, "since": self.instant(since or when),
+             "incident": "i-1", "why": (why,)}
+        )  # fmt: skip
+        return self._tell(TriggerChanged(row=row), when)
+
+    def level(self, level: Level, when: str) -> list[Fact]:
+        row = LevelRow(id="territory", level=level, since=self.instant(when))
+        return self._tell(LevelChanged(row=row, previous=Level.N0), when)
+
+    def say(self, command: Command, when: str) -> CommandApplied | CommandRefused:
+        """A person decides; the answer."""
+        answers = [f for f in self._tell(command, when) if isinstance(f, CommandApplied | CommandRefused)]
+        assert len(answers) == 1
+        return answers[0]
+
+    # ── what became of it ────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def state(self) -> State:
+        return self.service.state(REALM)
+
+    def activity(self, id: str) -> ActivityRow:
+        return self.state.activities[id]
+
+    def local(self, activity: str, site: str) -> LocalClocks | None:
+        return next((one for one in self.activity(activity).local if one.site == site), None)
+
+    def plan(self, id: str) -> PlanRow:
+        return self.state.plans[id]
+
+    def records(self) -> list[FactRecord]:
+        return [f for stored in self.service.log.of(REALM) for f in stored.transaction.facts]
+
+    def facts(self, kind: type[F]) -> list[F]:
+        name = kind.__name__
+        return [fact for f in self.records() if f.name == name and isinstance(fact := f.message(), kind)]
+
+    def alarms(self, activity: str, site: str | None = None) -> list[tuple[str, int, str | None]]:
+        """(base, percentage, `HH:MM`) of the alarms of one clock, as raised."""
+        rows: list[AlarmRow] = [f.row for f in self.facts(AlarmRaised) if (f.row.activity, f.row.site) == (activity, site)]
+        return [(row.base.value, row.pct, clock(row.raised_at)) for row in rows]
+
+    def metrics(self, key: str) -> list[float]:
+        """What alerts was told of a metric whose key starts so, in order."""
+        return [float(f.value) for f in self.facts(MetricChanged) if f.key.startswith(key)]
+
+    def asked(self, code: str) -> list[AttentionRequested]:
+        return [f for f in self.facts(AttentionRequested) if f.code == code]
+
+    def rows_written(self, activity: str) -> int:
+        return sum(f.row.id == activity for f in self.facts(ActivityChanged))
+
+    def plan_changes(self, plan: str) -> list[str]:
+        return [f.change for f in self.facts(PlanChanged) if f.row.id == plan]
+
+    def next_deadline(self) -> Deadline | None:
+        return self.state.agenda.first()
