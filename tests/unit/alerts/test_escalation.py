@@ -1,0 +1,388 @@
+"""Ladders read as runbooks: who is called when, who answered, and nobody waits on a dead ladder (D32–D35)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from schemas.alerts import (
+    AnswerReceived,
+    AnswerRecorded,
+    AttentionRequested,
+    EscalationChanged,
+    NotificationPlanned,
+    NotificationWithdrawn,
+    RoleUncovered,
+    Unreachable,
+)
+from schemas.commands import AcknowledgeIncident, EscalateIncident, ResolveIncident
+from schemas.reference import Holder, Roster, RosterSection
+from schemas.runtime import CommandApplied
+from schemas.words import Answer
+from tests.unit.alerts.scene import Scene, territory
+
+PMI, COLLEGE = "pmi-04", "clg-0921353W"
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+class Calls:
+    """The notifications of a scene. `expect` takes those that came since; one that nobody expected fails the test."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene, self._seen = scene, 0
+
+    def new(self) -> list[NotificationPlanned]:
+        planned = self.scene.named(NotificationPlanned)
+        fresh, self._seen = planned[self._seen :], len(planned)
+        return fresh
+
+    def expect(self, *persons: str) -> list[NotificationPlanned]:
+        fresh = self.new()
+        assert sorted(c.person for c in fresh) == sorted(persons)
+        return fresh
+
+    def expect_nobody(self) -> None:
+        self.expect()
+
+    def of(self, person: str) -> NotificationPlanned:
+        return next(c for c in reversed(self.scene.named(NotificationPlanned)) if c.person == person)
+
+
+def _answer(scene: Scene, calls: Calls, person: str, minute: float, answer: Answer = Answer.ACK) -> None:
+    call = calls.of(person)
+    scene.feed(
+        AnswerReceived(notification=call.notification, person=person, answer=answer, channel="sms", at=scene.at(minute)), at=scene.at(minute)
+    )
+
+
+def _ladder(scene: Scene, scope: str) -> Any:
+    return scene.state.escalations[scene.state.ladders[scope]]
+
+
+def _without(*roles: str, deputies: Iterable[str] = ()) -> Roster:
+    """The roster of the territory, these roles held by nobody; `deputies`: those that keep a deputy."""
+    roster = next(s.roster for s in territory().sections if isinstance(s, RosterSection))
+    holders = tuple(
+        Holder(role=h.role, scope=h.scope, holder=None, deputy=h.deputy if h.role in deputies else None) if h.role in roles else h
+        for h in roster.holders
+    )
+    return Roster(holders=holders, channels=roster.channels)
+
+
+N2_FIRST = ("dir-solidarites", "coord-pca", "ast-technique")
+CRISIS = (
+    "dgs", "coord-pca", "main-courante", "cel-situation", "cel-rh", "cel-logistique", "cel-si", "cel-com", "cel-juridique",
+    *(f"dir-{p}" for p in ("solidarites", "education", "attractivite", "logement", "communication", "rh_finances", "commande_logistique", "evaluation_orga")),
+)  # fmt: skip
+
+
+# ── N1, N2 ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_site_incident_calls_its_manager_then_the_director_on_call(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    first = calls.expect("rs-pmi-04", "ast-technique")
+    assert {(c.level, c.wave, c.cycle, c.template) for c in first} == {(1, 1, 1, "incident_wave")}
+    assert first[0].channels == ("app", "sms")
+    assert first[0].ack_by == scene.at(15)
+    assert first[0].values["number"] == "92-2027-0211-01"
+
+    scene.step(14.9)
+    calls.expect_nobody()
+    scene.step(15)
+    (second,) = calls.expect("ast-direction")
+    assert second.channels == ("sms", "voice")
+
+
+def test_one_positive_answer_stops_an_n1_ladder(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    calls.new()
+    _answer(scene, calls, "ast-technique", 3)
+    incident = scene.incidents()[0]
+    assert (incident.state, incident.acknowledged_by) == ("acknowledged", ("ast-technique",))
+    assert _ladder(scene, incident.id).state == "answered"
+    scene.step(300)
+    calls.expect_nobody()
+    assert scene.service.next_due(scene.realm) is None
+
+
+def test_the_quorum_counts_distinct_persons_of_a_wave(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    calls.expect(*N2_FIRST)
+    _answer(scene, calls, "coord-pca", 2)
+    _answer(scene, calls, "coord-pca", 3)
+    scene.step(10)
+    calls.expect("ast-direction", "dir-solidarites-s")
+
+
+def test_a_late_answer_counts_for_its_own_wave_and_stops_what_has_not_fired(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    calls.new()
+    _answer(scene, calls, "coord-pca", 2)
+    scene.step(10)
+    calls.expect("ast-direction", "dir-solidarites-s")
+    _answer(scene, calls, "dir-solidarites", 12)
+    assert scene.named(AnswerRecorded)[-1].late
+    assert _ladder(scene, scene.incidents()[0].id).state == "answered"
+    scene.step(60)
+    calls.expect_nobody()
+
+
+def test_a_decline_calls_the_deputy_at_once(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    calls.new()
+    _answer(scene, calls, "dir-solidarites", 1, Answer.DECLINE)
+    (deputy,) = calls.expect("dir-solidarites-s")
+    assert (deputy.wave, deputy.role, deputy.planned_at) == (1, "directeur_pole", scene.at(1))
+    _answer(scene, calls, "dir-solidarites-s", 2)
+    _answer(scene, calls, "coord-pca", 3)
+    assert _ladder(scene, scene.incidents()[0].id).state == "answered"
+
+
+def test_who_cannot_be_reached_is_replaced_like_who_declines(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    calls.new()
+    call = calls.of("ast-technique")
+    scene.feed(Unreachable(notification=call.notification, person="ast-technique", at=scene.at(1)), at=scene.at(1))
+    calls.expect("ast-technique-s")
+
+
+def test_an_uncovered_role_is_told_its_deputy_called_and_the_next_wave_fires_at_once() -> None:
+    scene = Scene(roster=_without("coordinateur_pca", deputies=["coordinateur_pca"]))
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    called = calls.expect("dir-solidarites", "coord-pca-s", "ast-technique", "ast-direction", "dir-solidarites-s")
+    assert {c.planned_at for c in called} == {scene.at(0)}
+    assert [(u.role, u.scope) for u in scene.named(RoleUncovered)] == [("coordinateur_pca", None)]
+    assert _ladder(scene, scene.incidents()[0].id).uncovered_roles == ("coordinateur_pca",)
+
+
+def test_a_ladder_of_holes_still_ends_with_somebody() -> None:
+    scene = Scene(roster=_without("coordinateur_pca", "astreinte_technique", "directeur_pole", "astreinte_direction", "suppleant_directeur_pole"))
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    calls.expect("dgs")
+
+
+def test_after_the_last_wave_it_starts_again_three_times_then_an_alert_stands(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    fired = []
+    for minute in range(0, 200, 1):
+        scene.step(minute)
+        fired += [(minute, c.wave, c.cycle) for c in calls.new() if c.person != "rs-pmi-04"]
+    assert fired == [(0, 1, 1), (15, 2, 1), (30, 1, 2), (45, 2, 2), (60, 1, 3), (75, 2, 3), (90, 1, 4), (105, 2, 4)]
+    ladder = _ladder(scene, scene.incidents()[0].id)
+    assert (ladder.state, ladder.next_at) == ("exhausted", None)
+
+
+def test_answers_add_up_over_the_cycles(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    calls.new()
+    _answer(scene, calls, "coord-pca", 1)
+    scene.step(20)
+    calls.new()
+    scene.step(35)
+    again = calls.expect("dir-solidarites", "ast-technique")
+    assert {c.cycle for c in again} == {2}, "who said yes is not called again"
+    _answer(scene, calls, "ast-technique", 36)
+    assert _ladder(scene, scene.incidents()[0].id).state == "answered"
+
+
+# ── rises ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_rise_starts_the_higher_ladder_at_once_and_withdraws_what_nobody_answered(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    low = calls.expect("rs-pmi-04", "ast-technique")
+    _answer(scene, calls, "ast-technique", 1)
+    scene.report(2, "closure", PMI, severity=4, source="supervision")
+    high = calls.expect(*N2_FIRST)
+    assert {(c.level, c.previous_level, c.template) for c in high} == {(2, 1, "level_raised")}, "who said yes to N1 must say it again"
+    withdrawn = {w.notification for w in scene.named(NotificationWithdrawn)}
+    assert withdrawn == {c.notification for c in low if c.person == "rs-pmi-04"}
+    scene.step(300)
+    assert not [c for c in calls.new() if c.level == 1]
+
+
+def test_n3_is_one_ladder_of_the_realm(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2")
+    crisis = calls.expect(*CRISIS)
+    assert {c.level for c in crisis} == {3}
+    ladder = _ladder(scene, "territory")
+    assert (ladder.scope, ladder.incidents) == ("territory", (scene.incidents()[0].id,))
+
+    _answer(scene, calls, "dgs", 2)
+    scene.report(5, "fire", "sit-02", severity=5)
+    (told,) = calls.expect("dgs")
+    assert (told.answer_expected, told.template) == (False, "information"), "it joins: information, no new acknowledgement"
+    assert len(_ladder(scene, "territory").incidents) == 2
+    assert len([e for e in scene.state.escalations.values() if e.level >= 3]) == 1
+
+
+def test_the_second_wave_calls_the_deputies_of_who_has_not_said_yes(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2")
+    calls.new()
+    for n, person in enumerate(("dgs", "cel-si", "dir-education")):
+        _answer(scene, calls, person, 1 + n)
+    scene.step(10)
+    expected = {f"{p}-s" for p in CRISIS} - {"dgs-s", "cel-si-s", "dir-education-s"}
+    assert {c.person for c in calls.new()} == expected
+    scene.step(15)
+    calls.expect("elu-astreinte")
+
+
+def test_seven_answers_end_the_first_wave_of_n3(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2")
+    calls.new()
+    for n, person in enumerate(CRISIS[:7]):
+        _answer(scene, calls, person, 1 + n)
+    ladder = _ladder(scene, "territory")
+    assert (ladder.state, ladder.waves[0].state, ladder.waves[1].state) == ("answered", "satisfied", "skipped")
+    scene.step(100)
+    calls.expect_nobody()
+
+
+def test_from_n3_to_n4_everybody_must_answer_again(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2")
+    calls.new()
+    _answer(scene, calls, "dgs", 1)
+    scene.report(3, "closure", "cen-2", severity=4, expected_duration_h=100, source="supervision")
+    called = calls.new()
+    assert {"president", "elu-astreinte", "dgs", "liaison-cod"} <= {c.person for c in called}
+    assert {(c.level, c.previous_level) for c in called} == {(4, 3)}
+    states = sorted((e.ladder, e.state) for e in scene.state.escalations.values())
+    assert states == [("N3", "superseded"), ("N4", "running")]
+
+
+def test_a_territory_predicate_without_an_incident_starts_the_crisis_ladder(scene: Scene) -> None:
+    from schemas.reports import Measure  # noqa: PLC0415
+
+    calls = Calls(scene)
+    scene.report(0, "info", source="prefecture", measure=Measure(name="cod_active", value=True))
+    assert {c.person for c in calls.new()} == set(CRISIS)
+    assert _ladder(scene, "territory").incidents == ()
+
+
+def test_danger_to_people_is_marked(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "fire", PMI, severity=3)
+    assert all(c.danger for c in calls.new())
+    scene.report(1, "closure", "sst-13", severity=2)
+    assert not any(c.danger for c in calls.new())
+
+
+# ── people's decisions ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_acknowledging_on_the_page_is_an_answer(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    calls.new()
+    incident = scene.incidents()[0]
+    done = scene.command(AcknowledgeIncident(author="rs-pmi-04", role="site_manager", incident=incident.id), 4)
+    assert isinstance(done, CommandApplied)
+    assert done.result == {"incident": incident.id, "state": "acknowledged", "version": 1}
+    assert _ladder(scene, incident.id).state == "answered"
+    assert scene.named(AnswerRecorded)[0].person == "rs-pmi-04"
+
+
+def test_somebody_who_was_not_called_may_take_it_in_charge(scene: Scene) -> None:
+    scene.report(0, "closure", PMI, severity=2)
+    incident = scene.incidents()[0]
+    scene.command(AcknowledgeIncident(author="cel-rh", role="cell", incident=incident.id), 4)
+    assert _ladder(scene, incident.id).acknowledged_by == ("cel-rh",)
+    assert _ladder(scene, incident.id).state == "answered"
+
+
+def test_escalating_by_hand_fires_the_next_wave_now(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    calls.new()
+    scene.command(EscalateIncident(author="coord-pca", role="coordinator", incident=scene.incidents()[0].id), 3)
+    calls.expect("ast-direction")
+    scene.step(18)
+    assert {(c.cycle, c.wave) for c in calls.new()} == {(2, 1)}
+
+
+def test_closing_an_incident_ends_its_ladder(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    planned = calls.new()
+    scene.command(ResolveIncident(author="c", role="coordinator", incident=scene.incidents()[0].id, force=True, reason="text:no"), 3)
+    assert {w.notification for w in scene.named(NotificationWithdrawn)} == {c.notification for c in planned}
+    scene.step(300)
+    calls.expect_nobody()
+
+
+# ── time ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_after_a_stall_only_the_newest_due_step_fires() -> None:
+    scene = Scene(realm="92")
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2")
+    calls.new()
+    scene.report(16, "info", "par-01", severity=1)
+    called = calls.new()
+    assert {c.person for c in called} == {"elu-astreinte"}, "wave 2 was due at 10, wave 3 at 15: the newest fires"
+    assert called[0].planned_at == scene.at(16)
+    assert [w.state for w in _ladder(scene, "territory").waves] == ["fired", "superseded", "fired"]
+
+
+def test_a_running_ladder_keeps_the_policy_it_started_with(scene: Scene) -> None:
+    from services.runtime.territory_publish import reference_commands  # noqa: PLC0415
+
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    calls.new()
+    before = _ladder(scene, scene.incidents()[0].id).policy
+    for id, command in reference_commands(territory(), scene.realm, "system:t", "admin"):
+        scene.feed(command.model_copy(update={"reference": "next"}), id=f"next-{id}", at=scene.at(5))
+    assert scene.state.version == "next"
+    scene.step(15)
+    calls.expect("ast-direction")
+    assert _ladder(scene, scene.incidents()[0].id).policy == before
+
+
+# ── from continuity ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_alarm_reaches_the_roles_that_it_names(scene: Scene) -> None:
+    calls = Calls(scene)
+    asked = AttentionRequested(
+        code="alarm", roles=("directeur_pole", "coordinateur_pca"), pole="education", activity="EDU-01", base="rto", pct=50, limit_at=scene.at(90)
+    )
+    scene.feed(asked, at=scene.at(1))
+    told = calls.expect("dir-education", "coord-pca")
+    assert {(c.template, c.answer_expected, c.values["activity"], c.values["pct"]) for c in told} == {("alarm_rto", False, "EDU-01", 50)}
+
+
+def test_an_alarm_for_a_role_that_nobody_holds_is_told() -> None:
+    scene = Scene(roster=_without("elu_astreinte"))
+    scene.feed(AttentionRequested(code="alarm", roles=("elu_astreinte",), base="rto", pct=100), at=scene.at(1))
+    assert [u.role for u in scene.named(RoleUncovered)] == ["elu_astreinte"]
+
+
+def test_every_step_of_a_ladder_is_a_row(scene: Scene) -> None:
+    scene.report(0, "closure", PMI, severity=2)
+    scene.step(15)
+    assert [f.change for f in scene.named(EscalationChanged)] == ["started", "wave"]
