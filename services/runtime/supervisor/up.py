@@ -112,12 +112,12 @@ async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
     """From here on there are processes: whatever happens, they are stopped in order."""
     settings = options.settings
     names = plans.process_names(options.workers)
-    ports = remembered_ports(settings.data.ports, ["kafka", "controller", "redis", "console", *names])
+    ports = remembered_ports(settings.data.ports, ["kafka", "controller", "redis", "console-http", *names])
     addresses = Addresses(
         kafka=options.kafka or f"127.0.0.1:{ports['kafka']}",
         redis=options.redis or f"redis://127.0.0.1:{ports['redis']}/0",
         http=settings.http,
-        console=f"127.0.0.1:{ports['console']}",
+        console=f"127.0.0.1:{ports["console-http"]}",
     )
     environment = plans.base_environment(settings, addresses, colour=stream.colour)
     supervisor = Supervisor(settings.data, addresses, stream)
