@@ -1,0 +1,179 @@
+"""Model of a simulated realm: do three order-sensitive services give the same facts however they are scheduled?
+
+alerts (A), continuity (C) and delivery (D) each apply inputs in the order in which they arrive, and what they answer depends on that
+order. `free`: publishers and steps run as they like. `gated`: the routes of alerts and continuity run free, while answers from delivery
+and steps come one at a time when nothing is pending (the product). `single`: the conductor alone writes every input.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final, Literal, NamedTuple
+
+from tests.model.worlds import Action, digest
+
+Mode = Literal["free", "gated", "single"]
+SERVICES: Final = "ACD"
+ROUTES: Final = ("AC", "AD", "CA", "CD", "DA", "DD")
+"""In the order in which the conductor forwards. DD: the simulated sender answers delivery."""
+TARGETS: Final = {"A": "CDC", "C": "AA", "D": "DA"}
+"""To whom the facts of a service may go."""
+LAST_STEP: Final = 5
+
+Key = tuple[object, ...]
+"""Identity of an input: a forwarded fact by its place, a step by its time."""
+
+
+class Fact(NamedTuple):
+    hops: int
+    """How many services will still react to it."""
+    what: str
+
+
+class Item(NamedTuple):
+    """An input on its way to a service."""
+
+    service: str
+    key: Key
+    fact: Fact
+
+
+class Applied(NamedTuple):
+    """One record of a log."""
+
+    key: Key
+    facts: tuple[tuple[str, Fact], ...]
+    """(receiver, fact)."""
+
+
+Logs = dict[str, tuple[Applied, ...]]
+
+
+class Held(NamedTuple):
+    """What one conductor has read so far, and the item that it will send."""
+
+    read: tuple[tuple[Applied, ...], ...] = ()
+    item: Item | None = None
+
+
+class Conductor:
+    """`atomic`: a conductor that reads the three logs acts only if none moved meanwhile. Two conductors run at once."""
+
+    RANDOM: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, mode: Mode, *, atomic: bool = True, conductors: int = 2) -> None:
+        self.mode, self.atomic = mode, atomic
+        self.inputs: dict[str, tuple[Item, ...]] = dict.fromkeys(SERVICES, ())
+        self.logs: Logs = dict.fromkeys(SERVICES, ())
+        self.state = {s: s for s in SERVICES}
+        self.conductors = {i: Held() for i in range(conductors)}
+        self.repeats_left = 3
+        self.sending: tuple[Item, ...] = ()
+
+    # ── what is missing where: pure functions of the logs ──────────────────────────────────────────────────────────
+
+    def pending(self, route: str, logs: Logs) -> list[Item]:
+        """Facts of this route that its receiver's log lacks, in order."""
+        source, receiver = route[0], route[1]
+        sent = [
+            Item(receiver, ("fact", source, i, n), fact)
+            for i, record in enumerate(logs[source])
+            for n, (to, fact) in enumerate(record.facts)
+            if to == receiver
+        ]
+        done = {record.key for record in logs[receiver]}
+        return [item for item in sent if item.key not in done]
+
+    def steps(self, logs: Logs) -> list[Item]:
+        """Steps that were not made, in order of time, then service."""
+        done = {s: {record.key for record in logs[s]} for s in SERVICES}
+        every = (Item(s, ("step", t, s), Fact(4, f"t{t}")) for t in range(1, LAST_STEP + 1) for s in SERVICES)
+        return [item for item in every if item.key not in done[item.service]]
+
+    def following(self, logs: Logs) -> Item | None:
+        """The next input of the realm."""
+        for route in ROUTES:
+            if missing := self.pending(route, logs):
+                return missing[0]
+        return next(iter(self.steps(logs)), None)
+
+    def is_quiet(self) -> bool:
+        return not any(self.pending(route, self.logs) for route in ROUTES)
+
+    # ── what may happen ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def actions(self) -> list[Action]:
+        """See World."""
+        todo: list[Action] = [(2, "decide", s) for s in SERVICES if self.inputs[s]]
+        if self.mode == "single":
+            todo += [(2, "send", i) if held.item else (2, "look", i) for i, held in self.conductors.items()]
+            return todo if self.following(self.logs) else []
+        routes = ROUTES if self.mode == "free" else [r for r in ROUTES if r[0] != "D"]
+        missing = {route: self.pending(route, self.logs) for route in routes}
+        todo += [(1, "forward", r) for r, items in missing.items() if any(item not in self.inputs[r[1]] for item in items)]
+        if self.repeats_left:
+            todo += [(0.2, "forward_again", r) for r, items in missing.items() if items]
+        may_step = not todo if self.mode == "gated" else not self.sending and not any(self.inputs.values()) and self.is_quiet()
+        if may_step and self.following(self.logs):
+            todo.append((1, "step"))
+        if self.mode == "free":
+            todo += [(1, "send_step", item) for item in self.sending]
+        return todo
+
+    def put(self, item: Item) -> None:
+        self.inputs = {**self.inputs, item.service: (*self.inputs[item.service], item)}
+
+    def forward(self, route: str) -> None:
+        """The publisher brings the first fact that is not even on its way."""
+        self.put(next(item for item in self.pending(route, self.logs) if item not in self.inputs[item.service]))
+
+    def forward_again(self, route: str) -> None:
+        """A restarted publisher brings one that may have arrived."""
+        self.repeats_left -= 1
+        self.put(self.pending(route, self.logs)[0])
+
+    def step(self) -> None:
+        item = self.following(self.logs)
+        assert item is not None
+        if self.mode == "free":  # the step of this time goes to all three, in any order
+            self.sending = tuple(s for s in self.steps(self.logs) if s.key[1] == item.key[1])
+        else:
+            self.put(item)
+
+    def send_step(self, item: Item) -> None:
+        self.sending = tuple(s for s in self.sending if s != item)
+        self.put(item)
+
+    def look(self, i: int) -> None:
+        """A conductor reads one log after the other."""
+        read = (*self.conductors[i].read, self.logs[SERVICES[len(self.conductors[i].read)]])
+        item = None
+        if len(read) == len(SERVICES):
+            logs = dict(zip(SERVICES, read, strict=True))
+            if not self.atomic or all(len(logs[s]) == len(self.logs[s]) for s in SERVICES):
+                item = self.following(logs)
+            read = ()
+        self.conductors = {**self.conductors, i: Held(read, item)}
+
+    def send(self, i: int) -> None:
+        item = self.conductors[i].item
+        assert item is not None
+        self.put(item)
+        self.conductors = {**self.conductors, i: Held()}
+
+    def decide(self, service: str) -> None:
+        """Apply the next input; a repetition is recorded nowhere and has no facts."""
+        item, self.inputs = self.inputs[service][0], {**self.inputs, service: self.inputs[service][1:]}
+        if item.key in {record.key for record in self.logs[service]}:
+            return
+        state = digest(self.state[service], item.fact.what)
+        self.state = {**self.state, service: state}
+        bits, hops = int(state[:2], 16), item.fact.hops
+        facts = tuple((to, Fact(hops - 1, state[n : n + 4])) for n, to in enumerate(TARGETS[service]) if hops and bits >> n & 1)
+        self.logs = {**self.logs, service: (*self.logs[service], Applied(item.key, facts))}
+
+    def finish(self) -> None:
+        """Compared over many runs instead: `history`."""
+
+    def history(self) -> tuple[tuple[tuple[tuple[str, Fact], ...], ...], ...]:
+        """The facts of each service, in order."""
+        return tuple(tuple(record.facts for record in self.logs[s]) for s in SERVICES)
