@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from services.intake.exchange import Scope, cookies_of, header
 from services.runtime.access import AccessStore
-from services.runtime.access_http import SAFE, bearer_of
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission
-from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER, Sessions
+from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER, SAFE, Sessions, bearer_of
 
 
 class Callers:

@@ -65,6 +65,7 @@ class AccessStore:
         """Topic key → offset (-1: from the file only) and sealed value."""
         self._pending: set[str] = set()
         self._changed = asyncio.Event()
+        self._unreadable = 0
         self._unknown = (0.0, UNKNOWN_PER_S)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -335,7 +336,9 @@ class AccessStore:
         try:
             return kind.model_validate_json(unseal(self._key, sealed, key.encode()), extra="ignore") if kind else None
         except (ValueError, ValidationError) as error:
-            log.error("access.unreadable", key=key, error=type(error).__name__)
+            if not self._unreadable:
+                log.error("access.unreadable", key=key, error=type(error).__name__, hint="written with another secrets/master.key?")
+            self._unreadable += 1
             return None
 
     def _set(self, key: str, offset: int, sealed: bytes, record: Record) -> None:

@@ -15,16 +15,9 @@ from services.runtime.access import AccessStore
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission
-from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER, Session, Sessions
+from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER, SAFE, Session, Sessions, bearer_of
 
-SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
-
-
-def bearer_of(authorization: str | None) -> str | None:
-    """The token of an `Authorization` header."""
-    scheme, _, token = (authorization or "").partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
 
 
 async def principal_of(request: Request) -> Principal | None:

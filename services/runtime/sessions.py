@@ -26,6 +26,8 @@ from services.runtime.problems import ProblemError
 COOKIE: Final = "vigie_session"
 CSRF_COOKIE: Final = "vigie_csrf"
 CSRF_HEADER: Final = "x-csrf-token"
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing: a session cookie alone is enough for them."""
 LIFE_MS: Final = 12 * HOUR_MS
 """Longer than the longest shift of the cell (10 h, D39)."""
 PRINTED_CODES: Final = 10
@@ -200,6 +202,12 @@ class Sessions:
         return blake2b(
             text.encode("utf-8", "surrogatepass"), key=self._access.session_key, digest_size=24, person=purpose.encode()[:16]
         ).hexdigest()
+
+
+def bearer_of(authorization: str | None) -> str | None:
+    """The token of an `Authorization` header."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
 
 
 def new_totp_secret() -> str:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,10 @@ class FrontProcess:
             "VIGIE_KAFKA": kafka, "VIGIE_HTTP": f"127.0.0.1:{port}", "VIGIE_CONSOLE": console, "VIGIE_LOG_LEVEL": "WARNING",
         }  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
-        self._token = ""
+        self.pass_fds: tuple[int, ...] = ()
 
     def start(self) -> None:
-        self._process = subprocess.Popen([sys.executable, "-m", "services.intake"], env=self._environment)
+        self._process = subprocess.Popen([sys.executable, "-m", "services.intake"], env=self._environment, pass_fds=self.pass_fds)
 
     def kill(self) -> None:
         """SIGKILL, and wait."""
@@ -69,7 +69,7 @@ class FrontProcess:
                 return False
             return bool({checks["log"], checks["access"], checks["texts"]} == {"ok"})
 
-        await eventually(ready, 20)
+        await eventually(ready, 60)
 
 
 Starter = Callable[..., FrontProcess]
@@ -90,11 +90,11 @@ def new_front(broker: RunningKafka, tmp_path: Path) -> Iterator[Starter]:
 
 
 @pytest.fixture
-async def front(new_front: Starter) -> AsyncIterator[FrontProcess]:
+async def front(new_front: Starter) -> FrontProcess:
     """A front that accepts, without a console."""
     made = new_front()
     await made.accepting()
-    yield made
+    return made
 
 
 async def records(kafka: str, topic: str, key: str) -> list[Any]:
@@ -132,7 +132,3 @@ def report(**changes: Any) -> dict[str, Any]:
         "occurred_at": "2027-02-11T09:40:00+01:00",
         "headline": "Panne",
     } | changes
-
-
-async def soon(condition: Callable[[], Any]) -> None:
-    await eventually(condition, 15)

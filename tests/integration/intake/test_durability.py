@@ -1,0 +1,194 @@
+"""What was answered with 202 is on the log, once, whatever dies (DESIGN §1.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from services.runtime.embedded.kafka import RunningKafka
+from services.runtime.settings import Settings
+from services.runtime.vault import Vault
+from tests.integration.intake.conftest import FrontProcess, Starter, records, report
+
+OnLog = Callable[[str], Coroutine[Any, Any, list[Any]]]
+
+
+def ids(found: list[Any]) -> list[str]:
+    return [dict(r.headers)["ce_id"].decode() for r in found]
+
+
+async def test_an_accepted_report_is_on_the_log_with_its_envelope(front: FrontProcess, on_log: OnLog) -> None:
+    body = report(realm="92~test-envelope", recorded_at="2027-02-11T10:00:00+01:00", alias="E1")
+    async with front.client() as http:
+        receipt = (await http.post("/api/v1/reports", json=body)).json()
+    [record] = await on_log("92~test-envelope")
+    headers = dict(record.headers)
+    assert headers["ce_id"].decode() == receipt["report_id"]
+    assert (headers["ce_type"], headers["ce_at"], headers["content-type"]) == (
+        b"vigie.ReportReceived.v1",
+        b"1802336400000",
+        b"application/json",
+    )
+    assert receipt["recorded_at"] == "2027-02-11T09:00:00.000Z"
+    assert b"Panne" not in record.value
+
+
+async def test_the_time_of_a_live_report_is_the_append_time(front: FrontProcess, on_log: OnLog) -> None:
+    async with front.client() as http:
+        receipt = (await http.post("/api/v1/reports", json=report(realm="92T"))).json()
+    [record] = await on_log("92T")
+    assert record.timestamp_type == 1
+    assert receipt["recorded_at"].endswith(f".{record.timestamp % 1000:03d}Z")
+    assert "ce_at" not in dict(record.headers)
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_keys_survive_the_end_of_the_process(front: FrontProcess, on_log: OnLog, end: str) -> None:
+    realm = f"92~test-keys-{end}"
+    async with front.client() as http:
+        first = await http.post("/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "k"})
+    if end == "stop":
+        assert front.stop() == 0
+    else:
+        front.kill()
+    front.start()
+    await front.accepting()
+    async with front.client() as http:
+        again = await http.post("/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "k"})
+        other = await http.post("/api/v1/reports", json=report(realm=realm, severity=1), headers={"Idempotency-Key": "k"})
+    assert (again.status_code, again.headers["idempotency-replayed"], again.json()) == (202, "true", first.json())
+    assert (other.status_code, other.json()["code"]) == (422, "key_reused")
+    assert len(await on_log(realm)) == 1
+
+
+async def test_keys_survive_the_loss_of_the_index(front: FrontProcess) -> None:
+    body = report(realm="92~test-index")
+    async with front.client() as http:
+        first = await http.post("/api/v1/reports", json=body, headers={"Idempotency-Key": "k"})
+    front.stop()
+    for file in (front.data.root / "intake").iterdir():
+        file.unlink()
+    front.start()
+    await front.accepting()
+    async with front.client() as http:
+        again = await http.post("/api/v1/reports", json=body, headers={"Idempotency-Key": "k"})
+    assert (again.headers.get("idempotency-replayed"), again.json()) == ("true", first.json())
+
+
+async def test_killing_the_front_under_load_loses_nothing_that_was_answered(
+    front: FrontProcess, on_log: OnLog, broker: RunningKafka
+) -> None:
+    """Four senders that repeat until they hear 202, and eight kills at random moments, also between the acknowledgements of text and report."""
+    realm, each = "92~test-kills", 120
+    accepted: dict[str, str] = {}
+
+    async def sender(n: int, http: httpx.AsyncClient) -> None:
+        for i in range(each):
+            key = f"{n}-{i}"
+            while key not in accepted:
+                try:
+                    answer = await http.post("/api/v1/reports", json=report(realm=realm, headline=key), headers={"Idempotency-Key": key})
+                except httpx.TransportError:
+                    await asyncio.sleep(0.05)
+                    continue
+                assert answer.status_code in (202, 503), answer.text
+                if answer.status_code == 202:
+                    accepted[key] = answer.json()["report_id"]
+
+    random.seed(7)
+    async with front.client() as http:
+        senders = [asyncio.create_task(sender(n, http)) for n in range(4)]
+        for _ in range(8):
+            before = len(accepted)
+            while len(accepted) < before + random.randrange(10, 40) and not all(s.done() for s in senders):
+                await asyncio.sleep(0.001)
+            front.kill()
+            front.start()
+            await front.accepting()
+        await asyncio.gather(*senders)
+    assert len(accepted) == len(set(accepted.values())) == 4 * each
+    found = await on_log(realm)
+    assert set(ids(found)) == set(accepted.values())
+    front.stop()
+    async with Vault.open(Settings(data_dir=front.data.root, kafka=broker.address)) as vault:
+        for key, id in accepted.items():
+            item = await vault.texts.get(f"report-{id}", wait_s=5)
+            assert item is not None, f"the text of {key} is lost"
+            assert item.fields == {"headline": key}
+
+
+async def test_without_a_broker_senders_are_asked_to_try_again_and_nothing_is_lost(
+    start_broker: Callable[[], Coroutine[Any, Any, RunningKafka]], new_front: Starter
+) -> None:
+    own = await start_broker()
+    front = new_front(kafka=own.address, VIGIE_INTAKE_ACK_TIMEOUT_S="2")
+    await front.accepting()
+    body, key = report(realm="92~test-away"), {"Idempotency-Key": "k"}
+    async with front.client() as http:
+        before = (await http.post("/api/v1/reports", json=report(realm="92~test-away", headline="before"))).json()
+        own.kill()
+        began = time.monotonic()
+        away = await http.post("/api/v1/reports", json=body, headers=key)
+        assert (away.status_code, away.headers["retry-after"], away.json()["code"]) == (503, "2", "broker_away")
+        assert time.monotonic() - began < 4
+        many = await asyncio.gather(*(http.post("/api/v1/reports", json=report(headline=str(n))) for n in range(50)))
+        assert {a.status_code for a in many} == {503}
+        ready = (await http.get("/readyz")).json()
+        assert ready["checks"]["log"] != "ok"
+        assert (await http.get("/api/v1/whoami")).status_code == 200, "logins need no broker"
+        await own.start()
+        await front.accepting()
+        after = await http.post("/api/v1/reports", json=body, headers=key)
+        assert after.status_code == 202
+    found = await records(own.address, "alerts.inputs", "92~test-away")
+    assert {before["report_id"], after.json()["report_id"]} == set(ids(found))
+    own.stop()
+
+
+async def test_a_front_started_without_a_broker_waits_for_it(
+    start_broker: Callable[[], Coroutine[Any, Any, RunningKafka]], new_front: Starter
+) -> None:
+    own = await start_broker()
+    front = new_front(kafka=own.address)
+    await front.accepting()
+    front.stop()
+    own.kill()
+    front.start()
+
+    async with front.client() as http:
+
+        async def starting() -> bool:
+            try:
+                answer = await http.post("/api/v1/reports", json=report())
+            except httpx.TransportError:
+                return False
+            assert (answer.status_code, answer.json()["code"]) == (503, "starting")
+            return True
+
+        from tests.waiting import eventually
+
+        await eventually(starting, 15)
+        await own.start()
+        await front.accepting()
+        assert (await http.post("/api/v1/reports", json=report())).status_code == 202
+    own.stop()
+
+
+async def test_bodies_of_every_kind_over_real_http(front: FrontProcess) -> None:
+    random.seed(11)
+    valid = orjson.dumps(report(realm="92~test-bodies"))
+    async with front.client() as http:
+        for n in range(300):
+            body = bytearray(valid)
+            for _ in range(random.randrange(4)):
+                body[random.randrange(len(body))] = random.randrange(256)
+            content = bytes(body) if n % 10 else random.randbytes(random.randrange(3_000_000 if n % 50 == 0 else 2000))
+            answer = await http.post("/api/v1/reports", content=content, headers={"content-type": "application/json"})
+            assert answer.status_code in (202, 413, 422), (answer.status_code, answer.text)
