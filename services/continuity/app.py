@@ -1,12 +1,14 @@
-"""Wires the decider of continuity to Kafka."""
+"""The continuity process: the decider's worker."""
 
 from __future__ import annotations
 
 from services.continuity.decider import ContinuityDecider
+from services.runtime import logs
 from services.runtime.processor import run_processor
 from services.runtime.settings import Settings
 
 
 def main() -> None:
-    """Run the worker until it is stopped."""
+    """Run until told to stop. Raises pydantic.ValidationError for settings that cannot be."""
+    logs.configure("continuity")
     run_processor(ContinuityDecider(), Settings())
