@@ -117,7 +117,7 @@ async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
         kafka=options.kafka or f"127.0.0.1:{ports['kafka']}",
         redis=options.redis or f"redis://127.0.0.1:{ports['redis']}/0",
         http=settings.http,
-        console=f"127.0.0.1:{ports["console-http"]}",
+        console=f"127.0.0.1:{ports['console-http']}",
     )
     environment = plans.base_environment(settings, addresses, colour=stream.colour)
     supervisor = Supervisor(settings.data, addresses, stream)
