@@ -171,5 +171,5 @@ async def store_errors() -> AsyncIterator[None]:
     """Redis away is a problem for the client, not an error of the program."""
     try:
         yield
-    except (RedisError, OSError) as error:
+    except RedisError as error:
         raise StoreAway from error

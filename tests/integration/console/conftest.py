@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,7 @@ from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.embedded.store import RunningStore
 from services.runtime.settings import REPOSITORY, Settings
 from services.runtime.territory import Territory, load_territory
-from tests.integration.console.logwriter import LogWriter
+from tests.integration.console.logwriter import Chains, LogWriter
 
 TERRITORY = REPOSITORY / "territories" / "92"
 
@@ -38,21 +37,27 @@ def cache(start_store: Callable[[], Coroutine[None, None, RunningStore]]) -> Run
     return asyncio.run(start_store())
 
 
-_WRITER: dict[str, LogWriter] = {}
+_CHAINS: dict[str, Chains] = {}
 
 
-@pytest.fixture
-async def writer(logs_broker: RunningKafka) -> AsyncIterator[LogWriter]:
-    """Appends to the logs of `logs_broker`; the chains go on from test to test."""
-    async with LogWriter(logs_broker.address) as made:
-        known = _WRITER.setdefault(logs_broker.address, made)
-        made.chains = known.chains
+@asynccontextmanager
+async def appending(kafka: str) -> AsyncIterator[LogWriter]:
+    """Appends to the logs of a broker; the chains go on from one block to the next."""
+    async with LogWriter(kafka) as made:
+        made.chains = _CHAINS.setdefault(kafka, made.chains)
         yield made
 
 
 @pytest.fixture
-def console_settings(logs_broker: RunningKafka, cache: RunningStore, tmp_path: Path) -> Settings:
-    made = Settings(data_dir=tmp_path / "data", kafka=logs_broker.address, redis=cache.url, territory=TERRITORY)
+async def writer(logs_broker: RunningKafka) -> AsyncIterator[LogWriter]:
+    """See `appending`."""
+    async with appending(logs_broker.address) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def console_settings(logs_broker: RunningKafka, cache: RunningStore, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    made = Settings(data_dir=tmp_path_factory.mktemp("data"), kafka=logs_broker.address, redis=cache.url, territory=TERRITORY)
     made.data.make()
     return made
 
@@ -85,7 +90,7 @@ async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 15.
         try:
             if await condition():
                 return
-        except Exception as raised:
+        except Exception as raised:  # noqa: BLE001  whatever it is, it may pass
             error = raised
         if asyncio.get_running_loop().time() > end:
             raise AssertionError("the condition never held") from error

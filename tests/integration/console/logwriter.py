@@ -5,11 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from aiokafka import AIOKafkaProducer
 
 from schemas.base import Fact, Message
 from schemas.realms import derive_id, partition_of
+from schemas.reference import ReferencePublished
 from schemas.runtime import CommandApplied, RealmOpened, Tick
 from schemas.topics import PARTITIONS, inputs, log
 from services.runtime.chain import Position, follow
@@ -31,7 +33,7 @@ class Chains:
 
     def make(
         self, service: str, realm: str, facts: Sequence[Fact], at: int, *, cause: type[Message] = Tick, id: str | None = None,
-        source: str = "test", times: Sequence[int] = (),
+        source: str = "test", times: Sequence[int] = (), digest: str = "0" * 32,
     ) -> tuple[int, bytes]:  # fmt: skip
         """(partition, bytes) of the next record. `times`: own time per fact, if not `at`."""
         partition = partition_of(realm, PARTITIONS)
@@ -39,10 +41,8 @@ class Chains:
         before = self.positions.get(key, Position())
         offset = self.applied[key] = self.applied.get(key, -1) + 1
         input_id = id or str(uuid.uuid4())
-        src = Source(inputs(service), partition, offset, "0" * 32, input_id, cause.wire_type(), source, at, input_id, input_id)
-        records = tuple(
-            record(f, derive_id(realm, input_id, type(f).__name__, n), times[n] if times else at) for n, f in enumerate(facts)
-        )
+        src = Source(inputs(service), partition, offset, digest, input_id, cause.wire_type(), source, at, input_id, input_id)
+        records = tuple(record(f, derive_id(realm, input_id, type(f).__name__, n), times[n] if times else at) for n, f in enumerate(facts))
         tx = Transaction(1, before.seq + 1, before.hash, before.history, "test", service, realm, realm, src, at, records, None)
         raw = tx.dump()
         after, accepted = follow(before, before.next, raw, newest_logic(service))
@@ -58,7 +58,7 @@ class LogWriter:
         self.chains = Chains()
         self._producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True, linger_ms=2)
 
-    async def __aenter__(self) -> LogWriter:
+    async def __aenter__(self) -> Self:
         await self._producer.start()
         return self
 
@@ -80,8 +80,6 @@ class LogWriter:
 
     async def open(self, realm: str, territory: Territory, at: int) -> None:
         """The realm as alerts records it, with its reference data."""
-        from schemas.reference import ReferencePublished
-
         opened = RealmOpened(territory="92", title_code="test", started_at=at, lineage=realm)
         applied = CommandApplied(command_id=f"open:{realm}", command="OpenRealm", result={"realm": realm})
         await self.append("alerts", realm, opened, applied, at=at, id=f"open:{realm}")

@@ -1,0 +1,97 @@
+"""The console application in the test's own process, and a stand-in for the deciders that answers every command."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.base import Command, Fact, parse_open
+from schemas.runtime import CommandApplied, OpenRealm, RealmOpened
+from schemas.topics import PARTITIONS, SERVICES, inputs
+from services.console.app import console
+from services.runtime.access import AccessStore, new_principal
+from services.runtime.inputs import InputRecord, input_digest
+from services.runtime.principals import Principal
+from services.runtime.rights import Role
+from services.runtime.settings import Settings
+from tests.integration.console.logwriter import LogWriter
+
+Reply = Callable[[str, Command], Fact]
+"""(command id, command) → CommandApplied or CommandRefused."""
+
+
+@dataclass
+class Served:
+    """The application with a client per role."""
+
+    http: httpx.AsyncClient
+    access: AccessStore
+    app: Any
+
+    async def as_role(self, role: Role, **more: Any) -> dict[str, str]:
+        """Headers of a new principal with this role."""
+        principal: Principal = new_principal(role, **more)
+        _, token = await self.access.create_token(principal)
+        return {"Authorization": f"Bearer {token}"}
+
+
+@asynccontextmanager
+async def served(settings: Settings) -> AsyncIterator[Served]:
+    async with console(settings) as app:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://console", timeout=20) as http:
+            yield Served(http, app.state.access, app)
+
+
+def applied(command_id: str, command: Command) -> Fact:
+    return CommandApplied(command_id=command_id, command=type(command).__name__, result={"done": True})
+
+
+@asynccontextmanager
+async def answering(settings: Settings, writer: LogWriter, reply: Reply = applied) -> AsyncIterator[list[tuple[str, Command]]]:
+    """Answers each new command as `reply` says; gives what it saw."""
+    seen: list[tuple[str, Command]] = []
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=20)
+    await consumer.start()
+    tps = [TopicPartition(inputs(s), p) for s in SERVICES for p in range(PARTITIONS)]
+    consumer.assign(tps)
+    ends = await consumer.end_offsets(tps)
+    for tp in tps:
+        consumer.seek(tp, ends[tp])
+
+    async def run() -> None:
+        async for record in consumer:
+            headers = dict(record.headers)
+            id, wire = headers["ce_id"].decode(), headers["ce_type"].decode()
+            command = parse_open(wire, record.value)
+            if not isinstance(command, Command) or id in {known for known, _ in seen}:
+                continue
+            seen.append((id, command))
+            realm, service = record.key.decode(), record.topic.split(".")[0]
+            digest = input_digest(InputRecord(record.topic, record.partition, record.offset, record.key, record.value, record.headers, 0))
+            facts = [reply(id, command)]
+            if isinstance(command, OpenRealm):
+                opened = RealmOpened(
+                    territory=command.territory, title_code=command.title_code, started_at=command.started_at, lineage=realm
+                )
+                facts.insert(0, opened)
+            await writer.append(
+                service, realm, *facts, at=int(time.time() * 1000), id=id, cause=type(command),
+                source=headers["ce_source"].decode(), digest=digest,
+            )  # fmt: skip
+
+    task = asyncio.create_task(run())
+    try:
+        yield seen
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await consumer.stop()

@@ -1,0 +1,169 @@
+"""The HTTP contract of API.md, on a real store with rows from real logs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from services.runtime.principals import Scope
+from services.runtime.rights import Role
+from services.runtime.settings import Settings
+from services.runtime.territory import Territory
+from tests.integration.console import crisis
+from tests.integration.console.conftest import appending, projecting, until
+from tests.integration.console.crisis import INCIDENT, LADDER, MINUTE, NOTIFICATION, START
+from tests.integration.console.serving import Served, served
+from tests.integration.console.test_projection import a_realm, play
+
+
+class Asking:
+    """GETs in one realm as one principal."""
+
+    def __init__(self, served: Served, realm: str, headers: dict[str, str]) -> None:
+        self.served, self.realm, self.headers = served, realm, headers
+
+    async def __call__(self, path: str, code: int = 200, lang: str = "fr", **query: Any) -> Any:
+        answer = await self.served.http.get(
+            f"/api/v1/{path}", params={"realm": self.realm, **query}, headers={**self.headers, "Accept-Language": lang}
+        )
+        assert answer.status_code == code, answer.text[:500]
+        return answer.json()
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def ask(console_settings: Settings, territory: Territory) -> AsyncIterator[Asking]:
+    """A crisis in a realm of its own, asked about by an observer."""
+    realm = a_realm()
+    async with appending(console_settings.kafka) as writer:
+        await play(writer, realm, territory)
+    async with projecting(console_settings), served(console_settings) as console:
+        asking = Asking(console, realm, await console.as_role(Role.OBSERVER))
+
+        async def there() -> bool:
+            found = await asking("overview")
+            return bool(found["counts"]["notifications"] == 1 and found["counts"]["plans_proposed"] == 1)
+
+        await until(there)
+        yield asking
+
+
+async def test_an_incident_has_the_shape_that_clients_rely_on(ask: Asking) -> None:
+    found = await ask(f"incidents/{INCIDENT}")
+    promised = {
+        "id", "realm", "title", "kind", "state", "level", "severity", "certainty", "opened_at", "updated_at", "version", "sites", "members",
+        "communes", "cause", "reports", "escalation", "plans", "why",
+    }  # fmt: skip
+    assert promised <= found.keys()
+    assert found["opened_at"] == "2027-02-11T08:40:00Z"
+    assert found["members"] == 2
+    assert found["cause"] == {"key": "power:92050", "kind": "power"}
+    assert found["escalation"] | {"next_at": "2027-02-11T08:52:00Z", "ladder": "N2", "wave": 1} == found["escalation"]
+    assert found["why"][0]["text"] == "incidents ouverts\u00a0: 1 (≥ 1)"
+
+
+async def test_titles_and_reasons_come_in_the_readers_language(ask: Asking) -> None:
+    french, english = await ask(f"incidents/{INCIDENT}"), await ask(f"incidents/{INCIDENT}", lang="en")
+    assert french["title"] != english["title"]
+    assert english["title"].endswith("Nanterre")
+
+
+async def test_lists_filter_and_page_by_cursor(ask: Asking) -> None:
+    closed = await ask("sites", status="closed")
+    assert [s["id"] for s in closed["items"]] == ["cen-1", "pmi-04"]
+    seen, cursor = [], None
+    while True:
+        page = await ask("sites", limit=100, **({"cursor": cursor} if cursor else {}))
+        seen += [s["id"] for s in page["items"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert len(seen) == len(set(seen)) == 253
+    assert (await ask("incidents", type="outage_power", status="open,acknowledged", level="N2", q="nanterre"))["items"][0]["id"] == INCIDENT
+    assert (await ask("incidents", level="3"))["items"] == []
+    assert (await ask("sites", cursor="bogus", code=422))["code"] == "cursor_invalid"
+
+
+async def test_every_read_answers_as_of_a_time(ask: Asking) -> None:
+    then = "2027-02-11T09:41:00+01:00"
+    assert (await ask(f"incidents/{INCIDENT}", as_of=then))["level"] == 1
+    assert (await ask("overview", as_of=then))["sites"]["closed"] == 1
+    assert (await ask("notifications", as_of=then))["items"] == []
+    assert (await ask("sites/cen-1", as_of=then))["status"] == "normal"
+    assert (await ask("plans/PT-ELEC", as_of=then))["state"] == "valid"
+    assert (await ask("log", as_of=then))["items"][0]["recorded_at"] == "2027-02-11T08:40:00Z"
+    assert (await ask("incidents", as_of="2020-01-01T00:00:00Z", code=404))["code"] == "realm_unknown"
+    assert (await ask("incidents", as_of="yesterday", code=422))["errors"][0]["field"] == "as_of"
+
+
+async def test_the_rest_of_the_picture(ask: Asking) -> None:
+    assert (await ask("activities/CPL-01"))["mtpd"]["deadline"] == "2027-02-11T09:42:00Z"
+    assert len((await ask("activities"))["items"]) == 55
+    assert (await ask("poles"))["items"][0]["sites_total"] > 0
+    communes = await ask("communes")
+    assert len(communes["items"]) == 36
+    assert all(c["path"].startswith("M") for c in communes["items"])
+    assert (await ask("levels"))["items"][0]["level"] == 2
+    assert (await ask(f"escalations/{LADDER}"))["waves"][0]["roles"] == ["astreinte_direction"]
+    assert (await ask(f"notifications/{NOTIFICATION}"))["person_token"] == "p-1"
+    assert (await ask("tasks"))["items"][0]["kind"] == "verify_site"
+    assert (await ask("reports/r-1"))["state"] == "applied"
+    assert (await ask(f"incidents/{INCIDENT}/explain"))["correlation"][0]["reports"] == ["r-1", "r-2"]
+    lines = (await ask(f"incidents/{INCIDENT}/timeline"))["items"]
+    assert {line["incident"] for line in lines} == {INCIDENT}
+    assert (await ask("reference"))["version"]
+    assert (await ask("sending/hold"))["held"] is False
+    assert ask.realm in {r["name"] for r in (await ask("realms"))["items"]}
+
+
+async def test_what_does_not_exist_is_a_problem_document(ask: Asking) -> None:
+    for path in ("incidents/nope", "sites/nope", "plans/nope", "reports/nope", "escalations/nope", "commands/nope"):
+        problem = await ask(path, code=404)
+        assert problem["status"] == 404
+        assert problem["type"].startswith("urn:vigie:problem:")
+    for realm in ("92~ex-never-opened", "not a realm"):
+        assert (await ask("sites", code=404, realm=realm))["code"] == "realm_unknown"
+
+
+async def test_rights_follow_the_role(ask: Asking, console_settings: Settings) -> None:
+    realm, console = ask.realm, ask.served
+    own = crisis.report("r-own", "pmi-04", START + MINUTE, source_key="placeholder")
+    async with appending(console_settings.kafka) as writer:
+        kiosk = await console.as_role(Role.KIOSK)
+        source = await console.as_role(Role.SOURCE)
+        mine = console.access.bearer(source["Authorization"].split()[1])
+        assert mine is not None
+        row = own.row.model_copy(update={"source_key": mine.id})
+        await writer.append(
+            "alerts", realm, own.model_copy(update={"row": row}), crisis.report("r-other", "pmi-04", START + MINUTE), at=START + MINUTE
+        )
+
+        async def status(path: str, headers: dict[str, str]) -> int:
+            return (await console.http.get(f"/api/v1/{path}", params={"realm": realm}, headers=headers)).status_code
+
+        async def projected() -> bool:
+            return await status("reports/r-own", source) == 200
+
+        await until(projected)
+        assert await status("sites", kiosk) == 200
+        assert await status("log", kiosk) == 403
+        assert await status("notifications", kiosk) == 403
+        assert await status("sites", source) == 403
+        assert await status("reports/r-other", source) == 404
+        assert await status("sites", {}) == 401
+        elsewhere = await console.as_role(Role.OBSERVER, scope=Scope(realms=("92",)))
+        assert await status("sites", elsewhere) == 403
+
+
+async def test_probes_metrics_and_documents_need_no_login(ask: Asking) -> None:
+    http = ask.served.http
+    assert (await http.get("/livez")).status_code == 200
+    assert (await http.get("/readyz")).status_code == 200
+    assert "vigie_http_seconds" in (await http.get("/metrics")).text
+    assert (await http.get("/openapi.json")).json()["openapi"].startswith("3.1")
+    assert (await http.get("/asyncapi.json")).json()["asyncapi"].startswith("3")
