@@ -11,12 +11,12 @@ from typing import Final
 from schemas.words import ActivityState, ClockState
 from services.console.i18n import Translator
 from services.console.pages import times
-from services.console.pages.clocks import Bar, Running, bar_of, local_running, percent_at, short_activity
+from services.console.pages.clocks import DMIA, Bar, Running, bar_of, local_running, percent_at, short_activity
 from services.console.resources import Activity, Incident
 
 SHOWN: Final = 14
 LEFT: Final = 385.0
-RIGHT: Final = 1090.0
+RIGHT: Final = 1040.0
 ROW: Final = 25
 
 
@@ -156,27 +156,29 @@ def activity_line(a: Activity, now: datetime) -> ActivityLine:
     bar = bar_of(a.rto, a.mtpd, now, forecast=a.forecast_breach_at is not None) if running or stopped else None
     soon = limit is not None and limit - now < timedelta(hours=2)
     return ActivityLine(
-        a.id, short_activity(a.name), a.name, a.criticality, a.state, a.declared is not None, bar, "DMIA" if over else "RTO", limit, over, soon,
+        a.id, short_activity(a.name), a.name, a.criticality, a.state, a.declared is not None, bar, DMIA if over else "RTO", limit, over, soon,
         stopped, a.capacity_pct, a.mbco_pct,
     )  # fmt: skip
 
 
 def activities_view(
-    activities: Sequence[Activity], clocks: Sequence[Running], incidents: Sequence[Incident], now: datetime, _: Translator
-) -> ActivitiesView:
-    """The whole screen."""
+    activities: Sequence[Activity], clocks: Sequence[Running], incidents: Sequence[Incident], now: datetime,
+    poles: Sequence[str], _: Translator,
+) -> ActivitiesView:  # fmt: skip
+    """The whole screen; `poles` in the territory's order."""
     announced = [i.estimated_end for i in incidents if i.estimated_end is not None]
     back = max(announced, default=None)
     counts = Counter(a.state for a in activities)
-    poles: dict[str, list[Activity]] = {}
+    by_pole: dict[str, list[Activity]] = {pole: [] for pole in poles}
     for a in activities:
-        poles.setdefault(a.pole, []).append(a)
+        by_pole.setdefault(a.pole, []).append(a)
     cards = [
         PoleCard(
             pole, mine[0].pole_name, sum(a.state is ActivityState.INTERRUPTED for a in mine), [activity_line(a, now) for a in mine],
             [(a.id, n) for a in mine if (n := local_running(a))],
         )
-        for pole, mine in poles.items()
+        for pole, mine in by_pole.items()
+        if mine
     ]  # fmt: skip
     order = (ActivityState.INTERRUPTED, ActivityState.DEGRADED, ActivityState.THREATENED, ActivityState.RESTORED, ActivityState.NOMINAL)
     return ActivitiesView(

@@ -9,8 +9,10 @@ from typing import Literal
 
 from schemas.words import ActivityState, ClockState
 from services.console.resources import Activity, Clock, LocalClock
+from services.console.i18n import N_
 from services.console.texts.names import short
 
+DMIA = N_("DMIA")
 Tone = Literal["run", "warn", "late", "done"]
 
 
@@ -53,8 +55,9 @@ class Running:
     bar: Bar
 
     @property
-    def next_base(self) -> Literal["RTO", "DMIA"]:
-        return "DMIA" if self.rto_over else "RTO"
+    def next_base(self) -> str:
+        """`RTO` or `DMIA`, a word of the catalogues."""
+        return DMIA if self.rto_over else "RTO"
 
     @property
     def next_at(self) -> datetime | None:

@@ -87,7 +87,7 @@ def reader_of(request: Request, permission: Permission = Permission.PICTURE_READ
         raise Stranger
     if not session.principal.may(permission):
         raise ProblemError("forbidden", role=session.principal.role.value, permission=permission.value)
-    return Reader(session.principal, session.csrf)
+    return Reader(session.principal)
 
 
 def sees(principal: Principal, realm: str) -> bool:

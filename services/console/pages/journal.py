@@ -14,6 +14,8 @@ from services.console.texts.names import Names
 
 LATE_MIN: Final = 15
 """A word that came later than this is shown as late (DOMAIN D7)."""
+WANTED: Final = ("fact", "decision", "action", "communication", "watch", "alarm", "note", "runtime")
+"""Effects on activities come with every change of a capacity; the clocks and their alarms tell what counts of them."""
 _TOLD_ELSEWHERE: Final = {"TriggerChanged", "TaskChanged:open", "NotificationChanged:accepted", "NotificationChanged:answered"}
 KINDS: Final = {
     "fact": N_("fait"),
@@ -24,7 +26,6 @@ KINDS: Final = {
     "alarm": N_("alarme"),
     "note": N_("note"),
     "runtime": N_("système"),
-    "impact": N_("effet"),
 }
 
 

@@ -74,11 +74,17 @@ def _channels(codes: Iterable[str], _: Translator) -> str:
     return ", ".join(w.word(w.CHANNEL, c, _) for c in codes)
 
 
+def _who(n: Notification, names: Names, _: Translator) -> str:
+    role = w.role_name(n.role, n.scope, names, _)
+    held = names.holders.get(n.person_token)
+    return _("Suppl. {role}", role=role) if held is not None and held[2] and n.role == held[0] else role
+
+
 def _answered(n: Notification, names: Names, _: Translator) -> Answered | None:
     if n.state is not NotificationState.ANSWERED:
         return None
     return Answered(
-        w.role_name(n.role, n.scope, names, _), "no" if n.answer == "decline" else "yes", n.acknowledged_at,
+        _who(n, names, _), "no" if n.answer == "decline" else "yes", n.acknowledged_at,
         w.word(w.CHANNEL, n.channel, _) if n.channel else "", n.id,
     )  # fmt: skip
 
@@ -108,7 +114,7 @@ def ladder_of(escalation: Escalation, notifications: Sequence[Notification], nam
     for n in sorted(by_id.values(), key=lambda n: n.planned_at):
         latest[n.person_token] = n
     silent = [
-        Silent(w.role_name(n.role, n.scope, names, _), n.wave or 1, n.cycle or 1, _channels(n.channels, _), n.planned_at, n.id)
+        Silent(_who(n, names, _), n.wave or 1, n.cycle or 1, _channels(n.channels, _), n.planned_at, n.id)
         for n in latest.values()
         if n.answer_expected and n.state not in (NotificationState.ANSWERED, NotificationState.SUPERSEDED, NotificationState.WITHDRAWN)
     ]

@@ -10,9 +10,10 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 
 from services.console.pages.answering import Answering, SendAnswer
-from services.console.pages.door import PageRoute
+from services.console.pages.door import PageRoute, reader_of
+from services.console.pages.renders import Renders
 from services.console.pages.screens import Screens
-from services.console.pages.shell import STATIC, Choice, render
+from services.console.pages.shell import STATIC, Choice, assets_version, html, page_of, render
 from services.console.readmodel import Queries
 from services.runtime.access_http import check_csrf, session_of
 from services.runtime.links import AckLinks
@@ -25,8 +26,7 @@ Maker = Callable[..., Awaitable[dict[str, Any]]]
 def pages_router(queries: Queries, links: AckLinks, send_answer: SendAnswer) -> APIRouter:
     """All pages and their static files. The application sets `app.state.access` and `app.state.sessions`."""
     router = APIRouter(route_class=PageRoute, include_in_schema=False)
-    screens = Screens(queries)
-    _screens(router, screens)
+    _screens(router, Screens(queries), queries)
     _answering(router, Answering(queries, links, send_answer))
     _login(router)
     router.add_api_route("/static/{version}/{path:path}", static_file, methods=["GET"])
@@ -34,10 +34,20 @@ def pages_router(queries: Queries, links: AckLinks, send_answer: SendAnswer) -> 
     return router
 
 
-def _screens(router: APIRouter, screens: Screens) -> None:
+def _screens(router: APIRouter, screens: Screens, queries: Queries) -> None:
+    renders = Renders()
+
     def show(path: str, template: str, make: Maker) -> None:
         async def page(request: Request) -> Response:
-            return render(template, await make(request, **request.path_params), Choice.of(request))
+            reader, choice = reader_of(request), Choice.of(request)
+            shown = request.query_params.get("realm") or str(request.app.state.live_realm)
+            behind = [(p.service, p.history, p.seq) for r in {shown, str(request.app.state.live_realm)} for p in await queries.positions(r)]
+
+            async def made() -> bytes:
+                return html(template, await make(request, **request.path_params), choice)
+
+            key = (request.url.path, str(request.query_params), choice, reader.rights, assets_version(), tuple(sorted(behind)))
+            return page_of(await renders.get(key, made), choice)
 
         router.add_api_route(path, page, methods=["GET"], name=template)
 

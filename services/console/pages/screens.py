@@ -16,7 +16,7 @@ from services.console.pages import activities as activities_page
 from services.console.pages import cell, incident, times, wall
 from services.console.pages.clocks import Running, running_clocks
 from services.console.pages.door import Elsewhere, query_of, reader_of, shell_of
-from services.console.pages.journal import entries
+from services.console.pages.journal import WANTED, entries
 from services.console.pages.ladder import Ladder, ladder_of, main_ladder
 from services.console.pages.places import MapView, near, whole
 from services.console.pages.reporting import DANGER_SEVERITY, GOING, TROUBLES
@@ -31,6 +31,7 @@ from services.runtime.rights import Permission
 FACTS: Final = 3
 SCANNED_LINES: Final = 200
 EVERY_LINE: Final = 1000
+CARRIED: Final = 10
 MEANING: Final = {
     SiteStatus.NORMAL: N_("Aucune cause ouverte et courante."),
     SiteStatus.DEGRADED: N_("Une cause réduit ce que le site peut faire ; il reste ouvert."),
@@ -117,7 +118,9 @@ class Screens:
         if not may and texts:
             return []
         return (
-            await self._queries.timeline(x.shell.realm.name, lang=x.shell.lang, incident=incident_id, limit=limit, texts=may and texts)
+            await self._queries.timeline(
+                x.shell.realm.name, lang=x.shell.lang, incident=incident_id, kind=WANTED, limit=limit, texts=may and texts
+            )
         ).items
 
     async def _maps(self, x: Loaded, *, size: float, labels: int, ratio: float | None) -> tuple[MapView, MapView | None, str]:
@@ -184,7 +187,9 @@ class Screens:
     async def activities(self, request: Request) -> dict[str, Any]:
         """`activities.html`."""
         x = await self._load(request, "activities")
-        view = activities_page.activities_view(x.activities, x.clocks, x.shell.overview.incidents, x.shell.now, x._)
+        view = activities_page.activities_view(
+            x.activities, x.clocks, x.shell.overview.incidents, x.shell.now, list(x.reference.poles), x._
+        )
         return {**self._around(request, x), "view": view}
 
     async def wall(self, request: Request) -> dict[str, Any]:
@@ -201,7 +206,7 @@ class Screens:
         return {
             **self._around(request, x), "incident": shown, "others": overview.incidents[1:4], "level_why": why,
             "pilot": pilot_of(x.reference, overview.level.level, x._), "whole": maps[0], "attribution": maps[2], "sites_total": len(x.sites),
-            "legend": cell.legend_of(x.sites), "units": wall.unit_rows(x.sites, overview.poles, x._),
+            "legend": cell.legend_of(x.sites), "units": wall.unit_rows(x.sites, overview.poles, x.names, x._),
             "plans": [p for p in incident.plan_lines(plans.items, now, x.names, lang, x._) if p.to_decide], "plans_shown": wall.PLANS_SHOWN,
             "clocks": x.clocks[: wall.CLOCKS_SHOWN], "ladder": ladder, "silent_shown": wall.SILENT_SHOWN,
             "rate": wall.rate_bars(overview.alarm_rate), "facts": entries(lines, x.names, x._, FACTS),
@@ -217,9 +222,14 @@ class Screens:
             self._lines(x, limit=EVERY_LINE), self._queries.tasks(realm, lang=lang, site=id, state=(TaskState.OPEN, TaskState.TAKEN))
         )
         inside = {c.incident for c in shown.causes}
+        weight = {
+            s: k
+            for k, s in enumerate((ActivityState.INTERRUPTED, ActivityState.DEGRADED, ActivityState.RESTORED, ActivityState.THREATENED))
+        }
         carried = [a for a in x.activities if any(s.id == id for path in a.path for s in path) or any(o.site == id for o in a.local)]
+        carried.sort(key=lambda a: (weight.get(a.state, 9), a.criticality, a.id))
         return {
-            **self._around(request, x), "site": shown, "meaning": x._(MEANING[shown.status]), "activities": carried,
+            **self._around(request, x), "site": shown, "meaning": x._(MEANING[shown.status]), "activities": carried[:CARRIED], "carried_more": max(0, len(carried) - CARRIED),
             "entries": entries([line for line in lines if line.site == id], x.names, x._, 20), "local": [c for c in x.clocks if c.site == id],
             "incidents": [i for i in x.shell.overview.incidents if i.id in inside or id in i.sites or id in i.zone_sites], "tasks": tasks.items,
             "pole": x.names.pole(shown.pole, lang) if shown.pole != "multi" else x._("plusieurs pôles"),

@@ -12,11 +12,12 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from fastapi import Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.console.i18n import LANGUAGES, N_, Translator, preferred, translator
 from services.console.pages import times
+from services.console.pages.clocks import short_activity
 from services.console.resources import Incident, Overview, Realm
 from services.console.texts import words
 from services.console.texts.names import short
@@ -52,10 +53,15 @@ class Reader:
     """The person in front of the screen."""
 
     principal: Principal
-    csrf: str
 
     def may(self, permission: str) -> bool:
         return self.principal.may(Permission(permission))
+
+    @property
+    def rights(self) -> tuple[object, ...]:
+        """All that a page may depend on: two readers with the same rights see the same page."""
+        p = self.principal
+        return p.role, p.duty, p.scope.sites, p.scope.poles, p.scope.realms
 
     @property
     def duty(self) -> str:
@@ -151,22 +157,29 @@ def environment() -> Environment:
         auto_reload=False,
     )  # fmt: skip
     env.filters.update(hm=times.hm, hms=times.hms, ms=times.ms, short=short)
-    env.globals.update(static=_css, words=words, times=times, theme_names=THEMES)
+    env.globals.update(static=_css, words=words, times=times, short_activity=short_activity)
     return env
 
 
-def render(template: str, context: Mapping[str, Any], choice: Choice, *, status: int = 200) -> HTMLResponse:
-    """A page with the headers that every page has; the choice of language and theme is remembered."""
+def render(template: str, context: Mapping[str, Any], choice: Choice, *, status: int = 200) -> Response:
+    """A page with the headers that every page has."""
+    return page_of(html(template, context, choice), choice, status=status)
+
+
+def html(template: str, context: Mapping[str, Any], choice: Choice) -> bytes:
+    """The text of a page."""
     _ = translator(choice.lang)
     scope: dict[str, Any] = {"_": _, "plural": _.plural, "lang": choice.lang, "theme": choice.theme, **_helpers(_), **context}
-    response = HTMLResponse(environment().get_template(template).render(scope), status)
-    response.headers["Content-Security-Policy"] = CSP
-    response.headers["Referrer-Policy"] = "same-origin"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Content-Language"] = choice.lang
-    response.headers["Vary"] = "Accept-Language, Cookie"
-    return response
+    return environment().get_template(template).render(scope).encode()
+
+
+def page_of(text: bytes, choice: Choice, *, status: int = 200) -> Response:
+    """The text with its headers: nothing inline, nothing from elsewhere, nothing kept by a browser or proxy."""
+    headers = {
+        "Content-Security-Policy": CSP, "Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
+        "Content-Language": choice.lang, "Vary": "Accept-Language, Cookie",
+    }  # fmt: skip
+    return Response(text, status, headers, "text/html; charset=utf-8")
 
 
 def remember(response: Response, request: Request, choice: Choice) -> None:

@@ -11,6 +11,7 @@ from schemas.words import SiteStatus
 from services.console.i18n import Translator
 from services.console.resources import AlarmRate, Feed, Pole, Site
 from services.console.texts import words as w
+from services.console.texts.names import Names
 
 CLOCKS_SHOWN: Final = 8
 SILENT_SHOWN: Final = 6
@@ -32,11 +33,11 @@ class UnitRow:
     total: int
 
 
-def unit_rows(sites: Sequence[Site], poles: Sequence[Pole], _: Translator) -> list[UnitRow]:
+def unit_rows(sites: Sequence[Site], poles: Sequence[Pole], names: Names, _: Translator) -> list[UnitRow]:
     """Pôles with a site that is not normal; central sites, which belong to several, first."""
-    names = {"multi": _("Sites centraux"), **{p.id: _capital(p.name.removeprefix("Pôle ")) for p in poles}}
+    titles = {"multi": _("Sites centraux"), **{p.id: _capital(names.pole_short(p.id, _.lang)) for p in poles}}
     rows = []
-    for pole, name in names.items():
+    for pole, name in titles.items():
         mine = [s for s in sites if s.pole == pole]
         hit = sorted((s.status for s in mine if s.status is not SiteStatus.NORMAL), key=_ORDER.index)
         if hit:
@@ -70,12 +71,16 @@ class FeedLine:
 QUIET_S: Final = 1800
 
 
+def _feed_name(feed: Feed, _: Translator) -> str:
+    if feed.id in w.FEED:
+        return _(w.FEED[feed.id])
+    return w.word(w.SOURCE, feed.id, _) if feed.kind == "source" else w.word(w.CHANNEL, feed.id, _)
+
+
 def feed_lines(feeds: Sequence[Feed], limit: int, _: Translator) -> list[FeedLine]:
     """Sources and channels by their last message, newest first."""
     lines = [
-        FeedLine(
-            w.word(w.SOURCE, f.id, _) if f.kind == "source" else w.word(w.CHANNEL, f.id, _), f.last_at, f.silent_s > QUIET_S
-        )
+        FeedLine(_feed_name(f, _), f.last_at, f.silent_s > QUIET_S)
         for f in sorted(feeds, key=lambda f: f.silent_s)
     ]  # fmt: skip
     return lines[:limit]

@@ -13,6 +13,9 @@ def short(name: str) -> str:
     return name.split(" – ", maxsplit=1)[0].removesuffix(" (brouillon)").strip()
 
 
+_OF_POLE = "PCA du pôle "
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """Lookups that never fail: an id without a name is shown as it is."""
@@ -68,6 +71,13 @@ class Names:
         if key not in self.poles:
             return key
         return self.poles[key].name if lang == "fr" else self.poles[key].name_en
+
+    def pole_short(self, key: str, lang: str) -> str:
+        """`RH et finances`: as the title of the pôle's own plan says it, else the whole name."""
+        plan = self.plans.get(f"PCA-{key}")
+        if lang == "fr" and plan is not None and plan.title.startswith(_OF_POLE):
+            return plan.title.removeprefix(_OF_POLE)
+        return self.pole(key, lang).removeprefix("Pôle ")
 
     def activity(self, key: str, lang: str) -> str:
         if key not in self.activities:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from babel.numbers import format_decimal
@@ -194,6 +195,17 @@ SOURCE = {
     "poster": N_("affiche du site"),
     "page": N_("page Signaler"),
 }
+FEED = {
+    "site_manager": N_("Sites"),
+    "supervision": N_("Supervision"),
+    "ssi": "SSI",
+    "education_nationale": N_("Éduc. nat."),
+    "prefecture": N_("Préfecture"),
+    "app": N_("Appli"),
+    "voice": N_("Voix"),
+    "email": N_("Courriel"),
+}
+"""Sources and channels where there is little room."""
 ROLE = {
     "responsable_site": N_("Responsable de site"),
     "directeur_pole": N_("Directeur de pôle"),
@@ -268,6 +280,7 @@ def word(table: Mapping[Any, str], code: str | None, _: Translator) -> str:
     return "" if code is None else _(table[code]) if code in table else code
 
 
+@lru_cache(maxsize=4096)
 def number(value: float, lang: str) -> str:
     """`180 000` in French, `180,000` in English; at most one decimal."""
     return format_decimal(round(value, 1), locale=lang)
@@ -284,7 +297,7 @@ def role_name(role: str, scope: str | None, names: Names, _: Translator) -> str:
     if scope is None:
         return label
     if scope in names.poles:
-        pole = names.pole(scope, _.lang).removeprefix("Pôle ").strip()
+        pole = names.pole_short(scope, _.lang)
         if role == "directeur_pole":
             return _("Dir. {pole}", pole=pole)
         if role == "suppleant_directeur_pole":

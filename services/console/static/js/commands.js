@@ -4,7 +4,7 @@
 import { refresh } from "./live.js";
 import { freshKey, post } from "./post.js";
 
-/** @param {HTMLInputElement} field @returns {string | number | boolean} as the API wants it */
+/** @param {HTMLInputElement | HTMLSelectElement} field @returns {string | number | boolean} as the API wants it */
 function value(field) {
   switch (field.dataset.type) {
     case "number":
@@ -23,8 +23,8 @@ async function send(form) {
   const said = document.getElementById(form.dataset.said ?? "");
   const body = /** @type {Record<string, unknown>} */ ({});
   let realm = "";
-  for (const field of form.querySelectorAll("input[name]")) {
-    if (!(field instanceof HTMLInputElement) || field.value.trim() === "") continue;
+  for (const field of form.querySelectorAll("input[name], select[name]")) {
+    if (!(field instanceof HTMLInputElement || field instanceof HTMLSelectElement) || field.value.trim() === "") continue;
     if (field.name === "realm") realm = field.value;
     else body[field.name] = value(field);
   }

@@ -4,8 +4,15 @@ import * as commands from "./commands.js";
 import * as keys from "./keys.js";
 import * as list from "./list.js";
 import * as live from "./live.js";
+import { cookie } from "./post.js";
 
 commands.start();
 list.start();
 keys.start();
 live.start();
+
+// plain forms prove by this token that they come from our page
+document.addEventListener("submit", (event) => {
+  const field = event.target instanceof HTMLFormElement ? event.target.querySelector("[data-csrf]") : null;
+  if (field instanceof HTMLInputElement) field.value = cookie("vigie_csrf");
+});

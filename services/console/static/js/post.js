@@ -1,7 +1,7 @@
 // One request to the API from a page: JSON, the CSRF token of the session, the language of the page.
 
 /** @param {string} name @returns {string} */
-function cookie(name) {
+export function cookie(name) {
   return document.cookie.split("; ").find((c) => c.startsWith(`${name}=`))?.slice(name.length + 1) ?? "";
 }
 
