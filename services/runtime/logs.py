@@ -23,7 +23,7 @@ ROTATE_BYTES = 10_000_000
 ROTATE_KEEP = 5
 NOISY = ("aiokafka", "kafka", "faust", "mode")
 """Libraries that repeat themselves while the broker is away."""
-CHATTY = ("httpx", "httpcore", "uvicorn.access", "aiohttp.access", "aiokafka", "asyncio")
+CHATTY = ("httpx", "httpcore", "uvicorn", "aiohttp.access", "aiokafka", "asyncio")
 """Libraries of which only warnings are of interest."""
 QUIET_S = 10.0
 """At most one line per logger and message template in this time."""

@@ -1,0 +1,101 @@
+"""The whole system through a bad day: killed services, a killed broker, a lost store, a killed supervisor, and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import psutil
+import pytest
+
+from services.runtime.settings import DataDir
+from services.runtime.supervisor.lock import is_held
+from services.runtime.supervisor.orphans import find_orphans
+from services.runtime.supervisor.status import read_status
+from tests.system import RunningVigie
+from tests.waiting import until
+
+BACK_S = 5.0
+BUSY_FACTOR = 4.0
+"""The promises are for a machine that does nothing else; on a busy one they are stretched by its load, at most this much."""
+MEMORY_MB = 1536
+
+
+@pytest.fixture(scope="module")
+def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
+    with RunningVigie(tmp_path_factory.mktemp("lifecycle")) as running:
+        yield running
+
+
+def within(seconds: float) -> float:
+    """`seconds` on a machine as busy as this one is now."""
+    return seconds * min(max(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0), BUSY_FACTOR)
+
+
+def state_of(vigie: RunningVigie, name: str) -> tuple[int | None, str]:
+    status = read_status(vigie.folder / "data" / "run" / "status.json")
+    assert status is not None
+    return next((p["pid"], p["state"]) for p in status["processes"] if p["name"] == name)
+
+
+def report_is_accepted(vigie: RunningVigie) -> bool:
+    body = {"site_id": "cen-1", "type": "outage_power", "severity": 2, "occurred_at": datetime.now(UTC).isoformat()}
+    return vigie.http.post("/api/v1/reports", json=body, headers={"Idempotency-Key": str(uuid.uuid4())}).status_code == 202
+
+
+def test_the_whole_stack_stays_under_one_and_a_half_gib(vigie: RunningVigie) -> None:
+    tree = [psutil.Process(vigie.pid), *psutil.Process(vigie.pid).children(recursive=True)]
+    resident = {p.name() + str(p.pid): p.memory_info().rss / 2**20 for p in tree}
+    assert sum(resident.values()) < MEMORY_MB, resident
+
+
+@pytest.mark.parametrize("name", ["intake", "console", "projector", "conductor", "alerts", "continuity", "delivery", "store"])
+def test_a_killed_process_is_ready_again_within_5_seconds(vigie: RunningVigie, name: str) -> None:
+    until(lambda: state_of(vigie, name)[1] == "ready", within(20))
+    killed = vigie.kill(name)
+    began = time.monotonic()
+    until(lambda: state_of(vigie, name)[1] == "ready" and state_of(vigie, name)[0] != killed, within(BACK_S))
+    assert time.monotonic() - began < within(BACK_S)
+
+
+def test_reports_are_accepted_again_after_the_broker_was_killed_and_every_process_survives_it(vigie: RunningVigie) -> None:
+    until(vigie.ready, within(20))
+    before = {name: pid for name, pid in vigie.processes().items() if name != "broker"}
+    vigie.kill("broker")
+    until(lambda: report_is_accepted(vigie), within(20))
+    until(lambda: all(state_of(vigie, name)[1] == "ready" for name in before), within(30))
+    assert {name: pid for name, pid in vigie.processes().items() if name != "broker"} == before
+
+
+def test_status_tells_processes_and_lag(vigie: RunningVigie) -> None:
+    until(vigie.ready, within(20))
+    done = vigie.cli("status")
+    assert done.returncode == 0
+    for name in ("broker", "store", "alerts", "not applied yet: alerts 0"):
+        assert name in done.stdout
+
+
+def test_a_killed_supervisor_takes_its_processes_along_and_the_next_up_goes_on(vigie: RunningVigie) -> None:
+    data = DataDir(vigie.folder / "data")
+    os.kill(vigie.pid, signal.SIGKILL)
+    vigie.ended()
+    until(lambda: not find_orphans(data.root), within(20))
+    done = vigie.cli("status")
+    assert (done.returncode, done.stderr.strip()) == (1, f"Vigie does not run on {data.root}")
+    vigie.start()
+    until(lambda: report_is_accepted(vigie), within(10))
+
+
+def test_ctrl_c_stops_everything_in_order_with_0_and_leaves_nothing(vigie: RunningVigie) -> None:
+    data = DataDir(vigie.folder / "data")
+    until(vigie.ready, within(30))
+    assert vigie.stop() == 0
+    assert find_orphans(data.root) == []
+    assert not is_held(data.lock)
+    assert not data.status.exists()
+    assert "process.killed" not in vigie.log
+    assert "Traceback" not in vigie.log
