@@ -6,6 +6,7 @@ It keeps nothing: after a kill it reads the logs of the simulated realms again a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ SIMULATED: Final = range(PARTITIONS // 2, PARTITIONS)
 BEHIND_S: Final = 2.0
 """A realm that is later than this against its pace (nobody asked for steps meanwhile) goes on from now, it does not race."""
 RETRY_S: Final = 0.5
+CLOSE_S: Final = 3.0
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +75,14 @@ class Conducting:
                 self._touched.put_nowait(realm)
             while True:
                 await self._move(await self._touched.get())
+
+    async def close(self) -> None:
+        """Let go of the broker, within CLOSE_S also when it is away. For the end of the process."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._producer.stop()
+                for reader in self._readers.values():
+                    await reader.stop()
 
     def _observe(self, accepted: Accepted) -> None:
         self._conductor.observe(accepted.transaction, accepted.partition, accepted.hash)
@@ -130,6 +140,7 @@ async def _main(settings: Settings, responder: Responder) -> None:
     except asyncio.CancelledError:
         log.info("conductor.stopped")
     finally:
+        await conducting.close()
         await server.close()
 
 
