@@ -71,7 +71,7 @@ class ActivityRow(Model):
     since: Instant
     rto: ClockRow
     dmia: ClockRow
-    local: tuple[LocalClocks, ...] = Field(default=(), description="sites whose own clock runs or ran, by site")
+    local: tuple[LocalClocks, ...] = Field(default=(), description="sites whose own clock runs, or stopped less than 60 min ago; by site")
     local_running: int = 0
     forecast_breach_at: Instant | None = Field(
         default=None, description="« rupture prévue »: the DMIA, if the end is expected after it (D45)"

@@ -12,7 +12,7 @@ from services.continuity.alarms import AT_ONCE, Due
 from services.continuity.bia import HUNDRED, Need
 from services.continuity.calendars import local_day
 from services.continuity.capacity import cause_end, dependency_end, flags_true, local_loss, starts_at, worst_cause
-from services.continuity.clocks import Clocks, limits_of, measured_after, read_clocks
+from services.continuity.clocks import SAME_CLOCK_MS, Clocks, limits_of, measured_after, read_clocks
 from services.continuity.forecast import breach, latest
 from services.continuity.reasons import Path, path_of
 from services.continuity.state import Draft
@@ -21,15 +21,19 @@ from services.continuity.state import Draft
 def local_clocks(
     draft: Draft, need: Need, before: tuple[LocalClocks, ...], touched: frozenset[str], back_at: Instant
 ) -> tuple[tuple[LocalClocks, ...], list[Due]]:
-    """Local clocks after a change, and their alarms: of the sites touched, and of those whose clock is due."""
+    """Local clocks after a change, and their alarms: of the sites touched, and of those whose clock is due.
+
+    A clock that stopped more than 60 min ago can only be followed by a new one (D42): it leaves the row.
+    """
     if need.local is None:
         return before, []
     now = draft.now
     stale = {one.site for one in before if one.next_at is not None and one.next_at <= now}
     stale |= touched & need.local.weights.keys()
-    if not stale:
+    kept = [one for one in before if (at := one.clocks[0].stopped_at) is None or now - at <= SAME_CLOCK_MS]
+    if not stale and len(kept) == len(before):
         return before, []
-    known = {one.site: one for one in before}
+    known = {one.site: one for one in kept}
     due: list[Due] = []
     for site in sorted(stale):
         made, alarms = _of_site(draft, need, known.get(site), site, back_at)

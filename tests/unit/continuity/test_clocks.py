@@ -151,3 +151,13 @@ def test_many_local_alarms_of_one_instant_come_in_bounded_steps() -> None:
     assert len(raised) == len({(a.site, a.base, a.pct) for a in raised}) == 54 * 5
     per_step = [sum(f.name == "AlarmRaised" for f in s.transaction.facts) for s in world.service.log]
     assert max(per_step) <= 60 + 5
+
+
+def test_a_local_clock_leaves_the_row_when_only_a_new_one_could_follow() -> None:
+    world = World()
+    world.hit("ase-06", since="10:00")
+    world.lift("ase-06", "10:30")
+    world.hit("ase-02", since="11:30", loss=20)
+    assert world.local("SOL-02", "ase-06") is not None
+    world.hit("ase-02", since="11:31", loss=30)
+    assert world.local("SOL-02", "ase-06") is None
