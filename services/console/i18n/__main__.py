@@ -46,7 +46,7 @@ def main() -> None:
         with (FOLDER / lang / f"{DOMAIN}.po").open("wb") as f:
             write_po(f, catalogue, sort_output=True, no_location=True, omit_header=False, ignore_obsolete=True, width=0)
         missing = sum(1 for m in catalogue if m.id and not all(m.string if isinstance(m.string, tuple | list) else (m.string,)))
-        print(f"{lang}: {len(catalogue)} texts, {missing} to translate")  # noqa: T201  a command
+        print(f"{lang}: {len(catalogue)} texts, {missing} to translate")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Literal
 
 from schemas.words import ActivityState, ClockState
-from services.console.resources import Activity, Clock, LocalClock
 from services.console.i18n import N_
+from services.console.resources import Activity, Clock, LocalClock
 from services.console.texts.names import short
 
 DMIA = N_("DMIA")

@@ -16,7 +16,14 @@ LATE_MIN: Final = 15
 """A word that came later than this is shown as late (DOMAIN D7)."""
 WANTED: Final = ("fact", "decision", "action", "communication", "watch", "alarm", "note", "runtime")
 """Effects on activities come with every change of a capacity; the clocks and their alarms tell what counts of them."""
-_TOLD_ELSEWHERE: Final = {"TriggerChanged", "TaskChanged:open", "NotificationChanged:accepted", "NotificationChanged:answered"}
+_TOLD_ELSEWHERE: Final = {
+    "TriggerChanged",
+    "TaskChanged:open",
+    "NotificationChanged:accepted",
+    "NotificationChanged:answered",
+    "EscalationChanged:answer",
+    "EscalationChanged:declined",
+}
 KINDS: Final = {
     "fact": N_("fait"),
     "decision": N_("décision"),

@@ -152,7 +152,9 @@ def _escalation(record: Record, names: Names, _: Translator) -> str:
             return _("Escalade {ladder} sans réponse suffisante : alerte permanente", ladder=ladder)
         case "ended":
             return _("Escalade {ladder} terminée", ladder=ladder)
-        case "answer" | "ack" | "acknowledged" | "declined":
+        case "joined":
+            return _("Escalade {ladder} : un incident la rejoint", ladder=ladder)
+        case "answer" | "declined":
             return _("Escalade {ladder} : {n} réponses", ladder=ladder, n=v.get("positive", 0))
     who = _.plural("{n} appel", "{n} appels", v.get("called") or 0)
     if v.get("cycle", 1) > 1:

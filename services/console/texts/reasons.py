@@ -242,6 +242,11 @@ def said(why: Because, names: Names, lang: str) -> Said:
 def _rule(why: Because, _: Translator) -> str:
     code, _sep, rest = why.code.partition(":")
     found = RULE.get(why.code) or RULE.get(code)
+    if why.code == "trigger":
+        return _("condition de {plan}", plan=why.args.get("plan", ""))
+    if code == "D14" and "type" in why.args:
+        rule = found or RULE["precedence"]
+        return _("{what} : {where}", what=_(rule), where=w.word(w.CAUSE, str(why.args["type"]), _))
     if found is None:
         return _("règle {code}", code=why.code)
     if rest and code == "D22" and rest in w.FAMILY:

@@ -69,27 +69,63 @@ def task_title(row: TaskRow, names: Names, lang: str) -> str:
 
 
 _REFUSAL = {
+    # rights
     "not_allowed": N_("Votre rôle ne permet pas cette décision."),
+    "role_not_allowed": N_("Votre rôle ne permet pas cette décision."),
     "role_too_low": N_("Cette décision appartient à un rôle supérieur."),
-    "unknown": N_("Cet élément n’existe pas, ou plus."),
-    "unknown_incident": N_("Cet incident n’existe pas, ou plus."),
+    "not_pilot": N_("Baisser le niveau appartient à son pilote."),
+    "not_addressee": N_("Cet appel s’adresse à une autre personne."),
+    # things that are not there
+    "incident_unknown": N_("Cet incident n’existe pas, ou plus."),
+    "report_unknown": N_("Ce signalement n’existe pas."),
+    "site_unknown": N_("Ce site n’existe pas."),
+    "task_unknown": N_("Cette tâche n’existe pas."),
+    "notification_unknown": N_("Cet appel n’existe pas."),
     "unknown_plan": N_("Ce plan n’existe pas."),
     "unknown_card": N_("Cette fiche n’existe pas."),
-    "unknown_report": N_("Ce signalement n’existe pas."),
+    "unknown_box": N_("Cette case n’existe pas."),
     "unknown_site": N_("Ce site n’existe pas."),
-    "unknown_task": N_("Cette tâche n’existe pas."),
-    "unknown_notification": N_("Cet appel n’existe pas."),
+    "unknown_activity": N_("Cette activité n’existe pas."),
+    "unknown_alarm": N_("Cette alarme n’existe pas."),
+    "unknown_strategy": N_("Cette stratégie n’est pas dans la liste de l’activité."),
+    "no_ladder": N_("Aucune escalade n’est en cours."),
+    "no_reference": N_("Les données du territoire ne sont pas encore chargées."),
+    "realm_exists": N_("Ce nom est déjà pris."),
+    "wrong_territory": N_("Ce territoire n’est pas celui de cette installation."),
+    "realm_unknown": N_("Cet exercice n’est pas ouvert ici."),
+    "realm_closed": N_("L’exercice est terminé."),
+    "realm_not_simulated": N_("Un territoire réel suit l’heure réelle."),
+    "step_in_the_past": N_("L’horloge d’un exercice ne recule pas."),
+    # somebody was faster
     "version_mismatch": N_("Quelqu’un a décidé entre-temps : relisez avant de recommencer."),
-    "closed": N_("L’incident est déjà clos."),
+    "version_changed": N_("Quelqu’un a décidé entre-temps : relisez avant de recommencer."),
     "already": N_("C’est déjà fait."),
-    "not_running": N_("Aucune escalade n’est en cours."),
-    "cause_open": N_("Une cause est encore ouverte : clore demande de forcer, avec une raison."),
+    "confirmed_already": N_("Ce signalement est déjà confirmé."),
+    "denied_already": N_("Ce signalement est déjà démenti."),
+    "site_known_already": N_("Ce signalement a déjà un site."),
+    "level_unchanged": N_("C’est déjà le niveau."),
+    "incident_not_open": N_("L’incident n’est plus ouvert."),
+    "incident_not_closed": N_("L’incident n’est pas clos."),
+    "task_not_open": N_("Cette tâche n’attend plus."),
+    "answer_not_expected": N_("Cet appel n’attend pas de réponse."),
+    # state forbids it
+    "causes_open": N_("Une cause est encore ouverte : clore demande de forcer, avec une raison."),
     "predicate_holds": N_("Une condition de ce niveau tient encore : baisser demande de forcer, avec une raison."),
+    "incident_above": N_("Un incident est encore à un niveau plus haut : {incidents}."),
     "reason_needed": N_("Une raison est demandée."),
     "not_proposed": N_("Ce plan n’est pas proposé."),
-    "realm_closed": N_("L’exercice est terminé."),
-    "person_mismatch": N_("Cet appel s’adresse à une autre personne."),
+    "not_active": N_("Ce plan n’est pas activé."),
+    "until_past": N_("Cette heure est déjà passée."),
+    "stand_down_not_held": N_("La condition de levée ne tient pas assez longtemps : forcer demande une raison."),
+    "strategy_order": N_("Une stratégie vient avant dans la liste : {first}."),
+    "fallback_out": N_("Ce site de repli est lui-même hors service."),
+    "fallback_exposed": N_("Ce site de repli est exposé à la crue."),
+    "fallback_full": N_("Ce site de repli n’a plus assez de postes."),
+    "report_elsewhere": N_("Un signalement choisi n’est pas de cet incident."),
+    "nothing_left": N_("Il ne resterait rien dans l’incident."),
+    "same_incident": N_("C’est le même incident."),
 }
+"""Code → sentence, which may name the refusal's own values; `tests/unit/console` compares the codes with those of the deciders."""
 
 
 def refusal(code: str, values: Mapping[str, object], lang: str) -> str:
@@ -97,5 +133,13 @@ def refusal(code: str, values: Mapping[str, object], lang: str) -> str:
     _ = translator(lang)
     if code not in _REFUSAL:
         return _("Refusé : {code}.", code=code)
-    needs = values.get("needs")
-    return _(_REFUSAL[code]) + (" " + _("Il faut : {role}.", role=w.word(w.ROLE, str(needs), _)) if needs else "")
+    needed = values.get("needed")
+    sentence = _(_REFUSAL[code]).format_map(_Filled(values))
+    return sentence + (" " + _("Il faut : {role}.", role=w.word(w.ROLE, str(needed), _)) if needed else "")
+
+
+class _Filled(dict[str, object]):
+    """A value that is missing leaves a mark rather than an error."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"

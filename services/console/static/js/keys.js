@@ -53,7 +53,17 @@ function press(event) {
   event.preventDefault();
 }
 
+/** A link to a decision opens it: `#plan-PT-ELEC`, `#level-form`. */
+function openTarget() {
+  const target = location.hash ? document.getElementById(decodeURIComponent(location.hash.slice(1))) : null;
+  const details = target?.matches("details") ? target : target?.querySelector("details");
+  details?.setAttribute("open", "");
+  target?.scrollIntoView({ block: "center" });
+}
+
 export function start() {
+  openTarget();
+  addEventListener("hashchange", openTarget);
   document.addEventListener("keydown", press);
   document.addEventListener("click", (event) => {
     const target = event.target instanceof Element ? event.target : null;
