@@ -65,6 +65,12 @@ def hauts_de_seine() -> Territory:
     return load_territory(ROOT / "territories" / "92")
 
 
+def opened_by_alerts(service: MemoryService[State], opened: RealmOpened) -> None:
+    """The realm is open: continuity takes this only as a forwarded fact."""
+    place = Place("alerts", partition_of(REALM, PARTITIONS), 0, 0, 0)
+    service.feed(REALM, opened, at=opened.started_at, place=place, place_hash="0" * 32)
+
+
 @dataclass
 class World:
     """Times are `HH:MM` of `day`, or whole local times."""
@@ -75,11 +81,16 @@ class World:
     causes: dict[str, list[CauseRow]] = field(default_factory=dict)
     serial: int = 0
 
+    published: bool = True
+    """False: the realm is open, the reference data have not come yet."""
+
     def __post_init__(self) -> None:
-        opened = RealmOpened(territory="92", title_code="test", started_at=self.instant(self.start), lineage=REALM)
-        self.service.feed(
-            REALM, opened, at=self.instant(self.start), place=Place("alerts", partition_of(REALM, PARTITIONS), 0, 0, 0), place_hash="0" * 32
-        )
+        opened_by_alerts(self.service, RealmOpened(territory="92", title_code="test", started_at=self.instant(self.start), lineage=REALM))
+        if self.published:
+            self.publish()
+
+    def publish(self) -> None:
+        """The shipped territory, section by section."""
         territory = hauts_de_seine()
         for n, section in enumerate(territory.sections):
             last = n == len(territory.sections) - 1
