@@ -118,7 +118,8 @@ async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> Non
     bookmark = Bookmark(settings.data.run / f"sender-{settings.instance or 'delivery'}.json")
     links = AckLinks.open(settings.data.secrets)
     async with contextlib.AsyncExitStack() as stack:
-        producer = await stack.enter_async_context(await _connected(settings.kafka))
+        producer = await _connected(settings.kafka)
+        stack.push_async_callback(producer.stop)
         vault = await stack.enter_async_context(Vault.open(settings))
         drivers = await stack.enter_async_context(configured_drivers(settings))
         sender = Sender(producer, vault.directory, drivers, links, settings.public_url, calls_at_once=settings.calls_at_once)
