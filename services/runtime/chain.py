@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 from immutables import Map
 from pydantic import ValidationError
 
-from schemas.base import UnknownType
+from schemas.base import Instant, UnknownType
 from schemas.envelope import Place
 from schemas.routes import publishes
 from schemas.runtime import LossDeclared, Rebased
@@ -177,15 +177,18 @@ def _transaction(machine: Machine[S], at: Position, applied: Applied[S], run: st
     )  # fmt: skip
 
 
-def declare(service: str, logic: int, at: Position, fact: LossDeclared | Rebased, now: int, run: str, partition: int) -> bytes:
-    """The chained record of an operator's declaration (`services.runtime.repair`). It concerns every realm of the partition."""
+def declare(
+    service: str, logic: int, at: Position, fact: LossDeclared | Rebased, *, partition: int, now: Instant, run: str, history: int
+) -> bytes:
+    """The chained record of an operator's declaration (`services.runtime.repair`). It concerns every realm of the partition.
+
+    `history` is the new count, above that of `at`.
+    """
     wire = fact.wire_type()
     id = f"{wire}/{run}"
     source = Source("", partition, -1, "", id, wire, "vigie:repair", now, id, id)
     record = FactRecord(wire, id, now, fact.model_dump(mode="json"))
-    return Transaction(
-        max(logic, at.logic), at.seq + 1, at.hash, at.history + 1, run, service, "", "", source, now, (record,), None
-    ).dump()  # fmt: skip
+    return Transaction(max(logic, at.logic), at.seq + 1, at.hash, history, run, service, "", "", source, now, (record,), None).dump()
 
 
 def dump_position(at: Position) -> dict[str, Any]:

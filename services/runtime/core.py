@@ -167,8 +167,8 @@ class Machine(Generic[S]):
         return RealmState(state.realm, state.lineage, state.now, closed, state.seen, state.marks, domain)
 
     def shaken(self, state: RealmState[S], record: FactRecord) -> RealmState[S]:
-        """State after `LossDeclared` or `Rebased`, which concern every realm of the partition."""
-        return self.evolved(state, record.message(), record)
+        """State after `LossDeclared` or `Rebased`, which concern every realm of the partition; its clock stands."""
+        return self.evolved(state, record.message(), replace(record, at=state.now))
 
     def next_due(self, state: RealmState[S] | None) -> Instant | None:
         """Earliest deadline; a closed realm has none."""
@@ -387,9 +387,15 @@ class _Step(Generic[S]):
     # ── facts ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def record_fact(self, fact: Fact, at: Instant) -> FactRecord:
-        e = self.envelope
+        """Record a fact under its derived id.
+
+        What an input does not cause (it was refused, failed, or seen before) can be recorded again for the same id: such a fact is
+        named by the record instead.
+        """
+        e, r = self.envelope, self.record
         lineage = e.realm if self.state is None else self.state.lineage
-        record = _fact_record(fact, derive_id(lineage, e.id, f"fact/{type(fact).__name__}", len(self.facts) - self.fired), at)
+        cause = f"{r.topic}/{r.partition}/{r.offset}" if self.state is None or type(fact) in _WITHOUT_EFFECT else e.id
+        record = _fact_record(fact, derive_id(lineage, cause, f"fact/{type(fact).__name__}", len(self.facts) - self.fired), at)
         self.facts.append(record)
         return record
 

@@ -9,10 +9,10 @@ import asyncio
 import time
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from schemas import envelope as ce
 from schemas.base import Instant, Message
@@ -93,6 +93,20 @@ def idempotent_producer(
         max_request_size=max_request_bytes,
         request_timeout_ms=timeout_ms,
     )
+
+
+async def send_patiently(
+    producer: AIOKafkaProducer, topic: str, value: bytes, key: bytes | None, partition: int, headers: RecordHeaders | None = None
+) -> asyncio.Future[Any]:
+    """Hand a record to an idempotent producer, in order, however long the broker is away; the result is its acknowledgement.
+
+    aiokafka gives up waiting for room in its buffer after the request timeout; the record is not taken then, so it is tried again.
+    """
+    while True:
+        try:
+            return await producer.send(topic, value, key=key, partition=partition, headers=headers)
+        except KafkaTimeoutError:
+            continue
 
 
 class RecordProducer:

@@ -33,7 +33,7 @@ from services.runtime.failpoints import ARMED, reach
 from services.runtime.faust_app import Membership, make_app
 from services.runtime.held import Held, Pending
 from services.runtime.inputs import InputRecord
-from services.runtime.kafka import idempotent_producer
+from services.runtime.kafka import idempotent_producer, send_patiently
 from services.runtime.partitions import PartitionReader
 from services.runtime.publisher import Accepted, Feed, Publisher
 from services.runtime.settings import Settings
@@ -58,6 +58,8 @@ class Tuning:
     """Seconds between snapshots, at least; also ten times what the last one took."""
     checkpoint_every: int = 10_000
     checkpoint_s: float = 3600.0
+    group: str = ""
+    """Consumer group; empty = `vigie-<service>`."""
 
 
 @dataclass(slots=True)
@@ -88,7 +90,7 @@ class Worker(Generic[S]):
         self.producer = idempotent_producer(kafka)
         self.publisher = Publisher(kafka, self.service, decider.logic)
         self.ticker = Ticker(self.publisher.send_tick, self.run_id)
-        self.app: Any = make_app(kafka, Membership(f"vigie-{self.service}", instance, self.tuning.session_s), self)
+        self.app: Any = make_app(kafka, Membership(self.tuning.group or f"vigie-{self.service}", instance, self.tuning.session_s), self)
         self.app.on_rebalance_complete.connect(self.recover)
         self.app.on_partitions_revoked.connect(self.revoked)
         self.app.on_before_shutdown.connect(self.stop)
@@ -236,7 +238,7 @@ class Worker(Generic[S]):
                 self.ticker.ticked(tx.realm)
         if self.watch.wants_snapshot(held, now):
             held.snapshot = view
-        sent = await self.producer.send(self.log, appended.raw, key=record.key, partition=held.partition)
+        sent = await send_patiently(self.producer, self.log, appended.raw, record.key, held.partition)
         sent.add_done_callback(lambda done: self._acknowledged(held, done))
 
     def _tell(self, outcome: str, realm: str, id: str, type: str, correlation_id: str, data: dict[str, Any]) -> None:

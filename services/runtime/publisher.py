@@ -32,7 +32,7 @@ from services.runtime.deadletters import DeadLetter, Lane
 from services.runtime.exits import Stop, stop, stop_for
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.inputs import InputRecord
-from services.runtime.kafka import RecordHeaders, headers_of, idempotent_producer
+from services.runtime.kafka import RecordHeaders, headers_of, idempotent_producer, send_patiently
 from services.runtime.partitions import PartitionReader
 from services.runtime.realmstate import Mark
 from services.runtime.snapshots import Published
@@ -108,7 +108,7 @@ class Publisher:
 
         if ARMED:
             reach("before-publish")
-        sent = await self.producer.send(topic, value, key=key, partition=partition, headers=headers)
+        sent = await send_patiently(self.producer, topic, value, key, partition, headers)
         sent.add_done_callback(acknowledged)
         if ARMED:
             reach("after-publish")

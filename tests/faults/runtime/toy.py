@@ -68,10 +68,16 @@ class ToyEchoed(Fact):
     rung: int
 
 
-ROUTES[1]["toy"] = {"RealmOpened": ("toyecho",), "ToyEscalated": ("toyecho",)}
-ROUTES[1]["toyecho"] = {}
-ROUTES[2] = {"toy": ROUTES[1]["toy"], "toyecho": {}}
-PUBLIC["toypublic"] = ("ToyReported",)
+def register(suffix: str = "") -> None:
+    """Routes of one toy system: services `toy<suffix>` and `toyecho<suffix>`, public topic `toypublic<suffix>`."""
+    for logic in (1, 2):
+        table = ROUTES.setdefault(logic, {})
+        table[f"toy{suffix}"] = {"RealmOpened": (f"toyecho{suffix}",), "ToyEscalated": (f"toyecho{suffix}",)}
+        table[f"toyecho{suffix}"] = {}
+    PUBLIC[f"toypublic{suffix}"] = ("ToyReported",)
+
+
+register()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +114,11 @@ def _with(state: ToyState, incident: str, ladder: Ladder | None) -> ToyState:
 class ToyDecider:
     """The deciding toy. `logic` 2 is the fixed version: poison is applied."""
 
-    service = "toy"
+    base = "toy"
 
-    def __init__(self, logic: int = 1) -> None:
+    def __init__(self, logic: int = 1, suffix: str = "") -> None:
         self.logic = logic
+        self.service = self.base + suffix
 
     def initial(self, realm: str, lineage: str) -> ToyState:
         return ToyState(lineage=lineage)
@@ -169,7 +176,7 @@ class ToyDecider:
 class EchoDecider(ToyDecider):
     """Counts what it hears from toy, under `counts`."""
 
-    service = "toyecho"
+    base = "toyecho"
 
     def decide(self, state: ToyState, given: Input) -> Sequence[Fact]:
         match given.message:

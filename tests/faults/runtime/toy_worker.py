@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
+from schemas.routes import PUBLIC
 from services.runtime.processor import Tuning, run_processor
 from services.runtime.settings import Settings
-from tests.faults.runtime.toy import EchoDecider, ToyDecider
+from tests.faults.runtime.toy import EchoDecider, ToyDecider, register
 
 if __name__ == "__main__":
     service, logic = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1
@@ -15,6 +16,13 @@ if __name__ == "__main__":
         session_s=float(os.environ.get("TOY_SESSION_S", "10")),
         snapshot_every=int(os.environ.get("TOY_SNAPSHOT_EVERY", "2000")),
         snapshot_pause_s=float(os.environ.get("TOY_SNAPSHOT_PAUSE_S", "2")),
+        group=os.environ.get("TOY_GROUP", ""),
         checkpoint_every=int(os.environ.get("TOY_CHECKPOINT_EVERY", "10000")),
     )
-    run_processor(EchoDecider(logic) if service == "toyecho" else ToyDecider(logic), Settings(), tuning)
+    suffix = os.environ.get("TOY_SUFFIX", "")
+    register(suffix)
+    of_others = [topic for topic in PUBLIC if topic.startswith("toypublic") and topic != f"toypublic{suffix}"]
+    for topic in of_others:
+        del PUBLIC[topic]
+    decider = EchoDecider(logic, suffix) if service == "toyecho" else ToyDecider(logic, suffix)
+    run_processor(decider, Settings(), tuning)

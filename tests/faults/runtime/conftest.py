@@ -1,0 +1,30 @@
+"""One broker for the runtime's fault and damage tests, which may kill it; each test has a toy system of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+
+import pytest
+
+from services.runtime.embedded.kafka import RunningKafka
+from tests.faults.runtime.harness import Toys, make_topics, topics_of
+
+_suffixes = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def fault_broker(start_broker: Callable[[], Coroutine[None, None, RunningKafka]]) -> RunningKafka:
+    """A broker that these tests may kill, damage and start again."""
+    return asyncio.run(start_broker())
+
+
+@pytest.fixture
+async def toys(fault_broker: RunningKafka, tmp_path: Path) -> AsyncIterator[Toys]:
+    """A toy system, empty."""
+    system = Toys(fault_broker.address, tmp_path, str(next(_suffixes)))
+    await make_topics(fault_broker.address, topics_of(system.suffix))
+    yield system
+    system.stop()

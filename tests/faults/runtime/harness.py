@@ -1,0 +1,300 @@
+"""Real workers on a real broker, and a checker that does not use the runtime's reader."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from schemas.base import Message
+from schemas.realms import partition_of
+from schemas.runtime import OpenRealm
+from schemas.topics import PARTITIONS, Retention, Topic, config_of, inputs, log, snapshots
+from services.runtime.kafka import RecordProducer, headers_of, value_of
+from services.runtime.partitions import PartitionReader
+from tests.faults.runtime.toy import ToyAck, ToyReport, register
+
+ROOT = Path(__file__).resolve().parents[3]
+PYTHON = sys.executable
+REALMS = ("92", "75", "93", "94", "92~ex-1", "92~ex-2", "75~what-1")
+
+
+def topics_of(suffix: str) -> tuple[Topic, ...]:
+    """Topics of one toy system."""
+    return (
+        Topic(f"toypublic{suffix}", "facts", Retention.FOREVER),
+        *(
+            topic
+            for service in (f"toy{suffix}", f"toyecho{suffix}")
+            for topic in (
+                Topic(inputs(service), "inputs", Retention.FOREVER, append_time=True, durable_each=True),
+                Topic(log(service), "log", Retention.FOREVER, durable_each=True),
+                Topic(snapshots(service), "snapshots", Retention.COMPACTED),
+            )
+        ),
+    )
+
+
+async def until(condition: Callable[[], Any], timeout_s: float, what: str) -> None:
+    """Wait for a condition, sync or async."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            found = condition()
+            if asyncio.iscoroutine(found):
+                found = await found
+            if found:
+                return
+            await asyncio.sleep(0.05)
+    raise AssertionError(what)
+
+
+async def make_topics(kafka: str, wanted: Iterable[Topic]) -> None:
+    """Create topics; all partitions have a leader when it returns."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        new = [NewTopic(t.name, t.partitions, 1, topic_configs=config_of(t)) for t in wanted]
+        await until(lambda: _created(admin, new), 20, "topics")
+    finally:
+        await admin.close()
+
+
+async def _created(admin: Any, new: list[NewTopic]) -> bool:
+    await admin.create_topics(new)
+    described = {d["topic"]: d["partitions"] for d in await admin.describe_topics([t.name for t in new])}
+    return all(len(described[t.name]) == t.num_partitions and all(p["leader"] >= 0 for p in described[t.name]) for t in new)
+
+
+@dataclass
+class Worker:
+    """One real process."""
+
+    service: str
+    instance: str
+    process: subprocess.Popen[bytes]
+    log_file: Path
+
+    def kill(self, sig: int = signal.SIGKILL) -> None:
+        self.process.send_signal(sig)
+
+    async def exit_code(self, timeout_s: float = 60) -> int:
+        """Wait for its end."""
+        await until(lambda: self.process.poll() is not None, timeout_s, f"{self.instance} does not end")
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+    @property
+    def said(self) -> str:
+        return self.log_file.read_text()
+
+
+@dataclass
+class Toys:
+    """The toy system on one broker."""
+
+    kafka: str
+    folder: Path
+    suffix: str = ""
+    workers: list[Worker] = field(default_factory=list)
+    fed: list[tuple[str, str, Message]] = field(default_factory=list)
+    """(realm, id, message) that Kafka has acknowledged."""
+    spawned: int = 0
+
+    def __post_init__(self) -> None:
+        register(self.suffix)
+        self.toy, self.echo, self.public = f"toy{self.suffix}", f"toyecho{self.suffix}", f"toypublic{self.suffix}"
+
+    def spawn(self, service: str = "toy", instance: str | None = None, logic: int = 1, **env: str) -> Worker:
+        """Start a worker. Snapshots are frequent unless `env` says otherwise."""
+        self.spawned += 1
+        name = instance or f"{service}-0"
+        log_file = self.folder / f"{name}.{self.spawned}.log"
+        settings = {
+            "VIGIE_KAFKA": self.kafka, "VIGIE_INSTANCE": name, "VIGIE_DATA_DIR": "/nonexistent", "TOY_SNAPSHOT_EVERY": "100",
+            "TOY_SNAPSHOT_PAUSE_S": "0.3", "TOY_CHECKPOINT_EVERY": "300", "PYTHONUNBUFFERED": "1", "TOY_SUFFIX": self.suffix,
+        }  # fmt: skip
+        with log_file.open("wb") as out:
+            process = subprocess.Popen(
+                [PYTHON, "-m", "tests.faults.runtime.toy_worker", service, str(logic)],
+                cwd=ROOT, env={**os.environ, **settings, **env}, stdout=out, stderr=out,
+            )  # fmt: skip
+        self.workers.append(worker := Worker(service, name, process, log_file))
+        return worker
+
+    def stop(self) -> None:
+        """SIGKILL to every worker that is left."""
+        for worker in self.workers:
+            if worker.process.poll() is None:
+                worker.process.send_signal(signal.SIGCONT)
+                worker.process.kill()
+            worker.process.wait()
+
+    async def open(self, realms: Iterable[str] = REALMS) -> None:
+        """Open realms in toy (which tells toyecho)."""
+        async with RecordProducer(self.kafka) as producer:
+            for realm in realms:
+                order = OpenRealm(author="system:up", role="admin", territory=realm.split("~")[0], started_at=0)
+                await producer.send(inputs(self.toy), realm, order, id=f"open-{realm}", source="test")
+                self.fed.append((realm, f"open-{realm}", order))
+
+    async def feed(self, count: int, *, rate: float = 2000.0, realms: Iterable[str] = REALMS, seed: int = 1) -> None:
+        """Reports with ladders, answers, repeated ids and poison; each is counted once Kafka has acknowledged it."""
+        rnd, realms, start = random.Random(seed), tuple(realms), len(self.fed)
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.kafka, acks="all", enable_idempotence=True, linger_ms=2, request_timeout_ms=120_000
+        )
+        await producer.start()
+        began, sends = asyncio.get_running_loop().time(), []
+        try:
+            for n in range(start, start + count):
+                realm, incident = realms[n % len(realms)], f"i{rnd.randrange(50)}"
+                delay = rnd.choice([None, None, rnd.randrange(50, 3000)])
+                message: Message = ToyAck(incident=incident)
+                if rnd.random() < 0.8:
+                    message = ToyReport(incident=incident, n=n, delay_ms=delay, does=rnd.choices(["well", "raise", "curse"], [40, 1, 1])[0])
+                id = f"m{n}" if rnd.random() < 0.95 or n <= start + 20 else f"m{rnd.randrange(start, n)}"
+                headers = headers_of(message.wire_type(), id=id, source="feed")
+                sent = await producer.send(
+                    inputs(self.toy), value_of(message), key=realm.encode(), partition=partition_of(realm, PARTITIONS), headers=headers
+                )
+                sends.append(sent)
+                self.fed.append((realm, id, message))
+                if n % 10 == 9 and (early := began + (n - start) / rate - asyncio.get_running_loop().time()) > 0:
+                    await asyncio.sleep(early)
+            await asyncio.gather(*sends)
+        finally:
+            await producer.stop()
+
+    async def feed_again(self, fed: Iterable[tuple[str, str, Message]]) -> None:
+        """Send once more what was sent."""
+        async with RecordProducer(self.kafka) as producer:
+            for realm, id, message in fed:
+                await producer.send(inputs(self.toy), realm, message, id=id, source="replay")
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        async with PartitionReader(self.kafka) as reader:
+            return {p: end for p, (_, end) in (await reader.bounds(topic, range(PARTITIONS))).items()}
+
+    async def read(self, topic: str) -> dict[int, list[Any]]:
+        """Everything on a topic."""
+        async with PartitionReader(self.kafka) as reader:
+            found: dict[int, list[Any]] = {p: [] for p in range(PARTITIONS)}
+            async for record in reader.read(topic, await reader.bounds(topic, range(PARTITIONS))):
+                found[record.partition].append(record)
+            return found
+
+    async def settle(self, timeout_s: float = 60, *, echo: bool = False) -> None:
+        """Wait until every input is applied and no ladder of a live realm is left."""
+        await until(lambda: self._settled(echo=echo), timeout_s, "does not settle")
+
+    async def _settled(self, *, echo: bool) -> bool:
+        for service in (self.toy, self.echo) if echo else (self.toy,):
+            applied, due = await self._applied(service)
+            if due or applied != {p: end - 1 for p, end in (await self.ends(inputs(service))).items()}:
+                return False
+        return not echo or await self.count(self.toy, "ToyEscalated") == await self.count(self.echo, "ToyEchoed")
+
+    async def count(self, service: str, fact: str) -> int:
+        """How many facts of this name the log holds."""
+        return sum(f["type"].split(".")[1] == fact for chain in (await self.chains(service)).values() for t in chain for f in t["facts"])
+
+    async def _applied(self, service: str) -> tuple[dict[int, int], bool]:
+        chains = await self.chains(service)
+        due = False
+        for chain in chains.values():
+            newest = {t["realm"]: t["next_due"] for t in chain}
+            due = due or any(next_due is not None for realm, next_due in newest.items() if "~" not in realm and realm)
+        return {p: max((t["src"]["offset"] for t in chain), default=-1) for p, chain in chains.items()}, due
+
+    async def chains(self, service: str) -> dict[int, list[dict[str, Any]]]:
+        """Accepted records, by the rule of RUNTIME §1.3, written here once more."""
+        accepted: dict[int, list[dict[str, Any]]] = {}
+        for p, records in (await self.read(log(service))).items():
+            chain, head, logic = [], "0" * 32, 0
+            for record in records:
+                tx = orjson.loads(record.value)
+                if tx["seq"] == len(chain) + 1 and tx["prev"] == head and tx["logic"] >= logic:
+                    head, logic = blake2b(record.value, digest_size=16).hexdigest(), tx["logic"]
+                    chain.append(tx)
+            accepted[p] = chain
+        return accepted
+
+    async def check(self, *, echo: bool = False) -> Counter[str]:
+        """Every promise: each input once, in order, as it was sent; ids unique; each ladder once; forwarded once, in order."""
+        given, chains = await self.read(inputs(self.toy)), await self.chains(self.toy)
+        seen: dict[tuple[str, str], str] = {}
+        ids: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
+        rungs: Counter[tuple[str, str, int, int]] = Counter()
+        escalated: dict[int, list[str]] = {p: [] for p in chains}
+        for p, chain in chains.items():
+            assert [t["src"]["offset"] for t in chain] == list(range(len(given[p]))), (
+                f"partition {p}: an input is missing, double or out of order"
+            )
+            armed: dict[tuple[str, str], int] = {}
+            for tx, record in zip(chain, given[p], strict=True):
+                headers = dict(record.headers)
+                assert tx["src"]["id"] == headers["ce_id"].decode()
+                assert tx["realm"] == record.key.decode()
+                own = [f for f in tx["facts"] if f["type"] not in ("vigie.ToyEscalated.v1", "vigie.DeadlineFailed.v1")]
+                key = (tx["realm"], tx["src"]["id"])
+                if key in seen:
+                    assert [f["type"] for f in own] == ["vigie.InputDuplicate.v1"], f"{key} had a second effect"
+                    counts["duplicate"] += 1
+                elif own and own[0]["type"] == "vigie.InputFailed.v1":
+                    counts["failed"] += 1
+                else:
+                    seen[key] = tx["src"]["type"]
+                    if tx["src"]["type"] == "vigie.ToyReport.v1":
+                        assert own[0]["data"]["n"] == orjson.loads(record.value)["n"]
+                        counts["reported"] += 1
+                for f in tx["facts"]:
+                    ids[f["id"]] += 1
+                    name, incident = f["type"].split(".")[1], (tx["realm"], f["data"].get("incident", ""))
+                    if name == "ToyArmed":
+                        armed[incident] = tx["seq"]
+                    if name == "ToyEscalated":
+                        rungs[(*incident, armed[incident], f["data"]["rung"])] += 1
+                        escalated[p].append(f["id"])
+                        counts["escalated"] += 1
+        assert not [i for i, n in ids.items() if n > 1], "an id was given twice"
+        assert not [r for r, n in rungs.items() if n > 1], "a rung fired twice"
+        for realm, id, message in self.fed:
+            if not (isinstance(message, ToyReport) and message.does == "raise"):
+                assert (realm, id) in seen, f"{realm} {id} was acknowledged and never applied"
+        if echo:
+            for p, chain in (await self.chains(self.echo)).items():
+                heard = [t["src"]["id"] for t in chain if any(f["type"] == "vigie.ToyEchoed.v1" for f in t["facts"])]
+                assert heard == escalated[p], f"partition {p}: forwarded facts are missing, double or out of order"
+                counts["echoed"] += len(heard)
+            await self._check_public(chains, counts)
+        return counts
+
+    async def _check_public(self, chains: dict[int, list[dict[str, Any]]], counts: Counter[str]) -> None:
+        for p, records in (await self.read(self.public)).items():
+            said = list(dict.fromkeys(dict(r.headers)["ce_id"].decode() for r in records))
+            facts = [f["id"] for t in chains[p] for f in t["facts"] if f["type"] == "vigie.ToyReported.v1"]
+            assert said == facts, f"partition {p}: public facts are missing or out of order"
+            counts["public"] += len(said)
+            counts["public again"] += len(records) - len(said)
+        buried = {
+            dict(r.headers)["ce_place"]
+            for rs in (await self.read("dead-letters")).values()
+            for r in rs
+            if dict(r.headers).get("ce_place", b"").startswith(self.toy.encode() + b"/")
+        }
+        failed = sum(f["type"] in ("vigie.InputFailed.v1", "vigie.InputRefused.v1") for c in chains.values() for t in c for f in t["facts"])
+        assert len(buried) == failed

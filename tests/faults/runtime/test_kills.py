@@ -1,0 +1,165 @@
+"""Nothing is lost, double or out of order, wherever a worker is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+
+import pytest
+
+from services.runtime.embedded.kafka import RunningKafka
+from services.runtime.failpoints import Point
+from tests.faults.runtime.harness import REALMS, Toys, until
+
+PASSES: dict[Point, int] = {
+    "before-decide": 40,
+    "after-append": 60,
+    "before-publish": 50,
+    "after-publish": 30,
+    "before-commit": 2,
+    "during-snapshot": 2,
+    "during-takeover": 3,
+}
+"""Named points of a worker → at which pass it is killed there."""
+
+
+async def test_a_kill_at_every_named_point_loses_and_repeats_nothing(toys: Toys) -> None:
+    toys.spawn("toyecho")
+    await toys.open()
+    feeding = asyncio.create_task(toys.feed(3000, rate=250))
+    for point, passes in PASSES.items():
+        worker = toys.spawn("toy", VIGIE_FAILPOINT=f"{point}:{passes}")
+        assert await worker.exit_code() == -signal.SIGKILL, f"{point}: {worker.said[-2000:]}"
+    toys.spawn("toy")
+    await feeding
+    await toys.settle(60, echo=True)
+    counts = await toys.check(echo=True)
+    assert counts["reported"] > 1500
+    assert counts["escalated"] == counts["echoed"] > 300
+
+
+async def _kill_at_random(toys: Toys, kills: int, workers: int, seed: int, pause_s: tuple[float, float]) -> None:
+    """SIGKILL one worker, sometimes all, again and again; each comes back at once, as the supervisor does it."""
+    rnd = random.Random(seed)
+    running = [toys.spawn("toy", f"toy-{n}") for n in range(workers)]
+    done = 0
+    while done < kills:
+        await asyncio.sleep(rnd.uniform(*pause_s))
+        for n in rnd.sample(range(workers), rnd.choice([1] * 3 + [workers])):
+            running[n].kill()
+            await running[n].exit_code()
+            running[n] = toys.spawn("toy", f"toy-{n}")
+            done += 1
+        for n, worker in enumerate(running):
+            if worker.process.poll() is not None:  # a named exit, after which the supervisor starts it again
+                running[n] = toys.spawn("toy", f"toy-{n}")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_random_kills_under_load_lose_and_repeat_nothing(toys: Toys, workers: int) -> None:
+    toys.spawn("toyecho")
+    await toys.open()
+    feeding = asyncio.create_task(toys.feed(1500, rate=150, seed=workers))
+    await _kill_at_random(toys, 4, workers, workers, (0.2, 4))
+    await feeding
+    await _settle(toys, echo=True)
+    await toys.check(echo=True)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_fifty_random_kills_lose_and_repeat_nothing(toys: Toys, workers: int, seed: int) -> None:
+    toys.spawn("toyecho")
+    await toys.open()
+    feeding = asyncio.create_task(toys.feed(40_000, rate=200, seed=seed))
+    await _kill_at_random(toys, 50, workers, seed, (0.2, 6))
+    await feeding
+    await _settle(toys, echo=True)
+    counts = await toys.check(echo=True)
+    assert counts["reported"] > 20_000
+
+
+async def _settle(toys: Toys, *, echo: bool = False) -> None:
+    """As `settle`, with the supervisor's part: a worker that ended is started again."""
+
+    async def settled() -> bool:
+        for worker in toys.workers:
+            last = [w for w in toys.workers if w.instance == worker.instance][-1]
+            if worker is last and worker.process.poll() is not None:
+                toys.spawn(worker.service, worker.instance)
+        return await toys._settled(echo=echo)
+
+    await until(settled, 120, "does not settle")
+
+
+async def test_a_worker_that_was_stopped_past_its_session_writes_nothing_that_is_believed(toys: Toys) -> None:
+    """SIGSTOP until the group has given its partitions away, then SIGCONT: a zombie with records in flight."""
+    short = {"TOY_SESSION_S": "6"}
+    first = toys.spawn("toy", "toy-0", **short)
+    await toys.open()
+    feeding = asyncio.create_task(toys.feed(6000, rate=400))
+    await until(lambda: "partitions.taken" in first.said, 30, "not taken")
+    await until(lambda: len(toys.fed) > 1000, 30, "not fed")
+    first.kill(signal.SIGSTOP)
+    second = toys.spawn("toy", "toy-1", **short)
+    await until(lambda: "partition.taken" in second.said, 40, "the second does not take over")
+    first.kill(signal.SIGCONT)
+    await feeding
+    await _settle(toys)
+    await toys.check()
+
+
+async def test_two_workers_that_both_own_everything_append_one_history(toys: Toys) -> None:
+    """Two groups on one log: neither knows of the other. The chain alone keeps the history right."""
+    await toys.open()
+    rivals = [toys.spawn("toy", f"toy-{n}", TOY_GROUP=f"group-{n}") for n in range(2)]
+    codes: list[int] = []
+
+    async def conflicts() -> bool:
+        await toys.feed(100, rate=300, seed=len(toys.fed))
+        for n, worker in enumerate(rivals):
+            if (code := worker.process.poll()) is not None:
+                codes.append(code)
+                rivals[n] = toys.spawn("toy", f"toy-{n}", TOY_GROUP=f"group-{n}")
+        return codes.count(71) >= 2
+
+    await until(conflicts, 120, "append.conflict was never met")
+    rivals[1].kill()
+    await rivals[1].exit_code()
+    toys.workers.remove(rivals[1])
+    await _settle(toys)
+    await toys.check()
+    assert set(codes) <= {70, 71}
+
+
+async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(toys: Toys, fault_broker: RunningKafka) -> None:
+    toys.spawn("toy")
+    toys.spawn("toyecho")
+    await toys.open()
+    feeding = asyncio.create_task(toys.feed(2000, rate=200))
+    await until(lambda: len(toys.fed) > 500, 30, "not fed")
+    fault_broker.kill()
+    await fault_broker.start()
+    await feeding
+    await _settle(toys, echo=True)
+    await toys.check(echo=True)
+
+
+async def test_a_failed_input_is_applied_when_it_is_sent_again_after_the_fix(toys: Toys) -> None:
+    worker = toys.spawn("toy", logic=1)
+    await toys.open(REALMS[:1])
+    await toys.feed(300, realms=REALMS[:1])
+    await toys.settle()
+    failed = (await toys.check())["failed"]
+    assert failed > 0
+    worker.kill(signal.SIGTERM)
+    assert await worker.exit_code() == 0
+    toys.spawn("toy", logic=2)
+    before = await toys.count(toys.toy, "ToyReported")
+    await toys.feed_again([fed for fed in toys.fed if getattr(fed[2], "does", "") == "raise"])
+    await toys.settle()
+    again = await toys.count(toys.toy, "ToyReported") - before
+    assert again == len({id for _, id, m in toys.fed if getattr(m, "does", "") == "raise"})

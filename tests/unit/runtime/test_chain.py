@@ -1,0 +1,199 @@
+"""One log partition as a compare-and-swap register: whoever writes, every reader accepts the same history."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.base import Message
+from schemas.realms import partition_of
+from schemas.runtime import LossDeclared, OpenRealm, Rebased
+from services.runtime.chain import STUCK_AFTER, Position, View, append, declare, dump_position, empty, fold, follow, load_position
+from services.runtime.core import Machine
+from services.runtime.exits import EXITS, Stop
+from services.runtime.inputs import InputRecord, input_digest
+from services.runtime.kafka import headers_of, value_of
+from services.runtime.transaction import MAX_TRANSACTION_BYTES, Transaction
+from tests.faults.runtime.toy import ToyDecider, ToyReport
+
+P = partition_of("92", 8)
+T0 = 1_800_000_000_000
+
+
+def record(offset: int, message: Message, id: str) -> InputRecord:
+    return InputRecord("toy.inputs", P, offset, b"92", value_of(message), headers_of(message.wire_type(), id=id, source="t"), T0 + offset)
+
+
+def inputs(count: int) -> list[InputRecord]:
+    opening = OpenRealm(author="system:up", role="admin", territory="92", started_at=0)
+    reports = [record(n, ToyReport(incident=f"i{n % 5}", n=n, delay_ms=7 if n % 3 else None), f"r{n}") for n in range(1, count)]
+    return [record(0, opening, "open"), *reports]
+
+
+def machine(logic: int = 1) -> Machine[Any]:
+    return Machine(ToyDecider(logic))
+
+
+@dataclass
+class Writer:
+    """A worker that believes that it owns the partition."""
+
+    view: View[Any] = field(default_factory=empty)
+    queue: list[tuple[bytes, int]] = field(default_factory=list)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_number_of_writers_and_zombies_apply_each_input_once_in_order(seed: int) -> None:
+    rnd, given_inputs, log = random.Random(seed), inputs(30), list[bytes]()
+    writers, zombies, conflicts = [Writer() for _ in range(3)], list[list[tuple[bytes, int]]](), 0
+
+    def refold(writer: Writer) -> None:
+        zombies.append(writer.queue)
+        writer.view, writer.queue = empty(), []
+        for offset, raw in enumerate(log):
+            writer.view = fold(machine(), writer.view, offset, raw)
+
+    for _ in range(600):
+        writer = rnd.choice(writers)
+        match rnd.choice("aaallllzc"):
+            case "a" if writer.view.position.applied + 1 < len(given_inputs) and len(writer.queue) < 5:
+                due = given_inputs[writer.view.position.applied + 1]
+                writer.view, sent = append(machine(), writer.view, due, f"run{writers.index(writer)}")
+                writer.queue.append((sent.raw, sent.expected))
+            case "l" if writer.queue:
+                raw, expected = writer.queue.pop(0)
+                log.append(raw)
+                if len(log) - 1 != expected:
+                    conflicts += 1
+                    refold(writer)
+            case "z" if zombies:
+                zombie = rnd.choice(zombies)
+                if zombie:
+                    log.append(zombie.pop(0)[0])
+            case "c" if rnd.random() < 0.1:
+                refold(writer)
+    refold(writers[0])
+    view = writers[0].view
+    while view.position.applied + 1 < len(given_inputs):
+        view, sent = append(machine(), view, given_inputs[view.position.applied + 1], "last")
+        log.append(sent.raw)
+    accepted, at = [], Position()
+    for offset, raw in enumerate(log):
+        at, transaction = follow(at, offset, raw, 1)
+        if transaction is not None:
+            accepted.append(transaction)
+    assert [t.src.offset for t in accepted] == list(range(len(given_inputs)))
+    assert [t.src.digest for t in accepted] == [input_digest(r) for r in given_inputs]
+    alone = empty()
+    for due in given_inputs:
+        alone, _ = append(machine(), alone, due, "alone")
+    assert view.realms == alone.realms
+    assert at.ignored == len(log) - len(accepted)
+    assert conflicts == 0 or at.ignored > 0
+
+
+def chained(count: int, logic: int = 1, view: View[Any] | None = None) -> tuple[View[Any], list[bytes]]:
+    view, log = view or empty(), []
+    for due in inputs(view.position.applied + 1 + count)[view.position.applied + 1 :]:
+        view, sent = append(machine(logic), view, due, "run")
+        log.append(sent.raw)
+    return view, log
+
+
+def test_a_record_of_older_logic_is_ignored_and_of_newer_logic_stops() -> None:
+    _, old = chained(3)
+    view, _ = chained(3)
+    newer, raws = chained(1, logic=2, view=view)
+    at = Position()
+    for offset, raw in enumerate(old):
+        at, _ = follow(at, offset, raw, 2)
+    at, transaction = follow(at, 3, raws[0], 2)
+    assert transaction is not None
+    assert at.logic == 2
+    tx = Transaction.load(raws[0])
+    late = replace(tx, seq=at.seq + 1, prev=at.hash, logic=1)
+    after, transaction = follow(at, 4, late.dump(), 2)
+    assert transaction is None
+    assert (after.seq, after.next, after.ignored) == (at.seq, 5, 1)
+    with pytest.raises(Stop) as stopped:
+        follow(Position(seq=3, hash=tx.prev, logic=1, next=3), 3, raws[0], 1)
+    assert stopped.value.name == "logic.newer"
+    assert newer.position.seq == 4
+
+
+def test_a_fact_that_this_program_does_not_know_stops_it() -> None:
+    view, log = chained(2)
+    tx = Transaction.load(log[-1])
+    unknown = replace(tx, seq=3, prev=view.position.hash, facts=(replace(tx.facts[0], type="vigie.FromTheFuture.v9"),))
+    with pytest.raises(Stop) as stopped:
+        fold(machine(), view, 2, unknown.dump())
+    assert stopped.value.name == "logic.newer"
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=80), st.sampled_from([b"{}", b"[]", b"null", b'{"seq":1,"prev":"x","logic":"a"}', b'{"v":1,"seq":1,"src":null}'])
+    )
+)
+def test_bytes_that_no_writer_made_are_ignored(raw: bytes) -> None:
+    at, transaction = follow(Position(), 0, raw, 1)
+    assert transaction is None
+    assert (at.next, at.ignored, at.seq) == (1, 1, 0)
+
+
+def test_more_ignored_records_than_any_zombie_can_leave_are_named() -> None:
+    at = Position(ignored_run=STUCK_AFTER)
+    with pytest.raises(Stop) as stopped:
+        follow(at, 0, b"junk", 1)
+    assert stopped.value.name == "chain.stuck"
+
+
+def test_a_declared_loss_raises_the_history_and_reaches_every_realm() -> None:
+    view, log = chained(4)
+    at = view.position
+    raw = declare("toy", 1, at, LossDeclared(detail="disk"), partition=P, now=T0, run="r", history=3)
+    after = fold(machine(), view, at.next, raw)
+    assert (after.position.history, after.position.applied, after.position.applied_digest) == (3, at.applied, at.applied_digest)
+    assert after.realms["92"].domain.losses == 1
+    assert after.realms["92"].now == view.realms["92"].now
+    again, sent = append(machine(), after, inputs(5)[4], "run")
+    assert sent.transaction.history == 3
+    assert again.position.history == 3
+    assert log
+
+
+def test_after_a_new_base_the_input_goes_on_where_it_says() -> None:
+    view, _ = chained(4)
+    raw = declare("toy", 1, view.position, Rebased(cluster_id="c", next_offset=17), partition=P, now=T0, run="r", history=1)
+    after = fold(machine(), view, view.position.next, raw)
+    assert (after.position.applied, after.position.applied_digest, after.position.history) == (16, "", 1)
+
+
+def test_a_position_is_kept_as_json_and_comes_back_equal() -> None:
+    view, _ = chained(4)
+    assert load_position(orjson.loads(orjson.dumps(dump_position(view.position)))) == view.position
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 400_000))
+def test_no_record_is_larger_than_kafka_takes(size: int) -> None:
+    view, _ = chained(1)
+    _, sent = append(machine(), view, record(1, ToyReport(incident="i", n=1, blob="x" * size), "big"), "run")
+    assert len(sent.raw) <= MAX_TRANSACTION_BYTES
+    assert sent.outcome == ("applied" if size < MAX_TRANSACTION_BYTES - 2000 else sent.outcome)
+    assert sent.outcome == ("failed" if size > MAX_TRANSACTION_BYTES else sent.outcome)
+
+
+def test_every_exit_says_what_it_means_and_what_to_do() -> None:
+    for name, exit in EXITS.items():
+        assert exit.means
+        assert exit.restart or exit.act, name
+    assert EXITS["append.conflict"].code == 71
+    assert EXITS["log.truncated"].code == 73
+    assert {e.code for n, e in EXITS.items() if n.startswith("input.") and not e.restart} == {74}

@@ -1,0 +1,63 @@
+"""A snapshot reads back equal, in chunks that Kafka takes; a damaged one shows."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+from immutables import Map
+
+from schemas.envelope import Place
+from schemas.runtime import OpenRealm
+from services.runtime.chain import Position
+from services.runtime.realmstate import Mark, RealmState
+from services.runtime.seen import Page, Seen
+from services.runtime.snapshots import (
+    CHUNK_BYTES,
+    Chunk,
+    Manifest,
+    Published,
+    SnapshotDamaged,
+    decode_page,
+    decode_state,
+    encode_page,
+    encode_state,
+)
+from services.runtime.testing import MemoryService
+from tests.faults.runtime.toy import Ladder, ToyDecider, ToyReport, ToyState
+
+
+def test_a_realm_reads_back_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.runtime.seen.PAGE", 8)
+    service = MemoryService(ToyDecider(), clock=1000)
+    service.feed("92", OpenRealm(author="p", role="admin", territory="92", started_at=0))
+    for n in range(30):
+        service.feed("92", ToyReport(incident=f"i{n}", n=n, delay_ms=50), at=1000 + n)
+    state = service.realm("92")
+    assert state.seen.last > 2
+    pages = {n: decode_page(encode_page(page)) for n, page in state.seen.pages.items()}
+    assert decode_state(ToyDecider(), encode_state(ToyDecider(), state), pages) == state
+
+
+def test_a_large_state_is_cut_into_chunks() -> None:
+    domain = ToyState(counts=Map({f"incident-{n:06d}": n for n in range(60_000)}), ladders=Map({"a": Ladder(1, 2)}))
+    marks = Map({"toy": Mark(Place("toy", 1, 2, 3, 4), "ab")})
+    state = RealmState("92", "92", 5, True, Seen(), marks, domain)
+    chunks = encode_state(ToyDecider(), state)
+    assert len(chunks) > 3
+    assert all(len(zlib.decompress(chunk)) <= CHUNK_BYTES for chunk in chunks)
+    assert decode_state(ToyDecider(), chunks, {}) == state
+
+
+def test_a_missing_page_of_seen_ids_is_damage() -> None:
+    seen = Seen.restore(0, [Page(5, ("a", "b"))], ["c"])
+    chunks = encode_state(ToyDecider(), RealmState("92", "92", 5, False, seen, Map(), ToyState()))
+    with pytest.raises(SnapshotDamaged):
+        decode_state(ToyDecider(), chunks, {})
+
+
+def test_a_manifest_reads_back_equal() -> None:
+    position = Position(history=1, next=9, seq=8, hash="h", tail="h", logic=1, head_offset=8, applied=7, applied_digest="d")
+    published = Published(Position(next=4, seq=3), Map({"toyecho": Place("toy", 0, 0, 3, 1)}))
+    manifest = Manifest("a", position, 1, 123, {"92": {"state": (Chunk(4, "x"), Chunk(5, "y")), "seen-0": (Chunk(2, "z"),)}}, published)
+    assert Manifest.load(manifest.dump()) == manifest
