@@ -50,9 +50,9 @@ class Frame:
     id: str | None = None
 
     def encode(self, epoch: str, *, hidden: bool = False) -> bytes:
-        """As it goes over the wire. A hidden frame only advances the id of the browser."""
+        """As it goes over the wire. A frame that is hidden, or tells nothing, only advances the id of the browser."""
         head = b"" if self.id is None else b"id: %b\n" % event_id(epoch, self.id).encode()
-        if hidden:
+        if hidden or not self.event:
             return head + b"\n" if head else b""
         return b"%bevent: %b\ndata: %b\n\n" % (head, self.event.encode(), self.data)
 

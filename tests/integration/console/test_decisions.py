@@ -1,0 +1,141 @@
+"""A decision is a command with author and role, answered by the decider, once per key."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from schemas.base import Command, Fact
+from schemas.commands import AcknowledgeIncident, AddNote, AnswerNotification, ResolveIncident, SetLevel
+from schemas.reference import PublishReference
+from schemas.runtime import CommandApplied, CommandRefused, OpenRealm, SetPace
+from services.runtime.links import AckLinks, Link
+from services.runtime.rights import Role
+from services.runtime.settings import Settings
+from services.runtime.territory import Territory
+from tests.integration.console.conftest import appending, projecting
+from tests.integration.console.serving import Served, answering, applied, served
+from tests.integration.console.test_projection import a_realm
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def reply(command_id: str, command: Command) -> Fact:
+    """A decider that knows one incident, at version 3."""
+    name = type(command).__name__
+    if isinstance(command, ResolveIncident) and command.expected not in (None, 3):
+        return CommandRefused(command_id=command_id, command=name, status=412, code="version_mismatch")
+    if isinstance(command, ResolveIncident) and not command.force:
+        return CommandRefused(command_id=command_id, command=name, status=409, code="cause_open")
+    if isinstance(command, AddNote):
+        return CommandApplied(command_id=command_id, command=name, result={"line": "line-1"})
+    return applied(command_id, command)
+
+
+async def post(
+    console: Served, headers: dict[str, str], path: str, body: object = None, **more: str
+) -> tuple[int, dict[str, object], dict[str, str]]:
+    answer = await console.http.post(f"/api/v1/{path}", json=body, headers={**headers, **more})
+    return answer.status_code, answer.json(), dict(answer.headers)
+
+
+async def test_decisions_are_answered_by_the_decider(console_settings: Settings) -> None:
+    realm = a_realm()
+    async with (
+        appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console,
+        answering(console_settings, writer, reply) as seen,
+    ):  # fmt: skip
+        cell = await console.as_role(Role.CELL)
+        coordinator = await console.as_role(Role.COORDINATOR, duty="dgs_directeur_de_crise")
+        observer = await console.as_role(Role.OBSERVER)
+        where = f"?realm={realm}"
+
+        status, body, _ = await post(console, cell, f"incidents/i-1/acknowledge{where}")
+        assert (status, body["state"], body["result"]) == (200, "applied", {"done": True})
+        _, command = seen[-1]
+        assert isinstance(command, AcknowledgeIncident)
+        assert command.role == "cell"
+
+        status, body, _ = await post(console, observer, f"incidents/i-1/acknowledge{where}")
+        assert (status, body["code"]) == (403, "forbidden")
+
+        status, body, _ = await post(console, coordinator, "level", {"realm": realm, "level": "N3", "reason": "Ordre du préfet"})
+        assert status == 200
+        _, command = seen[-1]
+        assert isinstance(command, SetLevel)
+        assert (command.level, command.role) == (3, "dgs_directeur_de_crise")
+        assert command.reason is not None
+        assert "préfet" not in command.model_dump_json()
+        item = await console.app.state.decisions._texts.get(command.reason.removeprefix("text:"), wait_s=5)
+        assert item.fields == {"text": "Ordre du préfet"}
+
+        status, body, _ = await post(console, cell, f"incidents/i-1/resolve{where}", None)
+        assert (status, body["code"]) == (409, "cause_open")
+        assert "forcer" in str(body["detail"])
+        status, body, _ = await post(console, cell, f"incidents/i-1/resolve{where}", {"force": True}, **{"If-Match": '"2"'})
+        assert (status, body["code"]) == (412, "version_mismatch")
+        status, body, _ = await post(console, cell, f"incidents/i-1/resolve{where}", {"force": True}, **{"If-Match": '"3"'})
+        assert status == 200
+
+        before = len(seen)
+        key = {"Idempotency-Key": "one-note"}
+        first = await post(console, cell, f"log{where}", {"text": "Appel du préfet", "incident": "i-1"}, **key)
+        again = await post(console, cell, f"log{where}", {"text": "Appel du préfet", "incident": "i-1"}, **key)
+        other = await post(console, cell, f"log{where}", {"text": "Autre chose"}, **key)
+        assert (first[0], again[0], other[0]) == (200, 200, 422)
+        assert first[1] == again[1]
+        assert again[2]["idempotency-replayed"] == "true"
+        assert other[1]["code"] == "key_reused"
+        assert len(seen) == before + 1
+
+
+async def test_without_an_answer_in_time_the_decision_is_on_its_way(console_settings: Settings) -> None:
+    realm = a_realm()
+    async with projecting(console_settings), served(console_settings) as console:
+        cell = await console.as_role(Role.CELL)
+        status, body, headers = await post(console, cell, f"incidents/i-1/escalate?realm={realm}", None, Prefer="wait=0")
+        assert (status, body["state"]) == (202, "pending")
+        assert headers["location"] == f"/api/v1/commands/{body['command_id']}"
+        asked = await console.http.get(headers["location"], headers=cell)
+        assert (asked.status_code, asked.json()["state"]) == (200, "pending")
+        waiting = asyncio.create_task(console.http.get(headers["location"], headers={**cell, "Prefer": "wait=20"}))
+        async with appending(console_settings.kafka) as writer:
+            done = CommandApplied(command_id=str(body["command_id"]), command="EscalateIncident", result={"wave": 2})
+            await writer.append("alerts", realm, done, at=1)
+        assert (await waiting).json()["result"] == {"wave": 2}
+
+
+async def test_a_realm_opens_with_its_reference_data(console_settings: Settings, territory: Territory) -> None:
+    async with (
+        appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console,
+        answering(console_settings, writer) as seen,
+    ):  # fmt: skip
+        admin = await console.as_role(Role.ADMIN)
+        realm = a_realm().replace("test", "ex")
+        body = {"id": realm, "kind": "exercise", "title_code": "S04", "started_at": "2027-02-11T08:40:00Z", "speed": 20.0, "responders": []}
+        status, answer, _ = await post(console, admin, "realms", body)
+        assert (status, answer["realm"]) == (200, realm)
+        kinds = [type(command) for _, command in seen]
+        assert kinds == [OpenRealm, *[PublishReference] * len(territory.sections)]
+        assert (await console.http.get(f"/api/v1/realms/{realm}", headers=admin)).json()["simulated"] is True
+        assert (await post(console, admin, f"realms/{realm}/pause"))[0] == 200
+        assert isinstance(seen[-1][1], SetPace)
+        for wrong in ({"id": "92"}, {"id": "75~ex-1"}, {"id": "92~what-1", "kind": "exercise"}, {"id": "no realm"}):
+            assert (await post(console, admin, "realms", wrong))[0] == 422
+
+
+async def test_a_link_answers_once_without_a_login(console_settings: Settings) -> None:
+    realm, notification = a_realm(), "33333333-0000-5000-8000-00000000000a"
+    token = AckLinks.open(console_settings.data.secrets).token(Link(realm, notification, "p-1", 4_000_000_000_000))
+    async with (
+        appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console,
+        answering(console_settings, writer) as seen,
+    ):  # fmt: skip
+        for _ in range(2):
+            await console.http.post(f"/a/{token}", data={"answer": "ack"})
+        commands = [command for _, command in seen]
+        assert len(commands) == 1
+        assert isinstance(commands[0], AnswerNotification)
+        assert (commands[0].notification, commands[0].person, commands[0].answer) == (notification, "p-1", "ack")
+        assert (await console.http.post(f"/a/{token[:-3]}abc", data={"answer": "ack"})).status_code == 404

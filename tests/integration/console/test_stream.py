@@ -1,0 +1,173 @@
+"""The live stream: every change, in order, resumable; a reader who cannot follow is told so."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from services.console import store
+from services.console import stream as streams
+from services.console.stream import Hub
+from services.runtime.rights import Role
+from services.runtime.settings import Settings
+from services.runtime.territory import Territory
+from tests.integration.console import crisis
+from tests.integration.console.conftest import appending, projecting, until
+from tests.integration.console.crisis import MINUTE, START
+from tests.integration.console.serving import Served, served
+from tests.integration.console.test_projection import a_realm
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Listening:
+    """Events of one stream as (event, data, id)."""
+
+    def __init__(self, frames: AsyncIterator[bytes]) -> None:
+        self._frames, self._ready = frames, []
+        self._deadline = asyncio.get_running_loop().time() + 60
+
+    async def next(self) -> tuple[str, Any, str | None]:
+        while not self._ready:
+            async with asyncio.timeout_at(self._deadline):
+                raw = await anext(self._frames)
+            self._ready += [parse(block) for block in raw.decode().split("\n\n") if block]
+        return self._ready.pop(0)
+
+    async def until(self, event: str, **wanted: Any) -> tuple[Any, str | None]:
+        """The next event of this name with these values; ids of what comes before are kept."""
+        last: str | None = None
+        while True:
+            name, data, id = await self.next()
+            last = id or last
+            if name == event and all(data[key] == value for key, value in wanted.items()):
+                return data, last
+
+
+def parse(block: str) -> tuple[str, Any, str | None]:
+    fields = dict(line.split(": ", 1) for line in block.split("\n"))
+    return fields.get("event", ""), json.loads(fields["data"]) if "data" in fields else None, fields.get("id")
+
+
+@asynccontextmanager
+async def listening(console: Served, realm: str, *, sees_log: bool = True, last_id: str | None = None) -> AsyncIterator[Listening]:
+    hub: Hub = console.app.state.hub
+    frames = await hub.stream(realm, lang="fr", sees_log=sees_log, last_id=last_id)
+    try:
+        yield Listening(frames)
+    finally:
+        await frames.aclose()  # type: ignore[attr-defined]
+
+
+async def test_changes_arrive_as_the_resources_that_rest_gives(console_settings: Settings, territory: Territory) -> None:
+    realm = a_realm()
+    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+        await writer.open(realm, territory, START)
+        await until(lambda: opened(console, realm))
+        async with listening(console, realm) as reader, listening(console, realm, sees_log=False) as kiosk:
+            _, hello, _ = await reader.next()
+            assert hello["epoch"]
+            assert hello["last_id"].startswith(hello["epoch"])
+            at = START + MINUTE
+            facts = [
+                crisis.report("r-1", "cen-1", at),
+                crisis.site("cen-1", at),
+                crisis.incident(at, ("cen-1",), "opened"),
+                crisis.ladder(at),
+            ]
+            await writer.append("alerts", realm, *facts, at=at)
+            site, _ = await reader.until("site", id="cen-1")
+            headers = await console.as_role(Role.OBSERVER)
+            assert site == (await console.http.get(f"/api/v1/sites/cen-1?realm={realm}", headers=headers)).json()
+            names = set()
+            while not {"incident", "escalation", "line"} <= names:
+                names.add((await reader.next())[0])
+            await writer.append("alerts", realm, crisis.level(at, 2, 1), at=at)
+            hidden = set()
+            while "level" not in hidden:
+                hidden.add((await kiosk.next())[0])
+            assert hidden & {"line", "escalation", "notification"} == set()
+
+
+async def opened(console: Served, realm: str) -> bool:
+    return bool((await console.app.state.model.realm(realm)).reference)
+
+
+async def test_a_reader_who_comes_back_misses_nothing(console_settings: Settings, territory: Territory) -> None:
+    realm = a_realm()
+    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+        await writer.open(realm, territory, START)
+        await until(lambda: opened(console, realm))
+        async with listening(console, realm) as reader:
+            await writer.append("alerts", realm, crisis.site("pmi-04", START), at=START)
+            _, last = await reader.until("site", id="pmi-04")
+            while last is None:
+                last = (await reader.next())[2]
+        await writer.append("alerts", realm, crisis.site("cen-2", START + MINUTE), at=START + MINUTE)
+        await writer.append("alerts", realm, crisis.site("cen-3", START + MINUTE), at=START + MINUTE)
+
+        async def projected() -> bool:
+            return bool((await console.app.state.model.site(realm, "cen-3")).status == "closed")
+
+        await until(projected)
+        async with listening(console, realm, last_id=last) as back:
+            assert (await back.until("site", id="cen-2"))[0]["status"] == "closed"
+            await back.until("site", id="cen-3")
+        async with listening(console, realm, last_id="another-epoch.1-0") as stranger:
+            await stranger.next()
+            assert (await stranger.next())[0] == "resync"
+
+
+async def test_a_slow_reader_is_bounded_and_told_to_read_again(
+    console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "QUEUE", 5)
+    realm = a_realm()
+    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+        await writer.open(realm, territory, START)
+        await until(lambda: opened(console, realm))
+        async with listening(console, realm) as slow:
+            await slow.next()
+            for n in range(20):
+                await writer.append("alerts", realm, crisis.report(f"r-{n}", "pmi-04", START), at=START)
+            feed = console.app.state.hub._feeds[realm][0]
+
+            async def overflowed() -> bool:
+                return any(s.overflowed for s in feed.subscribers)
+
+            await until(overflowed)
+            data, _ = await slow.until("resync")
+            assert data["why"] == "too_slow"
+
+
+async def test_another_life_of_the_store_is_a_resync(console_settings: Settings, territory: Territory) -> None:
+    realm = a_realm()
+    client = store.connect(console_settings.redis)
+    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+        await writer.open(realm, territory, START)
+        await until(lambda: opened(console, realm))
+        async with listening(console, realm) as reader:
+            before = (await reader.next())[1]["epoch"]
+            await client.flushall()
+            data, _ = await reader.until("resync")
+            assert data["why"] == "epoch"
+            assert data["epoch"] != before
+            await writer.append("alerts", realm, crisis.site("cen-2", START), at=START)
+            await reader.until("site", id="cen-2")
+    await client.aclose()
+
+
+async def test_a_quiet_stream_pings(console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "PING_S", 0.05)
+    realm = a_realm()
+    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+        await writer.open(realm, territory, START)
+        await until(lambda: opened(console, realm))
+        async with listening(console, realm) as reader:
+            data, _ = await reader.until("ping")
+            assert data["server_time"].endswith("Z")
