@@ -1,0 +1,34 @@
+"""Why a decision cannot be taken as asked: HTTP status, stable code, values for the sentence."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from schemas.base import Command
+from schemas.ranks import may_decide
+
+Scalar = str | int | float | bool | None
+Result = dict[str, Scalar]
+"""What a decision answers with."""
+
+
+class Refused(Exception):
+    """A decision that cannot be taken as asked."""
+
+    def __init__(self, status: Literal[403, 404, 409, 412], code: str, **values: Scalar) -> None:
+        super().__init__(code)
+        self.status: Literal[403, 404, 409, 412] = status
+        self.code, self.values = code, values
+
+
+def must_decide(command: Command, needed: str) -> None:
+    """Raises Refused unless the author has the needed role or above (D49)."""
+    if not may_decide(command.role, needed):
+        raise Refused(403, "role_too_low", role=command.role, needed=needed)
+
+
+def reasoned(command: Command) -> str:
+    """The reason given. Raises Refused without one."""
+    if not command.reason:
+        raise Refused(409, "reason_needed")
+    return command.reason

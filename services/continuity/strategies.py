@@ -1,0 +1,131 @@
+"""Decisions about activities: strategies, declared states, the age of data, arbitration (D41, D44, D46, D51)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas import commands as cmd
+from schemas.alerts import AttentionRequested
+from schemas.continuity import ActivityDeclared, AlarmArbitrated, AlarmRaised, AlarmRow, StrategyChanged, StrategyRow
+from schemas.words import ClockBase, SiteStatus
+from services.continuity.activities import active_strategies, settle
+from services.continuity.bia import Need
+from services.continuity.metrics import tell_metrics
+from services.continuity.refusals import Refused, Result, must_decide, reasoned
+from services.continuity.state import Draft
+
+STRATEGIST: Final = "directeur_pole"
+"""Strategies, declared states and arbitrations belong to this role or above; it hears of data to type again."""
+_OUT: Final = frozenset((SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING))
+
+
+def _need(draft: Draft, activity: str) -> Need:
+    need = draft.bia.needs.get(activity)
+    if need is None:
+        raise Refused(404, "unknown_activity", activity=activity)
+    return need
+
+
+def activate_strategy(draft: Draft, command: cmd.ActivateStrategy) -> Result:
+    """D51: in the order listed, or with `force` and a reason; a fallback site must be sound and have the places."""
+    need = _need(draft, command.activity)
+    must_decide(command, STRATEGIST)
+    listed = need.activity.strategies
+    name = next((s for s in listed if s == command.strategy), None) or next(
+        (s for s in listed if s.split(":")[0] == command.strategy), None
+    )
+    if name is None:
+        raise Refused(404, "unknown_strategy", activity=need.id, strategy=command.strategy)
+    active = active_strategies(draft.state, need.id)
+    tried = {s.strategy for s in draft.state.strategies.values() if s.activity == need.id}
+    if any(s.strategy == name for s in active):
+        raise Refused(409, "already", activity=need.id, strategy=name)
+    skipped = next((s for s in listed[: listed.index(name)] if s not in tried), None)
+    if skipped is not None:
+        if not command.force:
+            raise Refused(409, "strategy_order", activity=need.id, strategy=name, first=skipped)
+        reasoned(command)
+    if command.site is not None:
+        _check_fallback(draft, command.site, command.desks)
+    number = 1 + sum(s.activity == need.id for s in draft.state.strategies.values())
+    row = StrategyRow(
+        id=f"{need.id}/{number}", activity=need.id, strategy=name, state="active", expected_capacity_pct=command.expected_capacity_pct,
+        site=command.site, desks=command.desks, started_at=draft.now, started_by=command.author, reason=command.reason,
+    )  # fmt: skip
+    draft.record(StrategyChanged(row=row))
+    return _settled(draft, need, {"strategy": row.id, "name": name})
+
+
+def _check_fallback(draft: Draft, site: str, desks: int | None) -> None:
+    """D51: never an out or unknown site, in a flood never an exposed one, never above the declared desks."""
+    place, state = draft.bia.sites.get(site), draft.state
+    if place is None:
+        raise Refused(404, "unknown_site", site=site)
+    heard = state.sites.get(site)
+    if heard is not None and (heard.status in _OUT or heard.status is SiteStatus.UNKNOWN):
+        raise Refused(409, "fallback_out", site=site, site_status=heard.status.value)
+    if place.flood_exposure != "non" and any(i.open and i.kind == "flood" for i in state.incidents.values()):
+        raise Refused(409, "fallback_exposed", site=site, exposure=place.flood_exposure)
+    taken = sum(s.desks or 0 for s in state.strategies.values() if s.state == "active" and s.site == site)
+    if taken + (desks or 0) > place.desks:
+        raise Refused(409, "fallback_full", site=site, desks=place.desks, taken=taken)
+
+
+def end_strategy(draft: Draft, command: cmd.EndStrategy) -> Result:
+    """The strategy is over; without it the computed capacity counts again, from now."""
+    row = draft.state.strategies.get(command.strategy)
+    if row is None:
+        raise Refused(404, "unknown_strategy", strategy=command.strategy)
+    need = _need(draft, row.activity)
+    must_decide(command, STRATEGIST)
+    if row.state == "ended":
+        raise Refused(409, "already", strategy=row.id)
+    draft.record(StrategyChanged(row=row.model_copy(update={"state": "ended", "ended_at": draft.now, "ended_by": command.author})))
+    return _settled(draft, need, {"strategy": row.id})
+
+
+def declare_activity(draft: Draft, command: cmd.DeclareActivity) -> Result:
+    """D41: a named person's word wins over the computed state until it is withdrawn; both stay visible."""
+    need = _need(draft, command.activity)
+    must_decide(command, STRATEGIST)
+    said = draft.state.declared.get(need.id)
+    if (None if said is None else said.state) is command.state:
+        raise Refused(409, "already", activity=need.id)
+    at = draft.now if command.occurred_at is None else min(command.occurred_at, draft.now)
+    draft.record(ActivityDeclared(activity=need.id, state=command.state, author=command.author, occurred_at=at))
+    return _settled(draft, need, {})
+
+
+def _settled(draft: Draft, need: Need, result: Result) -> Result:
+    settle(draft, need.id)
+    tell_metrics(draft)
+    row = draft.state.activities[need.id]
+    return {"activity": need.id, "state": row.state.value, "capacity_pct": row.capacity_pct, **result}
+
+
+def declare_data_age(draft: Draft, command: cmd.DeclareDataAge) -> Result:
+    """D46: older data than the PDMA allows raise an alarm and ask for their re-entry."""
+    need = _need(draft, command.activity)
+    must_decide(command, STRATEGIST)
+    lost = command.age_h > need.activity.pdma_h
+    if lost:
+        row = draft.state.activities[need.id]
+        alarm = AlarmRow(
+            id=draft.derive(f"alarm/{need.id}//pdma", 0), activity=need.id, pole=row.pole, base=ClockBase.PDMA,
+            pct=round(command.age_h * 100 / need.activity.pdma_h) if need.activity.pdma_h else 100, raised_at=draft.now, limit_at=draft.now,
+            to=(STRATEGIST,), incident=row.incident, path=row.path[0] if row.path else (), demands="reentry",
+        )  # fmt: skip
+        asked = AttentionRequested(code="reentry", roles=alarm.to, pole=row.pole, activity=need.id, base="pdma", incident=row.incident)
+        draft.record(AlarmRaised(row=alarm), asked)
+    return {"activity": need.id, "age_h": command.age_h, "pdma_h": need.activity.pdma_h, "lost": lost}
+
+
+def arbitrate_alarm(draft: Draft, command: cmd.ArbitrateAlarm) -> Result:
+    """D44: the line that 100 % of an RTO demands; its text is the reason."""
+    row = draft.state.alarms.get(command.alarm)
+    if row is None:
+        raise Refused(404, "unknown_alarm", alarm=command.alarm)
+    must_decide(command, STRATEGIST)
+    answered = {"arbitrated_at": draft.now, "arbitrated_by": command.author, "reason": reasoned(command)}
+    draft.record(AlarmArbitrated(row=row.model_copy(update=answered)))
+    return {"alarm": row.id, "activity": row.activity}
