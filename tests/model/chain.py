@@ -37,8 +37,7 @@ GUARDS: Final = {
     "unseen": "a failed input leaves its id unseen, so that a replay works",
 }
 PAIRS: Final = (
-    ("fence", "stop"), ("digest", "audit"), ("reset", "audit"), ("resume", "audit"), ("anchor", "audit"), ("recheck", "run"),
-    ("seq", "prev"),
+    ("fence", "stop"), ("digest", "audit"), ("reset", "audit"), ("resume", "audit"), ("anchor", "audit"), ("seq", "prev"),
 )  # fmt: skip
 """Guards that cover for each other: one alone may be missing."""
 CASES: Final[dict[str, dict[str, int]]] = {
@@ -47,6 +46,7 @@ CASES: Final[dict[str, dict[str, int]]] = {
     "skew": {"skew": 1},
     "cut_log": {"upgrade": 1, "cut_log": 1},
     "cut_input": {"cut_input": 1, "writers": 2},
+    "cut_both": {"cut_log": 1, "cut_input": 1, "writers": 2},
     "fail_over": {"upgrade": 1, "fail_over": 1, "writers": 2},
 }
 BUDGET: Final = {"crash": 2, "writers": 3, "horizon": 12}

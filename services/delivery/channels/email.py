@@ -68,7 +68,7 @@ class Email:
             relay.close()
 
     def message(self, outgoing: Outgoing) -> EmailMessage:
-        """The mail; the same for every attempt on one notification."""
+        """The mail. Its Message-ID is the same for every attempt on one notification."""
         row, text = outgoing.row, outgoing.text
         mail = EmailMessage()
         mail["Message-ID"] = f"<{row.id}.{outgoing.realm}@{self._domain}>"
@@ -78,6 +78,7 @@ class Email:
         mail["Subject"] = text.subject
         mail["List-Id"] = f"Vigie {outgoing.realm} <{outgoing.realm}.vigie.{self._domain}>"
         mail["Auto-Submitted"] = "auto-generated"
+        mail["X-Vigie-Attempt"] = str(outgoing.number)
         mail["Content-Language"] = text.lang
         if row.level >= _URGENT:
             mail["Importance"] = "high"

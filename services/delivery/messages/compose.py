@@ -67,7 +67,7 @@ def compose(row: NotificationRow, names: Names, _: Translator, link: str | None)
     """The text of a notification. A template that is not known is told as information, never dropped."""
     level = int(row.level)
     subject, sentences = _SAYINGS.get(row.template, _information)(row, names, _)
-    sentences = [*sentences, _called_as(row, names, _)]
+    sentences = [*sentences, *_called_as(row, names, _)]
     if row.answer_expected:
         if row.ack_by is not None:
             sentences.append(_("Sans réponse avant {time}, d’autres personnes sont appelées.", time=clock(row.ack_by)))
@@ -90,11 +90,13 @@ def _day_and_clock(at: Instant) -> str:
     return datetime.fromtimestamp(at / 1000, PARIS).strftime("%d/%m/%Y %H:%M")
 
 
-def _called_as(row: NotificationRow, names: Names, _: Translator) -> str:
+def _called_as(row: NotificationRow, names: Names, _: Translator) -> list[str]:
     role = names.role(row.role)
+    if not role:
+        return []
     if row.scope:
-        return _("Vous recevez ce message au titre de : {role}, {scope}.", role=role, scope=row.scope)
-    return _("Vous recevez ce message au titre de : {role}.", role=role)
+        return [_("Vous recevez ce message au titre de : {role}, {scope}.", role=role, scope=row.scope)]
+    return [_("Vous recevez ce message au titre de : {role}.", role=role)]
 
 
 def _level_named(row: NotificationRow, names: Names) -> str:
@@ -142,15 +144,34 @@ def _alarm_dmia(row: NotificationRow, names: Names, _: Translator) -> Said:  # n
     return _("activité {activity}, {pct} % de la DMIA", **_clock_values(row)), [told, *_limit(row, _)]
 
 
-def _forecast(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+def _forecast_rto(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
     activity = _value(row, "activity")
-    told = _("Rupture prévue : l’activité {activity} ne reprendra pas avant sa limite.", activity=activity)
+    told = _("Rupture prévue : l’activité {activity} ne reprendra pas avant son délai de reprise (RTO).", activity=activity)
     return _("rupture prévue, activité {activity}", activity=activity), [told, *_limit(row, _)]
+
+
+def _forecast_dmia(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+    activity = _value(row, "activity")
+    told = _("Rupture prévue : l’activité {activity} ne reprendra pas avant sa durée maximale admissible (DMIA).", activity=activity)
+    return _("rupture prévue, activité {activity}", activity=activity), [told, *_limit(row, _)]
+
+
+def _reentry(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+    activity = _value(row, "activity")
+    told = _("Activité {activity} : les données sont plus anciennes que prévu, une ressaisie est à faire.", activity=activity)
+    return _("ressaisie à faire, activité {activity}", activity=activity), [told]
 
 
 def _plan_proposed(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
     plan = _value(row, "plan")
     return _("plan {plan} proposé", plan=plan), [_("Le plan {plan} est proposé : une décision est attendue.", plan=plan)]
+
+
+def _stand_down_proposed(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+    plan = _value(row, "plan")
+    return _("levée du plan {plan} proposée", plan=plan), [
+        _("La levée du plan {plan} est proposée : une décision est attendue.", plan=plan)
+    ]
 
 
 def _card_overdue(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
@@ -172,7 +193,9 @@ def _merged(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa:
 
 
 def _information(row: NotificationRow, names: Names, _: Translator) -> Said:
-    return _("information"), [_("Niveau {level}.", level=_level_named(row, names)), *_incident(row, _)]
+    before, after = row.values.get("from"), row.values.get("lowered")
+    lowered = [] if before is None or after is None else [_("Le niveau est abaissé de N{before} à N{after}.", before=before, after=after)]
+    return _("information"), [_("Niveau {level}.", level=_level_named(row, names)), *lowered, *_incident(row, _)]
 
 
 _SAYINGS: Final[Mapping[str, Callable[[NotificationRow, Names, Translator], Said]]] = {
@@ -180,8 +203,11 @@ _SAYINGS: Final[Mapping[str, Callable[[NotificationRow, Names, Translator], Said
     "level_raised": _level_raised,
     "alarm_rto": _alarm_rto,
     "alarm_dmia": _alarm_dmia,
-    "forecast": _forecast,
+    "forecast_rto": _forecast_rto,
+    "forecast_dmia": _forecast_dmia,
+    "reentry": _reentry,
     "plan_proposed": _plan_proposed,
+    "stand_down_proposed": _stand_down_proposed,
     "card_overdue": _card_overdue,
     "merged": _merged,
     "information": _information,

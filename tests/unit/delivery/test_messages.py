@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po
 
+from schemas.alerts import AttentionRequested
 from schemas.delivery import NotificationRow
 from schemas.words import Channel, Level, NotificationState
 from services.delivery.messages import Names, Text, compose, translator
@@ -47,6 +48,17 @@ def test_a_call_says_level_role_incident_and_until_when() -> None:
 def test_a_raised_level_asks_to_answer_again() -> None:
     assert "de N2 à N3" in said(template="level_raised").plain()
     assert "from N2 to N3: please answer again" in said("en", template="level_raised").plain()
+
+
+def test_a_lowered_level_is_told_as_information() -> None:
+    plain = said(template="information", answer_expected=False, values={"from": 3, "lowered": 2}).plain()
+    assert "Le niveau est abaissé de N3 à N2." in plain
+
+
+def test_what_alerts_and_continuity_ask_for_has_words_of_its_own() -> None:
+    asked = get_args(AttentionRequested.model_fields["code"].annotation)
+    needed = {f"{code}_{base}" for code in ("alarm", "forecast") for base in ("rto", "dmia")} | {*asked} - {"alarm", "forecast"}
+    assert needed <= set(TEMPLATES)
 
 
 def test_information_offers_no_answer() -> None:

@@ -1,0 +1,207 @@
+"""The real delivery process on a real broker: planned → mail → log, and killed at every point of the sender."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.policy import default
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aiohttp import web
+from aiosmtpd.smtp import SMTP, Envelope
+
+from schemas.alerts import NotificationPlanned
+from schemas.base import Message
+from schemas.commands import AnswerNotification
+from schemas.delivery import NotificationChanged, NotificationRow
+from schemas.directory import Contact, ContactPoint
+from schemas.envelope import Place
+from schemas.realms import live_partitions, partition_of
+from schemas.reference import ReferencePublished, Roster, RosterSection
+from schemas.runtime import RealmOpened
+from schemas.topics import PARTITIONS
+from schemas.words import Answer, Channel, Level, NotificationState
+from services.runtime.embedded.kafka import RunningKafka
+from services.runtime.kafka import RecordProducer
+from services.runtime.links import AckLinks, answer_id
+from services.runtime.reader import LogReader
+from services.runtime.settings import Settings
+from services.runtime.vault import Vault
+from tests.waiting import eventually
+
+ADDRESS = "dgs@example.org"
+PATIENCE_S = 120
+"""Also for a machine that is busy with other tests."""
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@dataclass
+class World:
+    """A mailbox, a webhook, the directory with one person, and delivery processes that come and go."""
+
+    settings: Settings
+    producer: RecordProducer
+    smtp: str
+    hook: str
+    realm: str = "92"
+    mails: list[tuple[str, int]] = field(default_factory=list)
+    """(Message-ID, number of the attempt) of every mail that the relay took."""
+    hooks: list[dict[str, Any]] = field(default_factory=list)
+    rows: dict[str, NotificationRow] = field(default_factory=dict)
+    """The read model: last row per id."""
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Envelope) -> str:  # noqa: N802
+        mail = message_from_bytes(bytes(envelope.content or b""), policy=default)
+        assert envelope.rcpt_tos == [ADDRESS]
+        self.mails.append((str(mail["Message-ID"]), int(mail["X-Vigie-Attempt"])))
+        return "250 2.0.0 queued"
+
+    async def handle_hook(self, request: web.Request) -> web.Response:
+        self.hooks.append(json.loads(await request.read())["data"])
+        return web.Response(status=204)
+
+    async def put(self, message: Message, id: str = "", realm: str = "", place: Place | None = None) -> None:
+        await self.producer.send(
+            "delivery.inputs", realm or self.realm, message, id=id or str(uuid4()), source="/test", at=1_802_340_000_000 if realm else None,
+            place=place, place_hash="0" * 32 if place else None,
+        )  # fmt: skip
+
+    async def open(self, realm: str) -> None:
+        """What alerts forwards when a realm is opened and its roster published."""
+        opened = RealmOpened(territory="92", title_code="t", started_at=1_802_340_000_000, lineage=realm)
+        simulated = realm if "~" in realm else ""
+        await self.put(opened, f"open-{realm}", realm, Place("alerts", partition_of(realm, PARTITIONS), 0, 1, 0))
+        roster = RosterSection(roster=Roster(holders=(), channels={"dgs": ("sms", "email", "webhook")}))
+        await self.put(ReferencePublished(reference="r", data=roster, last=True), realm=simulated or self.realm)
+
+    async def plan(self, realm: str = "", **changes: Any) -> str:
+        notification = str(uuid4())
+        planned: dict[str, Any] = {
+            "notification": notification, "level": Level.N3, "role": "dgs", "person": "dgs", "channels": (Channel.EMAIL,),
+            "template": "incident_wave", "planned_at": 1_802_340_000_000, **changes,
+        }  # fmt: skip
+        await self.put(NotificationPlanned(**planned), realm=realm)
+        return notification
+
+    @asynccontextmanager
+    async def delivery(self, failpoint: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
+        environment = os.environ | {
+            "VIGIE_DATA_DIR": str(self.settings.data_dir), "VIGIE_KAFKA": self.settings.kafka, "VIGIE_INSTANCE": "delivery-0",
+            "VIGIE_SMTP_URL": self.smtp, "VIGIE_MAIL_FROM": "vigie@example.net", "VIGIE_WEBHOOK_SECRET": SECRET,
+            "VIGIE_PUBLIC_URL": "https://vigie.example", "VIGIE_FAILPOINT": failpoint,
+        }  # fmt: skip
+        log = self.settings.data_dir / f"delivery-{failpoint or 'whole'}.log"
+        with log.open("ab") as out:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "services.delivery", env=environment, stdout=out, stderr=out
+            )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                await asyncio.wait_for(process.wait(), 15)
+
+    async def died(self, failpoint: str) -> str:
+        """Plan one notification for a process that dies at the failpoint; returns the notification."""
+        async with self.delivery(failpoint) as process:
+            notification = await self.plan()
+            assert await asyncio.wait_for(process.wait(), PATIENCE_S) == -9, failpoint
+        return notification
+
+    async def state(self, notification: str, *states: NotificationState, timeout_s: float = PATIENCE_S) -> NotificationRow:
+        await eventually(lambda: notification in self.rows and self.rows[notification].state in states, timeout_s)
+        return self.rows[notification]
+
+    async def follow(self) -> None:
+        """Fold the log into the read model, for ever."""
+        async with LogReader(self.settings.kafka, "delivery") as reader:
+            async for accepted in reader:
+                for fact in accepted.transaction.facts:
+                    if fact.name == "NotificationChanged":
+                        row = NotificationChanged.model_validate(fact.data).row
+                        self.rows[row.id] = row
+
+
+@pytest.fixture
+async def world(start_broker: Any, tmp_path: Path) -> AsyncIterator[World]:
+    """A broker of its own: this test is the only writer of live realms."""
+    broker: RunningKafka = await start_broker()
+    settings = Settings(data_dir=tmp_path / "data", kafka=broker.address)
+    settings.data.make()
+    async with RecordProducer(settings.kafka) as producer, Vault.open(settings) as vault:
+        made = World(settings, producer, "", "")
+        server = await asyncio.get_running_loop().create_server(
+            lambda: SMTP(made, hostname="relay.example.net", loop=asyncio.get_running_loop()), "127.0.0.1", 0
+        )
+        app = web.Application()
+        app.router.add_post("/hook", made.handle_hook)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        made.smtp = f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        made.hook = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+        points = (ContactPoint(channel=Channel.EMAIL, address=ADDRESS), ContactPoint(channel=Channel.WEBHOOK, address=made.hook))
+        await vault.directory.put(Contact(person="dgs", points=points))
+        following = asyncio.create_task(made.follow())
+        await made.open(made.realm)
+        yield made
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await runner.cleanup()
+        server.close()
+
+
+async def test_planned_sent_answered_and_an_exercise_that_reaches_nobody(world: World) -> None:
+    await world.open("92~ex-7")
+    exercise = await world.plan("92~ex-7")
+    async with world.delivery():
+        notification = await world.plan()
+        row = await world.state(notification, NotificationState.ACCEPTED)
+        assert world.mails == [(row.attempts[0].provider_id, 1)]
+        await world.state(exercise, NotificationState.PLANNED)
+        sms = await world.plan(channels=(Channel.SMS,))
+        row = await world.state(sms, NotificationState.ACCEPTED)
+        assert [(a.channel, a.error) for a in row.attempts] == [(Channel.SMS, "channel_not_configured"), (Channel.EMAIL, None)]
+        answer = AnswerNotification(author="dgs", role="dgs", notification=notification, person="dgs", answer=Answer.ACK, channel="link")
+        for _ in range(2):  # a link works once
+            await world.put(answer, id=answer_id("token"))
+        row = await world.state(notification, NotificationState.ANSWERED)
+        assert row.answer == "ack"
+    assert len(world.mails) == 2
+    assert world.rows[exercise].attempts[0].state == "planned"
+    assert AckLinks.open(world.settings.data.secrets)  # the console reads the same key
+
+
+KILL_POINTS = ("before-claim", "after-claim", "before-call", "after-call", "after-outcome")
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("points", [("after-claim", "after-call"), pytest.param(KILL_POINTS, marks=pytest.mark.soak)], ids=len)
+async def test_killed_at_points_of_the_sender_nobody_is_forgotten_and_no_attempt_is_called_twice(
+    world: World, points: tuple[str, ...]
+) -> None:
+    """A process that comes back may die on what an earlier one left: which attempt meets which kill is not fixed, the promise is."""
+    notifications = [await world.died(point) for point in points]
+    async with world.delivery():
+        rows = [await world.state(n, NotificationState.ACCEPTED) for n in notifications]
+    calls = [*world.mails, *((h["notification"], h["attempt"]) for h in world.hooks)]
+    assert len(calls) == len(set(calls)), "an attempt was called twice"
+    for row in rows:
+        told = [number for id, number in calls if row.id in id]
+        made = [a.number for a in row.attempts if a.state == "accepted"]
+        doubted = [a.number for a in row.attempts if a.state == "ambiguous"]
+        assert set(made) <= set(told) <= {*made, *doubted}
+        assert all(a.possible_duplicate for a in row.attempts if doubted and a.number > doubted[0])
+    assert any(a.state == "ambiguous" for row in rows for a in row.attempts), "a kill between claim and outcome leaves a doubt"
+    bookmark = next(world.settings.data.run.glob("sender-*.json"))
+    assert set(json.loads(bookmark.read_bytes())["positions"]) == {str(p) for p in live_partitions(PARTITIONS)}
