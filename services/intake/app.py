@@ -132,16 +132,17 @@ class Intake:
     async def _log_ready(self) -> str | None:
         if not self.ledger.caught_up:
             return "reading what was accepted before"
-        if self.receiver.away:
-            return "Kafka does not acknowledge"
-        return None if await self.inputs.reachable() else "Kafka does not answer"
+        if not await self.inputs.reachable():
+            return "Kafka does not answer"
+        self.receiver.broker_answers()
+        return "Kafka does not acknowledge" if self.receiver.away else None
 
     async def _console_ready(self) -> str | None:
         try:
-            status, _ = await self.proxy.get_json("/readyz", CONSOLE_PROBE_S)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            status = await self.proxy.status_of("/readyz", CONSOLE_PROBE_S)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return f"does not answer ({type(error).__name__})"
-        return None if status in (200, 404) else f"not ready (HTTP {status})"
+        return None if status < 400 else f"not ready (HTTP {status})"
 
     def _tasks_live(self) -> str | None:
         for task in self._tasks:

@@ -34,6 +34,8 @@ PAGE_POLICY: Final = (
 DATA_POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox")
 _JSON: Final = (b"content-type", b"application/json")
 _NO_STORE: Final = (b"cache-control", b"no-store")
+DISCARD_BYTES: Final = 16 << 20
+"""So much of a body that is too large is read and thrown away, then the connection is cut."""
 _SECRET_QUERY: Final = frozenset({"token", "key", "code", "secret"})
 
 
@@ -93,6 +95,8 @@ class BodyReader:
         """
         declared = header(scope, b"content-length")
         if declared is not None and declared.isdecimal() and int(declared) > self.limit:
+            if header(scope, b"expect") is None:
+                await self._discard(receive)
             raise ProblemError("body_too_large", limit=self.limit)
         if (header(scope, b"content-encoding") or "identity").lower() != "identity":
             raise ProblemError("content_encoding")
@@ -115,6 +119,7 @@ class BodyReader:
                     message = await self._next(receive)
                     chunk, more = message.get("body", b""), message.get("more_body", False)
                     if size + len(chunk) > self.limit:
+                        await self._discard(receive, more=more)
                         raise ProblemError("body_too_large", limit=self.limit)
                     self.room.take(len(chunk))
                     size += len(chunk)
@@ -125,6 +130,18 @@ class BodyReader:
                 raise ProblemError("request_timeout", limit_s=f"{self.timeout_s:g}") from None
             raise
         return b"".join(parts)
+
+    async def _discard(self, receive: Receive, *, more: bool = True) -> None:
+        """Read on for a while: a sender that is cut off in the middle of its body does not see the answer."""
+        left = DISCARD_BYTES
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                while more and left > 0:
+                    message = await self._next(receive)
+                    left -= len(message.get("body", b""))
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            return
 
     async def _next(self, receive: Receive) -> MutableMapping[str, Any]:
         message = await receive()

@@ -147,7 +147,7 @@ class Front:
 
     async def _console_document(self) -> Any:
         try:
-            return (await self._proxy.get_json("/openapi.json", OPENAPI_S))[1]
+            return await self._proxy.get_json("/openapi.json", OPENAPI_S)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return None
 

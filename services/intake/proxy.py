@@ -57,10 +57,15 @@ class Proxy:
         if self._session is not None:
             await self._session.close()
 
-    async def get_json(self, path: str, timeout_s: float) -> tuple[int, Any]:
-        """(status, JSON or None) of one of the console's own documents. Raises aiohttp.ClientError, TimeoutError."""
+    async def status_of(self, path: str, timeout_s: float) -> int:
+        """Status of a GET. Raises aiohttp.ClientError, TimeoutError."""
         async with asyncio.timeout(timeout_s), self._client().get(self._base + path) as found:
-            return found.status, await found.json() if found.content_type == "application/json" else None
+            return found.status
+
+    async def get_json(self, path: str, timeout_s: float) -> Any:
+        """One of the console's own documents. Raises aiohttp.ClientError, TimeoutError, ValueError."""
+        async with asyncio.timeout(timeout_s), self._client().get(self._base + path) as found:
+            return await found.json()
 
     async def pass_on(self, scope: Scope, receive: Receive, send: Send, *, instead_of_404: Any = None) -> None:
         """One exchange. The console away: 503 with Retry-After. `instead_of_404(send)` may answer what the console does not know yet."""
@@ -99,8 +104,6 @@ class Proxy:
         query = scope.get("query_string", b"").decode("latin-1")
         url = URL(f"{self._base}{path}" + (f"?{query}" if query else ""), encoded=True)
         has_body = header(scope, b"content-length") not in (None, "0") or header(scope, b"transfer-encoding") is not None
-        if has_body and header(scope, b"content-length") is None:
-            headers["Transfer-Encoding"] = "chunked"
         sending = asyncio.ensure_future(
             self._client().request(scope["method"], url, headers=headers, data=_body(receive) if has_body else None, allow_redirects=False)
         )

@@ -126,6 +126,11 @@ class Receiver:
         self.away = False
         """The last attempt found no broker. One attempt at a time looks whether it is back; the others are answered at once."""
 
+    def broker_answers(self) -> None:
+        """It answers a request for metadata: unless an attempt is under way that will tell, reports may be tried again."""
+        if not self._under_way:
+            self.away = False
+
     def resolve(self, sender: str, realm: str, reference: str) -> str:
         """See Ledger.resolve."""
         return self._ledger.resolve(realm, sender, reference)

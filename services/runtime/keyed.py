@@ -55,6 +55,7 @@ class KeyedWriter:
             async with asyncio.timeout(self._timeout_s):
                 producer = self._producer or await self._started()
                 acked = await producer.send(topic, value, key=key.encode(), partition=partition)
+                acked.add_done_callback(_seen)
                 found = await asyncio.shield(acked)
         except (KafkaError, TimeoutError, OSError) as error:
             raise BrokerAway(f"topic {topic}: no acknowledgement ({type(error).__name__})") from error
@@ -83,6 +84,12 @@ class KeyedWriter:
                 await asyncio.wait_for(producer.stop(), 2)
             except TimeoutError:
                 log.warning("writer.unflushed")
+
+
+def _seen(acked: asyncio.Future[Any]) -> None:
+    """Its exception is of no interest any more when nobody waits for it."""
+    if not acked.cancelled():
+        acked.exception()
 
 
 Apply = Callable[[Sequence[Entry]], Awaitable[None]]

@@ -138,7 +138,7 @@ async def test_bodies_without_a_length_are_streamed(front: FrontProcess) -> None
 
     async with front.client() as http:
         answer = await http.put("/api/v1/attachments", content=parts())
-    assert len(answer.content.partition(b"\n\n")[2]) == 2_500_000
+    assert answer.content.endswith(b"\n\n" + b"x" * 2_500_000)
 
 
 async def test_a_live_stream_arrives_event_by_event_and_ends_with_its_reader(front: FrontProcess, console: Console) -> None:
@@ -172,10 +172,9 @@ async def test_a_report_that_the_read_model_has_not_seen_yet_is_received(front: 
 async def test_readiness_and_the_document_speak_for_both(front: FrontProcess) -> None:
     async with front.client() as http:
         checks = (await http.get("/readyz")).json()["checks"]
-        assert checks["console"] == "not ready (HTTP 201)"
-        assert checks["system"] != "ok"
+        assert (checks["console"], checks["system"]) == ("ok", "the system is still starting")
         front.data.started.touch()
-        assert (await http.get("/readyz")).json()["checks"]["system"] == "ok"
+        assert (await http.get("/readyz")).status_code == 200
         document = (await http.get("/openapi.json")).json()
     assert {"/api/v1/incidents", "/api/v1/reports"} <= set(document["paths"])
     assert {"Incident", "NativeReport"} <= set(document["components"]["schemas"])
