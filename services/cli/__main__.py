@@ -25,6 +25,21 @@ COMMANDS = {
     "directory": "services.cli.directory:app",
     # reports
     "report": "services.cli.report:report",
+    # the picture
+    "incidents": "services.cli.read:incidents",
+    "sites": "services.cli.read:sites",
+    "activities": "services.cli.read:activities",
+    "plans": "services.cli.read:plans",
+    "notifications": "services.cli.read:notifications",
+    "timeline": "services.cli.read:timeline",
+    # decisions
+    "ack": "services.cli.decide:ack",
+    "escalate": "services.cli.decide:escalate",
+    "resolve": "services.cli.decide:resolve",
+    "level": "services.cli.decide:level",
+    "plan": "services.cli.decide:plan",
+    "card": "services.cli.decide:card",
+    "note": "services.cli.decide:note",
     # exercises
     "play": "services.cli.play:play",
 }

@@ -1,0 +1,153 @@
+"""Deciding from the shell: each command is one decision of the API, with author and reason; exit 1 when the decider refuses."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+import typer
+
+from schemas.words import Answer
+from services.cli.client import Away, Client, Refused, fail
+from services.cli.read import AsJson, Realm, moment
+from services.runtime.settings import Settings
+
+PATIENCE_S = 15
+"""How long a decision that is under way is waited for."""
+
+Reason = Annotated[str | None, typer.Option(help="Why; kept encrypted")]
+Key = Annotated[str | None, typer.Option(help="Idempotency-Key: the same key again is the same decision")]
+Expected = Annotated[int | None, typer.Option("--if-version", help="Only if the version is still this one")]
+Force = Annotated[bool, typer.Option("--force", help="Although a condition stands against it; needs a reason")]
+
+
+def _part(id: str) -> str:
+    return quote(id, safe="")
+
+
+def decide(
+    path: str, realm: str | None, body: dict[str, Any], *, key: str | None, expected: int | None = None, as_json: bool, done: str
+) -> None:
+    """Post the decision and wait for the decider; print what came of it. Raises typer.Exit(1) when refused or not decided yet."""
+    headers = {"Idempotency-Key": key or str(uuid.uuid4())} | ({"If-Match": f'"{expected}"'} if expected is not None else {})
+    where = f"/api/v1/{path}" + (f"?{urlencode({'realm': realm})}" if realm else "")
+    try:
+        with Client(Settings(), timeout_s=PATIENCE_S + 15) as client:
+            status, result = client.call("POST", where, {k: v for k, v in body.items() if v is not None}, headers)
+            if status == 202:
+                _, result = client.call("GET", f"/api/v1/commands/{result['command_id']}", headers={"Prefer": f"wait={PATIENCE_S}"})
+    except (Away, Refused) as exc:
+        if as_json and isinstance(exc, Refused):
+            typer.echo(json.dumps(exc.problem, ensure_ascii=False))
+        raise fail(exc) from exc
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False))
+    if result["state"] == "applied":
+        if not as_json:
+            typer.secho(done, fg="green")
+        return
+    if result["state"] == "pending":
+        typer.secho(f"accepted, not decided yet: GET /api/v1/commands/{result['command_id']}", err=True, fg="yellow")
+    else:
+        typer.secho(result["detail"] or result["code"] or "refused", err=True, fg="red")
+    raise typer.Exit(1)
+
+
+def ack(
+    incident: str, realm: Realm = None, decline: Annotated[bool, typer.Option("--decline", help="I cannot: the deputy is called")] = False,
+    reason: Reason = None, key: Key = None, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Answer for the running ladder of an incident, and take it in charge."""
+    body = {"answer": Answer.DECLINE if decline else Answer.ACK, "reason": reason}
+    decide(f"incidents/{_part(incident)}/acknowledge", realm, body, key=key, as_json=as_json, done="Acquitté")
+
+
+def escalate(incident: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False) -> None:
+    """Fire the next wave now."""
+    decide(f"incidents/{_part(incident)}/escalate", realm, {"reason": reason}, key=key, as_json=as_json, done="Vague suivante appelée")
+
+
+def resolve(
+    incident: str, realm: Realm = None, reason: Reason = None, force: Force = False, expected: Expected = None, key: Key = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Close an incident."""
+    body = {"reason": reason, "force": force}
+    decide(f"incidents/{_part(incident)}/resolve", realm, body, key=key, expected=expected, as_json=as_json, done="Clos")
+
+
+def level(
+    level: Annotated[str, typer.Argument(help="N0 … N4")],
+    scope: Annotated[str, typer.Option(help="`territory` or an incident id")] = "territory", realm: Realm = None, reason: Reason = None,
+    force: Force = False, expected: Expected = None, key: Key = None, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Raise the level, or lower it with a reason."""
+    body = {"level": level, "scope": scope, "reason": reason, "force": force}
+    decide("level", realm, body, key=key, expected=expected, as_json=as_json, done=f"Niveau {level}")
+
+
+def note(
+    text: str, incident: Annotated[str | None, typer.Option()] = None, realm: Realm = None,
+    corrects: Annotated[str | None, typer.Option(help="Id of the line that this one corrects")] = None,
+    occurred_at: Annotated[str | None, typer.Option(help="ISO 8601; default: now")] = None, key: Key = None, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Write a line in the main courante."""
+    at = moment(occurred_at) if occurred_at else None
+    body = {"text": text, "incident": incident, "corrects": corrects, "occurred_at": at}
+    decide("log", realm, body, key=key, as_json=as_json, done="Ligne ajoutée")
+
+
+plan = typer.Typer(help="Decide on a plan.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+card = typer.Typer(help="Work on an action card.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@plan.command("activate")
+def activate(
+    plan: str, realm: Realm = None, incident: Annotated[str | None, typer.Option()] = None,
+    level: Annotated[int | None, typer.Option(min=0, max=4)] = None, reason: Reason = None, expected: Expected = None, key: Key = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Activate a proposed plan."""
+    body = {"incident": incident, "level": level, "reason": reason}
+    decide(f"plans/{_part(plan)}/activate", realm, body, key=key, expected=expected, as_json=as_json, done=f"{plan} activé")
+
+
+@plan.command("refuse")
+def refuse(
+    plan: str, realm: Realm = None, reason: Reason = None, expected: Expected = None, key: Key = None, as_json: AsJson = False
+) -> None:
+    """Refuse a proposed plan."""
+    decide(f"plans/{_part(plan)}/refuse", realm, {"reason": reason}, key=key, expected=expected, as_json=as_json, done=f"{plan} refusé")
+
+
+@plan.command("stand-down")
+def stand_down(
+    plan: str, realm: Realm = None, reason: Reason = None, force: Force = False, expected: Expected = None, key: Key = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Stand a plan down."""
+    body = {"reason": reason, "force": force}
+    decide(f"plans/{_part(plan)}/stand-down", realm, body, key=key, expected=expected, as_json=as_json, done=f"{plan} levé")
+
+
+@card.command("start")
+def start_card(plan: str, card: str, realm: Realm = None, key: Key = None, as_json: AsJson = False) -> None:
+    """Begin a card."""
+    decide(f"plans/{_part(plan)}/cards/{_part(card)}/start", realm, {}, key=key, as_json=as_json, done="Fiche commencée")
+
+
+@card.command("done")
+def done_card(plan: str, card: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False) -> None:
+    """A card is done."""
+    decide(f"plans/{_part(plan)}/cards/{_part(card)}/done", realm, {"reason": reason}, key=key, as_json=as_json, done="Fiche faite")
+
+
+@card.command("not-applicable")
+def skip_card(
+    plan: str, card: str, reason: Annotated[str, typer.Option(help="Why")], realm: Realm = None, key: Key = None, as_json: AsJson = False
+) -> None:
+    """A card does not apply here."""
+    path = f"plans/{_part(plan)}/cards/{_part(card)}/not-applicable"
+    decide(path, realm, {"reason": reason}, key=key, as_json=as_json, done="Fiche sans objet")

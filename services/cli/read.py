@@ -1,0 +1,197 @@
+"""Reading from the shell: what HTTP gives, as a table or as JSON, now or as known at a time (`--as-of`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.cli.client import Away, Client, Refused, fail
+from services.console.i18n import translator
+from services.console.texts import words as w
+from services.runtime.settings import Settings
+
+PARIS = ZoneInfo("Europe/Paris")
+PAGE = 1000
+_ = translator("fr")
+
+Row = dict[str, Any]
+Column = tuple[str, Callable[[Row], str]]
+
+Realm = Annotated[str | None, typer.Option(help="Default: the live realm")]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="What was known at this time: ISO 8601; without offset, Paris time")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, as the API gives it")]
+Limit = Annotated[int, typer.Option(min=1, help="At most so many")]
+
+
+def moment(text: str) -> str:
+    """A time of the command line as the API takes it. Raises typer.BadParameter."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"not a time: {text!r} (2027-02-11T10:15 or 2027-02-11T09:15:00Z)") from None
+    return (at if at.tzinfo else at.replace(tzinfo=PARIS)).isoformat()
+
+
+def at_paris(text: str | None) -> str:
+    """A time of the API as people here read it."""
+    return datetime.fromisoformat(text).astimezone(PARIS).strftime("%d/%m %H:%M:%S") if text else ""
+
+
+def query(realm: str | None, as_of: str | None, **filters: Any) -> str:
+    """The query string, with its question mark."""
+    given: dict[str, Any] = {"realm": realm, "as_of": moment(as_of) if as_of else None, **filters}
+    pairs = [(k, v) for k, values in given.items() for v in (values if isinstance(values, list) else [values]) if v is not None]
+    return "?" + urlencode(pairs) if pairs else ""
+
+
+def fetch(path: str, realm: str | None, as_of: str | None, limit: int, **filters: Any) -> Row:
+    """All pages of a list up to `limit` items. Exits with one sentence when that fails."""
+    items: list[Row] = []
+    cursor: str | None = None
+    try:
+        with Client(Settings()) as client:
+            while True:
+                page = client.get(path + query(realm, as_of, limit=min(PAGE, limit - len(items)), cursor=cursor, **filters))
+                items += page["items"]
+                cursor = page["next"]
+                if cursor is None or len(items) >= limit:
+                    return {"items": items, "next": cursor}
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+
+
+def show(found: Row, as_json: bool, title: str, columns: Sequence[Column]) -> None:
+    """Print a list."""
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    table = Table(title=f"{title}\u00a0: {len(found['items'])}{'+' if found['next'] else ''}", title_justify="left")
+    for name, _cell in columns:
+        table.add_column(name, overflow="fold")
+    for item in found["items"]:
+        table.add_row(*(cell(item) for _name, cell in columns))
+    Console().print(table)
+
+
+def _joined(values: Sequence[str], most: int = 4) -> str:
+    return ", ".join(values[:most]) + (f" +{len(values) - most}" if len(values) > most else "")
+
+
+def _why(item: Row) -> str:
+    return item["why"][-1]["text"] if item.get("why") else ""
+
+
+def _clock(clock: Row) -> str:
+    if clock["state"] == "running":
+        return f"{at_paris(clock['deadline'])} ({clock['consumed_pct']:.0f} %)"
+    return {"stopped": "arrêtée"}.get(clock["state"], "")
+
+
+def _ladder(item: Row) -> str:
+    ladder = item["escalation"]
+    if ladder is None:
+        return ""
+    following = f", suite {at_paris(ladder['next_at'])}" if ladder["next_at"] else ""
+    return f"{ladder['ladder']} vague {ladder['wave']}{following}"
+
+
+def incidents(
+    realm: Realm = None, as_of: AsOf = None, status: Annotated[list[str] | None, typer.Option(help="open, acknowledged, closed, merged")] = None,
+    level: Annotated[int | None, typer.Option(min=0, max=4, help="At least")] = None, site: Annotated[str | None, typer.Option()] = None,
+    pole: Annotated[str | None, typer.Option()] = None, commune: Annotated[str | None, typer.Option(help="INSEE code")] = None,
+    type: Annotated[str | None, typer.Option(help="Family (power) or type of a cause (outage_power)")] = None,
+    q: Annotated[str | None, typer.Option(help="Words of the title, a number, a site")] = None, limit: Limit = 200, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Incidents, open ones first, gravest first."""
+    found = fetch(
+        "/api/v1/incidents", realm, as_of, limit, status=status, level=level, site=site, pole=pole, commune=commune, type=type, q=q
+    )
+    show(found, as_json, "Incidents", (
+        ("Niveau", lambda i: f"N{i['level']}"), ("Numéro", lambda i: i["number"]), ("Titre", lambda i: i["title"]),
+        ("État", lambda i: w.word(w.INCIDENT_STATE, i["state"], _)), ("Depuis", lambda i: at_paris(i["opened_at"])),
+        ("Sites", lambda i: str(i["members"])), ("Signalements", lambda i: str(i["reports_count"])), ("Escalade", _ladder),
+        ("Identifiant", lambda i: i["id"]),
+    ))  # fmt: skip
+
+
+def sites(
+    realm: Realm = None, as_of: AsOf = None, status: Annotated[list[str] | None, typer.Option(help="normal, degraded, closed, evacuated, sheltering, unknown")] = None,
+    kind: Annotated[str | None, typer.Option()] = None, pole: Annotated[str | None, typer.Option()] = None,
+    commune: Annotated[str | None, typer.Option(help="INSEE code")] = None, incident: Annotated[str | None, typer.Option()] = None,
+    q: Annotated[str | None, typer.Option(help="Words of the name")] = None, limit: Limit = PAGE, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Sites with their state and why."""
+    found = fetch("/api/v1/sites", realm, as_of, limit, status=status, kind=kind, pole=pole, commune=commune, incident=incident, q=q)
+    show(found, as_json, "Sites", (
+        ("Site", lambda s: s["id"]), ("Nom", lambda s: s["name"]), ("Commune", lambda s: s["commune_name"]),
+        ("État", lambda s: w.word(w.SITE_STATUS, s["status"], _)), ("Depuis", lambda s: at_paris(s["since"])),
+        ("Capacité", lambda s: f"{s['capacity_pct']:.0f} %"), ("Causes", lambda s: _joined([w.word(w.CAUSE, c["type"], _) for c in s["causes"]])),
+    ))  # fmt: skip
+
+
+def activities(
+    realm: Realm = None, as_of: AsOf = None, state: Annotated[list[str] | None, typer.Option(help="nominal, threatened, degraded, interrupted, restored")] = None,
+    pole: Annotated[str | None, typer.Option()] = None, criticality: Annotated[int | None, typer.Option(min=1, max=4, help="At most")] = None,
+    incident: Annotated[str | None, typer.Option()] = None, limit: Limit = PAGE, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Activities with their RTO and DMIA clocks."""
+    found = fetch("/api/v1/activities", realm, as_of, limit, state=state, pole=pole, criticality=criticality, incident=incident)
+    show(found, as_json, "Activités", (
+        ("Activité", lambda a: a["id"]), ("Nom", lambda a: a["name"]), ("Crit.", lambda a: str(a["criticality"])),
+        ("État", lambda a: w.word(w.ACTIVITY_STATE, a["state"], _)), ("Capacité / MBCO", lambda a: f"{a['capacity_pct']:.0f} / {a['mbco_pct']:.0f} %"),
+        ("RTO", lambda a: _clock(a["rto"])), ("DMIA", lambda a: _clock(a["mtpd"])), ("Rupture prévue", lambda a: at_paris(a["forecast_breach_at"])),
+    ))  # fmt: skip
+
+
+def plans(
+    realm: Realm = None, as_of: AsOf = None, state: Annotated[list[str] | None, typer.Option(help="valid, proposed, active, …")] = None,
+    incident: Annotated[str | None, typer.Option()] = None, pole: Annotated[str | None, typer.Option()] = None, limit: Limit = PAGE,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Plans: what is proposed and why, what is active, which cards are open."""
+    found = fetch("/api/v1/plans", realm, as_of, limit, state=state, incident=incident, pole=pole)
+    show(found, as_json, "Plans", (
+        ("Plan", lambda p: p["id"]), ("Titre", lambda p: p["title"]), ("État", lambda p: w.word(w.PLAN_STATE, p["state"], _)),
+        ("Niveau", lambda p: str(p["level"] or "")), ("Proposé", lambda p: at_paris(p["proposed_at"])), ("Décidé", lambda p: at_paris(p["decided_at"])),
+        ("Décide", lambda p: w.word(w.ROLE, p["decides"], _)), ("Pourquoi", _why),
+        ("Fiches", lambda p: f"{sum(c['state'] == 'done' for c in p['cards'])} / {len(p['cards'])}" if p["cards"] else ""),
+    ))  # fmt: skip
+
+
+def notifications(
+    realm: Realm = None, as_of: AsOf = None, state: Annotated[list[str] | None, typer.Option(help="planned, accepted, answered, failed, …")] = None,
+    incident: Annotated[str | None, typer.Option()] = None, escalation: Annotated[str | None, typer.Option()] = None,
+    role: Annotated[str | None, typer.Option()] = None, limit: Limit = 200, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Who was told what, through which channel, and who answered; newest first."""
+    found = fetch("/api/v1/notifications", realm, as_of, limit, state=state, incident=incident, escalation=escalation, role=role)
+    show(found, as_json, "Notifications", (
+        ("Prévue", lambda n: at_paris(n["planned_at"])), ("Niveau", lambda n: f"N{n['level']}"),
+        ("Vague", lambda n: f"{n['wave']}" + (f" (cycle {n['cycle']})" if (n["cycle"] or 1) > 1 else "") if n["wave"] else ""),
+        ("Rôle", lambda n: w.word(w.ROLE, n["role"], _)), ("Canal", lambda n: w.word(w.CHANNEL, n["channel"], _) if n["channel"] else ""),
+        ("État", lambda n: w.word(w.NOTIFICATION_STATE, n["state"], _)), ("Répondu", lambda n: at_paris(n["acknowledged_at"])),
+        ("Pourquoi", lambda n: n["why"] or ""), ("Identifiant", lambda n: n["id"]),
+    ))  # fmt: skip
+
+
+def timeline(
+    incident: Annotated[str | None, typer.Argument(help="Incident id; everything when absent")] = None, realm: Realm = None, as_of: AsOf = None,
+    kind: Annotated[list[str] | None, typer.Option(help="fact, decision, action, communication, watch, alarm, note, impact, runtime")] = None,
+    limit: Limit = 200, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Main courante, of one incident or of everything; newest first, two times per line."""
+    path = f"/api/v1/incidents/{quote(incident, safe='')}/timeline" if incident else "/api/v1/log"
+    found = fetch(path, realm, as_of, limit, kind=kind)
+    show(found, as_json, "Main courante", (
+        ("Fait", lambda e: at_paris(e["occurred_at"])), ("Su", lambda e: at_paris(e["recorded_at"])),
+        ("Retard", lambda e: f"+{e['late_min']}" if e["late_min"] else ""), ("Genre", lambda e: e["kind"]), ("Ligne", lambda e: e["text"]),
+        ("Auteur", lambda e: "système" if e["author"] == "system" else e["author"]),
+    ))  # fmt: skip
