@@ -29,6 +29,7 @@ from services.console.stream import Hub
 from services.console.timetravel import History
 from services.runtime import metrics
 from services.runtime.access import AccessStore
+from services.runtime.access_http import guest_in
 from services.runtime.health import Health
 from services.runtime.kafka import BrokerAway
 from services.runtime.keys import MasterKey
@@ -102,6 +103,7 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         health = Health(ready={"store": _store_ready(client, model), "access": access.fault, "texts": vault.fault})
         app = create_app(health)
         app.state.health = health
+        app.state.guest = guest_in(settings.demo_realm)
         app.state.access, app.state.sessions, app.state.model, app.state.hub = access, Sessions(access), model, hub
         app.state.decisions = Decisions(producer, vault.texts, answers, master.derived("console.commands"))
         app.state.territory = load_territory(settings.territory)

@@ -1,7 +1,8 @@
 """Access in FastAPI: who is asking, and may they? `Depends(allowed(Permission.LEVEL_SET))` gives a route its principal.
 
 A bearer token or a session cookie. A cookie alone changes nothing: unsafe methods also need the CSRF header or, in an HTML form,
-its field `csrf`. The application sets `app.state.access` (AccessStore) and `app.state.sessions` (Sessions).
+its field `csrf`. The application sets `app.state.access` (AccessStore), `app.state.sessions` (Sessions) and, where strangers may look, `app.state.guest`
+(`guest_in`).
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from typing import Final
 
 from fastapi import Request
 
+from schemas.realms import is_live
 from services.runtime.access import AccessStore
-from services.runtime.principals import Principal
+from services.runtime.principals import Principal, Scope
 from services.runtime.problems import ProblemError
-from services.runtime.rights import Permission
+from services.runtime.rights import Permission, Role
 from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER, SAFE, Session, Sessions, bearer_of
 
+GUEST: Final = "guest"
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -30,10 +33,25 @@ async def principal_of(request: Request) -> Principal | None:
         return principal
     session = session_of(request)
     if session is None:
-        return None
+        return guest_of(request)
     if request.method not in SAFE:
         await check_csrf(request, session)
     return session.principal
+
+
+def guest_in(realm: str) -> Principal | None:
+    """A read-only principal for one simulated realm. Raises ValueError for a live one: nobody looks at that without a login."""
+    if not realm:
+        return None
+    if is_live(realm):
+        raise ValueError(f"{realm} is live: it cannot be shown without a login")
+    return Principal(id=GUEST, role=Role.OBSERVER, scope=Scope(realms=(realm,)))
+
+
+def guest_of(request: Request) -> Principal | None:
+    """Who looks at the demonstration without a login: an observer of that exercise alone. None when there is none."""
+    guest: Principal | None = getattr(request.app.state, "guest", None)
+    return guest
 
 
 def session_of(request: Request) -> Session | None:

@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     """`redis://host:port/db`; empty = the store of `vigie up` on this data directory."""
     console: str = ""
     """Internal `host:port` of the console, to which intake passes what it does not answer itself."""
+    demo_realm: str = ""
+    """Exercise that anybody may look at without a login (`vigie up --demo`); empty = none."""
     territory: Path = REPOSITORY / "territories" / "92"
     health_port: int = 0
     """Loopback port of /livez, /readyz and /metrics; 0 = any free one."""

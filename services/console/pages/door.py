@@ -14,7 +14,7 @@ from services.console.i18n import translator
 from services.console.pages.shell import Choice, Reader, Shell, remember, render
 from services.console.readmodel import Queries
 from services.console.resources import Overview, Realm
-from services.runtime.access_http import session_of
+from services.runtime.access_http import GUEST, guest_of, session_of
 from services.runtime.principals import Principal
 from services.runtime.problems import Language, ProblemError
 from services.runtime.rights import Permission
@@ -83,11 +83,12 @@ def problem_page(request: Request, error: ProblemError) -> Response:
 def reader_of(request: Request, permission: Permission = Permission.PICTURE_READ) -> Reader:
     """The person of the session. Raises Stranger, ProblemError `forbidden`."""
     session = session_of(request)
-    if session is None:
+    principal = session.principal if session else guest_of(request)
+    if principal is None:
         raise Stranger
-    if not session.principal.may(permission):
-        raise ProblemError("forbidden", role=session.principal.role.value, permission=permission.value)
-    return Reader(session.principal)
+    if not principal.may(permission):
+        raise ProblemError("forbidden", role=principal.role.value, permission=permission.value)
+    return Reader(principal)
 
 
 def sees(principal: Principal, realm: str) -> bool:
@@ -114,6 +115,8 @@ async def realm_of(request: Request, queries: Queries, reader: Reader) -> tuple[
             raise ProblemError("forbidden", role=reader.principal.role.value, permission=f"realm {asked}")
         return next((r for r in realms if r.name == asked), None) or await queries.realm(asked), realms
     live = next((r for r in realms if not r.simulated), None)
+    if live is None and reader.principal.id == GUEST:
+        raise Elsewhere(f"{request.url.path}?{query_of(request, realm=realms[0].name)}") if realms else Stranger
     if live is None:
         raise ProblemError("realm_unknown")
     return live, realms

@@ -191,7 +191,7 @@ def demo_plan(settings: Settings, environment: dict[str, str]) -> Plan:
     """The exercise that a newcomer sees: S04 at speed 20, once."""
     return Plan(
         "demo",
-        (sys.executable, "-m", "services.cli", "play", "S04", "--speed", "20"),
+        (sys.executable, "-m", "services.cli", "play", "S04", "--speed", "20", "--realm", environment["VIGIE_DEMO_REALM"]),
         environment | {"VIGIE_PROCESS": "demo", "VIGIE_LOG_JSON": str(settings.data.logs / "demo.jsonl")},
         None,
         stop_order=0,

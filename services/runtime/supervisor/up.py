@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -120,6 +121,7 @@ async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
         console=f"127.0.0.1:{ports['console-http']}",
     )
     environment = plans.base_environment(settings, addresses, colour=stream.colour)
+    environment["VIGIE_DEMO_REALM"] = f"{settings.territory.name}~ex-demo-{secrets.token_hex(3)}" if options.demo else ""
     supervisor = Supervisor(settings.data, addresses, stream)
     with _signals() as stop_asked:
         starting = asyncio.create_task(_start(options, supervisor, addresses, environment, ports, front))
