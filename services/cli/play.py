@@ -19,8 +19,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from schemas.base import MINUTE_MS
+from schemas.responders import RespondersInvalid, parse_responders
 from services.cli.checks import History, Result, load_checks, run_checks
 from services.cli.client import Away, Client, Refused, fail
 from services.cli.history import read_history
@@ -135,8 +137,11 @@ def play(
         played = load_scenario(scenarios, scenario)
         checks = load_checks(check, scenario) if check else []
         answers = YAML(typ="safe").load(responders.read_text(encoding="utf-8"))["responders"] if responders else []
-    except (ScenarioUnknown, OSError, KeyError) as exc:
-        raise fail(exc if isinstance(exc, ScenarioUnknown) else ValueError(f"cannot read: {exc}")) from exc
+        parse_responders(answers)
+    except (ScenarioUnknown, RespondersInvalid) as exc:
+        raise fail(exc) from exc
+    except (OSError, KeyError, TypeError, YAMLError) as exc:
+        raise fail(ValueError(f"cannot read: {exc}")) from exc
     name = realm or f"{settings.territory.name}~ex-{scenario}-{secrets.token_hex(3)}"
     last = max([played.end, *(played.start + int(c["at_min"] * MINUTE_MS) for c in checks)])
     end = played.start + int(until * MINUTE_MS) if until is not None else last

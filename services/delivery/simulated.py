@@ -5,67 +5,23 @@ By default every attempt is accepted and received at once, and nobody answers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final
 
-from pydantic import Field, ValidationError
-
-from schemas.base import Message, Model
+from schemas.base import Message
 from schemas.commands import AnswerNotification
-from schemas.delivery import AttemptOutcome, AttemptRow, NotificationChanged, NotificationRow, ReceiptReceived
+from schemas.delivery import AttemptOutcome, NotificationChanged, NotificationRow, ReceiptReceived
+from schemas.responders import Responder, RespondersInvalid, parse_responders
 from schemas.runtime import RealmOpened
-from schemas.words import Answer, Channel
+from schemas.words import Answer
 from services.runtime.conductor import Response
 from services.runtime.transaction import FactRecord
 
 SIMULATED_RUN: Final = "simulated"
 """Run id of outcomes in simulated realms, where no sender claims."""
-Line = Mapping[str, str | int | float | bool | None]
-
-
-class RespondersInvalid(ValueError):
-    """A line of a responders file cannot be read; the text names line and field."""
-
-
-class Responder(Model):
-    """One line: whom it speaks for (all given conditions must hold) and what happens. The first line that fits decides."""
-
-    person: str | None = None
-    role: str | None = None
-    scope: str | None = None
-    level: int | None = Field(default=None, ge=0, le=4)
-    wave: int | None = Field(default=None, ge=1)
-    channel: Channel | None = None
-    outcome: Literal["received", "accepted", "failed", "ambiguous"] = Field(
-        default="received", description="received; accepted = no receipt comes; failed; ambiguous = nobody knows"
-    )
-    answer: Literal["ack", "decline", "none"] = "none"
-    after_s: float = Field(default=60, ge=0, le=7 * 86_400, description="simulated seconds from the attempt to the answer")
-
-    def fits(self, row: NotificationRow, attempt: AttemptRow) -> bool:
-        """True when every condition given holds."""
-        facts = {
-            "person": row.person, "role": row.role, "scope": row.scope, "level": int(row.level), "wave": row.wave,
-            "channel": attempt.channel,
-        }  # fmt: skip
-        return all(getattr(self, name) in (None, value) for name, value in facts.items())
-
 
 _DEFAULT: Final = Responder()
-
-
-def parse_responders(lines: Sequence[Line]) -> tuple[Responder, ...]:
-    """The lines of a responders file (already read from YAML). Raises RespondersInvalid naming line and field."""
-    responders = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            responders.append(Responder.model_validate(line))
-        except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in fault["loc"]) or "line"
-            raise RespondersInvalid(f"responder {number}: {where}: {fault['msg']}") from None
-    return tuple(responders)
 
 
 def responses(row: NotificationRow, responders: Sequence[Responder] = ()) -> list[tuple[int, Message]]:

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from schemas.base import Command
 from schemas.realms import RealmKind, RealmNameInvalid, is_live, parse_realm
+from schemas.responders import Responder
 from schemas.runtime import CloseRealm, OpenRealm, SetPace, StepRequested
 from services.console.api.answering import RESPONSES, answer, decide
 from services.console.api.context import Author, Body, deciding, instant, now
@@ -40,7 +41,9 @@ class NewRealm(Body):
     started_at: AwareDatetime | None = Field(default=None, description="start of the simulated clock; now when absent")
     speed: float | None = Field(default=None, gt=0, description="simulated seconds per real second; None = as fast as possible")
     lineage: str | None = Field(default=None, max_length=64, description="realm where this history began, for forks")
-    responders: list[dict[str, str | int | float | bool | None]] = Field(default_factory=list, max_length=500)
+    responders: list[Responder] = Field(
+        default_factory=list, max_length=500, description="how simulated people answer; nobody does by default"
+    )
 
 
 class StepBody(Body):
@@ -87,7 +90,7 @@ async def open_realm(author: Running, request: Request, body: NewRealm | None = 
     def make(by: str, role: str, reason: str | None) -> Command:
         return OpenRealm(
             author=by, role=role, reason=reason, territory=territory.code, title_code=body.title_code, started_at=started,
-            lineage=body.lineage, speed=body.speed, responders=tuple(body.responders),
+            lineage=body.lineage, speed=body.speed, responders=tuple(r.model_dump(mode="json", exclude_defaults=True) for r in body.responders),
         )  # fmt: skip
 
     opened = await decisions.decide(

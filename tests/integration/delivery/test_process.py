@@ -60,7 +60,8 @@ class World:
     """The read model: last row per id."""
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Envelope) -> str:  # noqa: N802
-        mail = message_from_bytes(bytes(envelope.content or b""), policy=default)
+        assert isinstance(envelope.content, bytes)
+        mail = message_from_bytes(envelope.content, policy=default)
         assert envelope.rcpt_tos == [ADDRESS]
         self.mails.append((str(mail["Message-ID"]), int(mail["X-Vigie-Attempt"])))
         return "250 2.0.0 queued"

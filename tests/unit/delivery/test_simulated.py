@@ -8,9 +8,10 @@ import pytest
 
 from schemas.commands import AnswerNotification
 from schemas.delivery import AttemptOutcome, NotificationChanged, ReceiptReceived
+from schemas.responders import RespondersInvalid, parse_responders
 from schemas.runtime import RealmOpened
 from schemas.words import Answer, Channel, NotificationState
-from services.delivery.simulated import RespondersInvalid, parse_responders, respond, responses
+from services.delivery.simulated import respond, responses
 from services.runtime.transaction import FactRecord
 from tests.unit.delivery.desk import Desk, desk
 

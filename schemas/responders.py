@@ -1,0 +1,55 @@
+"""How simulated people answer in an exercise: the lines of a responders file (docs/reference/responders.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from schemas.base import Model
+from schemas.delivery import AttemptRow, NotificationRow
+from schemas.words import Channel
+
+Line = Mapping[str, str | int | float | bool | None]
+
+
+class RespondersInvalid(ValueError):
+    """A line of a responders file cannot be read; the text names line and field."""
+
+
+class Responder(Model):
+    """One line: whom it speaks for (all given conditions must hold) and what happens. The first line that fits decides."""
+
+    person: str | None = None
+    role: str | None = None
+    scope: str | None = None
+    level: int | None = Field(default=None, ge=0, le=4)
+    wave: int | None = Field(default=None, ge=1)
+    channel: Channel | None = None
+    outcome: Literal["received", "accepted", "failed", "ambiguous"] = Field(
+        default="received", description="received; accepted = no receipt comes; failed; ambiguous = nobody knows"
+    )
+    answer: Literal["ack", "decline", "none"] = "none"
+    after_s: float = Field(default=60, ge=0, le=7 * 86_400, description="simulated seconds from the attempt to the answer")
+
+    def fits(self, row: NotificationRow, attempt: AttemptRow) -> bool:
+        """True when every condition given holds."""
+        facts = {
+            "person": row.person, "role": row.role, "scope": row.scope, "level": int(row.level), "wave": row.wave,
+            "channel": attempt.channel,
+        }  # fmt: skip
+        return all(getattr(self, name) in (None, value) for name, value in facts.items())
+
+
+def parse_responders(lines: Sequence[Line]) -> tuple[Responder, ...]:
+    """The lines of a responders file (already read from YAML). Raises RespondersInvalid naming line and field."""
+    responders = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            responders.append(Responder.model_validate(line))
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in fault["loc"]) or "line"
+            raise RespondersInvalid(f"responder {number}: {where}: {fault['msg']}") from None
+    return tuple(responders)
