@@ -88,11 +88,13 @@ def _next_change(cause: Cause, now: Instant, horizon: Instant) -> Instant | None
 
 def take(draft: Draft, row: ReportRow, incident: str | None, known: Cause | None) -> Taken:
     """Apply a confirmed report to its cause. `known` as found by `known_cause`."""
+    over = _over_already(draft, row, known)
     if known is not None:
-        return _another_word(draft, row, known)
-    over = _over_already(draft, row)
-    cause = put(draft, _new(draft, row, incident, over))
-    return Taken(cause, "over" if over is not None else "new")
+        return Taken(known, "over") if over is not None else _another_word(draft, row, known)
+    cause = _new(draft, row, incident, over)
+    if over is None:
+        cause = _contested(draft, cause, row.source)
+    return Taken(put(draft, cause), "over" if over is not None else "new")
 
 
 def _new(draft: Draft, row: ReportRow, incident: str | None, over: tuple[Instant, str] | None) -> Cause:
@@ -113,15 +115,34 @@ def _persons(row: ReportRow) -> int | None:
     return row.persons_concerned
 
 
-def _over_already(draft: Draft, row: ReportRow) -> tuple[Instant, str] | None:
+def _contested(draft: Draft, cause: Cause, first_source: str, told: tuple[Instant, str] | None = None) -> Cause:
+    """D5: one source says open, another says shut at that time or just after. The graver state is kept, a person verifies.
+
+    `told`: a reopening that is not recorded yet. `first_source` said the earliest of what is left.
+    """
+    known = draft.state.reopenings.get(f"{cause.site}|{cause.type.value}")
+    newest = max((t for t in (known, told) if t is not None and t[0] <= cause.since), default=None)
+    contested = newest is not None and cause.since - newest[0] <= rules.CONTRADICTION_MS and newest[1] != first_source
+    if contested and cause.site is not None:
+        tasks.ask(draft, "contested", site=cause.site, incident=cause.incident, candidates=cause.reports[:5])
+    return changed(cause, {"contested": contested}) if contested != cause.contested else cause
+
+
+def _is_before(row: ReportRow, told: tuple[Instant, str]) -> bool:
+    """True if a reopening is the newer word. At the very same time it is, from the same source; from another the graver holds."""
+    return row.occurred_at < told[0] or (row.occurred_at == told[0] and row.source == told[1])
+
+
+def _over_already(draft: Draft, row: ReportRow, known: Cause | None) -> tuple[Instant, str] | None:
     """A late report about something that a newer word has ended (D7), or a day that is over (D10): (when, by what)."""
-    key, site = claim_key(row), site_of(row)
-    newest = draft.state.cause_keys.get(key)
-    if newest is not None and (lifted := draft.state.causes[newest].lifted_at) is not None and row.occurred_at <= lifted:
-        return lifted, draft.state.causes[newest].lifted_by or "lifted"
-    reopened = draft.state.reopenings.get(f"{site}|{row.type.value}")
-    if reopened is not None and row.occurred_at <= reopened:
-        return reopened, "reopening"
+    reopened = draft.state.reopenings.get(f"{site_of(row)}|{row.type.value}")
+    if reopened is not None and _is_before(row, reopened):
+        return reopened[0], "reopening"
+    newest = draft.state.cause_keys.get(claim_key(row)) if known is None else None
+    if newest is not None:
+        last = draft.state.causes[newest]
+        if last.lifted_at is not None and last.lifted_by != "end_of_day" and row.occurred_at < last.lifted_at:
+            return last.lifted_at, last.lifted_by or "lifted"
     if _is_daily(row) and (end := end_of_day(row.occurred_at)) <= draft.now:
         return end, "end_of_day"
     if row.effective and all(w.end is not None and w.end <= draft.now for w in row.effective):
@@ -153,7 +174,10 @@ def _another_word(draft: Draft, row: ReportRow, known: Cause) -> Taken:
     }
     if newer and row.expected_end is not None and row.expected_end != known.expected_end:
         worse |= {"expected_end": row.expected_end, "overdue": row.expected_end <= draft.now}
-    return Taken(put(draft, changed(known, both | worse)), "same")
+    cause = changed(known, both | worse)
+    if row.occurred_at < known.since:
+        cause = _contested(draft, cause, row.source)
+    return Taken(put(draft, cause), "same")
 
 
 def _union(a: tuple[Window, ...], b: tuple[Window, ...]) -> tuple[Window, ...]:
@@ -227,17 +251,39 @@ def reopen(draft: Draft, row: ReportRow, incident: str | None) -> None:
         tasks.ask(draft, "lift_which", report=row.id, site=site, incident=incident, candidates=tuple(sorted(t.value for t in types)))
     for cause in open_:
         if cause.type in lifts:
-            _lift_or_contest(draft, row, cause)
+            _lift_or_trim(draft, row, cause)
     _keep_rest_shut(draft, row, incident)
 
 
-def _lift_or_contest(draft: Draft, row: ReportRow, cause: Cause) -> None:
-    """D5, D7: a reopening older than the newest word on the cause lifts nothing; from another source it contests it."""
-    if row.occurred_at >= cause.last_at:
+def _lift_or_trim(draft: Draft, row: ReportRow, cause: Cause) -> None:
+    """D7: a reopening ends what was said before it; what was said after it stays, contested if it is too close to be true (D5)."""
+    told = (row.occurred_at, row.source)
+    after = [r for r in (draft.state.reports[i] for i in cause.reports if i in draft.state.reports) if not _is_before(r, told)]
+    if not after:
         lift(draft, cause, row.occurred_at, row.id)
-    elif row.occurred_at >= cause.since and row.source not in cause.sources:
-        put(draft, changed(cause, {"contested": True}))
-        tasks.ask(draft, "contested", site=cause.site, incident=cause.incident, candidates=(row.id, *cause.reports[:5]))
+        return
+    after.sort(key=lambda r: (r.occurred_at, r.recorded_at, r.id))
+    put(draft, _contested(draft, _of_reports(cause, after), after[0].source, told))
+
+
+def _of_reports(cause: Cause, rows: list[ReportRow]) -> Cause:
+    """The cause as these of its reports make it; ascending."""
+    said = rows[-1:] if cause.type is EventType.STAFF_SHORTAGE and cause.ends_at is not None else rows
+    values: dict[str, Any] = {
+        "since": rows[0].occurred_at,
+        "last_at": rows[-1].occurred_at,
+        "reports": tuple(r.id for r in rows),
+        "sources": tuple(dict.fromkeys(r.source for r in rows)),
+        "severity": max(r.severity for r in said),
+        "loss_pct": None,
+        "persons": None,
+        "measure": None,
+    }
+    for r in said:
+        values["loss_pct"] = _max(values["loss_pct"], r.capacity_lost_pct)
+        values["persons"] = _max(values["persons"], _persons(r))
+        values["measure"] = _worse_measure(values["measure"], r.measure)
+    return changed(cause, values)
 
 
 def _keep_rest_shut(draft: Draft, row: ReportRow, incident: str | None) -> None:

@@ -124,4 +124,3 @@ def close(draft: Draft, incident: str, at: Instant) -> None:
 def open_causes(draft: Draft, incident: str) -> list[str]:
     """Open causes of an incident. Walks over all causes: for decisions only."""
     return [c.id for c in draft.state.causes.values() if c.lifted_at is None and draft.standing(c.incident) == incident]
-

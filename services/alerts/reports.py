@@ -213,4 +213,3 @@ def link(draft: Draft, told: ReportRow, site: str, by: str) -> None:
     tasks.void(draft, "link_site", told.id, "linked")
     flags = tuple(f for f in told.flags if f != "site_unknown")
     apply(draft, changed(told, {"site": site, "flags": flags, "verified_by": by}), again=True)
-

@@ -14,6 +14,8 @@ LATE_AFTER_MS: Final = 15 * MINUTE_MS
 """D7: recorded so long after it occurred is flagged `late`."""
 FUTURE_AFTER_MS: Final = 5 * MINUTE_MS
 """D7: occurring so long after it was recorded, without windows, is flagged `future`."""
+CONTRADICTION_MS: Final = 15 * MINUTE_MS
+"""D5: « shut » from one source so soon after « reopened » from another: both cannot hold, somebody must look."""
 CLUSTER_MS: Final = 60 * MINUTE_MS
 """D22: a power cut joins a cluster up to here after its last cut."""
 CLUSTER_KM: Final = 3.0

@@ -148,8 +148,8 @@ class State:
     """Cause key → unconfirmed reports that wait for a second source (D6), sorted."""
     doubts: Map[str, tuple[str, ...]] = _index()
     """Site → unconfirmed reports about its status."""
-    reopenings: Map[str, Instant] = _index()
-    """`site|type` → newest occurred_at of a reopening that named the type."""
+    reopenings: Map[str, tuple[Instant, str]] = _index()
+    """`site|type` → newest reopening that named the type: occurred_at, source."""
     readings: Map[str, Reading] = _index()
     """`measure|place` → newest confirmed value."""
     absences: Map[str, tuple[tuple[str, float, Instant], ...]] = _index()

@@ -59,7 +59,7 @@ def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
             elif sites.get(cause.site) != (value, cause.since):
                 sites = sites.set(cause.site, (value, cause.since))
             if sites is not s.illness.get(kitchen):
-                d["illness"] = s.illness.set(kitchen, sites)
+                d["illness"] = s.illness.set(kitchen, sites) if sites else without(s.illness, kitchen)
     elif cause.type is EventType.STAFF_SHORTAGE and cause.site is not None:
         key = f"{s.territory.kind(cause.site)}|{day_of(cause.last_at)}"
         day, pct = s.presence.get(key, Map()), 100.0 - (cause.loss_pct or 0.0)

@@ -45,12 +45,39 @@ def report_changed(s: State, row: ReportRow) -> State:
         again = {i for i in (old.incident, row.incident) if i}
         d["severities"] = _recounted(s, d["reports"], reports, again)
     _questions(s, d, old, row)
-    if row.confirmation == "confirmed" and "cancelled" not in row.flags:
-        if row.type is EventType.REOPENING and row.site is not None and row.lifts:
-            d["reopenings"] = _with_reopening(s, row)
-        if row.measure is not None and row.measure.name is not None:
-            _measured(s, d, row)
+    if old is None or not _tells(old):
+        d |= _told(s, row) if _tells(row) else {}
+    elif not _tells(row) or _what(old) != _what(row):
+        d |= _retold(s, d["reports"])
     return s.put(**d)
+
+
+def _tells(row: ReportRow) -> bool:
+    """True if what the report measured or reopened stands."""
+    return row.confirmation == "confirmed" and "cancelled" not in row.flags
+
+
+def _what(row: ReportRow) -> tuple[object, ...]:
+    return row.site, row.measure, row.occurred_at, row.lifts, "planned" in row.flags
+
+
+def _told(s: State, row: ReportRow) -> Changes:
+    d: Changes = {}
+    if row.type is EventType.REOPENING and row.site is not None and row.lifts:
+        d["reopenings"] = _with_reopening(s, row)
+    if row.measure is not None and row.measure.name is not None:
+        _measured(s, d, row)
+    return d
+
+
+def _retold(s: State, reports: Map[str, ReportRow]) -> Changes:
+    """What all reports together tell: after one was withdrawn, linked to a site, or became current. Rare."""
+    names = ("reopenings", "readings", "absences", "forecasts")
+    blank = s.put(**dict.fromkeys(names, Map()))
+    for row in sorted(reports.values(), key=arrival):
+        if _tells(row):
+            blank = blank.put(**_told(blank, row))
+    return {name: getattr(blank, name) for name in names}
 
 
 def _with_aliases(s: State, row: ReportRow) -> Map[str, str]:
@@ -68,7 +95,8 @@ def arrival(row: ReportRow) -> tuple[Instant, str]:
 
 def _moved(index: Map[str, Map[str, None]], report: str, before: str | None, after: str | None) -> Map[str, Map[str, None]]:
     if before is not None and before in index:
-        index = index.set(before, without(index[before], report))
+        left = without(index[before], report)
+        index = index.set(before, left) if left else index.delete(before)
     if after is not None:
         index = index.set(after, index.get(after, Map()).set(report, None))
     return index
@@ -116,12 +144,13 @@ def _questions(s: State, d: Changes, old: ReportRow | None, row: ReportRow) -> N
         d["doubts"] = set_or_drop(s.doubts, row.site, change(s.doubts.get(row.site, ()), row.id))
 
 
-def _with_reopening(s: State, row: ReportRow) -> Map[str, Instant]:
+def _with_reopening(s: State, row: ReportRow) -> Map[str, tuple[Instant, str]]:
     reopenings = s.reopenings
     for type_ in row.lifts:
         key = f"{row.site}|{type_.value}"
-        if reopenings.get(key, row.occurred_at - 1) < row.occurred_at:
-            reopenings = reopenings.set(key, row.occurred_at)
+        known = reopenings.get(key)
+        if known is None or known < (row.occurred_at, row.source):
+            reopenings = reopenings.set(key, (row.occurred_at, row.source))
     return reopenings
 
 

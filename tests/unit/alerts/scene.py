@@ -62,6 +62,30 @@ def report_of(event: Event) -> ReportReceived:
     )  # fmt: skip
 
 
+@cache
+def _opened(realm: str, at: int) -> MemoryService[State]:
+    """A realm with the reference data in force: made once, copied for each scene."""
+    return _open(realm, at, None)
+
+
+def _open(realm: str, at: int, roster: Roster | None) -> MemoryService[State]:
+    service = MemoryService(AlertsDecider(), check=False)
+    service.feed(realm, OpenRealm(author="system:test", role="admin", territory="92", started_at=at), id="open", at=at)
+    for id, section in reference_commands(territory(), realm, "system:test", "admin"):
+        replaced = roster is not None and isinstance(section.data, RosterSection)
+        command = section.model_copy(update={"data": RosterSection(roster=roster)}) if replaced else section
+        service.feed(realm, command, id=id, at=at)
+    return service
+
+
+def _copied(service: MemoryService[State], check: bool) -> MemoryService[State]:
+    """A service of its own on the same immutable views."""
+    copy = MemoryService(AlertsDecider(), check=check, clock=service.clock)
+    copy.log.records = {partition: list(records) for partition, records in service.log.records.items()}
+    copy._views, copy._offsets = dict(service._views), dict(service._offsets)
+    return copy
+
+
 @dataclass
 class Scene:
     """One simulated realm."""
@@ -78,14 +102,9 @@ class Scene:
     _count: int = 0
 
     def __post_init__(self) -> None:
-        self.service = MemoryService(AlertsDecider(), check=self.check)
-        opened = OpenRealm(author="system:test", role="admin", territory="92", started_at=self.start if self.opened is None else self.opened)
-        self.service.feed(self.realm, opened, id="open")
-        for id, section in reference_commands(territory(), self.realm, "system:test", "admin"):
-            command = section
-            if self.roster is not None and isinstance(command.data, RosterSection):
-                command = command.model_copy(update={"data": RosterSection(roster=self.roster)})
-            self.service.feed(self.realm, command, id=id)
+        opened = self.start if self.opened is None else self.opened
+        made = _opened(self.realm, opened) if self.roster is None else _open(self.realm, opened, self.roster)
+        self.service = _copied(made, self.check)
         assert self.state.version == territory().version
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────

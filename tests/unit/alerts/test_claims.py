@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from schemas.alerts import ReportChanged
@@ -45,7 +47,9 @@ def test_the_same_id_a_second_time_has_no_effect_at_all(scene: Scene) -> None:
     from schemas.reports import ReportReceived  # noqa: PLC0415
 
     facts = scene.feed(
-        ReportReceived(report_id=id, source="site_manager", site_id=COLLEGE, type=EventType.CLOSURE, severity=5, occurred_at=again.occurred_at),
+        ReportReceived(
+            report_id=id, source="site_manager", site_id=COLLEGE, type=EventType.CLOSURE, severity=5, occurred_at=again.occurred_at
+        ),
         at=scene.at(2),
     )
     assert not facts
@@ -105,13 +109,28 @@ def test_a_cancel_without_refs_applies_its_value_or_asks_a_person(scene: Scene) 
 # ── D5 ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_contradicted_reopening_keeps_the_graver_state_and_asks_to_verify(scene: Scene) -> None:
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 0, 1), (1, 0, 2), (1, 2, 0), (2, 1, 0)])
+def test_open_and_shut_at_the_same_time_from_two_sources_keeps_the_graver_and_asks_to_verify(order: tuple[int, ...]) -> None:
+    scene = Scene()
+    said: list[dict[str, Any]] = [
+        {"type": "closure", "occurred": 1},
+        {"type": "reopening", "occurred": 10, "source": "rh", "lifts": (EventType.CLOSURE,), "severity": 1},
+        {"type": "closure", "occurred": 12, "source": "education_nationale"},
+    ]
+    for n, which in enumerate(order):
+        given = dict(said[which])
+        scene.report(30 + n, given.pop("type"), COLLEGE, **given)
+    row = scene.site(COLLEGE)
+    assert (row.status, row.flags, row.since) == ("closed", ("contested",), scene.at(12))
+    assert [t.kind for t in scene.state.tasks.values() if t.state == "open"] == ["contested"]
+
+
+def test_shut_again_long_after_a_reopening_is_no_contradiction(scene: Scene) -> None:
     scene.report(1, "closure", COLLEGE)
-    scene.report(20, "closure", COLLEGE, source="education_nationale")
-    scene.report(21, "reopening", COLLEGE, occurred=10, source="rh", lifts=(EventType.CLOSURE,))
-    assert scene.status(COLLEGE) == "closed"
-    assert scene.site(COLLEGE).flags == ("contested",)
-    assert [t.kind for t in scene.state.tasks.values()] == ["contested"]
+    scene.report(60, "closure", COLLEGE, source="education_nationale")
+    scene.report(61, "reopening", COLLEGE, occurred=20, source="rh", lifts=(EventType.CLOSURE,), severity=1)
+    row = scene.site(COLLEGE)
+    assert (row.status, row.flags, row.since) == ("closed", (), scene.at(60))
 
 
 def test_of_evacuation_and_shelter_the_latest_order_stands(scene: Scene) -> None:
@@ -259,12 +278,21 @@ def test_a_count_of_absent_people_ends_with_its_day_and_the_newest_of_the_day_re
 
 def test_several_counts_of_ill_people_are_their_maximum(scene: Scene) -> None:
     for minute, n in ((1, 20), (5, 12), (9, 31)):
-        scene.report(minute, "sanitary_alert", "clg-0921631Y", measure=Measure(name="ill_persons", value=float(n), unit="persons", scope="site"))
+        scene.report(
+            minute, "sanitary_alert", "clg-0921631Y", measure=Measure(name="ill_persons", value=float(n), unit="persons", scope="site")
+        )
     assert scene.state.illness["cuisine-centrale-sud"]["clg-0921631Y"][0] == 31
 
 
 def test_a_rate_of_more_than_one_site_touches_no_site(scene: Scene) -> None:
-    scene.report(1, "staff_shortage", "cen-1", source="rh", capacity_lost_pct=40, measure=Measure(name="absence_rate", value=40.0, unit="%", scope="global"))
+    scene.report(
+        1,
+        "staff_shortage",
+        "cen-1",
+        source="rh",
+        capacity_lost_pct=40,
+        measure=Measure(name="absence_rate", value=40.0, unit="%", scope="global"),
+    )
     assert scene.status("cen-1") == "normal"
     assert scene.state.absences["global"][0][1] == 40
     assert "PCA-rh_finances:0" in scene.state.triggers

@@ -119,7 +119,9 @@ def test_ill_people_are_one_incident_per_kitchen_over_communes(scene: Scene) -> 
         for n, site in enumerate(KITCHEN[:4])
     ]
     ids.append(scene.report(9, "supplier_failure", measure=_measure("sites_not_delivered", 54.0, object="supplier:cuisine-centrale-sud")))
-    ids.append(scene.report(10, "info", source="ars", measure=_measure("food_outbreak_suspected", True, object="supplier:cuisine-centrale-sud")))
+    ids.append(
+        scene.report(10, "info", source="ars", measure=_measure("food_outbreak_suspected", True, object="supplier:cuisine-centrale-sud"))
+    )
     ids.append(scene.report(11, "partial_closure", KITCHEN[7], affected_activities=("EDU-01",)))
     assert {scene.state.reports[i].incident for i in ids} == {scene.incidents()[0].id}
     assert _kinds(scene) == [("kitchen", "cuisine-centrale-sud")]

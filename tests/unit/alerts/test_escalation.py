@@ -57,7 +57,8 @@ class Calls:
 def _answer(scene: Scene, calls: Calls, person: str, minute: float, answer: Answer = Answer.ACK) -> None:
     call = calls.of(person)
     scene.feed(
-        AnswerReceived(notification=call.notification, person=person, answer=answer, channel="sms", at=scene.at(minute)), at=scene.at(minute)
+        AnswerReceived(notification=call.notification, person=person, answer=answer, channel="sms", at=scene.at(minute)),
+        at=scene.at(minute),
     )
 
 
@@ -170,7 +171,9 @@ def test_an_uncovered_role_is_told_its_deputy_called_and_the_next_wave_fires_at_
 
 
 def test_a_ladder_of_holes_still_ends_with_somebody() -> None:
-    scene = Scene(roster=_without("coordinateur_pca", "astreinte_technique", "directeur_pole", "astreinte_direction", "suppleant_directeur_pole"))
+    scene = Scene(
+        roster=_without("coordinateur_pca", "astreinte_technique", "directeur_pole", "astreinte_direction", "suppleant_directeur_pole")
+    )
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=4)
     calls.expect("dgs")
@@ -369,7 +372,13 @@ def test_a_running_ladder_keeps_the_policy_it_started_with(scene: Scene) -> None
 def test_an_alarm_reaches_the_roles_that_it_names(scene: Scene) -> None:
     calls = Calls(scene)
     asked = AttentionRequested(
-        code="alarm", roles=("directeur_pole", "coordinateur_pca"), pole="education", activity="EDU-01", base="rto", pct=50, limit_at=scene.at(90)
+        code="alarm",
+        roles=("directeur_pole", "coordinateur_pca"),
+        pole="education",
+        activity="EDU-01",
+        base="rto",
+        pct=50,
+        limit_at=scene.at(90),
     )
     scene.feed(asked, at=scene.at(1))
     told = calls.expect("dir-education", "coord-pca")

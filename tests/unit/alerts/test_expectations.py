@@ -18,7 +18,9 @@ NEEDS_CONTINUITY = {"S10-C06"}
 
 def _held(history: History, check: Check) -> list[tuple[float, int]]:
     rows = [(history.minute(f.at), f.data["row"]) for f in history.named("TriggerChanged", check["at_min"])]
-    return [(at, r["level"]) for at, r in rows if r["plan"] == check["plan"] and r["state"] == "held" and r["level"] >= check.get("level", 0)]
+    return [
+        (at, r["level"]) for at, r in rows if r["plan"] == check["plan"] and r["state"] == "held" and r["level"] >= check.get("level", 0)
+    ]
 
 
 def _trigger_held(history: History, check: Check) -> tuple[bool, str]:
