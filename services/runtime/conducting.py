@@ -123,7 +123,7 @@ class Conducting:
             return 0.0
         now = time.monotonic()
         pace = self._paces.get(move.realm)
-        if pace is None or pace.speed != speed or now - pace.due(clock) > BEHIND_S:
+        if pace is None or pace.speed != speed or now - pace.due(move.at) > BEHIND_S:
             pace = self._paces[move.realm] = _Pace(clock, now, speed)
         return max(pace.due(move.at) - now, 0.0)
 
