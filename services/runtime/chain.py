@@ -7,8 +7,7 @@ written by somebody who had folded exactly the history before it. Nothing here n
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from immutables import Map
 from pydantic import ValidationError
@@ -33,8 +32,7 @@ STUCK_AFTER: Final = 2 * IN_FLIGHT
 _CHAIN_FACTS: Final = {LossDeclared.wire_type(), Rebased.wire_type()}
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """Where a reader stands in one log partition. `(history, next, seq, hash, tail)` is what it must keep to resume."""
 
     history: int = 0
@@ -74,7 +72,7 @@ def follow(at: Position, offset: int, raw: bytes, logic: int) -> tuple[Position,
     if not continues:
         if at.ignored_run >= STUCK_AFTER:
             raise Stop("chain.stuck", f"{at.ignored_run} log records in a row do not continue the chain after seq {at.seq}")
-        ignored = replace(at, next=offset + 1, tail=digest(raw), ignored=at.ignored + 1, ignored_run=at.ignored_run + 1)
+        ignored = at._replace(next=offset + 1, tail=digest(raw), ignored=at.ignored + 1, ignored_run=at.ignored_run + 1)
         return ignored, None
     if transaction.logic > logic:
         raise Stop("logic.newer", f"log record {offset} was written by logic {transaction.logic}, this program knows {logic}")
@@ -99,16 +97,14 @@ def _accepted(at: Position, offset: int, hash: str, transaction: Transaction) ->
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class View(Generic[S]):
+class View(NamedTuple, Generic[S]):
     """A folded chain: the position and the state of every realm of the partition."""
 
     position: Position
     realms: Map[str, RealmState[S]]
 
 
-@dataclass(frozen=True, slots=True)
-class Appended(Generic[S]):
+class Appended(NamedTuple):
     """A record ready to be sent."""
 
     transaction: Transaction
@@ -145,7 +141,7 @@ def _evolve(machine: Machine[S], realms: Map[str, RealmState[S]], transaction: T
     return realms if after is before or after is None else realms.set(transaction.realm, after)
 
 
-def append(machine: Machine[S], view: View[S], record: InputRecord, run: str) -> tuple[View[S], Appended[S]]:
+def append(machine: Machine[S], view: View[S], record: InputRecord, run: str) -> tuple[View[S], Appended]:
     """Apply the next input: the view after it and the record that says so. `record.offset` must be `position.applied + 1`.
 
     Facts that do not fit into a Transaction, or not into JSON, make the input fail as an exception in `decide` does.

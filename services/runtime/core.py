@@ -15,8 +15,8 @@ No clock, no random, no I/O. `evolve` over the recorded facts gives the state th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, Generic, TypeVar
+from dataclasses import replace
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import orjson
 from immutables import Map
@@ -71,8 +71,7 @@ class DeciderBroken(Exception):
     """The decider breaks its protocol where no fact can record it (a deadline that nothing disarms). The process must stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Applied(Generic[S]):
+class Applied(NamedTuple, Generic[S]):
     """What one input caused."""
 
     realm: str
@@ -140,35 +139,31 @@ class Machine(Generic[S]):
         Raises UnknownType or ValidationError for a fact that this code does not know.
         """
         outcome: type[Fact] | None = None
+        moved = None if state is None else _Moved(state.domain, state.closed)
         for record in transaction.facts:
             fact = record.message()
             if type(fact) in _WITHOUT_EFFECT:
                 outcome = type(fact)
-            elif isinstance(fact, RealmOpened):
+            elif type(fact) is RealmOpened:
                 state = self.opened(transaction.realm, fact, record)
-            elif state is not None:
-                state = self.evolved(state, fact, record)
-        if state is None:
+                moved = _Moved(state.domain, False)
+            elif moved is not None:
+                moved.by(self.decider, fact, record)
+        if state is None or moved is None:
             return None
         source = transaction.src
-        return noted(state, source.id, source.place, source.place_hash, transaction.at, outcome)
+        place = None if source.place is None else Place.parse(source.place)
+        return noted(state, moved, source.id, place, source.place_hash, transaction.at, outcome)
 
     def opened(self, realm: str, fact: RealmOpened, record: FactRecord) -> RealmState[S]:
         """A realm's first state."""
         domain = self.decider.evolve(self.decider.initial(realm, fact.lineage), fact, record.id, record.at)
         return RealmState(realm, fact.lineage, record.at, False, Seen(), Map(), domain)
 
-    def evolved(self, state: RealmState[S], fact: Fact, record: FactRecord) -> RealmState[S]:
-        """State after one fact that has an effect."""
-        domain = self.decider.evolve(state.domain, fact, record.id, record.at)
-        closed = state.closed or type(fact) is RealmClosed
-        if domain is state.domain and closed == state.closed:
-            return state
-        return RealmState(state.realm, state.lineage, state.now, closed, state.seen, state.marks, domain)
-
     def shaken(self, state: RealmState[S], record: FactRecord) -> RealmState[S]:
         """State after `LossDeclared` or `Rebased`, which concern every realm of the partition; its clock stands."""
-        return self.evolved(state, record.message(), replace(record, at=state.now))
+        domain = self.decider.evolve(state.domain, record.message(), record.id, state.now)
+        return state if domain is state.domain else replace(state, domain=domain)
 
     def next_due(self, state: RealmState[S] | None) -> Instant | None:
         """Earliest deadline; a closed realm has none."""
@@ -178,30 +173,46 @@ class Machine(Generic[S]):
         return None if deadline is None else deadline.due
 
 
+class _Moved(Generic[S]):
+    """The part of a realm's state that facts change."""
+
+    __slots__ = ("closed", "domain")
+
+    def __init__(self, domain: S, closed: bool) -> None:
+        self.domain = domain
+        self.closed = closed
+
+    def by(self, decider: Decider[S], fact: Fact, record: FactRecord) -> None:
+        """Evolve by one fact that has an effect."""
+        self.domain = decider.evolve(self.domain, fact, record.id, record.at)
+        if type(fact) is RealmClosed:
+            self.closed = True
+
+
 def noted(
-    state: RealmState[S], id: str, place: str | None, place_hash: str | None, at: Instant, outcome: type[Fact] | None
+    state: RealmState[S], moved: _Moved[S], id: str, place: Place | None, place_hash: str | None, at: Instant, outcome: type[Fact] | None
 ) -> RealmState[S]:
-    """The runtime's own part of the state after an input: its id, its watermark, the clock."""
+    """The state after an input: what its facts moved, its id, its watermark, the clock."""
     marks, seen = state.marks, state.seen
     if place is not None and place_hash is not None:
-        mark = Mark(Place.parse(place), place_hash)
-        newest = marks.get(mark.place.service)
-        if newest is None or newest.place < mark.place:
-            marks = marks.set(mark.place.service, mark)
+        newest = marks.get(place.service)
+        if newest is None or newest.place < place:
+            marks = marks.set(place.service, Mark(place, place_hash))
     if outcome is InputRefused:
         return state if marks is state.marks else replace(state, marks=marks)
     if outcome is None:
         seen = seen.add(id, at, forget=is_live(state.realm))
-    return RealmState(state.realm, state.lineage, max(state.now, at), state.closed, seen, marks, state.domain)
+    return RealmState(state.realm, state.lineage, max(state.now, at), moved.closed, seen, marks, moved.domain)
 
 
 class _Step(Generic[S]):
     """The application of one input: collects facts while the state moves."""
 
-    __slots__ = ("envelope", "facts", "fired", "machine", "record", "state")
+    __slots__ = ("envelope", "facts", "fired", "machine", "moved", "record", "state")
 
     def __init__(self, machine: Machine[S], state: RealmState[S] | None, record: InputRecord, envelope: Envelope) -> None:
         self.machine, self.state, self.record, self.envelope = machine, state, record, envelope
+        self.moved = None if state is None else _Moved(state.domain, state.closed)
         self.facts: list[FactRecord] = []
         self.fired = 0
         """How many of the facts come from deadlines."""
@@ -210,9 +221,9 @@ class _Step(Generic[S]):
 
     def result(self, at: Instant, outcome: type[Fact] | None) -> Applied[S]:
         e, r, state = self.envelope, self.record, self.state
+        if state is not None and self.moved is not None:
+            state = noted(state, self.moved, e.id, e.place, e.place_hash, at, outcome)
         place = None if e.place is None else str(e.place)
-        if state is not None:
-            self.state = state = noted(state, e.id, place, e.place_hash, at, outcome)
         source = Source(
             r.topic, r.partition, r.offset, input_digest(r), e.id, e.type, e.source, r.timestamp,
             e.correlation_id, e.causation_id, place, e.place_hash,
@@ -265,6 +276,7 @@ class _Step(Generic[S]):
         record = _fact_record(opened, derive_id(lineage, e.id, "fact/RealmOpened", 0), at)
         self.facts.append(record)
         self.state = self.machine.opened(realm, opened, record)
+        self.moved = _Moved(self.state.domain, False)
         if isinstance(message, OpenRealm):
             self.take(CommandApplied(command_id=e.id, command="OpenRealm", result={"realm": realm, "started_at": at}), at)
         return self.result(at, None)
@@ -296,21 +308,22 @@ class _Step(Generic[S]):
         given = self.record.timestamp if live else state.now if e.at is None else e.at
         now = max(state.now, given)
         self.fire_until(now, live)
-        state = self.state
-        assert state is not None
         self.fired = len(self.facts)
         if self.is_duplicate(state):
             return self.duplicate(now)
+        moved = self.moved
+        assert moved is not None
+        domain = moved.domain
         try:
             if unwritable is not None:
                 raise ValueError(unwritable)
-            for fact in self.decided(message, given, now, state):
+            for fact in self.decided(message, given, now, state.lineage, domain):
                 self.take(fact, now)
-        except (DeciderBroken, MemoryError):
+        except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001  whatever the domain raises is a recorded fact, never a stop
             del self.facts[self.fired :]
-            self.state = state
+            moved.domain, moved.closed = domain, False
             self.record_fact(InputFailed(input_id=e.id, input_type=e.type, error=describe(error)), now)
             return self.result(now, InputFailed)
         return self.result(now, None)
@@ -321,11 +334,11 @@ class _Step(Generic[S]):
             return True
         return place is not None and (mark := state.marks.get(place.service)) is not None and place <= mark.place
 
-    def decided(self, message: Message, given: Instant, now: Instant, state: RealmState[S]) -> Sequence[Fact]:
+    def decided(self, message: Message, given: Instant, now: Instant, lineage: str, domain: S) -> Sequence[Fact]:
         e = self.envelope
         if type(message) not in _RUNTIME_INPUT:
-            decision = Input(e.id, e.realm, state.lineage, e.source, message, given, now, e.correlation_id, e.causation_id)
-            return self.machine.decider.decide(state.domain, decision)
+            decision = Input(e.id, e.realm, lineage, e.source, message, given, now, e.correlation_id, e.causation_id)
+            return self.machine.decider.decide(domain, decision)
         match message:
             case Tick() | StepTo() | RealmOpened():
                 return ()
@@ -357,31 +370,31 @@ class _Step(Generic[S]):
 
     def fire_until(self, now: Instant, live: bool) -> None:
         """Fire everything due by `now`, earliest first, each at its own time (never before the clock)."""
-        decider, size = self.machine.decider, 0
+        decider, state, moved, size = self.machine.decider, self.state, self.moved, 0
+        assert state is not None
+        assert moved is not None
+        clock = state.now
         while size < FIRING_BYTES:
-            state = self.state
-            assert state is not None
-            deadline = decider.next_deadline(state.domain)
+            deadline = decider.next_deadline(moved.domain)
             if deadline is None or deadline.due > now:
                 return
-            at = max(deadline.due, state.now)
-            firing = Firing(deadline, state.realm, state.lineage, now if live else at)
-            before, fired = replace(state, now=at), len(self.facts)
+            clock = max(deadline.due, clock)
+            firing = Firing(deadline, state.realm, state.lineage, now if live else clock)
+            domain, fired = moved.domain, len(self.facts)
             try:
-                self.state = before
-                for ordinal, fact in enumerate(decider.fire(state.domain, firing)):
-                    self.take(fact, at, firing.derive(f"fact/{type(fact).__name__}", ordinal))
-                if decider.next_deadline(self.state.domain) == deadline:
+                for ordinal, fact in enumerate(decider.fire(domain, firing)):
+                    self.take(fact, clock, firing.derive(f"fact/{type(fact).__name__}", ordinal))
+                if decider.next_deadline(moved.domain) == deadline:
                     raise ValueError("the deadline is still armed after it fired")
                 size += sum(len(orjson.dumps(f.data)) for f in self.facts[fired:])
             except MemoryError:
                 raise
             except Exception as error:
                 del self.facts[fired:]
-                self.state = before
+                moved.domain = domain
                 failed = DeadlineFailed(key=deadline.key, due=deadline.due, error=describe(error))
-                self.take(failed, at, firing.derive("fact/DeadlineFailed"))
-                if decider.next_deadline(self.state.domain) == deadline:
+                self.take(failed, clock, firing.derive("fact/DeadlineFailed"))
+                if decider.next_deadline(moved.domain) == deadline:
                     raise DeciderBroken(f"{self.machine.service}: DeadlineFailed does not disarm {deadline.key!r}") from error
 
     # ── facts ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -405,8 +418,8 @@ class _Step(Generic[S]):
             record = self.record_fact(fact, at)
         else:
             self.facts.append(record := _fact_record(fact, id, at))
-        if self.state is not None:
-            self.state = self.machine.evolved(self.state, fact, record)
+        if self.moved is not None:
+            self.moved.by(self.machine.decider, fact, record)
 
 
 _OUTCOMES: Final[dict[type[Fact] | None, str]] = {

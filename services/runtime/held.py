@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from services.runtime.chain import IN_FLIGHT, Position, View
 from services.runtime.inputs import InputRecord
@@ -18,8 +18,7 @@ UNPUBLISHED: int = 20_000
 """Acknowledged records that may wait for the publisher before the worker waits too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(NamedTuple):
     """A record that is sent and not acknowledged."""
 
     position: Position

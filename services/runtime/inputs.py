@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 
@@ -48,8 +48,7 @@ class _Unreadable(ValueError):
     """A sentence about a header that does not repeat its value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """What key and headers say. With `fault` the other fields hold what could be read, never raw bytes."""
 
     realm: str
@@ -66,7 +65,11 @@ class Envelope:
 
 def input_digest(record: InputRecord) -> str:
     """blake2b-128 over key, `ce_id` and value. Ticks share their value, so the id belongs to it; other headers do not."""
-    id = next((value for name, value in record.headers if name == ce.CE_ID), b"")
+    id = b""
+    for name, value in record.headers:
+        if name == ce.CE_ID:
+            id = value
+            break
     key, value = record.key or b"", record.value or b""
     return blake2b(b"%d,%d,%d,%b%b%b" % (len(key), len(id), len(value), key, id, value), digest_size=16).hexdigest()
 
@@ -98,6 +101,10 @@ def _text(raw: bytes | None, name: str) -> str | None:
     return text
 
 
+_known_text = lru_cache(maxsize=1024)(_text)
+"""For headers with few values: types and sources."""
+
+
 def read_envelope(record: InputRecord, partitions: int) -> Envelope:
     """Never raises: an unreadable envelope comes back with `fault` and a stand-in id `<topic>/<partition>/<offset>`."""
     standin = f"{record.topic}/{record.partition}/{record.offset}"
@@ -107,8 +114,8 @@ def read_envelope(record: InputRecord, partitions: int) -> Envelope:
     headers = dict(record.headers)
     try:
         id = _text(headers.get(ce.CE_ID), ce.CE_ID)
-        type = _text(headers.get(ce.CE_TYPE), ce.CE_TYPE)
-        source = _text(headers.get(ce.CE_SOURCE), ce.CE_SOURCE) or ""
+        type = _known_text(headers.get(ce.CE_TYPE), ce.CE_TYPE)
+        source = _known_text(headers.get(ce.CE_SOURCE), ce.CE_SOURCE) or ""
         correlation = _text(headers.get(ce.CE_CORRELATION), ce.CE_CORRELATION)
         causation = _text(headers.get(ce.CE_CAUSATION), ce.CE_CAUSATION)
         at = int(raw) if (raw := headers.get(ce.CE_AT)) is not None else None

@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 import structlog
@@ -47,8 +47,7 @@ _DEAD: Final = {InputFailed.wire_type(), InputRefused.wire_type()}
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """An accepted record on its way out; `record` is its input, when it is still at hand."""
 
     transaction: Transaction

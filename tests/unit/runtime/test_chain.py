@@ -136,6 +136,7 @@ def test_a_fact_that_this_program_does_not_know_stops_it() -> None:
     assert stopped.value.name == "logic.newer"
 
 
+@settings(deadline=None)
 @given(
     st.one_of(
         st.binary(max_size=80), st.sampled_from([b"{}", b"[]", b"null", b'{"seq":1,"prev":"x","logic":"a"}', b'{"v":1,"seq":1,"src":null}'])

@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 from typing import NewType
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from immutables import Map
 from pydantic import BaseModel
@@ -62,29 +62,31 @@ class State:
 
 
 _names = st.text(max_size=5)
+_numbers = st.integers(-(2**62), 2**62)
 _inner = st.builds(
     Inner,
     rank=st.sampled_from(Rank),
     since=st.one_of(st.none(), st.integers(-5, 5)),
     names=st.frozensets(_names, max_size=3),
-    pair=st.tuples(st.integers(), _names),
+    pair=st.tuples(_numbers, _names),
     deep=st.dictionaries(_names, st.lists(st.sampled_from(Colour)).map(tuple), max_size=3).map(Map),
     parent=st.none(),
 )
 _states = st.builds(
     State,
-    now=st.integers(),
+    now=_numbers,
     lineage=_names,
     rank=st.sampled_from(Rank),
     rows=st.dictionaries(_names, st.builds(Row, name=_names, colours=st.lists(st.sampled_from(Colour)).map(tuple)), max_size=4).map(Map),
-    inner=st.dictionaries(st.tuples(_names, st.integers()), _inner, max_size=4).map(Map),
+    inner=st.dictionaries(st.tuples(_names, _numbers), _inner, max_size=4).map(Map),
     mixed=st.dictionaries(st.sampled_from(Colour), st.one_of(_inner, st.builds(Other, x=st.floats(allow_nan=False)))).map(Map),
-    numbers=st.dictionaries(st.integers(), st.frozensets(st.integers()), max_size=3).map(Map),
+    numbers=st.dictionaries(_numbers, st.frozensets(_numbers), max_size=3).map(Map),
     one=st.one_of(st.none(), _inner.map(lambda i: Inner(i.rank, i.since, i.names, i.pair, i.deep, i))),
 )
 CODEC = StateCodec(State)
 
 
+@settings(deadline=None)
 @given(_states)
 def test_a_dump_reads_back_equal_through_json(state: State) -> None:
     back = CODEC.load(json.loads(json.dumps(CODEC.dump(state))))
@@ -110,6 +112,7 @@ def test_a_class_that_cannot_be_written_is_refused_when_the_codec_is_made() -> N
         StateCodec(int)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=4), max_size=60))
 def test_seen_ids_are_restored_from_their_pages(ids: list[str]) -> None:
     seen = Seen()
