@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.policy import default
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -133,12 +132,18 @@ class World:
                         self.rows[row.id] = row
 
 
-@pytest.fixture
-async def world(start_broker: Any, tmp_path: Path) -> AsyncIterator[World]:
-    """A broker of its own: this test is the only writer of live realms."""
-    broker: RunningKafka = await start_broker()
-    settings = Settings(data_dir=tmp_path / "data", kafka=broker.address)
+@pytest.fixture(scope="module")
+def own_settings(start_broker: Any, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A broker of its own: nobody else writes in live realms there."""
+    broker: RunningKafka = asyncio.run(start_broker())
+    settings = Settings(data_dir=tmp_path_factory.mktemp("delivery") / "data", kafka=broker.address)
     settings.data.make()
+    return settings
+
+
+@pytest.fixture
+async def world(own_settings: Settings) -> AsyncIterator[World]:
+    settings = own_settings
     async with RecordProducer(settings.kafka) as producer, Vault.open(settings) as vault:
         made = World(settings, producer, "", "")
         server = await asyncio.get_running_loop().create_server(

@@ -1,0 +1,153 @@
+"""Where the sender stands in the log: kept, resumed, begun again after a loss."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from schemas.realms import live_partitions
+from schemas.topics import PARTITIONS
+from schemas.words import Channel
+from services.delivery import sending
+from services.delivery.outbox import Outbox
+from services.delivery.sender import Batch
+from services.delivery.sending import Bookmark, batches
+from services.runtime.chain import Position
+from services.runtime.reader import Accepted, HistoryChanged
+from services.runtime.transaction import Transaction
+from tests.unit.delivery.test_sender import World
+
+LIVE = live_partitions(PARTITIONS)
+
+
+def outbox() -> Outbox:
+    return Outbox("run-1", lambda: 0.0)
+
+
+def log_of(*plans: str) -> list[Transaction]:
+    world = World()
+    world.open("92", ["email"])
+    for plan in plans:
+        world.plan(plan, channels=(Channel.EMAIL,))
+    return world.log
+
+
+class ScriptedReader:
+    """Stands in for LogReader: each start takes the next script, which ends by an error, or waits for ever."""
+
+    scripts: ClassVar[list[tuple[list[Transaction], Exception | None]]] = []
+    starts: ClassVar[list[dict[int, Position]]] = []
+
+    def __init__(self, kafka: str, service: str, start: dict[int, Position], *, partitions: range) -> None:
+        assert (kafka, service, partitions) == ("kafka", "delivery", LIVE), "only the partitions of live realms are ever read"
+        self.starts.append(dict(start))
+        self.positions = {p: start.get(p, Position()) for p in partitions}
+        self._records, self._error = self.scripts.pop(0)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    def _accept(self, transaction: Transaction) -> Accepted:
+        partition = min(LIVE)
+        before = self.positions[partition]
+        self.positions[partition] = Position(next=before.next + 1, seq=before.seq + 1)
+        return Accepted(transaction, partition, before.next, "h", self.positions[partition])
+
+    async def read_to_end(self) -> AsyncIterator[Accepted]:
+        for transaction in self._records[:-1]:
+            yield self._accept(transaction)
+
+    async def batch(self) -> list[Accepted]:
+        if self._records:
+            last, self._records = self._records[-1], []
+            return [self._accept(last)]
+        if self._error is not None:
+            raise self._error
+        await asyncio.sleep(0)
+        return []
+
+
+class Healthy:
+    def fault(self) -> str | None:
+        return None
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch) -> type[ScriptedReader]:
+    monkeypatch.setattr(sending, "LogReader", ScriptedReader)
+    monkeypatch.setattr(sending, "RETRY_S", 0)
+    ScriptedReader.scripts, ScriptedReader.starts = [], []
+    return ScriptedReader
+
+
+async def collect(box: Outbox, bookmark: Bookmark, until: int) -> list[Batch]:
+    """Batches until so many records have come, then a stop."""
+    stopping, found = asyncio.Event(), []
+    vault: Any = Healthy()
+    async for batch in batches("kafka", box, bookmark, vault, stopping):
+        found.append(batch)
+        for transaction in batch.transactions:
+            box.observe(transaction)
+        if sum(len(b.transactions) for b in found) >= until:
+            stopping.set()
+    return found
+
+
+async def test_the_past_comes_first_and_says_so(reader: type[ScriptedReader], tmp_path: Path) -> None:
+    records = log_of("n1", "n2")
+    reader.scripts = [(records, None)]
+    found = await collect(outbox(), Bookmark(tmp_path / "b.json"), len(records))
+    assert [b.caught_up for b in found if b.transactions] == [False] * (len(records) - 1) + [True]
+
+
+async def test_a_stop_keeps_the_place_and_the_next_run_goes_on_there_with_the_same_offers(
+    reader: type[ScriptedReader], tmp_path: Path
+) -> None:
+    records, bookmark, first = log_of("n1"), Bookmark(tmp_path / "b.json"), outbox()
+    reader.scripts = [(records, None), (log_of("n2")[-1:], None)]
+    await collect(first, bookmark, len(records))
+    second = outbox()
+    await collect(second, bookmark, 1)
+    assert reader.starts[1][min(LIVE)].next == len(records)
+    assert set(first.offers) < set(second.offers)
+    assert len(second.offers) == 2
+
+
+async def test_while_the_broker_is_away_it_tries_again_from_what_it_has_taken_in(reader: type[ScriptedReader], tmp_path: Path) -> None:
+    records = log_of("n1")
+    reader.scripts = [(records, KafkaConnectionError()), (log_of("n2")[-1:], None)]
+    box = outbox()
+    await collect(box, Bookmark(tmp_path / "b.json"), len(records) + 1)
+    assert reader.starts[1][min(LIVE)].next == len(records)
+    assert len(box.offers) == 2
+
+
+async def test_after_a_declared_loss_it_begins_again_without_the_offers_of_the_lost_history(
+    reader: type[ScriptedReader], tmp_path: Path
+) -> None:
+    lost = log_of("n1")
+    kept = log_of()
+    reader.scripts = [(lost, HistoryChanged("delivery", 0)), (kept, None)]
+    box = outbox()
+    await collect(box, Bookmark(tmp_path / "b.json"), len(lost) + len(kept))
+    assert reader.starts[1] == {}
+    assert box.offers == {}
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{}", b'{"positions": {"x": 1}}', b"[1]", b"\xff", b'{"positions": {}, "outbox": {"offers": [[1]]}}']
+)
+def test_a_damaged_bookmark_means_reading_from_the_beginning(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "b.json"
+    path.write_bytes(damage)
+    box = outbox()
+    assert Bookmark(path).restore(box) == {}
+    assert box.offers == {}
