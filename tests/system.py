@@ -18,7 +18,7 @@ from services.runtime.embedded.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[1]
 VIGIE = Path(sys.executable).parent / "vigie"
-UP_S = 90.0
+UP_S = 180.0
 
 
 class RunningVigie:
