@@ -79,7 +79,9 @@ def list_tokens(as_json: Annotated[bool, typer.Option("--json")] = False) -> Non
     if as_json:
         typer.echo(json.dumps(items))
         return
-    table = Table("Jeton", "Pour", "Rôle", "Libellé", "Depuis", "État")
+    table = Table()
+    for column in ("Jeton", "Pour", "Rôle", "Libellé", "Depuis", "État"):
+        table.add_column(column, no_wrap=column in ("Jeton", "Pour", "Depuis"))
     for t in items:
         state = "révoqué" if t["revoked_at"] else "expire" if t["expires_at"] else "valable"
         table.add_row(

@@ -102,7 +102,7 @@ class Intake:
     async def _connect(self) -> None:
         """Producer first, then what earlier runs accepted; from then on reports are taken."""
         await self.inputs.run()
-        while not self.ledger.caught_up:
+        while not self.ledger.caught_up.is_set():
             try:
                 looked = await self.ledger.catch_up(self.settings.kafka)
                 log.info("answers.known", records=looked)
@@ -130,7 +130,7 @@ class Intake:
     # ── health ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _log_ready(self) -> str | None:
-        if not self.ledger.caught_up:
+        if not self.ledger.caught_up.is_set():
             return "reading what was accepted before"
         if not await self.inputs.reachable():
             return "Kafka does not answer"

@@ -95,8 +95,8 @@ class Ledger:
         self._fresh_aliases: dict[tuple[str, str, str], str] = {}
         self._acked: dict[int, int] = {}
         self._open: dict[int, dict[object, int]] = {p: {} for p in range(PARTITIONS)}
-        self.caught_up = False
-        """False: what earlier runs answered is not all known yet; nothing may be accepted."""
+        self.caught_up = asyncio.Event()
+        """Set once everything that earlier runs answered is known; before that nothing may be accepted."""
 
     def get(self, report_id: str) -> Known | None:
         """An accepted report, or None."""
@@ -201,7 +201,7 @@ class Ledger:
         finally:
             await consumer.stop()
         await asyncio.to_thread(self._prune, horizon)
-        self.caught_up = True
+        self.caught_up.set()
         return looked
 
     def _prune(self, before: Instant) -> None:

@@ -137,8 +137,8 @@ class Receiver:
 
     async def accept(self, claim: Claim, principal: Principal, key: str | None, raw: Raw) -> Receipt:
         """Return once the report is on the log. Raises ProblemError `key_reused`, `overloaded`, `starting`, `broker_away`."""
-        if not self._ledger.caught_up:
-            raise ProblemError("starting", retry_after_s=RETRY_S)
+        if not self._ledger.caught_up.is_set():
+            await self._started()
         identity = identify(claim, principal.id, key, self._key)
         if (known := self._ledger.get(identity.report_id)) is not None:
             return _again(known, identity)
@@ -155,6 +155,13 @@ class Receiver:
             task.add_done_callback(lambda t: self._done(identity.report_id, t))
             known = await self._wait(task)
         return Receipt(known.report_id, known.realm, known.recorded_at, replayed=False)
+
+    async def _started(self) -> None:
+        """After a restart connections have queued: they wait a moment more rather than be sent away."""
+        try:
+            await asyncio.wait_for(self._ledger.caught_up.wait(), self._timeout_s)
+        except TimeoutError:
+            raise ProblemError("starting", retry_after_s=RETRY_S) from None
 
     async def _wait(self, task: asyncio.Task[Known]) -> Known:
         """The task goes on when the sender is sent away or hangs up: a retry joins it."""

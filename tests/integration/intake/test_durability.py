@@ -167,7 +167,7 @@ async def test_a_front_started_without_a_broker_waits_for_it(
     start_broker: Callable[[], Coroutine[Any, Any, RunningKafka]], new_front: Starter
 ) -> None:
     own = await start_broker()
-    front = new_front(kafka=own.address)
+    front = new_front(kafka=own.address, VIGIE_INTAKE_ACK_TIMEOUT_S="2")
     await front.accepting()
     front.stop()
     own.kill()

@@ -54,7 +54,7 @@ class Door:
         self.intake.inputs = self.inputs  # type: ignore[assignment]
         self.intake.vault.texts._writer = self.texts_log
         self.intake.access._writer = MemoryKeyedLog()
-        self.intake.ledger.caught_up = True
+        self.intake.ledger.caught_up.set()
 
     def client(self, **headers: str) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.intake.front), base_url="http://vigie", headers=headers)

@@ -77,11 +77,18 @@ async def test_without_kafka_a_sender_is_asked_to_try_again(door: Door) -> None:
         assert (await http.post("/api/v1/reports", json=report())).status_code == 202
 
 
-async def test_nothing_is_accepted_before_the_earlier_answers_are_known(door: Door) -> None:
-    door.intake.ledger.caught_up = False
+async def test_nothing_is_accepted_before_the_earlier_answers_are_known(tmp_path: Path) -> None:
+    door = Door(tmp_path, ack_timeout_s=0.05)
+    door.intake.ledger.caught_up.clear()
     async with await door.as_(Role.CELL) as http:
         answer = await http.post("/api/v1/reports", json=report())
-    assert (answer.status_code, answer.json()["code"]) == (503, "starting")
+        assert (answer.status_code, answer.json()["code"]) == (503, "starting")
+        door.intake.receiver._timeout_s = 30
+        waiting = asyncio.create_task(http.post("/api/v1/reports", json=report()))
+        await asyncio.sleep(0)
+        door.intake.ledger.caught_up.set()
+        assert (await waiting).status_code == 202
+    await door.close()
 
 
 @pytest.mark.parametrize(
