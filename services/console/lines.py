@@ -6,7 +6,7 @@ A line is stored without words; `services.console.wording` renders it in the rea
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from schemas.base import Instant
@@ -42,12 +42,15 @@ class LineRecord:
 
     def dump(self) -> dict[str, Any]:
         """JSON-able, without empty fields."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, {})}
+        return {name: value for name in _FIELDS if (value := getattr(self, name)) is not None and value != {}}
 
     @classmethod
     def load(cls, dumped: dict[str, Any]) -> LineRecord:
         """Inverse of dump."""
         return cls(**dumped)
+
+
+_FIELDS = tuple(f.name for f in fields(LineRecord))
 
 
 def key_of(recorded_at: Instant, service: str, seq: int, ordinal: int) -> str:
@@ -78,15 +81,15 @@ def line_of(tx: Transaction, fact: FactRecord, partition: int, ordinal: int) -> 
     make = _LINES.get(fact.name)
     if make is None or not tx.realm or (fact.name in _RECORDED_BY_ALL and tx.service != "alerts"):
         return None
-    fields = make(fact)
-    if fields is None:
+    made = make(fact)
+    if made is None:
         return None
     author, role = author_of(tx.src)
     base: dict[str, Any] = {
         "key": key_of(fact.at, tx.service, tx.seq, ordinal), "id": fact.id, "type": fact.name, "occurred_at": fact.at,
         "recorded_at": fact.at, "author": author, "role": role, "place": f"{tx.service}/{partition}/{tx.seq}/{ordinal}",
     }  # fmt: skip
-    return LineRecord(**base | fields)
+    return LineRecord(**base | made)
 
 
 Fields = dict[str, Any]

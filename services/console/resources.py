@@ -81,6 +81,7 @@ class Reason(Resource):
 
 
 class Realm(Resource):
+    id: str = Field(description="the same as `name`")
     name: str
     territory: str
     kind: str = Field(description="live, ex, what, test")

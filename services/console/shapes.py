@@ -238,7 +238,7 @@ def realm(fields: Mapping[str, Any], clock: Instant | None) -> r.Realm:
     now = max(clock or fields["began_at"], fields["began_at"])
     to = fields.get("stepping_to")
     return r.Realm(
-        name=name, territory=fields.get("territory", territory), kind=kind, title_code=fields["title_code"], state=fields["state"],
+        id=name, name=name, territory=fields.get("territory", territory), kind=kind, title_code=fields["title_code"], state=fields["state"],
         simulated=not is_live(name), started_at=when(fields["started_at"]), opened_at=when(fields["opened_at"]),
         closed_at=_when(fields.get("closed_at")), clock=when(now), paused=bool(fields.get("paused")), speed=fields.get("speed"),
         stepping_to=when(to) if to is not None and to > now else None, lineage=fields["lineage"], reference=fields.get("reference"),

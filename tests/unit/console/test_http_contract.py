@@ -1,0 +1,88 @@
+"""The parts of the HTTP contract that need no server: the document, the parameters, the ids of commands."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.console.api.context import Body, check_scope, parse_time
+from services.console.app import openapi
+from services.console.decisions import Decisions
+from services.runtime.principals import Principal, Scope
+from services.runtime.problems import ProblemError
+from services.runtime.rights import Role
+
+READS = (
+    "realms", "overview", "incidents", "incidents/{id}", "incidents/{id}/timeline", "incidents/{id}/explain", "sites", "sites/{id}",
+    "activities", "activities/{id}", "plans", "plans/{id}", "poles", "communes", "tasks", "notifications", "escalations", "escalations/{id}",
+    "reports/{id}", "log", "commands/{id}", "reference", "levels", "flags", "sending/hold", "stream",
+)  # fmt: skip
+DECISIONS = (
+    "realms", "realms/{name}/step", "realms/{name}/pause", "realms/{name}/close", "incidents/{id}/acknowledge", "incidents/{id}/escalate",
+    "incidents/{id}/resolve", "incidents/{id}/reopen", "incidents/{id}/merge", "incidents/{id}/split", "incidents/{id}/notes", "level",
+    "reports/{id}/confirm", "reports/{id}/deny", "reports/{id}/link", "plans/{id}/activate", "plans/{id}/refuse", "plans/{id}/postpone",
+    "plans/{id}/stand-down", "plans/{id}/cards/{card}/start", "plans/{id}/cards/{card}/done", "plans/{id}/cards/{card}/not-applicable",
+    "tasks/{id}/take", "tasks/{id}/done", "sending/hold", "log",
+)  # fmt: skip
+
+
+def test_the_document_is_openapi_3_1_and_holds_every_promised_path() -> None:
+    document = openapi()
+    assert document["openapi"].startswith("3.1")
+    paths = document["paths"]
+    for path in READS:
+        assert "get" in paths[f"/api/v1/{path}"], path
+    for path in DECISIONS:
+        answers = paths[f"/api/v1/{path}"]["post"]["responses"]
+        assert {"200", "202", "403", "404", "409", "412"} <= answers.keys(), path
+
+
+def test_every_read_of_a_realm_takes_as_of() -> None:
+    free = {"/api/v1/realms", "/api/v1/realms/{name}", "/api/v1/commands/{id}"}
+    for path, methods in openapi()["paths"].items():
+        if "get" in methods and path not in free:
+            assert {"realm", "as_of"} <= {p["name"] for p in methods["get"]["parameters"]}, path
+
+
+@pytest.mark.parametrize("text", ["2027-02-11T09:40:00+01:00", "2027-02-11T09:40:00 01:00", "2027-02-11T08:40:00Z", "1802335200000"])
+def test_times_are_understood_as_they_arrive(text: str) -> None:
+    assert parse_time(text) == 1_802_335_200_000
+
+
+@pytest.mark.parametrize("text", ["2027-02-11T09:40:00", "yesterday", "", "2027-13-01T00:00:00Z"])
+def test_other_times_are_refused_by_name(text: str) -> None:
+    with pytest.raises(ProblemError) as refused:
+        parse_time(text)
+    assert refused.value.problem.faults[0].field == "as_of"
+
+
+def test_a_scope_of_sites_and_poles_must_touch_the_matter() -> None:
+    manager = Principal(id="p", role=Role.SITE_MANAGER, scope=Scope(sites=("pmi-04",)))
+    check_scope(manager, sites=["cen-1", "pmi-04"])
+    with pytest.raises(ProblemError):
+        check_scope(manager, sites=["cen-1"])
+    check_scope(Principal(id="a", role=Role.ADMIN), sites=["cen-1"])
+
+
+def test_unknown_fields_of_a_body_are_ignored() -> None:
+    assert Body.model_validate({"reason": "x", "later": 1}).reason == "x"
+
+
+class _Nothing:
+    """Stands where this test sends nothing."""
+
+
+def test_the_id_of_a_command_is_its_key() -> None:
+    decisions = Decisions(_Nothing(), _Nothing(), _Nothing(), b"k" * 32)  # type: ignore[arg-type]
+    one, other = Principal(id="a", role=Role.CELL), Principal(id="b", role=Role.CELL)
+    id = decisions.command_id(one, "92", "key")
+    assert id == decisions.command_id(one, "92", "key")
+    different = {
+        decisions.command_id(other, "92", "key"),
+        decisions.command_id(one, "92~ex-1", "key"),
+        decisions.command_id(one, "92", None),
+    }
+    assert id not in different
+    assert len(different) == 3
+    assert decisions.issued(id)
+    for forged in (id[:-1] + ("0" if id[-1] != "0" else "1"), "cmd-x-y", "", "nope", id.replace("cmd", "cme")):
+        assert not decisions.issued(forged)

@@ -1,0 +1,41 @@
+"""Frames of the live stream: ids belong to one epoch, hidden rows advance them, a full queue is never a longer one."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.console import stream
+from services.console.stream import Frame, Subscriber, entry_of, event_id, hello, order
+
+
+def test_ids_of_another_epoch_are_not_ours() -> None:
+    id = event_id("e1", "17-3")
+    assert entry_of(id, "e1") == "17-3"
+    for other in (event_id("e2", "17-3"), "17-3", "e1.17", "e1.x-1", "e1.1-" + "9" * 30, "", None):
+        assert entry_of(other, "e1") is None
+
+
+def test_entries_are_ordered_by_number_not_by_text() -> None:
+    assert order("9-0") < order("10-0") < order("10-2") < order("10-10")
+
+
+def test_a_hidden_or_empty_frame_only_advances_the_id() -> None:
+    assert Frame("line", b"{}", "1-0").encode("e", hidden=True) == b"id: e.1-0\n\n"
+    assert Frame("", b"", "1-0").encode("e") == b"id: e.1-0\n\n"
+    assert Frame("line", b"{}").encode("e", hidden=True) == b""
+    assert Frame("site", b"{}", "1-0").encode("e") == b"id: e.1-0\nevent: site\ndata: {}\n\n"
+
+
+def test_the_first_frame_says_where_the_stream_stands() -> None:
+    frame = hello("e", "5-0", "92").decode()
+    assert frame.startswith("id: e.5-0\nevent: hello\ndata: {")
+    assert '"server_time"' in frame
+
+
+def test_a_full_queue_is_dropped_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "QUEUE", 3)
+    slow = Subscriber("fr", sees_log=True)
+    for n in range(10):
+        slow.put(b"%d" % n)
+    assert slow.overflowed
+    assert not slow.frames

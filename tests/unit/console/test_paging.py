@@ -1,0 +1,41 @@
+"""Pages show every item once, in order, also while the list changes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.console.faults import CursorInvalid
+from services.console.paging import decode, encode, page
+
+
+@given(st.lists(st.integers(-(2**53), 2**53), unique=True, max_size=60), st.integers(1, 20))
+def test_pages_are_the_sorted_list_cut(items: list[int], limit: int) -> None:
+    seen: list[int] = []
+    cursor = None
+    while True:
+        shown, cursor = page(items, lambda n: (n,), limit, cursor)
+        seen += shown
+        if cursor is None:
+            break
+        assert len(shown) == limit
+    assert seen == sorted(items)
+
+
+def test_what_is_removed_or_added_between_two_pages_moves_nothing_else() -> None:
+    shown, cursor = page([1, 2, 3, 4, 5, 6], lambda n: (n,), 2, None)
+    assert shown == [1, 2]
+    shown, _ = page([0, 1, 4, 5, 6], lambda n: (n,), 2, cursor)
+    assert shown == [4, 5]
+
+
+@pytest.mark.parametrize("cursor", ["", "%%%", "bm90LWpzb24", encode("text-key")[:-3] + "!!", encode([{"a": 1}])])  # type: ignore[list-item]
+def test_a_cursor_that_no_page_gave_is_refused(cursor: str) -> None:
+    with pytest.raises(CursorInvalid):
+        page([1, 2, 3], lambda n: (n,), 2, cursor)
+
+
+@given(st.lists(st.one_of(st.integers(-(2**53), 2**53), st.text()), max_size=4))
+def test_cursors_read_back(key: list[int | str]) -> None:
+    assert decode(encode(key)) == key
