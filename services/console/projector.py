@@ -29,6 +29,7 @@ from services.console.store import EpochLost, PositionMoved, Store
 from services.console.trimming import Trimmer
 from services.runtime import health, logs, metrics
 from services.runtime.chain import Position
+from services.runtime.ending import end
 from services.runtime.exits import Stop, stop_for
 from services.runtime.partitions import PartitionReader
 from services.runtime.reader import Accepted, HistoryChanged, LogReader
@@ -183,9 +184,7 @@ async def _first_end(followers: Sequence[Coroutine[Any, Any, None]], *others: Co
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
     for task in done:
         task.result()
 

@@ -29,6 +29,7 @@ from services.intake.reports import Reports
 from services.intake.settings import IntakeSettings
 from services.runtime import health
 from services.runtime.access import AccessStore
+from services.runtime.ending import end
 from services.runtime.health import Check, system_started
 from services.runtime.kafka import BrokerAway
 from services.runtime.keys import MasterKey
@@ -86,9 +87,7 @@ class Intake:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self.refused.stop()
         await self.inputs.stop()
         await self.proxy.stop()

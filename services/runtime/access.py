@@ -20,6 +20,7 @@ import structlog
 from pydantic import ValidationError
 
 from schemas.base import DAY_MS, Instant
+from services.runtime.ending import end
 from services.runtime.kafka import BrokerAway
 from services.runtime.keyed import Entry, Follower, KeyedWriter
 from services.runtime.keys import MasterKey, seal, unseal, write_private
@@ -86,9 +87,7 @@ class AccessStore:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await asyncio.to_thread(self._save)
         await self._writer.stop()
 

@@ -22,6 +22,7 @@ from schemas.topics import PARTITIONS
 from schemas.topics import log as log_topic
 from services.runtime import metrics
 from services.runtime.chain import Position, follow
+from services.runtime.ending import end
 from services.runtime.exits import Stop
 from services.runtime.partitions import FETCH_BYTES, PartitionReader
 from services.runtime.transaction import Transaction, digest
@@ -105,8 +106,7 @@ class LogReader:
     async def stop(self) -> None:
         """Stop reading; `positions` stay."""
         if self._checker is not None:
-            self._checker.cancel()
-            await asyncio.gather(self._checker, return_exceptions=True)
+            await end([self._checker])
         if self._failure is not None:
             self._failure.cancel()
         await self._close()

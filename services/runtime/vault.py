@@ -19,6 +19,7 @@ import orjson
 import structlog
 
 from schemas.directory import Contact
+from services.runtime.ending import end
 from services.runtime.keyed import KeyedWriter
 from services.runtime.keys import Keyring, MasterKey, seal, unseal
 from services.runtime.replica import Replica, ReplicaKeeper, Stored
@@ -239,8 +240,7 @@ class Vault:
 
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end([self._task])
         await self._writer.stop()
         self._replica.close()
         self._keyring.close()

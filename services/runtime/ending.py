@@ -1,0 +1,31 @@
+"""Ending tasks for certain. aiokafka swallows a cancellation that meets it while it closes a fetch; a task that was cancelled once
+may then go on for ever, and whoever gathers it waits for ever (seen: `vigie up` that never became ready).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
+
+import structlog
+
+AGAIN_S: Final = 0.5
+PATIENCE_S: Final = 5.0
+log = structlog.get_logger(__name__)
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended, at most PATIENCE_S. Their results and exceptions are of no interest any more."""
+    left = set(tasks)
+    for _ in range(round(PATIENCE_S / AGAIN_S)):
+        if not left:
+            return
+        for task in left:
+            task.cancel()
+        done, left = await asyncio.wait(left, timeout=AGAIN_S)
+        for task in done:
+            if not task.cancelled():
+                task.exception()
+    if left:
+        log.warning("task.unended", tasks=sorted(task.get_name() for task in left))
