@@ -166,8 +166,8 @@ class Projector:
 
     def _note_lag(self, ends: dict[tuple[str, int], int]) -> None:
         self._lag = {}
-        for (service, partition), end in ends.items():
-            behind = max(end - self._next((service, partition)), 0)
+        for (service, partition), last in ends.items():
+            behind = max(last - self._next((service, partition)), 0)
             metrics.gauge("vigie_projection_lag_records", behind, service=service, partition=str(partition))
             self._lag[service] = self._lag.get(service, 0) + behind
         worst = max(self._lag, key=lambda s: self._lag[s])
