@@ -198,7 +198,10 @@ class TaskRow(Model):
 
 
 class TriggerRow(Model):
-    """A plan trigger that holds or held. `id` = `<plan>:<level>`."""
+    """A plan trigger that holds or held. `id` = `<plan>:<level>`.
+
+    `<plan>:stand-down` is the measured part of the plan's stand-down condition (D52), told once one of its triggers has held.
+    """
 
     id: str
     plan: str
@@ -392,6 +395,16 @@ class DeadlineSettled(Fact):
     """A deadline came due and changed nothing else."""
 
     key: str
+
+
+@message
+class HistoryForgotten(Fact):
+    """What nobody can refer to any more left the state (the log keeps it): reports of more than 7 days, and incidents that were closed
+    before `closed_before`, with all that is theirs (D4, D26)."""
+
+    reported_before: Instant
+    closed_before: Instant
+    next_at: Instant | None = None
 
 
 @message

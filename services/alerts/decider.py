@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from schemas.alerts import AnswerReceived, AttentionRequested, DeadlineSettled, MetricChanged, Unreachable
-from schemas.base import Command, Fact, Instant
+from schemas.alerts import AnswerReceived, AttentionRequested, DeadlineSettled, HistoryForgotten, MetricChanged, Unreachable
+from schemas.base import DAY_MS, Command, Fact, Instant
 from schemas.reports import ReportReceived
 from services.alerts import causes, escalation, flags, levels, tasks, zones
 from services.alerts.commands import obey
 from services.alerts.draft import Draft
 from services.alerts.evolve import evolve, reload
 from services.alerts.reports import receive
+from services.alerts.rules import ADDENDUM_MS, REMEMBER_MS
 from services.alerts.settle import settle
 from services.alerts.state import State
 from services.runtime.codec import StateCodec
@@ -80,6 +81,10 @@ class AlertsDecider:
                 levels.rearm(draft, rest)
             case "flag":
                 flags.begin(draft, rest)
+            case "decay":
+                draft.touch(rest.partition(":")[0])
+            case "forget":
+                forget(draft)
             case _:
                 raise UnknownInput(f"alerts has no deadline {key!r}")
         settle(draft)
@@ -110,6 +115,17 @@ class AlertsDecider:
 
     def load(self, realm: str, lineage: str, dumped: Mapping[str, Iterable[tuple[str, object]]]) -> State:
         return reload(_CODEC.load(dumped))
+
+
+def forget(draft: Draft) -> None:
+    """Once a day in a live realm: ids are known for 7 days, or while their incident is open and 72 h after (D4, D26)."""
+    now = draft.now
+    some_left = any(r.recorded_at >= now - REMEMBER_MS for r in draft.state.reports.values()) or bool(draft.state.incidents)
+    draft.emit(
+        HistoryForgotten(
+            reported_before=now - REMEMBER_MS, closed_before=now - REMEMBER_MS - ADDENDUM_MS, next_at=now + DAY_MS if some_left else None
+        )
+    )
 
 
 def _attend(draft: Draft, asked: AttentionRequested) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from schemas.alerts import LevelChanged, LevelRow, ThresholdChanged, TriggerChanged, TriggerRow, Why
 from schemas.words import Level
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
-from services.alerts.rulebook import Branch, LevelRule, TriggerRule
+from services.alerts.rulebook import Branch, LevelRule, StandDownRule, TriggerRule
 from services.alerts.values import changed
 
 TERRITORY = "territory"
@@ -44,6 +45,7 @@ def evaluate(draft: Draft, touched: set[str]) -> Rises:
         draft.values.clear()
         _triggers(draft, draft.state.rules.reading(frozenset({"levels"})).triggers, rises)
     _propose(draft, reading.proposals)
+    _stand_downs(draft, reading.stand_downs)
     return rises
 
 
@@ -137,6 +139,7 @@ def _hold(draft: Draft, rule: TriggerRule, crossed: list[Branch], rises: Rises) 
     if old is None or old.state == "released":
         row = TriggerRow(id=rule.id, plan=rule.plan, level=rule.level, state="held", since=draft.now, incident=incident, why=why)
         draft.emit(TriggerChanged(row=row))
+        _stand_downs(draft, tuple(r for r in draft.state.rules.stand_downs if r.plan == rule.plan))
     elif old.incident is None and incident is not None:
         draft.emit(TriggerChanged(row=changed(old, {"incident": incident})))
     if rule.level:
@@ -144,6 +147,20 @@ def _hold(draft: Draft, rule: TriggerRule, crossed: list[Branch], rises: Rises) 
         if incident is not None and draft.incident(incident).state in OPEN:
             _raise_incident(draft, incident, level, reason, rises)
         raise_territory(draft, level, reason, rises)
+
+
+def _stand_downs(draft: Draft, rules: tuple[StandDownRule, ...]) -> None:
+    """The measured part of a stand-down begins or ceases to hold (D52). Said only of plans of which a trigger has held."""
+    for rule in rules:
+        old = draft.state.triggers.get(rule.id)
+        if old is None and not any(t.plan == rule.plan for t in draft.state.triggers.values()):
+            continue
+        holds = rule.node.holds(draft, None)
+        if holds == (old is not None and old.state == "held"):
+            continue
+        why = rule.node.why(draft, None) if holds else ()
+        state: Literal["held", "released"] = "held" if holds else "released"
+        draft.emit(TriggerChanged(row=TriggerRow(id=rule.id, plan=rule.plan, level=0, state=state, since=draft.now, why=why)))
 
 
 def weighs_most(draft: Draft, why: tuple[Why, ...]) -> str | None:

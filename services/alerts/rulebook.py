@@ -10,12 +10,12 @@ from immutables import Map
 
 from schemas import reference as ref
 from schemas.alerts import ReportRow
-from schemas.base import HOUR_MS, Instant
-from schemas.predicates import Measured, measured
+from schemas.base import HOUR_MS, MINUTE_MS, Instant
+from schemas.predicates import AllOf, AnyOf, Manual, Measured, Predicate, measured
 from schemas.words import EventType, Level
 from services.alerts.metrics import severity_key
 from services.alerts.predicates import Compiler, Node
-from services.alerts.rules import ISOLATION
+from services.alerts.rules import ISOLATION, WINDOW_SCAN_MS
 from services.alerts.territory import Territory
 
 _KEPT: Final = 4
@@ -44,12 +44,22 @@ class TriggerRule:
 
 
 @dataclass(frozen=True, slots=True)
+class StandDownRule:
+    """The measured part of a plan's stand-down (D52): what persons tick is continuity's."""
+
+    id: str
+    plan: str
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What one input makes worth evaluating."""
 
     levels: tuple[LevelRule, ...]
     proposals: tuple[LevelRule, ...]
     triggers: tuple[TriggerRule, ...]
+    stand_downs: tuple[StandDownRule, ...]
 
 
 class SeverityQuery:
@@ -126,8 +136,16 @@ class Rulebook:
         )  # fmt: skip
         self.tracked = _tracked((*leaves, *stand_down))
         """Mark → groups (`""`, `kind:`, `pole:`) in which some metric counts it; no other count is kept."""
+        self.stand_downs = tuple(
+            StandDownRule(f"{p.id}:stand-down", p.id, compiler.compile(part))
+            for p in territory.plans if p.state == "valide" and p.stand_down and (part := _measured_part(p.stand_down.when)) is not None
+        )  # fmt: skip
+        self.decays = _decays((*leaves, *stand_down))
+        """Index → how long after its newest event time alone changes what a metric says of it."""
         rules: tuple[LevelRule | TriggerRule, ...] = (*self.level_rules, *self.proposals, *self.trigger_rules)
-        self.topics = frozenset(topic for rule in rules for branch in rule.branches for topic in branch.node.reads)
+        self.topics = frozenset(topic for rule in rules for branch in rule.branches for topic in branch.node.reads).union(
+            *(rule.node.reads for rule in self.stand_downs)
+        )
         """All that predicates read."""
         self._agendas: dict[frozenset[str], Reading] = {}
 
@@ -142,8 +160,32 @@ class Rulebook:
                 tuple(LevelRule(r.level, b) for r in self.level_rules if (b := _reading(r.branches, key))),
                 tuple(LevelRule(r.level, b) for r in self.proposals if (b := _reading(r.branches, key))),
                 tuple(TriggerRule(r.id, r.plan, r.level, b) for r in self.trigger_rules if (b := _reading(r.branches, key))),
+                tuple(r for r in self.stand_downs if not key.isdisjoint(r.node.reads)),
             )
         return known
+
+
+def _measured_part(predicate: Predicate | None) -> Predicate | None:
+    """A predicate without the boxes that persons tick; None when nothing is left."""
+    match predicate:
+        case Manual():
+            return None
+        case AnyOf(any=parts):
+            left = tuple(p for part in parts if (p := _measured_part(part)) is not None)
+            return AnyOf(any=left) if left else None
+        case AllOf(all=parts):
+            left = tuple(p for part in parts if (p := _measured_part(part)) is not None)
+            return AllOf(all=left) if left else None
+        case _:
+            return predicate
+
+
+def _decays(leaves: Iterable[Measured]) -> dict[str, tuple[Instant, ...]]:
+    found: dict[str, set[Instant]] = {"security": {WINDOW_SCAN_MS}, "cuts": {WINDOW_SCAN_MS}}
+    for m in leaves:
+        if m.metric.startswith("security_"):
+            found["security"].add(max(WINDOW_SCAN_MS, int(m.args["window_min"] * MINUTE_MS)))
+    return {index: tuple(sorted(spans)) for index, spans in found.items()}
 
 
 _MARK_OF: Final = {

@@ -28,6 +28,8 @@ IT_BY_FIRE_MS: Final = 2 * HOUR_MS
 """D22: IT failures and closed roads belong to a fire for so long."""
 ADDENDUM_MS: Final = 72 * HOUR_MS
 """D26: a late report joins an incident that was closed less than this ago."""
+REMEMBER_MS: Final = 7 * DAY_MS
+"""D4: ids are known for 7 days, or while their incident is open and 72 h after."""
 GAS_ZONE_KM: Final = 0.3
 """D18: zone of a gas leak."""
 ZONE_CUSTOMERS: Final = 20_000

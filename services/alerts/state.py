@@ -116,8 +116,10 @@ class State:
     tasks: Map[str, TaskRow] = _map()
     metrics: Map[str, MetricChanged] = _map()
     """Metrics that continuity owns, by key."""
-    failed: Map[str, Instant] = _map()
-    """Deadlines that raised when they fired: they stay disarmed."""
+    spent: Map[str, Instant] = _map()
+    """Deadlines that fired and left no other trace, or raised: they stay disarmed."""
+    forget_at: Instant | None = None
+    """Live realms: when what nobody can refer to any more is dropped next (D4)."""
 
     # ── indexes ──────────────────────────────────────────────────────────────────────────────────────────────────
     rules: Rulebook = field(default=EMPTY, init=False, compare=False, repr=False)

@@ -7,7 +7,7 @@ for an index, so loading a dump is evolving its rows again (`reload`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from immutables import Map
 
@@ -17,6 +17,7 @@ from schemas.alerts import (
     DeadlineSettled,
     EscalationChanged,
     FlagChanged,
+    HistoryForgotten,
     IncidentChanged,
     LevelChanged,
     MetricChanged,
@@ -51,6 +52,8 @@ from services.alerts.state import State
 
 __all__ = ["OPEN", "evolve", "reload"]
 
+_V = TypeVar("_V")
+
 
 def reference_published(s: State, fact: ReferencePublished) -> State:
     staged = s.staged.set(fact.data.section.value, fact.data)
@@ -62,7 +65,9 @@ def reference_published(s: State, fact: ReferencePublished) -> State:
 def reload(s: State) -> State:
     """The same rows with indexes made anew, for the reference data in force: after loading a dump or a change of version."""
     new = State(s.realm, s.lineage, s.version, s.sections, s.staged)
-    new = new.put(rules=rulebook_of(s.version, s.sections), marks=s.marks, silences=s.silences, zones=s.zones)
+    new = new.put(
+        rules=rulebook_of(s.version, s.sections), spent=s.spent, forget_at=s.forget_at, marks=s.marks, silences=s.silences, zones=s.zones
+    )
     counts_: Map[tuple[str, str, str], int] = Map()
     for site, marks in s.marks.items():
         counts_ = counted(new, counts_, site, Map(), marks)
@@ -87,9 +92,32 @@ def reload(s: State) -> State:
     for task in s.tasks.values():
         new = task_changed(new, task)
     agenda = new.agenda
-    for key, due in s.failed.items():
+    for key, due in s.spent.items():
         agenda = agenda.arm(key, None) if agenda.due.get(key) == due else agenda
-    return new.put(agenda=agenda, failed=s.failed)
+    return new.put(agenda=agenda.arm("forget", s.forget_at))
+
+
+def history_forgotten(s: State, fact: HistoryForgotten) -> State:
+    """Drop closed incidents of long ago and old reports that belong to none; rows in the read model stay."""
+    held = {c.incident for c in s.causes.values() if c.lifted_at is None}
+    gone = {i for i, row in s.incidents.items() if row.state not in OPEN and (row.closed_at or 0) < fact.closed_before} - held
+    reports = _kept(s.reports, lambda r: r.recorded_at >= fact.reported_before or (r.incident is not None and r.incident not in gone))
+    gone -= {r.incident for r in reports.values()}
+    causes = _kept(s.causes, lambda c: c.lifted_at is None or any(r in reports for r in c.reports))
+    ended = {e for e, row in s.escalations.items() if row.state != "running" and row.incidents and gone.issuperset(row.incidents)}
+    return reload(
+        s.put(
+            reports=reports, causes=causes, incidents=_kept(s.incidents, lambda i: i.id not in gone),
+            zones=Map({i: z for i, z in s.zones.items() if i not in gone}),
+            escalations=_kept(s.escalations, lambda e: e.id not in ended), calls=_kept(s.calls, lambda c: c.escalation not in ended),
+            tasks=_kept(s.tasks, lambda t: t.done_at is None or t.done_at >= fact.reported_before),
+            spent=Map({key: due for key, due in s.spent.items() if due >= fact.reported_before}), forget_at=fact.next_at,
+        )
+    )  # fmt: skip
+
+
+def _kept(m: Map[str, _V], keep: Callable[[_V], bool]) -> Map[str, _V]:
+    return Map({key: value for key, value in m.items() if keep(value)})
 
 
 _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
@@ -110,8 +138,9 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     TaskChanged: lambda s, f: task_changed(s, f.row),
     MetricChanged: lambda s, f: s.put(metrics=s.metrics.set(f.key, f)),
     ReferencePublished: reference_published,
+    HistoryForgotten: history_forgotten,
     DeadlineSettled: lambda s, f: deadline_settled(s, f.key),
-    DeadlineFailed: lambda s, f: deadline_settled(s.put(failed=s.failed.set(f.key, f.due)), f.key),
+    DeadlineFailed: lambda s, f: deadline_settled(s.put(spent=s.spent.set(f.key, f.due)), f.key),
 }
 
 

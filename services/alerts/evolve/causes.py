@@ -43,10 +43,12 @@ def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
     if cause.type is EventType.OUTAGE_POWER and cause.site is not None:
         if old is None or old.since != cause.since:
             d["cuts"] = _within([(cause.since, cause.id), *(c for c in s.cuts if c[1] != cause.id)], 2 * DAY_MS)
+            _decays(s, d, "cuts")
     elif cause.type in _SECURITY:
         event = (cause.since, cause.id, cause.commune or "", cause.severity, cause.type.value)
         if event not in s.security:
             d["security"] = _within([event, *(e for e in s.security if e[1] != cause.id)], 7 * DAY_MS)
+            _decays(s, d, "security")
     elif cause.type is EventType.SANITARY_ALERT and cause.site is not None and cause.measure is not None:
         known = s.territory.sites.get(cause.site)
         kitchen = known.kitchen if known else None
@@ -65,6 +67,15 @@ def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
         day, pct = s.presence.get(key, Map()), 100.0 - (cause.loss_pct or 0.0)
         if day.get(cause.site) != pct:
             d["presence"] = s.presence.set(key, day.set(cause.site, pct))
+
+
+def _decays(s: State, d: Changes, index: str) -> None:
+    """Time alone will change what the windows of this index say: look again then."""
+    agenda, newest = d["agenda"], d[index][-1][0]
+    for span in s.rules.decays.get(index, ()):
+        key, due = f"decay:{index}:{span}", newest + span + 1
+        agenda = agenda.arm(key, None if s.spent.get(key) == due else due)
+    d["agenda"] = agenda
 
 
 def _within(events: list[Any], span: Instant) -> tuple[Any, ...]:

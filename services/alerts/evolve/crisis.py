@@ -76,7 +76,7 @@ def escalation_changed(s: State, fact: EscalationChanged) -> State:
     due = row.next_at if row.state == "running" else None
     d: Changes = {"escalations": s.escalations.set(row.id, row), "agenda": s.agenda.arm(f"ladder:{row.id}", due)}
     newest = s.ladders.get(row.scope)
-    if newest is None or (s.escalations[newest].started_at, s.escalations[newest].level) <= (row.started_at, row.level):
+    if newest is None or (s.escalations[newest].started_at, s.escalations[newest].level, newest) <= (row.started_at, row.level, row.id):
         d["ladders"] = s.ladders.set(row.scope, row.id)
     return s.put(**d)
 
@@ -92,7 +92,10 @@ def flag_changed(s: State, fact: FlagChanged) -> State:
 
 def task_changed(s: State, row: TaskRow) -> State:
     key, waits = task_key(row), row.state in (TaskState.OPEN, TaskState.TAKEN)
-    index = s.open_tasks.set(key, row.id) if waits else without(s.open_tasks, key)
+    if waits:
+        index = s.open_tasks.set(key, row.id)
+    else:
+        index = without(s.open_tasks, key) if s.open_tasks.get(key) == row.id else s.open_tasks
     return s.put(tasks=s.tasks.set(row.id, row), open_tasks=index)
 
 

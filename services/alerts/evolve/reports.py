@@ -5,12 +5,13 @@ from __future__ import annotations
 from immutables import Map
 
 from schemas.alerts import ReportRow
-from schemas.base import Instant
+from schemas.base import DAY_MS, Instant
+from schemas.realms import is_live
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts.calendar import day_of
 from services.alerts.claims import as_number, claim_key, is_wide, measured_place
 from services.alerts.evolve.changes import Changes, set_or_drop
-from services.alerts.rules import CAUSE_TYPES, MUTE_TYPES
+from services.alerts.rules import CAUSE_TYPES, MUTE_TYPES, REMEMBER_MS
 from services.alerts.state import Reading, State, sorted_with, sorted_without, without
 
 
@@ -36,6 +37,9 @@ def report_changed(s: State, row: ReportRow) -> State:
     d: Changes = {"reports": s.reports.set(row.id, row)}
     if old is None and row.alias is not None:
         d["aliases"] = _with_aliases(s, row)
+    if s.forget_at is None and is_live(s.realm):
+        d["forget_at"] = row.recorded_at + REMEMBER_MS + DAY_MS
+        d["agenda"] = s.agenda.arm("forget", d["forget_at"])
     if (old.incident if old else None) != row.incident:
         d["incident_reports"] = _moved(s.incident_reports, row.id, old.incident if old else None, row.incident)
     if counts(row) and (old is None or old.incident == row.incident or not counts(old)):

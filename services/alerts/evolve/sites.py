@@ -73,6 +73,8 @@ def deadline_settled(s: State, key: str) -> State:
     """Disarm; a zone forgets the batch that was judged."""
     head, _, rest = key.partition(":")
     d: Changes = {"agenda": s.agenda.arm(key, None)}
+    if head == "decay" and key in s.agenda.due:
+        d["spent"] = s.spent.set(key, s.agenda.due[key])
     if head == "silence":
         incident, _, due = rest.rpartition(":")
         zone = s.zones.get(incident)

@@ -44,7 +44,7 @@ def test_the_same_id_a_second_time_has_no_effect_at_all(scene: Scene) -> None:
     id = scene.report(1, "closure", COLLEGE)
     before = scene.state
     again = scene.state.reports[id]
-    from schemas.reports import ReportReceived  # noqa: PLC0415
+    from schemas.reports import ReportReceived
 
     facts = scene.feed(
         ReportReceived(

@@ -277,7 +277,7 @@ def test_from_n3_to_n4_everybody_must_answer_again(scene: Scene) -> None:
 
 
 def test_a_territory_predicate_without_an_incident_starts_the_crisis_ladder(scene: Scene) -> None:
-    from schemas.reports import Measure  # noqa: PLC0415
+    from schemas.reports import Measure
 
     calls = Calls(scene)
     scene.report(0, "info", source="prefecture", measure=Measure(name="cod_active", value=True))
@@ -352,7 +352,7 @@ def test_after_a_stall_only_the_newest_due_step_fires() -> None:
 
 
 def test_a_running_ladder_keeps_the_policy_it_started_with(scene: Scene) -> None:
-    from services.runtime.territory_publish import reference_commands  # noqa: PLC0415
+    from services.runtime.territory_publish import reference_commands
 
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)

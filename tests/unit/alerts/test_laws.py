@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from immutables import Map
 
+from schemas.alerts import NotificationPlanned
 from schemas.base import MINUTE_MS
 from schemas.commands import AcknowledgeIncident, ConfirmReport, DenyReport, MergeIncidents, ResolveIncident, SetLevel, SplitIncident
 from schemas.reports import Measure, ReportReceived, Window
@@ -82,7 +83,7 @@ def _feed(scene: Scene, given_: dict[str, Any], clock: float, ids: list[str]) ->
 def _decide(scene: Scene, which: int) -> None:
     """Some decision on what is there; refused ones are fine."""
     incidents, who = scene.state.open_incidents, {"author": "dgs", "role": "admin", "reason": "text:x"}
-    last = next(reversed(sorted(scene.state.reports)), "none")
+    last = max(scene.state.reports, default="none")
     makers: list[Callable[[], Any]] = [
         lambda: AcknowledgeIncident(incident=incidents[-1] if incidents else "none", **who),
         lambda: ResolveIncident(incident=incidents[0] if incidents else "none", force=True, **who),
@@ -148,7 +149,8 @@ STATUS_TYPES = (EventType.CLOSURE, EventType.OUTAGE_POWER, EventType.EVACUATION,
 )  # fmt: skip
 def test_the_order_of_arrival_does_not_change_what_sites_show(said: list[tuple[EventType, str, int, str, bool]], shuffle: Any) -> None:
     """D7: state is ordered by occurred_at. Exceptions, stated: a reopening without `lifts`, silence (by recorded_at), levels and
-    incidents (what was known when), the newest count of a day or expected end among equal times."""
+    incidents (what was known when), the newest count of a day or expected end among equal times.
+    """
     lifts = {
         False: (EventType.CLOSURE, EventType.OUTAGE_POWER),
         True: (EventType.EVACUATION, EventType.SHELTER_IN_PLACE, EventType.CLOSURE),
@@ -208,3 +210,32 @@ def test_the_cost_of_a_report_does_not_grow_with_the_reports_before_it() -> None
     assert max(sizes[10:]) - min(sizes[10:]) < 40
     assert scene.state.agenda.first() is None
     assert MINUTE_MS
+
+
+def test_a_live_realm_forgets_what_nobody_can_refer_to_any_more() -> None:
+    """D4, D26: ids for 7 days, or while their incident is open and 72 h after; the log keeps everything."""
+    scene, day = Scene(realm="92", check=True), 24 * 60
+    old = scene.report(0, "info", "par-01", severity=1)
+    closed = scene.report(1, "closure", "pmi-04", severity=2)
+    still = scene.report(2, "closure", "sst-13", severity=2)
+    scene.report(60, "reopening", "pmi-04", lifts=(EventType.CLOSURE,), severity=1)
+    incident = scene.incident_of(closed)
+    scene.command(ResolveIncident(author="c", role="coordinator", incident=incident.id, reason="text:x"), 61)
+
+    scene.report(8 * day - 5, "info", "par-02", severity=1)
+    assert {old, closed, still} <= set(scene.state.reports)
+    scene.report(8 * day + 5, "info", "par-02", severity=1)
+    assert old not in scene.state.reports
+    assert closed in scene.state.reports, "its incident may still take a late report"
+    scene.report(12 * day, "info", "par-02", severity=1)
+    assert closed not in scene.state.reports
+    assert incident.id not in scene.state.incidents
+    assert still in scene.state.reports, "its incident is open"
+    assert scene.status("sst-13") == "closed"
+    assert not any(c.notification in scene.state.calls for c in scene.named(NotificationPlanned) if c.incident == incident.id)
+
+
+def test_a_simulated_realm_has_nothing_due_when_nothing_is_left_to_happen() -> None:
+    scene = Scene()
+    scene.report(0, "info", "par-01", severity=1)
+    assert scene.service.next_due(scene.realm) is None

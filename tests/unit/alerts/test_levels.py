@@ -195,3 +195,29 @@ def test_a_level_may_be_raised_by_hand_and_versions_guard_it(scene: Scene) -> No
     assert isinstance(stale, CommandRefused)
     assert stale.status == 412
     assert scene.state.escalations[scene.state.ladders["territory"]].ladder == "N3"
+
+
+# ── stand-down, and what time alone changes ────────────────────────────────────────────────────────────────────────
+
+
+def test_the_measured_part_of_a_stand_down_is_told_once_its_plan_was_triggered(scene: Scene) -> None:
+    assert not scene.state.triggers, "no river is below a threshold that was never passed"
+    _river(scene, 0, 4.7)
+    assert "PT-CRUE:stand-down" not in scene.state.triggers
+    _river(scene, 100, 4.49)
+    row = scene.state.triggers["PT-CRUE:stand-down"]
+    assert (row.state, row.since, row.level) == ("held", scene.at(100), 0)
+    _river(scene, 160, 4.5)
+    assert scene.state.triggers["PT-CRUE:stand-down"].state == "released", "no margin: the hour begins again"
+
+
+def test_two_quiet_nights_are_noticed_when_nothing_else_happens(scene: Scene) -> None:
+    for minute in (0, 10, 20):
+        scene.report(minute, "security_incident", commune="92050", severity=3)
+    assert scene.state.triggers["PT-VIOLENCES:2"].state == "held"
+    scene.step(20 + 2880)
+    assert "PT-VIOLENCES:stand-down" not in scene.state.triggers
+    scene.step(20 + 2881)
+    assert scene.state.triggers["PT-VIOLENCES:stand-down"].state == "held"
+    assert scene.state.triggers["PT-VIOLENCES:2"].state == "released"
+    assert scene.service.next_due(scene.realm) is None or scene.service.next_due(scene.realm) > scene.at(2902)
