@@ -12,18 +12,25 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from schemas.base import Instant
+from schemas.base import HOUR_MS, Instant
 from schemas.reference import Calendar
 
 PARIS: Final = ZoneInfo("Europe/Paris")
 _WHOLE_DAY_MIN: Final = 24 * 60
+_WEEK: Final = 7
 _HORIZON_DAYS: Final = 800
 """Beyond it a calendar counts as closed for ever: a territory file may close every day."""
 
 
 def local_day(at: Instant) -> int:
     """The local date of an instant, as a proleptic ordinal."""
-    return datetime.fromtimestamp(at / 1000, PARIS).toordinal()
+    return _day_of_hour(at // HOUR_MS)
+
+
+@lru_cache(maxsize=4096)
+def _day_of_hour(hour: int) -> int:
+    """Paris is whole hours away from UTC, so a date never changes within an hour."""
+    return datetime.fromtimestamp(hour * 3600, PARIS).toordinal()
 
 
 @lru_cache(maxsize=8192)
@@ -46,18 +53,18 @@ class OpenHours:
     closed_spans: tuple[tuple[int, int], ...] = ()
     """First and last ordinal of school holidays in which it is closed."""
 
-    def _opens_on(self, day: int) -> bool:
+    def opens_on(self, day: int) -> bool:
+        """True if it opens at all on this local day."""
         weekday = (day - 1) % 7 + 1  # ordinal 1 was a Monday
         return weekday in self.weekdays and day not in self.closed_days and not any(a <= day <= b for a, b in self.closed_spans)
 
     def spans(self, since: Instant) -> Iterator[tuple[Instant, Instant]]:
         """Open intervals that end after `since`, in order, within the horizon."""
         first = local_day(since)
-        for day in range(first, first + _HORIZON_DAYS):
-            if self._opens_on(day):
-                opens, closes = local_instant(day, self.open_min), local_instant(day, self.close_min)
-                if closes > since:
-                    yield opens, closes
+        for week in range(first, first + _HORIZON_DAYS, _WEEK):
+            for span in _open_spans(self, week):
+                if span[1] > since:
+                    yield span
 
     def elapsed(self, start: Instant, end: Instant) -> int:
         """Open ms in [start, end)."""
@@ -91,6 +98,16 @@ class OpenHours:
         for opens, closes in self.spans(at):
             return opens if opens > at else closes
         return None
+
+
+@lru_cache(maxsize=4096)
+def _open_spans(hours: OpenHours, first: int) -> tuple[tuple[Instant, Instant], ...]:
+    """The open intervals of the seven days from `first` on."""
+    return tuple(
+        (local_instant(day, hours.open_min), local_instant(day, hours.close_min))
+        for day in range(first, first + _WEEK)
+        if hours.opens_on(day)
+    )
 
 
 def open_hours(calendar: Calendar, holidays: tuple[str, ...], school_holidays: tuple[tuple[str, str], ...]) -> OpenHours | None:

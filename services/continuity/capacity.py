@@ -39,6 +39,8 @@ class Assessment(NamedTuple):
     """How many there are."""
     reports: tuple[str | None, ...]
     """Of the gravest: the report behind each."""
+    distinct: tuple[str, ...]
+    """Those reports, each once."""
     incident: str | None
     """Of the gravest that belongs to one."""
 
@@ -142,18 +144,10 @@ def _assessment(points: int, found: Sequence[tuple[int, str, str, Place | Depend
     """The gravest by cost, ties by kind and id, which are unique: the order of a map never shows."""
     gravest = sorted(found) if len(found) <= SHOWN else nsmallest(SHOWN, found)
     worst = tuple(Blow(-cost, kind, id, source) for cost, kind, id, source in gravest)
-    behind = [worst_cause(b.source.causes) if isinstance(b.source, Place) else b.source for b in worst]
-    return Assessment(
-        points, worst, len(found), tuple(None if one is None else one.report for one in behind),
-        next((one.incident for one in behind if one is not None and one.incident is not None), None),
-    )  # fmt: skip
-
-
-def worst_cause(causes: Sequence[CauseHeard]) -> CauseHeard | None:
-    """The cause that costs most; among equals the gravest, then the earliest."""
-    if len(causes) == 1:
-        return causes[0]
-    return max(causes, key=lambda c: (c.loss_pct, c.severity, -c.since, c.id), default=None)
+    behind = [source.worst if isinstance(source, Place) else source for _, _, _, source in gravest]
+    reports = tuple([None if one is None else one.report for one in behind])
+    incident = next((one.incident for one in behind if one is not None and one.incident is not None), None)
+    return Assessment(points, worst, len(found), reports, tuple(dict.fromkeys([r for r in reports if r is not None])), incident)
 
 
 def _fed(state: State, need: Need, kitchen: str) -> Iterator[tuple[Group, int, str]]:

@@ -45,6 +45,10 @@ class ContinuityDecider:
     service = "continuity"
     logic = 1
 
+    def __init__(self) -> None:
+        self._decided: Draft | None = None
+        self._next = 0
+
     def initial(self, realm: str, lineage: str) -> State:
         """Nothing is known, no reference data."""
         return State(realm, lineage)
@@ -70,7 +74,7 @@ class ContinuityDecider:
                 carry_out(draft, command, given.id)
             case other:
                 raise ValueError(f"{type(other).__name__} is not for continuity")
-        return draft.finish()
+        return self._kept(draft)
 
     def fire(self, state: State, firing: Firing) -> Sequence[Fact]:
         """One due deadline. After a stall the whole way up to now is made good in one step."""
@@ -79,10 +83,22 @@ class ContinuityDecider:
         draft.arm(key, None)
         kind, _, id = key.partition(":")
         _FIRE[kind](draft, id)
+        return self._kept(draft)
+
+    def _kept(self, draft: Draft) -> Sequence[Fact]:
+        self._decided, self._next = draft, 0
         return draft.finish()
 
     def evolve(self, state: State, fact: Fact, fact_id: str, at: Instant) -> State:  # noqa: ARG002  part of the protocol
-        """State after one fact."""
+        """State after one fact.
+
+        What was just decided was evolved already: the same fact on the same state gives the state that the draft saw. A memo by
+        identity only; anything else (a fold, another order) is evolved here.
+        """
+        draft, n = self._decided, self._next
+        if draft is not None and n < len(draft.facts) and draft.facts[n] is fact and draft.trail[n] is state:
+            self._next = n + 1
+            return draft.trail[n + 1]
         return evolve(state, fact, at)
 
     def next_deadline(self, state: State) -> Deadline | None:

@@ -11,11 +11,11 @@ from schemas.continuity import LocalClocks
 from services.continuity.alarms import AT_ONCE, Due
 from services.continuity.bia import HUNDRED, Need
 from services.continuity.calendars import local_day
-from services.continuity.capacity import cause_end, dependency_end, flags_true, local_loss, starts_at, worst_cause
+from services.continuity.capacity import cause_end, dependency_end, flags_true, local_loss, starts_at
 from services.continuity.clocks import SAME_CLOCK_MS, Clocks, limits_of, measured_after, read_clocks
 from services.continuity.forecast import breach, latest
 from services.continuity.reasons import Path, path_of
-from services.continuity.state import Draft
+from services.continuity.state import Draft, worst_cause
 
 
 def local_clocks(

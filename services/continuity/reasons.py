@@ -47,11 +47,10 @@ def why(need: Need, found: Assessment, strategies: Sequence[StrategyRow], said: 
     """Codes D40 (capacity lost), D42 (under the MBCO), system_down, strategy, declared."""
     reasons: list[Why] = []
     if found.points < need.whole:
-        reports = tuple(dict.fromkeys(report for report in found.reports if report is not None))
         reasons.append(
             Why(
                 code="D42" if found.points < need.minimum else "D40", metric="activity_capacity_min", args={"activities": [need.id]},
-                op="<", threshold=need.activity.mbco_pct, value=need.percent(found.points), at=since, reports=reports,
+                op="<", threshold=need.activity.mbco_pct, value=need.percent(found.points), at=since, reports=found.distinct,
             )
         )  # fmt: skip
     down = sorted(blow.id for blow in found.worst if blow.kind == "system" and blow.points)

@@ -7,7 +7,7 @@ relied on: whoever makes facts from one sorts first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self, TypeVar
 
@@ -46,6 +46,13 @@ CLOSING: Final = frozenset((EventType.CLOSURE, EventType.PARTIAL_CLOSURE))
 KEPT_SECTIONS: Final = frozenset((Section.SITES, Section.ACTIVITIES, Section.ESCALATION, Section.PLANS))
 
 
+def worst_cause(causes: Sequence[CauseHeard]) -> CauseHeard | None:
+    """The cause that costs most; among equals the gravest, then the earliest."""
+    if len(causes) == 1:
+        return causes[0]
+    return max(causes, key=lambda c: (c.loss_pct, c.severity, -c.since, c.id), default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A site that is not well, as activities see it. Losses in hundredths of a percent."""
@@ -54,6 +61,8 @@ class Place:
     status: SiteStatus
     since: Instant
     causes: tuple[CauseHeard, ...]
+    worst: CauseHeard | None
+    """The cause that costs most; among equals the gravest, then the earliest."""
     costs: tuple[tuple[int, CauseHeard], ...]
     """Causes that cost something, each with its loss."""
     loss: int
@@ -67,7 +76,7 @@ class Place:
         costs = tuple((loss, cause) for cause in heard.causes if (loss := round(cause.loss_pct * 100)))
         others = tuple(cost for cost in costs if cost[1].type not in CLOSING)
         return cls(
-            heard.site, heard.status, heard.since, heard.causes, costs, max((c[0] for c in costs), default=0),
+            heard.site, heard.status, heard.since, heard.causes, worst_cause(heard.causes), costs, max((c[0] for c in costs), default=0),
             others, max((c[0] for c in others), default=0),
         )  # fmt: skip
 
@@ -227,11 +236,13 @@ _STEPS: Final[dict[type[Fact], Callable[[State, Any, Instant], State]]] = {
 class Draft:
     """The facts of one decision so far, and the state after them: what is decided next sees what was decided before."""
 
-    __slots__ = ("_due", "_shared", "derive", "facts", "moved", "now", "state")
+    __slots__ = ("_due", "_shared", "derive", "facts", "moved", "now", "state", "trail")
 
     def __init__(self, state: State, now: Instant, derive: Callable[[str, int], str]) -> None:
         self.state, self.now, self.derive = state, now, derive
         self.facts: list[Fact] = []
+        self.trail: list[State] = [state]
+        """The states before the first fact and after each."""
         self.moved: dict[str, set[str]] = {}
         """Metric → activities with which it may have moved since it was last told."""
         self._due: dict[str, Instant | None] = {}
@@ -260,6 +271,7 @@ class Draft:
         for fact in facts:
             self.facts.append(fact)
             self.state = evolve(self.state, fact, self.now)
+            self.trail.append(self.state)
 
     def arm(self, key: str, due: Instant | None) -> None:
         """Set or (None) remove a deadline. The last word on a key counts."""
@@ -267,7 +279,7 @@ class Draft:
 
     def withdraw(self, facts: int, state: State) -> None:
         """Forget everything after the first `facts` facts, when `state` was the state; deadlines too."""
-        del self.facts[facts:]
+        del self.facts[facts:], self.trail[facts + 1 :]
         self.state = state
         self.moved.clear()
         self._due.clear()
