@@ -30,7 +30,7 @@ from services.cli.scenarios import Event, Scenario, ScenarioUnknown, load_scenar
 from services.runtime.settings import REPOSITORY, Settings
 from services.runtime.territory import load_territory
 
-MAX_WAIT_S = 15.0
+MAX_WAIT_S = 60.0
 """How long a report or a step is offered again while Vigie is away or overloaded."""
 PATIENCE_S = 20
 """How long one call waits for a step that takes real time, before it asks again."""
