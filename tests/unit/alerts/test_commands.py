@@ -1,0 +1,178 @@
+"""Decisions are applied or refused with a status, a code and values; rights follow the role (API.md, Decisions)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.alerts import AttentionRequested, NoteAdded
+from schemas.base import Command
+from schemas.commands import (
+    AcknowledgeIncident,
+    AddNote,
+    CompleteTask,
+    ConfirmReport,
+    EscalateIncident,
+    LinkReport,
+    MergeIncidents,
+    ReopenIncident,
+    ResolveIncident,
+    SetLevel,
+    SplitIncident,
+    TakeTask,
+)
+from schemas.reference import PublishReference
+from schemas.runtime import CommandApplied, CommandRefused, InputFailed
+from schemas.words import Level
+from services.runtime.territory_publish import reference_commands
+from tests.unit.alerts.scene import Scene, territory
+
+PMI = "pmi-04"
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def _by(role: str, kind: type[Command], **values: Any) -> Command:
+    return kind(author="person", role=role, reason="text:why", **values)
+
+
+def _refused(answer: CommandApplied | CommandRefused) -> tuple[int, str]:
+    assert isinstance(answer, CommandRefused), answer
+    return answer.status, answer.code
+
+
+UNKNOWN: list[tuple[type[Command], dict[str, Any], str]] = [
+    (AcknowledgeIncident, {"incident": "x"}, "incident_unknown"),
+    (EscalateIncident, {"incident": "x"}, "incident_unknown"),
+    (ResolveIncident, {"incident": "x"}, "incident_unknown"),
+    (ReopenIncident, {"incident": "x"}, "incident_unknown"),
+    (MergeIncidents, {"incident": "x", "into": "y"}, "incident_unknown"),
+    (SplitIncident, {"incident": "x", "reports": ("r",)}, "incident_unknown"),
+    (SetLevel, {"scope": "x", "level": Level.N2}, "incident_unknown"),
+    (AddNote, {"text_id": "t", "incident": "x"}, "incident_unknown"),
+    (ConfirmReport, {"report": "x"}, "report_unknown"),
+    (LinkReport, {"report": "x", "site": PMI}, "report_unknown"),
+    (TakeTask, {"task": "x"}, "task_unknown"),
+    (CompleteTask, {"task": "x"}, "task_unknown"),
+]
+
+
+@pytest.mark.parametrize(("kind", "values", "code"), UNKNOWN, ids=lambda v: v.__name__ if isinstance(v, type) else "")
+def test_what_is_not_there_is_404(scene: Scene, kind: type[Command], values: dict[str, Any], code: str) -> None:
+    assert _refused(scene.command(_by("coordinator", kind, **values), 1)) == (404, code)
+
+
+@pytest.mark.parametrize(("kind", "values", "code"), UNKNOWN, ids=lambda v: v.__name__ if isinstance(v, type) else "")
+@pytest.mark.parametrize("role", ["kiosk", "source", "auditor", "observateur", "nobody"])
+def test_who_may_not_decide_is_403_before_anything_else(
+    scene: Scene, kind: type[Command], values: dict[str, Any], code: str, role: str
+) -> None:
+    assert _refused(scene.command(_by(role, kind, **values), 1)) == (403, "role_not_allowed")
+
+
+def test_an_observer_may_write_a_note_and_nothing_else(scene: Scene) -> None:
+    done = scene.command(_by("observer", AddNote, text_id="t-1"), 3)
+    assert isinstance(done, CommandApplied)
+    (note,) = scene.named(NoteAdded)
+    assert (note.line, note.text_id, note.occurred_at) == (done.result["line"], "t-1", scene.at(3))
+    assert _refused(scene.command(_by("observer", SetLevel, scope="territory", level=Level.N2), 4))[0] == 403
+
+
+def test_an_incident_with_open_causes_is_closed_only_by_force_with_a_reason(scene: Scene) -> None:
+    scene.report(0, "closure", PMI, severity=2)
+    incident = scene.incidents()[0].id
+    assert _refused(scene.command(_by("coordinator", ResolveIncident, incident=incident), 1)) == (409, "causes_open")
+    unreasoned = ResolveIncident(author="p", role="coordinator", incident=incident, force=True)
+    assert _refused(scene.command(unreasoned, 2)) == (409, "reason_needed")
+    done = scene.command(_by("coordinator", ResolveIncident, incident=incident, force=True, expected=0), 3)
+    assert isinstance(done, CommandApplied)
+    assert done.result == {"incident": incident, "state": "closed", "version": 1}
+    assert scene.status(PMI) == "closed", "closing an incident reopens no site"
+    assert _refused(scene.command(_by("coordinator", ResolveIncident, incident=incident), 4)) == (409, "incident_not_open")
+    assert _refused(scene.command(_by("coordinator", AcknowledgeIncident, incident=incident), 5)) == (409, "incident_not_open")
+    again = scene.command(_by("coordinator", ReopenIncident, incident=incident), 6)
+    assert isinstance(again, CommandApplied)
+    assert scene.incidents()[0].state == "open"
+
+
+def test_versions_count_decisions_not_reports(scene: Scene) -> None:
+    scene.report(0, "outage_power", PMI, severity=2, capacity_lost_pct=10)
+    for n in range(5):
+        scene.report(1 + n, "outage_power", f"pmi-0{5 + n % 3}", source=f"s{n}", severity=2, capacity_lost_pct=10)
+    assert scene.incidents()[0].version == 0
+    scene.command(_by("coordinator", AcknowledgeIncident, incident=scene.incidents()[0].id), 10)
+    assert scene.incidents()[0].version == 1
+
+
+def test_a_task_is_taken_once_and_done_once(scene: Scene) -> None:
+    scene.report(0, "closure", PMI)
+    scene.report(1, "outage_water", PMI, capacity_lost_pct=20)
+    scene.report(2, "reopening", PMI, severity=1)
+    (task,) = scene.state.tasks.values()
+    assert isinstance(scene.command(_by("cell", TakeTask, task=task.id), 3), CommandApplied)
+    assert _refused(scene.command(_by("cell", TakeTask, task=task.id), 4)) == (409, "task_not_open")
+    assert isinstance(scene.command(_by("cell", CompleteTask, task=task.id, outcome="done"), 5), CommandApplied)
+    row = scene.state.tasks[task.id]
+    assert (row.state, row.taken_by, row.outcome, row.done_at) == ("done", "person", "done", scene.at(5))
+    assert _refused(scene.command(_by("cell", CompleteTask, task=task.id), 6)) == (409, "task_not_open")
+
+
+def test_a_report_with_a_known_site_is_not_linked_again(scene: Scene) -> None:
+    id = scene.report(0, "closure", PMI)
+    assert _refused(scene.command(_by("cell", LinkReport, report=id, site="pmi-05"), 1)) == (409, "site_known_already")
+    other = scene.report(2, "closure", "nowhere", commune="92050")
+    assert _refused(scene.command(_by("cell", LinkReport, report=other, site="nowhere-2"), 3)) == (404, "site_unknown")
+
+
+def test_a_split_takes_some_reports_of_that_incident_and_not_all(scene: Scene) -> None:
+    one = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    other = scene.report(1, "closure", "sst-13", severity=2)
+    incident = scene.incident_of(one).id
+    assert _refused(scene.command(_by("cell", SplitIncident, incident=incident, reports=(other,)), 2)) == (409, "report_elsewhere")
+    assert _refused(scene.command(_by("cell", SplitIncident, incident=incident, reports=(one,)), 3)) == (409, "nothing_left")
+    assert _refused(scene.command(_by("cell", MergeIncidents, incident=incident, into=incident), 4)) == (409, "same_incident")
+
+
+def test_a_role_of_the_organisation_decides_like_the_cell(scene: Scene) -> None:
+    scene.report(0, "closure", PMI, severity=2)
+    done = scene.command(_by("directeur_pole", AcknowledgeIncident, incident=scene.incidents()[0].id), 1)
+    assert isinstance(done, CommandApplied)
+
+
+def test_reference_data_are_published_by_the_administration_only(scene: Scene) -> None:
+    _, command = reference_commands(territory(), scene.realm, "system:x", "admin")[0]
+    for role in ("cell", "director", "directeur_pole", "observer"):
+        refused = scene.command(PublishReference(author="p", role=role, reference="v", data=command.data))
+        assert _refused(refused) == (403, "role_not_allowed")
+    for author, role in (("p", "coordinator"), ("system:x", "system")):
+        assert isinstance(scene.command(PublishReference(author=author, role=role, reference="v", data=command.data)), CommandApplied)
+    assert scene.state.version == territory().version, "a version is in force with its last section, not before"
+
+
+def test_sites_are_judged_again_under_new_reference_data(scene: Scene) -> None:
+    scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    assert scene.status(PMI) == "closed"
+    for id, command in reference_commands(territory(), scene.realm, "system:x", "admin"):
+        data = command.data
+        if data.section == "sites":
+            sites = tuple(s.model_copy(update={"generator": True}) if s.id == PMI else s for s in data.sites)
+            data = data.model_copy(update={"sites": sites})
+        scene.feed(command.model_copy(update={"reference": "next", "data": data}), id=f"next-{id}", at=scene.at(5))
+    assert (scene.status(PMI), scene.site(PMI).capacity_pct) == ("degraded", 40)
+
+
+def test_an_input_that_no_rule_knows_is_recorded_as_failed(scene: Scene) -> None:
+    from schemas.delivery import ClaimAttempt
+
+    facts = scene.feed(ClaimAttempt(notification="n", attempt="a", run="r"), at=scene.at(1))
+    assert [type(f) for f in facts] == [InputFailed]
+
+
+def test_the_re_entry_of_data_is_a_task(scene: Scene) -> None:
+    scene.feed(AttentionRequested(code="reentry", roles=("coordinateur_pca",), activity="SOL-05", base="pdma", pct=100), at=scene.at(1))
+    (task,) = scene.state.tasks.values()
+    assert (task.kind, task.report) == ("reentry", "SOL-05")
