@@ -144,6 +144,7 @@ def advance(row: NotificationRow, lineage: str, now: Instant, *, held: bool) -> 
         return with_state(row.model_copy(update={"why": _end(row)}))
     if held and not row.danger:
         return with_state(row.model_copy(update={"why": HELD}))
+    row = row.model_copy(update={"why": None if row.why == HELD else row.why})
     if step.at > now:
         waiting = _by_channel(row.attempts)[step.channel][-1]
         return with_state(change_attempt(row, waiting, due=step.at))
@@ -156,7 +157,7 @@ def advance(row: NotificationRow, lineage: str, now: Instant, *, held: bool) -> 
         planned_at=now,
         possible_duplicate=row.possible_duplicate or any(a.state in ("ambiguous", "accepted", "received") for a in row.attempts),
     )
-    return with_state(row.model_copy(update={"attempts": (*row.attempts, attempt), "why": None if row.why == HELD else row.why}))
+    return with_state(row.model_copy(update={"attempts": (*row.attempts, attempt)}))
 
 
 def _stands(attempt: AttemptRow) -> bool:

@@ -57,6 +57,18 @@ def test_failover_waits_for_the_end_of_the_hold() -> None:
     assert d.attempt().channel is Channel.VOICE
 
 
+def test_a_next_try_that_is_later_than_the_end_of_the_hold_is_no_longer_held() -> None:
+    d = desk(channels=("sms",))
+    d.plan()
+    d.claim()
+    d.hold(1)
+    d.outcome("failed", retry=True)
+    d.wait(1)
+    assert (d.row().state, d.row().why, dict(d.state.held)) == (NotificationState.ATTEMPTED, None, {})
+    d.wait(30)
+    assert d.attempt().state == "planned"
+
+
 def test_a_release_ends_it_early() -> None:
     d = desk()
     d.hold(600)
