@@ -33,7 +33,9 @@ class ReportRow(Model):
     of: str | None = Field(default=None, description="for a duplicate: the report whose cause it joined")
     incident: str | None = None
     why: tuple[Why, ...] = ()
-    flags: tuple[str, ...] = Field(default=(), description="late (D7), future, contested (D5), planned (D9), site_unknown (D8), superseded, cancelled")
+    flags: tuple[str, ...] = Field(
+        default=(), description="late (D7), future, contested (D5), planned (D9), site_unknown (D8), superseded, cancelled"
+    )
     confirmation: Literal["confirmed", "unconfirmed", "rumour", "denied"]
     source: str
     site: str | None = None
@@ -400,7 +402,8 @@ class DeadlineSettled(Fact):
 @message
 class HistoryForgotten(Fact):
     """What nobody can refer to any more left the state (the log keeps it): reports of more than 7 days, and incidents that were closed
-    before `closed_before`, with all that is theirs (D4, D26)."""
+    before `closed_before`, with all that is theirs (D4, D26).
+    """
 
     reported_before: Instant
     closed_before: Instant
@@ -438,7 +441,9 @@ class NotificationPlanned(Fact):
     answer_expected: bool = True
     danger: bool = Field(default=False, description="danger to people: never held, never throttled")
     template: str = Field(description="code of the message text: incident_wave, level_raised, alarm_rto, alarm_dmia, merged, information")
-    values: dict[str, str | int | float | bool | None] = Field(default_factory=dict, description="ids and numbers for the text, no free text")
+    values: dict[str, str | int | float | bool | None] = Field(
+        default_factory=dict, description="ids and numbers for the text, no free text"
+    )
     planned_at: Instant
     ack_by: Instant | None = None
 
@@ -511,5 +516,3 @@ class Unreachable(Fact):
     notification: str
     person: str
     at: Instant
-
-

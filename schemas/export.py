@@ -17,8 +17,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import schemas  # noqa: F401  registers every message
 from pydantic import BaseModel
+
+import schemas  # noqa: F401  registers every message
 from schemas.base import MESSAGES, Command, Fact, Message
 from schemas.routes import PUBLIC, ROUTES
 from schemas.topics import SERVICES, TOPICS, Topic

@@ -55,7 +55,16 @@ def _kind(value: Any) -> str:
             if key in value:
                 return tag
         return "manual"
-    return {Measured: "measured", AnyOf: "any", AllOf: "all", Not: "not", Manual: "manual"}[type(value)]
+    match value:
+        case Measured():
+            return "measured"
+        case AnyOf():
+            return "any"
+        case AllOf():
+            return "all"
+        case Not():
+            return "not"
+    return "manual"
 
 
 Predicate = Annotated[

@@ -219,8 +219,6 @@ class Roster(Model):
     channels: dict[str, tuple[str, ...]] = Field(description="person token → verified channels (capability, never an address)")
 
 
-
-
 class Communes(Model):
     section: Literal[Section.COMMUNES] = Section.COMMUNES
     communes: tuple[Commune, ...]

@@ -19,7 +19,9 @@ class Measure(Model):
     value_of: float | None = None
     unit: str | None = Field(default=None, max_length=32)
     scope: str | None = Field(default=None, max_length=64, description="site, kind:college, pole:…, zone:…, global")
-    object: str | None = Field(default=None, max_length=256, description="station:, road:, system:, supplier:, network:, hazard:, several by |")
+    object: str | None = Field(
+        default=None, max_length=256, description="station:, road:, system:, supplier:, network:, hazard:, several by |"
+    )
 
 
 class Window(Model):
@@ -34,7 +36,9 @@ class ReportReceived(Message):
     """An accepted report. Free text, contacts and raw bytes are in `texts` under `text_id`, never here."""
 
     report_id: str
-    source: str = Field(max_length=64, description="kind of source: site_manager, enedis, supervision, …; decides independence (D6) and authority")
+    source: str = Field(
+        max_length=64, description="kind of source: site_manager, enedis, supervision, …; decides independence (D6) and authority"
+    )
     source_key: str | None = Field(default=None, description="registered source or account token that posted it")
     site_id: str | None = Field(default=None, max_length=64)
     commune: str | None = Field(default=None, max_length=8, description="INSEE code")
@@ -45,8 +49,12 @@ class ReportReceived(Message):
     certainty: Certainty = Certainty.CONFIRMED
     urgency: str | None = Field(default=None, max_length=16)
     msg_type: MsgType = MsgType.ALERT
-    references: tuple[str, ...] = Field(default=(), max_length=100, description="report ids; a source's own event ids are resolved by intake through `alias`")
-    alias: str | None = Field(default=None, max_length=256, description="the sender's own id of this report (scenario event id, CAP identifier, dedup key)")
+    references: tuple[str, ...] = Field(
+        default=(), max_length=100, description="report ids; a source's own event ids are resolved by intake through `alias`"
+    )
+    alias: str | None = Field(
+        default=None, max_length=256, description="the sender's own id of this report (scenario event id, CAP identifier, dedup key)"
+    )
     occurred_at: Instant
     recorded_at: Instant | None = Field(default=None, description="given by the player in simulated realms only; else the append time")
     effective: tuple[Window, ...] = ()
@@ -62,4 +70,6 @@ class ReportReceived(Message):
     plan_hint: str | None = None
     text_id: str | None = Field(default=None, description="reference into `texts`: headline, description, contact, raw bytes")
     dialect: str = "native"
-    fingerprint: str | None = Field(default=None, max_length=64, description="keyed hash of the body: the same id with another one is another body")
+    fingerprint: str | None = Field(
+        default=None, max_length=64, description="keyed hash of the body: the same id with another one is another body"
+    )

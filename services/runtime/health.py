@@ -19,7 +19,7 @@ from services.runtime.settings import DataDir
 
 CHECK_S = 2.0
 
-Check = Callable[[], str | None | Awaitable[str | None]]
+Check = Callable[[], str | Awaitable[str | None] | None]
 
 
 @dataclass(frozen=True, slots=True)

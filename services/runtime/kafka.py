@@ -104,7 +104,8 @@ async def send_patiently(
     """
     while True:
         try:
-            return await producer.send(topic, value, key=key, partition=partition, headers=headers)
+            sent: asyncio.Future[Any] = await producer.send(topic, value, key=key, partition=partition, headers=headers)
+            return sent
         except KafkaTimeoutError:
             continue
 

@@ -83,9 +83,7 @@ class Problem:
 class ProblemError(Exception):
     """The request ends with this problem."""
 
-    def __init__(
-        self, code: str, *, faults: tuple[FieldFault, ...] = (), retry_after_s: int | None = None, **values: str | float
-    ) -> None:
+    def __init__(self, code: str, *, faults: tuple[FieldFault, ...] = (), retry_after_s: int | None = None, **values: str | float) -> None:
         self.problem = Problem(code, values, faults, retry_after_s)
         super().__init__(f"{code}: {self.problem.sentence('en')}")
 

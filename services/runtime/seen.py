@@ -29,7 +29,7 @@ class Page:
 
 _NO_IDS: Final[Map[str, None]] = Map()
 _NO_PAGES: Final[Map[int, Page]] = Map()
-_Open = tuple[str, "_Open"] | None  # type: ignore[misc]
+_Open = tuple[str, "_Open"] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -370,11 +370,15 @@ def load_territory(folder: Path) -> Territory:
     except (KeyError, AttributeError, TypeError) as exc:
         problems.append(Problem(str(folder), 0, f"missing or misplaced entry: {exc}"))
         raise TerritoryInvalid(problems) from exc
-    for plan in plans:
-        for m in (m for t in plan.triggers for m in measured(t.when)):
-            for activity in m.args.get("activities", ()):
-                if activity not in {a.id for a in activities}:
-                    problems.append(Problem("plans.yaml", 0, f"plan {plan.id}: activity {activity!r} is not declared"))
+    known = {a.id for a in activities}
+    problems.extend(
+        Problem("plans.yaml", 0, f"plan {plan.id}: activity {activity!r} is not declared")
+        for plan in plans
+        for trigger in plan.triggers
+        for m in measured(trigger.when)
+        for activity in m.args.get("activities", ())
+        if activity not in known
+    )
     if problems or policy is None or roster is None:
         raise TerritoryInvalid(problems)
     sections: tuple[ref.SectionData, ...] = (

@@ -30,7 +30,9 @@ def reference_commands(territory: Territory, realm: str, author: str, role: str)
     ]  # fmt: skip
 
 
-async def publish_territory(producer: Sends, territory: Territory, realm: str, *, author: str = "system:reference", role: str = "admin") -> None:
+async def publish_territory(
+    producer: Sends, territory: Territory, realm: str, *, author: str = "system:reference", role: str = "admin"
+) -> None:
     """Send every section to alerts, which tells the others. Returns when all are accepted; raises BrokerAway."""
     for input_id, command in reference_commands(territory, realm, author, role):
         await producer.send(inputs("alerts"), realm, command, id=input_id, source=f"/{author}")

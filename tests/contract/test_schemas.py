@@ -8,8 +8,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-import schemas.export as export
 from pydantic import ValidationError
+
+import schemas.export as export
 from schemas.base import MESSAGES, UnknownType, parse_closed, parse_open
 
 GOLDEN = sorted((export.FOLDER / "golden").glob("*.json"))

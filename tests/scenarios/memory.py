@@ -62,7 +62,7 @@ class MemoryPlayer:
     def report(self, event_id: str, body: dict[str, Any], at: int) -> None:
         """One report under the player's key, as intake writes it."""
         body = body | {"realm": self.realm, "references": [self._reports.get(r, r) for r in body.get("references", ())]}
-        claim = claim_of(parse_one(orjson.dumps(body)), self.sender, "92", lambda realm, reference: reference)
+        claim = claim_of(parse_one(orjson.dumps(body)), self.sender, "92", lambda _, reference: reference)
         report_id = self._reports[event_id] = keyed_id(self.realm, self.sender.id, f"{self.realm}:{event_id}")
         message = ReportReceived.model_validate(claim.message | {"report_id": report_id, "text_id": text_id_of(report_id)})
         self.system.feed("alerts", self.realm, message, id=report_id, at=at)

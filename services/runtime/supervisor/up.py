@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import secrets
+import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -39,6 +40,10 @@ EXTERNAL_S = 30.0
 """Patience with an existing broker or store that does not answer."""
 READY_S = 120.0
 """After this the processes that are not ready yet are named; the start goes on."""
+STEP_S = 90.0
+"""Patience with each step on the broker between its start and that of the services."""
+SLOW_S = 10.0
+T = TypeVar("T")
 
 
 class UpFailed(Exception):
@@ -150,7 +155,7 @@ async def _start(
     await asyncio.gather(*(_until_ready(child) for child in children))
     await _external_servers(options)
     try:
-        made = await provision(addresses.kafka, replication=settings.kafka_replication)
+        made = await _in_time("making topics ready", provision(addresses.kafka, replication=settings.kafka_replication))
     except BrokerUnreachable as error:
         raise UpFailed(f"{error}") from error
     except TopicsDiffer as error:
@@ -161,7 +166,7 @@ async def _start(
         raise UpFailed(f"the topics cannot be made on {addresses.kafka}: {error}") from error
     if made.created:
         log.info("topics.created", count=len(made.created))
-    await options.before_services(addresses)
+    await _in_time("making accounts and the live realm ready", options.before_services(addresses))
     services = supervisor.start(plans.service_plans(settings, environment, ports, front.fileno(), options.workers))
     await _until_all_ready(services)
     settings.data.started.touch()
@@ -170,6 +175,23 @@ async def _start(
     supervisor.say(options.greeting(settings))
     if options.demo:
         supervisor.start([plans.demo_plan(settings, environment)])
+
+
+async def _in_time(what: str, work: Awaitable[T]) -> T:
+    """The result of a step on the broker; one that takes long is named. Raises UpFailed after STEP_S."""
+    task = asyncio.ensure_future(work)
+    began = time.monotonic()
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=SLOW_S)
+            waited = time.monotonic() - began
+            if not task.done() and waited > STEP_S:
+                raise UpFailed(f"{what} is not done after {STEP_S:g} s: is the broker well? See its log, then start again")
+            if not task.done():
+                log.warning("system.slow", step=what, seconds=round(waited))
+        return task.result()
+    finally:
+        task.cancel()
 
 
 def _server_plans(options: Options, ports: dict[str, int], environment: dict[str, str]) -> list[Plan]:

@@ -110,7 +110,7 @@ class MemoryService(Generic[S]):
         offset = self._offsets.get(partition, 0)
         self._offsets[partition] = offset + 1
         record = InputRecord(inputs(self.service), partition, offset, key, value, headers, self.clock if timestamp is None else timestamp)
-        before = self._views.get(partition, empty())
+        before: View[S] = self._views.get(partition) or empty()
         after, appended = append(self.machine, before, record, run="memory")
         stored = self.log.append(partition, appended.raw)
         if self._check:

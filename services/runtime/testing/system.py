@@ -22,7 +22,9 @@ class NotSettled(AssertionError):
 class MemorySystem:
     """Feed messages from outside with `feed`; in simulated realms move time with `step`, in live realms with `MemoryService.clock`."""
 
-    def __init__(self, deciders: Mapping[str, Decider[Any]], responder: Responder = lambda fact, realm: (), *, check: bool = True) -> None:
+    def __init__(
+        self, deciders: Mapping[str, Decider[Any]], responder: Responder = lambda _fact, _realm: (), *, check: bool = True
+    ) -> None:
         self.services = {name: MemoryService(decider, check=check) for name, decider in deciders.items()}
         self.conductor = Conductor(responder)
         self._waiting: deque[tuple[str, Stored, int]] = deque()

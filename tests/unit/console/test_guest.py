@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from services.runtime.access_http import guest_in
 from services.runtime.rights import Permission
 

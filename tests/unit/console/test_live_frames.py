@@ -20,10 +20,10 @@ def test_entries_are_ordered_by_number_not_by_text() -> None:
 
 
 def test_a_hidden_or_empty_frame_only_advances_the_id() -> None:
-    assert Frame("line", b"{}", "1-0").encode("e", hidden=True) == b"id: e.1-0\n\n"
+    assert Frame("log", b"{}", "1-0").encode("e", hidden=True) == b"id: e.1-0\n\n"
     assert Frame("", b"", "1-0").encode("e") == b"id: e.1-0\n\n"
-    assert Frame("line", b"{}").encode("e", hidden=True) == b""
-    assert Frame("site", b"{}", "1-0").encode("e") == b"id: e.1-0\nevent: site\ndata: {}\n\n"
+    assert Frame("log", b"{}").encode("e", hidden=True) == b""
+    assert Frame("sites", b"{}", "1-0").encode("e") == b"id: e.1-0\nevent: sites\ndata: {}\n\n"
 
 
 def test_the_first_frame_says_where_the_stream_stands() -> None:

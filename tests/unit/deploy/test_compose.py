@@ -22,7 +22,9 @@ def compose() -> Any:
 
 
 def test_every_process_of_the_supervisor_has_its_container(compose: Any) -> None:
-    commands = {name: tuple(service["command"]) for name, service in compose["services"].items() if name not in {"kafka", "store", "prepare"}}
+    commands = {
+        name: tuple(service["command"]) for name, service in compose["services"].items() if name not in {"kafka", "store", "prepare"}
+    }
     assert commands == {kind.name: ("python", "-m", kind.module) for kind in SERVICES}
 
 

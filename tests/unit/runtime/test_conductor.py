@@ -37,7 +37,7 @@ class ToyDecider:
     def __init__(self, service: str) -> None:
         self.service = service
 
-    def initial(self, realm: str, lineage: str) -> Toy:
+    def initial(self, realm: str, lineage: str) -> Toy:  # noqa: ARG002  the protocol
         return Toy(Map({"c": T0 + 60_000}) if self.service == "continuity" else Map())
 
     def decide(self, state: Toy, given: Input) -> list[Fact]:
@@ -66,7 +66,7 @@ class ToyDecider:
     def fire(self, state: Toy, firing: Firing) -> list[Fact]:
         return [MetricChanged(key=f"m{len(state.heard)}", value=1.0, at=firing.now)]
 
-    def evolve(self, state: Toy, fact: Fact, fact_id: str, at: Instant) -> Toy:
+    def evolve(self, state: Toy, fact: Fact, fact_id: str, at: Instant) -> Toy:  # noqa: ARG002  the protocol
         match fact:
             case MetricChanged() if self.service == "continuity":
                 n = len(state.heard) + 1

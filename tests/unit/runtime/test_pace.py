@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from schemas.runtime import StepTo
 from services.runtime import conducting
 from services.runtime.conducting import Conducting
@@ -45,7 +46,7 @@ class Driven(Conducting):
 
 def conductor(speed: float | None) -> Driven:
     driven = Driven(speed)
-    driven._conductor = type("Clock", (), {"pace": lambda _, r: driven.pace(r), "clock": lambda _, r: driven.clock})()
+    driven._conductor = type("Clock", (), {"pace": lambda _, r: driven.pace(r), "clock": lambda *_: driven.clock})()
     return driven
 
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from schemas.base import parse_closed
 from schemas.predicates import measured
 from schemas.reference import ReferencePublished
@@ -61,7 +62,7 @@ def test_the_version_is_that_of_the_content(folder: Path) -> None:
 
 def test_arguments_of_a_metric_are_not_confused_with_operator_and_value() -> None:
     neige = next(p for p in load_territory(SHIPPED).plans if p.id == "PT-NEIGE")
-    assert [m.key for m in measured(neige.triggers[2].when)][0] == 'road_closed{"road":"N118"}'
+    assert next(m.key for m in measured(neige.triggers[2].when)) == 'road_closed{"road":"N118"}'
 
 
 @pytest.mark.parametrize(
