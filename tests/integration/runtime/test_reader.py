@@ -1,0 +1,135 @@
+"""Reading a log by the reader's rule, on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from schemas.realms import partition_of
+from schemas.runtime import LossDeclared, OpenRealm
+from schemas.topics import PARTITIONS, log
+from services.runtime.chain import View, append, declare, empty
+from services.runtime.core import Machine
+from services.runtime.embedded.kafka import RunningKafka
+from services.runtime.exits import Stop
+from services.runtime.inputs import InputRecord
+from services.runtime.kafka import RecordProducer, headers_of, value_of
+from services.runtime.partitions import PartitionReader
+from services.runtime.reader import HistoryChanged, LogReader
+from services.runtime.snapshots import SLOTS, Published, SnapshotWriter, checkpoints, load_view, newest_manifests
+from services.runtime.take import take
+from tests.faults.runtime.harness import Toys, make_topics, topics_of
+from tests.faults.runtime.toy import ToyDecider, ToyReport, ToyState
+
+P = partition_of("92", PARTITIONS)
+_count = iter(range(1000))
+
+
+@pytest.fixture
+async def toys(broker: RunningKafka, tmp_path: Path) -> Toys:
+    system = Toys(broker.address, tmp_path, f"read{next(_count)}")
+    await make_topics(broker.address, topics_of(system.suffix))
+    return system
+
+
+class Log:
+    """A log written by hand."""
+
+    def __init__(self, toys: Toys) -> None:
+        self.toys = toys
+        self.machine = Machine(ToyDecider(1, toys.suffix))
+        self.view: View[ToyState] = empty()
+        self.given = 0
+
+    async def write(self, count: int) -> None:
+        async with RecordProducer(self.toys.kafka) as producer:
+            for _ in range(count):
+                message = (
+                    ToyReport(incident="i", n=self.given)
+                    if self.given
+                    else OpenRealm(author="a", role="admin", territory="92", started_at=0)
+                )
+                headers = headers_of(message.wire_type(), id=f"r{self.given}", source="t")
+                record = InputRecord("x", P, self.given, b"92", value_of(message), headers, 1000 + self.given)
+                self.view, sent = append(self.machine, self.view, record, "run")
+                self.given += 1
+                await self.raw(producer, sent.raw)
+
+    async def raw(self, producer: RecordProducer, raw: bytes) -> None:
+        await producer.send_raw(log(self.toys.toy), P, b"92", raw, [])
+
+
+async def test_a_reader_takes_accepted_records_only_and_resumes_where_it_was(toys: Toys) -> None:
+    written = Log(toys)
+    await written.write(3)
+    async with RecordProducer(toys.kafka) as producer:
+        await written.raw(producer, b"junk")
+        written.view = View(written.view.position._replace(next=written.view.position.next + 1), written.view.realms)
+    await written.write(2)
+    async with LogReader(toys.kafka, toys.toy) as reader:
+        seqs = [a.transaction.seq async for a in reader.read_to_end()]
+        kept = dict(reader.positions)
+    assert seqs == [1, 2, 3, 4, 5]
+    assert kept[P].ignored == 1
+    await written.write(2)
+    async with LogReader(toys.kafka, toys.toy, kept) as reader:
+        assert [a.transaction.seq async for a in reader.read_to_end()] == [6, 7]
+
+
+async def test_a_reader_whose_history_is_gone_says_so_at_the_start_and_while_idle(toys: Toys) -> None:
+    written = Log(toys)
+    await written.write(3)
+    async with LogReader(toys.kafka, toys.toy) as reader:
+        async for _ in reader.read_to_end():
+            pass
+        kept = {P: reader.positions[P]._replace(tail="another record")}
+        with pytest.raises(Stop) as stopped:
+            async with LogReader(toys.kafka, toys.toy, kept):
+                pass
+        assert stopped.value.name == "log.truncated"
+        reader.positions[P] = kept[P]
+        with pytest.raises(Stop) as stopped:
+            async with asyncio.timeout(20):
+                async for _ in reader:
+                    pass
+        assert stopped.value.name == "log.truncated"
+
+
+async def test_after_a_declared_loss_a_reader_of_the_lost_history_begins_again(toys: Toys) -> None:
+    written = Log(toys)
+    await written.write(3)
+    at = written.view.position
+    loss = declare(toys.toy, 1, at, LossDeclared(detail="x"), partition=P, now=0, run="r", history=1)
+    async with RecordProducer(toys.kafka) as producer:
+        await written.raw(producer, loss)
+    lost = at._replace(tail="of the lost history", history=0)
+    with pytest.raises(HistoryChanged):
+        async with LogReader(toys.kafka, toys.toy, {P: lost}):
+            pass
+
+
+async def test_a_take_starts_from_the_newest_snapshot_and_the_other_when_it_is_torn(toys: Toys) -> None:
+    written = Log(toys)
+    await written.write(4)
+    older = written.view
+    decider = ToyDecider(1, toys.suffix)
+    async with RecordProducer(toys.kafka) as producer, PartitionReader(toys.kafka) as reader:
+        writer = SnapshotWriter(producer, decider, P)
+        await writer.write(SLOTS[0], older, Published())
+        await written.write(3)
+        newest = await writer.write(SLOTS[1], written.view, Published())
+        await writer.write("c7", written.view, Published())
+        await written.write(2)
+        taken = await take(reader, written.machine, P)
+        assert (taken.view, taken.folded, taken.next_slot) == (written.view, 2, SLOTS[0])
+        (kept,) = await checkpoints(reader, toys.toy, P)
+        assert kept.position.seq == 7
+        assert (await load_view(reader, decider, P, kept)).position.seq == 7
+        torn = replace(newest, realms={"92": {"state": (replace(newest.realms["92"]["state"][0], hash="0" * 32),)}})
+        await producer.send_raw(f"{toys.toy}.snapshots", P, b"b/manifest", torn.dump(), [])
+        taken = await take(reader, written.machine, P)
+        assert (taken.view, taken.folded) == (written.view, 5)
+        assert [m.slot for m in await newest_manifests(reader, toys.toy, P)] == ["b", "a"]
