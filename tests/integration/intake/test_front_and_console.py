@@ -222,8 +222,9 @@ async def test_texts_are_read_and_erased_across_processes(front: FrontProcess, b
 
 async def test_refused_messages_of_known_senders_lie_in_the_dead_letters(front: FrontProcess, broker: RunningKafka) -> None:
     async with front.client() as http:
-        me = (await http.get("/api/v1/whoami")).json()["id"]
-        await http.post("/api/v1/reports", content=b'{"type": "boredom"}', headers={"content-type": "application/json"})
+        made = (await http.post("/api/v1/tokens", json={"role": "source"})).json()
+        me, sender = made["principal"]["id"], {"Authorization": f"Bearer {made['token']}", "Content-Type": "application/json"}
+        await http.post("/api/v1/reports", content=b'{"type": "boredom"}', headers=sender)
 
     async def letters() -> list[DeadLetter]:
         return [x for r in await records(broker.address, "dead-letters", "92") if (x := DeadLetter.load(r.value)).source == me]
