@@ -62,6 +62,8 @@ def _shown(line: Line) -> bool:
 def _by(line: Line, names: Names, _: Translator) -> str:
     if line.source:
         return w.word(w.SOURCE, line.source, _)
+    if line.role is not None and line.author not in names.holders:
+        return w.role_name(line.role, None, names, _)
     return w.person_name(line.author, names, _) if line.author != "system" else _("système")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -306,12 +307,17 @@ def role_name(role: str, scope: str | None, names: Names, _: Translator) -> str:
     return f"{label}, {names.site(scope)}" if scope in names.sites else label
 
 
+_ACCOUNT = re.compile(r"-[0-9a-f]{8}$|^local-")
+"""What makes the name of an account of its role: `coordinator-1f2e3d4c`, `local-admin`."""
+
+
 def person_name(token: str, names: Names, _: Translator) -> str:
     """A person is shown as the role that they hold, never by name (DOMAIN D58)."""
     if token.startswith("system"):
         return _("système")
     if token not in names.holders:
-        return token
+        role = _ACCOUNT.sub("", token)
+        return _(ROLE[role]) if role in ROLE else token
     role, scope, deputy = names.holders[token]
     label = role_name(role, scope, names, _)
     return _("Suppl. {role}", role=label) if deputy else label

@@ -45,8 +45,17 @@ async function send(form) {
   if (!ok) return;
   if (form.dataset.clear !== undefined) form.reset();
   form.closest("details")?.removeAttribute("open");
-  if (form.dataset.go) location.assign(form.dataset.go.replace("{name}", encodeURIComponent(data.realm ?? "")));
+  const name = encodeURIComponent(data.realm ?? "");
+  if (form.dataset.then) await setGoing(form, form.dataset.then.replace("{name}", name));
+  if (form.dataset.go) location.assign(form.dataset.go.replace("{name}", name));
   else refresh();
+}
+
+/** A new exercise stands still until it is told how far its clock may run. @param {HTMLFormElement} form @param {string} url */
+async function setGoing(form, url) {
+  const hours = form.querySelector("[data-then-minutes]");
+  const minutes = (hours instanceof HTMLInputElement ? Number(hours.value) : 0) * 60;
+  if (minutes > 0) await post(url, { minutes }, { "Idempotency-Key": freshKey(), Prefer: "wait=0" });
 }
 
 const html = () => document.documentElement;

@@ -1,0 +1,146 @@
+"""A real browser on the whole system, with one crisis that all tests look at: S04, 36 minutes after the cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.system import RunningVigie
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
+]  # fmt: skip
+REALM = "92~ex-navigateur"
+RESPONDERS = Path(__file__).with_name("responders.yaml")
+STEP_MS = 15_000
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", action="store_true", help="write the screenshots of the browser tests to docs/screenshots")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def crisis(vigie: RunningVigie) -> str:
+    """Name of the realm. Decide nothing in it: open a realm of your own for that."""
+    played = vigie.cli("play", "S04", "--speed", "max", "--realm", REALM, "--until", "36.4", "--responders", str(RESPONDERS))
+    assert played.returncode == 0, played.stdout + played.stderr
+    return REALM
+
+
+def _is_ours(text: str) -> bool:
+    """A complaint about our page; that the server said no, or was cut off by the test, is in the test's own hands."""
+    return not text.startswith("Failed to load resource")
+
+
+@dataclass
+class Visitor:
+    """Opens pages as one account; remembers what the browser complained about."""
+
+    browser: Browser
+    url: str
+    state: dict[str, object] | None
+    complaints: list[str] = field(default_factory=list)
+    contexts: list[BrowserContext] = field(default_factory=list)
+
+    def context(self, width: int = 1440, height: int = 900, **options: object) -> BrowserContext:
+        settings = {"locale": "fr-FR", "viewport": {"width": width, "height": height}, "base_url": self.url, "storage_state": self.state}
+        made = self.browser.new_context(**settings | options)  # type: ignore[arg-type]
+        made.set_default_timeout(STEP_MS)
+        self.contexts.append(made)
+        return made
+
+    def page(self, path: str = "", *, context: BrowserContext | None = None, **options: object) -> Page:
+        page = (context or self.context(**options)).new_page()  # type: ignore[arg-type]
+        page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") and _is_ours(m.text) else None)
+        page.on("pageerror", lambda e: self.complaints.append(str(e)))
+        if path:
+            page.goto(path)
+        return page
+
+
+Accounts = Callable[..., Visitor]
+
+
+@pytest.fixture(scope="session")
+def _states() -> dict[str, dict[str, object]]:
+    return {}
+
+
+@pytest.fixture
+def visitor(vigie: RunningVigie, browser: Browser, _states: dict[str, dict[str, object]]) -> Iterator[Accounts]:
+    """`visitor("coordinator", duty="coordinateur_pca")` is logged in; `visitor(None)` is a stranger.
+
+    At the end: no script error, nothing refused by the content security policy, unless the test took the complaints away.
+    """
+    made: list[Visitor] = []
+
+    def visit(role: str | None = "coordinator", *, duty: str | None = "coordinateur_pca") -> Visitor:
+        state = None
+        if role is not None:
+            if role not in _states:
+                _states[role] = _log_in(vigie, browser, role, duty if role == "coordinator" else None)
+            state = _states[role]
+        made.append(Visitor(browser, vigie.url, state))
+        return made[-1]
+
+    yield visit
+    for one in made:
+        for context in one.contexts:
+            context.close()
+    assert [c for one in made for c in one.complaints] == []
+
+
+def new_code(vigie: RunningVigie, role: str, login: str, duty: str | None = None) -> str:
+    """A one-time code of a new account."""
+    answer = vigie.http.post("/api/v1/users", json={"login": f"{login}-{token_hex(3)}", "role": role, "duty": duty, "scope": {}})
+    assert answer.status_code < 300, answer.text
+    return str(answer.json()["code"])
+
+
+def _log_in(vigie: RunningVigie, browser: Browser, role: str, duty: str | None) -> dict[str, object]:
+    context = browser.new_context(base_url=vigie.url, locale="fr-FR")
+    page = context.new_page()
+    page.goto("/connexion")
+    page.get_by_label("Code à usage unique").fill(new_code(vigie, role, f"nav-{role}", duty))
+    page.get_by_role("button", name="Entrer").click()
+    page.wait_for_url("**/*")
+    state = context.storage_state()
+    context.close()
+    return dict(state)
+
+
+@pytest.fixture
+def own_realm(vigie: RunningVigie, request: pytest.FixtureRequest) -> str:
+    """A fresh exercise at speed 1, with the territory's data, for a test that changes something."""
+    name = f"92~ex-{request.node.name.replace('_', '-').removeprefix('test-')[:32]}-{token_hex(3)}"
+    body = {"id": name, "title_code": "ESSAI", "started_at": "2027-02-11T09:40:00+01:00", "speed": 1}
+    answer = vigie.http.post("/api/v1/realms", json=body, headers={"Prefer": "wait=20"})
+    assert answer.status_code == 200, answer.text
+    going = vigie.http.post(f"/api/v1/realms/{name}/step", json={"minutes": 600}, headers={"Prefer": "wait=0"})
+    assert going.status_code == 202, going.text
+    return name
+
+
+def report(vigie: RunningVigie, realm: str, site: str, kind: str = "outage_power", severity: int = 4, lost: int = 100) -> str:
+    """A site speaks, over HTTP."""
+    body = {
+        "realm": realm, "site_id": site, "type": kind, "severity": severity, "capacity_lost_pct": lost,
+        "occurred_at": "2027-02-11T09:40:00+01:00", "source": {"name": "supervision"},
+    }  # fmt: skip
+    answer = vigie.http.post("/api/v1/reports", json=body)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["report_id"])

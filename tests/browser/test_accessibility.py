@@ -1,0 +1,63 @@
+"""RGAA 4.1 / WCAG AA by axe on every screen in both themes; nothing scrolls sideways at 320 px; screenshots for the docs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Accounts
+from tests.browser.test_screens import incident_of
+from tests.system import ROOT, RunningVigie
+
+SCREENS: dict[str, tuple[str, int, int, bool]] = {
+    "cellule": ("/", 1440, 900, False),
+    "incident": ("/incidents/{incident}", 1440, 900, True),
+    "activites": ("/activites", 1440, 900, True),
+    "mur": ("/mur", 1920, 1080, False),
+    "site": ("/sites/cen-1", 1440, 900, True),
+    "signaler": ("/signaler", 390, 844, False),
+    "exercices": ("/realms", 1440, 900, False),
+    "connexion": ("/connexion", 390, 844, True),
+}
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice", "RGAAv4"]}
+
+
+def path_of(vigie: RunningVigie, realm: str, template: str) -> str:
+    return f"{template.format(incident=incident_of(vigie, realm) if '{' in template else '')}?realm={realm}"
+
+
+def settled(page: Page) -> None:
+    """Fonts are there and the clock has ticked."""
+    page.evaluate("document.fonts.ready")
+    expect(page.locator("body")).to_be_visible()
+
+
+def defects(page: Page, theme: str) -> list[str]:
+    """What axe finds; the dark theme differs in nothing but colours."""
+    rules = RULES if theme == "light" else {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
+    found: dict[str, Any] = Axe().run(page, options=rules).response
+    return [f"{v['id']}: {v['help']} {[n['target'] for n in v['nodes'][:3]]}" for v in found["violations"]]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", SCREENS)
+def test_no_defect_in_either_theme(
+    name: str, theme: str, vigie: RunningVigie, crisis: str, visitor: Accounts, pytestconfig: pytest.Config, tmp_path: Path
+) -> None:
+    template, width, height, whole = SCREENS[name]
+    page = visitor().page(path_of(vigie, crisis, template), width=width, height=height, color_scheme=theme, reduced_motion="reduce")
+    settled(page)
+    folder = ROOT / "docs" / "screenshots" if pytestconfig.getoption("--screenshots") else tmp_path
+    page.screenshot(path=folder / f"{name}{'-sombre' if theme == 'dark' else ''}.png", full_page=whole)
+    assert defects(page, theme) == []
+
+
+@pytest.mark.parametrize("name", list(SCREENS))
+def test_nothing_scrolls_sideways_on_a_small_phone(name: str, vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+    page = visitor().page(path_of(vigie, crisis, SCREENS[name][0]), width=320, height=640)
+    settled(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320

@@ -1,0 +1,99 @@
+"""The crisis cell's screen: what it says, the keyboard, the search."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from services.console.pages.cell import folded
+from tests.browser.conftest import Accounts
+
+
+def count(page: Page, view: str) -> int:
+    text = page.locator("#views a", has_text=view).inner_text()
+    return int(re.sub(r"\D", "", text))
+
+
+def test_the_list_the_map_and_the_counts_are_the_same_crisis(crisis: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/?realm={crisis}")
+    expect(page.locator(".level")).to_contain_text("N3 Crise départementale")
+    rows = page.locator("[data-row]")
+    assert rows.count() == count(page, "À traiter") == page.locator("svg.whole use[data-site]").count()
+    assert page.locator("[data-row] .st.unknown").count() == count(page, "Sans nouvelles")
+    legend = {x.split()[0]: int(x.split()[-1]) for x in page.locator(".legend li").all_inner_texts()}
+    assert sum(legend.values()) == 253
+    assert rows.count() == 253 - legend["Normal"]
+    expect(rows.first).to_contain_text("Siège")
+    groups = page.locator("tr.grp").all_inner_texts()
+    assert groups[0].startswith("Limite dans moins d’une heure")
+    assert any(g.startswith("Sans nouvelles") for g in groups)
+
+
+def test_the_panel_says_what_to_do_next(crisis: str, visitor: Accounts) -> None:
+    side = visitor().page(f"/?realm={crisis}").locator("#side")
+    expect(side.locator("h2 a")).to_contain_text("Coupure électrique")
+    expect(side).to_contain_text("6 réponses sur 7")
+    expect(side.locator("[data-until]").first).to_have_text(re.compile(r"^\d\d:\d\d$"))
+    expect(side.get_by_role("heading", name=re.compile("Ce qui casse d’abord"))).to_be_visible()
+    assert side.locator(".ck").count() == 5
+    expect(side).to_contain_text("PT-ELEC")
+
+
+def test_the_keyboard_does_everything(crisis: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/?realm={crisis}")
+    page.keyboard.press("ArrowDown")
+    chosen = page.locator("[data-row][aria-selected=true]")
+    expect(chosen).to_have_count(1)
+    expect(chosen.get_by_role("link")).to_be_focused()
+    site = chosen.get_attribute("data-site")
+    expect(page.locator(f"svg.whole use.chosen[data-site='{site}']")).to_have_count(1)
+    page.keyboard.press("ArrowDown")
+    assert chosen.get_attribute("data-site") != site
+    page.keyboard.press("m")
+    expect(page.locator("body")).to_have_class(re.compile("layout-tableau"))
+    expect(page.locator("#maps")).to_be_hidden()
+    page.keyboard.press("n")
+    expect(page.get_by_label("Main courante")).to_be_focused()
+    page.keyboard.type("a n m ?")
+    expect(page.get_by_label("Main courante")).to_have_value("a n m ?")
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.get_by_role("heading", name="Raccourcis")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("heading", name="Raccourcis")).to_be_hidden()
+    page.keyboard.press("/")
+    page.keyboard.type("archives")
+    expect(page.locator("[data-row]:visible")).to_have_count(1)
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Archives départementales")).to_be_visible()
+
+
+def test_search_forgives_accents_and_says_when_nothing_fits(crisis: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/?realm={crisis}")
+    field = page.get_by_label("Chercher un site")
+    field.fill("ÉVACUÉ")
+    expect(page.locator("[data-row]:visible")).to_have_count(1)
+    field.fill("zzz")
+    expect(page.locator("#nohit")).to_be_visible()
+    field.fill("")
+    expect(page.locator("#nohit")).to_be_hidden()
+
+
+def test_views_and_order_are_in_the_address(crisis: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/?realm={crisis}")
+    page.get_by_role("link", name=re.compile("^Tâches")).click()
+    assert page.locator("[data-row]").count() == count(page, "Tâches")
+    page.get_by_role("link", name=re.compile("^À traiter")).click()
+    page.get_by_role("columnheader", name="Site").get_by_role("link").click()
+    expect(page.get_by_role("columnheader", name="Site")).to_have_attribute("aria-sort", "ascending")
+    names = page.locator("[data-row] .spot").all_inner_texts()
+    assert names == sorted(names, key=folded)
+
+
+def test_without_scripts_everything_can_still_be_read(crisis: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/?realm={crisis}&q=archives", java_script_enabled=False)
+    expect(page.locator("[data-row]")).to_have_count(1)
+    expect(page.locator("#side h2 a")).to_contain_text("Coupure électrique")

@@ -1,0 +1,88 @@
+"""Decisions from the pages are real commands, with their reasons, refusals and effects."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Accounts, report
+from tests.system import RunningVigie
+
+CENTRAL = ("cen-1", "cen-2", "cen-3")
+
+
+@pytest.fixture
+def page(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> Page:
+    """The incident of a power cut on three central sites."""
+    for site in CENTRAL:
+        report(vigie, own_realm, site)
+    page = visitor().page(f"/?realm={own_realm}")
+    expect(page.locator("#side")).to_contain_text("PT-ELEC")
+    page.locator("#incident h2 a").click()
+    expect(page.locator("#plans")).to_contain_text("PT-ELEC")
+    return page
+
+
+def test_a_plan_is_activated_and_its_cards_are_worked(page: Page) -> None:
+    plan = page.locator("#plan-PT-ELEC")
+    plan.get_by_text("Activer", exact=False).first.click()
+    plan.get_by_label("Raison").first.fill("trois sites centraux sans courant")
+    plan.get_by_role("button", name="Confirmer : activer PT-ELEC").click()
+    expect(plan).to_contain_text(re.compile("Activé.*Coordonnateur PCA"))
+    cards = page.locator("#cards-PT-ELEC")
+    cards.get_by_role("button", name="Commencer").first.click()
+    expect(cards).to_contain_text("en cours")
+    cards.get_by_role("button", name="Faite").first.click()
+    expect(cards).to_contain_text("faite")
+    expect(page.locator("#log")).to_contain_text("PT-ELEC activé")
+
+
+def test_a_refusal_needs_a_reason(page: Page) -> None:
+    plan = page.locator("#plan-PT-ELEC")
+    plan.get_by_text("Refuser", exact=False).first.click()
+    confirm = plan.get_by_role("button", name="Confirmer : refuser PT-ELEC")
+    confirm.click()
+    assert plan.locator("input:invalid").count() >= 1
+    plan.locator("[id^=r-PT-ELEC-refuse]").fill("courant rendu dans dix minutes")
+    confirm.click()
+    expect(plan).to_contain_text("Refusé")
+
+
+def test_the_deciders_own_refusal_is_shown_beside_the_button(page: Page) -> None:
+    page.get_by_text("Changer de niveau").click()
+    page.locator("#level-form").get_by_label("Raison").fill("essai")
+    page.get_by_role("button", name="Confirmer le niveau").click()
+    expect(page.locator("#said-incident")).to_contain_text("C’est déjà le niveau")
+
+
+def test_an_acknowledgement_and_a_line_are_in_the_log(page: Page) -> None:
+    page.keyboard.press("a")
+    expect(page.locator("#head")).to_contain_text("Pris en charge : Coordonnateur PCA")
+    page.keyboard.press("n")
+    page.keyboard.type("<b>Batardeaux</b> & pompes prêts")
+    page.keyboard.press("Enter")
+    expect(page.locator("#log")).to_contain_text("<b>Batardeaux</b> & pompes prêts")
+    expect(page.get_by_label("Ajouter une ligne à la main courante")).to_have_value("")
+
+
+def test_a_request_that_the_network_loses_counts_once_when_repeated(page: Page, vigie: RunningVigie) -> None:
+    keys: list[str] = []
+
+    def lose_the_first(route, request) -> None:  # type: ignore[no-untyped-def]
+        keys.append(request.headers["idempotency-key"])
+        if len(keys) == 1:
+            route.fetch()
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/log*", lose_the_first)
+    line = page.get_by_label("Ajouter une ligne à la main courante")
+    line.fill("une seule fois")
+    line.press("Enter")
+    expect(page.locator("#said-note")).to_contain_text("Pas de réponse du serveur")
+    line.press("Enter")
+    expect(page.locator("#log li", has_text="une seule fois")).to_have_count(1)
+    assert keys[0] == keys[1]

@@ -1,0 +1,74 @@
+"""Coming in: a stranger, a newcomer, the realms."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Accounts, new_code
+from tests.system import RunningVigie
+
+
+def test_a_stranger_logs_in_and_reaches_the_page_that_was_asked_for(vigie: RunningVigie, visitor: Accounts) -> None:
+    page = visitor(None).page("/activites")
+    expect(page).to_have_url(f"{vigie.url}/connexion?next=%2Factivites")
+    page.get_by_label("Code à usage unique").fill("AAAA-BBBB-CCCC-DDDD")
+    page.get_by_role("button", name="Entrer").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+
+    code = new_code(vigie, "observer", "nav-stranger")
+    page.goto(f"/connexion?next=/activites#code={code}")
+    expect(page.get_by_label("Code à usage unique")).to_have_value(code)
+    page.get_by_role("button", name="Entrer").click()
+    expect(page.get_by_role("heading", name="Activités et horloges")).to_be_visible()
+    page.locator("#menu summary").click()
+    page.get_by_role("button", name="Se déconnecter").click()
+    page.goto("/")
+    expect(page.get_by_role("heading", name="Se connecter")).to_be_visible()
+
+
+def test_a_login_never_leads_out_of_this_site(vigie: RunningVigie, visitor: Accounts) -> None:
+    page = visitor(None).page("/connexion?next=//example.org/")
+    page.get_by_label("Code à usage unique").fill(new_code(vigie, "observer", "nav-inside"))
+    page.get_by_role("button", name="Entrer").click()
+    assert page.url.startswith(vigie.url)
+
+
+def test_a_newcomer_sees_the_running_exercise_banded_and_can_go_to_the_live_realm(crisis: str, visitor: Accounts) -> None:
+    page = visitor().page("/")
+    assert "realm=92~ex-" in unquote(page.url)
+    band = page.locator("#exo")
+    expect(band).to_contain_text("EXERCICE")
+    assert page.title().startswith("[EXERCICE]")
+    band.get_by_role("link").click()
+    expect(page.get_by_role("heading", name="Rien d’ouvert")).to_be_visible()
+    expect(page.locator("#exo")).to_have_count(0)
+    page.locator("#side").get_by_role("link", name="S04").first.click()
+    expect(page.locator("#exo")).to_contain_text("S04")
+
+
+def test_an_exercise_is_opened_paused_and_closed_from_the_page(visitor: Accounts) -> None:
+    page = visitor().page("/realms")
+    page.get_by_label("Code").fill("OUVERTURE")
+    page.get_by_role("button", name="Ouvrir").click()
+    page.wait_for_url("**/?realm=92*")
+    expect(page.locator("#exo")).to_contain_text("OUVERTURE")
+    name = parse_qs(urlsplit(page.url).query)["realm"][0]
+    before = page.locator("#clock").inner_text()
+    expect(page.locator("#clock")).not_to_have_text(before)
+    page.get_by_role("link", name="Exercices").click()
+    row = page.locator("#realms tr", has_text=name)
+    row.get_by_role("button", name="Pause").click()
+    expect(row).to_contain_text("en pause")
+    row.get_by_role("button", name="Terminer").click()
+    expect(row).to_contain_text("terminé")
+
+
+def test_rights_are_those_of_the_role(crisis: str, visitor: Accounts) -> None:
+    page = visitor("observer").page(f"/?realm={crisis}")
+    expect(page.get_by_text("Lecture seule")).to_be_visible()
+    expect(page.get_by_role("button", name="Acquitter")).to_have_count(0)
+    expect(page.get_by_role("link", name="Signaler")).to_have_count(0)
+    kiosk = visitor("kiosk").page(f"/mur?realm={crisis}", width=1920, height=1080)
+    expect(kiosk.locator("#right")).to_contain_text("Appels sans réponse")

@@ -1,0 +1,84 @@
+"""Alive: a change arrives without a reload and disturbs nobody; a dead connection is said."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Accounts, report
+from tests.system import RunningVigie
+
+
+def test_a_report_shows_at_once_and_disturbs_nothing(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/?realm={own_realm}")
+    expect(page.get_by_role("heading", name="Rien d’ouvert")).to_be_visible()
+    report(vigie, own_realm, "cul-04")
+    expect(page.locator("[data-row][data-site=cul-04]")).to_contain_text("sans courant")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("n")
+    page.keyboard.type("en cours de frappe")
+    page.evaluate("document.querySelector('[data-row]').dataset.seen = 'yes'")
+    for site in ("sst-06", "pmi-04", "gym-07"):
+        report(vigie, own_realm, site)
+    expect(page.locator("[data-row]")).to_have_count(4)
+    expect(page.locator("svg use[data-site=gym-07]").first).to_be_attached()
+    expect(page.get_by_label("Main courante")).to_have_value("en cours de frappe")
+    expect(page.get_by_label("Main courante")).to_be_focused()
+    expect(page.locator("[data-row][aria-selected=true]")).to_have_attribute("data-site", "cul-04")
+    assert page.evaluate("performance.getEntriesByType('navigation').length") == 1
+    expect(page.locator("#side h2 a")).to_contain_text("Coupure électrique")
+    expect(page.locator("#digest")).not_to_be_empty()
+
+
+def test_one_connection_serves_all_tabs_of_a_browser(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+    who = visitor()
+    context = who.context()
+    pages = [who.page(f"/?realm={crisis}", context=context), who.page(f"/activites?realm={crisis}", context=context)]
+    for page in pages:
+        page.wait_for_function("parseInt(document.getElementById('age').textContent) <= 6")
+    assert pages[0].evaluate("performance.getEntriesByName(location.origin + '/api/v1/stream').length") == 0
+
+
+def test_silence_freezes_the_page_and_life_thaws_it(crisis: str, visitor: Accounts) -> None:
+    who = visitor()
+    context = who.context()
+    context.add_init_script("delete window.SharedWorker")
+    page = who.page(context=context)
+    page.clock.install()
+    page.goto(f"/?realm={crisis}")
+    expect(page.locator("#frozen")).to_be_hidden()
+    page.route("**/api/v1/stream*", lambda route: route.abort())
+    page.evaluate("window.dispatchEvent(new Event('pagehide'))")
+    page.reload()
+    page.clock.fast_forward(16_000)
+    expect(page.locator("#frozen")).to_be_visible()
+    expect(page.locator("#frozen")).to_contain_text(re.compile(r"Données figées depuis \d\d:\d\d:\d\d"))
+    expect(page.locator("html")).to_have_class("is-frozen")
+    assert page.locator("main").evaluate("e => getComputedStyle(e).filter") == "grayscale(1)"
+    page.unroute("**/api/v1/stream*")
+    for _ in range(20):
+        page.clock.fast_forward(2_000)
+        if page.locator("#frozen").is_hidden():
+            break
+        page.wait_for_timeout(100)
+    expect(page.locator("#frozen")).to_be_hidden()
+
+
+def test_a_session_that_ends_is_said_and_leads_back(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+    who = visitor("liaison")
+    context = who.context()
+    page = who.page(f"/?realm={crisis}", context=context)
+    context.clear_cookies()
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#frozen")).to_contain_text("Session terminée")
+    expect(page.get_by_role("link", name="Se reconnecter")).to_have_attribute("href", re.compile(r"^/connexion\?next=%2F%3Frealm"))
+
+
+def test_time_moves_and_countdowns_come_from_the_server(own_realm: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/?realm={own_realm}")
+    page.clock.install()
+    before = page.locator("#clock").inner_text()
+    assert before.startswith("09:4")
+    page.clock.run_for(3_000)
+    expect(page.locator("#clock")).not_to_have_text(before)

@@ -1,0 +1,69 @@
+"""`morph.js`: the page comes to the new state with as few touched nodes as possible."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.conftest import Accounts
+
+MORPH = """async ([before, after]) => {
+  const { morph } = await import(document.documentElement.dataset.assets + 'js/morph.js');
+  const parse = (text) => new DOMParser().parseFromString(text, 'text/html').body.firstElementChild;
+  const from = document.importNode(parse(before), true);
+  document.body.append(from);
+  const kept = new Map([...from.querySelectorAll('[data-key]')].map((e) => [e.dataset.key, e]));
+  from.querySelector('[autofocus]')?.focus();
+  const told = [];
+  morph(from, parse(after), (e) => told.push(e.dataset.key));
+  const same = [...from.querySelectorAll('[data-key]')].filter((e) => kept.get(e.dataset.key) === e).map((e) => e.dataset.key);
+  const html = from.outerHTML;
+  from.remove();
+  return { html, same, told };
+}"""
+
+
+@pytest.fixture
+def page(crisis: str, visitor: Accounts) -> Page:
+    return visitor().page(f"/realms?realm={crisis}")
+
+
+def morph(page: Page, before: str, after: str) -> Any:
+    return page.evaluate(MORPH, [before, after])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("<ul></ul>", "<ul><li data-key=a>1</li></ul>"),
+        ("<ul><li data-key=a>1</li><li data-key=b>2</li></ul>", "<ul><li data-key=b>2</li><li data-key=a>1</li></ul>"),
+        ("<ul><li data-key=a>1</li><li data-key=b>2</li><li data-key=c>3</li></ul>", "<ul><li data-key=c>3</li></ul>"),
+        ("<p>a <b>b</b> c</p>", "<p><b>b</b> c <i>d</i></p>"),
+        ("<p>text</p>", "<p><b data-key=x>x</b></p>"),
+        ("<div><span data-key=a>1</span>t</div>", "<div>t<em data-key=a>1</em></div>"),
+        ("<div class='x' title='t'>1</div>", "<div class='y'>1</div>"),
+    ],
+)
+def test_the_result_is_what_the_server_rendered(page: Page, before: str, after: str) -> None:
+    wanted = page.evaluate("(t) => new DOMParser().parseFromString(t, 'text/html').body.firstElementChild.outerHTML", after)
+    assert morph(page, before, after)["html"] == wanted
+
+
+def test_rows_keep_their_identity_and_only_changes_are_told(page: Page) -> None:
+    before = "<ul><li data-key=a>1</li><li data-key=b>2</li><li data-key=c>3</li></ul>"
+    after = "<ul><li data-key=c>3</li><li data-key=a>one</li><li data-key=d>4</li></ul>"
+    result = morph(page, before, after)
+    assert result["same"] == ["c", "a"]
+    assert sorted(result["told"]) == ["a", "d"]
+
+
+def test_what_is_the_browsers_own_stays(page: Page) -> None:
+    before = "<div><details data-key=a open>x</details><p data-key=b hidden>y</p><div data-key=c data-own>typed</div></div>"
+    after = "<div><details data-key=a>x</details><p data-key=b>y</p><div data-key=c data-own>fresh</div></div>"
+    html = morph(page, before, after)["html"]
+    assert '<details data-key="a" open="">' in html
+    assert "hidden" in html
+    assert "typed" in html
+    assert "fresh" not in html

@@ -1,0 +1,82 @@
+"""The other screens: what they prove, in both languages."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Accounts
+from tests.system import RunningVigie
+
+
+def incident_of(vigie: RunningVigie, realm: str) -> str:
+    return str(vigie.get(f"/api/v1/incidents?realm={realm}")["items"][0]["id"])
+
+
+def test_the_incident_proves_its_level_its_answers_and_when_it_was_known(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/incidents/{incident_of(vigie, crisis)}?realm={crisis}")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Coupure électrique")
+    expect(page.locator("#steps [aria-current=step]")).to_contain_text("N3 en cours")
+    why = page.locator("#why li").all_inner_texts()
+    assert [w[:2] for w in why[:3]] == ["N1", "N2", "N3"]
+    expect(page.locator("#figures")).to_contain_text("180 000")
+    assert page.locator("#lags .fl.lt").count() == 9
+    ladder = page.locator("[id^=ladder-]")
+    expect(ladder).to_contain_text("6 réponses sur 7 attendues")
+    expect(ladder).to_contain_text("DGS, directeur de crise 09:51")
+    expect(ladder.locator(".next")).to_contain_text("Prochain barreau")
+    expect(page.locator("#plans")).to_contain_text(re.compile(r"\d à décider"))
+    late = page.locator("#log .rec.lt").first
+    expect(late).to_have_text(re.compile(r"su \d\d:\d\d, \+\d+"))
+    expect(page.locator("#members")).to_contain_text("centrale SSI › cen-1")
+
+
+def test_a_site_explains_its_word(crisis: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/sites/cen-1?realm={crisis}")
+    expect(page.locator("#words")).to_contain_text("Les personnes ont dû sortir")
+    expect(page.locator("#causes")).to_contain_text("sans courant")
+    page.goto(f"/?realm={crisis}&vue=sans-nouvelles")
+    page.locator("[data-row] .spot").first.click()
+    expect(page.locator("#words")).to_contain_text("Le silence n’est jamais pris pour « normal »")
+
+
+def test_activities_stand_in_the_order_in_which_they_break(crisis: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/activites?realm={crisis}")
+    expect(page.locator("#axis")).to_contain_text("13:42 retour annoncé")
+    assert page.locator(".acts li:not(.hd)").count() == 55
+    verdicts = page.locator("#axis g > text:last-child").all_text_contents()
+    assert len(verdicts) == 14
+    limits = [re.findall(r"\d\d:\d\d", v)[1 if v.startswith("RTO passé") else 0] for v in verdicts]
+    assert limits == sorted(limits)
+
+
+def test_the_wall_can_be_read_from_five_metres(crisis: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/mur?realm={crisis}", width=1920, height=1080)
+    expect(page.locator(".lv b")).to_have_text("N3")
+    size = page.locator(".lv b").evaluate("e => parseFloat(getComputedStyle(e).fontSize)")
+    assert size >= 48
+    assert page.locator("#mid .fig b").all_inner_texts()[0] == "1"
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+
+
+def test_english_readers_find_english(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+    context = visitor().context(locale="en-GB")
+    page = context.new_page()
+    for path in ("/", f"/incidents/{incident_of(vigie, crisis)}", "/activites", "/mur", "/sites/cen-1"):
+        page.goto(f"{path}?realm={crisis}")
+        expect(page.locator("html")).to_have_attribute("lang", "en")
+        text = page.locator("body").inner_text()
+        assert "EXERCISE" in text
+        assert not re.search(r"Fermé|Évacué|Sans nouvelles|depuis|réponses|À décider", text), path
+    page.goto(f"/?realm={crisis}&lang=fr")
+    page.goto(f"/?realm={crisis}")
+    expect(page.locator("html")).to_have_attribute("lang", "fr")
+
+
+def test_what_is_not_there_is_said_in_words(crisis: str, visitor: Accounts) -> None:
+    who = visitor()
+    for path in (f"/incidents/none?realm={crisis}", f"/sites/none?realm={crisis}", "/?realm=92~ex-nulle-part", "/a/forged"):
+        page = who.page(path)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.get_by_role("link", name="Retour à la cellule")).to_be_visible()
