@@ -184,7 +184,7 @@ def notifications(
 
 def timeline(
     incident: Annotated[str | None, typer.Argument(help="Incident id; everything when absent")] = None, realm: Realm = None, as_of: AsOf = None,
-    kind: Annotated[list[str] | None, typer.Option(help="fact, decision, action, communication, watch, alarm, note, impact, runtime")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="fact, decision, action, communication, watch, alarm, note, runtime, impact; all")] = None,
     limit: Limit = 200, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Main courante, of one incident or of everything; newest first, two times per line."""

@@ -262,8 +262,8 @@ def _plan(fact: FactRecord) -> Fields | None:
     }  # fmt: skip
 
 
-_TOLD = {"accepted", "answered", "failed", "ambiguous"}
-"""States of a notification that are worth a line; the steps between are in the notification itself."""
+_TOLD = {"failed", "ambiguous"}
+"""States of a notification that are worth a line: calls are told by their ladder or alarm, answers by AnswerRecorded."""
 
 
 def _notification(fact: FactRecord) -> Fields | None:

@@ -1,4 +1,7 @@
-"""Rows that changed → events of the live stream, rendered as REST renders them (an incident without its report ids)."""
+"""Rows that changed → events of the live stream, rendered as REST renders them, named as their REST collection.
+
+One difference: `reports` of an incident holds only the ids that came since its last event; GET gives all.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from schemas import delivery as d
 from services.console.picture import Picture
 from services.console.queries.base import Read
 from services.console.readmodel import ReadModel
-from services.console.resources import Resource
+from services.console.resources import Incident, Report, Resource
 from services.console.shapes import Shaper
 from services.console.shapes import realm as realm_resource
 
@@ -21,39 +24,68 @@ Event = tuple[str, bytes]
 """(event name, JSON)."""
 Events = list[tuple[str, str, Resource]]
 """(id, event name, resource)."""
-LOG_ONLY: Final = frozenset({"line", "notification", "escalation"})
+LOG_ONLY: Final = frozenset({"log", "notifications", "escalations"})
 """Events for readers with the right `log.read`; from others they are hidden."""
 
 
-async def render(model: ReadModel, realm: str, lang: str, changed: Iterable[Key]) -> dict[Key, Event]:
+class Joined:
+    """Reports that joined an incident and have not been told with it yet; bounded, a report is told by its own event anyway."""
+
+    LIMIT: Final = 1_000
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, list[str]] = {}
+
+    def add(self, incident: str, report: str) -> None:
+        """A report whose row names this incident."""
+        waiting = self._waiting.setdefault(incident, [])
+        if report not in waiting[-self.LIMIT :]:
+            waiting.append(report)
+        del waiting[: -self.LIMIT]
+
+    def take(self, incident: str) -> list[str]:
+        """What to tell with the incident now."""
+        return self._waiting.pop(incident, [])
+
+
+async def render(model: ReadModel, realm: str, lang: str, changed: Iterable[Key], joined: Joined) -> dict[Key, Event]:
     """Events of what changed. A collection that this version does not show, or a row that is gone, has none."""
     by_collection: dict[str, list[str]] = {}
     for collection, id in changed:
         by_collection.setdefault(collection, []).append(id)
     found = await model.read(realm, lang=lang)
     events: dict[Key, Event] = {}
-    for collection, ids in by_collection.items():
-        for id, name, resource in await _resources(model, found, collection, ids):
-            events[collection, id] = (name, resource.model_dump_json().encode())
+    for collection in sorted(by_collection, key=lambda c: c != "reports"):  # an incident tells of the reports before it
+        for id, name, resource in await _resources(model, found, collection, by_collection[collection]):
+            events[collection, id] = (name, _with_reports(resource, joined).model_dump_json().encode())
     return events
+
+
+def _with_reports(resource: Resource, joined: Joined) -> Resource:
+    """Notes which incident a report is in; tells an incident's event which reports came."""
+    if isinstance(resource, Report) and resource.incident is not None:
+        joined.add(resource.incident, resource.id)
+    elif isinstance(resource, Incident):
+        return resource.model_copy(update={"reports": joined.take(resource.id)})
+    return resource
 
 
 async def _resources(model: ReadModel, found: Read, collection: str, ids: Sequence[str]) -> Events:
     match collection:
         case "lines":
             lines = await model.lines(found.shape, ids, texts=True)
-            return [(key, "line", line) for key, line in lines.items()]
+            return [(key, "log", line) for key, line in lines.items()]
         case "realm":
-            return [(found.picture.realm, "realm", realm_resource(found.picture.fields, found.picture.clock))]
+            return [(found.picture.realm, "realms", realm_resource(found.picture.fields, found.picture.clock))]
         case "incidents":
             rows = await found.picture.some(a.IncidentRow, ids)
-            return [(id, "incident", await model.shape_incident(found, row)) for id, row in rows.items()]
+            return [(id, "incidents", await model.shape_incident(found, row)) for id, row in rows.items()]
         case "sites":
-            return await _joined(found, a.SiteRow, ids, "site", found.picture.reference.sites, found.shape.site)
+            return await _joined(found, a.SiteRow, ids, "sites", found.picture.reference.sites, found.shape.site)
         case "activities":
-            return await _joined(found, c.ActivityRow, ids, "activity", found.picture.reference.activities, found.shape.activity)
+            return await _joined(found, c.ActivityRow, ids, "activities", found.picture.reference.activities, found.shape.activity)
         case "plans":
-            return await _joined(found, c.PlanRow, ids, "plan", found.picture.reference.plans, found.shape.plan)
+            return await _joined(found, c.PlanRow, ids, "plans", found.picture.reference.plans, found.shape.plan)
         case _ if collection in _PLAIN:
             return await _PLAIN[collection](found.picture, found.shape, ids)
         case _:
@@ -75,14 +107,14 @@ def _plain(kind: Any, name: str, shape: Callable[[Shaper, Any], Resource]) -> Ca
 
 
 _PLAIN: Final = {
-    "reports": _plain(a.ReportRow, "report", Shaper.report),
-    "escalations": _plain(a.EscalationRow, "escalation", Shaper.escalation),
-    "tasks": _plain(a.TaskRow, "task", Shaper.task),
-    "levels": _plain(a.LevelRow, "level", lambda shape, row: shape.level(row.id, row)),
-    "flags": _plain(a.FlagRow, "flag", Shaper.flag),
-    "triggers": _plain(a.TriggerRow, "trigger", Shaper.trigger),
-    "alarms": _plain(c.AlarmRow, "alarm", Shaper.alarm),
-    "strategies": _plain(c.StrategyRow, "strategy", Shaper.strategy),
-    "notifications": _plain(d.NotificationRow, "notification", Shaper.notification),
-    "holds": _plain(d.HoldRow, "hold", Shaper.hold),
+    "reports": _plain(a.ReportRow, "reports", Shaper.report),
+    "escalations": _plain(a.EscalationRow, "escalations", Shaper.escalation),
+    "tasks": _plain(a.TaskRow, "tasks", Shaper.task),
+    "levels": _plain(a.LevelRow, "levels", lambda shape, row: shape.level(row.id, row)),
+    "flags": _plain(a.FlagRow, "flags", Shaper.flag),
+    "triggers": _plain(a.TriggerRow, "triggers", Shaper.trigger),
+    "alarms": _plain(c.AlarmRow, "alarms", Shaper.alarm),
+    "strategies": _plain(c.StrategyRow, "strategies", Shaper.strategy),
+    "notifications": _plain(d.NotificationRow, "notifications", Shaper.notification),
+    "holds": _plain(d.HoldRow, "holds", Shaper.hold),
 }

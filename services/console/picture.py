@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -214,7 +215,7 @@ SCANNED = 20_000
 
 
 async def lines(
-    client: Client, realm: str, *, incident: str | None, kinds: Sequence[str], at: Instant | None, before: str | None, limit: int
+    client: Client, realm: str, *, incident: str | None, kinds: AbstractSet[str], at: Instant | None, before: str | None, limit: int
 ) -> tuple[list[LineRecord], str | None]:
     """(lines newest first, key to go on from). `before`: only lines with a smaller key; `at`: only lines recorded by then."""
     index = store.timeline_of(realm, incident) if incident is not None else store.of(realm, "timeline")
@@ -246,8 +247,3 @@ async def rates(client: Client, realm: str, at: Instant, minutes: int) -> dict[s
     keys = [f"{name}:{minute}" for name in names for minute in range(last - minutes + 1, last + 1)]
     values = [int(v or 0) for v in await client.hmget(store.of(realm, "rates"), keys)]
     return {name: values[i * minutes : (i + 1) * minutes] for i, name in enumerate(names)}
-
-
-def only(ids: Iterable[str], known: Mapping[str, Any]) -> list[str]:
-    """The ids that exist, in order."""
-    return [id for id in ids if id in known]

@@ -189,6 +189,17 @@ async def _first_end(followers: Sequence[Coroutine[Any, Any, None]], *others: Co
         task.result()
 
 
+async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: a client library may swallow a cancellation that meets the end of what it waits for."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=1.0)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # looked at: what ended us is raised by the caller
+
+
 async def main(settings: Settings) -> None:
     """Project until SIGTERM or SIGINT. A log that cannot be read ends the process by its name (docs/how-to/exits.md)."""
     projector = Projector(settings)

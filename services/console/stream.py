@@ -19,7 +19,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.console import store
-from services.console.live_rows import LOG_ONLY, render
+from services.console.live_rows import LOG_ONLY, Joined, render
 from services.console.queries.base import now_ms
 from services.console.readmodel import ReadModel, Rebuilding, StoreAway
 from services.console.resources import iso, when
@@ -111,6 +111,7 @@ class RealmFeed:
         self.subscribers: set[Subscriber] = set()
         self.epoch = ""
         self.position = "0-0"
+        self._joined: dict[str, Joined] = {}
 
     async def begin(self) -> None:
         """Stand at the end of the stream. Raises Rebuilding, StoreAway."""
@@ -142,16 +143,18 @@ class RealmFeed:
         entries = parse(read[0][1]) if read else []
         if not entries:
             return
-        frames = {lang: await self.frames(entries, lang) for lang in {s.lang for s in self.subscribers}}
+        frames = {
+            lang: await self.frames(entries, lang, self._joined.setdefault(lang, Joined())) for lang in {s.lang for s in self.subscribers}
+        }  # fmt: skip
         self.position = entries[-1][0]
         for subscriber in self.subscribers:
             for frame in frames.get(subscriber.lang, ()):
                 subscriber.put(frame.encode(self.epoch, hidden=frame.event in LOG_ONLY and not subscriber.sees_log))
 
-    async def frames(self, entries: Sequence[Entry], lang: str) -> list[Frame]:
+    async def frames(self, entries: Sequence[Entry], lang: str, joined: Joined) -> list[Frame]:
         """Frames of entries, in their order; of a resource that changed several times only the last."""
         last = {(collection, id): entry for entry, collection, ids in entries for id in ids}
-        rendered = await render(self._model, self.realm, lang, last)
+        rendered = await render(self._model, self.realm, lang, last, joined)
         frames: list[Frame] = []
         for entry, collection, ids in entries:
             mine = [rendered[collection, id] for id in ids if last[collection, id] == entry and (collection, id) in rendered]
@@ -171,7 +174,7 @@ class RealmFeed:
         trimmed = deleted.decode() if isinstance(deleted, bytes) else str(deleted)
         if len(raw) > REPLAYED or order(after) < order(trimmed) or order(after) > order(until):
             return None
-        frames = await self.frames(parse(raw), subscriber.lang)
+        frames = await self.frames(parse(raw), subscriber.lang, Joined())
         return [f.encode(self.epoch, hidden=f.event in LOG_ONLY and not subscriber.sees_log) for f in frames]
 
     def _to_all(self, make: Callable[[Subscriber], bytes]) -> None:

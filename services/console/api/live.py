@@ -18,7 +18,7 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 @router.get(
     "/stream",
-    summary="hello, then every changed resource (site, incident, activity, plan, task, level, …), resync, ping",
+    summary="hello, then every changed resource under the name of its collection (sites, incidents, log, …), resync, ping",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}},
 )

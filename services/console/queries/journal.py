@@ -21,6 +21,8 @@ from services.console.shapes import Shaper
 from services.console.texts import refusal
 from services.runtime.vault import TextItem
 
+LOUD: Final = frozenset({"fact", "decision", "action", "communication", "watch", "alarm", "note", "runtime"})
+"""Kinds of lines that are shown when nobody asks for a kind."""
 FREE_TEXT: Final = frozenset({"note", "decision"})
 """Kinds of lines that are told in the words of a person, for those who may read them."""
 
@@ -32,12 +34,16 @@ class Journal(Reading):
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", incident: str | None = None, kind: Sequence[str] = (),
         texts: bool = False, limit: int = 100, cursor: str | None = None,
     ) -> Page[r.Line]:  # fmt: skip
-        """Main courante, newest first. `texts`: the reader may read free text (notes, headlines)."""
+        """Main courante, newest first. `kind`: only these; none = all but `impact` (each change of a capacity); `all` = everything.
+
+        `texts`: the reader may read free text (notes, reasons).
+        """
         found = await self.read(realm, as_of=as_of, lang=lang)
         before = decode(cursor) if cursor is not None else None
+        kinds = frozenset() if "all" in kind else frozenset(kind) or LOUD
         async with store_errors():
             records, after = await pictures.lines(
-                self._client, realm, incident=incident, kinds=kind, at=found.picture.at, before="".join(map(str, before)) if before else None,
+                self._client, realm, incident=incident, kinds=kinds, at=found.picture.at, before="".join(map(str, before)) if before else None,
                 limit=max(1, min(limit, WHOLE)),
             )  # fmt: skip
         return Page(items=self.shape_lines(found.shape, records, texts=texts), next=encode(after) if after else None)

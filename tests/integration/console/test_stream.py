@@ -81,17 +81,19 @@ async def test_changes_arrive_as_the_resources_that_rest_gives(console_settings:
                 crisis.ladder(at),
             ]
             await writer.append("alerts", realm, *facts, at=at)
-            site, _ = await reader.until("site", id="cen-1")
+            site, _ = await reader.until("sites", id="cen-1")
             headers = await console.as_role(Role.OBSERVER)
             assert site == (await console.http.get(f"/api/v1/sites/cen-1?realm={realm}", headers=headers)).json()
+            incident, _ = await reader.until("incidents")
+            assert incident["reports"] == ["r-1"]
             names = set()
-            while not {"incident", "escalation", "line"} <= names:
+            while not {"escalations", "log"} <= names:
                 names.add((await reader.next())[0])
             await writer.append("alerts", realm, crisis.level(at, 2, 1), at=at)
             hidden = set()
-            while "level" not in hidden:
+            while "levels" not in hidden:
                 hidden.add((await kiosk.next())[0])
-            assert hidden & {"line", "escalation", "notification"} == set()
+            assert hidden & {"log", "escalations", "notifications"} == set()
 
 
 async def opened(console: Served, realm: str) -> bool:
@@ -105,7 +107,7 @@ async def test_a_reader_who_comes_back_misses_nothing(console_settings: Settings
         await until(lambda: opened(console, realm))
         async with listening(console, realm) as reader:
             await writer.append("alerts", realm, crisis.site("pmi-04", START), at=START)
-            _, last = await reader.until("site", id="pmi-04")
+            _, last = await reader.until("sites", id="pmi-04")
             while last is None:
                 last = (await reader.next())[2]
         await writer.append("alerts", realm, crisis.site("cen-2", START + MINUTE), at=START + MINUTE)
@@ -116,8 +118,8 @@ async def test_a_reader_who_comes_back_misses_nothing(console_settings: Settings
 
         await until(projected)
         async with listening(console, realm, last_id=last) as back:
-            assert (await back.until("site", id="cen-2"))[0]["status"] == "closed"
-            await back.until("site", id="cen-3")
+            assert (await back.until("sites", id="cen-2"))[0]["status"] == "closed"
+            await back.until("sites", id="cen-3")
         async with listening(console, realm, last_id="another-epoch.1-0") as stranger:
             await stranger.next()
             assert (await stranger.next())[0] == "resync"
@@ -158,7 +160,7 @@ async def test_another_life_of_the_store_is_a_resync(console_settings: Settings,
             assert data["why"] == "epoch"
             assert data["epoch"] != before
             await writer.append("alerts", realm, crisis.site("cen-2", START), at=START)
-            await reader.until("site", id="cen-2")
+            await reader.until("sites", id="cen-2")
     await client.aclose()
 
 
