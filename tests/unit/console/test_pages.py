@@ -1,0 +1,170 @@
+"""The pure parts of the pages: order, clocks, map, journal, shared renders, where a login may lead."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from schemas.words import SiteStatus
+from services.console.i18n import translator
+from services.console.pages import times
+from services.console.pages.cell import Limit, SiteLine, folded, groups_of
+from services.console.pages.clocks import bar_of, percent_at
+from services.console.pages.journal import entries
+from services.console.pages.places import extent, overlap, place_labels, spread
+from services.console.pages.renders import LIFE_S, Renders
+from services.console.pages.routes import inside
+from services.console.resources import Clock, Line
+from services.console.texts.names import Names
+
+NOW = datetime(2027, 2, 11, 9, 16, 24, tzinfo=UTC)
+_ = translator("fr")
+
+
+def site(id: str, status: str, limit_min: float | None = None) -> SiteLine:
+    limit = None if limit_min is None else Limit("CPL-01", NOW + timedelta(minutes=limit_min), limit_min <= 0)
+    return SiteLine(id, id, "Nanterre", SiteStatus(status), "", NOW, "100 %", limit, 1, id)
+
+
+def test_what_presses_comes_first_then_people_then_silence_then_the_rest() -> None:
+    lines = [
+        site("r", "closed"),
+        site("u", "unknown"),
+        site("e", "evacuated"),
+        site("late", "closed", 55),
+        site("over", "closed", -3),
+        site("far", "closed", 90),
+    ]
+    groups = groups_of(lines, NOW, _)
+    assert [(g.key, [x.id for x in g.lines]) for g in groups] == [
+        ("limite", ["over", "late"]), ("abri", ["e"]), ("silence", ["u"]), ("reste", ["far", "r"]),
+    ]  # fmt: skip
+
+
+def test_search_text_forgives_accents_case_and_apostrophes() -> None:
+    assert folded("L’Île ÉVACUÉE") == "l'ile evacuee"
+
+
+def clock(base: str, limit_h: float, consumed: float, minutes_left: float, *, ticking: bool = True, state: str = "running") -> Clock:
+    return Clock.model_validate({
+        "base": base, "state": state, "limit_h": limit_h, "started_at": NOW, "deadline": NOW + timedelta(minutes=minutes_left), "stopped_at": None,
+        "consumed_pct": consumed, "as_of": NOW, "ticking": ticking, "alarms": [],
+    })  # fmt: skip
+
+
+def test_a_running_clock_goes_straight_on_to_its_deadline_and_past_it() -> None:
+    running = clock("rto", 1, 50, 30)
+    assert percent_at(running, NOW + timedelta(minutes=15)) == pytest.approx(75)
+    assert percent_at(running, NOW + timedelta(minutes=30)) == pytest.approx(100)
+    assert percent_at(running, NOW + timedelta(minutes=45)) == pytest.approx(125)
+    assert percent_at(clock("rto", 1, 50, 30, ticking=False), NOW + timedelta(hours=5)) == 50
+
+
+@pytest.mark.parametrize(("consumed", "tone"), [(10, "run"), (50, "warn"), (99, "warn"), (100, "late")])
+def test_a_bar_turns_with_the_rto(consumed: float, tone: str) -> None:
+    bar = bar_of(clock("rto", 1, consumed, 1), clock("dmia", 2, consumed / 2, 60), NOW, forecast=False)
+    assert (bar.tone, bar.tick) == (tone, 50)
+
+
+def test_a_bar_never_leaves_its_track() -> None:
+    bar = bar_of(clock("rto", 1, 400, 1), clock("dmia", 2, 200, 1), NOW, forecast=True)
+    assert bar.at == 100
+    assert bar.until is None
+
+
+def test_glyphs_are_pushed_apart_and_always_the_same_way() -> None:
+    points = ((10.0, 10.0), (10.0, 10.0), (11.0, 10.0), (90.0, 90.0))
+    placed = spread(points, 6)
+    assert placed == spread(points, 6)
+    assert placed[3] == (90.0, 90.0)
+    assert min(abs(a[0] - b[0]) + abs(a[1] - b[1]) for k, a in enumerate(placed) for b in placed[:k]) >= 4
+
+
+def test_two_names_on_the_map_do_not_cover_each_other() -> None:
+    path = "M0,0L100,0L100,100L0,100Z"
+    assert extent(path) == (0, 0, 100, 100)
+    found = place_labels([("Nanterre", (50, 50), path), ("Puteaux", (50, 50), path)], [], (-200, -200, 500, 500), 20)
+    boxes = [(x - 0.28 * 20 * len(n), y - 16, 0.56 * 20 * len(n), 20) for n, (x, y) in found.items()]
+    assert not overlap(boxes[0], boxes[1])
+
+
+def line(k: int, type: str = "SiteStatusChanged", change: str = "unknown", minute: int = 0) -> Line:
+    at = NOW.replace(second=0) - timedelta(minutes=minute)
+    return Line.model_validate({
+        "id": f"l{k}", "realm": "92", "occurred_at": at, "recorded_at": at, "late_min": 0, "author": "system", "role": None, "kind": "watch",
+        "type": type, "change": change, "text": f"texte {k}", "incident": None, "site": None, "report": None, "certainty": None, "source": None,
+        "corrects": None, "place": f"alerts/6/{k}/0",
+    })  # fmt: skip
+
+
+def test_silent_sites_of_one_minute_are_told_together_and_others_are_not() -> None:
+    found = entries([line(1), line(2), line(3, minute=2), line(4, "AlarmRaised", "alarm", minute=2)], Names(), _, 10)
+    assert [e.id for e in found] == ["l1", "l3", "l4"]
+    assert found[0].text.startswith("2 sites sans nouvelles")
+
+
+def test_times_are_those_of_paris_on_both_sides_of_summer() -> None:
+    assert times.hm(datetime(2027, 2, 11, 9, 16, tzinfo=UTC)) == "10:16"
+    assert times.hm(datetime(2027, 7, 11, 9, 16, tzinfo=UTC)) == "11:16"
+    assert times.hm_day(NOW + timedelta(days=2), NOW, "fr") == "sam. 13/02"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(-5, "00:00"), (336, "05:36"), (3599, "59:59"), (3600, "1 h 00"), (200_000, "2 j")])
+def test_a_countdown_stops_at_zero(seconds: int, text: str) -> None:
+    assert times.countdown(NOW + timedelta(seconds=seconds), NOW, "fr") == text
+
+
+@pytest.mark.parametrize(
+    "target", ["//evil.example/", "/\\evil.example", "https://evil.example", "javascript:x", "", "evil", "/a\r\nSet-Cookie: x"]
+)
+def test_a_login_leads_only_inside(target: str) -> None:
+    assert inside(target) == "/"
+
+
+def test_a_login_leads_to_the_page_that_was_asked_for() -> None:
+    assert inside("/incidents/1?realm=92~ex-7") == "/incidents/1?realm=92~ex-7"
+
+
+async def test_many_readers_of_one_state_share_one_render() -> None:
+    renders, made, go = Renders(), [], asyncio.Event()
+
+    async def make() -> bytes:
+        made.append(1)
+        await go.wait()
+        return b"page"
+
+    waiting = [asyncio.create_task(renders.get("state", make)) for _k in range(20)]
+    await asyncio.sleep(0)
+    go.set()
+    assert set(await asyncio.gather(*waiting)) == {b"page"}
+    assert len(made) == 1
+
+
+async def test_a_newer_state_and_an_old_render_are_rendered_again() -> None:
+    now, made = [0.0], []
+    renders = Renders(lambda: now[0])
+
+    async def make() -> bytes:
+        made.append(1)
+        return str(len(made)).encode()
+
+    assert await renders.get("a", make) == b"1"
+    assert await renders.get("b", make) == b"2"
+    now[0] = LIFE_S + 0.1
+    assert await renders.get("a", make) == b"3"
+
+
+async def test_a_failed_render_is_not_kept() -> None:
+    renders = Renders()
+
+    async def fail() -> bytes:
+        raise ValueError("store away")
+
+    async def make() -> bytes:
+        return b"page"
+
+    with pytest.raises(ValueError, match="store away"):
+        await renders.get("a", fail)
+    assert await renders.get("a", make) == b"page"

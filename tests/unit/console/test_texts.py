@@ -1,0 +1,130 @@
+"""Every code has words, in both languages; the catalogue is complete."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from schemas import words as codes
+from schemas.alerts import IncidentRow, Why
+from schemas.predicates import CONTINUITY_METRICS, measured
+from services.console import texts
+from services.console.i18n import french_spaces, preferred, translator
+from services.console.i18n.__main__ import extracted, load
+from services.console.texts import words as w
+from services.console.texts.names import Names
+from services.console.texts.titles import _REFUSAL
+from services.runtime.settings import REPOSITORY
+from services.runtime.territory import load_territory
+
+TERRITORY = load_territory(REPOSITORY / "territories" / "92")
+NAMES = Names.of(TERRITORY.sections)
+DECIDERS = [p for s in ("alerts", "continuity", "delivery") for p in (REPOSITORY / "services" / s).rglob("*.py")]
+
+
+def test_every_refusal_of_a_decider_has_a_sentence() -> None:
+    raised = {c for p in DECIDERS for c in re.findall(r'Refused\((?:40[0-9]|412), "([a-z_]+)"', p.read_text("utf-8"))}
+    assert raised
+    assert raised <= set(_REFUSAL)
+
+
+def test_an_unknown_refusal_is_named_and_a_missing_value_breaks_nothing() -> None:
+    assert "neuf" in texts.refusal("neuf", {}, "fr")
+    assert texts.refusal("incident_above", {}, "fr").endswith("?.")
+    assert "Coordonnateur PCA" in texts.refusal("role_too_low", {"needed": "coordinateur_pca"}, "fr")
+
+
+@pytest.mark.parametrize(
+    ("table", "enum"),
+    [
+        (w.SITE_STATUS, codes.SiteStatus), (w.ACTIVITY_STATE, codes.ActivityState), (w.INCIDENT_STATE, codes.IncidentState),
+        (w.PLAN_STATE, codes.PlanState), (w.CARD_STATE, codes.CardState), (w.NOTIFICATION_STATE, codes.NotificationState),
+        (w.CHANNEL, codes.Channel), (w.EVENT, codes.EventType),
+    ],
+)  # fmt: skip
+def test_every_state_has_a_word(table: dict[object, str], enum: type) -> None:
+    assert set(table) == set(enum)
+
+
+def test_every_metric_of_the_territory_is_said_in_words() -> None:
+    rules = [rule.when for rule in TERRITORY.policy.levels] + [t.when for p in TERRITORY.plans for t in p.triggers]
+    for m in (m for rule in rules for m in measured(rule)):
+        why = Why(code="predicate", metric=m.metric, args=m.args, op=m.op, threshold=m.value, value=m.value)
+        assert texts.said(why, NAMES, "fr").label != m.metric, m
+    for metric in CONTINUITY_METRICS:
+        assert texts.said(Why(code="predicate", metric=metric), NAMES, "en").label != metric
+
+
+def test_a_reason_reads_value_then_threshold() -> None:
+    why = Why(code="predicate", metric="sites_closed", args={"kind": "college"}, op=">=", threshold=3, value=11)
+    assert texts.reason(why, NAMES, "fr") == "collèges fermés\u00a0: 11 (≥ 3)"
+    level = Why(code="predicate", metric="level", op=">=", threshold=3, value=3)
+    assert texts.said(level, NAMES, "fr").value == "N3"
+
+
+def incident(**more: object) -> IncidentRow:
+    base = {
+        "id": "i", "number": "92-1", "kind": "power", "key": "cluster:92050", "state": "open", "level": 1, "severity": 3, "certainty": "confirmed",
+        "opened_at": 0, "known_at": 0, "updated_at": 0, "version": 0, "members": ("a", "b"),
+    }  # fmt: skip
+    return IncidentRow.model_validate(base | more)
+
+
+def test_a_title_names_the_place_and_never_more_than_it_can() -> None:
+    def title(**more: object) -> str:
+        return texts.incident_title(incident(**more), NAMES, "fr").replace("\u00a0", " ")
+
+    assert title(communes=("92062", "92050")) == "Coupure électrique : Nanterre et Puteaux"
+    assert title(communes=("92026", "92050", "92062", "92073")) == "Coupure électrique : Nanterre, Courbevoie et 2 autres communes"
+    assert title(members=("cen-1",)) == "Coupure électrique : Siège, Nanterre"
+    assert title(kind="flood", key="seine") == "Crue de la Seine"
+    assert title() == "Coupure électrique"
+
+
+def test_people_are_roles_never_tokens() -> None:
+    _ = translator("fr")
+    assert w.person_name("dgs", NAMES, _) == "DGS, directeur de crise"
+    assert w.person_name("dgs-s", NAMES, _) == "Suppl. DGS, directeur de crise"
+    assert w.person_name("coordinator-1f2e3d4c", NAMES, _) == "Coordonnateur PCA"
+    assert w.person_name("local-admin", NAMES, _) == "Administrateur"
+
+
+def test_french_spaces_do_not_break() -> None:
+    assert french_spaces("« a » : 3 % ; b !") == "«\u00a0a\u00a0»\u00a0: 3\u00a0%\u00a0; b\u00a0!"
+    assert french_spaces("10:16") == "10:16"
+
+
+def test_language_follows_the_reader() -> None:
+    assert preferred("en-GB,en;q=0.9,fr;q=0.8") == "en"
+    assert preferred("de, fr;q=0.5, en;q=0.4") == "fr"
+    assert preferred(None) == preferred("de") == preferred("en;q=x") == "fr"
+
+
+def test_zero_is_singular_in_french_and_plural_in_english() -> None:
+    assert translator("fr").plural("{n} site membre", "{n} sites membres", 0) == "0 site membre"
+    assert translator("en").plural("{n} site membre", "{n} sites membres", 0) == "0 member sites"
+
+
+def test_the_english_catalogue_is_complete_and_keeps_every_value() -> None:
+    catalogue = load("en")
+    ids = {m.id for m in extracted() if m.id}
+    assert {m.id for m in catalogue if m.id} == ids
+    for m in catalogue:
+        if not m.id:
+            continue
+        french, english = (x if isinstance(x, tuple | list) else (x,) for x in (m.id, m.string))
+        assert all(english), m.id
+        assert set(re.findall(r"{(\w+)", french[-1])) == set(re.findall(r"{(\w+)", english[-1])), m.id
+
+
+TEMPLATES = sorted((Path(texts.__file__).parents[1] / "templates").glob("*.html"))
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda p: p.name)
+def test_a_template_needs_no_inline_code_and_nothing_from_elsewhere(path: Path) -> None:
+    source = path.read_text("utf-8")
+    assert not re.search(r"\sstyle=|\son[a-z]+=|<style|javascript:|https?://", source)
+    assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", source))
+    assert "|safe" not in source
