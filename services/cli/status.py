@@ -57,7 +57,9 @@ def _levels(settings: Settings) -> dict[str, int] | None:
     try:
         with Client(settings, timeout_s=ANSWER_S) as client:
             realms = client.get("/api/v1/realms?limit=100")["items"]
-            return {r["id"]: client.get(f"/api/v1/overview?realm={r['id']}")["level"]["level"] for r in realms if r.get("state") != "closed"}
+            return {
+                r["id"]: client.get(f"/api/v1/overview?realm={r['id']}")["level"]["level"] for r in realms if r.get("state") != "closed"
+            }
     except (Away, Refused, KeyError, TypeError):
         return None
 

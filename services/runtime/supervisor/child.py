@@ -46,6 +46,7 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
         self._last_line = ""
+        self._exception = ""
 
     @property
     def status(self) -> ProcessStatus:
@@ -53,9 +54,9 @@ class Child:
         return ProcessStatus(self.plan.name, pid, self._state, self._since, self._restarts, self._why)
 
     @property
-    def last_line(self) -> str:
-        """The last line that the process wrote: mostly why it ended."""
-        return self._last_line
+    def last_word(self) -> str:
+        """Why it ended, as far as it said so itself: the exception of its last traceback, else its last line."""
+        return self._exception or self._last_line
 
     def _enter(self, state: State, why: str | None = None) -> None:
         if (state, why) == (self._state, self._why):
@@ -124,6 +125,8 @@ class Child:
 
     async def _show(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
+        self._last_line = self._exception = ""
+        in_traceback = False
         while True:
             try:
                 raw = await process.stdout.readline()
@@ -134,6 +137,10 @@ class Child:
             text = raw.decode("utf-8", "replace").rstrip()
             if text:
                 self._last_line = text
+                if text.startswith("Traceback (most recent call last)"):
+                    in_traceback = True
+                elif in_traceback and not text.startswith(" "):
+                    self._exception, in_traceback = text, False
                 self._stream.line(self.plan.name, text)
 
     async def _probe(self, process: asyncio.subprocess.Process, ready_at: list[float]) -> None:

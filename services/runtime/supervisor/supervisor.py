@@ -84,7 +84,7 @@ class Supervisor:
         named = [f"{name} ({e.means}){f': {e.act}' if e.act else ''}" for name, e in EXITS.items() if e.code == code]
         if len(named) == 1:
             return named[0]
-        last = self._children[plan.name].last_line
+        last = self._children[plan.name].last_word
         where = f", see {plan.log_file}" if plan.log_file else ""
         return f"exit {code}{f': {last[:200]}' if last else ''}{where}"
 

@@ -90,6 +90,14 @@ async def test_a_process_that_always_ends_is_restarted_ever_more_slowly_and_says
         assert not child.ready.is_set()
 
 
+async def test_the_exception_is_the_reason_whatever_a_library_says_after_it(tmp_path: Path) -> None:
+    code = "import atexit; atexit.register(print, 'unclosed producer'); raise KeyError('the domain')"
+    async with supervised(tmp_path) as (supervisor, _, _):
+        (child,) = supervisor.start([plan(tmp_path, "alerts", code)])
+        await eventually(lambda: child.status.state == "backing_off")
+        assert child.status.why == "exit 1: KeyError: 'the domain'"
+
+
 async def test_a_named_exit_is_explained_with_its_repair_and_waits_for_a_person(tmp_path: Path) -> None:
     async with supervised(tmp_path) as (supervisor, _, _):
         (child,) = supervisor.start([plan(tmp_path, "alerts", "raise SystemExit(76)")])
