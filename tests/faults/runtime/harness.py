@@ -196,7 +196,7 @@ class Toys:
                 found[record.partition].append(record)
             return found
 
-    async def settle(self, timeout_s: float = 60, *, echo: bool = False) -> None:
+    async def settle(self, timeout_s: float = 150, *, echo: bool = False) -> None:
         """Wait until every input is applied and no ladder of a live realm is left."""
         await until(lambda: self._settled(echo=echo), timeout_s, "does not settle")
 
