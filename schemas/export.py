@@ -73,7 +73,7 @@ def asyncapi() -> dict[str, Any]:
     }  # fmt: skip
     operations = {
         f"{service}Decides": {"action": "receive", "channel": {"$ref": f"#/channels/{service}.inputs"}} for service in SERVICES
-    } | {f"publish{name.title()}": {"action": "send", "channel": {"$ref": f"#/channels/{name}"}} for name in PUBLIC}
+    } | {f"publish{name.title()}": {"action": "send", "channel": {"$ref": f"#/channels/{name}"}} for name in PUBLIC if name in channels}
     return {
         "asyncapi": "3.0.0",
         "info": {
