@@ -19,6 +19,8 @@ from services.runtime.supervisor.status import read_status
 from tests.system import RunningVigie
 from tests.waiting import until
 
+pytestmark = pytest.mark.timeout(400)
+
 BACK_S = 5.0
 BUSY_FACTOR = 4.0
 """The promises are for a machine that does nothing else; on a busy one they are stretched by its load, at most this much."""
