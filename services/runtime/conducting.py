@@ -102,6 +102,7 @@ class Conducting:
         if (wait_s := self._wait_s(move)) > 0:
             asyncio.get_running_loop().call_later(wait_s, self._touched.put_nowait, realm)
             return
+        self._conductor.sent(move)  # before the send: the receiver's log may show it before our acknowledgement comes
         try:
             await self._producer.send(
                 inputs(move.service), move.realm, move.message, id=move.id, source="/conductor", at=move.at,
@@ -109,9 +110,9 @@ class Conducting:
             )  # fmt: skip
         except BrokerAway as error:
             log.warning("conductor.broker_away", error=str(error))
+            self._conductor.unsent(move)
             asyncio.get_running_loop().call_later(RETRY_S, self._touched.put_nowait, realm)
             return
-        self._conductor.sent(move)
         if move.moves_time:
             metrics.count("vigie_steps_total")
 

@@ -184,8 +184,14 @@ class Conductor:
         return self._answer(r) or self._respond(r) or self._step(r)
 
     def sent(self, move: Move) -> None:
-        """The move's record was accepted by Kafka: nothing more until the receiver's log shows it."""
+        """The move's record is on its way: nothing more until the receiver's log shows it."""
         self._realms[move.realm].in_flight = (move.service, move.id)
+
+    def unsent(self, move: Move) -> None:
+        """Kafka did not take the move in time. It may land all the same: the same move sent again has the same id."""
+        realm = self._realms[move.realm]
+        if realm.in_flight == (move.service, move.id):
+            realm.in_flight = None
 
     def _now(self, r: _Realm) -> Instant | None:
         return max((s.stepped for s in r.services.values() if s.stepped is not None), default=None)

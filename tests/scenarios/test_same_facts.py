@@ -17,6 +17,8 @@ from services.runtime.transaction import FactRecord
 from tests.scenarios.memory import MemoryPlayer, scenario
 from tests.system import RunningVigie
 
+pytestmark = pytest.mark.soak  # a system of its own for minutes
+
 UNTIL_MIN = 260
 TRANSPORT = frozenset({"StepAccepted", "CommandApplied", "InputDuplicate", "RealmOpened", "ReferencePublished"})
 """Facts that say how the history was driven, not what happened in it."""
