@@ -47,14 +47,22 @@ async def serve(settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
-        host, port = split_host_port(settings.console or "127.0.0.1:0")
-        listening = socket.create_server((host, port), reuse_port=False, backlog=512)
+        listening = _listening(settings)
         probes = await health.serve(settings.health_port, app.state.health.ready, live=app.state.health.live)
-        log.info("console.listening", address=f"{host}:{listening.getsockname()[1]}")
+        host, port = listening.getsockname()[:2]
+        log.info("console.listening", address=f"{host}:{port}")
         try:
             await server.serve(sockets=[listening])
         finally:
             await probes.close()
+
+
+def _listening(settings: Settings) -> socket.socket:
+    """The supervisor's socket when it gave one: connections queue in it while this process restarts."""
+    if settings.console_fd is not None:
+        return socket.socket(fileno=settings.console_fd)
+    host, port = split_host_port(settings.console or "127.0.0.1:0")
+    return socket.create_server((host, port), reuse_port=False, backlog=512)
 
 
 def main() -> None:

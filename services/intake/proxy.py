@@ -21,6 +21,8 @@ HOP_BY_HOP: Final = frozenset({
 })  # fmt: skip
 _OURS: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded"})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SILENT_S: Final = 30.0
+"""A console that says nothing for this long is away; its live streams ping every 15 s at least."""
 IDLE_S: Final = 4.0
 """Idle connections to the console are dropped before the console would: uvicorn's default is 5 s."""
 RETRY_S: Final = 2
@@ -45,7 +47,7 @@ class Proxy:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s, sock_read=SILENT_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),

@@ -81,6 +81,8 @@ class Settings(BaseSettings):
     """Internal `host:port` of the console, to which intake passes what it does not answer itself."""
     demo_realm: str = ""
     """Exercise that anybody may look at without a login (`vigie up --demo`); empty = none."""
+    console_fd: int | None = None
+    """Listening socket of the console, inherited from the supervisor."""
     territory: Path = REPOSITORY / "territories" / "92"
     health_port: int = 0
     """Loopback port of /livez, /readyz and /metrics; 0 = any free one."""

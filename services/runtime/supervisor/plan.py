@@ -114,13 +114,13 @@ class ServiceKind:
     stop_order: int
     replicated: bool = False
     """Several may run; each has an instance name for static membership."""
-    front: bool = False
-    """Gets the listening socket."""
+    listens: str = ""
+    """Variable that names its listening socket, which the supervisor holds: connections queue while it restarts (ADR 0004)."""
 
 
 SERVICES = (
-    ServiceKind("intake", "services.intake", 0, front=True),
-    ServiceKind("console", "services.console", 1),
+    ServiceKind("intake", "services.intake", 0, listens="VIGIE_HTTP_FD"),
+    ServiceKind("console", "services.console", 1, listens="VIGIE_CONSOLE_FD"),
     ServiceKind("projector", "services.console.projector", 2),
     ServiceKind("conductor", "services.delivery.conductor", 3),
     ServiceKind("alerts", "services.alerts", 4, replicated=True),
@@ -160,8 +160,10 @@ def base_environment(settings: Settings, addresses: Addresses, *, colour: bool) 
     }
 
 
-def service_plans(settings: Settings, environment: dict[str, str], ports: dict[str, int], listening_fd: int, workers: int) -> list[Plan]:
-    """One plan per Python process. `ports` has the health port of every name in `process_names`."""
+def service_plans(
+    settings: Settings, environment: dict[str, str], ports: dict[str, int], sockets: dict[str, int], workers: int
+) -> list[Plan]:
+    """One plan per Python process. `ports` has the health port of every name in `process_names`; `sockets`: variable → descriptor."""
     plans = []
     for kind in SERVICES:
         for name, instance in _replicas(kind, workers):
@@ -171,8 +173,8 @@ def service_plans(settings: Settings, environment: dict[str, str], ports: dict[s
                 "VIGIE_HEALTH_PORT": str(ports[name]),
                 "VIGIE_LOG_JSON": str(settings.data.logs / f"{name}.jsonl"),
             }
-            if kind.front:
-                own["VIGIE_HTTP_FD"] = str(listening_fd)
+            if kind.listens:
+                own[kind.listens] = str(sockets[kind.listens])
             plans.append(
                 Plan(
                     name,
@@ -180,7 +182,7 @@ def service_plans(settings: Settings, environment: dict[str, str], ports: dict[s
                     environment | own,
                     http_probe(ports[name]),
                     stop_order=kind.stop_order,
-                    pass_fds=(listening_fd,) if kind.front else (),
+                    pass_fds=(sockets[kind.listens],) if kind.listens else (),
                     log_file=settings.data.logs / f"{name}.jsonl",
                 )
             )

@@ -125,11 +125,13 @@ async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
         http=settings.http,
         console=f"127.0.0.1:{ports['console-http']}",
     )
+    pages = _listen(addresses.console)
+    sockets = {"VIGIE_HTTP_FD": front.fileno(), "VIGIE_CONSOLE_FD": pages.fileno()}
     environment = plans.base_environment(settings, addresses, colour=stream.colour)
     environment["VIGIE_DEMO_REALM"] = f"{settings.territory.name}~ex-demo-{secrets.token_hex(3)}" if options.demo else ""
     supervisor = Supervisor(settings.data, addresses, stream)
-    with _signals() as stop_asked:
-        starting = asyncio.create_task(_start(options, supervisor, addresses, environment, ports, front))
+    with pages, _signals() as stop_asked:
+        starting = asyncio.create_task(_start(options, supervisor, addresses, environment, ports, sockets))
         asked = asyncio.create_task(stop_asked.wait())
         try:
             await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -146,7 +148,12 @@ async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
 
 
 async def _start(
-    options: Options, supervisor: Supervisor, addresses: Addresses, environment: dict[str, str], ports: dict[str, int], front: socket.socket
+    options: Options,
+    supervisor: Supervisor,
+    addresses: Addresses,
+    environment: dict[str, str],
+    ports: dict[str, int],
+    sockets: dict[str, int],
 ) -> None:
     began = time.monotonic()
     settings = options.settings
@@ -167,7 +174,7 @@ async def _start(
     if made.created:
         log.info("topics.created", count=len(made.created))
     await _in_time("making accounts and the live realm ready", options.before_services(addresses))
-    services = supervisor.start(plans.service_plans(settings, environment, ports, front.fileno(), options.workers))
+    services = supervisor.start(plans.service_plans(settings, environment, ports, sockets, options.workers))
     await _until_all_ready(services)
     settings.data.started.touch()
     supervisor.enter("ready")
