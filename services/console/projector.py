@@ -12,6 +12,7 @@ import signal
 import time
 import uuid
 from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import orjson
@@ -25,7 +26,7 @@ from schemas.topics import PARTITIONS, SERVICES
 from schemas.topics import log as log_topic
 from services.console import store
 from services.console.projection import Projection, load_position
-from services.console.store import EpochLost, PositionMoved, Store
+from services.console.store import Batch, EpochLost, PositionMoved, Store
 from services.console.trimming import Trimmer
 from services.runtime import health, logs, metrics
 from services.runtime.chain import Position
@@ -39,6 +40,7 @@ RETRY_S: Final = 0.5
 LAG_EVERY_S: Final = 2.0
 LAG_UNREADY: Final = 50_000
 """Records behind at which the picture is too old to be called ready."""
+STOP_S: Final = 10.0
 REBUILD_LOCK: Final = "vigie-rebuild"
 log = structlog.get_logger(__name__)
 
@@ -92,7 +94,12 @@ class Projector:
             epoch = await self._begin()
         self._epoch = epoch
         await self._load()
-        await _first_end([self._follow(service) for service in SERVICES], self._watch_lag())
+        async with AsyncExitStack() as open_readers:
+            readers = [
+                await open_readers.enter_async_context(LogReader(self._kafka, s, start=self._positions[s])) for s in SERVICES
+            ]  # fmt: skip
+            ends = await open_readers.enter_async_context(PartitionReader(self._kafka, fetch_bytes=1))
+            await _first_end([self._follow(reader) for reader in readers], self._watch_lag(ends))
 
     async def _begin(self) -> str:
         """A new, empty cache; or the one that another projector began meanwhile."""
@@ -116,14 +123,13 @@ class Projector:
         realms = await self._client.hgetall(store.REALMS)
         self._projection = Projection({name.decode(): orjson.loads(fields) for name, fields in realms.items()})
 
-    async def _follow(self, service: str) -> None:
-        async with LogReader(self._kafka, service, start=self._positions[service]) as reader:
-            while True:
-                records = await reader.batch()
-                if records:
-                    await self._write(service, records)
-                elif await self._store.epoch() != self._epoch:
-                    raise EpochLost
+    async def _follow(self, reader: LogReader) -> None:
+        while True:
+            records = await reader.batch()
+            if records:
+                await self._write(reader.service, records)
+            elif await self._store.epoch() != self._epoch:
+                raise EpochLost
 
     async def _write(self, service: str, records: Sequence[Accepted]) -> None:
         keys = {store.position(service, accepted.partition) for accepted in records}
@@ -137,21 +143,20 @@ class Projector:
 
     # ── how far behind ───────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _watch_lag(self) -> None:
+    async def _watch_lag(self, reader: PartitionReader) -> None:
         building = await self._client.get(store.STATE) != b"live"
-        async with PartitionReader(self._kafka, fetch_bytes=1) as reader:
-            ends = await self._ends(reader)
-            while building:
-                if all(self._next(key) >= end for key, end in ends.items()):
-                    await self._client.set(store.STATE, "live")
-                    building = False
-                    log.info("projection.live", epoch=self._epoch)
-                else:
-                    self._fault = "reading the logs again after a loss of the store"
-                    await asyncio.sleep(0.1)
-            while True:
-                self._note_lag(await self._ends(reader))
-                await asyncio.sleep(LAG_EVERY_S)
+        ends = await self._ends(reader)
+        while building:
+            if all(self._next(key) >= end for key, end in ends.items()):
+                await self._store.write(Batch(self._epoch, commands=[("SET", store.STATE, "live")]))
+                building = False
+                log.info("projection.live", epoch=self._epoch)
+            else:
+                self._fault = "reading the logs again after a loss of the store"
+                await asyncio.sleep(0.1)
+        while True:
+            self._note_lag(await self._ends(reader))
+            await asyncio.sleep(LAG_EVERY_S)
 
     async def _ends(self, reader: PartitionReader) -> dict[tuple[str, int], int]:
         ends: dict[tuple[str, int], int] = {}
@@ -190,14 +195,26 @@ async def _first_end(followers: Sequence[Coroutine[Any, Any, None]], *others: Co
 
 
 async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel until all have ended: a client library may swallow a cancellation that meets the end of what it waits for."""
+    """Cancel, and wait until all have closed what they hold, also when we are cancelled meanwhile.
+
+    Cancelled again after `STOP_S`: a client library may swallow a cancellation that meets the end of what it waits for.
+    """
+    interrupted: asyncio.CancelledError | None = None
+    due = 0.0
     while pending := [task for task in tasks if not task.done()]:
-        for task in pending:
-            task.cancel()
-        await asyncio.wait(pending, timeout=1.0)
+        if time.monotonic() >= due:
+            due = time.monotonic() + STOP_S
+            for task in pending:
+                task.cancel()
+        try:
+            await asyncio.wait(pending, timeout=due - time.monotonic())
+        except asyncio.CancelledError as error:
+            interrupted = error
     for task in tasks:
         if not task.cancelled():
             task.exception()  # looked at: what ended us is raised by the caller
+    if interrupted is not None:
+        raise interrupted
 
 
 async def main(settings: Settings) -> None:

@@ -105,11 +105,13 @@ class LogReader:
 
     async def stop(self) -> None:
         """Stop reading; `positions` stay."""
-        if self._checker is not None:
-            await end([self._checker])
-        if self._failure is not None:
-            self._failure.cancel()
-        await self._close()
+        try:
+            if self._checker is not None:
+                await end([self._checker])
+        finally:  # also when we are cancelled while the checker ends
+            if self._failure is not None:
+                self._failure.cancel()
+            await self._close()
 
     def __aiter__(self) -> AsyncIterator[Accepted]:
         return self._forever()

@@ -25,9 +25,9 @@ def reply(command_id: str, command: Command) -> Fact:
     """A decider that knows one incident, at version 3."""
     name = type(command).__name__
     if isinstance(command, ResolveIncident) and command.expected not in (None, 3):
-        return CommandRefused(command_id=command_id, command=name, status=412, code="version_mismatch")
+        return CommandRefused(command_id=command_id, command=name, status=412, code="version_changed")
     if isinstance(command, ResolveIncident) and not command.force:
-        return CommandRefused(command_id=command_id, command=name, status=409, code="cause_open")
+        return CommandRefused(command_id=command_id, command=name, status=409, code="causes_open")
     if isinstance(command, AddNote):
         return CommandApplied(command_id=command_id, command=name, result={"line": "line-1"})
     return applied(command_id, command)
@@ -71,10 +71,10 @@ async def test_decisions_are_answered_by_the_decider(console_settings: Settings)
         assert item.fields == {"text": "Ordre du préfet"}
 
         status, body, _ = await post(console, cell, f"incidents/i-1/resolve{where}", None)
-        assert (status, body["code"]) == (409, "cause_open")
+        assert (status, body["code"]) == (409, "causes_open")
         assert "forcer" in str(body["detail"])
         status, body, _ = await post(console, cell, f"incidents/i-1/resolve{where}", {"force": True}, **{"If-Match": '"2"'})
-        assert (status, body["code"]) == (412, "version_mismatch")
+        assert (status, body["code"]) == (412, "version_changed")
         status, body, _ = await post(console, cell, f"incidents/i-1/resolve{where}", {"force": True}, **{"If-Match": '"3"'})
         assert status == 200
 
