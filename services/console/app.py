@@ -13,6 +13,8 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from redis.exceptions import RedisError
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.words import Answer
 from services.console import store
@@ -49,6 +51,29 @@ ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.js
 slog = structlog.get_logger(__name__)
 
 
+class Timed:
+    """Time until the answer begins, by route; and no copy of an answer outlives it, since it is about now."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                metrics.observe("vigie_http_seconds", time.perf_counter() - began, route=getattr(scope.get("route"), "path", "none"))
+                if scope["path"].startswith("/api/"):
+                    MutableHeaders(scope=message).setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, watched)
+
+
 def create_app(health: Health) -> FastAPI:
     """The API without its state (see `console`): also what the OpenAPI document is made from."""
     app = FastAPI(
@@ -73,14 +98,7 @@ def create_app(health: Health) -> FastAPI:
         app.add_api_route(path, probe, methods=["GET"], include_in_schema=False)
     app.add_api_route("/asyncapi.json", lambda: FileResponse(ASYNCAPI), methods=["GET"], include_in_schema=False)
 
-    @app.middleware("http")
-    async def timed(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        began = time.perf_counter()
-        response = await call_next(request)
-        route = getattr(request.scope.get("route"), "path", "none")
-        metrics.observe("vigie_http_seconds", time.perf_counter() - began, route=route)
-        return response
-
+    app.add_middleware(Timed)
     return app
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from heapq import heappush, heapreplace
 from typing import Any, Final
 
 from immutables import Map
@@ -20,6 +21,7 @@ from schemas.base import Instant
 from schemas.realms import partition_of
 from schemas.topics import PARTITIONS, SERVICES, log
 from services.console.effects import RealmTouched, Row, RowPut, SectionPublished, effects
+from services.console.lines import LineRecord, line_of
 from services.runtime.chain import Position, follow
 from services.runtime.partitions import PartitionReader
 from services.runtime.reader import newest_logic
@@ -146,12 +148,41 @@ class History:
                 self._kept.pop(realm, None)
                 return await self._fold(reader, realm, until)
 
+    async def lines(self, realm: str, wanted: Callable[[LineRecord], bool], limit: int) -> list[LineRecord]:
+        """Lines that Redis no longer holds, newest first. Reads the whole logs of the realm's partition: slow, complete. Raises as `at`."""
+        async with self._reading, PartitionReader(self._kafka) as reader:
+            return await older_lines(reader, realm, wanted, limit)
+
     async def _fold(self, reader: PartitionReader, realm: str, until: Instant) -> Fold:
         kept = self._kept.setdefault(realm, {s: Checkpoints() for s in SERVICES})
         self._kept.move_to_end(realm)
         while len(self._kept) > REALMS:
             self._kept.popitem(last=False)
         return Fold(tuple([await _service(reader, realm, s, until, kept[s]) for s in SERVICES]))
+
+
+async def older_lines(reader: PartitionReader, realm: str, wanted: Callable[[LineRecord], bool], limit: int) -> list[LineRecord]:
+    """The newest `limit` lines of a realm that are wanted, newest first, from the beginning of the logs."""
+    partition = partition_of(realm, PARTITIONS)
+    newest: list[tuple[str, LineRecord]] = []
+    seen = 0
+    for service in SERVICES:
+        async with aclosing(accepted(reader, service, partition, Position())) as records:
+            async for _, tx in records:
+                seen += 1
+                if seen % 500 == 0:
+                    await asyncio.sleep(0)
+                if tx.realm != realm:
+                    continue
+                for ordinal, fact in enumerate(tx.facts):
+                    line = line_of(tx, fact, partition, ordinal)
+                    if line is None or not wanted(line):
+                        continue
+                    if len(newest) < limit:
+                        heappush(newest, (line.key, line))
+                    elif newest[0][0] < line.key:
+                        heapreplace(newest, (line.key, line))
+    return [line for _, line in sorted(newest, key=lambda pair: pair[0], reverse=True)]
 
 
 async def _service(reader: PartitionReader, realm: str, service: str, until: Instant, kept: Checkpoints) -> ServiceFold:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
@@ -93,12 +93,7 @@ class Reading:
         if (kept := self._pasts.get((realm, as_of))) is not None:
             self._pasts.move_to_end((realm, as_of))
             return kept
-        if self._history is None:
-            raise ProblemError("broker_away", retry_after_s=5)
-        try:
-            fold = await self._history.at(realm, as_of)
-        except (KafkaError, OSError) as error:
-            raise ProblemError("broker_away", retry_after_s=5) from error
+        fold = await self._from_logs(lambda history: history.at(realm, as_of))
         if "began_at" not in fold.fields:
             raise RealmUnknown
         past = Past(realm, fold, as_of)
@@ -106,6 +101,15 @@ class Reading:
         while len(self._pasts) > self.PASTS:
             self._pasts.popitem(last=False)
         return past
+
+    async def _from_logs(self, ask: Callable[[History], Awaitable[T]]) -> T:
+        """What the logs answer. Raises ProblemError `broker_away`."""
+        if self._history is None:
+            raise ProblemError("broker_away", retry_after_s=5)
+        try:
+            return await ask(self._history)
+        except (KafkaError, OSError) as error:
+            raise ProblemError("broker_away", retry_after_s=5) from error
 
     async def _reference(self, version: str | None) -> Reference:
         if version is None:

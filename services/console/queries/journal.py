@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import orjson
@@ -13,7 +14,7 @@ from services.console import picture as pictures
 from services.console import resources as r
 from services.console import store
 from services.console.faults import NotFound
-from services.console.lines import LineRecord
+from services.console.lines import LineRecord, key_before
 from services.console.paging import decode, encode
 from services.console.queries.base import WHOLE, Reading, store_errors
 from services.console.resources import Page, when
@@ -41,12 +42,33 @@ class Journal(Reading):
         found = await self.read(realm, as_of=as_of, lang=lang)
         before = decode(cursor) if cursor is not None else None
         kinds = frozenset() if "all" in kind else frozenset(kind) or LOUD
+        most = max(1, min(limit, WHOLE))
+        start = "".join(map(str, before)) if before else None
         async with store_errors():
             records, after = await pictures.lines(
-                self._client, realm, incident=incident, kinds=kinds, at=found.picture.at, before="".join(map(str, before)) if before else None,
-                limit=max(1, min(limit, WHOLE)),
-            )  # fmt: skip
+                self._client, realm, incident=incident, kinds=kinds, at=found.picture.at, before=start, limit=most
+            )
+        if after is None and len(records) < most:
+            records, after = await self._older(realm, records, incident, kinds, found.picture.at, start, most)
         return Page(items=self.shape_lines(found.shape, records, texts=texts), next=encode(after) if after else None)
+
+    async def _older(
+        self, realm: str, records: list[LineRecord], incident: str | None, kinds: AbstractSet[str], at: Instant | None, before: str | None,
+        limit: int,
+    ) -> tuple[list[LineRecord], str | None]:  # fmt: skip
+        """The page completed from the logs, if Redis has let older lines go."""
+        async with store_errors():
+            floor = await self._client.get(store.of(realm, "floor"))
+        if floor is None:
+            return records, None
+        end = min([floor.decode() + "~", *([before] if before else []), *([key_before(at)] if at is not None else [])])
+
+        def wanted(line: LineRecord) -> bool:
+            return line.key < end and (not kinds or line.kind in kinds) and (incident is None or line.incident == incident)
+
+        older = await self._from_logs(lambda history: history.lines(realm, wanted, limit - len(records)))
+        together = records + older
+        return together, together[-1].key if len(together) == limit else None
 
     def shape_lines(self, shape: Shaper, records: Sequence[LineRecord], *, texts: bool) -> list[r.Line]:
         """Lines with their free text where there is some and the reader may see it."""

@@ -6,6 +6,7 @@ import uuid
 
 from services.console import store
 from services.console.readmodel import ReadModel
+from services.console.trimming import Trimmer
 from services.runtime.settings import Settings
 from services.runtime.territory import Territory
 from tests.integration.console import crisis
@@ -138,3 +139,28 @@ async def test_what_was_known_at_a_time_is_the_fold_up_to_it(
     assert incident.escalation is None
     assert {line.recorded_at.timestamp() * 1000 for line in lines.items} == {START}
     assert now.level.level == 2
+
+
+async def test_lines_that_the_store_let_go_are_read_from_the_logs(
+    writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory
+) -> None:
+    realm = a_realm()
+    client = store.connect(console_settings.redis)
+    async with projecting(console_settings):
+        await play(writer, realm, territory)
+        await until(lambda: complete(model, realm))
+        whole = await model.timeline(realm, kind=("all",))
+        of_incident = await model.timeline(realm, incident=INCIDENT)
+        assert await Trimmer(client, kept=3, slack=0).trim(realm) == len(whole.items) - 3
+        assert int(await client.zcard(store.of(realm, "timeline"))) == 3
+        assert await model.timeline(realm, kind=("all",)) == whole
+        assert await model.timeline(realm, incident=INCIDENT) == of_incident
+        seen, cursor = [], None
+        while True:
+            page = await model.timeline(realm, kind=("all",), limit=2, cursor=cursor)
+            seen += page.items
+            cursor = page.next
+            if cursor is None:
+                break
+        assert seen == whole.items
+    await client.aclose()
