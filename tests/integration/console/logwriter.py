@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from schemas.base import Fact, Message
 from schemas.realms import derive_id, partition_of
 from schemas.reference import ReferencePublished
-from schemas.runtime import CommandApplied, RealmOpened, Tick
+from schemas.runtime import CommandApplied, LossDeclared, RealmOpened, Tick
 from schemas.topics import PARTITIONS, inputs, log
 from services.runtime.chain import Position, follow
 from services.runtime.reader import newest_logic
@@ -43,7 +43,8 @@ class Chains:
         input_id = id or str(uuid.uuid4())
         src = Source(inputs(service), partition, offset, digest, input_id, cause.wire_type(), source, at, input_id, input_id)
         records = tuple(record(f, derive_id(realm, input_id, type(f).__name__, n), times[n] if times else at) for n, f in enumerate(facts))
-        tx = Transaction(1, before.seq + 1, before.hash, before.history, "test", service, realm, realm, src, at, records, None)
+        history = before.history + (cause is LossDeclared)
+        tx = Transaction(1, before.seq + 1, before.hash, history, "test", service, realm, realm, src, at, records, None)
         raw = tx.dump()
         after, accepted = follow(before, before.next, raw, newest_logic(service))
         assert accepted is not None

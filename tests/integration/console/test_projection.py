@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import uuid
 
+import orjson
+
+from schemas.realms import partition_of
+from schemas.runtime import LossDeclared
+from schemas.topics import PARTITIONS
 from services.console import store
 from services.console.readmodel import ReadModel
 from services.console.trimming import Trimmer
@@ -164,3 +169,30 @@ async def test_lines_that_the_store_let_go_are_read_from_the_logs(
                 break
         assert seen == whole.items
     await client.aclose()
+
+
+async def test_after_a_declared_loss_everything_is_projected_again(
+    writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory
+) -> None:
+    realm = a_realm()
+    client = store.connect(console_settings.redis)
+    async with projecting(console_settings):
+        await play(writer, realm, territory)
+        await until(lambda: complete(model, realm))
+        before = await model.overview(realm)
+    key = store.position("alerts", partition_of(realm, PARTITIONS))
+    read = orjson.loads(await client.get(key))
+    await client.set(key, orjson.dumps(read | {"tail": "0" * 32}))  # what was read is not what the log holds
+    await client.hset(store.rows(realm, "sites"), "pmi-99", b"{}")
+    await writer.append("alerts", realm, LossDeclared(detail="test"), at=START + 5 * MINUTE, cause=LossDeclared)
+    async with projecting(console_settings):
+
+        async def rebuilt() -> bool:
+            return await model.epoch() != before.epoch and await complete(model, realm)
+
+        await until(rebuilt)
+        after = await model.overview(realm)
+        assert await client.hget(store.rows(realm, "sites"), "pmi-99") is None
+    await client.aclose()
+    assert after.counts == before.counts
+    assert {p.service: p.history for p in after.log}["alerts"] == read["history"] + 1
