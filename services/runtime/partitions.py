@@ -6,6 +6,7 @@ nothing, silently, or jump to the end.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
@@ -15,6 +16,27 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 FETCH_BYTES: Final = 4 << 20
 POLL_MS: Final = 500
+STOP_AGAIN_S: Final = 0.5
+STOP_PATIENCE_S: Final = 5.0
+
+
+async def stop_consumer(consumer: Any) -> None:
+    """Stop a group-less consumer for certain.
+
+    aiokafka's fetch task may swallow the cancellation with which `stop` ends it, and then `stop` waits for ever; or the
+    CancelledError of a fetch gets out of `stop`, and whoever called it ends as if somebody had cancelled it. Both were seen: the publisher of a
+    partition fell silent. So `stop` runs in a task of its own, which is cancelled, that is cancels the fetch again, until it is done.
+    """
+    stopping = asyncio.create_task(consumer.stop())
+    for _ in range(round(STOP_PATIENCE_S / STOP_AGAIN_S)):
+        done, _ = await asyncio.wait([stopping], timeout=STOP_AGAIN_S)
+        if done:
+            break
+        stopping.cancel()
+    if not stopping.done() or stopping.cancelled():
+        await consumer._client.close()
+    elif (error := stopping.exception()) is not None:
+        raise error
 
 
 class PartitionReader:
@@ -30,12 +52,12 @@ class PartitionReader:
         try:
             await self._consumer.start()
         except BaseException:
-            await self._consumer.stop()
+            await stop_consumer(self._consumer)
             raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self._consumer.stop()
+        await stop_consumer(self._consumer)
 
     async def bounds(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
         """Partition → (first offset kept, next offset to be written)."""

@@ -11,6 +11,7 @@ import asyncio
 import gc
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
@@ -30,7 +31,7 @@ from services.runtime.core import Machine
 from services.runtime.decider import Decider
 from services.runtime.exits import Name, Stop, stop, stop_for
 from services.runtime.failpoints import ARMED, reach
-from services.runtime.faust_app import Membership, make_app
+from services.runtime.faust_app import Membership, RawSchema, make_app
 from services.runtime.held import Held, Pending
 from services.runtime.inputs import InputRecord
 from services.runtime.kafka import idempotent_producer, send_patiently
@@ -62,16 +63,6 @@ class Tuning:
     """Consumer group; empty = `vigie-<service>`."""
 
 
-@dataclass(slots=True)
-class Counts:
-    """Figures of the loop, handed to the metrics once a second."""
-
-    applied: int = 0
-    duplicate: int = 0
-    failed: int = 0
-    refused: int = 0
-
-
 class Worker(Generic[S]):
     """One process of one decider."""
 
@@ -85,8 +76,10 @@ class Worker(Generic[S]):
         self.log = log_topic(self.service)
         self.held: dict[int, Held[S]] = {}
         self.ready = False
-        """True from the end of the first take."""
-        self.counts = Counts()
+        """True from the end of a take until the partitions are revoked."""
+        self.stopping = False
+        self.counts: Counter[str] = Counter()
+        """Outcome → inputs, handed to the metrics once a second."""
         self.producer = idempotent_producer(kafka)
         self.publisher = Publisher(kafka, self.service, decider.logic)
         self.ticker = Ticker(self.publisher.send_tick, self.run_id)
@@ -94,7 +87,7 @@ class Worker(Generic[S]):
         self.app.on_rebalance_complete.connect(self.recover)
         self.app.on_partitions_revoked.connect(self.revoked)
         self.app.on_before_shutdown.connect(self.stop)
-        topic = self.app.topic(self.inputs, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+        topic = self.app.topic(self.inputs, schema=RawSchema())
         self.agent: Any = self.app.agent(topic, name=f"{self.service}.decide")(self.consume)
         self.watch = Watch(self)
         self._tasks: list[asyncio.Task[None]] = []
@@ -110,7 +103,7 @@ class Worker(Generic[S]):
 
     async def stop(self, *_: Any, **__: Any) -> None:
         """Orderly stop, before Faust's own: send what is buffered, at most FLUSH_S."""
-        self.ready = False
+        self.ready, self.stopping = False, True
         for task in self._tasks:
             task.cancel()
         for held in self.held.values():
@@ -127,6 +120,8 @@ class Worker(Generic[S]):
         try:
             await run()
         except asyncio.CancelledError:
+            if not self.stopping:
+                stop("agent.ended", f"{run.__qualname__} was cancelled from inside")
             raise
         except Exception as error:  # noqa: BLE001  a task that ends silently would leave a worker that looks healthy
             stop_for(error, "agent.crashed")
@@ -229,7 +224,7 @@ class Worker(Generic[S]):
         held.view = view
         held.moved_at = now
         held.pending.append(Pending(view.position, tx, record if dead else None, now))
-        setattr(self.counts, outcome, getattr(self.counts, outcome) + 1)
+        self.counts[outcome] += 1
         if dead:
             self._tell(outcome, tx.realm, tx.src.id, tx.src.type, tx.src.correlation_id, tx.facts[-1].data)
         if is_live(tx.realm) and tx.realm:

@@ -9,7 +9,7 @@ log does not hold is `source.forked`. Public topics have no receiver with a log:
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -64,6 +64,14 @@ class _Sending:
     left: int = 1
 
 
+class _Route(NamedTuple):
+    """Falsy fields all: the fact stays where it is."""
+
+    receivers: tuple[str, ...]
+    topics: tuple[str, ...]
+    dead: bool
+
+
 class Publisher:
     """The outgoing side of one worker."""
 
@@ -74,6 +82,8 @@ class Publisher:
         self.receivers = sorted({d for table in ROUTES.values() for ds in table.get(service, {}).values() for d in ds})
         self.producer: AIOKafkaProducer = idempotent_producer(kafka, max_request_bytes=2 * LARGE_MESSAGE_BYTES)
         self.outgoing = 0
+        self.sent: Counter[str] = Counter()
+        """Topic → records sent since the figures were last taken by `report`."""
         self.room = asyncio.Event()
         self.room.set()
 
@@ -112,6 +122,12 @@ class Publisher:
         if ARMED:
             reach("after-publish")
 
+    def report(self) -> None:
+        """Hand the figures to the metrics; once a second is enough."""
+        for topic, number in self.sent.items():
+            metrics.count("vigie_published_total", number, service=self.service, topic=topic)
+        self.sent.clear()
+
     async def send_tick(self, partition: int, realm: str, id: str) -> None:
         """A `Tick` to the worker's own input."""
         headers = headers_of(Tick.wire_type(), id=id, source=f"/{self.service}")
@@ -129,9 +145,16 @@ class Feed:
         self._filled = asyncio.Event()
         self._sending: deque[_Sending] = deque()
         self._marks: dict[str, Place] = {}
-        self.published = published
-        """How far everything is sent and acknowledged."""
+        self._cancelled = False
+        self._frontier = published.position
+        self._last = published.last
+        self._routes: dict[tuple[int, str], _Route] = {}
         self._task = asyncio.create_task(self._run(), name=f"publish {publisher.service}/{partition}")
+
+    @property
+    def published(self) -> Published:
+        """How far everything is sent and acknowledged."""
+        return Published(self._frontier, self._last)
 
     @property
     def lag(self) -> int:
@@ -145,6 +168,7 @@ class Feed:
 
     def cancel(self) -> None:
         """The partition belongs to somebody else now. What was handed to the producer may still land: it is true."""
+        self._cancelled = True
         self._task.cancel()
 
     async def _run(self) -> None:
@@ -158,6 +182,8 @@ class Feed:
                     await self._filled.wait()
                 await self._publish(self._queue.popleft(), compare=False)
         except asyncio.CancelledError:
+            if not self._cancelled:  # a library's own cancellation that got out: a feed must not end silently
+                stop("publish.failed", f"the feed of partition {self._partition} was cancelled from inside")
             raise
         except Exception as error:  # noqa: BLE001  any failure here is the end of the process, by name
             stop_for(error, "publish.failed")
@@ -167,13 +193,13 @@ class Feed:
     async def _begin(self, reader: PartitionReader) -> Position:
         """Read the receivers' watermarks and return the position after which something may be missing at one of them."""
         service, p = self._publisher.service, self._partition
-        start = self.published.position
+        start = self._frontier
         for receiver in self._publisher.receivers:
             mark = (await position_of(reader, receiver, p)).marks.get(service)
             at = None if mark is None else await self._find(reader, mark)
             if mark is not None:
                 self._marks[receiver] = mark.place
-            sent = self.published.last.get(receiver)
+            sent = self._last.get(receiver)
             if sent is not None and (mark is None or mark.place < sent):
                 behind = at if at is not None else Position()
                 start = min(start, behind, key=lambda position: position.next)
@@ -227,25 +253,36 @@ class Feed:
 
     # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _route(self, logic: int, fact: FactRecord) -> _Route:
+        """Where facts of this type go, by the table of the record's own logic version."""
+        known = self._routes.get((logic, fact.type))
+        if known is None:
+            receivers = tuple(destinations(logic, self._publisher.service, fact.name))
+            known = _Route(receivers, public_topics(fact.name), fact.type in _DEAD)
+            self._routes[logic, fact.type] = known
+        return known
+
     async def _publish(self, accepted: Accepted, *, compare: bool) -> None:
         tx, service = accepted.transaction, self._publisher.service
+        routed = [(n, fact, route) for n, fact in enumerate(tx.facts) if any(route := self._route(tx.logic, fact))]
+        if not routed:  # most records: nothing leaves, the frontier moves
+            if self._sending:
+                self._sending[-1].position = accepted.position
+            else:
+                self._frontier = accepted.position
+            return
         sending = _Sending(accepted.position, {})
         self._sending.append(sending)
-        for ordinal, fact in enumerate(tx.facts):
-            name = fact.name
-            receivers = [r for r in destinations(tx.logic, service, name) if publishes(service, r, tx.realm)]
-            topics = public_topics(name)
-            dead = fact.type in _DEAD
-            if not receivers and not topics and not dead:
-                continue
+        for ordinal, fact, route in routed:
             place = Place(service, self._partition, tx.history, tx.seq, ordinal)
-            targets = [*((r, inputs_topic(r)) for r in receivers), *((t, t) for t in topics)]
+            receivers = [r for r in route.receivers if publishes(service, r, tx.realm)]
+            targets = [*((r, inputs_topic(r)) for r in receivers), *((t, t) for t in route.topics)]
             wanted = [topic for mark, topic in targets if not compare or place > self._marks.get(mark, _NOWHERE)]
             if wanted:
                 value, headers, key = orjson.dumps(fact.data), self._headers(tx, fact, place, accepted.position.hash), tx.realm.encode()
                 for topic in wanted:
                     await self._send(sending, topic, self._partition, key, value, headers)
-            if dead and (not compare or place > self._marks.get(deadletters.TOPIC, _NOWHERE)):
+            if route.dead and (not compare or place > self._marks.get(deadletters.TOPIC, _NOWHERE)):
                 await self._bury(sending, tx, fact, place, accepted)
             for receiver in receivers:
                 sending.last[receiver] = place
@@ -275,20 +312,17 @@ class Feed:
     async def _send(self, sending: _Sending, topic: str, partition: int, key: bytes, value: bytes, headers: RecordHeaders) -> None:
         sending.left += 1
         await self._publisher.send(topic, partition, key, value, headers, lambda: self._acknowledged(sending))
-        metrics.count("vigie_published_total", service=self._publisher.service, topic=topic)
+        self._publisher.sent[topic] += 1
 
     def _acknowledged(self, sending: _Sending) -> None:
         sending.left -= 1
         if sending.left:
             return
-        position, last = None, self.published.last
         while self._sending and self._sending[0].left == 0:
             done = self._sending.popleft()
-            position = done.position
+            self._frontier = done.position
             for receiver, place in done.last.items():
-                last = last.set(receiver, place)
-        if position is not None:
-            self.published = Published(position, last)
+                self._last = self._last.set(receiver, place)
 
 
 _NOWHERE: Final = Place("", -1, -1, -1, -1)

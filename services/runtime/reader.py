@@ -24,7 +24,7 @@ from services.runtime import metrics
 from services.runtime.chain import Position, follow
 from services.runtime.ending import end
 from services.runtime.exits import Stop
-from services.runtime.partitions import FETCH_BYTES, PartitionReader
+from services.runtime.partitions import FETCH_BYTES, PartitionReader, stop_consumer
 from services.runtime.transaction import Transaction, digest
 
 CHECK_S: Final = 1.0
@@ -187,14 +187,14 @@ class LogReader:
             for p, tp in self._tps.items():
                 consumer.seek(tp, self.positions[p].next)
         except BaseException:
-            await consumer.stop()
+            await stop_consumer(consumer)
             raise
         self._consumer = consumer
 
     async def _close(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await consumer.stop()
+            await stop_consumer(consumer)
 
     # ── is what we read still in the log? ────────────────────────────────────────────────────────────────────────
 

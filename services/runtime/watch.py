@@ -97,10 +97,10 @@ class Watch:
     def _report(self) -> None:
         worker = self._worker
         service, counts = worker.service, worker.counts
-        for outcome in ("applied", "duplicate", "failed", "refused"):
-            if number := getattr(counts, outcome):
-                metrics.count("vigie_inputs_total", number, service=service, outcome=outcome)
-                setattr(counts, outcome, 0)
+        for outcome, number in counts.items():
+            metrics.count("vigie_inputs_total", number, service=service, outcome=outcome)
+        counts.clear()
+        worker.publisher.report()
         metrics.gauge("vigie_appends_in_flight", sum(len(held.pending) for held in worker.held.values()), service=service)
         metrics.gauge("vigie_oldest_unacked_seconds", self.oldest_unacked_s(), service=service)
         metrics.gauge("vigie_deadlines_armed", len(worker.ticker), service=service)

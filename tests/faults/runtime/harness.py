@@ -205,7 +205,12 @@ class Toys:
             applied, due = await self._applied(service)
             if due or applied != {p: end - 1 for p, end in (await self.ends(inputs(service))).items()}:
                 return False
-        return not echo or await self.count(self.toy, "ToyEscalated") == await self.count(self.echo, "ToyEchoed")
+        if not echo:
+            return True
+        said = {dict(r.headers)["ce_id"] for records in (await self.read(self.public)).values() for r in records}
+        return await self.count(self.toy, "ToyEscalated") == await self.count(self.echo, "ToyEchoed") and await self.count(
+            self.toy, "ToyReported"
+        ) == len(said)
 
     async def count(self, service: str, fact: str) -> int:
         """How many facts of this name the log holds."""

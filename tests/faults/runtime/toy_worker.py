@@ -21,7 +21,8 @@ if __name__ == "__main__":
     )
     suffix = os.environ.get("TOY_SUFFIX", "")
     register(suffix)
-    of_others = [topic for topic in PUBLIC if topic.startswith("toypublic") and topic != f"toypublic{suffix}"]
+    own_public = os.environ.get("TOY_PUBLIC", "1") == "1"
+    of_others = [topic for topic in PUBLIC if topic.startswith("toypublic") and (topic != f"toypublic{suffix}" or not own_public)]
     for topic in of_others:
         del PUBLIC[topic]
     decider = EchoDecider(logic, suffix) if service == "toyecho" else ToyDecider(logic, suffix)

@@ -1,0 +1,61 @@
+"""A library's own trouble with cancellations does not end, or hold, who stops a consumer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from services.runtime import partitions
+from services.runtime.partitions import stop_consumer
+
+
+class Consumer:
+    """Stops as aiokafka's does: waits for a fetch that it has cancelled, then closes its client."""
+
+    def __init__(self, *, swallow: int = 0, leak: bool = False) -> None:
+        self.closed = False
+        self._client = self
+        self._swallow = swallow
+        self._leak = leak
+
+    async def _fetch(self) -> None:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if not self._swallow:
+                    raise
+                self._swallow -= 1
+
+    async def stop(self) -> None:
+        fetch = asyncio.create_task(self._fetch())
+        await asyncio.sleep(0)
+        fetch.cancel()
+        if self._leak:
+            await fetch
+        with contextlib.suppress(asyncio.CancelledError):
+            await fetch
+        await self.close()
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("consumer", [Consumer(), Consumer(swallow=1), Consumer(swallow=2), Consumer(leak=True)])
+async def test_a_consumer_is_stopped_whatever_becomes_of_its_cancellation(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partitions, "STOP_AGAIN_S", 0.01)
+    await stop_consumer(consumer)
+    assert consumer.closed
+    task = asyncio.current_task()
+    assert task is not None
+    assert not task.cancelling()
+
+
+async def test_a_real_cancellation_still_ends_the_caller() -> None:
+    task = asyncio.create_task(stop_consumer(Consumer(swallow=1)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
