@@ -19,6 +19,12 @@ from tests.brokers import make_node
 from tests.system import RunningVigie
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests come last: Playwright keeps an event loop in the main thread until the end of the run, and no other may run beside it."""
+    browser = Path(__file__).parent / "browser"
+    items.sort(key=lambda item: item.path.is_relative_to(browser))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_of_this_machine() -> Iterator[None]:
     """Tests see no VIGIE_* of the shell and never the default data directory; the cache of jars is kept."""

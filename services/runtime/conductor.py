@@ -168,8 +168,10 @@ class Conductor:
         return self._realms[realm].paused, self._realms[realm].speed
 
     def clock(self, realm: str) -> Instant | None:
-        """The instant that the realm has reached; None before its first step."""
-        return self._now(self._realms[realm])
+        """The instant that the realm has reached: its start before the first step; None while it is not open."""
+        r = self._realms[realm]
+        now = self._now(r)
+        return now if now is not None or r.opened is None else r.opened.started_at
 
     def pending(self, realm: str) -> bool:
         """True while a free route has a fact that its receiver's log lacks, or a move of ours is under way."""

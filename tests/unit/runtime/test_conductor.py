@@ -164,3 +164,9 @@ def test_live_realms_have_no_conductor() -> None:
     system = MemorySystem({s: ToyDecider(s) for s in ("alerts", "continuity", "delivery")}, responder)
     system.feed("alerts", "92", OpenRealm(author="a", role="admin", territory="92", started_at=T0), id="open", at=T0)
     assert system.conductor.realms == []
+
+
+def test_before_its_first_step_a_realm_stands_at_its_start() -> None:
+    """So that the first step of a realm with a speed waits for its time as every other does."""
+    system = opened()
+    assert system.conductor.clock(REALM) == T0
