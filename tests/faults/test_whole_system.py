@@ -16,8 +16,6 @@ import pytest
 
 from tests.system import RunningVigie
 
-pytestmark = pytest.mark.soak  # a system of its own for minutes
-
 SITES = ("cen-1", "cen-2", "sst-05", "pmi-04", "clg-0920077J", "gym-07", "par-05")
 TYPES = ("outage_power", "closure", "staff_shortage", "reopening")
 VICTIMS = ("alerts", "continuity", "delivery", "intake", "console", "projector", "conductor")
