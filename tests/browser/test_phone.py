@@ -81,7 +81,7 @@ def test_only_the_button_answers_and_only_once(vigie: RunningVigie, own_realm: s
     expect(page.get_by_role("heading", level=1)).to_contain_text("Crise départementale, niveau N3")
     expect(page.locator(".exoband")).to_contain_text("EXERCICE")
     page.reload()
-    assert state() == call["state"]
+    assert state() in ("accepted", "received")  # a receipt may arrive meanwhile; looking changes nothing
     page.get_by_role("button", name="Je prends").click()
     expect(page.get_by_role("heading", name="Vous prenez. La cellule le voit.")).to_be_visible()
     assert state() == "answered"

@@ -59,7 +59,7 @@ def assert_same(found: History, wanted: History) -> None:
 @pytest.mark.timeout(170)
 def test_speed_and_kafka_change_no_fact(vigie: RunningVigie) -> None:
     """A live realm is busy beside it."""
-    report = {"site_id": "cen-1", "type": "closure", "severity": 3, "occurred_at": "2026-01-05T08:00:00Z"}
+    report = {"site_id": "cen-1", "type": "info", "severity": 1, "occurred_at": "2026-01-05T08:00:00Z"}
     assert vigie.http.post("/api/v1/reports", json=report).status_code == 202
     assert_same(played(vigie, "92~ex-fast", "max"), in_memory("92~ex-fast"))
     assert_same(played(vigie, "92~ex-paced", "600"), in_memory("92~ex-paced"))
