@@ -18,7 +18,7 @@ class Callers:
         self._sessions = sessions
 
     async def identify(self, scope: Scope) -> Principal:
-        """Raises ProblemError `unauthenticated`, `csrf`."""
+        """Raises ProblemError `unauthenticated`, `csrf`, `starting`."""
         if (token := bearer_of(header(scope, b"authorization"))) is not None:
             principal = self._access.bearer(token) or await self._access.authenticate_bearer(token)
             if principal is None:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from schemas import envelope as ce
 from schemas.base import DAY_MS, Instant
@@ -27,6 +27,7 @@ from schemas.realms import derive_id
 from schemas.reports import ReportReceived
 from schemas.topics import PARTITIONS, inputs
 from services.intake.native import Claim
+from services.runtime.kafka import groupless_consumer
 
 KEPT_MS: Final = 8 * DAY_MS
 """A day more than promised."""
@@ -172,9 +173,7 @@ class Ledger:
         Without an index (first start, lost disk) it reads what is younger than `KEPT_MS`.
         """
         partitions = [TopicPartition(TOPIC, p) for p in range(PARTITIONS)]
-        consumer: Any = AIOKafkaConsumer(
-            bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="none", max_partition_fetch_bytes=4 << 20
-        )
+        consumer: Any = groupless_consumer(kafka, fetch_bytes=4 << 20)
         await consumer.start()
         looked = 0
         try:

@@ -24,7 +24,7 @@ from schemas.reports import ReportReceived
 from services.intake.idempotency import TOPIC, Identity, Known, Ledger, identify
 from services.intake.native import Claim
 from services.intake.overload import Admission
-from services.runtime.kafka import BrokerAway, headers_of, partition_for
+from services.runtime.kafka import BrokerAway, expiring_producer, headers_of, partition_for
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError
 from services.runtime.vault import TextItem, Texts
@@ -70,13 +70,7 @@ class InputLog:
     async def run(self) -> None:
         """Connect, trying until it works. Then the producer reconnects by itself."""
         while True:
-            producer = AIOKafkaProducer(
-                bootstrap_servers=self._kafka,
-                acks="all",
-                linger_ms=0,
-                request_timeout_ms=int(self._timeout_s * 1000),
-                max_request_size=1 << 20,
-            )
+            producer = expiring_producer(self._kafka, self._timeout_s)
             try:
                 await producer.start()
             except (KafkaError, OSError):

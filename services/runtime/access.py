@@ -25,6 +25,7 @@ from services.runtime.kafka import BrokerAway
 from services.runtime.keyed import Entry, Follower, KeyedWriter
 from services.runtime.keys import MasterKey, seal, unseal, write_private
 from services.runtime.principals import KINDS, Account, Code, EndedSession, Principal, Record, Scope, Token, key_of
+from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
 
@@ -32,6 +33,8 @@ TOPIC: Final = "access"
 TOKEN_PREFIX: Final = "vigie_"  # noqa: S105  says what the string is, and is no secret
 SETTLE_S: Final = 0.5
 """How long an unknown token is worth waiting for news of it."""
+START_S: Final = 2.0
+"""How long a process that has not read the topic yet lets an unknown token wait."""
 UNKNOWN_PER_S: Final = 20.0
 """Unknown tokens that may cause a look at the topic, per second; more are refused at once."""
 SAVE_AFTER_S: Final = 0.2
@@ -101,12 +104,24 @@ class AccessStore:
         return self.principal(found.principal)
 
     async def authenticate_bearer(self, token: str) -> Principal | None:
-        """As `bearer`, but a token that is not known yet is looked for on the topic: another process may just have made it."""
+        """As `bearer`, but a token that is not known yet is looked for on the topic: another process may just have made it.
+
+        Raises ProblemError `starting` while the topic has not been read: whoever is unknown then is not yet a stranger.
+        """
         if (found := self.bearer(token)) is not None or not token.startswith(TOKEN_PREFIX) or self.hash(token) in self._by_hash:
             return found
+        if not self.caught_up.is_set():
+            return await self._bearer_at_start(token)
         if not self._may_look():
             return None
         await self._follower.settle(SETTLE_S)
+        return self.bearer(token)
+
+    async def _bearer_at_start(self, token: str) -> Principal | None:
+        try:
+            await asyncio.wait_for(self.caught_up.wait(), START_S)
+        except TimeoutError:
+            raise ProblemError("starting", retry_after_s=round(START_S)) from None
         return self.bearer(token)
 
     def principal(self, id: str) -> Principal | None:

@@ -24,7 +24,7 @@ _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 async def principal_of(request: Request) -> Principal | None:
-    """Who is asking; None for a stranger. Raises ProblemError `unauthenticated` on a token that is not valid, `csrf`."""
+    """Who is asking; None for a stranger. Raises ProblemError `unauthenticated` on a token that is not valid, `csrf`, `starting`."""
     access: AccessStore = request.app.state.access
     if (token := bearer_of(request.headers.get("authorization"))) is not None:
         principal = await access.authenticate_bearer(token)
@@ -72,7 +72,7 @@ async def check_csrf(request: Request, session: Session) -> None:
 
 
 def allowed(permission: Permission) -> Callable[[Request], Awaitable[Principal]]:
-    """A dependency: the principal, if it may. Raises ProblemError `unauthenticated`, `csrf`, `forbidden`."""
+    """A dependency: the principal, if it may. Raises ProblemError `unauthenticated`, `csrf`, `forbidden`, `starting`."""
 
     async def dependency(request: Request) -> Principal:
         principal = await principal_of(request)

@@ -10,7 +10,7 @@ import contextlib
 import signal
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvloop
@@ -19,7 +19,7 @@ from schemas.topics import PARTITIONS, SERVICES, inputs
 from services.runtime import health, logs, metrics
 from services.runtime.conductor import Conductor, Move, Responder
 from services.runtime.exits import stop_for
-from services.runtime.kafka import BrokerAway, RecordProducer
+from services.runtime.kafka import headers_of, idempotent_producer, partition_for, send_patiently, value_of
 from services.runtime.reader import Accepted, LogReader
 from services.runtime.settings import Settings
 
@@ -27,7 +27,6 @@ SIMULATED: Final = range(PARTITIONS // 2, PARTITIONS)
 """Partitions on which simulated realms live."""
 BEHIND_S: Final = 2.0
 """A realm that is later than this against its pace (nobody asked for steps meanwhile) goes on from now, it does not race."""
-RETRY_S: Final = 0.5
 CLOSE_S: Final = 3.0
 
 log = structlog.get_logger(__name__)
@@ -52,14 +51,14 @@ class Conducting:
     def __init__(self, kafka: str, responder: Responder) -> None:
         self._kafka = kafka
         self._conductor = Conductor(responder)
-        self._producer = RecordProducer(kafka)
+        self._producer = idempotent_producer(kafka, linger_ms=0)
         self._readers = {s: LogReader(kafka, s, partitions=SIMULATED) for s in SERVICES}
         self._touched: asyncio.Queue[str] = asyncio.Queue()
         self._paces: dict[str, _Pace] = {}
         self.caught_up = False
 
     async def run(self) -> None:
-        """For ever. Raises Stop, HistoryChanged, BrokerAway: the process must begin anew."""
+        """For ever. Raises Stop, HistoryChanged, KafkaError, OSError: the process must begin anew."""
         async with asyncio.TaskGroup() as tasks:
             await self._producer.start()
             for reader in self._readers.values():
@@ -74,7 +73,7 @@ class Conducting:
             for realm in self._conductor.realms:
                 self._touched.put_nowait(realm)
             while True:
-                await self._move(await self._touched.get())
+                await self._move(await self._touched.get(), tasks)
 
     async def close(self) -> None:
         """Let go of the broker, within CLOSE_S also when it is away. For the end of the process."""
@@ -93,28 +92,28 @@ class Conducting:
                 self._observe(accepted)
                 self._touched.put_nowait(accepted.transaction.realm)
 
-    async def _move(self, realm: str) -> None:
-        move = self._conductor.next_move(realm)
-        if move is None:
+    async def _move(self, realm: str, tasks: asyncio.TaskGroup) -> None:
+        moves = self._conductor.next_moves(realm)
+        if not moves:
             if self._conductor.pace(realm)[0]:
                 self._paces.pop(realm, None)
             return
-        if (wait_s := self._wait_s(move)) > 0:
+        if (wait_s := self._wait_s(moves[0])) > 0:
             asyncio.get_running_loop().call_later(wait_s, self._touched.put_nowait, realm)
             return
-        self._conductor.sent(move)  # before the send: the receiver's log may show it before our acknowledgement comes
-        try:
-            await self._producer.send(
-                inputs(move.service), move.realm, move.message, id=move.id, source="/conductor", at=move.at,
-                correlation_id=move.correlation_id, place=move.place, place_hash=move.place_hash,
+        self._conductor.sent(moves)  # before the send: the receiver's log may show them before our acknowledgements come
+        for move in moves:
+            headers = headers_of(
+                move.message.wire_type(), id=move.id, source="/conductor", at=move.at, correlation_id=move.correlation_id,
+                place=move.place, place_hash=move.place_hash, time_ms=time.time_ns() // 1_000_000,
             )  # fmt: skip
-        except BrokerAway as error:
-            log.warning("conductor.broker_away", error=str(error))
-            self._conductor.unsent(move)
-            asyncio.get_running_loop().call_later(RETRY_S, self._touched.put_nowait, realm)
-            return
-        if move.moves_time:
-            metrics.count("vigie_steps_total")
+            topic = inputs(move.service)
+            sent = await send_patiently(
+                self._producer, topic, value_of(move.message), realm.encode(), partition_for(topic, realm), headers
+            )  # fmt: skip
+            tasks.create_task(_acknowledged(sent))
+            if move.moves_time:
+                metrics.count("vigie_steps_total")
 
     def _wait_s(self, move: Move) -> float:
         """Real seconds until this move may be made; 0 for a realm without a pace."""
@@ -127,6 +126,11 @@ class Conducting:
         if pace is None or pace.speed != speed or now - pace.due(move.at) > BEHIND_S:
             pace = self._paces[move.realm] = _Pace(clock, now, speed)
         return max(pace.due(move.at) - now, 0.0)
+
+
+async def _acknowledged(sent: asyncio.Future[Any]) -> None:
+    """A send that failed ends the process, which begins anew from the logs: no move may follow one that is lost."""
+    await sent
 
 
 async def _main(settings: Settings, responder: Responder) -> None:

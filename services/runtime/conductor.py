@@ -1,10 +1,13 @@
 """The conductor of simulated realms: what may happen next, as a pure function of the three logs (DESIGN §2, Simulated realms).
 
-alerts ⇄ continuity and alerts → delivery run free (their publishers forward). Everything else in a simulated realm comes one at a
-time, and only when nothing is pending: answers from delivery, the simulated sender's responses, `StepTo(t)` to alerts, then
-continuity, then delivery. Pending = a routed fact that the receiver's log lacks. So every speed, every crash and the deciders
+alerts ⇄ continuity and alerts → delivery run free (their publishers forward). Everything else in a simulated realm comes one move
+at a time, and only when nothing is pending: the simulated sender's responses that are due, answers from delivery, `StepTo(t)` to
+alerts, then continuity, then delivery. Pending = a routed fact that the receiver's log lacks. So every speed, every crash and the deciders
 composed in memory give the same facts per service. The ids of moves are derived from the logs: a conductor that
 died and comes back sends the same move again, and the receiver drops the second.
+
+Responses that are due go together: all are for delivery, whose facts leave it only by moves, so whichever prefix of them arrived before a
+crash, the rest follows before anything else (docs/adr/0012).
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from schemas.base import Instant, Message
 from schemas.envelope import Place
@@ -22,6 +26,8 @@ from schemas.runtime import PaceChanged, RealmOpened, StepAccepted, StepSettled,
 from schemas.topics import SERVICES
 from services.runtime.transaction import FactRecord, Transaction
 
+MOST_TOGETHER: Final = 500
+"""Responses in one go."""
 MAX_STEPS_AT_ONE_INSTANT = 10_000
 """A decider that never disarms a due deadline would hold the realm for ever: then the realm is stuck, by name."""
 
@@ -81,7 +87,7 @@ class _Realm:
     answered: set[str] = field(default_factory=set)
     early: list[FactRecord] = field(default_factory=list)
     order: int = 0
-    in_flight: tuple[str, str] | None = None
+    in_flight: set[tuple[str, str]] = field(default_factory=set)
     repeats: int = 0
     stuck: bool = False
 
@@ -110,8 +116,7 @@ class Conductor:
             realm.answered.add(tx.src.id)
         if tx.src.type == StepSettled.wire_type():
             realm.asked = [(c, to) for c, to in realm.asked if f"settled:{c}" != tx.src.id]
-        if realm.in_flight == (tx.service, tx.src.id):
-            realm.in_flight = None
+        realm.in_flight.discard((tx.service, tx.src.id))
         for ordinal, fact in enumerate(tx.facts):
             self._emitted(realm, tx, fact, Place(tx.service, partition, tx.history, tx.seq, ordinal), record_hash)
 
@@ -176,24 +181,22 @@ class Conductor:
     def pending(self, realm: str) -> bool:
         """True while a free route has a fact that its receiver's log lacks, or a move of ours is under way."""
         r = self._realms[realm]
-        return r.in_flight is not None or any(r.marks.get(route) is None or r.marks[route] < place for route, place in r.emitted.items())
+        return bool(r.in_flight) or any(r.marks.get(route) is None or r.marks[route] < place for route, place in r.emitted.items())
 
-    def next_move(self, realm: str) -> Move | None:
-        """The next move, or None while something is pending, or when the realm is quiet at its target."""
+    def next_moves(self, realm: str) -> Sequence[Move]:
+        """What comes next, in this order and to one service; nothing while something is pending, or when the realm is quiet at its target."""
         r = self._realms[realm]
         if r.opened is None or r.paused or r.stuck or self.pending(realm):
-            return None
-        return self._answer(r) or self._respond(r) or self._step(r)
+            return ()
+        if due := self._respond(r):
+            return due
+        one = self._answer(r) or self._step(r)
+        return () if one is None else (one,)
 
-    def sent(self, move: Move) -> None:
-        """The move's record is on its way: nothing more until the receiver's log shows it."""
-        self._realms[move.realm].in_flight = (move.service, move.id)
-
-    def unsent(self, move: Move) -> None:
-        """Kafka did not take the move in time. It may land all the same: the same move sent again has the same id."""
-        realm = self._realms[move.realm]
-        if realm.in_flight == (move.service, move.id):
-            realm.in_flight = None
+    def sent(self, moves: Sequence[Move]) -> None:
+        """The records of these moves are on their way: nothing more until the receiver's log shows all of them."""
+        for move in moves:
+            self._realms[move.realm].in_flight.add((move.service, move.id))
 
     def _now(self, r: _Realm) -> Instant | None:
         return max((s.stepped for s in r.services.values() if s.stepped is not None), default=None)
@@ -205,15 +208,20 @@ class Conductor:
         place, receiver, fact, record_hash = r.gated[0]
         return Move(r.name, receiver, fact.id, fact.message(), fact.at, place, record_hash, fact.id)
 
-    def _respond(self, r: _Realm) -> Move | None:
-        """A response of a simulated recipient that is due now."""
-        while r.responses and r.responses[0][2] in r.answered:
-            heapq.heappop(r.responses)
+    def _respond(self, r: _Realm) -> list[Move]:
+        """Responses of simulated recipients that are due now, in the order in which delivery's log gave rise to them."""
         now = self._now(r)
-        if not r.responses or now is None or r.responses[0][0] > now:
-            return None
-        at, _, response_id, message = r.responses[0]
-        return Move(r.name, "delivery", response_id, message, at)
+        due: list[tuple[Instant, int, str, Message]] = []
+        while r.responses and len(due) < MOST_TOGETHER:
+            if r.responses[0][2] in r.answered:
+                heapq.heappop(r.responses)
+            elif now is None or r.responses[0][0] > now:
+                break
+            else:
+                due.append(heapq.heappop(r.responses))
+        for response in due:  # they stay until delivery's log shows them
+            heapq.heappush(r.responses, response)
+        return [Move(r.name, "delivery", id, message, at) for at, _, id, message in due]
 
     def _step(self, r: _Realm) -> Move | None:
         assert r.opened is not None

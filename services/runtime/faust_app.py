@@ -20,6 +20,7 @@ from mode.services import WaitResults
 
 from services.runtime.exits import stop_for
 from services.runtime.failpoints import ARMED, reach
+from services.runtime.kafka import METADATA_AGE_MS
 
 
 class Owner(Protocol):
@@ -147,6 +148,7 @@ def make_app(kafka: str, membership: Membership, owner: Owner) -> Any:
         topic_disable_leader=True,
         table_standby_replicas=1,  # no table: it selects the sticky, co-partitioning assignor (0 = round robin)
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_AGE_MS,
         consumer_group_instance_id=membership.instance or None,
         broker_max_poll_records=500,
         broker_session_timeout=membership.session_s,

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.topics import BY_NAME, LARGE_MESSAGE_BYTES
-from services.runtime.kafka import BrokerAway
+from services.runtime.kafka import BrokerAway, expiring_producer, groupless_consumer
 
 RETRY_S: Final = 0.5
 log = structlog.get_logger(__name__)
@@ -64,10 +64,7 @@ class KeyedWriter:
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:
             if self._producer is None:
-                producer = AIOKafkaProducer(
-                    bootstrap_servers=self._kafka, acks="all", linger_ms=0, max_request_size=2 * LARGE_MESSAGE_BYTES,
-                    request_timeout_ms=int(self._timeout_s * 1000),
-                )  # fmt: skip
+                producer = expiring_producer(self._kafka, self._timeout_s, max_request_bytes=2 * LARGE_MESSAGE_BYTES)
                 try:
                     await producer.start()
                 except BaseException:
@@ -129,10 +126,7 @@ class Follower:
                 await asyncio.sleep(RETRY_S)
 
     async def _follow(self) -> None:
-        consumer: Any = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka, enable_auto_commit=False, auto_offset_reset="none",
-            max_partition_fetch_bytes=2 * LARGE_MESSAGE_BYTES, fetch_max_wait_ms=500,
-        )  # fmt: skip
+        consumer: Any = groupless_consumer(self._kafka, fetch_bytes=2 * LARGE_MESSAGE_BYTES)
         await consumer.start()
         try:
             consumer.assign(self._partitions)

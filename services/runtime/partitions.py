@@ -11,8 +11,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
+
+from services.runtime.kafka import groupless_consumer
 
 FETCH_BYTES: Final = 4 << 20
 POLL_MS: Final = 500
@@ -43,10 +45,7 @@ class PartitionReader:
     """A consumer for bounded reads. `async with PartitionReader(kafka) as reader`. One read at a time."""
 
     def __init__(self, kafka: str, *, fetch_bytes: int = FETCH_BYTES) -> None:
-        self._consumer: Any = AIOKafkaConsumer(
-            bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="none", max_partition_fetch_bytes=fetch_bytes,
-            fetch_max_wait_ms=100,
-        )  # fmt: skip
+        self._consumer: Any = groupless_consumer(kafka, fetch_bytes=fetch_bytes, wait_ms=100)
 
     async def __aenter__(self) -> Self:
         try:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.routes import ROUTES
@@ -24,6 +24,7 @@ from services.runtime import metrics
 from services.runtime.chain import Position, follow
 from services.runtime.ending import end
 from services.runtime.exits import Stop
+from services.runtime.kafka import groupless_consumer
 from services.runtime.partitions import FETCH_BYTES, PartitionReader, stop_consumer
 from services.runtime.transaction import Transaction, digest
 
@@ -177,10 +178,7 @@ class LogReader:
                 yield accepted
 
     async def _open(self) -> None:
-        consumer: Any = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka, enable_auto_commit=False, auto_offset_reset="none",
-            max_partition_fetch_bytes=FETCH_BYTES, fetch_max_wait_ms=500,
-        )  # fmt: skip
+        consumer: Any = groupless_consumer(self._kafka, fetch_bytes=FETCH_BYTES)
         try:
             await consumer.start()
             consumer.assign(list(self._tps.values()))

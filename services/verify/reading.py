@@ -64,6 +64,7 @@ class Evidence:
             auto_offset_reset="none",
             max_partition_fetch_bytes=_BATCH,
             fetch_max_wait_ms=100,
+            metadata_max_age_ms=3000,
         )
         await consumer.start()
         try:

@@ -26,6 +26,10 @@ def test_the_gate_is_needed() -> None:
     assert histories("free", 5) > 1
 
 
+def test_a_group_cut_short_goes_on_before_its_answers_leave() -> None:
+    assert len({walk(Conductor("gated", answers_first=True), seed, 3000).history() for seed in range(15)}) > 1
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_many_schedules_give_the_same_facts() -> None:

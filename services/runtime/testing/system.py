@@ -49,13 +49,14 @@ class MemorySystem:
         for _ in range(200_000):
             if self._waiting:
                 self._forward(*self._waiting.popleft())
-            elif realm in self.conductor.realms and (move := self.conductor.next_move(realm)) is not None:
-                self.conductor.sent(move)
-                self.services[move.service].feed(
-                    realm, move.message, id=move.id, source="conductor", at=move.at, correlation_id=move.correlation_id,
-                    place=move.place, place_hash=move.place_hash,
-                )  # fmt: skip
-                self._took(move.service, realm)
+            elif realm in self.conductor.realms and (moves := self.conductor.next_moves(realm)):
+                self.conductor.sent(moves)
+                for move in moves:
+                    self.services[move.service].feed(
+                        realm, move.message, id=move.id, source="conductor", at=move.at, correlation_id=move.correlation_id,
+                        place=move.place, place_hash=move.place_hash,
+                    )  # fmt: skip
+                    self._took(move.service, realm)
             else:
                 return
         raise NotSettled(f"realm {realm} does not become quiet")

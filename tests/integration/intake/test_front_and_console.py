@@ -15,6 +15,7 @@ from services.runtime.access import AccessStore
 from services.runtime.deadletters import DeadLetter, Lane
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.embedded.ports import free_ports
+from services.runtime.problems import ProblemError
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
 from tests.integration.intake.conftest import FrontProcess, Starter, records, report
@@ -208,6 +209,15 @@ async def test_a_token_counts_in_every_process_at_once_and_without_kafka(front: 
         kept = (await http.post("/api/v1/tokens", json={"role": "cell"})).json()["token"]
         assert await elsewhere.authenticate_bearer(kept) is not None
     assert AccessStore.open(Settings(data_dir=front.data.root, kafka="127.0.0.1:9"), "console").bearer(kept) is not None
+
+
+async def test_a_token_that_a_starting_process_cannot_know_yet_is_no_stranger(front: FrontProcess) -> None:
+    """The local file of accounts is gone and the log away: the caller is told to come again, not turned away for ever."""
+    async with AccessStore.open(Settings(data_dir=front.data.root, kafka="127.0.0.1:9"), "elsewhere") as starting:
+        with pytest.raises(ProblemError) as refused:
+            await starting.authenticate_bearer((front.data.secrets / "admin.token").read_text().strip())
+        assert refused.value.problem.code == "starting"
+        assert await starting.authenticate_bearer("not even of our form") is None
 
 
 async def test_texts_are_read_and_erased_across_processes(front: FrontProcess, broker: RunningKafka) -> None:

@@ -156,7 +156,7 @@ def test_a_request_for_a_step_is_answered_when_the_realm_is_quiet() -> None:
     names = [f.name for f in system.facts(REALM, ["alerts"])]
     assert names[-1] == "CommandApplied"
     assert not system.conductor.pending(REALM)
-    assert system.conductor.next_move(REALM) is None
+    assert not system.conductor.next_moves(REALM)
     assert system.conductor.clock(REALM) == T0 + 300_000
 
 
