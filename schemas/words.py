@@ -1,4 +1,4 @@
-"""Enumerations shared by all services: the words of DOMAIN.md and API.md."""
+"""Enumerations shared by all services: the words of docs/reference/rules.md and of the API."""
 
 from __future__ import annotations
 

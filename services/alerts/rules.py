@@ -1,4 +1,4 @@
-"""Numbers of DOMAIN.md that no reference file carries, and the words of a report that alerts gives a meaning to.
+"""Numbers of docs/reference/rules.md that no reference file carries, and the words of a report that alerts gives a meaning to.
 
 Everything an organisation may change (thresholds, waves, delays of silence) is reference data and is not here.
 """

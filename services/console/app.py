@@ -40,7 +40,6 @@ from services.runtime.problems import Problem, ProblemError
 from services.runtime.problems_http import install, problem_response
 from services.runtime.sessions import Sessions
 from services.runtime.settings import Settings
-from services.runtime.territory import load_territory
 from services.runtime.vault import Vault
 
 ROUTERS: Final = (
@@ -124,8 +123,8 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.guest = guest_in(settings.demo_realm)
         app.state.access, app.state.sessions, app.state.model, app.state.hub = access, Sessions(access), model, hub
         app.state.decisions = Decisions(producer, vault.texts, answers, master.derived("console.commands"))
-        app.state.territory = load_territory(settings.territory)
-        app.state.live_realm = app.state.territory.code
+        app.state.territory = settings.territory
+        app.state.live_realm = settings.territory.name
         links = AckLinks.open(settings.data.secrets)
         app.include_router(pages_router(model, links, _send_answer(LinkAnswers(producer, answers))))
         yield app

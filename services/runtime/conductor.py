@@ -7,7 +7,7 @@ composed in memory give the same facts per service. The ids of moves are derived
 died and comes back sends the same move again, and the receiver drops the second.
 
 Responses that are due go together: all are for delivery, whose facts leave it only by moves, so whichever prefix of them arrived before a
-crash, the rest follows before anything else (docs/adr/0012).
+crash, the rest follows before anything else (docs/adr/0005).
 """
 
 from __future__ import annotations

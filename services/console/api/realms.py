@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
@@ -22,7 +24,7 @@ from services.runtime.access_http import allowed
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError, fault
 from services.runtime.rights import Permission
-from services.runtime.territory import Territory
+from services.runtime.territory import TerritoryInvalid, load_territory
 from services.runtime.territory_publish import reference_commands
 
 router = APIRouter(prefix="/api/v1/realms", tags=["realms"])
@@ -80,10 +82,14 @@ async def one(request: Request, name: str, principal: Annotated[Principal, Depen
 @router.post("", responses=RESPONSES, summary="Open a simulated realm and give it the territory's reference data")
 async def open_realm(author: Running, request: Request, body: NewRealm | None = None) -> Response:
     body = body or NewRealm()
-    territory: Territory = request.app.state.territory
-    realm = _name(body, territory.code)
+    folder: Path = request.app.state.territory
+    realm = _name(body, folder.name)
     if author.principal.scope.realms and realm not in author.principal.scope.realms:
         raise ProblemError("out_of_scope", field="id")
+    try:
+        territory = await asyncio.to_thread(load_territory, folder)
+    except TerritoryInvalid as error:
+        raise ProblemError("conflict", what=f"{folder.name}: {error.problems[0]}") from None
     decisions: Decisions = request.app.state.decisions
     started = instant(body.started_at or now())
 

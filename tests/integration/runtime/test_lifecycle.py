@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -23,7 +25,9 @@ pytestmark = pytest.mark.timeout(400)
 
 BACK_S = 5.0
 BUSY_FACTOR = 4.0
-"""The promises are for a machine that does nothing else; on a busy one they are stretched by its load, at most this much."""
+"""The promises are for a machine that does nothing else; on a busy one they are stretched, at most this much."""
+IMPORTS_S = 1.0
+"""What `slowness` takes on two free cores of the machine of docs/reference/benchmarks.md."""
 MEMORY_MB = 1536
 
 
@@ -34,8 +38,11 @@ def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
 
 
 def within(seconds: float) -> float:
-    """`seconds` on a machine as busy as this one is now."""
-    return seconds * min(max(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0), BUSY_FACTOR)
+    """`seconds` on a machine as busy as this one is now: by its load, and by what a bare interpreter needs to import what every process does."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import aiokafka, fastapi, pydantic, redis.asyncio, structlog, uvicorn"], check=True)
+    slowness = max(os.getloadavg()[0] / (os.cpu_count() or 1), (time.monotonic() - began) / IMPORTS_S)
+    return seconds * min(max(slowness, 1.0), BUSY_FACTOR)
 
 
 def state_of(vigie: RunningVigie, name: str) -> tuple[int | None, str]:
@@ -58,10 +65,9 @@ def test_the_whole_stack_stays_under_one_and_a_half_gib(vigie: RunningVigie) -> 
 @pytest.mark.parametrize("name", ["intake", "console", "projector", "conductor", "alerts", "continuity", "delivery", "store"])
 def test_a_killed_process_is_ready_again_within_5_seconds(vigie: RunningVigie, name: str) -> None:
     until(lambda: state_of(vigie, name)[1] == "ready", within(20))
+    most = within(BACK_S)
     killed = vigie.kill(name)
-    began = time.monotonic()
-    until(lambda: state_of(vigie, name)[1] == "ready" and state_of(vigie, name)[0] != killed, within(BACK_S))
-    assert time.monotonic() - began < within(BACK_S)
+    until(lambda: state_of(vigie, name)[1] == "ready" and state_of(vigie, name)[0] != killed, most)
 
 
 def test_reports_are_accepted_again_after_the_broker_was_killed_and_every_process_survives_it(vigie: RunningVigie) -> None:

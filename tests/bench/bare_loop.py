@@ -1,0 +1,30 @@
+"""The baseline of a worker: read what is there, write the same bytes elsewhere. `python -m tests.bench.bare_loop KAFKA SOURCE OUT`."""
+
+from __future__ import annotations
+
+import sys
+
+import uvloop
+from aiokafka import TopicPartition
+
+from schemas.topics import PARTITIONS
+from services.runtime.kafka import groupless_consumer, idempotent_producer
+
+
+async def loop(kafka: str, source: str, out: str) -> None:
+    """Until killed."""
+    producer, consumer = idempotent_producer(kafka), groupless_consumer(kafka, fetch_bytes=4 << 20)
+    await producer.start()
+    await consumer.start()
+    partitions = [TopicPartition(source, p) for p in range(PARTITIONS)]
+    consumer.assign(partitions)
+    for tp in partitions:
+        consumer.seek(tp, 0)
+    while True:
+        for tp, records in (await consumer.getmany(timeout_ms=200, max_records=500)).items():
+            for record in records:
+                await producer.send(out, record.value, key=record.key, partition=tp.partition)
+
+
+if __name__ == "__main__":
+    uvloop.run(loop(*sys.argv[1:4]))
