@@ -161,7 +161,7 @@ class Receiver:
         """The task goes on when the sender is sent away or hangs up: a retry joins it."""
         done, _ = await asyncio.wait({task}, timeout=self._timeout_s)
         if not done:
-            self.away = True
+            self._went_away(f"no acknowledgement within {self._timeout_s:g} s")
             raise _away()
         try:
             return task.result()
@@ -179,8 +179,12 @@ class Receiver:
         if error is None:
             self.away = False
         elif isinstance(error, BrokerAway):
-            self.away = True
-            log.warning("report.not_acknowledged", report=report_id, error=str(error))
+            self._went_away(str(error))
+
+    def _went_away(self, why: str) -> None:
+        if not self.away:
+            log.warning("log.away", why=why, then="reports are answered with 503 until it is back")
+        self.away = True
 
     async def _store(self, claim: Claim, principal: Principal, identity: Identity, raw: Raw) -> Known:
         report_id, text_id = identity.report_id, text_id_of(identity.report_id)

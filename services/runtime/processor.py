@@ -173,7 +173,7 @@ class Worker(Generic[S]):
         at = taken.view.position
         anchor = (at.next - 1, at.tail)
         feed = Feed(self.publisher, partition, at, taken.published)
-        log.info("partition.taken", partition=partition, seq=at.seq, folded=taken.folded, ignored=at.ignored)
+        log.debug("partition.taken", partition=partition, seq=at.seq, folded=taken.folded, ignored=at.ignored)
         return Held(partition, taken.view, feed, taken.next_slot, anchor, anchor, snapshot_seq=at.seq, checkpoint_seq=at.seq)
 
     async def _top_up(self, reader: PartitionReader, held: Held[S]) -> None:

@@ -105,7 +105,7 @@ async def test_a_worker_that_was_stopped_past_its_session_writes_nothing_that_is
     await until(lambda: len(toys.fed) > 1000, 30, "not fed")
     first.kill(signal.SIGSTOP)
     second = toys.spawn("toy", "toy-1", **short)
-    await until(lambda: "partition.taken" in second.said, 40, "the second does not take over")
+    await until(lambda: "partitions=[0" in second.said, 40, "the second does not take over")
     first.kill(signal.SIGCONT)
     await feeding
     await _settle(toys)
