@@ -124,7 +124,8 @@ class Worker(Generic[S]):
                 stop("agent.ended", f"{run.__qualname__} was cancelled from inside")
             raise
         except Exception as error:  # noqa: BLE001  a task that ends silently would leave a worker that looks healthy
-            stop_for(error, "agent.crashed")
+            if not self.stopping:
+                stop_for(error, "agent.crashed")
 
     # ── taking partitions ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -264,6 +265,8 @@ class Worker(Generic[S]):
         if held.dropped or sent.cancelled():
             return
         if (error := sent.exception()) is not None:
+            if self.stopping:  # whether it is in the log is read there at the next start
+                return
             stop("append.failed", f"partition {held.partition} of {self.log}: {type(error).__name__}: {error}")
         pending = held.pending.popleft()
         at = pending.position

@@ -82,6 +82,7 @@ class Publisher:
         self.receivers = sorted({d for table in ROUTES.values() for ds in table.get(service, {}).values() for d in ds})
         self.producer: AIOKafkaProducer = idempotent_producer(kafka, max_request_bytes=2 * LARGE_MESSAGE_BYTES)
         self.outgoing = 0
+        self.closing = False
         self.sent: Counter[str] = Counter()
         """Topic → records sent since the figures were last taken by `report`."""
         self.room = asyncio.Event()
@@ -92,7 +93,8 @@ class Publisher:
         await self.producer.start()
 
     async def stop(self) -> None:
-        """Send what is buffered."""
+        """Send what is buffered. What is not acknowledged by then is published again by whoever takes over."""
+        self.closing = True
         await self.producer.stop()
 
     async def send(
@@ -108,6 +110,8 @@ class Publisher:
             if sent.cancelled():
                 return
             if (error := sent.exception()) is not None:
+                if self.closing:
+                    return
                 stop("publish.failed", f"{topic}: {type(error).__name__}: {error}")
             self.outgoing -= 1
             if self.outgoing < MAX_OUTGOING // 2:
@@ -186,7 +190,8 @@ class Feed:
                 stop("publish.failed", f"the feed of partition {self._partition} was cancelled from inside")
             raise
         except Exception as error:  # noqa: BLE001  any failure here is the end of the process, by name
-            stop_for(error, "publish.failed")
+            if not self._cancelled:  # else its producer was closed under it, as it should be
+                stop_for(error, "publish.failed")
 
     # ── where to begin ───────────────────────────────────────────────────────────────────────────────────────────
 
