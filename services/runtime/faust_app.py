@@ -1,24 +1,22 @@
 """Faust, held the way the append protocol needs it. Each line answers a trap that was measured (docs/adr/0002).
 
-Faust runs membership, assignment, the agent and the rebalance hooks. Where to read is said by the log, not by the group; an
-exception in the agent ends the process, because Faust would acknowledge the event and go on.
+Faust runs membership, assignment, fetching and the rebalance hooks. Where to read is said by the log, not by the group; each message
+goes straight to the worker, whose exceptions end the process.
 """
 
 from __future__ import annotations
 
-import inspect
 import logging
-import types
-from collections.abc import Coroutine, Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import faust
+from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.services import WaitResults
 
-from services.runtime.exits import stop_for
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.kafka import METADATA_AGE_MS
 
@@ -31,6 +29,10 @@ class Owner(Protocol):
 
     def position(self, topic: str, partition: int) -> int | None:
         """The next input offset, or None for a partition that is not held."""
+        ...
+
+    async def deliver(self, message: Any) -> None:
+        """Take one message of the input topic. Never raises: a failure ends the process."""
         ...
 
 
@@ -83,66 +85,35 @@ class PositionedConsumer(driver.Consumer):
     async def wait_first(self, *coros: Any, timeout: Any = None) -> Any:
         """Faust wraps the delivery of each message in four tasks, to be able to drop it when the flow is suspended.
 
-        A delivery that need not wait is done in one step and needs none (measured: an eighth of the worker's CPU).
+        The worker waits for room by itself, and what it holds is dropped at the revocation: a delivery is never cut off.
         """
-        if len(coros) != 2 or timeout is not None or self.should_stop or not all(map(inspect.iscoroutine, coros)):
+        if len(coros) != 2:
             return await super().wait_first(*coros, timeout=timeout)
         delivery, suspended = coros
-        try:
-            waiting_for = delivery.send(None)
-        except StopIteration as done:
-            suspended.close()
-            return WaitResults([delivery], [done.value], False)
-        except BaseException:
-            suspended.close()
-            raise
-        return await super().wait_first(_resumed(delivery, waiting_for), suspended)
+        suspended.close()
+        return WaitResults([delivery], [await delivery], False)
 
-    async def commit(self, *args: Any, **kwargs: Any) -> bool:
-        """Committed offsets only report lag."""
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002  Faust's signature
+        """Commit what is applied. Committed offsets only report lag."""
         if ARMED:
             reach("before-commit")
-        return bool(await super().commit(*args, **kwargs))
+        app: Any = self.app
+        applied = {tp: offset for tp in self.assignment() if (offset := app.owner.position(tp.topic, tp.partition)) is not None}
+        return bool(applied and await self._commit(applied))
 
 
-async def _resumed(coro: Coroutine[Any, Any, Any], waiting_for: Any) -> Any:
-    """The rest of a coroutine that was started by hand and waits."""
-    return await _steps(coro, waiting_for)
+class DirectConductor(Conductor):
+    """Hands each message to the worker, without Faust's channel, queue, event and stream: a third of the CPU per input (docs/adr/0006)."""
 
-
-@types.coroutine
-def _steps(coro: Coroutine[Any, Any, Any], waiting_for: Any) -> Generator[Any, Any, Any]:
-    while True:
-        try:
-            try:
-                sent = yield waiting_for
-            except BaseException as error:  # noqa: BLE001  a cancellation, too, belongs to the coroutine
-                waiting_for = coro.throw(error)
-            else:
-                waiting_for = coro.send(sent)
-        except StopIteration as done:
-            return done.value
-
-
-class RawSchema(faust.Schema[bytes, bytes]):
-    """Events carry the record's bytes: a typed topic acknowledges a bad byte and raises inside the agent."""
-
-    def compile(self, app: Any, **_: Any) -> Any:
-        """The decode function of a topic."""
-
-        async def decode(message: Any, *, propagate: bool = False) -> Any:  # noqa: ARG001  Faust's signature
-            return app.create_event(message.key, message.value, message.headers, message)
-
-        return decode
+    def _build_handler(self, tp: Any, channels: Any) -> Any:  # noqa: ARG002  Faust's signature
+        app: Any = self.app
+        return app.owner.deliver
 
 
 class FailStopApp(faust.App):
-    """An app whose agent's exception is the end of the process, without commit or good-bye."""
+    """An app that hands everything to its owner."""
 
     owner: Owner
-
-    async def _on_agent_error(self, _agent: Any, error: BaseException) -> None:
-        stop_for(error, "agent.crashed")
 
     def on_init_dependencies(self) -> Any:
         """Without Faust's monitor: four callbacks per event for figures that nobody reads; the worker counts its own."""
@@ -153,6 +124,7 @@ class FailStopApp(faust.App):
     def _new_transport(self) -> Any:
         transport: Any = super()._new_transport()
         transport.Consumer = PositionedConsumer
+        transport.Conductor = DirectConductor
         return transport
 
 
@@ -169,7 +141,7 @@ def make_app(kafka: str, membership: Membership, owner: Owner) -> Any:
         broker=[f"kafka://{address}" for address in kafka.split(",")],
         processing_guarantee="at_least_once",  # exactly_once: outputs leave outside the transaction, two workers crash-loop
         store="memory://",
-        key_serializer="raw",  # typed topics acknowledge a bad byte and raise inside the agent
+        key_serializer="raw",
         value_serializer="raw",
         topic_allow_declare=False,
         topic_disable_leader=True,

@@ -31,7 +31,7 @@ from services.runtime.core import Machine
 from services.runtime.decider import Decider
 from services.runtime.exits import Name, Stop, stop, stop_for
 from services.runtime.failpoints import ARMED, reach
-from services.runtime.faust_app import Membership, RawSchema, make_app
+from services.runtime.faust_app import Membership, make_app
 from services.runtime.held import Held, Pending
 from services.runtime.inputs import InputRecord
 from services.runtime.kafka import idempotent_producer, send_patiently
@@ -87,15 +87,14 @@ class Worker(Generic[S]):
         self.app.on_rebalance_complete.connect(self.recover)
         self.app.on_partitions_revoked.connect(self.revoked)
         self.app.on_before_shutdown.connect(self.stop)
-        topic = self.app.topic(self.inputs, schema=RawSchema())
-        self.agent: Any = self.app.agent(topic, name=f"{self.service}.decide")(self.consume)
+        self.app.topics.add(self.app.topic(self.inputs))
         self.watch = Watch(self)
         self._tasks: list[asyncio.Task[None]] = []
 
     # ── start and stop ───────────────────────────────────────────────────────────────────────────────────────────
 
     async def start(self) -> None:
-        """Connect the producers and start the tasks beside the agent. Raises KafkaError."""
+        """Connect the producers and start the tasks beside the consumer. Raises KafkaError."""
         await self.producer.start()
         await self.publisher.start()
         for run in (self.ticker.run, self.watch.run):
@@ -196,13 +195,15 @@ class Worker(Generic[S]):
 
     # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def consume(self, stream: Any) -> None:
-        """The agent: every event of the input topic, one after the other."""
-        async for event in stream.events():
-            m = event.message
-            held = self.held.get(m.partition)
-            if held is not None:
-                await self.apply(held, m)
+    async def deliver(self, message: Any) -> None:
+        """Every message of the input topic, one after the other."""
+        held = self.held.get(message.partition)
+        if held is None:
+            return
+        try:
+            await self.apply(held, message)
+        except Exception as error:  # noqa: BLE001  whatever fails here, the input is not applied and the process ends by name
+            stop_for(error, "agent.crashed")
 
     async def apply(self, held: Held[S], m: Any) -> None:
         """Apply one input and send its Transaction."""

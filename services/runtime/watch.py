@@ -55,7 +55,7 @@ class Watch:
                     while True:
                         await asyncio.sleep(EVERY_S)
                         self._report()
-                        self._look_at_agent()
+                        self._look_at_progress()
                         await self._look_at_logs(reader)
                         self._use_quiet_moments()
             except (KafkaError, OSError) as error:
@@ -110,10 +110,8 @@ class Watch:
 
     # ── self-checks ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _look_at_agent(self) -> None:
+    def _look_at_progress(self) -> None:
         worker, now = self._worker, time.monotonic()
-        if not worker.app.should_stop and any(ref.actor_task is not None and ref.actor_task.done() for ref in worker.agent._actors):
-            stop("agent.ended", f"the agent of {worker.service} is done")
         if (age := self.oldest_unacked_s()) > STUCK_S:
             stop("progress.none", f"an append has waited {age:.0f} s for the broker")
         for p, held in list(worker.held.items()):
@@ -183,7 +181,8 @@ class Watch:
                 held.checkpoint_seq, held.checkpoint_at = seq, started
             metrics.count("vigie_snapshots_total", service=worker.service)
         except (BrokerAway, KafkaError, OSError) as error:
-            log.warning("snapshot.failed", partition=held.partition, seq=seq, error=f"{type(error).__name__}: {error}")
+            if not worker.stopping:
+                log.warning("snapshot.failed", partition=held.partition, seq=seq, error=f"{type(error).__name__}: {error}")
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001

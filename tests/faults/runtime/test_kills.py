@@ -17,17 +17,17 @@ PASSES: dict[Point, int] = {
     "after-append": 60,
     "before-publish": 50,
     "after-publish": 30,
-    "before-commit": 2,
     "during-snapshot": 2,
     "during-takeover": 3,
+    "before-commit": 2,
 }
-"""Named points of a worker → at which pass it is killed there."""
+"""Named points of a worker → at which pass it is killed there; last those that need no new input."""
 
 
 async def test_a_kill_at_every_named_point_loses_and_repeats_nothing(toys: Toys) -> None:
     toys.spawn("toyecho")
     await toys.open()
-    feeding = asyncio.create_task(toys.feed(3000, rate=250))
+    feeding = asyncio.create_task(toys.feed(4000, rate=250))
     for point, passes in PASSES.items():
         worker = toys.spawn("toy", VIGIE_FAILPOINT=f"{point}:{passes}")
         assert await worker.exit_code() == -signal.SIGKILL, f"{point}: {worker.said[-2000:]}"

@@ -1,54 +1,78 @@
-"""A delivery that was started by hand goes on as any coroutine does."""
+"""What we changed in Faust's consumer: a delivery is awaited whole, and offsets are committed as far as inputs are applied."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from faust.types import TP
 
-from services.runtime.faust_app import _resumed
+from services.runtime.faust_app import DirectConductor, Membership, PositionedConsumer, make_app
 
 
-async def test_a_delivery_that_waits_goes_on_in_its_task() -> None:
-    ready = asyncio.Event()
+class Owner:
+    """A worker that holds partition 0 up to offset 6."""
+
+    def __init__(self) -> None:
+        self.delivered: list[Any] = []
+
+    def position(self, topic: str, partition: int) -> int | None:
+        return 7 if (topic, partition) == ("toy.inputs", 0) else None
+
+    async def deliver(self, message: Any) -> None:
+        self.delivered.append(message)
+
+
+class Consumer(PositionedConsumer):
+    """Without a transport: what it would commit is noted."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.committed: list[dict[TP, int]] = []
+
+    def assignment(self) -> set[TP]:
+        return {TP("toy.inputs", 0), TP("toy.inputs", 1)}
+
+    async def _commit(self, offsets: Any) -> bool:
+        self.committed.append(dict(offsets))
+        return True
+
+
+@pytest.fixture
+async def owner() -> Owner:
+    return Owner()
+
+
+@pytest.fixture
+async def consumer(owner: Owner) -> Consumer:
+    return Consumer(make_app("127.0.0.1:9", Membership("group", ""), owner))
+
+
+async def test_a_delivery_is_awaited_to_its_end_though_the_flow_is_suspended(consumer: Consumer) -> None:
+    going_on = asyncio.Event()
 
     async def delivery() -> str:
-        await ready.wait()
-        await asyncio.sleep(0)
+        await going_on.wait()
         return "delivered"
 
-    started = delivery()
-    task = asyncio.create_task(_resumed(started, started.send(None)))
+    async def suspended() -> None:
+        raise AssertionError("never awaited")
+
+    task = asyncio.create_task(consumer.wait_first(delivery(), suspended()))
     await asyncio.sleep(0)
     assert not task.done()
-    ready.set()
-    assert await task == "delivered"
+    going_on.set()
+    assert (await task).results == ["delivered"]
 
 
-async def test_a_delivery_that_is_dropped_while_it_waits_is_told() -> None:
-    told = []
-
-    async def delivery() -> None:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            told.append("cancelled")
-            raise
-
-    started = delivery()
-    task = asyncio.create_task(_resumed(started, started.send(None)))
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert told == ["cancelled"]
+async def test_what_is_applied_is_committed_and_nothing_else(consumer: Consumer) -> None:
+    assert await consumer.force_commit()
+    assert consumer.committed == [{TP("toy.inputs", 0): 7}]
 
 
-async def test_an_error_of_a_delivery_reaches_who_waits() -> None:
-    async def delivery() -> None:
-        await asyncio.sleep(0)
-        raise ValueError("broken")
-
-    started = delivery()
-    with pytest.raises(ValueError, match="broken"):
-        await _resumed(started, started.send(None))
+async def test_messages_go_straight_to_the_owner(owner: Owner, consumer: Consumer) -> None:
+    topics = consumer.app.topics
+    assert isinstance(topics, DirectConductor)
+    await topics._build_handler(TP("toy.inputs", 0), set())("message")
+    assert owner.delivered == ["message"]
