@@ -36,6 +36,29 @@ PATIENCE_S = 20
 """How long one call waits for a step that takes real time, before it asks again."""
 
 
+def _pace(speed: str) -> float | None:
+    """Simulated seconds per second; None for `max`. Raises typer.BadParameter."""
+    if speed == "max":
+        return None
+    try:
+        pace = float(speed)
+    except ValueError:
+        pace = 0.0
+    if not 0 < pace < float("inf"):
+        raise typer.BadParameter(f"{speed!r} is neither `max` nor a number above 0", param_hint="--speed")
+    return pace
+
+
+def _responders(file: Path) -> list[dict[str, Any]]:
+    """The lines of a responders file. Raises RespondersInvalid, OSError, YAMLError."""
+    document = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
+    lines = document.get("responders") if isinstance(document, dict) else None
+    if not isinstance(lines, list):
+        raise RespondersInvalid(f"{file}: a list named `responders:` is expected (docs/reference/responders.md)")
+    parse_responders(lines)
+    return lines
+
+
 def _iso(at: int) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).isoformat().replace("+00:00", "Z")
 
@@ -132,12 +155,11 @@ def play(
 ) -> None:
     """Play a scenario into an exercise realm through the HTTP intake."""
     settings, console = Settings(), Console(stderr=as_json)
-    pace = None if speed == "max" else float(speed)
+    pace = _pace(speed)
     try:
         played = load_scenario(scenarios, scenario)
         checks = load_checks(check, scenario) if check else []
-        answers = YAML(typ="safe").load(responders.read_text(encoding="utf-8"))["responders"] if responders else []
-        parse_responders(answers)
+        answers = _responders(responders) if responders else []
     except (ScenarioUnknown, RespondersInvalid) as exc:
         raise fail(exc) from exc
     except (OSError, KeyError, TypeError, YAMLError) as exc:

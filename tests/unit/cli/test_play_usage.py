@@ -1,0 +1,30 @@
+"""What somebody may type wrongly at `vigie play` is named before anything is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from schemas.responders import RespondersInvalid
+from services.cli.play import _pace, _responders
+
+
+@pytest.mark.parametrize(("said", "pace"), [("max", None), ("20", 20.0), ("0.5", 0.5)])
+def test_a_speed_is_a_number_or_max(said: str, pace: float | None) -> None:
+    assert _pace(said) == pace
+
+
+@pytest.mark.parametrize("said", ["fast", "0", "-1", "nan", "inf", ""])
+def test_any_other_speed_is_a_wrong_usage(said: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        _pace(said)
+
+
+@pytest.mark.parametrize("text", ["- role: dgs\n", "people: []\n", "responders: dgs\n", ""])
+def test_a_file_without_responders_is_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "answers.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(RespondersInvalid, match=r"answers\.yaml"):
+        _responders(file)
