@@ -22,6 +22,7 @@ COMMANDS = {
     "territory": "services.cli.territory:app",
     "token": "services.cli.token:app",
     "user": "services.cli.user:app",
+    "source": "services.cli.source:app",
     "directory": "services.cli.directory:app",
     # reports
     "report": "services.cli.report:report",

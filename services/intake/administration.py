@@ -1,4 +1,4 @@
-"""Tokens and accounts over HTTP, for `vigie token` and `vigie user`: they work also while console and store are down."""
+"""Tokens, accounts and sources over HTTP, for `vigie token`, `vigie user` and `vigie source`: they work also while console and store are down."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.base import DAY_MS
 from services.intake.exchange import BodyReader, Receive, Scope, Send, answer_json, header
+from services.intake.machines.registry import NewSource, Registry
 from services.intake.native import problem_of
 from services.runtime.access import AccessStore, LoginTaken, UnknownPrincipal, new_code, new_principal
 from services.runtime.principals import Account, Principal, Token
@@ -27,7 +28,7 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-_B = TypeVar("_B", bound=_Body)
+_B = TypeVar("_B", bound=BaseModel)
 
 
 class NewToken(_Body):
@@ -64,8 +65,9 @@ class NewSecondFactor(_Body):
 class Administration:
     """Handlers; the front has checked `access.admin`. All raise ProblemError and BrokerAway."""
 
-    def __init__(self, access: AccessStore, sessions: Sessions, reader: BodyReader) -> None:
+    def __init__(self, access: AccessStore, sessions: Sessions, reader: BodyReader, registry: Registry) -> None:
         self._access = access
+        self._registry = registry
         self._sessions = sessions
         self._reader = reader
 
@@ -94,7 +96,13 @@ class Administration:
                 await answer_json(send, 200, self._shown_user(self._account(login)))
             case "POST", "users", login, "second-factor":
                 await answer_json(send, 200, await self._second_factor(login, await self._body(NewSecondFactor, scope, receive), author))
-            case _, "tokens" | "users", *_:
+            case "GET", "sources":
+                await answer_json(send, 200, {"items": self._registry.listed(), "next": None})
+            case "POST", "sources":
+                await answer_json(send, 201, await self._registry.add(await self._body(NewSource, scope, receive), author))
+            case "POST", "sources", name, ("enable" | "disable") as verb:
+                await answer_json(send, 200, await self._registry.set_enabled(name, author, enabled=verb == "enable"))
+            case _, "tokens" | "users" | "sources", *_:
                 raise ProblemError("method_not_allowed", allowed="GET, POST, DELETE")
             case _:
                 raise ProblemError("not_found")

@@ -21,6 +21,8 @@ from services.intake.callers import Callers
 from services.intake.exchange import BodyReader
 from services.intake.front import Front
 from services.intake.idempotency import Ledger
+from services.intake.machines.door import Machines
+from services.intake.machines.registry import Registry
 from services.intake.overload import Admission, BodyRoom
 from services.intake.proxy import Proxy
 from services.intake.receiving import InputLog, Receiver
@@ -69,8 +71,11 @@ class Intake:
         reports = Reports(self.receiver, reader, self.vault.texts, self.ledger, self.refused, settings.live_realm, settings.batch_items)
         self.ready: dict[str, Check] = {"log": self._log_ready, "access": self.access.fault, "texts": self.vault.fault}
         self.live: dict[str, Check] = {"tasks": self._tasks_live}
+        strangers = Strangers()
+        machines = Machines(self.access, self.receiver, reader, self.ledger, self.refused, strangers, settings.live_realm)
         self.front = Front(
-            Callers(self.access, sessions), reports, Administration(self.access, sessions, reader), Strangers(), self.ledger, self.proxy,
+            Callers(self.access, sessions), reports, Administration(self.access, sessions, reader, Registry(self.access, machines)), machines,
+            strangers, self.ledger, self.proxy,
             live=self.live, ready=self.ready | {"console": self._console_ready, "system": system_started(settings.data)},
         )  # fmt: skip
         self._tasks: list[asyncio.Task[None]] = []

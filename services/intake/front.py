@@ -14,6 +14,7 @@ from services.intake.administration import Administration, whoami
 from services.intake.callers import Callers, require
 from services.intake.exchange import ClientGone, Receive, Scope, Send, address_of, answer, answer_json, answer_problem, redacted
 from services.intake.idempotency import Ledger
+from services.intake.machines.door import Machines
 from services.intake.openapi import merged
 from services.intake.proxy import Proxy
 from services.intake.refusals import Strangers
@@ -31,20 +32,21 @@ OPENAPI_S: Final = 2.0
 RETRY_S: Final = 2
 _RAW: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})/raw")
 _STATUS: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})")
-_ADMIN: Final = ("/api/v1/tokens", "/api/v1/users")
+_ADMIN: Final = ("/api/v1/tokens", "/api/v1/users", "/api/v1/sources")
 log = structlog.get_logger(__name__)
 
 
 class Front:
-    """`uvicorn` calls it. Own routes: reports, raw bytes, whoami, tokens and users, health, metrics, the OpenAPI document."""
+    """`uvicorn` calls it. Own routes: reports, machine dialects, raw bytes, whoami, tokens, users and sources, health, metrics, the OpenAPI document."""
 
     def __init__(
-        self, callers: Callers, reports: Reports, administration: Administration, strangers: Strangers, ledger: Ledger, proxy: Proxy,
+        self, callers: Callers, reports: Reports, administration: Administration, machines: Machines, strangers: Strangers, ledger: Ledger, proxy: Proxy,
         live: Mapping[str, Check], ready: Mapping[str, Check],
     ) -> None:  # fmt: skip
         self._callers = callers
         self._reports = reports
         self._administration = administration
+        self._machines = machines
         self._strangers = strangers
         self._ledger = ledger
         self._proxy = proxy
@@ -93,6 +95,8 @@ class Front:
             await self._reports.post_batch(await self._caller(scope, Permission.REPORT_POST), scope, receive, send)
         elif path.startswith(f"{POST_ONE}/") and await self._report(path, method, scope, receive, send):
             pass
+        elif (dialect := self._machines.serving(path)) is not None:
+            await self._machines.handle(dialect, scope, receive, send)
         elif path.startswith(_ADMIN):
             author = await self._caller(scope, Permission.ACCESS_ADMIN)
             await self._administration.handle(author, path.removeprefix("/api/v1/").split("/"), scope, receive, send)

@@ -124,6 +124,18 @@ class Ledger:
         keyed = keyed_id(realm, sender, reference)
         return reference if self.get(keyed) is None else keyed
 
+    def aliases(self, realm: str, sender: str, prefix: str) -> list[tuple[str, str, Instant]]:
+        """(alias, report id, recorded at) of a sender's accepted reports whose alias begins so."""
+        rows = self._reading.execute(
+            "SELECT alias, id, at FROM reports WHERE realm = ? AND sender = ? AND alias >= ? AND alias < ?",
+            (realm, sender, prefix, prefix + "\U0010ffff"),
+        ).fetchall()
+        found = {alias: (alias, str(UUID(bytes=id)), at) for alias, id, at in rows}
+        for (r, s, alias), id in self._fresh_aliases.items():
+            if (r, s) == (realm, sender) and alias.startswith(prefix):
+                found[alias] = (alias, id, self._fresh[id].recorded_at)
+        return list(found.values())
+
     def sending(self, partition: int) -> object:
         """A record is about to be sent; give the mark to `sent` or `not_sent`."""
         mark = object()
@@ -174,9 +186,9 @@ class Ledger:
         """
         partitions = [TopicPartition(TOPIC, p) for p in range(PARTITIONS)]
         consumer: Any = groupless_consumer(kafka, fetch_bytes=4 << 20)
-        await consumer.start()
         looked = 0
         try:
+            await consumer.start()
             consumer.assign(partitions)
             begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
             horizon = time.time_ns() // 1_000_000 - KEPT_MS

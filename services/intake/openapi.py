@@ -9,6 +9,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from services.intake.administration import NewPassword, NewSecondFactor, NewToken, NewUser
+from services.intake.machines.door import DIALECTS
+from services.intake.machines.registry import NewSource
 from services.intake.native import BatchItem, NativeReport
 
 _REF: Final = "#/components/schemas/{model}"
@@ -56,6 +58,11 @@ _KEY: Final = {
 }  # fmt: skip
 _REFUSALS: Final = ("401", "403", "408", "413", "415", "422", "503")
 _OBJECT: Final = {"type": "object"}
+_MACHINE: Final = {
+    "2XX": {"description": "taken"},
+    "4XX": {"description": "refused, in the dialect's own form"},
+    "503": {"description": "again later"},
+}
 
 
 def _path(name: str) -> dict[str, Any]:
@@ -65,7 +72,7 @@ def _path(name: str) -> dict[str, Any]:
 @cache
 def own_document() -> dict[str, Any]:
     """Paths and schemas of the front's own routes."""
-    models = (NativeReport, BatchItem, NewToken, NewUser, NewPassword, NewSecondFactor)
+    models = (NativeReport, BatchItem, NewToken, NewUser, NewPassword, NewSecondFactor, NewSource)
     _, schemas = models_json_schema([(m, "validation") for m in models], ref_template=_REF)
     batch = {
         "type": "object",
@@ -105,10 +112,21 @@ def own_document() -> dict[str, Any]:
         "/api/v1/users/{login}/second-factor": {"post": {"summary": "Enrol TOTP", "operationId": "enrolSecondFactor", "parameters": [_path("login")], "requestBody": _body(NewSecondFactor), "responses": _answers("200", "printed codes", _OBJECT, *_REFUSALS, "404")}},
         "/api/v1/users/{login}/enable": {"post": {"summary": "Enable", "operationId": "enableUser", "parameters": [_path("login")], "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503")}},
         "/api/v1/users/{login}/disable": {"post": {"summary": "Disable: tokens and sessions stop at once", "operationId": "disableUser", "parameters": [_path("login")], "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503")}},
+        "/api/v1/sources": {
+            "get": {"summary": "Sources with their health, never their keys", "operationId": "listSources", "responses": _answers("200", "sources", _OBJECT, "401", "403")},
+            "post": {"summary": "A new source; its key is shown once", "operationId": "createSource", "requestBody": _body(NewSource), "responses": _answers("201", "the source with its key", _OBJECT, *_REFUSALS, "409")},
+        },
+        "/api/v1/sources/{name}/enable": {"post": {"summary": "Its keys count again", "operationId": "enableSource", "parameters": [_path("name")], "responses": _answers("200", "the source", _OBJECT, "401", "403", "404", "503")}},
+        "/api/v1/sources/{name}/disable": {"post": {"summary": "Its keys stop at once", "operationId": "disableSource", "parameters": [_path("name")], "responses": _answers("200", "the source", _OBJECT, "401", "403", "404", "503")}},
         "/livez": {"get": {"summary": "The front lives", "operationId": "livez", "responses": _answers("200", "it does", _OBJECT)} | open_to_all},
         "/readyz": {"get": {"summary": "Ready to accept and to show", "operationId": "readyz", "responses": ready} | open_to_all},
         "/metrics": {"get": {"summary": "Prometheus", "operationId": "metrics", "responses": {"200": {"description": "text format", "content": {"text/plain": {}}}}} | open_to_all},
     }  # fmt: skip
+    for dialect in DIALECTS.values():
+        for path in dialect.PATHS:
+            summary = f"Dialect of {dialect.NAME} (docs/how-to/sources.md)"
+            operation = {"summary": summary, "operationId": f"machine{path.replace('/', '_')}", "responses": _MACHINE}
+            paths[path] = {"post": operation | open_to_all}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Vigie", "version": "1", "description": "Crisis and continuity of a département"},

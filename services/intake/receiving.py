@@ -129,18 +129,21 @@ class Receiver:
         """See Ledger.resolve."""
         return self._ledger.resolve(realm, sender, reference)
 
-    async def accept(self, claim: Claim, principal: Principal, key: str | None, raw: Raw) -> Receipt:
-        """Return once the report is on the log. Raises ProblemError `key_reused`, `overloaded`, `starting`, `broker_away`."""
+    async def accept(self, claim: Claim, principal: Principal, key: str | None, raw: Raw, *, first_stands: bool = False) -> Receipt:
+        """Return once the report is on the log. Raises ProblemError `key_reused`, `overloaded`, `starting`, `broker_away`.
+
+        `first_stands`: the same key with another body is a repetition too (a machine that tells the same transition in other words).
+        """
         if not self._ledger.caught_up.is_set():
             await self._started()
         identity = identify(claim, principal.id, key, self._key)
         if (known := self._ledger.get(identity.report_id)) is not None:
-            return _again(known, identity)
+            return _again(known, identity, first_stands)
         if (other := self._under_way.get(identity.report_id)) is not None:
             fingerprint, task = other
-            if fingerprint != identity.fingerprint:
+            if fingerprint != identity.fingerprint and not first_stands:
                 raise ProblemError("key_reused")
-            return _again(await self._wait(task), identity)
+            return _again(await self._wait(task), identity, first_stands)
         if self.away and self._under_way:
             raise _away()
         with self._admission.enter(danger=claim.danger):
@@ -210,8 +213,8 @@ class Receiver:
         return known
 
 
-def _again(known: Known, identity: Identity) -> Receipt:
-    if known.fingerprint != identity.fingerprint:
+def _again(known: Known, identity: Identity, first_stands: bool) -> Receipt:
+    if known.fingerprint != identity.fingerprint and not first_stands:
         raise ProblemError("key_reused")
     return Receipt(known.report_id, known.realm, known.recorded_at, replayed=True)
 

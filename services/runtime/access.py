@@ -24,7 +24,7 @@ from services.runtime.ending import end
 from services.runtime.kafka import BrokerAway
 from services.runtime.keyed import Entry, Follower, KeyedWriter
 from services.runtime.keys import MasterKey, seal, unseal, write_private
-from services.runtime.principals import KINDS, Account, Code, EndedSession, Principal, Record, Scope, Token, key_of
+from services.runtime.principals import KINDS, Account, Code, EndedSession, Principal, Record, Scope, Source, Token, key_of
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
@@ -40,7 +40,7 @@ UNKNOWN_PER_S: Final = 20.0
 SAVE_AFTER_S: Final = 0.2
 FLUSH_S: Final = 2.0
 
-_R = TypeVar("_R", Principal, Token, Account, Code, EndedSession)
+_R = TypeVar("_R", Principal, Token, Account, Code, EndedSession, Source)
 log = structlog.get_logger(__name__)
 
 
@@ -138,6 +138,11 @@ class AccessStore:
         wanted = login.casefold()
         return next((a for a in self.all(Account) if a.login.casefold() == wanted), None)
 
+    def source(self, principal: str) -> Source | None:
+        """The source record of a principal."""
+        found = self._tables[Source.kind].get(principal)
+        return found if isinstance(found, Source) else None
+
     def ended(self, session: str) -> bool:
         """This session was closed."""
         return session in self._tables[EndedSession.kind]
@@ -186,11 +191,14 @@ class AccessStore:
         self._pending.add(key)
         self._set(key, self._sealed.get(key, (-1, b""))[0], sealed, record)
 
-    async def create_token(self, principal: Principal, *, expires_at: Instant | None = None) -> tuple[str, str]:
-        """(token id, token) for a principal that is written too when new or changed. The token is shown this once."""
+    async def create_token(self, principal: Principal, *, expires_at: Instant | None = None, token: str | None = None) -> tuple[str, str]:
+        """(token id, token) for a principal that is written too when new or changed. The token is shown this once.
+
+        `token`: one that a source has already (a routing key); it must be long and random all the same.
+        """
         if self._tables[Principal.kind].get(principal.id) != principal:
             await self.put(principal)
-        token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        token = token or TOKEN_PREFIX + secrets.token_urlsafe(32)
         return await self._register(principal.id, token, expires_at), token
 
     async def _register(self, principal_id: str, token: str, expires_at: Instant | None = None) -> str:

@@ -127,8 +127,8 @@ class Follower:
 
     async def _follow(self) -> None:
         consumer: Any = groupless_consumer(self._kafka, fetch_bytes=2 * LARGE_MESSAGE_BYTES)
-        await consumer.start()
         try:
+            await consumer.start()
             consumer.assign(self._partitions)
             ends: dict[TopicPartition, int] = await consumer.end_offsets(self._partitions)
             begins: dict[TopicPartition, int] = await consumer.beginning_offsets(self._partitions)

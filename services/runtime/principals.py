@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from schemas.base import Instant, Model
+from schemas.words import EventType
 from services.runtime.rights import RIGHTS, Permission, Role
 
 
@@ -92,6 +93,32 @@ class Code(Model):
     used_at: Instant | None = None
 
 
+class Rule(Model):
+    """`when`: label → regular expression that must match its whole value. The first rule whose labels all match speaks."""
+
+    when: dict[str, str] = Field(min_length=1, max_length=20)
+    site: str | None = Field(default=None, max_length=64)
+    type: EventType | None = None
+    severity: int | None = Field(default=None, ge=1, le=5)
+    drop: bool = Field(default=False, description="accepted and forgotten: not a matter for Vigie")
+
+
+class Source(Model):
+    """A program that reports in its own dialect. `id` is its principal's; its keys are tokens of that principal."""
+
+    kind: ClassVar[str] = "source"
+    id: str
+    name: str = Field(min_length=1, max_length=64, pattern="^[a-z0-9][a-z0-9._-]*$")
+    dialect: str = Field(max_length=32)
+    site: str | None = Field(default=None, max_length=64, description="where its signals are about when nothing else says so")
+    type: EventType = EventType.OUTAGE_IT
+    severity: int | None = Field(default=None, ge=1, le=5, description="None: from the message")
+    rules: tuple[Rule, ...] = Field(default=(), max_length=500)
+    fields: dict[str, str] = Field(default_factory=dict, max_length=50, description="generic dialect: field → JSON pointer into the body")
+    exercise_realm: str | None = Field(default=None, max_length=64, description="where its exercises go; never a live realm")
+    created_at: Instant = 0
+
+
 class EndedSession(Model):
     """A session that was closed before its time."""
 
@@ -100,8 +127,8 @@ class EndedSession(Model):
     until: Instant
 
 
-Record = Principal | Token | Account | Code | EndedSession
-KINDS: dict[str, type[Record]] = {c.kind: c for c in (Principal, Token, Account, Code, EndedSession)}
+Record = Principal | Token | Account | Code | EndedSession | Source
+KINDS: dict[str, type[Record]] = {c.kind: c for c in (Principal, Token, Account, Code, EndedSession, Source)}
 
 
 def key_of(record: Record) -> str:

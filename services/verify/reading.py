@@ -66,8 +66,8 @@ class Evidence:
             fetch_max_wait_ms=100,
             metadata_max_age_ms=3000,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             for service in SERVICES:
                 async for partition, r in self._from(consumer, inputs(service)):
                     digest = input_hash(r.key, r.headers.get("ce_id", b""), r.value)

@@ -1,0 +1,109 @@
+"""`vigie source`: programs that report in a dialect of their own. The key is printed once and kept nowhere."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from schemas.words import EventType
+from services.cli.client import Away, Client, Refused, fail
+from services.cli.token import wait_accepted
+from services.runtime.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Sources: add, list, disable, enable.")
+Name = Annotated[str, typer.Argument(help="Name of the source, e.g. prometheus-si")]
+Several = Annotated[list[str] | None, typer.Option(help="May be given several times; without it there is no limit")]
+
+
+@app.command()
+def add(
+    name: Name,
+    dialect: Annotated[str, typer.Option(help="pagerduty, alertmanager, opsgenie, goalert, apprise or generic")],
+    key: Annotated[str | None, typer.Option(help="A key that it has already (a routing key); made when absent")] = None,
+    sites: Several = None,
+    types: Several = None,
+    site: Annotated[str | None, typer.Option(help="Where its signals are about when nothing else says so")] = None,
+    type: Annotated[EventType, typer.Option(help="What they tell of when no rule says so")] = EventType.OUTAGE_IT,
+    severity: Annotated[int | None, typer.Option(help="1 to 5; from the message when absent", min=1, max=5)] = None,
+    map: Annotated[Path | None, typer.Option(help="YAML with `rules:` and, for generic, `fields:` (docs/how-to/sources.md)")] = None,
+    speaks_as: Annotated[str, typer.Option(help="Kind of source of its reports")] = "supervision",
+    realm: Several = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the key alone")] = False,
+) -> None:
+    """Add a source and print its key. Returns when the running front accepts it."""
+    settings = Settings()
+    body: dict[str, Any] = {
+        "name": name, "dialect": dialect, "key": key, "site": site, "type": type.value, "severity": severity, "speaks_as": speaks_as,
+        "scope": {"sites": sites or [], "types": types or [], "realms": realm or []},
+    }  # fmt: skip
+    try:
+        body |= _mapping(map) if map else {}
+        with Client(settings) as client:
+            _, made = client.post("/api/v1/sources", body)
+        wait_accepted(settings, made["key"])
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    except (OSError, ValueError, YAMLError) as exc:
+        raise fail(ValueError(f"{map}: {exc}")) from exc
+    typer.echo(made["key"] if quiet else f"{made['name']} ({made['dialect']})\n{made['key']}")
+
+
+def _mapping(file: Path) -> dict[str, Any]:
+    document = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
+    if not isinstance(document, dict) or not set(document) <= {"rules", "fields"}:
+        raise ValueError("`rules:` and `fields:` are expected (docs/how-to/sources.md)")
+    return document
+
+
+@app.command("list")
+def list_(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Every source, with how it fares since the front was started."""
+    items = _call("GET", "/api/v1/sources")["items"]
+    if as_json:
+        typer.echo(json.dumps(items, ensure_ascii=False))
+        return
+    table = Table("source", "dialecte", "site", "vue", "acceptés", "refusés", "dernier refus")
+    for s in items:
+        seen = datetime.fromtimestamp(s["last_seen"] / 1000).astimezone().strftime("%d/%m %H:%M:%S") if s["last_seen"] else ""
+        refused = ", ".join(f"{code} {count}" for code, count in s["refused"].items())
+        last = s["last_refusal"] or {}
+        why = ", ".join(f"{f['field']}: {f['detail']}" for f in last.get("fields", ())) or last.get("code", "")
+        table.add_row(
+            s["name"] if s["enabled"] else f"[dim]{s['name']} (arrêtée)[/]",
+            s["dialect"],
+            s["site"] or "",
+            seen,
+            str(s["accepted"]),
+            refused,
+            why,
+        )
+    Console().print(table)
+
+
+@app.command()
+def disable(name: Name) -> None:
+    """Its keys stop at once."""
+    _call("POST", f"/api/v1/sources/{quote(name, safe='')}/disable", {})
+
+
+@app.command()
+def enable(name: Name) -> None:
+    """Its keys count again."""
+    _call("POST", f"/api/v1/sources/{quote(name, safe='')}/enable", {})
+
+
+def _call(method: str, path: str, body: Any = None) -> Any:
+    try:
+        with Client(Settings()) as client:
+            return client.call(method, path, body)[1]
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc

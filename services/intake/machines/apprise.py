@@ -1,0 +1,63 @@
+"""apprise as a client (`json://`, `xml://`, `form://`): `POST /webhooks/apprise`. info, success, warning, failure."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from lxml import etree
+
+from services.intake.machines.asked import Asked, Reply, text, wrong
+from services.intake.machines.signals import Signal, State, flat, short
+from services.runtime.principals import Source
+from services.runtime.problems import Problem
+
+NAME: Final = "apprise"
+PATHS: Final = ("/webhooks/apprise",)
+_SEVERITY: Final = {"info": 1, "success": 1, "warning": 2, "failure": 4}
+_FIELDS: Final = ("version", "title", "subject", "message", "type")
+
+
+def fields_of(asked: Asked) -> dict[str, Any]:
+    """Raises ProblemError."""
+    if asked.kind in ("text/xml", "application/xml", "application/soap+xml"):
+        return _xml(asked.body)
+    if asked.kind == "application/x-www-form-urlencoded":
+        return dict(asked.form())
+    return asked.json_object()
+
+
+def _xml(body: bytes) -> dict[str, str]:
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False)
+    try:
+        root = etree.fromstring(body, parser)
+    except etree.XMLSyntaxError as error:
+        raise wrong("body", "xml", f"XML illisible, ligne {error.lineno}", f"unreadable XML, line {error.lineno}") from None
+    docinfo: Any = root.getroottree().docinfo
+    if docinfo.doctype:
+        raise wrong("body", "dtd", "une DTD est refusée", "a DTD is refused")
+    found: dict[str, str] = {}
+    for element in root.iter(etree.Element):
+        found.setdefault(etree.QName(element).localname.lower(), element.text or "")
+    return found
+
+
+def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  the protocol of dialects
+    """success closes what a failure or warning of the same title opened; info opens nothing by itself. Raises ProblemError `invalid`."""
+    given = {str(name).lower(): value for name, value in fields_of(asked).items()}
+    title, message = text(given, "title", "subject"), text(given, "message", "body")
+    if not (title or message):
+        raise wrong("message", "missing", "titre ou message obligatoire", "a title or a message is required")
+    kind = text(given, "type").lower() or "info"
+    state = State.CLOSED if kind == "success" else State.OPEN
+    return [Signal(short(title or message), state, title or message, message, flat({n: v for n, v in given.items() if n not in ("message", "body")}),
+                   _SEVERITY.get(kind, 2))]  # fmt: skip
+
+
+def accepted(asked: Asked, found: list[Signal]) -> Reply:  # noqa: ARG001  the protocol of dialects
+    """Any 2xx."""
+    return Reply(200, {"signals": len(found)})
+
+
+def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
+    """The usual problem document."""
+    return None

@@ -1,0 +1,100 @@
+"""A request of a machine, read whole, and what it is answered."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import orjson
+
+from services.intake.exchange import Scope
+from services.runtime.problems import ProblemError, fault
+
+MAX_FIELDS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    """By lower-case name."""
+    body: bytes
+
+    @property
+    def kind(self) -> str:
+        """Media type without parameters, lower case."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    def json(self) -> Any:
+        """The body. Raises ProblemError `not_json`."""
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError as error:
+            detail = f"ligne {error.lineno}, colonne {error.colno}", f"line {error.lineno}, column {error.colno}"
+            raise ProblemError("not_json", faults=(fault("body", "json_invalid", *detail),)) from None
+
+    def json_object(self) -> dict[str, Any]:
+        """The body as an object. Raises ProblemError `not_json`, `invalid`."""
+        document = self.json()
+        if not isinstance(document, dict):
+            raise wrong("body", "object", "un objet JSON est attendu", "a JSON object is expected")
+        return document
+
+    def form(self) -> dict[str, str]:
+        """Fields of a URL-encoded body; the first of a name counts. Raises ProblemError `invalid`."""
+        try:
+            pairs = parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        except ValueError:
+            raise wrong("body", "form", f"plus de {MAX_FIELDS} champs", f"more than {MAX_FIELDS} fields") from None
+        return dict(reversed(pairs))
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    document: Any
+    headers: tuple[tuple[bytes, bytes], ...] = field(default=())
+
+
+def wrong(name: str, code: str, fr: str, en: str) -> ProblemError:
+    """`invalid`, for one field."""
+    return ProblemError("invalid", faults=(fault(name, code, fr, en),))
+
+
+def text(document: Mapping[str, Any], *names: str) -> str:
+    """The first of these fields that holds something, as text."""
+    for name in names:
+        value = document.get(name)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return str(value)
+    return ""
+
+
+def asked_of(scope: Scope, body: bytes) -> Asked:
+    """The request of an ASGI scope."""
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in reversed(scope["headers"])}
+    query = dict(reversed(parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True, max_num_fields=None)))
+    return Asked(scope["method"], scope["path"], query, headers, body)
+
+
+def secrets_of(asked: Asked) -> list[str]:
+    """Keys that a machine may have shown outside its body: bearer, GenieKey, basic password, X-Token, `?token=`."""
+    found = []
+    scheme, _, given = asked.headers.get("authorization", "").partition(" ")
+    if scheme.lower() in ("bearer", "geniekey") and given:
+        found.append(given.strip())
+    elif scheme.lower() == "basic":
+        try:
+            found.append(base64.b64decode(given, validate=True).decode().partition(":")[2])
+        except (binascii.Error, UnicodeDecodeError):
+            pass
+    found += [value for value in (asked.headers.get("x-token"), asked.query.get("token")) if value]
+    return [key for key in found if key]

@@ -1,0 +1,271 @@
+"""Machine dialects at the door: who asks, what it says, one native report per transition, and the answer that its client understands.
+
+The native path is the only way into Kafka: a signal becomes the body of a native report and is accepted as any other. A request may be
+repeated as a whole: what was accepted has no second effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import blake2b
+from typing import Any, Final, Protocol
+
+import orjson
+import structlog
+
+from schemas.base import Instant
+from schemas.words import EventType
+from services.intake.exchange import BodyReader, Receive, Scope, Send, address_of, answer_json, answer_problem, redacted
+from services.intake.idempotency import Ledger
+from services.intake.machines import alertmanager, apprise, generic, goalert, opsgenie, pagerduty
+from services.intake.machines.asked import Asked, Reply, asked_of, secrets_of, wrong
+from services.intake.machines.episodes import TOMBSTONE_MS, Episode, Episodes
+from services.intake.machines.signals import Signal, State, body_of, meaning_of, short
+from services.intake.native import claim_of, ms, parse_one
+from services.intake.receiving import Raw, Receipt, Receiver
+from services.intake.refusals import Refused, RefusedLane, Strangers
+from services.runtime import metrics
+from services.runtime.access import AccessStore
+from services.runtime.kafka import BrokerAway
+from services.runtime.principals import Principal, Source
+from services.runtime.problems import Problem, ProblemError
+from services.runtime.rights import Permission
+
+
+class Dialect(Protocol):
+    """What a module of this package offers."""
+
+    NAME: str
+    PATHS: tuple[str, ...]
+
+    def signals(self, asked: Asked, source: Source) -> list[Signal]:
+        """What the request tells. Raises ProblemError."""
+        ...
+
+    def accepted(self, asked: Asked, found: list[Signal]) -> Reply:
+        """The answer to a request that was taken."""
+        ...
+
+    def refused(self, problem: Problem) -> Reply | None:
+        """The answer to one that was not; None = the usual problem document."""
+        ...
+
+
+DIALECTS: Final[dict[str, Dialect]] = {m.NAME: m for m in (pagerduty, alertmanager, opsgenie, goalert, apprise, generic)}
+RETRY_S: Final = 2
+_TRANSIENT: Final = frozenset({408, 429, 503})
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Health:
+    """Of one source, since this process started."""
+
+    last_seen: Instant | None = None
+    accepted: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    last_refusal: dict[str, Any] | None = None
+
+
+class Machines:
+    """All machine dialects. One per front."""
+
+    def __init__(
+        self,
+        access: AccessStore,
+        receiver: Receiver,
+        reader: BodyReader,
+        ledger: Ledger,
+        refused: RefusedLane,
+        strangers: Strangers,
+        live_realm: str,
+    ) -> None:
+        self._access = access
+        self._receiver = receiver
+        self._reader = reader
+        self._refused = refused
+        self._strangers = strangers
+        self._live_realm = live_realm
+        self._episodes = Episodes(ledger)
+        self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
+        self.health: dict[str, Health] = {}
+        """Principal → health of a source."""
+
+    def serving(self, path: str) -> Dialect | None:
+        """The dialect of a path."""
+        return next((d for d in DIALECTS.values() if any(path == p or path.startswith(f"{p}/") for p in d.PATHS)), None)
+
+    async def handle(self, dialect: Dialect, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request. Raises ClientGone."""
+        principal: Principal | None = None
+        body = b""
+        began = time.perf_counter()
+        try:
+            if scope["method"] not in ("POST", "PUT") and not scope["path"].startswith("/v2/heartbeats"):
+                raise ProblemError("method_not_allowed", allowed="POST")
+            body = await self._reader.read(scope, receive)
+            try:
+                asked = asked_of(scope, body)
+                principal, source = await self._identify(dialect, asked)
+                signals = dialect.signals(asked, source)
+                await self._take_all(principal, source, dialect.NAME, asked, signals)
+            finally:
+                self._reader.room.give_back(len(body))
+        except ProblemError as error:
+            await self._refuse(dialect, principal, error.problem, body, scope, send)
+            return
+        except BrokerAway:
+            await self._refuse(dialect, principal, Problem("broker_away", retry_after_s=RETRY_S), body, scope, send)
+            return
+        metrics.observe("vigie_report_seconds", time.perf_counter() - began, dialect=dialect.NAME)
+        reply: Reply = dialect.accepted(asked, signals)
+        metrics.count("vigie_reports_total", dialect=dialect.NAME, status=str(reply.status))
+        await answer_json(send, reply.status, reply.document, list(reply.headers))
+
+    # ── who ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _identify(self, dialect: Dialect, asked: Asked) -> tuple[Principal, Source]:
+        """Raises ProblemError `unauthenticated`, `forbidden`, `starting`, and what is wrong with a body that holds the key."""
+        keys = secrets_of(asked)
+        if dialect.NAME == pagerduty.NAME and (key := pagerduty.key_in(asked)) is not None:
+            keys.append(key)
+        for key in keys:
+            principal = self._access.bearer(key) or await self._access.authenticate_bearer(key)
+            if principal is None:
+                continue
+            source = self._access.source(principal.id)
+            if source is None or not principal.may(Permission.REPORT_POST):
+                raise ProblemError("forbidden", role=principal.role.value, permission=f"{Permission.REPORT_POST.value} ({dialect.NAME})")
+            if source.dialect != dialect.NAME or (dialect.NAME == generic.NAME and asked.path.rsplit("/", 1)[-1] != source.name):
+                raise ProblemError("forbidden", role=principal.role.value, permission=f"{source.name}: {source.dialect}")
+            return principal, source
+        raise ProblemError("unauthenticated")
+
+    # ── what ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _take_all(self, principal: Principal, source: Source, dialect: str, asked: Asked, signals: list[Signal]) -> None:
+        """Each by itself: what is refused of many is kept and costs the others nothing. Raises ProblemError when all are, or when one may pass again."""
+        health = self.health.setdefault(principal.id, Health())
+        health.last_seen = time.time_ns() // 1_000_000
+        raw = Raw(asked.body, asked.headers.get("content-type", "application/octet-stream"), dialect)
+        problems: list[Problem] = []
+        for signal in signals:
+            try:
+                await self._take(principal, source, signal, raw)
+                health.accepted += 1
+            except ProblemError as error:
+                if error.problem.status in _TRANSIENT:
+                    raise
+                problems.append(error.problem)
+        if problems and len(problems) == len(signals):
+            raise ProblemError.of(problems[0])
+        for problem in problems:
+            self._keep(principal, problem, asked.body, raw.content_type, dialect, asked.path)
+
+    async def _take(self, principal: Principal, source: Source, signal: Signal, raw: Raw) -> None:
+        meaning = meaning_of(signal, source)
+        if meaning.drop:
+            return
+        realm = principal.scope.realms[0] if principal.scope.realms else self._live_realm
+        key, now = short(signal.key), datetime.now(UTC)
+        async with self._lock(principal.id, key):
+            known = self._episodes.newest(realm, principal.id, key)
+            is_open = known is not None and known.ended is None
+            if signal.state is State.OPEN and (known is None or _begins(known, signal, now)):
+                episode = Episode(key, ms(signal.began or now), meaning.type, meaning.site, "")
+                receipt = await self._accept(principal, realm, body_of(signal, meaning, now), episode.alias, episode.alias, raw)
+                self._episodes.note(realm, principal.id, Episode(key, episode.began, episode.type, episode.site, receipt.report_id))
+            elif known is not None and is_open and signal.state is State.OPEN and signal.began is None:
+                body = body_of(signal, meaning, now) | {"msg_type": "Update", "references": [known.report_id], "type": known.type}
+                content = blake2b(f"{signal.title}\x1f{signal.details}\x1f{meaning.severity}".encode(), digest_size=8).hexdigest()
+                await self._accept(principal, realm, body, f"{known.alias}#{content}", None, raw)
+            elif known is not None and is_open and signal.state is State.ACKNOWLEDGED:
+                body = body_of(signal, meaning, now) | {"type": EventType.INFO, "severity": 1, "references": [known.report_id]}
+                await self._accept(principal, realm, body, f"{known.alias}#ack", None, raw)
+            elif known is not None and is_open and signal.state is State.CLOSED:
+                ended = min(signal.at or now, now)
+                body = body_of(signal, meaning, now) | {
+                    "type": EventType.REOPENING, "severity": 1, "lifts": [known.type], "references": [known.report_id], "occurred_at": ended.isoformat(),
+                }  # fmt: skip
+                if known.site:
+                    body["site_id"] = known.site
+                await self._accept(principal, realm, body, f"{known.alias}#end", f"{known.alias}#end", raw)
+                self._episodes.note(
+                    realm, principal.id, Episode(key, known.began, known.type, known.site, known.report_id, time.time_ns() // 1_000_000)
+                )
+
+    async def _accept(self, principal: Principal, realm: str, body: Mapping[str, Any], key: str, alias: str | None, raw: Raw) -> Receipt:
+        """As a native report. What was accepted under this key before stands, whatever its words are now. Raises ProblemError, BrokerAway."""
+        document = {**body, "realm": realm} | ({"alias": alias} if alias else {})
+        report = parse_one(orjson.dumps(document))
+        claim = claim_of(report, principal, self._live_realm, partial(self._receiver.resolve, principal.id))
+        hashed = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=24).hexdigest()
+        return await self._receiver.accept(claim, principal, hashed, raw, first_stands=True)
+
+    @asynccontextmanager
+    async def _lock(self, source: str, key: str) -> AsyncIterator[None]:
+        """One transition of a key at a time."""
+        place = (source, key)
+        lock, users = self._locks.get(place, (asyncio.Lock(), 0))
+        self._locks[place] = lock, users + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks[place]
+            if users == 1:
+                del self._locks[place]
+            else:
+                self._locks[place] = lock, users - 1
+
+    # ── refused ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _refuse(self, dialect: Dialect, principal: Principal | None, problem: Problem, body: bytes, scope: Scope, send: Send) -> None:
+        """Machines get 503 with Retry-After for what may pass again, never 429."""
+        metrics.count("vigie_reports_total", dialect=dialect.NAME, status=str(problem.status))
+        if principal is None:
+            self._strangers.note(address_of(scope), scope["method"], redacted(scope), problem.code)
+        elif problem.status not in _TRANSIENT:
+            content_type = next(
+                (v.decode("latin-1") for n, v in scope["headers"] if n.lower() == b"content-type"), "application/octet-stream"
+            )
+            self._keep(principal, problem, body, content_type, dialect.NAME, redacted(scope))
+        reply: Reply | None = None
+        if problem.status in (403, 422) or (problem.status == 401 and dialect.NAME == pagerduty.NAME):
+            reply = dialect.refused(problem)
+        if reply is None:
+            await answer_problem(scope, send, problem)
+        else:
+            await answer_json(send, reply.status, reply.document, list(reply.headers))
+
+    def _keep(self, principal: Principal, problem: Problem, body: bytes, content_type: str, dialect: str, path: str) -> None:
+        health = self.health.setdefault(principal.id, Health())
+        health.refused[problem.code] += 1
+        fields = [{"field": f.field, "code": f.code, "detail": f.message["fr"]} for f in problem.faults[:5]]
+        health.last_refusal = {"at": time.time_ns() // 1_000_000, "code": problem.code, "fields": fields}
+        self._refused.keep(Refused(principal, problem, body, content_type, dialect, path))
+
+
+def _begins(known: Episode, signal: Signal, now: datetime) -> bool:
+    """A new episode of a matter that is known: not the repetition of an open one, not one that only came late."""
+    if signal.began is not None:
+        return ms(signal.began) > known.began
+    if known.ended is None:
+        return False
+    late = signal.at is not None and ms(signal.at) <= known.ended and ms(now) - known.ended < TOMBSTONE_MS
+    return not late
+
+
+def check_dialect(name: str) -> str:
+    """Raises ProblemError `invalid`."""
+    if name not in DIALECTS:
+        known = ", ".join(DIALECTS)
+        raise wrong("dialect", "enum", f"dialectes connus : {known}", f"known dialects: {known}")
+    return name

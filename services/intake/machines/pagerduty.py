@@ -1,0 +1,75 @@
+"""PagerDuty Events API v2: `POST /v2/enqueue` and `/v2/change/enqueue`, the key of the source as `routing_key`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import uuid4
+
+from services.intake.machines.asked import Asked, Reply, text, wrong
+from services.intake.machines.signals import Signal, State, flat
+from services.intake.machines.times import read_time
+from services.runtime.principals import Source
+from services.runtime.problems import Problem
+
+NAME: Final = "pagerduty"
+PATHS: Final = ("/v2/enqueue", "/v2/change/enqueue")
+SUMMARY: Final = 1024
+_SEVERITY: Final = {"critical": 4, "error": 3, "warning": 2, "info": 1}
+_STATES: Final = {"trigger": State.OPEN, "acknowledge": State.ACKNOWLEDGED, "resolve": State.CLOSED}
+
+
+def key_in(asked: Asked) -> str | None:
+    """The routing key. Raises ProblemError."""
+    return text(asked.json_object(), "routing_key", "service_key") or None
+
+
+def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  the protocol of dialects
+    """A change event is taken and tells nothing. Raises ProblemError `invalid`."""
+    document = asked.json_object()
+    if "/change/" in asked.path:
+        return []
+    action = document.get("event_action")
+    if action not in _STATES:
+        raise wrong("event_action", "enum", "trigger, acknowledge ou resolve", "trigger, acknowledge or resolve")
+    payload: Any = document.get("payload")
+    key = text(document, "dedup_key")
+    if action == "trigger":
+        if not isinstance(payload, dict):
+            raise wrong("payload", "missing", "obligatoire pour trigger", "required for trigger")
+        for name in ("summary", "source", "severity"):
+            if not text(payload, name):
+                raise wrong(f"payload.{name}", "missing", "obligatoire", "required")
+    elif not key:
+        raise wrong("dedup_key", "missing", "obligatoire pour acknowledge et resolve", "required for acknowledge and resolve")
+    if len(key) > 255:
+        raise wrong("dedup_key", "length", "255 caractères au plus", "255 characters at most")
+    said = payload if isinstance(payload, dict) else {}
+    labels = flat({k: v for k, v in said.items() if k != "summary"}) | {n: t for n in ("client", "client_url") if (t := text(document, n))}
+    details = said.get("custom_details")
+    if isinstance(details, dict):
+        labels |= {k: v for k, v in flat(details).items() if k in ("site", "severity")}
+    severity = _SEVERITY.get(labels.get("severity", "").lower()) or _SEVERITY.get(text(said, "severity").lower())
+    return [
+        Signal(
+            key or uuid4().hex, _STATES[action], text(said, "summary")[:SUMMARY], text(said, "details") or _lines(details), labels, severity,
+            at=read_time(said.get("timestamp")),
+        )
+    ]  # fmt: skip
+
+
+def accepted(asked: Asked, found: list[Signal]) -> Reply:  # noqa: ARG001  the protocol of dialects
+    """202; without `dedup_key` the official client raises."""
+    document = {"status": "success", "message": "Event processed"}
+    return Reply(202, document | ({"dedup_key": found[0].key} if found else {}))
+
+
+def refused(problem: Problem) -> Reply:
+    """400 is final for its clients; what may pass again is a 503 with Retry-After."""
+    errors = [f"{f.field}: {f.message['en']}" for f in problem.faults] or [problem.sentence("en")]
+    return Reply(400, {"status": "invalid event", "message": "Event object is invalid", "errors": errors})
+
+
+def _lines(details: Any) -> str:
+    return (
+        "\n".join(f"{name}: {value}" for name, value in flat(details).items()) if isinstance(details, dict | list) else str(details or "")
+    )

@@ -1,0 +1,111 @@
+"""Sources over HTTP, for `vigie source`: their records, their keys, and how they fare."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any, Final
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.realms import RealmNameInvalid, is_live, parse_realm
+from schemas.words import EventType
+from services.intake.machines.asked import wrong
+from services.intake.machines.door import Health, Machines, check_dialect
+from services.intake.machines.generic import FIELDS
+from services.runtime.access import AccessStore, new_principal
+from services.runtime.principals import Principal, Rule, Scope, Source
+from services.runtime.problems import ProblemError
+from services.runtime.rights import Role
+
+KEY_BYTES: Final = 20
+log = structlog.get_logger(__name__)
+
+
+class NewSource(BaseModel):
+    """A source and its first key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=64, pattern="^[a-z0-9][a-z0-9._-]*$")
+    dialect: str = Field(max_length=32)
+    key: str | None = Field(default=None, min_length=KEY_BYTES, max_length=128, description="one that it has already, e.g. a routing key")
+    site: str | None = Field(default=None, max_length=64)
+    type: EventType = EventType.OUTAGE_IT
+    severity: int | None = Field(default=None, ge=1, le=5)
+    rules: tuple[Rule, ...] = Field(default=(), max_length=500)
+    fields: dict[str, str] = Field(default_factory=dict, max_length=50)
+    exercise_realm: str | None = Field(default=None, max_length=64)
+    speaks_as: str = Field(default="supervision", max_length=64)
+    scope: Scope = Scope()
+
+
+class Registry:
+    """All raise ProblemError and BrokerAway."""
+
+    def __init__(self, access: AccessStore, machines: Machines) -> None:
+        self._access = access
+        self._machines = machines
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Every source with its health; never a key."""
+        return [self._shown(s) for s in sorted(self._access.all(Source), key=lambda s: s.name)]
+
+    async def add(self, asked: NewSource, author: Principal) -> dict[str, Any]:
+        """The source with its key, which is shown this once."""
+        check_dialect(asked.dialect)
+        if any(s.name == asked.name for s in self._access.all(Source)):
+            raise ProblemError("conflict", what=f"source {asked.name}: déjà prise / taken")
+        _check_rules(asked.rules)
+        if unknown := sorted(set(asked.fields) - set(FIELDS)):
+            raise wrong(f"fields.{unknown[0]}", "enum", f"champs connus : {', '.join(FIELDS)}", f"known fields: {', '.join(FIELDS)}")
+        if asked.exercise_realm is not None:
+            _check_exercise(asked.exercise_realm)
+        principal = new_principal(Role.SOURCE, scope=asked.scope, speaks_as=asked.speaks_as, label=asked.name)
+        record = Source(
+            id=principal.id, created_at=time.time_ns() // 1_000_000,
+            **asked.model_dump(include={"name", "dialect", "site", "type", "severity", "fields", "exercise_realm"}), rules=asked.rules,
+        )  # fmt: skip
+        await self._access.put(record)
+        _, key = await self._access.create_token(principal, token=asked.key)
+        log.info("source.created", source=asked.name, dialect=asked.dialect, principal=principal.id, author=author.id)
+        return self._shown(record) | {"key": key}
+
+    async def set_enabled(self, name: str, author: Principal, *, enabled: bool) -> dict[str, Any]:
+        """Its keys stop, or count again, at once."""
+        record = next((s for s in self._access.all(Source) if s.name == name), None)
+        if record is None:
+            raise ProblemError("not_found")
+        await self._access.set_enabled(record.id, enabled=enabled)
+        log.info("source.changed", source=name, enabled=enabled, author=author.id)
+        return self._shown(record)
+
+    def _shown(self, record: Source) -> dict[str, Any]:
+        health = self._machines.health.get(record.id, Health())
+        principal = self._access.principal(record.id)
+        return record.model_dump(mode="json") | {
+            "enabled": principal is not None, "last_seen": health.last_seen, "accepted": health.accepted,
+            "refused": dict(health.refused), "last_refusal": health.last_refusal,
+        }  # fmt: skip
+
+
+def _check_rules(rules: tuple[Rule, ...]) -> None:
+    for number, rule in enumerate(rules, start=1):
+        for label, pattern in rule.when.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise wrong(
+                    f"rules.{number}.when.{label}", "regex", f"expression illisible : {error}", f"unreadable expression: {error}"
+                ) from None
+
+
+def _check_exercise(realm: str) -> None:
+    try:
+        parse_realm(realm)
+        live = is_live(realm)
+    except RealmNameInvalid:
+        live = True
+    if live:
+        raise wrong("exercise_realm", "realm_name", "un territoire d’exercice, 92~ex-…", "a simulated realm, 92~ex-…")

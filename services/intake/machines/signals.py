@@ -1,0 +1,112 @@
+"""What machine dialects have in common: a signal says that something began, goes on, is being looked at, or is over.
+
+A source's record says where a signal is about, of what type and how grave it is (`Rule`s over its labels); the result is the body of a
+native report. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, Final
+
+from services.runtime.principals import Source
+
+MAX_KEY: Final = 120
+"""A longer key of a sender is kept by its hash."""
+MAX_LABELS: Final = 200
+_HEADLINE: Final = 1_000
+_DETAILS: Final = 50_000
+
+
+class State(StrEnum):
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One transition that a sender tells of."""
+
+    key: str
+    """The sender's own name of the matter (dedup key, alias, fingerprint)."""
+    state: State
+    title: str = ""
+    details: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    severity: int | None = None
+    """1–5, when the message says one."""
+    at: datetime | None = None
+    """When it happened, as the sender says."""
+    began: datetime | None = None
+    """When this episode of the matter began, where the dialect has such a time: two with different ones are two episodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A signal in the terms of the territory."""
+
+    site: str | None
+    type: str
+    severity: int
+    drop: bool = False
+
+
+@lru_cache(maxsize=4096)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.IGNORECASE)
+
+
+def meaning_of(signal: Signal, source: Source) -> Meaning:
+    """The first rule that matches, then the labels `site` and `type`, then what the source's record says."""
+    rule = next((r for r in source.rules if all(_pattern(p).fullmatch(signal.labels.get(n, "")) for n, p in r.when.items())), None)
+    severity = signal.severity or source.severity or 3
+    if rule is None:
+        return Meaning(signal.labels.get("site") or source.site, source.type, source.severity or severity)
+    return Meaning(
+        rule.site or signal.labels.get("site") or source.site,
+        rule.type or source.type,
+        rule.severity or source.severity or severity,
+        rule.drop,
+    )
+
+
+def short(key: str) -> str:
+    """A sender's key within bounds."""
+    return key if len(key) <= MAX_KEY and key.isprintable() else blake2b(key.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
+
+
+def body_of(signal: Signal, meaning: Meaning, now: datetime) -> dict[str, Any]:
+    """Body of the native report that opens or updates the matter."""
+    at = signal.began or signal.at or now
+    at = now if at > now or at.year < 1971 else at
+    body: dict[str, Any] = {
+        "type": meaning.type, "severity": meaning.severity, "occurred_at": at.astimezone(UTC).isoformat(),
+        "headline": signal.title[:_HEADLINE] or signal.key[:_HEADLINE],
+    }  # fmt: skip
+    if meaning.site:
+        body["site_id"] = meaning.site[:64]
+    if signal.details:
+        body["description"] = signal.details[:_DETAILS]
+    return body
+
+
+def flat(document: Any, prefix: str = "") -> dict[str, str]:
+    """Scalars of a JSON document by dotted path, at most MAX_LABELS: the labels that rules can ask for."""
+    found: dict[str, str] = {}
+    stack: list[tuple[str, Any]] = [(prefix, document)]
+    while stack and len(found) < MAX_LABELS:
+        path, value = stack.pop()
+        if isinstance(value, dict):
+            stack += [(f"{path}.{name}" if path else str(name), inner) for name, inner in reversed(list(value.items()))]
+        elif isinstance(value, list):
+            stack += [(f"{path}.{n}" if path else str(n), inner) for n, inner in reversed(list(enumerate(value[:50])))]
+        elif value is not None and path:
+            found[path] = str(value).lower() if isinstance(value, bool) else str(value)[:1000]
+    return found

@@ -1,0 +1,317 @@
+"""Machine dialects as their real clients speak them: one report per transition, repetitions without effect, refusals that name the field."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from schemas.reports import ReportReceived
+from services.runtime.rights import Role
+from tests.unit.intake.conftest import Door
+
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+async def source(door: Door, name: str = "supervision", **record: Any) -> dict[str, Any]:
+    """A registered source; `key` is its key."""
+    async with await door.as_(Role.ADMIN) as http:
+        made = await http.post("/api/v1/sources", json={"name": name, "site": "cen-1"} | record)
+    assert made.status_code == 201, made.text
+    return dict(made.json())
+
+
+def reports(door: Door) -> list[tuple[str, str | None, int]]:
+    return [(m.type.value, m.site_id, m.severity) for _, m, _ in door.inputs.appended]
+
+
+def last(door: Door) -> ReportReceived:
+    return door.inputs.appended[-1][1]
+
+
+# ── PagerDuty ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def event(action: str = "trigger", key: str | None = "srv-1", **payload: Any) -> dict[str, Any]:
+    body: dict[str, Any] = {"routing_key": KEY, "event_action": action}
+    if key:
+        body["dedup_key"] = key
+    if action == "trigger":
+        body["payload"] = {"summary": "Serveur muet", "source": "srv-1", "severity": "critical"} | payload
+    return body
+
+
+@pytest.mark.parametrize("path", ["/v2/enqueue", "/v2/enqueue/"])
+async def test_pagerduty_opens_and_closes_one_episode(door: Door, path: str) -> None:
+    await source(door, dialect="pagerduty", key=KEY)
+    async with door.client(Authorization="Token token=None") as http:
+        opened = await http.post(path, json=event())
+        assert (opened.status_code, opened.json()) == (202, {"status": "success", "message": "Event processed", "dedup_key": "srv-1"})
+        assert (await http.post(path, json=event())).status_code == 202
+        assert (await http.post(path, json=event("resolve"))).status_code == 202
+        assert (await http.post(path, json=event("resolve"))).status_code == 202
+        assert (await http.post(path, json=event("resolve", "never-seen"))).status_code == 202
+    opening, update, closing = (m for _, m, _ in door.inputs.appended)
+    assert (opening.type.value, opening.severity, opening.site_id, opening.source, opening.dialect) == (
+        "outage_it", 4, "cen-1", "supervision", "pagerduty",
+    )  # fmt: skip
+    assert (update.msg_type.value, update.references) == ("Update", (opening.report_id,))
+    assert (closing.type.value, closing.site_id, closing.references, [t.value for t in closing.lifts]) == (
+        "reopening", "cen-1", (opening.report_id,), ["outage_it"],
+    )  # fmt: skip
+
+
+async def test_a_key_that_was_resolved_opens_again_but_not_by_a_trigger_from_before_its_end(door: Door) -> None:
+    await source(door, dialect="pagerduty", key=KEY)
+    async with door.client() as http:
+        for body in (event(), event("resolve"), event(timestamp="2015-07-17T08:42:58.315+0000")):
+            assert (await http.post("/v2/enqueue", json=body)).status_code == 202
+        assert [t for t, *_ in reports(door)] == ["outage_it", "reopening"]
+        await asyncio.sleep(0.002)
+        assert (await http.post("/v2/enqueue", json=event())).status_code == 202
+    assert [t for t, *_ in reports(door)] == ["outage_it", "reopening", "outage_it"]
+
+
+async def test_pagerduty_names_what_is_wrong_and_a_generated_key_is_answered(door: Door) -> None:
+    await source(door, dialect="pagerduty", key=KEY)
+    async with door.client() as http:
+        made = await http.post("/v2/enqueue", json=event(key=None))
+        assert made.json()["dedup_key"]
+        wrong = await http.post("/v2/enqueue", json=event("resolve", None))
+        assert (wrong.status_code, wrong.json()["status"], wrong.json()["errors"]) == (
+            400, "invalid event", ["dedup_key: required for acknowledge and resolve"],
+        )  # fmt: skip
+        assert (await http.post("/v2/enqueue", json=event("explode"))).status_code == 400
+        assert (await http.post("/v2/enqueue", json=event(summary=""))).json()["errors"] == ["payload.summary: required"]
+        assert (await http.post("/v2/enqueue", json=event(summary="x" * 5000))).status_code == 202
+        assert (await http.post("/v2/change/enqueue", json={"routing_key": KEY, "payload": {"summary": "deploy"}})).status_code == 202
+        assert (await http.post("/v2/enqueue", json=event() | {"routing_key": "f" * 32})).status_code == 400
+        assert (await http.post("/v2/enqueue", content=b"{")).status_code == 400
+
+
+async def test_while_the_log_is_away_a_machine_is_asked_to_come_again(door: Door) -> None:
+    await source(door, dialect="pagerduty", key=KEY)
+    async with door.client() as http:
+        door.inputs.away = True
+        away = await http.post("/v2/enqueue", json=event())
+        assert (away.status_code, away.headers["retry-after"]) == (503, "2")
+        door.inputs.away = False
+        assert (await http.post("/v2/enqueue", json=event())).status_code == 202
+    assert len(reports(door)) == 1
+
+
+# ── Alertmanager ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+ZERO = "0001-01-01T00:00:00Z"
+
+
+def alert(status: str = "firing", fingerprint: str = "f1", starts: str = "2026-11-24T08:00:00.123456789Z", **labels: str) -> dict[str, Any]:
+    return {
+        "status": status, "labels": {"alertname": "Panne", "severity": "critical"} | labels, "annotations": {"summary": "Plus de réseau"},
+        "startsAt": starts, "endsAt": ZERO if status == "firing" else "2026-11-24T09:00:00Z", "generatorURL": "http://p/graph", "fingerprint": fingerprint,
+    }  # fmt: skip
+
+
+def group(*alerts: dict[str, Any]) -> dict[str, Any]:
+    return {"version": "4", "groupKey": "{}", "status": "firing", "receiver": "vigie", "alerts": list(alerts), "truncatedAlerts": 0}
+
+
+@pytest.mark.parametrize("how", ["bearer", "basic", "query"])
+async def test_alertmanager_repeats_a_group_for_nothing(door: Door, how: str) -> None:
+    key = (await source(door, dialect="alertmanager"))["key"]
+    headers = {"bearer": f"Bearer {key}", "basic": "Basic " + base64.b64encode(f"am:{key}".encode()).decode()}
+    url = "/webhooks/alertmanager" + (f"?token={key}" if how == "query" else "")
+    async with door.client(**({"Authorization": headers[how]} if how in headers else {})) as http:
+        answers = await asyncio.gather(*(http.post(url, json=group(alert(), alert(fingerprint="f2"))) for _ in range(6)))
+        assert {a.status_code for a in answers} == {202}
+        assert len(reports(door)) == 2
+        assert (await http.post(url, json=group(alert("resolved"), alert(fingerprint="f2")))).status_code == 202
+        assert (await http.post(url, json=group(alert("resolved"), alert()))).status_code == 202
+    assert [t for t, *_ in reports(door)] == ["outage_it", "outage_it", "reopening"]
+    assert door.inputs.appended[0][1].occurred_at == 1_795_507_200_123
+
+
+async def test_a_later_start_is_another_episode_and_an_earlier_one_the_same(door: Door) -> None:
+    key = (await source(door, dialect="alertmanager"))["key"]
+    async with door.client(Authorization=f"Bearer {key}") as http:
+        for starts in ("2026-11-24T08:00:00Z", "2026-11-24T07:30:00Z", "2026-11-24T08:10:00Z"):
+            assert (await http.post("/webhooks/alertmanager", json=group(alert(starts=starts)))).status_code == 202
+    assert len(reports(door)) == 2
+
+
+async def test_one_alert_out_of_bounds_costs_the_others_nothing(door: Door) -> None:
+    made = await source(door, dialect="alertmanager", scope={"sites": ["cen-1"]})
+    async with door.client(Authorization=f"Bearer {made['key']}") as http:
+        mixed = await http.post("/webhooks/alertmanager", json=group(alert(), alert(fingerprint="f2", site="cen-9"), {"labels": {}}))
+        assert mixed.status_code == 202
+        alone = await http.post("/webhooks/alertmanager", json=group(alert(fingerprint="f3", site="cen-9")))
+        assert (alone.status_code, alone.json()["code"]) == (403, "out_of_scope")
+        assert (await http.post("/webhooks/alertmanager", json={"alerts": "x"})).status_code == 422
+    assert len(reports(door)) == 1
+    async with await door.as_(Role.ADMIN) as http:
+        [shown] = (await http.get("/api/v1/sources")).json()["items"]
+    assert (shown["accepted"], shown["refused"], shown["enabled"]) == (1, {"out_of_scope": 2, "invalid": 1}, True)
+    assert "key" not in shown
+
+
+async def test_rules_say_what_a_signal_is_about(door: Door) -> None:
+    rules = [
+        {"when": {"alertname": "Watchdog"}, "drop": True},
+        {"when": {"instance": "col-(.*)", "severity": "critical"}, "site": "clg-0920077J", "type": "outage_telecom", "severity": 3},
+    ]
+    key = (await source(door, dialect="alertmanager", rules=rules))["key"]
+    async with door.client(Authorization=f"Bearer {key}") as http:
+        many = group(alert(fingerprint="a", alertname="Watchdog"), alert(fingerprint="b", instance="col-12"), alert(fingerprint="c"))
+        assert (await http.post("/webhooks/alertmanager", json=many)).status_code == 202
+    assert reports(door) == [("outage_telecom", "clg-0920077J", 3), ("outage_it", "cen-1", 4)]
+
+
+# ── Opsgenie, GoAlert, apprise, generic ──────────────────────────────────────────────────────────────────────────────
+
+
+async def test_opsgenie_alias_is_closed_by_nothing_but_its_name(door: Door) -> None:
+    key = (await source(door, dialect="opsgenie"))["key"]
+    async with door.client(Authorization=f"GenieKey {key}") as http:
+        opened = await http.post(
+            "/v2/alerts", json={"message": "Disque plein", "alias": "disk/1", "priority": "P1", "details": {"site": "cen-2"}}
+        )
+        assert (opened.status_code, opened.json()["result"]) == (202, "Request will be processed")
+        assert (await http.post("/v2/alerts/disk%2F1/acknowledge?identifierType=alias", json={})).status_code == 202
+        assert (await http.post("/v2/alerts/disk%2F1/close?identifierType=alias", json={"source": "x"})).status_code == 202
+        assert (await http.get("/v2/heartbeats/nuit/ping")).status_code == 202
+        wrong = await http.post("/v2/alerts", json={"alias": "a"})
+        assert (wrong.status_code, list(wrong.json()["errors"])) == (422, ["message"])
+    assert reports(door) == [("outage_it", "cen-2", 4), ("info", "cen-1", 1), ("reopening", "cen-2", 1)]
+
+
+@pytest.mark.parametrize("form", ["json", "form", "multipart", "query"])
+async def test_goalert_takes_any_form(door: Door, form: str) -> None:
+    key = (await source(door, dialect="goalert"))["key"]
+    url, fields = f"/api/v2/generic/incoming?token={key}", {"summary": "Porte bloquée", "details": "aile B", "dedup": "porte"}
+    async with door.client() as http:
+
+        async def post(**more: str) -> httpx.Response:
+            body = fields | more
+            if form == "json":
+                return await http.post(url, json=body)
+            if form == "form":
+                return await http.post(url, data=body)
+            if form == "multipart":
+                return await http.post(url, files={n: (None, v) for n, v in body.items()})
+            return await http.post(url, params=body | {"token": key})
+
+        assert (await post()).status_code == 200
+        assert (await post(action="close")).status_code == 200
+    assert [t for t, *_ in reports(door)] == ["outage_it", "reopening"]
+
+
+async def test_grafana_and_alertmanager_speak_through_goalert_too(door: Door) -> None:
+    key = (await source(door, dialect="goalert"))["key"]
+    async with door.client() as http:
+        legacy = {"ruleName": "CPU", "ruleId": 1, "state": "alerting", "message": "trop"}
+        for body in (legacy, legacy | {"state": "ok"}, group(alert())):
+            assert (await http.post(f"/api/v2/grafana/incoming?token={key}", json=body)).status_code == 200
+        assert (
+            await http.post(f"/api/v2/prometheusalertmanager/incoming?token={key}", json=group(alert(fingerprint="z")))
+        ).status_code == 200
+    assert [t for t, *_ in reports(door)] == ["outage_it", "reopening", "outage_it", "outage_it"]
+
+
+SOAP = """<?xml version='1.0' encoding='utf-8'?>
+<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body>
+<Notification xmlns="http://nuxref.com/apprise/NotifyXML-1.1.xsd"><Version>1.1</Version><Subject>Onduleur</Subject>
+<MessageType>x</MessageType><Message>sur batterie</Message><Type>{type}</Type></Notification></soapenv:Body></soapenv:Envelope>"""
+
+
+@pytest.mark.parametrize("form", ["json", "xml", "form"])
+async def test_apprise_success_ends_what_failure_began(door: Door, form: str) -> None:
+    key = (await source(door, dialect="apprise"))["key"]
+    async with door.client(**{"X-Token": key}) as http:
+
+        async def post(type: str) -> httpx.Response:
+            fields = {"version": "1.0", "title": "Onduleur", "message": "sur batterie", "type": type}
+            if form == "json":
+                return await http.post("/webhooks/apprise", json=fields)
+            if form == "form":
+                return await http.post("/webhooks/apprise", data=fields)
+            return await http.post("/webhooks/apprise", content=SOAP.format(type=type), headers={"content-type": "application/xml"})
+
+        assert (await post("failure")).status_code == 200
+        assert (await post("success")).status_code == 200
+    assert [(t, s) for t, _, s in reports(door)] == [("outage_it", 4), ("reopening", 1)]
+
+
+async def test_xml_touches_neither_files_nor_the_network(door: Door, tmp_path: Path) -> None:
+    key = (await source(door, dialect="apprise"))["key"]
+    (tmp_path / "secret").write_text("secret")
+    bombs = [
+        f'<!DOCTYPE a [<!ENTITY x SYSTEM "file://{tmp_path}/secret">]><a><title>&x;</title></a>',
+        '<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><a><title>&b;</title></a>', "<a><b></a>", "", "\x00",
+    ]  # fmt: skip
+    async with door.client(**{"X-Token": key, "content-type": "application/xml"}) as http:
+        for bomb in bombs:
+            assert (await http.post("/webhooks/apprise", content=bomb)).status_code == 422
+    assert reports(door) == []
+
+
+async def test_a_generic_source_is_read_by_its_pointers_or_by_common_names(door: Door) -> None:
+    fields = {"title": "/event/name", "key": "/event/id", "state": "/event/up", "severity": "/event/sev", "site": "/tags/0"}
+    mapped, plain = await source(door, "mapped", dialect="generic", fields=fields), await source(door, "plain", dialect="generic")
+    async with door.client() as http:
+        body = {"event": {"name": "Lien coupé", "id": 7, "up": False, "sev": "high"}, "tags": ["cen-3"]}
+        opening = body | {"event": body["event"] | {"up": "down"}}
+        assert (await http.post(f"/webhooks/generic/mapped?token={mapped['key']}", json=opening)).status_code == 202
+        assert (await http.post(f"/webhooks/generic/mapped?token={mapped['key']}", json=body)).status_code == 202
+        assert (
+            await http.post(f"/webhooks/generic/plain?token={plain['key']}", json={"text": "Alerte", "level": "warning"})
+        ).status_code == 202
+        assert (await http.post(f"/webhooks/generic/plain?token={plain['key']}", json={"level": "warning"})).status_code == 422
+        assert (await http.post(f"/webhooks/generic/plain?token={mapped['key']}", json={"text": "x"})).status_code == 403
+    assert reports(door) == [("outage_it", "cen-3", 4), ("reopening", "cen-3", 1), ("outage_it", "cen-1", 2)]
+
+
+# ── sources ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_strangers_and_disabled_sources_are_turned_away(door: Door) -> None:
+    made = await source(door, dialect="alertmanager")
+    async with door.client(Authorization=f"Bearer {made['key']}") as http, await door.as_(Role.ADMIN) as admin, door.client() as stranger:
+        assert (await stranger.post("/webhooks/alertmanager", json=group(alert()))).status_code == 401
+        assert (await http.post("/webhooks/apprise", json={"message": "x"})).status_code == 403
+        assert (await admin.post("/webhooks/alertmanager", json=group(alert()))).status_code == 403
+        assert (await admin.post("/api/v1/sources/supervision/disable")).json()["enabled"] is False
+        assert (await http.post("/webhooks/alertmanager", json=group(alert()))).status_code == 401
+        assert (await admin.post("/api/v1/sources/supervision/enable")).json()["enabled"] is True
+        assert (await http.post("/webhooks/alertmanager", json=group(alert()))).status_code == 202
+        assert (await http.get("/webhooks/alertmanager")).status_code == 405
+    assert len(reports(door)) == 1
+
+
+@pytest.mark.parametrize(
+    ("record", "field"),
+    [
+        ({"dialect": "telex"}, "dialect"), ({"dialect": "generic", "fields": {"colour": "/a"}}, "fields.colour"),
+        ({"dialect": "generic", "rules": [{"when": {"a": "("}}]}, "rules.1.when.a"), ({"dialect": "generic", "exercise_realm": "92"}, "exercise_realm"),
+    ],
+)  # fmt: skip
+async def test_a_source_that_cannot_work_is_refused_by_field(door: Door, record: dict[str, Any], field: str) -> None:
+    async with await door.as_(Role.ADMIN) as http:
+        answer = await http.post("/api/v1/sources", json={"name": "s"} | record)
+    assert (answer.status_code, [e["field"] for e in answer.json()["errors"]]) == (422, [field])
+
+
+async def test_open_episodes_survive_the_memory_of_the_process(door: Door) -> None:
+    await source(door, dialect="pagerduty", key=KEY)
+    async with door.client() as http:
+        await http.post("/v2/enqueue", json=event())
+        await door.intake.ledger.flush()
+        door.intake.front._machines._episodes._newest.clear()
+        await http.post("/v2/enqueue", json=event("resolve"))
+        await door.intake.ledger.flush()
+        door.intake.front._machines._episodes._newest.clear()
+        await http.post("/v2/enqueue", json=event("resolve"))
+    assert [t for t, *_ in reports(door)] == ["outage_it", "reopening"]
