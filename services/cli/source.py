@@ -27,7 +27,7 @@ Several = Annotated[list[str] | None, typer.Option(help="May be given several ti
 @app.command()
 def add(
     name: Name,
-    dialect: Annotated[str, typer.Option(help="pagerduty, alertmanager, opsgenie, goalert, apprise or generic")],
+    dialect: Annotated[str, typer.Option(help="pagerduty, alertmanager, opsgenie, goalert, apprise, cloudevents or generic")],
     key: Annotated[str | None, typer.Option(help="A key that it has already (a routing key); made when absent")] = None,
     sites: Several = None,
     types: Several = None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,10 +24,10 @@ from schemas.base import Instant
 from schemas.words import EventType
 from services.intake.exchange import BodyReader, Receive, Scope, Send, address_of, answer_json, answer_problem, redacted
 from services.intake.idempotency import Ledger
-from services.intake.machines import alertmanager, apprise, generic, goalert, opsgenie, pagerduty
+from services.intake.machines import alertmanager, apprise, cloudevents, generic, goalert, opsgenie, pagerduty
 from services.intake.machines.asked import Asked, Reply, asked_of, secrets_of, wrong
 from services.intake.machines.episodes import TOMBSTONE_MS, Episode, Episodes
-from services.intake.machines.signals import Signal, State, body_of, meaning_of, short
+from services.intake.machines.signals import Signal, State, Told, body_of, meaning_of, short
 from services.intake.native import claim_of, ms, parse_one
 from services.intake.receiving import Raw, Receipt, Receiver
 from services.intake.refusals import Refused, RefusedLane, Strangers
@@ -45,11 +45,11 @@ class Dialect(Protocol):
     NAME: str
     PATHS: tuple[str, ...]
 
-    def signals(self, asked: Asked, source: Source) -> list[Signal]:
+    def signals(self, asked: Asked, source: Source) -> Sequence[Signal | Told]:
         """What the request tells. Raises ProblemError."""
         ...
 
-    def accepted(self, asked: Asked, found: list[Signal]) -> Reply:
+    def accepted(self, asked: Asked, found: Any) -> Reply:
         """The answer to a request that was taken."""
         ...
 
@@ -58,7 +58,7 @@ class Dialect(Protocol):
         ...
 
 
-DIALECTS: Final[dict[str, Dialect]] = {m.NAME: m for m in (pagerduty, alertmanager, opsgenie, goalert, apprise, generic)}
+DIALECTS: Final[dict[str, Dialect]] = {m.NAME: m for m in (pagerduty, alertmanager, opsgenie, goalert, apprise, cloudevents, generic)}
 RETRY_S: Final = 2
 _TRANSIENT: Final = frozenset({408, 429, 503})
 log = structlog.get_logger(__name__)
@@ -150,7 +150,7 @@ class Machines:
 
     # ── what ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _take_all(self, principal: Principal, source: Source, dialect: str, asked: Asked, signals: list[Signal]) -> None:
+    async def _take_all(self, principal: Principal, source: Source, dialect: str, asked: Asked, signals: Sequence[Signal | Told]) -> None:
         """Each by itself: what is refused of many is kept and costs the others nothing. Raises ProblemError when all are, or when one may pass again."""
         health = self.health.setdefault(principal.id, Health())
         health.last_seen = time.time_ns() // 1_000_000
@@ -169,7 +169,11 @@ class Machines:
         for problem in problems:
             self._keep(principal, problem, asked.body, raw.content_type, dialect, asked.path)
 
-    async def _take(self, principal: Principal, source: Source, signal: Signal, raw: Raw) -> None:
+    async def _take(self, principal: Principal, source: Source, signal: Signal | Told, raw: Raw) -> None:
+        if isinstance(signal, Told):
+            realm = signal.body.get("realm") or (principal.scope.realms[0] if principal.scope.realms else self._live_realm)
+            await self._accept(principal, realm, signal.body, f"told\x1f{signal.key}", None, raw)
+            return
         meaning = meaning_of(signal, source)
         if meaning.drop:
             return

@@ -59,7 +59,14 @@ def pointed(document: Any, pointer: str) -> Any:
 
 def signals(asked: Asked, source: Source) -> list[Signal]:
     """By the source's own mapping. Raises ProblemError `invalid`."""
-    given = fields_of(asked)
+    found = signal_of(fields_of(asked), source)
+    if not found.title:
+        raise wrong("title", "missing", "title, summary, message ou text obligatoire", "title, summary, message or text is required")
+    return [found]
+
+
+def signal_of(given: dict[str, Any], source: Source) -> Signal:
+    """What a document says by the source's mapping, else by common names; the title may be empty."""
 
     def value(name: str) -> Any:
         if (pointer := source.fields.get(name)) is not None:
@@ -68,18 +75,14 @@ def signals(asked: Asked, source: Source) -> list[Signal]:
 
     said = {name: value(name) for name in FIELDS}
     title = text(said, "title") or text(said, "details")
-    if not title:
-        raise wrong("title", "missing", "title, summary, message ou text obligatoire", "title, summary, message or text is required")
     state = text(said, "state").lower() or ("false" if said["state"] is False else "")
     labels = flat(given)
     if site := text(said, "site"):
         labels["site"] = site
-    return [
-        Signal(
-            text(said, "key") or short(title), State.CLOSED if state in _CLOSES else State.ACKNOWLEDGED if state in _ACKS else State.OPEN, title,
-            text(said, "details"), labels, _severity(said["severity"]), at=read_time(said["at"]),
-        )
-    ]  # fmt: skip
+    return Signal(
+        text(said, "key") or short(title), State.CLOSED if state in _CLOSES else State.ACKNOWLEDGED if state in _ACKS else State.OPEN, title,
+        text(said, "details"), labels, _severity(said["severity"]), at=read_time(said["at"]),
+    )  # fmt: skip
 
 
 def _severity(value: Any) -> int | None:

@@ -49,6 +49,15 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A native report that came in another dialect."""
+
+    key: str
+    """The sender's own name of this message: the same again has no second effect."""
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Meaning:
     """A signal in the terms of the territory."""
 

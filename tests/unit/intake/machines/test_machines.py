@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from schemas.reports import ReportReceived
@@ -272,6 +273,55 @@ async def test_a_generic_source_is_read_by_its_pointers_or_by_common_names(door:
         assert (await http.post(f"/webhooks/generic/plain?token={plain['key']}", json={"level": "warning"})).status_code == 422
         assert (await http.post(f"/webhooks/generic/plain?token={mapped['key']}", json={"text": "x"})).status_code == 403
     assert reports(door) == [("outage_it", "cen-3", 4), ("reopening", "cen-3", 1), ("outage_it", "cen-1", 2)]
+
+
+# ── CloudEvents ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+ENVELOPE = {"specversion": "1.0", "id": "e-1", "source": "/scada/42", "type": "fr.example.alarm", "time": "2026-11-24T08:00:00Z"}
+NATIVE = {"type": "outage_water", "severity": 3, "site_id": "cen-2"}
+
+
+@pytest.mark.parametrize("mode", ["binary", "structured", "batch"])
+async def test_a_native_report_travels_in_a_cloudevent(door: Door, mode: str) -> None:
+    key = (await source(door, dialect="cloudevents"))["key"]
+    async with door.client(Authorization=f"Bearer {key}") as http:
+
+        async def post() -> httpx.Response:
+            if mode == "binary":
+                return await http.post("/api/v1/events", json=NATIVE, headers={f"ce-{n}": v for n, v in ENVELOPE.items()})
+            kind = "application/cloudevents+json" if mode == "structured" else "application/cloudevents-batch+json"
+            event: Any = ENVELOPE | {"data": NATIVE}
+            return await http.post(
+                "/api/v1/events", content=orjson.dumps([event] if mode == "batch" else event), headers={"content-type": kind}
+            )
+
+        assert [(await post()).status_code for _ in range(2)] == [202, 202]
+    assert reports(door) == [("outage_water", "cen-2", 3)]
+    assert (last(door).occurred_at, last(door).dialect) == (1_795_507_200_000, "cloudevents")
+
+
+async def test_other_data_is_read_by_the_mapping_and_its_subject_names_the_matter(door: Door) -> None:
+    rules = [{"when": {"ce.type": r"fr\.example\..*"}, "type": "outage_power"}]
+    key = (await source(door, dialect="cloudevents", rules=rules))["key"]
+    async with door.client(**{"Authorization": f"Bearer {key}", "content-type": "application/cloudevents+json"}) as http:
+        for n, state in enumerate(("alarm", "ok")):
+            event = ENVELOPE | {"id": f"e-{n}", "subject": "tgbt-3", "data": {"state": state, "level": "high", "message": "TGBT 3"}}
+            assert (await http.post("/api/v1/events", content=orjson.dumps(event))).status_code == 202
+    assert reports(door) == [("outage_power", "cen-1", 4), ("reopening", "cen-1", 1)]
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (ENVELOPE | {"specversion": "0.3"}, "specversion"), ({k: v for k, v in ENVELOPE.items() if k != "id"}, "id"),
+        (ENVELOPE | {"data_base64": "%%"}, "data_base64"), (ENVELOPE | {"data": NATIVE | {"severity": 9}}, "severity"), ([], "body"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_event_is_refused_by_field(door: Door, event: Any, field: str) -> None:
+    key = (await source(door, dialect="cloudevents"))["key"]
+    async with door.client(**{"Authorization": f"Bearer {key}", "content-type": "application/cloudevents+json"}) as http:
+        answer = await http.post("/api/v1/events", content=orjson.dumps(event))
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
 
 
 # ── sources ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,97 @@
+"""CloudEvents 1.0 over HTTP: `POST /api/v1/events`, binary, structured or batch.
+
+Data that is a native report (`type` and `severity` as in `POST /api/v1/reports`) is taken as one; other data is read by the source's mapping,
+as the generic dialect reads it. The same (source, id) is the same event.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import unquote
+
+import orjson
+
+from schemas.words import EventType
+from services.intake.machines.asked import Asked, Reply, text, wrong
+from services.intake.machines.generic import signal_of
+from services.intake.machines.signals import Signal, Told, short
+from services.intake.machines.times import read_time
+from services.runtime.principals import Source
+from services.runtime.problems import Problem
+
+NAME: Final = "cloudevents"
+PATHS: Final = ("/api/v1/events",)
+BATCH: Final = 500
+STRUCTURED: Final = "application/cloudevents+json"
+BATCHED: Final = "application/cloudevents-batch+json"
+REQUIRED: Final = ("id", "source", "specversion", "type")
+_TYPES: Final = frozenset(t.value for t in EventType)
+
+
+def signals(asked: Asked, source: Source) -> list[Signal | Told]:
+    """Each event of the request. Raises ProblemError `invalid`, `not_json`."""
+    if asked.kind == BATCHED:
+        events = asked.json()
+        if not isinstance(events, list) or not 1 <= len(events) <= BATCH:
+            raise wrong("body", "list", f"une liste de 1 à {BATCH} événements", f"a list of 1 to {BATCH} events")
+        return [_told(event, source, f"{n}.") for n, event in enumerate(events)]
+    if asked.kind == STRUCTURED:
+        return [_told(asked.json(), source, "")]
+    return [_told(_binary(asked), source, "ce-")]
+
+
+def _binary(asked: Asked) -> dict[str, Any]:
+    event: dict[str, Any] = {name[3:]: unquote(value) for name, value in asked.headers.items() if name.startswith("ce-")}
+    if not asked.body:
+        raise wrong("body", "missing", "un événement sans données est refusé", "an event without data is refused")
+    event["data"] = (
+        asked.json() if asked.kind in ("", "application/json") or asked.kind.endswith("+json") else asked.body.decode("utf-8", "replace")
+    )
+    return event
+
+
+def _told(event: Any, source: Source, where: str) -> Signal | Told:
+    if not isinstance(event, dict):
+        raise wrong(where or "body", "object", "un objet est attendu", "an object is expected")
+    for name in REQUIRED:
+        if not text(event, name):
+            raise wrong(f"{where}{name}", "missing", "obligatoire", "required")
+    if event["specversion"] != "1.0":
+        raise wrong(f"{where}specversion", "enum", "1.0 est attendu", "1.0 is expected")
+    key, at = f"{event['source']}\x1f{event['id']}", read_time(event.get("time"))
+    data = _data(event, where)
+    if isinstance(data, dict) and data.get("type") in _TYPES and "severity" in data:
+        return Told(short(key), data | ({} if at is None or "occurred_at" in data else {"occurred_at": at.isoformat()}))
+    given = data if isinstance(data, dict) else {"message": data if isinstance(data, str) else orjson.dumps(data).decode()}
+    found = signal_of(given, source)
+    labels = {**found.labels, **{f"ce.{n}": text(event, n) for n in ("type", "source", "subject") if text(event, n)}}
+    own_key = (
+        found.key if source.fields.get("key") or text(given, "dedup_key", "dedup", "alias", "id") else short(text(event, "subject") or key)
+    )
+    return replace(found, key=own_key, title=found.title or text(event, "subject", "type"), labels=labels, at=found.at or at)
+
+
+def _data(event: dict[str, Any], where: str) -> Any:
+    if "data_base64" not in event:
+        return event.get("data", {})
+    try:
+        raw = base64.b64decode(str(event["data_base64"]), validate=True)
+    except binascii.Error:
+        raise wrong(f"{where}data_base64", "base64", "base64 illisible", "unreadable base64") from None
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return raw.decode("utf-8", "replace")
+
+
+def accepted(asked: Asked, found: list[Signal | Told]) -> Reply:  # noqa: ARG001  the protocol of dialects
+    """Any 2xx."""
+    return Reply(202, {"accepted": len(found)})
+
+
+def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
+    """The usual problem document."""
+    return None
