@@ -31,8 +31,7 @@ def test_a_site_reports_and_gets_its_number(vigie: RunningVigie, own_realm: str,
     page.get_by_role("button", name="Envoyer").click()
     expect(page.locator("#said")).to_have_text(re.compile(r"Reçu à \d\d:\d\d, numéro [0-9a-f]{8}"))
     expect(page.locator("#queue")).to_be_hidden()
-    sites = vigie.get(f"/api/v1/sites?realm={own_realm}&status=closed")["items"]
-    assert [s["id"] for s in sites] == ["gym-07"]
+    until(lambda: [s["id"] for s in vigie.get(f"/api/v1/sites?realm={own_realm}&status=closed")["items"]] == ["gym-07"])
 
 
 def test_without_network_the_report_waits_on_the_phone_and_leaves_once(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
@@ -47,6 +46,8 @@ def test_without_network_the_report_waits_on_the_phone_and_leaves_once(vigie: Ru
     context.set_offline(False)
     expect(page.locator("#said")).to_have_text(re.compile("Reçu à"))
     expect(page.locator("#queue")).to_be_hidden()
+    until(lambda: vigie.get(f"/api/v1/overview?realm={own_realm}")["counts"]["reports"] > 0)
+    page.wait_for_timeout(500)  # a second one would be on its way
     assert vigie.get(f"/api/v1/overview?realm={own_realm}")["counts"]["reports"] == 1
 
 
@@ -84,7 +85,7 @@ def test_only_the_button_answers_and_only_once(vigie: RunningVigie, own_realm: s
     assert state() in ("accepted", "received")  # a receipt may arrive meanwhile; looking changes nothing
     page.get_by_role("button", name="Je prends").click()
     expect(page.get_by_role("heading", name="Vous prenez. La cellule le voit.")).to_be_visible()
-    assert state() == "answered"
+    until(lambda: state() == "answered")
     page.goto(f"/a/{token}")
     expect(page.get_by_role("button")).to_have_count(0)
 
