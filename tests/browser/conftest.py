@@ -8,7 +8,7 @@ from pathlib import Path
 from secrets import token_hex
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.system import RunningVigie
 
@@ -19,6 +19,8 @@ FLAGS = [
 REALM = "92~ex-navigateur"
 RESPONDERS = Path(__file__).with_name("responders.yaml")
 STEP_MS = 15_000
+"""Patience with one step of a page, while other tests keep the machine busy."""
+expect.set_options(timeout=STEP_MS)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -79,6 +79,6 @@ def test_time_moves_and_countdowns_come_from_the_server(own_realm: str, visitor:
     page = visitor().page(f"/?realm={own_realm}")
     page.clock.install()
     before = page.locator("#clock").inner_text()
-    assert before.startswith("09:4")
+    assert before.startswith(("09:39:5", "09:4"))  # the server's second and the page's need not begin together
     page.clock.run_for(3_000)
     expect(page.locator("#clock")).not_to_have_text(before)
