@@ -9,7 +9,6 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Accounts, report
 from tests.system import RunningVigie
-from tests.waiting import until
 
 CENTRAL = ("cen-1", "cen-2", "cen-3")
 
@@ -19,7 +18,6 @@ def page(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> Page:
     """The incident of a power cut on three central sites."""
     for site in CENTRAL:
         report(vigie, own_realm, site)
-    until(lambda: vigie.get(f"/api/v1/plans/PT-ELEC?realm={own_realm}")["state"] == "proposed", 60)
     page = visitor().page(f"/?realm={own_realm}")
     expect(page.locator("#side")).to_contain_text("PT-ELEC")
     page.locator("#incident h2 a").click()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import Accounts, report
 from tests.system import RunningVigie
+from tests.waiting import until
 
 
 def test_a_report_shows_at_once_and_disturbs_nothing(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
@@ -29,6 +30,32 @@ def test_a_report_shows_at_once_and_disturbs_nothing(vigie: RunningVigie, own_re
     assert page.evaluate("performance.getEntriesByType('navigation').length") == 1
     expect(page.locator("#side h2 a")).to_contain_text("Coupure électrique")
     expect(page.locator("#digest")).not_to_be_empty()
+
+
+def test_what_changes_between_the_page_and_its_stream_is_shown(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+    """The page was made before the report, the stream begins after it: no event will ever tell of it."""
+    who = visitor()
+    context = who.context()
+    context.add_init_script("delete window.SharedWorker")
+    page = who.page(context=context)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/api/v1/stream*", hold)
+    assert vigie.http.post(f"/api/v1/realms/{own_realm}/pause", headers={"Prefer": "wait=10"}).status_code == 200
+    page.goto(f"/?realm={own_realm}")
+    expect(page.get_by_role("heading", name="Rien d’ouvert")).to_be_visible()
+    report(vigie, own_realm, "cul-04")
+    until(lambda: vigie.get(f"/api/v1/sites/cul-04?realm={own_realm}")["status"] != "normal")
+    before: object = None
+    while before != (now := vigie.get(f"/api/v1/overview?realm={own_realm}")["counts"]):  # until nothing more follows from it
+        before = now
+        page.wait_for_timeout(700)
+    expect(page.locator("[data-row]")).to_have_count(0)
+    held[0].continue_()
+    expect(page.locator("[data-row][data-site=cul-04]")).to_contain_text("sans courant", timeout=5_000)
 
 
 def test_one_connection_serves_all_tabs_of_a_browser(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:

@@ -18,7 +18,7 @@ function join(realm, port) {
     feed = made;
     feeds.set(realm, feed);
     made.stream.run();
-  }
+  } else port.postMessage({ type: "change", event: "joined" }); // the page is as old as its request
   feed.ports.add(port);
   if (feed.last?.type === "down") port.postMessage(feed.last);
 }

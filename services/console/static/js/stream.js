@@ -11,7 +11,7 @@ const LONGEST_RETRY_MS = 15000;
  *   | {type: "down", retryAt: number}
  *   | {type: "retrying"}
  *   | {type: "login"}} Signal
- *   `beat`: bytes arrived. `change`: something in the realm changed. `down`: no connection, next try at `retryAt` (epoch ms).
+ *   `beat`: bytes arrived. `change`: something in the realm changed, or may have before we began to listen (`hello`, `joined`). `down`: no connection, next try at `retryAt` (epoch ms).
  */
 
 /** Keeps one connection to `/api/v1/stream` open and tells what it hears. */
@@ -76,7 +76,7 @@ export class Stream {
           const { event, data, id } = parse(frame);
           if (id) this.lastId = id;
           if (event === "hello" || event === "ping") serverTime = timeIn(data) ?? serverTime;
-          else if (data) events.add(event);
+          if (event !== "ping" && data) events.add(event);
         }
         this.tell({ type: "beat", serverTime });
         for (const event of events) this.tell({ type: "change", event });
