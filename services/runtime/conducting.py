@@ -108,9 +108,7 @@ class Conducting:
                 place=move.place, place_hash=move.place_hash, time_ms=time.time_ns() // 1_000_000,
             )  # fmt: skip
             topic = inputs(move.service)
-            sent = await send_patiently(
-                self._producer, topic, value_of(move.message), realm.encode(), partition_for(topic, realm), headers
-            )  # fmt: skip
+            sent = await send_patiently(self._producer, topic, value_of(move.message), realm.encode(), partition_for(topic, realm), headers)
             tasks.create_task(_acknowledged(sent))
             if move.moves_time:
                 metrics.count("vigie_steps_total")

@@ -39,7 +39,7 @@ _REPAIR_INPUT = "check the broker's disk; then `vigie repair --rebase` (ids dedu
 EXITS: Final[dict[Name, Exit]] = {
     "append.failed": Exit(70, "the broker refused a Transaction or its producer was fenced", ""),
     "agent.crashed": Exit(70, "an error of the runtime itself while an input was applied", ""),
-    "agent.ended": Exit(70, "the stream processor ended silently", ""),
+    "agent.ended": Exit(70, "a task of the worker ended by itself", ""),
     "take.failed": Exit(70, "a log partition could not be taken over", ""),
     "publish.failed": Exit(70, "a fact could not be forwarded", ""),
     "input.disorder": Exit(70, "the stream processor delivered an input out of order", ""),
