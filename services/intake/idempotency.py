@@ -32,6 +32,15 @@ from services.runtime.kafka import groupless_consumer
 KEPT_MS: Final = 8 * DAY_MS
 """A day more than promised."""
 TOPIC: Final = inputs("alerts")
+END: Final = "#end"
+"""Ends the alias of the report that ends a machine's episode; the rest of it is the alias of the opening one (machines/episodes.py)."""
+_PRUNE: Final = (
+    """DELETE FROM reports WHERE seen < ?1 AND (alias IS NULL OR alias NOT GLOB '*@[0-9]*:*:*' OR EXISTS (
+         SELECT 1 FROM reports AS e WHERE e.realm = reports.realm AND e.sender = reports.sender AND e.alias = reports.alias || ?2))
+       AND (alias IS NULL OR alias NOT LIKE '%' || ?2)""",
+    "DELETE FROM reports WHERE seen < ?1 AND alias LIKE '%' || ?2",
+)
+"""What is old, but no episode that is still open: its end may come after weeks. Beginnings go before the ends that prove them over."""
 _WIRE: Final = ReportReceived.wire_type().encode()
 MAX_KEY: Final = 128
 
@@ -182,7 +191,8 @@ class Ledger:
     async def catch_up(self, kafka: str) -> int:
         """Read what the log has beyond the last flush; returns how many records were looked at. Raises KafkaError.
 
-        Without an index (first start, lost disk) it reads what is younger than `KEPT_MS`.
+        Without an index (first start, lost disk) it reads what is younger than `KEPT_MS`: an episode that is open for longer is
+        forgotten then, and its end changes nothing.
         """
         partitions = [TopicPartition(TOPIC, p) for p in range(PARTITIONS)]
         consumer: Any = groupless_consumer(kafka, fetch_bytes=4 << 20)
@@ -217,7 +227,8 @@ class Ledger:
 
     def _prune(self, before: Instant) -> None:
         with self._write:
-            self._db.execute("DELETE FROM reports WHERE seen < ?", (before,))
+            for statement in _PRUNE:
+                self._db.execute(statement, (before, END))
 
     # ── texts of refused messages, to be erased after their time ───────────────────────────────────────────────────
 

@@ -115,7 +115,6 @@ class Source(Model):
     severity: int | None = Field(default=None, ge=1, le=5, description="None: from the message")
     rules: tuple[Rule, ...] = Field(default=(), max_length=500)
     fields: dict[str, str] = Field(default_factory=dict, max_length=50, description="generic dialect: field → JSON pointer into the body")
-    exercise_realm: str | None = Field(default=None, max_length=64, description="where its exercises go; never a live realm")
     created_at: Instant = 0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal
 
 import orjson
 from pydantic import ValidationError
@@ -86,12 +86,6 @@ class ProblemError(Exception):
     def __init__(self, code: str, *, faults: tuple[FieldFault, ...] = (), retry_after_s: int | None = None, **values: str | float) -> None:
         self.problem = Problem(code, values, faults, retry_after_s)
         super().__init__(f"{code}: {self.problem.sentence('en')}")
-
-    @classmethod
-    def of(cls, problem: Problem) -> Self:
-        """An exception for a problem that was met before."""
-        values: Any = problem.values
-        return cls(problem.code, faults=problem.faults, retry_after_s=problem.retry_after_s, **values)
 
 
 def language_of(accept_language: str | None) -> Language:

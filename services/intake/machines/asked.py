@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -17,7 +19,7 @@ from services.runtime.problems import ProblemError, fault
 MAX_FIELDS: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Asked:
     method: str
     path: str
@@ -25,12 +27,20 @@ class Asked:
     headers: Mapping[str, str]
     """By lower-case name."""
     body: bytes
+    at: float = field(default_factory=time.perf_counter)
+    """time.perf_counter() when it had been read."""
+
+    @property
+    def took_s(self) -> float:
+        """Seconds since then."""
+        return round(time.perf_counter() - self.at, 4)
 
     @property
     def kind(self) -> str:
         """Media type without parameters, lower case."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
+    @cached_property
     def json(self) -> Any:
         """The body. Raises ProblemError `not_json`."""
         try:
@@ -41,7 +51,7 @@ class Asked:
 
     def json_object(self) -> dict[str, Any]:
         """The body as an object. Raises ProblemError `not_json`, `invalid`."""
-        document = self.json()
+        document = self.json
         if not isinstance(document, dict):
             raise wrong("body", "object", "un objet JSON est attendu", "a JSON object is expected")
         return document
@@ -95,6 +105,6 @@ def secrets_of(asked: Asked) -> list[str]:
         try:
             found.append(base64.b64decode(given, validate=True).decode().partition(":")[2])
         except (binascii.Error, UnicodeDecodeError):
-            pass
+            pass  # no key then: whoever shows no other is turned away
     found += [value for value in (asked.headers.get("x-token"), asked.query.get("token")) if value]
     return [key for key in found if key]

@@ -34,12 +34,12 @@ _TYPES: Final = frozenset(t.value for t in EventType)
 def signals(asked: Asked, source: Source) -> list[Signal | Told]:
     """Each event of the request. Raises ProblemError `invalid`, `not_json`."""
     if asked.kind == BATCHED:
-        events = asked.json()
+        events = asked.json
         if not isinstance(events, list) or not 1 <= len(events) <= BATCH:
             raise wrong("body", "list", f"une liste de 1 à {BATCH} événements", f"a list of 1 to {BATCH} events")
         return [_told(event, source, f"{n}.") for n, event in enumerate(events)]
     if asked.kind == STRUCTURED:
-        return [_told(asked.json(), source, "")]
+        return [_told(asked.json, source, "")]
     return [_told(_binary(asked), source, "ce-")]
 
 
@@ -48,7 +48,7 @@ def _binary(asked: Asked) -> dict[str, Any]:
     if not asked.body:
         raise wrong("body", "missing", "un événement sans données est refusé", "an event without data is refused")
     event["data"] = (
-        asked.json() if asked.kind in ("", "application/json") or asked.kind.endswith("+json") else asked.body.decode("utf-8", "replace")
+        asked.json if asked.kind in ("", "application/json") or asked.kind.endswith("+json") else asked.body.decode("utf-8", "replace")
     )
     return event
 

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
@@ -20,20 +20,21 @@ from typing import Any, Final, Protocol
 import orjson
 import structlog
 
-from schemas.base import Instant
+from schemas.base import MINUTE_MS, Instant
 from schemas.words import EventType
 from services.intake.exchange import BodyReader, Receive, Scope, Send, address_of, answer_json, answer_problem, redacted
-from services.intake.idempotency import Ledger
+from services.intake.idempotency import END, Ledger
 from services.intake.machines import alertmanager, apprise, cloudevents, generic, goalert, opsgenie, pagerduty
 from services.intake.machines.asked import Asked, Reply, asked_of, secrets_of, wrong
 from services.intake.machines.episodes import TOMBSTONE_MS, Episode, Episodes
-from services.intake.machines.signals import Signal, State, Told, body_of, meaning_of, short
+from services.intake.machines.signals import Signal, State, Told, body_of, credible, meaning_of, short
 from services.intake.native import claim_of, ms, parse_one
 from services.intake.receiving import Raw, Receipt, Receiver
 from services.intake.refusals import Refused, RefusedLane, Strangers
+from services.intake.reports import BATCH_AT_ONCE
 from services.runtime import metrics
 from services.runtime.access import AccessStore
-from services.runtime.kafka import BrokerAway
+from services.runtime.kafka import BrokerAway, iso
 from services.runtime.principals import Principal, Source
 from services.runtime.problems import Problem, ProblemError
 from services.runtime.rights import Permission
@@ -60,6 +61,7 @@ class Dialect(Protocol):
 
 DIALECTS: Final[dict[str, Dialect]] = {m.NAME: m for m in (pagerduty, alertmanager, opsgenie, goalert, apprise, cloudevents, generic)}
 RETRY_S: Final = 2
+BYTES: Final = "application/octet-stream"
 _TRANSIENT: Final = frozenset({408, 429, 503})
 log = structlog.get_logger(__name__)
 
@@ -72,6 +74,16 @@ class Health:
     accepted: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     last_refusal: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Speaker:
+    """Whose request it is, and what belongs to all that it tells."""
+
+    principal: Principal
+    source: Source
+    realm: str
+    raw: Raw
 
 
 class Machines:
@@ -154,64 +166,87 @@ class Machines:
         """Each by itself: what is refused of many is kept and costs the others nothing. Raises ProblemError when all are, or when one may pass again."""
         health = self.health.setdefault(principal.id, Health())
         health.last_seen = time.time_ns() // 1_000_000
-        raw = Raw(asked.body, asked.headers.get("content-type", "application/octet-stream"), dialect)
-        problems: list[Problem] = []
-        for signal in signals:
-            try:
-                await self._take(principal, source, signal, raw)
-                health.accepted += 1
-            except ProblemError as error:
-                if error.problem.status in _TRANSIENT:
-                    raise
-                problems.append(error.problem)
-        if problems and len(problems) == len(signals):
-            raise ProblemError.of(problems[0])
-        for problem in problems:
-            self._keep(principal, problem, asked.body, raw.content_type, dialect, asked.path)
+        speaker = _Speaker(
+            principal, source, principal.scope.realms[0] if principal.scope.realms else self._live_realm,
+            Raw(asked.body, asked.headers.get("content-type", BYTES), dialect),
+        )  # fmt: skip
+        turns = asyncio.Semaphore(BATCH_AT_ONCE)
 
-    async def _take(self, principal: Principal, source: Source, signal: Signal | Told, raw: Raw) -> None:
-        if isinstance(signal, Told):
-            realm = signal.body.get("realm") or (principal.scope.realms[0] if principal.scope.realms else self._live_realm)
-            await self._accept(principal, realm, signal.body, f"told\x1f{signal.key}", None, raw)
-            return
-        meaning = meaning_of(signal, source)
+        async def taken(signal: Signal | Told) -> ProblemError | None:
+            async with turns:
+                try:
+                    await (self._tell(speaker, signal) if isinstance(signal, Told) else self._take(speaker, signal))
+                except ProblemError as error:
+                    return error
+                health.accepted += 1
+                return None
+
+        problems = [p for p in await asyncio.gather(*map(taken, signals)) if p is not None]
+        for problem in problems:
+            if problem.problem.status in _TRANSIENT:
+                raise problem
+        if problems and len(problems) == len(signals):
+            raise problems[0]
+        for problem in problems:
+            self._keep(principal, problem.problem, asked.body, speaker.raw.content_type, dialect, asked.path)
+
+    async def _tell(self, speaker: _Speaker, told: Told) -> None:
+        body = told.body if "realm" in told.body else told.body | {"realm": speaker.realm}
+        await self._accept(speaker, body, f"told\x1f{told.key}")
+
+    async def _take(self, speaker: _Speaker, signal: Signal) -> None:
+        """One transition, if it is one."""
+        meaning = meaning_of(signal, speaker.source)
         if meaning.drop:
             return
-        realm = principal.scope.realms[0] if principal.scope.realms else self._live_realm
         key, now = short(signal.key), datetime.now(UTC)
-        async with self._lock(principal.id, key):
-            known = self._episodes.newest(realm, principal.id, key)
-            is_open = known is not None and known.ended is None
-            if signal.state is State.OPEN and (known is None or _begins(known, signal, now)):
-                episode = Episode(key, ms(signal.began or now), meaning.type, meaning.site, "")
-                receipt = await self._accept(principal, realm, body_of(signal, meaning, now), episode.alias, episode.alias, raw)
-                self._episodes.note(realm, principal.id, Episode(key, episode.began, episode.type, episode.site, receipt.report_id))
-            elif known is not None and is_open and signal.state is State.OPEN and signal.began is None:
-                body = body_of(signal, meaning, now) | {"msg_type": "Update", "references": [known.report_id], "type": known.type}
-                content = blake2b(f"{signal.title}\x1f{signal.details}\x1f{meaning.severity}".encode(), digest_size=8).hexdigest()
-                await self._accept(principal, realm, body, f"{known.alias}#{content}", None, raw)
-            elif known is not None and is_open and signal.state is State.ACKNOWLEDGED:
-                body = body_of(signal, meaning, now) | {"type": EventType.INFO, "severity": 1, "references": [known.report_id]}
-                await self._accept(principal, realm, body, f"{known.alias}#ack", None, raw)
-            elif known is not None and is_open and signal.state is State.CLOSED:
-                ended = min(signal.at or now, now)
-                body = body_of(signal, meaning, now) | {
-                    "type": EventType.REOPENING, "severity": 1, "lifts": [known.type], "references": [known.report_id], "occurred_at": ended.isoformat(),
-                }  # fmt: skip
-                if known.site:
-                    body["site_id"] = known.site
-                await self._accept(principal, realm, body, f"{known.alias}#end", f"{known.alias}#end", raw)
-                self._episodes.note(
-                    realm, principal.id, Episode(key, known.began, known.type, known.site, known.report_id, time.time_ns() // 1_000_000)
-                )
+        body = body_of(signal, meaning, now) | {"realm": speaker.realm}
+        content = blake2b(f"{signal.title}\x1f{signal.details}\x1f{meaning.severity}".encode("utf-8", "replace"), digest_size=8).hexdigest()
+        async with self._lock(speaker.principal.id, key):
+            known = self._episodes.newest(speaker.realm, speaker.principal.id, key)
+            current = known if known is not None and known.ended is None else None
+            if signal.state is State.INFO:
+                await self._inform(speaker, body, current, f"{key}#info:{content}:{ms(now) // MINUTE_MS}")
+            elif signal.state is State.OPEN and (known is None or _begins(known, signal, now)):
+                episode = Episode(key, ms(signal.began or now), meaning.type, meaning.site, content=content)
+                receipt = await self._accept(speaker, body | {"alias": episode.alias}, episode.alias)
+                self._note(speaker, replace(episode, report_id=receipt.report_id))
+            elif current is None:
+                return  # the end of something unknown, or what came late
+            elif signal.state is State.ACKNOWLEDGED:
+                await self._inform(speaker, body, current, f"{current.alias}#ack")
+            elif signal.state is State.CLOSED:
+                await self._close(speaker, body, current, signal, now)
+            elif signal.began is None and content != current.content:
+                update = body | {"msg_type": "Update", "references": [current.report_id], "type": current.type}
+                await self._accept(speaker, update, f"{current.alias}#{content}:{ms(now)}")
+                self._note(speaker, replace(current, content=content))
 
-    async def _accept(self, principal: Principal, realm: str, body: Mapping[str, Any], key: str, alias: str | None, raw: Raw) -> Receipt:
+    async def _inform(self, speaker: _Speaker, body: dict[str, Any], about: Episode | None, key: str) -> None:
+        references = [] if about is None else [about.report_id]
+        await self._accept(speaker, body | {"type": EventType.INFO, "severity": 1, "references": references}, key)
+
+    async def _close(self, speaker: _Speaker, body: dict[str, Any], episode: Episode, signal: Signal, now: datetime) -> None:
+        """The end lifts the cause of its own episode. A machine's clock that is behind does not put it before its beginning."""
+        ended = max(ms(credible(signal.at, now)), episode.began)
+        body |= {
+            "type": EventType.REOPENING, "severity": 1, "lifts": [episode.type], "references": [episode.report_id],
+            "occurred_at": iso(ended), "alias": f"{episode.alias}{END}",
+        }  # fmt: skip
+        if episode.site:
+            body["site_id"] = episode.site
+        await self._accept(speaker, body, f"{episode.alias}{END}")
+        self._note(speaker, replace(episode, ended=ms(now)))
+
+    def _note(self, speaker: _Speaker, episode: Episode) -> None:
+        self._episodes.note(speaker.realm, speaker.principal.id, episode)
+
+    async def _accept(self, speaker: _Speaker, body: Mapping[str, Any], key: str) -> Receipt:
         """As a native report. What was accepted under this key before stands, whatever its words are now. Raises ProblemError, BrokerAway."""
-        document = {**body, "realm": realm} | ({"alias": alias} if alias else {})
-        report = parse_one(orjson.dumps(document))
-        claim = claim_of(report, principal, self._live_realm, partial(self._receiver.resolve, principal.id))
+        principal = speaker.principal
+        claim = claim_of(parse_one(orjson.dumps(body)), principal, self._live_realm, partial(self._receiver.resolve, principal.id))
         hashed = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=24).hexdigest()
-        return await self._receiver.accept(claim, principal, hashed, raw, first_stands=True)
+        return await self._receiver.accept(claim, principal, hashed, speaker.raw, first_stands=True)
 
     @asynccontextmanager
     async def _lock(self, source: str, key: str) -> AsyncIterator[None]:
@@ -234,12 +269,12 @@ class Machines:
     async def _refuse(self, dialect: Dialect, principal: Principal | None, problem: Problem, body: bytes, scope: Scope, send: Send) -> None:
         """Machines get 503 with Retry-After for what may pass again, never 429."""
         metrics.count("vigie_reports_total", dialect=dialect.NAME, status=str(problem.status))
-        if principal is None:
+        if problem.status in _TRANSIENT:
+            pass  # it says nothing about the message: the sender comes again
+        elif principal is None:
             self._strangers.note(address_of(scope), scope["method"], redacted(scope), problem.code)
-        elif problem.status not in _TRANSIENT:
-            content_type = next(
-                (v.decode("latin-1") for n, v in scope["headers"] if n.lower() == b"content-type"), "application/octet-stream"
-            )
+        else:
+            content_type = next((v.decode("latin-1") for n, v in scope["headers"] if n.lower() == b"content-type"), BYTES)
             self._keep(principal, problem, body, content_type, dialect.NAME, redacted(scope))
         reply: Reply | None = None
         if problem.status in (403, 422) or (problem.status == 401 and dialect.NAME == pagerduty.NAME):

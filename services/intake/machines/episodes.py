@@ -6,13 +6,15 @@ index; this keeps the newest of each key in memory.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from services.intake.idempotency import Ledger
+from services.intake.idempotency import END, Ledger
 
 KEPT: Final = 50_000
+_NAME: Final = re.compile(r"(\d{1,15}):([a-z_]{1,40}):(.{0,64})")
 TOMBSTONE_MS: Final = 15 * 60_000
 """After the end of an episode a signal from before it opens nothing for this long: it only came late."""
 
@@ -24,9 +26,11 @@ class Episode:
     """ms; part of its name."""
     type: str
     site: str | None
-    report_id: str
+    report_id: str = ""
     ended: int | None = None
     """ms"""
+    content: str = ""
+    """What it was last said to be, as a hash; empty when this process has not heard it."""
 
     @property
     def alias(self) -> str:
@@ -62,14 +66,14 @@ class Episodes:
         opened: dict[str, Episode] = {}
         ended: dict[str, int] = {}
         for alias, report_id, at in self._ledger.aliases(realm, sender, f"{key}@"):
-            name, end, _ = alias.partition("#end")
-            if end:
+            name = alias.removesuffix(END)
+            if (found := _NAME.fullmatch(name, len(key) + 1)) is None:
+                continue  # another key that begins so, or an alias of a native report
+            if name != alias:
                 ended[name] = at
             else:
-                began, type, site = name[len(key) + 1 :].split(":", 2)
-                opened[name] = Episode(key, int(began), type, site or None, report_id)
+                opened[name] = Episode(key, int(found[1]), found[2], found[3] or None, report_id)
         if not opened:
             return None
         newest = max(opened.values(), key=lambda e: e.began)
-        at_end = ended.get(newest.alias)
-        return newest if at_end is None else Episode(newest.key, newest.began, newest.type, newest.site, newest.report_id, at_end)
+        return replace(newest, ended=ended.get(newest.alias))

@@ -41,11 +41,11 @@ def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  the 
 def accepted(asked: Asked, found: list[Signal]) -> Reply:  # noqa: ARG001  the protocol of dialects
     """202, or the pong of a heartbeat."""
     if asked.path.startswith("/v2/heartbeats"):
-        return Reply(202, {"result": "PONG - Heartbeat received", "took": 0.001, "requestId": str(uuid4())})
-    return Reply(202, {"result": "Request will be processed", "took": 0.001, "requestId": str(uuid4())})
+        return Reply(202, {"result": "PONG - Heartbeat received", "took": asked.took_s, "requestId": str(uuid4())})
+    return Reply(202, {"result": "Request will be processed", "took": asked.took_s, "requestId": str(uuid4())})
 
 
 def refused(problem: Problem) -> Reply:
     """422 with its reason."""
     errors = {f.field: f.message["en"] for f in problem.faults}
-    return Reply(422, {"message": problem.sentence("en"), "errors": errors, "took": 0.001, "requestId": str(uuid4())})
+    return Reply(422, {"message": problem.sentence("en"), "errors": errors, "requestId": str(uuid4())})

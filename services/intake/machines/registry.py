@@ -9,7 +9,6 @@ from typing import Any, Final
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.realms import RealmNameInvalid, is_live, parse_realm
 from schemas.words import EventType
 from services.intake.machines.asked import wrong
 from services.intake.machines.door import Health, Machines, check_dialect
@@ -36,7 +35,6 @@ class NewSource(BaseModel):
     severity: int | None = Field(default=None, ge=1, le=5)
     rules: tuple[Rule, ...] = Field(default=(), max_length=500)
     fields: dict[str, str] = Field(default_factory=dict, max_length=50)
-    exercise_realm: str | None = Field(default=None, max_length=64)
     speaks_as: str = Field(default="supervision", max_length=64)
     scope: Scope = Scope()
 
@@ -50,22 +48,27 @@ class Registry:
 
     def listed(self) -> list[dict[str, Any]]:
         """Every source with its health; never a key."""
-        return [self._shown(s) for s in sorted(self._access.all(Source), key=lambda s: s.name)]
+        return [self._shown(s) for _, s in sorted(self._sources().items())]
+
+    def _sources(self) -> dict[str, Source]:
+        """By name. A record without its principal is what a crash left of an `add`: it is nobody's."""
+        whole = {p.id for p in self._access.all(Principal)}
+        return {s.name: s for s in self._access.all(Source) if s.id in whole}
 
     async def add(self, asked: NewSource, author: Principal) -> dict[str, Any]:
         """The source with its key, which is shown this once."""
         check_dialect(asked.dialect)
-        if any(s.name == asked.name for s in self._access.all(Source)):
+        if asked.name in self._sources():
             raise ProblemError("conflict", what=f"source {asked.name}: déjà prise / taken")
+        if asked.key is not None and self._access.bearer(asked.key) is not None:
+            raise ProblemError("conflict", what="key : déjà celle d’un autre / somebody else's already")
         _check_rules(asked.rules)
         if unknown := sorted(set(asked.fields) - set(FIELDS)):
             raise wrong(f"fields.{unknown[0]}", "enum", f"champs connus : {', '.join(FIELDS)}", f"known fields: {', '.join(FIELDS)}")
-        if asked.exercise_realm is not None:
-            _check_exercise(asked.exercise_realm)
         principal = new_principal(Role.SOURCE, scope=asked.scope, speaks_as=asked.speaks_as, label=asked.name)
         record = Source(
             id=principal.id, created_at=time.time_ns() // 1_000_000,
-            **asked.model_dump(include={"name", "dialect", "site", "type", "severity", "fields", "exercise_realm"}), rules=asked.rules,
+            **asked.model_dump(include={"name", "dialect", "site", "type", "severity", "fields"}), rules=asked.rules,
         )  # fmt: skip
         await self._access.put(record)
         _, key = await self._access.create_token(principal, token=asked.key)
@@ -74,7 +77,7 @@ class Registry:
 
     async def set_enabled(self, name: str, author: Principal, *, enabled: bool) -> dict[str, Any]:
         """Its keys stop, or count again, at once."""
-        record = next((s for s in self._access.all(Source) if s.name == name), None)
+        record = self._sources().get(name)
         if record is None:
             raise ProblemError("not_found")
         await self._access.set_enabled(record.id, enabled=enabled)
@@ -99,13 +102,3 @@ def _check_rules(rules: tuple[Rule, ...]) -> None:
                 raise wrong(
                     f"rules.{number}.when.{label}", "regex", f"expression illisible : {error}", f"unreadable expression: {error}"
                 ) from None
-
-
-def _check_exercise(realm: str) -> None:
-    try:
-        parse_realm(realm)
-        live = is_live(realm)
-    except RealmNameInvalid:
-        live = True
-    if live:
-        raise wrong("exercise_realm", "realm_name", "un territoire d’exercice, 92~ex-…", "a simulated realm, 92~ex-…")

@@ -28,6 +28,8 @@ class State(StrEnum):
     OPEN = "open"
     ACKNOWLEDGED = "acknowledged"
     CLOSED = "closed"
+    INFO = "info"
+    """Worth knowing; begins and ends nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,14 @@ def short(key: str) -> str:
     return key if len(key) <= MAX_KEY and key.isprintable() else blake2b(key.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
 
 
+def credible(at: datetime | None, now: datetime) -> datetime:
+    """A machine's time; now when it has none, or one that cannot be."""
+    return at if at is not None and at.year > 1970 and at <= now else now
+
+
 def body_of(signal: Signal, meaning: Meaning, now: datetime) -> dict[str, Any]:
     """Body of the native report that opens or updates the matter."""
-    at = signal.began or signal.at or now
-    at = now if at > now or at.year < 1971 else at
+    at = credible(signal.began or signal.at, now)
     body: dict[str, Any] = {
         "type": meaning.type, "severity": meaning.severity, "occurred_at": at.astimezone(UTC).isoformat(),
         "headline": signal.title[:_HEADLINE] or signal.key[:_HEADLINE],

@@ -55,6 +55,15 @@ async def test_answers_survive_a_restart(ledger: Ledger, tmp_path: Path) -> None
     again.close()
 
 
+async def test_what_is_old_is_forgotten_but_no_episode_that_is_open(ledger: Ledger) -> None:
+    aliases = ["E1", "disk@17:outage_it:cen-1", "net@17:outage_it:", "net@17:outage_it:#end"]
+    for n, alias in enumerate(aliases):
+        ledger.sent(0, ledger.sending(0), n, known(n, alias=alias))
+    await ledger.flush()
+    ledger._prune(1 << 60)
+    assert [ledger.get(known(n).report_id) is not None for n in range(4)] == [False, True, False, False]
+
+
 async def test_the_position_never_passes_a_record_that_is_still_under_way(ledger: Ledger) -> None:
     """Else a kill between its acknowledgement and the next flush would lose the answer."""
     early, late = ledger.sending(3), ledger.sending(3)

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from schemas.reports import ReportReceived
+from services.runtime.principals import Source
 from services.runtime.rights import Role
 from tests.unit.intake.conftest import Door
 
@@ -53,6 +54,7 @@ async def test_pagerduty_opens_and_closes_one_episode(door: Door, path: str) -> 
         opened = await http.post(path, json=event())
         assert (opened.status_code, opened.json()) == (202, {"status": "success", "message": "Event processed", "dedup_key": "srv-1"})
         assert (await http.post(path, json=event())).status_code == 202
+        assert (await http.post(path, json=event(summary="Serveur en feu"))).status_code == 202
         assert (await http.post(path, json=event("resolve"))).status_code == 202
         assert (await http.post(path, json=event("resolve"))).status_code == 202
         assert (await http.post(path, json=event("resolve", "never-seen"))).status_code == 202
@@ -64,6 +66,39 @@ async def test_pagerduty_opens_and_closes_one_episode(door: Door, path: str) -> 
     assert (closing.type.value, closing.site_id, closing.references, [t.value for t in closing.lifts]) == (
         "reopening", "cen-1", (opening.report_id,), ["outage_it"],
     )  # fmt: skip
+
+
+async def test_every_change_of_mind_counts_and_a_repetition_never(door: Door) -> None:
+    await source(door, dialect="pagerduty", key=KEY)
+    async with door.client() as http:
+        for severity in ("warning", "critical", "critical", "warning", "warning", "critical"):
+            assert (await http.post("/v2/enqueue", json=event(severity=severity))).status_code == 202
+            await asyncio.sleep(0.002)
+    assert [s for *_, s in reports(door)] == [2, 4, 2, 4]
+
+
+@pytest.mark.parametrize("at", ["1960-01-01T00:00:00Z", "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "hier"])
+async def test_an_end_never_comes_before_its_beginning_whatever_the_sender_s_clock_says(door: Door, at: str) -> None:
+    await source(door, dialect="pagerduty", key=KEY)
+    async with door.client() as http:
+        await http.post("/v2/enqueue", json=event())
+        ended = event("resolve") | {"payload": {"summary": "fini", "source": "s", "severity": "info", "timestamp": at}}
+        assert (await http.post("/v2/enqueue", json=ended)).status_code == 202
+    opening, closing = (m for _, m, _ in door.inputs.appended)
+    assert closing.occurred_at >= opening.occurred_at
+
+
+async def test_keys_that_look_like_ours_are_keys_like_any_other(door: Door) -> None:
+    made = await source(door, dialect="pagerduty", key=KEY)
+    assert made["key"] == KEY
+    async with door.client() as http, door.client(Authorization=f"Bearer {KEY}") as native:
+        odd = {"site_id": "cen-1", "type": "info", "severity": 1, "occurred_at": "2027-02-11T09:40:00Z", "alias": "disk@home"}
+        assert (await native.post("/api/v1/reports", json=odd)).status_code == 202
+        for key in ("disk", "disk@17", "disk#end"):
+            for action in ("trigger", "resolve"):
+                door.intake.front._machines._episodes._newest.clear()
+                assert (await http.post("/v2/enqueue", json=event(action, key))).status_code == 202
+    assert [t for t, *_ in reports(door)] == ["info"] + ["outage_it", "reopening"] * 3
 
 
 async def test_a_key_that_was_resolved_opens_again_but_not_by_a_trigger_from_before_its_end(door: Door) -> None:
@@ -246,6 +281,19 @@ async def test_apprise_success_ends_what_failure_began(door: Door, form: str) ->
     assert [(t, s) for t, _, s in reports(door)] == [("outage_it", 4), ("reopening", 1)]
 
 
+async def test_apprise_info_informs_and_opens_nothing(door: Door) -> None:
+    key = (await source(door, dialect="apprise"))["key"]
+    async with door.client(**{"X-Token": key}) as http:
+        for _ in range(2):
+            assert (
+                await http.post("/webhooks/apprise", json={"title": "Sauvegarde", "message": "faite", "type": "info"})
+            ).status_code == 200
+        assert (
+            await http.post("/webhooks/apprise", json={"title": "Sauvegarde", "message": "faite", "type": "success"})
+        ).status_code == 200
+    assert reports(door) == [("info", "cen-1", 1)]
+
+
 async def test_xml_touches_neither_files_nor_the_network(door: Door, tmp_path: Path) -> None:
     key = (await source(door, dialect="apprise"))["key"]
     (tmp_path / "secret").write_text("secret")
@@ -345,13 +393,23 @@ async def test_strangers_and_disabled_sources_are_turned_away(door: Door) -> Non
     ("record", "field"),
     [
         ({"dialect": "telex"}, "dialect"), ({"dialect": "generic", "fields": {"colour": "/a"}}, "fields.colour"),
-        ({"dialect": "generic", "rules": [{"when": {"a": "("}}]}, "rules.1.when.a"), ({"dialect": "generic", "exercise_realm": "92"}, "exercise_realm"),
+        ({"dialect": "generic", "rules": [{"when": {"a": "("}}]}, "rules.1.when.a"),
     ],
 )  # fmt: skip
 async def test_a_source_that_cannot_work_is_refused_by_field(door: Door, record: dict[str, Any], field: str) -> None:
     async with await door.as_(Role.ADMIN) as http:
         answer = await http.post("/api/v1/sources", json={"name": "s"} | record)
     assert (answer.status_code, [e["field"] for e in answer.json()["errors"]]) == (422, [field])
+
+
+async def test_a_name_and_a_key_belong_to_one_source(door: Door) -> None:
+    await source(door, dialect="pagerduty", key=KEY)
+    async with await door.as_(Role.ADMIN) as http:
+        for record in ({"name": "supervision"}, {"name": "autre", "key": KEY}):
+            assert (await http.post("/api/v1/sources", json={"dialect": "pagerduty"} | record)).status_code == 409
+        await door.intake.access.put(Source(id="source-lost", name="perdue", dialect="pagerduty"))
+        assert (await http.post("/api/v1/sources/perdue/enable")).status_code == 404
+        assert (await http.post("/api/v1/sources", json={"dialect": "pagerduty", "name": "perdue"})).status_code == 201
 
 
 async def test_open_episodes_survive_the_memory_of_the_process(door: Door) -> None:
