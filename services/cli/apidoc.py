@@ -26,7 +26,7 @@ running system, the topics are in `/asyncapi.json`. Every path begins with the a
 * **Problems** are RFC 9457, `application/problem+json`, in the language of `Accept-Language` (fr, en); `code` is stable, see the end of this page.
 * **Live**: [`GET /api/v1/stream`](live-stream.md).
 """
-_TITLES: Final = {"reports": "reports", None: "front door, access and probes"}
+_FRONT: Final = "front door, access and probes"
 
 
 def document() -> str:
@@ -35,8 +35,8 @@ def document() -> str:
     sections: dict[str, list[str]] = {}
     for path, operations in found["paths"].items():
         for method, operation in operations.items():
-            tag = next(iter(operation.get("tags", ())), None)
-            sections.setdefault(_TITLES.get(tag, str(tag)), []).append(_row(path, method, operation))
+            tag = next(iter(operation.get("tags", ())), _FRONT)
+            sections.setdefault(tag, []).append(_row(path, method, operation))
     lines = [_HEAD]
     for title, rows in sections.items():
         lines += [f"## {title[0].upper()}{title[1:]}", "", "| | | parameters |", "|---|---|---|", *rows, ""]

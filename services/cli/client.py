@@ -78,3 +78,12 @@ def fail(exc: Exception) -> typer.Exit:
         for error in exc.problem.get("errors", []):
             typer.secho(f"  {error.get('field', '')}: {error.get('detail', '')}", err=True)
     return typer.Exit(1)
+
+
+def ask(method: str, path: str, body: Any = None) -> Any:
+    """The answer of one call to the running system, for a command that has nothing else to say. Raises typer.Exit with the reason shown."""
+    try:
+        with Client(Settings()) as client:
+            return client.call(method, path, body)[1]
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc

@@ -15,13 +15,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from schemas.words import EventType
-from services.cli.client import Away, Client, Refused, fail
-from services.cli.token import wait_accepted
+from services.cli.client import Away, Client, Refused, ask, fail
+from services.cli.token import Several, wait_accepted
 from services.runtime.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Sources: add, list, disable, enable.")
 Name = Annotated[str, typer.Argument(help="Name of the source, e.g. prometheus-si")]
-Several = Annotated[list[str] | None, typer.Option(help="May be given several times; without it there is no limit")]
 
 
 @app.command()
@@ -47,13 +46,14 @@ def add(
     }  # fmt: skip
     try:
         body |= _mapping(map) if map else {}
+    except (OSError, ValueError, YAMLError) as exc:
+        raise fail(ValueError(f"{map}: {exc}")) from exc
+    try:
         with Client(settings) as client:
             _, made = client.post("/api/v1/sources", body)
         wait_accepted(settings, made["key"])
     except (Away, Refused) as exc:
         raise fail(exc) from exc
-    except (OSError, ValueError, YAMLError) as exc:
-        raise fail(ValueError(f"{map}: {exc}")) from exc
     typer.echo(made["key"] if quiet else f"{made['name']} ({made['dialect']})\n{made['key']}")
 
 
@@ -67,7 +67,7 @@ def _mapping(file: Path) -> dict[str, Any]:
 @app.command("list")
 def list_(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """Every source, with how it fares since the front was started."""
-    items = _call("GET", "/api/v1/sources")["items"]
+    items = ask("GET", "/api/v1/sources")["items"]
     if as_json:
         typer.echo(json.dumps(items, ensure_ascii=False))
         return
@@ -92,18 +92,10 @@ def list_(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
 @app.command()
 def disable(name: Name) -> None:
     """Its keys stop at once."""
-    _call("POST", f"/api/v1/sources/{quote(name, safe='')}/disable", {})
+    ask("POST", f"/api/v1/sources/{quote(name, safe='')}/disable", {})
 
 
 @app.command()
 def enable(name: Name) -> None:
     """Its keys count again."""
-    _call("POST", f"/api/v1/sources/{quote(name, safe='')}/enable", {})
-
-
-def _call(method: str, path: str, body: Any = None) -> Any:
-    try:
-        with Client(Settings()) as client:
-            return client.call(method, path, body)[1]
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
+    ask("POST", f"/api/v1/sources/{quote(name, safe='')}/enable", {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import pyotp
@@ -11,21 +11,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.cli.client import Away, Client, Refused, fail
+from services.cli.client import ask
 from services.runtime.rights import Role
 from services.runtime.sessions import new_totp_secret
-from services.runtime.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Accounts of people: add, code, password, totp, list, disable, enable.")
 Login = Annotated[str, typer.Argument(help="User name")]
-
-
-def _call(method: str, path: str, body: Any = None) -> Any:
-    try:
-        with Client(Settings()) as client:
-            return client.call(method, path, body)[1]
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
 
 
 def _of(login: str, verb: str) -> str:
@@ -43,21 +34,21 @@ def add(
 ) -> None:
     """Add an account and print its one-time code, valid for two days."""
     scope = {"sites": site or [], "poles": pole or []}
-    made = _call("POST", "/api/v1/users", {"login": login, "role": role, "duty": duty, "person": person, "scope": scope})
+    made = ask("POST", "/api/v1/users", {"login": login, "role": role, "duty": duty, "person": person, "scope": scope})
     typer.echo(f"{made['id']} ({made['role']})\n{made['code']}")
 
 
 @app.command()
 def code(login: Login) -> None:
     """A new one-time code for an account."""
-    typer.echo(_call("POST", _of(login, "code"))["code"])
+    typer.echo(ask("POST", _of(login, "code"))["code"])
 
 
 @app.command()
 def password(login: Login) -> None:
     """Set the password (asked for twice); all sessions of the account end."""
     chosen = typer.prompt("Mot de passe", hide_input=True, confirmation_prompt=True)
-    _call("POST", _of(login, "password"), {"password": chosen})
+    ask("POST", _of(login, "password"), {"password": chosen})
     typer.echo("Mot de passe changé.")
 
 
@@ -66,14 +57,14 @@ def totp(login: Login) -> None:
     """Switch the second factor on: shows the secret, asks for a code from the device, prints ten codes to keep on paper."""
     secret = new_totp_secret()
     typer.echo(f"Secret : {secret}\n{pyotp.TOTP(secret).provisioning_uri(name=login, issuer_name='Vigie')}")
-    made = _call("POST", _of(login, "second-factor"), {"secret": secret, "second": typer.prompt("Code affiché par l’appareil")})
+    made = ask("POST", _of(login, "second-factor"), {"secret": secret, "second": typer.prompt("Code affiché par l’appareil")})
     typer.echo("Codes de secours, chacun une fois :\n" + "\n".join(made["printed"]))
 
 
 @app.command("list")
 def list_users(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """All accounts."""
-    items = _call("GET", "/api/v1/users")["items"]
+    items = ask("GET", "/api/v1/users")["items"]
     if as_json:
         typer.echo(json.dumps(items))
         return
@@ -87,12 +78,12 @@ def list_users(as_json: Annotated[bool, typer.Option("--json")] = False) -> None
 @app.command()
 def disable(login: Login) -> None:
     """Tokens and sessions of the account stop at once."""
-    _call("POST", _of(login, "disable"))
+    ask("POST", _of(login, "disable"))
     typer.echo(f"{login} désactivé")
 
 
 @app.command()
 def enable(login: Login) -> None:
     """Undo `disable`."""
-    _call("POST", _of(login, "enable"))
+    ask("POST", _of(login, "enable"))
     typer.echo(f"{login} activé")

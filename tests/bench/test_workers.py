@@ -33,7 +33,9 @@ from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.inputs import InputRecord
 from services.runtime.kafka import headers_of, idempotent_producer, value_of
 from services.runtime.partitions import PartitionReader
+from services.runtime.snapshots import newest_manifests
 from services.runtime.testing.memory import MemoryService
+from services.runtime.watch import IDLE_RECORDS
 from tests.bench.test_intake import machine
 from tests.faults.runtime.harness import make_topics, topics_of
 from tests.faults.runtime.toy import ToyReport, register
@@ -272,6 +274,16 @@ async def test_two_workers_share_the_realms(
         )
 
 
+async def _snapshotted(kafka: str, service: str) -> bool:
+    """Every partition has a snapshot of its end, but for what is too little to be worth one."""
+    async with PartitionReader(kafka) as reader:
+        for partition, (_, end) in (await reader.bounds(log(service), range(PARTITIONS))).items():
+            newest = next(iter(await newest_manifests(reader, service, partition)), None)
+            if end - (0 if newest is None else newest.position.next) >= IDLE_RECORDS:
+                return False
+    return True
+
+
 def _realm_of(partition: int) -> str:
     """A realm that lives on this partition."""
     names = (f"{n:02d}" for n in range(10, 96)) if partition < PARTITIONS // 2 else (f"92~ex-{n}" for n in range(200))
@@ -289,9 +301,8 @@ async def test_a_worker_comes_back_on_a_log_of_a_million_records(
     settings = {"VIGIE_KAFKA": kafka, "VIGIE_INSTANCE": "toy-0", "VIGIE_DATA_DIR": "/nonexistent", "TOY_SUFFIX": suffix, "TOY_PUBLIC": "0"}
     command = ("-m", "tests.faults.runtime.toy_worker", "toy")
     with process(*command, log_file=tmp_path / "first.log", **settings) as worker:
-        while await ends(kafka, log(f"toy{suffix}")) < count:
-            await asyncio.sleep(1)
-        await asyncio.sleep(15)  # the last snapshot
+        await eventually(lambda: _more(lambda: ends(kafka, log(f"toy{suffix}")), count - 1), 600)
+        await eventually(lambda: _snapshotted(kafka, f"toy{suffix}"), 60)
         worker.kill()
         worker.wait()
     began = time.perf_counter()
