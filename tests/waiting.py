@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 POLL_S = 0.02
 
 
-def until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+def until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
     """Return once `condition()` is true. Raises TimeoutError naming the condition."""
     end = time.monotonic() + timeout_s
     while not condition():
@@ -19,7 +19,7 @@ def until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
         time.sleep(POLL_S)
 
 
-async def eventually(condition: Callable[[], object | Awaitable[object]], timeout_s: float = 10.0) -> None:
+async def eventually(condition: Callable[[], object | Awaitable[object]], timeout_s: float = 60.0) -> None:
     """The same inside a loop; the condition may be async."""
     end = time.monotonic() + timeout_s
     while True:

@@ -40,7 +40,6 @@ RETRY_S: Final = 0.5
 LAG_EVERY_S: Final = 2.0
 LAG_UNREADY: Final = 50_000
 """Records behind at which the picture is too old to be called ready."""
-STOP_S: Final = 10.0
 REBUILD_LOCK: Final = "vigie-rebuild"
 log = structlog.get_logger(__name__)
 
@@ -194,36 +193,14 @@ async def _first_end(followers: Sequence[Coroutine[Any, Any, None]], *others: Co
         task.result()
 
 
-async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel, and wait until all have closed what they hold, also when we are cancelled meanwhile.
-
-    Cancelled again after `STOP_S`: a client library may swallow a cancellation that meets the end of what it waits for.
-    """
-    interrupted: asyncio.CancelledError | None = None
-    due = 0.0
-    while pending := [task for task in tasks if not task.done()]:
-        if time.monotonic() >= due:
-            due = time.monotonic() + STOP_S
-            for task in pending:
-                task.cancel()
-        try:
-            await asyncio.wait(pending, timeout=due - time.monotonic())
-        except asyncio.CancelledError as error:
-            interrupted = error
-    for task in tasks:
-        if not task.cancelled():
-            task.exception()  # looked at: what ended us is raised by the caller
-    if interrupted is not None:
-        raise interrupted
-
-
 async def main(settings: Settings) -> None:
     """Project until SIGTERM or SIGINT. A log that cannot be read ends the process by its name (docs/how-to/exits.md)."""
     projector = Projector(settings)
     running = asyncio.create_task(projector.run())
     loop = asyncio.get_running_loop()
+    stopping: set[asyncio.Task[None]] = set()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, running.cancel)
+        loop.add_signal_handler(number, lambda: stopping.add(asyncio.create_task(end([running]))))
     server = await health.serve(settings.health_port, {"projection": projector.fault})
     began = time.monotonic()
     try:

@@ -5,6 +5,7 @@ may then go on for ever, and whoever gathers it waits for ever (seen: `vigie up`
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -16,16 +17,25 @@ log = structlog.get_logger(__name__)
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel tasks until they have ended, at most PATIENCE_S. Their results and exceptions are of no interest any more."""
+    """Cancel tasks until they have ended, at most PATIENCE_S. Their results and exceptions are of no interest any more.
+
+    A cancellation of the caller waits until then: what the tasks hold is closed first.
+    """
     left = set(tasks)
-    for _ in range(round(PATIENCE_S / AGAIN_S)):
-        if not left:
-            return
+    interrupted: asyncio.CancelledError | None = None
+    give_up = time.monotonic() + PATIENCE_S
+    while left and time.monotonic() < give_up:
         for task in left:
             task.cancel()
-        done, left = await asyncio.wait(left, timeout=AGAIN_S)
-        for task in done:
+        try:
+            await asyncio.wait(left, timeout=AGAIN_S)
+        except asyncio.CancelledError as error:
+            interrupted = error
+        for task in [t for t in left if t.done()]:
+            left.discard(task)
             if not task.cancelled():
                 task.exception()
     if left:
         log.warning("task.unended", tasks=sorted(task.get_name() for task in left))
+    if interrupted is not None:
+        raise interrupted

@@ -7,6 +7,7 @@ nothing, silently, or jump to the end.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
@@ -27,18 +28,26 @@ async def stop_consumer(consumer: Any) -> None:
 
     aiokafka's fetch task may swallow the cancellation with which `stop` ends it, and then `stop` waits for ever; or the
     CancelledError of a fetch gets out of `stop`, and whoever called it ends as if somebody had cancelled it. Both were seen: the publisher of a
-    partition fell silent. So `stop` runs in a task of its own, which is cancelled, that is cancels the fetch again, until it is done.
+    partition fell silent. So `stop` runs in a task of its own, which is cancelled, that is cancels the fetch again, until it is done. A
+    cancellation of the caller waits until then: a connection that is left open here is never closed.
     """
     stopping = asyncio.create_task(consumer.stop())
-    for _ in range(round(STOP_PATIENCE_S / STOP_AGAIN_S)):
-        done, _ = await asyncio.wait([stopping], timeout=STOP_AGAIN_S)
-        if done:
-            break
-        stopping.cancel()
+    interrupted: asyncio.CancelledError | None = None
+    give_up = time.monotonic() + STOP_PATIENCE_S
+    while not stopping.done() and time.monotonic() < give_up:
+        try:
+            done, _ = await asyncio.wait([stopping], timeout=STOP_AGAIN_S)
+        except asyncio.CancelledError as cancelled:
+            interrupted = cancelled
+            continue
+        if not done:
+            stopping.cancel()
     if not stopping.done() or stopping.cancelled():
         await consumer._client.close()
     elif (error := stopping.exception()) is not None:
         raise error
+    if interrupted is not None:
+        raise interrupted
 
 
 class PartitionReader:

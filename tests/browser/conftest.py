@@ -18,7 +18,7 @@ FLAGS = [
 ]  # fmt: skip
 REALM = "92~ex-navigateur"
 RESPONDERS = Path(__file__).with_name("responders.yaml")
-STEP_MS = 15_000
+STEP_MS = 45_000
 """Patience with one step of a page, while other tests keep the machine busy."""
 expect.set_options(timeout=STEP_MS)
 

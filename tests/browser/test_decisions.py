@@ -22,6 +22,7 @@ def page(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> Page:
     expect(page.locator("#side")).to_contain_text("PT-ELEC")
     page.locator("#incident h2 a").click()
     expect(page.locator("#plans")).to_contain_text("PT-ELEC")
+    page.wait_for_load_state()  # keys and buttons work from then on
     return page
 
 

@@ -20,7 +20,7 @@ SITES = ("cen-1", "cen-2", "sst-05", "pmi-04", "clg-0920077J", "gym-07", "par-05
 TYPES = ("outage_power", "closure", "staff_shortage", "reopening")
 VICTIMS = ("alerts", "continuity", "delivery", "intake", "console", "projector", "conductor")
 SETTLED = ("applied", "duplicate")
-WAIT_S = 40.0
+WAIT_S = 90.0
 
 
 @pytest.fixture(scope="module")
@@ -105,12 +105,12 @@ def storm(vigie: RunningVigie, *, reporters: int, each: int, kills: int, seed: i
     assert verdict.returncode == 0, verdict.stdout[-3000:]
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(400)
 def test_nothing_is_lost_or_decided_twice_under_random_kills(vigie: RunningVigie) -> None:
     storm(vigie, reporters=3, each=150, kills=12, seed=1)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_reports_are_accepted_while_the_store_is_dead_and_shown_when_it_is_back(vigie: RunningVigie) -> None:
     vigie.kill("store")
     vigie.kill("console")
@@ -120,7 +120,7 @@ def test_reports_are_accepted_while_the_store_is_dead_and_shown_when_it_is_back(
     assert wait_until_settled(vigie, list(reporter.accepted.values())) == []
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(400)
 def test_a_killed_broker_comes_back_and_nothing_is_lost(vigie: RunningVigie) -> None:
     reporter = Reporter(vigie, 88, 60)
     reporter.start()
@@ -132,7 +132,7 @@ def test_a_killed_broker_comes_back_and_nothing_is_lost(vigie: RunningVigie) -> 
     assert verdict.returncode == 0, verdict.stdout[-3000:]
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(400)
 def test_a_frozen_worker_that_wakes_up_changes_nothing(vigie: RunningVigie) -> None:
     """SIGSTOP past the session timeout, then SIGCONT."""
     pid = vigie.kill("alerts", signal.SIGSTOP)

@@ -56,7 +56,7 @@ def assert_same(found: History, wanted: History) -> None:
             assert one == other, f"{service}, fact {n}"
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(400)
 def test_speed_and_kafka_change_no_fact(vigie: RunningVigie) -> None:
     """A live realm is busy beside it."""
     report = {"site_id": "cen-1", "type": "info", "severity": 1, "occurred_at": "2026-01-05T08:00:00Z"}

@@ -67,7 +67,7 @@ async def make_topics(kafka: str, wanted: Iterable[Topic]) -> None:
     await admin.start()
     try:
         new = [NewTopic(t.name, t.partitions, 1, topic_configs=config_of(t)) for t in wanted]
-        await until(lambda: _created(admin, new), 20, "topics")
+        await until(lambda: _created(admin, new), 90, "topics")
     finally:
         await admin.close()
 
@@ -90,7 +90,7 @@ class Worker:
     def kill(self, sig: int = signal.SIGKILL) -> None:
         self.process.send_signal(sig)
 
-    async def exit_code(self, timeout_s: float = 60) -> int:
+    async def exit_code(self, timeout_s: float = 120) -> int:
         """Wait for its end."""
         await until(lambda: self.process.poll() is not None, timeout_s, f"{self.instance} does not end")
         assert self.process.returncode is not None

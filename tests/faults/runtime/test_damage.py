@@ -39,7 +39,7 @@ async def run_until_snapshot(toys: Toys, count: int = 400) -> None:
     await toys.open(LIVE)
     await toys.feed(count, realms=LIVE)
     await toys.settle()
-    await until(lambda: _has_snapshot(toys, count * 6 // 10), 30, "no snapshot")
+    await until(lambda: _has_snapshot(toys, count * 6 // 10), 90, "no snapshot")
     worker.kill(signal.SIGTERM)
     assert await worker.exit_code() == 0
 
@@ -144,7 +144,7 @@ async def test_a_log_that_is_cut_under_a_running_worker_stops_it(toys: Toys, fau
     await toys.open(LIVE)
     await toys.feed(400, realms=LIVE)
     await toys.settle()
-    await until(lambda: _has_snapshot(toys, 400), 30, "no snapshot")
+    await until(lambda: _has_snapshot(toys, 400), 90, "no snapshot")
     fault_broker.kill()
     cut(fault_broker, log(toys.toy), P)
     await fault_broker.start()

@@ -21,17 +21,25 @@ PASSES: dict[Point, int] = {
     "during-takeover": 3,
     "before-commit": 2,
 }
-"""Named points of a worker → at which pass it is killed there; last those that need no new input."""
+"""Named points of a worker → at which pass it is killed there."""
 
 
 async def test_a_kill_at_every_named_point_loses_and_repeats_nothing(toys: Toys) -> None:
     toys.spawn("toyecho")
     await toys.open()
-    feeding = asyncio.create_task(toys.feed(4000, rate=250))
+    enough = asyncio.Event()
+
+    async def feed() -> None:
+        """However long the workers take to start."""
+        while not enough.is_set():
+            await toys.feed(250, rate=250, seed=len(toys.fed))
+
+    feeding = asyncio.create_task(feed())
     for point, passes in PASSES.items():
         worker = toys.spawn("toy", VIGIE_FAILPOINT=f"{point}:{passes}")
         assert await worker.exit_code() == -signal.SIGKILL, f"{point}: {worker.said[-2000:]}"
     toys.spawn("toy")
+    enough.set()
     await feeding
     await toys.settle(60, echo=True)
     counts = await toys.check(echo=True)
@@ -101,11 +109,11 @@ async def test_a_worker_that_was_stopped_past_its_session_writes_nothing_that_is
     first = toys.spawn("toy", "toy-0", **short)
     await toys.open()
     feeding = asyncio.create_task(toys.feed(6000, rate=400))
-    await until(lambda: "partitions.taken" in first.said, 30, "not taken")
-    await until(lambda: len(toys.fed) > 1000, 30, "not fed")
+    await until(lambda: "partitions.taken" in first.said, 90, "not taken")
+    await until(lambda: len(toys.fed) > 1000, 90, "not fed")
     first.kill(signal.SIGSTOP)
     second = toys.spawn("toy", "toy-1", **short)
-    await until(lambda: "partitions=[0" in second.said, 40, "the second does not take over")
+    await until(lambda: "partitions=[0" in second.said, 90, "the second does not take over")
     first.kill(signal.SIGCONT)
     await feeding
     await _settle(toys)
@@ -140,7 +148,7 @@ async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(toys: Toys, 
     toys.spawn("toyecho")
     await toys.open()
     feeding = asyncio.create_task(toys.feed(2000, rate=200))
-    await until(lambda: len(toys.fed) > 500, 30, "not fed")
+    await until(lambda: len(toys.fed) > 500, 90, "not fed")
     fault_broker.kill()
     await fault_broker.start()
     await feeding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -15,6 +15,7 @@ from services.console.readmodel import ReadModel
 from services.console.timetravel import History
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.embedded.store import RunningStore
+from services.runtime.ending import end
 from services.runtime.settings import REPOSITORY, Settings
 from services.runtime.territory import Territory, load_territory
 from tests.integration.console.logwriter import Chains, LogWriter
@@ -70,9 +71,7 @@ async def projecting(settings: Settings) -> AsyncIterator[Projector]:
     try:
         yield projector
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await end([task])
 
 
 @pytest.fixture
@@ -82,9 +81,9 @@ async def model(console_settings: Settings) -> AsyncIterator[ReadModel]:
     await client.aclose()
 
 
-async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 15.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 60.0) -> None:
     """Wait for a condition; it may raise while it does not hold yet."""
-    end = asyncio.get_running_loop().time() + timeout_s
+    give_up = asyncio.get_running_loop().time() + timeout_s
     while True:
         error: Exception | None = None
         try:
@@ -92,6 +91,6 @@ async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 15.
                 return
         except Exception as raised:  # noqa: BLE001  whatever it is, it may pass
             error = raised
-        if asyncio.get_running_loop().time() > end:
+        if asyncio.get_running_loop().time() > give_up:
             raise AssertionError("the condition never held") from error
         await asyncio.sleep(0.02)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,9 @@ from schemas.runtime import CommandApplied, OpenRealm, RealmOpened
 from schemas.topics import PARTITIONS, SERVICES, inputs
 from services.console.app import console
 from services.runtime.access import AccessStore, new_principal
+from services.runtime.ending import end
 from services.runtime.inputs import InputRecord, input_digest
+from services.runtime.partitions import stop_consumer
 from services.runtime.principals import Principal
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
@@ -91,7 +93,5 @@ async def answering(settings: Settings, writer: LogWriter, reply: Reply = applie
     try:
         yield seen
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        await consumer.stop()
+        await end([task])
+        await stop_consumer(consumer)

@@ -67,7 +67,7 @@ async def test_decisions_are_answered_by_the_decider(console_settings: Settings)
         assert (command.level, command.role) == (3, "dgs_directeur_de_crise")
         assert command.reason is not None
         assert "préfet" not in command.model_dump_json()
-        item = await console.app.state.decisions._texts.get(command.reason.removeprefix("text:"), wait_s=5)
+        item = await console.app.state.decisions._texts.get(command.reason.removeprefix("text:"), wait_s=60)
         assert item.fields == {"text": "Ordre du préfet"}
 
         status, body, _ = await post(console, cell, f"incidents/i-1/resolve{where}", None)

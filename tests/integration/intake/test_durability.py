@@ -123,7 +123,7 @@ async def test_killing_the_front_under_load_loses_nothing_that_was_answered(
     front.stop()
     async with Vault.open(Settings(data_dir=front.data.root, kafka=broker.address)) as vault:
         for key, id in accepted.items():
-            item = await vault.texts.get(f"report-{id}", wait_s=5)
+            item = await vault.texts.get(f"report-{id}", wait_s=60)
             assert item is not None, f"the text of {key} is lost"
             assert item.fields == {"headline": key}
 
@@ -155,7 +155,7 @@ async def test_without_a_broker_senders_are_asked_to_try_again_and_nothing_is_lo
             assert answer.status_code in (202, 503)
             return answer if answer.status_code == 202 else None
 
-        await eventually(accepted, 30)
+        await eventually(accepted, 60)
         after = await accepted()
         assert after is not None
     found = await records(own.address, "alerts.inputs", "92~test-away")
@@ -183,7 +183,7 @@ async def test_a_front_started_without_a_broker_waits_for_it(
             assert (answer.status_code, answer.json()["code"]) == (503, "starting")
             return True
 
-        await eventually(starting, 15)
+        await eventually(starting, 60)
         await own.start()
         await front.accepting()
         assert (await http.post("/api/v1/reports", json=report())).status_code == 202

@@ -201,7 +201,7 @@ async def test_connections_queue_in_the_socket_of_the_supervisor_while_the_front
 async def test_a_token_counts_in_every_process_at_once_and_without_kafka(front: FrontProcess, broker: RunningKafka) -> None:
     settings = Settings(data_dir=front.data.root, kafka=broker.address)
     async with AccessStore.open(settings, "console") as elsewhere, front.client() as http:
-        await asyncio.wait_for(elsewhere.caught_up.wait(), 10)
+        await asyncio.wait_for(elsewhere.caught_up.wait(), 60)
         made = (await http.post("/api/v1/tokens", json={"role": "cell"})).json()
         assert await elsewhere.authenticate_bearer(made["token"]) is not None
         await http.delete(f"/api/v1/tokens/{made['id']}")
@@ -223,7 +223,7 @@ async def test_a_token_that_a_starting_process_cannot_know_yet_is_no_stranger(fr
 async def test_texts_are_read_and_erased_across_processes(front: FrontProcess, broker: RunningKafka) -> None:
     async with Vault.open(Settings(data_dir=front.data.root, kafka=broker.address)) as elsewhere, front.client() as http:
         id = (await http.post("/api/v1/reports", json=report(realm="92~test-texts"))).json()["report_id"]
-        item = await elsewhere.texts.get(f"report-{id}", wait_s=5)
+        item = await elsewhere.texts.get(f"report-{id}", wait_s=60)
         assert item is not None
         assert item.fields == {"headline": "Panne"}
         await elsewhere.texts.erase(f"report-{id}")
@@ -239,12 +239,12 @@ async def test_refused_messages_of_known_senders_lie_in_the_dead_letters(front: 
     async def letters() -> list[DeadLetter]:
         return [x for r in await records(broker.address, "dead-letters", "92") if (x := DeadLetter.load(r.value)).source == me]
 
-    await eventually(letters, 10)
+    await eventually(letters, 60)
     letter = (await letters())[-1]
     assert (letter.lane, letter.code, letter.input_type) == (Lane.REFUSED, "invalid", "native")
     assert "type: enum" in letter.detail
     assert letter.text_id is not None
     async with Vault.open(Settings(data_dir=front.data.root, kafka=broker.address)) as vault:
-        item = await vault.texts.get(letter.text_id, wait_s=5)
+        item = await vault.texts.get(letter.text_id, wait_s=60)
     assert item is not None
     assert item.raw == b'{"type": "boredom"}'

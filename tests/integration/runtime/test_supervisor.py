@@ -68,7 +68,7 @@ async def supervised(folder: Path) -> AsyncIterator[tuple[Supervisor, io.StringI
 async def test_a_killed_process_is_back_within_5_seconds_and_the_status_tells(tmp_path: Path) -> None:
     async with supervised(tmp_path) as (supervisor, _, data):
         (child,) = supervisor.start([plan(tmp_path, "alerts", STEADY)])
-        await asyncio.wait_for(child.ready.wait(), 10)
+        await asyncio.wait_for(child.ready.wait(), 60)
         first = child.status.pid
         assert first is not None
         (tmp_path / "alerts.ready").unlink()
@@ -110,7 +110,7 @@ async def test_processes_stop_in_order_and_none_is_killed_that_stops_in_time(tmp
     async with supervised(tmp_path) as (supervisor, out, _):
         children = supervisor.start([plan(tmp_path, "broker", STEADY, order=9), plan(tmp_path, "intake", STEADY, order=0)])
         for child in children:
-            await asyncio.wait_for(child.ready.wait(), 10)
+            await asyncio.wait_for(child.ready.wait(), 60)
         await supervisor.stop()
         assert [child.exit_code for child in children] == [0, 0]
         assert [child.status.state for child in children] == ["stopped", "stopped"]
@@ -121,7 +121,7 @@ async def test_processes_stop_in_order_and_none_is_killed_that_stops_in_time(tmp
 async def test_only_a_process_that_does_not_stop_in_its_time_is_killed(tmp_path: Path) -> None:
     async with supervised(tmp_path) as (supervisor, _, _):
         (child,) = supervisor.start([plan(tmp_path, "alerts", STUBBORN, stop_s=0.3)])
-        await asyncio.wait_for(child.ready.wait(), 10)
+        await asyncio.wait_for(child.ready.wait(), 60)
         await supervisor.stop()
         assert child.exit_code == -signal.SIGKILL
 
@@ -131,7 +131,7 @@ async def test_a_process_that_runs_once_is_not_started_again(tmp_path: Path) -> 
         good, bad = supervisor.start(
             [plan(tmp_path, "demo", "print('played')", restarts=False), plan(tmp_path, "other", "raise SystemExit(1)", restarts=False)]
         )
-        await asyncio.wait_for(asyncio.gather(good.over.wait(), bad.over.wait()), 10)
+        await asyncio.wait_for(asyncio.gather(good.over.wait(), bad.over.wait()), 60)
         assert (good.status.state, bad.status.state) == ("ended", "failed")
 
 

@@ -53,9 +53,11 @@ async def test_a_consumer_is_stopped_whatever_becomes_of_its_cancellation(consum
     assert not task.cancelling()
 
 
-async def test_a_real_cancellation_still_ends_the_caller() -> None:
-    task = asyncio.create_task(stop_consumer(Consumer(swallow=1)))
+async def test_a_real_cancellation_still_ends_the_caller_once_the_consumer_is_closed() -> None:
+    consumer = Consumer(swallow=1)
+    task = asyncio.create_task(stop_consumer(consumer))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert consumer.closed
