@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 UV := UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(BIN)/uv
 ARGS ?=
 
-.PHONY: install up test check format bench soak clean chromium
+.PHONY: install up test check format bench soak clean chromium node
 .DEFAULT_GOAL := install
 
 install: $(VENV)/.dev
@@ -31,7 +31,7 @@ up: $(VENV)/.run
 	@exec $(BIN)/vigie up --demo $(ARGS)
 
 # two files at a time: most tests wait for brokers, timers and browsers. In the order of the files: browser tests last (tests/conftest.py)
-test: $(VENV)/.dev chromium
+test: $(VENV)/.dev chromium node
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(VENV)/.dev
@@ -55,6 +55,12 @@ chromium:
 	@command -v chromium >/dev/null || { echo "installing chromium for the browser tests" \
 	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 	  || { echo "the browser tests need chromium: install it and call make test again" >&2; exit 1; }
+
+# for the tests against an SMSC that others wrote (npm `smpp`, fetched by its lock file): Debian's own, when there is none
+node:
+	@command -v npm >/dev/null || { echo "installing node for the SMS tests" \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; } \
+	  || { echo "the SMS tests need node and npm: install them and call make test again" >&2; exit 1; }
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

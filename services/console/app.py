@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.words import Answer
 from services.console import store
-from services.console.api import commands, continuity, incidents, live, log, people, places, realms, reference, reports
+from services.console.api import commands, continuity, incidents, live, log, people, places, realms, reference, reports, returns
 from services.console.decisions import Answers, Decisions, LinkAnswers
 from services.console.geometry import load_outlines
 from services.console.pages import pages_router
@@ -35,7 +35,7 @@ from services.runtime.access_http import guest_in
 from services.runtime.health import Health
 from services.runtime.kafka import BrokerAway
 from services.runtime.keys import MasterKey
-from services.runtime.links import AckLinks, Link
+from services.runtime.links import AckLinks, Link, ReturnLinks
 from services.runtime.problems import Problem, ProblemError
 from services.runtime.problems_http import install, problem_response
 from services.runtime.sessions import Sessions
@@ -44,7 +44,7 @@ from services.runtime.vault import Vault
 
 ROUTERS: Final = (
     incidents.router, places.router, continuity.router, people.router, reports.router, log.router, realms.router, commands.router,
-    reference.router, live.router,
+    reference.router, live.router, returns.router,
 )  # fmt: skip
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
 slog = structlog.get_logger(__name__)
@@ -123,6 +123,7 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.guest = guest_in(settings.demo_realm)
         app.state.access, app.state.sessions, app.state.model, app.state.hub = access, Sessions(access), model, hub
         app.state.decisions = Decisions(producer, vault.texts, answers, master.derived("console.commands"))
+        app.state.producer, app.state.return_links = producer, ReturnLinks.open(settings.data.secrets)
         app.state.territory = settings.territory
         app.state.live_realm = settings.territory.name
         links = AckLinks.open(settings.data.secrets)

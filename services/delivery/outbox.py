@@ -17,9 +17,12 @@ from typing import Any
 from schemas.delivery import AttemptGranted, AttemptRow, HoldChanged, NotificationChanged, NotificationRow
 from schemas.realms import is_live
 from schemas.reference import EscalationPolicy, ReferencePublished
+from schemas.words import Channel
 from services.delivery.messages import Names
 from services.runtime.transaction import Transaction
 
+KEPT_REFERENCES = 20_000
+"""Messages whose receipts are still understood; the oldest are forgotten first."""
 _READ = frozenset(m.__name__ for m in (NotificationChanged, AttemptGranted, HoldChanged, ReferencePublished))
 
 
@@ -57,6 +60,23 @@ class Call:
         return self.granted.limit_ms / 1000 - (now_s - self.claimed_s)
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The attempt behind a provider's id."""
+
+    realm: str
+    notification: str
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call that waits for a person's answer."""
+
+    realm: str
+    role: str
+
+
 @dataclass
 class Outbox:
     """`observe` every accepted record of the live partitions, in order."""
@@ -66,6 +86,10 @@ class Outbox:
     offers: dict[str, Offer] = field(default_factory=dict)
     """Attempt → offer."""
     names: dict[str, Names] = field(default_factory=dict)
+    references: dict[str, Reference] = field(default_factory=dict)
+    """`<channel>:<provider id>` → attempt, in the order in which providers took them."""
+    asked: dict[str, dict[str, Asked]] = field(default_factory=dict)
+    """Person → notification → what they were asked and have not answered, oldest first."""
     _held: set[str] = field(default_factory=set)
     _claimed: dict[str, float] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=set)
@@ -86,6 +110,8 @@ class Outbox:
             match fact:
                 case NotificationChanged(row=row):
                     self._offer(realm, row, transaction.src.correlation_id)
+                    self._refer(realm, row)
+                    self._ask(realm, row)
                 case HoldChanged(row=hold):
                     (self._held.add if hold.held else self._held.discard)(realm)
                 case ReferencePublished(data=EscalationPolicy(policy=policy)):
@@ -110,6 +136,22 @@ class Outbox:
             self.offers[attempt] = Offer(realm, row, correlation_id)
             self._offered[row.id] = attempt
 
+    def _refer(self, realm: str, row: NotificationRow) -> None:
+        for attempt in row.attempts:
+            if attempt.provider_id is not None and attempt.state == "accepted":
+                self.references[reference_key(attempt.channel, attempt.provider_id)] = Reference(realm, row.id, attempt.id)
+        while len(self.references) > KEPT_REFERENCES:
+            del self.references[next(iter(self.references))]
+
+    def _ask(self, realm: str, row: NotificationRow) -> None:
+        waits = row.answer_expected and row.answer is None and row.withdrawn is None
+        if waits and any(a.granted_at is not None for a in row.attempts):
+            self.asked.setdefault(row.person, {}).setdefault(row.id, Asked(realm, row.role))
+        elif (mine := self.asked.get(row.person)) is not None:
+            mine.pop(row.id, None)
+            if not mine:
+                del self.asked[row.person]
+
     def to_claim(self) -> list[Offer]:
         """Offers that this run has not claimed and no hold keeps back."""
         return [
@@ -129,14 +171,18 @@ class Outbox:
         self.offers.clear()
         self._offered.clear()
         self._held.clear()
+        self.references.clear()
+        self.asked.clear()
 
     # ── kept between runs, so that a start need not read the log from its beginning ────────────────────────────────
 
     def dump(self) -> dict[str, Any]:
-        """Offers, holds and names; never claims or calls: those die with the run."""
+        """Offers, holds, names, and what may come back; never claims or calls: those die with the run."""
         return {
             "offers": [[o.realm, o.row.model_dump(mode="json", exclude_defaults=True), o.correlation_id] for o in self.offers.values()],
             "held": sorted(self._held),
+            "references": [[key, r.realm, r.notification, r.attempt] for key, r in self.references.items()],
+            "asked": [[person, id, a.realm, a.role] for person, asked in self.asked.items() for id, a in asked.items()],
             "names": {realm: [dict(n.roles), {str(k): v for k, v in n.levels.items()}] for realm, n in self.names.items()},
         }
 
@@ -145,5 +191,13 @@ class Outbox:
         for realm, row, correlation_id in dumped["offers"]:
             self._offer(realm, NotificationRow.model_validate(row), correlation_id)
         self._held.update(dumped["held"])
+        self.references.update((key, Reference(*rest)) for key, *rest in dumped["references"])
+        for person, id, in_realm, role in dumped["asked"]:
+            self.asked.setdefault(person, {})[id] = Asked(in_realm, role)
         for realm, (roles, levels) in dumped["names"].items():
             self.names[realm] = Names(roles, {int(k): v for k, v in levels.items()})
+
+
+def reference_key(channel: Channel, provider_id: str) -> str:
+    """Key of `Outbox.references`."""
+    return f"{channel.value}:{provider_id}"

@@ -28,7 +28,7 @@ from services.delivery.outbox import Call, Offer, Outbox
 from services.runtime import metrics
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.kafka import BrokerAway
-from services.runtime.links import VALID_MS, AckLinks, Link
+from services.runtime.links import RETURNS_VALID_MS, VALID_MS, AckLinks, Link, ReturnLinks, Returns
 from services.runtime.transaction import Transaction
 
 log = structlog.get_logger(__name__)
@@ -66,6 +66,11 @@ class Inputs(Protocol):
         ...
 
 
+def new_outbox(monotonic: Callable[[], float] = time.monotonic) -> Outbox:
+    """Of a new run: its id is drawn at random."""
+    return Outbox(run=f"run-{uuid4()}", monotonic=monotonic)
+
+
 class Sender:
     """One run. Its id is drawn at random: a grant of an earlier run is never this one's."""
 
@@ -75,17 +80,20 @@ class Sender:
         directory: Directory,
         drivers: Mapping[Channel, Driver],
         links: AckLinks,
+        return_links: ReturnLinks,
         public_url: str,
         *,
+        outbox: Outbox | None = None,
         calls_at_once: int = 16,
         monotonic: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self.outbox = Outbox(run=f"run-{uuid4()}", monotonic=monotonic)
+        self.outbox = outbox or new_outbox(monotonic)
         self._producer = producer
         self._directory = directory
         self._drivers = drivers
         self._links = links
+        self._return_links = return_links
         self._public_url = public_url.rstrip("/")
         self._monotonic = monotonic
         self._wall_clock = wall_clock
@@ -183,7 +191,13 @@ class Sender:
             possible_duplicate=call.attempt.possible_duplicate,
             address=points[0].address,
             text=text,
+            returns_url=self._returns(call),
         )
+
+    def _returns(self, call: Call) -> str:
+        until = round(self._wall_clock() * 1000) + RETURNS_VALID_MS
+        token = self._return_links.token(Returns(call.realm, call.row.id, call.row.person, call.attempt.id, until))
+        return f"{self._public_url}/r/{token}"
 
     def _link(self, call: Call) -> str | None:
         if not call.row.answer_expected:

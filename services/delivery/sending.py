@@ -21,15 +21,16 @@ from aiokafka.errors import KafkaError
 
 from schemas.realms import live_partitions
 from schemas.topics import PARTITIONS
-from services.delivery.channels import configured_drivers
+from services.delivery.channels.configured import configured_drivers
 from services.delivery.outbox import Outbox
-from services.delivery.sender import Batch, Sender
+from services.delivery.returns import Returns
+from services.delivery.sender import Batch, Sender, new_outbox
 from services.delivery.settings import DeliverySettings
 from services.runtime.chain import Position, dump_position, load_position
 from services.runtime.exits import stop_for
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.keys import write_private
-from services.runtime.links import AckLinks
+from services.runtime.links import AckLinks, ReturnLinks
 from services.runtime.reader import HistoryChanged, LogReader
 from services.runtime.vault import Vault
 
@@ -121,8 +122,12 @@ async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> Non
         producer = await _connected(settings.kafka)
         stack.push_async_callback(producer.stop)
         vault = await stack.enter_async_context(Vault.open(settings))
-        drivers = await stack.enter_async_context(configured_drivers(settings))
-        sender = Sender(producer, vault.directory, drivers, links, settings.public_url, calls_at_once=settings.calls_at_once)
+        outbox = new_outbox()
+        drivers = await stack.enter_async_context(configured_drivers(settings, Returns(outbox, producer, vault.directory)))
+        sender = Sender(
+            producer, vault.directory, drivers, links, ReturnLinks.open(settings.data.secrets), settings.public_url, outbox=outbox,
+            calls_at_once=settings.calls_at_once,
+        )  # fmt: skip
         log.info("sender.started", run=sender.outbox.run, channels=sorted(c.value for c in drivers))
         await sender.run(batches(settings.kafka, sender.outbox, bookmark, vault, stopping))
 

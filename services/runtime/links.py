@@ -2,6 +2,8 @@
 
 A token says realm, notification, person and until when; it is authentic by a key of this installation. It works once: the answer
 carries an input id made from the token, and no id is applied twice.
+
+Links for providers (`/r/{token}`) are made alike, with a key of their own: a gateway posts receipts and pressed keys there.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import Final, Self
 from uuid import UUID
 
-from schemas.base import HOUR_MS, Instant
+from schemas.base import DAY_MS, HOUR_MS, Instant
 from services.runtime.keys import MasterKey
 
 VALID_MS: Final = HOUR_MS
@@ -83,6 +85,43 @@ class AckLinks:
 
     def _mac(self, body: bytes) -> bytes:
         return hmac.digest(self._key, body, sha256)[:_MAC_BYTES]
+
+
+RETURNS_VALID_MS: Final = 4 * DAY_MS
+"""Providers report for as long as they try: up to three days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returns:
+    """Whose receipts and keys a provider's link stands for."""
+
+    realm: str
+    notification: str
+    person: str
+    attempt: str
+    expires_at: Instant
+
+
+class ReturnLinks:
+    """Makes and reads the tokens of `/r/{token}`."""
+
+    def __init__(self, key: bytes) -> None:
+        self._links = AckLinks(key)
+
+    @classmethod
+    def open(cls, secrets: Path) -> Self:
+        """With the key of the data directory whose `secrets` this is. Raises OSError, MasterKeyInvalid."""
+        return cls(MasterKey.open(secrets).derived("return-link"))
+
+    def token(self, returns: Returns) -> str:
+        """URL-safe. Raises ValueError as AckLinks.token."""
+        return self._links.token(Link(returns.realm, returns.notification, f"{returns.attempt}/{returns.person}", returns.expires_at))
+
+    def read(self, token: str, now: Instant) -> Returns:
+        """What a token says. Raises LinkInvalid, LinkExpired."""
+        link = self._links.read(token, now)
+        attempt, _, person = link.person.partition("/")
+        return Returns(link.realm, link.notification, person, attempt, link.expires_at)
 
 
 def answer_id(token: str) -> str:

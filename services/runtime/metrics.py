@@ -50,6 +50,10 @@ TABLE: dict[str, Metric] = {
     # sender
     "vigie_attempts_total": Metric("counter", "Provider calls, by channel and outcome", ("channel", "outcome")),
     "vigie_attempt_seconds": Metric("histogram", "Provider call", ("channel",)),
+    "vigie_receipts_total": Metric(
+        "counter", "Receipts on a line of the provider's, by channel and state; unknown = of no attempt", ("channel", "state")
+    ),
+    "vigie_replies_total": Metric("counter", "Words that people wrote back, by channel and what they did", ("channel", "outcome")),
     # conductor
     "vigie_steps_total": Metric("counter", "Steps of simulated clocks", ()),
 }

@@ -1,6 +1,8 @@
-"""Ways to reach a person in a live realm: one module per provider, each one call. Which are there is a matter of settings."""
+"""Ways to reach a person in a live realm: one folder per channel, with its settings, their linter and its driver.
 
-from services.delivery.channels.base import Driver, Outgoing, Result
-from services.delivery.channels.configured import configured_drivers
+Which are there is a matter of settings. What each promises (limits, doubt, receipts) is in `services.delivery.policies`.
+"""
 
-__all__ = ["Driver", "Outgoing", "Result", "configured_drivers"]
+from services.delivery.channels.base import Driver, Fault, Inbox, Outgoing, Result
+
+__all__ = ["Driver", "Fault", "Inbox", "Outgoing", "Result"]

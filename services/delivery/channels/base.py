@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from schemas.delivery import NotificationRow
+from schemas.words import Channel
 from services.delivery.messages import Text
 
 
@@ -20,6 +21,8 @@ class Outgoing:
     possible_duplicate: bool
     address: str
     text: Text
+    returns_url: str
+    """Where a gateway posts receipts and keys of this attempt; the address is its own proof."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +45,24 @@ class Driver(Protocol):
         `failed` is said only when the message was surely not taken.
         """
         ...
+
+
+class Inbox(Protocol):
+    """Where drivers with a line back hand in what arrives on it. Both return after Kafka has it."""
+
+    async def receipt(self, channel: Channel, provider_id: str, state: Literal["received", "failed"], error: str | None) -> bool:
+        """False: no attempt is known under this id yet, the provider must say it again. Raises BrokerAway."""
+        ...
+
+    async def reply(self, channel: Channel, address: str, words: str) -> bool:
+        """False as above: the directory is not at hand. What nobody asked for is taken and counted. Raises BrokerAway."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A defect of a channel's settings. `error` False: it works, but not as one might think."""
+
+    variable: str
+    what: str
+    error: bool = True

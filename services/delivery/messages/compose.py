@@ -46,7 +46,16 @@ class Text:
     sentences: tuple[str, ...]
     link: str | None
     link_says: str
+    reply_says: str
+    """How to answer by writing back; only where that arrives somewhere."""
+    keys_say: str
+    """How to answer in a call."""
     footer: tuple[str, ...]
+
+    @property
+    def essence(self) -> tuple[str, ...]:
+        """Subject and first facts: what a small screen or a voice says."""
+        return (self.subject, *self.sentences[:2])
 
     def plain(self) -> str:
         """Plain text, one sentence a line."""
@@ -82,6 +91,8 @@ def compose(row: NotificationRow, names: Names, _: Translator, link: str | None)
         sentences=tuple(sentences),
         link=link if row.answer_expected else None,
         link_says=_("Répondre :"),
+        reply_says=_("Répondez 1 : je prends, 2 : je ne peux pas."),
+        keys_say=_("Appuyez sur 1 si vous prenez l’appel en charge, sur 2 si vous ne pouvez pas."),
         footer=tuple(footer),
     )
 

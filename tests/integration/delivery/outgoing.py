@@ -11,6 +11,7 @@ from services.delivery.messages import Names, compose, translator
 
 NOTIFICATION = "8f0f6a8e-0000-5000-8000-000000000001"
 LINK = "https://vigie.example/a/token"
+RETURNS = "https://vigie.example/r/token"
 
 
 def outgoing(address: str, lang: str = "fr", **changes: Any) -> Outgoing:
@@ -22,6 +23,6 @@ def outgoing(address: str, lang: str = "fr", **changes: Any) -> Outgoing:
     )  # fmt: skip
     made: dict[str, Any] = {
         "realm": "92", "row": row, "attempt": "a1", "number": 1, "possible_duplicate": False, "address": address,
-        "text": compose(row, Names(), translator(lang), LINK), **changes,
+        "text": compose(row, Names(), translator(lang), LINK), "returns_url": RETURNS, **changes,
     }  # fmt: skip
     return Outgoing(**made)

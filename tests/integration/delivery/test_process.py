@@ -35,9 +35,11 @@ from services.runtime.links import AckLinks, answer_id
 from services.runtime.reader import LogReader
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
+from tests.integration.delivery.smsc import running_smsc
 from tests.waiting import eventually
 
 ADDRESS = "dgs@example.org"
+NUMBER = "+33612345678"
 PATIENCE_S = 120
 """Also for a machine that is busy with other tests."""
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -93,11 +95,11 @@ class World:
         return notification
 
     @asynccontextmanager
-    async def delivery(self, failpoint: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
+    async def delivery(self, failpoint: str = "", **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
         environment = os.environ | {
             "VIGIE_DATA_DIR": str(self.settings.data_dir), "VIGIE_KAFKA": self.settings.kafka, "VIGIE_INSTANCE": "delivery-0",
             "VIGIE_SMTP_URL": self.smtp, "VIGIE_MAIL_FROM": "vigie@example.net", "VIGIE_WEBHOOK_SECRET": SECRET,
-            "VIGIE_PUBLIC_URL": "https://vigie.example", "VIGIE_FAILPOINT": failpoint,
+            "VIGIE_PUBLIC_URL": "https://vigie.example", "VIGIE_FAILPOINT": failpoint, **more,
         }  # fmt: skip
         log = self.settings.data_dir / f"delivery-{failpoint or 'whole'}.log"
         with log.open("ab") as out:
@@ -156,7 +158,10 @@ async def world(own_settings: Settings) -> AsyncIterator[World]:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         made.smtp = f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         made.hook = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-        points = (ContactPoint(channel=Channel.EMAIL, address=ADDRESS), ContactPoint(channel=Channel.WEBHOOK, address=made.hook))
+        points = (
+            ContactPoint(channel=Channel.EMAIL, address=ADDRESS), ContactPoint(channel=Channel.WEBHOOK, address=made.hook),
+            ContactPoint(channel=Channel.SMS, address=NUMBER),
+        )  # fmt: skip
         await vault.directory.put(Contact(person="dgs", points=points))
         following = asyncio.create_task(made.follow())
         await made.open(made.realm)
@@ -186,6 +191,25 @@ async def test_planned_sent_answered_and_an_exercise_that_reaches_nobody(world: 
     assert len(world.mails) == 2
     assert world.rows[exercise].attempts[0].state == "planned"
     assert AckLinks.open(world.settings.data.secrets)  # the console reads the same key
+
+
+async def test_an_sms_goes_out_is_received_and_answered_over_smpp(world: World) -> None:
+    async with running_smsc() as smsc:
+        address = f"smpp://vigie:secret@127.0.0.1:{smsc.port}"
+        async with world.delivery(VIGIE_SMS_URL=address, VIGIE_SMS_SENDER="38000") as process:
+            await smsc.saw("bind")
+            notification = await world.plan(channels=(Channel.SMS,))
+            sent = await smsc.saw("submit")
+            assert sent["destination"] == NUMBER.removeprefix("+")
+            smsc.tell(do="receipt", id=sent["id"], state="DELIVRD", err="000", tlv=True)
+            assert (await smsc.saw("receipt_answered"))["status"] == 0
+            row = await world.state(notification, NotificationState.RECEIVED)
+            assert row.attempts[0].provider_id == sent["id"]
+            smsc.tell(do="reply", source=NUMBER.removeprefix("+"), text="1")
+            row = await world.state(notification, NotificationState.ANSWERED)
+            assert row.answer == "ack"
+            assert process.returncode is None
+        assert smsc.of("unbind")
 
 
 KILL_POINTS = ("before-claim", "after-claim", "before-call", "after-call", "after-outcome")

@@ -26,7 +26,7 @@ from services.delivery.channels import Outgoing, Result
 from services.delivery.decider import DeliveryDecider
 from services.delivery.sender import Batch, Sender
 from services.runtime.kafka import BrokerAway
-from services.runtime.links import AckLinks
+from services.runtime.links import AckLinks, ReturnLinks
 from services.runtime.testing import MemoryService
 from services.runtime.transaction import Transaction
 from tests.unit.delivery.desk import T0
@@ -122,7 +122,9 @@ class World:
 
     def sender(self, **options: Any) -> Sender:
         drivers = options.pop("drivers", {Channel.EMAIL: self.provider})
-        return Sender(self, self.people, drivers, LINKS, "https://vigie.example/", monotonic=lambda: self.now_s, **options)
+        return Sender(
+            self, self.people, drivers, LINKS, ReturnLinks(b"r" * 32), "https://vigie.example/", monotonic=lambda: self.now_s, **options
+        )
 
     async def batches(self) -> AsyncIterator[Batch]:
         read = 0

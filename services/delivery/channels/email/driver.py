@@ -20,7 +20,7 @@ import structlog
 
 from schemas.words import Level
 from services.delivery.channels.base import Outgoing, Result
-from services.delivery.settings import SMTP_SCHEMES
+from services.delivery.channels.email.settings import SMTP_SCHEMES
 
 log = structlog.get_logger(__name__)
 

@@ -1,0 +1,56 @@
+"""`/r/{token}`: gateways post receipts and pressed keys of one attempt. The address is its own proof; nobody logs in here."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+from uuid import uuid4
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.commands import AnswerNotification
+from schemas.delivery import ReceiptReceived
+from schemas.topics import inputs
+from schemas.words import Answer, Channel
+from services.console.decisions import ANSWERING_ROLE
+from services.console.producing import CommandProducer
+from services.runtime.links import LinkInvalid, ReturnLinks
+from services.runtime.problems import ProblemError
+
+SOURCE = "/delivery/provider"
+KEYS = {"1": Answer.ACK, "2": Answer.DECLINE}
+router = APIRouter(tags=["people"])
+
+
+class Returned(BaseModel):
+    """What a gateway says of one attempt; either field may stand alone. Other fields are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    status: Literal["delivered", "failed"] | None = Field(default=None, description="on the handset, or it will not be")
+    error: str | None = Field(default=None, max_length=32, pattern="^[A-Za-z0-9_.-]*$", description="the gateway's code of a failure")
+    key: str | None = Field(default=None, max_length=8, description="pressed in a call: 1 I take it, 2 I cannot; others are ignored")
+    channel: Channel = Channel.SMS
+
+
+@router.post("/r/{token}", status_code=204, summary="Receipt or pressed key of one attempt, from a gateway")
+async def returned(request: Request, token: str, body: Returned) -> Response:
+    """204 once it is safe; anything else: say it again. Repetitions have no effect."""
+    links: ReturnLinks = request.app.state.return_links
+    producer: CommandProducer = request.app.state.producer
+    try:
+        known = links.read(token, round(datetime.now(UTC).timestamp() * 1000))
+    except LinkInvalid as error:
+        raise ProblemError("link_invalid") from error
+    if body.status is not None:
+        state: Literal["received", "failed"] = "received" if body.status == "delivered" else "failed"
+        receipt = ReceiptReceived(notification=known.notification, attempt=known.attempt, state=state, error=body.error)
+        await producer.send(inputs("delivery"), known.realm, receipt, id=f"{known.attempt}:receipt:{state}", source=SOURCE)
+    if (answer := KEYS.get(body.key or "")) is not None:
+        command = AnswerNotification(
+            author=known.person, role=ANSWERING_ROLE, notification=known.notification, person=known.person, answer=answer,
+            channel=body.channel.value,
+        )  # fmt: skip
+        await producer.send(inputs("delivery"), known.realm, command, id=f"key:{uuid4()}", source=SOURCE)
+    return Response(status_code=204)

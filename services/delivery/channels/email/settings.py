@@ -1,0 +1,45 @@
+"""Settings of e-mail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, field_validator
+
+from services.delivery.channels.base import Fault
+from services.runtime.settings import Settings
+
+SMTP_SCHEMES: Final = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
+
+
+class EmailSettings(Settings):
+    """`VIGIE_SMTP_URL`, `VIGIE_MAIL_FROM`."""
+
+    smtp_url: SecretStr = SecretStr("")
+    """`smtp+starttls://user:password@host:587` (TLS required), `smtps://` (TLS from the start) or `smtp://` (TLS when offered)."""
+    mail_from: str = ""
+    """Sender address of all mails; needed with `smtp_url`."""
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp_scheme(cls, url: SecretStr) -> SecretStr:
+        if text := url.get_secret_value():
+            parts = urlsplit(text)
+            if parts.scheme not in SMTP_SCHEMES or not parts.hostname:
+                raise ValueError(f"must be {', '.join(f'{s}://' for s in SMTP_SCHEMES)} with a host")
+        return url
+
+
+def lint(settings: EmailSettings) -> Iterator[Fault]:
+    """What is wrong or surprising."""
+    url = urlsplit(settings.smtp_url.get_secret_value())
+    if not url.scheme:
+        return
+    if "@" not in settings.mail_from:
+        yield Fault("VIGIE_MAIL_FROM", "the sender address is missing: VIGIE_SMTP_URL needs VIGIE_MAIL_FROM")
+    if url.scheme == "smtp" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
+        yield Fault("VIGIE_SMTP_URL", "TLS only when the relay offers it: use smtp+starttls:// or smtps://", error=False)
+    if url.username and url.scheme == "smtp":
+        yield Fault("VIGIE_SMTP_URL", "a password may travel in the clear: use smtp+starttls:// or smtps://", error=False)

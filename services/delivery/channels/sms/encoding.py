@@ -1,0 +1,76 @@
+"""What a text costs as SMS: GSM-7 or UCS-2, and how many segments (3GPP TS 23.038, 23.040)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+_BASIC: Final = (
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+_ESCAPE: Final = 0x1B
+_EXTENDED: Final = {"\f": 0x0A, "^": 0x14, "{": 0x28, "}": 0x29, "\\": 0x2F, "[": 0x3C, "~": 0x3D, "]": 0x3E, "|": 0x40, "€": 0x65}
+_CODES: Final[dict[str, tuple[int, ...]]] = {c: (n,) for n, c in enumerate(_BASIC) if n != _ESCAPE} | {
+    c: (_ESCAPE, n) for c, n in _EXTENDED.items()
+}
+_CHARS: Final = {codes: c for c, codes in _CODES.items()}
+
+_PLAIN: Final = str.maketrans({
+    "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "–": "-", "—": "-", "…": "...", "\u00a0": " ", "\u202f": " ", "\t": " ",
+    "â": "a", "ê": "e", "ë": "e", "î": "i", "ï": "i", "ô": "o", "û": "u", "ç": "c", "œ": "oe", "Œ": "OE", "À": "A", "Â": "A", "È": "E", "Ê": "E",
+    "Ë": "E", "Î": "I", "Ï": "I", "Ô": "O", "Ù": "U", "Û": "U",
+})  # fmt: skip
+"""French letters and signs that GSM-7 lacks, as people write them when it must be short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A text as a handset gets it."""
+
+    alphabet: Literal["gsm7", "ucs2"]
+    segments: tuple[bytes, ...]
+    """GSM-7 as one octet per septet, UCS-2 as big-endian UTF-16; a character never lies across two segments."""
+
+    @property
+    def whole(self) -> bytes:
+        """All segments in one."""
+        return b"".join(self.segments)
+
+
+def plain(text: str) -> str:
+    """The text in the letters of GSM-7 where only signs and accents stand in the way."""
+    return text.translate(_PLAIN)
+
+
+def encode(text: str) -> Encoded:
+    """GSM-7 when every character fits, else UCS-2: 160 or 70 units in one segment, 153 or 67 in each of several."""
+    try:
+        units = [bytes(_CODES[c]) for c in text]
+    except KeyError:
+        pairs = (c.encode("utf-16-be", errors="replace") for c in text)
+        return Encoded("ucs2", _cut(pairs, 140, 134))
+    return Encoded("gsm7", _cut(units, 160, 153))
+
+
+def decode_gsm7(octets: bytes) -> str:
+    """Inverse of encode; what is no GSM-7 becomes `?`."""
+    found, at = [], 0
+    while at < len(octets):
+        width = 2 if octets[at] == _ESCAPE and at + 1 < len(octets) else 1
+        found.append(_CHARS.get(tuple(octets[at : at + width]), "?"))
+        at += width
+    return "".join(found)
+
+
+def _cut(characters: Iterable[bytes], alone: int, each: int) -> tuple[bytes, ...]:
+    """Octets in one segment of at most `alone`, or in several of at most `each`."""
+    parts, part = [], b""
+    for character in characters:
+        if len(part) + len(character) > each:
+            parts.append(part)
+            part = b""
+        part += character
+    parts.append(part)
+    whole = b"".join(parts)
+    return (whole,) if len(whole) <= alone else tuple(parts)

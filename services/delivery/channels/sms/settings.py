@@ -1,0 +1,70 @@
+"""Settings of SMS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from pydantic import SecretStr, field_validator
+
+from services.delivery.channels.base import Fault
+from services.delivery.channels.sms.origin import OriginInvalid, origin
+from services.delivery.channels.sms.smpp.session import Smsc
+from services.runtime.settings import Settings
+
+SMPP_PORTS: Final = {"smpp": 2775, "smpps": 3550}
+_SCHEMES: Final = (*SMPP_PORTS, "https", "http")
+
+
+class SmsSettings(Settings):
+    """`VIGIE_SMS_URL`, `VIGIE_SMS_SENDER`, `VIGIE_SMS_TOKEN`."""
+
+    sms_url: SecretStr = SecretStr("")
+    """`smpp://system_id:password@host:2775`, `smpps://…` (TLS), or the `https://` address to which a gateway takes messages."""
+    sms_sender: str = ""
+    """Sender id: a number or short code (people can answer by SMS), or a name of 3 to 11 letters (they cannot)."""
+    sms_token: SecretStr = SecretStr("")
+    """HTTP gateway: a bearer token, or `application:secret:consumer`, which signs each call as OVH wants it."""
+
+    @field_validator("sms_url")
+    @classmethod
+    def _sms_scheme(cls, url: SecretStr) -> SecretStr:
+        if text := url.get_secret_value():
+            parts = urlsplit(text)
+            if parts.scheme not in _SCHEMES or not parts.hostname:
+                raise ValueError(f"must be {', '.join(f'{s}://' for s in _SCHEMES)} with a host")
+        return url
+
+    def smsc(self) -> Smsc | None:
+        """The SMSC of the address; None when it names an HTTP gateway or nothing."""
+        parts = urlsplit(self.sms_url.get_secret_value())
+        if parts.scheme not in SMPP_PORTS or parts.hostname is None:
+            return None
+        name, password = unquote(parts.username or ""), unquote(parts.password or "")
+        return Smsc(parts.hostname, parts.port or SMPP_PORTS[parts.scheme], name, password, tls=parts.scheme == "smpps")
+
+
+def lint(settings: SmsSettings) -> Iterator[Fault]:
+    """What is wrong or surprising."""
+    url = urlsplit(settings.sms_url.get_secret_value())
+    if not url.scheme:
+        return
+    try:
+        sender = origin(settings.sms_sender)
+    except OriginInvalid as error:
+        yield Fault("VIGIE_SMS_SENDER", str(error))
+    else:
+        if not sender.answerable:
+            yield Fault("VIGIE_SMS_SENDER", "nobody can answer a name by SMS: people answer by the link only", error=False)
+    if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
+        yield Fault("VIGIE_SMS_URL", "plain HTTP carries numbers and texts in the clear: use https://")
+    if url.scheme == "smpp" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
+        yield Fault("VIGIE_SMS_URL", "SMPP without TLS: use smpps://, or a tunnel to the provider", error=False)
+    if (smsc := settings.smsc()) is not None:
+        if not smsc.system_id:
+            yield Fault("VIGIE_SMS_URL", "no system_id: smpp://system_id:password@host")
+        if len(smsc.system_id) > 15 or len(smsc.password) > 8:
+            yield Fault("VIGIE_SMS_URL", "SMPP 3.4 carries a system_id of 15 and a password of 8 characters at most")
+    elif not settings.sms_token.get_secret_value():
+        yield Fault("VIGIE_SMS_TOKEN", "no token: the gateway would have to trust anybody")

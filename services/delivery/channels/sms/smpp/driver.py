@@ -1,0 +1,89 @@
+"""SMS through an SMSC. A long text is one message for us (message_payload): one response, one receipt; the SMSC cuts it."""
+
+from __future__ import annotations
+
+from typing import Final, Self
+
+import structlog
+
+from schemas.words import Channel
+from services.delivery.channels.base import Inbox, Outgoing, Result
+from services.delivery.channels.sms.encoding import decode_gsm7, encode
+from services.delivery.channels.sms.origin import Origin, is_address, same_number
+from services.delivery.channels.sms.smpp.pdu import PASSING, PduInvalid, ShortMessage, Status, message_id
+from services.delivery.channels.sms.smpp.receipt import read_receipt
+from services.delivery.channels.sms.smpp.session import InDoubt, NotBound, Session, Smsc
+from services.delivery.channels.sms.wording import wording
+from services.delivery.channels.validity import validity_min
+from services.runtime.kafka import BrokerAway
+
+log = structlog.get_logger(__name__)
+
+DATA_CODING: Final = {"gsm7": 0, "ucs2": 8}
+_RECEIPT_WANTED: Final = 1
+
+
+class Smpp:
+    """Driver of one SMSC; keeps its session while it is entered."""
+
+    def __init__(self, smsc: Smsc, origin: Origin, inbox: Inbox) -> None:
+        self._origin = origin
+        self._inbox = inbox
+        self._session = Session(smsc, self._deliver)
+
+    async def __aenter__(self) -> Self:
+        await self._session.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._session.__aexit__(*exc)
+
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+        """See Driver."""
+        if not is_address(outgoing.address):
+            return Result("failed", error="address_invalid")
+        encoded = encode(wording(outgoing.text, answerable=self._origin.answerable))
+        days, minutes = divmod(validity_min(outgoing.row), 1440)
+        message = ShortMessage(
+            source=self._origin.text.removeprefix("+"),
+            destination=outgoing.address.removeprefix("+"),
+            text=encoded.whole,
+            source_ton=self._origin.ton,
+            source_npi=self._origin.npi,
+            data_coding=DATA_CODING[encoded.alphabet],
+            registered_delivery=_RECEIPT_WANTED,
+            priority=1 if outgoing.row.danger else 0,
+            validity=f"0000{min(days, 99):02}{minutes // 60:02}{minutes % 60:02}00000R",
+        )
+        try:
+            status, body = await self._session.submit(message, timeout_s)
+        except NotBound as away:
+            return Result("failed", error=f"sms_{away}", retry=True)
+        except InDoubt:
+            return Result("ambiguous", error="sms_no_answer")
+        except ValueError:
+            return Result("failed", error="address_invalid")
+        if status != Status.OK:
+            return Result("failed", error=f"sms_{status:#04x}", retry=status in PASSING)
+        try:
+            return Result("accepted", provider_id=message_id(body) or None)
+        except PduInvalid:
+            return Result("accepted")  # taken, under an id that cannot be read: no receipt will be understood
+
+    async def _deliver(self, message: ShortMessage) -> int:
+        try:
+            taken = await self._receipt(message) if message.is_receipt else await self._reply(message)
+        except BrokerAway as error:
+            log.warning("smpp.broker_away", error=str(error))
+            return Status.TEMPORARY
+        return Status.OK if taken else Status.TEMPORARY
+
+    async def _receipt(self, message: ShortMessage) -> bool:
+        receipt = read_receipt(message)
+        if receipt is None or receipt.state is None:
+            return True
+        return await self._inbox.receipt(Channel.SMS, receipt.message_id, receipt.state, receipt.error)
+
+    async def _reply(self, message: ShortMessage) -> bool:
+        words = message.text.decode("utf-16-be", "replace") if message.data_coding == DATA_CODING["ucs2"] else decode_gsm7(message.text)
+        return await self._inbox.reply(Channel.SMS, same_number(message.source), words)

@@ -1,0 +1,201 @@
+"""PDUs of SMPP 3.4 (section 4 and 5.3 of the specification): bytes ↔ values. No I/O.
+
+Only the commands that an ESME needs; an unknown command keeps its number and body, an unknown TLV its bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final
+
+HEADER: Final = struct.Struct(">IIII")
+MAX_BYTES: Final = 65_536
+"""Of one PDU; the longest that we send is below 2 KiB."""
+RESPONSE: Final = 0x8000_0000
+
+
+class Command(IntEnum):
+    BIND_TRANSCEIVER = 0x09
+    SUBMIT_SM = 0x04
+    DELIVER_SM = 0x05
+    UNBIND = 0x06
+    ENQUIRE_LINK = 0x15
+    GENERIC_NACK = RESPONSE
+
+
+class Status(IntEnum):
+    """Those that are told apart; any other number stays one."""
+
+    OK = 0x00
+    INVALID_COMMAND = 0x03
+    SYSTEM_ERROR = 0x08
+    INVALID_SOURCE = 0x0A
+    INVALID_DESTINATION = 0x0B
+    BIND_FAILED = 0x0D
+    INVALID_PASSWORD = 0x0E
+    INVALID_SYSTEM_ID = 0x0F
+    QUEUE_FULL = 0x14
+    SUBMIT_FAILED = 0x45
+    THROTTLED = 0x58
+    TEMPORARY = 0x64
+    REJECTED = 0x66
+
+
+PASSING: Final = frozenset({Status.SYSTEM_ERROR, Status.QUEUE_FULL, Status.THROTTLED, Status.TEMPORARY})
+"""The message was surely not taken, and may be later."""
+
+
+class Tag(IntEnum):
+    """Optional parameters."""
+
+    RECEIPTED_MESSAGE_ID = 0x001E
+    USER_MESSAGE_REFERENCE = 0x0204
+    MESSAGE_PAYLOAD = 0x0424
+    MESSAGE_STATE = 0x0427
+
+
+RECEIPT: Final = 0x04
+"""Bits 5–2 of `esm_class` of a deliver_sm: it is a receipt of the SMSC."""
+
+
+class PduInvalid(ValueError):
+    """Bytes that are no PDU: the session cannot go on, its place in the stream is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pdu:
+    """`command`: with the RESPONSE bit for a response."""
+
+    command: int
+    sequence: int
+    status: int = 0
+    body: bytes = b""
+
+    def dump(self) -> bytes:
+        """As on the wire."""
+        return HEADER.pack(HEADER.size + len(self.body), self.command, self.status, self.sequence) + self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The 16 octets before a body."""
+
+    length: int
+    command: int
+    status: int
+    sequence: int
+
+    @classmethod
+    def load(cls, octets: bytes) -> Head:
+        """Raises PduInvalid."""
+        head = cls(*HEADER.unpack(octets))
+        if not HEADER.size <= head.length <= MAX_BYTES:
+            raise PduInvalid(f"a PDU of {head.length} octets")
+        return head
+
+
+@dataclass(frozen=True, slots=True)
+class ShortMessage:
+    """submit_sm and deliver_sm. Texts as octets of `data_coding` (0 = GSM-7, 8 = UCS-2)."""
+
+    source: str
+    destination: str
+    text: bytes
+    source_ton: int = 1
+    source_npi: int = 1
+    data_coding: int = 0
+    esm_class: int = 0
+    registered_delivery: int = 0
+    priority: int = 0
+    validity: str = ""
+    """`YYMMDDhhmmss000R`, relative; empty = the SMSC's own."""
+    tlvs: Mapping[int, bytes] = field(default_factory=dict)
+
+    def dump(self) -> bytes:
+        """A text over 254 octets goes as message_payload. Raises ValueError for an address that cannot be written."""
+        long = len(self.text) > 254
+        tlvs: dict[int, bytes] = dict(self.tlvs)
+        if long:
+            tlvs[Tag.MESSAGE_PAYLOAD] = self.text
+        text = b"" if long else self.text
+        return b"".join((
+            _string("", 6), bytes((self.source_ton, self.source_npi)), _string(self.source, 21), bytes((1, 1)), _string(self.destination, 21),
+            bytes((self.esm_class, 0, self.priority)), _string("", 17), _string(self.validity, 17),
+            bytes((self.registered_delivery, 0, self.data_coding, 0, len(text))), text, *(tlv(t, v) for t, v in tlvs.items()),
+        ))  # fmt: skip
+
+    @classmethod
+    def load(cls, body: bytes) -> ShortMessage:
+        """Raises PduInvalid."""
+        read = _Reader(body)
+        read.string()
+        source_ton, source_npi = read.octets(2)
+        source = read.string()
+        read.octets(2)
+        destination = read.string()
+        esm_class, _, priority = read.octets(3)
+        read.string()
+        validity = read.string()
+        registered_delivery, _, data_coding, _, length = read.octets(5)
+        text = read.octets(length)
+        tlvs = read.tlvs()
+        return cls(
+            source, destination, text or tlvs.get(Tag.MESSAGE_PAYLOAD, b""), source_ton, source_npi, data_coding, esm_class,
+            registered_delivery, priority, validity, tlvs,
+        )  # fmt: skip
+
+    @property
+    def is_receipt(self) -> bool:
+        return self.esm_class & 0x3C == RECEIPT
+
+
+def bind_body(system_id: str, password: str) -> bytes:
+    """Of bind_transceiver, interface version 3.4. Raises ValueError for a name or password that SMPP cannot carry."""
+    return _string(system_id, 16) + _string(password, 9) + _string("VIGIE", 13) + bytes((0x34, 0, 0)) + _string("", 41)
+
+
+def message_id(body: bytes) -> str:
+    """Of a submit_sm_resp; empty when the SMSC gave none."""
+    return _Reader(body).string() if body else ""
+
+
+def tlv(tag: int, value: bytes) -> bytes:
+    """One optional parameter."""
+    return struct.pack(">HH", tag, len(value)) + value
+
+
+def _string(text: str, size: int) -> bytes:
+    octets = text.encode("ascii") + b"\0"
+    if len(octets) > size or b"\0" in octets[:-1]:
+        raise ValueError(f"does not fit a field of {size} octets")
+    return octets
+
+
+class _Reader:
+    """Takes a body apart from its beginning. Raises PduInvalid at its end."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body, self._at = body, 0
+
+    def octets(self, count: int) -> bytes:
+        if self._at + count > len(self._body):
+            raise PduInvalid("a body that ends too early")
+        found = self._body[self._at : self._at + count]
+        self._at += count
+        return found
+
+    def string(self) -> str:
+        end = self._body.find(b"\0", self._at)
+        if end < 0:
+            raise PduInvalid("a string without an end")
+        return self.octets(end + 1 - self._at)[:-1].decode("latin-1")
+
+    def tlvs(self) -> dict[int, bytes]:
+        found = {}
+        while self._at < len(self._body):
+            tag, length = struct.unpack(">HH", self.octets(4))
+            found[tag] = self.octets(length)
+        return found

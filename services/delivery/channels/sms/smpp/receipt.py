@@ -1,0 +1,36 @@
+"""Receipts of an SMSC: from TLVs, or from the text of appendix B (`id:… stat:DELIVRD err:000 …`)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from services.delivery.channels.sms.smpp.pdu import ShortMessage, Tag
+
+_FIELD: Final = re.compile(r"\b(id|stat|err):(\S+)", re.IGNORECASE)
+_STATES: Final = {1: "ENROUTE", 2: "DELIVRD", 3: "EXPIRED", 4: "DELETED", 5: "UNDELIV", 6: "ACCEPTD", 7: "UNKNOWN", 8: "REJECTD"}
+_FINAL: Final[dict[str, Literal["received", "failed"]]] = {
+    "DELIVRD": "received", "EXPIRED": "failed", "DELETED": "failed", "UNDELIV": "failed", "REJECTD": "failed",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SmscReceipt:
+    """`state` None: on its way, nothing to record."""
+
+    message_id: str
+    state: Literal["received", "failed"] | None
+    error: str | None
+
+
+def read_receipt(message: ShortMessage) -> SmscReceipt | None:
+    """What the receipt says; None when it names no message."""
+    fields = {name.lower(): value for name, value in _FIELD.findall(message.text.decode("latin-1"))}
+    given = message.tlvs.get(Tag.RECEIPTED_MESSAGE_ID, b"").split(b"\0")[0].decode("latin-1")
+    id = given or fields.get("id", "")
+    state = message.tlvs.get(Tag.MESSAGE_STATE, b"")
+    word = _STATES.get(state[0], "UNKNOWN") if state else fields.get("stat", "UNKNOWN").upper()
+    found = _FINAL.get(word)
+    error = f"sms_{word.lower()}_{re.sub(r'[^0-9A-Za-z]', '', fields.get('err', ''))}".rstrip("_") if found == "failed" else None
+    return SmscReceipt(id, found, error) if id else None

@@ -1,0 +1,209 @@
+"""One transceiver session with an SMSC: bind, submit within a window, hear receipts and replies, keep alive, bind again.
+
+What is in doubt: a submit_sm that was written and whose response did not come (lost connection, end of the time). Everything
+before the first octet is surely not taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Self
+
+import structlog
+
+from services.delivery.channels.sms.smpp.pdu import HEADER, RESPONSE, Command, Head, Pdu, PduInvalid, ShortMessage, Status, bind_body
+from services.runtime.ending import end
+
+log = structlog.get_logger(__name__)
+
+KEEP_ALIVE_S: Final = 30.0
+ANSWER_S: Final = 10.0
+"""Patience with the answer to a bind or an enquire_link."""
+RETRY_S: Final = (0.2, 1.0, 5.0, 15.0)
+"""Pauses between attempts to bind; the last one repeats."""
+
+Deliver = Callable[[ShortMessage], Awaitable[int]]
+"""Takes a receipt or a reply; the status to answer with. TEMPORARY: the SMSC sends it again later."""
+
+
+class NotBound(Exception):
+    """No session within the time: surely nothing was sent."""
+
+
+class InDoubt(Exception):
+    """Written, and nobody knows what the SMSC did with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Smsc:
+    """Where and as whom. `tls`: SMPP over TLS."""
+
+    host: str
+    port: int
+    system_id: str
+    password: str
+    tls: bool = False
+    window: int = 10
+    """submit_sm without response at one time."""
+
+
+class Session:
+    """Keeps one session up while it is entered. `submit` may be called at any time, from many tasks."""
+
+    def __init__(self, smsc: Smsc, deliver: Deliver) -> None:
+        self._smsc = smsc
+        self._deliver = deliver
+        self._bound = asyncio.Event()
+        self._sequence = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[tuple[int, bytes]]] = {}
+        self._window = asyncio.Semaphore(smsc.window)
+        self._writer: asyncio.StreamWriter | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._deliveries: set[asyncio.Task[None]] = set()
+        self._sessions = 0
+        self.refusal: str | None = None
+        """Why the SMSC refused the last bind."""
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._keep_bound(), name="smpp.session")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._writer is not None and self._bound.is_set():
+            with contextlib.suppress(OSError, TimeoutError, InDoubt):
+                await self._ask(Command.UNBIND, b"", 1.0)
+        if self._task is not None:
+            await end([self._task])
+        await end(list(self._deliveries))
+
+    async def submit(self, message: ShortMessage, timeout_s: float) -> tuple[int, bytes]:
+        """(status, body) of the response. Raises NotBound, InDoubt, ValueError for what cannot be written."""
+        body = message.dump()
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + timeout_s
+        try:
+            async with asyncio.timeout_at(give_up):
+                await self._window.acquire()
+        except TimeoutError:
+            raise NotBound(self.refusal or "window") from None
+        try:
+            async with asyncio.timeout_at(give_up):
+                await self._bound.wait()
+        except TimeoutError:
+            raise NotBound(self.refusal or "connection") from None
+        else:
+            return await self._ask(Command.SUBMIT_SM, body, give_up - loop.time())
+        finally:
+            self._window.release()
+
+    async def _ask(self, command: Command, body: bytes, timeout_s: float) -> tuple[int, bytes]:
+        if self._writer is None:
+            raise NotBound("connection")
+        sequence = next(self._sequence) & 0x7FFF_FFFF
+        answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+        self._waiting[sequence] = answer
+        try:
+            self._writer.write(Pdu(command, sequence, body=body).dump())
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        except (OSError, TimeoutError) as error:
+            raise InDoubt(type(error).__name__) from error
+        finally:
+            self._waiting.pop(sequence, None)
+
+    async def _keep_bound(self) -> None:
+        failures = 0
+        while True:
+            began = self._sessions
+            try:
+                await self._one_session()
+            except (OSError, PduInvalid, TimeoutError, InDoubt, asyncio.IncompleteReadError) as error:
+                log.warning("smpp.away", error=type(error).__name__, refusal=self.refusal)
+            failures = 0 if self._sessions > began else failures + 1
+            await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
+
+    async def _one_session(self) -> None:
+        context = ssl.create_default_context() if self._smsc.tls else None
+        async with asyncio.timeout(ANSWER_S):
+            reader, writer = await asyncio.open_connection(self._smsc.host, self._smsc.port, ssl=context)
+        self._writer = writer
+        reading = asyncio.create_task(self._read(reader), name="smpp.read")
+        try:
+            await self._bind()
+            self._bound.set()
+            self._sessions += 1
+            log.info("smpp.bound")
+            while not reading.done():
+                await asyncio.wait([reading], timeout=KEEP_ALIVE_S)
+                if not reading.done():
+                    await self._ask(Command.ENQUIRE_LINK, b"", ANSWER_S)
+            reading.result()
+        finally:
+            self._bound.clear()
+            self._writer = None
+            writer.close()
+            await end([reading])
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(ConnectionResetError())
+
+    async def _bind(self) -> None:
+        status, _ = await self._ask(Command.BIND_TRANSCEIVER, bind_body(self._smsc.system_id, self._smsc.password), ANSWER_S)
+        self.refusal = None if status == Status.OK else f"bind_{status:#04x}"
+        if self.refusal is not None:
+            raise ConnectionRefusedError(self.refusal)
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        """Until the SMSC ends the session. Raises what breaks the stream."""
+        while True:
+            try:
+                head = Head.load(await reader.readexactly(HEADER.size))
+            except asyncio.IncompleteReadError as error:
+                if not error.partial:
+                    return
+                raise
+            body = await reader.readexactly(head.length - HEADER.size)
+            if head.command & RESPONSE:
+                answer = self._waiting.get(head.sequence)
+                if answer is not None and not answer.done():
+                    answer.set_result((head.status or (Status.SUBMIT_FAILED if head.command == Command.GENERIC_NACK else 0), body))
+                continue
+            match head.command:
+                case Command.DELIVER_SM:
+                    self._take(head.sequence, body)
+                case Command.ENQUIRE_LINK:
+                    self._say(Pdu(head.command | RESPONSE, head.sequence))
+                case Command.UNBIND:
+                    self._say(Pdu(head.command | RESPONSE, head.sequence))
+                    return
+                case _:
+                    self._say(Pdu(Command.GENERIC_NACK, head.sequence, Status.INVALID_COMMAND))
+
+    def _take(self, sequence: int, body: bytes) -> None:
+        """A receipt or reply is answered when it is safe with us, each in its own time: one that waits keeps no other back."""
+        try:
+            message = ShortMessage.load(body)
+        except PduInvalid:
+            log.error("smpp.delivery_unreadable")
+            self._say(Pdu(Command.DELIVER_SM | RESPONSE, sequence, Status.REJECTED, b"\0"))
+            return
+        taking = asyncio.create_task(self._delivered(sequence, message), name="smpp.deliver")
+        self._deliveries.add(taking)
+        taking.add_done_callback(self._deliveries.discard)
+
+    async def _delivered(self, sequence: int, message: ShortMessage) -> None:
+        try:
+            status = await self._deliver(message)
+        except Exception as error:  # noqa: BLE001  one receipt that cannot be read must not end the session
+            log.error("smpp.delivery_failed", error=type(error).__name__)
+            status = Status.TEMPORARY
+        self._say(Pdu(Command.DELIVER_SM | RESPONSE, sequence, status, b"\0"))
+
+    def _say(self, pdu: Pdu) -> None:
+        if self._writer is not None:
+            self._writer.write(pdu.dump())

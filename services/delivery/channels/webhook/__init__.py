@@ -1,0 +1,6 @@
+"""Webhooks, signed as Standard Webhooks says."""
+
+from services.delivery.channels.webhook.driver import Webhook, signature
+from services.delivery.channels.webhook.settings import lint
+
+__all__ = ["Webhook", "lint", "signature"]

@@ -1,0 +1,126 @@
+"""What comes back from providers on a line of their own: receipts under the provider's id, and words that people write.
+
+A receipt may overtake the outcome of its own attempt: it waits a little for it, then the provider is asked to say it again. One
+whose attempt stays unknown (its sender died before it heard the id) is let go after a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final, Literal, Protocol
+from uuid import uuid4
+
+import structlog
+
+from schemas.commands import AnswerNotification
+from schemas.delivery import ReceiptReceived
+from schemas.directory import Contact
+from schemas.topics import inputs
+from schemas.words import Answer, Channel
+from services.delivery.channels.sms.origin import same_number
+from services.delivery.channels.sms.wording import understood
+from services.delivery.outbox import Asked, Outbox, Reference, reference_key
+from services.delivery.sender import SOURCE, Inputs
+from services.runtime import metrics
+
+log = structlog.get_logger(__name__)
+
+WAIT_S: Final = 5.0
+"""For the outcome of the attempt to come back from the log."""
+GIVE_UP_S: Final = 600.0
+"""From the first time that a receipt for an unknown id is heard."""
+READ_AGAIN_S: Final = 10.0
+"""The directory is read again for an unknown number at most this often."""
+_POLL_S: Final = 0.02
+_KEPT: Final = 10_000
+
+
+class People(Protocol):
+    """`services.runtime.vault.Directory`."""
+
+    def ids(self) -> list[str]:
+        """All tokens."""
+        ...
+
+    async def get(self, person: str) -> Contact | None:
+        """The person; None when unknown or erased."""
+        ...
+
+
+class Returns:
+    """`channels.Inbox` of one sender run."""
+
+    def __init__(self, outbox: Outbox, producer: Inputs, people: People, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._outbox = outbox
+        self._producer = producer
+        self._people = people
+        self._monotonic = monotonic
+        self._unknown: dict[str, float] = {}
+        self._numbers: dict[str, str] = {}
+        self._read_at = float("-inf")
+
+    async def receipt(self, channel: Channel, provider_id: str, state: Literal["received", "failed"], error: str | None) -> bool:
+        """See Inbox."""
+        key = reference_key(channel, provider_id)
+        reference = await self._known(key)
+        if reference is None:
+            return self._gave_up(key, channel)
+        self._unknown.pop(key, None)
+        receipt = ReceiptReceived(notification=reference.notification, attempt=reference.attempt, state=state, error=error)
+        await self._producer.send(inputs("delivery"), reference.realm, receipt, id=f"{reference.attempt}:receipt:{state}", source=SOURCE)
+        metrics.count("vigie_receipts_total", channel=channel.value, state=state)
+        return True
+
+    async def _known(self, key: str) -> Reference | None:
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + (0.0 if key in self._unknown else WAIT_S)
+        while (found := self._outbox.references.get(key)) is None and loop.time() < give_up:
+            await asyncio.sleep(_POLL_S)
+        return found
+
+    def _gave_up(self, key: str, channel: Channel) -> bool:
+        since = self._unknown.setdefault(key, self._monotonic())
+        while len(self._unknown) > _KEPT:
+            del self._unknown[next(iter(self._unknown))]
+        if self._monotonic() - since < GIVE_UP_S:
+            return False
+        del self._unknown[key]
+        metrics.count("vigie_receipts_total", channel=channel.value, state="unknown")
+        log.warning("receipt.unknown", channel=channel.value)
+        return True
+
+    async def reply(self, channel: Channel, address: str, words: str) -> bool:
+        """See Inbox. It answers the newest call of that person which waits for an answer."""
+        answer = understood(words)
+        person = await self._person(address)
+        asked = list(self._outbox.asked.get(person, {}).items()) if person is not None else []
+        if person is None or answer is None or not asked:
+            why = "stranger" if person is None else "not_understood" if answer is None else "not_asked"
+            metrics.count("vigie_replies_total", channel=channel.value, outcome=why)
+            log.warning("reply.unused", channel=channel.value, why=why)
+            return True
+        notification, call = asked[-1]
+        await self._answer(channel, notification, call, person, answer)
+        metrics.count("vigie_replies_total", channel=channel.value, outcome=answer.value)
+        return True
+
+    async def _answer(self, channel: Channel, notification: str, call: Asked, person: str, answer: Answer) -> None:
+        command = AnswerNotification(
+            author=person, role=call.role, notification=notification, person=person, answer=answer, channel=channel.value
+        )
+        await self._producer.send(inputs("delivery"), call.realm, command, id=f"reply:{uuid4()}", source=SOURCE)
+
+    async def _person(self, address: str) -> str | None:
+        """The token behind a number, from an index that lives in memory only."""
+        if address not in self._numbers and self._monotonic() - self._read_at >= READ_AGAIN_S:
+            self._read_at = self._monotonic()
+            self._numbers = {}
+            for n, token in enumerate(self._people.ids()):
+                if n % 200 == 0:
+                    await asyncio.sleep(0)  # thousands of people must not keep the sender waiting
+                contact = await self._people.get(token)
+                for number in contact.addresses(Channel.SMS) if contact is not None else ():
+                    self._numbers[same_number(number)] = token
+        return self._numbers.get(address)

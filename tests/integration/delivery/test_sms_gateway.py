@@ -1,0 +1,152 @@
+"""SMS over HTTP against a gateway that keeps the rules of a French provider: hours, senders, signatures, repeated keys."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+import pytest
+from aiohttp import web
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.delivery.channels.base import Result
+from services.delivery.channels.sms import SmsGateway
+from services.delivery.channels.sms.origin import origin
+from tests.integration.delivery.outgoing import LINK, RETURNS, outgoing
+
+TO = "+33612345678"
+PARIS = ZoneInfo("Europe/Paris")
+NIGHT = datetime(2026, 11, 28, 23, 30, tzinfo=PARIS)
+"""A Saturday."""
+SENDERS = ("VIGIE",)
+
+
+def is_held(at: datetime) -> bool:
+    """The providers' rule for commercial messages."""
+    return at.hour >= 22 or at.hour < 8 or at.isoweekday() == 7
+
+
+@dataclass
+class Gateway:
+    """Takes jobs as a provider does at `now`; `statuses` of the next answers come first."""
+
+    now: datetime = NIGHT
+    statuses: list[int] = field(default_factory=list)
+    hang: bool = False
+    taken: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Idempotency key → job."""
+    held: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+
+    async def jobs(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.headers.append({k.lower(): v for k, v in request.headers.items()} | {"body": body.decode(), "url": str(request.url)})
+        if self.hang:
+            await asyncio.Event().wait()
+        if self.statuses:
+            return web.json_response({"message": "no, +33612345678"}, status=self.statuses.pop(0))
+        job = orjson.loads(body)
+        if job.get("sender", "VIGIE") not in SENDERS:
+            return web.json_response({"message": "sender"}, status=400)
+        if job["receivers"] == ["+33600000000"]:
+            return web.json_response({"ids": [], "validReceivers": [], "invalidReceivers": job["receivers"], "totalCreditsRemoved": 0})
+        key = request.headers["idempotency-key"]
+        self.taken.setdefault(key, job)
+        if not job.get("noStopClause") and is_held(self.now):
+            self.held.append(key)
+        return web.json_response({"ids": [17], "validReceivers": job["receivers"], "invalidReceivers": [], "totalCreditsRemoved": 1})
+
+    @asynccontextmanager
+    async def running(self, token: str = "t0k3n", sender: str = "VIGIE") -> AsyncIterator[SmsGateway]:
+        app = web.Application()
+        app.router.add_post("/jobs", self.jobs)
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/jobs"
+        try:
+            async with SmsGateway(url, token, origin(sender), clock=lambda: 1_800_000_000.5) as driver:
+                yield driver
+        finally:
+            await runner.cleanup()
+
+
+async def test_a_call_is_an_alert_at_every_hour() -> None:
+    gateway = Gateway()
+    async with gateway.running() as driver:
+        assert await driver.call(outgoing(TO), 10) == Result("accepted", provider_id="17")
+    job = gateway.taken["a1"]
+    assert (job["receivers"], job["sender"], job["priority"], job["coding"], job["validityPeriod"]) == ([TO], "VIGIE", "high", "7bit", 70)
+    assert (job["tag"], job["callback"]) == ("a1", RETURNS)
+    assert LINK in job["message"]
+    assert gateway.held == []
+    assert gateway.headers[0]["authorization"] == "Bearer t0k3n"
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.datetimes(timezones=st.just(PARIS)), danger=st.booleans(), expected=st.booleans())
+async def test_no_hour_and_no_sunday_holds_a_message_back(at: datetime, danger: bool, expected: bool) -> None:
+    gateway = Gateway(now=at)
+    made = outgoing(TO)
+    row = made.row.model_copy(update={"danger": danger, "answer_expected": expected})
+    async with gateway.running() as driver:
+        assert (await driver.call(outgoing(TO, row=row), 10)).outcome == "accepted"
+    assert gateway.held == []
+
+
+async def test_an_answerable_sender_lets_people_write_back() -> None:
+    gateway = Gateway()
+    async with gateway.running(sender="38000") as driver:
+        await driver.call(outgoing(TO), 10)
+    job = gateway.taken["a1"]
+    assert job["senderForResponse"] is True
+    assert "sender" not in job
+    assert "pondez 1" in job["message"]
+
+
+async def test_what_the_gateway_says_is_told_by_code_and_never_by_its_words() -> None:
+    gateway = Gateway(statuses=[429, 503, 400, 401])
+    async with gateway.running() as driver:
+        results = [await driver.call(outgoing(TO), 10) for _ in range(4)]
+        refused = await driver.call(outgoing("+33600000000"), 10)
+        nobody = await driver.call(outgoing("06 12 34 56 78"), 10)
+    assert [(r.error, r.retry) for r in results] == [("sms_429", True), ("sms_503", True), ("sms_400", False), ("sms_401", False)]
+    assert {r.outcome for r in results} == {"failed"}
+    assert (refused.outcome, refused.error, refused.retry) == ("failed", "sms_receiver_refused", False)
+    assert (nobody.outcome, nobody.error) == ("failed", "address_invalid")
+
+
+async def test_silence_is_a_doubt_and_a_closed_door_is_not() -> None:
+    gateway = Gateway(hang=True)
+    async with gateway.running() as driver:
+        assert (await driver.call(outgoing(TO), 0.5)).outcome == "ambiguous"
+    async with SmsGateway("http://127.0.0.1:1/jobs", "t", origin("VIGIE")) as driver:
+        assert await driver.call(outgoing(TO), 5) == Result("failed", error="sms_connection", retry=True)
+
+
+async def test_repeating_an_attempt_repeats_its_key() -> None:
+    gateway = Gateway()
+    async with gateway.running() as driver:
+        for _ in range(2):
+            await driver.call(outgoing(TO), 10)
+    assert len(gateway.taken) == 1
+
+
+@pytest.mark.parametrize("secret", ["s3cr3t"])
+async def test_three_keys_sign_as_ovh_says(secret: str) -> None:
+    gateway = Gateway()
+    async with gateway.running(token=f"app:{secret}:consumer") as driver:
+        await driver.call(outgoing(TO), 10)
+    seen = gateway.headers[0]
+    signed = "+".join((secret, "consumer", "POST", seen["url"], seen["body"], "1800000000"))
+    assert seen["x-ovh-signature"] == "$1$" + hashlib.sha1(signed.encode()).hexdigest()
+    assert (seen["x-ovh-application"], seen["x-ovh-timestamp"]) == ("app", "1800000000")
+    assert "authorization" not in seen

@@ -1,0 +1,86 @@
+"""`/r/{token}`: what gateways post becomes inputs of delivery, once it is safe and never without the right address."""
+
+# ruff: noqa: ARG002  stand-ins have the signatures of what they stand for
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from schemas.base import Message
+from schemas.commands import AnswerNotification
+from schemas.delivery import ReceiptReceived
+from services.console.app import create_app
+from services.runtime.health import Health
+from services.runtime.kafka import BrokerAway
+from services.runtime.links import AckLinks, Link, ReturnLinks, Returns
+
+LINKS = ReturnLinks(b"r" * 32)
+NOTIFICATION = "8f0f6a8e-0000-5000-8000-000000000001"
+KNOWN = Returns("92", NOTIFICATION, "dgs", "attempt-1", 4_000_000_000_000)
+
+
+class Kafka:
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str, str, Message]] = []
+        self.away = False
+
+    async def send(self, topic: str, realm: str, message: Message, *, id: str, source: str, **_: Any) -> tuple[int, int]:
+        if self.away:
+            raise BrokerAway("no broker")
+        self.sent.append((topic, realm, id, message))
+        return 0, 0
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[tuple[httpx.AsyncClient, Kafka]]:
+    app, kafka = create_app(Health()), Kafka()
+    app.state.producer, app.state.return_links = kafka, LINKS
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://console") as http:
+        yield http, kafka
+
+
+async def test_receipts_and_keys_become_inputs_of_the_attempt(gateway: tuple[httpx.AsyncClient, Kafka]) -> None:
+    http, kafka = gateway
+    url = f"/r/{LINKS.token(KNOWN)}"
+    for body in (
+        {"status": "delivered"},
+        {"status": "failed", "error": "busy"},
+        {"key": "1", "channel": "voice"},
+        {"key": "9"},
+        {"id": "x"},
+    ):
+        assert (await http.post(url, json=body)).status_code == 204
+    assert {(topic, realm) for topic, realm, _, _ in kafka.sent} == {("delivery.inputs", "92")}
+    received, failed, pressed = (message for *_, message in kafka.sent)
+    assert received == ReceiptReceived(notification=NOTIFICATION, attempt="attempt-1", state="received")
+    assert failed == ReceiptReceived(notification=NOTIFICATION, attempt="attempt-1", state="failed", error="busy")
+    assert isinstance(pressed, AnswerNotification)
+    assert (pressed.person, pressed.answer, pressed.channel) == ("dgs", "ack", "voice")
+
+
+async def test_a_repeated_receipt_has_the_same_id(gateway: tuple[httpx.AsyncClient, Kafka]) -> None:
+    http, kafka = gateway
+    for _ in range(2):
+        await http.post(f"/r/{LINKS.token(KNOWN)}", json={"status": "delivered"})
+    assert len({id for _, _, id, _ in kafka.sent}) == 1
+
+
+async def test_what_is_not_safe_must_be_said_again(gateway: tuple[httpx.AsyncClient, Kafka]) -> None:
+    http, kafka = gateway
+    kafka.away = True
+    assert (await http.post(f"/r/{LINKS.token(KNOWN)}", json={"status": "delivered"})).status_code == 503
+
+
+async def test_no_other_token_opens_this_door(gateway: tuple[httpx.AsyncClient, Kafka]) -> None:
+    """Not a forged one, not one that is over, and not the link that the person got."""
+    http, kafka = gateway
+    persons = AckLinks(b"a" * 32).token(Link("92", NOTIFICATION, "dgs", 4_000_000_000_000))
+    over = LINKS.token(Returns("92", NOTIFICATION, "dgs", "attempt-1", 1_000))
+    for token in ("x", persons, over, LINKS.token(KNOWN)[:-4] + "abcd"):
+        assert (await http.post(f"/r/{token}", json={"status": "delivered"})).status_code == 404
+    assert (await http.post(f"/r/{LINKS.token(KNOWN)}", json={"error": "a sentence about +33612345678"})).status_code == 422
+    assert kafka.sent == []

@@ -1,0 +1,65 @@
+"""PDUs of SMPP 3.4: what is written reads back, and bytes from outside break nothing but their session."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.delivery.channels.sms.smpp.pdu import HEADER, Head, Pdu, PduInvalid, ShortMessage, Tag, bind_body, message_id
+from services.delivery.channels.sms.smpp.receipt import read_receipt
+
+_address = st.text(st.sampled_from("0123456789"), max_size=15)
+
+
+@given(_address, _address, st.binary(max_size=1500), st.sampled_from((0, 8)), st.integers(0, 1), st.binary(max_size=20))
+def test_a_short_message_reads_back(source: str, destination: str, text: bytes, coding: int, priority: int, reference: bytes) -> None:
+    message = ShortMessage(
+        source, destination, text, data_coding=coding, priority=priority, validity="000000010000000R", tlvs={Tag.USER_MESSAGE_REFERENCE: reference}
+    )  # fmt: skip
+    read = ShortMessage.load(message.dump())
+    assert (read.source, read.destination, read.text, read.data_coding, read.priority) == (source, destination, text, coding, priority)
+    assert read.tlvs[Tag.USER_MESSAGE_REFERENCE] == reference
+    assert (Tag.MESSAGE_PAYLOAD in read.tlvs) == (len(text) > 254)
+
+
+@given(st.binary(max_size=80))
+def test_bytes_that_are_no_message_are_refused_by_name(body: bytes) -> None:
+    try:
+        ShortMessage.load(body)
+    except PduInvalid:
+        return
+
+
+@given(st.binary(min_size=16, max_size=16))
+def test_a_head_has_a_sane_length_or_is_refused(octets: bytes) -> None:
+    try:
+        head = Head.load(octets)
+    except PduInvalid:
+        return
+    assert HEADER.size <= head.length <= 65_536
+
+
+def test_bytes_of_the_specification() -> None:
+    """Section 3.2.3 of SMPP 3.4: an enquire_link is its header alone."""
+    assert Pdu(0x15, 1).dump() == bytes.fromhex("00000010000000150000000000000001")
+    assert bind_body("VIGIE", "s3cr3t")[:13] == b"VIGIE\0s3cr3t\0"
+    assert message_id(b"abc\0") == "abc"
+    with pytest.raises(ValueError, match="16"):
+        bind_body("x" * 16, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "tlvs", "expected"),
+    [
+        (b"id:77 sub:001 dlvrd:001 submit date:2611250900 done date:2611250901 stat:DELIVRD err:000 text:x", {}, ("77", "received", None)),
+        (b"id:77 stat:UNDELIV err:069 text:", {}, ("77", "failed", "sms_undeliv_069")),
+        (b"id:77 stat:ENROUTE err:000", {}, ("77", None, None)),
+        (b"", {Tag.RECEIPTED_MESSAGE_ID: b"78\0", Tag.MESSAGE_STATE: b"\x02"}, ("78", "received", None)),
+        (b"id:77 stat:DELIVRD", {Tag.RECEIPTED_MESSAGE_ID: b"78\0", Tag.MESSAGE_STATE: b"\x03"}, ("78", "failed", "sms_expired")),
+        (b"hello", {}, None),
+    ],
+)  # fmt: skip
+def test_receipts_are_read_from_tlvs_or_from_their_text(text: bytes, tlvs: dict[int, bytes], expected: tuple[object, ...] | None) -> None:
+    found = read_receipt(ShortMessage("336", "38000", text, esm_class=4, tlvs=tlvs))
+    assert (found and (found.message_id, found.state, found.error)) == expected

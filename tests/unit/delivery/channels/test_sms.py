@@ -1,0 +1,117 @@
+"""SMS: what a text costs, who may send it, what people write back."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.words import Answer
+from services.delivery.channels.sms.encoding import decode_gsm7, encode, plain
+from services.delivery.channels.sms.origin import OriginInvalid, is_address, origin, same_number
+from services.delivery.channels.sms.settings import SmsSettings, lint
+from services.delivery.channels.sms.wording import understood, wording
+from tests.integration.delivery.outgoing import LINK, outgoing
+
+GSM7 = "@£$¥èéùìòÇ\nØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#%&'()*+,-./0123456789:;<=>?¡ABCXYZÄÖÑÜ§¿abcxyzäöñüà^{}\\[~]|€"
+
+
+@pytest.mark.parametrize(
+    ("text", "alphabet", "segments"),
+    [
+        ("", "gsm7", 1), ("a" * 160, "gsm7", 1), ("a" * 161, "gsm7", 2), ("a" * 306, "gsm7", 2), ("a" * 307, "gsm7", 3),
+        ("€" * 80, "gsm7", 1), ("€" * 81, "gsm7", 2), ("à" * 160, "gsm7", 1), ("ê" * 70, "ucs2", 1), ("ê" * 71, "ucs2", 2), ("ê" * 134, "ucs2", 2),
+        ("ê" * 135, "ucs2", 3), ("🚒" * 35, "ucs2", 1), ("🚒" * 36, "ucs2", 2), ("🚒" * 67, "ucs2", 3),
+    ],
+)  # fmt: skip
+def test_segments_are_counted_as_operators_bill_them(text: str, alphabet: str, segments: int) -> None:
+    """160 and 153 septets, 70 and 67 UTF-16 units; an escaped character costs two. 33 pairs fit a long segment: 67 pairs need three."""
+    encoded = encode(text)
+    assert (encoded.alphabet, len(encoded.segments)) == (alphabet, segments)
+
+
+@given(st.text(st.sampled_from(GSM7), max_size=700))
+def test_gsm7_reads_back_and_no_character_is_cut(text: str) -> None:
+    encoded = encode(text)
+    assert encoded.alphabet == "gsm7"
+    assert "".join(map(decode_gsm7, encoded.segments)) == text
+    assert all(len(s) <= (160 if len(encoded.segments) == 1 else 153) for s in encoded.segments)
+
+
+@given(st.text(max_size=300))
+def test_ucs2_reads_back_and_no_pair_is_cut(text: str) -> None:
+    encoded = encode(text + "ê")
+    assert encoded.alphabet == "ucs2"
+    whole = "".join(s.decode("utf-16-be") for s in encoded.segments)
+    assert whole == (text + "ê").encode("utf-16-be", "replace").decode("utf-16-be")
+
+
+def test_a_french_call_costs_gsm7() -> None:
+    """One stray apostrophe would more than double the price of a call-out."""
+    for lang in ("fr", "en"):
+        text = wording(outgoing("+33612345678", lang).text, answerable=True)
+        assert encode(text).alphabet == "gsm7"
+        assert len(encode(text).segments) <= 2
+        assert LINK in text
+    assert plain("« Œuvre d’été : ça ira… »") == '"OEuvre d\'été : ca ira..."'.replace('"OE', '" OE').replace('..."', '... "')
+
+
+def test_people_are_asked_to_write_back_only_where_it_arrives() -> None:
+    text = outgoing("+33612345678").text
+    assert "pondez 1" in wording(text, answerable=True)
+    assert "pondez 1" not in wording(text, answerable=False)
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        ("1", Answer.ACK), (" OK!", Answer.ACK), ("ok je pars", Answer.ACK), ("Oui", Answer.ACK), ("2", Answer.DECLINE), ("NON, désolé", Answer.DECLINE),
+        ("12", None), ("", None), ("STOP", None), ("Qui êtes-vous ?", None),
+    ],
+)  # fmt: skip
+def test_the_first_word_is_the_answer_or_nothing_is(reply: str, answer: Answer | None) -> None:
+    assert understood(reply) is answer
+
+
+@pytest.mark.parametrize(("text", "kind"), [("VIGIE", "name"), ("Vigie 92", "name"), ("38000", "short_code"), ("+33700000000", "number")])
+def test_senders_that_operators_carry(text: str, kind: str) -> None:
+    assert origin(text).kind == kind
+
+
+@pytest.mark.parametrize("text", ["", "V", "VI", "Département", "ALERTE-CRISE-92", "123456", "0612345678", "12", "+0612345678", "VIGIE\n"])
+def test_senders_that_operators_refuse_or_replace(text: str) -> None:
+    with pytest.raises(OriginInvalid):
+        origin(text)
+
+
+@given(st.text(max_size=20))
+def test_no_sender_passes_that_smpp_or_an_operator_cannot_carry(text: str) -> None:
+    try:
+        found = origin(text)
+    except OriginInvalid:
+        return
+    assert text.isascii()
+    assert len(text) <= 11 or found.kind == "number"
+    assert found.answerable == (found.kind != "name")
+
+
+def test_numbers_are_those_of_the_whole_world() -> None:
+    assert is_address("+33612345678")
+    assert not any(map(is_address, ("0612345678", "33612345678", "+33 6 12 34 56 78", "+3361234567890123", "tel:+33612345678")))
+    assert {same_number(n) for n in ("33612345678", "+33612345678", "0033612345678")} == {"+33612345678"}
+
+
+def faults(**values: str) -> list[tuple[str, bool]]:
+    return [(f.variable, f.error) for f in lint(SmsSettings(**values))]  # type: ignore[arg-type]
+
+
+def test_the_linter_names_what_would_fail_at_night() -> None:
+    assert faults() == []
+    assert faults(sms_url="smpps://vigie:secret@smsc.example", sms_sender="38000") == []
+    assert faults(sms_url="smpps://vigie:secret@smsc.example", sms_sender="VIGIE") == [("VIGIE_SMS_SENDER", False)]
+    assert faults(sms_url="smpp://vigie:muchtoolong@smsc.example", sms_sender="0612345678") == [
+        ("VIGIE_SMS_SENDER", True), ("VIGIE_SMS_URL", False), ("VIGIE_SMS_URL", True),
+    ]  # fmt: skip
+    assert faults(sms_url="http://sms.example/jobs", sms_sender="38000") == [("VIGIE_SMS_URL", True), ("VIGIE_SMS_TOKEN", True)]
+    with pytest.raises(ValueError, match="smpp"):
+        SmsSettings(sms_url="ftp://x")  # type: ignore[arg-type]

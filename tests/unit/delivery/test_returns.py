@@ -1,0 +1,159 @@
+"""What comes back on a provider's line: receipts in any order, replies of people, and nothing of strangers."""
+
+# ruff: noqa: ARG002  stand-ins have the signatures of what they stand for
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.alerts import NotificationWithdrawn
+from schemas.base import Message
+from schemas.commands import AnswerNotification
+from schemas.delivery import AttemptOutcome, ClaimAttempt, ReceiptReceived
+from schemas.directory import Contact, ContactPoint
+from schemas.words import Answer, Channel
+from services.delivery.outbox import Outbox
+from services.delivery.returns import GIVE_UP_S, READ_AGAIN_S, Returns
+from services.delivery.sender import new_outbox
+from tests.unit.delivery.test_sender import World
+
+NUMBER = "+33612345678"
+
+
+@dataclass
+class Phones:
+    contacts: dict[str, Contact] = field(default_factory=dict)
+    readings: int = 0
+
+    def ids(self) -> list[str]:
+        self.readings += 1
+        return list(self.contacts)
+
+    async def get(self, person: str) -> Contact | None:
+        return self.contacts.get(person)
+
+
+@dataclass
+class Line:
+    """One sender's line, over the real decider."""
+
+    world: World = field(default_factory=World)
+    phones: Phones = field(default_factory=Phones)
+    outbox: Outbox = field(default_factory=new_outbox)
+    sent: list[tuple[str, Message]] = field(default_factory=list)
+    now_s: float = 0.0
+    read: int = 0
+
+    def __post_init__(self) -> None:
+        self.phones.contacts["dgs"] = Contact(person="dgs", points=(ContactPoint(channel=Channel.SMS, address="+33 6 12 34 56 78"),))
+        self.returns = Returns(self.outbox, self, self.phones, monotonic=lambda: self.now_s)
+        self.world.open("92", ("sms",))
+
+    async def send(
+        self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None
+    ) -> tuple[int, int]:
+        self.sent.append((realm, message))
+        self.world.put(message, realm, id)
+        return 0, 0
+
+    def follow(self) -> None:
+        new = self.world.log[self.read :]
+        for transaction in new:
+            for call in self.outbox.observe(transaction):
+                outcome = AttemptOutcome(
+                    notification=call.row.id, attempt=call.attempt.id, run=self.outbox.run, outcome="accepted", provider_id=f"p-{call.row.id[-1]}"
+                )  # fmt: skip
+                self.world.put(outcome, "92")
+        self.read += len(new)
+
+    def told(self, id: str = "n1", **changes: Any) -> str:
+        """A notification that the provider took; its outcome is in the log and not read yet."""
+        notification = self.world.plan(id, channels=(Channel.SMS,), **changes)
+        self.follow()
+        for offer in self.outbox.to_claim():
+            self.outbox.claiming(offer)
+            self.world.put(ClaimAttempt(notification=offer.row.id, attempt=offer.attempt, run=self.outbox.run), "92")
+        self.follow()
+        return notification
+
+
+async def test_a_receipt_that_overtakes_its_outcome_waits_for_it() -> None:
+    line = Line()
+    notification = line.told()
+    receiving = asyncio.create_task(line.returns.receipt(Channel.SMS, "p-1", "received", None))
+    await asyncio.sleep(0)
+    assert not receiving.done()
+    line.follow()
+    assert await receiving
+    assert line.world.row(notification).state == "received"
+
+
+async def test_a_receipt_of_no_attempt_is_asked_for_again_then_let_go() -> None:
+    line = Line()
+    line.returns._unknown["sms:ghost"] = 0.0  # heard before: no waiting
+    assert not await line.returns.receipt(Channel.SMS, "ghost", "received", None)
+    line.now_s = GIVE_UP_S
+    assert await line.returns.receipt(Channel.SMS, "ghost", "received", None)
+    assert line.sent == []
+
+
+async def test_a_late_failure_after_the_receipt_changes_nothing() -> None:
+    line = Line()
+    notification = line.told()
+    line.follow()
+    assert await line.returns.receipt(Channel.SMS, "p-1", "received", None)
+    assert await line.returns.receipt(Channel.SMS, "p-1", "failed", "sms_expired")
+    line.follow()
+    assert [type(m) for _, m in line.sent] == [ReceiptReceived, ReceiptReceived]
+    assert line.world.row(notification).state == "received", "who has it, has it"
+
+
+async def test_a_reply_answers_the_newest_open_call_of_that_person() -> None:
+    line = Line()
+    first, second = line.told("n1"), line.told("n2")
+    line.follow()
+    assert await line.returns.reply(Channel.SMS, NUMBER, "OK")
+    line.follow()
+    assert (line.world.row(first).answer, line.world.row(second).answer) == (None, "ack")
+    assert await line.returns.reply(Channel.SMS, NUMBER, "2")
+    line.follow()
+    assert line.world.row(first).answer == "decline"
+    answers = [m for _, m in line.sent if isinstance(m, AnswerNotification)]
+    assert [(a.person, a.channel, a.answer) for a in answers] == [("dgs", "sms", Answer.ACK), ("dgs", "sms", Answer.DECLINE)]
+    assert NUMBER not in "".join(m.model_dump_json() for _, m in line.sent)
+
+
+async def test_strangers_and_words_that_are_no_answer_are_taken_and_do_nothing() -> None:
+    line = Line()
+    line.told()
+    line.follow()
+    line.now_s = READ_AGAIN_S
+    assert await line.returns.reply(Channel.SMS, "+33699999999", "OK")
+    assert await line.returns.reply(Channel.SMS, NUMBER, "qui est là ?")
+    assert await line.returns.reply(Channel.SMS, "+33699999999", "OK")
+    assert line.sent == []
+    assert line.phones.readings == 1, "a flood of strangers must not read the directory each time"
+
+
+async def test_a_call_that_was_withdrawn_is_asked_no_more() -> None:
+    line = Line()
+    notification = line.told()
+    line.follow()
+    line.world.put(NotificationWithdrawn(notification=notification, why="superseded"), "92")
+    line.follow()
+    assert await line.returns.reply(Channel.SMS, NUMBER, "OK")
+    assert line.sent == []
+
+
+def test_what_may_come_back_outlives_a_start() -> None:
+    line = Line()
+    line.told()
+    line.follow()
+    after = new_outbox()
+    after.load(json.loads(json.dumps(line.outbox.dump())))
+    assert (after.references, after.asked) == (line.outbox.references, line.outbox.asked)
+    assert after.references
+    assert after.asked
