@@ -134,13 +134,14 @@ class NotificationState(StrEnum):
 
 
 class Channel(StrEnum):
-    """Ways to reach a person. French names in `escalade.yaml`: app, sms, voix."""
+    """Ways to reach a person. French names in `escalade.yaml`: app, sms, voix, mail, messagerie."""
 
     APP = "app"
     SMS = "sms"
     VOICE = "voice"
     EMAIL = "email"
     WEBHOOK = "webhook"
+    CHAT = "chat"
 
 
 class Answer(StrEnum):

@@ -24,6 +24,7 @@ COMMANDS = {
     "user": "services.cli.user:app",
     "source": "services.cli.source:app",
     "directory": "services.cli.directory:app",
+    "channels": "services.cli.channels:channels",
     # reports
     "report": "services.cli.report:report",
     # the picture

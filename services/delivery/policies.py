@@ -47,9 +47,11 @@ POLICIES: Final = MappingProxyType(
         # the same Message-ID and the same webhook-id: receivers fold duplicates
         Channel.EMAIL: ChannelPolicy(30_000, 15_000, Doubt.AT_LEAST_ONCE, receipt_ms=None, tries=3),
         Channel.WEBHOOK: ChannelPolicy(15_000, 10_000, Doubt.AT_LEAST_ONCE, receipt_ms=None, tries=3),
+        # a no of apprise may hide a message that was taken
+        Channel.CHAT: ChannelPolicy(20_000, 10_000, Doubt.AT_LEAST_ONCE, receipt_ms=None, tries=2),
     }
 )
-FALLBACK: Final = (Channel.EMAIL, Channel.WEBHOOK)
+FALLBACK: Final = (Channel.EMAIL, Channel.WEBHOOK, Channel.CHAT)
 """Tried after the channels of the wave, when verified for the person."""
 _PAUSES_MS: Final = (30_000, 2 * MINUTE_MS)
 

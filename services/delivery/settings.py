@@ -9,12 +9,14 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from services.delivery.channels.chat.settings import ChatSettings
 from services.delivery.channels.email.settings import EmailSettings
 from services.delivery.channels.sms.settings import SmsSettings
+from services.delivery.channels.voice.settings import VoiceSettings
 from services.delivery.channels.webhook.settings import WebhookSettings
 
 
-class DeliverySettings(EmailSettings, SmsSettings, WebhookSettings):
+class DeliverySettings(EmailSettings, SmsSettings, VoiceSettings, WebhookSettings, ChatSettings):
     """`DeliverySettings()` reads the variables of all channels and `VIGIE_PUBLIC_URL`."""
 
     public_url: str = ""

@@ -22,7 +22,7 @@ from schemas.predicates import measured
 from schemas.words import Channel
 
 _T = TypeVar("_T", bound=BaseModel)
-_CHANNELS = {"app": "app", "sms": "sms", "voix": "voice", "mail": "email"}
+_CHANNELS = {"app": "app", "sms": "sms", "voix": "voice", "mail": "email", "messagerie": "chat"}
 _POLE_TYPES = {"opérationnel": "operational", "fonctionnel": "functional"}
 
 

@@ -68,6 +68,7 @@ CHANNEL = {
     Channel.VOICE: N_("voix"),
     Channel.EMAIL: N_("courriel"),
     Channel.WEBHOOK: N_("webhook"),
+    Channel.CHAT: N_("messagerie"),
 }
 EVENT = {
     EventType.CLOSURE: N_("Fermeture"),

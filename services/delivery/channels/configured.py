@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 
 import structlog
 
 from schemas.words import Channel
-from services.delivery.channels import email, sms, webhook
+from services.delivery.channels import chat, email, sms, voice, webhook
 from services.delivery.channels.base import Driver, Fault, Inbox
 from services.delivery.settings import DeliverySettings
 
@@ -27,18 +27,43 @@ async def configured_drivers(settings: DeliverySettings, inbox: Inbox) -> AsyncI
         if fault.error:
             wrong.add(channel)
     async with AsyncExitStack() as stack:
-        drivers: dict[Channel, Driver] = {}
-        if (url := settings.smtp_url.get_secret_value()) and Channel.EMAIL not in wrong:
-            drivers[Channel.EMAIL] = email.Email(url, settings.mail_from)
-        if settings.sms_url.get_secret_value() and Channel.SMS not in wrong:
-            drivers[Channel.SMS] = await stack.enter_async_context(sms.driver(settings, inbox))
-        if (secret := settings.webhook_secret.get_secret_value()) and Channel.WEBHOOK not in wrong:
-            drivers[Channel.WEBHOOK] = await stack.enter_async_context(webhook.Webhook(secret))
-        yield drivers
+        yield {c: await stack.enter_async_context(_driver(c, settings, inbox)) for c in configured(settings) if c not in wrong}
+
+
+def configured(settings: DeliverySettings) -> tuple[Channel, ...]:
+    """Channels that the settings name, rightly or not."""
+    named = {
+        Channel.EMAIL: settings.smtp_url.get_secret_value(),
+        Channel.SMS: settings.sms_url.get_secret_value(),
+        Channel.VOICE: settings.voice_url.get_secret_value(),
+        Channel.WEBHOOK: settings.webhook_secret.get_secret_value(),
+        Channel.CHAT: settings.chat_schemes,
+    }
+    return tuple(channel for channel, given in named.items() if given)
+
+
+def _driver(channel: Channel, settings: DeliverySettings, inbox: Inbox) -> AbstractAsyncContextManager[Driver]:
+    """Of settings without errors."""
+    match channel:
+        case Channel.EMAIL:
+            return nullcontext(email.Email(settings.smtp_url.get_secret_value(), settings.mail_from))
+        case Channel.SMS:
+            return sms.driver(settings, inbox)
+        case Channel.VOICE:
+            token = settings.voice_token.get_secret_value()
+            return voice.Voice(settings.voice_url.get_secret_value(), token, settings.voice_caller, settings.voice_ring_s)
+        case Channel.WEBHOOK:
+            return webhook.Webhook(settings.webhook_secret.get_secret_value())
+        case Channel.CHAT:
+            return nullcontext(chat.driver(settings))
+        case Channel.APP:
+            raise AssertionError("not configured")
 
 
 def faults(settings: DeliverySettings) -> Iterator[tuple[Channel, Fault]]:
     """Everything that is wrong or surprising in the settings of the channels."""
     yield from ((Channel.EMAIL, fault) for fault in email.lint(settings))
     yield from ((Channel.SMS, fault) for fault in sms.lint(settings))
+    yield from ((Channel.VOICE, fault) for fault in voice.lint(settings))
     yield from ((Channel.WEBHOOK, fault) for fault in webhook.lint(settings))
+    yield from ((Channel.CHAT, fault) for fault in chat.lint(settings))

@@ -5,20 +5,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hmac
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from ipaddress import ip_address
-from typing import Final, Self
+from typing import Final
 from urllib.parse import urlsplit
 
-import httpx
 import orjson
 
 from services.delivery.channels.base import Outgoing, Result
+from services.delivery.channels.posting import Posting
 from services.runtime.kafka import iso
 
 _PREFIX: Final = "whsec_"
@@ -31,44 +31,26 @@ def signature(secret: str, webhook_id: str, timestamp_s: int, body: bytes) -> st
     return "v1," + base64.b64encode(hmac.digest(key, signed, sha256)).decode()
 
 
-class Webhook:
-    """Driver for any URL; one pool of connections."""
+class Webhook(Posting):
+    """Driver for any URL."""
 
     def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
+        super().__init__("webhook")
         self._secret = secret
         self._clock = clock
-        self._client = httpx.AsyncClient(follow_redirects=False, headers={"user-agent": "Vigie"})
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
-        """See Driver. 2xx is accepted; 408, 425, 429 and 5xx are passing failures; no answer after the request went out is a doubt."""
+        """See Driver and Posting."""
         if not _is_allowed(outgoing.address):
             return Result("failed", error="webhook_url_not_https")
         body, stamp = orjson.dumps(payload(outgoing)), int(self._clock())
         headers = {
-            "content-type": "application/json",
             "webhook-id": outgoing.row.id,
             "webhook-timestamp": str(stamp),
             "webhook-signature": signature(self._secret, outgoing.row.id, stamp, body),
         }
-        try:
-            async with (
-                asyncio.timeout(timeout_s),
-                self._client.stream("POST", outgoing.address, content=body, headers=headers, timeout=timeout_s) as answer,
-            ):
-                status = answer.status_code  # the body is of no interest, however long it is
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL):
-            return Result("failed", error="webhook_connection", retry=True)
-        except (httpx.HTTPError, TimeoutError):
-            return Result("ambiguous", error="webhook_no_answer")
-        if 200 <= status < 300:
-            return Result("accepted", provider_id=outgoing.row.id)
-        return Result("failed", error=f"webhook_{status}", retry=status in (408, 425, 429) or status >= 500)
+        result = await self.post(outgoing.address, body, headers, timeout_s)
+        return replace(result, provider_id=outgoing.row.id) if result.outcome == "accepted" else result
 
 
 def payload(outgoing: Outgoing) -> dict[str, object]:

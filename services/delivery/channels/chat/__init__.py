@@ -1,0 +1,13 @@
+"""Matrix, and every other service that apprise speaks: a contact point is an apprise address."""
+
+from services.delivery.channels.base import Driver
+from services.delivery.channels.chat.settings import ChatSettings, lint
+
+__all__ = ["driver", "lint"]
+
+
+def driver(settings: ChatSettings) -> Driver:
+    """The driver of the services that the settings name."""
+    from services.delivery.channels.chat.driver import Chat  # apprise weighs 30 MB: only where it is used
+
+    return Chat(settings.schemes)

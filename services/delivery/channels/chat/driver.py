@@ -1,0 +1,41 @@
+"""Any service of apprise. It says yes or no and never why: a no may hide a message that was taken, so it is a doubt.
+
+An address that apprise cannot read, or of a service that the settings do not name, is surely not sent to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from urllib.parse import urlsplit
+
+import apprise
+
+from services.delivery.channels.base import Outgoing, Result
+
+logging.getLogger("apprise").disabled = True  # its lines name addresses
+
+
+class Chat:
+    """Driver of the services in `schemes`."""
+
+    def __init__(self, schemes: frozenset[str]) -> None:
+        self._schemes = schemes
+
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+        """See Driver. Danger is marked as a failure there, so that services which colour or ring can."""
+        if urlsplit(outgoing.address).scheme not in self._schemes:
+            return Result("failed", error="chat_service_not_allowed")
+        target = apprise.Apprise()
+        if not target.add(outgoing.address):
+            return Result("failed", error="address_invalid")
+        kind = apprise.NotifyType.FAILURE if outgoing.row.danger else apprise.NotifyType.WARNING
+        text = outgoing.text
+        try:
+            async with asyncio.timeout(timeout_s):
+                said = await target.async_notify(
+                    body=text.plain(), title=text.subject, notify_type=kind, body_format=apprise.NotifyFormat.TEXT
+                )
+        except TimeoutError:
+            return Result("ambiguous", error="chat_no_answer")
+        return Result("accepted", provider_id=outgoing.row.id) if said else Result("ambiguous", error="chat_refused_or_lost")

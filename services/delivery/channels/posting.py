@@ -1,0 +1,62 @@
+"""One POST per message, for gateways that speak JSON: what a status or a silence means, in one place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final, Self
+
+import httpx
+import orjson
+
+from services.delivery.channels.base import Result
+
+_PASSING: Final = frozenset({408, 425, 429})
+_ANSWER_BYTES: Final = 65_536
+_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL)
+
+
+class Posting:
+    """A pool of connections; errors are `<name>_<code>`. Subclasses say what to post."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._client = httpx.AsyncClient(follow_redirects=False, headers={"user-agent": "Vigie"})
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Result:
+        """2xx is accepted (see `taken`); 408, 425, 429 and 5xx are passing failures; no answer after the request went out is a doubt."""
+        given = {"content-type": "application/json", **headers}
+        status, content = 0, b""
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._client.stream("POST", url, content=body, headers=given, timeout=timeout_s) as answer,
+            ):
+                status = answer.status_code
+                async for part in answer.aiter_bytes():
+                    content += part
+                    if len(content) >= _ANSWER_BYTES:
+                        break
+        except _NOT_SENT:
+            return Result("failed", error=f"{self._name}_connection", retry=True)
+        except (httpx.HTTPError, TimeoutError):
+            if not status:
+                return Result("ambiguous", error=f"{self._name}_no_answer")
+            content = b""  # the status is the answer, whatever became of the rest
+        if 200 <= status < 300:
+            return self.taken(content)
+        return Result("failed", error=f"{self._name}_{status}", retry=status in _PASSING or status >= 500)
+
+    def taken(self, content: bytes) -> Result:
+        """From the body of a 2xx."""
+        try:
+            id = orjson.loads(content)["id"]
+        except (ValueError, KeyError, TypeError):
+            return Result("accepted")
+        return Result("accepted", provider_id=str(id)[:64])

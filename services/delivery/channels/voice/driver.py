@@ -1,0 +1,55 @@
+"""Voice: one HTTP request per call. What the person does comes back at `callback` (docs/how-to/send-messages.md, Receipts and keys)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import orjson
+
+from services.delivery.channels.base import Outgoing, Result
+from services.delivery.channels.posting import Posting
+from services.delivery.channels.sms.origin import is_address
+
+REPEATS: Final = 2
+"""How often the text is spoken before the gateway hangs up."""
+
+
+class Voice(Posting):
+    """Driver of one gateway."""
+
+    def __init__(self, url: str, token: str, caller: str, ring_s: int) -> None:
+        super().__init__("voice")
+        self._url = url
+        self._token = token
+        self._caller = caller
+        self._ring_s = ring_s
+
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+        """See Driver. `accepted`: the gateway will ring; that it was picked up is a receipt."""
+        if not is_address(outgoing.address):
+            return Result("failed", error="address_invalid")
+        headers = {"authorization": f"Bearer {self._token}", "idempotency-key": outgoing.attempt}
+        return await self.post(self._url, orjson.dumps(self.order(outgoing)), headers, timeout_s)
+
+    def order(self, outgoing: Outgoing) -> dict[str, Any]:
+        """What the gateway reads."""
+        text = outgoing.text
+        spoken = [_spoken(sentence) for sentence in (text.subject, *text.sentences)]
+        return {
+            "to": outgoing.address,
+            "from": self._caller,
+            "language": text.lang,
+            "text": " ".join([*spoken, *([] if text.link is None else [text.keys_say])]),
+            "repeat": REPEATS,
+            "keys": [] if text.link is None else ["1", "2"],
+            "ring_s": self._ring_s,
+            "reference": outgoing.attempt,
+            "callback": outgoing.returns_url,
+        }
+
+
+def _spoken(sentence: str) -> str:
+    """Without signs that a voice stumbles over; a full stop at the end makes it pause."""
+    plain = re.sub(r"[\[\]«»–]", " ", sentence)
+    return re.sub(r"\s+", " ", plain).strip().rstrip(".") + "."
