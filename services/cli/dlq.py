@@ -155,6 +155,8 @@ def replay(
         settings = Settings()
         letter = await _find(settings, letter_id)
         content = body.read_bytes() if body is not None else await _body(settings, letter)
+        if letter.lane is Lane.REFUSED and letter.topic is not None:
+            return await _republish(settings, letter, None if body is None else content)
         if letter.lane is Lane.REFUSED:
             return await _post(settings, letter, content)
         if letter.topic is None:
@@ -173,12 +175,29 @@ def replay(
     typer.echo(_run(again()))
 
 
+async def _republish(settings: Settings, letter: DeadLetter, corrected: bytes | None) -> str:
+    """A record that the front door refused goes to its topic again, with its key and headers: they lie there as they came."""
+    assert letter.topic is not None
+    assert letter.partition is not None
+    assert letter.offset is not None
+    async with PartitionReader(settings.kafka) as reader:
+        record = (await reader.at(letter.topic, {letter.partition: letter.offset})).get(letter.partition)
+    if record is None:
+        raise DlqFailed(f"{letter.topic}/{letter.partition} no longer has offset {letter.offset}")
+    value = record.value if corrected is None else corrected
+    async with RecordProducer(settings.kafka) as producer:
+        partition, offset = await producer.send_raw(letter.topic, letter.partition, record.key, value, list(record.headers))
+    return f"{letter.id} is on {letter.topic} again (partition {partition}, offset {offset})"
+
+
 async def _post(settings: Settings, letter: DeadLetter, content: bytes | None) -> str:
     """A message that the front door refused goes to the front door again, in the name of who replays it."""
     path = letter.headers.get("path")
     if not path:
         raise DlqFailed(f"{letter.id} does not say to which path it was sent")
     headers = {"Idempotency-Key": letter.id, "Content-Type": letter.content_type or "application/octet-stream"}
+    if letter.source is not None:
+        headers["X-Vigie-Source"] = letter.source  # a machine's message stays that machine's (services.intake.machines.door)
     if token := local_token(settings):
         headers["Authorization"] = f"Bearer {token}"
     async with httpx.AsyncClient(base_url=settings.url, trust_env=False, timeout=10.0) as client:

@@ -34,6 +34,13 @@ def add(
     type: Annotated[EventType, typer.Option(help="What they tell of when no rule says so")] = EventType.OUTAGE_IT,
     severity: Annotated[int | None, typer.Option(help="1 to 5; from the message when absent", min=1, max=5)] = None,
     map: Annotated[Path | None, typer.Option(help="YAML with `rules:` and, for generic, `fields:` (docs/how-to/sources.md)")] = None,
+    speaks_for: Annotated[
+        list[str] | None,
+        typer.Option(help="cloudevents: a `source` on events.external that is this source; * at the end takes all that begin so"),
+    ] = None,
+    heartbeat: Annotated[
+        int | None, typer.Option(help="Promised period, seconds: longer silence is itself reported", min=10, max=604_800)
+    ] = None,
     speaks_as: Annotated[str, typer.Option(help="Kind of source of its reports")] = "supervision",
     realm: Several = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the key alone")] = False,
@@ -42,6 +49,7 @@ def add(
     settings = Settings()
     body: dict[str, Any] = {
         "name": name, "dialect": dialect, "key": key, "site": site, "type": type.value, "severity": severity, "speaks_as": speaks_as,
+        "speaks_for": speaks_for or [], "heartbeat_s": heartbeat,
         "scope": {"sites": sites or [], "types": types or [], "realms": realm or []},
     }  # fmt: skip
     try:
@@ -66,12 +74,12 @@ def _mapping(file: Path) -> dict[str, Any]:
 
 @app.command("list")
 def list_(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """Every source, with how it fares since the front was started."""
+    """Every source, with how it fares."""
     items = ask("GET", "/api/v1/sources")["items"]
     if as_json:
         typer.echo(json.dumps(items, ensure_ascii=False))
         return
-    table = Table("source", "dialecte", "site", "vue", "acceptés", "refusés", "dernier refus")
+    table = Table("source", "dialecte", "site", "vue", "promet", "par min", "acceptés", "refusés", "dernier refus")
     for s in items:
         seen = datetime.fromtimestamp(s["last_seen"] / 1000).astimezone().strftime("%d/%m %H:%M:%S") if s["last_seen"] else ""
         refused = ", ".join(f"{code} {count}" for code, count in s["refused"].items())
@@ -81,7 +89,9 @@ def list_(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
             s["name"] if s["enabled"] else f"[dim]{s['name']} (arrêtée)[/]",
             s["dialect"],
             s["site"] or "",
-            seen,
+            f"[red]{seen or 'jamais'}[/]" if s["silent"] else seen,
+            f"{s['heartbeat_s']} s" if s["heartbeat_s"] else "",
+            f"{s['per_minute']:g}",
             str(s["accepted"]),
             refused,
             why,

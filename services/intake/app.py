@@ -19,9 +19,12 @@ from aiokafka.errors import KafkaError
 from services.intake.administration import Administration
 from services.intake.callers import Callers
 from services.intake.exchange import BodyReader
+from services.intake.external import ExternalEvents
 from services.intake.front import Front
 from services.intake.idempotency import Ledger
+from services.intake.machines.book import SourceBook
 from services.intake.machines.door import Machines
+from services.intake.machines.heartbeats import Heartbeats
 from services.intake.machines.registry import Registry
 from services.intake.overload import Admission, BodyRoom
 from services.intake.proxy import Proxy
@@ -72,7 +75,10 @@ class Intake:
         self.ready: dict[str, Check] = {"log": self._log_ready, "access": self.access.fault, "texts": self.vault.fault}
         self.live: dict[str, Check] = {"tasks": self._tasks_live}
         strangers = Strangers()
-        machines = Machines(self.access, self.receiver, reader, self.ledger, self.refused, strangers, settings.live_realm)
+        self.book = SourceBook(settings.sources)
+        machines = Machines(self.access, self.receiver, reader, self.ledger, self.refused, strangers, self.book, settings.live_realm)
+        self.external = ExternalEvents(settings.kafka, self.access, machines, self.ledger, self.refused, self.book)
+        self.heartbeats = Heartbeats(self.access, machines, self.ledger, self.book)
         self.front = Front(
             Callers(self.access, sessions), reports, Administration(self.access, sessions, reader, Registry(self.access, machines)), machines,
             strangers, self.ledger, self.proxy,
@@ -86,7 +92,8 @@ class Intake:
         await self._stack.enter_async_context(self.vault)
         for name, work in (
             ("inputs", self._connect()), ("answers", self._flush_answers()), ("bootstrap", self._bootstrap()),
-            ("refused", self.refused.run()), ("sweep", self.refused.sweep()),
+            ("refused", self.refused.run()), ("sweep", self.refused.sweep()), ("external", self.external.run()),
+            ("heartbeats", self.heartbeats.run()),
         ):  # fmt: skip
             self._tasks.append(_task(name, work))
         return self
@@ -98,9 +105,11 @@ class Intake:
         await self.proxy.stop()
         try:
             await self.ledger.flush()
+            await self.book.flush()
         except sqlite3.Error as error:
             log.warning("answers.unflushed", error=str(error), hint="they are read from the log at the next start")
         self.ledger.close()
+        self.book.close()
         await self._stack.aclose()
 
     async def _connect(self) -> None:
@@ -119,6 +128,7 @@ class Intake:
             await asyncio.sleep(FLUSH_S)
             try:
                 await self.ledger.flush()
+                await self.book.flush()
             except sqlite3.Error as error:
                 log.error("answers.unflushed", error=str(error), hint="is the disk full?")
 
@@ -170,13 +180,22 @@ def listening_socket(settings: IntakeSettings) -> socket.socket:
     """The supervisor's socket (`VIGIE_HTTP_FD`), so that connections queue while this process restarts; else one of our own. Raises OSError."""
     if settings.http_fd is not None:
         return socket.socket(fileno=os.dup(settings.http_fd))
-    host, port = split_host_port(settings.http)
+    return _bound(settings.http)
+
+
+def _bound(address: str) -> socket.socket:
+    host, port = split_host_port(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((host, port))
     sock.listen(2048)
     return sock
+
+
+def tls_of(settings: IntakeSettings) -> dict[str, Any]:
+    """What uvicorn needs for the TLS address."""
+    return {"ssl_certfile": settings.tls_cert, "ssl_keyfile": settings.tls_key}
 
 
 class _Server(uvicorn.Server):
@@ -188,20 +207,29 @@ class _Server(uvicorn.Server):
 
 
 async def run(settings: IntakeSettings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises OSError when the address cannot be listened on."""
-    sock = listening_socket(settings)
-    sock.setblocking(False)
+    """Serve until SIGTERM or SIGINT. Raises OSError when an address cannot be listened on or the certificate cannot be read."""
+    listening: list[tuple[socket.socket, dict[str, Any]]] = [(listening_socket(settings), {})]
+    if settings.tls_http:
+        listening.append((_bound(settings.tls_http), tls_of(settings)))
     async with Intake(settings) as intake:
         probe = await health.serve(settings.health_port, intake.ready, live=intake.live)
-        config = uvicorn.Config(
-            intake.front, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False,
-            timeout_keep_alive=75, timeout_graceful_shutdown=GRACE_S,
-        )  # fmt: skip
-        server = _Server(config)
+        servers = []
+        for sock, tls in listening:
+            sock.setblocking(False)
+            config = uvicorn.Config(
+                intake.front, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+                proxy_headers=False, timeout_keep_alive=75, timeout_graceful_shutdown=GRACE_S, **tls,
+            )  # fmt: skip
+            servers.append(_Server(config))
+
+        def stop(number: int) -> None:
+            for server in servers:
+                server.handle_exit(number, None)
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
-        log.info("intake.listening", address=settings.http)
+            asyncio.get_running_loop().add_signal_handler(number, stop, number)
+        log.info("intake.listening", address=settings.http, tls=settings.tls_http or None)
         try:
-            await server.serve(sockets=[sock])
+            await asyncio.gather(*(server.serve(sockets=[sock]) for server, (sock, _) in zip(servers, listening, strict=True)))
         finally:
             await probe.close()

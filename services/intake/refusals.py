@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import structlog
 
-from schemas.base import DAY_MS
+from schemas.base import DAY_MS, Instant
 from schemas.realms import derive_id
 from services.intake.idempotency import Ledger
 from services.runtime import metrics
@@ -31,6 +31,7 @@ ADDRESSES: Final = 1000
 PER_ADDRESS: Final = 20
 SWEEP_S: Final = 3600.0
 ACK_TIMEOUT_S: Final = 5.0
+RETRY_S: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
@@ -43,7 +44,11 @@ class Refused:
     body: bytes
     content_type: str
     dialect: str
-    path: str
+    path: str = ""
+    place: tuple[str, int, int] | None = None
+    """Topic, partition and offset of a record that was refused, in place of the path."""
+    at: Instant | None = None
+    """When, if not now."""
 
 
 @dataclass(slots=True)
@@ -88,6 +93,20 @@ class RefusedLane:
         quota.size += len(refused.body)
         return True
 
+    async def keep_now(self, refused: Refused) -> None:
+        """Return once it is kept, however long the broker is away, or at once when the quota of its source is used up."""
+        if not self._within_quota(refused):
+            metrics.count("vigie_dead_letters_total", service="intake", reason="over_quota")
+            return
+        while True:
+            try:
+                await self._write(refused)
+            except BrokerAway:
+                await asyncio.sleep(RETRY_S)
+                continue
+            metrics.count("vigie_dead_letters_total", service="intake", reason=refused.problem.code)
+            return
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:
@@ -100,7 +119,7 @@ class RefusedLane:
                 log.warning("refusal.not_kept", code=refused.problem.code, source=refused.principal.id, error=str(error))
 
     async def _write(self, refused: Refused) -> None:
-        letter = letter_of(refused, self._realm, time.time_ns() // 1_000_000)
+        letter = letter_of(refused, self._realm, refused.at or time.time_ns() // 1_000_000)
         if letter.text_id is not None:
             await self._texts.put(letter.text_id, TextItem({}, refused.body, refused.content_type))
             self._ledger.refused(letter.text_id, letter.at)
@@ -136,14 +155,17 @@ class RefusedLane:
 
 
 def letter_of(refused: Refused, realm: str, at: int) -> DeadLetter:
-    """The dead letter; the same message refused for the same reason within a minute has the same id."""
+    """The dead letter; the same message refused for the same reason within a minute, or the same record, has the same id."""
     content = blake2b(refused.body, digest_size=16).hexdigest()
-    id = derive_id(realm, f"{refused.principal.id}\x1f{refused.problem.code}\x1f{content}\x1f{at // 60_000}", "refused", 0)
+    where = str(refused.place) if refused.place is not None else str(at // 60_000)
+    id = derive_id(realm, f"{refused.principal.id}\x1f{refused.problem.code}\x1f{content}\x1f{where}", "refused", 0)
+    topic, partition, offset = refused.place or (None, None, None)
     fields = ", ".join(f"{f.field}: {f.code}" for f in refused.problem.faults[:10])
     return DeadLetter(
         id=id, lane=Lane.REFUSED, service="intake", realm=realm, at=at, code=refused.problem.code,
         detail=fields or refused.problem.kind.title["en"], input_type=refused.dialect, source=refused.principal.id,
-        content_type=refused.content_type, headers={"path": refused.path}, text_id=f"refused-{id}" if refused.body else None,
+        content_type=refused.content_type, headers={"path": refused.path} if refused.path else {}, topic=topic, partition=partition,
+        offset=offset, text_id=f"refused-{id}" if refused.body else None,
     )  # fmt: skip
 
 

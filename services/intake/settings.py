@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, model_validator
 
-from services.runtime.settings import Settings
+from services.runtime.settings import HostPort, Settings
 
 
 def _env(name: str) -> AliasChoices:
@@ -33,6 +33,20 @@ class IntakeSettings(Settings):
     refused_bytes_per_day: int = Field(default=20 << 20, ge=0, validation_alias=_env("refused_bytes_per_day"))
     console_connect_s: float = Field(default=2.0, gt=0, validation_alias=_env("console_connect_s"))
 
+    tls_http: HostPort = ""
+    """VIGIE_TLS_HTTP: address for callers from outside, beside `http`; empty = none."""
+    tls_cert: Path | None = None
+    """VIGIE_TLS_CERT: chain, PEM."""
+    tls_key: Path | None = None
+    """VIGIE_TLS_KEY: private key, PEM."""
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        given = [bool(self.tls_http), self.tls_cert is not None, self.tls_key is not None]
+        if any(given) and not all(given):
+            raise ValueError("VIGIE_TLS_HTTP, VIGIE_TLS_CERT and VIGIE_TLS_KEY belong together")
+        return self
+
     @classmethod
     def read(cls) -> Self:
         """From the environment."""
@@ -42,6 +56,11 @@ class IntakeSettings(Settings):
     def answers(self) -> Path:
         """Index of what was answered."""
         return self.data_dir / "intake" / "answers.db"
+
+    @property
+    def sources(self) -> Path:
+        """What is remembered of sources."""
+        return self.data_dir / "intake" / "sources.db"
 
     @property
     def live_realm(self) -> str:

@@ -41,6 +41,7 @@ TABLE: dict[str, Metric] = {
     # front door
     "vigie_reports_total": Metric("counter", "Answers of the front door, by dialect and status", ("dialect", "status")),
     "vigie_report_seconds": Metric("histogram", "Request read until Kafka acknowledged", ("dialect",)),
+    "vigie_external_lag_records": Metric("gauge", "Records of events.external not judged yet", ("partition",)),
     "vigie_proxied_total": Metric("counter", "Requests passed to the console, by status class", ("status",)),
     # read model and console
     "vigie_projected_total": Metric("counter", "Rows written to the store", ("collection",)),

@@ -115,6 +115,11 @@ class Source(Model):
     severity: int | None = Field(default=None, ge=1, le=5, description="None: from the message")
     rules: tuple[Rule, ...] = Field(default=(), max_length=500)
     fields: dict[str, str] = Field(default_factory=dict, max_length=50, description="generic dialect: field → JSON pointer into the body")
+    speaks_for: tuple[str, ...] = Field(
+        default=(), max_length=50,
+        description="cloudevents: values of `source` on events.external that are this source; one that ends with * takes all that begin so",
+    )  # fmt: skip
+    heartbeat_s: int | None = Field(default=None, ge=10, le=604_800, description="promised period: longer silence is itself reported")
     created_at: Instant = 0
 
 

@@ -47,7 +47,7 @@ def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  the 
     title, message = text(given, "title", "subject"), text(given, "message", "body")
     if not (title or message):
         raise wrong("message", "missing", "titre ou message obligatoire", "a title or a message is required")
-    kind = text(given, "type").lower() or "info"
+    kind = text(given, "type", "messagetype").lower() or "info"
     state = {"success": State.CLOSED, "info": State.INFO}.get(kind, State.OPEN)
     return [Signal(short(title or message), state, title or message, message, flat({n: v for n, v in given.items() if n not in ("message", "body")}),
                    _SEVERITY.get(kind, 2))]  # fmt: skip

@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 over HTTP: `POST /api/v1/events`, binary, structured or batch.
+"""CloudEvents 1.0: `POST /api/v1/events` (binary, structured, batch) and the topic `events.external` (services.intake.external).
 
 Data that is a native report (`type` and `severity` as in `POST /api/v1/reports`) is taken as one; other data is read by the source's mapping,
 as the generic dialect reads it. The same (source, id) is the same event.
@@ -43,6 +43,14 @@ def signals(asked: Asked, source: Source) -> list[Signal | Told]:
     return [_told(_binary(asked), source, "ce-")]
 
 
+def source_in(asked: Asked) -> str:
+    """The `source` of a single event, binary or structured. Raises ProblemError `invalid`, `not_json`."""
+    name = unquote(asked.headers.get("ce-source", "")) if asked.kind != STRUCTURED else text(asked.json_object(), "source")
+    if not name:
+        raise wrong("source", "missing", "obligatoire", "required")
+    return name
+
+
 def _binary(asked: Asked) -> dict[str, Any]:
     event: dict[str, Any] = {name[3:]: unquote(value) for name, value in asked.headers.items() if name.startswith("ce-")}
     if not asked.body:
@@ -61,6 +69,8 @@ def _told(event: Any, source: Source, where: str) -> Signal | Told:
             raise wrong(f"{where}{name}", "missing", "obligatoire", "required")
     if event["specversion"] != "1.0":
         raise wrong(f"{where}specversion", "enum", "1.0 est attendu", "1.0 is expected")
+    if event.get("data") is None and "data_base64" not in event:
+        raise wrong(f"{where}data", "missing", "un événement sans données est refusé", "an event without data is refused")
     key, at = f"{event['source']}\x1f{event['id']}", read_time(event.get("time"))
     data = _data(event, where)
     if isinstance(data, dict) and data.get("type") in _TYPES and "severity" in data:
@@ -71,7 +81,7 @@ def _told(event: Any, source: Source, where: str) -> Signal | Told:
     own_key = (
         found.key if source.fields.get("key") or text(given, "dedup_key", "dedup", "alias", "id") else short(text(event, "subject") or key)
     )
-    return replace(found, key=own_key, title=found.title or text(event, "subject", "type"), labels=labels, at=found.at or at)
+    return replace(found, key=own_key, title=found.title or text(event, "subject", "type"), labels=labels, at=found.at or at, event=key)
 
 
 def _data(event: dict[str, Any], where: str) -> Any:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
@@ -20,12 +19,13 @@ from typing import Any, Final, Protocol
 import orjson
 import structlog
 
-from schemas.base import MINUTE_MS, Instant
+from schemas.base import MINUTE_MS
 from schemas.words import EventType
 from services.intake.exchange import BodyReader, Receive, Scope, Send, address_of, answer_json, answer_problem, redacted
-from services.intake.idempotency import END, Ledger
+from services.intake.idempotency import END, Ledger, keyed_id
 from services.intake.machines import alertmanager, apprise, cloudevents, generic, goalert, opsgenie, pagerduty
 from services.intake.machines.asked import Asked, Reply, asked_of, secrets_of, wrong
+from services.intake.machines.book import SourceBook
 from services.intake.machines.episodes import TOMBSTONE_MS, Episode, Episodes
 from services.intake.machines.signals import Signal, State, Told, body_of, credible, meaning_of, short
 from services.intake.native import claim_of, ms, parse_one
@@ -62,23 +62,17 @@ class Dialect(Protocol):
 DIALECTS: Final[dict[str, Dialect]] = {m.NAME: m for m in (pagerduty, alertmanager, opsgenie, goalert, apprise, cloudevents, generic)}
 RETRY_S: Final = 2
 BYTES: Final = "application/octet-stream"
-_TRANSIENT: Final = frozenset({408, 429, 503})
+REPLAYED: Final = "x-vigie-source"
+"""With the key of somebody who may replay dead letters: the source whose refused message this is."""
+TRANSIENT: Final = frozenset({408, 429, 503})
+"""Say nothing about the message: the same may be taken later."""
+_EVENT: Final = "event\x1f"
 log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class Health:
-    """Of one source, since this process started."""
-
-    last_seen: Instant | None = None
-    accepted: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
-    last_refusal: dict[str, Any] | None = None
-
-
 @dataclass(frozen=True, slots=True)
-class _Speaker:
-    """Whose request it is, and what belongs to all that it tells."""
+class Speaker:
+    """Whose message it is, and what belongs to all that it tells."""
 
     principal: Principal
     source: Source
@@ -97,6 +91,7 @@ class Machines:
         ledger: Ledger,
         refused: RefusedLane,
         strangers: Strangers,
+        book: SourceBook,
         live_realm: str,
     ) -> None:
         self._access = access
@@ -105,10 +100,10 @@ class Machines:
         self._refused = refused
         self._strangers = strangers
         self._live_realm = live_realm
+        self._ledger = ledger
         self._episodes = Episodes(ledger)
         self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
-        self.health: dict[str, Health] = {}
-        """Principal → health of a source."""
+        self.book = book
 
     def serving(self, path: str) -> Dialect | None:
         """The dialect of a path."""
@@ -126,8 +121,9 @@ class Machines:
             try:
                 asked = asked_of(scope, body)
                 principal, source = await self._identify(dialect, asked)
+                self.book.heard(principal.id, time.time_ns() // 1_000_000)
                 signals = dialect.signals(asked, source)
-                await self._take_all(principal, source, dialect.NAME, asked, signals)
+                await self.take_all(principal, source, dialect.NAME, asked, signals)
             finally:
                 self._reader.room.give_back(len(body))
         except ProblemError as error:
@@ -152,6 +148,8 @@ class Machines:
             principal = self._access.bearer(key) or await self._access.authenticate_bearer(key)
             if principal is None:
                 continue
+            if principal.may(Permission.DEAD_LETTERS) and (replayed := asked.headers.get(REPLAYED)) is not None:
+                principal = self._access.principal(replayed) or principal
             source = self._access.source(principal.id)
             if source is None or not principal.may(Permission.REPORT_POST):
                 raise ProblemError("forbidden", role=principal.role.value, permission=f"{Permission.REPORT_POST.value} ({dialect.NAME})")
@@ -162,14 +160,13 @@ class Machines:
 
     # ── what ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _take_all(self, principal: Principal, source: Source, dialect: str, asked: Asked, signals: Sequence[Signal | Told]) -> None:
+    def speaker(self, principal: Principal, source: Source, raw: Raw) -> Speaker:
+        """A source speaks to the first realm of its scope, else to the live one."""
+        return Speaker(principal, source, principal.scope.realms[0] if principal.scope.realms else self._live_realm, raw)
+
+    async def take_all(self, principal: Principal, source: Source, dialect: str, asked: Asked, signals: Sequence[Signal | Told]) -> None:
         """Each by itself: what is refused of many is kept and costs the others nothing. Raises ProblemError when all are, or when one may pass again."""
-        health = self.health.setdefault(principal.id, Health())
-        health.last_seen = time.time_ns() // 1_000_000
-        speaker = _Speaker(
-            principal, source, principal.scope.realms[0] if principal.scope.realms else self._live_realm,
-            Raw(asked.body, asked.headers.get("content-type", BYTES), dialect),
-        )  # fmt: skip
+        speaker = self.speaker(principal, source, Raw(asked.body, asked.headers.get("content-type", BYTES), dialect))
         turns = asyncio.Semaphore(BATCH_AT_ONCE)
 
         async def taken(signal: Signal | Told) -> ProblemError | None:
@@ -178,55 +175,61 @@ class Machines:
                     await (self._tell(speaker, signal) if isinstance(signal, Told) else self._take(speaker, signal))
                 except ProblemError as error:
                     return error
-                health.accepted += 1
+                self.book.accepted(principal.id)
                 return None
 
         problems = [p for p in await asyncio.gather(*map(taken, signals)) if p is not None]
         for problem in problems:
-            if problem.problem.status in _TRANSIENT:
+            if problem.problem.status in TRANSIENT:
                 raise problem
         if problems and len(problems) == len(signals):
             raise problems[0]
         for problem in problems:
             self._keep(principal, problem.problem, asked.body, speaker.raw.content_type, dialect, asked.path)
 
-    async def _tell(self, speaker: _Speaker, told: Told) -> None:
+    async def _tell(self, speaker: Speaker, told: Told) -> None:
         body = told.body if "realm" in told.body else told.body | {"realm": speaker.realm}
-        await self._accept(speaker, body, f"told\x1f{told.key}")
+        await self.accept(speaker, body, f"told\x1f{told.key}")
 
-    async def _take(self, speaker: _Speaker, signal: Signal) -> None:
+    async def _take(self, speaker: Speaker, signal: Signal) -> None:
         """One transition, if it is one."""
         meaning = meaning_of(signal, speaker.source)
-        if meaning.drop:
+        if meaning.drop or (signal.event is not None and self._has_had_effect(speaker, signal.event)):
             return
         key, now = short(signal.key), datetime.now(UTC)
         body = body_of(signal, meaning, now) | {"realm": speaker.realm}
         content = blake2b(f"{signal.title}\x1f{signal.details}\x1f{meaning.severity}".encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+        def once(otherwise: str) -> str:
+            return otherwise if signal.event is None else f"{_EVENT}{signal.event}"
+
         async with self._lock(speaker.principal.id, key):
             known = self._episodes.newest(speaker.realm, speaker.principal.id, key)
             current = known if known is not None and known.ended is None else None
             if signal.state is State.INFO:
-                await self._inform(speaker, body, current, f"{key}#info:{content}:{ms(now) // MINUTE_MS}")
+                await self._inform(speaker, body, current, once(f"{key}#info:{content}:{ms(now) // MINUTE_MS}"))
             elif signal.state is State.OPEN and (known is None or _begins(known, signal, now)):
                 episode = Episode(key, ms(signal.began or now), meaning.type, meaning.site, content=content)
-                receipt = await self._accept(speaker, body | {"alias": episode.alias}, episode.alias)
+                receipt = await self.accept(speaker, body | {"alias": episode.alias}, once(episode.alias))
                 self._note(speaker, replace(episode, report_id=receipt.report_id))
             elif current is None:
                 return  # the end of something unknown, or what came late
             elif signal.state is State.ACKNOWLEDGED:
-                await self._inform(speaker, body, current, f"{current.alias}#ack")
+                await self._inform(speaker, body, current, once(f"{current.alias}#ack"))
             elif signal.state is State.CLOSED:
-                await self._close(speaker, body, current, signal, now)
+                await self._close(speaker, body, current, signal, now, once)
             elif signal.began is None and content != current.content:
                 update = body | {"msg_type": "Update", "references": [current.report_id], "type": current.type}
-                await self._accept(speaker, update, f"{current.alias}#{content}:{ms(now)}")
+                await self.accept(speaker, update, once(f"{current.alias}#{content}:{ms(now)}"))
                 self._note(speaker, replace(current, content=content))
 
-    async def _inform(self, speaker: _Speaker, body: dict[str, Any], about: Episode | None, key: str) -> None:
+    async def _inform(self, speaker: Speaker, body: dict[str, Any], about: Episode | None, key: str) -> None:
         references = [] if about is None else [about.report_id]
-        await self._accept(speaker, body | {"type": EventType.INFO, "severity": 1, "references": references}, key)
+        await self.accept(speaker, body | {"type": EventType.INFO, "severity": 1, "references": references}, key)
 
-    async def _close(self, speaker: _Speaker, body: dict[str, Any], episode: Episode, signal: Signal, now: datetime) -> None:
+    async def _close(
+        self, speaker: Speaker, body: dict[str, Any], episode: Episode, signal: Signal, now: datetime, once: Callable[[str], str]
+    ) -> None:
         """The end lifts the cause of its own episode. A machine's clock that is behind does not put it before its beginning."""
         ended = max(ms(credible(signal.at, now)), episode.began)
         body |= {
@@ -235,18 +238,20 @@ class Machines:
         }  # fmt: skip
         if episode.site:
             body["site_id"] = episode.site
-        await self._accept(speaker, body, f"{episode.alias}{END}")
+        await self.accept(speaker, body, once(f"{episode.alias}{END}"))
         self._note(speaker, replace(episode, ended=ms(now)))
 
-    def _note(self, speaker: _Speaker, episode: Episode) -> None:
+    def _note(self, speaker: Speaker, episode: Episode) -> None:
         self._episodes.note(speaker.realm, speaker.principal.id, episode)
 
-    async def _accept(self, speaker: _Speaker, body: Mapping[str, Any], key: str) -> Receipt:
+    async def accept(self, speaker: Speaker, body: Mapping[str, Any], key: str) -> Receipt:
         """As a native report. What was accepted under this key before stands, whatever its words are now. Raises ProblemError, BrokerAway."""
         principal = speaker.principal
         claim = claim_of(parse_one(orjson.dumps(body)), principal, self._live_realm, partial(self._receiver.resolve, principal.id))
-        hashed = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=24).hexdigest()
-        return await self._receiver.accept(claim, principal, hashed, speaker.raw, first_stands=True)
+        return await self._receiver.accept(claim, principal, _hashed(key), speaker.raw, first_stands=True)
+
+    def _has_had_effect(self, speaker: Speaker, event: str) -> bool:
+        return self._ledger.get(keyed_id(speaker.realm, speaker.principal.id, _hashed(f"{_EVENT}{event}"))) is not None
 
     @asynccontextmanager
     async def _lock(self, source: str, key: str) -> AsyncIterator[None]:
@@ -269,7 +274,7 @@ class Machines:
     async def _refuse(self, dialect: Dialect, principal: Principal | None, problem: Problem, body: bytes, scope: Scope, send: Send) -> None:
         """Machines get 503 with Retry-After for what may pass again, never 429."""
         metrics.count("vigie_reports_total", dialect=dialect.NAME, status=str(problem.status))
-        if problem.status in _TRANSIENT:
+        if problem.status in TRANSIENT:
             pass  # it says nothing about the message: the sender comes again
         elif principal is None:
             self._strangers.note(address_of(scope), scope["method"], redacted(scope), problem.code)
@@ -285,11 +290,13 @@ class Machines:
             await answer_json(send, reply.status, reply.document, list(reply.headers))
 
     def _keep(self, principal: Principal, problem: Problem, body: bytes, content_type: str, dialect: str, path: str) -> None:
-        health = self.health.setdefault(principal.id, Health())
-        health.refused[problem.code] += 1
-        fields = [{"field": f.field, "code": f.code, "detail": f.message["fr"]} for f in problem.faults[:5]]
-        health.last_refusal = {"at": time.time_ns() // 1_000_000, "code": problem.code, "fields": fields}
+        self.book.refused(principal.id, problem, time.time_ns() // 1_000_000)
         self._refused.keep(Refused(principal, problem, body, content_type, dialect, path))
+
+
+def _hashed(key: str) -> str:
+    """A key of any length and content within the bounds of an Idempotency-Key."""
+    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=24).hexdigest()
 
 
 def _begins(known: Episode, signal: Signal, now: datetime) -> bool:

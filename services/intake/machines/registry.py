@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.words import EventType
+from services.intake.machines import cloudevents
 from services.intake.machines.asked import wrong
-from services.intake.machines.door import Health, Machines, check_dialect
+from services.intake.machines.door import Machines, check_dialect
 from services.intake.machines.generic import FIELDS
 from services.runtime.access import AccessStore, new_principal
 from services.runtime.principals import Principal, Rule, Scope, Source
@@ -35,6 +36,8 @@ class NewSource(BaseModel):
     severity: int | None = Field(default=None, ge=1, le=5)
     rules: tuple[Rule, ...] = Field(default=(), max_length=500)
     fields: dict[str, str] = Field(default_factory=dict, max_length=50)
+    speaks_for: tuple[Annotated[str, Field(min_length=1, max_length=512)], ...] = Field(default=(), max_length=50)
+    heartbeat_s: int | None = Field(default=None, ge=10, le=604_800)
     speaks_as: str = Field(default="supervision", max_length=64)
     scope: Scope = Scope()
 
@@ -63,17 +66,29 @@ class Registry:
         if asked.key is not None and self._access.bearer(asked.key) is not None:
             raise ProblemError("conflict", what="key : déjà celle d’un autre / somebody else's already")
         _check_rules(asked.rules)
+        self._check_speaks_for(asked)
         if unknown := sorted(set(asked.fields) - set(FIELDS)):
             raise wrong(f"fields.{unknown[0]}", "enum", f"champs connus : {', '.join(FIELDS)}", f"known fields: {', '.join(FIELDS)}")
         principal = new_principal(Role.SOURCE, scope=asked.scope, speaks_as=asked.speaks_as, label=asked.name)
         record = Source(
             id=principal.id, created_at=time.time_ns() // 1_000_000,
-            **asked.model_dump(include={"name", "dialect", "site", "type", "severity", "fields"}), rules=asked.rules,
+            **asked.model_dump(include={"name", "dialect", "site", "type", "severity", "fields", "speaks_for", "heartbeat_s"}), rules=asked.rules,
         )  # fmt: skip
         await self._access.put(record)
         _, key = await self._access.create_token(principal, token=asked.key)
         log.info("source.created", source=asked.name, dialect=asked.dialect, principal=principal.id, author=author.id)
         return self._shown(record) | {"key": key}
+
+    def _check_speaks_for(self, asked: NewSource) -> None:
+        """A CloudEvents source is one registered source's."""
+        if asked.speaks_for and asked.dialect != cloudevents.NAME:
+            raise wrong(
+                "speaks_for", "dialect", f"seulement avec le dialecte {cloudevents.NAME}", f"with the dialect {cloudevents.NAME} only"
+            )
+        taken = {name: s.name for s in self._sources().values() for name in s.speaks_for}
+        for name in asked.speaks_for:
+            if name in taken:
+                raise ProblemError("conflict", what=f"speaks_for {name} : déjà celui de / already that of {taken[name]}")
 
     async def set_enabled(self, name: str, author: Principal, *, enabled: bool) -> dict[str, Any]:
         """Its keys stop, or count again, at once."""
@@ -85,11 +100,11 @@ class Registry:
         return self._shown(record)
 
     def _shown(self, record: Source) -> dict[str, Any]:
-        health = self._machines.health.get(record.id, Health())
+        health, now = self._machines.book.health(record.id), time.time_ns() // 1_000_000
         principal = self._access.principal(record.id)
         return record.model_dump(mode="json") | {
             "enabled": principal is not None, "last_seen": health.last_seen, "accepted": health.accepted,
-            "refused": dict(health.refused), "last_refusal": health.last_refusal,
+            "per_minute": health.per_minute(now), "silent": record.id in self._machines.book.silent, "refused": dict(health.refused), "last_refusal": health.last_refusal,
         }  # fmt: skip
 
 

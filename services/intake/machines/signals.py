@@ -48,6 +48,8 @@ class Signal:
     """When it happened, as the sender says."""
     began: datetime | None = None
     """When this episode of the matter began, where the dialect has such a time: two with different ones are two episodes."""
+    event: str | None = None
+    """The sender's own name of this message, where the dialect has one: the same again has no second effect, whatever came between."""
 
 
 @dataclass(frozen=True, slots=True)

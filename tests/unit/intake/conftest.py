@@ -66,6 +66,7 @@ class Door:
     async def close(self) -> None:
         await self.intake.proxy.stop()
         self.intake.ledger.close()
+        self.intake.book.close()
         self.intake.vault._replica.close()
         self.intake.vault._keyring.close()
 

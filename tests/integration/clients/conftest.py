@@ -1,0 +1,97 @@
+"""The front door as a process on a real broker, as real clients of other makers find it: over TLS too, with a certificate made here."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from services.runtime.embedded.kafka import RunningKafka
+from services.runtime.embedded.ports import free_ports
+from tests.integration.intake.conftest import FrontProcess, records
+
+
+@dataclass(frozen=True)
+class Certificate:
+    cert: Path
+    key: Path
+
+    def trust(self) -> ssl.SSLContext:
+        """What a client needs that trusts this certificate and no other."""
+        return ssl.create_default_context(cafile=str(self.cert))
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """Self-signed, for 127.0.0.1."""
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "vigie")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder(
+            name, name, key.public_key(), x509.random_serial_number(), now - dt.timedelta(days=1), now + dt.timedelta(days=1)
+        )
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    found = Certificate(folder / "cert.pem", folder / "key.pem")
+    found.cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    found.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    return found
+
+
+@dataclass
+class OpenDoor:
+    """A running front with a TLS address, and what it has put on the log."""
+
+    front: FrontProcess
+    tls: str
+    kafka: str
+    reports_of: Callable[[str], Awaitable[list[Any]]]
+
+    async def source(self, name: str, dialect: str, **record: Any) -> str:
+        """A source of its own realm `92~test-<name>`; its key."""
+        body = {"name": name, "dialect": dialect, "site": "cen-1", "scope": {"realms": [self.realm(name)]}} | record
+        async with self.front.client() as http:
+            made = await http.post("/api/v1/sources", json=body)
+        assert made.status_code == 201, made.text
+        return str(made.json()["key"])
+
+    def realm(self, name: str) -> str:
+        return f"92~test-{name}"
+
+
+@pytest.fixture(scope="session")
+def door_process(
+    broker: RunningKafka, certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[FrontProcess, str]]:
+    """One front for all clients, with its TLS address."""
+    plain, tls = free_ports(2)
+    extra = {
+        "VIGIE_TLS_HTTP": f"127.0.0.1:{tls}", "VIGIE_TLS_CERT": str(certificate.cert), "VIGIE_TLS_KEY": str(certificate.key),
+    }  # fmt: skip
+    front = FrontProcess(tmp_path_factory.mktemp("clients") / "data", broker.address, plain, "127.0.0.1:9", extra)
+    with ExitStack() as stack:
+        front.start()
+        stack.callback(front.stop)
+        yield front, f"https://127.0.0.1:{tls}"
+
+
+@pytest.fixture
+async def door(door_process: tuple[FrontProcess, str], broker: RunningKafka) -> OpenDoor:
+    front, tls = door_process
+    await front.accepting()
+    return OpenDoor(front, tls, broker.address, lambda realm: records(broker.address, "alerts.inputs", realm))
