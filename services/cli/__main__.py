@@ -34,6 +34,7 @@ COMMANDS = {
     "plans": "services.cli.read:plans",
     "notifications": "services.cli.read:notifications",
     "timeline": "services.cli.read:timeline",
+    "changes": "services.cli.read:changes",
     # decisions
     "ack": "services.cli.decide:ack",
     "escalate": "services.cli.decide:escalate",

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from services.cli.client import Away, Client, Refused, fail
 from services.console.i18n import translator
+from services.console.pages.handover import TITLES
 from services.console.texts import words as w
 from services.runtime.settings import Settings
 
@@ -194,4 +195,22 @@ def timeline(
         ("Fait", lambda e: at_paris(e["occurred_at"])), ("Su", lambda e: at_paris(e["recorded_at"])),
         ("Retard", lambda e: f"+{e['late_min']}" if e["late_min"] else ""), ("Genre", lambda e: e["kind"]), ("Ligne", lambda e: e["text"]),
         ("Auteur", lambda e: "système" if e["author"] == "system" else e["author"]),
+    ))  # fmt: skip
+
+
+def changes(
+    since: Annotated[str, typer.Argument(help="ISO 8601; without offset, Paris time")],
+    realm: Realm = None,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """What changed between two times: since SINCE, until --as-of or now."""
+    try:
+        with Client(Settings()) as client:
+            found = client.get("/api/v1/changes" + query(realm, as_of, since=moment(since)))
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    show(found | {"next": None} if not as_json else found, as_json, f"Changements depuis {at_paris(found['since'])}", (
+        ("Genre", lambda c: _(TITLES[c["collection"]])), ("Identifiant", lambda c: c["id"]), ("Quoi", lambda c: c["title"]),
+        ("Avant", lambda c: c["before"] or ""), ("Ensuite", lambda c: c["after"]), ("Depuis", lambda c: at_paris(c["at"])),
     ))  # fmt: skip

@@ -8,15 +8,13 @@ Every method takes a realm and `as_of` (ms): None = now (Redis), else what was k
 from __future__ import annotations
 
 from services.console.faults import NotFound, RealmUnknown, Rebuilding, StoreAway
-from services.console.queries.continuity import Continuity
+from services.console.queries.changes import ChangeQueries
 from services.console.queries.journal import Journal
-from services.console.queries.overview import OverviewQueries
-from services.console.queries.people import People
 
 __all__ = ["NotFound", "Queries", "ReadModel", "RealmUnknown", "Rebuilding", "StoreAway"]
 
 
-class ReadModel(OverviewQueries, Continuity, People, Journal):
+class ReadModel(ChangeQueries, Journal):
     """All queries. Safe for concurrent use in one event loop."""
 
 

@@ -665,3 +665,23 @@ class Explanation(Resource):
     sites: dict[str, list[Reason]]
     activities: dict[str, list[list[PathStep]]]
     plans: dict[str, list[Reason]]
+
+
+class Change(Resource):
+    """One thing that is not what it was."""
+
+    collection: str = Field(description="levels, incidents, sites, activities, plans, tasks, escalations")
+    id: str
+    title: str
+    before: str | None = Field(description="state at `since`; None = it did not exist")
+    after: str = Field(description="state at `until`")
+    at: Time | None = Field(description="when it took this state, as far as that is known")
+
+
+class Changes(Resource):
+    """The difference of two times: what somebody who comes back has to know."""
+
+    realm: str
+    since: Time
+    until: Time
+    items: list[Change] = Field(description="per collection, gravest collection first, oldest change first")

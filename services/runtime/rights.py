@@ -65,6 +65,10 @@ class Permission(StrEnum):
 
 
 _P = Permission
+READS: Final = frozenset({
+    _P.REPORT_STATUS, _P.REPORT_RAW, _P.PICTURE_READ, _P.LOG_READ, _P.DIRECTORY_READ, _P.AUDIT_READ,
+})  # fmt: skip
+"""What changes nothing: all that is left to somebody who looks at a time that is over."""
 _READ: Final = frozenset({_P.PICTURE_READ, _P.REPORT_STATUS})
 _FIELD: Final = _READ | {_P.REPORT_POST, _P.INCIDENT_ACKNOWLEDGE, _P.TASK_WORK, _P.CARD_WORK, _P.REASSIGNMENT_ANSWER}
 _CELL: Final = _FIELD | {

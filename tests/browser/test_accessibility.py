@@ -22,12 +22,17 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "signaler": ("/signaler", 390, 844, False),
     "exercices": ("/realms", 1440, 900, False),
     "connexion": ("/connexion", 390, 844, True),
+    "releve": ("/releve", 1440, 900, True),
+    "passe": ("/?as_of=2027-02-11T09:58", 1440, 900, False),
+    "aide": ("/aide", 1440, 900, True),
+    "glossaire": ("/glossaire", 1440, 900, False),
+    "accessibilite": ("/accessibilite", 1440, 900, False),
 }
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice", "RGAAv4"]}
 
 
 def path_of(vigie: RunningVigie, realm: str, template: str) -> str:
-    return f"{template.format(incident=incident_of(vigie, realm) if '{' in template else '')}?realm={realm}"
+    return f"{template.format(incident=incident_of(vigie, realm) if '{' in template else '')}{'&' if '?' in template else '?'}realm={realm}"
 
 
 # `pytest tests/browser --screenshots` renews docs/screenshots; the list of exercises shows this run's own realms, and the wall is

@@ -74,6 +74,43 @@ def test_english_readers_find_english(vigie: RunningVigie, crisis: str, visitor:
     expect(page.locator("html")).to_have_attribute("lang", "fr")
 
 
+def test_any_screen_shows_what_was_known_at_a_time_and_decides_nothing_there(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/?realm={crisis}&as_of=2027-02-11T09:41")
+    expect(page.locator("#past")).to_contain_text("jeudi 11 février 2027 à 09:41:00")
+    expect(page.locator(".level")).to_contain_text("N2")
+    expect(page.locator("#live")).to_have_count(0)
+    expect(page.get_by_role("button", name=re.compile("Acquitter|Escalader|Ajouter"))).to_have_count(0)
+    expect(page.get_by_role("link", name=re.compile("Décider"))).to_have_count(0)
+    slider = page.get_by_label("Curseur du temps")
+    slider.focus()
+    slider.press("ArrowRight")
+    page.wait_for_url(re.compile(r"as_of=2027-02-11T09%3A42"))
+    expect(page.locator(".level")).to_contain_text("N3")
+    page.get_by_role("link", name="Activités").click()
+    expect(page.locator("#past")).to_contain_text("09:42:00")
+    page.get_by_role("link", name="Revenir au présent").click()
+    expect(page.locator("#live")).to_be_visible()
+    expect(page.locator("#past")).to_have_count(0)
+
+
+def test_who_takes_over_sees_what_changed_and_what_waits(crisis: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/releve?realm={crisis}&depuis=30")
+    changes = page.locator("#changes")
+    expect(changes).to_contain_text("Sites")
+    expect(changes.locator("[data-key^=sites-]", has_text="Sans nouvelles").first).to_be_visible()
+    expect(changes.locator("[data-key=levels-territory]")).to_have_count(0)  # N3 since 09:42: known to who left at 09:46
+    page.get_by_role("link", name="8 h", exact=True).click()
+    expect(changes.locator("[data-key=levels-territory]")).to_contain_text("N3")
+    expect(page.locator("#taken")).to_contain_text("Tâches ouvertes")
+
+
+def test_help_needs_no_login(visitor: Accounts) -> None:
+    page = visitor(None).page("/aide")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Aide")
+    page.get_by_role("link", name="Glossaire").click()
+    expect(page.locator(".terms")).to_contain_text("Business impact analysis")
+
+
 def test_what_is_not_there_is_said_in_words(crisis: str, visitor: Accounts) -> None:
     who = visitor()
     for path in (f"/incidents/none?realm={crisis}", f"/sites/none?realm={crisis}", "/?realm=92~ex-nulle-part", "/a/forged"):

@@ -11,8 +11,8 @@ from pydantic import Field, field_validator
 from schemas.commands import SetLevel
 from schemas.words import Level
 from services.console.api.answering import RESPONSES, decide
-from services.console.api.context import Author, Body, Cursor, Limit, Picture, Several, cached, deciding
-from services.console.resources import Commune, Flag, LevelState, Map, Overview, Page, Pole, Resource, Site
+from services.console.api.context import Author, Body, Cursor, Limit, Picture, Several, cached, deciding, parse_time
+from services.console.resources import Changes, Commune, Flag, LevelState, Map, Overview, Page, Pole, Resource, Site
 from services.runtime.rights import Permission
 
 router = APIRouter(prefix="/api/v1", tags=["picture"])
@@ -42,6 +42,13 @@ class NewLevel(Body):
 @router.get("/overview", summary="Level and why, counts, alarm rate, feeds, newest log positions")
 async def overview(reader: Picture) -> Overview:
     return await reader.model.overview(reader.realm, as_of=reader.as_of, lang=reader.lang)
+
+
+@router.get("/changes", summary="What changed between two times: `since`, and `as_of` or now")
+async def changes(
+    reader: Picture, since: Annotated[str, Query(max_length=40, description="ISO 8601 with offset; before the beginning = the beginning")]
+) -> Changes:
+    return await reader.model.changes(reader.realm, parse_time(since, "since"), as_of=reader.as_of, lang=reader.lang)
 
 
 @router.get("/sites", summary="Every site of the territory")

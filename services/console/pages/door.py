@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
 from services.console.i18n import translator
+from services.console.pages.past import PARAMETER, moment_of
 from services.console.pages.shell import Choice, Reader, Shell, remember, render
 from services.console.readmodel import Queries
 from services.console.resources import Overview, Realm
@@ -88,7 +89,7 @@ def reader_of(request: Request, permission: Permission = Permission.PICTURE_READ
         raise Stranger
     if not principal.may(permission):
         raise ProblemError("forbidden", role=principal.role.value, permission=permission.value)
-    return Reader(principal)
+    return Reader(principal, past=moment_of(request) is not None)
 
 
 def sees(principal: Principal, realm: str) -> bool:
@@ -100,6 +101,11 @@ def query_of(request: Request, **changes: object) -> str:
     """The query of this page with some parameters changed; None removes one."""
     kept = {**request.query_params, **changes}
     return urlencode({k: str(v) for k, v in kept.items() if v is not None and (k != "lang" or "lang" in changes)})
+
+
+def kept_of(request: Request) -> list[tuple[str, str]]:
+    """What a form that asks for another time of the same page sends along."""
+    return [(k, v) for k, v in request.query_params.items() if k not in (PARAMETER, "lang", "theme")]
 
 
 async def realm_of(request: Request, queries: Queries, reader: Reader) -> tuple[Realm, list[Realm]]:
@@ -127,10 +133,16 @@ async def shell_of(request: Request, queries: Queries, reader: Reader, page: str
     choice = Choice.of(request)
     realm, realms = await realm_of(request, queries, reader)
     overview = await queries.overview(realm.name, lang=choice.lang)
-    if "realm" not in request.query_params and page in ("cell", "wall") and not overview.incidents and overview.level.level == 0:
+    if (
+        not reader.past
+        and "realm" not in request.query_params
+        and page in ("cell", "wall")
+        and not overview.incidents
+        and overview.level.level == 0
+    ):
         await _newcomer(request, queries, realms)
     live = await _live_beside(queries, realm, realms, choice.lang)
-    return Shell(page, reader, choice, overview, realms, live)
+    return Shell(page, reader, choice, overview, realms, live, moment=overview.at if reader.past else None)
 
 
 async def _newcomer(request: Request, queries: Queries, realms: list[Realm]) -> None:

@@ -11,6 +11,8 @@ from fastapi.responses import FileResponse, RedirectResponse
 
 from services.console.pages.answering import Answering, SendAnswer
 from services.console.pages.door import PageRoute, reader_of
+from services.console.pages.leaflets import glossary
+from services.console.pages.past import moment_of
 from services.console.pages.renders import Renders
 from services.console.pages.screens import Screens
 from services.console.pages.shell import STATIC, Choice, assets_version, html, page_of, render
@@ -26,7 +28,8 @@ Maker = Callable[..., Awaitable[dict[str, Any]]]
 def pages_router(queries: Queries, links: AckLinks, send_answer: SendAnswer) -> APIRouter:
     """All pages and their static files. The application sets `app.state.access` and `app.state.sessions`."""
     router = APIRouter(route_class=PageRoute, include_in_schema=False)
-    _screens(router, Screens(queries), queries)
+    _screens(router, queries)
+    _leaflets(router)
     _answering(router, Answering(queries, links, send_answer))
     _login(router)
     router.add_api_route("/static/{version}/{path:path}", static_file, methods=["GET"])
@@ -34,7 +37,7 @@ def pages_router(queries: Queries, links: AckLinks, send_answer: SendAnswer) -> 
     return router
 
 
-def _screens(router: APIRouter, screens: Screens, queries: Queries) -> None:
+def _screens(router: APIRouter, queries: Queries) -> None:
     renders = Renders()
 
     def show(path: str, template: str, make: Maker) -> None:
@@ -44,20 +47,35 @@ def _screens(router: APIRouter, screens: Screens, queries: Queries) -> None:
             behind = [(p.service, p.history, p.seq) for r in {shown, str(request.app.state.live_realm)} for p in await queries.positions(r)]
 
             async def made() -> bytes:
-                return html(template, await make(request, **request.path_params), choice)
+                screens = Screens(queries.at(moment_of(request)))
+                return html(template, await make(screens, request, **request.path_params), choice)
 
             key = (request.url.path, str(request.query_params), choice, reader.rights, assets_version(), tuple(sorted(behind)))
             return page_of(await renders.get(key, made), choice)
 
         router.add_api_route(path, page, methods=["GET"], name=template)
 
-    show("/", "cell.html", screens.cell)
-    show("/incidents/{id}", "incident.html", screens.incident)
-    show("/activites", "activities.html", screens.activities)
-    show("/mur", "wall.html", screens.wall)
-    show("/sites/{id}", "site.html", screens.site)
-    show("/signaler", "report.html", screens.report)
-    show("/realms", "realms.html", screens.realms)
+    show("/", "cell.html", Screens.cell)
+    show("/incidents/{id}", "incident.html", Screens.incident)
+    show("/activites", "activities.html", Screens.activities)
+    show("/mur", "wall.html", Screens.wall)
+    show("/sites/{id}", "site.html", Screens.site)
+    show("/releve", "handover.html", Screens.handover)
+    show("/signaler", "report.html", Screens.report)
+    show("/realms", "realms.html", Screens.realms)
+
+
+def _leaflets(router: APIRouter) -> None:
+    def show(path: str, page: str) -> None:
+        async def leaflet(request: Request) -> Response:
+            choice = Choice.of(request)
+            return render(f"{page}.html", {"page": page, "terms": glossary(choice.lang)}, choice)
+
+        router.add_api_route(path, leaflet, methods=["GET"], name=page)
+
+    show("/aide", "help")
+    show("/glossaire", "glossary")
+    show("/accessibilite", "accessibility")
 
 
 def _answering(router: APIRouter, answering: Answering) -> None:

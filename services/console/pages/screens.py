@@ -13,9 +13,9 @@ from schemas import reference as ref
 from schemas.words import ActivityState, PlanState, SiteStatus, TaskState
 from services.console.i18n import N_, Translator, translator
 from services.console.pages import activities as activities_page
-from services.console.pages import cell, incident, times, wall
+from services.console.pages import cell, handover, incident, times, wall
 from services.console.pages.clocks import Running, running_clocks
-from services.console.pages.door import Elsewhere, query_of, reader_of, shell_of
+from services.console.pages.door import Elsewhere, kept_of, query_of, reader_of, shell_of
 from services.console.pages.journal import WANTED, entries
 from services.console.pages.ladder import Ladder, ladder_of, main_ladder
 from services.console.pages.places import MapView, near, whole
@@ -235,6 +235,24 @@ class Screens:
             "pole": x.names.pole(shown.pole, lang) if shown.pole != "multi" else x._("plusieurs pôles"),
         }  # fmt: skip
 
+    async def handover(self, request: Request) -> dict[str, Any]:
+        """`handover.html`."""
+        x = await self._load(request, "handover")
+        realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
+        span = one_of(request.query_params.get("depuis"), handover.SPANS, handover.DEFAULT_SPAN)
+        changes, tasks, journal, ladder, plans = await asyncio.gather(
+            self._queries.changes(realm, times.ms(handover.since_of(span, now)), lang=lang),
+            self._queries.tasks(realm, lang=lang, state=(TaskState.OPEN, TaskState.TAKEN)), self._lines(x, limit=EVERY_LINE),
+            self._ladder(x, None), self._queries.plans(realm, lang=lang),
+        )  # fmt: skip
+        said = [line for line in journal if line.kind in ("decision", "note", "action") and line.recorded_at > changes.since]
+        return {
+            **self._around(request, x), "since": changes.since, "span": span, "spans": handover.SPANS, "tasks": tasks.items,
+            "sections": handover.sections_of(changes, x.names, x._), "ladder": ladder, "clocks": x.clocks[: handover.CLOCKS_SHOWN],
+            "entries": entries(said, x.names, x._, handover.LINES_SHOWN),
+            "plans": [p for p in incident.plan_lines(plans.items, now, x.names, lang, x._) if p.to_decide],
+        }  # fmt: skip
+
     async def report(self, request: Request) -> dict[str, Any]:
         """`report.html`."""
         reader = reader_of(request, Permission.REPORT_POST)
@@ -261,7 +279,7 @@ class Screens:
 
     def _around(self, request: Request, x: Loaded) -> dict[str, Any]:
         return {
-            "shell": x.shell, "query": lambda **changes: query_of(request, **changes), "status_word": plural_of(_MANY_SITES, x._),
+            "shell": x.shell, "query": lambda **changes: query_of(request, **changes), "kept": kept_of(request), "status_word": plural_of(_MANY_SITES, x._),
             "state_word": plural_of(_MANY_ACTIVITIES, x._),
         }  # fmt: skip
 

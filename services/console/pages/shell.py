@@ -22,7 +22,7 @@ from services.console.resources import Incident, Overview, Realm
 from services.console.texts import words
 from services.console.texts.names import short
 from services.runtime.principals import Principal
-from services.runtime.rights import Permission
+from services.runtime.rights import READS, Permission
 
 HERE: Final = Path(__file__).parent.parent
 STATIC: Final = HERE / "static"
@@ -53,9 +53,12 @@ class Reader:
     """The person in front of the screen."""
 
     principal: Principal
+    past: bool = False
+    """They look at a time that is over: nothing can be decided there."""
 
     def may(self, permission: str) -> bool:
-        return self.principal.may(Permission(permission))
+        wanted = Permission(permission)
+        return self.principal.may(wanted) and (not self.past or wanted in READS)
 
     @property
     def rights(self) -> tuple[object, ...]:
@@ -97,6 +100,8 @@ class Shell:
     realms: list[Realm]
     live: Overview | None
     """The live realm, when the screen shows another one: an exercise must not hide a real crisis."""
+    moment: datetime | None = None
+    """The past time that the screen shows; None = now."""
 
     @property
     def realm(self) -> Realm:
@@ -113,6 +118,8 @@ class Shell:
     @property
     def speed(self) -> float:
         """Simulated seconds per real second that the browser may count on between two facts; 0 = wait for the next fact."""
+        if self.moment is not None:
+            return 0.0
         if not self.realm.simulated:
             return 1.0
         return 0.0 if self.realm.paused or self.realm.state != "open" else self.realm.speed or 0.0
@@ -125,9 +132,17 @@ class Shell:
     def gravest(self) -> Incident | None:
         return next(iter(self.overview.incidents), None)
 
+    @property
+    def newest(self) -> datetime:
+        """The end of the time line: the realm's clock now, or the server's in a live realm."""
+        if not self.realm.simulated:
+            return self.overview.server_time
+        return next((r.clock for r in self.realms if r.name == self.realm.name), self.realm.clock)
+
     def url(self, path: str, **params: object) -> str:
-        """A link that stays in this realm; the live realm needs no parameter."""
-        query = {**({"realm": self.realm.name} if self.realm.simulated else {}), **{k: v for k, v in params.items() if v is not None}}
+        """A link that stays in this realm and at this time; the live realm and the present need no parameter."""
+        stays = {"realm": self.realm.name if self.realm.simulated else None, "as_of": self.moment and times.minute_value(self.moment)}
+        query = {k: v for k, v in {**stays, **params}.items() if v is not None}
         return f"{path}?{urlencode(query)}" if query else path
 
 

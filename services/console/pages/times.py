@@ -34,6 +34,11 @@ def hm_day(at: datetime | None, now: datetime, lang: str) -> str:
     return hm(at) if local(at).date() == local(now).date() else day(at, lang)
 
 
+def minute_value(at: datetime) -> str:
+    """`2027-02-11T10:16`, as `<input type=datetime-local>` and `?as_of=` write a time in Paris; seconds only when there are some."""
+    return local(at).strftime("%Y-%m-%dT%H:%M:%S").removesuffix(":00")
+
+
 def day(at: datetime, lang: str) -> str:
     """`jeu. 11/02`."""
     return format_datetime(local(at), "EEE dd/MM", locale=lang)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import orjson
 from aiokafka.errors import KafkaError
@@ -62,11 +63,18 @@ class Reading:
         self._rows = Rows()
         self._references: OrderedDict[str, Reference] = OrderedDict()
         self._pasts: OrderedDict[tuple[str, Instant], Past] = OrderedDict()
+        self._moment: Instant | None = None
+
+    def at(self, moment: Instant | None) -> Self:
+        """The same queries, each asked as of `moment` unless it names a time of its own. What is kept is shared."""
+        found = copy.copy(self)
+        found._moment = moment
+        return found
 
     async def read(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> Read:
         """The realm at a time, ready to be shaped."""
         async with store_errors():
-            picture = await self._picture(realm, as_of)
+            picture = await self._picture(realm, self._moment if as_of is None else as_of)
         return Read(picture, Shaper(realm, picture.reference, self._outlines, lang))
 
     async def _picture(self, realm: str, as_of: Instant | None) -> Picture:

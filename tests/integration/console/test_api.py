@@ -47,7 +47,8 @@ async def ask(console_settings: Settings, territory: Territory) -> AsyncIterator
 
         async def there() -> bool:
             found = await asking("overview")
-            return bool(found["counts"]["notifications"] == 1 and found["counts"]["plans_proposed"] == 1)
+            counts = found["counts"]
+            return bool(counts["notifications"] == 1 and counts["plans_proposed"] == 1 and counts["reports"] == 2)
 
         await until(there)
         yield asking
@@ -87,6 +88,21 @@ async def test_lists_filter_and_page_by_cursor(ask: Asking) -> None:
     assert (await ask("incidents", type="outage_power", status="open,acknowledged", level="N2", q="nanterre"))["items"][0]["id"] == INCIDENT
     assert (await ask("incidents", level="3"))["items"] == []
     assert (await ask("sites", cursor="bogus", code=422))["code"] == "cursor_invalid"
+
+
+async def test_two_times_are_compared(ask: Asking) -> None:
+    then, later = "2027-02-11T09:41:00+01:00", "2027-02-11T10:40:00+01:00"
+    found = await ask("changes", since=then, as_of=later)
+    told = {(c["collection"], c["id"]): (c["before"], c["after"]) for c in found["items"]}
+    assert told["levels", "territory"] == ("N1", "N2")
+    assert told["incidents", INCIDENT] == ("open N1", "open N2")
+    assert told["sites", "cen-1"] == ("normal", "closed")
+    assert ("sites", "pmi-04") not in told
+    assert told["plans", "PT-ELEC"] == ("valid", "proposed")
+    assert (await ask("changes", since=later, as_of=later))["items"] == []
+    whole = await ask("changes", since="2020-01-01T00:00:00Z")
+    assert whole["since"] == "2027-02-11T08:40:00Z"
+    assert (await ask("changes", since="hier", code=422))["errors"][0]["field"] == "since"
 
 
 async def test_every_read_answers_as_of_a_time(ask: Asking) -> None:

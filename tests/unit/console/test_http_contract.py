@@ -14,7 +14,7 @@ from services.runtime.rights import Role
 READS = (
     "realms", "overview", "incidents", "incidents/{id}", "incidents/{id}/timeline", "incidents/{id}/explain", "sites", "sites/{id}",
     "activities", "activities/{id}", "plans", "plans/{id}", "poles", "communes", "tasks", "notifications", "escalations", "escalations/{id}",
-    "reports/{id}", "log", "commands/{id}", "reference", "levels", "flags", "sending/hold", "stream",
+    "reports/{id}", "log", "commands/{id}", "reference", "levels", "flags", "sending/hold", "stream", "changes",
 )  # fmt: skip
 DECISIONS = (
     "realms", "realms/{name}/step", "realms/{name}/pause", "realms/{name}/close", "incidents/{id}/acknowledge", "incidents/{id}/escalate",

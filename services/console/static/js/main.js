@@ -4,12 +4,14 @@ import * as commands from "./commands.js";
 import * as keys from "./keys.js";
 import * as list from "./list.js";
 import * as live from "./live.js";
+import * as past from "./past.js";
 import { cookie } from "./post.js";
 
 commands.start();
 list.start();
 keys.start();
-live.start();
+if (document.documentElement.dataset.past) past.start();
+else live.start();
 
 // plain forms prove by this token that they come from our page
 document.addEventListener("submit", (event) => {

@@ -1,0 +1,68 @@
+"""The difference of two times: what changed in between (shift change, DOMAIN §1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from schemas.base import Instant
+from schemas.words import TaskState
+from services.console import resources as r
+from services.console.queries.base import WHOLE
+from services.console.queries.continuity import Continuity
+from services.console.queries.overview import OverviewQueries
+from services.console.queries.people import People
+from services.console.resources import when
+
+
+class ChangeQueries(OverviewQueries, Continuity, People):
+    """Comparisons."""
+
+    async def changes(self, realm: str, since: Instant, *, as_of: Instant | None = None, lang: str = "fr") -> r.Changes:
+        """What is not what it was at `since`; a time before the realm began counts as its beginning."""
+        known = await self.realm(realm)
+        begin = int(known.started_at.timestamp() * 1000)
+        start = max(since, begin)
+        until = (await self.overview(realm, as_of=as_of, lang=lang)).at
+        before, after = await self._things(realm, start, lang), await self._things(realm, as_of, lang)
+        items = [change for collection in after for change in _between(collection, before[collection], after[collection])]
+        return r.Changes(realm=realm, since=when(start), until=until, items=items)
+
+    async def _things(self, realm: str, at: Instant | None, lang: str) -> dict[str, dict[str, r.Change]]:
+        """Collection → id → how it stands at a time, as a change from nothing."""
+        levels = await self.levels(realm, as_of=at, lang=lang)
+        incidents = (await self.incidents(realm, as_of=at, lang=lang, limit=WHOLE)).items
+        ladders = (await self.escalations(realm, as_of=at, lang=lang, limit=WHOLE)).items
+        plans = (await self.plans(realm, as_of=at, lang=lang)).items
+        sites = (await self.sites(realm, as_of=at, lang=lang)).items
+        activities = (await self.activities(realm, as_of=at, lang=lang)).items
+        tasks = (await self.tasks(realm, as_of=at, lang=lang)).items
+        return {
+            "levels": _stand("levels", levels, lambda x: (x.id, f"N{x.level}", x.since)),
+            "incidents": _stand("incidents", incidents, lambda x: (x.title, f"{x.state.value} N{x.level}", x.updated_at)),
+            "escalations": _stand("escalations", ladders, lambda x: (x.ladder, x.state, x.started_at)),
+            "plans": _stand("plans", plans, lambda x: (x.title, x.state.value, x.decided_at or x.proposed_at)),
+            "sites": _stand("sites", sites, lambda x: (x.name, x.status.value, x.since)),
+            "activities": _stand("activities", activities, lambda x: (x.name, x.state.value, x.since)),
+            "tasks": _stand("tasks", tasks, lambda x: (x.title, x.state.value, x.done_at or x.opened_at)),
+        }
+
+
+def _stand(collection: str, things: Iterable[Any], told: Callable[[Any], tuple[str, str, datetime | None]]) -> dict[str, r.Change]:
+    found = {}
+    for x in things:
+        title, state, at = told(x)
+        found[x.id] = r.Change(collection=collection, id=x.id, title=title, before=None, after=state, at=at)
+    return found
+
+
+def _between(collection: str, before: Mapping[str, r.Change], after: Mapping[str, r.Change]) -> list[r.Change]:
+    changed = [
+        now.model_copy(update={"before": before[id].after if id in before else None})
+        for id, now in after.items()
+        if id not in before or before[id].after != now.after
+    ]
+    if collection == "tasks":  # opened and done in between: nothing is left of it
+        changed = [c for c in changed if c.before is not None or c.after != TaskState.DONE]
+    return sorted(changed, key=lambda c: (c.at is not None, c.at, c.id))

@@ -1,0 +1,78 @@
+"""Screens of a time that is over, and the difference of two times in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from services.console.i18n import translator
+from services.console.pages import handover, times
+from services.console.pages.leaflets import glossary
+from services.console.pages.past import parsed
+from services.console.pages.shell import Reader
+from services.console.resources import Change, Changes
+from services.console.texts.names import Names
+from services.runtime.principals import Principal
+from services.runtime.problems import ProblemError
+from services.runtime.rights import READS, Permission, Role
+
+NOON = datetime(2027, 2, 11, 11, 0, tzinfo=UTC)
+NOON_MS = 1_802_343_600_000
+_ = translator("fr")
+
+
+@pytest.mark.parametrize(
+    "text", ["2027-02-11T12:00", "2027-02-11T12:00:00", "2027-02-11T11:00:00Z", "2027-02-11T12:00:00 01:00", str(NOON_MS)]
+)
+def test_a_time_of_an_address_is_paris_time_unless_it_says_otherwise(text: str) -> None:
+    assert parsed(text, "as_of") == NOON_MS
+
+
+def test_the_field_writes_what_the_address_reads() -> None:
+    for at in (NOON, NOON.replace(second=7)):
+        assert parsed(times.minute_value(at), "as_of") == int(at.timestamp() * 1000)
+
+
+def test_no_time_is_now_and_nonsense_is_refused_by_name() -> None:
+    assert parsed(" ", "as_of") is None
+    with pytest.raises(ProblemError) as refused:
+        parsed("hier", "as_of")
+    assert refused.value.problem.faults[0].field == "as_of"
+
+
+def test_nobody_decides_in_the_past() -> None:
+    admin = Reader(Principal(id="p", role=Role.ADMIN), past=True)
+    assert {p for p in Permission if admin.may(p)} == READS
+
+
+def change(collection: str, id: str, before: str | None, after: str) -> Change:
+    return Change(collection=collection, id=id, title=id, before=before, after=after, at=NOON)
+
+
+def test_changes_are_told_in_words_gravest_kind_first() -> None:
+    changes = Changes(
+        realm="92", since=NOON, until=NOON,
+        items=[
+            change("sites", "cen-1", "normal", "evacuated"), change("levels", "territory", "N1", "N3"),
+            change("incidents", "i1", None, "open N2"), change("tasks", "t1", "open", "done"),
+        ],
+    )  # fmt: skip
+    sections = handover.sections_of(changes, Names(), _)
+    assert [(s.title, s.moved[0].before, s.moved[0].after) for s in sections] == [
+        ("Niveaux", "N1", "N3"), ("Incidents", "rien", "Ouvert N2"), ("Sites", "Normal", "Évacué"), ("Tâches", "ouverte", "faite"),
+    ]  # fmt: skip
+    assert sections[0].moved[0].title == "Département"
+    assert sections[2].moved[0].link == "/sites/cen-1"
+
+
+def test_a_span_that_was_not_offered_is_the_usual_one() -> None:
+    assert handover.since_of("30", NOON).minute == 30
+    assert handover.since_of("99999999999", NOON) == handover.since_of(None, NOON) == datetime(2027, 2, 11, 3, 0, tzinfo=UTC)
+
+
+def test_the_glossary_is_in_the_readers_order() -> None:
+    french, english = glossary("fr"), glossary("en")
+    assert {t.key for t in french} == {t.key for t in english}
+    assert french != english
+    assert all(t.fr and t.en and t.definition for t in french)
