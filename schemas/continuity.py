@@ -14,7 +14,7 @@ from schemas.words import ActivityState, CardState, ClockBase, ClockState, Event
 
 
 class ClockRow(Model):
-    """RTO or DMIA (MTPD) clock of an activity (D42). The site of a local clock is in `LocalClocks`.
+    """RTO or DMIA (MTPD) clock of an activity (D42). The site of a local clock is in `LocalClockRow`.
 
     A row is written when something changes, not every minute: a client shows `consumed_pct` as of `as_of` and counts on
     from there to `deadline` while `ticking`.
@@ -38,13 +38,26 @@ class ClockRow(Model):
 
 
 class LocalClocks(Model):
-    """Clocks of one site (`horloges_locales`)."""
+    """Clocks of one site, as an `ActivityRow` once held them."""
 
     site: str
     capacity_pct: float
     clocks: tuple[ClockRow, ...] = Field(description="RTO, DMIA")
     forecast_breach_at: Instant | None = None
     next_at: Instant | None = Field(default=None, description="earliest of its clocks")
+
+
+class LocalClockRow(LocalClocks):
+    """Clocks of an activity on one site (`horloges_locales`). `id` = `<activity>/<site>`.
+
+    A row of its own: an activity has up to a hundred such sites, and a report changes one.
+    """
+
+    id: str
+    activity: str
+    same_until: Instant | None = Field(
+        default=None, description="stopped: until then the same clock would go on (D42); later there is nothing to show"
+    )
 
 
 class Step(Model):
@@ -71,7 +84,7 @@ class ActivityRow(Model):
     since: Instant
     rto: ClockRow
     dmia: ClockRow
-    local: tuple[LocalClocks, ...] = Field(default=(), description="sites whose own clock runs, or stopped less than 60 min ago; by site")
+    local: tuple[LocalClocks, ...] = Field(default=(), description="no longer filled: see `LocalClockChanged`")
     local_running: int = 0
     forecast_breach_at: Instant | None = Field(
         default=None, description="« rupture prévue »: the DMIA, if the end is expected after it (D45)"
@@ -176,6 +189,12 @@ class PlanRow(Model):
 class ActivityChanged(RowFact):
     collection: ClassVar[str] = "activities"
     row: ActivityRow
+
+
+@message
+class LocalClockChanged(RowFact):
+    collection: ClassVar[str] = "local_clocks"
+    row: LocalClockRow
 
 
 @message

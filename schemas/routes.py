@@ -33,7 +33,7 @@ ROUTES: dict[int, dict[str, dict[str, tuple[str, ...]]]] = {
 PUBLIC: dict[str, tuple[str, ...]] = {
     "incidents": ("ReportChanged", "SiteStatusChanged", "IncidentChanged", "LevelChanged", "TaskChanged", "FlagChanged"),
     "notifications": ("NotificationPlanned", "NotificationWithdrawn", "EscalationChanged", "AnswerRecorded", "RoleUncovered"),
-    "continuity": ("ActivityChanged", "AlarmRaised", "AlarmArbitrated", "StrategyChanged"),
+    "continuity": ("ActivityChanged", "LocalClockChanged", "AlarmRaised", "AlarmArbitrated", "StrategyChanged"),
     "plans": ("PlanChanged", "TriggerChanged"),
     "deliveries": ("NotificationChanged", "HoldChanged"),
     "reassignments": (),

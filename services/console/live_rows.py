@@ -1,6 +1,7 @@
 """Rows that changed → events of the live stream, rendered as REST renders them, named as their REST collection.
 
-One difference: `reports` of an incident holds only the ids that came since its last event; GET gives all.
+Two differences: `reports` of an incident holds only the ids that came since its last event, `local` of an activity only the clocks that
+changed since; GET gives all.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ async def render(model: ReadModel, realm: str, lang: str, changed: Iterable[Key]
         by_collection.setdefault(collection, []).append(id)
     found = await model.read(realm, lang=lang)
     events: dict[Key, Event] = {}
+    for key, activity in await _activities(found, by_collection.pop("activities", []), by_collection.pop("local_clocks", [])):
+        events[key] = ("activities", activity.model_dump_json().encode())
     for collection in sorted(by_collection, key=lambda c: c != "reports"):  # an incident tells of the reports before it
         for id, name, resource in await _resources(model, found, collection, by_collection[collection]):
             events[collection, id] = (name, _with_reports(resource, joined).model_dump_json().encode())
@@ -82,14 +85,25 @@ async def _resources(model: ReadModel, found: Read, collection: str, ids: Sequen
             return [(id, "incidents", await model.shape_incident(found, row)) for id, row in rows.items()]
         case "sites":
             return await _joined(found, a.SiteRow, ids, "sites", found.picture.reference.sites, found.shape.site)
-        case "activities":
-            return await _joined(found, c.ActivityRow, ids, "activities", found.picture.reference.activities, found.shape.activity)
         case "plans":
             return await _joined(found, c.PlanRow, ids, "plans", found.picture.reference.plans, found.shape.plan)
         case _ if collection in _PLAIN:
             return await _PLAIN[collection](found.picture, found.shape, ids)
         case _:
             return []
+
+
+async def _activities(found: Read, ids: Sequence[str], clocks: Sequence[str]) -> list[tuple[Key, Resource]]:
+    """Activities whose row or local clocks changed, each once; `clocks`: ids of local clocks."""
+    known = found.picture.reference.activities
+    told: dict[str, Key] = {}
+    local: dict[str, list[c.LocalClockRow]] = {}
+    for id, clock in (await found.picture.some(c.LocalClockRow, clocks)).items() if clocks else ():
+        told[clock.activity] = ("local_clocks", id)
+        local.setdefault(clock.activity, []).append(clock)
+    told |= {id: ("activities", id) for id in ids}
+    rows = await found.picture.some(c.ActivityRow, list(told)) if told else {}
+    return [(told[id], found.shape.activity(known[id], row, local.get(id, ()))) for id, row in rows.items() if id in known]
 
 
 async def _joined(

@@ -127,7 +127,7 @@ class Shaper:
 
     # ── continuity ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def activity(self, static: ref.Activity, row: c.ActivityRow | None) -> r.Activity:
+    def activity(self, static: ref.Activity, row: c.ActivityRow | None, local: Iterable[c.LocalClockRow] = ()) -> r.Activity:
         names = self.reference.names
         return r.Activity(
             id=static.id, realm=self.realm, pole=static.pole, pole_name=names.pole(static.pole, self.lang),
@@ -137,7 +137,7 @@ class Shaper:
             capacity_pct=row.capacity_pct if row else 100.0, computed_pct=row.computed_pct if row else 100.0, mbco_pct=static.mbco_pct,
             since=when(row.since) if row else None, rto=_clock(row.rto if row else _idle(ClockBase.RTO, static.rto_h)),
             mtpd=_clock(row.dmia if row else _idle(ClockBase.DMIA, static.dmia_h)),
-            local=[self.local(one) for one in row.local] if row else [],
+            local=[self.local(one) for one in local],
             forecast_breach_at=_when(row.forecast_breach_at) if row else None, expected_end=_when(row.expected_end) if row else None,
             incident=row.incident if row else None, path=[_path(p) for p in row.path] if row else [],
             path_more=row.path_more if row else 0, why=self.reasons(row.why) if row else [], staff=static.staff,
@@ -146,7 +146,7 @@ class Shaper:
             next_strategy=row.next_strategy if row else next(iter(static.strategies), None),
         )  # fmt: skip
 
-    def local(self, row: c.LocalClocks) -> r.LocalClock:
+    def local(self, row: c.LocalClockRow) -> r.LocalClock:
         clocks = {clock.base: _clock(clock) for clock in row.clocks}
         return r.LocalClock(
             site=row.site, site_name=self.reference.names.site(row.site), capacity_pct=row.capacity_pct, rto=clocks.get(ClockBase.RTO),

@@ -11,14 +11,14 @@ from typing import Final
 
 from schemas.base import Instant
 from schemas.continuity import ActivityChanged, ActivityDeclared, ActivityRow, ClockRow, StrategyRow
-from schemas.words import ActivityState, ClockState
+from schemas.words import ActivityState
 from services.continuity.alarms import Due, ask_about_forecast, raise_alarms
 from services.continuity.bia import HUNDRED, Need
 from services.continuity.calendars import local_day
 from services.continuity.capacity import Assessment, Onset, assess, fell_at, flags_true, onsets
 from services.continuity.clocks import limits_of, measured_after, read_clocks
 from services.continuity.forecast import breach, expected_back
-from services.continuity.local import local_clocks
+from services.continuity.local import local_clocks, next_local
 from services.continuity.metrics import note_moves
 from services.continuity.reasons import began, paths, why
 from services.continuity.state import Draft, State
@@ -62,7 +62,7 @@ def settle(draft: Draft, activity: str, change: Change = NOTHING) -> None:
     limits = limits_of(need, day, flags_true(state.dependencies, need, now) if need.by_flag else ())
     measured = measured_after(before.rto if before else None, _start(draft, need, acting, said) if out else None, back_at)
     rto, dmia, due = read_clocks(need, limits, (before.rto, before.dmia) if before else None, measured, now)
-    local, local_due = local_clocks(draft, need, before.local if before else (), change.sites, back_at)
+    local = local_clocks(draft, need, change.sites, back_at)
     end = expected_back(need, acting)
     since = _since(before, current, rto, found, now)
     through, incident = paths(need, found, strategies), found.incident
@@ -70,7 +70,7 @@ def settle(draft: Draft, activity: str, change: Change = NOTHING) -> None:
         id=activity, pole=need.activity.pole, criticality=need.activity.criticality, state=current, computed=computed,
         declared=None if said is None else said.state, declared_by=None if said is None else said.author,
         capacity_pct=need.percent(points), computed_pct=need.percent(found.points), mbco_pct=need.activity.mbco_pct, since=since,
-        rto=rto, dmia=dmia, local=local, local_running=sum([one.clocks[0].state is ClockState.RUNNING for one in local]),
+        rto=rto, dmia=dmia, local_running=(before.local_running if before else 0) + local.running,
         forecast_breach_at=breach(end, dmia.deadline, now), expected_end=end, incident=incident,
         path=through, path_more=found.hits - len(found.worst),
         strategies=tuple(s.strategy for s in strategies), next_strategy=next_strategy(need, strategies),
@@ -79,12 +79,13 @@ def settle(draft: Draft, activity: str, change: Change = NOTHING) -> None:
     if row != before:
         draft.record(ActivityChanged(row=row))
         note_moves(draft, before, row)
-    if due or local_due:
+    draft.record(*local.facts())
+    if due or local.due:
         head = through[0] if through else ()
-        raise_alarms(draft, row, [*(Due(base, pct, limit_at, None, head, incident) for base, pct, limit_at in due), *local_due])
+        raise_alarms(draft, row, [*(Due(base, pct, limit_at, None, head, incident) for base, pct, limit_at in due), *local.due])
     if row.forecast_breach_at is not None and (before is None or before.forecast_breach_at is None):
         ask_about_forecast(draft, row)
-    draft.arm(key_of(activity), _next_due(need, row, out, now))
+    draft.arm(key_of(activity), _next_due(draft.state, need, row, out, now))
 
 
 def _points(need: Need, pct: float) -> int:
@@ -123,10 +124,9 @@ def _since(before: ActivityRow | None, current: ActivityState, rto: ClockRow, fo
     return began(found, now)
 
 
-def _next_due(need: Need, row: ActivityRow, out: bool, now: Instant) -> Instant | None:
+def _next_due(state: State, need: Need, row: ActivityRow, out: bool, now: Instant) -> Instant | None:
     """The next instant at which time alone changes this activity; later than now, so that a bounded step goes on."""
-    instants = [at for at in (row.rto.next_at, row.dmia.next_at) if at is not None]
-    instants += [one.next_at for one in row.local if one.next_at is not None]
+    instants = [at for at in (row.rto.next_at, row.dmia.next_at, next_local(state, need.id)) if at is not None]
     if out and need.windows and (row.rto.next_at is not None or row.dmia.next_at is not None):
         instants += [window.next_edge(now) for window, _ in need.windows]
     return max(min(instants), now + 1) if instants else None

@@ -27,6 +27,8 @@ from schemas.continuity import (
     DependencyHeard,
     IncidentHeard,
     LevelHeard,
+    LocalClockChanged,
+    LocalClockRow,
     PlanChanged,
     PlanRow,
     SiteHeard,
@@ -43,6 +45,7 @@ from services.continuity.bia import Bia, compile_bia
 T = TypeVar("T")
 CLOSING: Final = frozenset((EventType.CLOSURE, EventType.PARTIAL_CLOSURE))
 """Causes that cost nothing where closing is the activity's own gesture (`fermeture_sans_perte`, D40)."""
+NO_LOCAL: Final[Map[str, LocalClockRow]] = Map()
 KEPT_SECTIONS: Final = frozenset((Section.SITES, Section.ACTIVITIES, Section.ESCALATION, Section.PLANS))
 
 
@@ -102,6 +105,8 @@ class Memory:
     incidents: Map[str, IncidentHeard] = Map()
     triggers: Map[str, TriggerHeard] = Map()
     activities: Map[str, ActivityRow] = Map()
+    local: Map[str, Map[str, LocalClockRow]] = Map()
+    """Activity → site → its clocks there, also those that stopped long ago."""
     strategies: Map[str, StrategyRow] = Map()
     declared: Map[str, ActivityDeclared] = Map()
     floors: Map[str, Instant] = Map()
@@ -185,6 +190,11 @@ def _reference(state: State, fact: ReferencePublished, _: Instant) -> State:
     )  # fmt: skip
 
 
+def _local(state: State, fact: LocalClockChanged, _: Instant) -> State:
+    row = fact.row
+    return _with(state, local=state.local.set(row.activity, state.local.get(row.activity, NO_LOCAL).set(row.site, row)))
+
+
 def _declared(state: State, fact: ActivityDeclared, _: Instant) -> State:
     if fact.state is not None:
         return _with(state, declared=state.declared.set(fact.activity, fact))
@@ -219,6 +229,7 @@ _STEPS: Final[dict[type[Fact], Callable[[State, Any, Instant], State]]] = {
     LevelHeard: lambda s, f, _: _with(s, level=f.level),
     TriggerHeard: lambda s, f, _: _with(s, triggers=s.triggers.set(f.trigger, f)),
     ActivityChanged: lambda s, f, _: _with(s, activities=s.activities.set(f.row.id, f.row)),
+    LocalClockChanged: _local,
     PlanChanged: lambda s, f, _: _with(s, plans=s.plans.set(f.row.id, f.row)),
     StrategyChanged: _strategy,
     ActivityDeclared: _declared,

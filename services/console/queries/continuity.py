@@ -8,6 +8,7 @@ from schemas import alerts as a
 from schemas import continuity as c
 from schemas.base import Instant
 from services.console import resources as r
+from services.console.picture import Picture
 from services.console.queries.base import WHOLE, Reading, known, page_by_id, store_errors
 from services.console.resources import Page
 
@@ -22,8 +23,11 @@ class Continuity(Reading):
         """Every activity, by id. `criticality`: at most."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
-            rows = await found.picture.rows(c.ActivityRow)
-        items = [found.shape.activity(static, rows.get(static.id)) for static in found.picture.reference.activities.values()]
+            rows, local = await found.picture.rows(c.ActivityRow), await _local_clocks(found.picture)
+        items = [
+            found.shape.activity(static, rows.get(static.id), local.get(static.id, ()))
+            for static in found.picture.reference.activities.values()
+        ]
         kept = [
             x for x in items
             if (not state or x.state in state) and (pole is None or x.pole == pole)
@@ -36,7 +40,8 @@ class Continuity(Reading):
         found = await self.read(realm, as_of=as_of, lang=lang)
         static = known(found.picture.reference.activities, id)
         async with store_errors():
-            return found.shape.activity(static, await found.picture.row(c.ActivityRow, id))
+            row, local = await found.picture.row(c.ActivityRow, id), await _local_clocks(found.picture)
+        return found.shape.activity(static, row, local.get(id, ()))
 
     async def alarms(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.Alarm]:
         """Alarms of clocks (D44), newest first."""
@@ -80,3 +85,13 @@ class Continuity(Reading):
         async with store_errors():
             rows = await found.picture.rows(a.TriggerRow)
         return [found.shape.trigger(rows[id]) for id in sorted(rows)]
+
+
+async def _local_clocks(picture: Picture) -> dict[str, list[c.LocalClockRow]]:
+    """Activity → its local clocks by site, without those that are over."""
+    now = picture.clock or 0
+    found: dict[str, list[c.LocalClockRow]] = {}
+    for _, row in sorted((await picture.rows(c.LocalClockRow)).items()):
+        if row.same_until is None or row.same_until >= now:
+            found.setdefault(row.activity, []).append(row)
+    return found

@@ -13,8 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.alerts import AttentionRequested
+from schemas.base import Instant
 from schemas.words import ClockState, EventType
 from services.continuity.decider import ContinuityDecider
+from services.continuity.state import NO_LOCAL
 from tests.unit.continuity.world import REALM, ROOT, World
 
 SITES = ["cen-1", "cen-2", "cen-4", "sit-01", "sst-06", "pmi-04", "ase-06", "cul-04", "mdph-01", "clg-0921353W", "clg-0922578C"]
@@ -49,12 +51,16 @@ def test_every_alarm_of_a_clock_is_asked_for_once(history: list[Any]) -> None:
     world = _play(history)
     world.until("2027-02-12 06:00")
     for row in world.state.activities.values():
-        for clocks in [(row.rto, row.dmia), *(one.clocks for one in row.local)]:
+        for clocks in [(row.rto, row.dmia), *(one.clocks for one in world.state.local.get(row.id, NO_LOCAL).values())]:
             for clock in clocks:
                 if clock.state is ClockState.RUNNING:
                     assert len(clock.alarms) == len(set(clock.alarms))
     raised = [f.data["row"]["id"] for f in world.records() if f.name == "AlarmRaised"]
     assert len(raised) == len(set(raised)) == sum(a.code == "alarm" for a in world.facts(AttentionRequested))
+
+
+def _begun(world: World, activity: str) -> dict[str, Instant | None]:
+    return {site: one.clocks[0].started_at for site, one in world.state.local.get(activity, NO_LOCAL).items()}
 
 
 @few
@@ -65,7 +71,7 @@ def test_what_is_known_in_the_end_does_not_depend_on_the_order_in_which_it_was_l
         for site, kind, since, loss in order:
             world.hit(site, kind, since=f"09:{since:02}", known="10:00", loss=loss)
         return {
-            row.id: (row.computed, row.capacity_pct, row.rto.started_at, row.dmia.deadline, [(o.site, o.clocks[0].started_at) for o in row.local])
+            row.id: (row.computed, row.capacity_pct, row.rto.started_at, row.dmia.deadline, _begun(world, row.id))
             for row in world.state.activities.values()
         }  # fmt: skip
 

@@ -29,7 +29,7 @@ from schemas.alerts import (
     Why,
 )
 from schemas.base import Command, Fact, Instant
-from schemas.continuity import ActivityChanged, ActivityRow, AlarmRaised, AlarmRow, LocalClocks, PlanChanged, PlanRow
+from schemas.continuity import ActivityChanged, ActivityRow, AlarmRaised, AlarmRow, LocalClockRow, PlanChanged, PlanRow
 from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.reference import ReferencePublished
@@ -38,7 +38,7 @@ from schemas.topics import PARTITIONS
 from schemas.words import Certainty, EventType, IncidentState, Level, SiteStatus
 from services.continuity.calendars import PARIS
 from services.continuity.decider import ContinuityDecider
-from services.continuity.state import State
+from services.continuity.state import NO_LOCAL, State
 from services.runtime.decider import Deadline
 from services.runtime.territory import Territory, load_territory
 from services.runtime.testing import MemoryService
@@ -203,8 +203,10 @@ class World:
     def activity(self, id: str) -> ActivityRow:
         return self.state.activities[id]
 
-    def local(self, activity: str, site: str) -> LocalClocks | None:
-        return next((one for one in self.activity(activity).local if one.site == site), None)
+    def local(self, activity: str, site: str) -> LocalClockRow | None:
+        """Its clock there, unless it stopped so long ago that only a new one could follow."""
+        found = self.state.local.get(activity, NO_LOCAL).get(site)
+        return None if found is None or (found.same_until is not None and found.same_until < self.service.realm(REALM).now) else found
 
     def plan(self, id: str) -> PlanRow:
         return self.state.plans[id]

@@ -1,0 +1,61 @@
+"""How often a consumer asks the broker: what comes in a stream is taken together, what comes alone at once (docs/adr/0012).
+
+A turn (fetch, decode, wake-ups, and the requests that follow from it) costs as much as deciding an input. So a fetch that would begin less than
+`EVERY_MS` after the last one waits for the rest of that time. A record after a pause is not delayed; in a stream one waits half of it, on average.
+While somebody waits for an answer (a command, a step of a simulated clock) nothing is delayed.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import Any, Final
+
+from schemas.base import Command, UnknownType, message_class
+from schemas.runtime import StepSettled, StepTo
+
+EVERY_MS: Final = 20
+HURRY_S: Final = 0.25
+"""How long a command keeps its consumers in a hurry: what follows from it takes several turns."""
+IDLE_WAIT_MS: Final = 500
+"""The broker's patience with a fetch that covers all partitions: whatever comes ends it."""
+BUSY_WAIT_MS: Final = 50
+"""… with one that leaves out partitions whose records wait here: aiokafka has one fetch under way per broker, so these wait for it."""
+
+
+class Pace:
+    """The pace of one started consumer. `hurry` may be called from another thread."""
+
+    def __init__(self, consumer: Any, every_ms: int = EVERY_MS) -> None:
+        self._fetcher: Any = consumer._fetcher
+        self._actions: Any = self._fetcher._get_actions_per_node
+        self._fetcher._get_actions_per_node = self._paced
+        self._every_s = every_ms / 1000
+        self._next = 0.0
+        self._hurry_until = 0.0
+
+    def hurry(self) -> None:
+        """Somebody waits for what comes next."""
+        self._hurry_until = time.monotonic() + HURRY_S
+
+    def _paced(self, assignment: Any) -> Any:
+        """What aiokafka's fetcher does next, without fetches when it is too early for one."""
+        fetches, resets, timeout, invalid, resumed = self._actions(assignment)
+        if fetches:
+            now = time.monotonic()
+            if now < self._next and now >= self._hurry_until:
+                return [], resets, min(timeout, self._next - now), invalid, resumed
+            self._next = now + self._every_s
+            wait_ms = BUSY_WAIT_MS if self._fetcher._records or resumed else IDLE_WAIT_MS
+            for _, request in fetches:
+                request._max_wait_ms = wait_ms
+        return fetches, resets, timeout, invalid, resumed
+
+
+@lru_cache(maxsize=1024)
+def is_awaited(wire: str) -> bool:
+    """True for an input whose answer somebody waits for: a command, or a step of a simulated clock."""
+    try:
+        return issubclass(message_class(wire), Command | StepTo | StepSettled)
+    except UnknownType:
+        return False
