@@ -19,8 +19,7 @@ from mode.services import WaitResults
 
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.kafka import METADATA_AGE_MS
-
-FETCH_WAIT_MS: Final = 100
+from services.runtime.pace import Pace
 
 
 class Owner(Protocol):
@@ -46,24 +45,27 @@ class Membership:
     rebalance_s: float = 30.0
 
 
-class PromptThread(driver.AIOKafkaConsumerThread):
-    """Waits FETCH_WAIT_MS for news, not Faust's fixed 1.5 s.
+class PacedThread(driver.AIOKafkaConsumerThread):
+    """Fetches at its pace, not with Faust's fixed 1.5 s: a fetch that waits on idle partitions keeps the busy ones waiting."""
 
-    aiokafka has one fetch under way per broker. One that waits on the idle partitions keeps the busy ones waiting (measured: a
-    sixth of the throughput of a worker with a backlog).
-    """
+    pace: Pace
 
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer: Any = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
-        return consumer
+    async def on_start(self) -> None:
+        """Called by Faust."""
+        await super().on_start()
+        self.pace = Pace(self._consumer)
 
 
 class PositionedConsumer(driver.Consumer):
     """Starts where the log says, not where the group last committed."""
 
-    def _new_consumer_thread(self) -> PromptThread:
-        return PromptThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> PacedThread:
+        return PacedThread(self, loop=self.loop, beacon=self.beacon)
+
+    def hurry(self) -> None:
+        """Somebody waits for the answer to an input."""
+        thread: Any = self._thread
+        thread.pace.hurry()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Called by Faust after `on_rebalance_complete`."""

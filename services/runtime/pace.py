@@ -1,4 +1,4 @@
-"""How often a consumer asks the broker: what comes in a stream is taken together, what comes alone at once (docs/adr/0012).
+"""How often a consumer asks the broker: what comes in a stream is taken together, what comes alone at once (docs/adr/0020).
 
 A turn (fetch, decode, wake-ups, and the requests that follow from it) costs as much as deciding an input. So a fetch that would begin less than
 `EVERY_MS` after the last one waits for the rest of that time. A record after a pause is not delayed; in a stream one waits half of it, on average.

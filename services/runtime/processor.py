@@ -35,6 +35,7 @@ from services.runtime.faust_app import Membership, make_app
 from services.runtime.held import Held, Pending
 from services.runtime.inputs import InputRecord
 from services.runtime.kafka import idempotent_producer, send_patiently
+from services.runtime.pace import is_awaited
 from services.runtime.partitions import PartitionReader
 from services.runtime.publisher import Accepted, Feed, Publisher
 from services.runtime.settings import Settings
@@ -233,6 +234,8 @@ class Worker(Generic[S]):
             self.ticker.arm(held.partition, tx.realm, tx.next_due)
             if tx.src.type == _TICK:
                 self.ticker.ticked(tx.realm)
+        if is_awaited(tx.src.type):
+            self.app.consumer.hurry()
         if self.watch.wants_snapshot(held, now):
             held.snapshot = view
         sent = await send_patiently(self.producer, self.log, appended.raw, record.key, held.partition)

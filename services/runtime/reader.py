@@ -25,6 +25,7 @@ from services.runtime.chain import Position, follow
 from services.runtime.ending import end
 from services.runtime.exits import Stop
 from services.runtime.kafka import groupless_consumer
+from services.runtime.pace import Pace, is_awaited
 from services.runtime.partitions import FETCH_BYTES, PartitionReader, stop_consumer
 from services.runtime.transaction import Transaction, digest
 
@@ -86,6 +87,7 @@ class LogReader:
         """Partition → position after the last record that was read, accepted or not. Keep it with what you derive."""
         self._tps = {p: TopicPartition(self._topic, p) for p in self.positions}
         self._consumer: Any = None
+        self._pace: Pace | None = None
         self._checker: asyncio.Task[None] | None = None
         self._failure: asyncio.Future[None] | None = None
         self._iterator: AsyncIterator[Accepted] | None = None
@@ -167,6 +169,8 @@ class LogReader:
                     metrics.count("vigie_records_ignored_total", service=self.service, partition=str(p))
                 else:
                     accepted.append(Accepted(transaction, p, record.offset, position.hash, position))
+                    if self._pace is not None and is_awaited(transaction.src.type):
+                        self._pace.hurry()
         return accepted
 
     async def read_to_end(self) -> AsyncIterator[Accepted]:
@@ -181,6 +185,7 @@ class LogReader:
         consumer: Any = groupless_consumer(self._kafka, fetch_bytes=FETCH_BYTES)
         try:
             await consumer.start()
+            self._pace = Pace(consumer)
             consumer.assign(list(self._tps.values()))
             for p, tp in self._tps.items():
                 consumer.seek(tp, self.positions[p].next)
