@@ -52,6 +52,7 @@ class Site(Model):
     generator: bool
     kitchen: str | None
     name_is: Literal["fact", "fictitious"]
+    code: str | None = Field(default=None, pattern="^[0-9]{2,6}$", description="short code, for text messages")
 
 
 class Pole(Model):

@@ -27,6 +27,7 @@ COMMANDS = {
     "channels": "services.cli.channels:channels",
     # reports
     "report": "services.cli.report:report",
+    "line": "services.cli.report:line",
     # the picture
     "incidents": "services.cli.read:incidents",
     "sites": "services.cli.read:sites",

@@ -1,4 +1,4 @@
-"""`vigie report`: one report from the shell."""
+"""`vigie report`: one report from the shell. `vigie line`: one as somebody says it on the phone."""
 
 from __future__ import annotations
 
@@ -41,6 +41,23 @@ def report(
     try:
         with Client(Settings()) as client:
             _, receipt = client.post("/api/v1/reports", {k: v for k, v in body.items() if v is not None}, key or str(uuid.uuid4()))
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    typer.echo(json.dumps(receipt) if as_json else receipt["report_id"])
+
+
+def line(
+    text: Annotated[str, typer.Argument(help="`117 ELEC`, `117 EAU PARTIEL`, `RAS 117`, `STOP 117`")],
+    caller: Annotated[str, typer.Option(help="Kind of source whose word it is")] = "site_manager",
+    realm: Annotated[str | None, typer.Option(help="Default: the live realm")] = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency-Key: the same key again has no second effect")] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Type a line for a caller, as they would have written it in a text message, and print the id of the report."""
+    body = {"text": text, "caller": caller} | ({"realm": realm} if realm else {})
+    try:
+        with Client(Settings()) as client:
+            _, receipt = client.post("/api/v1/reports:line", body, key or str(uuid.uuid4()))
     except (Away, Refused) as exc:
         raise fail(exc) from exc
     typer.echo(json.dumps(receipt) if as_json else receipt["report_id"])

@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import typer
 from rich.console import Console
@@ -26,7 +26,7 @@ Name = Annotated[str, typer.Argument(help="Name of the source, e.g. prometheus-s
 @app.command()
 def add(
     name: Name,
-    dialect: Annotated[str, typer.Option(help="pagerduty, alertmanager, opsgenie, goalert, apprise, cloudevents or generic")],
+    dialect: Annotated[str, typer.Option(help="pagerduty, alertmanager, opsgenie, goalert, apprise, cloudevents, generic, sms or poster")],
     key: Annotated[str | None, typer.Option(help="A key that it has already (a routing key); made when absent")] = None,
     sites: Several = None,
     types: Several = None,
@@ -59,10 +59,13 @@ def add(
     try:
         with Client(settings) as client:
             _, made = client.post("/api/v1/sources", body)
-        wait_accepted(settings, made["key"])
+        if dialect != "poster":  # its key may do nothing but post its form
+            wait_accepted(settings, made["key"])
     except (Away, Refused) as exc:
         raise fail(exc) from exc
     typer.echo(made["key"] if quiet else f"{made['name']} ({made['dialect']})\n{made['key']}")
+    if dialect == "poster" and not quiet:
+        typer.echo(f"{settings.url}/signaler?{urlencode({'site': site or '', 'token': made['key']})}")
 
 
 def _mapping(file: Path) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from services.console.producing import CommandProducer
 from services.console.queries.journal import command_result
 from services.console.readmodel import ReadModel, Rebuilding
 from services.console.resources import CommandResult
+from services.console.sources import SourceList
 from services.console.store import Client
 from services.console.stream import Hub
 from services.console.timetravel import History
@@ -125,6 +126,7 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.decisions = Decisions(producer, vault.texts, answers, master.derived("console.commands"))
         app.state.producer, app.state.return_links = producer, ReturnLinks.open(settings.data.secrets)
         app.state.territory = settings.territory
+        app.state.sources = SourceList(settings.url)
         app.state.live_realm = settings.territory.name
         links = AckLinks.open(settings.data.secrets)
         app.include_router(pages_router(model, links, _send_answer(LinkAnswers(producer, answers))))

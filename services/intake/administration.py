@@ -71,6 +71,10 @@ class Administration:
         self._sessions = sessions
         self._reader = reader
 
+    async def list_sources(self, send: Send) -> None:
+        """How every source fares, for whoever may read the log; never a key."""
+        await answer_json(send, 200, {"items": self._registry.listed(), "next": None})
+
     async def handle(self, author: Principal, parts: list[str], scope: Scope, receive: Receive, send: Send) -> None:
         """`parts`: the path below `/api/v1`, e.g. `["tokens", "t-1"]`."""
         match scope["method"], *parts:
@@ -96,8 +100,6 @@ class Administration:
                 await answer_json(send, 200, self._shown_user(self._account(login)))
             case "POST", "users", login, "second-factor":
                 await answer_json(send, 200, await self._second_factor(login, await self._body(NewSecondFactor, scope, receive), author))
-            case "GET", "sources":
-                await answer_json(send, 200, {"items": self._registry.listed(), "next": None})
             case "POST", "sources":
                 await answer_json(send, 201, await self._registry.add(await self._body(NewSource, scope, receive), author))
             case "POST", "sources", name, ("enable" | "disable") as verb:

@@ -20,6 +20,11 @@ from services.intake.administration import Administration
 from services.intake.callers import Callers
 from services.intake.exchange import BodyReader
 from services.intake.external import ExternalEvents
+from services.intake.field.limits import Limits
+from services.intake.field.people import People
+from services.intake.field.places import Places
+from services.intake.field.poster import Poster
+from services.intake.field.sms import NoAnswers, Sms
 from services.intake.front import Front
 from services.intake.idempotency import Ledger
 from services.intake.machines.book import SourceBook
@@ -69,14 +74,29 @@ class Intake:
             settings.kafka, self.vault.texts, self.ledger, realm=settings.live_realm, days=settings.refused_days,
             per_day=settings.refused_per_day, bytes_per_day=settings.refused_bytes_per_day,
         )  # fmt: skip
-        sessions = Sessions(self.access)
+        sessions, places = Sessions(self.access), Places(settings.territory)
         reader = BodyReader(settings.body_limit_bytes, settings.body_timeout_s, BodyRoom(settings.bodies_in_memory_bytes))
-        reports = Reports(self.receiver, reader, self.vault.texts, self.ledger, self.refused, settings.live_realm, settings.batch_items)
+        reports = Reports(
+            self.receiver, reader, self.vault.texts, self.ledger, self.refused, settings.live_realm, settings.batch_items, places
+        )
         self.ready: dict[str, Check] = {"log": self._log_ready, "access": self.access.fault, "texts": self.vault.fault}
         self.live: dict[str, Check] = {"tasks": self._tasks_live}
         strangers = Strangers()
         self.book = SourceBook(settings.sources)
-        machines = Machines(self.access, self.receiver, reader, self.ledger, self.refused, strangers, self.book, settings.live_realm)
+        people = People(self.vault.directory, self.access, master.derived("intake.numbers"))
+        unknown = Limits(settings.unknown_per_window, settings.unknown_window_s)
+        self.sms = Sms(people, places, unknown, NoAnswers())
+        machines = Machines(
+            self.access,
+            self.receiver,
+            reader,
+            self.ledger,
+            self.refused,
+            strangers,
+            self.book,
+            settings.live_realm,
+            (self.sms, Poster(unknown)),
+        )
         self.external = ExternalEvents(settings.kafka, self.access, machines, self.ledger, self.refused, self.book)
         self.heartbeats = Heartbeats(self.access, machines, self.ledger, self.book)
         self.front = Front(

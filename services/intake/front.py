@@ -28,6 +28,8 @@ from services.runtime.rights import Permission
 
 POST_ONE: Final = "/api/v1/reports"
 POST_BATCH: Final = "/api/v1/reports:batch"
+POST_LINE: Final = "/api/v1/reports:line"
+SOURCES: Final = "/api/v1/sources"
 OPENAPI_S: Final = 2.0
 RETRY_S: Final = 2
 _RAW: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})/raw")
@@ -93,10 +95,16 @@ class Front:
         elif path == POST_BATCH:
             _only(method, "POST")
             await self._reports.post_batch(await self._caller(scope, Permission.REPORT_POST), scope, receive, send)
+        elif path == POST_LINE:
+            _only(method, "POST")
+            await self._reports.post_line(await self._caller(scope, Permission.REPORT_RELAY), scope, receive, send)
         elif path.startswith(f"{POST_ONE}/") and await self._report(path, method, scope, receive, send):
             pass
         elif (dialect := self._machines.serving(path)) is not None:
             await self._machines.handle(dialect, scope, receive, send)
+        elif path == SOURCES and method == "GET":
+            await self._caller(scope, Permission.LOG_READ)
+            await self._administration.list_sources(send)
         elif path.startswith(_ADMIN):
             author = await self._caller(scope, Permission.ACCESS_ADMIN)
             await self._administration.handle(author, path.removeprefix("/api/v1/").split("/"), scope, receive, send)

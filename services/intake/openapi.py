@@ -9,9 +9,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from services.intake.administration import NewPassword, NewSecondFactor, NewToken, NewUser
+from services.intake.field import poster, sms
 from services.intake.machines.door import DIALECTS
 from services.intake.machines.registry import NewSource
 from services.intake.native import BatchItem, NativeReport
+from services.intake.reports import TypedLine
 
 _REF: Final = "#/components/schemas/{model}"
 _PROBLEM: Final = {
@@ -72,7 +74,7 @@ def _path(name: str) -> dict[str, Any]:
 @cache
 def own_document() -> dict[str, Any]:
     """Paths and schemas of the front's own routes."""
-    models = (NativeReport, BatchItem, NewToken, NewUser, NewPassword, NewSecondFactor, NewSource)
+    models = (NativeReport, BatchItem, TypedLine, NewToken, NewUser, NewPassword, NewSecondFactor, NewSource)
     _, schemas = models_json_schema([(m, "validation") for m in models], ref_template=_REF)
     batch = {
         "type": "object",
@@ -91,6 +93,10 @@ def own_document() -> dict[str, Any]:
             "summary": "Several reports, each accepted or refused by itself", "operationId": "postReports", "parameters": [_KEY],
             "requestBody": {"required": True, "content": {"application/json": {"schema": batch}}},
             "responses": _answers("202", "all on the log", _RESULTS, *_REFUSALS) | {"207": {"description": "some on the log", "content": {"application/json": {"schema": _RESULTS}}}},
+        }},
+        "/api/v1/reports:line": {"post": {
+            "summary": "A line typed for a caller, as they would have written it in a text message", "operationId": "postLine", "parameters": [_KEY],
+            "requestBody": _body(TypedLine), "responses": _answers("202", "on the log", {"$ref": _REF.format(model="Receipt")}, *_REFUSALS),
         }},
         "/api/v1/reports/{id}/raw": {"get": {"summary": "The bytes of a report as they came", "operationId": "getRawReport", "parameters": [_path("id")], "responses": raw}},
         "/api/v1/whoami": {"get": {"summary": "Who this token or session is", "operationId": "whoami", "responses": _answers("200", "the principal", _OBJECT, "401")}},
@@ -122,9 +128,9 @@ def own_document() -> dict[str, Any]:
         "/readyz": {"get": {"summary": "Ready to accept and to show", "operationId": "readyz", "responses": ready} | open_to_all},
         "/metrics": {"get": {"summary": "Prometheus", "operationId": "metrics", "responses": {"200": {"description": "text format", "content": {"text/plain": {}}}}} | open_to_all},
     }  # fmt: skip
-    for dialect in DIALECTS.values():
-        for path in dialect.PATHS:
-            summary = f"Dialect of {dialect.NAME} (docs/how-to/sources.md)"
+    for name, own in [(d.NAME, d.PATHS) for d in DIALECTS.values()] + [(sms.NAME, sms.PATHS), (poster.NAME, poster.PATHS)]:
+        for path in own:
+            summary = f"Dialect of {name} (docs/how-to/sources.md)"
             operation = {"summary": summary, "operationId": f"machine{path.replace('/', '_')}", "responses": _MACHINE}
             paths[path] = {"post": operation | open_to_all}
     return {

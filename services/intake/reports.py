@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
 import orjson
 import structlog
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from services.intake.exchange import DATA_POLICY, BodyReader, Headers, Receive, Scope, Send, answer, answer_json, header, language
+from services.intake.field.grammar import MAX_LINE, Kind, body_of, read_line
+from services.intake.field.places import Places
 from services.intake.idempotency import MAX_KEY, Ledger
-from services.intake.native import NativeReport, claim_of, parse_item, parse_one
+from services.intake.native import NativeReport, claim_of, parse_item, parse_one, problem_of
 from services.intake.receiving import Raw, Receipt, Receiver, text_id_of
 from services.intake.refusals import Refused, RefusedLane
 from services.runtime import metrics
@@ -23,6 +27,8 @@ from services.runtime.rights import Permission
 from services.runtime.vault import Texts
 
 JSON: Final = "application/json"
+CALLER: Final = "site_manager"
+"""Kind of source of a caller of whom nothing else is said."""
 RAW_WAIT_S: Final = 1.0
 BATCH_AT_ONCE: Final = 64
 """Members of a batch that wait for Kafka at once: a batch leaves room for the others."""
@@ -67,12 +73,32 @@ def receipt_document(receipt: Receipt) -> dict[str, Any]:
     }
 
 
+class TypedLine(BaseModel):
+    """Body of `POST /api/v1/reports:line`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str = Field(min_length=1, max_length=MAX_LINE, description="`117 ELEC`, `RAS 117`, `STOP 117` (docs/how-to/post-reports.md)")
+    caller: str = Field(default=CALLER, max_length=64, description="kind of source whose word it is")
+    occurred_at: AwareDatetime | None = Field(default=None, description="default: now")
+    realm: str | None = Field(default=None, max_length=64)
+
+
+def parse_line(body: bytes) -> TypedLine:
+    """Raises ProblemError `invalid` or `not_json`."""
+    try:
+        return TypedLine.model_validate_json(body)
+    except ValidationError as error:
+        raise problem_of(error) from None
+
+
 class Reports:
     """Handlers; each gets the principal that the front has identified."""
 
     def __init__(
-        self, receiver: Receiver, reader: BodyReader, texts: Texts, ledger: Ledger, refused: RefusedLane, live_realm: str, batch_items: int
-    ) -> None:
+        self, receiver: Receiver, reader: BodyReader, texts: Texts, ledger: Ledger, refused: RefusedLane, live_realm: str, batch_items: int,
+        places: Places,
+    ) -> None:  # fmt: skip
         self._receiver = receiver
         self._reader = reader
         self._texts = texts
@@ -80,6 +106,7 @@ class Reports:
         self._refused = refused
         self._live_realm = live_realm
         self._batch_items = batch_items
+        self._places = places
 
     async def post_one(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
         """202 with the receipt, after the report is on the log. Raises ProblemError, ClientGone."""
@@ -101,6 +128,36 @@ class Reports:
     async def _accept(self, principal: Principal, report: NativeReport, key: str | None, raw: Raw) -> Receipt:
         claim = claim_of(report, principal, self._live_realm, partial(self._receiver.resolve, principal.id))
         return await self._receiver.accept(claim, principal, key, raw)
+
+    async def post_line(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
+        """A line that is typed for a caller (INTAKE, SMS and phone): 202 as for a report. Raises ProblemError, ClientGone."""
+        body = b""
+        try:
+            key, content_type = key_of(scope), check_json(scope)
+            body = await self._reader.read(scope, receive)
+            try:
+                typed = parse_line(body)
+                claim = claim_of(self._report_of(typed), principal, self._live_realm, partial(self._receiver.resolve, principal.id))
+                # without a time of its own a line said again has another « now »: its key tells that it is the same
+                receipt = await self._receiver.accept(
+                    claim, principal, key, Raw(body, content_type, "line"), first_stands=typed.occurred_at is None
+                )
+            finally:
+                self._reader.room.give_back(len(body))
+        except ProblemError as error:
+            self._keep(principal, error.problem, body, scope)
+            raise
+        await answer_json(send, 202, receipt_document(receipt), _REPLAYED if receipt.replayed else None)
+
+    def _report_of(self, typed: TypedLine) -> NativeReport:
+        line = read_line(typed.text)
+        if line.kind is Kind.ANSWER:
+            raise ProblemError(
+                "invalid", faults=(fault("text", "answer", "une réponse n’est pas un signalement", "an answer is no report"),)
+            )
+        at = typed.occurred_at or datetime.now(UTC)
+        body = body_of(line, self._places.site_of(line.site, ()), typed.text, at.isoformat())
+        return parse_one(orjson.dumps(body | {"source": {"name": typed.caller}} | ({"realm": typed.realm} if typed.realm else {})))
 
     async def post_batch(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
         """Each member is accepted or refused by itself, in order; the answer has one item per member.

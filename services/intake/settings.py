@@ -31,6 +31,9 @@ class IntakeSettings(Settings):
     refused_per_day: int = Field(default=500, ge=0, validation_alias=_env("refused_per_day"))
     """Refused messages kept per source and day."""
     refused_bytes_per_day: int = Field(default=20 << 20, ge=0, validation_alias=_env("refused_bytes_per_day"))
+    unknown_per_window: int = Field(default=20, ge=1, validation_alias=_env("unknown_per_window"))
+    """Reports of people without a login per poster, or per SMS gateway for unknown numbers; as many more for danger to people."""
+    unknown_window_s: float = Field(default=600.0, gt=0, validation_alias=_env("unknown_window_s"))
     console_connect_s: float = Field(default=2.0, gt=0, validation_alias=_env("console_connect_s"))
 
     tls_http: HostPort = ""

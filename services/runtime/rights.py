@@ -21,12 +21,15 @@ class Role(StrEnum):
     OBSERVER = "observer"
     KIOSK = "kiosk"
     SOURCE = "source"
+    POSTER = "poster"
     AUDITOR = "auditor"
 
 
 class Permission(StrEnum):
     REPORT_POST = "report.post"
     """Post reports, for the sites and types of the scope."""
+    REPORT_POSTER = "report.poster"
+    """Post unconfirmed reports about the one site of a poster."""
     REPORT_RELAY = "report.relay"
     """Name another kind of source than one's own: a line typed for a caller, a message passed on."""
     REPORT_STATUS = "report.status"
@@ -89,6 +92,7 @@ RIGHTS: Final[dict[Role, frozenset[Permission]]] = {
     Role.OBSERVER: _READ | {_P.LOG_READ},
     Role.KIOSK: frozenset({_P.PICTURE_READ}),
     Role.SOURCE: frozenset({_P.REPORT_POST, _P.REPORT_STATUS}),
+    Role.POSTER: frozenset({_P.REPORT_POSTER}),
     Role.AUDITOR: _READ | {_P.LOG_READ, _P.AUDIT_READ, _P.DEAD_LETTERS},
 }
 """Role → permissions. Observers read only (D59); a kiosk shows the wall and knows nothing else; a source only speaks."""

@@ -174,11 +174,14 @@ def _sites(f: _Source, communes: dict[str, ref.Commune], poles: set[str]) -> lis
             ref.Site, n, id=r["site_id"], name=r["name"], kind=r["kind"], commune=r["insee"], commune_name=r["commune"], lat=r["lat"],
             lon=r["lon"], position=r["position"], pole=r["pole"], staff=r["staff"], desks=r["desks"], public_capacity=r["public_capacity"],
             flood_exposure=r["flood_exposure"], generator=r["generator"] == "oui", kitchen=r["kitchen"] or None, name_is=r["name_is"],
+            code=r.get("code") or None,
         )  # fmt: skip
         if site is None:
             continue
         if site.id in sites:
             f.fault(n, f"site {site.id!r} stands twice")
+        if site.code and (other := next((s.id for s in sites.values() if s.code == site.code), None)):
+            f.fault(n, f"site {site.id!r}: code {site.code} is that of {other!r}")
         if site.commune not in communes:
             f.fault(n, f"site {site.id!r}: commune {site.commune!r} is not in communes.csv")
         if site.pole not in poles | {"multi"}:

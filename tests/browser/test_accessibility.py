@@ -21,6 +21,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "site": ("/sites/cen-1", 1440, 900, True),
     "signaler": ("/signaler", 390, 844, False),
     "exercices": ("/realms", 1440, 900, False),
+    "sources": ("/sources", 1440, 900, False),
     "connexion": ("/connexion", 390, 844, True),
     "releve": ("/releve", 1440, 900, True),
     "passe": ("/?as_of=2027-02-11T09:58", 1440, 900, False),
@@ -36,7 +37,7 @@ def path_of(vigie: RunningVigie, realm: str, template: str) -> str:
 
 
 # `pytest tests/browser --screenshots` renews docs/screenshots; the list of exercises shows this run's own realms, and the wall is
-# always dark: neither is kept.
+# always dark: neither is kept, nor are the sources that tests have registered.
 
 
 def settled(page: Page) -> None:
@@ -60,7 +61,7 @@ def test_no_defect_in_either_theme(
     template, width, height, whole = SCREENS[name]
     page = visitor().page(path_of(vigie, crisis, template), width=width, height=height, color_scheme=theme, reduced_motion="reduce")
     settled(page)
-    kept = pytestconfig.getoption("--screenshots") and name != "exercices" and (name, theme) != ("mur", "dark")
+    kept = pytestconfig.getoption("--screenshots") and name not in ("exercices", "sources") and (name, theme) != ("mur", "dark")
     folder = ROOT / "docs" / "screenshots" if kept else tmp_path
     page.screenshot(path=folder / f"{name}{'-sombre' if theme == 'dark' else ''}.png", full_page=whole)
     assert defects(page, theme) == []

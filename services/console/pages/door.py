@@ -15,6 +15,7 @@ from services.console.pages.past import PARAMETER, moment_of
 from services.console.pages.shell import Choice, Reader, Shell, remember, render
 from services.console.readmodel import Queries
 from services.console.resources import Overview, Realm
+from services.runtime.access import AccessStore
 from services.runtime.access_http import GUEST, guest_of, session_of
 from services.runtime.principals import Principal
 from services.runtime.problems import Language, ProblemError
@@ -90,6 +91,19 @@ def reader_of(request: Request, permission: Permission = Permission.PICTURE_READ
     if not principal.may(permission):
         raise ProblemError("forbidden", role=principal.role.value, permission=permission.value)
     return Reader(principal, past=moment_of(request) is not None)
+
+
+async def poster_site(request: Request) -> str | None:
+    """The site of the poster whose key the link holds; None when it holds none. Raises ProblemError `unauthenticated` for a key that is not one."""
+    token = request.query_params.get("token")
+    if token is None:
+        return None
+    access: AccessStore = request.app.state.access
+    principal = access.bearer(token) or await access.authenticate_bearer(token)
+    source = None if principal is None or not principal.may(Permission.REPORT_POSTER) else access.source(principal.id)
+    if source is None or source.site is None:
+        raise ProblemError("unauthenticated")
+    return source.site
 
 
 def sees(principal: Principal, realm: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request, Response
@@ -22,6 +22,8 @@ from services.runtime.links import AckLinks
 from services.runtime.problems import ProblemError
 from services.runtime.sessions import Session, Sessions, clear_cookie_headers
 
+REPORT: Final = "/signaler"
+"""Also reached from a poster, by whoever has no login."""
 Maker = Callable[..., Awaitable[dict[str, Any]]]
 
 
@@ -42,6 +44,9 @@ def _screens(router: APIRouter, queries: Queries) -> None:
 
     def show(path: str, template: str, make: Maker) -> None:
         async def page(request: Request) -> Response:
+            if path == REPORT and "token" in request.query_params:
+                choice = Choice.of(request)
+                return _private(page_of(html(template, await make(Screens(queries), request), choice), choice))
             reader, choice = reader_of(request), Choice.of(request)
             shown = request.query_params.get("realm") or str(request.app.state.live_realm)
             behind = [(p.service, p.history, p.seq) for r in {shown, str(request.app.state.live_realm)} for p in await queries.positions(r)]
@@ -61,8 +66,14 @@ def _screens(router: APIRouter, queries: Queries) -> None:
     show("/mur", "wall.html", Screens.wall)
     show("/sites/{id}", "site.html", Screens.site)
     show("/releve", "handover.html", Screens.handover)
-    show("/signaler", "report.html", Screens.report)
+    show(REPORT, "report.html", Screens.report)
     show("/realms", "realms.html", Screens.realms)
+
+    @router.get("/sources", name="sources.html")
+    async def sources(request: Request) -> Response:
+        """Never kept: what it shows changes without a fact on any log."""
+        choice = Choice.of(request)
+        return render("sources.html", await Screens(queries).sources(request), choice)
 
 
 def _leaflets(router: APIRouter) -> None:

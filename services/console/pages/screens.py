@@ -15,15 +15,17 @@ from services.console.i18n import N_, Translator, translator
 from services.console.pages import activities as activities_page
 from services.console.pages import cell, handover, incident, times, wall
 from services.console.pages.clocks import Running, running_clocks
-from services.console.pages.door import Elsewhere, kept_of, query_of, reader_of, shell_of
+from services.console.pages.door import Elsewhere, kept_of, poster_site, query_of, reader_of, shell_of
 from services.console.pages.journal import WANTED, entries
 from services.console.pages.ladder import Ladder, ladder_of, main_ladder
 from services.console.pages.places import MapView, near, whole
 from services.console.pages.reporting import DANGER_SEVERITY, GOING, TROUBLES
 from services.console.pages.shell import Choice, Shell
+from services.console.pages.sources import source_lines
 from services.console.readmodel import Queries
 from services.console.reference import Reference
 from services.console.resources import Activity, Incident, Line, Site
+from services.console.sources import SourceList
 from services.console.texts import words as w
 from services.console.texts.names import short
 from services.runtime.rights import Permission
@@ -254,9 +256,11 @@ class Screens:
         }  # fmt: skip
 
     async def report(self, request: Request) -> dict[str, Any]:
-        """`report.html`."""
-        reader = reader_of(request, Permission.REPORT_POST)
+        """`report.html`; with a poster's key for its site alone, without a login."""
         choice = Choice.of(request)
+        if (site := await poster_site(request)) is not None:
+            return await self._poster(request, site, choice)
+        reader = reader_of(request, Permission.REPORT_POST)
         shell = await shell_of(request, self._queries, reader, "report")
         sites = (await self._queries.sites(shell.realm.name, lang=choice.lang)).items
         mine = reader.principal.scope.sites
@@ -265,7 +269,26 @@ class Screens:
         return {
             "realm": shell.realm.name, "simulated": shell.realm.simulated, "sites": listed, "site": asked,
             "site_label": asked["label"] if asked else "", "troubles": TROUBLES, "goings": GOING, "danger_severity": DANGER_SEVERITY,
+            "token": "", "relays": reader.may(Permission.REPORT_RELAY),
         }  # fmt: skip
+
+    async def _poster(self, request: Request, site: str, choice: Choice) -> dict[str, Any]:
+        """A passer-by sees the name of the one site that the poster hangs in, and nothing of the picture."""
+        realm = str(request.app.state.live_realm)
+        found = await self._queries.site(realm, site, lang=choice.lang)
+        one = {"id": found.id, "label": f"{short(found.name)}, {found.commune_name}"}
+        return {
+            "realm": realm, "simulated": False, "sites": [one], "site": one, "site_label": one["label"], "troubles": TROUBLES, "goings": GOING,
+            "danger_severity": DANGER_SEVERITY, "token": request.query_params["token"], "relays": False,
+        }  # fmt: skip
+
+    async def sources(self, request: Request) -> dict[str, Any]:
+        """`sources.html`."""
+        reader_of(request, Permission.LOG_READ)
+        x = await self._load(request, "sources")
+        listed: SourceList = request.app.state.sources
+        items = await listed.of(request)
+        return {**self._around(request, x), "lines": None if items is None else source_lines(items, x.names, x._)}
 
     async def realms(self, request: Request) -> dict[str, Any]:
         """`realms.html`."""

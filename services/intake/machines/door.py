@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import orjson
 import structlog
@@ -24,7 +24,7 @@ from schemas.words import EventType
 from services.intake.exchange import BodyReader, Receive, Scope, Send, address_of, answer_json, answer_problem, redacted
 from services.intake.idempotency import END, Ledger, keyed_id
 from services.intake.machines import alertmanager, apprise, cloudevents, generic, goalert, opsgenie, pagerduty
-from services.intake.machines.asked import Asked, Reply, asked_of, secrets_of, wrong
+from services.intake.machines.asked import Asked, Reply, asked_of, secrets_of
 from services.intake.machines.book import SourceBook
 from services.intake.machines.episodes import TOMBSTONE_MS, Episode, Episodes
 from services.intake.machines.signals import Signal, State, Told, body_of, credible, meaning_of, short
@@ -56,6 +56,34 @@ class Dialect(Protocol):
 
     def refused(self, problem: Problem) -> Reply | None:
         """The answer to one that was not; None = the usual problem document."""
+        ...
+
+
+@runtime_checkable
+class OwnDoor(Protocol):
+    """A dialect that must know more than its request: who a number belongs to, how many may come (services.intake.field)."""
+
+    @property
+    def NAME(self) -> str: ...  # noqa: N802  as modules have it
+    @property
+    def PATHS(self) -> tuple[str, ...]: ...  # noqa: N802
+    @property
+    def PERMISSION(self) -> Permission: ...  # noqa: N802
+
+    def kept(self, asked: Asked) -> bytes:
+        """What may be kept of a request that is refused."""
+        ...
+
+    async def take(self, machines: Machines, principal: Principal, source: Source, asked: Asked) -> Any:
+        """Make its reports. Raises ProblemError."""
+        ...
+
+    def accepted(self, asked: Asked, found: Any) -> Reply:
+        """As Dialect."""
+        ...
+
+    def refused(self, problem: Problem) -> Reply | None:
+        """As Dialect."""
         ...
 
 
@@ -93,6 +121,7 @@ class Machines:
         strangers: Strangers,
         book: SourceBook,
         live_realm: str,
+        own_doors: Sequence[OwnDoor] = (),
     ) -> None:
         self._access = access
         self._receiver = receiver
@@ -104,12 +133,19 @@ class Machines:
         self._episodes = Episodes(ledger)
         self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
         self.book = book
+        self._own_doors = own_doors
 
-    def serving(self, path: str) -> Dialect | None:
+    def serving(self, path: str) -> Dialect | OwnDoor | None:
         """The dialect of a path."""
-        return next((d for d in DIALECTS.values() if any(path == p or path.startswith(f"{p}/") for p in d.PATHS)), None)
+        known: list[Dialect | OwnDoor] = [*DIALECTS.values(), *self._own_doors]
+        return next((d for d in known if any(path == p or path.startswith(f"{p}/") for p in d.PATHS)), None)
 
-    async def handle(self, dialect: Dialect, scope: Scope, receive: Receive, send: Send) -> None:
+    @property
+    def names(self) -> list[str]:
+        """Dialects that a source may have."""
+        return [*DIALECTS, *(d.NAME for d in self._own_doors)]
+
+    async def handle(self, dialect: Dialect | OwnDoor, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. Raises ClientGone."""
         principal: Principal | None = None
         body = b""
@@ -118,14 +154,15 @@ class Machines:
             if scope["method"] not in ("POST", "PUT") and not scope["path"].startswith("/v2/heartbeats"):
                 raise ProblemError("method_not_allowed", allowed="POST")
             body = await self._reader.read(scope, receive)
+            size = len(body)
             try:
                 asked = asked_of(scope, body)
+                body = dialect.kept(asked) if isinstance(dialect, OwnDoor) else body
                 principal, source = await self._identify(dialect, asked)
                 self.book.heard(principal.id, time.time_ns() // 1_000_000)
-                signals = dialect.signals(asked, source)
-                await self.take_all(principal, source, dialect.NAME, asked, signals)
+                found = await self._found(dialect, principal, source, asked)
             finally:
-                self._reader.room.give_back(len(body))
+                self._reader.room.give_back(size)
         except ProblemError as error:
             await self._refuse(dialect, principal, error.problem, body, scope, send)
             return
@@ -133,14 +170,22 @@ class Machines:
             await self._refuse(dialect, principal, Problem("broker_away", retry_after_s=RETRY_S), body, scope, send)
             return
         metrics.observe("vigie_report_seconds", time.perf_counter() - began, dialect=dialect.NAME)
-        reply: Reply = dialect.accepted(asked, signals)
+        reply: Reply = dialect.accepted(asked, found)
         metrics.count("vigie_reports_total", dialect=dialect.NAME, status=str(reply.status))
         await answer_json(send, reply.status, reply.document, list(reply.headers))
 
+    async def _found(self, dialect: Dialect | OwnDoor, principal: Principal, source: Source, asked: Asked) -> Any:
+        if isinstance(dialect, OwnDoor):
+            return await dialect.take(self, principal, source, asked)
+        signals = dialect.signals(asked, source)
+        await self.take_all(principal, source, dialect.NAME, asked, signals)
+        return signals
+
     # ── who ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _identify(self, dialect: Dialect, asked: Asked) -> tuple[Principal, Source]:
+    async def _identify(self, dialect: Dialect | OwnDoor, asked: Asked) -> tuple[Principal, Source]:
         """Raises ProblemError `unauthenticated`, `forbidden`, `starting`, and what is wrong with a body that holds the key."""
+        needed = dialect.PERMISSION if isinstance(dialect, OwnDoor) else Permission.REPORT_POST
         keys = secrets_of(asked)
         if dialect.NAME == pagerduty.NAME and (key := pagerduty.key_in(asked)) is not None:
             keys.append(key)
@@ -151,8 +196,8 @@ class Machines:
             if principal.may(Permission.DEAD_LETTERS) and (replayed := asked.headers.get(REPLAYED)) is not None:
                 principal = self._access.principal(replayed) or principal
             source = self._access.source(principal.id)
-            if source is None or not principal.may(Permission.REPORT_POST):
-                raise ProblemError("forbidden", role=principal.role.value, permission=f"{Permission.REPORT_POST.value} ({dialect.NAME})")
+            if source is None or not principal.may(needed):
+                raise ProblemError("forbidden", role=principal.role.value, permission=f"{needed.value} ({dialect.NAME})")
             if source.dialect != dialect.NAME or (dialect.NAME == generic.NAME and asked.path.rsplit("/", 1)[-1] != source.name):
                 raise ProblemError("forbidden", role=principal.role.value, permission=f"{source.name}: {source.dialect}")
             return principal, source
@@ -185,7 +230,7 @@ class Machines:
         if problems and len(problems) == len(signals):
             raise problems[0]
         for problem in problems:
-            self._keep(principal, problem.problem, asked.body, speaker.raw.content_type, dialect, asked.path)
+            self.keep(principal, problem.problem, asked.body, speaker.raw.content_type, dialect, asked.path)
 
     async def _tell(self, speaker: Speaker, told: Told) -> None:
         body = told.body if "realm" in told.body else told.body | {"realm": speaker.realm}
@@ -271,7 +316,9 @@ class Machines:
 
     # ── refused ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _refuse(self, dialect: Dialect, principal: Principal | None, problem: Problem, body: bytes, scope: Scope, send: Send) -> None:
+    async def _refuse(
+        self, dialect: Dialect | OwnDoor, principal: Principal | None, problem: Problem, body: bytes, scope: Scope, send: Send
+    ) -> None:
         """Machines get 503 with Retry-After for what may pass again, never 429."""
         metrics.count("vigie_reports_total", dialect=dialect.NAME, status=str(problem.status))
         if problem.status in TRANSIENT:
@@ -280,7 +327,7 @@ class Machines:
             self._strangers.note(address_of(scope), scope["method"], redacted(scope), problem.code)
         else:
             content_type = next((v.decode("latin-1") for n, v in scope["headers"] if n.lower() == b"content-type"), BYTES)
-            self._keep(principal, problem, body, content_type, dialect.NAME, redacted(scope))
+            self.keep(principal, problem, body, content_type, dialect.NAME, redacted(scope))
         reply: Reply | None = None
         if problem.status in (403, 422) or (problem.status == 401 and dialect.NAME == pagerduty.NAME):
             reply = dialect.refused(problem)
@@ -289,7 +336,7 @@ class Machines:
         else:
             await answer_json(send, reply.status, reply.document, list(reply.headers))
 
-    def _keep(self, principal: Principal, problem: Problem, body: bytes, content_type: str, dialect: str, path: str) -> None:
+    def keep(self, principal: Principal, problem: Problem, body: bytes, content_type: str, dialect: str, path: str) -> None:
         self.book.refused(principal.id, problem, time.time_ns() // 1_000_000)
         self._refused.keep(Refused(principal, problem, body, content_type, dialect, path))
 
@@ -307,11 +354,3 @@ def _begins(known: Episode, signal: Signal, now: datetime) -> bool:
         return False
     late = signal.at is not None and ms(signal.at) <= known.ended and ms(now) - known.ended < TOMBSTONE_MS
     return not late
-
-
-def check_dialect(name: str) -> str:
-    """Raises ProblemError `invalid`."""
-    if name not in DIALECTS:
-        known = ", ".join(DIALECTS)
-        raise wrong("dialect", "enum", f"dialectes connus : {known}", f"known dialects: {known}")
-    return name

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.words import EventType
 from services.intake.machines import cloudevents
 from services.intake.machines.asked import wrong
-from services.intake.machines.door import Machines, check_dialect
+from services.intake.machines.door import Machines
 from services.intake.machines.generic import FIELDS
 from services.runtime.access import AccessStore, new_principal
 from services.runtime.principals import Principal, Rule, Scope, Source
@@ -20,6 +20,8 @@ from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
 
 KEY_BYTES: Final = 20
+POSTER: Final = "poster"
+"""Dialect whose keys hang on walls: they may do less (services.intake.field.poster)."""
 log = structlog.get_logger(__name__)
 
 
@@ -60,7 +62,7 @@ class Registry:
 
     async def add(self, asked: NewSource, author: Principal) -> dict[str, Any]:
         """The source with its key, which is shown this once."""
-        check_dialect(asked.dialect)
+        self._check_dialect(asked)
         if asked.name in self._sources():
             raise ProblemError("conflict", what=f"source {asked.name}: déjà prise / taken")
         if asked.key is not None and self._access.bearer(asked.key) is not None:
@@ -69,7 +71,10 @@ class Registry:
         self._check_speaks_for(asked)
         if unknown := sorted(set(asked.fields) - set(FIELDS)):
             raise wrong(f"fields.{unknown[0]}", "enum", f"champs connus : {', '.join(FIELDS)}", f"known fields: {', '.join(FIELDS)}")
-        principal = new_principal(Role.SOURCE, scope=asked.scope, speaks_as=asked.speaks_as, label=asked.name)
+        poster_ = asked.dialect == POSTER
+        principal = new_principal(
+            Role.POSTER if poster_ else Role.SOURCE, scope=asked.scope, speaks_as="public" if poster_ else asked.speaks_as, label=asked.name
+        )
         record = Source(
             id=principal.id, created_at=time.time_ns() // 1_000_000,
             **asked.model_dump(include={"name", "dialect", "site", "type", "severity", "fields", "speaks_for", "heartbeat_s"}), rules=asked.rules,
@@ -78,6 +83,13 @@ class Registry:
         _, key = await self._access.create_token(principal, token=asked.key)
         log.info("source.created", source=asked.name, dialect=asked.dialect, principal=principal.id, author=author.id)
         return self._shown(record) | {"key": key}
+
+    def _check_dialect(self, asked: NewSource) -> None:
+        if asked.dialect not in self._machines.names:
+            known = ", ".join(self._machines.names)
+            raise wrong("dialect", "enum", f"dialectes connus : {known}", f"known dialects: {known}")
+        if asked.dialect == POSTER and asked.site is None:
+            raise wrong("site", "missing", "une affiche est celle d’un site", "a poster is that of a site")
 
     def _check_speaks_for(self, asked: NewSource) -> None:
         """A CloudEvents source is one registered source's."""

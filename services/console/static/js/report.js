@@ -78,7 +78,9 @@ function addressed(report, text) {
 
 /** @param {Waiting} one @returns {Promise<"sent" | "refused" | "away">} */
 async function send(one) {
-  const { ok, status, data } = await post("/api/v1/reports", one.body, { "Idempotency-Key": one.key });
+  const headers = /** @type {Record<string, string>} */ ({ "Idempotency-Key": one.key });
+  if (form.dataset.token) headers["X-Token"] = form.dataset.token;
+  const { ok, status, data } = await post(form.getAttribute("action") ?? "", one.body, headers);
   if (ok) {
     const at = new Date().toLocaleTimeString("fr-FR", { timeZone: "Europe/Paris", hour: "2-digit", minute: "2-digit" });
     say((form.dataset.sent ?? "").replace("{at}", at).replace("{id}", String(data.report_id ?? "").slice(0, 8)));
@@ -127,6 +129,26 @@ form.addEventListener("submit", (event) => {
   const site = siteId();
   if (site) submit(addressed(body(site), /** @type {HTMLTextAreaElement} */ (document.getElementById("sentence")).value.trim()));
   else say(form.dataset.missing ?? "", true);
+});
+
+const line = /** @type {HTMLFormElement | null} */ (document.getElementById("line"));
+let lineKey = freshKey();
+
+line?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const typed = /** @type {HTMLInputElement} */ (document.getElementById("typed"));
+  const answer = /** @type {HTMLElement} */ (document.getElementById("said-line"));
+  const body = /** @type {Record<string, unknown>} */ ({ text: typed.value });
+  if (form.dataset.realm) body.realm = form.dataset.realm;
+  const { ok, status, data } = await post("/api/v1/reports:line", body, { "Idempotency-Key": lineKey });
+  const at = new Date().toLocaleTimeString("fr-FR", { timeZone: "Europe/Paris", hour: "2-digit", minute: "2-digit" });
+  const sent = (line.dataset.sent ?? "").replace("{at}", at).replace("{id}", String(data.report_id ?? "").slice(0, 8));
+  const refused = (line.dataset.refused ?? "{why}").replace("{why}", data.detail ?? String(status));
+  answer.textContent = ok ? sent : status === 0 || status >= 500 ? (line.dataset.away ?? "") : refused;
+  answer.classList.toggle("refused", !ok);
+  if (!ok) return;
+  typed.value = "";
+  lineKey = freshKey();
 });
 
 document.getElementById("calm")?.addEventListener("click", () => {

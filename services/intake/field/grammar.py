@@ -1,0 +1,140 @@
+"""What a short line says: `117 ELEC`, `117 EAU PARTIEL`, `117 MALADES 12`, `RAS 117`, `STOP 117`, `STOP 117 ELEC` (INTAKE, SMS and phone).
+
+Case, accents, punctuation and the order of site and word do not count. What follows is free text. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from schemas.words import EventType
+from services.intake.machines.asked import wrong
+
+MAX_LINE: Final = 1_600
+"""Ten parts of a concatenated SMS."""
+
+
+class Kind(StrEnum):
+    TROUBLE = "trouble"
+    CALM = "calm"
+    """Nothing to report: a word of the site all the same (D19)."""
+    END = "end"
+    """Lifts what it names; what is meant without a name is the decider's to judge (D16)."""
+    ANSWER = "answer"
+    """To a call, not a report: delivery's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    kind: Kind
+    site: str | None = None
+    """As written: a short code or a site id."""
+    type: EventType | None = None
+    severity: int = 1
+    lost: int | None = None
+    persons: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    type: EventType
+    severity: int
+    words: str
+
+
+_TROUBLES: Final = (
+    _Trouble(EventType.OUTAGE_POWER, 3, "ELEC ELECTRICITE COURANT POWER"),
+    _Trouble(EventType.OUTAGE_WATER, 3, "EAU WATER"),
+    _Trouble(EventType.OUTAGE_HEATING, 3, "CHAUF CHAUFFAGE HEATING"),
+    _Trouble(EventType.OUTAGE_IT, 3, "SI IT INFORMATIQUE RESEAU INTERNET"),
+    _Trouble(EventType.OUTAGE_TELECOM, 3, "TEL TELEPHONE PHONE"),
+    _Trouble(EventType.FIRE, 4, "FEU FUMEE INCENDIE FIRE"),
+    _Trouble(EventType.EVACUATION, 4, "EVAC EVACUE EVACUATION"),
+    _Trouble(EventType.SHELTER_IN_PLACE, 4, "CONFINE CONFINEMENT ABRI SHELTER"),
+    _Trouble(EventType.GAS_LEAK, 4, "GAZ GAS"),
+    _Trouble(EventType.SECURITY_INCIDENT, 3, "INTRUSION VIOLENCE AGRESSION"),
+    _Trouble(EventType.SANITARY_ALERT, 3, "MALADE MALADES SANITAIRE"),
+    _Trouble(EventType.DAMAGE_REPORT, 3, "DEGAT DEGATS BATIMENT DAMAGE"),
+    _Trouble(EventType.CLOSURE, 4, "FERME FERMEE FERMETURE CLOSED"),
+)
+"""Severities as those of the report form where a site can go on in part (`services/console/pages/reporting.py`)."""
+_BY_WORD: Final[Mapping[str, _Trouble]] = {word: t for t in _TROUBLES for word in t.words.split()}
+_CALM: Final = frozenset({"RAS"})
+_END: Final = frozenset({"STOP", "FIN", "REPRISE", "RETABLI", "RETABLIE"})
+_ANSWERS: Final = frozenset({"1", "2", "OUI", "NON", "OK", "YES", "NO"})
+_STATES: Final[Mapping[str, tuple[int, int]]] = {
+    "PARTIEL": (3, 50), "PARTIELLE": (3, 50), "PARTIELLEMENT": (3, 50), "FERME": (4, 100), "FERMEE": (4, 100), "TOTAL": (4, 100),
+    "TOTALE": (4, 100),
+}  # fmt: skip
+"""Can the site go on? (severity, share lost), as the buttons of the report form."""
+_DANGER: Final = frozenset({"DANGER", "BLESSE", "BLESSES", "URGENT"})
+_DANGER_SEVERITY: Final = 5
+_COUNTS_PERSONS: Final = frozenset({EventType.SANITARY_ALERT, EventType.EVACUATION})
+_TOKEN: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9-]*[A-Z0-9])?")
+_SITE: Final = re.compile(r"\d{2,6}|[A-Z]{2,8}-[A-Z0-9-]{1,20}")
+
+
+def tokens_of(text: str) -> list[str]:
+    """Words in capitals without accents; `R.A.S.` is one word."""
+    plain = unicodedata.normalize("NFKD", text[:MAX_LINE]).encode("ascii", "ignore").decode().upper()
+    return _TOKEN.findall(re.sub(r"\b([A-Z])\.(?=[A-Z]\b)", r"\1", plain))
+
+
+def read_line(text: str) -> Line:
+    """What the line says. Raises ProblemError `invalid` with what is missing, never with what was written."""
+    words = tokens_of(text)
+    if len(words) == 1 and words[0] in _ANSWERS:
+        return Line(Kind.ANSWER)
+    if not words:
+        raise wrong("text", "missing", "ligne vide", "empty line")
+    site = next((w for w in words[:3] if _SITE.fullmatch(w)), None)
+    verb = next((w for w in words[:3] if w != site), None)
+    if verb in _CALM:
+        return Line(Kind.CALM, site)
+    if verb in _END:
+        named = next((_BY_WORD[w] for w in words if w in _BY_WORD), None)
+        return Line(Kind.END, site, None if named is None else named.type)
+    trouble = _BY_WORD.get(verb or "")
+    if trouble is None:
+        raise wrong(
+            "text", "word", "un mot connu est attendu après le site : ELEC, EAU, CHAUF, SI, TEL, FEU, EVAC, GAZ, MALADES, FERME, RAS, STOP",
+            "a known word is expected after the site: ELEC, EAU, CHAUF, SI, TEL, FEU, EVAC, GAZ, MALADES, FERME, RAS, STOP",
+        )  # fmt: skip
+    return _trouble(site, trouble, [w for w in words if w not in (site, verb)])
+
+
+def _trouble(site: str | None, trouble: _Trouble, rest: Iterable[str]) -> Line:
+    severity, lost, persons = trouble.severity, None, None
+    for word in list(rest)[:5]:
+        if word in _DANGER:
+            severity = _DANGER_SEVERITY
+        elif word in _STATES:
+            graver, lost = _STATES[word]
+            severity = max(severity, graver)
+        elif word.isdecimal() and persons is None and trouble.type in _COUNTS_PERSONS:
+            persons = int(word[:6])
+    return Line(Kind.TROUBLE, site, trouble.type, severity, lost, persons)
+
+
+def body_of(line: Line, site: str, text: str, at: str) -> dict[str, Any]:
+    """Body of the native report; `site` is the id that the line's code stands for, or the code itself when nobody knows it (D8)."""
+    body: dict[str, Any] = {"site_id": site, "occurred_at": at, "severity": line.severity, "description": text[:MAX_LINE]}
+    match line.kind:
+        case Kind.CALM:
+            return body | {"type": EventType.INFO}
+        case Kind.END:
+            return body | {"type": EventType.REOPENING, "lifts": [] if line.type is None else [line.type]}
+        case _:
+            body |= {"type": line.type}
+    if line.lost is not None:
+        body["capacity_lost_pct"] = line.lost
+    if line.persons is not None:
+        body["persons_concerned"] = line.persons
+    if line.severity == _DANGER_SEVERITY:
+        body["urgency"] = "Immediate"
+    return body

@@ -1,0 +1,85 @@
+"""A report without a login: the QR code of a poster leads to `/signaler?site=…&token=…`, whose form is posted to `POST /webhooks/poster`.
+
+A poster is a source of dialect `poster` for one site. Its key may do nothing else than this, and is on a wall for all to read: what it says
+enters unconfirmed, so many per poster and window (INTAKE, SMS and phone).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.words import Certainty, EventType
+from services.intake.field.limits import Limits
+from services.intake.machines.asked import Asked, Reply, wrong
+from services.intake.machines.door import Machines
+from services.intake.machines.signals import credible
+from services.intake.machines.times import read_time
+from services.intake.native import DANGER, problem_of
+from services.intake.receiving import Raw
+from services.runtime.principals import Principal, Source
+from services.runtime.problems import Problem
+from services.runtime.rights import Permission
+
+NAME: Final = "poster"
+PATHS: Final = ("/webhooks/poster",)
+JSON: Final = "application/json"
+DANGER_SEVERITY: Final = 5
+
+
+class PosterReport(BaseModel):
+    """What the form sends; other fields are ignored, a passer-by decides neither place nor certainty."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    type: EventType
+    severity: int = Field(ge=1, le=5)
+    capacity_lost_pct: float | None = Field(default=None, ge=0, le=100)
+    description: Annotated[str, Field(max_length=500)] | None = None
+    occurred_at: str | None = Field(default=None, max_length=40)
+
+
+class Poster:
+    """The dialect, with its limits."""
+
+    NAME: Final = NAME
+    PATHS: Final = PATHS
+    PERMISSION: Final = Permission.REPORT_POSTER
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def kept(self, asked: Asked) -> bytes:
+        """As it came."""
+        return asked.body
+
+    async def take(self, machines: Machines, principal: Principal, source: Source, asked: Asked) -> str:
+        """The id of the report. Raises ProblemError `invalid`, `not_json`, `too_many_attempts`."""
+        try:
+            told = PosterReport.model_validate_json(asked.body)
+        except ValidationError as error:
+            raise problem_of(error) from None
+        if source.site is None:
+            raise wrong("site", "missing", "cette affiche n’a pas de site", "this poster has no site")
+        key = asked.headers.get("idempotency-key", "")
+        self._limits.take(principal.id, danger=told.type in DANGER or told.severity == DANGER_SEVERITY)
+        at = credible(read_time(told.occurred_at), datetime.now(UTC))
+        body: dict[str, Any] = told.model_dump(exclude_none=True) | {
+            "site_id": source.site, "certainty": Certainty.UNCONFIRMED, "occurred_at": at.isoformat(),
+        }  # fmt: skip
+        speaker = machines.speaker(principal, source, Raw(asked.body, JSON, NAME))
+        content = key or orjson.dumps(body).decode()
+        receipt = await machines.accept(speaker, body | {"realm": speaker.realm}, f"poster\x1f{content}")
+        machines.book.accepted(principal.id)
+        return receipt.report_id
+
+    def accepted(self, asked: Asked, found: str) -> Reply:  # noqa: ARG002  the protocol of dialects
+        """The number of the report, for the form to show."""
+        return Reply(202, {"report_id": found})
+
+    def refused(self, problem: Problem) -> Reply | None:  # noqa: ARG002
+        """The usual problem document."""
+        return None

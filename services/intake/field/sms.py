@@ -1,0 +1,179 @@
+"""SMS in: `POST /webhooks/sms`, from a gateway that is a source of dialect `sms`, in the forms and JSON of common gateways.
+
+A line of a verified number of the directory is a report of that person. From any other number it is counted and enters unconfirmed, so many
+per gateway and window: it may join an incident and counts for nothing (D6). The number is looked up by its keyed hash and kept nowhere: what is
+stored of the message is its text.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+import orjson
+
+from schemas.base import MINUTE_MS
+from schemas.words import Certainty
+from services.intake.field.grammar import Kind, body_of, read_line
+from services.intake.field.limits import Limits
+from services.intake.field.people import People
+from services.intake.field.places import Places
+from services.intake.machines.asked import Asked, Reply, text, wrong
+from services.intake.machines.door import TRANSIENT, Machines
+from services.intake.machines.signals import credible
+from services.intake.machines.times import read_time
+from services.intake.native import DANGER
+from services.intake.receiving import Raw
+from services.runtime import metrics
+from services.runtime.principals import Principal, Source
+from services.runtime.problems import Problem, ProblemError
+from services.runtime.rights import Permission
+
+NAME: Final = "sms"
+PATHS: Final = ("/webhooks/sms",)
+MESSAGES: Final = 100
+JSON: Final = "application/json"
+_NUMBER: Final = ("from", "From", "sender", "msisdn", "originator", "phoneNumber", "phone_number", "phone", "mobile", "number")
+_TEXT: Final = ("text", "Text", "body", "Body", "message", "Message", "content", "cleanText", "msg", "payload")
+_ID: Final = ("MessageSid", "SmsSid", "messageId", "message-id", "message_id", "MessageId", "id", "msgId", "sms_id")
+_TIME: Final = ("receivedAt", "received_at", "message-timestamp", "timestamp", "date", "datetime", "sent_at")
+_LISTS: Final = ("results", "messages", "data")
+
+
+class Answers(Protocol):
+    """Where a word that answers a call goes: delivery knows which call waits for it."""
+
+    async def reply(self, number: str, words: str) -> bool:
+        """True when it was taken."""
+        ...
+
+
+class NoAnswers:
+    """Calls are answered where they are sent: over the SMPP session, the link or the key (docs/how-to/send-messages.md)."""
+
+    async def reply(self, number: str, words: str) -> bool:  # noqa: ARG002  the seam
+        """Never taken here."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    number: str
+    words: str
+    id: str | None
+    at: datetime | None
+
+
+def messages_of(asked: Asked) -> list[Message]:
+    """Each message of the request. Raises ProblemError `invalid`, `not_json`."""
+    document: Any = asked.json if asked.kind.endswith("json") or asked.body.lstrip()[:1] in (b"{", b"[") else asked.form()
+    found = [_message(m) for m in _documents(document)]
+    if not 1 <= len(found) <= MESSAGES:
+        raise wrong("body", "list", f"de 1 à {MESSAGES} messages", f"1 to {MESSAGES} messages")
+    return found
+
+
+def _documents(document: Any) -> Iterator[dict[str, Any]]:
+    """Messages wherever gateways put them: alone, in a list, under `results`, `messages`, `data` or `payload`."""
+    if isinstance(document, list):
+        for one in document[: MESSAGES + 1]:
+            yield from _documents(one)
+    elif isinstance(document, dict):
+        for name in _LISTS:
+            if isinstance(document.get(name), list | dict):
+                yield from _documents(document[name])
+                return
+        inner = document.get("payload")
+        yield inner if isinstance(inner, dict) else document
+    else:
+        raise wrong("body", "object", "un objet est attendu", "an object is expected")
+
+
+def _message(given: dict[str, Any]) -> Message:
+    sender = given.get("from")
+    number = text(sender, "phone_number", "phoneNumber", "number") if isinstance(sender, dict) else text(given, *_NUMBER)
+    words = text(given, *_TEXT)
+    if not number:
+        raise wrong("from", "missing", "numéro de l’expéditeur attendu", "the sender's number is expected")
+    if not words:
+        raise wrong("text", "missing", "texte du message attendu", "the text of the message is expected")
+    at = next((found for n in _TIME if (found := read_time(given.get(n))) is not None), None)
+    return Message(number, words, text(given, *_ID) or None, at)
+
+
+class Sms:
+    """The dialect, with what it needs to know."""
+
+    NAME: Final = NAME
+    PATHS: Final = PATHS
+    PERMISSION: Final = Permission.REPORT_POST
+
+    def __init__(self, people: People, places: Places, limits: Limits, answers: Answers) -> None:
+        self._people = people
+        self._places = places
+        self._limits = limits
+        self._answers = answers
+
+    def kept(self, asked: Asked) -> bytes:
+        """The texts alone: a number is neither stored nor logged."""
+        try:
+            return orjson.dumps([{"text": m.words, "id": m.id} for m in messages_of(asked)])
+        except ProblemError:
+            return b""
+
+    async def take(self, machines: Machines, principal: Principal, source: Source, asked: Asked) -> int:
+        """How many messages there were. Raises ProblemError when all are refused, or when one may pass again."""
+        messages, problems = messages_of(asked), list[ProblemError]()
+        for message in messages:
+            try:
+                await self._take_one(machines, principal, source, message)
+            except ProblemError as error:
+                if error.problem.status in TRANSIENT:
+                    raise
+                problems.append(error)
+            else:
+                machines.book.accepted(principal.id)
+        if len(problems) == len(messages):
+            raise problems[0]
+        for refused in problems:
+            machines.keep(principal, refused.problem, self.kept(asked), JSON, NAME, PATHS[0])
+        return len(messages)
+
+    async def _take_one(self, machines: Machines, gateway: Principal, source: Source, message: Message) -> None:
+        person = await self._people.of(message.number)
+        line = read_line(message.words)
+        if line.kind is Kind.ANSWER:
+            if person is None or not await self._answers.reply(message.number, message.words):
+                metrics.count("vigie_replies_total", channel=NAME, outcome="stranger" if person is None else "not_asked")
+                raise wrong("text", "answer", "une réponse à un appel n’arrive pas par ici", "an answer to a call does not arrive here")
+            return
+        speaks = person or gateway.model_copy(update={"speaks_as": "public"})
+        at = credible(message.at, datetime.now(UTC))
+        body = body_of(line, self._places.site_of(line.site, speaks.scope.sites), message.words, at.isoformat())
+        if person is None:
+            metrics.count("vigie_reports_total", dialect=NAME, status="unverified")
+            self._limits.take(gateway.id, danger=body["type"] in DANGER or line.severity == 5)
+            body["certainty"] = Certainty.UNCONFIRMED
+        realm = machines.speaker(gateway, source, _raw(message)).realm
+        speaker = machines.speaker(speaks, source, _raw(message))
+        await machines.accept(speaker, body | {"realm": realm}, f"sms\x1f{message.id or self._same(message)}")
+
+    def _same(self, message: Message) -> str:
+        """Without an id of the gateway: the same words of the same number within a minute."""
+        minute = time.time_ns() // 1_000_000 // MINUTE_MS if message.at is None else int(message.at.timestamp() // 60)
+        return f"{self._people.hashed(message.number).hex()}\x1f{message.words}\x1f{minute}"
+
+    def accepted(self, asked: Asked, found: int) -> Reply:  # noqa: ARG002  the protocol of dialects
+        """Any 2xx."""
+        return Reply(200, {"messages": found})
+
+    def refused(self, problem: Problem) -> Reply | None:  # noqa: ARG002
+        """The usual problem document."""
+        return None
+
+
+def _raw(message: Message) -> Raw:
+    return Raw(orjson.dumps({"text": message.words, "id": message.id}), JSON, NAME)

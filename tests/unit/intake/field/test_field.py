@@ -1,0 +1,239 @@
+"""SMS of gateways, lines typed for callers, forms of posters: who speaks, about where, with what weight; no number is kept anywhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import orjson
+import pytest
+
+from schemas.directory import Contact
+from services.intake.field.places import Places
+from services.intake.refusals import Refused
+from services.runtime.access import new_principal
+from services.runtime.principals import Scope
+from services.runtime.problems import ProblemError
+from services.runtime.rights import Role
+from tests.unit.intake.conftest import Door
+
+NUMBER, UNVERIFIED = "+33612345678", "+33699999999"
+SITES = "site_id,name,code\nclg-1,Collège,117\nclg-2,Collège,118\n"
+
+
+class MemoryDirectory:
+    """Stands for the directory's shelf."""
+
+    def __init__(self) -> None:
+        self.contacts: dict[str, Contact] = {}
+
+    def ids(self) -> list[str]:
+        return list(self.contacts)
+
+    async def get(self, person: str) -> Contact | None:
+        return self.contacts.get(person)
+
+
+@pytest.fixture
+async def field(tmp_path: Path) -> AsyncIterator[Door]:
+    """A door with two sites, a verified person `p-1` and an unverified number of `p-2`."""
+    territory = tmp_path / "92"
+    territory.mkdir()
+    (territory / "sites.csv").write_text(SITES, encoding="utf-8")
+    door = Door(tmp_path / "data", territory=territory, unknown_per_window=3)
+    directory = MemoryDirectory()
+    directory.contacts["p-1"] = contact("p-1", NUMBER, verified=True)
+    directory.contacts["p-2"] = contact("p-2", UNVERIFIED, verified=False)
+    door.intake.sms._people._directory = directory
+    yield door
+    await door.close()
+
+
+def contact(person: str, number: str, *, verified: bool) -> Contact:
+    point = {"channel": "sms", "address": number, "verified_at": 1 if verified else None}
+    return Contact.model_validate({"person": person, "points": [point]})
+
+
+async def source(door: Door, dialect: str, name: str = "passerelle", **record: Any) -> str:
+    async with await door.as_(Role.ADMIN) as http:
+        made = await http.post("/api/v1/sources", json={"name": name, "dialect": dialect} | record)
+    assert made.status_code == 201, made.text
+    return str(made.json()["key"])
+
+
+async def sms(door: Door, key: str, words: str, number: str = NUMBER, **more: Any) -> httpx.Response:
+    async with door.client() as http:
+        return await http.post(f"/webhooks/sms?token={key}", json={"from": number, "text": words, **more})
+
+
+def told(door: Door) -> list[tuple[str, str | None, str, str]]:
+    return [(m.type.value, m.site_id, m.certainty.value, m.source) for _, m, _ in door.inputs.appended]
+
+
+GATEWAYS = {
+    "form": ("application/x-www-form-urlencoded", urlencode({"From": "0033612345678", "Body": "117 ELEC", "MessageSid": "SM1"})),
+    "flat": ("application/json", orjson.dumps({"msisdn": "33612345678", "text": "117 ELEC", "messageId": "0A"})),
+    "results": ("application/json", orjson.dumps({"results": [{"from": "33612345678", "cleanText": "117 ELEC", "messageId": "i-1"}]})),
+    "payload": (
+        "application/json",
+        orjson.dumps({"event": "sms:received", "payload": {"phoneNumber": "06 12 34 56 78", "message": "117 ELEC"}}),
+    ),
+    "nested": ("application/json", orjson.dumps({"data": {"payload": {"from": {"phone_number": NUMBER}, "text": "117 ELEC", "id": "t"}}})),
+    "list": ("application/json", orjson.dumps([{"originator": NUMBER, "body": "117 ELEC", "id": 7}])),
+}
+
+
+@pytest.mark.parametrize("gateway", sorted(GATEWAYS))
+async def test_common_gateways_are_understood_and_a_message_counts_once(field: Door, gateway: str) -> None:
+    key = await source(field, "sms")
+    kind, body = GATEWAYS[gateway]
+    async with field.client(**{"X-Token": key, "Content-Type": kind}) as http:
+        for _ in range(2):
+            answer = await http.post("/webhooks/sms", content=body)
+            assert answer.status_code == 200, answer.text
+    assert told(field) == [("outage_power", "clg-1", "confirmed", "site_manager")]
+
+
+async def test_words_of_the_field_become_reports(field: Door) -> None:
+    key = await source(field, "sms")
+    for n, words in enumerate(("117 Électricité", "RAS 118", "STOP 117", "stop 117 élec", "999 eau")):
+        assert (await sms(field, key, words, id=n)).status_code == 200
+    assert [(t, s) for t, s, *_ in told(field)] == [
+        ("outage_power", "clg-1"), ("info", "clg-2"), ("reopening", "clg-1"), ("reopening", "clg-1"), ("outage_water", "999"),
+    ]  # fmt: skip
+    assert [[x.value for x in m.lifts] for _, m, _ in field.inputs.appended[2:4]] == [[], ["outage_power"]]
+
+
+async def test_a_person_with_an_account_speaks_as_that_and_for_its_sites_only(field: Door) -> None:
+    key = await source(field, "sms")
+    account = new_principal(Role.SITE_MANAGER, scope=Scope(sites=("clg-2",))).model_copy(update={"person": "p-1"})
+    await field.intake.access.put(account)
+    assert (await sms(field, key, "RAS")).status_code == 200
+    refused = await sms(field, key, "117 ELEC")
+    assert (refused.status_code, refused.json()["code"]) == (403, "out_of_scope")
+    assert told(field) == [("info", "clg-2", "confirmed", "site_manager")]
+    assert field.inputs.appended[0][1].source_key == account.id
+
+
+@pytest.mark.parametrize("number", [UNVERIFIED, "+33600000000"])
+async def test_a_number_that_is_not_verified_enters_unconfirmed_and_not_often(field: Door, number: str) -> None:
+    key = await source(field, "sms")
+    statuses = [(await sms(field, key, f"117 {w}", number, id=w)).status_code for w in ("ELEC", "EAU", "TEL", "SI", "GAZ", "FEU")]
+    assert statuses == [200, 200, 200, 429, 200, 200], "danger to people has room of its own"
+    assert {(c, s) for *_, c, s in told(field)} == {("unconfirmed", "public")}
+
+
+async def test_an_erased_person_is_a_stranger_at_once(field: Door) -> None:
+    key = await source(field, "sms")
+    assert (await sms(field, key, "117 ELEC")).status_code == 200
+    field.intake.sms._people._directory.contacts.clear()  # type: ignore[attr-defined]
+    assert (await sms(field, key, "118 ELEC")).status_code == 200
+    assert [c for *_, c, _ in told(field)] == ["confirmed", "unconfirmed"]
+
+
+async def test_an_answer_to_a_call_is_no_report(field: Door) -> None:
+    key = await source(field, "sms")
+    heard: list[tuple[str, str]] = []
+
+    class Delivery:
+        async def reply(self, number: str, words: str) -> bool:
+            heard.append((number, words))
+            return True
+
+    refused = await sms(field, key, "1")
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "answer")
+    field.intake.sms._answers = Delivery()
+    assert (await sms(field, key, "1")).status_code == 200
+    assert heard == [(NUMBER, "1")]
+    assert told(field) == []
+
+
+async def test_no_number_is_stored_or_logged(field: Door, capsys: pytest.CaptureFixture[str]) -> None:
+    key = await source(field, "sms")
+    kept: list[Refused] = []
+    field.intake.refused.keep = kept.append  # type: ignore[method-assign]
+    assert (await sms(field, key, "117 ELEC")).status_code == 200
+    assert (await sms(field, key, "bonjour à tous")).status_code == 422
+    raw = await field.intake.vault.texts.get(f"report-{field.inputs.appended[0][1].report_id}")
+    assert raw is not None
+    assert raw.raw is not None
+    everything = orjson.dumps([m.model_dump(mode="json") for _, m, _ in field.inputs.appended]) + raw.raw + b"".join(k.body for k in kept)
+    assert b"117 ELEC" in raw.raw
+    assert b"bonjour" in kept[0].body
+    for part in ("612345678", "345678"):
+        assert part.encode() not in everything
+        assert part not in capsys.readouterr().err
+
+
+async def test_a_gateway_without_a_key_is_a_stranger_and_nothing_comes_of_it(field: Door) -> None:
+    assert (await sms(field, "nobody", "117 ELEC")).status_code == 401
+    assert told(field) == []
+
+
+async def test_the_cell_types_a_line_for_a_caller(field: Door) -> None:
+    async with await field.as_(Role.CELL) as http:
+        for _ in range(2):
+            answer = await http.post("/api/v1/reports:line", json={"text": "117 eau partielle"}, headers={"Idempotency-Key": "call-1"})
+            assert answer.status_code == 202, answer.text
+        assert answer.headers["idempotency-replayed"] == "true"
+        unclear = await http.post("/api/v1/reports:line", json={"text": "eau"})
+        assert (unclear.status_code, unclear.json()["errors"][0]["code"]) == (422, "site")
+    async with await field.as_(Role.SITE_MANAGER) as http:
+        assert (await http.post("/api/v1/reports:line", json={"text": "117 eau"})).status_code == 403
+    assert told(field) == [("outage_water", "clg-1", "confirmed", "site_manager")]
+
+
+async def test_a_poster_speaks_of_its_site_unconfirmed_and_its_key_does_nothing_else(field: Door) -> None:
+    key = await source(field, "poster", site="clg-2")
+    report = {
+        "type": "outage_water",
+        "severity": 3,
+        "site_id": "clg-1",
+        "certainty": "confirmed",
+        "realm": "92~ex-1",
+        "description": "fuite au 2e",
+    }
+    async with field.client(**{"X-Token": key}) as http:
+        for _ in range(2):
+            answer = await http.post("/webhooks/poster", json=report, headers={"Idempotency-Key": "k"})
+            assert (answer.status_code, set(answer.json())) == (202, {"report_id"})
+    async with field.client(Authorization=f"Bearer {key}") as http:
+        assert (await http.post("/api/v1/reports", json=report)).status_code == 403
+        assert (await http.post("/webhooks/generic/passerelle", json={"title": "x"})).status_code == 403
+        assert (await http.get("/api/v1/sources")).status_code == 403
+    assert told(field) == [("outage_water", "clg-2", "unconfirmed", "public")]
+    assert field.inputs.appended[0][0] == "92"
+
+
+async def test_a_poster_is_limited_and_keeps_room_for_danger(field: Door) -> None:
+    key = await source(field, "poster", site="clg-2")
+    async with field.client(**{"X-Token": key}) as http:
+        answers = [await http.post("/webhooks/poster", json={"type": t, "severity": 2, "description": str(n)})
+                   for n, t in enumerate(["outage_water"] * 4 + ["fire"] * 4)]  # fmt: skip
+    assert [a.status_code for a in answers] == [202, 202, 202, 429, 202, 202, 202, 429]
+    assert 0 < int(answers[3].headers["retry-after"]) <= 600
+
+
+async def test_a_poster_needs_a_site(field: Door) -> None:
+    async with await field.as_(Role.ADMIN) as http:
+        refused = await http.post("/api/v1/sources", json={"name": "mur", "dialect": "poster"})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "site")
+
+
+def test_codes_follow_the_territory_s_file(tmp_path: Path) -> None:
+    places, file = Places(tmp_path), tmp_path / "sites.csv"
+    assert places.site_of("117", ()) == "117", "no file, no code: a person links the report"
+    file.write_text(SITES, encoding="utf-8")
+    assert (places.site_of("117", ()), places.site_of("CLG-2", ()), places.site_of("CLG-9", ())) == ("clg-1", "clg-2", "clg-9")
+    file.write_text(SITES.replace("117", "200"), encoding="utf-8")
+    import os
+
+    os.utime(file, (time.time() + 5, time.time() + 5))
+    assert places.site_of("200", ()) == "clg-1"
+    assert places.site_of(None, ("clg-2",)) == "clg-2"
+    with pytest.raises(ProblemError):
+        places.site_of(None, ("clg-1", "clg-2"))

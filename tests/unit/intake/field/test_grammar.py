@@ -1,0 +1,62 @@
+"""What a short line says, however it is written."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.words import EventType as T
+from services.intake.field.grammar import Kind, Line, body_of, read_line
+from services.intake.native import parse_one
+from services.runtime.problems import ProblemError
+
+AT = "2026-11-25T09:00:00+01:00"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("117 ELEC", Line(Kind.TROUBLE, "117", T.OUTAGE_POWER, 3)),
+        ("117 élec.", Line(Kind.TROUBLE, "117", T.OUTAGE_POWER, 3)),
+        ("Électricité 117", Line(Kind.TROUBLE, "117", T.OUTAGE_POWER, 3)),
+        ("  117\n- Eau : partielle, 2e étage", Line(Kind.TROUBLE, "117", T.OUTAGE_WATER, 3, 50)),
+        ("117 EAU FERMÉ", Line(Kind.TROUBLE, "117", T.OUTAGE_WATER, 4, 100)),
+        ("117 FEU", Line(Kind.TROUBLE, "117", T.FIRE, 4)),
+        ("117 malades 12", Line(Kind.TROUBLE, "117", T.SANITARY_ALERT, 3, persons=12)),
+        ("117 intrusion DANGER", Line(Kind.TROUBLE, "117", T.SECURITY_INCIDENT, 5)),
+        ("clg-0920077j elec", Line(Kind.TROUBLE, "CLG-0920077J", T.OUTAGE_POWER, 3)),
+        ("117 fermé", Line(Kind.TROUBLE, "117", T.CLOSURE, 4)),
+        ("RAS", Line(Kind.CALM)),
+        ("r.a.s. 117", Line(Kind.CALM, "117")),
+        ("117 ras merci", Line(Kind.CALM, "117")),
+        ("STOP 117", Line(Kind.END, "117")),
+        ("stop 117 élec", Line(Kind.END, "117", T.OUTAGE_POWER)),
+        ("117 rétabli", Line(Kind.END, "117")),
+        ("1", Line(Kind.ANSWER)),
+        ("Oui !", Line(Kind.ANSWER)),
+    ],
+)
+def test_a_line_is_read_whatever_its_case_accents_and_order(text: str, line: Line) -> None:
+    assert read_line(text) == line
+
+
+@pytest.mark.parametrize("text", ["", "…", "117", "bonjour", "bonjour il n'y a plus de courant au collège", "3 6 9"])
+def test_what_is_no_line_is_refused_without_repeating_it(text: str) -> None:
+    with pytest.raises(ProblemError) as refused:
+        read_line(text)
+    assert refused.value.problem.code == "invalid"
+    assert not text or text not in refused.value.problem.sentence("fr")
+
+
+@given(st.text(max_size=2_000))
+def test_any_text_is_read_or_refused_and_what_is_read_is_a_report(text: str) -> None:
+    try:
+        line = read_line(text)
+    except ProblemError:
+        return
+    if line.kind is not Kind.ANSWER:
+        import orjson
+
+        said = text.encode("utf-8", "replace").decode()
+        parse_one(orjson.dumps(body_of(line, line.site or "cen-1", said, AT)))
