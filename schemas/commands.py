@@ -235,6 +235,13 @@ class ReleaseSending(Command):
 
 
 @message
+class ReplayNotification(Command):
+    """Try a notification again that reached nobody (failed, or perhaps not sent)."""
+
+    notification: str
+
+
+@message
 class AnswerNotification(Command):
     """A person answers by link, reply, key or page (D33). Authenticated upstream; `person` is the token."""
 

@@ -28,6 +28,16 @@ class AttemptRow(Model):
     )
 
 
+class BundledItem(Model):
+    """A message that a digest tells beside its own (D36)."""
+
+    template: str
+    level: Level
+    role: str
+    scope: str | None = None
+    values: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+
+
 class NotificationRow(Model):
     """API.md, Resource shapes. Never an address: `person` is a token."""
 
@@ -57,6 +67,13 @@ class NotificationRow(Model):
     attempts: tuple[AttemptRow, ...] = ()
     withdrawn: str | None = Field(default=None, description="code of why it is no longer needed")
     possible_duplicate: bool = Field(default=False, description="the person may already have it from a history that was lost")
+    campaign: str | None = Field(default=None, description="the call-out that it belongs to")
+    waits_for: Channel | None = Field(default=None, description="the channel whose pace it waits for (why: paced)")
+    not_before: Instant | None = Field(default=None, description="when it goes out (why: quiet_hours, bundled)")
+    bundle: tuple[BundledItem, ...] = Field(default=(), description="what this message tells beside its own")
+    bundle_count: int = Field(default=0, description="how many that are, also those not listed")
+    bundled_into: str | None = Field(default=None, description="the message that told it")
+    replayed_after: int = Field(default=0, description="attempts before the last replay: they no longer count")
     why: str | None = Field(
         default=None,
         description="why it stands where it stands: held, no_verified_channel, channel_not_configured, …; with `failed` the last error",

@@ -7,12 +7,13 @@ keys become English here, once, in the loader (`services.runtime.territory`).
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.base import Command, Fact, Model, message
 from schemas.predicates import Predicate
+from schemas.words import Channel
 
 
 class Section(StrEnum):
@@ -22,6 +23,7 @@ class Section(StrEnum):
     PLANS = "plans"
     ESCALATION = "escalation"
     ROSTER = "roster"
+    CHANNELS = "channels"
 
 
 class Commune(Model):
@@ -220,6 +222,42 @@ class Roster(Model):
     channels: dict[str, tuple[str, ...]] = Field(description="person token → verified channels (capability, never an address)")
 
 
+class InformationHours(Model):
+    """When what asks for no answer may go by a channel. Minutes from local midnight, Europe/Paris."""
+
+    from_min: int = Field(ge=0, lt=1440)
+    to_min: int = Field(gt=0, le=1440)
+    sundays: bool = False
+
+    @model_validator(mode="after")
+    def _within_a_day(self) -> Self:
+        if self.from_min >= self.to_min:
+            raise ValueError("the hours of a day must begin before they end")
+        return self
+
+
+class ChannelRule(Model):
+    """What a channel's provider carries and costs, and what an attempt on it means."""
+
+    channel: Channel
+    per_minute: float = Field(gt=0, le=60_000, description="messages that the provider takes")
+    burst: int = Field(ge=1, le=150, description="of them at once")
+    cost_cents: float = Field(default=0.0, ge=0)
+    doubt: Literal["at_least_once", "at_most_once"] = Field(description="what follows an attempt of which nobody knows whether it was made")
+    limit_s: int = Field(ge=5, le=120, description="a call to the provider has ended within it")
+    grace_s: int = Field(ge=5, le=60)
+    receipt_s: int | None = Field(default=None, ge=10, description="without a receipt within it the next channel is tried")
+    tries: int = Field(ge=1, le=5)
+    information_hours: InformationHours | None = None
+
+
+class ChannelRules(Model):
+    """`canaux.yaml`."""
+
+    channels: tuple[ChannelRule, ...]
+    digest_min: int = Field(default=10, ge=1, le=120, description="D36")
+
+
 class Communes(Model):
     section: Literal[Section.COMMUNES] = Section.COMMUNES
     communes: tuple[Commune, ...]
@@ -251,7 +289,14 @@ class RosterSection(Model):
     roster: Roster
 
 
-SectionData = Annotated[Communes | Sites | Activities | Plans | EscalationPolicy | RosterSection, Field(discriminator="section")]
+class ChannelsSection(Model):
+    section: Literal[Section.CHANNELS] = Section.CHANNELS
+    rules: ChannelRules
+
+
+SectionData = Annotated[
+    Communes | Sites | Activities | Plans | EscalationPolicy | RosterSection | ChannelsSection, Field(discriminator="section")
+]
 
 
 @message

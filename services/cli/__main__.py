@@ -44,6 +44,7 @@ COMMANDS = {
     "plan": "services.cli.decide:plan",
     "card": "services.cli.decide:card",
     "note": "services.cli.decide:note",
+    "resend": "services.cli.decide:resend",
     # exercises
     "play": "services.cli.play:play",
 }

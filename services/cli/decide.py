@@ -11,7 +11,7 @@ import typer
 
 from schemas.words import Answer
 from services.cli.client import Away, Client, Refused, fail
-from services.cli.read import AsJson, Realm, moment
+from services.cli.read import AsJson, Realm, fetch, moment
 from services.runtime.settings import Settings
 
 PATIENCE_S = 15
@@ -97,6 +97,21 @@ def note(
     at = moment(occurred_at) if occurred_at else None
     body = {"text": text, "incident": incident, "corrects": corrects, "occurred_at": at}
     decide("log", realm, body, key=key, as_json=as_json, done="Ligne ajoutée")
+
+
+def resend(
+    notifications: Annotated[list[str] | None, typer.Argument(help="Identifiers; none with --dead")] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="All that failed or were perhaps not sent")] = False, realm: Realm = None,
+    reason: Reason = None, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Try messages again that reached nobody, once what failed was mended. `vigie notifications --state failed` lists them."""
+    if bool(notifications) == dead:
+        raise typer.BadParameter("give identifiers, or --dead")
+    found = notifications or [n["id"] for n in fetch("/api/v1/notifications", realm, None, 100_000, state=["failed", "ambiguous"])["items"]]
+    for id in found:
+        decide(f"notifications/{_part(id)}/replay", realm, {"reason": reason}, key=None, as_json=as_json, done=f"Repris : {id}")
+    if not found:
+        typer.echo("Rien à reprendre")
 
 
 plan = typer.Typer(help="Decide on a plan.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

@@ -523,6 +523,10 @@ class Notification(Resource):
     attempts: list[Attempt]
     possible_duplicate: bool
     withdrawn: str | None
+    waits_for: Channel | None = Field(default=None, description="the channel whose pace it waits for")
+    not_before: Time | None = Field(default=None, description="when it goes out: hours of a channel, or the next digest")
+    bundled_into: str | None = Field(default=None, description="the message that told it (D36)")
+    bundle_count: int = Field(default=0, description="other messages that it tells (D36)")
     why: str | None
 
 

@@ -7,7 +7,7 @@ at a time. The state of the notification is a function of the row (`state_of`): 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +15,34 @@ from schemas.base import Instant
 from schemas.delivery import AttemptRow, NotificationRow
 from schemas.realms import derive_id
 from schemas.words import Channel, NotificationState
-from services.delivery.policies import POLICIES, Doubt, pause_ms
+from services.delivery.policies import ChannelPolicy, Doubt, pause_ms
 
 HELD = "held"
+PACED = "paced"
+QUIET_HOURS = "quiet_hours"
+BUNDLED = "bundled"
+WAITS = frozenset({HELD, PACED, QUIET_HOURS, BUNDLED})
+"""Reasons for which nothing is planned yet: a hold, the provider's pace, the hours of a channel, the next digest."""
 NO_VERIFIED_CHANNEL = "no_verified_channel"
 PERHAPS_NOT_SENT = "perhaps_not_sent"
 NO_OUTCOME = "no_outcome"
 NO_RECEIPT = "no_receipt"
 LOSS = "loss"
+
+
+Policies = Mapping[Channel, ChannelPolicy]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is in force when the next step of a notification is looked for."""
+
+    lineage: str
+    now: Instant
+    held: bool
+    policies: Policies
+    is_open: Callable[[NotificationRow, Channel], bool]
+    """False: the message must wait for the provider's pace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +54,8 @@ class TryOn:
 
 
 def is_settled(row: NotificationRow) -> bool:
-    """Nothing more is to be sent: a person answered, or it is no longer needed."""
-    return row.answer is not None or row.withdrawn is not None
+    """Nothing more is to be sent: a person answered, it is no longer needed, or another message told it."""
+    return row.answer is not None or row.withdrawn is not None or row.bundled_into is not None
 
 
 def open_attempt(row: NotificationRow) -> AttemptRow | None:
@@ -56,10 +76,12 @@ def was_made(attempt: AttemptRow) -> bool:
 def state_of(row: NotificationRow) -> NotificationState:
     """The one state of API.md that this row is in.
 
-    `withdrawn` = called back before anybody could be told; `superseded` = called back afterwards.
+    `withdrawn` = called back before anybody could be told; `superseded` = called back afterwards, or told by another message.
     """
     if row.answer is not None:
         return NotificationState.ANSWERED
+    if row.bundled_into is not None:
+        return NotificationState.SUPERSEDED
     made = [a for a in row.attempts if was_made(a)]
     if row.withdrawn is not None:
         return NotificationState.SUPERSEDED if made else NotificationState.WITHDRAWN
@@ -68,7 +90,7 @@ def state_of(row: NotificationRow) -> NotificationState:
         return NotificationState.RECEIVED
     if "accepted" in states:
         return NotificationState.ACCEPTED
-    if open_attempt(row) or row.why == HELD or any(a.due is not None for a in row.attempts):
+    if open_attempt(row) or row.why in WAITS or any(a.due is not None for a in row.attempts):
         return NotificationState.ATTEMPTED if made else NotificationState.PLANNED
     if "ambiguous" in states or row.why == PERHAPS_NOT_SENT:
         return NotificationState.AMBIGUOUS
@@ -94,24 +116,39 @@ def supersede_planned(row: NotificationRow) -> NotificationRow:
         else a.model_copy(update={"due": None})
         for a in row.attempts
     )  # fmt: skip
-    return row.model_copy(update={"attempts": attempts})
+    return row.model_copy(update={"attempts": attempts, "waits_for": None, "not_before": None})
 
 
-def next_try(row: NotificationRow) -> TryOn | None:
+def next_try(row: NotificationRow, policies: Policies, now: Instant) -> TryOn | None:
     """Where to go after what happened so far; None = nothing is left to try.
 
-    Every channel once, in order and without waiting; then the channels that failed for a passing reason (or are in doubt and
-    at-least-once), the least tried first, each after its pause. A provider that accepted is not asked again.
+    Every channel once, in order and without waiting, those whose hours are over for information last; then the channels that failed
+    for a passing reason (or are in doubt and at-least-once), the least tried first, each after its pause. A provider that accepted
+    is not asked again.
     """
-    tried = _by_channel(row.attempts)
+    tried = _by_channel(row.attempts[row.replayed_after :])
+    closed: list[TryOn] = []
     for channel in row.channels:
-        spared = row.possible_duplicate and POLICIES[channel].doubt is Doubt.AT_MOST_ONCE
-        if channel not in tried and not spared:
+        spared = row.possible_duplicate and policies[channel].doubt is Doubt.AT_MOST_ONCE
+        if channel in tried or spared:
+            continue
+        opens = _opens(row, policies[channel], now)
+        if opens <= now:
             return TryOn(channel, 0)
-    if any(a.state in ("accepted", "received") for a in row.attempts):
+        closed.append(TryOn(channel, opens))
+    if any(a.state in ("accepted", "received") for a in row.attempts[row.replayed_after :]):
         return None
-    again = [TryOn(c, a[-1].ended_at + pause_ms(len(a))) for c, a in tried.items() if a[-1].ended_at is not None and _may_repeat(c, a)]
-    return min(again, key=lambda t: (len(tried[t.channel]), t.at), default=None)
+    again = [
+        TryOn(c, a[-1].ended_at + pause_ms(len(a))) for c, a in tried.items() if a[-1].ended_at is not None and _may_repeat(policies[c], a)
+    ]
+    return min(again, key=lambda t: (len(tried[t.channel]), t.at), default=None) or min(closed, key=lambda t: t.at, default=None)
+
+
+def _opens(row: NotificationRow, policy: ChannelPolicy, now: Instant) -> Instant:
+    """When this message may go by the channel: calls and danger at all hours."""
+    if policy.hours is None or row.danger or row.answer_expected:
+        return now
+    return policy.hours.opens(now)
 
 
 def _by_channel(attempts: Iterable[AttemptRow]) -> dict[Channel, list[AttemptRow]]:
@@ -122,8 +159,7 @@ def _by_channel(attempts: Iterable[AttemptRow]) -> dict[Channel, list[AttemptRow
     return tried
 
 
-def _may_repeat(channel: Channel, made: list[AttemptRow]) -> bool:
-    policy = POLICIES[channel]
+def _may_repeat(policy: ChannelPolicy, made: list[AttemptRow]) -> bool:
     if len(made) >= policy.tries:
         return False
     if policy.doubt is Doubt.AT_MOST_ONCE and any(a.state == "ambiguous" for a in made):
@@ -131,33 +167,44 @@ def _may_repeat(channel: Channel, made: list[AttemptRow]) -> bool:
     return made[-1].state == "ambiguous" or (made[-1].state == "failed" and made[-1].retry)
 
 
-def advance(row: NotificationRow, lineage: str, now: Instant, *, held: bool) -> NotificationRow:
-    """The row with its next attempt planned, its next try dated, or its end.
+def advance(row: NotificationRow, terms: Terms) -> NotificationRow:
+    """The row with its next attempt planned, what it waits for, or its end.
 
     No change while an attempt is open or a provider's word stands. Changes nothing when it is called again.
     """
-    if is_settled(row) or open_attempt(row) or any(_stands(a) for a in row.attempts):
+    row = row.model_copy(update={"waits_for": None, "not_before": None})
+    if is_settled(row) or open_attempt(row) or any(_stands(a) for a in row.attempts[row.replayed_after :]):
         return with_state(row)
     row = row.model_copy(update={"attempts": tuple(a.model_copy(update={"due": None}) for a in row.attempts)})
-    step = next_try(row)
+    step = next_try(row, terms.policies, terms.now)
     if step is None:
         return with_state(row.model_copy(update={"why": _end(row)}))
-    if held and not row.danger:
+    if terms.held and not row.danger:
         return with_state(row.model_copy(update={"why": HELD}))
-    row = row.model_copy(update={"why": None if row.why == HELD else row.why})
-    if step.at > now:
-        waiting = _by_channel(row.attempts)[step.channel][-1]
-        return with_state(change_attempt(row, waiting, due=step.at))
+    row = row.model_copy(update={"why": None if row.why in WAITS else row.why})
+    if step.at > terms.now:
+        waiting = _by_channel(row.attempts[row.replayed_after :]).get(step.channel)
+        if waiting is None:
+            return with_state(row.model_copy(update={"why": QUIET_HOURS, "not_before": step.at}))
+        return with_state(change_attempt(row, waiting[-1], due=step.at))
+    if not terms.is_open(row, step.channel):
+        return with_state(row.model_copy(update={"why": PACED, "waits_for": step.channel}))
     number = len(row.attempts) + 1
     attempt = AttemptRow(
-        id=derive_id(lineage, row.id, "attempt", number),
+        id=derive_id(terms.lineage, row.id, "attempt", number),
         number=number,
         channel=step.channel,
         state="planned",
-        planned_at=now,
+        planned_at=terms.now,
         possible_duplicate=row.possible_duplicate or any(a.state in ("ambiguous", "accepted", "received") for a in row.attempts),
     )
     return with_state(row.model_copy(update={"attempts": (*row.attempts, attempt)}))
+
+
+def replay(row: NotificationRow, channels: tuple[Channel, ...]) -> NotificationRow:
+    """The row begins again on these channels; what was tried before no longer counts, and a repetition says that it is one."""
+    begun = {"replayed_after": len(row.attempts), "channels": channels, "why": None}
+    return supersede_planned(row).model_copy(update=begun)
 
 
 def _stands(attempt: AttemptRow) -> bool:
@@ -166,7 +213,7 @@ def _stands(attempt: AttemptRow) -> bool:
 
 def _end(row: NotificationRow) -> str | None:
     """Why nothing is left to try."""
-    made = [a for a in row.attempts if a.state != "superseded"]
+    made = [a for a in row.attempts[row.replayed_after :] if a.state != "superseded"]
     if not row.channels:
         return NO_VERIFIED_CHANNEL
     if not made:
@@ -178,15 +225,15 @@ def _end(row: NotificationRow) -> str | None:
     return made[-1].error
 
 
-def grant(row: NotificationRow, attempt: AttemptRow, run: str, now: Instant) -> NotificationRow:
+def grant(row: NotificationRow, attempt: AttemptRow, run: str, now: Instant, policy: ChannelPolicy) -> NotificationRow:
     """The attempt belongs to this run; without an outcome it is ambiguous at L + G from now (≥ the claim's append time)."""
-    due = now + POLICIES[attempt.channel].outcome_ms
+    due = now + policy.outcome_ms
     return with_state(change_attempt(row, attempt, state="granted", run=run, granted_at=now, due=due))
 
 
-def accepted(row: NotificationRow, attempt: AttemptRow, now: Instant, provider_id: str | None) -> NotificationRow:
+def accepted(row: NotificationRow, attempt: AttemptRow, now: Instant, provider_id: str | None, policy: ChannelPolicy) -> NotificationRow:
     """The provider took it. A later attempt that nobody claimed yet is not needed."""
-    wait = POLICIES[attempt.channel].receipt_ms
+    wait = policy.receipt_ms
     row = supersede_planned(row)
     alone = open_attempt(row) in (None, attempt)
     due = now + wait if wait is not None and alone and not is_settled(row) else None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from immutables import Map
 
 from schemas.alerts import NotificationPlanned, NotificationWithdrawn, Unreachable
-from schemas.base import Fact, Instant
-from schemas.commands import AnswerNotification, HoldSending, ReleaseSending
+from schemas.base import MINUTE_MS, Fact, Instant
+from schemas.commands import AnswerNotification, HoldSending, ReleaseSending, ReplayNotification
 from schemas.delivery import (
     AttemptGranted,
     AttemptOutcome,
@@ -23,21 +23,24 @@ from schemas.delivery import (
     ReceiptReceived,
 )
 from schemas.realms import is_live
-from schemas.reference import ReferencePublished, RosterSection, Section
-from schemas.runtime import DeadlineFailed, LossDeclared, Rebased
+from schemas.reference import ChannelsSection, EscalationPolicy, ReferencePublished, RosterSection, Section
+from schemas.runtime import CommandApplied, DeadlineFailed, LossDeclared, Rebased
 from schemas.words import Channel, NotificationState
 from services.delivery import attempts
 from services.delivery.answers import decide_answer
+from services.delivery.bundling import Bundles, bundle
 from services.delivery.hold import decide_hold, decide_release, lapsed
-from services.delivery.planning import planned_row
-from services.delivery.policies import POLICIES
+from services.delivery.pacing import Pacing
+from services.delivery.planning import candidates, planned_row
+from services.delivery.policies import DEFAULT, POLICIES, Rules, declared, dump_rules, load_rules
+from services.delivery.replaying import refused_replay
 from services.delivery.simulated import SIMULATED_RUN
-from services.delivery.state import HOLD_KEY, Agenda, DeliveryState, attempt_key, held_key, loss_key
+from services.delivery.state import HOLD_KEY, Agenda, DeliveryState, attempt_key, held_key, later_key, loss_key, pace_key
 from services.runtime.decider import Deadline, Firing, Input
 
 T = TypeVar("T")
-_KEPT_SECTIONS = (Section.ROSTER, Section.ESCALATION)
-"""Delivery records who can be reached and how roles are called; the rest of the reference is not its business."""
+_KEPT_SECTIONS = (Section.ROSTER, Section.ESCALATION, Section.CHANNELS)
+"""Delivery records who can be reached, how roles are called and what providers carry; the rest of the reference is not its business."""
 
 
 class DeliveryDecider:
@@ -57,8 +60,7 @@ class DeliveryDecider:
         now = given.now
         match given.message:
             case NotificationPlanned() as planned if planned.notification not in state.notifications:
-                row = planned_row(state, planned)
-                return self._moved(state, row, attempts.advance(row, state.lineage, now, held=state.sending_held), now)
+                return self._plan(state, planned_row(state, planned), now)
             case NotificationWithdrawn(notification=notification, why=why):
                 return self._withdraw(state, notification, why)
             case ClaimAttempt() as claim:
@@ -73,10 +75,28 @@ class DeliveryDecider:
                 return decide_hold(command, given.id, now)
             case ReleaseSending() as command:
                 return decide_release(state.hold, command, given.id, now)
+            case ReplayNotification() as command:
+                return self._replay(state, command, given.id, now)
             case ReferencePublished() as published if published.last or published.data.section in _KEPT_SECTIONS:
                 return [published]
             case _:
                 return []
+
+    def _plan(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
+        """A new notification: told now, or with others in the next digest (D36)."""
+        until = state.bundles.until(row, state.rules, now)
+        if until is not None and row.channels:
+            return [NotificationChanged(row=attempts.with_state(row.model_copy(update={"why": attempts.BUNDLED, "not_before": until})))]
+        return self._moved(state, row, attempts.advance(row, terms(state, now)), now)
+
+    def _replay(self, state: DeliveryState, command: ReplayNotification, command_id: str, now: Instant) -> list[Fact]:
+        row = state.notifications.get(command.notification)
+        refusal = refused_replay(row, command, command_id)
+        if row is None or refusal:
+            return refusal
+        again = attempts.replay(row, candidates(row.channels, state.channels.get(row.person, ())))
+        applied = CommandApplied(command_id=command_id, command="ReplayNotification", result={"notification": row.id})
+        return [*self._moved(state, row, attempts.advance(again, terms(state, now)), now), applied]
 
     def _moved(self, state: DeliveryState, before: NotificationRow, after: NotificationRow, now: Instant) -> list[Fact]:
         """The new row, and `Unreachable` at the moment when nothing is left to try."""
@@ -106,28 +126,30 @@ class DeliveryDecider:
             run=claim.run,
             channel=attempt.channel,
             person=row.person,
-            limit_ms=POLICIES[attempt.channel].limit_ms,
+            limit_ms=state.rules.channels[attempt.channel].limit_ms,
         )
-        return [granted, NotificationChanged(row=attempts.grant(row, attempt, claim.run, now))]
+        return [granted, NotificationChanged(row=attempts.grant(row, attempt, claim.run, now, state.rules.channels[attempt.channel]))]
 
     def _outcome(self, state: DeliveryState, outcome: AttemptOutcome, now: Instant) -> list[Fact]:
         row, attempt = self._find(state, outcome.notification, outcome.attempt)
         if row is None or attempt is None:
             return []
         if attempt.state == "planned" and not is_live(state.realm) and outcome.run == SIMULATED_RUN:
-            row = attempts.grant(row, attempt, outcome.run, now)  # nobody is called in a simulated realm: the outcome is the grant
+            row = attempts.grant(
+                row, attempt, outcome.run, now, state.rules.channels[attempt.channel]
+            )  # nobody is called in a simulated realm: the outcome is the grant
         elif attempt.run != outcome.run or attempt.state not in ("granted", "ambiguous"):
             return []
         match outcome.outcome:
             case "accepted":
-                after = attempts.accepted(row, attempt, now, outcome.provider_id)
+                after = attempts.accepted(row, attempt, now, outcome.provider_id, state.rules.channels[attempt.channel])
             case "failed":
                 after = attempts.failed(row, attempt, now, outcome.error, retry=outcome.retry)
             case "ambiguous" if attempt.state == "ambiguous":
                 return []
             case "ambiguous":
                 after = attempts.in_doubt(row, attempt, now, outcome.error)
-        return self._moved(state, row, attempts.advance(after, state.lineage, now, held=state.sending_held), now)
+        return self._moved(state, row, attempts.advance(after, terms(state, now)), now)
 
     def _receipt(self, state: DeliveryState, receipt: ReceiptReceived, now: Instant) -> list[Fact]:
         row, attempt = self._find(state, receipt.notification, receipt.attempt)
@@ -138,7 +160,7 @@ class DeliveryDecider:
         if attempt.state == "failed":
             return []
         after = attempts.failed(row, attempt, now, receipt.error, retry=False)
-        return self._moved(state, row, attempts.advance(after, state.lineage, now, held=state.sending_held), now)
+        return self._moved(state, row, attempts.advance(after, terms(state, now)), now)
 
     def _find(self, state: DeliveryState, notification: str, attempt: str) -> tuple[NotificationRow | None, AttemptRow | None]:
         row = state.notifications.get(notification)
@@ -151,6 +173,8 @@ class DeliveryDecider:
         if firing.deadline.key == HOLD_KEY:
             return [lapsed(firing.now)]
         kind, notification, *number = firing.deadline.key.split("/")
+        if kind == "pace":
+            return self._release(state, Channel(notification), firing.now)
         row = state.notifications[notification]
         match kind:
             case "attempt":
@@ -158,9 +182,27 @@ class DeliveryDecider:
             case "loss":
                 doubted = attempts.open_attempt(row)
                 after = row if doubted is None else attempts.in_doubt(row, doubted, firing.now, attempts.LOSS)
+            case "later" if row.why == attempts.BUNDLED:
+                return self._digest(state, row, firing.now)
             case _:
-                after = row  # held/…: nothing but the hold kept it
-        return self._moved(state, row, attempts.advance(after, state.lineage, firing.now, held=state.sending_held), firing.now)
+                after = row  # held/…, later/…: nothing but the hold or the hour kept it
+        return self._moved(state, row, attempts.advance(after, terms(state, firing.now)), firing.now)
+
+    def _release(self, state: DeliveryState, channel: Channel, now: Instant) -> list[Fact]:
+        """Those whose turn it is at this provider."""
+        facts: list[Fact] = []
+        freed = replace(terms(state, now), is_open=lambda _row, _channel: True)
+        for id in state.pacing.first(channel, state.pacing.room(channel, state.rules.channels[channel], now)):
+            row = state.notifications[id]
+            facts += self._moved(state, row, attempts.advance(row, freed), now)
+        return facts
+
+    def _digest(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
+        """One message for all that this person waits for."""
+        others = tuple(state.notifications[id] for id in state.bundles.waiting.get(row.person, ()) if id != row.id)
+        carrier, *told = bundle(row, others) if others else (row.model_copy(update={"why": None, "not_before": None}),)
+        facts = self._moved(state, row, attempts.advance(carrier, terms(state, now)), now)
+        return [*facts, *(NotificationChanged(row=attempts.with_state(one)) for one in told)]
 
     def _overdue(self, row: NotificationRow, number: int, now: Instant) -> NotificationRow:
         attempt = row.attempts[number - 1]
@@ -206,6 +248,13 @@ class DeliveryDecider:
             "held": list(state.held.items()),
             "due": list(state.agenda.due.items()),
             "scalars": [("hold", hold), ("staging", state.staged is not None), ("lost_at", state.lost_at)],
+            "rules": [
+                (name, dump_rules(rules))
+                for name, rules in (("in_force", state.rules), ("staged", state.staged_rules))
+                if rules is not None and rules is not DEFAULT
+            ],
+            **state.pacing.dump(),
+            **state.bundles.dump(),
         }
 
     def load(self, realm: str, lineage: str, dumped: dict[str, list[tuple[str, object]]]) -> DeliveryState:
@@ -222,18 +271,68 @@ class DeliveryDecider:
             hold=HoldRow.model_validate(hold) if hold else None,
             held=_map(dumped, "held", _instant),
             agenda=Agenda.restore(_map(dumped, "due", _instant)),
+            rules=_rules(dumped, "in_force") or DEFAULT,
+            staged_rules=_rules(dumped, "staged"),
+            pacing=Pacing.load(dumped),
+            bundles=Bundles.load(dumped),
             lost_at=lost_at,
         )
 
 
+def terms(state: DeliveryState, now: Instant) -> attempts.Terms:
+    """What is in force for the next step of any notification."""
+    policies, pacing = state.rules.channels, state.pacing
+
+    def is_open(row: NotificationRow, channel: Channel) -> bool:
+        return pacing.is_open(row, channel, policies[channel], now)
+
+    return attempts.Terms(state.lineage, now, state.sending_held, policies, is_open)
+
+
 def _with_row(state: DeliveryState, row: NotificationRow) -> DeliveryState:
-    agenda = state.agenda.disarm(loss_key(row.id)).disarm(held_key(row.id))
+    agenda = state.agenda.disarm(loss_key(row.id)).disarm(held_key(row.id)).disarm(later_key(row.id))
     for attempt in row.attempts:
         key = attempt_key(row.id, attempt.number)
         agenda = agenda.disarm(key) if attempt.due is None else agenda.arm(key, attempt.due)
-    waits = row.why == attempts.HELD and not attempts.is_settled(row)
+    settled = attempts.is_settled(row)
+    if row.not_before is not None and not settled:
+        agenda = agenda.arm(later_key(row.id), row.not_before)
+    waits = row.why == attempts.HELD and not settled
     held = state.held.set(row.id, row.planned_at) if waits else state.held.delete(row.id) if row.id in state.held else state.held
-    return replace(state, notifications=state.notifications.set(row.id, row), agenda=agenda, held=held)
+    bundled = row.why == attempts.BUNDLED and not settled
+    bundles = state.bundles.joined(row) if bundled else state.bundles.left(row)
+    before = state.notifications.get(row.id)
+    state = replace(state, notifications=state.notifications.set(row.id, row), agenda=agenda, held=held, bundles=bundles)
+    return _with_pace(state, before, row)
+
+
+def _with_pace(state: DeliveryState, before: NotificationRow | None, row: NotificationRow) -> DeliveryState:
+    """Buckets, queues and budgets after this change of a row: they follow from the attempts that it plans."""
+    pacing, bundles, known = state.pacing, state.bundles, len(before.attempts) if before is not None else 0
+    touched = {one.channel} if (one := pacing.waiting.get(row.id)) is not None else set()
+    if row.waits_for is None or attempts.is_settled(row):
+        pacing = pacing.left(row.id)
+    else:
+        pacing = pacing.joined(row, row.waits_for)
+        touched.add(row.waits_for)
+    for attempt in row.attempts[known:]:
+        pacing = pacing.handed(attempt.channel, state.rules.channels[attempt.channel], attempt.planned_at)
+        touched.add(attempt.channel)
+        if attempt.number == 1:
+            bundles = bundles.handed(row, attempt.planned_at)
+    if not touched:
+        return state
+    state = replace(state, pacing=pacing, bundles=bundles)
+    return replace(state, agenda=_paced(state, touched))
+
+
+def _paced(state: DeliveryState, channels: Iterable[Channel]) -> Agenda:
+    """The agenda with the next turn at each of these providers; none while all sending is held."""
+    agenda = state.agenda
+    for channel in channels:
+        opens = None if state.sending_held else state.pacing.opens_at(channel, state.rules.channels[channel])
+        agenda = agenda.disarm(pace_key(channel)) if opens is None else agenda.arm(pace_key(channel), opens)
+    return agenda
 
 
 def _with_hold(state: DeliveryState, row: HoldRow, now: Instant) -> DeliveryState:
@@ -245,15 +344,26 @@ def _with_hold(state: DeliveryState, row: HoldRow, now: Instant) -> DeliveryStat
     else:
         for waiting in state.held:  # the runtime bounds how many fire in one Transaction
             agenda = agenda.arm(held_key(waiting), now)
-    return replace(state, hold=row, agenda=agenda)
+    state = replace(state, hold=row, agenda=agenda)
+    return replace(state, agenda=_paced(state, state.pacing.queues))
 
 
 def _with_reference(state: DeliveryState, published: ReferencePublished) -> DeliveryState:
     if isinstance(published.data, RosterSection):
         roster = published.data.roster.channels
         state = replace(state, staged=Map({person: _channels(names) for person, names in roster.items()}))
+    if isinstance(published.data, EscalationPolicy):
+        staged = state.staged_rules or replace(state.rules, channels=POLICIES)
+        state = replace(state, staged_rules=replace(staged, budget_per_hour=published.data.policy.budget_per_hour))
+    if isinstance(published.data, ChannelsSection):
+        staged = state.staged_rules or state.rules
+        digest_ms = published.data.rules.digest_min * MINUTE_MS
+        state = replace(state, staged_rules=replace(staged, channels=declared(published.data.rules), digest_ms=digest_ms))
     if published.last and state.staged is not None:
         state = replace(state, channels=state.staged, staged=None)
+    if published.last and state.staged_rules is not None:
+        state = replace(state, rules=state.staged_rules, staged_rules=None)
+        state = replace(state, agenda=_paced(state, state.pacing.queues))
     return state
 
 
@@ -264,6 +374,12 @@ def _with_loss(state: DeliveryState, now: Instant) -> DeliveryState:
         if attempts.open_attempt(row):
             agenda = agenda.arm(loss_key(row.id), now)
     return replace(state, agenda=agenda, lost_at=now)
+
+
+def _rules(dumped: dict[str, list[tuple[str, object]]], name: str) -> Rules | None:
+    found = dict(dumped.get("rules", ())).get(name)
+    assert found is None or isinstance(found, dict)
+    return None if found is None else load_rules(found)
 
 
 def _channels(names: object) -> tuple[Channel, ...]:

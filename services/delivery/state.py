@@ -11,6 +11,9 @@ from immutables import Map
 from schemas.base import Instant
 from schemas.delivery import HoldRow, NotificationRow
 from schemas.words import Channel
+from services.delivery.bundling import Bundles
+from services.delivery.pacing import Pacing
+from services.delivery.policies import DEFAULT, Rules
 from services.runtime.decider import Deadline
 
 
@@ -63,6 +66,11 @@ class DeliveryState:
     held: Map[str, Instant] = Map()
     """Notifications that wait for the end of the hold → planned_at."""
     agenda: Agenda = Agenda()
+    rules: Rules = DEFAULT
+    """What providers carry and promise, of the reference in force."""
+    staged_rules: Rules | None = None
+    pacing: Pacing = Pacing()
+    bundles: Bundles = Bundles()
     lost_at: Instant | None = None
     """When a loss of this log was last declared: what was planned up to then may have been sent in the lost history."""
 
@@ -85,6 +93,16 @@ def held_key(notification: str) -> str:
 def loss_key(notification: str) -> str:
     """Deadline at which the open attempt of a notification becomes ambiguous after a declared loss."""
     return f"loss/{notification}"
+
+
+def later_key(notification: str) -> str:
+    """Deadline at which a notification goes out that waits for the hours of its channel, or for the next digest."""
+    return f"later/{notification}"
+
+
+def pace_key(channel: Channel) -> str:
+    """Deadline at which the next of those who wait for a provider's pace go out."""
+    return f"pace/{channel.value}"
 
 
 HOLD_KEY = "hold"

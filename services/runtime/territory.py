@@ -248,6 +248,31 @@ def _plans(f: _Source, doc: Any, roles: Iterable[str], poles: set[str]) -> list[
     return [p for p in made if p]
 
 
+_DOUBTS = {"au_moins_une_fois": "at_least_once", "au_plus_une_fois": "at_most_once"}
+
+
+def _channel_rules(f: _Source) -> ref.ChannelRules | None:
+    """`canaux.yaml`; a territory without one has the product's own values."""
+    if not f.path.exists():
+        return None
+    doc, rules = f.yaml(), []
+    for name, given in doc.get("canaux", {}).items():
+        hours = given.get("heures_information")
+        rule = f.make(
+            ref.ChannelRule, _line(doc["canaux"], name), channel=_CHANNELS.get(name, name), per_minute=given["par_minute"], burst=given["rafale"],
+            cost_cents=given["cout_centimes"], doubt=_DOUBTS.get(given["doute"], given["doute"]), limit_s=given["limite_s"],
+            grace_s=given["grace_s"], receipt_s=given.get("recu_s"), tries=given["essais"],
+            information_hours=hours and {"from_min": _minutes(hours["de"]), "to_min": _minutes(hours["a"]), "sundays": _yes(hours["dimanche"])},
+        )  # fmt: skip
+        if rule is not None:
+            rules.append(rule)
+    return f.make(ref.ChannelRules, 1, channels=rules, digest_min=doc.get("regroupement_min", 10))
+
+
+def _yes(word: Any) -> bool:
+    return word is True or str(word) == "oui"
+
+
 def _minutes(clock: str) -> int:
     hours, minutes = clock.split(":")
     return int(hours) * 60 + int(minutes)
@@ -369,6 +394,7 @@ def load_territory(folder: Path) -> Territory:
         spared = _plain(plans_doc.get("isolement_total", {}).get("systemes_epargnes", []))
         policy = _policy(ladder_file, ladders, spared, {a.id for a in activities}) if ladders else None
         plans = _plans(plan_file, plans_doc, policy.roles if policy else (), pole_ids)
+        channels = _channel_rules(source("canaux.yaml"))
         roster = _roster(source("roster.csv"), source("reachability.csv"), policy, sites, pole_ids) if policy else None
     except (KeyError, AttributeError, TypeError) as exc:
         problems.append(Problem(str(folder), 0, f"missing or misplaced entry: {exc}"))
@@ -386,7 +412,8 @@ def load_territory(folder: Path) -> Territory:
         raise TerritoryInvalid(problems)
     sections: tuple[ref.SectionData, ...] = (
         ref.Communes(communes=tuple(communes)), ref.Sites(sites=tuple(sites)), ref.Activities(poles=tuple(poles), activities=tuple(activities)),
-        ref.EscalationPolicy(policy=policy), ref.RosterSection(roster=roster), ref.Plans(plans=tuple(plans)),
+        ref.EscalationPolicy(policy=policy), ref.RosterSection(roster=roster), *((ref.ChannelsSection(rules=channels),) if channels else ()),
+        ref.Plans(plans=tuple(plans)),
     )  # fmt: skip
     content = blake2b(digest_size=8)
     for section in sections:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
-from schemas.commands import AnswerNotification, CompleteTask, HoldSending, ReleaseSending, TakeTask
+from schemas.commands import AnswerNotification, CompleteTask, HoldSending, ReleaseSending, ReplayNotification, TakeTask
 from schemas.words import Answer, Channel
 from services.console.api.answering import RESPONSES, decide, require_text
 from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Picture, Several, deciding, instant
@@ -83,6 +83,11 @@ async def acknowledge(author: Answering, id: str, body: Body | None = None) -> R
 @router.post("/notifications/{id}/decline", responses=RESPONSES, summary="I cannot: my deputy is called at once")
 async def decline(author: Answering, id: str, body: Body | None = None) -> Response:
     return await _answer(author, body, id, Answer.DECLINE)
+
+
+@router.post("/notifications/{id}/replay", responses=RESPONSES, summary="Try again what reached nobody (failed, perhaps not sent)")
+async def replay(author: Holding, id: str, body: Body | None = None) -> Response:
+    return await decide(author, body, "delivery", ReplayNotification, notification=id)
 
 
 @router.get("/escalations", summary="Ladders, newest first")

@@ -76,6 +76,8 @@ def compose(row: NotificationRow, names: Names, _: Translator, link: str | None)
     """The text of a notification. A template that is not known is told as information, never dropped."""
     level = int(row.level)
     subject, sentences = _SAYINGS.get(row.template, _information)(row, names, _)
+    if row.bundle:
+        subject, sentences = _bundled(row, sentences, names, _)
     sentences = [*sentences, *_called_as(row, names, _)]
     if row.answer_expected:
         if row.ack_by is not None:
@@ -95,6 +97,17 @@ def compose(row: NotificationRow, names: Names, _: Translator, link: str | None)
         keys_say=_("Appuyez sur 1 si vous prenez l’appel en charge, sur 2 si vous ne pouvez pas."),
         footer=tuple(footer),
     )
+
+
+def _bundled(row: NotificationRow, sentences: list[str], names: Names, _: Translator) -> Said:
+    """A digest: what each of its messages says first (D36)."""
+    told = [sentences[0]]
+    for item in row.bundle:
+        one = row.model_copy(update={"template": item.template, "values": item.values, "level": item.level, "previous_level": None})
+        told += _SAYINGS.get(item.template, _information)(one, names, _)[1][:1]
+    if row.bundle_count > len(row.bundle):
+        told.append(_("Et {count} autres, à lire dans Vigie.", count=row.bundle_count - len(row.bundle)))
+    return _("{count} messages en un", count=row.bundle_count + 1), told
 
 
 def _day_and_clock(at: Instant) -> str:

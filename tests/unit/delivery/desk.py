@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas.alerts import NotificationPlanned, NotificationWithdrawn
 from schemas.base import Fact, Instant, Message
-from schemas.commands import AnswerNotification, HoldSending
+from schemas.commands import AnswerNotification, HoldSending, ReplayNotification
 from schemas.delivery import AttemptGranted, AttemptOutcome, AttemptRow, ClaimAttempt, NotificationRow, ReceiptReceived
 from schemas.reference import ReferencePublished, Roster, RosterSection
 from schemas.words import Answer, Channel, Level
@@ -106,6 +106,10 @@ class Desk:
     def withdraw(self, id: str = "n1") -> list[Fact]:
         """alerts no longer needs it."""
         return self.tell(NotificationWithdrawn(notification=id, why="superseded"))
+
+    def replay(self, id: str = "n1", role: str = "coordinator") -> list[Fact]:
+        """The coordinator has it tried again."""
+        return self.tell(ReplayNotification(author="coord-pca", role=role, notification=id))
 
     def hold(self, seconds: float) -> list[Fact]:
         """The coordinator stops sending."""

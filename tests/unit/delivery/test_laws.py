@@ -17,13 +17,16 @@ from services.delivery.attempts import is_settled, state_of
 from services.delivery.policies import POLICIES, Doubt
 from services.delivery.state import DeliveryState
 from tests.unit.delivery.desk import EVERYTHING, Desk, desk
+from tests.unit.delivery.test_pacing import declared
 
-IDS = ("n1", "n2")
+IDS = ("n1", "n2", "n3", "n4")
 _channels = st.lists(st.sampled_from(EVERYTHING), unique=True, max_size=4)
 _number = st.integers(0, 3)
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("plan"), st.sampled_from(IDS), st.lists(st.sampled_from(list(Channel)), max_size=3), st.booleans()),
+        st.tuples(
+            st.just("plan"), st.sampled_from(IDS), st.lists(st.sampled_from(list(Channel)), max_size=3), st.booleans(), st.booleans()
+        ),
         st.tuples(st.just("claim"), st.sampled_from(IDS), st.sampled_from(("run-1", "run-2"))),
         st.tuples(st.just("outcome"), st.sampled_from(IDS), _number, st.sampled_from(("accepted", "failed", "ambiguous")), st.booleans()),
         st.tuples(st.just("receipt"), st.sampled_from(IDS), _number, st.sampled_from(("received", "failed"))),
@@ -32,6 +35,8 @@ STEPS = st.lists(
         st.tuples(st.just("hold"), st.integers(1, 300)),
         st.tuples(st.just("wait"), st.integers(0, 200)),
         st.tuples(st.just("lose")),
+        st.tuples(st.just("replay"), st.sampled_from(IDS)),
+        st.tuples(st.just("slow"), st.sampled_from((1, 30, 600))),
     ),
     min_size=8,
     max_size=40,
@@ -45,7 +50,7 @@ def act(d: Desk, step: tuple[Any, ...]) -> None:
         return
     match name:
         case "plan":
-            d.plan(args[0], channels=args[1], danger=args[2])
+            d.plan(args[0], channels=args[1], danger=args[2], answer_expected=args[3], template="incident_wave" if args[3] else "alarm_rto")
         case "claim":
             d.claim(args[1], id=args[0])
         case "outcome":
@@ -61,6 +66,10 @@ def act(d: Desk, step: tuple[Any, ...]) -> None:
             d.hold(args[0])
         case "wait":
             d.wait(args[0])
+        case "replay":
+            d.replay(args[0])
+        case "slow":
+            declared(d, per_minute=args[0], burst=1)
         case "lose":
             d.chain_fact(LossDeclared(detail="test"))
 
@@ -76,9 +85,13 @@ def check(d: Desk) -> None:
             assert attempt.state != "granted" or attempt.due is not None, "a granted attempt without outcome waits for ever"
             assert d.state.agenda.due.get(f"attempt/{row.id}/{attempt.number}") == attempt.due
         waits = row.state in (NotificationState.PLANNED, NotificationState.ATTEMPTED)
-        moving = bool(open_numbers) or any(a.due is not None for a in row.attempts) or row.id in d.state.held
+        queued = row.id in d.state.pacing.waiting and (d.state.sending_held or f"pace/{row.waits_for}" in d.state.agenda.due)
+        later = row.not_before is not None and d.state.agenda.due.get(f"later/{row.id}") == row.not_before
+        moving = bool(open_numbers) or any(a.due is not None for a in row.attempts) or row.id in d.state.held or queued or later
+        assert (row.id in d.state.pacing.waiting) == (row.waits_for is not None and not is_settled(row))
         assert not waits or moving, "nobody will ever look at this notification again"
         assert not (row.danger and row.id in d.state.held)
+        assert not (row.danger and (row.waits_for or row.not_before))
     if d.state.held:
         assert d.state.sending_held or any(k.startswith("held/") for k in d.state.agenda.due)
 

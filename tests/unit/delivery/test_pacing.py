@@ -1,0 +1,289 @@
+"""Pace, priority, fair shares and digests: who is handed to a provider when (D36)."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.base import Instant
+from schemas.delivery import NotificationChanged
+from schemas.reference import ChannelRule, ChannelRules, ChannelsSection, InformationHours, ReferencePublished
+from schemas.runtime import CommandRefused
+from schemas.words import Channel, NotificationState
+from services.delivery.policies import Hours
+from tests.unit.delivery.desk import T0, Desk, desk
+
+SMS = Channel.SMS
+
+
+def declared(
+    d: Desk, per_minute: float = 1200, burst: int = 20, hours: InformationHours | None = None, doubt: Any = "at_least_once"
+) -> Desk:
+    """The territory declares what its SMS provider carries."""
+    rule = ChannelRule(
+        channel=SMS,
+        per_minute=per_minute,
+        burst=burst,
+        doubt=doubt,
+        limit_s=30,
+        grace_s=15,
+        receipt_s=None,
+        tries=2,
+        information_hours=hours,
+    )
+    d.tell(ReferencePublished(reference="r2", data=ChannelsSection(rules=ChannelRules(channels=(rule,))), last=True))
+    return d
+
+
+def waves(d: Desk, count: int, *, escalation: str = "e1", start: int = 0, **changes: Any) -> None:
+    """`count` calls of a later wave, which may wait."""
+    for n in range(start, start + count):
+        d.plan(f"{escalation}-{n}", channels=(SMS,), escalation=escalation, wave=2, **changes)
+
+
+def handed(d: Desk) -> list[tuple[Instant, str]]:
+    """(when, notification) of every attempt, in the order in which they were planned."""
+    seen, found = set(), []
+    for fact in d.facts:
+        if isinstance(fact, NotificationChanged):
+            for attempt in fact.row.attempts:
+                if attempt.id not in seen:
+                    seen.add(attempt.id)
+                    found.append((attempt.planned_at, fact.row.id))
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(60, 12_000), st.integers(1, 50), st.lists(st.tuples(st.integers(0, 60), st.integers(0, 3000)), max_size=6))
+def test_no_window_holds_more_than_the_declared_rate_and_nobody_waits_longer(
+    per_minute: float, burst: int, arrivals: list[tuple[int, int]]
+) -> None:
+    d = declared(desk(channels=("sms",)), per_minute, burst)
+    for n, (count, pause_ms) in enumerate(arrivals):
+        waves(d, count, escalation=f"e{n}")
+        d.wait(pause_ms / 1000)
+    d.wait(3600)
+    times = [at for at, _ in handed(d)]
+    assert len(times) == sum(count for count, _ in arrivals)
+    assert times == sorted(times)
+    interval = 60_000 / per_minute
+    for first, start in enumerate(times):
+        for last in range(first + burst, len(times)):
+            assert times[last] - start >= (last - first + 1 - burst) * interval - 1, "faster than the provider takes"
+    if times:
+        assert times[-1] - T0 <= sum(p for _, p in arrivals) + len(times) * interval + 1000, "slower than declared"
+    assert not d.state.pacing.waiting
+    assert not any(key.startswith("pace/") for key in d.state.agenda.due)
+
+
+def test_danger_and_first_pages_overtake_everybody_and_are_counted() -> None:
+    d = declared(desk(channels=("sms",)), per_minute=60, burst=1)
+    waves(d, 10)
+    assert d.row("e1-9").state is NotificationState.PLANNED
+    assert (d.row("e1-9").why, d.row("e1-9").waits_for) == ("paced", SMS)
+    for n in range(3):
+        assert d.plan(f"danger-{n}", channels=(SMS,), danger=True, wave=2).attempts
+    assert d.plan("first", channels=(SMS,), escalation="e2", wave=1).attempts
+    assert not d.plan("again", channels=(SMS,), escalation="e2", wave=1, cycle=2).attempts
+    d.wait(4.5)
+    assert len(handed(d)) == 5, "what overtook took its place in the rate"
+    d.wait(1)
+    assert len(handed(d)) == 6
+
+
+def test_calls_go_before_information_and_groups_take_turns() -> None:
+    d = declared(desk(channels=("sms",)), per_minute=60, burst=1)
+    for n in range(3):
+        d.plan(f"info-{n}", channels=(SMS,), answer_expected=False, incident="i9")
+    waves(d, 40, escalation="big")
+    waves(d, 3, escalation="small")
+    order = []
+    for _ in range(60):
+        d.wait(1)
+        order = [id for _, id in handed(d)]
+    calls = [id for id in order if not id.startswith("info")]
+    assert [id for id in order if id.startswith("info")][1:] == order[-2:], "information goes last"
+    assert {id for id in calls[:8] if id.startswith("small")} == {"small-0", "small-1", "small-2"}, "forty calls do not keep three back"
+
+
+def test_whoever_waits_no_longer_needs_a_place() -> None:
+    d = declared(desk(channels=("sms",)), per_minute=60, burst=1)
+    waves(d, 4)
+    d.withdraw("e1-1")
+    d.answer(id="e1-2")
+    d.wait(1.01)
+    assert d.row("e1-3").attempts
+    assert d.row("e1-1").state is NotificationState.WITHDRAWN
+    assert not d.state.pacing.waiting
+
+
+def test_nobody_leaves_the_queue_during_a_hold_and_its_end_lets_them_go_at_the_declared_rate() -> None:
+    d = declared(desk(channels=("sms",)), per_minute=60, burst=1)
+    waves(d, 5)
+    d.hold(60)
+    d.wait(59)
+    assert len(handed(d)) == 1
+    d.wait(10)
+    times = [at for at, _ in handed(d)]
+    assert len(times) == 5
+    assert all(later - earlier >= 1000 for earlier, later in pairwise(times[1:]))
+
+
+def test_after_a_stall_no_flood_reaches_the_provider() -> None:
+    d = declared(desk(channels=("sms",)), per_minute=600, burst=10)
+    waves(d, 200)
+    d.now += 60_000  # nothing came, nothing fired
+    d.wait(0)
+    times = Counter(at for at, _ in handed(d))
+    assert max(times.values()) <= 10
+
+
+def test_a_new_rate_is_in_force_at_once_also_for_who_waits() -> None:
+    d = declared(desk(channels=("sms",)), per_minute=1, burst=1)
+    waves(d, 30)
+    declared(d, per_minute=6000, burst=30)
+    d.wait(70)
+    assert all(d.row(f"e1-{n}").attempts for n in range(30))
+
+
+def test_five_thousand_three_hundred_leave_at_the_declared_rate_and_a_snapshot_keeps_their_order() -> None:
+    d = declared(desk(channels=("sms",)), per_minute=1200, burst=20)
+    waves(d, 5300)
+    dumped = json.loads(json.dumps(d.decider.dump(d.state)))
+    assert d.decider.load("92", "92", dumped) == d.state
+    d.wait(400)
+    times = [at for at, _ in handed(d)]
+    took_s = (times[-1] - times[0]) / 1000
+    assert took_s == pytest.approx(5300 / 20, rel=0.02)
+
+
+# ── hours of information ───────────────────────────────────────────────────────────────────────────────────────────
+
+HOURS = InformationHours(from_min=8 * 60, to_min=22 * 60, sundays=False)
+SATURDAY_2330 = 1_795_905_000_000
+"""2026-11-28 23:30 in Paris."""
+
+
+@settings(max_examples=200)
+@given(st.integers(1_700_000_000_000, 1_900_000_000_000))
+def test_hours_open_within_them_and_never_on_a_sunday(now: int) -> None:
+    opens = Hours(480, 1320, sundays=False).opens(now)
+    local = datetime.fromtimestamp(opens / 1000, ZoneInfo("Europe/Paris"))
+    assert opens >= now
+    assert 8 <= local.hour < 22
+    assert local.isoweekday() != 7
+    assert opens - now <= 35 * 3_600_000, "at most from Saturday night to Monday morning"
+    assert opens == now or (local.hour, local.minute) == (8, 0)
+
+
+def test_information_waits_for_monday_and_goes_by_mail_when_there_is_one() -> None:
+    night = Desk(now=SATURDAY_2330)
+    night.roster(dgs=("sms",))
+    declared(night, hours=HOURS)
+    row = night.plan(channels=(SMS,), answer_expected=False)
+    assert (row.why, row.attempts) == ("quiet_hours", ())
+    night.wait(32.4 * 3600)
+    assert not night.row().attempts
+    night.wait(0.2 * 3600)
+    assert night.row().attempts[0].channel is SMS
+
+    mailed = Desk(now=SATURDAY_2330)
+    mailed.roster(dgs=("sms", "email"))
+    declared(mailed, hours=HOURS)
+    assert mailed.plan(channels=(SMS,), answer_expected=False).attempts[0].channel is Channel.EMAIL
+
+
+@pytest.mark.parametrize("passes", [{"danger": True, "answer_expected": False}, {"answer_expected": True}])
+def test_danger_and_calls_pass_at_all_hours(passes: dict[str, Any]) -> None:
+    night = Desk(now=SATURDAY_2330)
+    night.roster(dgs=("sms",))
+    declared(night, hours=HOURS)
+    assert night.plan(channels=(SMS,), **passes).attempts[0].channel is SMS
+
+
+# ── digests ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def alarm(d: Desk, id: str, **changes: Any) -> Any:
+    return d.plan(id, channels=(SMS,), answer_expected=False, template="alarm_rto", values={"activity": id, "pct": 50}, **changes)
+
+
+def test_the_first_alarm_goes_at_once_and_those_of_ten_minutes_in_one_message() -> None:
+    d = desk(channels=("sms",))
+    assert alarm(d, "a1").attempts
+    d.wait(60)
+    assert [alarm(d, id).why for id in ("a2", "a3", "a4")] == ["bundled"] * 3
+    d.wait(600)
+    carrier, *told = (d.row(id) for id in ("a2", "a3", "a4"))
+    assert [item.values["activity"] for item in carrier.bundle] == ["a3", "a4"]
+    assert (len(carrier.attempts), carrier.bundle_count) == (1, 2)
+    assert {(row.state, row.bundled_into, row.why) for row in told} == {(NotificationState.SUPERSEDED, "a2", "bundled")}
+    assert alarm(d, "a5").why == "bundled", "the digest was an alarm too"
+
+
+def test_beyond_the_budget_information_waits_for_a_digest_and_calls_never_do() -> None:
+    d = desk(channels=("sms",))
+    for n in range(6):
+        assert d.plan(f"i{n}", channels=(SMS,), answer_expected=False).attempts
+    assert d.plan("i6", channels=(SMS,), answer_expected=False).why == "bundled"
+    assert d.plan("wave-1", channels=(SMS,), wave=1).attempts
+    assert d.plan("call", channels=(SMS,), wave=2).attempts
+    assert d.plan("danger", channels=(SMS,), answer_expected=False, danger=True).attempts
+    d.wait(601)
+    assert d.row("i6").attempts
+
+
+def test_who_is_called_back_leaves_the_digest() -> None:
+    d = desk(channels=("sms",))
+    for id in ("a1", "a2", "a3"):
+        alarm(d, id)
+    d.withdraw("a2")
+    d.wait(601)
+    assert d.row("a2").state is NotificationState.WITHDRAWN
+    assert (d.row("a3").bundle, len(d.row("a3").attempts)) == ((), 1)
+
+
+# ── replay ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_reached_nobody_is_tried_again_once_it_is_mended() -> None:
+    d = desk(channels=("sms",))
+    d.plan()
+    d.claim()
+    d.outcome("failed")
+    assert d.row().state is NotificationState.FAILED
+    d.roster(dgs=("sms", "email"))
+    d.replay()
+    assert (d.row().state, d.attempt().number, d.attempt().channel) == (NotificationState.ATTEMPTED, 2, SMS)
+    d.claim("run-2")
+    d.outcome("accepted", run="run-2")
+    assert d.row().state is NotificationState.ACCEPTED
+
+
+def test_a_replay_after_a_doubt_says_that_it_may_be_a_repetition() -> None:
+    d = desk(channels=("voice",))
+    d.plan(channels=(Channel.VOICE,))
+    d.claim()
+    d.outcome("ambiguous")
+    assert d.row().state is NotificationState.AMBIGUOUS
+    d.replay()
+    assert d.attempt().possible_duplicate
+
+
+@pytest.mark.parametrize(("role", "state", "code"), [("coordinator", "accepted", "not_dead"), ("technician", "failed", "role_not_allowed")])
+def test_only_the_dead_are_replayed_and_not_by_everybody(role: str, state: str, code: str) -> None:
+    d = desk(channels=("sms",))
+    d.plan()
+    d.claim()
+    d.outcome(state)
+    (refused,) = d.replay(role=role)
+    assert isinstance(refused, CommandRefused)
+    assert refused.code == code
