@@ -34,7 +34,8 @@ class ReportRow(Model):
     incident: str | None = None
     why: tuple[Why, ...] = ()
     flags: tuple[str, ...] = Field(
-        default=(), description="late (D7), future, contested (D5), planned (D9), site_unknown (D8), superseded, cancelled"
+        default=(),
+        description="late (D7), future, contested (D5), planned (D9), site_unknown (D8), superseded, cancelled, maintenance (D64)",
     )
     confirmation: Literal["confirmed", "unconfirmed", "rumour", "denied"]
     source: str
@@ -63,6 +64,7 @@ class ReportRow(Model):
     lifts: tuple[EventType, ...] = ()
     affected_activities: tuple[str, ...] = ()
     verified_by: str | None = Field(default=None, description="who confirmed or denied it (D6), a token")
+    labels: dict[str, str] = Field(default_factory=dict, description="of a machine's alert")
 
 
 class CauseRow(Model):
@@ -84,6 +86,8 @@ class CauseRow(Model):
     expected_end: Instant | None = None
     windows: tuple[Window, ...] = ()
     measure: Measure | None = None
+    maintenance: tuple[str, ...] = Field(default=(), description="windows that cover it: planned works (D64)")
+    inhibited_by: str | None = Field(default=None, description="the cause that it is a consequence of (D65)")
 
 
 class SiteRow(Model):
@@ -128,6 +132,9 @@ class IncidentRow(Model):
     why: tuple[Why, ...] = Field(default=(), description="why this level, one per level reached")
     last_at: Instant | None = Field(default=None, description="occurred_at of its newest fact (power: of its newest cut)")
     danger: bool = Field(default=False, description="people may be in danger: evacuation, fire, gas, shelter, security")
+    quiet: Literal["maintenance", "inhibited"] | None = Field(
+        default=None, description="calls nobody: all that it holds is planned works (D64) or the consequence of a known cause (D65)"
+    )
 
 
 class LevelRow(Model):
@@ -227,6 +234,7 @@ class FlagRow(Model):
     effective_from: Instant | None = None
     incident: str | None = None
     reports: tuple[str, ...] = ()
+    maintenance: bool = Field(default=False, description="said by covered reports alone: counts for no predicate (D64)")
 
 
 # ── facts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -250,7 +258,9 @@ class SiteStatusChanged(RowFact):
 
 @message
 class IncidentChanged(RowFact):
-    """Opened, grew, changed level or state. `change` says what: opened, member, report, level, acknowledged, closed, reopened, merged, split, zone."""
+    """Opened, grew, changed level or state. `change` says what: opened, member, report, level, acknowledged, closed,
+    reopened, merged, split, zone, quiet, loud.
+    """
 
     collection: ClassVar[str] = "incidents"
     row: IncidentRow
@@ -334,6 +344,8 @@ class Cause(Model):
     lifted_at: Instant | None = None
     lifted_by: str | None = Field(default=None, description="report, or `end_of_day`, `windows_over`")
     next_at: Instant | None = Field(default=None, description="when time alone changes it: a window, the expected end, the end of the day")
+    maintenance: tuple[str, ...] = Field(default=(), description="windows that cover all its reports (D64)")
+    inhibited_by: str | None = Field(default=None, description="the open cause of which it is a consequence (D65)")
 
 
 @message

@@ -90,7 +90,7 @@ def asyncapi() -> dict[str, Any]:
 def sample(cls: type[BaseModel], *, full: bool) -> dict[str, Any]:
     """A valid value: required fields only, or every field."""
     return {
-        field.alias or name: _value(field.rebuild_annotation(), field.metadata, full)
+        field.alias or name: field.examples[0] if field.examples else _value(field.rebuild_annotation(), field.metadata, full)
         for name, field in cls.model_fields.items()
         if full or field.is_required() or get_origin(field.annotation) is Literal  # the tag of a union
     }

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from schemas.base import Command, Fact, Model, message
 from schemas.predicates import Predicate
-from schemas.words import Channel
+from schemas.words import Channel, EventType
 
 
 class Section(StrEnum):
@@ -179,6 +179,16 @@ class Surcharge(Model):
     flag: str | None = None
 
 
+class Inhibition(Model):
+    """An open cause on a site explains these others there: they call nobody by themselves (D65)."""
+
+    cause: EventType
+    consequences: tuple[EventType, ...]
+    before_min: int = Field(description="a consequence may be said to have begun so long before its cause: clocks and people are not exact")
+    within_h: float = Field(description="… and at most so long after it")
+    except_kinds: tuple[str, ...] = Field(default=(), description="kinds of site where a consequence is a matter of its own")
+
+
 class Escalation(Model):
     """`escalade.yaml`: levels, roles, ladders, alarms, calendars."""
 
@@ -206,6 +216,7 @@ class Escalation(Model):
     systems_spared: tuple[str, ...] = Field(description="systems that total isolation does not cut")
     headcount_close_pct: float
     headcount_reminders_min: tuple[int, ...]
+    inhibitions: tuple[Inhibition, ...] = ()
 
 
 class Holder(Model):

@@ -24,6 +24,13 @@ class Measure(Model):
     )
 
 
+class Lease(Model):
+    """How long a machine's alert holds if nothing more is heard of it (D66)."""
+
+    until: Instant
+    explicit: bool = Field(default=True, description="the sender named it; else it is the default patience")
+
+
 class Window(Model):
     """Half-open interval in which a planned cause acts (D9); `to` None = open end."""
 
@@ -68,6 +75,10 @@ class ReportReceived(Message):
     lifts: tuple[EventType, ...] = ()
     affected_activities: tuple[str, ...] = ()
     plan_hint: str | None = None
+    labels: dict[str, str] = Field(
+        default_factory=dict, max_length=64, description="of a machine's alert: what maintenance windows match, never about a person"
+    )
+    lease: Lease | None = None
     text_id: str | None = Field(default=None, description="reference into `texts`: headline, description, contact, raw bytes")
     dialect: str = "native"
     fingerprint: str | None = Field(

@@ -74,6 +74,7 @@ def put(draft: Draft, cause: Cause) -> Cause:
         cause = changed(cause, {"next_at": _next_change(cause, draft.now, draft.state.rules.horizon_ms)})
     if cause != draft.state.causes.get(cause.id):
         draft.emit(CauseChanged(cause=cause))
+    draft.stirred[cause.id] = None
     if cause.site is not None:
         draft.doubtful.add(cause.site)
     return cause
@@ -243,6 +244,7 @@ def reopen(draft: Draft, row: ReportRow, incident: str | None) -> None:
     if site is None:
         for name in named(row, "supplier:"):
             end_supplier_failures(draft, name, row)
+        _end_referenced(draft, row)
         return
     open_ = [draft.state.causes[c] for c in draft.state.site_causes.get(site, ())]
     types = {c.type for c in open_}
@@ -255,15 +257,38 @@ def reopen(draft: Draft, row: ReportRow, incident: str | None) -> None:
     _keep_rest_shut(draft, row, incident)
 
 
+def _end_referenced(draft: Draft, row: ReportRow) -> None:
+    """Without a site: what the reports that it names opened, of the types that it lifts (a machine's alert, D66)."""
+    for reference in row.references:
+        lease = draft.state.leases.get(reference)
+        told = draft.state.reports.get(reference if lease is None else lease.claim)
+        cause = cause_of(draft, told) if told is not None else None
+        if cause is not None and cause.type in row.lifts and row.occurred_at >= cause.since:
+            lift(draft, cause, row.occurred_at, row.id)
+
+
 def _lift_or_trim(draft: Draft, row: ReportRow, cause: Cause) -> None:
     """D7: a reopening ends what was said before it; what was said after it stays, contested if it is too close to be true (D5)."""
     told = (row.occurred_at, row.source)
+    if others := _held_by_others(draft, row, cause):
+        put(draft, _of_reports(cause, others))
+        return
     after = [r for r in (draft.state.reports[i] for i in cause.reports if i in draft.state.reports) if not _is_before(r, told)]
     if not after:
         lift(draft, cause, row.occurred_at, row.id)
         return
     after.sort(key=lambda r: (r.occurred_at, r.recorded_at, r.id))
     put(draft, _contested(draft, _of_reports(cause, after), after[0].source, told))
+
+
+def _held_by_others(draft: Draft, row: ReportRow, cause: Cause) -> list[ReportRow]:
+    """The end of one machine alert leaves what other alerts of that sender still say of the same cause (D66)."""
+    state = draft.state
+    if row.source_key is None or not row.references:
+        return []
+    held = {a.claim for a in state.leases.values() if a.state == "held" and a.source_key == row.source_key and a.id not in row.references}
+    rows = [state.reports[r] for r in cause.reports if r in held and r in state.reports]
+    return sorted(rows, key=lambda r: (r.occurred_at, r.recorded_at, r.id))
 
 
 def _of_reports(cause: Cause, rows: list[ReportRow]) -> Cause:

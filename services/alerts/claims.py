@@ -33,7 +33,7 @@ def row_of(report: ReportReceived, recorded_at: Instant, territory: Territory) -
         occurred_at=occurred_at, recorded_at=recorded_at, capacity_lost_pct=report.capacity_lost_pct,
         persons_concerned=report.persons_concerned, measure=report.measure, phenomenon=report.phenomenon, colour=report.colour,
         plan_hint=report.plan_hint, text_id=report.text_id, dialect=report.dialect, effective=report.effective, expected_end=end,
-        lifts=report.lifts, affected_activities=report.affected_activities,
+        lifts=report.lifts, affected_activities=report.affected_activities, labels=report.labels,
     )  # fmt: skip
 
 

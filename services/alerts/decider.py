@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from schemas.alerts import AnswerReceived, AttentionRequested, DeadlineSettled, HistoryForgotten, MetricChanged, Unreachable
 from schemas.base import DAY_MS, Command, Fact, Instant
+from schemas.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived
-from services.alerts import causes, escalation, flags, levels, tasks, zones
+from services.alerts import causes, escalation, flags, leases, levels, maintenance, tasks, zones
 from services.alerts.commands import obey
 from services.alerts.draft import Draft
 from services.alerts.evolve import evolve, reload
@@ -45,6 +46,7 @@ class AlertsDecider:
         match given.message:
             case ReportReceived() as report:
                 receive(draft, report)
+                leases.hear(draft, report)
                 settle(draft)
             case MetricChanged() as metric:
                 draft.emit(metric)
@@ -58,6 +60,9 @@ class AlertsDecider:
                 settle(draft)
             case AttentionRequested() as asked:
                 _attend(draft, asked)
+            case LeasesRenewed() as renewed:
+                leases.renew(draft, renewed)
+                settle(draft)
             case Command() as command if obey(draft, given.id, command):
                 pass
             case other:
@@ -83,6 +88,10 @@ class AlertsDecider:
                 flags.begin(draft, rest)
             case "decay":
                 draft.touch(rest.partition(":")[0])
+            case "maintenance":
+                maintenance.turn(draft, rest.partition(":")[0])
+            case "lease":
+                leases.lapse(draft, rest)
             case "forget":
                 forget(draft)
             case _:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from immutables import Map
+
 from schemas.alerts import IncidentChanged, IncidentRow
 from schemas.base import Fact, Instant
 from schemas.words import Level
 from services.alerts.claims import as_number
 from services.alerts.evolve import OPEN, evolve
 from services.alerts.metrics import SHOWN_REPORTS
-from services.alerts.state import State
+from services.alerts.state import Hush, State
 from services.alerts.territory import Territory
 from services.alerts.values import changed
 from services.runtime.decider import Firing, Input
@@ -31,7 +33,7 @@ class Draft:
 
     __slots__ = (
         "_changes", "_ids", "_incidents", "_ordinals", "_start", "_topics", "clock", "concerned", "doubtful", "facts", "level", "now", "state",
-        "trail", "values", "words",
+        "stirred", "trail", "turned", "values", "words",
     )  # fmt: skip
 
     def __init__(self, state: State, ids: Input | Firing) -> None:
@@ -49,6 +51,10 @@ class Draft:
         """Sites that spoke in this input → recorded_at."""
         self.doubtful: set[str] = set()
         """Sites whose status must be judged again."""
+        self.stirred: dict[str, None] = {}
+        """Causes that changed, in order: are they hushed now? (D64, D65)"""
+        self.turned: set[str] = set()
+        """Incidents that began or ceased to be quiet (D64, D65)."""
         self.concerned: set[str] = set()
         """Incidents whose causes moved although their own rows did not."""
         self.values: dict[tuple[int, str | None], float | None] = {}
@@ -87,7 +93,7 @@ class Draft:
     def put_incident(self, row: IncidentRow, change: str) -> None:
         """Its new value, written by `flush`. `change` of the first and gravest wins: opened before level before member before report."""
         before = self._incidents.get(row.id) or self.state.incidents.get(row.id)
-        if before is None or (before.state in OPEN) != (row.state in OPEN):
+        if before is None or (before.state in OPEN, before.quiet) != (row.state in OPEN, row.quiet):
             self._topics.add("incidents")
         if before is None or before.customers_cut != row.customers_cut:
             self._topics.add("customers")
@@ -120,6 +126,12 @@ class Draft:
         return tuple(r.id for r in sorted(rows, key=lambda r: (r.known_at, r.id)))
 
     @property
+    def covered_incidents(self) -> int:
+        """How many open incidents hold nothing but planned works, as this input leaves them (D64)."""
+        ids = {*self.state.covered_incidents, *self._incidents}
+        return sum(1 for r in self.incidents(ids) if r.state in OPEN and r.quiet == "maintenance")
+
+    @property
     def changed_incidents(self) -> tuple[str, ...]:
         """Incidents with a new value in this input, not written yet."""
         return tuple(self._incidents)
@@ -144,6 +156,11 @@ class Draft:
                 break
             incident = known.merged_into
         return incident
+
+    @property
+    def hushed_before(self) -> Map[str, Hush]:
+        """Reports that were hushed before this input."""
+        return self._start.hushed
 
     # ── what predicates ask ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -178,5 +195,6 @@ class Draft:
 
 
 _GRAVITY = {
-    "merged": 9, "closed": 8, "reopened": 7, "split": 6, "opened": 5, "level": 4, "acknowledged": 3, "member": 2, "zone": 1, "report": 0,
+    "merged": 9, "closed": 8, "reopened": 7, "split": 6, "opened": 5, "level": 4, "quiet": 4, "loud": 4, "acknowledged": 3, "member": 2, "zone": 1,
+    "report": 0,
 }  # fmt: skip

@@ -17,10 +17,13 @@ from schemas.alerts import (
     WaveRow,
 )
 from schemas.base import MINUTE_MS, Instant
+from schemas.maintenance import PagingWithheld
 from schemas.words import Answer, Channel, IncidentState, Level
 from services.alerts.draft import Draft
+from services.alerts.evolve import OPEN
 from services.alerts.levels import TERRITORY, Rises
 from services.alerts.oncall import Post, channels, posts
+from services.alerts.quiet import behind
 from services.alerts.values import changed
 
 CRISIS = Level.N3
@@ -48,13 +51,41 @@ def follow(draft: Draft, rises: Rises) -> None:
         incidents = tuple(i for i in draft.open_incidents if draft.incident(i).level >= CRISIS)
         before = [e for scope in (TERRITORY, *incidents) if (e := running(draft, scope)) is not None]
         start(draft, TERRITORY, draft.level, incidents, before)
+    for incident in sorted(draft.turned):
+        _turned(draft, incident, rises)
+    turned = frozenset(draft.turned)
+    draft.turned.clear()
     for incident in rises.incidents:
-        level = draft.incident(incident).level
+        level, quiet = draft.incident(incident).level, draft.incident(incident).quiet
         own = running(draft, incident)
-        if level < CRISIS:
+        if level < CRISIS and quiet is not None:
+            if incident not in turned:
+                withhold(draft, incident, "ladder")
+        elif level < CRISIS:
             start(draft, incident, level, (incident,), [own] if own else [])
         else:
             _join_crisis(draft, incident, own)
+
+
+def _turned(draft: Draft, incident: str, rises: Rises) -> None:
+    """What became quiet calls nobody any more; what speaks up again calls, although its level is reached already (D64, D65)."""
+    row, own = draft.incident(incident), running(draft, incident)
+    if row.quiet is not None:
+        withhold(draft, incident, "ladder")
+        if own is not None:
+            supersede(draft, own, None, "ended", row.quiet)
+    elif own is None and incident not in rises.incidents and row.level > Level.N0 and row.state in OPEN:
+        if row.level < CRISIS:
+            start(draft, incident, row.level, (incident,), [])
+        else:
+            _join_crisis(draft, incident, None)
+
+
+def withhold(draft: Draft, incident: str, template: str, roles: tuple[str, ...] = ()) -> None:
+    """Record that somebody would have been called (D64, D65)."""
+    quiet = draft.incident(incident).quiet
+    if quiet is not None:
+        draft.emit(PagingWithheld(incident=incident, quiet=quiet, by=behind(draft, incident), template=template, roles=roles))
 
 
 def _join_crisis(draft: Draft, incident: str, own: EscalationRow | None) -> None:
@@ -332,6 +363,9 @@ def attend(
     values: dict[str, str | int | float | bool | None],
 ) -> None:  # fmt: skip
     """Continuity asks that these roles hear of something: alarms, overdue cards, proposals (D44, D50)."""
+    if incident is not None and draft.incident(incident).quiet is not None:
+        withhold(draft, incident, template, roles)
+        return
     known = draft.territory.sites.get(site) if site else None
     scopes = (None, pole, site, known.pole if known else None)
     for role in roles:

@@ -85,15 +85,16 @@ def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | No
         return
     starts = row.effective[0].start if row.effective and not id.startswith(_AT_ONCE) else None
     effective_from: Instant | None = starts if starts is not None and starts > draft.now else None
+    planned = draft.state.hushed.get(row.id) == "maintenance"
     if old is not None and (old.value, old.effective_from) == (value, effective_from):
         if row.id in old.reports or len(old.reports) >= 5:
             return
-        draft.emit(FlagChanged(row=changed(old, {"reports": (*old.reports, row.id)})))
+        draft.emit(FlagChanged(row=changed(old, {"reports": (*old.reports, row.id), "maintenance": old.maintenance and planned})))
         return
     if old is not None and id.startswith("river:"):
         incident = incident or old.incident
     draft.emit(FlagChanged(row=FlagRow(
-        id=id, value=value, since=row.occurred_at, effective_from=effective_from, incident=incident, reports=(row.id,),
+        id=id, value=value, since=row.occurred_at, effective_from=effective_from, incident=incident, reports=(row.id,), maintenance=planned,
     )))  # fmt: skip
 
 

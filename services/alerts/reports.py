@@ -8,7 +8,7 @@ from schemas.alerts import Cause, ReportChanged, ReportRow, SilenceChanged, Why
 from schemas.realms import is_live
 from schemas.reports import ReportReceived
 from schemas.words import EventType, MsgType, ReportState
-from services.alerts import causes, incidents, rules, tasks, zones
+from services.alerts import causes, incidents, quiet, rules, tasks, zones
 from services.alerts.causes import Taken
 from services.alerts.claims import claim_key, communes_of, is_confirmed, row_of, says_restored, site_of, speaks_for_site
 from services.alerts.correlation import Placement, place
@@ -53,6 +53,8 @@ def _confirmed(draft: Draft, row: ReportRow, again: bool) -> None:
     placement = place(row, known, draft)
     incident = incidents.enter(draft, row, placement)
     taken = _take(draft, row, incident, known, replaces)
+    if taken is not None and taken.cause.lifted_at is None and quiet.judge(draft, draft.state.causes[taken.cause.id], row).maintenance:
+        row = changed(row, {"flags": (*row.flags, "maintenance")})
     if row.type is EventType.REOPENING and row.msg_type is not MsgType.CANCEL:
         causes.reopen(draft, row, incident)
     if incident is not None:

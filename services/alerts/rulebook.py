@@ -121,6 +121,9 @@ class Rulebook:
         """How far ahead an announced closure counts."""
         self.presence_pcts = tuple(sorted({m.args["pct"] for m in leaves if m.metric == "sites_staff_at_most"}))
 
+        self.inhibiting = frozenset(i.cause for i in territory.policy.inhibitions) if territory.policy else frozenset[EventType]()
+        """Types of cause that may explain others (D65)."""
+
         compiler = Compiler(territory, index)
 
         def compiled(name: str, predicate: Any) -> tuple[Branch, ...]:

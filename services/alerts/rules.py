@@ -67,6 +67,8 @@ MUTE_TYPES: Final = frozenset({T.INFO, T.HEADCOUNT, T.REOPENING})
 """Types that never open an incident and count for no severity (D24, §13)."""
 DANGER_TYPES: Final = frozenset({T.EVACUATION, T.FIRE, T.SHELTER_IN_PLACE, T.GAS_LEAK, T.SECURITY_INCIDENT})
 """Types under which people may be in danger: their messages are never held back."""
+EXTREME: Final = 5
+"""D2: CAP Extreme. Never planned works, never a mere consequence (D64, D65)."""
 CLOSURES: Final = frozenset({T.CLOSURE, T.PARTIAL_CLOSURE})
 ORDERS: Final = frozenset({T.EVACUATION, T.FIRE, T.SHELTER_IN_PLACE})
 """Of these on one site the latest by occurred_at stands (D5)."""

@@ -1,13 +1,14 @@
-"""After the facts of an input: sites are judged, predicates evaluated, levels raised, ladders started, rows written."""
+"""After the facts of an input: causes are hushed or not, sites are judged, predicates evaluated, levels raised, ladders started, rows written."""
 
 from __future__ import annotations
 
-from services.alerts import escalation, levels, site_status
+from services.alerts import escalation, levels, quiet, site_status
 from services.alerts.draft import Draft
 
 
 def settle(draft: Draft, touched: frozenset[str] = frozenset()) -> None:
     """Bring everything that depends on what was decided up to date. `touched`: evaluate at least this."""
+    quiet.hush(draft)
     for site in sorted(draft.doubtful):
         site_status.judge(draft, site)
     draft.doubtful.clear()

@@ -15,6 +15,7 @@ from services.alerts.draft import Draft
 
 _TOTAL = frozenset({T.CLOSURE, *rules.ORDERS})
 """Types that take the whole capacity, whatever the report says."""
+_FLAGS = ("contested", "overdue", "maintenance")
 _UNMARKED: Map[str, tuple[str, ...]] = Map()
 _PRECEDENCE = {S.EVACUATED: 4, S.SHELTERING: 4, S.CLOSED: 3, S.DEGRADED: 2, S.UNKNOWN: 1, S.NORMAL: 0}
 
@@ -96,7 +97,9 @@ def _row(draft: Draft, site_id: str, causes: list[Cause], old: SiteRow | None, w
         why = (Why(code=f"D14:{status.value}", args={"type": gravest.type.value}, at=gravest.since, reports=gravest.reports[:5]),)
     else:
         why = ()
-    flags = tuple(f for f, on in (("contested", any(c.contested for c in causes)), ("overdue", any(c.overdue for c in causes))) if on)
+    why += tuple(Why(code="D64", at=c.since, args={"type": c.type.value, "by": list(c.maintenance)}) for c in acting if c.maintenance)
+    why += tuple(Why(code="D65", at=c.since, args={"type": c.type.value}) for c in acting if c.inhibited_by)
+    flags = tuple(name for name in _FLAGS if any(getattr(c, name) for c in causes))
     last = old.last_word_at if old else None
     return SiteRow(
         id=site_id, status=status, since=since, capacity_pct=round(100.0 - max((loss(c, site) for c in acting), default=0.0), 1),
@@ -140,6 +143,7 @@ def _cause_row(cause: Cause, site: Site | None) -> CauseRow:
         id=cause.id, incident=cause.incident, type=cause.type, effect=effect(cause, site), since=cause.since, certainty=cause.certainty,
         severity=cause.severity, loss_pct=loss(cause, site), contested=cause.contested, planned=not cause.acting, overdue=cause.overdue,
         sources=cause.sources, reports=cause.reports, expected_end=cause.expected_end, windows=cause.windows, measure=cause.measure,
+        maintenance=cause.maintenance, inhibited_by=cause.inhibited_by,
     )  # fmt: skip
 
 
@@ -150,8 +154,8 @@ def _marks(draft: Draft, site_id: str, causes: list[Cause]) -> dict[str, tuple[s
     site, rulebook = draft.territory.sites.get(site_id), draft.state.rules
     marks: dict[str, set[str]] = {}
     for cause in causes:
-        names = _acting_marks(cause, site, rulebook.presence_pcts) if cause.acting else []
-        if cause.type in rules.CLOSURES and _near(cause, draft.now, rulebook.horizon_ms):
+        names = _acting_marks(cause, site, rulebook.presence_pcts) if cause.acting and not cause.maintenance else []
+        if cause.type in rules.CLOSURES and not cause.maintenance and _near(cause, draft.now, rulebook.horizon_ms):
             names.append("closing")
         incident = draft.standing(cause.incident)
         for name in names:

@@ -7,7 +7,7 @@ The fields of `Rows` are the state: they are dumped, loaded and compared. The fi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from immutables import Map
 
@@ -25,6 +25,7 @@ from schemas.alerts import (
     TriggerRow,
 )
 from schemas.base import Instant
+from schemas.maintenance import LeaseRow, MaintenanceRow
 from schemas.reference import SectionData
 from schemas.words import EventType, Level
 from services.alerts.agenda import Agenda
@@ -85,6 +86,7 @@ class Reading:
     report: str
 
 
+Hush = Literal["maintenance", "inhibited"]
 SecurityEvent = tuple[Instant, str, str, int, str]
 """(since, cause, commune, severity, type)"""
 
@@ -118,6 +120,9 @@ class State:
     """Metrics that continuity owns, by key."""
     spent: Map[str, Instant] = _map()
     """Deadlines that fired and left no other trace, or raised: they stay disarmed."""
+    maintenance: Map[str, MaintenanceRow] = _map()
+    leases: Map[str, LeaseRow] = _map()
+    """By the report that opened the alert."""
     forget_at: Instant | None = None
     """Live realms: when what nobody can refer to any more is dropped next (D4)."""
 
@@ -170,6 +175,14 @@ class State:
     """Incident or `territory` → its newest ladder."""
     open_tasks: Map[str, str] = _index()
     """`kind|subject` → task that is open or taken."""
+    active_windows: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)
+    """Maintenance windows that hold now, sorted (D64)."""
+    hushed: Map[str, Hush] = _index()
+    """Report → why its cause calls nobody (D64, D65)."""
+    voices: Map[str, tuple[int, int, int]] = _index()
+    """Incident → its counting reports that speak aloud, that are covered, that are inhibited."""
+    covered_incidents: Map[str, None] = _index()
+    """Open incidents that hold nothing but planned works: they count for no predicate."""
     agenda: Agenda = field(default_factory=Agenda, init=False, compare=False, repr=False)
 
     def put(self, **changes: Any) -> Self:

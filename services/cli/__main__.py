@@ -45,6 +45,7 @@ COMMANDS = {
     "card": "services.cli.decide:card",
     "note": "services.cli.decide:note",
     "resend": "services.cli.decide:resend",
+    "maintenance": "services.cli.maintenance:app",
     # exercises
     "play": "services.cli.play:play",
 }

@@ -18,7 +18,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.words import Answer
 from services.console import store
-from services.console.api import commands, continuity, incidents, live, log, people, places, realms, reference, reports, returns
+from services.console.api import (
+    commands,
+    continuity,
+    incidents,
+    live,
+    log,
+    maintenance,
+    people,
+    places,
+    realms,
+    reference,
+    reports,
+    returns,
+)
 from services.console.decisions import Answers, Decisions, LinkAnswers
 from services.console.geometry import load_outlines
 from services.console.pages import pages_router
@@ -44,8 +57,8 @@ from services.runtime.settings import Settings
 from services.runtime.vault import Vault
 
 ROUTERS: Final = (
-    incidents.router, places.router, continuity.router, people.router, reports.router, log.router, realms.router, commands.router,
-    reference.router, live.router, returns.router,
+    incidents.router, places.router, continuity.router, people.router, maintenance.router, reports.router, log.router, realms.router,
+    commands.router, reference.router, live.router, returns.router,
 )  # fmt: skip
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
 slog = structlog.get_logger(__name__)

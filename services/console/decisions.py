@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -157,9 +157,12 @@ class Decisions:
 
     async def decide(
         self, service: str, realm: str, principal: Principal, make: Make, *, reason: str | None = None, idempotency_key: str | None = None,
-        wait_s: float = WAIT_S,
+        wait_s: float = WAIT_S, told: Mapping[str, str] | None = None,
     ) -> Outcome:  # fmt: skip
-        """Send the command that `make` gives and wait for its answer. Raises BrokerAway, ProblemError `key_reused`."""
+        """Send the command that `make` gives and wait for its answer. Raises BrokerAway, ProblemError `key_reused`.
+
+        `told`: more free text, kept with the reason.
+        """
         id = self.command_id(principal, realm, idempotency_key)
         author, role = author_of(principal), principal.acting_role
         text_id = self.text_id(id, reason) if reason else None
@@ -170,7 +173,7 @@ class Decisions:
                 raise ProblemError("key_reused")
             return Outcome(id, realm, known, replayed=True)
         if text_id is not None and reason is not None:
-            await self._texts.put(text_id, TextItem({"text": reason}))
+            await self._texts.put(text_id, TextItem({"text": reason} | dict(told or {})))
 
         async def ask() -> None:
             await self._producer.send(inputs(service), realm, command, id=id, source=author_source(author, role), correlation_id=id)

@@ -115,6 +115,7 @@ _BIRTH = {
     "alarms": "raised_at",
     "notifications": "planned_at",
     "escalations": "started_at",
+    "maintenance": "planned_at",
 }
 """Field of a row that holds the time at which the resource was first recorded."""
 

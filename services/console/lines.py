@@ -126,7 +126,7 @@ def _site(fact: FactRecord) -> Fields:
 
 
 _INCIDENT_KINDS = {
-    "opened": "fact", "level": "fact", "zone": "watch", "acknowledged": "decision", "closed": "decision", "reopened": "decision",
+    "opened": "fact", "level": "fact", "loud": "watch", "zone": "watch", "acknowledged": "decision", "closed": "decision", "reopened": "decision",
     "merged": "decision", "split": "decision",
 }  # fmt: skip
 
@@ -142,6 +142,29 @@ def _incident(fact: FactRecord) -> Fields | None:
             "number": r["number"], "kind": r["kind"], "level": r["level"], "members": len(r.get("members") or ()),
             "communes": list(r.get("communes") or ())[:6], "into": r.get("merged_into"),
         }),
+    }  # fmt: skip
+
+
+_WINDOW_KINDS = {"planned": "decision", "changed": "decision", "ended": "decision", "begun": "watch", "paused": "watch", "over": "watch"}
+
+
+def _window(fact: FactRecord) -> Fields | None:
+    r, change = fact.data["row"], fact.data["change"]
+    kind = _WINDOW_KINDS.get(change)
+    if kind is None:  # more causes of the same moment
+        return None
+    sites: list[str] = list(r["covers"].get("sites") or ())
+    return {
+        "kind": kind, "change": change, "site": sites[0] if len(sites) == 1 else None,
+        "values": _some({"window": r["id"], "covers": r["covers"], "begins_at": r.get("begins_at"), "until_at": r.get("until_at")}),
+    }  # fmt: skip
+
+
+def _withheld(fact: FactRecord) -> Fields:
+    d = fact.data
+    return {
+        "kind": "watch", "change": d["quiet"], "incident": d["incident"],
+        "values": {"template": d["template"], "by": list(d.get("by") or ()), "roles": list(d.get("roles") or ())},
     }  # fmt: skip
 
 
@@ -319,6 +342,8 @@ _LINES: dict[str, Maker] = {
     "FlagChanged": _flag,
     "EscalationChanged": _escalation,
     "TaskChanged": _task,
+    "MaintenanceChanged": _window,
+    "PagingWithheld": _withheld,
     "NoteAdded": _note,
     "AnswerRecorded": _answer,
     "RoleUncovered": _uncovered,

@@ -12,6 +12,7 @@ from typing import Any, Final
 from schemas import alerts as a
 from schemas import continuity as c
 from schemas import delivery as d
+from schemas import maintenance as m
 from services.console.picture import Picture
 from services.console.queries.base import Read
 from services.console.readmodel import ReadModel
@@ -127,6 +128,7 @@ _PLAIN: Final = {
     "levels": _plain(a.LevelRow, "levels", lambda shape, row: shape.level(row.id, row)),
     "flags": _plain(a.FlagRow, "flags", Shaper.flag),
     "triggers": _plain(a.TriggerRow, "triggers", Shaper.trigger),
+    "maintenance": _plain(m.MaintenanceRow, "maintenance", Shaper.maintenance),
     "alarms": _plain(c.AlarmRow, "alarms", Shaper.alarm),
     "strategies": _plain(c.StrategyRow, "strategies", Shaper.strategy),
     "notifications": _plain(d.NotificationRow, "notifications", Shaper.notification),

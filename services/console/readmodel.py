@@ -10,11 +10,12 @@ from __future__ import annotations
 from services.console.faults import NotFound, RealmUnknown, Rebuilding, StoreAway
 from services.console.queries.changes import ChangeQueries
 from services.console.queries.journal import Journal
+from services.console.queries.maintenance import Works
 
 __all__ = ["NotFound", "Queries", "ReadModel", "RealmUnknown", "Rebuilding", "StoreAway"]
 
 
-class ReadModel(ChangeQueries, Journal):
+class ReadModel(ChangeQueries, Works, Journal):
     """All queries. Safe for concurrent use in one event loop."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from schemas import alerts as a
 from schemas import continuity as c
 from schemas import delivery as d
+from schemas import maintenance as m
 from schemas import reference as ref
 from schemas.base import Instant
 from schemas.realms import is_live, parse_realm
@@ -19,7 +20,7 @@ from services.console.geometry import Outlines
 from services.console.lines import LineRecord
 from services.console.reference import Reference
 from services.console.resources import when
-from services.console.texts import incident_title, line, reason, task_title
+from services.console.texts import incident_title, line, reason, task_title, window_title
 
 OPEN = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 
@@ -72,7 +73,7 @@ class Shaper:
             cause=r.IncidentCause(key=row.key, kind=row.kind), reports=list(reports), reports_count=row.reports_count,
             duplicates_count=row.duplicates_count, danger=row.danger, customers_cut=row.customers_cut,
             persons_concerned=row.persons_concerned, estimated_end=_when(row.estimated_end),
-            acknowledged_by=list(row.acknowledged_by), escalation=_ladder(ladder) if ladder else None, plans=list(plans),
+            acknowledged_by=list(row.acknowledged_by), quiet=row.quiet, escalation=_ladder(ladder) if ladder else None, plans=list(plans),
             why=self.reasons(row.why),
         )  # fmt: skip
 
@@ -123,6 +124,29 @@ class Shaper:
         return r.Trigger(
             id=row.id, realm=self.realm, plan=row.plan, level=row.level, state=row.state, since=when(row.since), incident=row.incident,
             why=self.reasons(row.why),
+        )  # fmt: skip
+
+    def maintenance(self, row: m.MaintenanceRow, covered: Sequence[str] = (), reason: Mapping[str, Any] | None = None) -> r.Maintenance:
+        """`covered`: the site of each open cause that it covers. `reason`: its text, for those who may read it."""
+        told = reason or {}
+        covers = row.covers
+        return r.Maintenance(
+            id=row.id, realm=self.realm, title=window_title(covers, self.reference.names, self.lang), state=row.state,
+            covers=r.Covers(
+                sites=list(covers.sites), kinds=list(covers.kinds), poles=list(covers.poles), types=list(covers.types),
+                sources=list(covers.sources),
+                matchers=[r.Matching(name=x.name, value=x.value, regex=x.regex, equal=x.equal) for x in covers.matchers],
+            ),
+            starts_at=when(row.starts_at), ends_at=when(row.ends_at), rrule=row.rrule, begins_at=_when(row.begins_at),
+            until_at=_when(row.until_at), origin=row.origin, author=row.author, role=row.role, reason=told.get("text"),
+            created_by=told.get("created_by"), planned_at=when(row.planned_at), changed_at=when(row.changed_at), over_at=_when(row.over_at),
+            over_by=row.over_by, version=row.version, causes=len(covered), covered_sites=sorted(set(covered)),
+        )  # fmt: skip
+
+    def lease(self, row: m.LeaseRow) -> r.Lease:
+        return r.Lease(
+            id=row.id, realm=self.realm, state=row.state, source_key=row.source_key, labels=dict(row.labels), began_at=when(row.began_at),
+            renewed_at=when(row.renewed_at), until=when(row.until), explicit=row.explicit, quiet=row.quiet, quiet_by=list(row.quiet_by),
         )  # fmt: skip
 
     # ── continuity ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -259,7 +283,7 @@ def _cause(row: a.CauseRow) -> r.Cause:
         id=row.id, incident=row.incident, type=row.type, effect=row.effect, since=when(row.since), certainty=row.certainty,
         severity=row.severity, loss_pct=row.loss_pct, contested=row.contested, planned=row.planned, overdue=row.overdue,
         sources=list(row.sources), reports=list(row.reports), expected_end=_when(row.expected_end),
-        windows=[_interval(w) for w in row.windows],
+        windows=[_interval(w) for w in row.windows], maintenance=list(row.maintenance), inhibited_by=row.inhibited_by,
     )  # fmt: skip
 
 

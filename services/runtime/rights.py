@@ -54,6 +54,7 @@ class Permission(StrEnum):
     REASSIGNMENT_ANSWER = "reassignment.answer"
     SITREP_WRITE = "sitrep.write"
     MAINTENANCE_WRITE = "maintenance.write"
+    """Plan, change and end maintenance windows (D64); a source for its own alerts only."""
     SENDING_HOLD = "sending.hold"
     REALM_RUN = "realm.run"
     """Open, step, pause and close simulated realms, and play into them with `recorded_at`."""
@@ -91,8 +92,8 @@ RIGHTS: Final[dict[Role, frozenset[Permission]]] = {
     Role.LIAISON: _READ | {_P.REPORT_POST, _P.REPORT_RELAY, _P.LOG_READ, _P.NOTE_WRITE},
     Role.OBSERVER: _READ | {_P.LOG_READ},
     Role.KIOSK: frozenset({_P.PICTURE_READ}),
-    Role.SOURCE: frozenset({_P.REPORT_POST, _P.REPORT_STATUS}),
+    Role.SOURCE: frozenset({_P.REPORT_POST, _P.REPORT_STATUS, _P.MAINTENANCE_WRITE}),
     Role.POSTER: frozenset({_P.REPORT_POSTER}),
     Role.AUDITOR: _READ | {_P.LOG_READ, _P.AUDIT_READ, _P.DEAD_LETTERS},
 }
-"""Role → permissions. Observers read only (D59); a kiosk shows the wall and knows nothing else; a source only speaks."""
+"""Role → permissions. Observers read only (D59); a kiosk shows the wall and knows nothing else; a source only speaks, and silences itself."""

@@ -294,6 +294,13 @@ def _surcharge(s: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _inhibition(i: Any) -> dict[str, Any]:
+    return {
+        "cause": i["cause"], "consequences": _plain(i["consequences"]), "before_min": i["avant_min"], "within_h": i["dans_h"],
+        "except_kinds": _plain(i.get("sauf_genres", [])),
+    }  # fmt: skip
+
+
 def _policy(f: _Source, doc: Any, spared: list[str], activities: set[str]) -> ref.Escalation | None:
     groups = {name: tuple(_plain(who)) if not isinstance(who, str) else () for name, who in doc.get("groupes", {}).items()}
     roles = {r["id"]: str(r["libelle"]) for r in doc.get("roles", [])}
@@ -337,6 +344,7 @@ def _policy(f: _Source, doc: Any, spared: list[str], activities: set[str]) -> re
         served_places=_plain(doc["lieux_servis"]), closure_without_loss=_plain(doc["fermeture_sans_perte"]),
         unknown_after_min=_plain(doc["site_inconnu_apres_min"]), surcharges=[_surcharge(s) for s in doc["surcharges_dmia"]],
         systems_spared=spared, headcount_close_pct=doc["compte_agents"]["cloture_pct"], headcount_reminders_min=_plain(doc["compte_agents"]["relances_min"]),
+        inhibitions=[_inhibition(i) for i in doc.get("inhibitions", [])],
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "sources": ("/sources", 1440, 900, False),
     "connexion": ("/connexion", 390, 844, True),
     "releve": ("/releve", 1440, 900, True),
+    "travaux": ("/travaux", 1440, 900, True),
     "passe": ("/?as_of=2027-02-11T09:58", 1440, 900, False),
     "aide": ("/aide", 1440, 900, True),
     "glossaire": ("/glossaire", 1440, 900, False),

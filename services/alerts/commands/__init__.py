@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from schemas import commands as c
+from schemas import maintenance as m
 from schemas.base import Command
 from schemas.reference import PublishReference
 from schemas.runtime import CommandApplied, CommandRefused
-from services.alerts.commands import incidents, ladder, level, reports
+from services.alerts.commands import incidents, ladder, level, maintenance, reports
 from services.alerts.commands.refusal import Refused, Result
 from services.alerts.draft import Draft
 
@@ -34,6 +35,9 @@ _RIGHTS: Final[dict[type[Command], frozenset[str]]] = {
     c.SetLevel: _CELL,
     c.TakeTask: _FIELD,
     c.CompleteTask: _FIELD,
+    m.PlanMaintenance: _CELL | {maintenance.MACHINE},
+    m.ChangeMaintenance: _CELL | {maintenance.MACHINE},
+    m.EndMaintenance: _CELL | {maintenance.MACHINE},
     PublishReference: frozenset({"admin", "coordinator"}),
 }  # fmt: skip
 
@@ -80,5 +84,8 @@ _APPLY: Final[dict[type[Command], Callable[[Draft, Any], Result]]] = {
     c.SetLevel: level.set_level,
     c.TakeTask: reports.take_task,
     c.CompleteTask: reports.complete_task,
+    m.PlanMaintenance: maintenance.plan,
+    m.ChangeMaintenance: maintenance.change,
+    m.EndMaintenance: maintenance.end,
     PublishReference: reports.publish,
 }

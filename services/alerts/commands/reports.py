@@ -86,5 +86,6 @@ def publish(draft: Draft, command: PublishReference) -> Result:
     draft.emit(ReferencePublished(reference=command.reference, data=command.data, last=command.last))
     if command.last:
         draft.doubtful.update(draft.state.site_causes)
+        draft.stirred.update(dict.fromkeys(c for causes in draft.state.site_causes.values() for c in causes))
         settle(draft, draft.state.rules.topics)
     return {"reference": command.reference, "section": command.data.section.value}

@@ -32,6 +32,7 @@ from schemas.alerts import (
     ZoneChanged,
 )
 from schemas.base import Fact
+from schemas.maintenance import LeaseChanged, MaintenanceChanged
 from schemas.reference import ReferencePublished
 from schemas.runtime import DeadlineFailed
 from services.alerts.agenda import Agenda
@@ -45,6 +46,7 @@ from services.alerts.evolve.crisis import (
     task_changed,
     threshold_changed,
 )
+from services.alerts.evolve.maintenance import lease_changed, maintenance_changed
 from services.alerts.evolve.reports import arrival, report_changed
 from services.alerts.evolve.sites import all_clear_noted, counted, deadline_settled, silence_changed, site_marked, zone_changed
 from services.alerts.rulebook import rulebook_of
@@ -81,6 +83,10 @@ def reload(s: State) -> State:
         new = report_changed(new, row)
     for cause in s.causes.values():
         new = cause_changed(new, cause)
+    for window in s.maintenance.values():
+        new = maintenance_changed(new, window)
+    for lease in s.leases.values():
+        new = lease_changed(new, lease)
     for incident_row in s.incidents.values():
         new = incident_changed(new, incident_row)
     for id, t in s.thresholds.items():
@@ -101,7 +107,11 @@ def history_forgotten(s: State, fact: HistoryForgotten) -> State:
     """Drop closed incidents of long ago and old reports that belong to none; rows in the read model stay."""
     held = {c.incident for c in s.causes.values() if c.lifted_at is None}
     gone = {i for i, row in s.incidents.items() if row.state not in OPEN and (row.closed_at or 0) < fact.closed_before} - held
-    reports = _kept(s.reports, lambda r: r.recorded_at >= fact.reported_before or (r.incident is not None and r.incident not in gone))
+    held_alerts = {r for lease in s.leases.values() if lease.state == "held" for r in (lease.id, lease.claim)}
+    reports = _kept(
+        s.reports,
+        lambda r: r.recorded_at >= fact.reported_before or r.id in held_alerts or (r.incident is not None and r.incident not in gone),
+    )
     gone -= {r.incident for r in reports.values()}
     causes = _kept(s.causes, lambda c: c.lifted_at is None or any(r in reports for r in c.reports))
     ended = {e for e, row in s.escalations.items() if row.state != "running" and row.incidents and gone.issuperset(row.incidents)}
@@ -111,6 +121,8 @@ def history_forgotten(s: State, fact: HistoryForgotten) -> State:
             zones=Map({i: z for i, z in s.zones.items() if i not in gone}),
             escalations=_kept(s.escalations, lambda e: e.id not in ended), calls=_kept(s.calls, lambda c: c.escalation not in ended),
             tasks=_kept(s.tasks, lambda t: t.done_at is None or t.done_at >= fact.reported_before),
+            leases=_kept(s.leases, lambda a: a.id in reports),
+            maintenance=_kept(s.maintenance, lambda w: w.state != "over" or w.changed_at >= fact.reported_before),
             spent=Map({key: due for key, due in s.spent.items() if due >= fact.reported_before}), forget_at=fact.next_at,
         )
     )  # fmt: skip
@@ -136,6 +148,8 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     EscalationChanged: escalation_changed,
     NotificationPlanned: notification_planned,
     TaskChanged: lambda s, f: task_changed(s, f.row),
+    MaintenanceChanged: lambda s, f: maintenance_changed(s, f.row),
+    LeaseChanged: lambda s, f: lease_changed(s, f.row),
     MetricChanged: lambda s, f: s.put(metrics=s.metrics.set(f.key, f)),
     ReferencePublished: reference_published,
     HistoryForgotten: history_forgotten,

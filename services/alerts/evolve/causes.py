@@ -12,8 +12,9 @@ from schemas.words import EventType
 from services.alerts.calendar import day_of
 from services.alerts.claims import as_number
 from services.alerts.evolve.changes import Changes, set_or_drop
+from services.alerts.evolve.reports import heard, recounted
 from services.alerts.rules import HEAT_HAZARD
-from services.alerts.state import State, sorted_with, sorted_without, without
+from services.alerts.state import Hush, State, sorted_with, sorted_without, without
 
 _SECURITY: Final = frozenset({EventType.SECURITY_INCIDENT, EventType.DAMAGE_REPORT, EventType.FIRE})
 
@@ -35,13 +36,42 @@ def cause_changed(s: State, cause: Cause) -> State:
         d["placeless"] = s.placeless.set(cause.type.value, tuple(sorted(s.placeless.get(cause.type.value, ()))))
     d["agenda"] = s.agenda.arm(f"cause:{cause.id}", cause.next_at if opened else None)
     _by_type(s, d, old, cause)
+    if hush_of(cause) is not None or (old is not None and hush_of(old) is not None):
+        d |= _hushed(s, cause, old)
     return s.put(**d)
+
+
+def hush_of(cause: Cause) -> Hush | None:
+    """Why it calls nobody."""
+    return "maintenance" if cause.maintenance else "inhibited" if cause.inhibited_by else None
+
+
+def _hushed(s: State, cause: Cause, old: Cause | None) -> Changes:
+    """Its reports speak or are silent with it; severities are counted again where that changes what counts."""
+    hushed, voices, again = s.hushed, s.voices, set[str]()
+    left = {} if old is None else dict.fromkeys(set(old.reports).difference(cause.reports))
+    for id, hush in {**left, **dict.fromkeys(cause.reports, hush_of(cause))}.items():
+        before = hushed.get(id)
+        if before == hush:
+            continue
+        hushed = without(hushed, id) if hush is None else hushed.set(id, hush)
+        row = s.reports.get(id)
+        if row is not None:
+            voices = heard(heard(voices, row, before, -1), row, hush, 1)
+            if row.incident is not None and "maintenance" in (before, hush):
+                again.add(row.incident)
+    new = s.put(hushed=hushed)
+    severities = recounted(new, s.reports, s.incident_reports, again) if again else s.severities
+    return {"hushed": hushed, "voices": voices, "severities": severities}
 
 
 def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
     """Indexes of single families: cuts in time, security events, illness per kitchen, presence per day."""
+    uncovered = old is not None and bool(old.maintenance) and not cause.maintenance
     if cause.type is EventType.OUTAGE_POWER and cause.site is not None:
-        if old is None or old.since != cause.since:
+        if cause.maintenance:
+            d["cuts"] = tuple(c for c in s.cuts if c[1] != cause.id)
+        elif old is None or old.since != cause.since or uncovered:
             d["cuts"] = _within([(cause.since, cause.id), *(c for c in s.cuts if c[1] != cause.id)], 2 * DAY_MS)
             _decays(s, d, "cuts")
     elif cause.type in _SECURITY:
@@ -56,7 +86,7 @@ def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
         if m.name == "ill_persons" and m.object != HEAT_HAZARD and kitchen in s.territory.kitchens and kitchen is not None:
             sites = s.illness.get(kitchen, Map())
             value = as_number(m.value) or 0.0
-            if cause.lifted_at is not None:
+            if cause.lifted_at is not None or cause.maintenance:
                 sites = without(sites, cause.site)
             elif sites.get(cause.site) != (value, cause.since):
                 sites = sites.set(cause.site, (value, cause.since))
@@ -65,7 +95,9 @@ def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
     elif cause.type is EventType.STAFF_SHORTAGE and cause.site is not None:
         key = f"{s.territory.kind(cause.site)}|{day_of(cause.last_at)}"
         day, pct = s.presence.get(key, Map()), 100.0 - (cause.loss_pct or 0.0)
-        if day.get(cause.site) != pct:
+        if cause.maintenance and cause.site in day:
+            d["presence"] = s.presence.set(key, day.delete(cause.site))
+        elif not cause.maintenance and day.get(cause.site) != pct:
             d["presence"] = s.presence.set(key, day.set(cause.site, pct))
 
 

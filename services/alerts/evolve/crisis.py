@@ -34,6 +34,9 @@ def incident_changed(s: State, row: IncidentRow) -> State:
     if (old is not None and old.state is IncidentState.CLOSED) != (row.state is IncidentState.CLOSED):
         ids = set(s.closed_incidents) ^ {row.id}
         d["closed_incidents"] = tuple(sorted(ids, key=lambda i: (incidents[i].closed_at or 0, i)))[-_KEPT_CLOSED:]
+    covered = row.quiet == "maintenance" and row.state in OPEN
+    if covered != (row.id in s.covered_incidents):
+        d["covered_incidents"] = s.covered_incidents.set(row.id, None) if covered else s.covered_incidents.delete(row.id)
     before, after = (old.members if old else ()), row.members
     if before is not after and before != after:
         index, come = s.site_incidents, set(after).difference(before)

@@ -12,11 +12,16 @@ from services.alerts.calendar import day_of
 from services.alerts.claims import as_number, claim_key, is_wide, measured_place
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.rules import CAUSE_TYPES, MUTE_TYPES, REMEMBER_MS
-from services.alerts.state import Reading, State, sorted_with, sorted_without, without
+from services.alerts.state import Hush, Reading, State, sorted_with, sorted_without, without
 
 
-def counts(row: ReportRow) -> bool:
-    """True if the report counts for severities: confirmed, in an incident, not cancelled, current (§13)."""
+def counts(s: State, row: ReportRow) -> bool:
+    """True if the report counts for severities: it stands, and is no planned work (§13, D64)."""
+    return stands(row) and s.hushed.get(row.id) != "maintenance"
+
+
+def stands(row: ReportRow) -> bool:
+    """True for a report that is confirmed, in an incident, not cancelled, current."""
     return (
         row.confirmation == "confirmed"
         and row.incident is not None
@@ -42,18 +47,31 @@ def report_changed(s: State, row: ReportRow) -> State:
         d["agenda"] = s.agenda.arm("forget", d["forget_at"])
     if (old.incident if old else None) != row.incident:
         d["incident_reports"] = _moved(s.incident_reports, row.id, old.incident if old else None, row.incident)
-    if counts(row) and (old is None or old.incident == row.incident or not counts(old)):
+    if counts(s, row) and (old is None or old.incident == row.incident or not counts(s, old)):
         d["severities"] = _worse(s, row)
-    elif old is not None and counts(old):
+    elif old is not None and counts(s, old):
         reports = d.get("incident_reports", s.incident_reports)
         again = {i for i in (old.incident, row.incident) if i}
-        d["severities"] = _recounted(s, d["reports"], reports, again)
+        d["severities"] = recounted(s, d["reports"], reports, again)
+    hush = s.hushed.get(row.id)
+    if (voices := heard(heard(s.voices, old, hush, -1), row, hush, 1)) is not s.voices:
+        d["voices"] = voices
     _questions(s, d, old, row)
     if old is None or not _tells(old):
         d |= _told(s, row) if _tells(row) else {}
     elif not _tells(row) or _what(old) != _what(row):
         d |= _retold(s, d["reports"])
     return s.put(**d)
+
+
+def heard(voices: Map[str, tuple[int, int, int]], row: ReportRow | None, hush: Hush | None, step: int) -> Map[str, tuple[int, int, int]]:
+    """With one report more or less in its incident."""
+    if row is None or row.incident is None or not stands(row):
+        return voices
+    counted = list(voices.get(row.incident, (0, 0, 0)))
+    counted[{None: 0, "maintenance": 1, "inhibited": 2}[hush]] += step
+    aloud, covered, inhibited = counted
+    return voices.set(row.incident, (aloud, covered, inhibited)) if any(counted) else voices.delete(row.incident)
 
 
 def _tells(row: ReportRow) -> bool:
@@ -116,7 +134,7 @@ def _worse(s: State, row: ReportRow) -> Map[tuple[str, int], tuple[int, str]]:
     return severities
 
 
-def _recounted(
+def recounted(
     s: State, reports: Map[str, ReportRow], index: Map[str, Map[str, None]], incidents: set[str]
 ) -> Map[tuple[str, int], tuple[int, str]]:
     """A report stopped counting or moved: walk over its incidents again. Rare: a cancellation, a split, a merge."""
@@ -124,7 +142,7 @@ def _recounted(
     for incident in incidents:
         for n, query in enumerate(s.rules.severity_queries):
             severities = without(severities, (incident, n))
-            rows = [r for r in (reports[i] for i in index.get(incident, ())) if counts(r) and query.takes(r, s.territory.kind(r.site))]
+            rows = [r for r in (reports[i] for i in index.get(incident, ())) if counts(s, r) and query.takes(r, s.territory.kind(r.site))]
             if rows:
                 worst = min(rows, key=lambda r: (-r.severity, r.id))
                 severities = severities.set((incident, n), (worst.severity, worst.id))

@@ -21,7 +21,9 @@ def is_true(row: FlagRow | None) -> bool:
 
 def flag_in(draft: Draft, scope: Scope, id: str) -> FlagRow | None:
     row = draft.state.flags.get(id)
-    return row if row is None or scope is None or row.incident == scope else None
+    if row is None or row.maintenance:
+        return None
+    return row if scope is None or row.incident == scope else None
 
 
 def from_flag(
@@ -76,7 +78,7 @@ def system_down(of: Asked) -> Metric:
             cut = is_true(isolation) and system not in spared and isolation is not None
             if cut and isolation is not None and (row is None or row.since < isolation.since):
                 row = isolation  # an isolation downs it until somebody says it is restored (D40)
-            elif row is None or row.value != "down":
+            elif row is None or row.value != "down" or row.maintenance:
                 continue
             if scope is None or row.incident == scope:
                 found.append(row)
@@ -109,7 +111,7 @@ def catering_down(of: Asked) -> Metric:
         found: list[tuple[float, FlagRow]] = []
         for id, row in draft.state.flags.items():
             head, _, name = id.partition(":")
-            if head not in ("kitchen", "supplier") or (scope is not None and row.incident != scope):
+            if head not in ("kitchen", "supplier") or row.maintenance or (scope is not None and row.incident != scope):
                 continue
             if head == "kitchen" and served_pct(row) < 50:
                 found.append((served.get(name, 0), row))

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def open_incidents(of: Asked) -> Metric:
     def value(draft: Draft, scope: Scope) -> float:
-        return len(draft.open_incidents) if scope is None else float(scope in draft.open_incidents)
+        if scope is None:
+            return len(draft.open_incidents) - draft.covered_incidents
+        return float(scope in draft.open_incidents and draft.incident(scope).quiet != "maintenance")
 
     return Metric(value, topics("incidents"), lambda draft, scope: draft.first_reports((scope,) if scope else draft.open_incidents))
 
@@ -53,8 +55,8 @@ def max_severity(of: Asked) -> Metric:
 
 def customers_cut(of: Asked) -> Metric:
     def value(draft: Draft, scope: Scope) -> float:
-        cut = [draft.incident(i).customers_cut or 0 for i in (draft.open_incidents if scope is None else (scope,))]
-        return max(cut, default=0)
+        rows = draft.incidents(draft.open_incidents if scope is None else (scope,))
+        return max((row.customers_cut or 0 for row in rows if row.quiet != "maintenance"), default=0)
 
     def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
         return draft.reports_with("customers_cut")
@@ -62,12 +64,17 @@ def customers_cut(of: Asked) -> Metric:
     return Metric(value, topics("customers", "incidents"), reports)
 
 
+def _is_planned(draft: Draft, reports: tuple[str, ...]) -> bool:
+    """All that is behind a value is planned works (D64)."""
+    return bool(reports) and all(draft.state.hushed.get(r) == "maintenance" for r in reports)
+
+
 def of_continuity(measured: Measured) -> Metric:
     key = measured.key
 
     def value(draft: Draft, scope: Scope) -> float | None:
         told = draft.state.metrics.get(key)
-        if told is None:
+        if told is None or _is_planned(draft, told.reports):
             return None
         if scope is not None and not any(draft.incident_of(r) == scope for r in told.reports):
             return None

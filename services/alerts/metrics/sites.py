@@ -110,7 +110,7 @@ def unavailability(draft: Draft, scope: Scope, kinds: Iterable[str]) -> tuple[fl
             if by is None or "out" not in by or (scope is not None and scope not in by["out"]):
                 continue
             for cause in (state.causes[c] for c in state.site_causes.get(site, ())):
-                if cause.acting and cause.expected_end is not None and cause.severity >= 3:
+                if cause.acting and not cause.maintenance and cause.expected_end is not None and cause.severity >= 3:
                     hours = (cause.expected_end - cause.since) / HOUR_MS
                     if hours > best:
                         best, reports = hours, cause.reports[:SHOWN_REPORTS]

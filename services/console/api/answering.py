@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -26,8 +27,10 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 """For the OpenAPI document of every decision."""
 
 
-async def decide(author: Author, body: Body | None, service: str, kind: type[Command], **fields: Any) -> Response:
-    """Send a command with these fields and answer. Raises BrokerAway, ProblemError."""
+async def decide(
+    author: Author, body: Body | None, service: str, kind: type[Command], *, told: Mapping[str, str] | None = None, **fields: Any
+) -> Response:
+    """Send a command with these fields and answer. `told`: free text that is kept with the reason. Raises BrokerAway, ProblemError."""
     author = author.within(body)
 
     def make(by: str, role: str, reason: str | None) -> Command:
@@ -42,6 +45,7 @@ async def decide(author: Author, body: Body | None, service: str, kind: type[Com
         reason=body.reason if body else None,
         idempotency_key=author.key,
         wait_s=author.wait_s,
+        told=told,
     )
     return answer(author.request, outcome, author.lang)
 

@@ -67,6 +67,7 @@ def _screens(router: APIRouter, queries: Queries) -> None:
     show("/sites/{id}", "site.html", Screens.site)
     show("/releve", "handover.html", Screens.handover)
     show(REPORT, "report.html", Screens.report)
+    show("/travaux", "maintenance.html", Screens.maintenance)
     show("/realms", "realms.html", Screens.realms)
 
     @router.get("/sources", name="sources.html")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from fastapi import Request
@@ -13,7 +14,7 @@ from schemas import reference as ref
 from schemas.words import ActivityState, PlanState, SiteStatus, TaskState
 from services.console.i18n import N_, Translator, translator
 from services.console.pages import activities as activities_page
-from services.console.pages import cell, handover, incident, times, wall
+from services.console.pages import cell, handover, incident, times, wall, works
 from services.console.pages.clocks import Running, running_clocks
 from services.console.pages.door import Elsewhere, kept_of, poster_site, query_of, reader_of, shell_of
 from services.console.pages.journal import WANTED, entries
@@ -34,6 +35,7 @@ FACTS: Final = 3
 SCANNED_LINES: Final = 200
 EVERY_LINE: Final = 1000
 CARRIED: Final = 10
+WINDOWS_SHOWN: Final = 200
 MEANING: Final = {
     SiteStatus.NORMAL: N_("Aucune cause ouverte et courante."),
     SiteStatus.DEGRADED: N_("Une cause réduit ce que le site peut faire ; il reste ouvert."),
@@ -289,6 +291,21 @@ class Screens:
         listed: SourceList = request.app.state.sources
         items = await listed.of(request)
         return {**self._around(request, x), "lines": None if items is None else source_lines(items, x.names, x._)}
+
+    async def maintenance(self, request: Request) -> dict[str, Any]:
+        """`maintenance.html`."""
+        x = await self._load(request, "maintenance")
+        may = x.shell.reader.may(Permission.LOG_READ)
+        windows = (await self._queries.maintenance(x.shell.realm.name, lang=x.shell.lang, texts=may, limit=EVERY_LINE)).items
+        states = {"active": x._("En cours"), "planned": x._("À venir"), "over": x._("Terminés")}
+        groups = [(title, [m for m in windows if m.state == state][:WINDOWS_SHOWN]) for state, title in states.items()]
+        start = times.local(x.shell.now)
+        return {
+            **self._around(request, x), "groups": groups, "sites": x.sites, "kinds": sorted({s.kind for s in x.sites}), "types": works.TYPES,
+            "rules": works.RULES, "repeats": lambda rrule: works.said_rule(rrule, x._),
+            "person": lambda token: w.person_name(token, x.names, x._), "start_value": start.strftime("%Y-%m-%dT%H:%M"),
+            "end_value": (start + timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M"),
+        }  # fmt: skip
 
     async def realms(self, request: Request) -> dict[str, Any]:
         """`realms.html`."""

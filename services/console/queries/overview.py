@@ -12,6 +12,7 @@ import orjson
 from schemas import alerts as a
 from schemas import continuity as c
 from schemas import delivery as d
+from schemas import maintenance as m
 from schemas.base import Instant
 from schemas.realms import partition_of
 from schemas.topics import PARTITIONS, SERVICES
@@ -53,12 +54,14 @@ class OverviewQueries(Incidents, Places):
         plans = Counter(p.state for p in (await picture.rows(c.PlanRow)).values())
         tasks = Counter(t.state for t in (await picture.rows(a.TaskRow)).values())
         ladders = Counter(e.state for e in (await picture.rows(a.EscalationRow)).values())
+        windows = Counter(w.state for w in (await picture.rows(m.MaintenanceRow)).values())
         level = shape.level("territory", levels.get("territory"))
         counts = {
             "incidents_open": len(current), "incidents": len(incidents), "reports": await picture.count("reports"),
             "tasks_open": tasks[TaskState.OPEN] + tasks[TaskState.TAKEN], "plans_proposed": plans[PlanState.PROPOSED],
             "plans_active": plans[PlanState.ACTIVE] + plans[PlanState.PARTLY_ACTIVE],
             "activities_interrupted": sum(n[ActivityState.INTERRUPTED] for n in activities.values()),
+            "incidents_quiet": sum(1 for i in current if i.quiet is not None), "maintenance_active": windows["active"],
             "escalations_running": ladders["running"], "notifications": await picture.count("notifications"),
         }  # fmt: skip
         return r.Overview(

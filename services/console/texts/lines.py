@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from schemas.maintenance import Coverage
 from services.console.i18n import N_, Translator, translator
 from services.console.texts import words as w
 from services.console.texts.names import Names
-from services.console.texts.titles import refusal
+from services.console.texts.titles import refusal, window_title
 
 Values = Mapping[str, Any]
 
@@ -100,10 +101,33 @@ def _incident(record: Record, names: Names, _: Translator) -> str:
             return _("Incident {number} clos", number=v["number"])
         case "reopened":
             return _("Incident {number} rouvert", number=v["number"])
+        case "loud":
+            return _("Incident {number} : plus rien ne l’explique, il appelle, niveau N{level}", number=v["number"], level=v["level"])
         case "merged":
             return _("Incident {number} fusionné dans un autre", number=v["number"])
         case _:
             return _("Incident {number} scindé", number=v["number"])
+
+
+_WINDOW = {
+    "planned": N_("Travaux prévus"),
+    "changed": N_("Travaux modifiés"),
+    "begun": N_("Début des travaux"),
+    "paused": N_("Fin des travaux de ce jour"),
+    "ended": N_("Travaux terminés avant l’heure"),
+    "over": N_("Fin des travaux"),
+}
+
+
+def _window(record: Record, names: Names, _: Translator) -> str:
+    covers = Coverage.model_validate(record.values["covers"])
+    return _at(w.word(_WINDOW, record.change, _), window_title(covers, names, _.lang), _)
+
+
+def _withheld(record: Record, names: Names, _: Translator) -> str:
+    if record.change == "inhibited":
+        return _("Personne n’est appelé : conséquence d’une cause connue")
+    return _("Personne n’est appelé : travaux prévus")
 
 
 def _level(record: Record, names: Names, _: Translator) -> str:
@@ -269,6 +293,8 @@ _MAKERS: dict[str, Callable[[Record, Names, Translator], str]] = {
     "FlagChanged": _flag,
     "EscalationChanged": _escalation,
     "TaskChanged": _task,
+    "MaintenanceChanged": _window,
+    "PagingWithheld": _withheld,
     "NoteAdded": _fixed(N_("Note de la cellule")),
     "AnswerRecorded": _answer,
     "RoleUncovered": _uncovered,

@@ -81,6 +81,8 @@ RULE = {
     "D41": N_("capacité face au minimum"),
     "D42": N_("la capacité est passée sous le minimum"),
     "declared": N_("déclaré par une personne"),
+    "D64": N_("travaux prévus : au tableau, sans appeler personne"),
+    "D65": N_("conséquence d’une cause connue : au tableau, sans appeler personne"),
     "strategy": N_("capacité attendue d’une stratégie déclarée"),
 }
 """Sentence for a rule code; a code may carry more after a colon (`D22:power`)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from schemas.alerts import IncidentRow, TaskRow
+from schemas.maintenance import Coverage
 from services.console.i18n import N_, Translator, translator
 from services.console.texts import words as w
 from services.console.texts.names import Names
@@ -68,6 +69,26 @@ def task_title(row: TaskRow, names: Names, lang: str) -> str:
     return _("{what} : {where}", what=what, where=f"{names.site(row.site)}, {commune}" if commune else names.site(row.site))
 
 
+SHOWN_PLACES = 3
+
+
+def window_title(covers: Coverage, names: Names, lang: str) -> str:
+    """What a maintenance window covers: `Plus d’électricité : Collège X, PMI`."""
+    _ = translator(lang)
+    what = w.listed([w.word(w.EVENT, t, _) for t in covers.types], _)
+    where = (
+        [names.site(s) for s in covers.sites]
+        + [w.word(w.KIND_MANY, k, _) for k in covers.kinds]
+        + [names.pole(p, lang) for p in covers.poles]
+    )
+    if len(where) > SHOWN_PLACES:
+        where = [*where[:SHOWN_PLACES], _("{n} autres", n=len(where) - SHOWN_PLACES)]
+    who = [w.word(w.SOURCE, s, _) for s in covers.sources] + [f"{m.name}{_SIGN[m.regex, m.equal]}{m.value}" for m in covers.matchers]
+    place = ", ".join([*where, *who])
+    return _("{what} : {where}", what=what, where=place) if what and place else what or place
+
+
+_SIGN = {(False, True): "=", (False, False): "!=", (True, True): "=~", (True, False): "!~"}
 _REFUSAL = {
     # rights
     "not_allowed": N_("Votre rôle ne permet pas cette décision."),
@@ -125,6 +146,16 @@ _REFUSAL = {
     "report_elsewhere": N_("Un signalement choisi n’est pas de cet incident."),
     "nothing_left": N_("Il ne resterait rien dans l’incident."),
     "same_incident": N_("C’est le même incident."),
+    # maintenance windows
+    "window_unknown": N_("Ces travaux n’existent pas, ou ne sont pas les vôtres."),
+    "window_over": N_("Ces travaux sont terminés : prévoyez-en de nouveaux."),
+    "window_covers_all": N_(
+        "Nommez au moins un site, un genre, un pôle, un type, une source ou une étiquette : rien ne peut tout couvrir."
+    ),
+    "window_danger": N_("Un danger pour les personnes n’est jamais mis en sourdine : {types}."),
+    "window_empty": N_("La fin doit suivre le début."),
+    "window_past": N_("Ces travaux seraient déjà passés."),
+    "window_too_long": N_("Des travaux qui se répètent durent au plus {days} jours."),
 }
 """Code → sentence, which may name the refusal's own values; `tests/unit/console` compares the codes with those of the deciders."""
 

@@ -265,6 +265,8 @@ FLAG = {
     "all_clear": N_("feu vert des secours"),
     "rehousing_needed": N_("relogement nécessaire"),
 }
+QUIET = {"maintenance": N_("travaux prévus"), "inhibited": N_("conséquence")}
+"""Why an incident calls nobody (D64, D65)."""
 TASK = {
     "verify_site": N_("Levée de doute"),
     "verify_report": N_("Vérifier un signalement"),

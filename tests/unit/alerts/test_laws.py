@@ -12,7 +12,8 @@ from immutables import Map
 
 from schemas.alerts import NotificationPlanned
 from schemas.commands import AcknowledgeIncident, ConfirmReport, DenyReport, MergeIncidents, ResolveIncident, SetLevel, SplitIncident
-from schemas.reports import Measure, ReportReceived, Window
+from schemas.maintenance import Coverage, EndMaintenance, LeasesRenewed, PlanMaintenance, Renewal
+from schemas.reports import Lease, Measure, ReportReceived, Window
 from schemas.runtime import InputDuplicate, StepTo
 from schemas.words import Certainty, EventType, Level, MsgType
 from services.alerts.agenda import Agenda
@@ -36,6 +37,12 @@ MEASURES = (
     Measure(object="supplier:cuisine-centrale-sud"),
     Measure(name="not a number", value="x"),
 )
+_COVERED = (
+    Coverage(kinds=("college", "parc")),
+    Coverage(sources=("site_manager", "enedis")),
+    Coverage(types=(EventType.OUTAGE_POWER,)),
+    Coverage(sites=SITES[:4]),
+)
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -53,6 +60,8 @@ def reports(draw: st.DrawFn, types: tuple[EventType, ...] = tuple(EventType)) ->
         "certainty": draw(st.sampled_from((Certainty.CONFIRMED, Certainty.CONFIRMED, Certainty.UNCONFIRMED, Certainty.RUMOUR))),
         "msg_type": draw(st.sampled_from((MsgType.ALERT, MsgType.ALERT, MsgType.UPDATE, MsgType.CANCEL))),
         "refers": draw(st.integers(0, 6)),
+        "lease": draw(st.sampled_from((None, None, 10, 200))),
+        "source_key": "k",
         "source": draw(st.sampled_from(("site_manager", "enedis", "rh", "meteo_france"))),
         "capacity_lost_pct": draw(st.sampled_from((None, 0.0, 30.0, 100.0))),
         "expected_duration_h": draw(st.sampled_from((None, 0.5, 4.0, 100.0))),
@@ -67,14 +76,15 @@ def reports(draw: st.DrawFn, types: tuple[EventType, ...] = tuple(EventType)) ->
 def _feed(scene: Scene, given_: dict[str, Any], clock: float, ids: list[str]) -> float:
     values = dict(given_)
     clock += values.pop("after")
-    late, refers, effective = values.pop("late"), values.pop("refers"), values.pop("effective")
+    late, refers, effective, lease = values.pop("late"), values.pop("refers"), values.pop("effective"), values.pop("lease")
     references = (ids[-refers],) if 0 < refers <= len(ids) else ()
     windows = tuple(Window(start=scene.at(a), end=None if b is None else scene.at(b)) for a, b in effective)
     id = f"r{len(ids)}"
     ids.append(id)
     message = ReportReceived(
-        report_id=id, references=references, effective=windows, occurred_at=scene.at(clock - late), recorded_at=scene.at(clock), **values
-    )
+        report_id=id, references=references, effective=windows, occurred_at=scene.at(clock - late), recorded_at=scene.at(clock),
+        lease=None if lease is None else Lease(until=scene.at(clock + lease)), **values,
+    )  # fmt: skip
     scene.feed(message, at=scene.at(clock), id=id)
     return clock
 
@@ -82,6 +92,7 @@ def _feed(scene: Scene, given_: dict[str, Any], clock: float, ids: list[str]) ->
 def _decide(scene: Scene, which: int) -> None:
     """Some decision on what is there; refused ones are fine."""
     incidents, who = scene.state.open_incidents, {"author": "dgs", "role": "admin", "reason": "text:x"}
+    now = scene.service.clock
     last = max(scene.state.reports, default="none")
     makers: list[Callable[[], Any]] = [
         lambda: AcknowledgeIncident(incident=incidents[-1] if incidents else "none", **who),
@@ -91,6 +102,10 @@ def _decide(scene: Scene, which: int) -> None:
         lambda: ConfirmReport(report=last, **who),
         lambda: DenyReport(report=last, **who),
         lambda: SetLevel(scope="territory", level=Level(which % 5), force=True, **who),
+        lambda: PlanMaintenance(covers=_COVERED[which % len(_COVERED)], starts_at=now, ends_at=now + (1 + which) * 600_000, **who),
+        lambda: PlanMaintenance(covers=_COVERED[which % len(_COVERED)], starts_at=now, ends_at=now + 3_600_000, rrule="FREQ=DAILY", **who),
+        lambda: EndMaintenance(window=max(scene.state.maintenance, default="none"), **who),
+        lambda: LeasesRenewed(source_key="k", leases=tuple(Renewal(report=r, until=now + 600_000) for r in scene.state.leases)),
     ]
     scene.feed(makers[which % len(makers)]())
 
@@ -106,7 +121,7 @@ def test_no_input_fails_and_every_prefix_replays_to_the_same_state(history: list
     decider = AlertsDecider()
     for report, decision, wait in history:
         clock = _feed(scene, report, clock, ids)
-        if decision < 14:
+        if decision < 20:
             _decide(scene, decision)
         clock += wait
         scene.step(clock)

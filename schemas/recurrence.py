@@ -1,0 +1,168 @@
+"""Times that come again: a subset of RFC 5545 (`RRULE`), by the clock on the wall of Europe/Paris, right on both DST nights.
+
+Subset: `FREQ` DAILY, WEEKLY or MONTHLY; `INTERVAL`; `BYDAY` (`MO,TH`; monthly also `1SU`, `-1FR`); `BYMONTHDAY` (`1`, `-1`); `UNTIL`. Weeks begin on
+Monday. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from schemas.base import Instant
+
+PARIS: Final = ZoneInfo("Europe/Paris")
+WEEKDAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+FREQUENCIES: Final = ("DAILY", "WEEKLY", "MONTHLY")
+MAX_INTERVAL: Final = 52
+MAX_SPAN: Final = timedelta(days=31)
+"""An occurrence lasts at most so long."""
+HORIZON_DAYS: Final = 8 * 366
+"""A rule without an occurrence for so long has none any more."""
+_DAY: Final = re.compile(r"([+-]?[1-5])?(MO|TU|WE|TH|FR|SA|SU)")
+_UNTIL: Final = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T(\d{2})(\d{2})(\d{2})(Z?))?")
+
+
+class RuleInvalid(ValueError):
+    """Not a recurrence of this subset; the message says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """Half-open interval."""
+
+    start: Instant
+    end: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """On which local days it begins."""
+
+    freq: str
+    interval: int = 1
+    weekdays: tuple[tuple[int, int], ...] = ()
+    """(which of the month, 0 = every; weekday from Monday 0)."""
+    month_days: tuple[int, ...] = ()
+    until: Instant | None = None
+    """An occurrence begins at this time at the latest."""
+
+    def falls_on(self, day: date, first: date) -> bool:
+        """True if an occurrence of a rule that began on `first` begins on `day`; `first` itself only when the rule says so."""
+        if day < first:
+            return False
+        match self.freq:
+            case "DAILY":
+                in_step = (day - first).days % self.interval == 0
+            case "WEEKLY":
+                weeks = (day - timedelta(days=day.weekday()) - (first - timedelta(days=first.weekday()))).days // 7
+                in_step = weeks % self.interval == 0 and (bool(self.weekdays) or day.weekday() == first.weekday())
+            case _:
+                months = (day.year - first.year) * 12 + day.month - first.month
+                named = bool(self.weekdays or self.month_days)
+                in_step = months % self.interval == 0 and (named or day.day == first.day)
+        return in_step and self._is_named(day)
+
+    def _is_named(self, day: date) -> bool:
+        length = monthrange(day.year, day.month)[1]
+        if self.month_days and day.day not in self.month_days and day.day - length - 1 not in self.month_days:
+            return False
+        nth, last = (day.day + 6) // 7, -((length - day.day) // 7 + 1)
+        return not self.weekdays or any(w == day.weekday() and n in (0, nth, last) for n, w in self.weekdays)
+
+
+def parse_rule(text: str) -> Rule:
+    """The rule of an `RRULE` value. Raises RuleInvalid."""
+    parts: dict[str, str] = {}
+    for part in text.strip().removeprefix("RRULE:").rstrip(";").upper().split(";"):
+        name, _, value = part.partition("=")
+        if not value or name in parts:
+            raise RuleInvalid(f"{part!r}: NAME=value, each name once")
+        parts[name] = value
+    freq = parts.pop("FREQ", "")
+    if freq not in FREQUENCIES:
+        raise RuleInvalid(f"FREQ: one of {', '.join(FREQUENCIES)}")
+    interval = parts.pop("INTERVAL", "1")
+    if not interval.isdecimal() or not 1 <= int(interval) <= MAX_INTERVAL:
+        raise RuleInvalid(f"INTERVAL: a number from 1 to {MAX_INTERVAL}")
+    if parts.pop("WKST", "MO") != "MO":
+        raise RuleInvalid("WKST: weeks begin on MO")
+    weekdays = tuple(_weekday(d, freq) for d in parts.pop("BYDAY").split(",")) if "BYDAY" in parts else ()
+    month_days = tuple(_month_day(d, freq) for d in parts.pop("BYMONTHDAY").split(",")) if "BYMONTHDAY" in parts else ()
+    until = _until(parts.pop("UNTIL")) if "UNTIL" in parts else None
+    if parts:
+        raise RuleInvalid(f"{', '.join(sorted(parts))}: not in the subset FREQ, INTERVAL, BYDAY, BYMONTHDAY, UNTIL, WKST")
+    return Rule(freq, int(interval), weekdays, month_days, until)
+
+
+def _weekday(text: str, freq: str) -> tuple[int, int]:
+    found = _DAY.fullmatch(text)
+    if found is None or (found[1] and freq != "MONTHLY"):
+        raise RuleInvalid(f"BYDAY: {text!r} is none of {', '.join(WEEKDAYS)}" + (", or 1SU, -1FR …" if freq == "MONTHLY" else ""))
+    return int(found[1] or 0), WEEKDAYS.index(found[2])
+
+
+def _month_day(text: str, freq: str) -> int:
+    if freq != "MONTHLY" or re.fullmatch(r"-?\d{1,2}", text) is None or not 1 <= abs(int(text)) <= 31:
+        raise RuleInvalid("BYMONTHDAY: 1 to 31 or -31 to -1, of a MONTHLY rule")
+    return int(text)
+
+
+def _until(text: str) -> Instant:
+    found = _UNTIL.fullmatch(text)
+    try:
+        if found is None:
+            raise ValueError
+        day = date(int(found[1]), int(found[2]), int(found[3]))
+        if found[4] is None:  # all that begins on it
+            return wall(datetime.combine(day + timedelta(days=1), time())) - 1
+        at = datetime.combine(day, time(int(found[4]), int(found[5]), int(found[6])))
+    except ValueError:
+        raise RuleInvalid("UNTIL: 20271231, 20271231T060000 or 20271231T050000Z") from None
+    return int(at.replace(tzinfo=UTC).timestamp() * 1000) if found[7] else wall(at)
+
+
+def wall(local: datetime) -> Instant:
+    """The instant of a time on the wall in Paris. Of two such instants the first; of none (the hour that is left out) the one after it (RFC 5545 3.3.5)."""
+    return int(local.replace(tzinfo=PARIS, fold=0).timestamp() * 1000)
+
+
+def on_wall(at: Instant) -> datetime:
+    """The time on the wall in Paris, without zone."""
+    return datetime.fromtimestamp(at / 1000, PARIS).replace(tzinfo=None)
+
+
+def occurrence_at(start: Instant, end: Instant, rule: Rule | None, at: Instant) -> Occurrence | None:
+    """The occurrence that holds at `at`, else the next one; None when there is none any more.
+
+    `start` and `end` are those of the first. Later ones begin and end at the same times on the wall, whatever the length of the night; one of
+    which the wall leaves nothing keeps the length of the first.
+    """
+    if rule is None:
+        return Occurrence(start, end) if at < end else None
+    first, span = on_wall(start), on_wall(end) - on_wall(start)
+    for day in _days(first.date(), on_wall(at).date() - timedelta(days=span.days + 1)):
+        if not rule.falls_on(day, first.date()):
+            continue
+        found = Occurrence(start, end) if day == first.date() else _on(datetime.combine(day, first.time()), span, end - start)
+        if rule.until is not None and found.start > rule.until:
+            return None
+        if at < found.end:
+            return found
+    return None
+
+
+def _on(begins: datetime, span: timedelta, length: Instant) -> Occurrence:
+    start, end = wall(begins), wall(begins + span)
+    return Occurrence(start, end if end > start else start + length)
+
+
+def _days(first: date, earliest: date) -> Iterator[date]:
+    day = max(first, earliest)
+    for n in range(HORIZON_DAYS):
+        yield day + timedelta(days=n)

@@ -1,0 +1,27 @@
+"""Maintenance windows and leases."""
+
+from __future__ import annotations
+
+from schemas.maintenance import LeaseRow, MaintenanceRow
+from services.alerts.state import State, sorted_with, sorted_without
+
+
+def maintenance_changed(s: State, row: MaintenanceRow) -> State:
+    old, agenda = s.maintenance.get(row.id), s.agenda
+    if old is not None:
+        agenda = agenda.arm(deadline_of(old), None)
+    change = sorted_with if row.state == "active" else sorted_without
+    return s.put(
+        maintenance=s.maintenance.set(row.id, row), agenda=agenda.arm(deadline_of(row), row.next_at),
+        active_windows=change(s.active_windows, row.id),
+    )  # fmt: skip
+
+
+def deadline_of(row: MaintenanceRow) -> str:
+    """A batch of causes has a deadline of its own, so that what one firing causes fits into one Transaction."""
+    return f"maintenance:{row.id}:{row.sweep}"
+
+
+def lease_changed(s: State, row: LeaseRow) -> State:
+    due = row.until if row.state == "held" else None
+    return s.put(leases=s.leases.set(row.id, row), agenda=s.agenda.arm(f"lease:{row.id}", due))

@@ -1,0 +1,159 @@
+"""Alerts that a machine keeps alive (D66): held, renewed, lapsed, ended; the newest word on their end stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.alerts import NotificationPlanned
+from schemas.maintenance import Coverage, LeasesRenewed, Matcher, PlanMaintenance, Renewal
+from schemas.reports import Lease
+from schemas.words import EventType
+from tests.unit.alerts.scene import Scene
+
+COLLEGE = "clg-0921353W"
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def _alert(scene: Scene, minute: float, until: float, *, explicit: bool = True, site: str | None = COLLEGE, **values: Any) -> str:
+    lease = Lease(until=scene.at(until), explicit=explicit)
+    return scene.report(minute, "outage_it", site, source="supervision", source_key="src-1", dialect="alertmanager", lease=lease, **values)
+
+
+def _renew(scene: Scene, minute: float, report: str, until: float, *, explicit: bool = True, source: str = "src-1") -> None:
+    scene.feed(
+        LeasesRenewed(source_key=source, leases=(Renewal(report=report, until=scene.at(until), explicit=explicit),)), at=scene.at(minute)
+    )
+
+
+def _end(scene: Scene, minute: float, report: str, *, site: str | None = COLLEGE, occurred: float | None = None) -> None:
+    scene.report(
+        minute, "reopening", site, severity=1, lifts=(EventType.OUTAGE_IT,), references=(report,), source="supervision", source_key="src-1",
+        occurred=occurred,
+    )  # fmt: skip
+
+
+def _is_open(scene: Scene, report: str) -> bool:
+    claim = scene.state.leases[report].claim
+    return any(claim in c.reports and c.lifted_at is None for c in scene.state.causes.values())
+
+
+def test_an_alert_that_nobody_renews_is_over_when_its_lease_lapses(scene: Scene) -> None:
+    report = _alert(scene, 0, 4)
+    scene.step(3.9)
+    assert _is_open(scene, report)
+    scene.step(60)
+    assert not _is_open(scene, report)
+    assert scene.status(COLLEGE) == "normal"
+    lease = scene.state.leases[report]
+    assert (lease.state, lease.until) == ("lapsed", scene.at(4))
+    (end,) = [r for r in scene.state.reports.values() if r.dialect == "lease"]
+    assert (end.type, end.occurred_at, end.references) == ("reopening", scene.at(4), (report, report))
+
+
+def test_an_alert_that_is_renewed_holds(scene: Scene) -> None:
+    report = _alert(scene, 0, 4)
+    for minute in range(1, 30):
+        _renew(scene, minute, report, minute + 4)
+    assert _is_open(scene, report)
+    assert len(scene.state.reports) == 1, "a renewal is no report"
+    scene.step(33)
+    assert not _is_open(scene, report)
+
+
+def test_an_alert_that_lapsed_and_is_heard_of_again_begins_again(scene: Scene) -> None:
+    report = _alert(scene, 0, 4)
+    scene.step(10)
+    assert not _is_open(scene, report)
+    _renew(scene, 12, report, 16)
+    assert _is_open(scene, report)
+    (cause,) = scene.site(COLLEGE).causes
+    assert cause.since == scene.at(12)
+    assert scene.incident_of(scene.state.leases[report].claim).id == scene.incident_of(report).id
+    _end(scene, 14, report)
+    assert not _is_open(scene, report)
+    assert scene.state.leases[report].state == "ended"
+
+
+def test_a_patience_never_overrules_an_end_that_the_sender_named(scene: Scene) -> None:
+    report = _alert(scene, 0, 60)
+    _renew(scene, 1, report, 6, explicit=False)
+    scene.step(30)
+    assert _is_open(scene, report)
+    scene.step(61)
+    assert not _is_open(scene, report)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [((6, False), (4, True), 4), ((6, False), (9, False), 9), ((6, True), (4, True), 4), ((6, True), (9, False), 9)],
+)
+def test_the_newest_word_on_the_end_stands(scene: Scene, first: tuple[int, bool], second: tuple[int, bool], expected: int) -> None:
+    report = _alert(scene, 0, first[0], explicit=first[1])
+    _renew(scene, 1, report, second[0], explicit=second[1])
+    assert scene.state.leases[report].until == scene.at(expected)
+
+
+def test_an_end_later_than_a_lapse_stands_instead_of_it(scene: Scene) -> None:
+    report = _alert(scene, 0, 4)
+    scene.step(5)
+    _end(scene, 9, report, occurred=8)
+    (cause,) = scene.state.causes.values()
+    assert cause.lifted_at == scene.at(8)
+    assert (scene.state.leases[report].state, scene.state.leases[report].until) == ("ended", scene.at(8))
+
+
+def test_what_was_ended_is_not_renewed(scene: Scene) -> None:
+    report = _alert(scene, 0, 4)
+    _end(scene, 1, report)
+    _renew(scene, 2, report, 6)
+    assert scene.state.leases[report].state == "ended"
+    assert not _is_open(scene, report)
+
+
+def test_only_its_own_sender_renews_an_alert(scene: Scene) -> None:
+    report = _alert(scene, 0, 4)
+    _renew(scene, 1, report, 60, source="src-2")
+    assert scene.state.leases[report].until == scene.at(4)
+
+
+def test_of_two_alerts_on_one_cause_the_end_of_one_leaves_the_other(scene: Scene) -> None:
+    """D4 makes them one cause; it is over when the last of them is."""
+    first = _alert(scene, 0, 30, labels={"alertname": "A"})
+    second = _alert(scene, 1, 30, labels={"alertname": "B"})
+    assert len(scene.site(COLLEGE).causes) == 1
+    _end(scene, 2, first)
+    assert scene.site(COLLEGE).causes[0].reports == (second,)
+    scene.step(40)
+    assert scene.status(COLLEGE) == "normal"
+
+
+def test_an_alert_without_a_site_ends_too(scene: Scene) -> None:
+    report = _alert(scene, 0, 30, site=None)
+    _end(scene, 2, report, site=None)
+    assert not _is_open(scene, report)
+    other = _alert(scene, 3, 5, site=None)
+    scene.step(6)
+    assert not _is_open(scene, other)
+
+
+def test_a_silenced_alert_says_by_which_window(scene: Scene) -> None:
+    report = _alert(scene, 0, 300, labels={"alertname": "A"})
+    covers = Coverage(sources=("src-1",), matchers=(Matcher(name="alertname", value="A"),))
+    scene.command(
+        PlanMaintenance(author="src-1", role="source", origin="alertmanager", covers=covers, starts_at=scene.at(1), ends_at=scene.at(10)), 1
+    )
+    scene.step(2)
+    window = next(iter(scene.state.maintenance))
+    assert (scene.state.leases[report].quiet, scene.state.leases[report].quiet_by) == ("maintenance", (window,))
+    late = _alert(scene, 3, 300, labels={"alertname": "A", "instance": "2"}, site="pmi-04")
+    assert scene.state.leases[late].quiet_by == (window,)
+    calls = len(scene.named(NotificationPlanned))
+    scene.step(11)
+    assert scene.state.leases[report].quiet is scene.state.leases[late].quiet is None
+    assert len(scene.named(NotificationPlanned)) > calls

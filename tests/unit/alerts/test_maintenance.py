@@ -1,0 +1,379 @@
+"""Planned works (D64) and consequences of a known cause (D65): in the picture, but nobody is called; never danger to people."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from schemas.alerts import AttentionRequested as Asked
+from schemas.alerts import EscalationChanged, LevelChanged, MetricChanged, NotificationPlanned, NotificationWithdrawn
+from schemas.base import MINUTE_MS, Command
+from schemas.maintenance import (
+    ChangeMaintenance,
+    Coverage,
+    EndMaintenance,
+    MaintenanceChanged,
+    Matcher,
+    PagingWithheld,
+    PlanMaintenance,
+)
+from schemas.reports import Measure
+from schemas.runtime import CommandApplied, CommandRefused, DeadlineFailed
+from schemas.words import EventType
+from tests.unit.alerts.scene import PARIS, Scene, territory
+
+COLLEGE, OTHER, PMI = "clg-0921353W", "par-05", "pmi-04"
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def _plan(scene: Scene, minute: float, until: float, *, since: float | None = None, rrule: str | None = None, **covers: Any) -> str:
+    given: dict[str, Any] = {name: tuple(values) for name, values in covers.items()}
+    command = PlanMaintenance(
+        author="coord-pca", role="coordinator", reason="text:works", covers=Coverage(**given), rrule=rrule,
+        starts_at=scene.at(minute if since is None else since), ends_at=scene.at(until),
+    )  # fmt: skip
+    answer = scene.command(command, minute)
+    assert isinstance(answer, CommandApplied), answer
+    return str(answer.result["window"])
+
+
+def _refusal(scene: Scene, command: Command, minute: float = 0) -> tuple[int, str]:
+    answer = scene.command(command, minute)
+    assert isinstance(answer, CommandRefused), answer
+    return answer.status, answer.code
+
+
+def _calls(scene: Scene) -> list[NotificationPlanned]:
+    return scene.named(NotificationPlanned)
+
+
+def _who(**values: Any) -> dict[str, Any]:
+    return {"author": "coord-pca", "role": "coordinator", **values}
+
+
+# ── in the picture, nobody is called ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_report_inside_a_window_is_shown_and_calls_nobody(scene: Scene) -> None:
+    window = _plan(scene, 0, 240, sites=[COLLEGE])
+    report = scene.report(10, "outage_power", COLLEGE, severity=4, capacity_lost_pct=100)
+    scene.step(120)
+
+    site = scene.site(COLLEGE)
+    (cause,) = site.causes
+    assert (site.status, cause.maintenance) == ("closed", (window,))
+    assert "maintenance" in site.flags
+    assert [w.code for w in site.why][-1] == "D64"
+    incident = scene.incident_of(report)
+    assert (incident.state, incident.level, incident.quiet) == ("open", 0, "maintenance")
+    assert [(w.code, w.args["by"]) for w in incident.why] == [("D64", [window])]
+    assert "maintenance" in scene.state.reports[report].flags
+    assert not _calls(scene)
+    assert not scene.named(EscalationChanged)
+    assert not scene.named(LevelChanged)
+    assert [(f.incident, f.quiet, f.by) for f in scene.named(PagingWithheld)] == [(incident.id, "maintenance", (window,))]
+
+
+def test_the_end_of_a_window_with_the_cause_still_open_calls(scene: Scene) -> None:
+    _plan(scene, 0, 240, sites=[COLLEGE])
+    report = scene.report(10, "outage_power", COLLEGE, severity=4, capacity_lost_pct=100)
+    scene.step(239)
+    assert not _calls(scene)
+
+    scene.step(240)
+    incident = scene.incident_of(report)
+    assert incident.quiet is None
+    assert incident.level >= 2, "severity 4 from the field"
+    assert {c.incident for c in _calls(scene)} == {incident.id}
+    assert min(c.planned_at for c in _calls(scene)) == scene.at(240)
+    assert scene.site(COLLEGE).causes[0].maintenance == ()
+    assert "maintenance" not in scene.site(COLLEGE).flags
+
+
+def test_works_that_are_done_in_time_call_nobody_at_the_end(scene: Scene) -> None:
+    _plan(scene, 0, 240, sites=[COLLEGE])
+    scene.report(10, "outage_power", COLLEGE, severity=4)
+    scene.report(200, "reopening", COLLEGE, severity=1, lifts=(EventType.OUTAGE_POWER,))
+    scene.step(600)
+    assert not _calls(scene)
+    assert scene.status(COLLEGE) == "normal"
+
+
+def test_planned_works_on_many_sites_raise_no_level_and_hold_no_trigger(scene: Scene) -> None:
+    """D29: ≥ 3 sites of one pôle hit are N2; planned ones are not hit. 60 sites end in batches, each a Transaction of its own size."""
+    sites = [s.id for s in territory().sites if s.kind == "college"][:60]
+    _plan(scene, 0, 120, kinds=["college"], types=[EventType.OUTAGE_POWER])
+    for n, site in enumerate(sites):
+        scene.report(1 + n / 100, "outage_power", site, capacity_lost_pct=100)
+    scene.step(119)
+    assert scene.state.level() == 0
+    assert not scene.state.triggers
+    assert not scene.state.counts
+
+    scene.step(121)
+    assert scene.state.level() >= 2
+    assert sum("hit" in marks for marks in scene.state.marks.values()) == 60
+    assert not scene.named(DeadlineFailed)
+    assert not [c for c in scene.state.causes.values() if c.maintenance]
+
+
+@pytest.mark.parametrize(
+    ("type", "severity"),
+    [("fire", 3), ("evacuation", 3), ("gas_leak", 2), ("shelter_in_place", 3), ("security_incident", 3), ("outage_power", 5)],
+)
+def test_danger_to_people_and_severity_5_are_never_covered(scene: Scene, type: str, severity: int) -> None:
+    _plan(scene, 0, 240, sites=[COLLEGE])
+    report = scene.report(10, type, COLLEGE, severity=severity)
+    assert scene.incident_of(report).quiet is None
+    assert _calls(scene), "somebody is called"
+
+
+def test_a_danger_on_a_site_under_works_makes_its_incident_speak(scene: Scene) -> None:
+    _plan(scene, 0, 240, sites=[COLLEGE])
+    scene.report(10, "outage_heating", COLLEGE)
+    fire = scene.report(20, "fire", COLLEGE, severity=4)
+    assert scene.incident_of(fire).quiet is None
+    assert any(c.danger and c.incident == scene.incident_of(fire).id for c in _calls(scene))
+
+
+def test_works_that_turn_grave_are_not_planned_any_more(scene: Scene) -> None:
+    _plan(scene, 0, 240, sites=[COLLEGE])
+    report = scene.report(10, "outage_power", COLLEGE)
+    assert not _calls(scene)
+    scene.report(20, "outage_power", COLLEGE, severity=5, source="enedis")
+    assert scene.incident_of(report).quiet is None
+    assert _calls(scene)
+
+
+def test_a_word_that_the_window_does_not_cover_makes_the_same_cause_speak(scene: Scene) -> None:
+    """Every report of a cause must be covered: a silenced probe does not silence the site's manager."""
+    _plan(scene, 0, 240, sources=["supervision"])
+    scene.report(10, "outage_it", COLLEGE, source="supervision")
+    assert not _calls(scene)
+    scene.report(20, "outage_it", COLLEGE, source="site_manager")
+    assert scene.site(COLLEGE).causes[0].maintenance == ()
+    assert _calls(scene)
+
+
+# ── what a window covers ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("covers", "covered"),
+    [
+        ({"sites": [COLLEGE]}, True), ({"sites": [OTHER]}, False), ({"kinds": ["college"]}, True), ({"kinds": ["parc"]}, False),
+        ({"types": [EventType.OUTAGE_IT]}, True), ({"types": [EventType.OUTAGE_POWER]}, False), ({"sources": ["supervision"]}, True),
+        ({"sources": ["src-1"]}, True), ({"sources": ["rh"]}, False), ({"sites": [COLLEGE], "types": [EventType.OUTAGE_POWER]}, False),
+        ({"matchers": [Matcher(name="alertname", value="Down")]}, True), ({"matchers": [Matcher(name="alertname", value="Do.*", regex=True)]}, True),
+        ({"matchers": [Matcher(name="alertname", value="ow", regex=True)]}, False),
+        ({"matchers": [Matcher(name="alertname", value="Down", equal=False)]}, False),
+        ({"matchers": [Matcher(name="env", value="")]}, True), ({"matchers": [Matcher(name="env", value=".+", regex=True, equal=False)]}, True),
+        ({"matchers": [Matcher(name="alertname", value="Down"), Matcher(name="env", value="prod")]}, False),
+    ],
+)  # fmt: skip
+def test_all_that_a_window_names_must_hold(scene: Scene, covers: dict[str, Any], covered: bool) -> None:
+    _plan(scene, 0, 60, **covers)
+    report = scene.report(1, "outage_it", COLLEGE, source="supervision", source_key="src-1", labels={"alertname": "Down"})
+    assert (scene.incident_of(report).quiet == "maintenance") is covered
+    assert bool(_calls(scene)) is not covered
+
+
+def test_a_cause_without_a_site_is_covered_too(scene: Scene) -> None:
+    _plan(scene, 0, 60, sources=["supervision"])
+    report = scene.report(1, "outage_it", source="supervision", measure=Measure(object="system:messagerie"), capacity_lost_pct=100)
+    assert scene.incident_of(report).quiet == "maintenance"
+    assert scene.state.flags["system:messagerie"].maintenance
+    scene.step(61)
+    assert scene.incident_of(report).quiet is None
+    assert not scene.state.flags["system:messagerie"].maintenance
+    assert _calls(scene)
+
+
+# ── before, during, after ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_window_planned_over_what_runs_already_ends_its_ladder_and_its_end_calls_again(scene: Scene) -> None:
+    report = scene.report(0, "outage_power", COLLEGE)
+    called = len(_calls(scene))
+    assert called
+    _plan(scene, 5, 60, sites=[COLLEGE])
+    scene.step(6)
+    incident = scene.incident_of(report)
+    assert incident.quiet == "maintenance"
+    (ladder,) = [e for e in scene.state.escalations.values() if e.scope == incident.id]
+    assert ladder.state == "ended"
+    assert {f.why for f in scene.named(NotificationWithdrawn)} == {"maintenance"}
+    scene.step(59)
+    assert len(_calls(scene)) == called
+
+    scene.step(60)
+    assert len(_calls(scene)) > called
+    assert scene.incident_of(report).level == incident.level
+
+
+def test_a_recurring_window_covers_each_of_its_nights_and_nothing_between(scene: Scene) -> None:
+    first = datetime(2027, 2, 14, 22, tzinfo=PARIS)
+    scene = Scene(start=int(first.timestamp() * 1000), opened=int(first.timestamp() * 1000) - 60 * MINUTE_MS)
+    day, night = 24 * 60, 8 * 60
+    window = _plan(scene, -30, night, since=0, rrule="FREQ=WEEKLY;BYDAY=SU", sites=[COLLEGE])
+    assert scene.state.maintenance[window].state == "planned"
+    scene.report(60, "outage_it", COLLEGE)
+    scene.report(120, "reopening", COLLEGE, severity=1, lifts=(EventType.OUTAGE_IT,))
+    scene.step(night)
+    assert scene.state.maintenance[window].state == "planned"
+    assert not _calls(scene)
+    scene.report(7 * day + 60, "outage_it", PMI)
+    calls = len(_calls(scene))
+    assert calls, "another site is not covered"
+    scene.report(7 * day + 61, "outage_power", COLLEGE, severity=3)
+    assert scene.site(COLLEGE).causes[0].maintenance == (window,)
+    assert len(_calls(scene)) == calls
+    assert [f.change for f in scene.named(MaintenanceChanged) if f.change != "sweep"] == ["planned", "begun", "paused", "begun"]
+
+
+def test_ending_a_window_early_calls_for_what_is_still_open(scene: Scene) -> None:
+    window = _plan(scene, 0, 240, sites=[COLLEGE])
+    report = scene.report(10, "outage_power", COLLEGE)
+    answer = scene.command(EndMaintenance(**_who(window=window, expected=0)), 30)
+    assert isinstance(answer, CommandApplied)
+    scene.step(31)
+    row = scene.state.maintenance[window]
+    assert (row.state, row.over_by, row.over_at, row.version) == ("over", "coord-pca", scene.at(30), 1)
+    assert scene.incident_of(report).quiet is None
+    assert _calls(scene)
+
+
+def test_changing_a_window_covers_what_it_now_names(scene: Scene) -> None:
+    window = _plan(scene, 0, 240, sites=[COLLEGE])
+    scene.report(10, "outage_power", COLLEGE)
+    new = ChangeMaintenance(
+        **_who(window=window, covers=Coverage(sites=(OTHER,)), starts_at=scene.at(0), ends_at=scene.at(300), expected=0)
+    )
+    assert isinstance(scene.command(new, 20), CommandApplied)
+    scene.step(21)
+    assert scene.site(COLLEGE).causes[0].maintenance == ()
+    assert _calls(scene)
+    assert _refusal(scene, new, 22) == (412, "version_changed")
+
+
+def test_alarms_of_activities_wait_with_their_incident(scene: Scene) -> None:
+    """D44: an RTO that planned works consume is shown and called for by nobody; its value holds no predicate meanwhile."""
+    _plan(scene, 0, 240, sites=[COLLEGE])
+    report = scene.report(10, "outage_power", COLLEGE)
+    incident = scene.incident_of(report).id
+    scene.feed(Asked(code="alarm", roles=("dgs_directeur_de_crise",), base="rto", pct=80, activity="EDU-01", incident=incident))
+    assert not _calls(scene)
+    assert scene.named(PagingWithheld)[-1].roles == ("dgs_directeur_de_crise",)
+    key = next(m.key for m in _continuity_leaves())
+    scene.feed(MetricChanged(key=key, value=500.0, at=scene.at(20), reports=(report,)))
+    assert scene.state.level() == 0
+    scene.step(240)
+    assert scene.state.level() > 0
+
+
+def _continuity_leaves() -> list[Any]:
+    from schemas.predicates import measured
+
+    return [m for level in territory().policy.levels for m in measured(level.when) if m.metric == "activity_rto_pct"]
+
+
+# ── refusals ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"covers": Coverage()}, (409, "window_covers_all")),
+        ({"covers": Coverage(types=(EventType.FIRE,))}, (409, "window_danger")),
+        ({"covers": Coverage(sites=("nowhere",))}, (404, "site_unknown")),
+        ({"ends_at": 5}, (409, "window_empty")),
+        ({"starts_at": 1, "ends_at": 2}, (409, "window_past")),
+        ({"rrule": "FREQ=MONTHLY", "ends": 60 * 24 * 40}, (409, "window_too_long")),
+        ({"role": "observer"}, (403, "role_not_allowed")),
+        ({"role": "source"}, (403, "role_not_allowed")),
+    ],
+)
+def test_a_window_that_cannot_be_is_refused(scene: Scene, values: dict[str, Any], expected: tuple[int, str]) -> None:
+    values = dict(values)
+    ends = scene.at(values.pop("ends", 60))
+    given = _who(covers=Coverage(sites=(COLLEGE,)), starts_at=scene.at(0), ends_at=ends) | values
+    assert _refusal(scene, PlanMaintenance(**given)) == expected
+    assert not scene.state.maintenance
+
+
+def test_a_source_silences_its_own_alerts_and_sees_no_other_window(scene: Scene) -> None:
+    own = PlanMaintenance(
+        author="src-1", role="source", covers=Coverage(sources=("src-1",), matchers=(Matcher(name="a", value="b"),)), origin="alertmanager",
+        starts_at=scene.at(0), ends_at=scene.at(60),
+    )  # fmt: skip
+    assert isinstance(scene.command(own, 0), CommandApplied)
+    others = _plan(scene, 1, 60, sites=[COLLEGE])
+    assert _refusal(scene, EndMaintenance(author="src-1", role="source", window=others), 2) == (404, "window_unknown")
+
+
+def test_what_is_over_stays_over(scene: Scene) -> None:
+    window = _plan(scene, 0, 30, sites=[COLLEGE])
+    scene.step(31)
+    assert scene.state.maintenance[window].state == "over"
+    assert _refusal(scene, EndMaintenance(**_who(window=window)), 32) == (409, "window_over")
+    assert _refusal(scene, EndMaintenance(**_who(window="none")), 32) == (404, "window_unknown")
+
+
+# ── inhibition (D65) ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_power_cut_explains_the_outages_on_its_site_that_follow(scene: Scene) -> None:
+    cut = scene.report(0, "outage_power", COLLEGE, capacity_lost_pct=100)
+    calls = len(_calls(scene))
+    heating = scene.report(5, "outage_water", COLLEGE, capacity_lost_pct=10)
+    causes = {c.type: c for c in scene.site(COLLEGE).causes}
+    assert causes[EventType.OUTAGE_WATER].inhibited_by == causes[EventType.OUTAGE_POWER].id
+    assert scene.incident_of(heating).id != scene.incident_of(cut).id, "a network of its own"
+    assert scene.incident_of(heating).quiet == "inhibited"
+    assert scene.incident_of(heating).level >= 1, "it counts in the picture"
+    assert len(_calls(scene)) == calls
+    assert scene.named(PagingWithheld)[-1].quiet == "inhibited"
+
+
+def test_a_consequence_that_outlives_its_cause_calls(scene: Scene) -> None:
+    scene.report(0, "outage_power", COLLEGE)
+    water = scene.report(5, "outage_water", COLLEGE)
+    calls = len(_calls(scene))
+    scene.report(30, "reopening", COLLEGE, severity=1, lifts=(EventType.OUTAGE_POWER,))
+    assert scene.incident_of(water).quiet is None
+    assert [c.incident for c in _calls(scene)[calls:]].count(scene.incident_of(water).id)
+
+
+def test_a_consequence_that_was_reported_first_is_explained_afterwards(scene: Scene) -> None:
+    water = scene.report(5, "outage_water", COLLEGE)
+    assert _calls(scene)
+    scene.report(8, "outage_power", COLLEGE, occurred=4)
+    assert scene.incident_of(water).quiet == "inhibited"
+
+
+@pytest.mark.parametrize(
+    ("type", "values"),
+    [
+        ("outage_water", {"severity": 4}),  # graver than its cause
+        ("outage_water", {"occurred": -60}),  # began long before it
+        ("gas_leak", {}),  # danger
+        ("damage_report", {}),  # not a consequence that the reference data name
+    ],
+)
+def test_what_the_cause_does_not_explain_calls(scene: Scene, type: str, values: dict[str, Any]) -> None:
+    scene.report(0, "outage_power", COLLEGE)
+    report = scene.report(5, type, COLLEGE, **values)
+    assert scene.incident_of(report).quiet is None
+
+
+def test_a_computer_room_is_a_matter_of_its_own(scene: Scene) -> None:
+    room = next(s.id for s in territory().sites if s.kind == "datacenter")
+    scene.report(0, "outage_power", room)
+    scene.report(5, "outage_it", room)
+    assert not any(c.inhibited_by for c in scene.site(room).causes)
