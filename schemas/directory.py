@@ -14,7 +14,7 @@ class ContactPoint(Model):
     """One way to reach a person. A point that was never verified, or too long ago, is no proof of readiness (D38)."""
 
     channel: Channel
-    address: str = Field(min_length=1, max_length=512, description="E.164 number, mail address, URL of a webhook, id of a device")
+    address: str = Field(min_length=1, max_length=1024, description="E.164 number, mail address, URL of a webhook, id of a device")
     verified_at: Instant | None = None
 
 
@@ -24,6 +24,7 @@ class Contact(Model):
     person: str = Field(min_length=1, max_length=64, description="token; the only thing that logs and topics carry")
     name: str | None = Field(default=None, max_length=200)
     language: Literal["fr", "en"] = "fr"
+    site: str | None = Field(default=None, max_length=64, description="place of work: whom a call-out or a headcount of a site means")
     points: tuple[ContactPoint, ...] = Field(default=(), max_length=20)
 
     def addresses(self, channel: Channel) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "notifications": ("NotificationPlanned", "NotificationWithdrawn", "EscalationChanged", "AnswerRecorded", "RoleUncovered"),
     "continuity": ("ActivityChanged", "LocalClockChanged", "AlarmRaised", "AlarmArbitrated", "StrategyChanged"),
     "plans": ("PlanChanged", "TriggerChanged"),
-    "deliveries": ("NotificationChanged", "HoldChanged"),
+    "deliveries": ("NotificationChanged", "HoldChanged", "CallOutChanged"),
     "reassignments": (),
 }
 """public topic → fact names."""

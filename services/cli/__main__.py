@@ -46,6 +46,7 @@ COMMANDS = {
     "note": "services.cli.decide:note",
     "resend": "services.cli.decide:resend",
     "maintenance": "services.cli.maintenance:app",
+    "callout": "services.cli.callout:app",
     # exercises
     "play": "services.cli.play:play",
 }

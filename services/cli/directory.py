@@ -26,11 +26,14 @@ class DirectoryInvalid(ValueError):
 
 
 def contacts_of(lines: Iterable[str]) -> list[Contact]:
-    """Contacts of a CSV with the columns `COLUMNS`: one line per contact point, in order of preference. Raises DirectoryInvalid."""
+    """Contacts of a CSV with the columns `COLUMNS`, and `site` if it has one: one line per contact point, in order of preference.
+
+    Raises DirectoryInvalid.
+    """
     reader = csv.DictReader(lines)
     if missing := set(COLUMNS) - set(reader.fieldnames or ()):
         raise DirectoryInvalid(f"line 1: missing columns {', '.join(sorted(missing))}")
-    names: dict[str, tuple[str | None, str]] = {}
+    names: dict[str, tuple[str | None, str, str | None]] = {}
     points: dict[str, list[ContactPoint]] = {}
     problems: list[str] = []
     for row in reader:
@@ -40,20 +43,22 @@ def contacts_of(lines: Iterable[str]) -> list[Contact]:
                 verified = verified.replace(tzinfo=UTC)
             at = None if verified is None else int(verified.timestamp() * 1000)
             point = ContactPoint.model_validate({"channel": row["channel"], "address": row["address"], "verified_at": at})
-            Contact.model_validate({"person": row["person"], "name": row["name"] or None, "language": row["language"] or "fr"})
+            Contact.model_validate(
+                {"person": row["person"], "name": row["name"] or None, "language": row["language"] or "fr", "site": row.get("site") or None}
+            )
         except ValidationError as error:
             problems += [f"line {reader.line_num}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
             continue
         except ValueError:
             problems.append(f"line {reader.line_num}: verified_at: not an ISO date")
             continue
-        names.setdefault(row["person"], (row["name"] or None, row["language"] or "fr"))
+        names.setdefault(row["person"], (row["name"] or None, row["language"] or "fr", row.get("site") or None))
         points.setdefault(row["person"], []).append(point)
     if problems:
         raise DirectoryInvalid("\n".join(problems))
     return [
-        Contact.model_validate({"person": person, "name": name, "language": language, "points": points[person]})
-        for person, (name, language) in names.items()
+        Contact.model_validate({"person": person, "name": name, "language": language, "site": site, "points": points[person]})
+        for person, (name, language, site) in names.items()
     ]
 
 
@@ -78,7 +83,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 
 @app.command("import")
-def import_file(file: Annotated[Path, typer.Argument(help=f"CSV with columns {','.join(COLUMNS)}")]) -> None:
+def import_file(file: Annotated[Path, typer.Argument(help=f"CSV with columns {','.join(COLUMNS)} and perhaps site")]) -> None:
     """Import people; somebody who is there already is replaced. All or nothing is read, before anything is written."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from schemas.words import Answer
 from services.console import store
 from services.console.api import (
+    callouts,
     commands,
     continuity,
     incidents,
@@ -58,7 +59,7 @@ from services.runtime.vault import Vault
 
 ROUTERS: Final = (
     incidents.router, places.router, continuity.router, people.router, maintenance.router, reports.router, log.router, realms.router,
-    commands.router, reference.router, live.router, returns.router,
+    commands.router, reference.router, live.router, callouts.router, returns.router,
 )  # fmt: skip
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
 slog = structlog.get_logger(__name__)
@@ -138,6 +139,7 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.access, app.state.sessions, app.state.model, app.state.hub = access, Sessions(access), model, hub
         app.state.decisions = Decisions(producer, vault.texts, answers, master.derived("console.commands"))
         app.state.producer, app.state.return_links = producer, ReturnLinks.open(settings.data.secrets)
+        app.state.directory = vault.directory
         app.state.territory = settings.territory
         app.state.sources = SourceList(settings.url)
         app.state.live_realm = settings.territory.name

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from schemas import alerts as a
+from schemas import callouts as o
 from schemas import continuity as c
 from schemas import delivery as d
 from schemas import maintenance as m
@@ -132,5 +133,6 @@ _PLAIN: Final = {
     "alarms": _plain(c.AlarmRow, "alarms", Shaper.alarm),
     "strategies": _plain(c.StrategyRow, "strategies", Shaper.strategy),
     "notifications": _plain(d.NotificationRow, "notifications", Shaper.notification),
+    "callouts": _plain(o.CallOutRow, "callouts", Shaper.callout),
     "holds": _plain(d.HoldRow, "holds", Shaper.hold),
 }

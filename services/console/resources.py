@@ -598,6 +598,45 @@ class Hold(Resource):
     reason: str | None
 
 
+class Estimate(Resource):
+    """What a call-out takes on one channel, by the declared rates."""
+
+    channel: Channel
+    people: int
+    seconds: int
+    cost_cents: int
+
+
+class CallOut(Resource):
+    """Many people told at once: the arithmetic before, the progress during. Counts only."""
+
+    id: str
+    realm: str
+    state: str = Field(description="draft, running, stopped, done")
+    incident: str | None
+    sites: list[str]
+    level: int
+    danger: bool
+    answer_expected: bool
+    channels: list[Channel]
+    by: str
+    drafted_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+    people: int
+    unreachable: int = Field(description="people without any of the channels")
+    estimates: list[Estimate]
+    cost_cents: int
+    handed: int = Field(description="told: a provider took it, or the person has it")
+    received: int
+    answered: int
+    failed: int
+    ambiguous: int
+    withdrawn: int
+    spent_cents: int
+    eta_at: Time | None = Field(description="when the last one is handed over, corrected while it runs")
+
+
 class CommandResult(Resource):
     """What the decider said. `state`: pending, applied, refused, failed."""
 

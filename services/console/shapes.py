@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas import alerts as a
+from schemas import callouts as o
 from schemas import continuity as c
 from schemas import delivery as d
 from schemas import maintenance as m
@@ -219,6 +220,16 @@ class Shaper:
             answer=row.answer, attempts=[r.Attempt.of(attempt) for attempt in row.attempts],
             possible_duplicate=row.possible_duplicate, withdrawn=row.withdrawn, waits_for=row.waits_for, not_before=_when(row.not_before),
             bundled_into=row.bundled_into, bundle_count=row.bundle_count, why=row.why,
+        )  # fmt: skip
+
+    def callout(self, row: o.CallOutRow) -> r.CallOut:
+        return r.CallOut(
+            id=row.id, realm=self.realm, state=row.state, incident=row.incident, sites=list(row.sites), level=row.level, danger=row.danger,
+            answer_expected=row.answer_expected, channels=list(row.channels), by=row.by, drafted_at=when(row.drafted_at),
+            started_at=_when(row.started_at), ended_at=_when(row.ended_at), people=row.people, unreachable=row.unreachable,
+            estimates=[r.Estimate(**e.model_dump()) for e in row.estimates], cost_cents=row.cost_cents, handed=row.handed,
+            received=row.received, answered=row.answered, failed=row.failed, ambiguous=row.ambiguous, withdrawn=row.withdrawn,
+            spent_cents=row.spent_cents, eta_at=_when(row.eta_at),
         )  # fmt: skip
 
     def hold(self, row: d.HoldRow | None) -> r.Hold:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from immutables import Map
 
 from schemas.alerts import NotificationPlanned, NotificationWithdrawn, Unreachable
-from schemas.base import MINUTE_MS, Fact, Instant
+from schemas.base import Fact, Instant
+from schemas.callouts import CHUNK, CallOutChanged, CallOutListed, CallOutReleased, DraftCallOut, StartCallOut, StopCallOut
 from schemas.commands import AnswerNotification, HoldSending, ReleaseSending, ReplayNotification
 from schemas.delivery import (
     AttemptGranted,
@@ -23,19 +24,39 @@ from schemas.delivery import (
     ReceiptReceived,
 )
 from schemas.realms import is_live
-from schemas.reference import ChannelsSection, EscalationPolicy, ReferencePublished, RosterSection, Section
+from schemas.reference import ReferencePublished, Section
 from schemas.runtime import CommandApplied, DeadlineFailed, LossDeclared, Rebased
 from schemas.words import Channel, NotificationState
 from services.delivery import attempts
 from services.delivery.answers import decide_answer
 from services.delivery.bundling import Bundles, bundle
+from services.delivery.callouts import (
+    CallOut,
+    decide_draft,
+    decide_start,
+    decide_stop,
+    next_group,
+    progress,
+)
+from services.delivery.evolve import (
+    called_off,
+    channels_of,
+    is_stopped,
+    open_of,
+    terms,
+    with_callout,
+    with_hold,
+    with_loss,
+    with_reference,
+    with_row,
+)
 from services.delivery.hold import decide_hold, decide_release, lapsed
 from services.delivery.pacing import Pacing
 from services.delivery.planning import candidates, planned_row
-from services.delivery.policies import DEFAULT, POLICIES, Rules, declared, dump_rules, load_rules
+from services.delivery.policies import DEFAULT, Rules, dump_rules, load_rules
 from services.delivery.replaying import refused_replay
 from services.delivery.simulated import SIMULATED_RUN
-from services.delivery.state import HOLD_KEY, Agenda, DeliveryState, attempt_key, held_key, later_key, loss_key, pace_key
+from services.delivery.state import HOLD_KEY, Agenda, DeliveryState
 from services.runtime.decider import Deadline, Firing, Input
 
 T = TypeVar("T")
@@ -60,7 +81,7 @@ class DeliveryDecider:
         now = given.now
         match given.message:
             case NotificationPlanned() as planned if planned.notification not in state.notifications:
-                return self._plan(state, planned_row(state, planned), now)
+                return self._plan(state, planned_row(planned, state.channels.get(planned.person, ()), state.lost_at), now)
             case NotificationWithdrawn(notification=notification, why=why):
                 return self._withdraw(state, notification, why)
             case ClaimAttempt() as claim:
@@ -77,6 +98,12 @@ class DeliveryDecider:
                 return decide_release(state.hold, command, given.id, now)
             case ReplayNotification() as command:
                 return self._replay(state, command, given.id, now)
+            case DraftCallOut() as command:
+                return decide_draft(state.callouts.get(command.callout), command, given.id, now, state.rules, state.pacing)
+            case StartCallOut() as command:
+                return decide_start(state.callouts.get(command.callout), command, given.id, now)
+            case StopCallOut() as command:
+                return decide_stop(state.callouts.get(command.callout), command, given.id, now, state.rules, state.pacing)
             case ReferencePublished() as published if published.last or published.data.section in _KEPT_SECTIONS:
                 return [published]
             case _:
@@ -117,6 +144,8 @@ class DeliveryDecider:
         row, attempt = self._find(state, claim.notification, claim.attempt)
         if row is None or attempt is None or attempt.state != "planned" or not is_live(state.realm):
             return []
+        if is_stopped(state, row):
+            return [NotificationChanged(row=called_off(row))]
         if state.sending_held and not row.danger:
             held = attempts.supersede_planned(row).model_copy(update={"why": attempts.HELD})
             return [NotificationChanged(row=attempts.with_state(held))]
@@ -175,6 +204,8 @@ class DeliveryDecider:
         kind, notification, *number = firing.deadline.key.split("/")
         if kind == "pace":
             return self._release(state, Channel(notification), firing.now)
+        if kind == "callout":
+            return self._call_out(state, state.callouts[notification], number[0], firing.now)
         row = state.notifications[notification]
         match kind:
             case "attempt":
@@ -196,6 +227,23 @@ class DeliveryDecider:
             row = state.notifications[id]
             facts += self._moved(state, row, attempts.advance(row, freed), now)
         return facts
+
+    def _call_out(self, state: DeliveryState, one: CallOut, what: str, now: Instant) -> list[Fact]:
+        """The next people of a call-out, its progress, or its rest after a stop."""
+        facts: list[Fact] = []
+        match what:
+            case "next":
+                rows = next_group(one, state.lineage, now)
+                for row in rows:  # each takes its place before the next one looks for its own
+                    made = self._moved(state, row, attempts.advance(row, terms(state, now)), now)
+                    state = with_row(state, made[0].row) if isinstance(made[0], NotificationChanged) else state
+                    facts += made
+                return [*facts, CallOutReleased(callout=one.row.id, count=len(rows))]
+            case "withdraw":
+                facts += [NotificationChanged(row=called_off(row)) for row in open_of(state, one)[:CHUNK]]
+                for fact in facts:
+                    state = self.evolve(state, fact, "", now)
+        return [*facts, CallOutChanged(row=progress(state.callouts[one.row.id], state.rules, state.pacing, now))]
 
     def _digest(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
         """One message for all that this person waits for."""
@@ -224,13 +272,15 @@ class DeliveryDecider:
         """State after one fact."""
         match fact:
             case NotificationChanged(row=row):
-                return _with_row(state, row)
+                return with_row(state, row)
             case HoldChanged(row=row):
-                return _with_hold(state, row, at)
+                return with_hold(state, row, at)
+            case CallOutChanged() | CallOutListed() | CallOutReleased():
+                return with_callout(state, fact, at)
             case ReferencePublished():
-                return _with_reference(state, fact)
+                return with_reference(state, fact)
             case LossDeclared() | Rebased():
-                return _with_loss(state, at)
+                return with_loss(state, at)
             case DeadlineFailed(key=key):
                 return replace(state, agenda=state.agenda.disarm(key))
             case _:
@@ -255,6 +305,7 @@ class DeliveryDecider:
             ],
             **state.pacing.dump(),
             **state.bundles.dump(),
+            "callouts": [(id, one.dump()) for id, one in state.callouts.items()],
         }
 
     def load(self, realm: str, lineage: str, dumped: dict[str, list[tuple[str, object]]]) -> DeliveryState:
@@ -266,8 +317,8 @@ class DeliveryDecider:
             realm,
             lineage,
             notifications=_map(dumped, "notifications", NotificationRow.model_validate),
-            channels=_map(dumped, "channels", _channels),
-            staged=_map(dumped, "staged", _channels) if scalars.get("staging") else None,
+            channels=_map(dumped, "channels", channels_of),
+            staged=_map(dumped, "staged", channels_of) if scalars.get("staging") else None,
             hold=HoldRow.model_validate(hold) if hold else None,
             held=_map(dumped, "held", _instant),
             agenda=Agenda.restore(_map(dumped, "due", _instant)),
@@ -275,116 +326,15 @@ class DeliveryDecider:
             staged_rules=_rules(dumped, "staged"),
             pacing=Pacing.load(dumped),
             bundles=Bundles.load(dumped),
+            callouts=_map(dumped, "callouts", CallOut.load),
             lost_at=lost_at,
         )
-
-
-def terms(state: DeliveryState, now: Instant) -> attempts.Terms:
-    """What is in force for the next step of any notification."""
-    policies, pacing = state.rules.channels, state.pacing
-
-    def is_open(row: NotificationRow, channel: Channel) -> bool:
-        return pacing.is_open(row, channel, policies[channel], now)
-
-    return attempts.Terms(state.lineage, now, state.sending_held, policies, is_open)
-
-
-def _with_row(state: DeliveryState, row: NotificationRow) -> DeliveryState:
-    agenda = state.agenda.disarm(loss_key(row.id)).disarm(held_key(row.id)).disarm(later_key(row.id))
-    for attempt in row.attempts:
-        key = attempt_key(row.id, attempt.number)
-        agenda = agenda.disarm(key) if attempt.due is None else agenda.arm(key, attempt.due)
-    settled = attempts.is_settled(row)
-    if row.not_before is not None and not settled:
-        agenda = agenda.arm(later_key(row.id), row.not_before)
-    waits = row.why == attempts.HELD and not settled
-    held = state.held.set(row.id, row.planned_at) if waits else state.held.delete(row.id) if row.id in state.held else state.held
-    bundled = row.why == attempts.BUNDLED and not settled
-    bundles = state.bundles.joined(row) if bundled else state.bundles.left(row)
-    before = state.notifications.get(row.id)
-    state = replace(state, notifications=state.notifications.set(row.id, row), agenda=agenda, held=held, bundles=bundles)
-    return _with_pace(state, before, row)
-
-
-def _with_pace(state: DeliveryState, before: NotificationRow | None, row: NotificationRow) -> DeliveryState:
-    """Buckets, queues and budgets after this change of a row: they follow from the attempts that it plans."""
-    pacing, bundles, known = state.pacing, state.bundles, len(before.attempts) if before is not None else 0
-    touched = {one.channel} if (one := pacing.waiting.get(row.id)) is not None else set()
-    if row.waits_for is None or attempts.is_settled(row):
-        pacing = pacing.left(row.id)
-    else:
-        pacing = pacing.joined(row, row.waits_for)
-        touched.add(row.waits_for)
-    for attempt in row.attempts[known:]:
-        pacing = pacing.handed(attempt.channel, state.rules.channels[attempt.channel], attempt.planned_at)
-        touched.add(attempt.channel)
-        if attempt.number == 1:
-            bundles = bundles.handed(row, attempt.planned_at)
-    if not touched:
-        return state
-    state = replace(state, pacing=pacing, bundles=bundles)
-    return replace(state, agenda=_paced(state, touched))
-
-
-def _paced(state: DeliveryState, channels: Iterable[Channel]) -> Agenda:
-    """The agenda with the next turn at each of these providers; none while all sending is held."""
-    agenda = state.agenda
-    for channel in channels:
-        opens = None if state.sending_held else state.pacing.opens_at(channel, state.rules.channels[channel])
-        agenda = agenda.disarm(pace_key(channel)) if opens is None else agenda.arm(pace_key(channel), opens)
-    return agenda
-
-
-def _with_hold(state: DeliveryState, row: HoldRow, now: Instant) -> DeliveryState:
-    agenda = state.agenda.disarm(HOLD_KEY)
-    if row.held and row.until is not None:
-        agenda = agenda.arm(HOLD_KEY, row.until)
-        for waiting in state.held:
-            agenda = agenda.disarm(held_key(waiting))
-    else:
-        for waiting in state.held:  # the runtime bounds how many fire in one Transaction
-            agenda = agenda.arm(held_key(waiting), now)
-    state = replace(state, hold=row, agenda=agenda)
-    return replace(state, agenda=_paced(state, state.pacing.queues))
-
-
-def _with_reference(state: DeliveryState, published: ReferencePublished) -> DeliveryState:
-    if isinstance(published.data, RosterSection):
-        roster = published.data.roster.channels
-        state = replace(state, staged=Map({person: _channels(names) for person, names in roster.items()}))
-    if isinstance(published.data, EscalationPolicy):
-        staged = state.staged_rules or replace(state.rules, channels=POLICIES)
-        state = replace(state, staged_rules=replace(staged, budget_per_hour=published.data.policy.budget_per_hour))
-    if isinstance(published.data, ChannelsSection):
-        staged = state.staged_rules or state.rules
-        digest_ms = published.data.rules.digest_min * MINUTE_MS
-        state = replace(state, staged_rules=replace(staged, channels=declared(published.data.rules), digest_ms=digest_ms))
-    if published.last and state.staged is not None:
-        state = replace(state, channels=state.staged, staged=None)
-    if published.last and state.staged_rules is not None:
-        state = replace(state, rules=state.staged_rules, staged_rules=None)
-        state = replace(state, agenda=_paced(state, state.pacing.queues))
-    return state
-
-
-def _with_loss(state: DeliveryState, now: Instant) -> DeliveryState:
-    """What is open may have been claimed and called in the lost history: it becomes ambiguous, at the next input."""
-    agenda = state.agenda
-    for row in state.notifications.values():
-        if attempts.open_attempt(row):
-            agenda = agenda.arm(loss_key(row.id), now)
-    return replace(state, agenda=agenda, lost_at=now)
 
 
 def _rules(dumped: dict[str, list[tuple[str, object]]], name: str) -> Rules | None:
     found = dict(dumped.get("rules", ())).get(name)
     assert found is None or isinstance(found, dict)
     return None if found is None else load_rules(found)
-
-
-def _channels(names: object) -> tuple[Channel, ...]:
-    assert isinstance(names, (list, tuple))
-    return tuple(Channel(name) for name in names if name in Channel.__members__.values())
 
 
 def _instant(value: object) -> Instant:

@@ -38,11 +38,11 @@ class Urgency(IntEnum):
 
 
 def urgency(row: NotificationRow) -> Urgency:
-    """How urgent a message is, whatever the channel."""
+    """How urgent a message is, whatever the channel. A call-out about danger goes before others, but not faster than its provider."""
+    if row.campaign is not None:
+        return Urgency.CALL if row.danger else Urgency.CAMPAIGN
     if row.danger:
         return Urgency.DANGER
-    if row.campaign is not None:
-        return Urgency.CAMPAIGN
     if row.answer_expected:
         return Urgency.FIRST_PAGE if row.wave == 1 and (row.cycle or 1) == 1 else Urgency.CALL
     return Urgency.ALARM

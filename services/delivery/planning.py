@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from schemas.alerts import NotificationPlanned
+from schemas.base import Instant
 from schemas.delivery import NotificationRow
 from schemas.words import Channel, NotificationState
 from services.delivery.policies import FALLBACK
-from services.delivery.state import DeliveryState
 
 
 def candidates(wanted: Sequence[Channel], verified: Iterable[Channel]) -> tuple[Channel, ...]:
@@ -20,7 +20,7 @@ def candidates(wanted: Sequence[Channel], verified: Iterable[Channel]) -> tuple[
     return tuple(dict.fromkeys(c for c in (*wanted, *FALLBACK) if c in mine))
 
 
-def planned_row(state: DeliveryState, planned: NotificationPlanned) -> NotificationRow:
+def planned_row(planned: NotificationPlanned, verified: Iterable[Channel], lost_at: Instant | None) -> NotificationRow:
     """The row as it is first known, without an attempt. The channels stay as they are now, whatever the roster becomes."""
     return NotificationRow(
         id=planned.notification,
@@ -33,7 +33,7 @@ def planned_row(state: DeliveryState, planned: NotificationPlanned) -> Notificat
         role=planned.role,
         scope=planned.scope,
         person=planned.person,
-        channels=candidates(planned.channels, state.channels.get(planned.person, ())),
+        channels=candidates(planned.channels, verified),
         state=NotificationState.PLANNED,
         template=planned.template,
         values=planned.values,
@@ -41,5 +41,5 @@ def planned_row(state: DeliveryState, planned: NotificationPlanned) -> Notificat
         danger=planned.danger,
         planned_at=planned.planned_at,
         ack_by=planned.ack_by,
-        possible_duplicate=state.lost_at is not None and planned.planned_at <= state.lost_at,
+        possible_duplicate=lost_at is not None and planned.planned_at <= lost_at,
     )

@@ -30,12 +30,15 @@ from services.runtime.failpoints import ARMED, reach
 from services.runtime.kafka import BrokerAway
 from services.runtime.links import RETURNS_VALID_MS, VALID_MS, AckLinks, Link, ReturnLinks, Returns
 from services.runtime.transaction import Transaction
+from services.runtime.vault import TextItem
 
 log = structlog.get_logger(__name__)
 
 SOURCE: Final = "/delivery/sender"
 REPEAT_S: Final = 1.0
 """Pause before a claim or an outcome is sent again while the broker is away."""
+TEXT_WAIT_S: Final = 2.0
+"""Patience with a text that another process has just written."""
 NOT_CONFIGURED: Final = "channel_not_configured"
 
 
@@ -53,6 +56,14 @@ class Directory(Protocol):
 
     async def get(self, person: str) -> Contact | None:
         """The person; None when unknown or erased."""
+        ...
+
+
+class Texts(Protocol):
+    """`services.runtime.vault.Texts`."""
+
+    async def get(self, text_id: str, *, wait_s: float = 0.0) -> TextItem | None:
+        """The item; None when unknown or erased."""
         ...
 
 
@@ -78,6 +89,7 @@ class Sender:
         self,
         producer: Inputs,
         directory: Directory,
+        texts: Texts,
         drivers: Mapping[Channel, Driver],
         links: AckLinks,
         return_links: ReturnLinks,
@@ -91,6 +103,7 @@ class Sender:
         self.outbox = outbox or new_outbox(monotonic)
         self._producer = producer
         self._directory = directory
+        self._texts = texts
         self._drivers = drivers
         self._links = links
         self._return_links = return_links
@@ -182,7 +195,13 @@ class Sender:
         points = sorted((p for p in contact.points if p.channel == channel), key=lambda p: p.verified_at is None)
         if not points:
             return Result("failed", error="no_address")
-        text = compose(row, self.outbox.names_of(call.realm), translator(contact.language), self._link(call))
+        said = None
+        if (text_id := row.values.get("text")) is not None:
+            item = await self._texts.get(str(text_id), wait_s=TEXT_WAIT_S)
+            if item is None:
+                return Result("failed", error="text_erased")
+            said = str(item.fields["text"])
+        text = compose(row, self.outbox.names_of(call.realm), translator(contact.language), self._link(call), said)
         return Outgoing(
             realm=call.realm,
             row=row,

@@ -125,7 +125,7 @@ async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> Non
         outbox = new_outbox()
         drivers = await stack.enter_async_context(configured_drivers(settings, Returns(outbox, producer, vault.directory)))
         sender = Sender(
-            producer, vault.directory, drivers, links, ReturnLinks.open(settings.data.secrets), settings.public_url, outbox=outbox,
+            producer, vault.directory, vault.texts, drivers, links, ReturnLinks.open(settings.data.secrets), settings.public_url, outbox=outbox,
             calls_at_once=settings.calls_at_once,
         )  # fmt: skip
         log.info("sender.started", run=sender.outbox.run, channels=sorted(c.value for c in drivers))

@@ -12,6 +12,7 @@ from schemas.base import Instant
 from schemas.delivery import HoldRow, NotificationRow
 from schemas.words import Channel
 from services.delivery.bundling import Bundles
+from services.delivery.callouts import CallOut
 from services.delivery.pacing import Pacing
 from services.delivery.policies import DEFAULT, Rules
 from services.runtime.decider import Deadline
@@ -71,6 +72,7 @@ class DeliveryState:
     staged_rules: Rules | None = None
     pacing: Pacing = Pacing()
     bundles: Bundles = Bundles()
+    callouts: Map[str, CallOut] = Map()
     lost_at: Instant | None = None
     """When a loss of this log was last declared: what was planned up to then may have been sent in the lost history."""
 
@@ -103,6 +105,11 @@ def later_key(notification: str) -> str:
 def pace_key(channel: Channel) -> str:
     """Deadline at which the next of those who wait for a provider's pace go out."""
     return f"pace/{channel.value}"
+
+
+def callout_key(callout: str, what: str) -> str:
+    """Deadlines of a call-out: `next` people, `progress`, `withdraw` the rest after a stop."""
+    return f"callout/{callout}/{what}"
 
 
 HOLD_KEY = "hold"

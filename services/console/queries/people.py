@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schemas import alerts as a
+from schemas import callouts as o
 from schemas import delivery as d
 from schemas.base import Instant
 from services.console import resources as r
@@ -82,6 +83,23 @@ class People(Reading):
         if row is None:
             raise NotFound
         return found.shape.escalation(row)
+
+    async def callouts(self, realm: str, *, as_of: Instant | None = None, limit: int = 100, cursor: str | None = None) -> Page[r.CallOut]:
+        """Newest first."""
+        found = await self.read(realm, as_of=as_of)
+        async with store_errors():
+            rows = await found.picture.rows(o.CallOutRow)
+        shown, following = page(list(rows.values()), lambda c: (-c.drafted_at, c.id), limit, cursor)
+        return Page(items=[found.shape.callout(c) for c in shown], next=following)
+
+    async def callout(self, realm: str, id: str, *, as_of: Instant | None = None) -> r.CallOut:
+        """One call-out with its arithmetic and progress."""
+        found = await self.read(realm, as_of=as_of)
+        async with store_errors():
+            row = await found.picture.row(o.CallOutRow, id)
+        if row is None:
+            raise NotFound
+        return found.shape.callout(row)
 
     async def hold(self, realm: str, *, as_of: Instant | None = None) -> r.Hold:
         """Is all sending held?"""

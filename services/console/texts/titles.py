@@ -129,6 +129,9 @@ _REFUSAL = {
     "incident_not_closed": N_("L’incident n’est pas clos."),
     "task_not_open": N_("Cette tâche n’attend plus."),
     "answer_not_expected": N_("Cet appel n’attend pas de réponse."),
+    "callout_unknown": N_("Cet appel général n’existe pas."),
+    "callout_started": N_("Cet appel général est déjà lancé."),
+    "callout_over": N_("Cet appel général est terminé."),
     "not_dead": N_("Ce message n’a pas échoué : il n’y a rien à reprendre."),
     # state forbids it
     "causes_open": N_("Une cause est encore ouverte : clore demande de forcer, avec une raison."),

@@ -72,10 +72,12 @@ def clock(at: Instant) -> str:
     return datetime.fromtimestamp(at / 1000, PARIS).strftime("%H:%M")
 
 
-def compose(row: NotificationRow, names: Names, _: Translator, link: str | None) -> Text:
-    """The text of a notification. A template that is not known is told as information, never dropped."""
+def compose(row: NotificationRow, names: Names, _: Translator, link: str | None, said: str | None = None) -> Text:
+    """The text of a notification. A template that is not known is told as information, never dropped. `said`: what the cell wrote."""
     level = int(row.level)
     subject, sentences = _SAYINGS.get(row.template, _information)(row, names, _)
+    if said is not None:
+        sentences = [said]
     if row.bundle:
         subject, sentences = _bundled(row, sentences, names, _)
     sentences = [*sentences, *_called_as(row, names, _)]
@@ -216,6 +218,10 @@ def _merged(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa:
     return _("incident rattaché à une crise en cours"), [*_incident(row, _), _("Cet incident est suivi avec la crise en cours.")]
 
 
+def _callout(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+    return _("message de la cellule de crise"), [_("Message de la cellule de crise.")]
+
+
 def _information(row: NotificationRow, names: Names, _: Translator) -> Said:
     before, after = row.values.get("from"), row.values.get("lowered")
     lowered = [] if before is None or after is None else [_("Le niveau est abaissé de N{before} à N{after}.", before=before, after=after)]
@@ -234,6 +240,7 @@ _SAYINGS: Final[Mapping[str, Callable[[NotificationRow, Names, Translator], Said
     "stand_down_proposed": _stand_down_proposed,
     "card_overdue": _card_overdue,
     "merged": _merged,
+    "callout": _callout,
     "information": _information,
 }
 TEMPLATES: Final = tuple(_SAYINGS)

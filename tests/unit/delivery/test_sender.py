@@ -11,6 +11,7 @@ import pytest
 
 from schemas.alerts import NotificationPlanned
 from schemas.base import Message
+from schemas.callouts import Called, DraftCallOut, StartCallOut
 from schemas.commands import HoldSending, ReleaseSending
 from schemas.delivery import AttemptOutcome, ClaimAttempt, NotificationRow
 from schemas.directory import Contact, ContactPoint
@@ -29,6 +30,7 @@ from services.runtime.kafka import BrokerAway
 from services.runtime.links import AckLinks, ReturnLinks
 from services.runtime.testing import MemoryService
 from services.runtime.transaction import Transaction
+from services.runtime.vault import TextItem
 from tests.unit.delivery.desk import T0
 
 LINKS = AckLinks(b"k" * 32)
@@ -65,12 +67,20 @@ class People:
         return self.contact if person == "dgs" else None
 
 
+class Writings(dict[str, TextItem]):
+    """Texts by id."""
+
+    async def get(self, text_id: str, *, wait_s: float = 0.0) -> TextItem | None:  # type: ignore[override]  # noqa: ARG002
+        return super().get(text_id)
+
+
 @dataclass
 class World:
     """delivery on an in-memory log; senders come and go."""
 
     service: MemoryService[Any] = field(default_factory=lambda: MemoryService(DeliveryDecider(), clock=T0))
     people: People = field(default_factory=People)
+    texts: Writings = field(default_factory=Writings)
     provider: Provider = field(default_factory=Provider)
     log: list[Transaction] = field(default_factory=list)
     grown: asyncio.Event = field(default_factory=asyncio.Event)
@@ -123,7 +133,15 @@ class World:
     def sender(self, **options: Any) -> Sender:
         drivers = options.pop("drivers", {Channel.EMAIL: self.provider})
         return Sender(
-            self, self.people, drivers, LINKS, ReturnLinks(b"r" * 32), "https://vigie.example/", monotonic=lambda: self.now_s, **options
+            self,
+            self.people,
+            self.texts,
+            drivers,
+            LINKS,
+            ReturnLinks(b"r" * 32),
+            "https://vigie.example/",
+            monotonic=lambda: self.now_s,
+            **options,
         )
 
     async def batches(self) -> AsyncIterator[Batch]:
@@ -360,3 +378,25 @@ def test_what_is_kept_between_runs_offers_the_same_attempts_and_no_claim(world: 
     world.put(ReleaseSending(author="c", role="coordinator"))
     second.outbox.observe(world.log[-1])
     assert len(second.outbox.to_claim()) == 1
+
+
+async def test_a_call_out_says_what_the_cell_wrote_and_nothing_once_that_is_erased() -> None:
+    world = World()
+    world.open("92", ("email",))
+    world.texts["t-1"] = TextItem({"text": "Le site est fermé, restez chez vous."})
+    for id, text in (("c1", "t-1"), ("c2", "t-gone")):
+        command = DraftCallOut(
+            author="coord-pca", role="coordinator", callout=id, text_id=text, channels=(Channel.EMAIL,),
+            people=(Called(person="dgs", channels=(Channel.EMAIL,)),), last=True,
+        )  # fmt: skip
+        world.put(command)
+        world.put(StartCallOut(author="coord-pca", role="coordinator", callout=id))
+        world.service.clock += 10
+        world.put(Tick())
+
+    def rows() -> list[NotificationRow]:
+        return [r for r in world.service.state("92").notifications.values() if r.campaign]
+
+    await world.until(world.sender(), lambda: len(rows()) == 2 and all(r.attempts and r.attempts[-1].ended_at for r in rows()))
+    assert [o.text.sentences[0] for o in world.provider.calls] == ["Le site est fermé, restez chez vous."]
+    assert {(r.campaign, r.state, r.attempts[0].error) for r in rows()} == {("c1", "accepted", None), ("c2", "failed", "text_erased")}

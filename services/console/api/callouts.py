@@ -1,0 +1,111 @@
+"""`/api/v1/callouts`: many people told at once. A draft says what it takes, a second call starts it, a third stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from typing import Annotated, Final, Protocol
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from schemas.callouts import CHUNK, Called, DraftCallOut, StartCallOut, StopCallOut
+from schemas.directory import Contact
+from schemas.words import Channel, Level
+from services.console.api.answering import RESPONSES, answer, decide
+from services.console.api.context import Author, Body, Cursor, Limit, LogReading, deciding
+from services.console.decisions import Decisions, author_of
+from services.console.resources import CallOut, Page
+from services.runtime.problems import ProblemError, fault
+from services.runtime.rights import Permission
+
+router = APIRouter(prefix="/api/v1/callouts", tags=["people"])
+Calling = Annotated[Author, Depends(deciding(Permission.SENDING_HOLD))]
+_YIELD_EVERY: Final = 200
+
+
+class NewCallOut(Body):
+    """Whom to tell what. The text must not say what a stranger may not read."""
+
+    text: str = Field(min_length=1, max_length=600)
+    sites: list[str] = Field(default_factory=list, max_length=500, description="everybody whose place of work is one of them")
+    everybody: bool = Field(default=False, description="all people of the directory")
+    channels: list[Channel] = Field(default_factory=lambda: [Channel.SMS], min_length=1, description="in order of preference")
+    incident: str | None = None
+    level: Level = Level.N1
+    danger: bool = Field(default=False, description="danger to people: passes holds and hours, before other call-outs")
+    answer_expected: bool = False
+
+
+class People(Protocol):
+    """`services.runtime.vault.Directory`."""
+
+    def ids(self) -> list[str]: ...
+
+    async def get(self, person: str) -> Contact | None: ...
+
+
+@router.get("", summary="Call-outs, newest first")
+async def callouts(reader: LogReading, limit: Limit = 100, cursor: Cursor = None) -> Page[CallOut]:
+    return await reader.model.callouts(reader.realm, as_of=reader.as_of, limit=limit, cursor=cursor)
+
+
+@router.get("/{id}", summary="Progress: told, failed, until when, for how much")
+async def callout(reader: LogReading, id: str) -> CallOut:
+    return await reader.model.callout(reader.realm, id, as_of=reader.as_of)
+
+
+@router.post("", responses=RESPONSES, summary="Draft: who would be told, by what, until when, for how much. Tells nobody")
+async def draft(author: Calling, body: NewCallOut) -> Response:
+    author = author.within(body)
+    decisions: Decisions = author.request.app.state.decisions
+    people = await audience(_people(author.request), body.sites, everybody=body.everybody)
+    if not people:
+        why = ("personne dans l’annuaire n’y travaille", "nobody in the directory works there")
+        raise ProblemError("invalid", faults=(fault("sites", "nobody", *why),))
+    command_id = decisions.command_id(author.principal, author.realm, author.key or secrets.token_hex(12))
+    text_id = decisions.text_id(command_id, body.text)
+    await decisions.put_text(text_id, body.text)
+    chunks = [people[at : at + CHUNK] for at in range(0, len(people), CHUNK)]
+    commands = [
+        (
+            command_id if n == len(chunks) - 1 else f"{command_id}-{n}",
+            DraftCallOut(
+                author=author_of(author.principal), role=author.principal.acting_role, callout=command_id, text_id=text_id, incident=body.incident,
+                sites=tuple(body.sites), level=body.level, danger=body.danger, answer_expected=body.answer_expected, channels=tuple(body.channels),
+                people=tuple(chunk), last=n == len(chunks) - 1,
+            ),
+        )
+        for n, chunk in enumerate(chunks)
+    ]  # fmt: skip
+    outcome = await decisions.send_all("delivery", author.realm, author.principal, commands, author.wait_s)
+    return answer(author.request, outcome, author.lang)
+
+
+@router.post("/{id}/start", responses=RESPONSES, summary="From now on people are told")
+async def start(author: Calling, id: str, body: Body | None = None) -> Response:
+    return await decide(author, body, "delivery", StartCallOut, callout=id)
+
+
+@router.post("/{id}/stop", responses=RESPONSES, summary="Nobody else is told")
+async def stop(author: Calling, id: str, body: Body | None = None) -> Response:
+    return await decide(author, body, "delivery", StopCallOut, callout=id)
+
+
+def _people(request: Request) -> People:
+    people: People = request.app.state.directory
+    return people
+
+
+async def audience(directory: People, sites: Sequence[str], *, everybody: bool) -> list[Called]:
+    """People of these sites as tokens with their channels, in the order of tokens; addresses and names stay in the directory."""
+    wanted, found = set(sites), []
+    for n, token in enumerate(sorted(directory.ids())):
+        if n % _YIELD_EVERY == 0:
+            await asyncio.sleep(0)  # thousands are decrypted here; other requests go on
+        contact = await directory.get(token)
+        if contact is not None and (everybody or contact.site in wanted):
+            found.append(Called(person=token, channels=tuple(dict.fromkeys(p.channel for p in contact.points))))
+    return found

@@ -1,0 +1,230 @@
+"""Call-outs: what it takes to tell thousands, their progress, and the stop. Pure.
+
+A draft lists people and costs nothing; its arithmetic rests on the declared rates. Once started, people get their notification in
+groups of `CHUNK`, each in its own Transaction, and wait for their turn like everybody else. A stop is in force with its Transaction:
+whoever has not been handed over then, is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final, Self
+
+from immutables import Map
+
+from schemas.base import Fact, Instant
+from schemas.callouts import (
+    CHUNK,
+    Called,
+    CallOutChanged,
+    CallOutListed,
+    CallOutRow,
+    ChannelEstimate,
+    DraftCallOut,
+    StartCallOut,
+    StopCallOut,
+)
+from schemas.delivery import NotificationRow
+from schemas.ranks import may_decide
+from schemas.realms import derive_id
+from schemas.runtime import CommandApplied, CommandRefused
+from schemas.words import Channel, NotificationState
+from services.delivery.pacing import Pacing
+from services.delivery.planning import candidates
+from services.delivery.policies import Rules
+
+CALLER: Final = "coordinateur_pca"
+"""The lowest role that may tell everybody at once."""
+PROGRESS_MS: Final = 2000
+"""From one progress row to the next."""
+SETTLED_SHARE: Final = 50
+"""Hand-overs from which the observed pace corrects the declared one."""
+_MADE: Final = frozenset({NotificationState.ACCEPTED, NotificationState.RECEIVED, NotificationState.ANSWERED})
+_OPEN: Final = frozenset({NotificationState.PLANNED, NotificationState.ATTEMPTED})
+
+
+@dataclass(frozen=True, slots=True)
+class CallOut:
+    """One call-out with its list and its counts."""
+
+    row: CallOutRow
+    people: tuple[Called, ...] = ()
+    next: int = 0
+    """How many of the list have their notification."""
+    counts: Map[str, int] = field(default_factory=Map)
+    """State of its notifications → how many."""
+    spent: float = 0.0
+
+    def count(self, *states: NotificationState) -> int:
+        """Notifications in these states."""
+        return sum(self.counts.get(state.value, 0) for state in states)
+
+    @property
+    def is_over(self) -> bool:
+        """Everybody has a notification and none is on its way."""
+        return self.next >= len(self.people) and self.count(*_OPEN) == 0
+
+    def seen(self, before: NotificationRow | None, row: NotificationRow, rules: Rules) -> Self:
+        """One of its notifications moved."""
+        counts = self.counts.set(row.state.value, self.counts.get(row.state.value, 0) + 1)
+        if before is not None:
+            counts = counts.set(before.state.value, counts.get(before.state.value, 0) - 1)
+        paid = {a.id for a in before.attempts if _is_paid(a.state)} if before is not None else set()
+        spent = sum(rules.channels[a.channel].cost_cents for a in row.attempts if _is_paid(a.state) and a.id not in paid)
+        return replace(self, counts=counts, spent=self.spent + spent)
+
+    # ── snapshots ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def dump(self) -> dict[str, object]:
+        """JSON-able."""
+        return {
+            "row": self.row.model_dump(mode="json", exclude_defaults=True), "next": self.next, "counts": dict(self.counts), "spent": self.spent,
+            "people": [[one.person, *one.channels] for one in self.people],
+        }  # fmt: skip
+
+    @classmethod
+    def load(cls, dumped: object) -> Self:
+        """Inverse of dump."""
+        assert isinstance(dumped, dict)
+        people = tuple(Called(person=person, channels=tuple(Channel(c) for c in channels)) for person, *channels in dumped["people"])
+        return cls(CallOutRow.model_validate(dumped["row"]), people, dumped["next"], Map(dumped["counts"]), dumped["spent"])
+
+
+def _is_paid(state: str) -> bool:
+    return state in ("accepted", "received", "ambiguous")
+
+
+# ── arithmetic ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def estimates(people: Iterable[Called], wanted: tuple[Channel, ...], rules: Rules, pacing: Pacing) -> tuple[ChannelEstimate, ...]:
+    """Per channel, in the order of `wanted`: everybody by the first of their channels, behind those who wait already."""
+    by_channel: dict[Channel, int] = {}
+    for one in people:
+        if mine := candidates(wanted, one.channels):
+            by_channel[mine[0]] = by_channel.get(mine[0], 0) + 1
+    found = []
+    for channel, count in by_channel.items():
+        policy = rules.channels[channel]
+        behind = len(pacing.queues.get(channel, ()))
+        seconds = -(-max(0, behind + count - policy.burst) * policy.interval_us // 1_000_000)
+        found.append(ChannelEstimate(channel=channel, people=count, seconds=seconds, cost_cents=round(count * policy.cost_cents)))
+    return tuple(found)
+
+
+def eta(one: CallOut, rules: Rules, pacing: Pacing, now: Instant) -> Instant:
+    """When the last one is handed over: by the declared rates, or by the pace seen so far when that is slower."""
+    waiting = estimates(one.people[one.next :], one.row.channels, rules, pacing)
+    queued = [-(-len(queue) * rules.channels[c].interval_us // 1000) for c, queue in pacing.queues.items() if queue]
+    declared_ms = max([e.seconds * 1000 for e in waiting] + queued, default=0)
+    made, left = one.count(*_MADE), len(one.people) - one.next + one.count(*_OPEN)
+    if made < SETTLED_SHARE or one.row.started_at is None:
+        return now + declared_ms
+    seen_ms = (now - one.row.started_at) * left // made
+    return now + max(declared_ms, seen_ms)
+
+
+def progress(one: CallOut, rules: Rules, pacing: Pacing, now: Instant) -> CallOutRow:
+    """The row as it stands."""
+    running = one.row.state == "running"
+    over = running and one.is_over
+    return one.row.model_copy(
+        update={
+            "state": "done" if over else one.row.state,
+            "ended_at": now if over else one.row.ended_at,
+            "handed": one.count(*_MADE),
+            "received": one.count(NotificationState.RECEIVED, NotificationState.ANSWERED),
+            "answered": one.count(NotificationState.ANSWERED),
+            "failed": one.count(NotificationState.FAILED),
+            "ambiguous": one.count(NotificationState.AMBIGUOUS),
+            "withdrawn": one.count(NotificationState.WITHDRAWN, NotificationState.SUPERSEDED),
+            "spent_cents": round(one.spent),
+            "eta_at": eta(one, rules, pacing, now) if running and not over else None,
+        }
+    )
+
+
+# ── decisions ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _refused(command: DraftCallOut | StartCallOut | StopCallOut, command_id: str, status: int, code: str) -> list[Fact]:
+    return [CommandRefused.model_validate({"command_id": command_id, "command": type(command).__name__, "status": status, "code": code})]
+
+
+def decide_draft(known: CallOut | None, command: DraftCallOut, command_id: str, now: Instant, rules: Rules, pacing: Pacing) -> list[Fact]:
+    """The people are listed; with the last chunk comes the arithmetic."""
+    if not may_decide(command.role, CALLER):
+        return _refused(command, command_id, 403, "role_not_allowed")
+    if known is not None and known.row.state != "draft":
+        return _refused(command, command_id, 409, "callout_started")
+    row = known.row if known is not None else CallOutRow(
+        id=command.callout, state="draft", text_id=command.text_id, incident=command.incident, sites=command.sites, level=command.level,
+        danger=command.danger, answer_expected=command.answer_expected, channels=command.channels, by=command.author, drafted_at=now,
+    )  # fmt: skip
+    listed = {one.person for one in known.people} if known is not None else set()
+    new = tuple({one.person: one for one in command.people if one.person not in listed}.values())
+    everybody = (*(known.people if known is not None else ()), *new)
+    if command.last or known is None:
+        found = estimates(everybody, row.channels, rules, pacing)
+        reached = sum(e.people for e in found)
+        row = row.model_copy(
+            update={
+                "people": len(everybody), "unreachable": len(everybody) - reached, "estimates": found, "cost_cents": sum(e.cost_cents for e in found),
+            }
+        )  # fmt: skip
+    result: dict[str, str | int | float | bool | None] = {"callout": row.id, "people": len(everybody)}
+    applied = CommandApplied(command_id=command_id, command="DraftCallOut", result=result)
+    return [CallOutChanged(row=row), CallOutListed(callout=row.id, people=new), applied]
+
+
+def decide_start(known: CallOut | None, command: StartCallOut, command_id: str, now: Instant) -> list[Fact]:
+    """From now on people are told."""
+    if not may_decide(command.role, CALLER):
+        return _refused(command, command_id, 403, "role_not_allowed")
+    if known is None:
+        return _refused(command, command_id, 404, "callout_unknown")
+    if known.row.state != "draft":
+        return _refused(command, command_id, 409, "callout_started")
+    row = known.row.model_copy(update={"state": "running", "started_at": now, "by": command.author})
+    return [CallOutChanged(row=row), CommandApplied(command_id=command_id, command="StartCallOut", result={"callout": row.id})]
+
+
+def decide_stop(known: CallOut | None, command: StopCallOut, command_id: str, now: Instant, rules: Rules, pacing: Pacing) -> list[Fact]:
+    """Nobody else is told."""
+    if not may_decide(command.role, CALLER):
+        return _refused(command, command_id, 403, "role_not_allowed")
+    if known is None:
+        return _refused(command, command_id, 404, "callout_unknown")
+    if known.row.state not in ("draft", "running"):
+        return _refused(command, command_id, 409, "callout_over")
+    row = progress(known, rules, pacing, now).model_copy(update={"state": "stopped", "ended_at": now, "eta_at": None})
+    result: dict[str, str | int | float | bool | None] = {"callout": row.id, "handed": row.handed}
+    return [CallOutChanged(row=row), CommandApplied(command_id=command_id, command="StopCallOut", result=result)]
+
+
+def next_group(one: CallOut, lineage: str, now: Instant) -> tuple[NotificationRow, ...]:
+    """The next people's notifications, without an attempt."""
+    row = one.row
+    return tuple(
+        NotificationRow(
+            id=derive_id(lineage, row.id, "callout", number),
+            incident=row.incident, level=row.level, role="agent", person=called.person, channels=candidates(row.channels, called.channels),
+            state=NotificationState.PLANNED, template="callout", values={"text": row.text_id}, answer_expected=row.answer_expected,
+            danger=row.danger, planned_at=now, campaign=row.id,
+        )
+        for number, called in enumerate(one.people[one.next : one.next + CHUNK], one.next)
+    )  # fmt: skip
+
+
+# ── evolve ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def changed(known: CallOut | None, row: CallOutRow) -> CallOut:
+    """With this row."""
+    return CallOut(row) if known is None else replace(known, row=row)
+
+
+def listed(known: CallOut, fact: CallOutListed) -> CallOut:
+    """With these people."""
+    return replace(known, people=(*known.people, *fact.people))

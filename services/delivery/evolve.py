@@ -1,0 +1,163 @@
+"""What one fact changes in the state of delivery: rows, deadlines, queues, budgets, call-outs. Pure and total."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from immutables import Map
+
+from schemas.base import MINUTE_MS, Instant
+from schemas.callouts import CallOutChanged, CallOutListed, CallOutReleased
+from schemas.delivery import HoldRow, NotificationRow
+from schemas.reference import ChannelsSection, EscalationPolicy, ReferencePublished, RosterSection
+from schemas.words import Channel, NotificationState
+from services.delivery import attempts
+from services.delivery.callouts import PROGRESS_MS, CallOut, changed, listed
+from services.delivery.policies import POLICIES, declared
+from services.delivery.state import HOLD_KEY, Agenda, DeliveryState, attempt_key, callout_key, held_key, later_key, loss_key, pace_key
+
+
+def terms(state: DeliveryState, now: Instant) -> attempts.Terms:
+    """What is in force for the next step of any notification."""
+    policies, pacing = state.rules.channels, state.pacing
+
+    def is_open(row: NotificationRow, channel: Channel) -> bool:
+        return pacing.is_open(row, channel, policies[channel], now)
+
+    return attempts.Terms(state.lineage, now, state.sending_held, policies, is_open)
+
+
+def with_row(state: DeliveryState, row: NotificationRow) -> DeliveryState:
+    agenda = state.agenda.disarm(loss_key(row.id)).disarm(held_key(row.id)).disarm(later_key(row.id))
+    for attempt in row.attempts:
+        key = attempt_key(row.id, attempt.number)
+        agenda = agenda.disarm(key) if attempt.due is None else agenda.arm(key, attempt.due)
+    settled = attempts.is_settled(row)
+    if row.not_before is not None and not settled:
+        agenda = agenda.arm(later_key(row.id), row.not_before)
+    waits = row.why == attempts.HELD and not settled
+    held = state.held.set(row.id, row.planned_at) if waits else state.held.delete(row.id) if row.id in state.held else state.held
+    bundled = row.why == attempts.BUNDLED and not settled
+    bundles = state.bundles.joined(row) if bundled else state.bundles.left(row)
+    before = state.notifications.get(row.id)
+    if row.campaign is not None and (one := state.callouts.get(row.campaign)) is not None:
+        state = replace(state, callouts=state.callouts.set(row.campaign, one.seen(before, row, state.rules)))
+    state = replace(state, notifications=state.notifications.set(row.id, row), agenda=agenda, held=held, bundles=bundles)
+    return _with_pace(state, before, row)
+
+
+def _with_pace(state: DeliveryState, before: NotificationRow | None, row: NotificationRow) -> DeliveryState:
+    """Buckets, queues and budgets after this change of a row: they follow from the attempts that it plans."""
+    pacing, bundles, known = state.pacing, state.bundles, len(before.attempts) if before is not None else 0
+    touched = {one.channel} if (one := pacing.waiting.get(row.id)) is not None else set()
+    if row.waits_for is None or attempts.is_settled(row):
+        pacing = pacing.left(row.id)
+    else:
+        pacing = pacing.joined(row, row.waits_for)
+        touched.add(row.waits_for)
+    for attempt in row.attempts[known:]:
+        pacing = pacing.handed(attempt.channel, state.rules.channels[attempt.channel], attempt.planned_at)
+        touched.add(attempt.channel)
+        if attempt.number == 1:
+            bundles = bundles.handed(row, attempt.planned_at)
+    if not touched:
+        return state
+    state = replace(state, pacing=pacing, bundles=bundles)
+    return replace(state, agenda=_paced(state, touched))
+
+
+def _paced(state: DeliveryState, channels: Iterable[Channel]) -> Agenda:
+    """The agenda with the next turn at each of these providers; none while all sending is held."""
+    agenda = state.agenda
+    for channel in channels:
+        opens = None if state.sending_held else state.pacing.opens_at(channel, state.rules.channels[channel])
+        agenda = agenda.disarm(pace_key(channel)) if opens is None else agenda.arm(pace_key(channel), opens)
+    return agenda
+
+
+def with_callout(state: DeliveryState, fact: CallOutChanged | CallOutListed | CallOutReleased, at: Instant) -> DeliveryState:
+    """A call-out moved; its deadlines follow from what it has come to."""
+    match fact:
+        case CallOutChanged(row=row):
+            one = changed(state.callouts.get(row.id), row)
+        case CallOutListed(callout=id):
+            one = listed(state.callouts[id], fact)
+        case CallOutReleased(callout=id, count=count):
+            one = state.callouts[id]
+            one = replace(one, next=one.next + count)
+    id, agenda = one.row.id, state.agenda
+    running = one.row.state == "running"
+    due = {
+        "next": at + 1 if running and one.next < len(one.people) else None,
+        "progress": at + PROGRESS_MS if running and isinstance(fact, CallOutChanged) else agenda.due.get(callout_key(id, "progress")) if running else None,
+        "withdraw": at + 1 if one.row.state == "stopped" and open_of(state, one) else None,
+    }  # fmt: skip
+    for what, when in due.items():
+        agenda = agenda.disarm(callout_key(id, what)) if when is None else agenda.arm(callout_key(id, what), when)
+    return replace(state, callouts=state.callouts.set(id, one), agenda=agenda)
+
+
+def open_of(state: DeliveryState, one: CallOut) -> list[NotificationRow]:
+    """Notifications of a call-out for which nobody may have called yet."""
+    return [
+        row for row in state.notifications.values()
+        if row.campaign == one.row.id and not attempts.is_settled(row) and row.state in (NotificationState.PLANNED, NotificationState.ATTEMPTED)
+        and not any(a.state == "granted" for a in row.attempts)
+    ]  # fmt: skip
+
+
+def is_stopped(state: DeliveryState, row: NotificationRow) -> bool:
+    one = state.callouts.get(row.campaign) if row.campaign is not None else None
+    return one is not None and one.row.state == "stopped"
+
+
+def called_off(row: NotificationRow) -> NotificationRow:
+    off = attempts.supersede_planned(row).model_copy(update={"withdrawn": "callout_stopped", "why": "callout_stopped"})
+    return attempts.with_state(off)
+
+
+def with_hold(state: DeliveryState, row: HoldRow, now: Instant) -> DeliveryState:
+    agenda = state.agenda.disarm(HOLD_KEY)
+    if row.held and row.until is not None:
+        agenda = agenda.arm(HOLD_KEY, row.until)
+        for waiting in state.held:
+            agenda = agenda.disarm(held_key(waiting))
+    else:
+        for waiting in state.held:  # the runtime bounds how many fire in one Transaction
+            agenda = agenda.arm(held_key(waiting), now)
+    state = replace(state, hold=row, agenda=agenda)
+    return replace(state, agenda=_paced(state, state.pacing.queues))
+
+
+def with_reference(state: DeliveryState, published: ReferencePublished) -> DeliveryState:
+    if isinstance(published.data, RosterSection):
+        roster = published.data.roster.channels
+        state = replace(state, staged=Map({person: channels_of(names) for person, names in roster.items()}))
+    if isinstance(published.data, EscalationPolicy):
+        staged = state.staged_rules or replace(state.rules, channels=POLICIES)
+        state = replace(state, staged_rules=replace(staged, budget_per_hour=published.data.policy.budget_per_hour))
+    if isinstance(published.data, ChannelsSection):
+        staged = state.staged_rules or state.rules
+        digest_ms = published.data.rules.digest_min * MINUTE_MS
+        state = replace(state, staged_rules=replace(staged, channels=declared(published.data.rules), digest_ms=digest_ms))
+    if published.last and state.staged is not None:
+        state = replace(state, channels=state.staged, staged=None)
+    if published.last and state.staged_rules is not None:
+        state = replace(state, rules=state.staged_rules, staged_rules=None)
+        state = replace(state, agenda=_paced(state, state.pacing.queues))
+    return state
+
+
+def with_loss(state: DeliveryState, now: Instant) -> DeliveryState:
+    """What is open may have been claimed and called in the lost history: it becomes ambiguous, at the next input."""
+    agenda = state.agenda
+    for row in state.notifications.values():
+        if attempts.open_attempt(row):
+            agenda = agenda.arm(loss_key(row.id), now)
+    return replace(state, agenda=agenda, lost_at=now)
+
+
+def channels_of(names: object) -> tuple[Channel, ...]:
+    assert isinstance(names, (list, tuple))
+    return tuple(Channel(name) for name in names if name in Channel.__members__.values())

@@ -1,0 +1,192 @@
+"""Call-outs: the arithmetic before, the progress during, the stop, and danger in the middle of five thousand."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.callouts import CHUNK, Called, CallOutChanged, CallOutRow, DraftCallOut, StartCallOut, StopCallOut
+from schemas.runtime import CommandRefused
+from schemas.words import Channel, NotificationState
+from services.delivery.callouts import estimates
+from services.delivery.policies import DEFAULT
+from tests.unit.delivery.desk import Desk, desk
+from tests.unit.delivery.test_pacing import declared, handed
+
+SMS, EMAIL = Channel.SMS, Channel.EMAIL
+
+
+def draft(d: Desk, count: int, *, channels: tuple[Channel, ...] = (SMS,), has: tuple[Channel, ...] = (SMS,), **changes: Any) -> CallOutRow:
+    """A draft of `count` people."""
+    people = [Called(person=f"agent-{n}", channels=has) for n in range(count)]
+    for start in range(0, max(count, 1), CHUNK):
+        d.tell(
+            DraftCallOut(
+                author="coord-pca", role="coordinator", callout="c1", text_id="text:1", channels=channels, people=tuple(people[start : start + CHUNK]),
+                last=start + CHUNK >= count, **changes,
+            )
+        )  # fmt: skip
+    return row(d)
+
+
+def start(d: Desk) -> None:
+    d.tell(StartCallOut(author="coord-pca", role="coordinator", callout="c1"))
+
+
+def stop(d: Desk, role: str = "coordinator") -> list[Any]:
+    return d.tell(StopCallOut(author="coord-pca", role=role, callout="c1"))
+
+
+def row(d: Desk) -> CallOutRow:
+    return next(f.row for f in reversed(d.facts) if isinstance(f, CallOutChanged))
+
+
+def told(d: Desk) -> list[Any]:
+    return [r for r in d.state.notifications.values() if r.campaign == "c1"]
+
+
+def take(d: Desk) -> None:
+    """A sender and a provider that are never late."""
+    for r in told(d):
+        if r.attempts and r.attempts[-1].state == "planned":
+            d.claim(id=r.id)
+            d.outcome("accepted", id=r.id)
+
+
+def test_a_draft_tells_nobody_and_says_what_it_takes() -> None:
+    d = declared(desk(), per_minute=1200, burst=20)
+    found = draft(d, 5300)
+    assert (found.state, found.people, found.unreachable) == ("draft", 5300, 0)
+    assert [(e.channel, e.people, e.seconds) for e in found.estimates] == [(SMS, 5300, 264)]
+    d.wait(3600)
+    assert not d.state.notifications
+
+
+def test_people_without_a_channel_are_counted_before_it_starts() -> None:
+    d = declared(desk())
+    found = draft(d, 10, has=(Channel.VOICE,))
+    assert (found.people, found.unreachable, found.cost_cents) == (10, 10, 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from(list(Channel)), unique=True, max_size=3), max_size=60), st.lists(st.sampled_from(list(Channel)), min_size=1, max_size=3)
+)  # fmt: skip
+def test_estimates_count_everybody_once_and_cost_what_is_declared(people: list[list[Channel]], wanted: list[Channel]) -> None:
+    d = desk()
+    called = [Called(person=str(n), channels=tuple(has)) for n, has in enumerate(people)]
+    found = estimates(called, tuple(wanted), DEFAULT, d.state.pacing)
+    fallback = {Channel.EMAIL, Channel.WEBHOOK, Channel.CHAT}
+    assert sum(e.people for e in found) == sum(bool((set(wanted) | fallback) & set(has)) for has in people)
+    for e in found:
+        assert e.cost_cents == round(e.people * DEFAULT.channels[e.channel].cost_cents)
+
+
+def test_five_thousand_three_hundred_are_planned_in_three_seconds_and_danger_does_not_wait() -> None:
+    d = declared(desk(), per_minute=1200, burst=20)
+    draft(d, 5300)
+    began = time.perf_counter()
+    start(d)
+    d.wait(1)
+    planned_s = time.perf_counter() - began
+    assert len(told(d)) == 5300
+    assert planned_s < 30, "3 s on a quiet machine (docs/reference/benchmarks.md)"
+    d.wait(60)
+    first = d.plan("danger", channels=(SMS,), danger=True)
+    assert first.attempts[0].planned_at == d.now
+    d.wait(240)
+    times = [at for at, id in handed(d) if id != "danger"]
+    assert len(times) == 5300
+    assert (times[-1] - times[0]) / 1000 == pytest.approx(5300 / 20, rel=0.02)
+
+
+def test_no_transaction_of_a_call_out_is_too_large() -> None:
+    """256 KiB of JSON; deadlines fire within 160 KiB."""
+    d = declared(desk(), per_minute=60_000, burst=150)
+    draft(d, 2 * CHUNK)
+    start(d)
+    fired = d.wait(0.001)
+    assert sum(len(f.model_dump_json()) for f in fired) < 160 * 1024
+
+
+def test_progress_is_counted_and_the_end_is_told_with_its_price() -> None:
+    d = declared(desk(), per_minute=600, burst=10)
+    draft(d, 100, channels=(EMAIL,), has=(EMAIL,))
+    start(d)
+    for _ in range(60):
+        d.wait(1)
+        take(d)
+    done = row(d)
+    assert (done.state, done.handed, done.failed, done.eta_at) == ("done", 100, 0, None)
+    assert done.ended_at is not None
+    assert d.decider.next_deadline(d.state) is None
+
+
+def test_the_eta_follows_a_provider_that_is_slower_than_declared() -> None:
+    d = declared(desk(), per_minute=6000, burst=100)
+    draft(d, 1000)
+    start(d)
+    for _ in range(100):
+        d.wait(1)
+        for r in [r for r in told(d) if r.attempts and r.attempts[-1].state == "planned"][:1]:
+            d.claim(id=r.id)
+            d.outcome("accepted", id=r.id)
+    d.wait(2)
+    eta = row(d).eta_at
+    assert eta is not None
+    assert 700 < (eta - d.now) / 1000 < 1100, "one a second: nine hundred are left"
+
+
+def test_after_a_stop_nobody_else_is_told() -> None:
+    d = declared(desk(), per_minute=600, burst=10)
+    draft(d, 500)
+    start(d)
+    d.wait(2)
+    take(d)
+    before = row(d)
+    granted = [r.id for r in told(d) if any(a.granted_at for a in r.attempts)]
+    d.wait(0.3)
+    offered = next(r for r in told(d) if r.attempts and r.attempts[-1].state == "planned")
+    stop(d)
+    assert d.claim(id=offered.id) is None, "an offer of before the stop"
+    d.wait(60)
+    assert [r.id for r in told(d) if any(a.granted_at for a in r.attempts)] == granted
+    states = {r.state for r in told(d) if r.id not in granted}
+    assert states == {NotificationState.WITHDRAWN}
+    after = row(d)
+    assert (after.state, after.withdrawn, after.handed) == ("stopped", len(told(d)) - len(granted), len(granted))
+    assert before.state == "running"
+    assert not d.state.pacing.waiting
+    assert d.decider.next_deadline(d.state) is None or d.decider.next_deadline(d.state).key.startswith("attempt/")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("what", [StartCallOut, StopCallOut])
+def test_refusals_name_what_stands_against_it(what: Any) -> None:
+    d = declared(desk())
+
+    def code(command: Any) -> str | None:
+        return next((f.code for f in d.tell(command) if isinstance(f, CommandRefused)), None)
+
+    assert code(what(author="a", role="technician", callout="c1")) == "role_not_allowed"
+    assert code(what(author="a", role="coordinator", callout="c1")) == "callout_unknown"
+    draft(d, 3)
+    start(d)
+    stop(d)
+    assert code(what(author="a", role="coordinator", callout="c1")) in ("callout_started", "callout_over")
+
+
+def test_a_chunk_that_comes_twice_lists_nobody_twice_and_a_snapshot_keeps_everything() -> None:
+    d = declared(desk(), per_minute=600, burst=10)
+    draft(d, 200)
+    draft(d, 200)
+    assert row(d).people == 200
+    start(d)
+    d.wait(3)
+    dumped = json.loads(json.dumps(d.decider.dump(d.state)))
+    assert d.decider.load("92", "92", dumped) == d.state
+    assert len({r.person for r in told(d)}) == len(told(d)) == 200
