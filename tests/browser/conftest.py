@@ -45,7 +45,7 @@ def crisis(vigie: RunningVigie) -> str:
 
 def _is_ours(text: str) -> bool:
     """A complaint about our page; that the server said no, or was cut off by the test, is in the test's own hands."""
-    return not text.startswith("Failed to load resource")
+    return not text.startswith(("Failed to load resource", "Service Worker registration blocked"))
 
 
 @dataclass

@@ -51,6 +51,60 @@ def test_without_network_the_report_waits_on_the_phone_and_leaves_once(vigie: Ru
     assert vigie.get(f"/api/v1/overview?realm={own_realm}")["counts"]["reports"] == 2
 
 
+def test_reports_made_offline_survive_a_reload_and_make_one_incident(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+    """Twice the same trouble, the page reloaded without a network, then the network back."""
+    who = visitor("site_manager")
+    context = who.context(**PHONE)
+    page = who.page(f"/signaler?realm={own_realm}&site=gym-07", context=context)
+    page.evaluate("navigator.serviceWorker.ready")
+    page.wait_for_function("caches.open('vigie-signaler').then(c => c.match(location.href)).then(Boolean)")
+    context.set_offline(True)
+    for waiting in ("1 signalement", "2 signalements"):
+        fill(page, page.get_by_label("1. Site").input_value())
+        page.locator("#send").click()
+        expect(page.locator("#queue")).to_contain_text(f"{waiting} en attente d’envoi")
+    page.reload()
+    expect(page.locator("#queue")).to_contain_text("2 signalements en attente d’envoi")
+    expect(page.get_by_label("1. Site")).to_have_value(re.compile("gym-07"))
+    context.set_offline(False)
+    expect(page.locator("#queue")).to_be_hidden()
+    marker = report(vigie, own_realm, "cul-04")
+    until(lambda: vigie.get(f"/api/v1/reports/{marker}?realm={own_realm}")["state"] == "applied")
+    found = vigie.get(f"/api/v1/incidents?realm={own_realm}&site=gym-07")["items"]
+    assert [(i["reports_count"], i["duplicates_count"]) for i in found] == [(2, 1)]
+
+
+def test_a_server_that_stumbles_gets_the_same_report_again_and_a_refusal_stays_with_its_reason(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
+    page = visitor("site_manager").page(f"/signaler?realm={own_realm}&site=gym-07", service_workers="block", **PHONE)
+    keys: list[str] = []
+
+    def stumble(route, request) -> None:  # type: ignore[no-untyped-def]
+        keys.append(request.headers["idempotency-key"])
+        if len(keys) == 1:
+            route.fulfill(status=500, body="{}")
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/reports", stumble)
+    fill(page, page.get_by_label("1. Site").input_value())
+    page.locator("#send").click()
+    expect(page.locator("#queue")).to_contain_text("1 signalement en attente d’envoi")
+    expect(page.locator("#queue")).to_be_hidden()
+    assert len(keys) == 2
+    assert keys[0] == keys[1]
+    page.unroute("**/api/v1/reports")
+    page.route("**/api/v1/reports", lambda route: route.fulfill(status=403, json={"detail": "Hors de votre périmètre."}))
+    fill(page, page.get_by_label("1. Site").input_value())
+    page.locator("#send").click()
+    expect(page.locator("#refusals")).to_contain_text("Hors de votre périmètre.")
+    page.reload()
+    expect(page.locator("#refusals")).to_contain_text("Hors de votre périmètre.")
+    page.get_by_role("button", name="Retirer").click()
+    expect(page.locator("#refusals")).to_be_hidden()
+
+
 def test_an_unknown_site_is_asked_again_in_words(own_realm: str, visitor: Accounts) -> None:
     page = visitor("site_manager").page(f"/signaler?realm={own_realm}", **PHONE)
     fill(page, "nulle part")

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request, Response
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 
+from services.console.i18n import translator
 from services.console.pages.answering import Answering, SendAnswer
 from services.console.pages.door import PageRoute, reader_of
 from services.console.pages.leaflets import glossary
@@ -35,6 +36,8 @@ def pages_router(queries: Queries, links: AckLinks, send_answer: SendAnswer) -> 
     _answering(router, Answering(queries, links, send_answer))
     _login(router)
     router.add_api_route("/static/{version}/{path:path}", static_file, methods=["GET"])
+    router.add_api_route("/sw.js", service_worker, methods=["GET"])
+    router.add_api_route("/manifest.webmanifest", manifest, methods=["GET"])
     router.add_api_route("/favicon.ico", lambda: RedirectResponse("/static/0/icon.svg", 308), methods=["GET"])
     return router
 
@@ -167,3 +170,19 @@ async def static_file(version: str, path: str) -> Response:  # noqa: ARG001  the
     if not file.is_relative_to(STATIC.resolve()) or not file.is_file():
         raise ProblemError("not_found")
     return FileResponse(file, headers={"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"})
+
+
+async def service_worker() -> Response:
+    """The worker of the report form, at the root because a worker serves what lies below its own address. Asked for again every time."""
+    return FileResponse(STATIC / "js" / "sw.js", headers={"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"})
+
+
+async def manifest(request: Request) -> Response:
+    """Lets a phone keep the report form as an application."""
+    _ = translator(Choice.of(request).lang)
+    found = {
+        "name": _("Vigie : signaler"), "short_name": "Vigie", "start_url": "/signaler", "scope": "/signaler", "display": "standalone",
+        "background_color": "#ffffff", "theme_color": "#0b5563",
+        "icons": [{"src": f"/static/{assets_version()}/icon.svg", "sizes": "any", "type": "image/svg+xml"}],
+    }  # fmt: skip
+    return JSONResponse(found, media_type="application/manifest+json", headers={"Cache-Control": "no-cache"})

@@ -30,7 +30,7 @@ LANG_COOKIE: Final = "vigie_lang"
 THEME_COOKIE: Final = "vigie_theme"
 THEMES: Final = ("light", "dark")
 CSP: Final = (
-    "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; worker-src 'self'; manifest-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """No inline script or style, nothing from elsewhere. No `data:` either: every drawing is SVG in the page."""

@@ -1,35 +1,47 @@
-// The report form: sends at once, or keeps the report on this phone until the network is back. A report keeps its key, so
-// that sending it twice counts once.
+// The report form: keeps the report on this device, then sends it, now or when the network is back. A report keeps its key, so that
+// sending it twice counts once; one that is refused stays here with the reason until somebody takes it away.
 
+import * as outbox from "./outbox.js";
 import { freshKey, post } from "./post.js";
 
-const QUEUE = "vigie.reports";
 const RETRY_MS = 10000;
 const form = /** @type {HTMLFormElement} */ (document.getElementById("report"));
 const said = /** @type {HTMLElement} */ (document.getElementById("said"));
 const button = /** @type {HTMLButtonElement} */ (document.getElementById("send"));
 
-/** @typedef {{key: string, body: Record<string, unknown>}} Waiting */
+/** @typedef {import("./outbox.js").Waiting} Waiting */
 
-/** @returns {Waiting[]} */
-function waiting() {
-  try {
-    return JSON.parse(localStorage.getItem(QUEUE) ?? "[]");
-  } catch {
-    return [];
-  }
-}
-
-/** @param {Waiting[]} reports */
-function keep(reports) {
-  localStorage.setItem(QUEUE, JSON.stringify(reports));
-  const band = document.getElementById("queue");
-  if (!band) return;
-  band.hidden = reports.length === 0;
-  const count = reports.length === 1 ? band.dataset.one : (band.dataset.many ?? "").replace("{n}", String(reports.length));
+/** Shows how many wait, and what was refused. */
+async function show() {
+  const reports = await outbox.all().catch(() => []);
+  const waiting = reports.filter((r) => !r.refused);
+  const band = /** @type {HTMLElement} */ (document.getElementById("queue"));
+  band.hidden = waiting.length === 0;
+  const count = waiting.length === 1 ? band.dataset.one : (band.dataset.many ?? "").replace("{n}", String(waiting.length));
   const strong = document.createElement("b");
   strong.textContent = count ?? "";
   band.replaceChildren(strong, ` ${band.dataset.why ?? ""}`);
+  const list = /** @type {HTMLElement} */ (document.getElementById("refusals"));
+  const refused = reports.filter((r) => r.refused);
+  list.hidden = refused.length === 0;
+  list.replaceChildren(...refused.map(refusal));
+}
+
+/** @param {Waiting} report */
+function refusal(report) {
+  const item = document.createElement("li");
+  const text = document.createElement("span");
+  text.textContent = `${report.label} : ${(form.dataset.refused ?? "{why}").replace("{why}", report.refused ?? "")}`;
+  const away = document.createElement("button");
+  away.type = "button";
+  away.className = "btn s";
+  away.textContent = form.dataset.forget ?? "";
+  away.addEventListener("click", async () => {
+    await outbox.forget(report.key);
+    await show();
+  });
+  item.append(text, " ", away);
+  return item;
 }
 
 /** @param {string} text @param {boolean} [refused] */
@@ -76,7 +88,7 @@ function addressed(report, text) {
   return report;
 }
 
-/** @param {Waiting} one @returns {Promise<"sent" | "refused" | "away">} */
+/** @param {Waiting} one @returns {Promise<boolean>} false: nobody answers, or the session is over */
 async function send(one) {
   const headers = /** @type {Record<string, string>} */ ({ "Idempotency-Key": one.key });
   if (form.dataset.token) headers["X-Token"] = form.dataset.token;
@@ -84,15 +96,18 @@ async function send(one) {
   if (ok) {
     const at = new Date().toLocaleTimeString("fr-FR", { timeZone: "Europe/Paris", hour: "2-digit", minute: "2-digit" });
     say((form.dataset.sent ?? "").replace("{at}", at).replace("{id}", String(data.report_id ?? "").slice(0, 8)));
-    return "sent";
-  }
-  if (status === 401) {
+    await outbox.forget(one.key);
+  } else if (status === 401) {
     say(form.dataset.login ?? "", true);
-    return "away";
+    return false;
+  } else if (status === 0 || status >= 500 || status === 429) {
+    return false;
+  } else {
+    await outbox.keep({ ...one, refused: data.detail ?? String(status) });
+    say((form.dataset.refused ?? "{why}").replace("{why}", data.detail ?? String(status)), true);
   }
-  if (status === 0 || status >= 500 || status === 429) return "away";
-  say((form.dataset.refused ?? "{why}").replace("{why}", data.detail ?? String(status)), true);
-  return "refused";
+  await show();
+  return true;
 }
 
 let sending = false;
@@ -101,27 +116,32 @@ async function flush() {
   if (sending) return;
   sending = true;
   try {
-    for (let queue = waiting(); queue.length; queue = waiting()) {
-      if ((await send(queue[0])) === "away") return;
-      keep(waiting().filter((r) => r.key !== queue[0].key));
-    }
+    for (let next = await first(); next; next = await first()) if (!(await send(next))) return;
   } finally {
     sending = false;
   }
 }
 
+const first = async () => (await outbox.all()).find((r) => !r.refused);
+
 /** @param {Record<string, unknown>} report */
 async function submit(report) {
-  keep([...waiting(), { key: freshKey(), body: report }]);
-  say(form.dataset.kept ?? "");
+  const field = /** @type {HTMLInputElement} */ (document.getElementById("site"));
   button.disabled = true;
+  try {
+    await outbox.keep({ key: freshKey(), body: report, at: Date.now(), label: field.value });
+  } catch {
+    say(form.dataset.unkept ?? "", true);
+    button.disabled = false;
+    return;
+  }
+  const site = field.value;
+  form.reset();
+  field.value = site;
+  say(form.dataset.kept ?? "");
+  await show();
   await flush();
   button.disabled = false;
-  if (waiting().length === 0 && !said.classList.contains("refused")) {
-    const site = /** @type {HTMLInputElement} */ (document.getElementById("site")).value;
-    form.reset();
-    /** @type {HTMLInputElement} */ (document.getElementById("site")).value = site;
-  }
 }
 
 form.addEventListener("submit", (event) => {
@@ -162,8 +182,23 @@ function online() {
   if (navigator.onLine) flush();
 }
 
+/** The page opens again without a network: a worker keeps it, where the browser allows one. */
+async function stayHere() {
+  if (!("serviceWorker" in navigator)) return;
+  try {
+    await navigator.serviceWorker.register("/sw.js", { scope: "/signaler" });
+    const { active } = await navigator.serviceWorker.ready;
+    const assets = performance.getEntriesByType("resource").map((r) => r.name).filter((name) => new URL(name).pathname.startsWith("/static/"));
+    active?.postMessage({ page: location.href, assets });
+  } catch {
+    // without it the page itself must stay open; what waits is kept all the same
+  }
+}
+
 addEventListener("online", online);
 addEventListener("offline", online);
-setInterval(() => waiting().length && flush(), RETRY_MS);
-keep(waiting());
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && flush());
+setInterval(flush, RETRY_MS);
+show();
 online();
+stayHere();
