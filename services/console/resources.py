@@ -279,6 +279,7 @@ class Report(Resource):
     plan_hint: str | None = None
     headline: str | None = Field(default=None, description="from `texts`, for roles that may read free text")
     description: str | None = None
+    attachments: list[str] = Field(default_factory=list, description="ids of its photos, for roles that may read free text")
     dialect: str | None = None
 
 

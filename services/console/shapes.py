@@ -78,7 +78,9 @@ class Shaper:
             why=self.reasons(row.why),
         )  # fmt: skip
 
-    def report(self, row: a.ReportRow, headline: str | None = None, description: str | None = None) -> r.Report:
+    def report(
+        self, row: a.ReportRow, headline: str | None = None, description: str | None = None, attachments: Sequence[str] = ()
+    ) -> r.Report:
         return r.Report(
             id=row.id, realm=self.realm, state=row.state, reason=row.reason, of=row.of, incident=row.incident, why=self.reasons(row.why),
             flags=list(row.flags), confirmation=row.confirmation, source=row.source, site=row.site, commune=row.commune,
@@ -87,7 +89,7 @@ class Shaper:
             severity=row.severity, certainty=row.certainty, msg_type=row.msg_type, references=list(row.references), alias=row.alias,
             occurred_at=when(row.occurred_at), recorded_at=when(row.recorded_at), capacity_lost_pct=row.capacity_lost_pct,
             persons_concerned=row.persons_concerned, measure=row.measure, phenomenon=row.phenomenon, colour=row.colour,
-            plan_hint=row.plan_hint, headline=headline, description=description, dialect=row.dialect,
+            plan_hint=row.plan_hint, headline=headline, description=description, attachments=list(attachments), dialect=row.dialect,
         )  # fmt: skip
 
     def escalation(self, row: a.EscalationRow) -> r.Escalation:

@@ -17,6 +17,7 @@ import uvicorn
 from aiokafka.errors import KafkaError
 
 from services.intake.administration import Administration
+from services.intake.attachments import Attachments
 from services.intake.callers import Callers
 from services.intake.exchange import BodyReader
 from services.intake.external import ExternalEvents
@@ -100,7 +101,7 @@ class Intake:
         self.external = ExternalEvents(settings.kafka, self.access, machines, self.ledger, self.refused, self.book)
         self.heartbeats = Heartbeats(self.access, machines, self.ledger, self.book)
         self.front = Front(
-            Callers(self.access, sessions), reports, Administration(self.access, sessions, reader, Registry(self.access, machines)), machines,
+            Callers(self.access, sessions), reports, Attachments(reader, self.vault.texts), Administration(self.access, sessions, reader, Registry(self.access, machines)), machines,
             strangers, self.ledger, self.proxy,
             live=self.live, ready=self.ready | {"console": self._console_ready, "system": system_started(settings.data)},
         )  # fmt: skip

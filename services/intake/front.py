@@ -10,7 +10,9 @@ from typing import Any, Final
 import aiohttp
 import structlog
 
+from services.intake import attachments
 from services.intake.administration import Administration, whoami
+from services.intake.attachments import Attachments
 from services.intake.callers import Callers, require
 from services.intake.exchange import ClientGone, Receive, Scope, Send, address_of, answer, answer_json, answer_problem, redacted
 from services.intake.idempotency import Ledger
@@ -39,14 +41,15 @@ log = structlog.get_logger(__name__)
 
 
 class Front:
-    """`uvicorn` calls it. Own routes: reports, machine dialects, raw bytes, whoami, tokens, users and sources, health, metrics, the OpenAPI document."""
+    """`uvicorn` calls it. Own routes: reports, photos, machine dialects, raw bytes, whoami, tokens, users and sources, health, metrics, the OpenAPI document."""
 
     def __init__(
-        self, callers: Callers, reports: Reports, administration: Administration, machines: Machines, strangers: Strangers, ledger: Ledger, proxy: Proxy,
+        self, callers: Callers, reports: Reports, photos: Attachments, administration: Administration, machines: Machines, strangers: Strangers, ledger: Ledger, proxy: Proxy,
         live: Mapping[str, Check], ready: Mapping[str, Check],
     ) -> None:  # fmt: skip
         self._callers = callers
         self._reports = reports
+        self._photos = photos
         self._administration = administration
         self._machines = machines
         self._strangers = strangers
@@ -100,6 +103,8 @@ class Front:
             await self._reports.post_line(await self._caller(scope, Permission.REPORT_RELAY), scope, receive, send)
         elif path.startswith(f"{POST_ONE}/") and await self._report(path, method, scope, receive, send):
             pass
+        elif path == attachments.PATH or path.startswith(f"{attachments.PATH}/"):
+            await self._attachment(path, method, scope, receive, send)
         elif (dialect := self._machines.serving(path)) is not None:
             await self._machines.handle(dialect, scope, receive, send)
         elif path == SOURCES and method == "GET":
@@ -135,6 +140,14 @@ class Front:
 
         await self._proxy.pass_on(scope, receive, send, instead_of_404=not_judged_yet)
         return True
+
+    async def _attachment(self, path: str, method: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if path == attachments.PATH:
+            _only(method, "POST")
+            await self._photos.post(await self._caller(scope, Permission.REPORT_POST), scope, receive, send)
+        else:
+            _only(method, "GET", "HEAD")
+            await self._photos.get(await self._caller(scope, Permission.REPORT_RAW), path.removeprefix(f"{attachments.PATH}/"), send)
 
     async def _read(self, path: str, scope: Scope, send: Send) -> None:
         match path:

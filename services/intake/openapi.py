@@ -13,6 +13,7 @@ from services.intake.field import poster, sms
 from services.intake.machines.door import DIALECTS
 from services.intake.machines.registry import NewSource
 from services.intake.native import BatchItem, NativeReport
+from services.intake.photos import JPEG, PNG
 from services.intake.reports import TypedLine
 
 _REF: Final = "#/components/schemas/{model}"
@@ -99,6 +100,15 @@ def own_document() -> dict[str, Any]:
             "requestBody": _body(TypedLine), "responses": _answers("202", "on the log", {"$ref": _REF.format(model="Receipt")}, *_REFUSALS),
         }},
         "/api/v1/reports/{id}/raw": {"get": {"summary": "The bytes of a report as they came", "operationId": "getRawReport", "parameters": [_path("id")], "responses": raw}},
+        "/api/v1/attachments": {"post": {
+            "summary": "A photo of a report, JPEG or PNG; what tells who took it and where is taken out", "operationId": "postAttachment",
+            "requestBody": {"required": True, "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in (JPEG, PNG)}},
+            "responses": _answers("201", "kept; its id goes into the report's `attachments`", _OBJECT, *_REFUSALS),
+        }},
+        "/api/v1/attachments/{id}": {"get": {
+            "summary": "A photo; the reading is logged", "operationId": "getAttachment", "parameters": [_path("id")],
+            "responses": {"200": {"description": "the photo", "content": {JPEG: {}, PNG: {}}}} | _answers("404", "unknown", None, "401", "403"),
+        }},
         "/api/v1/whoami": {"get": {"summary": "Who this token or session is", "operationId": "whoami", "responses": _answers("200", "the principal", _OBJECT, "401")}},
         "/api/v1/intake/strangers": {"get": {
             "summary": "Messages of unknown senders: a count and the last of each address", "operationId": "listStrangers",

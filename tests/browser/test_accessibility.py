@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Accounts
-from tests.browser.test_screens import incident_of
+from tests.browser.test_screens import incident_of, report_of
 from tests.system import ROOT, RunningVigie
 
 SCREENS: dict[str, tuple[str, int, int, bool]] = {
@@ -25,6 +25,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "connexion": ("/connexion", 390, 844, True),
     "releve": ("/releve", 1440, 900, True),
     "travaux": ("/travaux", 1440, 900, True),
+    "signalement": ("/signalements/{report}", 1440, 900, True),
     "passe": ("/?as_of=2027-02-11T09:58", 1440, 900, False),
     "aide": ("/aide", 1440, 900, True),
     "glossaire": ("/glossaire", 1440, 900, False),
@@ -34,7 +35,8 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "be
 
 
 def path_of(vigie: RunningVigie, realm: str, template: str) -> str:
-    return f"{template.format(incident=incident_of(vigie, realm) if '{' in template else '')}{'&' if '?' in template else '?'}realm={realm}"
+    names = {"incident": incident_of(vigie, realm), "report": report_of(vigie, realm)} if "{" in template else {}
+    return f"{template.format(**names)}{'&' if '?' in template else '?'}realm={realm}"
 
 
 # `pytest tests/browser --screenshots` renews docs/screenshots; the list of exercises shows this run's own realms, and the wall is

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from services.runtime.links import AckLinks, Link
 from tests.browser.conftest import Accounts, report
 from tests.system import RunningVigie
+from tests.unit.intake.test_attachments import png
 from tests.waiting import until
 
 PHONE = {"width": 390, "height": 844}
@@ -103,6 +104,26 @@ def test_a_server_that_stumbles_gets_the_same_report_again_and_a_refusal_stays_w
     expect(page.locator("#refusals")).to_contain_text("Hors de votre périmètre.")
     page.get_by_role("button", name="Retirer").click()
     expect(page.locator("#refusals")).to_be_hidden()
+
+
+def test_a_photo_comes_to_the_cell_with_its_report(vigie: RunningVigie, own_realm: str, visitor: Accounts, tmp_path: Path) -> None:
+    picture = tmp_path / "photo.png"
+    picture.write_bytes(png())
+    phone = visitor("site_manager").page(f"/signaler?realm={own_realm}&site=gym-07", **PHONE)
+    fill(phone, phone.get_by_label("1. Site").input_value())
+    phone.get_by_label("6. Photo").set_input_files(picture)
+    phone.locator("#send").click()
+    expect(phone.locator("#said")).to_have_text(re.compile("Reçu à"))
+    until(lambda: vigie.get(f"/api/v1/incidents?realm={own_realm}&site=gym-07")["items"])
+    cell = visitor().page(f"/sites/gym-07?realm={own_realm}")
+    cell.locator("#log a").first.click()
+    expect(cell.locator("#said")).to_contain_text("493 élèves")
+    photo = cell.get_by_alt_text("Photo 1 du signalement")
+    expect(photo).to_be_visible()
+    cell.wait_for_function("document.querySelector('img.photo').naturalWidth > 0")
+    cell.get_by_role("button", name="Démentir").click()
+    expect(cell.locator("#head")).to_contain_text("démenti")
+    expect(cell.locator("#became")).to_contain_text("Vérifié par Coordonnateur PCA")
 
 
 def test_an_unknown_site_is_asked_again_in_words(own_realm: str, visitor: Accounts) -> None:

@@ -14,6 +14,10 @@ def incident_of(vigie: RunningVigie, realm: str) -> str:
     return str(vigie.get(f"/api/v1/incidents?realm={realm}")["items"][0]["id"])
 
 
+def report_of(vigie: RunningVigie, realm: str) -> str:
+    return str(vigie.get(f"/api/v1/incidents?realm={realm}")["items"][0]["reports"][0])
+
+
 def test_the_incident_proves_its_level_its_answers_and_when_it_was_known(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
     page = visitor().page(f"/incidents/{incident_of(vigie, crisis)}?realm={crisis}")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Coupure électrique")

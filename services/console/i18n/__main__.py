@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -13,6 +14,8 @@ from services.console.i18n import DOMAIN, FOLDER, LANGUAGES, SOURCE
 CONSOLE = Path(__file__).resolve().parents[1]
 METHODS = [("templates/**.html", "jinja2.ext:babel_extract"), ("**.py", "python")]
 OPTIONS = {"templates/**.html": {"trimmed": "false", "silent": "false"}}
+WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
+"""In the head of every catalogue, whenever it was updated: a date that changes says nothing and meets itself in every merge."""
 KEYWORDS = {"_": None, "N_": None, "plural": (1, 2)}
 
 
@@ -42,6 +45,7 @@ def main() -> None:
         catalogue = load(lang)
         catalogue.update(template, no_fuzzy_matching=True)
         catalogue.obsolete.clear()
+        catalogue.creation_date = WRITTEN
         (FOLDER / lang).mkdir(exist_ok=True)
         with (FOLDER / lang / f"{DOMAIN}.po").open("wb") as f:
             write_po(f, catalogue, sort_output=True, no_location=True, omit_header=False, ignore_obsolete=True, width=0)

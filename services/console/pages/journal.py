@@ -47,6 +47,8 @@ class Entry:
     by: str
     corrects: str | None
     place: str
+    report: str | None = None
+    """The report that the line is about: its page shows the words and photos."""
 
     @property
     def late(self) -> bool:
@@ -90,6 +92,7 @@ def entries(lines: Sequence[Line], names: Names, _: Translator, limit: int) -> l
             Entry(
                 line.id, line.occurred_at, line.recorded_at, line.late_min, _(KINDS.get(line.kind, line.kind)), text,
                 _by(line, names, _), line.corrects, line.place,
+                line.report if line.type == "ReportChanged" and len(run) == 1 else None,
             )
         )  # fmt: skip
         k += len(run)

@@ -68,6 +68,7 @@ def _screens(router: APIRouter, queries: Queries) -> None:
     show("/activites", "activities.html", Screens.activities)
     show("/mur", "wall.html", Screens.wall)
     show("/sites/{id}", "site.html", Screens.site)
+    show("/signalements/{id}", "signal.html", Screens.signal)
     show("/releve", "handover.html", Screens.handover)
     show(REPORT, "report.html", Screens.report)
     show("/travaux", "maintenance.html", Screens.maintenance)

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+import structlog
 from fastapi import Request
 
 from schemas import reference as ref
 from schemas.words import ActivityState, PlanState, SiteStatus, TaskState
 from services.console.i18n import N_, Translator, translator
 from services.console.pages import activities as activities_page
-from services.console.pages import cell, handover, incident, times, wall, works
+from services.console.pages import cell, handover, incident, signal, times, wall, works
 from services.console.pages.clocks import Running, running_clocks
 from services.console.pages.door import Elsewhere, kept_of, poster_site, query_of, reader_of, shell_of
 from services.console.pages.journal import WANTED, entries
@@ -31,6 +32,7 @@ from services.console.texts import words as w
 from services.console.texts.names import short
 from services.runtime.rights import Permission
 
+log = structlog.get_logger(__name__)
 FACTS: Final = 3
 SCANNED_LINES: Final = 200
 EVERY_LINE: Final = 1000
@@ -237,6 +239,21 @@ class Screens:
             "entries": entries([line for line in lines if line.site == id], x.names, x._, 20), "local": [c for c in x.clocks if c.site == id],
             "incidents": [i for i in x.shell.overview.incidents if i.id in inside or id in i.sites or id in i.zone_sites], "tasks": tasks.items,
             "pole": x.names.pole(shown.pole, lang) if shown.pole != "multi" else x._("plusieurs pôles"),
+        }  # fmt: skip
+
+    async def signal(self, request: Request, id: str) -> dict[str, Any]:
+        """`signal.html`: one report, its words and photos for those who may read them (D59: logged). Raises NotFound."""
+        x = await self._load(request, "signal")
+        realm, lang, reader = x.shell.realm.name, x.shell.lang, x.shell.reader
+        shown = await self._queries.report(realm, id, lang=lang, texts=reader.may(Permission.REPORT_RAW))
+        if shown.headline or shown.description or shown.attachments:
+            log.info("report.text_read", report=id, realm=realm, reader=reader.principal.id)
+        site = next((s for s in x.sites if s.id == shown.site), None)
+        found = next((i for i in x.shell.overview.incidents if i.id == shown.incident), None)
+        return {
+            **self._around(request, x), "report": shown, "site": site, "incident": found, "flags": signal.flags_of(shown, x._),
+            "state": signal.state_of(shown, x._), "sites": [(s.id, f"{short(s.name)}, {s.commune_name}") for s in x.sites],
+            "verifier": w.person_name(shown.verified_by, x.names, x._) if shown.verified_by else "",
         }  # fmt: skip
 
     async def handover(self, request: Request) -> dict[str, Any]:

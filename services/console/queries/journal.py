@@ -92,7 +92,7 @@ class Journal(Reading):
         if row is not None:
             item = self._texts.get_many([row.text_id]).get(row.text_id) if texts and row.text_id and self._texts else None
             fields = item.fields if item else {}
-            return found.shape.report(row, fields.get("headline"), fields.get("description"))
+            return found.shape.report(row, fields.get("headline"), fields.get("description"), fields.get("attachments") or ())
         if lost is None:
             raise NotFound
         failed = orjson.loads(lost)

@@ -11,15 +11,17 @@ export function freshKey() {
 }
 
 /**
- * @param {string} url @param {unknown} body @param {Record<string, string>} [headers]
+ * @param {string} url @param {unknown} body JSON, or a Blob as it is @param {Record<string, string>} [headers]
  * @returns {Promise<{ok: boolean, status: number, data: any}>} status 0: no answer at all
  */
 export async function post(url, body, headers = {}) {
+  const raw = body instanceof Blob;
+  const type = raw ? body.type : "application/json";
   try {
     const answer = await fetch(url, {
       method: "POST",
-      headers: { "Content-Type": "application/json", "Accept-Language": document.documentElement.lang, "X-CSRF-Token": cookie("vigie_csrf"), ...headers },
-      body: JSON.stringify(body),
+      headers: { "Content-Type": type, "Accept-Language": document.documentElement.lang, "X-CSRF-Token": cookie("vigie_csrf"), ...headers },
+      body: raw ? body : JSON.stringify(body),
     });
     return { ok: answer.ok, status: answer.status, data: await answer.json().catch(() => ({})) };
   } catch {

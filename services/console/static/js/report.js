@@ -2,6 +2,7 @@
 // sending it twice counts once; one that is refused stays here with the reason until somebody takes it away.
 
 import * as outbox from "./outbox.js";
+import { smaller } from "./photo.js";
 import { freshKey, post } from "./post.js";
 
 const RETRY_MS = 10000;
@@ -32,15 +33,15 @@ function refusal(report) {
   const item = document.createElement("li");
   const text = document.createElement("span");
   text.textContent = `${report.label} : ${(form.dataset.refused ?? "{why}").replace("{why}", report.refused ?? "")}`;
-  const away = document.createElement("button");
-  away.type = "button";
-  away.className = "btn s";
-  away.textContent = form.dataset.forget ?? "";
-  away.addEventListener("click", async () => {
+  const take = document.createElement("button");
+  take.type = "button";
+  take.className = "btn s";
+  take.textContent = form.dataset.forget ?? "";
+  take.addEventListener("click", async () => {
     await outbox.forget(report.key);
     await show();
   });
-  item.append(text, " ", away);
+  item.append(text, " ", take);
   return item;
 }
 
@@ -88,11 +89,28 @@ function addressed(report, text) {
   return report;
 }
 
-/** @param {Waiting} one @returns {Promise<boolean>} false: nobody answers, or the session is over */
-async function send(one) {
+/** Nobody answers, or not now: the report goes on waiting. @param {number} status */
+const away = (status) => status === 0 || status >= 500 || status === 429;
+
+/** The photo goes first; a report that loses its photo to a refusal still counts. @param {Waiting} one @returns {Promise<Waiting | null>} null: away */
+async function withPhoto(one) {
+  if (!one.photo) return one;
+  const { ok, status, data } = await post("/api/v1/attachments", one.photo);
+  if (status === 401) say(form.dataset.login ?? "", true);
+  if (away(status) || status === 401) return null;
+  const { photo: _, ...rest } = one;
+  const sent = ok ? { ...rest, body: { ...one.body, attachments: [data.id] } } : rest;
+  await outbox.keep(sent);
+  return sent;
+}
+
+/** @param {Waiting} waiting @returns {Promise<boolean>} false: nobody answers, or the session is over */
+async function send(waiting) {
+  const one = await withPhoto(waiting);
+  if (!one) return false;
   const headers = /** @type {Record<string, string>} */ ({ "Idempotency-Key": one.key });
-  if (form.dataset.token) headers["X-Token"] = form.dataset.token;
-  const { ok, status, data } = await post(form.getAttribute("action") ?? "", one.body, headers);
+  if (one.token) headers["X-Token"] = one.token;
+  const { ok, status, data } = await post(one.to, one.body, headers);
   if (ok) {
     const at = new Date().toLocaleTimeString("fr-FR", { timeZone: "Europe/Paris", hour: "2-digit", minute: "2-digit" });
     say((form.dataset.sent ?? "").replace("{at}", at).replace("{id}", String(data.report_id ?? "").slice(0, 8)));
@@ -100,7 +118,7 @@ async function send(one) {
   } else if (status === 401) {
     say(form.dataset.login ?? "", true);
     return false;
-  } else if (status === 0 || status >= 500 || status === 429) {
+  } else if (away(status)) {
     return false;
   } else {
     await outbox.keep({ ...one, refused: data.detail ?? String(status) });
@@ -128,8 +146,12 @@ const first = async () => (await outbox.all()).find((r) => !r.refused);
 async function submit(report) {
   const field = /** @type {HTMLInputElement} */ (document.getElementById("site"));
   button.disabled = true;
+  const input = document.getElementById("photo");
+  const file = input instanceof HTMLInputElement ? input.files?.[0] : null;
+  const photo = file ? await smaller(file) : null;
+  const to = { to: form.getAttribute("action") ?? "", ...(form.dataset.token ? { token: form.dataset.token } : {}) };
   try {
-    await outbox.keep({ key: freshKey(), body: report, at: Date.now(), label: field.value });
+    await outbox.keep({ key: freshKey(), body: report, at: Date.now(), label: field.value, ...to, ...(photo ? { photo } : {}) });
   } catch {
     say(form.dataset.unkept ?? "", true);
     button.disabled = false;

@@ -1,0 +1,36 @@
+"""One report on a page: what it said, what became of it, and what a person may say about it (D4–D8)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.words import ReportState
+from services.console.i18n import N_, Translator
+from services.console.resources import Report
+
+STATES: Final = {
+    ReportState.RECEIVED: N_("reçu, pas encore lu"),
+    ReportState.APPLIED: N_("pris en compte"),
+    ReportState.DUPLICATE: N_("déjà connu : ajouté à la même cause"),
+    ReportState.REFUSED: N_("refusé"),
+    ReportState.FAILED: N_("en échec : gardé, à reprendre"),
+}
+FLAGS: Final = {
+    "late": N_("su plus de 15 minutes après les faits"),
+    "future": N_("daté de l’avenir : l’heure de réception fait foi"),
+    "contested": N_("contredit par une autre source"),
+    "planned": N_("prévu, pas en cours"),
+    "site_unknown": N_("site inconnu : à rattacher"),
+    "superseded": N_("remplacé par une mise à jour"),
+    "cancelled": N_("annulé par sa source"),
+}
+
+
+def state_of(report: Report, _: Translator) -> str:
+    """What became of it, in words."""
+    return _(STATES[report.state]) if report.state in STATES else report.state.value
+
+
+def flags_of(report: Report, _: Translator) -> list[str]:
+    """What is to be known about it, in words."""
+    return [_(FLAGS[f]) if f in FLAGS else f for f in report.flags]

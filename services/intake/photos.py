@@ -1,0 +1,72 @@
+"""What a photo is before it is kept: a JPEG or PNG without what tells who took it, where and when.
+
+Nothing is decoded: only the structure of the file is walked, so no picture can blow up in memory. EXIF (places, names of devices), XMP,
+comments and text go; what is needed to show the picture stays.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+JPEG: Final = "image/jpeg"
+PNG: Final = "image/png"
+_JPEG_START: Final = b"\xff\xd8"
+_JPEG_KEPT_APPS: Final = frozenset({0xE0, 0xE2, 0xEE})
+"""JFIF, colour profile, Adobe's colour transform."""
+_JPEG_COMMENT: Final = 0xFE
+_JPEG_SCAN: Final = 0xDA
+_PNG_START: Final = b"\x89PNG\r\n\x1a\n"
+_PNG_KEPT: Final = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"pHYs"})
+
+
+class NoPhoto(ValueError):
+    """Neither a JPEG nor a PNG that can be walked to its end."""
+
+
+def bare(data: bytes) -> tuple[str, bytes]:
+    """(media type, the picture alone). Raises NoPhoto."""
+    if data.startswith(_JPEG_START):
+        return JPEG, _bare_jpeg(data)
+    if data.startswith(_PNG_START):
+        return PNG, _bare_png(data)
+    raise NoPhoto("it begins like neither")
+
+
+def _bare_jpeg(data: bytes) -> bytes:
+    """Segments up to the scan, then the scan as it is (ITU T.81, B.1)."""
+    kept, at = [_JPEG_START], len(_JPEG_START)
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            raise NoPhoto("a segment does not begin with a marker")
+        marker = data[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if end > len(data) or end < at + 4:
+            raise NoPhoto("a segment is cut off")
+        if marker == _JPEG_SCAN:
+            if b"\xff\xd9" not in data[end:]:
+                raise NoPhoto("the picture is cut off")
+            return b"".join((*kept, data[at : data.rindex(b"\xff\xd9") + 2]))
+        app = 0xE0 <= marker <= 0xEF
+        if marker != _JPEG_COMMENT and (not app or marker in _JPEG_KEPT_APPS):
+            kept.append(data[at:end])
+        at = end
+    raise NoPhoto("there is no picture in it")
+
+
+def _bare_png(data: bytes) -> bytes:
+    """The chunks that are needed to show it (ISO/IEC 15948, 5)."""
+    kept, at = [_PNG_START], len(_PNG_START)
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        kind = data[at + 4 : at + 8]
+        if end > len(data) or (len(kept) == 1 and kind != b"IHDR"):
+            raise NoPhoto("a chunk is cut off or out of place")
+        if kind in _PNG_KEPT:
+            kept.append(data[at:end])
+        if kind == b"IEND":
+            return b"".join(kept)
+        at = end
+    raise NoPhoto("it has no end")

@@ -1,0 +1,103 @@
+"""Photos: kept without what tells who took them and where; nothing that is no photo is kept."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.intake.attachments import attachment_text
+from services.intake.photos import NoPhoto, bare
+from services.runtime.rights import Role
+from tests.unit.intake.conftest import Door, report
+
+SECRET = b"48.8924N 2.2153E, telephone de l'agent"
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    return bytes((0xFF, marker)) + struct.pack(">H", len(content) + 2) + content
+
+
+def jpeg(*more: bytes) -> bytes:
+    """As a camera writes it: JFIF, then what it adds, tables, scan."""
+    tables = segment(0xDB, bytes(65)) + segment(0xC0, bytes(15)) + segment(0xC4, bytes(28))
+    return (
+        b"\xff\xd8"
+        + segment(0xE0, b"JFIF\0" + bytes(9))
+        + b"".join(more)
+        + tables
+        + segment(0xDA, bytes(10))
+        + b"\x12\x34\xff\x00\x56\xff\xd9"
+    )
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(*more: bytes) -> bytes:
+    """One grey pixel."""
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + b"".join(more) + chunk(b"IDAT", zlib.compress(b"\0\x80")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("plain", "told"),
+    [
+        (jpeg(), jpeg(segment(0xE1, b"Exif\0\0" + SECRET), segment(0xED, SECRET), segment(0xFE, SECRET)) + SECRET),
+        (png(), png(chunk(b"eXIf", SECRET), chunk(b"tEXt", b"Author\0" + SECRET)) + SECRET),
+    ],
+)
+def test_what_the_camera_added_goes_and_the_picture_stays(plain: bytes, told: bytes) -> None:
+    assert bare(told)[1] == bare(plain)[1] == plain
+    assert SECRET not in bare(told)[1]
+
+
+@pytest.mark.parametrize("whole", [jpeg(), png()])
+def test_a_picture_that_is_cut_off_is_refused(whole: bytes) -> None:
+    for length in range(len(whole)):
+        with pytest.raises(NoPhoto):
+            bare(whole[:length])
+
+
+@given(st.binary(max_size=400), st.sampled_from([b"", b"\xff\xd8", b"\xff\xd8\xff\xda", b"\x89PNG\r\n\x1a\n"]))
+def test_any_bytes_are_a_photo_or_refused(rest: bytes, start: bytes) -> None:
+    try:
+        kind, picture = bare(start + rest)
+    except NoPhoto:
+        return
+    assert kind in ("image/jpeg", "image/png")
+    assert len(picture) <= len(start + rest)
+
+
+async def test_a_photo_is_kept_once_and_named_by_a_report(door: Door) -> None:
+    async with await door.as_(Role.SITE_MANAGER) as http:
+        first = await http.post("/api/v1/attachments", content=jpeg(segment(0xE1, SECRET)), headers={"Content-Type": "image/jpeg"})
+        again = await http.post("/api/v1/attachments", content=jpeg())
+        assert (first.status_code, first.json()) == (201, again.json())
+        assert (await http.post("/api/v1/reports", json=report(attachments=[first.json()["id"]]))).status_code == 202
+        assert (await http.get(first.json()["url"])).status_code == 403, "a site does not read texts"
+    async with await door.as_(Role.CELL) as cell:
+        shown = await cell.get(first.json()["url"])
+        assert (shown.status_code, shown.content, shown.headers["content-type"]) == (200, jpeg(), "image/jpeg")
+        assert shown.headers["x-content-type-options"] == "nosniff"
+        assert (await cell.get("/api/v1/attachments/none")).status_code == 404
+    assert attachment_text(first.json()["id"]) in {e.key for e in door.texts_log.entries}
+    item = await door.intake.vault.texts.get(f"report-{door.inputs.appended[0][1].report_id}")
+    assert item is not None
+    assert item.fields["attachments"] == [first.json()["id"]]
+
+
+async def test_what_is_no_photo_is_refused_in_words(door: Door) -> None:
+    async with await door.as_(Role.CELL) as http:
+        for body in (b"", b"<svg onload=alert(1)>", b"GIF89a" + bytes(40), jpeg()[:40]):
+            answer = await http.post("/api/v1/attachments", content=body)
+            assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "body")
+        assert (await http.post("/api/v1/attachments", content=jpeg() + bytes(1 << 20))).status_code == 413
+        assert (await http.get("/api/v1/attachments")).status_code == 405
+    async with door.client() as stranger:
+        assert (await stranger.post("/api/v1/attachments", content=jpeg())).status_code == 401
+    assert door.texts_log.entries == []
