@@ -18,6 +18,7 @@ def main() -> int:
     """Exit code: 0 stopped, 1 cannot start (one line says why)."""
     logs.configure("intake")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what is wrong with a body is the sender's answer
     try:
         uvloop.run(run(IntakeSettings.read()))
     except (OSError, MasterKeyInvalid) as error:

@@ -67,7 +67,8 @@ class Intake:
         self.ledger = Ledger(settings.answers)
         self.inputs = InputLog(settings.kafka, settings.ack_timeout_s)
         self.proxy = Proxy(settings.console, settings.console_connect_s)
-        self.admission = Admission(settings.in_flight, settings.in_flight_reserve)
+        room = BodyRoom(settings.bodies_in_memory_bytes, settings.bodies_reserve_bytes)
+        self.admission = Admission(settings.in_flight, settings.in_flight_reserve, room)
         self.receiver = Receiver(
             self.inputs, self.vault.texts, self.ledger, self.admission, master.derived("intake.fingerprints"), settings.ack_timeout_s
         )
@@ -76,7 +77,7 @@ class Intake:
             per_day=settings.refused_per_day, bytes_per_day=settings.refused_bytes_per_day,
         )  # fmt: skip
         sessions, places = Sessions(self.access), Places(settings.territory)
-        reader = BodyReader(settings.body_limit_bytes, settings.body_timeout_s, BodyRoom(settings.bodies_in_memory_bytes))
+        reader = BodyReader(settings.body_limit_bytes, settings.body_timeout_s, room)
         reports = Reports(
             self.receiver, reader, self.vault.texts, self.ledger, self.refused, settings.live_realm, settings.batch_items, places
         )

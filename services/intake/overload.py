@@ -13,18 +13,47 @@ RETRY_S: Final = 2
 
 
 @dataclass(slots=True)
+class BodyRoom:
+    """Bytes of bodies that are being received or worked on, of all requests together.
+
+    What a body says is known when it has been read: so `limit + reserve` may be read, and beyond `limit` only danger to people goes on.
+    """
+
+    limit: int
+    reserve: int = 0
+    used: int = 0
+
+    @property
+    def tight(self) -> bool:
+        """Only danger to people goes on."""
+        return self.used > self.limit
+
+    def take(self, size: int) -> None:
+        """Raises ProblemError `overloaded`."""
+        if self.used + size > self.limit + self.reserve:
+            raise overloaded()
+        self.used += size
+
+    def give_back(self, size: int) -> None:
+        self.used -= size
+
+
+@dataclass(slots=True)
 class Admission:
-    """Reports that wait for Kafka. Beyond `limit` only danger to people is let in, beyond `limit + reserve` nobody."""
+    """Reports that wait for Kafka. Beyond `limit`, or while bodies need all their room, only danger to people is let in; beyond
+    `limit + reserve` nobody. So no danger to people is turned away at a moment at which any other report would be let in.
+    """
 
     limit: int
     reserve: int
+    room: BodyRoom
     inside: int = 0
 
     @contextmanager
     def enter(self, *, danger: bool) -> Iterator[None]:
         """Raises ProblemError `overloaded`."""
-        if self.inside >= self.limit + (self.reserve if danger else 0):
-            raise ProblemError("overloaded", retry_after_s=RETRY_S, wait_s=RETRY_S)
+        if self.inside >= self.limit + (self.reserve if danger else 0) or (self.room.tight and not danger):
+            raise overloaded()
         self.inside += 1
         try:
             yield
@@ -32,18 +61,6 @@ class Admission:
             self.inside -= 1
 
 
-@dataclass(slots=True)
-class BodyRoom:
-    """Bytes of bodies that are being received or worked on, of all requests together."""
-
-    limit: int
-    used: int = 0
-
-    def take(self, size: int) -> None:
-        """Raises ProblemError `overloaded`."""
-        if self.used + size > self.limit:
-            raise ProblemError("overloaded", retry_after_s=RETRY_S, wait_s=RETRY_S)
-        self.used += size
-
-    def give_back(self, size: int) -> None:
-        self.used -= size
+def overloaded() -> ProblemError:
+    """503 with Retry-After."""
+    return ProblemError("overloaded", retry_after_s=RETRY_S, wait_s=RETRY_S)

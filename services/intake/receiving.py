@@ -118,7 +118,7 @@ class Receiver:
         self._timeout_s = ack_timeout_s
         self._under_way: dict[str, tuple[str, asyncio.Task[Known]]] = {}
         self.away = False
-        """The last attempt found no broker. One attempt at a time looks whether it is back; the others are answered at once."""
+        """The last attempt found no broker. One attempt at a time, and each danger to people, looks whether it is back; the others are answered at once."""
 
     def broker_answers(self) -> None:
         """It answers a request for metadata: unless an attempt is under way that will tell, reports may be tried again."""
@@ -144,7 +144,7 @@ class Receiver:
             if fingerprint != identity.fingerprint and not first_stands:
                 raise ProblemError("key_reused")
             return _again(await self._wait(task), identity, first_stands)
-        if self.away and self._under_way:
+        if self.away and self._under_way and not claim.danger:
             raise _away()
         with self._admission.enter(danger=claim.danger):
             task = asyncio.create_task(self._store(claim, principal, identity, raw))

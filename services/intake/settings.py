@@ -20,6 +20,8 @@ class IntakeSettings(Settings):
     body_limit_bytes: int = Field(default=1 << 20, validation_alias=_env("body_limit_bytes"))
     body_timeout_s: float = Field(default=15.0, validation_alias=_env("body_timeout_s"))
     bodies_in_memory_bytes: int = Field(default=64 << 20, validation_alias=_env("bodies_in_memory_bytes"))
+    bodies_reserve_bytes: int = Field(default=8 << 20, ge=0, validation_alias=_env("bodies_reserve_bytes"))
+    """As many more, for danger to people only: at least a few bodies."""
     in_flight: int = Field(default=256, ge=1, validation_alias=_env("in_flight"))
     """Reports that may wait for Kafka at once."""
     in_flight_reserve: int = Field(default=256, ge=0, validation_alias=_env("in_flight_reserve"))

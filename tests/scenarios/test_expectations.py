@@ -10,7 +10,7 @@ from tests.scenarios.memory import SCENARIOS, played_to
 EXPECTATIONS = SCENARIOS / "expectations.yaml"
 
 
-@pytest.mark.parametrize("name", ["S01", "S02", "S03", "S04", "S05", "S10", "S11"])
+@pytest.mark.parametrize("name", ["S01", "S02", "S03", "S04", "S05", "S10", "S11", "S20", "S21"])
 def test_a_replay_shows_what_is_expected(name: str) -> None:
     checks = load_checks(EXPECTATIONS, name)
     player = played_to(name, max(float(c["at_min"]) for c in checks))

@@ -73,7 +73,7 @@ def _told(event: Any, source: Source, where: str) -> Signal | Told:
         raise wrong(f"{where}data", "missing", "un événement sans données est refusé", "an event without data is refused")
     key, at = f"{event['source']}\x1f{event['id']}", read_time(event.get("time"))
     data = _data(event, where)
-    if isinstance(data, dict) and data.get("type") in _TYPES and "severity" in data:
+    if isinstance(data, dict) and text(data, "type") in _TYPES and "severity" in data:
         return Told(short(key), data | ({} if at is None or "occurred_at" in data else {"occurred_at": at.isoformat()}))
     given = data if isinstance(data, dict) else {"message": data if isinstance(data, str) else orjson.dumps(data).decode()}
     found = signal_of(given, source)

@@ -28,7 +28,7 @@ def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  the 
     document = asked.json_object()
     if "/change/" in asked.path:
         return []
-    action = document.get("event_action")
+    action = text(document, "event_action")
     if action not in _STATES:
         raise wrong("event_action", "enum", "trigger, acknowledge ou resolve", "trigger, acknowledge or resolve")
     payload: Any = document.get("payload")

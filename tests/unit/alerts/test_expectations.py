@@ -10,7 +10,7 @@ import pytest
 from services.cli.checks import KINDS, Check, History, load_checks, run_checks
 from tests.unit.alerts.scene import ROOT, Scene, scenario
 
-SCENARIOS = ("S01", "S02", "S03", "S04", "S05", "S10", "S11")
+SCENARIOS = ("S01", "S02", "S03", "S04", "S05", "S10", "S11", "S20", "S21")
 OF_CONTINUITY = ("clock", "alarm")
 NEEDS_CONTINUITY = {"S10-C06"}
 """N4 is proposed there by a DMIA, whose clock continuity runs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.words import EventType as T
@@ -49,6 +49,7 @@ def test_what_is_no_line_is_refused_without_repeating_it(text: str) -> None:
     assert not text or text not in refused.value.problem.sentence("fr")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=2_000))
 def test_any_text_is_read_or_refused_and_what_is_read_is_a_report(text: str) -> None:
     try:
