@@ -15,8 +15,10 @@ COMMANDS = {
     "prepare": "services.cli.prepare:prepare",
     "status": "services.cli.status:status",
     "verify": "services.cli.verify:verify",
+    "doctor": "services.cli.doctor:doctor",
     "dlq": "services.cli.dlq:app",
     "snapshot": "services.cli.snapshot:snapshot",
+    "rebuild": "services.cli.rebuild:rebuild",
     "bench": "services.cli.bench:bench",
     # administration
     "territory": "services.cli.territory:app",

@@ -52,24 +52,41 @@ async def provision(kafka: str, *, replication: int = 1, topics: Sequence[Topic]
 
     Raises BrokerUnreachable, TopicsDiffer (naming every difference), or KafkaError when the broker refuses to create a topic.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, request_timeout_ms=TIMEOUT_MS)
-    try:
-        await admin.start()
-    except (KafkaConnectionError, OSError) as error:
-        raise BrokerUnreachable(f"no Kafka broker answers at {kafka}") from error
+    admin = await _admin(kafka)
     try:
         have = set(await admin.list_topics())
         missing = [t for t in topics if t.name not in have]
         if missing:
             await _create(admin, missing, replication)
             await _until_led(kafka, missing)
-        differences = await _compare(admin, topics, replication)
+        differing = await _compare(admin, topics, replication)
         await _wake_coordinator(admin)
     finally:
         await admin.close()
-    if differences:
-        raise TopicsDiffer(differences)
+    if differing:
+        raise TopicsDiffer(differing)
     return Provisioned(tuple(t.name for t in missing), tuple(t.name for t in topics if t.name in have))
+
+
+async def differences(kafka: str, *, replication: int = 1, topics: Sequence[Topic] = TOPICS) -> list[str]:
+    """What is not as `provision` would make it, in words; nothing is changed. Raises BrokerUnreachable, KafkaError."""
+    admin = await _admin(kafka)
+    try:
+        have = set(await admin.list_topics())
+        missing = [f"topic {t.name} does not exist" for t in topics if t.name not in have]
+        return missing + await _compare(admin, [t for t in topics if t.name in have], replication)
+    finally:
+        await admin.close()
+
+
+async def _admin(kafka: str) -> AIOKafkaAdminClient:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, request_timeout_ms=TIMEOUT_MS)
+    try:
+        await admin.start()
+    except (KafkaConnectionError, OSError) as error:
+        await admin.close()
+        raise BrokerUnreachable(f"no Kafka broker answers at {kafka}") from error
+    return admin
 
 
 async def _until_led(kafka: str, created: Sequence[Topic]) -> None:
@@ -96,12 +113,12 @@ async def _create(admin: AIOKafkaAdminClient, missing: Sequence[Topic], replicat
 
 
 async def _compare(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replication: int) -> list[str]:
-    differences = []
+    found_differences = []
     described = {d["topic"]: d for d in await admin.describe_topics([t.name for t in topics])}
     for topic in topics:
         found = len(described[topic.name]["partitions"])
         if found != topic.partitions:
-            differences.append(f"topic {topic.name} has {found} partitions instead of {topic.partitions}")
+            found_differences.append(f"topic {topic.name} has {found} partitions instead of {topic.partitions}")
     resources = [ConfigResource(ConfigResourceType.TOPIC, t.name) for t in topics]
     actual: dict[str, dict[str, str]] = {}
     for response in await admin.describe_configs(resources):
@@ -111,5 +128,5 @@ async def _compare(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replicat
         for key, value in desired_config(topic, replication).items():
             is_now = actual[topic.name].get(key)
             if is_now != value:
-                differences.append(f"topic {topic.name} has {key}={is_now} instead of {value}")
-    return differences
+                found_differences.append(f"topic {topic.name} has {key}={is_now} instead of {value}")
+    return found_differences

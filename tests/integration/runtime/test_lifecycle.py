@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -77,6 +78,25 @@ def test_reports_are_accepted_again_after_the_broker_was_killed_and_every_proces
     until(lambda: report_is_accepted(vigie), within(20))
     until(lambda: all(state_of(vigie, name)[1] == "ready" for name in before), within(30))
     assert {name: pid for name, pid in vigie.processes().items() if name != "broker"} == before
+
+
+def test_the_doctor_finds_the_running_system_sound_but_for_its_channels(vigie: RunningVigie) -> None:
+    until(vigie.ready, within(20))
+    done = vigie.cli("doctor", "--json")
+    found = {f["check"]: f for f in json.loads(done.stdout)["items"]}
+    assert {name for name, f in found.items() if f["state"] == "fault"} == {"channels"}, done.stdout
+    assert done.returncode == 1
+    assert found["topics"]["state"] == found["store"]["state"] == found["secrets"]["state"] == "ok"
+
+
+def test_the_read_model_is_made_again_on_demand_and_says_the_same(vigie: RunningVigie) -> None:
+    until(vigie.ready, within(20))
+    before = vigie.get("/api/v1/overview")
+    done = vigie.cli("rebuild", "--json")
+    assert done.returncode == 0, done.stderr
+    after = vigie.get("/api/v1/overview")
+    assert after["epoch"] != before["epoch"]
+    assert (after["counts"], after["sites"]) == (before["counts"], before["sites"])
 
 
 def test_status_tells_processes_and_lag(vigie: RunningVigie) -> None:

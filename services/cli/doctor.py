@@ -1,0 +1,221 @@
+"""`vigie doctor`: what could fail tonight, said today. Looks only; changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import stat
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import typer
+
+from services.runtime.settings import DataDir, Settings, split_host_port
+
+State = Literal["ok", "warning", "fault"]
+LITTLE_MB: Final = 2_048
+TOO_LITTLE_MB: Final = 500
+SLOW_SYNC_MS: Final = 50.0
+SYNCS: Final = 10
+SKEW_MS: Final = 2_000
+ANSWER_S: Final = 10.0
+LOOPBACK: Final = ("127.", "::1", "localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    check: str
+    state: State
+    found: str
+    act: str = ""
+    """What to do; empty when there is nothing to do."""
+
+
+def disk(data: DataDir) -> Iterator[Finding]:
+    """Room, and the time that a durable write takes: every accepted report waits for one (ADR 0003)."""
+    free_mb = shutil.disk_usage(data.root).free >> 20
+    state: State = "ok" if free_mb >= LITTLE_MB else "warning" if free_mb >= TOO_LITTLE_MB else "fault"
+    yield Finding(
+        "disk room", state, f"{free_mb} MB free under {data.root}", "" if state == "ok" else "make room: a full disk stops the broker"
+    )
+    took_ms = sync_ms(data.run)
+    slow = took_ms > SLOW_SYNC_MS
+    yield Finding(
+        "disk speed", "warning" if slow else "ok", f"a durable write takes {took_ms:.1f} ms (median of {SYNCS})",
+        "accepted reports will be slow: another disk, or fewer neighbours on this one" if slow else "",
+    )  # fmt: skip
+
+
+def sync_ms(folder: Path) -> float:
+    """Median time of a small write and fsync, ms."""
+    times = []
+    path = folder / ".doctor"
+    try:
+        for _ in range(SYNCS):
+            began = time.perf_counter()
+            with path.open("wb") as file:
+                file.write(b"x" * 512)
+                file.flush()
+                os.fsync(file.fileno())
+            times.append((time.perf_counter() - began) * 1000)
+    finally:
+        path.unlink(missing_ok=True)
+    return sorted(times)[SYNCS // 2]
+
+
+def secrets(data: DataDir) -> Iterator[Finding]:
+    """Nobody else reads them."""
+    open_to_others = [p.name for p in (data.secrets, *data.secrets.glob("*")) if stat.S_IMODE(p.stat().st_mode) & 0o077]
+    yield Finding(
+        "secrets", "fault" if open_to_others else "ok",
+        f"others may read {', '.join(sorted(open_to_others))}" if open_to_others else "the owner's alone",
+        f"chmod -R go= {data.secrets}" if open_to_others else "",
+    )  # fmt: skip
+    if (data.secrets / "admin.code").exists():
+        yield Finding(
+            "first login", "warning", "the one-time administrator code has not been used", f"log in with {data.secrets / 'admin.code'}"
+        )
+
+
+def listening(settings: Settings) -> Iterator[Finding]:
+    """Outside this machine only with TLS."""
+    host, _ = split_host_port(settings.http)
+    outside = not host.startswith(LOOPBACK)
+    yield Finding(
+        "listening", "warning" if outside else "ok", f"plain HTTP on {settings.http}",
+        "whoever is on that network reads passwords: VIGIE_TLS_HTTP, or a proxy with TLS in front" if outside else "",
+    )  # fmt: skip
+
+
+async def broker(settings: Settings) -> list[Finding]:
+    """Reachable, its topics as they must be, its clock beside ours."""
+    from aiokafka.errors import KafkaError
+
+    from schemas.topics import PARTITIONS, SERVICES, log
+    from services.runtime.partitions import PartitionReader
+    from services.runtime.provision import BrokerUnreachable, differences
+
+    if not settings.kafka:
+        return [Finding("broker", "fault", "none is known", "start `vigie up`, or set VIGIE_KAFKA")]
+    try:
+        wrong = await differences(settings.kafka, replication=settings.kafka_replication)
+        newest = 0
+        async with PartitionReader(settings.kafka) as reader:
+            for service in SERVICES:
+                bounds = await reader.bounds(log(service), range(PARTITIONS))
+                last = await reader.at(log(service), {p: end - 1 for p, (begin, end) in bounds.items() if end > begin})
+                newest = max([newest, *(record.timestamp for record in last.values())])
+    except (BrokerUnreachable, KafkaError, OSError) as error:
+        return [Finding("broker", "fault", f"{settings.kafka} does not answer ({error})", "see `vigie status` and the broker's log")]
+    found = [Finding("broker", "ok", f"{settings.kafka} answers")]
+    found.append(
+        Finding("topics", "fault", "; ".join(wrong), "docs/how-to/operate.md, When it does not start")
+        if wrong
+        else Finding("topics", "ok", "partitions and retention are as they must be")
+    )
+    ahead = newest - time.time() * 1000
+    found.append(
+        Finding(
+            "clocks",
+            "fault",
+            f"the newest record is {ahead / 1000:.0f} s ahead of this machine",
+            "set the clocks (NTP) of broker and machine",
+        )
+        if ahead > SKEW_MS
+        else Finding("clocks", "ok", "no record comes from the future")
+    )
+    if settings.kafka_replication == 1:
+        found.append(
+            Finding("copies", "warning", "one copy of the log: the loss of this disk loses it", "back up, or three brokers (deploy/)")
+        )
+    return found
+
+
+async def cache(settings: Settings) -> list[Finding]:
+    """The store answers and throws nothing away by itself."""
+    from redis.exceptions import RedisError
+
+    from services.console import store
+
+    if not settings.redis:
+        return [Finding("store", "fault", "none is known", "start `vigie up`, or set VIGIE_REDIS")]
+    client = store.connect(settings.redis)
+    try:
+        policy = (await client.config_get("maxmemory-policy")).get("maxmemory-policy", "")
+        live = await client.get(store.STATE) == b"live"
+    except (RedisError, OSError) as error:
+        return [Finding("store", "fault", f"does not answer ({error})", "pages are away, reports are accepted: see `vigie status`")]
+    finally:
+        await client.aclose()
+    found = [Finding("store", "ok" if live else "warning", "holds the whole picture" if live else "the picture is being made again", "")]
+    if policy not in ("noeviction", b"noeviction"):
+        found.append(Finding("store policy", "fault", f"maxmemory-policy is {policy}", "set noeviction: a picture with holes looks whole"))
+    return found
+
+
+def channels() -> Iterator[Finding]:
+    """Somebody can be reached."""
+    from pydantic import ValidationError
+
+    from services.delivery.channels.configured import configured, faults
+    from services.delivery.settings import DeliverySettings
+
+    try:
+        settings = DeliverySettings()
+    except ValidationError as error:
+        yield Finding("channels", "fault", str(error.errors()[0]["msg"]), "see `vigie channels`")
+        return
+    named = sorted(c.value for c in configured(settings))
+    state: State = "fault" if not named else "warning" if len(named) == 1 else "ok"
+    act = "" if state == "ok" else "configure two channels at least (docs/how-to/send-messages.md): one of them will be what failed"
+    yield Finding("channels", state, f"configured: {', '.join(named) or 'none, nobody can be called'}", act)
+    for channel, fault in faults(settings):
+        yield Finding(
+            f"channel {channel.value}", "fault" if fault.error else "warning", f"{fault.variable} {fault.what}", "see `vigie channels`"
+        )
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Every check, in the order of what rests on what."""
+    found: list[Finding] = []
+    if settings.data.run.is_dir():
+        found += [*disk(settings.data), *secrets(settings.data)]
+    else:
+        found.append(Finding("data directory", "warning", f"{settings.data_dir} has not been used yet", "start `vigie up` once"))
+    found += listening(settings)
+    remote: list[Callable[[Settings], Awaitable[list[Finding]]]] = [broker, cache]
+    for ask, name in zip(remote, ("broker", "store"), strict=True):
+        try:
+            found += await asyncio.wait_for(ask(settings), ANSWER_S)
+        except TimeoutError:
+            found.append(Finding(name, "fault", f"no answer within {ANSWER_S:g} s", "see `vigie status`"))
+    return [*found, *channels()]
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False) -> None:
+    """Look at disk, clocks, broker, store, channels and unsafe settings. Exit 1 on a fault; warnings alone are 0."""
+    found = asyncio.run(examine(Settings()))
+    if as_json:
+        typer.echo(json.dumps({"items": [asdict(f) for f in found]}, ensure_ascii=False))
+    else:
+        _show(found)
+    if any(f.state == "fault" for f in found):
+        raise typer.Exit(1)
+
+
+def _show(found: list[Finding]) -> None:
+    from rich.console import Console
+
+    console: Any = Console()
+    colours = {"ok": "green", "warning": "yellow", "fault": "red"}
+    for f in found:
+        console.print(f"[{colours[f.state]}]{f.state:8}[/] [bold]{f.check}[/]: {f.found}", highlight=False)
+        if f.act:
+            console.print(f"         {f.act}", highlight=False)

@@ -1,0 +1,61 @@
+"""`vigie doctor` says what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.cli import doctor
+from services.cli.doctor import Finding
+from services.runtime.settings import DataDir, Settings
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataDir:
+    made = DataDir(tmp_path)
+    made.make()
+    return made
+
+
+def states(findings: list[Finding]) -> dict[str, str]:
+    return {f.check: f.state for f in findings}
+
+
+def test_a_secret_that_others_may_read_is_a_fault_with_its_cure(data: DataDir) -> None:
+    key = data.secrets / "master.key"
+    key.write_bytes(b"k")
+    key.chmod(0o600)
+    assert states(list(doctor.secrets(data))) == {"secrets": "ok"}
+    key.chmod(0o644)
+    [finding] = doctor.secrets(data)
+    assert (finding.state, "master.key" in finding.found, "chmod" in finding.act) == ("fault", True, True)
+
+
+def test_a_full_or_slow_disk_is_said(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(data.run.iterdir()) == []
+    found = list(doctor.disk(data))
+    assert {f.check for f in found} == {"disk room", "disk speed"}
+    assert list(data.run.iterdir()) == [], "nothing is left behind"
+    monkeypatch.setattr(doctor, "TOO_LITTLE_MB", 1 << 40)
+    monkeypatch.setattr(doctor, "LITTLE_MB", 1 << 41)
+    monkeypatch.setattr(doctor, "SLOW_SYNC_MS", -1.0)
+    assert states(list(doctor.disk(data))) == {"disk room": "fault", "disk speed": "warning"}
+
+
+def test_plain_http_on_a_network_is_a_warning(tmp_path: Path) -> None:
+    for address, state in (("127.0.0.1:8092", "ok"), ("[::1]:8092", "ok"), ("0.0.0.0:8092", "warning"), ("10.0.0.7:80", "warning")):
+        assert states(list(doctor.listening(Settings(data_dir=tmp_path, http=address)))) == {"listening": state}, address
+
+
+async def test_what_does_not_answer_is_a_fault_not_a_traceback(tmp_path: Path) -> None:
+    nobody = Settings(data_dir=tmp_path, kafka="127.0.0.1:9", redis="redis://127.0.0.1:9/0")
+    found = await doctor.examine(nobody)
+    told = states(found)
+    assert (told["broker"], told["store"], told["data directory"]) == ("fault", "fault", "warning")
+    assert all(f.act for f in found if f.state == "fault")
+
+
+async def test_without_any_channel_nobody_can_be_called(tmp_path: Path) -> None:
+    [finding] = [f for f in await doctor.examine(Settings(data_dir=tmp_path)) if f.check == "channels"]
+    assert finding.state == "fault"
