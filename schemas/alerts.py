@@ -35,7 +35,7 @@ class ReportRow(Model):
     why: tuple[Why, ...] = ()
     flags: tuple[str, ...] = Field(
         default=(),
-        description="late (D7), future, contested (D5), planned (D9), site_unknown (D8), superseded, cancelled, maintenance (D64)",
+        description="late (D7), future, contested (D5), planned (D9), site_unknown, area_unknown (D8), superseded, cancelled, maintenance (D64)",
     )
     confirmation: Literal["confirmed", "unconfirmed", "rumour", "denied"]
     source: str
@@ -65,6 +65,8 @@ class ReportRow(Model):
     affected_activities: tuple[str, ...] = ()
     verified_by: str | None = Field(default=None, description="who confirmed or denied it (D6), a token")
     labels: dict[str, str] = Field(default_factory=dict, description="of a machine's alert")
+    sites: tuple[str, ...] = Field(default=(), description="sites in the area that it names")
+    signature: str | None = Field(default=None, description="CAP: unsigned, unchecked, valid, invalid")
 
 
 class CauseRow(Model):

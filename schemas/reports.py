@@ -50,7 +50,8 @@ class ReportReceived(Message):
     site_id: str | None = Field(default=None, max_length=64)
     commune: str | None = Field(default=None, max_length=8, description="INSEE code")
     zone: tuple[str, ...] = Field(default=(), description="INSEE codes when several communes are concerned")
-    area: str | None = Field(default=None, description="text id of a geometry that intake could not resolve yet")
+    area: str | None = Field(default=None, description="text id of an area that is nowhere on the map: a person links it (D8)")
+    sites: tuple[str, ...] = Field(default=(), description="sites in the area that it names")
     type: EventType
     severity: int = Field(ge=1, le=5)
     certainty: Certainty = Certainty.CONFIRMED
@@ -81,6 +82,7 @@ class ReportReceived(Message):
     lease: Lease | None = None
     text_id: str | None = Field(default=None, description="reference into `texts`: headline, description, contact, raw bytes")
     dialect: str = "native"
+    signature: str | None = Field(default=None, max_length=16, description="CAP: unsigned, unchecked, valid, invalid")
     fingerprint: str | None = Field(
         default=None, max_length=64, description="keyed hash of the body: the same id with another one is another body"
     )

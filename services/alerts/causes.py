@@ -16,6 +16,7 @@ from services.alerts.claims import (
     claim_key,
     communes_of,
     inside,
+    is_placeless,
     is_wide,
     measure_name,
     named,
@@ -40,7 +41,7 @@ class Taken:
 
 def makes_cause(row: ReportRow) -> bool:
     """True if the report is about something that holds at a place. A rate of more than one site is not (D11)."""
-    return row.type in rules.CAUSE_TYPES and not is_wide(row) and "site_unknown" not in row.flags and not _says_sound(row)
+    return row.type in rules.CAUSE_TYPES and not is_wide(row) and not is_placeless(row) and not _says_sound(row)
 
 
 def _says_sound(row: ReportRow) -> bool:

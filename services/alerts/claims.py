@@ -23,6 +23,8 @@ def row_of(report: ReportReceived, recorded_at: Instant, territory: Territory) -
         flags.append("planned")
     if report.site_id is not None and report.site_id not in territory.sites:
         flags.append("site_unknown")
+    elif report.area is not None:
+        flags.append("area_unknown")
     end = report.estimated_end
     if end is None and report.expected_duration_h is not None:
         end = occurred_at + int(report.expected_duration_h * HOUR_MS)
@@ -34,7 +36,12 @@ def row_of(report: ReportReceived, recorded_at: Instant, territory: Territory) -
         persons_concerned=report.persons_concerned, measure=report.measure, phenomenon=report.phenomenon, colour=report.colour,
         plan_hint=report.plan_hint, text_id=report.text_id, dialect=report.dialect, effective=report.effective, expected_end=end,
         lifts=report.lifts, affected_activities=report.affected_activities, labels=report.labels,
+            sites=_known(report.sites, territory), signature=report.signature,
     )  # fmt: skip
+
+
+def _known(sites: tuple[str, ...], territory: Territory) -> tuple[str, ...]:
+    return tuple(s for s in sites if s in territory.sites)
 
 
 def _confirmation(certainty: Certainty) -> str:
@@ -49,6 +56,11 @@ def inside(windows: tuple[Window, ...], at: Instant) -> bool:
 def site_of(row: ReportRow) -> str | None:
     """The known site that the report is about."""
     return None if row.site is None or "site_unknown" in row.flags else row.site
+
+
+def is_placeless(row: ReportRow) -> bool:
+    """It says a place that nobody has found yet (D8): it acts nowhere until a person links it."""
+    return "site_unknown" in row.flags or "area_unknown" in row.flags
 
 
 def communes_of(row: ReportRow, territory: Territory) -> tuple[str, ...]:

@@ -26,7 +26,9 @@ _AT_ONCE: Final = ("vigilance:", "flag:", "river:")
 
 
 def declare(draft: Draft, row: ReportRow, incident: str | None) -> None:
-    """Take what a confirmed report declares beyond its own site."""
+    """Take what a confirmed report declares beyond its own site; nothing while nobody knows whether it is about this territory."""
+    if "area_unknown" in row.flags:
+        return
     for id, value in _declared(draft, row):
         _put(draft, id, value, row, incident)
     _restore(draft, row)

@@ -10,7 +10,7 @@ from schemas.reports import ReportReceived
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts import causes, incidents, quiet, rules, tasks, zones
 from services.alerts.causes import Taken
-from services.alerts.claims import claim_key, communes_of, is_confirmed, row_of, says_restored, site_of, speaks_for_site
+from services.alerts.claims import claim_key, communes_of, is_confirmed, is_placeless, row_of, says_restored, site_of, speaks_for_site
 from services.alerts.correlation import Placement, place
 from services.alerts.draft import Draft
 from services.alerts.flags import declare
@@ -67,7 +67,7 @@ def _confirmed(draft: Draft, row: ReportRow, again: bool) -> None:
     if site is not None and speaks_for_site(row):
         draft.words[site] = row.recorded_at
         draft.doubtful.add(site)
-    if "site_unknown" in row.flags:
+    if is_placeless(row):
         tasks.ask(draft, "link_site", report=row.id, incident=incident)
     draft.emit(ReportChanged(row=_judged(row, incident, placement, taken)))
     _corroborate(draft, row)
@@ -166,6 +166,8 @@ def _unconfirmed(draft: Draft, row: ReportRow, again: bool) -> None:
     why = (*row.why, Why(code=placement.rule if incident else "unconfirmed", args={"incident": incident} if incident else {}))
     draft.emit(ReportChanged(row=changed(row, {"incident": incident, "why": why})))
     site = site_of(row)
+    if is_placeless(row) and row.confirmation == "unconfirmed":
+        tasks.ask(draft, "link_site", report=row.id, incident=incident)
     if row.type in rules.CAUSE_TYPES and (row.confirmation == "unconfirmed" or site is not None):
         tasks.ask(draft, "verify_report", report=row.id, site=site, incident=incident)
     if site is None or row.confirmation != "unconfirmed" or row.type not in rules.CAUSE_TYPES or site in draft.state.silences:
@@ -213,5 +215,5 @@ def deny(draft: Draft, told: ReportRow, by: str | None) -> None:
 def link(draft: Draft, told: ReportRow, site: str, by: str) -> None:
     """D8: a person says which site was meant; effects apply with the original times."""
     tasks.void(draft, "link_site", told.id, "linked")
-    flags = tuple(f for f in told.flags if f != "site_unknown")
+    flags = tuple(f for f in told.flags if f not in ("site_unknown", "area_unknown"))
     apply(draft, changed(told, {"site": site, "flags": flags, "verified_by": by}), again=True)

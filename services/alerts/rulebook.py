@@ -86,7 +86,7 @@ class SeverityQuery:
         if self._where == "field":
             return row.type not in _NOT_FIELD and not _is_wide_rate(row)
         if self._where == "territory":
-            return not (row.site or row.commune or row.zone)
+            return not (row.site or row.commune or row.zone or row.sites or "area_unknown" in row.flags)
         return True
 
 

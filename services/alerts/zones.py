@@ -8,6 +8,7 @@ from typing import Final
 from schemas.alerts import AllClearNoted, Cause, DeadlineSettled, IncidentRow, ReportRow, SilenceChanged, ZoneChanged
 from schemas.base import MINUTE_MS, Instant
 from schemas.words import EventType as T
+from schemas.words import MsgType
 from services.alerts import rules, tasks
 from services.alerts.causes import end_operator_outages
 from services.alerts.claims import as_number, communes_of, measure_name, site_of
@@ -22,20 +23,28 @@ _HIDES: Final = {"power": T.OUTAGE_POWER, "water": T.OUTAGE_WATER, "gas": T.GAS_
 
 
 def extend(draft: Draft, row: ReportRow, incident_id: str) -> None:
-    """Grow the zone of an incident by a confirmed report; its silent sites will be judged N minutes from now."""
+    """Grow the zone of an incident by a confirmed report; its silent sites will be judged N minutes from now, where its family has such a rule."""
     incident = draft.incident(incident_id)
     minutes = draft.territory.silence_min(rules.SILENCE_KEY.get(incident.kind, ""))
-    if minutes is None:
+    drawn = _drawn(row)
+    if minutes is None and not drawn:
         return
     zone = draft.state.zones.get(incident_id, Zone())
     communes, sites = _grown(draft, row, incident, zone)
+    sites = drawn or sites
     new = tuple(sorted({s for s in sites if s not in zone.sites}))
     if not new and communes == zone.communes:
         return
-    due = draft.now + minutes * MINUTE_MS
+    due = None if minutes is None else draft.now + minutes * MINUTE_MS
     for n in range(0, max(len(new), 1), BATCH):
         draft.emit(ZoneChanged(incident=incident_id, communes=communes, sites=new[n : n + BATCH], due_at=due if new else None))
     _show(draft, incident_id, new)
+
+
+def _drawn(row: ReportRow) -> tuple[str, ...]:
+    """Sites in the area that the report itself draws: finer than its communes. What is announced or withdrawn hits nobody yet."""
+    silent = row.type in rules.MUTE_TYPES or row.msg_type is MsgType.CANCEL or "planned" in row.flags
+    return () if silent else row.sites
 
 
 def _show(draft: Draft, incident_id: str, new: tuple[str, ...]) -> None:

@@ -30,6 +30,7 @@ COMMANDS = {
     # reports
     "report": "services.cli.report:report",
     "line": "services.cli.report:line",
+    "cap": "services.cli.cap:cap",
     # the picture
     "incidents": "services.cli.read:incidents",
     "sites": "services.cli.read:sites",

@@ -50,8 +50,11 @@ class Client:
 
     def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
         """(status, JSON body) of a call that did not fail."""
+        return self._answer(method, path, json=body, headers=headers)
+
+    def _answer(self, method: str, path: str, **request: Any) -> tuple[int, Any]:
         try:
-            answer = self._http.request(method, path, json=body, headers=headers)
+            answer = self._http.request(method, path, **request)
         except httpx.TransportError as exc:
             raise Away(f"no answer from {self._http.base_url}: {exc}") from exc
         try:
@@ -69,6 +72,10 @@ class Client:
     def post(self, path: str, body: Any = None, key: str | None = None) -> tuple[int, Any]:
         """(status, JSON) of a write; `key` is its Idempotency-Key."""
         return self.call("POST", path, body, {"Idempotency-Key": key} if key else None)
+
+    def send(self, path: str, content: bytes, media_type: str) -> Any:
+        """JSON of a write of something that is not JSON."""
+        return self._answer("POST", path, content=content, headers={"Content-Type": media_type})[1]
 
 
 def fail(exc: Exception) -> typer.Exit:

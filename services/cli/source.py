@@ -26,12 +26,16 @@ Name = Annotated[str, typer.Argument(help="Name of the source, e.g. prometheus-s
 @app.command()
 def add(
     name: Name,
-    dialect: Annotated[str, typer.Option(help="pagerduty, alertmanager, opsgenie, goalert, apprise, cloudevents, generic, sms or poster")],
+    dialect: Annotated[
+        str, typer.Option(help="pagerduty, alertmanager, opsgenie, goalert, apprise, cloudevents, cap, generic, sms or poster")
+    ],
     key: Annotated[str | None, typer.Option(help="A key that it has already (a routing key); made when absent")] = None,
     sites: Several = None,
     types: Several = None,
     site: Annotated[str | None, typer.Option(help="Where its signals are about when nothing else says so")] = None,
-    type: Annotated[EventType, typer.Option(help="What they tell of when no rule says so")] = EventType.OUTAGE_IT,
+    type: Annotated[
+        EventType | None, typer.Option(help="What they tell of when no rule says so; default: outage_it, and info for cap")
+    ] = None,
     severity: Annotated[int | None, typer.Option(help="1 to 5; from the message when absent", min=1, max=5)] = None,
     map: Annotated[Path | None, typer.Option(help="YAML with `rules:` and, for generic, `fields:` (docs/how-to/sources.md)")] = None,
     speaks_for: Annotated[
@@ -41,6 +45,10 @@ def add(
     heartbeat: Annotated[
         int | None, typer.Option(help="Promised period, seconds: longer silence is itself reported", min=10, max=604_800)
     ] = None,
+    exercise_realm: Annotated[str | None, typer.Option(help="cap: where messages of status Exercise go; refused when absent")] = None,
+    certificate: Annotated[
+        list[Path] | None, typer.Option(help="cap: PEM certificate that signs; without its signature nothing counts as confirmed")
+    ] = None,
     speaks_as: Annotated[str, typer.Option(help="Kind of source of its reports")] = "supervision",
     realm: Several = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the key alone")] = False,
@@ -48,14 +56,16 @@ def add(
     """Add a source and print its key. Returns when the running front accepts it."""
     settings = Settings()
     body: dict[str, Any] = {
-        "name": name, "dialect": dialect, "key": key, "site": site, "type": type.value, "severity": severity, "speaks_as": speaks_as,
-        "speaks_for": speaks_for or [], "heartbeat_s": heartbeat,
+        "name": name, "dialect": dialect, "key": key, "site": site, "severity": severity, "speaks_as": speaks_as,
+        "speaks_for": speaks_for or [], "heartbeat_s": heartbeat, "exercise_realm": exercise_realm,
         "scope": {"sites": sites or [], "types": types or [], "realms": realm or []},
     }  # fmt: skip
     try:
+        body |= {"type": type.value} if type else {}
+        body |= {"certificates": [file.read_text(encoding="ascii") for file in certificate or ()]}
         body |= _mapping(map) if map else {}
     except (OSError, ValueError, YAMLError) as exc:
-        raise fail(ValueError(f"{map}: {exc}")) from exc
+        raise fail(ValueError(f"{map or 'certificate'}: {exc}")) from exc
     try:
         with Client(settings) as client:
             _, made = client.post("/api/v1/sources", body)

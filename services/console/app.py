@@ -143,6 +143,7 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.territory = settings.territory
         app.state.sources = SourceList(settings.url)
         app.state.live_realm = settings.territory.name
+        app.state.cap_sender = settings.cap_sender or f"vigie.{settings.territory.name}"
         links = AckLinks.open(settings.data.secrets)
         app.include_router(pages_router(model, links, _send_answer(LinkAnswers(producer, answers))))
         yield app

@@ -7,8 +7,8 @@ below the precision of the simplified outlines.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,10 +38,13 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class Outlines:
-    """The territory's outlines; `paths` by INSEE code."""
+    """The territory's outlines by INSEE code."""
 
     plane: Plane
     paths: Mapping[str, str]
+    """SVG."""
+    shapes: Mapping[str, Sequence[Ring]] = field(default_factory=dict)
+    """Outer rings, longitude and latitude."""
 
 
 def _rings(geometry: Mapping[str, Any]) -> list[Ring]:
@@ -52,6 +55,11 @@ def _rings(geometry: Mapping[str, Any]) -> list[Ring]:
             return [ring for polygon in geometry["coordinates"] for ring in polygon]
         case other:
             raise ValueError(f"outline of type {other}: only Polygon and MultiPolygon")
+
+
+def _outer(geometry: Mapping[str, Any]) -> list[Ring]:
+    polygons = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
+    return [polygon[0] for polygon in polygons]
 
 
 def plane_of(points: Iterable[tuple[float, float]]) -> Plane:
@@ -79,4 +87,5 @@ def load_outlines(folder: Path) -> Outlines:
     features = orjson.loads((folder / "communes.geojson").read_bytes())["features"]
     shapes = {f["properties"]["insee"]: _rings(f["geometry"]) for f in features}
     plane = plane_of((lon, lat) for rings in shapes.values() for ring in rings for lon, lat in ring)
-    return Outlines(plane, {insee: path_of(rings, plane) for insee, rings in shapes.items()})
+    outer = {f["properties"]["insee"]: _outer(f["geometry"]) for f in features}
+    return Outlines(plane, {insee: path_of(rings, plane) for insee, rings in shapes.items()}, outer)

@@ -281,6 +281,8 @@ class Report(Resource):
     description: str | None = None
     attachments: list[str] = Field(default_factory=list, description="ids of its photos, for roles that may read free text")
     dialect: str | None = None
+    sites: list[str] = Field(default_factory=list, description="sites in the area that it names")
+    signature: str | None = Field(default=None, description="of a CAP message: unsigned, unchecked, valid, invalid")
 
 
 class Clock(Resource):

@@ -90,6 +90,7 @@ class Shaper:
             occurred_at=when(row.occurred_at), recorded_at=when(row.recorded_at), capacity_lost_pct=row.capacity_lost_pct,
             persons_concerned=row.persons_concerned, measure=row.measure, phenomenon=row.phenomenon, colour=row.colour,
             plan_hint=row.plan_hint, headline=headline, description=description, attachments=list(attachments), dialect=row.dialect,
+            sites=list(row.sites), signature=row.signature,
         )  # fmt: skip
 
     def escalation(self, row: a.EscalationRow) -> r.Escalation:

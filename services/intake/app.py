@@ -27,8 +27,10 @@ from services.intake.field.places import Places
 from services.intake.field.poster import Poster
 from services.intake.field.sms import NoAnswers, Sms
 from services.intake.front import Front
+from services.intake.geography import Geography
 from services.intake.idempotency import Ledger
 from services.intake.machines.book import SourceBook
+from services.intake.machines.cap.dialect import Cap
 from services.intake.machines.door import Machines
 from services.intake.machines.heartbeats import Heartbeats
 from services.intake.machines.registry import Registry
@@ -76,10 +78,10 @@ class Intake:
             settings.kafka, self.vault.texts, self.ledger, realm=settings.live_realm, days=settings.refused_days,
             per_day=settings.refused_per_day, bytes_per_day=settings.refused_bytes_per_day,
         )  # fmt: skip
-        sessions, places = Sessions(self.access), Places(settings.territory)
+        sessions, places, geography = Sessions(self.access), Places(settings.territory), Geography(settings.territory)
         reader = BodyReader(settings.body_limit_bytes, settings.body_timeout_s, room)
         reports = Reports(
-            self.receiver, reader, self.vault.texts, self.ledger, self.refused, settings.live_realm, settings.batch_items, places
+            self.receiver, reader, self.vault.texts, self.ledger, self.refused, settings.live_realm, settings.batch_items, places, geography
         )
         self.ready: dict[str, Check] = {"log": self._log_ready, "access": self.access.fault, "texts": self.vault.fault}
         self.live: dict[str, Check] = {"tasks": self._tasks_live}
@@ -97,7 +99,8 @@ class Intake:
             strangers,
             self.book,
             settings.live_realm,
-            (self.sms, Poster(unknown)),
+            geography,
+            (self.sms, Poster(unknown), Cap(geography, self.ledger)),
         )
         self.external = ExternalEvents(settings.kafka, self.access, machines, self.ledger, self.refused, self.book)
         self.heartbeats = Heartbeats(self.access, machines, self.ledger, self.book)

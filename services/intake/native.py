@@ -18,6 +18,7 @@ from pydantic_core import SchemaValidator
 from schemas.base import MINUTE_MS, Instant
 from schemas.realms import RealmNameInvalid, is_live, parse_realm
 from schemas.words import Certainty, EventType, MsgType
+from services.intake.geography import Geography
 from services.intake.speakers import check_scope, kind_of_source
 from services.runtime.principals import Principal
 from services.runtime.problems import FieldFault, ProblemError, fault, faults_of
@@ -69,7 +70,10 @@ class NativeReport(_Part):
     site_id: Id | None = Field(default=None, description="an unknown site is accepted and linked by a person (D8)")
     commune: Insee | None = Field(default=None, description="INSEE code")
     zone: tuple[Insee, ...] = Field(default=(), max_length=100, description="INSEE codes")
-    area: Annotated[str, Field(max_length=100_000)] | dict[str, Any] | None = Field(default=None, description="geometry: WKT or GeoJSON")
+    area: Annotated[str, Field(max_length=100_000)] | dict[str, Any] | None = Field(
+        default=None, description="geometry, WKT or GeoJSON: the communes and sites in it are found; a person links one that cannot be read"
+    )
+    sites: tuple[Id, ...] = Field(default=(), max_length=1_000, description="sites in the area, from a sender that knows them")
     type: EventType
     severity: int = Field(ge=1, le=5)
     certainty: Certainty | Literal["Observed", "Likely", "Possible", "Unlikely", "Unknown"] = Certainty.CONFIRMED
@@ -130,6 +134,8 @@ class Claim:
     content: bytes
     """The claim in one canonical form, for fingerprints. Without a moment finer than what `minute` says."""
     minute: int
+    unplaced: bool = False
+    """Its area is nowhere on the map, and it names no other place."""
 
 
 def parse_one(body: bytes) -> NativeReport:
@@ -160,7 +166,9 @@ def ms(at: datetime) -> Instant:
     return delta.days * 86_400_000 + delta.seconds * 1000 + delta.microseconds // 1000
 
 
-def claim_of(body: NativeReport, principal: Principal, default_realm: str, resolve: Callable[[str, str], str]) -> Claim:
+def claim_of(
+    body: NativeReport, principal: Principal, default_realm: str, resolve: Callable[[str, str], str], geography: Geography | None = None
+) -> Claim:
     """The claim that this principal makes with this body.
 
     `resolve(realm, reference)` gives the report id of a sender's own id, or the reference itself. Raises ProblemError.
@@ -198,13 +206,31 @@ def claim_of(body: NativeReport, principal: Principal, default_realm: str, resol
         content = orjson.dumps((realm, message, body.references, text, at))
     except TypeError:  # a number in the geometry that no JSON reader of 64 bits can hold
         raise ProblemError("invalid", faults=(fault("area", "number", "nombre hors limites", "number out of range"),)) from None
+    placed = geography is None or _find(body, message, geography)
     if body.references:
         message["references"] = [resolve(realm, r) for r in body.references]
     occurred = ms(body.occurred_at)
     message["occurred_at"] = occurred
     if at is not None:
         message["recorded_at"] = at
-    return Claim(realm, message, text, at, body.type in DANGER or body.severity == 5, content, occurred // MINUTE_MS)
+    danger = body.type in DANGER or body.severity == 5
+    return Claim(realm, message, text, at, danger, content, occurred // MINUTE_MS, unplaced=not placed)
+
+
+def _find(body: NativeReport, message: dict[str, Any], geography: Geography) -> bool:
+    """Communes and sites of the area, unless the report names a site that is known. False: it is nowhere (D8)."""
+    if body.sites:
+        message["sites"] = body.sites
+    if body.area is None or geography.knows(body.site_id):
+        return True
+    located = geography.locate(body.area)
+    if located is None or not (located.communes or located.sites):
+        return bool(body.site_id or body.commune or body.zone)
+    if not body.commune and not body.zone and located.zone:
+        message["zone"] = located.zone
+    if located.sites and not located.whole:
+        message["sites"] = located.sites
+    return True
 
 
 def check_realm(body: NativeReport, realm: str, principal: Principal) -> None:

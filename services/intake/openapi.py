@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from services.intake.administration import NewPassword, NewSecondFactor, NewToken, NewUser
 from services.intake.field import poster, sms
+from services.intake.machines.cap.dialect import MEDIA_TYPES, Cap
 from services.intake.machines.door import DIALECTS
 from services.intake.machines.registry import NewSource
 from services.intake.native import BatchItem, NativeReport
@@ -138,11 +139,21 @@ def own_document() -> dict[str, Any]:
         "/readyz": {"get": {"summary": "Ready to accept and to show", "operationId": "readyz", "responses": ready} | open_to_all},
         "/metrics": {"get": {"summary": "Prometheus", "operationId": "metrics", "responses": {"200": {"description": "text format", "content": {"text/plain": {}}}}} | open_to_all},
     }  # fmt: skip
-    for name, own in [(d.NAME, d.PATHS) for d in DIALECTS.values()] + [(sms.NAME, sms.PATHS), (poster.NAME, poster.PATHS)]:
+    for name, own in [(d.NAME, d.PATHS) for d in DIALECTS.values()] + [
+        (sms.NAME, sms.PATHS),
+        (poster.NAME, poster.PATHS),
+        (Cap.NAME, Cap.PATHS),
+    ]:
         for path in own:
             summary = f"Dialect of {name} (docs/how-to/sources.md)"
             operation = {"summary": summary, "operationId": f"machine{path.replace('/', '_')}", "responses": _MACHINE}
             paths[path] = {"post": operation | open_to_all}
+    paths[Cap.PATHS[0]]["post"] |= {
+        "summary": "A CAP 1.2 message: one report per event that concerns the territory", "security": [{"bearer": []}],
+        "parameters": [{"name": "realm", "in": "query", "required": False, "schema": {"type": "string"}, "description": "default: the sender's own"}],
+        "requestBody": {"required": True, "content": {kind: {"schema": {"type": "string"}} for kind in MEDIA_TYPES}},
+        "responses": _answers("202", "on the log; `reports` has one receipt per report", _OBJECT, *_REFUSALS),
+    }  # fmt: skip
     return {
         "openapi": "3.1.0",
         "info": {"title": "Vigie", "version": "1", "description": "Crisis and continuity of a département"},

@@ -52,6 +52,8 @@ class Raw:
     body: bytes
     content_type: str
     dialect: str = "native"
+    signature: str | None = None
+    """Verdict on it, where the dialect has one."""
 
 
 def text_id_of(report_id: str) -> str:
@@ -195,8 +197,10 @@ class Receiver:
         message: dict[str, Any] = claim.message | {
             "report_id": report_id, "text_id": text_id, "dialect": raw.dialect, "fingerprint": identity.fingerprint,
         }  # fmt: skip
-        if "area" in claim.text:
+        if claim.unplaced:
             message["area"] = text_id
+        if raw.signature is not None:
+            message["signature"] = raw.signature
         realm, partition = claim.realm, partition_for(TOPIC, claim.realm)
         headers = headers_of(
             WIRE, id=report_id, source=f"/{principal.id}", at=None if is_live(realm) else claim.at, time_ms=time.time_ns() // 1_000_000

@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from services.intake.exchange import DATA_POLICY, BodyReader, Headers, Receive, Scope, Send, answer, answer_json, header, language
 from services.intake.field.grammar import MAX_LINE, Kind, body_of, read_line
 from services.intake.field.places import Places
+from services.intake.geography import Geography
 from services.intake.idempotency import MAX_KEY, Ledger
 from services.intake.native import NativeReport, claim_of, parse_item, parse_one, problem_of
 from services.intake.receiving import Raw, Receipt, Receiver, text_id_of
@@ -97,7 +98,7 @@ class Reports:
 
     def __init__(
         self, receiver: Receiver, reader: BodyReader, texts: Texts, ledger: Ledger, refused: RefusedLane, live_realm: str, batch_items: int,
-        places: Places,
+        places: Places, geography: Geography,
     ) -> None:  # fmt: skip
         self._receiver = receiver
         self._reader = reader
@@ -107,6 +108,7 @@ class Reports:
         self._live_realm = live_realm
         self._batch_items = batch_items
         self._places = places
+        self._geography = geography
 
     async def post_one(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
         """202 with the receipt, after the report is on the log. Raises ProblemError, ClientGone."""
@@ -126,7 +128,7 @@ class Reports:
         await answer_json(send, 202, receipt_document(receipt), _REPLAYED if receipt.replayed else None)
 
     async def _accept(self, principal: Principal, report: NativeReport, key: str | None, raw: Raw) -> Receipt:
-        claim = claim_of(report, principal, self._live_realm, partial(self._receiver.resolve, principal.id))
+        claim = claim_of(report, principal, self._live_realm, partial(self._receiver.resolve, principal.id), self._geography)
         return await self._receiver.accept(claim, principal, key, raw)
 
     async def post_line(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:

@@ -100,6 +100,8 @@ class Rule(Model):
     site: str | None = Field(default=None, max_length=64)
     type: EventType | None = None
     severity: int | None = Field(default=None, ge=1, le=5)
+    phenomenon: str | None = Field(default=None, max_length=64, description="of a weather alert")
+    colour: str | None = Field(default=None, max_length=16, description="of a weather alert: vert, jaune, orange, rouge")
     drop: bool = Field(default=False, description="accepted and forgotten: not a matter for Vigie")
 
 
@@ -120,6 +122,8 @@ class Source(Model):
         description="cloudevents: values of `source` on events.external that are this source; one that ends with * takes all that begin so",
     )  # fmt: skip
     heartbeat_s: int | None = Field(default=None, ge=10, le=604_800, description="promised period: longer silence is itself reported")
+    exercise_realm: str | None = Field(default=None, max_length=64, description="cap: where messages of status Exercise go")
+    certificates: tuple[str, ...] = Field(default=(), max_length=10, description="cap: PEM certificates of which one must have signed")
     created_at: Instant = 0
 
 

@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     console_fd: int | None = None
     """Listening socket of the console, inherited from the supervisor."""
     territory: Path = REPOSITORY / "territories" / "92"
+    cap_sender: str = Field(default="", pattern=r"^[^\s,<&]*$")
+    """`sender` of CAP messages about incidents, unique in the world, e.g. a name in one's own domain; empty = `vigie.<territory>`."""
     health_port: int = 0
     """Loopback port of /livez, /readyz and /metrics; 0 = any free one."""
     instance: str = ""

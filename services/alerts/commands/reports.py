@@ -8,6 +8,7 @@ from schemas.reference import PublishReference, ReferencePublished
 from schemas.words import TaskState
 from services.alerts import reports, tasks
 from services.alerts.causes import lift
+from services.alerts.claims import is_placeless
 from services.alerts.commands.refusal import Refused, Result, incident_of, report_of
 from services.alerts.draft import Draft
 from services.alerts.settle import settle
@@ -34,7 +35,7 @@ def deny(draft: Draft, command: c.DenyReport) -> Result:
 
 def link(draft: Draft, command: c.LinkReport) -> Result:
     row = report_of(draft, command.report)
-    if "site_unknown" not in row.flags:
+    if not is_placeless(row):
         raise Refused(409, "site_known_already", report=row.id, site=row.site)
     if command.site not in draft.territory.sites:
         raise Refused(404, "site_unknown", site=command.site)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
+from schemas.cap import MEDIA_TYPE
 from schemas.commands import (
     AcknowledgeIncident,
     EscalateIncident,
@@ -82,6 +83,15 @@ async def timeline(reader: LogReading, id: str, kind: Several, limit: Limit = 10
 @router.get("/{id}/explain", summary="Why it is one incident, why its levels, sites and plans")
 async def explain(reader: Picture, id: str) -> Explanation:
     return await reader.model.explain(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+
+
+@router.get(
+    "/{id}/cap", summary="As a CAP 1.2 message: Alert, Update or Cancel of a chain", response_class=Response,
+    responses={200: {"content": {MEDIA_TYPE: {}}, "description": "CAP 1.2"}},
+)  # fmt: skip
+async def cap(reader: Picture, request: Request, id: str) -> Response:
+    message = await reader.model.cap(reader.realm, id, request.app.state.cap_sender, as_of=reader.as_of)
+    return Response(message, media_type=MEDIA_TYPE)
 
 
 async def _in_scope(author: Author, body: Body | None, id: str) -> None:

@@ -252,6 +252,7 @@ class Screens:
         found = next((i for i in x.shell.overview.incidents if i.id == shown.incident), None)
         return {
             **self._around(request, x), "report": shown, "site": site, "incident": found, "flags": signal.flags_of(shown, x._),
+            "signature": signal.signature_of(shown, x._),
             "state": signal.state_of(shown, x._), "sites": [(s.id, f"{short(s.name)}, {s.commune_name}") for s in x.sites],
             "verifier": w.person_name(shown.verified_by, x.names, x._) if shown.verified_by else "",
         }  # fmt: skip

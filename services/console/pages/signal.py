@@ -21,8 +21,16 @@ FLAGS: Final = {
     "contested": N_("contredit par une autre source"),
     "planned": N_("prévu, pas en cours"),
     "site_unknown": N_("site inconnu : à rattacher"),
+    "area_unknown": N_("lieu qui n’est sur aucune carte : à rattacher"),
     "superseded": N_("remplacé par une mise à jour"),
     "cancelled": N_("annulé par sa source"),
+}
+
+SIGNATURES: Final = {
+    "unsigned": N_("non signé"),
+    "unchecked": N_("signé, sans certificat pour le vérifier"),
+    "valid": N_("signature vérifiée"),
+    "invalid": N_("signature fausse"),
 }
 
 
@@ -34,3 +42,8 @@ def state_of(report: Report, _: Translator) -> str:
 def flags_of(report: Report, _: Translator) -> list[str]:
     """What is to be known about it, in words."""
     return [_(FLAGS[f]) if f in FLAGS else f for f in report.flags]
+
+
+def signature_of(report: Report, _: Translator) -> str | None:
+    """The verdict on its signature, in words."""
+    return _(SIGNATURES.get(report.signature, report.signature)) if report.signature else None

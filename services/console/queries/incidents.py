@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from schemas import alerts as a
 from schemas import continuity as c
 from schemas.base import Instant
+from services.console import picture as pictures
 from services.console import resources as r
+from services.console.cap import Emitter
 from services.console.faults import NotFound
 from services.console.paging import page
 from services.console.picture import Picture
-from services.console.queries.base import Read, Reading, store_errors
+from services.console.queries.base import WHOLE, Read, Reading, store_errors
 from services.console.reference import Reference
 from services.console.resources import Page
 from services.console.shapes import OPEN
+
+_RECORDS: Final = frozenset({"IncidentChanged", "ReportChanged"})
+"""Lines that tell of another state of an incident."""
 
 
 class Incidents(Reading):
@@ -50,6 +55,19 @@ class Incidents(Reading):
             if row is None:
                 raise NotFound
             return (await self._shape_incidents(found, [row], reports=True))[0]
+
+    async def cap(self, realm: str, id: str, sender: str, *, as_of: Instant | None = None) -> bytes:
+        """The incident as a CAP 1.2 message, with the chain of those before it."""
+        found = await self.read(realm, as_of=as_of)
+        async with store_errors():
+            row = await found.picture.row(a.IncidentRow, id)
+            if row is None:
+                raise NotFound
+            lines, _ = await pictures.lines(
+                self._client, realm, incident=id, kinds=frozenset(), at=found.picture.at, before=None, limit=WHOLE
+            )
+        earlier = [row.known_at, *(line.recorded_at for line in lines if line.type in _RECORDS)]
+        return Emitter(realm, sender, found.picture.reference.names, self._outlines.shapes).message(row, earlier)
 
     async def _incidents(self, found: Read, *, reports: bool) -> list[r.Incident]:
         rows = sorted(

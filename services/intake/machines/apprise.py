@@ -8,6 +8,7 @@ from lxml import etree
 
 from services.intake.machines.asked import Asked, Reply, text, wrong
 from services.intake.machines.signals import Signal, State, flat, short
+from services.intake.xml import read_xml
 from services.runtime.principals import Source
 from services.runtime.problems import Problem
 
@@ -27,16 +28,8 @@ def fields_of(asked: Asked) -> dict[str, Any]:
 
 
 def _xml(body: bytes) -> dict[str, str]:
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False)
-    try:
-        root = etree.fromstring(body, parser)
-    except etree.XMLSyntaxError as error:
-        raise wrong("body", "xml", f"XML illisible, ligne {error.lineno}", f"unreadable XML, line {error.lineno}") from None
-    docinfo: Any = root.getroottree().docinfo
-    if docinfo.doctype:
-        raise wrong("body", "dtd", "une DTD est refusée", "a DTD is refused")
     found: dict[str, str] = {}
-    for element in root.iter(etree.Element):
+    for element in read_xml(body).iter(etree.Element):
         found.setdefault(etree.QName(element).localname.lower(), element.text or "")
     return found
 

@@ -22,6 +22,7 @@ import structlog
 from schemas.base import MINUTE_MS
 from schemas.words import EventType
 from services.intake.exchange import BodyReader, Receive, Scope, Send, address_of, answer_json, answer_problem, redacted
+from services.intake.geography import Geography
 from services.intake.idempotency import END, Ledger, keyed_id
 from services.intake.machines import alertmanager, apprise, cloudevents, generic, goalert, opsgenie, pagerduty
 from services.intake.machines.asked import Asked, Reply, asked_of, secrets_of
@@ -94,6 +95,8 @@ REPLAYED: Final = "x-vigie-source"
 """With the key of somebody who may replay dead letters: the source whose refused message this is."""
 TRANSIENT: Final = frozenset({408, 429, 503})
 """Say nothing about the message: the same may be taken later."""
+ANYBODY: Final = frozenset({"cap"})
+"""Dialects that whoever may report may pass on, without being a source of that dialect."""
 _EVENT: Final = "event\x1f"
 log = structlog.get_logger(__name__)
 
@@ -121,6 +124,7 @@ class Machines:
         strangers: Strangers,
         book: SourceBook,
         live_realm: str,
+        geography: Geography,
         own_doors: Sequence[OwnDoor] = (),
     ) -> None:
         self._access = access
@@ -133,6 +137,7 @@ class Machines:
         self._episodes = Episodes(ledger)
         self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
         self.book = book
+        self._geography = geography
         self._own_doors = own_doors
 
     def serving(self, path: str) -> Dialect | OwnDoor | None:
@@ -196,6 +201,8 @@ class Machines:
             if principal.may(Permission.DEAD_LETTERS) and (replayed := asked.headers.get(REPLAYED)) is not None:
                 principal = self._access.principal(replayed) or principal
             source = self._access.source(principal.id)
+            if source is None and dialect.NAME in ANYBODY:
+                source = Source(id=principal.id, name=dialect.NAME, dialect=dialect.NAME, type=EventType.INFO)
             if source is None or not principal.may(needed):
                 raise ProblemError("forbidden", role=principal.role.value, permission=f"{needed.value} ({dialect.NAME})")
             if source.dialect != dialect.NAME or (dialect.NAME == generic.NAME and asked.path.rsplit("/", 1)[-1] != source.name):
@@ -209,21 +216,24 @@ class Machines:
         """A source speaks to the first realm of its scope, else to the live one."""
         return Speaker(principal, source, principal.scope.realms[0] if principal.scope.realms else self._live_realm, raw)
 
-    async def take_all(self, principal: Principal, source: Source, dialect: str, asked: Asked, signals: Sequence[Signal | Told]) -> None:
+    async def take_all(
+        self, principal: Principal, source: Source, dialect: str, asked: Asked, signals: Sequence[Signal | Told]
+    ) -> list[Receipt]:
         """Each by itself: what is refused of many is kept and costs the others nothing. Raises ProblemError when all are, or when one may pass again."""
         speaker = self.speaker(principal, source, Raw(asked.body, asked.headers.get("content-type", BYTES), dialect))
         turns = asyncio.Semaphore(BATCH_AT_ONCE)
 
-        async def taken(signal: Signal | Told) -> ProblemError | None:
+        async def taken(signal: Signal | Told) -> Receipt | ProblemError | None:
             async with turns:
                 try:
-                    await (self._tell(speaker, signal) if isinstance(signal, Told) else self._take(speaker, signal))
+                    receipt = await (self._tell(speaker, signal) if isinstance(signal, Told) else self._take(speaker, signal))
                 except ProblemError as error:
                     return error
                 self.book.accepted(principal.id)
-                return None
+                return receipt
 
-        problems = [p for p in await asyncio.gather(*map(taken, signals)) if p is not None]
+        results = await asyncio.gather(*map(taken, signals))
+        problems = [p for p in results if isinstance(p, ProblemError)]
         for problem in problems:
             if problem.problem.status in TRANSIENT:
                 raise problem
@@ -231,10 +241,12 @@ class Machines:
             raise problems[0]
         for problem in problems:
             self.keep(principal, problem.problem, asked.body, speaker.raw.content_type, dialect, asked.path)
+        return [r for r in results if isinstance(r, Receipt)]
 
-    async def _tell(self, speaker: Speaker, told: Told) -> None:
+    async def _tell(self, speaker: Speaker, told: Told) -> Receipt:
         body = told.body if "realm" in told.body else told.body | {"realm": speaker.realm}
-        await self.accept(speaker, body, f"told\x1f{told.key}")
+        signed = replace(speaker, raw=replace(speaker.raw, signature=told.signature))
+        return await self.accept(signed, body, f"told\x1f{told.key}")
 
     async def _take(self, speaker: Speaker, signal: Signal) -> None:
         """One transition, if it is one."""
@@ -292,7 +304,8 @@ class Machines:
     async def accept(self, speaker: Speaker, body: Mapping[str, Any], key: str) -> Receipt:
         """As a native report. What was accepted under this key before stands, whatever its words are now. Raises ProblemError, BrokerAway."""
         principal = speaker.principal
-        claim = claim_of(parse_one(orjson.dumps(body)), principal, self._live_realm, partial(self._receiver.resolve, principal.id))
+        resolve = partial(self._receiver.resolve, principal.id)
+        claim = claim_of(parse_one(orjson.dumps(body)), principal, self._live_realm, resolve, self._geography)
         return await self._receiver.accept(claim, principal, _hashed(key), speaker.raw, first_stands=True)
 
     def _has_had_effect(self, speaker: Speaker, event: str) -> bool:

@@ -9,9 +9,12 @@ from typing import Annotated, Any, Final
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.realms import RealmNameInvalid, is_live, parse_realm
 from schemas.words import EventType
 from services.intake.machines import cloudevents
 from services.intake.machines.asked import wrong
+from services.intake.machines.cap.dialect import Cap
+from services.intake.machines.cap.signature import check_certificate
 from services.intake.machines.door import Machines
 from services.intake.machines.generic import FIELDS
 from services.runtime.access import AccessStore, new_principal
@@ -20,6 +23,9 @@ from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
 
 KEY_BYTES: Final = 20
+_OF_THE_RECORD: Final = {
+    "name", "dialect", "site", "severity", "fields", "speaks_for", "heartbeat_s", "exercise_realm", "certificates",
+}  # fmt: skip
 POSTER: Final = "poster"
 """Dialect whose keys hang on walls: they may do less (services.intake.field.poster)."""
 log = structlog.get_logger(__name__)
@@ -40,6 +46,8 @@ class NewSource(BaseModel):
     fields: dict[str, str] = Field(default_factory=dict, max_length=50)
     speaks_for: tuple[Annotated[str, Field(min_length=1, max_length=512)], ...] = Field(default=(), max_length=50)
     heartbeat_s: int | None = Field(default=None, ge=10, le=604_800)
+    exercise_realm: str | None = Field(default=None, max_length=64)
+    certificates: tuple[str, ...] = Field(default=(), max_length=10)
     speaks_as: str = Field(default="supervision", max_length=64)
     scope: Scope = Scope()
 
@@ -69,6 +77,7 @@ class Registry:
             raise ProblemError("conflict", what="key : déjà celle d’un autre / somebody else's already")
         _check_rules(asked.rules)
         self._check_speaks_for(asked)
+        _check_cap(asked)
         if unknown := sorted(set(asked.fields) - set(FIELDS)):
             raise wrong(f"fields.{unknown[0]}", "enum", f"champs connus : {', '.join(FIELDS)}", f"known fields: {', '.join(FIELDS)}")
         poster_ = asked.dialect == POSTER
@@ -77,7 +86,8 @@ class Registry:
         )
         record = Source(
             id=principal.id, created_at=time.time_ns() // 1_000_000,
-            **asked.model_dump(include={"name", "dialect", "site", "type", "severity", "fields", "speaks_for", "heartbeat_s"}), rules=asked.rules,
+            **asked.model_dump(include=_OF_THE_RECORD), rules=asked.rules,
+            type=asked.type if "type" in asked.model_fields_set or asked.dialect != Cap.NAME else EventType.INFO,
         )  # fmt: skip
         await self._access.put(record)
         _, key = await self._access.create_token(principal, token=asked.key)
@@ -118,6 +128,27 @@ class Registry:
             "enabled": principal is not None, "last_seen": health.last_seen, "accepted": health.accepted,
             "per_minute": health.per_minute(now), "silent": record.id in self._machines.book.silent, "refused": dict(health.refused), "last_refusal": health.last_refusal,
         }  # fmt: skip
+
+
+def _check_cap(asked: NewSource) -> None:
+    """What only CAP knows is refused for any other dialect."""
+    for name in ("exercise_realm", "certificates"):
+        if getattr(asked, name) and asked.dialect != Cap.NAME:
+            raise wrong(name, "dialect", f"seulement avec le dialecte {Cap.NAME}", f"with the dialect {Cap.NAME} only")
+    if asked.exercise_realm is not None:
+        try:
+            parse_realm(asked.exercise_realm)
+        except RealmNameInvalid:
+            raise wrong("exercise_realm", "realm_name", "par exemple « 92~ex-nom »", "for example “92~ex-name”") from None
+        if is_live(asked.exercise_realm):
+            raise wrong(
+                "exercise_realm", "live", "un exercice n’entre jamais dans un territoire réel", "an exercise never enters a live realm"
+            )
+    for number, pem in enumerate(asked.certificates, start=1):
+        try:
+            check_certificate(pem)
+        except ValueError:
+            raise wrong(f"certificates.{number}", "pem", "certificat PEM illisible", "unreadable PEM certificate") from None
 
 
 def _check_rules(rules: tuple[Rule, ...]) -> None:

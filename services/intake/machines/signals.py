@@ -15,7 +15,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
-from services.runtime.principals import Source
+from services.runtime.principals import Rule, Source
 
 MAX_KEY: Final = 120
 """A longer key of a sender is kept by its hash."""
@@ -59,6 +59,8 @@ class Told:
     key: str
     """The sender's own name of this message: the same again has no second effect."""
     body: dict[str, Any]
+    signature: str | None = None
+    """Verdict on its signature, where the dialect has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class Meaning:
     type: str
     severity: int
     drop: bool = False
+    phenomenon: str | None = None
+    colour: str | None = None
 
 
 @lru_cache(maxsize=4096)
@@ -78,7 +82,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 def meaning_of(signal: Signal, source: Source) -> Meaning:
     """The first rule that matches, then the labels `site` and `type`, then what the source's record says."""
-    rule = next((r for r in source.rules if all(_pattern(p).fullmatch(signal.labels.get(n, "")) for n, p in r.when.items())), None)
+    rule = rule_for(signal.labels, source)
     severity = signal.severity or source.severity or 3
     if rule is None:
         return Meaning(signal.labels.get("site") or source.site, source.type, source.severity or severity)
@@ -87,7 +91,14 @@ def meaning_of(signal: Signal, source: Source) -> Meaning:
         rule.type or source.type,
         rule.severity or source.severity or severity,
         rule.drop,
+        rule.phenomenon,
+        rule.colour,
     )
+
+
+def rule_for(labels: Mapping[str, str], source: Source) -> Rule | None:
+    """The first rule whose labels all match."""
+    return next((r for r in source.rules if all(_pattern(p).fullmatch(labels.get(n, "")) for n, p in r.when.items())), None)
 
 
 def short(key: str) -> str:
@@ -107,6 +118,7 @@ def body_of(signal: Signal, meaning: Meaning, now: datetime) -> dict[str, Any]:
         "type": meaning.type, "severity": meaning.severity, "occurred_at": at.astimezone(UTC).isoformat(),
         "headline": signal.title[:_HEADLINE] or signal.key[:_HEADLINE],
     }  # fmt: skip
+    body |= {n: v for n, v in (("phenomenon", meaning.phenomenon), ("colour", meaning.colour)) if v}
     if meaning.site:
         body["site_id"] = meaning.site[:64]
     if signal.details:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from services.intake.machines.cap.message import read
 from services.runtime.principals import Scope
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
@@ -52,6 +53,20 @@ async def ask(console_settings: Settings, territory: Territory) -> AsyncIterator
 
         await until(there)
         yield asking
+
+
+async def test_an_incident_is_given_out_as_cap(ask: Asking) -> None:
+    answer = await ask.served.http.get(f"/api/v1/incidents/{INCIDENT}/cap", params={"realm": ask.realm}, headers=ask.headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/cap+xml")
+    message, _ = read(answer.content)
+    assert (message.status, message.identity.sender, message.identity.identifier.startswith(f"{INCIDENT}.")) == ("Test", "vigie.92", True)
+    again = await ask.served.http.get(f"/api/v1/incidents/{INCIDENT}/cap", params={"realm": ask.realm}, headers=ask.headers)
+    assert again.content == answer.content
+    assert message.type == "Update"
+    assert message.references[0].identifier.startswith(f"{INCIDENT}.")
+    assert all(r.sent <= message.identity.sent for r in message.references)
+    missing = await ask.served.http.get("/api/v1/incidents/nope/cap", params={"realm": ask.realm}, headers=ask.headers)
+    assert missing.status_code == 404
 
 
 async def test_an_incident_has_the_shape_that_clients_rely_on(ask: Asking) -> None:

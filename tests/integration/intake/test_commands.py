@@ -15,6 +15,7 @@ from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
 from tests.integration.intake.conftest import FrontProcess
+from tests.unit.intake.machines.cap_messages import info, message, vigilance
 
 
 async def vigie(front: FrontProcess, broker: RunningKafka, *args: str) -> subprocess.CompletedProcess[str]:
@@ -45,6 +46,21 @@ async def test_a_report_from_the_shell(front: FrontProcess, broker: RunningKafka
     refused = await vigie(front, broker, "report", "--type", "fire", "--severity", "4", "--realm", "nowhere~", "--key", "k")
     assert refused.returncode == 1
     assert "realm" in refused.stderr
+
+
+async def test_a_cap_message_from_the_shell(front: FrontProcess, broker: RunningKafka, tmp_path: Path) -> None:
+    file = tmp_path / "bulletin.xml"
+    file.write_bytes(message(vigilance(), status="Exercise"))
+    assert (await vigie(front, broker, "cap", str(file))).returncode == 1
+    posted = await vigie(front, broker, "cap", str(file), "--realm", "92~test-cap", "--json")
+    again = await vigie(front, broker, "cap", str(file), "--realm", "92~test-cap")
+    assert (posted.returncode, posted.stderr) == (0, "")
+    assert again.stdout.split() == [r["report_id"] for r in json.loads(posted.stdout)["reports"]]
+    file.write_bytes(message(info(urgency="Vite")))
+    refused = await vigie(front, broker, "cap", str(file))
+    assert refused.returncode == 1
+    assert "/alert/info/urgency: ligne " in refused.stderr
+    assert (await vigie(front, broker, "cap", str(tmp_path / "none.xml"))).returncode == 2
 
 
 async def test_people_are_imported_and_erased(front: FrontProcess, broker: RunningKafka, tmp_path: Path) -> None:

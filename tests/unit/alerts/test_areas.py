@@ -1,0 +1,85 @@
+"""Reports that only draw an area, and areas on no map (D8, D18)."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.commands import LinkReport
+from schemas.reports import Window
+from schemas.words import EventType
+from tests.unit.alerts.scene import Scene
+
+SITES = ("cen-1", "par-12")
+"""In Nanterre."""
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def _drawn(scene: Scene, minute: float, type: str, **fields: object) -> str:
+    return scene.report(minute, type, None, severity=3, zone=("92050",), sites=SITES, **fields)
+
+
+def _level(scene: Scene) -> int:
+    row = scene.state.levels.get("territory")
+    return row.level if row else 0
+
+
+def test_the_sites_in_an_area_are_the_zone_and_not_all_of_its_communes(scene: Scene) -> None:
+    incident = scene.incident_of(_drawn(scene, 1, "outage_power"))
+    assert (incident.kind, incident.communes, incident.zone_sites, incident.members) == ("power", ("92050",), SITES, ())
+    scene.step(32)
+    assert {s for s, row in scene.state.sites.items() if row.status == "unknown"} == set(SITES)
+
+
+def test_a_word_of_its_own_takes_a_site_out_of_the_zone(scene: Scene) -> None:
+    incident = scene.incident_of(_drawn(scene, 1, "outage_power")).id
+    scene.report(5, "outage_power", "cen-1", capacity_lost_pct=100)
+    row = scene.state.incidents[incident]
+    assert (row.members, row.zone_sites) == (("cen-1",), ("par-12",))
+
+
+def test_a_family_without_a_rule_of_silence_shows_the_sites_and_asks_nobody(scene: Scene) -> None:
+    incident = scene.incident_of(_drawn(scene, 1, "fire"))
+    assert incident.zone_sites == SITES
+    scene.step(600)
+    assert not [s for s in SITES if s in scene.state.silences]
+
+
+def test_what_is_announced_or_only_told_hits_nobody(scene: Scene) -> None:
+    planned = _drawn(scene, 1, "outage_power", effective=(Window(start=scene.at(600), end=scene.at(660)),))
+    assert scene.incident_of(planned).zone_sites == ()
+    info = _drawn(scene, 2, "info")
+    assert scene.state.reports[info].sites == SITES
+
+
+def test_an_area_is_not_the_whole_territory(scene: Scene) -> None:
+    scene.report(1, "weather_alert", None, severity=5, sites=SITES, source="prefecture")
+    assert _level(scene) < 4
+    scene.report(2, "weather_alert", None, severity=5, source="prefecture")
+    assert _level(scene) == 4
+
+
+def test_an_area_on_no_map_waits_for_a_person_and_acts_when_it_is_linked(scene: Scene) -> None:
+    id = scene.report(1, "outage_power", None, severity=5, area="text-1", source="prefecture", capacity_lost_pct=100)
+    row = scene.state.reports[id]
+    assert "area_unknown" in row.flags
+    assert _level(scene) < 4, "nobody knows whether it is about the territory at all"
+    (task,) = [t for t in scene.state.tasks.values() if t.state == "open"]
+    assert (task.kind, task.report) == ("link_site", id)
+    scene.command(LinkReport(author="coord-pca", role="coordinator", report=id, site="par-12"), 9)
+    assert scene.site("par-12").status == "closed"
+    (cause,) = scene.site("par-12").causes
+    assert (cause.type, cause.since, scene.state.tasks[task.id].state) == (EventType.OUTAGE_POWER, scene.at(1), "void")
+
+
+def test_a_bulletin_about_a_place_on_no_map_sets_no_vigilance(scene: Scene) -> None:
+    scene.report(1, "weather_alert", None, severity=5, area="text-1", phenomenon="vent", colour="rouge")
+    assert "vigilance:vent" not in scene.state.flags
+
+
+def test_an_unconfirmed_word_about_an_unknown_place_is_in_the_queue_too(scene: Scene) -> None:
+    id = scene.report(1, "fire", "nowhere-9", certainty="unconfirmed")
+    assert {t.kind for t in scene.state.tasks.values() if t.report == id and t.state == "open"} == {"link_site", "verify_report"}

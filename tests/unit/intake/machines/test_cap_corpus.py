@@ -1,0 +1,195 @@
+"""CAP 1.2 by the book: every valid message is read, every invalid one is refused with its element named, whatever the bytes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lxml import etree
+
+from schemas.cap import NAMESPACE
+from services.intake.machines.cap.faults import path_of
+from services.intake.machines.cap.message import read
+from services.runtime.problems import ProblemError
+from tests.unit.intake.machines.cap_messages import INVALID, SITUATIONS, area, info, message, pair, ref
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn")), min_size=1, max_size=30).filter(str.strip)
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9@.:_-]{0,40}", fullmatch=True)
+TIMES = st.builds(
+    "{:04d}-{:02d}-{:02d}T{:02d}:{:02d}:{:02d}{}".format, st.integers(2000, 2030), st.integers(1, 12), st.integers(1, 28), st.integers(0, 23),
+    st.integers(0, 59), st.integers(0, 59), st.sampled_from(["+01:00", "-00:00", "+00:00", "-11:30", "+14:00"]),
+)  # fmt: skip
+COORDINATES = st.tuples(st.floats(-90, 90), st.floats(-180, 180)).map(lambda p: f"{p[0]:.4f},{p[1]:.4f}")
+POLYGONS = st.lists(COORDINATES, min_size=3, max_size=12).map(lambda points: " ".join([*points, points[0]]))
+CIRCLES = st.builds("{} {:.2f}".format, COORDINATES, st.floats(0, 500))
+PAIRS = st.builds(pair, WORDS, WORDS)
+
+
+def several(of: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(of, min_size=1, max_size=3) | st.none()
+
+
+AREAS = st.builds(
+    area, areaDesc=WORDS, polygon=several(POLYGONS), circle=several(CIRCLES), geocode=several(PAIRS),
+    altitude=st.sampled_from(["0", "-12.5", None]),
+)  # fmt: skip
+INFOS = st.builds(
+    info, language=st.sampled_from(["fr-FR", "en", "es-419", None]),
+    category=st.lists(st.sampled_from(["Geo", "Met", "Safety", "Security", "Rescue", "Fire", "Health", "Env", "Transport", "Infra", "CBRNE", "Other"]), min_size=1, max_size=3),
+    event=WORDS, responseType=several(st.sampled_from(["Shelter", "Evacuate", "Prepare", "Execute", "Avoid", "Monitor", "Assess", "AllClear", "None"])),
+    urgency=st.sampled_from(["Immediate", "Expected", "Future", "Past", "Unknown"]), severity=st.sampled_from(["Extreme", "Severe", "Moderate", "Minor", "Unknown"]),
+    certainty=st.sampled_from(["Observed", "Likely", "Possible", "Unlikely", "Unknown"]), eventCode=several(PAIRS), effective=TIMES | st.none(),
+    onset=TIMES | st.none(), expires=st.just("2099-01-01T00:00:00+00:00") | st.none(), headline=WORDS | st.none(), description=WORDS | st.none(),
+    parameter=several(PAIRS), area=several(AREAS),
+)  # fmt: skip
+KINDS = st.sampled_from([("Alert", None), *((t, ref("avant")) for t in ("Alert", "Update", "Cancel", "Ack", "Error"))])
+MESSAGES = st.builds(
+    lambda infos, kind, **parts: message(*infos, msgType=kind[0], references=kind[1], **parts), st.lists(INFOS, min_size=1, max_size=3), KINDS,
+    identifier=NAMES, sender=NAMES, sent=TIMES, status=st.sampled_from(["Actual", "Exercise", "System", "Test", "Draft"]), note=WORDS | st.none(),
+    code=several(WORDS),
+)  # fmt: skip
+
+
+def refused(body: bytes) -> list[Any]:
+    """The faults with which it is refused."""
+    with pytest.raises(ProblemError) as caught:
+        read(body)
+    assert caught.value.problem.code == "invalid"
+    return list(caught.value.problem.faults)
+
+
+def outcome(body: bytes) -> Any:
+    """The message, or the faults."""
+    try:
+        return read(body)
+    except ProblemError as error:
+        return error.problem.faults
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_the_situations_of_the_specification_are_read(name: str) -> None:
+    body = SITUATIONS[name]()
+    found, _ = read(body)
+    assert found.identity.identifier.encode() in body
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_what_is_wrong_is_named_with_its_line_in_both_languages(name: str) -> None:
+    make, element = INVALID[name]
+    faults = refused(make())
+    assert element in [f.field for f in faults]
+    named = next(f for f in faults if f.field == element)
+    assert named.message["fr"].startswith("ligne ")
+    assert named.message["en"].startswith("line ")
+
+
+@settings(max_examples=60, deadline=None)
+@given(MESSAGES)
+def test_every_valid_message_is_read(body: bytes) -> None:
+    found, _ = read(body)
+    assert len(found.infos) == body.count(b"<info>")
+    assert sum(len(a.polygons) for i in found.infos for a in i.areas) == body.count(b"<polygon>")
+
+
+@settings(max_examples=80, deadline=None)
+@given(MESSAGES, st.data())
+def test_a_valid_message_with_one_part_spoilt_is_refused_at_that_part_or_where_it_should_stand(body: bytes, data: st.DataObject) -> None:
+    root = etree.fromstring(body)
+    required = (
+        "identifier",
+        "sender",
+        "sent",
+        "status",
+        "msgType",
+        "scope",
+        "category",
+        "event",
+        "urgency",
+        "severity",
+        "certainty",
+        "areaDesc",
+    )
+    parts = [e for e in root.iter() if etree.QName(e).localname in required]
+    part = data.draw(st.sampled_from(parts))
+    parent, before = part.getparent(), part.getnext()
+    spoilt = data.draw(st.sampled_from(["gone", "renamed", "filled"]))
+    if spoilt == "gone" and etree.QName(part).localname != "category":
+        parent.remove(part)
+        expected = {path_of(parent)} | ({path_of(before)} if before is not None else set())
+    elif spoilt == "renamed":
+        part.tag = f"{{{NAMESPACE}}}autre"
+        expected = {path_of(part)}
+    else:
+        etree.SubElement(part, f"{{{NAMESPACE}}}dedans")
+        expected = {path_of(part)}
+    fields = {f.field for f in refused(etree.tostring(root))}
+    assert fields & expected, (fields, expected)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(SITUATIONS)), st.data())
+def test_whatever_the_bytes_a_message_is_read_or_refused(name: str, data: st.DataObject) -> None:
+    body = bytearray(SITUATIONS[name]())
+    for _ in range(data.draw(st.integers(1, 8))):
+        at = data.draw(st.integers(0, len(body) - 1))
+        match data.draw(st.sampled_from(["flip", "cut", "repeat", "insert"])):
+            case "flip":
+                body[at] = data.draw(st.integers(0, 255))
+            case "cut":
+                del body[at : at + data.draw(st.integers(1, 60))]
+                body = body or bytearray(b" ")
+            case "repeat":
+                body[at:at] = body[at : at + 80]
+            case _:
+                body[at:at] = data.draw(
+                    st.sampled_from([b"<", b"&x;", b"]]>", b"<!DOCTYPE a>", b"\xff\xfe", b"<info>", b"</area>", b"<?xml?>"])
+                )
+    assert outcome(bytes(body))
+
+
+@pytest.mark.parametrize(
+    ("root", "what"),
+    [
+        ('<alert xmlns="urn:oasis:names:tc:emergency:cap:1.1"/>', "CAP 1.1"),
+        ('<alert xmlns="http://www.incident.com/cap/1.0"/>', "CAP 1.0"),
+        ('<feed xmlns="http://www.w3.org/2005/Atom"/>', "Atom"),
+        ('<entry xmlns="http://www.w3.org/2005/Atom"/>', "Atom"),
+        ('<rss version="2.0"/>', "RSS"),
+        ('<EDXLDistribution xmlns="urn:oasis:names:tc:emergency:EDXL:DE:1.0"/>', "EDXL-DE"),
+        ('<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"/>', "SOAP"),
+        ("<alert/>", "urn:oasis:names:tc:emergency:cap:1.2"),
+        ("<html/>", "html"),
+    ],
+)
+def test_what_is_something_else_is_called_by_its_name(root: str, what: str) -> None:
+    (fault,) = refused(root.encode())
+    assert what in fault.message["fr"]
+    assert what in fault.message["en"]
+
+
+def test_a_prefix_a_comment_and_another_encoding_are_nothing_special() -> None:
+    body = message(info(headline="Élève")).decode().replace("<status>", "<!-- essai --><status>")
+    prefixed = body.replace("<", "<c:").replace("<c:/", "</c:").replace("<c:?", "<?").replace("<c:!", "<!").replace("xmlns=", "xmlns:c=")
+    utf16 = body.replace("UTF-8", "UTF-16").replace("UTF-8".lower(), "utf-16").encode("utf-16")
+    for one in (body.encode(), prefixed.encode(), utf16):
+        found, _ = read(one)
+        assert found.infos[0].headline == "Élève"
+
+
+@pytest.mark.parametrize(
+    "many",
+    [
+        message(info(responseType="x")).replace(b"<responseType>x</responseType>", b"<responseType>x</responseType>" * 30_000),
+        message().replace(b"</alert>", b"<info/>" * 120_000 + b"</alert>"),
+        message(info(area=area(polygon="1,1 " * 200_000 + "2,2"))),
+        message().replace(b"<event>", b"<event>" * 200 + b"</event>" * 200),
+    ],
+    ids=["words", "blocks", "points", "depth"],
+)
+def test_a_megabyte_of_faults_is_refused_in_seconds(many: bytes) -> None:
+    began = time.perf_counter()
+    assert 1 <= len(refused(many)) <= 20
+    assert time.perf_counter() - began < 20

@@ -1,0 +1,104 @@
+"""A geometry is the communes and sites in it; a native report that only draws its place is never dropped (D8)."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from services.intake.geography import Geography, circle, polygon
+from services.intake.native import claim_of, parse_one
+from services.runtime.access import new_principal
+from services.runtime.rights import Role
+from services.runtime.settings import REPOSITORY
+from tests.unit.intake.conftest import Door, report
+
+TERRITORY = REPOSITORY / "territories" / "92"
+HERE = Geography(TERRITORY)
+AROUND = "POLYGON((2.2275 48.8948, 2.2305 48.8948, 2.2305 48.8958, 2.2275 48.8958, 2.2275 48.8948))"
+"""Around the headquarters in Nanterre."""
+PARIS = {"type": "Polygon", "coordinates": [[[2.33, 48.84], [2.37, 48.84], [2.37, 48.87], [2.33, 48.87], [2.33, 48.84]]]}
+
+
+def claimed(**changes: Any) -> Any:
+    body = report(site_id=None, **changes)
+    return claim_of(parse_one(orjson.dumps(body)), new_principal(Role.ADMIN), "92", lambda _, r: r, HERE)
+
+
+def test_a_place_is_what_lies_in_it() -> None:
+    near = HERE.within([circle((48.8953, 2.2289), 0.2)])
+    assert (near.communes, near.sites, near.whole) == (("92050",), ("cen-1",), False)
+    assert HERE.within([circle((48.8953, 2.2289), 0)]).communes == ("92050",)
+    both = HERE.within([circle((48.8953, 2.2289), 0.2), circle((48.7478, 2.2968), 0.3)])
+    assert set(both.communes) == {"92050", "92002"}
+    everything = HERE.within([polygon([(48, 2), (48, 3), (49, 3), (49, 2), (48, 2)])])
+    assert (everything.whole, everything.zone, len(everything.sites)) == (True, (), 253)
+
+
+def test_a_neighbour_that_only_touches_is_not_concerned() -> None:
+    assert HERE.locate(PARIS) is not None
+    assert HERE.within([circle((48.8566, 2.3522), 2)]).communes == ()
+
+
+@pytest.mark.parametrize("crossing", [[(48.88, 2.2), (48.92, 2.26), (48.88, 2.26), (48.92, 2.2), (48.88, 2.2)]])
+def test_an_outline_that_crosses_itself_leaves_nobody_out(crossing: list[tuple[float, float]]) -> None:
+    assert "cen-1" in HERE.within([polygon(crossing)]).sites
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    ["", "ici", "POLYGON((1 2", "POINT EMPTY", "POLYGON((200 48, 201 48, 201 49, 200 48))", {}, {"type": "Polygon"}, {"type": "Feature", "geometry": None},
+     {"type": "Point", "coordinates": [None, 1]}, {"type": "Point", "coordinates": "x"}],
+)  # fmt: skip
+def test_what_is_no_geometry_is_nowhere(unreadable: Any) -> None:
+    assert HERE.locate(unreadable) is None
+
+
+def test_a_report_that_only_draws_its_place_is_about_the_communes_and_sites_in_it() -> None:
+    feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Point", "coordinates": [2.2289, 48.8953]}}
+    for area in (AROUND, feature):
+        made = claimed(area=area)
+        assert (made.message["zone"], "cen-1" in made.message["sites"], made.unplaced) == (("92050",), True, False)
+    assert "zone" not in claimed(area="POLYGON((2 48, 3 48, 3 49, 2 49, 2 48))").message
+
+
+def test_the_place_that_a_report_names_itself_stands() -> None:
+    named = claimed(area=AROUND, commune="92002")
+    assert ("zone" in named.message, named.message["commune"]) == (False, "92002")
+    known = claim_of(parse_one(orjson.dumps(report(site_id="cen-1", area=PARIS))), new_principal(Role.ADMIN), "92", lambda _, r: r, HERE)
+    assert ("zone" in known.message, "sites" in known.message, known.unplaced) == (False, False, False)
+    unknown = claim_of(
+        parse_one(orjson.dumps(report(site_id="nouveau", area=AROUND))), new_principal(Role.ADMIN), "92", lambda _, r: r, HERE
+    )
+    assert unknown.message["zone"] == ("92050",), "correlated by commune until it is linked"
+
+
+def test_the_same_report_is_the_same_whatever_the_map_says() -> None:
+    body = parse_one(orjson.dumps(report(site_id=None, area=AROUND)))
+    who = new_principal(Role.ADMIN)
+    with_map, without = (claim_of(body, who, "92", lambda _, r: r, map_) for map_ in (HERE, None))
+    assert with_map.content == without.content
+    assert with_map.message != without.message
+
+
+async def test_an_area_on_no_map_is_accepted_and_waits_for_a_person(door: Door) -> None:
+    async with await door.as_(Role.ADMIN) as http:
+        for area in ("près du pont", PARIS | {"coordinates": [[[9, 9], [9, 10], [10, 10], [9, 9]]]}, {"type": "Circle"}):
+            assert (await http.post("/api/v1/reports", json=report(site_id=None, area=area))).status_code == 202
+            assert door.inputs.appended[-1][1].area == door.inputs.appended[-1][1].text_id
+        assert (await http.post("/api/v1/reports", json=report(site_id=None, area=AROUND))).status_code == 202
+    assert (door.inputs.appended[-1][1].area, door.inputs.appended[-1][1].zone) == (None, ("92050",))
+
+
+def test_another_map_counts_without_a_restart(tmp_path: Path) -> None:
+    folder = shutil.copytree(TERRITORY, tmp_path / "92")
+    known = Geography(folder)
+    assert known.coded([("EMMA_ID", "ZZ1")], "") == known.coded([("EMMA_ID", "ZZ2")], "")
+    with (folder / "geocodes.csv").open("a", encoding="utf-8") as file:
+        file.write("EMMA_ID,ZZ1,92050|92002,,\n")
+    found = known.coded([("emma-id", "zz1")], "")
+    assert found is not None
+    assert (found.communes, found.whole) == (("92002", "92050"), False)
