@@ -747,6 +747,20 @@ class AlarmRate(Resource):
     series: list[int] = Field(description="demands per 10 minutes, oldest first, one hour")
 
 
+class AuditBreach(Resource):
+    law: str
+    what: str
+
+
+class Audit(Resource):
+    """The auditor's word: are all promises kept, judged from the logs alone?"""
+
+    state: str = Field(description="green, red, reading (it has not read everything yet), unknown (no auditor has spoken for a minute)")
+    at: Time | None = Field(description="of the judgement")
+    since: Time | None = Field(description="of this state")
+    breaches: list[AuditBreach]
+
+
 class Overview(Resource):
     realm: Realm
     at: Time = Field(description="the moment that this picture shows")
@@ -762,6 +776,7 @@ class Overview(Resource):
     alarm_rate: AlarmRate
     feeds: list[Feed]
     hold: Hold
+    audit: Audit
     log: list[LogPosition]
     epoch: str
 

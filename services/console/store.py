@@ -29,6 +29,10 @@ LINES_KEPT: Final = 50_000
 LINES_SLACK: Final = 5_000
 
 
+AUDIT = "vigie:audit"
+"""The auditor's newest verdict (JSON); it expires with the auditor."""
+
+
 def position(service: str, partition: int) -> str:
     """Key of the position of one log partition (JSON)."""
     return f"vigie:position:{service}:{partition}"

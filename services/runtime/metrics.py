@@ -55,6 +55,10 @@ TABLE: dict[str, Metric] = {
         "counter", "Receipts on a line of the provider's, by channel and state; unknown = of no attempt", ("channel", "state")
     ),
     "vigie_replies_total": Metric("counter", "Words that people wrote back, by channel and what they did", ("channel", "outcome")),
+    # auditor
+    "vigie_audit_green": Metric("gauge", "1 while every promise is kept, judged from the logs alone"),
+    "vigie_audit_breaches": Metric("gauge", "Broken promises, by law", ("law",)),
+    "vigie_audit_records": Metric("gauge", "Log records that the auditor has read since it started"),
     # conductor
     "vigie_steps_total": Metric("counter", "Steps of simulated clocks", ()),
 }

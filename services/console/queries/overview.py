@@ -69,8 +69,17 @@ class OverviewQueries(Incidents, Places):
             activities=_sum(ActivityState, activities.values()), poles=self._poles(found, levels, sites, activities), incidents=current,
             alarm_rate=await self._alarm_rate(picture.realm, at),
             feeds=[_feed(name, last, at) for name, last in sorted((await picture.feeds()).items())],
+            audit=await self._audit(),
             hold=shape.hold((await picture.rows(d.HoldRow)).get("sending")), log=await self.positions(picture.realm), epoch=await self.epoch(),
         )  # fmt: skip
+
+    async def _audit(self) -> r.Audit:
+        raw = await self._client.get(store.AUDIT)
+        if raw is None:
+            return r.Audit(state="unknown", at=None, since=None, breaches=[])
+        said = orjson.loads(raw)
+        breaches = [r.AuditBreach(law=law, what=what) for law, what in said["breaches"]]
+        return r.Audit(state=said["state"], at=when(said["at"]), since=when(said["since"]), breaches=breaches)
 
     async def _alarm_rate(self, realm: str, at: Instant) -> r.AlarmRate:
         minutes = await pictures.rates(self._client, realm, at, 60)

@@ -122,6 +122,7 @@ SERVICES = (
     ServiceKind("intake", "services.intake", 0, listens="VIGIE_HTTP_FD"),
     ServiceKind("console", "services.console", 1, listens="VIGIE_CONSOLE_FD"),
     ServiceKind("projector", "services.console.projector", 2),
+    ServiceKind("auditor", "services.verify.auditor", 3),
     ServiceKind("conductor", "services.delivery.conductor", 3),
     ServiceKind("alerts", "services.alerts", 4, replicated=True),
     ServiceKind("continuity", "services.continuity", 4, replicated=True),

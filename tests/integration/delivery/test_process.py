@@ -35,6 +35,7 @@ from services.runtime.links import AckLinks, answer_id
 from services.runtime.reader import LogReader
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
+from services.verify.auditor.auditing import Auditor
 from tests.integration.delivery.smsc import running_smsc
 from tests.waiting import eventually
 
@@ -210,6 +211,19 @@ async def test_an_sms_goes_out_is_received_and_answered_over_smpp(world: World) 
             assert row.answer == "ack"
             assert process.returncode is None
         assert smsc.of("unbind")
+
+
+async def test_the_auditor_finds_every_promise_kept_in_what_these_tests_left(world: World) -> None:
+    async with world.delivery():
+        await world.state(await world.plan(), NotificationState.ACCEPTED)
+        auditor = Auditor(world.settings.kafka, "redis://127.0.0.1:1/0")  # a store that is away is no breach
+        try:
+            async for verdict in auditor.verdicts():
+                if verdict.state != "reading":
+                    break
+        finally:
+            await auditor.close()
+    assert (verdict.state, verdict.breaches) == ("green", ())
 
 
 KILL_POINTS = ("before-claim", "after-claim", "before-call", "after-call", "after-outcome")

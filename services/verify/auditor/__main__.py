@@ -1,0 +1,66 @@
+"""`python -m services.verify.auditor`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+
+import httpx
+import structlog
+import uvloop
+
+from services.runtime import health, logs
+from services.runtime.ending import end
+from services.runtime.settings import Settings
+from services.verify.auditor.auditing import Auditor
+from services.verify.auditor.outside import Outside
+from services.verify.auditor.settings import AuditorSettings
+from services.verify.auditor.verdict import Verdict
+
+NICE = 5
+"""It must never take time from those whom it audits."""
+log = structlog.get_logger(__name__)
+
+
+async def audit(settings: AuditorSettings) -> None:
+    """Judge until SIGTERM or SIGINT. Its readiness is its verdict, once the system has started: a start must not wait for the past."""
+    auditor = Auditor(settings.kafka, settings.redis)
+    loop = asyncio.get_running_loop()
+    server = await health.serve(settings.health_port, {"audit": lambda: shown(settings, auditor.verdict)})
+    async with httpx.AsyncClient(headers={"user-agent": "Vigie"}) as client:
+        outside = Outside(
+            client, settings.audit_heartbeat_url.get_secret_value(), settings.audit_alarm_url.get_secret_value(), time.monotonic
+        )
+        working = asyncio.create_task(_work(auditor, outside), name="audit")
+        stopping: set[asyncio.Task[None]] = set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, lambda: stopping.add(asyncio.create_task(end([working]))))
+        try:
+            await working
+        except asyncio.CancelledError:
+            log.info("audit.stopped")
+        finally:
+            await server.close()
+            await auditor.close()
+
+
+async def _work(auditor: Auditor, outside: Outside) -> None:
+    state = auditor.verdict.state
+    async for verdict in auditor.verdicts():
+        if verdict.state != state:
+            (log.error if verdict.state == "red" else log.info)("audit.verdict", state=verdict.state, what=verdict.sentence)
+            state = verdict.state
+        await outside.tell(verdict)
+
+
+def shown(settings: Settings, verdict: Verdict) -> str | None:
+    """For /readyz."""
+    return verdict.sentence if settings.data.started.exists() else None
+
+
+if __name__ == "__main__":
+    logs.configure("auditor")
+    os.nice(NICE)
+    uvloop.run(audit(AuditorSettings()))

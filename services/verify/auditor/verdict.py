@@ -1,0 +1,71 @@
+"""From breaches to a verdict. A breach counts when two judgements in a row see it: topics are not read at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from services.verify.auditor.books import Breach
+
+State = Literal["reading", "green", "red"]
+LAWS: dict[str, str] = {
+    "order": "each input is applied once, in order, none skipped",
+    "applied": "every accepted input is applied",
+    "forward": "every routed fact reaches its destination once, in order, and none comes from nowhere",
+    "notification": "every planned notification is known to delivery and comes to rest",
+    "claim": "every granted attempt gets an outcome",
+    "wave": "every due wave of a running ladder is called",
+    "due": "every deadline fires",
+    "reader": "readers of a log have read the same records",
+    "logs": "the logs can be read",
+}
+"""Name → promise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    state: State = "reading"
+    breaches: tuple[Breach, ...] = ()
+    at: int = 0
+    """Of the judgement, ms."""
+    since: int = 0
+    """Of this state."""
+
+    @property
+    def sentence(self) -> str | None:
+        """What is wrong, for a status line; None when all promises are kept."""
+        if self.state == "green":
+            return None
+        if self.state == "reading":
+            return "the logs are being read"
+        first = self.breaches[0]
+        more = f" (and {len(self.breaches) - 1} more)" if len(self.breaches) > 1 else ""
+        return f"{first.law}: {first.what}{more}"
+
+
+@dataclass
+class Judge:
+    """Keeps the last verdict; `judge` gives the next one."""
+
+    verdict: Verdict = field(default_factory=Verdict)
+    _suspected: frozenset[tuple[str, str]] = frozenset()
+
+    def judge(self, found: Iterable[Breach], now: int, *, caught_up: bool) -> Verdict:
+        """`found`: what is broken now. Sentences with numbers change: a breach is known by its law and its first words."""
+        breaches = list(found)
+        keys = {_key(b): b for b in breaches}
+        confirmed = tuple(b for key, b in keys.items() if key in self._suspected)
+        self._suspected = frozenset(keys)
+        state: State = "red" if confirmed else "green" if caught_up and not breaches else self._kept(caught_up)
+        since = self.verdict.since if state == self.verdict.state else now
+        self.verdict = Verdict(state, confirmed, now, since)
+        return self.verdict
+
+    def _kept(self, caught_up: bool) -> State:
+        """Suspected, not confirmed: the last word stands for one more judgement."""
+        return self.verdict.state if caught_up and self.verdict.state == "green" else "reading"
+
+
+def _key(breach: Breach) -> tuple[str, str]:
+    return breach.law, breach.what.split(":")[0].split(" is ")[0]
