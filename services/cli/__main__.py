@@ -27,6 +27,7 @@ COMMANDS = {
     "source": "services.cli.source:app",
     "directory": "services.cli.directory:app",
     "channels": "services.cli.channels:channels",
+    "bounce": "services.cli.bounce:bounce",
     # reports
     "report": "services.cli.report:report",
     "line": "services.cli.report:line",

@@ -46,7 +46,7 @@ def _driver(channel: Channel, settings: DeliverySettings, inbox: Inbox) -> Abstr
     """Of settings without errors."""
     match channel:
         case Channel.EMAIL:
-            return nullcontext(email.Email(settings.smtp_url.get_secret_value(), settings.mail_from))
+            return nullcontext(email.Email(settings.smtp_url.get_secret_value(), settings.mail_from, settings.mail_bounces))
         case Channel.SMS:
             return sms.driver(settings, inbox)
         case Channel.VOICE:

@@ -172,3 +172,20 @@ async def test_tls_is_required_when_the_url_says_so(start_relay: Any) -> None:
     host, port = await start_relay(relay)
     result = await Email(f"smtp+starttls://{host}:{port}", "vigie@example.net").call(outgoing(TO), 5)
     assert (result.outcome, relay.taken) == ("failed", [])
+
+
+async def test_bounces_come_back_to_an_address_of_their_own(start_relay: Any) -> None:
+    relay = Relay()
+    host, port = await start_relay(relay)
+    await Email(f"smtp://{host}:{port}", "vigie@example.net", "bounces@example.net").call(outgoing(TO), 5)
+    assert relay.taken[0].mail_from == "bounces@example.net"
+    assert b"From: Vigie <vigie@example.net>" in bytes(relay.taken[0].content or b"")
+
+
+async def test_a_greylisted_mail_is_taken_when_it_is_tried_again(start_relay: Any) -> None:
+    relay = Relay(rcpt="451 4.7.1 greylisted, try again")
+    driver_ = driver(await start_relay(relay))
+    first = await driver_.call(outgoing(TO), 5)
+    assert (first.outcome, first.error, first.retry) == ("failed", "smtp_451 4.7.1", True)
+    relay.rcpt = "250 OK"
+    assert (await driver_.call(outgoing(TO, number=2), 5)).outcome == "accepted"

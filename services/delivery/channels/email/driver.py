@@ -20,6 +20,7 @@ import structlog
 
 from schemas.words import Level
 from services.delivery.channels.base import Outgoing, Result
+from services.delivery.channels.email.bounces import HEADER, header_value
 from services.delivery.channels.email.settings import SMTP_SCHEMES
 
 log = structlog.get_logger(__name__)
@@ -31,7 +32,7 @@ _URGENT: Final = Level.N3
 class Email:
     """Driver of one relay. `url` as in DeliverySettings."""
 
-    def __init__(self, url: str, sender: str) -> None:
+    def __init__(self, url: str, sender: str, bounces: str = "") -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None
         self._host = parts.hostname
@@ -40,6 +41,7 @@ class Email:
         self._start_tls = {"smtp": None, "smtps": False, "smtp+starttls": True}[parts.scheme]
         self._login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
         self._sender = sender
+        self._bounces = bounces or sender
         self._domain = sender.rpartition("@")[2]
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
@@ -51,7 +53,7 @@ class Email:
                 await relay.connect()
                 if self._login is not None:
                     await relay.login(*self._login)
-                await relay.mail(self._sender)
+                await relay.mail(self._bounces)
                 await relay.rcpt(outgoing.address)
                 message = self.message(outgoing)
                 begun = True
@@ -79,6 +81,7 @@ class Email:
         mail["List-Id"] = f"Vigie {outgoing.realm} <{outgoing.realm}.vigie.{self._domain}>"
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Vigie-Attempt"] = str(outgoing.number)
+        mail[HEADER] = header_value(outgoing.returns_url.rpartition("/")[2])
         mail["Content-Language"] = text.lang
         if row.level >= _URGENT:
             mail["Importance"] = "high"

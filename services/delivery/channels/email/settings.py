@@ -15,12 +15,14 @@ SMTP_SCHEMES: Final = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 
 
 class EmailSettings(Settings):
-    """`VIGIE_SMTP_URL`, `VIGIE_MAIL_FROM`."""
+    """`VIGIE_SMTP_URL`, `VIGIE_MAIL_FROM`, `VIGIE_MAIL_BOUNCES`."""
 
     smtp_url: SecretStr = SecretStr("")
     """`smtp+starttls://user:password@host:587` (TLS required), `smtps://` (TLS from the start) or `smtp://` (TLS when offered)."""
     mail_from: str = ""
     """Sender address of all mails; needed with `smtp_url`."""
+    mail_bounces: str = ""
+    """Envelope sender: where mails that cannot be delivered come back to; empty = `mail_from`."""
 
     @field_validator("smtp_url")
     @classmethod
@@ -39,6 +41,10 @@ def lint(settings: EmailSettings) -> Iterator[Fault]:
         return
     if "@" not in settings.mail_from:
         yield Fault("VIGIE_MAIL_FROM", "the sender address is missing: VIGIE_SMTP_URL needs VIGIE_MAIL_FROM")
+    if settings.mail_bounces and settings.mail_bounces.rpartition("@")[2] != settings.mail_from.rpartition("@")[2]:
+        yield Fault(
+            "VIGIE_MAIL_BOUNCES", "another domain than VIGIE_MAIL_FROM: receivers that check SPF and DMARC may refuse it", error=False
+        )
     if url.scheme == "smtp" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
         yield Fault("VIGIE_SMTP_URL", "TLS only when the relay offers it: use smtp+starttls:// or smtps://", error=False)
     if url.username and url.scheme == "smtp":

@@ -1,0 +1,56 @@
+"""Bounces (RFC 3464): a mail that a relay took and could not deliver comes back with the headers that it left with.
+
+One of them, `X-Vigie-Returns`, says whose attempt it was and is its own proof; so a bounce needs no mailbox address per person, and nothing
+that others write is believed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import Message
+from email.policy import default
+from typing import Final, Literal
+
+HEADER: Final = "X-Vigie-Returns"
+_TOKEN: Final = re.compile(rf"^{HEADER}:[ \t]*([A-Za-z0-9_=-]+(?:(?:\r?\n)?[ \t]+[A-Za-z0-9_=-]+)*)", re.IGNORECASE | re.MULTILINE)
+_STATUS: Final = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
+_ACTIONS: Final[dict[str, Literal["delivered", "failed"]]] = {"failed": "failed", "delivered": "delivered", "relayed": "delivered"}
+
+
+def header_value(token: str) -> str:
+    """The token in words that a mail header can be folded between."""
+    return " ".join(token[at : at + 60] for at in range(0, len(token), 60))
+
+
+@dataclass(frozen=True, slots=True)
+class Bounce:
+    """What a mail system reports. `state` None: delayed, it goes on trying."""
+
+    token: str
+    state: Literal["delivered", "failed"] | None
+    error: str | None
+
+
+def read_bounce(raw: bytes) -> Bounce | None:
+    """The report in a mail; None when it is none, or of a mail that is not ours. Never raises."""
+    found = _TOKEN.search(raw.decode("latin-1"))
+    if found is None:
+        return None
+    token = re.sub(r"\s+", "", found[1])
+    for part in message_from_bytes(raw, policy=default).walk():
+        if part.get_content_type() == "message/delivery-status":
+            for fields in _groups(part):
+                action = _ACTIONS.get(str(fields.get("Action", "")).strip().lower())
+                status = _STATUS.search(str(fields.get("Status", "")))
+                if fields.get("Final-Recipient") or fields.get("Action"):
+                    error = f"smtp_{status[0]}" if status is not None and action == "failed" else None
+                    return Bounce(token, action, error or ("smtp_bounced" if action == "failed" else None))
+    return None
+
+
+def _groups(part: Message) -> list[Message]:
+    """Blocks of fields: one about the message, one per recipient."""
+    payload = part.get_payload()
+    return [group for group in payload if isinstance(group, Message)] if isinstance(payload, list) else []
