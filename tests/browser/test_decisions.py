@@ -40,6 +40,25 @@ def test_a_plan_is_activated_and_its_cards_are_worked(page: Page) -> None:
     expect(page.locator("#log")).to_contain_text("PT-ELEC activé")
 
 
+def test_a_plan_ends_on_the_page_of_plans_with_its_reason(page: Page) -> None:
+    page.get_by_role("link", name="Plans", exact=True).click()
+    plan = page.locator("#plan-PT-ELEC")
+    plan.get_by_text("Activer", exact=False).first.click()
+    plan.get_by_role("button", name="Confirmer : activer PT-ELEC").click()
+    expect(plan).to_contain_text(re.compile("Activé.*Coordonnateur PCA"))
+    cards = page.locator("#cards-PT-ELEC")
+    cards.get_by_text("Sans objet ?").first.click()
+    cards.get_by_label("Raison").first.fill("pas de groupe ici")
+    cards.get_by_role("button", name="Confirmer : sans objet").first.click()
+    expect(cards).to_contain_text("sans objet")
+    lift = page.locator("#lift-PT-ELEC")
+    expect(lift).to_contain_text("retour stable 60 min sur 95 % des sites")
+    lift.get_by_text("Lever quand même").click()
+    lift.get_by_label("Raison").fill("courant rendu, constaté sur place")
+    lift.get_by_role("button", name="Confirmer : lever PT-ELEC").click()
+    expect(plan).to_contain_text(re.compile("En retour|Levé"))
+
+
 def test_a_refusal_needs_a_reason(page: Page) -> None:
     plan = page.locator("#plan-PT-ELEC")
     plan.get_by_text("Refuser", exact=False).first.click()

@@ -69,6 +69,7 @@ def _screens(router: APIRouter, queries: Queries) -> None:
     show("/mur", "wall.html", Screens.wall)
     show("/sites/{id}", "site.html", Screens.site)
     show("/signalements/{id}", "signal.html", Screens.signal)
+    show("/plans", "plans.html", Screens.plans)
     show("/releve", "handover.html", Screens.handover)
     show(REPORT, "report.html", Screens.report)
     show("/travaux", "maintenance.html", Screens.maintenance)

@@ -257,6 +257,21 @@ class Screens:
             "verifier": w.person_name(shown.verified_by, x.names, x._) if shown.verified_by else "",
         }  # fmt: skip
 
+    async def plans(self, request: Request) -> dict[str, Any]:
+        """`plans.html`: the library, what is to decide, and how what is active ends (D48–D52)."""
+        x = await self._load(request, "plans")
+        found = (await self._queries.plans(x.shell.realm.name, lang=x.shell.lang)).items
+        lines = incident.plan_lines(found, x.shell.now, x.names, x.shell.lang, x._)
+        return {
+            **self._around(request, x), "plans": lines, "to_decide": sum(p.to_decide for p in lines),
+            "cards": incident.cards_of(found, x.shell.now, x.names, x._), "active": [p for p in found if p.state in incident.ACTIVE],
+            "reserve": [
+                {"id": p.id, "title": p.title, "decides": w.role_name(p.decides, p.pole, x.names, x._)}
+                for p in found if p.state is PlanState.VALID
+            ],
+            "in_an_hour": times.minute_value(x.shell.now + timedelta(hours=1)), "who": lambda token: w.person_name(token, x.names, x._),
+        }  # fmt: skip
+
     async def handover(self, request: Request) -> dict[str, Any]:
         """`handover.html`."""
         x = await self._load(request, "handover")
