@@ -24,6 +24,7 @@ class Section(StrEnum):
     ESCALATION = "escalation"
     ROSTER = "roster"
     CHANNELS = "channels"
+    STAFFING = "staffing"
 
 
 class Commune(Model):
@@ -269,6 +270,40 @@ class ChannelRules(Model):
     digest_min: int = Field(default=10, ge=1, le=120, description="D36")
 
 
+class StaffCell(Model):
+    """Agents of one métier for one activity on one site: counts, never people (D58)."""
+
+    site: str
+    activity: str
+    metier: str
+    staff: int = Field(ge=0)
+    minimum: int = Field(ge=0, description="agents needed on the first day (`minimum_j1`)")
+
+
+class ReassignmentRule(Model):
+    """What reassignment may do with the agents and the needs of one activity."""
+
+    activity: str
+    pole: str
+    criticality: int = Field(ge=1, le=4)
+    rto_h: float
+    site_bound: bool = Field(description="the service exists only where it is; closing the site suspends it")
+    needs_desk: bool
+    tele_pct: int = Field(ge=0, le=100)
+    release_pct: int = Field(ge=0, le=100)
+    home_kinds: tuple[str, ...]
+    host_kinds: tuple[str, ...]
+
+
+class Substitution(Model):
+    """`by` may provisionally do the work of `metier`. No line, no substitution (R1, R4)."""
+
+    metier: str
+    by: str
+    tenths: int = Field(ge=0, le=10, description="penalty: 0 equivalent, 10 very degraded")
+    condition: str | None = Field(default=None, description="R2, R3, or words for the person who approves")
+
+
 class Communes(Model):
     section: Literal[Section.COMMUNES] = Section.COMMUNES
     communes: tuple[Commune, ...]
@@ -305,8 +340,17 @@ class ChannelsSection(Model):
     rules: ChannelRules
 
 
+class Staffing(Model):
+    """Who works where, and who may do whose work (docs/reference/reassignment-model.md, §1)."""
+
+    section: Literal[Section.STAFFING] = Section.STAFFING
+    cells: tuple[StaffCell, ...]
+    rules: tuple[ReassignmentRule, ...]
+    substitutions: tuple[Substitution, ...]
+
+
 SectionData = Annotated[
-    Communes | Sites | Activities | Plans | EscalationPolicy | RosterSection | ChannelsSection, Field(discriminator="section")
+    Communes | Sites | Activities | Plans | EscalationPolicy | RosterSection | ChannelsSection | Staffing, Field(discriminator="section")
 ]
 
 

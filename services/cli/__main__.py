@@ -51,6 +51,8 @@ COMMANDS = {
     "resend": "services.cli.decide:resend",
     "maintenance": "services.cli.maintenance:app",
     "callout": "services.cli.callout:app",
+    # preparedness
+    "reassignment": "services.cli.reassignment:app",
     # exercises
     "play": "services.cli.play:play",
 }

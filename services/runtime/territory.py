@@ -65,6 +65,14 @@ class Territory:
         return next(s.communes for s in self.sections if isinstance(s, ref.Communes))
 
     @property
+    def activities(self) -> tuple[ref.Activity, ...]:
+        return next(s.activities for s in self.sections if isinstance(s, ref.Activities))
+
+    @property
+    def staffing(self) -> ref.Staffing:
+        return next(s for s in self.sections if isinstance(s, ref.Staffing))
+
+    @property
     def plans(self) -> tuple[ref.Plan, ...]:
         return next(s.plans for s in self.sections if isinstance(s, ref.Plans))
 
@@ -384,6 +392,62 @@ def _roster(f: _Source, reach: _Source, policy: ref.Escalation, sites: list[ref.
     return ref.Roster(holders=tuple(holders), channels=channels)
 
 
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.split("|") if part)
+
+
+def _staffing(staff: _Source, rules: _Source, skills: _Source, sites: set[str], activities: dict[str, ref.Activity]) -> ref.Staffing:
+    """Cells, rules and substitutions; every id must be one that the other files declare."""
+    cells: dict[tuple[str, str, str], ref.StaffCell] = {}
+    for n, r in staff.rows():
+        cell = staff.make(
+            ref.StaffCell, n, site=r["site_id"], activity=r["activity"], metier=r["metier"], staff=r["staff"], minimum=r["minimum_j1"]
+        )
+        if cell is None:
+            continue
+        key = (cell.site, cell.activity, cell.metier)
+        if key in cells:
+            staff.fault(n, f"cell {' '.join(key)} stands twice")
+        if cell.site not in sites:
+            staff.fault(n, f"site {cell.site!r} is not in sites.csv")
+        if cell.activity not in activities:
+            staff.fault(n, f"activity {cell.activity!r} is not in activities.yaml")
+        if cell.minimum > cell.staff:
+            staff.fault(n, f"cell {' '.join(key)}: minimum {cell.minimum} exceeds staff {cell.staff}")
+        cells[key] = cell
+    made: dict[str, ref.ReassignmentRule] = {}
+    for n, r in rules.rows():
+        rule = rules.make(
+            ref.ReassignmentRule, n, activity=r["activity"], pole=r["pole"], criticality=r["criticality"], rto_h=r["rto_h"],
+            site_bound=r["site_bound"], needs_desk=r["needs_desk"], tele_pct=r["tele_pct"], release_pct=r["release_pct"],
+            home_kinds=_split(r["home_kinds"]), host_kinds=_split(r["host_kinds"]),
+        )  # fmt: skip
+        if rule is None:
+            continue
+        known = activities.get(rule.activity)
+        if known is None or (known.pole, known.criticality) != (rule.pole, rule.criticality):
+            rules.fault(n, f"activity {rule.activity!r} with this pôle and criticality is not in activities.yaml")
+        made[rule.activity] = rule
+    for activity in sorted({c.activity for c in cells.values()} - set(made)):
+        staff.fault(0, f"activity {activity!r} has staff and no line in {rules.name}")
+    return ref.Staffing(
+        cells=tuple(cells[k] for k in sorted(cells)), rules=tuple(made[k] for k in sorted(made)), substitutions=_skills(skills)
+    )
+
+
+def _skills(f: _Source) -> tuple[ref.Substitution, ...]:
+    table = f.yaml().get("substitution", {})
+    made = (
+        f.make(
+            ref.Substitution, _line(table[metier], k), metier=metier, by=line["par"], tenths=round(line["penalite"] * 10),
+            condition=line.get("condition"),
+        )
+        for metier in table
+        for k, line in enumerate(table[metier])
+    )  # fmt: skip
+    return tuple(sorted((s for s in made if s), key=lambda s: (s.metier, s.by)))
+
+
 def load_territory(folder: Path) -> Territory:
     """The territory in `folder`. Raises TerritoryInvalid with every problem found."""
     problems: list[Problem] = []
@@ -404,6 +468,10 @@ def load_territory(folder: Path) -> Territory:
         plans = _plans(plan_file, plans_doc, policy.roles if policy else (), pole_ids)
         channels = _channel_rules(source("canaux.yaml"))
         roster = _roster(source("roster.csv"), source("reachability.csv"), policy, sites, pole_ids) if policy else None
+        staffing = _staffing(
+            source("staffing.csv"), source("reassign_activities.csv"), source("competences.yaml"), {s.id for s in sites},
+            {a.id: a for a in activities},
+        )  # fmt: skip
     except (KeyError, AttributeError, TypeError) as exc:
         problems.append(Problem(str(folder), 0, f"missing or misplaced entry: {exc}"))
         raise TerritoryInvalid(problems) from exc
@@ -421,7 +489,7 @@ def load_territory(folder: Path) -> Territory:
     sections: tuple[ref.SectionData, ...] = (
         ref.Communes(communes=tuple(communes)), ref.Sites(sites=tuple(sites)), ref.Activities(poles=tuple(poles), activities=tuple(activities)),
         ref.EscalationPolicy(policy=policy), ref.RosterSection(roster=roster), *((ref.ChannelsSection(rules=channels),) if channels else ()),
-        ref.Plans(plans=tuple(plans)),
+        staffing, ref.Plans(plans=tuple(plans)),
     )  # fmt: skip
     content = blake2b(digest_size=8)
     for section in sections:

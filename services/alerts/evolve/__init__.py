@@ -33,7 +33,7 @@ from schemas.alerts import (
 )
 from schemas.base import Fact
 from schemas.maintenance import LeaseChanged, MaintenanceChanged
-from schemas.reference import ReferencePublished
+from schemas.reference import ReferencePublished, Section
 from schemas.runtime import DeadlineFailed
 from services.alerts.agenda import Agenda
 from services.alerts.evolve.causes import cause_changed
@@ -58,7 +58,8 @@ _V = TypeVar("_V")
 
 
 def reference_published(s: State, fact: ReferencePublished) -> State:
-    staged = s.staged.set(fact.data.section.value, fact.data)
+    """Staffing is only passed on: no rule of alerts reads it, and every snapshot would carry it."""
+    staged = s.staged if fact.data.section is Section.STAFFING else s.staged.set(fact.data.section.value, fact.data)
     if not fact.last:
         return s.put(staged=staged)
     return reload(s.put(version=fact.reference, sections=s.sections.update(staged), staged=Map()))

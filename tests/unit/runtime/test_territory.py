@@ -94,3 +94,21 @@ def test_an_uncovered_role_and_a_site_without_manager_are_named(folder: Path) ->
 def test_broken_yaml_says_where(folder: Path) -> None:
     line = edit(folder / "plans.yaml", "version: 2\n", "version: [2\n")
     assert any(p.startswith("plans.yaml:") and "not valid YAML" in p for p in problems(folder)), line
+
+
+def test_staff_that_no_other_file_knows_is_named(folder: Path) -> None:
+    site = edit(folder / "staffing.csv", "ase-01,SOL-02,educateur,10,5", "ase-99,SOL-02,educateur,10,5")
+    activity = edit(folder / "staffing.csv", "ase-01,SOL-02,inspecteur_ase,1,0", "ase-01,SOL-99,inspecteur_ase,1,0")
+    least = edit(folder / "staffing.csv", "ase-01,SOL-02,maitresse_maison,1,0", "ase-01,SOL-02,maitresse_maison,1,2")
+    rule = edit(folder / "reassign_activities.csv", "SOL-03,solidarites,2", "SOL-03,solidarites,1")
+    found = problems(folder)
+    assert f"staffing.csv:{site}: site 'ase-99' is not in sites.csv" in found
+    assert f"staffing.csv:{activity}: activity 'SOL-99' is not in activities.yaml" in found
+    assert "staffing.csv:0: activity 'SOL-99' has staff and no line in reassign_activities.csv" in found
+    assert f"staffing.csv:{least}: cell ase-01 SOL-02 maitresse_maison: minimum 2 exceeds staff 1" in found
+    assert f"reassign_activities.csv:{rule}: activity 'SOL-03' with this pôle and criticality is not in activities.yaml" in found
+
+
+def test_a_penalty_out_of_range_is_named_with_its_line(folder: Path) -> None:
+    edit(folder / "competences.yaml", "penalite: 0.2", "penalite: 2")
+    assert any(p.startswith("competences.yaml:") and "tenths" in p for p in problems(folder))

@@ -1,0 +1,157 @@
+"""The lexicographic optimum of a program: linear programs first, whole numbers where these do not suffice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.continuity.reassignment.cohesion import gather, groups_carried, keep_only, possible_groups
+from services.continuity.reassignment.greedy import first_answer
+from services.continuity.reassignment.program import Level, Program
+from services.continuity.reassignment.solver import TOLERANCE, Branching, Face, Infeasible, OutOfWork, SolverFailed, Work, load
+from services.continuity.reassignment.tables import Ints
+
+COHESION: Final = "G"
+"""Groups (site, activity, host), a level after Q when it is asked for."""
+TIE_BREAK: Final = "H"
+_BEFORE: Final = (Level.U1, Level.U2, Level.U3, Level.K, Level.I, Level.Q)
+_AFTER: Final = (Level.D, Level.C)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which levels there are, and how much work may be spent."""
+
+    cohesion: bool = False
+    tie_break: bool = False
+    work: Work = Work()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A feasible solution. `open_level` is the first level that is not proved optimal, with its best bound; None if all are."""
+
+    solution: Ints
+    open_level: str | None = None
+    bound: float | None = None
+    from_the_top: bool = False
+    """True if no optimum of the linear programs was whole, and branch and bound took every level."""
+    iterations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    level: str
+    bound: float
+
+
+def solve_program(program: Program, choice: Choice) -> Answer:
+    """Optimum of all levels in their order; the best found, with its bound, where the work runs out. Raises SolverFailed."""
+    face = Face(program, choice.work.iterations)
+    try:
+        solution, gap = _in_the_face(face, program, choice)
+        return _checked(program, solution, gap, face.iterations)
+    except Infeasible:
+        solution, gap = _from_the_top(program, choice)
+        return _checked(program, solution, gap, face.iterations, from_the_top=True)
+
+
+def _in_the_face(face: Face, program: Program, choice: Choice) -> tuple[Ints, _Gap | None]:
+    """Raises Infeasible if the face of the linear programs holds no whole solution."""
+    if (stopped := _restrict(face, program, _BEFORE)) is not None:
+        return _whole(face, program, choice, stopped)
+    gap: _Gap | None = None
+    if choice.cohesion:
+        groups = possible_groups(program, face.open_columns)
+        if len(groups) <= choice.work.groups:
+            branching = face.branching(choice.work.group_nodes)
+            switches = branching.add_groups(groups)
+            try:
+                proved = branching.minimise(switches)
+            except OutOfWork as out:
+                if out.solution is not None:
+                    keep_only(face, groups, out.solution[: program.size].astype(np.float64))
+                gap = _Gap(COHESION, out.bound)
+            else:
+                return _branch(branching, program, [*_steps(program, _AFTER), *_last(program, branching.open_columns, choice)], proved)
+        elif (bound := gather(face, program, groups)) < groups_carried(face, groups):
+            gap = _Gap(COHESION, bound)
+    if (stopped := _restrict(face, program, _AFTER)) is not None:
+        return _whole(face, program, choice, gap or stopped)
+    if choice.tie_break and not face.restrict(tie_breaks(program, face.open_columns)):
+        gap = gap or _Gap(TIE_BREAK, 0.0)
+    return _whole(face, program, choice, gap)
+
+
+def _restrict(face: Face, program: Program, levels: Sequence[Level]) -> _Gap | None:
+    """Where the work ran out, if it did. Costs are never negative: nothing is known below but zero."""
+    for level in levels:
+        if not face.restrict(program.costs[level]):
+            return _Gap(level.value, 0.0)
+    return None
+
+
+def _whole(face: Face, program: Program, choice: Choice, gap: _Gap | None) -> tuple[Ints, _Gap | None]:
+    """A whole solution of the face; the greedy one if not even a first level was solved."""
+    if face.values is None:
+        return first_answer(program), gap
+    if np.all(np.abs(face.values - np.round(face.values)) < TOLERANCE):
+        return np.round(face.values).astype(np.int64), gap
+    columns = face.open_columns
+    solution, later = _branch(face.branching(choice.work.nodes), program, _last(program, columns, choice))
+    return solution, gap or later
+
+
+def _from_the_top(program: Program, choice: Choice) -> tuple[Ints, _Gap | None]:
+    """Every level by branch and bound."""
+    branching = Branching(load(program), program.size, choice.work.nodes)
+    everything = np.ones(program.size, dtype=np.bool_)
+    steps = _steps(program, _BEFORE)
+    if choice.cohesion:
+        groups = possible_groups(program, everything)
+        steps.append((COHESION, branching.add_groups(groups)))
+    return _branch(branching, program, [*steps, *_steps(program, _AFTER), *_last(program, everything, choice)])
+
+
+def _steps(program: Program, levels: Sequence[Level]) -> list[tuple[str, Ints]]:
+    return [(level.value, program.costs[level]) for level in levels]
+
+
+def _last(program: Program, columns: NDArray[np.bool_], choice: Choice) -> list[tuple[str, Ints]]:
+    cost = tie_breaks(program, columns) if choice.tie_break else np.zeros(program.size, dtype=np.int64)
+    return [(TIE_BREAK, cost)]
+
+
+def _branch(
+    branching: Branching, program: Program, steps: Sequence[tuple[str, Ints]], solution: Ints | None = None
+) -> tuple[Ints, _Gap | None]:
+    """Level after level, from a `solution` if there is one. Raises Infeasible if there is no whole solution at all."""
+    for name, cost in steps:
+        try:
+            solution = branching.minimise(cost)
+        except OutOfWork as out:
+            best = solution if out.solution is None else out.solution
+            return (first_answer(program) if best is None else best[: program.size]), _Gap(name, out.bound)
+    assert solution is not None
+    return solution[: program.size], None
+
+
+def _checked(program: Program, solution: Ints, gap: _Gap | None, iterations: int, *, from_the_top: bool = False) -> Answer:
+    if not program.holds(solution):
+        raise SolverFailed("the answer breaks a rule of the program")
+    return Answer(solution, gap.level if gap else None, gap.bound if gap else None, from_the_top, iterations)
+
+
+def tie_breaks(program: Program, columns: NDArray[np.bool_]) -> Ints:
+    """Level H of the columns that are still open; the others no longer matter (§4)."""
+    cost = np.zeros(program.size, dtype=np.int64)
+    q = program.quantities
+    for n in np.flatnonzero(columns[: len(program.moves)]).tolist():
+        key = "|".join(program.moves.key(q.tables, q, n).fields())
+        cost[n] = 1 + int.from_bytes(sha256(key.encode()).digest()[:2], "big")
+    return cost

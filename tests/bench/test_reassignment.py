@@ -1,0 +1,54 @@
+"""How long reassignment takes, and what it gains over the greedy answer of the same run (`pytest -m bench -s`)."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from services.continuity.reassignment import Choice, Options, solve
+from services.continuity.reassignment.approved import bound
+from services.continuity.reassignment.greedy import greedy_values
+from services.continuity.reassignment.moves import find_moves
+from services.continuity.reassignment.program import build
+from services.continuity.reassignment.situation import Quantities
+from tests.unit.continuity.reassignment.cases import EXPECTED, situation, tables
+
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
+
+AIMS_S = {"S10-fire": 1.0, "S11-7h30": 1.0}
+AIM_S = 3.0
+COHESION = {"S10-fire": (11, 5457, 10339), "S01-90h": (8, 433, 5675), "S11-7h30": (38, 3617, 452941)}
+
+
+def _greedy(name: str) -> tuple[dict[str, int], float]:
+    began = time.thread_time()
+    quantities = Quantities(tables(), situation(name))
+    moves, bounds, _ = bound(quantities, find_moves(quantities), (), stability=False)
+    found = greedy_values(build(quantities, moves, bounds))
+    return {level.value: value for level, value in found.items()}, time.thread_time() - began
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_one_solve(name: str) -> None:
+    solve(tables(), situation("STR-03"))  # tables and ways are made once
+    began = time.thread_time()
+    found = solve(tables(), situation(name))
+    spent = time.thread_time() - began
+    greedy, greedy_s = _greedy(name)
+    gains = {level: greedy[level] - found.objective[level] for level in ("U1", "U2", "U3", "I")}
+    print(
+        f"\n{name:10} {spent:5.2f} s (greedy {greedy_s:.2f} s leaves {', '.join(f'{k} +{v}' for k, v in gains.items() if v) or 'nothing more'})"
+    )
+    assert tuple(greedy[level] for level in ("U1", "U2", "U3", "I")) >= tuple(found.objective[level] for level in ("U1", "U2", "U3", "I"))
+    assert spent <= AIMS_S.get(name, AIM_S)
+
+
+@pytest.mark.parametrize("name", COHESION)
+def test_cohesion(name: str) -> None:
+    began = time.thread_time()
+    found = solve(tables(), situation(name), (), Options(Choice(cohesion=True)))
+    print(
+        f"\n{name:10} {time.thread_time() - began:5.2f} s: {found.groups} groups, {solve(tables(), situation(name)).groups} without cohesion"
+    )
+    assert (found.groups, found.objective["D"], found.objective["C"]) == COHESION[name]
