@@ -53,6 +53,7 @@ COMMANDS = {
     "callout": "services.cli.callout:app",
     # preparedness
     "reassignment": "services.cli.reassignment:app",
+    "contingency": "services.cli.contingency:contingency",
     # exercises
     "play": "services.cli.play:play",
 }

@@ -117,7 +117,13 @@ class Contingency:
     def _made(self, site: int) -> _Plan:
         tables, id = self._tables, self._tables.sites[site].id
         sites, cells = len(tables.sites), len(tables.cells)
-        plan = _Plan(NOTHING, np.zeros(sites, dtype=np.bool_), np.zeros(sites, dtype=np.int64), np.zeros(cells, dtype=np.int64), np.zeros(sites, dtype=np.bool_))
+        plan = _Plan(
+            NOTHING,
+            np.zeros(sites, dtype=np.bool_),
+            np.zeros(sites, dtype=np.int64),
+            np.zeros(cells, dtype=np.int64),
+            np.zeros(sites, dtype=np.bool_),
+        )
         if not self._base.sites and not Quantities(tables, self._situation((id,))).demands:
             return plan
         program, unmet, solution = self._solve((id,))

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from services.continuity.contingency import Contingency, Lost, Unmet, totals, worst
 from services.continuity.reassignment import Choice, Options, solve
 from services.continuity.reassignment.approved import bound
 from services.continuity.reassignment.greedy import greedy_values
@@ -52,3 +53,31 @@ def test_cohesion(name: str) -> None:
         f"\n{name:10} {time.thread_time() - began:5.2f} s: {found.groups} groups, {solve(tables(), situation(name)).groups} without cohesion"
     )
     assert (found.groups, found.objective["D"], found.objective["C"]) == COHESION[name]
+
+
+@pytest.mark.parametrize(
+    ("lost", "aim_s", "unmet", "gravest"), [("building", 30, 0, None), ("people", 100, 11_375, (("cen-1", "cen-4"), (646, 308, 16)))]
+)
+def test_contingency(lost: str, aim_s: float, unmet: int, gravest: tuple[tuple[str, str], Unmet] | None) -> None:
+    ranking = Contingency(tables(), Lost(lost))
+    began = time.thread_time()
+    single = ranking.single()
+    first_s, solved = time.thread_time() - began, ranking.solves
+    pairs = list(ranking.pairs())
+    spent = time.thread_time() - began
+    print(f"\nN-1 {lost}: {first_s:.1f} s, {solved} solves, {totals(single)['unmet']} unmet; N-2: {spent:.1f} s, {ranking.solves - solved} solves, "
+          f"{ranking.screened} screened, {totals(pairs)['unmet']} unmet")  # fmt: skip
+    assert totals(pairs) == {"losses": 31_878, "unmet": unmet}
+    assert [(loss.sites, loss.unmet) for loss in worst(pairs, 1)] == ([] if gravest is None else [gravest])
+    assert first_s <= 5
+    assert spent <= aim_s
+
+
+def test_a_hundred_territories_at_once() -> None:
+    """Territories are independent: a hundred with the headquarters lost."""
+    one = situation("S10-fire")
+    began = time.thread_time()
+    found = [solve(tables(), one).objective for _ in range(100)]
+    spent = time.thread_time() - began
+    print(f"\n100 territories, {100 * len(tables().sites)} sites, S10 each: {spent:.1f} s")
+    assert all(objective == found[0] for objective in found)

@@ -19,7 +19,8 @@ from services.continuity.reassignment.tables import Ints
 COHESION: Final = "G"
 """Groups (site, activity, host), a level after Q when it is asked for."""
 TIE_BREAK: Final = "H"
-_BEFORE: Final = (Level.U1, Level.U2, Level.U3, Level.K, Level.I, Level.Q)
+_NEEDS: Final = (Level.U1, Level.U2, Level.U3)
+_BEFORE: Final = (*_NEEDS, Level.K, Level.I, Level.Q)
 _AFTER: Final = (Level.D, Level.C)
 
 
@@ -30,6 +31,8 @@ class Choice:
     cohesion: bool = False
     tie_break: bool = False
     work: Work = Work()
+    needs_only: bool = False
+    """Stop after the unmet needs (U1 to U3): what contingency ranking asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def solve_program(program: Program, choice: Choice) -> Answer:
 
 def _in_the_face(face: Face, program: Program, choice: Choice) -> tuple[Ints, _Gap | None]:
     """Raises Infeasible if the face of the linear programs holds no whole solution."""
-    if (stopped := _restrict(face, program, _BEFORE)) is not None:
+    if (stopped := _restrict(face, program, _NEEDS if choice.needs_only else _BEFORE)) is not None or choice.needs_only:
         return _whole(face, program, choice, stopped)
     gap: _Gap | None = None
     if choice.cohesion:
@@ -111,6 +114,8 @@ def _from_the_top(program: Program, choice: Choice) -> tuple[Ints, _Gap | None]:
     """Every level by branch and bound."""
     branching = Branching(load(program), program.size, choice.work.nodes)
     everything = np.ones(program.size, dtype=np.bool_)
+    if choice.needs_only:
+        return _branch(branching, program, _steps(program, _NEEDS))
     steps = _steps(program, _BEFORE)
     if choice.cohesion:
         groups = possible_groups(program, everything)

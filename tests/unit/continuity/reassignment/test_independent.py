@@ -19,7 +19,7 @@ METIERS = ("agent_restauration", "cuisinier", "educateur")
 
 
 @st.composite
-def _cases(draw: Any) -> Case:
+def small_cases(draw: Any) -> Case:
     n = draw(st.integers(2, 4))
     sites = tuple(
         site(
@@ -66,7 +66,7 @@ def _move(key: LineKey) -> Move:
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(_cases(), st.booleans())
+@given(small_cases(), st.booleans())
 def test_the_other_model_agrees(case: Case, transit_stops: bool) -> None:
     tables = Tables(case.sites, case.staffing)
     found = solve(tables, _situation(case))

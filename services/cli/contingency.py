@@ -1,0 +1,99 @@
+"""`vigie contingency`: which losses of sites the territory would not survive, computed here from its reference data."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from services.cli.client import fail
+from services.continuity.contingency import Contingency, Loss, Lost, totals, worst
+from services.continuity.reassignment.files import outside_help
+from services.continuity.reassignment.solver import SolverFailed
+from services.continuity.reassignment.tables import Tables, TablesInvalid
+from services.continuity.sensitivity import Gain, sensitivity
+from services.runtime.settings import Settings
+from services.runtime.territory import TerritoryInvalid, load_territory
+
+
+class Together(StrEnum):
+    ONE = "1"
+    TWO = "2"
+
+
+def contingency(
+    n: Annotated[Together, typer.Option(help="1: each site lost; 2: each pair")] = Together.ONE,
+    lost: Annotated[Lost, typer.Option(help="building: its people are safe; people: building and people")] = Lost.PEOPLE,
+    most: Annotated[int, typer.Option(min=1, help="Losses shown, the worst first")] = 10,
+    gains: Annotated[
+        bool, typer.Option("--gains", help="What one trained agent, fallback site or generator more would buy (n = 1); half a minute")
+    ] = False,
+    territory: Annotated[Path | None, typer.Option(help="Folder like territories/92; default: the installed one", file_okay=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
+) -> None:
+    """Rank the losses that leave vital work undone even after the best reassignment (N-1, N-2)."""
+    try:
+        data = load_territory(territory or Settings().territory)
+        tables = Tables(data.sites, data.staffing)
+        began = time.perf_counter()
+        ranking = Contingency(tables, lost)
+        quiet = as_json or not Console().is_terminal
+        found = ranking.single() if n is Together.ONE else list(_watched(ranking, len(tables.sites), quiet=quiet))
+        shown = [ranking.explained(loss) for loss in worst(found, most)]
+        bought = sensitivity(data.sites, data.staffing, lost) if gains and n is Together.ONE else ()
+        seconds = time.perf_counter() - began
+    except (TerritoryInvalid, TablesInvalid, SolverFailed) as error:
+        raise fail(error) from error
+    help_of = {activity.id: outside_help(activity.strategies) for activity in data.activities}
+    document = {
+        "n": int(n), "lost": lost.value, **totals(found), "solved": ranking.solves, "screened": ranking.screened, "seconds": round(seconds, 1),
+        "worst": [_loss(loss, help_of) for loss in shown], "gains": [asdict(gain) for gain in bought],
+    }  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        _show(document, bought)
+
+
+def _watched(ranking: Contingency, sites: int, *, quiet: bool) -> Any:
+    pairs = ranking.pairs()
+    return pairs if quiet else track(pairs, "pairs", total=sites * (sites - 1) // 2)
+
+
+def _loss(loss: Loss, help_of: dict[str, list[str]]) -> dict[str, Any]:
+    return {
+        "sites": list(loss.sites), "unmet": dict(zip(("U1", "U2", "U3"), loss.unmet, strict=True)),
+        "gaps": [
+            {"site": g.site, "activity": g.activity, "metier": g.metier, "count": g.count, "missing": g.missing,
+             "why": [r.code for r in g.why], "outside_help": help_of.get(g.activity, [])}
+            for g in loss.gaps
+        ],
+    }  # fmt: skip
+
+
+def _show(document: dict[str, Any], bought: tuple[Gain, ...]) -> None:
+    console = Console()
+    console.print(
+        f"N-{document['n']}, {document['lost']} lost: {document['unmet']} of {document['losses']} losses leave something undone "
+        f"({document['solved']} solved, {document['screened']} screened, {document['seconds']} s)"
+    )
+    table = Table()
+    for column in ("sites", "U1", "U2", "U3", "who is missing"):
+        table.add_column(column)
+    for loss in document["worst"]:
+        missing = ", ".join(f"{g['count']} {g['metier']} ({g['activity']})" for g in loss["gaps"][:4])
+        more = f" and {len(loss['gaps']) - 4} more" if len(loss["gaps"]) > 4 else ""
+        table.add_row(" + ".join(loss["sites"]), *(str(v) for v in loss["unmet"].values()), missing + more)
+    console.print(table)
+    for gain in bought:
+        console.print(
+            f"one {gain.kind} more, {gain.what}: U1 {gain.unmet[0]:+}, U2 {gain.unmet[1]:+}, U3 {gain.unmet[2]:+} over {gain.losses} losses"
+        )
