@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 COMMANDS = {
@@ -60,22 +62,47 @@ COMMANDS = {
 """Name → `module:object`; the object is a function (one command) or a `typer.Typer` (a group)."""
 
 
+class _Later(TyperCommand):
+    """A command that is imported when it is run; until then it knows its name and what `vigie --help` says of it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, help=_sentence(*COMMANDS[name].split(":")))
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Of the command itself, which takes over from here."""
+        return _load(self.name or "").make_context(info_name, args, parent, **extra)
+
+
+def _load(name: str) -> Any:
+    module, _, object = COMMANDS[name].partition(":")
+    found = getattr(import_module(module), object)
+    if not isinstance(found, typer.Typer):
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        app.command(name)(found)
+        found = app
+    command = get_command(found)
+    command.name = name
+    return command
+
+
+def _sentence(module: str, object: str) -> str:
+    """First paragraph of a function's docstring, or `help` of a group, read from the source: importing everything takes seconds."""
+    source = Path(__file__).with_name(f"{module.rpartition('.')[2]}.py")
+    for node in ast.parse(source.read_bytes()).body:
+        match node:
+            case ast.FunctionDef(name=name) if name == object:
+                return (ast.get_docstring(node) or "").partition("\n\n")[0]
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(keywords=words)) if name == object:
+                return next((str(w.value.value) for w in words if w.arg == "help" and isinstance(w.value, ast.Constant)), "")
+    raise LookupError(f"no {object} in {source}")
+
+
 class _Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  the signature of typer
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
-        if (where := COMMANDS.get(cmd_name)) is None:
-            return None
-        module, _, name = where.partition(":")
-        found = getattr(import_module(module), name)
-        if not isinstance(found, typer.Typer):
-            app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            app.command(cmd_name)(found)
-            found = app
-        command = get_command(found)
-        command.name = cmd_name
-        return command
+        return _Later(cmd_name) if cmd_name in COMMANDS else None
 
 
 app = typer.Typer(
