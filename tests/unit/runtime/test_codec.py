@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 from typing import NewType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from immutables import Map
 from pydantic import BaseModel
@@ -136,3 +136,20 @@ def test_a_page_is_sealed_once_and_forgotten_whole(monkeypatch: pytest.MonkeyPat
     assert "a0" not in seen
     assert "a2" in seen
     assert (seen.first, seen.last) == (1, 3)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 6)), max_size=120))
+def test_blocks_of_pages_remember_and_forget_as_one_set_would(monkeypatch: pytest.MonkeyPatch, told: list[tuple[int, int]]) -> None:
+    """A restored state is the same value: two workers decide alike, whoever was restarted."""
+    monkeypatch.setattr("services.runtime.seen.PAGE", 3)
+    monkeypatch.setattr("services.runtime.seen.BLOCK", 2)
+    monkeypatch.setattr("services.runtime.seen.KEPT_MS", 60)
+    seen, now = Seen(), 0
+    for id, later in told:
+        now += later
+        kept = {i for page in seen.pages.values() for i in page.ids} | set(seen.open_ids())
+        assert (str(id) in seen) == (str(id) in kept)
+        seen = seen.add(str(id), now, forget=True)
+        assert Seen.restore(seen.first, [seen.pages[n] for n in range(seen.first, seen.last)], seen.open_ids()) == seen
+    assert len(seen) == sum(len(page.ids) for page in seen.pages.values()) + seen.open_count
