@@ -1,0 +1,76 @@
+"""A consumer takes a stream in turns, what comes alone or is awaited at once (docs/adr/0020)."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from services.runtime import pace
+from services.runtime.pace import BUSY_WAIT_MS, EVERY_MS, HURRY_S, IDLE_WAIT_MS, Pace, is_awaited
+
+
+class Fetcher:
+    """aiokafka's, as far as a pace knows it: it always wants to fetch."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, str] = {}
+        self.resumed: list[str] = []
+
+    def _get_actions_per_node(self, _: Any) -> Any:
+        return [(1, SimpleNamespace(_max_wait_ms=None))], {}, 0.2, False, self.resumed
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    moved = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: moved.now))
+    return moved
+
+
+@pytest.fixture
+def fetcher() -> Fetcher:
+    return Fetcher()
+
+
+def test_a_fetch_right_after_another_waits_for_its_turn_and_one_after_a_pause_does_not(clock: SimpleNamespace, fetcher: Fetcher) -> None:
+    Pace(SimpleNamespace(_fetcher=fetcher))
+    assert fetcher._get_actions_per_node(None)[0]
+    clock.now += 0.005
+    fetches, _, timeout, _, _ = fetcher._get_actions_per_node(None)
+    assert not fetches
+    assert timeout == pytest.approx(EVERY_MS / 1000 - 0.005)
+    clock.now += timeout
+    assert fetcher._get_actions_per_node(None)[0]
+    clock.now += 60
+    assert fetcher._get_actions_per_node(None)[0]
+
+
+def test_in_a_hurry_nothing_waits(clock: SimpleNamespace, fetcher: Fetcher) -> None:
+    paced = Pace(SimpleNamespace(_fetcher=fetcher))
+    paced.hurry()
+    assert all(fetcher._get_actions_per_node(None)[0] for _ in range(5))
+    clock.now += HURRY_S
+    assert fetcher._get_actions_per_node(None)[0]
+    assert not fetcher._get_actions_per_node(None)[0]
+
+
+def test_only_a_fetch_that_covers_everything_is_patient(clock: SimpleNamespace, fetcher: Fetcher) -> None:
+    """aiokafka has one fetch under way per broker: what waits here, or is resumed, must not wait for idle partitions."""
+    Pace(SimpleNamespace(_fetcher=fetcher))
+    waits = []
+    for records, resumed in (({}, []), ({"p": "x"}, []), ({}, ["p"])):
+        fetcher._records, fetcher.resumed = records, resumed
+        clock.now += 1
+        waits.append(fetcher._get_actions_per_node(None)[0][0][1]._max_wait_ms)
+    assert waits == [IDLE_WAIT_MS, BUSY_WAIT_MS, BUSY_WAIT_MS]
+
+
+def test_commands_and_steps_are_awaited_reports_are_not() -> None:
+    assert is_awaited("vigie.StepRequested.v1")
+    assert is_awaited("vigie.StepTo.v1")
+    assert is_awaited("vigie.ActivatePlan.v1")
+    assert not is_awaited("vigie.ReportReceived.v1")
+    assert not is_awaited("vigie.SiteStatusChanged.v1")
+    assert not is_awaited("of.tomorrow")
