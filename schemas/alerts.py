@@ -189,13 +189,20 @@ class EscalationRow(Model):
     repeat_after_min: int = 0
     repeat_times: int = 0
     superseded_by: str | None = None
+    stale_at: Instant | None = Field(
+        default=None, description="an answered ladder is called again then, unless somebody does something before"
+    )
+    stale_times: int = Field(default=0, description="how often its answers went stale")
+    since_cycle: int = Field(default=1, description="answers count from this cycle on; those before went stale")
 
 
 class TaskRow(Model):
     """Something that waits for a person: verify a silent site, link a denial, an unknown site, an overdue cause."""
 
     id: str
-    kind: str = Field(description="verify_site, verify_report, link_denial, link_site, overdue_cause, contested, lift_which, reentry")
+    kind: str = Field(
+        description="verify_site, verify_report, link_denial, link_site, overdue_cause, contested, lift_which, reentry, readiness_hole"
+    )
     state: TaskState
     opened_at: Instant
     due_at: Instant | None = None
@@ -206,6 +213,10 @@ class TaskRow(Model):
     taken_by: str | None = None
     done_at: Instant | None = None
     outcome: str | None = None
+    owner: str | None = Field(
+        default=None, description="role that has to do it, `directeur_pole:<pôle>` in a scope; None = whoever is in the cell"
+    )
+    post: str | None = Field(default=None, description="readiness_hole: the role, `<role>:<scope>` in a scope, that would not answer")
 
 
 class TriggerRow(Model):
@@ -480,6 +491,7 @@ class AnswerRecorded(Fact):
     answer: Answer
     wave: int | None = None
     late: bool = False
+    at: Instant | None = None
 
 
 # ── inputs from the other services ─────────────────────────────────────────────────────────────────────────────────

@@ -306,3 +306,11 @@ class AgendaChanged(Fact):
     """Deadlines armed (an instant) or disarmed (None), by key."""
 
     due: dict[str, Instant | None]
+
+
+@message
+class CrisisTended(Fact):
+    """A person did something about plans, cards, strategies or activities. Routed to alerts: whoever took a ladder in charge is at work (D33)."""
+
+    by: str
+    incident: str | None = Field(default=None, description="that of the plan; None = the whole crisis")

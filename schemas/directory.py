@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from schemas.base import Instant, Model
+from schemas.oncall import Reach, ReachRow
 from schemas.words import Channel
 
 
@@ -16,6 +17,7 @@ class ContactPoint(Model):
     channel: Channel
     address: str = Field(min_length=1, max_length=1024, description="E.164 number, mail address, URL of a webhook, id of a device")
     verified_at: Instant | None = None
+    quiet: tuple[int, int] | None = Field(default=None, description="local minutes from, to in which the person does not hear it")
 
 
 class Contact(Model):
@@ -30,3 +32,13 @@ class Contact(Model):
     def addresses(self, channel: Channel) -> tuple[str, ...]:
         """Addresses on one channel, in order."""
         return tuple(p.address for p in self.points if p.channel == channel)
+
+    def reach(self) -> ReachRow:
+        """How this person can be reached, without an address: of several points of a channel the one that was verified last."""
+        newest: dict[Channel, ContactPoint] = {}
+        for point in self.points:
+            known = newest.get(point.channel)
+            if known is None or (point.verified_at or 0) > (known.verified_at or 0):
+                newest[point.channel] = point
+        points = (Reach(channel=c, verified_at=p.verified_at, quiet=p.quiet) for c, p in newest.items())
+        return ReachRow(id=self.person, points=tuple(points))

@@ -13,6 +13,7 @@ import json
 import sys
 import types
 from collections.abc import Iterator
+from datetime import date
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -115,7 +116,14 @@ def _value(kind: Any, metadata: list[Any], full: bool) -> Any:
         case type(), _ if issubclass(kind, Enum):
             return next(iter(kind)).value
     low = next((m.ge for m in metadata if getattr(m, "ge", None) is not None), None)
-    scalars: dict[Any, Any] = {str: "x", int: 1 if low is None else max(int(low), 1), float: 1.5, bool: True, bytes: "eA=="}
+    scalars: dict[Any, Any] = {
+        str: "x",
+        int: 1 if low is None else max(int(low), 1),
+        float: 1.5,
+        bool: True,
+        bytes: "eA==",
+        date: "2027-02-11",
+    }
     return scalars.get(kind, "x")
 
 

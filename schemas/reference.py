@@ -11,7 +11,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.base import Command, Fact, Model, message
+from schemas.base import Command, Fact, Instant, Model, message
+from schemas.oncall import Reach, Rotation
 from schemas.predicates import Predicate
 from schemas.words import Channel, EventType
 
@@ -190,6 +191,40 @@ class Inhibition(Model):
     except_kinds: tuple[str, ...] = Field(default=(), description="kinds of site where a consequence is a matter of its own")
 
 
+class ReadinessRule(Model):
+    """What must hold for every hour ahead, and who hears when it does not (D38)."""
+
+    horizon_days: int = Field(ge=1, le=31)
+    roles: tuple[str, ...] = Field(description="roles of the whole territory that are proved; roles of pôles and sites always are")
+    report_min: int = Field(ge=0, le=1439, description="local minute of the daily proof")
+    alert_before_h: float
+    alert_to: tuple[str, ...] = Field(description="roles told of a hole of the whole territory that begins sooner")
+    alert_to_scoped: tuple[str, ...] = Field(description="the same for a post of a pôle or site; a role of pôles means its own pôle")
+    proof_days: int = Field(description="a channel counts as verified for so long")
+    channels_min: int = Field(description="verified channels that a person needs")
+    answer_min: dict[str, float] = Field(description="channel → minutes until somebody has heard it, or it is given up")
+    rate_per_min: dict[str, float] = Field(
+        default_factory=dict, description="channel → calls per minute that its provider takes; absent = enough"
+    )
+
+
+class WorkingTime(Model):
+    """Limits of working time (D39, R5)."""
+
+    day_h: float
+    week_h: float
+    daily_rest_h: float
+    weekly_rest_h: float
+    standby_roles: tuple[str, ...] = Field(default=(), description="on call at home: only what one was called out for is work")
+    call_out_h: float = Field(default=1, description="work that an answered call stands for")
+
+
+class StaleAnswer(Model):
+    """An acknowledged ladder on which nobody does anything is called again (D33)."""
+
+    after_min: dict[str, int] = Field(description="ladder → minutes without a word; absent = never")
+
+
 class Escalation(Model):
     """`escalade.yaml`: levels, roles, ladders, alarms, calendars."""
 
@@ -218,6 +253,9 @@ class Escalation(Model):
     headcount_close_pct: float
     headcount_reminders_min: tuple[int, ...]
     inhibitions: tuple[Inhibition, ...] = ()
+    readiness: ReadinessRule | None = None
+    working_time: WorkingTime | None = None
+    stale_answer: StaleAnswer | None = None
 
 
 class Holder(Model):
@@ -232,6 +270,10 @@ class Holder(Model):
 class Roster(Model):
     holders: tuple[Holder, ...]
     channels: dict[str, tuple[str, ...]] = Field(description="person token → verified channels (capability, never an address)")
+    rotations: tuple[Rotation, ...] = Field(default=(), description="a post with rotations is held by them from their first day on")
+    reach: dict[str, tuple[Reach, ...]] = Field(
+        default_factory=dict, description="person token → channels with the day of their proof; without one the day of publication counts"
+    )
 
 
 class InformationHours(Model):
@@ -370,3 +412,4 @@ class ReferencePublished(Fact):
     reference: str
     data: SectionData
     last: bool = False
+    published_at: Instant | None = Field(default=None, description="when alerts took it")

@@ -17,10 +17,12 @@ ROUTES: dict[int, dict[str, dict[str, tuple[str, ...]]]] = {
             "FlagChanged": ("continuity",),
             "NotificationPlanned": ("delivery",),
             "NotificationWithdrawn": ("delivery",),
+            "ReachabilityChanged": ("delivery",),
         },
         "continuity": {
             "MetricChanged": ("alerts",),
             "AttentionRequested": ("alerts",),
+            "CrisisTended": ("alerts",),
         },
         "delivery": {
             "AnswerReceived": ("alerts",),

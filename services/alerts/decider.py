@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from schemas.alerts import AnswerReceived, AttentionRequested, DeadlineSettled, HistoryForgotten, MetricChanged, Unreachable
 from schemas.base import DAY_MS, Command, Fact, Instant
+from schemas.continuity import CrisisTended
 from schemas.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived
-from services.alerts import causes, escalation, flags, leases, levels, maintenance, tasks, zones
+from services.alerts import causes, escalation, flags, leases, levels, maintenance, readiness, tasks, zones
 from services.alerts.commands import obey
 from services.alerts.draft import Draft
 from services.alerts.evolve import evolve, reload
@@ -63,6 +64,8 @@ class AlertsDecider:
             case LeasesRenewed() as renewed:
                 leases.renew(draft, renewed)
                 settle(draft)
+            case CrisisTended(incident=incident):
+                escalation.tended(draft, incident)
             case Command() as command if obey(draft, given.id, command):
                 pass
             case other:
@@ -82,6 +85,10 @@ class AlertsDecider:
                 zones.judge_all_clear(draft, rest)
             case "ladder":
                 escalation.climb(draft, rest)
+            case "stale":
+                escalation.stale(draft, rest)
+            case "prove":
+                readiness.prove(draft)
             case "rearm":
                 levels.rearm(draft, rest)
             case "flag":

@@ -22,7 +22,7 @@ from schemas.words import Answer, Channel, IncidentState, Level
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
 from services.alerts.levels import TERRITORY, Rises
-from services.alerts.oncall import Post, channels, posts
+from services.alerts.oncall import Post, channels, pair, posts
 from services.alerts.quiet import behind
 from services.alerts.values import changed
 
@@ -143,7 +143,7 @@ def _fire(draft: Draft, row: EscalationRow, index: int) -> tuple[EscalationRow, 
     wave, covered, uncovered = row.waves[index], True, list(row.uncovered_roles)
     called: dict[str, str] = {}
     for post in posts(draft, wave.roles, row):
-        person = post.holder if post.holder is not None and draft.territory.channels(post.holder) else None
+        person = post.holder if post.holder is not None and channels(draft, post.holder) else None
         if person is None:
             covered = False
             draft.emit(RoleUncovered(escalation=row.id, role=post.role, scope=post.scope))
@@ -169,10 +169,16 @@ def _call(draft: Draft, row: EscalationRow, wave: WaveRow, post: Post, person: s
     draft.emit(NotificationPlanned(
         notification=notification, incident=incident, escalation=row.id, wave=wave.wave, cycle=wave.cycle, level=row.level,
         previous_level=row.previous_level, role=post.role, scope=post.scope, person=person, channels=by, answer_expected=True,
-        danger=any(draft.incident(i).danger for i in row.incidents), template="level_raised" if row.previous_level else "incident_wave",
+        danger=any(draft.incident(i).danger for i in row.incidents), template=_template(row),
         values=_values(draft, incident), planned_at=draft.clock, ack_by=draft.clock + wave.ack_min * MINUTE_MS,
     ))  # fmt: skip
     return notification
+
+
+def _template(row: EscalationRow) -> str:
+    if row.stale_times:
+        return "answer_stale"
+    return "level_raised" if row.previous_level else "incident_wave"
 
 
 def _values(draft: Draft, incident: str | None) -> dict[str, str | int | float | bool | None]:
@@ -243,10 +249,12 @@ def answered(draft: Draft, notification: str, person: str, answer: Answer) -> No
     call = draft.state.calls.get(notification)
     row = draft.state.escalations.get(call.escalation) if call is not None and call.escalation is not None else None
     if call is None or row is None:
-        draft.emit(AnswerRecorded(escalation=None, notification=notification, person=person, answer=answer))
+        draft.emit(AnswerRecorded(escalation=None, notification=notification, person=person, answer=answer, at=draft.now))
         return
     late = row.state != "running" or (call.cycle or 1, call.wave or 1) != (row.cycle, row.wave)
-    draft.emit(AnswerRecorded(escalation=row.id, notification=notification, person=person, answer=answer, wave=call.wave, late=late))
+    draft.emit(
+        AnswerRecorded(escalation=row.id, notification=notification, person=person, answer=answer, wave=call.wave, late=late, at=draft.now)
+    )
     if row.state in ("superseded", "ended"):
         return
     if answer is Answer.ACK:
@@ -256,15 +264,15 @@ def answered(draft: Draft, notification: str, person: str, answer: Answer) -> No
 
 
 def said_yes(draft: Draft, row: EscalationRow, person: str, wave: int) -> None:
-    """Counts for its own wave, over all cycles; a quorum stops the waves that have not fired."""
+    """Counts for its own wave, over all cycles since answers last went stale; a quorum stops the waves that have not fired."""
     waves = tuple(
         changed(w, {"answered": (*w.answered, person), "positive": len(w.answered) + 1})
-        if w.wave == wave and person not in w.answered else w
+        if w.wave == wave and w.cycle >= row.since_cycle and person not in w.answered else w
         for w in row.waves
     )  # fmt: skip
     by = row.acknowledged_by if person in row.acknowledged_by else (*row.acknowledged_by, person)
     row = changed(row, {"waves": waves, "acknowledged_by": by})
-    reached = any(w.wave == wave and w.expected and w.positive >= w.expected for w in waves)
+    reached = any(w.wave == wave and w.cycle >= row.since_cycle and w.expected and w.positive >= w.expected for w in waves)
     _put(draft, _satisfied(draft, row, wave) if reached and row.state != "answered" else row, "answered" if reached else "answer")
     for incident in row.incidents:
         acknowledged(draft, incident, person)
@@ -291,7 +299,7 @@ def _satisfied(draft: Draft, row: EscalationRow, wave: int) -> EscalationRow:
             due = [p for p in posts(draft, w.roles, row) if p.role in never and p.holder is not None and p.holder not in called]
             ids = [i for p in due if p.holder is not None and (i := _call(draft, row, w, p, p.holder)) is not None]
             row = _with_wave(row, n, state="skipped", notifications=(*w.notifications, *ids))
-    return changed(row, {"state": "answered", "next_at": None})
+    return changed(row, {"state": "answered", "next_at": None, "stale_at": _stale_at(draft, row)})
 
 
 def _called(draft: Draft, row: EscalationRow) -> tuple[str, ...]:
@@ -303,11 +311,12 @@ def _said_no(draft: Draft, row: EscalationRow, call: NotificationPlanned) -> Non
     """D33: a decline calls the deputy at once; without one the next wave fires at once (D34)."""
     index = max(n for n, w in enumerate(row.waves) if call.notification in w.notifications)
     row = _with_wave(row, index, declined=row.waves[index].declined + 1)
-    holder = draft.territory.holders.get((call.role, call.scope))
-    deputy = holder.deputy if holder is not None and holder.deputy != call.person else None
-    if deputy is not None and deputy in _called(draft, row):
+    now, reached = pair(draft, call.role, call.scope), _called(draft, row)
+    others = [p for p in (now.holder, now.deputy) if p is not None and p != call.person]
+    if now.deputy in others and now.deputy in reached:
         _put(draft, row, "declined")
         return
+    deputy = next((p for p in others if p not in reached), None)
     wave = row.waves[index]
     called = _call(draft, row, wave, Post(call.role, call.scope, deputy, None), deputy) if deputy is not None else None
     if called is not None:
@@ -328,13 +337,60 @@ def unreachable(draft: Draft, notification: str) -> None:
         _said_no(draft, row, call)
 
 
+# ── answers that go stale ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _stale_at(draft: Draft, row: EscalationRow) -> Instant | None:
+    """When an answer without a deed is no answer any more; None where the policy has no such delay."""
+    policy = draft.territory.policy
+    after_min = policy.stale_answer.after_min.get(row.ladder) if policy is not None and policy.stale_answer is not None else None
+    return None if after_min is None else draft.clock + after_min * MINUTE_MS
+
+
+def tended(draft: Draft, incident: str | None) -> None:
+    """A person did something about an incident, or (None) about the crisis: its answered ladder does not go stale any more."""
+    scopes = (TERRITORY,) if incident is None else (TERRITORY, incident)
+    for row in filter(None, (running(draft, scope) for scope in scopes)):
+        if row.stale_at is not None and (incident is None or row.scope == incident or incident in row.incidents):
+            _put(draft, changed(row, {"stale_at": None}), "tended")
+
+
+def stale(draft: Draft, id: str) -> None:
+    """Taken in charge, then nothing: everybody of wave 1 and those who had answered are called again, and must answer again."""
+    row = draft.state.escalations[id]
+    if row.state != "answered" or row.stale_at is None:
+        return
+    policy, said_yes = draft.territory.policy, row.acknowledged_by
+    before = changed(row, {
+        "state": "running", "stale_at": None, "stale_times": row.stale_times + 1, "since_cycle": row.cycle + 1, "acknowledged_by": (),
+        "repeat_times": row.cycle + (policy.repeat.times if policy is not None else 0),
+    })  # fmt: skip
+    again = _fire_from(draft, _unanswered(_next_cycle(before, draft.clock)))
+    first = next(n for n, w in enumerate(again.waves) if w.cycle == again.since_cycle)
+    for person in said_yes:
+        if person not in {draft.state.calls[n].person for w in again.waves if w.cycle == again.cycle for n in w.notifications}:
+            wave = again.waves[first]
+            called = _call(draft, again, wave, Post(_role_of(draft, person), None, person, None), person)
+            again = _with_wave(again, first, notifications=(*wave.notifications, called)) if called is not None else again
+    _put(draft, again, "stale")
+    for incident in row.incidents:
+        known = draft.incident(incident)
+        if known.state is IncidentState.ACKNOWLEDGED:
+            draft.alter(incident, "stale", state=IncidentState.OPEN, acknowledged_by=(), updated_at=draft.now)
+
+
+def _unanswered(row: EscalationRow) -> EscalationRow:
+    fresh = {"answered": (), "positive": 0, "declined": 0}
+    return changed(row, {"waves": tuple(changed(w, fresh) if w.cycle == row.cycle else w for w in row.waves)})
+
+
 # ── ends ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def supersede(draft: Draft, row: EscalationRow, by: str | None, state: str = "superseded", why: str = "superseded") -> None:
     """End a ladder before its time; what nobody answered is withdrawn."""
     waves = tuple(changed(w, {"state": "superseded"}) if w.state == "waiting" else w for w in row.waves)
-    _put(draft, changed(row, {"state": state, "next_at": None, "superseded_by": by, "waves": waves}), state)
+    _put(draft, changed(row, {"state": state, "next_at": None, "stale_at": None, "superseded_by": by, "waves": waves}), state)
     for notification in (n for w in row.waves for n in w.notifications):
         call = draft.state.calls.get(notification)
         if call is not None and call.person not in row.acknowledged_by:
@@ -355,7 +411,8 @@ def inform(
 
 
 def _role_of(draft: Draft, person: str) -> str:
-    return next((role for (role, _), h in draft.territory.holders.items() if person in (h.holder, h.deputy)), "")
+    pairs = ((role, draft.state.rota.pair(role, scope, draft.clock)) for role, scope in draft.state.rota.posts)
+    return next((role for role, now in pairs if person in (now.holder, now.deputy)), "")
 
 
 def attend(
@@ -369,14 +426,16 @@ def attend(
     known = draft.territory.sites.get(site) if site else None
     scopes = (None, pole, site, known.pole if known else None)
     for role in roles:
-        holder = next((h for s in scopes if (h := draft.territory.holders.get((role, s))) is not None), None)
-        person = (holder.holder or holder.deputy) if holder is not None else None
+        mine = draft.state.rota.scopes(role)
+        scope = next((s for s in scopes if s in mine), None)
+        now = pair(draft, role, scope)
+        person = now.holder or now.deputy
         by = channels(draft, person, (Channel.APP, Channel.SMS, Channel.VOICE)) if person is not None else ()
-        if holder is None or person is None or not by:
+        if person is None or not by:
             draft.emit(RoleUncovered(role=role, scope=pole or site))
             continue
         draft.emit(NotificationPlanned(
-            notification=draft.derive("notification"), incident=incident, level=draft.level, role=role, scope=holder.scope, person=person,
+            notification=draft.derive("notification"), incident=incident, level=draft.level, role=role, scope=scope, person=person,
             channels=by, answer_expected=False, template=template,
             values=(_values(draft, incident) if incident is not None else {}) | values, planned_at=draft.clock,
         ))  # fmt: skip

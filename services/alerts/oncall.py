@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.alerts import EscalationRow
+from schemas.base import HOUR_MS
 from schemas.words import Channel
 from services.alerts.draft import Draft
+from services.oncall.localtime import inside
+from services.oncall.rota import Pair
+from services.oncall.worktime import rested, work_of
 
 DEPUTIES: Final = "suppleants"
 """Group: deputy of each role of wave 1 without a positive answer."""
@@ -45,16 +49,31 @@ def posts(draft: Draft, names: Iterable[str], ladder: EscalationRow) -> Iterator
 
 
 def _post(draft: Draft, role: str, scope: str | None) -> Post:
-    holder = draft.territory.holders.get((role, scope))
-    return Post(role, scope, holder.holder if holder else None, holder.deputy if holder else None)
+    now = pair(draft, role, scope)
+    return Post(role, scope, now.holder, now.deputy)
+
+
+def pair(draft: Draft, role: str, scope: str | None) -> Pair:
+    """Who stands in a post at this instant, of two equals the one who is rested (D34, D39)."""
+    return draft.state.rota.pair(role, scope, draft.clock, lambda person: _is_rested(draft, person))
+
+
+def _is_rested(draft: Draft, person: str) -> bool:
+    rules = draft.territory.policy.working_time if draft.territory.policy is not None else None
+    if rules is None:
+        return True
+    answered = draft.state.taken.get(person)
+    span = draft.clock - round(rules.daily_rest_h * HOUR_MS)
+    called_out = [] if answered is None else [(answered, answered + round(rules.call_out_h * HOUR_MS))]
+    planned = work_of(draft.state.rota, rules, span, draft.clock + 1).get(person, [])
+    return rested([*planned, *called_out], rules, draft.clock)
 
 
 def _of_role(draft: Draft, role: str, ladder: EscalationRow) -> Iterator[Post]:
-    holders = draft.territory.holders
-    if (role, None) in holders:
+    scoped = draft.state.rota.scopes(role)
+    if None in scoped:
         yield _post(draft, role, None)
         return
-    scoped = [scope for (r, scope) in holders if r == role]
     if not scoped:
         yield Post(role, None, None, None)
         return
@@ -78,16 +97,23 @@ def _concerned(draft: Draft, ladder: EscalationRow) -> frozenset[str]:
 
 
 def _deputies(draft: Draft, ladder: EscalationRow) -> Iterator[Post]:
-    """The deputies of wave 1's posts whose holder has not said yes."""
-    first = [w for w in ladder.waves if w.wave == 1]
+    """The deputies of wave 1's posts where neither the person called nor the deputy has said yes."""
+    first = [w for w in ladder.waves if w.wave == 1 and w.cycle >= ladder.since_cycle]
     said_yes = {person for w in first for person in w.answered}
     for call in (draft.state.calls[n] for w in first for n in w.notifications):
-        holder = draft.territory.holders.get((call.role, call.scope))
-        if holder is not None and holder.deputy is not None and not {holder.holder, holder.deputy} & said_yes:
-            yield Post(call.role, call.scope, holder.deputy, None)
+        deputy = pair(draft, call.role, call.scope).deputy
+        if deputy is not None and not {call.person, deputy} & said_yes:
+            yield Post(call.role, call.scope, deputy, None)
 
 
-def channels(draft: Draft, person: str, wanted: tuple[Channel, ...]) -> tuple[Channel, ...]:
-    """Channels to try, in order: the wave's, as far as verified; else any verified one; empty when the person cannot be reached."""
-    verified = draft.territory.channels(person)
-    return tuple(c for c in wanted if c in verified) or tuple(Channel(c) for c in verified)
+def channels(draft: Draft, person: str, wanted: tuple[Channel, ...] = ()) -> tuple[Channel, ...]:
+    """Channels to try, in order: the wave's, as far as the person has them; else any; empty when the person cannot be reached.
+
+    Those that the person does not hear at this hour, then those that were never verified, come last; none is left out.
+    """
+    told, roster = draft.state.reach.get(person), draft.territory.roster
+    points = told.points if told is not None else roster.reach.get(person, ()) if roster is not None else ()
+    known = [r.channel for r in points] if told is not None else [Channel(c) for c in draft.territory.channels(person)]
+    quiet = {r.channel for r in points if r.quiet is not None and inside(r.quiet, draft.clock)}
+    unproven = {r.channel for r in points if r.verified_at is None} if told is not None else set[Channel]()
+    return tuple(sorted([c for c in wanted if c in known] or known, key=lambda c: (c in unproven, c in quiet)))

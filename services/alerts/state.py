@@ -7,7 +7,7 @@ The fields of `Rows` are the state: they are dumped, loaded and compared. The fi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
 from immutables import Map
 
@@ -26,12 +26,15 @@ from schemas.alerts import (
 )
 from schemas.base import Instant
 from schemas.maintenance import LeaseRow, MaintenanceRow
+from schemas.oncall import DutyRow, ReachRow, ReadinessRow
 from schemas.reference import SectionData
 from schemas.words import EventType, Level
 from services.alerts.agenda import Agenda
 from services.alerts.rulebook import EMPTY, Rulebook
 from services.alerts.territory import Territory
+from services.oncall.rota import Rota
 
+NOBODY: Final = Rota(None)
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
@@ -125,6 +128,17 @@ class State:
     """By the report that opened the alert."""
     forget_at: Instant | None = None
     """Live realms: when what nobody can refer to any more is dropped next (D4)."""
+    duties: Map[str, DutyRow] = _map()
+    """Overrides, swaps and calendars of who is on call."""
+    reach: Map[str, ReachRow] = _map()
+    """Person → channels, as told after the reference data were published."""
+    published_at: Instant | None = None
+    """When the version in force was taken: a channel that it verifies without a day counts from then."""
+    taken: Map[str, Instant] = _map()
+    """Person → newest answered call: whoever was called out is not rested (D39)."""
+    readiness: ReadinessRow | None = None
+    prove_at: Instant | None = None
+    """Live realms: when readiness is proved next (D38)."""
 
     # ── indexes ──────────────────────────────────────────────────────────────────────────────────────────────────
     rules: Rulebook = field(default=EMPTY, init=False, compare=False, repr=False)
@@ -183,6 +197,8 @@ class State:
     """Incident → its counting reports that speak aloud, that are covered, that are inhibited."""
     covered_incidents: Map[str, None] = _index()
     """Open incidents that hold nothing but planned works: they count for no predicate."""
+    rota: Rota = field(default_factory=lambda: NOBODY, init=False, compare=False, repr=False)
+    """Who stands where, from the roster in force and the duties."""
     agenda: Agenda = field(default_factory=Agenda, init=False, compare=False, repr=False)
 
     def put(self, **changes: Any) -> Self:

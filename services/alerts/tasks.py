@@ -10,19 +10,21 @@ from schemas.words import TaskState
 from services.alerts.draft import Draft
 from services.alerts.values import changed
 
-Kind = Literal["verify_site", "verify_report", "link_denial", "link_site", "overdue_cause", "contested", "lift_which", "reentry"]
+Kind = Literal[
+    "verify_site", "verify_report", "link_denial", "link_site", "overdue_cause", "contested", "lift_which", "reentry", "readiness_hole"
+]
 
 
 def ask(
     draft: Draft, kind: Kind, *, report: str | None = None, site: str | None = None, incident: str | None = None,
-    candidates: tuple[str, ...] = (), due_at: Instant | None = None,
+    candidates: tuple[str, ...] = (), due_at: Instant | None = None, owner: str | None = None, post: str | None = None,
 ) -> None:  # fmt: skip
     """Open a task, unless the same one is open."""
-    if f"{kind}|{report or site or incident or ''}" in draft.state.open_tasks:
+    if f"{kind}|{report or post or site or incident or ''}" in draft.state.open_tasks:
         return
     row = TaskRow(
         id=draft.derive("task"), kind=kind, state=TaskState.OPEN, opened_at=draft.now, due_at=due_at, site=site, incident=incident,
-        report=report, candidates=candidates,
+        report=report, candidates=candidates, owner=owner, post=post,
     )  # fmt: skip
     draft.emit(TaskChanged(row=row))
 

@@ -75,11 +75,6 @@ class Territory:
 
     # ── people ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @cached_property
-    def holders(self) -> dict[tuple[str, str | None], ref.Holder]:
-        """(role, scope) → who holds it."""
-        return {(h.role, h.scope): h for h in self.roster.holders} if self.roster else {}
-
     def channels(self, person: str) -> tuple[str, ...]:
         """Verified channels of a person."""
         return self.roster.channels.get(person, ()) if self.roster else ()

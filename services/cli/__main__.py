@@ -56,6 +56,8 @@ COMMANDS = {
     # preparedness
     "reassignment": "services.cli.reassignment:app",
     "contingency": "services.cli.contingency:contingency",
+    "oncall": "services.cli.oncall:app",
+    "readiness": "services.cli.oncall:readiness",
     # exercises
     "play": "services.cli.play:play",
 }

@@ -49,8 +49,9 @@ class Client:
         self._http.close()
 
     def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
-        """(status, JSON body) of a call that did not fail."""
-        return self._answer(method, path, json=body, headers=headers)
+        """(status, JSON body) of a call that did not fail. `body`: bytes as they are, anything else as JSON."""
+        content = {"content": body} if isinstance(body, bytes) else {"json": body}
+        return self._answer(method, path, headers=headers, **content)
 
     def _answer(self, method: str, path: str, **request: Any) -> tuple[int, Any]:
         try:
@@ -87,10 +88,10 @@ def fail(exc: Exception) -> typer.Exit:
     return typer.Exit(1)
 
 
-def ask(method: str, path: str, body: Any = None) -> Any:
+def ask(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
     """The answer of one call to the running system, for a command that has nothing else to say. Raises typer.Exit with the reason shown."""
     try:
         with Client(Settings()) as client:
-            return client.call(method, path, body)[1]
+            return client.call(method, path, body, headers)[1]
     except (Away, Refused) as exc:
         raise fail(exc) from exc

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import secrets
 from collections.abc import Coroutine, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +14,16 @@ import typer
 from pydantic import ValidationError
 
 from schemas.directory import Contact, ContactPoint
-from services.runtime.kafka import BrokerAway
+from schemas.oncall import NoteReachability
+from schemas.topics import inputs
+from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
 
 app = typer.Typer(no_args_is_help=True, help="People's contact points, encrypted per person: import, count, erase.")
 COLUMNS = ("person", "name", "language", "channel", "address", "verified_at")
+TOLD_AT_ONCE = 200
+"""People per message to the deciders."""
 
 
 class DirectoryInvalid(ValueError):
@@ -26,7 +31,7 @@ class DirectoryInvalid(ValueError):
 
 
 def contacts_of(lines: Iterable[str]) -> list[Contact]:
-    """Contacts of a CSV with the columns `COLUMNS`, and `site` if it has one: one line per contact point, in order of preference.
+    """Contacts of a CSV with the columns `COLUMNS`, `site` and `quiet` (`21:00-07:00`) if it has them: one line per contact point, in order of preference.
 
     Raises DirectoryInvalid.
     """
@@ -42,7 +47,9 @@ def contacts_of(lines: Iterable[str]) -> list[Contact]:
             if verified is not None and verified.tzinfo is None:
                 verified = verified.replace(tzinfo=UTC)
             at = None if verified is None else int(verified.timestamp() * 1000)
-            point = ContactPoint.model_validate({"channel": row["channel"], "address": row["address"], "verified_at": at})
+            point = ContactPoint.model_validate({
+                "channel": row["channel"], "address": row["address"], "verified_at": at, "quiet": _quiet(row.get("quiet") or ""),
+            })  # fmt: skip
             Contact.model_validate(
                 {"person": row["person"], "name": row["name"] or None, "language": row["language"] or "fr", "site": row.get("site") or None}
             )
@@ -50,7 +57,7 @@ def contacts_of(lines: Iterable[str]) -> list[Contact]:
             problems += [f"line {reader.line_num}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
             continue
         except ValueError:
-            problems.append(f"line {reader.line_num}: verified_at: not an ISO date")
+            problems.append(f"line {reader.line_num}: verified_at is an ISO date, quiet is 21:00-07:00")
             continue
         names.setdefault(row["person"], (row["name"] or None, row["language"] or "fr", row.get("site") or None))
         points.setdefault(row["person"], []).append(point)
@@ -62,10 +69,24 @@ def contacts_of(lines: Iterable[str]) -> list[Contact]:
     ]
 
 
+def _quiet(text: str) -> tuple[int, int] | None:
+    """Local minutes of `21:00-07:00`. Raises ValueError."""
+    if not text:
+        return None
+    start, end = (time.fromisoformat(part.strip()) for part in text.split("-"))
+    return start.hour * 60 + start.minute, end.hour * 60 + end.minute
+
+
 async def _put(settings: Settings, contacts: list[Contact]) -> None:
+    """The directory first; then the live realm hears of channels, proofs and quiet hours, never of an address."""
     async with Vault.open(settings) as vault:
         for contact in contacts:
             await vault.directory.put(contact)
+    realm, rows = settings.territory.name, [contact.reach() for contact in contacts]
+    async with RecordProducer(settings.kafka) as producer:
+        for start in range(0, len(rows), TOLD_AT_ONCE):
+            command = NoteReachability(author="system:directory", role="admin", people=tuple(rows[start : start + TOLD_AT_ONCE]))
+            await producer.send(inputs("alerts"), realm, command, id=f"reach-{secrets.token_hex(12)}", source="/system:directory")
 
 
 async def _erase(settings: Settings, person: str) -> None:
@@ -83,7 +104,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 
 @app.command("import")
-def import_file(file: Annotated[Path, typer.Argument(help=f"CSV with columns {','.join(COLUMNS)} and perhaps site")]) -> None:
+def import_file(file: Annotated[Path, typer.Argument(help=f"CSV with columns {','.join(COLUMNS)} and perhaps site, quiet")]) -> None:
     """Import people; somebody who is there already is replaced. All or nothing is read, before anything is written."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:

@@ -26,6 +26,7 @@ from services.console.api import (
     live,
     log,
     maintenance,
+    oncall,
     people,
     places,
     realms,
@@ -34,6 +35,7 @@ from services.console.api import (
     returns,
 )
 from services.console.decisions import Answers, Decisions, LinkAnswers
+from services.console.feed_links import FeedLinks
 from services.console.geometry import load_outlines
 from services.console.pages import pages_router
 from services.console.producing import CommandProducer
@@ -58,7 +60,7 @@ from services.runtime.settings import Settings
 from services.runtime.vault import Vault
 
 ROUTERS: Final = (
-    incidents.router, places.router, continuity.router, people.router, maintenance.router, reports.router, log.router, realms.router,
+    incidents.router, places.router, continuity.router, people.router, maintenance.router, oncall.router, oncall.feeds, reports.router, log.router, realms.router,
     commands.router, reference.router, live.router, callouts.router, returns.router,
 )  # fmt: skip
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
@@ -144,6 +146,7 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.sources = SourceList(settings.url)
         app.state.live_realm = settings.territory.name
         app.state.cap_sender = settings.cap_sender or f"vigie.{settings.territory.name}"
+        app.state.vault, app.state.feed_links = vault, FeedLinks.open(settings.data.secrets)
         links = AckLinks.open(settings.data.secrets)
         app.include_router(pages_router(model, links, _send_answer(LinkAnswers(producer, answers))))
         yield app

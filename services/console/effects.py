@@ -157,7 +157,7 @@ def _special(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
         case "ReferencePublished" if tx.service == "alerts":
             yield SectionPublished(data["reference"], data["data"]["section"], data["data"])
             if data["last"]:
-                yield RealmTouched({"reference": data["reference"]})
+                yield RealmTouched({"reference": data["reference"], "reference_at": data.get("published_at") or fact.at})
         case "RealmOpened" if tx.service == "alerts":
             yield RealmTouched(
                 {

@@ -186,8 +186,10 @@ def _flag(fact: FactRecord) -> Fields:
             "values": {"flag": r["id"], "value": r["value"]}}  # fmt: skip
 
 
-def _escalation(fact: FactRecord) -> Fields:
+def _escalation(fact: FactRecord) -> Fields | None:
     r = fact.data["row"]
+    if fact.data["change"] == "tended":  # what was done has a line of its own
+        return None
     fired = [w for w in r.get("waves") or () if w.get("fired_at") is not None]
     called = fired[-1] if fired else None
     return {
@@ -208,6 +210,25 @@ def _task(fact: FactRecord) -> Fields:
         "site": r.get("site"), "report": r.get("report"),
         "values": _some({"task": r["id"], "kind": r["kind"], "outcome": r.get("outcome")}),
     }  # fmt: skip
+
+
+def _duty(fact: FactRecord) -> Fields:
+    r = fact.data["row"]
+    return {
+        "kind": "decision", "change": r.get("state", "in_force"), "text_id": (r.get("reason") or "").removeprefix("text:") or None,
+        "values": _some({"duty": r["id"], "kind": r["kind"], "role": r["role"], "scope": r.get("scope"), "place": r["place"], "start": r["start"],
+                         "end": r["end"], "shifts": len(r["shifts"]), "calendar": r.get("calendar")}),
+    }  # fmt: skip
+
+
+def _readiness(fact: FactRecord) -> Fields:
+    r = fact.data["row"]
+    holes = len(r.get("holes") or ()) + r.get("more", 0)
+    return {
+        "kind": "watch" if holes else "runtime",
+        "change": "holes" if holes else "ready",
+        "values": {"holes": holes, "urgent": r.get("urgent", 0)},
+    }
 
 
 def _note(fact: FactRecord) -> Fields:
@@ -344,6 +365,8 @@ _LINES: dict[str, Maker] = {
     "TaskChanged": _task,
     "MaintenanceChanged": _window,
     "PagingWithheld": _withheld,
+    "DutyChanged": _duty,
+    "ReadinessProved": _readiness,
     "NoteAdded": _note,
     "AnswerRecorded": _answer,
     "RoleUncovered": _uncovered,

@@ -11,11 +11,12 @@ from services.console.faults import NotFound, RealmUnknown, Rebuilding, StoreAwa
 from services.console.queries.changes import ChangeQueries
 from services.console.queries.journal import Journal
 from services.console.queries.maintenance import Works
+from services.console.queries.oncall import OnCallQueries
 
 __all__ = ["NotFound", "Queries", "ReadModel", "RealmUnknown", "Rebuilding", "StoreAway"]
 
 
-class ReadModel(ChangeQueries, Works, Journal):
+class ReadModel(ChangeQueries, Works, OnCallQueries, Journal):
     """All queries. Safe for concurrent use in one event loop."""
 
 

@@ -477,6 +477,8 @@ class Task(Resource):
     taken_by: str | None
     done_at: Time | None
     outcome: str | None
+    owner: str | None = Field(description="role that has to do it, `directeur_pole:<pôle>` in a scope")
+    post: str | None = Field(description="readiness_hole: the role, `<role>:<scope>` in a scope")
 
 
 class Attempt(Resource):

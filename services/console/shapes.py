@@ -106,6 +106,7 @@ class Shaper:
             id=row.id, realm=self.realm, kind=row.kind, title=task_title(row, self.reference.names, self.lang), state=row.state,
             opened_at=when(row.opened_at), due_at=_when(row.due_at), site=row.site, incident=row.incident, report=row.report,
             candidates=list(row.candidates), taken_by=row.taken_by, done_at=_when(row.done_at), outcome=row.outcome,
+            owner=row.owner, post=row.post,
         )  # fmt: skip
 
     def level(self, id: str, row: a.LevelRow | None) -> r.LevelState:

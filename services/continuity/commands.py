@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from schemas import commands as cmd
 from schemas.base import Command
-from schemas.continuity import CardRow, PlanRow
+from schemas.continuity import CardRow, CrisisTended, PlanRow
 from schemas.ranks import may_act
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import CardState, PlanState
@@ -193,3 +193,6 @@ def carry_out(draft: Draft, command: Command, id: str) -> None:
         draft.record(CommandRefused(command_id=id, command=name, status=no.status, code=no.code, values=no.values))
         return
     draft.record(CommandApplied(command_id=id, command=name, result=result))
+    if not command.author.startswith("system:"):
+        plan = draft.state.plans.get(getattr(command, "plan", ""))
+        draft.record(CrisisTended(by=command.author, incident=plan.incident if plan is not None else None))

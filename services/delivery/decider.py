@@ -23,6 +23,7 @@ from schemas.delivery import (
     NotificationRow,
     ReceiptReceived,
 )
+from schemas.oncall import ReachabilityChanged, ReachRow
 from schemas.realms import is_live
 from schemas.reference import ReferencePublished, Section
 from schemas.runtime import CommandApplied, DeadlineFailed, LossDeclared, Rebased
@@ -81,7 +82,7 @@ class DeliveryDecider:
         now = given.now
         match given.message:
             case NotificationPlanned() as planned if planned.notification not in state.notifications:
-                return self._plan(state, planned_row(planned, state.channels.get(planned.person, ()), state.lost_at), now)
+                return self._plan(state, planned_row(planned, state.verified(planned.person), state.lost_at), now)
             case NotificationWithdrawn(notification=notification, why=why):
                 return self._withdraw(state, notification, why)
             case ClaimAttempt() as claim:
@@ -104,6 +105,8 @@ class DeliveryDecider:
                 return decide_start(state.callouts.get(command.callout), command, given.id, now)
             case StopCallOut() as command:
                 return decide_stop(state.callouts.get(command.callout), command, given.id, now, state.rules, state.pacing)
+            case ReachabilityChanged() as told:
+                return [told]
             case ReferencePublished() as published if published.last or published.data.section in _KEPT_SECTIONS:
                 return [published]
             case _:
@@ -121,7 +124,7 @@ class DeliveryDecider:
         refusal = refused_replay(row, command, command_id)
         if row is None or refusal:
             return refusal
-        again = attempts.replay(row, candidates(row.channels, state.channels.get(row.person, ())))
+        again = attempts.replay(row, candidates(row.channels, state.verified(row.person)))
         applied = CommandApplied(command_id=command_id, command="ReplayNotification", result={"notification": row.id})
         return [*self._moved(state, row, attempts.advance(again, terms(state, now)), now), applied]
 
@@ -167,6 +170,7 @@ class DeliveryDecider:
             row = attempts.grant(
                 row, attempt, outcome.run, now, state.rules.channels[attempt.channel]
             )  # nobody is called in a simulated realm: the outcome is the grant
+            attempt = next(a for a in row.attempts if a.id == attempt.id)
         elif attempt.run != outcome.run or attempt.state not in ("granted", "ambiguous"):
             return []
         match outcome.outcome:
@@ -279,6 +283,8 @@ class DeliveryDecider:
                 return with_callout(state, fact, at)
             case ReferencePublished():
                 return with_reference(state, fact)
+            case ReachabilityChanged(row=row):
+                return replace(state, directory=state.directory.set(row.id, _reachable(row)))
             case LossDeclared() | Rebased():
                 return with_loss(state, at)
             case DeadlineFailed(key=key):
@@ -294,6 +300,7 @@ class DeliveryDecider:
         return {
             "notifications": [(row.id, row.model_dump(mode="json", exclude_defaults=True)) for row in state.notifications.values()],
             "channels": [(person, list(channels)) for person, channels in state.channels.items()],
+            "directory": [(person, list(channels)) for person, channels in state.directory.items()],
             "staged": [(person, list(channels)) for person, channels in (state.staged or {}).items()],
             "held": list(state.held.items()),
             "due": list(state.agenda.due.items()),
@@ -318,6 +325,7 @@ class DeliveryDecider:
             lineage,
             notifications=_map(dumped, "notifications", NotificationRow.model_validate),
             channels=_map(dumped, "channels", channels_of),
+            directory=_map(dumped, "directory", channels_of),
             staged=_map(dumped, "staged", channels_of) if scalars.get("staging") else None,
             hold=HoldRow.model_validate(hold) if hold else None,
             held=_map(dumped, "held", _instant),
@@ -335,6 +343,11 @@ def _rules(dumped: dict[str, list[tuple[str, object]]], name: str) -> Rules | No
     found = dict(dumped.get("rules", ())).get(name)
     assert found is None or isinstance(found, dict)
     return None if found is None else load_rules(found)
+
+
+def _reachable(row: ReachRow) -> tuple[Channel, ...]:
+    """Also what was never verified: whoever plans a message puts that last."""
+    return tuple(point.channel for point in row.points)
 
 
 def _instant(value: object) -> Instant:

@@ -61,6 +61,8 @@ class DeliveryState:
     notifications: Map[str, NotificationRow] = Map()
     channels: Map[str, tuple[Channel, ...]] = Map()
     """Person token → verified channels, of the roster in force."""
+    directory: Map[str, tuple[Channel, ...]] = Map()
+    """The same as the directory said it since, which stands above the roster."""
     staged: Map[str, tuple[Channel, ...]] | None = None
     """The same of a reference version that is still arriving."""
     hold: HoldRow | None = None
@@ -75,6 +77,10 @@ class DeliveryState:
     callouts: Map[str, CallOut] = Map()
     lost_at: Instant | None = None
     """When a loss of this log was last declared: what was planned up to then may have been sent in the lost history."""
+
+    def verified(self, person: str) -> tuple[Channel, ...]:
+        """Channels on which a person can be reached."""
+        return self.directory.get(person, self.channels.get(person, ()))
 
     @property
     def sending_held(self) -> bool:

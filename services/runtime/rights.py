@@ -55,6 +55,8 @@ class Permission(StrEnum):
     SITREP_WRITE = "sitrep.write"
     MAINTENANCE_WRITE = "maintenance.write"
     """Plan, change and end maintenance windows (D64); a source for its own alerts only."""
+    ROTA_WRITE = "rota.write"
+    """Who is on call: overrides, swaps, calendars."""
     SENDING_HOLD = "sending.hold"
     REALM_RUN = "realm.run"
     """Open, step, pause and close simulated realms, and play into them with `recorded_at`."""
@@ -77,7 +79,7 @@ _READ: Final = frozenset({_P.PICTURE_READ, _P.REPORT_STATUS})
 _FIELD: Final = _READ | {_P.REPORT_POST, _P.INCIDENT_ACKNOWLEDGE, _P.TASK_WORK, _P.CARD_WORK, _P.REASSIGNMENT_ANSWER}
 _CELL: Final = _FIELD | {
     _P.REPORT_RELAY, _P.REPORT_RAW, _P.REPORT_VERIFY, _P.LOG_READ, _P.NOTE_WRITE, _P.SITREP_WRITE, _P.INCIDENT_DECIDE, _P.DEAD_LETTERS,
-    _P.DIRECTORY_READ, _P.MAINTENANCE_WRITE,
+    _P.DIRECTORY_READ, _P.MAINTENANCE_WRITE, _P.ROTA_WRITE,
 }  # fmt: skip
 _DECIDES: Final = frozenset({_P.LEVEL_SET, _P.PLAN_DECIDE, _P.REASSIGNMENT_DECIDE})
 
@@ -85,7 +87,7 @@ RIGHTS: Final[dict[Role, frozenset[Permission]]] = {
     Role.ADMIN: frozenset(Permission),
     Role.COORDINATOR: _CELL | _DECIDES | {_P.SENDING_HOLD, _P.REALM_RUN, _P.DIRECTORY_WRITE},
     Role.CELL: _CELL,
-    Role.DIRECTOR: _FIELD | _DECIDES | {_P.LOG_READ, _P.NOTE_WRITE, _P.INCIDENT_DECIDE},
+    Role.DIRECTOR: _FIELD | _DECIDES | {_P.LOG_READ, _P.NOTE_WRITE, _P.INCIDENT_DECIDE, _P.ROTA_WRITE},
     Role.SITE_MANAGER: _FIELD | {_P.PLAN_DECIDE},
     Role.TECHNICIAN: _FIELD,
     Role.ELECTED: _READ | _DECIDES | {_P.LOG_READ, _P.INCIDENT_ACKNOWLEDGE},

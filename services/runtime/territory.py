@@ -7,17 +7,21 @@ stops at the first. The version of a territory is a hash of its sections, so the
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
+from holidays import country_holidays
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
 from schemas import reference as ref
+from schemas.oncall import Reach, Rotation
 from schemas.predicates import measured
 from schemas.words import Channel
 
@@ -309,7 +313,51 @@ def _inhibition(i: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _policy(f: _Source, doc: Any, spared: list[str], activities: set[str]) -> ref.Escalation | None:
+def _by_channel(table: Any) -> dict[str, Any]:
+    return {_CHANNELS.get(name, name): value for name, value in _plain(table or {}).items()}
+
+
+def _readiness(doc: Any) -> dict[str, Any] | None:
+    proof = doc.get("astreintes_preuve")
+    return proof and {
+        "horizon_days": proof["horizon_jours"], "roles": _plain(proof["roles"]), "report_min": _minutes(proof["rapport_quotidien"]),
+        "alert_before_h": proof["alerte_trou_avant_h"], "alert_to": _plain(proof["alerter"]["territoire"]),
+        "alert_to_scoped": _plain(proof["alerter"]["pole_ou_site"]), "proof_days": proof["preuve_jours"], "channels_min": proof["canaux_min"],
+        "answer_min": _by_channel(proof["reponse_min"]), "rate_per_min": _by_channel(proof.get("debit_par_min")),
+    }  # fmt: skip
+
+
+def _working_time(doc: Any) -> dict[str, Any] | None:
+    limits = doc.get("temps_travail")
+    return limits and {
+        "day_h": limits["heures_jour_max"], "week_h": limits["heures_semaine_max"], "daily_rest_h": limits["repos_quotidien_h"],
+        "weekly_rest_h": limits["repos_hebdo_h"], "standby_roles": _plain(limits.get("a_domicile", [])), "call_out_h": limits.get("intervention_h", 1),
+    }  # fmt: skip
+
+
+def _holidays(f: _Source, node: Any) -> list[str]:
+    """ISO days: a list, or `{pays: FR, annees: [2027]}`, worked out by the law of that country."""
+    if not isinstance(node, dict):
+        return [str(day) for day in _plain(node)]
+    try:
+        found = country_holidays(str(node["pays"]), subdiv=node.get("subdivision"), years=[int(y) for y in node["annees"]])
+    except (NotImplementedError, KeyError, TypeError, ValueError) as exc:
+        f.fault(_line(node), f"public holidays cannot be worked out: {exc}")
+        return []
+    return [day.isoformat() for day in sorted(found)]
+
+
+def _school_holidays(f: _Source, node: Any, zone_file: _Source) -> list[tuple[str, str]]:
+    """ISO intervals, both days included: a list, or `{zone: C}`, taken from the file of school holidays."""
+    if not isinstance(node, dict):
+        return [(str(a), str(b)) for a, b in _plain(node)]
+    mine = [(r["from"], r["to"]) for _, r in zone_file.rows() if r["zone"] == str(node.get("zone"))]
+    if not mine:
+        f.fault(_line(node), f"{zone_file.name} has no holidays of zone {node.get('zone')!r}")
+    return mine
+
+
+def _policy(f: _Source, doc: Any, spared: list[str], activities: set[str], school: _Source) -> ref.Escalation | None:
     groups = {name: tuple(_plain(who)) if not isinstance(who, str) else () for name, who in doc.get("groupes", {}).items()}
     roles = {r["id"]: str(r["libelle"]) for r in doc.get("roles", [])}
     for name, waves in doc.get("vagues", {}).items():
@@ -347,49 +395,110 @@ def _policy(f: _Source, doc: Any, spared: list[str], activities: set[str]) -> re
              "closed_on_holidays": c["feries"] == "fermes", "closed_in_school_holidays": c.get("vacances_scolaires") == "fermees"}
             for name, c in calendars.items()
         ],
-        holidays=_plain(doc["jours_feries"]), school_holidays=_plain(doc["vacances_scolaires"]),
+        holidays=_holidays(f, doc["jours_feries"]), school_holidays=_school_holidays(f, doc["vacances_scolaires"], school),
         calendar_of_activity=_plain(doc["calendrier_par_activite"]), local_clocks=_plain(doc["horloges_locales"]),
         served_places=_plain(doc["lieux_servis"]), closure_without_loss=_plain(doc["fermeture_sans_perte"]),
         unknown_after_min=_plain(doc["site_inconnu_apres_min"]), surcharges=[_surcharge(s) for s in doc["surcharges_dmia"]],
         systems_spared=spared, headcount_close_pct=doc["compte_agents"]["cloture_pct"], headcount_reminders_min=_plain(doc["compte_agents"]["relances_min"]),
         inhibitions=[_inhibition(i) for i in doc.get("inhibitions", [])],
+        readiness=_readiness(doc), working_time=_working_time(doc),
+        stale_answer={"after_min": _plain(doc["accuse_perime"]["apres_min"])} if "accuse_perime" in doc else None,
     )  # fmt: skip
 
 
-def _roster(f: _Source, reach: _Source, policy: ref.Escalation, sites: list[ref.Site], poles: set[str]) -> ref.Roster:
-    holders: list[ref.Holder] = []
-    lines: dict[str, int] = {}
-    site_ids = {s.id for s in sites}
+def _rotations(f: _Source) -> list[tuple[int, Rotation]]:
+    """The file may be absent: then nobody rotates."""
+    made: list[tuple[int, Rotation]] = []
+    for n, r in f.rows() if f.path.exists() else ():
+        try:
+            hours = (_minutes(r["from"]), _minutes(r["to"])) if r["from"] or r["to"] else None
+            hand_off = _minutes(r["hand_off"])
+        except ValueError:
+            f.fault(n, "hand_off, from and to are local times such as 08:00")
+            continue
+        rotation = f.make(
+            Rotation, n, role=r["role"], scope=r["scope"] or None, place=r["place"] or "holder", persons=[p for p in r["persons"].split("|") if p],
+            every_days=r["every_days"] or 7, hand_off_min=hand_off, since=r["since"], until=r["until"] or None, hours=hours,
+        )  # fmt: skip
+        if rotation is not None:
+            made.append((n, rotation))
+    return made
+
+
+def _reach(f: _Source, n: int, row: dict[str, str]) -> tuple[Reach, ...] | None:
+    """Channels of a person with the day of their proof (`sms=2026-11-02|…`) and quiet hours (`app=21:00-07:00|…`); None when neither is said."""
+    verified, quiet = (dict(p.split("=", 1) for p in (row.get(c) or "").split("|") if "=" in p) for c in ("verified_on", "quiet"))
+    if not verified and not quiet:
+        return None
+    points: list[Reach | None] = []
+    for channel in filter(None, row["channels"].split("|")):
+        try:
+            at = datetime.fromisoformat(verified[channel]).replace(tzinfo=ZoneInfo("Europe/Paris")) if channel in verified else None
+            window = tuple(_minutes(t) for t in quiet[channel].split("-")) if channel in quiet else None
+        except ValueError:
+            f.fault(n, f"{row['person']!r}: verified_on is sms=2026-11-02|…, quiet is app=21:00-07:00|…")
+            return None
+        points.append(f.make(Reach, n, channel=channel, verified_at=int(at.timestamp() * 1000) if at else None, quiet=window))
+    return tuple(p for p in points if p is not None)
+
+
+def _holders(f: _Source, roles: Iterable[str], scopes: set[str]) -> list[tuple[int, ref.Holder]]:
+    holders: list[tuple[int, ref.Holder]] = []
     for n, r in f.rows():
         made = f.make(ref.Holder, n, role=r["role"], scope=r["scope"] or None, holder=r["holder"] or None, deputy=r["deputy"] or None)
-        if made is None:
-            continue
-        if made.role not in policy.roles:
-            f.fault(n, f"role {made.role!r} is not in escalade.yaml")
-        if made.scope and made.scope not in site_ids | poles:
-            f.fault(n, f"scope {made.scope!r} is neither a site nor a pôle")
-        for person in (made.holder, made.deputy):
-            if person:
-                lines.setdefault(person, n)
-        holders.append(made)
-    called = {who for waves in policy.ladders.values() for w in waves for who in w.who}
-    called = {r for who in called for r in policy.groups.get(who, (who,))} - set(policy.groups)
-    held = {h.role for h in holders if h.holder}
-    for role in sorted(called & set(policy.roles) - held):
-        f.fault(0, f"role {role!r} is called by a ladder and nobody holds it")
-    for site in sites:
-        if not any(h.role == "responsable_site" and h.scope == site.id and h.holder for h in holders):
-            f.fault(0, f"site {site.id!r} has no responsable_site")
+        if made is not None:
+            _check_post(f, n, made.role, made.scope, roles, scopes)
+            holders.append((n, made))
+    return holders
+
+
+def _check_post(f: _Source, n: int, role: str, scope: str | None, roles: Iterable[str], scopes: set[str]) -> None:
+    if role not in roles:
+        f.fault(n, f"role {role!r} is not in escalade.yaml")
+    if scope and scope not in scopes:
+        f.fault(n, f"scope {scope!r} is neither a site nor a pôle")
+
+
+def _reachability(f: _Source) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[Reach, ...]]]:
+    """Person → verified channels; person → the same with the days of their proofs, as far as the file says."""
     channels: dict[str, tuple[str, ...]] = {}
-    for n, r in reach.rows():
+    proofs: dict[str, tuple[Reach, ...]] = {}
+    for n, r in f.rows():
         channels[r["person"]] = tuple(c for c in r["channels"].split("|") if c)
         for c in channels[r["person"]]:
             if c not in set(Channel):
-                reach.fault(n, f"{r['person']!r}: {c!r} is not a channel")
-    for person, n in lines.items():
+                f.fault(n, f"{r['person']!r}: {c!r} is not a channel")
+        if (points := _reach(f, n, r)) is not None:
+            proofs[r["person"]] = points
+    return channels, proofs
+
+
+def _roster(source: Callable[[str], _Source], policy: ref.Escalation, sites: list[ref.Site], poles: set[str]) -> ref.Roster:
+    f, reach, turns = source("roster.csv"), source("reachability.csv"), source("rotations.csv")
+    scopes = {s.id for s in sites} | poles
+    holders, rotations = _holders(f, policy.roles, scopes), _rotations(turns)
+    for n, rotation in rotations:
+        _check_post(turns, n, rotation.role, rotation.scope, policy.roles, scopes)
+    called = {who for waves in policy.ladders.values() for w in waves for who in w.who}
+    called = {r for who in called for r in policy.groups.get(who, (who,))} - set(policy.groups)
+    held = {(h.role, h.scope) for _, h in holders if h.holder} | {(r.role, r.scope) for _, r in rotations}
+    for role in sorted(called & set(policy.roles) - {role for role, _ in held}):
+        f.fault(0, f"role {role!r} is called by a ladder and nobody holds it")
+    for site in sites:
+        if ("responsable_site", site.id) not in held:
+            f.fault(0, f"site {site.id!r} has no responsable_site")
+    channels, proofs = _reachability(reach)
+    lines: dict[str, tuple[_Source, int]] = {}
+    for n, h in holders:
+        for person in filter(None, (h.holder, h.deputy)):
+            lines.setdefault(person, (f, n))
+    for n, rotation in rotations:
+        for person in rotation.persons:
+            lines.setdefault(person, (turns, n))
+    for person, (where, n) in lines.items():
         if not channels.get(person):
-            f.fault(n, f"{person!r} has no channel in {reach.name}")
-    return ref.Roster(holders=tuple(holders), channels=channels)
+            where.fault(n, f"{person!r} has no channel in {reach.name}")
+    return ref.Roster(holders=tuple(h for _, h in holders), channels=channels, rotations=tuple(r for _, r in rotations), reach=proofs)
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -464,10 +573,10 @@ def load_territory(folder: Path) -> Territory:
         ladder_file, plan_file = source("escalade.yaml"), source("plans.yaml")
         ladders, plans_doc = ladder_file.yaml(), plan_file.yaml()
         spared = _plain(plans_doc.get("isolement_total", {}).get("systemes_epargnes", []))
-        policy = _policy(ladder_file, ladders, spared, {a.id for a in activities}) if ladders else None
+        policy = _policy(ladder_file, ladders, spared, {a.id for a in activities}, source("vacances_scolaires.csv")) if ladders else None
         plans = _plans(plan_file, plans_doc, policy.roles if policy else (), pole_ids)
         channels = _channel_rules(source("canaux.yaml"))
-        roster = _roster(source("roster.csv"), source("reachability.csv"), policy, sites, pole_ids) if policy else None
+        roster = _roster(source, policy, sites, pole_ids) if policy else None
         staffing = _staffing(
             source("staffing.csv"), source("reassign_activities.csv"), source("competences.yaml"), {s.id for s in sites},
             {a.id: a for a in activities},

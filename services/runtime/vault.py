@@ -209,6 +209,11 @@ class Directory(Shelf):
         plain = await self.get_bytes(person, wait_s=wait_s)
         return None if plain is None else Contact.model_validate_json(plain)
 
+    def peek(self, person: str) -> Contact | None:
+        """As `get`, at once."""
+        plain = self.peek_bytes(person)
+        return None if plain is None else Contact.model_validate_json(plain)
+
 
 class Vault:
     """Both shelves of one data directory. `run` must be running in at least one process for readers to see new items.

@@ -10,10 +10,12 @@ from typing import Any, Final
 
 from schemas import commands as c
 from schemas import maintenance as m
+from schemas import oncall as o
 from schemas.base import Command
 from schemas.reference import PublishReference
 from schemas.runtime import CommandApplied, CommandRefused
-from services.alerts.commands import incidents, ladder, level, maintenance, reports
+from services.alerts import escalation
+from services.alerts.commands import incidents, ladder, level, maintenance, oncall, reports
 from services.alerts.commands.refusal import Refused, Result
 from services.alerts.draft import Draft
 
@@ -38,6 +40,11 @@ _RIGHTS: Final[dict[type[Command], frozenset[str]]] = {
     m.PlanMaintenance: _CELL | {maintenance.MACHINE},
     m.ChangeMaintenance: _CELL | {maintenance.MACHINE},
     m.EndMaintenance: _CELL | {maintenance.MACHINE},
+    o.OverrideDuty: _CELL | {"technician"},
+    o.SwapDuties: _CELL | {"technician"},
+    o.WithdrawDuty: _CELL,
+    o.ImportDuties: _CELL,
+    o.NoteReachability: frozenset({"admin", "coordinator"}),
     PublishReference: frozenset({"admin", "coordinator"}),
 }  # fmt: skip
 
@@ -55,8 +62,21 @@ def obey(draft: Draft, command_id: str, command: Command) -> bool:
             "command_id": command_id, "command": type(command).__name__, "status": no.status, "code": no.code, "values": no.values,
         }))  # fmt: skip
         return True
+    _note_deed(draft, command)
     draft.emit(CommandApplied(command_id=command_id, command=type(command).__name__, result=result))
     return True
+
+
+def _note_deed(draft: Draft, command: Command) -> None:
+    """Whatever a person decides about an incident shows that somebody is at work on it; an answer alone does not (D33)."""
+    if isinstance(command, c.AcknowledgeIncident) or type(command) in _NO_DEED or command.author.startswith("system:"):
+        return
+    subject = getattr(command, "incident", None)
+    if (report := getattr(command, "report", None)) is not None:
+        subject = draft.incident_of(report)
+    if (task := draft.state.tasks.get(getattr(command, "task", ""))) is not None:
+        subject = task.incident
+    escalation.tended(draft, draft.standing(subject))
 
 
 def _check_right(draft: Draft, command: Command) -> None:
@@ -66,10 +86,12 @@ def _check_right(draft: Draft, command: Command) -> None:
         return
     policy = draft.territory.policy
     organisation = policy is not None and command.role in policy.roles and command.role != "observateur"
-    if not organisation or type(command) is PublishReference:
+    if not organisation or type(command) in _NO_DEED:
         raise Refused(403, "role_not_allowed", role=command.role)
 
 
+_NO_DEED: Final = frozenset({PublishReference, o.NoteReachability, o.ImportDuties, o.OverrideDuty, o.SwapDuties, o.WithdrawDuty})
+"""Administration of data, not work on a crisis."""
 _APPLY: Final[dict[type[Command], Callable[[Draft, Any], Result]]] = {
     c.AcknowledgeIncident: ladder.acknowledge,
     c.EscalateIncident: ladder.escalate,
@@ -87,5 +109,10 @@ _APPLY: Final[dict[type[Command], Callable[[Draft, Any], Result]]] = {
     m.PlanMaintenance: maintenance.plan,
     m.ChangeMaintenance: maintenance.change,
     m.EndMaintenance: maintenance.end,
+    o.OverrideDuty: oncall.override,
+    o.SwapDuties: oncall.swap,
+    o.WithdrawDuty: oncall.withdraw,
+    o.ImportDuties: oncall.take_calendar,
+    o.NoteReachability: oncall.note_reachability,
     PublishReference: reports.publish,
 }

@@ -84,7 +84,7 @@ def note(draft: Draft, command: c.AddNote) -> Result:
 
 def publish(draft: Draft, command: PublishReference) -> Result:
     """One section of the reference data; with the last one everything is judged again under the new version."""
-    draft.emit(ReferencePublished(reference=command.reference, data=command.data, last=command.last))
+    draft.emit(ReferencePublished(reference=command.reference, data=command.data, last=command.last, published_at=draft.now))
     if command.last:
         draft.doubtful.update(draft.state.site_causes)
         draft.stirred.update(dict.fromkeys(c for causes in draft.state.site_causes.values() for c in causes))

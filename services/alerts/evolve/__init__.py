@@ -13,6 +13,7 @@ from immutables import Map
 
 from schemas.alerts import (
     AllClearNoted,
+    AnswerRecorded,
     CauseChanged,
     DeadlineSettled,
     EscalationChanged,
@@ -33,6 +34,7 @@ from schemas.alerts import (
 )
 from schemas.base import Fact
 from schemas.maintenance import LeaseChanged, MaintenanceChanged
+from schemas.oncall import DutyChanged, ReachabilityChanged, ReadinessProved
 from schemas.reference import ReferencePublished, Section
 from schemas.runtime import DeadlineFailed
 from services.alerts.agenda import Agenda
@@ -47,6 +49,7 @@ from services.alerts.evolve.crisis import (
     threshold_changed,
 )
 from services.alerts.evolve.maintenance import lease_changed, maintenance_changed
+from services.alerts.evolve.oncall import answer_recorded, duty_changed, reachability_changed, readiness_proved, roster_changed, rota_of
 from services.alerts.evolve.reports import arrival, report_changed
 from services.alerts.evolve.sites import all_clear_noted, counted, deadline_settled, silence_changed, site_marked, zone_changed
 from services.alerts.rulebook import rulebook_of
@@ -62,15 +65,18 @@ def reference_published(s: State, fact: ReferencePublished) -> State:
     staged = s.staged if fact.data.section is Section.STAFFING else s.staged.set(fact.data.section.value, fact.data)
     if not fact.last:
         return s.put(staged=staged)
-    return reload(s.put(version=fact.reference, sections=s.sections.update(staged), staged=Map()))
+    s = s.put(version=fact.reference, sections=s.sections.update(staged), staged=Map(), published_at=fact.published_at)
+    return roster_changed(reload(s), fact.published_at)
 
 
 def reload(s: State) -> State:
     """The same rows with indexes made anew, for the reference data in force: after loading a dump or a change of version."""
     new = State(s.realm, s.lineage, s.version, s.sections, s.staged)
     new = new.put(
-        rules=rulebook_of(s.version, s.sections), spent=s.spent, forget_at=s.forget_at, marks=s.marks, silences=s.silences, zones=s.zones
-    )
+        rules=rulebook_of(s.version, s.sections), spent=s.spent, forget_at=s.forget_at, marks=s.marks, silences=s.silences, zones=s.zones,
+        duties=s.duties, reach=s.reach, published_at=s.published_at, taken=s.taken, readiness=s.readiness, prove_at=s.prove_at,
+    )  # fmt: skip
+    new = new.put(rota=rota_of(new))
     counts_: Map[tuple[str, str, str], int] = Map()
     for site, marks in s.marks.items():
         counts_ = counted(new, counts_, site, Map(), marks)
@@ -98,7 +104,7 @@ def reload(s: State) -> State:
         new = flag_changed(new, FlagChanged(row=flag))
     for task in s.tasks.values():
         new = task_changed(new, task)
-    agenda = new.agenda
+    agenda = new.agenda.arm("prove", s.prove_at)
     for key, due in s.spent.items():
         agenda = agenda.arm(key, None) if agenda.due.get(key) == due else agenda
     return new.put(agenda=agenda.arm("forget", s.forget_at))
@@ -125,6 +131,7 @@ def history_forgotten(s: State, fact: HistoryForgotten) -> State:
             leases=_kept(s.leases, lambda a: a.id in reports),
             maintenance=_kept(s.maintenance, lambda w: w.state != "over" or w.changed_at >= fact.reported_before),
             spent=Map({key: due for key, due in s.spent.items() if due >= fact.reported_before}), forget_at=fact.next_at,
+            duties=_kept(s.duties, lambda d: d.end >= fact.reported_before), taken=_kept(s.taken, lambda at: at >= fact.reported_before),
         )
     )  # fmt: skip
 
@@ -153,6 +160,10 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     LeaseChanged: lambda s, f: lease_changed(s, f.row),
     MetricChanged: lambda s, f: s.put(metrics=s.metrics.set(f.key, f)),
     ReferencePublished: reference_published,
+    DutyChanged: lambda s, f: duty_changed(s, f.row),
+    ReachabilityChanged: lambda s, f: reachability_changed(s, f.row),
+    ReadinessProved: lambda s, f: readiness_proved(s, f.row),
+    AnswerRecorded: answer_recorded,
     HistoryForgotten: history_forgotten,
     DeadlineSettled: lambda s, f: deadline_settled(s, f.key),
     DeadlineFailed: lambda s, f: deadline_settled(s.put(spent=s.spent.set(f.key, f.due)), f.key),

@@ -77,7 +77,9 @@ def threshold_changed(s: State, fact: ThresholdChanged) -> State:
 def escalation_changed(s: State, fact: EscalationChanged) -> State:
     row = fact.row
     due = row.next_at if row.state == "running" else None
-    d: Changes = {"escalations": s.escalations.set(row.id, row), "agenda": s.agenda.arm(f"ladder:{row.id}", due)}
+    stale = row.stale_at if row.state == "answered" else None
+    agenda = s.agenda.arm(f"ladder:{row.id}", due).arm(f"stale:{row.id}", stale)
+    d: Changes = {"escalations": s.escalations.set(row.id, row), "agenda": agenda}
     newest = s.ladders.get(row.scope)
     if newest is None or (s.escalations[newest].started_at, s.escalations[newest].level, newest) <= (row.started_at, row.level, row.id):
         d["ladders"] = s.ladders.set(row.scope, row.id)
@@ -103,5 +105,5 @@ def task_changed(s: State, row: TaskRow) -> State:
 
 
 def task_key(row: TaskRow) -> str:
-    """One open task per kind and subject: the report, else the site, else the incident."""
-    return f"{row.kind}|{row.report or row.site or row.incident or ''}"
+    """One open task per kind and subject: the report, else the post, else the site, else the incident."""
+    return f"{row.kind}|{row.report or row.post or row.site or row.incident or ''}"

@@ -156,7 +156,8 @@ async def shell_of(request: Request, queries: Queries, reader: Reader, page: str
     ):
         await _newcomer(request, queries, realms)
     live = await _live_beside(queries, realm, realms, choice.lang)
-    return Shell(page, reader, choice, overview, realms, live, moment=overview.at if reader.past else None)
+    urgent = 0 if realm.simulated else await queries.urgent_holes(realm.name)
+    return Shell(page, reader, choice, overview, realms, live, moment=overview.at if reader.past else None, urgent=urgent)
 
 
 async def _newcomer(request: Request, queries: Queries, realms: list[Realm]) -> None:

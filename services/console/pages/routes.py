@@ -71,6 +71,7 @@ def _screens(router: APIRouter, queries: Queries) -> None:
     show("/signalements/{id}", "signal.html", Screens.signal)
     show("/plans", "plans.html", Screens.plans)
     show("/releve", "handover.html", Screens.handover)
+    show("/astreintes", "duty.html", Screens.duty)
     show(REPORT, "report.html", Screens.report)
     show("/travaux", "maintenance.html", Screens.maintenance)
     show("/realms", "realms.html", Screens.realms)

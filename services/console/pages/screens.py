@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 
 import structlog
@@ -15,7 +15,7 @@ from schemas import reference as ref
 from schemas.words import ActivityState, PlanState, SiteStatus, TaskState
 from services.console.i18n import N_, Translator, translator
 from services.console.pages import activities as activities_page
-from services.console.pages import cell, handover, incident, signal, times, wall, works
+from services.console.pages import cell, duty, handover, incident, signal, times, wall, works
 from services.console.pages.clocks import Running, running_clocks
 from services.console.pages.door import Elsewhere, kept_of, poster_site, query_of, reader_of, shell_of
 from services.console.pages.journal import WANTED, entries
@@ -340,6 +340,29 @@ class Screens:
             "end_value": (start + timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M"),
         }  # fmt: skip
 
+    async def duty(self, request: Request) -> dict[str, Any]:
+        """`duty.html`. Raises ProblemError `forbidden`: who is on call is for those who read the log."""
+        reader_of(request, Permission.LOG_READ)
+        x = await self._load(request, "duty")
+        realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
+        today = duty.monday_of(times.local(now).date())
+        monday = duty.monday_of(_day(request.query_params.get("du"), today))
+        edges = duty.edges_of(monday)
+        found, proof = await asyncio.gather(
+            self._queries.on_call(realm, lang=lang, start=edges[0], end=edges[-1], now=times.ms(now)),
+            self._queries.readiness(realm, lang=lang),
+        )
+        policy = next((s.policy for s in x.reference.sections if isinstance(s, ref.EscalationPolicy)), None)
+        return {
+            **self._around(request, x), "week": monday.isocalendar().week, "posts": found.items, "proof": proof,
+            "rows": duty.rows_of(found, edges, now, lang), "limits": found.limits, "holes": proof.items[: duty.SHOWN_HOLES], "grave": duty.GRAVE,
+            "days_shown": duty.days_of(monday, now, frozenset(policy.holidays if policy else ()), lang), "bands": duty.bands_of(proof),
+            "ticks": duty.ticks_of(proof), "days": (proof.end - proof.start).days, "reserves": proof.holes_count - proof.nobody_count,
+            "before": (monday - timedelta(days=7)).isoformat(), "after": (monday + timedelta(days=7)).isoformat(), "this_week": monday == today,
+            "may_plan": x.shell.reader.may(Permission.ROTA_WRITE) and x.shell.moment is None, "persons": sorted(x.names.holders)[:600],
+            "when_of": lambda hole: duty.when_of(hole, now, x._),
+        }  # fmt: skip
+
     async def realms(self, request: Request) -> dict[str, Any]:
         """`realms.html`."""
         x = await self._load(request, "realms")
@@ -355,6 +378,14 @@ class Screens:
             "shell": x.shell, "query": lambda **changes: query_of(request, **changes), "kept": kept_of(request), "status_word": plural_of(_MANY_SITES, x._),
             "state_word": plural_of(_MANY_ACTIVITIES, x._),
         }  # fmt: skip
+
+
+def _day(text: str | None, otherwise: date) -> date:
+    try:
+        day = date.fromisoformat(text) if text else otherwise
+    except ValueError:
+        return otherwise
+    return day if 2000 <= day.year <= 2100 else otherwise
 
 
 def one_of(asked: str | None, known: Any, default: Any) -> Any:

@@ -102,6 +102,8 @@ class Shell:
     """The live realm, when the screen shows another one: an exercise must not hide a real crisis."""
     moment: datetime | None = None
     """The past time that the screen shows; None = now."""
+    urgent: int = 0
+    """Holes in the on-call duty that begin soon (D38)."""
 
     @property
     def realm(self) -> Realm:

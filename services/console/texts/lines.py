@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any, Final, Protocol
+from zoneinfo import ZoneInfo
 
 from schemas.maintenance import Coverage
 from services.console.i18n import N_, Translator, translator
@@ -14,6 +16,7 @@ from services.console.texts.names import Names
 from services.console.texts.titles import refusal, window_title
 
 Values = Mapping[str, Any]
+PARIS: Final = ZoneInfo("Europe/Paris")
 
 
 class Record(Protocol):
@@ -176,6 +179,8 @@ def _escalation(record: Record, names: Names, _: Translator) -> str:
             return _("Escalade {ladder} sans réponse suffisante : alerte permanente", ladder=ladder)
         case "ended":
             return _("Escalade {ladder} terminée", ladder=ladder)
+        case "stale":
+            return _("Escalade {ladder} : prise en charge, puis rien ; rappel", ladder=ladder)
         case "joined":
             return _("Escalade {ladder} : un incident la rejoint", ladder=ladder)
         case "answer" | "declined":
@@ -184,6 +189,36 @@ def _escalation(record: Record, names: Names, _: Translator) -> str:
     if v.get("cycle", 1) > 1:
         return _("Escalade {ladder}, cycle {cycle}, vague {wave} : {who}", ladder=ladder, cycle=v["cycle"], wave=v["wave"], who=who)
     return _("Escalade {ladder}, vague {wave} : {who}", ladder=ladder, wave=v["wave"], who=who)
+
+
+def _duty(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    post = w.role_name(str(v["role"]), v.get("scope"), names, _)
+    if record.change == "withdrawn":
+        return _("{post} : changement d’astreinte retiré", post=post)
+    if record.change == "replaced":
+        return _("{post} : calendrier remplacé", post=post)
+    when = {"start": _local(v["start"]), "end": _local(v["end"])}
+    match v["kind"]:
+        case "swap":
+            return _("{post} : échange d’astreintes entre le {start} et le {end}", post=post, **when)
+        case "calendar":
+            return _("{post} : calendrier importé, {n} gardes du {start} au {end}", post=post, n=v["shifts"], **when)
+        case _:
+            return _("{post} : remplacement du {start} au {end}", post=post, **when)
+
+
+def _local(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, PARIS).strftime("%d/%m %H:%M")
+
+
+def _readiness(record: Record, names: Names, _: Translator) -> str:
+    if record.change == "ready":
+        return _("Preuve de préparation : aucun trou")
+    found = _.plural("{n} trou ou réserve", "{n} trous ou réserves", record.values["holes"])
+    if record.values["urgent"]:
+        return _("Preuve de préparation : {found}, dont {urgent} sous 48 h", found=found, urgent=record.values["urgent"])
+    return _("Preuve de préparation : {found}", found=found)
 
 
 def _task(record: Record, names: Names, _: Translator) -> str:
@@ -295,6 +330,8 @@ _MAKERS: dict[str, Callable[[Record, Names, Translator], str]] = {
     "TaskChanged": _task,
     "MaintenanceChanged": _window,
     "PagingWithheld": _withheld,
+    "DutyChanged": _duty,
+    "ReadinessProved": _readiness,
     "NoteAdded": _fixed(N_("Note de la cellule")),
     "AnswerRecorded": _answer,
     "RoleUncovered": _uncovered,

@@ -63,6 +63,9 @@ def task_title(row: TaskRow, names: Names, lang: str) -> str:
     """`Levée de doute : PMI Darracq, Suresnes`."""
     _ = translator(lang)
     what = w.word(w.TASK, row.kind, _)
+    if row.post is not None:
+        role, _sep, scope = row.post.partition(":")
+        return _("{what} : {where}", what=what, where=w.role_name(role, scope or None, names, _))
     if row.site is None:
         return what
     commune = names.commune_of(row.site)
@@ -109,6 +112,9 @@ _REFUSAL = {
     "unknown_activity": N_("Cette activité n’existe pas."),
     "unknown_alarm": N_("Cette alarme n’existe pas."),
     "unknown_strategy": N_("Cette stratégie n’est pas dans la liste de l’activité."),
+    "post_unknown": N_("Ce rôle n’existe pas, ou pas dans ce périmètre."),
+    "person_unknown": N_("L’annuaire ne connaît pas cette personne : {person}."),
+    "duty_unknown": N_("Ce changement d’astreinte n’existe pas."),
     "no_ladder": N_("Aucune escalade n’est en cours."),
     "no_reference": N_("Les données du territoire ne sont pas encore chargées."),
     "realm_exists": N_("Ce nom est déjà pris."),
@@ -133,6 +139,12 @@ _REFUSAL = {
     "callout_started": N_("Cet appel général est déjà lancé."),
     "callout_over": N_("Cet appel général est terminé."),
     "not_dead": N_("Ce message n’a pas échoué : il n’y a rien à reprendre."),
+    # who is on call
+    "span_invalid": N_("La période finit avant de commencer, ou dure plus de deux ans."),
+    "span_over": N_("Cette période est déjà passée."),
+    "spans_overlap": N_("Les deux périodes se recouvrent."),
+    "same_person": N_("C’est la même personne dans les deux périodes."),
+    "not_one_person": N_("Une seule personne doit tenir toute la période à échanger."),
     # state forbids it
     "causes_open": N_("Une cause est encore ouverte : clore demande de forcer, avec une raison."),
     "predicate_holds": N_("Une condition de ce niveau tient encore : baisser demande de forcer, avec une raison."),

@@ -276,6 +276,40 @@ TASK = {
     "contested": N_("Signalements contradictoires"),
     "lift_which": N_("Préciser ce qui est levé"),
     "reentry": N_("Ressaisie des données"),
+    "readiness_hole": N_("Trou d’astreinte à combler"),
+}
+HOLE = {
+    "nobody": N_("Personne"),
+    "unreachable": N_("Injoignables : aucun canal vérifié"),
+    "no_holder": N_("Pas de titulaire"),
+    "late": N_("Joint trop tard"),
+    "quiet": N_("Heures de silence"),
+    "single_point": N_("Une seule personne pour deux places"),
+    "no_deputy": N_("Pas de suppléant"),
+    "unverified": N_("Moins de deux canaux vérifiés depuis 90 jours"),
+}
+FIX = {
+    "find_holder": N_("Trouver un titulaire"),
+    "find_deputy": N_("Trouver un suppléant"),
+    "other_person": N_("Désigner une autre personne"),
+    "verify_channel": N_("Vérifier ses canaux"),
+    "second_channel": N_("Ajouter un second canal"),
+    "daytime_channel": N_("Prévoir un canal qui passe la nuit"),
+    "spread_calls": N_("Répartir les appels ou relever le débit"),
+}
+LIMIT = {
+    "day": N_("plus de 10 h par jour"),
+    "week": N_("plus de 48 h par semaine"),
+    "daily_rest": N_("moins de 11 h de repos"),
+    "weekly_rest": N_("moins de 35 h de repos dans la semaine"),
+}
+STAND = {
+    "override": N_("remplacement"),
+    "swap": N_("échange"),
+    "calendar": N_("calendrier"),
+    "rotation": N_("roulement"),
+    "roster": N_("tableau"),
+    "none": N_("aucune source"),
 }
 
 

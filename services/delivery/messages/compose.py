@@ -222,6 +222,46 @@ def _callout(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa
     return _("message de la cellule de crise"), [_("Message de la cellule de crise.")]
 
 
+def _answer_stale(row: NotificationRow, names: Names, _: Translator) -> Said:
+    named = _level_named(row, names)
+    return (
+        _("pris en charge, puis rien : votre réponse est attendue"),
+        [_("Niveau {level}.", level=named), _("L’escalade était prise en charge, mais rien n’a été fait depuis : merci de répondre à nouveau."), *_incident(row, _)],
+    )  # fmt: skip
+
+
+def _readiness_hole(row: NotificationRow, names: Names, _: Translator) -> Said:
+    named = _HOLES.get(str(row.values.get("hole")))
+    hole = named(_) if named is not None else _("trou d’astreinte")
+    role, scope, at = names.role(str(_value(row, "hole_role"))), row.values.get("hole_scope"), row.values.get("hole_at")
+    post = f"{role}, {scope}" if scope else role
+    told = [_("Astreinte : {hole} ({post}).", hole=hole, post=post)]
+    if isinstance(at, int) and not isinstance(at, bool):
+        told.append(_("À partir du {time}.", time=_day_and_clock(at)))
+    if (n := row.values.get("holes")) not in (None, 1):
+        told.append(_("{n} trous ou réserves en tout sous 48 h : voir la page Astreintes.", n=n))
+    return _("astreinte à combler : {post}", post=post), told
+
+
+def _readiness_digest(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+    told = _(
+        "{n} trous ou réserves dans les 14 jours ; {pct} % des heures sont prêtes.", n=_value(row, "holes"), pct=_value(row, "ready_pct")
+    )
+    return _("point hebdomadaire des astreintes"), [told]
+
+
+_HOLES: Final[Mapping[str, Callable[[Translator], str]]] = {
+    "nobody": lambda _: _("personne"),
+    "unreachable": lambda _: _("personne de joignable"),
+    "no_holder": lambda _: _("pas de titulaire"),
+    "no_deputy": lambda _: _("pas de suppléant"),
+    "single_point": lambda _: _("une seule personne pour deux places"),
+    "unverified": lambda _: _("canaux non vérifiés depuis 90 jours"),
+    "quiet": lambda _: _("heures de silence"),
+    "late": lambda _: _("joint trop tard"),
+}
+
+
 def _information(row: NotificationRow, names: Names, _: Translator) -> Said:
     before, after = row.values.get("from"), row.values.get("lowered")
     lowered = [] if before is None or after is None else [_("Le niveau est abaissé de N{before} à N{after}.", before=before, after=after)]
@@ -239,6 +279,9 @@ _SAYINGS: Final[Mapping[str, Callable[[NotificationRow, Names, Translator], Said
     "plan_proposed": _plan_proposed,
     "stand_down_proposed": _stand_down_proposed,
     "card_overdue": _card_overdue,
+    "answer_stale": _answer_stale,
+    "readiness_hole": _readiness_hole,
+    "readiness_digest": _readiness_digest,
     "merged": _merged,
     "callout": _callout,
     "information": _information,

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from schemas.base import MINUTE_MS, Command, Fact, Message, RowFact
 from schemas.reference import Roster, RosterSection
 from schemas.reports import Measure, ReportReceived, Window
-from schemas.runtime import CommandApplied, CommandRefused, OpenRealm, StepTo
+from schemas.runtime import CommandApplied, CommandRefused, OpenRealm, StepTo, Tick
 from schemas.words import Certainty, EventType, MsgType
 from services.alerts.decider import AlertsDecider
 from services.alerts.state import State
@@ -135,7 +135,7 @@ class Scene:
 
     def step(self, minute: float) -> list[Fact]:
         """Move the clock, through every deadline."""
-        return self.feed(StepTo(), at=self.at(minute))
+        return self.feed(StepTo() if "~" in self.realm else Tick(), at=self.at(minute))
 
     def command(self, command: Command, minute: float | None = None) -> CommandApplied | CommandRefused:
         """A decision, and its answer."""

@@ -259,7 +259,7 @@ def test_seven_answers_end_the_first_wave_of_n3(scene: Scene) -> None:
         _answer(scene, calls, person, 1 + n)
     ladder = _ladder(scene, "territory")
     assert (ladder.state, ladder.waves[0].state, ladder.waves[1].state) == ("answered", "satisfied", "skipped")
-    scene.step(100)
+    scene.step(60)
     calls.expect_nobody()
 
 

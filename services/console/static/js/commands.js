@@ -33,7 +33,15 @@ async function send(form) {
   const button = form.querySelector("button");
   if (button) button.disabled = true;
   form.setAttribute("aria-busy", "true");
-  const { ok, status, data } = await post(form.getAttribute("action") + (realm ? `?realm=${encodeURIComponent(realm)}` : ""), body, headers);
+  const file = form.querySelector("input[type=file]");
+  const sent = file instanceof HTMLInputElement ? file.files?.[0] : undefined;
+  const asked = new URLSearchParams(realm ? { realm } : {});
+  if (sent) {
+    // the file is the body; the other fields go into the address
+    for (const [name, given] of Object.entries(body)) asked.set(name, String(given));
+    asked.set("calendar", sent.name.replace(/\.[^.]*$/, "").slice(0, 64));
+  }
+  const { ok, status, data } = await post(form.getAttribute("action") + (asked.size ? `?${asked}` : ""), sent ?? body, sent ? { ...headers, "Content-Type": "text/calendar" } : headers);
   form.removeAttribute("aria-busy");
   if (button) button.disabled = false;
   if (said) {

@@ -1,4 +1,4 @@
-// One request to the API from a page: JSON, the CSRF token of the session, the language of the page.
+// One request to the API from a page: JSON or a file, the CSRF token of the session, the language of the page.
 
 /** @param {string} name @returns {string} */
 export function cookie(name) {

@@ -1,0 +1,140 @@
+"""Decisions about who is on call: overrides, swaps, calendars; and what the directory says of how people are reached (D34, D38)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas import oncall as o
+from schemas.base import DAY_MS, Instant
+from services.alerts.commands.refusal import Refused, Result
+from services.alerts.draft import Draft
+from services.alerts.values import changed
+
+LONGEST_MS: Final = 732 * DAY_MS
+
+
+def _check_post(draft: Draft, command: o.OverrideDuty | o.SwapDuties | o.ImportDuties) -> None:
+    role, scope = command.role_on_call, command.scope
+    policy = draft.territory.policy
+    if policy is None:
+        raise Refused(409, "no_reference")
+    if (role, scope) not in draft.state.rota.posts and (role not in policy.roles or scope is not None or draft.state.rota.scopes(role)):
+        raise Refused(404, "post_unknown", role=role, scope=scope)
+
+
+def _check_person(draft: Draft, person: str | None) -> None:
+    known = person is None or draft.territory.channels(person) or person in draft.state.reach
+    if not known:
+        raise Refused(404, "person_unknown", person=person)
+
+
+def _check_span(start: Instant, end: Instant, now: Instant) -> None:
+    if not start < end or end - start > LONGEST_MS:
+        raise Refused(409, "span_invalid")
+    if end <= now:
+        raise Refused(409, "span_over")
+
+
+def _put(draft: Draft, row: o.DutyRow) -> Result:
+    draft.emit(o.DutyChanged(row=row))
+    return {"duty": row.id, "role": row.role, "scope": row.scope, "shifts": len(row.shifts)}
+
+
+def _number(draft: Draft) -> int:
+    return 1 + max((d.number for d in draft.state.duties.values()), default=0)
+
+
+def _overlapping(draft: Draft, row: o.DutyRow) -> int:
+    """Other decisions in force about the same place and time: the newest stands, the caller is told."""
+    mine = (row.role, row.scope, row.place)
+    others = (
+        d for d in draft.state.duties.values() if d.state == "in_force" and d.kind != "calendar" and (d.role, d.scope, d.place) == mine
+    )
+    return sum(any(a.start < b.end and b.start < a.end for a in d.shifts for b in row.shifts) for d in others)
+
+
+def override(draft: Draft, command: o.OverrideDuty) -> Result:
+    """Somebody else, or nobody, stands in a post for a while."""
+    _check_post(draft, command)
+    _check_person(draft, command.person)
+    _check_span(command.start, command.end, draft.now)
+    if command.reason is None:
+        raise Refused(409, "reason_needed")
+    shift = o.Shift(start=command.start, end=command.end, person=command.person)
+    row = o.DutyRow(
+        id=draft.derive("duty"), kind="override", role=command.role_on_call, scope=command.scope, place=command.place, start=command.start,
+        end=command.end, shifts=(shift,), by=command.author, reason=command.reason, decided_at=draft.now, number=_number(draft),
+    )  # fmt: skip
+    overlaps = _overlapping(draft, row)
+    return _put(draft, row) | {"overlaps": overlaps}
+
+
+def swap(draft: Draft, command: o.SwapDuties) -> Result:
+    """Two spans of one post change hands. Each must be one person's, and not the same one's."""
+    _check_post(draft, command)
+    if command.reason is None:
+        raise Refused(409, "reason_needed")
+    first, second = (command.start, command.end), (command.other_start, command.other_end)
+    for span in (first, second):
+        _check_span(*span, draft.now)
+    if first[0] < second[1] and second[0] < first[1]:
+        raise Refused(409, "spans_overlap")
+    one, other = (_only_person(draft, command, *span) for span in (first, second))
+    if one == other:
+        raise Refused(409, "same_person", person=one)
+    shifts = (o.Shift(start=first[0], end=first[1], person=other), o.Shift(start=second[0], end=second[1], person=one))
+    return _put(draft, o.DutyRow(
+        id=draft.derive("duty"), kind="swap", role=command.role_on_call, scope=command.scope, place=command.place,
+        start=min(first[0], second[0]), end=max(first[1], second[1]), shifts=shifts, by=command.author, reason=command.reason,
+        decided_at=draft.now, number=_number(draft),
+    ))  # fmt: skip
+
+
+def _only_person(draft: Draft, command: o.SwapDuties, start: Instant, end: Instant) -> str:
+    persons = {s.stand.persons for s in draft.state.rota.spans(command.role_on_call, command.scope, command.place, start, end)}
+    if len(persons) != 1 or len(only := next(iter(persons))) != 1:
+        raise Refused(409, "not_one_person", start=start, end=end)
+    return only[0]
+
+
+def withdraw(draft: Draft, command: o.WithdrawDuty) -> Result:
+    row = draft.state.duties.get(command.duty)
+    if row is None:
+        raise Refused(404, "duty_unknown", duty=command.duty)
+    if row.state != "in_force":
+        raise Refused(409, "already", state=row.state)
+    gone = changed(row, {"state": "withdrawn", "by": command.author, "reason": command.reason, "decided_at": draft.now})
+    return _put(draft, gone)
+
+
+def take_calendar(draft: Draft, command: o.ImportDuties) -> Result:
+    """The shifts of an imported calendar; the one of the same name for the same post is replaced."""
+    _check_post(draft, command)
+    if not command.start < command.end or any(not command.start <= s.start < s.end <= command.end for s in command.shifts):
+        raise Refused(409, "span_invalid")
+    for person in dict.fromkeys(s.person for s in command.shifts):
+        _check_person(draft, person)
+    number, mine = _number(draft), (command.calendar, command.role_on_call, command.scope, command.place)
+    replaced = [
+        d for d in draft.state.duties.values()
+        if d.kind == "calendar" and d.state == "in_force" and (d.calendar, d.role, d.scope, d.place) == mine
+    ]  # fmt: skip
+    for old in sorted(replaced, key=lambda d: d.number):
+        draft.emit(o.DutyChanged(row=changed(old, {"state": "replaced", "decided_at": draft.now})))
+    result = _put(draft, o.DutyRow(
+        id=draft.derive("duty"), kind="calendar", role=command.role_on_call, scope=command.scope, place=command.place, start=command.start,
+        end=command.end, shifts=command.shifts, calendar=command.calendar, by=command.author, reason=command.reason, decided_at=draft.now,
+        number=number,
+    ))  # fmt: skip
+    return result | {"replaced": len(replaced)}
+
+
+def note_reachability(draft: Draft, command: o.NoteReachability) -> Result:
+    """Channels, proofs and quiet hours of people; what is known already leaves no trace."""
+    told = 0
+    for row in command.people:
+        known = draft.state.reach.get(row.id)
+        if known is None or known.points != row.points:
+            draft.emit(o.ReachabilityChanged(row=changed(row, {"noted_at": draft.now})))
+            told += 1
+    return {"people": len(command.people), "changed": told}

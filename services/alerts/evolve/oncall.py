@@ -1,0 +1,53 @@
+"""Who is on call, how people are reached, and the readiness proof."""
+
+from __future__ import annotations
+
+from schemas.alerts import AnswerRecorded
+from schemas.base import Instant
+from schemas.oncall import DutyRow, ReachRow, ReadinessRow
+from schemas.realms import is_live
+from schemas.reference import ReadinessRule
+from schemas.words import Answer
+from services.alerts.state import State
+from services.oncall.localtime import next_at
+from services.oncall.rota import Rota
+
+
+def rota_of(s: State) -> Rota:
+    """From the roster in force and the duties."""
+    return Rota(s.territory.roster, s.duties.values())
+
+
+def readiness_rule(s: State) -> ReadinessRule | None:
+    """What the policy in force says about readiness; nothing in a simulated realm, which proves nothing by itself."""
+    return s.territory.policy.readiness if s.territory.policy is not None and is_live(s.realm) else None
+
+
+def roster_changed(s: State, at: Instant | None) -> State:
+    """A change is proved at once (D38)."""
+    return _armed(s, at if readiness_rule(s) is not None else None)
+
+
+def duty_changed(s: State, row: DutyRow) -> State:
+    s = s.put(duties=s.duties.set(row.id, row))
+    return roster_changed(s.put(rota=rota_of(s)), row.decided_at)
+
+
+def reachability_changed(s: State, row: ReachRow) -> State:
+    s = s.put(reach=s.reach.set(row.id, row))
+    return roster_changed(s, row.noted_at)
+
+
+def readiness_proved(s: State, row: ReadinessRow) -> State:
+    rule = readiness_rule(s)
+    return _armed(s.put(readiness=row), next_at(rule.report_min, row.at) if rule else None)
+
+
+def answer_recorded(s: State, fact: AnswerRecorded) -> State:
+    if fact.at is None or fact.answer is not Answer.ACK:
+        return s
+    return s.put(taken=s.taken.set(fact.person, fact.at))
+
+
+def _armed(s: State, due: Instant | None) -> State:
+    return s.put(prove_at=due, agenda=s.agenda.arm("prove", due))

@@ -1,0 +1,260 @@
+"""On-call duty: who stands where, overrides, swaps, calendars in and out; and the readiness proof."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from pydantic import AwareDatetime, Field
+
+from schemas.base import Instant
+from schemas.oncall import ImportDuties, OverrideDuty, Place, SwapDuties, WithdrawDuty
+from services.console.api.answering import RESPONSES, decide, require_text
+from services.console.api.context import Author, Body, Cursor, Limit, LogReading, deciding, instant, now, parse_time
+from services.console.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
+from services.console.oncall import LONGEST_MS, Duty, OnCall, Readiness
+from services.console.resources import Page, Resource, Time, when
+from services.oncall.assigning import Asked, Organisation, Phonebook, duties_of
+from services.oncall.assigning import Duty as Found
+from services.oncall.feeds import feed
+from services.oncall.ics import MOST_BYTES, CalendarRefused
+from services.oncall.ics_worker import read_bounded
+from services.runtime.problems import ProblemError, fault
+from services.runtime.rights import Permission
+from services.runtime.vault import Vault
+
+router = APIRouter(prefix="/api/v1", tags=["on call"])
+feeds = APIRouter(tags=["on call"])
+Planning = Annotated[Author, Depends(deciding(Permission.ROTA_WRITE))]
+Span = Annotated[str | None, Query(max_length=40, description="ISO 8601 with offset")]
+_ONE_AT_A_TIME: Final = asyncio.Semaphore(1)
+FEED_BEHIND_MS: Final = 31 * 86_400_000
+FEED_AHEAD_MS: Final = 180 * 86_400_000
+
+
+class NewPost(Body):
+    role: str = Field(max_length=64)
+    scope: str | None = Field(default=None, max_length=64, description="pôle or site")
+    place: Place = Place.HOLDER
+
+
+class NewOverride(NewPost):
+    person: str | None = Field(default=None, min_length=1, max_length=64, description="token")
+    nobody: bool = Field(default=False, description="instead of `person`: nobody stands there, on purpose")
+    start: AwareDatetime = Field(alias="from")
+    end: AwareDatetime = Field(alias="to")
+
+
+class NewSwap(NewPost):
+    start: AwareDatetime = Field(alias="from")
+    end: AwareDatetime = Field(alias="to")
+    other_start: AwareDatetime = Field(alias="other_from")
+    other_end: AwareDatetime = Field(alias="other_to")
+
+
+class ImportedShift(Resource):
+    start: Time = Field(serialization_alias="from")
+    end: Time = Field(serialization_alias="to")
+    person: str | None
+
+
+class ImportedPost(Resource):
+    role: str
+    scope: str | None
+    place: Place
+    start: Time = Field(serialization_alias="from")
+    end: Time = Field(serialization_alias="to")
+    shifts: list[ImportedShift]
+    duty: str | None = Field(default=None, description="id of the decision; None for a trial")
+
+
+class Imported(Resource):
+    """What a calendar was taken to say."""
+
+    calendar: str
+    shifts: int
+    items: list[ImportedPost]
+    next: None = None
+
+
+class Feed(Resource):
+    """An address for calendar programs. Whoever has it reads this post's duty, as tokens; nothing else."""
+
+    role: str
+    scope: str | None
+    url: str
+
+
+# ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _window(start: str | None, end: str | None) -> tuple[Instant | None, Instant | None]:
+    first, last = parse_time(start, "from") if start else None, parse_time(end, "to") if end else None
+    if first is not None and last is not None and not 0 < last - first <= LONGEST_MS:
+        raise ProblemError(
+            "invalid", faults=(fault("to", "span", "entre 0 et 62 jours après « from »", "must be 0 to 62 days after `from`"),)
+        )
+    return first, last
+
+
+@router.get("/oncall", summary="Who is on call now and over a span; gaps and broken limits of working time")
+async def on_call(
+    reader: LogReading, start: Annotated[Span, Query(alias="from")] = None, end: Annotated[Span, Query(alias="to")] = None,
+    role: str | None = None, scope: str | None = None,
+) -> OnCall:  # fmt: skip
+    first, last = _window(start, end)
+    return await reader.model.on_call(reader.realm, as_of=reader.as_of, lang=reader.lang, start=first, end=last, role=role, scope=scope)
+
+
+@router.get("/oncall/duties", summary="Overrides, swaps and calendars, newest first")
+async def duties(
+    reader: LogReading, role: str | None = None, state: str | None = None, limit: Limit = 200, cursor: Cursor = None
+) -> Page[Duty]:
+    return await reader.model.duties(
+        reader.realm, as_of=reader.as_of, lang=reader.lang, role=role, state=state, limit=limit, cursor=cursor
+    )  # fmt: skip
+
+
+@router.get("/readiness", summary="For every site, role and hour ahead: who would be reached, by what, in how many minutes; and the holes")
+async def readiness(
+    reader: LogReading, days: Annotated[int | None, Query(ge=1, le=31)] = None, site: Annotated[str | None, Query(max_length=64)] = None
+) -> Readiness:
+    return await reader.model.readiness(reader.realm, as_of=reader.as_of, lang=reader.lang, days=days, site=site)
+
+
+# ── deciding ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@router.post("/oncall/overrides", responses=RESPONSES, summary="Somebody else, or nobody, stands in a post for a while")
+async def override(author: Planning, body: NewOverride) -> Response:
+    require_text(body.reason)
+    if (body.person is None) is not body.nobody:
+        raise ProblemError("invalid", faults=(fault("person", "missing", "une personne, ou « nobody »", "a person, or `nobody`"),))
+    return await decide(
+        author, body, "alerts", OverrideDuty, role_on_call=body.role, scope=body.scope, place=body.place, person=body.person,
+        start=instant(body.start), end=instant(body.end),
+    )  # fmt: skip
+
+
+@router.post("/oncall/swaps", responses=RESPONSES, summary="Two spans of a post change hands")
+async def swap(author: Planning, body: NewSwap) -> Response:
+    require_text(body.reason)
+    return await decide(
+        author, body, "alerts", SwapDuties, role_on_call=body.role, scope=body.scope, place=body.place, start=instant(body.start),
+        end=instant(body.end), other_start=instant(body.other_start), other_end=instant(body.other_end),
+    )  # fmt: skip
+
+
+@router.post("/oncall/duties/{id}/withdraw", responses=RESPONSES, summary="An override, a swap or a calendar no longer counts")
+async def withdraw(author: Planning, id: str, body: Body | None = None) -> Response:
+    return await decide(author, body, "alerts", WithdrawDuty, duty=id)
+
+
+# ── calendars ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_CALENDAR: Final = {"requestBody": {"required": True, "content": {"text/calendar": {"schema": {"type": "string", "format": "binary"}}}}}
+
+
+async def _body(request: Request) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MOST_BYTES:
+            raise _refused(CalendarRefused(f"Ce fichier est trop gros : la limite est de {MOST_BYTES >> 20} Mo."))
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def _refused(error: CalendarRefused) -> ProblemError:
+    return ProblemError("calendar_refused", why=str(error))
+
+
+def _contacts(vault: Vault) -> list[Any]:
+    found = (vault.directory.peek(person) for person in vault.directory.ids())
+    return [c for c in found if c is not None]
+
+
+@router.post("/oncall/import", openapi_extra=_CALENDAR, summary="Take the shifts of an iCalendar file; refused as a whole, with a sentence")
+async def take_calendar(
+    request: Request, author: Planning, calendar: Annotated[str, Query(max_length=64, description="its name: importing it again replaces it")] = "",
+    role: Annotated[str | None, Query(max_length=64)] = None, scope: Annotated[str | None, Query(max_length=64)] = None, place: Place | None = None,
+    start: Annotated[Span, Query(alias="from")] = None, end: Annotated[Span, Query(alias="to")] = None,
+    reason: Annotated[str | None, Query(max_length=4000)] = None, dry_run: bool = False,
+) -> Any:  # fmt: skip
+    first, last = (parse_time(t, n) if t else None for t, n in ((start, "from"), (end, "to")))
+    window = (first, last) if first is not None and last is not None else None
+    desk, at = await author.model.desk(author.realm, lang=author.lang)
+    try:
+        async with _ONE_AT_A_TIME:
+            read = await read_bounded(await _body(request), at, window)
+        contacts = await asyncio.to_thread(_contacts, request.app.state.vault)
+        found = duties_of(
+            read,
+            Phonebook.of(desk.persons(), contacts),
+            Organisation.of(desk.reference.sections, desk.role_words()),
+            Asked(role, scope, place),
+            window,
+        )
+    except CalendarRefused as error:
+        raise _refused(error) from error
+    name = calendar or read.name or "calendrier"
+    decided: list[str | None] = []
+    for n, duty in enumerate(found if not dry_run else ()):
+        answer = await _import(author, duty, name[:64], reason, n)
+        if answer.status_code != 200:
+            return answer
+        decided.append(answer.headers["Vigie-Command"])
+    items = [_imported(d, decided[n] if n < len(decided) else None) for n, d in enumerate(found)]
+    return Imported(calendar=name[:64], shifts=sum(len(d.shifts) for d in found), items=items)
+
+
+async def _import(author: Author, duty: Found, calendar: str, reason: str | None, n: int) -> Response:
+    author = author if author.key is None else _numbered(author, n)
+    return await decide(
+        author, Body(reason=reason), "alerts", ImportDuties, role_on_call=duty.role, scope=duty.scope, place=duty.place, calendar=calendar,
+        start=duty.start, end=duty.end, shifts=duty.shifts,
+    )  # fmt: skip
+
+
+def _numbered(author: Author, n: int) -> Author:
+    """One Idempotency-Key for a file of several posts: one command each."""
+    return replace(author, key=f"{author.key}#{n}"[:128])
+
+
+def _imported(duty: Found, id: str | None) -> ImportedPost:
+    shifts = [ImportedShift(start=when(s.start), end=when(s.end), person=s.person) for s in duty.shifts]
+    return ImportedPost(
+        role=duty.role, scope=duty.scope, place=duty.place, start=when(duty.start), end=when(duty.end), shifts=shifts, duty=id
+    )
+
+
+@router.get("/oncall/feeds", summary="Secret addresses of the duty of each post, for calendar programs")
+async def list_feeds(request: Request, reader: LogReading, role: str | None = None, scope: str | None = None) -> Page[Feed]:
+    links: FeedLinks = request.app.state.feed_links
+    desk, _ = await reader.model.desk(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    posts = [
+        p for p in desk.rota.posts if (role is None or p[0] == role) and (p[1] == scope if scope is not None or role is None else True)
+    ]
+    items = [Feed(role=r, scope=s, url=f"/calendriers/{links.token(FeedLink(reader.realm, r, s))}.ics") for r, s in posts]
+    return Page(items=items, next=None)
+
+
+@feeds.get("/calendriers/{token}.ics", include_in_schema=False)
+async def read_feed(request: Request, token: str) -> Response:
+    """The duty of one post as a calendar; no login, the address is the secret."""
+    links: FeedLinks = request.app.state.feed_links
+    try:
+        link = links.read(token)
+    except FeedLinkInvalid:
+        raise ProblemError("not_found") from None
+    desk, at = await request.app.state.model.desk(link.realm)
+    content = await asyncio.to_thread(
+        feed, desk.rota, link.role, link.scope, desk.role_name(link.role, link.scope), at - FEED_BEHIND_MS, at + FEED_AHEAD_MS,
+        instant(now()),
+    )  # fmt: skip
+    headers = {"Cache-Control": "private, max-age=900", "X-Robots-Tag": "noindex", "Referrer-Policy": "no-referrer"}
+    return Response(content, headers=headers, media_type="text/calendar; charset=utf-8")

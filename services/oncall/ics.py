@@ -1,0 +1,322 @@
+"""From the bytes of an iCalendar file to occurrences with instants (RFC 5545), or one French sentence that says why not.
+
+Pure. `read` may take long for a hostile file: whoever takes files from outside calls `read_bounded` (services.oncall.ics_worker).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any, Final
+
+import icalendar
+import recurring_ical_events
+
+from schemas.base import DAY_MS, Instant
+from services.oncall.localtime import PARIS
+
+MOST_BYTES: Final = 5 << 20
+MOST_COMPONENTS: Final = 5_000
+DEEPEST: Final = 6
+MOST_SHIFTS: Final = 1_500
+AHEAD_MS: Final = 400 * DAY_MS
+"""How far a rule without an end is followed."""
+BEHIND_MS: Final = 31 * DAY_MS
+"""When a calendar has more than `MOST_SHIFTS`, only those that are not older count."""
+_FINE: Final = frozenset({"SECONDLY", "MINUTELY"})
+_LONGEST_MS: Final = 366 * DAY_MS
+_TIMES: Final = ("DTSTART", "DTEND", "DURATION", "RRULE", "RDATE", "EXDATE", "RECURRENCE-ID", "EXRULE")
+_SHOWN: Final = 80
+
+
+Window = tuple[Instant, Instant]
+
+
+class CalendarRefused(ValueError):
+    """The file cannot be imported. The message is a French sentence for the person who sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One event at one time, with the words that may say whom and what it is about."""
+
+    start: Instant
+    end: Instant
+    title: str
+    attendees: tuple[str, ...]
+    categories: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """How a refusal names it."""
+        return f"« {self.title} » du {shown(self.start)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """What a file says."""
+
+    name: str | None
+    occurrences: tuple[Occurrence, ...]
+    """In order of time."""
+
+
+def shown(at: Instant) -> str:
+    """`28/03/2027 08:00`, local."""
+    return datetime.fromtimestamp(at / 1000, PARIS).strftime("%d/%m/%Y %H:%M")
+
+
+def read(content: bytes, now: Instant, window: Window | None = None) -> Calendar:
+    """Occurrences that touch `window`, by default all of them. Raises CalendarRefused."""
+    text = _text(content)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _read(text, now, window)
+    except CalendarRefused:
+        raise
+    except RecursionError:
+        raise CalendarRefused("Ce fichier est trop imbriqué pour être un calendrier d’astreinte.") from None
+    except Exception as error:  # two libraries on bytes from anywhere: whatever they raise means that nobody can tell what the file says
+        raise CalendarRefused(f"Ce calendrier ne peut pas être lu ({type(error).__name__}).") from error
+
+
+def _text(content: bytes) -> str:
+    if len(content) > MOST_BYTES:
+        size, most = len(content) / (1 << 20), MOST_BYTES >> 20
+        raise CalendarRefused(f"Ce fichier est trop gros : {size:.1f} Mo, la limite est de {most} Mo.")
+    for encoding in ("utf-8-sig", "utf-16") if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "cp1252"):
+        try:
+            text = content.decode(encoding)
+            break
+        except UnicodeDecodeError:
+            continue
+    else:
+        raise CalendarRefused("Ce fichier n’est pas du texte : un calendrier iCalendar (.ics) est attendu.")
+    if "\0" in text:
+        raise CalendarRefused("Ce fichier n’est pas du texte : un calendrier iCalendar (.ics) est attendu.")
+    _check_shape(text)
+    return text
+
+
+def _check_shape(text: str) -> None:
+    """Cheap checks before a parser builds anything."""
+    open_ones: list[str] = []
+    components = 0
+    for line in text.splitlines():
+        head, _, name = line.partition(":")
+        if head.upper() == "BEGIN":
+            open_ones.append(name.strip().upper())
+            components += 1
+        elif head.upper() == "END" and (not open_ones or open_ones.pop() != name.strip().upper()):
+            raise CalendarRefused("Ce calendrier est abîmé : un « END » ne ferme pas ce qui est ouvert.")
+        if len(open_ones) > DEEPEST:
+            raise CalendarRefused("Ce fichier est trop imbriqué pour être un calendrier d’astreinte.")
+        if components > MOST_COMPONENTS:
+            raise CalendarRefused(f"Ce calendrier a plus de {MOST_COMPONENTS} éléments : exportez une période plus courte.")
+    if components == 0:
+        raise CalendarRefused("Ce fichier n’est pas un calendrier iCalendar : il n’a pas de « BEGIN:VCALENDAR ».")
+    if open_ones:
+        raise CalendarRefused("Ce calendrier est coupé : il manque un « END ».")
+
+
+def _read(text: str, now: Instant, window: Window | None) -> Calendar:
+    try:
+        calendars = [c for c in icalendar.Calendar.from_ical(text, multiple=True) if c.name == "VCALENDAR"]
+    except ValueError as error:
+        raise CalendarRefused(f"Ce calendrier ne peut pas être lu : {_of_library(error)}.") from error
+    if not calendars:
+        raise CalendarRefused("Ce fichier n’est pas un calendrier iCalendar : il n’a pas de « BEGIN:VCALENDAR ».")
+    if any(str(c.get("METHOD", "")).upper() == "CANCEL" for c in calendars):
+        raise CalendarRefused("Ce fichier annule des événements : retirez plutôt le calendrier, ou remplacez la garde.")
+    events = [e for c in calendars for e in c.walk("VEVENT")]
+    if not events:
+        raise CalendarRefused("Ce calendrier ne contient aucun événement.")
+    for event in events:
+        _check(event)
+    endless = {str(e.get("UID")) for e in events if _is_endless(e)}
+    found: list[Occurrence] = []
+    for calendar in calendars:
+        for part, (first, last) in _parts(calendar, endless, now, window):
+            found += _expand(part, first, last)
+    if window is None and len(found) > MOST_SHIFTS:
+        found = [o for o in found if o.end >= now - BEHIND_MS]
+    if len(found) > MOST_SHIFTS:
+        raise CalendarRefused(
+            f"Ce calendrier donne {len(found)} gardes, la limite est de {MOST_SHIFTS} : choisissez une période plus courte."
+        )
+    if not found:
+        asked = f" entre le {shown(window[0])} et le {shown(window[1])}" if window else ""
+        raise CalendarRefused(f"Ce calendrier n’a aucune garde{asked}.")
+    name = next((str(c.get(key)) for c in calendars for key in ("NAME", "X-WR-CALNAME") if c.get(key)), None)
+    ordered = tuple(sorted(found, key=lambda o: (o.start, o.end, o.title, o.attendees)))
+    return Calendar(name, ordered)
+
+
+def _of_library(error: ValueError) -> str:
+    return f"ligne illisible, « {str(error)[:_SHOWN]} »"
+
+
+# ── one event ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _title(event: Any) -> str:
+    title = str(event.get("SUMMARY") or "").strip() or "sans titre"
+    return title if len(title) <= _SHOWN else title[: _SHOWN - 1] + "…"
+
+
+def _refused(event: Any, why: str) -> CalendarRefused:
+    start = event.get("DTSTART")
+    try:
+        when = f" du {shown(_instant(start.dt))}" if start is not None else ""
+    except (AttributeError, ValueError, OverflowError, OSError):
+        when = ""
+    return CalendarRefused(f"L’événement « {_title(event)} »{when} {why}.")
+
+
+def _check(event: Any) -> None:
+    """What the libraries would let pass or answer with an error of their own."""
+    for name, what in event.errors:
+        if str(name).upper() in _TIMES:
+            raise _refused(event, f"a une valeur illisible : {name}, « {str(what)[:_SHOWN]} »")
+    if "DTSTART" not in event:
+        raise _refused(event, "n’a pas de début")
+    for name in ("DTSTART", "DTEND", "DURATION", "RRULE", "RECURRENCE-ID"):
+        if isinstance(event.get(name), list) and name != "RRULE":
+            raise _refused(event, f"a deux fois « {name} »")
+    for name in ("DTSTART", "DTEND", "RECURRENCE-ID"):
+        if (given := event.get(name)) is not None:
+            _check_time(event, given.dt, given.params.get("TZID"))
+    for name in ("RDATE", "EXDATE"):
+        for given in _several(event.get(name)):
+            for one in given.dts:
+                moment = one.dt[0] if isinstance(one.dt, tuple) else one.dt
+                _check_time(event, moment, given.params.get("TZID"))
+    _check_length(event)
+    for rule in _several(event.get("RRULE")):
+        _check_rule(event, rule)
+    if "EXRULE" in event:
+        raise _refused(event, "a une règle d’exclusion EXRULE, qui n’est plus du format : remplacez-la par des EXDATE")
+
+
+def _check_length(event: Any) -> None:
+    start, end = event["DTSTART"].dt, event["DTEND"].dt if "DTEND" in event else None
+    if end is not None and isinstance(end, datetime) != isinstance(start, datetime):
+        raise _refused(event, "commence par une date et finit par une heure, ou l’inverse")
+    lasts = _instant(end) - _instant(start) if end is not None else None
+    if "DURATION" in event:
+        lasts = round(event["DURATION"].dt.total_seconds() * 1000)
+    if lasts is not None and lasts < 0:
+        raise _refused(event, "finit avant de commencer")
+    if lasts == 0 or (lasts is None and isinstance(start, datetime)):
+        raise _refused(event, "n’a pas de durée")
+    if lasts is not None and lasts > _LONGEST_MS:
+        raise _refused(event, "dure plus d’un an")
+
+
+def _check_time(event: Any, moment: date | datetime, zone: str | None) -> None:
+    if isinstance(moment, datetime) and moment.tzinfo is None and zone is not None:
+        raise _refused(event, f"nomme un fuseau horaire qui n’est ni connu ni décrit : « {zone[:_SHOWN]} »")
+    if not isinstance(moment, date):
+        raise _refused(event, "a une heure sans date")
+    if not 1900 <= moment.year <= 2200:
+        raise _refused(event, f"est en {moment.year}")
+
+
+def _check_rule(event: Any, rule: Any) -> None:
+    frequency = str(next(iter(rule.get("FREQ", [])), "")).upper()
+    count = next(iter(rule.get("COUNT", [])), None)
+    interval = next(iter(rule.get("INTERVAL", [])), 1)
+    if not frequency:
+        raise _refused(event, "a une règle de répétition sans fréquence")
+    if (frequency in _FINE or (frequency == "HOURLY" and "UNTIL" not in rule)) and (count is None or count > MOST_SHIFTS):
+        raise _refused(event, f"se répète trop souvent pour une astreinte ({frequency})")
+    if interval < 1 or (count is not None and count < 1):
+        raise _refused(event, "a une règle de répétition sans effet (INTERVAL ou COUNT inférieur à 1)")
+
+
+def _several(given: Any) -> list[Any]:
+    if given is None:
+        return []
+    return given if isinstance(given, list) else [given]
+
+
+# ── all events ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _is_endless(event: Any) -> bool:
+    return any("COUNT" not in rule and "UNTIL" not in rule for rule in _several(event.get("RRULE")))
+
+
+def _parts(calendar: Any, endless: set[str], now: Instant, window: Window | None) -> Iterator[tuple[Any, Window]]:
+    """The calendar, or its series with and without an end, each with the window in which all that matters of it lies."""
+    events = list(calendar.walk("VEVENT"))
+    if window is not None:
+        yield calendar, window
+        return
+    for without_end in (False, True):
+        mine = [e for e in events if (str(e.get("UID")) in endless) is without_end]
+        if mine:
+            part = icalendar.Calendar()
+            for event in mine:
+                part.add_component(event)
+            yield part, _endless_window(mine, now) if without_end else _whole_window(mine, now)
+
+
+def _endless_window(events: list[Any], now: Instant) -> Window:
+    starts = [_instant(e["DTSTART"].dt) for e in events]
+    first = min(starts)
+    return first if first > now - AHEAD_MS else now - BEHIND_MS, max(now, *starts) + AHEAD_MS
+
+
+def _whole_window(events: list[Any], now: Instant) -> Window:
+    starts = [_instant(e["DTSTART"].dt) for e in events]
+    listed = [_instant(d.dt[0] if isinstance(d.dt, tuple) else d.dt) for e in events for g in _several(e.get("RDATE")) for d in g.dts]
+    ruled = any("RRULE" in e for e in events)
+    known = [*starts, *listed]
+    return min(known), max(known) + _LONGEST_MS if not ruled else max(now, *known) + 10 * AHEAD_MS
+
+
+def _expand(calendar: Any, first: Instant, last: Instant) -> Iterator[Occurrence]:
+    query = recurring_ical_events.of(calendar)
+    span = (datetime.fromtimestamp(first / 1000, PARIS), datetime.fromtimestamp(last / 1000, PARIS))
+    for event in query.between(*span):
+        if str(event.get("STATUS", "")).upper() == "CANCELLED":
+            continue
+        start = _instant(event["DTSTART"].dt)
+        end = _instant(event["DTEND"].dt) if "DTEND" in event else _end_of(event["DTSTART"].dt)
+        if start < end:
+            yield Occurrence(start, end, _title(event), tuple(_attendees(event)), tuple(_categories(event)))
+
+
+def _end_of(start: date | datetime) -> Instant:
+    """An event that has a day and no end lasts that day."""
+    return _instant(start + timedelta(days=1))
+
+
+def _instant(moment: date | datetime) -> Instant:
+    """A day begins at local midnight; a floating time is local."""
+    if not isinstance(moment, datetime):
+        moment = datetime.combine(moment, time(), PARIS)
+    elif moment.tzinfo is None:
+        moment = moment.replace(tzinfo=PARIS)
+    return int(moment.timestamp() * 1000)
+
+
+def _attendees(event: Any) -> Iterator[str]:
+    """Addresses or names of the people invited, without rooms, groups and those who declined."""
+    for one in _several(event.get("ATTENDEE")):
+        params = getattr(one, "params", {})
+        if (
+            str(params.get("CUTYPE", "INDIVIDUAL")).upper() in ("INDIVIDUAL", "UNKNOWN")
+            and str(params.get("PARTSTAT", "")).upper() != "DECLINED"
+        ):
+            address = str(one)
+            yield address[7:] if address[:7].lower() == "mailto:" else address
+
+
+def _categories(event: Any) -> Iterator[str]:
+    for one in _several(event.get("CATEGORIES")):
+        yield from (str(c) for c in getattr(one, "cats", [one]))

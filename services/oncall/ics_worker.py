@@ -1,0 +1,70 @@
+"""Reads calendars from anywhere in a process of its own, which has a limit of time and memory: a file can cost no more than that.
+
+python -m services.oncall.ics_worker NOW_MS [FROM_MS TO_MS] < file.ics      one JSON document on standard output
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import resource
+import sys
+from typing import Final
+
+from schemas.base import Instant
+from services.oncall.ics import MOST_BYTES, Calendar, CalendarRefused, Occurrence, Window, read
+
+CPU_S: Final = 4
+MEMORY_BYTES: Final = 2 << 30
+PATIENCE_S: Final = 30.0
+"""On a busy machine the seconds of processor time take longer."""
+TOO_MUCH: Final = "Ce calendrier demande trop de calcul : ses règles de répétition ne sont pas celles d’une astreinte."
+
+
+async def read_bounded(content: bytes, now: Instant, window: Window | None = None) -> Calendar:
+    """As `services.oncall.ics.read`, but it ends within `PATIENCE_S` whatever the file says. Raises CalendarRefused."""
+    if len(content) > MOST_BYTES:
+        return read(content, now, window)  # refuses at once
+    arguments = [str(now), *(str(t) for t in window or ())]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.oncall.ics_worker", *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(content), PATIENCE_S)
+    except TimeoutError:
+        said = b""
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0 or not said:
+        raise CalendarRefused(TOO_MUCH)
+    found = json.loads(said)
+    if (why := found.get("refused")) is not None:
+        raise CalendarRefused(why)
+    made = (Occurrence(**{**o, "attendees": tuple(o["attendees"]), "categories": tuple(o["categories"])}) for o in found["occurrences"])
+    return Calendar(found["name"], tuple(made))
+
+
+def main(arguments: list[str]) -> int:
+    """Read standard input, answer on standard output."""
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    if sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    now, *window = map(int, arguments)
+    try:
+        calendar = read(sys.stdin.buffer.read(), now, (window[0], window[1]) if window else None)
+    except CalendarRefused as refused:
+        json.dump({"refused": str(refused)}, sys.stdout)
+        return 0
+    except MemoryError:
+        json.dump({"refused": TOO_MUCH}, sys.stdout)
+        return 0
+    json.dump(dataclasses.asdict(calendar), sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

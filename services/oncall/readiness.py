@@ -1,0 +1,310 @@
+"""The readiness proof (D38): for every site × role × hour ahead, who would be reached, by what, in how many minutes; and every hole. Pure.
+
+What is proved is a post: a role of the territory, of a pôle, of a site. A post answers for all sites in its scope, so each is judged once. A
+verdict changes only where somebody else stands, a proof grows old or quiet hours begin or end: it is judged there, never by the hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Final
+
+from schemas.base import DAY_MS, HOUR_MS, Instant
+from schemas.oncall import HoleKind, HoleRow, Place, Reach, ReachRow
+from schemas.reference import ChannelsSection, Escalation, ReadinessRule, Roster, SectionData, Site
+from schemas.words import Channel
+from services.oncall.localtime import days, inside, window_of
+from services.oncall.rota import Pair, Post, Rota
+
+MOST_HOLES: Final = 200
+GRAVITY: Final[tuple[HoleKind, ...]] = ("nobody", "unreachable", "no_holder", "late", "quiet", "single_point", "no_deputy", "unverified")
+"""Gravest first. The first two: nobody would be reached."""
+_FIX: Final[dict[HoleKind, str]] = {
+    "nobody": "find_holder", "unreachable": "verify_channel", "no_holder": "find_holder", "late": "spread_calls", "quiet": "daytime_channel",
+    "single_point": "other_person", "no_deputy": "find_deputy", "unverified": "verify_channel",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """How a ladder calls a role: the earliest wave that names it, at the lowest level."""
+
+    ladder: str
+    wave: int
+    after_min: float
+    ack_min: float
+    channels: tuple[Channel, ...]
+    people: int
+    """Calls of that wave for one incident."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    kind: HoleKind
+    person: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One post at one instant."""
+
+    holder: str | None
+    deputy: str | None
+    person: str | None
+    """Who would be reached first."""
+    channel: Channel | None
+    minutes: float | None
+    """From the report on; None = never."""
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A span in which the verdict of a post is the same."""
+
+    start: Instant
+    end: Instant
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Every post over the horizon."""
+
+    start: Instant
+    end: Instant
+    posts: Mapping[Post, tuple[Judged, ...]]
+    weights: Mapping[Post, int]
+    """Sites that a post answers for."""
+    hours: int
+    ready: int
+    holes: tuple[HoleRow, ...]
+    """All of them: gravest first, then soonest."""
+
+    def at(self, role: str, scope: str | None, at: Instant) -> Verdict:
+        """Raises KeyError for a post that is not proved, StopIteration outside the horizon."""
+        return next(j.verdict for j in self.posts[role, scope] if j.start <= at < j.end)
+
+    def bad_hours(self, post: Post) -> frozenset[int]:
+        """Hours of the horizon, from 0, in which something is wrong with this post at any moment."""
+        return frozenset(
+            hour for j in self.posts[post] if j.verdict.problems
+            for hour in range((j.start - self.start) // HOUR_MS, -((self.start - j.end) // HOUR_MS))
+        )  # fmt: skip
+
+
+class Prover:
+    """One version of the rota, the policy and what is known of how people are reached."""
+
+    def __init__(
+        self, rota: Rota, policy: Escalation, rule: ReadinessRule, sites: Iterable[Site], poles: Iterable[str],
+        reach: Mapping[str, tuple[Reach, ...]],
+    ) -> None:  # fmt: skip
+        self._rota, self._policy, self._rule, self._reach = rota, policy, rule, reach
+        self._sites = tuple(sites)
+        self._poles = tuple(poles)
+
+    # ── what is proved ───────────────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def called(self) -> dict[str, Called]:
+        """Role → how it is called."""
+        found: dict[str, Called] = {}
+        for ladder, waves in sorted(self._policy.ladders.items()):
+            for wave in waves:
+                roles = [r for who in wave.who for r in self._roles_of(who)]
+                people = sum(self._width(r, who) for who in wave.who for r in self._roles_of(who))
+                for role in roles:
+                    channels = tuple(Channel(c) for c in wave.channels)
+                    found.setdefault(role, Called(ladder, wave.wave, wave.after_min, wave.ack_min, channels, people))
+        return found
+
+    def _roles_of(self, who: str) -> tuple[str, ...]:
+        if who == "tous_directeurs_pole":
+            return ("directeur_pole",)
+        return self._policy.groups.get(who, (who,))
+
+    def _width(self, role: str, who: str) -> int:
+        return len(self._poles) if who == "tous_directeurs_pole" else 1 if self._rota.scopes(role) or role in self._policy.roles else 0
+
+    @cached_property
+    def weights(self) -> dict[Post, int]:
+        """Posts that are proved → sites that they answer for."""
+        found: dict[Post, int] = {(role, None): len(self._sites) for role in self._rule.roles}
+        ids = {s.id for s in self._sites}
+        staffed: dict[str, int] = {}
+        for s in self._sites:
+            staffed[s.pole] = staffed.get(s.pole, 0) + 1
+        for role in sorted(set(self.called) - set(self._rule.roles)):
+            for scope in self._rota.scopes(role):
+                if scope in ids:
+                    found[role, scope] = 1
+                elif scope in staffed:
+                    found[role, scope] = staffed[scope]
+        missing = ids - {scope for role, scope in found if role == "responsable_site" and scope is not None}
+        if "responsable_site" in self.called:
+            found |= {("responsable_site", site): 1 for site in sorted(missing)}
+        return found
+
+    def posts_of(self, site: Site) -> list[Post]:
+        """The posts that answer for a site."""
+        return [p for p in self.weights if p[1] in (None, site.id, site.pole)]
+
+    # ── one instant ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def judge(self, post: Post, at: Instant) -> Verdict:
+        """Who would be reached now, and what is wrong."""
+        pair = self._rota.pair(*post, at)
+        called = self.called.get(post[0])
+        person, channel, minutes = self._reached(pair, called, at)
+        problems = list(self._gaps(post, pair, at))
+        if person is None and pair != Pair(None, None):
+            heard = any(self._proven(r, at) for p in (pair.holder, pair.deputy) if p for r in self._points(p))
+            problems.append(Problem("quiet" if heard else "unreachable"))
+        for who in dict.fromkeys(p for p in (pair.holder, pair.deputy) if p is not None):
+            points = self._points(who)
+            if sum(self._proven(r, at) for r in points) < self._rule.channels_min:
+                problems.append(Problem("unverified", who))
+            elif person is not None and not any(self._proven(r, at) and not _quiet(r, at) for r in points):
+                problems.append(Problem("quiet", who))
+        if minutes is not None and called is not None and minutes > called.after_min + called.ack_min:
+            problems.append(Problem("late", person))
+        return Verdict(pair.holder, pair.deputy, person, channel, minutes, tuple(problems))
+
+    def _gaps(self, post: Post, pair: Pair, at: Instant) -> Iterator[Problem]:
+        if pair.holder is None:
+            yield Problem("no_holder" if pair.deputy is not None else "nobody")
+        elif pair.deputy is None:
+            same = self._rota.stand(*post, Place.DEPUTY, at).persons
+            yield Problem("single_point", pair.holder) if pair.holder in same else Problem("no_deputy")
+        if pair.holder is not None and any(self._rota.pair(*other, at).holder == pair.holder for other in self._beside(post)):
+            yield Problem("single_point", pair.holder)
+
+    def _beside(self, post: Post) -> tuple[Post, ...]:
+        """Other roles of the whole territory that the same wave calls: one person in two of them answers once (D33)."""
+        if post[1] is not None or post[0] not in self.called:
+            return ()
+        mine = self.called[post[0]]
+        same = (r for r in self._rule.roles if r != post[0] and r in self.called)
+        return tuple((r, None) for r in same if (self.called[r].ladder, self.called[r].wave) == (mine.ladder, mine.wave))
+
+    def _points(self, person: str) -> tuple[Reach, ...]:
+        return self._reach.get(person, ())
+
+    def _proven(self, point: Reach, at: Instant) -> bool:
+        return point.verified_at is not None and at < point.verified_at + self._rule.proof_days * DAY_MS
+
+    def _reached(self, pair: Pair, called: Called | None, at: Instant) -> tuple[str | None, Channel | None, float | None]:
+        """Walks the ladder's own steps: channel after channel of the holder, then of the deputy."""
+        minutes = called.after_min if called else 0.0
+        for person in (pair.holder, pair.deputy):
+            if person is None:
+                continue
+            points = {r.channel: r for r in self._points(person)}
+            wanted = [c for c in called.channels if c in points] if called else []
+            for channel in wanted or list(points):
+                wait = self._rule.answer_min.get(channel, 0.0)
+                rate = self._rule.rate_per_min.get(channel)
+                queue = called.people / rate if called and rate else 0.0
+                if self._proven(points[channel], at) and not _quiet(points[channel], at):
+                    return person, channel, minutes + queue + wait
+                minutes += queue + wait
+        return None, None, None
+
+    # ── the horizon ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def spans(self, post: Post, start: Instant, end: Instant) -> tuple[Judged, ...]:
+        """[start, end) cut where the verdict changes."""
+        cuts = {start, end, *(c for c in self._cuts(post, start, end) if start < c < end)}
+        found: list[Judged] = []
+        for a, b in pairwise(sorted(cuts)):
+            verdict = self.judge(post, a)
+            if found and found[-1].verdict == verdict:
+                found[-1] = Judged(found[-1].start, b, verdict)
+            else:
+                found.append(Judged(a, b, verdict))
+        return tuple(found)
+
+    def _cuts(self, post: Post, start: Instant, end: Instant) -> Iterator[Instant]:
+        persons: set[str] = set()
+        for role, scope in (post, *self._beside(post)):
+            for place in Place:
+                for span in self._rota.spans(role, scope, place, start, end):
+                    yield span.start
+                    if (role, scope) == post:
+                        persons.update(span.stand.persons)
+        for person in persons:
+            for point in self._points(person):
+                if point.verified_at is not None:
+                    yield point.verified_at + self._rule.proof_days * DAY_MS
+                if point.quiet is not None:
+                    for day in days(start, end):
+                        yield from window_of(point.quiet, day)
+
+    def prove(self, start: Instant, horizon_days: int | None = None) -> Proof:
+        """The proof from the hour of `start` on."""
+        start -= start % HOUR_MS
+        hours = (horizon_days or self._rule.horizon_days) * 24
+        end = start + hours * HOUR_MS
+        posts = {post: self.spans(post, start, end) for post in self.weights}
+        bare = Proof(start, end, posts, self.weights, 0, 0, ())
+        bad = sum(len(bare.bad_hours(post)) * weight for post, weight in self.weights.items())
+        total = hours * sum(self.weights.values())
+        holes = sorted(self._holes(posts), key=lambda h: (GRAVITY.index(h.kind), h.start, h.role, h.scope or "", h.person or ""))
+        return Proof(start, end, posts, self.weights, total, total - bad, tuple(holes))
+
+    def _holes(self, posts: Mapping[Post, tuple[Judged, ...]]) -> Iterator[HoleRow]:
+        """One per post, kind and person, as long as it lasts without a break."""
+        for post, judged in posts.items():
+            going: dict[Problem, HoleRow] = {}
+            for j in judged:
+                for gone in [p for p in going if p not in j.verdict.problems]:
+                    yield going.pop(gone)
+                for problem in j.verdict.problems:
+                    before = going.get(problem)
+                    going[problem] = self._hole(post, problem, before.start if before else j.start, j, before)
+            yield from going.values()
+
+    def _hole(self, post: Post, problem: Problem, start: Instant, j: Judged, before: HoleRow | None) -> HoleRow:
+        fix = _FIX[problem.kind]
+        if problem.kind == "unverified" and problem.person is not None and len(self._points(problem.person)) < self._rule.channels_min:
+            fix = "second_channel"
+        known = [m for m in (j.verdict.minutes, before.minutes if before else None) if m is not None]
+        return HoleRow.model_validate({
+            "kind": problem.kind, "fix": fix, "role": post[0], "scope": post[1], "person": problem.person, "start": start, "end": j.end,
+            "sites": self.weights[post], "minutes": max(known, default=None),
+        })  # fmt: skip
+
+
+def _quiet(point: Reach, at: Instant) -> bool:
+    return point.quiet is not None and inside(point.quiet, at)
+
+
+def reach_of(roster: Roster | None, published_at: Instant | None, told: Mapping[str, ReachRow]) -> dict[str, tuple[Reach, ...]]:
+    """Person → channels. What was told of a person replaces the reference data; a channel verified there without a day counts from its publication."""
+    found: dict[str, tuple[Reach, ...]] = {}
+    for person, channels in (roster.channels if roster else {}).items():
+        dated = {r.channel: r for r in (roster.reach if roster else {}).get(person, ())}
+        points = []
+        for name in channels:
+            channel = Channel(name)
+            known = dated.get(channel, Reach(channel=channel))
+            points.append(known if known.verified_at is not None else known.model_copy(update={"verified_at": published_at}))
+        found[person] = tuple(points)
+    return found | {person: row.points for person, row in told.items()}
+
+
+def with_rates(rule: ReadinessRule, sections: Iterable[SectionData]) -> ReadinessRule:
+    """The rule with the rates that providers are declared to take, unless it names some itself."""
+    if rule.rate_per_min:
+        return rule
+    rates = {c.channel.value: c.per_minute for s in sections if isinstance(s, ChannelsSection) for c in s.rules.channels}
+    return rule.model_copy(update={"rate_per_min": rates})
+
+
+def key_of(hole: HoleRow) -> str:
+    """What makes two holes of two proofs the same."""
+    return "|".join((hole.kind, hole.role, hole.scope or "", hole.person or ""))

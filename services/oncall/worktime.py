@@ -1,0 +1,105 @@
+"""Limits of working time on the rota (D39): 10 h a day, 48 h a week, 11 h of rest a day, 35 h a week. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from typing import Literal
+
+from schemas.base import HOUR_MS, Instant
+from schemas.oncall import Place
+from schemas.reference import WorkingTime
+from services.oncall.localtime import instant, local_day
+from services.oncall.rota import Rota
+
+Work = tuple[Instant, Instant]
+Limit = Literal["day", "week", "daily_rest", "weekly_rest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A limit that the rota does not keep; it needs a named decision (D39)."""
+
+    person: str
+    limit: Limit
+    start: Instant
+    end: Instant
+    hours: float
+    """Worked, or rested, in that span."""
+
+
+def work_of(
+    rota: Rota, rules: WorkingTime, start: Instant, end: Instant, call_outs: Mapping[str, Iterable[Instant]] | None = None
+) -> dict[str, list[Work]]:
+    """Person → spans of work, merged. On call at home only what one was called out for is work; a post that nobody plans is none."""
+    found: dict[str, list[Work]] = {}
+    for role, scope in rota.posts:
+        if role in rules.standby_roles or rota.is_static(role, scope):
+            continue
+        for span in rota.spans(role, scope, Place.HOLDER, start, end):
+            for person in span.stand.persons:
+                found.setdefault(person, []).append((span.start, span.end))
+    for person, answered in (call_outs or {}).items():
+        found.setdefault(person, []).extend((at, at + round(rules.call_out_h * HOUR_MS)) for at in answered if start <= at < end)
+    return {person: merged(spans) for person, spans in found.items()}
+
+
+def merged(spans: Iterable[Work]) -> list[Work]:
+    """In order, without overlaps; spans that touch are one."""
+    out: list[Work] = []
+    for start, end in sorted(spans):
+        if out and start <= out[-1][1]:
+            out[-1] = (out[-1][0], max(out[-1][1], end))
+        elif start < end:
+            out.append((start, end))
+    return out
+
+
+def breaches(person: str, work: list[Work], rules: WorkingTime) -> list[Breach]:
+    """Every limit that these spans break, in order."""
+    found = [
+        *_too_much(person, work, "day", 1, rules.day_h), *_too_much(person, work, "week", 7, rules.week_h),
+        *_too_little_rest(person, work, rules.daily_rest_h), *_no_weekly_rest(person, work, rules.weekly_rest_h),
+    ]  # fmt: skip
+    return sorted(found, key=lambda b: (b.start, b.end, b.limit))
+
+
+def rested(work: list[Work], rules: WorkingTime, at: Instant) -> bool:
+    """Nothing that ended, or goes on, within the daily rest before `at`."""
+    return not any(start <= at and end > at - rules.daily_rest_h * HOUR_MS for start, end in work)
+
+
+def _periods(work: list[Work], days: int) -> Iterator[Work]:
+    """Local days, or weeks from Monday, that the work touches."""
+    if not work:
+        return
+    day = local_day(work[0][0])
+    day -= timedelta(days=day.weekday() if days == 7 else 0)
+    while (start := instant(day, 0)) < work[-1][1]:
+        day += timedelta(days=days)
+        yield start, instant(day, 0)
+
+
+def _too_much(person: str, work: list[Work], limit: Limit, days: int, most_h: float) -> Iterator[Breach]:
+    for start, end in _periods(work, days):
+        hours = sum(max(0, min(b, end) - max(a, start)) for a, b in work) / HOUR_MS
+        if hours > most_h:
+            yield Breach(person, limit, start, end, hours)
+
+
+def _too_little_rest(person: str, work: list[Work], least_h: float) -> Iterator[Breach]:
+    for (_, end), (start, _) in pairwise(work):
+        if (hours := (start - end) / HOUR_MS) < least_h:
+            yield Breach(person, "daily_rest", end, start, hours)
+
+
+def _no_weekly_rest(person: str, work: list[Work], least_h: float) -> Iterator[Breach]:
+    """In each week, Monday to Sunday, one rest that lies in it."""
+    for start, end in _periods(work, 7):
+        inside = [(max(a, start), min(b, end)) for a, b in work if a < end and b > start]
+        edges = [start, *(t for span in inside for t in span), end]
+        longest = max((b - a) / HOUR_MS for a, b in zip(edges[::2], edges[1::2], strict=True))
+        if inside and longest < least_h:
+            yield Breach(person, "weekly_rest", start, end, longest)

@@ -1,0 +1,279 @@
+"""Decisions about who is on call, the directory's word, and the readiness proof of a live realm (D34, D38, D39)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas import reference as ref
+from schemas.alerts import NotificationPlanned, RoleUncovered, TaskChanged
+from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS
+from schemas.oncall import (
+    DutyChanged,
+    ImportDuties,
+    NoteReachability,
+    OverrideDuty,
+    Place,
+    Reach,
+    ReachRow,
+    ReadinessProved,
+    Shift,
+    SwapDuties,
+    WithdrawDuty,
+)
+from schemas.runtime import CommandApplied, CommandRefused
+from schemas.words import Channel
+from tests.unit.alerts.scene import START, Scene
+
+AUTHOR = {"author": "coord-pca", "role": "coordinator"}
+TECHNIQUE = "astreinte_technique"
+
+
+def override(person: str | None = "cel-si", start: float = 0, end: float = 60, **values: Any) -> OverrideDuty:
+    given = {"role_on_call": TECHNIQUE, "reason": "text:r", **AUTHOR} | values
+    return OverrideDuty(person=person, start=START + round(start * MINUTE_MS), end=START + round(end * MINUTE_MS), **given)
+
+
+def shifts(*persons: str, hours: float = 12) -> tuple[Shift, ...]:
+    step = round(hours * HOUR_MS)
+    return tuple(Shift(start=START + n * step, end=START + (n + 1) * step, person=p) for n, p in enumerate(persons))
+
+
+def imported(*persons: str, name: str = "cal", **values: Any) -> ImportDuties:
+    made = shifts(*persons)
+    given = {"role_on_call": TECHNIQUE, "calendar": name, "start": made[0].start, "end": made[-1].end, "shifts": made, **AUTHOR} | values
+    return ImportDuties(**given)
+
+
+def holder(scene: Scene, minute: float = 1, role: str = TECHNIQUE) -> str | None:
+    return scene.state.rota.pair(role, None, scene.at(minute)).holder
+
+
+def test_an_override_stands_at_once_and_its_withdrawal_too() -> None:
+    scene = Scene(check=True)
+    done = scene.command(override(), 0)
+    assert isinstance(done, CommandApplied)
+    assert holder(scene) == "cel-si"
+    assert scene.named(DutyChanged)[0].row.by == "coord-pca"
+    scene.command(WithdrawDuty(duty=str(done.result["duty"]), **AUTHOR), 1)
+    assert holder(scene) == "ast-technique"
+
+
+def test_the_author_of_a_second_override_is_told_that_it_covers_another() -> None:
+    scene = Scene()
+    scene.command(override("cel-si", 0, 60), 0)
+    done = scene.command(override("cel-rh", 30, 90), 0)
+    assert isinstance(done, CommandApplied)
+    assert done.result["overlaps"] == 1
+    assert (holder(scene, 10), holder(scene, 45), holder(scene, 75)) == ("cel-si", "cel-rh", "cel-rh")
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "code"),
+    [
+        (override("inconnu"), 404, "person_unknown"),
+        (override(role_on_call="plombier"), 404, "post_unknown"),
+        (override(scope="nulle-part"), 404, "post_unknown"),
+        (override(role_on_call="directeur_pole"), 404, "post_unknown"),
+        (override(reason=None), 409, "reason_needed"),
+        (override(start=60, end=0), 409, "span_invalid"),
+        (override(start=-120, end=-60), 409, "span_over"),
+        (override(role="observer"), 403, "role_not_allowed"),
+        (WithdrawDuty(duty="rien", **AUTHOR), 404, "duty_unknown"),
+        (imported("ast-technique", end=START), 409, "span_invalid"),
+        (imported("inconnu"), 404, "person_unknown"),
+    ],
+)
+def test_what_cannot_be_decided_is_refused_by_name(command: Any, status: int, code: str) -> None:
+    scene = Scene()
+    no = scene.command(command, 0)
+    assert isinstance(no, CommandRefused)
+    assert (no.status, no.code) == (status, code)
+    assert not scene.state.duties
+
+
+def test_a_swap_exchanges_two_persons() -> None:
+    scene = Scene()
+    scene.command(imported("ast-technique", "ast-technique-s"), 0)
+    first, second = shifts("a", "b")
+    swap = {"role_on_call": TECHNIQUE, "reason": "text:r", **AUTHOR}
+    spans = {"start": first.start, "end": first.end, "other_start": second.start, "other_end": second.end}
+    assert isinstance(scene.command(SwapDuties(**swap, **spans), 0), CommandApplied)
+    assert (holder(scene, 1), holder(scene, 12 * 60 + 1)) == ("ast-technique-s", "ast-technique")
+    half = SwapDuties(**swap, **spans | {"end": first.end + HOUR_MS, "other_start": second.start + 2 * HOUR_MS})
+    assert scene.command(half, 0).code == "not_one_person"  # type: ignore[union-attr]
+    assert scene.command(SwapDuties(**swap, **spans | {"other_start": first.start, "other_end": first.end}), 0).code == "spans_overlap"  # type: ignore[union-attr]
+
+
+def test_importing_a_calendar_again_replaces_it() -> None:
+    scene = Scene(check=True)
+    scene.command(imported("ast-technique", "cel-si"), 0)
+    done = scene.command(imported("cel-rh"), 0)
+    assert isinstance(done, CommandApplied)
+    assert done.result["replaced"] == 1
+    assert (holder(scene, 1), holder(scene, 13 * 60)) == ("cel-rh", "ast-technique")
+    assert sorted(d.state for d in scene.state.duties.values()) == ["in_force", "replaced"]
+
+
+def test_a_call_goes_to_whoever_stands_there_when_the_wave_fires_and_stays_theirs() -> None:
+    scene = Scene()
+    scene.command(override("cel-si", -1, 5), 0)
+    scene.report(1, "closure", "pmi-04", severity=2)
+    assert {c.person for c in scene.named(NotificationPlanned)} == {"rs-pmi-04", "cel-si"}
+    scene.step(14)
+    assert len(scene.named(NotificationPlanned)) == 2, "a hand-off during a wave calls nobody"
+
+
+def test_a_gap_calls_the_deputy_and_is_recorded() -> None:
+    scene = Scene()
+    scene.command(override(None, -1, 60), 0)
+    scene.report(1, "closure", "pmi-04", severity=2)
+    assert [(u.role, u.scope) for u in scene.named(RoleUncovered)] == [(TECHNIQUE, None)]
+    assert {"ast-technique-s", "ast-direction"} <= {c.person for c in scene.named(NotificationPlanned)}, "deputy at once, next wave at once"
+
+
+def test_quiet_channels_are_tried_last() -> None:
+    scene = Scene(start=START + 13 * HOUR_MS)
+    points = tuple(
+        Reach(channel=c, verified_at=START, quiet=(22 * 60, 7 * 60) if c is Channel.APP else None) for c in (Channel.APP, Channel.SMS)
+    )
+    scene.command(NoteReachability(people=(ReachRow(id="ast-technique", points=points),), **AUTHOR), 0)
+    scene.report(1, "closure", "pmi-04", severity=2)
+    call = next(c for c in scene.named(NotificationPlanned) if c.person == "ast-technique")
+    assert call.channels == ("sms", "app")
+
+
+def test_a_channel_that_was_never_verified_is_tried_last_but_tried() -> None:
+    scene = Scene()
+    points = (Reach(channel=Channel.APP), Reach(channel=Channel.SMS, verified_at=START))
+    scene.command(NoteReachability(people=(ReachRow(id="ast-technique", points=points),), **AUTHOR), 0)
+    scene.report(1, "closure", "pmi-04", severity=2)
+    assert next(c for c in scene.named(NotificationPlanned) if c.person == "ast-technique").channels == ("sms", "app")
+
+
+def test_what_the_directory_said_before_leaves_no_trace() -> None:
+    scene = Scene()
+    told = NoteReachability(people=(ReachRow(id="cel-si", points=(Reach(channel=Channel.SMS, verified_at=START),)),), **AUTHOR)
+    first, second = scene.command(told, 0), scene.command(told, 1)
+    assert (first.result["changed"], second.result["changed"]) == (1, 0)  # type: ignore[union-attr]
+
+
+# ── the proof ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def live(**values: Any) -> Scene:
+    return Scene(realm="92", **values)
+
+
+def proofs(scene: Scene) -> list[Any]:
+    return [f.row for f in scene.named(ReadinessProved)]
+
+
+def test_the_proof_is_made_after_publication_then_every_morning_at_eight() -> None:
+    scene = live()
+    for hour in range(72):
+        scene.step(60 * hour + 20)
+    at_ = [(p.at - START) / HOUR_MS for p in proofs(scene)]
+    assert at_ == pytest.approx([1 / 3, 22 + 1 / 3, 46 + 1 / 3, 70 + 1 / 3], abs=0.01), "from Thursday 09:40 on, 08:00 of the next days"
+    assert all(p.ready == p.hours and not p.holes for p in proofs(scene))
+    assert scene.named(NotificationPlanned) == []
+
+
+def test_a_simulated_realm_proves_nothing_by_itself() -> None:
+    scene = Scene()
+    scene.step(3 * 24 * 60)
+    assert proofs(scene) == []
+    assert scene.service.next_due(scene.realm) is None
+
+
+def test_a_hole_within_48_hours_is_told_once_and_becomes_a_task_of_its_owner() -> None:
+    scene = live()
+    scene.command(override(None, 24 * 60, 36 * 60), 1)
+    scene.step(2)
+    told = scene.named(NotificationPlanned)
+    assert {(c.person, c.template, c.answer_expected) for c in told} == {
+        ("coord-pca", "readiness_hole", False),
+        ("dgs", "readiness_hole", False),
+    }
+    assert (told[0].values["hole"], told[0].values["hole_role"], told[0].values["fix"]) == ("no_holder", TECHNIQUE, "find_holder")
+    (task,) = [t.row for t in scene.named(TaskChanged)]
+    assert (task.kind, task.post, task.owner, task.state) == ("readiness_hole", TECHNIQUE, "coordinateur_pca", "open")
+    scene.step(24 * 60)
+    assert len(scene.named(NotificationPlanned)) == 2, "the next morning says nothing new"
+
+
+def test_a_filled_hole_ends_its_task() -> None:
+    scene = live()
+    gap = scene.command(override(None, 24 * 60, 36 * 60), 1)
+    scene.step(2)
+    scene.command(WithdrawDuty(duty=str(gap.result["duty"]), **AUTHOR), 3)  # type: ignore[union-attr]
+    scene.step(4)
+    assert [(t.row.state, t.row.outcome) for t in scene.named(TaskChanged)] == [("open", None), ("void", "filled")]
+    assert proofs(scene)[-1].holes == ()
+
+
+def test_a_hole_of_a_site_goes_to_the_director_of_its_pole() -> None:
+    scene = live()
+    scene.command(override(None, 10, 600, role_on_call="responsable_site", scope="pmi-04"), 1)
+    scene.step(2)
+    assert {c.person for c in scene.named(NotificationPlanned)} == {"coord-pca", "dir-solidarites"}
+    (task,) = [t.row for t in scene.named(TaskChanged)]
+    assert (task.owner, task.site, task.post) == ("directeur_pole:solidarites", "pmi-04", "responsable_site:pmi-04")
+
+
+def test_a_hole_far_ahead_waits_until_it_is_48_hours_away() -> None:
+    scene = live()
+    scene.command(override(None, 5 * 24 * 60, 6 * 24 * 60), 1)
+    scene.step(2)
+    assert [h.kind for h in proofs(scene)[-1].holes] == ["no_holder"]
+    assert scene.named(NotificationPlanned) == []
+    for day in range(1, 5):
+        scene.step(day * 24 * 60)
+    assert {c.template for c in scene.named(NotificationPlanned)} == {"readiness_digest", "readiness_hole"}, (
+        "Monday's digest, then the alert"
+    )
+
+
+def test_ninety_days_without_a_word_everybody_is_unproven_and_one_message_says_so() -> None:
+    scene = live()
+    scene.step(1)
+    scene.step(91 * 24 * 60)
+    assert len(proofs(scene)) == 2, "one proof stands for the mornings that were missed"
+    last = proofs(scene)[-1]
+    assert last.more > 0
+    assert len([c for c in scene.named(NotificationPlanned) if c.template == "readiness_hole" and c.person == "coord-pca"]) <= 9
+    assert len([t for t in scene.state.tasks.values() if t.done_at is None]) <= 50
+
+
+def test_the_directory_restores_the_proof_of_a_person() -> None:
+    scene = live()
+    old = Reach(channel=Channel.SMS, verified_at=START - 91 * DAY_MS)
+    scene.command(NoteReachability(people=(ReachRow(id="dgs", points=(old,)),), **AUTHOR), 1)
+    scene.step(2)
+    assert [(h.kind, h.person) for h in proofs(scene)[-1].holes] == [("late", "dgs-s"), ("unverified", "dgs")]
+    fresh = tuple(Reach(channel=c, verified_at=START) for c in (Channel.SMS, Channel.VOICE))
+    scene.command(NoteReachability(people=(ReachRow(id="dgs", points=fresh),), **AUTHOR), 3)
+    scene.step(4)
+    assert proofs(scene)[-1].holes == ()
+
+
+def test_a_territory_without_rules_about_readiness_proves_nothing() -> None:
+    from services.runtime.territory_publish import reference_commands
+    from tests.unit.alerts.scene import territory
+
+    scene = live()
+    for id, command in reference_commands(territory(), "92", "system:t", "admin"):
+        data = command.data
+        if isinstance(data, ref.EscalationPolicy):
+            data = data.model_copy(update={"policy": data.policy.model_copy(update={"readiness": None})})
+        scene.feed(command.model_copy(update={"data": data, "reference": "bare"}), id=f"bare-{id}", at=scene.at(0))
+    before = len(proofs(scene))
+    scene.step(3 * 24 * 60)
+    assert len(proofs(scene)) == before
+
+
+def test_a_deputy_place_can_be_overridden_too() -> None:
+    scene = Scene()
+    scene.command(override("cel-rh", place=Place.DEPUTY), 0)
+    assert scene.state.rota.pair(TECHNIQUE, None, scene.at(1)).deputy == "cel-rh"

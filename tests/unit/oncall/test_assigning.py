@@ -1,0 +1,125 @@
+"""Whose shift it is: by token, name or address, never guessed; and a feed that is imported gives the same shifts back."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.directory import Contact, ContactPoint
+from schemas.oncall import Place
+from schemas.words import Channel
+from services.oncall.assigning import Asked, Duty, Organisation, Phonebook, duties_of
+from services.oncall.feeds import feed
+from services.oncall.ics import CalendarRefused, read
+from services.oncall.rota import Rota
+from services.runtime.settings import REPOSITORY
+from services.runtime.territory import load_territory
+from tests.unit.oncall.corpus import event, ics
+from tests.unit.oncall.rotas import ROLE, at, calendar, rota_of, spans
+
+TERRITORY = load_territory(REPOSITORY / "territories" / "92")
+ORGANISATION = Organisation.of(TERRITORY.sections)
+PEOPLE = Phonebook.of(
+    ["ast-technique", "ast-technique-s", "dir-education", "p-17"],
+    [
+        Contact(person="p-17", name="Émilie Jourdain", points=(ContactPoint(channel=Channel.EMAIL, address="emilie.jourdain@exemple.fr"),)),
+        Contact(person="p-18", name="Jean Martin"),
+        Contact(person="p-19", name="Jean Martin"),
+    ],
+)
+NOW = at("2027-02-11T09:40")
+FILE = Asked()
+"""Nothing but what the file says."""
+TIMES = ("DTSTART;TZID=Europe/Paris:20270301T080000", "DTEND;TZID=Europe/Paris:20270308T080000")
+
+
+def taken(*lines: str, summary: str, asked: Asked = FILE, head: tuple[str, ...] = ()) -> list[Duty]:
+    return duties_of(read(ics(event(*TIMES, *lines, summary=summary), head=head), NOW), PEOPLE, ORGANISATION, asked)
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        "Astreinte technique : ast-technique",
+        "astreinte_technique / p-17",
+        "ASTREINTE TECHNIQUE - emilie jourdain",
+        "Emilie Jourdain (astreinte technique)",
+    ],
+)
+def test_a_title_names_role_and_person_in_any_order(summary: str) -> None:
+    asked = Asked(role=ROLE) if "technique" not in summary.casefold() else Asked()
+    (duty,) = taken(
+        summary=summary.replace("astreinte technique", "astreinte_technique")
+        .replace("Astreinte technique", ROLE)
+        .replace("ASTREINTE TECHNIQUE", ROLE),
+        asked=asked,
+    )
+    assert (duty.role, duty.scope, duty.place) == (ROLE, None, Place.HOLDER)
+    assert duty.shifts[0].person in ("ast-technique", "p-17")
+
+
+def test_an_invitation_names_the_person_by_mail_address() -> None:
+    (duty,) = taken("ATTENDEE;CN=Émilie:mailto:Emilie.Jourdain@exemple.fr", summary="Garde", asked=Asked(role=ROLE))
+    assert [s.person for s in duty.shifts] == ["p-17"]
+
+
+def test_rooms_groups_and_those_who_declined_are_nobody() -> None:
+    lines = (
+        "ATTENDEE;CUTYPE=ROOM:mailto:salle@exemple.fr", "ATTENDEE;PARTSTAT=DECLINED:mailto:autre@exemple.fr", "ATTENDEE:mailto:emilie.jourdain@exemple.fr",
+    )  # fmt: skip
+    (duty,) = taken(*lines, summary="Garde", asked=Asked(role=ROLE))
+    assert [s.person for s in duty.shifts] == ["p-17"]
+
+
+def test_the_name_of_the_calendar_may_say_the_role_and_the_title_the_deputy() -> None:
+    (duty,) = taken(summary="ast-technique-s (suppléant)", head=("X-WR-CALNAME:astreinte_technique",))
+    assert (duty.role, duty.place) == (ROLE, Place.DEPUTY)
+
+
+def test_a_role_of_poles_needs_its_pole() -> None:
+    (duty,) = taken(summary="dir-education", asked=Asked("directeur_pole", "education"))
+    assert (duty.role, duty.scope) == ("directeur_pole", "education")
+    (named,) = taken("CATEGORIES:education", summary="directeur_pole : dir-education")
+    assert (named.role, named.scope) == ("directeur_pole", "education")
+    with pytest.raises(CalendarRefused, match="périmètre"):
+        taken(summary="dir-education", asked=Asked("directeur_pole"))
+
+
+@pytest.mark.parametrize(
+    ("summary", "asked", "sentence"),
+    [
+        ("Garde de Paul", Asked(ROLE), "« Garde de Paul » du 01/03/2027 08:00 ne nomme aucune personne"),
+        ("Jean Martin", Asked(ROLE), "« Jean Martin » du 01/03/2027 08:00 ne nomme aucune personne"),
+        ("ast-technique", Asked(), "« ast-technique » du 01/03/2027 08:00 ne dit pas de quel rôle"),
+        ("ast-technique", Asked("plombier"), "« plombier » n’existe pas"),
+    ],
+)
+def test_what_is_not_known_is_refused_and_the_event_is_named(summary: str, asked: Asked, sentence: str) -> None:
+    with pytest.raises(CalendarRefused, match=sentence):
+        taken(summary=summary, asked=asked)
+
+
+def test_an_invitation_to_a_stranger_refuses_the_file() -> None:
+    with pytest.raises(CalendarRefused, match=r"inconnu@exemple\.fr"):
+        taken("ATTENDEE:mailto:inconnu@exemple.fr", summary="Garde", asked=Asked(ROLE))
+
+
+def test_two_people_at_once_are_equals() -> None:
+    (duty,) = taken(summary=f"{ROLE} : ast-technique, ast-technique-s")
+    assert [s.person for s in duty.shifts] == ["ast-technique", "ast-technique-s"]
+
+
+def test_a_feed_that_is_imported_gives_the_same_shifts() -> None:
+    rota = rota_of(
+        calendar(("ast-technique", "2027-03-20T08:00", "2027-03-27T08:00"), ("p-17", "2027-03-27T08:00", "2027-04-03T08:00")),
+        holders={ROLE: (None, "ast-technique-s")},
+    )
+    start, end = at("2027-03-20T08:00"), at("2027-04-03T08:00")
+    text = feed(rota, ROLE, None, "Astreinte technique", start, end, NOW)
+    assert text == feed(rota, ROLE, None, "Astreinte technique", start, end, NOW)
+    duties = duties_of(read(text, NOW), PEOPLE, ORGANISATION, Asked())
+    again = Rota(None, [
+        calendar(number=n, start="2027-03-20T08:00", end="2027-04-03T08:00", role=d.role, place=d.place).model_copy(update={"shifts": d.shifts})
+        for n, d in enumerate(duties)
+    ])  # fmt: skip
+    for place in Place:
+        assert spans(again, "2027-03-20T08:00", "2027-04-03T08:00", place) == spans(rota, "2027-03-20T08:00", "2027-04-03T08:00", place)

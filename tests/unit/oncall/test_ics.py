@@ -1,0 +1,166 @@
+"""iCalendar files (RFC 5545): the right shifts, or one French sentence; never a traceback, never for long."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import date, datetime, timedelta
+
+import pytest
+from dateutil import rrule, tz
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from schemas.base import DAY_MS, HOUR_MS
+from services.oncall.ics import MOST_BYTES, Calendar, CalendarRefused, read
+from services.oncall.ics_worker import CPU_S, TOO_MUCH, read_bounded
+from tests.unit.oncall.corpus import CASES, Expected, event, ics
+from tests.unit.oncall.rotas import PARIS, at
+
+NOW = at("2027-02-11T09:40")
+
+
+def shown(calendar: Calendar) -> list[tuple[str, str]]:
+    def local(moment: int) -> str:
+        return datetime.fromtimestamp(moment / 1000, PARIS).strftime("%d/%m %H:%M")
+
+    return [(local(o.start), local(o.end)) for o in calendar.occurrences]
+
+
+@pytest.mark.parametrize("name", CASES, ids=str)
+def test_a_calendar_means_its_shifts_or_is_refused_with_a_sentence(name: str) -> None:
+    content, expected = CASES[name]
+    check(content, expected)
+
+
+def check(content: bytes, expected: Expected) -> None:
+    if isinstance(expected, list):
+        assert shown(read(content, NOW)) == expected
+        return
+    with pytest.raises(CalendarRefused) as refused:
+        read(content, NOW)
+    sentence = str(refused.value)
+    assert expected in sentence
+    assert sentence.endswith(".")
+    assert "Traceback" not in sentence
+
+
+def said_of(content: bytes) -> Calendar | str:
+    """The calendar, or the sentence. Anything else that is raised fails the test."""
+    try:
+        return read(content, NOW)
+    except CalendarRefused as refused:
+        return str(refused)
+
+
+@pytest.mark.parametrize("cut", range(0, 430, 9))
+def test_a_file_that_is_cut_anywhere_is_refused(cut: int) -> None:
+    content = CASES["one moved occurrence"][0].rstrip()
+    said = said_of(content[: min(cut, len(content) - 1)])
+    assert isinstance(said, str)
+    assert said.endswith(".")
+
+
+LINES = sorted({line for content, _ in CASES.values() if len(content) < 4000 for line in content.decode("latin-1").splitlines()})
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.sampled_from(LINES) | st.text(max_size=30), max_size=25), st.booleans())
+def test_lines_in_any_order_never_raise_anything_else(lines: list[str], framed: bool) -> None:
+    rules = [line for line in lines if not line.upper().startswith("RRULE:FREQ=HOURLY")]  # bounded by the worker, not here
+    body = ["BEGIN:VCALENDAR", "BEGIN:VEVENT", *rules, "END:VEVENT", "END:VCALENDAR"] if framed else rules
+    said = said_of("\r\n".join(body).encode("utf-8", "surrogatepass"))
+    assert said.endswith(".") if isinstance(said, str) else all(o.start < o.end for o in said.occurrences)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.binary(max_size=400), st.integers(0, 500))
+def test_bytes_in_the_middle_never_raise_anything_else(junk: bytes, place: int) -> None:
+    content = CASES["weekly over the spring change"][0]
+    said = said_of(content[:place] + junk + content[place:])
+    assert said.endswith(".") if isinstance(said, str) else said.occurrences
+
+
+# ── both nights, against another implementation ────────────────────────────────────────────────────────────────────
+
+STARTS = st.sampled_from(["20270320", "20270325", "20270327", "20270328", "20271023", "20271029", "20271030", "20271031", "20270615"])
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    STARTS, st.integers(0, 23), st.sampled_from([0, 15, 30, 45]), st.sampled_from(["DAILY", "WEEKLY"]), st.integers(1, 3), st.integers(1, 9),
+    st.integers(1, 40),
+)  # fmt: skip
+@example("20270327", 2, 30, "DAILY", 1, 3, 6)
+@example("20271030", 2, 30, "DAILY", 1, 3, 6)
+def test_recurrences_are_those_of_dateutil_on_local_time(
+    day: str, hour: int, minute: int, freq: str, interval: int, count: int, hours: int
+) -> None:
+    """The wall clock recurs; a time that does not exist is moved, one that exists twice is the first (RFC 5545 3.3.5, 3.3.10)."""
+    start = datetime.strptime(day, "%Y%m%d").replace(hour=hour, minute=minute)  # noqa: DTZ007  wall clock
+    end = start + timedelta(hours=hours)
+    text = ics(event(
+        f"DTSTART;TZID=Europe/Paris:{start:%Y%m%dT%H%M%S}", f"DTEND;TZID=Europe/Paris:{end:%Y%m%dT%H%M%S}",
+        f"RRULE:FREQ={freq};INTERVAL={interval};COUNT={count}",
+    ))  # fmt: skip
+    zone = tz.gettz("Europe/Paris")
+    walls = rrule.rrule(getattr(rrule, freq), dtstart=start, interval=interval, count=count)
+    expected = [int(tz.resolve_imaginary(wall.replace(tzinfo=zone)).timestamp() * 1000) for wall in walls]
+    assert [o.start for o in read(text, NOW).occurrences] == sorted(expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.dates(date(2026, 1, 1), date(2030, 1, 1)), st.integers(1, 20))
+def test_days_run_from_local_midnight_to_local_midnight(day: date, length: int) -> None:
+    text = ics(event(f"DTSTART;VALUE=DATE:{day:%Y%m%d}", f"DTEND;VALUE=DATE:{day + timedelta(days=length):%Y%m%d}"))
+    (one,) = read(text, NOW).occurrences
+    zone = tz.gettz("Europe/Paris")
+    ends = [datetime(d.year, d.month, d.day, tzinfo=zone) for d in (day, day + timedelta(days=length))]
+    assert [one.start, one.end] == [int(e.timestamp() * 1000) for e in ends]
+
+
+# ── bounds ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_rule_without_an_end_is_followed_for_400_days_and_its_past_is_left_out() -> None:
+    text = ics(event("DTSTART;TZID=Europe/Paris:19970303T080000", "DTEND;TZID=Europe/Paris:19970310T080000", "RRULE:FREQ=WEEKLY"))
+    found = read(text, NOW).occurrences
+    assert found[0].start > NOW - 40 * DAY_MS
+    assert NOW + 390 * DAY_MS < found[-1].start < NOW + 400 * DAY_MS
+
+
+def test_a_window_holds_what_touches_it() -> None:
+    text = CASES["weekly over the spring change"][0]
+    window = (at("2027-03-26T07:00"), at("2027-03-26T09:00"))
+    assert len(read(text, NOW, window).occurrences) == 2
+
+
+def test_ten_megabytes_are_refused_at_once() -> None:
+    began = time.process_time()
+    with pytest.raises(CalendarRefused, match="trop gros"):
+        read(b"BEGIN:VCALENDAR\r\n" + b"X-A:b\r\n" * (2 * MOST_BYTES // 7), NOW)
+    with pytest.raises(CalendarRefused, match="5000 éléments"):
+        read(ics(*["BEGIN:VTODO\nEND:VTODO"] * 9000), NOW)
+    assert time.process_time() - began < 5
+
+
+def test_a_rule_that_never_comes_true_costs_no_more_than_the_limit() -> None:
+    text = ics(event("DTSTART:20270301T080000Z", "DURATION:PT1H", "RRULE:FREQ=MINUTELY;COUNT=9;BYMONTH=2;BYMONTHDAY=30"))
+    began = time.process_time()
+    with pytest.raises(CalendarRefused) as refused:
+        asyncio.run(read_bounded(text, NOW))
+    assert str(refused.value) == TOO_MUCH or "aucune garde" in str(refused.value)
+    assert time.process_time() - began < CPU_S, "the work is the worker's"
+
+
+def test_the_worker_says_what_the_reader_says() -> None:
+    for name in ("weekly over the spring change", "all day"):
+        content, expected = CASES[name]
+        assert shown(asyncio.run(read_bounded(content, NOW))) == expected
+    with pytest.raises(CalendarRefused, match="fuseau horaire"):
+        asyncio.run(read_bounded(CASES["unknown zone"][0], NOW))
+
+
+def test_hours_of_a_weekly_shift_differ_by_the_change() -> None:
+    found = read(CASES["weekly over the spring change"][0], NOW).occurrences
+    assert [(o.end - o.start) / HOUR_MS for o in found] == [168, 167, 168]
