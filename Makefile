@@ -7,9 +7,10 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 UV := UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(BIN)/uv
+CLIENTS := $(VENV)/clients
 ARGS ?=
 
-.PHONY: install up test check format bench soak clean chromium node
+.PHONY: install up test check format bench soak clean chromium node clients
 .DEFAULT_GOAL := install
 
 install: $(VENV)/.dev
@@ -31,7 +32,7 @@ up: $(VENV)/.run
 	@exec $(BIN)/vigie up --demo $(ARGS)
 
 # two files at a time: most tests wait for brokers, timers and browsers. In the order of the files: browser tests last (tests/conftest.py)
-test: $(VENV)/.dev chromium node
+test: $(VENV)/.dev chromium node clients
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(VENV)/.dev
@@ -61,6 +62,15 @@ node:
 	@command -v npm >/dev/null || { echo "installing node for the SMS tests" \
 	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; } \
 	  || { echo "the SMS tests need node and npm: install them and call make test again" >&2; exit 1; }
+
+# for the tests with a real Prometheus, Alertmanager and amtool: Debian's own, unpacked beside the tools so that no service is started
+clients:
+	@for p in prometheus prometheus-alertmanager amtool; do command -v $$p || test -x $(CLIENTS)/usr/bin/$$p || exit 1; done >/dev/null \
+	  || { echo "fetching prometheus and prometheus-alertmanager for the tests" && mkdir -p $(CLIENTS) && cd $(CLIENTS) \
+	  && { apt-get download -qq prometheus prometheus-alertmanager >/dev/null 2>&1 \
+	    || { apt-get update -qq && apt-get download -qq prometheus prometheus-alertmanager >/dev/null; }; } \
+	  && for deb in *.deb; do dpkg-deb -x $$deb . || exit 1; done && rm -f *.deb; } \
+	  || { echo "the tests with real clients need prometheus, prometheus-alertmanager and amtool: put them on the PATH and call make test again" >&2; exit 1; }
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -19,6 +19,10 @@ MAX_WINDOW_DAYS = 31
 """An occurrence lasts at most so long: what is planned for longer is no exception any more."""
 
 
+_MATCHER = re.compile(r"([A-Za-z_:][\w:.-]*)\s*(=~|!~|!=|=)\s*(.*)", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)")
+
+
 class Matcher(Model):
     """One label against a value, as Alertmanager does it: a regular expression must match the whole value; a label that is not there is empty."""
 
@@ -26,6 +30,23 @@ class Matcher(Model):
     value: str = Field(max_length=MAX_PATTERN)
     regex: bool = False
     equal: bool = Field(default=True, description="false: everything but this")
+
+    @classmethod
+    def parse(cls, text: str) -> Matcher:
+        """`name=value`, `name!=value`, `name=~regex`, `name!~regex`; the value may stand in quotes. Raises ValueError."""
+        found = _MATCHER.fullmatch(text.strip())
+        if found is None:
+            raise ValueError(f"not a matcher: {text!r} (alertname=Down, instance!~web.*)")
+        value = found[3]
+        if len(value) >= 2 and value[0] == value[-1] == '"':
+            value = _ESCAPED.sub(r"\1", value[1:-1])
+        return cls(name=found[1], value=value, regex="~" in found[2], equal=found[2][0] == "=")
+
+    @property
+    def takes_nothing(self) -> bool:
+        """True if it also holds for what has no such label."""
+        found = re.fullmatch(self.value, "") is not None if self.regex else self.value == ""
+        return found is self.equal
 
     @model_validator(mode="after")
     def _readable(self) -> Matcher:
@@ -50,7 +71,8 @@ class Coverage(Model):
     @property
     def asks(self) -> bool:
         """False if it would cover everything."""
-        return any((self.sites, self.kinds, self.poles, self.types, self.sources, self.matchers))
+        named = any((self.sites, self.kinds, self.poles, self.types, self.sources))
+        return named or not all(m.takes_nothing for m in self.matchers)
 
 
 class MaintenanceRow(Model):
@@ -88,7 +110,7 @@ class LeaseRow(Model):
     began_at: Instant
     renewed_at: Instant
     claim: str = Field(description="the report that says it now: another one after a lapse")
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict, description="of the first records; they are with the report")
     quiet: Literal["maintenance", "inhibited"] | None = None
     quiet_by: tuple[str, ...] = Field(default=(), description="windows, or the report of the cause")
 

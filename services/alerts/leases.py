@@ -31,7 +31,7 @@ def _take(draft: Draft, row: ReportRow, lease: Lease) -> None:
     quiet = draft.state.hushed.get(row.id)
     draft.emit(LeaseChanged(row=LeaseRow(
         id=row.id, state="held", source_key=row.source_key, until=lease.until, explicit=lease.explicit, began_at=row.occurred_at,
-        renewed_at=draft.now, claim=row.id, labels=row.labels, quiet=quiet,
+        renewed_at=draft.now, claim=row.id, quiet=quiet,
     )))  # fmt: skip
 
 

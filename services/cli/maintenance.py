@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import typer
 
+from schemas.maintenance import Matcher
 from services.cli.decide import Expected, Key, decide
 from services.cli.read import AsJson, AsOf, Limit, Realm, at_paris, fetch, moment, show
 from services.console.i18n import translator
@@ -17,17 +18,14 @@ app = typer.Typer(
 )
 _STATE = {"active": "en cours", "planned": "à venir", "over": "terminés"}
 _ = translator("fr")
-_OPERATORS = {"!~": (True, False), "=~": (True, True), "!=": (False, False), "=": (False, True)}
 
 
 def matcher_of(text: str) -> dict[str, Any]:
-    """`name=value`, `name!=value`, `name=~regex`, `name!~regex`. Raises typer.BadParameter."""
-    at = min((i for i in (text.find("!"), text.find("=")) if i > 0), default=0)
-    operator = next((o for o in _OPERATORS if text.startswith(o, at)), None)
-    if at == 0 or operator is None:
-        raise typer.BadParameter(f"not a matcher: {text!r} (alertname=Down, instance!~web.*)")
-    regex, equal = _OPERATORS[operator]
-    return {"name": text[:at].strip(), "value": text[at + len(operator) :].strip().strip('"'), "regex": regex, "equal": equal}
+    """As the API takes it. Raises typer.BadParameter."""
+    try:
+        return Matcher.parse(text).model_dump()
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 @app.command("list")

@@ -148,9 +148,10 @@ class Shaper:
             over_by=row.over_by, version=row.version, causes=len(covered), covered_sites=sorted(set(covered)),
         )  # fmt: skip
 
-    def lease(self, row: m.LeaseRow) -> r.Lease:
+    def lease(self, row: m.LeaseRow, report: a.ReportRow | None) -> r.Lease:
+        """`report`: the one that opened it."""
         return r.Lease(
-            id=row.id, realm=self.realm, state=row.state, source_key=row.source_key, labels=dict(row.labels), began_at=when(row.began_at),
+            id=row.id, realm=self.realm, state=row.state, source_key=row.source_key, labels=dict(report.labels) if report else {}, began_at=when(row.began_at),
             renewed_at=when(row.renewed_at), until=when(row.until), explicit=row.explicit, quiet=row.quiet, quiet_by=list(row.quiet_by),
         )  # fmt: skip
 

@@ -17,6 +17,7 @@ import uvicorn
 from aiokafka.errors import KafkaError
 
 from services.intake.administration import Administration
+from services.intake.alertmanager import AlertmanagerApi
 from services.intake.attachments import Attachments
 from services.intake.callers import Callers
 from services.intake.exchange import BodyReader
@@ -29,6 +30,7 @@ from services.intake.field.sms import NoAnswers, Sms
 from services.intake.front import Front
 from services.intake.geography import Geography
 from services.intake.idempotency import Ledger
+from services.intake.machines.alertmanager_api import AlertsDoor
 from services.intake.machines.book import SourceBook
 from services.intake.machines.cap.dialect import Cap
 from services.intake.machines.door import Machines
@@ -100,13 +102,14 @@ class Intake:
             self.book,
             settings.live_realm,
             geography,
-            (self.sms, Poster(unknown), Cap(geography, self.ledger)),
+            (self.sms, Poster(unknown), Cap(geography, self.ledger), AlertsDoor()),
         )
+        alertmanager = AlertmanagerApi(self.access, self.proxy, reader, self.vault.texts, settings.live_realm, self.ready.values())
         self.external = ExternalEvents(settings.kafka, self.access, machines, self.ledger, self.refused, self.book)
         self.heartbeats = Heartbeats(self.access, machines, self.ledger, self.book)
         self.front = Front(
             Callers(self.access, sessions), reports, Attachments(reader, self.vault.texts), Administration(self.access, sessions, reader, Registry(self.access, machines)), machines,
-            strangers, self.ledger, self.proxy,
+            alertmanager, strangers, self.ledger, self.proxy,
             live=self.live, ready=self.ready | {"console": self._console_ready, "system": system_started(settings.data)},
         )  # fmt: skip
         self._tasks: list[asyncio.Task[None]] = []

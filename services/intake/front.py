@@ -12,6 +12,7 @@ import structlog
 
 from services.intake import attachments
 from services.intake.administration import Administration, whoami
+from services.intake.alertmanager import AlertmanagerApi
 from services.intake.attachments import Attachments
 from services.intake.callers import Callers, require
 from services.intake.exchange import ClientGone, Receive, Scope, Send, address_of, answer, answer_json, answer_problem, redacted
@@ -44,14 +45,15 @@ class Front:
     """`uvicorn` calls it. Own routes: reports, photos, machine dialects, raw bytes, whoami, tokens, users and sources, health, metrics, the OpenAPI document."""
 
     def __init__(
-        self, callers: Callers, reports: Reports, photos: Attachments, administration: Administration, machines: Machines, strangers: Strangers, ledger: Ledger, proxy: Proxy,
-        live: Mapping[str, Check], ready: Mapping[str, Check],
+        self, callers: Callers, reports: Reports, photos: Attachments, administration: Administration, machines: Machines,
+        alertmanager: AlertmanagerApi, strangers: Strangers, ledger: Ledger, proxy: Proxy, live: Mapping[str, Check], ready: Mapping[str, Check],
     ) -> None:  # fmt: skip
         self._callers = callers
         self._reports = reports
         self._photos = photos
         self._administration = administration
         self._machines = machines
+        self._alertmanager = alertmanager
         self._strangers = strangers
         self._ledger = ledger
         self._proxy = proxy
@@ -105,6 +107,8 @@ class Front:
             pass
         elif path == attachments.PATH or path.startswith(f"{attachments.PATH}/"):
             await self._attachment(path, method, scope, receive, send)
+        elif self._alertmanager.serves(path, method):
+            await self._alertmanager.handle(scope, receive, send)
         elif (dialect := self._machines.serving(path)) is not None:
             await self._machines.handle(dialect, scope, receive, send)
         elif path == SOURCES and method == "GET":

@@ -73,6 +73,38 @@ def _path(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
+def _alertmanager(open_to_all: dict[str, Any]) -> dict[str, Any]:
+    """What an Alertmanager answers; bearer, or basic with the key as password."""
+
+    def operation(name: str, summary: str, *parameters: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "summary": f"Alertmanager API: {summary}",
+            "operationId": name,
+            "parameters": list(parameters),
+            "responses": _MACHINE,
+        } | open_to_all
+
+    return {
+        "/api/v2/alerts": {
+            "get": operation("alertmanagerAlerts", "alerts that hold, silenced or not"),
+            "post": operation("machine_api_v2_alerts", "alerts with leases (docs/how-to/sources.md)"),
+        },
+        "/api/v2/alerts/groups": {"get": operation("alertmanagerGroups", "the same in one group")},
+        "/api/v2/silences": {
+            "get": operation("alertmanagerSilences", "maintenance windows as silences"),
+            "post": operation("alertmanagerSilence", "plan a window, or change one"),
+        },
+        "/api/v2/silence/{id}": {
+            "get": operation("alertmanagerOneSilence", "one of them", _path("id")),
+            "delete": operation("alertmanagerExpire", "end it", _path("id")),
+        },
+        "/api/v2/status": {"get": operation("alertmanagerStatus", "version and uptime")},
+        "/api/v2/receivers": {"get": operation("alertmanagerReceivers", "the one receiver")},
+        "/-/healthy": {"get": operation("alertmanagerHealthy", "it lives")},
+        "/-/ready": {"get": operation("alertmanagerReady", "it takes alerts")},
+    }
+
+
 @cache
 def own_document() -> dict[str, Any]:
     """Paths and schemas of the front's own routes."""
@@ -154,6 +186,7 @@ def own_document() -> dict[str, Any]:
         "requestBody": {"required": True, "content": {kind: {"schema": {"type": "string"}} for kind in MEDIA_TYPES}},
         "responses": _answers("202", "on the log; `reports` has one receipt per report", _OBJECT, *_REFUSALS),
     }  # fmt: skip
+    paths |= _alertmanager(open_to_all)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Vigie", "version": "1", "description": "Crisis and continuity of a département"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -68,6 +68,14 @@ class Proxy:
         """One of the console's own documents. Raises aiohttp.ClientError, TimeoutError, ValueError."""
         async with asyncio.timeout(timeout_s), self._client().get(self._base + path) as found:
             return await found.json()
+
+    async def ask(
+        self, method: str, path: str, key: str, body: bytes | None = None, more: Mapping[str, str] | None = None, timeout_s: float = 10.0
+    ) -> tuple[int, Any]:
+        """(status, document) of a request of our own in the name of whoever showed `key`. Raises aiohttp.ClientError, TimeoutError, ValueError."""
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **(more or {})}
+        async with asyncio.timeout(timeout_s), self._client().request(method, self._base + path, data=body, headers=headers) as found:
+            return found.status, await found.json(content_type=None)
 
     async def pass_on(self, scope: Scope, receive: Receive, send: Send, *, instead_of_404: Any = None) -> None:
         """One exchange. The console away: 503 with Retry-After. `instead_of_404(send)` may answer what the console does not know yet."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, Final
 
 import orjson
@@ -19,7 +21,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from schemas.base import Instant
-from schemas.realms import is_live
+from schemas.maintenance import LeasesRenewed, Renewal
+from schemas.realms import derive_id, is_live
 from schemas.reports import ReportReceived
 from services.intake.idempotency import TOPIC, Identity, Known, Ledger, identify
 from services.intake.native import Claim
@@ -31,6 +34,8 @@ from services.runtime.vault import TextItem, Texts
 
 WIRE: Final = ReportReceived.wire_type()
 RETRY_S: Final = 2
+RENEWED_AT_ONCE: Final = 200
+"""Renewals in one record: what they cause fits into one Transaction."""
 RECONNECT_S: Final = 0.5
 log = structlog.get_logger(__name__)
 
@@ -154,6 +159,20 @@ class Receiver:
             task.add_done_callback(lambda t: self._done(identity.report_id, t))
             known = await self._wait(task)
         return Receipt(known.report_id, known.realm, known.recorded_at, replayed=False)
+
+    async def renew(self, realm: str, sender: str, renewals: Sequence[Renewal]) -> None:
+        """Tell that alerts of this sender still hold (D66). The same again changes nothing. Raises ProblemError `broker_away`."""
+        for start in range(0, len(renewals), RENEWED_AT_ONCE):
+            message = LeasesRenewed(source_key=sender, leases=tuple(renewals[start : start + RENEWED_AT_ONCE]))
+            value = orjson.dumps(message.model_dump())
+            id = derive_id(realm, f"{sender}\x1frenewed\x1f{blake2b(value, digest_size=16).hexdigest()}", "input", 0)
+            headers = headers_of(LeasesRenewed.wire_type(), id=id, source=f"/{sender}", at=None, time_ms=time.time_ns() // 1_000_000)
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._inputs.append(realm, partition_for(TOPIC, realm), value, headers)
+            except (BrokerAway, TimeoutError) as error:
+                self._went_away(str(error) or "no acknowledgement of a renewal")
+                raise _away() from error
 
     async def _started(self) -> None:
         """After a restart connections have queued: they wait a moment more rather than be sent away."""

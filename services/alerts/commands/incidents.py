@@ -73,9 +73,11 @@ def merge(draft: Draft, command: c.MergeIncidents) -> Result:
     _move_reports(draft, moved, b.id)
     for site in members:
         draft.doubtful.add(site)
-    rises = Rises(incidents={b.id: b.level} if a.level > b.level else {})
+    draft.concerned.add(b.id)
     settle(draft)
-    escalation.follow(draft, rises)
+    called = escalation.running(draft, b.id)
+    if a.level > b.level and (called is None or called.level < a.level):
+        escalation.follow(draft, Rises(incidents={b.id: b.level}))
     draft.flush()
     return {"incident": b.id, "merged": a.id, "version": draft.state.incidents[b.id].version}
 
@@ -113,7 +115,7 @@ def split(draft: Draft, command: c.SplitIncident) -> Result:
     _move_reports(draft, chosen, new)
     for cause in [x for x in draft.state.causes.values() if draft.standing(x.incident) == a.id and x.reports and set(x.reports) <= ids]:
         put(draft, changed(cause, {"incident": new}))
-    draft.concerned.add(new)
+    draft.concerned.update((a.id, new))
     for site in members:
         draft.doubtful.add(site)
     settle(draft, draft.state.rules.topics)

@@ -60,7 +60,9 @@ class Works(Reading):
             rows = (await found.picture.rows(m.LeaseRow)).values()
         kept = [x for x in rows if (not state or x.state in state) and (source is None or x.source_key == source)]
         shown, following = page(kept, lambda x: (-x.began_at, x.id), limit, cursor)
-        return Page(items=[found.shape.lease(x) for x in shown], next=following)
+        async with store_errors():
+            reports = await found.picture.some(a.ReportRow, [x.id for x in shown]) if shown else {}
+        return Page(items=[found.shape.lease(x, reports.get(x.id)) for x in shown], next=following)
 
     def _reasons(self, rows: Sequence[m.MaintenanceRow]) -> dict[str, Mapping[str, Any]]:
         """Window → fields of its reason."""

@@ -37,7 +37,7 @@ def _signal(alert: dict[str, Any]) -> Signal | None:
         key, State.CLOSED if resolved else State.OPEN, text(notes, "summary", "title") or text(labels, "alertname"),
         "\n".join(t for t in (text(notes, "description", "message"), text(alert, "generatorURL")) if t), labels,
         SEVERITY.get(labels.get("severity", "").lower()), at=read_time(alert.get("endsAt")) if resolved else read_time(alert.get("startsAt")),
-        began=read_time(alert.get("startsAt")),
+        began=read_time(alert.get("startsAt")), matchable=True,
     )  # fmt: skip
 
 

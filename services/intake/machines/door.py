@@ -20,6 +20,8 @@ import orjson
 import structlog
 
 from schemas.base import MINUTE_MS
+from schemas.maintenance import Renewal
+from schemas.realms import is_live
 from schemas.words import EventType
 from services.intake.exchange import BodyReader, Receive, Scope, Send, address_of, answer_json, answer_problem, redacted
 from services.intake.geography import Geography
@@ -28,7 +30,7 @@ from services.intake.machines import alertmanager, apprise, cloudevents, generic
 from services.intake.machines.asked import Asked, Reply, asked_of, secrets_of
 from services.intake.machines.book import SourceBook
 from services.intake.machines.episodes import TOMBSTONE_MS, Episode, Episodes
-from services.intake.machines.signals import Signal, State, Told, body_of, credible, meaning_of, short
+from services.intake.machines.signals import Signal, State, Told, body_of, credible, kept_labels, meaning_of, short
 from services.intake.native import claim_of, ms, parse_one
 from services.intake.receiving import Raw, Receipt, Receiver
 from services.intake.refusals import Refused, RefusedLane, Strangers
@@ -148,7 +150,7 @@ class Machines:
     @property
     def names(self) -> list[str]:
         """Dialects that a source may have."""
-        return [*DIALECTS, *(d.NAME for d in self._own_doors)]
+        return list(dict.fromkeys([*DIALECTS, *(d.NAME for d in self._own_doors)]))
 
     async def handle(self, dialect: Dialect | OwnDoor, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. Raises ClientGone."""
@@ -218,21 +220,24 @@ class Machines:
 
     async def take_all(
         self, principal: Principal, source: Source, dialect: str, asked: Asked, signals: Sequence[Signal | Told]
-    ) -> list[Receipt]:
-        """Each by itself: what is refused of many is kept and costs the others nothing. Raises ProblemError when all are, or when one may pass again."""
+    ) -> list[Receipt | ProblemError]:
+        """Each by itself: what is refused of many is kept and costs the others nothing; receipts of what was told, and these refusals. Raises ProblemError
+        when all are refused, or when one may pass again.
+        """
         speaker = self.speaker(principal, source, Raw(asked.body, asked.headers.get("content-type", BYTES), dialect))
         turns = asyncio.Semaphore(BATCH_AT_ONCE)
 
-        async def taken(signal: Signal | Told) -> Receipt | ProblemError | None:
+        async def taken(signal: Signal | Told) -> Receipt | Renewal | ProblemError | None:
             async with turns:
                 try:
-                    receipt = await (self._tell(speaker, signal) if isinstance(signal, Told) else self._take(speaker, signal))
+                    took = await (self._tell(speaker, signal) if isinstance(signal, Told) else self._take(speaker, signal))
                 except ProblemError as error:
                     return error
                 self.book.accepted(principal.id)
-                return receipt
+                return took
 
         results = await asyncio.gather(*map(taken, signals))
+        await self._receiver.renew(speaker.realm, principal.id, [r for r in results if isinstance(r, Renewal)])
         problems = [p for p in results if isinstance(p, ProblemError)]
         for problem in problems:
             if problem.problem.status in TRANSIENT:
@@ -241,18 +246,18 @@ class Machines:
             raise problems[0]
         for problem in problems:
             self.keep(principal, problem.problem, asked.body, speaker.raw.content_type, dialect, asked.path)
-        return [r for r in results if isinstance(r, Receipt)]
+        return [r for r in results if isinstance(r, Receipt | ProblemError)]
 
     async def _tell(self, speaker: Speaker, told: Told) -> Receipt:
         body = told.body if "realm" in told.body else told.body | {"realm": speaker.realm}
         signed = replace(speaker, raw=replace(speaker.raw, signature=told.signature))
         return await self.accept(signed, body, f"told\x1f{told.key}")
 
-    async def _take(self, speaker: Speaker, signal: Signal) -> None:
-        """One transition, if it is one."""
+    async def _take(self, speaker: Speaker, signal: Signal) -> Renewal | None:
+        """One transition, if it is one; what says that its alert still holds is returned, to be told together."""
         meaning = meaning_of(signal, speaker.source)
         if meaning.drop or (signal.event is not None and self._has_had_effect(speaker, signal.event)):
-            return
+            return None
         key, now = short(signal.key), datetime.now(UTC)
         body = body_of(signal, meaning, now) | {"realm": speaker.realm}
         content = blake2b(f"{signal.title}\x1f{signal.details}\x1f{meaning.severity}".encode("utf-8", "replace"), digest_size=8).hexdigest()
@@ -266,19 +271,27 @@ class Machines:
             if signal.state is State.INFO:
                 await self._inform(speaker, body, current, once(f"{key}#info:{content}:{ms(now) // MINUTE_MS}"))
             elif signal.state is State.OPEN and (known is None or _begins(known, signal, now)):
-                episode = Episode(key, ms(signal.began or now), meaning.type, meaning.site, content=content)
-                receipt = await self.accept(speaker, body | {"alias": episode.alias}, once(episode.alias))
+                began = ms(signal.began or now)
+                if signal.lease is not None and known is not None and began <= (known.ended or 0):  # over, and here again all the same
+                    began = ms(now)
+                    body["occurred_at"] = iso(began)
+                episode = Episode(key, began, meaning.type, meaning.site, content=content)
+                receipt = await self.accept(speaker, body | {"alias": episode.alias}, once(episode.alias), _beside(signal, speaker.realm))
                 self._note(speaker, replace(episode, report_id=receipt.report_id))
             elif current is None:
-                return  # the end of something unknown, or what came late
+                return None  # the end of something unknown, or what came late
             elif signal.state is State.ACKNOWLEDGED:
                 await self._inform(speaker, body, current, once(f"{current.alias}#ack"))
             elif signal.state is State.CLOSED:
                 await self._close(speaker, body, current, signal, now, once)
+            elif signal.lease is not None:
+                lease = signal.lease
+                return Renewal(report=current.report_id, until=lease.until, explicit=lease.explicit) if is_live(speaker.realm) else None
             elif signal.began is None and content != current.content:
                 update = body | {"msg_type": "Update", "references": [current.report_id], "type": current.type}
                 await self.accept(speaker, update, once(f"{current.alias}#{content}:{ms(now)}"))
                 self._note(speaker, replace(current, content=content))
+        return None
 
     async def _inform(self, speaker: Speaker, body: dict[str, Any], about: Episode | None, key: str) -> None:
         references = [] if about is None else [about.report_id]
@@ -301,11 +314,16 @@ class Machines:
     def _note(self, speaker: Speaker, episode: Episode) -> None:
         self._episodes.note(speaker.realm, speaker.principal.id, episode)
 
-    async def accept(self, speaker: Speaker, body: Mapping[str, Any], key: str) -> Receipt:
-        """As a native report. What was accepted under this key before stands, whatever its words are now. Raises ProblemError, BrokerAway."""
+    async def accept(self, speaker: Speaker, body: Mapping[str, Any], key: str, beside: Mapping[str, Any] | None = None) -> Receipt:
+        """As a native report, with fields that only machines have `beside`. What was accepted under this key before stands, whatever its words are now.
+
+        Raises ProblemError, BrokerAway.
+        """
         principal = speaker.principal
         resolve = partial(self._receiver.resolve, principal.id)
         claim = claim_of(parse_one(orjson.dumps(body)), principal, self._live_realm, resolve, self._geography)
+        if beside:
+            claim = replace(claim, message={**claim.message, **beside})
         return await self._receiver.accept(claim, principal, _hashed(key), speaker.raw, first_stands=True)
 
     def _has_had_effect(self, speaker: Speaker, event: str) -> bool:
@@ -354,6 +372,12 @@ class Machines:
         self._refused.keep(Refused(principal, problem, body, content_type, dialect, path))
 
 
+def _beside(signal: Signal, realm: str) -> dict[str, Any]:
+    """Labels for maintenance windows; a lease, in real time only: simulated realms have a clock of their own."""
+    found: dict[str, Any] = {"labels": labels} if (labels := kept_labels(signal)) else {}
+    return found | {"lease": signal.lease.model_dump()} if signal.lease is not None and is_live(realm) else found
+
+
 def _hashed(key: str) -> str:
     """A key of any length and content within the bounds of an Idempotency-Key."""
     return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=24).hexdigest()
@@ -361,6 +385,8 @@ def _hashed(key: str) -> str:
 
 def _begins(known: Episode, signal: Signal, now: datetime) -> bool:
     """A new episode of a matter that is known: not the repetition of an open one, not one that only came late."""
+    if signal.lease is not None:  # while it holds, another beginning is the same alert; after its end whatever holds now is another
+        return known.ended is not None
     if signal.began is not None:
         return ms(signal.began) > known.began
     if known.ended is None:

@@ -15,11 +15,16 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
+from schemas.reports import Lease
 from services.runtime.principals import Rule, Source
 
 MAX_KEY: Final = 120
 """A longer key of a sender is kept by its hash."""
 MAX_LABELS: Final = 200
+MATCHABLE: Final = 64
+"""So many labels of an alert are kept for matching, each within these bounds."""
+LABEL_NAME: Final = 128
+LABEL_VALUE: Final = 256
 _HEADLINE: Final = 1_000
 _DETAILS: Final = 50_000
 
@@ -48,6 +53,10 @@ class Signal:
     """When it happened, as the sender says."""
     began: datetime | None = None
     """When this episode of the matter began, where the dialect has such a time: two with different ones are two episodes."""
+    matchable: bool = False
+    """Its labels name the alert for maintenance windows (D64) and go on the log; the fields of other dialects may say anything, and do not."""
+    lease: Lease | None = None
+    """How long it holds if nothing more is heard of it (D66)."""
     event: str | None = None
     """The sender's own name of this message, where the dialect has one: the same again has no second effect, whatever came between."""
 
@@ -124,6 +133,11 @@ def body_of(signal: Signal, meaning: Meaning, now: datetime) -> dict[str, Any]:
     if signal.details:
         body["description"] = signal.details[:_DETAILS]
     return body
+
+
+def kept_labels(signal: Signal) -> dict[str, str]:
+    """What goes on the log of the labels."""
+    return {n[:LABEL_NAME]: v[:LABEL_VALUE] for n, v in sorted(signal.labels.items())[:MATCHABLE]} if signal.matchable else {}
 
 
 def flat(document: Any, prefix: str = "") -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 from schemas.alerts import AttentionRequested as Asked
 from schemas.alerts import EscalationChanged, LevelChanged, MetricChanged, NotificationPlanned, NotificationWithdrawn
 from schemas.base import MINUTE_MS, Command
+from schemas.commands import MergeIncidents, SplitIncident
 from schemas.maintenance import (
     ChangeMaintenance,
     Coverage,
@@ -172,8 +173,9 @@ def test_a_word_that_the_window_does_not_cover_makes_the_same_cause_speak(scene:
         ({"sources": ["src-1"]}, True), ({"sources": ["rh"]}, False), ({"sites": [COLLEGE], "types": [EventType.OUTAGE_POWER]}, False),
         ({"matchers": [Matcher(name="alertname", value="Down")]}, True), ({"matchers": [Matcher(name="alertname", value="Do.*", regex=True)]}, True),
         ({"matchers": [Matcher(name="alertname", value="ow", regex=True)]}, False),
-        ({"matchers": [Matcher(name="alertname", value="Down", equal=False)]}, False),
-        ({"matchers": [Matcher(name="env", value="")]}, True), ({"matchers": [Matcher(name="env", value=".+", regex=True, equal=False)]}, True),
+        ({"sources": ["supervision"], "matchers": [Matcher(name="alertname", value="Down", equal=False)]}, False),
+        ({"sources": ["supervision"], "matchers": [Matcher(name="env", value="")]}, True),
+        ({"sources": ["supervision"], "matchers": [Matcher(name="env", value=".+", regex=True, equal=False)]}, True),
         ({"matchers": [Matcher(name="alertname", value="Down"), Matcher(name="env", value="prod")]}, False),
     ],
 )  # fmt: skip
@@ -283,6 +285,32 @@ def _continuity_leaves() -> list[Any]:
     return [m for level in territory().policy.levels for m in measured(level.when) if m.metric == "activity_rto_pct"]
 
 
+def test_what_speaks_aloud_merged_into_works_makes_them_call_once(scene: Scene) -> None:
+    _plan(scene, 0, 240, sites=[COLLEGE])
+    works = scene.incident_of(scene.report(10, "outage_it", COLLEGE))
+    loud = scene.incident_of(scene.report(11, "damage_report", PMI, severity=4))
+    assert works.id != loud.id
+    before = len(_calls(scene))
+    assert isinstance(scene.command(MergeIncidents(**_who(incident=loud.id, into=works.id)), 12), CommandApplied)
+    assert scene.state.incidents[works.id].quiet is None
+    called = [c.person for c in _calls(scene)[before:]]
+    assert called
+    assert len(set(called)) == len(called)
+
+
+def test_works_split_off_what_speaks_aloud_are_quiet(scene: Scene) -> None:
+    _plan(scene, 0, 240, sites=[COLLEGE])
+    loud = scene.report(9, "outage_power", PMI, capacity_lost_pct=100)
+    works = scene.report(10, "outage_power", COLLEGE, capacity_lost_pct=100)
+    scene.command(MergeIncidents(**_who(incident=scene.incident_of(works).id, into=scene.incident_of(loud).id)), 11)
+    both = scene.incident_of(loud)
+    assert scene.incident_of(works).id == both.id
+    answer = scene.command(SplitIncident(**_who(incident=both.id, reports=(works,))), 12)
+    assert isinstance(answer, CommandApplied), answer
+    assert scene.incident_of(works).quiet == "maintenance"
+    assert scene.incident_of(loud).quiet is None
+
+
 # ── refusals ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -290,6 +318,7 @@ def _continuity_leaves() -> list[Any]:
     ("values", "expected"),
     [
         ({"covers": Coverage()}, (409, "window_covers_all")),
+        ({"covers": Coverage(matchers=(Matcher(name="env", value="prod", equal=False),))}, (409, "window_covers_all")),
         ({"covers": Coverage(types=(EventType.FIRE,))}, (409, "window_danger")),
         ({"covers": Coverage(sites=("nowhere",))}, (404, "site_unknown")),
         ({"ends_at": 5}, (409, "window_empty")),

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from schemas.base import parse_closed
+from schemas.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived
 from services.intake.app import Intake
 from services.intake.front import Front
@@ -26,12 +27,16 @@ class MemoryInputs:
 
     def __init__(self) -> None:
         self.appended: list[tuple[str, ReportReceived, dict[str, bytes]]] = []
+        self.renewed: list[LeasesRenewed] = []
         self.away = False
 
     async def append(self, realm: str, partition: int, value: bytes, headers: list[tuple[str, bytes]]) -> tuple[int, int]:  # noqa: ARG002  its place among others does not matter here
         if self.away:
             raise BrokerAway("away")
-        message = parse_closed("vigie.ReportReceived.v1", orjson.loads(value))
+        message = parse_closed(dict(headers)["ce_type"].decode(), orjson.loads(value))
+        if isinstance(message, LeasesRenewed):
+            self.renewed.append(message)
+            return 0, 1_800_000_000_000
         assert isinstance(message, ReportReceived)
         self.appended.append((realm, message, dict(headers)))
         return len(self.appended) - 1, 1_800_000_000_000 + len(self.appended)

@@ -225,7 +225,7 @@ async def test_whoami_tells_rights_and_scope(door: Door) -> None:
     async with await door.as_(Role.SOURCE, speaks_as="enedis", scope=Scope(types=("outage_power",))) as http:
         found = (await http.get("/api/v1/whoami")).json()
     assert (found["role"], found["source"], found["scope"]["types"]) == ("source", "enedis", ["outage_power"])
-    assert found["permissions"] == ["report.post", "report.status"]
+    assert found["permissions"] == ["maintenance.write", "report.post", "report.status"]
 
 
 async def test_tokens_are_made_used_and_revoked_over_http(door: Door) -> None:

@@ -83,7 +83,7 @@ class Cap:
         if (why := _TAKEN_ONLY.get(message.status)) is not None:
             return Heard([], why)
         told = _Telling(message, verdict, source, realm, self._ledger, datetime.now(UTC)).told(places)
-        return Heard(await machines.take_all(principal, source, self.NAME, asked, told))
+        return Heard([r for r in await machines.take_all(principal, source, self.NAME, asked, told) if isinstance(r, Receipt)])
 
     def _read(self, body: bytes, source: Source) -> tuple[Message, Verdict, list[tuple[Event, Located | None]]]:
         message, root = read(body)

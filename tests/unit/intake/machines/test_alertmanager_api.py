@@ -1,0 +1,165 @@
+"""What the Alertmanager API makes of a body: leases, zero times, ends, and what is wrong in one of many."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from schemas.maintenance import Matcher
+from services.intake.machines.alertmanager_api import RESOLVE_TIMEOUT_S, fingerprint, read
+from services.intake.machines.asked import Asked
+from services.intake.machines.signals import MATCHABLE, Signal, State, kept_labels
+from services.runtime.problems import ProblemError
+from tests.unit.intake.conftest import Door
+from tests.unit.intake.machines.test_machines import KEY, last, reports, source
+
+ZERO = "0001-01-01T00:00:00.000Z"
+
+
+def _in(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+def _read(*alerts: Any) -> tuple[list[Signal], list[ProblemError]]:
+    return read(Asked("POST", "/api/v2/alerts", {}, {}, orjson.dumps(alerts)))
+
+
+def _one(**alert: Any) -> Signal:
+    (signal,), wrong = _read({"labels": {"alertname": "Down", "instance": "web1"}} | alert)
+    assert not wrong
+    return signal
+
+
+def test_an_end_to_come_is_a_lease_that_the_sender_named() -> None:
+    signal = _one(startsAt=_in(-60), endsAt=_in(240))
+    assert signal.state is State.OPEN
+    assert signal.lease is not None
+    assert signal.lease.explicit
+    assert abs(signal.lease.until / 1000 - datetime.now(UTC).timestamp() - 240) < 30
+
+
+@pytest.mark.parametrize("zero", [{}, {"startsAt": ZERO, "endsAt": ZERO}, {"startsAt": None, "endsAt": ""}])
+def test_no_end_is_a_patience(zero: dict[str, Any]) -> None:
+    """`amtool` sends zero times for what is not set."""
+    signal = _one(**zero)
+    assert signal.lease is not None
+    assert not signal.lease.explicit
+    assert abs(signal.lease.until / 1000 - datetime.now(UTC).timestamp() - RESOLVE_TIMEOUT_S) < 30
+    assert signal.began is None
+
+
+def test_an_end_that_is_over_is_an_end() -> None:
+    signal = _one(startsAt=_in(-60), endsAt=_in(-5))
+    assert (signal.state, signal.lease) == (State.CLOSED, None)
+    assert signal.at is not None
+
+
+def test_what_is_wrong_in_one_costs_the_others_nothing() -> None:
+    good, wrong = _read(
+        {"labels": {}}, {"labels": {"a": ""}}, {"labels": {"a": "1"}, "startsAt": "yesterday"},
+        {"labels": {"a": "2"}, "startsAt": _in(10), "endsAt": _in(5)}, "no alert", {"labels": {"a": "3"}},
+    )  # fmt: skip
+    assert [s.labels for s in good] == [{"a": "3"}]
+    assert [e.problem.faults[0].field for e in wrong] == ["1.labels", "2.labels", "3.startsAt", "4.endsAt", "5.labels"]
+
+
+def test_a_body_that_is_no_list_is_refused() -> None:
+    with pytest.raises(ProblemError):
+        read(Asked("POST", "/api/v2/alerts", {}, {}, b'{"labels": {}}'))
+
+
+def test_the_fingerprint_is_that_of_prometheus() -> None:
+    """FNV-1a, 64 bits; the empty set is its offset (prometheus/common model/signature.go). The real client's are in tests/integration/clients."""
+    assert fingerprint({}) == "cbf29ce484222325"
+    assert fingerprint({"a": "1", "b": "2"}) == fingerprint({"b": "2", "a": "1"}) != fingerprint({"a": "12", "b": ""})
+
+
+def test_labels_on_the_log_are_bounded() -> None:
+    signal = Signal("k", State.OPEN, labels={f"label{n:03d}": "v" * 1000 for n in range(200)}, matchable=True)
+    kept = kept_labels(signal)
+    assert len(kept) == MATCHABLE
+    assert max(map(len, kept.values())) == 256
+    assert kept_labels(Signal("k", State.OPEN, labels={"a": "b"})) == {}, "the fields of other dialects may say anything"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a=b", ("a", "b", False, True)), ('a="b c"', ("a", "b c", False, True)), ("a!=b", ("a", "b", False, False)),
+        ("a=~b.*", ("a", "b.*", True, True)), ('a!~"b|c"', ("a", "b|c", True, False)), ('a="say \\"x\\""', ("a", 'say "x"', False, True)),
+        ("a=", ("a", "", False, True)),
+    ],
+)  # fmt: skip
+def test_matchers_are_read_as_amtool_writes_them(text: str, expected: tuple[str, str, bool, bool]) -> None:
+    found = Matcher.parse(text)
+    assert (found.name, found.value, found.regex, found.equal) == expected
+
+
+@pytest.mark.parametrize("text", ["", "a", "=b", "a=~("])
+def test_a_matcher_that_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        Matcher.parse(text)
+
+
+# ── at the door ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _post(door: Door, *alerts: Any, status: int = 200) -> Any:
+    async with door.client(Authorization=f"Bearer {KEY}") as http:
+        answer = await http.post("/api/v2/alerts", json=list(alerts))
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+async def test_a_repetition_is_a_renewal_and_an_end_is_an_end(door: Door) -> None:
+    await source(door, dialect="alertmanager", key=KEY)
+    alert = {"labels": {"alertname": "Down"}, "startsAt": _in(-60)}
+    await _post(door, alert | {"endsAt": _in(240)})
+    opened = last(door)
+    assert (opened.labels, opened.lease is not None) == ({"alertname": "Down"}, True)
+    await _post(door, alert | {"endsAt": _in(300)}, alert | {"labels": {"alertname": "Other"}})
+    assert [(r.report, r.explicit) for m in door.inputs.renewed for r in m.leases] == [(opened.report_id, True)]
+    await _post(door, alert | {"startsAt": _in(-10), "endsAt": _in(300)})
+    assert len(door.inputs.renewed) == 2, "while it holds, another beginning is the same alert"
+    await _post(door, alert | {"endsAt": _in(-1)})
+    assert [r[0] for r in reports(door)] == ["outage_it", "outage_it", "reopening"]
+    assert last(door).references == (opened.report_id,)
+
+
+async def test_an_alert_that_is_told_again_after_its_end_begins_again(door: Door) -> None:
+    """Prometheus' messages of a minute ago, read after a stall, look like an end; what it says next does not."""
+    await source(door, dialect="alertmanager", key=KEY)
+    alert = {"labels": {"alertname": "Down"}, "startsAt": _in(-60)}
+    await _post(door, alert | {"endsAt": _in(240)})
+    first = last(door)
+    await _post(door, alert | {"endsAt": _in(-1)})
+    end = last(door)
+    await _post(door, alert | {"endsAt": _in(240)})
+    again = last(door)
+    assert again.type == first.type
+    assert again.report_id != first.report_id
+    assert again.occurred_at > end.occurred_at
+
+
+async def test_one_bad_alert_is_answered_400_and_costs_the_others_nothing(door: Door) -> None:
+    await source(door, dialect="alertmanager", key=KEY)
+    said = await _post(door, {"labels": {}}, {"labels": {"alertname": "Down"}}, status=400)
+    assert "labels" in said
+    assert len(reports(door)) == 1
+
+
+async def test_a_broker_that_is_away_is_a_503_for_a_renewal_too(door: Door) -> None:
+    await source(door, dialect="alertmanager", key=KEY)
+    await _post(door, {"labels": {"alertname": "Down"}})
+    door.inputs.away = True
+    await _post(door, {"labels": {"alertname": "Down"}}, status=503)
+
+
+async def test_reading_needs_a_key_and_a_stranger_gets_none_of_it(door: Door) -> None:
+    async with door.client() as http:
+        for path in ("/api/v2/status", "/api/v2/alerts", "/api/v2/silences", "/api/v2/receivers"):
+            assert (await http.get(path)).status_code == 401
+        assert (await http.get("/-/healthy")).text == "OK"
