@@ -17,6 +17,7 @@ from services.runtime.territory import Territory
 from tests.integration.console.conftest import appending, projecting
 from tests.integration.console.serving import Served, answering, applied, served
 from tests.integration.console.test_projection import a_realm
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -118,7 +119,13 @@ async def test_a_realm_opens_with_its_reference_data(console_settings: Settings,
         assert (status, answer["realm"]) == (200, realm)
         kinds = [type(command) for _, command in seen]
         assert kinds == [OpenRealm, *[PublishReference] * len(territory.sections)]
-        assert (await console.http.get(f"/api/v1/realms/{realm}", headers=admin)).json()["simulated"] is True
+
+        async def shown() -> bool:
+            """Once the read model is live: a decision does not wait for it."""
+            found = await console.http.get(f"/api/v1/realms/{realm}", headers=admin)
+            return found.status_code == 200 and found.json()["simulated"] is True
+
+        await eventually(shown)
         assert (await post(console, admin, f"realms/{realm}/pause"))[0] == 200
         assert isinstance(seen[-1][1], SetPace)
         for wrong in ({"id": "92"}, {"id": "75~ex-1"}, {"id": "92~what-1", "kind": "exercise"}, {"id": "no realm"}):
