@@ -14,11 +14,10 @@ import httpx
 import typer
 from aiokafka.errors import KafkaError
 
-from schemas.topics import BY_NAME
 from services.cli.client import local_token
-from services.runtime.deadletters import TOPIC, DeadLetter, Lane
+from services.runtime.deadletters import DeadLetter, Lane
 from services.runtime.kafka import BrokerAway, RecordProducer, partition_for
-from services.runtime.partitions import PartitionReader
+from services.runtime.letters import RecordGone, read_letters, republish, row_of
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
 
@@ -32,20 +31,11 @@ class DlqFailed(Exception):
     """One sentence for the person at the shell."""
 
 
-async def _letters(settings: Settings) -> AsyncIterator[DeadLetter]:
-    """All dead letters, partition by partition in order; a letter that was written twice comes once."""
+def _letters(settings: Settings) -> AsyncIterator[DeadLetter]:
+    """All dead letters."""
     if not settings.kafka:
         raise DlqFailed("no broker: start `vigie up`, or set VIGIE_KAFKA")
-    seen: set[str] = set()
-    async with PartitionReader(settings.kafka) as reader:
-        async for record in reader.read(TOPIC, await reader.bounds(TOPIC, range(BY_NAME[TOPIC].partitions))):
-            try:
-                letter = DeadLetter.load(record.value)
-            except (ValueError, KeyError, TypeError):
-                continue
-            if letter.id not in seen:
-                seen.add(letter.id)
-                yield letter
+    return read_letters(settings.kafka)
 
 
 async def _find(settings: Settings, start: str) -> DeadLetter:
@@ -64,15 +54,6 @@ async def _body(settings: Settings, letter: DeadLetter) -> bytes | None:
     async with Vault.open(settings) as vault:
         item = await vault.texts.get(letter.text_id, wait_s=TEXT_S)
     return None if item is None else item.raw
-
-
-def _row(letter: DeadLetter) -> dict[str, Any]:
-    return {
-        "id": letter.id, "lane": letter.lane.value, "service": letter.service, "realm": letter.realm,
-        "at": datetime.fromtimestamp(letter.at / 1000, UTC).isoformat(timespec="milliseconds"), "code": letter.code, "detail": letter.detail,
-        "input_id": letter.input_id, "input_type": letter.input_type, "source": letter.source, "topic": letter.topic,
-        "partition": letter.partition, "offset": letter.offset, "content_type": letter.content_type, "headers": letter.headers,
-    }  # fmt: skip
 
 
 def _run(coroutine: Any) -> Any:
@@ -98,7 +79,7 @@ def list_letters(
 
     letters: list[DeadLetter] = _run(collect())
     if as_json:
-        typer.echo(json.dumps({"items": [_row(x) for x in letters]}, ensure_ascii=False))
+        typer.echo(json.dumps({"items": [row_of(x) for x in letters]}, ensure_ascii=False))
         return
     if not letters:
         typer.echo("no dead letters")
@@ -134,9 +115,9 @@ def show(
         return
     text = None if body is None else body.decode("utf-8", "replace")
     if as_json:
-        typer.echo(json.dumps(_row(letter) | {"body": text}, ensure_ascii=False))
+        typer.echo(json.dumps(row_of(letter) | {"body": text}, ensure_ascii=False))
         return
-    for name, value in _row(letter).items():
+    for name, value in row_of(letter).items():
         if value not in (None, {}):
             typer.echo(f"{name:<13} {value}")
     typer.echo(f"\n{'(no body, or erased)' if text is None else text}")
@@ -176,17 +157,10 @@ def replay(
 
 
 async def _republish(settings: Settings, letter: DeadLetter, corrected: bytes | None) -> str:
-    """A record that the front door refused goes to its topic again, with its key and headers: they lie there as they came."""
-    assert letter.topic is not None
-    assert letter.partition is not None
-    assert letter.offset is not None
-    async with PartitionReader(settings.kafka) as reader:
-        record = (await reader.at(letter.topic, {letter.partition: letter.offset})).get(letter.partition)
-    if record is None:
-        raise DlqFailed(f"{letter.topic}/{letter.partition} no longer has offset {letter.offset}")
-    value = record.value if corrected is None else corrected
-    async with RecordProducer(settings.kafka) as producer:
-        partition, offset = await producer.send_raw(letter.topic, letter.partition, record.key, value, list(record.headers))
+    try:
+        partition, offset = await republish(settings.kafka, letter, corrected)
+    except RecordGone as error:
+        raise DlqFailed(str(error)) from error
     return f"{letter.id} is on {letter.topic} again (partition {partition}, offset {offset})"
 
 

@@ -78,6 +78,32 @@ def add(
         typer.echo(f"{settings.url}/signaler?{urlencode({'site': site or '', 'token': made['key']})}")
 
 
+@app.command()
+def change(
+    name: Name,
+    site: Annotated[str | None, typer.Option(help="Where its signals are about when nothing else says so")] = None,
+    type: Annotated[EventType | None, typer.Option(help="What they tell of when no rule says so")] = None,
+    severity: Annotated[int | None, typer.Option(help="1 to 5", min=1, max=5)] = None,
+    map: Annotated[Path | None, typer.Option(help="YAML with `rules:` and, for generic, `fields:`")] = None,
+    heartbeat: Annotated[int | None, typer.Option(help="Promised period, seconds", min=10, max=604_800)] = None,
+    exercise_realm: Annotated[str | None, typer.Option(help="cap: where messages of status Exercise go")] = None,
+    certificate: Annotated[list[Path] | None, typer.Option(help="cap: PEM certificates that sign, in place of those before")] = None,
+) -> None:
+    """Another mapping, from now on. What was refused for the old one can be offered again: `vigie dlq replay`."""
+    said = {
+        "site": site, "type": type and type.value, "severity": severity, "heartbeat_s": heartbeat, "exercise_realm": exercise_realm,
+    }  # fmt: skip
+    body: dict[str, Any] = {n: v for n, v in said.items() if v is not None}
+    try:
+        body |= {"certificates": [file.read_text(encoding="ascii") for file in certificate]} if certificate else {}
+        body |= _mapping(map) if map else {}
+    except (OSError, ValueError, YAMLError) as exc:
+        raise fail(ValueError(f"{map or 'certificate'}: {exc}")) from exc
+    if not body:
+        raise typer.BadParameter("nothing to change")
+    ask("PATCH", f"/api/v1/sources/{quote(name, safe='')}", body)
+
+
 def _mapping(file: Path) -> dict[str, Any]:
     document = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
     if not isinstance(document, dict) or not set(document) <= {"rules", "fields"}:

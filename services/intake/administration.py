@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.base import DAY_MS
 from services.intake.exchange import BodyReader, Receive, Scope, Send, answer_json, header
-from services.intake.machines.registry import NewSource, Registry
+from services.intake.machines.registry import NewSource, Registry, SourceChange
 from services.intake.native import problem_of
 from services.runtime.access import AccessStore, LoginTaken, UnknownPrincipal, new_code, new_principal
 from services.runtime.principals import Account, Principal, Token
@@ -102,10 +102,12 @@ class Administration:
                 await answer_json(send, 200, await self._second_factor(login, await self._body(NewSecondFactor, scope, receive), author))
             case "POST", "sources":
                 await answer_json(send, 201, await self._registry.add(await self._body(NewSource, scope, receive), author))
+            case "PATCH", "sources", name:
+                await answer_json(send, 200, await self._registry.change(name, await self._body(SourceChange, scope, receive), author))
             case "POST", "sources", name, ("enable" | "disable") as verb:
                 await answer_json(send, 200, await self._registry.set_enabled(name, author, enabled=verb == "enable"))
             case _, "tokens" | "users" | "sources", *_:
-                raise ProblemError("method_not_allowed", allowed="GET, POST, DELETE")
+                raise ProblemError("method_not_allowed", allowed="GET, POST, PATCH, DELETE")
             case _:
                 raise ProblemError("not_found")
 

@@ -30,6 +30,7 @@ from services.intake.field.sms import NoAnswers, Sms
 from services.intake.front import Front
 from services.intake.geography import Geography
 from services.intake.idempotency import Ledger
+from services.intake.lane import RefusedMessages
 from services.intake.machines.alertmanager_api import AlertsDoor
 from services.intake.machines.book import SourceBook
 from services.intake.machines.cap.dialect import Cap
@@ -109,7 +110,7 @@ class Intake:
         self.heartbeats = Heartbeats(self.access, machines, self.ledger, self.book)
         self.front = Front(
             Callers(self.access, sessions), reports, Attachments(reader, self.vault.texts), Administration(self.access, sessions, reader, Registry(self.access, machines)), machines,
-            alertmanager, strangers, self.ledger, self.proxy,
+            alertmanager, strangers, RefusedMessages(settings.kafka, self.vault.texts, self.access, settings.live_realm), self.ledger, self.proxy,
             live=self.live, ready=self.ready | {"console": self._console_ready, "system": system_started(settings.data)},
         )  # fmt: skip
         self._tasks: list[asyncio.Task[None]] = []

@@ -10,14 +10,15 @@ from typing import Any, Final
 import aiohttp
 import structlog
 
-from services.intake import attachments
+from services.intake import attachments, lane
 from services.intake.administration import Administration, whoami
 from services.intake.alertmanager import AlertmanagerApi
 from services.intake.attachments import Attachments
 from services.intake.callers import Callers, require
-from services.intake.exchange import ClientGone, Receive, Scope, Send, address_of, answer, answer_json, answer_problem, redacted
+from services.intake.exchange import ClientGone, Receive, Scope, Send, address_of, answer, answer_json, answer_problem, header, redacted
 from services.intake.idempotency import Ledger
-from services.intake.machines.door import Machines
+from services.intake.lane import RefusedMessages
+from services.intake.machines.door import REPLAYED, Machines
 from services.intake.openapi import merged
 from services.intake.proxy import Proxy
 from services.intake.refusals import Strangers
@@ -46,7 +47,8 @@ class Front:
 
     def __init__(
         self, callers: Callers, reports: Reports, photos: Attachments, administration: Administration, machines: Machines,
-        alertmanager: AlertmanagerApi, strangers: Strangers, ledger: Ledger, proxy: Proxy, live: Mapping[str, Check], ready: Mapping[str, Check],
+        alertmanager: AlertmanagerApi, strangers: Strangers, refused: RefusedMessages, ledger: Ledger, proxy: Proxy, live: Mapping[str, Check],
+        ready: Mapping[str, Check],
     ) -> None:  # fmt: skip
         self._callers = callers
         self._reports = reports
@@ -55,6 +57,7 @@ class Front:
         self._machines = machines
         self._alertmanager = alertmanager
         self._strangers = strangers
+        self._refused = refused
         self._ledger = ledger
         self._proxy = proxy
         self._health = Health(live=live, ready=ready)
@@ -95,11 +98,11 @@ class Front:
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
         if path == POST_ONE and method == "POST":
-            await self._reports.post_one(await self._caller(scope, Permission.REPORT_POST), scope, receive, send)
+            await self._reports.post_one(await self._sender(scope), scope, receive, send)
             metrics.count("vigie_reports_total", dialect="native", status="202")
         elif path == POST_BATCH:
             _only(method, "POST")
-            await self._reports.post_batch(await self._caller(scope, Permission.REPORT_POST), scope, receive, send)
+            await self._reports.post_batch(await self._sender(scope), scope, receive, send)
         elif path == POST_LINE:
             _only(method, "POST")
             await self._reports.post_line(await self._caller(scope, Permission.REPORT_RELAY), scope, receive, send)
@@ -111,6 +114,8 @@ class Front:
             await self._alertmanager.handle(scope, receive, send)
         elif (dialect := self._machines.serving(path)) is not None:
             await self._machines.handle(dialect, scope, receive, send)
+        elif path == lane.PATH or path.startswith(f"{lane.PATH}/"):
+            await self._refused_lane(path.removeprefix(lane.PATH).strip("/").split("/"), method, scope, receive, send)
         elif path == SOURCES and method == "GET":
             await self._caller(scope, Permission.LOG_READ)
             await self._administration.list_sources(send)
@@ -122,6 +127,38 @@ class Front:
             await self._read(path, scope, send)
         else:
             await self._proxy.pass_on(scope, receive, send)
+
+    async def _refused_lane(self, parts: list[str], method: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """What was turned away, for whoever may read dead letters; offered again by who may pass on another's word."""
+        reader = await self._caller(scope, Permission.DEAD_LETTERS)
+        match method, parts:
+            case "GET", [""]:
+                await answer_json(send, 200, await self._refused.listed(scope.get("query_string", b"")))
+            case "GET", [id]:
+                await answer_json(send, 200, await self._refused.shown(id, reader))
+            case "POST", [id, "replay"]:
+                require(reader, Permission.REPORT_RELAY)
+                await self._again(id, reader, scope, receive, send)
+            case _, [_] | [_, "replay"]:
+                raise ProblemError("method_not_allowed", allowed="GET, POST")
+            case _:
+                raise ProblemError("not_found")
+
+    async def _again(self, id: str, author: Principal, scope: Scope, receive: Receive, send: Send) -> None:
+        """The answer is that of the dialect."""
+        corrected = await self._reports.read(scope, receive)
+        made = await self._refused.again(id, corrected, author)
+        if isinstance(made, dict):
+            await answer_json(send, 202, made)
+            return
+        request, body = made
+        request["headers"] += [h for h in scope["headers"] if h[0] == b"accept-language"]
+        waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def body_of() -> Any:
+            return waiting.pop(0)
+
+        await self._route(request, body_of, send)
 
     async def _report(self, path: str, method: str, scope: Scope, receive: Receive, send: Send) -> bool:
         """Routes of one report: raw bytes are the front's, its status the console's, which may not have heard of it yet."""
@@ -169,8 +206,14 @@ class Front:
                     send, found.status, found.body, [(b"content-type", found.content_type.encode()), (b"cache-control", b"no-store")]
                 )
 
+    async def _sender(self, scope: Scope) -> Principal:
+        """Whose report it is: the caller's, or that of the sender whose refused message the caller offers again."""
+        principal = await self._caller(scope, Permission.REPORT_POST)
+        replayed = header(scope, REPLAYED.encode()) if principal.may(Permission.DEAD_LETTERS) else None
+        return (self._machines.principal(replayed) if replayed else None) or principal
+
     async def _caller(self, scope: Scope, permission: Permission) -> Principal:
-        principal = await self._callers.identify(scope)
+        principal = scope.get(lane.SENDER) or await self._callers.identify(scope)
         require(principal, permission)
         return principal
 

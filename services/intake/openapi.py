@@ -12,7 +12,7 @@ from services.intake.administration import NewPassword, NewSecondFactor, NewToke
 from services.intake.field import poster, sms
 from services.intake.machines.cap.dialect import MEDIA_TYPES, Cap
 from services.intake.machines.door import DIALECTS
-from services.intake.machines.registry import NewSource
+from services.intake.machines.registry import NewSource, SourceChange
 from services.intake.native import BatchItem, NativeReport
 from services.intake.photos import JPEG, PNG
 from services.intake.reports import TypedLine
@@ -108,7 +108,7 @@ def _alertmanager(open_to_all: dict[str, Any]) -> dict[str, Any]:
 @cache
 def own_document() -> dict[str, Any]:
     """Paths and schemas of the front's own routes."""
-    models = (NativeReport, BatchItem, TypedLine, NewToken, NewUser, NewPassword, NewSecondFactor, NewSource)
+    models = (NativeReport, BatchItem, TypedLine, NewToken, NewUser, NewPassword, NewSecondFactor, NewSource, SourceChange)
     _, schemas = models_json_schema([(m, "validation") for m in models], ref_template=_REF)
     batch = {
         "type": "object",
@@ -147,6 +147,16 @@ def own_document() -> dict[str, Any]:
             "summary": "Messages of unknown senders: a count and the last of each address", "operationId": "listStrangers",
             "responses": _answers("200", "counts", _OBJECT, "401", "403"),
         }},
+        "/api/v1/refused": {"get": {
+            "summary": "Refused messages of known senders, newest first", "operationId": "listRefused",
+            "parameters": [{"name": n, "in": "query", "required": False, "schema": {"type": "string"}} for n in ("source", "limit")],
+            "responses": _answers("200", "without their bytes", _OBJECT, "401", "403", "503"),
+        }},
+        "/api/v1/refused/{id}": {"get": {"summary": "One with its bytes; the reading is logged", "operationId": "getRefused", "parameters": [_path("id")], "responses": _answers("200", "the message", _OBJECT, "401", "403", "404", "503")}},
+        "/api/v1/refused/{id}/replay": {"post": {
+            "summary": "Offered again as its sender, as it came or with this body in its place; the answer is that of its dialect", "operationId": "replayRefused", "parameters": [_path("id")],
+            "requestBody": {"required": False, "content": {"*/*": {}}}, "responses": _MACHINE | _answers("404", "unknown", None, "401", "403", "409", "410"),
+        }},
         "/api/v1/tokens": {
             "get": {"summary": "Tokens, never their secret", "operationId": "listTokens", "responses": _answers("200", "tokens", _OBJECT, "401", "403")},
             "post": {"summary": "A new token, shown once", "operationId": "createToken", "requestBody": _body(NewToken), "responses": _answers("201", "the token", _OBJECT, *_REFUSALS, "404")},
@@ -165,6 +175,7 @@ def own_document() -> dict[str, Any]:
             "get": {"summary": "Sources with their health, never their keys", "operationId": "listSources", "responses": _answers("200", "sources", _OBJECT, "401", "403")},
             "post": {"summary": "A new source; its key is shown once", "operationId": "createSource", "requestBody": _body(NewSource), "responses": _answers("201", "the source with its key", _OBJECT, *_REFUSALS, "409")},
         },
+        "/api/v1/sources/{name}": {"patch": {"summary": "Another mapping, from now on; what is not said stays", "operationId": "changeSource", "parameters": [_path("name")], "requestBody": _body(SourceChange), "responses": _answers("200", "the source", _OBJECT, *_REFUSALS, "404")}},
         "/api/v1/sources/{name}/enable": {"post": {"summary": "Its keys count again", "operationId": "enableSource", "parameters": [_path("name")], "responses": _answers("200", "the source", _OBJECT, "401", "403", "404", "503")}},
         "/api/v1/sources/{name}/disable": {"post": {"summary": "Its keys stop at once", "operationId": "disableSource", "parameters": [_path("name")], "responses": _answers("200", "the source", _OBJECT, "401", "403", "404", "503")}},
         "/livez": {"get": {"summary": "The front lives", "operationId": "livez", "responses": _answers("200", "it does", _OBJECT)} | open_to_all},

@@ -17,6 +17,7 @@ from services.intake.field.grammar import MAX_LINE, Kind, body_of, read_line
 from services.intake.field.places import Places
 from services.intake.geography import Geography
 from services.intake.idempotency import MAX_KEY, Ledger
+from services.intake.lane import SENDER
 from services.intake.native import NativeReport, claim_of, parse_item, parse_one, problem_of
 from services.intake.receiving import Raw, Receipt, Receiver, text_id_of
 from services.intake.refusals import Refused, RefusedLane
@@ -109,6 +110,12 @@ class Reports:
         self._batch_items = batch_items
         self._places = places
         self._geography = geography
+
+    async def read(self, scope: Scope, receive: Receive) -> bytes:
+        """A body that is worked on at once. Raises ProblemError, ClientGone."""
+        body = await self._reader.read(scope, receive)
+        self._reader.room.give_back(len(body))
+        return body
 
     async def post_one(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
         """202 with the receipt, after the report is on the log. Raises ProblemError, ClientGone."""
@@ -217,7 +224,7 @@ class Reports:
         return {"status": 202, **receipt_document(receipt), "replayed": receipt.replayed}
 
     def _keep(self, principal: Principal, problem: Problem, body: bytes, scope: Scope) -> None:
-        if problem.status not in _PASSING:
+        if problem.status not in _PASSING and SENDER not in scope:
             content_type = header(scope, b"content-type") or JSON
             self._refused.keep(Refused(principal, problem, body, content_type[:200], "native", str(scope["path"])))
 

@@ -14,6 +14,8 @@ from urllib.parse import parse_qsl
 import orjson
 
 from services.intake.exchange import Scope
+from services.intake.lane import SENDER
+from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError, fault
 
 MAX_FIELDS: Final = 200
@@ -27,6 +29,8 @@ class Asked:
     headers: Mapping[str, str]
     """By lower-case name."""
     body: bytes
+    sender: Principal | None = None
+    """Whose refused message the front itself offers again: identified already."""
     at: float = field(default_factory=time.perf_counter)
     """time.perf_counter() when it had been read."""
 
@@ -92,7 +96,7 @@ def asked_of(scope: Scope, body: bytes) -> Asked:
     """The request of an ASGI scope."""
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in reversed(scope["headers"])}
     query = dict(reversed(parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True, max_num_fields=None)))
-    return Asked(scope["method"], scope["path"], query, headers, body)
+    return Asked(scope["method"], scope["path"], query, headers, body, scope.get(SENDER))
 
 
 def secrets_of(asked: Asked) -> list[str]:

@@ -26,6 +26,7 @@ from schemas.words import EventType
 from services.intake.exchange import BodyReader, Receive, Scope, Send, address_of, answer_json, answer_problem, redacted
 from services.intake.geography import Geography
 from services.intake.idempotency import END, Ledger, keyed_id
+from services.intake.lane import SENDER
 from services.intake.machines import alertmanager, apprise, cloudevents, generic, goalert, opsgenie, pagerduty
 from services.intake.machines.asked import Asked, Reply, asked_of, secrets_of
 from services.intake.machines.book import SourceBook
@@ -192,7 +193,8 @@ class Machines:
 
     async def _identify(self, dialect: Dialect | OwnDoor, asked: Asked) -> tuple[Principal, Source]:
         """Raises ProblemError `unauthenticated`, `forbidden`, `starting`, and what is wrong with a body that holds the key."""
-        needed = dialect.PERMISSION if isinstance(dialect, OwnDoor) else Permission.REPORT_POST
+        if asked.sender is not None:
+            return asked.sender, self._source_of(asked.sender, dialect, asked)
         keys = secrets_of(asked)
         if dialect.NAME == pagerduty.NAME and (key := pagerduty.key_in(asked)) is not None:
             keys.append(key)
@@ -202,17 +204,26 @@ class Machines:
                 continue
             if principal.may(Permission.DEAD_LETTERS) and (replayed := asked.headers.get(REPLAYED)) is not None:
                 principal = self._access.principal(replayed) or principal
-            source = self._access.source(principal.id)
-            if source is None and dialect.NAME in ANYBODY:
-                source = Source(id=principal.id, name=dialect.NAME, dialect=dialect.NAME, type=EventType.INFO)
-            if source is None or not principal.may(needed):
-                raise ProblemError("forbidden", role=principal.role.value, permission=f"{needed.value} ({dialect.NAME})")
-            if source.dialect != dialect.NAME or (dialect.NAME == generic.NAME and asked.path.rsplit("/", 1)[-1] != source.name):
-                raise ProblemError("forbidden", role=principal.role.value, permission=f"{source.name}: {source.dialect}")
-            return principal, source
+            return principal, self._source_of(principal, dialect, asked)
         raise ProblemError("unauthenticated")
 
+    def _source_of(self, principal: Principal, dialect: Dialect | OwnDoor, asked: Asked) -> Source:
+        needed = dialect.PERMISSION if isinstance(dialect, OwnDoor) else Permission.REPORT_POST
+        source = self._access.source(principal.id)
+        if source is None and dialect.NAME in ANYBODY:
+            source = Source(id=principal.id, name=dialect.NAME, dialect=dialect.NAME, type=EventType.INFO)
+        if source is None or not principal.may(needed):
+            raise ProblemError("forbidden", role=principal.role.value, permission=f"{needed.value} ({dialect.NAME})")
+        if source.dialect != dialect.NAME or (dialect.NAME == generic.NAME and asked.path.rsplit("/", 1)[-1] != source.name):
+            raise ProblemError("forbidden", role=principal.role.value, permission=f"{source.name}: {source.dialect}")
+        return source
+
     # ── what ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def principal(self, id: str) -> Principal | None:
+        """Whoever may report under this id, unless disabled."""
+        found = self._access.principal(id)
+        return found if found is not None and found.may(Permission.REPORT_POST) else None
 
     def speaker(self, principal: Principal, source: Source, raw: Raw) -> Speaker:
         """A source speaks to the first realm of its scope, else to the live one."""
@@ -352,8 +363,8 @@ class Machines:
     ) -> None:
         """Machines get 503 with Retry-After for what may pass again, never 429."""
         metrics.count("vigie_reports_total", dialect=dialect.NAME, status=str(problem.status))
-        if problem.status in TRANSIENT:
-            pass  # it says nothing about the message: the sender comes again
+        if problem.status in TRANSIENT or SENDER in scope:
+            pass  # it says nothing about the message: the sender comes again; or it lies in the lane already
         elif principal is None:
             self._strangers.note(address_of(scope), scope["method"], redacted(scope), problem.code)
         else:

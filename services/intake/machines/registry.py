@@ -52,6 +52,21 @@ class NewSource(BaseModel):
     scope: Scope = Scope()
 
 
+class SourceChange(BaseModel):
+    """What is said replaces; what is not said stays."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    site: str | None = Field(default=None, max_length=64)
+    type: EventType = EventType.OUTAGE_IT
+    severity: int | None = Field(default=None, ge=1, le=5)
+    rules: tuple[Rule, ...] = Field(default=(), max_length=500)
+    fields: dict[str, str] = Field(default_factory=dict, max_length=50)
+    heartbeat_s: int | None = Field(default=None, ge=10, le=604_800)
+    exercise_realm: str | None = Field(default=None, max_length=64)
+    certificates: tuple[str, ...] = Field(default=(), max_length=10)
+
+
 class Registry:
     """All raise ProblemError and BrokerAway."""
 
@@ -75,11 +90,8 @@ class Registry:
             raise ProblemError("conflict", what=f"source {asked.name}: déjà prise / taken")
         if asked.key is not None and self._access.bearer(asked.key) is not None:
             raise ProblemError("conflict", what="key : déjà celle d’un autre / somebody else's already")
-        _check_rules(asked.rules)
         self._check_speaks_for(asked)
-        _check_cap(asked)
-        if unknown := sorted(set(asked.fields) - set(FIELDS)):
-            raise wrong(f"fields.{unknown[0]}", "enum", f"champs connus : {', '.join(FIELDS)}", f"known fields: {', '.join(FIELDS)}")
+        _check_mapping(asked)
         poster_ = asked.dialect == POSTER
         principal = new_principal(
             Role.POSTER if poster_ else Role.SOURCE, scope=asked.scope, speaks_as="public" if poster_ else asked.speaks_as, label=asked.name
@@ -112,11 +124,24 @@ class Registry:
             if name in taken:
                 raise ProblemError("conflict", what=f"speaks_for {name} : déjà celui de / already that of {taken[name]}")
 
+    async def change(self, name: str, asked: SourceChange, author: Principal) -> dict[str, Any]:
+        """Its mapping, for what comes from now on; what was refused for the old one can be offered again."""
+        record = self._record(name).model_copy(update={n: getattr(asked, n) for n in asked.model_fields_set})
+        _check_mapping(record)
+        if record.dialect == POSTER and record.site is None:
+            raise wrong("site", "missing", "une affiche est celle d’un site", "a poster is that of a site")
+        await self._access.put(record)
+        log.info("source.changed", source=name, changed=sorted(asked.model_fields_set), author=author.id)
+        return self._shown(record)
+
+    def _record(self, name: str) -> Source:
+        if (record := self._sources().get(name)) is None:
+            raise ProblemError("not_found")
+        return record
+
     async def set_enabled(self, name: str, author: Principal, *, enabled: bool) -> dict[str, Any]:
         """Its keys stop, or count again, at once."""
-        record = self._sources().get(name)
-        if record is None:
-            raise ProblemError("not_found")
+        record = self._record(name)
         await self._access.set_enabled(record.id, enabled=enabled)
         log.info("source.changed", source=name, enabled=enabled, author=author.id)
         return self._shown(record)
@@ -130,7 +155,15 @@ class Registry:
         }  # fmt: skip
 
 
-def _check_cap(asked: NewSource) -> None:
+def _check_mapping(asked: NewSource | Source) -> None:
+    """What a source's record says of its messages. Raises ProblemError `invalid`."""
+    _check_rules(asked.rules)
+    _check_cap(asked)
+    if unknown := sorted(set(asked.fields) - set(FIELDS)):
+        raise wrong(f"fields.{unknown[0]}", "enum", f"champs connus : {', '.join(FIELDS)}", f"known fields: {', '.join(FIELDS)}")
+
+
+def _check_cap(asked: NewSource | Source) -> None:
     """What only CAP knows is refused for any other dialect."""
     for name in ("exercise_realm", "certificates"):
         if getattr(asked, name) and asked.dialect != Cap.NAME:

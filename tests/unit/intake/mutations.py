@@ -9,6 +9,8 @@ from urllib.parse import urlencode
 
 import orjson
 
+from tests.unit.intake.machines.cap_messages import SQUARE, area, info, message, ref, vigilance
+
 KEY: Final = "0123456789abcdef0123456789abcdef"
 NATIVE: Final = {
     "site_id": "col-001", "type": "outage_power", "severity": 3, "occurred_at": "2026-11-24T09:40:00+01:00", "headline": "Panne",
@@ -75,6 +77,8 @@ SEEDS: Final = (
     _json("generic", "/webhooks/generic/generic", {"title": "t", "status": "down", "level": 3, "tags": {"site": "cen-1"}, "time": 1_795_000_000}),
     _json("sms", "/webhooks/sms", {"results": [{"from": "33612345678", "text": "117 ELEC", "messageId": "i", "receivedAt": "2026-11-24T08:00:00Z"}]}),
     Seed("sms", "/webhooks/sms", urlencode({"From": "0612345678", "Body": "RAS 117"}).encode(), _FORM),
+    Seed("cap", "/api/v1/cap", message(vigilance(), vigilance(language="en")), "application/cap+xml"),
+    Seed("cap", "/api/v1/cap", message(info(area=area(polygon=SQUARE, circle="48.9,2.2 3")), msgType="Update", references=ref("b")), "text/xml"),
     _json("poster", "/webhooks/poster", {"type": "outage_water", "severity": 2, "description": "fuite"}),
 )  # fmt: skip
 _ODD: Final[tuple[Any, ...]] = (

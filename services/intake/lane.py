@@ -1,0 +1,108 @@
+"""The refused lane over HTTP: what was turned away, with its reason and its bytes, and offered again once the cause is mended (INTAKE).
+
+    GET  /api/v1/refused            newest first
+    GET  /api/v1/refused/{id}       with the bytes; the reading is logged (D59)
+    POST /api/v1/refused/{id}/replay   as it came, or with the body of this request in its place
+
+A replay is spoken by its sender, under the sender's rights and mapping as they are now; what had its effect meanwhile has no second one.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import deque
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from schemas.realms import partition_of
+from schemas.topics import BY_NAME
+from services.intake.exchange import Headers, Scope
+from services.runtime.access import AccessStore
+from services.runtime.deadletters import TOPIC, DeadLetter, Lane
+from services.runtime.kafka import BrokerAway
+from services.runtime.letters import RecordGone, read_letters, republish, row_of
+from services.runtime.principals import Principal
+from services.runtime.problems import ProblemError
+from services.runtime.vault import Texts
+
+PATH: Final = "/api/v1/refused"
+SENDER: Final = "vigie.sender"
+"""Key of an ASGI scope that the front makes itself: the principal whose refused message is offered again."""
+TEXT_S: Final = 2.0
+MOST: Final = 1000
+log = structlog.get_logger(__name__)
+
+
+class RefusedMessages:
+    """Reads the lane, and makes the request of a replay. All raise ProblemError and BrokerAway."""
+
+    def __init__(self, kafka: str, texts: Texts, access: AccessStore, live_realm: str) -> None:
+        self._kafka = kafka
+        self._texts = texts
+        self._access = access
+        self._partitions = (partition_of(live_realm, BY_NAME[TOPIC].partitions),)
+
+    async def listed(self, query: bytes) -> dict[str, Any]:
+        """`?source=` (a principal), `?limit=`."""
+        asked = dict(parse_qsl(query.decode("latin-1")))
+        source, limit = asked.get("source"), asked.get("limit", "100")
+        newest = deque[DeadLetter](maxlen=min(max(int(limit), 1), MOST) if limit.isdecimal() and len(limit) < 9 else 100)
+        for letter in await self._letters():
+            if source is None or letter.source == source:
+                newest.append(letter)
+        return {"items": [row_of(letter) for letter in reversed(newest)], "next": None}
+
+    async def shown(self, id: str, reader: Principal) -> dict[str, Any]:
+        """With the bytes, as text where they are UTF-8 and in base64."""
+        letter = await self._find(id)
+        body = await self._body(letter)
+        log.info("refusal.read", letter=id, reader=reader.id)
+        known = {} if body is None else {"body_base64": base64.b64encode(body).decode(), "body": body.decode("utf-8", "replace")}
+        return row_of(letter) | {"body": None} | known
+
+    async def again(self, id: str, corrected: bytes, author: Principal) -> tuple[Scope, bytes] | dict[str, Any]:
+        """The request to be routed again with its body; or, for a record of a topic, where it lies now."""
+        letter = await self._find(id)
+        log.info("refusal.replayed", letter=id, author=author.id, corrected=bool(corrected))
+        if letter.topic is not None:
+            try:
+                partition, offset = await republish(self._kafka, letter, corrected or None)
+            except RecordGone as error:
+                raise ProblemError("erased") from error
+            return {"id": id, "topic": letter.topic, "partition": partition, "offset": offset}
+        body = corrected or await self._body(letter)
+        if body is None:
+            raise ProblemError("erased")
+        path, _, query = letter.headers.get("path", "").partition("?")
+        sender = self._access.principal(letter.source) if letter.source else None
+        if sender is None:
+            raise ProblemError("conflict", what="l’émetteur n’existe plus ou est arrêté / the sender is gone or disabled")
+        headers: Headers = [
+            (b"content-type", (letter.content_type or "application/octet-stream").encode("latin-1", "replace")),
+            (b"idempotency-key", letter.id.encode()),
+        ]
+        return {
+            "type": "http", "method": "POST", "path": path, "query_string": query.encode("latin-1", "replace"), "headers": headers,
+            "client": None, SENDER: sender,
+        }, body  # fmt: skip
+
+    async def _letters(self) -> list[DeadLetter]:
+        try:
+            return [letter async for letter in read_letters(self._kafka, self._partitions) if letter.lane is Lane.REFUSED]
+        except (KafkaError, OSError) as error:
+            raise BrokerAway(type(error).__name__) from error
+
+    async def _find(self, id: str) -> DeadLetter:
+        found = next((letter for letter in await self._letters() if letter.id == id), None)
+        if found is None:
+            raise ProblemError("not_found")
+        return found
+
+    async def _body(self, letter: DeadLetter) -> bytes | None:
+        if letter.text_id is None:
+            return None
+        item = await self._texts.get(letter.text_id, wait_s=TEXT_S)
+        return None if item is None else item.raw

@@ -1,0 +1,54 @@
+"""Reading dead letters, and offering a record again: what the command line and the front door share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from schemas.topics import BY_NAME
+from services.runtime.deadletters import TOPIC, DeadLetter
+from services.runtime.kafka import RecordProducer
+from services.runtime.partitions import PartitionReader
+
+
+class RecordGone(Exception):
+    """The record of a dead letter is no longer on its topic."""
+
+
+async def read_letters(kafka: str, partitions: Iterable[int] = range(BY_NAME[TOPIC].partitions)) -> AsyncIterator[DeadLetter]:
+    """All dead letters, partition by partition in order; a letter that was written twice comes once. Raises KafkaError."""
+    seen: set[str] = set()
+    async with PartitionReader(kafka) as reader:
+        async for record in reader.read(TOPIC, await reader.bounds(TOPIC, partitions)):
+            try:
+                letter = DeadLetter.load(record.value)
+            except (ValueError, KeyError, TypeError):
+                continue
+            if letter.id not in seen:
+                seen.add(letter.id)
+                yield letter
+
+
+def row_of(letter: DeadLetter) -> dict[str, Any]:
+    """A letter without its bytes, for people and programs."""
+    return {
+        "id": letter.id, "lane": letter.lane.value, "service": letter.service, "realm": letter.realm,
+        "at": datetime.fromtimestamp(letter.at / 1000, UTC).isoformat(timespec="milliseconds"), "code": letter.code, "detail": letter.detail,
+        "input_id": letter.input_id, "input_type": letter.input_type, "source": letter.source, "topic": letter.topic,
+        "partition": letter.partition, "offset": letter.offset, "content_type": letter.content_type, "headers": letter.headers,
+    }  # fmt: skip
+
+
+async def republish(kafka: str, letter: DeadLetter, corrected: bytes | None) -> tuple[int, int]:
+    """A record that was refused goes to its topic again, with its key and headers: they lie there as they came. Raises RecordGone, BrokerAway."""
+    assert letter.topic is not None
+    assert letter.partition is not None
+    assert letter.offset is not None
+    async with PartitionReader(kafka) as reader:
+        record = (await reader.at(letter.topic, {letter.partition: letter.offset})).get(letter.partition)
+    if record is None:
+        raise RecordGone(f"{letter.topic}/{letter.partition} no longer has offset {letter.offset}")
+    value = record.value if corrected is None else corrected
+    async with RecordProducer(kafka) as producer:
+        return await producer.send_raw(letter.topic, letter.partition, record.key, value, list(record.headers))
