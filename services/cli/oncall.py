@@ -57,12 +57,10 @@ def gaps(
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hours ahead in which a post has no holder or no deputy. Exit 1 when there is one."""
+    """Hours ahead in which a post has no holder or no deputy."""
     proof = ask("GET", "/api/v1/readiness" + query(realm, as_of, days=days))
     items = [h for h in proof["items"] if h["kind"] in ("nobody", "no_holder", "no_deputy")]
     _show_holes({"items": items, "next": None}, as_json, "Trous d’astreinte")
-    if items:
-        raise typer.Exit(1)
 
 
 def _show_holes(found: dict[str, Any], as_json: bool, title: str) -> None:
@@ -185,7 +183,7 @@ def readiness(
     site: Annotated[str | None, typer.Option(help="Who would be reached for this site, hour by hour")] = None, realm: Realm = None, as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Would somebody answer? Every site, role and hour ahead, and every hole with what closes it. Exit 1 when nobody would be reached somewhere."""
+    """Would somebody answer? Every site, role and hour ahead, and every hole with what closes it."""
     proof = ask("GET", "/api/v1/readiness" + query(realm, as_of, days=days, site=site))
     if as_json:
         typer.echo(json.dumps(proof, ensure_ascii=False))
@@ -198,8 +196,6 @@ def readiness(
                 ("Personne", lambda r: r["person"] or "personne"), ("Canal", lambda r: r["channel"] or ""),
                 ("Minutes", lambda r: f"{r['minutes']:.1f}" if r["minutes"] is not None else ""),
             ))  # fmt: skip
-    if proof["nobody_count"]:
-        raise typer.Exit(1)
 
 
 def _summary(proof: dict[str, Any]) -> None:

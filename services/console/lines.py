@@ -215,7 +215,7 @@ def _task(fact: FactRecord) -> Fields:
 def _duty(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     return {
-        "kind": "decision", "change": r.get("state", "in_force"), "text_id": (r.get("reason") or "").removeprefix("text:") or None,
+        "kind": "decision", "change": r.get("state", "in_force"),
         "values": _some({"duty": r["id"], "kind": r["kind"], "role": r["role"], "scope": r.get("scope"), "place": r["place"], "start": r["start"],
                          "end": r["end"], "shifts": len(r["shifts"]), "calendar": r.get("calendar")}),
     }  # fmt: skip

@@ -33,13 +33,13 @@ class Breach:
 def work_of(
     rota: Rota, rules: WorkingTime, start: Instant, end: Instant, call_outs: Mapping[str, Iterable[Instant]] | None = None
 ) -> dict[str, list[Work]]:
-    """Person → spans of work, merged. On call at home only what one was called out for is work; a post that nobody plans is none."""
+    """Person → spans of work, merged. On call at home only what one was called out for is work; whoever stands somewhere by the roster alone is not planned."""
     found: dict[str, list[Work]] = {}
     for role, scope in rota.posts:
         if role in rules.standby_roles or rota.is_static(role, scope):
             continue
         for span in rota.spans(role, scope, Place.HOLDER, start, end):
-            for person in span.stand.persons:
+            for person in span.stand.persons if span.stand.by != "roster" else ():
                 found.setdefault(person, []).append((span.start, span.end))
     for person, answered in (call_outs or {}).items():
         found.setdefault(person, []).extend((at, at + round(rules.call_out_h * HOUR_MS)) for at in answered if start <= at < end)

@@ -26,6 +26,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "releve": ("/releve", 1440, 900, True),
     "travaux": ("/travaux", 1440, 900, True),
     "plans": ("/plans", 1440, 900, True),
+    "astreintes": ("/astreintes", 1440, 900, True),
     "signalement": ("/signalements/{report}", 1440, 900, True),
     "passe": ("/?as_of=2027-02-11T09:58", 1440, 900, False),
     "aide": ("/aide", 1440, 900, True),

@@ -86,7 +86,7 @@ def _check_right(draft: Draft, command: Command) -> None:
         return
     policy = draft.territory.policy
     organisation = policy is not None and command.role in policy.roles and command.role != "observateur"
-    if not organisation or type(command) in _NO_DEED:
+    if not organisation or type(command) in (PublishReference, o.NoteReachability):
         raise Refused(403, "role_not_allowed", role=command.role)
 
 

@@ -60,6 +60,14 @@ def test_an_override_stands_at_once_and_its_withdrawal_too() -> None:
     assert holder(scene) == "ast-technique"
 
 
+def test_whoever_holds_a_duty_of_the_organisation_may_plan_but_not_speak_for_the_directory() -> None:
+    scene = Scene()
+    assert isinstance(scene.command(override(role="coordinateur_pca"), 0), CommandApplied)
+    no = scene.command(NoteReachability(people=(), author="coord-pca", role="coordinateur_pca"), 0)
+    assert isinstance(no, CommandRefused)
+    assert no.code == "role_not_allowed"
+
+
 def test_the_author_of_a_second_override_is_told_that_it_covers_another() -> None:
     scene = Scene()
     scene.command(override("cel-si", 0, 60), 0)

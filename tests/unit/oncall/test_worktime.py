@@ -68,6 +68,11 @@ def test_a_static_post_plans_nothing() -> None:
     assert work_of(Rota(roster({CELL: ("a", None)})), RULES, 0, HOUR_MS) == {}
 
 
+def test_whoever_the_roster_names_outside_a_calendar_works_no_hours_by_that() -> None:
+    rota = Rota(roster({CELL: ("b", None)}), (calendar(("a", "2027-03-01T08:00", "2027-03-01T17:00"), role=CELL),))
+    assert set(work_of(rota, RULES, at("2027-03-01T00:00"), at("2027-03-29T00:00"))) == {"a"}
+
+
 def test_a_day_has_25_hours_in_october() -> None:
     assert broken_in_october() == [("day", 25.0), ("week", 169.0), ("weekly_rest", 0.0)]
 

@@ -1,0 +1,153 @@
+"""On-call duty as clients see it: who now, spans, gaps, the grid of the page, feed addresses."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from schemas.base import HOUR_MS
+from schemas.oncall import DutyRow, Place
+from services.console.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
+from services.console.oncall import Desk, Readiness
+from services.console.pages import duty, times
+from services.console.reference import Reference
+from services.console.texts.names import Names
+from services.runtime.settings import REPOSITORY
+from services.runtime.territory import load_territory
+from tests.unit.oncall.rotas import at, calendar, override
+
+TERRITORY = load_territory(REPOSITORY / "territories" / "92")
+REFERENCE = Reference("v1", Names.of(TERRITORY.sections), TERRITORY.sections)
+NOW = at("2027-02-11T09:40")
+TECHNIQUE = "astreinte_technique"
+
+
+def desk(*duties: DutyRow, lang: str = "fr") -> Desk:
+    return Desk("92", REFERENCE, {d.id: d for d in duties}, {}, NOW - HOUR_MS, lang)
+
+
+def week(*duties: DutyRow, start: str = "2027-02-08T00:00", end: str = "2027-02-15T00:00") -> list[duty.Row]:
+    monday = date.fromisoformat(start[:10])
+    edges = duty.edges_of(monday)
+    assert (edges[0], edges[-1]) == (at(start), at(end))
+    found = desk(*duties).on_call(NOW, edges[0], edges[-1])
+    return duty.rows_of(found, edges, datetime.fromtimestamp(NOW / 1000, UTC), "fr")
+
+
+def test_who_is_on_call_now_and_until_when() -> None:
+    found = desk(override("cel-si", "2027-02-11T08:00", "2027-02-11T20:00")).on_call(NOW, NOW, NOW + 48 * HOUR_MS, role=TECHNIQUE)
+    (post,) = found.items
+    assert (post.role_name, post.scope, post.now.holder, post.now.deputy) == ("Astreinte technique", None, "cel-si", "ast-technique-s")
+    assert post.now.until is not None
+    assert times.ms(post.now.until) == at("2027-02-11T20:00")
+    assert [(s.persons, s.by) for s in post.holder] == [(["cel-si"], "override"), (["ast-technique"], "roster")]
+    assert found.gaps == []
+
+
+def test_a_role_of_poles_is_shown_when_it_is_asked_for() -> None:
+    assert {p.scope for p in desk().on_call(NOW, NOW, NOW + HOUR_MS).items} == {None}
+    directors = desk().on_call(NOW, NOW, NOW + HOUR_MS, role="directeur_pole").items
+    assert len(directors) == 8
+    (one,) = desk().on_call(NOW, NOW, NOW + HOUR_MS, role="directeur_pole", scope="education").items
+    assert (one.id, one.now.holder) == ("directeur_pole:education", "dir-education")
+
+
+def test_a_gap_names_post_place_and_span() -> None:
+    gap = override(None, "2027-02-11T12:00", "2027-02-11T13:00", place=Place.DEPUTY)
+    (found,) = desk(gap).on_call(NOW, NOW, NOW + 48 * HOUR_MS).gaps
+    assert (found.role, found.place, times.ms(found.start), times.ms(found.end)) == (
+        TECHNIQUE, Place.DEPUTY, at("2027-02-11T12:00"), at("2027-02-11T13:00"),
+    )  # fmt: skip
+
+
+def test_broken_limits_are_said_in_words() -> None:
+    long = calendar(("cel-si", "2027-02-11T08:00", "2027-02-11T20:00"), role="cellule_si")
+    (broken,) = desk(long).on_call(NOW, NOW, NOW + 48 * HOUR_MS).limits
+    assert (broken.person, broken.text) == ("cel-si", "plus de 10 h par jour")
+    (english,) = desk(long, lang="en").on_call(NOW, NOW, NOW + 48 * HOUR_MS).limits
+    assert english.text == "more than 10 h a day"
+
+
+def test_readiness_counts_and_names_holes() -> None:
+    ready = desk().readiness(NOW)
+    assert (ready.ready, ready.ready_pct, ready.items) == (ready.hours, 100.0, [])
+    holes = desk(override(None, "2027-02-11T12:00", "2027-02-11T13:00")).readiness(NOW)
+    assert [(h.text, h.fix_text, h.in_h, h.sites) for h in holes.items] == [("Pas de titulaire", "Trouver un titulaire", 2.3, 253)]
+    assert (holes.urgent_count, holes.nobody_count) == (1, 0)
+    band = next(r.band for r in holes.roles if r.role == TECHNIQUE)
+    assert [state for _, _, state in band] == ["ready", "reserve", "ready"]
+
+
+def test_readiness_of_a_site_says_who_by_what_in_how_many_minutes() -> None:
+    site = next(s for s in TERRITORY.sites if s.id == "pmi-04")
+    found = desk().readiness(NOW, site=site)
+    manager = next(r for r in found.reached if r.role == "responsable_site")
+    assert (manager.scope, manager.person, manager.channel, manager.minutes) == ("pmi-04", "rs-pmi-04", "app", pytest.approx(1.0, abs=0.01))
+    assert len({r.role for r in found.reached}) == 9
+
+
+def test_nothing_published_is_nothing_proved_and_no_error() -> None:
+    empty = Desk("92", Reference(), {}, {}, None, "fr")
+    assert isinstance(empty.readiness(NOW), Readiness)
+    assert empty.on_call(NOW, NOW, NOW + HOUR_MS).items == []
+
+
+# ── the page ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_row_of_the_grid_has_84_columns_and_the_current_cell_is_framed() -> None:
+    rows = week(override("cel-si", "2027-02-11T08:00", "2027-02-11T20:00"))
+    assert all(sum(c.columns for c in row.cells) == 84 for row in rows)
+    row = next(r for r in rows if r.key == f"{TECHNIQUE}-h")
+    assert [(c.persons, c.columns, c.current) for c in row.cells] == [
+        (("ast-technique",), 40, False), (("cel-si",), 6, True), (("ast-technique",), 38, False),
+    ]  # fmt: skip
+
+
+def test_a_gap_shorter_than_a_column_is_seen() -> None:
+    rows = week(override(None, "2027-02-11T12:10", "2027-02-11T12:20"))
+    row = next(r for r in rows if r.key == f"{TECHNIQUE}-h")
+    assert [c.hole for c in row.cells] == [False, True, False]
+    assert "12:10" in row.cells[1].told
+
+
+def test_the_week_of_the_change_has_as_many_columns() -> None:
+    assert len(duty.edges_of(date(2027, 3, 22))) == 85
+    edges = duty.edges_of(date(2027, 3, 22))
+    assert (edges[-1] - edges[0]) / HOUR_MS == 167
+    assert duty.monday_of(date(2027, 3, 28)) == date(2027, 3, 22)
+
+
+def test_bands_and_days_of_the_page() -> None:
+    proof = desk(override(None, "2027-02-12T00:00", "2027-02-13T00:00")).readiness(NOW)
+    band = next(b for b in duty.bands_of(proof) if b.name == "Astreinte technique")
+    assert [bar.tone for bar in band.bars] == ["y", "w", "y"]
+    assert sum(bar.width for bar in band.bars) == pytest.approx(760, abs=0.2)
+    days = duty.days_of(date(2027, 2, 8), datetime.fromtimestamp(NOW / 1000, UTC), frozenset({"2027-02-09"}), "fr")
+    assert [(d.today, d.holiday) for d in days][:4] == [(False, False), (False, True), (False, False), (True, False)]
+    assert len(duty.ticks_of(proof)) == 8
+    assert (proof.end - proof.start) == timedelta(days=14)
+
+
+# ── feeds ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_feed_address_says_its_post_and_cannot_be_made_up(tmp_path: Path) -> None:
+    links = FeedLinks(b"k" * 32, tmp_path / "salt")
+    link = FeedLink("92", "directeur_pole", "education")
+    token = links.token(link)
+    assert links.read(token) == link
+    for wrong in (token[:-1], token + "A", "x", "", "é", FeedLinks(b"o" * 32, tmp_path / "salt").token(link)):
+        with pytest.raises(FeedLinkInvalid):
+            links.read(wrong)
+
+
+def test_renewing_ends_every_address(tmp_path: Path) -> None:
+    links = FeedLinks(b"k" * 32, tmp_path / "salt")
+    token = links.token(FeedLink("92", TECHNIQUE, None))
+    links.renew()
+    with pytest.raises(FeedLinkInvalid):
+        links.read(token)
+    assert links.read(links.token(FeedLink("92", TECHNIQUE, None))).scope is None
