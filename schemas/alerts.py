@@ -8,7 +8,7 @@ from pydantic import Field
 
 from schemas.base import Fact, Instant, Model, RowFact, message
 from schemas.reports import Measure, Window
-from schemas.words import Answer, Certainty, Channel, EventType, IncidentState, Level, MsgType, ReportState, SiteStatus, TaskState
+from schemas.words import Answer, Certainty, Channel, EventType, IncidentState, Level, LineKind, MsgType, ReportState, SiteStatus, TaskState
 
 # ── rows: the resources that clients see (API.md, Resource shapes) ─────────────────────────────────────────────────
 
@@ -201,7 +201,7 @@ class TaskRow(Model):
 
     id: str
     kind: str = Field(
-        description="verify_site, verify_report, link_denial, link_site, overdue_cause, contested, lift_which, reentry, readiness_hole"
+        description="verify_site, verify_report, link_denial, link_site, overdue_cause, contested, lift_which, reentry, readiness_hole, sitrep, improvement"
     )
     state: TaskState
     opened_at: Instant
@@ -446,6 +446,9 @@ class NoteAdded(Fact):
     incident: str | None = None
     corrects: str | None = None
     occurred_at: Instant
+    kind: LineKind = LineKind.NOTE
+    source: str | None = None
+    certainty: Certainty | None = None
 
 
 @message
@@ -509,9 +512,11 @@ class MetricChanged(Fact):
 
 @message
 class AttentionRequested(Fact):
-    """From continuity: these roles must hear of it (RTO alarms D44, overdue cards D50). `reentry` asks for a task too (D46)."""
+    """From continuity: these roles must hear of it (RTO alarms D44, overdue cards D50). `reentry` asks for a task too (D46); `sitrep_due` only for
+    a task, without a message (D54).
+    """
 
-    code: Literal["alarm", "card_overdue", "plan_proposed", "stand_down_proposed", "forecast", "reentry"]
+    code: Literal["alarm", "card_overdue", "plan_proposed", "stand_down_proposed", "forecast", "reentry", "sitrep_due"]
     roles: tuple[str, ...]
     pole: str | None = None
     site: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from schemas.base import Command, Instant, message
-from schemas.words import ActivityState, Answer, Level
+from schemas.words import ActivityState, Answer, Certainty, Level, LineKind
 
 # ── to alerts ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -62,12 +62,15 @@ class SplitIncident(Command):
 
 @message
 class AddNote(Command):
-    """A line of the main courante (D55). The text is in `texts`."""
+    """A line of the main courante (D55), also one that was first written on paper. The text is in `texts`."""
 
     text_id: str
     incident: str | None = None
     corrects: str | None = Field(default=None, description="id of the line that this one corrects")
     occurred_at: Instant | None = None
+    kind: LineKind = LineKind.NOTE
+    source: str | None = Field(default=None, max_length=64, description="kind of source that said so, as in reports")
+    certainty: Certainty | None = None
 
 
 @message
@@ -217,6 +220,41 @@ class ArbitrateAlarm(Command):
     """The arbitration that 100 % of an RTO demands (D44); its text is the reason."""
 
     alarm: str
+
+
+@message
+class IssueSitrep(Command):
+    """D54: a person validates the point de situation. The document lies in `texts`, frozen; the log carries its hash and counts.
+
+    Refused with 412 when `number` is not the next one: somebody validated in the meantime.
+    """
+
+    number: int = Field(ge=1)
+    as_of: Instant = Field(description="the document says what was known at this time")
+    text_id: str
+    sha256: str = Field(description="of the document’s bytes, hex")
+    counts: dict[str, int] = Field(
+        default_factory=dict, description="`sites:closed`, `activities:interrupted`, …: what the next one compares with"
+    )
+    incidents: tuple[str, ...] = ()
+
+
+@message
+class AddImprovement(Command):
+    """An action that the RETEX decides (D53): a role owns it, and it is due. The text is in `texts`."""
+
+    text_id: str
+    owner: str = Field(description="role, as in the territory's policy")
+    due_at: Instant
+    incident: str | None = None
+
+
+@message
+class CloseImprovement(Command):
+    """`dropped` needs a reason."""
+
+    improvement: str
+    dropped: bool = False
 
 
 # ── to delivery ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -230,6 +230,55 @@ class PlanChanged(RowFact):
     change: str
 
 
+class SitrepRow(Model):
+    """A validated point de situation (D54). Never changes: a correction is the next number."""
+
+    id: str = Field(description="its number")
+    number: int
+    as_of: Instant
+    issued_at: Instant
+    issued_by: str
+    role: str
+    level: int = Field(description="of the territory, when it was validated")
+    text_id: str = Field(description="the document in `texts`")
+    sha256: str = Field(description="of the document's bytes")
+    counts: dict[str, int] = Field(default_factory=dict)
+    incidents: tuple[str, ...] = ()
+    next_at: Instant | None = Field(default=None, description="when the next one is due; None: this level has no rhythm")
+
+
+class ImprovementRow(Model):
+    """An improvement action (D53)."""
+
+    id: str
+    text_id: str
+    owner: str
+    due_at: Instant
+    incident: str | None = None
+    state: Literal["open", "done", "dropped"] = "open"
+    opened_at: Instant
+    opened_by: str
+    closed_at: Instant | None = None
+    closed_by: str | None = None
+    reason: str | None = None
+
+
+@message
+class SitrepIssued(RowFact):
+    """Routed to alerts: the task that asked for it is done."""
+
+    collection: ClassVar[str] = "sitreps"
+    row: SitrepRow
+
+
+@message
+class ImprovementChanged(RowFact):
+    """Decided, done or dropped. Routed to alerts: it is a task until then."""
+
+    collection: ClassVar[str] = "improvements"
+    row: ImprovementRow
+
+
 # ── what continuity took from alerts: its own memory of it, not a second copy of the rows ──────────────────────────
 
 
@@ -276,7 +325,7 @@ class IncidentHeard(Fact):
 
 @message
 class LevelHeard(Fact):
-    """Of the territory. Only says who the pilot is; nothing that alerts hears of depends on it."""
+    """Of the territory. Says who the pilot is and how often a point de situation is due; no predicate of alerts reads anything of either."""
 
     level: int
 

@@ -251,6 +251,8 @@ class Escalation(Model):
     surcharges: tuple[Surcharge, ...]
     systems_spared: tuple[str, ...] = Field(description="systems that total isolation does not cut")
     headcount_close_pct: float
+    retex_hot_h: float = Field(default=72, description="from the end to the hot lessons learned (D53)")
+    retex_cold_d: float = Field(default=30, description="from the end to the cold ones")
     headcount_reminders_min: tuple[int, ...]
     inhibitions: tuple[Inhibition, ...] = ()
     readiness: ReadinessRule | None = None

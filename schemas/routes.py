@@ -23,6 +23,8 @@ ROUTES: dict[int, dict[str, dict[str, tuple[str, ...]]]] = {
             "MetricChanged": ("alerts",),
             "AttentionRequested": ("alerts",),
             "CrisisTended": ("alerts",),
+            "SitrepIssued": ("alerts",),
+            "ImprovementChanged": ("alerts",),
         },
         "delivery": {
             "AnswerReceived": ("alerts",),
@@ -35,7 +37,15 @@ ROUTES: dict[int, dict[str, dict[str, tuple[str, ...]]]] = {
 PUBLIC: dict[str, tuple[str, ...]] = {
     "incidents": ("ReportChanged", "SiteStatusChanged", "IncidentChanged", "LevelChanged", "TaskChanged", "FlagChanged"),
     "notifications": ("NotificationPlanned", "NotificationWithdrawn", "EscalationChanged", "AnswerRecorded", "RoleUncovered"),
-    "continuity": ("ActivityChanged", "LocalClockChanged", "AlarmRaised", "AlarmArbitrated", "StrategyChanged"),
+    "continuity": (
+        "ActivityChanged",
+        "LocalClockChanged",
+        "AlarmRaised",
+        "AlarmArbitrated",
+        "StrategyChanged",
+        "SitrepIssued",
+        "ImprovementChanged",
+    ),
     "plans": ("PlanChanged", "TriggerChanged"),
     "deliveries": ("NotificationChanged", "HoldChanged", "CallOutChanged"),
     "reassignments": (),

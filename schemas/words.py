@@ -82,6 +82,16 @@ class ReportState(StrEnum):
     FAILED = "failed"
 
 
+class LineKind(StrEnum):
+    """What a person's line in the main courante is (D55)."""
+
+    NOTE = "note"
+    FACT = "fact"
+    DECISION = "decision"
+    ACTION = "action"
+    COMMUNICATION = "communication"
+
+
 class ActivityState(StrEnum):
     NOMINAL = "nominal"
     THREATENED = "threatened"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from schemas.alerts import AnswerReceived, AttentionRequested, DeadlineSettled, HistoryForgotten, MetricChanged, Unreachable
 from schemas.base import DAY_MS, Command, Fact, Instant
-from schemas.continuity import CrisisTended
+from schemas.continuity import CrisisTended, ImprovementChanged, ImprovementRow, SitrepIssued
 from schemas.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived
 from services.alerts import causes, escalation, flags, leases, levels, maintenance, readiness, tasks, zones
@@ -66,6 +66,10 @@ class AlertsDecider:
                 settle(draft)
             case CrisisTended(incident=incident):
                 escalation.tended(draft, incident)
+            case SitrepIssued(row=issued):
+                tasks.settle(draft, "sitrep", "", issued.issued_by)
+            case ImprovementChanged(row=action):
+                _follow(draft, action)
             case Command() as command if obey(draft, given.id, command):
                 pass
             case other:
@@ -156,3 +160,14 @@ def _attend(draft: Draft, asked: AttentionRequested) -> None:
     escalation.attend(draft, asked.roles, pole=asked.pole, site=asked.site, incident=incident, template=template, values=values)
     if asked.code == "reentry":
         tasks.ask(draft, "reentry", report=asked.activity, incident=incident)
+    elif asked.code == "sitrep_due":
+        tasks.ask(draft, "sitrep", due_at=asked.limit_at)
+
+
+def _follow(draft: Draft, action: ImprovementRow) -> None:
+    """An improvement action is a task until continuity says that it is done or dropped (D53)."""
+    if action.state == "open":
+        incident = action.incident if action.incident in draft.state.incidents else None
+        tasks.ask(draft, "improvement", report=action.id, incident=incident, due_at=action.due_at)
+    elif action.closed_by is not None:
+        tasks.settle(draft, "improvement", action.id, action.closed_by, action.state)

@@ -11,7 +11,17 @@ from services.alerts.draft import Draft
 from services.alerts.values import changed
 
 Kind = Literal[
-    "verify_site", "verify_report", "link_denial", "link_site", "overdue_cause", "contested", "lift_which", "reentry", "readiness_hole"
+    "verify_site",
+    "verify_report",
+    "link_denial",
+    "link_site",
+    "overdue_cause",
+    "contested",
+    "lift_which",
+    "reentry",
+    "sitrep",
+    "improvement",
+    "readiness_hole",
 ]
 
 
@@ -34,6 +44,13 @@ def void(draft: Draft, kind: Kind, subject: str, outcome: str) -> None:
     task = draft.state.open_tasks.get(f"{kind}|{subject}")
     if task is not None:
         _close(draft, draft.state.tasks[task], state=TaskState.VOID, outcome=outcome)
+
+
+def settle(draft: Draft, kind: Kind, subject: str, author: str, outcome: str | None = "done") -> None:
+    """Continuity says that a person did what it asked for; no effect when no such task is open."""
+    task = draft.state.open_tasks.get(f"{kind}|{subject}")
+    if task is not None:
+        done(draft, draft.state.tasks[task], author, outcome)
 
 
 def _close(draft: Draft, row: TaskRow, **values: Any) -> None:

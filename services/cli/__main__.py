@@ -42,6 +42,11 @@ COMMANDS = {
     "notifications": "services.cli.read:notifications",
     "timeline": "services.cli.read:timeline",
     "changes": "services.cli.read:changes",
+    # documents
+    "sitrep": "services.cli.documents:sitrep",
+    "export": "services.cli.documents:export",
+    "retex": "services.cli.documents:retex",
+    "improvement": "services.cli.documents:improvement",
     # decisions
     "ack": "services.cli.decide:ack",
     "escalate": "services.cli.decide:escalate",

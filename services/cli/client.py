@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -51,20 +52,39 @@ class Client:
     def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
         """(status, JSON body) of a call that did not fail. `body`: bytes as they are, anything else as JSON."""
         content = {"content": body} if isinstance(body, bytes) else {"json": body}
-        return self._answer(method, path, headers=headers, **content)
+        answer = self._answer(method, path, headers=headers, **content)
+        return answer.status_code, _content(answer)
 
-    def _answer(self, method: str, path: str, **request: Any) -> tuple[int, Any]:
+    def read(self, path: str) -> httpx.Response:
+        """A read that is no JSON: its bytes and headers."""
+        return self._answer("GET", path)
+
+    def save(self, path: str, file: Path) -> int:
+        """A read as a file, which exists only when it is whole; its size. Raises OSError too."""
+        part = file.with_name(file.name + ".part")
+        try:
+            with part.open("wb") as target, self._http.stream("GET", path) as answer:
+                if answer.status_code >= 400:
+                    answer.read()
+                    raise Refused(answer.status_code, _content(answer))
+                for block in answer.iter_bytes():
+                    target.write(block)
+            part.replace(file)
+        except httpx.TransportError as exc:
+            raise Away(f"the answer of {self._http.base_url} broke off: {exc}") from exc
+        finally:
+            part.unlink(missing_ok=True)
+        return file.stat().st_size
+
+    def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
             answer = self._http.request(method, path, **request)
         except httpx.TransportError as exc:
             raise Away(f"no answer from {self._http.base_url}: {exc}") from exc
-        try:
-            content = answer.json()
-        except ValueError:
-            content = {"title": answer.text[:200]}
         if answer.status_code >= 400:
+            content = _content(answer)
             raise Refused(answer.status_code, content if isinstance(content, dict) else {"title": str(content)[:200]})
-        return answer.status_code, content
+        return answer
 
     def get(self, path: str) -> Any:
         """JSON of a read."""
@@ -76,7 +96,14 @@ class Client:
 
     def send(self, path: str, content: bytes, media_type: str) -> Any:
         """JSON of a write of something that is not JSON."""
-        return self._answer("POST", path, content=content, headers={"Content-Type": media_type})[1]
+        return _content(self._answer("POST", path, content=content, headers={"Content-Type": media_type}))
+
+
+def _content(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return {"title": answer.text[:200]}
 
 
 def fail(exc: Exception) -> typer.Exit:

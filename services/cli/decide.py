@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import typer
 
-from schemas.words import Answer
+from schemas.words import Answer, Certainty, LineKind
 from services.cli.client import Away, Client, Refused, fail
 from services.cli.read import AsJson, Realm, fetch, moment
 from services.runtime.settings import Settings
@@ -91,11 +91,17 @@ def level(
 def note(
     text: str, incident: Annotated[str | None, typer.Option()] = None, realm: Realm = None,
     corrects: Annotated[str | None, typer.Option(help="Id of the line that this one corrects")] = None,
-    occurred_at: Annotated[str | None, typer.Option(help="ISO 8601; default: now")] = None, key: Key = None, as_json: AsJson = False,
+    occurred_at: Annotated[str | None, typer.Option(help="When it happened, for a line that was on paper: ISO 8601; default: now")] = None,
+    kind: Annotated[LineKind, typer.Option(help="What it is")] = LineKind.NOTE,
+    source: Annotated[str | None, typer.Option(help="Kind of source that said so: prefecture, enedis, …")] = None,
+    certainty: Annotated[Certainty | None, typer.Option()] = None, key: Key = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Write a line in the main courante."""
     at = moment(occurred_at) if occurred_at else None
-    body = {"text": text, "incident": incident, "corrects": corrects, "occurred_at": at}
+    body = {
+        "text": text, "incident": incident, "corrects": corrects, "occurred_at": at, "kind": kind.value, "source": source,
+        "certainty": certainty.value if certainty else None,
+    }  # fmt: skip
     decide("log", realm, body, key=key, as_json=as_json, done="Ligne ajoutée")
 
 

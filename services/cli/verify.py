@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,8 @@ from schemas.routes import destinations
 from schemas.words import NotificationState
 from services.cli.client import fail
 from services.runtime.settings import Settings
+from services.runtime.signing import PUBLIC_NAME, PublicKey
+from services.verify.bundle import judge_bundle
 from services.verify.laws import (
     LAWS,
     Findings,
@@ -69,6 +72,33 @@ async def judge(settings: Settings, patience_s: float) -> tuple[Findings, Eviden
         await asyncio.sleep(0.5)
 
 
+def _verify_bundle(file: Path, key: Path, *, required: bool, as_json: bool) -> None:
+    """Print the judgement. Raises typer.Exit(1) on a breach."""
+    try:
+        known = PublicKey.load(key.read_bytes()) if required or key.exists() else None
+        found = judge_bundle(file, known)
+    except (OSError, ValueError) as exc:
+        raise fail(exc) from exc
+    broken = [{"law": law, "what": what} for law, what in found.broken]
+    if as_json:
+        print(
+            json.dumps(
+                {"ok": not broken, "key": found.key, "known_key": found.known_key, **found.counts, "broken": broken}, ensure_ascii=False
+            )
+        )
+    else:
+        console = Console()
+        console.print(f"{file}: " + ", ".join(f"{n} {name}" for name, n in found.counts.items()), highlight=False)
+        whose = {True: "the key that was expected", False: "[red]another key[/]", None: "a key that only you can compare"}[found.known_key]
+        console.print(f"signed with {found.key}: {whose}", highlight=False)
+        for law, sentence in found.broken[:100]:
+            console.print(f"[red]{law}[/] {sentence}", highlight=False)
+        if not broken:
+            console.print("[green]signature, files, chain, timeline and points de situation hold[/]")
+    if broken:
+        raise typer.Exit(1)
+
+
 def _size(evidence: Evidence) -> int:
     """Grows with everything that is read."""
     return sum(len(seen) for seen in evidence.inputs.values()) + sum(log.accepted for log in evidence.logs.values())
@@ -77,9 +107,18 @@ def _size(evidence: Evidence) -> int:
 def verify(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
     patience: Annotated[float, typer.Option(help="Seconds without movement after which what is still on its way counts as lost")] = 15.0,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Check this evidence bundle instead; needs nothing else", exists=True, dir_okay=False)
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Public key that the bundle must be signed with; default: this installation's, if there is one")
+    ] = None,
 ) -> None:
-    """Re-derive from the logs, independently, that every promise was kept."""
+    """Re-derive from the logs, independently, that every promise was kept; or check an evidence bundle."""
     settings = Settings()
+    if bundle is not None:
+        _verify_bundle(bundle, key or settings.data.secrets / PUBLIC_NAME, required=key is not None, as_json=as_json)
+        return
     if not settings.kafka:
         raise fail(ValueError("no broker: start `vigie up`, or set VIGIE_KAFKA"))
     try:

@@ -22,6 +22,7 @@ from services.console.api import (
     callouts,
     commands,
     continuity,
+    evidence,
     incidents,
     live,
     log,
@@ -32,12 +33,15 @@ from services.console.api import (
     realms,
     reference,
     reports,
+    retex,
     returns,
+    sitreps,
 )
 from services.console.decisions import Answers, Decisions, LinkAnswers
+from services.console.documents.pdf import Typesetter
 from services.console.feed_links import FeedLinks
 from services.console.geometry import load_outlines
-from services.console.pages import pages_router
+from services.console.pages.routes import pages_router
 from services.console.producing import CommandProducer
 from services.console.queries.journal import command_result
 from services.console.readmodel import ReadModel, Rebuilding
@@ -57,11 +61,12 @@ from services.runtime.problems import Problem, ProblemError
 from services.runtime.problems_http import install, problem_response
 from services.runtime.sessions import Sessions
 from services.runtime.settings import Settings
+from services.runtime.signing import SigningKey
 from services.runtime.vault import Vault
 
 ROUTERS: Final = (
     incidents.router, places.router, continuity.router, people.router, maintenance.router, oncall.router, oncall.feeds, reports.router, log.router, realms.router,
-    commands.router, reference.router, live.router, callouts.router, returns.router,
+    commands.router, reference.router, live.router, callouts.router, returns.router, sitreps.router, evidence.router, retex.router,
 )  # fmt: skip
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
 slog = structlog.get_logger(__name__)
@@ -131,7 +136,8 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         stack.push_async_callback(producer.stop)
         answers = Answers(client)
         stack.callback(asyncio.create_task(answers.run(), name="answers").cancel)
-        model = ReadModel(client, load_outlines(settings.territory), history=History(settings.kafka), texts=vault.texts)
+        outlines = load_outlines(settings.territory)
+        model = ReadModel(client, outlines, history=History(settings.kafka), texts=vault.texts)
         hub = Hub(client, model)
         stack.callback(hub.close)
         health = Health(ready={"store": _store_ready(client, model), "access": access.fault, "texts": vault.fault})
@@ -144,6 +150,9 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.directory = vault.directory
         app.state.territory = settings.territory
         app.state.sources = SourceList(settings.url)
+        app.state.typesetter = Typesetter(outlines)
+        app.state.kafka = settings.kafka
+        app.state.signing_key = lambda: SigningKey.open(settings.data.secrets)
         app.state.live_realm = settings.territory.name
         app.state.cap_sender = settings.cap_sender or f"vigie.{settings.territory.name}"
         app.state.vault, app.state.feed_links = vault, FeedLinks.open(settings.data.secrets)

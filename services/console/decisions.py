@@ -192,6 +192,10 @@ class Decisions:
         """Store free text before the command that names it. Raises BrokerAway."""
         await self._texts.put(text_id, TextItem({"text": text}))
 
+    async def put_document(self, text_id: str, raw: bytes) -> None:
+        """Store a frozen document before the command that names it. Raises BrokerAway."""
+        await self._texts.put(text_id, TextItem(raw=raw, content_type="application/json"))
+
     async def send_all(
         self, service: str, realm: str, principal: Principal, commands: Sequence[tuple[str, Command]], wait_s: float
     ) -> Outcome:  # fmt: skip

@@ -234,7 +234,7 @@ def _readiness(fact: FactRecord) -> Fields:
 def _note(fact: FactRecord) -> Fields:
     d = fact.data
     return {
-        "id": d["line"], "kind": "note", "occurred_at": d["occurred_at"], "author": d["author"], "role": d["role"],
+        "id": d["line"], "kind": d.get("kind", "note"), "source": d.get("source"), "certainty": d.get("certainty"), "occurred_at": d["occurred_at"], "author": d["author"], "role": d["role"],
         "incident": d.get("incident"), "text_id": d["text_id"], "corrects": d.get("corrects"),
     }  # fmt: skip
 
@@ -282,6 +282,22 @@ def _strategy(fact: FactRecord) -> Fields:
     return {
         "kind": "decision", "change": r["state"], "site": r.get("site"), "text_id": _text_id(r.get("reason")),
         "values": {"activity": r["activity"], "strategy": r["strategy"], "capacity_pct": r["expected_capacity_pct"]},
+    }  # fmt: skip
+
+
+def _sitrep(fact: FactRecord) -> Fields:
+    r = fact.data["row"]
+    return {
+        "kind": "communication", "change": "issued", "incident": next(iter(r.get("incidents") or ()), None),
+        "values": {"number": r["number"], "as_of": r["as_of"], "sha256": r["sha256"]},
+    }  # fmt: skip
+
+
+def _improvement(fact: FactRecord) -> Fields:
+    r = fact.data["row"]
+    return {
+        "kind": "decision", "change": r["state"], "incident": r.get("incident"), "text_id": r["text_id"] if r["state"] == "open" else None,
+        "values": {"improvement": r["id"], "owner": r["owner"], "due_at": r["due_at"]},
     }  # fmt: skip
 
 
@@ -375,6 +391,8 @@ _LINES: dict[str, Maker] = {
     "AlarmArbitrated": _arbitration,
     "StrategyChanged": _strategy,
     "PlanChanged": _plan,
+    "SitrepIssued": _sitrep,
+    "ImprovementChanged": _improvement,
     "NotificationChanged": _notification,
     "HoldChanged": _hold,
     "ReferencePublished": _reference,

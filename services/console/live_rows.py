@@ -132,6 +132,7 @@ _PLAIN: Final = {
     "maintenance": _plain(m.MaintenanceRow, "maintenance", Shaper.maintenance),
     "alarms": _plain(c.AlarmRow, "alarms", Shaper.alarm),
     "strategies": _plain(c.StrategyRow, "strategies", Shaper.strategy),
+    "sitreps": _plain(c.SitrepRow, "sitreps", Shaper.sitrep),
     "notifications": _plain(d.NotificationRow, "notifications", Shaper.notification),
     "callouts": _plain(o.CallOutRow, "callouts", Shaper.callout),
     "holds": _plain(d.HoldRow, "holds", Shaper.hold),

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from services.console.faults import NotFound, RealmUnknown, Rebuilding, StoreAway
 from services.console.queries.changes import ChangeQueries
-from services.console.queries.journal import Journal
+from services.console.queries.documents import Documents
 from services.console.queries.maintenance import Works
 from services.console.queries.oncall import OnCallQueries
 
 __all__ = ["NotFound", "Queries", "ReadModel", "RealmUnknown", "Rebuilding", "StoreAway"]
 
 
-class ReadModel(ChangeQueries, Works, OnCallQueries, Journal):
+class ReadModel(Documents, ChangeQueries, Works, OnCallQueries):
     """All queries. Safe for concurrent use in one event loop."""
 
 

@@ -44,6 +44,11 @@ def when(at: Instant) -> datetime:
     return datetime.fromtimestamp(at / 1000, UTC)
 
 
+def ms(at: datetime) -> Instant:
+    """Inverse of `when`."""
+    return round(at.timestamp() * 1000)
+
+
 Time = Annotated[
     datetime,
     PlainSerializer(iso, return_type=str, when_used="json"),
@@ -593,6 +598,39 @@ class Line(Resource):
     source: str | None
     corrects: str | None
     place: str = Field(description="service/partition/seq/ordinal of the fact in its log")
+
+
+class Sitrep(Resource):
+    """A validated point de situation (D54); the document is at `/api/v1/sitreps/{number}`."""
+
+    id: str
+    realm: str
+    number: int
+    as_of: Time
+    issued_at: Time
+    issued_by: str
+    role: str
+    level: int
+    sha256: str = Field(description="of the frozen document's bytes")
+    counts: dict[str, int]
+    incidents: list[str]
+    next_at: Time | None = Field(description="when the next one is due")
+
+
+class Improvement(Resource):
+    """An improvement action (D53)."""
+
+    id: str
+    realm: str
+    text: str | None = Field(description="from `texts`, for roles that may read free text")
+    owner: str
+    due_at: Time
+    incident: str | None
+    state: str
+    opened_at: Time
+    opened_by: str
+    closed_at: Time | None
+    closed_by: str | None
 
 
 class Hold(Resource):

@@ -213,6 +213,18 @@ class Shaper:
             stand_down_text=static.stand_down.text if static.stand_down else None,
         )  # fmt: skip
 
+    def sitrep(self, row: c.SitrepRow) -> r.Sitrep:
+        return r.Sitrep(
+            id=row.id, realm=self.realm, number=row.number, as_of=when(row.as_of), issued_at=when(row.issued_at), issued_by=row.issued_by,
+            role=row.role, level=row.level, sha256=row.sha256, counts=dict(row.counts), incidents=list(row.incidents), next_at=_when(row.next_at),
+        )  # fmt: skip
+
+    def improvement(self, row: c.ImprovementRow, text: str | None) -> r.Improvement:
+        return r.Improvement(
+            id=row.id, realm=self.realm, text=text, owner=row.owner, due_at=when(row.due_at), incident=row.incident, state=row.state,
+            opened_at=when(row.opened_at), opened_by=row.opened_by, closed_at=_when(row.closed_at), closed_by=row.closed_by,
+        )  # fmt: skip
+
     # ── delivery ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def notification(self, row: d.NotificationRow) -> r.Notification:

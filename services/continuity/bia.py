@@ -16,6 +16,7 @@ from typing import Final
 from immutables import Map
 
 from schemas import reference as ref
+from schemas.base import MINUTE_MS
 from schemas.predicates import CONTINUITY_METRICS, Measured, measured
 from schemas.words import ClockBase
 from services.continuity.calendars import DayWindow, OpenHours, open_hours
@@ -114,6 +115,11 @@ class Bia:
     def pilots(self, level: int) -> tuple[str, ...]:
         """Roles that pilot a territory level."""
         return next((rule.pilots for rule in self.policy.levels if rule.level == level), ())
+
+    def sitrep_every_ms(self, level: int) -> int | None:
+        """Rhythm of points de situation at a territory level (D54); None: it has none."""
+        every_min = next((rule.sitrep_every_min for rule in self.policy.levels if rule.level == level), None)
+        return None if every_min is None else every_min * MINUTE_MS
 
 
 def compile_bia(version: str, sections: Map[str, ref.ReferencePublished]) -> Bia:

@@ -17,6 +17,8 @@ from schemas.words import CardState, PlanState
 from services.continuity.cards import find_card, fresh_cards, is_open, with_card
 from services.continuity.plans import ACTIVE, put, review_stand_down, stand_down_holds
 from services.continuity.refusals import Refused, Result, must_decide, reasoned
+from services.continuity.retex import add_improvement, close_improvement
+from services.continuity.sitreps import issue_sitrep
 from services.continuity.state import Draft
 from services.continuity.strategies import activate_strategy, arbitrate_alarm, declare_activity, declare_data_age, end_strategy
 
@@ -175,7 +177,8 @@ HANDLERS: Final[Mapping[type[Command], Callable[[Draft, Any], Result]]] = {
     cmd.ActivatePlan: activate_plan, cmd.RefusePlan: refuse_plan, cmd.PostponePlan: postpone_plan, cmd.StandDownPlan: stand_down_plan,
     cmd.TickBox: tick_box, cmd.StartCard: start_card, cmd.CompleteCard: complete_card, cmd.SkipCard: skip_card,
     cmd.ActivateStrategy: activate_strategy, cmd.EndStrategy: end_strategy, cmd.DeclareActivity: declare_activity,
-    cmd.DeclareDataAge: declare_data_age, cmd.ArbitrateAlarm: arbitrate_alarm,
+    cmd.DeclareDataAge: declare_data_age, cmd.ArbitrateAlarm: arbitrate_alarm, cmd.IssueSitrep: issue_sitrep,
+    cmd.AddImprovement: add_improvement, cmd.CloseImprovement: close_improvement,
 }  # fmt: skip
 """Every command that continuity takes."""
 

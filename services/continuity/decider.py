@@ -1,7 +1,7 @@
 """The decider of continuity: joins capacity, clocks, alarms, plans and commands (DESIGN §2; DOMAIN §7, §8).
 
 It hears facts of alerts and decisions of people. It keeps its own memory of what it heard (`SiteHeard`, …), so that its log alone
-gives its state. It tells alerts metrics and demands for attention, and nothing that depends on a level or on a proposal.
+gives its state. It tells alerts metrics and demands for attention; no metric depends on a level or on a proposal.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from schemas.base import Command, Fact, Instant
 from schemas.continuity import CauseHeard, DependencyHeard, IncidentHeard, LevelHeard, SiteHeard
 from schemas.reference import ReferencePublished
 from schemas.words import Certainty, IncidentState, SiteStatus
-from services.continuity import plans
+from services.continuity import plans, sitreps
 from services.continuity.activities import Change, settle, touched_by_site
 from services.continuity.bia import MEALS
 from services.continuity.commands import HANDLERS, carry_out
@@ -68,6 +68,7 @@ class ContinuityDecider:
             case LevelChanged(row=row):
                 if row.id == TERRITORY and row.level != state.level:
                     draft.record(LevelHeard(level=row.level))
+                    sitreps.pace(draft)
             case ReferencePublished() as published:
                 _on_reference(draft, published)
             case Command() as command if type(command) in HANDLERS:
@@ -205,6 +206,7 @@ def _on_reference(draft: Draft, published: ReferencePublished) -> None:
     for activity in draft.bia.needs:
         settle(draft, activity, everywhere)
     plans.list_plans(draft)
+    sitreps.pace(draft)
     tell_metrics(draft)
 
 
@@ -227,5 +229,11 @@ def _on_plan(draft: Draft, plan: str) -> None:
         plans.on_deadline(draft, plan)
 
 
-_FIRE: Final[dict[str, Callable[[Draft, str], None]]] = {"activity": _on_clock, "dependency": _on_effective, "plan": _on_plan}
-"""Kind of deadline → what it does. Kinds are the heads of the keys that `activities`, `plans` and this module arm."""
+def _on_sitrep(draft: Draft, _: str) -> None:
+    sitreps.ask(draft)
+
+
+_FIRE: Final[dict[str, Callable[[Draft, str], None]]] = {
+    "activity": _on_clock, "dependency": _on_effective, "plan": _on_plan, "sitrep": _on_sitrep,
+}  # fmt: skip
+"""Kind of deadline → what it does. Kinds are the heads of the keys that `activities`, `plans`, `sitreps` and this module arm."""

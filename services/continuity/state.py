@@ -25,6 +25,8 @@ from schemas.continuity import (
     AlarmRow,
     CauseHeard,
     DependencyHeard,
+    ImprovementChanged,
+    ImprovementRow,
     IncidentHeard,
     LevelHeard,
     LocalClockChanged,
@@ -32,6 +34,7 @@ from schemas.continuity import (
     PlanChanged,
     PlanRow,
     SiteHeard,
+    SitrepIssued,
     StrategyChanged,
     StrategyRow,
     TriggerHeard,
@@ -96,7 +99,7 @@ class Memory:
     reference: str = ""
     """Version in force; empty before the first."""
     level: int = 0
-    """Of the territory: says who the pilot is, and nothing else."""
+    """Of the territory: says who the pilot is and how often a point de situation is due, and nothing else."""
     sections: Map[str, ReferencePublished] = Map()
     incoming: Map[str, ReferencePublished] = Map()
     """Sections of a version that is not switched on yet."""
@@ -117,6 +120,13 @@ class Memory:
     told: Map[str, float] = Map()
     """Metric key → value that alerts knows."""
     due: Map[str, Instant] = Map()
+    sitreps: int = 0
+    """Number of the last point de situation."""
+    sitrep_as_of: Instant = 0
+    sitrep_from: Instant | None = None
+    """From when the rhythm counts: the last one, or when the level came to have a rhythm. None: no rhythm now (D54)."""
+    improvements: Map[str, ImprovementRow] = Map()
+    """The open ones (D53)."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +187,7 @@ def _site(state: State, fact: SiteHeard, _: Instant) -> State:
     return _with(state, sites=state.sites.set(fact.site, fact), unwell=_with_place(state.unwell, state.bia, fact))
 
 
-def _reference(state: State, fact: ReferencePublished, _: Instant) -> State:
+def _reference(state: State, fact: ReferencePublished, at: Instant) -> State:
     incoming = state.incoming
     if fact.data.section in KEPT_SECTIONS:
         incoming = incoming.set(fact.data.section.value, fact)
@@ -186,13 +196,21 @@ def _reference(state: State, fact: ReferencePublished, _: Instant) -> State:
     sections = state.sections.update(incoming)
     bia = compile_bia(fact.reference, sections)
     return _with(
-        state, reference=fact.reference, sections=sections, incoming=Map(), bia=bia, unwell=_all_unwell(bia, state.sites)
+        state, reference=fact.reference, sections=sections, incoming=Map(), bia=bia, unwell=_all_unwell(bia, state.sites),
+        sitrep_from=_rhythm_from(bia, state.level, state.sitrep_from, at),
     )  # fmt: skip
 
 
 def _local(state: State, fact: LocalClockChanged, _: Instant) -> State:
     row = fact.row
     return _with(state, local=state.local.set(row.activity, state.local.get(row.activity, NO_LOCAL).set(row.site, row)))
+
+
+def _rhythm_from(bia: Bia | None, level: int, before: Instant | None, at: Instant) -> Instant | None:
+    """A rhythm that begins at `at` unless it has begun; None when the level has none."""
+    if bia is None or bia.sitrep_every_ms(level) is None:
+        return None
+    return at if before is None else before
 
 
 def _declared(state: State, fact: ActivityDeclared, _: Instant) -> State:
@@ -216,6 +234,23 @@ def _arbitrated(state: State, fact: AlarmArbitrated, _: Instant) -> State:
     return _with(state, alarms=state.alarms.delete(fact.row.id)) if fact.row.id in state.alarms else state
 
 
+def _level(state: State, fact: LevelHeard, at: Instant) -> State:
+    return _with(state, level=fact.level, sitrep_from=_rhythm_from(state.bia, fact.level, state.sitrep_from, at))
+
+
+def _sitrep(state: State, fact: SitrepIssued, _: Instant) -> State:
+    row = fact.row
+    begun = row.as_of if row.next_at is not None else None
+    return _with(state, sitreps=row.number, sitrep_as_of=row.as_of, sitrep_from=begun)
+
+
+def _improvement(state: State, fact: ImprovementChanged, _: Instant) -> State:
+    row = fact.row
+    if row.state == "open":
+        return _with(state, improvements=state.improvements.set(row.id, row))
+    return _with(state, improvements=state.improvements.delete(row.id)) if row.id in state.improvements else state
+
+
 def _agenda(state: State, changes: dict[str, Instant | None]) -> State:
     agenda = state.agenda.changed(changes)
     return _with(state, agenda=agenda, due=agenda.due)
@@ -226,7 +261,7 @@ _STEPS: Final[dict[type[Fact], Callable[[State, Any, Instant], State]]] = {
     ReferencePublished: _reference,
     DependencyHeard: lambda s, f, _: _with(s, dependencies=s.dependencies.set(f.id, f)),
     IncidentHeard: lambda s, f, _: _with(s, incidents=s.incidents.set(f.incident, f)),
-    LevelHeard: lambda s, f, _: _with(s, level=f.level),
+    LevelHeard: _level,
     TriggerHeard: lambda s, f, _: _with(s, triggers=s.triggers.set(f.trigger, f)),
     ActivityChanged: lambda s, f, _: _with(s, activities=s.activities.set(f.row.id, f.row)),
     LocalClockChanged: _local,
@@ -235,6 +270,8 @@ _STEPS: Final[dict[type[Fact], Callable[[State, Any, Instant], State]]] = {
     ActivityDeclared: _declared,
     AlarmRaised: _alarm,
     AlarmArbitrated: _arbitrated,
+    SitrepIssued: _sitrep,
+    ImprovementChanged: _improvement,
     MetricChanged: lambda s, f, _: _with(s, told=s.told.set(f.key, float(f.value))),
     AgendaChanged: lambda s, f, _: _agenda(s, f.due),
     DeadlineFailed: lambda s, f, _: _agenda(s, {f.key: None}),

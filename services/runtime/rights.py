@@ -53,6 +53,8 @@ class Permission(StrEnum):
     REASSIGNMENT_DECIDE = "reassignment.decide"
     REASSIGNMENT_ANSWER = "reassignment.answer"
     SITREP_WRITE = "sitrep.write"
+    EVIDENCE_EXPORT = "evidence.export"
+    """The evidence bundle of an incident: whole log records, every export is logged (D56, D59)."""
     MAINTENANCE_WRITE = "maintenance.write"
     """Plan, change and end maintenance windows (D64); a source for its own alerts only."""
     ROTA_WRITE = "rota.write"
@@ -72,13 +74,13 @@ class Permission(StrEnum):
 
 _P = Permission
 READS: Final = frozenset({
-    _P.REPORT_STATUS, _P.REPORT_RAW, _P.PICTURE_READ, _P.LOG_READ, _P.DIRECTORY_READ, _P.AUDIT_READ,
+    _P.REPORT_STATUS, _P.REPORT_RAW, _P.PICTURE_READ, _P.LOG_READ, _P.DIRECTORY_READ, _P.AUDIT_READ, _P.EVIDENCE_EXPORT,
 })  # fmt: skip
 """What changes nothing: all that is left to somebody who looks at a time that is over."""
 _READ: Final = frozenset({_P.PICTURE_READ, _P.REPORT_STATUS})
 _FIELD: Final = _READ | {_P.REPORT_POST, _P.INCIDENT_ACKNOWLEDGE, _P.TASK_WORK, _P.CARD_WORK, _P.REASSIGNMENT_ANSWER}
 _CELL: Final = _FIELD | {
-    _P.REPORT_RELAY, _P.REPORT_RAW, _P.REPORT_VERIFY, _P.LOG_READ, _P.NOTE_WRITE, _P.SITREP_WRITE, _P.INCIDENT_DECIDE, _P.DEAD_LETTERS,
+    _P.REPORT_RELAY, _P.REPORT_RAW, _P.REPORT_VERIFY, _P.LOG_READ, _P.NOTE_WRITE, _P.SITREP_WRITE, _P.EVIDENCE_EXPORT, _P.INCIDENT_DECIDE, _P.DEAD_LETTERS,
     _P.DIRECTORY_READ, _P.MAINTENANCE_WRITE, _P.ROTA_WRITE,
 }  # fmt: skip
 _DECIDES: Final = frozenset({_P.LEVEL_SET, _P.PLAN_DECIDE, _P.REASSIGNMENT_DECIDE})
@@ -87,7 +89,7 @@ RIGHTS: Final[dict[Role, frozenset[Permission]]] = {
     Role.ADMIN: frozenset(Permission),
     Role.COORDINATOR: _CELL | _DECIDES | {_P.SENDING_HOLD, _P.REALM_RUN, _P.DIRECTORY_WRITE},
     Role.CELL: _CELL,
-    Role.DIRECTOR: _FIELD | _DECIDES | {_P.LOG_READ, _P.NOTE_WRITE, _P.INCIDENT_DECIDE, _P.ROTA_WRITE},
+    Role.DIRECTOR: _FIELD | _DECIDES | {_P.LOG_READ, _P.NOTE_WRITE, _P.INCIDENT_DECIDE, _P.ROTA_WRITE, _P.EVIDENCE_EXPORT},
     Role.SITE_MANAGER: _FIELD | {_P.PLAN_DECIDE},
     Role.TECHNICIAN: _FIELD,
     Role.ELECTED: _READ | _DECIDES | {_P.LOG_READ, _P.INCIDENT_ACKNOWLEDGE},
@@ -96,6 +98,6 @@ RIGHTS: Final[dict[Role, frozenset[Permission]]] = {
     Role.KIOSK: frozenset({_P.PICTURE_READ}),
     Role.SOURCE: frozenset({_P.REPORT_POST, _P.REPORT_STATUS, _P.MAINTENANCE_WRITE}),
     Role.POSTER: frozenset({_P.REPORT_POSTER}),
-    Role.AUDITOR: _READ | {_P.LOG_READ, _P.AUDIT_READ, _P.DEAD_LETTERS},
+    Role.AUDITOR: _READ | {_P.LOG_READ, _P.EVIDENCE_EXPORT, _P.AUDIT_READ, _P.DEAD_LETTERS},
 }
 """Role → permissions. Observers read only (D59); a kiosk shows the wall and knows nothing else; a source only speaks, and silences itself."""

@@ -77,7 +77,8 @@ def note(draft: Draft, command: c.AddNote) -> Result:
     line = draft.derive("note")
     draft.emit(NoteAdded(
         line=line, text_id=command.text_id, author=command.author, role=command.role, incident=command.incident,
-        corrects=command.corrects, occurred_at=draft.now if command.occurred_at is None else command.occurred_at,
+        corrects=command.corrects, occurred_at=draft.now if command.occurred_at is None else command.occurred_at, kind=command.kind,
+        source=command.source, certainty=command.certainty,
     ))  # fmt: skip
     return {"line": line}
 

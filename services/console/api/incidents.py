@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from schemas.cap import MEDIA_TYPE
 from schemas.commands import (
@@ -19,8 +19,8 @@ from schemas.commands import (
 )
 from schemas.words import Answer
 from services.console.api.answering import RESPONSES, decide
-from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Picture, Several, cached, check_scope, deciding, instant
-from services.console.api.notes import add_note
+from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Picture, Several, cached, check_scope, deciding
+from services.console.api.notes import Note, add_note
 from services.console.resources import Explanation, Incident, Line, Page
 from services.runtime.rights import Permission
 
@@ -44,12 +44,6 @@ class Merge(Body):
 
 class Split(Body):
     reports: list[str] = Field(min_length=1, max_length=1000)
-
-
-class Note(Body):
-    text: str = Field(min_length=1, max_length=4000)
-    corrects: str | None = Field(default=None, max_length=64, description="id of the line that this one corrects")
-    occurred_at: AwareDatetime | None = None
 
 
 @router.get("", summary="Incidents, open ones first, gravest first")
@@ -140,4 +134,4 @@ async def split(author: Deciding, id: str, body: Split) -> Response:
 
 @router.post("/{id}/notes", responses=RESPONSES, summary="Add a line about it to the main courante")
 async def note(author: Noting, id: str, body: Note) -> Response:
-    return await add_note(author.within(body), body.text, id, body.corrects, instant(body.occurred_at) if body.occurred_at else None)
+    return await add_note(author.within(body), body, id)

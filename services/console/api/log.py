@@ -8,9 +8,8 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from services.console.api.answering import RESPONSES
-from services.console.api.context import Author, Cursor, Limit, LogReading, Several, deciding, instant
-from services.console.api.incidents import Note
-from services.console.api.notes import add_note
+from services.console.api.context import Author, Cursor, Limit, LogReading, Several, deciding
+from services.console.api.notes import Note, add_note
 from services.console.resources import Line, Page
 from services.runtime.rights import Permission
 
@@ -30,5 +29,4 @@ async def listed(reader: LogReading, kind: Several, incident: str | None = None,
 
 @router.post("", responses=RESPONSES, summary="Write a line")
 async def write(author: Annotated[Author, Depends(deciding(Permission.NOTE_WRITE))], body: LogNote) -> Response:
-    at = instant(body.occurred_at) if body.occurred_at else None
-    return await add_note(author.within(body), body.text, body.incident, body.corrects, at)
+    return await add_note(author.within(body), body, body.incident)

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 from fastapi.responses import Response
+from pydantic import AwareDatetime, Field
 
-from schemas.base import Command, Instant
+from schemas.base import Command
 from schemas.commands import AddNote
+from schemas.words import Certainty, LineKind
 from services.console.api.answering import answer
-from services.console.api.context import Author
+from services.console.api.context import Author, Body, instant
 from services.console.decisions import Decisions
 
 
-async def add_note(author: Author, text: str, incident: str | None, corrects: str | None, occurred_at: Instant | None) -> Response:
+class Note(Body):
+    text: str = Field(min_length=1, max_length=4000)
+    corrects: str | None = Field(default=None, max_length=64, description="id of the line that this one corrects")
+    occurred_at: AwareDatetime | None = Field(default=None, description="when it happened, for a line that is typed later; now when absent")
+    kind: LineKind = LineKind.NOTE
+    source: str | None = Field(
+        default=None, max_length=64, pattern="^[a-z0-9_.-]+$", description="kind of source that said so, as in reports"
+    )
+    certainty: Certainty | None = None
+
+
+async def add_note(author: Author, body: Note, incident: str | None) -> Response:
     """Raises BrokerAway, ProblemError."""
     decisions: Decisions = author.request.app.state.decisions
 
     def make(by: str, role: str, reason: str | None) -> Command:
         assert reason is not None
         return AddNote(
-            author=by, role=role, text_id=reason.removeprefix("text:"), incident=incident, corrects=corrects, occurred_at=occurred_at
-        )
+            author=by, role=role, text_id=reason.removeprefix("text:"), incident=incident, corrects=body.corrects,
+            occurred_at=instant(body.occurred_at) if body.occurred_at else None, kind=body.kind, source=body.source, certainty=body.certainty,
+        )  # fmt: skip
 
     outcome = await decisions.decide(
-        "alerts", author.realm, author.principal, make, reason=text, idempotency_key=author.key, wait_s=author.wait_s
+        "alerts", author.realm, author.principal, make, reason=body.text, idempotency_key=author.key, wait_s=author.wait_s
     )
     return answer(author.request, outcome, author.lang)

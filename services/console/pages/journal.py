@@ -61,8 +61,8 @@ def _shown(line: Line) -> bool:
     return line.type != "SiteStatusChanged" or line.change in ("unknown", "normal")
 
 
-def _by(line: Line, names: Names, _: Translator) -> str:
-    if line.source:
+def by_whom(line: Line, names: Names, _: Translator) -> str:
+    if line.source and line.type != "NoteAdded":
         return w.word(w.SOURCE, line.source, _)
     if line.role is not None and line.author not in names.holders:
         return w.role_name(line.role, None, names, _)
@@ -91,7 +91,7 @@ def entries(lines: Sequence[Line], names: Names, _: Translator, limit: int) -> l
         found.append(
             Entry(
                 line.id, line.occurred_at, line.recorded_at, line.late_min, _(KINDS.get(line.kind, line.kind)), text,
-                _by(line, names, _), line.corrects, line.place,
+                by_whom(line, names, _), line.corrects, line.place,
                 line.report if line.type == "ReportChanged" and len(run) == 1 else None,
             )
         )  # fmt: skip

@@ -13,6 +13,7 @@ from services.console.i18n import translator
 from services.console.pages.answering import Answering, SendAnswer
 from services.console.pages.door import PageRoute, reader_of
 from services.console.pages.leaflets import glossary
+from services.console.pages.papers import Papers
 from services.console.pages.past import moment_of
 from services.console.pages.renders import Renders
 from services.console.pages.screens import Screens
@@ -55,7 +56,7 @@ def _screens(router: APIRouter, queries: Queries) -> None:
             behind = [(p.service, p.history, p.seq) for r in {shown, str(request.app.state.live_realm)} for p in await queries.positions(r)]
 
             async def made() -> bytes:
-                screens = Screens(queries.at(moment_of(request)))
+                screens = Papers(queries.at(moment_of(request)))
                 return html(template, await make(screens, request, **request.path_params), choice)
 
             key = (request.url.path, str(request.query_params), choice, reader.rights, assets_version(), tuple(sorted(behind)))
@@ -75,6 +76,10 @@ def _screens(router: APIRouter, queries: Queries) -> None:
     show(REPORT, "report.html", Screens.report)
     show("/travaux", "maintenance.html", Screens.maintenance)
     show("/realms", "realms.html", Screens.realms)
+    show("/main-courante", "logbook.html", Papers.logbook)
+    show("/retex", "retex.html", Papers.retex)
+    show("/sitrep", "sitrep.html", Papers.sitrep)
+    show("/sitrep/{number}", "sitrep.html", Papers.sitrep)
 
     @router.get("/sources", name="sources.html")
     async def sources(request: Request) -> Response:

@@ -374,10 +374,16 @@ class Screens:
         return {**self._around(request, x), "rows": rows, "start_value": start}
 
     def _around(self, request: Request, x: Loaded) -> dict[str, Any]:
-        return {
-            "shell": x.shell, "query": lambda **changes: query_of(request, **changes), "kept": kept_of(request), "status_word": plural_of(_MANY_SITES, x._),
-            "state_word": plural_of(_MANY_ACTIVITIES, x._),
-        }  # fmt: skip
+        return framed(request, x.shell)
+
+
+def framed(request: Request, shell: Shell) -> dict[str, Any]:
+    """What the frame of every screen needs."""
+    _ = translator(shell.lang)
+    return {
+        "shell": shell, "query": lambda **changes: query_of(request, **changes), "kept": kept_of(request), "status_word": plural_of(_MANY_SITES, _),
+        "state_word": plural_of(_MANY_ACTIVITIES, _),
+    }  # fmt: skip
 
 
 def _day(text: str | None, otherwise: date) -> date:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime
@@ -52,6 +52,11 @@ def day_long(at: datetime, lang: str) -> str:
 def ms(at: datetime) -> int:
     """Milliseconds since the epoch, what the browser's clock counts in."""
     return round(at.timestamp() * 1000)
+
+
+def of(at: int) -> datetime:
+    """The aware datetime of an instant of the contract."""
+    return datetime.fromtimestamp(at / 1000, UTC)
 
 
 def minutes(span: timedelta) -> int:

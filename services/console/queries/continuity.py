@@ -23,7 +23,7 @@ class Continuity(Reading):
         """Every activity, by id. `criticality`: at most."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
-            rows, local = await found.picture.rows(c.ActivityRow), await _local_clocks(found.picture)
+            rows, local = await found.picture.rows(c.ActivityRow), await local_clocks(found.picture)
         items = [
             found.shape.activity(static, rows.get(static.id), local.get(static.id, ()))
             for static in found.picture.reference.activities.values()
@@ -40,7 +40,7 @@ class Continuity(Reading):
         found = await self.read(realm, as_of=as_of, lang=lang)
         static = known(found.picture.reference.activities, id)
         async with store_errors():
-            row, local = await found.picture.row(c.ActivityRow, id), await _local_clocks(found.picture)
+            row, local = await found.picture.row(c.ActivityRow, id), await local_clocks(found.picture)
         return found.shape.activity(static, row, local.get(id, ()))
 
     async def alarms(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.Alarm]:
@@ -87,7 +87,7 @@ class Continuity(Reading):
         return [found.shape.trigger(rows[id]) for id in sorted(rows)]
 
 
-async def _local_clocks(picture: Picture) -> dict[str, list[c.LocalClockRow]]:
+async def local_clocks(picture: Picture) -> dict[str, list[c.LocalClockRow]]:
     """Activity → its local clocks by site, without those that are over."""
     now = picture.clock or 0
     found: dict[str, list[c.LocalClockRow]] = {}

@@ -72,9 +72,16 @@ class Journal(Reading):
 
     def shape_lines(self, shape: Shaper, records: Sequence[LineRecord], *, texts: bool) -> list[r.Line]:
         """Lines with their free text where there is some and the reader may see it."""
-        wanted = [record.text_id for record in records if record.text_id is not None and record.kind in FREE_TEXT]
+        wanted = [
+            record.text_id for record in records if record.text_id is not None and (record.kind in FREE_TEXT or record.type == "NoteAdded")
+        ]
         known = self._texts.get_many(wanted) if texts and wanted and self._texts is not None else {}
         return [shape.line(record, _said(known.get(record.text_id or ""))) for record in records]
+
+    def texts_of(self, ids: Sequence[str]) -> dict[str, str]:
+        """What persons wrote, by text id; those that were erased are left out. For readers of the main courante."""
+        known = self._texts.get_many(ids) if self._texts is not None and ids else {}
+        return {id: said for id, item in known.items() if (said := _said(item)) is not None}
 
     async def lines(self, shape: Shaper, keys: Sequence[str], *, texts: bool) -> dict[str, r.Line]:
         """Lines by key, for the live stream; those that are gone are left out."""

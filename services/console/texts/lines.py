@@ -290,6 +290,21 @@ def _plan(record: Record, names: Names, _: Translator) -> str:
     return _("{plan}, fiche {state} : {task}", plan=plan, state=state, task=tasks.get(card, card))
 
 
+def _sitrep(record: Record, names: Names, _: Translator) -> str:
+    return _("Point de situation n° {number} validé", number=record.values["number"])
+
+
+def _improvement(record: Record, names: Names, _: Translator) -> str:
+    owner = w.role_name(str(record.values["owner"]), None, names, _)
+    match record.change:
+        case "done":
+            return _("Action d’amélioration faite : {owner}", owner=owner)
+        case "dropped":
+            return _("Action d’amélioration abandonnée : {owner}", owner=owner)
+        case _:
+            return _("Action d’amélioration décidée : {owner}", owner=owner)
+
+
 def _notification(record: Record, names: Names, _: Translator) -> str:
     who = w.role_name(record.values["role"], None, names, _)
     match record.change:
@@ -338,6 +353,8 @@ _MAKERS: dict[str, Callable[[Record, Names, Translator], str]] = {
     "ActivityChanged": _activity,
     "AlarmRaised": _alarm,
     "PlanChanged": _plan,
+    "SitrepIssued": _sitrep,
+    "ImprovementChanged": _improvement,
     "NotificationChanged": _notification,
     "HoldChanged": _hold,
     "ReferencePublished": _reference,

@@ -277,6 +277,8 @@ TASK = {
     "lift_which": N_("Préciser ce qui est levé"),
     "reentry": N_("Ressaisie des données"),
     "readiness_hole": N_("Trou d’astreinte à combler"),
+    "sitrep": N_("Point de situation à valider"),
+    "improvement": N_("Action d’amélioration"),
 }
 HOLE = {
     "nobody": N_("Personne"),

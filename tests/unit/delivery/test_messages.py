@@ -58,6 +58,7 @@ def test_a_lowered_level_is_told_as_information() -> None:
 def test_what_alerts_and_continuity_ask_for_has_words_of_its_own() -> None:
     asked = get_args(AttentionRequested.model_fields["code"].annotation)
     needed = {f"{code}_{base}" for code in ("alarm", "forecast") for base in ("rto", "dmia")} | {*asked} - {"alarm", "forecast"}
+    needed.remove("sitrep_due")  # a task, never a message
     assert needed <= set(TEMPLATES)
 
 

@@ -164,7 +164,10 @@ async def test_records_of_a_stranger_on_the_topic_are_ignored(store: AccessStore
 
 
 def test_observers_kiosks_and_auditors_change_nothing() -> None:
-    reads = {Permission.PICTURE_READ, Permission.REPORT_STATUS, Permission.LOG_READ, Permission.AUDIT_READ, Permission.DEAD_LETTERS}
+    reads = {
+        Permission.PICTURE_READ, Permission.REPORT_STATUS, Permission.LOG_READ, Permission.AUDIT_READ, Permission.DEAD_LETTERS,
+        Permission.EVIDENCE_EXPORT,
+    }  # fmt: skip
     assert RIGHTS[Role.OBSERVER] | RIGHTS[Role.KIOSK] | RIGHTS[Role.AUDITOR] <= reads
     assert set(RIGHTS) == set(Role)
 

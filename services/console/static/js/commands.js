@@ -4,7 +4,12 @@
 import { refresh } from "./live.js";
 import { freshKey, post } from "./post.js";
 
-/** @param {HTMLInputElement | HTMLSelectElement} field @returns {string | number | boolean} as the API wants it */
+/** @typedef {HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement} Field */
+
+/** @param {Element} element @returns {element is Field} */
+const isField = (element) => element instanceof HTMLInputElement || element instanceof HTMLSelectElement || element instanceof HTMLTextAreaElement;
+
+/** `remarks.essential` is a part of `remarks`. @param {Field} field @returns {string | number | boolean} as the API wants it */
 function value(field) {
   switch (field.dataset.type) {
     case "number":
@@ -23,10 +28,12 @@ async function send(form) {
   const said = document.getElementById(form.dataset.said ?? "");
   const body = /** @type {Record<string, unknown>} */ ({});
   let realm = "";
-  for (const field of form.querySelectorAll("input[name], select[name]")) {
-    if (!(field instanceof HTMLInputElement || field instanceof HTMLSelectElement) || field.value.trim() === "") continue;
-    if (field.name === "realm") realm = field.value;
-    else body[field.name] = value(field);
+  for (const field of form.querySelectorAll("input[name], select[name], textarea[name]")) {
+    if (!isField(field) || field.value.trim() === "") continue;
+    const [name, part] = field.name.split(".");
+    if (name === "realm") realm = field.value;
+    else if (part) body[name] = { ...(/** @type {object} */ (body[name] ?? {})), [part]: value(field) };
+    else body[name] = value(field);
   }
   const headers = /** @type {Record<string, string>} */ ({ "Idempotency-Key": (form.dataset.key ??= freshKey()) });
   if (form.dataset.version !== undefined) headers["If-Match"] = `"${form.dataset.version}"`;
@@ -55,7 +62,7 @@ async function send(form) {
   form.closest("details")?.removeAttribute("open");
   const name = encodeURIComponent(data.realm ?? "");
   if (form.dataset.then) await setGoing(form, form.dataset.then.replace("{name}", name));
-  if (form.dataset.go) location.assign(form.dataset.go.replace("{name}", name));
+  if (form.dataset.go) location.assign(form.dataset.go.replace("{name}", name).replace("{number}", String(data.result?.number ?? "")));
   else refresh();
 }
 

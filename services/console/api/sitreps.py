@@ -1,0 +1,101 @@
+"""`/api/v1/sitreps`: points de situation (D54). The next one is a draft that follows the facts; a validated one never changes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from pydantic import AwareDatetime, Field
+
+from schemas.base import Command
+from schemas.commands import IssueSitrep
+from schemas.continuity import SitrepRow
+from services.console.api.answering import RESPONSES, answer
+from services.console.api.context import Author, Body, LogReading, deciding, instant
+from services.console.api.forms import CONTENT, Form, document_response
+from services.console.decisions import Decisions, Outcome
+from services.console.documents.document import Document, digest
+from services.console.documents.sitrep import REMARKS
+from services.console.i18n import translator
+from services.console.pages import times
+from services.console.resources import Page, Sitrep
+from services.runtime.problems import ProblemError, fault
+from services.runtime.rights import Permission
+
+router = APIRouter(prefix="/api/v1/sitreps", tags=["situation reports"])
+Writing = Annotated[Author, Depends(deciding(Permission.SITREP_WRITE))]
+Remark = Annotated[str, Field(max_length=2000)]
+
+
+class Validate(Body):
+    remarks: dict[str, Remark] = Field(default_factory=dict, description=f"what a person adds, by section: {', '.join(REMARKS)}")
+    number: int | None = Field(default=None, ge=1, description="refused unless it is the next one; the next one when absent")
+    as_of: AwareDatetime | None = Field(default=None, description="the document says what was known then; now when absent")
+
+
+@router.get("", summary="Validated ones, newest first")
+async def listed(reader: LogReading) -> Page[Sitrep]:
+    return await reader.model.sitreps(reader.realm, as_of=reader.as_of, lang=reader.lang)
+
+
+@router.get("/draft", response_model=Document, responses=CONTENT, summary="The next one as it stands")
+async def draft(reader: LogReading, request: Request, form: Form = "json") -> Response:
+    langs = ("fr", "en") if form == "json" else (reader.lang,)
+    document = await reader.model.draft_sitrep(reader.realm, as_of=reader.as_of, langs=langs)
+    return await document_response(request, document, form, reader.lang, name=f"ps-{reader.realm}-{document.number}-projet")
+
+
+@router.get("/{number}", response_model=Document, responses=CONTENT, summary="A validated one, byte for byte as it was frozen")
+async def one(reader: LogReading, request: Request, number: int | Literal["latest"], form: Form = "json") -> Response:
+    if number == "latest":
+        known = (await reader.model.sitreps(reader.realm, as_of=reader.as_of)).items
+        number = known[0].number if known else 0
+    row, document = await reader.model.sitrep(reader.realm, number, as_of=reader.as_of)
+    response = await document_response(
+        request, document, form, reader.lang, name=f"ps-{reader.realm}-{number}", stamp=stamp(row, reader.lang)
+    )
+    response.headers["ETag"] = f'"{row.sha256}"'
+    response.headers["Vigie-Document-Sha256"] = row.sha256
+    return response
+
+
+def stamp(row: SitrepRow, lang: str) -> str:
+    """What proves a frozen one: when it was validated, and its hash."""
+    at = times.of(row.issued_at)
+    return translator(lang)("Validé {day} à {at}. SHA-256 {hash}.", day=times.day(at, lang), at=times.hms(at), hash=row.sha256)
+
+
+@router.post("", responses=RESPONSES, summary="Validate the next one: frozen, numbered, never edited after")
+async def validate(author: Writing, body: Validate) -> Response:
+    author = author.within(body)
+    unknown = sorted(set(body.remarks) - set(REMARKS))
+    if unknown:
+        raise ProblemError(
+            "invalid",
+            faults=(fault(f"remarks.{unknown[0]}", "enum", f"sections : {', '.join(REMARKS)}", f"sections: {', '.join(REMARKS)}"),),
+        )
+    decisions: Decisions = author.request.app.state.decisions
+    id = decisions.command_id(author.principal, author.realm, author.key)
+    if author.key is not None and (known := await decisions.answers.read(id)) is not None:
+        return answer(author.request, Outcome(id, author.realm, known, replayed=True), author.lang)
+    document = await author.model.draft_sitrep(
+        author.realm, as_of=instant(body.as_of) if body.as_of else None, remarks=body.remarks, validated_by=author.principal.acting_role
+    )
+    raw = document.frozen()
+    sha256 = digest(raw)
+    text_id = decisions.text_id(id, sha256)
+    await decisions.put_document(text_id, raw)
+    assert document.number is not None
+    number = body.number or document.number
+
+    def make(by: str, role: str, reason: str | None) -> Command:
+        return IssueSitrep(
+            author=by, role=role, reason=reason, number=number, as_of=document.as_of, text_id=text_id, sha256=sha256, counts=document.figures,
+            incidents=document.incidents,
+        )  # fmt: skip
+
+    outcome = await decisions.decide(
+        "continuity", author.realm, author.principal, make, reason=body.reason, idempotency_key=author.key, wait_s=author.wait_s
+    )
+    return answer(author.request, outcome, author.lang)

@@ -1,0 +1,186 @@
+"""A document: sections of lines and tables in both languages, each line with the lines of the main courante behind it.
+
+A frozen document is kept as the bytes that `frozen` gives; what is shown of it later comes from these bytes and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.base import Instant
+
+FORMAT: Final = "vigie.document.v1"
+Mark = Literal["", "unconfirmed", "todo", "late", "remark"]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Line(Part):
+    text: str
+    refs: tuple[int, ...] = Field(default=(), description="numbers of `sources`")
+    mark: Mark = ""
+    strong: bool = False
+
+
+class Row(Part):
+    cells: tuple[str, ...]
+    refs: tuple[int, ...] = ()
+    strong: bool = False
+
+
+class Column(Part):
+    title: str
+    right: bool = False
+    wide: bool = False
+
+
+class Table(Part):
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    note: str = ""
+
+
+class Section(Part):
+    id: str
+    title: str
+    aside: str = ""
+    lines: tuple[Line, ...] = ()
+    table: Table | None = None
+    half: bool = Field(default=False, description="stands beside the next half section")
+    map: bool = False
+
+    @property
+    def refs(self) -> set[int]:
+        """Everything that it cites."""
+        rows = self.table.rows if self.table is not None else ()
+        return {n for line in self.lines for n in line.refs} | {n for row in rows for n in row.refs}
+
+
+class Sheet(Part):
+    """The document in one language."""
+
+    title: str
+    subtitle: str
+    intro: str
+    badge: str = ""
+    badge_text: str = ""
+    draft: str = Field(default="", description="what stands on it while nobody has validated it")
+    footer: str
+    page_of: str = Field(description="with {n} and {of}")
+    map_text: str = ""
+    map_note: str = ""
+    sources_title: str
+    sections: tuple[Section, ...]
+
+    def section(self, id: str) -> Section | None:
+        return next((s for s in self.sections if s.id == id), None)
+
+
+class Source(Part):
+    """A line of the main courante that the document rests on. `place`: where its fact lies in the hash-chained log."""
+
+    n: int
+    key: str
+    id: str
+    at: Instant
+    place: str
+
+    @property
+    def short(self) -> str:
+        """`A3512.2`: log (alerts, continuity, delivery), sequence number, ordinal."""
+        service, _partition, seq, ordinal = self.place.split("/")
+        return f"{service[0].upper()}{seq}.{ordinal}"
+
+
+class Spot(Part):
+    """A site that is not normal, on the map."""
+
+    x: float
+    y: float
+    status: str
+    name: str
+
+
+class Document(Part):
+    format: Literal["vigie.document.v1"] = FORMAT
+    kind: Literal["sitrep", "retex"]
+    realm: str
+    territory: str
+    simulated: bool
+    number: int | None = None
+    as_of: Instant
+    level: int
+    level_since: Instant | None = None
+    validated_by: str | None = Field(default=None, description="role; the token is on the log")
+    incidents: tuple[str, ...] = ()
+    figures: dict[str, int] = Field(default_factory=dict)
+    remarks: dict[str, str] = Field(default_factory=dict, description="section → what a person added")
+    sources: tuple[Source, ...] = ()
+    spots: tuple[Spot, ...] = ()
+    hit: tuple[str, ...] = Field(default=(), description="INSEE codes of communes with a site that is not normal")
+    sheets: dict[str, Sheet] = Field(description="language → the same content")
+
+    def sheet(self, lang: str) -> Sheet:
+        """The sheet in this language, else in French, else the only one."""
+        return self.sheets.get(lang) or self.sheets.get("fr") or next(iter(self.sheets.values()))
+
+    def frozen(self) -> bytes:
+        """The bytes that are kept and hashed."""
+        return self.model_dump_json().encode()
+
+
+def digest(raw: bytes) -> str:
+    """SHA-256 of a document's bytes, hex."""
+    return sha256(raw).hexdigest()
+
+
+# ── numbering of sources ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Cited:
+    """Lines of the main courante by what they are about; what a draft cites is numbered in the order of time at the end."""
+
+    def __init__(self, lines: Iterable[Source], index: Mapping[str, Sequence[str]]) -> None:
+        """`lines` with n = 0; `index`: subject (`site:S1`, `plan:PT-ELEC`, …) → keys of its lines, newest first."""
+        self._lines = {line.key: line for line in lines}
+        self._index = index
+        self._numbers: dict[str, int] = {}
+
+    def of(self, *subjects: str, most: int = 1) -> tuple[int, ...]:
+        """Provisional numbers of the newest lines about each subject; see `numbered`."""
+        keys = [key for subject in subjects for key in self._index.get(subject, ())[:most]]
+        return tuple(dict.fromkeys(self._numbers.setdefault(key, len(self._numbers) + 1) for key in keys))
+
+    def key(self, key: str) -> tuple[int, ...]:
+        """The provisional number of one line."""
+        return (self._numbers.setdefault(key, len(self._numbers) + 1),) if key in self._lines else ()
+
+    def numbered(self, sheets: Iterable[Sheet]) -> tuple[dict[int, int], tuple[Source, ...]]:
+        """(provisional number → final one, sources in the order of time) of what the sheets really cite."""
+        used = {n for sheet in sheets for section in sheet.sections for n in section.refs}
+        keys = sorted(key for key, n in self._numbers.items() if n in used)
+        return {self._numbers[key]: n for n, key in enumerate(keys, 1)}, tuple(
+            self._lines[key].model_copy(update={"n": n}) for n, key in enumerate(keys, 1)
+        )
+
+
+def renumbered(sheet: Sheet, final: Mapping[int, int]) -> Sheet:
+    """The sheet with its final numbers."""
+
+    def refs(given: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(final[n] for n in given))
+
+    sections = []
+    for section in sheet.sections:
+        lines = tuple(line.model_copy(update={"refs": refs(line.refs)}) for line in section.lines)
+        table = section.table
+        if table is not None:
+            table = table.model_copy(update={"rows": tuple(row.model_copy(update={"refs": refs(row.refs)}) for row in table.rows)})
+        sections.append(section.model_copy(update={"lines": lines, "table": table}))
+    return sheet.model_copy(update={"sections": tuple(sections)})

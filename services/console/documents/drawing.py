@@ -1,0 +1,33 @@
+"""The map of a document: paper has one theme, so the colours are fixed and the same in every form."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.console.documents.document import Document, Spot
+from services.console.geometry import Outlines
+
+_SIGN: Final = {
+    "closed": "M-7-7h14v14h-14Z", "evacuated": "M0-10 10 0 0 10-10 0Z", "sheltering": "M0-9 9-1V9H-9V-1Z", "degraded": "M0-8 9 8H-9Z",
+    "unknown": "M-8 0a8 8 0 1 0 16 0a8 8 0 1 0-16 0Z",
+}  # fmt: skip
+_INK: Final = {"closed": "#1b2733", "evacuated": "#b3122a", "sheltering": "#6a3aa6", "degraded": "#a04e00", "unknown": "#4b6a86"}
+
+
+def map_svg(document: Document, outlines: Outlines) -> str:
+    """The territory with every site that is not normal; a shape for each status, the gravest on top."""
+    height = outlines.plane.height
+    areas = "".join(
+        f'<path d="{path}" fill="{"#f3dcc0" if insee in document.hit else "#e6ebf0"}" stroke="#6d7c89" stroke-width="1.4"/>'
+        for insee, path in outlines.paths.items()
+    )
+    order = ("normal", "degraded", "unknown", "closed", "sheltering", "evacuated")
+    spots = "".join(_sign(spot) for spot in sorted(document.spots, key=lambda s: order.index(s.status)))
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1000 {height:g}">{areas}{spots}</svg>'
+
+
+def _sign(spot: Spot) -> str:
+    ink = _INK[spot.status]
+    fill = "#ffffff" if spot.status == "unknown" else ink
+    dash = ' stroke-dasharray="5 3"' if spot.status == "unknown" else ""
+    return f'<path transform="translate({spot.x:g} {spot.y:g}) scale(1.35)" d="{_SIGN[spot.status]}" fill="{fill}" stroke="{ink}" stroke-width="2"{dash}/>'

@@ -1,0 +1,122 @@
+"""What a point de situation is drafted from: the picture of one realm at one time, shaped in one language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from schemas.alerts import ReportRow
+from schemas.continuity import SitrepRow
+from schemas.reference import LevelRule
+from schemas.words import ActivityState, CardState, PlanState, SiteStatus
+from services.console.documents.document import Source
+from services.console.i18n import Translator
+from services.console.lines import LineRecord
+from services.console.pages.clocks import Running
+from services.console.pages.ladder import Ladder
+from services.console.resources import Activity, Alarm, Flag, Incident, LevelState, Plan, Realm, Site, Task
+from services.console.texts.names import Names
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    lang: str
+    _: Translator
+    names: Names
+    territory: str
+    realm: Realm
+    at: datetime
+    level: LevelState
+    rule: LevelRule | None
+    """Of the level in force: pilots and rhythm."""
+    incidents: Sequence[Incident]
+    """Open ones, gravest first."""
+    sites: Sequence[Site]
+    activities: Sequence[Activity]
+    clocks: Sequence[Running]
+    plans: Sequence[Plan]
+    alarms: Sequence[Alarm]
+    tasks: Sequence[Task]
+    """Open ones."""
+    ladder: Ladder | None
+    reports: Sequence[ReportRow]
+    flags: Sequence[Flag]
+    previous: SitrepRow | None
+    lines: Sequence[LineRecord]
+    """Of the main courante, newest first, since the last point or the first open incident."""
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    validated_by: str | None = None
+
+    @property
+    def number(self) -> int:
+        return self.previous.number + 1 if self.previous else 1
+
+
+def figures(facts: Facts) -> dict[str, int]:
+    """Counts that the log keeps of a point, so that the next one can say what changed."""
+    found: dict[str, int] = {"level": facts.level.level, "incidents:open": len(facts.incidents)}
+    for status in SiteStatus:
+        found[f"sites:{status}"] = sum(s.status is status for s in facts.sites)
+    for state in ActivityState:
+        found[f"activities:{state}"] = sum(a.state is state for a in facts.activities)
+    found["activities:breach"] = sum(a.forecast_breach_at is not None for a in facts.activities)
+    found["plans:proposed"] = sum(p.state is PlanState.PROPOSED for p in facts.plans)
+    active = [p for p in facts.plans if p.state in (PlanState.ACTIVE, PlanState.PARTLY_ACTIVE, PlanState.RECOVERING)]
+    found["plans:active"] = len(active)
+    cards = [c for p in active for c in p.cards]
+    found["cards:open"] = sum(c.state in (CardState.TO_DO, CardState.DOING) for c in cards)
+    found["cards:late"] = sum(c.overdue for c in cards)
+    found["reports:unconfirmed"] = len(unconfirmed(facts.reports))
+    found["tasks:open"] = len(facts.tasks)
+    found["staff:displaced"] = sum(s.staff for s in facts.sites if s.status in OUT)
+    return found
+
+
+OUT = (SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING)
+
+
+def unconfirmed(reports: Iterable[ReportRow]) -> list[ReportRow]:
+    """Claims that nobody confirmed or denied (D6), newest first."""
+    open_ones = [r for r in reports if r.confirmation in ("unconfirmed", "rumour") and not {"superseded", "cancelled"} & set(r.flags)]
+    return sorted(open_ones, key=lambda r: (-r.recorded_at, r.id))
+
+
+def index_of(lines: Iterable[LineRecord]) -> tuple[list[Source], dict[str, list[str]]]:
+    """Sources and the index of `Cited`, from lines newest first."""
+    sources: list[Source] = []
+    index: dict[str, list[str]] = {}
+    for line in lines:
+        sources.append(Source(n=0, key=line.key, id=line.id, at=line.recorded_at, place=line.place))
+        for subject in _subjects(line):
+            index.setdefault(subject, []).append(line.key)
+    return sources, index
+
+
+def _subjects(line: LineRecord) -> list[str]:
+    v = line.values
+    match line.type:
+        case "SiteStatusChanged":
+            return [f"site:{line.site}", f"status:{line.change}"]
+        case "ReportChanged":
+            return [f"report:{line.report}"]
+        case "IncidentChanged":
+            return [f"incident:{line.incident}", f"incident:{line.incident}:{line.change}"]
+        case "LevelChanged":
+            return [f"level:{v['scope']}"]
+        case "PlanChanged":
+            return [f"plan:{v['plan']}", f"plan:{v['plan']}:{line.change}"]
+        case "ActivityChanged":
+            return [f"activity:{v['activity']}"]
+        case "AlarmRaised":
+            return [f"alarm:{v['activity']}"]
+        case "EscalationChanged":
+            return [f"escalation:{v['escalation']}"]
+        case "FlagChanged":
+            return [f"flag:{v['flag']}"]
+        case "ImprovementChanged":
+            return [f"improvement:{v['improvement']}"]
+        case "TaskChanged":
+            return [f"task:{v['task']}"]
+        case _:
+            return []

@@ -1,0 +1,86 @@
+"""Documents as PDF/UA: tagged, fonts embedded, nothing from the network. Typesetting happens in a thread, the compiler releases the interpreter.
+
+The same document gives the same bytes: its date is `as_of`, so a frozen one can be typeset again and compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import orjson
+import structlog
+import typst
+
+from services.console.documents.document import Document
+from services.console.documents.drawing import map_svg
+from services.console.geometry import Outlines
+
+HERE: Final = Path(__file__).parent
+KEPT: Final = 32
+log = structlog.get_logger(__name__)
+
+
+@cache
+def _fonts() -> typst.Fonts:
+    """The product's own face; the compiler's built-in ones for letters that it lacks."""
+    return typst.Fonts(include_system_fonts=False, include_embedded_fonts=True, font_paths=[HERE / "fonts"])
+
+
+@cache
+def _template() -> bytes:
+    return (HERE / "document.typ").read_bytes()
+
+
+class Typesetter:
+    """PDFs of one territory, the last `KEPT` kept by the hash of what they show."""
+
+    def __init__(self, outlines: Outlines) -> None:
+        self._outlines = outlines
+        self._kept: OrderedDict[str, asyncio.Task[bytes]] = OrderedDict()
+
+    def map_svg(self, document: Document) -> str:
+        """The document's map; empty for one that has none."""
+        return map_svg(document, self._outlines) if document.kind == "sitrep" else ""
+
+    async def pdf(self, document: Document, lang: str, *, stamp: str = "") -> bytes:
+        """The document in one language; `stamp`: what proves a frozen one."""
+        data = _data(document, lang, stamp, self.map_svg(document))
+        key = sha256(data + _template()).hexdigest()
+        task = self._kept.get(key)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = self._kept[key] = asyncio.create_task(asyncio.to_thread(compiled, data, document.as_of))
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return await asyncio.shield(task)
+
+
+def compiled(data: bytes, as_of: int) -> bytes:
+    """PDF/UA-1. A letter that no font has makes that impossible: then a tagged PDF without the claim, and a line in the log."""
+    inputs, at = {"data": data.decode()}, datetime.fromtimestamp(as_of / 1000, UTC)
+    try:
+        return _pdf(inputs, at, "ua-1")
+    except typst.TypstError as error:
+        log.warning("document.not_accessible", error=error.message)
+        return _pdf(inputs, at, "1.7")
+
+
+def _pdf(inputs: dict[str, str], at: datetime, standard: typst.PDFStandard) -> bytes:
+    made = typst.compile(_template(), format="pdf", pdf_standards=[standard], sys_inputs=inputs, font_paths=_fonts(), timestamp=at)
+    assert isinstance(made, bytes)
+    return made
+
+
+def _data(document: Document, lang: str, stamp: str, drawing: str) -> bytes:
+    sheet = document.sheet(lang)
+    found = {
+        "lang": lang, "level": document.level, "simulated": document.simulated, "stamp": stamp, "map": drawing,
+        "sources": [[s.n, s.short] for s in document.sources], **sheet.model_dump(),
+    }  # fmt: skip
+    return orjson.dumps(found)

@@ -1,0 +1,160 @@
+"""What breaks first, what is planned, what waits for a decision, what may get worse."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from schemas.words import CardState, PlanState
+from services.console.documents.document import Cited, Column, Line, Row, Section, Table
+from services.console.documents.facts import Facts, figures
+from services.console.documents.sitrep.counts import none
+from services.console.pages import times
+from services.console.pages.incident import plan_lines
+
+CLOCKS_SHOWN: Final = 11
+PLANS_SHOWN: Final = 10
+AHEAD_SHOWN: Final = 7
+AHEAD: Final = timedelta(hours=6)
+
+
+def activities(x: Facts, cited: Cited) -> Section:
+    _, lang = x._, x.lang
+    rows = []
+    for c in x.clocks[:CLOCKS_SHOWN]:
+        if c.breach_at is not None:
+            forecast = _("rupture prévue {at}", at=times.hm_day(c.breach_at, x.at, lang))
+        elif c.mtpd_over:
+            forecast = _("DMIA dépassée")
+        elif c.expected_end is None:
+            forecast = _("retour inconnu")
+        else:
+            held = _("DMIA tenue") if c.mtpd_at is None or c.expected_end <= c.mtpd_at else ""
+            lost = _("RTO non tenu") if c.rto_over or (c.rto_at is not None and c.expected_end > c.rto_at) else _("RTO tenu")
+            forecast = ", ".join(part for part in (lost, held) if part)
+        over = _(" passé") if c.rto_over else ""
+        rows.append(
+            Row(
+                cells=(
+                    f"{c.activity} {c.name}", str(c.criticality), times.hm_day(c.started_at, x.at, lang), times.hm_day(c.rto_at, x.at, lang) + over,
+                    times.hm_day(c.mtpd_at, x.at, lang), forecast,
+                ),
+                refs=cited.of(f"alarm:{c.activity}", f"activity:{c.activity}"),
+            )
+        )  # fmt: skip
+    hidden = len(x.clocks) - len(rows)
+    counts = figures(x)
+    aside = ", ".join((
+        _.plural("{n} interrompue", "{n} interrompues", counts["activities:interrupted"]),
+        _.plural("{n} rupture de DMIA prévue", "{n} ruptures de DMIA prévues", counts["activities:breach"]),
+    ))  # fmt: skip
+    if not rows:
+        return Section(
+            id="activities", title=_("Activités, horloges qui courent"), aside=aside, lines=(Line(text=_("Aucune horloge ne court.")),)
+        )
+    columns = (
+        Column(title=_("Activité ou site"), wide=True), Column(title=_("Crit."), right=True), Column(title=_("Depuis")), Column(title=_("RTO")),
+        Column(title=_("DMIA")), Column(title=_("Prévision")),
+    )  # fmt: skip
+    note = _.plural("et {n} autre horloge", "et {n} autres horloges", hidden) if hidden else ""
+    return Section(
+        id="activities", title=_("Activités, horloges qui courent"), aside=aside, table=Table(columns=columns, rows=tuple(rows), note=note)
+    )  # fmt: skip
+
+
+def plans(x: Facts, cited: Cited) -> Section:
+    _, lang = x._, x.lang
+    lines = plan_lines(x.plans, x.at, x.names, lang, _)
+    by_id = {p.id: p for p in x.plans}
+    rows = []
+    for p in lines[:PLANS_SHOWN]:
+        proposed = times.hm_day(by_id[p.id].proposed_at or by_id[p.id].trigger_since, x.at, lang)
+        rows.append(
+            Row(
+                cells=(p.title, proposed, p.reason.text if p.reason else "", _("à prendre, {who}", who=p.decides) if p.to_decide else p.decided),
+                refs=cited.of(f"plan:{p.id}:proposed", f"plan:{p.id}:activated", f"plan:{p.id}"), strong=p.to_decide,
+            )
+        )  # fmt: skip
+    if not rows:
+        return Section(id="plans", title=_("Plans et fiches"), lines=(Line(text=_("Aucun plan proposé ni activé.")),))
+    columns = (
+        Column(title=_("Plan"), wide=True),
+        Column(title=_("Proposé")),
+        Column(title=_("Valeur, seuil"), wide=True),
+        Column(title=_("Décision")),
+    )
+    notes = [_.plural("et {n} autre plan", "et {n} autres plans", len(lines) - len(rows))] if len(lines) > len(rows) else []
+    for plan in x.plans:
+        if plan.state not in (PlanState.ACTIVE, PlanState.PARTLY_ACTIVE, PlanState.RECOVERING) or not plan.cards:
+            continue
+        done = sum(c.state in (CardState.DONE, CardState.NOT_APPLICABLE) for c in plan.cards)
+        late = sum(c.overdue for c in plan.cards)
+        due = min(
+            (c.due_at for c in plan.cards if c.due_at and c.state in (CardState.TO_DO, CardState.DOING) and c.due_at > x.at), default=None
+        )
+        text = _("Fiches {plan} : {done} sur {all} faites, {late} en retard", plan=plan.id, done=done, all=len(plan.cards), late=late)
+        notes.append(text + (", " + _("suivante {at}", at=times.hm_day(due, x.at, lang)) if due else ""))
+    return Section(
+        id="plans", title=_("Plans et fiches"), table=Table(columns=columns, rows=tuple(rows), note=". ".join(notes) + "." if notes else "")
+    )
+
+
+def decisions(x: Facts, cited: Cited) -> Section:
+    _, lang = x._, x.lang
+    lines: list[Line] = []
+    waiting = [p for p in plan_lines(x.plans, x.at, x.names, lang, _) if p.to_decide]
+    if waiting:
+        oldest = max((p.waiting for p in waiting if p.waiting), default=timedelta())
+        text = _.plural("{n} plan en attente", "{n} plans en attente", len(waiting))
+        text += ", " + _("le plus ancien depuis {span}", span=times.lasted(oldest, lang)) + "."
+        lines.append(Line(text=text, mark="todo", refs=cited.of(*(f"plan:{p.id}:proposed" for p in waiting[:4]))))
+    if x.level.proposed is not None:
+        lines.append(Line(text=_("Passage à N{level} proposé.", level=x.level.proposed), mark="todo", refs=cited.of("level:territory")))
+    for alarm in [a for a in x.alarms if a.demands == "arbitration" and a.arbitrated_at is None][:4]:
+        where = f"{alarm.activity}, {x.names.site(alarm.site)}" if alarm.site else alarm.activity
+        text = _("{where} : RTO consommé, arbitrage à écrire (limite {at}).", where=where, at=times.hm_day(alarm.limit_at, x.at, lang))
+        lines.append(Line(text=text, mark="todo", refs=cited.of(f"alarm:{alarm.activity}")))
+    lines += [
+        Line(
+            text=_("{activity} : stratégie suivante {strategy} à décider.", activity=activity, strategy=strategy), mark="todo",
+            refs=cited.of(f"alarm:{activity}"),
+        )
+        for activity, strategy in _newest_strategies(x)[:3]
+    ]  # fmt: skip
+    lines += [
+        Line(text=_("{plan} : levée proposée.", plan=plan.title), mark="todo", refs=cited.of(f"plan:{plan.id}:stand_down_proposed"))
+        for plan in x.plans
+        if plan.stand_down_proposed
+    ]
+    checks = sum(t.kind in ("verify_site", "verify_report", "contested") for t in x.tasks)
+    if checks:
+        lines.append(Line(text=_.plural("{n} levée de doute en attente.", "{n} levées de doute en attente.", checks)))
+    return Section(id="decisions", title=_("Décisions à prendre"), half=True, lines=tuple(lines) or none(x))
+
+
+def _newest_strategies(x: Facts) -> list[tuple[str, str]]:
+    """Activities whose DMIA nears while their next strategy is not in effect (D44)."""
+    active = {a.id: a for a in x.activities}
+    found: dict[str, str] = {}
+    for alarm in x.alarms:
+        now = active.get(alarm.activity)
+        if alarm.demands == "next_strategy" and alarm.strategy and now is not None and now.next_strategy == alarm.strategy:
+            found.setdefault(alarm.activity, alarm.strategy)
+    return list(found.items())
+
+
+def ahead(x: Facts, cited: Cited) -> Section:
+    _, lang = x._, x.lang
+    coming: list[tuple[tuple[datetime, int, str], Line]] = []
+    for c in x.clocks:
+        for at, base, over in ((c.rto_at, "RTO", c.rto_over), (c.mtpd_at, "DMIA", c.mtpd_over)):
+            if at is None or over or not x.at < at <= x.at + AHEAD or (c.expected_end is not None and c.expected_end <= at):
+                continue
+            text = _("{at} : {base} de {activity} {name}.", at=times.hm_day(at, x.at, lang), base=_(base), activity=c.activity, name=c.name)
+            coming.append(((at, c.criticality, c.key), Line(text=text, refs=cited.of(f"activity:{c.activity}"))))
+    for i in x.incidents:
+        if i.estimated_end is not None and i.estimated_end < x.at:
+            text = _("{title} : retour annoncé {at}, dépassé.", title=i.title, at=times.hm_day(i.estimated_end, x.at, lang))
+            coming.append(((i.estimated_end, 0, i.id), Line(text=text, mark="late", refs=cited.of(f"incident:{i.id}"))))
+    ordered = [line for _key, line in sorted(coming, key=lambda pair: pair[0])]
+    return Section(id="ahead", title=_("Ce qui peut empirer"), half=True, lines=tuple(ordered[:AHEAD_SHOWN]) or none(x))

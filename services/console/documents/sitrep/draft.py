@@ -1,0 +1,106 @@
+"""The point de situation (D54), drafted from facts. Pure: the same facts give the same document.
+
+What nobody confirmed is marked so, sites without news stand apart, and people are roles and counts, never names (D58).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+from schemas.words import SiteStatus
+from services.console.documents.document import Cited, Column, Document, Line, Row, Section, Sheet, Spot, Table, renumbered
+from services.console.documents.facts import Facts, figures, index_of
+from services.console.documents.sitrep import continuity, persons, situation
+from services.console.geometry import ATTRIBUTION
+from services.console.pages import times
+from services.console.texts import words as w
+
+REMARKS: Final = ("essential", "evolution", "decisions", "partners", "ahead")
+"""Sections that a person may complete."""
+
+
+def draft_sitrep(by_lang: Sequence[Facts]) -> Document:
+    """The document in the languages of the given facts, which are of one realm at one time."""
+    first = by_lang[0]
+    sources, index = index_of(first.lines)
+    cited = Cited(sources, index)
+    sheets = {facts.lang: _sheet(facts, cited) for facts in by_lang}
+    final, kept = cited.numbered(sheets.values())
+    hit = [s for s in first.sites if s.status is not SiteStatus.NORMAL]
+    return Document(
+        kind="sitrep", realm=first.realm.name, territory=first.territory, simulated=first.realm.simulated, number=first.number,
+        as_of=times.ms(first.at), level=first.level.level, level_since=times.ms(first.level.since) if first.level.since else None,
+        validated_by=first.validated_by, incidents=tuple(i.id for i in first.incidents), figures=figures(first),
+        remarks={k: v for k, v in first.remarks.items() if v.strip()}, sources=kept,
+        spots=tuple(Spot(x=s.x, y=s.y, status=s.status, name=s.name) for s in hit), hit=tuple(sorted({s.commune for s in hit})),
+        sheets={lang: renumbered(sheet, final) for lang, sheet in sheets.items()},
+    )  # fmt: skip
+
+
+def _sheet(x: Facts, cited: Cited) -> Sheet:
+    _ = x._
+    sections = [_with_remark(make(x, cited), x) for make in SECTIONS]
+    numbered = [s.model_copy(update={"title": f"{n}. {s.title}"}) for n, s in enumerate(sections, 1)]
+    begun = min((i.opened_at for i in x.incidents), default=None)
+    title = x.incidents[0].title if x.incidents else _("Aucun incident ouvert")
+    intro = [f"{title}."]
+    if begun is not None:
+        intro.append(_("Début {at}.", at=times.hm_day(begun, x.at, x.lang)))
+    intro.append(_next(x))
+    day = times.day_long(x.at, x.lang)
+    number = x.incidents[0].number if x.incidents else x.realm.name
+    return Sheet(
+        title=_("Point de situation n° {n}", n=x.number), subtitle=_("{day}, arrêté à {at}", day=day[:1].upper() + day[1:], at=times.hm(x.at)),
+        intro=" ".join(intro), badge=f"N{x.level.level}", badge_text=x.names.level(x.level.level),
+        draft="" if x.validated_by else _("PROJET, non validé"),
+        footer=_(
+            "Vigie, {territory}. Point de situation n° {n}, incident {number}. Chaque ligne renvoie à la main courante.", territory=x.territory,
+            n=x.number, number=number,
+        ),
+        page_of=_("Page {n} / {of}"), map_text=_("Carte des sites ; même contenu dans le tableau"),
+        map_note=_("Contours : {source}", source=ATTRIBUTION), sources_title=_("Lignes de la main courante citées"), sections=tuple(numbered),
+    )  # fmt: skip
+
+
+def _next(x: Facts) -> str:
+    every = x.rule.sitrep_every_min if x.rule else None
+    if every is None:
+        return x._("Pas de rythme à ce niveau.")
+    at = x.at + timedelta(minutes=every)
+    return x._("Prochain point : {at} au plus tard.", at=times.hm_day(at, x.at, x.lang))
+
+
+def _with_remark(section: Section, x: Facts) -> Section:
+    remark = x.remarks.get(section.id, "").strip()
+    if not remark:
+        return section
+    lines = tuple(Line(text=part, mark="remark") for part in remark.splitlines() if part.strip())
+    return section.model_copy(update={"lines": (*section.lines, *lines)})
+
+
+def _validation(x: Facts, cited: Cited) -> Section:  # noqa: ARG001  every section is made alike
+    _ = x._
+    completed = _("personne")
+    if x.remarks and x.validated_by:
+        completed = w.role_name(x.validated_by, None, x.names, _)
+    by = w.role_name(x.validated_by, None, x.names, _) if x.validated_by else "………………"
+    rows = (
+        Row(cells=(_("Rédigé"), _("système, {at}", at=times.hms(x.at)), _("Complété par"), completed)),
+        Row(cells=(_("Validé par"), by, _("Diffusé à"), _("cellule, directeurs de pôle, préfecture (texte)"))),
+    )
+    columns = (
+        Column(title=_("Étape")),
+        Column(title=_("Qui, quand"), wide=True),
+        Column(title=_("Étape")),
+        Column(title=_("Qui, quand"), wide=True),
+    )
+    return Section(id="validation", title=_("Validation"), table=Table(columns=columns, rows=rows))
+
+
+SECTIONS: Final[tuple[Callable[[Facts, Cited], Section], ...]] = (
+    situation.essential, situation.levels, situation.evolution, situation.sites, continuity.activities, continuity.plans, continuity.decisions,
+    persons.staff, persons.calls, persons.claims, persons.partners, continuity.ahead, _validation,
+)  # fmt: skip
+"""In the order of the document."""

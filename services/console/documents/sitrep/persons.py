@@ -1,0 +1,149 @@
+"""Staff as counts, who was called, what nobody confirmed, what partners say."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.alerts import ReportRow
+from schemas.words import SiteStatus
+from services.console.documents.document import Cited, Column, Line, Row, Section, Table
+from services.console.documents.facts import OUT, Facts, unconfirmed
+from services.console.documents.sitrep.counts import none, people
+from services.console.pages import times
+from services.console.texts import words as w
+
+CLAIMS_SHOWN: Final = 6
+PARTNERS_SHOWN: Final = 5
+_OURS: Final = {
+    "site_manager",
+    "responsable_parc",
+    "supervision",
+    "siter",
+    "rh",
+    "ssi",
+    "ssiap",
+    "direction_metier",
+    "cellule",
+    "cellule_si",
+    "systeme",
+}
+"""Sources that are the département's own; every other one is a partner."""
+
+
+def staff(x: Facts, cited: Cited) -> Section:
+    _, lang = x._, x.lang
+    out = [s for s in x.sites if s.status in OUT]
+    silent = [s for s in x.sites if s.status is SiteStatus.UNKNOWN]
+    rows = [
+        Row(cells=(_("Agents dont le site est hors service"), people(sum(s.staff for s in out), lang)), refs=cited.of(*(f"site:{s.id}" for s in out[:2]))),
+        Row(cells=(_("Postes de travail perdus"), w.number(sum(round(s.desks * (100 - s.capacity_pct) / 100) for s in x.sites), lang))),
+        Row(cells=(_("Agents des sites sans nouvelles"), people(sum(s.staff for s in silent), lang))),
+    ]  # fmt: skip
+    for report in _headcounts(x)[:3]:
+        measure = report.measure
+        assert measure is not None
+        where = x.names.site(report.site) if report.site else measure.scope or ""
+        found = people(int(float(measure.value or 0)), lang)
+        of = f" / {w.number(measure.value_of, lang)}" if measure.value_of else ""
+        rows.append(Row(cells=(_("Recensement, {where}", where=where), found + of), refs=cited.of(f"report:{report.id}")))
+    table = Table(columns=(Column(title=_("Effectif"), wide=True), Column(title=_("Nombre"), right=True)), rows=tuple(rows))
+    return Section(id="staff", title=_("Effectifs"), aside=_("comptes, sans noms"), half=True, table=table)
+
+
+def _headcounts(x: Facts) -> list[ReportRow]:
+    """The newest headcount of each place."""
+    newest: dict[str, ReportRow] = {}
+    for r in sorted(x.reports, key=lambda r: r.occurred_at):
+        if r.type == "headcount" and r.measure is not None and isinstance(r.measure.value, int | float) and r.confirmation == "confirmed":
+            newest[r.site or r.measure.scope or ""] = r
+    return sorted(newest.values(), key=lambda r: -(r.measure.value_of or 0) if r.measure else 0)
+
+
+def calls(x: Facts, cited: Cited) -> Section:
+    _, lang = x._, x.lang
+    if x.ladder is None:
+        return Section(id="calls", title=_("Alerte des décideurs"), half=True, lines=(Line(text=_("Aucune escalade.")),))
+    lines: list[Line] = []
+    refs = cited.of(f"escalation:{x.ladder.id}", most=2)
+    for rung in x.ladder.rungs[-4:]:
+        at = times.hm_day(rung.fired_at, x.at, lang)
+        cycle = _(", relance {n}", n=rung.cycle - 1) if rung.cycle > 1 else ""
+        answered = _.plural("{n} réponse", "{n} réponses", rung.positive)
+        text = _(
+            "Vague {wave}{cycle} ({at}) : {answered} sur {expected} attendues.",
+            wave=rung.wave,
+            cycle=cycle,
+            at=at,
+            answered=answered,
+            expected=rung.expected,
+        )
+        lines.append(Line(text=text, mark="late" if rung.positive < rung.expected else "", refs=refs if not lines else ()))
+    if x.ladder.silent:
+        lines.append(Line(text=_.plural("{n} rôle sans réponse.", "{n} rôles sans réponse.", len(x.ladder.silent))))
+    if x.ladder.uncovered:
+        lines.append(Line(text=_("Rôles sans titulaire : {roles}.", roles=", ".join(x.ladder.uncovered[:4])), mark="late"))
+    if x.ladder.next_at is not None:
+        lines.append(Line(text=_("Barreau suivant {at}.", at=times.hm_day(x.ladder.next_at, x.at, lang))))
+    return Section(id="calls", title=_("Alerte des décideurs"), aside=x.ladder.name, half=True, lines=tuple(lines) or none(x))
+
+
+def claims(x: Facts, cited: Cited) -> Section:
+    _, lang = x._, x.lang
+    claims = unconfirmed(x.reports)
+    lines = []
+    for r in claims[:CLAIMS_SHOWN]:
+        where = x.names.site(r.site) if r.site else x.names.commune(r.commune) if r.commune else ""
+        what = f"{w.word(w.EVENT, r.type, _)}, {where}" if where else w.word(w.EVENT, r.type, _)
+        kind = w.word(w.CERTAINTY, r.confirmation, _)
+        text = _(
+            "{what} : {kind}, {source}, {at}.",
+            what=what,
+            kind=kind,
+            source=w.word(w.SOURCE, r.source, _),
+            at=times.hm_day(times.of(r.recorded_at), x.at, lang),
+        )
+        lines.append(Line(text=text, mark="unconfirmed", refs=cited.of(f"report:{r.id}")))
+    if len(claims) > CLAIMS_SHOWN:
+        lines.append(Line(text=_.plural("et {n} autre.", "et {n} autres.", len(claims) - CLAIMS_SHOWN), mark="unconfirmed"))
+    if not claims:
+        lines.append(Line(text=_("Aucune rumeur ouverte à {at}.", at=times.hm(x.at))))
+    silent = sum(s.status is SiteStatus.UNKNOWN for s in x.sites)
+    if silent:
+        lines.append(
+            Line(
+                text=_.plural(
+                    "Le site sans nouvelles n’est compté ni ouvert ni fermé.",
+                    "Les {n} sites sans nouvelles ne sont comptés ni ouverts ni fermés.",
+                    silent,
+                )
+            )
+        )
+    return Section(id="claims", title=_("Non confirmé"), half=True, lines=tuple(lines))
+
+
+def partners(x: Facts, cited: Cited) -> Section:
+    _, lang = x._, x.lang
+    newest: dict[str, ReportRow] = {}
+    for r in sorted(x.reports, key=lambda r: r.recorded_at):
+        if r.source not in _OURS and r.confirmation == "confirmed" and r.state in ("applied", "duplicate"):
+            newest[r.source] = r
+    lines = []
+    for r in sorted(newest.values(), key=lambda r: -r.recorded_at)[:PARTNERS_SHOWN]:
+        where = x.names.site(r.site) if r.site else x.names.commune(r.commune) if r.commune else ""
+        what = f"{w.word(w.EVENT, r.type, _)}, {where}" if where else w.word(w.EVENT, r.type, _)
+        text = _(
+            "{source} : {what} ({at}).",
+            source=_capital(w.word(w.SOURCE, r.source, _)),
+            what=what,
+            at=times.hm_day(times.of(r.recorded_at), x.at, lang),
+        )
+        lines.append(Line(text=text, refs=cited.of(f"report:{r.id}")))
+    cod = next((f for f in x.flags if f.id == "flag:cod_active"), None)
+    heard = cod is not None and cod.value is True
+    state = _("Préfecture : COD activé.") if heard else _("Préfecture : COD non activé à notre connaissance.")
+    lines.append(Line(text=state, refs=cited.of("flag:flag:cod_active")))
+    return Section(id="partners", title=_("Partenaires"), half=True, lines=tuple(lines))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,234 @@
+"""What is the case: essentials, level and why, what changed, sites."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from schemas.words import ActivityState, SiteStatus
+from services.console.documents.document import Cited, Column, Line, Row, Section, Table
+from services.console.documents.facts import Facts, figures
+from services.console.documents.sitrep.counts import none, people
+from services.console.i18n import N_
+from services.console.lines import LineRecord
+from services.console.pages import times
+from services.console.pages.incident import level_of
+from services.console.resources import Reason
+from services.console.texts import line as sentence
+from services.console.texts import words as w
+from services.console.texts.reasons import said
+
+INCIDENTS_SHOWN: Final = 4
+CHANGES_SHOWN: Final = 8
+SHOWN: Final = (SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.CLOSED, SiteStatus.DEGRADED)
+_COLUMNS: Final = (
+    (SiteStatus.EVACUATED, N_("Évac.")),
+    (SiteStatus.SHELTERING, N_("Conf.")),
+    (SiteStatus.CLOSED, N_("Fermés")),
+    (SiteStatus.DEGRADED, N_("Dégr.")),
+    (SiteStatus.UNKNOWN, N_("Sans nouv.")),
+    (SiteStatus.NORMAL, N_("Normal")),
+)
+_COUNTED: Final = {
+    "incidents:open": N_("incidents ouverts"),
+    "sites:evacuated": N_("sites évacués"),
+    "sites:closed": N_("sites fermés"),
+    "sites:degraded": N_("sites dégradés"),
+    "sites:unknown": N_("sites sans nouvelles"),
+    "activities:interrupted": N_("activités interrompues"),
+    "activities:degraded": N_("activités dégradées"),
+    "activities:breach": N_("ruptures de DMIA prévues"),
+    "plans:active": N_("plans activés"),
+    "plans:proposed": N_("plans à décider"),
+    "cards:late": N_("fiches en retard"),
+}
+TURNS: Final = {"IncidentChanged", "LevelChanged", "StrategyChanged", "AlarmArbitrated", "FlagChanged"}
+"""Facts that are told as changes since the last point."""
+
+
+def essential(x: Facts, cited: Cited) -> Section:
+    _, lang = x._, x.lang
+    lines: list[Line] = []
+    for i in x.incidents[:INCIDENTS_SHOWN]:
+        parts = [_("{title}, depuis {at}", title=i.title, at=times.hm_day(i.opened_at, x.at, lang))]
+        parts.append(_.plural("{n} site", "{n} sites", i.members))
+        if i.customers_cut:
+            parts.append(_("{n} clients coupés", n=w.number(i.customers_cut, lang)))
+        if i.persons_concerned:
+            parts.append(_("{n} personnes concernées", n=people(i.persons_concerned, lang)))
+        end = _("retour annoncé {at}", at=times.hm_day(i.estimated_end, x.at, lang)) if i.estimated_end else _("retour non annoncé")
+        reported = i.why[0].reports[:1] if i.why else []
+        lines.append(
+            Line(text=f"{', '.join(parts)} ; {end}.", refs=cited.of(f"incident:{i.id}:opened", *(f"report:{r}" for r in reported)))
+        )
+        if i.danger:
+            lines.append(
+                Line(
+                    text=_("Des personnes peuvent être en danger : {title}.", title=i.title), strong=True, refs=cited.of(f"incident:{i.id}")
+                )
+            )
+    if len(x.incidents) > INCIDENTS_SHOWN:
+        lines.append(
+            Line(text=_.plural("et {n} autre incident ouvert.", "et {n} autres incidents ouverts.", len(x.incidents) - INCIDENTS_SHOWN))
+        )
+    if not x.incidents:
+        lines.append(Line(text=_("Aucun incident ouvert.")))
+    lines += _site_line(x, cited)
+    interrupted = [a for a in x.activities if a.state is ActivityState.INTERRUPTED]
+    if interrupted:
+        breaches = sum(a.forecast_breach_at is not None for a in x.activities)
+        vital = sum(a.criticality == 1 for a in interrupted)
+        text = _.plural("{n} activité interrompue", "{n} activités interrompues", len(interrupted))
+        text += ", " + _("dont {n} de criticité 1", n=vital) + " ; "
+        text += _.plural("{n} rupture de DMIA prévue.", "{n} ruptures de DMIA prévues.", breaches)
+        lines.append(Line(text=text, refs=cited.of(*(f"activity:{a.id}" for a in interrupted[:3]))))
+    down = [f for f in x.flags if f.id.startswith(("system:", "kitchen:", "supplier:")) and f.value in ("down", "degraded")]
+    for flag in down[:3]:
+        state = _("arrêté") if flag.value == "down" else _("dégradé")
+        text = _("{what} {state} depuis {at}.", what=flag.id.partition(":")[2], state=state, at=times.hm_day(flag.since, x.at, lang))
+        lines.append(Line(text=text, refs=cited.of(f"flag:{flag.id}")))
+    return Section(id="essential", title=_("L’essentiel"), lines=tuple(lines))
+
+
+def _site_line(x: Facts, cited: Cited) -> list[Line]:
+    _, counts = x._, Counter(s.status for s in x.sites)
+    evacuated, sheltering, closed, degraded = (counts[s] for s in SHOWN)
+    told = (
+        (evacuated, _.plural("{n} site évacué", "{n} sites évacués", evacuated)),
+        (sheltering, _.plural("{n} confiné", "{n} confinés", sheltering)),
+        (closed, _.plural("{n} site fermé", "{n} sites fermés", closed)),
+        (degraded, _.plural("{n} dégradé", "{n} dégradés", degraded)),
+    )
+    parts = [text for n, text in told if n]
+    found = [Line(text=", ".join(parts) + ".", refs=cited.of(*(f"status:{s}" for s in SHOWN)))] if parts else []
+    if counts[SiteStatus.UNKNOWN]:
+        text = _.plural(
+            "{n} site sans nouvelles : ni ouvert ni fermé.", "{n} sites sans nouvelles : ni ouverts ni fermés.", counts[SiteStatus.UNKNOWN]
+        )
+        found.append(Line(text=text, strong=True, refs=cited.of("status:unknown")))
+    return found
+
+
+def levels(x: Facts, cited: Cited) -> Section:
+    _ = x._
+    lines: list[Line] = []
+    seen: set[int] = set()
+    gravest = [reason for i in x.incidents if i.level == x.level.level for reason in i.why]
+    for reason in sorted([*gravest, *x.level.why], key=lambda reason: level_of(reason) or 0):
+        level = level_of(reason)
+        if level is None or level in seen or reason.metric is None:
+            continue
+        seen.add(level)
+        lines.append(
+            Line(text=_why(x, reason, level), strong=level == x.level.level, refs=cited.of(*(f"report:{r}" for r in reason.reports[:2])))
+        )
+    if not lines and x.level.since is not None:
+        text = "; ".join(r.text for r in x.level.why[:2]) or _("décidé")
+        lines.append(
+            Line(
+                text=_("N{level} à {at} ({why})", level=x.level.level, at=times.hm_day(x.level.since, x.at, x.lang), why=text),
+                refs=cited.of("level:territory"),
+            )
+        )
+    if x.level.proposed is not None:
+        lines.append(
+            Line(
+                text=_(
+                    "N{level} est proposé, à décider : {why}.",
+                    level=x.level.proposed,
+                    why="; ".join(r.text for r in x.level.proposed_why[:2]),
+                ),
+                mark="todo",
+                refs=cited.of("level:territory"),
+            )
+        )
+    pilots = [w.role_name(p, None, x.names, _) for p in x.rule.pilots] if x.rule and x.level.level else []
+    return Section(
+        id="level", title=_("Niveau et raisons"), aside=_("pilote : {who}", who=" / ".join(pilots)) if pilots else "", lines=tuple(lines) or none(x)
+    )  # fmt: skip
+
+
+def _why(x: Facts, reason: Reason, level: int) -> str:
+    told = said(reason, x.names, x.lang).text
+    if reason.at is None:
+        return x._("N{level} ({why})", level=level, why=told)
+    return x._("N{level} à {at} ({why})", level=level, at=times.hm_day(reason.at, x.at, x.lang), why=told)
+
+
+def evolution(x: Facts, cited: Cited) -> Section:
+    _ = x._
+    if x.previous is None:
+        return Section(
+            id="evolution", title=_("Évolution"), lines=(Line(text=_("Premier point : pas de comparaison.")), *_told(x, cited, 0))
+        )
+    now, then = figures(x), x.previous.counts
+    moved = []
+    for name, label in _COUNTED.items():
+        before, after = then.get(name, 0), now.get(name, 0)
+        if before != after:
+            moved.append(_("{what} : {before} → {after}", what=_(label), before=before, after=after))
+    if x.previous.level != x.level.level:
+        moved.insert(0, _("niveau N{before} → N{after}", before=x.previous.level, after=x.level.level))
+    text = ", ".join(moved) if moved else _("aucun compte n’a changé")
+    lines = [Line(text=_("Depuis le point n° {n} : {what}.", n=x.previous.number, what=text), refs=cited.of("sitrep"))]
+    return Section(
+        id="evolution", title=_("Évolution depuis le point n° {n}", n=x.previous.number),
+        aside=times.hm_day(times.of(x.previous.as_of), x.at, x.lang), lines=(*lines, *_told(x, cited, x.previous.as_of)),
+    )  # fmt: skip
+
+
+def _told(x: Facts, cited: Cited, since: int) -> list[Line]:
+    """The newest decisions and turns since then, oldest first; the same words once."""
+    chosen: dict[str, LineRecord] = {}
+    for record in x.lines:
+        if record.recorded_at <= since or not is_turn(record):
+            continue
+        chosen.setdefault(sentence(record, x.names, x.lang), record)
+        if len(chosen) == CHANGES_SHOWN:
+            break
+    return [
+        Line(text=f"{times.hm_day(times.of(r.recorded_at), x.at, x.lang)} {text}", refs=cited.key(r.key))
+        for text, r in reversed(chosen.items())
+    ]
+
+
+def is_turn(record: LineRecord) -> bool:
+    """Something happened or was decided that the whole cell must know; levels of incidents are told by the territory's."""
+    match record.type, record.change:
+        case "IncidentChanged", "level":
+            return False
+        case "EscalationChanged", change:
+            return change in ("exhausted", "answered")
+        case "PlanChanged", _:
+            return record.kind == "decision"
+        case type, _:
+            return type in TURNS and record.kind != "watch"
+
+
+def sites(x: Facts, cited: Cited) -> Section:
+    _ = x._
+    by_pole: dict[str, Counter[SiteStatus]] = {}
+    for site in x.sites:
+        by_pole.setdefault(site.pole, Counter())[site.status] += 1
+    order = [p for p in (*x.names.poles, "multi") if p in by_pole] + [p for p in by_pole if p not in x.names.poles and p != "multi"]
+    rows = []
+    for pole in order:
+        name = _("Plusieurs pôles") if pole == "multi" else x.names.pole_short(pole, x.lang)
+        touched = [s.id for s in x.sites if s.pole == pole and s.status is not SiteStatus.NORMAL]
+        rows.append(Row(cells=(name, *_cells(by_pole[pole])), refs=cited.of(*(f"site:{s}" for s in touched[:3]))))
+    total: Counter[SiteStatus] = Counter(s.status for s in x.sites)
+    rows.append(Row(cells=(_("Ensemble"), *_cells(total)), strong=True))
+    silent = Counter(s.commune_name for s in x.sites if s.status is SiteStatus.UNKNOWN)
+    note = ""
+    if silent:
+        where = ", ".join(f"{name} {n}" for name, n in sorted(silent.items(), key=lambda p: (-p[1], p[0]))[:6])
+        note = _("Sans nouvelles : aucun mot depuis que la zone est touchée. {where}.", where=where)
+    columns = (Column(title=_("Pôle"), wide=True), *(Column(title=_(label), right=True) for _status, label in _COLUMNS))
+    return Section(
+        id="sites", title=_("Sites par état et par pôle"), aside=_.plural("{n} site", "{n} sites", len(x.sites)), map=True,
+        table=Table(columns=columns, rows=tuple(rows), note=note),
+    )  # fmt: skip
+
+
+def _cells(counts: Counter[SiteStatus]) -> tuple[str, ...]:
+    return tuple(str(counts[status]) if counts[status] else "–" for status, _label in _COLUMNS)

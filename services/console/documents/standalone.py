@@ -1,0 +1,39 @@
+"""A document as one HTML file that needs nothing else: for an intranet, a mail, a memory stick."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from services.console.documents.document import Document
+from services.console.pages.shell import STATIC, Choice, html
+
+
+class Page(NamedTuple):
+    body: bytes
+    policy: str
+    """Content security policy: its own style by hash, nothing else."""
+
+
+@cache
+def _style() -> tuple[str, str]:
+    style = (STATIC / "css" / "document.css").read_text(encoding="utf-8")
+    return style, b64encode(sha256(style.encode()).digest()).decode()
+
+
+def as_html(document: Document, lang: str, drawing: str, *, stamp: str = "") -> Page:
+    """`drawing`: the map as SVG."""
+    style, digest = _style()
+    context = {
+        "document": document,
+        "sheet": document.sheet(lang),
+        "drawing": Markup(drawing),  # noqa: S704  our own drawing
+        "stamp": stamp,
+        "style": Markup(f"<style>{style}</style>"),  # noqa: S704  our own file
+    }
+    body = html("standalone.html", context, Choice(lang, None))
+    return Page(body, f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")

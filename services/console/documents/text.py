@@ -1,0 +1,60 @@
+"""A document as plain text: for the préfecture, a radio, a terminal (D54, D56)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from services.console.documents.document import Document, Line, Section, Table
+
+WIDTH: Final = 100
+_MARKS: Final = {"": "-", "unconfirmed": "?", "todo": "!", "late": "*", "remark": "+"}
+
+
+def as_text(document: Document, lang: str, *, stamp: str = "") -> str:
+    """At most `WIDTH` columns where words allow it; `stamp`: what proves a frozen one."""
+    sheet = document.sheet(lang)
+    parts = [sheet.draft.upper()] if sheet.draft else []
+    parts += [f"{sheet.title.upper()}  {sheet.badge} {sheet.badge_text}".rstrip(), sheet.subtitle, *_wrapped(sheet.intro, "", ""), ""]
+    for section in sheet.sections:
+        parts += [*_section(section), ""]
+    parts.append(f"{sheet.sources_title}: " + " ".join(f"[{s.n}] {s.short}" for s in document.sources) if document.sources else "")
+    parts += [sheet.footer, stamp]
+    return "\n".join(part for n, part in enumerate(parts) if part or n).rstrip() + "\n"
+
+
+def _section(section: Section) -> list[str]:
+    head = section.title.upper() + (f"  ({section.aside})" if section.aside else "")
+    found = [head, "-" * min(len(head), WIDTH)]
+    for line in section.lines:
+        found += _line(line)
+    if section.table is not None:
+        found += _table(section.table)
+    return found
+
+
+def _line(line: Line) -> list[str]:
+    refs = f" [{', '.join(map(str, line.refs))}]" if line.refs else ""
+    return _wrapped(line.text + refs, f"{_MARKS[line.mark]} ", "  ")
+
+
+def _table(table: Table) -> list[str]:
+    rows: list[Sequence[str]] = [[c.title for c in table.columns], *(row.cells for row in table.rows)]
+    widths = [max(len(row[n]) for row in rows) for n in range(len(table.columns))]
+    found = []
+    for row in rows:
+        cells = [cell.rjust(w) if c.right else cell.ljust(w) for cell, w, c in zip(row, widths, table.columns, strict=True)]
+        found.append("  ".join(cells).rstrip())
+    found.insert(1, "  ".join("-" * w for w in widths))
+    return found + (_wrapped(table.note, "", "") if table.note else [])
+
+
+def _wrapped(text: str, first: str, other: str) -> list[str]:
+    """Broken at ordinary spaces only: a no-break space stays with its word."""
+    lines, current = [], first
+    for word in text.split(" "):
+        if len(current) + len(word) + 1 > WIDTH and current.strip():
+            lines.append(current.rstrip())
+            current = other
+        current += ("" if current in (first, other) else " ") + word
+    return [*lines, current.rstrip()]

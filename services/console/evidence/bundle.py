@@ -1,0 +1,103 @@
+"""Writing a bundle: entries go out as they are made, the manifest with their hashes and its signature come last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from hashlib import sha256
+from io import RawIOBase
+from typing import IO, Any, Final
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+import orjson
+
+from services.console.resources import Resource
+from services.runtime.signing import SigningKey
+
+FORMAT: Final = "vigie.evidence.v1"
+MANIFEST: Final = "manifest.json"
+SIGNATURE: Final = "manifest.sig"
+KEY: Final = "signing.pub"
+EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+"""Time of every entry: the manifest says when the bundle was made."""
+
+
+class _Sink(RawIOBase):
+    """What zipfile writes to: bytes that wait to be sent. Cannot be sought, so an entry is complete once it is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._waiting += data
+        return len(data)
+
+    def take(self) -> bytes:
+        """Everything since the last call."""
+        taken, self._waiting = bytes(self._waiting), bytearray()
+        return taken
+
+
+class Entry(AbstractContextManager["Entry"]):
+    """One file of the bundle while it is written."""
+
+    def __init__(self, name: str, file: IO[bytes], files: dict[str, Any]) -> None:
+        self._name, self._file, self._files = name, file, files
+        self._hash, self._size = sha256(), 0
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._hash.update(data)
+        self._size += len(data)
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._files[self._name] = {"sha256": self._hash.hexdigest(), "bytes": self._size}
+
+
+class Bundle:
+    """A zip that is sent while it grows: `take` after each step."""
+
+    def __init__(self) -> None:
+        self._sink = _Sink()
+        self._zip = ZipFile(self._sink, "w", ZIP_DEFLATED)
+        self._files: dict[str, Any] = {}
+
+    def entry(self, name: str) -> Entry:
+        """Begin a file; end it before the next one."""
+        return Entry(name, self._zip.open(_info(name), "w", force_zip64=True), self._files)
+
+    def add(self, name: str, content: bytes) -> None:
+        """A whole file."""
+        with self.entry(name) as entry:
+            entry.write(content)
+
+    def add_lines(self, name: str, items: Iterable[Resource | dict[str, Any]]) -> None:
+        """JSON lines."""
+        with self.entry(name) as entry:
+            for item in items:
+                entry.write((item.model_dump_json().encode() if isinstance(item, Resource) else orjson.dumps(item)) + b"\n")
+
+    def take(self) -> bytes:
+        """What can be sent now."""
+        return self._sink.take()
+
+    def finish(self, about: dict[str, Any], key: SigningKey) -> bytes:
+        """Manifest, signature and public key; the last bytes."""
+        manifest = orjson.dumps(
+            {"format": FORMAT, **about, "key": key.public.fingerprint, "files": self._files}, option=orjson.OPT_INDENT_2
+        )
+        for name, content in ((MANIFEST, manifest), (SIGNATURE, key.sign(manifest)), (KEY, key.public.pem)):
+            self._zip.writestr(_info(name), content)
+        self._zip.close()
+        return self._sink.take()
+
+
+def _info(name: str) -> ZipInfo:
+    info = ZipInfo(name, EPOCH)
+    info.compress_type = ZIP_DEFLATED
+    return info

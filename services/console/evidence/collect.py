@@ -1,0 +1,152 @@
+"""What a bundle holds: the incident as it stands, who was told, what was decided and why, the points de situation, and the logs behind it.
+
+Nobody gets more than he may read: texts of notes and decisions for readers of the main courante, words of reports for those who may read raw reports; of
+people only tokens. Every export is logged (D59).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from schemas import continuity as c
+from schemas.base import Instant
+from schemas.realms import partition_of
+from schemas.topics import PARTITIONS, SERVICES, log
+from services.console.documents.document import Document
+from services.console.evidence.bundle import Bundle
+from services.console.evidence.logs import Stretch, write_log
+from services.console.lines import author_of
+from services.console.readmodel import ReadModel
+from services.console.resources import Incident, Line, Notification, Report, iso, when
+from services.runtime.partitions import PartitionReader
+from services.runtime.problems import ProblemError
+from services.runtime.signing import SigningKey
+from services.runtime.transaction import Transaction
+
+PAGE: Final = 1000
+_TEXT: Final = re.compile(r'"(?:text:|text_id":")([^"]+)"')
+README: Final = """\
+FR. Dossier de preuves d'un incident, fait par Vigie. Pour le vérifier : « vigie verify --bundle FICHIER.zip », ou à la main :
+1. manifest.sig est la signature Ed25519 de manifest.json ; la clé publique est signing.pub. Comparez son empreinte (SHA-256 de la
+   clé brute) avec celle que l'installation vous a donnée par un autre chemin.
+     openssl pkeyutl -verify -pubin -inkey signing.pub -rawin -in manifest.json -sigfile manifest.sig
+2. manifest.json donne le SHA-256 de chaque autre fichier :  sha256sum -b log/alerts.jsonl …
+3. Chaque ligne de log/*.jsonl est un enregistrement du journal, octet pour octet. Son BLAKE2b de 128 bits est le champ « prev » de la
+   ligne suivante :  printf %s "LIGNE" | b2sum -l 128 . Une ligne « withheld » appartient à un autre territoire : elle ne dit que son empreinte.
+4. Chaque ligne de timeline.jsonl cite sa place : journal/partition/numéro/rang du fait dans l'enregistrement.
+
+EN. Evidence bundle of an incident, made by Vigie. To check it: `vigie verify --bundle FILE.zip`, or by hand:
+1. manifest.sig is the Ed25519 signature of manifest.json; the public key is signing.pub. Compare its fingerprint (SHA-256 of the raw
+   key) with the one that the installation gave you by another way.
+2. manifest.json gives the SHA-256 of every other file.
+3. Each line of log/*.jsonl is a record of the log, byte for byte. Its BLAKE2b-128 is the field `prev` of the next line. A line `withheld` belongs
+   to another realm: it tells its hash only.
+4. Each line of timeline.jsonl cites its place: log/partition/sequence number/ordinal of the fact in the record.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whose export of what."""
+
+    realm: str
+    incident: Incident
+    role: str
+    lang: str
+    raw_reports: bool
+    """The reader may read what reports say in words."""
+
+
+Pdf = Callable[[Document, c.SitrepRow], Awaitable[bytes]]
+
+
+async def evidence(model: ReadModel, kafka: str, key: SigningKey, asked: Asked, pdf: Pdf, now: Instant) -> AsyncGenerator[bytes, None]:
+    """The bytes of the zip. Raises ProblemError, KafkaError, OSError; a bundle that ends early has no manifest and is no zip."""
+    bundle, realm, id = Bundle(), asked.realm, asked.incident.id
+    bundle.add("README.txt", README.encode())
+    bundle.add("incident.json", asked.incident.model_dump_json(indent=1).encode())
+    yield bundle.take()
+    lines = [line async for line in _timeline(model, asked)]
+    bundle.add_lines("timeline.jsonl", reversed(lines))
+    bundle.add_lines("reports.jsonl", [report async for report in _reports(model, asked)])
+    bundle.add_lines("messages.jsonl", await _messages(model, asked))
+    bundle.add_lines("escalations.jsonl", (await model.escalations(realm, lang=asked.lang, incident=id, limit=PAGE)).items)
+    yield bundle.take()
+    for name, content in [part async for part in _sitreps(model, asked, pdf)]:
+        bundle.add(name, content)
+    yield bundle.take()
+    partition = partition_of(realm, PARTITIONS)
+    stretches = {service: Stretch(partition) for service in SERVICES}
+    async with PartitionReader(kafka) as reader:
+        for service, stretch in stretches.items():
+            async for sent in write_log(bundle, reader, service, log(service), partition, realm, id, stretch):
+                yield sent
+    bundle.add_lines("decisions.jsonl", _decisions(model, [tx for s in stretches.values() for tx in s.person], partition))
+    about = {
+        "realm": realm, "incident": id, "number": asked.incident.number, "made_at": iso(when(now)), "reader": asked.role,
+        "words_of_reports": asked.raw_reports, "logs": {service: stretch.about() for service, stretch in stretches.items()},
+    }  # fmt: skip
+    yield bundle.finish(about, key)
+
+
+async def _timeline(model: ReadModel, asked: Asked) -> AsyncIterator[Line]:
+    cursor = None
+    while True:
+        page = await model.timeline(
+            asked.realm, lang=asked.lang, incident=asked.incident.id, kind=("all",), texts=True, limit=PAGE, cursor=cursor
+        )
+        for line in page.items:
+            yield line
+        if (cursor := page.next) is None:
+            return
+
+
+async def _reports(model: ReadModel, asked: Asked) -> AsyncIterator[Report]:
+    for id in asked.incident.reports:
+        yield await model.report(asked.realm, id, lang=asked.lang, texts=asked.raw_reports)
+
+
+async def _messages(model: ReadModel, asked: Asked) -> list[Notification]:
+    """Notifications that name the incident, or were sent by a ladder that it is in."""
+    ladders = [e.id for e in (await model.escalations(asked.realm, lang=asked.lang, incident=asked.incident.id, limit=PAGE)).items]
+    found: dict[str, Notification] = {}
+    for incident, ladder in ((asked.incident.id, None), *((None, ladder) for ladder in ladders)):
+        cursor = None
+        while True:
+            page = await model.notifications(asked.realm, lang=asked.lang, limit=PAGE, cursor=cursor, incident=incident, escalation=ladder)
+            found |= {n.id: n for n in page.items}
+            if (cursor := page.next) is None:
+                break
+    return sorted(found.values(), key=lambda n: (n.planned_at, n.id))
+
+
+async def _sitreps(model: ReadModel, asked: Asked, pdf: Pdf) -> AsyncIterator[tuple[str, bytes]]:
+    """Each frozen document, byte for byte, and its PDF; one whose text was erased is not there."""
+    for issued in reversed((await model.sitreps(asked.realm)).items):
+        if asked.incident.id not in issued.incidents:
+            continue
+        try:
+            row, document = await model.sitrep(asked.realm, issued.number)
+        except ProblemError as error:
+            if error.problem.code != "erased":
+                raise
+            continue
+        yield f"sitreps/ps-{issued.number}.json", document.frozen()
+        yield f"sitreps/ps-{issued.number}.pdf", await pdf(document, row)
+
+
+def _decisions(model: ReadModel, transactions: Iterable[Transaction], partition: int) -> Iterator[dict[str, Any]]:
+    """What a person's command did, in the order of time, with the reasons that were given."""
+    for tx in sorted(transactions, key=lambda tx: (tx.at, tx.service, tx.seq)):
+        author, role = author_of(tx.src)
+        cited = list(dict.fromkeys(_TEXT.findall(tx.dump().decode())))
+        reasons = model.texts_of(cited)
+        yield {
+            "at": datetime.fromtimestamp(tx.at / 1000, UTC).isoformat(), "author": author, "role": role, "command": tx.src.type,
+            "facts": [fact.name for fact in tx.facts], "place": f"{tx.service}/{partition}/{tx.seq}",
+            "reasons": [reasons[id] for id in cited if id in reasons], "erased": [id for id in cited if id not in reasons],
+        }  # fmt: skip

@@ -1,0 +1,150 @@
+"""Is an evidence bundle what it says? Reads the zip alone, by a code path of its own (docs/reference/evidence-bundle.md)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Any, Final
+from zipfile import BadZipFile, ZipFile
+
+from services.runtime.signing import PublicKey, SigningKeyInvalid
+
+FORMAT: Final = "vigie.evidence.v1"
+OUTSIDE: Final = frozenset(("manifest.json", "manifest.sig", "signing.pub"))
+"""Entries that the manifest cannot name."""
+
+
+class BundleUnreadable(ValueError):
+    """No zip of this format: cut off, or something else."""
+
+
+@dataclass(slots=True)
+class Judgement:
+    """`broken` empty: every promise holds. `key`: fingerprint of the key that signed it, for a person to compare."""
+
+    key: str = ""
+    known_key: bool | None = None
+    """Signed by the key that was given to compare with; None: none was given."""
+    counts: dict[str, int] = field(default_factory=dict)
+    broken: list[tuple[str, str]] = field(default_factory=list)
+
+    def breach(self, law: str, what: str) -> None:
+        self.broken.append((law, what))
+
+
+def judge_bundle(file: Path, known: PublicKey | None) -> Judgement:
+    """Signature, hashes, chain, and that timeline and points de situation are what the log says. Raises BundleUnreadable, OSError."""
+    found = Judgement()
+    try:
+        with ZipFile(file) as zip:
+            manifest = _manifest(zip, known, found)
+            _check_files(zip, manifest, found)
+            facts = {service: _check_chain(zip, service, about, found) for service, about in manifest["logs"].items()}
+            _check_timeline(zip, manifest, facts, found)
+            _check_sitreps(zip, facts.get("continuity", {}), found)
+    except (BadZipFile, KeyError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BundleUnreadable(f"{file}: {error}") from error
+    return found
+
+
+def _manifest(zip: ZipFile, known: PublicKey | None, found: Judgement) -> dict[str, Any]:
+    raw = zip.read("manifest.json")
+    manifest: dict[str, Any] = json.loads(raw)
+    if manifest.get("format") != FORMAT:
+        raise BundleUnreadable(f"format {manifest.get('format')!r}, this program knows {FORMAT}")
+    try:
+        key = PublicKey.load(zip.read("signing.pub"))
+    except SigningKeyInvalid as error:
+        raise BundleUnreadable(f"signing.pub: {error}") from error
+    found.key = key.fingerprint
+    if not key.signed(raw, zip.read("manifest.sig")):
+        found.breach("signature", "manifest.sig is no signature of manifest.json by signing.pub")
+    if known is not None:
+        found.known_key = known.fingerprint == key.fingerprint
+        if not found.known_key:
+            found.breach("signature", f"signed by {key.fingerprint}, not by the key {known.fingerprint} that was given")
+    return manifest
+
+
+def _check_files(zip: ZipFile, manifest: dict[str, Any], found: Judgement) -> None:
+    names = zip.namelist()
+    found.counts["files"] = len(names)
+    for name in sorted(set(names) - OUTSIDE - set(manifest["files"])):
+        found.breach("files", f"{name} is not in the manifest")
+    for name in sorted({n for n in names if names.count(n) > 1}):
+        found.breach("files", f"{name} is there twice")
+    for name, said in manifest["files"].items():
+        if name not in names:
+            found.breach("files", f"{name} is missing")
+            continue
+        hash = sha256()
+        with zip.open(name) as entry:
+            while block := entry.read(1 << 20):
+                hash.update(block)
+        if hash.hexdigest() != said["sha256"]:
+            found.breach("files", f"{name} was changed: SHA-256 {hash.hexdigest()}, the manifest says {said['sha256']}")
+
+
+Facts = dict[tuple[int, int], dict[str, Any]]
+"""(sequence number, ordinal) → fact."""
+
+
+def _check_chain(zip: ZipFile, service: str, about: dict[str, Any], found: Judgement) -> Facts:
+    facts: Facts = {}
+    expected = about["first"] and about["first"]["prev"]
+    seq = about["first"]["seq"] if about["first"] else 0
+    count = 0
+    for raw in _lines(zip, f"log/{service}.jsonl"):
+        record, count = json.loads(raw), count + 1
+        where = f"{service}, record {record.get('seq')}"
+        if record.get("seq") != seq:
+            found.breach("chain", f"{where}: {seq} was expected")
+        if record.get("withheld"):
+            expected, seq = record["hash"], record["seq"] + 1
+            continue
+        if record["prev"] != expected:
+            found.breach("chain", f"{where}: prev {record['prev']}, the record before hashes to {expected}")
+        expected, seq = blake2b(raw, digest_size=16).hexdigest(), record["seq"] + 1
+        for ordinal, fact in enumerate(record["facts"]):
+            facts[record["seq"], ordinal] = fact
+    if count != about["records"]:
+        found.breach("chain", f"{service}: {count} records, the manifest says {about['records']}")
+    if about["last"] and expected != about["last"]["hash"]:
+        found.breach("chain", f"{service}: the last record hashes to {expected}, the manifest says {about['last']['hash']}")
+    found.counts[f"{service}_records"] = count
+    return facts
+
+
+def _lines(zip: ZipFile, name: str) -> Iterator[bytes]:
+    with zip.open(name) as entry:
+        for raw in entry:
+            yield raw.rstrip(b"\n")
+
+
+def _check_timeline(zip: ZipFile, manifest: dict[str, Any], facts: dict[str, Facts], found: Judgement) -> None:
+    """Every line inside the stretch of its log stands for a fact there. Lines of what came before or after rest on other records."""
+    for raw in _lines(zip, "timeline.jsonl"):
+        line = json.loads(raw)
+        found.counts["lines"] = found.counts.get("lines", 0) + 1
+        service, _partition, seq, ordinal = line["place"].split("/")
+        about = manifest["logs"][service]
+        if about["first"] is None or not about["first"]["seq"] <= int(seq) <= about["last"]["seq"]:
+            found.counts["lines_outside"] = found.counts.get("lines_outside", 0) + 1
+            continue
+        fact = facts[service].get((int(seq), int(ordinal)))
+        if fact is None or line["id"] not in (fact["id"], fact["data"].get("line")):
+            found.breach("timeline", f"line {line['id']} names {line['place']}, where the log says something else")
+
+
+def _check_sitreps(zip: ZipFile, facts: Facts, found: Judgement) -> None:
+    issued = {f["data"]["row"]["number"]: f["data"]["row"]["sha256"] for f in facts.values() if "SitrepIssued" in f["type"]}
+    for name in zip.namelist():
+        if not name.startswith("sitreps/") or not name.endswith(".json"):
+            continue
+        found.counts["sitreps"] = found.counts.get("sitreps", 0) + 1
+        number, hash = int(name.removeprefix("sitreps/ps-").removesuffix(".json")), sha256(zip.read(name)).hexdigest()
+        if number in issued and issued[number] != hash:
+            found.breach("sitreps", f"{name} hashes to {hash}, the log says {issued[number]}")

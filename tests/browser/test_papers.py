@@ -1,0 +1,47 @@
+"""Documents on their pages: the draft follows the facts, a person completes and validates it, then it stands."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Accounts, report
+from tests.system import RunningVigie
+
+
+def test_a_point_is_completed_validated_and_frozen(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+    report(vigie, own_realm, "cen-1")
+    page = visitor().page(f"/sitrep?realm={own_realm}")
+    sheet = page.locator("#sheet")
+    expect(sheet).to_contain_text("PROJET, non validé")
+    expect(sheet).to_contain_text("09:40, 1 site")
+    page.get_by_text("Compléter et valider").click()
+    page.get_by_role("textbox", name="Partenaires").fill("Enedis rappelle à 11:00.")
+    report(vigie, own_realm, "cen-2")
+    expect(sheet).to_contain_text("09:40, 2 sites")
+    expect(page.get_by_role("textbox", name="Partenaires")).to_have_value("Enedis rappelle à 11:00.")
+    page.get_by_role("button", name="Valider et figer").click()
+    page.wait_for_url(re.compile("/sitrep/1"))
+    expect(page.locator("#printbar")).to_contain_text("Validé")
+    expect(sheet).to_contain_text("Enedis rappelle à 11:00.")
+    expect(sheet).to_contain_text(re.compile("SHA-256 [0-9a-f]{64}"))
+    expect(sheet).not_to_contain_text("PROJET")
+    expect(page.get_by_role("button", name="Valider et figer")).to_have_count(0)
+    page.get_by_role("link", name="Projet en cours").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Point de situation n° 2")
+
+
+def test_a_line_is_written_and_corrected_and_both_stay(own_realm: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/main-courante?realm={own_realm}")
+    page.get_by_label("Ce qui s’est passé").fill("Enedis annonce midi")
+    page.get_by_role("combobox", name="Genre de ligne").select_option("communication")
+    page.get_by_role("combobox", name="Source").select_option("enedis")
+    page.get_by_role("button", name="Ajouter la ligne").click()
+    written = page.locator("#lines tr", has_text="Enedis annonce midi")
+    expect(written).to_contain_text("communication")
+    written.get_by_text("Corriger").click()
+    written.get_by_label("Ce qui est juste").fill("Enedis annonce 14 h")
+    written.get_by_role("button", name="Ajouter la correction").click()
+    expect(page.locator("#lines tr", has_text="Enedis annonce 14 h")).to_contain_text("corrige une ligne")
+    expect(written).to_contain_text("corrigée")

@@ -1,0 +1,57 @@
+"""The read side over logs in memory: what the console would show of a realm that a `MemoryPlayer` played."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from schemas.base import Instant
+from schemas.realms import partition_of
+from schemas.topics import PARTITIONS
+from services.console.geometry import load_outlines
+from services.console.lines import LineRecord, line_of
+from services.console.picture import Past, Picture
+from services.console.queries.base import Read
+from services.console.queries.documents import Documents
+from services.console.shapes import Shaper
+from services.console.timetravel import Fold, ServiceFold
+from tests.scenarios.memory import ROOT, MemoryPlayer
+
+OUTLINES = cache(load_outlines)
+
+
+class Remembered(Documents):
+    """Documents drafted from a played realm as known at a time."""
+
+    def __init__(self, player: MemoryPlayer, texts: Any = None) -> None:
+        super().__init__(None, OUTLINES(ROOT / "territories" / "92"), texts=texts)  # type: ignore[arg-type]  nothing is asked of Redis
+        self._player = player
+
+    async def read(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> Read:
+        at = as_of if as_of is not None else max(s.transaction.at for s in self._stored(realm))
+        partition, folds = partition_of(realm, PARTITIONS), []
+        for service in self._player.system.services.values():
+            fold = ServiceFold()
+            for stored in service.log.of(realm):
+                fold = fold.after(stored.transaction, partition, at)
+            folds.append(fold)
+        past = Past(realm, Fold(tuple(folds)), at)
+        return Read(past, Shaper(realm, past.reference, self._outlines, lang))
+
+    async def _told(self, picture: Picture, incident: str | None) -> tuple[Sequence[LineRecord], str | None]:
+        return [line for line in await self._cited(picture) if incident in (None, line.incident)], None
+
+    async def _cited(self, picture: Picture) -> Sequence[LineRecord]:
+        assert picture.at is not None
+        partition = partition_of(picture.realm, PARTITIONS)
+        found = [
+            line
+            for stored in self._stored(picture.realm)
+            for ordinal, fact in enumerate(stored.transaction.facts)
+            if fact.at <= picture.at and (line := line_of(stored.transaction, fact, partition, ordinal)) is not None
+        ]
+        return sorted(found, key=lambda line: line.key, reverse=True)
+
+    def _stored(self, realm: str) -> list[Any]:
+        return [s for service in self._player.system.services.values() for s in service.log.of(realm)]

@@ -1,0 +1,121 @@
+"""D53: lessons learned come from the log: delays against targets, what was late, what nobody declared; nothing is typed by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from functools import cache
+
+import pytest
+
+from schemas.commands import ActivatePlan, AddImprovement, ArbitrateAlarm, CompleteCard
+from schemas.continuity import AlarmRaised
+from services.console.documents.document import Document, Section
+from services.console.documents.pdf import Typesetter
+from services.console.faults import NotFound
+from services.console.pages import times
+from services.runtime.vault import TextItem
+from tests.scenarios.memory import ROOT, MemoryPlayer, played_to
+from tests.scenarios.remembered import OUTLINES, Remembered
+
+MINUTE = 60_000
+
+
+class Texts:
+    """What persons wrote."""
+
+    def get_many(self, ids: list[str]) -> dict[str, TextItem]:
+        return {id: TextItem({"text": "Doubler l’alimentation du siège"}) for id in ids if id == "t-1"}
+
+
+@cache
+def worked_crisis() -> MemoryPlayer:
+    """S04 to T+30; a plan was activated, one card done in time, one alarm arbitrated, one action decided; then time passed."""
+    played = played_to("S04", 30, realm="92~ex-retex")
+    now, author = played.played.start + 30 * MINUTE, {"author": "p-dgs", "role": "dgs_directeur_de_crise"}
+
+    def say(id: str, command: object) -> None:
+        played.system.feed("continuity", played.realm, command, id=id, at=now)  # type: ignore[arg-type]
+
+    say("c-1", ActivatePlan(plan="PT-ELEC", **author))
+    cards = played.system.services["continuity"].state(played.realm).plans["PT-ELEC"].cards
+    say("c-2", CompleteCard(plan="PT-ELEC", card=cards[-1].id, **author))
+    alarms = [f.message() for f in played.system.facts(played.realm, ["continuity"]) if f.name == "AlarmRaised"]
+    demanded = next(a.row for a in alarms if isinstance(a, AlarmRaised) and a.row.demands == "arbitration")
+    say("c-3", ArbitrateAlarm(alarm=demanded.id, reason="text:t-0", **author))
+    say("c-4", AddImprovement(text_id="t-1", owner="coordinateur_pca", due_at=now + 30 * 86_400_000, **author))
+    played.system.step(played.realm, now + 60 * MINUTE)
+    return played
+
+
+@cache
+def retex() -> Document:
+    played = worked_crisis()
+    return asyncio.run(Remembered(played, Texts()).draft_retex(played.realm))
+
+
+def section(id: str, lang: str = "fr") -> Section:
+    found = retex().sheet(lang).section(id)
+    assert found is not None
+    return found
+
+
+def rows(id: str) -> list[tuple[str, ...]]:
+    table = section(id).table
+    assert table is not None
+    return [tuple(cell.replace("\u00a0", " ") for cell in row.cells) for row in table.rows]
+
+
+def test_delays_stand_beside_their_targets() -> None:
+    delays = {row[0]: row[1:] for row in rows("delays")}
+    plan = worked_crisis().system.services["continuity"].state(worked_crisis().realm).plans["PT-ELEC"]
+    waited = times.lasted(timedelta(milliseconds=plan.decided_at - plan.proposed_at), "fr").replace("\u00a0", " ")
+    assert delays["PT-ELEC : de la proposition à la décision"][0] == waited
+    assert delays["PCA-solidarites : de la proposition à la décision"][0] == "pas encore"
+    assert delays["Escalade N3, vague 1 : 7 réponses attendues"][:2] == ("pas encore", "10 min")
+
+
+def test_late_cards_are_told_with_their_owner_and_by_how_much() -> None:
+    plan = next(row for row in rows("plans") if row[0] == "Coupure électrique")
+    late = [line for line in section("plans").lines if line.text.startswith("PT-ELEC")]
+    assert plan[1:3] == (
+        "Activé",
+        f"1 / {len(worked_crisis().system.services['continuity'].state(worked_crisis().realm).plans['PT-ELEC'].cards)}",
+    )
+    assert int(plan[4]) == len(late) == retex().figures["cards:late"] > 0
+    assert all("en retard de" in line.text and line.mark == "late" for line in late)
+
+
+def test_alarms_count_as_acted_on_only_when_somebody_wrote_why() -> None:
+    full = next(row for row in rows("alarms") if row[0] == "RTO 100 %")
+    assert full[2] == "1"
+    assert retex().figures["alarms:arbitrated"] == 1
+
+
+def test_what_was_said_of_an_activity_that_the_analysis_saw_is_no_undeclared_dependency() -> None:
+    named = [line.text.split(" ")[0] for line in section("undeclared").lines]
+    seen = {f.message().row.id for f in worked_crisis().system.facts(worked_crisis().realm, ["continuity"]) if f.name == "ActivityChanged"}  # type: ignore[attr-defined]
+    assert not seen & set(named)
+
+
+def test_improvements_have_owner_date_and_words_and_nothing_is_estimated() -> None:
+    ((text, owner, due, state),) = rows("improvements")
+    assert (text, state) == ("Doubler l’alimentation du siège", "à faire")
+    assert owner
+    assert due
+    assert "Aucune mesure au journal" in section("environment").lines[0].text
+
+
+def test_one_incident_or_nothing() -> None:
+    played = worked_crisis()
+    with pytest.raises(NotFound):
+        asyncio.run(Remembered(played).draft_retex(played.realm, incident="no-such"))
+    (incident,) = retex().incidents
+    alone = asyncio.run(Remembered(played, Texts()).draft_retex(played.realm, incident=incident))
+    assert alone.incidents == (incident,)
+    assert [s.id for s in alone.sheet("fr").sections] == [s.id for s in retex().sheet("en").sections]
+
+
+async def test_the_pdf_is_accessible() -> None:
+    made = await Typesetter(OUTLINES(ROOT / "territories" / "92")).pdf(retex(), "fr")
+    assert b"pdfuaid" in made

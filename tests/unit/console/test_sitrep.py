@@ -1,0 +1,159 @@
+"""D54: a point de situation says what the facts say, marks what is not confirmed, cites the log, and is the same in every form."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cache
+
+from schemas.base import MINUTE_MS
+from services.console.documents.document import Document, digest
+from services.console.documents.pdf import Typesetter
+from services.console.documents.standalone import as_html
+from services.console.documents.text import WIDTH, as_text
+from services.console.lines import LineRecord
+from tests.scenarios.memory import ROOT, MemoryPlayer, played_to
+from tests.scenarios.remembered import OUTLINES, Remembered
+
+AT_MIN = 36.4
+
+
+@cache
+def power_cut() -> MemoryPlayer:
+    """S04, 36 minutes after the cut, nobody having answered."""
+    return played_to("S04", AT_MIN)
+
+
+@cache
+def report() -> Document:
+    played = power_cut()
+    return asyncio.run(Remembered(played).draft_sitrep(played.realm, as_of=played.played.start + int(AT_MIN * MINUTE_MS)))
+
+
+def said(section: str, lang: str = "fr") -> str:
+    found = report().sheet(lang).section(section)
+    assert found is not None
+    cells = [" | ".join(row.cells) for row in found.table.rows] if found.table else []
+    return "\n".join(
+        [found.title, found.aside, *(line.text for line in found.lines), *cells, found.table.note if found.table else ""]
+    ).replace("\u00a0", " ")
+
+
+def test_it_says_what_is_the_case_and_why() -> None:
+    sheet = report().sheet("fr")
+    assert (sheet.title.replace("\u00a0", " "), sheet.badge, sheet.badge_text) == ("Point de situation n° 1", "N3", "Crise départementale")
+    assert sheet.draft
+    assert "11:16 au plus tard" in sheet.intro
+    assert "180\u202f000 clients coupés" in said("essential")
+    assert "14 sites sans nouvelles : ni ouverts ni fermés." in said("essential")
+    assert "N3 à 09:42" in said("level")
+    assert "N4 est proposé" in said("level")
+    assert "8 plans en attente, le plus ancien depuis 35 min." in said("decisions")
+    assert "Vague 1 (09:42) : 0 réponse sur 7 attendues." in said("calls")
+    assert "10:22 : DMIA de CPL-01" in said("ahead")
+
+
+def test_sites_without_news_stand_apart_and_every_site_is_counted_once() -> None:
+    table = report().sheet("fr").section("sites")
+    assert table is not None
+    assert table.table is not None
+    *poles, total = table.table.rows
+    columns = [sum(int(c) for c in column if c != "–") for column in zip(*(row.cells[1:] for row in poles), strict=True)]
+    assert columns == [int(c) if c != "–" else 0 for c in total.cells[1:]]
+    assert sum(columns) == 253
+    assert columns[4] == report().figures["sites:unknown"] == 14
+
+
+def test_every_citation_is_a_line_that_was_known_then() -> None:
+    document = report()
+    known = {line.key: line for line in _lines()}
+    assert document.sources
+    assert [s.n for s in document.sources] == list(range(1, len(document.sources) + 1))
+    assert [s.key for s in document.sources] == sorted(s.key for s in document.sources)
+    for source in document.sources:
+        assert known[source.key].id == source.id
+        assert source.at <= document.as_of
+    assert {n for section in document.sheet("fr").sections for n in section.refs} == {s.n for s in document.sources}
+
+
+def _lines() -> list[LineRecord]:
+    played = power_cut()
+
+    async def read() -> list[LineRecord]:
+        model = Remembered(played)
+        return list(await model._cited((await model.read(played.realm)).picture))
+
+    return asyncio.run(read())
+
+
+def test_what_nobody_confirmed_is_marked_so_and_counts_for_nothing() -> None:
+    played = played_to("S04", 80)
+    document = asyncio.run(Remembered(played).draft_sitrep(played.realm))
+    claims = document.sheet("fr").section("claims")
+    assert claims is not None
+    marked = [line for line in claims.lines if line.mark == "unconfirmed"]
+    assert len(marked) == document.figures["reports:unconfirmed"] > 0
+    assert all("non confirmé" in line.text or "rumeur" in line.text for line in marked)
+    essential = document.sheet("fr").section("essential")
+    assert essential is not None
+    assert not any(line.mark == "unconfirmed" for line in essential.lines)
+
+
+def test_both_languages_have_the_same_sections_and_citations() -> None:
+    french, english = report().sheet("fr"), report().sheet("en")
+    assert [s.id for s in french.sections] == [s.id for s in english.sections]
+    for one, other in zip(french.sections, english.sections, strict=True):
+        assert [line.refs for line in one.lines] == [line.refs for line in other.lines]
+    assert "14 sites without news" in said("essential", "en")
+    assert "sans nouvelles" not in as_text(report(), "en")
+
+
+def test_the_same_facts_give_the_same_bytes() -> None:
+    played = power_cut()
+    again = asyncio.run(Remembered(played).draft_sitrep(played.realm, as_of=report().as_of))
+    assert again.frozen() == report().frozen()
+    assert digest(again.frozen()) == digest(Document.model_validate_json(report().frozen()).frozen())
+
+
+def test_a_remark_is_told_as_one_and_changes_the_hash() -> None:
+    played = power_cut()
+    with_remark = asyncio.run(
+        Remembered(played).draft_sitrep(
+            played.realm, as_of=report().as_of, remarks={"partners": "Enedis rappelle à 11:00."}, validated_by="cell"
+        )
+    )
+    partners = with_remark.sheet("fr").section("partners")
+    assert partners is not None
+    assert (partners.lines[-1].text, partners.lines[-1].mark) == ("Enedis rappelle à 11:00.", "remark")
+    assert with_remark.sheet("fr").draft == ""
+    assert digest(with_remark.frozen()) != digest(report().frozen())
+
+
+def test_text_fits_a_terminal_and_html_asks_for_nothing() -> None:
+    text = as_text(report(), "fr", stamp="SHA-256 abc")
+    assert "PROJET, NON VALIDÉ" in text
+    assert "SHA-256 abc" in text
+    prose = [line for line in text.splitlines() if line[:2] in ("- ", "! ", "? ", "* ", "+ ")]
+    assert prose
+    assert max(map(len, prose)) <= WIDTH
+    page = as_html(report(), "fr", "<svg></svg>")
+    assert b"http" not in page.body.replace(b"http://www.w3.org/2000/svg", b"")
+    assert "style-src 'sha256-" in page.policy
+
+
+async def test_the_pdf_is_accessible_two_pages_long_and_made_once() -> None:
+    setter = Typesetter(OUTLINES(ROOT / "territories" / "92"))
+    one, other = await asyncio.gather(setter.pdf(report(), "fr"), setter.pdf(report(), "fr"))
+    assert one is other, "typeset once for both"
+    assert b"pdfuaid" in one
+    assert b"/Count 2" in one
+    assert one.startswith(b"%PDF-")
+    assert await Typesetter(OUTLINES(ROOT / "territories" / "92")).pdf(report(), "fr") == one, "the same bytes by another process"
+    english = await setter.pdf(report(), "en")
+    assert english != one
+
+
+def test_letters_without_a_font_do_not_stop_the_pdf() -> None:
+    strange = report().model_copy(update={"sheets": {"fr": report().sheet("fr").model_copy(update={"intro": "\U0001f525 \u6c34"})}})
+    made = asyncio.run(Typesetter(OUTLINES(ROOT / "territories" / "92")).pdf(strange, "fr"))
+    assert made.startswith(b"%PDF-")
+    assert b"pdfuaid" not in made, "no claim that does not hold"
