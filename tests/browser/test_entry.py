@@ -22,7 +22,7 @@ def test_a_stranger_logs_in_and_reaches_the_page_that_was_asked_for(vigie: Runni
     expect(page.get_by_label("Code à usage unique")).to_have_value(code)
     page.get_by_role("button", name="Entrer").click()
     expect(page.get_by_role("heading", name="Activités et horloges")).to_be_visible()
-    page.locator("#menu summary").click()
+    page.locator("#menu > summary").click()
     page.get_by_role("button", name="Se déconnecter").click()
     expect(page.get_by_role("heading", name="Se connecter")).to_be_visible()
     page.goto("/")
