@@ -5,12 +5,31 @@ The people of a call-out come as tokens with the channels that their directory e
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.base import Command, Fact, Instant, Model, RowFact, message
+from schemas.base import Command, Fact, Instant, Message, Model, RowFact, message
 from schemas.words import Channel, Level
+
+
+class HeadcountAnswer(StrEnum):
+    """« Êtes-vous en sécurité ? » (D37). Who said which is kept apart, encrypted, for 30 days; logs count."""
+
+    SAFE = "safe"
+    HELP = "help"
+    AWAY = "away"
+
+
+HEADCOUNT_KEYS = {"1": HeadcountAnswer.SAFE, "2": HeadcountAnswer.HELP, "3": HeadcountAnswer.AWAY}
+"""As people press or write them."""
+
+
+def headcount_text_id(notification: str) -> str:
+    """Where the single answer of a headcount lies, in `texts`."""
+    return f"headcount-{notification}"
+
 
 CHUNK = 150
 """People per input and per Transaction: a Transaction stays below 256 KiB."""
@@ -37,7 +56,8 @@ class CallOutRow(Model):
 
     id: str
     state: Literal["draft", "running", "stopped", "done"]
-    text_id: str = Field(description="the message, in `texts`")
+    kind: Literal["callout", "headcount"] = "callout"
+    text_id: str = Field(description="the message, in `texts`; empty for a headcount")
     incident: str | None = None
     sites: tuple[str, ...] = ()
     level: Level
@@ -60,6 +80,11 @@ class CallOutRow(Model):
     withdrawn: int = 0
     spent_cents: int = 0
     eta_at: Instant | None = Field(default=None, description="when the last one is handed over, corrected while it runs")
+    safe: int = Field(default=0, description="headcount: 1, in safety")
+    help: int = Field(default=0, description="headcount: 2, needs help")
+    away: int = Field(default=0, description="headcount: 3, not concerned or not available")
+    reminded: int = Field(default=0, description="headcount: reminders so far")
+    managers_called_at: Instant | None = Field(default=None, description="headcount: whoever has not answered is the manager's to find")
 
 
 @message
@@ -89,7 +114,8 @@ class DraftCallOut(Command):
     """One chunk of people; the first one that arrives makes the draft, the one with `last` computes what it costs."""
 
     callout: str
-    text_id: str
+    kind: Literal["callout", "headcount"] = "callout"
+    text_id: str = ""
     incident: str | None = None
     sites: tuple[str, ...] = ()
     level: Level = Level.N1
@@ -110,3 +136,13 @@ class StopCallOut(Command):
     """Nobody else is told."""
 
     callout: str
+
+
+@message
+class HeadcountTallied(Message):
+    """Counts of the single answers, from the process that may read them. Absolute: the newest stands."""
+
+    callout: str
+    safe: int = Field(ge=0)
+    help: int = Field(ge=0)
+    away: int = Field(ge=0)

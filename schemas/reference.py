@@ -254,6 +254,7 @@ class Escalation(Model):
     retex_hot_h: float = Field(default=72, description="from the end to the hot lessons learned (D53)")
     retex_cold_d: float = Field(default=30, description="from the end to the cold ones")
     headcount_reminders_min: tuple[int, ...]
+    headcount_manager_min: int = Field(default=30, description="whoever has not answered by then is the manager's to find (D37)")
     inhibitions: tuple[Inhibition, ...] = ()
     readiness: ReadinessRule | None = None
     working_time: WorkingTime | None = None

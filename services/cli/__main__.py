@@ -63,6 +63,7 @@ COMMANDS = {
     "contingency": "services.cli.contingency:contingency",
     "oncall": "services.cli.oncall:app",
     "readiness": "services.cli.oncall:readiness",
+    "headcount": "services.cli.headcount:app",
     # exercises
     "play": "services.cli.play:play",
 }

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from schemas.callouts import HeadcountAnswer, headcount_text_id
 from schemas.words import Answer
 from services.console import store
 from services.console.api import (
@@ -23,6 +24,7 @@ from services.console.api import (
     commands,
     continuity,
     evidence,
+    headcounts,
     incidents,
     live,
     log,
@@ -62,11 +64,11 @@ from services.runtime.problems_http import install, problem_response
 from services.runtime.sessions import Sessions
 from services.runtime.settings import Settings
 from services.runtime.signing import SigningKey
-from services.runtime.vault import Vault
+from services.runtime.vault import TextItem, Texts, Vault
 
 ROUTERS: Final = (
     incidents.router, places.router, continuity.router, people.router, maintenance.router, oncall.router, oncall.feeds, reports.router, log.router, realms.router,
-    commands.router, reference.router, live.router, callouts.router, returns.router, sitreps.router, evidence.router, retex.router,
+    commands.router, reference.router, live.router, callouts.router, headcounts.router, returns.router, sitreps.router, evidence.router, retex.router,
 )  # fmt: skip
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
 slog = structlog.get_logger(__name__)
@@ -147,7 +149,7 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.access, app.state.sessions, app.state.model, app.state.hub = access, Sessions(access), model, hub
         app.state.decisions = Decisions(producer, vault.texts, answers, master.derived("console.commands"))
         app.state.producer, app.state.return_links = producer, ReturnLinks.open(settings.data.secrets)
-        app.state.directory = vault.directory
+        app.state.directory, app.state.texts = vault.directory, vault.texts
         app.state.territory = settings.territory
         app.state.sources = SourceList(settings.url)
         app.state.typesetter = Typesetter(outlines)
@@ -157,7 +159,7 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.cap_sender = settings.cap_sender or f"vigie.{settings.territory.name}"
         app.state.vault, app.state.feed_links = vault, FeedLinks.open(settings.data.secrets)
         links = AckLinks.open(settings.data.secrets)
-        app.include_router(pages_router(model, links, _send_answer(LinkAnswers(producer, answers))))
+        app.include_router(pages_router(model, links, _send_answer(LinkAnswers(producer, answers)), _keep_answer(vault.texts)))
         yield app
 
 
@@ -174,6 +176,18 @@ def _send_answer(links: LinkAnswers) -> Callable[[Link, str, Answer], Awaitable[
         return command_result(outcome.answer, "fr")
 
     return send
+
+
+def _keep_answer(texts: Texts) -> Callable[[str, HeadcountAnswer], Awaitable[None]]:
+    """What the answer page calls for a headcount, before it says that there was an answer. Raises ProblemError `broker_away`."""
+
+    async def keep(notification: str, said: HeadcountAnswer) -> None:
+        try:
+            await texts.put(headcount_text_id(notification), TextItem({"headcount": said.value}))
+        except BrokerAway as error:
+            raise ProblemError("broker_away", retry_after_s=2) from error
+
+    return keep
 
 
 def _store_ready(client: Client, model: ReadModel) -> Callable[[], Awaitable[str | None]]:

@@ -655,6 +655,7 @@ class CallOut(Resource):
 
     id: str
     realm: str
+    kind: str = Field(description="callout, headcount")
     state: str = Field(description="draft, running, stopped, done")
     incident: str | None
     sites: list[str]
@@ -678,6 +679,19 @@ class CallOut(Resource):
     withdrawn: int
     spent_cents: int
     eta_at: Time | None = Field(description="when the last one is handed over, corrected while it runs")
+    safe: int = Field(description="headcount: 1")
+    help: int = Field(description="headcount: 2, needs help")
+    away: int = Field(description="headcount: 3")
+    reminded: int
+    managers_called_at: Time | None
+
+
+class SafetyAnswer(Resource):
+    """Who said what in a headcount: personal, every reading is logged, gone after 30 days."""
+
+    person_token: str
+    name: str | None
+    answer: str = Field(description="safe, help, away")
 
 
 class CommandResult(Resource):

@@ -38,6 +38,10 @@ CALLER: Final = "coordinateur_pca"
 """The lowest role that may tell everybody at once."""
 PROGRESS_MS: Final = 2000
 """From one progress row to the next."""
+RESTING_MS: Final = 30_000
+"""The same once everybody was told and only answers are waited for."""
+MANAGER: Final = "responsable_site"
+"""Who looks for those that do not answer (D37)."""
 SETTLED_SHARE: Final = 50
 """Hand-overs from which the observed pace corrects the declared one."""
 _MADE: Final = frozenset({NotificationState.ACCEPTED, NotificationState.RECEIVED, NotificationState.ANSWERED})
@@ -128,7 +132,8 @@ def eta(one: CallOut, rules: Rules, pacing: Pacing, now: Instant) -> Instant:
 def progress(one: CallOut, rules: Rules, pacing: Pacing, now: Instant) -> CallOutRow:
     """The row as it stands."""
     running = one.row.state == "running"
-    over = running and one.is_over
+    answered = one.count(NotificationState.ANSWERED)
+    over = running and (one.is_over if one.row.kind == "callout" else answered * 100 >= rules.close_pct * len(one.people))
     return one.row.model_copy(
         update={
             "state": "done" if over else one.row.state,
@@ -159,7 +164,7 @@ def decide_draft(known: CallOut | None, command: DraftCallOut, command_id: str, 
     if known is not None and known.row.state != "draft":
         return _refused(command, command_id, 409, "callout_started")
     row = known.row if known is not None else CallOutRow(
-        id=command.callout, state="draft", text_id=command.text_id, incident=command.incident, sites=command.sites, level=command.level,
+        id=command.callout, kind=command.kind, state="draft", text_id=command.text_id, incident=command.incident, sites=command.sites, level=command.level,
         danger=command.danger, answer_expected=command.answer_expected, channels=command.channels, by=command.author, drafted_at=now,
     )  # fmt: skip
     listed = {one.person for one in known.people} if known is not None else set()
@@ -210,11 +215,67 @@ def next_group(one: CallOut, lineage: str, now: Instant) -> tuple[NotificationRo
         NotificationRow(
             id=derive_id(lineage, row.id, "callout", number),
             incident=row.incident, level=row.level, role="agent", person=called.person, channels=candidates(row.channels, called.channels),
-            state=NotificationState.PLANNED, template="callout", values={"text": row.text_id}, answer_expected=row.answer_expected,
+            state=NotificationState.PLANNED, template=row.kind, values=_values(row), answer_expected=row.answer_expected,
             danger=row.danger, planned_at=now, campaign=row.id,
         )
         for number, called in enumerate(one.people[one.next : one.next + CHUNK], one.next)
     )  # fmt: skip
+
+
+def _values(row: CallOutRow) -> dict[str, str | int | float | bool | None]:
+    return {"text": row.text_id} if row.kind == "callout" else {"site": ", ".join(row.sites)}
+
+
+# ── headcount (D37) ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def reminder_at(row: CallOutRow, rules: Rules, at: Instant) -> Instant | None:
+    """When the next reminder is due; None after the last one."""
+    if row.started_at is None or row.reminded >= len(rules.reminders_ms):
+        return None
+    return max(at + 1, row.started_at + rules.reminders_ms[row.reminded])
+
+
+def managers_at(row: CallOutRow, rules: Rules, at: Instant) -> Instant | None:
+    """When managers are called; None when they were."""
+    if row.started_at is None or row.managers_called_at is not None:
+        return None
+    return max(at + 1, row.started_at + rules.managers_ms)
+
+
+def pause_ms(one: CallOut) -> int:
+    """Until the next progress row."""
+    busy = one.next < len(one.people) or one.count(*_OPEN) > 0
+    return PROGRESS_MS if busy else RESTING_MS
+
+
+def to_remind(rows: Iterable[NotificationRow], one: CallOut, rules: Rules) -> list[NotificationRow]:
+    """People of a headcount who have not answered and were not told again since this reminder was due."""
+    assert one.row.started_at is not None
+    due = one.row.started_at + rules.reminders_ms[one.row.reminded]
+    return [
+        row for row in rows
+        if row.campaign == one.row.id and row.answer is None and row.withdrawn is None and row.channels and row.state not in _OPEN
+        and row.waits_for is None and row.not_before is None
+        and not any(a.planned_at >= due for a in row.attempts)
+    ]  # fmt: skip
+
+
+def manager_rows(
+    one: CallOut, managers: Map[str, str], channels: Map[str, tuple[Channel, ...]], lineage: str, now: Instant
+) -> list[NotificationRow]:
+    """The calls to the managers of these sites, without an attempt."""
+    found, row = one.count(NotificationState.ANSWERED), one.row
+    told = sorted({managers[site] for site in row.sites if site in managers})
+    return [
+        NotificationRow(
+            id=derive_id(lineage, row.id, "manager", number), incident=row.incident, level=row.level, role=MANAGER, scope=row.sites[0],
+            person=person, channels=candidates((Channel.VOICE, Channel.SMS), channels.get(person, ())), state=NotificationState.PLANNED,
+            template="headcount_manager", values={"found": found, "expected": len(one.people)}, answer_expected=False, danger=True,
+            planned_at=now, campaign=f"{row.id}/managers",
+        )
+        for number, person in enumerate(told)
+    ]  # fmt: skip
 
 
 # ── evolve ─────────────────────────────────────────────────────────────────────────────────────────────────────────

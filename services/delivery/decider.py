@@ -10,7 +10,16 @@ from immutables import Map
 
 from schemas.alerts import NotificationPlanned, NotificationWithdrawn, Unreachable
 from schemas.base import Fact, Instant
-from schemas.callouts import CHUNK, CallOutChanged, CallOutListed, CallOutReleased, DraftCallOut, StartCallOut, StopCallOut
+from schemas.callouts import (
+    CHUNK,
+    CallOutChanged,
+    CallOutListed,
+    CallOutReleased,
+    DraftCallOut,
+    HeadcountTallied,
+    StartCallOut,
+    StopCallOut,
+)
 from schemas.commands import AnswerNotification, HoldSending, ReleaseSending, ReplayNotification
 from schemas.delivery import (
     AttemptGranted,
@@ -36,8 +45,10 @@ from services.delivery.callouts import (
     decide_draft,
     decide_start,
     decide_stop,
+    manager_rows,
     next_group,
     progress,
+    to_remind,
 )
 from services.delivery.evolve import (
     called_off,
@@ -107,6 +118,8 @@ class DeliveryDecider:
                 return decide_stop(state.callouts.get(command.callout), command, given.id, now, state.rules, state.pacing)
             case ReachabilityChanged() as told:
                 return [told]
+            case HeadcountTallied() as tally if (one := state.callouts.get(tally.callout)) is not None:
+                return self._tally(state, one, tally, now)
             case ReferencePublished() as published if published.last or published.data.section in _KEPT_SECTIONS:
                 return [published]
             case _:
@@ -243,11 +256,31 @@ class DeliveryDecider:
                     state = with_row(state, made[0].row) if isinstance(made[0], NotificationChanged) else state
                     facts += made
                 return [*facts, CallOutReleased(callout=one.row.id, count=len(rows))]
+            case "remind":
+                waiting = to_remind(state.notifications.values(), one, state.rules)
+                for row in waiting[:CHUNK]:
+                    again = attempts.replay(row, row.channels)
+                    made = self._moved(state, row, attempts.advance(again, terms(state, now)), now)
+                    state = with_row(state, made[0].row) if isinstance(made[0], NotificationChanged) else state
+                    facts += made
+                if len(waiting) <= CHUNK:
+                    one = replace(state.callouts[one.row.id], row=one.row.model_copy(update={"reminded": one.row.reminded + 1}))
+                    return [*facts, CallOutChanged(row=progress(one, state.rules, state.pacing, now))]
+            case "managers":
+                for row in manager_rows(one, state.managers, state.channels, state.lineage, now):
+                    facts += self._moved(state, row, attempts.advance(row, terms(state, now)), now)
+                called = one.row.model_copy(update={"managers_called_at": now})
+                return [*facts, CallOutChanged(row=progress(replace(one, row=called), state.rules, state.pacing, now))]
             case "withdraw":
                 facts += [NotificationChanged(row=called_off(row)) for row in open_of(state, one)[:CHUNK]]
                 for fact in facts:
                     state = self.evolve(state, fact, "", now)
         return [*facts, CallOutChanged(row=progress(state.callouts[one.row.id], state.rules, state.pacing, now))]
+
+    def _tally(self, state: DeliveryState, one: CallOut, tally: HeadcountTallied, now: Instant) -> list[Fact]:
+        """The counts of a headcount; the same again says nothing."""
+        row = one.row.model_copy(update={"safe": tally.safe, "help": tally.help, "away": tally.away})
+        return [] if row == one.row else [CallOutChanged(row=progress(replace(one, row=row), state.rules, state.pacing, now))]
 
     def _digest(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
         """One message for all that this person waits for."""
@@ -312,6 +345,8 @@ class DeliveryDecider:
             ],
             **state.pacing.dump(),
             **state.bundles.dump(),
+            "managers": list(state.managers.items()),
+            "staged_managers": list((state.staged_managers or {}).items()),
             "callouts": [(id, one.dump()) for id, one in state.callouts.items()],
         }
 
@@ -334,6 +369,8 @@ class DeliveryDecider:
             staged_rules=_rules(dumped, "staged"),
             pacing=Pacing.load(dumped),
             bundles=Bundles.load(dumped),
+            managers=_map(dumped, "managers", str),
+            staged_managers=_map(dumped, "staged_managers", str) if scalars.get("staging") else None,
             callouts=_map(dumped, "callouts", CallOut.load),
             lost_at=lost_at,
         )

@@ -13,7 +13,7 @@ from schemas.delivery import HoldRow, NotificationRow
 from schemas.reference import ChannelsSection, EscalationPolicy, ReferencePublished, RosterSection
 from schemas.words import Channel, NotificationState
 from services.delivery import attempts
-from services.delivery.callouts import PROGRESS_MS, CallOut, changed, listed
+from services.delivery.callouts import MANAGER, CallOut, changed, listed, managers_at, pause_ms, reminder_at
 from services.delivery.policies import POLICIES, declared
 from services.delivery.state import HOLD_KEY, Agenda, DeliveryState, attempt_key, callout_key, held_key, later_key, loss_key, pace_key
 
@@ -88,10 +88,13 @@ def with_callout(state: DeliveryState, fact: CallOutChanged | CallOutListed | Ca
             one = replace(one, next=one.next + count)
     id, agenda = one.row.id, state.agenda
     running = one.row.state == "running"
+    headcount = one.row if running and one.row.kind == "headcount" else None
     due = {
+        "remind": None if headcount is None else reminder_at(headcount, state.rules, at),
+        "managers": None if headcount is None else managers_at(headcount, state.rules, at),
         "next": at + 1 if running and one.next < len(one.people) else None,
-        "progress": at + PROGRESS_MS if running and isinstance(fact, CallOutChanged) else agenda.due.get(callout_key(id, "progress")) if running else None,
-        "withdraw": at + 1 if one.row.state == "stopped" and open_of(state, one) else None,
+        "progress": at + pause_ms(one) if running and isinstance(fact, CallOutChanged) else agenda.due.get(callout_key(id, "progress")) if running else None,
+        "withdraw": at + 1 if one.row.state in ("stopped", "done") and open_of(state, one) else None,
     }  # fmt: skip
     for what, when in due.items():
         agenda = agenda.disarm(callout_key(id, what)) if when is None else agenda.arm(callout_key(id, what), when)
@@ -109,7 +112,7 @@ def open_of(state: DeliveryState, one: CallOut) -> list[NotificationRow]:
 
 def is_stopped(state: DeliveryState, row: NotificationRow) -> bool:
     one = state.callouts.get(row.campaign) if row.campaign is not None else None
-    return one is not None and one.row.state == "stopped"
+    return one is not None and one.row.state in ("stopped", "done")
 
 
 def called_off(row: NotificationRow) -> NotificationRow:
@@ -133,16 +136,25 @@ def with_hold(state: DeliveryState, row: HoldRow, now: Instant) -> DeliveryState
 def with_reference(state: DeliveryState, published: ReferencePublished) -> DeliveryState:
     if isinstance(published.data, RosterSection):
         roster = published.data.roster.channels
-        state = replace(state, staged=Map({person: channels_of(names) for person, names in roster.items()}))
+        mine = {h.scope: h.holder for h in published.data.roster.holders if h.role == MANAGER and h.scope and h.holder}
+        staged_channels = Map({person: channels_of(names) for person, names in roster.items()})
+        state = replace(state, staged=staged_channels, staged_managers=Map(mine))
     if isinstance(published.data, EscalationPolicy):
         staged = state.staged_rules or replace(state.rules, channels=POLICIES)
-        state = replace(state, staged_rules=replace(staged, budget_per_hour=published.data.policy.budget_per_hour))
+        policy = published.data.policy
+        told = replace(
+            staged, budget_per_hour=policy.budget_per_hour, reminders_ms=tuple(m * MINUTE_MS for m in policy.headcount_reminders_min),
+            managers_ms=policy.headcount_manager_min * MINUTE_MS, close_pct=policy.headcount_close_pct,
+        )  # fmt: skip
+        state = replace(state, staged_rules=told)
     if isinstance(published.data, ChannelsSection):
         staged = state.staged_rules or state.rules
         digest_ms = published.data.rules.digest_min * MINUTE_MS
         state = replace(state, staged_rules=replace(staged, channels=declared(published.data.rules), digest_ms=digest_ms))
     if published.last and state.staged is not None:
         state = replace(state, channels=state.staged, staged=None)
+    if published.last and state.staged_managers is not None:
+        state = replace(state, managers=state.staged_managers, staged_managers=None)
     if published.last and state.staged_rules is not None:
         state = replace(state, rules=state.staged_rules, staged_rules=None)
         state = replace(state, agenda=_paced(state, state.pacing.queues))

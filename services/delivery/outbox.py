@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from schemas.callouts import CallOutChanged
 from schemas.delivery import AttemptGranted, AttemptRow, HoldChanged, NotificationChanged, NotificationRow
 from schemas.realms import is_live
 from schemas.reference import EscalationPolicy, ReferencePublished
@@ -23,7 +24,7 @@ from services.runtime.transaction import Transaction
 
 KEPT_REFERENCES = 20_000
 """Messages whose receipts are still understood; the oldest are forgotten first."""
-_READ = frozenset(m.__name__ for m in (NotificationChanged, AttemptGranted, HoldChanged, ReferencePublished))
+_READ = frozenset(m.__name__ for m in (NotificationChanged, AttemptGranted, HoldChanged, ReferencePublished, CallOutChanged))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,18 @@ class Call:
         return self.granted.limit_ms / 1000 - (now_s - self.claimed_s)
 
 
+@dataclass
+class Headcount:
+    """A headcount as far as its single answers need it."""
+
+    realm: str
+    sites: tuple[str, ...]
+    people: int
+    started_at: int | None
+    over: bool
+    notifications: set[str] = field(default_factory=set)
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """The attempt behind a provider's id."""
@@ -75,6 +88,8 @@ class Asked:
 
     realm: str
     role: str
+    headcount: bool
+    """« Are you safe? »: three answers, kept apart."""
 
 
 @dataclass
@@ -90,6 +105,8 @@ class Outbox:
     """`<channel>:<provider id>` → attempt, in the order in which providers took them."""
     asked: dict[str, dict[str, Asked]] = field(default_factory=dict)
     """Person → notification → what they were asked and have not answered, oldest first."""
+    headcounts: dict[str, Headcount] = field(default_factory=dict)
+    """Of which single answers are kept."""
     _held: set[str] = field(default_factory=set)
     _claimed: dict[str, float] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=set)
@@ -112,6 +129,11 @@ class Outbox:
                     self._offer(realm, row, transaction.src.correlation_id)
                     self._refer(realm, row)
                     self._ask(realm, row)
+                    if row.campaign in self.headcounts:
+                        self.headcounts[row.campaign].notifications.add(row.id)
+                case CallOutChanged(row=called) if called.kind == "headcount":
+                    known = self.headcounts.setdefault(called.id, Headcount(realm, called.sites, 0, None, over=False))
+                    known.people, known.started_at, known.over = called.people, called.started_at, called.state in ("stopped", "done")
                 case HoldChanged(row=hold):
                     (self._held.add if hold.held else self._held.discard)(realm)
                 case ReferencePublished(data=EscalationPolicy(policy=policy)):
@@ -146,7 +168,7 @@ class Outbox:
     def _ask(self, realm: str, row: NotificationRow) -> None:
         waits = row.answer_expected and row.answer is None and row.withdrawn is None
         if waits and any(a.granted_at is not None for a in row.attempts):
-            self.asked.setdefault(row.person, {}).setdefault(row.id, Asked(realm, row.role))
+            self.asked.setdefault(row.person, {}).setdefault(row.id, Asked(realm, row.role, row.template == "headcount"))
         elif (mine := self.asked.get(row.person)) is not None:
             mine.pop(row.id, None)
             if not mine:
@@ -173,6 +195,7 @@ class Outbox:
         self._held.clear()
         self.references.clear()
         self.asked.clear()
+        self.headcounts.clear()
 
     # ── kept between runs, so that a start need not read the log from its beginning ────────────────────────────────
 
@@ -182,7 +205,10 @@ class Outbox:
             "offers": [[o.realm, o.row.model_dump(mode="json", exclude_defaults=True), o.correlation_id] for o in self.offers.values()],
             "held": sorted(self._held),
             "references": [[key, r.realm, r.notification, r.attempt] for key, r in self.references.items()],
-            "asked": [[person, id, a.realm, a.role] for person, asked in self.asked.items() for id, a in asked.items()],
+            "asked": [[person, id, a.realm, a.role, a.headcount] for person, asked in self.asked.items() for id, a in asked.items()],
+            "headcounts": [
+                [id, h.realm, list(h.sites), h.people, h.started_at, h.over, sorted(h.notifications)] for id, h in self.headcounts.items()
+            ],
             "names": {realm: [dict(n.roles), {str(k): v for k, v in n.levels.items()}] for realm, n in self.names.items()},
         }
 
@@ -192,8 +218,10 @@ class Outbox:
             self._offer(realm, NotificationRow.model_validate(row), correlation_id)
         self._held.update(dumped["held"])
         self.references.update((key, Reference(*rest)) for key, *rest in dumped["references"])
-        for person, id, in_realm, role in dumped["asked"]:
-            self.asked.setdefault(person, {})[id] = Asked(in_realm, role)
+        for person, id, in_realm, role, headcount in dumped["asked"]:
+            self.asked.setdefault(person, {})[id] = Asked(in_realm, role, headcount)
+        for id, in_realm, sites, people, started_at, over, notifications in dumped["headcounts"]:
+            self.headcounts[id] = Headcount(in_realm, tuple(sites), people, started_at, over, set(notifications))
         for realm, (roles, levels) in dumped["names"].items():
             self.names[realm] = Names(roles, {int(k): v for k, v in levels.items()})
 

@@ -108,6 +108,12 @@ class Rules:
     """From one bundled message to the next (D36)."""
     budget_per_hour: int = 6
     """Messages to one person before they are bundled (D36)."""
+    reminders_ms: tuple[int, ...] = (10 * MINUTE_MS, 20 * MINUTE_MS, 40 * MINUTE_MS)
+    """Of a headcount, from its start (D37)."""
+    managers_ms: int = 30 * MINUTE_MS
+    """From the start of a headcount until managers are called (D37)."""
+    close_pct: float = 98.0
+    """Share of answers at which a headcount closes (D37)."""
 
 
 DEFAULT: Final = Rules(POLICIES)
@@ -138,6 +144,7 @@ def dump_rules(rules: Rules) -> dict[str, Any]:
         "channels": {c.value: asdict(p) for c, p in rules.channels.items()},
         "digest_ms": rules.digest_ms,
         "budget": rules.budget_per_hour,
+        "headcount": [list(rules.reminders_ms), rules.managers_ms, rules.close_pct],
     }
 
 
@@ -148,7 +155,8 @@ def load_rules(dumped: Mapping[str, Any]) -> Rules:
         hours = values["hours"]
         given = values | {"doubt": Doubt(values["doubt"]), "hours": None if hours is None else Hours(**hours)}
         channels[Channel(channel)] = ChannelPolicy(**given)
-    return Rules(MappingProxyType(channels), dumped["digest_ms"], dumped["budget"])
+    reminders, managers_ms, close_pct = dumped["headcount"]
+    return Rules(MappingProxyType(channels), dumped["digest_ms"], dumped["budget"], tuple(reminders), managers_ms, close_pct)
 
 
 FALLBACK: Final = (Channel.EMAIL, Channel.WEBHOOK, Channel.CHAT)

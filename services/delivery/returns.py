@@ -14,16 +14,18 @@ from uuid import uuid4
 
 import structlog
 
+from schemas.callouts import headcount_text_id
 from schemas.commands import AnswerNotification
 from schemas.delivery import ReceiptReceived
 from schemas.directory import Contact
 from schemas.topics import inputs
 from schemas.words import Answer, Channel
 from services.delivery.channels.sms.origin import same_number
-from services.delivery.channels.sms.wording import understood
+from services.delivery.channels.sms.wording import chosen, understood
 from services.delivery.outbox import Asked, Outbox, Reference, reference_key
 from services.delivery.sender import SOURCE, Inputs
 from services.runtime import metrics
+from services.runtime.vault import TextItem
 
 log = structlog.get_logger(__name__)
 
@@ -49,13 +51,24 @@ class People(Protocol):
         ...
 
 
+class Texts(Protocol):
+    """`services.runtime.vault.Texts`."""
+
+    async def put(self, text_id: str, item: TextItem) -> None:
+        """Raises BrokerAway."""
+        ...
+
+
 class Returns:
     """`channels.Inbox` of one sender run."""
 
-    def __init__(self, outbox: Outbox, producer: Inputs, people: People, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, outbox: Outbox, producer: Inputs, people: People, texts: Texts, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._outbox = outbox
         self._producer = producer
         self._people = people
+        self._texts = texts
         self._monotonic = monotonic
         self._unknown: dict[str, float] = {}
         self._numbers: dict[str, str] = {}
@@ -93,15 +106,18 @@ class Returns:
 
     async def reply(self, channel: Channel, address: str, words: str) -> bool:
         """See Inbox. It answers the newest call of that person which waits for an answer."""
-        answer = understood(words)
         person = await self._person(address)
         asked = list(self._outbox.asked.get(person, {}).items()) if person is not None else []
+        safety = chosen(words) if asked and asked[-1][1].headcount else None
+        answer = Answer.ACK if safety is not None else None if asked and asked[-1][1].headcount else understood(words)
         if person is None or answer is None or not asked:
             why = "stranger" if person is None else "not_understood" if answer is None else "not_asked"
             metrics.count("vigie_replies_total", channel=channel.value, outcome=why)
             log.warning("reply.unused", channel=channel.value, why=why)
             return True
         notification, call = asked[-1]
+        if safety is not None:
+            await self._texts.put(headcount_text_id(notification), TextItem({"headcount": safety.value}))
         await self._answer(channel, notification, call, person, answer)
         metrics.count("vigie_replies_total", channel=channel.value, outcome=answer.value)
         return True

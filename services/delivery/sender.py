@@ -215,7 +215,9 @@ class Sender:
 
     def _returns(self, call: Call) -> str:
         until = round(self._wall_clock() * 1000) + RETURNS_VALID_MS
-        token = self._return_links.token(Returns(call.realm, call.row.id, call.row.person, call.attempt.id, until))
+        token = self._return_links.token(
+            Returns(call.realm, call.row.id, call.row.person, call.attempt.id, until, headcount=call.row.template == "headcount")
+        )
         return f"{self._public_url}/r/{token}"
 
     def _link(self, call: Call) -> str | None:

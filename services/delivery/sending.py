@@ -26,7 +26,9 @@ from services.delivery.outbox import Outbox
 from services.delivery.returns import Returns
 from services.delivery.sender import Batch, Sender, new_outbox
 from services.delivery.settings import DeliverySettings
+from services.delivery.telling import Teller
 from services.runtime.chain import Position, dump_position, load_position
+from services.runtime.ending import end
 from services.runtime.exits import stop_for
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.keys import write_private
@@ -123,11 +125,13 @@ async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> Non
         stack.push_async_callback(producer.stop)
         vault = await stack.enter_async_context(Vault.open(settings))
         outbox = new_outbox()
-        drivers = await stack.enter_async_context(configured_drivers(settings, Returns(outbox, producer, vault.directory)))
+        drivers = await stack.enter_async_context(configured_drivers(settings, Returns(outbox, producer, vault.directory, vault.texts)))
         sender = Sender(
             producer, vault.directory, vault.texts, drivers, links, ReturnLinks.open(settings.data.secrets), settings.public_url, outbox=outbox,
             calls_at_once=settings.calls_at_once,
         )  # fmt: skip
+        teller = asyncio.create_task(Teller(outbox, vault.texts, producer).run(), name="teller")
+        stack.push_async_callback(end, [teller])
         log.info("sender.started", run=sender.outbox.run, channels=sorted(c.value for c in drivers))
         await sender.run(batches(settings.kafka, sender.outbox, bookmark, vault, stopping))
 

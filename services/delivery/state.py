@@ -75,6 +75,9 @@ class DeliveryState:
     pacing: Pacing = Pacing()
     bundles: Bundles = Bundles()
     callouts: Map[str, CallOut] = Map()
+    managers: Map[str, str] = Map()
+    """Site → person token of its manager, of the roster in force."""
+    staged_managers: Map[str, str] | None = None
     lost_at: Instant | None = None
     """When a loss of this log was last declared: what was planned up to then may have been sent in the lost history."""
 

@@ -100,6 +100,8 @@ class Returns:
     person: str
     attempt: str
     expires_at: Instant
+    headcount: bool = False
+    """Its keys answer « are you safe? », not a call."""
 
 
 class ReturnLinks:
@@ -115,13 +117,20 @@ class ReturnLinks:
 
     def token(self, returns: Returns) -> str:
         """URL-safe. Raises ValueError as AckLinks.token."""
-        return self._links.token(Link(returns.realm, returns.notification, f"{returns.attempt}/{returns.person}", returns.expires_at))
+        return self._links.token(
+            Link(
+                returns.realm,
+                returns.notification,
+                f"{returns.attempt}/{'h' if returns.headcount else 'c'}/{returns.person}",
+                returns.expires_at,
+            )
+        )
 
     def read(self, token: str, now: Instant) -> Returns:
         """What a token says. Raises LinkInvalid, LinkExpired."""
         link = self._links.read(token, now)
-        attempt, _, person = link.person.partition("/")
-        return Returns(link.realm, link.notification, person, attempt, link.expires_at)
+        attempt, kind, person = link.person.split("/", 2)
+        return Returns(link.realm, link.notification, person, attempt, link.expires_at, headcount=kind == "h")
 
 
 def answer_id(token: str) -> str:

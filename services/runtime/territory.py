@@ -401,6 +401,7 @@ def _policy(f: _Source, doc: Any, spared: list[str], activities: set[str], schoo
         unknown_after_min=_plain(doc["site_inconnu_apres_min"]), surcharges=[_surcharge(s) for s in doc["surcharges_dmia"]],
         systems_spared=spared, headcount_close_pct=doc["compte_agents"]["cloture_pct"], headcount_reminders_min=_plain(doc["compte_agents"]["relances_min"]),
         retex_hot_h=doc["retex"]["chaud_h"], retex_cold_d=doc["retex"]["froid_j"],
+        headcount_manager_min=doc["compte_agents"].get("passage_appel_manager_min", 30),
         inhibitions=[_inhibition(i) for i in doc.get("inhibitions", [])],
         readiness=_readiness(doc), working_time=_working_time(doc),
         stale_answer={"after_min": _plain(doc["accuse_perime"]["apres_min"])} if "accuse_perime" in doc else None,

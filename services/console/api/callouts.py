@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from schemas.base import Command
 from schemas.callouts import CHUNK, Called, DraftCallOut, StartCallOut, StopCallOut
 from schemas.directory import Contact
 from schemas.words import Channel, Level
@@ -61,25 +62,18 @@ async def callout(reader: LogReading, id: str) -> CallOut:
 async def draft(author: Calling, body: NewCallOut) -> Response:
     author = author.within(body)
     decisions: Decisions = author.request.app.state.decisions
-    people = await audience(_people(author.request), body.sites, everybody=body.everybody)
+    people = await audience(people_of(author.request), body.sites, everybody=body.everybody)
     if not people:
         why = ("personne dans l’annuaire n’y travaille", "nobody in the directory works there")
         raise ProblemError("invalid", faults=(fault("sites", "nobody", *why),))
     command_id = decisions.command_id(author.principal, author.realm, author.key or secrets.token_hex(12))
     text_id = decisions.text_id(command_id, body.text)
     await decisions.put_text(text_id, body.text)
-    chunks = [people[at : at + CHUNK] for at in range(0, len(people), CHUNK)]
-    commands = [
-        (
-            command_id if n == len(chunks) - 1 else f"{command_id}-{n}",
-            DraftCallOut(
-                author=author_of(author.principal), role=author.principal.acting_role, callout=command_id, text_id=text_id, incident=body.incident,
-                sites=tuple(body.sites), level=body.level, danger=body.danger, answer_expected=body.answer_expected, channels=tuple(body.channels),
-                people=tuple(chunk), last=n == len(chunks) - 1,
-            ),
-        )
-        for n, chunk in enumerate(chunks)
-    ]  # fmt: skip
+    fields = {
+        "text_id": text_id, "incident": body.incident, "sites": tuple(body.sites), "level": body.level, "danger": body.danger,
+        "answer_expected": body.answer_expected, "channels": tuple(body.channels),
+    }  # fmt: skip
+    commands = drafts(author, command_id, people, **fields)
     outcome = await decisions.send_all("delivery", author.realm, author.principal, commands, author.wait_s)
     return answer(author.request, outcome, author.lang)
 
@@ -94,7 +88,17 @@ async def stop(author: Calling, id: str, body: Body | None = None) -> Response:
     return await decide(author, body, "delivery", StopCallOut, callout=id)
 
 
-def _people(request: Request) -> People:
+def drafts(author: Author, id: str, people: Sequence[Called], **fields: Any) -> list[tuple[str, Command]]:
+    """(id, command) per chunk of people; the last one has the id of the whole."""
+    chunks = [tuple(people[at : at + CHUNK]) for at in range(0, len(people), CHUNK)]
+    by, role, last = author_of(author.principal), author.principal.acting_role, len(chunks) - 1
+    return [
+        (id if n == last else f"{id}-{n}", DraftCallOut(author=by, role=role, callout=id, people=chunk, last=n == last, **fields))
+        for n, chunk in enumerate(chunks)
+    ]
+
+
+def people_of(request: Request) -> People:
     people: People = request.app.state.directory
     return people
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.callouts import HEADCOUNT_KEYS, headcount_text_id
 from schemas.commands import AnswerNotification
 from schemas.delivery import ReceiptReceived
 from schemas.topics import inputs
@@ -17,6 +18,7 @@ from services.console.decisions import ANSWERING_ROLE
 from services.console.producing import CommandProducer
 from services.runtime.links import LinkInvalid, ReturnLinks
 from services.runtime.problems import ProblemError
+from services.runtime.vault import TextItem, Texts
 
 SOURCE = "/delivery/provider"
 KEYS = {"1": Answer.ACK, "2": Answer.DECLINE}
@@ -30,7 +32,11 @@ class Returned(BaseModel):
 
     status: Literal["delivered", "failed"] | None = Field(default=None, description="on the handset, or it will not be")
     error: str | None = Field(default=None, max_length=32, pattern="^[A-Za-z0-9_.-]*$", description="the gateway's code of a failure")
-    key: str | None = Field(default=None, max_length=8, description="pressed in a call: 1 I take it, 2 I cannot; others are ignored")
+    key: str | None = Field(
+        default=None,
+        max_length=8,
+        description="pressed in a call: 1 I take it, 2 I cannot; in a headcount 1 safe, 2 help, 3 away; others are ignored",
+    )
     channel: Channel = Channel.SMS
 
 
@@ -47,7 +53,12 @@ async def returned(request: Request, token: str, body: Returned) -> Response:
         state: Literal["received", "failed"] = "received" if body.status == "delivered" else "failed"
         receipt = ReceiptReceived(notification=known.notification, attempt=known.attempt, state=state, error=body.error)
         await producer.send(inputs("delivery"), known.realm, receipt, id=f"{known.attempt}:receipt:{state}", source=SOURCE)
-    if (answer := KEYS.get(body.key or "")) is not None:
+    answer = KEYS.get(body.key or "")
+    if known.headcount and (safety := HEADCOUNT_KEYS.get(body.key or "")) is not None:
+        answers: Texts = request.app.state.texts
+        await answers.put(headcount_text_id(known.notification), TextItem({"headcount": safety.value}))
+        answer = Answer.ACK
+    if answer is not None:
         command = AnswerNotification(
             author=known.person, role=ANSWERING_ROLE, notification=known.notification, person=known.person, answer=answer,
             channel=body.channel.value,

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 
 from services.console.i18n import translator
-from services.console.pages.answering import Answering, SendAnswer
+from services.console.pages.answering import Answering, KeepAnswer, SendAnswer
 from services.console.pages.door import PageRoute, reader_of
 from services.console.pages.leaflets import glossary
 from services.console.pages.papers import Papers
@@ -29,12 +29,12 @@ REPORT: Final = "/signaler"
 Maker = Callable[..., Awaitable[dict[str, Any]]]
 
 
-def pages_router(queries: Queries, links: AckLinks, send_answer: SendAnswer) -> APIRouter:
+def pages_router(queries: Queries, links: AckLinks, send_answer: SendAnswer, keep_answer: KeepAnswer) -> APIRouter:
     """All pages and their static files. The application sets `app.state.access` and `app.state.sessions`."""
     router = APIRouter(route_class=PageRoute, include_in_schema=False)
     _screens(router, queries)
     _leaflets(router)
-    _answering(router, Answering(queries, links, send_answer))
+    _answering(router, Answering(queries, links, send_answer, keep_answer))
     _login(router)
     router.add_api_route("/static/{version}/{path:path}", static_file, methods=["GET"])
     router.add_api_route("/sw.js", service_worker, methods=["GET"])

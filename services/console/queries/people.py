@@ -36,7 +36,8 @@ class People(Reading):
 
     async def notifications(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", state: Sequence[str] = (), incident: str | None = None,
-        escalation: str | None = None, role: str | None = None, person: str | None = None, limit: int = 100, cursor: str | None = None,
+        escalation: str | None = None, role: str | None = None, person: str | None = None, campaign: str | None = None, limit: int = 100,
+        cursor: str | None = None,
     ) -> Page[r.Notification]:  # fmt: skip
         """Newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
@@ -46,7 +47,7 @@ class People(Reading):
             n for n in rows.values()
             if (not state or n.state in state) and (incident is None or n.incident == incident)
             and (escalation is None or n.escalation == escalation) and (role is None or n.role == role)
-            and (person is None or n.person == person)
+            and (person is None or n.person == person) and (campaign is None or n.campaign == campaign)
         ]  # fmt: skip
         shown, following = page(kept, lambda n: (-n.planned_at, n.id), limit, cursor)
         return Page(items=[found.shape.notification(n) for n in shown], next=following)
@@ -84,12 +85,14 @@ class People(Reading):
             raise NotFound
         return found.shape.escalation(row)
 
-    async def callouts(self, realm: str, *, as_of: Instant | None = None, limit: int = 100, cursor: str | None = None) -> Page[r.CallOut]:
-        """Newest first."""
+    async def callouts(
+        self, realm: str, *, kind: str = "callout", as_of: Instant | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page[r.CallOut]:
+        """Call-outs or headcounts, newest first."""
         found = await self.read(realm, as_of=as_of)
         async with store_errors():
             rows = await found.picture.rows(o.CallOutRow)
-        shown, following = page(list(rows.values()), lambda c: (-c.drafted_at, c.id), limit, cursor)
+        shown, following = page([c for c in rows.values() if c.kind == kind], lambda c: (-c.drafted_at, c.id), limit, cursor)
         return Page(items=[found.shape.callout(c) for c in shown], next=following)
 
     async def callout(self, realm: str, id: str, *, as_of: Instant | None = None) -> r.CallOut:

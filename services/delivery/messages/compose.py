@@ -89,14 +89,17 @@ def compose(row: NotificationRow, names: Names, _: Translator, link: str | None,
     footer = [_("Vigie, message du {time}.", time=_day_and_clock(row.planned_at))]
     if link is not None and row.answer_expected:
         footer.append(_("Ouvrir ce lien ne répond pas à votre place : seul un bouton le fait. Lien personnel, à usage unique."))
+    asked = row.template == "headcount"
     return Text(
         lang=_.lang,
         subject=f"[Vigie N{level}] {subject}",
         sentences=tuple(sentences),
         link=link if row.answer_expected else None,
         link_says=_("Répondre :"),
-        reply_says=_("Répondez 1 : je prends, 2 : je ne peux pas."),
-        keys_say=_("Appuyez sur 1 si vous prenez l’appel en charge, sur 2 si vous ne pouvez pas."),
+        reply_says=_("Répondez 1, 2 ou 3.") if asked else _("Répondez 1 : je prends, 2 : je ne peux pas."),
+        keys_say=_("Appuyez sur 1, 2 ou 3.")
+        if asked
+        else _("Appuyez sur 1 si vous prenez l’appel en charge, sur 2 si vous ne pouvez pas."),
         footer=tuple(footer),
     )
 
@@ -262,6 +265,19 @@ _HOLES: Final[Mapping[str, Callable[[Translator], str]]] = {
 }
 
 
+def _headcount(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+    question = _("Êtes-vous en sécurité ? 1 : oui, 2 : j’ai besoin d’aide, 3 : je ne suis pas sur place.")
+    return _("recensement, votre réponse est attendue"), [question]
+
+
+def _headcount_manager(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+    told = _(
+        "Recensement : {found} réponses sur {expected}. Cherchez ceux qui manquent.",
+        found=_value(row, "found"), expected=_value(row, "expected"),
+    )  # fmt: skip
+    return _("recensement, des agents manquent"), [told]
+
+
 def _information(row: NotificationRow, names: Names, _: Translator) -> Said:
     before, after = row.values.get("from"), row.values.get("lowered")
     lowered = [] if before is None or after is None else [_("Le niveau est abaissé de N{before} à N{after}.", before=before, after=after)]
@@ -284,6 +300,8 @@ _SAYINGS: Final[Mapping[str, Callable[[NotificationRow, Names, Translator], Said
     "readiness_digest": _readiness_digest,
     "merged": _merged,
     "callout": _callout,
+    "headcount": _headcount,
+    "headcount_manager": _headcount_manager,
     "information": _information,
 }
 TEMPLATES: Final = tuple(_SAYINGS)

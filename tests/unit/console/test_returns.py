@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from services.console.app import create_app
 from services.runtime.health import Health
 from services.runtime.kafka import BrokerAway
 from services.runtime.links import AckLinks, Link, ReturnLinks, Returns
+from services.runtime.vault import TextItem
 
 LINKS = ReturnLinks(b"r" * 32)
 NOTIFICATION = "8f0f6a8e-0000-5000-8000-000000000001"
@@ -27,6 +29,10 @@ class Kafka:
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, str, Message]] = []
         self.away = False
+        self.texts: dict[str, TextItem] = {}
+
+    async def put(self, text_id: str, item: TextItem) -> None:
+        self.texts[text_id] = item
 
     async def send(self, topic: str, realm: str, message: Message, *, id: str, source: str, **_: Any) -> tuple[int, int]:
         if self.away:
@@ -38,7 +44,7 @@ class Kafka:
 @pytest.fixture
 async def gateway() -> AsyncIterator[tuple[httpx.AsyncClient, Kafka]]:
     app, kafka = create_app(Health()), Kafka()
-    app.state.producer, app.state.return_links = kafka, LINKS
+    app.state.producer, app.state.return_links, app.state.texts = kafka, LINKS, kafka
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://console") as http:
         yield http, kafka
 
@@ -60,6 +66,17 @@ async def test_receipts_and_keys_become_inputs_of_the_attempt(gateway: tuple[htt
     assert failed == ReceiptReceived(notification=NOTIFICATION, attempt="attempt-1", state="failed", error="busy")
     assert isinstance(pressed, AnswerNotification)
     assert (pressed.person, pressed.answer, pressed.channel) == ("dgs", "ack", "voice")
+
+
+async def test_keys_of_a_headcount_are_kept_apart_and_told_as_an_answer(gateway: tuple[httpx.AsyncClient, Kafka]) -> None:
+    http, kafka = gateway
+    url = f"/r/{LINKS.token(replace(KNOWN, headcount=True))}"
+    for key in ("2", "9"):
+        assert (await http.post(url, json={"key": key, "channel": "voice"})).status_code == 204
+    (told,) = (message for *_, message in kafka.sent)
+    assert isinstance(told, AnswerNotification)
+    assert told.answer == "ack"
+    assert kafka.texts == {f"headcount-{NOTIFICATION}": TextItem({"headcount": "help"})}
 
 
 async def test_a_repeated_receipt_has_the_same_id(gateway: tuple[httpx.AsyncClient, Kafka]) -> None:

@@ -18,6 +18,7 @@ from schemas.words import Answer, Channel
 from services.delivery.outbox import Outbox
 from services.delivery.returns import GIVE_UP_S, READ_AGAIN_S, Returns
 from services.delivery.sender import new_outbox
+from services.runtime.vault import TextItem
 from tests.unit.delivery.test_sender import World
 
 NUMBER = "+33612345678"
@@ -36,6 +37,13 @@ class Phones:
         return self.contacts.get(person)
 
 
+class Answers(dict[str, TextItem]):
+    """Texts by id."""
+
+    async def put(self, text_id: str, item: TextItem) -> None:
+        self[text_id] = item
+
+
 @dataclass
 class Line:
     """One sender's line, over the real decider."""
@@ -43,13 +51,14 @@ class Line:
     world: World = field(default_factory=World)
     phones: Phones = field(default_factory=Phones)
     outbox: Outbox = field(default_factory=new_outbox)
+    kept: Answers = field(default_factory=Answers)
     sent: list[tuple[str, Message]] = field(default_factory=list)
     now_s: float = 0.0
     read: int = 0
 
     def __post_init__(self) -> None:
         self.phones.contacts["dgs"] = Contact(person="dgs", points=(ContactPoint(channel=Channel.SMS, address="+33 6 12 34 56 78"),))
-        self.returns = Returns(self.outbox, self, self.phones, monotonic=lambda: self.now_s)
+        self.returns = Returns(self.outbox, self, self.phones, self.kept, monotonic=lambda: self.now_s)
         self.world.open("92", ("sms",))
 
     async def send(
@@ -124,6 +133,19 @@ async def test_a_reply_answers_the_newest_open_call_of_that_person() -> None:
     answers = [m for _, m in line.sent if isinstance(m, AnswerNotification)]
     assert [(a.person, a.channel, a.answer) for a in answers] == [("dgs", "sms", Answer.ACK), ("dgs", "sms", Answer.DECLINE)]
     assert NUMBER not in "".join(m.model_dump_json() for _, m in line.sent)
+
+
+async def test_a_reply_to_a_headcount_is_kept_apart_and_only_told_as_an_answer() -> None:
+    line = Line()
+    notification = line.told(template="headcount")
+    line.follow()
+    assert await line.returns.reply(Channel.SMS, NUMBER, "je ne sais pas")
+    assert line.sent == []
+    assert await line.returns.reply(Channel.SMS, NUMBER, "2")
+    line.follow()
+    assert line.world.row(notification).answer == "ack"
+    assert line.kept == {f"headcount-{notification}": TextItem({"headcount": "help"})}
+    assert "help" not in "".join(m.model_dump_json() for _, m in line.sent)
 
 
 async def test_strangers_and_words_that_are_no_answer_are_taken_and_do_nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
 from schemas.words import Answer
 from services.delivery.channels.sms.encoding import plain
 from services.delivery.messages import Text
@@ -17,6 +18,13 @@ def wording(text: Text, *, answerable: bool) -> str:
     """Subject, facts, link; how to answer by SMS only where an answer can arrive. In GSM-7 letters where that costs accents only."""
     answers = () if text.link is None else (text.reply_says, text.link) if answerable else (text.link,)
     return plain("\n".join((*text.essence, *answers)))
+
+
+def chosen(reply: str) -> HeadcountAnswer | None:
+    """What a reply to a headcount means: its first word is 1, 2 or 3; « OK » is 1."""
+    words = re.findall(r"\w+", reply.lower())
+    first = words[0] if words else ""
+    return HEADCOUNT_KEYS.get("1" if first in _YES else first)
 
 
 def understood(reply: str) -> Answer | None:

@@ -1,0 +1,188 @@
+"""Names and numbers planted in every free-text field of every dialect are nowhere but in the encrypted texts and directory (D58).
+
+Looked for: in every record of every topic (values, keys and headers), in every file under the data directory, in the store, in the
+metrics of every process, and in what readers without the right to texts get over HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import redis
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.topics import TOPICS
+from services.runtime.settings import Settings
+from tests.system import RunningVigie
+from tests.waiting import until
+
+NAME = "Quatremere-Zebulon"
+NUMBER = "+33698765432"
+SPOKEN = "06 98 76 54 32"
+PLANTED = f"{NAME} au {NUMBER} ({SPOKEN})"
+MARKS = (NAME, NUMBER, NUMBER.removeprefix("+33"), SPOKEN)
+NOW = "2026-11-25T08:00:00+01:00"
+
+
+def native() -> dict[str, Any]:
+    return {
+        "site_id": "cen-1", "type": "outage_it", "severity": 2, "occurred_at": NOW, "headline": PLANTED, "description": PLANTED,
+        "source": {"name": "site_manager", "contact": PLANTED},
+    }  # fmt: skip
+
+
+def alertmanager() -> dict[str, Any]:
+    alert = {
+        "status": "firing", "labels": {"alertname": "Panne", "instance": "srv-1"}, "annotations": {"summary": PLANTED, "description": PLANTED},
+        "startsAt": NOW, "endsAt": "0001-01-01T00:00:00Z", "generatorURL": "http://prometheus.example", "fingerprint": "f1",
+    }  # fmt: skip
+    return {
+        "version": "4", "groupKey": "{}", "status": "firing", "receiver": "vigie", "groupLabels": {}, "commonLabels": {},
+        "commonAnnotations": {"summary": PLANTED}, "externalURL": "http://am.example", "alerts": [alert],
+    }  # fmt: skip
+
+
+def pagerduty(key: str) -> dict[str, Any]:
+    payload = {"summary": PLANTED, "source": "srv-2", "severity": "error", "custom_details": {"appelant": PLANTED}}
+    return {"routing_key": key, "event_action": "trigger", "dedup_key": "pd-1", "payload": payload, "client": PLANTED, "links": []}
+
+
+def opsgenie() -> dict[str, Any]:
+    return {"message": PLANTED, "alias": "og-1", "description": PLANTED, "note": PLANTED, "user": PLANTED, "details": {"appelant": PLANTED}}
+
+
+def cloudevent() -> dict[str, Any]:
+    return {
+        "specversion": "1.0", "id": "ce-1", "source": "urn:gtb", "type": "fr.cd92.panne", "datacontenttype": "application/json",
+        "data": {"key": "ce-1", "title": PLANTED, "description": PLANTED},
+    }  # fmt: skip
+
+
+def posts(keys: dict[str, str]) -> Iterator[tuple[str, dict[str, Any], dict[str, str]]]:
+    """(path, body, headers) of one message per dialect."""
+
+    def bearer(name: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {keys[name]}"}
+
+    yield "/webhooks/alertmanager", alertmanager(), bearer("alertmanager")
+    yield "/v2/enqueue", pagerduty(keys["pagerduty"]), {}
+    yield "/v2/alerts", opsgenie(), {"Authorization": f"GenieKey {keys['opsgenie']}"}
+    yield f"/api/v2/generic/incoming?token={keys['goalert']}", {"summary": PLANTED, "details": PLANTED, "dedup": "ga-1"}, {}
+    yield "/webhooks/apprise", {"version": "1.0", "title": PLANTED, "message": PLANTED, "type": "failure"}, bearer("apprise")
+    yield "/api/v1/events", cloudevent(), bearer("cloudevents") | {"Content-Type": "application/cloudevents+json"}
+    yield "/webhooks/generic/src-generic", {"key": "ge-1", "title": PLANTED, "message": PLANTED}, bearer("generic")
+
+
+DIALECTS = ("alertmanager", "pagerduty", "opsgenie", "goalert", "apprise", "cloudevents", "generic")
+
+
+async def topics(kafka: str) -> dict[str, bytes]:
+    """Everything that lies on every topic."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="none")
+    await consumer.start()
+    found: dict[str, bytes] = {}
+    try:
+        for topic in TOPICS:
+            tps = [TopicPartition(topic.name, p) for p in range(topic.partitions)]
+            ends, begins = await consumer.end_offsets(tps), await consumer.beginning_offsets(tps)
+            todo = [tp for tp in tps if ends[tp] > begins[tp]]
+            parts = []
+            for tp in todo:
+                consumer.assign([tp])
+                consumer.seek(tp, begins[tp])
+                while await consumer.position(tp) < ends[tp]:
+                    for records in (await consumer.getmany(tp, timeout_ms=1000)).values():
+                        parts += [b"\n".join((r.key or b"", r.value or b"", *(v for _, v in r.headers))) for r in records]
+            found[topic.name] = b"\n".join(parts)
+    finally:
+        await consumer.stop()
+    return found
+
+
+def marks_in(content: bytes) -> set[str]:
+    return {mark for mark in MARKS if mark.encode() in content or json.dumps(mark).strip('"').encode() in content}
+
+
+def store_content(url: str) -> bytes:
+    client = redis.Redis.from_url(url)
+    parts = []
+    for key in client.scan_iter(count=1000):
+        parts.append(key)
+        parts.append(client.dump(key) or b"")
+        match client.type(key):
+            case b"hash":
+                parts += [value for pair in client.hgetall(key).items() for value in pair]
+            case b"string":
+                parts.append(client.get(key) or b"")
+            case b"zset":
+                parts += client.zrange(key, 0, -1)
+            case b"list":
+                parts += client.lrange(key, 0, -1)
+            case b"stream":
+                parts += [json.dumps(str(entry)).encode() for entry in client.xrange(key)]
+            case b"set":
+                parts += list(client.smembers(key))
+            case _:
+                pass
+    client.close()
+    return b"\n".join(parts)
+
+
+@pytest.mark.timeout(600)
+def test_planted_names_and_numbers_are_nowhere_in_the_clear(tmp_path: Path) -> None:
+    with RunningVigie(tmp_path) as vigie:
+        settings = Settings(data_dir=vigie.folder / "data")
+        keys = {}
+        for dialect in DIALECTS:
+            added = vigie.cli("source", "add", f"src-{dialect}", "--dialect", dialect, "--site", "cen-1", "--severity", "2", "--quiet")
+            assert added.returncode == 0, added.stderr
+            keys[dialect] = added.stdout.strip()
+        posted = vigie.http.post("/api/v1/reports", json=native())
+        assert posted.status_code == 202, posted.text
+        for path, body, headers in posts(keys):
+            answer = vigie.http.post(path, json=body, headers={"Authorization": "", **headers})
+            assert answer.status_code < 300, (path, answer.status_code, answer.text[:300])
+        assert vigie.http.post("/api/v1/log", json={"text": PLANTED}).status_code in (200, 202)
+        held = vigie.http.post("/api/v1/sending/hold", json={"until": "2030-01-01T00:00:00Z", "reason": PLANTED})
+        assert held.status_code in (200, 202), held.text
+        directory = tmp_path / "people.csv"
+        directory.write_text(
+            f"person,name,language,channel,address,verified_at,site\nagent-1,{NAME},fr,sms,{NUMBER},,cen-1\n", encoding="utf-8"
+        )
+        assert vigie.cli("directory", "import", str(directory)).returncode == 0
+        directory.unlink()
+        drafted = vigie.http.post("/api/v1/callouts", json={"text": PLANTED, "everybody": True, "danger": True})
+        assert drafted.status_code in (200, 202), drafted.text
+        assert vigie.http.post("/api/v1/reports", json={"type": PLANTED, "severity": "x"}).status_code in (400, 422)
+
+        def told() -> bool:
+            counts = vigie.get("/api/v1/overview")["counts"]
+            return bool(counts["reports"] >= 8 and counts["notifications"] > 0)
+
+        until(told, 120)
+        observer = vigie.cli("token", "create", "--role", "observer", "--quiet").stdout.strip()
+
+        found = {f"topic {name}": marks_in(content) for name, content in asyncio.run(topics(settings.kafka)).items()}
+        found["store"] = marks_in(store_content(settings.redis))
+        for path in ("overview", "incidents", "sites", "notifications", "escalations", "tasks", "log", "callouts", "reports", "sources"):
+            read = vigie.http.get(f"/api/v1/{path}?limit=1000", headers={"Authorization": f"Bearer {observer}"})
+            found[f"GET {path} as observer"] = marks_in(read.content)
+        status = json.loads((vigie.folder / "data" / "run" / "ports.json").read_text())
+        for name, port in status.items():
+            if name not in ("kafka", "controller", "redis", "console-http"):
+                metrics = vigie.http.get(f"http://127.0.0.1:{port}/metrics")
+                found[f"metrics {name}"] = marks_in(metrics.content)
+        for file in sorted((vigie.folder).rglob("*")):
+            if file.is_file():
+                found[f"file {file.relative_to(vigie.folder)}"] = marks_in(file.read_bytes())
+        texts = vigie.get(f"/api/v1/reports/{quote(posted.json()['report_id'], safe='')}")
+    assert {where: marks for where, marks in found.items() if marks} == {}
+    assert len([where for where in found if where.startswith("file kafka") or "kafka/" in where]) > 10, "the broker's disk was looked at"
+    assert re.search(r"received|applied|duplicate", json.dumps(texts))

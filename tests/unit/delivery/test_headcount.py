@@ -1,0 +1,214 @@
+"""Headcount (D37): asked at once, reminded at 10, 20 and 40 minutes, managers at 30, closed at 98 %; logs count and know nobody's answer."""
+
+# ruff: noqa: ARG002  stand-ins have the signatures of what they stand for
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.base import Message
+from schemas.callouts import (
+    CHUNK,
+    Called,
+    CallOutChanged,
+    CallOutRow,
+    DraftCallOut,
+    HeadcountTallied,
+    StartCallOut,
+    StopCallOut,
+    headcount_text_id,
+)
+from schemas.reference import Holder, ReferencePublished, Roster, RosterSection
+from schemas.reports import ReportReceived
+from schemas.words import Channel, NotificationState
+from services.delivery.channels.sms.wording import chosen
+from services.delivery.outbox import Headcount, Outbox
+from services.delivery.sender import new_outbox
+from services.delivery.telling import KEPT_MS, Teller
+from services.runtime.vault import TextItem
+from tests.unit.delivery.desk import T0, Desk
+from tests.unit.delivery.test_callouts import take
+
+SMS = Channel.SMS
+
+
+def asked(count: int = 10) -> Desk:
+    """Everybody of `cen-1` was asked and the provider took all messages."""
+    d = Desk()
+    holders = (Holder(role="responsable_site", scope="cen-1", holder="chief", deputy=None),)
+    roster = Roster(holders=holders, channels={"chief": ("voice", "sms")})
+    d.tell(ReferencePublished(reference="r1", data=RosterSection(roster=roster), last=True))
+    people = [Called(person=f"agent-{n}", channels=(SMS,)) for n in range(count)]
+    for at in range(0, count, CHUNK):
+        chunk = tuple(people[at : at + CHUNK])
+        d.tell(
+            DraftCallOut(
+                author="c", role="coordinator", callout="c1", kind="headcount", sites=("cen-1",), danger=True, answer_expected=True,
+                channels=(SMS,), people=chunk, last=at + CHUNK >= count,
+            )
+        )  # fmt: skip
+    d.tell(StartCallOut(author="c", role="coordinator", callout="c1"))
+    for _ in range(1 + count // 45):
+        d.wait(5)
+        take(d)
+    return d
+
+
+def row(d: Desk) -> CallOutRow:
+    return next(f.row for f in reversed(d.facts) if isinstance(f, CallOutChanged))
+
+
+def told(d: Desk) -> list[Any]:
+    return sorted((r for r in d.state.notifications.values() if r.campaign == "c1"), key=lambda r: int(r.person.split("-")[1]))
+
+
+def answer(d: Desk, count: int) -> None:
+    for r in [r for r in told(d) if r.answer is None][:count]:
+        d.answer(person=r.person, id=r.id)
+
+
+def test_those_who_do_not_answer_are_reminded_three_times_and_nobody_else() -> None:
+    d = asked()
+    answer(d, 4)
+    times = []
+    for minute in range(1, 60):
+        d.wait(60)
+        take(d)
+        times += [minute] * (sum(len(r.attempts) for r in told(d)) - 10 - len(times))
+    assert all(len(r.attempts) == 1 for r in told(d)[:4])
+    assert {len(r.attempts) for r in told(d)[4:]} == {4}
+    assert sorted(set(times)) == [10, 20, 40]
+    assert row(d).reminded == 3
+
+
+def test_the_manager_of_the_site_is_called_at_thirty_minutes_with_the_numbers() -> None:
+    d = asked()
+    answer(d, 7)
+    d.wait(29 * 60)
+    assert not [r for r in d.state.notifications.values() if r.person == "chief"]
+    d.wait(60)
+    (call,) = (r for r in d.state.notifications.values() if r.person == "chief")
+    assert (call.template, call.values, call.attempts[0].channel) == ("headcount_manager", {"found": 7, "expected": 10}, Channel.VOICE)
+    assert row(d).managers_called_at is not None
+
+
+def test_it_closes_at_98_percent_and_asks_nobody_any_more() -> None:
+    d = asked(100)
+    answer(d, 97)
+    d.wait(60)
+    assert row(d).state == "running"
+    answer(d, 1)
+    d.wait(60)
+    assert (row(d).state, row(d).answered) == ("done", 98)
+    d.wait(3600)
+    assert row(d).reminded == 0
+    assert {len(r.attempts) for r in told(d)} <= {0, 1}
+
+
+def test_it_closes_by_decision() -> None:
+    d = asked()
+    d.tell(StopCallOut(author="c", role="coordinator", callout="c1"))
+    d.wait(3600)
+    assert row(d).state == "stopped"
+    assert {len(r.attempts) for r in told(d)} == {1}
+    assert not [r for r in d.state.notifications.values() if r.person == "chief"]
+
+
+def test_reminders_of_many_come_in_transactions_that_fit() -> None:
+    d = asked(2 * CHUNK + 20)
+    d.wait(10 * 60)
+    for _ in range(10):
+        d.wait(5)
+        take(d)
+    assert {len(r.attempts) for r in told(d)} == {2}
+    assert row(d).reminded == 1
+
+
+def test_counts_are_told_and_a_snapshot_keeps_everything() -> None:
+    d = asked()
+    d.tell(HeadcountTallied(callout="c1", safe=5, help=1, away=2))
+    assert (row(d).safe, row(d).help, row(d).away) == (5, 1, 2)
+    assert d.tell(HeadcountTallied(callout="c1", safe=5, help=1, away=2)) == []
+    assert d.decider.load("92", "92", json.loads(json.dumps(d.decider.dump(d.state)))) == d.state
+
+
+def test_no_fact_says_who_answered_what() -> None:
+    d = asked()
+    answer(d, 3)
+    said = [f.model_dump_json() for f in d.facts if not isinstance(f, CallOutChanged)]
+    assert not any(word in text for text in said for word in ('"safe"', '"help"', '"away"'))
+    assert {r.answer for r in told(d)[:3]} == {"ack"}
+    assert {r.state for r in told(d)[:3]} == {NotificationState.ANSWERED}
+
+
+def test_replies_are_one_two_or_three() -> None:
+    assert [chosen(w) and chosen(w).value for w in ("1", "2 svp", "3", "OK", "oui", "4", "")] == [  # type: ignore[union-attr]
+        "safe", "help", "away", "safe", "safe", None, None,
+    ]  # fmt: skip
+
+
+# ── the teller ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class Kept:
+    """Texts and Kafka of a teller."""
+
+    items: dict[str, TextItem] = field(default_factory=dict)
+    sent: list[tuple[str, Message]] = field(default_factory=list)
+
+    def get_many(self, text_ids: Sequence[str]) -> dict[str, TextItem]:
+        return {id: self.items[id] for id in text_ids if id in self.items}
+
+    async def erase(self, id: str) -> None:
+        del self.items[id]
+
+    async def send(
+        self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None
+    ) -> tuple[int, int]:
+        self.sent.append((topic, message))
+        return 0, 0
+
+
+def headcount(outbox: Outbox, kept: Kept, *answers: str) -> None:
+    ids = {f"n{n}" for n in range(4)}
+    outbox.headcounts["c1"] = Headcount("92", ("cen-1",), 4, T0, over=False, notifications=ids)
+    for n, said in enumerate(answers):
+        kept.items[headcount_text_id(f"n{n}")] = TextItem({"headcount": said})
+
+
+async def test_the_teller_counts_and_says_each_count_once() -> None:
+    outbox, kept = new_outbox(), Kept()
+    headcount(outbox, kept, "safe", "safe", "help")
+    teller = Teller(outbox, kept, kept, wall_clock=lambda: T0 / 1000)
+    await teller.tell()
+    await teller.tell()
+    (_, tally), (topic, report) = kept.sent
+    assert tally == HeadcountTallied(callout="c1", safe=2, help=1, away=0)
+    assert isinstance(report, ReportReceived)
+    assert (topic, report.site_id) == ("alerts.inputs", "cen-1")
+    assert report.measure is not None
+    assert (report.measure.name, report.measure.value, report.measure.value_of) == ("headcount_found", 3, 4)
+    kept.items[headcount_text_id("n2")] = TextItem({"headcount": "safe"})
+    await teller.tell()
+    assert [m for _, m in kept.sent][2] == HeadcountTallied(callout="c1", safe=3, help=0, away=0)
+
+
+async def test_single_answers_are_destroyed_after_thirty_days() -> None:
+    outbox, kept = new_outbox(), Kept()
+    headcount(outbox, kept, "safe", "help")
+    await Teller(outbox, kept, kept, wall_clock=lambda: (T0 + KEPT_MS) / 1000).tell()
+    assert len(kept.items) == 2
+    await Teller(outbox, kept, kept, wall_clock=lambda: (T0 + KEPT_MS + 1) / 1000).tell()
+    assert (kept.items, outbox.headcounts) == ({}, {})
+
+
+def test_what_the_teller_needs_outlives_a_start() -> None:
+    outbox, kept = new_outbox(), Kept()
+    headcount(outbox, kept)
+    after = new_outbox()
+    after.load(json.loads(json.dumps(outbox.dump())))
+    assert after.headcounts == outbox.headcounts
