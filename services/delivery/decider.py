@@ -76,6 +76,11 @@ _KEPT_SECTIONS = (Section.ROSTER, Section.ESCALATION, Section.CHANNELS)
 """Delivery records who can be reached, how roles are called and what providers carry; the rest of the reference is not its business."""
 
 
+def _is_kept(told: ReachabilityChanged | ReferencePublished) -> bool:
+    """What is told and becomes part of the state as it is."""
+    return isinstance(told, ReachabilityChanged) or told.last or told.data.section in _KEPT_SECTIONS
+
+
 class DeliveryDecider:
     """`Decider[DeliveryState]`. No provider is called before an `AttemptGranted` of it, and only in live realms."""
 
@@ -116,12 +121,10 @@ class DeliveryDecider:
                 return decide_start(state.callouts.get(command.callout), command, given.id, now)
             case StopCallOut() as command:
                 return decide_stop(state.callouts.get(command.callout), command, given.id, now, state.rules, state.pacing)
-            case ReachabilityChanged() as told:
-                return [told]
             case HeadcountTallied() as tally if (one := state.callouts.get(tally.callout)) is not None:
                 return self._tally(state, one, tally, now)
-            case ReferencePublished() as published if published.last or published.data.section in _KEPT_SECTIONS:
-                return [published]
+            case ReachabilityChanged() | ReferencePublished() as told if _is_kept(told):
+                return [told]
             case _:
                 return []
 

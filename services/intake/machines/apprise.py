@@ -7,7 +7,7 @@ from typing import Any, Final
 from lxml import etree
 
 from services.intake.machines.asked import Asked, Reply, text, wrong
-from services.intake.machines.signals import Signal, State, flat, short
+from services.intake.machines.signals import Signal, State, flat, named_by_words
 from services.intake.xml import read_xml
 from services.runtime.principals import Source
 from services.runtime.problems import Problem
@@ -42,7 +42,7 @@ def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  the 
         raise wrong("message", "missing", "titre ou message obligatoire", "a title or a message is required")
     kind = text(given, "type", "messagetype").lower() or "info"
     state = {"success": State.CLOSED, "info": State.INFO}.get(kind, State.OPEN)
-    return [Signal(short(title or message), state, title or message, message, flat({n: v for n, v in given.items() if n not in ("message", "body")}),
+    return [Signal(named_by_words(title or message), state, title or message, message, flat({n: v for n, v in given.items() if n not in ("message", "body")}),
                    _SEVERITY.get(kind, 2))]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from services.intake.machines.asked import Asked, Reply, text, wrong
 from services.intake.machines.goalert import fields_of
-from services.intake.machines.signals import Signal, State, flat, short
+from services.intake.machines.signals import Signal, State, flat, named_by_words
 from services.intake.machines.times import read_time
 from services.runtime.principals import Source
 from services.runtime.problems import Problem
@@ -80,7 +80,7 @@ def signal_of(given: dict[str, Any], source: Source) -> Signal:
     if site := text(said, "site"):
         labels["site"] = site
     return Signal(
-        text(said, "key") or short(title), State.CLOSED if state in _CLOSES else State.ACKNOWLEDGED if state in _ACKS else State.OPEN, title,
+        text(said, "key") or named_by_words(title), State.CLOSED if state in _CLOSES else State.ACKNOWLEDGED if state in _ACKS else State.OPEN, title,
         text(said, "details"), labels, _severity(said["severity"]), at=read_time(said["at"]),
     )  # fmt: skip
 

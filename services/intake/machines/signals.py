@@ -110,6 +110,11 @@ def rule_for(labels: Mapping[str, str], source: Source) -> Rule | None:
     return next((r for r in source.rules if all(_pattern(p).fullmatch(labels.get(n, "")) for n, p in r.when.items())), None)
 
 
+def named_by_words(words: str) -> str:
+    """The name of a matter that its sender names by nothing but words: the same words are the same matter, and the log carries no words (D58)."""
+    return f"words-{blake2b(words.encode('utf-8', 'surrogatepass'), digest_size=12).hexdigest()}"
+
+
 def short(key: str) -> str:
     """A sender's key within bounds."""
     return key if len(key) <= MAX_KEY and key.isprintable() else blake2b(key.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
