@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from schemas.alerts import Cause, CauseChanged, ReportChanged, ReportRow
 from schemas.base import Instant
@@ -28,6 +28,8 @@ from services.alerts.draft import Draft
 from services.alerts.values import changed
 
 Outcome = Literal["new", "same", "replaced", "over"]
+KEPT_REPORTS: Final = 500
+"""A cause names so many of its reports: a monitor that updates its report every minute would else fill a Transaction after two days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def _another_word(draft: Draft, row: ReportRow, known: Cause) -> Taken:
     newer = row.occurred_at >= known.last_at
     both = {
         "sources": known.sources if row.source in known.sources else (*known.sources, row.source),
-        "reports": (*known.reports, row.id),
+        "reports": _one_more(known.reports, row.id),
         "since": min(known.since, row.occurred_at),
         "last_at": max(known.last_at, row.occurred_at),
     }
@@ -205,14 +207,23 @@ def cause_of(draft: Draft, report: ReportRow) -> Cause | None:
     """The open cause that a report speaks of."""
     id = draft.state.cause_keys.get(claim_key(report))
     cause = draft.state.causes[id] if id is not None else None
-    return cause if cause is not None and cause.lifted_at is None and report.id in cause.reports else None
+    if cause is None or cause.lifted_at is not None:
+        return None
+    forgotten = len(cause.reports) == KEPT_REPORTS and report.recorded_at >= cause.known_at
+    return cause if report.id in cause.reports or forgotten else None
+
+
+def _one_more(reports: tuple[str, ...], id: str) -> tuple[str, ...]:
+    """The words on a cause with one more. Of very many the first half stays, and of the others the newest."""
+    first = KEPT_REPORTS // 2
+    return (*reports, id) if len(reports) < KEPT_REPORTS else (*reports[:first], *reports[first + 1 :], id)
 
 
 def replace_values(draft: Draft, row: ReportRow, cause: Cause) -> Taken:
     """An Update replaces the values that it carries; an older one replaces nothing (D7)."""
     values: dict[str, Any] = {"last_at": max(cause.last_at, row.occurred_at)}
     if row.type is cause.type:
-        values["reports"] = (*cause.reports, row.id)
+        values["reports"] = _one_more(cause.reports, row.id)
     if row.occurred_at >= cause.last_at:
         if row.type is cause.type:
             values |= {"severity": row.severity, "loss_pct": row.capacity_lost_pct if row.capacity_lost_pct is not None else cause.loss_pct}
@@ -327,7 +338,7 @@ def _keep_rest_shut(draft: Draft, row: ReportRow, incident: str | None) -> None:
 
 def end_supplier_failures(draft: Draft, supplier: str, row: ReportRow) -> None:
     """A supplier serves again: its open failures end."""
-    for id in draft.state.placeless.get(EventType.SUPPLIER_FAILURE.value, ()):
+    for id in sorted(draft.state.placeless.get(EventType.SUPPLIER_FAILURE.value, ())):
         cause = draft.state.causes[id]
         if (
             cause.measure is not None
@@ -350,7 +361,7 @@ def end_system_outages(draft: Draft, systems: tuple[str, ...], row: ReportRow) -
 
 def end_operator_outages(draft: Draft, incident: str, row: ReportRow) -> None:
     """The operator says all restored (D20): its own word ends; the sites' causes stay until someone speaks."""
-    for id in draft.state.placeless.get(EventType.OUTAGE_POWER.value, ()):
+    for id in sorted(draft.state.placeless.get(EventType.OUTAGE_POWER.value, ())):
         cause = draft.state.causes[id]
         if draft.standing(cause.incident) == incident and row.occurred_at >= cause.since:
             lift(draft, cause, row.occurred_at, row.id)

@@ -58,7 +58,7 @@ def _change(old: MaintenanceRow, new: MaintenanceRow) -> str:
 def _unsettled(draft: Draft, row: MaintenanceRow) -> Iterator[Cause]:
     """Open causes that are not shown as they are now, for this window. Walks over all: a window begins or ends rarely."""
     state = draft.state
-    for ids in (*(ids for _, ids in sorted(state.site_causes.items())), *(ids for _, ids in sorted(state.placeless.items()))):
+    for ids in (*(ids for _, ids in sorted(state.site_causes.items())), *(sorted(ids) for _, ids in sorted(state.placeless.items()))):
         for cause in (state.causes[c] for c in ids):
             concerned = row.id in cause.maintenance or covers_place(row.covers, cause, draft.territory)
             if concerned and judged(draft, cause) != (cause.maintenance, cause.inhibited_by):

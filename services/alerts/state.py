@@ -6,6 +6,7 @@ The fields of `Rows` are the state: they are dumped, loaded and compared. The fi
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self, TypeVar
 
@@ -148,8 +149,8 @@ class State:
     """Cause key → its newest cause, open or lifted."""
     site_causes: Map[str, tuple[str, ...]] = _index()
     """Site → open causes, sorted."""
-    placeless: Map[str, tuple[str, ...]] = _index()
-    """Type → open causes without a site, sorted."""
+    placeless: Map[str, Map[str, int | None]] = _index()
+    """Type → open causes without a site, with their persons."""
     incident_reports: Map[str, Map[str, None]] = _index()
     open_incidents: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)
     """Oldest first."""
@@ -226,10 +227,12 @@ def without(m: Map[_K, _V], key: _K) -> Map[_K, _V]:
 
 
 def sorted_with(values: tuple[str, ...], value: str) -> tuple[str, ...]:
-    """`values`, sorted, with `value` in it once."""
-    return values if value in values else tuple(sorted((*values, value)))
+    """Sorted `values` with `value` in them once."""
+    at = bisect_left(values, value)
+    return values if at < len(values) and values[at] == value else (*values[:at], value, *values[at:])
 
 
 def sorted_without(values: tuple[str, ...], value: str) -> tuple[str, ...]:
-    """`values` without `value`."""
-    return tuple(v for v in values if v != value) if value in values else values
+    """Sorted `values` without `value`."""
+    at = bisect_left(values, value)
+    return (*values[:at], *values[at + 1 :]) if at < len(values) and values[at] == value else values

@@ -216,8 +216,11 @@ def new_totp_secret() -> str:
 
 
 def _totp_counter(secret: str, second: str) -> int | None:
-    """Which 30 s step this code belongs to, one step of drift allowed."""
-    digits = "".join(c for c in second if c.isdigit())
-    totp = pyotp.TOTP(secret)
-    now = int(time.time()) // totp.interval
-    return next((n for n in (now, now - 1, now + 1) if hmac.compare_digest(totp.generate_otp(n), digits)), None)
+    """Which 30 s step this code belongs to, one step of drift allowed. None also for a secret that is no base32, or too short."""
+    digits = "".join(c for c in second if c in "0123456789")
+    try:
+        totp = pyotp.TOTP(secret)
+        now = int(time.time()) // totp.interval
+        return next((n for n in (now, now - 1, now + 1) if hmac.compare_digest(totp.generate_otp(n), digits)), None)
+    except ValueError:  # binascii.Error is one
+        return None

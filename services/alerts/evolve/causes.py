@@ -26,19 +26,26 @@ def cause_changed(s: State, cause: Cause) -> State:
     if newest is None or (s.causes[newest].since, s.causes[newest].known_at, newest) < (cause.since, cause.known_at, cause.id):
         d["cause_keys"] = s.cause_keys.set(cause.key, cause.id)
     opened, was_open = cause.lifted_at is None, old is not None and old.lifted_at is None
-    if opened != was_open:
+    if cause.site is None:
+        d["placeless"] = _placeless(s, cause, opened)
+    elif opened != was_open:
         change = sorted_with if opened else sorted_without
-        if cause.site is not None:
-            d["site_causes"] = set_or_drop(s.site_causes, cause.site, change(s.site_causes.get(cause.site, ()), cause.id))
-        else:
-            d["placeless"] = set_or_drop(s.placeless, cause.type.value, change(s.placeless.get(cause.type.value, ()), cause.id))
-    elif cause.site is None and old is not None and old.persons != cause.persons:
-        d["placeless"] = s.placeless.set(cause.type.value, tuple(sorted(s.placeless.get(cause.type.value, ()))))
+        d["site_causes"] = set_or_drop(s.site_causes, cause.site, change(s.site_causes.get(cause.site, ()), cause.id))
     d["agenda"] = s.agenda.arm(f"cause:{cause.id}", cause.next_at if opened else None)
     _by_type(s, d, old, cause)
     if hush_of(cause) is not None or (old is not None and hush_of(old) is not None):
         d |= _hushed(s, cause, old)
     return s.put(**d)
+
+
+def _placeless(s: State, cause: Cause, opened: bool) -> Map[str, Map[str, int | None]]:
+    known: Map[str, int | None] = s.placeless.get(cause.type.value, Map())
+    if opened:
+        if cause.id in known and known[cause.id] == cause.persons:
+            return s.placeless
+        return s.placeless.set(cause.type.value, known.set(cause.id, cause.persons))
+    left = without(known, cause.id)
+    return s.placeless.set(cause.type.value, left) if left else without(s.placeless, cause.type.value)
 
 
 def hush_of(cause: Cause) -> Hush | None:

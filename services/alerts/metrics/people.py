@@ -76,7 +76,7 @@ def below_opening(of: Asked) -> Metric:
 def evacuees(of: Asked) -> Metric:
     def open_(draft: Draft, scope: Scope) -> list[str]:
         causes = draft.state.placeless.get(EventType.EVACUATION.value, ())
-        return [c for c in causes if scope is None or draft.state.causes[c].incident == scope]
+        return [c for c in sorted(causes) if scope is None or draft.state.causes[c].incident == scope]
 
     return Metric(
         lambda draft, scope: sum(draft.state.causes[c].persons or 0 for c in open_(draft, scope)), topics("placeless"),

@@ -301,3 +301,16 @@ def test_a_rate_of_more_than_one_site_touches_no_site(scene: Scene) -> None:
 def test_the_verdict_on_a_report_is_written_once_per_change(scene: Scene) -> None:
     id = scene.report(1, "closure", PARK)
     assert [f.row.id for f in scene.named(ReportChanged)] == [id]
+
+
+def test_a_matter_that_is_told_for_days_never_fills_a_transaction_and_its_updates_still_count() -> None:
+    """A monitor that updates its report every minute, for 20 hours: each is decided, and a reference to any of them finds the cause (D3, D4)."""
+    scene = Scene()
+    first = scene.report(0, "outage_it", "cen-1", severity=2)
+    said = [scene.report(1 + n, "outage_it", "cen-1", severity=2, msg_type="Update", references=(first,)) for n in range(1200)]
+    assert not [f for f in scene.facts if type(f).__name__ in ("InputFailed", "InputRefused")]
+    assert max(len(stored.raw) for stored in scene.service.log.of(scene.realm)[-300:]) < 100 * 1024
+    (cause,) = scene.site("cen-1").causes
+    assert (cause.reports[0], cause.reports[-1], len(cause.reports)) == (first, said[-1], 500)
+    scene.report(1300, "outage_it", "cen-1", severity=3, msg_type="Update", references=(said[600],))
+    assert scene.site("cen-1").causes[0].severity == 3, "its own report is no longer named, and known all the same"

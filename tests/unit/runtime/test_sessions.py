@@ -146,3 +146,14 @@ async def test_strangers_and_roles_without_the_right_get_the_problem_that_says_s
     assert refused.status_code == 403
     assert "observer" in refused.json()["detail"]
     assert (await client.get("/level", headers={"Authorization": "Bearer wrong"})).status_code == 401
+
+
+@pytest.mark.parametrize(("secret", "second"), [("A" * 17, "123456"), ("A" * 16, "\u00b2" * 6), ("A" * 16, "abcdef")])
+async def test_a_secret_or_a_code_that_cannot_be_is_wrong_and_nothing_more(
+    store: AccessStore, sessions: Sessions, secret: str, second: str
+) -> None:
+    await store.add_account(new_principal(Role.CELL), "cellule")
+    account = store.account("cellule")
+    assert account is not None
+    with pytest.raises(ProblemError, match="login_failed"):
+        await sessions.enrol_second_factor(account, secret, second, [])

@@ -1,0 +1,89 @@
+"""The worst hour at the door: every site within one second, and a thousand reports per second for a minute (`pytest -m bench -s`)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.cli.load import Measured, Reporter, bodies, watching
+from services.cli.prepare import prepare_system
+from services.runtime.embedded.kafka import RunningKafka
+from services.runtime.settings import Settings
+from tests.bench.test_intake import SITES, machine, server
+from tests.scenarios.memory import territory
+from tests.system import RunningVigie
+
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
+
+RATE, SECONDS = 1000, 60.0
+SHOWN_S = 60.0
+"""Patience with the last report that has not been seen."""
+
+
+def every_site_cut() -> Iterator[dict[str, Any]]:
+    for site in territory().sites:
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        yield {"site_id": site.id, "type": "outage_power", "severity": 3, "occurred_at": at, "capacity_lost_pct": 100}
+
+
+def test_253_sites_within_one_second_are_the_right_incidents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sites, posted, seen = len(territory().sites), dict[str, float](), dict[str, float]()
+
+    async def storm(vigie: RunningVigie) -> tuple[Measured, float]:
+        async with Reporter(vigie.url, vigie.token) as reporter, watching(vigie.url, vigie.token, "92", seen):
+            found = await reporter.at_rate(every_site_cut(), sites, 1.0, posted)
+            last, give_up = time.perf_counter(), time.perf_counter() + SHOWN_S
+            while posted.keys() - seen.keys() and time.perf_counter() < give_up:
+                await asyncio.sleep(0.02)
+            return found, last
+
+    with RunningVigie(tmp_path) as vigie:
+        found, last = asyncio.run(storm(vigie))
+        incidents = vigie.get("/api/v1/incidents?realm=92&limit=1000")["items"]
+    with capsys.disabled():
+        delays = Measured([seen[id] - due for id, due in posted.items() if id in seen])
+        print(
+            f"\n{sites} sites within one second: answered {found.document()}; on the live stream p50 {delays.quantile(0.5):.0f}, p99 "
+            f"{delays.quantile(0.99):.0f} ms, the last {(max(seen.values()) - last) * 1000:.0f} ms after the last answer (aim < 1000); "
+            f"{len(incidents)} incidents on {machine()}"
+        )
+    assert (len(posted), found.refused) == (sites, 0)
+    assert not posted.keys() - seen.keys()
+    assert {i["kind"] for i in incidents} == {"power"}
+    assert sum(i["members"] for i in incidents) == sites, "every site is a member of exactly one incident (D24)"
+
+
+def at_rate(url: str, token: str, seconds: float) -> Measured:
+    async def run() -> Measured:
+        async with Reporter(url, token) as reporter:
+            await reporter.at_rate(bodies(None, SITES), RATE, 3.0)
+            return await reporter.at_rate(bodies(None, SITES), RATE, seconds)
+
+    return asyncio.run(run())
+
+
+def test_a_thousand_reports_per_second_for_a_minute_beside_a_bare_route(
+    start_broker: Callable[[], Coroutine[None, None, RunningKafka]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broker = asyncio.run(start_broker())
+    settings = Settings(data_dir=tmp_path / "data", kafka=broker.address, redis="redis://127.0.0.1:1/0")
+    settings.data.make()
+    asyncio.run(prepare_system(settings))
+    token = (settings.data.secrets / "admin.token").read_text().strip()
+    figures: dict[str, Measured] = {}
+    for name, module, seconds in (("bare", "tests.bench.bare", 10.0), ("intake", "services.intake", SECONDS)):
+        with server(module, settings) as url:
+            figures[name] = at_rate(url, token, seconds)
+    bare, intake = figures["bare"], figures["intake"]
+    with capsys.disabled():
+        print(
+            f"\n{RATE} reports/s for {SECONDS:g} s: intake {intake.document()}; bare FastAPI route {bare.document()}; accepted per second, ratio "
+            f"{intake.per_s / bare.per_s:.2f} on {machine()}"
+        )
+    assert len(intake.latencies) + intake.refused == RATE * SECONDS, "every report is answered"

@@ -1,0 +1,50 @@
+"""schemathesis over our OpenAPI document: 0 server errors, and what the document forbids is refused (schemathesis.toml).
+
+`make test` asks the front's own routes; `make soak` every route of a whole system, of which many wait for a decider.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.clients.conftest import OpenDoor
+from tests.system import RunningVigie
+
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
+    """A system of its own: accounts, sources, realms and reports of all sorts come into being."""
+    with RunningVigie(tmp_path_factory.mktemp("schemathesis")) as running:
+        yield running
+
+
+def run(url: str, token: str, folder: Path, *options: str, timeout_s: float) -> None:
+    command = [
+        str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(CONFIG), "run", f"{url}/openapi.json", "--header",
+        f"Authorization: Bearer {token}", "--checks", "not_a_server_error,negative_data_rejection", "--generation-database", "none",
+        "--request-timeout", "60", "--no-shrink", "--warnings", "off", *options,
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False)
+    assert done.returncode == 0, done.stdout[-6000:]
+
+
+async def test_the_front_s_own_routes(door: OpenDoor, tmp_path: Path) -> None:
+    """Without a console: its readiness says so with 503, and so do ids that cannot be a report's and are passed on; both are left out."""
+    token = (door.front.data.secrets / "admin.token").read_text(encoding="utf-8").strip()
+    options = ("--phases", "fuzzing", "--max-examples", "3", "--exclude-path", "/readyz", "--exclude-path", "/api/v1/reports/{id}/raw")
+    await asyncio.to_thread(run, door.front.url, token, tmp_path, *options, timeout_s=170)
+
+
+@pytest.mark.soak
+def test_every_route_of_a_whole_system(victim: RunningVigie, tmp_path: Path) -> None:
+    document = victim.http.get("/openapi.json").json()
+    assert {"/api/v1/reports", "/api/v1/incidents"} <= set(document["paths"]), "the front's routes and the console's"
+    run(victim.url, victim.token, tmp_path, "--phases", "fuzzing", "--max-examples", "10", "--continue-on-failure", timeout_s=3500)
