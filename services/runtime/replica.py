@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 import structlog
 
@@ -20,8 +20,17 @@ from services.runtime.keyed import Entry, Follower
 
 log = structlog.get_logger(__name__)
 
-OnGone = Callable[[Sequence[bytes]], None]
-"""Called in a worker thread with sealed records that nobody may read any more: their keys are to be deleted."""
+
+class Gone(NamedTuple):
+    """A sealed record that nobody may read any more."""
+
+    topic: str
+    id: str
+    value: bytes
+
+
+OnGone = Callable[[Sequence[Gone]], None]
+"""Called in a worker thread: the keys of these records are to be deleted."""
 
 LOCK_RETRY_S: Final = 1.0
 TOPICS: Final = ("texts", "directory")
@@ -73,7 +82,7 @@ class Replica:
         An entry at or before the offset that an item has is old news and changes nothing. What was known before the topic was
         made again is replaced silently: an old record that is read again must not cost a newer one its key.
         """
-        gone: list[bytes] = []
+        gone: list[Gone] = []
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for e in entries:
@@ -81,7 +90,7 @@ class Replica:
                 if known is not None and e.offset <= known.offset:
                     continue
                 if known is not None and known.value != e.value and known.offset >= 0:
-                    gone.append(known.value)
+                    gone.append(Gone(e.topic, e.key, known.value))
                 if e.value is None:
                     self._db.execute("DELETE FROM items WHERE topic = ? AND id = ?", (e.topic, e.key))
                 else:

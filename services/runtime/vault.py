@@ -22,7 +22,7 @@ from schemas.directory import Contact
 from services.runtime.ending import end
 from services.runtime.keyed import KeyedWriter
 from services.runtime.keys import Keyring, MasterKey, seal, unseal
-from services.runtime.replica import Replica, ReplicaKeeper, Stored
+from services.runtime.replica import Gone, Replica, ReplicaKeeper, Stored
 from services.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -89,12 +89,17 @@ class Sealer:
             raise RecordInvalid(f"{topic} {id}: {error}") from error
         return zlib.decompress(plain) if flags & _COMPRESSED else plain
 
-    def shred(self, records: Iterable[bytes]) -> None:
-        """Delete the keys of records; what is no record of ours has none."""
+    def shred(self, records: Iterable[Gone]) -> None:
+        """Delete the keys of records that this keyring opens.
+
+        A record of another installation on the same broker carries a number too, of its own keyring: ours of that number belongs to
+        another item.
+        """
         numbers = []
-        for record in records:
+        for gone in records:
             try:
-                numbers.append(_read_head(record)[0])
+                if self.open(*gone) is not None:
+                    numbers.append(_read_head(gone.value)[0])
             except RecordInvalid:
                 continue
         self._keyring.erase(numbers)
@@ -157,7 +162,7 @@ class Shelf:
         Raises BrokerAway: the item is unreadable already, repeat to remove the record too.
         """
         known = (self._replica.get(self._topic, id), self._forget(id))
-        self._sealer.shred(s.value for s in known if s is not None)
+        self._sealer.shred(Gone(self._topic, id, s.value) for s in known if s is not None)
         await self._writer.put(self._topic, id, None)
 
     def ids(self) -> list[str]:

@@ -16,6 +16,7 @@ import pytest
 from tests.integration.clients.conftest import OpenDoor
 from tests.system import RunningVigie
 
+_ASKS_THE_CONSOLE = r"^/readyz$|^/api/v1/reports/\{id\}/raw$|^/api/v2/(alerts|silence)"
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
@@ -37,9 +38,11 @@ def run(url: str, token: str, folder: Path, *options: str, timeout_s: float) -> 
 
 
 async def test_the_front_s_own_routes(door: OpenDoor, tmp_path: Path) -> None:
-    """Without a console: its readiness says so with 503, and so do ids that cannot be a report's and are passed on; both are left out."""
+    """Without a console: its readiness says so with 503, and so does what the front asks it (ids that cannot be a report's, alerts and
+    silences as the picture shows them); these are left out here and asked in `make soak`.
+    """
     token = (door.front.data.secrets / "admin.token").read_text(encoding="utf-8").strip()
-    options = ("--phases", "fuzzing", "--max-examples", "3", "--exclude-path", "/readyz", "--exclude-path", "/api/v1/reports/{id}/raw")
+    options = ("--phases", "fuzzing", "--max-examples", "3", "--exclude-path-regex", _ASKS_THE_CONSOLE)
     await asyncio.to_thread(run, door.front.url, token, tmp_path, *options, timeout_s=170)
 
 

@@ -138,7 +138,7 @@ async def test_bodies_without_a_length_are_streamed(front: FrontProcess) -> None
             yield b"x" * 50_000
 
     async with front.client() as http:
-        answer = await http.put("/api/v1/attachments", content=parts())
+        answer = await http.put("/api/v1/elsewhere", content=parts())
     assert answer.content.endswith(b"\n\n" + b"x" * 2_500_000)
 
 

@@ -114,6 +114,22 @@ async def test_records_of_a_stranger_on_the_topic_hurt_nobody(setup: Setup) -> N
     assert await setup.reader().get("t1") == TextItem({"text": "fine"})
 
 
+async def test_what_another_installation_replaces_costs_ours_no_key(setup: Setup, tmp_path: Path) -> None:
+    """Both count their keys from 1, so their records carry the same numbers."""
+    (tmp_path / "other").mkdir()
+    other = Setup(tmp_path / "other")
+    other.texts._writer = other.log = setup.log
+    await other.texts.put("theirs", TextItem({"text": "one"}))
+    await setup.texts.put("ours", TextItem({"text": "kept"}))
+    await other.texts.put("theirs", TextItem({"text": "two"}))
+    setup.follow()
+    assert await setup.reader().get("ours") == TextItem({"text": "kept"})
+    other.follow()
+    assert await other.reader().get("theirs") == TextItem({"text": "two"})
+    other.keyring.close()
+    other.replica.close()
+
+
 async def test_a_record_moved_to_another_id_is_refused(setup: Setup) -> None:
     await setup.texts.put("t1", TextItem({"text": "a"}))
     await setup.log.put("texts", "t2", setup.log.entries[0].value)
