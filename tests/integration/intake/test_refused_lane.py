@@ -24,7 +24,7 @@ async def refused(http: httpx.AsyncClient, code: str) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
 
     async def there() -> bool:
-        items = (await http.get("/api/v1/refused", params={"limit": "50"})).json()["items"]
+        items = (await http.get("/api/v1/refused", params={"limit": "1000"})).json()["items"]
         found[:] = [i for i in items if i["code"] == code]
         return bool(found)
 
