@@ -45,6 +45,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
         "StrategyChanged",
         "SitrepIssued",
         "ImprovementChanged",
+        "ContingencyChanged",
     ),
     "plans": ("PlanChanged", "TriggerChanged"),
     "deliveries": ("NotificationChanged", "HoldChanged", "CallOutChanged"),

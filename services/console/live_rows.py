@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from schemas import alerts as a
 from schemas import callouts as o
+from schemas import contingency as k
 from schemas import continuity as c
 from schemas import delivery as d
 from schemas import maintenance as m
@@ -133,6 +134,7 @@ _PLAIN: Final = {
     "alarms": _plain(c.AlarmRow, "alarms", Shaper.alarm),
     "strategies": _plain(c.StrategyRow, "strategies", Shaper.strategy),
     "sitreps": _plain(c.SitrepRow, "sitreps", Shaper.sitrep),
+    "contingency": _plain(k.ContingencyRow, "contingency", Shaper.contingency),
     "notifications": _plain(d.NotificationRow, "notifications", Shaper.notification),
     "callouts": _plain(o.CallOutRow, "callouts", Shaper.callout),
     "holds": _plain(d.HoldRow, "holds", Shaper.hold),

@@ -386,6 +386,45 @@ class Strategy(Resource):
     ended_by: str | None
 
 
+class Gap(Resource):
+    """Agents of a métier who would be missing, and whom outside the département one could ask (SR-FOUR, SR-MUT)."""
+
+    site: str
+    activity: str
+    activity_name: str
+    metier: str
+    count: int
+    missing: str = Field(description="people or seats")
+    why: list[str] = Field(description="codes of docs/how-to/reassign.md")
+    outside_help: list[str]
+
+
+class Loss(Resource):
+    """Sites lost together. U1, U2, U3: agents of criticality 1, 2, 3 that stay missing after the best reassignment, weighted by urgency."""
+
+    sites: list[str]
+    names: list[str]
+    u1: int
+    u2: int
+    u3: int
+    gaps: list[Gap]
+    gaps_more: int = Field(description="gaps that are not listed")
+
+
+class Contingency(Resource):
+    """Which losses the territory would not survive (N-1: each site, N-2: each pair); computed in the background once per reference version."""
+
+    id: str
+    realm: str
+    n: int
+    lost: str = Field(description="building: its people are safe; people: building and people")
+    reference: str
+    losses: int = Field(description="looked at")
+    unmet: int = Field(description="of them, how many leave something undone")
+    worst: list[Loss] = Field(description="the ten gravest, the worst first")
+    computed_at: Time
+
+
 class Card(Resource):
     id: str
     task: str = Field(description="text of the territory's file")

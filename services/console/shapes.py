@@ -8,6 +8,7 @@ from typing import Any
 
 from schemas import alerts as a
 from schemas import callouts as o
+from schemas import contingency as k
 from schemas import continuity as c
 from schemas import delivery as d
 from schemas import maintenance as m
@@ -195,6 +196,26 @@ class Shaper:
             id=row.id, realm=self.realm, activity=row.activity, strategy=row.strategy, state=row.state,
             expected_capacity_pct=row.expected_capacity_pct, site=row.site, desks=row.desks, started_at=when(row.started_at),
             started_by=row.started_by, ended_at=_when(row.ended_at), ended_by=row.ended_by,
+        )  # fmt: skip
+
+    def contingency(self, row: k.ContingencyRow) -> r.Contingency:
+        return r.Contingency(
+            id=row.id, realm=self.realm, n=row.n, lost=row.lost, reference=row.reference, losses=row.losses, unmet=row.unmet,
+            worst=[self._loss(loss) for loss in row.worst], computed_at=when(row.computed_at),
+        )  # fmt: skip
+
+    def _loss(self, loss: k.LossRow) -> r.Loss:
+        return r.Loss(
+            sites=list(loss.sites), names=[self.reference.names.site(s) for s in loss.sites], u1=loss.u1, u2=loss.u2, u3=loss.u3,
+            gaps=[self._gap(gap) for gap in loss.gaps], gaps_more=loss.gaps_more,
+        )  # fmt: skip
+
+    def _gap(self, gap: k.GapRow) -> r.Gap:
+        static = self.reference.activities.get(gap.activity)
+        return r.Gap(
+            site=gap.site, activity=gap.activity, activity_name=self.reference.names.activity(gap.activity, self.lang), metier=gap.metier,
+            count=gap.count, missing=gap.missing, why=list(gap.why),
+            outside_help=[s for s in static.strategies if s.startswith(("SR-FOUR", "SR-MUT"))] if static else [],
         )  # fmt: skip
 
     def plan(self, static: ref.Plan, row: c.PlanRow | None) -> r.Plan:

@@ -74,8 +74,12 @@ class Contingency:
 
     def single(self) -> list[Loss]:
         """Every site, the worst first."""
-        found = [Loss((site.id,), self._plan(n).unmet) for n, site in enumerate(self._tables.sites)]
-        return sorted(found, key=_rank)
+        return sorted(self.each(), key=_rank)
+
+    def each(self) -> Iterator[Loss]:
+        """Every site, in the order of the sites."""
+        for n, site in enumerate(self._tables.sites):
+            yield Loss((site.id,), self._plan(n).unmet)
 
     def pairs(self) -> Iterator[Loss]:
         """Every pair of sites, in the order of the sites. Independent ones need no solve."""

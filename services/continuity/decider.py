@@ -21,6 +21,7 @@ from schemas.alerts import (
     TriggerChanged,
 )
 from schemas.base import Command, Fact, Instant
+from schemas.contingency import ContingencyChanged, ContingencyComputed
 from schemas.continuity import CauseHeard, DependencyHeard, IncidentHeard, LevelHeard, SiteHeard
 from schemas.reference import ReferencePublished
 from schemas.words import Certainty, IncidentState, SiteStatus
@@ -29,7 +30,7 @@ from services.continuity.activities import Change, settle, touched_by_site
 from services.continuity.bia import MEALS
 from services.continuity.commands import HANDLERS, carry_out
 from services.continuity.metrics import tell_metrics
-from services.continuity.state import KEPT_SECTIONS, Draft, Memory, State, evolve
+from services.continuity.state import RECORDED_SECTIONS, Draft, Memory, State, evolve
 from services.runtime.codec import StateCodec
 from services.runtime.decider import Deadline, Firing, Input
 
@@ -71,6 +72,9 @@ class ContinuityDecider:
                     sitreps.pace(draft)
             case ReferencePublished() as published:
                 _on_reference(draft, published)
+            case ContingencyComputed(row=row):
+                if row.reference == state.reference:
+                    draft.record(ContingencyChanged(row=row.model_copy(update={"computed_at": draft.now})))
             case Command() as command if type(command) in HANDLERS:
                 carry_out(draft, command, given.id)
             case other:
@@ -198,7 +202,7 @@ def _on_incident(draft: Draft, row: IncidentRow) -> None:
 
 def _on_reference(draft: Draft, published: ReferencePublished) -> None:
     """A section. With the last one the version is in force: every activity is read again, every plan listed, every metric told."""
-    if published.data.section in KEPT_SECTIONS or published.last:
+    if published.data.section in RECORDED_SECTIONS or published.last:
         draft.record(published)
     if not published.last:
         return

@@ -50,6 +50,8 @@ CLOSING: Final = frozenset((EventType.CLOSURE, EventType.PARTIAL_CLOSURE))
 """Causes that cost nothing where closing is the activity's own gesture (`fermeture_sans_perte`, D40)."""
 NO_LOCAL: Final[Map[str, LocalClockRow]] = Map()
 KEPT_SECTIONS: Final = frozenset((Section.SITES, Section.ACTIVITIES, Section.ESCALATION, Section.PLANS))
+RECORDED_SECTIONS: Final = KEPT_SECTIONS | {Section.STAFFING}
+"""Staffing is for the planner, which reads the log: the state would carry it in vain."""
 
 
 def worst_cause(causes: Sequence[CauseHeard]) -> CauseHeard | None:

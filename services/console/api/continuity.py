@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
@@ -26,7 +26,7 @@ from schemas.commands import (
 from schemas.words import ActivityState, Level
 from services.console.api.answering import RESPONSES, decide, require_text
 from services.console.api.context import Author, Body, Cursor, Limit, Picture, Several, cached, check_scope, deciding, instant
-from services.console.resources import Activity, Alarm, Page, Plan, Strategy, Trigger
+from services.console.resources import Activity, Alarm, Contingency, Page, Plan, Strategy, Trigger
 from services.runtime.rights import Permission
 
 router = APIRouter(prefix="/api/v1", tags=["continuity"])
@@ -122,6 +122,14 @@ async def alarms(reader: Picture) -> Page[Alarm]:
 async def arbitrate(author: Deciding, id: str, body: Body) -> Response:
     require_text(body.reason)
     return await decide(author, body, "continuity", ArbitrateAlarm, alarm=id)
+
+
+@router.get("/contingency", summary="Which lost sites would leave vital work undone (N-1, N-2), once the planner has computed it")
+async def contingency(
+    reader: Picture, n: Annotated[int | None, Query(ge=1, le=2)] = None, lost: Literal["building", "people"] | None = None
+) -> Page[Contingency]:
+    found = await reader.model.contingency(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    return Page(items=[row for row in found if (n is None or row.n == n) and (lost is None or row.lost == lost)])
 
 
 @router.get("/triggers", summary="Plan triggers that hold or held")

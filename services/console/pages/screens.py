@@ -37,6 +37,8 @@ FACTS: Final = 3
 SCANNED_LINES: Final = 200
 EVERY_LINE: Final = 1000
 CARRIED: Final = 10
+GAPS_SHOWN: Final = 4
+"""Missing métiers that a line of a contingency ranking names."""
 WINDOWS_SHOWN: Final = 200
 MEANING: Final = {
     SiteStatus.NORMAL: N_("Aucune cause ouverte et courante."),
@@ -324,6 +326,15 @@ class Screens:
         listed: SourceList = request.app.state.sources
         items = await listed.of(request)
         return {**self._around(request, x), "lines": None if items is None else source_lines(items, x.names, x._)}
+
+    async def contingency(self, request: Request) -> dict[str, Any]:
+        """`contingency.html`."""
+        x = await self._load(request, "contingency")
+        rankings = await self._queries.contingency(x.shell.realm.name, lang=x.shell.lang)
+        return {
+            **self._around(request, x), "rankings": rankings, "gaps_shown": GAPS_SHOWN,
+            "helps": lambda loss: sorted({help for gap in loss.gaps for help in gap.outside_help}),
+        }  # fmt: skip
 
     async def maintenance(self, request: Request) -> dict[str, Any]:
         """`maintenance.html`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schemas import alerts as a
+from schemas import contingency as k
 from schemas import continuity as c
 from schemas.base import Instant
 from services.console import resources as r
@@ -56,6 +57,13 @@ class Continuity(Reading):
         async with store_errors():
             rows = await found.picture.rows(c.StrategyRow)
         return [found.shape.strategy(row) for row in sorted(rows.values(), key=lambda row: (-row.started_at, row.id))]
+
+    async def contingency(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.Contingency]:
+        """Rankings of the losses of sites, N-1 before N-2, the people lost before the building."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(k.ContingencyRow)
+        return [found.shape.contingency(row) for row in sorted(rows.values(), key=lambda row: (row.n, row.lost != "people"))]
 
     async def plans(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", state: Sequence[str] = (), incident: str | None = None,

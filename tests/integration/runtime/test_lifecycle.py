@@ -63,7 +63,7 @@ def test_the_whole_stack_stays_under_one_and_a_half_gib(vigie: RunningVigie) -> 
     assert sum(resident.values()) < MEMORY_MB, resident
 
 
-@pytest.mark.parametrize("name", ["intake", "console", "projector", "conductor", "alerts", "continuity", "delivery", "store"])
+@pytest.mark.parametrize("name", ["intake", "console", "projector", "conductor", "planner", "alerts", "continuity", "delivery", "store"])
 def test_a_killed_process_is_ready_again_within_5_seconds(vigie: RunningVigie, name: str) -> None:
     until(lambda: state_of(vigie, name)[1] == "ready", within(20))
     most = within(BACK_S)

@@ -1,0 +1,57 @@
+"""Contingency ranking: what the planner found, as an input, and what continuity recorded of it."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from schemas.base import Instant, Message, Model, RowFact, message
+
+
+class GapRow(Model):
+    """Agents of a métier who would be missing. `why`: codes of docs/how-to/reassign.md."""
+
+    site: str
+    activity: str
+    metier: str
+    count: int
+    missing: Literal["people", "seats"]
+    why: tuple[str, ...] = ()
+
+
+class LossRow(Model):
+    """Sites lost together, and the urgency-weighted agents of criticality 1, 2, 3 that stay missing after the best reassignment."""
+
+    sites: tuple[str, ...]
+    u1: int
+    u2: int
+    u3: int
+    gaps: tuple[GapRow, ...] = ()
+    gaps_more: int = 0
+
+
+class ContingencyRow(Model):
+    """Of one reference version. `id` = `n<n>-<lost>`."""
+
+    id: str
+    n: Literal[1, 2]
+    lost: Literal["building", "people"] = Field(description="building: its people are safe; people: building and people")
+    reference: str
+    losses: int = Field(description="looked at")
+    unmet: int = Field(description="of them, how many leave something undone")
+    worst: tuple[LossRow, ...] = Field(description="the ten gravest, the worst first")
+    computed_at: Instant = 0
+
+
+@message
+class ContingencyComputed(Message):
+    """From the planner. Counts only for the reference version in force."""
+
+    row: ContingencyRow
+
+
+@message
+class ContingencyChanged(RowFact):
+    collection: ClassVar[str] = "contingency"
+    row: ContingencyRow

@@ -1,0 +1,168 @@
+"""`python -m services.continuity.planning`: the planner as a process. It reads continuity's log, computes, and answers with inputs.
+
+It keeps nothing: after a kill it reads the log again and goes on with what the log lacks. It computes in short slices, at the lowest priority, and only
+once the system has been up for a while: nobody waits for it, and it must slow nobody down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import structlog
+import uvloop
+
+from schemas.realms import live_partitions
+from schemas.topics import PARTITIONS, inputs
+from services.continuity.contingency import Contingency, Loss
+from services.continuity.planner import Job, Planner, answer, losses
+from services.continuity.reassignment.solver import SolverFailed
+from services.continuity.reassignment.tables import TablesInvalid
+from services.runtime import health, logs
+from services.runtime.exits import stop_for
+from services.runtime.kafka import BrokerAway, RecordProducer
+from services.runtime.reader import LogReader
+from services.runtime.settings import Settings
+
+LIVE: Final = live_partitions(PARTITIONS)
+"""Partitions on which live realms live."""
+QUIET_S: Final = 60.0
+"""After the start, before anything is computed."""
+SLICE_S: Final = 0.2
+REPEAT_S: Final = 1.0
+CLOSE_S: Final = 3.0
+SOURCE: Final = "/planner"
+
+log = structlog.get_logger(__name__)
+
+
+class Planning:
+    """Drives a Planner. Two at once do no harm: the second answer to a job is a duplicate."""
+
+    def __init__(self, kafka: str, *, quiet_s: float = QUIET_S) -> None:
+        self._kafka = kafka
+        self._quiet_s = quiet_s
+        self._planner = Planner()
+        self._reader = LogReader(kafka, "continuity", partitions=LIVE)
+        self._news = asyncio.Event()
+        self._given_up: set[Job] = set()
+        self.caught_up = False
+
+    async def run(self) -> None:
+        """For ever. Raises Stop, HistoryChanged, KafkaError, OSError: the process must begin anew."""
+        await self._reader.start()
+        async for accepted in self._reader.read_to_end():
+            self._planner.observe(accepted.transaction)
+        self.caught_up = True
+        log.info("planner.ready")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._work())
+            while True:
+                for accepted in await self._reader.batch():
+                    self._planner.observe(accepted.transaction)
+                    self._news.set()
+
+    async def close(self) -> None:
+        """Let go of the broker, within CLOSE_S also when it is away. For the end of the process."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._reader.stop()
+
+    async def _work(self) -> None:
+        await asyncio.sleep(self._quiet_s)
+        while True:
+            self._news.clear()
+            job = self._planner.next_job(self._given_up)
+            if job is None:
+                await self._news.wait()
+            else:
+                await self._carry_out(job)
+
+    async def _carry_out(self, job: Job) -> None:
+        began = time.monotonic()
+        try:
+            ranking = self._planner.ranking(job)
+            found = await self._computed(ranking, job)
+            if found is None:
+                return
+            message = await asyncio.to_thread(answer, ranking, job, found)
+        except (TablesInvalid, SolverFailed) as error:  # the same data would fail again: a person must look
+            log.error("contingency.failed", realm=job.realm, ranking=job.id, reference=job.reference, error=str(error))
+            self._given_up.add(job)
+            return
+        while self._planner.wanted(job):
+            try:
+                async with RecordProducer(self._kafka) as producer:
+                    await producer.send(inputs("continuity"), job.realm, message, id=job.input_id, source=SOURCE)
+                break
+            except BrokerAway as error:
+                log.warning("planner.broker_away", error=str(error))
+                await asyncio.sleep(REPEAT_S)
+        log.info(
+            "contingency.computed", realm=job.realm, ranking=job.id, unmet=message.row.unmet, seconds=round(time.monotonic() - began, 1)
+        )
+        while self._planner.wanted(job):
+            self._news.clear()
+            await self._news.wait()
+
+    async def _computed(self, ranking: Contingency, job: Job) -> list[Loss] | None:
+        """Every loss, slice after slice; None if nobody wants it any more."""
+        found: list[Loss] = []
+        source = losses(ranking, job)
+        while self._planner.wanted(job):
+            if await asyncio.to_thread(_slice, source, found):
+                return found
+        return None
+
+
+def _slice(source: Iterator[Loss], found: list[Loss]) -> bool:
+    """Go on for SLICE_S. True at the end."""
+    until = time.monotonic() + SLICE_S
+    for loss in source:
+        found.append(loss)
+        if time.monotonic() >= until:
+            return False
+    return True
+
+
+def _lowest_priority() -> None:
+    """Idle scheduling where the system has it, else the highest nice value."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except (AttributeError, OSError):
+        os.nice(19)
+
+
+async def _main(settings: Settings) -> None:
+    planning = Planning(settings.kafka)
+    server = await health.serve(settings.health_port, {"logs": lambda: None if planning.caught_up else "still reading the log"})
+    task = asyncio.create_task(planning.run())
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        log.info("planner.stopped")
+    finally:
+        await planning.close()
+        await server.close()
+
+
+def main() -> None:
+    """Entry point of the process: settings from the environment, until SIGTERM."""
+    logs.configure("planner")
+    _lowest_priority()
+    try:
+        uvloop.run(_main(Settings()))
+    except* Exception as group:  # noqa: BLE001  whatever ended it, the process ends by name
+        stop_for(group.exceptions[0], "take.failed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What the planner has to compute, and what continuity takes from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from schemas import reference as ref
+from schemas.contingency import ContingencyChanged, ContingencyComputed, ContingencyRow
+from services.continuity.contingency import Contingency, Lost
+from services.continuity.planner import MOST_GAPS, Job, Planner, answer, losses
+from services.continuity.reassignment.tables import Tables
+from tests.unit.continuity.reassignment.cases import cell, rule, site
+from tests.unit.continuity.world import REALM, World, hauts_de_seine
+
+
+def _computed(reference: str) -> ContingencyComputed:
+    row = ContingencyRow(id="n1-people", n=1, lost="people", reference=reference, losses=253, unmet=50, worst=())
+    return ContingencyComputed(row=row)
+
+
+def _observed(world: World, realm: str = "92") -> Planner:
+    """A planner that has read the log, as if the realm had this name."""
+    planner = Planner()
+    for stored in world.service.log.of(REALM):
+        planner.observe(replace(stored.transaction, realm=realm))
+    return planner
+
+
+def test_a_ranking_of_the_version_in_force_is_recorded_with_its_time() -> None:
+    world = World()
+    (fact,) = world.service.feed(REALM, _computed(hauts_de_seine().version), at=world.instant("09:50")).facts
+    changed = fact.message()
+    assert isinstance(changed, ContingencyChanged)
+    assert (changed.row.unmet, changed.row.computed_at) == (50, world.instant("09:50"))
+
+
+def test_a_ranking_of_another_version_changes_nothing() -> None:
+    world = World()
+    assert world.service.feed(REALM, _computed("another"), at=world.instant("09:50")).facts == ()
+
+
+def test_a_planner_computes_what_the_log_lacks_the_quick_ones_first() -> None:
+    world, version = World(), hauts_de_seine().version
+    assert _observed(world).next_job() == Job("92", version, 1, Lost.PEOPLE)
+    world.service.feed(REALM, _computed(version), at=world.instant("09:50"))
+    planner = _observed(world)
+    again = planner.next_job()
+    assert again == Job("92", version, 1, Lost.BUILDING)
+    assert again is not None
+    assert planner.wanted(again)
+    assert not planner.wanted(Job("92", version, 1, Lost.PEOPLE)), "it is in the log"
+    assert planner.next_job({again}) == Job("92", version, 2, Lost.PEOPLE), "what failed once is not tried for ever"
+
+
+def test_a_new_version_asks_for_everything_again() -> None:
+    world, before = World(), hauts_de_seine()
+    world.service.feed(REALM, _computed(before.version), at=world.instant("09:50"))
+    world.service.feed(REALM, ref.ReferencePublished(reference="another", data=before.sections[-1], last=True), at=world.instant("10:00"))
+    planner = _observed(world)
+    assert planner.next_job() == Job("92", "another", 1, Lost.PEOPLE)
+    assert not planner.wanted(Job("92", before.version, 1, Lost.BUILDING))
+
+
+def test_simulated_realms_and_realms_without_staffing_are_not_ranked() -> None:
+    assert _observed(World(), realm="92~ex-7").next_job() is None
+    assert _observed(World(published=False)).next_job() is None
+
+
+def test_the_answer_holds_the_gravest_losses_and_who_is_missing() -> None:
+    rules = [rule(f"SOL-{n:02}", 1) for n in range(20)]
+    cells = [cell("a", r.activity, "infirmier", 1, 1) for r in rules]
+    staffing = ref.Staffing(cells=tuple(cells), rules=tuple(rules), substitutions=())
+    ranking, job = Contingency(Tables([site("a"), site("b", 500)], staffing), Lost.PEOPLE), Job("92", "v", 1, Lost.PEOPLE)
+    row = answer(ranking, job, list(losses(ranking, job))).row
+    assert (row.id, row.losses, row.unmet) == ("n1-people", 2, 1)
+    (loss,) = row.worst
+    assert (loss.sites, loss.u1) == (("a",), 160)
+    assert (len(loss.gaps), loss.gaps_more) == (MOST_GAPS, 20 - MOST_GAPS)
+    assert (loss.gaps[0].metier, loss.gaps[0].missing) == ("infirmier", "people")
