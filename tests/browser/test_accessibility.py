@@ -28,6 +28,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "connexion": ("/connexion", 390, 844, True),
     "releve": ("/releve", 1440, 900, True),
     "travaux": ("/travaux", 1440, 900, True),
+    "prevoyance": ("/prevoyance", 1440, 900, True),
     "plans": ("/plans", 1440, 900, True),
     "astreintes": ("/astreintes", 1440, 900, True),
     "signalement": ("/signalements/{report}", 1440, 900, True),
