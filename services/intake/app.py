@@ -43,6 +43,7 @@ from services.intake.receiving import InputLog, Receiver
 from services.intake.refusals import RefusedLane, Strangers
 from services.intake.reports import Reports
 from services.intake.settings import IntakeSettings
+from services.intake.writing import OneWrite
 from services.runtime import health
 from services.runtime.access import AccessStore
 from services.runtime.ending import end
@@ -246,7 +247,7 @@ async def run(settings: IntakeSettings) -> None:
         for sock, tls in listening:
             sock.setblocking(False)
             config = uvicorn.Config(
-                intake.front, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+                intake.front, http=OneWrite, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
                 proxy_headers=False, timeout_keep_alive=75, timeout_graceful_shutdown=GRACE_S, **tls,
             )  # fmt: skip
             servers.append(_Server(config))
