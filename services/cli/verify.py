@@ -31,30 +31,20 @@ from services.verify.laws import (
     check_read_model,
     check_reports,
 )
+from services.verify.patience import Patience
 from services.verify.reading import Evidence
 from services.verify.readmodel import read_rows
 
-BUSY = 8
-
 
 async def judge(settings: Settings, patience_s: float) -> tuple[Findings, Evidence]:
-    """Read everything, and read on while breaches could heal.
-
-    The topics of a running system are not read at one moment: a breach counts when the next reading still shows it. What is pending
-    counts as broken once nothing has moved for `patience_s`, or after `BUSY` times that on a system that never rests.
-    """
+    """Read everything, and read on while breaches could heal. Only `broken` is of meaning in what it returns."""
     chain = Findings()
     collections = {cls.__name__: cls.collection for cls in MESSAGES.values() if issubclass(cls, RowFact)}
     evidence = Evidence(settings.kafka, chain, collections, destinations)
-    began = moved_at = time.monotonic()
-    size = 0
-    before: set[tuple[str, str]] = set()
+    patience = Patience(patience_s)
     while True:
         await evidence.advance()
-        now = time.monotonic()
-        if (grown := _size(evidence)) != size:
-            size, moved_at = grown, now
-        found = Findings(list(chain.broken), [])
+        found = Findings(list(chain.broken))
         check_inputs(evidence.logs, evidence.inputs, found)
         check_reports(evidence.logs, found)
         check_forwarding(evidence.logs, found)
@@ -63,12 +53,10 @@ async def judge(settings: Settings, patience_s: float) -> tuple[Findings, Eviden
         try:
             check_read_model(evidence.logs, await read_rows(settings.redis), found)
         except RedisError as exc:
-            found.wait("read-model", f"the store does not answer: {exc}")
-        confirmed = [breach for breach in found.broken if breach in before]
-        settled = not found.broken and not found.pending
-        if confirmed or settled or now > moved_at + patience_s or now > began + BUSY * patience_s:
-            return Findings((confirmed or found.broken) + found.pending, []), evidence
-        before = set(found.broken)
+            found.wait("read-model", "store", f"the store does not answer: {exc}")
+        verdict = patience.judge(found, _size(evidence), time.monotonic())
+        if verdict is not None:
+            return Findings(verdict), evidence
         await asyncio.sleep(0.5)
 
 

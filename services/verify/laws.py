@@ -1,7 +1,7 @@
 """Conservation laws across logs, inputs and read model. Each law has a name, each breach a sentence.
 
 A breach that a moving system explains (an input not applied yet, a fact on its way) is *pending*: the caller reads on and judges
-again until its patience ends.
+again until its patience ends (`services.verify.patience`).
 """
 
 from __future__ import annotations
@@ -36,13 +36,15 @@ class Findings:
     """Breaches by law. `pending` ones may heal while the system moves."""
 
     broken: list[tuple[str, str]] = field(default_factory=list)
-    pending: list[tuple[str, str]] = field(default_factory=list)
+    """(law, sentence)."""
+    pending: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(law, what waits) → sentence. What waits has the same name as long as it is the same thing that has not moved."""
 
     def breach(self, law: str, sentence: str) -> None:
         self.broken.append((law, sentence))
 
-    def wait(self, law: str, sentence: str) -> None:
-        self.pending.append((law, sentence))
+    def wait(self, law: str, item: str, sentence: str) -> None:
+        self.pending[law, item] = sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ def check_inputs(logs: Logs, inputs: Inputs, found: Findings) -> None:
             elif there.digest != digest:
                 found.breach("input", f"{service}.inputs/{partition} offset {offset} holds other bytes than those applied")
         for offset in sorted(o for o in seen if o > log.position)[:5]:
-            found.wait("applied", f"{service}.inputs/{partition} offset {offset} ({seen[offset].type}) is not applied")
+            place = f"{service}.inputs/{partition} offset {offset}"
+            found.wait("applied", place, f"{place} ({seen[offset].type}) is not applied")
 
 
 def check_reports(logs: Logs, found: Findings) -> None:
@@ -115,7 +118,8 @@ def _compare_route(route: str, wanted: list[Any], got: list[tuple[Any, str]], fa
             found.breach("forward", f"{route}: fact {f.fact_id} ({f.name}) was skipped")
             break
     if missing and wanted.index(missing[0]) > last:
-        found.wait("forward", f"{route}: {len(missing)} facts not arrived, first {missing[0].name} at seq {missing[0].place[1]}")
+        sentence = f"{route}: {len(missing)} facts not arrived, first {missing[0].name} at seq {missing[0].place[1]}"
+        found.wait("forward", missing[0].fact_id, sentence)
 
 
 def check_notifications(logs: Logs, states: Iterable[str], found: Findings) -> None:
@@ -131,7 +135,7 @@ def check_notifications(logs: Logs, states: Iterable[str], found: Findings) -> N
                 if collection == "notifications":
                     rows |= by_id
     for notification in planned.keys() - rows.keys():
-        found.wait("notification", f"notification {notification} was planned and delivery does not know it")
+        found.wait("notification", notification, f"notification {notification} was planned and delivery does not know it")
     own = {id for id, row in rows.items() if row.get("campaign")}  # delivery plans call-outs itself
     for notification in rows.keys() - planned.keys() - own:
         found.breach("notification", f"notification {notification} is with delivery and nobody planned it")
@@ -145,10 +149,8 @@ def check_dead_letters(logs: Logs, letters: set[tuple[str, int, int]], found: Fi
     for (service, partition), log in logs.items():
         for offset, (_, input_type, names) in log.applied.items():
             if FAILED & set(names) and (f"{service}.inputs", partition, offset) not in letters:
-                found.wait(
-                    "dead-letter",
-                    f"{service}.inputs/{partition} offset {offset} ({input_type or 'no type'}) failed and is not in the dead letters",
-                )
+                place = f"{service}.inputs/{partition} offset {offset}"
+                found.wait("dead-letter", place, f"{place} ({input_type or 'no type'}) failed and is not in the dead letters")
 
 
 def check_read_model(logs: Logs, model: dict[tuple[str, str], dict[str, Any]], found: Findings) -> None:
@@ -160,5 +162,6 @@ def check_read_model(logs: Logs, model: dict[tuple[str, str], dict[str, Any]], f
     for key in sorted(folded.keys() | model.keys()):
         want, have = folded.get(key, {}), model.get(key, {})
         wrong = [i for i in want.keys() | have.keys() if want.get(i) != have.get(i)]
-        if wrong:
-            found.wait("read-model", f"realm {key[0]}, {key[1]}: {len(wrong)} of {len(want)} rows differ, e.g. {min(wrong)}")
+        for row in wrong:  # a row that the projector has touched since is another one
+            item = f"{key[0]}/{key[1]}/{row}={have.get(row)}"
+            found.wait("read-model", item, f"realm {key[0]}, {key[1]}: {len(wrong)} of {len(want)} rows differ, e.g. {row}")

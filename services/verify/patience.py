@@ -1,0 +1,50 @@
+"""When a reading becomes a verdict: topics, logs and store of a running system are not read at one moment."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.verify.laws import Findings
+
+BUSY: Final = 8
+"""Times the patience that one thing may wait while other things move."""
+SHOWN: Final = 100
+"""Breaches of a verdict."""
+
+
+class Patience:
+    """Judges one reading after the other.
+
+    A breach counts when the next reading still shows it. What is pending counts once it has waited for `BUSY` times `patience_s`, or at
+    all when nothing has moved for `patience_s`. All is well when no breach is seen and whatever waited at the first reading has arrived
+    since: on a system that never rests there is always something else on its way.
+    """
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._size = -1
+        self._moved_at = 0.0
+        self._since: dict[tuple[str, str], float] = {}
+        self._first: frozenset[tuple[str, str]] | None = None
+        self._suspected: set[tuple[str, str]] = set()
+
+    def judge(self, found: Findings, size: int, now: float) -> list[tuple[str, str]] | None:
+        """`size` grows with all that is read, `now` in seconds. The breaches (law, sentence) that count, none when all is well; None: read on."""
+        if size != self._size:
+            self._size, self._moved_at = size, now
+        self._since = {item: self._since.get(item, now) for item in found.pending}
+        if self._first is None:
+            self._first = frozenset(found.pending)
+        confirmed = [breach for breach in found.broken if breach in self._suspected]
+        self._suspected = set(found.broken)
+        still = now - self._moved_at > self._patience_s
+        late = [
+            (law, sentence)
+            for (law, item), sentence in found.pending.items()
+            if still or now - self._since[law, item] > BUSY * self._patience_s
+        ]
+        if confirmed or late:
+            return list(dict.fromkeys(confirmed + late))[:SHOWN]
+        if found.broken or self._first & found.pending.keys():
+            return None
+        return []

@@ -1,0 +1,154 @@
+"""Each law of `vigie verify` against the damage that it exists for: two small logs that keep every promise, then one thing wrong at a time."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from schemas.routes import destinations
+from services.verify.chain import GENESIS, LogFold, input_hash, record_hash
+from services.verify.laws import (
+    LAWS,
+    Findings,
+    Inputs,
+    InputSeen,
+    Logs,
+    check_dead_letters,
+    check_forwarding,
+    check_inputs,
+    check_notifications,
+    check_read_model,
+    check_reports,
+)
+
+REALM = "92"
+COLLECTIONS = {"NotificationChanged": "notifications"}
+Tx = dict[str, Any]
+
+
+def fact(name: str, id: str, **data: Any) -> dict[str, Any]:
+    return {"type": f"vigie.{name}.v1", "id": id, "data": data}
+
+
+@dataclass
+class World:
+    """Records before they are chained, and what lies around them."""
+
+    records: dict[str, list[Tx]] = field(default_factory=lambda: {"alerts": [], "delivery": []})
+    inputs: Inputs = field(default_factory=dict)
+    letters: set[tuple[str, int, int]] = field(default_factory=set)
+    model: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    rewrite: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    """(service, record number) → bytes that lie there instead"""
+
+    def put(self, service: str, input_type: str, id: str, *facts: dict[str, Any], place: str | None = None) -> None:
+        offset = len(self.records[service])
+        digest = input_hash(REALM.encode(), id.encode(), b"body")
+        self.inputs.setdefault((service, 0), {})[offset] = InputSeen(digest, input_type, id, REALM)
+        src = {"partition": 0, "offset": offset, "digest": digest, "type": input_type, "id": id, "place": place}
+        self.records[service].append({"logic": 1, "history": 0, "realm": REALM, "src": src, "facts": list(facts)})
+
+    def found(self) -> set[str]:
+        """The laws with a breach or with something that waits."""
+        findings = Findings()
+        logs: Logs = {(s, 0): LogFold(s, 0, findings.breach) for s in ("alerts", "continuity", "delivery")}
+        for service, records in self.records.items():
+            head = GENESIS
+            for n, record in enumerate(records):
+                raw = json.dumps({"seq": n + 1, "prev": head, **record}).encode()
+                head = record_hash(raw)
+                logs[service, 0].feed(n, self.rewrite.get((service, n), raw), COLLECTIONS, destinations)
+        check_inputs(logs, self.inputs, findings)
+        check_reports(logs, findings)
+        check_forwarding(logs, findings)
+        check_notifications(logs, ("planned", "sent"), findings)
+        check_dead_letters(logs, self.letters, findings)
+        check_read_model(logs, self.model, findings)
+        return {law for law, _ in findings.broken} | {law for law, _ in findings.pending}
+
+
+def sound() -> World:
+    """A report, two notifications that it leads to, and an input that failed."""
+    world = World()
+    planned = [fact("NotificationPlanned", f"f{n}", notification=f"n{n}") for n in (1, 2)]
+    world.put("alerts", "vigie.ReportReceived.v1", "r1", fact("ReportChanged", "f0"), *planned)
+    world.put("alerts", "vigie.ReportReceived.v1", "r1", fact("InputDuplicate", "f3"))
+    world.put("alerts", "vigie.Tick.v1", "t1", fact("InputFailed", "f4"))
+    for n in (1, 2):
+        row = {"id": f"n{n}", "state": "sent"}
+        world.put(
+            "delivery", "vigie.NotificationPlanned.v1", f"f{n}", fact("NotificationChanged", f"d{n}", row=row), place=f"alerts/0/0/1/{n}"
+        )
+        world.model.setdefault((REALM, "notifications"), {})[f"n{n}"] = row
+    world.letters.add(("alerts.inputs", 0, 2))
+    return world
+
+
+def _src(world: World, service: str, n: int, **changes: Any) -> None:
+    world.records[service][n]["src"] |= changes
+
+
+def _swap_arrivals(world: World) -> None:
+    one, two = world.records["delivery"]
+    one["src"]["id"], two["src"]["id"] = two["src"]["id"], one["src"]["id"]
+
+
+def _row(world: World, **changes: Any) -> None:
+    """In log and store alike."""
+    for row in (world.records["delivery"][0]["facts"][0]["data"]["row"], world.model[REALM, "notifications"]["n1"]):
+        row.update(changes)
+
+
+DAMAGE: dict[str, tuple[str, Callable[[World], Any]]] = {
+    "a record was altered: what follows it is not accepted": (
+        "applied", lambda w: w.rewrite.update({("alerts", 1): b'{"seq": 2, "prev": "x", "logic": 1}'}),
+    ),
+    "an input was skipped": ("order", lambda w: _src(w, "alerts", 2, offset=3)),
+    "an input was applied twice": ("order", lambda w: _src(w, "alerts", 1, offset=0)),
+    "an input of another partition": ("order", lambda w: _src(w, "alerts", 1, partition=1)),
+    "other bytes lie at the offset": ("input", lambda w: _src(w, "alerts", 1, digest="0" * 32)),
+    "the input is not there": ("input", lambda w: w.inputs["alerts", 0].pop(1)),
+    "an accepted input waits": (
+        "applied", lambda w: w.inputs["alerts", 0].update({3: InputSeen("d", "vigie.Tick.v1", "t2", REALM)}),
+    ),
+    "a report had two effects": ("report", lambda w: w.records["alerts"][1]["facts"][0].update(type="vigie.ReportChanged.v1")),
+    "a report had none": ("report", lambda w: w.records["alerts"][0]["facts"].insert(0, fact("InputDuplicate", "f9"))),
+    "an id was given twice": ("ids", lambda w: w.records["alerts"][1]["facts"][0].update(id="f0")),
+    "a fact never arrived": ("forward", lambda w: w.records["delivery"].pop()),
+    "the first of two never arrived": ("forward", lambda w: _src(w, "delivery", 0, type="vigie.Tick.v1", id="t9", place=None)),
+    "two facts arrived in the wrong order": ("forward", _swap_arrivals),
+    "a fact had two effects": ("forward", lambda w: _src(w, "delivery", 1, id="f1")),
+    "a fact came from nowhere": ("forward", lambda w: _src(w, "delivery", 1, id="f7")),
+    "delivery does not know what was planned": (
+        "notification", lambda w: w.records["delivery"][1]["facts"].clear(),
+    ),
+    "a message that nobody planned": ("notification", lambda w: _row(w, id="n7")),
+    "a message in a state without a name": ("notification", lambda w: _row(w, state="lost")),
+    "a failed input is not in the dead letters": ("dead-letter", lambda w: w.letters.clear()),
+    "the store shows another row": ("read-model", lambda w: w.model[REALM, "notifications"].update(n1={"id": "n1", "state": "planned"})),
+    "the store lacks a row": ("read-model", lambda w: w.model[REALM, "notifications"].pop("n1")),
+    "the store shows a row that no log tells of": ("read-model", lambda w: w.model.update({(REALM, "sites"): {"s": {"id": "s"}}})),
+}  # fmt: skip
+"""What happened → the law that must notice it."""
+
+
+def test_a_sound_world_breaks_no_law() -> None:
+    assert sound().found() == set()
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_each_damage_is_noticed_by_its_law(what: str) -> None:
+    law, damage = DAMAGE[what]
+    world = copy.deepcopy(sound())
+    damage(world)
+    assert law in world.found()
+
+
+def test_every_law_but_the_chain_has_its_damage() -> None:
+    """A record that does not continue the chain is not accepted: the laws about inputs and facts notice what it would have held."""
+    assert {law for law, _ in DAMAGE.values()} == LAWS.keys() - {"chain"}
