@@ -55,13 +55,23 @@ def test_activities_stand_in_the_order_in_which_they_break(crisis: str, visitor:
     assert limits == sorted(limits)
 
 
+OUTSIDE = """() => [...document.querySelectorAll(".wall :is(h2, h3, p, b, li)")].filter(e => {
+  const box = e.getBoundingClientRect(), room = (e.closest("main > *, footer > *, .top > *") ?? document.body).getBoundingClientRect();
+  return box.width && (box.left < room.left - 1 || box.right > room.right + 1 || box.top < room.top - 1 || box.bottom > room.bottom + 1);
+}).map(e => e.textContent.trim().slice(0, 60))"""
+"""Texts that leave their part of the wall."""
+
+
 def test_the_wall_can_be_read_from_five_metres(crisis: str, visitor: Accounts) -> None:
     page = visitor().page(f"/mur?realm={crisis}", width=1920, height=1080)
     expect(page.locator(".lv b")).to_have_text("N3")
-    size = page.locator(".lv b").evaluate("e => parseFloat(getComputedStyle(e).fontSize)")
-    assert size >= 48
     assert page.locator("#mid .fig b").all_inner_texts()[0] == "1"
-    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    for width, height in ((1920, 1080), (1440, 900), (1280, 720), (2560, 1440), (3440, 1440)):
+        page.set_viewport_size({"width": width, "height": height})
+        size = page.locator(".lv b").evaluate("e => parseFloat(getComputedStyle(e).fontSize)")
+        assert size >= 48 * min(width / 1920, height / 1080)
+        assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+        assert page.evaluate(OUTSIDE) == [], f"{width} × {height}"
 
 
 def test_english_readers_find_english(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
