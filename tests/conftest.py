@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
@@ -16,7 +20,10 @@ from services.runtime.embedded.store import RunningStore, StoreNode
 from services.runtime.provision import provision
 from services.runtime.settings import Settings
 from tests.brokers import make_node
-from tests.system import RunningVigie
+from tests.system import RunningVigie, stop_shared
+
+_SHARED: Final = pytest.StashKey[Path]()
+_FAILED: Final = pytest.StashKey[bool]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -89,7 +96,56 @@ def settings(broker: RunningKafka, store: RunningStore, tmp_path: Path) -> Setti
 
 
 @pytest.fixture(scope="session")
-def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
-    """The shared whole system, without the demo. Use a realm of your own; neither stop it nor kill its processes."""
-    with RunningVigie(tmp_path_factory.mktemp("vigie")) as running:
-        yield running
+def vigie(request: pytest.FixtureRequest) -> RunningVigie:
+    """The shared whole system, without the demo: one for all workers of the run. Use a realm of your own; neither stop it nor kill its processes."""
+    folder = shared_folder(request.config)
+    with (folder / "vigie.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return RunningVigie.shared(folder / "vigie")
+
+
+@pytest.fixture(scope="session")
+def once(request: pytest.FixtureRequest) -> Callable[[str, Callable[[], None]], None]:
+    """`once(name, do)`: of all workers of the run the first one does it, the others wait for it."""
+
+    def doing(name: str, do: Callable[[], None]) -> None:
+        folder = shared_folder(request.config)
+        with (folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / f"{name}.done").exists():
+                do()
+                (folder / f"{name}.done").touch()
+
+    return doing
+
+
+def shared_folder(config: pytest.Config) -> Path:
+    """Of this run, the same in all its workers."""
+    return Path(config.workerinput["shared"]) if hasattr(config, "workerinput") else config.stash[_SHARED]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.stash[_SHARED] = Path(tempfile.mkdtemp(prefix="vigie-tests-"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Called by xdist for each worker."""
+    node.workerinput["shared"] = str(node.config.stash[_SHARED])
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[_FAILED] = bool(exitstatus)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """After the last worker has ended."""
+    if hasattr(config, "workerinput"):
+        return
+    folder = config.stash[_SHARED]
+    stop_shared(folder / "vigie")
+    if config.stash.get(_FAILED, True) and (folder / "vigie").exists():
+        print(f"the shared system's log is kept in {folder / 'vigie'}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)

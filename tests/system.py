@@ -8,17 +8,40 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import psutil
 
 from services.runtime.embedded.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[1]
 VIGIE = Path(sys.executable).parent / "vigie"
 UP_S = 180.0
+STOP_S = 40.0
+SHARED = "shared.json"
+
+
+def stop_shared(folder: Path) -> None:
+    """Stop what `RunningVigie.shared` started in this folder, by whichever process."""
+    told = folder / SHARED
+    if not told.exists():
+        return
+    pid = json.loads(told.read_text(encoding="utf-8"))["pid"]
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for number in (signal.SIGINT, signal.SIGKILL):
+            os.killpg(pid, number)
+            until = time.monotonic() + STOP_S
+            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                if time.monotonic() > until:
+                    break
+                time.sleep(0.1)
+            else:
+                return
 
 
 class RunningVigie:
@@ -49,6 +72,20 @@ class RunningVigie:
                 self._command, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
         return self
+
+    @classmethod
+    def shared(cls, folder: Path) -> Self:
+        """The one that runs in this folder for all processes of the test run; started if there is none. `stop_shared` stops it."""
+        told = folder / SHARED
+        made = cls(folder)
+        if told.exists():
+            known = json.loads(told.read_text(encoding="utf-8"))
+            made.http_address, made.url = known["http"], f"http://{known['http']}"
+            made.environment["VIGIE_HTTP"] = known["http"]
+        else:
+            made.start()
+            told.write_text(json.dumps({"http": made.http_address, "pid": made.pid}), encoding="utf-8")
+        return made
 
     def ended(self) -> int:
         """Exit code of an `up` that ends by itself."""
@@ -83,7 +120,7 @@ class RunningVigie:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGINT)
             try:
-                self._process.wait(40)
+                self._process.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()

@@ -36,10 +36,14 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def crisis(vigie: RunningVigie) -> str:
+def crisis(vigie: RunningVigie, once: Callable[[str, Callable[[], None]], None]) -> str:
     """Name of the realm. Decide nothing in it: open a realm of your own for that."""
-    played = vigie.cli("play", "S04", "--speed", "max", "--realm", REALM, "--until", "36.4", "--responders", str(RESPONDERS))
-    assert played.returncode == 0, played.stdout + played.stderr
+
+    def play() -> None:
+        played = vigie.cli("play", "S04", "--speed", "max", "--realm", REALM, "--until", "36.4", "--responders", str(RESPONDERS))
+        assert played.returncode == 0, played.stdout + played.stderr
+
+    once("crisis", play)
     return REALM
 
 
