@@ -151,6 +151,10 @@ class RunningVigie:
             self._client = httpx.Client(base_url=self.url, headers=headers, timeout=20, trust_env=False)
         return self._client
 
+    def client(self) -> httpx.Client:
+        """A client of one's own, for another thread."""
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, timeout=20, trust_env=False)
+
     def get(self, path: str) -> Any:
         """JSON of a read that must succeed."""
         answer = self.http.get(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.runtime import Rebased
 from schemas.topics import PARTITIONS, SERVICES, inputs, log
 from services.runtime.partitions import PartitionReader
 from services.runtime.transaction import Transaction
@@ -24,6 +25,9 @@ async def _lag(reader: PartitionReader, service: str) -> int:
 
 def _next_input(raw: bytes) -> int:
     try:
-        return Transaction.load(raw).src.offset + 1
+        transaction = Transaction.load(raw)
+        if transaction.src.type == Rebased.wire_type():
+            return int(transaction.facts[0].data["next_offset"])
+        return transaction.src.offset + 1
     except (ValueError, KeyError):
         return 0

@@ -94,6 +94,8 @@ def _take_data_dir(data: DataDir) -> DataDirLock:
         data.make()
     except OSError as error:
         raise UpFailed(f"the data directory {data.root} cannot be used: {error.strerror} ({error.filename})") from error
+    if data.restoring.exists():
+        raise UpFailed(f"a restore into {data.root} did not come to its end: delete the directory and restore again")
     if (free := free_mb(data)) < FREE_MB:
         raise UpFailed(f"the disk of {data.root} is full ({free} MB free, {FREE_MB} needed): make room, or give another place with --data")
     try:
@@ -240,8 +242,7 @@ async def _external_servers(options: Options) -> None:
     if options.kafka is not None:
         await _until_serving("Kafka broker", options.kafka, "--kafka", lambda: kafka.is_serving(options.kafka or ""))
     if options.redis is not None:
-        host, port = split_host_port(options.redis.removeprefix("redis://").removeprefix("valkey://").partition("/")[0].rpartition("@")[2])
-        await _until_serving("Redis", options.redis.rpartition("@")[2], "--redis", lambda: store.is_serving(host, port))
+        await _until_serving("Redis", options.redis.rpartition("@")[2], "--redis", lambda: store.answers(options.redis or ""))
 
 
 async def _until_serving(what: str, address: str, flag: str, is_serving: Callable[[], Awaitable[bool]]) -> None:

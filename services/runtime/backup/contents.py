@@ -1,0 +1,190 @@
+"""What lies in a backup: sections of records and files, each with its hash, then a signed manifest. Writing and reading of entries, no Kafka.
+
+S  head of a section (JSON)      R  one record of a topic      B  a block of a file      M  the manifest (JSON)      G  its signature
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from services.runtime.backup.sealed import SealedInvalid, SealedReader, SealedWriter
+from services.runtime.signing import PublicKey, SigningKey, SigningKeyInvalid
+
+FORMAT: Final = "vigie.backup.v1"
+BLOCK_BYTES: Final = 256 << 10
+_ENTRY: Final = struct.Struct(">cI")
+_RECORD: Final = struct.Struct(">qqiiH")
+_HEADER: Final = struct.Struct(">Hi")
+_MOST_ENTRY: Final = 64 << 20
+
+
+class Record(NamedTuple):
+    """A record of a topic as it is put back."""
+
+    offset: int
+    """Where it lay."""
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+    def dump(self) -> bytes:
+        """Bytes of the entry."""
+        parts = [_RECORD.pack(self.offset, self.timestamp, _length(self.key), _length(self.value), len(self.headers))]
+        parts += [self.key or b"", self.value or b""]
+        for name, value in self.headers:
+            raw = name.encode()
+            parts += [_HEADER.pack(len(raw), len(value)), raw, value]
+        return b"".join(parts)
+
+    @classmethod
+    def load(cls, raw: bytes) -> Record:
+        """Inverse of dump. Raises struct.error, UnicodeDecodeError."""
+        offset, timestamp, key_length, value_length, count = _RECORD.unpack_from(raw)
+        at = _RECORD.size
+        key, at = _piece(raw, at, key_length)
+        value, at = _piece(raw, at, value_length)
+        headers = []
+        for _ in range(count):
+            name_length, length = _HEADER.unpack_from(raw, at)
+            name, at = _piece(raw, at + _HEADER.size, name_length)
+            content, at = _piece(raw, at, length)
+            headers.append(((name or b"").decode(), content or b""))
+        return cls(offset, timestamp, key, value, tuple(headers))
+
+
+def _length(value: bytes | None) -> int:
+    return -1 if value is None else len(value)
+
+
+def _piece(raw: bytes, at: int, length: int) -> tuple[bytes | None, int]:
+    return (None, at) if length < 0 else (raw[at : at + length], at + length)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Head of a section: records of one topic partition, or one file."""
+
+    topic: str = ""
+    partition: int = 0
+    file: str = ""
+    """Path under the data directory."""
+
+    @property
+    def name(self) -> str:
+        return self.file or f"{self.topic}/{self.partition}"
+
+
+class ContentsWriter:
+    """Sections one after the other, then `finish`."""
+
+    def __init__(self, sealed: SealedWriter) -> None:
+        self._sealed = sealed
+        self._hash = sha256()
+        self._count = 0
+        self._open: Section | None = None
+        self.sections: dict[str, dict[str, Any]] = {}
+
+    def begin(self, section: Section) -> None:
+        """The next section; ends the one before."""
+        self._end()
+        self._open = section
+        self._entry(b"S", orjson.dumps({"topic": section.topic, "partition": section.partition, "file": section.file}))
+
+    def record(self, record: Record) -> None:
+        """A record of the section."""
+        self._content(b"R", record.dump())
+
+    def block(self, content: bytes) -> None:
+        """A block of the section's file."""
+        self._content(b"B", content)
+
+    def finish(self, about: dict[str, Any], key: SigningKey) -> dict[str, Any]:
+        """Write the manifest and its signature, and the end of the file."""
+        self._end()
+        manifest = {"format": FORMAT, **about, "sections": self.sections}
+        raw = orjson.dumps(manifest)
+        self._entry(b"M", raw)
+        self._entry(b"G", key.sign(raw) + key.public.pem)
+        self._sealed.close()
+        return manifest
+
+    def _content(self, kind: bytes, content: bytes) -> None:
+        self._hash.update(content)
+        self._count += 1
+        self._entry(kind, content)
+
+    def _end(self) -> None:
+        if self._open is not None:
+            self.sections[self._open.name] = {"entries": self._count, "sha256": self._hash.hexdigest()}
+        self._open, self._hash, self._count = None, sha256(), 0
+
+    def _entry(self, kind: bytes, content: bytes) -> None:
+        self._sealed.write(_ENTRY.pack(kind, len(content)) + content)
+
+
+class Finished(NamedTuple):
+    """The end of a backup that holds what it says."""
+
+    manifest: dict[str, Any]
+    key: PublicKey
+    """Whoever made it."""
+
+
+def read_contents(sealed: SealedReader) -> Iterator[Section | Record | bytes | Finished]:
+    """Everything in order; `Finished` comes last, after every hash and the signature were found right. Raises SealedInvalid."""
+    sections: dict[str, dict[str, Any]] = {}
+    hash, count = sha256(), 0
+    open_: Section | None = None
+    while True:
+        kind, content = _next(sealed)
+        if kind in (b"R", b"B"):
+            hash.update(content)
+            count += 1
+            yield content if kind == b"B" else _record(content)
+            continue
+        if open_ is not None:
+            sections[open_.name] = {"entries": count, "sha256": hash.hexdigest()}
+        if kind == b"M":
+            yield _finished(sealed, content, sections)
+            return
+        open_, hash, count = Section(**orjson.loads(content)), sha256(), 0
+        yield open_
+
+
+def _next(sealed: SealedReader) -> tuple[bytes, bytes]:
+    kind, length = _ENTRY.unpack(sealed.read(_ENTRY.size))
+    if kind not in b"SRBMG" or length > _MOST_ENTRY:
+        raise SealedInvalid("made by a program that this one does not understand")
+    return kind, sealed.read(length)
+
+
+def _record(content: bytes) -> Record:
+    try:
+        return Record.load(content)
+    except (struct.error, UnicodeDecodeError) as error:
+        raise SealedInvalid(f"holds a record that cannot be read ({error})") from error
+
+
+def _finished(sealed: SealedReader, raw: bytes, sections: dict[str, dict[str, Any]]) -> Finished:
+    _, signature = _next(sealed)
+    sealed.close()
+    manifest = orjson.loads(raw)
+    if manifest.get("format") != FORMAT:
+        raise SealedInvalid(f"of format {manifest.get('format')!r}, this program knows {FORMAT}")
+    try:
+        key = PublicKey.load(signature[64:])
+    except SigningKeyInvalid as error:
+        raise SealedInvalid(f"signed with a key that cannot be read ({error})") from error
+    if not key.signed(raw, signature[:64]):
+        raise SealedInvalid("not signed by the key that it names")
+    if manifest["sections"] != sections:
+        wrong = sorted(n for n in {*sections, *manifest["sections"]} if sections.get(n) != manifest["sections"].get(n))
+        raise SealedInvalid(f"not what its manifest says: {', '.join(wrong[:3])}")
+    return Finished(manifest, key)

@@ -1,0 +1,56 @@
+"""The broker of an installation whose services do not run: for commands that read or write its topics and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from services.runtime.embedded.jars import JarsUnavailable, classpath
+from services.runtime.embedded.java import JavaUnusable, find_java
+from services.runtime.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
+from services.runtime.embedded.ports import remembered_ports
+from services.runtime.settings import Settings
+from services.runtime.supervisor.lock import DataDirBusy, DataDirLock
+from services.runtime.supervisor.orphans import end_orphans
+
+
+class NoBroker(Exception):
+    """The broker of the data directory cannot be started; the message says why."""
+
+
+@asynccontextmanager
+async def with_broker(settings: Settings) -> AsyncIterator[Settings]:
+    """Settings with a broker that answers: the one that they name, or the embedded one, started here and stopped at the end.
+
+    Holds the data directory while its own broker runs, so that no `vigie up` meets it. Raises NoBroker.
+    """
+    if settings.kafka:
+        yield settings
+        return
+    data = settings.data
+    try:
+        data.make()
+        lock = DataDirLock(data.lock)
+    except (OSError, DataDirBusy) as error:
+        raise NoBroker(f"the data directory {data.root} cannot be used: {error}") from error
+    try:
+        end_orphans(data.root)
+        ports = remembered_ports(data.ports, ["kafka", "controller"])
+        java = os.environ.get("VIGIE_JAVA")
+        jars = tuple(classpath(settings.cache_dir, lambda _: None))
+        node = KafkaNode(
+            data.kafka, ports["kafka"], ports["controller"], find_java(Path(java) if java else None), jars, data.logs / "broker.jsonl"
+        )
+        node.prepare()
+        broker = RunningKafka(node)
+        try:
+            await broker.start()
+            yield settings.model_copy(update={"kafka": broker.address})
+        finally:
+            broker.stop()
+    except (JavaUnusable, JarsUnavailable, BrokerFailed, TimeoutError) as error:
+        raise NoBroker(str(error) or "the broker does not answer in time") from error
+    finally:
+        lock.release()

@@ -1,0 +1,148 @@
+"""A backup of a running system, restored on an empty machine: the same state, every promise kept, and it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.alerts.decider import AlertsDecider
+from services.continuity.decider import ContinuityDecider
+from services.delivery.decider import DeliveryDecider
+from services.runtime.foldhash import fold_hash, folded
+from tests.system import RunningVigie
+from tests.waiting import until
+
+SECRET = "the key of the backup, on paper"
+REALM = "92~ex-backup"
+DECIDERS = {"alerts": AlertsDecider(), "continuity": ContinuityDecider(), "delivery": DeliveryDecider()}
+
+
+class Reporting(threading.Thread):
+    """Reports into the live realm until it is told to stop."""
+
+    def __init__(self, vigie: RunningVigie) -> None:
+        super().__init__(name="reporting")
+        self._vigie = vigie
+        self.accepted: list[str] = []
+        self.enough = threading.Event()
+
+    def run(self) -> None:
+        with self._vigie.client() as client:
+            while not self.enough.is_set():
+                body = {
+                    "site_id": "cen-1",
+                    "type": "outage_power",
+                    "severity": 2,
+                    "occurred_at": datetime.now(UTC).isoformat(),
+                    "headline": "coupure",
+                }
+                answer = client.post("/api/v1/reports", json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
+                if answer.status_code == 202:
+                    self.accepted.append(answer.json()["report_id"])
+
+
+def hashes(kafka: str, logs: dict[str, list[Any]]) -> dict[str, str]:
+    """Log partition → hash of its state at the position that the backup names."""
+
+    async def fold() -> dict[str, str]:
+        found = {}
+        for name, (seq, head) in logs.items():
+            service, _, partition = name.partition(".log/")
+            view = await folded(kafka, DECIDERS[service], int(partition), until_seq=seq)
+            assert view.position.hash == head
+            found[name] = fold_hash(view)
+        return found
+
+    return asyncio.run(fold())
+
+
+def kafka_of(vigie: RunningVigie) -> str:
+    return str(json.loads((vigie.folder / "data" / "run" / "status.json").read_text())["kafka"])
+
+
+@pytest.mark.timeout(1200)
+def test_a_backup_of_a_running_system_is_the_same_system_on_an_empty_machine(vigie: RunningVigie, tmp_path: Path) -> None:
+    vigie.environment["VIGIE_BACKUP_KEY"] = SECRET
+    played = vigie.cli("play", "S04", "--speed", "max", "--realm", REALM, "--until", "30")
+    assert played.returncode == 0, played.stderr
+    reporting = Reporting(vigie)
+    reporting.start()
+    until(lambda: len(reporting.accepted) >= 20)
+    before = list(reporting.accepted)
+    file = tmp_path / "vigie.backup"
+    taken = vigie.cli("backup", str(file), "--json")
+    reporting.enough.set()
+    reporting.join()
+    assert taken.returncode == 0, taken.stderr
+    assert file.stat().st_mode & 0o077 == 0
+    about = json.loads(taken.stdout)
+    originals = hashes(kafka_of(vigie), about["logs"])
+
+    used = vigie.cli("restore", str(file))
+    assert (used.returncode, used.stderr.count("\n")) == (1, 1)
+    assert "is in use" in used.stderr
+
+    empty = RunningVigie(tmp_path / "empty", VIGIE_BACKUP_KEY=SECRET)
+    changed = tmp_path / "changed.backup"
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    changed.write_bytes(raw)
+    for wrong, says in ((changed, "changed in part"), (_cut(file, tmp_path), "cut off")):
+        refused = empty.cli("restore", str(wrong))
+        assert refused.returncode == 1
+        assert says in refused.stderr, refused.stderr
+        assert refused.stderr.count("\n") == 1, refused.stderr
+        assert not (tmp_path / "empty" / "data" / "secrets" / "master.key").exists()
+    restored = empty.cli("restore", str(file), "--json")
+    assert restored.returncode == 0, restored.stderr
+    assert json.loads(restored.stdout)["rebased"] == len(about["logs"])
+
+    with empty:
+        assert hashes(kafka_of(empty), about["logs"]) == originals
+        assert empty.token == vigie.token
+        verified = empty.cli("verify", "--json", timeout_s=400)
+        assert verified.returncode == 0, verified.stdout
+        states = [empty.get(f"/api/v1/reports/{id}")["state"] for id in before]
+        assert set(states) <= {"applied", "duplicate"}, states
+        assert empty.get(f"/api/v1/overview?realm={REALM}")["level"] == vigie.get(f"/api/v1/overview?realm={REALM}")["level"]
+        body = {"site_id": "cen-2", "type": "closure", "severity": 3, "occurred_at": datetime.now(UTC).isoformat(), "headline": "fermé"}
+        id = empty.http.post("/api/v1/reports", json=body).json()["report_id"]
+        until(lambda: empty.get(f"/api/v1/reports/{id}")["state"] == "applied")
+        text = empty.get(f"/api/v1/reports/{before[0]}")
+        assert "coupure" in json.dumps(text, ensure_ascii=False)
+        lag = json.loads(empty.cli("status", "--json").stdout)["lag"]
+        assert all(count < 50 for count in lag.values()), lag
+
+
+def _cut(file: Path, tmp_path: Path) -> Path:
+    cut = tmp_path / "cut.backup"
+    cut.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    return cut
+
+
+def test_nothing_starts_on_half_a_restore(tmp_path: Path) -> None:
+    half = RunningVigie(tmp_path)
+    (tmp_path / "data" / "run").mkdir(parents=True)
+    (tmp_path / "data" / "run" / "restoring").touch()
+    half.begin()
+    assert half.ended() == 1
+    assert half.log.strip().splitlines()[-1].startswith("vigie up: a restore into ")
+    half.stop()
+
+
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_without_a_key_nothing_is_written_or_read(tmp_path: Path, command: str) -> None:
+    file = tmp_path / "file"
+    if command == "restore":
+        file.write_bytes(os.urandom(100))
+    done = RunningVigie(tmp_path / "none").cli(command, str(file))
+    assert done.returncode == 2
+    assert "VIGIE_BACKUP_KEY" in done.stderr

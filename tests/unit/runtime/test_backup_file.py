@@ -1,0 +1,147 @@
+"""The file of a backup: it opens with its key, whole and unchanged, or not at all; and where a running system is cut."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import deque
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.runtime.backup.contents import ContentsWriter, Finished, Record, Section, read_contents
+from services.runtime.backup.cut import Cut, Step, settle
+from services.runtime.backup.sealed import FRAME_BYTES, MAGIC, SealedInvalid, SealedReader, SealedWriter, SecretTooShort
+from services.runtime.signing import SigningKey
+
+SECRET = b"correct horse battery"
+
+
+def sealed(plain: bytes) -> bytes:
+    file = io.BytesIO()
+    writer = SealedWriter(file, SECRET)
+    writer.write(plain)
+    writer.close()
+    return file.getvalue()
+
+
+def opened(raw: bytes, length: int, secret: bytes = SECRET) -> bytes:
+    reader = SealedReader(io.BytesIO(raw), secret)
+    plain = reader.read(length)
+    reader.close()
+    return plain
+
+
+@pytest.fixture(scope="module")
+def plain() -> bytes:
+    return os.urandom(2 * FRAME_BYTES + 17)
+
+
+@pytest.fixture(scope="module")
+def whole(plain: bytes) -> bytes:
+    return sealed(plain)
+
+
+def test_what_goes_in_comes_out(plain: bytes, whole: bytes) -> None:
+    assert opened(whole, len(plain)) == plain
+    assert opened(sealed(b""), 0) == b""
+
+
+def test_another_key_is_told_from_a_changed_file(plain: bytes, whole: bytes) -> None:
+    with pytest.raises(SealedInvalid, match="sealed with another key"):
+        opened(whole, len(plain), b"incorrect horse battery")
+    with pytest.raises(SealedInvalid, match="no backup of Vigie"):
+        opened(b"PK\x03\x04" + whole, len(plain))
+
+
+def test_a_short_key_is_refused() -> None:
+    with pytest.raises(SecretTooShort):
+        SealedWriter(io.BytesIO(), b"short")
+
+
+@pytest.mark.parametrize("end", ["in the head", "in a length", "in a frame", "between frames"])
+def test_a_file_that_was_cut_off_does_not_open(plain: bytes, whole: bytes, end: str) -> None:
+    head = len(MAGIC) + 39
+    first = head + 4 + int.from_bytes(whole[head : head + 4], "big")
+    cut = {"in the head": head - 1, "in a length": first + 2, "in a frame": len(whole) - 1, "between frames": first}[end]
+    with pytest.raises(SealedInvalid, match="cut off"):
+        opened(whole[:cut], len(plain))
+
+
+def test_exchanged_and_added_frames_do_not_open(plain: bytes, whole: bytes) -> None:
+    head = len(MAGIC) + 39
+    first = head + 4 + int.from_bytes(whole[head : head + 4], "big")
+    second = first + 4 + int.from_bytes(whole[first : first + 4], "big")
+    exchanged = whole[:head] + whole[first:second] + whole[head:first] + whole[second:]
+    for raw in (exchanged, whole + whole[head:first], whole[:head] + whole[first:]):
+        with pytest.raises(SealedInvalid, match="changed"):
+            opened(raw, len(plain))
+
+
+SMALL = sealed(b"a log of the night " * 50)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(min_value=0, max_value=len(SMALL) - 1), st.integers(min_value=1, max_value=255))
+def test_no_changed_byte_is_taken(at: int, by: int) -> None:
+    raw = bytearray(SMALL)
+    raw[at] ^= by
+    with pytest.raises(SealedInvalid):
+        opened(bytes(raw), 950)
+
+
+RECORDS = (
+    Record(0, 1_800_000_000_000, b"92", b'{"a":1}', (("ce_id", b"x"), ("ce_type", "é".encode()))),
+    Record(1, 1_800_000_000_001, None, b"", ()),
+    Record(7, 0, b"", None, (("empty", b""),)),
+)
+
+
+def written(tmp_path: Path) -> bytes:
+    file = io.BytesIO()
+    out = ContentsWriter(SealedWriter(file, SECRET))
+    out.begin(Section("alerts.log", 3))
+    for record in RECORDS:
+        out.record(record)
+    out.begin(Section(file="secrets/x"))
+    out.block(b"one")
+    out.block(b"two")
+    out.finish({"logs": []}, SigningKey.open(tmp_path))
+    return file.getvalue()
+
+
+def test_records_and_files_come_back_as_they_were_and_the_manifest_is_signed(tmp_path: Path) -> None:
+    items = list(read_contents(SealedReader(io.BytesIO(written(tmp_path)), SECRET)))
+    assert items[:-1] == [Section("alerts.log", 3), *RECORDS, Section(file="secrets/x"), b"one", b"two"]
+    assert isinstance(items[-1], Finished)
+    assert items[-1].key.fingerprint == SigningKey.open(tmp_path).public.fingerprint
+    assert items[-1].manifest["sections"]["alerts.log/3"]["entries"] == 3
+
+
+def test_a_manifest_signed_by_nobody_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SigningKey, "sign", lambda _self, _content: b"\0" * 64)
+    with pytest.raises(SealedInvalid, match="not signed"):
+        list(read_contents(SealedReader(io.BytesIO(written(tmp_path)), SECRET)))
+
+
+def steps(*of: tuple[int, int, str, int]) -> deque[Step]:
+    """(offset, seq before, source, seq heard)."""
+    return deque((Step(offset, (0, before), source, (0, heard)) for offset, before, source, heard in of), maxlen=100)
+
+
+def test_a_receiver_that_heard_more_is_cut_and_whoever_heard_that_of_it() -> None:
+    cuts = {"alerts": Cut(10, (0, 10)), "continuity": Cut(20, (0, 20)), "delivery": Cut(30, (0, 30))}
+    tails = {
+        "alerts": steps((8, 8, "continuity", 17), (9, 9, "continuity", 19)),
+        "continuity": steps((17, 17, "alerts", 10), (18, 18, "alerts", 11), (19, 19, "", 0)),
+        "delivery": steps((28, 28, "alerts", 9), (29, 29, "alerts", 10)),
+    }
+    # continuity 18 heard of alerts 11, which is not in: cut there; then alerts 9 heard of continuity 19, then delivery 29 of alerts 10
+    assert settle(cuts, tails) == {"alerts": Cut(9, (0, 9)), "continuity": Cut(17, (0, 17)), "delivery": Cut(29, (0, 29))}
+
+
+def test_logs_that_agree_are_kept_whole() -> None:
+    cuts = {"alerts": Cut(10, (0, 10)), "delivery": Cut(30, (1, 30))}
+    assert settle(cuts, {"alerts": steps((9, 9, "", 0)), "delivery": steps((29, 29, "alerts", 10))}) == cuts
