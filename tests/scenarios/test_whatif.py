@@ -1,0 +1,152 @@
+"""What-if: a recorded crisis replays to the same facts, and with another ladder it says who would have been called when."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from schemas.base import MINUTE_MS, Message
+from schemas.commands import AnswerNotification
+from schemas.delivery import NotificationRow
+from schemas.reference import PublishReference
+from schemas.runtime import OpenRealm, RealmOpened, StepRequested
+from schemas.words import Answer
+from services.cli.changed import ChangeInvalid, patched
+from services.cli.milestones import Difference, Milestone, course_of, differences
+from services.cli.recorded import NotRecorded, Outside, Recording, _behaviour
+from services.cli.replaying import faithful, reference_of, replay
+from services.runtime.testing import MemorySystem
+from services.runtime.transaction import FactRecord
+from tests.scenarios.memory import MemoryPlayer, scenario
+
+UNTIL_MIN = 25
+
+
+@cache
+def recorded() -> Recording:
+    """S04 as its logs and inputs hold it."""
+    given: list[tuple[str, Message, str, int | None]] = []
+    feed = MemorySystem.feed
+
+    def keeping(
+        self: MemorySystem, service: str, realm: str, message: Message, *, id: str, at: int | None = None, settle: bool = True
+    ) -> Any:
+        given.append((service, message, id, at))
+        return feed(self, service, realm, message, id=id, at=at, settle=settle)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(MemorySystem, "feed", keeping)
+    try:
+        player = MemoryPlayer(scenario("S04"), "92~ex-recorded")
+        player.play(player.played.start + UNTIL_MIN * MINUTE_MS)
+    finally:
+        patch.undo()
+    facts = tuple(player.system.facts(player.realm))
+    opened = next(f.message() for f in facts if f.name == "RealmOpened")
+    assert isinstance(opened, RealmOpened)
+    outside = [(s, m, id, at) for s, m, id, at in given if not isinstance(m, StepRequested | OpenRealm)]
+    return Recording(
+        player.realm, opened,
+        tuple(Outside(s, n, id, opened.started_at if at is None else at, n, m) for n, (s, m, id, at) in enumerate(outside, start=1)),
+        player.played.start + UNTIL_MIN * MINUTE_MS, facts, (),
+    )  # fmt: skip
+
+
+@cache
+def as_it_was() -> tuple[FactRecord, ...]:
+    return tuple(replay(recorded()))
+
+
+def with_patch(patch: dict[str, Any], fork: int | None = None) -> list[Difference]:
+    changed = replay(recorded(), patched(reference_of(recorded()), patch), fork)
+    return differences(course_of(as_it_was()), course_of(changed))
+
+
+def test_a_replay_without_a_change_gives_every_fact_again() -> None:
+    same, told = faithful(recorded(), as_it_was())
+    assert same == told > 300
+    assert differences(course_of(recorded().facts), course_of(as_it_was())) == []
+
+
+SOONER = {"escalation": {"policy": {"ladders": {"N3": {"3": {"after_min": 11}}}}}}
+"""The third wave of the territory's ladder calls the duty elected representative after 11 minutes, not 15."""
+
+
+def test_an_earlier_wave_calls_its_role_earlier_and_no_one_later() -> None:
+    found = with_patch(SOONER)
+    called = {d.milestone.of: d.minutes for d in found if d.milestone.what == "called"}
+    assert called["elu_astreinte"] == -4
+    assert not [d for d in found if d.worse]
+
+
+def test_a_later_wave_is_told_as_worse() -> None:
+    found = with_patch({"escalation": {"policy": {"ladders": {"N3": {"3": {"after_min": 18}}}}}})
+    assert {(d.milestone.of, d.milestone.what) for d in found if d.worse} >= {("elu_astreinte", "called")}
+
+
+def test_a_change_after_the_ladder_began_does_not_move_it() -> None:
+    began = next(
+        n for n, o in enumerate(recorded().outside) if o.at > course_of(recorded().facts).milestones[Milestone("level", "territory", "N3")]
+    )
+    assert not [d for d in with_patch(SOONER, fork=began) if d.milestone.of == "elu_astreinte"]
+
+
+def test_a_plan_that_does_not_exist_is_not_proposed() -> None:
+    plans = {m.of for m in course_of(as_it_was()).milestones if m.kind == "plan"}
+    gone = min(plans)
+    found = with_patch({"plans": {"plans": {gone: None}}})
+    assert all(d.after is None for d in found if d.milestone.kind == "plan" and d.milestone.of == gone)
+    assert any(d.milestone == Milestone("plan", gone, "proposed") for d in found)
+
+
+def test_a_log_position_is_an_input() -> None:
+    outside = recorded().outside
+    number = recorded().position(f"alerts/{outside[3].seq}")
+    assert outside[number] == outside[4]
+    for wrong in ("alerts", "nobody/3", "alerts/x"):
+        with pytest.raises(NotRecorded, match="no log position"):
+            recorded().position(wrong)
+
+
+@pytest.mark.parametrize(
+    ("patch", "says"),
+    [
+        ({"escalation": {"policy": {"ladders": {"N2": {"1": {"after_min": "soon"}}}}}}, r"escalation\.policy\.ladders\.N2\.0\.after_min"),
+        ({"escalation": {"policy": {"ladders": {"N2": {"9": {"after_min": 1}}}}}}, "no element wave = 9"),
+        ({"sites": {"sites": {"nowhere": {"staff": 3}}}}, "no element id = nowhere"),
+        ({"escalation": {"policy": {"never_skipped": {"x": 1}}}}, "have no name"),
+    ],
+)
+def test_a_patch_that_does_not_fit_names_the_place(patch: dict[str, Any], says: str) -> None:
+    with pytest.raises(ChangeInvalid, match=says):
+        patched(reference_of(recorded()), patch)
+
+
+def test_a_patch_merges_and_takes_away() -> None:
+    sections = reference_of(recorded())
+    site = next(s for s in sections if s.section == "sites").sites[0]
+    after = patched(sections, {"sites": {"sites": {site.id: {"staff": site.staff + 7}}}})
+    assert next(s for s in after if s.section == "sites").sites[0] == site.model_copy(update={"staff": site.staff + 7})
+    without = patched(sections, {"sites": {"sites": {site.id: None}}})
+    assert site not in next(s for s in without if s.section == "sites").sites
+
+
+def test_people_answer_as_they_did() -> None:
+    rows = [FactRecord("vigie.NotificationChanged.v1", "f", 0, {"row": row("n-1", "p-1", 1000).model_dump(mode="json")})]
+    said = AnswerNotification(author="p-1", role="dgs", notification="n-1", person="p-1", answer=Answer.ACK, channel="sms")
+    exact, general = _behaviour(rows, [(91_000, said)])
+    assert exact == {"person": "p-1", "answer": "ack", "after_s": 90, "role": "dgs", "level": 3, "wave": 1}
+    assert general == {"person": "p-1", "answer": "ack", "after_s": 90}
+
+
+def row(id: str, person: str, at: int) -> NotificationRow:
+    return NotificationRow.model_validate({
+        "id": id, "level": 3, "role": "dgs", "person": person, "state": "accepted", "template": "incident_wave", "planned_at": at, "wave": 1,
+    })  # fmt: skip
+
+
+def test_references_are_not_published_twice() -> None:
+    commands = [o for o in recorded().outside if isinstance(o.message, PublishReference)]
+    assert len(reference_of(recorded())) == len(commands) > 5
