@@ -21,6 +21,11 @@ COMMANDS = {
     "dlq": "services.cli.dlq:app",
     "snapshot": "services.cli.snapshot:snapshot",
     "rebuild": "services.cli.rebuild:rebuild",
+    "backup": "services.cli.backup:backup",
+    "restore": "services.cli.backup:restore",
+    "repair": "services.cli.repair:repair",
+    "support": "services.cli.support:support",
+    "sbom": "services.cli.sbom:sbom",
     "bench": "services.cli.bench:bench",
     # administration
     "territory": "services.cli.territory:app",
@@ -61,6 +66,7 @@ COMMANDS = {
     # preparedness
     "reassignment": "services.cli.reassignment:app",
     "contingency": "services.cli.contingency:contingency",
+    "whatif": "services.cli.whatif:whatif",
     "oncall": "services.cli.oncall:app",
     "readiness": "services.cli.oncall:readiness",
     "headcount": "services.cli.headcount:app",

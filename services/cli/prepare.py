@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from services.runtime.access import AccessStore
 from services.runtime.kafka import BrokerAway, RecordProducer
+from services.runtime.kafka_security import client_options
 from services.runtime.keys import MasterKeyInvalid
 from services.runtime.provision import BrokerUnreachable, TopicsDiffer, provision
 from services.runtime.settings import Settings
@@ -30,7 +31,7 @@ async def open_territory(settings: Settings) -> None:
         raise UpFailed(
             f"the territory {settings.territory} cannot be loaded ({error}): see `vigie territory check {settings.territory}`"
         ) from error
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, **client_options())
     await admin.start()
     try:
         cluster = (await admin.describe_cluster())["cluster_id"]
@@ -66,6 +67,8 @@ async def prepare_system(settings: Settings) -> None:
 
 
 async def _prepare(settings: Settings) -> None:
+    if settings.data.restoring.exists():
+        raise UpFailed(f"a restore into {settings.data_dir} did not come to its end: empty it and the broker, and restore again")
     made = await provision(settings.kafka, replication=settings.kafka_replication)
     typer.echo(f"topics: {len(made.created)} created, {len(made.existing)} as they must be")
     settings.data.make()

@@ -11,6 +11,7 @@ import typer
 
 from services.runtime.settings import Settings
 from services.runtime.supervisor.lock import is_held
+from services.runtime.supervisor.plan import process_names
 from services.runtime.supervisor.status import read_status
 
 ANSWER_S = 2.0
@@ -19,9 +20,15 @@ ANSWER_S = 2.0
 STYLES = {"ready": "green", "starting": "yellow", "waiting": "yellow", "ended": "dim", "stopping": "yellow"}
 
 
-def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False) -> None:
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
+    targets: Annotated[bool, typer.Option("--targets", help="What Prometheus scrapes, for its file_sd_configs")] = False,
+) -> None:
     """Show the processes of the running system. Exit 1 when it does not run; scripts read `state` for the rest."""
     settings = Settings()
+    if targets:
+        typer.echo(json.dumps(_targets(settings)))
+        return
     found = read_status(settings.data.status)
     if found is None or not is_held(settings.data.lock):
         sentence = f"Vigie does not run on {settings.data_dir}"
@@ -36,6 +43,20 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON docume
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
         _show(found)
+
+
+def _targets(settings: Settings) -> list[dict[str, Any]]:
+    """The metrics of each process, by the ports of the last start: they stay while a process is down, so that it shows as down."""
+    try:
+        ports = json.loads(settings.data.ports.read_text())
+    except (OSError, ValueError):
+        return []
+    services = process_names(1)
+    return [
+        {"targets": [f"127.0.0.1:{port}"], "labels": {"process": name}}
+        for name, port in ports.items()
+        if name.rpartition("-")[0] in services or name in services
+    ]
 
 
 async def _lag(kafka: str) -> dict[str, int] | None:

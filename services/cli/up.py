@@ -11,6 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from services.cli.prepare import prepare_system
+from services.runtime.kafka_security import security
 from services.runtime.settings import Settings
 from services.runtime.supervisor.up import Options, UpFailed
 from services.runtime.supervisor.up import up as run_up
@@ -39,12 +40,16 @@ def up(
     given: dict[str, Any] = {"data_dir": data, "http": http, "territory": territory}
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
+        secured = security()
     except ValidationError as error:
         raise _fail("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from error
     java = os.environ.get("VIGIE_JAVA")
+    existing = kafka or os.environ.get("VIGIE_KAFKA") or None
+    if existing is None and (secured.tls or secured.user):
+        raise _fail("VIGIE_KAFKA_TLS and VIGIE_KAFKA_USER are for an existing broker: name it with --kafka, or unset them")
     options = Options(
         settings=settings,
-        kafka=kafka or os.environ.get("VIGIE_KAFKA") or None,
+        kafka=existing,
         redis=redis or os.environ.get("VIGIE_REDIS") or None,
         demo=demo,
         workers=workers,

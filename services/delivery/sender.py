@@ -139,6 +139,9 @@ class Sender:
     async def _carry_out(self, call: Call) -> None:
         result = await self._result(call)
         metrics.count("vigie_attempts_total", channel=call.granted.channel.value, outcome=result.outcome)
+        if result.outcome == "accepted" and call.row.answer_expected and len(call.row.attempts) == 1 and call.row.not_before is None:
+            took_s = time.time() - call.row.planned_at / 1000  # a figure for people: nothing is decided by two clocks
+            metrics.observe("vigie_page_seconds", max(took_s, 0.0), channel=call.granted.channel.value)
         log.info(
             "attempt.ended", realm=call.realm, notification=call.row.id, attempt=call.granted.attempt, channel=call.granted.channel.value,
             outcome=result.outcome, error=result.error, correlation_id=call.correlation_id,

@@ -19,6 +19,7 @@ from mode.services import WaitResults
 
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.kafka import METADATA_AGE_MS
+from services.runtime.kafka_security import faust_credentials
 from services.runtime.pace import Pace
 
 
@@ -132,6 +133,7 @@ def make_app(kafka: str, membership: Membership, owner: Owner) -> Any:
     app = FailStopApp(
         membership.group,
         broker=[f"kafka://{address}" for address in kafka.split(",")],
+        broker_credentials=faust_credentials(),
         processing_guarantee="at_least_once",  # exactly_once: outputs leave outside the transaction, two workers crash-loop
         store="memory://",
         key_serializer="raw",

@@ -20,6 +20,7 @@ from schemas.base import Instant, Message
 from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.topics import BY_NAME, PARTITIONS
+from services.runtime.kafka_security import client_options
 
 RecordHeaders = list[tuple[str, bytes]]
 LINGER_MS: Final = 2
@@ -94,7 +95,7 @@ def groupless_consumer(kafka: str, *, fetch_bytes: int = 1 << 20, wait_ms: int =
     """A consumer of assigned partitions, without group, commits or a silent jump. Not started; `assign` and `seek` with no await between."""
     return AIOKafkaConsumer(
         bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="none", max_partition_fetch_bytes=fetch_bytes,
-        fetch_max_wait_ms=wait_ms, metadata_max_age_ms=METADATA_AGE_MS,
+        fetch_max_wait_ms=wait_ms, metadata_max_age_ms=METADATA_AGE_MS, **client_options(),
     )  # fmt: skip
 
 
@@ -102,7 +103,7 @@ def expiring_producer(kafka: str, timeout_s: float, *, max_request_bytes: int = 
     """A producer that waits for all replicas and whose sends expire: nothing piles up while the broker is away. Not started."""
     return AIOKafkaProducer(
         bootstrap_servers=kafka, acks="all", linger_ms=0, request_timeout_ms=int(timeout_s * 1000),
-        max_request_size=max_request_bytes, metadata_max_age_ms=METADATA_AGE_MS,
+        max_request_size=max_request_bytes, metadata_max_age_ms=METADATA_AGE_MS, **client_options(),
     )  # fmt: skip
 
 
@@ -119,11 +120,19 @@ def idempotent_producer(
         max_request_size=max_request_bytes,
         request_timeout_ms=timeout_ms,
         metadata_max_age_ms=METADATA_AGE_MS,
+        **client_options(),
     )
 
 
 async def send_patiently(
-    producer: AIOKafkaProducer, topic: str, value: bytes, key: bytes | None, partition: int, headers: RecordHeaders | None = None
+    producer: AIOKafkaProducer,
+    topic: str,
+    value: bytes | None,
+    key: bytes | None,
+    partition: int,
+    headers: RecordHeaders | None = None,
+    *,
+    timestamp_ms: int | None = None,
 ) -> asyncio.Future[Any]:
     """Hand a record to an idempotent producer, in order, however long the broker is away; the result is its acknowledgement.
 
@@ -131,7 +140,9 @@ async def send_patiently(
     """
     while True:
         try:
-            sent: asyncio.Future[Any] = await producer.send(topic, value, key=key, partition=partition, headers=headers)
+            sent: asyncio.Future[Any] = await producer.send(
+                topic, value, key=key, partition=partition, headers=headers, timestamp_ms=timestamp_ms
+            )
             return sent
         except KafkaTimeoutError:
             continue

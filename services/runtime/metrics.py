@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 REGISTRY = CollectorRegistry(auto_describe=True)
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,10 @@ class Metric:
 TABLE: dict[str, Metric] = {
     # processor: one decider on its log partitions
     "vigie_inputs_total": Metric("counter", "Inputs that got their Transaction, by outcome", ("service", "outcome")),
-    "vigie_decide_seconds": Metric("histogram", "Time in the pure core per input", ("service",)),
     "vigie_append_seconds": Metric("histogram", "Transaction sent until acknowledged by all replicas", ("service",)),
     "vigie_appends_in_flight": Metric("gauge", "Transactions sent and not acknowledged yet", ("service",)),
     "vigie_oldest_unacked_seconds": Metric("gauge", "Age of the oldest unacknowledged append", ("service",)),
+    "vigie_input_lag_records": Metric("gauge", "Inputs of the owned partitions that are not applied yet", ("service", "partition")),
     "vigie_chain_seq": Metric("gauge", "Sequence number of the last accepted record", ("service", "partition")),
     "vigie_records_ignored_total": Metric("counter", "Log records that do not continue the chain", ("service", "partition")),
     "vigie_deadlines_armed": Metric("gauge", "Deadlines waiting in all realms of this process", ("service",)),
@@ -49,6 +49,9 @@ TABLE: dict[str, Metric] = {
     "vigie_stream_clients": Metric("gauge", "Open live streams", ()),
     "vigie_http_seconds": Metric("histogram", "Time to answer", ("route",)),
     # sender
+    "vigie_page_seconds": Metric(
+        "histogram", "First call of a message that asks for an answer: decided until a provider took it, live realms", ("channel",)
+    ),
     "vigie_attempts_total": Metric("counter", "Provider calls, by channel and outcome", ("channel", "outcome")),
     "vigie_attempt_seconds": Metric("histogram", "Provider call", ("channel",)),
     "vigie_receipts_total": Metric(

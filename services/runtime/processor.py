@@ -232,6 +232,8 @@ class Worker(Generic[S]):
             self._tell(outcome, tx.realm, tx.src.id, tx.src.type, tx.src.correlation_id, tx.facts[-1].data)
         if is_live(tx.realm) and tx.realm:
             self.ticker.arm(held.partition, tx.realm, tx.next_due)
+            if tx.facts and tx.facts[0].at < tx.at:  # deadlines fire before the input is decided, each at its own time
+                metrics.observe("vigie_deadline_lateness_seconds", (tx.at - tx.facts[0].at) / 1000, service=self.service)
             if tx.src.type == _TICK:
                 self.ticker.ticked(tx.realm)
         if is_awaited(tx.src.type):
@@ -278,6 +280,7 @@ class Worker(Generic[S]):
             stop("append.conflict", f"partition {held.partition} of {self.log}: seq {at.seq} came to offset {offset}, not {at.head_offset}")
         if ARMED:
             reach("after-append")
+        metrics.observe("vigie_append_seconds", time.monotonic() - pending.sent_at, service=self.service)
         held.confirmed = (at.head_offset, at.hash)
         held.feed.offer(Accepted(pending.transaction, at, pending.record))
         if len(held.pending) < IN_FLIGHT // 2:

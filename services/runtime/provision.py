@@ -13,6 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from schemas.topics import TOPICS, Topic, config_of
+from services.runtime.kafka_security import client_options
 from services.runtime.partitions import PartitionReader
 
 TIMEOUT_MS = 15_000
@@ -80,7 +81,7 @@ async def differences(kafka: str, *, replication: int = 1, topics: Sequence[Topi
 
 
 async def _admin(kafka: str) -> AIOKafkaAdminClient:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, request_timeout_ms=TIMEOUT_MS)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, request_timeout_ms=TIMEOUT_MS, **client_options())
     try:
         await admin.start()
     except (KafkaConnectionError, OSError) as error:

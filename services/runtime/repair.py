@@ -23,6 +23,7 @@ from services.runtime.chain import Position, declare, follow
 from services.runtime.exits import Name, Stop
 from services.runtime.inputs import input_digest
 from services.runtime.kafka import RecordProducer
+from services.runtime.kafka_security import client_options
 from services.runtime.partitions import PartitionReader
 from services.runtime.snapshots import newest_manifests
 from services.runtime.take import ANY_LOGIC, check_input, first_that_holds, record_of
@@ -140,7 +141,7 @@ async def _append(
 
 
 async def _cluster_id(kafka: str) -> str:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **client_options())
     try:
         await admin.start()
         return str((await admin.describe_cluster()).get("cluster_id", ""))

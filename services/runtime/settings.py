@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from services.runtime.secret_files import FromEnvironment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -49,6 +51,8 @@ class DataDir:
         self.ports = self.run / "ports.json"
         self.started = self.run / "started"
         """Exists while the whole system has been ready once since `up`; `/readyz` of the front waits for it."""
+        self.restoring = self.run / "restoring"
+        """Exists from the first record of a restore to its end: what lies here is half until then."""
 
     def make(self) -> None:
         """Create what is missing; secrets and run are the owner's alone (0700). Raises OSError."""
@@ -59,7 +63,7 @@ class DataDir:
             folder.chmod(0o700)
 
 
-class Settings(BaseSettings):
+class Settings(FromEnvironment):
     """`Settings()` reads the environment. Raises pydantic.ValidationError naming the variable."""
 
     model_config = SettingsConfigDict(env_prefix="VIGIE_", extra="ignore", frozen=True, hide_input_in_errors=True)

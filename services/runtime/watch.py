@@ -107,6 +107,8 @@ class Watch:
         for p, held in worker.held.items():
             metrics.gauge("vigie_chain_seq", held.view.position.seq, service=service, partition=str(p))
             metrics.gauge("vigie_publish_lag_records", held.feed.lag, service=service, partition=str(p))
+            lag = max(self._end_of_input(p) - held.view.position.applied - 1, 0)
+            metrics.gauge("vigie_input_lag_records", lag, service=service, partition=str(p))
 
     # ── self-checks ──────────────────────────────────────────────────────────────────────────────────────────────
 

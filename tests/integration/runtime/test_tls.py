@@ -1,0 +1,244 @@
+"""TLS and SASL to Kafka, TLS to Redis: every kind of client, and a worker, get in with the right settings and with no other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaError
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from pydantic import ValidationError
+
+from schemas.runtime import OpenRealm
+from schemas.topics import PARTITIONS, inputs, log
+from services.console.store import connect
+from services.runtime import kafka_security
+from services.runtime.embedded.kafka import KafkaNode, RunningKafka
+from services.runtime.embedded.store import RunningStore, answers
+from services.runtime.kafka import BrokerAway, RecordProducer
+from services.runtime.kafka_security import KafkaSecurity
+from services.runtime.lag import read_lag
+from services.runtime.partitions import PartitionReader
+from services.runtime.provision import BrokerUnreachable, provision
+from tests.brokers import make_node
+from tests.waiting import eventually
+
+PASSWORD = "said-by-nobody"
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    folder: Path
+
+    @property
+    def ca(self) -> Path:
+        return self.folder / "ca.pem"
+
+    @property
+    def server(self) -> Path:
+        """Key and certificate."""
+        return self.folder / "server.pem"
+
+
+def certificate(name: str, issuer: tuple[x509.Name, Any] | None) -> tuple[x509.Certificate, Any]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    by, signer = issuer or (subject, key)
+    made = (
+        x509.CertificateBuilder().subject_name(subject).issuer_name(by).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        .add_extension(x509.KeyUsage(digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
+                                     key_agreement=False, key_cert_sign=issuer is None, crl_sign=issuer is None, encipher_only=False,
+                                     decipher_only=False), critical=True)
+        .sign(signer, SHA256())
+    )  # fmt: skip
+    return made, key
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    folder = tmp_path_factory.mktemp("certificates")
+    ca, ca_key = certificate("an authority", None)
+    server, key = certificate("a server", (ca.subject, ca_key))
+    (folder / "ca.pem").write_bytes(ca.public_bytes(Encoding.PEM))
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "server.pem").write_bytes(private + server.public_bytes(Encoding.PEM) + ca.public_bytes(Encoding.PEM))
+    return Certificates(folder)
+
+
+class SecuredNode(KafkaNode):
+    """A node that lets in who speaks TLS and knows the password."""
+
+    def _properties(self, data: Path) -> str:
+        plain = KafkaNode._properties(self, data)
+        changed = {
+            "listeners": f"SASL_SSL://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
+            "advertised.listeners": f"SASL_SSL://127.0.0.1:{self.port}",
+            "listener.security.protocol.map": "SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name": "SASL_SSL",
+            "sasl.enabled.mechanisms": "PLAIN",
+            "sasl.mechanism.inter.broker.protocol": "PLAIN",
+            "listener.name.sasl_ssl.plain.sasl.jaas.config":
+                f'org.apache.kafka.common.security.plain.PlainLoginModule required username="vigie" password="{PASSWORD}" user_vigie="{PASSWORD}";',
+            "ssl.keystore.type": "PEM", "ssl.keystore.location": self.folder / "server.pem",
+            "ssl.truststore.type": "PEM", "ssl.truststore.location": self.folder / "ca.pem",
+        }  # fmt: skip
+        lines = [line for line in plain.splitlines() if line.partition("=")[0] not in changed]
+        return "\n".join([*lines, *(f"{k}={v}" for k, v in changed.items())]) + "\n"
+
+
+def forget() -> None:
+    """Settings are read once per process."""
+    kafka_security.security.cache_clear()
+    kafka_security._options.cache_clear()
+
+
+def environment(certificates: Certificates, **changes: str) -> dict[str, str]:
+    return {
+        "VIGIE_KAFKA_TLS": "1", "VIGIE_KAFKA_CA": str(certificates.ca), "VIGIE_KAFKA_USER": "vigie", "VIGIE_KAFKA_PASSWORD": PASSWORD,
+        "VIGIE_KAFKA_SASL": "PLAIN",
+    } | changes  # fmt: skip
+
+
+@pytest.fixture
+def secured(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in environment(certificates).items():
+        monkeypatch.setenv(name, value)
+    forget()
+    yield
+    forget()
+
+
+@pytest.fixture(scope="module")
+def broker(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKafka]:
+    plain = make_node(tmp_path_factory.mktemp("secured"))
+    for file in (certificates.ca, certificates.server):
+        (plain.folder / file.name).write_bytes(file.read_bytes())
+    node = SecuredNode(plain.folder, plain.port, plain.controller_port, plain.java, plain.jars, plain.log_file)
+    node.prepare()
+    running = RunningKafka(node)
+    patch = pytest.MonkeyPatch()
+    for name, value in environment(certificates).items():
+        patch.setenv(name, value)
+    forget()
+    try:
+        running._process = running._spawn()
+        asyncio.run(node.wait_ready(240))
+    finally:
+        patch.undo()
+        forget()
+    yield running
+    running.stop()
+
+
+async def test_every_client_and_a_worker_get_in(broker: RunningKafka, secured: None, tmp_path: Path) -> None:
+    await provision(broker.address)
+    env = os.environ | {"VIGIE_KAFKA": broker.address, "VIGIE_DATA_DIR": str(tmp_path / "data"), "VIGIE_LOG_COLOUR": "0"}
+    command = OpenRealm(author="somebody", role="admin", territory="92", started_at=1_800_000_000_000)
+    async with RecordProducer(broker.address) as producer:
+        await producer.send(inputs("alerts"), "92", command, id="open:92", source="/test")
+    with (tmp_path / "worker.log").open("wb") as output:
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.alerts", cwd=ROOT, env=env, stdout=output, stderr=output
+        )
+    try:
+
+        async def applied() -> bool:
+            assert worker.returncode is None, (tmp_path / "worker.log").read_text()[-2000:]
+            return (await read_lag(broker.address))["alerts"] == 0
+
+        await eventually(applied, 180)
+        async with PartitionReader(broker.address) as reader:
+            bounds = await reader.bounds(log("alerts"), range(PARTITIONS))
+        assert sum(end for _, end in bounds.values()) == 1
+    finally:
+        worker.terminate()
+        await worker.wait()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"VIGIE_KAFKA_PASSWORD": "guessed"}, {"VIGIE_KAFKA_CA": ""}], ids=["another password", "an unknown authority"]
+)
+async def test_nobody_else_gets_in(
+    broker: RunningKafka, secured: None, certificates: Certificates, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
+) -> None:
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
+    forget()
+    with pytest.raises((KafkaError, BrokerUnreachable)):
+        await provision(broker.address)
+    with pytest.raises(BrokerAway):
+        async with RecordProducer(broker.address, timeout_s=5):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"user": "vigie"}, "VIGIE_KAFKA_PASSWORD"),
+        ({"user": "vigie", "password": "x", "sasl": "PLAIN"}, "VIGIE_KAFKA_TLS=1"),
+        ({"ca": "/nonexistent/ca.pem", "tls": True}, "no file"),
+        ({"tls": True, "cert": "/etc/hostname"}, "go together"),
+    ],
+)
+def test_settings_that_are_not_whole_are_refused_by_name(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        KafkaSecurity(**settings)
+
+
+def test_a_password_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "vigie_kafka_password").write_text("from a file\n")
+    monkeypatch.setenv("VIGIE_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("VIGIE_KAFKA_USER", "vigie")
+    known = KafkaSecurity()
+    assert known.password.get_secret_value() == "from a file"
+    assert "from a file" not in repr(known)
+
+
+async def test_the_store_is_reached_through_tls_and_only_when_its_name_is_known(store: RunningStore, certificates: Certificates) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates.server)
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", store.node.port)
+
+        async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+            try:
+                while block := await source.read(65536):
+                    target.write(block)
+                    await target.drain()
+            except OSError:
+                pass
+            target.close()
+
+        await asyncio.gather(pump(reader, back), pump(there, writer))
+
+    server = await asyncio.start_server(forward, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificates.ca}"
+        assert await answers(url)
+        client = connect(url)
+        await client.set("vigie:tls", b"1")
+        assert await client.get("vigie:tls") == b"1"
+        await client.aclose()
+        assert not await answers(f"rediss://127.0.0.1:{port}/0")
