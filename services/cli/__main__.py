@@ -72,6 +72,7 @@ COMMANDS = {
     "headcount": "services.cli.headcount:app",
     # exercises
     "play": "services.cli.play:play",
+    "scenario": "services.cli.scenario:app",
 }
 """Name → `module:object`; the object is a function (one command) or a `typer.Typer` (a group)."""
 

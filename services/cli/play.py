@@ -25,6 +25,7 @@ from schemas.base import MINUTE_MS
 from schemas.responders import RespondersInvalid, parse_responders
 from services.cli.checks import History, Result, load_checks, run_checks
 from services.cli.client import Away, Client, Refused, fail
+from services.cli.exercise_file import ExerciseInvalid, load_exercise
 from services.cli.history import read_history
 from services.cli.scenarios import Event, Scenario, ScenarioUnknown, load_scenario
 from services.runtime.settings import REPOSITORY, Settings
@@ -57,6 +58,15 @@ def _responders(file: Path) -> list[dict[str, Any]]:
         raise RespondersInvalid(f"{file}: a list named `responders:` is expected (docs/reference/responders.md)")
     parse_responders(lines)
     return lines
+
+
+def _what_to_play(name: str, folder: Path, settings: Settings) -> tuple[Scenario, list[dict[str, Any]], list[dict[str, Any]]]:
+    """(scenario, responders, expectations) of an id or a file. Raises ScenarioUnknown, ExerciseInvalid, OSError."""
+    file = Path(name)
+    if file.suffix not in (".yaml", ".yml"):
+        return load_scenario(folder, name), [], []
+    exercise = load_exercise(file, load_territory(settings.territory))
+    return exercise.scenario, list(exercise.responders), list(exercise.checks)
 
 
 def _iso(at: int) -> str:
@@ -144,7 +154,7 @@ def _verdict(console: Console, results: list[Result]) -> None:
 
 
 def play(
-    scenario: Annotated[str, typer.Argument(help="Scenario id, e.g. S04")],
+    scenario: Annotated[str, typer.Argument(help="Scenario id, e.g. S04, or a file (`vigie scenario check`)")],
     speed: Annotated[str, typer.Option(help="Simulated seconds per real second, or max")] = "max",
     realm: Annotated[str | None, typer.Option(help="Exercise realm; a new one by default")] = None,
     responders: Annotated[Path | None, typer.Option(help="How simulated people answer (YAML)")] = None,
@@ -157,21 +167,21 @@ def play(
     settings, console = Settings(), Console(stderr=as_json)
     pace = _pace(speed)
     try:
-        played = load_scenario(scenarios, scenario)
-        checks = load_checks(check, scenario) if check else []
-        answers = _responders(responders) if responders else []
-    except (ScenarioUnknown, RespondersInvalid) as exc:
+        played, answers, checks = _what_to_play(scenario, scenarios, settings)
+        checks = load_checks(check, scenario) if check else checks
+        answers = _responders(responders) if responders else answers
+    except (ScenarioUnknown, ExerciseInvalid, RespondersInvalid) as exc:
         raise fail(exc) from exc
     except (OSError, KeyError, TypeError, YAMLError) as exc:
         raise fail(ValueError(f"cannot read: {exc}")) from exc
-    name = realm or f"{settings.territory.name}~ex-{scenario}-{secrets.token_hex(3)}"
+    name = realm or f"{settings.territory.name}~ex-{played.id}-{secrets.token_hex(3)}"
     last = max([played.end, *(played.start + int(c["at_min"] * MINUTE_MS) for c in checks)])
     end = played.start + int(until * MINUTE_MS) if until is not None else last
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     began = time.monotonic()
     try:
         with Client(settings) as client, Progress(*columns, console=console, transient=True) as progress:
-            task = progress.add_task(f"{scenario} → {name}", total=sum(e.reported_at <= end for e in played.events))
+            task = progress.add_task(f"{played.id} → {name}", total=sum(e.reported_at <= end for e in played.events))
             player = Player(client, played, name, pace)
             player.open(answers)
             player.play(end, lambda: progress.advance(task))
@@ -182,11 +192,11 @@ def play(
     history = History(played.start, asyncio.run(read_history(settings, name)), sites)
     results = run_checks(history, checks)
     _summary(console, history, name, took, sum(e.reported_at <= end for e in played.events))
-    if check:
+    if checks:
         _verdict(console, results)
     if as_json:
         document: dict[str, Any] = {"realm": name, "events": len(played.events), "seconds": round(took, 3)}
-        if check:
+        if checks:
             document["checks"] = [{"id": r.id, "ok": r.ok, "got": r.got} for r in results]
         print(json.dumps(document, ensure_ascii=False), flush=True)
     if not all(r.ok for r in results):

@@ -1,0 +1,61 @@
+"""`vigie scenario check|list`: exercises as files, before anybody is invited."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from services.cli.client import fail
+from services.cli.exercise_file import ExerciseInvalid, load_exercise
+from services.runtime.settings import REPOSITORY, Settings
+from services.runtime.territory import TerritoryInvalid, load_territory
+
+app = typer.Typer(no_args_is_help=True, help="Exercises: check a file that an organiser wrote, list those that come along.")
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="Exercise in one YAML file (docs/how-to/write-an-exercise.md)", exists=True, dir_okay=False)],
+    territory: Annotated[
+        Path | None, typer.Option(help="Reference data to check against; default: the installed one", file_okay=False)
+    ] = None,
+) -> None:
+    """Name every fault of an exercise with file and line; then `vigie play FILE`."""
+    try:
+        exercise = load_exercise(file, load_territory(territory or Settings().territory))
+    except ExerciseInvalid as exc:
+        for problem in exc.problems:
+            typer.secho(str(problem), err=True, fg="red")
+        typer.secho(f"{len(exc.problems)} problems", err=True)
+        raise typer.Exit(1) from exc
+    except (TerritoryInvalid, OSError) as exc:
+        raise fail(exc) from exc
+    scenario = exercise.scenario
+    minutes = (scenario.end - scenario.opening) / 60_000
+    typer.echo(
+        f"{scenario.id}, {scenario.title}: {len(scenario.events)} events over {minutes:g} min, {len(exercise.responders)} lines of responders, "
+        f"{len(exercise.checks)} expectations. vigie play {file}"
+    )
+
+
+@app.command("list")
+def list_(
+    scenarios: Annotated[Path, typer.Option(help="Folder with scenarios.yaml", file_okay=False)] = REPOSITORY / "scenarios",
+) -> None:
+    """Exercises that come along."""
+    try:
+        document = YAML(typ="safe").load((scenarios / "scenarios.yaml").read_text(encoding="utf-8"))
+    except (OSError, YAMLError) as exc:
+        raise fail(exc) from exc
+    table = Table()
+    for column in ("", "Titre", "Début"):
+        table.add_column(column)
+    for one in document["scenarios"]:
+        table.add_row(one["id"], one["titre"], str(one["debut"]))
+    Console().print(table)

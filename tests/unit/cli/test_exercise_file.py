@@ -1,0 +1,121 @@
+"""A file that an organiser wrote: every fault is named with its line, and what passes can be played."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from services.cli.__main__ import app
+from services.cli.exercise_file import ExerciseInvalid, load_exercise
+from services.intake.native import parse_one
+from services.runtime.settings import REPOSITORY
+from services.runtime.territory import Territory, load_territory
+
+TEMPLATE = REPOSITORY / "scenarios" / "modele.yaml"
+HEAD = "exercise: EX-1\ntitle: Essai\nstart: 2027-03-02T08:00\n"
+EVENT = "events:\n  - {at: 0, type: outage_water, severity: 3, site: cen-1}\n"
+
+
+@cache
+def territory() -> Territory:
+    return load_territory(REPOSITORY / "territories" / "92")
+
+
+def faults(tmp_path: Path, text: str) -> list[str]:
+    file = tmp_path / "essai.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ExerciseInvalid) as found:
+        load_exercise(file, territory())
+    return [str(p) for p in found.value.problems]
+
+
+def test_the_template_can_be_played() -> None:
+    exercise = load_exercise(TEMPLATE, territory())
+    events = exercise.scenario.events
+    assert [e.id for e in events] == ["E1", "E2", "E3", "E4", "E5"]
+    assert [(e.reported_at - exercise.scenario.start) / 60_000 for e in events] == [12, 25, 45, 55, 210]
+    assert events[0].body["occurred_at"] == "2027-03-02T07:00:00.000Z"
+    assert (len(exercise.responders), len(exercise.checks)) == (1, 2)
+    for event in events:
+        parse_one(orjson.dumps(event.body))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "essai.yaml:0: an exercise is expected"),
+        ("exercise: [\n", "essai.yaml:2: no YAML: "),
+        (HEAD, "essai.yaml:1: events is missing"),
+        (HEAD + EVENT + "tilte: x\n", "essai.yaml:6: no field 'tilte'"),
+        (HEAD.replace("EX-1", "EX 1") + EVENT, "essai.yaml:1: exercise: 'EX 1' is no name for a realm"),
+        (HEAD.replace("2027-03-02T08:00", "tomorrow") + EVENT, "essai.yaml:3: start: 'tomorrow' is no time"),
+        (HEAD + EVENT.replace("cen-1", "cen-l"), "essai.yaml:5: site: no site cen-l; cen-"),
+        (HEAD + EVENT.replace("site: cen-1", "commune: '93001'"), "essai.yaml:5: commune: no commune 93001"),
+        (HEAD + EVENT.replace("at: 0", "at: 25:00"), "essai.yaml:5: at: '25:00' is no time"),
+        (HEAD + EVENT.replace("at: 0, ", ""), "essai.yaml:5: at is missing"),
+        (HEAD + EVENT.replace("at: 0", "at: 30, learnt: 10"), "essai.yaml:5: learnt: before it happened"),
+        (HEAD + EVENT.replace("severity: 3", "severity: 9"), "essai.yaml:5: severity: "),
+        (HEAD + EVENT.replace("outage_water", "outage_watre"), "essai.yaml:5: type: "),
+        (HEAD + EVENT.replace("at: 0", "at: 0, places: x"), "essai.yaml:5: no field 'places'"),
+        (HEAD + EVENT.replace("at: 0", "at: 0, refers_to: [E9]"), "essai.yaml:5: refers_to: no event E9"),
+        (
+            HEAD + EVENT.replace("at: 0", "at: 0, id: A") + "  - {at: 1, id: A, type: info, severity: 1}\n",
+            "essai.yaml:6: id: A is the name of another",
+        ),
+        (
+            HEAD + EVENT.replace("at: 0", "at: 0, refers_to: [B]") + "  - {at: 9, id: B, type: info, severity: 1}\n",
+            "essai.yaml:5: refers_to: B is learnt later",
+        ),
+        (HEAD + EVENT + "  - just words\n", "essai.yaml:6: an event is a mapping"),
+        (HEAD + EVENT + "responders:\n  - {role: dgs, answer: perhaps}\n", "essai.yaml:7: responders: answer: "),
+        (HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: leval}\n", "essai.yaml:7: kind: no kind 'leval'"),
+        (HEAD + EVENT + "expectations:\n  - {id: C, kind: level}\n", "essai.yaml:7: an expectation needs at_min"),
+        (HEAD + EVENT + "expectations:\n  - {id: C, at_min: soon, kind: level}\n", "essai.yaml:7: at_min: "),
+    ],
+)
+def test_a_fault_has_its_line(tmp_path: Path, text: str, expected: str) -> None:
+    assert [f for f in faults(tmp_path, text) if f.startswith(expected)], faults(tmp_path, text)
+
+
+def test_nothing_stops_at_the_first_fault(tmp_path: Path) -> None:
+    text = (
+        HEAD
+        + "events:\n  - {at: x, type: info, severity: 1}\n  - {at: 0, type: nothing, severity: 1}\n  - {at: 0, type: info, severity: 0}\n"
+    )
+    assert [f.split(":")[1] for f in faults(tmp_path, text)] == ["5", "6", "7"]
+
+
+SCRAPS = st.sampled_from(list("abE1:-[]{},'\"# \n\t!&*?|>%@`0+.é\0")) | st.sampled_from(
+    ["at", "events:\n", "  - ", "site: ", "null", "2027-01-01", "~", "<<: *a"]
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(st.integers(min_value=0, max_value=2000), st.lists(SCRAPS, max_size=12))
+def test_no_text_is_more_than_refused(tmp_path: Path, at: int, scraps: list[str]) -> None:
+    whole = TEMPLATE.read_text(encoding="utf-8")
+    file = tmp_path / "essai.yaml"
+    file.write_text(whole[: at % len(whole)] + "".join(scraps) + whole[at % len(whole) :], encoding="utf-8")
+    try:
+        exercise = load_exercise(file, territory())
+    except ExerciseInvalid as invalid:
+        assert invalid.problems  # noqa: PT017  either is right: what is refused is refused with a reason
+        return
+    for event in exercise.scenario.events:
+        parse_one(orjson.dumps(event.body))
+
+
+def test_the_command_says_what_is_wrong_and_what_comes_next(tmp_path: Path) -> None:
+    fine = CliRunner().invoke(app, ["scenario", "check", str(TEMPLATE)])
+    assert (fine.exit_code, "vigie play" in fine.output) == (0, True)
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(HEAD + EVENT.replace("severity: 3", "severity: 9"))
+    done = CliRunner().invoke(app, ["scenario", "check", str(wrong)])
+    assert done.exit_code == 1
+    assert "wrong.yaml:5: severity" in done.output
