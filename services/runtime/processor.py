@@ -290,6 +290,13 @@ class Worker(Generic[S]):
             self.watch.write_snapshot(held, view)
 
 
+class _Untitled(faust.Worker):
+    """Leaves the title of the process to whoever started it."""
+
+    def _setproctitle(self, info: str, *, ident: str = "") -> None:
+        pass
+
+
 def run_processor(decider: Decider[S], settings: Settings, tuning: Tuning | None = None) -> None:
     """Run the worker of a decider until it is told to stop. Does not return normally from a named exit."""
     logs.configure(decider.service)
@@ -309,6 +316,6 @@ def run_processor(decider: Decider[S], settings: Settings, tuning: Tuning | None
     except (KafkaError, OSError) as error:
         stop_for(error, "take.failed")
     log.info("worker.started", service=decider.service, logic=decider.logic, run=worker.run_id, instance=settings.instance or None)
-    faust_worker = faust.Worker(worker.app, loop=loop, loglevel="WARNING", redirect_stdouts=False, override_logging=False, quiet=True)
+    faust_worker = _Untitled(worker.app, loop=loop, loglevel="WARNING", redirect_stdouts=False, override_logging=False, quiet=True)
     faust_worker.spinner = None  # it writes escape sequences to a stream that is no terminal
     faust_worker.execute_from_commandline()

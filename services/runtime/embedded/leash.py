@@ -11,14 +11,19 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
-def _main() -> None:
-    parent, *command = sys.argv[1:]
+def leash(parent: int) -> None:
+    """This process ends with its parent. Ends at once when the parent is gone already."""
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != int(parent):  # it died before the kernel knew of the wish
+    if os.getppid() != parent:  # it died before the kernel knew of the wish
         sys.exit(1)
+
+
+def _main() -> None:
+    parent, *command = sys.argv[1:]
+    leash(int(parent))
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     try:
         os.execv(command[0], command)

@@ -12,6 +12,7 @@ import structlog
 
 from services.runtime.embedded.leash import leashed
 from services.runtime.supervisor.backoff import Backoff
+from services.runtime.supervisor.forking import Forked, ForkFailed, ForkServer
 from services.runtime.supervisor.plan import NotAlive, Plan
 from services.runtime.supervisor.status import ProcessStatus, State, iso_now
 from services.runtime.supervisor.stream import Stream
@@ -26,12 +27,22 @@ HUNG_STARTING_S = 180.0
 """The same for one that has not answered yet."""
 LINE_BYTES = 256 * 1024
 
+Process = asyncio.subprocess.Process | Forked
+
 
 class Child:
     """State machine of one process. `on_change` is called after every change of state, from the loop, and must not block."""
 
-    def __init__(self, plan: Plan, stream: Stream, on_change: Callable[[], None], explain: Callable[[Plan, int], str]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        stream: Stream,
+        on_change: Callable[[], None],
+        explain: Callable[[Plan, int], str],
+        forks: ForkServer | None = None,
+    ) -> None:
         self.plan = plan
+        self._forks = forks
         self.ready = asyncio.Event()
         """Set while ready."""
         self.over = asyncio.Event()
@@ -43,7 +54,7 @@ class Child:
         self._why: str | None = None
         self._restarts = 0
         self._backoff = Backoff()
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Process | None = None
         self._stopping = asyncio.Event()
         self._last_line = ""
         self._exception = ""
@@ -99,16 +110,7 @@ class Child:
     async def _run_once(self) -> tuple[int, float]:
         """(exit code, seconds that it was ready)."""
         self._enter("starting")
-        self._process = process = await asyncio.create_subprocess_exec(
-            *leashed(list(self.plan.command)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=self.plan.environment,
-            pass_fds=self.plan.pass_fds,
-            start_new_session=True,  # Ctrl-C is for the supervisor, which stops the others in order
-            limit=LINE_BYTES,
-        )
+        self._process = process = await self._begin()
         self._on_change()
         ready_at: list[float] = []
         probing = asyncio.create_task(self._probe(process, ready_at))
@@ -123,7 +125,25 @@ class Child:
             pass
         return code, time.monotonic() - ready_at[0] if ready_at else 0.0
 
-    async def _show(self, process: asyncio.subprocess.Process) -> None:
+    async def _begin(self) -> Process:
+        if self._forks is not None and self.plan.module is not None:
+            module, arguments = self.plan.module
+            try:
+                return await self._forks.fork(module, arguments, self.plan.environment, self.plan.pass_fds, LINE_BYTES)
+            except ForkFailed as error:
+                log.debug("process.not_forked", process=self.plan.name, why=str(error))
+        return await asyncio.create_subprocess_exec(
+            *leashed(list(self.plan.command)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self.plan.environment,
+            pass_fds=self.plan.pass_fds,
+            start_new_session=True,  # Ctrl-C is for the supervisor, which stops the others in order
+            limit=LINE_BYTES,
+        )
+
+    async def _show(self, process: Process) -> None:
         assert process.stdout is not None
         self._last_line = self._exception = ""
         in_traceback = False
@@ -143,7 +163,7 @@ class Child:
                     self._exception, in_traceback = text, False
                 self._stream.line(self.plan.name, text)
 
-    async def _probe(self, process: asyncio.subprocess.Process, ready_at: list[float]) -> None:
+    async def _probe(self, process: Process, ready_at: list[float]) -> None:
         if self.plan.probe is None:
             self._enter("ready")
             return
@@ -175,7 +195,7 @@ class Child:
                 self._enter("starting", why)
             await asyncio.sleep(PROBE_RUNNING_S if self._state == "ready" else PROBE_STARTING_S)
 
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
+    async def _end(self, process: Process) -> None:
         """SIGTERM, then SIGKILL after the plan's `stop_s`. Returns when it is gone."""
         if process.returncode is not None:
             return

@@ -45,6 +45,12 @@ class Plan:
     pass_fds: tuple[int, ...] = ()
     log_file: Path | None = None
 
+    @property
+    def module(self) -> tuple[str, tuple[str, ...]] | None:
+        """(module, arguments) of a Python process, which the fork server can make."""
+        python, *rest = self.command
+        return (rest[1], tuple(rest[2:])) if python == sys.executable and rest[:1] == ["-m"] else None
+
 
 def http_probe(port: int) -> Probe:
     """/livez and /readyz of a process on loopback."""
@@ -117,6 +123,9 @@ class ServiceKind:
     listens: str = ""
     """Variable that names its listening socket, which the supervisor holds: connections queue while it restarts (ADR 0004)."""
 
+
+PRELOAD = ("services.runtime.processor",)
+"""What every service imports: faust, aiokafka, pydantic with all schemas, structlog. More would fill the memory of those that do not need it."""
 
 SERVICES = (
     ServiceKind("intake", "services.intake", 0, listens="VIGIE_HTTP_FD"),

@@ -14,6 +14,7 @@ import structlog
 from services.runtime.exits import EXITS
 from services.runtime.settings import DataDir
 from services.runtime.supervisor.child import Child
+from services.runtime.supervisor.forking import ForkServer
 from services.runtime.supervisor.plan import Plan
 from services.runtime.supervisor.status import Addresses, State, iso_now, write_status
 from services.runtime.supervisor.stream import Stream
@@ -30,8 +31,8 @@ def free_mb(data: DataDir) -> int:
 
 
 class Supervisor:
-    def __init__(self, data: DataDir, addresses: Addresses, stream: Stream) -> None:
-        self._data, self._addresses, self._stream = data, addresses, stream
+    def __init__(self, data: DataDir, addresses: Addresses, stream: Stream, forks: ForkServer | None = None) -> None:
+        self._data, self._addresses, self._stream, self._forks = data, addresses, stream, forks
         self._children: dict[str, Child] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._state: State = "starting"
@@ -42,7 +43,7 @@ class Supervisor:
         """Start these processes; returns at once."""
         started = []
         for plan in plans:
-            child = Child(plan, self._stream, self.write_status, self._explain)
+            child = Child(plan, self._stream, self.write_status, self._explain, self._forks)
             self._children[plan.name] = child
             self._tasks.append(asyncio.create_task(child.run(), name=plan.name))
             started.append(child)

@@ -27,6 +27,7 @@ from services.runtime.provision import BrokerUnreachable, TopicsDiffer, provisio
 from services.runtime.settings import DataDir, Settings, split_host_port
 from services.runtime.supervisor import plan as plans
 from services.runtime.supervisor.child import Child
+from services.runtime.supervisor.forking import ForkServer
 from services.runtime.supervisor.lock import DataDirBusy, DataDirLock
 from services.runtime.supervisor.orphans import end_orphans
 from services.runtime.supervisor.plan import Plan
@@ -131,8 +132,10 @@ async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
     sockets = {"VIGIE_HTTP_FD": front.fileno(), "VIGIE_CONSOLE_FD": pages.fileno()}
     environment = plans.base_environment(settings, addresses, colour=stream.colour)
     environment["VIGIE_DEMO_REALM"] = f"{settings.territory.name}~ex-demo-{secrets.token_hex(3)}" if options.demo else ""
-    supervisor = Supervisor(settings.data, addresses, stream)
-    with pages, _signals() as stop_asked:
+    forks = ForkServer(environment, plans.PRELOAD)
+    supervisor = Supervisor(settings.data, addresses, stream, forks)
+    with pages, contextlib.closing(forks), _signals() as stop_asked:
+        forks.begin()  # it imports while the broker starts
         starting = asyncio.create_task(_start(options, supervisor, addresses, environment, ports, sockets))
         asked = asyncio.create_task(stop_asked.wait())
         try:

@@ -1,0 +1,39 @@
+"""`python -m tests.integration.runtime.forked FILE`: a service for the tests of the fork server. It tells FILE what it finds, then obeys it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+
+def main() -> None:
+    told = Path(sys.argv[1])
+    number = int(os.environ["TOLD_FD"])
+    found = {
+        "pid": os.getpid(),
+        "session": os.getsid(0),
+        "said": os.environ["SAID"],
+        "stranger": os.environ.get("STRANGER"),
+        "argv0": sys.argv[0],
+        "through": os.read(number, 100).decode(),
+        "fds": [n.name for n in Path("/proc/self/fd").iterdir()],
+        "interrupt": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+        "warm": "aiokafka" in sys.modules,
+    }
+    print("spoken", flush=True)
+    told.write_text(json.dumps(found))
+    while True:
+        time.sleep(0.05)
+        match told.with_suffix(".do").read_text() if told.with_suffix(".do").exists() else "":
+            case "leave":
+                sys.exit(7)
+            case "fail":
+                raise ValueError("of no use")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Services as forks of one process: each is as if it had been started by exec, and none depends on the fork server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from services.runtime.supervisor.forking import Forked, ForkServer
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere services are started by exec")
+MODULE = "tests.integration.runtime.forked"
+
+
+@pytest.fixture
+async def forks(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ForkServer]:
+    made = ForkServer({**os.environ, "STRANGER": "of the fork server"}, ("aiokafka",))
+    made.begin()
+    yield made
+    made.close()
+
+
+class Service:
+    """A running tests.integration.runtime.forked."""
+
+    def __init__(self, process: Forked, told: Path) -> None:
+        self.process, self.told = process, told
+
+    @classmethod
+    async def start(cls, forks: ForkServer, told: Path) -> Service:
+        read, write = os.pipe()
+        os.write(write, b"through the descriptor")
+        environment = {**os.environ, "SAID": "of the service", "TOLD_FD": str(read), "VIGIE_PROCESS": "alerts"}
+        try:
+            return cls(await forks.fork(MODULE, (str(told),), environment, (read,), 1000), told)
+        finally:
+            os.close(read)
+            os.close(write)
+
+    async def found(self) -> dict[str, Any]:
+        await eventually(lambda: self.told.exists() and self.told.read_text(), 60)
+        return dict(json.loads(self.told.read_text()))
+
+    async def ends(self, what: str) -> tuple[int, list[str]]:
+        self.told.with_suffix(".do").write_text(what)
+        code = await asyncio.wait_for(self.process.wait(), 60)
+        assert self.process.stdout is not None
+        return code, (await self.process.stdout.read()).decode().splitlines()
+
+    async def end(self) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGKILL)
+        await self.process.wait()
+
+
+async def test_a_fork_is_as_if_it_had_been_started_by_exec(forks: ForkServer, tmp_path: Path) -> None:
+    one, two = [await Service.start(forks, tmp_path / name) for name in ("one", "two")]
+    found = await one.found()
+    await two.found()
+    assert found["pid"] == found["session"] == one.process.pid != two.process.pid
+    assert (found["said"], found["stranger"], found["through"]) == ("of the service", None, "through the descriptor")
+    assert found["argv0"].endswith("forked.py")
+    assert found["interrupt"]
+    assert found["warm"], "it has what the fork server imported"
+    assert len(found["fds"]) == 5, "input, output, error output, what it was given, and the directory that it lists"
+    itself = psutil.Process(one.process.pid)
+    assert itself.ppid() == os.getpid()
+    assert " ".join(itself.cmdline()).startswith("vigie: alerts")
+    code, said = await one.ends("leave")
+    assert (code, said) == (7, ["spoken"])
+    code, said = await two.ends("fail")
+    assert (code, said[0], said[-1]) == (1, "spoken", "ValueError: of no use")
+
+
+async def test_a_service_outlives_the_fork_server_and_the_next_one_gets_a_new_server(forks: ForkServer, tmp_path: Path) -> None:
+    one = await Service.start(forks, tmp_path / "one")
+    await one.found()
+    (server,) = [p for p in psutil.Process().children() if " ".join(p.cmdline()).startswith("vigie: fork server")]
+    server.kill()
+    server.wait(60)
+    two = await Service.start(forks, tmp_path / "two")
+    await two.found()
+    assert psutil.Process(one.process.pid).is_running()
+    os.kill(one.process.pid, signal.SIGKILL)
+    assert await asyncio.wait_for(one.process.wait(), 60) == -signal.SIGKILL
+    await two.end()
