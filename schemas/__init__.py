@@ -1,3 +1,16 @@
 """The contract of Vigie: every input, command and fact. Importing this package registers all message types."""
 
-from schemas import alerts, callouts, commands, contingency, continuity, delivery, maintenance, oncall, reference, reports, runtime  # noqa: F401
+from schemas import (  # noqa: F401
+    alerts,
+    callouts,
+    commands,
+    contingency,
+    continuity,
+    delivery,
+    maintenance,
+    oncall,
+    reassignment,
+    reference,
+    reports,
+    runtime,
+)

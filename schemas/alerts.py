@@ -516,7 +516,10 @@ class AttentionRequested(Fact):
     a task, without a message (D54).
     """
 
-    code: Literal["alarm", "card_overdue", "plan_proposed", "stand_down_proposed", "forecast", "reentry", "sitrep_due"]
+    code: Literal[
+        "alarm", "card_overdue", "plan_proposed", "stand_down_proposed", "forecast", "reentry", "sitrep_due",
+        "reassignment_proposed", "reassignment_order", "reassignment_void",
+    ]  # fmt: skip
     roles: tuple[str, ...]
     pole: str | None = None
     site: str | None = None
@@ -527,6 +530,10 @@ class AttentionRequested(Fact):
     pct: int | None = None
     limit_at: Instant | None = None
     incident: str | None = None
+    agents: int | None = Field(
+        default=None, description="of a proposal; of an order: who leave the site; who come back from a place that was lost"
+    )
+    come: int | None = Field(default=None, description="of an order: who come to the site")
 
 
 @message

@@ -225,6 +225,16 @@ class StaleAnswer(Model):
     after_min: dict[str, int] = Field(description="ladder → minutes without a word; absent = never")
 
 
+class ReassignmentPolicy(Model):
+    """When a proposal is computed, who hears of it and who decides (docs/reference/reassignment-model.md)."""
+
+    decides: str = Field(default="directeur_pole", description="role that may approve, or above (D49)")
+    told: tuple[str, ...] = Field(default=("coordinateur_pca",), description="roles that hear of a proposal")
+    settle_min: int = Field(default=3, ge=0, description="from the first change to the request: reports come in bursts")
+    every_min: int = Field(default=5, ge=1, description="at most one request by itself in so long at the beginning")
+    every_min_later: int = Field(default=30, ge=1, description="… and in so long when the crisis is old: a quarter of its age in between")
+
+
 class Escalation(Model):
     """`escalade.yaml`: levels, roles, ladders, alarms, calendars."""
 
@@ -259,6 +269,7 @@ class Escalation(Model):
     readiness: ReadinessRule | None = None
     working_time: WorkingTime | None = None
     stale_answer: StaleAnswer | None = None
+    reassignment: ReassignmentPolicy = ReassignmentPolicy()
 
 
 class Holder(Model):

@@ -49,7 +49,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     ),
     "plans": ("PlanChanged", "TriggerChanged"),
     "deliveries": ("NotificationChanged", "HoldChanged", "CallOutChanged"),
-    "reassignments": (),
+    "reassignments": ("ProposalChanged", "ReassignmentChanged", "ReassignmentOrdered"),
 }
 """public topic → fact names."""
 

@@ -153,7 +153,7 @@ def _attend(draft: Draft, asked: AttentionRequested) -> None:
     incident = asked.incident if asked.incident in draft.state.incidents else None
     values: dict[str, str | int | float | bool | None] = {
         name: value
-        for name in ("activity", "plan", "card", "base", "pct", "limit_at", "pole", "site")
+        for name in ("activity", "plan", "card", "base", "pct", "limit_at", "pole", "site", "agents", "come")
         if (value := getattr(asked, name)) is not None
     }
     template = _TEMPLATES.get(asked.code, asked.code).format(base=asked.base or "rto")

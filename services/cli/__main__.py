@@ -44,6 +44,7 @@ COMMANDS = {
     "sites": "services.cli.read:sites",
     "activities": "services.cli.read:activities",
     "plans": "services.cli.read:plans",
+    "reassignments": "services.cli.read:reassignments",
     "notifications": "services.cli.read:notifications",
     "timeline": "services.cli.read:timeline",
     "changes": "services.cli.read:changes",

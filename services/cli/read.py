@@ -17,6 +17,7 @@ from services.cli.client import Away, Client, Refused, fail
 from services.console.i18n import translator
 from services.console.pages.handover import TITLES
 from services.console.texts import words as w
+from services.console.texts.lines import few
 from services.runtime.settings import Settings
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -164,6 +165,33 @@ def plans(
         ("Niveau", lambda p: str(p["level"] or "")), ("Proposé", lambda p: at_paris(p["proposed_at"])), ("Décidé", lambda p: at_paris(p["decided_at"])),
         ("Décide", lambda p: w.word(w.ROLE, p["decides"], _)), ("Pourquoi", _why),
         ("Fiches", lambda p: f"{sum(c['state'] == 'done' for c in p['cards'])} / {len(p['cards'])}" if p["cards"] else ""),
+    ))  # fmt: skip
+
+
+def reassignments(
+    proposal: Annotated[str | None, typer.Argument(help="Its lines; the proposals when absent")] = None, realm: Realm = None, as_of: AsOf = None,
+    state: Annotated[list[str] | None, typer.Option(help="open, superseded, lapsed, failed")] = None,
+    incident: Annotated[str | None, typer.Option()] = None, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """What is proposed to whom and where, what was decided, and where the orders stand. Counts, never names."""
+    try:
+        with Client(Settings()) as client:
+            path = "/api/v1/reassignments" + (f"/{quote(proposal, safe='')}" if proposal else "")
+            found = client.get(path + query(realm, as_of, **({} if proposal else {"state": state, "incident": incident})))
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    if proposal is None:
+        show(found, as_json, "Réaffectations", (
+            ("N°", lambda p: str(p["number"])), ("État", lambda p: p["state"]), ("Calculée", lambda p: at_paris(p["computed_at"])),
+            ("Agents", lambda p: str(p["agents"])), ("Besoins couverts", lambda p: f"{p['demand'] - p['unmet_agents']} / {p['demand']}"),
+            ("À décider", lambda p: f"{p['undecided']} / {p['lines_total']}"), ("Version", lambda p: str(p["version"])), ("Identifiant", lambda p: p["id"]),
+        ))  # fmt: skip
+        return
+    show(found if as_json else {"items": found["lines"], "next": None}, as_json, f"Réaffectation n° {found['number']}", (
+        ("Crit.", lambda x: str(x["criticality"])), ("Activité", lambda x: x["to"]["activity"]), ("De", lambda x: x["from"]["site"]),
+        ("Vers", lambda x: x["to"]["site"]), ("Métier", lambda x: x["metier"]), ("Agents", lambda x: few(x["count"])),
+        ("Min", lambda x: str(x["score"]["minutes"] or "")), ("État", lambda x: x["state"]),
+        ("Pourquoi", lambda x: _joined([why["text"] for why in x["why"]])), ("Identifiant", lambda x: x["id"]),
     ))  # fmt: skip
 
 

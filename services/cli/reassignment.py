@@ -1,4 +1,4 @@
-"""`vigie reassignment solve`: a situation given as tables, solved outside any realm."""
+"""`vigie reassignment`: a situation given as tables solved outside any realm; decisions about the proposals of a realm."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import json
 import time
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from services.cli.client import fail
+from services.cli.decide import Expected, Key, Reason, decide
+from services.cli.read import AsJson, Realm
 from services.continuity.reassignment.files import FileInvalid, proposal_document, read_previous, read_situation
 from services.continuity.reassignment.lexicographic import Choice
 from services.continuity.reassignment.plan import Options
@@ -59,6 +62,56 @@ def solve(
         typer.echo(json.dumps(document, ensure_ascii=False))
     else:
         _show(name, document)
+
+
+Lines = Annotated[list[str] | None, typer.Option("--line", help="Only these lines; may be repeated. Default: all that nobody decided")]
+
+
+@app.command()
+def approve(
+    proposal: str, line: Lines = None, realm: Realm = None, reason: Reason = None, expected: Expected = None, key: Key = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Approve lines of a proposal: their orders go out at once. Exit 1 when it is stale: `vigie reassignments` shows the one in force."""
+    body = {"lines": line or None, "reason": reason}
+    path = f"reassignments/{quote(proposal, safe='')}/approve"
+    decide(path, realm, body, key=key, expected=expected, as_json=as_json, done="Approuvé, les ordres partent")
+
+
+@app.command()
+def decline(
+    proposal: str, line: Lines = None, realm: Realm = None, reason: Reason = None, expected: Expected = None, key: Key = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Decline lines of a proposal, with a reason."""
+    body = {"lines": line or None, "reason": reason}
+    decide(f"reassignments/{quote(proposal, safe='')}/decline", realm, body, key=key, expected=expected, as_json=as_json, done="Écarté")
+
+
+@app.command()
+def compute(
+    realm: Realm = None, preference: Annotated[str, typer.Option(help="best, fewest, least_co2, fastest")] = "best",
+    transit: Annotated[bool | None, typer.Option("--transit/--no-transit", help="Public transport runs")] = None,
+    telework: Annotated[bool | None, typer.Option("--telework/--no-telework", help="Telework is possible")] = None, reason: Reason = None,
+    key: Key = None, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Ask for a proposal now."""
+    body = {"preference": preference, "transit": transit, "telework": telework, "reason": reason}
+    decide("reassignments/compute", realm, body, key=key, as_json=as_json, done="Demandé, la proposition suit")
+
+
+@app.command()
+def step(
+    line: str,
+    what: Annotated[str, typer.Argument(help="accept, arrive or release")],
+    realm: Realm = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say that an order was received, that the agents are at work, or that they go back."""
+    if what not in ("accept", "arrive", "release"):
+        raise typer.BadParameter("accept, arrive or release")
+    decide(f"reassignments/{quote(line, safe='')}/{what}", realm, {}, key=key, as_json=as_json, done="Noté")
 
 
 def _strategies(territory: Territory) -> dict[str, tuple[str, ...]]:

@@ -17,6 +17,7 @@ from services.alerts.decider import AlertsDecider
 from services.cli.changed import AUTHOR, commands
 from services.cli.recorded import Outside, Recording, is_reference
 from services.continuity.decider import ContinuityDecider
+from services.continuity.proposals import Proposals
 from services.delivery.decider import DeliveryDecider
 from services.delivery.simulated import respond
 from services.runtime.testing import MemorySystem
@@ -57,7 +58,10 @@ def replay(recording: Recording, changed: Sequence[SectionData] = (), fork: int 
     territory = parse_realm(recording.realm)[0]
     realm = f"{territory}~what-replay"
     system = MemorySystem(
-        {"alerts": AlertsDecider(), "continuity": ContinuityDecider(), "delivery": DeliveryDecider()}, respond, check=False
+        {"alerts": AlertsDecider(), "continuity": ContinuityDecider(), "delivery": DeliveryDecider()},
+        respond,
+        check=False,
+        planner=Proposals() if any(fact.name == "ProposalChanged" for fact in recording.facts) else None,
     )
     opened = recording.opened
     opening = OpenRealm(

@@ -29,6 +29,7 @@ from services.verify.laws import (
     check_inputs,
     check_notifications,
     check_read_model,
+    check_reassignments,
     check_reports,
 )
 from services.verify.patience import Patience
@@ -49,6 +50,7 @@ async def judge(settings: Settings, patience_s: float) -> tuple[Findings, Eviden
         check_reports(evidence.logs, found)
         check_forwarding(evidence.logs, found)
         check_notifications(evidence.logs, (s.value for s in NotificationState), found)
+        check_reassignments(evidence.logs, found)
         check_dead_letters(evidence.logs, evidence.letters, found)
         try:
             check_read_model(evidence.logs, await read_rows(settings.redis), found)

@@ -33,6 +33,7 @@ from services.console.api import (
     people,
     places,
     realms,
+    reassignments,
     reference,
     reports,
     retex,
@@ -67,7 +68,7 @@ from services.runtime.signing import SigningKey
 from services.runtime.vault import TextItem, Texts, Vault
 
 ROUTERS: Final = (
-    incidents.router, places.router, continuity.router, people.router, maintenance.router, oncall.router, oncall.feeds, reports.router, log.router, realms.router,
+    incidents.router, places.router, continuity.router, reassignments.router, people.router, maintenance.router, oncall.router, oncall.feeds, reports.router, log.router, realms.router,
     commands.router, reference.router, live.router, callouts.router, headcounts.router, returns.router, sitreps.router, evidence.router, retex.router,
 )  # fmt: skip
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"

@@ -322,6 +322,43 @@ def _plan(fact: FactRecord) -> Fields | None:
     }  # fmt: skip
 
 
+_PROPOSAL_KINDS = {"computed": "watch", "failed": "alarm", "lapsed": "watch", "approved": "decision", "declined": "decision"}
+
+
+def _proposal(fact: FactRecord) -> Fields | None:
+    r, change = fact.data["row"], fact.data["change"]
+    kind = _PROPOSAL_KINDS.get(change)
+    if kind is None:  # superseded: the newer one has its line
+        return None
+    decision = r["decisions"][-1] if change in ("approved", "declined") else None
+    return {
+        "kind": kind, "change": change, "incident": r.get("incident"), "text_id": _text_id(decision.get("reason")) if decision else None,
+        "values": _some({
+            "number": r["number"], "agents": decision["agents"] if decision else r["agents"],
+            "lines": len(decision["lines"]) if decision else r["lines"], "unmet": r["unmet_agents"], "demand": r["demand"],
+            "rules": list(decision["rules"]) if decision else None, "failure": r.get("failure"), "proposal": r["id"],
+        }),
+    }  # fmt: skip
+
+
+def _order(fact: FactRecord) -> Fields | None:
+    r = fact.data["row"]
+    return {
+        "kind": "communication", "change": "ordered", "site": r["site"],
+        "values": {"leave": r["leave"], "come": r["come"], "stay_home": r["stay_home"], "lines": len(r["lines"]), "proposal": r["proposal"]},
+    }  # fmt: skip
+
+
+def _reassignment(fact: FactRecord) -> Fields | None:
+    r, change = fact.data["row"], fact.data["change"]
+    if change in ("dispatched", "needed"):  # told by the order; by the proposal
+        return None
+    return {
+        "kind": "fact" if change == "void" else "action", "change": change, "site": r["site"], "incident": r.get("incident"),
+        "values": _some({"agents": r["count"], "metier": r["metier"], "place": r["place"], "cause": r.get("cause"), "line": r["id"]}),
+    }  # fmt: skip
+
+
 _TOLD = {"failed", "ambiguous"}
 """States of a notification that are worth a line: calls are told by their ladder or alarm, answers by AnswerRecorded."""
 
@@ -391,6 +428,9 @@ _LINES: dict[str, Maker] = {
     "AlarmArbitrated": _arbitration,
     "StrategyChanged": _strategy,
     "PlanChanged": _plan,
+    "ProposalChanged": _proposal,
+    "ReassignmentOrdered": _order,
+    "ReassignmentChanged": _reassignment,
     "SitrepIssued": _sitrep,
     "ImprovementChanged": _improvement,
     "NotificationChanged": _notification,

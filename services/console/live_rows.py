@@ -15,6 +15,7 @@ from schemas import contingency as k
 from schemas import continuity as c
 from schemas import delivery as d
 from schemas import maintenance as m
+from schemas import reassignment as g
 from services.console.picture import Picture
 from services.console.queries.base import Read
 from services.console.readmodel import ReadModel
@@ -135,6 +136,8 @@ _PLAIN: Final = {
     "strategies": _plain(c.StrategyRow, "strategies", Shaper.strategy),
     "sitreps": _plain(c.SitrepRow, "sitreps", Shaper.sitrep),
     "contingency": _plain(k.ContingencyRow, "contingency", Shaper.contingency),
+    "proposals": _plain(g.ProposalRow, "proposals", Shaper.proposal),
+    "reassignments": _plain(g.ReassignmentRow, "reassignments", Shaper.reassignment),
     "notifications": _plain(d.NotificationRow, "notifications", Shaper.notification),
     "callouts": _plain(o.CallOutRow, "callouts", Shaper.callout),
     "holds": _plain(d.HoldRow, "holds", Shaper.hold),

@@ -12,11 +12,12 @@ from services.console.queries.changes import ChangeQueries
 from services.console.queries.documents import Documents
 from services.console.queries.maintenance import Works
 from services.console.queries.oncall import OnCallQueries
+from services.console.queries.reassignments import Reassignments
 
 __all__ = ["NotFound", "Queries", "ReadModel", "RealmUnknown", "Rebuilding", "StoreAway"]
 
 
-class ReadModel(Documents, ChangeQueries, Works, OnCallQueries):
+class ReadModel(Documents, ChangeQueries, Works, OnCallQueries, Reassignments):
     """All queries. Safe for concurrent use in one event loop."""
 
 

@@ -12,6 +12,7 @@ from schemas import contingency as k
 from schemas import continuity as c
 from schemas import delivery as d
 from schemas import maintenance as m
+from schemas import reassignment as g
 from schemas import reference as ref
 from schemas.base import Instant
 from schemas.realms import is_live, parse_realm
@@ -22,8 +23,9 @@ from services.console.geometry import Outlines
 from services.console.lines import LineRecord
 from services.console.reference import Reference
 from services.console.resources import when
-from services.console.texts import incident_title, line, reason, task_title, window_title
+from services.console.texts import incident_title, line, move_reason, reason, task_title, window_title
 
+TELEWORK = "telework"
 OPEN = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 
 
@@ -217,6 +219,77 @@ class Shaper:
             count=gap.count, missing=gap.missing, why=list(gap.why),
             outside_help=[s for s in static.strategies if s.startswith(("SR-FOUR", "SR-MUT"))] if static else [],
         )  # fmt: skip
+
+    def proposal(self, row: g.ProposalRow) -> r.Proposal:
+        """Without its lines."""
+        decided = {line for d in row.decisions for line in d.lines}
+        return r.Proposal(
+            id=row.id, realm=self.realm, number=row.number, state=row.state, preference=row.preference, reference=row.reference,
+            incident=row.incident, requested_at=when(row.requested_at), computed_at=when(row.computed_at), sites_hit=row.sites_hit,
+            elapsed_h=row.elapsed_h, transit=row.transit, telework=row.telework, objective=dict(row.objective), open_level=row.open_level,
+            bound=row.bound, demand=row.demand, unmet_agents=row.unmet_agents, displaced=row.displaced, own_work=row.own_work,
+            idle_agents=row.idle_agents, suspended_agents=row.suspended_agents, travelling=row.travelling, agents=row.agents,
+            lines_total=row.lines, undecided=row.lines - len(decided), kept=row.kept, changed=row.changed,
+            unmet=[self._missing(x) for x in row.unmet], idle=[self._missing(x) for x in row.idle],
+            suspended=[self._missing(x) for x in row.suspended], not_shown=row.not_shown,
+            flow=[r.Flow(source=f.source, target=f.target, work=f.work, count=f.count) for f in row.flow],
+            decisions=[
+                r.ProposalDecision(
+                    id=d.id, verb=d.verb, lines=list(d.lines), agents=d.agents, by=d.by, role=d.role, at=when(d.at), rules=list(d.rules)
+                )
+                for d in row.decisions
+            ],
+            superseded_by=row.superseded_by, failure=row.failure, version=row.version,
+        )  # fmt: skip
+
+    def _missing(self, row: g.NotPossible) -> r.MissingAgents:
+        static = self.reference.activities.get(row.activity)
+        return r.MissingAgents(
+            activity=row.activity, activity_name=self.reference.names.activity(row.activity, self.lang), metier=row.metier,
+            sites=list(row.sites), sites_more=row.sites_more, count=row.count, missing=row.missing, why=self._moves_why(row.why),
+            outside_help=[s for s in static.strategies if s.startswith(("SR-FOUR", "SR-MUT"))] if static else [],
+        )  # fmt: skip
+
+    def _moves_why(self, why: Iterable[g.Reason]) -> list[r.MoveReason]:
+        return [r.MoveReason(code=x.code, text=move_reason(x, self.reference.names, self.lang), values=dict(x.values)) for x in why]
+
+    def _end(self, site: str, activity: str) -> r.End:
+        name = "" if site == TELEWORK else self.reference.names.site(site)
+        return r.End(site=site, name=name, activity=activity, activity_name=self.reference.names.activity(activity, self.lang))
+
+    def line_of_proposal(self, row: g.LineRow, proposal: g.ProposalRow) -> r.ReassignmentLine:
+        """A line as it was proposed, with what was decided of it."""
+        decision = next((d for d in proposal.decisions if row.id in d.lines), None)
+        state, approved = g.LineState.PROPOSED if proposal.state is g.ProposalState.OPEN else g.LineState.VOID, None
+        if decision is not None:
+            state = g.LineState.DECLINED if decision.verb == "decline" else g.LineState.APPROVED
+            approved = decision if decision.verb == "approve" else None
+        return self._line(row, proposal.id, state, proposal.incident).model_copy(
+            update={
+                "approved_by": approved.by, "approved_role": approved.role, "approved_at": when(approved.at), "rules": list(approved.rules),
+            } if approved is not None else {}
+        )  # fmt: skip
+
+    def reassignment(self, row: g.ReassignmentRow) -> r.ReassignmentLine:
+        """An approved line."""
+        return self._line(row, row.proposal, row.state, row.incident).model_copy(
+            update={
+                "needed": row.needed, "approved_by": row.approved_by, "approved_role": row.approved_role, "approved_at": when(row.approved_at),
+                "rules": list(row.rules), "dispatched_at": _when(row.dispatched_at), "accepted_at": _when(row.accepted_at),
+                "arrived_at": _when(row.arrived_at), "ended_at": _when(row.ended_at), "cause": row.cause,
+            }
+        )  # fmt: skip
+
+    def _line(self, row: g.LineRow, proposal: str, state: g.LineState, incident: str | None) -> r.ReassignmentLine:
+        own = not row.need_activity
+        return r.ReassignmentLine.model_validate({
+            "id": row.id, "realm": self.realm, "proposal": proposal, "from": self._end(row.site, row.activity),
+            "to": self._end(row.place, row.activity if own else row.need_activity), "need_site": row.need_site or None, "metier": row.metier,
+            "need_metier": row.need_metier or None, "supply": row.supply, "own_work": own, "count": row.count,
+            "criticality": row.criticality, "score": {"tenths": row.tenths, "minutes": row.minutes, "co2_g": row.grams}, "state": state,
+            "why": self._moves_why(row.why), "incident": incident, "needed": None, "approved_by": None, "approved_role": None,
+            "approved_at": None, "rules": [], "dispatched_at": None, "accepted_at": None, "arrived_at": None, "ended_at": None, "cause": None,
+        })  # fmt: skip
 
     def plan(self, static: ref.Plan, row: c.PlanRow | None) -> r.Plan:
         running = {card.id: card for card in row.cards} if row else {}

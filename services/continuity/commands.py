@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from schemas import commands as cmd
+from schemas import reassignment as moves
 from schemas.base import Command
 from schemas.continuity import CardRow, CrisisTended, PlanRow
 from schemas.ranks import may_act
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import CardState, PlanState
+from services.continuity import deciding
 from services.continuity.cards import find_card, fresh_cards, is_open, with_card
 from services.continuity.plans import ACTIVE, put, review_stand_down, stand_down_holds
 from services.continuity.refusals import Refused, Result, must_decide, reasoned
@@ -179,6 +181,8 @@ HANDLERS: Final[Mapping[type[Command], Callable[[Draft, Any], Result]]] = {
     cmd.ActivateStrategy: activate_strategy, cmd.EndStrategy: end_strategy, cmd.DeclareActivity: declare_activity,
     cmd.DeclareDataAge: declare_data_age, cmd.ArbitrateAlarm: arbitrate_alarm, cmd.IssueSitrep: issue_sitrep,
     cmd.AddImprovement: add_improvement, cmd.CloseImprovement: close_improvement,
+    moves.ComputeReassignments: deciding.compute, moves.ApproveReassignments: deciding.approve, moves.DeclineReassignments: deciding.decline,
+    moves.AcceptReassignment: deciding.accept, moves.ArriveReassignment: deciding.arrive, moves.ReleaseReassignment: deciding.release,
 }  # fmt: skip
 """Every command that continuity takes."""
 
@@ -197,5 +201,5 @@ def carry_out(draft: Draft, command: Command, id: str) -> None:
         return
     draft.record(CommandApplied(command_id=id, command=name, result=result))
     if not command.author.startswith("system:"):
-        plan = draft.state.plans.get(getattr(command, "plan", ""))
-        draft.record(CrisisTended(by=command.author, incident=plan.incident if plan is not None else None))
+        about = draft.state.plans.get(getattr(command, "plan", "")) or draft.state.proposals.get(getattr(command, "proposal", ""))
+        draft.record(CrisisTended(by=command.author, incident=about.incident if about is not None else None))

@@ -23,12 +23,14 @@ from schemas.alerts import (
 from schemas.base import Command, Fact, Instant
 from schemas.contingency import ContingencyChanged, ContingencyComputed
 from schemas.continuity import CauseHeard, DependencyHeard, IncidentHeard, LevelHeard, SiteHeard
+from schemas.reassignment import ProposalComputed
 from schemas.reference import ReferencePublished
 from schemas.words import Certainty, IncidentState, SiteStatus
-from services.continuity import plans, sitreps
+from services.continuity import plans, reassigning, sitreps
 from services.continuity.activities import Change, settle, touched_by_site
 from services.continuity.bia import MEALS
 from services.continuity.commands import HANDLERS, carry_out
+from services.continuity.conditions import FLOOD, TRANSIT
 from services.continuity.metrics import tell_metrics
 from services.continuity.state import RECORDED_SECTIONS, Draft, Memory, State, evolve
 from services.runtime.codec import StateCodec
@@ -75,6 +77,8 @@ class ContinuityDecider:
             case ContingencyComputed(row=row):
                 if row.reference == state.reference:
                     draft.record(ContingencyChanged(row=row.model_copy(update={"computed_at": draft.now})))
+            case ProposalComputed() as part:
+                reassigning.take(draft, part)
             case Command() as command if type(command) in HANDLERS:
                 carry_out(draft, command, given.id)
             case other:
@@ -148,6 +152,7 @@ def _on_site(draft: Draft, row: SiteRow) -> None:
     lifted = before is not None and before.status is not heard.status
     change = Change(back_at=row.since if lifted else None, sites=frozenset((row.id,)))
     _settle_each(draft, touched_by_site(draft, row.id), change)
+    reassigning.review(draft)
 
 
 def _settle_each(draft: Draft, touched: Iterable[str], change: Change) -> None:
@@ -157,7 +162,7 @@ def _settle_each(draft: Draft, touched: Iterable[str], change: Change) -> None:
 
 
 def _on_flag(draft: Draft, row: FlagRow) -> None:
-    if row.id.partition(":")[0] not in _HEARD:
+    if row.id.partition(":")[0] not in _HEARD and row.id != TRANSIT:
         return
     heard = DependencyHeard(
         id=row.id, value=row.value, since=row.since, effective_from=row.effective_from, incident=row.incident,
@@ -171,6 +176,7 @@ def _on_flag(draft: Draft, row: FlagRow) -> None:
     later = row.effective_from is not None and row.effective_from > draft.now
     draft.arm(f"dependency:{row.id}", row.effective_from if later else None)
     _touch(draft, row.id, row.since)
+    reassigning.review(draft)
 
 
 def _touch(draft: Draft, dependency: str, since: Instant | None) -> None:
@@ -190,7 +196,11 @@ def _on_incident(draft: Draft, row: IncidentRow) -> None:
     if heard == before:
         return
     draft.record(heard)
-    if draft.state.bia is None or (before.estimated_end if before else None) == row.estimated_end:
+    if draft.state.bia is None:
+        return
+    if row.kind == FLOOD:
+        reassigning.review(draft)
+    if (before.estimated_end if before else None) == row.estimated_end:
         return
     sites = frozenset(site for site, heard in draft.state.sites.items() if any(c.incident == row.id for c in heard.causes))
     touched = {activity for site in sites for activity in touched_by_site(draft, site)}
@@ -212,6 +222,8 @@ def _on_reference(draft: Draft, published: ReferencePublished) -> None:
     plans.list_plans(draft)
     sitreps.pace(draft)
     tell_metrics(draft)
+    reassigning.migrate(draft)
+    reassigning.review(draft)
 
 
 # ── deadlines ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -226,6 +238,7 @@ def _on_clock(draft: Draft, activity: str) -> None:
 def _on_effective(draft: Draft, dependency: str) -> None:
     heard = draft.state.dependencies[dependency]
     _touch(draft, dependency, heard.effective_from)
+    reassigning.review(draft)
 
 
 def _on_plan(draft: Draft, plan: str) -> None:
@@ -239,5 +252,6 @@ def _on_sitrep(draft: Draft, _: str) -> None:
 
 _FIRE: Final[dict[str, Callable[[Draft, str], None]]] = {
     "activity": _on_clock, "dependency": _on_effective, "plan": _on_plan, "sitrep": _on_sitrep,
+    "reassign": lambda draft, _: reassigning.look(draft), "order": reassigning.dispatch, "dropped": reassigning.drop,
 }  # fmt: skip
-"""Kind of deadline → what it does. Kinds are the heads of the keys that `activities`, `plans`, `sitreps` and this module arm."""
+"""Kind of deadline → what it does. Kinds are the heads of the keys that `activities`, `plans`, `sitreps`, `reassigning` and this module arm."""

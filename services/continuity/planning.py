@@ -1,7 +1,8 @@
 """`python -m services.continuity.planning`: the planner as a process. It reads continuity's log, computes, and answers with inputs.
 
-It keeps nothing: after a kill it reads the log again and goes on with what the log lacks. It computes in short slices, at the lowest priority, and only
-once the system has been up for a while: nobody waits for it, and it must slow nobody down.
+It keeps nothing: after a kill it reads the log again and goes on with what the log lacks. Proposals of reassignment are computed at once: people wait
+for them. Contingency is computed in short slices, on a thread of the lowest priority, and only once the system has been up for a while: nobody waits
+for it, and it must slow nobody down. Live realms only; the conductor answers in simulated ones.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
 
 import structlog
 import uvloop
@@ -21,12 +24,14 @@ from schemas.realms import live_partitions
 from schemas.topics import PARTITIONS, inputs
 from services.continuity.contingency import Contingency, Loss
 from services.continuity.planner import Job, Planner, answer, losses
+from services.continuity.proposals import Job as Asked
+from services.continuity.proposals import Proposals
 from services.continuity.reassignment.solver import SolverFailed
 from services.continuity.reassignment.tables import TablesInvalid
 from services.runtime import health, logs
 from services.runtime.exits import stop_for
 from services.runtime.kafka import BrokerAway, RecordProducer
-from services.runtime.reader import LogReader
+from services.runtime.reader import Accepted, LogReader
 from services.runtime.settings import Settings
 
 LIVE: Final = live_partitions(PARTITIONS)
@@ -38,6 +43,8 @@ REPEAT_S: Final = 1.0
 CLOSE_S: Final = 3.0
 SOURCE: Final = "/planner"
 
+P = ParamSpec("P")
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
@@ -48,8 +55,11 @@ class Planning:
         self._kafka = kafka
         self._quiet_s = quiet_s
         self._planner = Planner()
+        self._proposals = Proposals()
         self._reader = LogReader(kafka, "continuity", partitions=LIVE)
         self._news = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._quiet = ThreadPoolExecutor(1, "contingency", initializer=_lowest_priority)
         self._given_up: set[Job] = set()
         self.caught_up = False
 
@@ -57,21 +67,60 @@ class Planning:
         """For ever. Raises Stop, HistoryChanged, KafkaError, OSError: the process must begin anew."""
         await self._reader.start()
         async for accepted in self._reader.read_to_end():
-            self._planner.observe(accepted.transaction)
+            self._observe(accepted)
         self.caught_up = True
         log.info("planner.ready")
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._propose())
             tasks.create_task(self._work())
             while True:
                 for accepted in await self._reader.batch():
-                    self._planner.observe(accepted.transaction)
+                    self._observe(accepted)
                     self._news.set()
+                    self._asked.set()
+
+    def _observe(self, accepted: Accepted) -> None:
+        self._planner.observe(accepted.transaction)
+        self._proposals.observe(accepted.transaction)
 
     async def close(self) -> None:
         """Let go of the broker, within CLOSE_S also when it is away. For the end of the process."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 await self._reader.stop()
+        self._quiet.shutdown(wait=False, cancel_futures=True)
+
+    async def _propose(self) -> None:
+        """Answer open requests, the longest open realm by realm; a request that was replaced meanwhile gets no answer."""
+        while True:
+            self._asked.clear()
+            job = next(self._proposals.jobs(), None)
+            if job is None:
+                await self._asked.wait()
+            else:
+                await self._answer(job)
+
+    async def _answer(self, job: Asked) -> None:
+        began = time.monotonic()
+        parts = await asyncio.to_thread(self._proposals.solve, job)
+        log.info("proposal.computed", realm=job.realm, proposal=job.id, parts=len(parts), seconds=round(time.monotonic() - began, 1))
+        while self._is_open(job):
+            self._asked.clear()
+            try:
+                async with RecordProducer(self._kafka) as producer:
+                    for id, part in parts[self._proposals.next_part(job.realm) :]:
+                        await producer.send(inputs("continuity"), job.realm, part, id=id, source=SOURCE)
+            except BrokerAway as error:
+                log.warning("planner.broker_away", error=str(error))
+                await asyncio.sleep(REPEAT_S)
+                continue
+            while self._is_open(job):
+                await self._asked.wait()
+                self._asked.clear()
+
+    def _is_open(self, job: Asked) -> bool:
+        now = self._proposals.job(job.realm)
+        return now is not None and now.id == job.id
 
     async def _work(self) -> None:
         await asyncio.sleep(self._quiet_s)
@@ -90,7 +139,7 @@ class Planning:
             found = await self._computed(ranking, job)
             if found is None:
                 return
-            message = await asyncio.to_thread(answer, ranking, job, found)
+            message = await self._quietly(answer, ranking, job, found)
         except (TablesInvalid, SolverFailed) as error:  # the same data would fail again: a person must look
             log.error("contingency.failed", realm=job.realm, ranking=job.id, reference=job.reference, error=str(error))
             self._given_up.add(job)
@@ -110,12 +159,15 @@ class Planning:
             self._news.clear()
             await self._news.wait()
 
+    async def _quietly(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._quiet, partial(work, *given, **named))
+
     async def _computed(self, ranking: Contingency, job: Job) -> list[Loss] | None:
         """Every loss, slice after slice; None if nobody wants it any more."""
         found: list[Loss] = []
         source = losses(ranking, job)
         while self._planner.wanted(job):
-            if await asyncio.to_thread(_slice, source, found):
+            if await self._quietly(_slice, source, found):
                 return found
         return None
 
@@ -131,7 +183,7 @@ def _slice(source: Iterator[Loss], found: list[Loss]) -> bool:
 
 
 def _lowest_priority() -> None:
-    """Idle scheduling where the system has it, else the highest nice value."""
+    """Of this thread: idle scheduling where the system has it, else the highest nice value."""
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     except (AttributeError, OSError):
@@ -157,7 +209,6 @@ async def _main(settings: Settings) -> None:
 def main() -> None:
     """Entry point of the process: settings from the environment, until SIGTERM."""
     logs.configure("planner")
-    _lowest_priority()
     try:
         uvloop.run(_main(Settings()))
     except* Exception as group:  # noqa: BLE001  whatever ended it, the process ends by name

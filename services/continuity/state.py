@@ -39,6 +39,19 @@ from schemas.continuity import (
     StrategyRow,
     TriggerHeard,
 )
+from schemas.reassignment import (
+    Decision,
+    LineRow,
+    LinesRow,
+    LineState,
+    ProposalChanged,
+    ProposalLinesRecorded,
+    ProposalRequested,
+    ProposalRow,
+    ReassignmentChanged,
+    ReassignmentRow,
+    TravelDeclared,
+)
 from schemas.reference import ReferencePublished, Section
 from schemas.runtime import DeadlineFailed
 from schemas.words import EventType, SiteStatus
@@ -129,6 +142,19 @@ class Memory:
     """From when the rhythm counts: the last one, or when the level came to have a rhythm. None: no rhythm now (D54)."""
     improvements: Map[str, ImprovementRow] = Map()
     """The open ones (D53)."""
+    asked: ProposalRequested | None = None
+    """The last request to the planner."""
+    asked_at: Instant = 0
+    answered: bool = True
+    """False while the planner is at work for it."""
+    proposals: Map[str, ProposalRow] = Map()
+    """The last one and the one before."""
+    proposal_lines: Map[str, LinesRow] = Map()
+    """Parts of the lines of those."""
+    moved: Map[str, ReassignmentRow] = Map()
+    """Approved lines that are not over."""
+    travel: TravelDeclared = TravelDeclared()
+    """A person's word about transport and telework."""
 
 
 @dataclass(frozen=True)
@@ -253,6 +279,50 @@ def _improvement(state: State, fact: ImprovementChanged, _: Instant) -> State:
     return _with(state, improvements=state.improvements.delete(row.id)) if row.id in state.improvements else state
 
 
+# ── reassignment ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def lines_of(state: State, proposal: str) -> list[LineRow]:
+    """The lines of a proposal, in their order."""
+    parts = sorted((part for part in state.proposal_lines.values() if part.proposal == proposal), key=lambda part: part.part)
+    return [line for part in parts for line in part.lines]
+
+
+def decided_lines(row: ProposalRow) -> set[str]:
+    """Lines that somebody approved or declined."""
+    return {line for decision in row.decisions for line in decision.lines}
+
+
+def _proposal(state: State, fact: ProposalChanged, _: Instant) -> State:
+    row = fact.row
+    proposals = state.proposals.set(row.id, row)
+    match fact.change:
+        case "computed" | "failed":
+            kept = {row.id, *(id for id, other in state.proposals.items() if other.superseded_by == row.id)}
+            return _with(
+                state, answered=True, proposals=Map({id: p for id, p in proposals.items() if id in kept}),
+                proposal_lines=Map({id: part for id, part in state.proposal_lines.items() if part.proposal in kept}),
+            )  # fmt: skip
+        case "approved":
+            decision, wanted = row.decisions[-1], set(row.decisions[-1].lines)
+            approved = {line.id: _approved(row, line, decision) for line in lines_of(state, row.id) if line.id in wanted}
+            return _with(state, proposals=proposals, moved=state.moved.update(approved))
+        case _:
+            return _with(state, proposals=proposals)
+
+
+def _approved(row: ProposalRow, line: LineRow, decision: Decision) -> ReassignmentRow:
+    return ReassignmentRow(
+        **dict(line), proposal=row.id, decision=decision.id, state=LineState.APPROVED, incident=row.incident, needed=line.count,
+        approved_by=decision.by, approved_role=decision.role, approved_at=decision.at, rules=decision.rules,
+    )  # fmt: skip
+
+
+def _reassignment(state: State, fact: ReassignmentChanged, _: Instant) -> State:
+    over = fact.row.state in (LineState.RELEASED, LineState.VOID)
+    return _with(state, moved=state.moved.delete(fact.row.id) if over else state.moved.set(fact.row.id, fact.row))
+
+
 def _agenda(state: State, changes: dict[str, Instant | None]) -> State:
     agenda = state.agenda.changed(changes)
     return _with(state, agenda=agenda, due=agenda.due)
@@ -274,6 +344,11 @@ _STEPS: Final[dict[type[Fact], Callable[[State, Any, Instant], State]]] = {
     AlarmArbitrated: _arbitrated,
     SitrepIssued: _sitrep,
     ImprovementChanged: _improvement,
+    ProposalRequested: lambda s, f, at: _with(s, asked=f, asked_at=at, answered=False),
+    ProposalLinesRecorded: lambda s, f, _: _with(s, proposal_lines=s.proposal_lines.set(f.row.id, f.row)),
+    ProposalChanged: _proposal,
+    ReassignmentChanged: _reassignment,
+    TravelDeclared: lambda s, f, _: _with(s, travel=f),
     MetricChanged: lambda s, f, _: _with(s, told=s.told.set(f.key, float(f.value))),
     AgendaChanged: lambda s, f, _: _agenda(s, f.due),
     DeadlineFailed: lambda s, f, _: _agenda(s, {f.key: None}),

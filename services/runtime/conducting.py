@@ -17,7 +17,7 @@ import uvloop
 
 from schemas.topics import PARTITIONS, SERVICES, inputs
 from services.runtime import health, logs, metrics
-from services.runtime.conductor import Conductor, Move, Responder
+from services.runtime.conductor import Conductor, Job, Move, Planner, Responder
 from services.runtime.exits import stop_for
 from services.runtime.kafka import headers_of, idempotent_producer, partition_for, send_patiently, value_of
 from services.runtime.reader import Accepted, LogReader
@@ -48,9 +48,10 @@ class _Pace:
 class Conducting:
     """Drives a Conductor. One per installation is enough; two do no harm: their moves carry the same ids."""
 
-    def __init__(self, kafka: str, responder: Responder) -> None:
+    def __init__(self, kafka: str, responder: Responder, planner: Planner | None = None) -> None:
         self._kafka = kafka
-        self._conductor = Conductor(responder)
+        self._conductor = Conductor(responder, planner)
+        self._solving: set[str] = set()
         self._producer = idempotent_producer(kafka, linger_ms=0)
         self._readers = {s: LogReader(kafka, s, partitions=SIMULATED) for s in SERVICES}
         self._touched: asyncio.Queue[str] = asyncio.Queue()
@@ -97,6 +98,10 @@ class Conducting:
         if not moves:
             if self._conductor.pace(realm)[0]:
                 self._paces.pop(realm, None)
+            job = self._conductor.job(realm)
+            if job is not None and realm not in self._solving:
+                self._solving.add(realm)
+                tasks.create_task(self._solve(job))
             return
         if (wait_s := self._wait_s(moves[0])) > 0:
             asyncio.get_running_loop().call_later(wait_s, self._touched.put_nowait, realm)
@@ -112,6 +117,14 @@ class Conducting:
             tasks.create_task(_acknowledged(sent))
             if move.moves_time:
                 metrics.count("vigie_steps_total")
+
+    async def _solve(self, job: Job) -> None:
+        """Beside the loop: other realms go on."""
+        assert self._conductor.planner is not None
+        answer = await asyncio.to_thread(self._conductor.planner.solve, job)
+        self._solving.discard(job.realm)
+        self._conductor.solved(job, answer)
+        self._touched.put_nowait(job.realm)
 
     def _wait_s(self, move: Move) -> float:
         """Real seconds until this move may be made; 0 for a realm without a pace."""
@@ -131,8 +144,8 @@ async def _acknowledged(sent: asyncio.Future[Any]) -> None:
     await sent
 
 
-async def _main(settings: Settings, responder: Responder) -> None:
-    conducting = Conducting(settings.kafka, responder)
+async def _main(settings: Settings, responder: Responder, planner: Planner | None) -> None:
+    conducting = Conducting(settings.kafka, responder, planner)
     server = await health.serve(settings.health_port, {"logs": lambda: None if conducting.caught_up else "still reading the logs"})
     task = asyncio.create_task(conducting.run())
     loop = asyncio.get_running_loop()
@@ -147,10 +160,10 @@ async def _main(settings: Settings, responder: Responder) -> None:
         await server.close()
 
 
-def run_conductor(responder: Responder) -> None:
+def run_conductor(responder: Responder, planner: Planner | None = None) -> None:
     """Entry point of the process: settings from the environment, until SIGTERM."""
     logs.configure("conductor")
     try:
-        uvloop.run(_main(Settings(), responder))
+        uvloop.run(_main(Settings(), responder, planner))
     except* Exception as group:  # noqa: BLE001  whatever ended it, the process ends by name
         stop_for(group.exceptions[0], "take.failed")

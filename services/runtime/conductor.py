@@ -2,7 +2,8 @@
 
 alerts ⇄ continuity and alerts → delivery run free (their publishers forward). Everything else in a simulated realm comes one move
 at a time, and only when nothing is pending: the simulated sender's responses that are due, answers from delivery, `StepTo(t)` to
-alerts, then continuity, then delivery. Pending = a routed fact that the receiver's log lacks. So every speed, every crash and the deciders
+alerts, then continuity, then delivery; and before time moves on, the answer to what a service asked of the planner. Pending = a routed
+fact that the receiver's log lacks. So every speed, every crash and the deciders
 composed in memory give the same facts per service. The ids of moves are derived from the logs: a conductor that
 died and comes back sends the same move again, and the receiver drops the second.
 
@@ -16,7 +17,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, Protocol
 
 from schemas.base import Instant, Message
 from schemas.envelope import Place
@@ -43,6 +44,37 @@ class Response:
 
 Responder = Callable[[FactRecord, RealmOpened], Sequence[Response]]
 """Responses to one fact of delivery's log; pure. Nobody answers: `lambda fact, realm: ()`."""
+
+
+class Job(Protocol):
+    """Something that a service asked for in its log and that is computed outside the decider."""
+
+    @property
+    def realm(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+
+
+class Planner(Protocol):
+    """Slow work that one service asks for (DESIGN §2): a function of that service's log."""
+
+    @property
+    def service(self) -> str: ...
+    def observe(self, transaction: Transaction) -> None:
+        """One accepted record of the service's log."""
+        ...
+
+    def job(self, realm: str) -> Any:
+        """The open `Job` of a realm, or None."""
+        ...
+
+    def next_part(self, realm: str) -> int:
+        """The first part of the answer that the log lacks."""
+        ...
+
+    def solve(self, job: Any) -> Sequence[tuple[str, Message]]:
+        """The answer: inputs in order, each with its id. Pure; may take seconds."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +122,16 @@ class _Realm:
     in_flight: set[tuple[str, str]] = field(default_factory=set)
     repeats: int = 0
     stuck: bool = False
+    solved: tuple[str, Sequence[tuple[str, Message]]] = ("", ())
+    """Id of the last job and its answer."""
 
 
 class Conductor:
     """All simulated realms. Not thread-safe; no I/O."""
 
-    def __init__(self, responder: Responder) -> None:
-        self._responder = responder
+    def __init__(self, responder: Responder, planner: Planner | None = None) -> None:
+        """Without a planner nobody answers what services ask of one."""
+        self._responder, self.planner = responder, planner
         self._realms: dict[str, _Realm] = {}
 
     # -- what happened ----------------------------------------------------------------------------------------------
@@ -117,6 +152,8 @@ class Conductor:
         if tx.src.type == StepSettled.wire_type():
             realm.asked = [(c, to) for c, to in realm.asked if f"settled:{c}" != tx.src.id]
         realm.in_flight.discard((tx.service, tx.src.id))
+        if self.planner is not None and tx.service == self.planner.service:
+            self.planner.observe(tx)
         for ordinal, fact in enumerate(tx.facts):
             self._emitted(realm, tx, fact, Place(tx.service, partition, tx.history, tx.seq, ordinal), record_hash)
 
@@ -190,8 +227,39 @@ class Conductor:
             return ()
         if due := self._respond(r):
             return due
-        one = self._answer(r) or self._step(r)
+        one = self._answer(r)
+        if one is None:
+            job = self._job(r)
+            if job is not None and job.id != r.solved[0]:
+                return ()  # the driver asks for it
+            one = self._step(r) if job is None else self._planned(r)
         return () if one is None else (one,)
+
+    def job(self, realm: str) -> Any:
+        """The `Job` that must be solved before the next move, or None. Give its answer to `solved`."""
+        r = self._realms[realm]
+        if r.opened is None or r.paused or r.stuck or self.pending(realm) or r.gated or self._respond(r):
+            return None
+        job = self._job(r)
+        return None if job is None or job.id == r.solved[0] else job
+
+    def solved(self, job: Job, answer: Sequence[tuple[str, Message]]) -> None:
+        """The answer to a job; its parts are the next moves, one by one."""
+        self._realms[job.realm].solved = job.id, answer
+
+    def _job(self, r: _Realm) -> Any:
+        return None if self.planner is None else self.planner.job(r.name)
+
+    def _planned(self, r: _Realm) -> Move | None:
+        assert self.planner is not None
+        part, answer = self.planner.next_part(r.name), r.solved[1]
+        if part >= len(answer):  # whoever asked takes no answer: it would hold the realm for ever
+            r.stuck = True
+            return None
+        id, message = answer[part]
+        now = self._now(r)
+        assert now is not None
+        return Move(r.name, self.planner.service, id, message, now)
 
     def sent(self, moves: Sequence[Move]) -> None:
         """The records of these moves are on their way: nothing more until the receiver's log shows all of them."""

@@ -404,8 +404,23 @@ def _policy(f: _Source, doc: Any, spared: list[str], activities: set[str], schoo
         headcount_manager_min=doc["compte_agents"].get("passage_appel_manager_min", 30),
         inhibitions=[_inhibition(i) for i in doc.get("inhibitions", [])],
         readiness=_readiness(doc), working_time=_working_time(doc),
+        **_reassignment(doc),
         stale_answer={"after_min": _plain(doc["accuse_perime"]["apres_min"])} if "accuse_perime" in doc else None,
     )  # fmt: skip
+
+
+def _reassignment(doc: Any) -> dict[str, Any]:
+    """The section may be absent: then the defaults of the model hold."""
+    if (said := doc.get("reaffectation")) is None:
+        return {}
+    names = {
+        "decide": "decides",
+        "prevenir": "told",
+        "attente_min": "settle_min",
+        "au_plus_toutes_min": "every_min",
+        "ensuite_toutes_min": "every_min_later",
+    }
+    return {"reassignment": {names[key]: _plain(value) for key, value in said.items()}}
 
 
 def _rotations(f: _Source) -> list[tuple[int, Rotation]]:

@@ -23,6 +23,7 @@ LAWS: dict[str, str] = {
     "ids": "derived ids are unique",
     "forward": "every routed fact reaches its destination exactly once, in order, and none comes from nowhere",
     "notification": "every planned notification is known to delivery and is in exactly one state",
+    "reassignment": "every order was approved by a named person under a rule, and every approved line was ordered once",
     "dead-letter": "every failed or unreadable input lies in the dead letters with its reason",
     "read-model": "the read model equals the fold of the logs",
 }
@@ -142,6 +143,36 @@ def check_notifications(logs: Logs, states: Iterable[str], found: Findings) -> N
     for notification, row in rows.items():
         if row["state"] not in known:
             found.breach("notification", f"notification {notification} is in state {row['state']!r}")
+
+
+def check_reassignments(logs: Logs, found: Findings) -> None:
+    """Law `reassignment`, per realm."""
+    for (service, _), log in logs.items():
+        if service != "continuity":
+            continue
+        for realm in sorted({realm for realm, collection in log.rows if collection == "proposals"}):
+            _compare_orders(
+                f"realm {realm}", log.rows[realm, "proposals"], log.rows.get((realm, "reassignments"), {}),
+                log.rows.get((realm, "reassignment_orders"), {}), found,
+            )  # fmt: skip
+
+
+def _compare_orders(
+    where: str, proposals: dict[str, Any], moved: dict[str, Any], orders: dict[str, Any], found: Findings
+) -> None:  # fmt: skip
+    approved = {line: d for p in proposals.values() for d in p["decisions"] if d["verb"] == "approve" for line in d["lines"]}
+    ordered = [line for order in orders.values() for line in order["lines"]]
+    sent = {id for id, row in moved.items() if row["dispatched_at"] is not None}
+    for line in sorted((sent | set(ordered)) - approved.keys())[:5]:
+        found.breach("reassignment", f"{where}: line {line} was dispatched and nobody approved it")
+    for line in sorted(line for line in set(ordered) if ordered.count(line) > 1)[:5]:
+        found.breach("reassignment", f"{where}: line {line} stands in two orders")
+    for line in sorted(sent & approved.keys()):
+        row, decision = moved[line], approved[line]
+        if not row["approved_by"] or not row["rules"] or (row["approved_by"], row["rules"]) != (decision["by"], decision["rules"]):
+            found.breach("reassignment", f"{where}: the order of line {line} does not name the person and rule of its approval")
+    if missing := sorted(approved.keys() - (sent & set(ordered))):
+        found.wait("reassignment", missing[0], f"{where}: {len(missing)} approved lines were not dispatched, first {missing[0]}")
 
 
 def check_dead_letters(logs: Logs, letters: set[tuple[str, int, int]], found: Findings) -> None:

@@ -15,6 +15,7 @@ from services.alerts.decider import AlertsDecider
 from services.cli.checks import History
 from services.cli.scenarios import Scenario, load_scenario
 from services.continuity.decider import ContinuityDecider
+from services.continuity.proposals import Proposals
 from services.delivery.decider import DeliveryDecider
 from services.delivery.simulated import respond
 from services.intake.idempotency import keyed_id
@@ -42,13 +43,23 @@ def scenario(name: str) -> Scenario:
 
 
 class MemoryPlayer:
-    """One realm in memory. `check=False` skips the fold of every record back from its bytes."""
+    """One realm in memory. `check=False` skips the fold of every record back from its bytes, `planner=False` the solving of proposals."""
 
     def __init__(
-        self, played: Scenario, realm: str, *, sender: Principal = PLAYER, check: bool = False, responders: tuple[dict[str, Any], ...] = ()
+        self,
+        played: Scenario,
+        realm: str,
+        *,
+        sender: Principal = PLAYER,
+        check: bool = False,
+        responders: tuple[dict[str, Any], ...] = (),
+        planner: bool = False,
     ) -> None:
         self.system = MemorySystem(
-            {"alerts": AlertsDecider(), "continuity": ContinuityDecider(), "delivery": DeliveryDecider()}, respond, check=check
+            {"alerts": AlertsDecider(), "continuity": ContinuityDecider(), "delivery": DeliveryDecider()},
+            respond,
+            check=check,
+            planner=Proposals() if planner else None,
         )
         self.played, self.realm, self.sender = played, realm, sender
         self._reports: dict[str, str] = {}
@@ -81,8 +92,8 @@ class MemoryPlayer:
         return History(self.played.start, self.system.facts(self.realm), sites)
 
 
-def played_to(name: str, at_min: float, realm: str = "92~ex-memory") -> MemoryPlayer:
+def played_to(name: str, at_min: float, realm: str = "92~ex-memory", *, planner: bool = False) -> MemoryPlayer:
     """A scenario played in memory to T + `at_min`."""
-    player = MemoryPlayer(scenario(name), realm)
+    player = MemoryPlayer(scenario(name), realm, planner=planner)
     player.play(max(player.played.start + int(at_min * MINUTE_MS), player.played.end))
     return player

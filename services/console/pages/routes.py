@@ -71,6 +71,7 @@ def _screens(router: APIRouter, queries: Queries) -> None:
     show("/sites/{id}", "site.html", Screens.site)
     show("/signalements/{id}", "signal.html", Screens.signal)
     show("/plans", "plans.html", Screens.plans)
+    show("/reaffectation", "reassignment.html", Screens.reassignment)
     show("/prevoyance", "contingency.html", Screens.contingency)
     show("/releve", "handover.html", Screens.handover)
     show("/astreintes", "duty.html", Screens.duty)

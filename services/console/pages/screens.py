@@ -12,10 +12,11 @@ import structlog
 from fastapi import Request
 
 from schemas import reference as ref
+from schemas.reassignment import ProposalState
 from schemas.words import ActivityState, PlanState, SiteStatus, TaskState
 from services.console.i18n import N_, Translator, translator
 from services.console.pages import activities as activities_page
-from services.console.pages import cell, duty, handover, incident, signal, times, wall, works
+from services.console.pages import cell, duty, handover, incident, moves, signal, times, wall, works
 from services.console.pages.clocks import Running, running_clocks
 from services.console.pages.door import Elsewhere, kept_of, poster_site, query_of, reader_of, shell_of
 from services.console.pages.journal import WANTED, entries
@@ -172,9 +173,11 @@ class Screens:
         shown = await self._queries.incident(realm, id, lang=lang)
         if shown.merged_into is not None:
             raise Elsewhere(x.shell.url(f"/incidents/{shown.merged_into}"))
-        facts, journal, ladder, plans = await asyncio.gather(
+        facts, journal, ladder, plans, proposals, moved = await asyncio.gather(
             self._queries.timeline(realm, lang=lang, incident=id, kind=("fact",), limit=EVERY_LINE), self._lines(x, incident_id=id),
             self._ladder(x, id), self._queries.plans(realm, lang=lang),
+            self._queries.proposals(realm, lang=lang, incident=id, state=(ProposalState.OPEN,)),
+            self._queries.reassignments(realm, lang=lang, incident=id, limit=EVERY_LINE),
         )  # fmt: skip
         mine = [p for p in plans.items if p.incident in (None, id)]
         levels = incident.level_reasons(shown, incident.report_names(facts.items), x.names, lang)
@@ -189,7 +192,8 @@ class Screens:
             "members": members[: incident.MEMBERS_SHOWN], "members_all": len(members),
             "entries": entries(journal, x.names, x._, incident.LINES_SHOWN), "ladders": [ladder] if ladder else [], "plans": lines,
             "cards": incident.cards_of(mine, x.shell.now, x.names, x._), "ahead": incident.next_break(x.clocks, x.shell.now),
-            "takers": takers(shown, x),
+            "takers": takers(shown, x), "proposal": next(iter(proposals), None),
+            "under_way": sum(line.count for line in moved.items if line.state in moves.UNDER_WAY),
         }  # fmt: skip
 
     async def activities(self, request: Request) -> dict[str, Any]:
@@ -334,6 +338,23 @@ class Screens:
         return {
             **self._around(request, x), "rankings": rankings, "gaps_shown": GAPS_SHOWN,
             "helps": lambda loss: sorted({help for gap in loss.gaps for help in gap.outside_help}),
+        }  # fmt: skip
+
+    async def reassignment(self, request: Request) -> dict[str, Any]:
+        """`reassignment.html`: what is proposed, why, what is not possible, and how the orders stand (D58: counts, never names)."""
+        x = await self._load(request, "reassignment")
+        realm, lang = x.shell.realm.name, x.shell.lang
+        proposals, moved = await asyncio.gather(
+            self._queries.proposals(realm, lang=lang), self._queries.reassignments(realm, lang=lang, limit=EVERY_LINE)
+        )
+        asked = request.query_params.get("proposition")
+        chosen = next((p for p in proposals if p.id == asked), None) or next((p for p in proposals if p.state is ProposalState.OPEN), None)
+        shown = await self._queries.proposal(realm, chosen.id, lang=lang) if chosen is not None else None
+        view = moves.moves_view(proposals, shown, moved.items, x.shell.reader.principal.scope.sites, x.names, x._)
+        return {
+            **self._around(request, x), "view": view, "facts": moves.facts_of(shown, x._) if shown is not None else [],
+            "preferences": moves.PREFERENCES, "clocks": moves.breaks(x.clocks), "waiting": sum(g.agents for g in (*view.vital, *view.own)),
+            "who": lambda token: w.person_name(token, x.names, x._),
         }  # fmt: skip
 
     async def maintenance(self, request: Request) -> dict[str, Any]:

@@ -290,6 +290,51 @@ def _plan(record: Record, names: Names, _: Translator) -> str:
     return _("{plan}, fiche {state} : {task}", plan=plan, state=state, task=tasks.get(card, card))
 
 
+FEW: Final = 3
+"""Fewer agents of a métier than this are not told exactly (D58)."""
+
+
+def few(count: int) -> str:
+    """A count of agents of one métier, as it may be shown."""
+    return str(count) if count >= FEW else f"< {FEW}"
+
+
+_PROPOSAL = {
+    "computed": N_("Réaffectation n° {number} proposée : {agents} agents, {unmet} besoins sans réponse sur {demand}"),
+    "failed": N_("Réaffectation n° {number} : le calcul a échoué"),
+    "lapsed": N_("Réaffectation n° {number} : plus d’objet"),
+    "approved": N_("Réaffectation n° {number} : {lines} lignes approuvées, {agents} agents ({rules})"),
+    "declined": N_("Réaffectation n° {number} : {lines} lignes écartées, {agents} agents"),
+}
+
+
+def _proposal(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    return _(_PROPOSAL[str(record.change)]).format(
+        number=v["number"], agents=v["agents"], lines=v["lines"], unmet=v["unmet"], demand=v["demand"], rules=", ".join(v.get("rules", ()))
+    )
+
+
+def _order(record: Record, names: Names, _: Translator) -> str:
+    v, site = record.values, names.site(record.site or "")
+    return _("Ordre de réaffectation, {site} : {leave} partent, {come} viennent", site=site, leave=v["leave"], come=v["come"])
+
+
+_MOVE = {
+    "accepted": N_("Ordre reçu par {site} : {n} {metier}"),
+    "arrived": N_("Au travail : {n} {metier} de {site}"),
+    "released": N_("De retour à leur poste : {n} {metier} de {site}"),
+    "void": N_("Réaffectation annulée, lieu perdu : {n} {metier} de {site}"),
+}
+
+
+def _reassignment(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    return _(_MOVE[str(record.change)]).format(
+        n=few(int(v["agents"])), metier=str(v["metier"]).replace("_", " "), site=names.site(record.site or "")
+    )
+
+
 def _sitrep(record: Record, names: Names, _: Translator) -> str:
     return _("Point de situation n° {number} validé", number=record.values["number"])
 
@@ -353,6 +398,9 @@ _MAKERS: dict[str, Callable[[Record, Names, Translator], str]] = {
     "ActivityChanged": _activity,
     "AlarmRaised": _alarm,
     "PlanChanged": _plan,
+    "ProposalChanged": _proposal,
+    "ReassignmentOrdered": _order,
+    "ReassignmentChanged": _reassignment,
     "SitrepIssued": _sitrep,
     "ImprovementChanged": _improvement,
     "NotificationChanged": _notification,

@@ -166,6 +166,16 @@ _REFUSAL = {
     "report_elsewhere": N_("Un signalement choisi n’est pas de cet incident."),
     "nothing_left": N_("Il ne resterait rien dans l’incident."),
     "same_incident": N_("C’est le même incident."),
+    # reassignment
+    "unknown_proposal": N_("Cette proposition n’existe pas."),
+    "unknown_line": N_("Cette ligne n’existe pas, ou elle est terminée."),
+    "nothing_hit": N_("Aucun site ne manque de postes ou d’agents : il n’y a rien à réaffecter."),
+    "nothing_to_decide": N_("Il ne reste rien à décider dans cette proposition."),
+    "proposal_over": N_("La situation a changé : cette proposition n’a plus d’objet."),
+    "proposal_superseded": N_(
+        "La situation a changé : la proposition n° {number} la remplace ({new} lignes nouvelles, {changed} modifiées, {gone} disparues). Relisez-la avant de décider."
+    ),
+    "place_lost": N_("Ce lieu a perdu des postes depuis le calcul : {site}. La prochaine proposition dira où aller."),
     # maintenance windows
     "window_unknown": N_("Ces travaux n’existent pas, ou ne sont pas les vôtres."),
     "window_over": N_("Ces travaux sont terminés : prévoyez-en de nouveaux."),

@@ -30,6 +30,22 @@ class _Column:
     place: int
 
 
+class _Index:
+    """Where a move stands among all. Tens of thousands of moves, of which a few hundred are looked up."""
+
+    def __init__(self, q: Quantities, moves: Moves) -> None:
+        self._demands, self._places = len(q.demands) + 1, len(q.tables.sites) + 1
+        codes = ((moves.cell * 2 + moves.released) * self._demands + moves.demand + 1) * self._places + moves.place + 1
+        self._order = np.argsort(codes, kind="stable")
+        self._codes = codes[self._order]
+
+    def of(self, column: _Column) -> int | None:
+        """Its number; None if it is not admissible as a new move."""
+        code = ((column.cell * 2 + column.released) * self._demands + column.demand + 1) * self._places + column.place + 1
+        at = int(np.searchsorted(self._codes, code))
+        return int(self._order[at]) if at < len(self._codes) and self._codes[at] == code else None
+
+
 class _Remaining:
     """Agents, needs and desks that the approved lines have not used yet."""
 
@@ -76,10 +92,7 @@ class _Remaining:
 
 def bound(q: Quantities, moves: Moves, previous: Sequence[PreviousLine], *, stability: bool) -> tuple[Moves, Bounds, tuple[Kept, ...]]:
     """The moves with those that only approved lines keep, the bounds, and what became of every approved line."""
-    index = {
-        _Column(int(c), bool(r), int(d), int(p)): n
-        for n, (c, r, d, p) in enumerate(zip(moves.cell.tolist(), moves.released.tolist(), moves.demand.tolist(), moves.place.tolist(), strict=True))
-    }  # fmt: skip
+    index = _Index(q, moves)
     needs = {d.cell: n for n, d in enumerate(q.demands)}
     remaining = _Remaining(q)
     floors: dict[_Column, int] = {}
@@ -92,18 +105,24 @@ def bound(q: Quantities, moves: Moves, previous: Sequence[PreviousLine], *, stab
                 floors[column] = floors.get(column, 0) + count
                 stay += count
         kept.append(Kept(line.key, line.count, stay))
-    extra = sorted((c for c in floors if c not in index), key=lambda c: (c.cell, c.released, c.demand, c.place))
+    extra = sorted((c for c in floors if index.of(c) is None), key=lambda c: (c.cell, c.released, c.demand, c.place))
     barred = range(len(moves), len(moves) + len(extra))
-    index |= dict(zip(extra, barred, strict=True))
+    added = dict(zip(extra, barred, strict=True))
     moves = _with(q, moves, extra)
+
+    def place_of(column: _Column) -> int | None:
+        return added[column] if column in added else index.of(column)
+
     floor = np.zeros(len(moves), dtype=np.int64)
     for column, count in floors.items():
-        floor[index[column]] = count
+        at = place_of(column)
+        assert at is not None
+        floor[at] = count
     weigh = [] if not stability else [
-        (index[column], line.count)
+        (at, line.count)
         for line in sorted((p for p in previous if not p.approved), key=lambda p: p.key.fields())
         for column in _columns(q, needs, line.key)[:1]
-        if column in index and column.released is (line.key.supply != DISPLACED)
+        if (at := place_of(column)) is not None and column.released is (line.key.supply != DISPLACED)
     ]  # fmt: skip
     return moves, Bounds(
         floor, np.array(barred, dtype=np.int64), np.array([c for c, _ in weigh], dtype=np.int64),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from services.continuity.reassignment.cohesion import gather, groups_carried, keep_only, possible_groups
 from services.continuity.reassignment.greedy import first_answer
+from services.continuity.reassignment.moves import AT_HOME
 from services.continuity.reassignment.program import Level, Program
 from services.continuity.reassignment.solver import TOLERANCE, Branching, Face, Infeasible, OutOfWork, SolverFailed, Work, load
 from services.continuity.reassignment.tables import Ints
@@ -19,9 +21,16 @@ from services.continuity.reassignment.tables import Ints
 COHESION: Final = "G"
 """Groups (site, activity, host), a level after Q when it is asked for."""
 TIE_BREAK: Final = "H"
+TRAVEL: Final = "T"
+"""Agents who travel, the level that `fewest` adds."""
 _NEEDS: Final = (Level.U1, Level.U2, Level.U3)
 _BEFORE: Final = (*_NEEDS, Level.K, Level.I, Level.Q)
 _AFTER: Final = (Level.D, Level.C)
+FEWEST, LEAST_CO2, FASTEST = "fewest", "least_co2", "fastest"
+_PREFERRED: Final[dict[str, tuple[Level, ...]]] = {
+    FEWEST: (Level.I, Level.Q, Level.D, Level.C), LEAST_CO2: (Level.I, Level.C, Level.Q, Level.D), FASTEST: (Level.I, Level.D, Level.Q, Level.C),
+}  # fmt: skip
+"""What follows the needs and stability when somebody prefers so; `fewest` has the agents who travel before all of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,11 @@ class Choice:
     work: Work = Work()
     needs_only: bool = False
     """Stop after the unmet needs (U1 to U3): what contingency ranking asks."""
+    rounded: bool = False
+    """Where stability leaves no whole optimum, keep the whole part of what was seen and solve on from there, rather than search for long: where
+    level K is then not proved, its bound is known."""
+    prefer: str | None = None
+    """Another order of the levels after the needs: one of `_PREFERRED`. Not together with cohesion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +74,18 @@ def solve_program(program: Program, choice: Choice) -> Answer:
         solution, gap = _in_the_face(face, program, choice)
         return _checked(program, solution, gap, face.iterations)
     except Infeasible:
+        if choice.rounded and len(program.bounds.kept):
+            with contextlib.suppress(Infeasible):
+                solution, gap, steps = _near_what_was_seen(program, choice)
+                return _checked(program, solution, gap, face.iterations + steps)
         solution, gap = _from_the_top(program, choice)
         return _checked(program, solution, gap, face.iterations, from_the_top=True)
 
 
 def _in_the_face(face: Face, program: Program, choice: Choice) -> tuple[Ints, _Gap | None]:
     """Raises Infeasible if the face of the linear programs holds no whole solution."""
+    if choice.prefer is not None:
+        return _preferred(face, program, choice, choice.prefer)
     if (stopped := _restrict(face, program, _NEEDS if choice.needs_only else _BEFORE)) is not None or choice.needs_only:
         return _whole(face, program, choice, stopped)
     gap: _Gap | None = None
@@ -89,6 +109,47 @@ def _in_the_face(face: Face, program: Program, choice: Choice) -> tuple[Ints, _G
     if choice.tie_break and not face.restrict(tie_breaks(program, face.open_columns)):
         gap = gap or _Gap(TIE_BREAK, 0.0)
     return _whole(face, program, choice, gap)
+
+
+def _near_what_was_seen(program: Program, choice: Choice) -> tuple[Ints, _Gap | None, int]:
+    """Lines that were seen keep the whole part of their best share, as bounds; everything else is solved again. Raises Infeasible."""
+    first = Face(program, choice.work.iterations)
+    stopped = _restrict(first, program, (*_NEEDS, Level.K))
+    if stopped is not None or first.values is None:
+        raise Infeasible
+    bound = float(first.values @ program.costs[Level.K])
+    lower = program.lower.copy()
+    seen = program.bounds.kept
+    share = np.floor(np.minimum(first.values[seen], program.bounds.kept_count) + TOLERANCE).astype(np.int64)
+    np.maximum.at(lower, seen, share)
+    nearer = replace(program, lower=lower, costs={**program.costs, Level.K: np.zeros(program.size, dtype=np.int64)})
+    second = Face(nearer, choice.work.iterations)
+    solution, gap = _in_the_face(second, nearer, choice)
+    proved = int(program.costs[Level.K] @ solution) <= bound + TOLERANCE
+    return solution, gap or (None if proved else _Gap(Level.K.value, bound)), first.iterations + second.iterations
+
+
+def _preferred(face: Face, program: Program, choice: Choice, prefer: str) -> tuple[Ints, _Gap | None]:
+    """The needs and stability first, whatever is preferred."""
+    for name, cost in _preferred_steps(program, prefer):
+        if not face.restrict(cost):
+            return _whole(face, program, choice, _Gap(name, 0.0))
+    return _whole(face, program, choice, None)
+
+
+def _preferred_steps(program: Program, prefer: str) -> list[tuple[str, Ints]]:
+    steps = _steps(program, (*_NEEDS, Level.K))
+    if prefer == FEWEST:
+        steps.append((TRAVEL, travellers(program)))
+    return [*steps, *_steps(program, _PREFERRED[prefer])]
+
+
+def travellers(program: Program) -> Ints:
+    """Costs that count the agents who work at another site than their usual one; telework does not count."""
+    moves, cost = program.moves, np.zeros(program.size, dtype=np.int64)
+    home = program.quantities.tables.cell_site[moves.cell]
+    cost[: len(moves)] = (moves.place != AT_HOME) & (moves.place != home)
+    return cost
 
 
 def _restrict(face: Face, program: Program, levels: Sequence[Level]) -> _Gap | None:
@@ -116,6 +177,8 @@ def _from_the_top(program: Program, choice: Choice) -> tuple[Ints, _Gap | None]:
     everything = np.ones(program.size, dtype=np.bool_)
     if choice.needs_only:
         return _branch(branching, program, _steps(program, _NEEDS))
+    if choice.prefer is not None:
+        return _branch(branching, program, _preferred_steps(program, choice.prefer))
     steps = _steps(program, _BEFORE)
     if choice.cohesion:
         groups = possible_groups(program, everything)

@@ -208,6 +208,30 @@ def _card_overdue(row: NotificationRow, names: Names, _: Translator) -> Said:  #
     return _("fiche réflexe en retard, plan {plan}", plan=plan), [_("Une fiche réflexe du plan {plan} est en retard.", plan=plan)]
 
 
+def _reassignment_proposed(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+    n = _value(row, "agents")
+    return _("réaffectation proposée, {n} agents", n=n), [
+        _("Une réaffectation de {n} agents est proposée : une décision est attendue, page Réaffectation.", n=n)
+    ]
+
+
+def _reassignment_order(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+    site, leave, come = str(_value(row, "site")), row.values.get("agents"), row.values.get("come")
+    told = [_("Réaffectation décidée, site {site}.", site=site)]
+    if leave:
+        told.append(_("Partent travailler ailleurs ou à domicile : {n}.", n=leave))
+    if come:
+        told.append(_("Viennent travailler chez vous : {n}.", n=come))
+    told.append(_("Détail par métier et accusé : page Réaffectation."))
+    return _("ordre de réaffectation, {site}", site=site), told
+
+
+def _reassignment_void(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+    site, n = str(_value(row, "site")), _value(row, "agents")
+    told = _("Le lieu de travail de repli de {n} agents de {site} est perdu : ils n’y vont plus, attendez un nouvel ordre.", n=n, site=site)
+    return _("réaffectation annulée, {site}", site=site), [told]
+
+
 def _clock_values(row: NotificationRow) -> dict[str, Any]:
     return {"activity": _value(row, "activity"), "pct": _value(row, "pct")}
 
@@ -295,6 +319,9 @@ _SAYINGS: Final[Mapping[str, Callable[[NotificationRow, Names, Translator], Said
     "plan_proposed": _plan_proposed,
     "stand_down_proposed": _stand_down_proposed,
     "card_overdue": _card_overdue,
+    "reassignment_proposed": _reassignment_proposed,
+    "reassignment_order": _reassignment_order,
+    "reassignment_void": _reassignment_void,
     "answer_stale": _answer_stale,
     "readiness_hole": _readiness_hole,
     "readiness_digest": _readiness_digest,

@@ -132,7 +132,7 @@ SERVICES = (
     ServiceKind("console", "services.console", 1, listens="VIGIE_CONSOLE_FD"),
     ServiceKind("projector", "services.console.projector", 2),
     ServiceKind("auditor", "services.verify.auditor", 3),
-    ServiceKind("conductor", "services.delivery.conductor", 3),
+    ServiceKind("conductor", "services.cli.conductor", 3),
     ServiceKind("planner", "services.continuity.planning", 3),
     ServiceKind("alerts", "services.alerts", 4, replicated=True),
     ServiceKind("continuity", "services.continuity", 4, replicated=True),

@@ -9,7 +9,7 @@ from typing import Any
 from schemas.base import Instant, Message
 from schemas.routes import destinations, publishes
 from schemas.runtime import StepRequested
-from services.runtime.conductor import Conductor, Responder
+from services.runtime.conductor import Conductor, Planner, Responder
 from services.runtime.decider import Decider
 from services.runtime.testing.memory import MemoryService, Stored
 from services.runtime.transaction import FactRecord, Transaction
@@ -23,10 +23,15 @@ class MemorySystem:
     """Feed messages from outside with `feed`; in simulated realms move time with `step`, in live realms with `MemoryService.clock`."""
 
     def __init__(
-        self, deciders: Mapping[str, Decider[Any]], responder: Responder = lambda _fact, _realm: (), *, check: bool = True
+        self,
+        deciders: Mapping[str, Decider[Any]],
+        responder: Responder = lambda _fact, _realm: (),
+        *,
+        check: bool = True,
+        planner: Planner | None = None,
     ) -> None:
         self.services = {name: MemoryService(decider, check=check) for name, decider in deciders.items()}
-        self.conductor = Conductor(responder)
+        self.conductor = Conductor(responder, planner)
         self._waiting: deque[tuple[str, Stored, int]] = deque()
         self._steps = 0
 
@@ -57,6 +62,8 @@ class MemorySystem:
                         place=move.place, place_hash=move.place_hash,
                     )  # fmt: skip
                     self._took(move.service, realm)
+            elif self.conductor.planner is not None and realm in self.conductor.realms and (job := self.conductor.job(realm)) is not None:
+                self.conductor.solved(job, self.conductor.planner.solve(job))
             else:
                 return
         raise NotSettled(f"realm {realm} does not become quiet")

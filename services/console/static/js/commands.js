@@ -9,13 +9,15 @@ import { freshKey, post } from "./post.js";
 /** @param {Element} element @returns {element is Field} */
 const isField = (element) => element instanceof HTMLInputElement || element instanceof HTMLSelectElement || element instanceof HTMLTextAreaElement;
 
-/** `remarks.essential` is a part of `remarks`. @param {Field} field @returns {string | number | boolean} as the API wants it */
+/** `remarks.essential` is a part of `remarks`. @param {Field} field @returns {string | number | boolean | string[]} as the API wants it */
 function value(field) {
   switch (field.dataset.type) {
     case "number":
       return Number(field.value);
     case "boolean":
       return field.value === "true";
+    case "list":
+      return field.value.trim().split(" ");
     case "instant":
       return new Date(field.value).toISOString();
     default:
@@ -23,21 +25,24 @@ function value(field) {
   }
 }
 
-/** @param {HTMLFormElement} form */
-async function send(form) {
+/** @param {HTMLFormElement} form @param {HTMLElement | null} submitter a button may have an address of its own (`formaction`) */
+async function send(form, submitter) {
   const said = document.getElementById(form.dataset.said ?? "");
   const body = /** @type {Record<string, unknown>} */ ({});
   let realm = "";
   for (const field of form.querySelectorAll("input[name], select[name], textarea[name]")) {
     if (!isField(field) || field.value.trim() === "") continue;
+    if (field instanceof HTMLInputElement && field.type === "checkbox" && !field.checked) continue;
     const [name, part] = field.name.split(".");
     if (name === "realm") realm = field.value;
     else if (part) body[name] = { ...(/** @type {object} */ (body[name] ?? {})), [part]: value(field) };
+    else if (field.dataset.type === "list") body[name] = [.../** @type {string[]} */ (body[name] ?? []), .../** @type {string[]} */ (value(field))];
     else body[name] = value(field);
   }
   const headers = /** @type {Record<string, string>} */ ({ "Idempotency-Key": (form.dataset.key ??= freshKey()) });
   if (form.dataset.version !== undefined) headers["If-Match"] = `"${form.dataset.version}"`;
-  const button = form.querySelector("button");
+  const button = submitter instanceof HTMLButtonElement ? submitter : form.querySelector("button");
+  const action = submitter?.getAttribute("formaction") ?? form.getAttribute("action");
   if (button) button.disabled = true;
   form.setAttribute("aria-busy", "true");
   const file = form.querySelector("input[type=file]");
@@ -48,7 +53,7 @@ async function send(form) {
     for (const [name, given] of Object.entries(body)) asked.set(name, String(given));
     asked.set("calendar", sent.name.replace(/\.[^.]*$/, "").slice(0, 64));
   }
-  const { ok, status, data } = await post(form.getAttribute("action") + (asked.size ? `?${asked}` : ""), sent ?? body, sent ? { ...headers, "Content-Type": "text/calendar" } : headers);
+  const { ok, status, data } = await post(action + (asked.size ? `?${asked}` : ""), sent ?? body, sent ? { ...headers, "Content-Type": "text/calendar" } : headers);
   form.removeAttribute("aria-busy");
   if (button) button.disabled = false;
   if (said) {
@@ -80,6 +85,6 @@ export function start() {
     const form = event.target;
     if (!(form instanceof HTMLFormElement) || form.dataset.command === undefined) return;
     event.preventDefault();
-    if (!form.hasAttribute("aria-busy")) send(form);
+    if (!form.hasAttribute("aria-busy")) send(form, event.submitter);
   });
 }

@@ -1,0 +1,121 @@
+"""Reassignment: what is proposed, what was decided, and how the orders are carried out. Counts only, never names (D58)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from pydantic import Field
+
+from schemas import reassignment as m
+from services.console.api.answering import RESPONSES, decide
+from services.console.api.context import Author, Body, Cursor, Limit, Picture, Several, cached, check_scope, deciding
+from services.console.resources import Page, Proposal, ReassignmentLine
+from services.runtime.principals import Principal
+from services.runtime.rights import Permission
+
+router = APIRouter(prefix="/api/v1", tags=["reassignment"])
+Deciding = Annotated[Author, Depends(deciding(Permission.REASSIGNMENT_DECIDE))]
+Answering = Annotated[Author, Depends(deciding(Permission.REASSIGNMENT_ANSWER))]
+
+
+class Compute(Body):
+    preference: m.Preference = m.Preference.BEST
+    transit: bool | None = Field(default=None, description="a person's word about public transport; None: as before")
+    telework: bool | None = None
+
+
+class Choice(Body):
+    lines: list[str] | None = Field(default=None, max_length=2000, description="None: all that nobody decided")
+
+
+@router.get("/reassignments", summary="Proposals, newest first; their lines by `/reassignments/{proposal}`")
+async def proposals(reader: Picture, state: Several, incident: str | None = None) -> Page[Proposal]:
+    return Page(items=await reader.model.proposals(reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, incident=incident))
+
+
+@router.get("/reassignments/lines", summary="Approved lines: where their orders stand")
+async def lines(
+    reader: Picture, state: Several, site: str | None = None, incident: str | None = None, limit: Limit = 1000, cursor: Cursor = None
+) -> Page[ReassignmentLine]:
+    return await reader.model.reassignments(
+        reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, site=site, incident=incident, limit=limit, cursor=cursor
+    )
+
+
+@router.get("/reassignments/{proposal}", summary="One proposal with its lines; its ETag is the version for If-Match")
+async def proposal(reader: Picture, proposal: str, response: Response) -> Proposal:
+    found = await reader.model.proposal(reader.realm, proposal, as_of=reader.as_of, lang=reader.lang)
+    cached(response, found.version)
+    return found
+
+
+@router.post("/reassignments/compute", responses=RESPONSES, summary="Ask the planner now; its proposal follows in seconds")
+async def compute(author: Deciding, body: Compute | None = None) -> Response:
+    asked = body or Compute()
+    return await decide(
+        author, body, "continuity", m.ComputeReassignments, preference=asked.preference, transit=asked.transit, telework=asked.telework
+    )
+
+
+@router.post("/reassignments/{proposal}/approve", responses=RESPONSES, summary="Approve lines: their orders go out")
+async def approve(author: Deciding, proposal: str, body: Choice | None = None) -> Response:
+    await _in_scope(author, body, proposal)
+    return await decide(author, body, "continuity", m.ApproveReassignments, proposal=proposal, lines=_lines(body), expected=author.expected)
+
+
+@router.post("/reassignments/{proposal}/decline", responses=RESPONSES, summary="Decline lines, with a reason")
+async def decline(author: Deciding, proposal: str, body: Choice | None = None) -> Response:
+    await _in_scope(author, body, proposal)
+    return await decide(author, body, "continuity", m.DeclineReassignments, proposal=proposal, lines=_lines(body), expected=author.expected)
+
+
+def _lines(body: Choice | None) -> tuple[str, ...] | None:
+    return None if body is None or body.lines is None else tuple(body.lines)
+
+
+async def _in_scope(author: Author, body: Choice | None, id: str) -> None:
+    """Somebody who answers for some pôles decides about agents who do their work, or leave it."""
+    poles = author.principal.scope.poles
+    if not poles:
+        return
+    within = author.within(body)
+    reference = await within.model.reference(within.realm)
+    wanted = _lines(body)
+    found = await within.model.proposal(within.realm, id)
+    for line in found.lines or ():
+        if wanted is None or line.id in wanted:
+            mine = {a.pole for name in (line.source.activity, line.target.activity) if (a := reference.activities.get(name)) is not None}
+            check_scope(_by_pole(author.principal), poles=mine)
+
+
+def _by_pole(principal: Principal) -> Principal:
+    return principal.model_copy(update={"scope": principal.scope.model_copy(update={"sites": ()})})
+
+
+async def _of_site(author: Author, body: Body | None, id: str) -> None:
+    """A site manager answers for agents who leave the site or come to it."""
+    if not author.principal.scope.sites:
+        return
+    within = author.within(body)
+    line = await within.model.reassignment(within.realm, id)
+    check_scope(author.principal, sites=[line.source.site, line.target.site, line.need_site or ""])
+
+
+@router.post("/reassignments/{line}/accept", responses=RESPONSES, summary="The site has taken the order")
+async def accept(author: Answering, line: str, body: Body | None = None) -> Response:
+    await _of_site(author, body, line)
+    return await decide(author, body, "continuity", m.AcceptReassignment, line=line)
+
+
+@router.post("/reassignments/{line}/arrive", responses=RESPONSES, summary="The agents are at work")
+async def arrive(author: Answering, line: str, body: Body | None = None) -> Response:
+    await _of_site(author, body, line)
+    return await decide(author, body, "continuity", m.ArriveReassignment, line=line)
+
+
+@router.post("/reassignments/{line}/release", responses=RESPONSES, summary="The agents go back to their usual work")
+async def release(author: Answering, line: str, body: Body | None = None) -> Response:
+    await _of_site(author, body, line)
+    return await decide(author, body, "continuity", m.ReleaseReassignment, line=line)

@@ -1,0 +1,69 @@
+"""Reasons of the reassignment model (docs/reference/reassignment-model.md) as sentences: why a line, and why nothing else was possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from schemas.reassignment import Reason
+from services.console.i18n import Translator, translator
+from services.console.texts import words as w
+from services.console.texts.names import Names
+
+Values = Mapping[str, str | int]
+_Say = Callable[[Values, Names, Translator], str]
+
+
+def metier(name: str) -> str:
+    """As people write it."""
+    return name.replace("_", " ")
+
+
+def move_reason(reason: Reason, names: Names, lang: str) -> str:
+    """The sentence; an unknown code is named, so that it can be looked up."""
+    _ = translator(lang)
+    say = _SAY.get(reason.code)
+    return reason.code if say is None else say(reason.values, names, _)
+
+
+def _substitution(v: Values, _names: Names, _: Translator) -> str:
+    said = _("par {metier}, métier voisin", metier=metier(str(v["by"])))
+    return _("{said}, condition {rule}", said=said, rule=v["condition"]) if "condition" in v else said
+
+
+def _travel(v: Values, _names: Names, _: Translator) -> str:
+    if v["mode"] == "transit":
+        return _("{n} min en transports", n=v["minutes"])
+    return _("{n} min en voiture", n=v["minutes"])
+
+
+def _kind(v: Values, _: Translator) -> str:
+    return w.word(w.KIND_MANY, str(v["kind"]), _)
+
+
+_SAY: Final[dict[str, _Say]] = {
+    "own_work": lambda _v, _n, _: _("reprend son propre travail"),
+    "displaced": lambda _v, _n, _: _("site perdu"),
+    "spare": lambda v, _n, _: _("quitte un travail de criticité {n}", n=v["criticality"]),
+    "same_metier": lambda _v, _n, _: _("même métier"),
+    "substitution": _substitution,
+    "telework": lambda v, _n, _: _("télétravail possible à {pct} %", pct=v["pct"]),
+    "own_site": lambda _v, _n, _: _("sur le site même"),
+    "usual_host": lambda v, _n, _: _("lieu habituel : {kind}", kind=_kind(v, _)),
+    "other_host": lambda v, _n, _: _("lieu de repli : {kind}", kind=_kind(v, _)),
+    "no_travel": lambda _v, _n, _: _("sans trajet"),
+    "travel": _travel,
+    "R1": lambda v, _n, _: _("R1 : personne ne remplace {metier}", metier=metier(str(v["metier"]))),
+    "R2": lambda v, _n, _: _("R2 : {n} agents sans contrôle d’honorabilité", n=v["agents"]),
+    "R3": lambda v, _n, _: _("R3 : {n} agents hors d’une cuisine", n=v["agents"]),
+    "R5": lambda v, _n, _: _("R5 : plus de {n} min de trajet", n=v["minutes"]),
+    "R9": lambda v, _n, _: _("R9 : {n} agents restent sur leur métier", n=v["kept"]),
+    "all_at_minimum": lambda v, _n, _: _("tous les {metier} sont à leur minimum", metier=metier(str(v["metier"]))),
+    "taken": lambda v, _n, _: _("les {n} agents possibles servent un besoin plus urgent", n=v["available"]),
+    "no_host": lambda _v, _n, _: _("aucun lieu de repli sain de ce genre"),
+    "no_desk": lambda _v, _n, _: _("plus de poste libre dans les lieux de repli"),
+    "telework_off": lambda _v, _n, _: _("télétravail impossible en ce moment"),
+    "no_telework": lambda _v, _n, _: _("ne se fait pas en télétravail"),
+    "telework_limited": lambda v, _n, _: _("télétravail limité à {pct} %", pct=v["pct"]),
+    "site_bound": lambda _v, _n, _: _("le service n’existe que sur place"),
+}

@@ -1,0 +1,91 @@
+"""What a crisis does to the sites as the reassignment model sees it: seats, staff, who may host (docs/reference/reassignment-model.md, §1)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from schemas.base import HOUR_MS, Instant
+from schemas.continuity import CauseHeard, SiteHeard
+from schemas.reassignment import SiteCondition, Situation
+from schemas.words import EventType, SiteStatus
+from services.continuity.bia import ISOLATION
+from services.continuity.capacity import starts_at
+from services.continuity.state import State
+
+FLOOD: Final = "flood"
+NOT_EXPOSED: Final = "non"
+HIT_TOGETHER: Final = 3
+"""A commune with so many sites that lost seats is a hit zone: none of its sites hosts anybody."""
+TRANSIT: Final = "network:transit"
+
+
+def situation_of(state: State, now: Instant) -> Situation:
+    """Every site that is not as on a quiet day, by id. A site without news hosts nobody; in a flood, none that the water may reach."""
+    assert state.bia is not None
+    sites = state.bia.sites
+    heard = {id: said for id, said in state.sites.items() if id in sites}
+    seats = {id: left for id, said in heard.items() if (left := 100 - _worst(c for c in said.causes if c.type is not _ABSENT)) < 100}
+    staff = {id: left for id, said in heard.items() if (left := 100 - _worst(c for c in said.causes if c.type is _ABSENT)) < 100}
+    communes = Counter(sites[id].commune for id in seats)
+    zone = {commune for commune, count in communes.items() if count >= HIT_TOGETHER}
+    flood = any(i.open and i.kind == FLOOD for i in state.incidents.values())
+    barred = {
+        id for id, site in sites.items()
+        if id in seats or site.commune in zone or (flood and site.flood_exposure != NOT_EXPOSED)
+        or (id in heard and heard[id].status is SiteStatus.UNKNOWN)
+    }  # fmt: skip
+    conditions = tuple(
+        SiteCondition(site=id, staff_pct=staff.get(id, 100), seat_pct=seats.get(id, 100), host_ok=id not in barred)
+        for id in sorted(barred | staff.keys())
+    )
+    since = min((c.since for id in {**seats, **staff} for c in heard[id].causes if c.loss_pct), default=now)
+    return Situation(
+        sites=conditions,
+        elapsed_h=round(max(now - since, 0) / HOUR_MS, 2),
+        transit=transit_runs(state, now),
+        telework=telework_works(state, now),
+    )
+
+
+_ABSENT: Final = EventType.STAFF_SHORTAGE
+
+
+def _worst(causes: Iterable[CauseHeard]) -> int:
+    return max((round(cause.loss_pct) for cause in causes), default=0)
+
+
+def is_hit(situation: Situation) -> bool:
+    """True if some site lost seats or staff."""
+    return any(c.seat_pct < 100 or c.staff_pct < 100 for c in situation.sites)
+
+
+def telework_works(state: State, now: Instant) -> bool:
+    """A person's word, else: not while the whole information system is isolated."""
+    if state.travel.telework is not None:
+        return state.travel.telework
+    isolation = state.dependencies.get(ISOLATION)
+    return not (isolation is not None and isolation.value is True and starts_at(isolation) <= now)
+
+
+def transit_runs(state: State, now: Instant) -> bool:
+    """A person's word, else what the operators say of the network."""
+    if state.travel.transit is not None:
+        return state.travel.transit
+    said = state.dependencies.get(TRANSIT)
+    return not (said is not None and said.value == "down" and starts_at(said) <= now)
+
+
+def incident_of(state: State, situation: Situation) -> str | None:
+    """The incident that hits most of these sites; ties by id."""
+    found = Counter(
+        cause.incident for c in situation.sites if (said := state.sites.get(c.site)) is not None for cause in _telling(said)
+        if cause.incident is not None
+    )  # fmt: skip
+    return min(found, key=lambda id: (-found[id], id), default=None)
+
+
+def _telling(said: SiteHeard) -> tuple[CauseHeard, ...]:
+    """One cause per incident: a site counts once for each."""
+    return tuple({c.incident: c for c in said.causes if c.loss_pct}.values())

@@ -1,0 +1,170 @@
+"""Decisions about reassignments: compute, approve, decline; accept, arrive, release (D49, D58; docs/reference/reassignment-model.md)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from schemas import reassignment as m
+from schemas.ranks import may_act
+from schemas.words import EventType
+from services.continuity.conditions import is_hit, situation_of
+from services.continuity.reassigning import ask, in_force, order
+from services.continuity.refusals import Refused, Result, must_decide, reasoned
+from services.continuity.state import Draft, State, decided_lines, lines_of
+
+_RULE: Final = re.compile(r"R\d+")
+APPROVER_CHECKS: Final = ("R6", "R7", "R8")
+"""Access, on-call window, volunteers first: no table says, so whoever approves answers for them."""
+
+
+def compute(draft: Draft, command: m.ComputeReassignments) -> Result:
+    """A proposal now, by another preference or with a person's word about travel. Refused while nothing is hit."""
+    must_decide(command, draft.bia.policy.reassignment.decides)
+    travel = draft.state.travel
+    said = m.TravelDeclared(
+        transit=travel.transit if command.transit is None else command.transit,
+        telework=travel.telework if command.telework is None else command.telework,
+    )
+    if said != travel:
+        draft.record(said)
+    situation = situation_of(draft.state, draft.now)
+    if not is_hit(situation):
+        raise Refused(409, "nothing_hit")
+    asked = ask(draft, situation, command.preference, by=command.author)
+    return {"proposal": asked.request, "number": asked.number}
+
+
+def approve(draft: Draft, command: m.ApproveReassignments) -> Result:
+    """The orders go out in the same breath. Lines that nobody decided yet, all of them by default."""
+    return _decide(draft, command, "approve")
+
+
+def decline(draft: Draft, command: m.DeclineReassignments) -> Result:
+    """With a reason. The next proposal may ask again."""
+    return _decide(draft, command, "decline")
+
+
+def _decide(draft: Draft, command: m.ApproveReassignments | m.DeclineReassignments, verb: str) -> Result:
+    row = _current(draft, command)
+    policy = draft.bia.policy.reassignment
+    must_decide(command, policy.decides)
+    if verb == "decline":
+        reasoned(command)
+    chosen = _chosen(draft.state, row, command.lines, sound=verb == "approve")
+    agents = sum(line.count for line in chosen)
+    conditions = {rule for line in chosen for reason in line.why if _RULE.fullmatch(rule := str(reason.values.get("condition", "")))}
+    decision = m.Decision(
+        id=draft.derive("decision", 0), verb="approve" if verb == "approve" else "decline", lines=tuple(line.id for line in chosen), agents=agents,
+        by=command.author, role=command.role, at=draft.now, reason=command.reason, rules=("D49", *sorted(conditions | set(APPROVER_CHECKS))),
+    )  # fmt: skip
+    decided = row.model_copy(update={"decisions": (*row.decisions, decision), "version": row.version + 1})
+    draft.record(m.ProposalChanged(row=decided, change="approved" if verb == "approve" else "declined"))
+    if verb == "approve":
+        order(draft, decision.id, {line.site for line in chosen} | {line.place for line in chosen if line.place in draft.bia.sites})
+        if draft.state.asked is not None and not draft.state.answered:  # the planner is at work and does not know of this decision
+            asked = draft.state.asked
+            ask(draft, asked.situation, asked.preference, by=asked.asked_by)
+    return {"proposal": row.id, "decision": decision.id, "lines": len(chosen), "agents": agents, "version": decided.version}
+
+
+def _current(draft: Draft, command: m.ApproveReassignments | m.DeclineReassignments) -> m.ProposalRow:
+    """The proposal in force. Raises Refused: 412 with what changed since the author read it."""
+    row, current = draft.state.proposals.get(command.proposal), in_force(draft.state)
+    if row is None and current is None:
+        raise Refused(404, "unknown_proposal", proposal=command.proposal)
+    if row is None or row.state is not m.ProposalState.OPEN:
+        if current is None:
+            raise Refused(412, "proposal_over", proposal=command.proposal)
+        raise Refused(412, "proposal_superseded", proposal=command.proposal, current=current.id, number=current.number,
+                      **_changes(draft.state, command.proposal, current.id))  # fmt: skip
+    if command.expected is not None and command.expected != row.version:
+        since = row.decisions[command.expected :]
+        raise Refused(
+            412, "version_mismatch", expected=command.expected, version=row.version, by=since[-1].by if since else None,
+            lines=sum(len(d.lines) for d in since), agents=sum(d.agents for d in since),
+        )  # fmt: skip
+    return row
+
+
+def _changes(state: State, old: str, new: str) -> dict[str, int]:
+    """How two proposals differ, in lines."""
+    before = {_key(line): line.count for line in lines_of(state, old)}
+    after = {_key(line): line.count for line in lines_of(state, new)}
+    both = before.keys() & after.keys()
+    return {"gone": len(before) - len(both), "new": len(after) - len(both), "changed": sum(before[key] != after[key] for key in both)}
+
+
+def _key(line: m.LineRow) -> tuple[str, ...]:
+    return (line.site, line.activity, line.metier, line.supply, line.need_site, line.need_activity, line.need_metier, line.place)
+
+
+def _is_sound(state: State, line: m.LineRow) -> bool:
+    """False if the place lost seats since it was computed: nobody is sent there, the next proposal says where instead."""
+    heard = state.sites.get(line.place)
+    return (
+        heard is None
+        or line.place == line.need_site
+        or not any(c.loss_pct and c.type is not EventType.STAFF_SHORTAGE for c in heard.causes)
+    )
+
+
+def _chosen(state: State, row: m.ProposalRow, asked: Iterable[str] | None, *, sound: bool) -> list[m.LineRow]:
+    """Undecided lines, in their order; `sound`: to approve. Raises Refused for a line that cannot be decided."""
+    lines, decided = {line.id: line for line in lines_of(state, row.id)}, decided_lines(row)
+    if asked is None:
+        chosen = [line for line in lines.values() if line.id not in decided and (not sound or _is_sound(state, line))]
+    else:
+        wanted = set(asked)
+        if unknown := sorted(wanted - lines.keys()):
+            raise Refused(404, "unknown_line", line=unknown[0])
+        if done := sorted(wanted & decided):
+            raise Refused(409, "already", line=done[0])
+        chosen = [line for id, line in lines.items() if id in wanted]
+        if sound and (lost := next((line for line in chosen if not _is_sound(state, line)), None)) is not None:
+            raise Refused(412, "place_lost", line=lost.id, site=lost.place)
+    if not chosen:
+        raise Refused(409, "nothing_to_decide", proposal=row.id)
+    return chosen
+
+
+# ── carrying out ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+_NEXT: Final = {
+    m.LineState.ACCEPTED: (m.LineState.DISPATCHED,),
+    m.LineState.ARRIVED: (m.LineState.DISPATCHED, m.LineState.ACCEPTED),
+    m.LineState.RELEASED: (m.LineState.DISPATCHED, m.LineState.ACCEPTED, m.LineState.ARRIVED),
+}
+
+
+def _step(
+    draft: Draft, line: str, state: m.LineState, command: m.AcceptReassignment | m.ArriveReassignment | m.ReleaseReassignment
+) -> Result:
+    row = draft.state.moved.get(line)
+    if row is None:
+        raise Refused(404, "unknown_line", line=line)
+    if not may_act(command.role):
+        raise Refused(403, "not_allowed", role=command.role)
+    if row.state not in _NEXT[state]:
+        raise Refused(409, "already", line=line, state=row.state.value)
+    at = {m.LineState.ACCEPTED: "accepted_at", m.LineState.ARRIVED: "arrived_at", m.LineState.RELEASED: "ended_at"}[state]
+    draft.record(
+        m.ReassignmentChanged(row=row.model_copy(update={"state": state, at: draft.now, "by": command.author}), change=state.value)
+    )
+    return {"line": line, "state": state.value, "agents": row.count}
+
+
+def accept(draft: Draft, command: m.AcceptReassignment) -> Result:
+    """The site has taken the order."""
+    return _step(draft, command.line, m.LineState.ACCEPTED, command)
+
+
+def arrive(draft: Draft, command: m.ArriveReassignment) -> Result:
+    """They are at work."""
+    return _step(draft, command.line, m.LineState.ARRIVED, command)
+
+
+def release(draft: Draft, command: m.ReleaseReassignment) -> Result:
+    """They go back."""
+    return _step(draft, command.line, m.LineState.RELEASED, command)

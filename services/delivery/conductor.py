@@ -1,9 +1,0 @@
-"""`python -m services.delivery.conductor`: the conductor of simulated realms, with delivery's simulated recipients."""
-
-from __future__ import annotations
-
-from services.delivery.simulated import respond
-from services.runtime.conducting import run_conductor
-
-if __name__ == "__main__":
-    run_conductor(respond)

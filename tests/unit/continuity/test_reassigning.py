@@ -1,0 +1,426 @@
+"""Reassignment in a realm: when the planner is asked, what persons decide of its answer, and that every order was approved and went out."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas import reassignment as m
+from schemas import reference as ref
+from schemas.alerts import AttentionRequested
+from schemas.base import Fact
+from schemas.commands import DeclareActivity
+from schemas.runtime import CommandApplied, CommandRefused
+from schemas.words import ActivityState, EventType, SiteStatus
+from services.continuity.proposals import AT_ONCE, Proposals, key_of
+from services.continuity.reassigning import in_force
+from services.continuity.state import lines_of
+from tests.unit.continuity.world import REALM, World, hauts_de_seine
+
+WHO = {"author": "p-1", "role": "director"}
+MOST_BYTES = 256 * 1024
+CENTRAL = ("cen-1", "cen-2", "cen-3", "cen-4", "cen-5")
+
+
+def solve(world: World) -> list[tuple[str, m.ProposalComputed]]:
+    """What the planner answers to the open request: from the log alone."""
+    planner = Proposals()
+    for stored in world.service.log.of(REALM):
+        planner.observe(stored.transaction)
+    job = planner.job(REALM)
+    assert job is not None, "nothing was asked"
+    return [(id, part) for id, part in planner.solve(job) if isinstance(part, m.ProposalComputed)]
+
+
+def answer(world: World, when: str) -> m.ProposalRow:
+    """Solve and answer; the proposal in force."""
+    for id, part in solve(world):
+        world.service.feed(REALM, part, id=id, at=world.instant(when))
+    row = in_force(world.state)
+    assert row is not None
+    return row
+
+
+def fire(world: World) -> list[Fact]:
+    """Whatever is due now."""
+    before = len(world.records())
+    while (due := world.service.next_due(REALM)) is not None and due <= world.service.realm(REALM).now:
+        world.service.feed(REALM, m.ProposalComputed(request="nobody's", part=0, parts=1))
+    return [f.message() for f in world.records()[before:]]
+
+
+def fire_on_the_way() -> World:
+    """The headquarters burn at 09:40, known at once; a proposal at 09:43."""
+    world = World()
+    world.hit("cen-1", EventType.EVACUATION, since="09:40")
+    world.until("09:43")
+    answer(world, "09:44")
+    return world
+
+
+def refused(said: CommandApplied | CommandRefused) -> tuple[int, str]:
+    assert isinstance(said, CommandRefused), said
+    return said.status, said.code
+
+
+def current(world: World) -> m.ProposalRow:
+    row = in_force(world.state)
+    assert row is not None
+    return row
+
+
+def approve(world: World, when: str, *lines: str, **more: object) -> CommandApplied | CommandRefused:
+    command = m.ApproveReassignments.model_validate({**WHO, "proposal": current(world).id, "lines": lines or None, **more})
+    return world.say(command, when)
+
+
+def check_law(world: World) -> None:
+    """No order that was not approved, no approved line without its order, each once, with rule and author."""
+    decided = {line: d for f in world.facts(m.ProposalChanged) for d in f.row.decisions if d.verb == "approve" for line in d.lines}
+    sent = [f.row for f in world.facts(m.ReassignmentChanged) if f.change == "dispatched"]
+    ordered = [line for f in world.facts(m.ReassignmentOrdered) for line in f.row.lines]
+    assert sorted(row.id for row in sent) == sorted(decided) == sorted(ordered)
+    for row in sent:
+        assert (row.approved_by, row.approved_role, row.rules) == (decided[row.id].by, decided[row.id].role, decided[row.id].rules)
+        assert "D49" in row.rules
+        assert row.approved_by
+
+
+# ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_burst_of_closures_asks_once_when_it_has_settled() -> None:
+    world = World()
+    world.hit("cen-1", EventType.EVACUATION, since="09:40")
+    world.until("09:42")
+    world.hit("cen-2", since="09:42")
+    assert world.facts(m.ProposalRequested) == []
+    world.until("09:43")
+    (asked,) = world.facts(m.ProposalRequested)
+    assert {c.site for c in asked.situation.sites if c.seat_pct == 0} == {"cen-1", "cen-2"}
+    assert (asked.number, asked.incident, asked.situation.telework) == (1, "i-1", True)
+
+
+def test_the_next_question_waits_and_what_is_the_same_is_not_asked_again() -> None:
+    world = fire_on_the_way()
+    world.hit("cen-1", EventType.FIRE, since="09:44")  # another cause of the same loss
+    world.until("09:55")
+    assert len(world.facts(m.ProposalRequested)) == 1
+    world.hit("cen-2", since="09:55")
+    world.until("09:58")
+    assert [f.number for f in world.facts(m.ProposalRequested)] == [1, 2]
+
+
+def test_sites_without_news_in_hit_communes_or_the_water_host_nobody() -> None:
+    world = World()
+    sites = {s.id: s for s in hauts_de_seine().sites}
+    commune = next(c for c in sorted({s.commune for s in sites.values()}) if sum(s.commune == c for s in sites.values()) > 4)
+    inside = [s.id for s in sites.values() if s.commune == commune]
+    for site in inside[:3]:
+        world.hit(site, since="09:40")
+    world.tell_site("sit-01", "09:40", "09:40", SiteStatus.UNKNOWN)
+    world.announce(None, "09:41", incident="i-2", kind="flood")
+    world.until("09:43")
+    (asked,) = world.facts(m.ProposalRequested)
+    barred = {c.site for c in asked.situation.sites if not c.host_ok}
+    assert barred >= {*inside, "sit-01"}
+    assert barred >= {s.id for s in sites.values() if s.flood_exposure != "non"}
+
+
+def test_isolation_stops_telework_unless_a_person_says_otherwise() -> None:
+    world = World()
+    world.hit("cen-1", EventType.EVACUATION, since="09:40")
+    world.flag("flag:total_isolation", True, "09:41")
+    world.until("09:43")
+    assert world.facts(m.ProposalRequested)[-1].situation.telework is False
+    assert isinstance(world.say(m.ComputeReassignments(telework=True, transit=False, **WHO), "09:44"), CommandApplied)
+    last = world.facts(m.ProposalRequested)[-1]
+    assert (last.situation.telework, last.situation.transit, last.asked_by) == (True, False, "p-1")
+
+
+def test_the_same_log_gives_the_same_answer_byte_for_byte() -> None:
+    world = World()
+    for site in CENTRAL[:3]:
+        world.hit(site, since="09:40")
+    world.until("09:43")
+    one, other = ([part.model_dump_json() for _, part in solve(world)] for _ in range(2))
+    assert one == other
+    assert len(one[0]) > 1000
+
+
+def test_an_answer_to_an_older_question_changes_nothing() -> None:
+    world = World()
+    world.hit("cen-1", EventType.EVACUATION, since="09:40")
+    world.until("09:43")
+    old = solve(world)
+    world.say(m.ComputeReassignments(preference=m.Preference.FEWEST, **WHO), "09:44")
+    for id, part in old:
+        assert world.service.feed(REALM, part, id=id).facts == ()
+    row = answer(world, "09:45")
+    assert (row.preference, row.number) == (m.Preference.FEWEST, 2)
+
+
+def test_preferences_keep_the_needs_and_change_the_ways() -> None:
+    world = fire_on_the_way()
+    found = {m.Preference.BEST: current(world)}
+    for preference, when in ((m.Preference.FEWEST, "09:45"), (m.Preference.LEAST_CO2, "09:46"), (m.Preference.FASTEST, "09:47")):
+        world.say(m.ComputeReassignments(preference=preference, **WHO), when)
+        found[preference] = answer(world, when)
+    assert len({tuple(row.objective[u] for u in ("U1", "U2", "U3")) for row in found.values()}) == 1
+    assert found[m.Preference.FEWEST].travelling == min(row.travelling for row in found.values()) < found[m.Preference.BEST].travelling
+    assert found[m.Preference.LEAST_CO2].objective["C"] <= found[m.Preference.BEST].objective["C"]
+    assert found[m.Preference.FASTEST].objective["D"] <= found[m.Preference.BEST].objective["D"]
+
+
+def test_the_fire_of_the_headquarters_gives_the_figures_of_the_model() -> None:
+    """docs/reference/reassignment-model.md, §5, S10-fire: demand 311, displaced 1460, 58 idle."""
+    row = current(fire_on_the_way())
+    assert (row.demand, row.displaced, row.suspended_agents, row.idle_agents, row.unmet_agents) == (311, 1460, 19, 58, 0)
+    assert (row.objective["D"], row.objective["C"], row.open_level) == (5428, 10165, None)
+    assert row.own_work + row.idle_agents <= row.displaced
+    assert row.idle[0].why, "what is not possible names its reason"
+
+
+def test_what_cannot_be_computed_is_said_and_not_asked_for_ever() -> None:
+    world = World()
+    territory = hauts_de_seine()
+    empty = ref.Staffing(
+        cells=(ref.StaffCell(site="nowhere", activity="SOL-01", metier="x", staff=1, minimum=1),), rules=(), substitutions=()
+    )
+    world.service.feed(REALM, ref.ReferencePublished(reference="broken", data=empty))
+    world.service.feed(REALM, ref.ReferencePublished(reference="broken", data=territory.sections[-1], last=True))
+    world.hit("cen-1", EventType.EVACUATION, since="09:40")
+    world.until("09:43")
+    for id, part in solve(world):
+        world.service.feed(REALM, part, id=id)
+    (failed,) = [f.row for f in world.facts(m.ProposalChanged) if f.change == "failed"]
+    assert failed.failure is not None
+    assert "nowhere" in failed.failure
+    world.until("11:00")
+    assert len(world.facts(m.ProposalRequested)) == 1
+
+
+# ── deciding ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_approved_lines_go_out_at_once_each_once_to_the_managers_by_count() -> None:
+    world = fire_on_the_way()
+    lines = lines_of(world.state, current(world).id)
+    first = [line for line in lines if line.criticality == 1 and line.need_activity][:5]
+    said = approve(world, "09:50", *(line.id for line in first))
+    assert isinstance(said, CommandApplied)
+    assert said.result["agents"] == sum(line.count for line in first)
+    fire(world)
+    check_law(world)
+    orders = {f.row.site: f.row for f in world.facts(m.ReassignmentOrdered)}
+    assert orders["cen-1"].leave == sum(line.count for line in first)
+    hosts = {line.place for line in first} - {"telework"}
+    assert {site: orders[site].come for site in hosts} == {h: sum(x.count for x in first if x.place == h) for h in hosts}
+    asked = {a.site: a for a in world.asked("reassignment_order")}
+    assert asked.keys() == {"cen-1"} | hosts
+    assert asked["cen-1"].roles == ("responsable_site",)
+    assert asked["cen-1"].agents == orders["cen-1"].leave
+    assert isinstance(approve(world, "09:51"), CommandApplied), "the rest"
+    fire(world)
+    check_law(world)
+    assert refused(approve(world, "09:52")) == (409, "nothing_to_decide")
+
+
+def test_everything_at_once_fits_into_transactions() -> None:
+    world = World()
+    for site in CENTRAL:
+        world.hit(site, since="09:40")
+    world.until("09:43")
+    parts = solve(world)
+    assert len(parts) > 2
+    assert all(len(part.lines) <= AT_ONCE for _, part in parts)
+    row = answer(world, "09:44")
+    assert row.lines > 2 * AT_ONCE
+    assert isinstance(approve(world, "09:50"), CommandApplied)
+    fire(world)
+    check_law(world)
+    assert (
+        max(len(stored.raw) for stored in world.service.log.of(REALM) if "Reference" not in str(stored.transaction.facts[:1])) < MOST_BYTES
+    )
+    assert sum(r.count for r in world.state.moved.values()) == row.agents
+
+
+def test_who_may_not_decide_is_refused_and_nothing_goes_out() -> None:
+    world = fire_on_the_way()
+    assert refused(approve(world, "09:50", author="p-2", role="site_manager")) == (403, "role_too_low")
+    assert refused(approve(world, "09:50", author="p-2", role="observer")) == (403, "role_too_low")
+    fire(world)
+    assert world.facts(m.ReassignmentOrdered) == []
+
+
+def test_a_stale_decision_hears_what_changed() -> None:
+    world = fire_on_the_way()
+    seen, some = current(world), [line.id for line in lines_of(world.state, current(world).id)][:2]
+    assert isinstance(approve(world, "09:50", *some, expected=0), CommandApplied)
+    said = approve(world, "09:51", expected=0)
+    assert isinstance(said, CommandRefused)
+    assert (said.status, said.code, said.values["by"], said.values["lines"]) == (412, "version_mismatch", "p-1", 2)
+    assert refused(approve(world, "09:51", some[0])) == (409, "already")
+    assert refused(approve(world, "09:51", "unknown")) == (404, "unknown_line")
+    fire(world)
+    world.hit("cen-2", since="09:52")
+    world.until("09:56")
+    new = answer(world, "09:57")
+    said = world.say(m.ApproveReassignments(proposal=seen.id, expected=1, **WHO), "09:58")
+    assert isinstance(said, CommandRefused)
+    assert (said.status, said.code, said.values["current"]) == (412, "proposal_superseded", new.id)
+    assert int(said.values["new"] or 0) > 0
+    assert refused(world.say(m.ApproveReassignments(proposal="never", **WHO), "09:59"))[0] == 412
+    check_law(world)
+
+
+def test_nobody_is_sent_to_a_place_that_was_lost_since() -> None:
+    world = fire_on_the_way()
+    lines = lines_of(world.state, current(world).id)
+    place = next(line.place for line in lines if line.place not in ("telework", line.site))
+    there = {line.id for line in lines if line.place == place}
+    world.hit(place, since="09:46")
+    assert refused(approve(world, "09:47", min(there))) == (412, "place_lost")
+    assert isinstance(approve(world, "09:47"), CommandApplied)
+    fire(world)
+    check_law(world)
+    assert set(world.state.moved) == {line.id for line in lines} - there
+
+
+def test_a_declined_line_never_goes_out() -> None:
+    world = fire_on_the_way()
+    some = [line.id for line in lines_of(world.state, current(world).id)][:3]
+    decline = m.DeclineReassignments(proposal=current(world).id, lines=tuple(some), **WHO)
+    assert refused(world.say(decline, "09:50")) == (409, "reason_needed")
+    assert isinstance(world.say(decline.model_copy(update={"reason": "text:t"}), "09:51"), CommandApplied)
+    assert isinstance(approve(world, "09:52"), CommandApplied)
+    fire(world)
+    check_law(world)
+    assert not set(some) & set(world.state.moved)
+
+
+def test_a_decision_while_the_planner_works_is_not_forgotten_by_its_answer() -> None:
+    world = fire_on_the_way()
+    places = {line.place for line in lines_of(world.state, current(world).id)}
+    world.hit(next(s.id for s in hauts_de_seine().sites if s.kind == "culture" and s.id not in places), since="09:50")
+    world.until("09:53")
+    old = solve(world)
+    assert isinstance(approve(world, "09:54"), CommandApplied)
+    fire(world)
+    moved = dict(world.state.moved)
+    for id, part in old:
+        assert world.service.feed(REALM, part, id=id).facts == (), "it was computed without the approval"
+    row = answer(world, "09:55")
+    assert row.kept == sum(r.count for r in moved.values())
+    assert all(world.state.moved[id] == one for id, one in moved.items()), "what was approved stays"
+
+
+# ── a second event ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_second_event_voids_only_what_lost_its_place() -> None:
+    world = fire_on_the_way()
+    assert isinstance(approve(world, "09:50"), CommandApplied)
+    fire(world)
+    before = dict(world.state.moved)
+    host = max(
+        {r.place for r in before.values()} - {"telework", "cen-1"}, key=lambda h: (sum(r.count for r in before.values() if r.place == h), h)
+    )
+    world.hit(host, since="10:30")
+    world.until("11:00")
+    row = answer(world, "11:01")
+    lost = {id for id, r in before.items() if r.place == host}
+    assert lost
+    assert {f.row.id for f in world.facts(m.ReassignmentChanged) if f.change == "void"} == lost
+    assert set(world.state.moved) == set(before) - lost
+    assert row.kept == sum(r.count for id, r in before.items() if id not in lost)
+    (told,) = world.asked("reassignment_void")
+    assert (told.site, told.agents) == ("cen-1", sum(before[id].count for id in lost))
+    check_law(world)
+
+
+def test_what_people_saw_changes_as_little_as_possible() -> None:
+    world = fire_on_the_way()
+    before = {key_of(line): line.count for line in lines_of(world.state, current(world).id)}
+    world.hit("cul-01", since="09:50")
+    world.until("09:55")
+    row = answer(world, "09:56")
+    after = {key_of(line): line.count for line in lines_of(world.state, row.id)}
+    assert row.objective["K"] == 0
+    assert all(after.get(key, 0) >= count for key, count in before.items())
+
+
+def test_accepted_arrived_released() -> None:
+    world = fire_on_the_way()
+    (line,) = [line.id for line in lines_of(world.state, current(world).id)][:1]
+    manager = {"author": "p-3", "role": "site_manager"}
+    assert refused(world.say(m.AcceptReassignment(line=line, **manager), "09:49")) == (404, "unknown_line")
+    approve(world, "09:50", line)
+    fire(world)
+    assert refused(world.say(m.AcceptReassignment(line=line, author="p-4", role="observer"), "09:51")) == (403, "not_allowed")
+    assert isinstance(world.say(m.AcceptReassignment(line=line, **manager), "09:52"), CommandApplied)
+    assert refused(world.say(m.AcceptReassignment(line=line, **manager), "09:53")) == (409, "already")
+    assert isinstance(world.say(m.ArriveReassignment(line=line, **manager), "10:30"), CommandApplied)
+    assert isinstance(world.say(m.ReleaseReassignment(line=line, **manager), "17:00"), CommandApplied)
+    last = world.facts(m.ReassignmentChanged)[-1].row
+    assert (last.state, last.by, last.accepted_at, last.ended_at) == (
+        m.LineState.RELEASED, "p-3", world.instant("09:52"), world.instant("17:00"),
+    )  # fmt: skip
+    assert line not in world.state.moved
+
+
+def test_when_the_site_is_back_its_people_are_no_longer_needed_elsewhere() -> None:
+    world = fire_on_the_way()
+    approve(world, "09:50")
+    fire(world)
+    world.lift("cen-1", "14:00")
+    world.until("14:30")
+    for id, part in solve(world):
+        world.service.feed(REALM, part, id=id, at=world.instant("14:31"))
+    assert {r.needed for r in world.state.moved.values()} == {0}
+    assert all(r.state is m.LineState.DISPATCHED for r in world.state.moved.values()), "a person sends them home"
+    assert refused(world.say(m.ComputeReassignments(**WHO), "14:40")) == (409, "nothing_hit")
+
+
+def test_a_proposal_lapses_when_nothing_is_hit_any_more() -> None:
+    world = fire_on_the_way()
+    world.lift("cen-1", "10:30")
+    world.until("10:40")
+    assert in_force(world.state) is None
+    assert world.facts(m.ProposalChanged)[-1].change == "lapsed"
+
+
+# ── reference data ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_site_that_the_reference_data_drop_gives_its_people_back_with_a_list() -> None:
+    world = fire_on_the_way()
+    approve(world, "09:50")
+    fire(world)
+    before = dict(world.state.moved)
+    host = min({r.place for r in before.values()} - {"telework", "cen-1"})
+    for n, section in enumerate(hauts_de_seine().sections):
+        if isinstance(section, ref.Sites):
+            section = section.model_copy(update={"sites": tuple(s for s in section.sites if s.id != host)})  # noqa: PLW2901
+        if isinstance(section, ref.Staffing):
+            section = section.model_copy(update={"cells": tuple(c for c in section.cells if c.site != host)})  # noqa: PLW2901
+        last = n == len(hauts_de_seine().sections) - 1
+        world.service.feed(REALM, ref.ReferencePublished(reference="smaller", data=section, last=last), at=world.instant("10:00"))
+    fire(world)
+    void = {f.row.id: f.row for f in world.facts(m.ReassignmentChanged) if f.change == "void"}
+    assert void.keys() == {id for id, r in before.items() if r.place == host}
+    assert {row.cause for row in void.values()} == {"site_removed"}
+    assert world.asked("reassignment_void")[0].agents == sum(row.count for row in void.values())
+
+
+@pytest.mark.parametrize("role", ["liaison", "kiosk", "source"])
+def test_other_roles_neither_compute_nor_carry_out(role: str) -> None:
+    world = fire_on_the_way()
+    assert refused(world.say(m.ComputeReassignments(author="p", role=role), "09:50"))[0] == 403
+
+
+def test_other_decisions_ask_no_planner() -> None:
+    world = World()
+    world.say(DeclareActivity(activity="COM-01", state=ActivityState.DEGRADED, **WHO), "10:00")
+    world.until("12:00")
+    assert world.facts(m.ProposalRequested) == []
+    assert not any(isinstance(f, AttentionRequested) and f.code.startswith("reassignment") for f in world.facts(AttentionRequested))

@@ -1,0 +1,80 @@
+"""The law of reassignments: a log that keeps it, and one mutant per way of breaking it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from schemas.base import MESSAGES, RowFact
+from schemas.realms import partition_of
+from schemas.routes import destinations
+from schemas.topics import PARTITIONS
+from schemas.words import EventType
+from services.verify.chain import LogFold
+from services.verify.laws import Findings, check_reassignments
+from tests.unit.continuity.test_reassigning import answer, approve, current, fire
+from tests.unit.continuity.world import REALM, World
+
+COLLECTIONS = {cls.__name__: cls.collection for cls in MESSAGES.values() if issubclass(cls, RowFact)}
+PARTITION = partition_of(REALM, PARTITIONS)
+
+
+@pytest.fixture(scope="module")
+def decided() -> World:
+    world = World()
+    world.hit("cen-2", EventType.EVACUATION, since="09:40")
+    world.until("09:43")
+    answer(world, "09:44")
+    approve(world, "09:50")
+    fire(world)
+    return world
+
+
+def judged(world: World, change: Callable[[dict[tuple[str, str], dict[str, Any]]], None] | None = None) -> Findings:
+    found = Findings()
+    fold = LogFold("continuity", PARTITION, found.breach)
+    for stored in world.service.log.of(REALM):
+        fold.feed(stored.offset, stored.raw, COLLECTIONS, destinations)
+    fold.rows = json.loads(json.dumps({"|".join(key): rows for key, rows in fold.rows.items()}))
+    fold.rows = {tuple(key.split("|")): rows for key, rows in fold.rows.items()}  # type: ignore[misc]  # a copy that a test may damage
+    if change is not None:
+        change(fold.rows)
+    check_reassignments({("continuity", PARTITION): fold}, found)
+    return found
+
+
+def test_what_was_approved_went_out(decided: World) -> None:
+    found = judged(decided)
+    assert (found.broken, found.pending) == ([], {})
+    assert current(decided).decisions
+
+
+def _forged(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
+    one = next(iter(rows[REALM, "reassignments"].values()))
+    rows[REALM, "reassignments"]["forged"] = one | {"id": "forged"}
+
+
+def _twice(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
+    one = next(order for order in rows[REALM, "reassignment_orders"].values() if order["lines"])
+    rows[REALM, "reassignment_orders"]["again"] = one | {"id": "again"}
+
+
+def _nameless(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
+    next(iter(rows[REALM, "reassignments"].values()))["approved_by"] = ""
+
+
+@pytest.mark.parametrize(("damage", "says"), [(_forged, "nobody approved"), (_twice, "two orders"), (_nameless, "does not name")])
+def test_each_breach_has_its_sentence(decided: World, damage: Callable[[Any], None], says: str) -> None:
+    assert any(law == "reassignment" and says in sentence for law, sentence in judged(decided, damage).broken)
+
+
+def test_an_approval_without_its_order_is_missed(decided: World) -> None:
+    def lose(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
+        rows[REALM, "reassignments"].popitem()
+
+    found = judged(decided, lose)
+    assert found.broken == []
+    assert [law for law, _ in found.pending] == ["reassignment"]
