@@ -25,6 +25,8 @@ COMMANDS = {
     "restore": "services.cli.backup:restore",
     "repair": "services.cli.repair:repair",
     "support": "services.cli.support:support",
+    "kit": "services.cli.kit:kit",
+    "paper": "services.cli.paper:paper",
     "sbom": "services.cli.sbom:sbom",
     "bench": "services.cli.bench:bench",
     # administration
