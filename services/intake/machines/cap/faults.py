@@ -17,6 +17,8 @@ MOST: Final = 20
 NAMED: Final = 2_000
 """Elements among which each grammar error is located. libxml2 counts siblings for each: beyond, a body of one megabyte would take minutes."""
 _CAP_NAME: Final = re.compile(r"\{[^{}]*\}")
+_STEP: Final = re.compile(r"([^\[\]]+)(?:\[(\d+)\])?")
+"""Of the path of an element: `*[2]`, `cap:info[3]`, `autre`."""
 _EXPECTED: Final = re.compile(r"Expected is (?:one of )?\( (.*) \)\.$")
 _KINDS: Final = {
     "dateTime": ("une date avec décalage : 2027-02-11T09:40:00+01:00", "a time with its offset: 2027-02-11T09:40:00+01:00"),
@@ -113,12 +115,21 @@ def _beyond(root: Element) -> FieldFault:
 
 
 def _at(root: Element, path: str | None) -> Element:
-    """The element that libxml2 names, else the root."""
-    try:
-        found = root.getroottree().xpath(path or "/*", namespaces={p: n for p, n in root.nsmap.items() if p})
-    except etree.XPathError:
-        return root
-    return found[0] if isinstance(found, list) and found and isinstance(found[0], Element) else root
+    """The element that libxml2 names, as far as its steps can be followed: prefixes in them are those of the message."""
+    element = root
+    for step in (path or "").split("/")[2:]:
+        if (found := _STEP.fullmatch(step)) is None:
+            break
+        alike = [c for c in element if isinstance(c.tag, str) and found[1] in ("*", _prefixed(c))]
+        if len(alike) < (number := int(found[2] or 1)):
+            break
+        element = alike[number - 1]
+    return element
+
+
+def _prefixed(element: Element) -> str:
+    name = etree.QName(element).localname
+    return f"{element.prefix}:{name}" if element.prefix else name
 
 
 def _said(element: Element, error: str, message: str) -> tuple[str, str, str]:

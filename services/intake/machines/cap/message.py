@@ -200,7 +200,8 @@ class _Reader:
         if not _own_text(event):
             self.faults.add(event, "missing", "ne peut pas être vide", "must not be empty")
         ends = self._time(expires)
-        if expires is not None and ends is not None and sent is not None and (ends < sent or (ends == sent and type_ != "Cancel")):
+        over = type_ == "Cancel" or _text(info, "urgency") == "Past" or "AllClear" in _texts(info, "responseType")
+        if expires is not None and ends is not None and sent is not None and (ends < sent or (ends == sent and not over)):
             self.faults.add(expires, "expires", "doit être après « sent »", "must be after “sent”")
         return Info(
             language=_text(info, "language") or "en-US", categories=_texts(info, "category"), event=_own_text(event),

@@ -136,6 +136,45 @@ SITUATIONS: dict[str, Callable[[], bytes]] = {
         info(category=["Met", "Safety"], responseType=["Prepare", "Monitor"], area=[area(), area(polygon=[SQUARE, ELSEWHERE], altitude="0", ceiling="500.5")])
     ),
     "UTC as the specification writes it": lambda: message(sent="2026-11-25T08:00:00-00:00"),
+    "a sign of life of a national hub, with what it sent before": lambda: bare(
+        identifier="hub-1", status="System", source="hub", code="signe-de-vie",
+        references=" ".join(ref(f"urn:oid:2.49.0.1.124.{n}", f"2026-11-25T07:5{n}:00-00:00", "cap@hub.example") for n in range(10)),
+    ),
+    "a bilingual bulletin with ten codes per area and times in UTC": lambda: message(
+        *(
+            info(language=language, category="Met", event=event, urgency="Future", certainty="Possible", severity="Moderate", audience="grand public",
+                 eventCode=pair("profile:CAP-CP:Event:0.4", "snowfall"), effective="2026-11-25T07:00:00-00:00", onset="2026-11-26T07:00:00-00:00",
+                 expires="2026-11-26T23:00:00-00:00", parameter=[pair("layer:SOREM:1.0:Broadcast_Immediately", "No"), pair("layer:X:1.0:Parent", "")],
+                 area=[area(polygon=f"\n  {SQUARE.replace(' ', '   ')}\n", geocode=[pair("profile:CAP-CP:Location:0.3", f"{n}") for n in range(10)]), area(geocode=None)])
+            for language, event in (("en-CA", "snowfall"), ("fr-CA", "neige"))
+        ),
+        identifier="urn:oid:2.49.0.1.124.3550516540.2026", sender="cap-pac@meteo.example", sent="2026-11-25T07:00:00-00:00", addresses="", code="profile:CAP-CP:0.4",
+    ),
+    "a tsunami bulletin that says it is over, as it is sent": lambda: message(
+        info(category="Geo", event="Fin d’alerte", responseType="None", urgency="Past", severity="Unknown", certainty="Unlikely",
+             onset="2013-01-05T10:58:23-00:00", expires="2013-01-05T10:58:23-00:00", area=area(geocode=None, polygon=SQUARE, circle="55.3,-134.9 0.0")),
+        identifier="PAAQ-4", sender="centre@tsunami.example", sent="2013-01-05T10:58:23-00:00", msgType="Update", incidents="mg5a94",
+        references=" ".join(ref(f"PAAQ-{n}", f"2013-01-05T0{n}:01:16-00:00", "centre@tsunami.example") for n in (1, 2, 3)),
+    ),
+    "a program's own namespaces on the root, and an empty note": lambda: message(
+        info(eventCode=[pair("SAME", "NWS"), pair("meteo", "BHS")], responseType="Avoid", instruction=""), note="", code="IPAWSv1.0",
+    ).replace(b"<alert ", b'<alert xmlns:ns2="http://services.example/caprequest" xmlns:ns4="http://services.example/CAPService/" '),
+    "everything under a prefix, with comments and an instruction to a browser": lambda: (
+        message().replace(b"<", b"<cap:").replace(b"<cap:/", b"</cap:").replace(b"<cap:?", b"<?").replace(b"xmlns=", b"xmlns:cap=")
+        .replace(b"?>", b'?>\n<?xml-stylesheet href="alerte.xsl" type="text/xsl"?>\n<!-- bulletin -->', 1)
+    ),
+    "a warning for two mountain zones with heights": lambda: message(
+        vigilance(kind="9; Avalanches", area=[area(areaDesc=f"Massif {n}", geocode=pair("EMMA_ID", f"FR7{n}"), altitude="1800", ceiling="4810") for n in (1, 2)]),
+    ),
+    "a picture inside the message and a film beside it": lambda: message(
+        info(resource=[[("resourceDesc", "photo"), ("mimeType", "image/jpeg"), ("size", "1200"), ("derefUri", "QUJD" * 400), ("digest", "da39a3ee")],
+                       [("resourceDesc", ""), ("mimeType", "video/mp4"), ("uri", "https://film.example/a%20b?x=1&y=é")]]),
+    ),
+    "hundreds of points": lambda: message(info(area=area(geocode=None, polygon=" ".join([f"48.{n:03d},2.2" for n in range(700)] + ["48.5,2.3", "48.000,2.2"])))),
+    "signed by somebody unknown": lambda: message().replace(
+        b"</alert>", b'<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#" Id="s"><ds:SignedInfo/></ds:Signature></alert>'
+    ),
+    "an empty language is the default one": lambda: message(info(language="")),
     "midnight at the end of a day": lambda: message(sent="2026-11-25T24:00:00+01:00"),
 }  # fmt: skip
 """Every one is valid."""

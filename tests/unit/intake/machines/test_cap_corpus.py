@@ -15,6 +15,7 @@ from services.intake.machines.cap.faults import path_of
 from services.intake.machines.cap.message import read
 from services.runtime.problems import ProblemError
 from tests.unit.intake.machines.cap_messages import INVALID, SITUATIONS, area, info, message, pair, ref
+from tests.unit.intake.machines.cap_mutations import complete, mutations
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn")), min_size=1, max_size=30).filter(str.strip)
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9@.:_-]{0,40}", fullmatch=True)
@@ -61,6 +62,15 @@ def refused(body: bytes) -> list[Any]:
     return list(caught.value.problem.faults)
 
 
+def faults_of(body: bytes) -> tuple[Any, ...]:
+    """Empty when it is read."""
+    try:
+        read(body)
+    except ProblemError as error:
+        return tuple(error.problem.faults)
+    return ()
+
+
 def outcome(body: bytes) -> Any:
     """The message, or the faults."""
     try:
@@ -84,6 +94,69 @@ def test_what_is_wrong_is_named_with_its_line_in_both_languages(name: str) -> No
     named = next(f for f in faults if f.field == element)
     assert named.message["fr"].startswith("ligne ")
     assert named.message["en"].startswith("line ")
+
+
+def test_every_element_spoilt_in_every_way_has_the_verdict_that_the_specification_gives_it() -> None:
+    wrong = []
+    for mutation in (found := list(mutations())):
+        fields = frozenset(fault.field for fault in faults_of(mutation.body))
+        if bool(fields) != bool(mutation.refused_at) or (fields and not fields & mutation.refused_at):
+            wrong.append((mutation.name, mutation.why, sorted(mutation.refused_at), sorted(fields)))
+    assert wrong == []
+    assert len(found) >= 600
+
+
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "iso-8859-1", "windows-1252"]
+
+
+def encoded(text: str, encoding: str) -> bytes:
+    """With the declaration that belongs to it."""
+    name = {"utf-8-sig": "UTF-8", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}.get(encoding, encoding.upper())
+    return f'<?xml version="1.0" encoding="{name}"?>\n{text}'.encode(encoding)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_message_is_the_same_in_every_encoding_and_a_dtd_is_refused_in_every_one(encoding: str) -> None:
+    text = complete().partition(b"?>")[2].decode().strip()
+    found, _ = read(encoded(text, encoding))
+    assert (found.infos[0].sender_name, found.infos[0].instruction) == ("Opérateur", "Éteignez")
+    for subset in ("", '[<!ENTITY x "y">]', '[<!ENTITY x SYSTEM "file:///etc/hostname">]', 'SYSTEM "http://127.0.0.1:9/x.dtd"'):
+        (fault,) = refused(encoded(f"<!DOCTYPE alert {subset}>{text.replace('Nanterre', '&x;' if 'ENTITY' in subset else 'x')}", encoding))
+        assert fault.code == "dtd"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        message(info(headline="é")).decode().encode("iso-8859-1"),
+        b" " + message(),
+        message() + b"x",
+        message() + message(),
+        message()[:-20],
+        message().replace(b"UTF-8", b"KLINGON"),
+        message().replace(b"<event>", b"<event>&eacute;"),
+        message().replace(b"<event>", b"<event>\x00"),
+        b"",
+        b"\xff\xfe",
+        b"{}",
+    ],
+    ids=[
+        "latin-1 that says UTF-8",
+        "a space before",
+        "a letter after",
+        "two messages",
+        "cut",
+        "unknown encoding",
+        "undeclared entity",
+        "NUL",
+        "nothing",
+        "a mark alone",
+        "JSON",
+    ],
+)
+def test_what_is_no_xml_is_refused_as_such(body: bytes) -> None:
+    (fault,) = refused(body)
+    assert (fault.field, fault.code) == ("body", "xml")
 
 
 @settings(max_examples=60, deadline=None)
