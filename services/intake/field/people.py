@@ -48,9 +48,8 @@ class People:
         """Of a number in any of its spellings."""
         return blake2b(_one_form(number).encode(), key=self._key, digest_size=16).digest()
 
-    async def of(self, number: str) -> Principal | None:
-        """Who reports from this number: their account when they have one that may report, else a person of the directory. None: unknown or never verified."""
-        hashed = self.hashed(number)
+    async def of(self, hashed: bytes) -> Principal | None:
+        """Who reports from the number of this hash: their account when it may report, else a person of the directory. None: unknown or never verified."""
         if hashed not in self._index and self._monotonic() - self._read_at >= READ_AGAIN_S:
             await self._read()
         person = self._index.get(hashed)

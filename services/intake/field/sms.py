@@ -2,13 +2,14 @@
 
 A line of a verified number of the directory is a report of that person. From any other number it is counted and enters unconfirmed, so many
 per gateway and window: it may join an incident and counts for nothing (D6). The number is looked up by its keyed hash and kept nowhere: what is
-stored of the message is its text.
+stored of a report is its text; of a message that was refused also that hash, its id and its time, so that it can be offered again as what it was.
 """
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -41,6 +42,7 @@ _TEXT: Final = ("text", "Text", "body", "Body", "message", "Message", "content",
 _ID: Final = ("MessageSid", "SmsSid", "messageId", "message-id", "message_id", "MessageId", "id", "msgId", "sms_id")
 _TIME: Final = ("receivedAt", "received_at", "message-timestamp", "timestamp", "date", "datetime", "sent_at")
 _LISTS: Final = ("results", "messages", "data")
+_CALLER: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class Answers(Protocol):
@@ -62,6 +64,9 @@ class NoAnswers:
 @dataclass(frozen=True, slots=True)
 class Message:
     number: str
+    """Empty in one that was kept and is offered again."""
+    caller: str
+    """Keyed hash of the number, in one that was kept."""
     words: str
     id: str | None
     at: datetime | None
@@ -95,13 +100,13 @@ def _documents(document: Any) -> Iterator[dict[str, Any]]:
 def _message(given: dict[str, Any]) -> Message:
     sender = given.get("from")
     number = text(sender, "phone_number", "phoneNumber", "number") if isinstance(sender, dict) else text(given, *_NUMBER)
-    words = text(given, *_TEXT)
-    if not number:
+    words, caller = text(given, *_TEXT), text(given, "caller")
+    if not number and not _CALLER.fullmatch(caller):
         raise wrong("from", "missing", "numéro de l’expéditeur attendu", "the sender's number is expected")
     if not words:
         raise wrong("text", "missing", "texte du message attendu", "the text of the message is expected")
     at = next((found for n in _TIME if (found := read_time(given.get(n))) is not None), None)
-    return Message(number, words, text(given, *_ID) or None, at)
+    return Message(number, "" if number else caller, words, text(given, *_ID) or None, at)
 
 
 class Sms:
@@ -118,35 +123,45 @@ class Sms:
         self._answers = answers
 
     def kept(self, asked: Asked) -> bytes:
-        """The texts alone: a number is neither stored nor logged."""
+        """All but the numbers, which are neither stored nor logged."""
         try:
-            return orjson.dumps([{"text": m.words, "id": m.id} for m in messages_of(asked)])
+            return self._dump(messages_of(asked))
         except ProblemError:
             return b""
 
+    def _dump(self, messages: Sequence[Message]) -> bytes:
+        """What replays as the same messages, under the same keys and at the same time."""
+        now = datetime.now(UTC)
+        return orjson.dumps(
+            [
+                {"caller": self._caller(m).hex(), "text": m.words, "id": m.id or self._same(m), "received_at": (m.at or now).isoformat()}
+                for m in messages
+            ]
+        )
+
     async def take(self, machines: Machines, principal: Principal, source: Source, asked: Asked) -> int:
         """How many messages there were. Raises ProblemError when all are refused, or when one may pass again."""
-        messages, problems = messages_of(asked), list[ProblemError]()
+        messages, problems = messages_of(asked), list[tuple[Message, ProblemError]]()
         for message in messages:
             try:
                 await self._take_one(machines, principal, source, message)
             except ProblemError as error:
                 if error.problem.status in TRANSIENT:
                     raise
-                problems.append(error)
+                problems.append((message, error))
             else:
                 machines.book.accepted(principal.id)
         if len(problems) == len(messages):
-            raise problems[0]
-        for refused in problems:
-            machines.keep(principal, refused.problem, self.kept(asked), JSON, NAME, PATHS[0])
+            raise problems[0][1]
+        for message, refused in problems:
+            machines.keep(principal, refused.problem, self._dump([message]), JSON, NAME, PATHS[0])
         return len(messages)
 
     async def _take_one(self, machines: Machines, gateway: Principal, source: Source, message: Message) -> None:
-        person = await self._people.of(message.number)
+        person = await self._people.of(self._caller(message))
         line = read_line(message.words)
         if line.kind is Kind.ANSWER:
-            if person is None or not await self._answers.reply(message.number, message.words):
+            if person is None or not message.number or not await self._answers.reply(message.number, message.words):
                 metrics.count("vigie_replies_total", channel=NAME, outcome="stranger" if person is None else "not_asked")
                 raise wrong("text", "answer", "une réponse à un appel n’arrive pas par ici", "an answer to a call does not arrive here")
             return
@@ -161,10 +176,13 @@ class Sms:
         speaker = machines.speaker(speaks, source, _raw(message))
         await machines.accept(speaker, body | {"realm": realm}, f"sms\x1f{message.id or self._same(message)}")
 
+    def _caller(self, message: Message) -> bytes:
+        return bytes.fromhex(message.caller) if message.caller else self._people.hashed(message.number)
+
     def _same(self, message: Message) -> str:
         """Without an id of the gateway: the same words of the same number within a minute."""
         minute = time.time_ns() // 1_000_000 // MINUTE_MS if message.at is None else int(message.at.timestamp() // 60)
-        return f"{self._people.hashed(message.number).hex()}\x1f{message.words}\x1f{minute}"
+        return f"{self._caller(message).hex()}\x1f{message.words}\x1f{minute}"
 
     def accepted(self, asked: Asked, found: int) -> Reply:  # noqa: ARG002  the protocol of dialects
         """Any 2xx."""

@@ -84,6 +84,19 @@ async def test_what_was_refused_has_its_effect_when_its_cause_is_mended(
         assert (corrected.status_code, corrected.json()["dedup_key"]) == (202, "d")
         assert (await once("92~test-pager", pager))["severity"] == 3
 
+        # the form of an SMS gateway: kept without the number, mended by the cell, once
+        gateway, sms_key = await source("passerelle", "sms", scope={"realms": ["92~test-sms"]})
+        form = b"From=%2B33600000000&Body=bonjour&MessageSid=SM7"
+        assert await taken(sms_key, "/webhooks/sms", form, "application/x-www-form-urlencoded") == 422
+        (letter,) = await settled(http, gateway)
+        shown = (await http.get(f"/api/v1/refused/{letter['id']}")).json()
+        assert "600000000" not in shown["body"]
+        for _ in range(2):
+            mended = shown["body"].replace("bonjour", "117 FEU").encode()
+            replayed = await http.post(f"/api/v1/refused/{letter['id']}/replay", content=mended)
+            assert replayed.status_code == 200, replayed.text
+        assert ((await once("92~test-sms", gateway))["type"], (await once("92~test-sms", gateway))["certainty"]) == ("fire", "unconfirmed")
+
         # a native report stays its sender's
         token = (await http.post("/api/v1/tokens", json={"role": "source", "speaks_as": "enedis"})).json()
         native = {"Authorization": f"Bearer {token['token']}"}

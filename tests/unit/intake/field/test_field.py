@@ -152,6 +152,35 @@ async def test_an_answer_to_a_call_is_no_report(field: Door) -> None:
     assert told(field) == []
 
 
+@pytest.mark.parametrize(("number", "certainty"), [(NUMBER, "confirmed"), ("+33600000000", "unconfirmed")])
+async def test_a_refused_form_is_offered_again_as_what_it_was(field: Door, number: str, certainty: str) -> None:
+    key = await source(field, "sms")
+    kept: list[Refused] = []
+    field.intake.refused.keep = kept.append  # type: ignore[method-assign]
+    form = urlencode({"From": number, "Body": "bonjour à tous", "date": "2026-11-25T08:00:00Z"})
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    async with field.client(**headers) as http:
+        assert (await http.post(f"/webhooks/sms?token={key}", content=form)).status_code == 422
+        (letter,) = kept
+        assert (await http.post(f"/webhooks/sms?token={key}", content=letter.body)).json()["errors"][0]["field"] == "text", "as it came"
+        mended = letter.body.replace("bonjour à tous".encode(), b"117 ELEC")
+        for _ in range(2):
+            assert (await http.post(f"/webhooks/sms?token={key}", content=mended)).status_code == 200
+    assert [c for *_, c, _ in told(field)] == [certainty], "once, by whoever wrote it"
+    assert field.inputs.appended[0][1].occurred_at == 1_795_593_600_000
+
+
+async def test_of_several_messages_only_the_refused_one_is_kept(field: Door) -> None:
+    key = await source(field, "sms")
+    kept: list[Refused] = []
+    field.intake.refused.keep = kept.append  # type: ignore[method-assign]
+    two = {"results": [{"from": NUMBER, "text": "117 ELEC"}, {"from": NUMBER, "text": "bonjour"}]}
+    async with field.client() as http:
+        assert (await http.post(f"/webhooks/sms?token={key}", json=two)).status_code == 200
+    (letter,) = kept
+    assert [m["text"] for m in orjson.loads(letter.body)] == ["bonjour"]
+
+
 async def test_no_number_is_stored_or_logged(field: Door, capsys: pytest.CaptureFixture[str]) -> None:
     key = await source(field, "sms")
     kept: list[Refused] = []
