@@ -5,10 +5,11 @@ Pure. `read` may take long for a hostile file: whoever takes files from outside 
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 import icalendar
@@ -29,6 +30,9 @@ _FINE: Final = frozenset({"SECONDLY", "MINUTELY"})
 _LONGEST_MS: Final = 366 * DAY_MS
 _TIMES: Final = ("DTSTART", "DTEND", "DURATION", "RRULE", "RDATE", "EXDATE", "RECURRENCE-ID", "EXRULE")
 _SHOWN: Final = 80
+_EMPTY_LIST: Final = re.compile(r"^(?:EXDATE|RDATE)[^:\r\n]*:[ \t]*\r?\n", re.IGNORECASE | re.MULTILINE)
+"""Some programs write the list although nothing is in it."""
+_GIVEN: Final = re.compile(r"(?:got|format|duration|parts):\s*'?([^']*)'?", re.IGNORECASE)
 
 
 Window = tuple[Instant, Instant]
@@ -98,7 +102,7 @@ def _text(content: bytes) -> str:
     if "\0" in text:
         raise CalendarRefused("Ce fichier n’est pas du texte : un calendrier iCalendar (.ics) est attendu.")
     _check_shape(text)
-    return text
+    return _EMPTY_LIST.sub("", text)
 
 
 def _check_shape(text: str) -> None:
@@ -136,6 +140,7 @@ def _read(text: str, now: Instant, window: Window | None) -> Calendar:
         raise CalendarRefused("Ce calendrier ne contient aucun événement.")
     for event in events:
         _check(event)
+        _end_with_the_day(event)
     endless = {str(e.get("UID")) for e in events if _is_endless(e)}
     found: list[Occurrence] = []
     for calendar in calendars:
@@ -156,7 +161,14 @@ def _read(text: str, now: Instant, window: Window | None) -> Calendar:
 
 
 def _of_library(error: ValueError) -> str:
-    return f"ligne illisible, « {str(error)[:_SHOWN]} »"
+    given = _given(str(error))
+    return "une ligne est illisible" + (f", « {given} »" if given else "")
+
+
+def _given(complaint: str) -> str:
+    """The value that a library complains about, without its English."""
+    found = _GIVEN.search(complaint)
+    return found[1].strip()[:_SHOWN] if found is not None else ""
 
 
 # ── one event ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -180,7 +192,8 @@ def _check(event: Any) -> None:
     """What the libraries would let pass or answer with an error of their own."""
     for name, what in event.errors:
         if str(name).upper() in _TIMES:
-            raise _refused(event, f"a une valeur illisible : {name}, « {str(what)[:_SHOWN]} »")
+            given = _given(str(what))
+            raise _refused(event, f"a une valeur illisible : {name}" + (f", « {given} »" if given else ""))
     if "DTSTART" not in event:
         raise _refused(event, "n’a pas de début")
     for name in ("DTSTART", "DTEND", "DURATION", "RRULE", "RECURRENCE-ID"):
@@ -210,7 +223,7 @@ def _check_length(event: Any) -> None:
         lasts = round(event["DURATION"].dt.total_seconds() * 1000)
     if lasts is not None and lasts < 0:
         raise _refused(event, "finit avant de commencer")
-    if lasts == 0 or (lasts is None and isinstance(start, datetime)):
+    if (lasts == 0 and isinstance(start, datetime)) or (lasts is None and isinstance(start, datetime)):
         raise _refused(event, "n’a pas de durée")
     if lasts is not None and lasts > _LONGEST_MS:
         raise _refused(event, "dure plus d’un an")
@@ -241,6 +254,14 @@ def _several(given: Any) -> list[Any]:
     if given is None:
         return []
     return given if isinstance(given, list) else [given]
+
+
+def _end_with_the_day(event: Any) -> None:
+    """A rule that names a day as its end goes on until that day is over, although its shifts have hours."""
+    for rule in _several(event.get("RRULE")) if isinstance(event["DTSTART"].dt, datetime) else ():
+        until = next(iter(rule.get("UNTIL", [])), None)
+        if until is not None and not isinstance(until, datetime):
+            rule["UNTIL"] = [datetime.combine(until, time(23, 59, 59), PARIS).astimezone(UTC)]
 
 
 # ── all events ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -286,7 +307,9 @@ def _expand(calendar: Any, first: Instant, last: Instant) -> Iterator[Occurrence
         if str(event.get("STATUS", "")).upper() == "CANCELLED":
             continue
         start = _instant(event["DTSTART"].dt)
-        end = _instant(event["DTEND"].dt) if "DTEND" in event else _end_of(event["DTSTART"].dt)
+        end = _instant(event["DTEND"].dt) if "DTEND" in event else start
+        if end == start and not isinstance(event["DTSTART"].dt, datetime):
+            end = _end_of(event["DTSTART"].dt)
         if start < end:
             yield Occurrence(start, end, _title(event), tuple(_attendees(event)), tuple(_categories(event)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from datetime import date, datetime, timedelta
 
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 from schemas.base import DAY_MS, HOUR_MS
 from services.oncall.ics import MOST_BYTES, Calendar, CalendarRefused, read
 from services.oncall.ics_worker import CPU_S, TOO_MUCH, read_bounded
+from tests.unit.oncall import ics_files
 from tests.unit.oncall.corpus import CASES, Expected, event, ics
 from tests.unit.oncall.rotas import PARIS, at
 
 NOW = at("2027-02-11T09:40")
+ENGLISH = re.compile(r"\b(?:expected|wrong|could not|invalid|error|got)\b", re.IGNORECASE)
 
 
 def shown(calendar: Calendar) -> list[tuple[str, str]]:
@@ -43,6 +46,24 @@ def check(content: bytes, expected: Expected) -> None:
     assert expected in sentence
     assert sentence.endswith(".")
     assert "Traceback" not in sentence
+
+
+FILES = [*ics_files.valid(), *ics_files.tolerated(), *ics_files.broken()]
+
+
+def test_hundreds_of_files_of_many_programs_mean_their_shifts_or_are_refused_with_a_french_sentence() -> None:
+    wrong = []
+    for file in FILES:
+        said = said_of(file.content)
+        if isinstance(file.expected, str):
+            right = isinstance(said, str) and file.expected in said and said.endswith(".") and not ENGLISH.search(said)
+        else:
+            right = isinstance(said, Calendar) and [(o.start, o.end) for o in said.occurrences] == file.expected
+        if not right:
+            wrong.append((file.name, said if isinstance(said, str) else shown(said), file.expected))
+    assert wrong == []
+    assert len(FILES) + len(CASES) >= 290
+    assert len({file.content for file in FILES}) == len(FILES)
 
 
 def said_of(content: bytes) -> Calendar | str:
