@@ -545,6 +545,7 @@ class AnswerReceived(Fact):
     answer: Answer
     channel: str
     at: Instant
+    proved: Channel | None = Field(default=None, description="the channel that surely reached this person: a proof of reachability (D38)")
 
 
 @message

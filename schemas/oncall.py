@@ -92,7 +92,9 @@ class ReachRow(Model):
 
     id: str = Field(description="person token")
     points: tuple[Reach, ...] = Field(max_length=20)
-    noted_at: Instant | None = Field(default=None, description="when alerts heard of it")
+    noted_at: Instant | None = Field(
+        default=None, description="when alerts heard of it from the directory; None: an answer renewed a proof"
+    )
 
 
 @message

@@ -14,6 +14,7 @@ from services.alerts import causes, escalation, flags, leases, levels, maintenan
 from services.alerts.commands import obey
 from services.alerts.draft import Draft
 from services.alerts.evolve import evolve, reload
+from services.alerts.oncall import renew
 from services.alerts.reports import receive
 from services.alerts.rules import ADDENDUM_MS, REMEMBER_MS
 from services.alerts.settle import settle
@@ -53,7 +54,8 @@ class AlertsDecider:
                 draft.emit(metric)
                 draft.concerned.update(i for r in metric.reports if (i := draft.incident_of(r)) is not None)
                 settle(draft)
-            case AnswerReceived(notification=notification, person=person, answer=answer):
+            case AnswerReceived(notification=notification, person=person, answer=answer, proved=proved):
+                renew(draft, person, proved)
                 escalation.answered(draft, notification, person, answer)
                 settle(draft)
             case Unreachable(notification=notification):

@@ -333,7 +333,21 @@ def unreachable(draft: Draft, notification: str) -> None:
     """Every channel of a call failed: the deputy is called as after a decline. Nobody waits on a dead ladder."""
     call = draft.state.calls.get(notification)
     row = draft.state.escalations.get(call.escalation) if call is not None and call.escalation is not None else None
-    if call is not None and row is not None and row.state == "running" and call.person not in row.acknowledged_by:
+    if call is None or row is None or row.state != "running" or call.person in row.acknowledged_by:
+        return
+    told = draft.state.reach.get(call.person)
+    if told is None or told.points:  # else see gone
+        _said_no(draft, row, call)
+
+
+def gone(draft: Draft, person: str) -> None:
+    """The last way to reach a person is gone: each running ladder that waits for their answer goes on at once."""
+    for row in [draft.state.escalations[id] for id in draft.state.ladders.values()]:
+        calls = [draft.state.calls[n] for w in row.waves for n in w.notifications if n in draft.state.calls]
+        call = next((c for c in reversed(calls) if c.person == person), None)
+        if row.state != "running" or call is None or person in row.acknowledged_by or call.role in row.uncovered_roles:
+            continue
+        draft.emit(NotificationWithdrawn(notification=call.notification, why="person_gone"))
         _said_no(draft, row, call)
 
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.alerts import EscalationRow
-from schemas.base import HOUR_MS
+from schemas.base import DAY_MS, HOUR_MS
+from schemas.oncall import ReachabilityChanged, ReachRow
+from schemas.realms import is_live
 from schemas.words import Channel
 from services.alerts.draft import Draft
 from services.oncall.localtime import inside
+from services.oncall.readiness import reach_of_one
 from services.oncall.rota import Pair
 from services.oncall.worktime import rested, work_of
 
@@ -117,3 +120,15 @@ def channels(draft: Draft, person: str, wanted: tuple[Channel, ...] = ()) -> tup
     quiet = {r.channel for r in points if r.quiet is not None and inside(r.quiet, draft.clock)}
     unproven = {r.channel for r in points if r.verified_at is None} if told is not None else set[Channel]()
     return tuple(sorted([c for c in wanted if c in known] or known, key=lambda c: (c in unproven, c in quiet)))
+
+
+def renew(draft: Draft, person: str, channel: Channel | None) -> None:
+    """An answer that came through a channel proves it anew (D38), at most once a day; one in an exercise proves nothing."""
+    if channel is None or not is_live(draft.state.realm):
+        return
+    known = reach_of_one(draft.territory.roster, draft.state.published_at, draft.state.reach, person)
+    old = next((r for r in known if r.channel is channel), None)
+    if old is None or (old.verified_at or 0) > draft.now - DAY_MS:
+        return
+    points = tuple(r.model_copy(update={"verified_at": draft.now}) if r is old else r for r in known)
+    draft.emit(ReachabilityChanged(row=ReachRow(id=person, points=points)))

@@ -14,7 +14,7 @@ import typer
 from pydantic import ValidationError
 
 from schemas.directory import Contact, ContactPoint
-from schemas.oncall import NoteReachability
+from schemas.oncall import NoteReachability, ReachRow
 from schemas.topics import inputs
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.settings import Settings
@@ -90,9 +90,15 @@ async def _put(settings: Settings, contacts: list[Contact]) -> None:
 
 
 async def _erase(settings: Settings, person: str) -> None:
+    """The directory first; then the live realm hears that nothing reaches this person: a ladder that waits for them goes on."""
     async with Vault.open(settings) as vault:
         await vault.directory.get(person, wait_s=2.0)
         await vault.directory.erase(person)
+    command = NoteReachability(author="system:directory", role="admin", people=(ReachRow(id=person, points=()),))
+    async with RecordProducer(settings.kafka) as producer:
+        await producer.send(
+            inputs("alerts"), settings.territory.name, command, id=f"reach-{secrets.token_hex(12)}", source="/system:directory"
+        )
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -129,6 +135,6 @@ def count() -> None:
 
 @app.command()
 def erase(person: Annotated[str, typer.Argument(help="Person token")]) -> None:
-    """Erase a person for ever: their key is deleted, so copies and backups of Kafka cannot be read either."""
+    """Erase a person for ever: their key is deleted, so copies and backups of Kafka cannot be read either. Ladders no longer wait for them."""
     _run(_erase(Settings(), person))
     typer.echo(f"{person} effacé")

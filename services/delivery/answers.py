@@ -7,7 +7,8 @@ from schemas.base import Fact, Instant
 from schemas.commands import AnswerNotification
 from schemas.delivery import NotificationChanged, NotificationRow
 from schemas.runtime import CommandApplied, CommandRefused
-from services.delivery.attempts import supersede_planned, with_state
+from schemas.words import Channel
+from services.delivery.attempts import supersede_planned, was_made, with_state
 
 _COMMAND = "AnswerNotification"
 
@@ -18,6 +19,14 @@ def answered(row: NotificationRow, command: AnswerNotification, now: Instant) ->
         update={"answer": command.answer.value, "acknowledged_at": row.acknowledged_at or now, "why": None}
     )
     return with_state(told)
+
+
+def _proved(row: NotificationRow, command: AnswerNotification) -> Channel | None:
+    """The channel without which this answer could not be: the one it came by, or behind a link the only one that was not in vain."""
+    made = {a.channel for a in row.attempts if was_made(a) and a.state != "failed"}
+    if command.channel == "link":
+        return next(iter(made)) if len(made) == 1 else None
+    return next((c for c in made if c.value == command.channel and c is not Channel.APP), None)
 
 
 def decide_answer(row: NotificationRow | None, command: AnswerNotification, command_id: str, now: Instant) -> list[Fact]:
@@ -41,6 +50,8 @@ def decide_answer(row: NotificationRow | None, command: AnswerNotification, comm
         return [applied]
     return [
         NotificationChanged(row=answered(row, command, now)),
-        AnswerReceived(notification=row.id, person=row.person, answer=command.answer, channel=command.channel, at=now),
+        AnswerReceived(
+            notification=row.id, person=row.person, answer=command.answer, channel=command.channel, at=now, proved=_proved(row, command)
+        ),
         applied,
     ]

@@ -285,16 +285,21 @@ def _quiet(point: Reach, at: Instant) -> bool:
 
 def reach_of(roster: Roster | None, published_at: Instant | None, told: Mapping[str, ReachRow]) -> dict[str, tuple[Reach, ...]]:
     """Person → channels. What was told of a person replaces the reference data; a channel verified there without a day counts from its publication."""
-    found: dict[str, tuple[Reach, ...]] = {}
-    for person, channels in (roster.channels if roster else {}).items():
-        dated = {r.channel: r for r in (roster.reach if roster else {}).get(person, ())}
-        points = []
-        for name in channels:
-            channel = Channel(name)
-            known = dated.get(channel, Reach(channel=channel))
-            points.append(known if known.verified_at is not None else known.model_copy(update={"verified_at": published_at}))
-        found[person] = tuple(points)
-    return found | {person: row.points for person, row in told.items()}
+    everybody = (*(roster.channels if roster else {}), *told)
+    return {person: reach_of_one(roster, published_at, told, person) for person in everybody}
+
+
+def reach_of_one(roster: Roster | None, published_at: Instant | None, told: Mapping[str, ReachRow], person: str) -> tuple[Reach, ...]:
+    """See reach_of; nothing for whoever is not known."""
+    if (row := told.get(person)) is not None:
+        return row.points
+    dated = {r.channel: r for r in (roster.reach if roster else {}).get(person, ())}
+    points = []
+    for name in (roster.channels if roster else {}).get(person, ()):
+        channel = Channel(name)
+        known = dated.get(channel, Reach(channel=channel))
+        points.append(known if known.verified_at is not None else known.model_copy(update={"verified_at": published_at}))
+    return tuple(points)
 
 
 def with_rates(rule: ReadinessRule, sections: Iterable[SectionData]) -> ReadinessRule:

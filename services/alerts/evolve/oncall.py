@@ -35,7 +35,7 @@ def duty_changed(s: State, row: DutyRow) -> State:
 
 def reachability_changed(s: State, row: ReachRow) -> State:
     s = s.put(reach=s.reach.set(row.id, row))
-    return roster_changed(s, row.noted_at)
+    return roster_changed(s, row.noted_at) if row.noted_at is not None else s  # a renewed proof opens no hole
 
 
 def readiness_proved(s: State, row: ReadinessRow) -> State:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas import reference as ref
-from schemas.alerts import NotificationPlanned, RoleUncovered, TaskChanged
+from schemas.alerts import AnswerReceived, NotificationPlanned, NotificationWithdrawn, RoleUncovered, TaskChanged, Unreachable
 from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS
 from schemas.oncall import (
     DutyChanged,
@@ -16,6 +16,7 @@ from schemas.oncall import (
     OverrideDuty,
     Place,
     Reach,
+    ReachabilityChanged,
     ReachRow,
     ReadinessProved,
     Shift,
@@ -23,7 +24,7 @@ from schemas.oncall import (
     WithdrawDuty,
 )
 from schemas.runtime import CommandApplied, CommandRefused
-from schemas.words import Channel
+from schemas.words import Answer, Channel
 from tests.unit.alerts.scene import START, Scene
 
 AUTHOR = {"author": "coord-pca", "role": "coordinator"}
@@ -285,3 +286,81 @@ def test_a_deputy_place_can_be_overridden_too() -> None:
     scene = Scene()
     scene.command(override("cel-rh", place=Place.DEPUTY), 0)
     assert scene.state.rota.pair(TECHNIQUE, None, scene.at(1)).deputy == "cel-rh"
+
+
+# ── proofs that answers renew, people who are gone ─────────────────────────────────────────────────────────────────
+
+
+def ladder(*people: ReachRow, realm: str = "92") -> tuple[Scene, str]:
+    """A site incident that calls its manager and the technician, whose ways are told first; its ladder."""
+    scene = Scene(realm=realm, check=True)
+    scene.command(NoteReachability(people=people, author="system:directory", role="admin"), 0)
+    scene.report(1, "closure", "pmi-04", severity=2)
+    (scope,) = (i.id for i in scene.incidents())
+    return scene, scene.state.ladders[scope]
+
+
+def reach(person: str, *channels: str, verified_at: int | None = START) -> ReachRow:
+    return ReachRow(id=person, points=tuple(Reach(channel=Channel(c), verified_at=verified_at) for c in channels))
+
+
+def answered(scene: Scene, person: str, minute: float, proved: Channel | None) -> None:
+    call = next(c for c in scene.named(NotificationPlanned) if c.person == person)
+    at = scene.at(minute)
+    scene.feed(AnswerReceived(notification=call.notification, person=person, answer=Answer.ACK, channel="sms", at=at, proved=proved), at=at)
+
+
+def test_an_answer_renews_the_proof_of_the_channel_it_came_by_once_a_day() -> None:
+    scene, _ = ladder(reach("ast-technique", "app", "sms", verified_at=START - 80 * DAY_MS))
+    due = scene.state.prove_at
+    for minute in (5, 6):
+        answered(scene, "ast-technique", minute, Channel.SMS)
+    told = {r.channel: r.verified_at for r in scene.state.reach["ast-technique"].points}
+    assert told == {Channel.APP: START - 80 * DAY_MS, Channel.SMS: scene.at(5)}
+    assert len(scene.named(ReachabilityChanged)) == 2, "the directory's word, then one renewal"
+    assert scene.state.prove_at == due, "a renewed proof opens no hole: nothing is proved again for it"
+
+
+def test_an_answer_renews_what_only_the_reference_data_say() -> None:
+    scene, _ = ladder()
+    answered(scene, "ast-technique", 60 * 30, Channel.SMS)
+    told = {r.channel: r.verified_at for r in scene.state.reach["ast-technique"].points}
+    assert told[Channel.SMS] == scene.at(60 * 30)
+    assert set(told) > {Channel.SMS}, "its other channels stay"
+
+
+def test_an_answer_in_an_exercise_or_by_no_channel_proves_nothing() -> None:
+    scene, _ = ladder(reach("ast-technique", "sms", verified_at=1), realm="92~test-proof")
+    answered(scene, "ast-technique", 5, Channel.SMS)
+    assert scene.state.reach["ast-technique"].points[0].verified_at == 1
+    scene, _ = ladder(reach("ast-technique", "sms", verified_at=1))
+    answered(scene, "ast-technique", 5, None)
+    assert scene.state.reach["ast-technique"].points[0].verified_at == 1
+
+
+def test_a_ladder_goes_on_at_once_when_a_person_whom_it_waits_for_is_erased() -> None:
+    scene, id = ladder(reach("rs-pmi-04", "sms"), reach("ast-technique", "sms"), reach("ast-technique-s", "sms"))
+    erased = NoteReachability(people=(ReachRow(id="ast-technique", points=()),), author="system:directory", role="admin")
+    scene.command(erased, 2)
+    planned = scene.named(NotificationPlanned)
+    assert [(c.person, c.planned_at) for c in planned if c.person.startswith("ast-technique")] == [
+        ("ast-technique", scene.at(1)), ("ast-technique-s", scene.at(2)),
+    ]  # fmt: skip
+    gone = next(c for c in planned if c.person == "ast-technique")
+    assert [(w.notification, w.why) for w in scene.named(NotificationWithdrawn)] == [(gone.notification, "person_gone")]
+    before = len(scene.facts)
+    scene.feed(Unreachable(notification=gone.notification, person="ast-technique", at=scene.at(3)), at=scene.at(3))
+    scene.command(erased.model_copy(update={"people": (ReachRow(id="ast-technique", points=()),)}), 4)
+    assert not [f for f in scene.facts[before:] if isinstance(f, NotificationPlanned | RoleUncovered)], "once is enough"
+    assert scene.state.escalations[id].state == "running"
+
+
+def test_without_a_deputy_the_next_rung_is_called_at_once_and_an_answer_that_was_given_stands() -> None:
+    scene, _ = ladder(reach("rs-pmi-04", "sms"))
+    scene.command(NoteReachability(people=(ReachRow(id="rs-pmi-04", points=()),), author="system:directory", role="admin"), 2)
+    assert [c.planned_at for c in scene.named(NotificationPlanned) if c.person in ("ast-direction", "rs-pmi-04-s")] == [scene.at(2)]
+    scene, _ = ladder(reach("ast-technique", "sms"))
+    answered(scene, "ast-technique", 2, None)
+    calls = len(scene.named(NotificationPlanned))
+    scene.command(NoteReachability(people=(ReachRow(id="ast-technique", points=()),), author="system:directory", role="admin"), 3)
+    assert len(scene.named(NotificationPlanned)) == calls

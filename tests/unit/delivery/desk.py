@@ -99,9 +99,9 @@ class Desk:
         attempt = self.attempt(id) if number is None else self.row(id).attempts[number - 1]
         return self.tell(ReceiptReceived(notification=id, attempt=attempt.id, state=state))
 
-    def answer(self, answer: Answer = Answer.ACK, *, person: str = "dgs", id: str = "n1") -> list[Fact]:
+    def answer(self, answer: Answer = Answer.ACK, *, person: str = "dgs", id: str = "n1", channel: str = "sms") -> list[Fact]:
         """A person answers."""
-        return self.tell(AnswerNotification(author=person, role="r", notification=id, person=person, answer=answer, channel="sms"))
+        return self.tell(AnswerNotification(author=person, role="r", notification=id, person=person, answer=answer, channel=channel))
 
     def withdraw(self, id: str = "n1") -> list[Fact]:
         """alerts no longer needs it."""

@@ -14,9 +14,28 @@ def test_an_answer_ends_the_notification_and_goes_to_alerts() -> None:
     d.claim()
     d.outcome("accepted")
     facts = d.answer()
-    assert AnswerReceived(notification="n1", person="dgs", answer=Answer.ACK, channel="sms", at=d.now) in facts
+    assert AnswerReceived(notification="n1", person="dgs", answer=Answer.ACK, channel="sms", at=d.now, proved=Channel.SMS) in facts
     assert isinstance(facts[-1], CommandApplied)
     assert (d.row().state, d.row().answer, d.row().acknowledged_at) == (NotificationState.ANSWERED, "ack", d.now)
+
+
+def test_an_answer_proves_the_channel_without_which_it_could_not_be() -> None:
+    def proved(channel: str, *outcomes: str) -> Channel | None:
+        d = desk(channels=("sms", "email"))
+        d.plan(channels=(Channel.SMS, Channel.EMAIL))
+        for outcome in outcomes:
+            d.claim()
+            d.outcome(outcome)
+        (told,) = (f for f in d.answer(channel=channel) if isinstance(f, AnswerReceived))
+        return told.proved
+
+    assert proved("sms", "accepted") is Channel.SMS
+    assert proved("link", "accepted") is Channel.SMS
+    assert proved("link", "failed", "accepted") is Channel.EMAIL, "only one was not in vain"
+    assert proved("link", "ambiguous", "accepted") is None, "either may have brought the link"
+    assert proved("app", "accepted") is None, "the page was opened by hand"
+    assert proved("voice", "accepted") is None, "nobody had been rung"
+    assert proved("sms") is None, "nothing had been sent"
 
 
 def test_after_an_answer_nothing_more_is_sent() -> None:
