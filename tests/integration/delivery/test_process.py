@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
+import re
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +28,7 @@ from schemas.delivery import NotificationChanged, NotificationRow
 from schemas.directory import Contact, ContactPoint
 from schemas.envelope import Place
 from schemas.realms import live_partitions, partition_of
-from schemas.reference import ReferencePublished, Roster, RosterSection
+from schemas.reference import ChannelRule, ChannelRules, ChannelsSection, ReferencePublished, Roster, RosterSection
 from schemas.runtime import RealmOpened
 from schemas.topics import PARTITIONS
 from schemas.words import Answer, Channel, Level, NotificationState
@@ -46,6 +49,11 @@ PATIENCE_S = 120
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
+ENDS = (NotificationState.ACCEPTED, NotificationState.FAILED, NotificationState.AMBIGUOUS)
+"""On a machine that is busy for longer than the limit of a call an attempt is given up, and said to be."""
+ROSTER = Roster(holders=(), channels={"dgs": ("sms", "email", "webhook")})
+
+
 @dataclass
 class World:
     """A mailbox, a webhook, the directory with one person, and delivery processes that come and go."""
@@ -60,6 +68,10 @@ class World:
     hooks: list[dict[str, Any]] = field(default_factory=list)
     rows: dict[str, NotificationRow] = field(default_factory=dict)
     """The read model: last row per id."""
+    mine: set[str] = field(default_factory=set)
+    """Planned by the storm of kills."""
+    changes: list[str] = field(default_factory=list)
+    """Ids of the rows in the order in which they changed."""
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Envelope) -> str:  # noqa: N802
         assert isinstance(envelope.content, bytes)
@@ -83,7 +95,7 @@ class World:
         opened = RealmOpened(territory="92", title_code="t", started_at=1_802_340_000_000, lineage=realm)
         simulated = realm if "~" in realm else ""
         await self.put(opened, f"open-{realm}", realm, Place("alerts", partition_of(realm, PARTITIONS), 0, 1, 0))
-        roster = RosterSection(roster=Roster(holders=(), channels={"dgs": ("sms", "email", "webhook")}))
+        roster = RosterSection(roster=ROSTER)
         await self.put(ReferencePublished(reference="r", data=roster, last=True), realm=simulated or self.realm)
 
     async def plan(self, realm: str = "", **changes: Any) -> str:
@@ -95,8 +107,8 @@ class World:
         await self.put(NotificationPlanned(**planned), realm=realm)
         return notification
 
-    @asynccontextmanager
-    async def delivery(self, failpoint: str = "", **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def start(self, failpoint: str = "", **more: str) -> asyncio.subprocess.Process:
+        """A delivery process."""
         environment = os.environ | {
             "VIGIE_DATA_DIR": str(self.settings.data_dir), "VIGIE_KAFKA": self.settings.kafka, "VIGIE_INSTANCE": "delivery-0",
             "VIGIE_SMTP_URL": self.smtp, "VIGIE_MAIL_FROM": "vigie@example.net", "VIGIE_WEBHOOK_SECRET": SECRET,
@@ -104,9 +116,12 @@ class World:
         }  # fmt: skip
         log = self.settings.data_dir / f"delivery-{failpoint or 'whole'}.log"
         with log.open("ab") as out:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "services.delivery", env=environment, stdout=out, stderr=out
-            )
+            return await asyncio.create_subprocess_exec(sys.executable, "-m", "services.delivery", env=environment, stdout=out, stderr=out)
+
+    @asynccontextmanager
+    async def delivery(self, failpoint: str = "", **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """One that is stopped in the end."""
+        process = await self.start(failpoint, **more)
         try:
             yield process
         finally:
@@ -125,6 +140,14 @@ class World:
         await eventually(lambda: notification in self.rows and self.rows[notification].state in states, timeout_s)
         return self.rows[notification]
 
+    async def words(self, more: int) -> None:
+        """Until the log has said so many more, or has nothing left to say."""
+        until = len(self.changes) + more
+        await eventually(lambda: len(self.changes) >= until or self._idle(), PATIENCE_S)
+
+    def _idle(self) -> bool:
+        return self.mine <= {id for id, row in self.rows.items() if row.state in ENDS}
+
     async def follow(self) -> None:
         """Fold the log into the read model, for ever."""
         async with LogReader(self.settings.kafka, "delivery") as reader:
@@ -133,6 +156,7 @@ class World:
                     if fact.name == "NotificationChanged":
                         row = NotificationChanged.model_validate(fact.data).row
                         self.rows[row.id] = row
+                        self.changes.append(row.id)
 
 
 @pytest.fixture(scope="module")
@@ -249,3 +273,66 @@ async def test_killed_at_points_of_the_sender_nobody_is_forgotten_and_no_attempt
     assert any(a.state == "ambiguous" for row in rows for a in row.attempts), "a kill between claim and outcome leaves a doubt"
     bookmark = next(world.settings.data.run.glob("sender-*.json"))
     assert set(json.loads(bookmark.read_bytes())["positions"]) == {str(p) for p in live_partitions(PARTITIONS)}
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.soak)])
+async def test_random_kills_and_standstills_forget_nobody_and_send_nothing_that_was_not_planned(world: World, kills: int) -> None:
+    """SIGKILL, or SIGSTOP past the limit of a claim, at a random word of the log: seeded, while notifications keep coming."""
+    rnd = random.Random(kills)
+    rules = ChannelRules(channels=tuple(_quick(channel) for channel in (Channel.EMAIL, Channel.WEBHOOK)))
+    for last in (False, True):
+        data = RosterSection(roster=ROSTER) if last else ChannelsSection(rules=rules)
+        await world.put(ReferencePublished(reference="quick", data=data, last=last))
+    planned: list[str] = []
+    process = await world.start()
+    for _ in range(kills):
+        planned += [await world.plan(channels=(rnd.choice((Channel.EMAIL, Channel.WEBHOOK)),)) for _ in range(rnd.randint(1, 3))]
+        world.mine |= set(planned)
+        await world.words(rnd.randint(0, 9))
+        if rnd.random() < 0.2:
+            process.send_signal(signal.SIGSTOP)
+            await passed(_LIMIT_S + 1)
+            process.send_signal(signal.SIGCONT)
+        else:
+            process.kill()
+            await process.wait()
+            process = await world.start()
+    try:
+        rows = [await world.state(n, *ENDS, timeout_s=3 * PATIENCE_S) for n in planned]
+    finally:
+        process.terminate()
+        await asyncio.wait_for(process.wait(), 30)
+    calls = [(re.findall(r"[0-9a-f-]{36}", id)[0], number) for id, number in world.mails]
+    calls += [(h["notification"], h["attempt"]) for h in world.hooks]
+    calls = [call for call in calls if call[0] in planned]
+    assert len(calls) == len(set(calls)), "an attempt was called twice"
+    for row in rows:
+        told = {number for id, number in calls if id == row.id}
+        taken = {a.number for a in row.attempts if a.state == "accepted"}
+        doubted = {a.number for a in row.attempts if a.state == "ambiguous"}
+        assert taken <= told <= taken | doubted, "told by what the log says, or by an attempt that it calls doubtful"
+        assert all(a.possible_duplicate for a in row.attempts if doubted and a.number > min(doubted)), (
+            "a repetition says that it may be one"
+        )
+    strangers = {id for id, _ in world.mails if not any(n in id for n in world.rows)} | {h["notification"] for h in world.hooks} - set(
+        world.rows
+    )
+    assert strangers == set(), "sent, and never planned"
+    assert any(row.state is NotificationState.ACCEPTED for row in rows)
+
+
+async def passed(seconds: float) -> None:
+    """Real time that a standstill lasts."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + seconds
+    await eventually(lambda: clock() > until, PATIENCE_S)
+
+
+_LIMIT_S = 5
+"""Of a call, in the test of random kills."""
+
+
+def _quick(channel: Channel) -> ChannelRule:
+    """A doubt is over in ten seconds."""
+    return ChannelRule(channel=channel, per_minute=6_000, burst=100, doubt="at_least_once", limit_s=_LIMIT_S, grace_s=5, tries=5)
