@@ -15,7 +15,9 @@ class ContactPoint(Model):
     """One way to reach a person. A point that was never verified, or too long ago, is no proof of readiness (D38)."""
 
     channel: Channel
-    address: str = Field(min_length=1, max_length=1024, description="E.164 number, mail address, URL of a webhook, id of a device")
+    address: str = Field(
+        min_length=1, max_length=2048, description="E.164 number, mail address, URL of a webhook, subscription of a browser"
+    )
     verified_at: Instant | None = None
     quiet: tuple[int, int] | None = Field(default=None, description="local minutes from, to in which the person does not hear it")
 
@@ -32,6 +34,10 @@ class Contact(Model):
     def addresses(self, channel: Channel) -> tuple[str, ...]:
         """Addresses on one channel, in order."""
         return tuple(p.address for p in self.points if p.channel == channel)
+
+    def without(self, channel: Channel, address: str) -> Contact:
+        """The same person without this address."""
+        return self.model_copy(update={"points": tuple(p for p in self.points if (p.channel, p.address) != (channel, address))})
 
     def reach(self) -> ReachRow:
         """How this person can be reached, without an address: of several points of a channel the one that was verified last."""

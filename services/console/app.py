@@ -23,6 +23,7 @@ from services.console.api import (
     callouts,
     commands,
     continuity,
+    devices,
     evidence,
     headcounts,
     incidents,
@@ -66,10 +67,11 @@ from services.runtime.sessions import Sessions
 from services.runtime.settings import Settings
 from services.runtime.signing import SigningKey
 from services.runtime.vault import TextItem, Texts, Vault
+from services.runtime.webpush import PushSettings, VapidKey
 
 ROUTERS: Final = (
     incidents.router, places.router, continuity.router, reassignments.router, people.router, maintenance.router, oncall.router, oncall.feeds, reports.router, log.router, realms.router,
-    commands.router, reference.router, live.router, callouts.router, headcounts.router, returns.router, sitreps.router, evidence.router, retex.router,
+    commands.router, reference.router, live.router, callouts.router, headcounts.router, devices.router, returns.router, sitreps.router, evidence.router, retex.router,
 )  # fmt: skip
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
 slog = structlog.get_logger(__name__)
@@ -150,6 +152,7 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.access, app.state.sessions, app.state.model, app.state.hub = access, Sessions(access), model, hub
         app.state.decisions = Decisions(producer, vault.texts, answers, master.derived("console.commands"))
         app.state.producer, app.state.return_links = producer, ReturnLinks.open(settings.data.secrets)
+        app.state.push, app.state.vapid = PushSettings(), VapidKey(master.derived("web-push"))
         app.state.directory, app.state.texts = vault.directory, vault.texts
         app.state.territory = settings.territory
         app.state.sources = SourceList(settings.url)

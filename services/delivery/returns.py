@@ -18,13 +18,16 @@ from schemas.callouts import headcount_text_id
 from schemas.commands import AnswerNotification
 from schemas.delivery import ReceiptReceived
 from schemas.directory import Contact
+from schemas.oncall import NoteReachability
 from schemas.topics import inputs
 from schemas.words import Answer, Channel
+from services.delivery.channels.base import Outgoing
 from services.delivery.channels.sms.origin import same_number
 from services.delivery.channels.sms.wording import chosen, understood
 from services.delivery.outbox import Asked, Outbox, Reference, reference_key
 from services.delivery.sender import SOURCE, Inputs
 from services.runtime import metrics
+from services.runtime.kafka import BrokerAway
 from services.runtime.vault import TextItem
 
 log = structlog.get_logger(__name__)
@@ -48,6 +51,10 @@ class People(Protocol):
 
     async def get(self, person: str) -> Contact | None:
         """The person; None when unknown or erased."""
+        ...
+
+    async def put(self, contact: Contact) -> None:
+        """Raises BrokerAway."""
         ...
 
 
@@ -121,6 +128,21 @@ class Returns:
         await self._answer(channel, notification, call, person, answer)
         metrics.count("vigie_replies_total", channel=channel.value, outcome=answer.value)
         return True
+
+    async def gone(self, channel: Channel, outgoing: Outgoing) -> None:
+        """See Inbox. While the broker is away it stays; the next message finds out again."""
+        contact = await self._people.get(outgoing.row.person)
+        if contact is None or outgoing.address not in contact.addresses(channel):
+            return
+        left = contact.without(channel, outgoing.address)
+        told = NoteReachability(author="system:delivery", role="admin", people=(left.reach(),))
+        try:
+            await self._people.put(left)
+            await self._producer.send(inputs("alerts"), outgoing.realm, told, id=f"gone-{outgoing.attempt}", source=SOURCE)
+        except BrokerAway as error:
+            log.warning("address.not_dropped", channel=channel.value, error=str(error))
+            return
+        log.info("address.gone", channel=channel.value, person=contact.person)
 
     async def _answer(self, channel: Channel, notification: str, call: Asked, person: str, answer: Answer) -> None:
         command = AnswerNotification(

@@ -38,7 +38,7 @@ SOURCE: Final = "/delivery/sender"
 REPEAT_S: Final = 1.0
 """Pause before a claim or an outcome is sent again while the broker is away."""
 TEXT_WAIT_S: Final = 2.0
-"""Patience with a text that another process has just written."""
+"""Patience with a text or a person that another process has just written."""
 NOT_CONFIGURED: Final = "channel_not_configured"
 
 
@@ -54,7 +54,7 @@ class Batch:
 class Directory(Protocol):
     """`services.runtime.vault.Directory`."""
 
-    async def get(self, person: str) -> Contact | None:
+    async def get(self, person: str, *, wait_s: float = 0.0) -> Contact | None:
         """The person; None when unknown or erased."""
         ...
 
@@ -192,7 +192,7 @@ class Sender:
 
     async def _outgoing(self, call: Call) -> Outgoing | Result:
         row, channel = call.row, call.granted.channel
-        contact = await self._directory.get(row.person)
+        contact = await self._directory.get(row.person, wait_s=TEXT_WAIT_S)
         if contact is None:
             return Result("failed", error="person_unknown")
         points = sorted((p for p in contact.points if p.channel == channel), key=lambda p: p.verified_at is None)

@@ -98,7 +98,7 @@ def visitor(vigie: RunningVigie, browser: Browser, _states: dict[str, dict[str, 
         state = None
         if role is not None:
             if role not in _states:
-                _states[role] = _log_in(vigie, browser, role, duty if role == "coordinator" else None)
+                _states[role] = log_in(vigie, browser, role, duty if role == "coordinator" else None)
             state = _states[role]
         made.append(Visitor(browser, vigie.url, state))
         return made[-1]
@@ -110,18 +110,20 @@ def visitor(vigie: RunningVigie, browser: Browser, _states: dict[str, dict[str, 
     assert [c for one in made for c in one.complaints] == []
 
 
-def new_code(vigie: RunningVigie, role: str, login: str, duty: str | None = None) -> str:
+def new_code(vigie: RunningVigie, role: str, login: str, duty: str | None = None, person: str | None = None) -> str:
     """A one-time code of a new account."""
-    answer = vigie.http.post("/api/v1/users", json={"login": f"{login}-{token_hex(3)}", "role": role, "duty": duty, "scope": {}})
+    asked = {"login": f"{login}-{token_hex(3)}", "role": role, "duty": duty, "person": person, "scope": {}}
+    answer = vigie.http.post("/api/v1/users", json=asked)
     assert answer.status_code < 300, answer.text
     return str(answer.json()["code"])
 
 
-def _log_in(vigie: RunningVigie, browser: Browser, role: str, duty: str | None) -> dict[str, object]:
+def log_in(vigie: RunningVigie, browser: Browser, role: str, duty: str | None = None, person: str | None = None) -> dict[str, object]:
+    """What a browser keeps of a login."""
     context = browser.new_context(base_url=vigie.url, locale="fr-FR")
     page = context.new_page()
     page.goto("/connexion")
-    page.get_by_label("Code à usage unique").fill(new_code(vigie, role, f"nav-{role}", duty))
+    page.get_by_label("Code à usage unique").fill(new_code(vigie, role, f"nav-{role}", duty, person))
     page.get_by_role("button", name="Entrer").click()
     page.wait_for_url("**/*")
     state = context.storage_state()

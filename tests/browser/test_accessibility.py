@@ -31,6 +31,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "prevoyance": ("/prevoyance", 1440, 900, True),
     "plans": ("/plans", 1440, 900, True),
     "reaffectation": ("/reaffectation", 1440, 900, True),
+    "appareil": ("/appareil", 390, 844, False),
     "astreintes": ("/astreintes", 1440, 900, True),
     "signalement": ("/signalements/{report}", 1440, 900, True),
     "passe": ("/?as_of=2027-02-11T09:58", 1440, 900, False),

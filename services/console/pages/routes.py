@@ -75,6 +75,7 @@ def _screens(router: APIRouter, queries: Queries) -> None:
     show("/prevoyance", "contingency.html", Screens.contingency)
     show("/releve", "handover.html", Screens.handover)
     show("/astreintes", "duty.html", Screens.duty)
+    show("/appareil", "device.html", Screens.device)
     show(REPORT, "report.html", Screens.report)
     show("/travaux", "maintenance.html", Screens.maintenance)
     show("/realms", "realms.html", Screens.realms)
@@ -183,7 +184,7 @@ async def static_file(version: str, path: str) -> Response:  # noqa: ARG001  the
 
 
 async def service_worker() -> Response:
-    """The worker of the report form, at the root because a worker serves what lies below its own address. Asked for again every time."""
+    """The worker of the report form and of web push, at the root because a worker serves what lies below its own address. Asked for again every time."""
     return FileResponse(STATIC / "js" / "sw.js", headers={"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"})
 
 

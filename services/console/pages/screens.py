@@ -13,7 +13,7 @@ from fastapi import Request
 
 from schemas import reference as ref
 from schemas.reassignment import ProposalState
-from schemas.words import ActivityState, PlanState, SiteStatus, TaskState
+from schemas.words import ActivityState, IncidentState, PlanState, SiteStatus, TaskState
 from services.console.i18n import N_, Translator, translator
 from services.console.pages import activities as activities_page
 from services.console.pages import cell, duty, handover, incident, moves, signal, times, wall, works
@@ -38,6 +38,7 @@ FACTS: Final = 3
 SCANNED_LINES: Final = 200
 EVERY_LINE: Final = 1000
 CARRIED: Final = 10
+OPEN_INCIDENT: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 GAPS_SHOWN: Final = 4
 """Missing métiers that a line of a contingency ranking names."""
 WINDOWS_SHOWN: Final = 200
@@ -194,6 +195,8 @@ class Screens:
             "cards": incident.cards_of(mine, x.shell.now, x.names, x._), "ahead": incident.next_break(x.clocks, x.shell.now),
             "takers": takers(shown, x), "proposal": next(iter(proposals), None),
             "under_way": sum(line.count for line in moved.items if line.state in moves.UNDER_WAY),
+            "leaving": incident.leaving_of(shown, facts.items),
+            "others": [i for i in x.shell.overview.incidents if i.id != id], "open": shown.state in OPEN_INCIDENT,
         }  # fmt: skip
 
     async def activities(self, request: Request) -> dict[str, Any]:
@@ -394,6 +397,11 @@ class Screens:
             "may_plan": x.shell.reader.may(Permission.ROTA_WRITE) and x.shell.moment is None, "persons": sorted(x.names.holders)[:600],
             "when_of": lambda hole: duty.when_of(hole, now, x._),
         }  # fmt: skip
+
+    async def device(self, request: Request) -> dict[str, Any]:
+        """`device.html`. Raises ProblemError `forbidden`: who is never called has no device."""
+        reader_of(request, Permission.INCIDENT_ACKNOWLEDGE)
+        return self._around(request, await self._load(request, "device"))
 
     async def realms(self, request: Request) -> dict[str, Any]:
         """`realms.html`."""

@@ -58,6 +58,10 @@ class Inbox(Protocol):
         """False as above: the directory is not at hand. What nobody asked for is taken and counted. Raises BrokerAway."""
         ...
 
+    async def gone(self, channel: Channel, outgoing: Outgoing) -> None:
+        """The provider says that this address is nobody's any more: it leaves the directory, and the ladders hear of it. Never raises."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:

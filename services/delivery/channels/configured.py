@@ -8,9 +8,10 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 import structlog
 
 from schemas.words import Channel
-from services.delivery.channels import chat, email, sms, voice, webhook
+from services.delivery.channels import chat, email, push, sms, voice, webhook
 from services.delivery.channels.base import Driver, Fault, Inbox
 from services.delivery.settings import DeliverySettings
+from services.runtime.webpush import VapidKey
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +39,7 @@ def configured(settings: DeliverySettings) -> tuple[Channel, ...]:
         Channel.VOICE: settings.voice_url.get_secret_value(),
         Channel.WEBHOOK: settings.webhook_secret.get_secret_value(),
         Channel.CHAT: settings.chat_schemes,
+        Channel.APP: settings.push_contact,
     }
     return tuple(channel for channel, given in named.items() if given)
 
@@ -57,7 +59,7 @@ def _driver(channel: Channel, settings: DeliverySettings, inbox: Inbox) -> Abstr
         case Channel.CHAT:
             return nullcontext(chat.driver(settings))
         case Channel.APP:
-            raise AssertionError("not configured")
+            return push.Push(settings, VapidKey.open(settings.data.secrets), inbox)
 
 
 def faults(settings: DeliverySettings) -> Iterator[tuple[Channel, Fault]]:
@@ -67,3 +69,4 @@ def faults(settings: DeliverySettings) -> Iterator[tuple[Channel, Fault]]:
     yield from ((Channel.VOICE, fault) for fault in voice.lint(settings))
     yield from ((Channel.WEBHOOK, fault) for fault in webhook.lint(settings))
     yield from ((Channel.CHAT, fault) for fault in chat.lint(settings))
+    yield from ((Channel.APP, fault) for fault in push.lint(settings, settings.public_url))

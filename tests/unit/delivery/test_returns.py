@@ -12,12 +12,16 @@ from typing import Any
 from schemas.alerts import NotificationWithdrawn
 from schemas.base import Message
 from schemas.commands import AnswerNotification
-from schemas.delivery import AttemptOutcome, ClaimAttempt, ReceiptReceived
+from schemas.delivery import AttemptOutcome, ClaimAttempt, NotificationRow, ReceiptReceived
 from schemas.directory import Contact, ContactPoint
-from schemas.words import Answer, Channel
+from schemas.oncall import NoteReachability, ReachRow
+from schemas.words import Answer, Channel, Level, NotificationState
+from services.delivery.channels import Outgoing
+from services.delivery.messages import Names, compose, translator
 from services.delivery.outbox import Outbox
 from services.delivery.returns import GIVE_UP_S, READ_AGAIN_S, Returns
 from services.delivery.sender import new_outbox
+from services.runtime.kafka import BrokerAway
 from services.runtime.vault import TextItem
 from tests.unit.delivery.test_sender import World
 
@@ -28,6 +32,7 @@ NUMBER = "+33612345678"
 class Phones:
     contacts: dict[str, Contact] = field(default_factory=dict)
     readings: int = 0
+    away: bool = False
 
     def ids(self) -> list[str]:
         self.readings += 1
@@ -35,6 +40,11 @@ class Phones:
 
     async def get(self, person: str) -> Contact | None:
         return self.contacts.get(person)
+
+    async def put(self, contact: Contact) -> None:
+        if self.away:
+            raise BrokerAway("away")
+        self.contacts[contact.person] = contact
 
 
 class Answers(dict[str, TextItem]):
@@ -179,3 +189,29 @@ def test_what_may_come_back_outlives_a_start() -> None:
     assert (after.references, after.asked) == (line.outbox.references, line.outbox.asked)
     assert after.references
     assert after.asked
+
+
+async def test_an_address_that_is_nobodys_any_more_leaves_the_directory_and_the_ladders_hear_of_it() -> None:
+    line, old, new = Line(), "a subscription", "another one"
+    points = tuple(ContactPoint(channel=Channel.APP, address=a, verified_at=1) for a in (old, new))
+    line.phones.contacts["dgs"] = Contact(person="dgs", points=(*points, ContactPoint(channel=Channel.SMS, address=old)))
+
+    async def gone(address: str) -> tuple[ReachRow, ...]:
+        line.sent.clear()
+        row = NotificationRow(
+            id="n", level=Level.N1, role="r", person="dgs", channels=(), state=NotificationState.ATTEMPTED, template="t", planned_at=0
+        )
+        text = compose(row, Names(), translator("fr"), None)
+        await line.returns.gone(Channel.APP, Outgoing("92", row, "a1", 1, False, address, text, "r"))
+        return next((m.people for _, m in line.sent if isinstance(m, NoteReachability)), ())
+
+    line.phones.away = True
+    assert await gone(old) == (), "the next message finds out again"
+    line.phones.away = False
+    (told,) = await gone(old)
+    assert {r.channel for r in told.points} == {Channel.APP, Channel.SMS}
+    assert line.phones.contacts["dgs"].addresses(Channel.APP) == (new,)
+    assert line.phones.contacts["dgs"].addresses(Channel.SMS) == (old,), "the same words on another channel are another address"
+    (told,) = await gone(new)
+    assert {r.channel for r in told.points} == {Channel.SMS}
+    assert await gone("unknown") == ()

@@ -63,7 +63,7 @@ class People:
             person="dgs", name="D. G.", points=(ContactPoint(channel=Channel.EMAIL, address="old@example.org"), ContactPoint(channel=Channel.EMAIL, address="dgs@example.org", verified_at=T0))
         )  # fmt: skip
 
-    async def get(self, person: str) -> Contact | None:
+    async def get(self, person: str, *, wait_s: float = 0.0) -> Contact | None:  # noqa: ARG002
         return self.contact if person == "dgs" else None
 
 

@@ -1,4 +1,5 @@
 // The report form without a network: the page as this device last saw it, and the files that it needs. Nothing else is kept.
+// And the calls of a person who subscribed on /appareil: shown also while no page is open, with the receipt that they were.
 
 const CACHE = "vigie-signaler";
 const PAGES = 6;
@@ -12,6 +13,23 @@ self.addEventListener("fetch", (event) => {
   if (url.pathname === "/signaler") event.respondWith(page(event.request, url));
   else if (url.pathname.startsWith("/static/")) event.respondWith(asset(event.request));
 });
+
+self.addEventListener("push", (event) => {
+  if (event.data) event.waitUntil(call(event.data.json()));
+});
+
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  event.waitUntil(self.clients.openWindow(event.notification.data.url));
+});
+
+/** @param {{title: string, body: string, lang: string, tag: string, stays: boolean, url: string, receipt: string}} told */
+async function call(told) {
+  const { title, body, lang, tag, stays, url } = told;
+  await self.registration.showNotification(title, { body, lang, tag, renotify: true, requireInteraction: stays, data: { url } });
+  const receipt = { status: "delivered", channel: "app" };
+  await fetch(told.receipt, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(receipt) });
+}
 
 // the first visit was before this worker: the page tells what it is made of
 self.addEventListener("message", (event) => {

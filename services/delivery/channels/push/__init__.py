@@ -1,0 +1,6 @@
+"""Web push: a message that a browser shows, also while no page is open."""
+
+from services.delivery.channels.push.driver import Push
+from services.delivery.channels.push.settings import lint
+
+__all__ = ["Push", "lint"]

@@ -1,0 +1,76 @@
+"""Web push to the service of a person's browser (RFC 8030), readable by that browser alone (RFC 8291), signed by this installation (RFC 8292).
+
+The browser's worker shows the message and posts the receipt (services/console/static/js/sw.js). A subscription that ended (404, 410) leaves
+the directory. `Topic` is the notification: a repetition takes the place of what was not delivered yet.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import orjson
+from pydantic import ValidationError
+
+from schemas.words import Channel
+from services.delivery.channels.base import Inbox, Outgoing, Result
+from services.delivery.channels.posting import Posting
+from services.delivery.channels.push.encryption import MOST, encrypt
+from services.delivery.channels.validity import validity_min
+from services.runtime.webpush import PushSettings, Subscription, VapidKey, to_text
+
+_GONE: Final = frozenset({"push_404", "push_410"})
+_BODY: Final = 1_200
+"""Characters that a phone may show; the page behind the link has all."""
+
+
+class Push(Posting):
+    """Driver for all browsers."""
+
+    def __init__(self, settings: PushSettings, key: VapidKey, inbox: Inbox) -> None:
+        super().__init__("push")
+        self._settings = settings
+        self._key = key
+        self._inbox = inbox
+
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+        """See Driver and Posting."""
+        try:
+            to = Subscription.model_validate_json(outgoing.address)
+        except ValidationError:
+            return Result("failed", error="address_invalid")
+        if not self._settings.serves(to.endpoint):
+            return Result("failed", error="push_service_unknown")
+        urgent = outgoing.row.answer_expected or outgoing.row.danger
+        headers = {
+            "content-type": "application/octet-stream",
+            "content-encoding": "aes128gcm",
+            "ttl": str(validity_min(outgoing.row) * 60),
+            "urgency": "high" if urgent else "normal",
+            "topic": to_text(UUID(outgoing.row.id).bytes),
+            "authorization": self._key.authorization(to.audience, self._settings.push_contact),
+        }
+        result = await self.post(to.endpoint, encrypt(payload(outgoing), to.keys), headers, timeout_s)
+        if result.error in _GONE:
+            await self._inbox.gone(Channel.APP, outgoing)
+            return Result("failed", error="subscription_gone")
+        return result
+
+    def taken(self, content: bytes) -> Result:  # noqa: ARG002  a push service says nothing in it
+        """201."""
+        return Result("accepted")
+
+
+def payload(outgoing: Outgoing) -> bytes:
+    """What the worker shows. Addresses are paths: they lead to where the person subscribed."""
+    row, text = outgoing.row, outgoing.text
+    said = "\n".join(text.sentences)
+    shown = {
+        "title": text.subject, "body": said[:_BODY], "lang": text.lang, "tag": row.id, "stays": row.answer_expected or row.danger,
+        "url": urlsplit(text.link).path if text.link else "/", "receipt": urlsplit(outgoing.returns_url).path,
+    }  # fmt: skip
+    while len(dumped := orjson.dumps(shown)) > MOST:
+        shown["body"] = str(shown["body"])[: len(str(shown["body"])) // 2]
+        shown["title"] = str(shown["title"])[:200]
+    return dumped

@@ -1,0 +1,40 @@
+"""What only the browser can read: one record of `aes128gcm` (RFC 8188) under keys agreed with the subscription (RFC 8291)."""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from services.runtime.webpush import CURVE, SubscriptionKeys, to_bytes
+
+RECORD: Final = 4096
+"""Bytes that every push service takes (RFC 8030, 7.2)."""
+MOST: Final = RECORD - 86 - 17
+"""Bytes of a message: without the header, the delimiter and the tag."""
+_LAST: Final = b"\x02"
+"""Delimiter of the only record."""
+
+
+def encrypt(plain: bytes, keys: SubscriptionKeys, *, salt: bytes | None = None, private: ec.EllipticCurvePrivateKey | None = None) -> bytes:
+    """The body of the request. Salt and key are drawn anew for each message. Raises ValueError when `plain` is longer than MOST."""
+    if len(plain) > MOST:
+        raise ValueError("longer than a push service takes")
+    salt, private = salt or os.urandom(16), private or ec.generate_private_key(CURVE)
+    theirs = to_bytes(keys.p256dh)
+    ours = private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    shared = private.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(CURVE, theirs))
+    secret = _derived(shared, to_bytes(keys.auth), b"WebPush: info\0" + theirs + ours, 32)
+    key = _derived(secret, salt, b"Content-Encoding: aes128gcm\0", 16)
+    nonce = _derived(secret, salt, b"Content-Encoding: nonce\0", 12)
+    return salt + struct.pack(">IB", RECORD, len(ours)) + ours + AESGCM(key).encrypt(nonce, plain + _LAST, None)
+
+
+def _derived(secret: bytes, salt: bytes, purpose: bytes, length: int) -> bytes:
+    return HKDF(SHA256(), length, salt, purpose).derive(secret)

@@ -1,0 +1,23 @@
+"""What is wrong or surprising in the settings of web push (services.runtime.webpush has them: the page needs them too)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from services.delivery.channels.base import Fault
+from services.runtime.webpush import PushSettings
+
+
+def lint(settings: PushSettings, public_url: str = "") -> Iterator[Fault]:
+    """`public_url`: where people reach the front."""
+    if not settings.push_contact:
+        return
+    scheme, _, rest = settings.push_contact.partition(":")
+    if scheme not in ("mailto", "https") or not rest:
+        yield Fault("VIGIE_PUSH_CONTACT", "must be mailto:… or https://…: push services refuse who gives no address")
+    if not settings.push_services:
+        yield Fault("VIGIE_PUSH_SERVICES", "names no host: nothing could be sent")
+    parts = urlsplit(public_url)
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        yield Fault("VIGIE_PUBLIC_URL", "browsers subscribe on https:// pages only", error=False)
