@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Accounts, report
 from tests.system import RunningVigie
+from tests.waiting import until
 
 CENTRAL = ("cen-1", "cen-2", "cen-3")
 
@@ -106,3 +107,42 @@ def test_a_request_that_the_network_loses_counts_once_when_repeated(page: Page, 
     line.press("Enter")
     expect(page.locator("#log li", has_text="une seule fois")).to_have_count(1)
     assert keys[0] == keys[1]
+
+
+def test_incidents_are_merged_reports_are_detached_and_an_incident_is_closed_with_their_reasons(
+    page: Page, vigie: RunningVigie, own_realm: str
+) -> None:
+    other = report(vigie, own_realm, "clg-0920077J", kind="security_incident")
+
+    def incident(**query: str) -> list[dict[str, object]]:
+        return list(vigie.http.get("/api/v1/incidents", params={"realm": own_realm} | query).json()["items"])
+
+    until(lambda: len(incident(status="open,acknowledged")) == 2)
+    page.reload()
+    page.get_by_text("Fusionner", exact=True).click()
+    merge = page.locator("#merge-form")
+    merge.get_by_label("Raison").fill("même cause, vue sur place")
+    with page.expect_navigation():
+        merge.get_by_role("button", name="Confirmer la fusion").click()
+    until(lambda: len(incident(status="open,acknowledged")) == 1)
+    page.get_by_text("Détacher", exact=True).click()
+    split = page.locator("#split-form")
+    split.locator(f'input[value="{other}"]').check()
+    split.get_by_label("Raison").fill("finalement une autre affaire")
+    with page.expect_navigation():
+        split.get_by_role("button", name="Confirmer le détachement").click()
+    until(lambda: len(incident(status="open,acknowledged")) == 2)
+    apart = next(i for i in incident(status="open,acknowledged") if i["reports"] == [other])
+    page.goto(f"/incidents/{apart['id']}?realm={own_realm}")
+    expect(page.get_by_text("Détacher", exact=True)).to_have_count(0)
+    page.get_by_text("Clore", exact=True).click()
+    close = page.locator("#close-form")
+    close.get_by_role("button", name="Confirmer la clôture").click()
+    assert close.locator("input:invalid").count() == 1, "not without a reason"
+    close.get_by_label("Raison").fill("levée de doute faite")
+    close.get_by_role("button", name="Confirmer la clôture").click()
+    expect(page.locator("#said-incident")).to_contain_text("cause")
+    close.get_by_label("même si des causes restent ouvertes").check()
+    close.get_by_role("button", name="Confirmer la clôture").click()
+    until(lambda: [i["id"] for i in incident(status="closed")] == [apart["id"]])
+    expect(page.get_by_text("Clore", exact=True)).to_have_count(0)

@@ -23,6 +23,7 @@ from services.console.texts.reasons import Said, said
 MEMBERS_SHOWN: Final = 12
 CLOCKS_SHOWN: Final = 8
 LINES_SHOWN: Final = 15
+LEAVING_SHOWN: Final = 100
 
 
 # ── phases ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -165,6 +166,22 @@ class Member:
     known_at: datetime | None
     late: bool
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A report that a person may send to an incident of its own."""
+
+    id: str
+    at: datetime
+    text: str
+
+
+def leaving_of(incident: Incident, lines: Iterable[Line]) -> list[Leaving]:
+    """Reports of the incident, newest first, each with what it said first. Alone, a report has nothing to leave."""
+    mine = set(incident.reports)
+    said = {x.report: Leaving(x.report, x.occurred_at, x.text) for x in lines if x.report in mine and x.type == "ReportChanged"}
+    return sorted(said.values(), key=lambda r: r.at, reverse=True)[:LEAVING_SHOWN] if len(mine) > 1 else []
 
 
 def report_names(lines: Iterable[Line]) -> dict[str, str]:
