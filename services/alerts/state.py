@@ -30,10 +30,10 @@ from schemas.maintenance import LeaseRow, MaintenanceRow
 from schemas.oncall import DutyRow, ReachRow, ReadinessRow
 from schemas.reference import SectionData
 from schemas.words import EventType, Level
-from services.alerts.agenda import Agenda
 from services.alerts.rulebook import EMPTY, Rulebook
 from services.alerts.territory import Territory
 from services.oncall.rota import Rota
+from services.runtime.agenda import Agenda
 
 NOBODY: Final = Rota(None)
 _K = TypeVar("_K")

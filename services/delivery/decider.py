@@ -68,7 +68,8 @@ from services.delivery.planning import candidates, planned_row
 from services.delivery.policies import DEFAULT, Rules, dump_rules, load_rules
 from services.delivery.replaying import refused_replay
 from services.delivery.simulated import SIMULATED_RUN
-from services.delivery.state import HOLD_KEY, Agenda, DeliveryState
+from services.delivery.state import HOLD_KEY, DeliveryState
+from services.runtime.agenda import Agenda
 from services.runtime.decider import Deadline, Firing, Input
 
 T = TypeVar("T")

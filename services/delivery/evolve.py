@@ -15,7 +15,8 @@ from schemas.words import Channel, NotificationState
 from services.delivery import attempts
 from services.delivery.callouts import MANAGER, CallOut, changed, listed, managers_at, pause_ms, reminder_at
 from services.delivery.policies import POLICIES, declared
-from services.delivery.state import HOLD_KEY, Agenda, DeliveryState, attempt_key, callout_key, held_key, later_key, loss_key, pace_key
+from services.delivery.state import HOLD_KEY, DeliveryState, attempt_key, callout_key, held_key, later_key, loss_key, pace_key
+from services.runtime.agenda import Agenda
 
 
 def terms(state: DeliveryState, now: Instant) -> attempts.Terms:

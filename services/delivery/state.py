@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass, field
 
 from immutables import Map
 
@@ -15,43 +13,7 @@ from services.delivery.bundling import Bundles
 from services.delivery.callouts import CallOut
 from services.delivery.pacing import Pacing
 from services.delivery.policies import DEFAULT, Rules
-from services.runtime.decider import Deadline
-
-
-@dataclass(frozen=True, slots=True)
-class Agenda:
-    """Deadlines by key, with the earliest at hand. `order` is made from `due` and never stored.
-
-    Arming costs a copy of `order` (pointers only): some microseconds for thousands of open attempts.
-    """
-
-    due: Map[str, Instant] = Map()
-    order: tuple[tuple[Instant, str], ...] = ()
-
-    def arm(self, key: str, due: Instant) -> Self:
-        """With `key` at `due`, wherever it was before."""
-        if self.due.get(key) == due:
-            return self
-        order = list(self.disarm(key).order)
-        insort(order, (due, key))
-        return replace(self, due=self.due.set(key, due), order=tuple(order))
-
-    def disarm(self, key: str) -> Self:
-        """Without `key`, if it was there."""
-        due = self.due.get(key)
-        if due is None:
-            return self
-        at = bisect_left(self.order, (due, key))
-        return replace(self, due=self.due.delete(key), order=self.order[:at] + self.order[at + 1 :])
-
-    def first(self) -> Deadline | None:
-        """The earliest; ties in the order of keys."""
-        return Deadline(*self.order[0]) if self.order else None
-
-    @classmethod
-    def restore(cls, due: Map[str, Instant]) -> Self:
-        """The agenda with these deadlines."""
-        return cls(due, tuple(sorted((at, key) for key, at in due.items())))
+from services.runtime.agenda import Agenda
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +30,7 @@ class DeliveryState:
     hold: HoldRow | None = None
     held: Map[str, Instant] = Map()
     """Notifications that wait for the end of the hold → planned_at."""
-    agenda: Agenda = Agenda()
+    agenda: Agenda = field(default_factory=Agenda)
     rules: Rules = DEFAULT
     """What providers carry and promise, of the reference in force."""
     staged_rules: Rules | None = None

@@ -37,7 +37,6 @@ from schemas.maintenance import LeaseChanged, MaintenanceChanged
 from schemas.oncall import DutyChanged, ReachabilityChanged, ReadinessProved
 from schemas.reference import ReferencePublished, Section
 from schemas.runtime import DeadlineFailed
-from services.alerts.agenda import Agenda
 from services.alerts.evolve.causes import cause_changed
 from services.alerts.evolve.crisis import (
     OPEN,
@@ -54,6 +53,7 @@ from services.alerts.evolve.reports import arrival, report_changed
 from services.alerts.evolve.sites import all_clear_noted, counted, deadline_settled, silence_changed, site_marked, zone_changed
 from services.alerts.rulebook import rulebook_of
 from services.alerts.state import State
+from services.runtime.agenda import Agenda
 
 __all__ = ["OPEN", "evolve", "reload"]
 

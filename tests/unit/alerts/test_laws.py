@@ -16,9 +16,9 @@ from schemas.maintenance import Coverage, EndMaintenance, LeasesRenewed, PlanMai
 from schemas.reports import Lease, Measure, ReportReceived, Window
 from schemas.runtime import InputDuplicate, StepTo
 from schemas.words import Certainty, EventType, Level, MsgType
-from services.alerts.agenda import Agenda
 from services.alerts.decider import AlertsDecider
 from services.alerts.state import State
+from services.runtime.agenda import Agenda
 from services.runtime.decider import Deadline
 from tests.unit.alerts.scene import Scene, report_of, scenario
 

@@ -50,3 +50,15 @@ class Agenda:
         while heap is not None and due.get(heap[2]) != heap[1]:
             heap = _merge(heap[3], heap[4])
         return type(self)(due, heap)
+
+    def disarm(self, key: str) -> Self:
+        """Without `key`, if it was there."""
+        return self.arm(key, None) if key in self.due else self
+
+    @classmethod
+    def restore(cls, due: Map[str, Instant]) -> Self:
+        """The agenda with these deadlines; `heap` is made from `due` and never stored."""
+        made = cls()
+        for key, at in due.items():
+            made = made.arm(key, at)
+        return made
