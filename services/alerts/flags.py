@@ -14,7 +14,7 @@ from schemas.words import EventType as T
 from services.alerts.causes import end_supplier_failures, end_system_outages
 from services.alerts.claims import as_number, as_truth, measure_name, named, site_of
 from services.alerts.draft import Draft
-from services.alerts.rules import CLOSED_BY_POWER_PCT
+from services.alerts.rules import CLOSED_BY_POWER_PCT, TRANSIT_RUNS, TRANSIT_STOPS
 from services.alerts.territory import flag_of_supplier
 from services.alerts.values import changed
 
@@ -52,6 +52,11 @@ def _declared(draft: Draft, row: ReportRow) -> Iterator[tuple[str, Value]]:
 def _dependencies(draft: Draft, row: ReportRow) -> Iterator[tuple[str, Value]]:
     """Systems, networks, kitchens and suppliers: down, degraded, up, or the share that is served."""
     name, m = measure_name(row), row.measure
+    if row.type is T.TRANSPORT_DISRUPTION and _is_the_network(row):
+        if row.severity >= TRANSIT_STOPS:
+            yield "network:transit", "down"
+        elif row.severity <= TRANSIT_RUNS:
+            yield "network:transit", "up"
     for supplier in named(row, "supplier:"):
         id = flag_of_supplier(supplier, draft.territory)
         if row.type is T.SUPPLIER_FAILURE:
@@ -73,6 +78,11 @@ def _dependencies(draft: Draft, row: ReportRow) -> Iterator[tuple[str, Value]]:
             yield f"network:{network}", "down" if cut > 0 else "up"
         elif row.type in (T.OUTAGE_IT, T.OUTAGE_TELECOM, T.OUTAGE_WATER):
             yield f"network:{network}", "down" if (row.capacity_lost_pct or 0.0) >= _DOWN_PCT else "degraded"
+
+
+def _is_the_network(row: ReportRow) -> bool:
+    """About trains and buses of the territory, not about a road or a place."""
+    return site_of(row) is None and row.commune is None and not row.zone and not named(row, "road:")
 
 
 def _is_service_wide(draft: Draft, row: ReportRow) -> bool:

@@ -44,6 +44,10 @@ GENERATOR_LOSS_PCT: Final = 60.0
 """§3: with a generator a power cut takes at most this."""
 FLOODED_MAINS_M: Final = 6.5
 """D22: from this river level on, power cuts in the flood plan belong to the flood."""
+TRANSIT_STOPS: Final = 4
+"""From this severity on, a disruption of the network as a whole means that nobody can count on public transport to be moved (R5)."""
+TRANSIT_RUNS: Final = 2
+"""… and up to this one it runs again."""
 CENTRAL: Final = "site_central"
 """Kind of the sites whose loss is transverse (§13)."""
 TRANSVERSE_H: Final = 72.0

@@ -71,6 +71,21 @@ def test_power_takes_what_it_causes_on_its_sites(scene: Scene) -> None:
     assert scene.incident_of(after).kind == "it", "twelve hours are over"
 
 
+def test_a_stop_of_public_transport_is_a_flag_until_it_runs_again(scene: Scene) -> None:
+    def said() -> object:
+        flag = scene.state.flags.get("network:transit")
+        return None if flag is None else flag.value
+
+    scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    scene.report(5, "transport_disruption", source="siter", commune="92050", severity=5)
+    scene.report(6, "transport_disruption", source="idfm", severity=3)
+    assert said() is None, "a road is not the network, and a line that is late is not a stop"
+    scene.report(7, "transport_disruption", source="idfm", severity=4)
+    assert said() == "down"
+    scene.report(90, "transport_disruption", source="idfm", severity=1)
+    assert said() == "up"
+
+
 def test_a_flood_takes_the_plain_by_and_by(scene: Scene) -> None:
     def river(minute: float, level: float) -> str:
         m = _measure("river_level", level, unit="m", object="station:paris-austerlitz")

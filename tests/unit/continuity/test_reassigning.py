@@ -137,6 +137,17 @@ def test_isolation_stops_telework_unless_a_person_says_otherwise() -> None:
     assert (last.situation.telework, last.situation.transit, last.asked_by) == (True, False, "p-1")
 
 
+def test_stopped_trains_make_people_drive() -> None:
+    world = World()
+    world.hit("cen-1", EventType.EVACUATION, since="09:40")
+    world.flag("network:transit", "down", "09:41")
+    world.until("09:43")
+    assert world.facts(m.ProposalRequested)[-1].situation.transit is False
+    world.flag("network:transit", "up", "09:50")
+    world.until("09:53")
+    assert world.facts(m.ProposalRequested)[-1].situation.transit is True
+
+
 def test_the_same_log_gives_the_same_answer_byte_for_byte() -> None:
     world = World()
     for site in CENTRAL[:3]:
