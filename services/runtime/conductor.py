@@ -257,9 +257,8 @@ class Conductor:
             r.stuck = True
             return None
         id, message = answer[part]
-        now = self._now(r)
-        assert now is not None
-        return Move(r.name, self.planner.service, id, message, now)
+        assert r.opened is not None
+        return Move(r.name, self.planner.service, id, message, self._now(r) or r.opened.started_at)
 
     def sent(self, moves: Sequence[Move]) -> None:
         """The records of these moves are on their way: nothing more until the receiver's log shows all of them."""

@@ -13,7 +13,7 @@ def test_the_cell_approves_a_selection_and_its_orders_go_out(vigie: RunningVigie
     report(vigie, own_realm, "cen-1", "fire", 5)
 
     def asked() -> bool:
-        return vigie.http.post(f"/api/v1/reassignments/compute?realm={own_realm}", json={}).status_code in (200, 202)
+        return vigie.http.post(f"/api/v1/reassignments/compute?realm={own_realm}", json={}).status_code == 200
 
     def proposed() -> bool:
         return any(p["state"] == "open" and p["agents"] for p in vigie.get(f"/api/v1/reassignments?realm={own_realm}")["items"])

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from immutables import Map
 
 from schemas.alerts import AnswerReceived, AttentionRequested, MetricChanged, NotificationPlanned
-from schemas.base import Fact, Instant
+from schemas.base import Fact, Instant, Message
 from schemas.commands import AnswerNotification
 from schemas.runtime import DeadlineFailed, OpenRealm, RealmOpened
 from schemas.words import Answer, Channel, Level
 from services.runtime.conductor import Conductor, Response
 from services.runtime.decider import Deadline, Firing, Input
 from services.runtime.testing import MemorySystem
-from services.runtime.transaction import FactRecord
+from services.runtime.transaction import FactRecord, Transaction
 
 REALM = "92~ex-toy"
 T0 = 1_800_000_000_000
@@ -170,3 +170,52 @@ def test_before_its_first_step_a_realm_stands_at_its_start() -> None:
     """So that the first step of a realm with a speed waits for its time as every other does."""
     system = opened()
     assert system.conductor.clock(REALM) == T0
+
+
+@dataclass
+class ToyPlanner:
+    """Asked once by the first fact of continuity that it sees; answers in two parts."""
+
+    service: str = "continuity"
+    asked: str = ""
+    seen: int = 0
+
+    def observe(self, transaction: Transaction) -> None:
+        if transaction.src.id.startswith("plan:"):
+            self.seen += 1
+        elif not self.asked and any(f.name == "RealmOpened" for f in transaction.facts):
+            self.asked = transaction.realm
+
+    def job(self, realm: str) -> ToyJob | None:
+        return ToyJob(realm) if self.asked == realm and self.seen < 2 else None
+
+    def next_part(self, realm: str) -> int:  # noqa: ARG002  the protocol
+        return self.seen
+
+    def solve(self, job: ToyJob) -> list[tuple[str, Message]]:  # noqa: ARG002  the protocol
+        return [(f"plan:{n}", MetricChanged(key=f"p{n}", value=1.0, at=T0)) for n in range(2)]
+
+
+@dataclass(frozen=True)
+class ToyJob:
+    realm: str
+    id: str = "job"
+
+
+def test_what_is_asked_of_the_planner_is_answered_part_by_part_before_time_moves() -> None:
+    """Also before the realm was ever stepped; nothing moves while it is being solved."""
+    planner = ToyPlanner()
+    conductor = Conductor(lambda _fact, _realm: (), planner)
+    system = MemorySystem({s: ToyDecider(s) for s in ("alerts", "continuity", "delivery")}, planner=planner)
+    system.conductor = conductor
+    system.feed("alerts", REALM, OpenRealm(author="a", role="admin", territory="92", started_at=T0), id="open", settle=False)
+    while system._waiting:
+        system._forward(*system._waiting.popleft())
+    job = conductor.job(REALM)
+    assert isinstance(job, ToyJob)
+    assert conductor.next_moves(REALM) == ()
+    conductor.solved(job, planner.solve(job))
+    assert [(m.service, m.id, m.at) for m in conductor.next_moves(REALM)] == [("continuity", "plan:0", T0)]
+    system.settle(REALM)
+    assert planner.seen == 2
+    assert conductor.job(REALM) is None
