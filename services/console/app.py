@@ -61,6 +61,7 @@ from services.runtime.health import Health
 from services.runtime.kafka import BrokerAway
 from services.runtime.keys import MasterKey
 from services.runtime.links import AckLinks, Link, ReturnLinks
+from services.runtime.passkeys import Passkeys
 from services.runtime.problems import Problem, ProblemError
 from services.runtime.problems_http import install, problem_response
 from services.runtime.sessions import Sessions
@@ -150,6 +151,7 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.health = health
         app.state.guest = guest_in(settings.demo_realm)
         app.state.access, app.state.sessions, app.state.model, app.state.hub = access, Sessions(access), model, hub
+        app.state.passkeys = Passkeys(access, app.state.sessions)
         app.state.decisions = Decisions(producer, vault.texts, answers, master.derived("console.commands"))
         app.state.producer, app.state.return_links = producer, ReturnLinks.open(settings.data.secrets)
         app.state.push, app.state.vapid = PushSettings(), VapidKey(master.derived("web-push"))

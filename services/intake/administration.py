@@ -91,10 +91,8 @@ class Administration:
                 await answer_json(send, 201, await self._new_user(await self._body(NewUser, scope, receive), author))
             case "POST", "users", login, "code":
                 await answer_json(send, 201, await self._new_code(login, author))
-            case "POST", "users", login, ("enable" | "disable") as verb:
-                await self._access.set_enabled(self._account(login).id, enabled=verb == "enable")
-                log.info("user.changed", change=verb, user=self._account(login).id, author=author.id)
-                await answer_json(send, 200, self._shown_user(self._account(login)))
+            case "POST", "users", login, ("enable" | "disable" | "sign-out") as verb:
+                await answer_json(send, 200, await self._change(login, verb, author))
             case "POST", "users", login, "password":
                 await self._new_password(login, await self._body(NewPassword, scope, receive), author)
                 await answer_json(send, 200, self._shown_user(self._account(login)))
@@ -133,6 +131,7 @@ class Administration:
             principal = new_principal(asked.role, duty=asked.duty, scope=asked.scope, speaks_as=asked.speaks_as, label=asked.label)
         expires = None if asked.days is None else time.time_ns() // 1_000_000 + asked.days * DAY_MS
         token_id, token = await self._access.create_token(principal, expires_at=expires)
+        self._access.trace(author, "token.created", token_id)
         log.info("token.created", token=token_id, principal=principal.id, role=principal.role.value, author=author.id)
         return {"id": token_id, "token": token, "principal": principal.model_dump(mode="json"), "expires_at": expires}
 
@@ -141,6 +140,7 @@ class Administration:
             await self._access.revoke_token(id)
         except UnknownPrincipal:
             raise ProblemError("not_found") from None
+        self._access.trace(author, "token.revoked", id)
         log.info("token.revoked", token=id, author=author.id)
 
     async def _new_user(self, asked: NewUser, author: Principal) -> dict[str, Any]:
@@ -149,6 +149,7 @@ class Administration:
             await self._access.add_account(principal, asked.login)
         except LoginTaken:
             raise ProblemError("conflict", what=f"login {asked.login!r}: déjà pris / taken") from None
+        self._access.trace(author, "account.created", principal.id)
         log.info("user.created", user=principal.id, role=principal.role.value, author=author.id)
         return await self._new_code(asked.login, author) | self._shown_user(self._account(asked.login))
 
@@ -156,8 +157,21 @@ class Administration:
         account = self._account(login)
         expires = time.time_ns() // 1_000_000 + CODE_LIFE_MS
         code = await self._access.issue_code(account.id, expires_at=expires)
+        self._access.trace(author, "code.issued", account.id)
         log.info("user.code_issued", user=account.id, author=author.id)
         return {"code": code, "expires_at": expires}
+
+    async def _change(self, login: str, verb: str, author: Principal) -> dict[str, Any]:
+        account = self._account(login)
+        if verb == "disable" and account.id == author.id:
+            raise ProblemError("conflict", what="on ne ferme pas son propre compte / nobody closes their own account")
+        if verb == "sign-out":
+            await self._access.end_sessions(account.id)
+        else:
+            await self._access.set_enabled(account.id, enabled=verb == "enable")
+        self._access.trace(author, "sessions.ended" if verb == "sign-out" else f"account.{verb}d", account.id)
+        log.info("user.changed", change=verb, user=account.id, author=author.id)
+        return self._shown_user(self._account(login))
 
     async def _new_password(self, login: str, asked: NewPassword, author: Principal) -> None:
         account = self._account(login)
@@ -165,6 +179,7 @@ class Administration:
             await self._sessions.set_password(account, asked.password)
         except ValueError as error:
             raise ProblemError("invalid", faults=(fault("password", "too_short", "trop court", str(error)),)) from None
+        self._access.trace(author, "password.set", account.id)
         log.info("user.password_set", user=account.id, author=author.id)
 
     async def _second_factor(self, login: str, asked: NewSecondFactor, author: Principal) -> dict[str, Any]:
@@ -176,6 +191,7 @@ class Administration:
             raise ProblemError(
                 "invalid", faults=(fault("second", "totp", "ce n’est pas le code affiché", "not the code that is shown"),)
             ) from None
+        self._access.trace(author, "second_factor.set", account.id)
         log.info("user.second_factor_set", user=account.id, author=author.id)
         return {"printed": printed, "uri": pyotp.TOTP(asked.secret).provisioning_uri(name=account.login, issuer_name="Vigie")}
 
@@ -198,7 +214,7 @@ class Administration:
         return {
             "id": account.id, "login": account.login, "role": principal and principal.role, "duty": principal and principal.duty,
             "enabled": principal is not None and principal.disabled_at is None, "has_password": account.password_hash is not None,
-            "has_second_factor": account.totp_secret is not None,
+            "has_second_factor": account.totp_secret is not None, "passkeys": len(account.passkeys),
         }  # fmt: skip
 
 

@@ -169,6 +169,7 @@ def own_document() -> dict[str, Any]:
         "/api/v1/users/{login}/code": {"post": {"summary": "A new one-time code", "operationId": "issueCode", "parameters": [_path("login")], "responses": _answers("201", "the code", _OBJECT, "401", "403", "404", "503")}},
         "/api/v1/users/{login}/password": {"post": {"summary": "Set a password", "operationId": "setPassword", "parameters": [_path("login")], "requestBody": _body(NewPassword), "responses": _answers("200", "the account", _OBJECT, *_REFUSALS, "404")}},
         "/api/v1/users/{login}/second-factor": {"post": {"summary": "Enrol TOTP", "operationId": "enrolSecondFactor", "parameters": [_path("login")], "requestBody": _body(NewSecondFactor), "responses": _answers("200", "printed codes", _OBJECT, *_REFUSALS, "404")}},
+        "/api/v1/users/{login}/sign-out": {"post": {"summary": "End all its sessions", "operationId": "signOutUser", "parameters": [_path("login")], "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503")}},
         "/api/v1/users/{login}/enable": {"post": {"summary": "Enable", "operationId": "enableUser", "parameters": [_path("login")], "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503")}},
         "/api/v1/users/{login}/disable": {"post": {"summary": "Disable: tokens and sessions stop at once", "operationId": "disableUser", "parameters": [_path("login")], "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503")}},
         "/api/v1/sources": {

@@ -1,7 +1,8 @@
 """What a photo is before it is kept: a JPEG or PNG without what tells who took it, where and when.
 
-Nothing is decoded: only the structure of the file is walked, so no picture can blow up in memory. EXIF (places, names of devices), XMP,
-comments and text go; what is needed to show the picture stays.
+Nothing is decoded: only the structure of the file is walked, so no picture can blow up in memory; one that would in the browser of whoever
+looks at it is refused by the size that it declares. EXIF (places, names of devices), XMP, comments and text go; what is needed to show the
+picture stays.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ _JPEG_COMMENT: Final = 0xFE
 _JPEG_SCAN: Final = 0xDA
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT: Final = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"pHYs"})
+MOST_PIXELS: Final = 64_000_000
+"""More than the camera of a phone makes; decoded, a browser needs four bytes for each."""
+_JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Start-of-frame markers: they hold height and width."""
 
 
 class NoPhoto(ValueError):
-    """Neither a JPEG nor a PNG that can be walked to its end."""
+    """Neither a JPEG nor a PNG that can be walked to its end, or one that is too large to be shown."""
 
 
 def bare(data: bytes) -> tuple[str, bytes]:
@@ -49,6 +54,8 @@ def _bare_jpeg(data: bytes) -> bytes:
             if b"\xff\xd9" not in data[end:]:
                 raise NoPhoto("the picture is cut off")
             return b"".join((*kept, data[at : data.rindex(b"\xff\xd9") + 2]))
+        if marker in _JPEG_FRAMES:
+            _check_size(data[at + 7 : at + 9], data[at + 5 : at + 7])
         app = 0xE0 <= marker <= 0xEF
         if marker != _JPEG_COMMENT and (not app or marker in _JPEG_KEPT_APPS):
             kept.append(data[at:end])
@@ -64,9 +71,17 @@ def _bare_png(data: bytes) -> bytes:
         kind = data[at + 4 : at + 8]
         if end > len(data) or (len(kept) == 1 and kind != b"IHDR"):
             raise NoPhoto("a chunk is cut off or out of place")
+        if kind == b"IHDR":
+            _check_size(data[at + 8 : at + 12], data[at + 12 : at + 16])
         if kind in _PNG_KEPT:
             kept.append(data[at:end])
         if kind == b"IEND":
             return b"".join(kept)
         at = end
     raise NoPhoto("it has no end")
+
+
+def _check_size(width: bytes, height: bytes) -> None:
+    """Raises NoPhoto."""
+    if int.from_bytes(width, "big") * int.from_bytes(height, "big") > MOST_PIXELS:
+        raise NoPhoto(f"more than {MOST_PIXELS // 1_000_000} million pixels")

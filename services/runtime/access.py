@@ -24,7 +24,20 @@ from services.runtime.ending import end
 from services.runtime.kafka import BrokerAway
 from services.runtime.keyed import Entry, Follower, KeyedWriter
 from services.runtime.keys import MasterKey, seal, unseal, write_private
-from services.runtime.principals import KINDS, Account, Code, EndedSession, Principal, Record, Scope, Source, Token, key_of
+from services.runtime.principals import (
+    KINDS,
+    TRACE_DAYS,
+    Account,
+    Code,
+    EndedSession,
+    Principal,
+    Record,
+    Scope,
+    Source,
+    Token,
+    Trace,
+    key_of,
+)
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
@@ -40,7 +53,7 @@ UNKNOWN_PER_S: Final = 20.0
 SAVE_AFTER_S: Final = 0.2
 FLUSH_S: Final = 2.0
 
-_R = TypeVar("_R", Principal, Token, Account, Code, EndedSession, Source)
+_R = TypeVar("_R", Principal, Token, Account, Code, EndedSession, Source, Trace)
 log = structlog.get_logger(__name__)
 
 
@@ -191,6 +204,12 @@ class AccessStore:
         self._pending.add(key)
         self._set(key, self._sealed.get(key, (-1, b""))[0], sealed, record)
 
+    def trace(self, author: Principal, act: str, about: str = "") -> None:
+        """Remember who did this, also while Kafka is away; see Trace."""
+        at = _now()
+        self.note(Trace(id=f"{at:013d}-{secrets.token_hex(4)}", at=at, author=author.id, act=act, about=about[:120]))
+        log.info("access.trace", act=act, author=author.id, about=about)
+
     async def create_token(self, principal: Principal, *, expires_at: Instant | None = None, token: str | None = None) -> tuple[str, str]:
         """(token id, token) for a principal that is written too when new or changed. The token is shown this once.
 
@@ -222,6 +241,13 @@ class AccessStore:
         await self.put(principal)
         await self.put(Account(id=principal.id, login=login))
 
+    async def end_sessions(self, principal_id: str) -> None:
+        """All sessions of an account end at once, in every process. Raises UnknownPrincipal, BrokerAway."""
+        found = self._tables[Account.kind].get(principal_id)
+        if not isinstance(found, Account):
+            raise UnknownPrincipal(principal_id)
+        await self.put(found.model_copy(update={"epoch": found.epoch + 1}))
+
     async def set_enabled(self, principal_id: str, *, enabled: bool) -> None:
         """Disabled: its tokens and sessions stop at once. Raises UnknownPrincipal, BrokerAway."""
         found = self._tables[Principal.kind].get(principal_id)
@@ -247,7 +273,7 @@ class AccessStore:
             (self._secrets / "admin.code").unlink(missing_ok=True)
 
     async def bootstrap(self) -> None:
-        """First start: `secrets/admin.token` for commands on this machine, and while there is no administrator with a password
+        """First start: `secrets/admin.token` for commands on this machine, and while there is no administrator with a password or a passkey
         `secrets/admin.code`, once, to log in. Idempotent; waits for the topic. Raises BrokerAway, OSError.
         """
         await self.caught_up.wait()
@@ -259,16 +285,17 @@ class AccessStore:
         if self.hash(token) not in self._by_hash:
             await self._register("local-admin", token)
         admins = {p.id for p in self.all(Principal) if p.role is Role.ADMIN and p.disabled_at is None}
-        if not any(a.password_hash and a.id in admins for a in self.all(Account)):
+        if not any((a.password_hash or a.passkeys) and a.id in admins for a in self.all(Account)):
             code = self._secret_file("admin.code", new_code())
             if not any(c.hash == self.hash(normal_code(code)) for c in self.all(Code)):
                 await self.issue_code("local-admin", expires_at=None, purpose="first_start", code=code)
 
     async def _prune(self) -> None:
-        """Erase what no longer decides anything: closed sessions past their time, codes used or expired a month ago."""
+        """Erase what no longer decides anything: closed sessions past their time, codes used or expired a month ago, old traces."""
         now = _now()
         old: list[Record] = [s for s in self.all(EndedSession) if s.until < now]
         old += [c for c in self.all(Code) if (c.used_at or c.expires_at or now) < now - 30 * DAY_MS]
+        old += [t for t in self.all(Trace) if t.at < now - TRACE_DAYS * DAY_MS]
         for record in old:
             await self._writer.put(TOPIC, key_of(record), None)
             self._drop(key_of(record))

@@ -6,7 +6,7 @@ argon2id.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -68,6 +68,18 @@ class Token(Model):
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
+class Passkey(Model):
+    """A public key whose private half is in a device of the person (WebAuthn). Nothing of it is secret."""
+
+    id: str = Field(max_length=1400, description="the device's id of it, base64url")
+    host: str = Field(max_length=253, description="name of the host that it is bound to")
+    public_key: str = Field(max_length=4000, description="COSE, base64url")
+    sign_count: int = 0
+    label: str = Field(default="", max_length=60, description="which device, in the person's words")
+    created_at: Instant
+    used_at: Instant | None = None
+
+
 class Account(Model):
     """How a principal logs in. `id` is the principal's."""
 
@@ -78,6 +90,7 @@ class Account(Model):
     totp_secret: str | None = None
     totp_used: int = Field(default=0, description="counter of the last TOTP that was accepted: none is accepted twice")
     printed: tuple[str, ...] = Field(default=(), description="hashes of printed second-factor codes not used yet")
+    passkeys: tuple[Passkey, ...] = Field(default=(), max_length=20)
     epoch: int = Field(default=0, description="raising it ends all sessions")
 
 
@@ -135,8 +148,21 @@ class EndedSession(Model):
     until: Instant
 
 
-Record = Principal | Token | Account | Code | EndedSession | Source
-KINDS: dict[str, type[Record]] = {c.kind: c for c in (Principal, Token, Account, Code, EndedSession, Source)}
+class Trace(Model):
+    """What somebody did with rights, or read of the directory (D59): kept `TRACE_DAYS`, shown to administrators and auditors."""
+
+    kind: ClassVar[str] = "trace"
+    id: str = Field(description="sorts by time")
+    at: Instant
+    author: str = Field(description="id of the principal")
+    act: str = Field(max_length=40, description="`account.disabled`, `directory.read`, …")
+    about: str = Field(default="", max_length=120, description="login, token id, person token: never a name or an address of a person")
+
+
+TRACE_DAYS: Final = 365
+
+Record = Principal | Token | Account | Code | EndedSession | Source | Trace
+KINDS: dict[str, type[Record]] = {c.kind: c for c in (Principal, Token, Account, Code, EndedSession, Source, Trace)}
 
 
 def key_of(record: Record) -> str:

@@ -123,6 +123,8 @@ def _kinds() -> dict[str, Kind]:
          "Le code, l’identifiant, le mot de passe ou le second facteur n’est pas bon.", "The code, the user name, the password or the second factor is wrong."),
         ("too_many_attempts", 429, "Trop d’essais", "Too many attempts",
          "Attendez {wait_s} s avant un nouvel essai.", "Wait {wait_s} s before you try again."),
+        ("passkey_needs_name", 409, "Pas de clé d’accès ici", "No passkey here",
+         "Une clé d’accès est liée au nom de la machine : ouvrez cette page par son nom, en HTTPS, ou par localhost.", "A passkey is bound to the name of the machine: open this page by its name, over HTTPS, or by localhost."),
         ("csrf", 403, "Demande non vérifiée", "Unverified request",
          "La page est trop ancienne ou la demande vient d’un autre site : rechargez la page.", "The page is too old or the request comes from another site: reload the page."),
         ("forbidden", 403, "Droit insuffisant", "Not permitted",

@@ -25,6 +25,7 @@ from services.runtime.problems import ProblemError
 
 COOKIE: Final = "vigie_session"
 CSRF_COOKIE: Final = "vigie_csrf"
+DEVICE_COOKIE: Final = "vigie_device"
 CSRF_HEADER: Final = "x-csrf-token"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing: a session cookie alone is enough for them."""
@@ -32,6 +33,8 @@ LIFE_MS: Final = 12 * HOUR_MS
 """Longer than the longest shift of the cell (10 h, D39)."""
 PRINTED_CODES: Final = 10
 MIN_PASSWORD: Final = 12
+DEVICE_S: Final = 31_536_000
+"""How long a browser stays known to an account that has logged in there."""
 FREE_FAILURES: Final = 5
 FIRST_WAIT_S: Final = 30
 MAX_WAIT_S: Final = 900
@@ -39,18 +42,24 @@ MAX_WAIT_S: Final = 900
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """An open session; `cookie` and `csrf` are what the browser keeps."""
+    """An open session; `cookie`, `csrf` and `device` are what the browser keeps."""
 
     id: str
     principal: Principal
     expires_at: Instant
     cookie: str
     csrf: str
+    device: str
 
     def set_cookie_headers(self, *, secure: bool) -> list[str]:
-        """Values of two `Set-Cookie` headers. The CSRF cookie is readable by the page, the session's is not."""
-        life = f"Max-Age={LIFE_MS // 1000}; Path=/; SameSite=Lax" + ("; Secure" if secure else "")
-        return [f"{COOKIE}={self.cookie}; HttpOnly; {life}", f"{CSRF_COOKIE}={self.csrf}; {life}"]
+        """Values of three `Set-Cookie` headers. The CSRF cookie is readable by the page, the others are not."""
+        place = "Path=/; SameSite=Lax" + ("; Secure" if secure else "")
+        life = f"Max-Age={LIFE_MS // 1000}; {place}"
+        return [
+            f"{COOKIE}={self.cookie}; HttpOnly; {life}",
+            f"{CSRF_COOKIE}={self.csrf}; {life}",
+            f"{DEVICE_COOKIE}={self.device}; HttpOnly; Max-Age={DEVICE_S}; {place}",
+        ]
 
 
 def clear_cookie_headers() -> list[str]:
@@ -59,7 +68,11 @@ def clear_cookie_headers() -> list[str]:
 
 
 class Throttle:
-    """Slows guessing: after `FREE_FAILURES` in a row for one key, each further failure doubles the wait."""
+    """Slows guessing: after `FREE_FAILURES` in a row for one key, each further failure doubles the wait.
+
+    It keeps nobody out who can prove themselves otherwise: codes and passkeys cannot be guessed and never wait, and a browser in which an
+    account has logged in before is counted by itself, so that a stranger's guesses do not lock the cell out.
+    """
 
     def __init__(self) -> None:
         self._failures: dict[str, tuple[int, float]] = {}
@@ -97,32 +110,33 @@ class Sessions:
         self._throttle = Throttle()
 
     async def login_with_code(self, code: str, *, address: str) -> Session:
-        """A session for the owner of a one-time code, which is used up. Raises ProblemError."""
-        self._throttle.check(f"from:{address}")
+        """A session for the owner of a one-time code, which is used up. A right one opens whatever was tried before. Raises ProblemError."""
         found = self._access.code(code)
         principal = self._access.principal(found.principal) if found else None
         if found is None or principal is None:
+            self._throttle.check(f"from:{address}")
             self._throttle.failed(f"from:{address}")
             raise ProblemError("login_failed")
         self._access.use_code(found)
         self._throttle.succeeded(f"from:{address}")
-        return self._open(principal)
+        return self.admit(principal)
 
-    async def login(self, user: str, password: str, second: str | None, *, address: str) -> Session:
+    async def login(self, user: str, password: str, second: str | None, *, address: str, device: str | None = None) -> Session:
         """A session for a login with its password and, where the account has one, its second factor: TOTP or a printed code.
 
-        Which of them was wrong is not told. Raises ProblemError.
+        Which of them was wrong is not told. `device`: cookie of a browser in which somebody has logged in before. Raises ProblemError.
         """
-        keys = (f"login:{user.casefold()}", f"from:{address}")
-        self._throttle.check(*keys)
         account = self._access.account(user)
+        known = account is not None and hmac.compare_digest((device or "").encode(), self._device(account.id).encode())
+        keys = (f"device:{device}",) if known else (f"login:{user.casefold()}", f"from:{address}")
+        self._throttle.check(*keys)
         right = await asyncio.to_thread(self._password_is, account.password_hash if account else None, password)
         principal = self._access.principal(account.id) if account else None
         if not right or account is None or principal is None or not self._second_is(account, second or ""):
             self._throttle.failed(*keys)
             raise ProblemError("login_failed")
         self._throttle.succeeded(*keys)
-        return self._open(principal)
+        return self.admit(principal)
 
     def _password_is(self, hashed: str | None, password: str) -> bool:
         try:
@@ -165,7 +179,8 @@ class Sessions:
 
     # ── cookies ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _open(self, principal: Principal) -> Session:
+    def admit(self, principal: Principal) -> Session:
+        """A session for somebody who has proved who they are."""
         expires = time.time_ns() // 1_000_000 + LIFE_MS
         body = f"{principal.id}.{secrets.token_urlsafe(18)}.{expires}.{self._epoch(principal.id)}"
         session = self.read(f"{body}.{self._mac('session', body)}")
@@ -183,7 +198,7 @@ class Sessions:
         principal = self._access.principal(principal_id)
         if principal is None or int(epoch) != self._epoch(principal_id):
             return None
-        return Session(session_id, principal, int(expires), f"{body}.{mac}", self._mac("csrf", session_id))
+        return Session(session_id, principal, int(expires), f"{body}.{mac}", self._mac("csrf", session_id), self._device(principal_id))
 
     def checks_csrf(self, session: Session, header: str | None, cookie: str | None) -> bool:
         """Double submit: the page repeats the CSRF cookie in a header or form field, and it is this session's."""
@@ -193,6 +208,10 @@ class Sessions:
     def end(self, session: Session) -> None:
         """Log out: the cookie opens nothing any more, in any process, also when Kafka is away."""
         self._access.note(EndedSession(id=session.id, until=session.expires_at + DAY_MS))
+
+    def _device(self, principal_id: str) -> str:
+        """What a browser keeps in which this account has logged in; it opens nothing."""
+        return self._mac("device", principal_id)
 
     def _epoch(self, principal_id: str) -> int:
         account = next((a for a in self._access.all(Account) if a.id == principal_id), None)

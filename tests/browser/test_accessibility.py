@@ -35,10 +35,14 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "astreintes": ("/astreintes", 1440, 900, True),
     "signalement": ("/signalements/{report}", 1440, 900, True),
     "passe": ("/?as_of=2027-02-11T09:58", 1440, 900, False),
+    "personnes": ("/personnes", 1440, 900, False),
+    "compte": ("/compte", 1280, 900, True),
     "aide": ("/aide", 1440, 900, True),
     "glossaire": ("/glossaire", 1440, 900, False),
     "accessibilite": ("/accessibilite", 1440, 900, False),
 }
+READERS = {"personnes": "admin"}
+"""Who looks at it, when it is not the coordinator."""
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice", "RGAAv4"]}
 
 
@@ -48,7 +52,7 @@ def path_of(vigie: RunningVigie, realm: str, template: str) -> str:
 
 
 # `pytest tests/browser --screenshots` renews docs/screenshots; the list of exercises shows this run's own realms, and the wall is
-# always dark: neither is kept, nor are the sources that tests have registered.
+# always dark: neither is kept, nor are the sources and accounts that tests have made.
 
 
 def settled(page: Page) -> None:
@@ -70,9 +74,15 @@ def test_no_defect_in_either_theme(
     name: str, theme: str, vigie: RunningVigie, crisis: str, visitor: Accounts, pytestconfig: pytest.Config, tmp_path: Path
 ) -> None:
     template, width, height, whole = SCREENS[name]
-    page = visitor().page(path_of(vigie, crisis, template), width=width, height=height, color_scheme=theme, reduced_motion="reduce")
+    page = visitor(READERS.get(name, "coordinator")).page(
+        path_of(vigie, crisis, template), width=width, height=height, color_scheme=theme, reduced_motion="reduce"
+    )
     settled(page)
-    kept = pytestconfig.getoption("--screenshots") and name not in ("exercices", "sources") and (name, theme) != ("mur", "dark")
+    kept = (
+        pytestconfig.getoption("--screenshots")
+        and name not in ("exercices", "sources", "personnes", "compte")
+        and (name, theme) != ("mur", "dark")
+    )
     folder = ROOT / "docs" / "screenshots" if kept else tmp_path
     page.screenshot(path=folder / f"{name}{'-sombre' if theme == 'dark' else ''}.png", full_page=whole)
     assert defects(page, theme) == []
@@ -80,6 +90,6 @@ def test_no_defect_in_either_theme(
 
 @pytest.mark.parametrize("name", list(SCREENS))
 def test_nothing_scrolls_sideways_on_a_small_phone(name: str, vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
-    page = visitor().page(path_of(vigie, crisis, SCREENS[name][0]), width=320, height=640)
+    page = visitor(READERS.get(name, "coordinator")).page(path_of(vigie, crisis, SCREENS[name][0]), width=320, height=640)
     settled(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 320

@@ -17,6 +17,7 @@ from services.console.api.callouts import audience, drafts, people_of
 from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Reader, deciding, reading
 from services.console.decisions import Decisions, author_of
 from services.console.resources import CallOut, Page, SafetyAnswer
+from services.runtime.access import AccessStore
 from services.runtime.problems import ProblemError, fault
 from services.runtime.rights import Permission
 from services.runtime.vault import Directory, Texts
@@ -82,5 +83,7 @@ async def answers(request: Request, reader: Looking, id: str, said: HeadcountAns
         if item is not None and item.fields.get("headcount") == said:
             contact = await directory.get(n.person_token)
             shown.append(SafetyAnswer(person_token=n.person_token, name=contact.name if contact else None, answer=said.value))
+    access: AccessStore = request.app.state.access
+    access.trace(reader.principal, "directory.read", f"{reader.realm} {found.id}")
     log.info("directory.read", by=author_of(reader.principal), callout=found.id, answer=said.value, people=len(shown))
     return Page(items=shown, next=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -10,22 +11,28 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 
 from services.console.i18n import translator
+from services.console.pages.account import is_named, keys_router, with_session
 from services.console.pages.answering import Answering, KeepAnswer, SendAnswer
-from services.console.pages.door import PageRoute, reader_of
+from services.console.pages.door import Elsewhere, PageRoute, query_of, reader_of
 from services.console.pages.leaflets import glossary
+from services.console.pages.offices import Offices
 from services.console.pages.papers import Papers
 from services.console.pages.past import moment_of
 from services.console.pages.renders import Renders
 from services.console.pages.screens import Screens
 from services.console.pages.shell import STATIC, Choice, assets_version, html, page_of, render
 from services.console.readmodel import Queries
+from services.runtime.access import AccessStore
 from services.runtime.access_http import check_csrf, session_of
 from services.runtime.links import AckLinks
 from services.runtime.problems import ProblemError
-from services.runtime.sessions import Session, Sessions, clear_cookie_headers
+from services.runtime.rights import Role
+from services.runtime.sessions import DEVICE_COOKIE, Sessions, clear_cookie_headers
 
 REPORT: Final = "/signaler"
 """Also reached from a poster, by whoever has no login."""
+WALL: Final = "/mur"
+"""All that a kiosk shows."""
 Maker = Callable[..., Awaitable[dict[str, Any]]]
 
 
@@ -36,6 +43,7 @@ def pages_router(queries: Queries, links: AckLinks, send_answer: SendAnswer, kee
     _leaflets(router)
     _answering(router, Answering(queries, links, send_answer, keep_answer))
     _login(router)
+    router.include_router(keys_router())
     router.add_api_route("/static/{version}/{path:path}", static_file, methods=["GET"])
     router.add_api_route("/sw.js", service_worker, methods=["GET"])
     router.add_api_route("/manifest.webmanifest", manifest, methods=["GET"])
@@ -52,6 +60,8 @@ def _screens(router: APIRouter, queries: Queries) -> None:
                 choice = Choice.of(request)
                 return _private(page_of(html(template, await make(Screens(queries), request), choice), choice))
             reader, choice = reader_of(request), Choice.of(request)
+            if reader.principal.role is Role.KIOSK and path != WALL:
+                raise Elsewhere(f"{WALL}?{query_of(request)}" if request.url.query else WALL)
             shown = request.query_params.get("realm") or str(request.app.state.live_realm)
             behind = [(p.service, p.history, p.seq) for r in {shown, str(request.app.state.live_realm)} for p in await queries.positions(r)]
 
@@ -67,7 +77,7 @@ def _screens(router: APIRouter, queries: Queries) -> None:
     show("/", "cell.html", Screens.cell)
     show("/incidents/{id}", "incident.html", Screens.incident)
     show("/activites", "activities.html", Screens.activities)
-    show("/mur", "wall.html", Screens.wall)
+    show(WALL, "wall.html", Screens.wall)
     show("/sites/{id}", "site.html", Screens.site)
     show("/signalements/{id}", "signal.html", Screens.signal)
     show("/plans", "plans.html", Screens.plans)
@@ -89,6 +99,15 @@ def _screens(router: APIRouter, queries: Queries) -> None:
         """Never kept: what it shows changes without a fact on any log."""
         choice = Choice.of(request)
         return render("sources.html", await Screens(queries).sources(request), choice)
+
+    @router.get("/personnes", name="people.html")
+    async def people(request: Request) -> Response:
+        """As the sources, never kept."""
+        return render("people.html", await Offices(queries).people(request), Choice.of(request))
+
+    @router.get("/compte", name="account.html")
+    async def account(request: Request) -> Response:
+        return render("account.html", await Offices(queries).account(request), Choice.of(request))
 
 
 def _leaflets(router: APIRouter) -> None:
@@ -130,16 +149,21 @@ def _login(router: APIRouter) -> None:
         request: Request, code: Annotated[str, Form()] = "", user: Annotated[str, Form()] = "", password: Annotated[str, Form()] = "",
         second: Annotated[str, Form()] = "", next: Annotated[str, Form()] = "/",
     ) -> Response:  # fmt: skip
+        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            raise ProblemError("csrf")  # another site would log its visitors in as somebody of its choice
         sessions: Sessions = request.app.state.sessions
         address = request.client.host if request.client else ""
         try:
             if code:
                 session = await sessions.login_with_code(code.strip(), address=address)
             else:
-                session = await sessions.login(user.strip(), password, second.strip() or None, address=address)
+                device = request.cookies.get(DEVICE_COOKIE)
+                session = await sessions.login(user.strip(), password, second.strip() or None, address=address, device=device)
         except ProblemError as error:
             return login_page(request, next=next, user=user, refused=error)
-        return _with_session(RedirectResponse(inside(next), 303), session, request)
+        access: AccessStore = request.app.state.access
+        access.trace(session.principal, "login.code" if code else "login.password")
+        return with_session(RedirectResponse(inside(next), 303), session, request)
 
     @router.post("/deconnexion")
     async def logout(request: Request) -> Response:
@@ -151,13 +175,6 @@ def _login(router: APIRouter) -> None:
         for header in clear_cookie_headers():
             response.headers.append("Set-Cookie", header)
         return response
-
-
-def _with_session(response: Response, session: Session, request: Request) -> Response:
-    secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
-    for header in session.set_cookie_headers(secure=secure):
-        response.headers.append("Set-Cookie", header)
-    return response
 
 
 def inside(target: str) -> str:
@@ -172,15 +189,22 @@ def login_page(request: Request, *, next: str, user: str = "", refused: ProblemE
     choice = Choice.of(request)
     refusal = refused.problem.sentence("en" if choice.lang == "en" else "fr") if refused else ""
     status = refused.problem.status if refused else 200
-    return render("login.html", {"next": inside(next), "user": user, "refusal": refusal}, choice, status=status)
+    return render("login.html", {"next": inside(next), "user": user, "refusal": refusal, "named": is_named(request)}, choice, status=status)
+
+
+@cache
+def _static_files() -> frozenset[str]:
+    """What may be asked for: no address reaches the file system with words of its own."""
+    return frozenset(str(file.relative_to(STATIC)) for file in STATIC.rglob("*") if file.is_file())
 
 
 async def static_file(version: str, path: str) -> Response:  # noqa: ARG001  the version makes the address unique
     """A file of `static`. Its address changes with its content, so a browser may keep it for ever."""
-    file = (STATIC / path).resolve()
-    if not file.is_relative_to(STATIC.resolve()) or not file.is_file():
+    if path not in _static_files():
         raise ProblemError("not_found")
-    return FileResponse(file, headers={"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"})
+    return FileResponse(
+        STATIC / path, headers={"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+    )
 
 
 async def service_worker() -> Response:

@@ -145,8 +145,12 @@ class Machines:
 
     def serving(self, path: str) -> Dialect | OwnDoor | None:
         """The dialect of a path."""
-        known: list[Dialect | OwnDoor] = [*DIALECTS.values(), *self._own_doors]
-        return next((d for d in known if any(path == p or path.startswith(f"{p}/") for p in d.PATHS)), None)
+        return next((d for d in self.dialects if any(path == p or path.startswith(f"{p}/") for p in d.PATHS)), None)
+
+    @property
+    def dialects(self) -> list[Dialect | OwnDoor]:
+        """All that this front understands."""
+        return [*DIALECTS.values(), *self._own_doors]
 
     @property
     def names(self) -> list[str]:

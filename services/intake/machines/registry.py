@@ -103,6 +103,7 @@ class Registry:
         )  # fmt: skip
         await self._access.put(record)
         _, key = await self._access.create_token(principal, token=asked.key)
+        self._access.trace(author, "source.added", asked.name)
         log.info("source.created", source=asked.name, dialect=asked.dialect, principal=principal.id, author=author.id)
         return self._shown(record) | {"key": key}
 
@@ -131,6 +132,7 @@ class Registry:
         if record.dialect == POSTER and record.site is None:
             raise wrong("site", "missing", "une affiche est celle d’un site", "a poster is that of a site")
         await self._access.put(record)
+        self._access.trace(author, "source.changed", name)
         log.info("source.changed", source=name, changed=sorted(asked.model_fields_set), author=author.id)
         return self._shown(record)
 
@@ -143,6 +145,7 @@ class Registry:
         """Its keys stop, or count again, at once."""
         record = self._record(name)
         await self._access.set_enabled(record.id, enabled=enabled)
+        self._access.trace(author, "source.changed", name)
         log.info("source.changed", source=name, enabled=enabled, author=author.id)
         return self._shown(record)
 

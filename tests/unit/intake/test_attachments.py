@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -63,6 +64,24 @@ def test_a_picture_that_is_cut_off_is_refused(whole: bytes) -> None:
             bare(whole[:length])
 
 
+def huge_png(side: int) -> bytes:
+    """A few bytes that a browser would need `side` squared pixels for."""
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(side))) + chunk(b"IEND", b"")
+
+
+def huge_jpeg(side: int) -> bytes:
+    frame = segment(0xC2, b"\x08" + struct.pack(">HH", side, side) + bytes(10))
+    return b"\xff\xd8" + frame + segment(0xDA, bytes(10)) + b"\x12\xff\xd9"
+
+
+@pytest.mark.parametrize("make", [huge_png, huge_jpeg])
+def test_a_picture_that_would_blow_up_in_a_browser_is_refused(make: Callable[[int], bytes]) -> None:
+    assert bare(make(8_000))[1] == make(8_000)
+    with pytest.raises(NoPhoto, match="million pixels"):
+        bare(make(30_000))
+
+
 @given(st.binary(max_size=400), st.sampled_from([b"", b"\xff\xd8", b"\xff\xd8\xff\xda", b"\x89PNG\r\n\x1a\n"]))
 def test_any_bytes_are_a_photo_or_refused(rest: bytes, start: bytes) -> None:
     try:
@@ -93,7 +112,7 @@ async def test_a_photo_is_kept_once_and_named_by_a_report(door: Door) -> None:
 
 async def test_what_is_no_photo_is_refused_in_words(door: Door) -> None:
     async with await door.as_(Role.CELL) as http:
-        for body in (b"", b"<svg onload=alert(1)>", b"GIF89a" + bytes(40), jpeg()[:40]):
+        for body in (b"", b"<svg onload=alert(1)>", b"GIF89a" + bytes(40), jpeg()[:40], huge_png(30_000)):
             answer = await http.post("/api/v1/attachments", content=body)
             assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "body")
         assert (await http.post("/api/v1/attachments", content=jpeg() + bytes(1 << 20))).status_code == 413

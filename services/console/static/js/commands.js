@@ -17,7 +17,7 @@ function value(field) {
     case "boolean":
       return field.value === "true";
     case "list":
-      return field.value.trim().split(" ");
+      return field.value.split(/[\s,]+/).filter(Boolean);
     case "instant":
       return new Date(field.value).toISOString();
     default:
@@ -57,11 +57,12 @@ async function send(form, submitter) {
     for (const [name, given] of Object.entries(body)) asked.set(name, String(given));
     asked.set("calendar", sent.name.replace(/\.[^.]*$/, "").slice(0, 64));
   }
-  const { ok, status, data } = await post(action + (asked.size ? `?${asked}` : ""), sent ?? body, sent ? { ...headers, "Content-Type": "text/calendar" } : headers);
+  const { ok, status, data } = await post(action + (asked.size ? `?${asked}` : ""), sent ?? body, sent ? { ...headers, "Content-Type": "text/calendar" } : headers, form.dataset.method);
   form.removeAttribute("aria-busy");
   if (button) button.disabled = false;
   if (said) {
-    const text = ok ? "" : status === 0 ? html().dataset.away ?? "" : data.detail ?? data.title ?? String(status);
+    const shown = form.dataset.show ? `${form.dataset.shown ?? ""} ${data[form.dataset.show] ?? ""}` : "";
+    const text = ok ? shown : status === 0 ? html().dataset.away ?? "" : data.detail ?? data.title ?? String(status);
     if (said.textContent !== text) said.textContent = text;
     said.classList.toggle("refused", !ok);
   }

@@ -5,5 +5,5 @@ const field = document.getElementById("code");
 if (code && field instanceof HTMLInputElement) {
   field.value = code;
   history.replaceState(null, "", location.pathname + location.search);
-  document.querySelector("form button")?.focus();
+  field.form?.querySelector("button")?.focus();
 }

@@ -11,15 +11,15 @@ export function freshKey() {
 }
 
 /**
- * @param {string} url @param {unknown} body JSON, or a Blob as it is @param {Record<string, string>} [headers]
+ * @param {string} url @param {unknown} body JSON, or a Blob as it is @param {Record<string, string>} [headers] @param {string} [method]
  * @returns {Promise<{ok: boolean, status: number, data: any}>} status 0: no answer at all
  */
-export async function post(url, body, headers = {}) {
+export async function post(url, body, headers = {}, method = "POST") {
   const raw = body instanceof Blob;
   const type = raw ? body.type : "application/json";
   try {
     const answer = await fetch(url, {
-      method: "POST",
+      method,
       headers: { "Content-Type": type, "Accept-Language": document.documentElement.lang, "X-CSRF-Token": cookie("vigie_csrf"), ...headers },
       body: raw ? body : JSON.stringify(body),
     });

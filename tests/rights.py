@@ -1,0 +1,134 @@
+"""Role × route: who may come in where, written by hand. The tests of both doors take every route of the application and look for its row here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from typing import Any, Final
+
+from services.runtime.rights import Role
+
+
+class Open(Enum):
+    """Rows that ask for no role."""
+
+    TO_ALL = "strangers too, and it tells nothing of the picture"
+    LINK = "the secret is in the address or the body: a made-up one opens nothing, whoever sends it"
+    KEY = "the key of a source of this very dialect; any other is refused"
+
+
+Who = frozenset[Role] | Open
+
+
+def _roles(names: str) -> frozenset[Role]:
+    return frozenset(Role(name) for name in names.split())
+
+
+ALL: Final = frozenset(Role)
+PICTURE: Final = _roles("admin coordinator cell director site_manager technician elected liaison observer kiosk auditor")
+STATUS: Final = PICTURE - {Role.KIOSK} | {Role.SOURCE}
+LOG: Final = _roles("admin coordinator cell director elected liaison observer auditor")
+REPORT: Final = _roles("admin coordinator cell director site_manager technician liaison source")
+RELAY: Final = _roles("admin coordinator cell liaison")
+CELL: Final = _roles("admin coordinator cell")
+FIELD: Final = _roles("admin coordinator cell director site_manager technician")
+ACKNOWLEDGE: Final = FIELD | {Role.ELECTED}
+DECIDE_INCIDENT: Final = _roles("admin coordinator cell director")
+LEVEL: Final = _roles("admin coordinator director elected")
+PLAN: Final = LEVEL | {Role.SITE_MANAGER}
+NOTE: Final = _roles("admin coordinator cell director liaison")
+WORKS: Final = CELL | {Role.SOURCE}
+DUTY: Final = _roles("admin coordinator cell director")
+EVIDENCE: Final = _roles("admin coordinator cell director auditor")
+PILOT: Final = _roles("admin coordinator")
+AUDIT: Final = _roles("admin auditor")
+ADMIN: Final = _roles("admin")
+LETTERS: Final = _roles("admin coordinator cell auditor")
+
+CONSOLE: Final[dict[str, Who]] = {
+    # pages
+    "GET /": PICTURE, "GET /incidents/{id}": PICTURE, "GET /activites": PICTURE, "GET /mur": PICTURE, "GET /sites/{id}": PICTURE,
+    "GET /signalements/{id}": PICTURE, "GET /plans": PICTURE, "GET /prevoyance": PICTURE, "GET /releve": PICTURE, "GET /travaux": PICTURE,
+    "GET /realms": PICTURE, "GET /signaler": REPORT - {Role.SOURCE}, "GET /astreintes": LOG, "GET /main-courante": LOG, "GET /retex": LOG,
+    "GET /sitrep": LOG, "GET /sitrep/{number}": LOG, "GET /sources": LOG,
+    "GET /personnes": AUDIT, "GET /compte": PICTURE, "POST /connexion/cle/options": Open.TO_ALL, "POST /connexion/cle": Open.LINK,
+    "POST /compte/cles/options": ALL, "POST /compte/cles": ALL, "POST /compte/cles/{id}/retirer": ALL, "POST /compte/sessions/fermer": ALL,
+    "GET /aide": Open.TO_ALL, "GET /glossaire": Open.TO_ALL, "GET /accessibilite": Open.TO_ALL, "GET /connexion": Open.TO_ALL,
+    "POST /connexion": Open.LINK, "POST /deconnexion": Open.TO_ALL, "GET /a/{token}": Open.LINK, "POST /a/{token}": Open.LINK,
+    "GET /static/{version}/{path:path}": Open.TO_ALL, "GET /sw.js": Open.TO_ALL, "GET /manifest.webmanifest": Open.TO_ALL,
+    "GET /favicon.ico": Open.TO_ALL,
+    # the picture
+    "GET /api/v1/overview": PICTURE, "GET /api/v1/changes": PICTURE, "GET /api/v1/stream": PICTURE, "GET /api/v1/incidents": PICTURE,
+    "GET /api/v1/incidents/{id}": PICTURE, "GET /api/v1/incidents/{id}/explain": PICTURE, "GET /api/v1/incidents/{id}/cap": PICTURE,
+    "GET /api/v1/sites": PICTURE, "GET /api/v1/sites/{id}": PICTURE, "GET /api/v1/poles": PICTURE, "GET /api/v1/communes": PICTURE,
+    "GET /api/v1/levels": PICTURE, "GET /api/v1/level": PICTURE, "GET /api/v1/flags": PICTURE, "GET /api/v1/activities": PICTURE,
+    "GET /api/v1/activities/{id}": PICTURE, "GET /api/v1/strategies": PICTURE, "GET /api/v1/alarms": PICTURE, "GET /api/v1/contingency": PICTURE,
+    "GET /api/v1/triggers": PICTURE, "GET /api/v1/plans": PICTURE, "GET /api/v1/plans/{id}": PICTURE, "GET /api/v1/tasks": PICTURE,
+    "GET /api/v1/sending/hold": PICTURE, "GET /api/v1/realms": PICTURE, "GET /api/v1/realms/{name}": PICTURE, "GET /api/v1/reference": PICTURE,
+    "GET /api/v1/reference/{section}": PICTURE,
+    "GET /api/v1/reports/{id}": STATUS, "GET /api/v1/commands/{id}": STATUS, "GET /api/v1/maintenance": STATUS,
+    "GET /api/v1/maintenance/{id}": STATUS, "GET /api/v1/leases": STATUS,
+    # the log, and what comes of it
+    "GET /api/v1/incidents/{id}/timeline": LOG, "GET /api/v1/log": LOG, "GET /api/v1/notifications": LOG, "GET /api/v1/notifications/{id}": LOG,
+    "GET /api/v1/escalations": LOG, "GET /api/v1/escalations/{id}": LOG, "GET /api/v1/oncall": LOG, "GET /api/v1/oncall/duties": LOG,
+    "GET /api/v1/readiness": LOG, "GET /api/v1/oncall/feeds": LOG, "GET /api/v1/callouts": LOG, "GET /api/v1/callouts/{id}": LOG,
+    "GET /api/v1/headcounts": LOG, "GET /api/v1/headcounts/{id}": LOG, "GET /api/v1/sitreps": LOG, "GET /api/v1/sitreps/draft": LOG,
+    "GET /api/v1/sitreps/{number}": LOG, "GET /api/v1/retex": LOG, "GET /api/v1/improvements": LOG,
+    "GET /api/v1/incidents/{id}/export": EVIDENCE, "GET /api/v1/headcounts/{id}/answers": CELL,
+    # decisions
+    "POST /api/v1/incidents/{id}/acknowledge": ACKNOWLEDGE, "POST /api/v1/notifications/{id}/acknowledge": ACKNOWLEDGE,
+    "POST /api/v1/notifications/{id}/decline": ACKNOWLEDGE, "POST /api/v1/incidents/{id}/escalate": DECIDE_INCIDENT,
+    "POST /api/v1/incidents/{id}/resolve": DECIDE_INCIDENT, "POST /api/v1/incidents/{id}/reopen": DECIDE_INCIDENT,
+    "POST /api/v1/incidents/{id}/merge": DECIDE_INCIDENT, "POST /api/v1/incidents/{id}/split": DECIDE_INCIDENT,
+    "POST /api/v1/incidents/{id}/notes": NOTE, "POST /api/v1/log": NOTE, "POST /api/v1/level": LEVEL,
+    "POST /api/v1/activities/{id}/declare": PLAN, "POST /api/v1/activities/{id}/data-age": PLAN, "POST /api/v1/activities/{id}/strategies": PLAN,
+    "POST /api/v1/strategies/{id:path}/end": PLAN, "POST /api/v1/alarms/{id}/arbitrate": PLAN, "POST /api/v1/plans/{id}/activate": PLAN,
+    "POST /api/v1/plans/{id}/refuse": PLAN, "POST /api/v1/plans/{id}/postpone": PLAN, "POST /api/v1/plans/{id}/stand-down": PLAN,
+    "POST /api/v1/plans/{id}/boxes/{box}": PLAN, "POST /api/v1/plans/{id}/cards/{card}/start": FIELD,
+    "POST /api/v1/plans/{id}/cards/{card}/done": FIELD, "POST /api/v1/plans/{id}/cards/{card}/not-applicable": FIELD,
+    "POST /api/v1/tasks/{id}/take": FIELD, "POST /api/v1/tasks/{id}/done": FIELD, "POST /api/v1/reports/{id}/confirm": CELL,
+    "POST /api/v1/reports/{id}/deny": CELL, "POST /api/v1/reports/{id}/link": CELL, "POST /api/v1/maintenance": WORKS,
+    "POST /api/v1/maintenance/{id}/change": WORKS, "POST /api/v1/maintenance/{id}/end": WORKS, "POST /api/v1/oncall/overrides": DUTY,
+    "POST /api/v1/oncall/swaps": DUTY, "POST /api/v1/oncall/duties/{id}/withdraw": DUTY, "POST /api/v1/oncall/import": DUTY,
+    "POST /api/v1/sitreps": CELL, "POST /api/v1/improvements": CELL, "POST /api/v1/improvements/{id}/done": CELL,
+    "POST /api/v1/improvements/{id}/drop": CELL, "POST /api/v1/notifications/{id}/replay": PILOT, "POST /api/v1/sending/hold": PILOT,
+    "POST /api/v1/sending/release": PILOT, "POST /api/v1/callouts": PILOT, "POST /api/v1/callouts/{id}/start": PILOT,
+    "POST /api/v1/callouts/{id}/stop": PILOT, "POST /api/v1/headcounts": PILOT, "POST /api/v1/headcounts/{id}/close": PILOT,
+    "POST /api/v1/realms": PILOT, "POST /api/v1/realms/{name}/step": PILOT, "POST /api/v1/realms/{name}/pause": PILOT,
+    "POST /api/v1/realms/{name}/resume": PILOT, "POST /api/v1/realms/{name}/close": PILOT,
+    # no account
+    "GET /calendriers/{token}.ics": Open.LINK, "POST /r/{token}": Open.LINK, "GET /livez": Open.TO_ALL, "GET /readyz": Open.TO_ALL,
+    "GET /metrics": Open.TO_ALL, "GET /openapi.json": Open.TO_ALL, "GET /asyncapi.json": Open.TO_ALL,
+}  # fmt: skip
+"""Every route of the console."""
+
+FRONT: Final[dict[str, Who]] = {
+    "POST /api/v1/reports": REPORT, "POST /api/v1/reports:batch": REPORT, "POST /api/v1/attachments": REPORT, "POST /api/v1/reports:line": RELAY,
+    "GET /api/v1/reports/{id}/raw": CELL, "GET /api/v1/attachments/{id}": CELL, "POST /api/v1/cap": REPORT, "GET /api/v1/whoami": ALL,
+    "GET /api/v1/sources": LOG, "GET /api/v1/intake/strangers": ADMIN, "GET /api/v1/tokens": ADMIN, "POST /api/v1/tokens": ADMIN,
+    "DELETE /api/v1/tokens/{id}": ADMIN, "GET /api/v1/users": ADMIN, "POST /api/v1/users": ADMIN, "POST /api/v1/users/{login}/code": ADMIN,
+    "POST /api/v1/users/{login}/password": ADMIN, "POST /api/v1/users/{login}/second-factor": ADMIN, "POST /api/v1/users/{login}/sign-out": ADMIN, "POST /api/v1/users/{login}/enable": ADMIN,
+    "POST /api/v1/users/{login}/disable": ADMIN, "POST /api/v1/sources": ADMIN, "PATCH /api/v1/sources/{name}": ADMIN,
+    "POST /api/v1/sources/{name}/enable": ADMIN, "POST /api/v1/sources/{name}/disable": ADMIN,
+    "GET /api/v1/refused": LETTERS, "GET /api/v1/refused/{id}": LETTERS, "POST /api/v1/refused/{id}/replay": CELL,
+    # machines
+    "POST /v2/enqueue": Open.KEY, "POST /v2/change/enqueue": Open.KEY, "POST /webhooks/alertmanager": Open.KEY, "POST /v2/alerts": Open.KEY,
+    "POST /v2/heartbeats": Open.KEY, "POST /api/v2/generic/incoming": Open.KEY, "POST /api/v2/grafana/incoming": Open.KEY,
+    "POST /api/v2/prometheusalertmanager/incoming": Open.KEY, "POST /webhooks/apprise": Open.KEY, "POST /api/v1/events": Open.KEY,
+    "POST /webhooks/generic": Open.KEY, "POST /webhooks/sms": Open.KEY, "POST /webhooks/poster": Open.KEY, "POST /api/v2/alerts": Open.KEY,
+    # an Alertmanager's own paths: the console decides in the caller's name what they may see
+    "GET /api/v2/status": ALL, "GET /api/v2/receivers": ALL, "GET /api/v2/alerts": STATUS, "GET /api/v2/alerts/groups": STATUS,
+    "GET /api/v2/silences": STATUS, "POST /api/v2/silences": WORKS, "GET /api/v2/silence/{id}": STATUS, "DELETE /api/v2/silence/{id}": WORKS,
+    "GET /livez": Open.TO_ALL, "GET /readyz": Open.TO_ALL, "GET /metrics": Open.TO_ALL, "GET /-/healthy": Open.TO_ALL, "GET /-/ready": Open.TO_ALL,
+}  # fmt: skip
+"""Every route that the front answers by itself."""
+
+
+def routes_of(routes: Iterable[Any]) -> Iterator[str]:
+    """`METHOD /path` of every route of a FastAPI application, those of included routers too."""
+    for route in routes:
+        included = getattr(route, "original_router", None)
+        if included is not None:
+            yield from routes_of(included.routes)
+        else:
+            yield from (f"{method} {route.path}" for method in sorted(route.methods - {"HEAD"}))
