@@ -51,7 +51,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /signalements/{id}": PICTURE, "GET /plans": PICTURE, "GET /prevoyance": PICTURE, "GET /releve": PICTURE, "GET /travaux": PICTURE,
     "GET /realms": PICTURE, "GET /signaler": REPORT - {Role.SOURCE}, "GET /astreintes": LOG, "GET /main-courante": LOG, "GET /retex": LOG,
     "GET /sitrep": LOG, "GET /sitrep/{number}": LOG, "GET /sources": LOG,
-    "GET /personnes": AUDIT, "GET /compte": PICTURE, "POST /connexion/cle/options": Open.TO_ALL, "POST /connexion/cle": Open.LINK,
+    "GET /mes-sites": PICTURE, "GET /exercice": PICTURE, "GET /personnes": AUDIT, "GET /compte": PICTURE - {Role.KIOSK}, "POST /connexion/cle/options": Open.TO_ALL, "POST /connexion/cle": Open.LINK,
     "POST /compte/cles/options": ALL, "POST /compte/cles": ALL, "POST /compte/cles/{id}/retirer": ALL, "POST /compte/sessions/fermer": ALL,
     "GET /aide": Open.TO_ALL, "GET /glossaire": Open.TO_ALL, "GET /accessibilite": Open.TO_ALL, "GET /connexion": Open.TO_ALL,
     "POST /connexion": Open.LINK, "POST /deconnexion": Open.TO_ALL, "GET /a/{token}": Open.LINK, "POST /a/{token}": Open.LINK,

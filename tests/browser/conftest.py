@@ -88,18 +88,19 @@ def _states() -> dict[str, dict[str, object]]:
 
 @pytest.fixture
 def visitor(vigie: RunningVigie, browser: Browser, _states: dict[str, dict[str, object]]) -> Iterator[Accounts]:
-    """`visitor("coordinator", duty="coordinateur_pca")` is logged in; `visitor(None)` is a stranger.
+    """`visitor("coordinator", duty="coordinateur_pca")` is logged in, `visitor("site_manager", sites=("cen-1",))` for its sites; `visitor(None)` is a stranger.
 
     At the end: no script error, nothing refused by the content security policy, unless the test took the complaints away.
     """
     made: list[Visitor] = []
 
-    def visit(role: str | None = "coordinator", *, duty: str | None = "coordinateur_pca") -> Visitor:
+    def visit(role: str | None = "coordinator", *, duty: str | None = "coordinateur_pca", sites: tuple[str, ...] = ()) -> Visitor:
         state = None
         if role is not None:
-            if role not in _states:
-                _states[role] = log_in(vigie, browser, role, duty if role == "coordinator" else None)
-            state = _states[role]
+            key = f"{role} {' '.join(sites)}"
+            if key not in _states:
+                _states[key] = log_in(vigie, browser, role, duty if role == "coordinator" else None, sites=sites)
+            state = _states[key]
         made.append(Visitor(browser, vigie.url, state))
         return made[-1]
 
@@ -110,21 +111,25 @@ def visitor(vigie: RunningVigie, browser: Browser, _states: dict[str, dict[str, 
     assert [c for one in made for c in one.complaints] == []
 
 
-def new_code(vigie: RunningVigie, role: str, login: str, duty: str | None = None, person: str | None = None) -> str:
+def new_code(
+    vigie: RunningVigie, role: str, login: str, duty: str | None = None, person: str | None = None, sites: tuple[str, ...] = ()
+) -> str:
     """A one-time code of a new account."""
-    asked = {"login": f"{login}-{token_hex(3)}", "role": role, "duty": duty, "person": person, "scope": {}}
+    asked = {"login": f"{login}-{token_hex(3)}", "role": role, "duty": duty, "person": person, "scope": {"sites": sites}}
     answer = vigie.http.post("/api/v1/users", json=asked)
     assert answer.status_code < 300, answer.text
     return str(answer.json()["code"])
 
 
-def log_in(vigie: RunningVigie, browser: Browser, role: str, duty: str | None = None, person: str | None = None) -> dict[str, object]:
+def log_in(
+    vigie: RunningVigie, browser: Browser, role: str, duty: str | None = None, person: str | None = None, sites: tuple[str, ...] = ()
+) -> dict[str, object]:
     """What a browser keeps of a login."""
     context = browser.new_context(base_url=vigie.url, locale="fr-FR")
     page = context.new_page()
     page.goto("/connexion")
-    page.get_by_label("Code à usage unique").fill(new_code(vigie, role, f"nav-{role}", duty, person))
-    page.get_by_role("button", name="Entrer").click()
+    page.get_by_label("Code à usage unique").fill(new_code(vigie, role, f"nav-{role}", duty, person, sites))
+    page.get_by_role("button", name="Entrer", exact=True).click()
     page.wait_for_url("**/*")
     state = context.storage_state()
     context.close()

@@ -35,13 +35,19 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "astreintes": ("/astreintes", 1440, 900, True),
     "signalement": ("/signalements/{report}", 1440, 900, True),
     "passe": ("/?as_of=2027-02-11T09:58", 1440, 900, False),
+    "tuiles": ("/?carte=tuiles", 1440, 900, False),
+    "mes-sites": ("/mes-sites", 390, 844, True),
+    "exercice": ("/exercice", 1440, 900, False),
     "personnes": ("/personnes", 1440, 900, False),
     "compte": ("/compte", 1280, 900, True),
     "aide": ("/aide", 1440, 900, True),
     "glossaire": ("/glossaire", 1440, 900, False),
     "accessibilite": ("/accessibilite", 1440, 900, False),
 }
-READERS = {"personnes": "admin"}
+READERS: dict[str, dict[str, Any]] = {
+    "personnes": {"role": "admin"},
+    "mes-sites": {"role": "site_manager", "sites": ("cen-1", "pmi-04", "gym-07")},
+}
 """Who looks at it, when it is not the coordinator."""
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice", "RGAAv4"]}
 
@@ -74,7 +80,7 @@ def test_no_defect_in_either_theme(
     name: str, theme: str, vigie: RunningVigie, crisis: str, visitor: Accounts, pytestconfig: pytest.Config, tmp_path: Path
 ) -> None:
     template, width, height, whole = SCREENS[name]
-    page = visitor(READERS.get(name, "coordinator")).page(
+    page = visitor(**READERS.get(name, {})).page(
         path_of(vigie, crisis, template), width=width, height=height, color_scheme=theme, reduced_motion="reduce"
     )
     settled(page)
@@ -90,6 +96,6 @@ def test_no_defect_in_either_theme(
 
 @pytest.mark.parametrize("name", list(SCREENS))
 def test_nothing_scrolls_sideways_on_a_small_phone(name: str, vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
-    page = visitor(READERS.get(name, "coordinator")).page(path_of(vigie, crisis, SCREENS[name][0]), width=320, height=640)
+    page = visitor(**READERS.get(name, {})).page(path_of(vigie, crisis, SCREENS[name][0]), width=320, height=640)
     settled(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 320

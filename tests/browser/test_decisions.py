@@ -42,6 +42,7 @@ def test_a_plan_is_activated_and_its_cards_are_worked(page: Page) -> None:
 
 
 def test_a_plan_ends_on_the_page_of_plans_with_its_reason(page: Page) -> None:
+    page.locator("#ways > summary").click()
     page.get_by_role("link", name="Plans", exact=True).click()
     plan = page.locator("#plan-PT-ELEC")
     plan.get_by_text("Activer", exact=False).first.click()

@@ -1,24 +1,55 @@
-"""Screens about the people themselves: accounts and rights, one's own account."""
+"""Screens of one reader or one task: accounts and rights, one's own account, one's own sites, an exercise and its clock."""
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from typing import Any
 
 from fastapi import Request
 
-from services.console.pages import people
+from schemas.words import TaskState
+from services.console.pages import incident, mine, people, player, times
 from services.console.pages.account import account_of, is_named
-from services.console.pages.door import reader_of
+from services.console.pages.door import Elsewhere, reader_of
 from services.console.pages.papers import Papers
 from services.console.texts import words as w
 from services.runtime.access import AccessStore
 from services.runtime.access_http import GUEST, session_of
 from services.runtime.problems import ProblemError
-from services.runtime.rights import Permission
+from services.runtime.rights import Permission, Role
 
 
 class Offices(Papers):
-    """All screens. What these show changes without a fact on any log, so they are never kept (see `pages.renders`)."""
+    """All screens. Those about accounts are never kept (see `pages.renders`): they change without a fact on any log."""
+
+    async def my_sites(self, request: Request) -> dict[str, Any]:
+        """`my_sites.html`: those of the account's scope."""
+        x = await self._load(request, "mine")
+        tasks = await self._queries.tasks(x.shell.realm.name, lang=x.shell.lang, state=(TaskState.OPEN, TaskState.TAKEN))
+        found = mine.mine_of(x.shell.reader.principal.scope, x.sites, x.clocks, tasks.items)
+        return {
+            **self._around(request, x), "sites": found[: mine.SHOWN], "total": len(found), "touched": mine.touched(found), "quick": mine.QUICK,
+        }  # fmt: skip
+
+    async def player(self, request: Request) -> dict[str, Any]:
+        """`player.html`. Raises Elsewhere: a live realm has no clock to hold."""
+        x = await self._load(request, "player")
+        realm, lang, now = x.shell.realm, x.shell.lang, x.shell.now
+        if not realm.simulated:
+            raise Elsewhere("/realms")
+        ladder, plans, tasks = await asyncio.gather(
+            self._ladder(x, None), self._queries.plans(realm.name, lang=lang), self._queries.tasks(realm.name, lang=lang)
+        )
+        lines = incident.plan_lines(plans.items, now, x.names, lang, x._)
+        cards = incident.cards_of(plans.items, now, x.names, x._)
+        waiting = [t for t in tasks.items if t.done_at is None]
+        return {
+            **self._around(request, x), "realm": realm, "speeds": player.SPEEDS, "jumps": player.JUMPS_MIN,
+            "coming": player.coming(ladder, x.clocks, cards, waiting, now, x._),
+            "score": player.score(x.shell.overview.incidents, ladder, lines, cards, tasks.items, now, x._),
+            "in_an_hour": times.minute_value(now + timedelta(hours=1)),
+        }  # fmt: skip
 
     async def people(self, request: Request) -> dict[str, Any]:
         """`people.html`: all of it for an administrator, the register of what was done for an auditor too. Raises ProblemError `forbidden`."""
@@ -35,9 +66,9 @@ class Offices(Papers):
         }  # fmt: skip
 
     async def account(self, request: Request) -> dict[str, Any]:
-        """`account.html`. Raises Stranger."""
+        """`account.html`. Raises Stranger, ProblemError `forbidden`: neither a guest nor a wall has an account to look after."""
         reader = reader_of(request)
-        if reader.principal.id == GUEST or session_of(request) is None:
+        if reader.principal.id == GUEST or reader.principal.role is Role.KIOSK or session_of(request) is None:
             raise ProblemError("forbidden", role=reader.principal.role.value, permission="session")
         x = await self._load(request, "account")
         account = account_of(request, reader.principal)

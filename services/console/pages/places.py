@@ -12,7 +12,7 @@ from schemas.words import SiteStatus
 from services.console.resources import Commune, Site
 from services.console.texts.names import short
 
-_WORST: Final = (SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.CLOSED, SiteStatus.UNKNOWN, SiteStatus.DEGRADED, SiteStatus.NORMAL)
+WORST: Final = (SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.CLOSED, SiteStatus.UNKNOWN, SiteStatus.DEGRADED, SiteStatus.NORMAL)
 Point = tuple[float, float]
 
 
@@ -78,7 +78,7 @@ def spread(points: tuple[Point, ...], gap: float) -> tuple[Point, ...]:
 
 def worst_first(sites: Iterable[Site]) -> list[Site]:
     """Gravest status last, so that it is drawn above the others."""
-    return sorted(sites, key=lambda s: (-_WORST.index(s.status), s.id))
+    return sorted(sites, key=lambda s: (-WORST.index(s.status), s.id))
 
 
 Box = tuple[float, float, float, float]

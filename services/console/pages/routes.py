@@ -66,7 +66,7 @@ def _screens(router: APIRouter, queries: Queries) -> None:
             behind = [(p.service, p.history, p.seq) for r in {shown, str(request.app.state.live_realm)} for p in await queries.positions(r)]
 
             async def made() -> bytes:
-                screens = Papers(queries.at(moment_of(request)))
+                screens = Offices(queries.at(moment_of(request)))
                 return html(template, await make(screens, request, **request.path_params), choice)
 
             key = (request.url.path, str(request.query_params), choice, reader.rights, assets_version(), tuple(sorted(behind)))
@@ -89,6 +89,8 @@ def _screens(router: APIRouter, queries: Queries) -> None:
     show(REPORT, "report.html", Screens.report)
     show("/travaux", "maintenance.html", Screens.maintenance)
     show("/realms", "realms.html", Screens.realms)
+    show("/mes-sites", "my_sites.html", Offices.my_sites)
+    show("/exercice", "player.html", Offices.player)
     show("/main-courante", "logbook.html", Papers.logbook)
     show("/retex", "retex.html", Papers.retex)
     show("/sitrep", "sitrep.html", Papers.sitrep)

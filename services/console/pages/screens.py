@@ -17,10 +17,12 @@ from schemas.words import ActivityState, IncidentState, PlanState, SiteStatus, T
 from services.console.i18n import N_, Translator, translator
 from services.console.pages import activities as activities_page
 from services.console.pages import cell, duty, handover, incident, moves, signal, times, wall, works
+from services.console.pages.cartogram import tiles_of
 from services.console.pages.clocks import Running, running_clocks
 from services.console.pages.door import Elsewhere, kept_of, poster_site, query_of, reader_of, shell_of
 from services.console.pages.journal import WANTED, entries
 from services.console.pages.ladder import Ladder, ladder_of, main_ladder
+from services.console.pages.navigation import navigation_of
 from services.console.pages.places import MapView, near, whole
 from services.console.pages.reporting import DANGER_SEVERITY, GOING, TROUBLES
 from services.console.pages.shell import Choice, Shell
@@ -162,6 +164,7 @@ class Screens:
             "others": [i for i in open_incidents if shown and i.id != shown.id][:4],
             "levels": incident.level_reasons(shown, where, x.names, lang) if shown else [], "ladder": ladder, "clocks": x.clocks, "plans": decide,
             "whole": maps[0], "near": maps[1], "attribution": maps[2], "pilot": pilot_of(x.reference, x.shell.overview.level.level, x._),
+            "tiles": tiles_of(await self._queries.communes(realm, lang=lang)) if asked.get("carte") == "tuiles" else None,
             "views": cell.VIEWS, "layouts": cell.LAYOUTS, "takers": takers(shown, x) if shown else "",
             "takers_of": lambda task: w.person_name(task.taken_by, x.names, x._) if task.taken_by else "",
             "running": [r for r in x.shell.realms if r.simulated and r.state == "open"] if not x.shell.realm.simulated else [],
@@ -313,7 +316,7 @@ class Screens:
         return {
             "realm": shell.realm.name, "simulated": shell.realm.simulated, "sites": listed, "site": asked,
             "site_label": asked["label"] if asked else "", "troubles": TROUBLES, "goings": GOING, "danger_severity": DANGER_SEVERITY,
-            "token": "", "relays": reader.may(Permission.REPORT_RELAY),
+            "token": "", "relays": reader.may(Permission.REPORT_RELAY), "chosen": chosen_of(request),
         }  # fmt: skip
 
     async def _poster(self, request: Request, site: str, choice: Choice) -> dict[str, Any]:
@@ -323,7 +326,7 @@ class Screens:
         one = {"id": found.id, "label": f"{short(found.name)}, {found.commune_name}"}
         return {
             "realm": realm, "simulated": False, "sites": [one], "site": one, "site_label": one["label"], "troubles": TROUBLES, "goings": GOING,
-            "danger_severity": DANGER_SEVERITY, "token": request.query_params["token"], "relays": False,
+            "danger_severity": DANGER_SEVERITY, "token": request.query_params["token"], "relays": False, "chosen": {},
         }  # fmt: skip
 
     async def sources(self, request: Request) -> dict[str, Any]:
@@ -421,9 +424,17 @@ def framed(request: Request, shell: Shell) -> dict[str, Any]:
     """What the frame of every screen needs."""
     _ = translator(shell.lang)
     return {
-        "shell": shell, "query": lambda **changes: query_of(request, **changes), "kept": kept_of(request), "status_word": plural_of(_MANY_SITES, _),
+        "shell": shell, "ways": lambda incident: navigation_of(shell, _, incident), "query": lambda **changes: query_of(request, **changes), "kept": kept_of(request), "status_word": plural_of(_MANY_SITES, _),
         "state_word": plural_of(_MANY_ACTIVITIES, _),
     }  # fmt: skip
+
+
+def chosen_of(request: Request) -> dict[str, str]:
+    """What a link to the report form has chosen already (`quoi`, `va`): then nobody is in danger unless the sender says so."""
+    what, going = (request.query_params.get(name) for name in ("quoi", "va"))
+    if what not in {t.type for t in TROUBLES} or going not in {g.key for g in GOING}:
+        return {}
+    return {"trouble": str(what), "going": str(going), "danger": "no"}
 
 
 def _day(text: str | None, otherwise: date) -> date:

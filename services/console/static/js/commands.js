@@ -9,13 +9,15 @@ import { freshKey, post } from "./post.js";
 /** @param {Element} element @returns {element is Field} */
 const isField = (element) => element instanceof HTMLInputElement || element instanceof HTMLSelectElement || element instanceof HTMLTextAreaElement;
 
-/** `remarks.essential` is a part of `remarks`. @param {Field} field @returns {string | number | boolean | string[]} as the API wants it */
+/** `remarks.essential` is a part of `remarks`. @param {Field} field @returns {string | number | boolean | string[] | null} as the API wants it */
 function value(field) {
   switch (field.dataset.type) {
     case "number":
       return Number(field.value);
     case "boolean":
       return field.value === "true";
+    case "null":
+      return null;
     case "list":
       return field.value.split(/[\s,]+/).filter(Boolean);
     case "instant":

@@ -27,7 +27,10 @@ function press(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape") {
     help(false);
-    document.getElementById("menu")?.removeAttribute("open");
+    for (const box of document.querySelectorAll("#menu[open], #ways[open]")) {
+      if (box.contains(document.activeElement)) box.querySelector("summary")?.focus();
+      box.removeAttribute("open");
+    }
     if (typing(event.target) && event.target instanceof HTMLElement) event.target.blur();
     return;
   }
@@ -73,7 +76,6 @@ export function start() {
       focus(link.getAttribute("data-focus") ?? "");
     }
     if (target?.closest("[data-close=help]")) help(false);
-    const menu = document.getElementById("menu");
-    if (menu?.hasAttribute("open") && !target?.closest("#menu")) menu.removeAttribute("open");
+    for (const box of document.querySelectorAll("#menu[open], #ways[open]")) if (!target || !box.contains(target)) box.removeAttribute("open");
   });
 }

@@ -1,0 +1,37 @@
+"""`/mes-sites`: what concerns the sites of one person, the most pressing first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.words import SiteStatus
+from services.console.pages.clocks import Running
+from services.console.pages.places import WORST
+from services.console.pages.reporting import TROUBLES
+from services.console.resources import Site, Task
+from services.runtime.principals import Scope
+
+SHOWN: Final = 30
+QUICK: Final = TROUBLES[:4]
+"""Troubles that are one gesture away; the form has the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mine:
+    site: Site
+    clocks: list[Running]
+    tasks: list[Task]
+
+
+def mine_of(scope: Scope, sites: Iterable[Site], clocks: Sequence[Running], tasks: Sequence[Task]) -> list[Mine]:
+    """The sites of the scope, or of its pôles; nobody's without a scope: the cell has its own table."""
+    wanted = [s for s in sites if s.id in scope.sites or (not scope.sites and s.pole in scope.poles)]
+    found = [Mine(s, [c for c in clocks if c.site == s.id], [t for t in tasks if t.site == s.id]) for s in wanted]
+    return sorted(found, key=lambda m: (WORST.index(m.site.status), -len(m.tasks), m.site.name))
+
+
+def touched(found: Iterable[Mine]) -> int:
+    """How many are not normal."""
+    return sum(m.site.status is not SiteStatus.NORMAL for m in found)
