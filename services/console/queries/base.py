@@ -63,6 +63,8 @@ class Reading:
         self._rows = Rows()
         self._references: OrderedDict[str, Reference] = OrderedDict()
         self._pasts: OrderedDict[tuple[str, Instant], Past] = OrderedDict()
+        self._as_shaped: dict[tuple[str, str, str], Any] = {}
+        """Incidents as they were shaped last, with what they were made from."""
         self._moment: Instant | None = None
 
     def at(self, moment: Instant | None) -> Self:

@@ -119,7 +119,7 @@ class Documents(Incidents, Journal):
         activities = [
             shape.activity(static, activity_rows.get(static.id), local.get(static.id, ())) for static in reference.activities.values()
         ]
-        incidents = [i for i in await self._incidents(found, reports=False) if i.state in OPEN]
+        incidents = [i for i in await self._incidents(found) if i.state in OPEN]
         escalations = [shape.escalation(row) for row in (await picture.rows(a.EscalationRow)).values()]
         main = main_ladder(escalations, incidents[0].id if incidents else None)
         told = [n for n in (await picture.rows(d.NotificationRow)).values() if main is not None and n.escalation == main.id]
@@ -161,7 +161,7 @@ class Documents(Incidents, Journal):
         self, found: Read, resource: r.Realm, at: Instant, incident: str | None, lines: Sequence[LineRecord]
     ) -> RetexFacts:
         picture, shape, reference = found.picture, found.shape, found.picture.reference
-        incidents = [i for i in await self._incidents(found, reports=False) if incident in (None, i.id) and i.merged_into is None]
+        incidents = [i for i in await self._incidents(found) if incident in (None, i.id) and i.merged_into is None]
         if incident is not None and not incidents:
             raise NotFound
         activity_rows, plan_rows, local = await picture.rows(c.ActivityRow), await picture.rows(c.PlanRow), await local_clocks(picture)

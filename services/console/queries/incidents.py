@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from schemas import alerts as a
 from schemas import continuity as c
@@ -18,7 +18,10 @@ from services.console.queries.base import WHOLE, Read, Reading, store_errors
 from services.console.reference import Reference
 from services.console.resources import Page
 from services.console.shapes import OPEN
+from services.console.texts.titles import incident_title
 
+SHAPED: Final = 20_000
+"""Incidents that are kept shaped, over all realms and languages."""
 _RECORDS: Final = frozenset({"IncidentChanged", "ReportChanged"})
 """Lines that tell of another state of an incident."""
 
@@ -34,18 +37,19 @@ class Incidents(Reading):
         """Open ones first, gravest first. `type`: a family (power) or the type of a cause (outage_power). `level`: at least."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
-            items = await self._incidents(found, reports=False)
+            rows = await self._incident_rows(found)
             causes = await self._cause_types(found.picture) if type is not None else {}
+        reference = found.picture.reference
         kept = [
-            i for i in items
-            if (not status or i.state in status) and (level is None or i.level >= level) and (site is None or site in i.sites)
-            and (pole is None or pole in i.poles) and (commune is None or commune in i.communes)
-            and (type is None or i.kind == type or type in causes.get(i.id, ())) and (q is None or _matches(q, i, found.picture.reference))
+            i for i in rows
+            if (not status or i.state in status) and (level is None or i.level >= level) and (site is None or site in i.members)
+            and (pole is None or any(s in reference.sites and reference.sites[s].pole == pole for s in i.members))
+            and (commune is None or commune in i.communes) and (type is None or i.kind == type or type in causes.get(i.id, ()))
+            and (q is None or _matches(q, i, reference, lang))
         ]  # fmt: skip
         shown, following = page(kept, _incident_order, limit, cursor)
         async with store_errors():
-            full = [i.model_copy(update={"reports": await found.picture.reports_of(i.id)}) for i in shown]
-        return Page(items=full, next=following)
+            return Page(items=await self._shape_incidents(found, shown, reports=True), next=following)
 
     async def incident(self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr") -> r.Incident:
         """One incident with the ids of its reports."""
@@ -69,22 +73,34 @@ class Incidents(Reading):
         earlier = [row.known_at, *(line.recorded_at for line in lines if line.type in _RECORDS)]
         return Emitter(realm, sender, found.picture.reference.names, self._outlines.shapes).message(row, earlier)
 
-    async def _incidents(self, found: Read, *, reports: bool) -> list[r.Incident]:
-        rows = sorted(
-            (await found.picture.rows(a.IncidentRow)).values(), key=lambda row: (row.state not in OPEN, -row.level, -row.opened_at, row.id)
-        )
-        return await self._shape_incidents(found, rows, reports=reports)
+    async def _incident_rows(self, found: Read) -> list[a.IncidentRow]:
+        """Open ones first, gravest first."""
+        return sorted((await found.picture.rows(a.IncidentRow)).values(), key=_incident_order)
+
+    async def _incidents(self, found: Read) -> list[r.Incident]:
+        """All of them, without report ids."""
+        return await self._shape_incidents(found, await self._incident_rows(found), reports=False)
 
     async def _shape_incidents(self, found: Read, rows: Sequence[a.IncidentRow], *, reports: bool) -> list[r.Incident]:
-        ladders = (await found.picture.rows(a.EscalationRow)).values()
-        plans = (await found.picture.rows(c.PlanRow)).values()
-        return [
-            found.shape.incident(
-                row, reports=await found.picture.reports_of(row.id) if reports else (), ladder=_ladder_of(row.id, ladders),
-                plans=[p.id for p in plans if p.incident == row.id],
-            )
-            for row in rows
-        ]  # fmt: skip
+        """Shaped once as long as neither the row nor its ladder, its plans or the reference change: most of thousands do not."""
+        ladders = _ladders_of(await found.picture.rows(a.EscalationRow))
+        plans: dict[str, list[str]] = {}
+        for plan in (await found.picture.rows(c.PlanRow)).values():
+            plans.setdefault(plan.incident or "", []).append(plan.id)
+        shaped = []
+        for row in rows:
+            ladder, mine = ladders.get(row.id), plans.get(row.id, [])
+            key = (found.picture.realm, found.shape.lang, row.id)
+            kept = self._as_shaped.get(key)
+            if kept is not None and kept[0] is row and kept[1] is ladder and kept[2] == (mine, found.picture.reference.version):
+                one = kept[3]
+            else:
+                one = found.shape.incident(row, ladder=ladder, plans=mine)
+                if len(self._as_shaped) >= SHAPED:
+                    self._as_shaped.clear()
+                self._as_shaped[key] = (row, ladder, (mine, found.picture.reference.version), one)
+            shaped.append(one.model_copy(update={"reports": await found.picture.reports_of(row.id)}) if reports else one)
+        return shaped
 
     async def shape_incident(self, found: Read, row: a.IncidentRow) -> r.Incident:
         """For the live stream: without report ids."""
@@ -129,15 +145,26 @@ class Incidents(Reading):
         )  # fmt: skip
 
 
-def _incident_order(i: r.Incident) -> tuple[int | str, ...]:
-    return (int(i.state not in OPEN), -i.level, -int(i.opened_at.timestamp() * 1000), i.id)
+def _incident_order(row: a.IncidentRow) -> tuple[int | str, ...]:
+    return (int(row.state not in OPEN), -row.level, -row.opened_at, row.id)
 
 
-def _matches(q: str, i: r.Incident, reference: Reference) -> bool:
-    names = [reference.names.site(s) for s in i.sites] + [reference.names.commune(x) for x in i.communes]
-    return q.casefold() in " ".join([i.id, i.number, i.title, i.cause.key, *i.sites, *names]).casefold()
+def _matches(q: str, row: a.IncidentRow, reference: Reference, lang: str) -> bool:
+    names = [reference.names.site(s) for s in row.members] + [reference.names.commune(x) for x in row.communes]
+    title = incident_title(row, reference.names, lang)
+    return q.casefold() in " ".join([row.id, row.number, title, row.key, *row.members, *names]).casefold()
 
 
-def _ladder_of(incident: str, ladders: Any) -> a.EscalationRow | None:
-    mine = [e for e in ladders if e.scope == incident or incident in e.incidents]
-    return max(mine, key=lambda e: (e.state == "running", e.started_at, e.ladder), default=None)
+def _ladders_of(ladders: Mapping[str, a.EscalationRow]) -> dict[str, a.EscalationRow]:
+    """Incident → its ladder: the running one, else the newest."""
+    found: dict[str, a.EscalationRow] = {}
+    for ladder in ladders.values():
+        for incident in {ladder.scope, *ladder.incidents}:
+            known = found.get(incident)
+            if known is None or _standing(ladder) > _standing(known):
+                found[incident] = ladder
+    return found
+
+
+def _standing(ladder: a.EscalationRow) -> tuple[bool, int, str]:
+    return (ladder.state == "running", ladder.started_at, ladder.ladder)

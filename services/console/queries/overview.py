@@ -49,15 +49,15 @@ class OverviewQueries(Incidents, Places):
         levels = await picture.rows(a.LevelRow)
         sites = site_counts(picture.reference, await picture.rows(a.SiteRow))
         activities = activity_counts(picture.reference, await picture.rows(c.ActivityRow))
-        incidents = (await self._incidents(found, reports=False))[:WHOLE]
-        current = [i for i in incidents if i.state in OPEN]
+        rows = await self._incident_rows(found)
+        current = [i for i in rows if i.state in OPEN]
         plans = Counter(p.state for p in (await picture.rows(c.PlanRow)).values())
         tasks = Counter(t.state for t in (await picture.rows(a.TaskRow)).values())
         ladders = Counter(e.state for e in (await picture.rows(a.EscalationRow)).values())
         windows = Counter(w.state for w in (await picture.rows(m.MaintenanceRow)).values())
         level = shape.level("territory", levels.get("territory"))
         counts = {
-            "incidents_open": len(current), "incidents": len(incidents), "reports": await picture.count("reports"),
+            "incidents_open": len(current), "incidents": len(rows), "reports": await picture.count("reports"),
             "tasks_open": tasks[TaskState.OPEN] + tasks[TaskState.TAKEN], "plans_proposed": plans[PlanState.PROPOSED],
             "plans_active": plans[PlanState.ACTIVE] + plans[PlanState.PARTLY_ACTIVE],
             "activities_interrupted": sum(n[ActivityState.INTERRUPTED] for n in activities.values()),
@@ -66,7 +66,7 @@ class OverviewQueries(Incidents, Places):
         }  # fmt: skip
         return r.Overview(
             realm=resource, at=when(at), server_time=when(server), level=level, counts=counts, sites=_sum(SiteStatus, sites.values()),
-            activities=_sum(ActivityState, activities.values()), poles=self._poles(found, levels, sites, activities), incidents=current,
+            activities=_sum(ActivityState, activities.values()), poles=self._poles(found, levels, sites, activities), incidents=await self._shape_incidents(found, current[:WHOLE], reports=False),
             alarm_rate=await self._alarm_rate(picture.realm, at),
             feeds=[_feed(name, last, at) for name, last in sorted((await picture.feeds()).items())],
             audit=await self._audit(),
