@@ -51,7 +51,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /signalements/{id}": PICTURE, "GET /plans": PICTURE, "GET /prevoyance": PICTURE, "GET /releve": PICTURE, "GET /travaux": PICTURE,
     "GET /realms": PICTURE, "GET /signaler": REPORT - {Role.SOURCE}, "GET /astreintes": LOG, "GET /main-courante": LOG, "GET /retex": LOG,
     "GET /sitrep": LOG, "GET /sitrep/{number}": LOG, "GET /sources": LOG,
-    "GET /mes-sites": PICTURE, "GET /exercice": PICTURE, "GET /personnes": AUDIT, "GET /compte": PICTURE - {Role.KIOSK}, "POST /connexion/cle/options": Open.TO_ALL, "POST /connexion/cle": Open.LINK,
+    "GET /reaffectation": PICTURE, "GET /appareil": ACKNOWLEDGE, "GET /mes-sites": PICTURE, "GET /exercice": PICTURE, "GET /personnes": AUDIT, "GET /compte": PICTURE - {Role.KIOSK}, "POST /connexion/cle/options": Open.TO_ALL, "POST /connexion/cle": Open.LINK,
     "POST /compte/cles/options": ALL, "POST /compte/cles": ALL, "POST /compte/cles/{id}/retirer": ALL, "POST /compte/sessions/fermer": ALL,
     "GET /aide": Open.TO_ALL, "GET /glossaire": Open.TO_ALL, "GET /accessibilite": Open.TO_ALL, "GET /connexion": Open.TO_ALL,
     "POST /connexion": Open.LINK, "POST /deconnexion": Open.TO_ALL, "GET /a/{token}": Open.LINK, "POST /a/{token}": Open.LINK,
@@ -66,6 +66,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /api/v1/triggers": PICTURE, "GET /api/v1/plans": PICTURE, "GET /api/v1/plans/{id}": PICTURE, "GET /api/v1/tasks": PICTURE,
     "GET /api/v1/sending/hold": PICTURE, "GET /api/v1/realms": PICTURE, "GET /api/v1/realms/{name}": PICTURE, "GET /api/v1/reference": PICTURE,
     "GET /api/v1/reference/{section}": PICTURE,
+    "GET /api/v1/reassignments": PICTURE, "GET /api/v1/reassignments/lines": PICTURE, "GET /api/v1/reassignments/{proposal}": PICTURE,
     "GET /api/v1/reports/{id}": STATUS, "GET /api/v1/commands/{id}": STATUS, "GET /api/v1/maintenance": STATUS,
     "GET /api/v1/maintenance/{id}": STATUS, "GET /api/v1/leases": STATUS,
     # the log, and what comes of it
@@ -76,6 +77,10 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /api/v1/sitreps/{number}": LOG, "GET /api/v1/retex": LOG, "GET /api/v1/improvements": LOG,
     "GET /api/v1/incidents/{id}/export": EVIDENCE, "GET /api/v1/headcounts/{id}/answers": CELL,
     # decisions
+    "POST /api/v1/reassignments/compute": LEVEL, "POST /api/v1/reassignments/{proposal}/approve": LEVEL,
+    "POST /api/v1/reassignments/{proposal}/decline": LEVEL, "POST /api/v1/reassignments/{line}/accept": FIELD,
+    "POST /api/v1/reassignments/{line}/arrive": FIELD, "POST /api/v1/reassignments/{line}/release": FIELD,
+    "GET /api/v1/me/push": ACKNOWLEDGE, "POST /api/v1/me/push": ACKNOWLEDGE, "POST /api/v1/me/push/end": ACKNOWLEDGE,
     "POST /api/v1/incidents/{id}/acknowledge": ACKNOWLEDGE, "POST /api/v1/notifications/{id}/acknowledge": ACKNOWLEDGE,
     "POST /api/v1/notifications/{id}/decline": ACKNOWLEDGE, "POST /api/v1/incidents/{id}/escalate": DECIDE_INCIDENT,
     "POST /api/v1/incidents/{id}/resolve": DECIDE_INCIDENT, "POST /api/v1/incidents/{id}/reopen": DECIDE_INCIDENT,

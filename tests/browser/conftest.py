@@ -130,7 +130,7 @@ def log_in(
     page.goto("/connexion")
     page.get_by_label("Code à usage unique").fill(new_code(vigie, role, f"nav-{role}", duty, person, sites))
     page.get_by_role("button", name="Entrer", exact=True).click()
-    page.wait_for_url("**/*")
+    page.wait_for_url(lambda url: "/connexion" not in url)
     state = context.storage_state()
     context.close()
     return dict(state)
