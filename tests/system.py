@@ -44,6 +44,10 @@ def stop_shared(folder: Path) -> None:
                 return
 
 
+_LEFT_RUNNING: list[object] = []
+"""Processes that outlive the fixture: one that is collected while it runs is a ResourceWarning."""
+
+
 class RunningVigie:
     """`with RunningVigie(tmp_path) as vigie`: ready when entered, stopped by SIGINT as a person would."""
 
@@ -85,6 +89,7 @@ class RunningVigie:
         else:
             made.start()
             told.write_text(json.dumps({"http": made.http_address, "pid": made.pid}), encoding="utf-8")
+            _LEFT_RUNNING.append(made._process)
         return made
 
     def ended(self) -> int:

@@ -141,6 +141,7 @@ def _behaviour(facts: Iterable[FactRecord], answers: Iterable[tuple[Instant, Ans
         if fact.name == "NotificationChanged":
             rows[fact.data["row"]["id"]] = NotificationRow.model_validate(fact.data["row"])
     exact: list[Line] = []
+    unreached = _channels(rows.values())
     general: dict[str, Line] = {}
     for at, answer in answers:
         row = rows.get(answer.notification)
@@ -150,7 +151,20 @@ def _behaviour(facts: Iterable[FactRecord], answers: Iterable[tuple[Instant, Ans
         said: Line = {"person": row.person, "answer": answer.answer.value, "after_s": after}
         exact.append(said | {"role": row.role, "scope": row.scope, "level": int(row.level), "wave": row.wave})
         general.setdefault(row.person, said)
-    return [*(_known(line) for line in exact), *general.values()]
+    return [*(_known(line) for line in exact), *unreached, *general.values()]
+
+
+def _channels(rows: Iterable[NotificationRow]) -> list[Line]:
+    """Channels by which a person was never reached: the replay tries the next one, as it was."""
+    words: dict[tuple[str, str], set[str]] = {}
+    for row in rows:
+        for attempt in row.attempts:
+            words.setdefault((row.person, attempt.channel.value), set()).add(attempt.state)
+    return [
+        {"person": person, "channel": channel, "outcome": "failed"}
+        for (person, channel), states in sorted(words.items())
+        if "failed" in states and not states & {"accepted", "received"}
+    ]
 
 
 def _known(line: Line) -> Line:

@@ -1,6 +1,7 @@
 """One hash for the folded state of a log: equal states have equal hashes, in every process and on every machine.
 
-What a restore, a fork and a later release must reproduce. It walks the state itself, not its dump, and orders what has no order.
+What a restore, a fork and a later release must reproduce. It walks the state itself, not its dump, orders what has no order, and leaves out
+fields at their default: a state class may grow fields.
 """
 
 from __future__ import annotations
@@ -72,10 +73,17 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, BaseModel):
-        return {name: _canonical(getattr(value, name)) for name in type(value).model_fields}
+        fields = type(value).model_fields.items()
+        given = ((name, getattr(value, name), field.get_default(call_default_factory=True)) for name, field in fields)
+        return {name: _canonical(held) for name, held, default in given if held != default}
     if dataclasses.is_dataclass(value):
-        return {f.name: _canonical(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+        held = ((f.name, getattr(value, f.name), _default(f)) for f in dataclasses.fields(value) if f.init)
+        return {name: _canonical(one) for name, one, default in held if one != default}
     return value
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _ordered(values: Iterable[Any]) -> list[Any]:
