@@ -54,3 +54,5 @@ async def test_five_thousand_three_hundred(world: World) -> None:  # noqa: F811
         f"\ncall-out of {PEOPLE}: planned in {planned_s:.2f} s, handed over at {pace:.1f}/s (declared {PER_MINUTE / 60:g}/s), "
         f"danger in {danger_s:.2f} s, all taken after {all_s:.1f} s"
     )
+    assert abs(pace / (PER_MINUTE / 60) - 1) < 0.02, "handed over at the declared pace, ± 2 %"
+    assert len({r.id for r in world.rows.values() if r.campaign == "c1"}) == PEOPLE
