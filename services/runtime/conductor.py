@@ -253,9 +253,8 @@ class Conductor:
     def _planned(self, r: _Realm) -> Move | None:
         assert self.planner is not None
         part, answer = self.planner.next_part(r.name), r.solved[1]
-        if part >= len(answer):  # whoever asked takes no answer: it would hold the realm for ever
-            r.stuck = True
-            return None
+        if part >= len(answer):  # whoever asked could not take it (a failed input): the realm goes on without
+            return self._step(r)
         id, message = answer[part]
         assert r.opened is not None
         return Move(r.name, self.planner.service, id, message, self._now(r) or r.opened.started_at)

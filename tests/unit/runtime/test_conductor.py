@@ -219,3 +219,14 @@ def test_what_is_asked_of_the_planner_is_answered_part_by_part_before_time_moves
     system.settle(REALM)
     assert planner.seen == 2
     assert conductor.job(REALM) is None
+
+
+def test_an_answer_that_nobody_takes_does_not_hold_the_realm() -> None:
+    class Deaf(ToyPlanner):
+        def job(self, realm: str) -> ToyJob | None:
+            return ToyJob(realm) if self.asked == realm else None
+
+    system = MemorySystem({s: ToyDecider(s) for s in ("alerts", "continuity", "delivery")}, planner=Deaf())
+    system.feed("alerts", REALM, OpenRealm(author="a", role="admin", territory="92", started_at=T0), id="open")
+    system.step(REALM, T0 + 120_000)
+    assert system.conductor.clock(REALM) == T0 + 120_000
