@@ -1,7 +1,7 @@
 """One hash for the folded state of a log: equal states have equal hashes, in every process and on every machine.
 
 What a restore, a fork and a later release must reproduce. It walks the state itself, not its dump, orders what has no order, and leaves out
-fields at their default: a state class may grow fields.
+what does not count for equality (an index made from other fields) and fields at their default: a state class may grow fields.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _canonical(value: Any) -> Any:
         given = ((name, getattr(value, name), field.get_default(call_default_factory=True)) for name, field in fields)
         return {name: _canonical(held) for name, held, default in given if held != default}
     if dataclasses.is_dataclass(value):
-        held = ((f.name, getattr(value, f.name), _default(f)) for f in dataclasses.fields(value) if f.init)
+        held = ((f.name, getattr(value, f.name), _default(f)) for f in dataclasses.fields(value) if f.init and f.compare)
         return {name: _canonical(one) for name, one, default in held if one != default}
     return value
 
