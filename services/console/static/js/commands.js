@@ -36,10 +36,6 @@ async function send(form, submitter) {
     if (!isField(field) || field.value.trim() === "") continue;
     if (field instanceof HTMLInputElement && field.type === "checkbox" && !field.checked) continue;
     const [name, part] = field.name.split(".");
-    if (field.dataset.type === "list") {
-      body[name] = [.../** @type {string[]} */ (body[name] ?? []), field.value];
-      continue;
-    }
     if (name === "realm") realm = field.value;
     else if (part) body[name] = { ...(/** @type {object} */ (body[name] ?? {})), [part]: value(field) };
     else if (field.dataset.type === "list") body[name] = [.../** @type {string[]} */ (body[name] ?? []), .../** @type {string[]} */ (value(field))];
