@@ -91,7 +91,7 @@ class Rows:
 
     def __init__(self) -> None:
         self._epoch = ""
-        self._kept: OrderedDict[tuple[str, str], tuple[int, dict[str, tuple[bytes, Model]]]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], tuple[int, dict[str, bytes], dict[str, Model]]] = OrderedDict()
 
     def begin(self, epoch: str) -> None:
         """Forget everything of another epoch."""
@@ -100,27 +100,27 @@ class Rows:
             self._kept.clear()
 
     def get(self, realm: str, collection: str, version: int) -> Mapping[str, Model] | None:
-        """Rows of exactly this version."""
+        """Rows of exactly this version; the same object as long as it stays."""
         found = self._kept.get((realm, collection))
         if found is None or found[0] != version:
             return None
         self._kept.move_to_end((realm, collection))
-        return {id: row for id, (_, row) in found[1].items()}
+        return found[2]
 
     def put(self, realm: str, collection: str, version: int, raw: Mapping[bytes, bytes]) -> Mapping[str, Model]:
         """Parse what changed and keep it."""
-        _, before = self._kept.get((realm, collection), (0, {}))
+        _, before, parsed = self._kept.get((realm, collection), (0, {}, {}))
         model = row_models()[collection]
-        after: dict[str, tuple[bytes, Model]] = {}
+        after, rows = {}, {}
         for key, value in raw.items():
             id = key.decode()
-            known = before.get(id)
-            after[id] = known if known is not None and known[0] == value else (value, model.model_validate_json(value))
-        self._kept[realm, collection] = (version, after)
+            after[id] = value
+            rows[id] = parsed[id] if before.get(id) == value else model.model_validate_json(value)
+        self._kept[realm, collection] = (version, after, rows)
         self._kept.move_to_end((realm, collection))
         while len(self._kept) > self.LIMIT:
             self._kept.popitem(last=False)
-        return {id: row for id, (_, row) in after.items()}
+        return rows
 
 
 class Present(Picture):

@@ -65,6 +65,8 @@ class Reading:
         self._pasts: OrderedDict[tuple[str, Instant], Past] = OrderedDict()
         self._as_shaped: dict[tuple[str, str, str], Any] = {}
         """Incidents as they were shaped last, with what they were made from."""
+        self._ordered: dict[str, tuple[Mapping[str, Any], list[Any]]] = {}
+        """Incidents of a realm in the order of the lists, with the rows that they were sorted from."""
         self._moment: Instant | None = None
 
     def at(self, moment: Instant | None) -> Self:

@@ -22,6 +22,8 @@ from services.console.texts.titles import incident_title
 
 SHAPED: Final = 20_000
 """Incidents that are kept shaped, over all realms and languages."""
+ORDERED: Final = 50
+"""Realms whose incidents are kept in order."""
 _RECORDS: Final = frozenset({"IncidentChanged", "ReportChanged"})
 """Lines that tell of another state of an incident."""
 
@@ -74,8 +76,14 @@ class Incidents(Reading):
         return Emitter(realm, sender, found.picture.reference.names, self._outlines.shapes).message(row, earlier)
 
     async def _incident_rows(self, found: Read) -> list[a.IncidentRow]:
-        """Open ones first, gravest first."""
-        return sorted((await found.picture.rows(a.IncidentRow)).values(), key=_incident_order)
+        """Open ones first, gravest first. Sorted once per state of the picture."""
+        rows = await found.picture.rows(a.IncidentRow)
+        kept = self._ordered.get(found.picture.realm)
+        if kept is None or kept[0] is not rows:
+            if len(self._ordered) >= ORDERED:
+                self._ordered.clear()
+            kept = self._ordered[found.picture.realm] = (rows, sorted(rows.values(), key=_incident_order))
+        return kept[1]
 
     async def _incidents(self, found: Read) -> list[r.Incident]:
         """All of them, without report ids."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
@@ -50,7 +51,7 @@ class OverviewQueries(Incidents, Places):
         sites = site_counts(picture.reference, await picture.rows(a.SiteRow))
         activities = activity_counts(picture.reference, await picture.rows(c.ActivityRow))
         rows = await self._incident_rows(found)
-        current = [i for i in rows if i.state in OPEN]
+        current = rows[: bisect_left(rows, True, key=lambda row: row.state not in OPEN)]
         plans = Counter(p.state for p in (await picture.rows(c.PlanRow)).values())
         tasks = Counter(t.state for t in (await picture.rows(a.TaskRow)).values())
         ladders = Counter(e.state for e in (await picture.rows(a.EscalationRow)).values())
