@@ -96,12 +96,14 @@ def settings(broker: RunningKafka, store: RunningStore, tmp_path: Path) -> Setti
 
 
 @pytest.fixture(scope="session")
-def vigie(request: pytest.FixtureRequest) -> RunningVigie:
+def vigie(request: pytest.FixtureRequest) -> Iterator[RunningVigie]:
     """The shared whole system, without the demo: one for all workers of the run. Use a realm of your own; neither stop it nor kill its processes."""
     folder = shared_folder(request.config)
     with (folder / "vigie.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return RunningVigie.shared(folder / "vigie")
+        shared = RunningVigie.shared(folder / "vigie")
+    yield shared
+    shared.leave()
 
 
 @pytest.fixture(scope="session")

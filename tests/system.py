@@ -115,11 +115,15 @@ class RunningVigie:
         self.up_s = time.monotonic() - began
         return self
 
-    def stop(self) -> int | None:
-        """SIGINT, as Ctrl-C; the exit code."""
+    def leave(self) -> None:
+        """Close this side's connections; it goes on."""
         if self._client is not None:
             self._client.close()
             self._client = None
+
+    def stop(self) -> int | None:
+        """SIGINT, as Ctrl-C; the exit code."""
+        self.leave()
         if self._process is None:
             return None
         if self._process.poll() is None:

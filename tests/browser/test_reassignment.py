@@ -1,11 +1,37 @@
-"""The page of reassignments for somebody who only reads."""
+"""The crisis cell decides a reassignment: sees which work breaks, chooses lines, approves them, and the orders go out."""
 
 from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Accounts
+from tests.browser.conftest import Accounts, report
 from tests.system import RunningVigie
+from tests.waiting import until
+
+
+def test_the_cell_approves_a_selection_and_its_orders_go_out(vigie: RunningVigie, visitor: Accounts, own_realm: str) -> None:
+    report(vigie, own_realm, "cen-1", "fire", 5)
+
+    def asked() -> bool:
+        return vigie.http.post(f"/api/v1/reassignments/compute?realm={own_realm}", json={}).status_code == 200
+
+    def proposed() -> bool:
+        return any(p["state"] == "open" and p["agents"] for p in vigie.get(f"/api/v1/reassignments?realm={own_realm}")["items"])
+
+    until(asked, 120)
+    until(proposed, 240)
+    page = visitor("coordinator").page(f"/reaffectation?realm={own_realm}")
+    expect(page.get_by_role("heading", name="Réaffectation proposée")).to_be_visible()
+    expect(page.get_by_role("img", name="Flux proposé")).to_be_visible()
+    boxes = page.locator("#choose tbody input[type=checkbox]")
+    left_out = boxes.first
+    left_out.uncheck()
+    page.get_by_role("button", name="Approuver la sélection").click()
+    expect(page.locator("#underway")).to_contain_text("ordre parti")
+    (row,) = [p for p in vigie.get(f"/api/v1/reassignments?realm={own_realm}")["items"] if p["state"] == "open"]
+    assert 0 < row["undecided"] < row["lines_total"], "what was not selected is still to decide"
+    assert sum(d["agents"] for d in row["decisions"]) < row["agents"]
+    expect(page.locator("#decided")).to_contain_text("règles D49, R6, R7, R8")
 
 
 def test_an_observer_reads_and_decides_nothing(vigie: RunningVigie, visitor: Accounts, crisis: str) -> None:
