@@ -100,7 +100,8 @@ class RunningVigie:
     @property
     def pid(self) -> int:
         """Of the supervisor."""
-        assert self._process is not None
+        if self._process is None:
+            return int(json.loads((self.folder / SHARED).read_text(encoding="utf-8"))["pid"])
         return self._process.pid
 
     def start(self) -> Self:
