@@ -167,6 +167,14 @@ class AccessStore:
             (c for c in self.all(Code) if c.hash == hashed and c.used_at is None and (c.expires_at is None or at < c.expires_at)), None
         )
 
+    async def find_code(self, code: str) -> Code | None:
+        """As `code`, but one that is not known yet is looked for on the topic: another process may just have made it."""
+        found = self.code(code)
+        if (found is None or self.principal(found.principal) is None) and self._may_look():
+            await self._follower.settle(SETTLE_S)
+            found = self.code(code)
+        return found
+
     def hash(self, secret: str) -> str:
         """Keyed hash under which a token or code is kept."""
         return blake2b(secret.encode("utf-8", "surrogatepass"), key=self._hash_key, digest_size=32).hexdigest()

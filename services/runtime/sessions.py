@@ -111,7 +111,7 @@ class Sessions:
 
     async def login_with_code(self, code: str, *, address: str) -> Session:
         """A session for the owner of a one-time code, which is used up. A right one opens whatever was tried before. Raises ProblemError."""
-        found = self._access.code(code)
+        found = await self._access.find_code(code)
         principal = self._access.principal(found.principal) if found else None
         if found is None or principal is None:
             self._throttle.check(f"from:{address}")
