@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from services.runtime.settings import Settings
 
 PARIS = ZoneInfo("Europe/Paris")
 PAGE = 1000
+PIPED_COLUMNS = 200
 _ = translator("fr")
 
 Row = dict[str, Any]
@@ -80,7 +82,8 @@ def show(found: Row, as_json: bool, title: str, columns: Sequence[Column]) -> No
         table.add_column(name, overflow="fold")
     for item in found["items"]:
         table.add_row(*(cell(item) for _name, cell in columns))
-    Console().print(table)
+    wide = None if sys.stdout.isatty() else PIPED_COLUMNS  # in a file or a pipe an identifier stays in one piece
+    Console(width=wide).print(table)
 
 
 def _joined(values: Sequence[str], most: int = 4) -> str:

@@ -1,5 +1,7 @@
 """What came into a realm from outside, read back from its logs and inputs: reports, decisions, reference data, and how people answered.
 
+The answers of the planner are among it for their moment alone: people decide while it computes.
+
 Everything else in the inputs (forwarded facts, steps, claims and outcomes of the sender) follows from these and is made again by a replay.
 """
 

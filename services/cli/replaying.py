@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from schemas.realms import is_live, parse_realm
+from schemas.reassignment import ProposalComputed
 from schemas.reference import PublishReference, SectionData
 from schemas.runtime import OpenRealm
 from schemas.topics import SERVICES
@@ -18,7 +19,7 @@ from services.alerts.decider import AlertsDecider
 from services.cli.changed import AUTHOR, commands
 from services.cli.recorded import Recording, is_reference
 from services.continuity.decider import ContinuityDecider
-from services.continuity.proposals import Proposals
+from services.continuity.proposals import Job, Proposals
 from services.delivery.decider import DeliveryDecider
 from services.delivery.simulated import respond
 from services.runtime.testing import MemorySystem
@@ -52,6 +53,28 @@ def reference_of(recording: Recording) -> tuple[SectionData, ...]:
     )
 
 
+class _AsRecorded(Proposals):
+    """Computes its answers anew and gives each when the recorded one came; at once to what was not asked in reality."""
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__()
+        self._held = {fact.data["request"] for fact in recording.facts if fact.name == "ProposalRequested"}
+        self._live = is_live(recording.realm)
+
+    def job(self, realm: str) -> Job | None:
+        job = super().job(realm)
+        return None if job is None or job.id in self._held else job
+
+    def release(self, request: str) -> None:
+        """The recorded answer came here."""
+        self._held.discard(request)
+
+    def time_moves(self) -> None:
+        """In a simulated realm every open request is answered before."""
+        if not self._live:
+            self._held -= {job.id for realm in self.realms if (job := Proposals.job(self, realm)) is not None}
+
+
 def replay(recording: Recording, changed: Sequence[SectionData] = (), fork: int | None = None) -> list[FactRecord]:
     """Facts of the replay, service after service in log order.
 
@@ -60,11 +83,12 @@ def replay(recording: Recording, changed: Sequence[SectionData] = (), fork: int 
     """
     territory = parse_realm(recording.realm)[0]
     realm = f"{territory}~what-replay"
+    planner = _AsRecorded(recording)
     system = MemorySystem(
         {"alerts": AlertsDecider(), "continuity": ContinuityDecider(), "delivery": DeliveryDecider()},
         respond,
         check=False,
-        planner=Proposals() if any(fact.name == "ProposalChanged" for fact in recording.facts) else None,
+        planner=planner if any(fact.name == "ProposalChanged" for fact in recording.facts) else None,
     )
     opened = recording.opened
     opening = OpenRealm(
@@ -79,9 +103,14 @@ def replay(recording: Recording, changed: Sequence[SectionData] = (), fork: int 
         if number == fork:
             _publish(system, realm, changed)
         if given.at > now:
+            planner.time_moves()
             system.step(realm, given.at)
             now = given.at
         message = given.message
+        if isinstance(message, ProposalComputed):
+            planner.release(message.request)
+            system.step(realm, now)
+            continue
         if isinstance(message, PublishReference) and instead:
             if message.reference != first:
                 continue  # a later version of what is changed from the beginning
@@ -89,6 +118,7 @@ def replay(recording: Recording, changed: Sequence[SectionData] = (), fork: int 
         system.feed(given.service, realm, message, id=given.id, at=given.at)
     if fork is not None and fork >= len(recording.outside):
         _publish(system, realm, changed)
+    planner.time_moves()
     if recording.end > now:
         system.step(realm, recording.end)
     return system.facts(realm, list(SERVICES))

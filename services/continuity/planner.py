@@ -10,16 +10,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from schemas import reference as ref
 from schemas.contingency import ContingencyChanged, ContingencyComputed, ContingencyRow, GapRow, LossRow
 from schemas.realms import is_live
 from services.continuity.contingency import Contingency, Loss, Lost, totals, worst
+from services.continuity.published import Published
 from services.continuity.reassignment.tables import Tables
 from services.runtime.transaction import Transaction
 
 MOST_LOSSES: Final = 10
 MOST_GAPS: Final = 12
-_NEEDED: Final = frozenset((ref.Section.SITES, ref.Section.STAFFING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +47,7 @@ _RANKINGS: Final[tuple[tuple[Literal[1, 2], Lost], ...]] = ((1, Lost.PEOPLE), (1
 
 @dataclass
 class _Realm:
-    reference: str = ""
-    sections: dict[ref.Section, ref.SectionData] = field(default_factory=dict)
-    incoming: dict[ref.Section, ref.SectionData] = field(default_factory=dict)
+    published: Published = field(default_factory=Published)
     computed: dict[str, str] = field(default_factory=dict)
     """Row id → reference version."""
 
@@ -68,7 +65,7 @@ class Planner:
         realm = self._realms.setdefault(transaction.realm, _Realm())
         for fact in transaction.facts:
             if fact.name == "ReferencePublished":
-                _publish(realm, ref.ReferencePublished.model_validate(fact.data))
+                realm.published.take(fact.data)
             elif fact.name == "ContingencyChanged":
                 row = ContingencyChanged.model_validate(fact.data).row
                 realm.computed[row.id] = row.reference
@@ -78,30 +75,22 @@ class Planner:
         for n, lost in _RANKINGS:
             for name in sorted(self._realms):
                 realm = self._realms[name]
-                job = Job(name, realm.reference, n, lost)
-                if realm.sections.keys() >= _NEEDED and realm.computed.get(job.id) != realm.reference and job not in without:
+                job = Job(name, realm.published.reference, n, lost)
+                if realm.published.tables is not None and realm.computed.get(job.id) != job.reference and job not in without:
                     return job
         return None
 
     def wanted(self, job: Job) -> bool:
         """False once another version is in force, or the answer is in the log."""
         realm = self._realms[job.realm]
-        return realm.reference == job.reference and realm.computed.get(job.id) != job.reference
+        return realm.published.reference == job.reference and realm.computed.get(job.id) != job.reference
 
     def ranking(self, job: Job) -> Contingency:
         """The ranking of a job. Raises TablesInvalid."""
-        sections = self._realms[job.realm].sections
-        sites, staffing = sections[ref.Section.SITES], sections[ref.Section.STAFFING]
-        assert isinstance(sites, ref.Sites)
-        assert isinstance(staffing, ref.Staffing)
+        tables = self._realms[job.realm].published.tables
+        assert tables is not None, "a job is of a realm whose tables are known"
+        sites, staffing = tables
         return Contingency(Tables(sites.sites, staffing), job.lost)
-
-
-def _publish(realm: _Realm, published: ref.ReferencePublished) -> None:
-    realm.incoming[published.data.section] = published.data
-    if published.last:
-        realm.sections |= {section: data for section, data in realm.incoming.items() if section in _NEEDED}
-        realm.reference, realm.incoming = published.reference, {}
 
 
 def losses(ranking: Contingency, job: Job) -> Iterator[Loss]:

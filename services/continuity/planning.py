@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,6 @@ from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
 import structlog
-import uvloop
 
 from schemas.realms import live_partitions
 from schemas.topics import PARTITIONS, inputs
@@ -28,11 +26,9 @@ from services.continuity.proposals import Job as Asked
 from services.continuity.proposals import Proposals
 from services.continuity.reassignment.solver import SolverFailed
 from services.continuity.reassignment.tables import TablesInvalid
-from services.runtime import health, logs
-from services.runtime.exits import stop_for
+from services.runtime.background import run_background
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.reader import Accepted, LogReader
-from services.runtime.settings import Settings
 
 LIVE: Final = live_partitions(PARTITIONS)
 """Partitions on which live realms live."""
@@ -91,7 +87,7 @@ class Planning:
         self._quiet.shutdown(wait=False, cancel_futures=True)
 
     async def _propose(self) -> None:
-        """Answer open requests, the longest open realm by realm; a request that was replaced meanwhile gets no answer."""
+        """Answer open requests, realm after realm; a request that was replaced meanwhile gets no answer."""
         while True:
             self._asked.clear()
             job = next(self._proposals.jobs(), None)
@@ -190,30 +186,5 @@ def _lowest_priority() -> None:
         os.nice(19)
 
 
-async def _main(settings: Settings) -> None:
-    planning = Planning(settings.kafka)
-    server = await health.serve(settings.health_port, {"logs": lambda: None if planning.caught_up else "still reading the log"})
-    task = asyncio.create_task(planning.run())
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, task.cancel)
-    try:
-        await task
-    except asyncio.CancelledError:
-        log.info("planner.stopped")
-    finally:
-        await planning.close()
-        await server.close()
-
-
-def main() -> None:
-    """Entry point of the process: settings from the environment, until SIGTERM."""
-    logs.configure("planner")
-    try:
-        uvloop.run(_main(Settings()))
-    except* Exception as group:  # noqa: BLE001  whatever ended it, the process ends by name
-        stop_for(group.exceptions[0], "take.failed")
-
-
 if __name__ == "__main__":
-    main()
+    run_background("planner", lambda settings: Planning(settings.kafka))

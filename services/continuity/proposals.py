@@ -13,6 +13,7 @@ from typing import Final
 from schemas import reassignment as m
 from schemas import reference as ref
 from schemas.base import Message
+from services.continuity.published import Published
 from services.continuity.reassignment.explain import Gap
 from services.continuity.reassignment.lexicographic import Choice
 from services.continuity.reassignment.plan import Line, Options, Proposal
@@ -32,8 +33,8 @@ SHOWN: Final = 60
 SITES_SHOWN: Final = 3
 LARGE: Final = 5
 """A site that so many times over would be more than all is shown by itself."""
-_SECTIONS: Final = frozenset((ref.Section.SITES, ref.Section.STAFFING))
 _FACTS: Final = frozenset(("ProposalRequested", "ProposalLinesRecorded", "ProposalChanged", "ReassignmentChanged"))
+_WITHOUT_EFFECT: Final = frozenset(("InputFailed", "InputRefused"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,10 +57,11 @@ class Job:
 @dataclass
 class _Realm:
     state: State
-    sections: dict[ref.Section, ref.SectionData] = field(default_factory=dict)
-    incoming: dict[ref.Section, ref.SectionData] = field(default_factory=dict)
+    published: Published = field(default_factory=Published)
     parts: int = 0
     """Of the answer to the open request, in the log."""
+    failed: str = ""
+    """The request whose answer continuity could not take: it lies in the dead letters, and the same answer would fail again."""
 
 
 class Proposals:
@@ -77,13 +79,15 @@ class Proposals:
             asked = known.state.asked
             if asked is not None and source.id == _part_id(asked.request, known.parts):
                 known.parts += 1
+                if any(fact.name in _WITHOUT_EFFECT for fact in transaction.facts):
+                    known.failed = asked.request
         for fact in transaction.facts:
             if fact.name in _FACTS:
                 realm = self._realm(transaction)
                 realm.state = evolve(realm.state, fact.message(), fact.at)
                 realm.parts = 0 if fact.name == "ProposalRequested" else realm.parts
             elif fact.name == "ReferencePublished":
-                _publish(self._realm(transaction), ref.ReferencePublished.model_validate(fact.data))
+                self._realm(transaction).published.take(fact.data)
 
     def _realm(self, transaction: Transaction) -> _Realm:
         known = self._realms.get(transaction.realm)
@@ -91,17 +95,22 @@ class Proposals:
             known = self._realms[transaction.realm] = _Realm(State(transaction.realm, transaction.realm))
         return known
 
+    @property
+    def realms(self) -> list[str]:
+        """In their order."""
+        return sorted(self._realms)
+
     def jobs(self) -> Iterator[Job]:
         """Open requests, by realm."""
-        return (job for realm in sorted(self._realms) if (job := self.job(realm)) is not None)
+        return (job for realm in self.realms if (job := self.job(realm)) is not None)
 
     def job(self, realm: str) -> Job | None:
         """The open request of a realm."""
         known = self._realms.get(realm)
-        if known is None or known.state.answered or known.state.asked is None:
+        if known is None or known.state.answered or known.state.asked is None or known.failed == known.state.asked.request:
             return None
-        sites, staffing = known.sections.get(ref.Section.SITES), known.sections.get(ref.Section.STAFFING)
-        if not isinstance(sites, ref.Sites) or not isinstance(staffing, ref.Staffing):
+        tables = known.published.tables
+        if tables is None:
             return None
         state, asked = known.state, known.state.asked
         current = next((row for row in state.proposals.values() if row.state is m.ProposalState.OPEN), None)
@@ -110,7 +119,7 @@ class Proposals:
             decided = decided_lines(current)
             seen = [line for line in lines_of(state, current.id) if line.id not in decided]
         moved = sorted(state.moved.values(), key=lambda row: (row.approved_at, row.id))
-        return Job(realm, asked, (sites, staffing), tuple(seen), tuple(moved))
+        return Job(realm, asked, tables, tuple(seen), tuple(moved))
 
     def next_part(self, realm: str) -> int:
         """The first part of the answer that the log lacks."""
@@ -123,13 +132,6 @@ class Proposals:
 
 def _part_id(request: str, part: int) -> str:
     return f"proposal:{request}:{part}"
-
-
-def _publish(realm: _Realm, published: ref.ReferencePublished) -> None:
-    realm.incoming[published.data.section] = published.data
-    if published.last:
-        realm.sections |= {section: data for section, data in realm.incoming.items() if section in _SECTIONS}
-        realm.incoming = {}
 
 
 class _Kept:

@@ -144,17 +144,16 @@ def _evolve(machine: Machine[S], realms: Map[str, RealmState[S]], transaction: T
 def append(machine: Machine[S], view: View[S], record: InputRecord, run: str) -> tuple[View[S], Appended]:
     """Apply the next input: the view after it and the record that says so. `record.offset` must be `position.applied + 1`.
 
-    Facts that do not fit into a Transaction, or not into JSON, make the input fail as an exception in `decide` does.
+    Deadlines whose facts leave too little room for those of the input stay due: the input is no less sound for them. Facts that do not fit into a
+    Transaction even so, or not into JSON, make the input fail as an exception in `decide` does.
     """
     at = view.position
     state = view.realms.get(machine.realm_of(record))
     applied = machine.apply(state, record)
-    transaction = _transaction(machine, at, applied, run)
-    try:
-        raw = transaction.dump()
-        unwritable = None if len(raw) <= MAX_TRANSACTION_BYTES else f"the Transaction has more than {MAX_TRANSACTION_BYTES} bytes"
-    except TypeError as error:
-        unwritable = f"the facts are no JSON: {error}"
+    transaction, raw, unwritable = _written(machine, at, applied, run)
+    if unwritable is not None:
+        applied = machine.apply(state, record, firing_bytes=0)
+        transaction, raw, unwritable = _written(machine, at, applied, run)
     if unwritable is not None:
         applied = machine.apply(state, record, unwritable=unwritable)
         transaction = _transaction(machine, at, applied, run)
@@ -164,6 +163,17 @@ def append(machine: Machine[S], view: View[S], record: InputRecord, run: str) ->
         realms = realms.set(applied.realm, applied.state)
     position = _accepted(at, at.next, digest(raw), transaction)
     return View(position, realms), Appended(transaction, raw, at.next, applied.outcome)
+
+
+def _written(machine: Machine[S], at: Position, applied: Applied[S], run: str) -> tuple[Transaction, bytes, str | None]:
+    """The record, its bytes, and why they cannot be written."""
+    transaction = _transaction(machine, at, applied, run)
+    try:
+        raw = transaction.dump()
+    except TypeError as error:
+        return transaction, b"", f"the facts are no JSON: {error}"
+    too_large = f"the Transaction has more than {MAX_TRANSACTION_BYTES} bytes" if len(raw) > MAX_TRANSACTION_BYTES else None
+    return transaction, raw, too_large
 
 
 def _transaction(machine: Machine[S], at: Position, applied: Applied[S], run: str) -> Transaction:

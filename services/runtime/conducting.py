@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import time
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-import uvloop
 
 from schemas.topics import PARTITIONS, SERVICES, inputs
-from services.runtime import health, logs, metrics
+from services.runtime import metrics
+from services.runtime.background import run_background
 from services.runtime.conductor import Conductor, Job, Move, Planner, Responder
-from services.runtime.exits import stop_for
 from services.runtime.kafka import headers_of, idempotent_producer, partition_for, send_patiently, value_of
 from services.runtime.reader import Accepted, LogReader
-from services.runtime.settings import Settings
 
 SIMULATED: Final = range(PARTITIONS // 2, PARTITIONS)
 """Partitions on which simulated realms live."""
@@ -144,26 +141,6 @@ async def _acknowledged(sent: asyncio.Future[Any]) -> None:
     await sent
 
 
-async def _main(settings: Settings, responder: Responder, planner: Planner | None) -> None:
-    conducting = Conducting(settings.kafka, responder, planner)
-    server = await health.serve(settings.health_port, {"logs": lambda: None if conducting.caught_up else "still reading the logs"})
-    task = asyncio.create_task(conducting.run())
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, task.cancel)
-    try:
-        await task
-    except asyncio.CancelledError:
-        log.info("conductor.stopped")
-    finally:
-        await conducting.close()
-        await server.close()
-
-
 def run_conductor(responder: Responder, planner: Planner | None = None) -> None:
     """Entry point of the process: settings from the environment, until SIGTERM."""
-    logs.configure("conductor")
-    try:
-        uvloop.run(_main(Settings(), responder, planner))
-    except* Exception as group:  # noqa: BLE001  whatever ended it, the process ends by name
-        stop_for(group.exceptions[0], "take.failed")
+    run_background("conductor", lambda settings: Conducting(settings.kafka, responder, planner))

@@ -110,11 +110,14 @@ class Machine(Generic[S]):
         """The realm whose state `apply` needs; empty when the key is not a realm of this partition."""
         return realm_of(record, self.partitions)
 
-    def apply(self, state: RealmState[S] | None, record: InputRecord, *, unwritable: str | None = None) -> Applied[S]:
+    def apply(
+        self, state: RealmState[S] | None, record: InputRecord, *, firing_bytes: int = FIRING_BYTES, unwritable: str | None = None
+    ) -> Applied[S]:
         """Apply one input to the state of its realm.
 
-        `unwritable` is the second try for an input whose facts do not fit into a Transaction: it becomes `InputFailed` with this
-        sentence. Raises only DeciderBroken and MemoryError.
+        `firing_bytes`: no further deadline fires once the facts of those that fired are as large; the rest stays due. `unwritable` is the last
+        try for an input whose own facts do not fit into a Transaction: it becomes `InputFailed` with this sentence. Raises only DeciderBroken
+        and MemoryError.
         """
         envelope = read_envelope(record, self.partitions)
         step = _Step(self, state, record, envelope)
@@ -129,7 +132,7 @@ class Machine(Generic[S]):
             return closed
         if type(message) in _NEVER_INPUT:
             return step.refuse(Refusal("invalid", f"{envelope.type} is a fact of the runtime, not an input"))
-        return step.run(message, unwritable)
+        return step.run(message, firing_bytes, unwritable)
 
     # ── many facts ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -270,7 +273,7 @@ class _Step(Generic[S]):
             if self.machine._opens or e.place is None:
                 return self.refuse(Refusal("invalid", "RealmOpened is taken only as a forwarded fact"))
             if self.state is not None:
-                return self.run(message, None)
+                return self.run(message, FIRING_BYTES, None)
             opened, at = message, self.record.timestamp if is_live(realm) else message.started_at
         lineage = opened.lineage
         record = _fact_record(opened, derive_id(lineage, e.id, "fact/RealmOpened", 0), at)
@@ -296,7 +299,7 @@ class _Step(Generic[S]):
 
     # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def run(self, message: Message, unwritable: str | None) -> Applied[S]:
+    def run(self, message: Message, firing_bytes: int, unwritable: str | None) -> Applied[S]:
         e, state = self.envelope, self.state
         assert state is not None
         live = is_live(e.realm)
@@ -307,7 +310,7 @@ class _Step(Generic[S]):
                 return self.refuse(Refusal("invalid", "StepTo without ce_at"))
         given = self.record.timestamp if live else state.now if e.at is None else e.at
         now = max(state.now, given)
-        self.fire_until(now, live)
+        self.fire_until(now, live, firing_bytes)
         self.fired = len(self.facts)
         if self.is_duplicate(state):
             return self.duplicate(now)
@@ -368,13 +371,13 @@ class _Step(Generic[S]):
 
     # ── deadlines ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def fire_until(self, now: Instant, live: bool) -> None:
+    def fire_until(self, now: Instant, live: bool, firing_bytes: int) -> None:
         """Fire everything due by `now`, earliest first, each at its own time (never before the clock)."""
         decider, state, moved, size = self.machine.decider, self.state, self.moved, 0
         assert state is not None
         assert moved is not None
         clock = state.now
-        while size < FIRING_BYTES:
+        while size < firing_bytes:
             deadline = decider.next_deadline(moved.domain)
             if deadline is None or deadline.due > now:
                 return

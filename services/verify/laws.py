@@ -195,4 +195,4 @@ def check_read_model(logs: Logs, model: dict[tuple[str, str], dict[str, Any]], f
         wrong = [i for i in want.keys() | have.keys() if want.get(i) != have.get(i)]
         for row in wrong:  # a row that the projector has touched since is another one
             item = f"{key[0]}/{key[1]}/{row}={have.get(row)}"
-            found.wait("read-model", item, f"realm {key[0]}, {key[1]}: {len(wrong)} of {len(want)} rows differ, e.g. {row}")
+            found.wait("read-model", item, f"realm {key[0]}, {key[1]}: {len(wrong)} of {len(want)} rows differ, e.g. {min(wrong)}")

@@ -8,14 +8,12 @@ from services.verify.laws import Findings
 
 BUSY: Final = 8
 """Times the patience that one thing may wait while other things move."""
-SHOWN: Final = 100
-"""Breaches of a verdict."""
 
 
 class Patience:
     """Judges one reading after the other.
 
-    A breach counts when the next reading still shows it. What is pending counts once it has waited for `BUSY` times `patience_s`, or at
+    A breach counts when the next reading still shows it, or when one has been seen for `BUSY` times `patience_s`, whatever its words. What is pending counts once it has waited for `BUSY` times `patience_s`, or at
     all when nothing has moved for `patience_s`. All is well when no breach is seen and whatever waited at the first reading has arrived
     since: on a system that never rests there is always something else on its way.
     """
@@ -27,6 +25,7 @@ class Patience:
         self._since: dict[tuple[str, str], float] = {}
         self._first: frozenset[tuple[str, str]] | None = None
         self._suspected: set[tuple[str, str]] = set()
+        self._sound_at: float | None = None
 
     def judge(self, found: Findings, size: int, now: float) -> list[tuple[str, str]] | None:
         """`size` grows with all that is read, `now` in seconds. The breaches (law, sentence) that count, none when all is well; None: read on."""
@@ -35,7 +34,11 @@ class Patience:
         self._since = {item: self._since.get(item, now) for item in found.pending}
         if self._first is None:
             self._first = frozenset(found.pending)
+        if not found.broken or self._sound_at is None:
+            self._sound_at = now
         confirmed = [breach for breach in found.broken if breach in self._suspected]
+        if now - self._sound_at > BUSY * self._patience_s:
+            confirmed = found.broken
         self._suspected = set(found.broken)
         still = now - self._moved_at > self._patience_s
         late = [
@@ -44,7 +47,7 @@ class Patience:
             if still or now - self._since[law, item] > BUSY * self._patience_s
         ]
         if confirmed or late:
-            return list(dict.fromkeys(confirmed + late))[:SHOWN]
+            return list(dict.fromkeys(confirmed + late))
         if found.broken or self._first & found.pending.keys():
             return None
         return []

@@ -7,18 +7,21 @@ from typing import Any
 
 import pytest
 
-from schemas.base import MINUTE_MS, Message
+from schemas.base import MINUTE_MS, Message, parse_open
 from schemas.commands import AnswerNotification
 from schemas.delivery import NotificationRow
+from schemas.reassignment import ApproveReassignments, ProposalComputed
 from schemas.reference import PublishReference
 from schemas.runtime import OpenRealm, RealmOpened, StepRequested
 from schemas.words import Answer
 from services.cli.changed import ChangeInvalid, patched
 from services.cli.milestones import Difference, Milestone, course_of, differences
-from services.cli.recorded import NotRecorded, Outside, Recording, _behaviour
+from services.cli.recorded import NotRecorded, Outside, Recording, _behaviour, _is_outside
 from services.cli.replaying import faithful, reference_of, replay
-from services.runtime.testing import MemorySystem
-from services.runtime.transaction import FactRecord
+from services.continuity.proposals import Proposals
+from services.runtime.testing import MemoryService, MemorySystem
+from services.runtime.testing.memory import Stored
+from services.runtime.transaction import FactRecord, Transaction
 from tests.scenarios.memory import MemoryPlayer, scenario
 
 UNTIL_MIN = 25
@@ -150,3 +153,47 @@ def row(id: str, person: str, at: int) -> NotificationRow:
 def test_references_are_not_published_twice() -> None:
     commands = [o for o in recorded().outside if isinstance(o.message, PublishReference)]
     assert len(reference_of(recorded())) == len(commands) > 5
+
+
+def test_a_decision_while_the_planner_computes_comes_before_its_answer_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second proposal is asked for, people approve the first, then the answer comes: nothing of that is stale in the replay."""
+    kept: list[tuple[Transaction, bytes]] = []
+    computes = False
+    feed_raw, job = MemoryService.feed_raw, Proposals.job
+
+    def keeping(self: MemoryService[Any], partition: int, key: Any, value: Any, headers: Any, timestamp: int | None = None) -> Stored:
+        stored = feed_raw(self, partition, key, value, headers, timestamp)
+        kept.append((stored.transaction, value))
+        return stored
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryService, "feed_raw", keeping)
+        patch.setattr(Proposals, "job", lambda self, realm: None if computes else job(self, realm))
+        player = MemoryPlayer(scenario("S04"), "92~ex-decided", planner=True)
+        realm, start = player.realm, player.played.start
+        player.play(start + 4 * MINUTE_MS)
+        (first,) = [f.data["row"] for f in player.system.facts(realm) if f.name == "ProposalChanged"]
+        computes = True
+        for event in player.played.events:
+            if start + 4 * MINUTE_MS < event.reported_at <= start + 8 * MINUTE_MS:
+                player.system.step(realm, event.reported_at)
+                player.report(event.id, event.body, event.reported_at)
+        player.system.step(realm, start + 8 * MINUTE_MS)
+        approval = ApproveReassignments(author="c", role="coordinateur_pca", proposal=first["id"], expected=0)
+        player.system.feed("continuity", realm, approval, id="approval", at=start + 8 * MINUTE_MS)
+        computes = False
+        player.system.step(realm, start + 8 * MINUTE_MS)
+        player.system.step(realm, start + 10 * MINUTE_MS)
+    facts = tuple(player.system.facts(realm))
+    assert sum(f.name == "ReassignmentOrdered" for f in facts) > 5
+    outside = tuple(
+        Outside(tx.service, tx.seq, tx.src.id, tx.at, n, parse_open(tx.src.type, value))
+        for n, (tx, value) in enumerate(kept)
+        if _is_outside(tx)
+    )
+    assert sum(isinstance(o.message, ProposalComputed) for o in outside) > 1
+    opened = next(f.message() for f in facts if f.name == "RealmOpened")
+    assert isinstance(opened, RealmOpened)
+    recording = Recording(realm, opened, outside, start + 10 * MINUTE_MS, facts, ())
+    same, told = faithful(recording, replay(recording))
+    assert same == told

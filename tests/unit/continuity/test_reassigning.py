@@ -9,11 +9,15 @@ from schemas import reference as ref
 from schemas.alerts import AttentionRequested
 from schemas.base import Fact
 from schemas.commands import DeclareActivity
+from schemas.realms import partition_of
 from schemas.runtime import CommandApplied, CommandRefused
+from schemas.topics import PARTITIONS
 from schemas.words import ActivityState, EventType, SiteStatus
-from services.continuity.proposals import AT_ONCE, Proposals, key_of
+from services.continuity.proposals import AT_ONCE, Job, Proposals, key_of
 from services.continuity.reassigning import in_force
 from services.continuity.state import lines_of
+from services.runtime.kafka import headers_of
+from services.runtime.testing.memory import Stored
 from tests.unit.continuity.world import REALM, World, hauts_de_seine
 
 WHO = {"author": "p-1", "role": "director"}
@@ -208,6 +212,32 @@ def test_what_cannot_be_computed_is_said_and_not_asked_for_ever() -> None:
     assert "nowhere" in failed.failure
     world.until("11:00")
     assert len(world.facts(m.ProposalRequested)) == 1
+
+
+def test_an_answer_that_continuity_cannot_take_is_not_given_again() -> None:
+    """It lies in the dead letters. The planner goes on with other realms, and with the next request of this one."""
+    world = World()
+    world.hit("cen-1", EventType.EVACUATION, since="09:40")
+    world.until("09:43")
+    planner = Proposals()
+
+    def job() -> Job | None:
+        for stored in world.service.log.of(REALM)[len(seen) :]:
+            planner.observe(stored.transaction)
+            seen.append(stored)
+        return planner.job(REALM)
+
+    seen: list[Stored] = []
+    first = job()
+    assert first is not None
+    (id, part), *_ = planner.solve(first)
+    world.service.feed_raw(partition_of(REALM, PARTITIONS), REALM.encode(), b"{", headers_of(part.wire_type(), id=id, source="t"))
+    assert job() is None
+    assert list(planner.jobs()) == []
+    assert isinstance(world.say(m.ComputeReassignments.model_validate(WHO), "09:50"), CommandApplied)
+    second = job()
+    assert second is not None
+    assert second.id != first.id
 
 
 # ── deciding ───────────────────────────────────────────────────────────────────────────────────────────────────────

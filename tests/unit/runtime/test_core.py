@@ -160,6 +160,17 @@ def test_facts_that_no_record_can_hold_make_the_input_fail(does: str) -> None:
     assert names(service.feed(LIVE, report())) == ["ToyReported"]
 
 
+def test_an_input_does_not_fail_because_of_the_deadlines_that_were_due_with_it() -> None:
+    """Each fits, both together do not: the deadlines stay due and fire with the next input."""
+    service = opened()
+    long = [f"{n}" * 30_000 for n in range(4)]
+    for n, incident in enumerate(long):
+        service.feed(LIVE, report(incident=incident, delay_ms=60_000), id=f"long{n}", at=T0)
+    large = service.feed(LIVE, ToyReport(incident="i2", n=1, blob="x" * 150_000), at=T0 + 60_000)
+    assert names(large) == ["ToyReported"]
+    assert names(service.feed(LIVE, report(), at=T0 + 60_001)) == ["ToyEscalated"] * 4 + ["ToyReported"]
+
+
 def test_deadlines_fire_before_the_input_each_at_its_own_time() -> None:
     service = opened()
     service.feed(LIVE, report(delay_ms=100), at=T0 + 1_000)
