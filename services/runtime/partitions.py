@@ -29,25 +29,39 @@ async def stop_consumer(consumer: Any) -> None:
     aiokafka's fetch task may swallow the cancellation with which `stop` ends it, and then `stop` waits for ever; or the
     CancelledError of a fetch gets out of `stop`, and whoever called it ends as if somebody had cancelled it. Both were seen: the publisher of a
     partition fell silent. So `stop` runs in a task of its own, which is cancelled, that is cancels the fetch again, until it is done. A
-    cancellation of the caller waits until then: a connection that is left open here is never closed.
+    cancellation of the caller waits until then: a connection that is left open here is never closed. What was cancelled while it waited for
+    connections to close has begun to close them all, and leaves their futures cancelled: closing again may then end as cancelled, too.
     """
     stopping = asyncio.create_task(consumer.stop())
-    interrupted: asyncio.CancelledError | None = None
-    give_up = time.monotonic() + STOP_PATIENCE_S
-    while not stopping.done() and time.monotonic() < give_up:
-        try:
-            done, _ = await asyncio.wait([stopping], timeout=STOP_AGAIN_S)
-        except asyncio.CancelledError as cancelled:
-            interrupted = cancelled
-            continue
-        if not done:
-            stopping.cancel()
+    interrupted = await _outlast(stopping, again_s=STOP_AGAIN_S)
     if not stopping.done() or stopping.cancelled():
-        await consumer._client.close()
-    elif (error := stopping.exception()) is not None:
+        closing = asyncio.create_task(consumer._client.close())
+        interrupted = await _outlast(closing) or interrupted
+        ended = closing
+    else:
+        ended = stopping
+    if ended.done() and not ended.cancelled() and (error := ended.exception()) is not None:
         raise error
     if interrupted is not None:
         raise interrupted
+
+
+async def _outlast(task: asyncio.Task[None], again_s: float | None = None) -> asyncio.CancelledError | None:
+    """Wait for a task at most STOP_PATIENCE_S, through cancellations of whoever waits. `again_s`: it is cancelled so often until it ends.
+
+    Returns the last cancellation of the caller.
+    """
+    interrupted: asyncio.CancelledError | None = None
+    give_up = time.monotonic() + STOP_PATIENCE_S
+    while not task.done() and (left := give_up - time.monotonic()) > 0:
+        try:
+            done, _ = await asyncio.wait([task], timeout=left if again_s is None else again_s)
+        except asyncio.CancelledError as cancelled:
+            interrupted = cancelled
+            continue
+        if not done and again_s is not None:
+            task.cancel()
+    return interrupted
 
 
 class PartitionReader:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import Accounts, new_code
+from tests.browser.conftest import Accounts, Visitor, new_code
 from tests.system import RunningVigie
+from tests.waiting import until
 
 
 def test_a_stranger_logs_in_and_reaches_the_page_that_was_asked_for(vigie: RunningVigie, visitor: Accounts) -> None:
@@ -36,24 +38,27 @@ def test_a_login_never_leads_out_of_this_site(vigie: RunningVigie, visitor: Acco
     assert page.url.startswith(vigie.url)
 
 
-def quiet(vigie: RunningVigie) -> bool:
-    """Nothing is open in the live realm, in which other tests may work."""
-    return not vigie.get("/api/v1/overview?realm=92")["incidents"]
+def test_a_newcomer_sees_the_running_exercise_banded_and_can_go_to_the_live_realm(browser: Browser, tmp_path: Path) -> None:
+    """As after `make up`: nobody has logged in, nothing is open in the live realm, S04 plays."""
+    with RunningVigie(tmp_path, demo=True) as fresh:
+        until(lambda: fresh.get("/api/v1/realms")["items"][1:] and _opened(fresh), 90)
+        page = Visitor(browser, fresh.url, None).page("/")
+        assert "realm=92~ex-" in unquote(page.url)
+        band = page.locator("#exo")
+        expect(band).to_contain_text("EXERCICE")
+        assert page.title().startswith("[EXERCICE]")
+        band.get_by_role("link").click()
+        expect(page.get_by_role("heading", name="Rien d’ouvert")).to_be_visible()
+        expect(page.locator("#exo")).to_have_count(0)
+        page.locator("#side").get_by_role("link", name="S04").first.click()
+        expect(page.locator("#exo")).to_contain_text("S04")
+        page.context.close()
 
 
-def test_a_newcomer_sees_the_running_exercise_banded_and_can_go_to_the_live_realm(
-    vigie: RunningVigie, crisis: str, visitor: Accounts
-) -> None:
-    before = quiet(vigie)
-    page = visitor().page("/")
-    assert ("realm=92~ex-" in unquote(page.url)) in {before, quiet(vigie)}, "a live crisis comes first"
-    page.goto(f"/?realm={crisis}")
-    band = page.locator("#exo")
-    expect(band).to_contain_text("EXERCICE")
-    assert page.title().startswith("[EXERCICE]")
-    band.get_by_role("link").click()
-    expect(page.locator("#exo")).to_have_count(0)
-    assert parse_qs(urlsplit(page.url).query)["realm"] == ["92"]
+def _opened(vigie: RunningVigie) -> bool:
+    """The exercise has its incident."""
+    name = next(r["name"] for r in vigie.get("/api/v1/realms")["items"] if "~ex-demo" in r["name"])
+    return bool(vigie.get(f"/api/v1/overview?realm={name}")["incidents"])
 
 
 def test_an_exercise_is_opened_paused_and_closed_from_the_page(visitor: Accounts) -> None:

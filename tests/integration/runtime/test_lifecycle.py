@@ -99,6 +99,8 @@ def test_the_read_model_is_made_again_on_demand_and_says_the_same(vigie: Running
     told_before, told_after = before["counts"].pop("notifications"), after["counts"].pop("notifications")
     assert (after["counts"], after["sites"]) == (before["counts"], before["sites"])
     assert told_after >= told_before, "ladders and proposals go on meanwhile"
+    done = vigie.cli("verify")
+    assert done.returncode == 0, "row by row what the logs say, notifications too: " + done.stdout
 
 
 def test_status_tells_processes_and_lag(vigie: RunningVigie) -> None:

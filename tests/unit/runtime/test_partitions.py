@@ -14,8 +14,10 @@ from services.runtime.partitions import stop_consumer
 class Consumer:
     """Stops as aiokafka's does: waits for a fetch that it has cancelled, then closes its client."""
 
-    def __init__(self, *, swallow: int = 0, leak: bool = False) -> None:
+    def __init__(self, *, swallow: int = 0, leak: bool = False, slow_s: float = 0.0) -> None:
         self.closed = False
+        self._slow_s = slow_s
+        self._connection: asyncio.Future[None] | None = None
         self._client = self
         self._swallow = swallow
         self._leak = leak
@@ -40,10 +42,15 @@ class Consumer:
         await self.close()
 
     async def close(self) -> None:
+        """As aiokafka's client: begins to close its connections, and waits for the same futures each time."""
         self.closed = True
+        if self._connection is None:
+            self._connection = connection = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_later(self._slow_s, lambda: connection.done() or connection.set_result(None))
+        await asyncio.gather(self._connection)
 
 
-@pytest.mark.parametrize("consumer", [Consumer(), Consumer(swallow=1), Consumer(swallow=2), Consumer(leak=True)])
+@pytest.mark.parametrize("consumer", [Consumer(), Consumer(swallow=1), Consumer(swallow=2), Consumer(leak=True), Consumer(slow_s=0.05)])
 async def test_a_consumer_is_stopped_whatever_becomes_of_its_cancellation(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partitions, "STOP_AGAIN_S", 0.01)
     await stop_consumer(consumer)
