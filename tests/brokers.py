@@ -1,14 +1,20 @@
-"""Embedded brokers for tests."""
+"""Embedded brokers and stores for tests."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+import pytest
 
 from services.runtime.embedded.jars import classpath
 from services.runtime.embedded.java import find_java
-from services.runtime.embedded.kafka import KafkaNode
+from services.runtime.embedded.kafka import KafkaNode, RunningKafka
 from services.runtime.embedded.ports import free_ports
+from services.runtime.embedded.store import RunningStore, StoreNode
+from services.runtime.provision import provision
 from services.runtime.settings import Settings
 
 
@@ -20,3 +26,39 @@ def make_node(folder: Path) -> KafkaNode:
     return KafkaNode(
         folder, port, controller_port, find_java(Path(java) if java else None), tuple(jars), folder / "broker.jsonl", heap_mb=384
     )
+
+
+Brokers = Callable[[], Coroutine[None, None, RunningKafka]]
+Stores = Callable[[], Coroutine[None, None, RunningStore]]
+
+
+@contextmanager
+def starting_brokers(factory: pytest.TempPathFactory) -> Iterator[Brokers]:
+    """`await start()` starts a broker of its own, all topics provisioned. Stopped at the end of the block."""
+    with ExitStack() as stack:
+
+        async def start() -> RunningKafka:
+            node = make_node(factory.mktemp("kafka"))
+            node.prepare()
+            running = RunningKafka(node)
+            stack.callback(running.stop)
+            await running.start()
+            await provision(running.address)
+            return running
+
+        yield start
+
+
+@contextmanager
+def starting_stores(factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    """`await start()` starts a store of its own. Stopped at the end of the block."""
+    with ExitStack() as stack:
+
+        async def start() -> RunningStore:
+            folder = factory.mktemp("store")
+            running = RunningStore(StoreNode(folder, free_ports(1)[0], folder / "store.log"))
+            stack.callback(running.stop)
+            await running.start()
+            return running
+
+        yield start

@@ -7,19 +7,16 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.embedded.ports import free_ports
-from services.runtime.embedded.store import RunningStore, StoreNode
-from services.runtime.provision import provision
+from services.runtime.embedded.store import RunningStore
 from services.runtime.settings import Settings
-from tests.brokers import make_node
+from tests.brokers import Brokers, starting_brokers, starting_stores
 from tests.system import RunningVigie, stop_shared
 
 _SHARED: Final = pytest.StashKey[Path]()
@@ -43,48 +40,25 @@ def _no_settings_of_this_machine() -> Iterator[None]:
     patch.undo()
 
 
-@pytest.fixture(scope="session")
-def start_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Coroutine[None, None, RunningKafka]]]:
-    """`await start_broker()` starts a broker of its own, all topics provisioned, for tests that kill or damage it. Stopped at the end of the run."""
-    with ExitStack() as stack:
-
-        async def start() -> RunningKafka:
-            node = make_node(tmp_path_factory.mktemp("kafka"))
-            node.prepare()
-            running = RunningKafka(node)
-            stack.callback(running.stop)
-            await running.start()
-            await provision(running.address)
-            return running
-
+@pytest.fixture(scope="module")
+def start_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
+    """`await start_broker()`: one of its own for tests that kill or damage it. Stopped at the end of the module."""
+    with starting_brokers(tmp_path_factory) as start:
         yield start
 
 
 @pytest.fixture(scope="session")
-def start_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Coroutine[None, None, RunningStore]]]:
-    """`await start_store()` starts a store of its own. Stopped at the end of the run."""
-    with ExitStack() as stack:
-
-        async def start() -> RunningStore:
-            folder = tmp_path_factory.mktemp("store")
-            running = RunningStore(StoreNode(folder, free_ports(1)[0], folder / "store.log"))
-            stack.callback(running.stop)
-            await running.start()
-            return running
-
-        yield start
-
-
-@pytest.fixture(scope="session")
-def broker(start_broker: Callable[[], Coroutine[None, None, RunningKafka]]) -> RunningKafka:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKafka]:
     """The shared broker with every topic of `schemas.topics`. Use a realm of your own; never kill it."""
-    return asyncio.run(start_broker())
+    with starting_brokers(tmp_path_factory) as start:
+        yield asyncio.run(start())
 
 
 @pytest.fixture(scope="session")
-def store(start_store: Callable[[], Coroutine[None, None, RunningStore]]) -> RunningStore:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStore]:
     """The shared store. Use a database number or key prefix of your own; never flush all of it."""
-    return asyncio.run(start_store())
+    with starting_stores(tmp_path_factory) as start:
+        yield asyncio.run(start())
 
 
 @pytest.fixture

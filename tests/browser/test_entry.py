@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import Accounts, Visitor, new_code
+from tests.browser.conftest import Accounts, Visitor, log_in, new_code
 from tests.system import RunningVigie
 from tests.waiting import until
 
@@ -38,21 +38,27 @@ def test_a_login_never_leads_out_of_this_site(vigie: RunningVigie, visitor: Acco
     assert page.url.startswith(vigie.url)
 
 
-def test_a_newcomer_sees_the_running_exercise_banded_and_can_go_to_the_live_realm(browser: Browser, tmp_path: Path) -> None:
-    """As after `make up`: nobody has logged in, nothing is open in the live realm, S04 plays."""
+def test_the_first_page_is_the_running_exercise_banded_and_who_is_logged_in_can_go_to_the_live_realm(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """As after `make up`: nothing is open in the live realm, S04 plays."""
     with RunningVigie(tmp_path, demo=True) as fresh:
         until(lambda: fresh.get("/api/v1/realms")["items"][1:] and _opened(fresh), 90)
-        page = Visitor(browser, fresh.url, None).page("/")
-        assert "realm=92~ex-" in unquote(page.url)
-        band = page.locator("#exo")
-        expect(band).to_contain_text("EXERCICE")
-        assert page.title().startswith("[EXERCICE]")
-        band.get_by_role("link").click()
-        expect(page.get_by_role("heading", name="Rien d’ouvert")).to_be_visible()
-        expect(page.locator("#exo")).to_have_count(0)
-        page.locator("#side").get_by_role("link", name="S04").first.click()
-        expect(page.locator("#exo")).to_contain_text("S04")
-        page.context.close()
+        for state in (None, log_in(fresh, browser, "coordinator", "coordinateur_pca")):
+            page = Visitor(browser, fresh.url, state).page("/")
+            assert "realm=92~ex-" in unquote(page.url)
+            band = page.locator("#exo")
+            expect(band).to_contain_text("EXERCICE")
+            assert page.title().startswith("[EXERCICE]")
+            if state is None:
+                expect(band.get_by_role("link")).to_have_count(0)
+            else:
+                band.get_by_role("link").click()
+                expect(page.get_by_role("heading", name="Rien d’ouvert")).to_be_visible()
+                expect(page.locator("#exo")).to_have_count(0)
+                page.locator("#side").get_by_role("link", name="S04").first.click()
+                expect(page.locator("#exo")).to_contain_text("S04")
+            page.context.close()
 
 
 def _opened(vigie: RunningVigie) -> bool:

@@ -14,6 +14,7 @@ from services.runtime.embedded.leash import leashed
 from services.runtime.supervisor.backoff import Backoff
 from services.runtime.supervisor.forking import Forked, ForkFailed, ForkServer
 from services.runtime.supervisor.plan import NotAlive, Plan
+from services.runtime.supervisor.priority import yield_to_others
 from services.runtime.supervisor.status import ProcessStatus, State, iso_now
 from services.runtime.supervisor.stream import Stream
 
@@ -111,6 +112,7 @@ class Child:
         """(exit code, seconds that it was ready)."""
         self._enter("starting")
         self._process = process = await self._begin()
+        yield_to_others(process.pid, self.plan.nice)
         self._on_change()
         ready_at: list[float] = []
         probing = asyncio.create_task(self._probe(process, ready_at))

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import structlog
@@ -69,9 +69,6 @@ class ForkServer:
         """Start it; returns at once, it imports meanwhile."""
         if not self._usable:
             return
-        if not _inherit(True):
-            self._usable = False
-            return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             command = [
@@ -90,33 +87,38 @@ class ForkServer:
 
     async def fork(self, module: str, arguments: Sequence[str], environment: dict[str, str], fds: Sequence[int], limit: int) -> Forked:
         """`python -m module arguments…` with these descriptors under their own numbers; `limit`: bytes of a line of its output. Raises ForkFailed."""
-        if not self._usable:
-            raise ForkFailed("not on this system")
         reading, writing = os.pipe()
-        request = {"module": module, "arguments": list(arguments), "environment": environment, "fds": [1, *fds]}
         try:
             async with self._turn:
-                pid = await asyncio.to_thread(self._ask, json.dumps(request).encode(), [writing, *fds])
-        except (OSError, ValueError, EOFError) as error:
+                pid = await asyncio.to_thread(self.ask, module, arguments, environment, [writing, *fds], [1, *fds])
+        except ForkFailed:
             os.close(reading)
-            self.close()
-            raise ForkFailed(str(error) or type(error).__name__) from error
+            raise
         finally:
             os.close(writing)
         stdout = asyncio.StreamReader(limit=limit)
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdout), os.fdopen(reading, "rb"))
         return Forked(pid, stdout)
 
-    def _ask(self, request: bytes, fds: list[int]) -> int:
-        if self._process is None or self._process.poll() is not None:
+    def ask(self, module: str, arguments: Sequence[str], environment: dict[str, str], fds: Sequence[int], numbers: Sequence[int]) -> int:
+        """Pid of the new child, which finds `fds` under `numbers`. Blocks while the fork server imports. One at a time. Raises ForkFailed."""
+        if not self._usable:
+            raise ForkFailed("not on this system")
+        request = {"module": module, "arguments": list(arguments), "environment": environment, "fds": list(numbers)}
+        try:
+            if self._process is None or self._process.poll() is not None:
+                self.close()
+                self.begin()
+            assert self._control is not None
+            with _inheriting():
+                socket.send_fds(self._control, [json.dumps(request).encode()], list(fds))
+                said = self._control.recv(4096)
+            if not said:
+                raise EOFError("the fork server ended")
+            return int(json.loads(said)["pid"])
+        except (OSError, ValueError, EOFError) as error:
             self.close()
-            self.begin()
-        assert self._control is not None
-        socket.send_fds(self._control, [request], fds)
-        said = self._control.recv(4096)
-        if not said:
-            raise EOFError("the fork server ended")
-        return int(json.loads(said)["pid"])
+            raise ForkFailed(str(error) or type(error).__name__) from error
 
     def close(self) -> None:
         """End it. The services go on."""
@@ -128,10 +130,15 @@ class ForkServer:
                 self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
-            _inherit(False)
 
 
-def _inherit(grandchildren: bool) -> bool:
-    """Whether this process becomes the parent of what its children leave behind. False if the system refuses."""
-    refused: int = ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, int(grandchildren), 0, 0, 0)
-    return not refused
+@contextlib.contextmanager
+def _inheriting() -> Iterator[None]:
+    """This process becomes the parent of what its children leave behind. Raises OSError if the system refuses."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
+    try:
+        yield
+    finally:
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)

@@ -44,6 +44,8 @@ class Plan:
     restarts: bool = True
     pass_fds: tuple[int, ...] = ()
     log_file: Path | None = None
+    nice: int = 0
+    """See `priority.py`."""
 
     @property
     def module(self) -> tuple[str, tuple[str, ...]] | None:
@@ -122,6 +124,8 @@ class ServiceKind:
     """Several may run; each has an instance name for static membership."""
     listens: str = ""
     """Variable that names its listening socket, which the supervisor holds: connections queue while it restarts (ADR 0004)."""
+    nice: int = 0
+    """Broker, store and intake 0: what is accepted is remembered at once. Then whom to call, then what to do about it, then pictures of it."""
 
 
 PRELOAD = ("services.runtime.processor",)
@@ -129,14 +133,14 @@ PRELOAD = ("services.runtime.processor",)
 
 SERVICES = (
     ServiceKind("intake", "services.intake", 0, listens="VIGIE_HTTP_FD"),
-    ServiceKind("console", "services.console", 1, listens="VIGIE_CONSOLE_FD"),
-    ServiceKind("projector", "services.console.projector", 2),
-    ServiceKind("auditor", "services.verify.auditor", 3),
-    ServiceKind("conductor", "services.cli.conductor", 3),
-    ServiceKind("planner", "services.continuity.planning", 3),
-    ServiceKind("alerts", "services.alerts", 4, replicated=True),
-    ServiceKind("continuity", "services.continuity", 4, replicated=True),
-    ServiceKind("delivery", "services.delivery", 4, replicated=True),
+    ServiceKind("console", "services.console", 1, listens="VIGIE_CONSOLE_FD", nice=5),
+    ServiceKind("projector", "services.console.projector", 2, nice=5),
+    ServiceKind("auditor", "services.verify.auditor", 3, nice=15),
+    ServiceKind("conductor", "services.cli.conductor", 3, nice=5),
+    ServiceKind("planner", "services.continuity.planning", 3, nice=10),
+    ServiceKind("alerts", "services.alerts", 4, replicated=True, nice=2),
+    ServiceKind("continuity", "services.continuity", 4, replicated=True, nice=5),
+    ServiceKind("delivery", "services.delivery", 4, replicated=True, nice=2),
 )
 
 
@@ -195,6 +199,7 @@ def service_plans(
                     stop_order=kind.stop_order,
                     pass_fds=(sockets[kind.listens],) if kind.listens else (),
                     log_file=settings.data.logs / f"{name}.jsonl",
+                    nice=kind.nice,
                 )
             )
     return plans

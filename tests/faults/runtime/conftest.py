@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from services.runtime.embedded.kafka import RunningKafka
+from tests.brokers import starting_brokers
 from tests.faults.runtime.harness import Toys, make_topics, topics_of
 
 _suffixes = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def fault_broker(start_broker: Callable[[], Coroutine[None, None, RunningKafka]]) -> RunningKafka:
+def fault_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKafka]:
     """A broker that these tests may kill, damage and start again."""
-    return asyncio.run(start_broker())
+    with starting_brokers(tmp_path_factory) as start:
+        yield asyncio.run(start())
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from schemas.runtime import OpenRealm
 from schemas.topics import PARTITIONS, Retention, Topic, config_of, inputs, log, snapshots
 from services.runtime.kafka import RecordProducer, headers_of, value_of
 from services.runtime.partitions import PartitionReader
+from tests import forked
 from tests.faults.runtime.toy import ToyAck, ToyReport, register
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -84,7 +85,7 @@ class Worker:
 
     service: str
     instance: str
-    process: subprocess.Popen[bytes]
+    process: forked.Process | subprocess.Popen[bytes]
     log_file: Path
 
     def kill(self, sig: int = signal.SIGKILL) -> None:
@@ -126,11 +127,8 @@ class Toys:
             "VIGIE_KAFKA": self.kafka, "VIGIE_INSTANCE": name, "VIGIE_DATA_DIR": "/nonexistent", "TOY_SNAPSHOT_EVERY": "100",
             "TOY_SNAPSHOT_PAUSE_S": "0.3", "TOY_CHECKPOINT_EVERY": "300", "PYTHONUNBUFFERED": "1", "TOY_SUFFIX": self.suffix,
         }  # fmt: skip
-        with log_file.open("wb") as out:
-            process = subprocess.Popen(
-                [PYTHON, "-m", "tests.faults.runtime.toy_worker", service, str(logic)],
-                cwd=ROOT, env={**os.environ, **settings, **env}, stdout=out, stderr=out,
-            )  # fmt: skip
+        environment = {**os.environ, **settings, **env}
+        process = forked.start("tests.faults.runtime.toy_worker", service, str(logic), environment=environment, log=log_file)
         self.workers.append(worker := Worker(service, name, process, log_file))
         return worker
 

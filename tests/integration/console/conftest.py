@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -18,6 +18,7 @@ from services.runtime.embedded.store import RunningStore
 from services.runtime.ending import end
 from services.runtime.settings import REPOSITORY, Settings
 from services.runtime.territory import Territory, load_territory
+from tests.brokers import starting_brokers, starting_stores
 from tests.integration.console.logwriter import Chains, LogWriter
 
 TERRITORY = REPOSITORY / "territories" / "92"
@@ -29,13 +30,15 @@ def territory() -> Territory:
 
 
 @pytest.fixture(scope="session")
-def logs_broker(start_broker: Callable[[], Coroutine[None, None, RunningKafka]]) -> RunningKafka:
-    return asyncio.run(start_broker())
+def logs_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKafka]:
+    with starting_brokers(tmp_path_factory) as start:
+        yield asyncio.run(start())
 
 
 @pytest.fixture(scope="session")
-def cache(start_store: Callable[[], Coroutine[None, None, RunningStore]]) -> RunningStore:
-    return asyncio.run(start_store())
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStore]:
+    with starting_stores(tmp_path_factory) as start:
+        yield asyncio.run(start())
 
 
 _CHAINS: dict[str, Chains] = {}

@@ -8,7 +8,7 @@ import os
 import random
 import re
 import signal
-import sys
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -39,6 +39,7 @@ from services.runtime.reader import LogReader
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
 from services.verify.auditor.auditing import Auditor
+from tests import forked
 from tests.integration.delivery.smsc import running_smsc
 from tests.waiting import eventually
 
@@ -51,6 +52,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 ENDS = (NotificationState.ACCEPTED, NotificationState.FAILED, NotificationState.AMBIGUOUS)
 """On a machine that is busy for longer than the limit of a call an attempt is given up, and said to be."""
+Process = forked.Process | subprocess.Popen[bytes]
 ROSTER = Roster(holders=(), channels={"dgs": ("sms", "email", "webhook")})
 
 
@@ -107,7 +109,13 @@ class World:
         await self.put(NotificationPlanned(**planned), realm=realm)
         return notification
 
-    async def start(self, failpoint: str = "", **more: str) -> asyncio.subprocess.Process:
+    async def doubt_briefly(self) -> None:
+        """Rules under which a doubt is over in seconds."""
+        rules = ChannelRules(channels=tuple(_quick(channel) for channel in (Channel.EMAIL, Channel.WEBHOOK)))
+        for data in (ChannelsSection(rules=rules), RosterSection(roster=ROSTER)):
+            await self.put(ReferencePublished(reference="quick", data=data, last=isinstance(data, RosterSection)))
+
+    async def start(self, failpoint: str = "", **more: str) -> Process:
         """A delivery process."""
         environment = os.environ | {
             "VIGIE_DATA_DIR": str(self.settings.data_dir), "VIGIE_KAFKA": self.settings.kafka, "VIGIE_INSTANCE": "delivery-0",
@@ -115,25 +123,23 @@ class World:
             "VIGIE_PUBLIC_URL": "https://vigie.example", "VIGIE_FAILPOINT": failpoint, **more,
         }  # fmt: skip
         log = self.settings.data_dir / f"delivery-{failpoint or 'whole'}.log"
-        with log.open("ab") as out:
-            return await asyncio.create_subprocess_exec(sys.executable, "-m", "services.delivery", env=environment, stdout=out, stderr=out)
+        return await asyncio.to_thread(forked.start, "services.delivery", environment=environment, log=log)
 
     @asynccontextmanager
-    async def delivery(self, failpoint: str = "", **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def delivery(self, failpoint: str = "", **more: str) -> AsyncIterator[Process]:
         """One that is stopped in the end."""
         process = await self.start(failpoint, **more)
         try:
             yield process
         finally:
-            if process.returncode is None:
-                process.terminate()
-                await asyncio.wait_for(process.wait(), 15)
+            process.terminate()
+            await asyncio.to_thread(process.wait, 15)
 
     async def died(self, failpoint: str) -> str:
         """Plan one notification for a process that dies at the failpoint; returns the notification."""
         async with self.delivery(failpoint) as process:
             notification = await self.plan()
-            assert await asyncio.wait_for(process.wait(), PATIENCE_S) == -9, failpoint
+            assert await asyncio.to_thread(process.wait, PATIENCE_S) == -9, failpoint
         return notification
 
     async def state(self, notification: str, *states: NotificationState, timeout_s: float = PATIENCE_S) -> NotificationRow:
@@ -233,7 +239,7 @@ async def test_an_sms_goes_out_is_received_and_answered_over_smpp(world: World) 
             smsc.tell(do="reply", source=NUMBER.removeprefix("+"), text="1")
             row = await world.state(notification, NotificationState.ANSWERED)
             assert row.answer == "ack"
-            assert process.returncode is None
+            assert process.poll() is None
         assert smsc.of("unbind")
 
 
@@ -259,6 +265,7 @@ async def test_killed_at_points_of_the_sender_nobody_is_forgotten_and_no_attempt
     world: World, points: tuple[str, ...]
 ) -> None:
     """A process that comes back may die on what an earlier one left: which attempt meets which kill is not fixed, the promise is."""
+    await world.doubt_briefly()
     notifications = [await world.died(point) for point in points]
     async with world.delivery():
         rows = [await world.state(n, NotificationState.ACCEPTED) for n in notifications]
@@ -280,14 +287,11 @@ async def test_killed_at_points_of_the_sender_nobody_is_forgotten_and_no_attempt
 async def test_random_kills_and_standstills_forget_nobody_and_send_nothing_that_was_not_planned(world: World, kills: int) -> None:
     """SIGKILL, or SIGSTOP past the limit of a claim, at a random word of the log: seeded, while notifications keep coming."""
     rnd = random.Random(kills)
-    rules = ChannelRules(channels=tuple(_quick(channel) for channel in (Channel.EMAIL, Channel.WEBHOOK)))
-    for last in (False, True):
-        data = RosterSection(roster=ROSTER) if last else ChannelsSection(rules=rules)
-        await world.put(ReferencePublished(reference="quick", data=data, last=last))
+    await world.doubt_briefly()
     planned: list[str] = []
     process = await world.start()
     for _ in range(kills):
-        planned += [await world.plan(channels=(rnd.choice((Channel.EMAIL, Channel.WEBHOOK)),)) for _ in range(rnd.randint(1, 3))]
+        planned += [await world.plan(channels=(rnd.choice((Channel.EMAIL, Channel.WEBHOOK)),)) for _ in range(rnd.randint(3, 6))]
         world.mine |= set(planned)
         await world.words(rnd.randint(0, 9))
         if rnd.random() < 0.2:
@@ -296,13 +300,13 @@ async def test_random_kills_and_standstills_forget_nobody_and_send_nothing_that_
             process.send_signal(signal.SIGCONT)
         else:
             process.kill()
-            await process.wait()
+            await asyncio.to_thread(process.wait)
             process = await world.start()
     try:
         rows = [await world.state(n, *ENDS, timeout_s=3 * PATIENCE_S) for n in planned]
     finally:
         process.terminate()
-        await asyncio.wait_for(process.wait(), 30)
+        await asyncio.to_thread(process.wait, 30)
     calls = [(re.findall(r"[0-9a-f-]{36}", id)[0], number) for id, number in world.mails]
     calls += [(h["notification"], h["attempt"]) for h in world.hooks]
     calls = [call for call in calls if call[0] in planned]
@@ -330,7 +334,7 @@ async def passed(seconds: float) -> None:
 
 
 _LIMIT_S = 5
-"""Of a call, in the test of random kills."""
+"""Of a call, where processes are killed."""
 
 
 def _quick(channel: Channel) -> ChannelRule:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +18,7 @@ from schemas.topics import BY_NAME
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.embedded.ports import free_ports
 from services.runtime.settings import DataDir
+from tests import forked
 from tests.waiting import eventually
 
 
@@ -32,11 +32,13 @@ class FrontProcess:
             **{k: v for k, v in os.environ.items() if not k.startswith("VIGIE_")}, **extra, "VIGIE_DATA_DIR": str(data_dir),
             "VIGIE_KAFKA": kafka, "VIGIE_HTTP": f"127.0.0.1:{port}", "VIGIE_CONSOLE": console, "VIGIE_LOG_LEVEL": "WARNING",
         }  # fmt: skip
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: forked.Process | subprocess.Popen[bytes] | None = None
         self.pass_fds: tuple[int, ...] = ()
 
     def start(self) -> None:
-        self._process = subprocess.Popen([sys.executable, "-m", "services.intake"], env=self._environment, pass_fds=self.pass_fds)
+        self.data.root.parent.mkdir(parents=True, exist_ok=True)
+        log = self.data.root.parent / "front.log"
+        self._process = forked.start("services.intake", environment=self._environment, log=log, pass_fds=self.pass_fds)
 
     def kill(self) -> None:
         """SIGKILL, and wait."""

@@ -1,0 +1,70 @@
+"""Processes of the product for tests that start many: forked from one that has imported, as the supervisor starts them (ADR 0026)."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from services.runtime.supervisor.forking import ForkServer
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PRELOAD: Final = ("services.runtime.processor", "services.delivery.app", "services.intake.app")
+_servers: list[ForkServer] = []
+
+
+class Process:
+    """What the tests use of `subprocess.Popen`."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Exit code, negative for a signal; None while it runs."""
+        if self.returncode is None:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            if ended:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Raises subprocess.TimeoutExpired."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if until is not None and time.monotonic() > until:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+            time.sleep(0.005)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def start(
+    module: str, *arguments: str, environment: dict[str, str], log: Path, pass_fds: tuple[int, ...] = ()
+) -> Process | subprocess.Popen[bytes]:
+    """`python -m module arguments…` at the root of the repository; its output goes to the end of `log`.
+
+    A failpoint is read when its module is imported: such a process is started by exec.
+    """
+    with log.open("ab") as out:
+        if environment.get("VIGIE_FAILPOINT"):
+            command = [sys.executable, "-m", module, *arguments]
+            return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out, pass_fds=pass_fds)
+        if not _servers:
+            _servers.append(ForkServer({**os.environ, "PYTHONPATH": str(ROOT)}, PRELOAD))
+            atexit.register(_servers[0].close)
+        return Process(_servers[0].ask(module, arguments, environment, [out.fileno(), *pass_fds], [1, *pass_fds]))
