@@ -112,7 +112,6 @@ class Child:
         """(exit code, seconds that it was ready)."""
         self._enter("starting")
         self._process = process = await self._begin()
-        yield_to_others(process.pid, self.plan.nice)
         self._on_change()
         ready_at: list[float] = []
         probing = asyncio.create_task(self._probe(process, ready_at))
@@ -186,9 +185,12 @@ class Child:
             if why is None:
                 if self._state != "ready":
                     log.info("process.ready", process=self.plan.name, pid=process.pid)
-                if not ready_at:
+                first = not ready_at
+                if first:
                     ready_at.append(time.monotonic())
                 self._enter("ready")
+                if first:  # it started as fast as it could
+                    await yield_to_others(process.pid, self.plan.nice)
             elif ready_at or self._state == "unready":
                 if self._state == "ready":
                     log.warning("process.unready", process=self.plan.name, why=why)

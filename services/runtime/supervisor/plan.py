@@ -135,7 +135,7 @@ SERVICES = (
     ServiceKind("intake", "services.intake", 0, listens="VIGIE_HTTP_FD"),
     ServiceKind("console", "services.console", 1, listens="VIGIE_CONSOLE_FD", nice=5),
     ServiceKind("projector", "services.console.projector", 2, nice=5),
-    ServiceKind("auditor", "services.verify.auditor", 3, nice=15),
+    ServiceKind("auditor", "services.verify.auditor", 3, nice=10),
     ServiceKind("conductor", "services.cli.conductor", 3, nice=5),
     ServiceKind("planner", "services.continuity.planning", 3, nice=10),
     ServiceKind("alerts", "services.alerts", 4, replicated=True, nice=2),

@@ -1,20 +1,44 @@
-"""Who waits when the processor is short: those that think and show, not those that accept and remember (ADR 0027)."""
+"""Who waits when the processor is short: those that think and show, not those that accept and remember (ADR 0028)."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from pathlib import Path
+from typing import Final
+
+_TURNS: Final = 5
+_TURN_S: Final = 0.15
+"""Linux takes ten such wishes a second from all who are not root."""
 
 
-def yield_to_others(pid: int, nice: int) -> None:
-    """Lower the priority of a process that has just started. `nice`: 0 … 19. What the system refuses stays as it is.
+async def yield_to_others(pid: int, nice: int) -> None:
+    """Lower the priority of a process that leads a session, and of its threads. `nice`: 0 … 19. What the system refuses stays as it is.
 
-    Linux weighs sessions, not processes, where `sched_autogroup` is on, and each process here leads a session of its own.
+    Where `sched_autogroup` is on, Linux weighs sessions against each other, and the niceness of a process only within its own.
     """
     if not nice:
         return
+    _lower_threads(pid, nice)
+    for _ in range(_TURNS):
+        if _lower_session(pid, nice):
+            return
+        await asyncio.sleep(_TURN_S)
+
+
+def _lower_threads(pid: int, nice: int) -> None:
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, nice)
-    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), nice)
+
+
+def _lower_session(pid: int, nice: int) -> bool:
+    """False: ask again."""
+    try:
         Path(f"/proc/{pid}/autogroup").write_text(str(nice), encoding="ascii")
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # another system
+    return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 
@@ -19,8 +18,6 @@ from services.verify.auditor.outside import Outside
 from services.verify.auditor.settings import AuditorSettings
 from services.verify.auditor.verdict import Verdict
 
-NICE = 5
-"""It must never take time from those whom it audits."""
 log = structlog.get_logger(__name__)
 
 
@@ -62,5 +59,4 @@ def shown(settings: Settings, verdict: Verdict) -> str | None:
 
 if __name__ == "__main__":
     logs.configure("auditor")
-    os.nice(NICE)
     uvloop.run(audit(AuditorSettings()))
