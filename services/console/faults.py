@@ -22,6 +22,11 @@ declare(
     both("La mémoire de lecture ne répond pas. Les signalements restent acceptés.", "The read model does not answer. Reports are still accepted."),
 )  # fmt: skip
 declare(
+    "picture_frozen", 503, both("Données figées", "Frozen picture"),
+    both("Plus rien n’est reporté des journaux dans la mémoire de lecture : ce qui est affiché peut être dépassé. Les signalements restent acceptés.",
+         "Nothing is carried from the logs into the read model any more: what is shown may be out of date. Reports are still accepted."),
+)  # fmt: skip
+declare(
     "refused", 409, both("Décision refusée", "Decision refused"), both("{what}", "{what}"),
 )  # fmt: skip
 declare(
@@ -65,6 +70,13 @@ class StoreAway(ProblemError):
 
     def __init__(self) -> None:
         super().__init__("store_away", retry_after_s=2)
+
+
+class PictureFrozen(ProblemError):
+    """Nobody follows the logs: a live stream would promise what it cannot keep."""
+
+    def __init__(self) -> None:
+        super().__init__("picture_frozen", retry_after_s=1)
 
 
 class CursorInvalid(ProblemError):

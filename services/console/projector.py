@@ -98,6 +98,7 @@ class Projector:
                 await open_readers.enter_async_context(LogReader(self._kafka, s, start=self._positions[s])) for s in SERVICES
             ]  # fmt: skip
             ends = await open_readers.enter_async_context(PartitionReader(self._kafka, fetch_bytes=1))
+            await self._beat()
             await _first_end([self._follow(reader) for reader in readers], self._watch_lag(ends))
 
     async def _begin(self) -> str:
@@ -152,10 +153,16 @@ class Projector:
                 log.info("projection.live", epoch=self._epoch)
             else:
                 self._fault = "reading the logs again after a loss of the store"
+                await self._beat()
                 await asyncio.sleep(0.1)
         while True:
             self._note_lag(await self._ends(reader))
+            await self._beat()
             await asyncio.sleep(LAG_EVERY_S)
+
+    async def _beat(self) -> None:
+        """Tell the live streams that what they read is followed up."""
+        await self._client.set(store.PROJECTOR, "1", ex=store.PROJECTOR_KEPT_S)
 
     async def _ends(self, reader: PartitionReader) -> dict[tuple[str, int], int]:
         ends: dict[tuple[str, int], int] = {}

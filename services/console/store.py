@@ -19,6 +19,9 @@ EPOCH: Final = "vigie:epoch"
 STATE: Final = "vigie:state"
 """`live`, or `building` while the logs are read again after a loss: then nothing is shown."""
 REALMS: Final = "vigie:realms"
+PROJECTOR: Final = "vigie:projector"
+"""There while the projector follows the logs, gone `PROJECTOR_KEPT_S` after its last word: what is read then is not what is."""
+PROJECTOR_KEPT_S: Final = 6
 COMMANDS: Final = "vigie:commands"
 """Pub/sub channel: ids of answered commands."""
 COMMAND_TTL_S: Final = 14 * 86_400

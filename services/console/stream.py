@@ -2,7 +2,8 @@
 
 One reader of Redis per realm, however many browsers look at it; a resource is rendered once per language. The last frame of a stream
 entry carries its id, so a browser that comes back with `Last-Event-ID` misses nothing; where that is impossible (too long away,
-another epoch of the cache, a browser too slow to keep up) it is told to `resync`: read everything again, then go on.
+another epoch of the cache, a browser too slow to keep up) it is told to `resync`: read everything again, then go on. A ping says that
+what is shown is current, so there is none while Redis does not answer or nobody follows the logs: the page then says that it is frozen.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.console import store
+from services.console.faults import PictureFrozen
 from services.console.live_rows import LOG_ONLY, Joined, render
 from services.console.queries.base import now_ms
 from services.console.readmodel import ReadModel, Rebuilding, StoreAway
@@ -111,6 +113,8 @@ class RealmFeed:
         self.subscribers: set[Subscriber] = set()
         self.epoch = ""
         self.position = "0-0"
+        self.current = False
+        """Redis answers and the projector follows the logs."""
         self._joined: dict[str, Joined] = {}
 
     async def begin(self) -> None:
@@ -118,6 +122,7 @@ class RealmFeed:
         self.epoch = await self._model.epoch()
         try:
             last = await self._client.xrevrange(store.of(self.realm, "stream"), count=1)
+            self.current = await self._followed()
         except (RedisError, OSError) as error:
             raise StoreAway from error
         self.position = last[0][0].decode() if last else "0-0"
@@ -128,8 +133,10 @@ class RealmFeed:
             try:
                 await self._turn()
             except (StoreAway, Rebuilding, RedisError, OSError):
+                self.current = False
                 await asyncio.sleep(RETRY_S)
             except Exception:
+                self.current = False
                 log.exception("stream.failed", realm=self.realm)
                 await asyncio.sleep(RETRY_S)
 
@@ -140,6 +147,7 @@ class RealmFeed:
             await self.begin()
             self._to_all(lambda _: resync(self.epoch, self.position, "epoch"))
             return
+        self.current = await self._followed()
         entries = parse(read[0][1]) if read else []
         if not entries:
             return
@@ -150,6 +158,9 @@ class RealmFeed:
         for subscriber in self.subscribers:
             for frame in frames.get(subscriber.lang, ()):
                 subscriber.put(frame.encode(self.epoch, hidden=frame.event in LOG_ONLY and not subscriber.sees_log))
+
+    async def _followed(self) -> bool:
+        return bool(await self._client.exists(store.PROJECTOR))
 
     async def frames(self, entries: Sequence[Entry], lang: str, joined: Joined) -> list[Frame]:
         """Frames of entries, in their order; of a resource that changed several times only the last."""
@@ -221,7 +232,9 @@ class Hub:
     async def stream(
         self, realm: str, *, lang: str, sees_log: bool, last_id: str | None, still_allowed: Callable[[], bool] = lambda: True
     ) -> AsyncIterator[bytes]:
-        """Frames for one browser, until it goes or `still_allowed` says no. Opened already when this returns: raises before."""
+        """Frames for one browser, until it goes or `still_allowed` says no. Opened already when this returns: raises before, also
+        PictureFrozen.
+        """
         feed = await self._feed(realm)
         subscriber, position = Subscriber(lang, sees_log), feed.position
         feed.subscribers.add(subscriber)  # from here on everything after `position` is queued
@@ -238,7 +251,11 @@ class Hub:
             if realm not in self._feeds:
                 feed = RealmFeed(realm, self._client, self._model)
                 await feed.begin()
+                if not feed.current:
+                    raise PictureFrozen
                 self._feeds[realm] = feed, asyncio.create_task(feed.run(), name=f"stream {realm}")
+            elif not self._feeds[realm][0].current:
+                raise PictureFrozen
             return self._feeds[realm][0]
 
     async def _frames(
@@ -263,7 +280,8 @@ class Hub:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(subscriber.woken.wait(), PING_S)
                         continue
-                    yield ping()
+                    if feed.current:
+                        yield ping()
         finally:
             self._leave(feed, subscriber)
 

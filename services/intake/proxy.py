@@ -22,7 +22,7 @@ HOP_BY_HOP: Final = frozenset({
 _OURS: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded"})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SILENT_S: Final = 30.0
-"""A console that says nothing for this long is away; its live streams ping every 15 s at least."""
+"""A console that says nothing for this long is away; its live streams ping every 5 s, or have nothing to promise."""
 IDLE_S: Final = 4.0
 """Idle connections to the console are dropped before the console would: uvicorn's default is 5 s."""
 RETRY_S: Final = 2

@@ -173,3 +173,38 @@ async def test_a_quiet_stream_pings(console_settings: Settings, territory: Terri
         async with listening(console, realm) as reader:
             data, _ = await reader.until("ping")
             assert data["server_time"].endswith("Z")
+
+
+async def test_without_a_projector_nothing_is_called_current(
+    console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "PING_S", 0.05)
+    monkeypatch.setattr(streams, "BLOCK_MS", 50)
+    realm = a_realm()
+    client = store.connect(console_settings.redis)
+    async with appending(console_settings.kafka) as writer, served(console_settings) as console:
+        async with projecting(console_settings):
+            await writer.open(realm, territory, START)
+            await until(lambda: opened(console, realm))
+            reading = listening(console, realm)
+            reader = await reading.__aenter__()
+            await reader.until("ping")
+        feed = console.app.state.hub._feeds[realm][0]
+
+        async def frozen() -> bool:
+            return not feed.current
+
+        assert 0 < await client.ttl(store.PROJECTOR) <= store.PROJECTOR_KEPT_S
+        await client.delete(store.PROJECTOR)  # as its time does
+        await until(frozen)
+        waiting = asyncio.create_task(reader.next())
+        assert await asyncio.wait({waiting}, timeout=10 * streams.PING_S) == (set(), {waiting})
+        headers = await console.as_role(Role.OBSERVER)
+        refused = await console.http.get(f"/api/v1/stream?realm={realm}", headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (503, "picture_frozen")
+        async with projecting(console_settings):
+            await waiting
+            await writer.append("alerts", realm, crisis.site("cen-2", START), at=START)
+            await reader.until("sites", id="cen-2")
+        await reading.__aexit__(None, None, None)
+    await client.aclose()

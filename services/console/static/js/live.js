@@ -6,6 +6,7 @@ import { morph } from "./morph.js";
 import { SILENCE_MS } from "./stream.js";
 
 const REFRESH_GAP_MS = 400;
+const LONGEST_GAP_MS = 4000;
 const IDLE_REFRESH_MS = 30000;
 const DIGEST_GAP_MS = 20000;
 const html = document.documentElement;
@@ -19,6 +20,8 @@ let wanted = false;
 let busy = false;
 let lastRefresh = performance.now();
 let firstOfQuiet = 0;
+/** Refreshes in a row that the server could not answer. */
+let failures = 0;
 
 /** @type {(() => void)[]} */
 const after = [];
@@ -36,7 +39,7 @@ export function refresh() {
 
 function pump() {
   if (!wanted || busy || loggedOut) return;
-  const wait = REFRESH_GAP_MS - (performance.now() - lastRefresh);
+  const wait = Math.min(REFRESH_GAP_MS * 2 ** failures, LONGEST_GAP_MS) - (performance.now() - lastRefresh);
   if (wait > 0) {
     if (!firstOfQuiet) firstOfQuiet = setTimeout(() => ((firstOfQuiet = 0), pump()), wait);
     return;
@@ -54,13 +57,20 @@ async function load() {
   try {
     const answer = await fetch(location.href, { headers: { "X-Vigie-Live": "1" }, cache: "no-store" });
     if (answer.status === 401) return logout();
+    if (answer.status >= 500) return again();
     if (!answer.ok) return;
     const text = await answer.text();
+    failures = 0;
     apply(new DOMParser().parseFromString(text, "text/html"));
   } catch {
-    // the stream notices a dead server; a single failed refresh is repeated with the next change
-    wanted = true;
+    again();
   }
+}
+
+/** What changed has not been shown: ask again soon, ever more slowly; that the server is dead is for the stream to notice. */
+function again() {
+  wanted = true;
+  failures += 1;
 }
 
 /** @param {Document} next */

@@ -1,9 +1,9 @@
-// One live connection: server-sent events read with fetch, so that every byte, pings included, proves that the server lives.
+// One live connection: server-sent events read with fetch, so that every byte, pings included, proves that what is shown is current.
 
 /** The connection counts as dead after this long without a byte. */
 export const SILENCE_MS = 15000;
-const FIRST_RETRY_MS = 1000;
-const LONGEST_RETRY_MS = 15000;
+const FIRST_RETRY_MS = 500;
+const LONGEST_RETRY_MS = 4000;
 
 /**
  * @typedef {{type: "beat", serverTime: number | null}
@@ -36,7 +36,7 @@ export class Stream {
         this.tell({ type: "login" });
         return;
       }
-      const wait = this.retryMs;
+      const wait = this.retryMs * (0.75 + Math.random() / 4); // all the browsers of a room lost it at the same moment
       this.retryMs = Math.min(this.retryMs * 2, LONGEST_RETRY_MS);
       this.tell({ type: "down", retryAt: Date.now() + wait });
       await new Promise((resolve) => setTimeout(resolve, wait));

@@ -1,0 +1,138 @@
+"""Under SIGKILL, as who looks at a screen meets it: it says when it is frozen, and is right again by itself, without a reload and without a gap."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.browser.conftest import Visitor, log_in, report
+from tests.system import RunningVigie
+from tests.waiting import until
+
+REALM = "92~ex-pannes"
+SITES = iter(("cul-04", "sst-06", "pmi-04", "gym-07", "cen-1", "cen-2", "sst-05"))
+BACK_S = 60.0
+"""Patience; 5 s is the promise on a machine that does nothing else (docs/reference/benchmarks.md)."""
+NO_WORKER = "delete window.SharedWorker;"
+SPY = """
+const plain = window.fetch;
+window.heard = [];
+window.fetch = async (input, init) => {
+  const answer = await plain(input, init);
+  if (!String(input).includes("/api/v1/stream") || !answer.ok) return answer;
+  const decoder = new TextDecoder();
+  let rest = "";
+  const noting = new TransformStream({
+    transform(piece, onward) {
+      const frames = (rest + decoder.decode(piece, { stream: true })).split("\\n\\n");
+      rest = frames.pop();
+      for (const frame of frames) {
+        const id = /^id: (.*)$/m.exec(frame)?.[1];
+        if (id) window.heard.push([/^event: (.*)$/m.exec(frame)?.[1] ?? "", id]);
+      }
+      onward.enqueue(piece);
+    },
+  });
+  return new Response(answer.body.pipeThrough(noting), answer);
+};
+"""
+
+
+@pytest.fixture
+def vigie(tmp_path: Path) -> Iterator[RunningVigie]:
+    """One of its own: its processes are killed."""
+    with RunningVigie(tmp_path) as running:
+        body = {"id": REALM, "title_code": "PANNES", "started_at": "2027-02-11T09:40:00+01:00", "speed": 1}
+        opened = running.http.post("/api/v1/realms", json=body, headers={"Prefer": "wait=20"})
+        assert opened.status_code == 200, opened.text
+        running.http.post(f"/api/v1/realms/{REALM}/step", json={"minutes": 600}, headers={"Prefer": "wait=0"})
+        yield running
+
+
+@pytest.mark.timeout(400)
+def test_every_page_is_right_again_by_itself_after_a_kill(vigie: RunningVigie, browser: Browser) -> None:
+    who = Visitor(browser, vigie.url, log_in(vigie, browser, "coordinator", "coordinateur_pca"))
+    cell = who.page(f"/?realm={REALM}", context=_with(who, NO_WORKER + SPY))
+    wall = who.page(f"/mur?realm={REALM}", width=1920, height=1080)
+    watched = who.page(context=_with(who, NO_WORKER))
+    watched.clock.install()
+    watched.goto(f"/?realm={REALM}")
+    pages = (cell, wall, watched)
+    for page in pages:
+        page.evaluate("window.since = 'the beginning'")
+    _tell(vigie, pages)
+
+    print()
+    for victim in ("console", "projector", "store"):
+        frozen = vigie.kill(victim, signal.SIGSTOP)
+        _until_silent(vigie)
+        watched.clock.fast_forward(16_000)
+        expect(watched.locator("#frozen")).to_be_visible()
+        expect(watched.locator("#frozen")).to_contain_text("Données figées depuis")
+        assert vigie.kill(victim) == frozen, "still the one that was frozen"
+        print(f"{victim}: every page is right {_tell(vigie, pages):.1f} s after the kill")
+        expect(watched.locator("#frozen")).to_be_hidden()
+        if victim == "store":
+            _tell(vigie, pages)  # the first report came before they read all again
+        _no_gap(vigie, cell, resync=victim == "store")
+    assert [page.evaluate("window.since") for page in pages] == ["the beginning"] * 3
+    assert who.complaints == []
+    for context in who.contexts:
+        context.close()
+
+
+def _with(who: Visitor, script: str) -> BrowserContext:
+    context = who.context()
+    context.add_init_script(script)
+    return context
+
+
+def _tell(vigie: RunningVigie, pages: tuple[Page, ...]) -> float:
+    """A site speaks; seconds until every page shows it."""
+    began, site = time.monotonic(), next(SITES)
+    report(vigie, REALM, site)
+    for page in pages:
+        expect(page.locator(f"use[data-site={site}]").first).to_be_attached(timeout=BACK_S * 1000)
+    return time.monotonic() - began
+
+
+def _until_silent(vigie: RunningVigie) -> None:
+    """Until no stream can be had: from here on no page hears anything."""
+
+    def silent() -> bool:
+        try:
+            with vigie.http.stream("GET", f"/api/v1/stream?realm={REALM}", timeout=2) as answer:
+                return answer.status_code == 503
+        except httpx.TimeoutException:
+            return True
+
+    until(silent)
+
+
+def _no_gap(vigie: RunningVigie, page: Page, *, resync: bool) -> None:
+    """The page has heard every entry of the stream that is kept, once it stood anywhere in it; it read all again only where it had to."""
+    status = json.loads((vigie.folder / "data" / "run" / "status.json").read_text(encoding="utf-8"))
+    store = redis.Redis.from_url(status["redis"])
+    epoch = store.get("vigie:epoch").decode()
+
+    def missing() -> list[str]:
+        heard = [(event, id.removeprefix(f"{epoch}.")) for event, id in page.evaluate("window.heard") if id.startswith(f"{epoch}.")]
+        begun = next(id for event, id in heard if event in ("hello", "resync"))
+        kept = [id.decode() for id, _ in store.xrange(f"vigie:{REALM}:stream", min=f"({begun}")]
+        assert kept
+        return sorted(set(kept) - {id for _, id in heard})
+
+    with suppress(TimeoutError):
+        until(lambda: not missing(), BACK_S)
+    assert missing() == []
+    store.close()
+    assert any(event == "resync" for event, _ in page.evaluate("window.heard")) is resync
