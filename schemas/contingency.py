@@ -31,8 +31,21 @@ class LossRow(Model):
     gaps_more: int = 0
 
 
+class PresentRow(Model):
+    """The crisis from which a ranking starts. `stamp` changes with the situation and with the approved lines; no sites hit, none held: it is over."""
+
+    stamp: str
+    number: int = Field(description="of the request for a proposal that holds the situation")
+    sites_hit: int
+    held: int = Field(description="agents of approved lines, whose desks are taken")
+    elapsed_h: float
+    u1: int = Field(description="unmet already, without a further loss")
+    u2: int
+    u3: int
+
+
 class ContingencyRow(Model):
-    """Of one reference version. `id` = `n<n>-<lost>`."""
+    """Of one reference version. `id` = `n<n>-<lost>`, from the present `now-n<n>-<lost>`: then a loss counts if it leaves more undone than is now."""
 
     id: str
     n: Literal[1, 2]
@@ -42,6 +55,7 @@ class ContingencyRow(Model):
     unmet: int = Field(description="of them, how many leave something undone")
     worst: tuple[LossRow, ...] = Field(description="the ten gravest, the worst first")
     computed_at: Instant = 0
+    present: PresentRow | None = Field(default=None, description="None: from a quiet day")
 
 
 @message

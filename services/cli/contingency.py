@@ -15,8 +15,10 @@ from rich.progress import track
 from rich.table import Table
 
 from services.cli.client import fail
-from services.continuity.contingency import Contingency, Loss, Lost, totals, worst
-from services.continuity.reassignment.files import outside_help
+from services.cli.read import Realm, fetch
+from services.continuity.contingency import Contingency, Loss, Lost, Unmet, totals, worst
+from services.continuity.present import Present
+from services.continuity.reassignment.files import FileInvalid, outside_help, read_previous, read_situation
 from services.continuity.reassignment.solver import SolverFailed
 from services.continuity.reassignment.tables import Tables, TablesInvalid
 from services.continuity.sensitivity import Gain, sensitivity
@@ -36,25 +38,44 @@ def contingency(
     gains: Annotated[
         bool, typer.Option("--gains", help="What one trained agent, fallback site or generator more would buy (n = 1); half a minute")
     ] = False,
+    present: Annotated[
+        bool, typer.Option("--present", help="From the crisis of a realm as it is: what the planner of the running system found last")
+    ] = False,
+    realm: Realm = None,
+    situations: Annotated[
+        Path | None, typer.Option(help="From a crisis given as tables, computed here: CSV as for `vigie reassignment solve`")
+    ] = None,
+    meta: Annotated[Path | None, typer.Option(help="JSON: id, elapsed_h, transit, tele of each situation")] = None,
+    name: Annotated[str | None, typer.Option(help="Which situation")] = None,
+    approved: Annotated[Path | None, typer.Option(help="Lines approved in it, as JSON of a proposal: they hold desks and agents")] = None,
     territory: Annotated[Path | None, typer.Option(help="Folder like territories/92; default: the installed one", file_okay=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """Rank the losses that leave vital work undone even after the best reassignment (N-1, N-2)."""
+    """Rank the losses that leave vital work undone even after the best reassignment (N-1, N-2), on a quiet day or from a crisis."""
+    if present:
+        _show_found(n, lost, most, realm, as_json=as_json)
+        return
+    if (situations is None, meta is None, name is None).count(True) not in (0, 3) or (approved is not None and situations is None):
+        raise typer.BadParameter("a crisis is given by --situations, --meta and --name together; --approved goes with them")
     try:
         data = load_territory(territory or Settings().territory)
         tables = Tables(data.sites, data.staffing)
         began = time.perf_counter()
-        ranking = Contingency(tables, lost)
-        quiet = as_json or not Console().is_terminal
+        ranking: Contingency | Present = Contingency(tables, lost)
+        if situations is not None and meta is not None and name is not None:
+            lines = read_previous(approved, tables) if approved else ()
+            ranking = Present(tables, lost, read_situation(situations, meta, name, tables), [line for line in lines if line.approved])
+        quiet = as_json or not Console().is_terminal or isinstance(ranking, Present)
         found = ranking.single() if n is Together.ONE else list(_watched(ranking, len(tables.sites), quiet=quiet))
         shown = [ranking.explained(loss) for loss in worst(found, most)]
         bought = sensitivity(data.sites, data.staffing, lost) if gains and n is Together.ONE else ()
         seconds = time.perf_counter() - began
-    except (TerritoryInvalid, TablesInvalid, SolverFailed) as error:
+    except (TerritoryInvalid, TablesInvalid, FileInvalid, SolverFailed) as error:
         raise fail(error) from error
     help_of = {activity.id: outside_help(activity.strategies) for activity in data.activities}
     document = {
         "n": int(n), "lost": lost.value, **totals(found), "solved": ranking.solves, "screened": ranking.screened, "seconds": round(seconds, 1),
+        "unmet_now": None if isinstance(ranking, Contingency) else _levels(ranking.unmet),
         "worst": [_loss(loss, help_of) for loss in shown], "gains": [asdict(gain) for gain in bought],
     }  # fmt: skip
     if as_json:
@@ -63,14 +84,35 @@ def contingency(
         _show(document, bought)
 
 
-def _watched(ranking: Contingency, sites: int, *, quiet: bool) -> Any:
+def _watched(ranking: Contingency | Present, sites: int, *, quiet: bool) -> Any:
     pairs = ranking.pairs()
     return pairs if quiet else track(pairs, "pairs", total=sites * (sites - 1) // 2)
 
 
+def _levels(unmet: Unmet) -> dict[str, int]:
+    return dict(zip(("U1", "U2", "U3"), unmet, strict=True))
+
+
+def _show_found(n: Together, lost: Lost, most: int, realm: str | None, *, as_json: bool) -> None:
+    """What the planner found from the present. Exit 1 if there is nothing yet."""
+    found = fetch("/api/v1/contingency", realm, None, most, **{"n": n.value, "lost": lost.value, "from": "present"})["items"]
+    if not found:
+        raise fail(ValueError("Rien de calculé depuis une crise en cours : aucune crise, ou le calcul n’est pas fini."))
+    (row,) = found
+    if as_json:
+        typer.echo(json.dumps(row, ensure_ascii=False))
+        return
+    now, levels = row["present"], ("u1", "u2", "u3")
+    Console().print(
+        f"N-{row['n']}, {row['lost']} lost, from proposal {now['number']} ({now['sites_hit']} sites hit, {now['held']} agents reassigned, unmet now "
+        f"{' '.join(f'{u.upper()} {now[u]}' for u in levels)}): {row['unmet']} of {row['losses']} losses leave more undone"
+    )
+    _table([{**loss, "unmet": {u.upper(): loss[u] for u in levels}} for loss in row["worst"][:most]])
+
+
 def _loss(loss: Loss, help_of: dict[str, list[str]]) -> dict[str, Any]:
     return {
-        "sites": list(loss.sites), "unmet": dict(zip(("U1", "U2", "U3"), loss.unmet, strict=True)),
+        "sites": list(loss.sites), "unmet": _levels(loss.unmet),
         "gaps": [
             {"site": g.site, "activity": g.activity, "metier": g.metier, "count": g.count, "missing": g.missing,
              "why": [r.code for r in g.why], "outside_help": help_of.get(g.activity, [])}
@@ -85,15 +127,19 @@ def _show(document: dict[str, Any], bought: tuple[Gain, ...]) -> None:
         f"N-{document['n']}, {document['lost']} lost: {document['unmet']} of {document['losses']} losses leave something undone "
         f"({document['solved']} solved, {document['screened']} screened, {document['seconds']} s)"
     )
-    table = Table()
-    for column in ("sites", "U1", "U2", "U3", "who is missing"):
-        table.add_column(column)
-    for loss in document["worst"]:
-        missing = ", ".join(f"{g['count']} {g['metier']} ({g['activity']})" for g in loss["gaps"][:4])
-        more = f" and {len(loss['gaps']) - 4} more" if len(loss["gaps"]) > 4 else ""
-        table.add_row(" + ".join(loss["sites"]), *(str(v) for v in loss["unmet"].values()), missing + more)
-    console.print(table)
+    _table(document["worst"])
     for gain in bought:
         console.print(
             f"one {gain.kind} more, {gain.what}: U1 {gain.unmet[0]:+}, U2 {gain.unmet[1]:+}, U3 {gain.unmet[2]:+} over {gain.losses} losses"
         )
+
+
+def _table(worst: list[dict[str, Any]]) -> None:
+    table = Table()
+    for column in ("sites", "U1", "U2", "U3", "who is missing"):
+        table.add_column(column)
+    for loss in worst:
+        missing = ", ".join(f"{g['count']} {g['metier']} ({g['activity']})" for g in loss["gaps"][:4])
+        more = f" and {len(loss['gaps']) - 4} more" if len(loss["gaps"]) > 4 else ""
+        table.add_row(" + ".join(loss["sites"]), *(str(v) for v in loss["unmet"].values()), missing + more)
+    Console().print(table)

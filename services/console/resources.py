@@ -412,8 +412,22 @@ class Loss(Resource):
     gaps_more: int = Field(description="gaps that are not listed")
 
 
+class Crisis(Resource):
+    """The present that a ranking starts from: sites hit, agents of approved lines that hold desks, and what is unmet without a further loss."""
+
+    number: int = Field(description="of the proposal for this situation")
+    sites_hit: int
+    held: int
+    elapsed_h: float
+    u1: int
+    u2: int
+    u3: int
+
+
 class Contingency(Resource):
-    """Which losses the territory would not survive (N-1: each site, N-2: each pair); computed in the background once per reference version."""
+    """Which losses the territory would not survive (N-1: each site, N-2: each pair); computed in the background, from a quiet day once per reference
+    version, from the present of a crisis whenever it changes.
+    """
 
     id: str
     realm: str
@@ -421,8 +435,9 @@ class Contingency(Resource):
     lost: str = Field(description="building: its people are safe; people: building and people")
     reference: str
     losses: int = Field(description="looked at")
-    unmet: int = Field(description="of them, how many leave something undone")
+    unmet: int = Field(description="of them, how many leave something undone (from the present: more than now)")
     worst: list[Loss] = Field(description="the ten gravest, the worst first")
+    present: Crisis | None = Field(description="null: from a quiet day")
     computed_at: Time
 
 

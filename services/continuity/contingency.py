@@ -28,6 +28,12 @@ NOTHING: Final[Unmet] = (0, 0, 0)
 NEEDS: Final = Choice(needs_only=True)
 
 
+def unmet_of(program: Program, solution: Ints) -> Unmet:
+    """U1, U2, U3 of a solution."""
+    values = program.values(solution)
+    return values[Level.U1], values[Level.U2], values[Level.U3]
+
+
 class Lost(StrEnum):
     """What a lost site takes with it."""
 
@@ -43,12 +49,22 @@ class Lost(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Sites lost together and what stays unmet. `solved`: not by screening."""
+    """Sites lost together and what stays unmet, of which `before` is unmet without this loss. `solved`: not by screening."""
 
     sites: tuple[str, ...]
     unmet: Unmet
     gaps: tuple[Gap, ...] = ()
     solved: bool = True
+    before: Unmet = NOTHING
+
+    @property
+    def counts(self) -> bool:
+        """True if it leaves something undone that would not be so without it."""
+        return self.unmet > self.before
+
+    def rank(self) -> tuple[int, int, int, tuple[str, ...]]:
+        """The gravest first."""
+        return -self.unmet[0], -self.unmet[1], -self.unmet[2], self.sites
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +90,7 @@ class Contingency:
 
     def single(self) -> list[Loss]:
         """Every site, the worst first."""
-        return sorted(self.each(), key=_rank)
+        return sorted(self.each(), key=Loss.rank)
 
     def each(self) -> Iterator[Loss]:
         """Every site, in the order of the sites."""
@@ -110,8 +126,7 @@ class Contingency:
         program = build(quantities, moves, no_bounds(moves))
         self.solves += 1
         solution = solve_program(program, NEEDS).solution
-        values = program.values(solution)
-        return program, (values[Level.U1], values[Level.U2], values[Level.U3]), solution
+        return program, unmet_of(program, solution), solution
 
     def _plan(self, site: int) -> _Plan:
         if site not in self._plans:
@@ -179,16 +194,12 @@ def _sum(a: Unmet, b: Unmet) -> Unmet:
     return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
-def _rank(loss: Loss) -> tuple[int, int, int, tuple[str, ...]]:
-    return -loss.unmet[0], -loss.unmet[1], -loss.unmet[2], loss.sites
-
-
 def worst(losses: Iterable[Loss], most: int) -> list[Loss]:
-    """The gravest with something unmet, the worst first."""
-    return sorted((loss for loss in losses if loss.unmet != NOTHING), key=_rank)[:most]
+    """The gravest that count, the worst first."""
+    return sorted((loss for loss in losses if loss.counts), key=Loss.rank)[:most]
 
 
 def totals(losses: Iterable[Loss]) -> Mapping[str, int]:
-    """How many losses were looked at, and how many leave something unmet."""
-    found = [loss.unmet != NOTHING for loss in losses]
+    """How many losses were looked at, and how many of them count."""
+    found = [loss.counts for loss in losses]
     return {"losses": len(found), "unmet": sum(found)}

@@ -1,7 +1,7 @@
 """What the planner knows of each live realm, and what is left to compute: a function of continuity's log.
 
-Contingency ranking is computed once per reference version; what the log already holds of the version in force is never computed again, so a
-planner that was killed goes on with the next ranking.
+From a quiet day, contingency is ranked once per reference version; from the present of a crisis, again whenever the situation or the approved lines
+change. What the log already holds is never computed again, so a planner that was killed goes on with the next ranking.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from schemas.contingency import ContingencyChanged, ContingencyComputed, ContingencyRow, GapRow, LossRow
+from schemas.contingency import ContingencyChanged, ContingencyComputed, ContingencyRow, GapRow, LossRow, PresentRow
 from schemas.realms import is_live
 from services.continuity.contingency import Contingency, Loss, Lost, totals, worst
+from services.continuity.present import Present
+from services.continuity.proposals import Crisis, Proposals
 from services.continuity.published import Published
 from services.continuity.reassignment.tables import Tables
 from services.runtime.transaction import Transaction
@@ -23,39 +25,42 @@ MOST_GAPS: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One ranking of one reference version of one realm."""
+    """One ranking of one reference version of one realm. `stamp` names the crisis it starts from; empty: a quiet day."""
 
     realm: str
     reference: str
     n: Literal[1, 2]
     lost: Lost
+    stamp: str = ""
 
     @property
     def id(self) -> str:
         """Of the row."""
-        return f"n{self.n}-{self.lost.value}"
+        return f"{'now-' if self.stamp else ''}n{self.n}-{self.lost.value}"
 
     @property
     def input_id(self) -> str:
         """The same for every planner: the second answer to a job is a duplicate."""
-        return f"contingency:{self.realm}:{self.reference}:{self.id}"
+        return f"contingency:{self.realm}:{self.reference}:{self.id}{f':{self.stamp}' if self.stamp else ''}"
 
 
 _RANKINGS: Final[tuple[tuple[Literal[1, 2], Lost], ...]] = ((1, Lost.PEOPLE), (1, Lost.BUILDING), (2, Lost.PEOPLE), (2, Lost.BUILDING))
 """In this order: what is quick and telling first."""
+Ranking = Contingency | Present
 
 
 @dataclass
 class _Realm:
     published: Published = field(default_factory=Published)
-    computed: dict[str, str] = field(default_factory=dict)
-    """Row id → reference version."""
+    computed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Row id → reference version and stamp."""
 
 
 class Planner:
-    """All live realms. No I/O, not thread-safe."""
+    """All live realms. Proposals, which see the same log before it, tell it of their crises. No I/O, not thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, proposals: Proposals) -> None:
+        self._proposals = proposals
         self._realms: dict[str, _Realm] = {}
 
     def observe(self, transaction: Transaction) -> None:
@@ -68,43 +73,89 @@ class Planner:
                 realm.published.take(fact.data)
             elif fact.name == "ContingencyChanged":
                 row = ContingencyChanged.model_validate(fact.data).row
-                realm.computed[row.id] = row.reference
+                realm.computed[row.id] = row.reference, row.present.stamp if row.present is not None else ""
 
     def next_job(self, without: Collection[Job] = ()) -> Job | None:
-        """The quickest ranking that some realm lacks, by realm."""
+        """The quickest ranking that some realm lacks; those of a crisis first, by realm."""
         for n, lost in _RANKINGS:
             for name in sorted(self._realms):
-                realm = self._realms[name]
-                job = Job(name, realm.published.reference, n, lost)
-                if realm.published.tables is not None and realm.computed.get(job.id) != job.reference and job not in without:
+                if (stamp := self._stamp(name)) and (job := self._lacking(Job(name, self._reference(name), n, lost, stamp), without)):
+                    return job
+        for n, lost in _RANKINGS:
+            for name in sorted(self._realms):
+                if job := self._lacking(Job(name, self._reference(name), n, lost), without):
                     return job
         return None
 
-    def wanted(self, job: Job) -> bool:
-        """False once another version is in force, or the answer is in the log."""
+    def _lacking(self, job: Job, without: Collection[Job]) -> Job | None:
         realm = self._realms[job.realm]
-        return realm.published.reference == job.reference and realm.computed.get(job.id) != job.reference
+        have = realm.computed.get(job.id) == (job.reference, job.stamp)
+        return None if realm.published.tables is None or have or job in without else job
 
-    def ranking(self, job: Job) -> Contingency:
+    def _reference(self, realm: str) -> str:
+        return self._realms[realm].published.reference
+
+    def _crisis(self, realm: str) -> Crisis | None:
+        """The present of a realm, as far as it is one: what was over before it was ever ranked needs no word."""
+        crisis = self._proposals.crisis(realm)
+        if crisis is None or (crisis.over and not any(stamp for _, stamp in self._realms[realm].computed.values())):
+            return None
+        return crisis
+
+    def _stamp(self, realm: str) -> str:
+        crisis = self._crisis(realm)
+        return crisis.stamp if crisis is not None else ""
+
+    def wanted(self, job: Job) -> bool:
+        """False once another version is in force, the crisis of the job is over, or the answer is in the log.
+
+        A ranking of a crisis that moved on meanwhile is finished all the same: otherwise one that never rests would never have any.
+        """
+        realm = self._realms[job.realm]
+        if realm.published.reference != job.reference or realm.computed.get(job.id) == (job.reference, job.stamp):
+            return False
+        crisis = self._crisis(job.realm) if job.stamp else None
+        return crisis is None or not crisis.over or crisis.stamp == job.stamp
+
+    def ranking(self, job: Job) -> Ranking:
         """The ranking of a job. Raises TablesInvalid."""
-        tables = self._realms[job.realm].published.tables
-        assert tables is not None, "a job is of a realm whose tables are known"
-        sites, staffing = tables
-        return Contingency(Tables(sites.sites, staffing), job.lost)
+        data = self._realms[job.realm].published.tables
+        assert data is not None, "a job is of a realm whose tables are known"
+        tables = Tables(data[0].sites, data[1])
+        crisis = self._crisis(job.realm)
+        if not job.stamp or crisis is None:
+            return Contingency(tables, job.lost)
+        return Present(tables, job.lost, crisis.situation(), crisis.approved(tables))
+
+    def present(self, job: Job, ranking: Ranking) -> PresentRow | None:
+        """What the row says of the crisis of a job; to be asked with its ranking, before the log moves on."""
+        crisis = self._crisis(job.realm) if job.stamp else None
+        if crisis is None or not isinstance(ranking, Present):
+            return None
+        hit = sum(c.seat_pct < 100 or c.staff_pct < 100 for c in crisis.request.situation.sites)
+        return PresentRow(
+            stamp=job.stamp, number=crisis.request.number, sites_hit=0 if crisis.over else hit, held=sum(row.count for row in crisis.moved),
+            elapsed_h=crisis.request.situation.elapsed_h, u1=0, u2=0, u3=0,
+        )  # fmt: skip
 
 
-def losses(ranking: Contingency, job: Job) -> Iterator[Loss]:
-    """Loss after loss, so that whoever computes may stop in between."""
+def losses(ranking: Ranking, job: Job, present: PresentRow | None = None) -> Iterator[Loss]:
+    """Loss after loss, so that whoever computes may stop in between. None of a crisis that is over."""
+    if present is not None and not present.sites_hit and not present.held:
+        return iter(())
     return ranking.each() if job.n == 1 else ranking.pairs()
 
 
-def answer(ranking: Contingency, job: Job, found: list[Loss]) -> ContingencyComputed:
+def answer(ranking: Ranking, job: Job, found: list[Loss], present: PresentRow | None = None) -> ContingencyComputed:
     """The input for continuity."""
+    if present is not None and found and isinstance(ranking, Present):
+        present = present.model_copy(update=dict(zip(("u1", "u2", "u3"), ranking.unmet, strict=True)))
     counted = totals(found)
     gravest = tuple(_loss(ranking.explained(loss)) for loss in worst(found, MOST_LOSSES))
     row = ContingencyRow(
-        id=job.id, n=job.n, lost=job.lost.value, reference=job.reference, losses=counted["losses"], unmet=counted["unmet"], worst=gravest
-    )
+        id=job.id, n=job.n, lost=job.lost.value, reference=job.reference, losses=counted["losses"], unmet=counted["unmet"], worst=gravest,
+        present=present,
+    )  # fmt: skip
     return ContingencyComputed(row=row)
 
 

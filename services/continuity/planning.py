@@ -2,7 +2,7 @@
 
 It keeps nothing: after a kill it reads the log again and goes on with what the log lacks. Proposals of reassignment are computed at once: people wait
 for them. Contingency is computed in short slices, on a thread of the lowest priority, and only once the system has been up for a while: nobody waits
-for it, and it must slow nobody down. Live realms only; the conductor answers in simulated ones.
+for it, and it must slow nobody down: it rests while a proposal is computed. Live realms only; the conductor answers in simulated ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import structlog
 
 from schemas.realms import live_partitions
 from schemas.topics import PARTITIONS, inputs
-from services.continuity.contingency import Contingency, Loss
+from services.continuity.contingency import Loss
 from services.continuity.planner import Job, Planner, answer, losses
 from services.continuity.proposals import Job as Asked
 from services.continuity.proposals import Proposals
@@ -50,11 +50,14 @@ class Planning:
     def __init__(self, kafka: str, *, quiet_s: float = QUIET_S) -> None:
         self._kafka = kafka
         self._quiet_s = quiet_s
-        self._planner = Planner()
         self._proposals = Proposals()
+        self._planner = Planner(self._proposals)
         self._reader = LogReader(kafka, "continuity", partitions=LIVE)
         self._news = asyncio.Event()
         self._asked = asyncio.Event()
+        self._free = asyncio.Event()
+        """Unset while a proposal is computed."""
+        self._free.set()
         self._quiet = ThreadPoolExecutor(1, "contingency", initializer=_lowest_priority)
         self._given_up: set[Job] = set()
         self.caught_up = False
@@ -76,8 +79,8 @@ class Planning:
                     self._asked.set()
 
     def _observe(self, accepted: Accepted) -> None:
-        self._planner.observe(accepted.transaction)
         self._proposals.observe(accepted.transaction)
+        self._planner.observe(accepted.transaction)
 
     async def close(self) -> None:
         """Let go of the broker, within CLOSE_S also when it is away. For the end of the process."""
@@ -98,7 +101,11 @@ class Planning:
 
     async def _answer(self, job: Asked) -> None:
         began = time.monotonic()
-        parts = await asyncio.to_thread(self._proposals.solve, job)
+        self._free.clear()
+        try:
+            parts = await asyncio.to_thread(self._proposals.solve, job)
+        finally:
+            self._free.set()
         log.info("proposal.computed", realm=job.realm, proposal=job.id, parts=len(parts), seconds=round(time.monotonic() - began, 1))
         while self._is_open(job):
             self._asked.clear()
@@ -132,10 +139,11 @@ class Planning:
         began = time.monotonic()
         try:
             ranking = self._planner.ranking(job)
-            found = await self._computed(ranking, job)
+            present = self._planner.present(job, ranking)
+            found = await self._computed(losses(ranking, job, present), job)
             if found is None:
                 return
-            message = await self._quietly(answer, ranking, job, found)
+            message = await self._quietly(answer, ranking, job, found, present)
         except (TablesInvalid, SolverFailed) as error:  # the same data would fail again: a person must look
             log.error("contingency.failed", realm=job.realm, ranking=job.id, reference=job.reference, error=str(error))
             self._given_up.add(job)
@@ -158,11 +166,11 @@ class Planning:
     async def _quietly(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._quiet, partial(work, *given, **named))
 
-    async def _computed(self, ranking: Contingency, job: Job) -> list[Loss] | None:
-        """Every loss, slice after slice; None if nobody wants it any more."""
+    async def _computed(self, source: Iterator[Loss], job: Job) -> list[Loss] | None:
+        """Every loss, slice after slice, and none while a proposal is computed; None if nobody wants it any more."""
         found: list[Loss] = []
-        source = losses(ranking, job)
         while self._planner.wanted(job):
+            await self._free.wait()
             if await self._quietly(_slice, source, found):
                 return found
         return None

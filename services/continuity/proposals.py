@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Final
 
 from schemas import reassignment as m
 from schemas import reference as ref
 from schemas.base import Message
+from services.continuity.conditions import is_hit
 from services.continuity.published import Published
 from services.continuity.reassignment.explain import Gap
 from services.continuity.reassignment.lexicographic import Choice
@@ -52,6 +54,31 @@ class Job:
     @property
     def id(self) -> str:
         return self.request.request
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crisis:
+    """The present of a realm: the situation of its last request, and the approved lines that are not over."""
+
+    request: m.ProposalRequested
+    moved: tuple[m.ReassignmentRow, ...]
+    over: bool
+
+    @property
+    def stamp(self) -> str:
+        """Changes with the situation and with what is approved; not with the steps of a line."""
+        if self.over:
+            return f"{self.request.request}:over"
+        lines = "|".join(f"{row.id}:{row.count}" for row in self.moved)
+        return f"{self.request.request}:{blake2b(lines.encode(), digest_size=6).hexdigest()}"
+
+    def situation(self) -> Situation:
+        """For the solver."""
+        return _situation(self.request.situation)
+
+    def approved(self, tables: Tables) -> list[PreviousLine]:
+        """Lines that hold agents and desks."""
+        return _approved(self.moved, tables)
 
 
 @dataclass
@@ -120,6 +147,16 @@ class Proposals:
             seen = [line for line in lines_of(state, current.id) if line.id not in decided]
         moved = sorted(state.moved.values(), key=lambda row: (row.approved_at, row.id))
         return Job(realm, asked, tables, tuple(seen), tuple(moved))
+
+    def crisis(self, realm: str) -> Crisis | None:
+        """The present of a realm; None if no proposal was ever asked for."""
+        known = self._realms.get(realm)
+        if known is None or known.state.asked is None:
+            return None
+        state, asked = known.state, known.state.asked
+        moved = tuple(sorted(state.moved.values(), key=lambda row: (row.approved_at, row.id)))
+        lapsed = (row := state.proposals.get(asked.request)) is not None and row.state is m.ProposalState.LAPSED
+        return Crisis(asked, moved, over=not moved and (lapsed or not is_hit(asked.situation)))
 
     def next_part(self, realm: str) -> int:
         """The first part of the answer that the log lacks."""

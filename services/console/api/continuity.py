@@ -126,10 +126,16 @@ async def arbitrate(author: Deciding, id: str, body: Body) -> Response:
 
 @router.get("/contingency", summary="Which lost sites would leave vital work undone (N-1, N-2), once the planner has computed it")
 async def contingency(
-    reader: Picture, n: Annotated[int | None, Query(ge=1, le=2)] = None, lost: Literal["building", "people"] | None = None
-) -> Page[Contingency]:
+    reader: Picture, n: Annotated[int | None, Query(ge=1, le=2)] = None, lost: Literal["building", "people"] | None = None,
+    start: Annotated[Literal["quiet", "present"] | None, Query(alias="from", description="a quiet day, or the crisis as it is")] = None,
+) -> Page[Contingency]:  # fmt: skip
     found = await reader.model.contingency(reader.realm, as_of=reader.as_of, lang=reader.lang)
-    return Page(items=[row for row in found if (n is None or row.n == n) and (lost is None or row.lost == lost)])
+    return Page(
+        items=[
+            row for row in found
+            if (n is None or row.n == n) and (lost is None or row.lost == lost) and (start is None or (start == "present") is (row.present is not None))
+        ]
+    )  # fmt: skip
 
 
 @router.get("/triggers", summary="Plan triggers that hold or held")

@@ -59,11 +59,12 @@ class Continuity(Reading):
         return [found.shape.strategy(row) for row in sorted(rows.values(), key=lambda row: (-row.started_at, row.id))]
 
     async def contingency(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.Contingency]:
-        """Rankings of the losses of sites, N-1 before N-2, the people lost before the building."""
+        """Rankings of the losses of sites: from the present as long as there is a crisis, then from a quiet day; N-1 before N-2, people before building."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await found.picture.rows(k.ContingencyRow)
-        return [found.shape.contingency(row) for row in sorted(rows.values(), key=lambda row: (row.n, row.lost != "people"))]
+        told = [row for row in rows.values() if row.present is None or row.present.sites_hit or row.present.held]
+        return [found.shape.contingency(row) for row in sorted(told, key=lambda row: (row.present is None, row.n, row.lost != "people"))]
 
     async def plans(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", state: Sequence[str] = (), incident: str | None = None,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from schemas.contingency import ContingencyChanged, ContingencyRow, GapRow, LossRow, PresentRow
 from services.intake.machines.cap.message import read
 from services.runtime.principals import Scope
 from services.runtime.rights import Role
@@ -17,6 +18,7 @@ from tests.integration.console import crisis
 from tests.integration.console.conftest import appending, projecting, until
 from tests.integration.console.crisis import INCIDENT, LADDER, MINUTE, NOTIFICATION, START
 from tests.integration.console.serving import Served, served
+from tests.integration.console.test_attacks import code_of, cookies_of, log_in, sent
 from tests.integration.console.test_projection import a_realm, play
 
 
@@ -189,6 +191,53 @@ async def test_rights_follow_the_role(ask: Asking, console_settings: Settings) -
         assert await status("sites", {}) == 401
         elsewhere = await console.as_role(Role.OBSERVER, scope=Scope(realms=("92",)))
         assert await status("sites", elsewhere) == 403
+
+
+def _ranking(id: str, present: PresentRow | None) -> ContingencyChanged:
+    loss = LossRow(
+        sites=("cen-4",), u1=104, u2=0, u3=0, gaps=(GapRow(site="cen-4", activity="TIM-01", metier="egoutier", count=3, missing="people"),)
+    )
+    worst = (loss,) if present is None or present.sites_hit else ()
+    return ContingencyChanged(
+        row=ContingencyRow(id=id, n=1, lost="people", reference="v", losses=253, unmet=26, worst=worst, computed_at=START, present=present)
+    )
+
+
+async def test_losses_are_ranked_from_a_crisis_as_long_as_it_lasts(console_settings: Settings, territory: Territory) -> None:
+    realm, crisis_now = a_realm(), PresentRow(stamp="r:1", number=2, sites_hit=1, held=40, elapsed_h=1.5, u1=8, u2=0, u3=0)
+    over = crisis_now.model_copy(update={"stamp": "r:over", "sites_hit": 0, "held": 0})
+    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+        ask = Asking(console, realm, await console.as_role(Role.OBSERVER))
+        await writer.open(realm, territory, START)
+        await writer.append("continuity", realm, _ranking("n1-people", None), _ranking("now-n1-people", crisis_now), at=START)
+
+        async def ids(**query: str) -> list[str]:
+            return [row["id"] for row in (await ask("contingency", **query))["items"]]
+
+        async def both() -> bool:
+            answer = await console.http.get("/api/v1/contingency", params={"realm": realm}, headers=ask.headers)
+            return answer.status_code == 200 and len(answer.json()["items"]) == 2
+
+        await until(both)
+        assert await ids() == ["now-n1-people", "n1-people"]
+        assert (await ids(**{"from": "present"}), await ids(**{"from": "quiet"})) == (["now-n1-people"], ["n1-people"])
+        row = (await ask("contingency"))["items"][0]
+        assert (row["present"]["number"], row["present"]["held"], row["present"]["u1"]) == (2, 40, 8)
+        browser = sent(cookies_of(await log_in(console, await code_of(console))))
+        console.http.cookies.clear()
+        page = (await console.http.get("/prevoyance", params={"realm": realm}, headers=browser)).text
+        assert "Depuis la crise en cours : Un site perdu avec ses agents" in page
+        assert "40 agents déjà réaffectés" in page
+
+        await writer.append("continuity", realm, _ranking("now-n1-people", over), at=START + MINUTE)
+
+        async def quiet() -> bool:
+            return await ids() == ["n1-people"]
+
+        await until(quiet)
+        page = (await console.http.get("/prevoyance", params={"realm": realm}, headers=browser)).text
+        assert "Un site perdu avec ses agents" in page
+        assert "Depuis la crise en cours :" not in page
 
 
 async def test_probes_metrics_and_documents_need_no_login(ask: Asking) -> None:

@@ -6,10 +6,15 @@ from dataclasses import replace
 
 from schemas import reference as ref
 from schemas.contingency import ContingencyChanged, ContingencyComputed, ContingencyRow
+from schemas.words import EventType
 from services.continuity.contingency import Contingency, Lost
 from services.continuity.planner import MOST_GAPS, Job, Planner, answer, losses
+from services.continuity.present import Present
+from services.continuity.proposals import Proposals
 from services.continuity.reassignment.tables import Tables
 from tests.unit.continuity.reassignment.cases import cell, rule, site
+from tests.unit.continuity.test_reassigning import answer as answer_proposal
+from tests.unit.continuity.test_reassigning import approve, fire
 from tests.unit.continuity.world import REALM, World, hauts_de_seine
 
 
@@ -20,9 +25,12 @@ def _computed(reference: str) -> ContingencyComputed:
 
 def _observed(world: World, realm: str = "92") -> Planner:
     """A planner that has read the log, as if the realm had this name."""
-    planner = Planner()
+    proposals = Proposals()
+    planner = Planner(proposals)
     for stored in world.service.log.of(REALM):
-        planner.observe(replace(stored.transaction, realm=realm))
+        transaction = replace(stored.transaction, realm=realm)
+        proposals.observe(transaction)
+        planner.observe(transaction)
     return planner
 
 
@@ -77,3 +85,83 @@ def test_the_answer_holds_the_gravest_losses_and_who_is_missing() -> None:
     assert (loss.sites, loss.u1) == (("a",), 160)
     assert (len(loss.gaps), loss.gaps_more) == (MOST_GAPS, 20 - MOST_GAPS)
     assert (loss.gaps[0].metier, loss.gaps[0].missing) == ("infirmier", "people")
+
+
+# ── from the present of a crisis ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _hit() -> World:
+    world = World()
+    world.hit("cen-2", EventType.EVACUATION, since="09:40")
+    world.until("09:43")
+    answer_proposal(world, "09:44")
+    return world
+
+
+def _ranked(world: World, job: Job, planner: Planner, at: str) -> ContingencyChanged:
+    """The answer to a job of which no loss is looked at: what counts here is when it is asked for."""
+    ranking = planner.ranking(job)
+    computed = answer(ranking, job, [], planner.present(job, ranking))
+    (fact,) = world.service.feed(REALM, computed, at=world.instant(at)).facts
+    message = fact.message()
+    assert isinstance(message, ContingencyChanged)
+    return message
+
+
+def test_a_crisis_is_ranked_before_quiet_days() -> None:
+    world = _hit()
+    planner = _observed(world)
+    job = planner.next_job()
+    assert job is not None
+    assert (job.id, bool(job.stamp)) == ("now-n1-people", True)
+    ranking = planner.ranking(job)
+    assert isinstance(ranking, Present)
+    present = planner.present(job, ranking)
+    assert present is not None
+    assert (present.number, present.sites_hit, present.held) == (1, 1, 0)
+
+
+def test_what_people_approve_asks_for_the_ranking_again() -> None:
+    world = _hit()
+    before = _observed(world)
+    job = before.next_job()
+    assert job is not None
+    assert _ranked(world, job, before, "09:45").row.present is not None
+    again = _observed(world)
+    assert not again.wanted(job), "it is in the log"
+    assert again.next_job() == replace(job, lost=Lost.BUILDING)
+    approve(world, "09:50")
+    fire(world)
+    approved = _observed(world)
+    then = approved.next_job()
+    assert then is not None
+    assert (then.id, then.stamp != job.stamp) == (job.id, True)
+    assert before.wanted(replace(job, lost=Lost.BUILDING)), "a ranking that was begun is finished"
+    present = approved.present(then, approved.ranking(then))
+    assert present is not None
+    assert present.held > 0
+
+
+def test_a_crisis_that_is_over_takes_its_rankings_back() -> None:
+    world = _hit()
+    planner = _observed(world)
+    job = planner.next_job()
+    assert job is not None
+    _ranked(world, job, planner, "09:45")
+    world.lift("cen-2", "10:30")
+    world.until("11:30")
+    after = _observed(world)
+    over = after.next_job()
+    assert over is not None
+    assert (over.id, over.stamp.endswith(":over")) == ("now-n1-people", True)
+    assert not after.wanted(job), "nobody waits for it any more"
+    row = _ranked(world, over, after, "11:31").row
+    assert row.present is not None
+    assert (row.losses, row.present.sites_hit, row.present.held) == (0, 0, 0)
+    assert list(losses(after.ranking(over), over, row.present)) == []
+
+
+def test_a_quiet_realm_has_no_present() -> None:
+    job = _observed(World()).next_job()
+    assert job is not None
+    assert job.stamp == ""

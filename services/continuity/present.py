@@ -1,0 +1,154 @@
+"""The next loss of a crisis: N-1 and N-2 from the present, where sites are closed already and approved lines hold desks and agents.
+
+Approved lines stay, as in a proposal. What is unmet already is the measure: a loss matters if it leaves more undone than that. Three proofs that it does
+not spare most solves: the site is lost already; nobody there is needed and the plan of the present does not use it; or the plan of the present
+holds as it is, and a first answer fills what the loss adds. A full solve is for the others. docs/reference/reassignment-model.md, §6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from services.continuity.contingency import NEEDS, Loss, Lost, Unmet, unmet_of
+from services.continuity.reassignment.approved import bound
+from services.continuity.reassignment.explain import Gap, unmet_gaps
+from services.continuity.reassignment.greedy import first_answer
+from services.continuity.reassignment.lexicographic import solve_program
+from services.continuity.reassignment.moves import OWN_WORK, find_moves
+from services.continuity.reassignment.previous import PreviousLine
+from services.continuity.reassignment.program import Program, build
+from services.continuity.reassignment.situation import Quantities, SiteState, Situation
+from services.continuity.reassignment.tables import Ints, Tables
+
+PAIRED: Final = 3
+"""Of so many losses, the gravest, the pairs with every other site are looked at: each costs as much as N-1."""
+
+
+class Present:
+    """Losses on top of a crisis. `approved` are the lines that people approved and that are not over."""
+
+    def __init__(self, tables: Tables, lost: Lost, now: Situation, approved: Sequence[PreviousLine] = ()) -> None:
+        self._tables, self._lost, self._now, self._approved = tables, lost, now, tuple(approved)
+        self._known: dict[int, Loss] = {}
+        self.solves = 0
+        self.screened = 0
+
+    @property
+    def unmet(self) -> Unmet:
+        """What is unmet now, without a further loss."""
+        return unmet_of(*self._plan)
+
+    def single(self) -> list[Loss]:
+        """Every site, the worst first."""
+        return sorted(self.each(), key=Loss.rank)
+
+    def each(self) -> Iterator[Loss]:
+        """Every site, in the order of the sites."""
+        return (self._next(n) for n in range(len(self._tables.sites)))
+
+    def pairs(self) -> Iterator[Loss]:
+        """The PAIRED gravest sites, each with every other: N-1 from where the first is lost."""
+        gravest = sorted(range(len(self._tables.sites)), key=lambda n: (*self._next(n).rank()[:3], -self._weight(n), n))[:PAIRED]
+        for k, first in enumerate(gravest):
+            then = self._after(first)
+            for n, site in enumerate(self._tables.sites):
+                if n not in gravest[: k + 1]:
+                    loss = then._next(n)
+                    yield Loss(tuple(sorted((self._tables.sites[first].id, site.id))), loss.unmet, (), loss.solved, loss.before)
+            self.solves += then.solves
+            self.screened += then.screened
+
+    def explained(self, loss: Loss) -> Loss:
+        """The same loss with what it leaves undone beyond what is undone now."""
+        program, solution = self._solved(self._situation(loss.sites), self._approved)
+        now = {(g.site, g.activity, g.metier): g.count for g in unmet_gaps(*self._plan)}
+        gaps = []
+        for gap in unmet_gaps(program, solution):
+            more = gap.count - now.get((gap.site, gap.activity, gap.metier), 0)
+            if more > 0:
+                gaps.append(Gap(gap.site, gap.activity, gap.metier, more, gap.missing, gap.why))
+        return Loss(loss.sites, unmet_of(program, solution), tuple(gaps), before=loss.before)
+
+    def _after(self, site: int) -> Present:
+        return Present(self._tables, self._lost, self._situation((self._tables.sites[site].id,)), self._approved)
+
+    def _situation(self, sites: Sequence[str]) -> Situation:
+        gone = {id: self._gone(self._now.of(id)) for id in sites}
+        return Situation({**self._now.sites, **gone}, self._now.elapsed_h, self._now.transit, self._now.telework)
+
+    def _gone(self, state: SiteState) -> SiteState:
+        lost = self._lost.state
+        return SiteState(min(state.staff_pct, lost.staff_pct), min(state.seat_pct, lost.seat_pct), False)
+
+    def _program(self, situation: Situation, approved: Sequence[PreviousLine]) -> Program:
+        quantities = Quantities(self._tables, situation)
+        moves, bounds, _ = bound(quantities, find_moves(quantities), approved, stability=False)
+        return build(quantities, moves, bounds)
+
+    def _solved(self, situation: Situation, approved: Sequence[PreviousLine]) -> tuple[Program, Ints]:
+        program = self._program(situation, approved)
+        self.solves += 1
+        return program, solve_program(program, NEEDS).solution
+
+    @cached_property
+    def _plan(self) -> tuple[Program, Ints]:
+        """The best answer to the present."""
+        return self._solved(self._now, self._approved)
+
+    @cached_property
+    def _lines(self) -> tuple[PreviousLine, ...]:
+        """The plan of the present as lines to hold on to; own work beyond the minimum only where it was approved."""
+        program, solution = self._plan
+        moves, q = program.moves, program.quantities
+        used = np.flatnonzero(np.where(moves.demand == OWN_WORK, program.lower[: len(moves)], solution[: len(moves)]))
+        return tuple(
+            PreviousLine(moves.key(q.tables, q, n), int(program.lower[n] if moves.demand[n] == OWN_WORK else solution[n]), approved=True)
+            for n in used.tolist()
+        )
+
+    @cached_property
+    def _used(self) -> frozenset[int]:
+        """Sites that the plan of the present takes agents or desks from, or sends them to."""
+        found: set[int] = set()
+        for line in self._lines:
+            found.update(
+                self._tables.site_index[id] for id in (line.key.site, line.key.place, line.key.need_site) if id in self._tables.site_index
+            )
+        return frozenset(found)
+
+    def _next(self, site: int) -> Loss:
+        if site not in self._known:
+            self._known[site] = self._looked_at(site)
+        return self._known[site]
+
+    def _looked_at(self, site: int) -> Loss:
+        id, before = self._tables.sites[site].id, self.unmet
+        state = self._now.of(id)
+        situation = self._situation((id,))
+        no_worse = Loss((id,), before, solved=False, before=before)
+        gone = self._gone(state)
+        if (gone.staff_pct, gone.seat_pct) == (state.staff_pct, state.seat_pct):
+            self.screened += 1
+            return no_worse
+        if site not in self._used and self._needs_nobody_new(site, situation):
+            self.screened += 1
+            return no_worse
+        held = self._program(situation, self._lines)
+        if unmet_of(held, first_answer(held)) <= before:
+            self.screened += 1
+            return no_worse
+        return Loss((id,), unmet_of(*self._solved(situation, self._approved)), before=before)
+
+    def _needs_nobody_new(self, site: int, situation: Situation) -> bool:
+        def here(q: Quantities) -> list[tuple[int, int, bool, int]]:
+            return [(d.cell, d.need, d.own_site, d.tele_cap) for d in q.demands if int(self._tables.cell_site[d.cell]) == site]
+
+        return here(Quantities(self._tables, situation)) == here(self._plan[0].quantities)
+
+    def _weight(self, site: int) -> int:
+        """Agents of the minimum there, to rank what leaves equally little undone."""
+        return sum(self._tables.cells[n].minimum for n in self._tables.cells_of_site.get(site, ()))

@@ -1,0 +1,26 @@
+"""`vigie contingency` from a crisis that is given as tables."""
+
+from __future__ import annotations
+
+import json
+
+from typer.testing import CliRunner
+
+from services.cli.__main__ import app
+from tests.unit.continuity.reassignment.cases import META, ROWS
+
+GIVEN = ["--situations", str(ROWS), "--meta", str(META), "--name", "S10-fire"]
+
+
+def test_losses_are_ranked_from_a_crisis_given_as_tables() -> None:
+    said = CliRunner().invoke(app, ["contingency", "--lost", "building", "--json", *GIVEN])
+    assert said.exit_code == 0, said.output
+    document = json.loads(said.stdout)
+    assert (document["unmet_now"], document["losses"], document["unmet"]) == ({"U1": 0, "U2": 0, "U3": 0}, 253, 0)
+    assert document["screened"] == 253
+
+
+def test_a_crisis_is_given_whole() -> None:
+    said = CliRunner().invoke(app, ["contingency", *GIVEN[:2]])
+    assert said.exit_code == 2
+    assert "--meta" in said.output
