@@ -25,6 +25,8 @@ CE_CORRELATION = "ce_correlationid"
 """Id of the first input of the causal chain (a report, a command)."""
 CE_CAUSATION = "ce_causationid"
 """Id of the fact or input that directly caused this one."""
+CE_TRACEPARENT = "ce_traceparent"
+"""W3C trace context of the hop that wrote the record (CloudEvents extension Distributed Tracing), only while traces are wanted. No rule reads it."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

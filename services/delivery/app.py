@@ -5,13 +5,14 @@ from __future__ import annotations
 from services.delivery.decider import DeliveryDecider
 from services.delivery.sending import SenderThread
 from services.delivery.settings import DeliverySettings
-from services.runtime import logs
+from services.runtime import logs, tracing
 from services.runtime.processor import run_processor
 
 
 def main() -> None:
     """Run until told to stop. Raises pydantic.ValidationError for settings that cannot be."""
     logs.configure("delivery")
+    tracing.configure("delivery")
     settings = DeliverySettings()
     with SenderThread(settings):
         run_processor(DeliveryDecider(), settings)

@@ -34,6 +34,7 @@ class Offer:
     realm: str
     row: NotificationRow
     correlation_id: str
+    traceparent: str | None = None
 
     @property
     def attempt(self) -> str:
@@ -50,6 +51,7 @@ class Call:
     correlation_id: str
     claimed_s: float
     """Monotonic time from before the first claim was sent."""
+    traceparent: str | None = None
 
     @property
     def attempt(self) -> AttemptRow:
@@ -126,7 +128,7 @@ class Outbox:
         for fact in facts:
             match fact:
                 case NotificationChanged(row=row):
-                    self._offer(realm, row, transaction.src.correlation_id)
+                    self._offer(realm, row, transaction.src.correlation_id, transaction.traceparent)
                     self._refer(realm, row)
                     self._ask(realm, row)
                     if row.campaign in self.headcounts:
@@ -141,21 +143,19 @@ class Outbox:
                 case _:
                     pass
         return [
-            self._take(realm, rows[g.notification], g, transaction.src.correlation_id)
-            for g in grants
-            if g.attempt in self._claimed and g.attempt not in self._taken
+            self._take(rows[g.notification], g, transaction) for g in grants if g.attempt in self._claimed and g.attempt not in self._taken
         ]
 
-    def _take(self, realm: str, row: NotificationRow, granted: AttemptGranted, correlation_id: str) -> Call:
+    def _take(self, row: NotificationRow, granted: AttemptGranted, by: Transaction) -> Call:
         self._taken.add(granted.attempt)
-        return Call(realm, row, granted, correlation_id, self._claimed[granted.attempt])
+        return Call(by.realm, row, granted, by.src.correlation_id, self._claimed[granted.attempt], by.traceparent)
 
-    def _offer(self, realm: str, row: NotificationRow, correlation_id: str) -> None:
+    def _offer(self, realm: str, row: NotificationRow, correlation_id: str, traceparent: str | None) -> None:
         if (before := self._offered.pop(row.id, None)) is not None:
             self.offers.pop(before, None)
         if row.attempts and row.attempts[-1].state == "planned":
             attempt = row.attempts[-1].id
-            self.offers[attempt] = Offer(realm, row, correlation_id)
+            self.offers[attempt] = Offer(realm, row, correlation_id, traceparent)
             self._offered[row.id] = attempt
 
     def _refer(self, realm: str, row: NotificationRow) -> None:
@@ -202,7 +202,10 @@ class Outbox:
     def dump(self) -> dict[str, Any]:
         """Offers, holds, names, and what may come back; never claims or calls: those die with the run."""
         return {
-            "offers": [[o.realm, o.row.model_dump(mode="json", exclude_defaults=True), o.correlation_id] for o in self.offers.values()],
+            "offers": [
+                [o.realm, o.row.model_dump(mode="json", exclude_defaults=True), o.correlation_id, o.traceparent]
+                for o in self.offers.values()
+            ],
             "held": sorted(self._held),
             "references": [[key, r.realm, r.notification, r.attempt] for key, r in self.references.items()],
             "asked": [[person, id, a.realm, a.role, a.headcount] for person, asked in self.asked.items() for id, a in asked.items()],
@@ -214,8 +217,8 @@ class Outbox:
 
     def load(self, dumped: dict[str, Any]) -> None:
         """Inverse of dump. Raises KeyError, ValueError, TypeError."""
-        for realm, row, correlation_id in dumped["offers"]:
-            self._offer(realm, NotificationRow.model_validate(row), correlation_id)
+        for realm, row, correlation_id, traceparent in dumped["offers"]:
+            self._offer(realm, NotificationRow.model_validate(row), correlation_id, traceparent)
         self._held.update(dumped["held"])
         self.references.update((key, Reference(*rest)) for key, *rest in dumped["references"])
         for person, id, in_realm, role, headcount in dumped["asked"]:

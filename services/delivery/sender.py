@@ -25,10 +25,11 @@ from schemas.words import Channel
 from services.delivery.channels import Driver, Outgoing, Result
 from services.delivery.messages import compose, translator
 from services.delivery.outbox import Call, Offer, Outbox
-from services.runtime import metrics
+from services.runtime import metrics, tracing
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.kafka import BrokerAway
 from services.runtime.links import RETURNS_VALID_MS, VALID_MS, AckLinks, Link, ReturnLinks, Returns
+from services.runtime.tracing import Span
 from services.runtime.transaction import Transaction
 from services.runtime.vault import TextItem
 
@@ -71,8 +72,9 @@ class Inputs(Protocol):
     """`services.runtime.kafka.RecordProducer`."""
 
     async def send(
-        self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None
-    ) -> tuple[int, int]:
+        self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None,
+        traceparent: str | None = None,
+    ) -> tuple[int, int]:  # fmt: skip
         """After all replicas have it. Raises BrokerAway."""
         ...
 
@@ -131,13 +133,16 @@ class Sender:
         if ARMED:
             reach("before-claim")
         while offer.attempt in self.outbox.offers:
-            if await self._sent(offer.realm, claim, f"{offer.attempt}:claim:{self.outbox.run}", offer.correlation_id):
+            if await self._sent(offer.realm, claim, f"{offer.attempt}:claim:{self.outbox.run}", offer.correlation_id, offer.traceparent):
                 if ARMED:
                     reach("after-claim")
                 return
 
     async def _carry_out(self, call: Call) -> None:
+        span = self._span(call)
         result = await self._result(call)
+        if span is not None:
+            span.end(fault=None if result.outcome == "accepted" else result.error or result.outcome, outcome=result.outcome)
         metrics.count("vigie_attempts_total", channel=call.granted.channel.value, outcome=result.outcome)
         if result.outcome == "accepted" and call.row.answer_expected and len(call.row.attempts) == 1 and call.row.not_before is None:
             took_s = time.time() - call.row.planned_at / 1000  # a figure for people: nothing is decided by two clocks
@@ -155,10 +160,24 @@ class Sender:
             error=result.error,
             retry=result.retry,
         )
-        while not await self._sent(call.realm, outcome, f"{call.granted.attempt}:outcome:{self.outbox.run}", call.correlation_id):
+        traceparent = call.traceparent if span is None else span.traceparent
+        while not await self._sent(
+            call.realm, outcome, f"{call.granted.attempt}:outcome:{self.outbox.run}", call.correlation_id, traceparent
+        ):
             pass
         if ARMED:
             reach("after-outcome")
+
+    def _span(self, call: Call) -> Span | None:
+        """The hop of one call of a provider: from the grant that was read to the provider's word."""
+        if (traces := tracing.current()) is None:
+            return None
+        channel, row = call.granted.channel.value, call.row
+        told: tracing.Attributes = {
+            "vigie.realm": call.realm, "vigie.notification": row.id, "vigie.attempt": call.attempt.number, "vigie.channel": channel,
+            "vigie.level": row.level.value, "vigie.template": row.template,
+        }  # fmt: skip
+        return traces.begin(f"delivery send {channel}", "client", call.traceparent, told)
 
     async def _result(self, call: Call) -> Result:
         channel = call.granted.channel
@@ -229,10 +248,12 @@ class Sender:
         link = Link(call.realm, call.row.id, call.row.person, round(self._wall_clock() * 1000) + VALID_MS)
         return f"{self._public_url}/a/{self._links.token(link)}"
 
-    async def _sent(self, realm: str, message: Message, input_id: str, correlation_id: str) -> bool:
+    async def _sent(self, realm: str, message: Message, input_id: str, correlation_id: str, traceparent: str | None) -> bool:
         """True when Kafka has it; False after a pause when the broker is away. Repeats carry the same id."""
         try:
-            await self._producer.send(inputs("delivery"), realm, message, id=input_id, source=SOURCE, correlation_id=correlation_id)
+            await self._producer.send(
+                inputs("delivery"), realm, message, id=input_id, source=SOURCE, correlation_id=correlation_id, traceparent=traceparent
+            )
         except BrokerAway as error:
             log.warning("sender.broker_away", error=str(error))
             await asyncio.sleep(REPEAT_S)

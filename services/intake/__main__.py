@@ -10,13 +10,14 @@ import uvloop
 
 from services.intake.app import run
 from services.intake.settings import IntakeSettings
-from services.runtime import logs
+from services.runtime import logs, tracing
 from services.runtime.keys import MasterKeyInvalid
 
 
 def main() -> int:
     """Exit code: 0 stopped, 1 cannot start (one line says why)."""
     logs.configure("intake")
+    tracing.configure("intake")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what is wrong with a body is the sender's answer
     try:

@@ -30,7 +30,7 @@ from services.intake.machines.asked import Asked, wrong
 from services.intake.machines.book import SourceBook
 from services.intake.machines.door import BYTES, TRANSIENT, Machines
 from services.intake.refusals import Refused, RefusedLane
-from services.runtime import metrics
+from services.runtime import metrics, tracing
 from services.runtime.access import AccessStore
 from services.runtime.kafka import BrokerAway, groupless_consumer
 from services.runtime.partitions import stop_consumer
@@ -106,6 +106,7 @@ class ExternalEvents:
 
     async def _take_in_order(self, partition: int, records: list[Any]) -> None:
         for record in records:
+            tracing.heard(tracing.of_headers(record.headers))
             await self._take(record)
             await self._book.taken(partition, record.offset + 1)
 

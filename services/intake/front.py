@@ -23,7 +23,7 @@ from services.intake.openapi import merged
 from services.intake.proxy import Proxy
 from services.intake.refusals import Strangers
 from services.intake.reports import Reports
-from services.runtime import metrics
+from services.runtime import metrics, tracing
 from services.runtime.health import Check, Health
 from services.runtime.kafka import BrokerAway, iso
 from services.runtime.principals import Principal
@@ -66,6 +66,8 @@ class Front:
         if scope["type"] != "http":
             raise NotImplementedError(f"only HTTP is spoken here, not {scope['type']}")
         started = False
+        if tracing.current() is not None:
+            tracing.heard(header(scope, b"traceparent"))
 
         async def watched(message: Any) -> None:
             nonlocal started

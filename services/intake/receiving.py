@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -27,9 +28,11 @@ from schemas.reports import ReportReceived
 from services.intake.idempotency import TOPIC, Identity, Known, Ledger, identify
 from services.intake.native import Claim
 from services.intake.overload import Admission
+from services.runtime import tracing
 from services.runtime.kafka import BrokerAway, expiring_producer, headers_of, partition_for
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError
+from services.runtime.tracing import Traces
 from services.runtime.vault import TextItem, Texts
 
 WIRE: Final = ReportReceived.wire_type()
@@ -154,7 +157,9 @@ class Receiver:
         if self.away and self._under_way and not claim.danger:
             raise _away()
         with self._admission.enter(danger=claim.danger):
-            task = asyncio.create_task(self._store(claim, principal, identity, raw))
+            traces = tracing.current()
+            storing = self._store if traces is None else partial(self._traced, traces)
+            task = asyncio.create_task(storing(claim, principal, identity, raw))
             self._under_way[identity.report_id] = identity.fingerprint, task
             task.add_done_callback(lambda t: self._done(identity.report_id, t))
             known = await self._wait(task)
@@ -210,7 +215,18 @@ class Receiver:
             log.warning("log.away", why=why, then="reports are answered with 503 until it is back")
         self.away = True
 
-    async def _store(self, claim: Claim, principal: Principal, identity: Identity, raw: Raw) -> Known:
+    async def _traced(self, traces: Traces, claim: Claim, principal: Principal, identity: Identity, raw: Raw) -> Known:
+        told: tracing.Attributes = {"vigie.realm": claim.realm, "vigie.report": identity.report_id, "vigie.dialect": raw.dialect}
+        span = traces.begin("intake accept", "server", tracing.caller(), told)
+        try:
+            known = await self._store(claim, principal, identity, raw, span.traceparent)
+        except BaseException as error:
+            span.end(fault=type(error).__name__)
+            raise
+        span.end()
+        return known
+
+    async def _store(self, claim: Claim, principal: Principal, identity: Identity, raw: Raw, traceparent: str | None = None) -> Known:
         report_id, text_id = identity.report_id, text_id_of(identity.report_id)
         await self._texts.put(text_id, TextItem(claim.text, raw.body, raw.content_type))
         message: dict[str, Any] = claim.message | {
@@ -222,8 +238,9 @@ class Receiver:
             message["signature"] = raw.signature
         realm, partition = claim.realm, partition_for(TOPIC, claim.realm)
         headers = headers_of(
-            WIRE, id=report_id, source=f"/{principal.id}", at=None if is_live(realm) else claim.at, time_ms=time.time_ns() // 1_000_000
-        )
+            WIRE, id=report_id, source=f"/{principal.id}", at=None if is_live(realm) else claim.at, time_ms=time.time_ns() // 1_000_000,
+            traceparent=traceparent,
+        )  # fmt: skip
         mark = self._ledger.sending(partition)
         try:
             offset, appended_at = await self._inputs.append(realm, partition, orjson.dumps(message), headers)

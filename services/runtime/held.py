@@ -11,6 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 from services.runtime.chain import IN_FLIGHT, Position, View
 from services.runtime.inputs import InputRecord
 from services.runtime.publisher import Feed
+from services.runtime.tracing import Span
 from services.runtime.transaction import Transaction
 
 S = TypeVar("S")
@@ -27,6 +28,8 @@ class Pending(NamedTuple):
     """The input, for the dead letters; None when it took effect."""
     sent_at: float
     """time.monotonic()"""
+    span: Span | None = None
+    """Ends with the acknowledgement."""
 
 
 @dataclass(slots=True, eq=False)

@@ -47,6 +47,7 @@ def headers_of(
     place: Place | None = None,
     place_hash: str | None = None,
     time_ms: Instant | None = None,
+    traceparent: str | None = None,
 ) -> RecordHeaders:
     """CloudEvents binary mode. `at` is the logical time (simulated realms); `time_ms` only informs."""
     headers: RecordHeaders = [
@@ -67,6 +68,8 @@ def headers_of(
     if place is not None and place_hash is not None:
         headers.append((ce.CE_PLACE, str(place).encode()))
         headers.append((ce.CE_PLACEHASH, place_hash.encode()))
+    if traceparent is not None:
+        headers.append((ce.CE_TRACEPARENT, traceparent.encode()))
     return headers
 
 
@@ -187,11 +190,12 @@ class RecordProducer:
         causation_id: str | None = None,
         place: Place | None = None,
         place_hash: str | None = None,
+        traceparent: str | None = None,
     ) -> tuple[int, int]:
         """(partition, offset) once all replicas have it. Raises BrokerAway: repeat with the same `id`, receivers deduplicate."""
         headers = headers_of(
             message.wire_type(), id=id, source=source, at=at, correlation_id=correlation_id, causation_id=causation_id,
-            place=place, place_hash=place_hash, time_ms=time.time_ns() // 1_000_000,
+            place=place, place_hash=place_hash, time_ms=time.time_ns() // 1_000_000, traceparent=traceparent,
         )  # fmt: skip
         return await self.send_raw(topic, partition_for(topic, realm), realm.encode(), value_of(message), headers)
 

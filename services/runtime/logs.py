@@ -21,8 +21,8 @@ from structlog.typing import EventDict, WrappedLogger
 
 ROTATE_BYTES = 10_000_000
 ROTATE_KEEP = 5
-NOISY = ("aiokafka", "kafka", "faust", "mode")
-"""Libraries that repeat themselves while the broker is away."""
+NOISY = ("aiokafka", "kafka", "faust", "mode", "opentelemetry")
+"""Libraries that repeat themselves while the broker, or the collector of traces, is away."""
 CHATTY = ("httpx", "httpcore", "uvicorn", "aiohttp.access", "aiokafka", "asyncio")
 """Libraries of which only warnings are of interest."""
 QUIET_S = 10.0

@@ -12,7 +12,7 @@ import gc
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
@@ -25,8 +25,8 @@ from schemas.realms import is_live
 from schemas.runtime import Tick
 from schemas.topics import inputs as inputs_topic
 from schemas.topics import log as log_topic
-from services.runtime import health, logs, metrics
-from services.runtime.chain import IN_FLIGHT, append, fold
+from services.runtime import health, logs, metrics, tracing
+from services.runtime.chain import IN_FLIGHT, Appended, append, fold
 from services.runtime.core import Machine
 from services.runtime.decider import Decider
 from services.runtime.exits import Name, Stop, stop, stop_for
@@ -41,6 +41,7 @@ from services.runtime.publisher import Accepted, Feed, Publisher
 from services.runtime.settings import Settings
 from services.runtime.take import check_input, take
 from services.runtime.ticker import Ticker
+from services.runtime.tracing import Span, Traces
 from services.runtime.watch import Watch
 
 S = TypeVar("S")
@@ -81,6 +82,7 @@ class Worker(Generic[S]):
         self.stopping = False
         self.counts: Counter[str] = Counter()
         """Outcome → inputs, handed to the metrics once a second."""
+        self.traces = tracing.current()
         self.producer = idempotent_producer(kafka)
         self.publisher = Publisher(kafka, self.service, decider.logic)
         self.ticker = Ticker(self.publisher.send_tick, self.run_id)
@@ -221,12 +223,16 @@ class Worker(Generic[S]):
         )  # fmt: skip
         if ARMED:
             reach("before-decide")
+        began_ns = 0 if self.traces is None else time.time_ns()
         view, appended = append(self.machine, held.view, record, self.run_id)
         tx, outcome, now = appended.transaction, appended.outcome, time.monotonic()
+        span = None if self.traces is None else self._span(self.traces, record, appended, began_ns)
+        if span is not None:
+            tx = replace(tx, traceparent=span.traceparent)
         dead = outcome in ("failed", "refused")
         held.view = view
         held.moved_at = now
-        held.pending.append(Pending(view.position, tx, record if dead else None, now))
+        held.pending.append(Pending(view.position, tx, record if dead else None, now, span))
         self.counts[outcome] += 1
         if dead:
             self._tell(outcome, tx.realm, tx.src.id, tx.src.type, tx.src.correlation_id, tx.facts[-1].data)
@@ -240,8 +246,20 @@ class Worker(Generic[S]):
             self.app.consumer.hurry()
         if self.watch.wants_snapshot(held, now):
             held.snapshot = view
-        sent = await send_patiently(self.producer, self.log, appended.raw, record.key, held.partition)
+        sent = await send_patiently(self.producer, self.log, appended.raw, record.key, held.partition, tracing.as_headers(tx.traceparent))
         sent.add_done_callback(lambda done: self._acknowledged(held, done))
+
+    def _span(self, traces: Traces, record: InputRecord, appended: Appended, began_ns: int) -> Span | None:
+        """The hop of one input; none for what moved the clock and nothing else, which belongs to nobody's trace."""
+        tx, parent = appended.transaction, tracing.of_headers(record.headers)
+        if parent is None and not tx.facts:
+            return None
+        told: tracing.Attributes = {
+            "messaging.system": "kafka", "messaging.destination.name": record.topic, "messaging.destination.partition.id": str(record.partition),
+            "messaging.kafka.offset": record.offset, "vigie.realm": tx.realm, "vigie.input": tx.src.id, "vigie.type": tx.src.type,
+            "vigie.seq": tx.seq, "vigie.facts": len(tx.facts), "vigie.outcome": appended.outcome,
+        }  # fmt: skip
+        return traces.begin(f"{self.service} decide {tx.src.type}", "consumer", parent, told, began_ns=began_ns)
 
     def _tell(self, outcome: str, realm: str, id: str, type: str, correlation_id: str, data: dict[str, Any]) -> None:
         event = "input.failed" if outcome == "failed" else "input.refused"
@@ -281,6 +299,8 @@ class Worker(Generic[S]):
         if ARMED:
             reach("after-append")
         metrics.observe("vigie_append_seconds", time.monotonic() - pending.sent_at, service=self.service)
+        if pending.span is not None:
+            pending.span.end()
         held.confirmed = (at.head_offset, at.hash)
         held.feed.offer(Accepted(pending.transaction, at, pending.record))
         if len(held.pending) < IN_FLIGHT // 2:
@@ -300,6 +320,7 @@ class _Untitled(faust.Worker):
 def run_processor(decider: Decider[S], settings: Settings, tuning: Tuning | None = None) -> None:
     """Run the worker of a decider until it is told to stop. Does not return normally from a named exit."""
     logs.configure(decider.service)
+    tracing.configure(decider.service)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     gc.set_threshold(50_000, 20, 100)  # states are long-lived and acyclic: collect rarely

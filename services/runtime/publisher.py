@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -26,7 +26,7 @@ from schemas.runtime import InputFailed, InputRefused, Tick
 from schemas.topics import LARGE_MESSAGE_BYTES
 from schemas.topics import inputs as inputs_topic
 from schemas.topics import log as log_topic
-from services.runtime import deadletters, metrics
+from services.runtime import deadletters, metrics, tracing
 from services.runtime.chain import Position, follow
 from services.runtime.deadletters import DeadLetter, Lane
 from services.runtime.exits import Stop, stop, stop_for
@@ -247,6 +247,8 @@ class Feed:
         async for record in reader.read(topic, {self._partition: (start.next, self._end.next)}):
             at, transaction = follow(at, record.offset, record.value, self._publisher.logic)
             if transaction is not None:
+                if record.headers:
+                    transaction = replace(transaction, traceparent=tracing.of_headers(record.headers))
                 given = None
                 if any(fact.type in _DEAD for fact in transaction.facts):
                     async with PartitionReader(self._publisher.kafka) as inputs:
@@ -297,6 +299,7 @@ class Feed:
         return headers_of(
             fact.type, id=fact.id, source=f"/{tx.service}", at=None if is_live(tx.realm) else fact.at,
             correlation_id=tx.src.correlation_id, causation_id=tx.src.id, place=place, place_hash=hash, time_ms=fact.at,
+            traceparent=tx.traceparent,
         )  # fmt: skip
 
     async def _bury(self, sending: _Sending, tx: Transaction, fact: FactRecord, place: Place, accepted: Accepted) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from schemas.routes import ROUTES
 from schemas.topics import PARTITIONS
 from schemas.topics import log as log_topic
-from services.runtime import metrics
+from services.runtime import metrics, tracing
 from services.runtime.chain import Position, follow
 from services.runtime.ending import end
 from services.runtime.exits import Stop
@@ -168,6 +168,8 @@ class LogReader:
                 if transaction is None:
                     metrics.count("vigie_records_ignored_total", service=self.service, partition=str(p))
                 else:
+                    if record.headers:
+                        transaction = replace(transaction, traceparent=tracing.of_headers(record.headers))
                     accepted.append(Accepted(transaction, p, record.offset, position.hash, position))
                     if self._pace is not None and is_awaited(transaction.src.type):
                         self._pace.hurry()

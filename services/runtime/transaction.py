@@ -5,7 +5,7 @@ JSON, at most 256 KiB. `prev` is the hash of the last accepted record, so a reco
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
@@ -84,6 +84,8 @@ class Transaction:
     facts: tuple[FactRecord, ...]
     next_due: Instant | None
     """Earliest deadline of the realm after this Transaction."""
+    traceparent: str | None = field(default=None, compare=False)
+    """Of the hop that wrote it, from the header of its record: never among its bytes, its hash and its facts do not know it."""
 
     def dump(self) -> bytes:
         """Bytes as they go on the log."""

@@ -167,8 +167,9 @@ class Kept:
         del self.items[id]
 
     async def send(
-        self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None
-    ) -> tuple[int, int]:
+        self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None,
+        traceparent: str | None = None,
+    ) -> tuple[int, int]:  # fmt: skip
         self.sent.append((topic, message))
         return 0, 0
 

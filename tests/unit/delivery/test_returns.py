@@ -72,8 +72,9 @@ class Line:
         self.world.open("92", ("sms",))
 
     async def send(
-        self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None
-    ) -> tuple[int, int]:
+        self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None,
+        traceparent: str | None = None,
+    ) -> tuple[int, int]:  # fmt: skip
         self.sent.append((realm, message))
         self.world.put(message, realm, id)
         return 0, 0

@@ -119,8 +119,9 @@ class World:
         return row
 
     async def send(
-        self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None
-    ) -> tuple[int, int]:
+        self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None,
+        traceparent: str | None = None,  # noqa: ARG002
+    ) -> tuple[int, int]:  # fmt: skip
         assert (topic, source) == ("delivery.inputs", "/delivery/sender")
         assert correlation_id
         if self.away:
