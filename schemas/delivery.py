@@ -103,6 +103,33 @@ class HoldChanged(RowFact):
     row: HoldRow
 
 
+class ProbedChannel(Model):
+    """What a silent test of one provider said. Nobody was told anything."""
+
+    channel: Channel
+    outcome: Literal["answered", "failed", "no_silent_test", "not_configured"] = Field(
+        description="`answered`: the provider took the login, or at least the connection; `no_silent_test`: it can only be tried by a message"
+    )
+    error: str | None = Field(default=None, description="code")
+
+
+class ProbeRow(Model):
+    """The channels in a drill (`drills` of the same id)."""
+
+    id: str
+    asked_at: Instant
+    done_at: Instant | None = Field(default=None, description="None: a sender has not yet said what came of it")
+    channels: tuple[ProbedChannel, ...] = ()
+
+
+@message
+class ChannelsProbed(RowFact):
+    """The channels of a live realm are to be tried, or have been."""
+
+    collection: ClassVar[str] = "probes"
+    row: ProbeRow
+
+
 # ── inputs from the sender and the providers ───────────────────────────────────────────────────────────────────────
 
 
@@ -126,6 +153,15 @@ class AttemptOutcome(Message):
     provider_id: str | None = None
     error: str | None = None
     retry: bool = Field(default=False, description="transient: the same channel may be tried again")
+
+
+@message
+class ProbeOutcome(Message):
+    """A sender tried the channels of a drill."""
+
+    drill: str
+    asked_at: Instant
+    channels: tuple[ProbedChannel, ...]
 
 
 @message

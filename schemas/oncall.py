@@ -147,6 +147,38 @@ class ReadinessProved(RowFact):
     row: ReadinessRow
 
 
+# ── the monthly drill ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class RungRow(Model):
+    """One wave of one ladder at the instant of the drill. Nobody was called."""
+
+    ladder: str
+    wave: int
+    posts: int = Field(description="posts that it calls; a role of pôles or sites counts each of them")
+    reached: int = Field(description="posts where somebody would hear it")
+    late: int = Field(default=0, description="of these, after the time that the wave has for its answers")
+    slowest_min: float | None = Field(default=None, description="from the beginning of the ladder until the last of them hears it")
+    silent: tuple[str, ...] = Field(default=(), description="`role` or `role:scope` of posts where nobody would; the first 50")
+
+
+class DrillRow(Model):
+    """The drill of a month."""
+
+    id: str = Field(description="local month, `2027-03`")
+    at: Instant
+    reference: str
+    rungs: tuple[RungRow, ...]
+
+
+@message
+class LaddersDrilled(RowFact):
+    """Every rung of every ladder was tried on paper. Routed to delivery, which tries the channels."""
+
+    collection: ClassVar[str] = "drills"
+    row: DrillRow
+
+
 # ── commands to alerts ─────────────────────────────────────────────────────────────────────────────────────────────
 
 

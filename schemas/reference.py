@@ -206,6 +206,9 @@ class ReadinessRule(Model):
     rate_per_min: dict[str, float] = Field(
         default_factory=dict, description="channel → calls per minute that its provider takes; absent = enough"
     )
+    drill_day: int | None = Field(
+        default=None, ge=1, le=28, description="day of the month from which on the monthly drill is due; None = none"
+    )
 
 
 class WorkingTime(Model):

@@ -18,6 +18,7 @@ ROUTES: dict[int, dict[str, dict[str, tuple[str, ...]]]] = {
             "NotificationPlanned": ("delivery",),
             "NotificationWithdrawn": ("delivery",),
             "ReachabilityChanged": ("delivery",),
+            "LaddersDrilled": ("delivery",),
         },
         "continuity": {
             "MetricChanged": ("alerts",),

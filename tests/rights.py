@@ -72,6 +72,7 @@ CONSOLE: Final[dict[str, Who]] = {
     # the log, and what comes of it
     "GET /api/v1/incidents/{id}/timeline": LOG, "GET /api/v1/log": LOG, "GET /api/v1/notifications": LOG, "GET /api/v1/notifications/{id}": LOG,
     "GET /api/v1/escalations": LOG, "GET /api/v1/escalations/{id}": LOG, "GET /api/v1/oncall": LOG, "GET /api/v1/oncall/duties": LOG,
+    "GET /api/v1/drills": LOG,
     "GET /api/v1/readiness": LOG, "GET /api/v1/oncall/feeds": LOG, "GET /api/v1/callouts": LOG, "GET /api/v1/callouts/{id}": LOG,
     "GET /api/v1/headcounts": LOG, "GET /api/v1/headcounts/{id}": LOG, "GET /api/v1/sitreps": LOG, "GET /api/v1/sitreps/draft": LOG,
     "GET /api/v1/sitreps/{number}": LOG, "GET /api/v1/retex": LOG, "GET /api/v1/improvements": LOG,

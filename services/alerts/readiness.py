@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from schemas.base import HOUR_MS
-from schemas.oncall import HoleRow, ReadinessProved, ReadinessRow
+from schemas.oncall import DrillRow, HoleRow, LaddersDrilled, ReadinessProved, ReadinessRow
+from schemas.reference import ReadinessRule
 from services.alerts import escalation, tasks
 from services.alerts.draft import Draft
 from services.alerts.evolve.oncall import readiness_rule
+from services.oncall.drill import rungs
 from services.oncall.localtime import local_day
 from services.oncall.readiness import MOST_HOLES, Proof, Prover, key_of, reach_of, with_rates
 
@@ -52,6 +54,7 @@ def prove(draft: Draft) -> None:
         more=max(len(proof.holes) - MOST_HOLES, 0), urgent=len(urgent), alerted=keys,
     )))  # fmt: skip
     _assign(draft, urgent)
+    _drill(draft, made, rule)
     fresh = [h for h in urgent if key_of(h) not in known]
     if fresh:
         _tell(draft, rule.alert_to, [h for h in fresh if h.scope is None], None)
@@ -59,6 +62,16 @@ def prove(draft: Draft) -> None:
             _tell(draft, rule.alert_to_scoped, holes, pole)
     if proof.holes and before is not None and _is_first_of_a_monday(draft, before):
         _digest(draft, rule.alert_to[:1], proof)
+
+
+def _drill(draft: Draft, made: Prover, rule: ReadinessRule) -> None:
+    """Once a month, with the first proof from its day on."""
+    today = local_day(draft.clock)
+    month = f"{today:%Y-%m}"
+    if rule.drill_day is None or today.day < rule.drill_day or draft.state.drilled == month:
+        return
+    row = DrillRow(id=month, at=draft.clock, reference=draft.state.version, rungs=rungs(made, draft.clock))
+    draft.emit(LaddersDrilled(row=row))
 
 
 def _is_first_of_a_monday(draft: Draft, before: ReadinessRow) -> bool:

@@ -140,6 +140,8 @@ class State:
     readiness: ReadinessRow | None = None
     prove_at: Instant | None = None
     """Live realms: when readiness is proved next (D38)."""
+    drilled: str | None = None
+    """Local month of the newest drill."""
 
     # ── indexes ──────────────────────────────────────────────────────────────────────────────────────────────────
     rules: Rulebook = field(default=EMPTY, init=False, compare=False, repr=False)

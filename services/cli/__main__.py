@@ -72,6 +72,7 @@ COMMANDS = {
     "whatif": "services.cli.whatif:whatif",
     "oncall": "services.cli.oncall:app",
     "readiness": "services.cli.oncall:readiness",
+    "drill": "services.cli.oncall:drill",
     "headcount": "services.cli.headcount:app",
     # exercises
     "play": "services.cli.play:play",

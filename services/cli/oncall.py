@@ -1,4 +1,4 @@
-"""`vigie oncall` and `vigie readiness`: who is on call, where nobody is, calendars, overrides; and the proof that somebody would answer."""
+"""`vigie oncall`, `vigie readiness` and `vigie drill`: who is on call, where nobody is, calendars, overrides; the proof and the test that somebody would answer."""
 
 from __future__ import annotations
 
@@ -196,6 +196,30 @@ def readiness(
                 ("Personne", lambda r: r["person"] or "personne"), ("Canal", lambda r: r["channel"] or ""),
                 ("Minutes", lambda r: f"{r['minutes']:.1f}" if r["minutes"] is not None else ""),
             ))  # fmt: skip
+
+
+def drill(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """The silent test of the month: would every rung of every ladder be heard, does every channel answer? Exit 1 when not."""
+    found = ask("GET", "/api/v1/drills" + query(realm, as_of, limit=1))["items"]
+    if as_json:
+        typer.echo(json.dumps(found[0] if found else None, ensure_ascii=False))
+    elif not found:
+        typer.echo("Aucun essai n’a encore eu lieu (escalade.yaml, astreintes_preuve : essai_mensuel).")
+    else:
+        _show_drill(found[0])
+    if found and not found[0]["ok"]:
+        raise typer.Exit(1)
+
+
+def _show_drill(found: dict[str, Any]) -> None:
+    show({"items": found["rungs"], "next": None}, False, f"Essai de {found['month']}, le {at_paris(found['at'])}", (
+        ("Niveau", lambda r: r["ladder"]), ("Vague", lambda r: str(r["wave"])), ("Postes joints", lambda r: f"{r['reached']} sur {r['posts']}"),
+        ("Trop tard", lambda r: str(r["late"] or "")), ("Au plus tard (min)", lambda r: "" if r["slowest_min"] is None else f"{r['slowest_min']:.1f}"),
+        ("Personne", lambda r: ", ".join(r["silent"][:5]) + ("…" if len(r["silent"]) > 5 else "")),
+    ))  # fmt: skip
+    show({"items": found["channels"], "next": None}, False, "Canaux, sans message" if found["probed_at"] else "Canaux : pas encore de réponse", (
+        ("Canal", lambda c: c["channel_name"]), ("Essai", lambda c: c["text"]), ("Code", lambda c: c["error"] or ""),
+    ))  # fmt: skip
 
 
 def _summary(proof: dict[str, Any]) -> None:

@@ -231,6 +231,29 @@ def _readiness(fact: FactRecord) -> Fields:
     }
 
 
+def _drill(fact: FactRecord) -> Fields:
+    rungs = fact.data["row"]["rungs"]
+    silent = sum(r["reached"] < r["posts"] or bool(r.get("late")) for r in rungs)
+    return {
+        "kind": "watch" if silent else "runtime",
+        "change": "silent" if silent else "heard",
+        "values": {"rungs": len(rungs), "silent": silent},
+    }
+
+
+def _probe(fact: FactRecord) -> Fields | None:
+    r = fact.data["row"]
+    if r.get("done_at") is None:
+        return None
+    failed = [c["channel"] for c in r["channels"] if c["outcome"] == "failed"]
+    answered = sum(c["outcome"] == "answered" for c in r["channels"])
+    return {
+        "kind": "watch" if failed else "runtime",
+        "change": "failed" if failed else "answered",
+        "values": {"failed": failed, "answered": answered},
+    }
+
+
 def _note(fact: FactRecord) -> Fields:
     d = fact.data
     return {
@@ -420,6 +443,8 @@ _LINES: dict[str, Maker] = {
     "PagingWithheld": _withheld,
     "DutyChanged": _duty,
     "ReadinessProved": _readiness,
+    "LaddersDrilled": _drill,
+    "ChannelsProbed": _probe,
     "NoteAdded": _note,
     "AnswerRecorded": _answer,
     "RoleUncovered": _uncovered,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from pydantic import Field
 
 from schemas import reference as ref
 from schemas.base import DAY_MS, HOUR_MS, Instant
-from schemas.oncall import DutyRow, HoleRow, Place, Reach, ReachRow
+from schemas.delivery import ProbeRow
+from schemas.oncall import DrillRow, DutyRow, HoleRow, Place, Reach, ReachRow
 from schemas.words import Channel
 from services.console.i18n import translator
 from services.console.reference import Reference
@@ -161,6 +162,39 @@ class Readiness(Resource):
     next: None = None
 
 
+class DrilledRung(Resource):
+    """One wave of one ladder as it stood. Nobody was called."""
+
+    ladder: str
+    wave: int
+    posts: int
+    reached: int = Field(description="posts where somebody would have heard it")
+    late: int = Field(description="of these, after the time that the wave has for its answers")
+    slowest_min: float | None
+    silent: list[str] = Field(description="posts where nobody would have, in words; at most 50")
+    ok: bool
+
+
+class DrilledChannel(Resource):
+    channel: Channel
+    channel_name: str
+    outcome: str = Field(description="answered, failed, no_silent_test, not_configured")
+    text: str
+    error: str | None
+
+
+class Drill(Resource):
+    """The silent test of a month: every rung of every ladder on paper, and every channel as far as it can be tried without a message."""
+
+    month: str
+    at: Time
+    reference: str
+    ok: bool = Field(description="every rung is reached in full and in time, and no channel failed")
+    rungs: list[DrilledRung]
+    probed_at: Time | None = Field(description="None: the channels have not answered yet")
+    channels: list[DrilledChannel]
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """Everything that on-call questions are answered from."""
@@ -171,6 +205,8 @@ class Desk:
     told: Mapping[str, ReachRow]
     published_at: Instant | None
     lang: str
+    drills: Mapping[str, DrillRow] = field(default_factory=dict)
+    probes: Mapping[str, ProbeRow] = field(default_factory=dict)
 
     @property
     def policy(self) -> ref.Escalation | None:
@@ -310,6 +346,30 @@ class Desk:
             )
             for role, posts in found.items()
         ]  # fmt: skip
+
+    def drilled(self) -> list[Drill]:
+        """The drills of the realm, newest first."""
+        return [self._drill(row, self.probes.get(row.id)) for row in sorted(self.drills.values(), key=lambda d: d.at, reverse=True)]
+
+    def _drill(self, row: DrillRow, probe: ProbeRow | None) -> Drill:
+        _ = translator(self.lang)
+        rungs = [
+            DrilledRung(
+                ladder=r.ladder, wave=r.wave, posts=r.posts, reached=r.reached, late=r.late, slowest_min=r.slowest_min,
+                silent=[self.role_name(role, scope or None) for role, _colon, scope in (post.partition(":") for post in r.silent)],
+                ok=r.reached == r.posts and not r.late,
+            )
+            for r in row.rungs
+        ]  # fmt: skip
+        channels = [
+            DrilledChannel(channel=c.channel, channel_name=w.word(w.CHANNEL, c.channel, _), outcome=c.outcome, text=w.word(w.PROBE, c.outcome, _), error=c.error)
+            for c in (probe.channels if probe is not None else ())
+        ]  # fmt: skip
+        return Drill(
+            month=row.id, at=when(row.at), reference=row.reference, rungs=rungs, channels=channels,
+            probed_at=when(probe.done_at) if probe is not None and probe.done_at is not None else None,
+            ok=all(r.ok for r in rungs) and not any(c.outcome == "failed" for c in channels),
+        )  # fmt: skip
 
     def _hole(self, hole: HoleRow, at: Instant) -> Hole:
         _ = translator(self.lang)

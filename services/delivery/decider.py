@@ -30,9 +30,10 @@ from schemas.delivery import (
     HoldRow,
     NotificationChanged,
     NotificationRow,
+    ProbeOutcome,
     ReceiptReceived,
 )
-from schemas.oncall import ReachabilityChanged, ReachRow
+from schemas.oncall import LaddersDrilled, ReachabilityChanged, ReachRow
 from schemas.realms import is_live
 from schemas.reference import ReferencePublished, Section
 from schemas.runtime import CommandApplied, DeadlineFailed, LossDeclared, Rebased
@@ -66,6 +67,7 @@ from services.delivery.hold import decide_hold, decide_release, lapsed
 from services.delivery.pacing import Pacing
 from services.delivery.planning import candidates, planned_row
 from services.delivery.policies import DEFAULT, Rules, dump_rules, load_rules
+from services.delivery.probing import probed
 from services.delivery.replaying import refused_replay
 from services.delivery.simulated import SIMULATED_RUN
 from services.delivery.state import HOLD_KEY, DeliveryState
@@ -80,6 +82,13 @@ _KEPT_SECTIONS = (Section.ROSTER, Section.ESCALATION, Section.CHANNELS)
 def _is_kept(told: ReachabilityChanged | ReferencePublished) -> bool:
     """What is told and becomes part of the state as it is."""
     return isinstance(told, ReachabilityChanged) or told.last or told.data.section in _KEPT_SECTIONS
+
+
+def _told(realm: str, told: ReachabilityChanged | ReferencePublished | LaddersDrilled | ProbeOutcome, now: Instant) -> list[Fact]:
+    """What is heard about people, rules and channels, not about one message."""
+    if isinstance(told, LaddersDrilled | ProbeOutcome):
+        return probed(realm, told, now)
+    return [told] if _is_kept(told) else []
 
 
 class DeliveryDecider:
@@ -124,8 +133,8 @@ class DeliveryDecider:
                 return decide_stop(state.callouts.get(command.callout), command, given.id, now, state.rules, state.pacing)
             case HeadcountTallied() as tally if (one := state.callouts.get(tally.callout)) is not None:
                 return self._tally(state, one, tally, now)
-            case ReachabilityChanged() | ReferencePublished() as told if _is_kept(told):
-                return [told]
+            case ReachabilityChanged() | ReferencePublished() | LaddersDrilled() | ProbeOutcome() as told:
+                return _told(state.realm, told, now)
             case _:
                 return []
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.callouts import CallOutChanged
-from schemas.delivery import AttemptGranted, AttemptRow, HoldChanged, NotificationChanged, NotificationRow
+from schemas.delivery import AttemptGranted, AttemptRow, ChannelsProbed, HoldChanged, NotificationChanged, NotificationRow, ProbeRow
 from schemas.realms import is_live
 from schemas.reference import EscalationPolicy, ReferencePublished
 from schemas.words import Channel
@@ -24,7 +24,9 @@ from services.runtime.transaction import Transaction
 
 KEPT_REFERENCES = 20_000
 """Messages whose receipts are still understood; the oldest are forgotten first."""
-_READ = frozenset(m.__name__ for m in (NotificationChanged, AttemptGranted, HoldChanged, ReferencePublished, CallOutChanged))
+_READ = frozenset(
+    m.__name__ for m in (NotificationChanged, AttemptGranted, HoldChanged, ReferencePublished, CallOutChanged, ChannelsProbed)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,15 @@ class Call:
     def left_s(self, now_s: float) -> float:
         """What is left of the limit; ≤ 0 = must not be called any more."""
         return self.granted.limit_ms / 1000 - (now_s - self.claimed_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The channels are to be tried, silently."""
+
+    realm: str
+    row: ProbeRow
+    correlation_id: str
 
 
 @dataclass
@@ -109,6 +120,8 @@ class Outbox:
     """Person → notification → what they were asked and have not answered, oldest first."""
     headcounts: dict[str, Headcount] = field(default_factory=dict)
     """Of which single answers are kept."""
+    probes: dict[str, Probe] = field(default_factory=dict)
+    """`<realm>/<drill>` → a silent test of the channels that nobody has reported yet."""
     _held: set[str] = field(default_factory=set)
     _claimed: dict[str, float] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=set)
@@ -136,6 +149,10 @@ class Outbox:
                 case CallOutChanged(row=called) if called.kind == "headcount":
                     known = self.headcounts.setdefault(called.id, Headcount(realm, called.sites, 0, None, over=False))
                     known.people, known.started_at, known.over = called.people, called.started_at, called.state in ("stopped", "done")
+                case ChannelsProbed(row=probe):
+                    self.probes.pop(f"{realm}/{probe.id}", None)
+                    if probe.done_at is None:
+                        self.probes[f"{realm}/{probe.id}"] = Probe(realm, probe, transaction.src.correlation_id)
                 case HoldChanged(row=hold):
                     (self._held.add if hold.held else self._held.discard)(realm)
                 case ReferencePublished(data=EscalationPolicy(policy=policy)):
@@ -192,6 +209,7 @@ class Outbox:
         """The log has another history: offers and holds come again. What this run claimed and took stays known."""
         self.offers.clear()
         self._offered.clear()
+        self.probes.clear()
         self._held.clear()
         self.references.clear()
         self.asked.clear()
@@ -206,6 +224,7 @@ class Outbox:
                 [o.realm, o.row.model_dump(mode="json", exclude_defaults=True), o.correlation_id, o.traceparent]
                 for o in self.offers.values()
             ],
+            "probes": [[p.realm, p.row.model_dump(mode="json"), p.correlation_id] for p in self.probes.values()],
             "held": sorted(self._held),
             "references": [[key, r.realm, r.notification, r.attempt] for key, r in self.references.items()],
             "asked": [[person, id, a.realm, a.role, a.headcount] for person, asked in self.asked.items() for id, a in asked.items()],
@@ -219,6 +238,8 @@ class Outbox:
         """Inverse of dump. Raises KeyError, ValueError, TypeError."""
         for realm, row, correlation_id, traceparent in dumped["offers"]:
             self._offer(realm, NotificationRow.model_validate(row), correlation_id, traceparent)
+        for realm, row, correlation_id in dumped["probes"]:
+            self.probes[f"{realm}/{row['id']}"] = Probe(realm, ProbeRow.model_validate(row), correlation_id)
         self._held.update(dumped["held"])
         self.references.update((key, Reference(*rest)) for key, *rest in dumped["references"])
         for person, id, in_realm, role, headcount in dumped["asked"]:

@@ -17,14 +17,14 @@ from uuid import uuid4
 import structlog
 
 from schemas.base import Message
-from schemas.delivery import AttemptOutcome, ClaimAttempt
+from schemas.delivery import AttemptOutcome, ClaimAttempt, ProbedChannel, ProbeOutcome
 from schemas.directory import Contact
 from schemas.realms import is_live
 from schemas.topics import inputs
 from schemas.words import Channel
-from services.delivery.channels import Driver, Outgoing, Result
+from services.delivery.channels import Driver, Outgoing, Probing, Result
 from services.delivery.messages import compose, translator
-from services.delivery.outbox import Call, Offer, Outbox
+from services.delivery.outbox import Call, Offer, Outbox, Probe
 from services.runtime import metrics, tracing
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.kafka import BrokerAway
@@ -40,6 +40,8 @@ REPEAT_S: Final = 1.0
 """Pause before a claim or an outcome is sent again while the broker is away."""
 TEXT_WAIT_S: Final = 2.0
 """Patience with a text or a person that another process has just written."""
+PROBE_S: Final = 10.0
+"""Patience with a provider in a drill."""
 NOT_CONFIGURED: Final = "channel_not_configured"
 
 
@@ -112,6 +114,7 @@ class Sender:
         self._public_url = public_url.rstrip("/")
         self._monotonic = monotonic
         self._wall_clock = wall_clock
+        self._probing: set[str] = set()
         self._rooms: dict[Channel, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(calls_at_once))
 
     async def run(self, batches: AsyncIterator[Batch]) -> None:
@@ -127,6 +130,31 @@ class Sender:
                 for offer in self.outbox.to_claim() if batch.caught_up else ():
                     self.outbox.claiming(offer)
                     work.create_task(self._claim(offer))
+                for key, probe in self.outbox.probes.items() if batch.caught_up else ():
+                    if key not in self._probing:
+                        self._probing.add(key)
+                        work.create_task(self._probe(probe))
+
+    async def _probe(self, probe: Probe) -> None:
+        """Try every channel, silently, and say what came of it. Nobody is told anything, whatever the drivers do."""
+        tried = await asyncio.gather(*(self._tried(channel) for channel in Channel))
+        outcome = ProbeOutcome(drill=probe.row.id, asked_at=probe.row.asked_at, channels=tuple(tried))
+        log.info("channels.probed", realm=probe.realm, drill=probe.row.id, **{t.channel.value: t.error or t.outcome for t in tried})
+        while not await self._sent(probe.realm, outcome, f"probe:{probe.realm}:{probe.row.id}", probe.correlation_id, None):
+            pass
+
+    async def _tried(self, channel: Channel) -> ProbedChannel:
+        driver = self._drivers.get(channel)
+        if driver is None:
+            return ProbedChannel(channel=channel, outcome="not_configured")
+        if not isinstance(driver, Probing):
+            return ProbedChannel(channel=channel, outcome="no_silent_test")
+        try:
+            error = await driver.probe(PROBE_S)
+        except Exception as fault:  # noqa: BLE001  one driver that breaks its promise must not stop the others
+            log.error("driver.raised", channel=channel.value, error=type(fault).__name__)
+            error = "driver_error"
+        return ProbedChannel(channel=channel, outcome="answered" if error is None else "failed", error=error)
 
     async def _claim(self, offer: Offer) -> None:
         claim = ClaimAttempt(notification=offer.row.id, attempt=offer.attempt, run=self.outbox.run)

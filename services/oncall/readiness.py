@@ -14,7 +14,7 @@ from typing import Final
 
 from schemas.base import DAY_MS, HOUR_MS, Instant
 from schemas.oncall import HoleKind, HoleRow, Place, Reach, ReachRow
-from schemas.reference import ChannelsSection, Escalation, ReadinessRule, Roster, SectionData, Site
+from schemas.reference import ChannelsSection, Escalation, ReadinessRule, Roster, SectionData, Site, Wave
 from schemas.words import Channel
 from services.oncall.localtime import days, inside, window_of
 from services.oncall.rota import Pair, Post, Rota
@@ -103,7 +103,7 @@ class Prover:
         self, rota: Rota, policy: Escalation, rule: ReadinessRule, sites: Iterable[Site], poles: Iterable[str],
         reach: Mapping[str, tuple[Reach, ...]],
     ) -> None:  # fmt: skip
-        self._rota, self._policy, self._rule, self._reach = rota, policy, rule, reach
+        self.rota, self.policy, self._rule, self._reach = rota, policy, rule, reach
         self._sites = tuple(sites)
         self._poles = tuple(poles)
 
@@ -113,22 +113,26 @@ class Prover:
     def called(self) -> dict[str, Called]:
         """Role → how it is called."""
         found: dict[str, Called] = {}
-        for ladder, waves in sorted(self._policy.ladders.items()):
+        for ladder, waves in sorted(self.policy.ladders.items()):
             for wave in waves:
-                roles = [r for who in wave.who for r in self._roles_of(who)]
-                people = sum(self._width(r, who) for who in wave.who for r in self._roles_of(who))
-                for role in roles:
-                    channels = tuple(Channel(c) for c in wave.channels)
-                    found.setdefault(role, Called(ladder, wave.wave, wave.after_min, wave.ack_min, channels, people))
+                how = self.calling(ladder, wave)
+                for role in (r for who in wave.who for r in self.roles_of(who)):
+                    found.setdefault(role, how)
         return found
 
-    def _roles_of(self, who: str) -> tuple[str, ...]:
+    def calling(self, ladder: str, wave: Wave) -> Called:
+        """How one wave calls."""
+        people = sum(self._width(r, who) for who in wave.who for r in self.roles_of(who))
+        return Called(ladder, wave.wave, wave.after_min, wave.ack_min, tuple(Channel(c) for c in wave.channels), people)
+
+    def roles_of(self, who: str) -> tuple[str, ...]:
+        """What a name in a wave means; groups are one level deep."""
         if who == "tous_directeurs_pole":
             return ("directeur_pole",)
-        return self._policy.groups.get(who, (who,))
+        return self.policy.groups.get(who, (who,))
 
     def _width(self, role: str, who: str) -> int:
-        return len(self._poles) if who == "tous_directeurs_pole" else 1 if self._rota.scopes(role) or role in self._policy.roles else 0
+        return len(self._poles) if who == "tous_directeurs_pole" else 1 if self.rota.scopes(role) or role in self.policy.roles else 0
 
     @cached_property
     def weights(self) -> dict[Post, int]:
@@ -139,7 +143,7 @@ class Prover:
         for s in self._sites:
             staffed[s.pole] = staffed.get(s.pole, 0) + 1
         for role in sorted(set(self.called) - set(self._rule.roles)):
-            for scope in self._rota.scopes(role):
+            for scope in self.rota.scopes(role):
                 if scope in ids:
                     found[role, scope] = 1
                 elif scope in staffed:
@@ -157,9 +161,9 @@ class Prover:
 
     def judge(self, post: Post, at: Instant) -> Verdict:
         """Who would be reached now, and what is wrong."""
-        pair = self._rota.pair(*post, at)
+        pair = self.rota.pair(*post, at)
         called = self.called.get(post[0])
-        person, channel, minutes = self._reached(pair, called, at)
+        person, channel, minutes = self.reached(pair, called, at)
         problems = list(self._gaps(post, pair, at))
         if person is None and pair != Pair(None, None):
             heard = any(self._proven(r, at) for p in (pair.holder, pair.deputy) if p for r in self._points(p))
@@ -178,9 +182,9 @@ class Prover:
         if pair.holder is None:
             yield Problem("no_holder" if pair.deputy is not None else "nobody")
         elif pair.deputy is None:
-            same = self._rota.stand(*post, Place.DEPUTY, at).persons
+            same = self.rota.stand(*post, Place.DEPUTY, at).persons
             yield Problem("single_point", pair.holder) if pair.holder in same else Problem("no_deputy")
-        if pair.holder is not None and any(self._rota.pair(*other, at).holder == pair.holder for other in self._beside(post)):
+        if pair.holder is not None and any(self.rota.pair(*other, at).holder == pair.holder for other in self._beside(post)):
             yield Problem("single_point", pair.holder)
 
     def _beside(self, post: Post) -> tuple[Post, ...]:
@@ -197,7 +201,7 @@ class Prover:
     def _proven(self, point: Reach, at: Instant) -> bool:
         return point.verified_at is not None and at < point.verified_at + self._rule.proof_days * DAY_MS
 
-    def _reached(self, pair: Pair, called: Called | None, at: Instant) -> tuple[str | None, Channel | None, float | None]:
+    def reached(self, pair: Pair, called: Called | None, at: Instant) -> tuple[str | None, Channel | None, float | None]:
         """Walks the ladder's own steps: channel after channel of the holder, then of the deputy."""
         minutes = called.after_min if called else 0.0
         for person in (pair.holder, pair.deputy):
@@ -232,7 +236,7 @@ class Prover:
         persons: set[str] = set()
         for role, scope in (post, *self._beside(post)):
             for place in Place:
-                for span in self._rota.spans(role, scope, place, start, end):
+                for span in self.rota.spans(role, scope, place, start, end):
                     yield span.start
                     if (role, scope) == post:
                         persons.update(span.stand.persons)

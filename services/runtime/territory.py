@@ -324,6 +324,7 @@ def _readiness(doc: Any) -> dict[str, Any] | None:
         "alert_before_h": proof["alerte_trou_avant_h"], "alert_to": _plain(proof["alerter"]["territoire"]),
         "alert_to_scoped": _plain(proof["alerter"]["pole_ou_site"]), "proof_days": proof["preuve_jours"], "channels_min": proof["canaux_min"],
         "answer_min": _by_channel(proof["reponse_min"]), "rate_per_min": _by_channel(proof.get("debit_par_min")),
+        "drill_day": proof.get("essai_mensuel"),
     }  # fmt: skip
 
 

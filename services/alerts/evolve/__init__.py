@@ -34,7 +34,7 @@ from schemas.alerts import (
 )
 from schemas.base import Fact
 from schemas.maintenance import LeaseChanged, MaintenanceChanged
-from schemas.oncall import DutyChanged, ReachabilityChanged, ReadinessProved
+from schemas.oncall import DutyChanged, LaddersDrilled, ReachabilityChanged, ReadinessProved
 from schemas.reference import ReferencePublished, Section
 from schemas.runtime import DeadlineFailed
 from services.alerts.evolve.causes import cause_changed
@@ -75,6 +75,7 @@ def reload(s: State) -> State:
     new = new.put(
         rules=rulebook_of(s.version, s.sections), spent=s.spent, forget_at=s.forget_at, marks=s.marks, silences=s.silences, zones=s.zones,
         duties=s.duties, reach=s.reach, published_at=s.published_at, taken=s.taken, readiness=s.readiness, prove_at=s.prove_at,
+        drilled=s.drilled,
     )  # fmt: skip
     new = new.put(rota=rota_of(new))
     counts_: Map[tuple[str, str, str], int] = Map()
@@ -163,6 +164,7 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     DutyChanged: lambda s, f: duty_changed(s, f.row),
     ReachabilityChanged: lambda s, f: reachability_changed(s, f.row),
     ReadinessProved: lambda s, f: readiness_proved(s, f.row),
+    LaddersDrilled: lambda s, f: s.put(drilled=f.row.id),
     AnswerRecorded: answer_recorded,
     HistoryForgotten: history_forgotten,
     DeadlineSettled: lambda s, f: deadline_settled(s, f.key),

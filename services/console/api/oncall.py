@@ -15,7 +15,7 @@ from schemas.oncall import ImportDuties, OverrideDuty, Place, SwapDuties, Withdr
 from services.console.api.answering import RESPONSES, decide, require_text
 from services.console.api.context import Author, Body, Cursor, Limit, LogReading, deciding, instant, now, parse_time
 from services.console.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
-from services.console.oncall import LONGEST_MS, Duty, OnCall, Readiness
+from services.console.oncall import LONGEST_MS, Drill, Duty, OnCall, Readiness
 from services.console.resources import Page, Resource, Time, when
 from services.oncall.assigning import Asked, Organisation, Phonebook, duties_of
 from services.oncall.assigning import Duty as Found
@@ -123,6 +123,11 @@ async def readiness(
     reader: LogReading, days: Annotated[int | None, Query(ge=1, le=31)] = None, site: Annotated[str | None, Query(max_length=64)] = None
 ) -> Readiness:
     return await reader.model.readiness(reader.realm, as_of=reader.as_of, lang=reader.lang, days=days, site=site)
+
+
+@router.get("/drills", summary="The silent test of each month: every rung of every ladder, and every channel; newest first")
+async def drills(reader: LogReading, limit: Limit = 200, cursor: Cursor = None) -> Page[Drill]:
+    return await reader.model.drills(reader.realm, as_of=reader.as_of, lang=reader.lang, limit=limit, cursor=cursor)
 
 
 # ── deciding ───────────────────────────────────────────────────────────────────────────────────────────────────────

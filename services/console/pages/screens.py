@@ -386,13 +386,15 @@ class Screens:
         today = duty.monday_of(times.local(now).date())
         monday = duty.monday_of(_day(request.query_params.get("du"), today))
         edges = duty.edges_of(monday)
-        found, proof = await asyncio.gather(
+        found, proof, drills = await asyncio.gather(
             self._queries.on_call(realm, lang=lang, start=edges[0], end=edges[-1], now=times.ms(now)),
             self._queries.readiness(realm, lang=lang),
+            self._queries.drills(realm, lang=lang, limit=1),
         )
         policy = next((s.policy for s in x.reference.sections if isinstance(s, ref.EscalationPolicy)), None)
         return {
             **self._around(request, x), "week": monday.isocalendar().week, "posts": found.items, "proof": proof,
+            "drill": drills.items[0] if drills.items else None,
             "rows": duty.rows_of(found, edges, now, lang), "limits": found.limits, "holes": proof.items[: duty.SHOWN_HOLES], "grave": duty.GRAVE,
             "days_shown": duty.days_of(monday, now, frozenset(policy.holidays if policy else ()), lang), "bands": duty.bands_of(proof),
             "ticks": duty.ticks_of(proof), "days": (proof.end - proof.start).days, "reserves": proof.holes_count - proof.nobody_count,

@@ -6,7 +6,8 @@ import asyncio
 
 from schemas import oncall as o
 from schemas.base import DAY_MS, Instant
-from services.console.oncall import Desk, Duty, OnCall, Readiness
+from schemas.delivery import ProbeRow
+from services.console.oncall import Desk, Drill, Duty, OnCall, Readiness
 from services.console.paging import page
 from services.console.queries.base import WHOLE, Reading, known, now_ms, store_errors
 from services.console.resources import Page
@@ -20,7 +21,8 @@ class OnCallQueries(Reading):
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             duties, told = await found.picture.rows(o.DutyRow), await found.picture.rows(o.ReachRow)
-        desk = Desk(realm, found.picture.reference, duties, told, found.picture.fields.get("reference_at"), lang)
+            drills, probes = await found.picture.rows(o.DrillRow), await found.picture.rows(ProbeRow)
+        desk = Desk(realm, found.picture.reference, duties, told, found.picture.fields.get("reference_at"), lang, drills, probes)
         clock = found.picture.clock if "~" in realm and found.picture.clock is not None else now_ms()
         moment = self._moment if as_of is None else as_of
         return desk, clock if moment is None else moment
@@ -44,6 +46,14 @@ class OnCallQueries(Reading):
         kept = [d for d in desk.duties.values() if (role is None or d.role == role) and (state is None or d.state == state)]
         shown, following = page(kept, lambda d: (-d.number, d.id), limit, cursor)
         return Page(items=[desk.duty(d) for d in shown], next=following)
+
+    async def drills(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", limit: int = WHOLE, cursor: str | None = None
+    ) -> Page[Drill]:
+        """The silent tests, newest first."""
+        desk, _ = await self.desk(realm, as_of=as_of, lang=lang)
+        shown, following = page(desk.drilled(), lambda d: (d.month,), limit, cursor)
+        return Page(items=shown, next=following)
 
     async def urgent_holes(self, realm: str) -> int:
         """Holes of the newest proof that begin soon."""

@@ -221,6 +221,19 @@ def _readiness(record: Record, names: Names, _: Translator) -> str:
     return _("Preuve de préparation : {found}", found=found)
 
 
+def _drill(record: Record, names: Names, _: Translator) -> str:
+    if record.change == "heard":
+        return _("Essai du mois : les {rungs} vagues seraient entendues", rungs=record.values["rungs"])
+    return _("Essai du mois : {silent} vagues sur {rungs} ne seraient pas entendues à temps partout", **record.values)
+
+
+def _probe(record: Record, names: Names, _: Translator) -> str:
+    if record.change == "failed":
+        channels = ", ".join(w.word(w.CHANNEL, channel, _) for channel in record.values["failed"])
+        return _("Essai des canaux : pas de réponse de {channels}", channels=channels)
+    return _.plural("Essai des canaux : {n} a répondu", "Essai des canaux : {n} ont répondu", record.values["answered"])
+
+
 def _task(record: Record, names: Names, _: Translator) -> str:
     what = _at(w.word(w.TASK, record.values["kind"], _), names.site(record.site) if record.site else "", _)
     match record.change:
@@ -392,6 +405,8 @@ _MAKERS: dict[str, Callable[[Record, Names, Translator], str]] = {
     "PagingWithheld": _withheld,
     "DutyChanged": _duty,
     "ReadinessProved": _readiness,
+    "LaddersDrilled": _drill,
+    "ChannelsProbed": _probe,
     "NoteAdded": _fixed(N_("Note de la cellule")),
     "AnswerRecorded": _answer,
     "RoleUncovered": _uncovered,

@@ -299,6 +299,12 @@ FIX = {
     "daytime_channel": N_("Prévoir un canal qui passe la nuit"),
     "spread_calls": N_("Répartir les appels ou relever le débit"),
 }
+PROBE = {
+    "answered": N_("a répondu"),
+    "failed": N_("n’a pas répondu"),
+    "no_silent_test": N_("ne s’essaie que par un message"),
+    "not_configured": N_("non configuré"),
+}
 LIMIT = {
     "day": N_("plus de 10 h par jour"),
     "week": N_("plus de 48 h par semaine"),

@@ -3,6 +3,6 @@
 Which are there is a matter of settings. What each promises (limits, doubt, receipts) is in `services.delivery.policies`.
 """
 
-from services.delivery.channels.base import Driver, Fault, Inbox, Outgoing, Result
+from services.delivery.channels.base import Driver, Fault, Inbox, Outgoing, Probing, Result
 
-__all__ = ["Driver", "Fault", "Inbox", "Outgoing", "Result"]
+__all__ = ["Driver", "Fault", "Inbox", "Outgoing", "Probing", "Result"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from schemas.delivery import NotificationRow
 from schemas.words import Channel
@@ -44,6 +44,15 @@ class Driver(Protocol):
 
         `failed` is said only when the message was surely not taken.
         """
+        ...
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """A driver whose provider can be tried without telling anybody."""
+
+    async def probe(self, timeout_s: float) -> str | None:
+        """None when the provider answered, else the code of why not. Nothing is sent to a person. Never raises."""
         ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 import httpx
 import orjson
@@ -52,6 +53,18 @@ class Posting:
         if 200 <= status < 300:
             return self.taken(content)
         return Result("failed", error=f"{self._name}_{status}", retry=status in _PASSING or status >= 500)
+
+    async def connects(self, url: str, timeout_s: float) -> str | None:
+        """As `Probing.probe`: the gateway takes a connection, over HTTPS with its certificate. It is asked for nothing."""
+        parts = urlsplit(url)
+        tls = parts.scheme == "https"
+        try:
+            async with asyncio.timeout(timeout_s):
+                _, writer = await asyncio.open_connection(parts.hostname, parts.port or (443 if tls else 80), ssl=tls or None)
+        except (OSError, TimeoutError) as fault:
+            return f"{self._name}_{'timeout' if isinstance(fault, TimeoutError) else 'connection'}"
+        writer.close()
+        return None
 
     def taken(self, content: bytes) -> Result:
         """From the body of a 2xx."""

@@ -64,6 +64,21 @@ async def start_relay() -> AsyncIterator[Any]:
         server.close()
 
 
+async def test_a_relay_is_tried_without_a_message(start_relay: Any) -> None:
+    relay = Relay()
+    assert await driver(await start_relay(relay)).probe(10) is None
+    assert relay.taken == []
+    assert await Email("smtp://127.0.0.1:1", "vigie@example.net").probe(10) == "smtp_connection"
+
+
+async def test_a_login_that_is_refused_is_found_by_the_trial(start_relay: Any) -> None:
+    def refuse(server: SMTP, session: Any, envelope: Envelope, mechanism: str, data: LoginPassword) -> AuthResult:
+        return AuthResult(success=False, handled=False)
+
+    at = await start_relay(Relay(), authenticator=refuse, auth_require_tls=False)
+    assert str(await driver(at, "u:p@").probe(10)).startswith("smtp_535")
+
+
 def driver(at: tuple[str, int], login: str = "") -> Email:
     return Email(f"smtp://{login}{at[0]}:{at[1]}", "vigie@example.net")
 

@@ -69,6 +69,14 @@ async def test_a_call_is_one_message_with_a_receipt_asked_for() -> None:
     assert smsc.of("unbind"), "a stop says goodbye"
 
 
+async def test_the_smsc_is_tried_without_a_message() -> None:
+    async with bound() as (smsc, smpp, _):
+        assert await smpp.probe(PATIENCE_S) is None
+        assert not smsc.of("submit")
+    async with bound(password="wrong") as (_, smpp, _):
+        assert str(await smpp.probe(2)).startswith("sms_")
+
+
 async def test_danger_has_priority_and_long_texts_go_whole() -> None:
     async with bound(sender="VIGIE") as (smsc, smpp, _):
         made = outgoing(TO)

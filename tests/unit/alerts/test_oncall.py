@@ -12,6 +12,7 @@ from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS
 from schemas.oncall import (
     DutyChanged,
     ImportDuties,
+    LaddersDrilled,
     NoteReachability,
     OverrideDuty,
     Place,
@@ -189,10 +190,33 @@ def test_the_proof_is_made_after_publication_then_every_morning_at_eight() -> No
     assert scene.named(NotificationPlanned) == []
 
 
+def drills(scene: Scene) -> list[Any]:
+    return [f.row for f in scene.named(LaddersDrilled)]
+
+
+def test_the_drill_is_made_once_a_month_from_its_day_on_and_calls_nobody() -> None:
+    scene = live()
+    for day in range(34):
+        scene.step(day * 24 * 60 + 30)
+    assert [(d.id, round((d.at - START) / DAY_MS, 1)) for d in drills(scene)] == [("2027-02", 0.0), ("2027-03", 20.0)], (
+        "at once when the day is past, then on 3 March"
+    )
+    assert all(r.reached == r.posts for d in drills(scene) for r in d.rungs)
+    assert scene.named(NotificationPlanned) == []
+
+
+def test_a_month_slept_through_has_no_drill_and_the_next_one_does() -> None:
+    scene = live()
+    scene.step(30)
+    scene.step(61 * 24 * 60)
+    assert [d.id for d in drills(scene)] == ["2027-02", "2027-04"]
+
+
 def test_a_simulated_realm_proves_nothing_by_itself() -> None:
     scene = Scene()
     scene.step(3 * 24 * 60)
     assert proofs(scene) == []
+    assert drills(scene) == []
     assert scene.service.next_due(scene.realm) is None
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from schemas.base import HOUR_MS
-from schemas.oncall import DutyRow, Place
+from schemas.delivery import ProbedChannel, ProbeRow
+from schemas.oncall import DrillRow, DutyRow, Place, RungRow
+from schemas.words import Channel
 from services.console.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
 from services.console.oncall import Desk, Readiness
 from services.console.pages import duty, times
@@ -68,6 +71,28 @@ def test_broken_limits_are_said_in_words() -> None:
     assert (broken.person, broken.text) == ("cel-si", "plus de 10 h par jour")
     (english,) = desk(long, lang="en").on_call(NOW, NOW, NOW + 48 * HOUR_MS).limits
     assert english.text == "more than 10 h a day"
+
+
+def test_a_drill_is_told_with_its_channels_newest_first() -> None:
+    rungs = (
+        RungRow(ladder="3", wave=1, posts=4, reached=4, slowest_min=3), RungRow(ladder="3", wave=2, posts=2, reached=1, silent=("responsable_site:pmi-04",)),
+    )  # fmt: skip
+    old = DrillRow(id="2027-01", at=NOW - 30 * 24 * HOUR_MS, reference="v1", rungs=rungs[:1])
+    new = DrillRow(id="2027-02", at=NOW, reference="v1", rungs=rungs)
+    channels = (
+        ProbedChannel(channel=Channel.EMAIL, outcome="answered"), ProbedChannel(channel=Channel.SMS, outcome="failed", error="sms_connection"),
+    )  # fmt: skip
+    probes = {"2027-02": ProbeRow(id="2027-02", asked_at=NOW, done_at=NOW + 1000, channels=channels)}
+    found = replace(desk(), drills={d.id: d for d in (old, new)}, probes=probes).drilled()
+    assert [(d.month, d.ok, d.probed_at is None) for d in found] == [("2027-02", False, False), ("2027-01", True, True)]
+    assert [r.ok for r in found[0].rungs] == [True, False]
+    assert found[0].rungs[1].silent[0].startswith("Responsable de site, ")
+    assert [(c.channel_name, c.text, c.error) for c in found[0].channels] == [
+        ("courriel", "a répondu", None), ("SMS", "n’a pas répondu", "sms_connection"),
+    ]  # fmt: skip
+    late = RungRow(ladder="3", wave=1, posts=4, reached=4, late=1, slowest_min=90)
+    (one,) = replace(desk(), drills={"m": DrillRow(id="2027-02", at=NOW, reference="v1", rungs=(late,))}).drilled()
+    assert not one.ok, "reached too late is not reached"
 
 
 def test_readiness_counts_and_names_holes() -> None:

@@ -13,9 +13,10 @@ from schemas.alerts import NotificationPlanned
 from schemas.base import Message
 from schemas.callouts import Called, DraftCallOut, StartCallOut
 from schemas.commands import HoldSending, ReleaseSending
-from schemas.delivery import AttemptOutcome, ClaimAttempt, NotificationRow
+from schemas.delivery import AttemptOutcome, ChannelsProbed, ClaimAttempt, NotificationRow, ProbeOutcome, ProbeRow
 from schemas.directory import Contact, ContactPoint
 from schemas.envelope import Place
+from schemas.oncall import DrillRow, LaddersDrilled
 from schemas.realms import partition_of
 from schemas.reference import ReferencePublished, Roster, RosterSection
 from schemas.runtime import RealmOpened, Tick
@@ -190,6 +191,64 @@ async def test_a_planned_attempt_is_claimed_called_and_reported(world: World) ->
     assert call.address == "dgs@example.org", "the verified address comes first"
     assert "https://vigie.example/a/" in call.text.plain()
     assert world.row(n).attempts[0].provider_id == "p1"
+
+
+class Tried(Provider):
+    """One that can be tried silently."""
+
+    def __init__(self, *words: str | Exception | None) -> None:
+        super().__init__()
+        self.words, self.probes = list(words), 0
+
+    async def probe(self, timeout_s: float) -> str | None:  # noqa: ARG002
+        self.probes += 1
+        word = self.words.pop(0)
+        if isinstance(word, Exception):
+            raise word
+        return word
+
+
+def drilled(world: World, realm: str = "92") -> None:
+    row = DrillRow(id="2027-03", at=T0, reference="r", rungs=())
+    world.put(LaddersDrilled(row=row), realm, place=Place("alerts", partition_of(realm, PARTITIONS), 0, 9, 0), place_hash="h")
+
+
+def probed(world: World) -> list[ProbeRow]:
+    facts = [f.message() for t in world.log for f in t.facts]
+    return [f.row for f in facts if isinstance(f, ChannelsProbed)]
+
+
+async def test_a_drill_tries_every_channel_once_and_tells_nobody(world: World) -> None:
+    mail, sms, voice = Tried(None), Tried("sms_connection"), Tried(RuntimeError("promise broken"))
+    drilled(world)
+    sender = world.sender(drivers={Channel.EMAIL: mail, Channel.SMS: sms, Channel.VOICE: voice, Channel.CHAT: Provider()})
+    await world.until(sender, lambda: len(probed(world)) == 2)
+    asked, done = probed(world)
+    assert (asked.done_at, asked.channels) == (None, ())
+    assert (done.id, done.asked_at) == ("2027-03", asked.asked_at)
+    assert {c.channel.value: c.error or c.outcome for c in done.channels} == {
+        "email": "answered", "sms": "sms_connection", "voice": "driver_error", "chat": "no_silent_test", "app": "not_configured",
+        "webhook": "not_configured",
+    }  # fmt: skip
+    assert [mail.probes, sms.probes, voice.probes] == [1, 1, 1]
+    assert not any(p.calls for p in (mail, sms, voice))
+
+
+async def test_a_sender_killed_before_its_word_leaves_the_drill_to_the_next_one(world: World) -> None:
+    drilled(world)
+    world.drop = (ProbeOutcome,)
+    first = Tried(None)
+    await world.until(world.sender(drivers={Channel.EMAIL: first}), lambda: first.probes == 1)
+    world.drop = ()
+    later = world.sender(drivers={Channel.EMAIL: Tried(None)})
+    await world.until(later, lambda: len(probed(world)) == 2)
+    assert not later.outbox.probes, "and nothing is left to try"
+
+
+async def test_the_drill_of_a_simulated_realm_tries_nothing(world: World) -> None:
+    world.open("92~ex-7", ["email"])
+    drilled(world, "92~ex-7")
+    assert probed(world) == []
 
 
 async def test_two_senders_make_one_call(world: World) -> None:

@@ -69,6 +69,23 @@ class Email:
         finally:
             relay.close()
 
+    async def probe(self, timeout_s: float) -> str | None:
+        """See Probing: connection, encryption and login, and no message."""
+        relay = aiosmtplib.SMTP(hostname=self._host, port=self._port, use_tls=self._tls, start_tls=self._start_tls, timeout=timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await relay.connect()
+                if self._login is not None:
+                    await relay.login(*self._login)
+                await relay.noop()
+        except aiosmtplib.SMTPResponseException as refusal:
+            return _code(refusal)
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as fault:
+            return f"smtp_{'timeout' if isinstance(fault, TimeoutError) else 'connection'}"
+        finally:
+            relay.close()
+        return None
+
     def message(self, outgoing: Outgoing) -> EmailMessage:
         """The mail. Its Message-ID is the same for every attempt on one notification."""
         row, text = outgoing.row, outgoing.text

@@ -37,6 +37,10 @@ class SmsGateway(Posting):
         body = orjson.dumps(self.job(outgoing))
         return await self.post(self._url, body, {"idempotency-key": outgoing.attempt} | self._signed(body), timeout_s)
 
+    async def probe(self, timeout_s: float) -> str | None:
+        """See Probing."""
+        return await self.connects(self._url, timeout_s)
+
     def job(self, outgoing: Outgoing) -> dict[str, Any]:
         """What the gateway reads."""
         text = wording(outgoing.text, answerable=self._origin.answerable)

@@ -32,6 +32,10 @@ class Voice(Posting):
         headers = {"authorization": f"Bearer {self._token}", "idempotency-key": outgoing.attempt}
         return await self.post(self._url, orjson.dumps(self.order(outgoing)), headers, timeout_s)
 
+    async def probe(self, timeout_s: float) -> str | None:
+        """See Probing."""
+        return await self.connects(self._url, timeout_s)
+
     def order(self, outgoing: Outgoing) -> dict[str, Any]:
         """What the gateway reads."""
         text = outgoing.text

@@ -70,6 +70,16 @@ class Smpp:
         except PduInvalid:
             return Result("accepted")  # taken, under an id that cannot be read: no receipt will be understood
 
+    async def probe(self, timeout_s: float) -> str | None:
+        """See Probing: the session is bound and the SMSC answers an enquire_link."""
+        try:
+            status = await self._session.enquire(timeout_s)
+        except NotBound as away:
+            return f"sms_{away}"
+        except InDoubt:
+            return "sms_no_answer"
+        return None if status == Status.OK else f"sms_{status:#04x}"
+
     async def _deliver(self, message: ShortMessage) -> int:
         try:
             taken = await self._receipt(message) if message.is_receipt else await self._reply(message)

@@ -101,6 +101,16 @@ class Session:
         finally:
             self._window.release()
 
+    async def enquire(self, timeout_s: float) -> int:
+        """Status of the answer to an enquire_link. Raises NotBound, InDoubt."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._bound.wait()
+        except TimeoutError:
+            raise NotBound(self.refusal or "connection") from None
+        status, _ = await self._ask(Command.ENQUIRE_LINK, b"", ANSWER_S)
+        return status
+
     async def _ask(self, command: Command, body: bytes, timeout_s: float) -> tuple[int, bytes]:
         if self._writer is None:
             raise NotBound("connection")

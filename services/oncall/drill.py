@@ -1,0 +1,60 @@
+"""The monthly drill (D38): at this instant, would every rung of every ladder be reached? Pure, and nobody is called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from schemas.base import Instant
+from schemas.oncall import RungRow
+from schemas.reference import Wave
+from services.oncall.readiness import Prover
+from services.oncall.rota import Pair, Post
+
+DEPUTIES: Final = "suppleants"
+"""Group: the deputies of wave 1."""
+MOST_NAMED: Final = 50
+
+
+def rungs(prover: Prover, at: Instant) -> tuple[RungRow, ...]:
+    """Every wave of every ladder, ladders in order: its posts, those of them where somebody would hear it, and by when."""
+    ladders = sorted(prover.policy.ladders.items())
+    return tuple(_rung(prover, ladder, wave, waves[0], at) for ladder, waves in ladders for wave in waves)
+
+
+def _rung(prover: Prover, ladder: str, wave: Wave, first: Wave, at: Instant) -> RungRow:
+    called = prover.calling(ladder, wave)
+    posts, reached, late = 0, 0, 0
+    silent: list[str] = []
+    slowest: float | None = None
+    for post, pair in _posts(prover, wave, first, at):
+        posts += 1
+        person, _, minutes = prover.reached(pair, called, at)
+        if person is None or minutes is None:
+            silent.append(_name(post))
+            continue
+        reached += 1
+        late += minutes > called.after_min + called.ack_min
+        slowest = minutes if slowest is None else max(slowest, minutes)
+    return RungRow(
+        ladder=ladder, wave=wave.wave, posts=posts, reached=reached, late=late, slowest_min=slowest,
+        silent=tuple(sorted(silent)[:MOST_NAMED]),
+    )  # fmt: skip
+
+
+def _posts(prover: Prover, wave: Wave, first: Wave, at: Instant) -> Iterator[tuple[Post, Pair]]:
+    """Who stands where a wave calls, each post once. A role of pôles or sites: all of them, as an incident may hit any."""
+    seen: set[Post] = set()
+    for who in wave.who:
+        deputies = who == DEPUTIES
+        for role in (r for name in (first.who if deputies else (who,)) for r in prover.roles_of(name)):
+            for scope in prover.rota.scopes(role) or (None,):
+                if (role, scope) in seen:
+                    continue
+                seen.add((role, scope))
+                pair = prover.rota.pair(role, scope, at)
+                yield (role, scope), Pair(pair.deputy, None) if deputies else pair
+
+
+def _name(post: Post) -> str:
+    return post[0] if post[1] is None else f"{post[0]}:{post[1]}"
