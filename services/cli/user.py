@@ -15,7 +15,7 @@ from services.cli.client import ask
 from services.runtime.rights import Role
 from services.runtime.sessions import new_totp_secret
 
-app = typer.Typer(no_args_is_help=True, help="Accounts of people: add, code, password, totp, list, disable, enable.")
+app = typer.Typer(no_args_is_help=True, help="Accounts of people: add, code, password, totp, list, unlink, disable, enable.")
 Login = Annotated[str, typer.Argument(help="User name")]
 
 
@@ -80,6 +80,13 @@ def disable(login: Login) -> None:
     """Tokens and sessions of the account stop at once."""
     ask("POST", _of(login, "disable"))
     typer.echo(f"{login} désactivé")
+
+
+@app.command()
+def unlink(login: Login) -> None:
+    """The account belongs to no identity of the organisation's provider any more; the next one that names it gets it. Its sessions end."""
+    ask("POST", _of(login, "unlink"))
+    typer.echo(f"{login} délié")
 
 
 @app.command()

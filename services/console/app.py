@@ -61,6 +61,7 @@ from services.runtime.health import Health
 from services.runtime.kafka import BrokerAway
 from services.runtime.keys import MasterKey
 from services.runtime.links import AckLinks, Link, ReturnLinks
+from services.runtime.oidc_settings import OidcSettings
 from services.runtime.passkeys import Passkeys
 from services.runtime.problems import Problem, ProblemError
 from services.runtime.problems_http import install, problem_response
@@ -151,6 +152,7 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.health = health
         app.state.guest = guest_in(settings.demo_realm)
         app.state.access, app.state.sessions, app.state.model, app.state.hub = access, Sessions(access), model, hub
+        app.state.oidc = await stack.enter_async_context(_oidc(access, app.state.sessions, master))
         app.state.passkeys = Passkeys(access, app.state.sessions)
         app.state.decisions = Decisions(producer, vault.texts, answers, master.derived("console.commands"))
         app.state.producer, app.state.return_links = producer, ReturnLinks.open(settings.data.secrets)
@@ -167,6 +169,22 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         links = AckLinks.open(settings.data.secrets)
         app.include_router(pages_router(model, links, _send_answer(LinkAnswers(producer, answers)), _keep_answer(vault.texts)))
         yield app
+
+
+@asynccontextmanager
+async def _oidc(access: AccessStore, sessions: Sessions, master: MasterKey) -> AsyncIterator[Any]:
+    """`Oidc` if a provider is configured; its libraries are loaded only then. Raises pydantic.ValidationError naming the variable."""
+    settings = OidcSettings()
+    if not settings.oidc_issuer:
+        yield None
+        return
+    from services.runtime.oidc import Oidc
+
+    oidc = Oidc(settings, access, sessions, master)
+    try:
+        yield oidc
+    finally:
+        await oidc.close()
 
 
 def _send_answer(links: LinkAnswers) -> Callable[[Link, str, Answer], Awaitable[CommandResult]]:

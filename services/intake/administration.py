@@ -21,6 +21,8 @@ from services.runtime.rights import RIGHTS, Role
 from services.runtime.sessions import PRINTED_CODES, Sessions
 
 CODE_LIFE_MS: Final = 2 * DAY_MS
+_ACTS = {"enable": "account.enabled", "disable": "account.disabled", "sign-out": "sessions.ended", "unlink": "account.unlinked"}
+"""What the register says of a change."""
 log = structlog.get_logger(__name__)
 
 
@@ -91,7 +93,7 @@ class Administration:
                 await answer_json(send, 201, await self._new_user(await self._body(NewUser, scope, receive), author))
             case "POST", "users", login, "code":
                 await answer_json(send, 201, await self._new_code(login, author))
-            case "POST", "users", login, ("enable" | "disable" | "sign-out") as verb:
+            case "POST", "users", login, ("enable" | "disable" | "sign-out" | "unlink") as verb:
                 await answer_json(send, 200, await self._change(login, verb, author))
             case "POST", "users", login, "password":
                 await self._new_password(login, await self._body(NewPassword, scope, receive), author)
@@ -167,9 +169,11 @@ class Administration:
             raise ProblemError("conflict", what="on ne ferme pas son propre compte / nobody closes their own account")
         if verb == "sign-out":
             await self._access.end_sessions(account.id)
+        elif verb == "unlink":
+            await self._access.put(account.model_copy(update={"subject": None, "epoch": account.epoch + 1}))
         else:
             await self._access.set_enabled(account.id, enabled=verb == "enable")
-        self._access.trace(author, "sessions.ended" if verb == "sign-out" else f"account.{verb}d", account.id)
+        self._access.trace(author, _ACTS[verb], account.id)
         log.info("user.changed", change=verb, user=account.id, author=author.id)
         return self._shown_user(self._account(login))
 
@@ -214,7 +218,7 @@ class Administration:
         return {
             "id": account.id, "login": account.login, "role": principal and principal.role, "duty": principal and principal.duty,
             "enabled": principal is not None and principal.disabled_at is None, "has_password": account.password_hash is not None,
-            "has_second_factor": account.totp_secret is not None, "passkeys": len(account.passkeys),
+            "has_second_factor": account.totp_secret is not None, "passkeys": len(account.passkeys), "linked": account.subject is not None,
         }  # fmt: skip
 
 

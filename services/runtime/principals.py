@@ -91,6 +91,7 @@ class Account(Model):
     totp_used: int = Field(default=0, description="counter of the last TOTP that was accepted: none is accepted twice")
     printed: tuple[str, ...] = Field(default=(), description="hashes of printed second-factor codes not used yet")
     passkeys: tuple[Passkey, ...] = Field(default=(), max_length=20)
+    subject: str | None = Field(default=None, max_length=64, description="keyed hash of issuer and subject at the organisation's provider")
     epoch: int = Field(default=0, description="raising it ends all sessions")
 
 

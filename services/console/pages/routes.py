@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 
 from services.console.i18n import translator
-from services.console.pages.account import is_named, keys_router, with_session
+from services.console.pages.account import keys_router
 from services.console.pages.answering import Answering, KeepAnswer, SendAnswer
 from services.console.pages.door import Elsewhere, PageRoute, query_of, reader_of
 from services.console.pages.leaflets import glossary
+from services.console.pages.login import login_routes
 from services.console.pages.offices import Offices
 from services.console.pages.papers import Papers
 from services.console.pages.past import moment_of
@@ -22,12 +22,9 @@ from services.console.pages.renders import Renders
 from services.console.pages.screens import Screens
 from services.console.pages.shell import STATIC, Choice, assets_version, html, page_of, render
 from services.console.readmodel import Queries
-from services.runtime.access import AccessStore
-from services.runtime.access_http import check_csrf, session_of
 from services.runtime.links import AckLinks
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
-from services.runtime.sessions import DEVICE_COOKIE, Sessions, clear_cookie_headers
 
 REPORT: Final = "/signaler"
 """Also reached from a poster, by whoever has no login."""
@@ -42,7 +39,7 @@ def pages_router(queries: Queries, links: AckLinks, send_answer: SendAnswer, kee
     _screens(router, queries)
     _leaflets(router)
     _answering(router, Answering(queries, links, send_answer, keep_answer))
-    _login(router)
+    login_routes(router)
     router.include_router(keys_router())
     router.add_api_route("/static/{version}/{path:path}", static_file, methods=["GET"])
     router.add_api_route("/sw.js", service_worker, methods=["GET"])
@@ -139,62 +136,6 @@ def _private(response: Response) -> Response:
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Robots-Tag"] = "noindex"
     return response
-
-
-def _login(router: APIRouter) -> None:
-    @router.get("/connexion")
-    async def form(request: Request) -> Response:
-        return login_page(request, next=request.query_params.get("next", "/"))
-
-    @router.post("/connexion")
-    async def login(
-        request: Request, code: Annotated[str, Form()] = "", user: Annotated[str, Form()] = "", password: Annotated[str, Form()] = "",
-        second: Annotated[str, Form()] = "", next: Annotated[str, Form()] = "/",
-    ) -> Response:  # fmt: skip
-        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            raise ProblemError("csrf")  # another site would log its visitors in as somebody of its choice
-        sessions: Sessions = request.app.state.sessions
-        address = request.client.host if request.client else ""
-        try:
-            if code:
-                session = await sessions.login_with_code(code.strip(), address=address)
-            else:
-                device = request.cookies.get(DEVICE_COOKIE)
-                session = await sessions.login(user.strip(), password, second.strip() or None, address=address, device=device)
-        except ProblemError as error:
-            return login_page(request, next=next, user=user, refused=error)
-        access: AccessStore = request.app.state.access
-        access.trace(session.principal, "login.code" if code else "login.password")
-        return with_session(RedirectResponse(inside(next), 303), session, request)
-
-    @router.post("/deconnexion")
-    async def logout(request: Request) -> Response:
-        session = session_of(request)
-        if session is not None:
-            if (
-                request.headers.get("sec-fetch-site") != "same-origin"
-            ):  # the browser's own word; an older one proves it by the token, with scripts
-                await check_csrf(request, session)
-            request.app.state.sessions.end(session)
-        response = RedirectResponse("/connexion", 303)
-        for header in clear_cookie_headers():
-            response.headers.append("Set-Cookie", header)
-        return response
-
-
-def inside(target: str) -> str:
-    """The target if it is a page of this site, else the first page: a login never leads elsewhere."""
-    parts = urlsplit(target)
-    plain = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
-    return target if plain and "\\" not in target and target.isprintable() else "/"
-
-
-def login_page(request: Request, *, next: str, user: str = "", refused: ProblemError | None = None) -> Response:
-    """The form, with the reason of a refusal; it never says which field was wrong."""
-    choice = Choice.of(request)
-    refusal = refused.problem.sentence("en" if choice.lang == "en" else "fr") if refused else ""
-    status = refused.problem.status if refused else 200
-    return render("login.html", {"next": inside(next), "user": user, "refusal": refusal, "named": is_named(request)}, choice, status=status)
 
 
 @cache

@@ -13,9 +13,9 @@ from services.console.pages import times
 from services.console.pages.cell import Limit, SiteLine, folded, groups_of
 from services.console.pages.clocks import bar_of, percent_at
 from services.console.pages.journal import entries
+from services.console.pages.login import inside
 from services.console.pages.places import extent, overlap, place_labels, spread
 from services.console.pages.renders import LIFE_S, Renders
-from services.console.pages.routes import inside
 from services.console.resources import Clock, Line
 from services.console.texts.names import Names
 

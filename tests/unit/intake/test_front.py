@@ -263,6 +263,14 @@ async def test_an_account_from_its_code_to_its_second_factor(door: Door) -> None
         assert not (await http.post("/api/v1/users/cellule/disable")).json()["enabled"]
         assert (await http.get("/api/v1/users")).json()["items"][0]["has_second_factor"]
         assert (await http.post("/api/v1/users/nobody/code")).status_code == 404
+        owner = door.intake.access.account("cellule")
+        assert owner is not None
+        door.intake.access.note(owner.model_copy(update={"subject": "s"}))
+        assert (await http.get("/api/v1/users")).json()["items"][0]["linked"]
+        assert not (await http.post("/api/v1/users/cellule/unlink")).json()["linked"]
+        undone = door.intake.access.account("cellule")
+        assert undone is not None
+        assert (undone.subject, undone.epoch) == (None, owner.epoch + 1)
 
 
 async def test_without_a_console_the_front_says_so_and_still_accepts(door: Door) -> None:

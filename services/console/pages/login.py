@@ -1,0 +1,125 @@
+"""`/connexion`: coming in with a code, a password, or through the organisation's provider where there is one; and going out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import urlencode, urlsplit
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import RedirectResponse
+
+from services.console.pages.account import is_named, with_session
+from services.console.pages.shell import Choice, render
+from services.runtime.access import AccessStore
+from services.runtime.access_http import check_csrf, session_of
+from services.runtime.problems import ProblemError
+from services.runtime.sessions import DEVICE_COOKIE, Sessions, clear_cookie_headers
+
+PROVIDER = "/connexion/annuaire"
+ATTEMPT_COOKIE = "vigie_oidc"
+ATTEMPT_S = 600
+
+
+def login_routes(router: APIRouter) -> None:
+    """The application sets `app.state.access`, `app.state.sessions` and `app.state.oidc` (None without a provider)."""
+
+    @router.get("/connexion")
+    async def form(request: Request) -> Response:
+        return login_page(request, next=request.query_params.get("next", "/"))
+
+    @router.post("/connexion")
+    async def login(
+        request: Request, code: Annotated[str, Form()] = "", user: Annotated[str, Form()] = "", password: Annotated[str, Form()] = "",
+        second: Annotated[str, Form()] = "", next: Annotated[str, Form()] = "/",
+    ) -> Response:  # fmt: skip
+        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            raise ProblemError("csrf")  # another site would log its visitors in as somebody of its choice
+        sessions: Sessions = request.app.state.sessions
+        address = request.client.host if request.client else ""
+        try:
+            if code:
+                session = await sessions.login_with_code(code.strip(), address=address)
+            else:
+                device = request.cookies.get(DEVICE_COOKIE)
+                session = await sessions.login(user.strip(), password, second.strip() or None, address=address, device=device)
+        except ProblemError as error:
+            return login_page(request, next=next, user=user, refused=error)
+        access: AccessStore = request.app.state.access
+        access.trace(session.principal, "login.code" if code else "login.password")
+        return with_session(RedirectResponse(inside(next), 303), session, request)
+
+    @router.post("/deconnexion")
+    async def logout(request: Request) -> Response:
+        session = session_of(request)
+        if session is not None:
+            if (
+                request.headers.get("sec-fetch-site") != "same-origin"
+            ):  # the browser's own word; an older one proves it by the token, with scripts
+                await check_csrf(request, session)
+            request.app.state.sessions.end(session)
+        response = RedirectResponse("/connexion", 303)
+        for header in clear_cookie_headers():
+            response.headers.append("Set-Cookie", header)
+        return response
+
+    @router.get(PROVIDER)
+    async def to_provider(request: Request) -> Response:
+        next = inside(request.query_params.get("next", "/"))
+        try:
+            attempt = await _oidc(request).begin(_origin(request), next)
+        except ProblemError as error:
+            return login_page(request, next=next, refused=error)
+        response = RedirectResponse(attempt.location, 303, headers={"Cache-Control": "no-store"})
+        response.headers.append("Set-Cookie", _attempt_cookie(request, attempt.cookie, ATTEMPT_S))
+        return response
+
+    @router.get(f"{PROVIDER}/retour")
+    async def from_provider(request: Request) -> Response:
+        try:
+            session, next = await _oidc(request).finish(request.cookies.get(ATTEMPT_COOKIE), dict(request.query_params))
+        except ProblemError as error:
+            response = login_page(request, next="/", refused=error)
+        else:
+            access: AccessStore = request.app.state.access
+            access.trace(session.principal, "login.oidc")
+            response = with_session(RedirectResponse(inside(next), 303, headers={"Cache-Control": "no-store"}), session, request)
+        response.headers.append("Set-Cookie", _attempt_cookie(request, "", 0))
+        return response
+
+
+def _oidc(request: Request) -> Any:
+    """`services.runtime.oidc.Oidc`, whose libraries are loaded only where there is a provider. Raises ProblemError `not_found`."""
+    if request.app.state.oidc is None:
+        raise ProblemError("not_found")
+    return request.app.state.oidc
+
+
+def _origin(request: Request) -> str:
+    """Under which the browser reached the front."""
+    host = request.headers.get("x-forwarded-host") or request.headers.get("host") or ""
+    return f"{request.headers.get('x-forwarded-proto', request.url.scheme)}://{host}"
+
+
+def _attempt_cookie(request: Request, value: str, life_s: int) -> str:
+    secure = "; Secure" if _origin(request).startswith("https:") else ""
+    return f"{ATTEMPT_COOKIE}={value}; HttpOnly; Max-Age={life_s}; Path={PROVIDER}; SameSite=Lax{secure}"
+
+
+def inside(target: str) -> str:
+    """The target if it is a page of this site, else the first page: a login never leads elsewhere."""
+    parts = urlsplit(target)
+    plain = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+    return target if plain and "\\" not in target and target.isprintable() else "/"
+
+
+def login_page(request: Request, *, next: str, user: str = "", refused: ProblemError | None = None) -> Response:
+    """The form, with the reason of a refusal; it never says which field was wrong."""
+    choice = Choice.of(request)
+    refusal = refused.problem.sentence("en" if choice.lang == "en" else "fr") if refused else ""
+    status = refused.problem.status if refused else 200
+    oidc = request.app.state.oidc
+    context = {
+        "next": inside(next), "user": user, "refusal": refusal, "named": is_named(request), "provider": oidc and oidc.name,
+        "provider_url": f"{PROVIDER}?{urlencode({'next': inside(next)})}",
+    }  # fmt: skip
+    return render("login.html", context, choice, status=status)
