@@ -31,6 +31,19 @@ class LossRow(Model):
     gaps_more: int = 0
 
 
+class GainRow(Model):
+    """What one more would buy over the gravest losses, solved again with it. Changes: negative is better; `agents` are not weighted."""
+
+    kind: Literal["agent", "site", "generator"]
+    what: str = Field(description="agent: métier; site: kind of site; generator: site, when its commune has no power")
+    u1: int
+    u2: int
+    u3: int
+    agents: int = Field(description="unmet agents")
+    kept: int = Field(description="activities that stay above their minimum with it and would not without, over these losses")
+    losses: int = Field(description="over how many losses")
+
+
 class PresentRow(Model):
     """The crisis from which a ranking starts. `stamp` changes with the situation and with the approved lines; no sites hit, none held: it is over."""
 
@@ -54,6 +67,7 @@ class ContingencyRow(Model):
     losses: int = Field(description="looked at")
     unmet: int = Field(description="of them, how many leave something undone")
     worst: tuple[LossRow, ...] = Field(description="the ten gravest, the worst first")
+    gains: tuple[GainRow, ...] = Field(default=(), description="of n = 1: what one agent, site or generator more would buy, the best first")
     computed_at: Instant = 0
     present: PresentRow | None = Field(default=None, description="None: from a quiet day")
 

@@ -21,7 +21,8 @@ from services.continuity.present import Present
 from services.continuity.reassignment.files import FileInvalid, outside_help, read_previous, read_situation
 from services.continuity.reassignment.solver import SolverFailed
 from services.continuity.reassignment.tables import Tables, TablesInvalid
-from services.continuity.sensitivity import Gain, sensitivity
+from services.continuity.sensitivity import MOST_LOSSES as GRAVEST
+from services.continuity.sensitivity import Start, sensitivity
 from services.runtime.settings import Settings
 from services.runtime.territory import TerritoryInvalid, load_territory
 
@@ -36,7 +37,10 @@ def contingency(
     lost: Annotated[Lost, typer.Option(help="building: its people are safe; people: building and people")] = Lost.PEOPLE,
     most: Annotated[int, typer.Option(min=1, help="Losses shown, the worst first")] = 10,
     gains: Annotated[
-        bool, typer.Option("--gains", help="What one trained agent, fallback site or generator more would buy (n = 1); half a minute")
+        bool,
+        typer.Option(
+            "--gains", help="What one trained agent, fallback site or generator more would buy over the ten gravest (n = 1); half a minute"
+        ),
     ] = False,
     present: Annotated[
         bool, typer.Option("--present", help="From the crisis of a realm as it is: what the planner of the running system found last")
@@ -62,13 +66,16 @@ def contingency(
         tables = Tables(data.sites, data.staffing)
         began = time.perf_counter()
         ranking: Contingency | Present = Contingency(tables, lost)
+        start = Start(data.sites, data.staffing, lost)
         if situations is not None and meta is not None and name is not None:
             lines = read_previous(approved, tables) if approved else ()
-            ranking = Present(tables, lost, read_situation(situations, meta, name, tables), [line for line in lines if line.approved])
+            now = read_situation(situations, meta, name, tables)
+            start = Start(data.sites, data.staffing, lost, now, [line for line in lines if line.approved])
+            ranking = start.ranking(tables)
         quiet = as_json or not Console().is_terminal or isinstance(ranking, Present)
         found = ranking.single() if n is Together.ONE else list(_watched(ranking, len(tables.sites), quiet=quiet))
         shown = [ranking.explained(loss) for loss in worst(found, most)]
-        bought = sensitivity(data.sites, data.staffing, lost) if gains and n is Together.ONE else ()
+        bought = sensitivity(start, worst(found, GRAVEST)) if gains and n is Together.ONE else ()
         seconds = time.perf_counter() - began
     except (TerritoryInvalid, TablesInvalid, FileInvalid, SolverFailed) as error:
         raise fail(error) from error
@@ -76,12 +83,12 @@ def contingency(
     document = {
         "n": int(n), "lost": lost.value, **totals(found), "solved": ranking.solves, "screened": ranking.screened, "seconds": round(seconds, 1),
         "unmet_now": None if isinstance(ranking, Contingency) else _levels(ranking.unmet),
-        "worst": [_loss(loss, help_of) for loss in shown], "gains": [asdict(gain) for gain in bought],
+        "worst": [_loss(loss, help_of) for loss in shown], "gains": [asdict(gain) | {"unmet": _levels(gain.unmet)} for gain in bought],
     }  # fmt: skip
     if as_json:
         typer.echo(json.dumps(document, ensure_ascii=False))
     else:
-        _show(document, bought)
+        _show(document)
 
 
 def _watched(ranking: Contingency | Present, sites: int, *, quiet: bool) -> Any:
@@ -107,6 +114,8 @@ def _show_found(n: Together, lost: Lost, most: int, realm: str | None, *, as_jso
         f"N-{row['n']}, {row['lost']} lost, from proposal {now['number']} ({now['sites_hit']} sites hit, {now['held']} agents reassigned, unmet now "
         f"{' '.join(f'{u.upper()} {now[u]}' for u in levels)}): {row['unmet']} of {row['losses']} losses leave more undone"
     )
+    for gain in row["gains"]:
+        _say_gain(gain["kind"], gain["what"], gain | {"unmet": {u.upper(): gain[u] for u in levels}})
     _table([{**loss, "unmet": {u.upper(): loss[u] for u in levels}} for loss in row["worst"][:most]])
 
 
@@ -121,17 +130,22 @@ def _loss(loss: Loss, help_of: dict[str, list[str]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _show(document: dict[str, Any], bought: tuple[Gain, ...]) -> None:
+def _show(document: dict[str, Any]) -> None:
     console = Console()
     console.print(
         f"N-{document['n']}, {document['lost']} lost: {document['unmet']} of {document['losses']} losses leave something undone "
         f"({document['solved']} solved, {document['screened']} screened, {document['seconds']} s)"
     )
     _table(document["worst"])
-    for gain in bought:
-        console.print(
-            f"one {gain.kind} more, {gain.what}: U1 {gain.unmet[0]:+}, U2 {gain.unmet[1]:+}, U3 {gain.unmet[2]:+} over {gain.losses} losses"
-        )
+    for gain in document["gains"]:
+        _say_gain(gain["kind"], gain["what"], gain)
+
+
+def _say_gain(kind: str, what: str, gain: dict[str, Any]) -> None:
+    levels = ", ".join(f"{level} {change:+}" for level, change in gain["unmet"].items())
+    Console().print(
+        f"one {kind} more, {what}: {gain['agents']:+} agents missing, {gain['kept']:+} activities kept, {levels} over {gain['losses']} losses"
+    )
 
 
 def _table(worst: list[dict[str, Any]]) -> None:

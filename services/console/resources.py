@@ -424,6 +424,20 @@ class Crisis(Resource):
     u3: int
 
 
+class Gain(Resource):
+    """What one trained agent, fallback site or generator more would buy over the gravest losses, solved again with it: negative is better."""
+
+    kind: str = Field(description="agent (of a métier), site (of a kind), generator (at a site, when its commune has no power)")
+    what: str
+    name: str
+    u1: int
+    u2: int
+    u3: int
+    agents: int = Field(description="change of the unmet agents, not weighted")
+    kept: int = Field(description="activities that stay above their minimum with it and would not without, over these losses")
+    losses: int = Field(description="over how many losses")
+
+
 class Contingency(Resource):
     """Which losses the territory would not survive (N-1: each site, N-2: each pair); computed in the background, from a quiet day once per reference
     version, from the present of a crisis whenever it changes.
@@ -437,6 +451,7 @@ class Contingency(Resource):
     losses: int = Field(description="looked at")
     unmet: int = Field(description="of them, how many leave something undone (from the present: more than now)")
     worst: list[Loss] = Field(description="the ten gravest, the worst first")
+    gains: list[Gain] = Field(description="of n = 1: what one more would buy, the best first")
     present: Crisis | None = Field(description="null: from a quiet day")
     computed_at: Time
 

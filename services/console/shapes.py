@@ -203,9 +203,17 @@ class Shaper:
     def contingency(self, row: k.ContingencyRow) -> r.Contingency:
         return r.Contingency(
             id=row.id, realm=self.realm, n=row.n, lost=row.lost, reference=row.reference, losses=row.losses, unmet=row.unmet,
-            worst=[self._loss(loss) for loss in row.worst], present=None if row.present is None else self._crisis(row.present),
+            worst=[self._loss(loss) for loss in row.worst], gains=[self._gain(gain) for gain in row.gains],
+            present=None if row.present is None else self._crisis(row.present),
             computed_at=when(row.computed_at),
         )  # fmt: skip
+
+    def _gain(self, row: k.GainRow) -> r.Gain:
+        names = self.reference.names
+        name = names.site(row.what) if row.kind == "generator" else row.what.replace("_", " ")
+        return r.Gain(
+            kind=row.kind, what=row.what, name=name, u1=row.u1, u2=row.u2, u3=row.u3, agents=row.agents, kept=row.kept, losses=row.losses
+        )
 
     def _crisis(self, row: k.PresentRow) -> r.Crisis:
         return r.Crisis(number=row.number, sites_hit=row.sites_hit, held=row.held, elapsed_h=row.elapsed_h, u1=row.u1, u2=row.u2, u3=row.u3)

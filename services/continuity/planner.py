@@ -6,21 +6,23 @@ change. What the log already holds is never computed again, so a planner that wa
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from schemas.contingency import ContingencyChanged, ContingencyComputed, ContingencyRow, GapRow, LossRow, PresentRow
+from schemas.contingency import ContingencyChanged, ContingencyComputed, ContingencyRow, GainRow, GapRow, LossRow, PresentRow
 from schemas.realms import is_live
 from services.continuity.contingency import Contingency, Loss, Lost, totals, worst
 from services.continuity.present import Present
 from services.continuity.proposals import Crisis, Proposals
 from services.continuity.published import Published
 from services.continuity.reassignment.tables import Tables
+from services.continuity.sensitivity import Gain, Start, best, gains
 from services.runtime.transaction import Transaction
 
 MOST_LOSSES: Final = 10
 MOST_GAPS: Final = 12
+MOST_GAINS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,16 @@ class Planner:
             return Contingency(tables, job.lost)
         return Present(tables, job.lost, crisis.situation(), crisis.approved(tables))
 
+    def start(self, job: Job) -> Start:
+        """Where the ranking of a job starts, to be relaxed. To be asked with its ranking."""
+        data = self._realms[job.realm].published.tables
+        assert data is not None, "a job is of a realm whose tables are known"
+        sites, staffing = data
+        crisis = self._crisis(job.realm)
+        if not job.stamp or crisis is None:
+            return Start(sites.sites, staffing, job.lost)
+        return Start(sites.sites, staffing, job.lost, crisis.situation(), crisis.approved(Tables(sites.sites, staffing)))
+
     def present(self, job: Job, ranking: Ranking) -> PresentRow | None:
         """What the row says of the crisis of a job; to be asked with its ranking, before the log moves on."""
         crisis = self._crisis(job.realm) if job.stamp else None
@@ -146,7 +158,14 @@ def losses(ranking: Ranking, job: Job, present: PresentRow | None = None) -> Ite
     return ranking.each() if job.n == 1 else ranking.pairs()
 
 
-def answer(ranking: Ranking, job: Job, found: list[Loss], present: PresentRow | None = None) -> ContingencyComputed:
+def relaxed(start: Start, job: Job, found: list[Loss]) -> Iterator[Gain]:
+    """What one more would buy over the gravest of these losses; pairs are too many to be solved again."""
+    return gains(start, worst(found, MOST_LOSSES)) if job.n == 1 and found else iter(())
+
+
+def answer(
+    ranking: Ranking, job: Job, found: list[Loss], present: PresentRow | None = None, bought: Iterable[Gain] = ()
+) -> ContingencyComputed:
     """The input for continuity."""
     if present is not None and found and isinstance(ranking, Present):
         present = present.model_copy(update=dict(zip(("u1", "u2", "u3"), ranking.unmet, strict=True)))
@@ -154,9 +173,14 @@ def answer(ranking: Ranking, job: Job, found: list[Loss], present: PresentRow | 
     gravest = tuple(_loss(ranking.explained(loss)) for loss in worst(found, MOST_LOSSES))
     row = ContingencyRow(
         id=job.id, n=job.n, lost=job.lost.value, reference=job.reference, losses=counted["losses"], unmet=counted["unmet"], worst=gravest,
-        present=present,
+        present=present, gains=tuple(_gain(gain) for gain in best(bought)[:MOST_GAINS]),
     )  # fmt: skip
     return ContingencyComputed(row=row)
+
+
+def _gain(gain: Gain) -> GainRow:
+    u1, u2, u3 = gain.unmet
+    return GainRow(kind=gain.kind, what=gain.what, u1=u1, u2=u2, u3=u3, agents=gain.agents, kept=gain.kept, losses=gain.losses)
 
 
 def _loss(loss: Loss) -> LossRow:

@@ -20,8 +20,7 @@ import structlog
 
 from schemas.realms import live_partitions
 from schemas.topics import PARTITIONS, inputs
-from services.continuity.contingency import Loss
-from services.continuity.planner import Job, Planner, answer, losses
+from services.continuity.planner import Job, Planner, answer, losses, relaxed
 from services.continuity.proposals import Job as Asked
 from services.continuity.proposals import Proposals
 from services.continuity.reassignment.solver import SolverFailed
@@ -139,11 +138,12 @@ class Planning:
         began = time.monotonic()
         try:
             ranking = self._planner.ranking(job)
-            present = self._planner.present(job, ranking)
+            start, present = self._planner.start(job), self._planner.present(job, ranking)
             found = await self._computed(losses(ranking, job, present), job)
-            if found is None:
+            bought = None if found is None else await self._computed(relaxed(start, job, found), job)
+            if found is None or bought is None:
                 return
-            message = await self._quietly(answer, ranking, job, found, present)
+            message = await self._quietly(answer, ranking, job, found, present, bought)
         except (TablesInvalid, SolverFailed) as error:  # the same data would fail again: a person must look
             log.error("contingency.failed", realm=job.realm, ranking=job.id, reference=job.reference, error=str(error))
             self._given_up.add(job)
@@ -166,9 +166,9 @@ class Planning:
     async def _quietly(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._quiet, partial(work, *given, **named))
 
-    async def _computed(self, source: Iterator[Loss], job: Job) -> list[Loss] | None:
-        """Every loss, slice after slice, and none while a proposal is computed; None if nobody wants it any more."""
-        found: list[Loss] = []
+    async def _computed(self, source: Iterator[T], job: Job) -> list[T] | None:
+        """Loss after loss or gain after gain, in slices, and none while a proposal is computed; None if nobody wants it any more."""
+        found: list[T] = []
         while self._planner.wanted(job):
             await self._free.wait()
             if await self._quietly(_slice, source, found):
@@ -176,11 +176,11 @@ class Planning:
         return None
 
 
-def _slice(source: Iterator[Loss], found: list[Loss]) -> bool:
+def _slice(source: Iterator[T], found: list[T]) -> bool:
     """Go on for SLICE_S. True at the end."""
     until = time.monotonic() + SLICE_S
-    for loss in source:
-        found.append(loss)
+    for one in source:
+        found.append(one)
         if time.monotonic() >= until:
             return False
     return True

@@ -64,14 +64,19 @@ class Present:
 
     def explained(self, loss: Loss) -> Loss:
         """The same loss with what it leaves undone beyond what is undone now."""
-        program, solution = self._solved(self._situation(loss.sites), self._approved)
+        left = self.left(loss.sites)
         now = {(g.site, g.activity, g.metier): g.count for g in unmet_gaps(*self._plan)}
         gaps = []
-        for gap in unmet_gaps(program, solution):
+        for gap in left.gaps:
             more = gap.count - now.get((gap.site, gap.activity, gap.metier), 0)
             if more > 0:
                 gaps.append(Gap(gap.site, gap.activity, gap.metier, more, gap.missing, gap.why))
-        return Loss(loss.sites, unmet_of(program, solution), tuple(gaps), before=loss.before)
+        return Loss(loss.sites, left.unmet, tuple(gaps), before=loss.before)
+
+    def left(self, sites: Sequence[str]) -> Loss:
+        """All that the loss of these sites leaves undone, what is undone now with it."""
+        program, solution = self._solved(self._situation(sites), self._approved)
+        return Loss(tuple(sites), unmet_of(program, solution), unmet_gaps(program, solution))
 
     def _after(self, site: int) -> Present:
         return Present(self._tables, self._lost, self._situation((self._tables.sites[site].id,)), self._approved)

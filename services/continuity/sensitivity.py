@@ -1,17 +1,20 @@
-"""What one trained agent, one fallback site or one generator more would buy: the same losses solved again with it.
+"""What one trained agent, one fallback site or one generator more would buy: the gravest losses solved again with it, on a quiet day or from a crisis.
 
-The gain is the change of U1, U2, U3, summed over the losses that leave something unmet (negative is better). A new agent or site is put at the place
-that is nearest to all others; it has no duties of its own.
+Nothing is read off the duals: every figure is the difference of two solves. A new agent or site is put at the place that is nearest to all others; it
+has no duties of its own. A generator is tried where a cut of the power of its commune would close its site.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from schemas.reference import ReassignmentRule, Site, StaffCell, Staffing
-from services.continuity.contingency import NOTHING, Contingency, Loss, Lost, Unmet
+from services.continuity.contingency import NOTHING, Loss, Lost, Unmet
+from services.continuity.present import Present
+from services.continuity.reassignment.previous import PreviousLine
 from services.continuity.reassignment.situation import SiteState, Situation
 from services.continuity.reassignment.tables import Tables
 
@@ -22,30 +25,69 @@ FALLBACK_DESKS: Final = 20
 WITH_GENERATOR: Final = SiteState(100, 40, False)
 WITHOUT_GENERATOR: Final = SiteState(100, 0, False)
 """A cut of 100 %: closed without a generator, at most 60 % lost with one (DOMAIN §3)."""
+MOST_LOSSES: Final = 10
+"""The gravest losses that are solved again."""
+MOST_METIERS: Final = 20
+"""The métiers of which most agents are missing over them; bounds the solves."""
+
+Kind = Literal["agent", "site", "generator"]
 
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """`kind`: agent (of a métier), site (of a kind), generator (at a site). `unmet`: change, negative is better."""
+    """`kind`: agent (of a métier), site (of a kind), generator (at a site). Changes, negative is better: urgency-weighted and in agents."""
 
-    kind: str
+    kind: Kind
     what: str
     unmet: Unmet
+    agents: int
+    kept: int
+    """Activities that stay above their minimum with it and would not without, summed over the losses."""
     losses: int
     """Over how many losses."""
 
-
-def sensitivity(sites: Sequence[Site], staffing: Staffing, lost: Lost) -> tuple[Gain, ...]:
-    """Everything that buys something, the best first."""
-    tables = Tables(sites, staffing)
-    ranking = Contingency(tables, lost)
-    bad = [ranking.explained(loss) for loss in ranking.single() if loss.unmet != NOTHING]
-    found = [*_agents(tables, staffing, lost, bad), *_sites(tables, staffing, lost, bad), *_generators(sites, staffing)]
-    return tuple(sorted((g for g in found if g.unmet < NOTHING), key=lambda g: (g.unmet, g.kind, g.what)))
+    def rank(self) -> tuple[Unmet, int, int, str, str]:
+        """The best first."""
+        return self.unmet, self.agents, -self.kept, self.kind, self.what
 
 
-def _agents(tables: Tables, staffing: Staffing, lost: Lost, bad: Sequence[Loss]) -> Iterable[Gain]:
-    home = _middle(tables)
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is to be relaxed: a territory on a quiet day, or in a crisis with its approved lines."""
+
+    sites: Sequence[Site]
+    staffing: Staffing
+    lost: Lost
+    now: Situation = Situation()
+    approved: Sequence[PreviousLine] = ()
+
+    def ranking(self, tables: Tables) -> Present:
+        """The same start with other tables."""
+        return Present(tables, self.lost, self.now, self.approved)
+
+
+def sensitivity(start: Start, gravest: Sequence[Loss]) -> tuple[Gain, ...]:
+    """Everything that buys something over these losses, the best first."""
+    return best(gains(start, gravest))
+
+
+def best(found: Iterable[Gain]) -> tuple[Gain, ...]:
+    """What buys something, the best first."""
+    return tuple(sorted((g for g in found if g.unmet < NOTHING), key=Gain.rank))
+
+
+def gains(start: Start, gravest: Sequence[Loss]) -> Iterator[Gain]:
+    """Gain after gain, so that whoever computes may stop in between; of `gravest` the first MOST_LOSSES count."""
+    tables = Tables(start.sites, start.staffing)
+    plain = start.ranking(tables)
+    bad = [plain.left(loss.sites) for loss in gravest[:MOST_LOSSES]]
+    yield from _agents(start, tables, bad)
+    yield from _sites(start, tables, bad)
+    yield from _generators(start, tables)
+
+
+def _agents(start: Start, tables: Tables, bad: Sequence[Loss]) -> Iterator[Gain]:
+    home, staffing = _middle(tables, {*start.now.sites, *(id for loss in bad for id in loss.sites)}), start.staffing
     spare = ReassignmentRule(
         activity=NEW,
         pole=NEW,
@@ -58,56 +100,66 @@ def _agents(tables: Tables, staffing: Staffing, lost: Lost, bad: Sequence[Loss])
         home_kinds=(),
         host_kinds=(),
     )
-    metiers = sorted({gap.metier for loss in bad for gap in loss.gaps if gap.missing == "people"})
-    for metier in metiers:
+    missing: Counter[str] = Counter()
+    for loss in bad:
+        for gap in loss.gaps:
+            missing[gap.metier] += gap.count if gap.missing == "people" else 0
+    for metier in sorted(+missing, key=lambda m: (-missing[m], m))[:MOST_METIERS]:
         cell = StaffCell(site=home, activity=NEW, metier=metier, staff=1, minimum=0)
         more = Staffing(cells=(*staffing.cells, cell), rules=(*staffing.rules, spare), substitutions=staffing.substitutions)
         touched = [loss for loss in bad if any(gap.metier == metier for gap in loss.gaps)]
-        yield _gain("agent", metier, Contingency(Tables(tables.sites, more), lost), touched)
+        yield _gain("agent", metier, start.ranking(Tables(tables.sites, more)), touched)
 
 
-def _sites(tables: Tables, staffing: Staffing, lost: Lost, bad: Sequence[Loss]) -> Iterable[Gain]:
-    middle = tables.sites[tables.site_index[_middle(tables)]]
+def _sites(start: Start, tables: Tables, bad: Sequence[Loss]) -> Iterator[Gain]:
+    middle = tables.sites[tables.site_index[_middle(tables, ())]]
     short = [loss for loss in bad if any(gap.missing == "seats" for gap in loss.gaps)]
     kinds = sorted(
         {kind for loss in short for gap in loss.gaps if gap.missing == "seats" for kind in tables.rules[gap.activity].host_kinds}
     )
     for kind in kinds:
         new = middle.model_copy(update={"id": NEW, "kind": kind, "desks": FALLBACK_DESKS, "staff": 0})
-        yield _gain("site", kind, Contingency(Tables((*tables.sites, new), staffing), lost), short)
+        yield _gain("site", kind, start.ranking(Tables((*tables.sites, new), start.staffing)), short)
 
 
-def _generators(sites: Sequence[Site], staffing: Staffing) -> Iterable[Gain]:
+def _generators(start: Start, tables: Tables) -> Iterator[Gain]:
     """Each commune without power; then again with a generator at each of its sites that closed."""
-    tables = Tables(sites, staffing)
-    for commune in sorted({s.commune for s in sites}):
+    for commune in sorted({s.commune for s in start.sites}):
         there = [s for s in tables.sites if s.commune == commune]
         cut = {s.id: WITH_GENERATOR if s.generator else WITHOUT_GENERATOR for s in there}
-        before = _cut(tables, cut)
-        if before == NOTHING:
+        before = _cut(start, tables, cut)
+        if before.unmet == NOTHING:
             continue
         for site in there:
             if not site.generator:
-                after = _cut(tables, cut | {site.id: WITH_GENERATOR})
-                yield Gain("generator", site.id, _difference(after, before), 1)
+                yield _difference("generator", site.id, [(_cut(start, tables, cut | {site.id: WITH_GENERATOR}), before)])
 
 
-def _cut(tables: Tables, cut: dict[str, SiteState]) -> Unmet:
-    return Contingency(tables, Lost.BUILDING, Situation(cut)).explained(Loss((), NOTHING)).unmet
+def _cut(start: Start, tables: Tables, cut: dict[str, SiteState]) -> Loss:
+    sites = {id: _both(start.now.of(id), state) for id, state in cut.items()}
+    dark = Situation({**start.now.sites, **sites}, start.now.elapsed_h, start.now.transit, start.now.telework)
+    return Present(tables, Lost.BUILDING, dark, start.approved).left(())
 
 
-def _gain(kind: str, what: str, ranking: Contingency, losses: Sequence[Loss]) -> Gain:
-    change = NOTHING
-    for loss in losses:
-        again = ranking.explained(loss).unmet
-        change = tuple(c + d for c, d in zip(change, _difference(again, loss.unmet), strict=True))  # type: ignore[assignment]
-    return Gain(kind, what, change, len(losses))
+def _both(a: SiteState, b: SiteState) -> SiteState:
+    return SiteState(min(a.staff_pct, b.staff_pct), min(a.seat_pct, b.seat_pct), a.host_ok and b.host_ok)
 
 
-def _difference(after: Unmet, before: Unmet) -> Unmet:
-    return after[0] - before[0], after[1] - before[1], after[2] - before[2]
+def _gain(kind: Kind, what: str, ranking: Present, losses: Sequence[Loss]) -> Gain:
+    return _difference(kind, what, [(ranking.left(loss.sites), loss) for loss in losses])
 
 
-def _middle(tables: Tables) -> str:
-    """The site that is nearest to all others."""
-    return tables.sites[int(tables.distances.sum(axis=1).argmin())].id
+def _difference(kind: Kind, what: str, pairs: Sequence[tuple[Loss, Loss]]) -> Gain:
+    """Of (after, before) over the losses."""
+    change, agents, kept = [0, 0, 0], 0, 0
+    for after, before in pairs:
+        change = [c + a - b for c, a, b in zip(change, after.unmet, before.unmet, strict=True)]
+        agents += sum(g.count for g in after.gaps) - sum(g.count for g in before.gaps)
+        kept += len({g.activity for g in before.gaps}) - len({g.activity for g in after.gaps})
+    return Gain(kind, what, (change[0], change[1], change[2]), agents, kept, len(pairs))
+
+
+def _middle(tables: Tables, without: Collection[str]) -> str:
+    """The site that is nearest to all others; one of `without`, which are hit or lost, only if there is no other."""
+    away = tables.distances.sum(axis=1).tolist()
+    return min(tables.sites, key=lambda s: (s.id in without, away[tables.site_index[s.id]])).id

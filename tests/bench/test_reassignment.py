@@ -13,8 +13,10 @@ from services.continuity.reassignment.approved import bound
 from services.continuity.reassignment.greedy import greedy_values
 from services.continuity.reassignment.moves import find_moves
 from services.continuity.reassignment.program import build
-from services.continuity.reassignment.situation import Quantities
+from services.continuity.reassignment.situation import Quantities, Situation
+from services.continuity.sensitivity import Start, sensitivity
 from tests.unit.continuity.reassignment.cases import EXPECTED, situation, tables
+from tests.unit.continuity.world import hauts_de_seine
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
 
@@ -90,6 +92,21 @@ def test_contingency_from_the_present(name: str, aim_s: float, unmet: int, grave
     assert totals(single) == {"losses": 253, "unmet": unmet}
     assert [(loss.sites, loss.unmet) for loss in worst(single, 1)] == [(("cen-1",), gravest)]
     assert ranking.solves <= 60, "most losses are shown not to matter without a solve"
+    assert spent <= aim_s
+
+
+@pytest.mark.parametrize(("name", "aim_s", "best"), [(None, 60, "administrateur_si"), ("S11-7h30", 60, "administrateur_si")])
+def test_sensitivity(name: str | None, aim_s: float, best: str) -> None:
+    """What one more would buy over the ten gravest losses, by solving them again."""
+    now = situation(name) if name else Situation()
+    territory = hauts_de_seine()
+    start = Start(territory.sites, territory.staffing, Lost.PEOPLE, now)
+    gravest = worst(start.ranking(tables()).single(), 10)
+    began = time.thread_time()
+    found = sensitivity(start, gravest)
+    spent = time.thread_time() - began
+    print(f"\n{name or 'quiet'}: {spent:.1f} s, {len(found)} that buy something")
+    assert (found[0].kind, found[0].what) == ("agent", best)
     assert spent <= aim_s
 
 

@@ -343,6 +343,7 @@ class Screens:
         rankings = await self._queries.contingency(x.shell.realm.name, lang=x.shell.lang)
         return {
             **self._around(request, x), "rankings": rankings, "gaps_shown": GAPS_SHOWN,
+            "kind_name": lambda kind: w.word(w.KIND_ONE, kind, x._),
             "helps": lambda loss: sorted({help for gap in loss.gaps for help in gap.outside_help}),
         }  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from schemas.contingency import ContingencyChanged, ContingencyRow, GapRow, LossRow, PresentRow
+from schemas.contingency import ContingencyChanged, ContingencyRow, GainRow, GapRow, LossRow, PresentRow
 from services.intake.machines.cap.message import read
 from services.runtime.principals import Scope
 from services.runtime.rights import Role
@@ -193,13 +193,22 @@ async def test_rights_follow_the_role(ask: Asking, console_settings: Settings) -
         assert await status("sites", elsewhere) == 403
 
 
+GAINS = (
+    GainRow(kind="agent", what="egoutier", u1=-8, u2=0, u3=0, agents=-1, kept=1, losses=1),
+    GainRow(kind="site", what="site_central", u1=-4, u2=0, u3=0, agents=-1, kept=0, losses=1),
+    GainRow(kind="generator", what="cen-5", u1=0, u2=0, u3=-10, agents=-10, kept=0, losses=1),
+)
+
+
 def _ranking(id: str, present: PresentRow | None) -> ContingencyChanged:
     loss = LossRow(
         sites=("cen-4",), u1=104, u2=0, u3=0, gaps=(GapRow(site="cen-4", activity="TIM-01", metier="egoutier", count=3, missing="people"),)
     )
     worst = (loss,) if present is None or present.sites_hit else ()
     return ContingencyChanged(
-        row=ContingencyRow(id=id, n=1, lost="people", reference="v", losses=253, unmet=26, worst=worst, computed_at=START, present=present)
+        row=ContingencyRow(
+            id=id, n=1, lost="people", reference="v", losses=253, unmet=26, worst=worst, computed_at=START, present=present, gains=GAINS
+        )
     )
 
 
@@ -228,6 +237,11 @@ async def test_losses_are_ranked_from_a_crisis_as_long_as_it_lasts(console_setti
         page = (await console.http.get("/prevoyance", params={"realm": realm}, headers=browser)).text
         assert "Depuis la crise en cours : Un site perdu avec ses agents" in page
         assert "40 agents déjà réaffectés" in page
+        assert "agent formé : egoutier" in page
+        assert "site de repli, site central" in page
+        assert [(g["kind"], g["what"], g["agents"], g["kept"]) for g in row["gains"]] == [
+            ("agent", "egoutier", -1, 1), ("site", "site_central", -1, 0), ("generator", "cen-5", -10, 0),
+        ]  # fmt: skip
 
         await writer.append("continuity", realm, _ranking("now-n1-people", over), at=START + MINUTE)
 

@@ -8,10 +8,11 @@ from schemas import reference as ref
 from schemas.contingency import ContingencyChanged, ContingencyComputed, ContingencyRow
 from schemas.words import EventType
 from services.continuity.contingency import Contingency, Lost
-from services.continuity.planner import MOST_GAPS, Job, Planner, answer, losses
+from services.continuity.planner import MOST_GAPS, Job, Planner, answer, losses, relaxed
 from services.continuity.present import Present
 from services.continuity.proposals import Proposals
 from services.continuity.reassignment.tables import Tables
+from services.continuity.sensitivity import Start
 from tests.unit.continuity.reassignment.cases import cell, rule, site
 from tests.unit.continuity.test_reassigning import answer as answer_proposal
 from tests.unit.continuity.test_reassigning import approve, fire
@@ -85,6 +86,17 @@ def test_the_answer_holds_the_gravest_losses_and_who_is_missing() -> None:
     assert (loss.sites, loss.u1) == (("a",), 160)
     assert (len(loss.gaps), loss.gaps_more) == (MOST_GAPS, 20 - MOST_GAPS)
     assert (loss.gaps[0].metier, loss.gaps[0].missing) == ("infirmier", "people")
+
+
+def test_the_answer_says_what_one_more_would_buy() -> None:
+    staffing = ref.Staffing(cells=(cell("a", "SOL-04", "infirmier", 1, 1),), rules=(rule("SOL-04", 1),), substitutions=())
+    sites = (site("a"), site("b", 500))
+    start, job = Start(sites, staffing, Lost.PEOPLE), Job("92", "v", 1, Lost.PEOPLE)
+    ranking = Contingency(Tables(sites, staffing), Lost.PEOPLE)
+    found = list(losses(ranking, job))
+    row = answer(ranking, job, found, bought=list(relaxed(start, job, found))).row
+    assert [(g.kind, g.what, g.agents, g.kept) for g in row.gains] == [("agent", "infirmier", -1, 1)]
+    assert list(relaxed(start, replace(job, n=2), found)) == [], "pairs are too many to be solved again"
 
 
 # ── from the present of a crisis ───────────────────────────────────────────────────────────────────────────────────

@@ -7,7 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from schemas.reference import Staffing, Substitution
 from services.continuity.contingency import Contingency, Lost, totals, worst
 from services.continuity.reassignment import Tables
-from services.continuity.sensitivity import sensitivity
+from services.continuity.reassignment.previous import LineKey, PreviousLine
+from services.continuity.reassignment.situation import SiteState, Situation
+from services.continuity.sensitivity import Start, sensitivity
 from tests.model.reassignment import Case
 from tests.unit.continuity.reassignment.cases import cell, rule, site, tables
 from tests.unit.continuity.reassignment.test_independent import small_cases
@@ -52,7 +54,32 @@ def test_what_one_more_buys() -> None:
     cells = [cell("a", "SOL-04", "infirmier", 2, 2), cell("b", "RHF-01", "comptable", 4), cell("c", "RHF-01", "comptable", 4)]
     lines = [Substitution(metier="infirmier", by="puericultrice", tenths=1)]
     staffing = Staffing(cells=tuple(cells), rules=tuple(rules), substitutions=tuple(lines))
-    found = sensitivity(sites, staffing, Lost.PEOPLE)
-    assert [(g.kind, g.what, g.unmet, g.losses) for g in found] == [
-        ("agent", "infirmier", (-8, 0, 0), 1), ("generator", "a", (-8, 0, 0), 1),
+    start = Start(sites, staffing, Lost.PEOPLE)
+    found = sensitivity(start, worst(Contingency(Tables(sites, staffing), Lost.PEOPLE).single(), 10))
+    assert [(g.kind, g.what, g.unmet, g.agents, g.kept, g.losses) for g in found] == [
+        ("agent", "infirmier", (-8, 0, 0), -1, 0, 1), ("generator", "a", (-8, 0, 0), -1, 0, 1),
     ]  # fmt: skip
+
+
+def test_a_second_agent_of_a_metier_keeps_the_activity_that_the_first_does_not() -> None:
+    sites, rules = [site("a"), site("b", 500)], [rule("SOL-04", 1)]
+    staffing = Staffing(cells=(cell("a", "SOL-04", "infirmier", 1, 1),), rules=tuple(rules), substitutions=())
+    bad = worst(Contingency(Tables(sites, staffing), Lost.PEOPLE).single(), 10)
+    (gain,) = [g for g in sensitivity(Start(sites, staffing, Lost.PEOPLE), bad) if g.kind == "agent"]
+    assert (gain.agents, gain.kept) == (-1, 1)
+
+
+def test_in_a_crisis_a_fallback_site_buys_the_desks_that_approved_lines_hold() -> None:
+    """`a` is closed and its agents hold the desks of `b`: those of `c` would find none."""
+    sites = [site("a", desks=2), site("b", 500, desks=2), site("c", 900, desks=2)]
+    rules = [rule("SOL-04", 1), rule("SOL-01", 1)]
+    cells = [cell("a", "SOL-04", "infirmier", 2, 2), cell("c", "SOL-01", "educateur", 2, 2)]
+    staffing = Staffing(cells=tuple(cells), rules=tuple(rules), substitutions=())
+    held = PreviousLine(LineKey("a", "SOL-04", "infirmier", "d", "a", "SOL-04", "infirmier", "b"), 2, approved=True)
+    start = Start(sites, staffing, Lost.BUILDING, Situation({"a": SiteState(100, 0, False)}), (held,))
+    bad = worst(start.ranking(Tables(sites, staffing)).single(), 10)
+    (site_more,) = [g for g in sensitivity(start, bad) if g.kind == "site"]
+    assert (site_more.what, site_more.unmet, site_more.agents, site_more.kept, site_more.losses) == ("site_central", (-32, 0, 0), -4, 2, 2)
+    assert [g for g in sensitivity(Start(sites, staffing, Lost.BUILDING), ()) if g.kind == "site"] == [], (
+        "on a quiet day no desk is missing"
+    )
