@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -32,6 +32,10 @@ class Forwarded:
     place: tuple[int, int, int]
     """(history, seq, ordinal)"""
     logic: int
+
+
+COUNTED: Final = frozenset({"sites", "staffing"})
+ASKED_KEPT: Final = 8
 
 
 @dataclass
@@ -64,6 +68,10 @@ class LogFold:
     """report id → outcomes of the inputs that carried it"""
     planned: dict[str, str] = field(default_factory=dict)
     """notification id → realm, from NotificationPlanned"""
+    reference: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """realm → section → its newest content, of those that reassignment counts with"""
+    situations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """realm → request → the situation that a proposal was asked for, the newest ASKED_KEPT"""
 
     def feed(self, offset: int, raw: bytes, collections: dict[str, str], routed: Callable[[int, str, str], tuple[str, ...]]) -> None:
         """One record of the partition. `collections`: fact name → collection; `routed(logic, service, fact)`: destinations."""
@@ -116,6 +124,18 @@ class LogFold:
             self.emitted.append(Forwarded(fact["id"], name, tx["realm"], (tx["history"], tx["seq"], ordinal), tx["logic"]))
         if name == "NotificationPlanned" and self.service == "alerts":
             self.planned[fact["data"]["notification"]] = tx["realm"]
+        elif self.service == "continuity":
+            self._ground(tx["realm"], name, fact["data"])
+
+    def _ground(self, realm: str, name: str, data: dict[str, Any]) -> None:
+        """What reassignment is counted against."""
+        if name == "ReferencePublished" and data["data"]["section"] in COUNTED:
+            self.reference.setdefault(realm, {})[data["data"]["section"]] = data["data"]
+        elif name == "ProposalRequested":
+            asked = self.situations.setdefault(realm, {})
+            asked[data["request"]] = data["situation"]
+            while len(asked) > ASKED_KEPT:
+                del asked[next(iter(asked))]
 
     def _received(self, tx: dict[str, Any]) -> None:
         names = {f["type"].split(".")[1] for f in tx["facts"]}

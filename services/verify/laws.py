@@ -6,6 +6,7 @@ again until its patience ends (`services.verify.patience`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from schemas.routes import destinations
 from schemas.topics import SERVICES
 from services.verify.chain import LogFold
+from services.verify.counting import counted_twice
 
 LAWS: dict[str, str] = {
     "chain": "every accepted record continues the hash chain of its partition",
@@ -23,7 +25,7 @@ LAWS: dict[str, str] = {
     "ids": "derived ids are unique",
     "forward": "every routed fact reaches its destination exactly once, in order, and none comes from nowhere",
     "notification": "every planned notification is known to delivery and is in exactly one state",
-    "reassignment": "every order was approved by a named person under a rule, and every approved line was ordered once",
+    "reassignment": "every order was approved by a named person under a rule, as it was approved, every approved line was ordered once, no agent or desk counts twice",
     "dead-letter": "every failed or unreadable input lies in the dead letters with its reason",
     "read-model": "the read model equals the fold of the logs",
 }
@@ -155,12 +157,20 @@ def check_reassignments(logs: Logs, found: Findings) -> None:
                 f"realm {realm}", log.rows[realm, "proposals"], log.rows.get((realm, "reassignments"), {}),
                 log.rows.get((realm, "reassignment_orders"), {}), found,
             )  # fmt: skip
+            _compare_lines(f"realm {realm}", log, realm, found)
 
 
 def _compare_orders(
     where: str, proposals: dict[str, Any], moved: dict[str, Any], orders: dict[str, Any], found: Findings
 ) -> None:  # fmt: skip
-    approved = {line: d for p in proposals.values() for d in p["decisions"] if d["verb"] == "approve" for line in d["lines"]}
+    decisions = [d for p in proposals.values() for d in p["decisions"] if d["verb"] == "approve"]
+    approved = {line: d for d in decisions for line in d["lines"]}
+    for d in decisions:
+        if not (d["by"] and d["role"] and d["rules"]):
+            found.breach("reassignment", f"{where}: approval {d['id']} names no person, no role or no rule")
+    twice = Counter(line for p in proposals.values() for d in p["decisions"] for line in d["lines"])
+    for line in sorted(line for line, times in twice.items() if times > 1)[:5]:
+        found.breach("reassignment", f"{where}: line {line} was decided {twice[line]} times")
     ordered = [line for order in orders.values() for line in order["lines"]]
     sent = {id for id, row in moved.items() if row["dispatched_at"] is not None}
     for line in sorted((sent | set(ordered)) - approved.keys())[:5]:
@@ -173,6 +183,22 @@ def _compare_orders(
             found.breach("reassignment", f"{where}: the order of line {line} does not name the person and rule of its approval")
     if missing := sorted(approved.keys() - (sent & set(ordered))):
         found.wait("reassignment", missing[0], f"{where}: {len(missing)} approved lines were not dispatched, first {missing[0]}")
+
+
+def _compare_lines(where: str, log: LogFold, realm: str, found: Findings) -> None:
+    """What was sent is what was approved, and nobody and no desk is counted twice. What the next proposal will take back may wait for it."""
+    moved = log.rows.get((realm, "reassignments"), {})
+    proposed = {line["id"]: line for part in log.rows.get((realm, "proposal_lines"), {}).values() for line in part["lines"]}
+    for id in sorted(moved.keys() & proposed.keys()):
+        if (wrong := [name for name, value in proposed[id].items() if moved[id].get(name) != value]) and moved[id][
+            "dispatched_at"
+        ] is not None:
+            found.breach("reassignment", f"{where}: the order of line {id} differs from what was approved in {', '.join(wrong)}")
+    computed = [p for p in log.rows[realm, "proposals"].values() if p["id"] in log.situations.get(realm, {}) and p["state"] != "failed"]
+    newest = max(computed, key=lambda p: p["number"], default=None)
+    situation = log.situations[realm][newest["id"]] if newest is not None else {}
+    for what, sentence in counted_twice(moved, log.reference.get(realm, {}), situation):
+        found.wait("reassignment", f"{realm}/{what}", f"{where}: {sentence}")
 
 
 def check_dead_letters(logs: Logs, letters: set[tuple[str, int, int]], found: Findings) -> None:

@@ -50,6 +50,15 @@ class Breach:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Who approved a line, under which rules, and when."""
+
+    by: str
+    rules: tuple[str, ...]
+    at: int
+
+
 @dataclass
 class Chain:
     """One log partition by the reader's rule (RUNTIME §1.3)."""
@@ -108,6 +117,8 @@ class Books:
     """`service/realm` → next deadline of that realm, live realms only."""
     waves: dict[str, int] = field(default_factory=dict)
     """Running ladder → when its next wave is due, live realms only."""
+    approved: dict[str, Approval] = field(default_factory=dict)
+    """Line of a reassignment that a person approved and that no order has dispatched yet."""
     broken: dict[str, Breach] = field(default_factory=dict)
     """Breaches that no later record can heal, by what they are about."""
     stuck: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -147,6 +158,8 @@ class Books:
         for table in (self.on_the_way, self.arrived, self.places):
             for route in [r for r in table if service in r.split(">")]:
                 del table[route]
+        if service == "continuity":
+            self.approved.clear()
 
     def _position(self, chain: Chain, tx: dict[str, Any]) -> None:
         names = {f["type"].split(".")[1] for f in tx["facts"]}
@@ -203,6 +216,12 @@ class Books:
                 self.granted[data["attempt"]] = data["notification"]
             case "EscalationChanged":
                 self._ladder(fact["data"]["row"])
+            case "ProposalChanged" if fact["data"]["change"] == "approved":
+                self._approval(fact["data"]["row"]["decisions"][-1], tx["at"])
+            case "ReassignmentChanged" if fact["data"]["change"] == "dispatched":
+                self._dispatched(fact["data"]["row"])
+            case "ReassignmentOrdered":
+                self._ordered(fact["data"]["row"])
 
     def _sent(self, route: str, id: str, now: int) -> None:
         if self.arrived.get(route, {}).pop(id, None) is None:
@@ -230,6 +249,24 @@ class Books:
         else:
             self.waves.pop(row["id"], None)
 
+    def _approval(self, decision: dict[str, Any], at: int) -> None:
+        if not (decision["by"] and decision["role"] and decision["rules"]):
+            self._break("reassignment", decision["id"], f"approval {decision['id']} names no person, no role or no rule")
+        for line in decision["lines"]:
+            self.approved[line] = Approval(decision["by"], tuple(decision["rules"]), at)
+
+    def _dispatched(self, row: dict[str, Any]) -> None:
+        approval = self.approved.get(row["id"])
+        if approval is not None and (approval.by, approval.rules) != (row["approved_by"], tuple(row["rules"])):
+            self._break("reassignment", row["id"], f"the order of line {row['id']} does not name the person and rule of its approval")
+        elif approval is None and not self.chain("continuity").history:
+            self._break("reassignment", row["id"], f"line {row['id']} was dispatched and nobody approved it, or it was before")
+
+    def _ordered(self, row: dict[str, Any]) -> None:
+        for line in row["lines"]:
+            if self.approved.pop(line, None) is None and not self.chain("continuity").history:
+                self._break("reassignment", line, f"order {row['id']} holds line {line}, which nobody approved or which was ordered before")
+
     def _break(self, law: str, about: str, what: str) -> None:
         if len(self.broken) < _MOST_BROKEN:
             self.broken.setdefault(f"{law}/{about}", Breach(law, what))
@@ -249,6 +286,9 @@ class Books:
         for id, at in self.waves.items():
             if self._late(at, now):
                 yield Breach("wave", f"ladder {id}: its next wave is {(now - at) // 1000} s late")
+        late = [line for line, approval in self.approved.items() if self._late(approval.at, now)]
+        if late:
+            yield Breach("reassignment", f"{len(late)} approved lines have no order, first {late[0]}")
         for key, at in self.due.items():
             if self._late(at, now):
                 yield Breach("due", f"{key}: a deadline is {(now - at) // 1000} s late")

@@ -16,6 +16,7 @@ LAWS: dict[str, str] = {
     "notification": "every planned notification is known to delivery and comes to rest",
     "claim": "every granted attempt gets an outcome",
     "wave": "every due wave of a running ladder is called",
+    "reassignment": "every order was approved by a named person under a rule, and every approved line is ordered once",
     "due": "every deadline fires",
     "reader": "readers of a log have read the same records",
     "logs": "the logs can be read",

@@ -235,9 +235,9 @@ async def test_losses_are_ranked_from_a_crisis_as_long_as_it_lasts(console_setti
         browser = sent(cookies_of(await log_in(console, await code_of(console))))
         console.http.cookies.clear()
         page = (await console.http.get("/prevoyance", params={"realm": realm}, headers=browser)).text
-        assert "Depuis la crise en cours : Un site perdu avec ses agents" in page
+        assert "Depuis la crise en cours\u00a0: Un site perdu avec ses agents" in page
         assert "40 agents déjà réaffectés" in page
-        assert "agent formé : egoutier" in page
+        assert "agent formé\u00a0: egoutier" in page
         assert "site de repli, site central" in page
         assert [(g["kind"], g["what"], g["agents"], g["kept"]) for g in row["gains"]] == [
             ("agent", "egoutier", -1, 1), ("site", "site_central", -1, 0), ("generator", "cen-5", -10, 0),
@@ -251,7 +251,7 @@ async def test_losses_are_ranked_from_a_crisis_as_long_as_it_lasts(console_setti
         await until(quiet)
         page = (await console.http.get("/prevoyance", params={"realm": realm}, headers=browser)).text
         assert "Un site perdu avec ses agents" in page
-        assert "Depuis la crise en cours :" not in page
+        assert "Depuis la crise en cours\u00a0:" not in page
 
 
 async def test_probes_metrics_and_documents_need_no_login(ask: Asking) -> None:
