@@ -18,8 +18,11 @@ class IntakeSettings(Settings):
     """Limits with their units in the names."""
 
     body_limit_bytes: int = Field(default=1 << 20, validation_alias=_env("body_limit_bytes"))
+    """Of one body; a longer one is refused."""
     body_timeout_s: float = Field(default=15.0, validation_alias=_env("body_timeout_s"))
+    """For a body to arrive as a whole."""
     bodies_in_memory_bytes: int = Field(default=64 << 20, validation_alias=_env("bodies_in_memory_bytes"))
+    """Of all bodies that are being worked on together."""
     bodies_reserve_bytes: int = Field(default=8 << 20, ge=0, validation_alias=_env("bodies_reserve_bytes"))
     """As many more, for danger to people only: at least a few bodies."""
     in_flight: int = Field(default=256, ge=1, validation_alias=_env("in_flight"))
@@ -29,21 +32,26 @@ class IntakeSettings(Settings):
     ack_timeout_s: float = Field(default=5.0, gt=0, validation_alias=_env("ack_timeout_s"))
     """After this a sender is told to try again."""
     batch_items: int = Field(default=500, ge=1, validation_alias=_env("batch_items"))
+    """Reports in one batch."""
     refused_days: int = Field(default=30, ge=1, validation_alias=_env("refused_days"))
+    """How long what was refused is kept with its bytes."""
     refused_per_day: int = Field(default=500, ge=0, validation_alias=_env("refused_per_day"))
     """Refused messages kept per source and day."""
     refused_bytes_per_day: int = Field(default=20 << 20, ge=0, validation_alias=_env("refused_bytes_per_day"))
+    """Bytes of them."""
     unknown_per_window: int = Field(default=20, ge=1, validation_alias=_env("unknown_per_window"))
     """Reports of people without a login per poster, or per SMS gateway for unknown numbers; as many more for danger to people."""
     unknown_window_s: float = Field(default=600.0, gt=0, validation_alias=_env("unknown_window_s"))
+    """The window in which they are counted."""
     console_connect_s: float = Field(default=2.0, gt=0, validation_alias=_env("console_connect_s"))
+    """Patience with the console, before a page is answered with 503."""
 
     tls_http: HostPort = ""
-    """VIGIE_TLS_HTTP: address for callers from outside, beside `http`; empty = none."""
+    """A second address of the front, with TLS, for callers from outside; empty = none. A reverse proxy does as well."""
     tls_cert: Path | None = None
-    """VIGIE_TLS_CERT: chain, PEM."""
+    """Its certificate chain, PEM."""
     tls_key: Path | None = None
-    """VIGIE_TLS_KEY: private key, PEM."""
+    """Its private key, PEM."""
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:

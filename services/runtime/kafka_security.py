@@ -23,16 +23,19 @@ class KafkaSecurity(FromEnvironment):
     model_config = SettingsConfigDict(env_prefix="VIGIE_KAFKA_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     tls: bool = False
-    """Encrypted, and the broker's name checked. Never TLS without a check."""
+    """`1`: encrypted, and the broker's name checked. Never TLS without a check."""
     ca: Path | None = None
     """PEM file of the authority that signed the brokers' certificates; none = those of this machine."""
     cert: Path | None = None
     """PEM file of this client's certificate chain, for brokers that ask for one."""
     cert_key: Path | None = None
+    """PEM file of the key of that certificate."""
     user: str = ""
     """With it, SASL."""
     password: SecretStr = SecretStr("")
+    """Of that user."""
     sasl: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(default="SCRAM-SHA-512")
+    """Mechanism: `SCRAM-SHA-512`, `SCRAM-SHA-256`, or `PLAIN` (with TLS only)."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -27,17 +27,19 @@ class OidcSettings(Settings):
     """`VIGIE_OIDC_*`, `VIGIE_PUBLIC_URL`."""
 
     oidc_issuer: str = ""
-    """The provider's `issuer`, letter by letter; empty = local accounts alone."""
+    """The provider's `issuer`, letter by letter; empty = local accounts alone ([how to](../how-to/identity-provider.md))."""
     oidc_client_id: str = ""
+    """As registered there."""
     oidc_client_secret: SecretStr = SecretStr("")
     """Empty: a public client, which PKCE alone protects."""
     oidc_claim: str = Field(default="preferred_username", min_length=1, max_length=64)
     """Claim of the ID token that equals the login of the account, the first time. `email` counts only when the provider has verified it."""
     oidc_scope: str = "openid profile"
+    """What is asked for; add `email` for that claim."""
     oidc_name: str = Field(default="le compte du Département", max_length=60)
     """After « Entrer avec » on the button."""
     oidc_new_role: Role | None = None
-    """Role of the account that is opened for somebody who has none; empty = none is opened."""
+    """Role of the account that is opened for somebody who has none; empty = none is opened. Never `admin`."""
     public_url: str = ""
     """Address under which browsers reach the front; empty = the one that they used."""
 

@@ -69,10 +69,11 @@ class Settings(FromEnvironment):
     model_config = SettingsConfigDict(env_prefix="VIGIE_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     data_dir: Path = Path("~/.local/share/vigie")
+    """All data of one installation ([what lies where](../how-to/operate.md))."""
     cache_dir: Path = Path("~/.cache/vigie")
     """Kafka's jars; may be shared between data directories and deleted at any time."""
     http: HostPort = "127.0.0.1:8092"
-    """Address of the front door (intake)."""
+    """Address of the front door (intake). Nothing else listens outside loopback."""
     http_fd: int | None = None
     """Listening socket inherited from the supervisor: connections queue while intake restarts."""
     kafka: str = ""
@@ -80,7 +81,7 @@ class Settings(FromEnvironment):
     kafka_replication: int = Field(default=1, ge=1)
     """Copies of each partition when topics are made: 3 in production, 1 for the embedded broker."""
     redis: str = ""
-    """`redis://host:port/db`; empty = the store of `vigie up` on this data directory."""
+    """`redis://[user:password@]host:port/db`, `rediss://…?ssl_ca_certs=FILE` with TLS; empty = the store of `vigie up` on this data directory."""
     console: str = ""
     """Internal `host:port` of the console, to which intake passes what it does not answer itself."""
     demo_realm: str = ""
@@ -88,6 +89,7 @@ class Settings(FromEnvironment):
     console_fd: int | None = None
     """Listening socket of the console, inherited from the supervisor."""
     territory: Path = REPOSITORY / "territories" / "92"
+    """Folder with the reference data of the live realm, which has its name."""
     cap_sender: str = Field(default="", pattern=r"^[^\s,<&]*$")
     """`sender` of CAP messages about incidents, unique in the world, e.g. a name in one's own domain; empty = `vigie.<territory>`."""
     health_port: int = 0
@@ -95,8 +97,9 @@ class Settings(FromEnvironment):
     instance: str = ""
     """Name of this replica, e.g. `alerts-0`: Kafka's static membership. Empty: dynamic."""
     log_json: Path | None = None
-    """File for JSON logs (rotated); empty = none."""
+    """File for JSON logs (10 MB, five kept); empty = none."""
     log_level: str = "INFO"
+    """Least grave line that is written: DEBUG, INFO, WARNING, ERROR."""
     url: str = ""
     """Address that client commands call; empty = the front of `vigie up` on this data directory."""
     token: str = ""

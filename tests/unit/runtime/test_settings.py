@@ -8,14 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from services.runtime.kafka_security import KafkaSecurity
-from services.runtime.settings import REPOSITORY, Settings
-
-
-def test_every_setting_is_documented() -> None:
-    page = (REPOSITORY / "docs" / "reference" / "settings.md").read_text()
-    assert [name for name in Settings.model_fields if f"`VIGIE_{name.upper()}`" not in page] == []
-    assert [name for name in KafkaSecurity.model_fields if f"`VIGIE_KAFKA_{name.upper()}`" not in page] == []
+from services.runtime.settings import Settings
 
 
 def test_commands_find_the_running_system_in_the_data_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

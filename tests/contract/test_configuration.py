@@ -1,0 +1,42 @@
+"""The configuration reference is made from the settings classes, and names every variable that the program reads."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from services.cli.settingsdoc import BY_UP, GROUPS, TARGET, document, variables
+from services.runtime.settings import REPOSITORY
+
+INTERNAL: Final = {
+    "VIGIE_SUPERVISOR", "VIGIE_FAILPOINT",
+}  # fmt: skip
+"""The supervisor's mark on its processes, and the fault tests' own."""
+
+
+def test_the_page_is_what_the_settings_say() -> None:
+    assert TARGET.read_text(encoding="utf-8") == document(), "python -m services.cli.settingsdoc"
+
+
+def test_every_variable_that_the_program_names_is_on_the_page() -> None:
+    named = {
+        name
+        for path in (*(REPOSITORY / "services").rglob("*.py"), *(REPOSITORY / "deploy").rglob("*.yaml"), REPOSITORY / "docker-compose.yml")
+        for name in re.findall(r"\bVIGIE_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8"))
+    }
+    known = set(variables())
+    unknown = {n for n in named - known - INTERNAL if not any(k.startswith(f"{n}_") for k in known)}
+    assert unknown == set()
+    assert len(known) > 50
+
+
+def test_every_settings_class_is_on_the_page() -> None:
+    bases = r"class (\w+)\((?:\w*Settings|FromEnvironment)[,)]"
+    declared = {name for path in (REPOSITORY / "services").rglob("*.py") for name in re.findall(bases, path.read_text(encoding="utf-8"))}
+    assert declared == {settings.__name__ for _, settings in GROUPS}
+
+
+def test_what_up_sets_is_marked_and_exists() -> None:
+    assert set(variables()) >= BY_UP
+    marked = re.findall(r"`(VIGIE_[A-Z_]+)` ⚙", document())
+    assert set(marked) == BY_UP
