@@ -17,6 +17,7 @@ from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.embedded.store import RunningStore
 from services.runtime.settings import Settings
 from tests.brokers import Brokers, starting_brokers, starting_stores
+from tests.faults.matrix import Recorder
 from tests.system import RunningVigie, stop_shared
 
 _SHARED: Final = pytest.StashKey[Path]()
@@ -100,7 +101,13 @@ def shared_folder(config: pytest.Config) -> Path:
     return Path(config.workerinput["shared"]) if hasattr(config, "workerinput") else config.stash[_SHARED]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--measure", action="store_true", help="keep the figures of the fault matrix that this run measures (tests/faults)")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--measure") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Recorder())
     if not hasattr(config, "workerinput"):
         config.stash[_SHARED] = Path(tempfile.mkdtemp(prefix="vigie-tests-"))
 

@@ -15,6 +15,7 @@ import redis
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.conftest import Visitor, log_in, report
+from tests.faults.matrix import proves
 from tests.system import RunningVigie
 from tests.waiting import until
 
@@ -58,6 +59,7 @@ def vigie(tmp_path: Path) -> Iterator[RunningVigie]:
         yield running
 
 
+@proves("console", "kill")
 @pytest.mark.timeout(400)
 def test_every_page_is_right_again_by_itself_after_a_kill(vigie: RunningVigie, browser: Browser) -> None:
     who = Visitor(browser, vigie.url, log_in(vigie, browser, "coordinator", "coordinateur_pca"))

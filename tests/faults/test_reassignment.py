@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.topics import BY_NAME
 from services.runtime.settings import Settings
+from tests.faults.matrix import proves
 from tests.system import RunningVigie
 from tests.waiting import until
 
@@ -68,6 +69,7 @@ async def told(vigie: RunningVigie) -> Counter[str]:
     return lines
 
 
+@proves("planner", "kill")
 @pytest.mark.timeout(900)
 async def test_kills_during_a_solve_and_an_approval_lose_and_repeat_nothing(vigie: RunningVigie) -> None:
     fire = {"site_id": "cen-1", "type": "fire", "severity": 5, "occurred_at": datetime.now(UTC).isoformat(), "certainty": "confirmed"}

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.faults.matrix import proves
 from tests.system import RunningVigie
 
 SITES = ("cen-1", "cen-2", "sst-05", "pmi-04", "clg-0920077J", "gym-07", "par-05")
@@ -105,11 +106,17 @@ def storm(vigie: RunningVigie, *, reporters: int, each: int, kills: int, seed: i
     assert verdict.returncode == 0, verdict.stdout[-3000:]
 
 
+@proves("worker", "kill")
+@proves("intake", "kill")
+@proves("console", "kill")
+@proves("projector", "kill")
+@proves("conductor", "kill")
 @pytest.mark.timeout(400)
 def test_nothing_is_lost_or_decided_twice_under_random_kills(vigie: RunningVigie) -> None:
     storm(vigie, reporters=3, each=150, kills=12, seed=1)
 
 
+@proves("store", "kill")
 @pytest.mark.timeout(400)
 def test_reports_are_accepted_while_the_store_is_dead_and_shown_when_it_is_back(vigie: RunningVigie) -> None:
     vigie.kill("store")
@@ -120,6 +127,7 @@ def test_reports_are_accepted_while_the_store_is_dead_and_shown_when_it_is_back(
     assert wait_until_settled(vigie, list(reporter.accepted.values())) == []
 
 
+@proves("broker", "kill")
 @pytest.mark.timeout(400)
 def test_a_killed_broker_comes_back_and_nothing_is_lost(vigie: RunningVigie) -> None:
     reporter = Reporter(vigie, 88, 60)
@@ -132,6 +140,7 @@ def test_a_killed_broker_comes_back_and_nothing_is_lost(vigie: RunningVigie) -> 
     assert verdict.returncode == 0, verdict.stdout[-3000:]
 
 
+@proves("worker", "stop")
 @pytest.mark.timeout(400)
 def test_a_frozen_worker_that_wakes_up_changes_nothing(vigie: RunningVigie) -> None:
     """SIGSTOP past the session timeout, then SIGCONT."""

@@ -15,6 +15,7 @@ from services.runtime import repair
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.exits import EXITS
 from services.runtime.kafka import RecordProducer
+from tests.faults.matrix import proves
 from tests.faults.runtime.harness import Toys, make_topics, topics_of, until
 
 LIVE = ("92",)
@@ -60,6 +61,7 @@ async def other_toys(fault_broker: RunningKafka, tmp_path: Path) -> Toys:
     return system
 
 
+@proves("broker", "corrupted", lost="named")
 async def test_half_of_a_log_and_half_of_an_input_lost_are_named_and_repaired(
     toys: Toys, other_toys: Toys, fault_broker: RunningKafka
 ) -> None:
@@ -105,6 +107,7 @@ async def test_half_of_a_log_and_half_of_an_input_lost_are_named_and_repaired(
         other_toys.stop()
 
 
+@proves("broker", "corrupted", lost="named")
 async def test_an_input_topic_that_was_made_again_is_named(toys: Toys) -> None:
     await run_until_snapshot(toys, 150)
     admin = AIOKafkaAdminClient(bootstrap_servers=toys.kafka)
@@ -122,6 +125,7 @@ async def test_an_input_topic_that_was_made_again_is_named(toys: Toys) -> None:
     await toys.check_applied()
 
 
+@proves("worker", "corrupted", note="its snapshot")
 async def test_a_log_of_newer_logic_stops_an_older_worker_and_a_damaged_snapshot_is_passed_over(toys: Toys) -> None:
     await run_until_snapshot(toys, 150)
     async with RecordProducer(toys.kafka) as producer:
@@ -138,6 +142,7 @@ async def test_a_log_of_newer_logic_stops_an_older_worker_and_a_damaged_snapshot
     assert await older.exit_code() == EXITS["logic.newer"].code, older.said[-2000:]
 
 
+@proves("broker", "corrupted", lost="named")
 @pytest.mark.soak
 async def test_a_log_that_is_cut_under_a_running_worker_stops_it(toys: Toys, fault_broker: RunningKafka) -> None:
     worker = toys.spawn("toy")

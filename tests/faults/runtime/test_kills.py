@@ -10,6 +10,7 @@ import pytest
 
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.failpoints import Point
+from tests.faults.matrix import proves
 from tests.faults.runtime.harness import REALMS, Toys, until
 
 PASSES: dict[Point, int] = {
@@ -24,6 +25,7 @@ PASSES: dict[Point, int] = {
 """Named points of a worker → at which pass it is killed there."""
 
 
+@proves("worker", "kill")
 async def test_a_kill_at_every_named_point_loses_and_repeats_nothing(toys: Toys) -> None:
     toys.spawn("toyecho")
     await toys.open()
@@ -64,6 +66,7 @@ async def _kill_at_random(toys: Toys, kills: int, workers: int, seed: int, pause
                 running[n] = toys.spawn("toy", f"toy-{n}")
 
 
+@proves("worker", "kill")
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_random_kills_under_load_lose_and_repeat_nothing(toys: Toys, workers: int) -> None:
     toys.spawn("toyecho")
@@ -103,6 +106,7 @@ async def _settle(toys: Toys, *, echo: bool = False) -> None:
     await until(settled, 120, "does not settle")
 
 
+@proves("worker", "stop")
 async def test_a_worker_that_was_stopped_past_its_session_writes_nothing_that_is_believed(toys: Toys) -> None:
     """SIGSTOP until the group has given its partitions away, then SIGCONT: a zombie with records in flight."""
     short = {"TOY_SESSION_S": "6"}
@@ -120,6 +124,7 @@ async def test_a_worker_that_was_stopped_past_its_session_writes_nothing_that_is
     await toys.check()
 
 
+@proves("worker", "network", note="two owners, as a cut-off group makes them")
 async def test_two_workers_that_both_own_everything_append_one_history(toys: Toys) -> None:
     """Two groups on one log: neither knows of the other. The chain alone keeps the history right."""
     await toys.open()
@@ -143,6 +148,7 @@ async def test_two_workers_that_both_own_everything_append_one_history(toys: Toy
     assert set(codes) <= {70, 71}
 
 
+@proves("broker", "kill")
 async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(toys: Toys, fault_broker: RunningKafka) -> None:
     toys.spawn("toy")
     toys.spawn("toyecho")

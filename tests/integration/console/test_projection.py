@@ -14,6 +14,7 @@ from services.console.readmodel import ReadModel
 from services.console.trimming import Trimmer
 from services.runtime.settings import Settings
 from services.runtime.territory import Territory
+from tests.faults.matrix import proves
 from tests.integration.console import crisis
 from tests.integration.console.conftest import projecting, until
 from tests.integration.console.crisis import INCIDENT, MINUTE, START
@@ -70,6 +71,7 @@ async def test_the_picture_shows_what_the_logs_hold(
     assert {p.service: p.at for p in overview.log}.keys() == {"alerts", "continuity", "delivery"}
 
 
+@proves("store", "corrupted", note="everything in it is gone")
 async def test_a_flushed_store_is_rebuilt_without_anybody_asking(
     writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory
 ) -> None:
@@ -89,6 +91,7 @@ async def test_a_flushed_store_is_rebuilt_without_anybody_asking(
     assert after.log == before.log
 
 
+@proves("projector", "network", note="two at once, as a cut makes them")
 async def test_two_projectors_count_nothing_twice(
     writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory
 ) -> None:

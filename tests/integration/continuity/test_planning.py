@@ -10,6 +10,7 @@ import pytest
 
 from services.continuity.planning import Planning
 from services.runtime.settings import Settings
+from tests.faults.matrix import proves
 from tests.system import RunningVigie
 from tests.waiting import eventually, until
 
@@ -43,6 +44,7 @@ async def test_a_ranking_comes_to_the_api(vigie: RunningVigie) -> None:
     assert any(gap["outside_help"] for loss in found["worst"] for gap in loss["gaps"])
 
 
+@proves("planner", "kill")
 def test_a_planner_that_is_killed_begins_anew(vigie: RunningVigie) -> None:
     pid = vigie.kill("planner", signal.SIGKILL)
     until(lambda: vigie.processes().get("planner", pid) != pid)

@@ -16,6 +16,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 
 from services.delivery.channels.email import Email
+from tests.faults.matrix import proves
 from tests.integration.delivery.outgoing import LINK, NOTIFICATION, outgoing
 
 TO = "dir-sol@example.org"
@@ -123,6 +124,7 @@ async def test_a_refusal_is_a_failure_with_its_code_and_never_the_address(start_
     assert (result.outcome, result.error, result.retry) == ("failed", error, retry)
 
 
+@proves("provider", "stop", doubled="said")
 @pytest.mark.parametrize(("hang", "outcome"), [("rcpt", "failed"), ("data", "ambiguous"), ("drop", "ambiguous")])
 async def test_silence_before_the_message_is_a_failure_and_after_it_a_doubt(start_relay: Any, hang: str, outcome: str) -> None:
     relay = Relay(hang=hang)
@@ -130,6 +132,7 @@ async def test_silence_before_the_message_is_a_failure_and_after_it_a_doubt(star
     assert (result.outcome, len(relay.taken)) == (outcome, 0 if outcome == "failed" else 1)
 
 
+@proves("provider", "kill")
 async def test_a_relay_that_is_away_is_a_passing_failure(unused_port: int) -> None:
     result = await driver(("127.0.0.1", unused_port)).call(outgoing(TO), 2)
     assert (result.outcome, result.error, result.retry) == ("failed", "smtp_connection", True)

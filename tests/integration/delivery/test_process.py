@@ -40,6 +40,7 @@ from services.runtime.settings import Settings
 from services.runtime.vault import Vault
 from services.verify.auditor.auditing import Auditor
 from tests import forked
+from tests.faults.matrix import proves
 from tests.integration.delivery.smsc import running_smsc
 from tests.waiting import eventually
 
@@ -259,6 +260,7 @@ async def test_the_auditor_finds_every_promise_kept_in_what_these_tests_left(wor
 KILL_POINTS = ("before-claim", "after-claim", "before-call", "after-call", "after-outcome")
 
 
+@proves("sender", "kill", doubled="said")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("points", [("after-claim", "after-call"), pytest.param(KILL_POINTS, marks=pytest.mark.soak)], ids=len)
 async def test_killed_at_points_of_the_sender_nobody_is_forgotten_and_no_attempt_is_called_twice(
@@ -282,6 +284,8 @@ async def test_killed_at_points_of_the_sender_nobody_is_forgotten_and_no_attempt
     assert set(json.loads(bookmark.read_bytes())["positions"]) == {str(p) for p in live_partitions(PARTITIONS)}
 
 
+@proves("sender", "kill", doubled="said")
+@proves("sender", "stop", doubled="said")
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.soak)])
 async def test_random_kills_and_standstills_forget_nobody_and_send_nothing_that_was_not_planned(world: World, kills: int) -> None:

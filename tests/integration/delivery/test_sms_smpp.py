@@ -19,6 +19,7 @@ from services.delivery.channels.sms import Smpp
 from services.delivery.channels.sms.origin import origin
 from services.delivery.channels.sms.smpp.session import Smsc as Address
 from services.runtime.kafka import BrokerAway
+from tests.faults.matrix import proves
 from tests.integration.delivery.outgoing import LINK, outgoing
 from tests.integration.delivery.smsc import PATIENCE_S, Smsc, running_smsc
 from tests.waiting import eventually
@@ -98,6 +99,7 @@ async def test_throttling_passes_a_wrong_number_does_not() -> None:
         assert len(smsc.of("submit")) == 2, "a number that is none reaches no provider"
 
 
+@proves("provider", "network", doubled="said")
 async def test_what_was_written_and_not_answered_is_a_doubt() -> None:
     async with bound() as (smsc, smpp, _):
         smsc.tell(do="drop")

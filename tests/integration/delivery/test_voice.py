@@ -12,6 +12,7 @@ from aiohttp import web
 from services.delivery.channels.base import Result
 from services.delivery.channels.voice import Voice, lint
 from services.delivery.channels.voice.settings import VoiceSettings
+from tests.faults.matrix import proves
 from tests.integration.delivery.outgoing import LINK, RETURNS, outgoing
 from tests.integration.delivery.serving import serving
 
@@ -60,6 +61,7 @@ async def test_refusals_are_told_by_code(status: int, retry: bool) -> None:
     assert await call(handle) == Result("failed", error=f"voice_{status}", retry=retry)
 
 
+@proves("provider", "stop", doubled="said")
 async def test_silence_is_a_doubt_but_a_status_is_an_answer() -> None:
     async def silent(_: web.Request) -> web.Response:
         return await asyncio.Event().wait() or web.Response()

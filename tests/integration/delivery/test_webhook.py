@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from services.delivery.channels.webhook import Webhook, signature
+from tests.faults.matrix import proves
 from tests.integration.delivery.outgoing import LINK, NOTIFICATION, outgoing
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -94,6 +95,7 @@ async def test_a_redirection_is_not_followed() -> None:
     assert not other.got
 
 
+@proves("provider", "network", doubled="said")
 async def test_silence_or_a_cut_after_the_request_is_a_doubt() -> None:
     assert (await call(Receiver(hang=True), timeout_s=0.2)).outcome == "ambiguous"
     assert (await call(Receiver(drop=True))).outcome == "ambiguous"

@@ -46,6 +46,11 @@ class FrontProcess:
         self._process.kill()
         self._process.wait()
 
+    def signal(self, number: int) -> None:
+        """SIGSTOP, SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def stop(self) -> int:
         """SIGTERM, and the exit code."""
         assert self._process is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
+from tests.faults.matrix import proves
 from tests.integration.intake.conftest import FrontProcess, Starter, records, report
 from tests.waiting import eventually
 
@@ -41,6 +43,7 @@ async def test_an_accepted_report_is_on_the_log_with_its_envelope(front: FrontPr
     assert b"Panne" not in record.value
 
 
+@proves("intake", "clock", note="its own clock decides nothing")
 async def test_the_time_of_a_live_report_is_the_append_time(front: FrontProcess, on_log: OnLog) -> None:
     async with front.client() as http:
         receipt = (await http.post("/api/v1/reports", json=report(realm="92T"))).json()
@@ -69,6 +72,7 @@ async def test_keys_survive_the_end_of_the_process(front: FrontProcess, on_log: 
     assert len(await on_log(realm)) == 1
 
 
+@proves("intake", "corrupted", note="its index of answers")
 async def test_keys_survive_the_loss_of_the_index(front: FrontProcess) -> None:
     body = report(realm="92~test-index")
     async with front.client() as http:
@@ -83,6 +87,7 @@ async def test_keys_survive_the_loss_of_the_index(front: FrontProcess) -> None:
     assert (again.headers.get("idempotency-replayed"), again.json()) == ("true", first.json())
 
 
+@proves("intake", "kill")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.soak)])
 async def test_killing_the_front_under_load_loses_nothing_that_was_answered(
@@ -128,8 +133,42 @@ async def test_killing_the_front_under_load_loses_nothing_that_was_answered(
             assert item.fields == {"headline": key}
 
 
+@proves("intake", "stop")
+async def test_a_front_that_stood_still_goes_on_with_what_was_under_way(front: FrontProcess, on_log: OnLog) -> None:
+    """Requests wait in it and in its socket; whoever gave up comes again with the same key."""
+    realm = "92~test-still"
+    accepted: dict[str, str] = {}
+    given_up = asyncio.Event()
+
+    async def sender(key: str) -> None:
+        async with front.client() as http:
+            while key not in accepted:
+                body, headers = report(realm=realm, headline=key), {"Idempotency-Key": key}
+                try:
+                    answer = await http.post("/api/v1/reports", json=body, headers=headers, timeout=2)
+                except httpx.TransportError:
+                    given_up.set()
+                    continue
+                assert answer.status_code in (202, 503), answer.text
+                if answer.status_code == 202:
+                    accepted[key] = answer.json()["report_id"]
+
+    senders = [asyncio.create_task(sender(f"{n}")) for n in range(20)]
+    while not accepted:
+        await asyncio.sleep(0.001)
+    front.signal(signal.SIGSTOP)
+    still = [asyncio.create_task(sender(f"still-{n}")) for n in range(5)]
+    await asyncio.wait_for(given_up.wait(), 60)
+    assert not any(key.startswith("still") for key in accepted)
+    front.signal(signal.SIGCONT)
+    await asyncio.gather(*senders, *still)
+    assert len(set(accepted.values())) == 25
+    assert set(ids(await on_log(realm))) == set(accepted.values())
+
+
+@proves("intake", "network", note="no broker: 503, and the sender comes again")
 async def test_without_a_broker_senders_are_asked_to_try_again_and_nothing_is_lost(
-    start_broker: Callable[[], Coroutine[Any, Any, RunningKafka]], new_front: Starter
+    start_broker: Callable[[], Coroutine[Any, Any, RunningKafka]], new_front: Starter, record_property: Callable[[str, object], None]
 ) -> None:
     own = await start_broker()
     front = new_front(kafka=own.address, VIGIE_INTAKE_ACK_TIMEOUT_S="2")
@@ -148,6 +187,7 @@ async def test_without_a_broker_senders_are_asked_to_try_again_and_nothing_is_lo
         assert ready["checks"]["log"] != "ok"
         assert (await http.get("/api/v1/whoami")).status_code == 200, "logins need no broker"
         await own.start()
+        back = time.monotonic()
         await front.accepting()
 
         async def accepted() -> httpx.Response | None:
@@ -156,6 +196,7 @@ async def test_without_a_broker_senders_are_asked_to_try_again_and_nothing_is_lo
             return answer if answer.status_code == 202 else None
 
         await eventually(accepted, 60)
+        record_property("recovered_s", time.monotonic() - back)
         after = await accepted()
         assert after is not None
     found = await records(own.address, "alerts.inputs", "92~test-away")

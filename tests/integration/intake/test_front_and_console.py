@@ -18,6 +18,7 @@ from services.runtime.embedded.ports import free_ports
 from services.runtime.problems import ProblemError
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
+from tests.faults.matrix import proves
 from tests.integration.intake.conftest import FrontProcess, Starter, records, report
 from tests.waiting import eventually
 
@@ -181,6 +182,7 @@ async def test_readiness_and_the_document_speak_for_both(front: FrontProcess) ->
     assert {"Incident", "NativeReport"} <= set(document["components"]["schemas"])
 
 
+@proves("intake", "restarts")
 async def test_connections_queue_in_the_socket_of_the_supervisor_while_the_front_restarts(new_front: Starter, front: FrontProcess) -> None:
     front.stop()
     with socket.create_server(("127.0.0.1", 0), backlog=64) as held:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import psutil
@@ -19,6 +19,7 @@ from services.runtime.settings import DataDir
 from services.runtime.supervisor.lock import is_held
 from services.runtime.supervisor.orphans import find_orphans
 from services.runtime.supervisor.status import read_status
+from tests.faults.matrix import proves
 from tests.system import RunningVigie
 from tests.waiting import until
 
@@ -63,19 +64,36 @@ def test_the_whole_stack_stays_under_one_and_a_half_gib(vigie: RunningVigie) -> 
     assert sum(resident.values()) < MEMORY_MB, resident
 
 
+@proves("intake", "kill", case="intake")
+@proves("console", "kill", case="console")
+@proves("projector", "kill", case="projector")
+@proves("conductor", "kill", case="conductor")
+@proves("planner", "kill", case="planner")
+@proves("worker", "kill", case="alerts")
+@proves("worker", "kill", case="continuity")
+@proves("sender", "kill", case="delivery")
+@proves("store", "kill", case="store")
 @pytest.mark.parametrize("name", ["intake", "console", "projector", "conductor", "planner", "alerts", "continuity", "delivery", "store"])
-def test_a_killed_process_is_ready_again_within_5_seconds(vigie: RunningVigie, name: str) -> None:
+def test_a_killed_process_is_ready_again_within_5_seconds(
+    vigie: RunningVigie, name: str, record_property: Callable[[str, object], None]
+) -> None:
     until(lambda: state_of(vigie, name)[1] == "ready", within(20))
     most = within(BACK_S)
-    killed = vigie.kill(name)
+    killed, began = vigie.kill(name), time.monotonic()
     until(lambda: state_of(vigie, name)[1] == "ready" and state_of(vigie, name)[0] != killed, most)
+    record_property("recovered_s", time.monotonic() - began)
 
 
-def test_reports_are_accepted_again_after_the_broker_was_killed_and_every_process_survives_it(vigie: RunningVigie) -> None:
+@proves("broker", "kill")
+def test_reports_are_accepted_again_after_the_broker_was_killed_and_every_process_survives_it(
+    vigie: RunningVigie, record_property: Callable[[str, object], None]
+) -> None:
     until(vigie.ready, within(20))
     before = {name: pid for name, pid in vigie.processes().items() if name != "broker"}
     vigie.kill("broker")
-    until(lambda: report_is_accepted(vigie), within(20))
+    most, began = within(20), time.monotonic()
+    until(lambda: report_is_accepted(vigie), most)
+    record_property("recovered_s", time.monotonic() - began)
     until(lambda: all(state_of(vigie, name)[1] == "ready" for name in before), within(30))
     assert {name: pid for name, pid in vigie.processes().items() if name != "broker"} == before
 
@@ -111,15 +129,20 @@ def test_status_tells_processes_and_lag(vigie: RunningVigie) -> None:
         assert name in done.stdout
 
 
-def test_a_killed_supervisor_takes_its_processes_along_and_the_next_up_goes_on(vigie: RunningVigie) -> None:
+@proves("supervisor", "kill")
+def test_a_killed_supervisor_takes_its_processes_along_and_the_next_up_goes_on(
+    vigie: RunningVigie, record_property: Callable[[str, object], None]
+) -> None:
     data = DataDir(vigie.folder / "data")
     os.kill(vigie.pid, signal.SIGKILL)
     vigie.ended()
     until(lambda: not find_orphans(data.root), within(20))
     done = vigie.cli("status")
     assert (done.returncode, done.stderr.strip()) == (1, f"Vigie does not run on {data.root}")
+    most, began = within(10), time.monotonic()
     vigie.start()
-    until(lambda: report_is_accepted(vigie), within(10))
+    until(lambda: report_is_accepted(vigie), most + vigie.up_s)
+    record_property("recovered_s", time.monotonic() - began)
 
 
 def test_ctrl_c_stops_everything_in_order_with_0_and_leaves_nothing(vigie: RunningVigie) -> None:

@@ -13,6 +13,7 @@ from services.runtime.embedded.ports import free_ports
 from services.runtime.embedded.store import RunningStore
 from services.runtime.embedded.store import is_serving as store_is_serving
 from services.runtime.provision import BrokerUnreachable, TopicsDiffer, provision
+from tests.faults.matrix import proves
 
 
 async def test_a_second_provisioning_finds_everything_and_creates_nothing(broker: RunningKafka) -> None:
@@ -36,6 +37,7 @@ async def test_an_address_without_a_broker_is_named() -> None:
         await provision(f"127.0.0.1:{port}")
 
 
+@proves("broker", "kill")
 async def test_a_killed_broker_serves_again_from_the_same_folder(start_broker: Callable[[], Awaitable[RunningKafka]]) -> None:
     running = await start_broker()
     running.kill()

@@ -21,6 +21,7 @@ from services.runtime.partitions import PartitionReader
 from services.runtime.reader import HistoryChanged, LogReader
 from services.runtime.snapshots import SLOTS, Published, SnapshotWriter, checkpoints, load_view, newest_manifests
 from services.runtime.take import take
+from tests.faults.matrix import proves
 from tests.faults.runtime.harness import Toys, make_topics, topics_of
 from tests.faults.runtime.toy import ToyDecider, ToyReport, ToyState
 
@@ -111,6 +112,7 @@ async def test_after_a_declared_loss_a_reader_of_the_lost_history_begins_again(t
             pass
 
 
+@proves("worker", "corrupted", note="its snapshot")
 async def test_a_take_starts_from_the_newest_snapshot_and_the_other_when_it_is_torn(toys: Toys) -> None:
     written = Log(toys)
     await written.write(4)

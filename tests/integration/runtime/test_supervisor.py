@@ -20,6 +20,7 @@ from services.runtime.supervisor.plan import NotAlive, Plan
 from services.runtime.supervisor.status import Addresses, read_status
 from services.runtime.supervisor.stream import Stream
 from services.runtime.supervisor.supervisor import Supervisor
+from tests.faults.matrix import proves
 from tests.waiting import eventually, until
 
 STEADY = """
@@ -81,6 +82,7 @@ async def test_a_killed_process_is_back_within_5_seconds_and_the_status_tells(tm
         assert (process["state"], process["restarts"]) == ("ready", 1)
 
 
+@proves("worker", "restarts", note="any process of the supervisor")
 async def test_a_process_that_always_ends_is_restarted_ever_more_slowly_and_says_why(tmp_path: Path) -> None:
     async with supervised(tmp_path) as (supervisor, _, _):
         (child,) = supervisor.start([plan(tmp_path, "alerts", "raise SystemExit('the keyring is damaged')")])
@@ -153,6 +155,7 @@ asyncio.run(main())
 """
 
 
+@proves("supervisor", "kill")
 def test_children_end_with_a_killed_supervisor_and_the_next_one_ends_what_hangs(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", SUPERVISOR, str(tmp_path)], stdout=subprocess.PIPE) as supervisor:
         try:

@@ -20,6 +20,7 @@ from services.runtime.supervisor.lock import DataDirLock
 from services.runtime.supervisor.orphans import find_orphans
 from services.runtime.supervisor.supervisor import FREE_MB
 from tests.brokers import make_node
+from tests.faults.matrix import proves
 from tests.system import RunningVigie
 
 
@@ -99,6 +100,7 @@ def test_a_wrong_address_is_a_wrong_usage_not_a_traceback(tmp_path: Path) -> Non
     assert refusal(RunningVigie(tmp_path, options=("--http", "8092"))) == "vigie up: http: Value error, must be HOST:PORT, not '8092'"
 
 
+@proves("supervisor", "full_disk", note="it does not start, and says why")
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     if (
         os.geteuid() != 0
@@ -118,6 +120,7 @@ def test_a_topic_that_differs_is_refused_by_name_and_never_altered(foreign_broke
     assert "topic alerts.log has 2 partitions instead of 8" in last
 
 
+@proves("supervisor", "corrupted", note="the cache of jars")
 def test_the_jars_of_a_damaged_cache_are_never_run(tmp_path: Path) -> None:
     code = (
         "import pathlib, sys\n"

@@ -32,6 +32,7 @@ from services.runtime.links import AckLinks, ReturnLinks
 from services.runtime.testing import MemoryService
 from services.runtime.transaction import Transaction
 from services.runtime.vault import TextItem
+from tests.faults.matrix import proves
 from tests.unit.delivery.desk import T0
 
 LINKS = AckLinks(b"k" * 32)
@@ -345,6 +346,7 @@ async def test_a_record_read_again_is_not_called_again(world: World) -> None:
     assert len(world.provider.calls) == 1
 
 
+@proves("sender", "clock", note="limits run on a clock that does not jump")
 async def test_a_grant_that_comes_after_the_limit_is_not_called_and_tried_again(world: World) -> None:
     """The limit counts from before the claim was sent, on the sender's own clock."""
     n = world.plan()
@@ -389,6 +391,7 @@ async def test_a_driver_that_breaks_its_promise_is_a_doubt(world: World) -> None
     assert world.row(n).attempts[0].error == "driver_error"
 
 
+@proves("sender", "network", note="no broker")
 async def test_claims_and_outcomes_wait_for_a_broker_that_is_away(world: World) -> None:
     n = world.plan()
     world.away = 3

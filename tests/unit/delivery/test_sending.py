@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -20,6 +21,7 @@ from services.delivery.sending import Bookmark, batches
 from services.runtime.chain import Position
 from services.runtime.reader import Accepted, HistoryChanged
 from services.runtime.transaction import Transaction
+from tests.faults.matrix import proves
 from tests.unit.delivery.test_sender import World
 
 LIVE = live_partitions(PARTITIONS)
@@ -142,6 +144,22 @@ async def test_after_a_declared_loss_it_begins_again_without_the_offers_of_the_l
     assert box.offers == {}
 
 
+@proves("sender", "full_disk", note="its place in the log is not kept: it reads more again")
+def test_a_full_disk_costs_the_bookmark_and_no_offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path, box = tmp_path / "b.json", outbox()
+    Bookmark(path).keep(box, {0: Position(next=1)})
+    for transaction in log_of("n1"):
+        box.observe(transaction)
+    monkeypatch.setattr(sending, "write_private", full)
+    Bookmark(path).keep(box, {0: Position(next=9)})
+    assert box.offers
+    assert Bookmark(path).restore(outbox())[0].next == 1, "the older place stands"
+
+
+@proves("sender", "corrupted", note="its place in the log")
 @pytest.mark.parametrize(
     "damage", [b"", b"{}", b'{"positions": {"x": 1}}', b"[1]", b"\xff", b'{"positions": {}, "outbox": {"offers": [[1]]}}']
 )

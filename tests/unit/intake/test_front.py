@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +20,7 @@ from services.runtime.deadletters import Lane
 from services.runtime.principals import Scope
 from services.runtime.rights import Role
 from services.runtime.testing.keyed import token_for
+from tests.faults.matrix import proves
 from tests.unit.intake.conftest import Door, post_report, report
 from tests.unit.intake.test_native import BODIES
 
@@ -354,3 +357,22 @@ async def test_bodies_of_every_kind_never_break_the_front(door: Door, examples: 
     assert seen[202] > examples / 10, seen
     assert seen[422] > examples / 10, seen
     assert door.intake.front._reports._reader.room.used == 0
+
+
+@proves("intake", "full_disk", note="503 until there is room; what was accepted stands")
+async def test_a_full_disk_is_answered_with_503_and_the_same_report_is_taken_when_there_is_room(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text that cannot be kept: its report is not accepted."""
+
+    async def full(*_: Any, **__: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with await door.as_(Role.SITE_MANAGER) as http:
+        with monkeypatch.context() as disk:
+            disk.setattr(door.intake.vault.texts, "put", full)
+            away = await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"})
+        assert (away.status_code, away.json()["code"], away.headers["retry-after"]) == (503, "storage", "2")
+        assert door.inputs.appended == []
+        taken = await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"})
+    assert (taken.status_code, len(door.inputs.appended)) == (202, 1)

@@ -16,6 +16,7 @@ from services.runtime.conductor import Conductor, Response
 from services.runtime.decider import Deadline, Firing, Input
 from services.runtime.testing import MemorySystem
 from services.runtime.transaction import FactRecord, Transaction
+from tests.faults.matrix import proves
 
 REALM = "92~ex-toy"
 T0 = 1_800_000_000_000
@@ -123,6 +124,7 @@ def test_responses_come_at_their_own_time() -> None:
     assert answers == sorted(answers)
 
 
+@proves("conductor", "kill")
 def test_a_conductor_that_comes_back_sends_the_same_moves() -> None:
     """Killed after each move and started again from the logs: the same facts."""
     whole = opened()

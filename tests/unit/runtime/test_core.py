@@ -35,6 +35,7 @@ from services.runtime.kafka import headers_of
 from services.runtime.seen import KEPT_MS
 from services.runtime.testing import MemoryService
 from services.runtime.transaction import Transaction
+from tests.faults.matrix import proves
 from tests.faults.runtime.toy import EchoDecider, ToyAck, ToyDecider, ToyEscalated, ToyReport
 
 LIVE, EXERCISE = "92", "92~ex-1"
@@ -205,6 +206,21 @@ def test_a_deadline_that_raises_is_disarmed_and_the_input_is_decided() -> None:
     assert (failed.key, failed.error) == ("bad", "RuntimeError: cursed")
 
 
+@proves("broker", "clock", note="the clock of live realms: an hour ahead fires early, an hour back stands still")
+def test_a_brokers_clock_that_jumps_an_hour_either_way_fires_each_deadline_once() -> None:
+    hour = 3_600_000
+    service = opened()
+    service.feed(LIVE, report(delay_ms=hour // 2), at=T0)
+    ahead = service.feed(LIVE, Tick(), at=T0 + hour)
+    assert [(f.name, f.at - T0) for f in ahead.facts] == [("ToyEscalated", hour // 2), ("ToyEscalated", hour)]
+    service.feed(LIVE, ToyAck(incident="i1"), at=T0 + 1_000)
+    back = service.feed(LIVE, report(incident="i2", delay_ms=1_000), at=T0 + 2_000)
+    assert (back.at, back.next_due) == (T0 + hour, T0 + hour + 1_000), "an hour back: time stands still"
+    assert service.feed(LIVE, Tick(), at=T0 + 4_000).facts == ()
+    assert names(service.feed(LIVE, Tick(), at=T0 + hour + 1_000)) == ["ToyEscalated"]
+
+
+@proves("worker", "clock", note="its own clock decides nothing")
 def test_the_clock_never_goes_back() -> None:
     service = opened()
     service.feed(LIVE, Tick(), at=T0 + 500)

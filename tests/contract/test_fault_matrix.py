@@ -1,0 +1,26 @@
+"""The fault matrix shows what the tests declare, and no more."""
+
+from __future__ import annotations
+
+from tests.faults.matrix import COMPONENTS, FAULTS, PAGE, cells, page, read_measured
+
+
+def test_the_page_is_what_the_tests_declare() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(read_measured()), "python -m tests.faults.matrix"
+
+
+def test_figures_belong_to_tests_that_prove_something() -> None:
+    assert set(read_measured()) <= {c.test for c in cells()}, "a test was renamed or proves nothing any more: take its figures away"
+
+
+def test_an_empty_cell_is_said_to_be_empty() -> None:
+    filled = {(c.component, c.fault) for c in cells()}
+    shown = [row.split(" | ")[1:] for row in page({}).splitlines() if row.startswith("| **")]
+    assert len(shown) == len(COMPONENTS)
+    empty = sum(cell.strip(" |") == "–" for row in shown for cell in row)
+    assert empty == len(COMPONENTS) * len(FAULTS) - len(filled)
+
+
+def test_nothing_is_lost_but_what_is_named() -> None:
+    assert {c.lost for c in cells()} <= {"0", "named"}
+    assert {c.doubled for c in cells()} <= {"0", "said"}

@@ -1,0 +1,185 @@
+"""The fault matrix: what happens to each part of the system under each fault, and which test proves it.
+
+    @proves("worker", "kill", lost="0", doubled="0")      above a test: the cell that it proves
+    record_property("recovered_s", seconds)               in it: what it measured
+    pytest --measure …                                    keeps what the run measured (tests/faults/measured.json)
+    python -m tests.faults.matrix                         makes docs/reference/fault-matrix.md
+
+The cells are read from the source, so nothing is imported for them; a contract test holds the page to them.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import pytest
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PAGE: Final = ROOT / "docs" / "reference" / "fault-matrix.md"
+MEASURED: Final = Path(__file__).with_name("measured.json")
+Component = Literal[
+    "intake", "broker", "worker", "sender", "provider", "store", "projector", "console", "conductor", "planner", "auditor", "supervisor",
+]  # fmt: skip
+Fault = Literal["kill", "stop", "network", "slow_disk", "full_disk", "clock", "corrupted", "restarts"]
+COMPONENTS: Final[dict[Component, str]] = {
+    "intake": "intake, the front door", "broker": "broker (Kafka) and its files", "worker": "worker of alerts, continuity, delivery",
+    "sender": "sender of messages", "provider": "provider of a channel", "store": "store (Valkey)", "projector": "projector",
+    "console": "console", "conductor": "conductor", "planner": "planner", "auditor": "auditor", "supervisor": "supervisor (`vigie up`)",
+}  # fmt: skip
+FAULTS: Final[dict[Fault, str]] = {
+    "kill": "SIGKILL", "stop": "stopped, then goes on", "network": "network cut", "slow_disk": "slow disk", "full_disk": "full disk",
+    "clock": "clock jumps", "corrupted": "damaged file", "restarts": "ends again and again",
+}  # fmt: skip
+EMPTY: Final = "–"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cell:
+    """What one test proves."""
+
+    component: str
+    fault: str
+    test: str
+    """`path::name`, with `[case]` for one case of several."""
+    lost: str
+    doubled: str
+    note: str
+
+
+def proves(
+    component: Component, fault: Fault, *, lost: str = "0", doubled: str = "0", note: str = "", case: str = ""
+) -> pytest.MarkDecorator:
+    """A cell of the matrix. `case`: the id of a parameter, when only that one proves it. All must be literals."""
+    return pytest.mark.proves(component, fault, lost=lost, doubled=doubled, note=note, case=case)
+
+
+# ── read from the source ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def cells() -> list[Cell]:
+    """All that tests declare. Raises ValueError for a component or fault that is none."""
+    return sorted(cell for path in sorted((ROOT / "tests").rglob("test_*.py")) for cell in _cells_of(path))
+
+
+def _cells_of(path: Path) -> Iterator[Cell]:
+    text = path.read_text(encoding="utf-8")
+    if "@proves(" not in text:
+        return
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        for call in node.decorator_list:
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "proves":
+                component, fault = (str(ast.literal_eval(a)) for a in call.args)
+                given = {str(k.arg): str(ast.literal_eval(k.value)) for k in call.keywords}
+                where = f"{path.relative_to(ROOT)}::{node.name}"
+                if component not in COMPONENTS or fault not in FAULTS:
+                    raise ValueError(f"{where} proves {component} × {fault}, which the matrix does not have")
+                case = f"[{given['case']}]" if given.get("case") else ""
+                yield Cell(component, fault, where + case, given.get("lost", "0"), given.get("doubled", "0"), given.get("note", ""))
+
+
+# ── the page ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_HEAD: Final = """# Faults, and what they cost
+
+Made by `python -m tests.faults.matrix` from what the tests declare (`@proves`); `pytest --measure` keeps what a run measured. Each cell: **lost · doubled · recovered in**. *Lost* counts
+what had been accepted or granted; *doubled* an effect that people or readers could meet twice. What waits through a fault is late by the time of the recovery. “said” = the doubt is recorded, shown
+and marked in the message (*possible duplicate*); “named” = the process stops by a named exit and nothing goes on until a person decides ([exits](../how-to/exits.md)).
+Times are upper bounds: of the last measured run, with the test's own load and beside whatever else the machine did ([benchmarks](benchmarks.md) has figures of a quiet one); a cell without one was not measured. “–” means that **nothing proves this cell**: it is not a promise.
+"""
+
+
+def page(measured: dict[str, dict[str, float]]) -> str:
+    """The page, from the declared cells and the figures of the last measured run."""
+    found = cells()
+    rows = [f"| | {' | '.join(FAULTS.values())} |", "|---" * (len(FAULTS) + 1) + "|"]
+    for component, words in COMPONENTS.items():
+        row = [_cell([c for c in found if (c.component, c.fault) == (component, fault)], measured) for fault in FAULTS]
+        rows.append(f"| **{words}** | {' | '.join(row)} |")
+    return "\n".join([_HEAD, *rows, "", *_proofs(found, measured), *_empty(found)]) + "\n"
+
+
+def _cell(proofs: list[Cell], measured: dict[str, dict[str, float]]) -> str:
+    if not proofs:
+        return EMPTY
+    lost, doubled = (_worst([getattr(p, side) for p in proofs]) for side in ("lost", "doubled"))
+    return f"{lost} · {doubled}{_slowest(proofs, measured)}"
+
+
+def _worst(words: list[str]) -> str:
+    return next((w for w in words if w != "0"), "0")
+
+
+def _slowest(proofs: list[Cell], measured: dict[str, dict[str, float]]) -> str:
+    taken = [t for p in proofs if (t := _recovered(p.test, measured)) is not None]
+    return f" · {max(taken):.1f} s" if taken else ""
+
+
+def _recovered(test: str, measured: dict[str, dict[str, float]]) -> float | None:
+    return measured.get(test, {}).get("recovered_s")
+
+
+def _proofs(found: list[Cell], measured: dict[str, dict[str, float]]) -> Iterator[str]:
+    yield from ("## What proves it", "", "| part | fault | lost | doubled | recovered in | test |", "|---|---|---|---|---|---|")
+    order = {(c, f): n for n, (c, f) in enumerate((c, f) for c in COMPONENTS for f in FAULTS)}
+    for cell in sorted(found, key=lambda c: (order[c.component, c.fault], c.test)):  # type: ignore[index]
+        taken = _recovered(cell.test, measured)
+        path, name = cell.test.split("::")
+        words = name.removeprefix("test_").replace("_", " ")
+        note = f" ({cell.note})" if cell.note else ""
+        took = "" if taken is None else f"{taken:.1f} s"
+        fault = FAULTS[cell.fault]  # type: ignore[index]
+        yield f"| {cell.component} | {fault} | {cell.lost} | {cell.doubled} | {took} | [{words}](../../{path}){note} |"
+    yield ""
+
+
+def _empty(found: list[Cell]) -> Iterator[str]:
+    filled = {(c.component, c.fault) for c in found}
+    yield from ("## What nothing proves yet", "")
+    for fault, words in FAULTS.items():
+        missing = [component for component in COMPONENTS if (component, fault) not in filled]
+        if missing:
+            yield f"* {words}: {', '.join(missing)}"
+    total = len(COMPONENTS) * len(FAULTS)
+    yield from ("", f"{len(filled)} of {total} cells are proved by {len({c.test.partition('[')[0] for c in found})} tests.")
+
+
+# ── measured ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_measured() -> dict[str, dict[str, float]]:
+    """Test → figures of the last run that measured it."""
+    return json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {}
+
+
+class Recorder:
+    """Pytest plug-in of `--measure`: keeps the properties `*_s` of tests that passed."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, dict[str, float]] = {}
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        figures = {n: round(float(v), 2) for n, v in report.user_properties if n.endswith("_s")}
+        if report.when == "call" and report.passed and figures:
+            self._found[report.nodeid] = figures
+
+    def pytest_sessionfinish(self) -> None:
+        if self._found:
+            kept = read_measured() | self._found
+            MEASURED.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(page(read_measured()), encoding="utf-8")
+    print(f"{PAGE.relative_to(ROOT)}: {len(cells())} proofs")
+
+
+if __name__ == "__main__":
+    main()
