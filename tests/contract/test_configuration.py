@@ -33,7 +33,7 @@ def test_every_variable_that_the_program_names_is_on_the_page() -> None:
 def test_every_settings_class_is_on_the_page() -> None:
     bases = r"class (\w+)\((?:\w*Settings|FromEnvironment)[,)]"
     declared = {name for path in (REPOSITORY / "services").rglob("*.py") for name in re.findall(bases, path.read_text(encoding="utf-8"))}
-    assert declared == {settings.__name__ for _, settings in GROUPS}
+    assert declared - {"FromEnvironment"} == {settings.__name__ for _, settings in GROUPS}
 
 
 def test_what_up_sets_is_marked_and_exists() -> None:
