@@ -67,7 +67,9 @@ class ContingencyRow(Model):
     losses: int = Field(description="looked at")
     unmet: int = Field(description="of them, how many leave something undone")
     worst: tuple[LossRow, ...] = Field(description="the ten gravest, the worst first")
-    gains: tuple[GainRow, ...] = Field(default=(), description="of n = 1: what one agent, site or generator more would buy, the best first")
+    gains: tuple[GainRow, ...] | None = Field(
+        default=None, description="of n = 1: what one agent, site or generator more would buy, the best first; None: not computed (yet)"
+    )
     computed_at: Instant = 0
     present: PresentRow | None = Field(default=None, description="None: from a quiet day")
 

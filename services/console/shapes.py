@@ -203,7 +203,7 @@ class Shaper:
     def contingency(self, row: k.ContingencyRow) -> r.Contingency:
         return r.Contingency(
             id=row.id, realm=self.realm, n=row.n, lost=row.lost, reference=row.reference, losses=row.losses, unmet=row.unmet,
-            worst=[self._loss(loss) for loss in row.worst], gains=[self._gain(gain) for gain in row.gains],
+            worst=[self._loss(loss) for loss in row.worst], gains=[self._gain(gain) for gain in row.gains or ()],
             present=None if row.present is None else self._crisis(row.present),
             computed_at=when(row.computed_at),
         )  # fmt: skip

@@ -27,13 +27,17 @@ MOST_GAINS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One ranking of one reference version of one realm. `stamp` names the crisis it starts from; empty: a quiet day."""
+    """One ranking of one reference version of one realm, or (`gains`) what one more would buy over its gravest losses.
+
+    `stamp` names the crisis it starts from; empty: a quiet day.
+    """
 
     realm: str
     reference: str
     n: Literal[1, 2]
     lost: Lost
     stamp: str = ""
+    gains: bool = False
 
     @property
     def id(self) -> str:
@@ -43,19 +47,39 @@ class Job:
     @property
     def input_id(self) -> str:
         """The same for every planner: the second answer to a job is a duplicate."""
-        return f"contingency:{self.realm}:{self.reference}:{self.id}{f':{self.stamp}' if self.stamp else ''}"
+        return (
+            f"contingency:{self.realm}:{self.reference}:{self.id}{f':{self.stamp}' if self.stamp else ''}{':gains' if self.gains else ''}"
+        )
 
 
-_RANKINGS: Final[tuple[tuple[Literal[1, 2], Lost], ...]] = ((1, Lost.PEOPLE), (1, Lost.BUILDING), (2, Lost.PEOPLE), (2, Lost.BUILDING))
-"""In this order: what is quick and telling first."""
+_RANKINGS: Final[tuple[tuple[Literal[1, 2], Lost, bool], ...]] = (
+    (1, Lost.PEOPLE, False), (1, Lost.BUILDING, False), (1, Lost.PEOPLE, True), (1, Lost.BUILDING, True), (2, Lost.PEOPLE, False),
+    (2, Lost.BUILDING, False),
+)  # fmt: skip
+"""In this order: what is quick and telling first. Pairs are too many to be solved again: they have no gains."""
 Ranking = Contingency | Present
 
 
 @dataclass
 class _Realm:
     published: Published = field(default_factory=Published)
-    computed: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Row id → reference version and stamp."""
+    computed: dict[str, ContingencyRow] = field(default_factory=dict)
+    """By id."""
+
+    def ranked(self, job: Job) -> bool:
+        """True if the log holds the ranking of a job, with or without gains."""
+        row = self.computed.get(job.id)
+        return row is not None and (row.reference, _stamp(row)) == (job.reference, job.stamp)
+
+    def lacks(self, job: Job) -> bool:
+        """True if the log lacks what a job would give, and holds what the job starts from."""
+        if job.gains:
+            return self.ranked(job) and self.computed[job.id].gains is None
+        return not self.ranked(job)
+
+
+def _stamp(row: ContingencyRow) -> str:
+    return row.present.stamp if row.present is not None else ""
 
 
 class Planner:
@@ -75,24 +99,23 @@ class Planner:
                 realm.published.take(fact.data)
             elif fact.name == "ContingencyChanged":
                 row = ContingencyChanged.model_validate(fact.data).row
-                realm.computed[row.id] = row.reference, row.present.stamp if row.present is not None else ""
+                realm.computed[row.id] = row
 
     def next_job(self, without: Collection[Job] = ()) -> Job | None:
         """The quickest ranking that some realm lacks; those of a crisis first, by realm."""
-        for n, lost in _RANKINGS:
+        for n, lost, more in _RANKINGS:
             for name in sorted(self._realms):
-                if (stamp := self._stamp(name)) and (job := self._lacking(Job(name, self._reference(name), n, lost, stamp), without)):
+                if (stamp := self._stamp(name)) and (job := self._lacking(Job(name, self._reference(name), n, lost, stamp, more), without)):
                     return job
-        for n, lost in _RANKINGS:
+        for n, lost, more in _RANKINGS:
             for name in sorted(self._realms):
-                if job := self._lacking(Job(name, self._reference(name), n, lost), without):
+                if job := self._lacking(Job(name, self._reference(name), n, lost, gains=more), without):
                     return job
         return None
 
     def _lacking(self, job: Job, without: Collection[Job]) -> Job | None:
         realm = self._realms[job.realm]
-        have = realm.computed.get(job.id) == (job.reference, job.stamp)
-        return None if realm.published.tables is None or have or job in without else job
+        return job if realm.published.tables is not None and realm.lacks(job) and job not in without else None
 
     def _reference(self, realm: str) -> str:
         return self._realms[realm].published.reference
@@ -100,7 +123,7 @@ class Planner:
     def _crisis(self, realm: str) -> Crisis | None:
         """The present of a realm, as far as it is one: what was over before it was ever ranked needs no word."""
         crisis = self._proposals.crisis(realm)
-        if crisis is None or (crisis.over and not any(stamp for _, stamp in self._realms[realm].computed.values())):
+        if crisis is None or (crisis.over and not any(map(_stamp, self._realms[realm].computed.values()))):
             return None
         return crisis
 
@@ -114,7 +137,7 @@ class Planner:
         A ranking of a crisis that moved on meanwhile is finished all the same: otherwise one that never rests would never have any.
         """
         realm = self._realms[job.realm]
-        if realm.published.reference != job.reference or realm.computed.get(job.id) == (job.reference, job.stamp):
+        if realm.published.reference != job.reference or not realm.lacks(job):
             return False
         crisis = self._crisis(job.realm) if job.stamp else None
         return crisis is None or not crisis.over or crisis.stamp == job.stamp
@@ -129,8 +152,12 @@ class Planner:
             return Contingency(tables, job.lost)
         return Present(tables, job.lost, crisis.situation(), crisis.approved(tables))
 
+    def row(self, job: Job) -> ContingencyRow:
+        """The ranking in the log, for a job that adds gains to it."""
+        return self._realms[job.realm].computed[job.id]
+
     def start(self, job: Job) -> Start:
-        """Where the ranking of a job starts, to be relaxed. To be asked with its ranking."""
+        """Where the ranking of a job starts, to be relaxed. Raises TablesInvalid."""
         data = self._realms[job.realm].published.tables
         assert data is not None, "a job is of a realm whose tables are known"
         sites, staffing = data
@@ -158,14 +185,18 @@ def losses(ranking: Ranking, job: Job, present: PresentRow | None = None) -> Ite
     return ranking.each() if job.n == 1 else ranking.pairs()
 
 
-def relaxed(start: Start, job: Job, found: list[Loss]) -> Iterator[Gain]:
-    """What one more would buy over the gravest of these losses; pairs are too many to be solved again."""
-    return gains(start, worst(found, MOST_LOSSES)) if job.n == 1 and found else iter(())
+def relaxed(start: Start, row: ContingencyRow) -> Iterator[Gain]:
+    """What one more would buy over the gravest losses of a ranking; nothing once its crisis is over."""
+    over = row.present is not None and not row.present.sites_hit and not row.present.held
+    return iter(()) if over else gains(start, [Loss(loss.sites, (loss.u1, loss.u2, loss.u3)) for loss in row.worst])
 
 
-def answer(
-    ranking: Ranking, job: Job, found: list[Loss], present: PresentRow | None = None, bought: Iterable[Gain] = ()
-) -> ContingencyComputed:
+def with_gains(row: ContingencyRow, bought: Iterable[Gain]) -> ContingencyComputed:
+    """The input for continuity: a ranking that it has, and what one more would buy."""
+    return ContingencyComputed(row=row.model_copy(update={"gains": tuple(_gain(gain) for gain in best(bought)[:MOST_GAINS])}))
+
+
+def answer(ranking: Ranking, job: Job, found: list[Loss], present: PresentRow | None = None) -> ContingencyComputed:
     """The input for continuity."""
     if present is not None and found and isinstance(ranking, Present):
         present = present.model_copy(update=dict(zip(("u1", "u2", "u3"), ranking.unmet, strict=True)))
@@ -173,7 +204,7 @@ def answer(
     gravest = tuple(_loss(ranking.explained(loss)) for loss in worst(found, MOST_LOSSES))
     row = ContingencyRow(
         id=job.id, n=job.n, lost=job.lost.value, reference=job.reference, losses=counted["losses"], unmet=counted["unmet"], worst=gravest,
-        present=present, gains=tuple(_gain(gain) for gain in best(bought)[:MOST_GAINS]),
+        present=present,
     )  # fmt: skip
     return ContingencyComputed(row=row)
 

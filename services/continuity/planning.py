@@ -18,9 +18,10 @@ from typing import Final, ParamSpec, TypeVar
 
 import structlog
 
+from schemas.contingency import ContingencyComputed
 from schemas.realms import live_partitions
 from schemas.topics import PARTITIONS, inputs
-from services.continuity.planner import Job, Planner, answer, losses, relaxed
+from services.continuity.planner import Job, Planner, answer, losses, relaxed, with_gains
 from services.continuity.proposals import Job as Asked
 from services.continuity.proposals import Proposals
 from services.continuity.reassignment.solver import SolverFailed
@@ -137,13 +138,9 @@ class Planning:
     async def _carry_out(self, job: Job) -> None:
         began = time.monotonic()
         try:
-            ranking = self._planner.ranking(job)
-            start, present = self._planner.start(job), self._planner.present(job, ranking)
-            found = await self._computed(losses(ranking, job, present), job)
-            bought = None if found is None else await self._computed(relaxed(start, job, found), job)
-            if found is None or bought is None:
+            message = await (self._gains(job) if job.gains else self._ranking(job))
+            if message is None:
                 return
-            message = await self._quietly(answer, ranking, job, found, present, bought)
         except (TablesInvalid, SolverFailed) as error:  # the same data would fail again: a person must look
             log.error("contingency.failed", realm=job.realm, ranking=job.id, reference=job.reference, error=str(error))
             self._given_up.add(job)
@@ -157,11 +154,23 @@ class Planning:
                 log.warning("planner.broker_away", error=str(error))
                 await asyncio.sleep(REPEAT_S)
         log.info(
-            "contingency.computed", realm=job.realm, ranking=job.id, unmet=message.row.unmet, seconds=round(time.monotonic() - began, 1)
-        )
+            "contingency.computed", realm=job.realm, ranking=job.id, gains=job.gains, unmet=message.row.unmet,
+            seconds=round(time.monotonic() - began, 1),
+        )  # fmt: skip
         while self._planner.wanted(job):
             self._news.clear()
             await self._news.wait()
+
+    async def _ranking(self, job: Job) -> ContingencyComputed | None:
+        ranking = self._planner.ranking(job)
+        present = self._planner.present(job, ranking)
+        found = await self._computed(losses(ranking, job, present), job)
+        return None if found is None else await self._quietly(answer, ranking, job, found, present)
+
+    async def _gains(self, job: Job) -> ContingencyComputed | None:
+        row, start = self._planner.row(job), self._planner.start(job)
+        bought = await self._computed(relaxed(start, row), job)
+        return None if bought is None else with_gains(row, bought)
 
     async def _quietly(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._quiet, partial(work, *given, **named))

@@ -8,7 +8,7 @@ from schemas import reference as ref
 from schemas.contingency import ContingencyChanged, ContingencyComputed, ContingencyRow
 from schemas.words import EventType
 from services.continuity.contingency import Contingency, Lost
-from services.continuity.planner import MOST_GAPS, Job, Planner, answer, losses, relaxed
+from services.continuity.planner import MOST_GAPS, Job, Planner, answer, losses, relaxed, with_gains
 from services.continuity.present import Present
 from services.continuity.proposals import Proposals
 from services.continuity.reassignment.tables import Tables
@@ -58,7 +58,27 @@ def test_a_planner_computes_what_the_log_lacks_the_quick_ones_first() -> None:
     assert again is not None
     assert planner.wanted(again)
     assert not planner.wanted(Job("92", version, 1, Lost.PEOPLE)), "it is in the log"
-    assert planner.next_job({again}) == Job("92", version, 2, Lost.PEOPLE), "what failed once is not tried for ever"
+    more = Job("92", version, 1, Lost.PEOPLE, gains=True)
+    assert planner.next_job({again}) == more, "what failed once is not tried for ever, nor what would start from it"
+    assert planner.next_job({again, more}) == Job("92", version, 2, Lost.PEOPLE)
+
+
+def test_gains_follow_their_ranking_and_are_computed_once() -> None:
+    world, version = World(), hauts_de_seine().version
+    assert not _observed(world).wanted(Job("92", version, 1, Lost.PEOPLE, gains=True)), "there is nothing to start from yet"
+    for row in (
+        _computed(version),
+        ContingencyComputed(row=_computed(version).row.model_copy(update={"id": "n1-building", "lost": "building"})),
+    ):
+        world.service.feed(REALM, row, at=world.instant("09:50"))
+    planner = _observed(world)
+    job = planner.next_job()
+    assert job == Job("92", version, 1, Lost.PEOPLE, gains=True)
+    assert job is not None
+    world.service.feed(REALM, with_gains(planner.row(job), ()), at=world.instant("09:52"))
+    after = _observed(world)
+    assert not after.wanted(job)
+    assert after.next_job() == Job("92", version, 1, Lost.BUILDING, gains=True)
 
 
 def test_a_new_version_asks_for_everything_again() -> None:
@@ -93,10 +113,12 @@ def test_the_answer_says_what_one_more_would_buy() -> None:
     sites = (site("a"), site("b", 500))
     start, job = Start(sites, staffing, Lost.PEOPLE), Job("92", "v", 1, Lost.PEOPLE)
     ranking = Contingency(Tables(sites, staffing), Lost.PEOPLE)
-    found = list(losses(ranking, job))
-    row = answer(ranking, job, found, bought=list(relaxed(start, job, found))).row
+    ranked = answer(ranking, job, list(losses(ranking, job))).row
+    assert ranked.gains is None
+    row = with_gains(ranked, relaxed(start, ranked)).row
+    assert row.gains is not None
+    assert row.worst == ranked.worst
     assert [(g.kind, g.what, g.agents, g.kept) for g in row.gains] == [("agent", "infirmier", -1, 1)]
-    assert list(relaxed(start, replace(job, n=2), found)) == [], "pairs are too many to be solved again"
 
 
 # ── from the present of a crisis ───────────────────────────────────────────────────────────────────────────────────
