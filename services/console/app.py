@@ -41,6 +41,7 @@ from services.console.api import (
     returns,
     sitreps,
 )
+from services.console.compressing import Compressed
 from services.console.decisions import Answers, Decisions, LinkAnswers
 from services.console.documents.pdf import Typesetter
 from services.console.feed_links import FeedLinks
@@ -126,6 +127,7 @@ def create_app(health: Health) -> FastAPI:
         app.add_api_route(path, probe, methods=["GET"], include_in_schema=False)
     app.add_api_route("/asyncapi.json", lambda: FileResponse(ASYNCAPI), methods=["GET"], include_in_schema=False)
 
+    app.add_middleware(Compressed)
     app.add_middleware(Timed)
     return app
 

@@ -1,0 +1,45 @@
+"""What a page weighs: bytes over the network at the first visit, with nothing kept from before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.browser.conftest import Accounts
+from tests.browser.test_phone import PHONE
+
+REPORT_BYTES = 60 * 1024
+
+
+def weight(visitor: Accounts, role: str, path: str, *more: str, **options: Any) -> list[tuple[str, int]]:
+    """(address, bytes of its answer as it came over the network, head included); `more`: what a browser fetches later, in its own time."""
+    who = visitor(role)
+    context = who.context(service_workers="block", **options)
+    page = who.page(context=context)
+    watching = context.new_cdp_session(page)
+    watching.send("Network.enable")
+    addresses: dict[str, str] = {}
+    found: list[tuple[str, int]] = []
+    watching.on("Network.responseReceived", lambda e: addresses.update({e["requestId"]: e["response"]["url"].partition("?")[0]}))
+    watching.on("Network.loadingFinished", lambda e: found.append((addresses[e["requestId"]], e["encodedDataLength"])))
+    page.goto(path)
+    page.evaluate("document.fonts.ready")
+    for address in more:
+        page.evaluate("address => fetch(address).then(answer => answer.arrayBuffer())", address)
+    return found
+
+
+def kinds(found: list[tuple[str, int]]) -> set[str]:
+    return {address.rpartition("/")[2].rpartition(".")[2] for address, _ in found}
+
+
+def test_the_report_form_is_light_and_the_cell_is_known(crisis: str, visitor: Accounts) -> None:
+    form = weight(
+        visitor, "site_manager", f"/signaler?realm={crisis}&site=gym-07", "/sw.js", "/manifest.webmanifest", "/favicon.ico", **PHONE
+    )
+    assert {"signaler", "css", "js", "woff2", "webmanifest", "svg"} <= kinds(form), "page, styles, scripts, font and icon were fetched"
+    total = sum(size for _, size in form)
+    print(f"\n/signaler: {total:,} bytes in {len(form)} answers")
+    assert total <= REPORT_BYTES, form
+    cell = weight(visitor, "coordinator", f"/?realm={crisis}")
+    assert {"css", "js", "woff2"} <= kinds(cell)
+    print(f"/: {sum(size for _, size in cell):,} bytes in {len(cell)} answers")
