@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 
@@ -160,6 +161,27 @@ async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(toys: Toys, 
     await feeding
     await _settle(toys, echo=True)
     await toys.check(echo=True)
+
+
+@proves("broker", "stop")
+async def test_a_broker_that_stands_still_past_every_session_goes_on_and_nothing_is_lost(toys: Toys, fault_broker: RunningKafka) -> None:
+    """SIGSTOP: connections stay open and nobody answers; then SIGCONT. Workers wait, or end by name and come back."""
+    toys.spawn("toy", TOY_SESSION_S="6")
+    await toys.open()
+    feeding = asyncio.create_task(toys.feed(1200, rate=200))
+    await until(lambda: len(toys.fed) > 300, 90, "not fed")
+    clock = asyncio.get_running_loop().time
+    goes_on = clock() + 8
+    os.kill(fault_broker.pid, signal.SIGSTOP)
+    try:
+        await until(lambda: clock() > goes_on, 60, "time stands still")
+        before = len(toys.fed)
+    finally:
+        os.kill(fault_broker.pid, signal.SIGCONT)
+    assert before < 1200, "it stood still while reports came"
+    await feeding
+    await _settle(toys)
+    await toys.check()
 
 
 async def test_a_failed_input_is_applied_when_it_is_sent_again_after_the_fix(toys: Toys) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import uuid
 
 import orjson
@@ -12,6 +15,7 @@ from schemas.topics import PARTITIONS
 from services.console import store
 from services.console.readmodel import ReadModel
 from services.console.trimming import Trimmer
+from services.runtime.embedded.store import RunningStore
 from services.runtime.settings import Settings
 from services.runtime.territory import Territory
 from tests.faults.matrix import proves
@@ -19,6 +23,9 @@ from tests.integration.console import crisis
 from tests.integration.console.conftest import projecting, until
 from tests.integration.console.crisis import INCIDENT, MINUTE, START
 from tests.integration.console.logwriter import LogWriter
+
+STANDS_S = 11
+"""Longer than the store's clients wait for an answer (services.console.store.connect)."""
 
 
 def a_realm() -> str:
@@ -89,6 +96,38 @@ async def test_a_flushed_store_is_rebuilt_without_anybody_asking(
     assert after.counts == before.counts
     assert after.alarm_rate == before.alarm_rate
     assert after.log == before.log
+
+
+@proves("store", "stop", note="longer than its clients wait: what they sent is done when it goes on, and sent again")
+async def test_a_store_that_stood_still_shows_every_fact_once(
+    writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory, cache: RunningStore
+) -> None:
+    realm = a_realm()
+    clock = asyncio.get_running_loop().time
+    async with projecting(console_settings):
+        await play(writer, realm, territory)
+        await until(lambda: complete(model, realm))
+        os.kill(cache.pid, signal.SIGSTOP)
+        try:
+            goes_on = clock() + STANDS_S
+            for n in range(20):
+                await writer.append("alerts", realm, crisis.report(f"r-{n + 10}", "pmi-04", START + 3 * MINUTE), at=START + 3 * MINUTE)
+
+            async def long_enough() -> bool:
+                return clock() > goes_on
+
+            await until(long_enough)
+        finally:
+            os.kill(cache.pid, signal.SIGCONT)
+
+        async def all_there() -> bool:
+            return (await model.overview(realm)).counts["reports"] == 22
+
+        await until(all_there)
+        overview = await model.overview(realm)
+    assert overview.alarm_rate.reports == 22
+    lines = await model.timeline(realm, kind=("fact",), limit=1000)
+    assert sum(line.type == "ReportChanged" for line in lines.items) == 22
 
 
 @proves("projector", "network", note="two at once, as a cut makes them")
