@@ -14,7 +14,7 @@ import uvloop
 
 from services.console.app import console
 from services.console.stream import Hub
-from services.runtime import health, logs
+from services.runtime import health, logs, tracing
 from services.runtime.settings import Settings, split_host_port
 
 GRACE_S = 3
@@ -68,6 +68,7 @@ def _listening(settings: Settings) -> socket.socket:
 def main() -> None:
     """Entry point."""
     logs.configure("console")
+    tracing.configure("console")
     uvloop.run(serve(Settings()))
 
 

@@ -13,7 +13,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from redis.exceptions import RedisError
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.callouts import HeadcountAnswer, headcount_text_id
@@ -55,7 +55,7 @@ from services.console.sources import SourceList
 from services.console.store import Client
 from services.console.stream import Hub
 from services.console.timetravel import History
-from services.runtime import metrics
+from services.runtime import metrics, tracing
 from services.runtime.access import AccessStore
 from services.runtime.access_http import guest_in
 from services.runtime.health import Health
@@ -92,6 +92,8 @@ class Timed:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
+        if tracing.current() is not None:
+            tracing.heard(Headers(scope=scope).get("traceparent"))
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from schemas.base import Instant, Message
+from services.runtime import tracing
 from services.runtime.kafka import BrokerAway, RecordProducer
 
 SEND_TIMEOUT_S = 5.0
@@ -36,10 +37,12 @@ class CommandProducer:
         correlation_id: str | None = None, causation_id: str | None = None,
     ) -> tuple[int, int]:  # fmt: skip
         """(partition, offset) after all replicas have it. Raises BrokerAway: repeat with the same id."""
-        producer = self._producer or await self._started()
-        return await producer.send(
-            topic, realm, message, id=id, source=source, at=at, correlation_id=correlation_id, causation_id=causation_id
-        )
+        with tracing.hop(f"console send {message.wire_type()}", lambda: {"vigie.realm": realm, "vigie.input": id}) as span:
+            producer = self._producer or await self._started()
+            return await producer.send(
+                topic, realm, message, id=id, source=source, at=at, correlation_id=correlation_id, causation_id=causation_id,
+                traceparent=None if span is None else span.traceparent,
+            )  # fmt: skip
 
     async def stop(self) -> None:
         """Send what is buffered, then close; at most 2 s."""

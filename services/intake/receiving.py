@@ -12,7 +12,6 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -32,7 +31,6 @@ from services.runtime import tracing
 from services.runtime.kafka import BrokerAway, expiring_producer, headers_of, partition_for
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError
-from services.runtime.tracing import Traces
 from services.runtime.vault import TextItem, Texts
 
 WIRE: Final = ReportReceived.wire_type()
@@ -157,8 +155,7 @@ class Receiver:
         if self.away and self._under_way and not claim.danger:
             raise _away()
         with self._admission.enter(danger=claim.danger):
-            traces = tracing.current()
-            storing = self._store if traces is None else partial(self._traced, traces)
+            storing = self._store if tracing.current() is None else self._traced
             task = asyncio.create_task(storing(claim, principal, identity, raw))
             self._under_way[identity.report_id] = identity.fingerprint, task
             task.add_done_callback(lambda t: self._done(identity.report_id, t))
@@ -215,16 +212,10 @@ class Receiver:
             log.warning("log.away", why=why, then="reports are answered with 503 until it is back")
         self.away = True
 
-    async def _traced(self, traces: Traces, claim: Claim, principal: Principal, identity: Identity, raw: Raw) -> Known:
+    async def _traced(self, claim: Claim, principal: Principal, identity: Identity, raw: Raw) -> Known:
         told: tracing.Attributes = {"vigie.realm": claim.realm, "vigie.report": identity.report_id, "vigie.dialect": raw.dialect}
-        span = traces.begin("intake accept", "server", tracing.caller(), told)
-        try:
-            known = await self._store(claim, principal, identity, raw, span.traceparent)
-        except BaseException as error:
-            span.end(fault=type(error).__name__)
-            raise
-        span.end()
-        return known
+        with tracing.hop("intake accept", lambda: told) as span:
+            return await self._store(claim, principal, identity, raw, None if span is None else span.traceparent)
 
     async def _store(self, claim: Claim, principal: Principal, identity: Identity, raw: Raw, traceparent: str | None = None) -> Known:
         report_id, text_id = identity.report_id, text_id_of(identity.report_id)

@@ -1,6 +1,6 @@
 """Traces from the report to the message sent: W3C trace context, told to a collector by OTLP when one is named.
 
-One span per hop: the front's acceptance, a decider's application of one input up to its acknowledged append, the call of a provider. The
+One span per hop: the front's acceptance of a report, the console's sending of a command, a decider's application of one input up to its acknowledged append, the call of a provider. The
 context of a hop travels in the record header `ce_traceparent`, on inputs, on public topics and on the log; never in a value, so hashes,
 facts and replays do not know it, and what a worker that takes over publishes again still belongs to its trace.
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, Literal
@@ -106,6 +106,21 @@ def configure(service: str) -> None:
 def current() -> Traces | None:
     """The traces of this process; None = nobody wants them."""
     return _traces
+
+
+@contextmanager
+def hop(name: str, told: Callable[[], Attributes]) -> Iterator[Span | None]:
+    """Serves a request of a caller (`heard`) around a block; an exception is its fault. None when nobody wants traces."""
+    if _traces is None:
+        yield None
+        return
+    span = _traces.begin(name, "server", caller(), told())
+    try:
+        yield span
+    except BaseException as error:
+        span.end(fault=type(error).__name__)
+        raise
+    span.end()
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from schemas.envelope import CE_TRACEPARENT
 from schemas.runtime import Tick
+from services.console.producing import CommandProducer
 from services.runtime import tracing
 from services.runtime.inputs import InputRecord, input_digest
-from services.runtime.kafka import headers_of
+from services.runtime.kafka import BrokerAway, headers_of
 from services.runtime.tracing import Traces, as_headers, of_headers
 from services.runtime.transaction import Source, Transaction, digest
 
@@ -96,6 +97,36 @@ def test_neither_hashes_nor_bytes_nor_equality_know_of_it() -> None:
     assert digest(other.dump()) == digest(plain.dump())
     assert other == plain
     assert Transaction.load(other.dump()).traceparent is None
+
+
+async def test_a_command_of_the_console_carries_its_hop_and_a_failed_one_tells_its_fault(
+    traces: Traces, told: InMemorySpanExporter
+) -> None:
+    sent: list[str | None] = []
+
+    class Log:
+        """A producer that is there once."""
+
+        async def send(self, *_: Any, traceparent: str | None, **__: Any) -> tuple[int, int]:
+            sent.append(traceparent)
+            if len(sent) > 1:
+                raise BrokerAway("gone")
+            return 0, 7
+
+    producer = CommandProducer("")
+    producer._producer = Log()  # type: ignore[assignment]
+    tracing.heard(PARENT)
+    with tracing.using(traces):
+        assert await producer.send("alerts.inputs", "92", Tick(), id="c-1", source="/s") == (0, 7)
+        with pytest.raises(BrokerAway):
+            await producer.send("alerts.inputs", "92", Tick(), id="c-2", source="/s")
+    good, bad = told.get_finished_spans()
+    assert sent[0] == f"00-{TRACE}-{good.context.span_id:016x}-01"
+    assert (good.parent.span_id, good.attributes["vigie.input"]) == (int(SPAN, 16), "c-1")
+    assert (good.status.is_ok, bad.status.description) == (True, "BrokerAway")
+    with tracing.using(None), pytest.raises(BrokerAway):
+        await producer.send("alerts.inputs", "92", Tick(), id="c-3", source="/s")
+    assert sent[-1] is None
 
 
 SERVES = "import services.delivery.app, services.intake.app; from services.runtime import tracing; import sys; tracing.configure('intake');"
