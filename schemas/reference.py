@@ -363,6 +363,14 @@ class Substitution(Model):
     condition: str | None = Field(default=None, description="R2, R3, or words for the person who approves")
 
 
+class Metier(Model):
+    """What people call a métier, in the singular."""
+
+    id: str
+    name: str = Field(min_length=1)
+    name_en: str = Field(min_length=1)
+
+
 class Communes(Model):
     section: Literal[Section.COMMUNES] = Section.COMMUNES
     communes: tuple[Commune, ...]
@@ -406,6 +414,7 @@ class Staffing(Model):
     cells: tuple[StaffCell, ...]
     rules: tuple[ReassignmentRule, ...]
     substitutions: tuple[Substitution, ...]
+    metiers: tuple[Metier, ...] = Field(default=(), description="names of all métiers that it speaks of")
 
 
 SectionData = Annotated[

@@ -80,10 +80,12 @@ def contingency(
     except (TerritoryInvalid, TablesInvalid, FileInvalid, SolverFailed) as error:
         raise fail(error) from error
     help_of = {activity.id: outside_help(activity.strategies) for activity in data.activities}
+    names = {m.id: m.name for m in data.staffing.metiers}
     document = {
         "n": int(n), "lost": lost.value, **totals(found), "solved": ranking.solves, "screened": ranking.screened, "seconds": round(seconds, 1),
         "unmet_now": None if isinstance(ranking, Contingency) else _levels(ranking.unmet),
-        "worst": [_loss(loss, help_of) for loss in shown], "gains": [asdict(gain) | {"unmet": _levels(gain.unmet)} for gain in bought],
+        "worst": [_loss(loss, help_of, names) for loss in shown],
+        "gains": [asdict(gain) | {"unmet": _levels(gain.unmet), "name": names.get(gain.what, gain.what)} for gain in bought],
     }  # fmt: skip
     if as_json:
         typer.echo(json.dumps(document, ensure_ascii=False))
@@ -115,15 +117,15 @@ def _show_found(n: Together, lost: Lost, most: int, realm: str | None, *, as_jso
         f"{' '.join(f'{u.upper()} {now[u]}' for u in levels)}): {row['unmet']} of {row['losses']} losses leave more undone"
     )
     for gain in row["gains"]:
-        _say_gain(gain["kind"], gain["what"], gain | {"unmet": {u.upper(): gain[u] for u in levels}})
+        _say_gain(gain | {"unmet": {u.upper(): gain[u] for u in levels}})
     _table([{**loss, "unmet": {u.upper(): loss[u] for u in levels}} for loss in row["worst"][:most]])
 
 
-def _loss(loss: Loss, help_of: dict[str, list[str]]) -> dict[str, Any]:
+def _loss(loss: Loss, help_of: dict[str, list[str]], names: dict[str, str]) -> dict[str, Any]:
     return {
         "sites": list(loss.sites), "unmet": _levels(loss.unmet),
         "gaps": [
-            {"site": g.site, "activity": g.activity, "metier": g.metier, "count": g.count, "missing": g.missing,
+            {"site": g.site, "activity": g.activity, "metier": g.metier, "metier_name": names[g.metier], "count": g.count, "missing": g.missing,
              "why": [r.code for r in g.why], "outside_help": help_of.get(g.activity, [])}
             for g in loss.gaps
         ],
@@ -138,13 +140,13 @@ def _show(document: dict[str, Any]) -> None:
     )
     _table(document["worst"])
     for gain in document["gains"]:
-        _say_gain(gain["kind"], gain["what"], gain)
+        _say_gain(gain)
 
 
-def _say_gain(kind: str, what: str, gain: dict[str, Any]) -> None:
+def _say_gain(gain: dict[str, Any]) -> None:
     levels = ", ".join(f"{level} {change:+}" for level, change in gain["unmet"].items())
     Console().print(
-        f"one {kind} more, {what}: {gain['agents']:+} agents missing, {gain['kept']:+} activities kept, {levels} over {gain['losses']} losses"
+        f"one {gain['kind']} more, {gain['name']}: {gain['agents']:+} agents missing, {gain['kept']:+} activities kept, {levels} over {gain['losses']} losses"
     )
 
 
@@ -153,7 +155,7 @@ def _table(worst: list[dict[str, Any]]) -> None:
     for column in ("sites", "U1", "U2", "U3", "who is missing"):
         table.add_column(column)
     for loss in worst:
-        missing = ", ".join(f"{g['count']} {g['metier']} ({g['activity']})" for g in loss["gaps"][:4])
+        missing = ", ".join(f"{g['count']} {g['metier_name']} ({g['activity']})" for g in loss["gaps"][:4])
         more = f" and {len(loss['gaps']) - 4} more" if len(loss["gaps"]) > 4 else ""
         table.add_row(" + ".join(loss["sites"]), *(str(v) for v in loss["unmet"].values()), missing + more)
     Console().print(table)

@@ -192,7 +192,7 @@ def reassignments(
         return
     show(found if as_json else {"items": found["lines"], "next": None}, as_json, f"Réaffectation n° {found['number']}", (
         ("Crit.", lambda x: str(x["criticality"])), ("Activité", lambda x: x["to"]["activity"]), ("De", lambda x: x["from"]["site"]),
-        ("Vers", lambda x: x["to"]["site"]), ("Métier", lambda x: x["metier"]), ("Agents", lambda x: few(x["count"])),
+        ("Vers", lambda x: x["to"]["site"]), ("Métier", lambda x: x["metier_name"]), ("Agents", lambda x: few(x["count"])),
         ("Min", lambda x: str(x["score"]["minutes"] or "")), ("État", lambda x: x["state"]),
         ("Pourquoi", lambda x: _joined([why["text"] for why in x["why"]])), ("Identifiant", lambda x: x["id"]),
     ))  # fmt: skip

@@ -58,10 +58,11 @@ def solve(
     except (TerritoryInvalid, TablesInvalid, FileInvalid, SolverFailed) as error:
         raise fail(error) from error
     document = proposal_document(proposal, _strategies(data), seconds)
+    names = {m.id: m.name for m in data.staffing.metiers}
     if as_json:
         typer.echo(json.dumps(document, ensure_ascii=False))
     else:
-        _show(name, document)
+        _show(name, document, names)
 
 
 Lines = Annotated[list[str] | None, typer.Option("--line", help="Only these lines; may be repeated. Default: all that nobody decided")]
@@ -118,7 +119,7 @@ def _strategies(territory: Territory) -> dict[str, tuple[str, ...]]:
     return {activity.id: activity.strategies for activity in territory.activities}
 
 
-def _show(name: str, document: dict[str, Any]) -> None:
+def _show(name: str, document: dict[str, Any], names: dict[str, str]) -> None:
     console = Console()
     levels = ", ".join(f"{level} {value}" for level, value in document["objective"].items())
     console.print(f"{name}: {levels} ({document['solve_s']} s)")
@@ -130,7 +131,7 @@ def _show(name: str, document: dict[str, Any]) -> None:
     for line in document["lines"][:SHOWN_LINES]:
         source, target = line["from"], line["to"]
         table.add_row(
-            f"{source['site']} {source['activity']}", f"{target['site'] or 'telework'} {target['activity']}", line["metier"],
+            f"{source['site']} {source['activity']}", f"{target['site'] or 'telework'} {target['activity']}", names[line["metier"]],
             str(line["count"]), str(line["score"]["minutes"]), " ".join(reason["code"] for reason in line["why"]),
         )  # fmt: skip
     console.print(table)
@@ -140,6 +141,6 @@ def _show(name: str, document: dict[str, Any]) -> None:
         why = " ".join(reason["code"] for reason in gap["why"])
         asked = f"; outside help: {', '.join(gap['outside_help'])}" if gap["outside_help"] else ""
         console.print(
-            f"unmet: {gap['count']} {gap['metier']} for {gap['activity']} at {gap['site']}, {gap['missing']} missing ({why}){asked}",
+            f"unmet: {gap['count']} {names[gap['metier']]} for {gap['activity']} at {gap['site']}, {gap['missing']} missing ({why}){asked}",
             style="red",
         )

@@ -394,6 +394,7 @@ class Gap(Resource):
     activity: str
     activity_name: str
     metier: str
+    metier_name: str
     count: int
     missing: str = Field(description="people or seats")
     why: list[str] = Field(description="codes of docs/how-to/reassign.md")
@@ -483,7 +484,9 @@ class ReassignmentLine(Resource):
     target: End = Field(alias="to")
     need_site: str | None
     metier: str
+    metier_name: str
     need_metier: str | None
+    need_metier_name: str | None = Field(description="what they do there, when it is another métier's work")
     supply: str = Field(description="displaced: their site is lost; releasable: they leave less urgent work")
     own_work: bool
     count: int
@@ -508,6 +511,7 @@ class MissingAgents(Resource):
     activity: str
     activity_name: str
     metier: str
+    metier_name: str
     sites: list[str]
     sites_more: int
     count: int

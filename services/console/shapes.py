@@ -210,7 +210,7 @@ class Shaper:
 
     def _gain(self, row: k.GainRow) -> r.Gain:
         names = self.reference.names
-        name = names.site(row.what) if row.kind == "generator" else row.what.replace("_", " ")
+        name = names.site(row.what) if row.kind == "generator" else names.metier(row.what, self.lang)
         return r.Gain(
             kind=row.kind, what=row.what, name=name, u1=row.u1, u2=row.u2, u3=row.u3, agents=row.agents, kept=row.kept, losses=row.losses
         )
@@ -228,7 +228,7 @@ class Shaper:
         static = self.reference.activities.get(gap.activity)
         return r.Gap(
             site=gap.site, activity=gap.activity, activity_name=self.reference.names.activity(gap.activity, self.lang), metier=gap.metier,
-            count=gap.count, missing=gap.missing, why=list(gap.why),
+            metier_name=self.reference.names.metier(gap.metier, self.lang), count=gap.count, missing=gap.missing, why=list(gap.why),
             outside_help=[s for s in static.strategies if s.startswith(("SR-FOUR", "SR-MUT"))] if static else [],
         )  # fmt: skip
 
@@ -258,6 +258,7 @@ class Shaper:
         static = self.reference.activities.get(row.activity)
         return r.MissingAgents(
             activity=row.activity, activity_name=self.reference.names.activity(row.activity, self.lang), metier=row.metier,
+            metier_name=self.reference.names.metier(row.metier, self.lang),
             sites=list(row.sites), sites_more=row.sites_more, count=row.count, missing=row.missing, why=self._moves_why(row.why),
             outside_help=[s for s in static.strategies if s.startswith(("SR-FOUR", "SR-MUT"))] if static else [],
         )  # fmt: skip
@@ -297,7 +298,8 @@ class Shaper:
         return r.ReassignmentLine.model_validate({
             "id": row.id, "realm": self.realm, "proposal": proposal, "from": self._end(row.site, row.activity),
             "to": self._end(row.place, row.activity if own else row.need_activity), "need_site": row.need_site or None, "metier": row.metier,
-            "need_metier": row.need_metier or None, "supply": row.supply, "own_work": own, "count": row.count,
+            "metier_name": self.reference.names.metier(row.metier, self.lang), "need_metier": row.need_metier or None,
+            "need_metier_name": self.reference.names.metier(row.need_metier, self.lang) if row.need_metier else None, "supply": row.supply, "own_work": own, "count": row.count,
             "criticality": row.criticality, "score": {"tenths": row.tenths, "minutes": row.minutes, "co2_g": row.grams}, "state": state,
             "why": self._moves_why(row.why), "incident": incident, "needed": None, "approved_by": None, "approved_role": None,
             "approved_at": None, "rules": [], "dispatched_at": None, "accepted_at": None, "arrived_at": None, "ended_at": None, "cause": None,

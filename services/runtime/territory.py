@@ -523,7 +523,9 @@ def _split(text: str) -> tuple[str, ...]:
     return tuple(part for part in text.split("|") if part)
 
 
-def _staffing(staff: _Source, rules: _Source, skills: _Source, sites: set[str], activities: dict[str, ref.Activity]) -> ref.Staffing:
+def _staffing(
+    staff: _Source, rules: _Source, skills: _Source, named: _Source, sites: set[str], activities: dict[str, ref.Activity]
+) -> ref.Staffing:
     """Cells, rules and substitutions; every id must be one that the other files declare."""
     cells: dict[tuple[str, str, str], ref.StaffCell] = {}
     for n, r in staff.rows():
@@ -557,9 +559,30 @@ def _staffing(staff: _Source, rules: _Source, skills: _Source, sites: set[str], 
         made[rule.activity] = rule
     for activity in sorted({c.activity for c in cells.values()} - set(made)):
         staff.fault(0, f"activity {activity!r} has staff and no line in {rules.name}")
+    substitutions, metiers = _skills(skills), _metiers(named)
+    names = {m.id for m in metiers}
+    for metier in sorted({c.metier for c in cells.values()} - names):
+        staff.fault(0, f"métier {metier!r} has staff and no name in {named.name}")
+    for metier in sorted({m for s in substitutions for m in (s.metier, s.by)} - names):
+        skills.fault(0, f"métier {metier!r} has no name in {named.name}")
     return ref.Staffing(
-        cells=tuple(cells[k] for k in sorted(cells)), rules=tuple(made[k] for k in sorted(made)), substitutions=_skills(skills)
+        cells=tuple(cells[k] for k in sorted(cells)),
+        rules=tuple(made[k] for k in sorted(made)),
+        substitutions=substitutions,
+        metiers=metiers,
     )
+
+
+def _metiers(f: _Source) -> tuple[ref.Metier, ...]:
+    found: dict[str, ref.Metier] = {}
+    for n, r in f.rows():
+        made = f.make(ref.Metier, n, id=r["metier"], name=r["name"], name_en=r["name_en"])
+        if made is None:
+            continue
+        if made.id in found:
+            f.fault(n, f"métier {made.id!r} stands twice")
+        found[made.id] = made
+    return tuple(found[k] for k in sorted(found))
 
 
 def _skills(f: _Source) -> tuple[ref.Substitution, ...]:
@@ -596,8 +619,8 @@ def load_territory(folder: Path) -> Territory:
         channels = _channel_rules(source("canaux.yaml"))
         roster = _roster(source, policy, sites, pole_ids) if policy else None
         staffing = _staffing(
-            source("staffing.csv"), source("reassign_activities.csv"), source("competences.yaml"), {s.id for s in sites},
-            {a.id: a for a in activities},
+            source("staffing.csv"), source("reassign_activities.csv"), source("competences.yaml"), source("metiers.csv"),
+            {s.id for s in sites}, {a.id: a for a in activities},
         )  # fmt: skip
     except (KeyError, AttributeError, TypeError) as exc:
         problems.append(Problem(str(folder), 0, f"missing or misplaced entry: {exc}"))

@@ -12,7 +12,6 @@ from services.console.pages.clocks import Running
 from services.console.resources import Flow, Proposal, ReassignmentLine
 from services.console.texts import words as w
 from services.console.texts.lines import FEW, few
-from services.console.texts.moves import metier
 from services.console.texts.names import Names, short
 
 IDLE, TELEWORK = "idle", "telework"
@@ -202,7 +201,7 @@ def groups_of(lines: Sequence[ReassignmentLine], _: Translator, *, one_by_one: b
 def _group(lines: list[ReassignmentLine], _: Translator) -> Group:
     first, agents = lines[0], sum(line.count for line in lines)
     names = list(dict.fromkeys(short(line.source.name) for line in sorted(lines, key=lambda x: -x.count)))
-    trades = list(dict.fromkeys(metier(line.metier) for line in sorted(lines, key=lambda x: -x.count)))
+    trades = list(dict.fromkeys(line.metier_name for line in sorted(lines, key=lambda x: -x.count)))
     reasons = list(
         dict.fromkeys(why.text for line in lines[:1] for why in line.why if why.code not in ("travel", "no_travel", "displaced"))
     )

@@ -344,7 +344,7 @@ _MOVE = {
 def _reassignment(record: Record, names: Names, _: Translator) -> str:
     v = record.values
     return _(_MOVE[str(record.change)]).format(
-        n=few(int(v["agents"])), metier=str(v["metier"]).replace("_", " "), site=names.site(record.site or "")
+        n=few(int(v["agents"])), metier=names.metier(str(v["metier"]), _.lang), site=names.site(record.site or "")
     )
 
 

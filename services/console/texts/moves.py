@@ -14,11 +14,6 @@ Values = Mapping[str, str | int]
 _Say = Callable[[Values, Names, Translator], str]
 
 
-def metier(name: str) -> str:
-    """As people write it."""
-    return name.replace("_", " ")
-
-
 def move_reason(reason: Reason, names: Names, lang: str) -> str:
     """The sentence; an unknown code is named, so that it can be looked up."""
     _ = translator(lang)
@@ -26,8 +21,8 @@ def move_reason(reason: Reason, names: Names, lang: str) -> str:
     return reason.code if say is None else say(reason.values, names, _)
 
 
-def _substitution(v: Values, _names: Names, _: Translator) -> str:
-    said = _("par {metier}, métier voisin", metier=metier(str(v["by"])))
+def _substitution(v: Values, names: Names, _: Translator) -> str:
+    said = _("par {metier}, métier voisin", metier=names.metier(str(v["by"]), _.lang))
     return _("{said}, condition {rule}", said=said, rule=v["condition"]) if "condition" in v else said
 
 
@@ -53,12 +48,12 @@ _SAY: Final[dict[str, _Say]] = {
     "other_host": lambda v, _n, _: _("lieu de repli : {kind}", kind=_kind(v, _)),
     "no_travel": lambda _v, _n, _: _("sans trajet"),
     "travel": _travel,
-    "R1": lambda v, _n, _: _("R1 : personne ne remplace {metier}", metier=metier(str(v["metier"]))),
+    "R1": lambda v, n, _: _("R1 : aucun autre métier ne remplace : {metier}", metier=n.metier(str(v["metier"]), _.lang)),
     "R2": lambda v, _n, _: _("R2 : {n} agents sans contrôle d’honorabilité", n=v["agents"]),
     "R3": lambda v, _n, _: _("R3 : {n} agents hors d’une cuisine", n=v["agents"]),
     "R5": lambda v, _n, _: _("R5 : plus de {n} min de trajet", n=v["minutes"]),
     "R9": lambda v, _n, _: _("R9 : {n} agents restent sur leur métier", n=v["kept"]),
-    "all_at_minimum": lambda v, _n, _: _("tous les {metier} sont à leur minimum", metier=metier(str(v["metier"]))),
+    "all_at_minimum": lambda v, n, _: _("{metier} : tous à leur minimum", metier=n.metier(str(v["metier"]), _.lang)),
     "taken": lambda v, _n, _: _("les {n} agents possibles servent un besoin plus urgent", n=v["available"]),
     "no_host": lambda _v, _n, _: _("aucun lieu de repli sain de ce genre"),
     "no_desk": lambda _v, _n, _: _("plus de poste libre dans les lieux de repli"),

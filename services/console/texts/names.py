@@ -27,6 +27,7 @@ class Names:
     plans: Mapping[str, ref.Plan] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
     levels: Mapping[int, str] = field(default_factory=dict)
+    metiers: Mapping[str, ref.Metier] = field(default_factory=dict)
     holders: Mapping[str, tuple[str, str | None, bool]] = field(default_factory=dict)
     """Person token → (role, scope, is the deputy), from the roster."""
 
@@ -48,6 +49,8 @@ class Names:
                 case ref.EscalationPolicy():
                     made["roles"] = section.policy.roles
                     made["levels"] = {rule.level: rule.name for rule in section.policy.levels}
+                case ref.Staffing():
+                    made["metiers"] = {m.id: m for m in section.metiers}
                 case ref.RosterSection():
                     holders: dict[str, tuple[str, str | None, bool]] = {}
                     for h in section.roster.holders:
@@ -83,6 +86,11 @@ class Names:
         if key not in self.activities:
             return key
         return self.activities[key].name if lang == "fr" else self.activities[key].name_en
+
+    def metier(self, key: str, lang: str) -> str:
+        if key not in self.metiers:
+            return key.replace("_", " ")
+        return self.metiers[key].name if lang == "fr" else self.metiers[key].name_en
 
     def plan(self, key: str) -> str:
         return self.plans[key].title if key in self.plans else key

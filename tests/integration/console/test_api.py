@@ -237,8 +237,12 @@ async def test_losses_are_ranked_from_a_crisis_as_long_as_it_lasts(console_setti
         page = (await console.http.get("/prevoyance", params={"realm": realm}, headers=browser)).text
         assert "Depuis la crise en cours\u00a0: Un site perdu avec ses agents" in page
         assert "40 agents déjà réaffectés" in page
-        assert "agent formé\u00a0: egoutier" in page
+        assert "agent formé\u00a0: égoutier" in page
+        assert "3 égoutier" in page
         assert "site de repli, site central" in page
+        assert row["worst"][0]["gaps"][0]["metier_name"] == "égoutier"
+        english = (await ask("contingency", lang="en"))["items"][0]
+        assert (english["worst"][0]["gaps"][0]["metier_name"], english["gains"][0]["name"]) == ("sewer worker", "sewer worker")
         assert [(g["kind"], g["what"], g["agents"], g["kept"]) for g in row["gains"]] == [
             ("agent", "egoutier", -1, 1), ("site", "site_central", -1, 0), ("generator", "cen-5", -10, 0),
         ]  # fmt: skip

@@ -109,6 +109,18 @@ def test_staff_that_no_other_file_knows_is_named(folder: Path) -> None:
     assert f"reassign_activities.csv:{rule}: activity 'SOL-03' with this pôle and criticality is not in activities.yaml" in found
 
 
+def test_a_metier_without_a_name_and_one_with_two_are_named(folder: Path) -> None:
+    edit(folder / "metiers.csv", "egoutier,égoutier,sewer worker\n", "")
+    edit(folder / "metiers.csv", "mediateur,médiateur,mediator\n", "")
+    empty = edit(folder / "metiers.csv", "cesf,conseiller en économie sociale et familiale,", "cesf,,")
+    twice = edit(folder / "metiers.csv", "tresorier,trésorier,treasurer", "acheteur,trésorier,treasurer")
+    found = problems(folder)
+    assert "staffing.csv:0: métier 'egoutier' has staff and no name in metiers.csv" in found
+    assert "competences.yaml:0: métier 'mediateur' has no name in metiers.csv" in found
+    assert any(p.startswith(f"metiers.csv:{empty}: name: ") for p in found)
+    assert f"metiers.csv:{twice}: métier 'acheteur' stands twice" in found
+
+
 def test_a_penalty_out_of_range_is_named_with_its_line(folder: Path) -> None:
     edit(folder / "competences.yaml", "penalite: 0.2", "penalite: 2")
     assert any(p.startswith("competences.yaml:") and "tenths" in p for p in problems(folder))
