@@ -13,6 +13,7 @@ import uvicorn
 import uvloop
 
 from services.console.app import console
+from services.console.collecting import collecting
 from services.console.stream import Hub
 from services.runtime import health, logs, tracing
 from services.runtime.settings import Settings, split_host_port
@@ -32,7 +33,7 @@ class Server(uvicorn.Server):
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    async with console(settings) as app:
+    async with collecting(), console(settings) as app:
         hub: Hub = app.state.hub
         config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=GRACE_S,

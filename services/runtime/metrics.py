@@ -47,6 +47,7 @@ TABLE: dict[str, Metric] = {
     "vigie_projected_total": Metric("counter", "Rows written to the store", ("collection",)),
     "vigie_projection_lag_records": Metric("gauge", "Log records not in the store yet", ("service", "partition")),
     "vigie_stream_clients": Metric("gauge", "Open live streams", ()),
+    "vigie_gc_seconds": Metric("histogram", "The console stands still while Python looks for old garbage", ()),
     "vigie_http_seconds": Metric("histogram", "Time to answer", ("route",)),
     # sender
     "vigie_page_seconds": Metric(

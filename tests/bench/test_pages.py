@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 
+import psutil
 import pytest
 
+from services.console.collecting import collecting
 from services.runtime.rights import Role
 from services.runtime.sessions import COOKIE
 from services.runtime.settings import Settings
@@ -27,7 +29,8 @@ from tests.integration.console.test_projection import a_realm, play
 
 INCIDENTS = 10_000
 TOGETHER = 100
-REQUESTS = 40
+REQUESTS = 200
+GROWN_MB = 100
 ALLOWED_MS = {"/api/v1/overview": 50.0, f"/incidents/{INCIDENT}": 80.0}
 
 
@@ -56,7 +59,7 @@ async def test_ten_thousand_open_incidents(console_settings: Settings, territory
                 for n in range(first, first + TOGETHER)
             ]  # fmt: skip
             await writer.append("alerts", full, *rows, at=at)
-    async with projecting(console_settings), served(console_settings) as console:
+    async with collecting(), projecting(console_settings), served(console_settings) as console:
         headers = await _as_coordinator(console)
 
         async def there() -> bool:
@@ -64,6 +67,7 @@ async def test_ten_thousand_open_incidents(console_settings: Settings, territory
             return bool(found["counts"]["incidents_open"] == INCIDENTS + 1)
 
         await until(there, 300)
+        before_mb = psutil.Process().memory_info().rss >> 20
         print()
         late = []
         for path in ("/api/v1/overview", "/api/v1/incidents", f"/incidents/{INCIDENT}", "/", "/activites"):
@@ -79,6 +83,8 @@ async def test_ten_thousand_open_incidents(console_settings: Settings, territory
             print(f"{path[:24]:26}{median:7.1f} ms CPU, p99 {p99:7.1f} with {INCIDENTS} open incidents; {calm_median:7.1f} ms with one")
             if median > ALLOWED_MS.get(path, 1e9):
                 late.append(f"{path}: {median:.1f} ms")
+        grown_mb = (psutil.Process().memory_info().rss >> 20) - before_mb
+        print(f"{grown_mb} MB more after {10 * (REQUESTS + 5)} requests")
     assert late == []
 
 
