@@ -38,7 +38,7 @@ test: $(VENV)/.dev chromium node clients
 soak: $(VENV)/.dev
 	@$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.dev chromium node
 	@$(BIN)/python -m pytest -m bench -s --timeout 3600 $(ARGS)
 
 check: $(VENV)/.dev
@@ -57,7 +57,7 @@ chromium:
 	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 	  || { echo "the browser tests need chromium: install it and call make test again" >&2; exit 1; }
 
-# for the tests against an SMSC that others wrote (npm `smpp`, fetched by its lock file): Debian's own, when there is none
+# for the tests against an SMSC that others wrote (npm `smpp`) and for lighthouse, each fetched by its lock file: Debian's own, when there is none
 node:
 	@command -v npm >/dev/null || { echo "installing node for the SMS tests" \
 	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; } \

@@ -1,0 +1,45 @@
+"""Lighthouse on the page that a phone opens at the edge of a network, and on the cell's: `make bench`, since its verdict on speed needs a quiet machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.conftest import CHROMIUM, FLAGS, log_in
+from tests.system import RunningVigie
+
+HERE = Path(__file__).with_name("lighthouse")
+PROGRAM = HERE / "node_modules" / ".bin" / "lighthouse"
+ALLOWED = {"accessibility": 1.0, "performance": 0.95}
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize(("role", "path", "options"), [("site_manager", "/signaler", ()), ("coordinator", "/", ("--preset=desktop",))])
+def test_a_page_is_accessible_and_fast(
+    vigie: RunningVigie, browser: Browser, crisis: str, tmp_path: Path, role: str, path: str, options: tuple[str, ...]
+) -> None:
+    if not PROGRAM.exists():
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=HERE, check=True, timeout=300)
+    state = log_in(vigie, browser, role)
+    (tmp_path / "headers.json").write_text(json.dumps({"Cookie": "; ".join(f"{c['name']}={c['value']}" for c in state["cookies"])}))  # type: ignore[attr-defined]
+    command = [
+        str(PROGRAM), f"{vigie.url}{path}?realm={crisis}", *options, "--max-wait-for-load=10000", "--output=json", f"--output-path={tmp_path / 'found.json'}", "--quiet",
+        f"--only-categories={','.join(ALLOWED)}", f"--extra-headers={tmp_path / 'headers.json'}", f"--chrome-flags=--headless=new {' '.join(FLAGS)}",
+    ]  # fmt: skip
+    began = time.monotonic()
+    subprocess.run(command, check=True, timeout=300, env=os.environ | {"CHROME_PATH": CHROMIUM})
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["finalDisplayedUrl"].startswith(f"{vigie.url}{path}?realm="), "the page itself, not the login"
+    scores = {name: found["categories"][name]["score"] for name in ALLOWED}
+    shown = ", ".join(
+        f"{found['audits'][id]['title']} {found['audits'][id]['displayValue']}" for id in ("first-contentful-paint", "total-blocking-time")
+    )
+    print(f"\nLighthouse of {path}: {scores}; {shown}; {time.monotonic() - began:.0f} s")
+    failed = [id for id, audit in found["audits"].items() if audit["score"] == 0]
+    assert all(scores[name] >= least for name, least in ALLOWED.items()), (scores, failed)
