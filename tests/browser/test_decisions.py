@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Accounts, report
 from tests.system import RunningVigie
@@ -147,3 +147,15 @@ def test_incidents_are_merged_reports_are_detached_and_an_incident_is_closed_wit
     close.get_by_role("button", name="Confirmer la clôture").click()
     until(lambda: [i["id"] for i in incident(status="closed")] == [apart["id"]])
     expect(page.get_by_text("Clore", exact=True)).to_have_count(0)
+
+
+def test_what_is_pressed_before_the_scripts_have_come_is_done_when_they_have(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/js/main.js", lambda route: held.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
+    page.reload(wait_until="commit")
+    line = page.get_by_label("Ajouter une ligne à la main courante")
+    line.fill("plus vite que le réseau")
+    line.press("Enter", no_wait_after=True)
+    until(lambda: page.evaluate("1") and held)
+    held[0].continue_()
+    expect(page.locator("#log li", has_text="plus vite que le réseau")).to_have_count(1)

@@ -6,7 +6,7 @@ import re
 import time
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from services.runtime.links import AckLinks, Link
 from tests.browser.conftest import Accounts, report
@@ -33,6 +33,17 @@ def test_a_site_reports_and_gets_its_number(vigie: RunningVigie, own_realm: str,
     expect(page.locator("#said")).to_have_text(re.compile(r"Reçu à \d\d:\d\d, numéro [0-9a-f]{8}"))
     expect(page.locator("#queue")).to_be_hidden()
     until(lambda: [s["id"] for s in vigie.get(f"/api/v1/sites?realm={own_realm}&status=closed")["items"]] == ["gym-07"])
+
+
+def test_nothing_can_be_sent_before_the_scripts_have_come(own_realm: str, visitor: Accounts) -> None:
+    page = visitor("site_manager").page(**PHONE)
+    held: list[Route] = []
+    page.route("**/js/report.js", lambda route: held.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
+    page.goto(f"/signaler?realm={own_realm}&site=gym-07", wait_until="commit")
+    expect(page.locator("#send")).to_be_disabled()
+    until(lambda: page.evaluate("1") and held)
+    held[0].continue_()
+    expect(page.locator("#send")).to_be_enabled()
 
 
 def test_without_network_the_report_waits_on_the_phone_and_leaves_once(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:

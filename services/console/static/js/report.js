@@ -224,3 +224,4 @@ setInterval(flush, RETRY_MS);
 show();
 online();
 stayHere();
+for (const send of document.querySelectorAll("button:disabled")) /** @type {HTMLButtonElement} */ (send).disabled = false; // before, the browser would post it as it stands
