@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
-import os
 import signal
-import sys
 from collections.abc import Callable
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import structlog
 import uvloop
 
 from services.runtime import health, logs
-from services.runtime.exits import stop_for
+from services.runtime.exits import leave, stop_for
 from services.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -60,11 +57,4 @@ async def _until_told(name: str, make: Callable[[Settings], Background], setting
         await work.close()
         await server.close()
     if stopped:
-        _leave()
-
-
-def _leave() -> NoReturn:
-    """End now. A thread that computes at the lowest priority would hold the interpreter's own end up for minutes on a busy machine."""
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    os._exit(0)
+        leave()  # on a busy machine a thread that computes at the lowest priority goes on for minutes

@@ -69,10 +69,15 @@ def stop(name: Name, detail: str, *, error: BaseException | None = None) -> NoRe
     reason = EXITS[name]
     log = structlog.get_logger("vigie.runtime")
     log.critical(name, detail=detail, means=reason.means, act=reason.act or "restarting", code=reason.code, exc_info=error)
+    leave(reason.code)
+
+
+def leave(code: int = 0) -> NoReturn:
+    """End the process now, whatever its threads still compute: the interpreter would wait for them."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(reason.code)
+    os._exit(code)
 
 
 def stop_for(error: BaseException, otherwise: Name) -> NoReturn:

@@ -12,26 +12,22 @@ import hmac
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 import structlog
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-from schemas.base import MINUTE_MS
 from services.runtime.access import AccessStore, LoginTaken, new_principal
 from services.runtime.keys import MasterKey, seal, unseal
 from services.runtime.oidc_provider import NotConfirmed, Provider, ProviderAway
-from services.runtime.oidc_settings import OidcSettings
+from services.runtime.oidc_settings import ATTEMPT_S, BACK, COOKIE, OidcSettings
 from services.runtime.principals import Account, EndedSession, Principal
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
 from services.runtime.sessions import Session, Sessions
 
-COOKIE: Final = "vigie_oidc"
-BACK: Final = "/connexion/annuaire/retour"
-ATTEMPT_MS: Final = 10 * MINUTE_MS
 log = structlog.get_logger(__name__)
 
 
@@ -66,7 +62,7 @@ class Oidc:
             raise self._away(away) from None
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         back = (self._settings.public_url.rstrip("/") or origin) + BACK
-        kept = {"state": state, "nonce": nonce, "verifier": verifier, "back": back, "next": next, "until": _now() + ATTEMPT_MS}
+        kept = {"state": state, "nonce": nonce, "verifier": verifier, "back": back, "next": next, "until": _now() + 1000 * ATTEMPT_S}
         query = urlencode({
             "response_type": "code", "client_id": self._provider.client_id, "redirect_uri": back, "scope": self._settings.oidc_scope,
             "state": state, "nonce": nonce, "code_challenge": create_s256_code_challenge(verifier), "code_challenge_method": "S256",

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Self
+from typing import Final, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
+
+COOKIE: Final = "vigie_oidc"
+"""Keeps an attempt in the browser."""
+ATTEMPT_S: Final = 600
+DOOR: Final = "/connexion/annuaire"
+"""Page that leads to the provider."""
+BACK: Final = f"{DOOR}/retour"
+"""Page to which the provider sends back."""
 
 
 def is_safe(url: str) -> bool:

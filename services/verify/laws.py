@@ -190,9 +190,8 @@ def _compare_lines(where: str, log: LogFold, realm: str, found: Findings) -> Non
     moved = log.rows.get((realm, "reassignments"), {})
     proposed = {line["id"]: line for part in log.rows.get((realm, "proposal_lines"), {}).values() for line in part["lines"]}
     for id in sorted(moved.keys() & proposed.keys()):
-        if (wrong := [name for name, value in proposed[id].items() if moved[id].get(name) != value]) and moved[id][
-            "dispatched_at"
-        ] is not None:
+        wrong = [name for name, value in proposed[id].items() if moved[id].get(name) != value]
+        if wrong and moved[id]["dispatched_at"] is not None:
             found.breach("reassignment", f"{where}: the order of line {id} differs from what was approved in {', '.join(wrong)}")
     computed = [p for p in log.rows[realm, "proposals"].values() if p["id"] in log.situations.get(realm, {}) and p["state"] != "failed"]
     newest = max(computed, key=lambda p: p["number"], default=None)

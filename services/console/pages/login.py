@@ -12,12 +12,9 @@ from services.console.pages.account import is_named, with_session
 from services.console.pages.shell import Choice, render
 from services.runtime.access import AccessStore
 from services.runtime.access_http import check_csrf, session_of
+from services.runtime.oidc_settings import ATTEMPT_S, BACK, COOKIE, DOOR
 from services.runtime.problems import ProblemError
 from services.runtime.sessions import DEVICE_COOKIE, Sessions, clear_cookie_headers
-
-PROVIDER = "/connexion/annuaire"
-ATTEMPT_COOKIE = "vigie_oidc"
-ATTEMPT_S = 600
 
 
 def login_routes(router: APIRouter) -> None:
@@ -62,7 +59,7 @@ def login_routes(router: APIRouter) -> None:
             response.headers.append("Set-Cookie", header)
         return response
 
-    @router.get(PROVIDER)
+    @router.get(DOOR)
     async def to_provider(request: Request) -> Response:
         next = inside(request.query_params.get("next", "/"))
         try:
@@ -73,10 +70,10 @@ def login_routes(router: APIRouter) -> None:
         response.headers.append("Set-Cookie", _attempt_cookie(request, attempt.cookie, ATTEMPT_S))
         return response
 
-    @router.get(f"{PROVIDER}/retour")
+    @router.get(BACK)
     async def from_provider(request: Request) -> Response:
         try:
-            session, next = await _oidc(request).finish(request.cookies.get(ATTEMPT_COOKIE), dict(request.query_params))
+            session, next = await _oidc(request).finish(request.cookies.get(COOKIE), dict(request.query_params))
         except ProblemError as error:
             response = login_page(request, next="/", refused=error)
         else:
@@ -102,7 +99,7 @@ def _origin(request: Request) -> str:
 
 def _attempt_cookie(request: Request, value: str, life_s: int) -> str:
     secure = "; Secure" if _origin(request).startswith("https:") else ""
-    return f"{ATTEMPT_COOKIE}={value}; HttpOnly; Max-Age={life_s}; Path={PROVIDER}; SameSite=Lax{secure}"
+    return f"{COOKIE}={value}; HttpOnly; Max-Age={life_s}; Path={DOOR}; SameSite=Lax{secure}"
 
 
 def inside(target: str) -> str:
@@ -120,6 +117,6 @@ def login_page(request: Request, *, next: str, user: str = "", refused: ProblemE
     oidc = request.app.state.oidc
     context = {
         "next": inside(next), "user": user, "refusal": refusal, "named": is_named(request), "provider": oidc and oidc.name,
-        "provider_url": f"{PROVIDER}?{urlencode({'next': inside(next)})}",
+        "provider_url": f"{DOOR}?{urlencode({'next': inside(next)})}",
     }  # fmt: skip
     return render("login.html", context, choice, status=status)

@@ -185,12 +185,10 @@ class Child:
             if why is None:
                 if self._state != "ready":
                     log.info("process.ready", process=self.plan.name, pid=process.pid)
-                first = not ready_at
-                if first:
-                    ready_at.append(time.monotonic())
                 self._enter("ready")
-                if first:  # it started as fast as it could
-                    await yield_to_others(process.pid, self.plan.nice)
+                if not ready_at:
+                    ready_at.append(time.monotonic())
+                    await yield_to_others(process.pid, self.plan.nice)  # it started as fast as it could
             elif ready_at or self._state == "unready":
                 if self._state == "ready":
                     log.warning("process.unready", process=self.plan.name, why=why)

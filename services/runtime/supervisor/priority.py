@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from pathlib import Path
 from typing import Final
@@ -28,9 +27,15 @@ async def yield_to_others(pid: int, nice: int) -> None:
 
 
 def _lower_threads(pid: int, nice: int) -> None:
-    with contextlib.suppress(OSError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            os.setpriority(os.PRIO_PROCESS, int(thread.name), nice)
+    try:
+        threads = [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return  # it has ended, or this is another system
+    for thread in threads:
+        try:
+            os.setpriority(os.PRIO_PROCESS, thread, nice)
+        except OSError:
+            pass  # this one has ended, or may not be touched
 
 
 def _lower_session(pid: int, nice: int) -> bool:
@@ -40,5 +45,5 @@ def _lower_session(pid: int, nice: int) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        pass  # another system
+        pass  # it has ended, or this is another system
     return True

@@ -224,4 +224,5 @@ setInterval(flush, RETRY_MS);
 show();
 online();
 stayHere();
-for (const send of document.querySelectorAll("button:disabled")) /** @type {HTMLButtonElement} */ (send).disabled = false; // before, the browser would post it as it stands
+// before, the browser would post what is sent as it stands
+document.querySelectorAll("button:disabled").forEach((send) => send.removeAttribute("disabled"));
