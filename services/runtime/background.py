@@ -57,4 +57,4 @@ async def _until_told(name: str, make: Callable[[Settings], Background], setting
         await work.close()
         await server.close()
     if stopped:
-        leave()  # on a busy machine a thread that computes at the lowest priority goes on for minutes
+        leave()  # the interpreter would wait for what a thread computes at the lowest priority

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from services.runtime import health, logs, metrics, tracing
 from services.runtime.chain import IN_FLIGHT, Appended, append, fold
 from services.runtime.core import Machine
 from services.runtime.decider import Decider
-from services.runtime.exits import Name, Stop, stop, stop_for
+from services.runtime.exits import Name, Stop, leave, stop, stop_for
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.faust_app import Membership, make_app
 from services.runtime.held import Held, Pending
@@ -47,6 +48,8 @@ from services.runtime.watch import Watch
 S = TypeVar("S")
 _TICK = Tick.wire_type()
 FLUSH_S = 5.0
+STOP_S = 10.0
+"""From SIGTERM to the end of the process. Faust may wait for a broker that is away for ever, and nothing is lost by an end at any moment."""
 log = structlog.get_logger(__name__)
 
 
@@ -310,11 +313,22 @@ class Worker(Generic[S]):
             self.watch.write_snapshot(held, view)
 
 
-class _Untitled(faust.Worker):
-    """Leaves the title of the process to whoever started it."""
+class _FaustWorker(faust.Worker):
+    """Leaves the title of the process to whoever started it, and ends when told to, also while the broker is away."""
 
     def _setproctitle(self, info: str, *, ident: str = "") -> None:
         pass
+
+    def _schedule_shutdown(self, signal: Any) -> None:
+        timer = threading.Timer(STOP_S, _stop_short)
+        timer.daemon = True
+        timer.start()
+        super()._schedule_shutdown(signal)
+
+
+def _stop_short() -> None:
+    log.warning("worker.stop_cut_short", after_s=STOP_S)
+    leave()
 
 
 def run_processor(decider: Decider[S], settings: Settings, tuning: Tuning | None = None) -> None:
@@ -337,6 +351,6 @@ def run_processor(decider: Decider[S], settings: Settings, tuning: Tuning | None
     except (KafkaError, OSError) as error:
         stop_for(error, "take.failed")
     log.info("worker.started", service=decider.service, logic=decider.logic, run=worker.run_id, instance=settings.instance or None)
-    faust_worker = _Untitled(worker.app, loop=loop, loglevel="WARNING", redirect_stdouts=False, override_logging=False, quiet=True)
+    faust_worker = _FaustWorker(worker.app, loop=loop, loglevel="WARNING", redirect_stdouts=False, override_logging=False, quiet=True)
     faust_worker.spinner = None  # it writes escape sequences to a stream that is no terminal
     faust_worker.execute_from_commandline()

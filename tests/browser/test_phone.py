@@ -40,10 +40,12 @@ def test_nothing_can_be_sent_before_the_scripts_have_come(own_realm: str, visito
     held: list[Route] = []
     page.route("**/js/report.js", lambda route: held.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
     page.goto(f"/signaler?realm={own_realm}&site=gym-07", wait_until="commit")
-    expect(page.locator("#send")).to_be_disabled()
+    for button in ("#send", "#calm"):
+        expect(page.locator(button)).to_be_disabled()
     until(lambda: page.evaluate("1") and held)
     held[0].continue_()
-    expect(page.locator("#send")).to_be_enabled()
+    for button in ("#send", "#calm"):
+        expect(page.locator(button)).to_be_enabled()
 
 
 def test_without_network_the_report_waits_on_the_phone_and_leaves_once(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:

@@ -163,6 +163,22 @@ async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(toys: Toys, 
     await toys.check(echo=True)
 
 
+async def test_a_worker_that_is_told_to_stop_while_the_broker_is_away_ends(toys: Toys, fault_broker: RunningKafka) -> None:
+    """As when a supervisor is killed: all its processes are told to end at the same moment, the broker too."""
+    worker = toys.spawn("toy")
+    await toys.open()
+    await until(lambda: "partitions.taken" in worker.said, 90, "not taken")
+    await toys.feed(200, rate=400)
+    fault_broker.kill()
+    worker.kill(signal.SIGTERM)
+    code = await worker.exit_code()
+    await fault_broker.start()
+    assert code == 0, f"by itself, and not by the watch that finds a broker away for too long: {worker.said[-2000:]}"
+    toys.spawn("toy")
+    await _settle(toys)
+    await toys.check()
+
+
 @proves("broker", "stop")
 async def test_a_broker_that_stands_still_past_every_session_goes_on_and_nothing_is_lost(toys: Toys, fault_broker: RunningKafka) -> None:
     """SIGSTOP: connections stay open and nobody answers; then SIGCONT. Workers wait, or end by name and come back."""
