@@ -46,6 +46,7 @@ from services.console.decisions import Answers, Decisions, LinkAnswers
 from services.console.documents.pdf import Typesetter
 from services.console.feed_links import FeedLinks
 from services.console.geometry import load_outlines
+from services.console.pages.door import problem_page
 from services.console.pages.routes import pages_router
 from services.console.producing import CommandProducer
 from services.console.queries.journal import command_result
@@ -119,6 +120,13 @@ def create_app(health: Health) -> FastAPI:
     async def broker_away(request: Request, error: BrokerAway) -> Response:
         slog.warning("broker.away", path=request.url.path, error=str(error))
         return problem_response(Problem("broker_away", retry_after_s=2), request)
+
+    @app.exception_handler(404)
+    async def nothing_here(request: Request, _error: Exception) -> Response:
+        """An address that is no route: a page for whoever reads pages."""
+        if not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", ""):
+            return problem_page(request, ProblemError("not_found"))
+        return problem_response(Problem("not_found"), request)
 
     async def probe(request: Request) -> Response:
         found = await health.answer(request.url.path)

@@ -97,7 +97,7 @@ def _why(site: Site, _: Translator) -> str:
         causes.append(_("groupe électrogène"))
     if any(c.contested for c in site.causes):
         causes.append(_("contesté"))
-    return "\u00a0; ".join(dict.fromkeys(causes))
+    return _("\u00a0; ").join(dict.fromkeys(causes))
 
 
 def site_line(site: Site, limit: Limit | None, _: Translator) -> SiteLine:

@@ -215,7 +215,7 @@ def _group(lines: list[ReassignmentLine], _: Translator) -> Group:
         sources=names[:1], sources_more=len(names) - 1, place=first.target.site,
         place_name=_("Télétravail") if first.target.site == TELEWORK else short(first.target.name), agents=agents,
         shown=few(agents) if few_of_one else str(agents), minutes=minutes or None,
-        kg=round(sum(line.score["co2_g"] * line.count for line in lines) / 1000, 1), why=" ; ".join([told, *reasons]), state=first.state,
+        kg=round(sum(line.score["co2_g"] * line.count for line in lines) / 1000, 1), why=_("\u00a0; ").join([told, *reasons]), state=first.state,
         said=_(STATES[first.state]), icon=_ICON[first.state], own_work=first.own_work, needed=sum(needed) if needed else None,
         next=_NEXT[first.state][0] if first.state in _NEXT else "", next_said=_(_NEXT[first.state][1]) if first.state in _NEXT else "",
     )  # fmt: skip

@@ -50,7 +50,7 @@ def _state(s: dict[str, Any]) -> str:
 
 def _line(s: dict[str, Any], names: Names, _: Translator) -> SourceLine:
     state, last = _state(s), s["last_refusal"] or {}
-    fields = ", ".join(f"{f['field']} : {f['detail']}" for f in last.get("fields", ()))
+    fields = ", ".join(f["field"] + _("\u00a0: ") + f["detail"] for f in last.get("fields", ()))
     return SourceLine(
         name=s["name"], dialect=s["dialect"], site=names.site(s["site"]) if s["site"] else "", word=_(state),
         tone={_SILENT: "over", _STOPPED: "mute"}.get(state, ""), seen=_time(s["last_seen"]), promised_s=s["heartbeat_s"],

@@ -40,11 +40,12 @@ class Said:
     label: str
     value: str = ""
     threshold: str = ""
+    joint: str = "\u00a0: "
 
     @property
     def text(self) -> str:
         tail = " ".join(p for p in (self.value, f"({self.threshold})" if self.threshold else "") if p)
-        return f"{self.label}\u00a0: {tail}" if tail else self.label
+        return f"{self.label}{self.joint}{tail}" if tail else self.label
 
 
 _SIGN = {">=": "≥", ">": ">", "<=": "≤", "<": "<", "==": "="}
@@ -236,9 +237,9 @@ def said(why: Because, names: Names, lang: str) -> Said:
         return Said(_rule(why, _))
     label = _label(why.metric, why.args, names, _)
     if isinstance(why.threshold, bool):
-        return Said(label) if why.value in (True, None) else Said(label, metric_value(why.metric, why.value, _))
+        return Said(label) if why.value in (True, None) else Said(label, metric_value(why.metric, why.value, _), joint=_("\u00a0: "))
     threshold = "" if why.threshold is None else f"{_SIGN.get(why.op or '', '')} {metric_value(why.metric, why.threshold, _)}".strip()
-    return Said(label, metric_value(why.metric, why.value, _), threshold)
+    return Said(label, metric_value(why.metric, why.value, _), threshold, _("\u00a0: "))
 
 
 def _rule(why: Because, _: Translator) -> str:

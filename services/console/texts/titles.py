@@ -54,7 +54,7 @@ def incident_title(row: IncidentRow, names: Names, lang: str) -> str:
         return hazard
     if row.kind == "it" and len(row.members) != 1:
         system = row.key.partition(":")[2]
-        return f"{hazard}\u00a0: {system}" if system else hazard
+        return hazard + _("\u00a0: ") + system if system else hazard
     place = _place(row, names, _)
     return _("{what} : {where}", what=hazard, where=place) if place else hazard
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from fastapi.testclient import TestClient
 
 from services.console.api.context import Body, check_scope, parse_time
-from services.console.app import openapi
+from services.console.app import create_app, openapi
 from services.console.decisions import Decisions
+from services.runtime.health import Health
 from services.runtime.principals import Principal, Scope
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
@@ -86,3 +88,14 @@ def test_the_id_of_a_command_is_its_key() -> None:
     assert decisions.issued(id)
     for forged in (id[:-1] + ("0" if id[-1] != "0" else "1"), "cmd-x-y", "", "nope", id.replace("cmd", "cme")):
         assert not decisions.issued(forged)
+
+
+def test_an_address_that_does_not_exist_is_a_page_for_a_browser_and_a_problem_for_a_program() -> None:
+    client = TestClient(create_app(Health(ready={})))
+    browser = {"accept": "text/html,application/xhtml+xml", "accept-language": "fr"}
+    page = client.get("/incident", headers=browser)
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "Rien à cette adresse." in page.text
+    for path, headers in (("/incident", {}), ("/api/v1/incident", browser)):
+        problem = client.get(path, headers=headers)
+        assert (problem.status_code, problem.json()["code"]) == (404, "not_found")

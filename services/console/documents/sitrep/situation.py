@@ -59,7 +59,10 @@ def essential(x: Facts, cited: Cited) -> Section:
         end = _("retour annoncé {at}", at=times.hm_day(i.estimated_end, x.at, lang)) if i.estimated_end else _("retour non annoncé")
         reported = i.why[0].reports[:1] if i.why else []
         lines.append(
-            Line(text=f"{', '.join(parts)} ; {end}.", refs=cited.of(f"incident:{i.id}:opened", *(f"report:{r}" for r in reported)))
+            Line(
+                text=", ".join(parts) + _("\u00a0; ") + f"{end}.",
+                refs=cited.of(f"incident:{i.id}:opened", *(f"report:{r}" for r in reported)),
+            )
         )
         if i.danger:
             lines.append(
@@ -79,7 +82,7 @@ def essential(x: Facts, cited: Cited) -> Section:
         breaches = sum(a.forecast_breach_at is not None for a in x.activities)
         vital = sum(a.criticality == 1 for a in interrupted)
         text = _.plural("{n} activité interrompue", "{n} activités interrompues", len(interrupted))
-        text += ", " + _("dont {n} de criticité 1", n=vital) + " ; "
+        text += ", " + _("dont {n} de criticité 1", n=vital) + _("\u00a0; ")
         text += _.plural("{n} rupture de DMIA prévue.", "{n} ruptures de DMIA prévues.", breaches)
         lines.append(Line(text=text, refs=cited.of(*(f"activity:{a.id}" for a in interrupted[:3]))))
     down = [f for f in x.flags if f.id.startswith(("system:", "kitchen:", "supplier:")) and f.value in ("down", "degraded")]
