@@ -127,6 +127,10 @@ class Player:
             advance()
         self.step(until, n + 1)
 
+    def close(self) -> None:
+        """No further report or decision; it stays readable."""
+        self._insist("POST", f"/api/v1/realms/{self.realm}/close", {}, f"close:{self.realm}")
+
 
 def _summary(console: Console, history: History, realm: str, took_s: float, events: int) -> None:
     rows = {name: history.rows(name, float("inf")) for name in ("incidents", "sites", "levels", "activities", "plans", "notifications")}

@@ -109,7 +109,9 @@ class Proposals:
                 if any(fact.name in _WITHOUT_EFFECT for fact in transaction.facts):
                     known.failed = asked.request
         for fact in transaction.facts:
-            if fact.name in _FACTS:
+            if fact.name == "RealmClosed":
+                self._realms.pop(transaction.realm, None)
+            elif fact.name in _FACTS:
                 realm = self._realm(transaction)
                 realm.state = evolve(realm.state, fact.message(), fact.at)
                 realm.parts = 0 if fact.name == "ProposalRequested" else realm.parts

@@ -125,6 +125,12 @@ class _Realm:
     solved: tuple[str, Sequence[tuple[str, Message]]] = ("", ())
     """Id of the last job and its answer."""
 
+    def forget(self) -> None:
+        """Closed: it moves no more, and what it would have said is in no one's way."""
+        self.stuck, self.solved = True, ("", ())
+        for kept in (self.asked, self.gated, self.responses, self.answered, self.early):
+            kept.clear()
+
 
 class Conductor:
     """All simulated realms. Not thread-safe; no I/O."""
@@ -188,7 +194,7 @@ class Conductor:
                 pace = PaceChanged.model_validate(fact.data)
                 realm.paused, realm.speed = pace.paused, pace.speed
             case "RealmClosed" if tx.service == "alerts":
-                realm.stuck = True
+                realm.forget()
 
     def _respond_to(self, realm: _Realm, fact: FactRecord) -> None:
         if realm.opened is None:  # delivery's log was read before that of alerts

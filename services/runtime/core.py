@@ -156,7 +156,7 @@ class Machine(Generic[S]):
             return None
         source = transaction.src
         place = None if source.place is None else Place.parse(source.place)
-        return noted(state, moved, source.id, place, source.place_hash, transaction.at, outcome)
+        return noted(self.decider, state, moved, source.id, place, source.place_hash, transaction.at, outcome)
 
     def opened(self, realm: str, fact: RealmOpened, record: FactRecord) -> RealmState[S]:
         """A realm's first state."""
@@ -193,9 +193,16 @@ class _Moved(Generic[S]):
 
 
 def noted(
-    state: RealmState[S], moved: _Moved[S], id: str, place: Place | None, place_hash: str | None, at: Instant, outcome: type[Fact] | None
+    decider: Decider[S],
+    state: RealmState[S],
+    moved: _Moved[S],
+    id: str,
+    place: Place | None,
+    place_hash: str | None,
+    at: Instant,
+    outcome: type[Fact] | None,
 ) -> RealmState[S]:
-    """The state after an input: what its facts moved, its id, its watermark, the clock."""
+    """The state after an input: what its facts moved, its id, its watermark, the clock. A closed realm holds nothing: its log does."""
     marks, seen = state.marks, state.seen
     if place is not None and place_hash is not None:
         newest = marks.get(place.service)
@@ -205,7 +212,8 @@ def noted(
         return state if marks is state.marks else replace(state, marks=marks)
     if outcome is None:
         seen = seen.add(id, at, forget=is_live(state.realm))
-    return RealmState(state.realm, state.lineage, max(state.now, at), moved.closed, seen, marks, moved.domain)
+    domain = decider.initial(state.realm, state.lineage) if moved.closed else moved.domain
+    return RealmState(state.realm, state.lineage, max(state.now, at), moved.closed, seen, marks, domain)
 
 
 class _Step(Generic[S]):
@@ -225,7 +233,7 @@ class _Step(Generic[S]):
     def result(self, at: Instant, outcome: type[Fact] | None) -> Applied[S]:
         e, r, state = self.envelope, self.record, self.state
         if state is not None and self.moved is not None:
-            state = noted(state, self.moved, e.id, e.place, e.place_hash, at, outcome)
+            state = noted(self.machine.decider, state, self.moved, e.id, e.place, e.place_hash, at, outcome)
         place = None if e.place is None else str(e.place)
         source = Source(
             r.topic, r.partition, r.offset, input_digest(r), e.id, e.type, e.source, r.timestamp,

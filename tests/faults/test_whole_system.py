@@ -8,14 +8,20 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from tests.faults.deciding import Deciding, decide_under_kills
 from tests.faults.matrix import proves
+from tests.linear.checker import Operation, linearizable
+from tests.linear.models import INCIDENT, PLAN, Answered, Asked, Held
 from tests.system import RunningVigie
+from tests.waiting import until
 
 SITES = ("cen-1", "cen-2", "sst-05", "pmi-04", "clg-0920077J", "gym-07", "par-05")
 TYPES = ("outage_power", "closure", "staff_shortage", "reopening")
@@ -154,6 +160,45 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(vigie: RunningVigie) -> N
         pass
     assert wait_until_settled(vigie, list(reporter.accepted.values())) == []
     assert vigie.cli("verify").returncode == 0
+
+
+PLANS = ("PT-CRUE", "PT-CANICULE")
+
+
+def choosing(incident: str) -> Any:
+    """Decisions about one incident and two plans; some authors name the version that they have read."""
+
+    def choose(rnd: random.Random, known: int) -> tuple[str, Asked, dict[str, Any]]:
+        about = rnd.choice((f"incidents/{incident}", *(f"plans/{p}" for p in PLANS)))
+        verb = rnd.choice(("acknowledge", "acknowledge", "resolve", "reopen") if about.startswith("inc") else ("activate", "stand-down"))
+        expected = known if verb in ("resolve", "activate") and rnd.random() < 0.3 else None
+        body = {"force": True, "reason": "essai"} if verb in ("resolve", "stand-down") else {}
+        return f"{about}/{verb}", Asked(verb, expected), body
+
+    return choose
+
+
+def one_change(history: list[Operation]) -> list[Operation]:
+    """The same history, but that the second applied decision heard the answer of the first."""
+    applied = sorted((o for o in history if isinstance(o.answered, Answered) and not o.answered.code), key=lambda o: o.returned)
+    return [replace(o, answered=applied[0].answered) if o is applied[1] else o for o in history]
+
+
+@pytest.mark.timeout(400)
+def test_decisions_of_many_at_once_are_those_of_one_after_the_other(vigie: RunningVigie) -> None:
+    """Acknowledging, closing and opening again; activating and standing down: linearizable, under SIGKILL of who decides and who answers."""
+    body = {"site_id": "par-05", "type": "fire", "severity": 4, "occurred_at": datetime.now(UTC).isoformat(), "certainty": "confirmed"}
+    id = vigie.http.post("/api/v1/reports", json=body).json()["report_id"]
+    until(lambda: vigie.get(f"/api/v1/reports/{id}").get("incident"), WAIT_S)
+    incident = vigie.get(f"/api/v1/reports/{id}")["incident"]
+    version = vigie.get(f"/api/v1/incidents/{incident}")["version"]
+    people = [Deciding(vigie, choosing(incident), 40, seed) for seed in range(6)]
+    found = decide_under_kills(vigie, people, ("alerts", "continuity", "console", "projector", "intake"), 5, seed=7)
+    initial = {f"incidents/{incident}": (Held(True, version), INCIDENT)} | {f"plans/{p}": (Held(False, 0), PLAN) for p in PLANS}
+    assert found.keys() == initial.keys()
+    for about, history in found.items():
+        assert linearizable(history, *initial[about]), about
+        assert not linearizable(one_change(history), *initial[about]), about
 
 
 @pytest.mark.soak

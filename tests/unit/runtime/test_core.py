@@ -107,6 +107,17 @@ def test_a_closed_realm_takes_nothing_more() -> None:
     assert answer.status == 409
 
 
+def test_a_closed_realm_holds_nothing_and_still_knows_what_it_has_seen() -> None:
+    service = opened()
+    kept = service.feed(LIVE, report(delay_ms=10), id="once")
+    before = service.state(LIVE)
+    service.feed(LIVE, CloseRealm(author="p1", role="admin"))
+    after = service.state(LIVE)
+    assert before != service.machine.decider.initial(LIVE, LIVE) == after
+    assert kept.facts
+    assert isinstance(only(service.feed(LIVE, report(delay_ms=10), id="once")), InputDuplicate)
+
+
 def test_other_services_open_a_realm_only_on_the_forwarded_fact() -> None:
     echo = MemoryService(EchoDecider(), clock=T0)
     order = OpenRealm(author="p1", role="admin", territory="92", started_at=T0)

@@ -1,0 +1,112 @@
+"""People who decide at the same time about the same things, over HTTP, while processes are killed: what each asked and heard, and when."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+import httpx
+
+from tests.linear.checker import NEVER, UNKNOWN, Operation
+from tests.linear.models import Answered, Asked
+from tests.system import RunningVigie
+
+PATIENCE_S: Final = 120.0
+GIVEN_UP: Final = 0.1
+"""Share of decisions whose author goes away without hearing the answer."""
+
+Choose = Callable[[random.Random, int], tuple[str, Asked, dict[str, Any]]]
+"""(random, version that was heard last) → path below /api/v1/, what is asked, its body."""
+
+
+class Deciding(threading.Thread):
+    """One person. The same key is offered until there is an answer, so an operation lasts from its first call to its answer."""
+
+    def __init__(self, vigie: RunningVigie, choose: Choose, count: int, seed: int) -> None:
+        super().__init__(name=f"deciding-{seed}", daemon=True)
+        self._vigie, self._choose, self._count = vigie, choose, count
+        self._random = random.Random(seed)
+        self.history: list[tuple[str, Operation]] = []
+        """(path of the object, operation)."""
+        self.finished = False
+
+    def run(self) -> None:
+        known: dict[str, int] = {}
+        with self._vigie.client() as client:
+            for _ in range(self._count):
+                self._decide(client, known)
+        self.finished = True
+
+    def _decide(self, client: httpx.Client, known: dict[str, int]) -> None:
+        path, asked, body = self._choose(self._random, max(known.values(), default=0))
+        about = path.rpartition("/")[0]
+        headers = {"Idempotency-Key": str(uuid.UUID(int=self._random.getrandbits(128), version=4)), "Prefer": "wait=20"}
+        if asked.expected is not None:
+            headers["If-Match"] = f'"{asked.expected}"'
+        called = time.monotonic()
+        if self._random.random() < GIVEN_UP:
+            self._call(client, "POST", path, body, headers | {"Prefer": "wait=0"})
+            self.history.append((about, Operation(asked, UNKNOWN, called)))
+            return
+        answered = self._heard(client, path, body, headers)
+        returned = time.monotonic() if answered is not UNKNOWN else NEVER
+        self.history.append((about, Operation(asked, answered, called, returned)))
+        if isinstance(answered, Answered) and not answered.code:
+            known[about] = answered.version
+
+    def _heard(self, client: httpx.Client, path: str, body: dict[str, Any], headers: dict[str, str]) -> Any:
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            answer = self._call(client, "POST", path, body, headers)
+            if answer is None or answer.status_code >= 500 or answer.status_code in (202, 429):
+                continue
+            document = answer.json()
+            if answer.status_code == 200:
+                return Answered("", document["result"]["version"])
+            return Answered(document["code"])
+        return UNKNOWN
+
+    def _call(self, client: httpx.Client, method: str, path: str, body: dict[str, Any], headers: dict[str, str]) -> httpx.Response | None:
+        """None while the doors are being opened again."""
+        try:
+            return client.request(method, f"/api/v1/{path}", json=body, headers=headers)
+        except httpx.TransportError:
+            time.sleep(0.05)
+            return None
+
+
+def histories(people: list[Deciding]) -> dict[str, list[Operation]]:
+    """By object, of all of them."""
+    found: dict[str, list[Operation]] = {}
+    for person in people:
+        for about, operation in person.history:
+            found.setdefault(about, []).append(operation)
+    return found
+
+
+def decide_under_kills(
+    vigie: RunningVigie, people: list[Deciding], victims: tuple[str, ...], kills: int, seed: int
+) -> dict[str, list[Operation]]:
+    """Let them decide while processes are killed; what they heard, by object. Raises AssertionError if somebody could not go on."""
+    rnd = random.Random(seed)
+    for person in people:
+        person.start()
+    done = 0
+    while done < kills and any(p.is_alive() for p in people):
+        time.sleep(rnd.uniform(0.5, 2.0))
+        alive = vigie.processes()
+        if chosen := [v for v in victims if v in alive]:
+            try:
+                vigie.kill(rnd.choice(chosen))
+            except (ProcessLookupError, KeyError):
+                continue
+            done += 1
+    for person in people:
+        person.join()
+    assert all(p.finished for p in people)
+    assert done > 0
+    return histories(people)

@@ -1,0 +1,164 @@
+"""An hour of exercises in many realms while processes are killed: memory stays flat, nothing is behind at the end, every promise was kept.
+
+`make soak ARGS="tests/faults/test_soak.py --soak-minutes 8 -s"` is the same in eight minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Final
+
+import psutil
+import pytest
+
+from services.cli.client import Client
+from services.cli.play import Player
+from services.cli.scenarios import Scenario, load_scenario
+from services.runtime.settings import REPOSITORY, Settings
+from tests.faults.matrix import proves
+from tests.system import RunningVigie
+from tests.waiting import until
+
+REALMS: Final = 20
+SCENARIOS: Final = ("S04", "S01")
+SPEED: Final = 20.0
+"""Simulated seconds per second: two cores hold twenty realms of it."""
+PLAYED_MS: Final = 60 * 60_000
+"""Of each scenario, then its realm is closed and the next one begins."""
+VICTIMS: Final = (
+    "alerts",
+    "continuity",
+    "delivery",
+    "conductor",
+    "planner",
+    "auditor",
+    "projector",
+    "console",
+    "intake",
+    "store",
+    "broker",
+)
+KILL_EVERY_S: Final = (10.0, 30.0)
+SAMPLE_S: Final = 5.0
+WARM_S: Final = 60.0
+"""A process that has just begun does not hold yet what it will."""
+FLAT: Final = 0.05
+SETTLED_S: Final = 300.0
+
+
+class Looping(threading.Thread):
+    """Plays one scenario after the other, each in a realm of its own that it closes, until it is told to stop."""
+
+    def __init__(self, vigie: RunningVigie, number: int, scenarios: list[Scenario], enough: threading.Event) -> None:
+        super().__init__(name=f"player-{number}", daemon=True)
+        self._settings = Settings(data_dir=vigie.folder / "data", http=vigie.http_address)
+        self._number, self._scenarios, self._enough = number, scenarios, enough
+        self.played = 0
+        self.finished = False
+
+    def run(self) -> None:
+        with Client(self._settings) as client:
+            while not self._enough.is_set():
+                self._once(client, self._scenarios[(self._number + self.played) % len(self._scenarios)])
+                self.played += 1
+        self.finished = True
+
+    def _once(self, client: Client, scenario: Scenario) -> None:
+        player = Player(client, scenario, f"92~ex-soak-{self._number}-{self.played}", SPEED)
+        player.open([])
+        player.play(scenario.start + PLAYED_MS, lambda: None)
+        player.close()
+
+
+class Watching(threading.Thread):
+    """Kills at random and samples the memory of what has run for a minute."""
+
+    def __init__(self, vigie: RunningVigie, enough: threading.Event, seed: int) -> None:
+        super().__init__(name="watching", daemon=True)
+        self._vigie, self._enough, self._random = vigie, enough, random.Random(seed)
+        self.samples: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        """Process → (seconds since the beginning, MB)."""
+        self.kills = 0
+
+    def run(self) -> None:
+        began, kill_at = time.monotonic(), self._random.uniform(*KILL_EVERY_S)
+        while not self._enough.wait(SAMPLE_S):
+            now = time.monotonic() - began
+            self._sample(now)
+            if now >= kill_at:
+                kill_at = now + self._random.uniform(*KILL_EVERY_S)
+                self._kill()
+
+    def _kill(self) -> None:
+        try:
+            self._vigie.kill(self._random.choice(VICTIMS))
+        except (KeyError, ProcessLookupError):
+            return
+        self.kills += 1
+
+    def _sample(self, now: float) -> None:
+        for name, pid in self._vigie.processes().items():
+            try:
+                process = psutil.Process(pid)
+                if time.time() - process.create_time() > WARM_S:
+                    self.samples[name].append((now, process.memory_info().rss / 2**20))
+            except psutil.NoSuchProcess:
+                continue
+
+    def growth(self, lasted_s: float) -> dict[str, tuple[float, float]]:
+        """Process → (MB in the second quarter, MB in the last one): medians, of those that were seen in both."""
+        found = {}
+        for name, samples in self.samples.items():
+            early = [mb for at, mb in samples if lasted_s / 4 <= at < lasted_s / 2]
+            late = [mb for at, mb in samples if at >= lasted_s * 3 / 4]
+            if early and late:
+                found[name] = (statistics.median(early), statistics.median(late))
+        return found
+
+
+@proves("worker", "restarts", note="`make soak`")
+@proves("auditor", "kill", note="`make soak`")
+@proves("planner", "restarts", note="`make soak`")
+@proves("conductor", "restarts", note="`make soak`")
+@proves("projector", "restarts", note="`make soak`")
+@proves("console", "restarts", note="`make soak`")
+@proves("broker", "restarts", note="`make soak`")
+@proves("store", "restarts", note="`make soak`")
+@pytest.mark.soak
+@pytest.mark.timeout(3 * 3600)
+def test_an_hour_of_exercises_under_kills(tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
+    lasts_s = 60.0 * request.config.getoption("--soak-minutes")
+    enough = threading.Event()
+    scenarios = [load_scenario(REPOSITORY / "scenarios", id) for id in SCENARIOS]
+    with RunningVigie(tmp_path / "soak") as vigie:
+        players = [Looping(vigie, n, scenarios, enough) for n in range(REALMS)]
+        watching = Watching(vigie, enough, seed=1)
+        for thread in (*players, watching):
+            thread.start()
+        ends = time.monotonic() + lasts_s
+        until(lambda: time.monotonic() > ends or not all(p.is_alive() for p in players), lasts_s + 60)
+        enough.set()
+        for thread in (*players, watching):
+            thread.join()
+        began = time.monotonic()
+        until(lambda: set(json.loads(vigie.cli("status", "--json").stdout)["lag"].values()) == {0}, SETTLED_S)
+        settled_s = time.monotonic() - began
+        verdict = vigie.cli("verify", timeout_s=1800)
+        growth = watching.growth(lasts_s)
+    early, late = (sum(mb[side] for mb in growth.values()) for side in (0, 1))
+    with capsys.disabled():
+        print(
+            f"\n{lasts_s / 60:.0f} min: {sum(p.played for p in players)} exercises, {watching.kills} kills, no lag after {settled_s:.0f} s"
+        )
+        print(f"  memory {early:.0f} → {late:.0f} MB ({late / early - 1:+.1%})")
+        print(*(f"  {name:12} {a:7.1f} → {b:7.1f} MB ({b / a - 1:+.1%})" for name, (a, b) in sorted(growth.items())), sep="\n")
+    assert all(p.finished for p in players)
+    assert verdict.returncode == 0, verdict.stdout[-3000:]
+    assert watching.kills > 0
+    assert late <= early * (1 + FLAT), growth

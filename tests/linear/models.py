@@ -1,0 +1,128 @@
+"""What one object may answer: public ones for the calibration, and Vigie's own decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from tests.linear.checker import UNKNOWN, Step
+
+# ── public ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def register(state: Any, asked: tuple[str, Any], answered: Any) -> Iterable[Any]:
+    """Asked `("read", None)`, `("write", value)` or `("cas", (old, new))`; answered with the value, None, or whether it was exchanged."""
+    what, value = asked
+    if what == "write":
+        return (value,)
+    if what == "cas":
+        old, new = value
+        if answered is UNKNOWN:
+            return (state, new) if state == old else (state,)
+        return ((new,) if answered else (state,)) if (state == old) == answered else ()
+    return (state,) if answered is UNKNOWN or answered == state else ()
+
+
+def queue(state: tuple[Any, ...], asked: tuple[str, Any], answered: Any) -> Iterable[tuple[Any, ...]]:
+    """Asked `("enq", value)` or `("deq", None)`."""
+    what, value = asked
+    if what == "enq":
+        return ((*state, value),)
+    if not state:
+        return (state,) if answered is UNKNOWN else ()
+    return (state[1:],) if answered is UNKNOWN or answered == state[0] else ()
+
+
+def appended(state: str, asked: tuple[str, Any], answered: Any) -> Iterable[str]:
+    """One key of a store: `("get", None)`, `("put", text)`, `("append", text)`."""
+    what, value = asked
+    if what == "get":
+        return (state,) if answered is UNKNOWN or answered == state else ()
+    return (value,) if what == "put" else (state + value,)
+
+
+# ── Vigie ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Asked(NamedTuple):
+    """A decision of a person about one incident, plan or proposal."""
+
+    verb: str
+    expected: int | None = None
+    """The version that the author had read (If-Match)."""
+    lines: frozenset[str] = frozenset()
+
+
+class Answered(NamedTuple):
+    """`code` empty: applied, and the object has this version now."""
+
+    code: str
+    version: int = 0
+
+
+class Held(NamedTuple):
+    """An incident or a plan: it is on (open, active) or off."""
+
+    on: bool
+    version: int
+
+
+class Verb(NamedTuple):
+    """A decision: when it is right, what it leads to, and what is said when it is not right."""
+
+    when: bool
+    then: bool
+    else_: str
+
+
+def decisions(verbs: Mapping[str, Verb], mismatch: str) -> Step:
+    """Model of what people switch on and off: each decision that is applied is one version more."""
+
+    def step(state: Held, asked: Asked, answered: Any) -> Iterable[Held]:
+        verb = verbs[asked.verb]
+        if asked.expected is not None and asked.expected != state.version:
+            right = mismatch
+        else:
+            right = "" if state.on is verb.when else verb.else_
+        after = state if right else Held(verb.then, state.version + 1)
+        if answered is UNKNOWN:
+            return {state, after}
+        return (after,) if answered.code == right and (right or answered.version == after.version) else ()
+
+    return step
+
+
+INCIDENT: Final = decisions(
+    {
+        "acknowledge": Verb(True, True, "incident_not_open"),
+        "resolve": Verb(True, False, "incident_not_open"),
+        "reopen": Verb(False, True, "incident_not_closed"),
+    },
+    "version_changed",
+)
+PLAN: Final = decisions({"activate": Verb(False, True, "already"), "stand-down": Verb(True, False, "not_active")}, "version_mismatch")
+
+
+class Proposed(NamedTuple):
+    """A proposal of a reassignment: which of its lines are decided."""
+
+    decided: frozenset[str]
+    version: int
+    over: bool = False
+    """Another proposal has taken its place."""
+
+
+def approval(state: Proposed, asked: Asked, answered: Any) -> Iterable[Proposed]:
+    """Lines are decided once, whoever asks; a newer proposal may take this one's place at any time, and then nothing more is decided."""
+    done = Proposed(state.decided | asked.lines, state.version + 1)
+    if asked.expected is not None and asked.expected != state.version:
+        right = "version_mismatch"
+    else:
+        right = "already" if asked.lines & state.decided else ""
+    if answered is UNKNOWN:
+        return (state,) if state.over or right else (state, done)
+    if answered.code in ("proposal_superseded", "proposal_over"):
+        return (state._replace(over=True),)
+    if state.over or answered.code != right:
+        return ()
+    return (state,) if right else (done,) if answered.version == done.version else ()
