@@ -23,6 +23,7 @@ COMMANDS = {
     "rebuild": "services.cli.rebuild:rebuild",
     "backup": "services.cli.backup:backup",
     "restore": "services.cli.backup:restore",
+    "seal": "services.cli.seal:seal",
     "repair": "services.cli.repair:repair",
     "support": "services.cli.support:support",
     "kit": "services.cli.kit:kit",

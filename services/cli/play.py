@@ -76,12 +76,12 @@ def _iso(at: int) -> str:
 class Player:
     """Plays one scenario into one realm. A call that meets a restart is repeated under the same key: no second effect."""
 
-    def __init__(self, client: Client, scenario: Scenario, realm: str, speed: float | None) -> None:
-        self._client, self._scenario, self.realm, self._speed = client, scenario, realm, speed
+    def __init__(self, client: Client, scenario: Scenario, realm: str, speed: float | None, patience_s: float = MAX_WAIT_S) -> None:
+        self._client, self._scenario, self.realm, self._speed, self._patience_s = client, scenario, realm, speed, patience_s
         self._reports: dict[str, str] = {}
 
     def _insist(self, method: str, path: str, body: Any, key: str | None) -> tuple[int, Any]:
-        end = time.monotonic() + MAX_WAIT_S
+        end = time.monotonic() + self._patience_s
         while True:
             try:
                 headers = {"Prefer": f"wait={PATIENCE_S}"} | ({"Idempotency-Key": key} if key else {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request
@@ -22,6 +23,7 @@ from services.console.pages import times
 from services.console.resources import Page, Sitrep
 from services.runtime.problems import ProblemError, fault
 from services.runtime.rights import Permission
+from services.runtime.signing import SigningKey
 
 router = APIRouter(prefix="/api/v1/sitreps", tags=["situation reports"])
 Writing = Annotated[Author, Depends(deciding(Permission.SITREP_WRITE))]
@@ -57,7 +59,14 @@ async def one(reader: LogReading, request: Request, number: int | Literal["lates
     )
     response.headers["ETag"] = f'"{row.sha256}"'
     response.headers["Vigie-Document-Sha256"] = row.sha256
+    response.headers["Vigie-Signature"] = (await asyncio.to_thread(signature, request, document)).hex()
     return response
+
+
+def signature(request: Request, document: Document) -> bytes:
+    """Ed25519, by the installation, over the frozen bytes: what was known, and where every log ended."""
+    key: SigningKey = request.app.state.signing_key()
+    return key.sign(document.frozen())
 
 
 def stamp(row: SitrepRow, lang: str) -> str:
@@ -82,6 +91,7 @@ async def validate(author: Writing, body: Validate) -> Response:
     document = await author.model.draft_sitrep(
         author.realm, as_of=instant(body.as_of) if body.as_of else None, remarks=body.remarks, validated_by=author.principal.acting_role
     )
+    document = document.model_copy(update={"heads": dict(await author.model.heads())})
     raw = document.frozen()
     sha256 = digest(raw)
     text_id = decisions.text_id(id, sha256)

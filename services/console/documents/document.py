@@ -125,14 +125,17 @@ class Document(Part):
     spots: tuple[Spot, ...] = ()
     hit: tuple[str, ...] = Field(default=(), description="INSEE codes of communes with a site that is not normal")
     sheets: dict[str, Sheet] = Field(description="language → the same content")
+    heads: dict[str, tuple[int, str]] = Field(
+        default_factory=dict, description="of a validated one: where every log ended (sequence number, hash)"
+    )
 
     def sheet(self, lang: str) -> Sheet:
         """The sheet in this language, else in French, else the only one."""
         return self.sheets.get(lang) or self.sheets.get("fr") or next(iter(self.sheets.values()))
 
     def frozen(self) -> bytes:
-        """The bytes that are kept and hashed."""
-        return self.model_dump_json().encode()
+        """The bytes that are kept, hashed and signed."""
+        return self.model_dump_json(exclude=None if self.heads else {"heads"}).encode()
 
 
 def digest(raw: bytes) -> str:

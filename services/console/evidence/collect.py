@@ -89,6 +89,7 @@ async def evidence(model: ReadModel, kafka: str, key: SigningKey, asked: Asked, 
     about = {
         "realm": realm, "incident": id, "number": asked.incident.number, "made_at": iso(when(now)), "reader": asked.role,
         "words_of_reports": asked.raw_reports, "logs": {service: stretch.about() for service, stretch in stretches.items()},
+        "heads": {name: {"seq": seq, "head": head} for name, (seq, head) in sorted((await model.heads()).items())},
     }  # fmt: skip
     yield bundle.finish(about, key)
 

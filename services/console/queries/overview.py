@@ -27,6 +27,7 @@ from services.console.queries.places import Places, activity_counts, site_counts
 from services.console.resources import when
 from services.console.shapes import OPEN
 from services.console.shapes import realm as realm_resource
+from services.runtime.heads import Heads, log_name
 
 BEARABLE_PER_10_MIN: Final = 10
 """Demands for attention that one person can follow (ISA 18.2, EEMUA 191); shown, never enforced."""
@@ -89,6 +90,14 @@ class OverviewQueries(Incidents, Places):
         return r.AlarmRate(
             window_min=10, demands=series[-1], bearable=BEARABLE_PER_10_MIN, reports=sum(minutes["report"][-10:]), series=series
         )  # fmt: skip
+
+    async def heads(self) -> Heads:
+        """Where every log ends, as far as it is projected."""
+        places = [(s, p) for s in SERVICES for p in range(PARTITIONS)]
+        async with store_errors():
+            raw = await self._client.mget([store.position(s, p) for s, p in places])
+        kept = {log_name(s, p): orjson.loads(value) for (s, p), value in zip(places, raw, strict=True) if value is not None}
+        return {name: (p["seq"], p["hash"]) for name, p in kept.items() if p["seq"]}
 
     async def positions(self, realm: str) -> list[r.LogPosition]:
         """Newest projected record of each log on the realm's partition."""

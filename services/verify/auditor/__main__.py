@@ -12,7 +12,9 @@ import uvloop
 
 from services.runtime import health, logs
 from services.runtime.ending import end
+from services.runtime.heads import state
 from services.runtime.settings import Settings
+from services.runtime.signing import SigningKey
 from services.verify.auditor.auditing import Auditor
 from services.verify.auditor.outside import Outside
 from services.verify.auditor.settings import AuditorSettings
@@ -28,8 +30,9 @@ async def audit(settings: AuditorSettings) -> None:
     server = await health.serve(settings.health_port, {"audit": lambda: shown(settings, auditor.verdict)})
     async with httpx.AsyncClient(headers={"user-agent": "Vigie"}) as client:
         outside = Outside(
-            client, settings.audit_heartbeat_url.get_secret_value(), settings.audit_alarm_url.get_secret_value(), time.monotonic
-        )
+            client, settings.audit_heartbeat_url.get_secret_value(), settings.audit_alarm_url.get_secret_value(), time.monotonic,
+            lambda: state(SigningKey.open(settings.data.secrets), round(time.time() * 1000), auditor.heads),
+        )  # fmt: skip
         working = asyncio.create_task(_work(auditor, outside), name="audit")
         stopping: set[asyncio.Task[None]] = set()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -44,11 +47,11 @@ async def audit(settings: AuditorSettings) -> None:
 
 
 async def _work(auditor: Auditor, outside: Outside) -> None:
-    state = auditor.verdict.state
+    known = auditor.verdict.state
     async for verdict in auditor.verdicts():
-        if verdict.state != state:
+        if verdict.state != known:
             (log.error if verdict.state == "red" else log.info)("audit.verdict", state=verdict.state, what=verdict.sentence)
-            state = verdict.state
+            known = verdict.state
         await outside.tell(verdict)
 
 

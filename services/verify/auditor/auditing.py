@@ -19,6 +19,7 @@ from schemas.routes import destinations, publishes
 from schemas.topics import PARTITIONS, SERVICES, inputs
 from schemas.topics import log as log_topic
 from services.runtime import metrics
+from services.runtime.heads import Heads, log_name
 from services.runtime.kafka_security import client_options
 from services.verify.auditor.books import Books, Breach
 from services.verify.auditor.verdict import LAWS, Judge, Verdict
@@ -50,6 +51,12 @@ class Auditor:
     @property
     def verdict(self) -> Verdict:
         return self._judge.verdict
+
+    @property
+    def heads(self) -> Heads:
+        """Where every log ends, as far as it was read."""
+        chains = {(s, p): books.chain(s) for p, books in self._books.items() for s in SERVICES}
+        return {log_name(s, p): (chain.seq, chain.head) for (s, p), chain in chains.items() if chain.seq}
 
     async def close(self) -> None:
         """Let go of the store."""

@@ -26,8 +26,11 @@ log = structlog.get_logger(__name__)
 class Outside:
     """`tell` after each judgement."""
 
-    def __init__(self, client: httpx.AsyncClient, heartbeat_url: str, alarm_url: str, monotonic: Callable[[], float]) -> None:
-        self._client = client
+    def __init__(
+        self, client: httpx.AsyncClient, heartbeat_url: str, alarm_url: str, monotonic: Callable[[], float], statement: Callable[[], object]
+    ) -> None:
+        """`statement`: what the heartbeat carries, made anew for each beat: where every log ends, signed."""
+        self._client, self._statement = client, statement
         self._heartbeat_url = heartbeat_url
         self._alarm_url = alarm_url
         self._monotonic = monotonic
@@ -39,7 +42,7 @@ class Outside:
         """Never raises: an outside that is away changes nothing inside. What could not be told is told at the next judgement."""
         now = self._monotonic()
         if verdict.state == "green":
-            if self._heartbeat_url and now - self._beat_at >= BEAT_S and await self._sent("GET", self._heartbeat_url):
+            if self._heartbeat_url and now - self._beat_at >= BEAT_S and await self._sent("POST", self._heartbeat_url, self._statement()):
                 self._beat_at = now
             if self._alarmed and await self._alarm("green", verdict):
                 self._alarmed = False

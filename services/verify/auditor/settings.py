@@ -11,6 +11,6 @@ class AuditorSettings(Settings):
     """`VIGIE_AUDIT_HEARTBEAT_URL`, `VIGIE_AUDIT_ALARM_URL`."""
 
     audit_heartbeat_url: SecretStr = SecretStr("")
-    """Called once a minute while every promise is kept: a dead-man's switch of somebody else, which alarms when it stays away."""
+    """Gets a POST once a minute while every promise is kept, with where every log ends, signed: a dead-man's switch of somebody else, which alarms when it stays away."""
     audit_alarm_url: SecretStr = SecretStr("")
     """Gets a POST when a promise is broken, every 15 minutes while it is, and when all is well again: a service that rings, not Vigie's own."""

@@ -214,7 +214,7 @@ class Elsewhere:
     seen: list[tuple[str, str]] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.seen.append((request.method, json.loads(request.content)["state"] if request.content else ""))
+        self.seen.append((request.method, json.loads(request.content).get("state", "heads")))
         return httpx.Response(self.status)
 
 
@@ -222,21 +222,21 @@ class Elsewhere:
 def outside() -> tuple[Outside, Elsewhere, list[float]]:
     elsewhere, now = Elsewhere(), [0.0]
     client = httpx.AsyncClient(transport=httpx.MockTransport(elsewhere))
-    return Outside(client, "https://beat.example", "https://ring.example", lambda: now[0]), elsewhere, now
+    return Outside(client, "https://beat.example", "https://ring.example", lambda: now[0], lambda: {"logs": {}}), elsewhere, now
 
 
 async def test_the_heartbeat_beats_while_it_is_green_and_stops_when_it_is_not(outside: tuple[Outside, Elsewhere, list[float]]) -> None:
     told, elsewhere, now = outside
     for verdict in (Verdict(), GREEN, GREEN, RED, RED):
         await told.tell(verdict)
-    assert elsewhere.seen == [("GET", ""), ("POST", "red")]
+    assert elsewhere.seen == [("POST", "heads"), ("POST", "red")]
     now[0] = BEAT_S
     await told.tell(RED)
     assert len(elsewhere.seen) == 2
     now[0] = AGAIN_S
     await told.tell(RED)
     await told.tell(GREEN)
-    assert elsewhere.seen[2:] == [("POST", "red"), ("GET", ""), ("POST", "green")]
+    assert elsewhere.seen[2:] == [("POST", "red"), ("POST", "heads"), ("POST", "green")]
 
 
 async def test_what_could_not_be_told_is_told_again(outside: tuple[Outside, Elsewhere, list[float]]) -> None:

@@ -1,0 +1,63 @@
+"""Is a seal what it says? By a code path of its own: the archive is one chain, from where the seal before ended to the heads that were signed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Final
+from zipfile import BadZipFile, ZipFile
+
+from services.runtime.heads import Statement, StatementInvalid, read_statement
+from services.runtime.signing import PublicKey
+
+STATEMENT: Final = "statement.json"
+GENESIS: Final = "0" * 32
+
+
+class SealUnreadable(ValueError):
+    """No seal of Vigie: cut off, or something else."""
+
+
+def judge_seal(file: Path, known: PublicKey | None) -> tuple[Statement, int, list[str]]:
+    """(statement, records in the archive, what does not hold). Raises SealUnreadable, OSError."""
+    try:
+        with ZipFile(file) as zip:
+            statement = read_statement(zip.read(STATEMENT), known)
+            broken = [
+                f"{name} is not part of the seal" for name in zip.namelist() if name != STATEMENT and name not in statement.about["files"]
+            ]
+            count = 0
+            for log, (seq, head) in statement.logs.items():
+                began = statement.about["before"].get(log, {"seq": 0, "head": GENESIS})
+                found, records = _follow(zip, log, began["seq"], began["head"], statement.about["files"])
+                count += records
+                if found != (seq, head):
+                    broken.append(f"{log}: the archive leads to record {found[0]} ({found[1]}), signed was {seq} ({head})")
+    except (BadZipFile, KeyError, StatementInvalid, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise SealUnreadable(f"{file}: {error}") from error
+    return statement, count, broken
+
+
+def entry_of(log: str) -> str:
+    """Name of a log partition's entry in the archive."""
+    return f"{log.replace('/', '-')}.jsonl"
+
+
+def _follow(zip: ZipFile, log: str, seq: int, head: str, files: dict[str, str]) -> tuple[tuple[int, str], int]:
+    """Where the records of the archive lead, from (seq, head); a record that does not continue the chain ends it."""
+    name, whole, records = entry_of(log), sha256(), 0
+    for line in _lines(zip, name):
+        whole.update(line + b"\n")
+        record = json.loads(line)
+        if (record["seq"], record["prev"]) != (seq + 1, head):
+            return (seq, head), records
+        seq, head, records = seq + 1, blake2b(line, digest_size=16).hexdigest(), records + 1
+    return ((seq, head) if whole.hexdigest() == files[name] else (-1, "the file was changed")), records
+
+
+def _lines(zip: ZipFile, name: str) -> Iterator[bytes]:
+    with zip.open(name) as file:
+        for line in file:
+            yield line.rstrip(b"\n")

@@ -1,0 +1,59 @@
+"""Every command that the documentation shows is one that the program understands, with its options and files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from services.cli.__main__ import COMMANDS, _load
+from tests.documented import Command, commands
+
+ALL = sorted({c.text: c for c in commands()}.values(), key=str)
+FILE = re.compile(r"\.(yaml|json|csv|xml|pdf|zip|html|ics|backup)$|^FILE$")
+
+
+USAGE = typer.BadParameter.__mro__[1]
+
+
+def words_of(command: Command, folder: Path) -> list[str]:
+    """Its arguments; files and folders that it names lie in `folder`, empty: whether they can be read is another test's matter."""
+    words = [{"N": "2"}.get(w, str(folder) + w if w.startswith("/") else w) for w in command.arguments]
+    for word in words:
+        if FILE.search(word):
+            (folder / word).parent.mkdir(parents=True, exist_ok=True)
+            (folder / word).touch()
+        elif re.fullmatch(r"[\w.-]+(/[\w.-]+)+", word):
+            (folder / word).mkdir(parents=True)
+    return words
+
+
+def parsed(name: str, *words: str) -> None:
+    """Raises USAGE, KeyError for an unknown command."""
+    left = list(words)
+    if name.startswith("-"):
+        assert name == "--help"
+        return
+    if name not in COMMANDS:
+        raise KeyError(name)
+    node: Any = _load(name)
+    while hasattr(node, "commands") and left:
+        name = left.pop(0)
+        node = node.commands[name]
+    if left:  # a name alone is not run
+        node.make_context(name, left)
+
+
+@pytest.mark.parametrize("command", ALL, ids=lambda c: c.text)
+def test_every_documented_command_is_understood(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    parsed(*words_of(command, tmp_path))
+
+
+@pytest.mark.parametrize("wrong", ["vigie backupp FILE", "vigie play S04 --sped max", "vigie oncall whom", "vigie status --targets more"])
+def test_a_command_that_is_none_is_found(wrong: str) -> None:
+    with pytest.raises((KeyError, USAGE)):
+        parsed(*Command("page", 1, wrong).arguments)

@@ -1,0 +1,92 @@
+"""What README, CONTRIBUTING and docs tell people to type: every command that they show, read from the pages."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+_INLINE: Final = re.compile(r"`((?:\.venv/bin/)?vigie [^`]+)`")
+_COMMENT: Final = re.compile(r"\s{3,}(?!\.venv/bin/vigie |vigie ).*|\s+#\s.*|\s+\(or .*")
+_BEGINS: Final = re.compile(r"^(?:\.venv/bin/)?vigie\s")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One `vigie` command as a page shows it."""
+
+    page: str
+    line: int
+    text: str
+
+    @property
+    def arguments(self) -> list[str]:
+        """As a shell gives them; what is optional (`[--json]`) is given, of `A|B` the first."""
+        words = shlex.split(_BEGINS.sub("", self.text).replace("[", "").replace("]", ""))
+        return [w for n, w in enumerate(words) if w != ">" and (n == 0 or words[n - 1] != ">")]
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One fenced or indented block."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+
+def pages() -> list[Path]:
+    """Everything that is written for people."""
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks() -> Iterator[Block]:
+    """Fenced blocks with their language, indented ones without."""
+    for page in pages():
+        name, lines = str(page.relative_to(ROOT)), page.read_text(encoding="utf-8").splitlines()
+        language: str | None = None
+        began, held = 0, list[str]()
+        for n, line in enumerate([*lines, ""], 1):
+            if line.startswith("```"):
+                if language is None:
+                    language, began, held = line[3:].strip(), n + 1, []
+                else:
+                    yield Block(name, began, language, "\n".join(held))
+                    language, held = None, []
+            elif language is not None:
+                held.append(line)
+            elif line.startswith("    "):
+                began = began if held else n
+                held.append(line[4:])
+            elif held:
+                yield Block(name, began, "", "\n".join(held))
+                held = []
+
+
+def commands() -> list[Command]:
+    """Every one that a page shows, in a block or in a sentence; a name alone (`vigie up`) too."""
+    found = []
+    for block in blocks():
+        if block.language in ("", "sh"):
+            for n, line in enumerate(block.text.splitlines()):
+                found += [Command(block.page, block.line + n, text) for text in _of(line)]
+    for page in pages():
+        name = str(page.relative_to(ROOT))
+        for n, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+            found += [Command(name, n, text) for match in _INLINE.findall(line) for text in _of(match)]
+    return found
+
+
+def _of(line: str) -> Iterator[str]:
+    """The commands of a line, without what is said about them."""
+    for part in re.split(r"\s{3,}(?=(?:\.venv/bin/)?vigie )", line.strip()):
+        if _BEGINS.match(part):
+            yield _COMMENT.sub("", part).strip()
