@@ -10,7 +10,7 @@ import typer
 
 from services.cli.client import Away, Client, Refused, fail
 from services.cli.decide import Key, Reason, decide
-from services.cli.read import AsJson, Realm
+from services.cli.read import AsJson, AsOf, Realm, query
 from services.runtime.settings import Settings
 
 app = typer.Typer(help="Tell many people at once: draft, start, show, stop.", no_args_is_help=True, add_completion=False)
@@ -41,7 +41,7 @@ def draft(
         raise fail(exc) from exc
     if result["state"] != "applied":
         raise fail(ValueError(result.get("detail") or result.get("code") or result["state"]))
-    show(str(result["result"]["callout"]), realm, as_json)
+    show(str(result["result"]["callout"]), realm, as_json=as_json)
 
 
 @app.command("start")
@@ -57,9 +57,9 @@ def stop(id: str, realm: Realm = None, reason: Reason = None, key: Key = None, a
 
 
 @app.command("show")
-def show(id: str, realm: Realm = None, as_json: AsJson = False) -> None:
+def show(id: str, realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Arithmetic and progress."""
-    where = f"/api/v1/callouts/{quote(id, safe='')}" + (f"?{urlencode({'realm': realm})}" if realm else "")
+    where = f"/api/v1/callouts/{quote(id, safe='')}" + query(realm, as_of)
     try:
         with Client(Settings()) as client:
             found = client.get(where)

@@ -15,7 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from services.cli.client import fail
-from services.cli.read import Realm, fetch
+from services.cli.read import AsOf, Realm, fetch
 from services.continuity.contingency import Contingency, Loss, Lost, Unmet, totals, worst
 from services.continuity.present import Present
 from services.continuity.reassignment.files import FileInvalid, outside_help, read_previous, read_situation
@@ -46,6 +46,7 @@ def contingency(
         bool, typer.Option("--present", help="From the crisis of a realm as it is: what the planner of the running system found last")
     ] = False,
     realm: Realm = None,
+    as_of: AsOf = None,
     situations: Annotated[
         Path | None, typer.Option(help="From a crisis given as tables, computed here: CSV as for `vigie reassignment solve`")
     ] = None,
@@ -57,7 +58,7 @@ def contingency(
 ) -> None:
     """Rank the losses that leave vital work undone even after the best reassignment (N-1, N-2), on a quiet day or from a crisis."""
     if present:
-        _show_found(n, lost, most, realm, as_json=as_json)
+        _show_found(n, lost, most, realm, as_of, as_json=as_json)
         return
     if (situations is None, meta is None, name is None).count(True) not in (0, 3) or (approved is not None and situations is None):
         raise typer.BadParameter("a crisis is given by --situations, --meta and --name together; --approved goes with them")
@@ -102,9 +103,9 @@ def _levels(unmet: Unmet) -> dict[str, int]:
     return dict(zip(("U1", "U2", "U3"), unmet, strict=True))
 
 
-def _show_found(n: Together, lost: Lost, most: int, realm: str | None, *, as_json: bool) -> None:
+def _show_found(n: Together, lost: Lost, most: int, realm: str | None, as_of: str | None, *, as_json: bool) -> None:
     """What the planner found from the present. Exit 1 if there is nothing yet."""
-    found = fetch("/api/v1/contingency", realm, None, most, **{"n": n.value, "lost": lost.value, "from": "present"})["items"]
+    found = fetch("/api/v1/contingency", realm, as_of, most, **{"n": n.value, "lost": lost.value, "from": "present"})["items"]
     if not found:
         raise fail(ValueError("Rien de calculé depuis une crise en cours : aucune crise, ou le calcul n’est pas fini."))
     (row,) = found

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from typing import Annotated
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import typer
 
 from services.cli.client import Away, Client, Refused, fail
 from services.cli.decide import Key, Reason, decide
-from services.cli.read import AsJson, Realm
+from services.cli.read import AsJson, AsOf, Realm, query
 from services.runtime.settings import Settings
 
 app = typer.Typer(help="Ask everybody of a site whether they are safe.", no_args_is_help=True, add_completion=False)
@@ -34,9 +34,9 @@ def close(id: str, realm: Realm = None, reason: Reason = None, key: Key = None, 
 
 
 @app.command("list")
-def listed(realm: Realm = None, as_json: AsJson = False) -> None:
+def listed(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Counts of all headcounts, newest first."""
-    where = "/api/v1/headcounts" + (f"?{urlencode({'realm': realm})}" if realm else "")
+    where = "/api/v1/headcounts" + query(realm, as_of)
     try:
         with Client(Settings()) as client:
             found = client.get(where)

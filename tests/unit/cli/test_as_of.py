@@ -1,0 +1,58 @@
+"""Every command that shows what a realm knows shows what it knew at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.cli.__main__ import COMMANDS, _load
+
+NOT_OF_A_TIME = {
+    "export": "the evidence of all times", "whatif": "replays from a time by --at", "dlq": "letters lie outside the picture", "token": "rights, not the picture",
+    **dict.fromkeys(("play", "report", "line", "cap", "bench", "card", "plan"), "writes"),
+}  # fmt: skip
+WRITES = [
+    "ack",
+    "escalate",
+    "resolve",
+    "level",
+    "plan",
+    "card",
+    "note",
+    "resend",
+    "start",
+    "stop",
+    "draft",
+    "close",
+    "add",
+    "end",
+    "done",
+    "compute",
+    "approve",
+    "decline",
+    "step",
+    "override",
+    "swap",
+    "answer",
+    "withdraw",
+    "import",
+    "load",
+    "solve",
+]
+
+
+def commands(node: Any, path: tuple[str, ...] = ()) -> Any:
+    if hasattr(node, "commands"):
+        for name, child in node.commands.items():
+            yield from commands(child, (*path, name))
+    else:
+        yield path, node
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - NOT_OF_A_TIME.keys()))
+def test_every_read_of_a_realm_takes_a_time(name: str) -> None:
+    for path, command in commands(_load(name), (name,)):
+        options = {option for parameter in command.params for option in parameter.opts}
+        if "--realm" in options and path[-1] not in WRITES:
+            assert "--as-of" in options, " ".join(path)
