@@ -39,6 +39,8 @@ WRITES = [
     "import",
     "load",
     "solve",
+    "drop",
+    "feeds",
 ]
 
 
