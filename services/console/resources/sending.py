@@ -1,0 +1,130 @@
+"""Messages and what holds them: notifications, call-outs, safety checks."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from schemas.delivery import AttemptRow
+from schemas.words import (
+    Channel,
+    NotificationState,
+)
+from services.console.resources.base import Resource, Scalar, Time, when
+
+
+class Attempt(Resource):
+    id: str
+    number: int
+    channel: Channel
+    state: str
+    planned_at: Time
+    granted_at: Time | None
+    ended_at: Time | None
+    provider_id: str | None
+    error: str | None
+    possible_duplicate: bool
+
+    @classmethod
+    def of(cls, row: AttemptRow) -> Attempt:
+        """The attempt without the sender's run id."""
+        return cls(
+            id=row.id, number=row.number, channel=row.channel, state=row.state, planned_at=when(row.planned_at),
+            granted_at=None if row.granted_at is None else when(row.granted_at), ended_at=None if row.ended_at is None else when(row.ended_at),
+            provider_id=row.provider_id, error=row.error, possible_duplicate=row.possible_duplicate,
+        )  # fmt: skip
+
+
+class Notification(Resource):
+    id: str
+    realm: str
+    incident: str | None
+    escalation: str | None
+    wave: int | None
+    cycle: int | None
+    level: int
+    previous_level: int | None
+    role: str
+    scope: str | None
+    person_token: str
+    channel: Channel | None
+    channels: list[Channel]
+    state: NotificationState
+    template: str
+    values: dict[str, Scalar]
+    answer_expected: bool
+    danger: bool
+    planned_at: Time
+    ack_by: Time | None
+    sent_at: Time | None
+    receipt_at: Time | None
+    acknowledged_at: Time | None
+    answer: str | None
+    attempts: list[Attempt]
+    possible_duplicate: bool
+    withdrawn: str | None
+    waits_for: Channel | None = Field(default=None, description="the channel whose pace it waits for")
+    not_before: Time | None = Field(default=None, description="when it goes out: hours of a channel, or the next digest")
+    bundled_into: str | None = Field(default=None, description="the message that told it (D36)")
+    bundle_count: int = Field(default=0, description="other messages that it tells (D36)")
+    why: str | None
+
+
+class Hold(Resource):
+    realm: str
+    held: bool
+    until: Time | None
+    by: str | None
+    reason: str | None
+
+
+class Estimate(Resource):
+    """What a call-out takes on one channel, by the declared rates."""
+
+    channel: Channel
+    people: int
+    seconds: int
+    cost_cents: int
+
+
+class CallOut(Resource):
+    """Many people told at once: the arithmetic before, the progress during. Counts only."""
+
+    id: str
+    realm: str
+    kind: str = Field(description="callout, headcount")
+    state: str = Field(description="draft, running, stopped, done")
+    incident: str | None
+    sites: list[str]
+    level: int
+    danger: bool
+    answer_expected: bool
+    channels: list[Channel]
+    by: str
+    drafted_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+    people: int
+    unreachable: int = Field(description="people without any of the channels")
+    estimates: list[Estimate]
+    cost_cents: int
+    handed: int = Field(description="told: a provider took it, or the person has it")
+    received: int
+    answered: int
+    failed: int
+    ambiguous: int
+    withdrawn: int
+    spent_cents: int
+    eta_at: Time | None = Field(description="when the last one is handed over, corrected while it runs")
+    safe: int = Field(description="headcount: 1")
+    help: int = Field(description="headcount: 2, needs help")
+    away: int = Field(description="headcount: 3")
+    reminded: int
+    managers_called_at: Time | None
+
+
+class SafetyAnswer(Resource):
+    """Who said what in a headcount: personal, every reading is logged, gone after 30 days."""
+
+    person_token: str
+    name: str | None
+    answer: str = Field(description="safe, help, away")
