@@ -1,4 +1,4 @@
-"""RGAA 4.1 / WCAG AA by axe on every screen in both themes; nothing scrolls sideways at 320 px; screenshots for the docs."""
+"""RGAA 4.1 / WCAG AA by axe on every screen in both themes, and what axe cannot see: the keyboard, colours, 320 px; screenshots for the docs."""
 
 from __future__ import annotations
 
@@ -51,6 +51,10 @@ READERS: dict[str, dict[str, Any]] = {
 """Who looks at it, when it is not the coordinator."""
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice", "RGAAv4"]}
 
+BEYOND_AXE = Path(__file__).with_name("beyond_axe.js").read_text()
+STRIDE = 20
+"""Presses of Tab between two questions whether the walk is over."""
+
 
 def path_of(vigie: RunningVigie, realm: str, template: str) -> str:
     names = {"incident": incident_of(vigie, realm), "report": report_of(vigie, realm)} if "{" in template else {}
@@ -74,6 +78,19 @@ def defects(page: Page, theme: str) -> list[str]:
     return [f"{v['id']}: {v['help']} {[n['target'] for n in v['nodes'][:3]]}" for v in found["violations"]]
 
 
+def keyboard_defects(page: Page) -> list[str]:
+    """Tab through the whole page: the focus shows, is not covered and is not held; no state is told by its colour alone."""
+    page.evaluate(BEYOND_AXE)
+    for _ in range(0, page.evaluate("walk.many") + STRIDE, STRIDE):
+        for _ in range(STRIDE):
+            page.keyboard.press("Tab")
+        if page.evaluate("walk.over()"):
+            break
+    else:
+        return [*page.evaluate("walk.faults"), f"the keyboard is held by {page.evaluate('document.activeElement.outerHTML')[:80]}"]
+    return list(page.evaluate("walk.faults"))
+
+
 @pytest.mark.parametrize("name", SCREENS)
 def test_no_defect_in_either_theme_and_nothing_scrolls_sideways_on_a_small_phone(
     name: str, vigie: RunningVigie, crisis: str, visitor: Accounts, pytestconfig: pytest.Config, tmp_path: Path
@@ -89,5 +106,6 @@ def test_no_defect_in_either_theme_and_nothing_scrolls_sideways_on_a_small_phone
         folder = ROOT / "docs" / "screenshots" if renewed and (name, theme) != ("mur", "dark") else tmp_path
         page.screenshot(path=folder / f"{name}{'-sombre' if theme == 'dark' else ''}.png", full_page=whole)
         assert defects(page, theme) == [], theme
+    assert keyboard_defects(page) == []
     page.set_viewport_size({"width": 320, "height": 640})
     assert page.evaluate("document.documentElement.scrollWidth") <= 320

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from services.console.pages.cell import folded
 from tests.browser.conftest import Accounts
+from tests.system import RunningVigie
 
 
 def count(page: Page, view: str) -> int:
@@ -80,6 +81,22 @@ def test_search_forgives_accents_and_says_when_nothing_fits(crisis: str, visitor
     expect(page.locator("#nohit")).to_be_visible()
     field.fill("")
     expect(page.locator("#nohit")).to_be_hidden()
+
+
+def test_which_sites_of_my_pole_are_closed_and_why_takes_two_actions(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/?realm={crisis}")
+    page.get_by_text("Pôles", exact=True).click()
+    page.get_by_role("link", name=re.compile("^Solidarités")).click()
+    expect(page.locator(".held-to summary")).to_have_text("Solidarités")
+    known = vigie.get(f"/api/v1/sites?realm={crisis}&limit=500")["items"]
+    mine = {s["id"] for s in known if s["pole"] == "solidarites" and s["status"] != "normal"}
+    rows = page.locator("[data-row]")
+    assert {r.get_attribute("data-site") for r in rows.all()} == mine != set()
+    assert {u.get_attribute("data-site") for u in page.locator("svg.whole use[data-site]").all()} == mine
+    assert all(why.strip() for why in page.locator("[data-row] > td:nth-child(3)").all_inner_texts())
+    page.get_by_label("Chercher un site").fill("fermé")
+    expect(page.locator("[data-row]:visible")).to_have_count(sum(s["status"] == "closed" and s["id"] in mine for s in known))
+    expect(page).to_have_url(re.compile("pole=solidarites"))
 
 
 def test_views_and_order_are_in_the_address(crisis: str, visitor: Accounts) -> None:

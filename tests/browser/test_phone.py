@@ -25,14 +25,33 @@ def fill(page: Page, site: str) -> None:
     page.get_by_label("5. En une phrase").fill("Plus de courant, 493 élèves en classe.")
 
 
-def test_a_site_reports_and_gets_its_number(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
-    page = visitor("site_manager").page(f"/signaler?realm={own_realm}&site=gym-07", **PHONE)
-    expect(page.get_by_label("1. Site")).to_have_value(re.compile("gym-07"))
-    fill(page, page.get_by_label("1. Site").input_value())
+def test_a_site_reports_in_six_fields_and_eight_taps_at_most_and_gets_its_number(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
+    page = visitor("site_manager").page(f"/signaler?realm={own_realm}", **PHONE)
+    page.evaluate("window.taps = 0; document.addEventListener('pointerdown', () => taps += 1, true)")
+    assert page.locator("#report :is(label.lab, legend)").count() <= 6
+    for field in ("1. Site", "5. En une phrase"):
+        page.get_by_label(field).click()  # `fill` alone is no tap
+    fill(page, str(page.locator("#sites option[data-id=gym-07]").get_attribute("value")))
     page.get_by_role("button", name="Envoyer").click()
+    assert 6 <= page.evaluate("taps") <= 8
     expect(page.locator("#said")).to_have_text(re.compile(r"Reçu à \d\d:\d\d, numéro [0-9a-f]{8}"))
     expect(page.locator("#queue")).to_be_hidden()
     until(lambda: [s["id"] for s in vigie.get(f"/api/v1/sites?realm={own_realm}&status=closed")["items"]] == ["gym-07"])
+
+
+def test_a_site_reports_by_the_keyboard_alone(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+    page = visitor("site_manager").page(f"/signaler?realm={own_realm}&site=gym-07", **PHONE)
+    expect(page.locator("#send")).to_be_enabled()
+    page.get_by_label("1. Site").focus()
+    for keys in ("Tab", "Space", "Tab", "ArrowDown", "Tab", "Space", "Tab"):
+        page.keyboard.press(keys)
+    page.keyboard.type("Plus de courant.")
+    for keys in ("Tab", "Tab", "Enter"):
+        page.keyboard.press(keys)
+    expect(page.locator("#said")).to_have_text(re.compile(r"Reçu à \d\d:\d\d"))
+    until(lambda: vigie.get(f"/api/v1/sites/gym-07?realm={own_realm}")["status"] != "normal")
 
 
 def test_nothing_can_be_sent_before_the_scripts_have_come(own_realm: str, visitor: Accounts) -> None:

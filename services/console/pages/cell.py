@@ -146,6 +146,30 @@ def sorted_group(lines: Sequence[SiteLine], sort: Sort, _: Translator) -> list[G
 
 
 @dataclass(frozen=True, slots=True)
+class PoleChoice:
+    """A pôle that the list can be held to; `id` None: all."""
+
+    id: str | None
+    title: str
+    touched: int
+
+
+def pole_choices(sites: Sequence[Site], titles: Mapping[str, str], _: Translator) -> list[PoleChoice]:
+    """All, then each pôle that has sites, with how many are not normal."""
+    touched = Counter(s.pole for s in sites if s.status is not SiteStatus.NORMAL)
+    known = {s.pole for s in sites}
+    return [
+        PoleChoice(None, _("Tous les pôles"), touched.total()),
+        *(PoleChoice(id, title, touched[id]) for id, title in titles.items() if id in known),
+    ]
+
+
+def of_pole(incidents: Sequence[Incident], pole: str | None) -> list[Incident]:
+    """Those that touch the pôle."""
+    return [i for i in incidents if pole is None or pole in i.poles]
+
+
+@dataclass(frozen=True, slots=True)
 class CellView:
     view: View
     layout: Layout
@@ -166,7 +190,8 @@ def cell_view(
     _ = translator(lang)
     limits = limits_by_site(clocks, paths, now)
     lines = [site_line(s, limits.get(s.id), _) for s in sites if s.status is not SiteStatus.NORMAL]
-    open_tasks = [t for t in tasks if t.state in (TaskState.OPEN, TaskState.TAKEN)]
+    shown_sites = {s.id for s in sites}
+    open_tasks = [t for t in tasks if t.state in (TaskState.OPEN, TaskState.TAKEN) and (t.site is None or t.site in shown_sites)]
     silent = [line for line in lines if line.status is SiteStatus.UNKNOWN]
     counts: dict[View, int] = {
         "a-traiter": len(lines), "incidents": len(incidents), "sans-nouvelles": len(silent), "taches": len(open_tasks),

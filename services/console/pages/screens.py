@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -147,20 +147,23 @@ class Screens:
         asked = request.query_params
         realm, lang = x.shell.realm.name, x.shell.lang
         open_incidents = x.shell.overview.incidents
+        poles = cell.pole_choices(x.sites, x.names.pole_titles(x.reference.poles, x._), x._)
+        pole = next((p for p in poles if p.id == asked.get("pole")), poles[0])
+        x = replace(x, sites=[s for s in x.sites if pole.id in (None, s.pole)])
         shown = next((i for i in open_incidents if i.id == asked.get("incident")), next(iter(open_incidents), None))
         tasks, lines, ladder, plans, maps = await asyncio.gather(
             self._queries.tasks(realm, lang=lang, state=(TaskState.OPEN, TaskState.TAKEN)), self._lines(x),
             self._ladder(x, shown.id if shown else None), self._queries.plans(realm, lang=lang), self._maps(x, size=44, labels=0, ratio=1.22),
         )  # fmt: skip
         view = cell.cell_view(
-            x.sites, open_incidents, tasks.items, x.clocks, paths_of(x.activities), x.shell.now, lang=lang,
+            x.sites, cell.of_pole(open_incidents, pole.id), tasks.items, x.clocks, paths_of(x.activities), x.shell.now, lang=lang,
             view=one_of(asked.get("vue"), cell.VIEWS, "a-traiter"), layout=one_of(asked.get("affichage"), cell.LAYOUTS, "deux"),
             sort=one_of(asked.get("tri"), cell.SORTS, "ordre"), q=asked.get("q", "")[:80],
         )  # fmt: skip
         decide = [p for p in incident.plan_lines(plans.items, x.shell.now, x.names, lang, x._) if p.to_decide]
         where = {line.report: line.site for line in lines if line.report and line.site}
         return {
-            **self._around(request, x), "view": view, "facts": entries(lines, x.names, x._, FACTS), "incident": shown,
+            **self._around(request, x), "view": view, "facts": entries(lines, x.names, x._, FACTS), "incident": shown, "poles": poles, "pole": pole,
             "others": [i for i in open_incidents if shown and i.id != shown.id][:4],
             "levels": incident.level_reasons(shown, where, x.names, lang) if shown else [], "ladder": ladder, "clocks": x.clocks, "plans": decide,
             "whole": maps[0], "near": maps[1], "attribution": maps[2], "pilot": pilot_of(x.reference, x.shell.overview.level.level, x._),

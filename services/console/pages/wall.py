@@ -35,18 +35,13 @@ class UnitRow:
 
 def unit_rows(sites: Sequence[Site], poles: Sequence[Pole], names: Names, _: Translator) -> list[UnitRow]:
     """Pôles with a site that is not normal; central sites, which belong to several, first."""
-    titles = {"multi": _("Sites centraux"), **{p.id: _capital(names.pole_short(p.id, _.lang)) for p in poles}}
     rows = []
-    for pole, name in titles.items():
+    for pole, name in names.pole_titles((p.id for p in poles), _).items():
         mine = [s for s in sites if s.pole == pole]
         hit = sorted((s.status for s in mine if s.status is not SiteStatus.NORMAL), key=_ORDER.index)
         if hit:
             rows.append(UnitRow(name, hit, min(UNIT, UNITS_WIDTH / len(hit)), len(hit), len(mine)))
     return rows
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from schemas import reference as ref
+from services.console.i18n import Translator
 
 
 def short(name: str) -> str:
@@ -81,6 +82,11 @@ class Names:
         if lang == "fr" and plan is not None and plan.title.startswith(_OF_POLE):
             return plan.title.removeprefix(_OF_POLE)
         return self.pole(key, lang).removeprefix("Pôle ")
+
+    def pole_titles(self, poles: Iterable[str], _: Translator) -> dict[str, str]:
+        """Pôle → title, in the given order; central sites, which belong to several (`multi`), first."""
+        titles = {pole: self.pole_short(pole, _.lang) for pole in poles}
+        return {"multi": _("Sites centraux"), **{pole: title[:1].upper() + title[1:] for pole, title in titles.items()}}
 
     def activity(self, key: str, lang: str) -> str:
         if key not in self.activities:

@@ -2,6 +2,8 @@
 
 import * as list from "./list.js";
 
+const MENUS = "#menu[open], #ways[open], .held-to[open]";
+
 /** @param {EventTarget | null} target @returns {boolean} */
 function typing(target) {
   return target instanceof HTMLElement && target.matches("input:not([type=radio]):not([type=checkbox]), textarea, select, [contenteditable]");
@@ -27,7 +29,7 @@ function press(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape") {
     help(false);
-    for (const box of document.querySelectorAll("#menu[open], #ways[open]")) {
+    for (const box of document.querySelectorAll(MENUS)) {
       if (box.contains(document.activeElement)) box.querySelector("summary")?.focus();
       box.removeAttribute("open");
     }
@@ -76,6 +78,6 @@ export function start() {
       focus(link.getAttribute("data-focus") ?? "");
     }
     if (target?.closest("[data-close=help]")) help(false);
-    for (const box of document.querySelectorAll("#menu[open], #ways[open]")) if (!target || !box.contains(target)) box.removeAttribute("open");
+    for (const box of document.querySelectorAll(MENUS)) if (!target || !box.contains(target)) box.removeAttribute("open");
   });
 }
