@@ -72,6 +72,7 @@ class ContingencyRow(Model):
     )
     computed_at: Instant = 0
     present: PresentRow | None = Field(default=None, description="None: from a quiet day")
+    paired: tuple[str, ...] = Field(default=(), description="of n = 2: the sites of which each pair was looked at; empty: every pair was")
 
 
 @message

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -17,7 +17,7 @@ from rich.table import Table
 from services.cli.client import fail
 from services.cli.read import AsOf, Realm, fetch
 from services.continuity.contingency import Contingency, Loss, Lost, Unmet, totals, worst
-from services.continuity.present import Present
+from services.continuity.present import PAIRED, Present
 from services.continuity.reassignment.files import FileInvalid, outside_help, read_previous, read_situation
 from services.continuity.reassignment.solver import SolverFailed
 from services.continuity.reassignment.tables import Tables, TablesInvalid
@@ -30,6 +30,10 @@ from services.runtime.territory import TerritoryInvalid, load_territory
 class Together(StrEnum):
     ONE = "1"
     TWO = "2"
+
+
+LOST: Final = {Lost.BUILDING: "bâtiment perdu, agents saufs", Lost.PEOPLE: "site perdu avec ses agents"}
+ONE_MORE: Final = {"agent": "un agent formé,", "site": "un site de repli,", "generator": "un groupe électrogène,"}
 
 
 def contingency(
@@ -96,7 +100,7 @@ def contingency(
 
 def _watched(ranking: Contingency | Present, sites: int, *, quiet: bool) -> Any:
     pairs = ranking.pairs()
-    return pairs if quiet else track(pairs, "pairs", total=sites * (sites - 1) // 2)
+    return pairs if quiet else track(pairs, "paires", total=sites * (sites - 1) // 2)
 
 
 def _levels(unmet: Unmet) -> dict[str, int]:
@@ -114,8 +118,10 @@ def _show_found(n: Together, lost: Lost, most: int, realm: str | None, as_of: st
         return
     now, levels = row["present"], ("u1", "u2", "u3")
     Console().print(
-        f"N-{row['n']}, {row['lost']} lost, from proposal {now['number']} ({now['sites_hit']} sites hit, {now['held']} agents reassigned, unmet now "
-        f"{' '.join(f'{u.upper()} {now[u]}' for u in levels)}): {row['unmet']} of {row['losses']} losses leave more undone"
+        f"N-{row['n']}, {LOST[Lost(row['lost'])]}, depuis la proposition n°\u00a0{now['number']} "
+        f"({now['sites_hit']} sites touchés, {now['held']} agents réaffectés, manque déjà {' '.join(f'{u.upper()} {now[u]}' for u in levels)})\u00a0: "
+        f"{row['unmet']} pertes sur {row['losses']} laissent davantage de manque{_looked_at(n)}",
+        highlight=False,
     )
     for gain in row["gains"]:
         _say_gain(gain | {"unmet": {u.upper(): gain[u] for u in levels}})
@@ -134,29 +140,39 @@ def _loss(loss: Loss, help_of: dict[str, list[str]], names: dict[str, str]) -> d
 
 
 def _show(document: dict[str, Any]) -> None:
-    console = Console()
-    console.print(
-        f"N-{document['n']}, {document['lost']} lost: {document['unmet']} of {document['losses']} losses leave something undone "
-        f"({document['solved']} solved, {document['screened']} screened, {document['seconds']} s)"
+    now, n = document["unmet_now"], Together(str(document["n"]))
+    already = "" if now is None else f", manque déjà {' '.join(f'{level} {count}' for level, count in now.items())}"
+    leaves = "un manque" if now is None else f"davantage de manque{_looked_at(n)}"
+    Console().print(
+        f"N-{n}, {LOST[Lost(document['lost'])]}{already}\u00a0: {document['unmet']} pertes sur {document['losses']} laissent {leaves} "
+        f"({document['solved']} résolues, {document['screened']} écartées sans calcul, {document['seconds']} s)",
+        highlight=False,
     )
     _table(document["worst"])
     for gain in document["gains"]:
         _say_gain(gain)
 
 
+def _looked_at(n: Together) -> str:
+    """From a crisis: which pairs were looked at."""
+    return "" if n is Together.ONE else f" (paires regardées\u00a0: chacun des {PAIRED} sites les plus graves, avec chaque autre)"
+
+
 def _say_gain(gain: dict[str, Any]) -> None:
     levels = ", ".join(f"{level} {change:+}" for level, change in gain["unmet"].items())
     Console().print(
-        f"one {gain['kind']} more, {gain['name']}: {gain['agents']:+} agents missing, {gain['kept']:+} activities kept, {levels} over {gain['losses']} losses"
+        f"de plus, {ONE_MORE[gain['kind']]} {gain['name']}\u00a0: {gain['agents']:+} agents manquants, {gain['kept']:+} activités tenues, "
+        f"{levels}, sur {gain['losses']} pertes",
+        highlight=False,
     )
 
 
 def _table(worst: list[dict[str, Any]]) -> None:
     table = Table()
-    for column in ("sites", "U1", "U2", "U3", "who is missing"):
+    for column in ("Sites", "U1", "U2", "U3", "Qui manquerait"):
         table.add_column(column)
     for loss in worst:
         missing = ", ".join(f"{g['count']} {g['metier_name']} ({g['activity']})" for g in loss["gaps"][:4])
-        more = f" and {len(loss['gaps']) - 4} more" if len(loss["gaps"]) > 4 else ""
+        more = f" et {len(loss['gaps']) - 4} de plus" if len(loss["gaps"]) > 4 else ""
         table.add_row(" + ".join(loss["sites"]), *(str(v) for v in loss["unmet"].values()), missing + more)
     Console().print(table)

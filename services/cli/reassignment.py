@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import typer
@@ -26,6 +26,7 @@ from services.runtime.territory import Territory, TerritoryInvalid, load_territo
 
 app = typer.Typer(no_args_is_help=True, help="Who works on what, and where, when sites close or staff is missing.")
 SHOWN_LINES = 40
+MISSING: Final = {"people": "d’agents", "seats": "de places"}
 
 
 @app.callback()
@@ -124,23 +125,23 @@ def _show(name: str, document: dict[str, Any], names: dict[str, str]) -> None:
     levels = ", ".join(f"{level} {value}" for level, value in document["objective"].items())
     console.print(f"{name}: {levels} ({document['solve_s']} s)")
     if not document["proved"]:
-        console.print(f"level {document['open_level']} is not proved optimal: best bound {document['bound']:g}", style="yellow")
-    table = Table(title=f"{len(document['lines'])} lines, {sum(line['count'] for line in document['lines'])} agents")
-    for column in ("from", "to", "métier", "agents", "min", "why"):
+        console.print(f"optimum non prouvé au niveau {document['open_level']}\u00a0: meilleure borne {document['bound']:g}", style="yellow")
+    table = Table(title=f"{len(document['lines'])} lignes, {sum(line['count'] for line in document['lines'])} agents")
+    for column in ("De", "Vers", "Métier", "Agents", "Min", "Pourquoi"):
         table.add_column(column)
     for line in document["lines"][:SHOWN_LINES]:
         source, target = line["from"], line["to"]
         table.add_row(
-            f"{source['site']} {source['activity']}", f"{target['site'] or 'telework'} {target['activity']}", names[line["metier"]],
+            f"{source['site']} {source['activity']}", f"{target['site'] or 'télétravail'} {target['activity']}", names[line["metier"]],
             str(line["count"]), str(line["score"]["minutes"]), " ".join(reason["code"] for reason in line["why"]),
         )  # fmt: skip
     console.print(table)
     if len(document["lines"]) > SHOWN_LINES:
-        console.print(f"… {len(document['lines']) - SHOWN_LINES} lines more: --json")
+        console.print(f"… {len(document['lines']) - SHOWN_LINES} autres lignes\u00a0: --json")
     for gap in document["unmet"]:
         why = " ".join(reason["code"] for reason in gap["why"])
-        asked = f"; outside help: {', '.join(gap['outside_help'])}" if gap["outside_help"] else ""
+        asked = f"\u00a0; recours extérieurs\u00a0: {', '.join(gap['outside_help'])}" if gap["outside_help"] else ""
         console.print(
-            f"unmet: {gap['count']} {names[gap['metier']]} for {gap['activity']} at {gap['site']}, {gap['missing']} missing ({why}){asked}",
+            f"manque\u00a0: {gap['count']} {names[gap['metier']]} pour {gap['activity']} à {gap['site']}, faute {MISSING[gap['missing']]} ({why}){asked}",
             style="red",
         )

@@ -204,8 +204,8 @@ class Shaper:
         return r.Contingency(
             id=row.id, realm=self.realm, n=row.n, lost=row.lost, reference=row.reference, losses=row.losses, unmet=row.unmet,
             worst=[self._loss(loss) for loss in row.worst], gains=[self._gain(gain) for gain in row.gains or ()],
-            present=None if row.present is None else self._crisis(row.present),
-            computed_at=when(row.computed_at),
+            present=None if row.present is None else self._crisis(row.present), paired=list(row.paired),
+            paired_names=[self.reference.names.site(site) for site in row.paired], computed_at=when(row.computed_at),
         )  # fmt: skip
 
     def _gain(self, row: k.GainRow) -> r.Gain:

@@ -204,7 +204,7 @@ def answer(ranking: Ranking, job: Job, found: list[Loss], present: PresentRow | 
     gravest = tuple(_loss(ranking.explained(loss)) for loss in worst(found, MOST_LOSSES))
     row = ContingencyRow(
         id=job.id, n=job.n, lost=job.lost.value, reference=job.reference, losses=counted["losses"], unmet=counted["unmet"], worst=gravest,
-        present=present,
+        present=present, paired=ranking.paired if job.n == 2 and found and isinstance(ranking, Present) else (),
     )  # fmt: skip
     return ContingencyComputed(row=row)
 

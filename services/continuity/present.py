@@ -52,7 +52,7 @@ class Present:
 
     def pairs(self) -> Iterator[Loss]:
         """The PAIRED gravest sites, each with every other: N-1 from where the first is lost."""
-        gravest = sorted(range(len(self._tables.sites)), key=lambda n: (*self._next(n).rank()[:3], -self._weight(n), n))[:PAIRED]
+        gravest = self._gravest
         for k, first in enumerate(gravest):
             then = self._after(first)
             for n, site in enumerate(self._tables.sites):
@@ -61,6 +61,15 @@ class Present:
                     yield Loss(tuple(sorted((self._tables.sites[first].id, site.id))), loss.unmet, (), loss.solved, loss.before)
             self.solves += then.solves
             self.screened += then.screened
+
+    @property
+    def paired(self) -> tuple[str, ...]:
+        """The sites of which `pairs` looks at each pair."""
+        return tuple(self._tables.sites[n].id for n in self._gravest)
+
+    @cached_property
+    def _gravest(self) -> list[int]:
+        return sorted(range(len(self._tables.sites)), key=lambda n: (*self._next(n).rank()[:3], -self._weight(n), n))[:PAIRED]
 
     def explained(self, loss: Loss) -> Loss:
         """The same loss with what it leaves undone beyond what is undone now."""

@@ -420,6 +420,7 @@ def _reassignment(doc: Any) -> dict[str, Any]:
         "attente_min": "settle_min",
         "au_plus_toutes_min": "every_min",
         "ensuite_toutes_min": "every_min_later",
+        "cout_agent_jour_eur": "agent_day_eur",
     }
     return {"reassignment": {names[key]: _plain(value) for key, value in said.items()}}
 

@@ -1,108 +1,272 @@
-"""A reassignment under SIGKILL: the planner during a solve, continuity during an approval. Nothing is lost, nothing goes out twice."""
+"""Decisions under SIGKILL: the planner in the middle of a solve, continuity at every named point of an activation and of an approval.
+
+Nothing is lost, nothing goes out twice, nothing goes out that nobody approved.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
+import psutil
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from schemas.topics import BY_NAME
+from schemas.realms import partition_of
+from schemas.topics import BY_NAME, PARTITIONS
+from services.runtime.failpoints import Point
 from services.runtime.settings import Settings
 from tests.faults.matrix import proves
-from tests.system import RunningVigie
+from tests.system import ROOT, RunningVigie
 from tests.waiting import until
 
 WAIT_S = 240.0
+REALM = "92"
+PARTITION = partition_of(REALM, PARTITIONS)
+MOST_DEATHS = 6
+NO_BODY: Mapping[str, Any] = {}
 
 
 @pytest.fixture(scope="module")
 def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
-    """One of its own: its live realm burns."""
+    """One of its own: its live realm burns, and its processes are killed."""
     with RunningVigie(tmp_path_factory.mktemp("moves")) as running:
+        fire = {"site_id": "cen-1", "type": "fire", "severity": 5, "occurred_at": datetime.now(UTC).isoformat(), "certainty": "confirmed"}
+        assert running.http.post("/api/v1/reports", json=fire).status_code == 202
         yield running
 
 
-def ask(vigie: RunningVigie, path: str, body: dict[str, Any] | None = None, **headers: str) -> httpx.Response | None:
+def ask(vigie: RunningVigie, path: str, body: Mapping[str, Any] = NO_BODY, *, key: str = "", **headers: str) -> httpx.Response | None:
     """A decision; None while the doors are being opened again."""
+    once = {"Idempotency-Key": key} if key else {}
     try:
-        return vigie.http.post(f"/api/v1/reassignments/{path}", json=body or {}, headers={"Prefer": "wait=20", **headers})
+        return vigie.http.post(f"/api/v1/{path}", json=body, headers={"Prefer": "wait=20", **once, **headers})
     except httpx.TransportError:
         return None
 
 
 def read(vigie: RunningVigie, path: str) -> list[dict[str, Any]]:
     try:
-        answer = vigie.http.get(f"/api/v1/reassignments{path}")
+        answer = vigie.http.get(f"/api/v1/{path}")
     except httpx.TransportError:
         return []
     return answer.json()["items"] if answer.status_code == 200 else []
 
 
-async def told(vigie: RunningVigie) -> Counter[str]:
-    """Lines of the orders on the public topic."""
-    settings, lines = Settings(data_dir=vigie.folder / "data"), Counter[str]()
+def ordered(vigie: RunningVigie, lines: set[str]) -> bool:
+    """True once these went out, and no others."""
+    return {line["id"] for line in read(vigie, "reassignments/lines?state=dispatched")} == lines
+
+
+def proposed(vigie: RunningVigie) -> dict[str, Any] | None:
+    """The proposal of which something may be decided."""
+    return next((p for p in read(vigie, "reassignments") if p["state"] == "open" and p["agents"]), None)
+
+
+async def records(vigie: RunningVigie, topic: str) -> AsyncIterator[ConsumerRecord]:
+    """Everything in the partition of the realm."""
+    settings, part = Settings(data_dir=vigie.folder / "data"), TopicPartition(topic, PARTITION)
+    assert BY_NAME[topic].partitions == PARTITIONS
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False, auto_offset_reset="none")
     await consumer.start()
     try:
-        parts = [TopicPartition("reassignments", n) for n in range(BY_NAME["reassignments"].partitions)]
-        ends = await consumer.end_offsets(parts)
-        consumer.assign(parts)
-        for part in parts:
-            consumer.seek(part, 0)
-        seen: set[bytes] = set()
-        while any([await consumer.position(part) < ends[part] for part in parts]):
-            for records in (await consumer.getmany(timeout_ms=500)).values():
-                for record in records:
-                    headers = dict(record.headers)
-                    if headers["ce_type"] == b"vigie.ReassignmentOrdered.v1" and headers["ce_id"] not in seen:
-                        seen.add(headers["ce_id"])
-                        lines.update(orjson.loads(record.value)["row"]["lines"])
+        end = (await consumer.end_offsets([part]))[part]
+        consumer.assign([part])
+        consumer.seek(part, 0)
+        while await consumer.position(part) < end:
+            for record in (await consumer.getmany(part, timeout_ms=500)).get(part, ()):
+                yield record
     finally:
         await consumer.stop()
-    return lines
+
+
+async def log_of(vigie: RunningVigie) -> list[dict[str, Any]]:
+    """Continuity's transactions of the realm."""
+    chain = [orjson.loads(record.value) async for record in records(vigie, "continuity.log")]
+    return [tx for tx in chain if tx["realm"] == REALM]
+
+
+def facts(chain: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [fact["data"] for tx in chain for fact in tx["facts"] if fact["type"] == f"vigie.{name}.v1"]
+
+
+def activated(chain: list[dict[str, Any]]) -> Counter[str]:
+    """Plan → activations."""
+    return Counter(fact["row"]["id"] for fact in facts(chain, "PlanChanged") if fact["change"] == "activated")
+
+
+def decided(chain: list[dict[str, Any]]) -> set[str]:
+    """Lines that were approved; their orders go out after that."""
+    return {
+        line
+        for fact in facts(chain, "ProposalChanged")
+        for decision in fact["row"]["decisions"]
+        if decision["verb"] == "approve"
+        for line in decision["lines"]
+    }
+
+
+async def published(vigie: RunningVigie, topic: str, name: str) -> list[dict[str, Any]]:
+    """Facts of one type on a public topic. At least once, so the same id may come again; it counts once."""
+    found: dict[bytes, dict[str, Any]] = {}
+    async for record in records(vigie, topic):
+        headers = dict(record.headers)
+        if headers["ce_type"] == f"vigie.{name}.v1".encode() and record.key == REALM.encode():
+            found[headers["ce_id"]] = orjson.loads(record.value)
+    return list(found.values())
+
+
+async def check(vigie: RunningVigie, approved: set[str], plans: set[str]) -> None:
+    """What was approved was ordered once, and nothing else; what was activated was activated once; and `verify` agrees."""
+    verdict = await asyncio.to_thread(vigie.cli, "verify")
+    assert verdict.returncode == 0, verdict.stdout[-3000:]
+    chain = await log_of(vigie)
+    sent = Counter(line for fact in facts(chain, "ReassignmentOrdered") for line in fact["row"]["lines"])
+    assert sent == dict.fromkeys(approved, 1)
+    assert activated(chain) == dict.fromkeys(plans, 1)
+    told = Counter(line for fact in await published(vigie, "reassignments", "ReassignmentOrdered") for line in fact["row"]["lines"])
+    assert told == sent
+    said = [fact["row"]["id"] for fact in await published(vigie, "plans", "PlanChanged") if fact["change"] == "activated"]
+    assert Counter(said) == dict.fromkeys(plans, 1)
+
+
+# ── the planner in the middle of a solve ─────────────────────────────────────────────────────────────────────────────
 
 
 @proves("planner", "kill")
 @pytest.mark.timeout(900)
-async def test_kills_during_a_solve_and_an_approval_lose_and_repeat_nothing(vigie: RunningVigie) -> None:
-    fire = {"site_id": "cen-1", "type": "fire", "severity": 5, "occurred_at": datetime.now(UTC).isoformat(), "certainty": "confirmed"}
-    assert vigie.http.post("/api/v1/reports", json=fire).status_code == 202
-    until(lambda: (answer := ask(vigie, "compute")) is not None and answer.status_code == 200, WAIT_S)
+async def test_kills_during_a_solve_lose_and_repeat_nothing(vigie: RunningVigie) -> None:
+    planner = psutil.Process(vigie.processes()["planner"])
+    idle_s = sum(planner.cpu_times()[:2])
+    until(lambda: (answer := ask(vigie, "reassignments/compute")) is not None and answer.status_code == 200, WAIT_S)
+    until(lambda: sum(planner.cpu_times()[:2]) > idle_s + 0.05, WAIT_S)
     vigie.kill("planner")
     vigie.kill("continuity")
-    until(lambda: any(p["state"] == "open" and p["agents"] for p in read(vigie, "")), WAIT_S)
-    proposal = next(p for p in read(vigie, "") if p["state"] == "open")
+    until(lambda: proposed(vigie) is not None, WAIT_S)
+    proposal = proposed(vigie)
+    assert proposal is not None
     assert (proposal["demand"], proposal["displaced"], proposal["unmet_agents"]) == (311, 1460, 0)
+    computed = Counter(fact["row"]["id"] for fact in facts(await log_of(vigie), "ProposalChanged") if fact["change"] == "computed")
+    assert computed[proposal["id"]] == 1
 
+
+# ── continuity at every named point ──────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Death:
+    """At a point of the `input`, the activation (0) or the approval (1); or at the first pass at which the log holds what it should."""
+
+    point: Point
+    input: int | None
+    holds: tuple[bool | None, bool | None]
+    """Whether the log then holds the activation, the approval. None: it was on its way."""
+
+
+DEATHS = {
+    "PCA-education": Death("before-decide", input=0, holds=(False, False)),
+    "PCA-logement": Death("before-decide", input=1, holds=(None, False)),
+    "PCA-communication": Death("after-append", input=0, holds=(True, None)),
+    "PCA-solidarites": Death("after-append", input=1, holds=(True, True)),
+    "PT-EAU": Death("before-publish", input=None, holds=(True, None)),
+    "PT-GAZ": Death("after-publish", input=None, holds=(True, None)),
+    "PT-NEIGE": Death("before-commit", input=None, holds=(True, True)),
+}
+"""Plan → where continuity dies while the plan is being activated and two lines are being approved."""
+
+
+@contextmanager
+def alone(vigie: RunningVigie) -> Iterator[dict[str, str]]:
+    """Continuity is dead and nobody starts it again: gives the environment of one of our own. Its supervisor goes on at the end."""
+    environment = psutil.Process(vigie.processes()["continuity"]).environ()
+    until(lambda: vigie.processes().get("planner"), WAIT_S)
+    vigie.kill("planner")  # quiet for a minute then: no ranking comes between
+    os.kill(vigie.pid, signal.SIGSTOP)
+    try:
+        vigie.kill("continuity")
+        yield environment | {"VIGIE_PROCESS": "continuity", "VIGIE_INSTANCE": "continuity-0"}
+    finally:
+        os.kill(vigie.pid, signal.SIGCONT)
+
+
+async def waiting_inputs(vigie: RunningVigie) -> int:
+    """Inputs that the log of continuity has not taken yet."""
+    given = [record.offset async for record in records(vigie, "continuity.inputs")]
+    chain = [orjson.loads(record.value) async for record in records(vigie, "continuity.log")]
+    return given[-1] - max(tx["src"]["offset"] for tx in chain if tx["src"]["topic"] == "continuity.inputs")
+
+
+def die(environment: dict[str, str], point: str, log: Path) -> None:
+    """One continuity that kills itself at a named point."""
+    with log.open("ab") as out:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "services.continuity"], cwd=ROOT, env=environment | {"VIGIE_FAILPOINT": point}, stdout=out, stderr=out
+        )
+    try:
+        assert worker.wait(WAIT_S) == -signal.SIGKILL, f"{point}: {log.read_text(encoding='utf-8')[-2000:]}"
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+async def die_at(vigie: RunningVigie, environment: dict[str, str], death: Death, plan: str, lines: set[str]) -> None:
+    """Killed there; of what is published and committed, ticks come between, so that it may take several deaths."""
+    first = 1 if death.input is None else death.input + await waiting_inputs(vigie) - 1
+    found = []
+    for passes in range(first, first + MOST_DEATHS):
+        die(environment, f"{death.point}:{passes}", vigie.folder / "continuity.log")
+        chain = await log_of(vigie)
+        found.append((activated(chain)[plan] == 1, lines <= decided(chain)))
+        if all(expected in (None, holds) for expected, holds in zip(death.holds, found[-1], strict=True)):
+            return
+    raise AssertionError(f"{death}: {found}")
+
+
+@proves("worker", "kill", note="continuity, at each named point of an activation and an approval")
+@pytest.mark.timeout(900)
+async def test_a_kill_at_every_point_of_an_activation_and_an_approval(vigie: RunningVigie) -> None:
+    until(lambda: proposed(vigie) is not None, WAIT_S)
+    proposal = proposed(vigie)
+    assert proposal is not None
     observer = vigie.cli("token", "create", "--role", "observer", "--quiet").stdout.strip()
-    refused = ask(vigie, f"{proposal['id']}/approve", Authorization=f"Bearer {observer}")
-    assert refused is not None
-    assert refused.status_code == 403
+    for path in (f"reassignments/{proposal['id']}/approve", "plans/PT-EAU/activate"):
+        refused = ask(vigie, path, Authorization=f"Bearer {observer}")
+        assert refused is not None
+        assert refused.status_code == 403, refused.text
 
-    sent = ask(vigie, f"{proposal['id']}/approve", **{"If-Match": '"0"', "Idempotency-Key": "all", "Prefer": "wait=0"})
-    assert sent is not None
-    assert sent.status_code in (200, 202), sent.text
-    vigie.kill("continuity")
-    until(lambda: len(read(vigie, "/lines?state=dispatched")) == proposal["lines_total"], WAIT_S)
-    again = ask(vigie, f"{proposal['id']}/approve", **{"If-Match": '"0"', "Idempotency-Key": "all"})
+    lines = [line["id"] for line in vigie.get(f"/api/v1/reassignments/{proposal['id']}")["lines"]]
+    approved: set[str] = set()
+    for n, (plan, death) in enumerate(DEATHS.items()):
+        mine = lines[2 * n : 2 * n + 2]
+        with alone(vigie) as environment:
+            for path, body in ((f"plans/{plan}/activate", {}), (f"reassignments/{proposal['id']}/approve", {"lines": mine})):
+                sent = ask(vigie, path, body, **{"Idempotency-Key": f"{plan}-{path[:5]}", "Prefer": "wait=0"})
+                assert sent is not None
+                assert sent.status_code == 202, sent.text
+            await die_at(vigie, environment, death, plan, set(mine))
+        approved.update(mine)
+        until(partial(ordered, vigie, approved), WAIT_S)
+
+    again = ask(vigie, f"reassignments/{proposal['id']}/approve", {"lines": mine}, key=f"{plan}-reass")
     assert again is not None
     assert again.status_code in (200, 202), "the same key is the same decision"
-    stale = ask(vigie, f"{proposal['id']}/approve", **{"If-Match": '"0"'})
+    stale = ask(vigie, f"reassignments/{proposal['id']}/approve", **{"If-Match": '"0"'})
     assert stale is not None
     assert stale.status_code == 412, stale.text
-
-    lines = read(vigie, "/lines")
-    assert sum(line["count"] for line in lines) == proposal["agents"]
-    assert all(line["approved_by"] and "D49" in line["rules"] for line in lines)
-    verdict = await asyncio.to_thread(vigie.cli, "verify")
-    assert verdict.returncode == 0, verdict.stdout[-3000:]
-    ordered = await told(vigie)
-    assert set(ordered) == {line["id"] for line in lines}
-    assert set(ordered.values()) == {1}
+    moved = read(vigie, "reassignments/lines")
+    assert all(line["approved_by"] and "D49" in line["rules"] for line in moved)
+    assert {plan["id"]: plan["state"] for plan in read(vigie, "plans") if plan["id"] in DEATHS} == dict.fromkeys(DEATHS, "active")
+    await check(vigie, approved, set(DEATHS))

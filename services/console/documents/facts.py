@@ -106,6 +106,8 @@ def _subjects(line: LineRecord) -> list[str]:
             return [f"level:{v['scope']}"]
         case "PlanChanged":
             return [f"plan:{v['plan']}", f"plan:{v['plan']}:{line.change}"]
+        case "ProposalChanged" | "ReassignmentOrdered":
+            return [f"proposal:{v['proposal']}", f"proposal:{v['proposal']}:{line.change}"]
         case "ActivityChanged":
             return [f"activity:{v['activity']}"]
         case "AlarmRaised":

@@ -14,6 +14,7 @@ from typing import Final
 
 from schemas.alerts import ReportRow
 from schemas.continuity import ImprovementRow
+from schemas.reassignment import LineState, ReassignmentRow
 from schemas.words import ActivityState, CardState, PlanState
 from services.console.documents.document import Cited, Column, Document, Line, Row, Section, Sheet, Table, renumbered
 from services.console.documents.facts import index_of
@@ -25,11 +26,14 @@ from services.console.pages.journal import LATE_MIN
 from services.console.resources import Activity, Alarm, Clock, Escalation, Incident, Notification, Plan, Realm
 from services.console.texts import line as sentence
 from services.console.texts import words as w
+from services.console.texts.lines import few
 from services.console.texts.names import Names
 
 TURNS_SHOWN: Final = 40
 ROWS_SHOWN: Final = 25
 FULL: Final = 100
+SATURDAY: Final = 5
+TELEWORK: Final = "telework"
 RTO_OVER: Final = N_("RTO dépassé")
 MTPD_OVER: Final = N_("DMIA dépassée")
 ENVIRONMENT: Final = {
@@ -64,6 +68,9 @@ class RetexFacts:
     lines: Sequence[LineRecord]
     """Newest first."""
     improvements: Sequence[ImprovementRow]
+    moved: Sequence[ReassignmentRow]
+    """Approved lines of reassignment, also those that are over."""
+    agent_day_eur: float | None
     texts: Mapping[str, str]
 
     @property
@@ -93,7 +100,8 @@ def _figures(x: RetexFacts) -> dict[str, int]:
         "alarms:arbitrated": sum(a.arbitrated_at is not None for a in x.alarms), "cards": len(cards),
         "cards:late": sum(_card_late(c.due_at, c.at, x.at, c.state) is not None for c in cards),
         "messages": len(x.notifications), "messages:answered": sum(n.acknowledged_at is not None for n in x.notifications),
-        "improvements:open": sum(i.state == "open" for i in x.improvements),
+        "improvements:open": sum(i.state == "open" for i in x.improvements), "agents": sum(row.count for row in _worked(x)),
+        "agent-days": sum(agent_days(row, x.at) for row in _worked(x)), "moves:co2_g": sum(_grams(row, x) for row in _worked(x)),
     }  # fmt: skip
 
 
@@ -382,10 +390,74 @@ def _undeclared(x: RetexFacts, cited: Cited) -> Section:
     return Section(id="undeclared", title=_("Dépendances tombées sans être déclarées"), lines=lines[:ROWS_SHOWN] or _none(x))
 
 
+def _worked(x: RetexFacts) -> list[ReassignmentRow]:
+    """Lines whose agents went: dispatched, and not void before they had arrived."""
+    return [row for row in x.moved if row.dispatched_at is not None and (row.state is not LineState.VOID or row.arrived_at is not None)]
+
+
+def agent_days(row: ReassignmentRow, now: datetime) -> int:
+    """Weekdays that were begun, one at least, from the arrival (from the order while nobody has said that they arrived) to the end."""
+    first = times.local(times.of(row.arrived_at or row.dispatched_at or 0)).date()
+    last = times.local(now if row.ended_at is None else times.of(row.ended_at)).date()
+    days = ((first + timedelta(days=n)).weekday() < SATURDAY for n in range((last - first).days + 1))
+    return row.count * max(sum(days), 1)
+
+
+def _grams(row: ReassignmentRow, x: RetexFacts) -> int:
+    return row.grams * agent_days(row, x.at)
+
+
+def _moves(x: RetexFacts, cited: Cited) -> Section:
+    """Whom the crisis moved, for how long, and what that cost in travel, CO2 and money (D61). Counts, never names."""
+    _, lang, worked = x._, x.lang, _worked(x)
+    if not worked:
+        return Section(id="moves", title=_("Réaffectations"), lines=(Line(text=_("Aucun agent n’a été réaffecté.")),))
+    by_activity: dict[tuple[int, str], list[ReassignmentRow]] = {}
+    for row in worked:
+        by_activity.setdefault((row.criticality, row.need_activity or row.activity), []).append(row)
+
+    def told(title: str, rows: Sequence[ReassignmentRow], refs: tuple[int, ...] = (), *, strong: bool = False) -> Row:
+        days = sum(agent_days(row, x.at) for row in rows)
+        hours = sum(2 * row.minutes * agent_days(row, x.at) for row in rows) / 60
+        cells = (
+            title, few(sum(row.count for row in rows)), few(days), few(sum(agent_days(row, x.at) for row in rows if row.place == TELEWORK)),
+            w.number(hours, lang), w.number(sum(_grams(row, x) for row in rows) / 1000, lang),
+            *(() if x.agent_day_eur is None else (w.number(round(days * x.agent_day_eur), lang),)),
+        )  # fmt: skip
+        return Row(cells=cells, refs=refs, strong=strong)
+
+    rows = [
+        told(f"{id} {x.names.activity(id, lang)}", mine, cited.of(*sorted({f"proposal:{row.proposal}:approved" for row in mine})))
+        for (_criticality, id), mine in sorted(by_activity.items())
+    ]  # fmt: skip
+    unsaid = sum(row.count for row in worked if row.arrived_at is None)
+    note = _("Jours de semaine entamés, un au moins ; trajets et CO2 aller et retour, chaque jour, selon la proposition approuvée.")
+    if unsaid:
+        note += " " + _("{n} agents sans arrivée dite : comptés depuis leur ordre.", n=unsaid)
+    if x.agent_day_eur is None:
+        note += " " + _("Coût non dit : les données de référence n’ont pas de coût d’un agent-jour.")
+    else:
+        note += " " + _("Coût : {eur} € l’agent-jour.", eur=w.number(x.agent_day_eur, lang))
+    columns = (
+        Column(title=_("Activité tenue"), wide=True), Column(title=_("Agents"), right=True), Column(title=_("Agents-jours"), right=True),
+        Column(title=_("dont à domicile"), right=True), Column(title=_("Trajets (h)"), right=True), Column(title=_("CO2 (kg)"), right=True),
+        *(() if x.agent_day_eur is None else (Column(title=_("Coût (€)"), right=True),)),
+    )  # fmt: skip
+    hidden = len(rows) - ROWS_SHOWN
+    aside = _.plural("et {n} autre activité", "et {n} autres activités", hidden) if hidden > 0 else ""
+    total = told(_("Ensemble"), worked, strong=True)
+    return Section(
+        id="moves", title=_("Réaffectations"), aside=aside, table=Table(columns=columns, rows=(total, *rows[:ROWS_SHOWN]), note=note)
+    )
+
+
 def _environment(x: RetexFacts, cited: Cited) -> Section:
     """D61: sums of what was measured. Nothing is estimated: what nobody measured is named as missing."""
     _, lang = x._, x.lang
     rows = []
+    if worked := _worked(x):
+        caused = sum(_grams(row, x) for row in worked) / 1000
+        rows.append(Row(cells=(_("CO2 des réaffectations, calculé"), f"{w.number(caused, lang)} kg", "")))
     for name, (label, unit) in ENVIRONMENT.items():
         mine = [r for r in x.reports if r.measure is not None and r.measure.name == name and isinstance(r.measure.value, int | float)]
         if mine:
@@ -420,5 +492,5 @@ def _improvements(x: RetexFacts, cited: Cited) -> Section:
 
 
 SECTIONS: Final[tuple[Callable[[RetexFacts, Cited], Section], ...]] = (
-    _frame, _story, _delays, _alarms, _adherence, _undeclared, _real, _environment, _improvements,
+    _frame, _story, _delays, _alarms, _adherence, _undeclared, _real, _moves, _environment, _improvements,
 )  # fmt: skip

@@ -8,7 +8,9 @@ from schemas import alerts as a
 from schemas import contingency as k
 from schemas import continuity as c
 from schemas.base import Instant
+from schemas.realms import is_live, parse_realm
 from services.console import resources as r
+from services.console.faults import RealmUnknown
 from services.console.picture import Picture
 from services.console.queries.base import WHOLE, Reading, known, page_by_id, store_errors
 from services.console.resources import Page
@@ -59,12 +61,24 @@ class Continuity(Reading):
         return [found.shape.strategy(row) for row in sorted(rows.values(), key=lambda row: (-row.started_at, row.id))]
 
     async def contingency(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.Contingency]:
-        """Rankings of the losses of sites: from the present as long as there is a crisis, then from a quiet day; N-1 before N-2, people before building."""
+        """Rankings of the losses of sites: from the present as long as there is a crisis, then from a quiet day; N-1 before N-2, people before building.
+
+        The planner ranks live realms only: a simulated one shows the quiet day of the live one if it has the same reference version.
+        """
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await found.picture.rows(k.ContingencyRow)
-        told = [row for row in rows.values() if row.present is None or row.present.sites_hit or row.present.held]
+            quiet = [] if is_live(realm) else await self._quiet_rankings(realm, found.picture.reference.version)
+        told = [*quiet, *(row for row in rows.values() if row.present is None or row.present.sites_hit or row.present.held)]
         return [found.shape.contingency(row) for row in sorted(told, key=lambda row: (row.present is None, row.n, row.lost != "people"))]
+
+    async def _quiet_rankings(self, realm: str, version: str | None) -> list[k.ContingencyRow]:
+        """Those of the live realm, now: they depend on the reference version alone."""
+        try:
+            live = await self._picture(parse_realm(realm)[0], None)
+        except RealmUnknown:
+            return []
+        return [row for row in (await live.rows(k.ContingencyRow)).values() if row.present is None and row.reference == version]
 
     async def plans(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", state: Sequence[str] = (), incident: str | None = None,

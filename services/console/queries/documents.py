@@ -9,6 +9,7 @@ from typing import Final
 from schemas import alerts as a
 from schemas import continuity as c
 from schemas import delivery as d
+from schemas import reassignment as g
 from schemas import reference as ref
 from schemas.base import Instant
 from schemas.words import TaskState
@@ -189,6 +190,11 @@ class Documents(Incidents, Journal):
             plans=[p for p in plans if incident in (None, p.incident)], alarms=[shape.alarm(row) for row in alarms],
             escalations=sorted(mine, key=lambda e: (e.started_at, e.id)), notifications=[shape.notification(n) for n in told],
             reports=[row for row in (await picture.rows(a.ReportRow)).values() if incident in (None, row.incident)], lines=lines,
+            moved=sorted(
+                (row for row in (await picture.rows(g.ReassignmentRow)).values() if incident in (None, row.incident)),
+                key=lambda row: (row.approved_at, row.id),
+            ),
+            agent_day_eur=policy.reassignment.agent_day_eur if policy else None,
             improvements=sorted(improvements, key=lambda i: (i.state != "open", i.due_at, i.id)), texts=self.texts_of([i.text_id for i in improvements]),
         )  # fmt: skip
 

@@ -74,4 +74,6 @@ class Contingency(Resource):
     worst: list[Loss] = Field(description="the ten gravest, the worst first")
     gains: list[Gain] = Field(description="of n = 1: what one more would buy, the best first")
     present: Crisis | None = Field(description="null: from a quiet day")
+    paired: list[str] = Field(description="of n = 2: the sites of which each pair was looked at; empty: every pair was")
+    paired_names: list[str]
     computed_at: Time

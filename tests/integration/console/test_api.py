@@ -200,14 +200,14 @@ GAINS = (
 )
 
 
-def _ranking(id: str, present: PresentRow | None) -> ContingencyChanged:
+def _ranking(id: str, present: PresentRow | None, reference: str = "v") -> ContingencyChanged:
     loss = LossRow(
         sites=("cen-4",), u1=104, u2=0, u3=0, gaps=(GapRow(site="cen-4", activity="TIM-01", metier="egoutier", count=3, missing="people"),)
     )
     worst = (loss,) if present is None or present.sites_hit else ()
     return ContingencyChanged(
         row=ContingencyRow(
-            id=id, n=1, lost="people", reference="v", losses=253, unmet=26, worst=worst, computed_at=START, present=present, gains=GAINS
+            id=id, n=1, lost="people", reference=reference, losses=253, unmet=26, worst=worst, computed_at=START, present=present, gains=GAINS
         )
     )
 
@@ -256,6 +256,39 @@ async def test_losses_are_ranked_from_a_crisis_as_long_as_it_lasts(console_setti
         page = (await console.http.get("/prevoyance", params={"realm": realm}, headers=browser)).text
         assert "Un site perdu avec ses agents" in page
         assert "Depuis la crise en cours\u00a0:" not in page
+
+
+async def test_an_exercise_shows_the_quiet_day_of_the_live_realm(console_settings: Settings, territory: Territory) -> None:
+    """The planner leaves simulated realms alone; a quiet day depends on the reference version only."""
+    live, exercise = "75", "75~ex-1"
+    crisis_now = PresentRow(stamp="r:1", number=2, sites_hit=1, held=40, elapsed_h=1.5, u1=8, u2=0, u3=0)
+    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+        ask = Asking(console, exercise, await console.as_role(Role.OBSERVER))
+        await writer.open(exercise, territory, START)
+
+        async def answered() -> bool:
+            return (await console.http.get("/api/v1/contingency", params={"realm": exercise}, headers=ask.headers)).status_code == 200
+
+        await until(answered)
+        assert (await ask("contingency"))["items"] == [], "there is no live realm"
+        await writer.open(live, territory, START)
+        rows = (
+            _ranking("n1-building", None, "another version"), _ranking("now-n1-people", crisis_now, territory.version),
+            _ranking("n1-people", None, territory.version),
+        )  # fmt: skip
+        await writer.append("continuity", live, *rows, at=START)
+
+        async def shown() -> bool:
+            return bool((await ask("contingency"))["items"])
+
+        await until(shown)
+        (row,) = (await ask("contingency"))["items"]
+        assert (row["id"], row["realm"], row["worst"][0]["sites"]) == ("n1-people", exercise, ["cen-4"])
+        browser = sent(cookies_of(await log_in(console, await code_of(console))))
+        console.http.cookies.clear()
+        page = (await console.http.get("/prevoyance", params={"realm": exercise}, headers=browser)).text
+        assert "le classement est celui du réel" in page
+        assert "Un site perdu avec ses agents" in page
 
 
 async def test_probes_metrics_and_documents_need_no_login(ask: Asking) -> None:

@@ -20,6 +20,14 @@ def test_losses_are_ranked_from_a_crisis_given_as_tables() -> None:
     assert document["screened"] == 253
 
 
+def test_people_read_french() -> None:
+    said = CliRunner().invoke(app, ["contingency", "--lost", "building", *GIVEN])
+    assert said.exit_code == 0, said.output
+    words = " ".join(said.output.split())
+    assert "bâtiment perdu, agents saufs, manque déjà U1 0 U2 0 U3 0 : 0 pertes sur 253 laissent davantage de manque" in words
+    assert "Qui manquerait" in words
+
+
 def test_a_crisis_is_given_whole() -> None:
     said = CliRunner().invoke(app, ["contingency", *GIVEN[:2]])
     assert said.exit_code == 2

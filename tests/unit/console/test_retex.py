@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 
 import pytest
 
 from schemas.commands import ActivatePlan, AddImprovement, ArbitrateAlarm, CompleteCard
 from schemas.continuity import AlarmRaised
+from schemas.reassignment import ApproveReassignments, ProposalState, ReassignmentRow
 from services.console.documents.document import Document, Section
 from services.console.documents.pdf import Typesetter
+from services.console.documents.retex import agent_days
 from services.console.faults import NotFound
 from services.console.pages import times
+from services.console.texts import words
+from services.console.texts.lines import few
+from services.continuity.state import lines_of
 from services.runtime.vault import TextItem
 from tests.scenarios.memory import ROOT, MemoryPlayer, played_to
 from tests.scenarios.remembered import OUTLINES, Remembered
 
 MINUTE = 60_000
+MOVED = 12
+"""Lines of the proposal that were approved."""
 
 
 class Texts:
@@ -30,8 +37,8 @@ class Texts:
 
 @cache
 def worked_crisis() -> MemoryPlayer:
-    """S04 to T+30; a plan was activated, one card done in time, one alarm arbitrated, one action decided; then time passed."""
-    played = played_to("S04", 30, realm="92~ex-retex")
+    """S04 to T+30; a plan was activated, one card done in time, one alarm arbitrated, one action decided, lines approved; then time passed."""
+    played = played_to("S04", 30, realm="92~ex-retex", planner=True)
     now, author = played.played.start + 30 * MINUTE, {"author": "p-dgs", "role": "dgs_directeur_de_crise"}
 
     def say(id: str, command: object) -> None:
@@ -44,8 +51,15 @@ def worked_crisis() -> MemoryPlayer:
     demanded = next(a.row for a in alarms if isinstance(a, AlarmRaised) and a.row.demands == "arbitration")
     say("c-3", ArbitrateAlarm(alarm=demanded.id, reason="text:t-0", **author))
     say("c-4", AddImprovement(text_id="t-1", owner="coordinateur_pca", due_at=now + 30 * 86_400_000, **author))
+    state = played.system.services["continuity"].state(played.realm)
+    proposal = next(row for row in state.proposals.values() if row.state is ProposalState.OPEN)
+    say("c-5", ApproveReassignments(proposal=proposal.id, lines=tuple(line.id for line in lines_of(state, proposal.id)[:MOVED]), **author))
     played.system.step(played.realm, now + 60 * MINUTE)
     return played
+
+
+def moved() -> list[ReassignmentRow]:
+    return list(worked_crisis().system.services["continuity"].state(worked_crisis().realm).moved.values())
 
 
 @cache
@@ -103,7 +117,40 @@ def test_improvements_have_owner_date_and_words_and_nothing_is_estimated() -> No
     assert (text, state) == ("Doubler l’alimentation du siège", "à faire")
     assert owner
     assert due
-    assert "Aucune mesure au journal" in section("environment").lines[0].text
+    assert rows("environment") == [
+        ("CO2 des réaffectations, calculé", f"{words.number(retex().figures['moves:co2_g'] / 1000, 'fr')} kg", "")
+    ]
+
+
+def test_whom_the_crisis_moved_is_told_in_agent_days_travel_co2_and_money() -> None:
+    """One Thursday morning: each agent one day; travel and CO2 there and back."""
+    lines = moved()
+    agents, grams = sum(row.count for row in lines), sum(row.count * row.grams for row in lines)
+    assert agents > 2
+    title, told, days, at_home, hours, co2, cost = rows("moves")[0]
+    assert (title, int(told), int(days)) == ("Ensemble", agents, agents)
+    assert float(hours.replace(",", ".")) == pytest.approx(sum(2 * row.count * row.minutes for row in lines) / 60, abs=0.06)
+    assert float(co2.replace(",", ".")) == pytest.approx(grams / 1000, abs=0.06)
+    assert at_home == few(sum(row.count for row in lines if row.place == "telework"))
+    assert int(cost.replace("\u202f", "").replace(" ", "")) == agents * 230
+    activities = {row[0].split(" ")[0] for row in rows("moves")[1:]}
+    assert activities == {row.need_activity or row.activity for row in lines}
+    assert (retex().figures["agent-days"], retex().figures["moves:co2_g"]) == (agents, grams)
+    note = section("moves").table
+    assert note is not None
+    assert f"{agents} agents sans arrivée dite" in note.note
+    assert all(row.refs for row in note.rows[1:]), "each cites the decision"
+
+
+@pytest.mark.parametrize(
+    ("came", "went", "days"),
+    [("2027-02-12T09:00", "2027-02-12T18:00", 1), ("2027-02-12T09:00", "2027-02-16T10:00", 3), ("2027-02-13T09:00", "2027-02-14T10:00", 1)],
+)
+def test_a_day_counts_when_it_was_begun_and_weekends_do_not(came: str, went: str, days: int) -> None:
+    """A Friday; a Friday to a Tuesday; a weekend, which is one day all the same."""
+    at = [int(datetime.fromisoformat(t).replace(tzinfo=times.PARIS).timestamp() * 1000) for t in (came, went)]
+    row = moved()[0].model_copy(update={"count": 4, "arrived_at": at[0], "ended_at": at[1]})
+    assert agent_days(row, times.of(at[1])) == 4 * days
 
 
 def test_one_incident_or_nothing() -> None:

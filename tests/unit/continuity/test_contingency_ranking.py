@@ -11,6 +11,7 @@ from services.continuity.contingency import Contingency, Lost
 from services.continuity.planner import MOST_GAPS, Job, Planner, answer, losses, relaxed, with_gains
 from services.continuity.present import Present
 from services.continuity.proposals import Proposals
+from services.continuity.reassignment.situation import SiteState, Situation
 from services.continuity.reassignment.tables import Tables
 from services.continuity.sensitivity import Start
 from tests.unit.continuity.reassignment.cases import cell, rule, site
@@ -153,6 +154,16 @@ def test_a_crisis_is_ranked_before_quiet_days() -> None:
     present = planner.present(job, ranking)
     assert present is not None
     assert (present.number, present.sites_hit, present.held) == (1, 1, 0)
+
+
+def test_pairs_from_a_crisis_say_of_which_sites_they_are() -> None:
+    staffing = ref.Staffing(cells=(cell("a", "SOL-04", "infirmier", 1, 1),), rules=(rule("SOL-04", 1),), substitutions=())
+    tables = Tables([site(id, 500 * n) for n, id in enumerate("abcde")], staffing)
+    ranking, job = Present(tables, Lost.PEOPLE, Situation({"e": SiteState(100, 0, False)})), Job("92", "v", 2, Lost.PEOPLE, "r:1")
+    row = answer(ranking, job, list(losses(ranking, job))).row
+    assert (row.paired, row.losses) == (("a", "b", "c"), 4 + 3 + 2)
+    quiet = Contingency(tables, Lost.PEOPLE)
+    assert answer(quiet, replace(job, stamp=""), list(quiet.pairs())).row.paired == (), "every pair"
 
 
 def test_what_people_approve_asks_for_the_ranking_again() -> None:

@@ -81,7 +81,9 @@ def test_what_is_missing_already_is_not_counted_again() -> None:
 def test_pairs_begin_with_the_gravest() -> None:
     rules = [rule("SOL-04", 1)]
     made = small([site(s, 100 * n) for n, s in enumerate("abcdef")], rules, [cell(s, "SOL-04", "infirmier", 2, 2) for s in "abcd"])
-    pairs = list(Present(made, Lost.PEOPLE, Situation({"f": CLOSED})).pairs())
+    ranking = Present(made, Lost.PEOPLE, Situation({"f": CLOSED}))
+    pairs = list(ranking.pairs())
     assert len(pairs) == len({p.sites for p in pairs}) == 5 + 4 + 3
-    assert PAIRED == 3
+    assert len(ranking.paired) == PAIRED == 3
+    assert all(set(p.sites) & set(ranking.paired) for p in pairs)
     assert worst(pairs, 1)[0].unmet == (32, 0, 0)
