@@ -236,7 +236,9 @@ class ReassignmentPolicy(Model):
     settle_min: int = Field(default=3, ge=0, description="from the first change to the request: reports come in bursts")
     every_min: int = Field(default=5, ge=1, description="at most one request by itself in so long at the beginning")
     every_min_later: int = Field(default=30, ge=1, description="… and in so long when the crisis is old: a quarter of its age in between")
-    agent_day_eur: float | None = Field(default=None, ge=0, description="cost of one agent-day, for lessons learned; None: nothing is said of cost")
+    agent_day_eur: float | None = Field(
+        default=None, ge=0, description="cost of one agent-day, for lessons learned; None: nothing is said of cost"
+    )
 
 
 class Escalation(Model):

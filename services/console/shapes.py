@@ -19,11 +19,12 @@ from schemas.realms import is_live, parse_realm
 from schemas.reports import Window
 from schemas.words import ActivityState, ClockBase, ClockState, IncidentState, PlanState, SiteStatus
 from services.console import resources as r
+from services.console.fallbacks import Collision
 from services.console.geometry import Outlines
 from services.console.lines import LineRecord
 from services.console.reference import Reference
 from services.console.resources import when
-from services.console.texts import incident_title, line, move_reason, reason, task_title, window_title
+from services.console.texts import conflict_title, incident_title, line, move_reason, reason, task_title, window_title
 
 TELEWORK = "telework"
 OPEN = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
@@ -319,6 +320,16 @@ class Shaper:
             trigger_held=row.trigger_held if row else False, stand_down_proposed=row.stand_down_proposed if row else False,
             stand_down_at=_when(row.stand_down_at) if row else None,
             stand_down_text=static.stand_down.text if static.stand_down else None,
+        )  # fmt: skip
+
+    def conflict(self, found: Collision) -> r.PlanConflict:
+        text = conflict_title(
+            found.other, found.kind, found.activities, needed=found.needed, free=found.free, sound=found.sound, held=found.held,
+            names=self.reference.names, lang=self.lang,
+        )  # fmt: skip
+        return r.PlanConflict(
+            plan=found.plan, other=found.other, kind=found.kind, activities=list(found.activities), needed=found.needed, free=found.free,
+            sound=found.sound, held=list(found.held), text=text,
         )  # fmt: skip
 
     def sitrep(self, row: c.SitrepRow) -> r.Sitrep:

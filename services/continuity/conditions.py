@@ -22,7 +22,9 @@ TRANSIT: Final = "network:transit"
 
 
 def situation_of(state: State, now: Instant) -> Situation:
-    """Every site that is not as on a quiet day, by id. A site without news hosts nobody; in a flood, none that the water may reach."""
+    """Every site that is not as on a quiet day, by id. A site without news hosts nobody; in a flood, none that the water may reach; nor one
+    whose desks a strategy holds.
+    """
     assert state.bia is not None
     sites = state.bia.sites
     heard = {id: said for id, said in state.sites.items() if id in sites}
@@ -30,10 +32,11 @@ def situation_of(state: State, now: Instant) -> Situation:
     staff = {id: left for id, said in heard.items() if (left := 100 - _worst(c for c in said.causes if c.type is _ABSENT)) < 100}
     communes = Counter(sites[id].commune for id in seats)
     zone = {commune for commune, count in communes.items() if count >= HIT_TOGETHER}
+    held = {s.site for s in state.strategies.values() if s.state == "active" and s.desks}
     flood = any(i.open and i.kind == FLOOD for i in state.incidents.values())
     barred = {
         id for id, site in sites.items()
-        if id in seats or site.commune in zone or (flood and site.flood_exposure != NOT_EXPOSED)
+        if id in seats or id in held or site.commune in zone or (flood and site.flood_exposure != NOT_EXPOSED)
         or (id in heard and heard[id].status is SiteStatus.UNKNOWN)
     }  # fmt: skip
     conditions = tuple(

@@ -26,7 +26,7 @@ from schemas.commands import (
 from schemas.words import ActivityState, Level
 from services.console.api.answering import RESPONSES, decide, require_text
 from services.console.api.context import Author, Body, Cursor, Limit, Picture, Several, cached, check_scope, deciding, instant
-from services.console.resources import Activity, Alarm, Contingency, Page, Plan, Strategy, Trigger
+from services.console.resources import Activity, Alarm, Contingency, Page, Plan, PlanConflict, Strategy, Trigger
 from services.runtime.rights import Permission
 
 router = APIRouter(prefix="/api/v1", tags=["continuity"])
@@ -141,6 +141,11 @@ async def contingency(
 @router.get("/triggers", summary="Plan triggers that hold or held")
 async def triggers(reader: Picture) -> Page[Trigger]:
     return Page(items=await reader.model.triggers(reader.realm, as_of=reader.as_of, lang=reader.lang))
+
+
+@router.get("/plan-conflicts", summary="Plans to be decided that count on the fallback sites of another plan (D51)")
+async def conflicts(reader: Picture) -> Page[PlanConflict]:
+    return Page(items=await reader.model.conflicts(reader.realm, as_of=reader.as_of, lang=reader.lang))
 
 
 @router.get("/plans", summary="The library of plans, with their life in this realm")

@@ -15,7 +15,7 @@ from services.console.pages import times
 from services.console.pages.cell import SiteLine, site_line
 from services.console.pages.clocks import HIT, Running
 from services.console.pages.journal import LATE_MIN
-from services.console.resources import Activity, Incident, Line, Plan, Reason, Site
+from services.console.resources import Activity, Incident, Line, Plan, PlanConflict, Reason, Site
 from services.console.texts import words as w
 from services.console.texts.names import Names
 from services.console.texts.reasons import Said, said
@@ -269,6 +269,14 @@ def plan_lines(plans: Iterable[Plan], now: datetime, names: Names, lang: str, _:
             )
         )  # fmt: skip
     return sorted(found, key=lambda p: (not p.to_decide, -(p.waiting or timedelta()), p.id))
+
+
+def conflicts_of(found: Iterable[PlanConflict]) -> dict[str, list[str]]:
+    """Plan → what to know before it is activated: who counts on the same fallback sites."""
+    told: dict[str, list[str]] = {}
+    for one in found:
+        told.setdefault(one.plan, []).append(one.text)
+    return told
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,6 +186,7 @@ class Screens:
             self._queries.proposals(realm, lang=lang, incident=id, state=(ProposalState.OPEN,)),
             self._queries.reassignments(realm, lang=lang, incident=id, limit=EVERY_LINE),
         )  # fmt: skip
+        conflicts = await self._queries.conflicts(realm, lang=lang)
         mine = [p for p in plans.items if p.incident in (None, id)]
         levels = incident.level_reasons(shown, incident.report_names(facts.items), x.names, lang)
         members = incident.members_of(shown, x.sites, facts.items, x.activities, x._)
@@ -198,6 +199,7 @@ class Screens:
             "clocks_shown": incident.CLOCKS_SHOWN, "activity_counts": _counts(figures.activities, x._),
             "members": members[: incident.MEMBERS_SHOWN], "members_all": len(members),
             "entries": entries(journal, x.names, x._, incident.LINES_SHOWN), "ladders": [ladder] if ladder else [], "plans": lines,
+            "conflicts": incident.conflicts_of(conflicts),
             "cards": incident.cards_of(mine, x.shell.now, x.names, x._), "ahead": incident.next_break(x.clocks, x.shell.now),
             "takers": takers(shown, x), "proposal": next(iter(proposals), None),
             "under_way": sum(line.count for line in moved.items if line.state in moves.UNDER_WAY),
@@ -275,10 +277,11 @@ class Screens:
     async def plans(self, request: Request) -> dict[str, Any]:
         """`plans.html`: the library, what is to decide, and how what is active ends (D48–D52)."""
         x = await self._load(request, "plans")
-        found = (await self._queries.plans(x.shell.realm.name, lang=x.shell.lang)).items
-        lines = incident.plan_lines(found, x.shell.now, x.names, x.shell.lang, x._)
+        realm, lang = x.shell.realm.name, x.shell.lang
+        found, conflicts = (await self._queries.plans(realm, lang=lang)).items, await self._queries.conflicts(realm, lang=lang)
+        lines = incident.plan_lines(found, x.shell.now, x.names, lang, x._)
         return {
-            **self._around(request, x), "plans": lines, "to_decide": sum(p.to_decide for p in lines),
+            **self._around(request, x), "plans": lines, "conflicts": incident.conflicts_of(conflicts), "to_decide": sum(p.to_decide for p in lines),
             "cards": incident.cards_of(found, x.shell.now, x.names, x._), "active": [p for p in found if p.state in incident.ACTIVE],
             "reserve": [
                 {"id": p.id, "title": p.title, "decides": w.role_name(p.decides, p.pole, x.names, x._)}

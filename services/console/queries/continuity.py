@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from schemas import alerts as a
 from schemas import contingency as k
 from schemas import continuity as c
+from schemas import reassignment as g
 from schemas.base import Instant
 from schemas.realms import is_live, parse_realm
 from services.console import resources as r
+from services.console.fallbacks import Situation, collisions
 from services.console.faults import RealmUnknown
 from services.console.picture import Picture
 from services.console.queries.base import WHOLE, Reading, known, page_by_id, store_errors
@@ -101,6 +103,17 @@ class Continuity(Reading):
         static = known(found.picture.reference.plans, id)
         async with store_errors():
             return found.shape.plan(static, await found.picture.row(c.PlanRow, id))
+
+    async def conflicts(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.PlanConflict]:
+        """Plans to be decided that count on the fallback sites of another plan (D51)."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        read = found.picture.rows
+        async with store_errors():
+            now = Situation(
+                await read(a.SiteRow), await read(a.IncidentRow), await read(c.ActivityRow), await read(c.PlanRow), await read(c.StrategyRow),
+                await read(g.ReassignmentRow),
+            )  # fmt: skip
+        return [found.shape.conflict(one) for one in collisions(found.picture.reference, now)]
 
     async def triggers(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.Trigger]:
         """Plan triggers that hold or held, by id."""

@@ -16,6 +16,7 @@ from services.console.resources.continuity import (
     LocalClock,
     PathStep,
     Plan,
+    PlanConflict,
     Sitrep,
     Strategy,
 )
@@ -101,6 +102,7 @@ __all__ = [
     "Page",
     "PathStep",
     "Plan",
+    "PlanConflict",
     "Pole",
     "Proposal",
     "ProposalDecision",

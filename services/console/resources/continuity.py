@@ -155,6 +155,20 @@ class Plan(Resource):
     stand_down_text: str | None
 
 
+class PlanConflict(Resource):
+    """Two plans of pôles that count on the same fallback sites (D51): `plan` is to be decided, `other` is proposed or active."""
+
+    plan: str
+    other: str
+    kind: str = Field(description="kind of the sites")
+    activities: list[str] = Field(description="of both, hit and without a fallback site")
+    needed: int = Field(description="places: the minimum of these activities")
+    free: int = Field(description="places at the sound sites of this kind that nobody holds")
+    sound: int = Field(description="sites")
+    held: list[str] = Field(description="sites of this kind that strategies of the other plan's pôle hold")
+    text: str
+
+
 class Sitrep(Resource):
     """A validated point de situation (D54); the document is at `/api/v1/sitreps/{number}`."""
 

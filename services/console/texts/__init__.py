@@ -8,6 +8,18 @@ from services.console.texts.lines import line
 from services.console.texts.moves import move_reason
 from services.console.texts.names import Names
 from services.console.texts.reasons import Said, reason, said
-from services.console.texts.titles import incident_title, refusal, task_title, window_title
+from services.console.texts.titles import conflict_title, incident_title, refusal, task_title, window_title
 
-__all__ = ["Names", "Said", "incident_title", "line", "move_reason", "reason", "refusal", "said", "task_title", "window_title"]
+__all__ = [
+    "Names",
+    "Said",
+    "conflict_title",
+    "incident_title",
+    "line",
+    "move_reason",
+    "reason",
+    "refusal",
+    "said",
+    "task_title",
+    "window_title",
+]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from schemas.alerts import IncidentRow, TaskRow
 from schemas.maintenance import Coverage
 from services.console.i18n import N_, Translator, translator
 from services.console.texts import words as w
-from services.console.texts.names import Names
+from services.console.texts.names import Names, short
 
 _HAZARD = {
     "power": N_("Coupure électrique"),
@@ -205,3 +205,17 @@ class _Filled(dict[str, object]):
 
     def __missing__(self, key: str) -> str:
         return "?"
+
+
+def conflict_title(
+    other: str, kind: str, activities: Sequence[str], *, needed: int, free: int, sound: int, held: Sequence[str], names: Names, lang: str
+) -> str:
+    """Why two plans collide over the fallback sites of one kind."""
+    _ = translator(lang)
+    text = _(
+        "Même repli que {other} : {kind}, {needed} places demandées ({activities}), {free} libres", other=other, kind=w.word(w.KIND_ONE, kind, _),
+        needed=needed, activities=", ".join(activities), free=free,
+    )  # fmt: skip
+    where = _.plural("sur {n} site sain", "sur {n} sites sains", sound)
+    taken = _(" ; déjà pris : {sites}", sites=", ".join(short(names.site(site)) for site in held)) if held else ""
+    return f"{text} {where}{taken}"

@@ -207,7 +207,16 @@ def _ranking(id: str, present: PresentRow | None, reference: str = "v") -> Conti
     worst = (loss,) if present is None or present.sites_hit else ()
     return ContingencyChanged(
         row=ContingencyRow(
-            id=id, n=1, lost="people", reference=reference, losses=253, unmet=26, worst=worst, computed_at=START, present=present, gains=GAINS
+            id=id,
+            n=1,
+            lost="people",
+            reference=reference,
+            losses=253,
+            unmet=26,
+            worst=worst,
+            computed_at=START,
+            present=present,
+            gains=GAINS,
         )
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from schemas import reassignment as m
 from schemas import reference as ref
 from schemas.alerts import AttentionRequested
 from schemas.base import Fact
-from schemas.commands import DeclareActivity
+from schemas.commands import ActivateStrategy, DeclareActivity
 from schemas.realms import partition_of
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.topics import PARTITIONS
@@ -128,6 +130,34 @@ def test_sites_without_news_in_hit_communes_or_the_water_host_nobody() -> None:
     barred = {c.site for c in asked.situation.sites if not c.host_ok}
     assert barred >= {*inside, "sit-01"}
     assert barred >= {s.id for s in sites.values() if s.flood_exposure != "non"}
+
+
+def test_a_place_is_given_once_to_a_strategy_or_to_reassigned_agents() -> None:
+    """D51: never above the declared desks."""
+    world = fire_on_the_way()
+    approve(world, "09:45")
+    fire(world)
+    desks = {s.id: s.desks for s in hauts_de_seine().sites if s.kind != "gymnase"}
+    sent = Counter({row.place: row.count for row in world.state.moved.values() if row.place in desks and row.place != row.site})
+    host, agents = next((place, count) for place, count in sorted(sent.items()) if desks[place] > count)
+
+    def hold(site: str, seats: int) -> CommandApplied | CommandRefused:
+        return world.say(
+            ActivateStrategy(
+                activity="EOM-01", strategy="SR-SITE", expected_capacity_pct=80, site=site, desks=seats, force=True, reason="text:1", **WHO
+            ),
+            "09:50",
+        )
+
+    no = hold(host, desks[host])
+    assert refused(no) == (409, "fallback_full")
+    assert isinstance(no, CommandRefused)
+    assert no.values["taken"] >= agents
+    other = next(site for site in sorted(desks) if site not in sent and desks[site] > 1 and site != "cen-1")
+    assert isinstance(hold(other, 1), CommandApplied)
+    assert isinstance(world.say(m.ComputeReassignments(**WHO), "09:51"), CommandApplied)
+    conditions = {c.site: c for c in world.facts(m.ProposalRequested)[-1].situation.sites}
+    assert not conditions[other].host_ok
 
 
 def test_isolation_stops_telework_unless_a_person_says_otherwise() -> None:
