@@ -115,6 +115,9 @@ class Plan(Model):
     pole: str | None = Field(description="pôle of a PCA-*, None for a PT-*")
     state: str
     decides: str = Field(description="role that may decide (D49)")
+    auto: bool = Field(
+        default=False, description="activated as soon as its trigger holds; for a plan without cards: no effect outside the tool (D49)"
+    )
     triggers: tuple[Trigger, ...]
     cards: tuple[Card, ...] = ()
     card_origin: str | None = None

@@ -20,6 +20,8 @@ STAND_DOWN: Final = "stand-down"
 """A trigger `<plan>:stand-down` says whether the measured part of the plan's stand-down condition holds."""
 _REFUSED_FOR_MS: Final = DAY_MS
 """D49: a refused proposal returns at a higher level, or with new facts after this time."""
+AUTO: Final = "system:plan"
+"""Author of an activation that no person decided."""
 ACTIVE: Final = frozenset((PlanState.ACTIVE, PlanState.PARTLY_ACTIVE, PlanState.RECOVERING))
 _RESTING: Final = frozenset((PlanState.VALID, PlanState.LIFTED, PlanState.RETEX_CLOSED))
 
@@ -93,8 +95,9 @@ def _held(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow) -> No
         case PlanState.REFUSED if higher or _new_facts(current, trigger, draft.now):
             _propose(draft, plan, current, trigger)
         case state if state in ACTIVE and trigger.level > max(current.level, current.proposed_level or 0):
-            put(draft, current.model_copy(update={"proposed_level": trigger.level, "why": _reasons(current.why, trigger.why)}), "raised")
-            _ask(draft, current, "plan_proposed")
+            raised = current.model_copy(update={"proposed_level": trigger.level, "why": _reasons(current.why, trigger.why)})
+            put(draft, raised, "raised")
+            _decided_by(draft, plan, raised)
         case state if state in _RESTING and (current.decided_at is None or trigger.since > current.decided_at):
             _propose(draft, plan, current, trigger)
         case _ if not current.trigger_held and current.state in (PlanState.PROPOSED, PlanState.POSTPONED):
@@ -113,7 +116,18 @@ def _propose(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow) ->
     """A new life of the plan begins with this proposal."""
     row = _proposal(draft, plan, current, trigger, first=True)
     put(draft, row, "proposed")
-    _ask(draft, row, "plan_proposed")
+    _decided_by(draft, plan, row)
+
+
+def _decided_by(draft: Draft, plan: Plan, row: PlanRow) -> None:
+    """A person decides; `auto: true` needs nobody, for it has no effect outside the tool (D49)."""
+    if not plan.auto:
+        _ask(draft, row, "plan_proposed")
+        return
+    decided = {"decided_at": draft.now, "decided_by": AUTO, "decided_reason": None, "version": row.version + 1}
+    level = max(row.level, row.proposed_level or 0)
+    put(draft, row.model_copy(update={"state": PlanState.ACTIVE, "level": level, "proposed_level": None, **decided}), "activated")
+    review_stand_down(draft, draft.state.plans[row.id])
 
 
 def _proposal(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow, *, first: bool) -> PlanRow:

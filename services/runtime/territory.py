@@ -241,9 +241,12 @@ def _plan(f: _Source, node: Any, roles: Iterable[str], poles: set[str]) -> ref.P
             f.fault(_line(node["fiches"], k), f"plan {node['id']}: role {card.get('role')!r} is not in escalade.yaml")
     if node.get("decide") not in roles:
         f.fault(_line(node, "decide"), f"plan {node['id']}: role {node.get('decide')!r} is not in escalade.yaml")
+    auto = _yes(node.get("auto", False))
+    if auto and node.get("fiches"):
+        f.fault(_line(node, "auto"), f"plan {node['id']}: auto: true is for plans without cards, which call nobody (D49)")
     levee = node.get("levee")
     return f.make(
-        ref.Plan, _line(node), id=node["id"], title=node.get("titre"), pole=pole, state=node.get("etat"), decides=node.get("decide"),
+        ref.Plan, _line(node), id=node["id"], title=node.get("titre"), pole=pole, state=node.get("etat"), decides=node.get("decide"), auto=auto,
         triggers=[{"level": t["niveau"], "text": str(t["texte"]), "when": predicate_of(t["quand"])} for t in triggers],
         cards=[
             {"id": f"F{k + 1}", "t_min": c["t_min"], "role": c["role"], "pole": c.get("pole"), "task": str(c["tache"])}

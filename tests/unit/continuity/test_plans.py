@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from schemas import commands as cmd
+from schemas import reference as ref
 from schemas.base import DAY_MS, Command
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import CardState, Level, PlanState
-from tests.unit.continuity.world import World, clock
+from tests.unit.continuity.world import REALM, World, clock, hauts_de_seine
 
 WHO = {"author": "p-1", "role": "coordinator"}
 
@@ -43,6 +44,33 @@ def test_a_trigger_proposes_once_with_its_reason_and_asks_whoever_decides() -> N
     assert [why.metric for why in row.why] == ["customers_cut"]
     assert world.plan_changes("PT-ELEC") == ["listed", "proposed"]
     assert [a.roles for a in world.asked("plan_proposed")] == [("coordinateur_pca",)]
+
+
+def _with_automatic(plan: str) -> World:
+    """The shipped territory, but this plan needs nobody."""
+    world, sections = World(published=False), []
+    for section in hauts_de_seine().sections:
+        changed = isinstance(section, ref.Plans)
+        plans = [p.model_copy(update={"auto": p.id == plan}) for p in section.plans] if isinstance(section, ref.Plans) else []
+        sections.append(section.model_copy(update={"plans": tuple(plans)}) if changed else section)
+    for n, section in enumerate(sections):
+        world.service.feed(REALM, ref.ReferencePublished(reference="automatic", data=section, last=n == len(sections) - 1))
+    return world
+
+
+def test_an_automatic_plan_is_active_as_soon_as_its_trigger_holds_and_asks_nobody() -> None:
+    world = _with_automatic("PCA-evaluation_orga")
+    world.trigger("PCA-evaluation_orga", 0, "09:41")
+    row = world.plan("PCA-evaluation_orga")
+    assert (row.state, row.decided_by, clock(row.decided_at), row.version) == (PlanState.ACTIVE, "system:plan", "09:41", 1)
+    assert world.plan_changes("PCA-evaluation_orga") == ["listed", "proposed", "activated"]
+    assert world.asked("plan_proposed") == []
+    world.trigger("PCA-evaluation_orga", 2, "09:50", id="PCA-evaluation_orga:2")
+    higher = world.plan("PCA-evaluation_orga")
+    assert (higher.state, higher.level, higher.proposed_level, higher.version) == (PlanState.ACTIVE, 2, None, 2)
+    assert world.asked("plan_proposed") == []
+    world.trigger("PT-ELEC", 2, "09:51")
+    assert world.plan("PT-ELEC").state is PlanState.PROPOSED, "the others wait for a person"
 
 
 def test_a_higher_level_raises_the_proposal_and_keeps_the_first_instant() -> None:

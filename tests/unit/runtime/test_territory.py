@@ -124,3 +124,11 @@ def test_a_metier_without_a_name_and_one_with_two_are_named(folder: Path) -> Non
 def test_a_penalty_out_of_range_is_named_with_its_line(folder: Path) -> None:
     edit(folder / "competences.yaml", "penalite: 0.2", "penalite: 2")
     assert any(p.startswith("competences.yaml:") and "tenths" in p for p in problems(folder))
+
+
+def test_an_automatic_plan_has_no_cards(folder: Path) -> None:
+    """D49: without effect outside the tool."""
+    edit(folder / "plans.yaml", "  - id: PCA-communication\n", "  - id: PCA-communication\n    auto: true\n")
+    assert [plan.id for plan in load_territory(folder).plans if plan.auto] == ["PCA-communication"]
+    line = edit(folder / "plans.yaml", "  - id: PT-ELEC\n", "  - id: PT-ELEC\n    auto: true\n")
+    assert any(p.startswith(f"plans.yaml:{line + 1}:") and "PT-ELEC" in p for p in problems(folder))
