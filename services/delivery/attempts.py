@@ -100,7 +100,12 @@ def state_of(row: NotificationRow) -> NotificationState:
 def with_state(row: NotificationRow) -> NotificationRow:
     """The row with state and channel made to agree with its attempts."""
     newest = row.attempts[-1].channel if row.attempts else None
-    return row.model_copy(update={"state": state_of(row), "channel": newest})
+    return _changed(row, state=state_of(row), channel=newest)
+
+
+def _changed(row: NotificationRow, **changes: Any) -> NotificationRow:
+    """The row with these values, itself when it has them: a call-out makes thousands of rows, and a copy costs more than a look."""
+    return row if all(getattr(row, name) == value for name, value in changes.items()) else row.model_copy(update=changes)
 
 
 def change_attempt(row: NotificationRow, attempt: AttemptRow, **changes: Any) -> NotificationRow:
@@ -172,16 +177,17 @@ def advance(row: NotificationRow, terms: Terms) -> NotificationRow:
 
     No change while an attempt is open or a provider's word stands. Changes nothing when it is called again.
     """
-    row = row.model_copy(update={"waits_for": None, "not_before": None})
+    row = _changed(row, waits_for=None, not_before=None)
     if is_settled(row) or open_attempt(row) or any(_stands(a) for a in row.attempts[row.replayed_after :]):
         return with_state(row)
-    row = row.model_copy(update={"attempts": tuple(a.model_copy(update={"due": None}) for a in row.attempts)})
+    if any(a.due is not None for a in row.attempts):
+        row = row.model_copy(update={"attempts": tuple(a.model_copy(update={"due": None}) for a in row.attempts)})
     step = next_try(row, terms.policies, terms.now)
     if step is None:
         return with_state(row.model_copy(update={"why": _end(row)}))
     if terms.held and not row.danger:
         return with_state(row.model_copy(update={"why": HELD}))
-    row = row.model_copy(update={"why": None if row.why in WAITS else row.why})
+    row = _changed(row, why=None if row.why in WAITS else row.why)
     if step.at > terms.now:
         waiting = _by_channel(row.attempts[row.replayed_after :]).get(step.channel)
         if waiting is None:

@@ -56,6 +56,7 @@ from services.delivery.evolve import (
     channels_of,
     is_stopped,
     open_of,
+    placed,
     terms,
     with_callout,
     with_hold,
@@ -265,17 +266,16 @@ class DeliveryDecider:
             case "next":
                 rows = next_group(one, state.lineage, now)
                 for row in rows:  # each takes its place before the next one looks for its own
-                    made = self._moved(state, row, attempts.advance(row, terms(state, now)), now)
-                    state = with_row(state, made[0].row) if isinstance(made[0], NotificationChanged) else state
-                    facts += made
+                    after = attempts.advance(row, terms(state, now))
+                    facts += self._moved(state, row, after, now)
+                    state = replace(state, pacing=placed(state.pacing, None, after, state.rules))
                 return [*facts, CallOutReleased(callout=one.row.id, count=len(rows))]
             case "remind":
                 waiting = to_remind(state.notifications.values(), one, state.rules)
                 for row in waiting[:CHUNK]:
-                    again = attempts.replay(row, row.channels)
-                    made = self._moved(state, row, attempts.advance(again, terms(state, now)), now)
-                    state = with_row(state, made[0].row) if isinstance(made[0], NotificationChanged) else state
-                    facts += made
+                    after = attempts.advance(attempts.replay(row, row.channels), terms(state, now))
+                    facts += self._moved(state, row, after, now)
+                    state = replace(state, pacing=placed(state.pacing, row, after, state.rules))
                 if len(waiting) <= CHUNK:
                     one = replace(state.callouts[one.row.id], row=one.row.model_copy(update={"reminded": one.row.reminded + 1}))
                     return [*facts, CallOutChanged(row=progress(one, state.rules, state.pacing, now))]

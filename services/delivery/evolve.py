@@ -14,7 +14,8 @@ from schemas.reference import ChannelsSection, EscalationPolicy, ReferencePublis
 from schemas.words import Channel, NotificationState
 from services.delivery import attempts
 from services.delivery.callouts import MANAGER, CallOut, changed, listed, managers_at, pause_ms, reminder_at
-from services.delivery.policies import POLICIES, declared
+from services.delivery.pacing import Pacing
+from services.delivery.policies import POLICIES, Rules, declared
 from services.delivery.state import HOLD_KEY, DeliveryState, attempt_key, callout_key, held_key, later_key, loss_key, pace_key
 from services.runtime.agenda import Agenda
 
@@ -30,49 +31,48 @@ def terms(state: DeliveryState, now: Instant) -> attempts.Terms:
 
 
 def with_row(state: DeliveryState, row: NotificationRow) -> DeliveryState:
+    """The row in its place, with what follows from it: deadlines, queues, buckets and budgets, the counts of its call-out."""
+    before, settled = state.notifications.get(row.id), attempts.is_settled(row)
     agenda = state.agenda.disarm(loss_key(row.id)).disarm(held_key(row.id)).disarm(later_key(row.id))
     for attempt in row.attempts:
         key = attempt_key(row.id, attempt.number)
         agenda = agenda.disarm(key) if attempt.due is None else agenda.arm(key, attempt.due)
-    settled = attempts.is_settled(row)
     if row.not_before is not None and not settled:
         agenda = agenda.arm(later_key(row.id), row.not_before)
     waits = row.why == attempts.HELD and not settled
     held = state.held.set(row.id, row.planned_at) if waits else state.held.delete(row.id) if row.id in state.held else state.held
     bundled = row.why == attempts.BUNDLED and not settled
     bundles = state.bundles.joined(row) if bundled else state.bundles.left(row)
-    before = state.notifications.get(row.id)
-    if row.campaign is not None and (one := state.callouts.get(row.campaign)) is not None:
-        state = replace(state, callouts=state.callouts.set(row.campaign, one.seen(before, row, state.rules)))
-    state = replace(state, notifications=state.notifications.set(row.id, row), agenda=agenda, held=held, bundles=bundles)
-    return _with_pace(state, before, row)
-
-
-def _with_pace(state: DeliveryState, before: NotificationRow | None, row: NotificationRow) -> DeliveryState:
-    """Buckets, queues and budgets after this change of a row: they follow from the attempts that it plans."""
-    pacing, bundles, known = state.pacing, state.bundles, len(before.attempts) if before is not None else 0
-    touched = {one.channel} if (one := pacing.waiting.get(row.id)) is not None else set()
-    if row.waits_for is None or attempts.is_settled(row):
-        pacing = pacing.left(row.id)
-    else:
-        pacing = pacing.joined(row, row.waits_for)
-        touched.add(row.waits_for)
-    for attempt in row.attempts[known:]:
-        pacing = pacing.handed(attempt.channel, state.rules.channels[attempt.channel], attempt.planned_at)
-        touched.add(attempt.channel)
+    planned = row.attempts[len(before.attempts) if before is not None else 0 :]
+    for attempt in planned:
         if attempt.number == 1:
             bundles = bundles.handed(row, attempt.planned_at)
-    if not touched:
-        return state
-    state = replace(state, pacing=pacing, bundles=bundles)
-    return replace(state, agenda=_paced(state, touched))
+    callouts = state.callouts
+    if row.campaign is not None and (one := callouts.get(row.campaign)) is not None:
+        callouts = callouts.set(row.campaign, one.seen(before, row, state.rules))
+    pacing = placed(state.pacing, before, row, state.rules)
+    if pacing is not state.pacing:
+        touched = {a.channel for a in planned}
+        touched |= {one.channel for one in (state.pacing.waiting.get(row.id), pacing.waiting.get(row.id)) if one is not None}
+        agenda = _paced(agenda, pacing, state.rules, touched, held=state.sending_held)
+    return replace(
+        state, notifications=state.notifications.set(row.id, row), agenda=agenda, held=held, bundles=bundles, callouts=callouts, pacing=pacing
+    )
 
 
-def _paced(state: DeliveryState, channels: Iterable[Channel]) -> Agenda:
+def placed(pacing: Pacing, before: NotificationRow | None, row: NotificationRow, rules: Rules) -> Pacing:
+    """Buckets and queues after this change of a row: they follow from what it waits for and from the attempts that it plans."""
+    waits = row.waits_for is not None and not attempts.is_settled(row)
+    pacing = pacing.joined(row, row.waits_for) if waits and row.waits_for is not None else pacing.left(row.id)
+    for attempt in row.attempts[len(before.attempts) if before is not None else 0 :]:
+        pacing = pacing.handed(attempt.channel, rules.channels[attempt.channel], attempt.planned_at)
+    return pacing
+
+
+def _paced(agenda: Agenda, pacing: Pacing, rules: Rules, channels: Iterable[Channel], *, held: bool) -> Agenda:
     """The agenda with the next turn at each of these providers; none while all sending is held."""
-    agenda = state.agenda
     for channel in channels:
-        opens = None if state.sending_held else state.pacing.opens_at(channel, state.rules.channels[channel])
+        opens = None if held else pacing.opens_at(channel, rules.channels[channel])
         agenda = agenda.disarm(pace_key(channel)) if opens is None else agenda.arm(pace_key(channel), opens)
     return agenda
 
@@ -131,7 +131,7 @@ def with_hold(state: DeliveryState, row: HoldRow, now: Instant) -> DeliveryState
         for waiting in state.held:  # the runtime bounds how many fire in one Transaction
             agenda = agenda.arm(held_key(waiting), now)
     state = replace(state, hold=row, agenda=agenda)
-    return replace(state, agenda=_paced(state, state.pacing.queues))
+    return replace(state, agenda=_paced(state.agenda, state.pacing, state.rules, state.pacing.queues, held=state.sending_held))
 
 
 def with_reference(state: DeliveryState, published: ReferencePublished) -> DeliveryState:
@@ -158,7 +158,7 @@ def with_reference(state: DeliveryState, published: ReferencePublished) -> Deliv
         state = replace(state, managers=state.staged_managers, staged_managers=None)
     if published.last and state.staged_rules is not None:
         state = replace(state, rules=state.staged_rules, staged_rules=None)
-        state = replace(state, agenda=_paced(state, state.pacing.queues))
+        state = replace(state, agenda=_paced(state.agenda, state.pacing, state.rules, state.pacing.queues, held=state.sending_held))
     return state
 
 

@@ -7,7 +7,7 @@ they take from the bucket all the same, so the rate holds over time. Whoever wai
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final, Self
@@ -117,10 +117,11 @@ class Pacing:
         key = f"{channel.value}/{group}"
         tag = max(self.virtual.get(channel, 0.0), self.finish.get(key, 0.0))
         one = Waiting(channel, int(urgency(row)), tag, group)
-        queue = list(self.queues.get(channel, ()))
-        insort(queue, one.place(row.id))
+        queue, place = self.queues.get(channel, ()), one.place(row.id)
+        at = bisect_left(queue, place)
+        queue = queue[:at] + (place,) + queue[at:]  # noqa: RUF005  half the time of a list that becomes a tuple: there may be thousands
         return replace(
-            self, waiting=self.waiting.set(row.id, one), finish=self.finish.set(key, tag + 1), queues=self.queues.set(channel, tuple(queue))
+            self, waiting=self.waiting.set(row.id, one), finish=self.finish.set(key, tag + 1), queues=self.queues.set(channel, queue)
         )
 
     def left(self, id: str) -> Self:
