@@ -25,6 +25,7 @@ from schemas.words import Channel
 from services.delivery.channels import Driver, Outgoing, Probing, Result
 from services.delivery.messages import compose, translator
 from services.delivery.outbox import Call, Offer, Outbox, Probe
+from services.delivery.pacing import never_waits
 from services.runtime import metrics, tracing
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.kafka import BrokerAway
@@ -115,7 +116,8 @@ class Sender:
         self._monotonic = monotonic
         self._wall_clock = wall_clock
         self._probing: set[str] = set()
-        self._rooms: dict[Channel, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(calls_at_once))
+        self._rooms: dict[tuple[Channel, bool], asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(calls_at_once))
+        """Per channel one for what never waits and one for the rest: a provider slower than it declares keeps no danger behind a call-out."""
 
     async def run(self, batches: AsyncIterator[Batch]) -> None:
         """Work on accepted records until `batches` ends, then until the calls under way have ended.
@@ -219,7 +221,7 @@ class Sender:
             return Result("failed", error="message_not_made", retry=True)
         if isinstance(outgoing, Result):
             return outgoing
-        async with self._rooms[channel]:
+        async with self._rooms[channel, never_waits(call.row)]:
             left_s = call.left_s(self._monotonic())
             if left_s <= 0:
                 return Result("failed", error="limit_passed", retry=True)

@@ -7,46 +7,52 @@ from collections.abc import Mapping
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-import httpx
+import aiohttp
 import orjson
 
 from services.delivery.channels.base import Result
 
 _PASSING: Final = frozenset({408, 425, 429})
 _ANSWER_BYTES: Final = 65_536
-_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL)
+_NOT_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
+"""Raised before anything of the request went out. Whatever else is raised may have come after it."""
 
 
 class Posting:
-    """A pool of connections; errors are `<name>_<code>`. Subclasses say what to post."""
+    """A pool of connections while entered; errors are `<name>_<code>`. Subclasses say what to post."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._client = httpx.AsyncClient(follow_redirects=False, headers={"user-agent": "Vigie"})
+        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            headers={"user-agent": "Vigie"}, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None), trust_env=True
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
+        if self._session is not None:
+            await self._session.close()
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Result:
         """2xx is accepted (see `taken`); 408, 425, 429 and 5xx are passing failures; no answer after the request went out is a doubt."""
+        assert self._session is not None, "entered before it posts"
         given = {"content-type": "application/json", **headers}
         status, content = 0, b""
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self._client.stream("POST", url, content=body, headers=given, timeout=timeout_s) as answer,
+                self._session.post(url, data=body, headers=given, allow_redirects=False) as answer,
             ):
-                status = answer.status_code
-                async for part in answer.aiter_bytes():
+                status = answer.status
+                async for part in answer.content.iter_any():
                     content += part
                     if len(content) >= _ANSWER_BYTES:
                         break
         except _NOT_SENT:
             return Result("failed", error=f"{self._name}_connection", retry=True)
-        except (httpx.HTTPError, TimeoutError):
+        except (aiohttp.ClientError, TimeoutError):
             if not status:
                 return Result("ambiguous", error=f"{self._name}_no_answer")
             content = b""  # the status is the answer, whatever became of the rest

@@ -384,6 +384,19 @@ async def test_calls_per_channel_are_bounded(world: World) -> None:
     )
 
 
+async def test_danger_does_not_wait_for_the_calls_of_a_slow_provider(world: World) -> None:
+    world.provider.hangs = asyncio.Event()
+    rows = [world.plan(f"n{i}") for i in range(1, 6)]
+    danger: list[str] = []
+
+    def called() -> bool:
+        if not danger and len(world.provider.calls) == 2 and all(world.row(n).attempts[0].state == "granted" for n in rows):
+            danger.append(world.plan("n9", danger=True))
+        return [c.row.id for c in world.provider.calls[2:]] == danger != []
+
+    await world.until(world.sender(calls_at_once=2), called)
+
+
 async def test_a_driver_that_breaks_its_promise_is_a_doubt(world: World) -> None:
     n = world.plan()
     world.provider.answers = [RuntimeError("bug"), Result("accepted")]
