@@ -194,6 +194,13 @@ class EscalationRow(Model):
     )
     stale_times: int = Field(default=0, description="how often its answers went stale")
     since_cycle: int = Field(default=1, description="answers count from this cycle on; those before went stale")
+    never_skipped: tuple[str, ...] = Field(default=(), description="roles that are called although enough have answered (D34)")
+    stale_after_min: int | None = Field(
+        default=None, description="minutes after which an answer without a deed is none any more; null = never"
+    )
+    later: tuple[WaveRow, ...] = Field(
+        default=(), description="waves of the cycles after the running one, once another policy was applied; empty = the same again"
+    )
 
 
 class TaskRow(Model):

@@ -29,6 +29,13 @@ class EscalateIncident(Command):
 
 
 @message
+class ReapplyPolicy(Command):
+    """The running ladder of this incident takes the waves and delays of the policy in force (D63); until then it keeps those it started with."""
+
+    incident: str
+
+
+@message
 class ResolveIncident(Command):
     """Close it. Refused while a cause is open unless forced with a reason."""
 

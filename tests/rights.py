@@ -85,6 +85,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /api/v1/me/push": ACKNOWLEDGE, "POST /api/v1/me/push": ACKNOWLEDGE, "POST /api/v1/me/push/end": ACKNOWLEDGE,
     "POST /api/v1/incidents/{id}/acknowledge": ACKNOWLEDGE, "POST /api/v1/notifications/{id}/acknowledge": ACKNOWLEDGE,
     "POST /api/v1/notifications/{id}/decline": ACKNOWLEDGE, "POST /api/v1/incidents/{id}/escalate": DECIDE_INCIDENT,
+    "POST /api/v1/incidents/{id}/reapply-policy": DECIDE_INCIDENT,
     "POST /api/v1/incidents/{id}/resolve": DECIDE_INCIDENT, "POST /api/v1/incidents/{id}/reopen": DECIDE_INCIDENT,
     "POST /api/v1/incidents/{id}/merge": DECIDE_INCIDENT, "POST /api/v1/incidents/{id}/split": DECIDE_INCIDENT,
     "POST /api/v1/incidents/{id}/notes": NOTE, "POST /api/v1/log": NOTE, "POST /api/v1/level": LEVEL,

@@ -1,10 +1,12 @@
 """Ladders and waves (D32–D35): who is called, who answered, when the next wave fires.
 
-A ladder is frozen when it starts: its row carries the waves of the policy version. Roles become persons when a wave fires.
+A ladder is frozen when it starts: its row carries all that the policy version says about it, until a person applies the one in force
+(D63). Roles become persons when a wave fires.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from schemas.alerts import (
@@ -18,6 +20,7 @@ from schemas.alerts import (
 )
 from schemas.base import MINUTE_MS, Instant
 from schemas.maintenance import PagingWithheld
+from schemas.reference import Escalation, Wave
 from schemas.words import Answer, Channel, IncidentState, Level
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
@@ -112,17 +115,52 @@ def start(draft: Draft, scope: str, level: Level, incidents: tuple[str, ...], be
         supersede(draft, old, id)
     row = EscalationRow(
         id=id, ladder=f"N{int(level)}", scope=scope, incidents=incidents, state="running", policy=draft.state.version, started_at=now,
-        wave=0, cycle=1, level=level, previous_level=max((o.level for o in before), default=None),
-        repeat_after_min=policy.repeat.after_min, repeat_times=policy.repeat.times,
-        waves=tuple(
-            WaveRow(
-                wave=w.wave, cycle=1, due_at=now + w.after_min * MINUTE_MS, state="waiting", roles=w.who, expected=w.expected,
-                after_min=w.after_min, ack_min=w.ack_min, channels=tuple(Channel(c) for c in w.channels),
-            )
-            for w in waves
-        ),
+        wave=0, cycle=1, level=level, previous_level=max((o.level for o in before), default=None), waves=_waves(waves, 1, now),
+        repeat_times=policy.repeat.times, **_terms(policy, level),
     )  # fmt: skip
     _put(draft, _fire_from(draft, row), "started")
+
+
+def _waves(waves: Iterable[Wave], cycle: int, began: Instant) -> tuple[WaveRow, ...]:
+    """Of a cycle that began then, none of them fired."""
+    return tuple(
+        WaveRow(
+            wave=w.wave, cycle=cycle, due_at=began + w.after_min * MINUTE_MS, state="waiting", roles=w.who, expected=w.expected,
+            after_min=w.after_min, ack_min=w.ack_min, channels=tuple(Channel(c) for c in w.channels),
+        )
+        for w in waves
+    )  # fmt: skip
+
+
+def _terms(policy: Escalation, level: Level) -> dict[str, Any]:
+    """What the policy says about a ladder of this level beside its waves."""
+    stale = policy.stale_answer
+    return {
+        "repeat_after_min": policy.repeat.after_min, "never_skipped": policy.never_skipped if level >= CRISIS else (),
+        "stale_after_min": stale.after_min.get(f"N{int(level)}") if stale is not None else None,
+    }  # fmt: skip
+
+
+def reapply(draft: Draft, row: EscalationRow) -> bool:
+    """The ladder takes the policy in force (D63); False if it has no waves for it.
+
+    Who was called stays called and no answer is lost: waves that have fired stay as they were, those that wait are the new ones, counted
+    from the beginning of the cycle; of several that are due by now only the newest fires. Later cycles are the new policy's.
+    """
+    waves, policy = draft.territory.ladder(row.level), draft.territory.policy
+    if not waves or policy is None:
+        return False
+    mine = [w for w in row.waves if w.cycle == row.cycle]
+    began = min(w.due_at - w.after_min * MINUTE_MS for w in mine)
+    reached = max((w.wave for w in mine if w.state != "waiting"), default=0)
+    new = _waves(waves, row.cycle, began)
+    ahead = tuple(w for w in new if w.wave > reached) if row.state == "running" else ()
+    row = changed(row, {
+        "policy": draft.state.version, "waves": (*(w for w in row.waves if w.state != "waiting"), *ahead), "later": new,
+        "repeat_times": row.since_cycle - 1 + policy.repeat.times, **_terms(policy, row.level),
+    })  # fmt: skip
+    _put(draft, _schedule(row) if row.state == "running" else row, "reapplied")
+    return True
 
 
 # ── waves ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -224,7 +262,7 @@ def _next_cycle(row: EscalationRow, at: Instant) -> EscalationRow:
         changed(w, {
             "cycle": row.cycle + 1, "due_at": at + w.after_min * MINUTE_MS, "state": "waiting", "fired_at": None, "notifications": (),
         })
-        for w in row.waves if w.cycle == row.cycle
+        for w in row.later or [w for w in row.waves if w.cycle == row.cycle]
     )  # fmt: skip
     return changed(row, {"waves": (*row.waves, *again), "cycle": row.cycle + 1})
 
@@ -289,14 +327,12 @@ def acknowledged(draft: Draft, incident: str, person: str) -> None:
 
 def _satisfied(draft: Draft, row: EscalationRow, wave: int) -> EscalationRow:
     """Quorum: waiting waves are skipped, but for the roles that are never skipped (D34)."""
-    policy = draft.territory.policy
-    never = frozenset(policy.never_skipped) if policy is not None and row.level >= CRISIS else frozenset[str]()
     for n, w in enumerate(row.waves):
         if w.wave == wave and w.state == "fired":
             row = _with_wave(row, n, state="satisfied")
         elif w.state == "waiting":
             called = set(_called(draft, row))
-            due = [p for p in posts(draft, w.roles, row) if p.role in never and p.holder is not None and p.holder not in called]
+            due = [p for p in posts(draft, w.roles, row) if p.role in row.never_skipped and p.holder is not None and p.holder not in called]
             ids = [i for p in due if p.holder is not None and (i := _call(draft, row, w, p, p.holder)) is not None]
             row = _with_wave(row, n, state="skipped", notifications=(*w.notifications, *ids))
     return changed(row, {"state": "answered", "next_at": None, "stale_at": _stale_at(draft, row)})
@@ -356,9 +392,7 @@ def gone(draft: Draft, person: str) -> None:
 
 def _stale_at(draft: Draft, row: EscalationRow) -> Instant | None:
     """When an answer without a deed is no answer any more; None where the policy has no such delay."""
-    policy = draft.territory.policy
-    after_min = policy.stale_answer.after_min.get(row.ladder) if policy is not None and policy.stale_answer is not None else None
-    return None if after_min is None else draft.clock + after_min * MINUTE_MS
+    return None if row.stale_after_min is None else draft.clock + row.stale_after_min * MINUTE_MS
 
 
 def tended(draft: Draft, incident: str | None) -> None:
@@ -374,10 +408,10 @@ def stale(draft: Draft, id: str) -> None:
     row = draft.state.escalations[id]
     if row.state != "answered" or row.stale_at is None:
         return
-    policy, said_yes = draft.territory.policy, row.acknowledged_by
+    said_yes = row.acknowledged_by
     before = changed(row, {
         "state": "running", "stale_at": None, "stale_times": row.stale_times + 1, "since_cycle": row.cycle + 1, "acknowledged_by": (),
-        "repeat_times": row.cycle + (policy.repeat.times if policy is not None else 0),
+        "repeat_times": row.cycle + row.repeat_times - (row.since_cycle - 1),
     })  # fmt: skip
     again = _fire_from(draft, _unanswered(_next_cycle(before, draft.clock)))
     first = next(n for n, w in enumerate(again.waves) if w.cycle == again.since_cycle)

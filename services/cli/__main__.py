@@ -59,6 +59,7 @@ COMMANDS = {
     # decisions
     "ack": "services.cli.decide:ack",
     "escalate": "services.cli.decide:escalate",
+    "reapply": "services.cli.decide:reapply",
     "resolve": "services.cli.decide:resolve",
     "level": "services.cli.decide:level",
     "plan": "services.cli.decide:plan",

@@ -69,6 +69,12 @@ def escalate(incident: str, realm: Realm = None, reason: Reason = None, key: Key
     decide(f"incidents/{_part(incident)}/escalate", realm, {"reason": reason}, key=key, as_json=as_json, done="Vague suivante appelée")
 
 
+def reapply(incident: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False) -> None:
+    """The running ladder of an incident takes the waves and delays in force."""
+    body = {"reason": reason}
+    decide(f"incidents/{_part(incident)}/reapply-policy", realm, body, key=key, as_json=as_json, done="Règles en vigueur appliquées")
+
+
 def resolve(
     incident: str, realm: Realm = None, reason: Reason = None, force: Force = False, expected: Expected = None, key: Key = None,
     as_json: AsJson = False,

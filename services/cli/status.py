@@ -38,7 +38,9 @@ def status(
             typer.secho(sentence, err=True, fg="red")
         raise typer.Exit(1)
     found["lag"] = asyncio.run(_lag(settings.kafka))
-    found["levels"] = _levels(settings)
+    told = _overviews(settings)
+    found["levels"] = None if told is None else {realm: overview["level"]["level"] for realm, overview in told.items()}
+    found["holds"] = None if told is None else {realm: o["hold"]["until"] for realm, o in told.items() if o["hold"]["held"]}
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
@@ -71,16 +73,14 @@ async def _lag(kafka: str) -> dict[str, int] | None:
         return None
 
 
-def _levels(settings: Settings) -> dict[str, int] | None:
-    """Level of each open realm; None while the console does not answer."""
+def _overviews(settings: Settings) -> dict[str, Any] | None:
+    """Of each open realm; None while the console does not answer."""
     from services.cli.client import Away, Client, Refused
 
     try:
         with Client(settings, timeout_s=ANSWER_S) as client:
             realms = client.get("/api/v1/realms?limit=100")["items"]
-            return {
-                r["id"]: client.get(f"/api/v1/overview?realm={r['id']}")["level"]["level"] for r in realms if r.get("state") != "closed"
-            }
+            return {r["id"]: client.get(f"/api/v1/overview?realm={r['id']}") for r in realms if r.get("state") != "closed"}
     except (Away, Refused, KeyError, TypeError):
         return None
 
@@ -107,6 +107,8 @@ def _show(found: dict[str, Any]) -> None:
         console.print("not applied yet: " + ", ".join(f"{service} {count}" for service, count in found["lag"].items()))
     if found["levels"]:
         console.print("level: " + ", ".join(f"{realm} N{level}" for realm, level in found["levels"].items()))
+    for realm, until in (found["holds"] or {}).items():
+        console.print(f"[red]{realm}: sending is held until {until}; only danger to people goes out[/]")
 
 
 def _duration(seconds: int) -> str:

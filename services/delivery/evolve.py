@@ -56,7 +56,13 @@ def with_row(state: DeliveryState, row: NotificationRow) -> DeliveryState:
         touched |= {one.channel for one in (state.pacing.waiting.get(row.id), pacing.waiting.get(row.id)) if one is not None}
         agenda = _paced(agenda, pacing, state.rules, touched, held=state.sending_held)
     return replace(
-        state, notifications=state.notifications.set(row.id, row), agenda=agenda, held=held, bundles=bundles, callouts=callouts, pacing=pacing
+        state,
+        notifications=state.notifications.set(row.id, row),
+        agenda=agenda,
+        held=held,
+        bundles=bundles,
+        callouts=callouts,
+        pacing=pacing,
     )
 
 

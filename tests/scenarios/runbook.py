@@ -168,14 +168,16 @@ class Runbook:
 
     def answers(self, person: str, answer: Answer = ACK, channel: str = "sms") -> None:
         """The newest call of this person is answered."""
-        rows = [
-            r for r in self.system.services["delivery"].state(self.realm).notifications.values() if r.person == person and r.answer_expected
-        ]
-        call = max(rows, key=lambda r: (r.planned_at, r.cycle or 0, r.wave or 0))
+        call = max(self.notifications(person), key=lambda r: (r.planned_at, r.cycle or 0, r.wave or 0))
         self.feed(
             "delivery",
             AnswerNotification(author=person, role="on_call", notification=call.id, person=person, answer=answer, channel=channel),
         )
+
+    def notifications(self, person: str) -> list[NotificationRow]:
+        """Calls of this person that ask for an answer."""
+        rows = self.system.services["delivery"].state(self.realm).notifications.values()
+        return [r for r in rows if r.person == person and r.answer_expected]
 
     def decides(self, kind: type[Command], author: str = "coord-pca", role: str = "coordinator", **values: Any) -> CommandApplied:
         """A decision that is applied."""

@@ -13,10 +13,12 @@ from schemas.commands import (
     EscalateIncident,
     HoldSending,
     MergeIncidents,
+    ReapplyPolicy,
     ReleaseSending,
     ResolveIncident,
     SetLevel,
 )
+from schemas.delivery import ReceiptReceived
 from schemas.oncall import Place, Rotation, SwapDuties, WithdrawDuty
 from schemas.runtime import CommandRefused, OpenRealm
 from services.runtime.territory_publish import reference_commands
@@ -254,6 +256,44 @@ def test_an_app_without_a_receipt_is_followed_by_an_sms_after_a_minute(book: Run
     book.time_passes(0.2)
     book.expect("ast-technique:sms")
     book.time_passes(5)
+    book.nothing_else()
+
+
+def receipt(book: Runbook, person: str, channel: str, state: str) -> None:
+    """The provider's word on the newest call of this person by this channel."""
+    row = max(book.notifications(person), key=lambda r: r.planned_at)
+    attempt = next(a for a in row.attempts if a.channel.value == channel)
+    book.feed("delivery", ReceiptReceived.model_validate({"notification": row.id, "attempt": attempt.id, "state": state}))
+
+
+def test_receipts_in_reversed_order_send_nothing_twice(book: Runbook) -> None:
+    book.devices({"person": "ast-technique", "channel": "app", "outcome": "accepted"})
+    book.report("closure")
+    book.expect(*N1_FIRST)
+    receipt(book, "ast-technique", "app", "received")
+    receipt(book, "ast-technique", "app", "failed")
+    book.time_passes(14)
+    book.nothing_else()
+
+
+def test_a_receipt_that_comes_after_the_failover_calls_nobody_back_and_nobody_again(book: Runbook) -> None:
+    book.devices({"person": "ast-technique", "channel": "app", "outcome": "accepted"})
+    book.report("closure")
+    book.expect(*N1_FIRST)
+    book.time_passes(2)
+    book.expect("ast-technique:sms")
+    receipt(book, "ast-technique", "app", "received")
+    book.time_passes(12)
+    book.nothing_else()
+
+
+def test_a_failure_told_instead_of_a_receipt_is_followed_by_an_sms_at_once(book: Runbook) -> None:
+    book.devices({"person": "ast-technique", "channel": "app", "outcome": "accepted"})
+    book.report("closure")
+    book.expect(*N1_FIRST)
+    receipt(book, "ast-technique", "app", "failed")
+    book.expect("ast-technique:sms")
+    book.time_passes(14)
     book.nothing_else()
 
 
@@ -601,6 +641,24 @@ def test_a_ladder_that_is_edited_while_it_runs_keeps_its_waves_and_the_next_one_
     book.nothing_else()
     book.time_passes(1)
     book.expect("dgs:sms", wave=2)
+
+
+def test_a_decision_applies_the_edited_rules_to_the_ladder_that_runs(book: Runbook) -> None:
+    book.report("closure")
+    book.expect(*N1_FIRST)
+    waves = territory().policy.ladders["N1"]
+    slow = {
+        **territory().policy.ladders,
+        "N1": (waves[0], waves[1].model_copy(update={"after_min": 45, "who": ("dgs_directeur_de_crise",)})),
+    }
+    publish(book, "edited", ladders=slow)
+    book.time_passes(10)
+    book.decides(ReapplyPolicy, incident=book.incident().id)
+    book.time_passes(34)
+    book.nothing_else()
+    book.time_passes(1)
+    book.expect("dgs:sms", wave=2)
+    book.answers("dgs")
 
 
 def test_a_new_rotation_is_called_from_its_first_hand_off_on(book: Runbook) -> None:

@@ -26,6 +26,7 @@ _FIELD = _CELL | {"site_manager", "technician", "liaison"}
 _RIGHTS: Final[dict[type[Command], frozenset[str]]] = {
     c.AcknowledgeIncident: _FIELD,
     c.EscalateIncident: _FIELD,
+    c.ReapplyPolicy: _CELL,
     c.ResolveIncident: _CELL,
     c.ReopenIncident: _CELL,
     c.MergeIncidents: _CELL,
@@ -95,6 +96,7 @@ _NO_DEED: Final = frozenset({PublishReference, o.NoteReachability, o.ImportDutie
 _APPLY: Final[dict[type[Command], Callable[[Draft, Any], Result]]] = {
     c.AcknowledgeIncident: ladder.acknowledge,
     c.EscalateIncident: ladder.escalate,
+    c.ReapplyPolicy: ladder.reapply,
     c.ResolveIncident: incidents.resolve,
     c.ReopenIncident: incidents.reopen,
     c.MergeIncidents: incidents.merge,

@@ -53,3 +53,18 @@ def escalate(draft: Draft, command: c.EscalateIncident) -> Result:
     draft.alter(incident.id, "report", version=incident.version + 1, updated_at=draft.now)
     settle(draft)
     return {"incident": incident.id, "wave": draft.state.escalations[ladder.id].wave}
+
+
+def reapply(draft: Draft, command: c.ReapplyPolicy) -> Result:
+    """The ladder that runs for the incident takes the policy in force (D63)."""
+    incident = open_one(incident_of(draft, command.incident))
+    ladder = _ladder_of(draft, incident)
+    if ladder is None or ladder.state == "exhausted":
+        raise Refused(409, "no_ladder", incident=incident.id)
+    if ladder.policy == draft.state.version:
+        raise Refused(409, "policy_in_force", incident=incident.id)
+    if not escalation.reapply(draft, ladder):
+        raise Refused(409, "no_ladder", incident=incident.id)
+    draft.alter(incident.id, "report", version=incident.version + 1, updated_at=draft.now)
+    settle(draft)
+    return {"incident": incident.id, "policy": draft.state.version}

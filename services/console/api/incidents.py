@@ -13,6 +13,7 @@ from schemas.commands import (
     AcknowledgeIncident,
     EscalateIncident,
     MergeIncidents,
+    ReapplyPolicy,
     ReopenIncident,
     ResolveIncident,
     SplitIncident,
@@ -106,6 +107,12 @@ async def acknowledge(author: Acknowledging, id: str, body: Acknowledge | None =
 async def escalate(author: Deciding, id: str, body: Body | None = None) -> Response:
     await _in_scope(author, body, id)
     return await decide(author, body, "alerts", EscalateIncident, incident=id)
+
+
+@router.post("/{id}/reapply-policy", responses=RESPONSES, summary="Its running ladder takes the waves and delays in force")
+async def reapply_policy(author: Deciding, id: str, body: Body | None = None) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "alerts", ReapplyPolicy, incident=id)
 
 
 @router.post("/{id}/resolve", responses=RESPONSES, summary="Close it")

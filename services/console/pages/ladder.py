@@ -24,6 +24,15 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """Somebody of whom nobody knows what they were told: not at all, or twice."""
+
+    role: str
+    word: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rung:
     wave: int
     cycle: int
@@ -36,6 +45,7 @@ class Rung:
     channels: str
     called: int
     answers: list[Answered]
+    doubts: list[Doubt]
     silent: int
     tone: Literal["ok", "soon", "over"]
 
@@ -68,6 +78,8 @@ class Ladder:
     expected: int
     replaced: str | None
     """Level of the ladder that this one replaced, e.g. `N2`."""
+    policy: str
+    """Version of the rules that it follows."""
 
 
 def _channels(codes: Iterable[str], _: Translator) -> str:
@@ -89,17 +101,27 @@ def _answered(n: Notification, names: Names, _: Translator) -> Answered | None:
     )  # fmt: skip
 
 
+def _doubt(n: Notification, names: Names, _: Translator) -> Doubt | None:
+    """What the policy of a channel leaves open (`canaux.yaml`, `doute`), in words."""
+    if n.state is NotificationState.AMBIGUOUS:
+        return Doubt(_who(n, names, _), _("peut-être non reçu"), n.id)
+    if any(a.possible_duplicate and a.state in ("accepted", "received", "ambiguous") for a in n.attempts):
+        return Doubt(_who(n, names, _), _("peut-être reçu deux fois"), n.id)
+    return None
+
+
 def _rung(wave: Wave, by_id: dict[str, Notification], names: Names, _: Translator) -> Rung:
     told = [by_id[i] for i in wave.notifications if i in by_id]
     answers = [x for x in (_answered(n, names, _) for n in told) if x is not None]
     answers.sort(key=lambda x: (x.at is None, x.at))
+    doubts = [x for x in (_doubt(n, names, _) for n in told) if x is not None]
     silent = sum(1 for n in told if n.answer_expected and n.state is not NotificationState.ANSWERED)
     enough = wave.positive >= wave.expected
     tone: Literal["ok", "soon", "over"] = "ok" if enough else "over" if wave.fired_at and not wave.positive and not answers else "soon"
     called = len(wave.notifications) or len(wave.roles)
     return Rung(
         wave.wave, wave.cycle, wave.due_at, wave.fired_at, wave.state, wave.expected, wave.positive, wave.ack_min,
-        _channels(wave.channels, _), called, answers, silent, tone,
+        _channels(wave.channels, _), called, answers, doubts, silent, tone,
     )  # fmt: skip
 
 
@@ -123,7 +145,7 @@ def ladder_of(escalation: Escalation, notifications: Sequence[Notification], nam
         escalation.id, escalation.ladder, escalation.state, escalation.started_at, fired, waiting if running else None,
         escalation.next_at if running else None, silent if running else [],
         [w.role_name(role, None, names, _) for role in escalation.uncovered_roles], first.positive if first else 0,
-        first.expected if first else 0, f"N{escalation.previous_level}" if escalation.previous_level else None,
+        first.expected if first else 0, f"N{escalation.previous_level}" if escalation.previous_level else None, escalation.policy,
     )  # fmt: skip
 
 

@@ -199,7 +199,7 @@ class Screens:
             "clocks_shown": incident.CLOCKS_SHOWN, "activity_counts": _counts(figures.activities, x._),
             "members": members[: incident.MEMBERS_SHOWN], "members_all": len(members),
             "entries": entries(journal, x.names, x._, incident.LINES_SHOWN), "ladders": [ladder] if ladder else [], "plans": lines,
-            "conflicts": incident.conflicts_of(conflicts),
+            "conflicts": incident.conflicts_of(conflicts), "policy": x.reference.version,
             "cards": incident.cards_of(mine, x.shell.now, x.names, x._), "ahead": incident.next_break(x.clocks, x.shell.now),
             "takers": takers(shown, x), "proposal": next(iter(proposals), None),
             "under_way": sum(line.count for line in moved.items if line.state in moves.UNDER_WAY),

@@ -181,6 +181,8 @@ def _escalation(record: Record, names: Names, _: Translator) -> str:
             return _("Escalade {ladder} terminée", ladder=ladder)
         case "stale":
             return _("Escalade {ladder} : prise en charge, puis rien ; rappel", ladder=ladder)
+        case "reapplied":
+            return _("Escalade {ladder} : les règles en vigueur s’appliquent désormais", ladder=ladder)
         case "joined":
             return _("Escalade {ladder} : un incident la rejoint", ladder=ladder)
         case "answer" | "declined":

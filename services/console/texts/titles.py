@@ -115,6 +115,7 @@ _REFUSAL = {
     "post_unknown": N_("Ce rôle n’existe pas, ou pas dans ce périmètre."),
     "person_unknown": N_("L’annuaire ne connaît pas cette personne : {person}."),
     "duty_unknown": N_("Ce changement d’astreinte n’existe pas."),
+    "policy_in_force": N_("Cette escalade suit déjà les règles en vigueur."),
     "no_ladder": N_("Aucune escalade n’est en cours."),
     "no_reference": N_("Les données du territoire ne sont pas encore chargées."),
     "realm_exists": N_("Ce nom est déjà pris."),

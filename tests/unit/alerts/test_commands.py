@@ -16,6 +16,7 @@ from schemas.commands import (
     EscalateIncident,
     LinkReport,
     MergeIncidents,
+    ReapplyPolicy,
     ReopenIncident,
     ResolveIncident,
     SetLevel,
@@ -48,6 +49,7 @@ def _refused(answer: CommandApplied | CommandRefused) -> tuple[int, str]:
 UNKNOWN: list[tuple[type[Command], dict[str, Any], str]] = [
     (AcknowledgeIncident, {"incident": "x"}, "incident_unknown"),
     (EscalateIncident, {"incident": "x"}, "incident_unknown"),
+    (ReapplyPolicy, {"incident": "x"}, "incident_unknown"),
     (ResolveIncident, {"incident": "x"}, "incident_unknown"),
     (ReopenIncident, {"incident": "x"}, "incident_unknown"),
     (MergeIncidents, {"incident": "x", "into": "y"}, "incident_unknown"),

@@ -17,9 +17,9 @@ from schemas.alerts import (
     RoleUncovered,
     Unreachable,
 )
-from schemas.commands import AcknowledgeIncident, EscalateIncident, ResolveIncident
-from schemas.reference import Holder, Roster, RosterSection
-from schemas.runtime import CommandApplied
+from schemas.commands import AcknowledgeIncident, EscalateIncident, ReapplyPolicy, ResolveIncident
+from schemas.reference import EscalationPolicy, Holder, PublishReference, Roster, RosterSection
+from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Answer
 from tests.unit.alerts.scene import Scene, territory
 
@@ -324,6 +324,73 @@ def test_escalating_by_hand_fires_the_next_wave_now(scene: Scene) -> None:
     calls.expect("ast-direction")
     scene.step(18)
     assert {(c.cycle, c.wave) for c in calls.new()} == {(2, 1)}
+
+
+def _with_waves(scene: Scene, minute: float, second: int) -> None:
+    """Another policy: N1 calls the technician alone, then, after so many minutes, the head of administration."""
+    waves = territory().policy.ladders["N1"]
+    second = waves[1].model_copy(update={"after_min": second, "who": ("dgs_directeur_de_crise",)})
+    ladders = {**territory().policy.ladders, "N1": (waves[0].model_copy(update={"who": ("astreinte_technique",)}), second)}
+    policy = EscalationPolicy(policy=territory().policy.model_copy(update={"ladders": ladders}))
+    scene.command(PublishReference(author="coord-pca", role="coordinator", reference=f"r-{minute}", data=policy, last=True), minute)
+
+
+def _reapply(scene: Scene, minute: float, role: str = "coordinator") -> CommandApplied | CommandRefused:
+    incident = next(iter(scene.state.incidents))
+    return scene.command(ReapplyPolicy(author="coord-pca", role=role, incident=incident), minute)
+
+
+def test_a_running_ladder_takes_another_policy_by_decision_only(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    calls.expect("rs-pmi-04", "ast-technique")
+    _with_waves(scene, 2, second=30)
+    before = _ladder(scene, scene.incidents()[0].id)
+    assert isinstance(_reapply(scene, 3), CommandApplied)
+    after = _ladder(scene, before.scope)
+    assert before.policy != after.policy == scene.state.version
+    scene.step(29)
+    calls.expect_nobody()
+    scene.step(30)
+    calls.expect("dgs")
+    scene.step(45)
+    calls.expect("ast-technique")  # the next cycle is the new policy's from its first wave on
+
+
+def test_what_is_due_under_the_new_policy_fires_at_once(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    calls.new()
+    _with_waves(scene, 5, second=4)
+    scene.step(6)
+    calls.expect_nobody()
+    _reapply(scene, 6)
+    scene.step(6.1)
+    calls.expect("dgs")
+
+
+def test_an_answer_stands_when_another_policy_is_applied(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    incident = scene.incidents()[0].id
+    calls.new()
+    scene.command(AcknowledgeIncident(author="rs-pmi-04", role="site_manager", incident=incident), 1)
+    _with_waves(scene, 2, second=4)
+    _reapply(scene, 3)
+    assert (_ladder(scene, incident).state, _ladder(scene, incident).acknowledged_by) == ("answered", ("rs-pmi-04",))
+    scene.step(60)
+    calls.expect_nobody()
+
+
+def test_a_policy_is_applied_again_when_there_is_another_one_and_somebody_may(scene: Scene) -> None:
+    scene.report(0, "closure", PMI, severity=2)
+    refused = [_reapply(scene, 1)]
+    _with_waves(scene, 2, second=30)
+    refused += [_reapply(scene, 3, role="technician")]
+    scene.command(ResolveIncident(author="c", role="coordinator", incident=scene.incidents()[0].id, force=True, reason="text:no"), 4)
+    refused += [_reapply(scene, 5)]
+    codes = [r.code for r in refused if isinstance(r, CommandRefused)]
+    assert codes == ["policy_in_force", "role_not_allowed", "incident_not_open"]
 
 
 def test_closing_an_incident_ends_its_ladder(scene: Scene) -> None:

@@ -15,6 +15,7 @@ NOT_OF_A_TIME = {
 WRITES = [
     "ack",
     "escalate",
+    "reapply",
     "resolve",
     "level",
     "plan",

@@ -20,6 +20,7 @@ READS = (
 )  # fmt: skip
 DECISIONS = (
     "realms", "realms/{name}/step", "realms/{name}/pause", "realms/{name}/close", "incidents/{id}/acknowledge", "incidents/{id}/escalate",
+    "incidents/{id}/reapply-policy",
     "incidents/{id}/resolve", "incidents/{id}/reopen", "incidents/{id}/merge", "incidents/{id}/split", "incidents/{id}/notes", "level",
     "reports/{id}/confirm", "reports/{id}/deny", "reports/{id}/link", "plans/{id}/activate", "plans/{id}/refuse", "plans/{id}/postpone",
     "plans/{id}/stand-down", "plans/{id}/cards/{card}/start", "plans/{id}/cards/{card}/done", "plans/{id}/cards/{card}/not-applicable",

@@ -1,0 +1,48 @@
+"""The ladder of an incident as its page shows it: of whom nobody knows what they were told."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.alerts import EscalationRow, WaveRow
+from schemas.delivery import AttemptRow, NotificationRow
+from schemas.words import Channel, Level, NotificationState
+from services.console.geometry import Outlines, Plane
+from services.console.i18n import translator
+from services.console.pages.ladder import ladder_of
+from services.console.reference import NO_REFERENCE
+from services.console.shapes import Shaper
+from services.console.texts.names import Names
+
+AT = 1_802_340_000_000
+
+
+def called(state: NotificationState, *attempts: tuple[str, bool]) -> NotificationRow:
+    """Somebody who was called by attempts (state, possible duplicate)."""
+    return NotificationRow(
+        id="n", escalation="e", wave=1, cycle=1, level=Level.N1, role="astreinte_technique", person="ast-technique", channels=(Channel.SMS,),
+        state=state, template="incident_wave", answer_expected=True, planned_at=AT,
+        attempts=tuple(
+            AttemptRow(id=f"a{n}", number=n, channel=Channel.SMS, state=made, planned_at=AT, granted_at=AT, possible_duplicate=twice)
+            for n, (made, twice) in enumerate(attempts, 1)
+        ),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "words"), [
+    (called(NotificationState.AMBIGUOUS, ("ambiguous", False)), ["peut-être non reçu"]),
+    (called(NotificationState.ACCEPTED, ("ambiguous", False), ("accepted", True)), ["peut-être reçu deux fois"]),
+    (called(NotificationState.ATTEMPTED, ("ambiguous", False), ("planned", True)), []),
+    (called(NotificationState.RECEIVED, ("received", False)), []),
+])  # fmt: skip
+def test_the_ladder_says_of_whom_nobody_knows_what_they_were_told(row: NotificationRow, words: list[str]) -> None:
+    wave = WaveRow(
+        wave=1, cycle=1, due_at=AT, fired_at=AT, state="fired", roles=("astreinte_technique",), expected=1, ack_min=15,
+        channels=(Channel.SMS,), notifications=("n",),
+    )  # fmt: skip
+    shaper = Shaper("92", NO_REFERENCE, Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr")
+    escalation = EscalationRow(
+        id="e", ladder="N1", scope="i", incidents=("i",), state="running", policy="r1", started_at=AT, wave=1, cycle=1, waves=(wave,),
+    )  # fmt: skip
+    shown = ladder_of(shaper.escalation(escalation), [shaper.notification(row)], Names(), translator("fr"))
+    assert [doubt.word for doubt in shown.rungs[0].doubts] == words
