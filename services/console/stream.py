@@ -37,6 +37,9 @@ REPLAYED: Final = 2_000
 QUEUE: Final = 1_000
 """Frames that wait for a slow browser."""
 RETRY_S: Final = 0.5
+ROUND_S: Final = 0.0002
+"""Per browser, between two rounds of telling them all: writing to one costs about half of that, so a round ends before the next begins."""
+ROUND_AT_MOST_S: Final = 0.1
 log = structlog.get_logger(__name__)
 
 Entry = tuple[str, str, tuple[str, ...]]
@@ -79,25 +82,35 @@ def order(entry: str) -> tuple[int, int]:
 
 @dataclass(eq=False, slots=True)
 class Subscriber:
-    """One browser: a bounded queue of encoded frames."""
+    """One browser: a bounded queue of encoded frames, in the rounds in which they came."""
 
     lang: str
     sees_log: bool
     frames: deque[bytes] = field(default_factory=deque)
+    waiting: int = 0
+    """Frames in the queue."""
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     overflowed: bool = False
     closed: bool = False
 
-    def put(self, frame: bytes) -> None:
-        """Queue a frame; a full queue is dropped as a whole and replaced by a `resync`, later."""
-        if self.overflowed or not frame:
+    def put(self, frames: bytes, count: int = 1) -> None:
+        """Queue some frames; a full queue is dropped as a whole and replaced by a `resync`, later."""
+        if self.overflowed or not frames:
             return
-        if len(self.frames) >= QUEUE:
-            self.frames.clear()
+        if self.waiting >= QUEUE:
+            self.take()
             self.overflowed = True
         else:
-            self.frames.append(frame)
+            self.frames.append(frames)
+            self.waiting += count
         self.woken.set()
+
+    def take(self) -> bytes:
+        """All that waits."""
+        frames = b"".join(self.frames)
+        self.frames.clear()
+        self.waiting = 0
+        return frames
 
     def close(self) -> None:
         """No more frames."""
@@ -151,13 +164,18 @@ class RealmFeed:
         entries = parse(read[0][1]) if read else []
         if not entries:
             return
-        frames = {
-            lang: await self.frames(entries, lang, self._joined.setdefault(lang, Joined())) for lang in {s.lang for s in self.subscribers}
-        }  # fmt: skip
+        frames: dict[str, list[Frame]] = {}
+        while unheard := {s.lang for s in self.subscribers} - frames.keys():  # one of another language may come meanwhile
+            for lang in unheard:
+                frames[lang] = await self.frames(entries, lang, self._joined.setdefault(lang, Joined()))
         self.position = entries[-1][0]
+        told = {(lang, sees_log): self._encoded(frames[lang], sees_log) for lang in frames for sees_log in (False, True)}
         for subscriber in self.subscribers:
-            for frame in frames.get(subscriber.lang, ()):
-                subscriber.put(frame.encode(self.epoch, hidden=frame.event in LOG_ONLY and not subscriber.sees_log))
+            subscriber.put(told[subscriber.lang, subscriber.sees_log], len(frames[subscriber.lang]))
+        await asyncio.sleep(min(len(self.subscribers) * ROUND_S, ROUND_AT_MOST_S))
+
+    def _encoded(self, frames: Iterable[Frame], sees_log: bool) -> bytes:
+        return b"".join(f.encode(self.epoch, hidden=f.event in LOG_ONLY and not sees_log) for f in frames)
 
     async def _followed(self) -> bool:
         return bool(await self._client.exists(store.PROJECTOR))
@@ -173,20 +191,19 @@ class RealmFeed:
             frames.append(Frame(*mine[-1], entry) if mine else Frame("", b"", entry))
         return frames
 
-    async def missed(self, after: str, until: str, subscriber: Subscriber) -> list[bytes] | None:
+    async def missed(self, after: str, until: str, subscriber: Subscriber) -> bytes | None:
         """Everything after one entry up to another; None when that is not to be had any more."""
         key = store.of(self.realm, "stream")
         try:
             kept = await self._client.xinfo_stream(key)
             raw = await self._client.xrange(key, min=f"({after}", max=until, count=REPLAYED + 1)
         except RedisError:
-            return [] if after == until else None
+            return b"" if after == until else None
         deleted = kept.get("max-deleted-entry-id", b"0-0")
         trimmed = deleted.decode() if isinstance(deleted, bytes) else str(deleted)
         if len(raw) > REPLAYED or order(after) < order(trimmed) or order(after) > order(until):
             return None
-        frames = await self.frames(parse(raw), subscriber.lang, Joined())
-        return [f.encode(self.epoch, hidden=f.event in LOG_ONLY and not subscriber.sees_log) for f in frames]
+        return self._encoded(await self.frames(parse(raw), subscriber.lang, Joined()), subscriber.sees_log)
 
     def _to_all(self, make: Callable[[Subscriber], bytes]) -> None:
         for subscriber in self.subscribers:
@@ -266,13 +283,11 @@ class Hub:
             yield hello(feed.epoch, since or position, feed.realm)
             if last_id is not None:
                 missed = await feed.missed(since, position, subscriber) if since is not None else None
-                yield resync(feed.epoch, position, "too_long_away") if missed is None else b"".join(missed)
+                yield resync(feed.epoch, position, "too_long_away") if missed is None else missed
             while not (subscriber.closed or self._closed) and still_allowed():
                 subscriber.woken.clear()
                 if subscriber.frames:
-                    frames = b"".join(subscriber.frames)
-                    subscriber.frames.clear()
-                    yield frames
+                    yield subscriber.take()
                 elif subscriber.overflowed:
                     subscriber.overflowed = False
                     yield resync(feed.epoch, feed.position, "too_slow")

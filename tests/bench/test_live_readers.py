@@ -80,7 +80,7 @@ def test_five_hundred_readers(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     with RunningVigie(tmp_path / "readers") as system:
         realm = "92~ex-lecteurs"
         tokens = [
-            system.cli("token", "create", "--role", role, "--quiet").stdout.strip() for role in ("coordinator", "observer")
+            system.cli("token", "create", "--role", role, "--quiet").stdout.strip() for role in ("coordinator", "technician")
         ]  # every second reader has no right to the log
         play = ["play", "S04", "--speed", "60", "--realm", realm, "--until", str(MINUTES)]
         readers = asyncio.run(_watched(system, realm, tokens, play))
@@ -96,4 +96,4 @@ def test_five_hundred_readers(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     for n, reader in enumerate(readers):
         assert reader.ids == longest[-len(reader.ids) :], "missed an entry, or has one twice"
         assert reader.events["resync"] == 0
-        assert (not LOG_ONLY & reader.events.keys()) == bool(n % 2), "an observer reads no log, a coordinator does"
+        assert (not LOG_ONLY & reader.events.keys()) == bool(n % 2), "a technician reads no log, a coordinator does"

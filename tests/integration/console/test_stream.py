@@ -147,6 +147,34 @@ async def test_a_slow_reader_is_bounded_and_told_to_read_again(
             assert data["why"] == "too_slow"
 
 
+async def test_who_comes_in_while_a_round_is_made_for_others_misses_nothing_of_it(
+    console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    realm = a_realm()
+    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+        await writer.open(realm, territory, START)
+        await until(lambda: opened(console, realm))
+        async with listening(console, realm) as reader:
+            await reader.next()
+            feed = console.app.state.hub._feeds[realm][0]
+            made = feed.frames
+            late = streams.Subscriber("en", sees_log=True)
+
+            async def slowly(*args: Any) -> list[streams.Frame]:
+                feed.subscribers.add(late)
+                return list(await made(*args))
+
+            monkeypatch.setattr(feed, "frames", slowly)
+            await writer.append("alerts", realm, crisis.site("cen-2", START), at=START)
+            await reader.until("sites", id="cen-2")
+            await until(lambda: told(late))
+            feed.subscribers.discard(late)
+
+
+async def told(reader: streams.Subscriber) -> bool:
+    return b"cen-2" in b"".join(reader.frames)
+
+
 async def test_another_life_of_the_store_is_a_resync(console_settings: Settings, territory: Territory) -> None:
     realm = a_realm()
     client = store.connect(console_settings.redis)
