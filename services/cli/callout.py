@@ -10,7 +10,7 @@ import typer
 
 from services.cli.client import Away, Client, Refused, fail
 from services.cli.decide import Key, Reason, decide
-from services.cli.read import AsJson, AsOf, Realm, query
+from services.cli.read import AsJson, AsOf, Realm, at_paris, query
 from services.runtime.settings import Settings
 
 app = typer.Typer(help="Tell many people at once: draft, start, show, stop.", no_args_is_help=True, add_completion=False)
@@ -84,5 +84,5 @@ def _print(found: dict[str, Any]) -> None:
         bar.add_task("", total=found["people"] or None, completed=found["handed"])
     console.print(
         f"  reçus {found['received']}, réponses {found['answered']}, échecs {found['failed']}, douteux {found['ambiguous']}, "
-        f"{found['spent_cents'] / 100:.2f} € dépensés" + (f", fin vers {found['eta_at']}" if found["eta_at"] else "")
+        f"{found['spent_cents'] / 100:.2f} € dépensés" + (f", fin vers {at_paris(found['eta_at'])}" if found["eta_at"] else "")
     )

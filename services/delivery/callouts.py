@@ -117,19 +117,19 @@ def estimates(people: Iterable[Called], wanted: tuple[Channel, ...], rules: Rule
     return tuple(found)
 
 
-def eta(one: CallOut, rules: Rules, pacing: Pacing, now: Instant) -> Instant:
-    """When the last one is handed over: by the declared rates, or by the pace seen so far when that is slower."""
+def eta(one: CallOut, rules: Rules, pacing: Pacing, now: Instant, held_ms: int = 0) -> Instant:
+    """When the last one is handed over: by the declared rates, or by the pace seen so far when that is slower, after the rest of a hold."""
     waiting = estimates(one.people[one.next :], one.row.channels, rules, pacing)
     queued = [-(-len(queue) * rules.channels[c].interval_us // 1000) for c, queue in pacing.queues.items() if queue]
     declared_ms = max([e.seconds * 1000 for e in waiting] + queued, default=0)
     made, left = one.count(*_MADE), len(one.people) - one.next + one.count(*_OPEN)
     if made < SETTLED_SHARE or one.row.started_at is None:
-        return now + declared_ms
+        return now + held_ms + declared_ms
     seen_ms = (now - one.row.started_at) * left // made
-    return now + max(declared_ms, seen_ms)
+    return now + held_ms + max(declared_ms, seen_ms)
 
 
-def progress(one: CallOut, rules: Rules, pacing: Pacing, now: Instant) -> CallOutRow:
+def progress(one: CallOut, rules: Rules, pacing: Pacing, now: Instant, held_ms: int = 0) -> CallOutRow:
     """The row as it stands."""
     running = one.row.state == "running"
     answered = one.count(NotificationState.ANSWERED)
@@ -145,7 +145,7 @@ def progress(one: CallOut, rules: Rules, pacing: Pacing, now: Instant) -> CallOu
             "ambiguous": one.count(NotificationState.AMBIGUOUS),
             "withdrawn": one.count(NotificationState.WITHDRAWN, NotificationState.SUPERSEDED),
             "spent_cents": round(one.spent),
-            "eta_at": eta(one, rules, pacing, now) if running and not over else None,
+            "eta_at": eta(one, rules, pacing, now, held_ms) if running and not over else None,
         }
     )
 

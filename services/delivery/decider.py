@@ -15,6 +15,7 @@ from schemas.callouts import (
     CallOutChanged,
     CallOutListed,
     CallOutReleased,
+    CallOutRow,
     DraftCallOut,
     HeadcountTallied,
     StartCallOut,
@@ -278,22 +279,27 @@ class DeliveryDecider:
                     state = replace(state, pacing=placed(state.pacing, row, after, state.rules))
                 if len(waiting) <= CHUNK:
                     one = replace(state.callouts[one.row.id], row=one.row.model_copy(update={"reminded": one.row.reminded + 1}))
-                    return [*facts, CallOutChanged(row=progress(one, state.rules, state.pacing, now))]
+                    return [*facts, CallOutChanged(row=self._progress(state, one, now))]
             case "managers":
                 for row in manager_rows(one, state.managers, state.channels, state.lineage, now):
                     facts += self._moved(state, row, attempts.advance(row, terms(state, now)), now)
                 called = one.row.model_copy(update={"managers_called_at": now})
-                return [*facts, CallOutChanged(row=progress(replace(one, row=called), state.rules, state.pacing, now))]
+                return [*facts, CallOutChanged(row=self._progress(state, replace(one, row=called), now))]
             case "withdraw":
                 facts += [NotificationChanged(row=called_off(row)) for row in open_of(state, one)[:CHUNK]]
                 for fact in facts:
                     state = self.evolve(state, fact, "", now)
-        return [*facts, CallOutChanged(row=progress(state.callouts[one.row.id], state.rules, state.pacing, now))]
+        return [*facts, CallOutChanged(row=self._progress(state, state.callouts[one.row.id], now))]
+
+    def _progress(self, state: DeliveryState, one: CallOut, now: Instant) -> CallOutRow:
+        """The row as it stands; a hold moves its end, but not that of what is about danger."""
+        until = state.hold.until if state.hold is not None and state.sending_held and not one.row.danger else None
+        return progress(one, state.rules, state.pacing, now, max(0, until - now) if until is not None else 0)
 
     def _tally(self, state: DeliveryState, one: CallOut, tally: HeadcountTallied, now: Instant) -> list[Fact]:
         """The counts of a headcount; the same again says nothing."""
         row = one.row.model_copy(update={"safe": tally.safe, "help": tally.help, "away": tally.away})
-        return [] if row == one.row else [CallOutChanged(row=progress(replace(one, row=row), state.rules, state.pacing, now))]
+        return [] if row == one.row else [CallOutChanged(row=self._progress(state, replace(one, row=row), now))]
 
     def _digest(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
         """One message for all that this person waits for."""

@@ -142,6 +142,18 @@ def test_the_eta_follows_a_provider_that_is_slower_than_declared() -> None:
     assert 700 < (eta - d.now) / 1000 < 1100, "one a second: nine hundred are left"
 
 
+def test_the_eta_waits_for_the_end_of_a_hold_unless_it_is_about_danger() -> None:
+    for danger in (False, True):
+        d = declared(desk(), per_minute=60, burst=1)
+        draft(d, 30, danger=danger)
+        d.hold(3600)
+        start(d)
+        d.wait(3)
+        eta_at = row(d).eta_at
+        assert eta_at is not None
+        assert (eta_at >= d.now + 3_500_000) is not danger
+
+
 def test_after_a_stop_nobody_else_is_told() -> None:
     d = declared(desk(), per_minute=600, burst=10)
     draft(d, 500)
