@@ -215,6 +215,11 @@ class WithdrawDuty(Command):
 
 
 @message
+class DrillLadders(Command):
+    """The silent test of the month, now: a person does not wait for its day. It counts for the month."""
+
+
+@message
 class ImportDuties(_Post):
     """The shifts of a calendar for one post. Replaces what the calendar of that name said before."""
 

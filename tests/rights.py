@@ -97,7 +97,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "POST /api/v1/tasks/{id}/take": FIELD, "POST /api/v1/tasks/{id}/done": FIELD, "POST /api/v1/reports/{id}/confirm": CELL,
     "POST /api/v1/reports/{id}/deny": CELL, "POST /api/v1/reports/{id}/link": CELL, "POST /api/v1/maintenance": WORKS,
     "POST /api/v1/maintenance/{id}/change": WORKS, "POST /api/v1/maintenance/{id}/end": WORKS, "POST /api/v1/oncall/overrides": DUTY,
-    "POST /api/v1/oncall/swaps": DUTY, "POST /api/v1/oncall/duties/{id}/withdraw": DUTY, "POST /api/v1/oncall/import": DUTY,
+    "POST /api/v1/oncall/swaps": DUTY, "POST /api/v1/oncall/duties/{id}/withdraw": DUTY, "POST /api/v1/oncall/import": DUTY, "POST /api/v1/drills": DUTY,
     "POST /api/v1/sitreps": CELL, "POST /api/v1/improvements": CELL, "POST /api/v1/improvements/{id}/done": CELL,
     "POST /api/v1/improvements/{id}/drop": CELL, "POST /api/v1/notifications/{id}/replay": PILOT, "POST /api/v1/sending/hold": PILOT,
     "POST /api/v1/sending/release": PILOT, "POST /api/v1/callouts": PILOT, "POST /api/v1/callouts/{id}/start": PILOT,

@@ -198,8 +198,14 @@ def readiness(
             ))  # fmt: skip
 
 
-def drill(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
+def drill(
+    realm: Realm = None, as_of: AsOf = None,
+    now: Annotated[bool, typer.Option("--now", help="Test now, and show that; it counts for this month. Nobody is called")] = False,
+    key: Key = None, as_json: AsJson = False,
+) -> None:  # fmt: skip
     """The silent test of the month: would every rung of every ladder be heard, does every channel answer? Exit 1 when not."""
+    if now:
+        decide("drills", realm, {}, key=key, as_json=False, done="" if as_json else "Essai fait : personne n’a été appelé.")
     found = ask("GET", "/api/v1/drills" + query(realm, as_of, limit=1))["items"]
     if as_json:
         typer.echo(json.dumps(found[0] if found else None, ensure_ascii=False))

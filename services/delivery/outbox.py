@@ -73,6 +73,11 @@ class Probe:
     row: ProbeRow
     correlation_id: str
 
+    @property
+    def name(self) -> str:
+        """Of this request: a month may have several."""
+        return f"probe:{self.realm}:{self.row.id}:{self.row.asked_at}"
+
 
 @dataclass
 class Headcount:

@@ -132,9 +132,9 @@ class Sender:
                 for offer in self.outbox.to_claim() if batch.caught_up else ():
                     self.outbox.claiming(offer)
                     work.create_task(self._claim(offer))
-                for key, probe in self.outbox.probes.items() if batch.caught_up else ():
-                    if key not in self._probing:
-                        self._probing.add(key)
+                for probe in self.outbox.probes.values() if batch.caught_up else ():
+                    if probe.name not in self._probing:
+                        self._probing.add(probe.name)
                         work.create_task(self._probe(probe))
 
     async def _probe(self, probe: Probe) -> None:
@@ -142,7 +142,7 @@ class Sender:
         tried = await asyncio.gather(*(self._tried(channel) for channel in Channel))
         outcome = ProbeOutcome(drill=probe.row.id, asked_at=probe.row.asked_at, channels=tuple(tried))
         log.info("channels.probed", realm=probe.realm, drill=probe.row.id, **{t.channel.value: t.error or t.outcome for t in tried})
-        while not await self._sent(probe.realm, outcome, f"probe:{probe.realm}:{probe.row.id}", probe.correlation_id, None):
+        while not await self._sent(probe.realm, outcome, probe.name, probe.correlation_id, None):
             pass
 
     async def _tried(self, channel: Channel) -> ProbedChannel:

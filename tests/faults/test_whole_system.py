@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import threading
@@ -25,7 +26,7 @@ from tests.waiting import until
 
 SITES = ("cen-1", "cen-2", "sst-05", "pmi-04", "clg-0920077J", "gym-07", "par-05")
 TYPES = ("outage_power", "closure", "staff_shortage", "reopening")
-VICTIMS = ("alerts", "continuity", "delivery", "intake", "console", "projector", "conductor")
+VICTIMS = ("alerts", "continuity", "delivery", "intake", "console", "projector", "conductor", "planner", "auditor")
 SETTLED = ("applied", "duplicate")
 WAIT_S = 90.0
 
@@ -108,8 +109,23 @@ def storm(vigie: RunningVigie, *, reporters: int, each: int, kills: int, seed: i
     assert [t.refused for t in threads if t.refused] == []
     assert len(set(accepted)) == reporters * each
     assert wait_until_settled(vigie, accepted) == []
+    kept(vigie)
+
+
+def kept(vigie: RunningVigie) -> None:
+    """Every promise, by `verify` and by the auditor."""
     verdict = vigie.cli("verify")
     assert verdict.returncode == 0, verdict.stdout[-3000:]
+    until(lambda: audit(vigie) == "green", WAIT_S)
+
+
+def audit(vigie: RunningVigie) -> str:
+    """The auditor's word; nothing while the console is away."""
+    try:
+        answer = vigie.http.get("/api/v1/overview")
+    except httpx.TransportError:
+        return ""
+    return str(answer.json()["audit"]["state"]) if answer.status_code == 200 else ""
 
 
 @proves("worker", "kill")
@@ -117,6 +133,8 @@ def storm(vigie: RunningVigie, *, reporters: int, each: int, kills: int, seed: i
 @proves("console", "kill")
 @proves("projector", "kill")
 @proves("conductor", "kill")
+@proves("planner", "kill")
+@proves("auditor", "kill", note="it reads the logs from the beginning, and is green again")
 @pytest.mark.timeout(400)
 def test_nothing_is_lost_or_decided_twice_under_random_kills(vigie: RunningVigie) -> None:
     storm(vigie, reporters=3, each=150, kills=12, seed=1)
@@ -160,6 +178,55 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(vigie: RunningVigie) -> N
         pass
     assert wait_until_settled(vigie, list(reporter.accepted.values())) == []
     assert vigie.cli("verify").returncode == 0
+
+
+STANDING = ("supervisor", "conductor", "projector", "planner", "auditor", "console")
+
+
+@proves("supervisor", "stop")
+@proves("conductor", "stop")
+@proves("projector", "stop")
+@proves("planner", "stop")
+@proves("auditor", "stop")
+@proves("console", "stop")
+@pytest.mark.timeout(400)
+def test_what_stands_still_while_reports_come_goes_on_where_it_stood(vigie: RunningVigie) -> None:
+    """All of them at once: the front and the deciders need none of them to accept and to decide."""
+    stopped = {name: vigie.pid if name == "supervisor" else vigie.processes()[name] for name in STANDING}
+    for pid in stopped.values():
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        reporter = Reporter(vigie, 66, 25)
+        reporter.run()
+    finally:
+        for pid in stopped.values():
+            os.kill(pid, signal.SIGCONT)
+    assert (len(reporter.accepted), reporter.refused) == (25, [])
+    assert wait_until_settled(vigie, list(reporter.accepted.values())) == []
+    kept(vigie)
+
+
+@proves("broker", "restarts")
+@proves("store", "restarts")
+@proves("sender", "restarts", doubled="said")
+@proves("projector", "restarts")
+@proves("console", "restarts")
+@proves("conductor", "restarts")
+@proves("planner", "restarts")
+@proves("auditor", "restarts")
+@pytest.mark.timeout(600)
+def test_what_ends_three_times_in_a_row_comes_back_and_nothing_is_lost(vigie: RunningVigie) -> None:
+    """Each dies again as soon as it is back, all of them beside each other, while reports come."""
+    names = ("broker", "store", "delivery", "projector", "console", "conductor", "planner", "auditor")
+    reporter = Reporter(vigie, 55, 60)
+    reporter.start()
+    for _ in range(3):
+        ended = {name: vigie.kill(name) for name in names}
+        until(lambda ended=ended: all(vigie.processes().get(name) not in (None, pid) for name, pid in ended.items()), WAIT_S)
+    reporter.join()
+    assert (len(reporter.accepted), reporter.refused) == (60, [])
+    assert wait_until_settled(vigie, list(reporter.accepted.values())) == []
+    kept(vigie)
 
 
 PLANS = ("PT-CRUE", "PT-CANICULE")

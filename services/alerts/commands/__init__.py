@@ -44,6 +44,7 @@ _RIGHTS: Final[dict[type[Command], frozenset[str]]] = {
     o.OverrideDuty: _CELL | {"technician"},
     o.SwapDuties: _CELL | {"technician"},
     o.WithdrawDuty: _CELL,
+    o.DrillLadders: _CELL,
     o.ImportDuties: _CELL,
     o.NoteReachability: frozenset({"admin", "coordinator"}),
     PublishReference: frozenset({"admin", "coordinator"}),
@@ -91,7 +92,9 @@ def _check_right(draft: Draft, command: Command) -> None:
         raise Refused(403, "role_not_allowed", role=command.role)
 
 
-_NO_DEED: Final = frozenset({PublishReference, o.NoteReachability, o.ImportDuties, o.OverrideDuty, o.SwapDuties, o.WithdrawDuty})
+_NO_DEED: Final = frozenset(
+    {PublishReference, o.NoteReachability, o.ImportDuties, o.OverrideDuty, o.SwapDuties, o.WithdrawDuty, o.DrillLadders}
+)
 """Administration of data, not work on a crisis."""
 _APPLY: Final[dict[type[Command], Callable[[Draft, Any], Result]]] = {
     c.AcknowledgeIncident: ladder.acknowledge,
@@ -114,6 +117,7 @@ _APPLY: Final[dict[type[Command], Callable[[Draft, Any], Result]]] = {
     o.OverrideDuty: oncall.override,
     o.SwapDuties: oncall.swap,
     o.WithdrawDuty: oncall.withdraw,
+    o.DrillLadders: oncall.drill,
     o.ImportDuties: oncall.take_calendar,
     o.NoteReachability: oncall.note_reachability,
     PublishReference: reports.publish,

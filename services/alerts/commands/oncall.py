@@ -6,7 +6,7 @@ from typing import Final
 
 from schemas import oncall as o
 from schemas.base import DAY_MS, Instant
-from services.alerts import escalation
+from services.alerts import escalation, readiness
 from services.alerts.commands.refusal import Refused, Result
 from services.alerts.draft import Draft
 from services.alerts.values import changed
@@ -106,6 +106,15 @@ def withdraw(draft: Draft, command: o.WithdrawDuty) -> Result:
         raise Refused(409, "already", state=row.state)
     gone = changed(row, {"state": "withdrawn", "by": command.author, "reason": command.reason, "decided_at": draft.now})
     return _put(draft, gone)
+
+
+def drill(draft: Draft, _: o.DrillLadders) -> Result:
+    """D38, by hand. Refused without reference data to go by."""
+    made = readiness.prover(draft)
+    if made is None:
+        raise Refused(409, "no_reference")
+    row = readiness.drill(draft, made)
+    return {"drill": row.id, "rungs": len(row.rungs), "silent": sum(len(r.silent) for r in row.rungs)}
 
 
 def take_calendar(draft: Draft, command: o.ImportDuties) -> Result:

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
 from schemas.base import Instant
-from schemas.oncall import ImportDuties, OverrideDuty, Place, SwapDuties, WithdrawDuty
+from schemas.oncall import DrillLadders, ImportDuties, OverrideDuty, Place, SwapDuties, WithdrawDuty
 from services.console.api.answering import RESPONSES, decide, require_text
 from services.console.api.context import Author, Body, Cursor, Limit, LogReading, deciding, instant, now, parse_time
 from services.console.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
@@ -156,6 +156,11 @@ async def swap(author: Planning, body: NewSwap) -> Response:
 @router.post("/oncall/duties/{id}/withdraw", responses=RESPONSES, summary="An override, a swap or a calendar no longer counts")
 async def withdraw(author: Planning, id: str, body: Body | None = None) -> Response:
     return await decide(author, body, "alerts", WithdrawDuty, duty=id)
+
+
+@router.post("/drills", responses=RESPONSES, summary="The silent test now; it counts for this month. Nobody is called")
+async def drill(author: Planning, body: Body | None = None) -> Response:
+    return await decide(author, body, "alerts", DrillLadders)
 
 
 # ── calendars ──────────────────────────────────────────────────────────────────────────────────────────────────────

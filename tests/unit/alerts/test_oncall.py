@@ -10,6 +10,7 @@ from schemas import reference as ref
 from schemas.alerts import AnswerReceived, NotificationPlanned, NotificationWithdrawn, RoleUncovered, TaskChanged, Unreachable
 from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS
 from schemas.oncall import (
+    DrillLadders,
     DutyChanged,
     ImportDuties,
     LaddersDrilled,
@@ -203,6 +204,20 @@ def test_the_drill_is_made_once_a_month_from_its_day_on_and_calls_nobody() -> No
     )
     assert all(r.reached == r.posts for d in drills(scene) for r in d.rungs)
     assert scene.named(NotificationPlanned) == []
+
+
+def test_a_drill_by_hand_is_made_at_once_calls_nobody_and_counts_for_the_month() -> None:
+    scene = live()
+    scene.step(1)
+    answer = scene.command(DrillLadders(**AUTHOR), 7)
+    assert isinstance(answer, CommandApplied)
+    *_, by_hand = drills(scene)
+    assert (answer.result["drill"], by_hand.at) == (by_hand.id, scene.at(7))
+    assert answer.result["rungs"] == len(by_hand.rungs) > 0
+    assert scene.named(NotificationPlanned) == []
+    made = len(drills(scene))
+    scene.step(3 * 24 * 60)
+    assert len(drills(scene)) == made, "the month has had its test"
 
 
 def test_a_month_slept_through_has_no_drill_and_the_next_one_does() -> None:

@@ -1,0 +1,21 @@
+"""The silent test at once, from the command line: the ladders now, and the channels as soon as a sender has tried them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from tests.system import RunningVigie
+from tests.waiting import until
+
+
+def test_an_operator_tests_the_ladders_now_and_nobody_is_called(vigie: RunningVigie) -> None:
+    called = len(vigie.get("/api/v1/notifications?limit=500")["items"])
+    before = datetime.now(UTC)
+    done = vigie.cli("drill", "--now", "--json")
+    found = json.loads(done.stdout)
+    assert datetime.fromisoformat(found["at"]) >= before.replace(microsecond=0), done.stderr
+    assert found["rungs"]
+    assert done.returncode == (0 if found["ok"] else 1)
+    until(lambda: vigie.get("/api/v1/drills?limit=1")["items"][0]["probed_at"])
+    assert len(vigie.get("/api/v1/notifications?limit=500")["items"]) == called
