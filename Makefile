@@ -10,7 +10,7 @@ UV := UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(BIN)/uv
 CLIENTS := $(VENV)/clients
 ARGS ?=
 
-.PHONY: install up test check format bench soak clean chromium node clients
+.PHONY: install up test check audit format bench soak clean chromium node clients
 .DEFAULT_GOAL := install
 
 install: $(VENV)/.dev
@@ -46,6 +46,10 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# faults of locked packages that have been published (docs/how-to/audit-dependencies.md); asks the public database
+audit: $(VENV)/.uv-$(UV_VERSION)
+	@$(UV) audit --frozen --preview-features audit-command $(ARGS)
 
 format: $(VENV)/.dev
 	@$(BIN)/ruff check --fix .

@@ -53,7 +53,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /sitrep": LOG, "GET /sitrep/{number}": LOG, "GET /sources": LOG,
     "GET /reaffectation": PICTURE, "GET /appareil": ACKNOWLEDGE, "GET /mes-sites": PICTURE, "GET /exercice": PICTURE, "GET /personnes": AUDIT, "GET /compte": PICTURE - {Role.KIOSK}, "POST /connexion/cle/options": Open.TO_ALL, "POST /connexion/cle": Open.LINK,
     "POST /compte/cles/options": ALL, "POST /compte/cles": ALL, "POST /compte/cles/{id}/retirer": ALL, "POST /compte/sessions/fermer": ALL,
-    "GET /aide": Open.TO_ALL, "GET /glossaire": Open.TO_ALL, "GET /accessibilite": Open.TO_ALL, "GET /connexion": Open.TO_ALL, "GET /connexion/annuaire": Open.LINK, "GET /connexion/annuaire/retour": Open.LINK,
+    "GET /aide": Open.TO_ALL, "GET /glossaire": Open.TO_ALL, "GET /guide": Open.TO_ALL, "GET /guide/{name}": Open.TO_ALL, "GET /guide/images/{name}": Open.TO_ALL, "GET /accessibilite": Open.TO_ALL, "GET /connexion": Open.TO_ALL, "GET /connexion/annuaire": Open.LINK, "GET /connexion/annuaire/retour": Open.LINK,
     "POST /connexion": Open.LINK, "POST /deconnexion": Open.TO_ALL, "GET /a/{token}": Open.LINK, "POST /a/{token}": Open.LINK,
     "GET /static/{version}/{path:path}": Open.TO_ALL, "GET /sw.js": Open.TO_ALL, "GET /manifest.webmanifest": Open.TO_ALL,
     "GET /favicon.ico": Open.TO_ALL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
@@ -15,6 +16,15 @@ from services.runtime.signing import PublicKey, SigningKeyInvalid
 FORMAT: Final = "vigie.evidence.v1"
 OUTSIDE: Final = frozenset(("manifest.json", "manifest.sig", "signing.pub"))
 """Entries that the manifest cannot name."""
+MANIFEST_BYTES: Final = 16 << 20
+LINE_BYTES: Final = 4 << 20
+"""A log record is at most 1 MB; a line of the timeline is far shorter."""
+
+
+_NOT_OF_THE_FORM: Final = (
+    BadZipFile, zlib.error, LookupError, ValueError, TypeError, AttributeError, EOFError, NotImplementedError, RuntimeError,
+)  # fmt: skip
+"""What reading a stranger's zip and JSON may raise; RuntimeError when it is encrypted or nested without end."""
 
 
 class BundleUnreadable(ValueError):
@@ -45,12 +55,16 @@ def judge_bundle(file: Path, known: PublicKey | None) -> Judgement:
             facts = {service: _check_chain(zip, service, about, found) for service, about in manifest["logs"].items()}
             _check_timeline(zip, manifest, facts, found)
             _check_sitreps(zip, facts.get("continuity", {}), found)
-    except (BadZipFile, KeyError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BundleUnreadable(f"{file}: {error}") from error
+    except BundleUnreadable:
+        raise
+    except _NOT_OF_THE_FORM as error:
+        raise BundleUnreadable(f"{file}: not the form of a bundle ({type(error).__name__}: {error})") from error
     return found
 
 
 def _manifest(zip: ZipFile, known: PublicKey | None, found: Judgement) -> dict[str, Any]:
+    if zip.getinfo("manifest.json").file_size > MANIFEST_BYTES:
+        raise BundleUnreadable(f"manifest.json is larger than {MANIFEST_BYTES} bytes")
     raw = zip.read("manifest.json")
     manifest: dict[str, Any] = json.loads(raw)
     if manifest.get("format") != FORMAT:
@@ -120,7 +134,9 @@ def _check_chain(zip: ZipFile, service: str, about: dict[str, Any], found: Judge
 
 def _lines(zip: ZipFile, name: str) -> Iterator[bytes]:
     with zip.open(name) as entry:
-        for raw in entry:
+        while raw := entry.readline(LINE_BYTES + 1):
+            if len(raw) > LINE_BYTES:
+                raise BundleUnreadable(f"{name}: a line is longer than {LINE_BYTES} bytes")
             yield raw.rstrip(b"\n")
 
 

@@ -41,6 +41,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "personnes": ("/personnes", 1440, 900, False),
     "compte": ("/compte", 1280, 900, True),
     "aide": ("/aide", 1440, 900, True),
+    "guide": ("/guide/cellule", 1440, 900, True),
     "glossaire": ("/glossaire", 1440, 900, False),
     "accessibilite": ("/accessibilite", 1440, 900, False),
 }
@@ -100,7 +101,7 @@ def test_no_defect_in_either_theme_and_nothing_scrolls_sideways_on_a_small_phone
         path_of(vigie, crisis, template), width=width, height=height, color_scheme="light", reduced_motion="reduce"
     )
     settled(page)
-    renewed = pytestconfig.getoption("--screenshots") and name not in ("exercices", "sources", "personnes", "compte")
+    renewed = pytestconfig.getoption("--screenshots") and name not in ("exercices", "sources", "personnes", "compte", "guide")
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         folder = ROOT / "docs" / "screenshots" if renewed and (name, theme) != ("mur", "dark") else tmp_path

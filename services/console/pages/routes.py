@@ -8,13 +8,15 @@ from mimetypes import guess_type
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Form, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 
 from services.console.compressing import accepts_gzip, gzip
 from services.console.i18n import translator
 from services.console.pages.account import keys_router
 from services.console.pages.answering import Answering, KeepAnswer, SendAnswer
 from services.console.pages.door import Elsewhere, PageRoute, query_of, reader_of
+from services.console.pages.guide import PATH as GUIDE
+from services.console.pages.guide import guide_page, picture
 from services.console.pages.leaflets import glossary
 from services.console.pages.login import login_routes
 from services.console.pages.offices import Offices
@@ -122,6 +124,22 @@ def _leaflets(router: APIRouter) -> None:
     show("/aide", "help")
     show("/glossaire", "glossary")
     show("/accessibilite", "accessibility")
+
+    async def guide(request: Request, name: str = "README") -> Response:
+        found = guide_page(name)
+        if found is None:
+            raise ProblemError("not_found")
+        return render("guide.html", {"page": "guide", "guide": found, "contents": name == "README"}, Choice.of(request))
+
+    async def guide_picture(name: str) -> Response:
+        file = picture(name)
+        if file is None:
+            raise ProblemError("not_found")
+        return FileResponse(file, media_type="image/png", headers={"Cache-Control": "max-age=3600"})
+
+    router.add_api_route(GUIDE, guide, methods=["GET"])
+    router.add_api_route(f"{GUIDE}/images/{{name}}", guide_picture, methods=["GET"])
+    router.add_api_route(f"{GUIDE}/{{name}}", guide, methods=["GET"])
 
 
 def _answering(router: APIRouter, answering: Answering) -> None:

@@ -92,7 +92,7 @@ def window_title(covers: Coverage, names: Names, lang: str) -> str:
 
 
 _SIGN = {(False, True): "=", (False, False): "!=", (True, True): "=~", (True, False): "!~"}
-_REFUSAL = {
+REFUSALS = {
     # rights
     "not_allowed": N_("Votre rôle ne permet pas cette décision."),
     "role_not_allowed": N_("Votre rôle ne permet pas cette décision."),
@@ -143,6 +143,9 @@ _REFUSAL = {
     "callout_started": N_("Cet appel général est déjà lancé."),
     "callout_over": N_("Cet appel général est terminé."),
     "not_dead": N_("Ce message n’a pas échoué : il n’y a rien à reprendre."),
+    "not_held": N_("Les envois ne sont pas suspendus."),
+    "reason_required": N_("Une raison est demandée."),
+    "until_in_past": N_("Cette heure est déjà passée."),
     # who is on call
     "span_invalid": N_("La période finit avant de commencer, ou dure plus de deux ans."),
     "span_over": N_("Cette période est déjà passée."),
@@ -194,10 +197,10 @@ _REFUSAL = {
 def refusal(code: str, values: Mapping[str, object], lang: str) -> str:
     """The sentence of a decider's refusal; an unknown code is named, so that it can be looked up."""
     _ = translator(lang)
-    if code not in _REFUSAL:
+    if code not in REFUSALS:
         return _("Refusé : {code}.", code=code)
     needed = values.get("needed")
-    sentence = _(_REFUSAL[code]).format_map(_Filled(values))
+    sentence = _(REFUSALS[code]).format_map(_Filled(values))
     return sentence + (" " + _("Il faut : {role}.", role=w.word(w.ROLE, str(needed), _)) if needed else "")
 
 

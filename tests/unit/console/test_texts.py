@@ -15,7 +15,7 @@ from services.console.i18n import french_spaces, preferred, translator
 from services.console.i18n.__main__ import extracted, load
 from services.console.texts import words as w
 from services.console.texts.names import Names
-from services.console.texts.titles import _REFUSAL
+from services.console.texts.titles import REFUSALS
 from services.runtime.settings import REPOSITORY
 from services.runtime.territory import load_territory
 
@@ -27,7 +27,7 @@ DECIDERS = [p for s in ("alerts", "continuity", "delivery") for p in (REPOSITORY
 def test_every_refusal_of_a_decider_has_a_sentence() -> None:
     raised = {c for p in DECIDERS for c in re.findall(r'Refused\((?:40[0-9]|412), "([a-z_]+)"', p.read_text("utf-8"))}
     assert raised
-    assert raised <= set(_REFUSAL)
+    assert raised <= set(REFUSALS)
 
 
 def test_an_unknown_refusal_is_named_and_a_missing_value_breaks_nothing() -> None:

@@ -50,6 +50,17 @@ def test_only_the_front_is_published_and_on_loopback(compose: Any) -> None:
     assert ports == {"intake": ["127.0.0.1:8092:8092"]}
 
 
+def test_every_container_runs_with_the_least_that_it_needs(compose: Any) -> None:
+    dockerfile = (REPOSITORY / "deploy" / "docker" / "Dockerfile").read_text()
+    assert re.findall(r"^USER (\S+)$", dockerfile, re.MULTILINE)[-1:] == ["vigie"]
+    for name, service in compose["services"].items():
+        assert (service["cap_drop"], service["security_opt"]) == (["ALL"], ["no-new-privileges:true"]), name
+        assert service["image"] == "vigie" or service["user"] not in ("root", "0"), name
+        assert "privileged" not in service
+        assert service.get("read_only") is True or name == "kafka", "its image writes its configuration beside its program"
+        assert not [volume for volume in service["volumes"] if volume.startswith(("/", ".", "~"))], "nothing of the host"
+
+
 def test_volumes_and_dependencies_exist(compose: Any) -> None:
     services = compose["services"]
     for service in services.values():

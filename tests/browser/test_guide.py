@@ -1,0 +1,133 @@
+"""The pictures of the French guide, from the running system: each shows the words that its sections tell the reader to look for.
+
+`pytest tests/browser/test_guide.py --screenshots` renews `docs/guide/images`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from services.console.pages.navigation import GROUPS
+from services.console.texts.words import ROLE
+from services.runtime.links import AckLinks, Link
+from tests.browser.conftest import Accounts
+from tests.browser.test_accessibility import path_of, settled
+from tests.browser.test_phone import waiting_call
+from tests.guide import FOLDER, sections
+from tests.system import RunningVigie
+
+PHONE = (390, 844)
+SCREEN = (1440, 900)
+TALLEST = 760
+"""Of a picture of a part; what is longer is cut off below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    path: str
+    """`{call}` is the link of a call that waits for an answer; `{incident}`, `{report}` as in the test of accessibility."""
+    role: str | None = "cell"
+    part: str | None = None
+    """What of the page is shown; all that fits into the window if None."""
+    size: tuple[int, int] = SCREEN
+    sites: tuple[str, ...] = ()
+    pressed: tuple[str, ...] = ()
+    """Parts that are opened first."""
+
+
+MINE = ("cen-1", "pmi-04", "gym-07")
+PICTURES = {
+    "connexion": Picture("/connexion", None, "main", PHONE),
+    "bandeau": Picture("/", "cell", "#exo"),
+    "mes-sites": Picture("/mes-sites", "site_manager", None, (390, 700), MINE),
+    "signaler": Picture("/signaler?site=gym-07", "site_manager", None, (390, 1000), MINE),
+    "rien-a-signaler": Picture("/signaler?site=gym-07", "site_manager", ".send", (390, 1000), MINE),
+    "appel": Picture("{call}", None, None, (390, 720)),
+    "taches": Picture("/?vue=taches", "technician", ".list"),
+    "cellule": Picture("/", "coordinator"),
+    "sans-nouvelles": Picture("/?vue=sans-nouvelles", "cell", ".list"),
+    "ligne": Picture("/signaler", "cell", "#line", (390, 844)),
+    "signalement": Picture("/signalements/{report}", "cell", "main"),
+    "niveau": Picture("/incidents/{incident}", "coordinator", "#why"),
+    "escalade": Picture("/incidents/{incident}", "cell", "[id^=ladder-]"),
+    "main-courante": Picture("/main-courante", "cell", "#write"),
+    "point": Picture("/sitrep", "cell", None, (1440, 800), pressed=("#complete > summary",)),
+    "releve": Picture("/releve?depuis=30", "cell"),
+    "plans": Picture("/plans", "director", "#plans"),
+    "activites": Picture("/activites", "director"),
+    "reaffectation": Picture("/reaffectation", "director", "#choose"),
+    "observateur": Picture("/", "observer"),
+    "passe": Picture("/?as_of=2027-02-11T09:58", "observer"),
+    "exercices": Picture("/realms", "coordinator", "main section:has(#title)"),
+    "animer": Picture("/exercice", "coordinator", "main"),
+    "retex": Picture("/retex", "coordinator", None, (1440, 800), pressed=("#improve > summary",)),
+    "compte-ouvrir": Picture("/personnes", "admin", "section:has(#login)"),
+    "comptes": Picture("/personnes", "admin", "#accounts"),
+    "astreintes": Picture("/astreintes", "admin", ".inc"),
+}
+ANYWHERE = {*(d.label for _title, found in GROUPS for d in found), *ROLE.values(), "Remonter le temps", "Glossaire"}
+"""Words of the frame and names of accounts."""
+
+
+def call_of(vigie: RunningVigie, realm: str) -> str:
+    call = waiting_call(vigie, realm)
+    links = AckLinks.open(Path(vigie.folder) / "data" / "secrets")
+    return f"/a/{links.token(Link(realm, str(call['id']), str(call['person_token']), int(time.time() * 1000) + 600_000))}"
+
+
+def shot(page: Page, picture: Picture, name: str, folder: Path) -> None:
+    for part in picture.pressed:
+        page.locator(part).click()
+    settled(page)
+    box = page.locator(picture.part).first.bounding_box() if picture.part else None
+    if box is None:
+        page.screenshot(path=folder / f"{name}.png", animations="disabled")
+        return
+    clip = {"x": box["x"], "y": box["y"], "width": box["width"], "height": min(box["height"], TALLEST)}
+    page.screenshot(path=folder / f"{name}.png", animations="disabled", full_page=True, clip=clip)  # type: ignore[arg-type]
+
+
+def said(page: Page) -> str:
+    """Every word of the page, opened or not, with plain spaces."""
+    return " ".join(str(page.evaluate("document.body.textContent")).split())
+
+
+def missing(page: Page, name: str) -> list[str]:
+    """Words of the sections which this picture alone explains, that are not on its page."""
+    told = [s for s in sections() if name in s.pictures]
+    assert told, f"no page of the guide shows {name}"
+    shown = said(page)
+    return [word for s in told if s.pictures == [name] for word in s.words if word not in shown and word not in ANYWHERE]
+
+
+READERS = {picture.role: picture.sites for picture in PICTURES.values()}
+
+
+@pytest.mark.parametrize("role", READERS, ids=str)
+def test_pictures_show_what_the_guide_says(
+    role: str | None, vigie: RunningVigie, crisis: str, visitor: Accounts, pytestconfig: pytest.Config, tmp_path: Path
+) -> None:
+    folder = FOLDER / "images" if pytestconfig.getoption("--screenshots") else tmp_path
+    page = visitor(role, sites=READERS[role]).page(color_scheme="light", reduced_motion="reduce")
+    for name, picture in PICTURES.items():
+        if picture.role == role:
+            page.set_viewport_size({"width": picture.size[0], "height": picture.size[1]})
+            page.goto(call_of(vigie, crisis) if picture.path == "{call}" else path_of(vigie, crisis, picture.path))
+            expect(page.locator("main")).to_be_visible()
+            assert missing(page, name) == [], name
+            shot(page, picture, name, folder)
+
+
+def test_the_console_shows_the_guide_to_anybody(visitor: Accounts) -> None:
+    page = visitor(None).page("/aide")
+    page.get_by_role("link", name="Guide par rôle").first.click()
+    page.get_by_role("link", name="Responsable de site").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Responsable de site")
+    page.wait_for_function("document.images.length > 2 && [...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    page.get_by_role("link", name="Toutes les pages du guide").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Guide de Vigie")

@@ -1,0 +1,20 @@
+"""The error catalogue is the one that the program makes, and every refusal of a decider has its row."""
+
+from __future__ import annotations
+
+from services.cli.errordoc import TARGET, document, refusals
+from services.console.texts.titles import REFUSALS
+from services.runtime.problems import CATALOGUE
+
+
+def test_the_error_catalogue_is_current() -> None:
+    assert TARGET.read_text(encoding="utf-8") == document(), "run: python -m services.cli.errordoc"
+
+
+def test_every_refusal_that_a_decider_names_has_its_sentence() -> None:
+    assert {"version_changed", "role_too_low", "callout_over", "not_dead"} <= set(refusals())
+    assert set(refusals()) - set(REFUSALS) == set()
+
+
+def test_problems_of_front_and_console_are_all_there() -> None:
+    assert {"broker_away", "store_away", "out_of_scope", "realm_unknown"} <= set(CATALOGUE)

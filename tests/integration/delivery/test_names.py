@@ -1,0 +1,52 @@
+"""Without DNS a channel that is reached by a name fails in passing, so that the next channel is tried; one that is reached by an address goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from services.delivery.channels.sms import Smpp
+from services.delivery.channels.sms.origin import origin
+from services.delivery.channels.sms.smpp.session import Smsc as Address
+from services.delivery.channels.webhook import Webhook
+from tests.integration.delivery.outgoing import outgoing
+from tests.integration.delivery.test_email import driver
+from tests.integration.delivery.test_sms_smpp import Box
+from tests.integration.delivery.test_webhook import SECRET, Receiver
+
+NAME = "gateway.example.org"
+
+
+@pytest.fixture
+async def no_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows a name; addresses are what they are."""
+    loop = asyncio.get_running_loop()
+    known = loop.getaddrinfo
+
+    async def resolve(host: str, *rest: object, **options: object) -> object:
+        if host == NAME:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return await known(host, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "getaddrinfo", resolve)
+
+
+async def test_a_name_that_nobody_resolves_is_a_passing_failure(no_names: None) -> None:
+    async with Webhook(SECRET) as webhook:
+        posted = await webhook.call(outgoing(f"https://{NAME}/hook"), 2)
+    mailed = await driver((NAME, 25)).call(outgoing("dir-sol@example.org"), 2)
+    async with Smpp(Address(NAME, 2775, "vigie", "secret"), origin("38000"), Box()) as smpp:
+        texted = await smpp.call(outgoing("+33600000000"), 1)
+    for result in (posted, mailed, texted):
+        assert (result.outcome, result.retry) == ("failed", True), result
+        assert NAME not in str(result.error)
+
+
+async def test_a_gateway_that_is_named_by_its_address_needs_no_names(no_names: None) -> None:
+    receiver = Receiver()
+    async with receiver.running() as url, Webhook(SECRET) as webhook:
+        result = await webhook.call(outgoing(url), 5)
+    assert result.outcome == "accepted"
+    assert len(receiver.got) == 1

@@ -1,0 +1,170 @@
+"""Files that an operator hands in, whoever made them: read, or refused by one error that names the file; and records that a stranger wrote to an input topic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import pytest
+
+from schemas.realms import partition_of
+from schemas.topics import PARTITIONS, inputs
+from services.cli.changed import ChangeInvalid, patched, read_patch
+from services.cli.directory import DirectoryInvalid, contacts_of
+from services.runtime.inputs import Envelope, InputRecord, parse_message, read_envelope
+from services.runtime.settings import REPOSITORY
+from services.runtime.signing import SigningKey
+from services.runtime.territory import load_territory
+from services.verify.bundle import LINE_BYTES, BundleUnreadable, judge_bundle
+from tests.unit.verify.test_bundle import made
+
+ODD = (None, True, -1, 10**30, 1e308, "", "\x00", "’" * 3000, [], {}, [[[]]], {"a": {"b": []}}, "2026-02-30T25:61:00", "../../etc/passwd")
+ROUNDS = 400
+
+
+def spoilt(random: Random, body: bytes) -> bytes:
+    """Cut, doubled, or with other bytes somewhere."""
+    at = random.randrange(len(body) + 1)
+    match random.randrange(4):
+        case 0:
+            return body[:at]
+        case 1:
+            return body[:at] + body[random.randrange(len(body)) :]
+        case 2:
+            return body[:at] + random.randbytes(random.randint(1, 8)) + body[at:]
+        case _:
+            return body[:at] + random.choice((b"\x00", b'"', b"\n", b"{", b"&a [*a,*a]", b",,,", "é".encode("latin-1"))) + body[at + 1 :]
+
+
+def altered(random: Random, value: Any) -> Any:
+    """A document with one part that is something else."""
+    if isinstance(value, dict) and value and random.random() < 0.8:
+        name = random.choice(list(value))
+        kept = {k: v for k, v in value.items() if k != name or random.random() < 0.8}
+        return kept | {name: altered(random, value[name])} if name in kept else kept
+    if isinstance(value, list) and value and random.random() < 0.8:
+        at = random.randrange(len(value))
+        return [altered(random, v) if n == at else v for n, v in enumerate(value)]
+    return random.choice(ODD)
+
+
+def refusal(call: Callable[[], object], *errors: type[Exception]) -> str | None:
+    """What the error says; None if it was read. Any other error is the test's."""
+    try:
+        call()
+    except errors as error:
+        return str(error)
+    return None
+
+
+def repacked(random: Random, source: Path, target: Path) -> Path:
+    with ZipFile(source) as whole, ZipFile(target, "w", ZIP_DEFLATED) as changed:
+        for name in whole.namelist():
+            body = whole.read(name)
+            if name.endswith(".json") and random.random() < 0.5:
+                body = json.dumps(altered(random, json.loads(body))).encode()
+            elif name.endswith(".jsonl") and random.random() < 0.5:
+                body = b"\n".join(json.dumps(altered(random, json.loads(line))).encode() for line in body.splitlines())
+            elif random.random() < 0.1:
+                body = spoilt(random, body)
+            if random.random() < 0.97:
+                changed.writestr(name, body)
+    return target
+
+
+def test_a_bundle_of_any_form_is_judged_or_refused(tmp_path: Path) -> None:
+    sound = made(tmp_path / "sound.zip", SigningKey.open(tmp_path / "secrets"))
+    random, said = Random(20261125), []
+    for _ in range(ROUNDS):
+        file = tmp_path / "forged.zip"
+        if random.random() < 0.7:
+            repacked(random, sound, file)
+        else:
+            file.write_bytes(spoilt(random, sound.read_bytes()))
+        said.append(refusal(lambda: judge_bundle(tmp_path / "forged.zip", None), BundleUnreadable, OSError))
+    assert "" not in said
+    assert 20 < said.count(None) < ROUNDS - 50
+
+
+def test_a_line_without_an_end_is_not_read_into_memory(tmp_path: Path) -> None:
+    sound = made(tmp_path / "sound.zip", SigningKey.open(tmp_path / "secrets"))
+    with ZipFile(sound) as whole, ZipFile(tmp_path / "bomb.zip", "w", ZIP_DEFLATED) as bomb:
+        for name in whole.namelist():
+            bomb.writestr(name, b" " * (LINE_BYTES * 8) if name == "log/alerts.jsonl" else whole.read(name))
+    with pytest.raises(BundleUnreadable, match="longer than"):
+        judge_bundle(tmp_path / "bomb.zip", None)
+
+
+DIRECTORY = """person,name,language,channel,address,verified_at,site,quiet
+dir-sol,Une Personne,fr,sms,+33600000000,2026-11-02,cen-1,21:00-07:00
+dir-sol,,,email,dir-sol@example.org,2026-11-02T10:00:00+01:00,,
+ast-technique,Une Autre,en,voice,+33600000001,,,
+"""
+
+
+def test_a_directory_of_any_bytes_is_read_or_refused() -> None:
+    random = Random(20261125)
+    texts = [spoilt(random, DIRECTORY.encode()).decode("utf-8", "replace") for _ in range(ROUNDS)]
+    said = [refusal(partial(contacts_of, text.splitlines()), DirectoryInvalid) for text in texts]
+    assert all("line" in word for word in said if word is not None)
+    assert 50 < said.count(None) < ROUNDS - 50
+
+
+@pytest.fixture(scope="module")
+def sections() -> Any:
+    return load_territory(REPOSITORY / "territories" / "92").sections
+
+
+PATCH = """policy:
+  ladders:
+    N3: {waves: [{apres_min: 5}]}
+plans:
+  plans: {PT-ELEC: null}
+"""
+
+
+def test_a_patch_of_any_bytes_fits_or_is_refused(tmp_path: Path, sections: Any) -> None:
+    random, said = Random(20261125), []
+    file = tmp_path / "patch.yaml"
+    for _ in range(ROUNDS // 4):
+        file.write_bytes(spoilt(random, PATCH.encode()))
+        said.append(refusal(lambda: patched(sections, read_patch(file)), ChangeInvalid))
+    assert "" not in said
+    assert said.count(None) < ROUNDS // 4 - 10
+
+
+def records(random: Random) -> Iterator[InputRecord]:
+    """What a program might write to `alerts.inputs` that is none of ours."""
+    golden = json.loads((REPOSITORY / "schemas" / "golden" / "vigie.AcknowledgeIncident.v1.json").read_text())
+    headers = {
+        "ce_id": b"1",
+        "ce_type": b"vigie.AcknowledgeIncident.v1",
+        "ce_source": b"/x",
+        "ce_correlationid": b"1",
+        "ce_at": b"1800000000000",
+    }
+    for _ in range(ROUNDS * 5):
+        kept = [(k, spoilt(random, v) if random.random() < 0.3 else v) for k, v in headers.items() if random.random() < 0.9]
+        kept += [(random.choice(("ce_place", "ce_placehash", "ce_at", "traceparent")), random.randbytes(random.randint(0, 40)))]
+        value = random.choice(
+            (None, b"", json.dumps(altered(random, golden)).encode(), spoilt(random, json.dumps(golden).encode()), b"[" * 5000)
+        )
+        key = random.choice((b"92", b"92", b"92~ex-7", None, b"", random.randbytes(6), b"92" * 5000))
+        yield InputRecord(inputs("alerts"), partition_of("92", PARTITIONS), 1, key, value, tuple(kept), 1_800_000_000_000)
+
+
+def test_a_record_of_a_stranger_is_a_message_or_a_reason() -> None:
+    reasons = 0
+    for record in records(Random(20261125)):
+        envelope = read_envelope(record, PARTITIONS)
+        assert isinstance(envelope, Envelope)
+        if envelope.fault is not None:
+            reasons += 1
+        else:
+            parse_message(envelope.type, record.value)
+    assert reasons > ROUNDS
