@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 import tomllib
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 from ruamel.yaml import YAML
 
+from services.cli.changed import patched, read_patch
+from services.cli.settingsdoc import variables
 from services.runtime.settings import REPOSITORY
+from services.runtime.territory import load_territory
 
 PAGES = (
     REPOSITORY / "README.md",
@@ -87,3 +92,47 @@ def test_snippets_of_data_can_be_read() -> None:
         assert tomllib.loads(code), page
     for page, code in snippets("python"):
         compile(code, page, "exec")
+
+
+_SHELL_WORDS = {"VIGIE_TOKEN", "VIGIE_URL", "VIGIE_KIT_DIR"}
+"""Of somebody's own shell, and of the kit's start file."""
+
+
+def indented(page: Path) -> Iterator[str]:
+    """Blocks of code that are set by four spaces, without them."""
+    lines = _FENCE.sub("", page.read_text(encoding="utf-8")).splitlines()
+    for _, block in groupby(zip(lines, ["", *lines], strict=False), key=lambda pair: pair[0].startswith("    ")):
+        found = [line for line, _before in block]
+        if found[0].startswith("    "):
+            yield textwrap.dedent("\n".join(found))
+
+
+def test_every_variable_that_a_page_names_is_one_that_the_program_reads() -> None:
+    known = set(variables()) | _SHELL_WORDS
+    for page in PAGES:
+        if page.name == "CHANGELOG.md" or page.parent.name == "adr":
+            continue
+        for name in re.findall(r"\bVIGIE_[A-Z_]*[A-Z](?![A-Z_*])", page.read_text(encoding="utf-8")):
+            assert name in known or any(k.startswith(f"{name}_") for k in known), f"{page.name}: {name}"
+
+
+def test_blocks_of_settings_can_be_read() -> None:
+    blocks = [(page, block) for page in PAGES for block in indented(page) if re.match(r"[a-z_]+:( +#.*)?\n", block)]
+    assert len(blocks) >= 3
+    for page, block in blocks:
+        assert YAML(typ="safe").load(block), page
+
+
+def test_every_target_of_make_that_a_page_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"(?:`|^ {4})make ([a-z]+)", text, re.MULTILINE):
+            assert name in targets, f"{page.name}: make {name}"
+
+
+def test_the_patch_of_the_how_to_fits_the_shipped_territory(tmp_path: Path) -> None:
+    [patch] = [code for page, code in snippets("yaml") if page == "docs/how-to/what-if.md"]
+    (tmp_path / "sooner.yaml").write_text(patch, encoding="utf-8")
+    before = load_territory(REPOSITORY / "territories" / "92").sections
+    assert patched(before, read_patch(tmp_path / "sooner.yaml")) != before
