@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,7 +87,28 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 class SecuredNode(KafkaNode):
-    """A node that lets in who speaks TLS and knows the password."""
+    """A node that lets in who speaks TLS and knows the password, by SCRAM or as it is."""
+
+    def prepare(self) -> None:
+        """Users of SCRAM live in the metadata: the first is written when the storage is made."""
+        data = self.folder / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        (self.folder / "server.properties").write_text(self._properties(data))
+        user = f"SCRAM-SHA-512=[name=vigie,password={PASSWORD}]"
+        tool = [
+            *self._jvm(128),
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            "AAAAAAAAAAAAAAAAAAAAAQ",
+            "-c",
+            str(self.folder / "server.properties"),
+            "--add-scram",
+            user,
+        ]
+        done = subprocess.run(tool, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        super().prepare()
 
     def _properties(self, data: Path) -> str:
         plain = KafkaNode._properties(self, data)
@@ -95,10 +117,11 @@ class SecuredNode(KafkaNode):
             "advertised.listeners": f"SASL_SSL://127.0.0.1:{self.port}",
             "listener.security.protocol.map": "SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT",
             "inter.broker.listener.name": "SASL_SSL",
-            "sasl.enabled.mechanisms": "PLAIN",
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
             "sasl.mechanism.inter.broker.protocol": "PLAIN",
             "listener.name.sasl_ssl.plain.sasl.jaas.config":
                 f'org.apache.kafka.common.security.plain.PlainLoginModule required username="vigie" password="{PASSWORD}" user_vigie="{PASSWORD}";',
+            "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
             "ssl.keystore.type": "PEM", "ssl.keystore.location": self.folder / "server.pem",
             "ssl.truststore.type": "PEM", "ssl.truststore.location": self.folder / "ca.pem",
         }  # fmt: skip
@@ -115,7 +138,7 @@ def forget() -> None:
 def environment(certificates: Certificates, **changes: str) -> dict[str, str]:
     return {
         "VIGIE_KAFKA_TLS": "1", "VIGIE_KAFKA_CA": str(certificates.ca), "VIGIE_KAFKA_USER": "vigie", "VIGIE_KAFKA_PASSWORD": PASSWORD,
-        "VIGIE_KAFKA_SASL": "PLAIN",
+        "VIGIE_KAFKA_SASL": "SCRAM-SHA-512",
     } | changes  # fmt: skip
 
 
@@ -175,8 +198,18 @@ async def test_every_client_and_a_worker_get_in(broker: RunningKafka, secured: N
         await worker.wait()
 
 
+async def test_a_password_may_be_said_as_it_is_inside_tls(broker: RunningKafka, secured: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIGIE_KAFKA_SASL", "PLAIN")
+    forget()
+    await provision(broker.address)
+    async with PartitionReader(broker.address) as reader:
+        assert len(await reader.bounds(log("alerts"), range(PARTITIONS))) == PARTITIONS
+
+
 @pytest.mark.parametrize(
-    "changes", [{"VIGIE_KAFKA_PASSWORD": "guessed"}, {"VIGIE_KAFKA_CA": ""}], ids=["another password", "an unknown authority"]
+    "changes",
+    [{"VIGIE_KAFKA_PASSWORD": "guessed"}, {"VIGIE_KAFKA_PASSWORD": "guessed", "VIGIE_KAFKA_SASL": "PLAIN"}, {"VIGIE_KAFKA_CA": ""}],
+    ids=["another password", "another password as it is", "an unknown authority"],
 )
 async def test_nobody_else_gets_in(
     broker: RunningKafka, secured: None, certificates: Certificates, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
