@@ -74,3 +74,19 @@ def test_whoever_works_on_a_site_finds_the_report_first(crisis: str, visitor: Ac
     expect(page.locator("nav .first a").first).to_have_text("Signaler")
     page.locator("#ways > summary").click()
     expect(page.locator("nav").get_by_role("link", name="Main courante")).to_have_count(0)
+
+
+OVERLAPS = """() => {
+  const parts = [...document.querySelectorAll(".bar .first a, .bar .ways summary, .bar .level, .bar .live, .bar .now")].filter(e => e.getClientRects().length);
+  const boxes = parts.map(e => [e.textContent.trim(), e.getBoundingClientRect()]);
+  return boxes.flatMap(([a, x], i) => boxes.slice(i + 1).filter(([, y]) => x.right > y.left + 1 && y.right > x.left + 1 && x.bottom > y.top + 1 && y.bottom > x.top + 1)
+    .map(([b]) => `${a} / ${b}`));
+}"""
+"""Words of the bar that lie on each other."""
+
+
+def test_no_word_of_the_bar_lies_on_another_at_any_width(crisis: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/sitrep?realm={crisis}", width=1440, height=800)
+    for width in (2560, 1920, 1440, 1366, 1341, 1339, 1280, 1101, 1024, 768):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate(OVERLAPS) == [], width
