@@ -188,15 +188,31 @@ DEATHS = {
 """Plan → where continuity dies while the plan is being activated and two lines are being approved."""
 
 
+def living(vigie: RunningVigie, name: str) -> psutil.Process:
+    """The process of this name, started again if it has just died."""
+
+    def found() -> psutil.Process | None:
+        try:
+            process = psutil.Process(vigie.processes()[name])
+            return process if process.status() != psutil.STATUS_ZOMBIE and process.environ() else None
+        except (KeyError, psutil.NoSuchProcess, psutil.ZombieProcess):
+            return None
+
+    until(found, WAIT_S)
+    process = found()
+    assert process is not None
+    return process
+
+
 @contextmanager
 def alone(vigie: RunningVigie) -> Iterator[dict[str, str]]:
     """Continuity is dead and nobody starts it again: gives the environment of one of our own. Its supervisor goes on at the end."""
-    environment = psutil.Process(vigie.processes()["continuity"]).environ()
-    until(lambda: vigie.processes().get("planner"), WAIT_S)
-    vigie.kill("planner")  # quiet for a minute then: no ranking comes between
+    continuity, planner = living(vigie, "continuity"), living(vigie, "planner")
+    environment = continuity.environ()
+    planner.kill()  # quiet for a minute then: no ranking comes between
     os.kill(vigie.pid, signal.SIGSTOP)
     try:
-        vigie.kill("continuity")
+        continuity.kill()
         yield environment | {"VIGIE_PROCESS": "continuity", "VIGIE_INSTANCE": "continuity-0"}
     finally:
         os.kill(vigie.pid, signal.SIGCONT)
