@@ -24,7 +24,12 @@ def test_a_site_manager_sees_their_sites_and_reports_in_two_taps(vigie: RunningV
     page.get_by_role("button", name="Envoyer", exact=True).click()
     expect(page.locator("#said")).to_have_text(re.compile("Reçu à"))
     until(lambda: [c["type"] for c in vigie.get(f"/api/v1/sites/gym-07?realm={own_realm}")["causes"]] == ["outage_water"])
-    page.goto(f"/signaler?realm={own_realm}&quoi=nuke&va=no")
+    page.goto(f"/mes-sites?realm={own_realm}")
+    page.get_by_role("link", name="C’est fini : sans courant").click()
+    page.get_by_role("button", name="C’est fini : sans courant").click()
+    expect(page.locator("#said")).to_have_text(re.compile("Reçu à"))
+    until(lambda: vigie.get(f"/api/v1/sites/pmi-04?realm={own_realm}")["status"] == "normal")
+    page.goto(f"/signaler?realm={own_realm}&quoi=nuke&va=no&fini=nuke")
     expect(page.locator("input:checked")).to_have_count(0)
 
 

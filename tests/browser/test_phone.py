@@ -59,11 +59,11 @@ def test_nothing_can_be_sent_before_the_scripts_have_come(own_realm: str, visito
     held: list[Route] = []
     page.route("**/js/report.js", lambda route: held.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
     page.goto(f"/signaler?realm={own_realm}&site=gym-07", wait_until="commit")
-    for button in ("#send", "#calm"):
+    for button in ("#send", "#calm", "#over"):
         expect(page.locator(button)).to_be_disabled()
     until(lambda: page.evaluate("1") and held)
     held[0].continue_()
-    for button in ("#send", "#calm"):
+    for button in ("#send", "#calm", "#over"):
         expect(page.locator(button)).to_be_enabled()
 
 
@@ -101,7 +101,7 @@ def test_reports_made_offline_survive_a_reload_and_make_one_incident(vigie: Runn
     expect(page.get_by_label("1. Site")).to_have_value(re.compile("gym-07"))
     context.set_offline(False)
     expect(page.locator("#queue")).to_be_hidden()
-    marker = report(vigie, own_realm, "cul-04")
+    marker = report(vigie, own_realm, "cul-04", "outage_water")
     until(lambda: vigie.get(f"/api/v1/reports/{marker}?realm={own_realm}")["state"] == "applied")
     found = vigie.get(f"/api/v1/incidents?realm={own_realm}&site=gym-07")["items"]
     assert [(i["reports_count"], i["duplicates_count"]) for i in found] == [(2, 1)]

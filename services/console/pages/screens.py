@@ -320,9 +320,10 @@ class Screens:
         listed = [{"id": s.id, "label": f"{short(s.name)}, {s.commune_name} ({s.id})"} for s in sites if not mine or s.id in mine]
         asked = next((s for s in listed if s["id"] == request.query_params.get("site")), listed[0] if len(listed) == 1 else None)
         return {
-            "realm": shell.realm.name, "simulated": shell.realm.simulated, "sites": listed, "site": asked,
+            "realm": shell.realm.name, "simulated": shell.realm.simulated, "now": shell.now, "sites": listed, "site": asked,
             "site_label": asked["label"] if asked else "", "troubles": TROUBLES, "goings": GOING, "danger_severity": DANGER_SEVERITY,
             "token": "", "relays": reader.may(Permission.REPORT_RELAY), "chosen": chosen_of(request),
+            "over": over_of(request, translator(choice.lang)),
         }  # fmt: skip
 
     async def _poster(self, request: Request, site: str, choice: Choice) -> dict[str, Any]:
@@ -444,6 +445,12 @@ def chosen_of(request: Request) -> dict[str, str]:
     if what not in {t.type for t in TROUBLES} or going not in {g.key for g in GOING}:
         return {}
     return {"trouble": str(what), "going": str(going), "danger": "no"}
+
+
+def over_of(request: Request, _: Translator) -> dict[str, str] | None:
+    """The cause that a link to the report form says is over (`fini`, a type)."""
+    type = request.query_params.get("fini", "")
+    return {"type": type, "what": w.word(w.CAUSE, type, _)} if type in w.CAUSE else None
 
 
 def _day(text: str | None, otherwise: date) -> date:

@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -18,7 +19,7 @@ from tests.waiting import until
 
 def report(vigie: RunningVigie) -> None:
     body = {"site_id": "cen-1", "type": "outage_power", "severity": 2, "occurred_at": datetime.now(UTC).isoformat(), "headline": "essai"}
-    id = vigie.http.post("/api/v1/reports", json=body).json()["report_id"]
+    id = vigie.http.post("/api/v1/reports", json=body, headers={"Idempotency-Key": uuid4().hex}).json()["report_id"]
     until(lambda: vigie.get(f"/api/v1/reports/{id}")["state"] in ("applied", "duplicate"))
 
 

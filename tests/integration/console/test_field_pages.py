@@ -49,7 +49,7 @@ def test_sources_are_shown_to_who_may_read_the_log(vigie: RunningVigie, poster: 
         page = browser.get("/sources")
         assert page.status_code == 200
         assert "affiche-" in page.text
-        assert "severity : champ obligatoire" in page.text
+        assert "severity\u00a0: champ obligatoire" in page.text
         assert browser.get("/signaler").text.count('id="line"') == 1
     with logged_in(vigie, "site_manager") as browser:
         assert browser.get("/sources").status_code == 403

@@ -26,7 +26,7 @@ async def test_a_ranking_comes_to_the_api(vigie: RunningVigie) -> None:
     async def rankings() -> list[dict[str, Any]]:
         assert not any(task.done() for task in tasks)
         items: list[dict[str, Any]] = (await asyncio.to_thread(vigie.get, "/api/v1/contingency?n=1&lost=people"))["items"]
-        return items
+        return [r for r in items if r["present"] is None]  # other tests have a crisis here
 
     try:
         await eventually(rankings, timeout_s=300)

@@ -10,6 +10,10 @@ const form = /** @type {HTMLFormElement} */ (document.getElementById("report"));
 const said = /** @type {HTMLElement} */ (document.getElementById("said"));
 const button = /** @type {HTMLButtonElement} */ (document.getElementById("send"));
 
+/** An exercise has a clock of its own, which the page told when it came. */
+const ahead = form.dataset.now ? Date.parse(form.dataset.now) - Date.now() : 0;
+const now = () => new Date(Date.now() + ahead).toISOString();
+
 /** @typedef {import("./outbox.js").Waiting} Waiting */
 
 /** Shows how many wait, and what was refused. */
@@ -75,7 +79,7 @@ function body(site) {
     site_id: site,
     type: picked("trouble")?.value,
     severity: Math.max(Number(going?.dataset.severity ?? 2), danger ? Number(picked("danger")?.dataset.severity) : 0),
-    occurred_at: new Date().toISOString(),
+    occurred_at: now(),
   });
   if (lost > 0) report.capacity_lost_pct = lost;
   if (danger) report.urgency = "Immediate";
@@ -193,10 +197,17 @@ line?.addEventListener("submit", async (event) => {
   lineKey = freshKey();
 });
 
-document.getElementById("calm")?.addEventListener("click", () => {
+/** @param {Record<string, unknown>} word */
+function word(word) {
   const site = siteId();
-  if (site) submit(addressed({ site_id: site, type: "info", severity: 1, occurred_at: new Date().toISOString() }, ""));
+  if (site) submit(addressed({ site_id: site, severity: 1, occurred_at: now(), ...word }, ""));
   else say(form.dataset.missing ?? "", true);
+}
+
+document.getElementById("calm")?.addEventListener("click", () => word({ type: "info" }));
+document.getElementById("over")?.addEventListener("click", ({ currentTarget }) => {
+  const { lifts } = /** @type {HTMLElement} */ (currentTarget).dataset;
+  word({ type: "reopening", ...(lifts ? { lifts: [lifts] } : {}) });
 });
 
 function online() {
