@@ -16,8 +16,8 @@ from schemas import reassignment as g
 from schemas import reference as ref
 from schemas.words import ActivityState, IncidentState, PlanState, SiteStatus
 from services.console.reference import Reference
+from services.console.texts.strategies import SITE
 
-SITE_STRATEGY: Final = "SR-SITE"
 FLOOD: Final = "flood"
 NOT_EXPOSED: Final = "non"
 GYMNASIUM: Final = "gymnase"
@@ -88,7 +88,7 @@ def _wants(reference: Reference, now: Situation, pole: str | None) -> dict[str, 
         row = now.activities.get(activity.id)
         if activity.pole != pole or row is None or row.state is ActivityState.NOMINAL or _has_site(now, activity):
             continue
-        named = {kind.strip() for s in activity.strategies if s.startswith(f"{SITE_STRATEGY}:") for kind in s.partition(":")[2].split("|")}
+        named = {kind.strip() for s in activity.strategies if s.startswith(f"{SITE}:") for kind in s.partition(":")[2].split("|")}
         for kind in named & kinds:
             found.setdefault(kind, []).append(activity)
     return found

@@ -41,6 +41,32 @@ def test_a_plan_is_activated_and_its_cards_are_worked(page: Page) -> None:
     expect(page.locator("#log")).to_contain_text("PT-ELEC activé")
 
 
+def test_a_fallback_strategy_is_put_into_effect_and_ended_on_the_page_of_plans(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
+    report(vigie, own_realm, "cen-1")
+    until(lambda: vigie.get(f"/api/v1/activities/CPL-01?realm={own_realm}")["state"] != "nominal")
+    page = visitor().page(f"/plans?realm={own_realm}")
+    waiting = page.locator("#fallback li", has=page.locator("details")).first
+    activity = waiting.locator("b").first.inner_text()
+    before = vigie.get(f"/api/v1/activities/{activity}?realm={own_realm}")
+    waiting.get_by_text(re.compile("^Mettre en œuvre")).click()
+    waiting.get_by_label("Capacité attendue, en %").fill("90")
+    if waiting.get_by_label("Site de repli").count():
+        waiting.get_by_label("Site de repli").fill("gym-07")
+        waiting.get_by_label("Places").fill("1")
+    waiting.get_by_role("button", name=re.compile("^Confirmer")).click()
+    running = page.locator("#fallback li", has=page.get_by_role("button", name=re.compile("^Mettre fin")))
+    expect(running).to_contain_text(activity)
+    expect(running).to_contain_text("90\u00a0% attendus depuis")
+    (started,) = vigie.get(f"/api/v1/strategies?realm={own_realm}")["items"]
+    assert (started["activity"], started["strategy"], started["state"]) == (activity, before["next_strategy"], "active")
+    assert vigie.get(f"/api/v1/activities/{activity}?realm={own_realm}")["capacity_pct"] >= 90
+    running.get_by_role("button").click()
+    expect(running).to_have_count(0)
+    assert vigie.get(f"/api/v1/strategies?realm={own_realm}")["items"][0]["state"] == "ended"
+
+
 def test_a_plan_ends_on_the_page_of_plans_with_its_reason(page: Page) -> None:
     page.locator("#ways > summary").click()
     page.get_by_role("link", name="Plans", exact=True).click()

@@ -16,7 +16,7 @@ from schemas.reassignment import ProposalState
 from schemas.words import ActivityState, IncidentState, PlanState, SiteStatus, TaskState
 from services.console.i18n import N_, Translator, translator
 from services.console.pages import activities as activities_page
-from services.console.pages import cell, duty, handover, incident, moves, signal, times, wall, works
+from services.console.pages import cell, duty, fallback, handover, incident, moves, signal, times, wall, works
 from services.console.pages.cartogram import tiles_of
 from services.console.pages.clocks import Running, running_clocks
 from services.console.pages.door import Elsewhere, kept_of, poster_site, query_of, reader_of, shell_of
@@ -33,6 +33,7 @@ from services.console.resources import Activity, Incident, Line, Site
 from services.console.sources import SourceList
 from services.console.texts import words as w
 from services.console.texts.names import short
+from services.console.texts.strategies import strategy_name
 from services.runtime.rights import Permission
 
 log = structlog.get_logger(__name__)
@@ -278,7 +279,10 @@ class Screens:
         """`plans.html`: the library, what is to decide, and how what is active ends (D48–D52)."""
         x = await self._load(request, "plans")
         realm, lang = x.shell.realm.name, x.shell.lang
-        found, conflicts = (await self._queries.plans(realm, lang=lang)).items, await self._queries.conflicts(realm, lang=lang)
+        plans, conflicts, strategies = await asyncio.gather(
+            self._queries.plans(realm, lang=lang), self._queries.conflicts(realm, lang=lang), self._queries.strategies(realm, lang=lang)
+        )
+        found = plans.items
         lines = incident.plan_lines(found, x.shell.now, x.names, lang, x._)
         return {
             **self._around(request, x), "plans": lines, "conflicts": incident.conflicts_of(conflicts), "to_decide": sum(p.to_decide for p in lines),
@@ -287,6 +291,8 @@ class Screens:
                 {"id": p.id, "title": p.title, "decides": w.role_name(p.decides, p.pole, x.names, x._)}
                 for p in found if p.state is PlanState.VALID
             ],
+            "strategies": fallback.in_effect(strategies, x.names, x._), "next_ones": fallback.next_ones(x.activities, x._),
+            "places": [(s.id, f"{short(s.name)}, {s.commune_name}") for s in x.sites if s.status is SiteStatus.NORMAL and s.desks],
             "in_an_hour": times.minute_value(x.shell.now + timedelta(hours=1)), "who": lambda token: w.person_name(token, x.names, x._),
         }  # fmt: skip
 
@@ -351,7 +357,7 @@ class Screens:
         return {
             **self._around(request, x), "rankings": rankings, "gaps_shown": GAPS_SHOWN,
             "kind_name": lambda kind: w.word(w.KIND_ONE, kind, x._),
-            "helps": lambda loss: sorted({help for gap in loss.gaps for help in gap.outside_help}),
+            "helps": lambda loss: sorted({strategy_name(help, x._) for gap in loss.gaps for help in gap.outside_help}),
         }  # fmt: skip
 
     async def reassignment(self, request: Request) -> dict[str, Any]:

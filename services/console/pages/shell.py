@@ -21,6 +21,7 @@ from services.console.pages.clocks import short_activity
 from services.console.resources import Incident, Overview, Realm
 from services.console.texts import words
 from services.console.texts.names import short
+from services.console.texts.strategies import strategy_name
 from services.runtime.principals import Principal
 from services.runtime.rights import READS, Permission
 
@@ -216,6 +217,7 @@ def _helpers(_: Translator) -> dict[str, Callable[..., str]]:
         "number": lambda value: words.number(value, _.lang),
         "percent": lambda value: f"{words.number(round(value), _.lang)}\u00a0%",
         "word": lambda table, code: words.word(getattr(words, table), code, _),
+        "strategy_name": lambda listed: strategy_name(listed, _),
         "level_name": lambda level: level_name(level, _),
         "hm_day": lambda at, now: times.hm_day(at, now, _.lang),
         "day": lambda at: times.day(at, _.lang),

@@ -1,0 +1,25 @@
+"""Fallback strategies in words: what the codes of the territory's activities mean (`strategies` of activities.yaml)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.console.i18n import N_, Translator
+
+SITE: Final = "SR-SITE"
+_NAMES: Final = {
+    SITE: N_("repli sur un autre site"),
+    "SR-TELE": N_("télétravail"),
+    "SR-DEG": N_("mode dégradé"),
+    "SR-RH": N_("renfort interne"),
+    "SR-MUT": N_("aide mutuelle"),
+    "SR-FOUR": N_("autre fournisseur"),
+    "SR-SUSP": N_("suspension"),
+}
+
+
+def strategy_name(listed: str, _: Translator) -> str:
+    """`repli sur un autre site (datacenter de secours)` of `SR-SITE:datacenter de secours`; an unknown code stays as it is."""
+    code, _sign, more = listed.partition(":")
+    name = _(_NAMES[code]) if code in _NAMES else code
+    return f"{name} ({more.strip()})" if more else name

@@ -1,0 +1,22 @@
+"""What the cell reads about fallback strategies."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.console.i18n import translator
+from services.console.texts.strategies import strategy_name
+
+
+@pytest.mark.parametrize(
+    ("listed", "lang", "told"),
+    [
+        ("SR-TELE", "fr", "télétravail"),
+        ("SR-TELE", "en", "telework"),
+        ("SR-SITE:datacenter de secours", "fr", "repli sur un autre site (datacenter de secours)"),
+        ("SR-MUT: bailleurs/communes", "en", "mutual aid (bailleurs/communes)"),
+        ("SR-NOUVEAU:x", "fr", "SR-NOUVEAU (x)"),
+    ],
+)
+def test_a_strategy_is_told_in_words(listed: str, lang: str, told: str) -> None:
+    assert strategy_name(listed, translator(lang)) == told
