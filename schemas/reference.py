@@ -7,7 +7,7 @@ keys become English here, once, in the loader (`services.runtime.territory`).
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -37,6 +37,10 @@ class Commune(Model):
     seine_flood_plan: bool
 
 
+GYMNASIUM: Final = "gymnase"
+GYMNASIUM_DESKS: Final = 20
+
+
 class Site(Model):
     """A place of the département. `generator` and `desks` may be draft values."""
 
@@ -57,6 +61,11 @@ class Site(Model):
     kitchen: str | None
     name_is: Literal["fact", "fictitious"]
     code: str | None = Field(default=None, pattern="^[0-9]{2,6}$", description="short code, for text messages")
+
+    @property
+    def places(self) -> int:
+        """Desks that it counts as a host: of a gymnasium the same number, whatever its own (reassignment model, §2)."""
+        return GYMNASIUM_DESKS if self.kind == GYMNASIUM else self.desks
 
 
 class Pole(Model):

@@ -74,7 +74,7 @@ async def _seal(settings: Settings, file: Path, since: Path | None, known: Publi
                 for service in SERVICES:
                     for partition in range(PARTITIONS):
                         name = log_name(service, partition)
-                        written, count = await _archive(zip, reader, service, partition, before.get(name), count)
+                        written, count = await archive_log(zip, reader, service, partition, before.get(name), count)
                         if written is not None:
                             heads[name], files[entry_of(name)] = written
                 at = round(time.time() * 1000)
@@ -89,13 +89,13 @@ async def _seal(settings: Settings, file: Path, since: Path | None, known: Publi
     return {"records": count, "logs": {n: list(h) for n, h in heads.items()}, "at": said["at"], "key": signing.public.fingerprint}
 
 
-async def _archive(
+async def archive_log(
     zip: ZipFile, reader: PartitionReader, service: str, partition: int, before: tuple[int, str] | None, count: int
 ) -> tuple[tuple[tuple[int, str], str] | None, int]:
     """((head, hash of the entry), records so far) of one log partition; None for an empty one. Raises SealRefused."""
     topic, at, whole, held = log_topic(service), Position(), sha256(), before is None
     bounds = await reader.bounds(topic, [partition])
-    if bounds[partition][1] == bounds[partition][0]:
+    if bounds[partition][1] == bounds[partition][0] and held:
         return None, count
     with zip.open(entry_of(log_name(service, partition)), "w", force_zip64=True) as entry:
         async for record in reader.read(topic, bounds):

@@ -20,9 +20,6 @@ from services.console.texts.strategies import SITE
 
 FLOOD: Final = "flood"
 NOT_EXPOSED: Final = "non"
-GYMNASIUM: Final = "gymnase"
-GYMNASIUM_DESKS: Final = 20
-"""A gymnasium counts so many (docs/reference/reassignment-model.md, §2)."""
 DECIDABLE: Final = (PlanState.PROPOSED, PlanState.POSTPONED)
 COUNTS: Final = (*DECIDABLE, PlanState.PARTLY_ACTIVE, PlanState.ACTIVE, PlanState.RECOVERING)
 _OUT: Final = (SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.UNKNOWN)
@@ -132,8 +129,7 @@ class _Places:
         return sum(s.kind == kind for s in self._sound)
 
     def free(self, kind: str) -> int:
-        desks = {s.id: GYMNASIUM_DESKS if s.kind == GYMNASIUM else s.desks for s in self._sound if s.kind == kind}
-        return sum(max(0, n - self._taken.get(id, 0)) for id, n in desks.items())
+        return sum(max(0, s.places - self._taken.get(s.id, 0)) for s in self._sound if s.kind == kind)
 
     def held(self, kind: str, pole: str | None) -> tuple[str, ...]:
         sites, activities = self._reference.sites, self._reference.activities

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import json
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any, Final
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 from services.runtime.signing import PublicKey, SigningKeyInvalid
+from services.verify.archive import NOT_OF_THE_FORM, lines
 
 FORMAT: Final = "vigie.evidence.v1"
 OUTSIDE: Final = frozenset(("manifest.json", "manifest.sig", "signing.pub"))
 """Entries that the manifest cannot name."""
 MANIFEST_BYTES: Final = 16 << 20
-LINE_BYTES: Final = 4 << 20
-"""A log record is at most 1 MB; a line of the timeline is far shorter."""
-
-
-_NOT_OF_THE_FORM: Final = (
-    BadZipFile, zlib.error, LookupError, ValueError, TypeError, AttributeError, EOFError, NotImplementedError, RuntimeError,
-)  # fmt: skip
-"""What reading a stranger's zip and JSON may raise; RuntimeError when it is encrypted or nested without end."""
 
 
 class BundleUnreadable(ValueError):
@@ -57,7 +48,7 @@ def judge_bundle(file: Path, known: PublicKey | None) -> Judgement:
             _check_sitreps(zip, facts.get("continuity", {}), found)
     except BundleUnreadable:
         raise
-    except _NOT_OF_THE_FORM as error:
+    except NOT_OF_THE_FORM as error:
         raise BundleUnreadable(f"{file}: not the form of a bundle ({type(error).__name__}: {error})") from error
     return found
 
@@ -111,7 +102,7 @@ def _check_chain(zip: ZipFile, service: str, about: dict[str, Any], found: Judge
     expected = about["first"] and about["first"]["prev"]
     seq = about["first"]["seq"] if about["first"] else 0
     count = 0
-    for raw in _lines(zip, f"log/{service}.jsonl"):
+    for raw in lines(zip, f"log/{service}.jsonl"):
         record, count = json.loads(raw), count + 1
         where = f"{service}, record {record.get('seq')}"
         if record.get("seq") != seq:
@@ -132,17 +123,9 @@ def _check_chain(zip: ZipFile, service: str, about: dict[str, Any], found: Judge
     return facts
 
 
-def _lines(zip: ZipFile, name: str) -> Iterator[bytes]:
-    with zip.open(name) as entry:
-        while raw := entry.readline(LINE_BYTES + 1):
-            if len(raw) > LINE_BYTES:
-                raise BundleUnreadable(f"{name}: a line is longer than {LINE_BYTES} bytes")
-            yield raw.rstrip(b"\n")
-
-
 def _check_timeline(zip: ZipFile, manifest: dict[str, Any], facts: dict[str, Facts], found: Judgement) -> None:
     """Every line inside the stretch of its log stands for a fact there. Lines of what came before or after rest on other records."""
-    for raw in _lines(zip, "timeline.jsonl"):
+    for raw in lines(zip, "timeline.jsonl"):
         line = json.loads(raw)
         found.counts["lines"] = found.counts.get("lines", 0) + 1
         service, _partition, seq, ordinal = line["place"].split("/")

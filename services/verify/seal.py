@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Final
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 from services.runtime.heads import Statement, StatementInvalid, read_statement
 from services.runtime.signing import PublicKey
+from services.verify.archive import NOT_OF_THE_FORM, lines
 
 STATEMENT: Final = "statement.json"
 GENESIS: Final = "0" * 32
@@ -35,8 +35,10 @@ def judge_seal(file: Path, known: PublicKey | None) -> tuple[Statement, int, lis
                 count += records
                 if found != (seq, head):
                     broken.append(f"{log}: the archive leads to record {found[0]} ({found[1]}), signed was {seq} ({head})")
-    except (BadZipFile, KeyError, StatementInvalid, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except StatementInvalid as error:
         raise SealUnreadable(f"{file}: {error}") from error
+    except NOT_OF_THE_FORM as error:
+        raise SealUnreadable(f"{file}: not the form of a seal ({type(error).__name__}: {error})") from error
     return statement, count, broken
 
 
@@ -48,16 +50,10 @@ def entry_of(log: str) -> str:
 def _follow(zip: ZipFile, log: str, seq: int, head: str, files: dict[str, str]) -> tuple[tuple[int, str], int]:
     """Where the records of the archive lead, from (seq, head); a record that does not continue the chain ends it."""
     name, whole, records = entry_of(log), sha256(), 0
-    for line in _lines(zip, name):
+    for line in lines(zip, name):
         whole.update(line + b"\n")
         record = json.loads(line)
         if (record["seq"], record["prev"]) != (seq + 1, head):
             return (seq, head), records
         seq, head, records = seq + 1, blake2b(line, digest_size=16).hexdigest(), records + 1
     return ((seq, head) if whole.hexdigest() == files[name] else (-1, "the file was changed")), records
-
-
-def _lines(zip: ZipFile, name: str) -> Iterator[bytes]:
-    with zip.open(name) as file:
-        for line in file:
-            yield line.rstrip(b"\n")

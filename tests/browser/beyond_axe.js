@@ -47,5 +47,9 @@
   if (new Set(shapes.values()).size !== shapes.size) walk.faults.push("two states have the same shape");
   for (const state of document.querySelectorAll(".st")) if (!state.textContent.trim()) walk.faults.push(`a state without a word: ${state.className}`);
 
+  for (const use of document.querySelectorAll("use[href^='#']")) {
+    if (!(document.getElementById(use.getAttribute("href").slice(1)) instanceof SVGElement)) walk.faults.push(`a drawing that is not there: ${use.getAttribute("href")}`);
+  }
+
   window.walk = walk;
 })();

@@ -26,9 +26,14 @@ def test_a_site_manager_sees_their_sites_and_reports_in_two_taps(vigie: RunningV
     until(lambda: [c["type"] for c in vigie.get(f"/api/v1/sites/gym-07?realm={own_realm}")["causes"]] == ["outage_water"])
     page.goto(f"/mes-sites?realm={own_realm}")
     page.get_by_role("link", name="C’est fini : sans courant").click()
-    page.get_by_role("button", name="C’est fini : sans courant").click()
+    page.get_by_label("5. En une phrase").fill("Le courant est revenu.")
+    with page.expect_request("**/api/v1/reports") as sent:
+        page.get_by_role("button", name="C’est fini : sans courant").click()
+    assert (sent.value.post_data_json["lifts"], sent.value.post_data_json["description"]) == (["outage_power"], "Le courant est revenu.")
     expect(page.locator("#said")).to_have_text(re.compile("Reçu à"))
     until(lambda: vigie.get(f"/api/v1/sites/pmi-04?realm={own_realm}")["status"] == "normal")
+    page.goto(f"/?realm={own_realm}&pole=solidarites")
+    expect(page.locator("#rows")).to_contain_text("Rien à traiter dans ce pôle.")  # nor does it say that all sites are normal
     page.goto(f"/signaler?realm={own_realm}&quoi=nuke&va=no&fini=nuke")
     expect(page.locator("input:checked")).to_have_count(0)
 

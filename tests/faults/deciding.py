@@ -14,6 +14,7 @@ import httpx
 from tests.linear.checker import NEVER, UNKNOWN, Operation
 from tests.linear.models import Answered, Asked
 from tests.system import RunningVigie
+from tests.waiting import until
 
 PATIENCE_S: Final = 120.0
 GIVEN_UP: Final = 0.1
@@ -28,7 +29,7 @@ class Deciding(threading.Thread):
 
     def __init__(self, vigie: RunningVigie, choose: Choose, count: int, seed: int) -> None:
         super().__init__(name=f"deciding-{seed}", daemon=True)
-        self._vigie, self._choose, self._count = vigie, choose, count
+        self._vigie, self._choose, self.count = vigie, choose, count
         self._random = random.Random(seed)
         self.history: list[tuple[str, Operation]] = []
         """(path of the object, operation)."""
@@ -37,7 +38,7 @@ class Deciding(threading.Thread):
     def run(self) -> None:
         known: dict[str, int] = {}
         with self._vigie.client() as client:
-            for _ in range(self._count):
+            for _ in range(self.count):
                 self._decide(client, known)
         self.finished = True
 
@@ -59,23 +60,27 @@ class Deciding(threading.Thread):
             known[about] = answered.version
 
     def _heard(self, client: httpx.Client, path: str, body: dict[str, Any], headers: dict[str, str]) -> Any:
-        end = time.monotonic() + PATIENCE_S
-        while time.monotonic() < end:
+        heard: list[httpx.Response] = []
+
+        def answered() -> bool:
             answer = self._call(client, "POST", path, body, headers)
             if answer is None or answer.status_code >= 500 or answer.status_code in (202, 429):
-                continue
-            document = answer.json()
-            if answer.status_code == 200:
-                return Answered("", document["result"]["version"])
-            return Answered(document["code"])
-        return UNKNOWN
+                return False
+            heard.append(answer)
+            return True
+
+        try:
+            until(answered, PATIENCE_S)
+        except TimeoutError:
+            return UNKNOWN
+        document = heard[0].json()
+        return Answered("", document["result"]["version"]) if heard[0].status_code == 200 else Answered(document["code"])
 
     def _call(self, client: httpx.Client, method: str, path: str, body: dict[str, Any], headers: dict[str, str]) -> httpx.Response | None:
         """None while the doors are being opened again."""
         try:
             return client.request(method, f"/api/v1/{path}", json=body, headers=headers)
         except httpx.TransportError:
-            time.sleep(0.05)
             return None
 
 
@@ -95,9 +100,14 @@ def decide_under_kills(
     rnd = random.Random(seed)
     for person in people:
         person.start()
-    done = 0
+
+    def asked() -> int:
+        return sum(len(p.history) for p in people)
+
+    done, between = 0, sum(p.count for p in people) // (kills + 1)
     while done < kills and any(p.is_alive() for p in people):
-        time.sleep(rnd.uniform(0.5, 2.0))
+        mark = asked() + rnd.randint(between // 2, between)
+        until(lambda mark=mark: asked() >= mark or not any(p.is_alive() for p in people), 2 * PATIENCE_S)  # type: ignore[misc]
         alive = vigie.processes()
         if chosen := [v for v in victims if v in alive]:
             try:

@@ -35,14 +35,11 @@ def guide_page(name: str) -> GuidePage | None:
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(source)
     for inline in (t for t in tokens if t.type == "inline"):
-        inside = []
         for token in inline.children or ():
             if token.type == "image":
                 token.attrSet("src", f"{PATH}/{token.attrGet('src')}")
             elif token.type == "link_open":
                 token.attrSet("href", address_of(str(token.attrGet("href"))))
-            inside.append(token)
-        inline.children = inside
     return GuidePage(title, Markup(markdown.renderer.render(tokens, markdown.options, {})))  # noqa: S704  our own file, and HTML in it is off
 
 

@@ -16,7 +16,7 @@ from schemas.reassignment import ProposalState
 from schemas.words import ActivityState, IncidentState, PlanState, SiteStatus, TaskState
 from services.console.i18n import N_, Translator, translator
 from services.console.pages import activities as activities_page
-from services.console.pages import cell, duty, fallback, handover, incident, moves, signal, times, wall, works
+from services.console.pages import cell, duty, handover, incident, moves, signal, strategies, times, wall, works
 from services.console.pages.cartogram import tiles_of
 from services.console.pages.clocks import Running, running_clocks
 from services.console.pages.door import Elsewhere, kept_of, poster_site, query_of, reader_of, shell_of
@@ -279,7 +279,7 @@ class Screens:
         """`plans.html`: the library, what is to decide, and how what is active ends (D48–D52)."""
         x = await self._load(request, "plans")
         realm, lang = x.shell.realm.name, x.shell.lang
-        plans, conflicts, strategies = await asyncio.gather(
+        plans, conflicts, tried = await asyncio.gather(
             self._queries.plans(realm, lang=lang), self._queries.conflicts(realm, lang=lang), self._queries.strategies(realm, lang=lang)
         )
         found = plans.items
@@ -291,7 +291,7 @@ class Screens:
                 {"id": p.id, "title": p.title, "decides": w.role_name(p.decides, p.pole, x.names, x._)}
                 for p in found if p.state is PlanState.VALID
             ],
-            "strategies": fallback.in_effect(strategies, x.names, x._), "next_ones": fallback.next_ones(x.activities, x._),
+            "strategies": strategies.in_effect(tried, x.names, x._), "next_ones": strategies.next_ones(x.activities, x._),
             "places": [(s.id, f"{short(s.name)}, {s.commune_name}") for s in x.sites if s.status is SiteStatus.NORMAL and s.desks],
             "in_an_hour": times.minute_value(x.shell.now + timedelta(hours=1)), "who": lambda token: w.person_name(token, x.names, x._),
         }  # fmt: skip

@@ -16,9 +16,6 @@ from schemas.reference import ReassignmentRule, Site, StaffCell, Staffing, Subst
 Ints = NDArray[np.int64]
 
 EARTH_M: Final = 6_371_008.8
-GYMNASIUM: Final = "gymnase"
-GYMNASIUM_DESKS: Final = 20
-"""What a gymnasium counts as a host, whatever its own desks (§2)."""
 LONGEST_MIN: Final = 75
 """One way: a day of 10 h minus a shift of 7.5 h, halved (R5)."""
 TRANSIT_AT_MOST_MIN: Final = 45
@@ -81,7 +78,7 @@ class Tables:
     def desks(self, site: int) -> int:
         """Desks that a host counts."""
         found = self.sites[site]
-        return GYMNASIUM_DESKS if found.kind == GYMNASIUM else found.desks
+        return found.places
 
     @cached_property
     def distances(self) -> Ints:

@@ -12,6 +12,7 @@ from typing import Final
 import httpx
 import structlog
 
+from services.runtime.signing import SigningKeyInvalid
 from services.verify.auditor.verdict import Verdict
 
 BEAT_S: Final = 60.0
@@ -42,13 +43,22 @@ class Outside:
         """Never raises: an outside that is away changes nothing inside. What could not be told is told at the next judgement."""
         now = self._monotonic()
         if verdict.state == "green":
-            if self._heartbeat_url and now - self._beat_at >= BEAT_S and await self._sent("POST", self._heartbeat_url, self._statement()):
+            if self._heartbeat_url and now - self._beat_at >= BEAT_S and await self._beat():
                 self._beat_at = now
             if self._alarmed and await self._alarm("green", verdict):
                 self._alarmed = False
                 self._alarm_at = float("-inf")
         elif verdict.state == "red" and now - self._alarm_at >= AGAIN_S and await self._alarm("red", verdict):
             self._alarmed, self._alarm_at = True, now
+
+    async def _beat(self) -> bool:
+        """Without a key to sign with there is no beat: whoever listens for it hears that something is wrong."""
+        try:
+            statement = self._statement()
+        except (OSError, SigningKeyInvalid) as error:
+            log.error("outside.unsigned", error=str(error))
+            return False
+        return await self._sent("POST", self._heartbeat_url, statement)
 
     async def _alarm(self, state: str, verdict: Verdict) -> bool:
         if not self._alarm_url:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 import pytest
 
+from services.cli.seal import SealRefused, archive_log
 from services.runtime.heads import FORMAT, StatementInvalid, read_statement, state
+from services.runtime.partitions import PartitionReader
 from services.runtime.signing import SigningKey
 from tests.system import RunningVigie
 from tests.waiting import until
@@ -52,6 +56,21 @@ def test_a_seal_is_proved_by_itself_and_by_the_logs(vigie: RunningVigie, tmp_pat
 
     again = vigie.cli("seal", str(first))
     assert (again.returncode, "never written over" in again.stderr) == (1, True)
+
+
+async def test_a_log_that_was_emptied_since_the_seal_before_is_told(tmp_path: Path) -> None:
+    class Emptied:
+        async def bounds(self, _topic: str, partitions: list[int]) -> dict[int, tuple[int, int]]:
+            return dict.fromkeys(partitions, (0, 0))
+
+        async def read(self, _topic: str, _bounds: object) -> AsyncIterator[object]:
+            return
+            yield
+
+    with zipfile.ZipFile(tmp_path / "seal.zip", "w") as zip:
+        assert await archive_log(zip, cast("PartitionReader", Emptied()), "alerts", 0, None, 0) == (None, 0)
+        with pytest.raises(SealRefused, match=r"alerts\.log/0 does not hold what the seal before speaks of"):
+            await archive_log(zip, cast("PartitionReader", Emptied()), "alerts", 0, (3, "0" * 32), 0)
 
 
 def test_what_was_changed_is_found(vigie: RunningVigie, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
+from hashlib import blake2b, sha256
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,11 +17,14 @@ from schemas.realms import partition_of
 from schemas.topics import PARTITIONS, inputs
 from services.cli.changed import ChangeInvalid, patched, read_patch
 from services.cli.directory import DirectoryInvalid, contacts_of
+from services.runtime.heads import state
 from services.runtime.inputs import Envelope, InputRecord, parse_message, read_envelope
 from services.runtime.settings import REPOSITORY
 from services.runtime.signing import SigningKey
 from services.runtime.territory import load_territory
-from services.verify.bundle import LINE_BYTES, BundleUnreadable, judge_bundle
+from services.verify.archive import LINE_BYTES
+from services.verify.bundle import BundleUnreadable, judge_bundle
+from services.verify.seal import STATEMENT, SealUnreadable, entry_of, judge_seal
 from tests.unit.verify.test_bundle import made
 
 ODD = (None, True, -1, 10**30, 1e308, "", "\x00", "’" * 3000, [], {}, [[[]]], {"a": {"b": []}}, "2026-02-30T25:61:00", "../../etc/passwd")
@@ -98,6 +102,36 @@ def test_a_line_without_an_end_is_not_read_into_memory(tmp_path: Path) -> None:
             bomb.writestr(name, b" " * (LINE_BYTES * 8) if name == "log/alerts.jsonl" else whole.read(name))
     with pytest.raises(BundleUnreadable, match="longer than"):
         judge_bundle(tmp_path / "bomb.zip", None)
+
+
+def sealed(file: Path, key: SigningKey) -> Path:
+    """Of one log with three records."""
+    head, records = "0" * 32, []
+    for seq in range(1, 4):
+        records.append(json.dumps({"seq": seq, "prev": head, "facts": []}).encode())
+        head = blake2b(records[-1], digest_size=16).hexdigest()
+    body, name = b"".join(r + b"\n" for r in records), entry_of("alerts.log/0")
+    said = state(key, 0, {"alerts.log/0": (3, head)}, before={}, files={name: sha256(body).hexdigest()})
+    with ZipFile(file, "w", ZIP_DEFLATED) as zip:
+        zip.writestr(name, body)
+        zip.writestr(STATEMENT, json.dumps(said))
+    return file
+
+
+def test_a_seal_of_any_form_is_judged_or_refused(tmp_path: Path) -> None:
+    key = SigningKey.open(tmp_path / "secrets")
+    sound = sealed(tmp_path / "sound.zip", key)
+    assert judge_seal(sound, key.public)[1:] == (3, [])
+    random, said = Random(20261126), []
+    for n in range(ROUNDS):
+        file = tmp_path / "forged.zip"
+        if n % 2:
+            repacked(random, sound, file)
+        else:
+            file.write_bytes(spoilt(random, sound.read_bytes()))
+        said.append(refusal(lambda: judge_seal(tmp_path / "forged.zip", None), SealUnreadable, OSError))
+    assert "" not in said
+    assert 20 < said.count(None) < ROUNDS - 50
 
 
 DIRECTORY = """person,name,language,channel,address,verified_at,site,quiet

@@ -225,6 +225,21 @@ def outside() -> tuple[Outside, Elsewhere, list[float]]:
     return Outside(client, "https://beat.example", "https://ring.example", lambda: now[0], lambda: {"logs": {}}), elsewhere, now
 
 
+async def test_without_a_key_there_is_no_heartbeat_and_alarms_go_on(outside: tuple[Outside, Elsewhere, list[float]]) -> None:
+    told, elsewhere, _ = outside
+
+    def unsigned() -> object:
+        raise PermissionError("signing.key")
+
+    told._statement, signed = unsigned, told._statement
+    await told.tell(GREEN)
+    await told.tell(RED)
+    assert elsewhere.seen == [("POST", "red")]
+    told._statement = signed
+    await told.tell(GREEN)
+    assert elsewhere.seen[1:] == [("POST", "heads"), ("POST", "green")]
+
+
 async def test_the_heartbeat_beats_while_it_is_green_and_stops_when_it_is_not(outside: tuple[Outside, Elsewhere, list[float]]) -> None:
     told, elsewhere, now = outside
     for verdict in (Verdict(), GREEN, GREEN, RED, RED):

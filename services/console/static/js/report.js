@@ -70,7 +70,7 @@ function siteId() {
   return null;
 }
 
-/** @param {string} site @returns {Record<string, unknown>} */
+/** @param {string | null} site @returns {Record<string, unknown>} */
 function body(site) {
   const going = picked("going");
   const danger = picked("danger")?.value === "yes";
@@ -172,9 +172,7 @@ async function submit(report) {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  const site = siteId();
-  if (site) submit(addressed(body(site), /** @type {HTMLTextAreaElement} */ (document.getElementById("sentence")).value.trim()));
-  else say(form.dataset.missing ?? "", true);
+  tell(body(siteId()));
 });
 
 const line = /** @type {HTMLFormElement | null} */ (document.getElementById("line"));
@@ -197,17 +195,20 @@ line?.addEventListener("submit", async (event) => {
   lineKey = freshKey();
 });
 
-/** @param {Record<string, unknown>} word */
-function word(word) {
-  const site = siteId();
-  if (site) submit(addressed({ site_id: site, severity: 1, occurred_at: now(), ...word }, ""));
+/** @param {Record<string, unknown>} report */
+function tell(report) {
+  const sentence = /** @type {HTMLTextAreaElement} */ (document.getElementById("sentence")).value.trim();
+  if (report.site_id) submit(addressed(report, sentence));
   else say(form.dataset.missing ?? "", true);
 }
 
-document.getElementById("calm")?.addEventListener("click", () => word({ type: "info" }));
+/** One press instead of fields 2 to 4. @param {Record<string, unknown>} word */
+const inOne = (word) => tell({ site_id: siteId(), severity: 1, occurred_at: now(), ...word });
+
+document.getElementById("calm")?.addEventListener("click", () => inOne({ type: "info" }));
 document.getElementById("over")?.addEventListener("click", ({ currentTarget }) => {
   const { lifts } = /** @type {HTMLElement} */ (currentTarget).dataset;
-  word({ type: "reopening", ...(lifts ? { lifts: [lifts] } : {}) });
+  inOne({ type: "reopening", ...(lifts ? { lifts: [lifts] } : {}) });
 });
 
 function online() {
