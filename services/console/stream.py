@@ -38,7 +38,7 @@ QUEUE: Final = 1_000
 """Frames that wait for a slow browser."""
 RETRY_S: Final = 0.5
 ROUND_S: Final = 0.0002
-"""Per browser, between two rounds of telling them all: writing to one costs about half of that, so a round ends before the next begins."""
+"""Per browser, between two rounds of telling them all: what changes meanwhile is told together, so a crowd costs fewer and larger writes."""
 ROUND_AT_MOST_S: Final = 0.1
 log = structlog.get_logger(__name__)
 

@@ -14,8 +14,9 @@ class Patience:
     """Judges one reading after the other.
 
     A breach counts when the next reading still shows it, or when one has been seen for `BUSY` times `patience_s`, whatever its words. What
-    is pending counts once it has waited for `BUSY` times `patience_s`, or at all when nothing has moved for `patience_s`. All is well when no breach is seen and whatever waited at the first reading has arrived
-    since: on a system that never rests there is always something else on its way.
+    is pending counts once it has waited for `BUSY` times `patience_s`, or at all when nothing has moved for `patience_s`. All is well when
+    no breach is seen and whatever waited at the first reading has arrived since: on a system that never rests there is always something
+    else on its way.
     """
 
     def __init__(self, patience_s: float) -> None:

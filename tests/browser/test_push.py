@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import queue
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.conftest import Visitor, log_in
 from tests.integration.delivery.test_push import Browser as Device
 from tests.integration.delivery.test_push import to_text
+from tests.loopback import serving
 from tests.system import RunningVigie
 from tests.waiting import until
 
@@ -41,13 +41,8 @@ class PushService(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def service() -> Iterator[tuple[str, type[PushService]]]:
     handler = type("Service", (PushService,), {"bodies": queue.Queue()})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/send/", handler
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(handler) as url:
+        yield f"{url}/send/", handler
 
 
 def stand_in(endpoint: str, device: Device) -> str:

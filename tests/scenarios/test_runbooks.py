@@ -623,15 +623,17 @@ def publish(book: Runbook, version: str, **policy: Any) -> None:
         book.feed("alerts", command.model_copy(update={"data": data, "reference": version}), id=f"{version}-{id}")
 
 
+def publish_another_second_wave(book: Runbook) -> None:
+    """N1 as before, but its second wave comes after 45 minutes and calls the crisis director."""
+    waves = territory().policy.ladders["N1"]
+    second = waves[1].model_copy(update={"after_min": 45, "who": ("dgs_directeur_de_crise",)})
+    publish(book, "edited", ladders={**territory().policy.ladders, "N1": (waves[0], second)})
+
+
 def test_a_ladder_that_is_edited_while_it_runs_keeps_its_waves_and_the_next_one_has_the_new_ones(book: Runbook) -> None:
     book.report("closure")
     book.expect(*N1_FIRST)
-    waves = territory().policy.ladders["N1"]
-    slow = {
-        **territory().policy.ladders,
-        "N1": (waves[0], waves[1].model_copy(update={"after_min": 45, "who": ("dgs_directeur_de_crise",)})),
-    }
-    publish(book, "edited", ladders=slow)
+    publish_another_second_wave(book)
     book.time_passes(15)
     book.expect("ast-direction:sms", wave=2)
     book.answers("ast-direction")
@@ -646,12 +648,7 @@ def test_a_ladder_that_is_edited_while_it_runs_keeps_its_waves_and_the_next_one_
 def test_a_decision_applies_the_edited_rules_to_the_ladder_that_runs(book: Runbook) -> None:
     book.report("closure")
     book.expect(*N1_FIRST)
-    waves = territory().policy.ladders["N1"]
-    slow = {
-        **territory().policy.ladders,
-        "N1": (waves[0], waves[1].model_copy(update={"after_min": 45, "who": ("dgs_directeur_de_crise",)})),
-    }
-    publish(book, "edited", ladders=slow)
+    publish_another_second_wave(book)
     book.time_passes(10)
     book.decides(ReapplyPolicy, incident=book.incident().id)
     book.time_passes(34)

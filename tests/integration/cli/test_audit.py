@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import subprocess
-import threading
 import tomllib
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from services.runtime.settings import REPOSITORY
+from tests.loopback import serving
 
 FAULT = {
     "id": "TEST-2026-1", "modified": "2026-11-25T00:00:00Z", "summary": "a fault that somebody published",
@@ -52,13 +52,8 @@ class Database(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def database() -> Iterator[tuple[str, type[Database]]]:
     handler = type("Known", (Database,), {"asked": []})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/", handler
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(handler) as url:
+        yield f"{url}/", handler
 
 
 def audit(url: str) -> subprocess.CompletedProcess[str]:

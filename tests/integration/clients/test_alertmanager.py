@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 
 from services.intake.machines.alertmanager_api import fingerprint
 from services.runtime.embedded.ports import free_ports
+from tests.loopback import serving
 from tests.system import ROOT, RunningVigie
 from tests.waiting import until
 
@@ -284,15 +285,8 @@ def _slowly(target: str, delay_s: float) -> Iterator[tuple[str, list[float]]]:
         def log_message(self, *_: Any) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_port}", times
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(30)
+    with serving(Handler) as url:
+        yield url.removeprefix("http://"), times
 
 
 def test_a_cluster_of_three_before_a_slow_vigie_is_one_incident_and_one_ladder(vigie: RunningVigie, start: Any, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +20,7 @@ from signxml import XMLSigner, methods
 from schemas.reports import ReportReceived
 from services.runtime.principals import Scope
 from services.runtime.rights import Role
+from tests.loopback import serving
 from tests.unit.intake.conftest import Door
 from tests.unit.intake.machines.cap_messages import ELSEWHERE, SITUATIONS, SQUARE, area, bare, info, message, pair, ref, vigilance
 from tests.unit.intake.machines.test_machines import source
@@ -345,13 +345,8 @@ class _Trap(http.server.BaseHTTPRequestHandler):
 def trap() -> Iterator[tuple[str, list[str]]]:
     """A loopback server that nobody should ask: its address, and what it was asked."""
     handler = type("Trap", (_Trap,), {"seen": []})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", handler.seen
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(handler) as url:
+        yield url, handler.seen
 
 
 async def test_no_entity_dtd_or_schema_location_touches_a_file_or_the_network(
