@@ -69,7 +69,7 @@ node:
 
 # for the tests with a real Prometheus, Alertmanager and amtool: Debian's own, unpacked beside the tools so that no service is started
 clients:
-	@for p in prometheus prometheus-alertmanager amtool; do command -v $$p || test -x $(CLIENTS)/usr/bin/$$p || exit 1; done >/dev/null \
+	@(for p in prometheus prometheus-alertmanager amtool; do command -v $$p || test -x $(CLIENTS)/usr/bin/$$p || exit 1; done) >/dev/null \
 	  || { echo "fetching prometheus and prometheus-alertmanager for the tests" && mkdir -p $(CLIENTS) && cd $(CLIENTS) \
 	  && { apt-get download -qq prometheus prometheus-alertmanager >/dev/null 2>&1 \
 	    || { apt-get update -qq && apt-get download -qq prometheus prometheus-alertmanager >/dev/null; }; } \
