@@ -110,7 +110,9 @@ class IncidentRow(Model):
 
     id: str
     number: str = Field(description="human reference, e.g. 92-2027-0211-01")
-    kind: str = Field(description="family: power, water, flood, heat, snow, wind, kitchen, it, security, gas, absence, strike, fire, site")
+    kind: str = Field(
+        description="family: power, water, flood, heat, snow, wind, weather, kitchen, it, security, gas, absence, strike, fire, site"
+    )
     key: str
     state: IncidentState
     level: Level

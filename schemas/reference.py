@@ -276,6 +276,7 @@ class Escalation(Model):
     served_places: dict[str, tuple[str, ...]]
     closure_without_loss: tuple[str, ...]
     unknown_after_min: dict[str, int]
+    task_due_min: dict[str, int] = Field(default={}, description="by kind of task: later it is overdue")
     surcharges: tuple[Surcharge, ...]
     systems_spared: tuple[str, ...] = Field(description="systems that total isolation does not cut")
     headcount_close_pct: float

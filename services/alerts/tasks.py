@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from schemas.alerts import TaskChanged, TaskRow
-from schemas.base import Instant
+from schemas.base import MINUTE_MS, Instant
 from schemas.words import TaskState
 from services.alerts.draft import Draft
 from services.alerts.values import changed
@@ -29,9 +29,12 @@ def ask(
     draft: Draft, kind: Kind, *, report: str | None = None, site: str | None = None, incident: str | None = None,
     candidates: tuple[str, ...] = (), due_at: Instant | None = None, owner: str | None = None, post: str | None = None,
 ) -> None:  # fmt: skip
-    """Open a task, unless the same one is open."""
+    """Open a task, unless the same one is open. One without a time of its own is due by the delay of its kind."""
     if f"{kind}|{report or post or site or incident or ''}" in draft.state.open_tasks:
         return
+    policy = draft.territory.policy
+    if due_at is None and policy is not None and kind in policy.task_due_min:
+        due_at = draft.now + policy.task_due_min[kind] * MINUTE_MS
     row = TaskRow(
         id=draft.derive("task"), kind=kind, state=TaskState.OPEN, opened_at=draft.now, due_at=due_at, site=site, incident=incident,
         report=report, candidates=candidates, owner=owner, post=post,

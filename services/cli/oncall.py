@@ -189,6 +189,10 @@ def readiness(
         typer.echo(json.dumps(proof, ensure_ascii=False))
     else:
         _summary(proof)
+        if proof["without_provider"]:
+            typer.echo(
+                f"Canaux sans fournisseur : {', '.join(proof['without_provider'])}. Aucun message ne part par eux (docs/how-to/send-messages.md)."
+            )
         _show_holes({"items": proof["items"], "next": None}, False, "À combler")
         if site is not None:
             show({"items": proof["reached"], "next": None}, False, f"Qui serait joint pour {site}", (

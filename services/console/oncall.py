@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from schemas import reference as ref
 from schemas.base import DAY_MS, HOUR_MS, Instant
-from schemas.delivery import ProbeRow
+from schemas.delivery import ProbedChannel, ProbeRow
 from schemas.oncall import DrillRow, DutyRow, HoleRow, Place, Reach, ReachRow
 from schemas.words import Channel
 from services.console.i18n import translator
@@ -155,6 +155,10 @@ class Readiness(Resource):
     holes_count: int
     nobody_count: int
     urgent_count: int = Field(description="begin within the alert time of the policy")
+    without_provider: list[Channel] = Field(
+        default_factory=list,
+        description="channels of people that the newest silent test found without a provider: nobody counts as reached by them",
+    )
     roles: list[RoleReadiness]
     items: list[Hole] = Field(description="gravest and soonest first; at most 500")
     site: str | None = None
@@ -189,7 +193,7 @@ class Drill(Resource):
     month: str
     at: Time
     reference: str
-    ok: bool = Field(description="every rung is reached in full and in time, and no channel failed")
+    ok: bool = Field(description="every rung is reached in full and in time, no channel failed, and there is a channel at all")
     rungs: list[DrilledRung]
     probed_at: Time | None = Field(description="None: the channels have not answered yet")
     channels: list[DrilledChannel]
@@ -222,11 +226,20 @@ class Desk:
 
     @property
     def reach(self) -> dict[str, tuple[Reach, ...]]:
-        return reach_of(self.roster, self.published_at, self.told)
+        """Person → channels that have a provider, as far as a silent test has said."""
+        off = without_provider(self.probes)
+        known = reach_of(self.roster, self.published_at, self.told)
+        return {person: tuple(p for p in points if p.channel not in off) for person, points in known.items()}
+
+    @property
+    def missed(self) -> list[Channel]:
+        """Channels without a provider by which somebody should be reached."""
+        used = {p.channel for points in reach_of(self.roster, self.published_at, self.told).values() for p in points}
+        return [c for c in Channel if c in used & without_provider(self.probes)]
 
     def persons(self) -> set[str]:
         """Every token that may stand somewhere."""
-        return {*self.reach, *(self.roster.channels if self.roster else ())}
+        return {*self.told, *(self.roster.channels if self.roster else ())}
 
     # ── words ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -330,6 +343,7 @@ class Desk:
             realm=self.realm, reference=self.reference.version, start=when(proof.start), end=when(proof.end), hours=proof.hours,
             ready=proof.ready, ready_pct=round(100 * proof.ready / max(proof.hours, 1), 2), holes_count=len(holes),
             nobody_count=sum(h.kind in ("nobody", "unreachable") for h in holes), urgent_count=sum(h.start < before for h in holes),
+            without_provider=self.missed,
             roles=self._roles(proof), items=[self._hole(h, at) for h in holes[:SHOWN_HOLES]], site=site.id if site else None,
             reached=[_reached(p, j) for p in mine for j in proof.posts[p]],
         )  # fmt: skip
@@ -368,7 +382,7 @@ class Desk:
         return Drill(
             month=row.id, at=when(row.at), reference=row.reference, rungs=rungs, channels=channels,
             probed_at=when(probe.done_at) if probe is not None and probe.done_at is not None else None,
-            ok=all(r.ok for r in rungs) and not any(c.outcome == "failed" for c in channels),
+            ok=all(r.ok for r in rungs) and not any(c.outcome == "failed" for c in channels) and not all_off(channels),
         )  # fmt: skip
 
     def _hole(self, hole: HoleRow, at: Instant) -> Hole:
@@ -378,6 +392,22 @@ class Desk:
             role_name=self.role_name(hole.role), scope=hole.scope, scope_name=self.scope_name(hole.scope), person=hole.person,
             start=when(hole.start), end=when(hole.end), in_h=round(max(hole.start - at, 0) / HOUR_MS, 1), sites=hole.sites, minutes=hole.minutes,
         )  # fmt: skip
+
+
+def without_provider(probes: Mapping[str, ProbeRow]) -> frozenset[Channel]:
+    """By the newest silent test that has ended; a provider that is there and failed once may be back any minute and is not among them."""
+    newest = newest_of(probes)
+    return frozenset(c.channel for c in newest.channels if c.outcome == "not_configured") if newest is not None else frozenset()
+
+
+def newest_of(probes: Mapping[str, ProbeRow]) -> ProbeRow | None:
+    """The silent test of the channels that ended last."""
+    return max((p for p in probes.values() if p.done_at is not None), key=lambda p: (p.done_at or 0, p.id), default=None)
+
+
+def all_off(channels: Sequence[ProbedChannel | DrilledChannel]) -> bool:
+    """A silent test has ended and found no provider at all: no message leaves."""
+    return bool(channels) and all(c.outcome == "not_configured" for c in channels)
 
 
 def state_of(verdict: Verdict) -> str:

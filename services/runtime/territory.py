@@ -402,7 +402,7 @@ def _policy(f: _Source, doc: Any, spared: list[str], activities: set[str], schoo
         holidays=_holidays(f, doc["jours_feries"]), school_holidays=_school_holidays(f, doc["vacances_scolaires"], school),
         calendar_of_activity=_plain(doc["calendrier_par_activite"]), local_clocks=_plain(doc["horloges_locales"]),
         served_places=_plain(doc["lieux_servis"]), closure_without_loss=_plain(doc["fermeture_sans_perte"]),
-        unknown_after_min=_plain(doc["site_inconnu_apres_min"]), surcharges=[_surcharge(s) for s in doc["surcharges_dmia"]],
+        unknown_after_min=_plain(doc["site_inconnu_apres_min"]), task_due_min=_plain(doc.get("taches_delai_min", {})), surcharges=[_surcharge(s) for s in doc["surcharges_dmia"]],
         systems_spared=spared, headcount_close_pct=doc["compte_agents"]["cloture_pct"], headcount_reminders_min=_plain(doc["compte_agents"]["relances_min"]),
         retex_hot_h=doc["retex"]["chaud_h"], retex_cold_d=doc["retex"]["froid_j"],
         headcount_manager_min=doc["compte_agents"].get("passage_appel_manager_min", 30),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
@@ -35,11 +35,13 @@ class NewHold(Body):
 @router.get("/tasks", summary="Everything that waits for a person, newest first")
 async def tasks(
     reader: Picture, state: Several, kind: str | None = None, incident: str | None = None, site: str | None = None,
+    overdue: Annotated[bool | None, Query(description="open or taken, and past `due_at`; false: all others")] = None,
     limit: Limit = 1000, cursor: Cursor = None,
 ) -> Page[Task]:  # fmt: skip
     return await reader.model.tasks(
-        reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, kind=kind, incident=incident, site=site, limit=limit, cursor=cursor
-    )
+        reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, kind=kind, incident=incident, site=site, overdue=overdue, limit=limit,
+        cursor=cursor,
+    )  # fmt: skip
 
 
 @router.post("/tasks/{id}/take", responses=RESPONSES)

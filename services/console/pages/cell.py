@@ -192,6 +192,7 @@ def cell_view(
     lines = [site_line(s, limits.get(s.id), _) for s in sites if s.status is not SiteStatus.NORMAL]
     shown_sites = {s.id for s in sites}
     open_tasks = [t for t in tasks if t.state in (TaskState.OPEN, TaskState.TAKEN) and (t.site is None or t.site in shown_sites)]
+    open_tasks.sort(key=lambda t: (t.due_at is None, t.due_at or t.opened_at, t.id))
     silent = [line for line in lines if line.status is SiteStatus.UNKNOWN]
     counts: dict[View, int] = {
         "a-traiter": len(lines), "incidents": len(incidents), "sans-nouvelles": len(silent), "taches": len(open_tasks),

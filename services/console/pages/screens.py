@@ -15,6 +15,7 @@ from schemas import reference as ref
 from schemas.reassignment import ProposalState
 from schemas.words import ActivityState, IncidentState, PlanState, SiteStatus, TaskState
 from services.console.i18n import N_, Translator, translator
+from services.console.oncall import all_off
 from services.console.pages import activities as activities_page
 from services.console.pages import cell, duty, handover, incident, moves, signal, strategies, times, wall, works
 from services.console.pages.cartogram import tiles_of
@@ -406,10 +407,12 @@ class Screens:
             self._queries.drills(realm, lang=lang, limit=1),
         )
         policy = next((s.policy for s in x.reference.sections if isinstance(s, ref.EscalationPolicy)), None)
+        no_channel = bool(drills.items) and all_off(drills.items[0].channels)
         return {
             **self._around(request, x), "week": monday.isocalendar().week, "posts": found.items, "proof": proof,
-            "drill": drills.items[0] if drills.items else None,
-            "rows": duty.rows_of(found, edges, now, lang), "limits": found.limits, "holes": proof.items[: duty.SHOWN_HOLES], "grave": duty.GRAVE,
+            "drill": drills.items[0] if drills.items else None, "no_channel": no_channel,
+            "unserved": ", ".join(w.word(w.CHANNEL, c, x._) for c in proof.without_provider),
+            "rows": duty.rows_of(found, edges, now, lang), "limits": found.limits, "holes": [] if no_channel else proof.items[: duty.SHOWN_HOLES], "grave": duty.GRAVE,
             "days_shown": duty.days_of(monday, now, frozenset(policy.holidays if policy else ()), lang), "bands": duty.bands_of(proof),
             "ticks": duty.ticks_of(proof), "days": (proof.end - proof.start).days, "reserves": proof.holes_count - proof.nobody_count,
             "before": (monday - timedelta(days=7)).isoformat(), "after": (monday + timedelta(days=7)).isoformat(), "this_week": monday == today,

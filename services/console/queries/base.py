@@ -49,6 +49,14 @@ class Read:
     shape: Shaper
 
 
+def time_of(picture: Picture) -> Instant:
+    """The time that a picture is of: the one that was asked for, else that of its own clock."""
+    if picture.at is not None:
+        return picture.at
+    realm = realm_resource(picture.fields, picture.clock)
+    return r.ms(realm.clock) if realm.simulated else now_ms()
+
+
 class Reading:
     """Opens pictures. Safe for concurrent use in one event loop; the caller closes `client`."""
 

@@ -25,7 +25,7 @@ from services.console.lines import LineRecord
 from services.console.pages.clocks import running_clocks
 from services.console.pages.ladder import ladder_of, main_ladder
 from services.console.pages.shell import TERRITORY
-from services.console.queries.base import Read, now_ms, store_errors
+from services.console.queries.base import Read, store_errors, time_of
 from services.console.queries.continuity import local_clocks
 from services.console.queries.incidents import Incidents
 from services.console.queries.journal import Journal
@@ -86,7 +86,7 @@ class Documents(Incidents, Journal):
     async def _facts(self, found: Read, langs: Sequence[str], remarks: Mapping[str, str], validated_by: str | None) -> list[Facts]:
         picture = found.picture
         resource = realm_resource(picture.fields, picture.clock)
-        at = picture.at if picture.at is not None else r.ms(resource.clock) if resource.simulated else now_ms()
+        at = time_of(picture)
         previous = max((await picture.rows(c.SitrepRow)).values(), key=lambda row: row.number, default=None)
         lines = await self._cited(picture)
         incidents = [i for i in (await picture.rows(a.IncidentRow)).values() if i.state in OPEN]
@@ -145,7 +145,7 @@ class Documents(Incidents, Journal):
         async with store_errors():
             picture = found.picture
             resource = realm_resource(picture.fields, picture.clock)
-            at = picture.at if picture.at is not None else r.ms(resource.clock) if resource.simulated else now_ms()
+            at = time_of(picture)
             lines, _more = await self._told(picture, incident)
             made = []
             for lang in langs:

@@ -7,7 +7,7 @@ import asyncio
 from schemas import oncall as o
 from schemas.base import DAY_MS, Instant
 from schemas.delivery import ProbeRow
-from services.console.oncall import Desk, Drill, Duty, OnCall, Readiness
+from services.console.oncall import Desk, Drill, Duty, OnCall, Readiness, all_off, newest_of
 from services.console.paging import page
 from services.console.queries.base import WHOLE, Reading, known, now_ms, store_errors
 from services.console.resources import Page
@@ -56,11 +56,12 @@ class OnCallQueries(Reading):
         return Page(items=shown, next=following)
 
     async def urgent_holes(self, realm: str) -> int:
-        """Holes of the newest proof that begin soon."""
+        """Holes of the newest proof that begin soon, and one when no channel at all has a provider."""
         found = await self.read(realm)
         async with store_errors():
             proof = await found.picture.row(o.ReadinessRow, "proof")
-        return proof.urgent if proof is not None else 0
+            probe = newest_of(await found.picture.rows(ProbeRow))
+        return (proof.urgent if proof is not None else 0) + (probe is not None and all_off(probe.channels))
 
     async def readiness(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", days: int | None = None, site: str | None = None

@@ -21,8 +21,9 @@ from schemas.words import ActivityState, PlanState, SiteStatus, TaskState
 from services.console import picture as pictures
 from services.console import resources as r
 from services.console import store
-from services.console.queries.base import WHOLE, Read, now_ms, store_errors
+from services.console.queries.base import WHOLE, Read, now_ms, store_errors, time_of
 from services.console.queries.incidents import Incidents
+from services.console.queries.people import is_overdue
 from services.console.queries.places import Places, activity_counts, site_counts
 from services.console.resources import when
 from services.console.shapes import OPEN
@@ -46,21 +47,21 @@ class OverviewQueries(Incidents, Places):
     async def _overview(self, found: Read) -> r.Overview:
         picture, shape = found.picture, found.shape
         resource = realm_resource(picture.fields, picture.clock)
-        server = now_ms()
-        at = picture.at if picture.at is not None else server if not resource.simulated else int(resource.clock.timestamp() * 1000)
+        server, at = now_ms(), time_of(picture)
         levels = await picture.rows(a.LevelRow)
         sites = site_counts(picture.reference, await picture.rows(a.SiteRow))
         activities = activity_counts(picture.reference, await picture.rows(c.ActivityRow))
         rows = await self._incident_rows(found)
         current = rows[: bisect_left(rows, True, key=lambda row: row.state not in OPEN)]
         plans = Counter(p.state for p in (await picture.rows(c.PlanRow)).values())
-        tasks = Counter(t.state for t in (await picture.rows(a.TaskRow)).values())
+        task_rows = (await picture.rows(a.TaskRow)).values()
+        tasks = Counter(t.state for t in task_rows)
         ladders = Counter(e.state for e in (await picture.rows(a.EscalationRow)).values())
         windows = Counter(w.state for w in (await picture.rows(m.MaintenanceRow)).values())
         level = shape.level("territory", levels.get("territory"))
         counts = {
             "incidents_open": len(current), "incidents": len(rows), "reports": await picture.count("reports"),
-            "tasks_open": tasks[TaskState.OPEN] + tasks[TaskState.TAKEN], "plans_proposed": plans[PlanState.PROPOSED],
+            "tasks_open": tasks[TaskState.OPEN] + tasks[TaskState.TAKEN], "tasks_overdue": sum(is_overdue(t, at) for t in task_rows), "plans_proposed": plans[PlanState.PROPOSED],
             "plans_active": plans[PlanState.ACTIVE] + plans[PlanState.PARTLY_ACTIVE],
             "activities_interrupted": sum(n[ActivityState.INTERRUPTED] for n in activities.values()),
             "incidents_quiet": sum(1 for i in current if i.quiet is not None), "maintenance_active": windows["active"],

@@ -8,11 +8,17 @@ from schemas import alerts as a
 from schemas import callouts as o
 from schemas import delivery as d
 from schemas.base import Instant
+from schemas.words import TaskState
 from services.console import resources as r
 from services.console.faults import NotFound
 from services.console.paging import page
-from services.console.queries.base import WHOLE, Reading, store_errors
+from services.console.queries.base import WHOLE, Reading, store_errors, time_of
 from services.console.resources import Page
+
+
+def is_overdue(task: a.TaskRow, at: Instant) -> bool:
+    """It waits for a person longer than its kind may."""
+    return task.state in (TaskState.OPEN, TaskState.TAKEN) and task.due_at is not None and task.due_at < at
 
 
 class People(Reading):
@@ -20,16 +26,17 @@ class People(Reading):
 
     async def tasks(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", state: Sequence[str] = (), kind: str | None = None,
-        incident: str | None = None, site: str | None = None, limit: int = WHOLE, cursor: str | None = None,
+        incident: str | None = None, site: str | None = None, overdue: bool | None = None, limit: int = WHOLE, cursor: str | None = None,
     ) -> Page[r.Task]:  # fmt: skip
         """Newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await found.picture.rows(a.TaskRow)
+        at = time_of(found.picture)
         kept = [
             t for t in rows.values()
             if (not state or t.state in state) and (kind is None or t.kind == kind) and (incident is None or t.incident == incident)
-            and (site is None or t.site == site)
+            and (site is None or t.site == site) and (overdue is None or is_overdue(t, at) == overdue)
         ]  # fmt: skip
         shown, following = page(kept, lambda t: (-t.opened_at, t.id), limit, cursor)
         return Page(items=[found.shape.task(t) for t in shown], next=following)

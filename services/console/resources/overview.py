@@ -121,7 +121,7 @@ class Overview(Resource):
     server_time: Time
     level: LevelState
     counts: dict[str, int] = Field(
-        description="incidents_open, reports, tasks_open, plans_proposed, plans_active, activities_interrupted, …"
+        description="incidents_open, reports, tasks_open, tasks_overdue, plans_proposed, plans_active, activities_interrupted, …"
     )
     sites: dict[SiteStatus, int]
     activities: dict[ActivityState, int]

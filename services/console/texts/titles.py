@@ -17,6 +17,7 @@ _HAZARD = {
     "heat": N_("Canicule"),
     "snow": N_("Neige et verglas"),
     "wind": N_("Vent violent"),
+    "weather": N_("Vigilance météo"),
     "kitchen": N_("Restauration"),
     "it": N_("Panne informatique"),
     "security": N_("Violences et dégradations"),

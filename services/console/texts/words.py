@@ -120,6 +120,7 @@ FAMILY = {
     "heat": N_("chaleur"),
     "snow": N_("neige"),
     "wind": N_("vent"),
+    "weather": N_("météo"),
     "kitchen": N_("restauration"),
     "it": N_("informatique"),
     "security": N_("sûreté"),

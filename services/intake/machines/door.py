@@ -40,7 +40,7 @@ from services.runtime import metrics
 from services.runtime.access import AccessStore
 from services.runtime.kafka import BrokerAway, iso
 from services.runtime.principals import Principal, Source
-from services.runtime.problems import Problem, ProblemError
+from services.runtime.problems import Problem, ProblemError, fault
 from services.runtime.rights import Permission
 
 
@@ -101,6 +101,10 @@ TRANSIENT: Final = frozenset({408, 429, 503})
 ANYBODY: Final = frozenset({"cap"})
 """Dialects that whoever may report may pass on, without being a source of that dialect."""
 _EVENT: Final = "event\x1f"
+_KEY_AT: Final = {
+    "pagerduty": "routing_key", "opsgenie": "Authorization: GenieKey", "goalert": "?token=", "apprise": "X-Token", "generic": "X-Token", "sms": "?token=",
+    "poster": "?token=",
+}  # fmt: skip
 log = structlog.get_logger(__name__)
 
 
@@ -209,7 +213,10 @@ class Machines:
             if principal.may(Permission.DEAD_LETTERS) and (replayed := asked.headers.get(REPLAYED)) is not None:
                 principal = self._access.principal(replayed) or principal
             return principal, self._source_of(principal, dialect, asked)
-        raise ProblemError("unauthenticated")
+        raise ProblemError(
+            "unauthenticated",
+            faults=(fault(where_of(dialect.NAME), "key", "la clé d’une source y est attendue", "the key of a source is expected there"),),
+        )
 
     def _source_of(self, principal: Principal, dialect: Dialect | OwnDoor, asked: Asked) -> Source:
         needed = dialect.PERMISSION if isinstance(dialect, OwnDoor) else Permission.REPORT_POST
@@ -219,8 +226,12 @@ class Machines:
         if source is None or not principal.may(needed):
             raise ProblemError("forbidden", role=principal.role.value, permission=f"{needed.value} ({dialect.NAME})")
         if source.dialect != dialect.NAME or (dialect.NAME == generic.NAME and asked.path.rsplit("/", 1)[-1] != source.name):
-            raise ProblemError("forbidden", role=principal.role.value, permission=f"{source.name}: {source.dialect}")
+            raise ProblemError("other_door", source=source.name, dialect=source.dialect, address=self._address_of(source))
         return source
+
+    def _address_of(self, source: Source) -> str:
+        paths = next((d.PATHS for d in self.dialects if source.dialect == d.NAME), ("/",))
+        return f"{paths[0]}/{source.name}" if source.dialect == generic.NAME else paths[0]
 
     # ── what ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -375,7 +386,7 @@ class Machines:
             content_type = next((v.decode("latin-1") for n, v in scope["headers"] if n.lower() == b"content-type"), BYTES)
             self.keep(principal, problem, body, content_type, dialect.NAME, redacted(scope))
         reply: Reply | None = None
-        if problem.status in (403, 422) or (problem.status == 401 and dialect.NAME == pagerduty.NAME):
+        if problem.status in (403, 422) or (problem.status in (401, 413) and dialect.NAME == pagerduty.NAME):
             reply = dialect.refused(problem)
         if reply is None:
             await answer_problem(scope, send, problem)
@@ -385,6 +396,11 @@ class Machines:
     def keep(self, principal: Principal, problem: Problem, body: bytes, content_type: str, dialect: str, path: str) -> None:
         self.book.refused(principal.id, problem, time.time_ns() // 1_000_000)
         self._refused.keep(Refused(principal, problem, body, content_type, dialect, path))
+
+
+def where_of(dialect: str) -> str:
+    """Where the clients of a dialect put their key, first of the places that are looked at."""
+    return _KEY_AT.get(dialect, "Authorization")
 
 
 def _beside(signal: Signal, realm: str) -> dict[str, Any]:

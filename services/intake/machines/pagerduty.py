@@ -14,6 +14,8 @@ from services.runtime.problems import Problem
 NAME: Final = "pagerduty"
 PATHS: Final = ("/v2/enqueue", "/v2/change/enqueue")
 SUMMARY: Final = 1024
+LARGEST: Final = 512 * 1024
+"""Bytes of an event, as at the vendor."""
 _SEVERITY: Final = {"critical": 4, "error": 3, "warning": 2, "info": 1}
 _STATES: Final = {"trigger": State.OPEN, "acknowledge": State.ACKNOWLEDGED, "resolve": State.CLOSED}
 
@@ -25,6 +27,8 @@ def key_in(asked: Asked) -> str | None:
 
 def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  the protocol of dialects
     """A change event is taken and tells nothing. Raises ProblemError `invalid`."""
+    if len(asked.body) > LARGEST:
+        raise wrong("body", "length", "512 Ko au plus", "512 KB at most")
     document = asked.json_object()
     if "/change/" in asked.path:
         return []

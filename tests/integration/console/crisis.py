@@ -108,6 +108,14 @@ def plan(at: int, state: str = "proposed", version: int = 0) -> PlanChanged:
 def task(at: int, state: str = "open") -> TaskChanged:
     return TaskChanged(
         row=TaskRow.model_validate(
-            {"id": "t-1", "kind": "verify_site", "state": state, "opened_at": at, "site": "pmi-04", "incident": INCIDENT}
+            {
+                "id": "t-1",
+                "kind": "verify_site",
+                "state": state,
+                "opened_at": at,
+                "due_at": START + MINUTE,
+                "site": "pmi-04",
+                "incident": INCIDENT,
+            }
         )
     )

@@ -145,6 +145,8 @@ async def test_the_rest_of_the_picture(ask: Asking) -> None:
     assert (await ask(f"escalations/{LADDER}"))["waves"][0]["roles"] == ["astreinte_direction"]
     assert (await ask(f"notifications/{NOTIFICATION}"))["person_token"] == "p-1"
     assert (await ask("tasks"))["items"][0]["kind"] == "verify_site"
+    assert [len((await ask("tasks", overdue=late))["items"]) for late in ("true", "false")] == [1, 0]
+    assert (await ask("overview"))["counts"]["tasks_overdue"] == 1
     assert (await ask("reports/r-1"))["state"] == "applied"
     assert (await ask(f"incidents/{INCIDENT}/explain"))["correlation"][0]["reports"] == ["r-1", "r-2"]
     lines = (await ask(f"incidents/{INCIDENT}/timeline"))["items"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.base import MINUTE_MS
 from schemas.commands import CompleteTask
 from schemas.reports import Measure
 from schemas.words import EventType
@@ -126,8 +127,9 @@ def test_silence_in_the_operators_zone_is_unknown_after_thirty_minutes(scene: Sc
     silent = _unknown(scene)
     nanterre = {s.id for s in territory().sites if s.commune == "92050"}
     assert silent == nanterre - {PMI}, "« rien à signaler » is a word; what was said before the cut is none"
-    tasks = {t.site for t in scene.state.tasks.values() if t.kind == "verify_site"}
-    assert tasks == silent
+    tasks = {t.site: t for t in scene.state.tasks.values() if t.kind == "verify_site"}
+    assert set(tasks) == silent
+    assert {t.due_at - t.opened_at for t in tasks.values() if t.due_at} == {30 * MINUTE_MS}, "the delay of the policy: later it is overdue"
 
     scene.report(40, "info", "par-05", severity=1)
     assert scene.status("par-05") == "normal"

@@ -105,6 +105,30 @@ def test_readiness_counts_and_names_holes() -> None:
     assert [state for _, _, state in band] == ["ready", "reserve", "ready"]
 
 
+def test_nobody_counts_as_reached_by_a_channel_without_a_provider() -> None:
+    """The directory may say what it wants: no message leaves by it."""
+
+    def probed(*outcomes: tuple[Channel, str], at: int = NOW) -> ProbeRow:
+        channels = tuple(ProbedChannel.model_validate({"channel": c, "outcome": o}) for c, o in outcomes)
+        return ProbeRow(id=str(at), asked_at=at, done_at=at + 1, channels=channels)
+
+    none = probed(*((c, "not_configured") for c in Channel))
+    found = replace(desk(), probes={none.id: none}).readiness(NOW)
+    assert (found.ready, found.ready_pct) == (0, 0)
+    assert set(found.without_provider) == {"app", "sms", "voice", "email"}, "those by which somebody should be reached"
+    assert {h.kind for h in found.items} >= {"unreachable"}
+
+    later = probed(*((c, "failed" if c is Channel.SMS else "answered") for c in Channel), at=NOW + HOUR_MS)
+    mended = replace(desk(), probes={none.id: none, later.id: later}).readiness(NOW)
+    assert (mended.ready_pct, mended.without_provider) == (100, []), (
+        "the newest test counts; a provider that is there and failed once is no missing one"
+    )
+
+    row = DrillRow(id=none.id, at=NOW, reference="v1", rungs=(RungRow(ladder="3", wave=1, posts=4, reached=4),))
+    (drill,) = replace(desk(), drills={row.id: row}, probes={none.id: none}).drilled()
+    assert not drill.ok, "all of it on paper"
+
+
 def test_readiness_of_a_site_says_who_by_what_in_how_many_minutes() -> None:
     site = next(s for s in TERRITORY.sites if s.id == "pmi-04")
     found = desk().readiness(NOW, site=site)

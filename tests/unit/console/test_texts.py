@@ -10,6 +10,8 @@ import pytest
 from schemas import words as codes
 from schemas.alerts import IncidentRow, Why
 from schemas.predicates import CONTINUITY_METRICS, measured
+from services.alerts.families import _ABSORBS
+from services.alerts.rules import PHENOMENON_KIND
 from services.console import texts
 from services.console.i18n import french_spaces, preferred, translator
 from services.console.i18n.__main__ import extracted, load
@@ -46,6 +48,15 @@ def test_an_unknown_refusal_is_named_and_a_missing_value_breaks_nothing() -> Non
 )  # fmt: skip
 def test_every_state_has_a_word(table: dict[object, str], enum: type) -> None:
     assert set(table) == set(enum)
+
+
+def test_every_family_of_incidents_has_a_title_and_a_word() -> None:
+    kinds = {*_ABSORBS, *PHENOMENON_KIND.values(), "it", "absence"}
+    assert {"power", "weather", "site"} <= kinds
+    for lang in ("fr", "en"):
+        for kind in kinds:
+            assert not texts.incident_title(incident(kind=kind, members=("cen-1",)), NAMES, lang).startswith(kind), kind
+    assert kinds <= set(w.FAMILY)
 
 
 def test_every_metric_of_the_territory_is_said_in_words() -> None:

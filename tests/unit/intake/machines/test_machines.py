@@ -125,7 +125,11 @@ async def test_pagerduty_names_what_is_wrong_and_a_generated_key_is_answered(doo
         assert (await http.post("/v2/enqueue", json=event(summary=""))).json()["errors"] == ["payload.summary: required"]
         assert (await http.post("/v2/enqueue", json=event(summary="x" * 5000))).status_code == 202
         assert (await http.post("/v2/change/enqueue", json={"routing_key": KEY, "payload": {"summary": "deploy"}})).status_code == 202
-        assert (await http.post("/v2/enqueue", json=event() | {"routing_key": "f" * 32})).status_code == 400
+        unknown = await http.post("/v2/enqueue", json=event() | {"routing_key": "f" * 32})
+        assert (unknown.status_code, unknown.json()["errors"]) == (400, ["routing_key: the key of a source is expected there"])
+        for size in (512 * 1024, 2 << 20):  # the vendor's bound, and ours
+            large = await http.post("/v2/enqueue", json=event(custom_details="x" * size))
+            assert (large.status_code, large.json()["status"]) == (400, "invalid event")
         assert (await http.post("/v2/enqueue", content=b"{")).status_code == 400
 
 
@@ -379,7 +383,9 @@ async def test_strangers_and_disabled_sources_are_turned_away(door: Door) -> Non
     made = await source(door, dialect="alertmanager")
     async with door.client(Authorization=f"Bearer {made['key']}") as http, await door.as_(Role.ADMIN) as admin, door.client() as stranger:
         assert (await stranger.post("/webhooks/alertmanager", json=group(alert()))).status_code == 401
-        assert (await http.post("/webhooks/apprise", json={"message": "x"})).status_code == 403
+        elsewhere = await http.post("/webhooks/apprise", json={"message": "x"})
+        assert (elsewhere.status_code, elsewhere.json()["code"]) == (403, "other_door")
+        assert elsewhere.json()["detail"].endswith("« supervision » (alertmanager), qui parle à /webhooks/alertmanager.")
         assert (await admin.post("/webhooks/alertmanager", json=group(alert()))).status_code == 403
         assert (await admin.post("/api/v1/sources/supervision/disable")).json()["enabled"] is False
         assert (await http.post("/webhooks/alertmanager", json=group(alert()))).status_code == 401
