@@ -27,6 +27,7 @@ from schemas.realms import derive_id
 from schemas.reports import ReportReceived
 from schemas.topics import PARTITIONS, inputs
 from services.intake.native import Claim
+from services.runtime.copies import open_copy
 from services.runtime.kafka import groupless_consumer
 
 KEPT_MS: Final = 8 * DAY_MS
@@ -86,19 +87,15 @@ class Ledger:
     """The index, in `intake/answers.db`. All methods but `flush` and `catch_up` are synchronous and for the loop's thread."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-        path.chmod(0o600)
         self._write = threading.Lock()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
-            self._db.execute(f"PRAGMA {pragma}")
-        self._db.executescript(
+        self._db = open_copy(
+            path,
             "CREATE TABLE IF NOT EXISTS reports (id BLOB PRIMARY KEY, realm TEXT, print BLOB, at INTEGER, sender TEXT, alias TEXT, seen INTEGER)"
             " WITHOUT ROWID;"
             "CREATE INDEX IF NOT EXISTS aliases ON reports (realm, sender, alias) WHERE alias IS NOT NULL;"
             "CREATE INDEX IF NOT EXISTS ages ON reports (seen);"
             "CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, next INTEGER);"
-            "CREATE TABLE IF NOT EXISTS refused (text TEXT PRIMARY KEY, at INTEGER);"
+            "CREATE TABLE IF NOT EXISTS refused (text TEXT PRIMARY KEY, at INTEGER);",
         )
         self._reading = sqlite3.connect(path, timeout=10, isolation_level=None)
         self._fresh: dict[str, Known] = {}

@@ -1,7 +1,7 @@
 """Local copy of the encrypted topics, one per data directory: so that texts are read in microseconds, also while Kafka is away.
 
 Every process reads `vault/replica.db`; the one that holds `vault/replica.lock` follows the topics and writes it. When that process
-dies another takes over. The copy holds ciphertext only and may be deleted at any time while nothing runs: it is filled again.
+dies another takes over. The copy holds ciphertext only and may be deleted at any time while nothing runs, or damaged: it is filled again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import IO, Final, NamedTuple
 
 import structlog
 
+from services.runtime.copies import open_copy
 from services.runtime.keyed import Entry, Follower
 
 log = structlog.get_logger(__name__)
@@ -48,15 +49,21 @@ class Replica:
     """The file. Reading is safe for any process and thread; `apply` is for the holder of the lock."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-        path.chmod(0o600)
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
-            self._db.execute(f"PRAGMA {pragma}")
-        self._db.executescript(
+        self._path = path
+        self._db = open_copy(
+            path,
             "CREATE TABLE IF NOT EXISTS items (topic TEXT, id TEXT, partition INTEGER, offset INTEGER, value BLOB, PRIMARY KEY (topic, id));"
-            "CREATE TABLE IF NOT EXISTS positions (topic TEXT, partition INTEGER, next INTEGER, PRIMARY KEY (topic, partition));"
+            "CREATE TABLE IF NOT EXISTS positions (topic TEXT, partition INTEGER, next INTEGER, PRIMARY KEY (topic, partition));",
+            "secure_delete=ON",
         )
+        self._inode = path.stat().st_ino
+
+    def replaced(self) -> bool:
+        """True once another process found the file damaged and began it anew: this one is the damaged one."""
+        try:
+            return self._path.stat().st_ino != self._inode
+        except FileNotFoundError:
+            return True
 
     def get(self, topic: str, id: str) -> Stored | None:
         """The newest known record of an item."""
@@ -132,6 +139,8 @@ class ReplicaKeeper:
         writing = Replica(self._path)
 
         async def apply(entries: Sequence[Entry]) -> None:
+            if writing.replaced():
+                raise sqlite3.DatabaseError("begun anew by another process")
             await asyncio.to_thread(writing.apply, entries, self._on_gone)
 
         try:

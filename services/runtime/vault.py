@@ -259,4 +259,6 @@ class Vault:
         """For readiness: why new items are not seen, or None."""
         if self._task is not None and self._task.done():
             return "the replica of texts is no longer kept current: restart this process"
+        if self._replica.replaced():
+            return "the replica of texts was damaged and begun anew: restart this process"
         return None

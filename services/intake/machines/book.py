@@ -17,6 +17,7 @@ from typing import Any, Final
 import orjson
 
 from schemas.base import MINUTE_MS, Instant
+from services.runtime.copies import open_copy
 from services.runtime.problems import Problem
 
 RATE_MIN: Final = 10
@@ -53,16 +54,12 @@ class SourceBook:
     """One per front. All but `flush` and `taken` is synchronous and for the loop's thread."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-        path.chmod(0o600)
         self._turn = asyncio.Lock()
         """Rows are written in the order in which they were read."""
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
-            self._db.execute(f"PRAGMA {pragma}")
-        self._db.executescript(
+        self._db = open_copy(
+            path,
             "CREATE TABLE IF NOT EXISTS health (source TEXT PRIMARY KEY, seen INTEGER, accepted INTEGER, refused BLOB, last BLOB) WITHOUT ROWID;"
-            "CREATE TABLE IF NOT EXISTS external (partition INTEGER PRIMARY KEY, next INTEGER);"
+            "CREATE TABLE IF NOT EXISTS external (partition INTEGER PRIMARY KEY, next INTEGER);",
         )
         self._health = {
             source: Health(seen, accepted, Counter(orjson.loads(refused)), orjson.loads(last))

@@ -1,0 +1,87 @@
+"""A copy that is damaged is begun anew, whoever finds it; nothing else is taken for damage."""
+
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from services.runtime.copies import open_copy
+from services.runtime.replica import Replica
+
+SCHEMA = "CREATE TABLE IF NOT EXISTS kept (id INTEGER PRIMARY KEY, what TEXT)"
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Large enough for a damage in its middle."""
+    db = open_copy(tmp_path / "vault" / "copy.db", SCHEMA)
+    db.executemany("INSERT INTO kept VALUES (?, ?)", [(n, "x" * 100) for n in range(2000)])
+    db.close()
+    return tmp_path / "vault" / "copy.db"
+
+
+def rows(path: Path) -> int:
+    db = open_copy(path, SCHEMA)
+    count: int = db.execute("SELECT count(*) FROM kept").fetchone()[0]
+    db.close()
+    return count
+
+
+def test_what_is_sound_is_kept(copy: Path) -> None:
+    assert rows(copy) == 2000
+    assert copy.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("begin", "end"), [(0, 100), (5000, 30_000)])
+def test_one_that_is_damaged_is_set_aside_and_begun_anew(copy: Path, begin: int, end: int) -> None:
+    content = copy.read_bytes()
+    torn = content[:begin] + b"\xff" * (end - begin) + content[end:]
+    copy.write_bytes(torn)
+    assert rows(copy) == 0
+    assert copy.with_suffix(".damaged").read_bytes() == torn
+    assert rows(copy) == 0
+
+
+def test_one_whose_end_is_lost_is_begun_anew(copy: Path) -> None:
+    copy.write_bytes(copy.read_bytes()[:20_000])
+    assert rows(copy) == 0
+
+
+def test_many_who_find_it_at_once_agree_on_one_new_file(copy: Path) -> None:
+    copy.write_bytes(b"\xff" * 4096)
+    with ThreadPoolExecutor(8) as pool:
+        opened = list(pool.map(lambda _: open_copy(copy, SCHEMA), range(8)))
+    opened[0].execute("INSERT INTO kept VALUES (1, 'new')")
+    assert [db.execute("SELECT what FROM kept").fetchall() for db in opened] == [[("new",)]] * 8
+    for db in opened:
+        db.close()
+
+
+def test_a_file_that_is_busy_is_not_damaged(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda path, **options: connect(path, **(options | {"timeout": 0})))
+    busy = connect(copy, isolation_level=None)
+    busy.execute("PRAGMA journal_mode=DELETE")
+    busy.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        open_copy(copy, SCHEMA)
+    busy.close()
+    assert not copy.with_suffix(".damaged").exists()
+    assert rows(copy) == 2000
+
+
+def test_who_still_has_the_damaged_file_open_knows_it(tmp_path: Path) -> None:
+    path = tmp_path / "replica.db"
+    before = Replica(path)
+    assert not before.replaced()
+    writer = sqlite3.connect(path)
+    writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # else all of it is in the journal, and nothing is lost
+    writer.close()
+    path.write_bytes(b"\xff" * 4096)
+    after = Replica(path)
+    assert (before.replaced(), after.replaced()) == (True, False)
+    before.close()
+    after.close()
