@@ -122,13 +122,16 @@ class _Realm:
     in_flight: set[tuple[str, str]] = field(default_factory=set)
     repeats: int = 0
     stuck: bool = False
+    closed: bool = False
     solved: tuple[str, Sequence[tuple[str, Message]]] = ("", ())
     """Id of the last job and its answer."""
 
     def forget(self) -> None:
-        """Closed: it moves no more, and what it would have said is in no one's way."""
-        self.stuck, self.solved = True, ("", ())
-        for kept in (self.asked, self.gated, self.responses, self.answered, self.early):
+        """Closed: it moves no more, and what it would have said is in no one's way. What its services still write is not looked at either: a conductor that begins
+        anew reads that it is closed before it reads all that delivery ever said there.
+        """
+        self.closed, self.solved = True, ("", ())
+        for kept in (self.asked, self.gated, self.responses, self.answered, self.early, self.in_flight, self.emitted, self.marks):
             kept.clear()
 
 
@@ -147,6 +150,8 @@ class Conductor:
         if is_live(tx.realm):
             return
         realm = self._realms.setdefault(tx.realm, _Realm(tx.realm))
+        if realm.closed:
+            return
         service = realm.services[tx.service]
         service.seq, service.next_due = tx.seq, tx.next_due
         if tx.src.type == StepTo.wire_type():
@@ -229,7 +234,7 @@ class Conductor:
     def next_moves(self, realm: str) -> Sequence[Move]:
         """What comes next, in this order and to one service; nothing while something is pending, or when the realm is quiet at its target."""
         r = self._realms[realm]
-        if r.opened is None or r.paused or r.stuck or self.pending(realm):
+        if r.opened is None or r.paused or r.stuck or r.closed or self.pending(realm):
             return ()
         if due := self._respond(r):
             return due
@@ -244,7 +249,7 @@ class Conductor:
     def job(self, realm: str) -> Any:
         """The `Job` that must be solved before the next move, or None. Give its answer to `solved`."""
         r = self._realms[realm]
-        if r.opened is None or r.paused or r.stuck or self.pending(realm) or r.gated or self._respond(r):
+        if r.opened is None or r.paused or r.stuck or r.closed or self.pending(realm) or r.gated or self._respond(r):
             return None
         job = self._job(r)
         return None if job is None or job.id == r.solved[0] else job

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
+import pytest
 from immutables import Map
 
 from schemas.alerts import AnswerReceived, AttentionRequested, MetricChanged, NotificationPlanned
 from schemas.base import Fact, Instant, Message
 from schemas.commands import AnswerNotification
-from schemas.runtime import DeadlineFailed, OpenRealm, RealmOpened
+from schemas.runtime import CloseRealm, DeadlineFailed, OpenRealm, RealmOpened
 from schemas.words import Answer, Channel, Level
 from services.runtime.conductor import Conductor, Response
 from services.runtime.decider import Deadline, Firing, Input
@@ -150,6 +151,23 @@ def test_a_conductor_that_comes_back_sends_the_same_moves() -> None:
     system._took = took  # type: ignore[method-assign,assignment]
     system.step(REALM, T0 + 300_000)
     assert facts_without_steps(system) == facts_without_steps(whole)
+
+
+@pytest.mark.parametrize("order", [("alerts", "continuity", "delivery"), ("delivery", "continuity", "alerts")])
+def test_of_a_closed_realm_nothing_is_kept_whatever_is_read_when(order: tuple[str, ...]) -> None:
+    system = opened()
+    system.step(REALM, T0 + 300_000)
+    system.feed("alerts", REALM, CloseRealm(author="a", role="admin"), id="close")
+    fresh = Conductor(responder)
+    for name in order:
+        for stored in system.services[name].log.of(REALM):
+            fresh.observe(stored.transaction, stored.partition, stored.hash)
+    assert [f.name for f in system.facts(REALM, ["alerts"])][-2:] == ["RealmClosed", "CommandApplied"]
+    realm = fresh._realms[REALM]
+    for kept in (realm.gated, realm.responses, realm.answered, realm.early, realm.asked, realm.in_flight):
+        assert not kept
+    assert not fresh.next_moves(REALM)
+    assert fresh.job(REALM) is None
 
 
 def test_a_request_for_a_step_is_answered_when_the_realm_is_quiet() -> None:
