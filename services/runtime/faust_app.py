@@ -42,7 +42,8 @@ class Membership:
     group: str
     instance: str
     session_s: float = 10.0
-    heartbeat_s: float = 3.0
+    heartbeat_s: float = 1.0
+    """Also how late a member hears that partitions change hands, which stand still meanwhile."""
     rebalance_s: float = 30.0
 
 
@@ -55,6 +56,15 @@ class PacedThread(driver.AIOKafkaConsumerThread):
         """Called by Faust."""
         await super().on_start()
         self.pace = Pace(self._consumer)
+
+    async def on_thread_stop(self) -> None:
+        """Called by Faust on an orderly stop: who stops on purpose leaves the group, and the others take over at once.
+
+        aiokafka lets only dynamic members leave. One that is killed keeps its place for its session, and has it again when it is back.
+        """
+        if self._consumer is not None:
+            self._consumer._coordinator._group_instance_id = None
+        await super().on_thread_stop()
 
 
 class PositionedConsumer(driver.Consumer):

@@ -223,7 +223,7 @@ class Toys:
         return {p: chain[-1]["src"]["offset"] if chain else -1 for p, chain in chains.items()}, due
 
     async def chains(self, service: str) -> dict[int, list[dict[str, Any]]]:
-        """Accepted records, by the rule of RUNTIME §1.3, written here once more."""
+        """Accepted records, by the rule of RUNTIME §1.3, written here once more; `written`: when, in ms."""
         accepted: dict[int, list[dict[str, Any]]] = {}
         for p, records in (await self.read(log(service))).items():
             chain, head, logic = [], "0" * 32, 0
@@ -231,7 +231,7 @@ class Toys:
                 tx = orjson.loads(record.value)
                 if tx["seq"] == len(chain) + 1 and tx["prev"] == head and tx["logic"] >= logic:
                     head, logic = blake2b(record.value, digest_size=16).hexdigest(), tx["logic"]
-                    chain.append(tx)
+                    chain.append(tx | {"written": record.timestamp})
             accepted[p] = chain
         return accepted
 

@@ -1,0 +1,172 @@
+"""Two workers of one service: how long nobody decides when one joins, is restarted, leaves or dies, and that old code never writes after new."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Final
+
+import orjson
+import pytest
+
+from schemas.topics import PARTITIONS, inputs, log
+from services.runtime.exits import EXITS
+from tests.faults.matrix import proves
+from tests.faults.runtime.harness import Toys, Worker, until
+
+SESSION_S: Final = 6.0
+MOST_S: Final = {"join": 5.0, "restart": 5.0, "leave": 5.0, "return": 5.0, "crash": SESSION_S + 3.0}
+"""Of silence."""
+SHORT: Final = {"TOY_SESSION_S": str(SESSION_S)}
+EVERYTHING: Final = set(range(PARTITIONS))
+
+
+def owned(worker: Worker) -> set[int]:
+    """What it took last."""
+    taken = re.findall(r"partitions\.taken.*?partitions=\[([^\]]*)\]", worker.said)
+    return {int(p) for p in taken[-1].split(",") if p.strip()} if taken else set()
+
+
+async def shared(*workers: Worker) -> None:
+    """Wait until these workers have everything, each something."""
+
+    def done() -> bool:
+        parts = [owned(w) for w in workers]
+        return all(parts) and set.union(*parts) == EVERYTHING and sum(map(len, parts)) == PARTITIONS
+
+    await until(done, 60, "nobody has everything")
+
+
+@asynccontextmanager
+async def reports_coming(toys: Toys) -> AsyncIterator[None]:
+    """A hundred a second to every realm until the end of the block."""
+    enough = asyncio.Event()
+
+    async def feed() -> None:
+        while not enough.is_set():
+            await toys.feed(100, rate=100, seed=len(toys.fed))
+
+    feeding = asyncio.create_task(feed())
+    try:
+        yield
+    finally:
+        enough.set()
+        await feeding
+
+
+async def decided_up_to_now(toys: Toys) -> None:
+    """Wait until everything that had come when this was called is decided."""
+    ends = await toys.ends(inputs(toys.toy))
+
+    async def done() -> bool:
+        return all(ends[p] <= (chain[-1]["src"]["offset"] + 1 if chain else 0) for p, chain in (await toys.chains(toys.toy)).items())
+
+    await until(done, 60, "not decided")
+
+
+async def silence_s(toys: Toys, since: float, before: float) -> float:
+    """The longest that a report which came in this time waited until it was decided."""
+    waited = [
+        tx["written"] - tx["src"]["appended_at"]
+        for chain in (await toys.chains(toys.toy)).values()
+        for tx in chain
+        if tx["src"]["topic"] and since * 1000 <= tx["src"]["appended_at"] < before * 1000
+    ]
+    assert len(waited) > 50
+    return float(max(waited)) / 1000
+
+
+@proves("worker", "kill", note="one of two, for good: a session of 6 s, and the other has everything")
+async def test_nobody_decides_for_5_seconds_when_planned_and_a_session_and_3_after_a_crash(
+    toys: Toys, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A worker joins, is restarted, leaves for good, comes back, and dies for good, while reports come."""
+    first = toys.spawn("toy", "toy-0", **SHORT)
+    await toys.open()
+    await shared(first)
+    second: Worker | None = None
+    began: dict[str, float] = {}
+    async with reports_coming(toys):
+        for step in MOST_S:
+            began[step] = time.time()
+            if second is not None:
+                second.kill(signal.SIGKILL if step == "crash" else signal.SIGTERM)
+                await second.exit_code()
+                second = None
+            if step in ("join", "restart", "return"):
+                second = toys.spawn("toy", "toy-1", **SHORT)
+            await shared(first, *([second] if second else []))
+            await decided_up_to_now(toys)
+    began["end"] = time.time()
+    await toys.settle()
+    await toys.check()
+    steps = list(began)
+    found = {step: await silence_s(toys, began[step], began[then]) for step, then in pairwise(steps)}
+    record_property("recovered_s", found["crash"])
+    with capsys.disabled():
+        print("\n  silence:", ", ".join(f"{step} {seconds:.1f} s" for step, seconds in found.items()), f"(session {SESSION_S:g} s)")
+    assert {step: s for step, s in found.items() if s > MOST_S[step]} == {}
+
+
+class Instance:
+    """One worker and its supervisor: what ends by a code that a restart repairs is started again, with the version that is installed."""
+
+    def __init__(self, toys: Toys, name: str) -> None:
+        self._toys, self._name = toys, name
+        self.logic = 1
+        self.worker = self._start()
+
+    def _start(self) -> Worker:
+        self.worker = self._toys.spawn("toy", self._name, logic=self.logic, **SHORT)
+        return self.worker
+
+    @property
+    def owned(self) -> set[int]:
+        return owned(self.worker) if self.running() else set()
+
+    def running(self) -> bool:
+        """Whether it runs; it is started again if that may repair its end."""
+        code = self.worker.process.poll()
+        if code in (70, 71):
+            self._start()
+        return code in (None, 70, 71)
+
+    async def upgrade(self) -> None:
+        """To the newer version, as a rolling upgrade does it."""
+        if self.worker.process.poll() is None:
+            self.worker.kill(signal.SIGTERM)
+            await self.worker.exit_code()
+        self.logic = 2
+        self._start()
+
+
+async def test_old_code_never_writes_after_new_whoever_is_upgraded_first(toys: Toys) -> None:
+    """One of two is upgraded; the other stands still while the new one takes its partitions, wakes up, and stops by name when it finds what the new one wrote."""
+    old = Instance(toys, "toy-0")
+    await toys.open()
+    new = Instance(toys, "toy-1")
+    await until(lambda: old.owned and new.owned and old.owned | new.owned == EVERYTHING, 60, "not shared")
+    async with reports_coming(toys):
+        await new.upgrade()
+        await until(lambda: new.running() and old.running() and old.owned and new.owned, 60, "not shared again")
+        await decided_up_to_now(toys)
+        old.worker.kill(signal.SIGSTOP)
+        await until(lambda: new.owned == EVERYTHING, 60, "the new one does not take over")
+        await decided_up_to_now(toys)
+        old.worker.kill(signal.SIGCONT)
+        await until(lambda: new.running() and not old.running(), 60, "old code goes on")
+        assert old.worker.process.returncode == EXITS["logic.newer"].code
+        await old.upgrade()
+        await until(lambda: new.running() and old.running() and old.owned and new.owned, 60, "not shared at last")
+    await until(lambda: new.running() and old.running() and toys._settled(echo=False), 60, "does not settle")
+    await toys.check()
+    for p, records in (await toys.read(log(toys.toy))).items():
+        written = [orjson.loads(record.value)["logic"] for record in records]
+        accepted = [tx["logic"] for tx in (await toys.chains(toys.toy))[p]]
+        assert accepted == sorted(accepted), "what old code wrote after new code is believed by nobody"
+        assert written.count(2) == accepted.count(2)
