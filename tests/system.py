@@ -51,11 +51,21 @@ _LEFT_RUNNING: list[object] = []
 class RunningVigie:
     """`with RunningVigie(tmp_path) as vigie`: ready when entered, stopped by SIGINT as a person would."""
 
-    def __init__(self, folder: Path, *, demo: bool = False, workers: int = 1, options: tuple[str, ...] = (), **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        demo: bool = False,
+        workers: int = 1,
+        options: tuple[str, ...] = (),
+        under: tuple[str, ...] = (),
+        **environment: str,
+    ) -> None:
+        """`under`: a command that becomes `vigie up`."""
         self.folder = folder
         self.http_address = f"127.0.0.1:{free_ports(1)[0]}"
         self.url = f"http://{self.http_address}"
-        self._command = [str(VIGIE), "up", "--demo" if demo else "--no-demo", "--workers", str(workers), *options]
+        self._command = [*under, str(VIGIE), "up", "--demo" if demo else "--no-demo", "--workers", str(workers), *options]
         kept = {n: v for n, v in os.environ.items() if not n.startswith("VIGIE_") or n in ("VIGIE_CACHE_DIR", "VIGIE_JAVA")}
         self.environment = kept | {"VIGIE_DATA_DIR": str(folder / "data"), "VIGIE_HTTP": self.http_address, "NO_COLOR": "1"}
         self.environment |= environment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.matrix import COMPONENTS, FAULTS, PAGE, cells, page, read_measured
+from tests.faults.matrix import ABSENT, COMPONENTS, FAULTS, PAGE, cells, page, read_measured
 
 
 def test_the_page_is_what_the_tests_declare() -> None:
@@ -18,7 +18,11 @@ def test_an_empty_cell_is_said_to_be_empty() -> None:
     shown = [row.split(" | ")[1:] for row in page({}).splitlines() if row.startswith("| **")]
     assert len(shown) == len(COMPONENTS)
     empty = sum(cell.strip(" |") == "–" for row in shown for cell in row)
-    assert empty == len(COMPONENTS) * len(FAULTS) - len(filled)
+    assert empty == len(COMPONENTS) * len(FAULTS) - len(filled | ABSENT.keys())
+
+
+def test_what_is_said_to_be_impossible_is_proved_by_no_test() -> None:
+    assert not ABSENT.keys() & {(c.component, c.fault) for c in cells()}
 
 
 def test_nothing_is_lost_but_what_is_named() -> None:

@@ -36,6 +36,13 @@ FAULTS: Final[dict[Fault, str]] = {
     "clock": "clock jumps", "corrupted": "damaged file", "restarts": "ends again and again",
 }  # fmt: skip
 EMPTY: Final = "–"
+_STATELESS: Final = "it keeps no file: what it needs it reads from the logs and the store, whose rows tell the damage of those"
+_OUTSIDE: Final = "a provider's machine is its own: Vigie meets an answer, a failure or silence, which are the other cells of its row"
+ABSENT: Final[dict[tuple[Component, Fault], tuple[str, str]]] = {
+    **{(part, "corrupted"): ("no file", _STATELESS) for part in ("projector", "conductor", "planner", "auditor")},
+    **{("provider", fault): ("not ours", _OUTSIDE) for fault in ("slow_disk", "full_disk", "clock", "corrupted")},
+}  # fmt: skip
+"""Cells of what cannot happen: the word that stands there, and why. What a test could prove is not here."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -100,14 +107,14 @@ def page(measured: dict[str, dict[str, float]]) -> str:
     found = cells()
     rows = [f"| | {' | '.join(FAULTS.values())} |", "|---" * (len(FAULTS) + 1) + "|"]
     for component, words in COMPONENTS.items():
-        row = [_cell([c for c in found if (c.component, c.fault) == (component, fault)], measured) for fault in FAULTS]
+        row = [_cell(component, fault, [c for c in found if (c.component, c.fault) == (component, fault)], measured) for fault in FAULTS]
         rows.append(f"| **{words}** | {' | '.join(row)} |")
     return "\n".join([_HEAD, *rows, "", *_proofs(found, measured), *_empty(found)]) + "\n"
 
 
-def _cell(proofs: list[Cell], measured: dict[str, dict[str, float]]) -> str:
+def _cell(component: Component, fault: Fault, proofs: list[Cell], measured: dict[str, dict[str, float]]) -> str:
     if not proofs:
-        return EMPTY
+        return ABSENT[component, fault][0] if (component, fault) in ABSENT else EMPTY
     lost, doubled = (_worst([getattr(p, side) for p in proofs]) for side in ("lost", "doubled"))
     return f"{lost} · {doubled}{_slowest(proofs, measured)}"
 
@@ -141,13 +148,22 @@ def _proofs(found: list[Cell], measured: dict[str, dict[str, float]]) -> Iterato
 
 def _empty(found: list[Cell]) -> Iterator[str]:
     filled = {(c.component, c.fault) for c in found}
-    yield from ("## What nothing proves yet", "")
-    for fault, words in FAULTS.items():
-        missing = [component for component in COMPONENTS if (component, fault) not in filled]
-        if missing:
-            yield f"* {words}: {', '.join(missing)}"
+    yield from ("## What cannot happen", "")
+    for word, why in dict.fromkeys(ABSENT.values()):
+        of = [f"{component} × {FAULTS[fault]}" for (component, fault), said in ABSENT.items() if said == (word, why)]
+        yield f"* *{word}* ({', '.join(of)}): {why}."
+    missing = {
+        words: [component for component in COMPONENTS if (component, fault) not in filled | ABSENT.keys()]
+        for fault, words in FAULTS.items()
+    }  # fmt: skip
+    yield from ("", "## What nothing proves yet", "")
+    if any(missing.values()):
+        yield from (f"* {words}: {', '.join(components)}" for words, components in missing.items() if components)
+    else:
+        yield "Nothing is left: each cell is proved, or cannot happen."
     total = len(COMPONENTS) * len(FAULTS)
-    yield from ("", f"{len(filled)} of {total} cells are proved by {len({c.test.partition('[')[0] for c in found})} tests.")
+    tests = len({c.test.partition("[")[0] for c in found})
+    yield from ("", f"{len(filled)} of {total} cells are proved by {tests} tests, {len(ABSENT)} cannot happen.")
 
 
 # ── measured ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -113,6 +113,21 @@ async def test_what_was_written_and_not_answered_is_a_doubt() -> None:
         assert (await smpp.call(outgoing(TO), PATIENCE_S)).outcome == "accepted", "the session goes on"
 
 
+@proves("provider", "restarts", doubled="said")
+async def test_a_provider_that_ends_three_times_in_a_row_is_told_each_message_once() -> None:
+    """It ends with a message in its hand, and again before the next one: a doubt each time it was asked, never a second message on our own account."""
+    async with bound() as (smsc, smpp, _):
+        for turn in range(3):
+            await smsc.saw("bind", 2 * turn + 1)
+            smsc.tell(do="drop")
+            assert (await smpp.call(outgoing(TO), PATIENCE_S)).outcome == "ambiguous"
+            await smsc.saw("bind", 2 * turn + 2)
+            smsc.tell(do="kick")
+        await smsc.saw("bind", 7)
+        assert (await smpp.call(outgoing(TO), PATIENCE_S)).outcome == "accepted"
+        assert len(smsc.of("submit")) == 4
+
+
 async def test_without_a_session_nothing_was_sent() -> None:
     async with bound(password="wrong") as (smsc, smpp, _):
         await smsc.saw("bind")

@@ -1,0 +1,85 @@
+"""Reports while something fails: each is posted until it is accepted, then followed until it is applied, and every promise is checked."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import uuid
+from datetime import UTC, datetime
+
+import httpx
+
+from tests.system import RunningVigie
+from tests.waiting import until
+
+SITES = ("cen-1", "cen-2", "sst-05", "pmi-04", "clg-0920077J", "gym-07", "par-05")
+TYPES = ("outage_power", "closure", "staff_shortage", "reopening")
+SETTLED = ("applied", "duplicate")
+WAIT_S = 90.0
+
+
+class Reporter(threading.Thread):
+    """Posts reports, each until it is accepted, under one key."""
+
+    def __init__(self, vigie: RunningVigie, seed: int, count: int) -> None:
+        super().__init__(name=f"reporter-{seed}")
+        self._vigie, self._random, self._count = vigie, random.Random(seed), count
+        self.accepted: dict[str, str] = {}
+        self.refused: list[str] = []
+
+    def run(self) -> None:
+        headers = {"Authorization": f"Bearer {self._vigie.token}"}
+        with httpx.Client(base_url=self._vigie.url, headers=headers, timeout=15, trust_env=False) as client:
+            for _ in range(self._count):
+                self._post(client, str(uuid.UUID(int=self._random.getrandbits(128), version=4)))
+
+    def _post(self, client: httpx.Client, key: str) -> None:
+        body = {
+            "site_id": self._random.choice(SITES), "type": self._random.choice(TYPES), "severity": 2,
+            "occurred_at": datetime.now(UTC).isoformat(), "headline": "essai",
+        }  # fmt: skip
+        end = time.monotonic() + WAIT_S
+        while time.monotonic() < end:
+            try:
+                answer = client.post("/api/v1/reports", json=body, headers={"Idempotency-Key": key})
+            except httpx.TransportError:
+                time.sleep(0.1)
+                continue
+            if answer.status_code == 202:
+                self.accepted[key] = answer.json()["report_id"]
+                return
+            if answer.status_code < 500:
+                self.refused.append(answer.text)
+                return
+            time.sleep(0.1)
+        self.refused.append("never accepted")
+
+
+def wait_until_settled(vigie: RunningVigie, reports: list[str]) -> list[str]:
+    """Reports that are not applied within WAIT_S."""
+    end, left = time.monotonic() + WAIT_S, reports
+    while left and time.monotonic() < end:
+        try:
+            left = [r for r in left if vigie.http.get(f"/api/v1/reports/{r}").json().get("state") not in SETTLED]
+        except (httpx.TransportError, ValueError):
+            pass
+        if left:
+            time.sleep(0.3)
+    return left
+
+
+def kept(vigie: RunningVigie) -> None:
+    """Every promise, by `verify` and by the auditor."""
+    verdict = vigie.cli("verify")
+    assert verdict.returncode == 0, verdict.stdout[-3000:]
+    until(lambda: audit(vigie) == "green", WAIT_S)
+
+
+def audit(vigie: RunningVigie) -> str:
+    """The auditor's word; nothing while the console is away."""
+    try:
+        answer = vigie.http.get("/api/v1/overview")
+    except httpx.TransportError:
+        return ""
+    return str(answer.json()["audit"]["state"]) if answer.status_code == 200 else ""
