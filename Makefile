@@ -10,7 +10,7 @@ UV := UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(BIN)/uv
 CLIENTS := $(VENV)/clients
 ARGS ?=
 
-.PHONY: install up test check audit format bench soak clean chromium node clients
+.PHONY: install up test check audit format bench soak clean chromium node clients compiler
 .DEFAULT_GOAL := install
 
 install: $(VENV)/.dev
@@ -32,7 +32,7 @@ up: $(VENV)/.run
 	@exec $(BIN)/vigie up --demo $(ARGS)
 
 # three files at a time, also on two cores: most tests wait for brokers, timers and browsers. In the order of the files: browser tests last (tests/conftest.py)
-test: $(VENV)/.dev chromium node clients
+test: $(VENV)/.dev chromium node clients compiler
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(VENV)/.dev
@@ -75,6 +75,12 @@ clients:
 	    || { apt-get update -qq && apt-get download -qq prometheus prometheus-alertmanager >/dev/null; }; } \
 	  && for deb in *.deb; do dpkg-deb -x $$deb . || exit 1; done && rm -f *.deb; } \
 	  || { echo "the tests with real clients need prometheus, prometheus-alertmanager and amtool: put them on the PATH and call make test again" >&2; exit 1; }
+
+# for the tests of a clock that jumps (tests/faults/clock.c): Debian's own, when there is none
+compiler:
+	@command -v cc >/dev/null || { echo "installing gcc for the tests of jumping clocks" \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null; } \
+	  || { echo "the tests of jumping clocks need a C compiler: install it and call make test again" >&2; exit 1; }
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -50,6 +50,8 @@ _TICK = Tick.wire_type()
 FLUSH_S = 5.0
 STOP_S = 10.0
 """From SIGTERM to the end of the process. Faust may wait for a broker that is away for ever, and nothing is lost by an end at any moment."""
+GC_THRESHOLD = (50_000, 20, 100)
+"""States are long-lived and acyclic: collect rarely."""
 log = structlog.get_logger(__name__)
 
 
@@ -337,7 +339,7 @@ def run_processor(decider: Decider[S], settings: Settings, tuning: Tuning | None
     tracing.configure(decider.service)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    gc.set_threshold(50_000, 20, 100)  # states are long-lived and acyclic: collect rarely
+    gc.set_threshold(*GC_THRESHOLD)
     sys.setswitchinterval(0.001)  # snapshots are encoded in a thread
 
     async def begin() -> Worker[S]:

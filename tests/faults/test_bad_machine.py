@@ -1,7 +1,8 @@
-"""The whole product on a machine that is not well: a disk that is slow, then full. Nothing accepted is lost, and `vigie verify` agrees."""
+"""The whole product on a machine that is not well: a disk that is slow, then full, a clock that jumps, files that are torn. Nothing accepted is lost, and `vigie verify` agrees."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.faults.clock import JumpingClock
 from tests.faults.matrix import proves
 from tests.faults.reporting import WAIT_S, Reporter, kept, wait_until_settled
 from tests.faults.slow_disk import SlowDisk
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.timeout(400)
 DISK_MB = 600
 FLUSH_S = 0.05
 """Twenty flushes a second for everybody together: a worn memory card."""
-REPORTS = 15
+REPORTS = 8
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,17 @@ class Machine:
     vigie: RunningVigie
     disk: SmallDisk
     slow: SlowDisk
+    clock: JumpingClock
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     folder = tmp_path_factory.mktemp("machine")
+    clock = JumpingClock(folder)
     with small_disk(folder / "disk", DISK_MB) as disk, SlowDisk() as slow:
-        vigie = RunningVigie(folder / "disk" / "vigie", under=slow.command)
+        vigie = RunningVigie(folder / "disk" / "vigie", under=slow.command, **clock.environment)
         with vigie:
-            yield Machine(vigie, disk, slow)
+            yield Machine(vigie, disk, slow, clock)
 
 
 def reports_go_on(vigie: RunningVigie, seed: int) -> None:
@@ -85,14 +89,14 @@ def test_a_disk_that_is_full_stops_what_must_write_and_everything_goes_on_when_t
 ) -> None:
     """Not one byte is left. Those that need no disk are killed as well, so that they begin without one."""
     vigie = machine.vigie
-    reporter = Reporter(vigie, 51, 40)
+    reporter = Reporter(vigie, 51, 20)
     running = vigie.processes()
     machine.disk.fill()
     try:
         for name in ("alerts", "delivery", "continuity", "projector", "console", "conductor", "planner", "auditor", "store"):
             os.kill(running[name], signal.SIGKILL)
         reporter.start()
-        refused_s = time.monotonic() + 15
+        refused_s = time.monotonic() + 8
         until(lambda: not vigie.ready() and time.monotonic() > refused_s, WAIT_S)
         accepted_meanwhile = len(reporter.accepted)
     finally:
@@ -101,6 +105,50 @@ def test_a_disk_that_is_full_stops_what_must_write_and_everything_goes_on_when_t
     until(lambda: len(reporter.accepted) > accepted_meanwhile, WAIT_S)
     record_property("recovered_s", time.monotonic() - began)
     reporter.join()
-    assert (len(reporter.accepted), reporter.refused) == (40, [])
+    assert (len(reporter.accepted), reporter.refused) == (20, [])
     assert wait_until_settled(vigie, list(reporter.accepted.values())) == []
     kept(vigie)
+
+
+TORN = (
+    "store/store.rdb", "vault/access-console.json", "vault/access-intake.json", "vault/access-up.json", "vault/replica.db",
+    "intake/answers.db", "intake/sources.db", "run/ports.json", "run/territory.json", "run/sender-delivery-0.json",
+)  # fmt: skip
+"""Everything on the disk that is a copy of something. The logs and the keys are no copies: see the rows of the broker, and doctor."""
+
+
+@proves("store", "corrupted", note="its file")
+@proves("console", "corrupted", note="its copies of accounts and of encrypted texts")
+@proves("intake", "corrupted", note="each of its files")
+@proves("supervisor", "corrupted", note="what it remembers of its last run")
+def test_every_file_that_is_a_copy_may_be_torn(machine: Machine) -> None:
+    vigie = machine.vigie
+    assert vigie.stop() == 0
+    for name in TORN:
+        file = vigie.folder / "data" / name
+        content = file.read_bytes()
+        assert content, name
+        file.write_bytes(b"\xff" * min(512, len(content)) + content[512 : len(content) * 2 // 3])
+        for journal in ("-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                file.with_name(file.name + journal).unlink()
+    (vigie.folder / "data" / "run" / "status.json").write_bytes(b"\xff{")  # as a machine leaves it that lost its power
+    vigie.start()
+    reports_go_on(vigie, 61)
+    kept(vigie)
+
+
+@proves("store", "clock")
+@proves("projector", "clock")
+@proves("console", "clock")
+@proves("conductor", "clock")
+@proves("planner", "clock")
+@proves("auditor", "clock")
+@proves("supervisor", "clock")
+@proves("broker", "clock", note="together with everybody's")
+def test_a_machine_whose_clock_jumps_an_hour_either_way_goes_on(machine: Machine) -> None:
+    """Ahead, then back behind what is written already, then right again: the clock of every process at the same moment."""
+    for seed, hours in enumerate((1, -1, 0), start=41):
+        machine.clock.jump(hours)
+        reports_go_on(machine.vigie, seed)
+    kept(machine.vigie)

