@@ -36,6 +36,10 @@ class LineState(StrEnum):
     VOID = "void"
 
 
+UNDER_WAY = (LineState.DISPATCHED, LineState.ACCEPTED, LineState.ARRIVED)
+"""Of an order that went out and is not over, in their order."""
+
+
 class ProposalState(StrEnum):
     OPEN = "open"
     SUPERSEDED = "superseded"
@@ -317,22 +321,27 @@ class DeclineReassignments(Command):
     expected: int | None = None
 
 
+MOST_STEPS = 100
+"""Lines of one step: each is a fact, and a Transaction stays below 256 KiB."""
+
+
+class Step(Command):
+    """Where an order stands, in the words of the site. Of several lines, those that are already there stay as they are."""
+
+    line: str
+    lines: tuple[str, ...] = Field(default=(), max_length=MOST_STEPS - 1, description="more lines, in the same breath")
+
+
 @message
-class AcceptReassignment(Command):
+class AcceptReassignment(Step):
     """The site manager has taken the order."""
 
-    line: str
-
 
 @message
-class ArriveReassignment(Command):
+class ArriveReassignment(Step):
     """The agents are at work."""
 
-    line: str
-
 
 @message
-class ReleaseReassignment(Command):
+class ReleaseReassignment(Step):
     """The agents go back to their usual work."""
-
-    line: str

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from schemas.base import Command, Fact, Instant, Model, message
 from schemas.oncall import Reach, Rotation
 from schemas.predicates import Predicate
-from schemas.words import Channel, EventType
+from schemas.words import Channel, Effect, EventType
 
 
 class Section(StrEnum):
@@ -104,6 +104,7 @@ class Card(Model):
     role: str
     pole: str | None = None
     task: str = Field(description="French text of the territory file")
+    effect: Effect | None = Field(default=None, description="measure of reports that tells what the card brought (D61)")
 
 
 class Trigger(Model):
@@ -251,6 +252,7 @@ class ReassignmentPolicy(Model):
     agent_day_eur: float | None = Field(
         default=None, ge=0, description="cost of one agent-day, for lessons learned; None: nothing is said of cost"
     )
+    agent_day_draft: bool = Field(default=False, description="nobody has confirmed that cost yet: whoever reads it is told so")
 
 
 class Escalation(Model):

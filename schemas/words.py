@@ -124,6 +124,18 @@ class PlanState(StrEnum):
     RETEX_CLOSED = "retex_closed"
 
 
+class Effect(StrEnum):
+    """Measures of reports that say what was done to the surroundings, or spared them (D61). Lessons learned add them up."""
+
+    CO2 = "co2_kg"
+    ENERGY = "energy_kwh"
+    WATER = "water_m3"
+    MEALS = "meals_saved"
+    TRAVEL = "travel_km"
+    COOL = "cool_visitors"
+    BARRIERS = "barriers_m"
+
+
 class CardState(StrEnum):
     TO_DO = "to_do"
     DOING = "doing"

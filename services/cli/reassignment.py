@@ -106,6 +106,7 @@ def compute(
 def step(
     line: str,
     what: Annotated[str, typer.Argument(help="accept, arrive or release")],
+    also: Annotated[list[str] | None, typer.Option("--line", help="More lines in the same breath; may be repeated")] = None,
     realm: Realm = None,
     key: Key = None,
     as_json: AsJson = False,
@@ -113,7 +114,7 @@ def step(
     """Say that an order was received, that the agents are at work, or that they go back."""
     if what not in ("accept", "arrive", "release"):
         raise typer.BadParameter("accept, arrive or release")
-    decide(f"reassignments/{quote(line, safe='')}/{what}", realm, {}, key=key, as_json=as_json, done="Noté")
+    decide(f"reassignments/{quote(line, safe='')}/{what}", realm, {"lines": also or []}, key=key, as_json=as_json, done="Noté")
 
 
 def _strategies(territory: Territory) -> dict[str, tuple[str, ...]]:

@@ -469,9 +469,10 @@ def _path(steps: Iterable[c.Step]) -> list[r.PathStep]:
 def _card(static: ref.Card, row: c.CardRow | None) -> r.Card:
     if row is None:
         return r.Card(
-            id=static.id, task=static.task, role=static.role, pole=static.pole, due_at=None, state="to_do", overdue=False, by=None, at=None
+            id=static.id, task=static.task, role=static.role, pole=static.pole, due_at=None, state="to_do", overdue=False, by=None, at=None,
+            effect=static.effect,
         )  # fmt: skip
     return r.Card(
         id=row.id, task=static.task, role=row.role, pole=row.pole, due_at=when(row.due_at), state=row.state, overdue=row.overdue, by=row.by,
-        at=_when(row.at),
+        at=_when(row.at), effect=static.effect,
     )  # fmt: skip

@@ -138,33 +138,35 @@ _NEXT: Final = {
 }
 
 
-def _step(
-    draft: Draft, line: str, state: m.LineState, command: m.AcceptReassignment | m.ArriveReassignment | m.ReleaseReassignment
-) -> Result:
-    row = draft.state.moved.get(line)
-    if row is None:
-        raise Refused(404, "unknown_line", line=line)
+_TOLD_AT: Final = {m.LineState.ACCEPTED: "accepted_at", m.LineState.ARRIVED: "arrived_at", m.LineState.RELEASED: "ended_at"}
+
+
+def _step(draft: Draft, state: m.LineState, command: m.Step) -> Result:
+    """Of several lines, those that are there already stay as they are; refused when none of them moves."""
+    ids = tuple(dict.fromkeys((command.line, *command.lines)))
+    if unknown := next((id for id in ids if id not in draft.state.moved), None):
+        raise Refused(404, "unknown_line", line=unknown)
     if not may_act(command.role):
         raise Refused(403, "not_allowed", role=command.role)
-    if row.state not in _NEXT[state]:
-        raise Refused(409, "already", line=line, state=row.state.value)
-    at = {m.LineState.ACCEPTED: "accepted_at", m.LineState.ARRIVED: "arrived_at", m.LineState.RELEASED: "ended_at"}[state]
-    draft.record(
-        m.ReassignmentChanged(row=row.model_copy(update={"state": state, at: draft.now, "by": command.author}), change=state.value)
-    )
-    return {"line": line, "state": state.value, "agents": row.count}
+    rows = [row for id in ids if (row := draft.state.moved[id]).state in _NEXT[state]]
+    if not rows:
+        raise Refused(409, "already", line=command.line, state=draft.state.moved[command.line].state.value)
+    for row in rows:
+        said = row.model_copy(update={"state": state, _TOLD_AT[state]: draft.now, "by": command.author})
+        draft.record(m.ReassignmentChanged(row=said, change=state.value))
+    return {"line": rows[0].id, "lines": len(rows), "state": state.value, "agents": sum(row.count for row in rows)}
 
 
 def accept(draft: Draft, command: m.AcceptReassignment) -> Result:
     """The site has taken the order."""
-    return _step(draft, command.line, m.LineState.ACCEPTED, command)
+    return _step(draft, m.LineState.ACCEPTED, command)
 
 
 def arrive(draft: Draft, command: m.ArriveReassignment) -> Result:
     """They are at work."""
-    return _step(draft, command.line, m.LineState.ARRIVED, command)
+    return _step(draft, m.LineState.ARRIVED, command)
 
 
 def release(draft: Draft, command: m.ReleaseReassignment) -> Result:
     """They go back."""
-    return _step(draft, command.line, m.LineState.RELEASED, command)
+    return _step(draft, m.LineState.RELEASED, command)

@@ -249,7 +249,7 @@ def _plan(f: _Source, node: Any, roles: Iterable[str], poles: set[str]) -> ref.P
         ref.Plan, _line(node), id=node["id"], title=node.get("titre"), pole=pole, state=node.get("etat"), decides=node.get("decide"), auto=auto,
         triggers=[{"level": t["niveau"], "text": str(t["texte"]), "when": predicate_of(t["quand"])} for t in triggers],
         cards=[
-            {"id": f"F{k + 1}", "t_min": c["t_min"], "role": c["role"], "pole": c.get("pole"), "task": str(c["tache"])}
+            {"id": f"F{k + 1}", "t_min": c["t_min"], "role": c["role"], "pole": c.get("pole"), "task": str(c["tache"]), "effect": c.get("effet")}
             for k, c in enumerate(node.get("fiches", []))
         ],
         card_origin=node.get("origine_t"),
@@ -424,8 +424,9 @@ def _reassignment(doc: Any) -> dict[str, Any]:
         "au_plus_toutes_min": "every_min",
         "ensuite_toutes_min": "every_min_later",
         "cout_agent_jour_eur": "agent_day_eur",
+        "cout_provisoire": "agent_day_draft",
     }
-    return {"reassignment": {names[key]: _plain(value) for key, value in said.items()}}
+    return {"reassignment": {names[key]: _yes(value) if key == "cout_provisoire" else _plain(value) for key, value in said.items()}}
 
 
 def _rotations(f: _Source) -> list[tuple[int, Rotation]]:

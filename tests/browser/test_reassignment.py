@@ -1,4 +1,4 @@
-"""The crisis cell decides a reassignment: sees which work breaks, chooses lines, approves them, and the orders go out."""
+"""The crisis cell decides a reassignment: sees which work breaks, chooses lines, approves them, and the orders go out; the site says how they stand."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Accounts, report
 from tests.system import RunningVigie
 from tests.waiting import until
+
+
+def row_of(vigie: RunningVigie, realm: str) -> str:
+    """A line whose agents are at work."""
+    lines = vigie.get(f"/api/v1/reassignments/lines?realm={realm}&state=arrived&limit=1")["items"]
+    return str(lines[0]["id"])
 
 
 def test_the_cell_approves_a_selection_and_its_orders_go_out(vigie: RunningVigie, visitor: Accounts, own_realm: str) -> None:
@@ -32,6 +38,25 @@ def test_the_cell_approves_a_selection_and_its_orders_go_out(vigie: RunningVigie
     assert 0 < row["undecided"] < row["lines_total"], "what was not selected is still to decide"
     assert sum(d["agents"] for d in row["decisions"]) < row["agents"]
     expect(page.locator("#decided")).to_contain_text("règles D49, R6, R7, R8")
+
+    def states() -> set[str]:
+        lines = vigie.get(f"/api/v1/reassignments/lines?realm={own_realm}&site=cen-1&limit=1000")["items"]
+        return {line["state"] for line in lines if line["from"]["site"] == "cen-1"}
+
+    manager = visitor("site_manager", sites=("cen-1",))
+    phone = manager.page(f"/mes-sites?realm={own_realm}", width=390, height=844)
+    mine = phone.locator("#mine li").filter(has_text="Partent travailler ailleurs")
+    home = phone.locator("#mine li").filter(has_text="Travaillent à domicile")
+    for step, said in (("Ordre reçu", "ordre reçu"), ("Arrivés", "au travail")):
+        for row in (mine, home):
+            row.get_by_role("button", name=step).click()
+            expect(row).to_contain_text(said)
+    until(lambda: states() == {"arrived"}, 30)
+    mine.locator("summary", has_text="De retour").click()
+    mine.get_by_role("button", name="reprennent leur travail habituel").click()
+    expect(mine).to_have_count(0)
+    assert states() == {"arrived", "released"}, "who works at home goes on"
+    assert vigie.http.post(f"/api/v1/reassignments/{row_of(vigie, own_realm)}/accept?realm={own_realm}", json={}).status_code == 409
 
 
 def test_an_observer_reads_and_decides_nothing(vigie: RunningVigie, visitor: Accounts, crisis: str) -> None:

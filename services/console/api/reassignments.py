@@ -94,28 +94,31 @@ def _by_pole(principal: Principal) -> Principal:
     return principal.model_copy(update={"scope": principal.scope.model_copy(update={"sites": ()})})
 
 
-async def _of_site(author: Author, body: Body | None, id: str) -> None:
+class Lines(Body):
+    lines: list[str] = Field(default_factory=list, max_length=m.MOST_STEPS - 1, description="more lines, in the same breath")
+
+
+async def _step(author: Author, body: Lines | None, line: str, command: type[m.Step]) -> Response:
     """A site manager answers for agents who leave the site or come to it."""
-    if not author.principal.scope.sites:
-        return
-    within = author.within(body)
-    line = await within.model.reassignment(within.realm, id)
-    check_scope(author.principal, sites=[line.source.site, line.target.site, line.need_site or ""])
+    more = tuple(body.lines) if body is not None else ()
+    if author.principal.scope.sites:
+        within = author.within(body)
+        for id in (line, *more):
+            found = await within.model.reassignment(within.realm, id)
+            check_scope(author.principal, sites=[found.source.site, found.target.site, found.need_site or ""])
+    return await decide(author, body, "continuity", command, line=line, lines=more)
 
 
 @router.post("/reassignments/{line}/accept", responses=RESPONSES, summary="The site has taken the order")
-async def accept(author: Answering, line: str, body: Body | None = None) -> Response:
-    await _of_site(author, body, line)
-    return await decide(author, body, "continuity", m.AcceptReassignment, line=line)
+async def accept(author: Answering, line: str, body: Lines | None = None) -> Response:
+    return await _step(author, body, line, m.AcceptReassignment)
 
 
 @router.post("/reassignments/{line}/arrive", responses=RESPONSES, summary="The agents are at work")
-async def arrive(author: Answering, line: str, body: Body | None = None) -> Response:
-    await _of_site(author, body, line)
-    return await decide(author, body, "continuity", m.ArriveReassignment, line=line)
+async def arrive(author: Answering, line: str, body: Lines | None = None) -> Response:
+    return await _step(author, body, line, m.ArriveReassignment)
 
 
 @router.post("/reassignments/{line}/release", responses=RESPONSES, summary="The agents go back to their usual work")
-async def release(author: Answering, line: str, body: Body | None = None) -> Response:
-    await _of_site(author, body, line)
-    return await decide(author, body, "continuity", m.ReleaseReassignment, line=line)
+async def release(author: Answering, line: str, body: Lines | None = None) -> Response:
+    return await _step(author, body, line, m.ReleaseReassignment)

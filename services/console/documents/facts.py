@@ -8,6 +8,7 @@ from datetime import datetime
 
 from schemas.alerts import ReportRow
 from schemas.continuity import SitrepRow
+from schemas.reassignment import ProposalRow, ReassignmentRow
 from schemas.reference import LevelRule
 from schemas.words import ActivityState, CardState, PlanState, SiteStatus
 from services.console.documents.document import Source
@@ -36,6 +37,10 @@ class Facts:
     activities: Sequence[Activity]
     clocks: Sequence[Running]
     plans: Sequence[Plan]
+    proposal: ProposalRow | None
+    """Of reassignment: the one in force."""
+    moved: Sequence[ReassignmentRow]
+    """Agents whose orders went out and who are not back, as lines."""
     alarms: Sequence[Alarm]
     tasks: Sequence[Task]
     """Open ones."""
@@ -69,6 +74,7 @@ def figures(facts: Facts) -> dict[str, int]:
     found["cards:late"] = sum(c.overdue for c in cards)
     found["reports:unconfirmed"] = len(unconfirmed(facts.reports))
     found["tasks:open"] = len(facts.tasks)
+    found["staff:reassigned"] = sum(row.count for row in facts.moved)
     found["staff:displaced"] = sum(s.staff for s in facts.sites if s.status in OUT)
     return found
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final, Literal
 
-from schemas.words import ActivityState, IncidentState, PlanState, SiteStatus
+from schemas.words import ActivityState, Effect, IncidentState, PlanState, SiteStatus
 from services.console.i18n import Translator
 from services.console.pages import times
 from services.console.pages.cell import SiteLine, site_line
@@ -288,6 +288,8 @@ class CardLine:
     late: timedelta | None
     state: str
     at: datetime | None
+    measure: str
+    """What to measure of its effect (D61), in words; empty for most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +303,13 @@ class Cards:
 ACTIVE: Final = (PlanState.ACTIVE, PlanState.PARTLY_ACTIVE, PlanState.RECOVERING)
 
 
+def _measure(effect: Effect | None, _: Translator) -> str:
+    if effect is None:
+        return ""
+    label, unit = w.EFFECT[effect]
+    return f"{_(label)} ({unit})" if unit else _(label)
+
+
 def cards_of(plans: Iterable[Plan], now: datetime, names: Names, _: Translator) -> list[Cards]:
     """Action cards of the active plans, in order of their due times (D50)."""
     found = []
@@ -311,8 +320,9 @@ def cards_of(plans: Iterable[Plan], now: datetime, names: Names, _: Translator) 
             CardLine(
                 c.id, c.task, w.role_name(c.role, c.pole, names, _), c.due_at,
                 now - c.due_at if c.due_at and c.due_at < now and c.state in ("to_do", "doing") else None, c.state.value, c.at,
+                _measure(c.effect, _),
             )
-            for c in plan.cards
+            for c in sorted(plan.cards, key=lambda c: (c.due_at is None, c.due_at or now))
         ]  # fmt: skip
         found.append(Cards(plan.id, plan.title, plan.trigger_since, cards))
     return found

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.words import SiteStatus
+from services.console.i18n import Translator
 from services.console.pages.clocks import Running
+from services.console.pages.moves import SiteOrder, orders_of
 from services.console.pages.places import WORST
 from services.console.pages.reporting import TROUBLES
-from services.console.resources import Site, Task
+from services.console.resources import ReassignmentLine, Site, Task
 from services.runtime.principals import Scope
 
 SHOWN: Final = 30
@@ -23,13 +25,18 @@ class Mine:
     site: Site
     clocks: list[Running]
     tasks: list[Task]
+    orders: list[SiteOrder]
 
 
-def mine_of(scope: Scope, sites: Iterable[Site], clocks: Sequence[Running], tasks: Sequence[Task]) -> list[Mine]:
+def mine_of(
+    scope: Scope, sites: Iterable[Site], clocks: Sequence[Running], tasks: Sequence[Task], moved: Sequence[ReassignmentLine], _: Translator
+) -> list[Mine]:
     """The sites of the scope, or of its pôles; nobody's without a scope: the cell has its own table."""
     wanted = [s for s in sites if s.id in scope.sites or (not scope.sites and s.pole in scope.poles)]
-    found = [Mine(s, [c for c in clocks if c.site == s.id], [t for t in tasks if t.site == s.id]) for s in wanted]
-    return sorted(found, key=lambda m: (WORST.index(m.site.status), -len(m.tasks), m.site.name))
+    found = [
+        Mine(s, [c for c in clocks if c.site == s.id], [t for t in tasks if t.site == s.id], orders_of(s.id, moved, _)) for s in wanted
+    ]
+    return sorted(found, key=lambda m: (WORST.index(m.site.status), -len(m.tasks), not m.orders, m.site.name))
 
 
 def touched(found: Iterable[Mine]) -> int:

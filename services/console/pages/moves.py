@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
-from schemas.reassignment import LineState, Preference, ProposalState
+from schemas.reassignment import UNDER_WAY, LineState, Preference, ProposalState
 from services.console.i18n import N_, Translator
 from services.console.pages.clocks import Running
 from services.console.resources import Flow, Proposal, ReassignmentLine
@@ -44,7 +45,6 @@ _NEXT: Final = {
     LineState.DISPATCHED: ("accept", N_("Ordre reçu")), LineState.ACCEPTED: ("arrive", N_("Arrivés")), LineState.ARRIVED: ("release", N_("De retour")),
 }  # fmt: skip
 """State → what the site says next."""
-UNDER_WAY: Final = (LineState.DISPATCHED, LineState.ACCEPTED, LineState.ARRIVED)
 
 
 # ── the picture ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -179,6 +179,8 @@ class Group:
     minutes: int | None
     """The longest way."""
     kg: float
+    trades: str
+    """Whose work it is: the métier, the largest first."""
     why: str
     state: LineState
     said: str
@@ -215,9 +217,72 @@ def _group(lines: list[ReassignmentLine], _: Translator) -> Group:
         sources=names[:1], sources_more=len(names) - 1, place=first.target.site,
         place_name=_("Télétravail") if first.target.site == TELEWORK else short(first.target.name), agents=agents,
         shown=few(agents) if few_of_one else str(agents), minutes=minutes or None,
-        kg=round(sum(line.score["co2_g"] * line.count for line in lines) / 1000, 1), why=_("\u00a0; ").join([told, *reasons]), state=first.state,
+        kg=round(sum(line.score["co2_g"] * line.count for line in lines) / 1000, 1), trades=told,
+        why=_("\u00a0; ").join([told, *reasons]), state=first.state,
         said=_(STATES[first.state]), icon=_ICON[first.state], own_work=first.own_work, needed=sum(needed) if needed else None,
         next=_NEXT[first.state][0] if first.state in _NEXT else "", next_said=_(_NEXT[first.state][1]) if first.state in _NEXT else "",
+    )  # fmt: skip
+
+
+class Way(StrEnum):
+    """Of an order, as its site sees it."""
+
+    LEAVE = "leave"
+    HOME = "home"
+    COME = "come"
+    STAY = "stay"
+
+
+WAYS: Final = {
+    Way.LEAVE: N_("Partent travailler ailleurs"),
+    Way.HOME: N_("Travaillent à domicile"),
+    Way.COME: N_("Viennent travailler ici"),
+    Way.STAY: N_("Restent ici pour un autre travail"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SiteOrder:
+    """What one site is asked, by count: the lines that go the same way and stand alike, with the one step that is next."""
+
+    way: Way
+    told: str
+    ids: list[str]
+    agents: int
+    shown: str
+    places: list[str]
+    said: str
+    icon: str
+    needed: int
+    next: str
+    next_said: str
+
+
+def _way(line: ReassignmentLine, site: str) -> Way:
+    if line.source.site != site:
+        return Way.COME
+    if line.target.site == TELEWORK:
+        return Way.HOME
+    return Way.STAY if line.target.site == site else Way.LEAVE
+
+
+def orders_of(site: str, lines: Iterable[ReassignmentLine], _: Translator) -> list[SiteOrder]:
+    """Orders under way of a site: who leaves, who works at home, who comes; what waits for a word first."""
+    found: dict[tuple[int, Way], list[ReassignmentLine]] = {}
+    for line in lines:
+        if line.state in UNDER_WAY and site in (line.source.site, line.target.site):
+            found.setdefault((UNDER_WAY.index(line.state), _way(line, site)), []).append(line)
+    return [_order(way, found[place, way], _) for place, way in sorted(found)]
+
+
+def _order(way: Way, lines: list[ReassignmentLine], _: Translator) -> SiteOrder:
+    state, agents = lines[0].state, sum(line.count for line in lines)
+    others = [line.source.name if way is Way.COME else line.target.name for line in lines] if way in (Way.LEAVE, Way.COME) else []
+    step, said = _NEXT[state]
+    return SiteOrder(
+        way=way, told=_(WAYS[way]), ids=[line.id for line in lines], agents=agents, shown=few(agents) if len(lines) == 1 else str(agents),
+        places=[short(name) for name in dict.fromkeys(others)], said=_(STATES[state]), icon=_ICON[state],
+        needed=sum(line.count if line.needed is None else line.needed for line in lines), next=step, next_said=_(said),
     )  # fmt: skip
 
 
@@ -248,7 +313,9 @@ def moves_view(
     names: Names,
     _: Translator,
 ) -> MovesView:
-    """`proposals` newest first; `shown`: the one with its lines; `sites`: those for which the reader answers, line by line."""
+    """`proposals` newest first; `shown`: the one with its lines; `moved`: the lines under way; `sites`: those for which the reader answers,
+    line by line.
+    """
     lines = shown.lines or [] if shown is not None else []
     waiting = [line for line in lines if line.state is LineState.PROPOSED]
     groups = groups_of(waiting, _)
@@ -262,7 +329,7 @@ def moves_view(
         picture=picture(shown.flow, names, _) if shown is not None else None, vital=[g for g in groups if not g.own_work],
         own=[g for g in groups if g.own_work], decided=groups_of([x for x in lines if x.state is LineState.DECLINED], _),
         under_way=groups_of(
-            [x for x in moved if x.state in UNDER_WAY and (not sites or {x.source.site, x.target.site} & set(sites))], _, one_by_one=bool(sites)
+            [x for x in moved if not sites or {x.source.site, x.target.site} & set(sites)], _, one_by_one=bool(sites)
         ),
         kg=round(sum(x.score["co2_g"] * x.count for x in lines) / 1000), others=list(others.values()),
         covered=(shown.demand - shown.unmet_agents) if shown is not None else 0,

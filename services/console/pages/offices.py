@@ -8,11 +8,13 @@ from typing import Any
 
 from fastapi import Request
 
+from schemas.reassignment import UNDER_WAY
 from schemas.words import TaskState
 from services.console.pages import incident, mine, people, player, times
 from services.console.pages.account import account_of, is_named
 from services.console.pages.door import Elsewhere, reader_of
 from services.console.pages.papers import Papers
+from services.console.pages.screens import EVERY_LINE
 from services.console.texts import words as w
 from services.runtime.access import AccessStore
 from services.runtime.access_http import GUEST, session_of
@@ -26,8 +28,12 @@ class Offices(Papers):
     async def my_sites(self, request: Request) -> dict[str, Any]:
         """`my_sites.html`: those of the account's scope."""
         x = await self._load(request, "mine")
-        tasks = await self._queries.tasks(x.shell.realm.name, lang=x.shell.lang, state=(TaskState.OPEN, TaskState.TAKEN))
-        found = mine.mine_of(x.shell.reader.principal.scope, x.sites, x.clocks, tasks.items)
+        realm, lang = x.shell.realm.name, x.shell.lang
+        tasks, moved = await asyncio.gather(
+            self._queries.tasks(realm, lang=lang, state=(TaskState.OPEN, TaskState.TAKEN)),
+            self._queries.reassignments(realm, lang=lang, state=UNDER_WAY, limit=EVERY_LINE),
+        )
+        found = mine.mine_of(x.shell.reader.principal.scope, x.sites, x.clocks, tasks.items, moved.items, x._)
         return {
             **self._around(request, x), "sites": found[: mine.SHOWN], "total": len(found), "touched": mine.touched(found), "quick": mine.QUICK,
         }  # fmt: skip

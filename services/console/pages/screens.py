@@ -12,7 +12,7 @@ import structlog
 from fastapi import Request
 
 from schemas import reference as ref
-from schemas.reassignment import ProposalState
+from schemas.reassignment import UNDER_WAY, ProposalState
 from schemas.words import ActivityState, IncidentState, PlanState, SiteStatus, TaskState
 from services.console.i18n import N_, Translator, translator
 from services.console.oncall import all_off
@@ -204,7 +204,7 @@ class Screens:
             "conflicts": incident.conflicts_of(conflicts), "policy": x.reference.version,
             "cards": incident.cards_of(mine, x.shell.now, x.names, x._), "ahead": incident.next_break(x.clocks, x.shell.now),
             "takers": takers(shown, x), "proposal": next(iter(proposals), None),
-            "under_way": sum(line.count for line in moved.items if line.state in moves.UNDER_WAY),
+            "under_way": sum(line.count for line in moved.items if line.state in UNDER_WAY),
             "leaving": incident.leaving_of(shown, facts.items),
             "others": [i for i in x.shell.overview.incidents if i.id != id], "open": shown.state in OPEN_INCIDENT,
         }  # fmt: skip
@@ -366,7 +366,8 @@ class Screens:
         x = await self._load(request, "reassignment")
         realm, lang = x.shell.realm.name, x.shell.lang
         proposals, moved = await asyncio.gather(
-            self._queries.proposals(realm, lang=lang), self._queries.reassignments(realm, lang=lang, limit=EVERY_LINE)
+            self._queries.proposals(realm, lang=lang),
+            self._queries.reassignments(realm, lang=lang, state=UNDER_WAY, limit=EVERY_LINE),
         )
         asked = request.query_params.get("proposition")
         chosen = next((p for p in proposals if p.id == asked), None) or next((p for p in proposals if p.state is ProposalState.OPEN), None)

@@ -15,6 +15,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from schemas.reassignment import MOST_STEPS
 from services.console.i18n import LANGUAGES, N_, Translator, preferred, translator
 from services.console.pages import times
 from services.console.pages.clocks import short_activity
@@ -175,7 +176,7 @@ def environment() -> Environment:
         auto_reload=False,
     )  # fmt: skip
     env.filters.update(hm=times.hm, hms=times.hms, ms=times.ms, short=short)
-    env.globals.update(static=_css, words=words, times=times, short_activity=short_activity)
+    env.globals.update(static=_css, words=words, times=times, short_activity=short_activity, most_steps=MOST_STEPS)
     return env
 
 

@@ -131,6 +131,8 @@ class Documents(Incidents, Journal):
             level=level, rule=rule_of(reference, level.level), incidents=incidents,
             sites=[shape.site(static, site_rows.get(static.id)) for static in reference.sites.values()], activities=activities,
             clocks=running_clocks(activities, now), plans=[shape.plan(static, plan_rows.get(static.id)) for static in reference.plans.values()],
+            proposal=next((row for row in (await picture.rows(g.ProposalRow)).values() if row.state is g.ProposalState.OPEN), None),
+            moved=[row for row in (await picture.rows(g.ReassignmentRow)).values() if row.state in g.UNDER_WAY],
             alarms=[shape.alarm(row) for row in alarms],
             tasks=[shape.task(t) for t in tasks.values() if t.state in (TaskState.OPEN, TaskState.TAKEN)], ladder=ladder,
             reports=list((await picture.rows(a.ReportRow)).values()), flags=[shape.flag(f) for f in (await picture.rows(a.FlagRow)).values()],
@@ -195,6 +197,7 @@ class Documents(Incidents, Journal):
                 key=lambda row: (row.approved_at, row.id),
             ),
             agent_day_eur=policy.reassignment.agent_day_eur if policy else None,
+            agent_day_draft=policy is not None and policy.reassignment.agent_day_draft,
             improvements=sorted(improvements, key=lambda i: (i.state != "open", i.due_at, i.id)), texts=self.texts_of([i.text_id for i in improvements]),
         )  # fmt: skip
 

@@ -9,6 +9,7 @@ from schemas.words import (
     CardState,
     ClockBase,
     ClockState,
+    Effect,
     PlanState,
 )
 from services.console.resources.base import Reason, Resource, Time
@@ -120,6 +121,7 @@ class Card(Resource):
     overdue: bool
     by: str | None
     at: Time | None
+    effect: Effect | None = Field(default=None, description="measure of reports that tells what the card brought (D61)")
 
 
 class BoxState(Resource):

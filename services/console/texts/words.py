@@ -9,7 +9,7 @@ from typing import Any
 
 from babel.numbers import format_decimal
 
-from schemas.words import ActivityState, CardState, Channel, EventType, IncidentState, NotificationState, PlanState, SiteStatus
+from schemas.words import ActivityState, CardState, Channel, Effect, EventType, IncidentState, NotificationState, PlanState, SiteStatus
 from services.console.i18n import N_, Translator
 from services.console.texts.names import Names
 
@@ -51,6 +51,16 @@ CARD_STATE = {
     CardState.DONE: N_("faite"),
     CardState.NOT_APPLICABLE: N_("sans objet"),
 }
+EFFECT = {
+    Effect.CO2: (N_("CO2 émis ou évité"), "kg"),
+    Effect.ENERGY: (N_("énergie délestée"), "kWh"),
+    Effect.WATER: (N_("eau économisée"), "m³"),
+    Effect.MEALS: (N_("repas sauvés"), ""),
+    Effect.TRAVEL: (N_("trajets évités"), "km"),
+    Effect.COOL: (N_("personnes accueillies au frais"), ""),
+    Effect.BARRIERS: (N_("batardeaux et barrières posés"), "m"),
+}
+"""With the unit."""
 NOTIFICATION_STATE = {
     NotificationState.PLANNED: N_("à envoyer"),
     NotificationState.ATTEMPTED: N_("en cours d’envoi"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -13,9 +15,10 @@ from schemas.continuity import AlarmRaised
 from schemas.reassignment import ApproveReassignments, ProposalState, ReassignmentRow
 from services.console.documents.document import Document, Section
 from services.console.documents.pdf import Typesetter
-from services.console.documents.retex import agent_days
+from services.console.documents.retex import RetexFacts, agent_days, draft_retex
 from services.console.faults import NotFound
 from services.console.pages import times
+from services.console.queries import documents
 from services.console.texts import words
 from services.console.texts.lines import few
 from services.continuity.state import lines_of
@@ -54,6 +57,10 @@ def worked_crisis() -> MemoryPlayer:
     state = played.system.services["continuity"].state(played.realm)
     proposal = next(row for row in state.proposals.values() if row.state is ProposalState.OPEN)
     say("c-5", ApproveReassignments(proposal=proposal.id, lines=tuple(line.id for line in lines_of(state, proposal.id)[:MOVED]), **author))
+    for n, kwh in enumerate((120, 80.5)):
+        at = now + (20 + n) * MINUTE
+        body = {"site_id": "cen-4", "type": "info", "severity": 1, "certainty": "confirmed", "occurred_at": times.of(at).isoformat()}
+        played.report(f"shed-{n}", body | {"measure": {"name": "energy_kwh", "value": kwh, "unit": "kWh", "scope": "site"}}, at)
     played.system.step(played.realm, now + 60 * MINUTE)
     return played
 
@@ -117,9 +124,42 @@ def test_improvements_have_owner_date_and_words_and_nothing_is_estimated() -> No
     assert (text, state) == ("Doubler l’alimentation du siège", "à faire")
     assert owner
     assert due
+
+
+def test_the_surroundings_are_what_was_done_and_what_was_measured_of_it() -> None:
+    """D61: the cards of the plans in effect whose effect can be measured, and sums of reports; nothing is estimated."""
     assert rows("environment") == [
-        ("CO2 des réaffectations, calculé", f"{words.number(retex().figures['moves:co2_g'] / 1000, 'fr')} kg", "")
+        ("CO2 des réaffectations, calculé", f"{words.number(retex().figures['moves:co2_g'] / 1000, 'fr')} kg", ""),
+        ("énergie délestée", "200,5 kWh", "2"),
     ]
+    shedding, meals = sorted((line.text for line in section("environment").lines), key=lambda text: "Délestage" not in text)
+    assert shedding.startswith("PT-ELEC, Délestage")
+    assert "\u00a0: faite jeu" in shedding
+    assert "effet non mesuré" not in shedding
+    assert meals == "PT-ELEC, Repas froids si service < 2 h\u00a0: à faire."
+    (incident,) = retex().incidents
+    alone = asyncio.run(Remembered(worked_crisis(), Texts()).draft_retex(worked_crisis().realm, incident=incident)).sheet("fr")
+    mine = alone.section("environment")
+    assert mine is not None
+    assert mine.table is not None
+    assert [row.cells[0] for row in mine.table.rows] == ["CO2 des réaffectations, calculé", "énergie délestée"], (
+        "a word on a site is its incident's"
+    )
+
+
+def test_a_gesture_that_nobody_measured_says_so() -> None:
+    given: list[RetexFacts] = []
+
+    def draft(by_lang: Sequence[RetexFacts]) -> Document:
+        given.extend(by_lang)
+        return draft_retex(by_lang)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(documents, "draft_retex", draft)
+        asyncio.run(Remembered(worked_crisis(), Texts()).draft_retex(worked_crisis().realm))
+    unmeasured = draft_retex([replace(facts, reports=()) for facts in given]).sheet("fr").section("environment")
+    assert unmeasured is not None
+    assert any("Délestage" in line.text and line.text.endswith(", effet non mesuré (energy_kwh).") for line in unmeasured.lines)
 
 
 def test_whom_the_crisis_moved_is_told_in_agent_days_travel_co2_and_money() -> None:
@@ -139,6 +179,7 @@ def test_whom_the_crisis_moved_is_told_in_agent_days_travel_co2_and_money() -> N
     note = section("moves").table
     assert note is not None
     assert f"{agents} agents sans arrivée dite" in note.note
+    assert "Coût\u00a0: 230 € l’agent-jour. Chiffre provisoire des données de référence" in note.note
     assert all(row.refs for row in note.rows[1:]), "each cites the decision"
 
 
@@ -151,6 +192,25 @@ def test_a_day_counts_when_it_was_begun_and_weekends_do_not(came: str, went: str
     at = [int(datetime.fromisoformat(t).replace(tzinfo=times.PARIS).timestamp() * 1000) for t in (came, went)]
     row = moved()[0].model_copy(update={"count": 4, "arrived_at": at[0], "ended_at": at[1]})
     assert agent_days(row, times.of(at[1])) == 4 * days
+
+
+def test_a_point_de_situation_of_the_same_crisis_tells_whom_it_moved_and_what_waits() -> None:
+    """D54: decisions to take, staff as counts; strategies in words, not as codes."""
+    played = worked_crisis()
+    sheet = asyncio.run(Remembered(played, Texts()).draft_sitrep(played.realm)).sheet("fr")
+    staff, decisions = sheet.section("staff"), sheet.section("decisions")
+    assert staff is not None
+    assert staff.table is not None
+    assert decisions is not None
+    agents = sum(row.count for row in moved())
+    counted = next(row for row in staff.table.rows if row.cells[0] == "Agents réaffectés, ordres partis")
+    assert counted.cells[1] == str(agents)
+    assert counted.refs, "it cites the decision"
+    proposal = next(p for p in played.system.services["continuity"].state(played.realm).proposals.values() if p.state is ProposalState.OPEN)
+    waiting = proposal.agents - sum(d.agents for d in proposal.decisions)
+    said = [line.text.replace("\u00a0", " ").replace("\u202f", "") for line in decisions.lines]
+    assert f"Réaffectation n° {proposal.number} : {waiting} agents à décider." in said
+    assert not any("SR-" in text for text in said)
 
 
 def test_one_incident_or_nothing() -> None:

@@ -194,11 +194,12 @@ def test_a_refused_command_changes_nothing() -> None:
 
 
 def test_cards_count_from_the_trigger_so_hesitation_costs() -> None:
-    """The mock-up: counted from 09:41, due 09:46, 09:51, 10:41, 10:41."""
+    """The mock-up: counted from 09:41, due 09:46, 09:51, 10:41, 10:41; shedding, 10:11."""
     world = _active(World())
     row = world.plan("PT-ELEC")
     assert [(c.id, clock(c.due_at), c.overdue) for c in row.cards] == [
         ("F1", "09:46", True), ("F2", "09:51", True), ("F3", "10:41", False), ("F4", "10:41", False),
+        ("F5", "10:11", False),
     ]  # fmt: skip
     assert [(a.card, a.roles) for a in world.asked("card_overdue")] == [("F1", ("cellule_si",)), ("F2", ("responsable_site",))]
 
@@ -213,6 +214,7 @@ def test_an_overdue_card_goes_to_its_owner_then_after_ten_minutes_to_the_pilot()
     assert [(a.card, a.roles) for a in asked[2:]] == [("F2", ("dgs_directeur_de_crise",))]
     world.until("11:00")
     assert [(a.card, a.roles[0]) for a in world.asked("card_overdue")[3:]] == [
+        ("F5", "cellule_logistique"), ("F5", "dgs_directeur_de_crise"),
         ("F3", "responsable_site"), ("F4", "directeur_pole"), ("F3", "dgs_directeur_de_crise"), ("F4", "dgs_directeur_de_crise"),
     ]  # fmt: skip
     assert world.next_deadline() is None

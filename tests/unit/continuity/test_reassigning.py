@@ -439,6 +439,26 @@ def test_accepted_arrived_released() -> None:
     assert line not in world.state.moved
 
 
+def test_one_word_of_a_site_for_many_lines_leaves_those_that_are_there_already() -> None:
+    world = fire_on_the_way()
+    first, *more = [line.id for line in lines_of(world.state, current(world).id)][:4]
+    manager = {"author": "p-3", "role": "site_manager"}
+    approve(world, "09:50", first, *more)
+    fire(world)
+    assert isinstance(world.say(m.AcceptReassignment(line=more[0], **manager), "09:51"), CommandApplied)
+    said = world.say(m.AcceptReassignment(line=first, lines=tuple(more), **manager), "09:52")
+    assert isinstance(said, CommandApplied)
+    agents = sum(world.state.moved[id].count for id in (first, *more[1:]))
+    assert (said.result["lines"], said.result["agents"]) == (3, agents)
+    assert world.state.moved[more[0]].accepted_at == world.instant("09:51"), "what was said before stands"
+    assert refused(world.say(m.AcceptReassignment(line=first, lines=tuple(more), **manager), "09:53")) == (409, "already")
+    unknown = world.say(m.ArriveReassignment(line=first, lines=("no-such",), **manager), "10:00")
+    assert refused(unknown) == (404, "unknown_line")
+    assert world.state.moved[first].arrived_at is None, "refused whole"
+    assert isinstance(world.say(m.ArriveReassignment(line=first, lines=tuple(more), **manager), "10:30"), CommandApplied)
+    assert {world.state.moved[id].state for id in (first, *more)} == {m.LineState.ARRIVED}
+
+
 def test_when_the_site_is_back_its_people_are_no_longer_needed_elsewhere() -> None:
     world = fire_on_the_way()
     approve(world, "09:50")

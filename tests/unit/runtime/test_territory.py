@@ -132,3 +132,20 @@ def test_an_automatic_plan_has_no_cards(folder: Path) -> None:
     assert [plan.id for plan in load_territory(folder).plans if plan.auto] == ["PCA-communication"]
     line = edit(folder / "plans.yaml", "  - id: PT-ELEC\n", "  - id: PT-ELEC\n    auto: true\n")
     assert any(p.startswith(f"plans.yaml:{line + 1}:") and "PT-ELEC" in p for p in problems(folder))
+
+
+def test_heat_and_power_plans_have_a_card_of_shedding_whose_effect_is_measured() -> None:
+    """D61: non-critical rooms and servers first; barriers, night opening and telework are cards with measured effect too."""
+    plans = {plan.id: plan for plan in load_territory(SHIPPED).plans}
+    for id in ("PT-ELEC", "PT-CANICULE"):
+        (shedding,) = [card for card in plans[id].cards if card.effect == "energy_kwh"]
+        assert shedding.task.startswith("Délestage")
+        assert "salles de réunion" in shedding.task
+        assert "serveurs" in shedding.task
+    measured = {(plan.id, card.effect) for plan in plans.values() for card in plan.cards if card.effect}
+    assert {("PT-CRUE", "barriers_m"), ("PT-CANICULE", "cool_visitors"), ("PT-NEIGE", "travel_km")} <= measured
+
+
+def test_an_effect_that_lessons_learned_cannot_add_up_is_named(folder: Path) -> None:
+    line = edit(folder / "plans.yaml", "effet: meals_saved", "effet: repas_sauves")
+    assert any(p.startswith("plans.yaml:") and "effect" in p for p in problems(folder)), line

@@ -11,6 +11,7 @@ from services.console.documents.facts import Facts, figures
 from services.console.documents.sitrep.counts import none
 from services.console.pages import times
 from services.console.pages.incident import plan_lines
+from services.console.texts.strategies import strategy_name
 
 CLOCKS_SHOWN: Final = 11
 PLANS_SHOWN: Final = 10
@@ -108,6 +109,12 @@ def decisions(x: Facts, cited: Cited) -> Section:
         text = _.plural("{n} plan en attente", "{n} plans en attente", len(waiting))
         text += ", " + _("le plus ancien depuis {span}", span=times.lasted(oldest, lang)) + "."
         lines.append(Line(text=text, mark="todo", refs=cited.of(*(f"plan:{p.id}:proposed" for p in waiting[:4]))))
+    if (proposal := x.proposal) is not None and (waiting_agents := proposal.agents - sum(d.agents for d in proposal.decisions)) > 0:
+        text = _.plural(
+            "Réaffectation n° {number} : {n} agent à décider.", "Réaffectation n° {number} : {n} agents à décider.", waiting_agents,
+            number=proposal.number,
+        )  # fmt: skip
+        lines.append(Line(text=text, mark="todo", refs=cited.of(f"proposal:{proposal.id}:computed")))
     if x.level.proposed is not None:
         lines.append(Line(text=_("Passage à N{level} proposé.", level=x.level.proposed), mark="todo", refs=cited.of("level:territory")))
     for alarm in [a for a in x.alarms if a.demands == "arbitration" and a.arbitrated_at is None][:4]:
@@ -116,7 +123,7 @@ def decisions(x: Facts, cited: Cited) -> Section:
         lines.append(Line(text=text, mark="todo", refs=cited.of(f"alarm:{alarm.activity}")))
     lines += [
         Line(
-            text=_("{activity} : stratégie suivante {strategy} à décider.", activity=activity, strategy=strategy), mark="todo",
+            text=_("{activity} : stratégie suivante {strategy} à décider.", activity=activity, strategy=strategy_name(strategy, _)), mark="todo",
             refs=cited.of(f"alarm:{activity}"),
         )
         for activity, strategy in _newest_strategies(x)[:3]

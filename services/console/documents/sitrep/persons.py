@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from schemas.alerts import ReportRow
+from schemas.reassignment import LineState
 from schemas.words import SiteStatus
 from services.console.documents.document import Cited, Column, Line, Row, Section, Table
 from services.console.documents.facts import OUT, Facts, unconfirmed
@@ -39,6 +40,13 @@ def staff(x: Facts, cited: Cited) -> Section:
         Row(cells=(_("Postes de travail perdus"), w.number(sum(round(s.desks * (100 - s.capacity_pct) / 100) for s in x.sites), lang))),
         Row(cells=(_("Agents des sites sans nouvelles"), people(sum(s.staff for s in silent), lang))),
     ]  # fmt: skip
+    if x.moved:
+        there = sum(row.count for row in x.moved if row.state is LineState.ARRIVED)
+        refs = cited.of(*sorted({f"proposal:{row.proposal}:approved" for row in x.moved})[:2])
+        rows.append(Row(cells=(_("Agents réaffectés, ordres partis"), people(sum(row.count for row in x.moved), lang)), refs=refs))
+        rows.append(Row(cells=(_("dont arrivés au travail"), people(there, lang))))
+    if x.proposal is not None and x.proposal.unmet_agents:
+        rows.append(Row(cells=(_("Manquent même après réaffectation"), people(x.proposal.unmet_agents, lang))))
     for report in _headcounts(x)[:3]:
         measure = report.measure
         assert measure is not None

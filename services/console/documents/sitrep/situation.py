@@ -41,6 +41,7 @@ _COUNTED: Final = {
     "plans:active": N_("plans activés"),
     "plans:proposed": N_("plans à décider"),
     "cards:late": N_("fiches en retard"),
+    "staff:reassigned": N_("agents réaffectés"),
 }
 TURNS: Final = {"IncidentChanged", "LevelChanged", "StrategyChanged", "AlarmArbitrated", "FlagChanged"}
 """Facts that are told as changes since the last point."""

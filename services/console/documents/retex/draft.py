@@ -1,0 +1,71 @@
+"""Lessons learned (RETEX, D53), drawn from the log: what happened, how long each thing took against its target, what was late, what nobody had declared.
+
+Pure: the same facts give the same document. People are roles and counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from services.console.documents.document import Cited, Document, Section, Sheet, renumbered
+from services.console.documents.facts import index_of
+from services.console.documents.retex.facts import (
+    RetexFacts,
+    agent_days,
+    card_late,
+    grams,
+    is_late,
+    used,
+    worked,
+)
+from services.console.documents.retex.services import adherence, real, undeclared
+from services.console.documents.retex.surroundings import environment, improvements, moves
+from services.console.documents.retex.turns import alarms, delays, frame, story
+from services.console.pages import times
+
+
+def draft_retex(by_lang: Sequence[RetexFacts]) -> Document:
+    """The document in the languages of the given facts."""
+    first = by_lang[0]
+    cited = Cited(*index_of(first.lines))
+    sheets = {facts.lang: _sheet(facts, cited) for facts in by_lang}
+    final, kept = cited.numbered(sheets.values())
+    return Document(
+        kind="retex", realm=first.realm.name, territory=first.territory, simulated=first.realm.simulated, as_of=times.ms(first.at),
+        level=max((i.level for i in first.incidents), default=0), incidents=tuple(i.id for i in first.incidents), sources=kept,
+        figures=_figures(first), sheets={lang: renumbered(sheet, final) for lang, sheet in sheets.items()},
+    )  # fmt: skip
+
+
+def _figures(x: RetexFacts) -> dict[str, int]:
+    cards = [c for p in used(x) for c in p.cards]
+    return {
+        "incidents": len(x.incidents), "reports": len(x.reports), "reports:late": sum(is_late(r) for r in x.reports), "alarms": len(x.alarms),
+        "alarms:arbitrated": sum(a.arbitrated_at is not None for a in x.alarms), "cards": len(cards),
+        "cards:late": sum(card_late(c.due_at, c.at, x.at, c.state) is not None for c in cards),
+        "messages": len(x.notifications), "messages:answered": sum(n.acknowledged_at is not None for n in x.notifications),
+        "improvements:open": sum(i.state == "open" for i in x.improvements), "agents": sum(row.count for row in worked(x)),
+        "agent-days": sum(agent_days(row, x.at) for row in worked(x)), "moves:co2_g": sum(grams(row, x) for row in worked(x)),
+    }  # fmt: skip
+
+
+def _sheet(x: RetexFacts, cited: Cited) -> Sheet:
+    _ = x._
+    sections = [make(x, cited) for make in SECTIONS]
+    numbered = tuple(s.model_copy(update={"title": f"{n}. {s.title}"}) for n, s in enumerate(sections, 1))
+    level = max((i.level for i in x.incidents), default=0)
+    what = x.incidents[0].title if len(x.incidents) == 1 else _.plural("{n} incident", "{n} incidents", len(x.incidents))
+    number = x.incidents[0].number if len(x.incidents) == 1 else x.realm.name
+    return Sheet(
+        title=_("RETEX {number}", number=number), subtitle=what,
+        intro=_("Tiré de la main courante le {day} à {at} ; rien n’y est saisi à la main.", day=times.day_long(x.at, x.lang), at=times.hm(x.at)),
+        badge=f"N{level}", badge_text=x.names.level(level), draft="" if x.ended else _("EN COURS : un incident est encore ouvert"),
+        footer=_("Vigie, {territory}. RETEX, {number}. Chaque ligne renvoie à la main courante.", territory=x.territory, number=number),
+        page_of=_("Page {n} / {of}"), sources_title=_("Lignes de la main courante citées"), sections=numbered,
+    )  # fmt: skip
+
+
+SECTIONS: Final[tuple[Callable[[RetexFacts, Cited], Section], ...]] = (
+    frame, story, delays, alarms, adherence, undeclared, real, moves, environment, improvements,
+)  # fmt: skip

@@ -1,0 +1,130 @@
+"""Plans as they were followed, activities against their clocks, dependencies that nobody had declared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import Final
+
+from schemas.alerts import ReportRow
+from schemas.words import ActivityState, CardState
+from services.console.documents.document import Cited, Column, Line, Row, Section, Table
+from services.console.documents.retex.facts import (
+    FULL,
+    ROWS_SHOWN,
+    RetexFacts,
+    activated,
+    card_late,
+    none,
+    told_at,
+    used,
+)
+from services.console.i18n import N_
+from services.console.pages import times
+from services.console.resources import Clock
+from services.console.texts import words as w
+
+RTO_OVER: Final = N_("RTO dépassé")
+MTPD_OVER: Final = N_("DMIA dépassée")
+
+
+def adherence(x: RetexFacts, cited: Cited) -> Section:
+    _ = x._
+    rows, late, in_effect = [], [], activated(x)
+    for p in used(x):
+        is_active = p in in_effect
+        states = Counter(c.state for c in p.cards)
+        behind = [(c, by) for c in p.cards if is_active and (by := card_late(c.due_at, c.at, x.at, c.state)) is not None]
+        rows.append(
+            Row(
+                cells=(
+                    p.title, _(w.PLAN_STATE[p.state]), f"{states[CardState.DONE]} / {len(p.cards)}" if is_active else "–",
+                    str(states[CardState.NOT_APPLICABLE]) if is_active else "–", str(len(behind)) if is_active else "–",
+                ),
+                refs=cited.of(f"plan:{p.id}"), strong=bool(behind),
+            )
+        )  # fmt: skip
+        late += [
+            Line(
+                text=_("{plan}, {task} ({who}) : en retard de {span}.", plan=p.id, task=c.task, who=w.role_name(c.role, c.pole, x.names, _), span=times.lasted(by, x.lang)),
+                mark="late", refs=cited.of(f"plan:{p.id}:card"),
+            )
+            for c, by in behind
+        ]  # fmt: skip
+    if not rows:
+        return Section(id="plans", title=_("Adhérence aux plans"), lines=(Line(text=_("Aucun plan proposé ni activé.")),))
+    columns = (
+        Column(title=_("Plan"), wide=True), Column(title=_("État")), Column(title=_("Fiches faites"), right=True),
+        Column(title=_("Sans objet"), right=True), Column(title=_("En retard"), right=True),
+    )  # fmt: skip
+    return Section(
+        id="plans", title=_("Adhérence aux plans"), lines=tuple(late[:ROWS_SHOWN]), table=Table(columns=columns, rows=tuple(rows))
+    )
+
+
+def _clock_span(clock: Clock, now: datetime) -> timedelta | None:
+    return None if clock.started_at is None else (clock.stopped_at or now) - clock.started_at
+
+
+def real(x: RetexFacts, cited: Cited) -> Section:
+    _, lang = x._, x.lang
+    rows = []
+    for a in sorted(x.activities, key=lambda a: (a.criticality, a.id)):
+        span = _clock_span(a.rto, x.at)
+        if span is None:
+            continue
+        over = MTPD_OVER if a.mtpd.consumed_pct >= FULL else RTO_OVER if a.rto.consumed_pct >= FULL else ""
+        rows.append(
+            Row(
+                cells=(
+                    f"{a.id} {a.name}", str(a.criticality), times.lasted(span, lang), times.lasted(timedelta(hours=a.rto.limit_h), lang),
+                    times.lasted(timedelta(hours=a.mtpd.limit_h), lang), _(over) if over else _("tenu"),
+                ),
+                refs=cited.of(f"activity:{a.id}"), strong=bool(over),
+            )
+        )  # fmt: skip
+    ends = [
+        Line(
+            text=_("{number} : retour annoncé {said}, clos {real}.", number=i.number, said=told_at(i.estimated_end, x), real=told_at(i.closed_at, x) or _("pas encore")),
+            refs=cited.of(f"incident:{i.id}"),
+        )
+        for i in x.incidents
+        if i.estimated_end is not None
+    ]  # fmt: skip
+    if not rows:
+        return Section(
+            id="real", title=_("Prévu et réel"), lines=tuple(ends) or (Line(text=_("Aucune activité n’est passée sous son minimum.")),)
+        )
+    columns = (
+        Column(title=_("Activité"), wide=True), Column(title=_("Crit."), right=True), Column(title=_("Durée")), Column(title=_("RTO")),
+        Column(title=_("DMIA")), Column(title=_("Verdict")),
+    )  # fmt: skip
+    hidden = len(rows) - ROWS_SHOWN
+    note = _.plural("et {n} autre activité", "et {n} autres activités", hidden) if hidden > 0 else ""
+    return Section(
+        id="real", title=_("Prévu et réel"), lines=tuple(ends), table=Table(columns=columns, rows=tuple(rows[:ROWS_SHOWN]), note=note)
+    )
+
+
+def undeclared(x: RetexFacts, cited: Cited) -> Section:
+    """Somebody said that an activity suffered, and the analysis did not see why: a dependency that the BIA lacks."""
+    _ = x._
+    hit = {a.id for a in x.activities if a.state is not ActivityState.NOMINAL or a.rto.started_at is not None or a.local}
+    hit |= {str(r.values["activity"]) for r in x.lines if "activity" in r.values}
+    said: dict[str, list[ReportRow]] = {}
+    for r in x.reports:
+        for activity in r.affected_activities:
+            if activity not in hit and activity in x.names.activities and r.confirmation == "confirmed":
+                said.setdefault(activity, []).append(r)
+    lines = tuple(
+        Line(
+            text=_.plural(
+                "{activity} : dite touchée par {n} signalement ({what}), sans lien déclaré dans l’analyse.",
+                "{activity} : dite touchée par {n} signalements ({what}), sans lien déclaré dans l’analyse.", len(reports),
+                activity=f"{id} {x.names.activity(id, x.lang)}", what=w.word(w.EVENT, reports[0].type, _),
+            ),
+            refs=cited.of(*(f"report:{r.id}" for r in reports[:3])),
+        )
+        for id, reports in sorted(said.items())
+    )  # fmt: skip
+    return Section(id="undeclared", title=_("Dépendances tombées sans être déclarées"), lines=lines[:ROWS_SHOWN] or none(x))

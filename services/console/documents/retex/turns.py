@@ -1,0 +1,164 @@
+"""What happened, how long each thing took against its target, which alarms were acted on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from statistics import median
+from typing import Final
+
+from services.console.documents.document import Cited, Column, Line, Row, Section, Table
+from services.console.documents.retex.facts import (
+    FULL,
+    ROWS_SHOWN,
+    RetexFacts,
+    is_late,
+    none,
+    told_at,
+    used,
+)
+from services.console.documents.sitrep.situation import is_turn
+from services.console.lines import LineRecord
+from services.console.pages import times
+from services.console.pages.journal import LATE_MIN
+from services.console.texts import line as sentence
+
+TURNS_SHOWN: Final = 40
+
+
+def frame(x: RetexFacts, cited: Cited) -> Section:
+    _ = x._
+    rows = [
+        Row(
+            cells=(f"{i.number} {i.title}", f"N{i.level}", told_at(i.opened_at, x), told_at(i.known_at, x), told_at(i.closed_at, x), str(i.members)),
+            refs=cited.of(f"incident:{i.id}:opened", f"incident:{i.id}:closed"),
+        )
+        for i in x.incidents[:ROWS_SHOWN]
+    ]  # fmt: skip
+    columns = (
+        Column(title=_("Incident"), wide=True), Column(title=_("Niveau")), Column(title=_("Début")), Column(title=_("Su")), Column(title=_("Clos")),
+        Column(title=_("Sites"), right=True),
+    )  # fmt: skip
+    note = ""
+    if x.ended is not None:
+        note = _(
+            "RETEX à chaud avant le {hot}, à froid avant le {cold}.",
+            hot=told_at(x.ended + x.hot, x),
+            cold=times.day(x.ended + x.cold, x.lang),
+        )
+    return Section(id="frame", title=_("Cadre"), table=Table(columns=columns, rows=tuple(rows), note=note))
+
+
+def story(x: RetexFacts, cited: Cited) -> Section:
+    _ = x._
+    turns = [r for r in reversed(x.lines) if is_turn(r) or r.kind == "decision" or r.type == "SitrepIssued" or _is_limit(r)]
+    shown = turns if len(turns) <= TURNS_SHOWN else [*turns[: TURNS_SHOWN // 2], *turns[-TURNS_SHOWN // 2 :]]
+    lines = [
+        Line(
+            text=f"{told_at(times.of(r.recorded_at), x)} {sentence(r, x.names, x.lang)}",
+            refs=cited.key(r.key),
+            strong=r.type == "LevelChanged",
+        )
+        for r in shown
+    ]
+    aside = _("{n} sur {of}, les premiers et les derniers", n=len(shown), of=len(turns)) if len(shown) < len(turns) else ""
+    return Section(id="story", title=_("Chronologie"), aside=aside, lines=tuple(lines) or none(x))
+
+
+def _is_limit(record: LineRecord) -> bool:
+    """A whole activity used up its RTO or DMIA."""
+    return record.type == "AlarmRaised" and record.site is None and record.values.get("pct") == FULL
+
+
+def middle(spans: Sequence[timedelta]) -> timedelta:
+    return timedelta(seconds=median(span.total_seconds() for span in spans))
+
+
+def delays(x: RetexFacts, cited: Cited) -> Section:
+    _, lang = x._, x.lang
+    rows: list[Row] = []
+
+    def row(what: str, measured: timedelta | None, target: timedelta | None, refs: tuple[int, ...] = ()) -> None:
+        gap = measured - target if measured is not None and target is not None else None
+        said = "" if gap is None else _("tenu") if gap <= timedelta() else _("dépassé de {span}", span=times.lasted(gap, lang))
+        told = _("pas encore") if measured is None else times.lasted(measured, lang)
+        rows.append(
+            Row(
+                cells=(what, told, "" if target is None else times.lasted(target, lang), said),
+                refs=refs,
+                strong=bool(gap and gap > timedelta()),
+            )
+        )
+
+    for i in x.incidents[:4]:
+        row(
+            _("{number} : du fait à sa connaissance", number=i.number),
+            i.known_at - i.opened_at,
+            timedelta(minutes=LATE_MIN),
+            cited.of(f"incident:{i.id}:opened"),
+        )
+    by_id = {n.id: n for n in x.notifications}
+    for e in [e for e in x.escalations if e.state != "superseded"][:4]:
+        for wave in e.waves:
+            if wave.fired_at is None or wave.cycle > 1:
+                continue
+            answers = [
+                n.acknowledged_at
+                for id in wave.notifications
+                if (n := by_id.get(id)) is not None and n.acknowledged_at and n.answer != "decline"
+            ]
+            answers.sort()
+            enough = answers[wave.expected - 1] - wave.fired_at if 0 < wave.expected <= len(answers) else None
+            row(
+                _("Escalade {ladder}, vague {wave} : {n} réponses attendues", ladder=e.ladder, wave=wave.wave, n=wave.expected), enough,
+                timedelta(minutes=wave.ack_min), cited.of(f"escalation:{e.id}"),
+            )  # fmt: skip
+    acked = [n.acknowledged_at - n.sent_at for n in x.notifications if n.acknowledged_at and n.sent_at]
+    if acked:
+        row(_("Réponse à un appel, médiane"), middle(acked), None)
+    for p in used(x):
+        if p.proposed_at is not None:
+            decided = p.decided_at - p.proposed_at if p.decided_at is not None and p.decided_at >= p.proposed_at else None
+            row(
+                _("{plan} : de la proposition à la décision", plan=p.id),
+                decided,
+                None,
+                cited.of(f"plan:{p.id}:activated", f"plan:{p.id}:proposed"),
+            )
+    late = sum(is_late(r) for r in x.reports)
+    note = _("{late} signalements sur {n} connus plus de {min} min après le fait.", late=late, n=len(x.reports), min=LATE_MIN)
+    columns = (Column(title=_("Délai"), wide=True), Column(title=_("Mesuré")), Column(title=_("Cible")), Column(title=_("Écart")))
+    return Section(id="delays", title=_("Délais et cibles"), table=Table(columns=columns, rows=tuple(rows[:ROWS_SHOWN]), note=note))
+
+
+def alarms(x: RetexFacts, cited: Cited) -> Section:
+    _ = x._
+    counts = Counter((a.base.value, a.pct) for a in x.alarms)
+    acted: dict[tuple[str, int], list[timedelta]] = {}
+    for a in x.alarms:
+        if a.arbitrated_at is not None:
+            acted.setdefault((a.base.value, a.pct), []).append(a.arbitrated_at - a.raised_at)
+    rows = [
+        Row(
+            cells=(
+                f"{'RTO' if base == 'rto' else _('DMIA') if base == 'dmia' else 'PDMA'} {pct} %", str(n), str(len(acted.get((base, pct), []))),
+                times.lasted(middle(acted[base, pct]), x.lang) if (base, pct) in acted else "",
+            )
+        )
+        for (base, pct), n in sorted(counts.items())
+    ]  # fmt: skip
+    demanded = [a for a in x.alarms if a.demands == "arbitration"]
+    open_ones = [a for a in demanded if a.arbitrated_at is None]
+    lines = tuple(
+        Line(text=_("{activity} : RTO consommé, jamais arbitré.", activity=a.activity), mark="late", refs=cited.of(f"alarm:{a.activity}"))
+        for a in open_ones[:8]
+    )
+    columns = (
+        Column(title=_("Alarme"), wide=True),
+        Column(title=_("Levées"), right=True),
+        Column(title=_("Traitées"), right=True),
+        Column(title=_("Délai médian")),
+    )
+    table = Table(columns=columns, rows=tuple(rows)) if rows else None
+    return Section(id="alarms", title=_("Alarmes levées et traitées"), lines=lines if rows else none(x), table=table)
