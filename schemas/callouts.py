@@ -58,6 +58,7 @@ class CallOutRow(Model):
     state: Literal["draft", "running", "stopped", "done"]
     kind: Literal["callout", "headcount"] = "callout"
     text_id: str = Field(description="the message, in `texts`; empty for a headcount")
+    decision: str | None = Field(default=None, description="approval of reassignments of which it tells the agents of its site, by count")
     incident: str | None = None
     sites: tuple[str, ...] = ()
     level: Level
@@ -116,6 +117,7 @@ class DraftCallOut(Command):
     callout: str
     kind: Literal["callout", "headcount"] = "callout"
     text_id: str = ""
+    decision: str | None = Field(default=None, description="approval of reassignments that it tells of")
     incident: str | None = None
     sites: tuple[str, ...] = ()
     level: Level = Level.N1

@@ -80,7 +80,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /api/v1/incidents/{id}/export": EVIDENCE, "GET /api/v1/headcounts/{id}/answers": CELL,
     # decisions
     "POST /api/v1/reassignments/compute": LEVEL, "POST /api/v1/reassignments/{proposal}/approve": LEVEL,
-    "POST /api/v1/reassignments/{proposal}/decline": LEVEL, "POST /api/v1/reassignments/{line}/accept": FIELD,
+    "POST /api/v1/reassignments/{proposal}/decline": LEVEL, "POST /api/v1/reassignments/{proposal}/announce": PILOT, "POST /api/v1/reassignments/{line}/accept": FIELD,
     "POST /api/v1/reassignments/{line}/arrive": FIELD, "POST /api/v1/reassignments/{line}/release": FIELD,
     "GET /api/v1/me/push": ACKNOWLEDGE, "POST /api/v1/me/push": ACKNOWLEDGE, "POST /api/v1/me/push/end": ACKNOWLEDGE,
     "POST /api/v1/incidents/{id}/acknowledge": ACKNOWLEDGE, "POST /api/v1/notifications/{id}/acknowledge": ACKNOWLEDGE,

@@ -91,6 +91,18 @@ def decline(
 
 
 @app.command()
+def announce(
+    proposal: str, start: Annotated[bool, typer.Option("--start", help="Send what was drafted. Without: draft only, tells nobody")] = False,
+    channel: Annotated[list[str] | None, typer.Option("--channel", help="app, sms, email …; may be repeated, in order")] = None,
+    realm: Realm = None, key: Key = None, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Tell the agents of the sites by count what was ordered: draft, then --start. `vigie callout show` has the arithmetic and the progress."""
+    body = {"start": start} | ({"channels": channel} if channel else {})
+    done = "Les agents sont prévenus" if start else "Préparé, rien n’est parti"
+    decide(f"reassignments/{quote(proposal, safe='')}/announce", realm, body, key=key, as_json=as_json, done=done)
+
+
+@app.command()
 def compute(
     realm: Realm = None, preference: Annotated[str, typer.Option(help="best, fewest, least_co2, fastest")] = "best",
     transit: Annotated[bool | None, typer.Option("--transit/--no-transit", help="Public transport runs")] = None,

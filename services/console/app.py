@@ -20,6 +20,7 @@ from schemas.callouts import HeadcountAnswer, headcount_text_id
 from schemas.words import Answer
 from services.console import store
 from services.console.api import (
+    announcing,
     callouts,
     commands,
     continuity,
@@ -74,7 +75,7 @@ from services.runtime.vault import TextItem, Texts, Vault
 from services.runtime.webpush import PushSettings, VapidKey
 
 ROUTERS: Final = (
-    incidents.router, places.router, continuity.router, reassignments.router, people.router, maintenance.router, oncall.router, oncall.feeds, reports.router, log.router, realms.router,
+    incidents.router, places.router, continuity.router, reassignments.router, announcing.router, people.router, maintenance.router, oncall.router, oncall.feeds, reports.router, log.router, realms.router,
     commands.router, reference.router, live.router, callouts.router, headcounts.router, devices.router, returns.router, sitreps.router, evidence.router, retex.router,
 )  # fmt: skip
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"

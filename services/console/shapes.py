@@ -360,7 +360,7 @@ class Shaper:
 
     def callout(self, row: o.CallOutRow) -> r.CallOut:
         return r.CallOut(
-            id=row.id, realm=self.realm, kind=row.kind, state=row.state, incident=row.incident, sites=list(row.sites), level=row.level, danger=row.danger,
+            id=row.id, realm=self.realm, kind=row.kind, state=row.state, decision=row.decision, incident=row.incident, sites=list(row.sites), level=row.level, danger=row.danger,
             answer_expected=row.answer_expected, channels=list(row.channels), by=row.by, drafted_at=when(row.drafted_at),
             started_at=_when(row.started_at), ended_at=_when(row.ended_at), people=row.people, unreachable=row.unreachable,
             estimates=[r.Estimate(**e.model_dump()) for e in row.estimates], cost_cents=row.cost_cents, handed=row.handed,

@@ -164,7 +164,7 @@ def decide_draft(known: CallOut | None, command: DraftCallOut, command_id: str, 
     if known is not None and known.row.state != "draft":
         return _refused(command, command_id, 409, "callout_started")
     row = known.row if known is not None else CallOutRow(
-        id=command.callout, kind=command.kind, state="draft", text_id=command.text_id, incident=command.incident, sites=command.sites, level=command.level,
+        id=command.callout, kind=command.kind, state="draft", text_id=command.text_id, decision=command.decision, incident=command.incident, sites=command.sites, level=command.level,
         danger=command.danger, answer_expected=command.answer_expected, channels=command.channels, by=command.author, drafted_at=now,
     )  # fmt: skip
     listed = {one.person for one in known.people} if known is not None else set()

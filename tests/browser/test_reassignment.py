@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Accounts, report
@@ -15,8 +17,14 @@ def row_of(vigie: RunningVigie, realm: str) -> str:
     return str(lines[0]["id"])
 
 
-def test_the_cell_approves_a_selection_and_its_orders_go_out(vigie: RunningVigie, visitor: Accounts, own_realm: str) -> None:
+def test_the_cell_approves_a_selection_and_its_orders_go_out(vigie: RunningVigie, visitor: Accounts, own_realm: str, tmp_path: Path) -> None:
     report(vigie, own_realm, "cen-1", "fire", 5)
+    people = tmp_path / "people.csv"
+    people.write_text(
+        "person,name,language,channel,address,verified_at,site\nagent-siege-1,Une,fr,sms,+33600000001,,cen-1\nagent-siege-2,Deux,fr,voice,+33600000002,,cen-1\n",
+        encoding="utf-8",
+    )
+    assert vigie.cli("directory", "import", str(people)).returncode == 0
 
     def asked() -> bool:
         return vigie.http.post(f"/api/v1/reassignments/compute?realm={own_realm}", json={}).status_code == 200
@@ -38,6 +46,17 @@ def test_the_cell_approves_a_selection_and_its_orders_go_out(vigie: RunningVigie
     assert 0 < row["undecided"] < row["lines_total"], "what was not selected is still to decide"
     assert sum(d["agents"] for d in row["decisions"]) < row["agents"]
     expect(page.locator("#decided")).to_contain_text("règles D49, R6, R7, R8")
+
+    page.get_by_role("button", name="Préparer les messages").click()
+    expect(page.locator("#staff")).to_contain_text("2 personnes à prévenir, dont 1 sans moyen connu")
+    page.get_by_role("button", name="Envoyer aux agents").click()
+    expect(page.locator("#staff")).to_contain_text("Prévenus : 1 sur 2")
+    again = vigie.http.post(f"/api/v1/reassignments/{row['id']}/announce?realm={own_realm}", json={"start": True})
+    assert again.status_code == 409, "nobody is told twice"
+    calls = [c for c in vigie.get(f"/api/v1/callouts?realm={own_realm}")["items"] if c["decision"]]
+    assert [(c["sites"], c["decision"]) for c in calls] == [(["cen-1"], row["decisions"][0]["id"])]
+    told = vigie.get(f"/api/v1/notifications?realm={own_realm}&limit=1000")["items"]
+    assert {n["person_token"] for n in told if n["role"] == "agent"} == {"agent-siege-1", "agent-siege-2"}
 
     def states() -> set[str]:
         lines = vigie.get(f"/api/v1/reassignments/lines?realm={own_realm}&site=cen-1&limit=1000")["items"]

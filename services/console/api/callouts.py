@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Annotated, Any, Final, Protocol
 
 from fastapi import APIRouter, Depends, Request
@@ -69,7 +69,7 @@ async def draft(author: Calling, body: NewCallOut) -> Response:
     command_id = decisions.command_id(author.principal, author.realm, author.key or secrets.token_hex(12))
     text_id = decisions.text_id(command_id, body.text)
     await decisions.put_text(text_id, body.text)
-    fields = {
+    fields: dict[str, Any] = {
         "text_id": text_id, "incident": body.incident, "sites": tuple(body.sites), "level": body.level, "danger": body.danger,
         "answer_expected": body.answer_expected, "channels": tuple(body.channels),
     }  # fmt: skip
@@ -88,12 +88,15 @@ async def stop(author: Calling, id: str, body: Body | None = None) -> Response:
     return await decide(author, body, "delivery", StopCallOut, callout=id)
 
 
-def drafts(author: Author, id: str, people: Sequence[Called], **fields: Any) -> list[tuple[str, Command]]:
-    """(id, command) per chunk of people; the last one has the id of the whole."""
+def drafts(author: Author, id: str, people: Sequence[Called], *, callout: str | None = None, **fields: Any) -> list[tuple[str, Command]]:
+    """(id, command) per chunk of people; the last one has the id of the whole, which is that of the call-out too unless it has another."""
     chunks = [tuple(people[at : at + CHUNK]) for at in range(0, len(people), CHUNK)]
     by, role, last = author_of(author.principal), author.principal.acting_role, len(chunks) - 1
     return [
-        (id if n == last else f"{id}-{n}", DraftCallOut(author=by, role=role, callout=id, people=chunk, last=n == last, **fields))
+        (
+            id if n == last else f"{id}-{n}",
+            DraftCallOut(author=by, role=role, callout=callout or id, people=chunk, last=n == last, **fields),
+        )
         for n, chunk in enumerate(chunks)
     ]
 
@@ -105,11 +108,23 @@ def people_of(request: Request) -> People:
 
 async def audience(directory: People, sites: Sequence[str], *, everybody: bool) -> list[Called]:
     """People of these sites as tokens with their channels, in the order of tokens; addresses and names stay in the directory."""
-    wanted, found = set(sites), []
+    wanted = set(sites)
+    return [called async for called, site in _known(directory) if everybody or site in wanted]
+
+
+async def staff_of(directory: People, sites: Collection[str]) -> dict[str, list[Called]]:
+    """The people of each of these sites, as in `audience`; sites where nobody works are left out."""
+    found: dict[str, list[Called]] = {}
+    async for called, site in _known(directory):
+        if site is not None and site in sites:
+            found.setdefault(site, []).append(called)
+    return found
+
+
+async def _known(directory: People) -> AsyncIterator[tuple[Called, str | None]]:
     for n, token in enumerate(sorted(directory.ids())):
         if n % _YIELD_EVERY == 0:
             await asyncio.sleep(0)  # thousands are decrypted here; other requests go on
         contact = await directory.get(token)
-        if contact is not None and (everybody or contact.site in wanted):
-            found.append(Called(person=token, channels=tuple(dict.fromkeys(p.channel for p in contact.points))))
-    return found
+        if contact is not None:
+            yield Called(person=token, channels=tuple(dict.fromkeys(p.channel for p in contact.points))), contact.site

@@ -18,6 +18,7 @@ from services.console.i18n import N_, Translator, translator
 from services.console.oncall import all_off
 from services.console.pages import activities as activities_page
 from services.console.pages import cell, duty, handover, incident, moves, signal, strategies, times, wall, works
+from services.console.pages.announcing import announced_of
 from services.console.pages.cartogram import tiles_of
 from services.console.pages.clocks import Running, running_clocks
 from services.console.pages.door import Elsewhere, kept_of, poster_site, query_of, reader_of, shell_of
@@ -372,9 +373,11 @@ class Screens:
         asked = request.query_params.get("proposition")
         chosen = next((p for p in proposals if p.id == asked), None) or next((p for p in proposals if p.state is ProposalState.OPEN), None)
         shown = await self._queries.proposal(realm, chosen.id, lang=lang) if chosen is not None else None
+        calls = (await self._queries.callouts(realm, limit=EVERY_LINE)).items if shown is not None and shown.decisions else []
         view = moves.moves_view(proposals, shown, moved.items, x.shell.reader.principal.scope.sites, x.names, x._)
         return {
             **self._around(request, x), "view": view, "facts": moves.facts_of(shown, x._) if shown is not None else [],
+            "announced": announced_of(shown, calls) if shown is not None else None,
             "preferences": moves.PREFERENCES, "clocks": moves.breaks(x.clocks), "waiting": sum(g.agents for g in (*view.vital, *view.own)),
             "who": lambda token: w.person_name(token, x.names, x._),
         }  # fmt: skip

@@ -54,6 +54,12 @@ class Reassignments(Reading):
         ]  # fmt: skip
         return page_by_id(sorted(kept, key=lambda line: line.id), limit, cursor)
 
+    async def orders(self, realm: str, proposal: str) -> list[g.OrderRow]:
+        """What was asked of each site by the approvals of a proposal."""
+        found = await self.read(realm)
+        async with store_errors():
+            return [row for row in (await found.picture.rows(g.OrderRow)).values() if row.proposal == proposal]
+
     async def reassignment(self, realm: str, id: str) -> r.ReassignmentLine:
         """One approved line. Raises NotFound."""
         found = await self.read(realm, as_of=None, lang="fr")

@@ -93,6 +93,7 @@ class CallOut(Resource):
     realm: str
     kind: str = Field(description="callout, headcount")
     state: str = Field(description="draft, running, stopped, done")
+    decision: str | None = Field(description="approval of reassignments of which it tells the agents of its site, by count")
     incident: str | None
     sites: list[str]
     level: int

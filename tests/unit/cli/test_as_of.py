@@ -30,6 +30,7 @@ WRITES = [
     "end",
     "done",
     "compute",
+    "announce",
     "approve",
     "decline",
     "step",

@@ -1,0 +1,136 @@
+"""`/api/v1/reassignments/{proposal}/announce`: the agents of the sites hear of what was decided, by count (D58).
+
+Managers get their orders with the approval. The agents are thousands, and messages cost money: so it is a gesture of its own, like every call-out.
+Nobody knows here who goes: each agent of a site hears how many leave it, work at home or come, and that their manager says whom it is about.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from pydantic import Field
+
+from schemas.base import Command
+from schemas.callouts import StartCallOut
+from schemas.reassignment import OrderRow
+from schemas.words import Channel, Level
+from services.console.api.answering import RESPONSES, answer
+from services.console.api.callouts import Calling, drafts, people_of, staff_of
+from services.console.api.context import Author, Body
+from services.console.decisions import Decisions, author_of
+from services.console.i18n import SOURCE, Translator, translator
+from services.console.texts.lines import few
+from services.console.texts.names import short
+from services.runtime.problems import ProblemError, fault
+
+router = APIRouter(prefix="/api/v1", tags=["reassignment"])
+NOBODY: Final = (
+    "personne dans l’annuaire n’y travaille : les responsables de site préviennent",
+    "nobody in the directory works there: the site managers tell",
+)
+DRAFTED: Final = "draft"
+MOST: Final = 10_000
+
+
+class Announce(Body):
+    channels: list[Channel] = Field(
+        default_factory=lambda: [Channel.APP, Channel.SMS, Channel.EMAIL], min_length=1, description="in order of preference"
+    )
+    start: bool = Field(default=False, description="tell those of the drafts; false: draft only, tells nobody")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the agents of one site are told of one decision: counts."""
+
+    decision: str
+    site: str
+    leave: int
+    stay_home: int
+    come: int
+
+    @property
+    def callout(self) -> str:
+        """Its call-out: the same whoever asks, so that nobody is told twice."""
+        return f"staff-{self.decision}-{self.site}"
+
+
+def told_of(orders: Sequence[OrderRow]) -> list[Told]:
+    """The orders of each decision and site as one, where somebody leaves or comes."""
+    found: dict[tuple[str, str], Told] = {}
+    for row in sorted(orders, key=lambda row: (row.dispatched_at, row.id)):
+        before = found.get((row.decision, row.site), Told(row.decision, row.site, 0, 0, 0))
+        found[row.decision, row.site] = Told(
+            row.decision, row.site, before.leave + row.leave, before.stay_home + row.stay_home, before.come + row.come
+        )
+    return [one for one in found.values() if one.leave or one.come]
+
+
+def text_of(one: Told, name: str, _: Translator) -> str:
+    """The message, without a name and without a reason."""
+    said = [_("Réaffectation décidée, {site}.", site=name)]
+    if elsewhere := one.leave - one.stay_home:
+        said.append(_("Agents qui partent travailler ailleurs : {n}.", n=few(elsewhere)))
+    if one.stay_home:
+        said.append(_("Agents qui travaillent à domicile : {n}.", n=few(one.stay_home)))
+    if one.come:
+        said.append(_("Agents d’autres sites qui viennent : {n}.", n=few(one.come)))
+    said.append(_("Votre responsable de site vous dit si vous en êtes ; sans son mot, rien ne change pour vous."))
+    return " ".join(said)
+
+
+@router.post(
+    "/reassignments/{proposal}/announce", responses=RESPONSES,
+    summary="Tell the agents of the sites, by count: first as drafts that tell nobody, then with `start`",
+)  # fmt: skip
+async def announce(author: Calling, proposal: str, body: Announce | None = None) -> Response:
+    author, asked = author.within(body), body or Announce()
+    found = await author.model.proposal(author.realm, proposal)
+    told = told_of(await author.model.orders(author.realm, found.id))
+    if not told:
+        raise ProblemError("conflict", what="aucun ordre n’est parti / no order went out")
+    known = {row.id: row.state for row in (await author.model.callouts(author.realm, limit=MOST)).items if row.decision}
+    waiting = [one for one in told if known.get(one.callout, DRAFTED) == DRAFTED]
+    if asked.start:
+        commands = _starts(author, [one for one in waiting if one.callout in known])
+    else:
+        commands = await _drafts(author, waiting, asked.channels, found.incident)
+    if not commands:
+        raise ProblemError("conflict", what="rien à envoyer : pas préparé, ou déjà parti / nothing to send: not drafted, or sent already")
+    decisions: Decisions = author.request.app.state.decisions
+    outcome = await decisions.send_all("delivery", author.realm, author.principal, commands, author.wait_s)
+    return answer(author.request, outcome, author.lang)
+
+
+def _command_id(author: Author, one: Told) -> str:
+    decisions: Decisions = author.request.app.state.decisions
+    return decisions.command_id(author.principal, author.realm, f"{author.key or secrets.token_hex(12)} {one.callout}")
+
+
+def _starts(author: Author, told: Sequence[Told]) -> list[tuple[str, Command]]:
+    by, role = author_of(author.principal), author.principal.acting_role
+    return [(_command_id(author, one), StartCallOut(author=by, role=role, callout=one.callout)) for one in told]
+
+
+async def _drafts(author: Author, told: Sequence[Told], channels: Sequence[Channel], incident: str | None) -> list[tuple[str, Command]]:
+    staff = await staff_of(people_of(author.request), {one.site for one in told})
+    if told and not staff:
+        raise ProblemError("invalid", faults=(fault("proposal", "nobody", *NOBODY),))
+    decisions: Decisions = author.request.app.state.decisions
+    names, found = (await author.model.reference(author.realm)).names, list[tuple[str, Command]]()
+    for one in told:
+        if one.site not in staff:
+            continue
+        id, text = _command_id(author, one), text_of(one, short(names.site(one.site)), translator(SOURCE))
+        text_id = decisions.text_id(id, text)
+        await decisions.put_text(text_id, text)
+        found += drafts(
+            author, id, staff[one.site], callout=one.callout, text_id=text_id, decision=one.decision, incident=incident, sites=(one.site,), level=Level.N1,
+            channels=tuple(channels),
+        )  # fmt: skip
+    return found
