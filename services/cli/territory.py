@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.cli.client import fail
+from schemas.reassignment import UNDER_WAY
+from services.cli.client import Away, Client, Refused, fail
+from services.console.texts.lines import few
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.settings import Settings
 from services.runtime.territory import Territory, TerritoryInvalid, load_territory
 from services.runtime.territory_publish import publish_territory
 
 app = typer.Typer(no_args_is_help=True, help="Reference data: check a folder, load it into a realm.")
+TELEWORK: Final = "telework"
 Folder = Annotated[Path, typer.Argument(help="Folder like territories/92", exists=True, file_okay=False)]
 
 
@@ -46,13 +51,22 @@ def check(folder: Folder) -> None:
 def load(
     folder: Folder,
     realm: Annotated[str | None, typer.Option(help="Realm that takes it; the territory's live realm by default")] = None,
+    release: Annotated[
+        bool, typer.Option("--release", help="Also without a site that agents are reassigned from or to: they are released")
+    ] = False,
 ) -> None:
-    """Publish a new version to a realm, ordered like any other input. Decisions cite it from its last section on."""
+    """Publish a new version to a realm, ordered like any other input. Decisions cite it from its last section on.
+
+    A version without a site from or to which agents are reassigned is refused with the list, unless --release gives them back.
+    """
     territory, settings = _load(folder), Settings()
+    name = realm or territory.code
+    if (moved := _moved(settings, name, territory)) and not _told(moved, release=release):
+        raise typer.Exit(1)
 
     async def publish() -> None:
         async with RecordProducer(settings.kafka) as producer:
-            await publish_territory(producer, territory, realm or territory.code)
+            await publish_territory(producer, territory, name)
 
     if not settings.kafka:
         raise fail(ValueError("no broker: start `vigie up`, or set VIGIE_KAFKA"))
@@ -60,4 +74,37 @@ def load(
         asyncio.run(publish())
     except BrokerAway as exc:
         raise fail(exc) from exc
-    typer.echo(f"version {territory.version} published to realm {realm or territory.code}")
+    typer.echo(f"version {territory.version} published to realm {name}")
+
+
+def _moved(settings: Settings, realm: str, territory: Territory) -> list[dict[str, Any]]:
+    """Lines under way that the version would end. None where nothing answers yet: then nobody was moved through it."""
+    known, found, cursor = {site.id for site in territory.sites} | {TELEWORK}, [], ""
+    states = ",".join(("approved", *UNDER_WAY))
+    try:
+        with Client(settings) as client:
+            while True:
+                asked = {"realm": realm, "state": states} | ({"cursor": cursor} if cursor else {})
+                page = client.get(f"/api/v1/reassignments/lines?{urlencode(asked)}")
+                found += [x for x in page["items"] if not {x["from"]["site"], x["to"]["site"], x["need_site"] or TELEWORK} <= known]
+                if not (cursor := page.get("next") or ""):
+                    return found
+    except Away:
+        return []
+    except Refused as error:
+        if error.status == HTTPStatus.NOT_FOUND:  # a realm that is being opened
+            return []
+        raise fail(error) from error
+
+
+def _told(moved: list[dict[str, Any]], *, release: bool) -> bool:
+    """Show whom the version ends the reassignment of. False if that was not asked for."""
+    table = Table(title=f"{sum(x['count'] for x in moved)} agents réaffectés par des sites que cette version n’a plus")
+    for column in ("De", "Vers", "Métier", "Agents"):
+        table.add_column(column)
+    for x in moved:
+        table.add_row(x["from"]["site"], x["to"]["site"], x["metier_name"], few(x["count"]))
+    Console(stderr=not release).print(table)
+    if not release:
+        typer.secho("refusé\u00a0: --release les rend à leur poste et publie ; leurs responsables l’apprennent", err=True, fg="red")
+    return release

@@ -17,7 +17,9 @@ def row_of(vigie: RunningVigie, realm: str) -> str:
     return str(lines[0]["id"])
 
 
-def test_the_cell_approves_a_selection_and_its_orders_go_out(vigie: RunningVigie, visitor: Accounts, own_realm: str, tmp_path: Path) -> None:
+def test_the_cell_approves_a_selection_and_its_orders_go_out(
+    vigie: RunningVigie, visitor: Accounts, own_realm: str, tmp_path: Path
+) -> None:
     report(vigie, own_realm, "cen-1", "fire", 5)
     people = tmp_path / "people.csv"
     people.write_text(

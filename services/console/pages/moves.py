@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ LEFT, RIGHT, BAR = 254.0, 730.0, 8.0
 GROUPS: Final = 8
 """Groups on each side of the picture; the smallest are put together."""
 OTHERS: Final = "others"
+RECENT: Final = timedelta(days=1)
 PREFERENCES: Final = {
     Preference.BEST: N_("Le plus de monde au travail"),
     Preference.FEWEST: N_("Le moins de déplacements"),
@@ -35,8 +37,9 @@ STATES: Final = {
     LineState.ACCEPTED: N_("ordre reçu"),
     LineState.ARRIVED: N_("au travail"),
     LineState.RELEASED: N_("de retour"),
-    LineState.VOID: N_("annulée"),
+    LineState.VOID: N_("annulée, lieu perdu"),
 }
+REMOVED: Final = N_("annulée, site retiré des données")
 _ICON: Final = {
     LineState.PROPOSED: "wait", LineState.APPROVED: "check", LineState.DECLINED: "cross", LineState.DISPATCHED: "check",
     LineState.ACCEPTED: "check", LineState.ARRIVED: "check", LineState.RELEASED: "check", LineState.VOID: "cross",
@@ -193,9 +196,17 @@ class Group:
 
 def groups_of(lines: Sequence[ReassignmentLine], _: Translator, *, one_by_one: bool = False) -> list[Group]:
     """The needs first, the most critical first; then those who go on with their own work."""
-    found: dict[tuple[bool, int, str, str, str, str], list[ReassignmentLine]] = {}
+    found: dict[tuple[bool, int, str, str, str, str, str], list[ReassignmentLine]] = {}
     for line in lines:
-        key = (line.own_work, line.criticality, line.target.activity, line.target.site, line.state.value, line.id if one_by_one else "")
+        key = (
+            line.own_work,
+            line.criticality,
+            line.target.activity,
+            line.target.site,
+            line.state.value,
+            line.cause or "",
+            line.id if one_by_one else "",
+        )
         found.setdefault(key, []).append(line)
     return [_group(found[key], _) for key in sorted(found)]
 
@@ -210,16 +221,17 @@ def _group(lines: list[ReassignmentLine], _: Translator) -> Group:
     told = trades[0] + (f" +{len(trades) - 1}" if len(trades) > 1 else "")
     minutes = max(line.score["minutes"] for line in lines)
     needed = [line.needed for line in lines if line.needed is not None]
+    said = REMOVED if first.cause == "site_removed" else STATES[first.state]
     few_of_one = len(lines) == 1 and agents < FEW
     return Group(
-        key="-".join((first.target.activity, first.target.site, first.state.value, "own" if first.own_work else "help", first.id if len(lines) == 1 else "all")),
+        key="-".join((first.target.activity, first.target.site, first.state.value, *([first.cause] if first.cause else ()), "own" if first.own_work else "help", first.id if len(lines) == 1 else "all")),
         ids=[line.id for line in lines], activity=first.target.activity, name=first.target.activity_name, criticality=first.criticality,
         sources=names[:1], sources_more=len(names) - 1, place=first.target.site,
         place_name=_("Télétravail") if first.target.site == TELEWORK else short(first.target.name), agents=agents,
         shown=few(agents) if few_of_one else str(agents), minutes=minutes or None,
         kg=round(sum(line.score["co2_g"] * line.count for line in lines) / 1000, 1), trades=told,
         why=_("\u00a0; ").join([told, *reasons]), state=first.state,
-        said=_(STATES[first.state]), icon=_ICON[first.state], own_work=first.own_work, needed=sum(needed) if needed else None,
+        said=_(said), icon=_ICON[first.state], own_work=first.own_work, needed=sum(needed) if needed else None,
         next=_NEXT[first.state][0] if first.state in _NEXT else "", next_said=_(_NEXT[first.state][1]) if first.state in _NEXT else "",
     )  # fmt: skip
 
@@ -298,6 +310,8 @@ class MovesView:
     own: list[Group]
     """Undecided, who go on with their own work."""
     decided: list[Group]
+    void: list[Group]
+    """Orders that ended because a place was lost or a site left the data, of the last day."""
     under_way: list[Group]
     kg: float
     others: list[Proposal]
@@ -310,10 +324,11 @@ def moves_view(
     shown: Proposal | None,
     moved: Sequence[ReassignmentLine],
     sites: Sequence[str],
+    now: datetime,
     names: Names,
     _: Translator,
 ) -> MovesView:
-    """`proposals` newest first; `shown`: the one with its lines; `moved`: the lines under way; `sites`: those for which the reader answers,
+    """`proposals` newest first; `shown`: the one with its lines; `moved`: the lines that were approved; `sites`: those for which the reader answers,
     line by line.
     """
     lines = shown.lines or [] if shown is not None else []
@@ -328,8 +343,9 @@ def moves_view(
         proposal=shown, failed=newest if newest is not None and newest.state is ProposalState.FAILED else None,
         picture=picture(shown.flow, names, _) if shown is not None else None, vital=[g for g in groups if not g.own_work],
         own=[g for g in groups if g.own_work], decided=groups_of([x for x in lines if x.state is LineState.DECLINED], _),
+        void=groups_of([x for x in moved if x.state is LineState.VOID and x.ended_at is not None and now - x.ended_at < RECENT], _),
         under_way=groups_of(
-            [x for x in moved if not sites or {x.source.site, x.target.site} & set(sites)], _, one_by_one=bool(sites)
+            [x for x in moved if x.state in UNDER_WAY and (not sites or {x.source.site, x.target.site} & set(sites))], _, one_by_one=bool(sites)
         ),
         kg=round(sum(x.score["co2_g"] * x.count for x in lines) / 1000), others=list(others.values()),
         covered=(shown.demand - shown.unmet_agents) if shown is not None else 0,

@@ -12,7 +12,7 @@ import structlog
 from fastapi import Request
 
 from schemas import reference as ref
-from schemas.reassignment import UNDER_WAY, ProposalState
+from schemas.reassignment import UNDER_WAY, LineState, ProposalState
 from schemas.words import ActivityState, IncidentState, PlanState, SiteStatus, TaskState
 from services.console.i18n import N_, Translator, translator
 from services.console.oncall import all_off
@@ -368,13 +368,13 @@ class Screens:
         realm, lang = x.shell.realm.name, x.shell.lang
         proposals, moved = await asyncio.gather(
             self._queries.proposals(realm, lang=lang),
-            self._queries.reassignments(realm, lang=lang, state=UNDER_WAY, limit=EVERY_LINE),
+            self._queries.reassignments(realm, lang=lang, state=(*UNDER_WAY, LineState.VOID), limit=EVERY_LINE),
         )
         asked = request.query_params.get("proposition")
         chosen = next((p for p in proposals if p.id == asked), None) or next((p for p in proposals if p.state is ProposalState.OPEN), None)
         shown = await self._queries.proposal(realm, chosen.id, lang=lang) if chosen is not None else None
         calls = (await self._queries.callouts(realm, limit=EVERY_LINE)).items if shown is not None and shown.decisions else []
-        view = moves.moves_view(proposals, shown, moved.items, x.shell.reader.principal.scope.sites, x.names, x._)
+        view = moves.moves_view(proposals, shown, moved.items, x.shell.reader.principal.scope.sites, x.shell.now, x.names, x._)
         return {
             **self._around(request, x), "view": view, "facts": moves.facts_of(shown, x._) if shown is not None else [],
             "announced": announced_of(shown, calls) if shown is not None else None,

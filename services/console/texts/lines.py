@@ -341,13 +341,13 @@ _MOVE = {
     "released": N_("De retour à leur poste : {n} {metier} de {site}"),
     "void": N_("Réaffectation annulée, lieu perdu : {n} {metier} de {site}"),
 }
+_REMOVED = N_("Réaffectation annulée, un site n’est plus dans les données de référence : {n} {metier} de {site}")
 
 
 def _reassignment(record: Record, names: Names, _: Translator) -> str:
     v = record.values
-    return _(_MOVE[str(record.change)]).format(
-        n=few(int(v["agents"])), metier=names.metier(str(v["metier"]), _.lang), site=names.site(record.site or "")
-    )
+    said = _REMOVED if v.get("cause") == "site_removed" else _MOVE[str(record.change)]
+    return _(said).format(n=few(int(v["agents"])), metier=names.metier(str(v["metier"]), _.lang), site=names.site(record.site or ""))
 
 
 def _sitrep(record: Record, names: Names, _: Translator) -> str:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from schemas.alerts import AttentionRequested
 from schemas.base import Instant
+from schemas.runtime import StepTo
 from schemas.words import ClockState, EventType
 from services.continuity.decider import ContinuityDecider
 from services.continuity.state import NO_LOCAL
@@ -78,6 +79,30 @@ def test_what_is_known_in_the_end_does_not_depend_on_the_order_in_which_it_was_l
     shuffled = list(found)
     random.shuffle(shuffled)
     assert learnt(found) == learnt(shuffled)
+
+
+def test_clocks_and_alarms_are_exact_however_late_time_is_told() -> None:
+    """One tick three hours late gives the same starts, limits and instants of alarms, to the millisecond, as a clock that stops at each deadline."""
+
+    def played(*, late: bool) -> tuple[dict[str, Any], list[Any]]:
+        world = World()
+        world.hit("cen-1")
+        end = world.instant("13:00")
+        if late:
+            world.service.feed(REALM, StepTo(), at=end)
+            while (due := world.service.next_due(REALM)) is not None and due <= end:
+                world.service.feed(REALM, StepTo(), at=end)
+        world.until("13:00")
+        clocks = {
+            row.id: (row.rto.started_at, row.rto.deadline, row.dmia.deadline, row.rto.alarms, row.dmia.alarms)
+            for row in world.state.activities.values()
+        }
+        keys = ("activity", "site", "base", "pct", "raised_at", "limit_at")
+        return clocks, sorted(str([f.data["row"].get(key) for key in keys]) for f in world.records() if f.name == "AlarmRaised")
+
+    exact, late = played(late=False), played(late=True)
+    assert len(exact[1]) > 20
+    assert late == exact
 
 
 def test_facts_do_not_depend_on_the_hash_seed() -> None:

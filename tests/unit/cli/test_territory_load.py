@@ -1,0 +1,103 @@
+"""A version of the reference data without a site from or to which agents are reassigned is refused with the list, or migrated with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from services.cli import territory
+from services.cli.__main__ import app
+from services.cli.client import Away
+
+SHIPPED = Path(__file__).resolve().parents[3] / "territories" / "92"
+
+
+def line(source: str, target: str, count: int) -> dict[str, Any]:
+    return {"from": {"site": source}, "to": {"site": target}, "need_site": None, "metier_name": "agent d’accueil", "count": count}
+
+
+PAGES = {
+    "": {"items": [line("cen-1", "cen-2", 4), line("cen-1", "telework", 9)], "next": "more"},
+    "more": {"items": [line("cen-1", "gone-1", 12), line("gone-1", "cen-2", 2)], "next": None},
+}
+
+
+class Console:
+    """Answers with the lines under way in two pages; away when there is nothing."""
+
+    pages: dict[str, Any] = PAGES
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None: ...
+
+    def get(self, path: str) -> Any:
+        assert "state=approved%2Cdispatched%2Caccepted%2Carrived" in path
+        if not self.pages:
+            raise Away
+        return self.pages["more" if "cursor=more" in path else ""]
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Realms to which a version went."""
+    realms: list[str] = []
+
+    class Producer:
+        def __init__(self, *_: object) -> None: ...
+
+        async def __aenter__(self) -> Self:
+            return self
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+    async def publish(_producer: object, _territory: object, realm: str) -> None:
+        realms.append(realm)
+
+    monkeypatch.setattr(territory, "Client", Console)
+    monkeypatch.setattr(territory, "RecordProducer", Producer)
+    monkeypatch.setattr(territory, "publish_territory", publish)
+    monkeypatch.setenv("VIGIE_KAFKA", "127.0.0.1:1")
+    monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path))
+    return realms
+
+
+def load(*options: str) -> Result:
+    return CliRunner().invoke(app, ["territory", "load", str(SHIPPED), *options])
+
+
+def test_it_is_refused_with_the_list(published: list[str]) -> None:
+    said = load()
+    assert said.exit_code == 1
+    words = " ".join(said.output.split())
+    assert "14 agents réaffectés par des sites que cette version n’a plus" in words
+    assert "gone-1" in words
+    assert "< 3" in words, "few are not counted out"
+    assert "telework" not in words, "what the version keeps is not listed"
+    assert "--release" in words
+    assert published == []
+
+
+def test_with_a_word_it_is_migrated_with_the_list(published: list[str]) -> None:
+    said = load("--release")
+    assert said.exit_code == 0, said.output
+    assert "gone-1" in said.output
+    assert published == ["92"]
+
+
+@pytest.mark.parametrize(
+    "pages", [{}, {"": {"items": [line("cen-1", "cen-2", 4)], "next": None}}], ids=["nothing answers", "nobody is concerned"]
+)
+def test_otherwise_it_is_published_without_a_word(pages: dict[str, Any], published: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Console, "pages", pages)
+    said = load()
+    assert said.exit_code == 0, said.output
+    assert "réaffectés" not in said.output
+    assert published == ["92"]
