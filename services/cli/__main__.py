@@ -66,6 +66,7 @@ COMMANDS = {
     "card": "services.cli.decide:card",
     "note": "services.cli.decide:note",
     "resend": "services.cli.decide:resend",
+    "hold": "services.cli.decide:hold",
     "maintenance": "services.cli.maintenance:app",
     "callout": "services.cli.callout:app",
     # preparedness

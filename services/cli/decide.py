@@ -94,6 +94,20 @@ def level(
     decide("level", realm, body, key=key, expected=expected, as_json=as_json, done=f"Niveau {level}")
 
 
+def hold(
+    until: Annotated[str | None, typer.Option(help="ISO 8601; without offset, Paris time")] = None, reason: Reason = None, realm: Realm = None,
+    end: Annotated[bool, typer.Option("--end", help="Send again, before that time")] = False, key: Key = None, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Stop all sending until a time, for a reason; never for danger to people. What waits goes out at the end."""
+    if end == (until is not None):
+        raise typer.BadParameter("either --until and --reason, or --end")
+    if end:
+        decide("sending/release", realm, {"reason": reason}, key=key, as_json=as_json, done="Envois repris")
+        return
+    body = {"until": moment(until or ""), "reason": reason}
+    decide("sending/hold", realm, body, key=key, as_json=as_json, done="Envois suspendus, sauf les alertes de danger")
+
+
 def note(
     text: str, incident: Annotated[str | None, typer.Option()] = None, realm: Realm = None,
     corrects: Annotated[str | None, typer.Option(help="Id of the line that this one corrects")] = None,

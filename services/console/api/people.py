@@ -108,7 +108,7 @@ async def escalation(reader: LogReading, id: str) -> Escalation:
 
 @router.get("/sending/hold", summary="Is all sending held?")
 async def hold(reader: Picture) -> Hold:
-    return await reader.model.hold(reader.realm, as_of=reader.as_of)
+    return await reader.model.hold(reader.realm, as_of=reader.as_of, texts=reader.principal.may(Permission.LOG_READ))
 
 
 @router.post("/sending/hold", responses=RESPONSES, summary="Stop all sending until a time, for a reason; never for danger to people")

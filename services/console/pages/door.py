@@ -157,7 +157,9 @@ async def shell_of(request: Request, queries: Queries, reader: Reader, page: str
         await _newcomer(request, queries, realms)
     live = await _live_beside(queries, realm, realms, choice.lang)
     urgent = 0 if realm.simulated else await queries.urgent_holes(realm.name)
-    return Shell(page, reader, choice, overview, realms, live, moment=overview.at if reader.past else None, urgent=urgent)
+    why = queries.reason_of(overview.hold.reason) if overview.hold.held and reader.may(Permission.LOG_READ) else None
+    moment = overview.at if reader.past else None
+    return Shell(page, reader, choice, overview, realms, live, moment=moment, urgent=urgent, hold_reason=why)
 
 
 async def _newcomer(request: Request, queries: Queries, realms: list[Realm]) -> None:

@@ -106,6 +106,8 @@ class Shell:
     """The past time that the screen shows; None = now."""
     urgent: int = 0
     """Holes in the on-call duty that begin soon (D38)."""
+    hold_reason: str | None = None
+    """Why sending is held, for those who may read what persons wrote."""
 
     @property
     def realm(self) -> Realm:

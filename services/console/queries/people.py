@@ -111,8 +111,15 @@ class People(Reading):
             raise NotFound
         return found.shape.callout(row)
 
-    async def hold(self, realm: str, *, as_of: Instant | None = None) -> r.Hold:
-        """Is all sending held?"""
+    async def hold(self, realm: str, *, as_of: Instant | None = None, texts: bool = False) -> r.Hold:
+        """Is all sending held? `texts`: the reader may read why."""
         found = await self.read(realm, as_of=as_of)
         async with store_errors():
-            return found.shape.hold(await found.picture.row(d.HoldRow, "sending"))
+            shown = found.shape.hold(await found.picture.row(d.HoldRow, "sending"))
+        return shown.model_copy(update={"reason": self.reason_of(shown.reason) if texts else None})
+
+    def reason_of(self, reference: str | None) -> str | None:
+        """The words behind `text:<id>`; a code is no words of a person."""
+        id = (reference or "").removeprefix("text:")
+        item = self._texts.get_many([id]).get(id) if self._texts is not None and reference and reference.startswith("text:") else None
+        return None if item is None else str(item.fields.get("text") or "") or None
