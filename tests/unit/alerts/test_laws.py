@@ -189,6 +189,47 @@ def test_the_order_of_arrival_does_not_change_what_sites_show(said: list[tuple[E
     assert shown(permuted) == shown(messages)
 
 
+MATTERS = {
+    ("outage_power", None): ("sst-06", "cen-4", "cen-5"),
+    ("outage_water", "network:nord"): ("sst-13", "pmi-03"),
+    ("outage_water", "network:sud"): ("pmi-28", "ase-05"),
+    ("outage_it", "system:paie"): ("sst-12", "pmi-39"),
+    ("outage_it", "system:courrier"): ("ase-04", "gym-03"),
+    ("gas_leak", None): ("sst-07", "pmi-01"),
+    ("security_incident", None): ("sst-05", "pmi-20"),
+}
+"""(type, cause) → sites that it hits; no family here absorbs another's reports, and the cuts are in one commune within an hour."""
+HITS = [(*matter, site) for matter, sites in MATTERS.items() for site in sites]
+
+
+@FEW
+@given(st.lists(st.tuples(st.sampled_from(HITS), st.integers(1, 5)), min_size=2, max_size=10), st.randoms(use_true_random=False))
+def test_the_order_of_arrival_does_not_change_what_belongs_together(said: list[tuple[Any, int]], shuffle: Any) -> None:
+    """D22, D24: one incident per shared cause, whoever is heard first. Exceptions, stated: what a rule takes in only while its incident is there or young
+    (absorption by a flood, a cut, a fire; the cluster of a cut after its hour), and what joins the gravest or the single one of that moment (D23).
+    """
+    messages = [
+        {"type": type, "site": site, "occurred": float(n), "severity": severity, "measure": cause and Measure(object=cause), "id": f"r{n}"}
+        for n, ((type, cause, site), severity) in enumerate(said)
+    ]
+
+    def together(order: list[dict[str, Any]]) -> set[tuple[str, str, frozenset[str]]]:
+        scene = Scene()
+        for n, message in enumerate(order):
+            values = dict(message)
+            scene.report(20 + n, values.pop("type"), values.pop("site"), **values)
+        groups: dict[str, set[str]] = {}
+        for row in scene.state.reports.values():
+            groups.setdefault(str(row.incident), set()).add(row.id)
+        return {(i.kind, i.key, frozenset(reports)) for id, reports in groups.items() for i in (scene.state.incidents[id],)}
+
+    permuted = list(messages)
+    shuffle.shuffle(permuted)
+    assert together(permuted) == together(messages)
+    causes = {(type, cause) for (type, cause, _site), _severity in said}
+    assert len(together(messages)) == len(causes)
+
+
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.one_of(st.none(), st.integers(0, 20)))))
 def test_the_agenda_gives_the_earliest_deadline_whatever_was_armed_before(steps: list[tuple[str, int | None]]) -> None:
     agenda, model = Agenda(), dict[str, int]()
