@@ -22,6 +22,7 @@ WRITES = [
     "card",
     "note",
     "resend",
+    "hold",
     "start",
     "stop",
     "draft",
