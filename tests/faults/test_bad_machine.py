@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -45,11 +46,13 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
             yield Machine(vigie, disk, slow, clock)
 
 
-def reports_go_on(vigie: RunningVigie, seed: int) -> None:
+def reports_go_on(vigie: RunningVigie, seed: int) -> str:
+    """Id of the last one."""
     reporter = Reporter(vigie, seed, REPORTS)
     reporter.run()
     assert (len(reporter.accepted), reporter.refused) == (REPORTS, [])
     assert wait_until_settled(vigie, list(reporter.accepted.values())) == []
+    return list(reporter.accepted.values())[-1]
 
 
 @proves("intake", "slow_disk")
@@ -150,5 +153,7 @@ def test_a_machine_whose_clock_jumps_an_hour_either_way_goes_on(machine: Machine
     """Ahead, then back behind what is written already, then right again: the clock of every process at the same moment."""
     for seed, hours in enumerate((1, -1, 0), start=41):
         machine.clock.jump(hours)
-        reports_go_on(machine.vigie, seed)
+        last = reports_go_on(machine.vigie, seed)
+        told = datetime.fromisoformat(machine.vigie.get(f"/api/v1/reports/{last}")["recorded_at"])
+        assert told > datetime.now(UTC) + timedelta(minutes=55), "it jumped, and the realm's clock never goes back"
     kept(machine.vigie)
