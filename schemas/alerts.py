@@ -142,7 +142,7 @@ class IncidentRow(Model):
 
 
 class LevelRow(Model):
-    """`id`: `territory` or `pole:<id>`; incident levels are in the incident."""
+    """`id`: `territory`. An incident's level is in the incident; a pôle's (`pole:<id>`) is worked out by readers from its incidents."""
 
     id: str
     level: Level
@@ -291,7 +291,7 @@ class IncidentChanged(RowFact):
 
 @message
 class LevelChanged(RowFact):
-    """Territory or pôle. Routed to continuity."""
+    """The territory's. Routed to continuity."""
 
     collection: ClassVar[str] = "levels"
     row: LevelRow

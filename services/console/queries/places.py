@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from schemas import alerts as a
 from schemas import continuity as c
@@ -14,6 +14,7 @@ from services.console.faults import NotFound
 from services.console.geometry import ATTRIBUTION, WIDTH
 from services.console.paging import page
 from services.console.picture import Picture
+from services.console.pole_levels import pole_levels
 from services.console.queries.base import WHOLE, Read, Reading, known, store_errors
 from services.console.reference import Reference
 from services.console.resources import Page
@@ -61,7 +62,7 @@ class Places(Reading):
         async with store_errors():
             sites = site_counts(found.picture.reference, await found.picture.rows(a.SiteRow))
             activities = activity_counts(found.picture.reference, await found.picture.rows(c.ActivityRow))
-            return self._poles(found, await found.picture.rows(a.LevelRow), sites, activities)
+            return self._poles(found, await self._pole_levels(found), sites, activities)
 
     def _poles(
         self, found: Read, levels: Mapping[str, a.LevelRow], sites: Mapping[str, Counter[SiteStatus]],
@@ -69,7 +70,7 @@ class Places(Reading):
     ) -> list[r.Pole]:  # fmt: skip
         return [
             found.shape.pole(
-                static, found.shape.level(f"pole:{static.id}", levels.get(f"pole:{static.id}")),
+                static, found.shape.level(f"pole:{static.id}", levels.get(static.id)),
                 sites.get(static.id, Counter()), activities.get(static.id, Counter()),
             )
             for static in found.picture.reference.poles.values()
@@ -98,9 +99,17 @@ class Places(Reading):
         """Territory first, then every pôle."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
-            rows = await found.picture.rows(a.LevelRow)
-        ids = ["territory", *(f"pole:{p}" for p in found.picture.reference.poles)]
-        return [found.shape.level(id, rows.get(id)) for id in [*ids, *sorted(set(rows) - set(ids))]]
+            territory = (await found.picture.rows(a.LevelRow)).get("territory")
+            poles = await self._pole_levels(found)
+        shape = found.shape
+        return [shape.level("territory", territory), *(shape.level(f"pole:{p}", poles.get(p)) for p in found.picture.reference.poles)]
+
+    async def _pole_levels(self, found: Read) -> dict[str, a.LevelRow]:
+        incidents = (await found.picture.rows(a.IncidentRow)).values()
+        return self._levels_of(found, (i for i in incidents if i.state in OPEN))
+
+    def _levels_of(self, found: Read, incidents: Iterable[a.IncidentRow]) -> dict[str, a.LevelRow]:
+        return pole_levels(incidents, {s.id: s.pole for s in found.picture.reference.sites.values()})
 
     async def flags(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.Flag]:
         """What authorities and operators declared, by id."""

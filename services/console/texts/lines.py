@@ -138,10 +138,7 @@ def _level(record: Record, names: Names, _: Translator) -> str:
     if record.change == "proposed":
         level = v.get("proposed")
         return _("Proposition de niveau retirée") if level is None else _("Niveau N{level} proposé, à décider", level=level)
-    scope = str(v["scope"])
-    if scope == "territory":
-        return _("Niveau du territoire : N{old} → N{new}", old=v["previous"], new=v["level"])
-    return _("Niveau, {pole} : N{old} → N{new}", pole=names.pole(scope.removeprefix("pole:"), _.lang), old=v["previous"], new=v["level"])
+    return _("Niveau du territoire : N{old} → N{new}", old=v["previous"], new=v["level"])
 
 
 def _trigger(record: Record, names: Names, _: Translator) -> str:

@@ -137,7 +137,11 @@ async def test_every_read_answers_as_of_a_time(ask: Asking) -> None:
 async def test_the_rest_of_the_picture(ask: Asking) -> None:
     assert (await ask("activities/CPL-01"))["mtpd"]["deadline"] == "2027-02-11T09:42:00Z"
     assert len((await ask("activities"))["items"]) == 55
-    assert (await ask("poles"))["items"][0]["sites_total"] > 0
+    poles = (await ask("poles"))["items"]
+    assert poles[0]["sites_total"] > 0
+    assert {p["id"]: p["level"] for p in poles if p["level"]} == {"solidarites": 2}, "of pmi-04; cen-1 is of several pôles"
+    assert [p["level"] for p in (await ask("overview"))["poles"]] == [p["level"] for p in poles]
+    assert [x["level"] for x in (await ask("levels"))["items"] if x["id"] == "pole:solidarites"] == [2]
     communes = await ask("communes")
     assert len(communes["items"]) == 36
     assert all(c["path"].startswith("M") for c in communes["items"])
