@@ -19,6 +19,7 @@ from schemas.realms import is_live, parse_realm
 from schemas.reports import Window
 from schemas.words import ActivityState, ClockBase, ClockState, IncidentState, PlanState, SiteStatus
 from services.console import resources as r
+from services.console.capacity import Capacity
 from services.console.fallbacks import Collision
 from services.console.geometry import Outlines
 from services.console.lines import LineRecord
@@ -387,12 +388,14 @@ class Shaper:
         )  # fmt: skip
 
     def pole(
-        self, static: ref.Pole, level: r.LevelState, sites: Mapping[SiteStatus, int], activities: Mapping[ActivityState, int]
-    ) -> r.Pole:
+        self, static: ref.Pole, level: r.LevelState, sites: Mapping[SiteStatus, int], activities: Mapping[ActivityState, int],
+        capacity: Capacity,
+    ) -> r.Pole:  # fmt: skip
         return r.Pole(
             id=static.id, realm=self.realm, name=self.reference.names.pole(static.id, self.lang), type=static.type, level=level.level,
             why=level.why, sites=dict(sites), sites_total=sum(sites.values()), activities=dict(activities),
-            activities_total=sum(activities.values()),
+            activities_total=sum(activities.values()), capacity_pct=capacity.now_pct, mbco_pct=capacity.minimum_pct,
+            activities_below=capacity.below,
         )  # fmt: skip
 
     def commune(self, static: ref.Commune, sites: Mapping[SiteStatus, int], incidents: Sequence[str]) -> r.Commune:

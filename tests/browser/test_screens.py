@@ -45,7 +45,7 @@ def test_a_site_explains_its_word(crisis: str, visitor: Accounts) -> None:
     expect(page.locator("#words")).to_contain_text("Le silence n’est jamais pris pour « normal »")
 
 
-def test_activities_stand_in_the_order_in_which_they_break(crisis: str, visitor: Accounts) -> None:
+def test_activities_stand_in_the_order_in_which_they_break(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
     page = visitor().page(f"/activites?realm={crisis}")
     expect(page.locator("#axis")).to_contain_text("13:42 retour annoncé")
     assert page.locator(".acts li:not(.hd)").count() == 55
@@ -53,6 +53,12 @@ def test_activities_stand_in_the_order_in_which_they_break(crisis: str, visitor:
     assert len(verdicts) == 14
     limits = [re.findall(r"\d\d:\d\d", v)[1 if v.startswith("RTO passé") else 0] for v in verdicts]
     assert limits == sorted(limits)
+    poles = [p for p in vigie.get(f"/api/v1/poles?realm={crisis}")["items"] if p["activities_total"]]
+    assert any(p["activities_below"] for p in poles)
+    for pole, heading in zip(poles, page.locator("#poles header .aside").all_text_contents(), strict=True):
+        said = heading.replace("\u00a0", " ")
+        assert f"capacité {round(pole['capacity_pct'])} % pour {round(pole['mbco_pct'])} % au moins" in said
+        assert bool(pole["activities_below"]) == ("sous" in said)
 
 
 OUTSIDE = """() => [...document.querySelectorAll(".wall :is(h2, h3, p, b, li)")].filter(e => {

@@ -67,7 +67,7 @@ async def site(reader: Picture, id: str) -> Site:
     return await reader.model.site(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
 
 
-@router.get("/poles")
+@router.get("/poles", summary="Pôles: counts by state, capacity against the minimum (MBCO)")
 async def poles(reader: Picture) -> Page[Pole]:
     return Page(items=await reader.model.poles(reader.realm, as_of=reader.as_of, lang=reader.lang))
 

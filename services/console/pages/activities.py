@@ -12,7 +12,7 @@ from schemas.words import ActivityState, ClockState
 from services.console.i18n import Translator
 from services.console.pages import times
 from services.console.pages.clocks import DMIA, Bar, Running, bar_of, local_running, percent_at, short_activity
-from services.console.resources import Activity, Incident
+from services.console.resources import Activity, Incident, Pole
 
 SHOWN: Final = 14
 LEFT: Final = 385.0
@@ -133,6 +133,10 @@ class PoleCard:
     id: str
     name: str
     interrupted: int
+    capacity_pct: float
+    mbco_pct: float
+    below: int
+    """Activities below their own minimum."""
     lines: list[ActivityLine]
     local: list[tuple[str, int]]
 
@@ -163,22 +167,22 @@ def activity_line(a: Activity, now: datetime) -> ActivityLine:
 
 def activities_view(
     activities: Sequence[Activity], clocks: Sequence[Running], incidents: Sequence[Incident], now: datetime,
-    poles: Sequence[str], _: Translator,
+    poles: Sequence[Pole], _: Translator,
 ) -> ActivitiesView:  # fmt: skip
     """The whole screen; `poles` in the territory's order."""
     announced = [i.estimated_end for i in incidents if i.estimated_end is not None]
     back = max(announced, default=None)
     counts = Counter(a.state for a in activities)
-    by_pole: dict[str, list[Activity]] = {pole: [] for pole in poles}
+    by_pole: dict[str, list[Activity]] = {}
     for a in activities:
         by_pole.setdefault(a.pole, []).append(a)
     cards = [
         PoleCard(
-            pole, mine[0].pole_name, sum(a.state is ActivityState.INTERRUPTED for a in mine), [activity_line(a, now) for a in mine],
-            [(a.id, n) for a in mine if (n := local_running(a))],
+            pole.id, pole.name, pole.activities.get(ActivityState.INTERRUPTED, 0), pole.capacity_pct, pole.mbco_pct, pole.activities_below,
+            [activity_line(a, now) for a in mine], [(a.id, n) for a in mine if (n := local_running(a))],
         )
-        for pole, mine in by_pole.items()
-        if mine
+        for pole in poles
+        if (mine := by_pole.get(pole.id))
     ]  # fmt: skip
     order = (ActivityState.INTERRUPTED, ActivityState.DEGRADED, ActivityState.THREATENED, ActivityState.RESTORED, ActivityState.NOMINAL)
     return ActivitiesView(

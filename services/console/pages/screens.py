@@ -213,9 +213,7 @@ class Screens:
     async def activities(self, request: Request) -> dict[str, Any]:
         """`activities.html`."""
         x = await self._load(request, "activities")
-        view = activities_page.activities_view(
-            x.activities, x.clocks, x.shell.overview.incidents, x.shell.now, list(x.reference.poles), x._
-        )
+        view = activities_page.activities_view(x.activities, x.clocks, x.shell.overview.incidents, x.shell.now, x.shell.overview.poles, x._)
         return {**self._around(request, x), "view": view}
 
     async def wall(self, request: Request) -> dict[str, Any]:

@@ -50,7 +50,8 @@ class OverviewQueries(Incidents, Places):
         server, at = now_ms(), time_of(picture)
         levels = await picture.rows(a.LevelRow)
         sites = site_counts(picture.reference, await picture.rows(a.SiteRow))
-        activities = activity_counts(picture.reference, await picture.rows(c.ActivityRow))
+        work = await picture.rows(c.ActivityRow)
+        activities = activity_counts(picture.reference, work)
         rows = await self._incident_rows(found)
         current = rows[: bisect_left(rows, True, key=lambda row: row.state not in OPEN)]
         plans = Counter(p.state for p in (await picture.rows(c.PlanRow)).values())
@@ -69,7 +70,7 @@ class OverviewQueries(Incidents, Places):
         }  # fmt: skip
         return r.Overview(
             realm=resource, at=when(at), server_time=when(server), level=level, counts=counts, sites=_sum(SiteStatus, sites.values()),
-            activities=_sum(ActivityState, activities.values()), poles=self._poles(found, self._levels_of(found, current), sites, activities), incidents=await self._shape_incidents(found, current[:WHOLE], reports=False),
+            activities=_sum(ActivityState, activities.values()), poles=self._poles(found, self._levels_of(found, current), sites, work), incidents=await self._shape_incidents(found, current[:WHOLE], reports=False),
             alarm_rate=await self._alarm_rate(picture.realm, at),
             feeds=[_feed(name, last, at) for name, last in sorted((await picture.feeds()).items())],
             audit=await self._audit(),

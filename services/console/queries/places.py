@@ -10,6 +10,7 @@ from schemas import continuity as c
 from schemas.base import Instant
 from schemas.words import ActivityState, SiteStatus
 from services.console import resources as r
+from services.console.capacity import NOTHING_TO_DO, pole_capacities
 from services.console.faults import NotFound
 from services.console.geometry import ATTRIBUTION, WIDTH
 from services.console.paging import page
@@ -57,21 +58,22 @@ class Places(Reading):
             return found.shape.site(static, await found.picture.row(a.SiteRow, id))
 
     async def poles(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.Pole]:
-        """Pôles with counts by state, in the order of the territory."""
+        """Pôles with counts by state and capacity, in the order of the territory."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             sites = site_counts(found.picture.reference, await found.picture.rows(a.SiteRow))
-            activities = activity_counts(found.picture.reference, await found.picture.rows(c.ActivityRow))
-            return self._poles(found, await self._pole_levels(found), sites, activities)
+            return self._poles(found, await self._pole_levels(found), sites, await found.picture.rows(c.ActivityRow))
 
     def _poles(
         self, found: Read, levels: Mapping[str, a.LevelRow], sites: Mapping[str, Counter[SiteStatus]],
-        activities: Mapping[str, Counter[ActivityState]],
+        rows: Mapping[str, c.ActivityRow],
     ) -> list[r.Pole]:  # fmt: skip
+        activities, capacities = activity_counts(found.picture.reference, rows), pole_capacities(found.picture.reference, rows)
         return [
             found.shape.pole(
                 static, found.shape.level(f"pole:{static.id}", levels.get(static.id)),
                 sites.get(static.id, Counter()), activities.get(static.id, Counter()),
+                capacities.get(static.id, NOTHING_TO_DO),
             )
             for static in found.picture.reference.poles.values()
         ]  # fmt: skip

@@ -73,6 +73,9 @@ class Pole(Resource):
     sites_total: int
     activities: dict[ActivityState, int]
     activities_total: int
+    capacity_pct: float = Field(description="of its activities, weighted by their staff")
+    mbco_pct: float = Field(description="the minimum of its activities, weighted in the same way")
+    activities_below: int = Field(description="activities with less capacity than their own minimum")
 
 
 class Commune(Resource):

@@ -142,6 +142,8 @@ async def test_the_rest_of_the_picture(ask: Asking) -> None:
     assert {p["id"]: p["level"] for p in poles if p["level"]} == {"solidarites": 2}, "of pmi-04; cen-1 is of several pôles"
     assert [p["level"] for p in (await ask("overview"))["poles"]] == [p["level"] for p in poles]
     assert [x["level"] for x in (await ask("levels"))["items"] if x["id"] == "pole:solidarites"] == [2]
+    assert {p["id"]: p["activities_below"] for p in poles if p["capacity_pct"] < 100} == {"commande_logistique": 1}
+    assert all(p["mbco_pct"] > 0 for p in poles)
     communes = await ask("communes")
     assert len(communes["items"]) == 36
     assert all(c["path"].startswith("M") for c in communes["items"])
@@ -253,7 +255,7 @@ async def test_losses_are_ranked_from_a_crisis_as_long_as_it_lasts(console_setti
         assert "Depuis la crise en cours\u00a0: Un site perdu avec ses agents" in page
         assert "40 agents déjà réaffectés" in page
         assert "agent formé\u00a0: égoutier" in page
-        assert "3 égoutier" in page
+        assert "égoutier\u00a0: <b>3</b>" in page
         assert "site de repli, site central" in page
         assert row["worst"][0]["gaps"][0]["metier_name"] == "égoutier"
         english = (await ask("contingency", lang="en"))["items"][0]
