@@ -167,7 +167,8 @@ def _whole(face: Face, program: Program, choice: Choice, gap: _Gap | None) -> tu
     if np.all(np.abs(face.values - np.round(face.values)) < TOLERANCE):
         return np.round(face.values).astype(np.int64), gap
     columns = face.open_columns
-    solution, later = _branch(face.branching(choice.work.nodes), program, _last(program, columns, choice))
+    branching = face.branching(choice.work.nodes, presolve=not choice.needs_only)
+    solution, later = _branch(branching, program, _last(program, columns, choice))
     return solution, gap or later
 
 

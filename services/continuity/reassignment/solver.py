@@ -202,9 +202,11 @@ class Face:
         closed[columns] = True
         self._fix(closed)
 
-    def branching(self, nodes: int) -> Branching:
-        """The search in whole numbers inside this face."""
+    def branching(self, nodes: int, *, presolve: bool = True) -> Branching:
+        """The search in whole numbers inside this face. Without presolve a wide face takes a tenth of the memory and time, a narrow one more time."""
         h = _highs()
+        if not presolve:
+            h.setOptionValue("presolve", "off")
         h.passModel(self._h.getLp())
         return Branching(h, len(self._all), nodes)
 
