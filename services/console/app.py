@@ -60,6 +60,7 @@ from services.console.timetravel import History
 from services.runtime import metrics, tracing
 from services.runtime.access import AccessStore
 from services.runtime.access_http import guest_in
+from services.runtime.ending import end
 from services.runtime.health import Health
 from services.runtime.kafka import BrokerAway
 from services.runtime.keys import MasterKey
@@ -157,7 +158,10 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         answers = Answers(client)
         stack.callback(asyncio.create_task(answers.run(), name="answers").cancel)
         outlines = load_outlines(settings.territory)
-        model = ReadModel(client, outlines, history=History(settings.kafka), texts=vault.texts)
+        history = History(settings.kafka, settings.data.chronicle)
+        stack.callback(history.close)
+        stack.push_async_callback(end, [asyncio.create_task(history.run(), name="history")])
+        model = ReadModel(client, outlines, history=history, texts=vault.texts)
         hub = Hub(client, model)
         stack.callback(hub.close)
         health = Health(ready={"store": _store_ready(client, model), "access": access.fault, "texts": vault.fault})

@@ -95,14 +95,19 @@ def _is_command(wire: str) -> bool:
         return False
 
 
+def of_fact(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
+    """Effects of one fact of an accepted Transaction, but for its line."""
+    collection = collection_of(fact.type)
+    if collection is not None:
+        yield _row(collection, fact)
+    else:
+        yield from _special(tx, fact)
+
+
 def effects(tx: Transaction, partition: int) -> Iterator[Effect]:
     """Effects of one accepted Transaction in the order of its facts."""
     for ordinal, fact in enumerate(tx.facts):
-        collection = collection_of(fact.type)
-        if collection is not None:
-            yield _row(collection, fact)
-        else:
-            yield from _special(tx, fact)
+        yield from of_fact(tx, fact)
         line = line_of(tx, fact, partition, ordinal)
         if line is not None:
             yield LineAdded(line)

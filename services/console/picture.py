@@ -6,6 +6,7 @@ Redis when nothing changed.
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -17,10 +18,10 @@ import orjson
 
 from schemas.base import MESSAGES, MINUTE_MS, Instant, Model, RowFact
 from services.console import store
+from services.console.chronicle import Fold
 from services.console.lines import LineRecord, key_before
 from services.console.reference import NO_REFERENCE, Reference
 from services.console.store import Client
-from services.console.timetravel import Fold
 
 R = TypeVar("R", bound=Model)
 
@@ -170,44 +171,37 @@ class Past(Picture):
     """What was known at `at`."""
 
     def __init__(self, realm: str, fold: Fold, at: Instant) -> None:
-        reference = Reference.of(fold.reference, fold.sections) if fold.reference else NO_REFERENCE
-        super().__init__(realm, fold.fields, fold.clock, reference, at)
+        fields = fold.fields
+        version: str | None = fields.get("reference")
+        super().__init__(realm, fields, fold.clock, Reference.of(version, fold.sections(version)) if version else NO_REFERENCE, at)
         self._fold = fold
         self._parsed: dict[str, Mapping[str, Model]] = {}
 
     async def raw_rows(self, collection: str) -> Mapping[str, Model]:
         if collection not in self._parsed:
-            model = row_models()[collection]
-            self._parsed[collection] = {id: model.model_validate(row) for id, row in self._fold.rows(collection).items()}
+            self._parsed[collection] = await asyncio.to_thread(self._parse, collection)
         return self._parsed[collection]
 
+    def _parse(self, collection: str) -> Mapping[str, Model]:
+        model = row_models()[collection]
+        return {id: model.model_validate_json(row) for id, row in self._fold.rows(collection).items()}
+
     async def raw_row(self, collection: str, id: str) -> Model | None:
-        row = self._fold.rows(collection).get(id)
-        return None if row is None else row_models()[collection].model_validate(row)
+        row = self._fold.row(collection, id)
+        return None if row is None else row_models()[collection].model_validate_json(row)
 
     async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]:
-        model, rows = row_models()[collection], self._fold.rows(collection)
-        return {id: model.model_validate(rows[id]) for id in ids if id in rows}
+        model = row_models()[collection]
+        return {id: model.model_validate_json(row) for id, row in self._fold.some(collection, ids).items()}
 
     async def reports_of(self, incident: str) -> list[str]:
-        mine = [r for r in self._fold.rows("reports").values() if r.get("incident") == incident]
-        return [r["id"] for r in sorted(mine, key=lambda r: (r["recorded_at"], r["id"]))]
+        return [r["id"] for r in sorted(self._fold.reports_of(incident), key=lambda r: (r["recorded_at"], r["id"]))]
 
     async def feeds(self) -> Mapping[str, Instant]:
-        last: dict[str, Instant] = {}
-        for report in self._fold.rows("reports").values():
-            _latest(last, f"source:{report['source']}", report["recorded_at"])
-        for told in self._fold.rows("notifications").values():
-            if told.get("sent_at") is not None and told.get("channel"):
-                _latest(last, f"channel:{told['channel']}", told["sent_at"])
-        return last
+        return self._fold.feeds
 
     async def count(self, collection: str) -> int:
-        return len(self._fold.rows(collection))
-
-
-def _latest(last: dict[str, Instant], name: str, at: Instant) -> None:
-    last[name] = max(last.get(name, at), at)
+        return self._fold.count(collection)
 
 
 SCANNED = 20_000

@@ -46,6 +46,8 @@ class DataDir:
         self.logs = root / "logs"
         self.run = root / "run"
         self.secrets = root / "secrets"
+        self.chronicle = root / "console" / "chronicle.db"
+        """Every version of every row, for what was known at a time. A copy of what the logs say."""
         self.status = self.run / "status.json"
         self.lock = self.run / "lock"
         self.ports = self.run / "ports.json"

@@ -9,13 +9,14 @@ from typing import Any
 from schemas.base import Instant
 from schemas.realms import partition_of
 from schemas.topics import PARTITIONS
+from services.console.chronicle import Chronicle, Fold, versions
 from services.console.geometry import load_outlines
 from services.console.lines import LineRecord, line_of
 from services.console.picture import Past, Picture
 from services.console.queries.base import Read
 from services.console.queries.documents import Documents
 from services.console.shapes import Shaper
-from services.console.timetravel import Fold, ServiceFold
+from services.runtime.chain import Position
 from tests.scenarios.memory import ROOT, MemoryPlayer
 
 OUTLINES = cache(load_outlines)
@@ -30,14 +31,17 @@ class Remembered(Documents):
 
     async def read(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> Read:
         at = as_of if as_of is not None else max(s.transaction.at for s in self._stored(realm))
-        partition, folds = partition_of(realm, PARTITIONS), []
-        for service in self._player.system.services.values():
-            fold = ServiceFold()
-            for stored in service.log.of(realm):
-                fold = fold.after(stored.transaction, partition, at)
-            folds.append(fold)
-        past = Past(realm, Fold(tuple(folds)), at)
+        past = Past(realm, Fold(self._chronicle(realm), realm, at), at)
         return Read(past, Shaper(realm, past.reference, self._outlines, lang))
+
+    def _chronicle(self, realm: str) -> Chronicle:
+        """Of the whole realm as it was played so far."""
+        made, partition = Chronicle.in_memory(), partition_of(realm, PARTITIONS)
+        for name, service in self._player.system.services.items():
+            stored = service.log.of(realm)
+            found = (v for offset, record in enumerate(stored) for v in versions(record.transaction, offset))
+            made.add(name, partition, found, Position(next=len(stored)))
+        return made
 
     async def _told(self, picture: Picture, incident: str | None) -> tuple[Sequence[LineRecord], str | None]:
         return [line for line in await self._cited(picture) if incident in (None, line.incident)], None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -114,22 +116,24 @@ class Reading:
             self._pasts.move_to_end((realm, as_of))
             return kept
         fold = await self._from_logs(lambda history: history.at(realm, as_of))
-        if "began_at" not in fold.fields:
+        past = await asyncio.to_thread(Past, realm, fold, as_of)
+        if "began_at" not in past.fields:
             raise RealmUnknown
-        past = Past(realm, fold, as_of)
         self._pasts[realm, as_of] = past
         while len(self._pasts) > self.PASTS:
             self._pasts.popitem(last=False)
         return past
 
     async def _from_logs(self, ask: Callable[[History], Awaitable[T]]) -> T:
-        """What the logs answer. Raises ProblemError `broker_away`."""
+        """What the logs answer. Raises ProblemError `broker_away`, `storage` (disk full)."""
         if self._history is None:
             raise ProblemError("broker_away", retry_after_s=5)
         try:
             return await ask(self._history)
         except (KafkaError, OSError) as error:
             raise ProblemError("broker_away", retry_after_s=5) from error
+        except sqlite3.Error as error:
+            raise ProblemError("storage", retry_after_s=30) from error
 
     async def _reference(self, version: str | None) -> Reference:
         if version is None:

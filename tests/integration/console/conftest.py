@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -78,9 +79,11 @@ async def projecting(settings: Settings) -> AsyncIterator[Projector]:
 
 
 @pytest.fixture
-async def model(console_settings: Settings) -> AsyncIterator[ReadModel]:
+async def model(console_settings: Settings, tmp_path: Path) -> AsyncIterator[ReadModel]:
     client = store.connect(console_settings.redis)
-    yield ReadModel(client, load_outlines(TERRITORY), history=History(console_settings.kafka))
+    history = History(console_settings.kafka, tmp_path / "chronicle.db")
+    yield ReadModel(client, load_outlines(TERRITORY), history=history)
+    history.close()
     await client.aclose()
 
 

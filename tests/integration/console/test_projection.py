@@ -6,15 +6,22 @@ import asyncio
 import os
 import signal
 import uuid
+from pathlib import Path
 
 import orjson
+import pytest
+from aiokafka.errors import KafkaError
 
+from schemas.alerts import MetricChanged
 from schemas.realms import partition_of
 from schemas.runtime import LossDeclared
-from schemas.topics import PARTITIONS
+from schemas.topics import PARTITIONS, SERVICES
 from services.console import store
+from services.console.chronicle import Chronicle, Version
 from services.console.readmodel import ReadModel
+from services.console.timetravel import History
 from services.console.trimming import Trimmer
+from services.runtime.chain import Position
 from services.runtime.embedded.store import RunningStore
 from services.runtime.settings import Settings
 from services.runtime.territory import Territory
@@ -188,6 +195,31 @@ async def test_what_was_known_at_a_time_is_the_fold_up_to_it(
     assert incident.escalation is None
     assert {line.recorded_at.timestamp() * 1000 for line in lines.items} == {START}
     assert now.level.level == 2
+
+
+async def test_a_time_that_was_read_once_is_known_without_the_broker_and_another_log_is_read_anew(
+    writer: LogWriter, console_settings: Settings, territory: Territory, tmp_path: Path
+) -> None:
+    realm, path = a_realm(), tmp_path / "chronicle.db"
+    await play(writer, realm, territory)
+    for service in SERVICES:
+        await writer.append(service, realm, MetricChanged(key="x", value=1.0, at=START), at=START + 90 * MINUTE)
+    filled = History(console_settings.kafka, path)
+    then = (await filled.at(realm, START + MINUTE)).rows("sites")
+    assert then
+    filled.close()
+    alone = History("127.0.0.1:1", path)
+    assert (await alone.at(realm, START + MINUTE)).rows("sites") == then
+    with pytest.raises(KafkaError):
+        await alone.at(realm, START + 100 * MINUTE)
+    alone.close()
+    partition, foreign = partition_of(realm, PARTITIONS), Chronicle.open(path)
+    foreign.add("alerts", partition, [Version(realm, "sites", "nowhere", START, 0, b"{}")], Position(next=1_000_000, tail="of another log"))
+    foreign.close()
+    again = History(console_settings.kafka, path)
+    await again.at(realm, START + 100 * MINUTE)
+    assert (await again.at(realm, START + MINUTE)).rows("sites") == then
+    again.close()
 
 
 async def test_lines_that_the_store_let_go_are_read_from_the_logs(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +14,11 @@ from hypothesis import strategies as st
 from schemas.alerts import MetricChanged
 from schemas.base import UnknownType
 from schemas.runtime import CommandApplied, CommandRefused, InputFailed, InputRefused, RealmOpened
+from schemas.topics import SERVICES
+from services.console.chronicle import Chronicle, Fold, versions
 from services.console.effects import CommandAnswered, InputLost, LineAdded, RealmTouched, RowPut, effects
 from services.console.projection import Projection, dump_position, load_position
 from services.console.store import position
-from services.console.timetravel import CHECKPOINTS, Checkpoints, ServiceFold
 from services.runtime.chain import Position, follow
 from services.runtime.transaction import FactRecord, Transaction
 from tests.integration.console import crisis
@@ -40,36 +44,69 @@ steps = st.lists(
 )
 
 
+def told(chronicle: Chronicle, one: Accepted, service: str = "alerts") -> None:
+    chronicle.add(service, one.partition, versions(one.transaction, one.position.head_offset), one.position)
+
+
+def rows(chronicle: Chronicle, collection: str, until: int) -> dict[str, Any]:
+    return {id: orjson.loads(row) for id, row in Fold(chronicle, REALM, until).rows(collection).items()}
+
+
 @given(steps, st.integers(-1, 160))
-def test_the_fold_at_a_time_is_the_last_row_known_by_then(moves: list[tuple[int, str, str]], minute: int) -> None:
-    chains, at, fold = Chains(), START, ServiceFold()
+def test_what_was_known_at_a_time_is_the_last_row_known_by_then(moves: list[tuple[int, str, str]], minute: int) -> None:
+    chains, at, chronicle = Chains(), START, Chronicle.in_memory()
     expected: dict[str, str] = {}
     until = START + minute * crisis.MINUTE
     for minutes, site, status in moves:
         at += minutes * crisis.MINUTE
-        one = accepted(chains, "alerts", [crisis.site(site, at, status)], at)
-        fold = fold.after(one.transaction, one.partition, until)
+        told(chronicle, accepted(chains, "alerts", [crisis.site(site, at, status)], at))
         if at <= until:
             expected[site] = status
-    assert {id: row["status"] for id, row in fold.collections.get("sites", {}).items()} == expected
+    assert {id: row["status"] for id, row in rows(chronicle, "sites", until).items()} == expected
+    fold = Fold(chronicle, REALM, until)
+    assert fold.count("sites") == len(expected)
+    assert {id: orjson.loads(row)["status"] for id, row in fold.some("sites", ["pmi-01", "pmi-02", "pmi-03"]).items()} == expected
 
 
 def test_deadlines_that_fired_late_count_at_their_own_time() -> None:
     facts = [crisis.site("pmi-01", START, "unknown"), crisis.site("pmi-02", START, "unknown")]
-    late = START + 30 * crisis.MINUTE
-    one = accepted(Chains(), "alerts", facts, late, times=[START + crisis.MINUTE, late])
-    fold = ServiceFold().after(one.transaction, one.partition, START + 2 * crisis.MINUTE)
-    assert set(fold.collections["sites"]) == {"pmi-01"}
+    late, chronicle = START + 30 * crisis.MINUTE, Chronicle.in_memory()
+    told(chronicle, accepted(Chains(), "alerts", facts, late, times=[START + crisis.MINUTE, late]))
+    assert set(rows(chronicle, "sites", START + 2 * crisis.MINUTE)) == {"pmi-01"}
+    assert Fold(chronicle, REALM, START + 2 * crisis.MINUTE).clock == START + crisis.MINUTE
 
 
-def test_checkpoints_never_hold_what_was_known_later_and_stay_bounded() -> None:
-    kept = Checkpoints()
-    for n in range(3 * CHECKPOINTS):
-        kept.add(START + n, Position(next=n + 1, seq=n + 1), ServiceFold(clock=START + n))
-    assert len(kept.at) <= CHECKPOINTS + 1
-    for probe in (START - 1, START, START + 77, START + 10_000):
-        _, fold = kept.before(probe)
-        assert fold.clock is None or fold.clock <= probe
+def test_reports_belong_to_the_incident_that_they_had_then() -> None:
+    chains, chronicle = Chains(), Chronicle.in_memory()
+    for at, id, incident in ((START, "r-1", "i-1"), (START + 1, "r-2", "i-2"), (START + 2, "r-1", "i-2")):
+        told(chronicle, accepted(chains, "alerts", [crisis.report(id, "pmi-01", START, incident=incident)], at))
+    then = [[row["id"] for row in Fold(chronicle, REALM, at).reports_of("i-2")] for at in (START, START + 1, START + 2)]
+    assert then == [[], ["r-2"], ["r-1", "r-2"]]
+    assert Fold(chronicle, REALM, START + 2).reports_of("i-1") == []
+
+
+def test_what_was_read_of_a_log_is_there_after_a_restart_and_gone_when_the_log_is_another(tmp_path: Path) -> None:
+    path, chains = tmp_path / "chronicle.db", Chains()
+    one = accepted(chains, "alerts", [crisis.site("pmi-01", START, "closed")], START)
+    first = Chronicle.open(path)
+    told(first, one)
+    first.close()
+    again = Chronicle.open(path)
+    assert again.position("alerts", one.partition).next == one.position.next
+    assert set(rows(again, "sites", START)) == {"pmi-01"}
+    again.forget("alerts", one.partition)
+    assert again.position("alerts", one.partition) == Position()
+    assert rows(again, "sites", START) == {}
+    again.close()
+
+
+def test_a_time_is_covered_once_every_service_went_on_beyond_it() -> None:
+    chains, chronicle = Chains(), Chronicle.in_memory()
+    for service in SERVICES:
+        assert not chronicle.covers(REALM, START)
+        told(chronicle, accepted(chains, service, [MetricChanged(key="x", value=1.0, at=START)], START + 1), service)
+    assert chronicle.covers(REALM, START)
+    assert not chronicle.covers(REALM, START + 1), "more of the same millisecond may come"
 
 
 def test_a_fact_that_this_version_does_not_know_stops_the_reader() -> None:

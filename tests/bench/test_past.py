@@ -1,0 +1,106 @@
+"""What was known at a time, with a million records of one realm behind it: S04 again and again, in a chronicle on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from schemas.base import MINUTE_MS, Instant
+from schemas.realms import partition_of
+from schemas.topics import PARTITIONS
+from services.console.chronicle import Chronicle, Fold, Version, versions
+from services.console.geometry import load_outlines
+from services.console.picture import Past
+from services.console.queries.base import Read
+from services.console.readmodel import ReadModel
+from services.console.shapes import Shaper
+from services.console.store import Client, connect
+from services.runtime.chain import Position
+from services.runtime.embedded.store import RunningStore
+from services.runtime.transaction import Transaction
+from tests.scenarios.memory import ROOT, MemoryPlayer, scenario
+
+REALM = "92~ex-past"
+RECORDS = 1_000_000
+MINUTES = 260
+CRISIS_MS = 300 * MINUTE_MS
+ASKED = 60
+ALLOWED_S = 1.0
+_IDS = re.compile(rb"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{8})[0-9a-f]{4}")
+
+
+def again(found: list[Version], n: int) -> Iterator[Version]:
+    """The same crisis once more, later, about other incidents."""
+    other = rb"\g<1>%04x" % n
+    for v in found:
+        id, incident = _IDS.sub(other, v.id.encode()).decode(), v.incident and _IDS.sub(other, v.incident.encode()).decode()
+        yield v._replace(id=id, at=v.at + n * CRISIS_MS, seq=v.seq + (n << 40), value=_IDS.sub(other, v.value), incident=incident)
+
+
+class Remembering(ReadModel):
+    """The queries over a chronicle; the store has the rates per minute only."""
+
+    def __init__(self, client: Client, chronicle: Chronicle) -> None:
+        super().__init__(client, load_outlines(ROOT / "territories" / "92"))
+        self._chronicle = chronicle
+
+    async def read(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> Read:
+        assert as_of is not None
+        past = await asyncio.to_thread(Past, realm, Fold(self._chronicle, realm, as_of), as_of)
+        return Read(past, Shaper(realm, past.reference, self._outlines, lang))
+
+
+@pytest.mark.bench
+async def test_any_time_among_a_million_records(store: RunningStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    s04 = scenario("S04")
+    player = MemoryPlayer(s04, REALM)
+    player.play(s04.start + MINUTES * MINUTE_MS)
+    chronicle, partition = Chronicle.open(tmp_path / "chronicle.db"), partition_of(REALM, PARTITIONS)
+    logs = {name: [s.transaction for s in service.log.of(REALM)] for name, service in player.system.services.items()}
+    once = sum(map(len, logs.values()))
+    began = time.process_time()
+    for transactions in logs.values():
+        _folded(transactions)
+    read_s = (time.process_time() - began) / once * RECORDS
+    began, times = time.process_time(), -(-RECORDS // once)
+    for name, transactions in logs.items():
+        found = [v for offset, tx in enumerate(transactions) for v in versions(tx, offset)]
+        for n in range(times):
+            chronicle.add(name, partition, again(found, n), Position(next=(n + 1) * len(transactions)))
+    filled_s = time.process_time() - began
+    client = connect(store.url)
+    model, chance, took = Remembering(client, chronicle), random.Random(1), []
+    for _ in range(ASKED):
+        at = s04.start + chance.randrange(times) * CRISIS_MS + chance.randrange(10, MINUTES) * MINUTE_MS
+        began = time.monotonic()
+        overview = await model.overview(REALM, as_of=at)
+        took.append(time.monotonic() - began)
+        assert overview.counts["incidents"] > 0
+    took.sort()
+    size = (tmp_path / "chronicle.db").stat().st_size >> 20
+    chronicle.close()
+    await client.aclose()
+    p95 = took[int(len(took) * 0.95)]
+    with capsys.disabled():
+        print(
+            f"\noverview as of a time among {once * times:,} records ({size:,} MB on disk, filled in {filled_s:.0f} s CPU): p50 {took[len(took) // 2] * 1000:.0f} ms, "
+            f"p95 {p95 * 1000:.0f} ms; reading all of them alone: {read_s:.0f} s CPU, {read_s / p95:.0f} times as long"
+        )
+    assert p95 < ALLOWED_S
+
+
+def _folded(transactions: list[Transaction]) -> None:
+    """What a question cost without a chronicle: every record read, the last rows kept."""
+    rows: dict[tuple[str, str], bytes] = {}
+    for offset, tx in enumerate(transactions):
+        loaded = Transaction.load(tx.dump())
+        rows.update({(v.collection, v.id): v.value for v in versions(loaded, offset)})
+    for value in rows.values():
+        orjson.loads(value or b"0")
