@@ -23,6 +23,8 @@ VIGIE = Path(sys.executable).parent / "vigie"
 UP_S = 180.0
 STOP_S = 40.0
 SHARED = "shared.json"
+FORESIGHT_AFTER_S = "3600"
+"""The planner of one system fills a core for a minute and a half: one is enough, the shared one."""
 
 
 def stop_shared(folder: Path) -> None:
@@ -68,6 +70,7 @@ class RunningVigie:
         self._command = [*under, str(VIGIE), "up", "--demo" if demo else "--no-demo", "--workers", str(workers), *options]
         kept = {n: v for n, v in os.environ.items() if not n.startswith("VIGIE_") or n in ("VIGIE_CACHE_DIR", "VIGIE_JAVA")}
         self.environment = kept | {"VIGIE_DATA_DIR": str(folder / "data"), "VIGIE_HTTP": self.http_address, "NO_COLOR": "1"}
+        self.environment |= {"VIGIE_FORESIGHT_AFTER_S": FORESIGHT_AFTER_S}
         self.environment |= environment
         self._process: subprocess.Popen[bytes] | None = None
         self._client: httpx.Client | None = None
@@ -91,7 +94,7 @@ class RunningVigie:
     def shared(cls, folder: Path) -> Self:
         """The one that runs in this folder for all processes of the test run; started if there is none. `stop_shared` stops it."""
         told = folder / SHARED
-        made = cls(folder)
+        made = cls(folder, VIGIE_FORESIGHT_AFTER_S="60")
         if told.exists():
             known = json.loads(told.read_text(encoding="utf-8"))
             made.http_address, made.url = known["http"], f"http://{known['http']}"

@@ -32,8 +32,6 @@ from services.runtime.reader import Accepted, LogReader
 
 LIVE: Final = live_partitions(PARTITIONS)
 """Partitions on which live realms live."""
-QUIET_S: Final = 60.0
-"""After the start, before anything is computed."""
 SLICE_S: Final = 0.2
 REPEAT_S: Final = 1.0
 CLOSE_S: Final = 3.0
@@ -47,7 +45,8 @@ log = structlog.get_logger(__name__)
 class Planning:
     """Drives a Planner. Two at once do no harm: the second answer to a job is a duplicate."""
 
-    def __init__(self, kafka: str, *, quiet_s: float = QUIET_S) -> None:
+    def __init__(self, kafka: str, *, quiet_s: float) -> None:
+        """`quiet_s`: after the start, before contingency is computed."""
         self._kafka = kafka
         self._quiet_s = quiet_s
         self._proposals = Proposals()
@@ -204,4 +203,4 @@ def _lowest_priority() -> None:
 
 
 if __name__ == "__main__":
-    run_background("planner", lambda settings: Planning(settings.kafka))
+    run_background("planner", lambda settings: Planning(settings.kafka, quiet_s=settings.foresight_after_s))

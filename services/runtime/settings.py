@@ -98,6 +98,8 @@ class Settings(FromEnvironment):
     """Loopback port of /livez, /readyz and /metrics; 0 = any free one."""
     instance: str = ""
     """Name of this replica, e.g. `alerts-0`: Kafka's static membership. Empty: dynamic."""
+    foresight_after_s: float = 60.0
+    """How long the system has been up before the planner ranks, in the background, which losses it would not survive."""
     log_json: Path | None = None
     """File for JSON logs (10 MB, five kept); empty = none."""
     log_level: str = "INFO"

@@ -21,7 +21,7 @@ from services.console.picture import Past
 from services.console.queries.base import Read
 from services.console.readmodel import ReadModel
 from services.console.shapes import Shaper
-from services.console.store import Client, connect
+from services.console.store import EPOCH, STATE, Client, connect
 from services.runtime.chain import Position
 from services.runtime.embedded.store import RunningStore
 from services.runtime.transaction import Transaction
@@ -76,6 +76,7 @@ async def test_any_time_among_a_million_records(store: RunningStore, tmp_path: P
             chronicle.add(name, partition, again(found, n), Position(next=(n + 1) * len(transactions)))
     filled_s = time.process_time() - began
     client = connect(store.url)
+    await client.mset({EPOCH: "bench", STATE: "live"})
     model, chance, took = Remembering(client, chronicle), random.Random(1), []
     for _ in range(ASKED):
         at = s04.start + chance.randrange(times) * CRISIS_MS + chance.randrange(10, MINUTES) * MINUTE_MS
