@@ -116,6 +116,7 @@ def test_a_disk_that_is_full_stops_what_must_write_and_everything_goes_on_when_t
 TORN = (
     "store/store.rdb", "vault/access-console.json", "vault/access-intake.json", "vault/access-up.json", "vault/replica.db",
     "intake/answers.db", "intake/sources.db", "run/ports.json", "run/territory.json", "run/sender-delivery-0.json",
+    "console/chronicle.db",
 )  # fmt: skip
 """Everything on the disk that is a copy of something. The logs and the keys are no copies: see the rows of the broker, and doctor."""
 
@@ -126,6 +127,9 @@ TORN = (
 @proves("supervisor", "corrupted", note="what it remembers of its last run")
 def test_every_file_that_is_a_copy_may_be_torn(machine: Machine) -> None:
     vigie = machine.vigie
+    reports_go_on(vigie, 60)
+    opened: str = vigie.get("/api/v1/realms")["items"][0]["opened_at"]
+    assert "sites" in vigie.get(f"/api/v1/overview?as_of={opened}"), "what makes the console read the logs"
     assert vigie.stop() == 0
     for name in TORN:
         file = vigie.folder / "data" / name
@@ -138,6 +142,7 @@ def test_every_file_that_is_a_copy_may_be_torn(machine: Machine) -> None:
     (vigie.folder / "data" / "run" / "status.json").write_bytes(b"\xff{")  # as a machine leaves it that lost its power
     vigie.start()
     reports_go_on(vigie, 61)
+    assert "sites" in vigie.get(f"/api/v1/overview?as_of={opened}")
     kept(vigie)
 
 
