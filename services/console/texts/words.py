@@ -287,7 +287,7 @@ TASK = {
     "contested": N_("Signalements contradictoires"),
     "lift_which": N_("Préciser ce qui est levé"),
     "reentry": N_("Ressaisie des données"),
-    "readiness_hole": N_("Trou d’astreinte à combler"),
+    "readiness_hole": N_("Trou d’astreinte à combler (selon l’annuaire, fournisseurs non vérifiés)"),
     "sitrep": N_("Point de situation à valider"),
     "improvement": N_("Action d’amélioration"),
 }

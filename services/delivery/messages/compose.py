@@ -274,7 +274,8 @@ def _readiness_digest(row: NotificationRow, names: Names, _: Translator) -> Said
     told = _(
         "{n} trous ou réserves dans les 14 jours ; {pct} % des heures sont prêtes.", n=_value(row, "holes"), pct=_value(row, "ready_pct")
     )
-    return _("point hebdomadaire des astreintes"), [told]
+    blind = _("D’après l’annuaire seul, fournisseurs non vérifiés : voir la page Astreintes.")
+    return _("point hebdomadaire des astreintes"), [told, blind]
 
 
 _HOLES: Final[Mapping[str, Callable[[Translator], str]]] = {

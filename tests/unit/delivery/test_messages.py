@@ -62,6 +62,12 @@ def test_what_alerts_and_continuity_ask_for_has_words_of_its_own() -> None:
     assert needed <= set(TEMPLATES)
 
 
+def test_the_weekly_digest_says_what_it_did_not_look_at() -> None:
+    plain = said(template="readiness_digest", answer_expected=False, values={"holes": 3, "ready_pct": 98.5}).plain()
+    assert "3 trous ou réserves" in plain
+    assert "fournisseurs non vérifiés" in plain
+
+
 def test_information_offers_no_answer() -> None:
     text = said(template="information", answer_expected=False)
     assert text.link is None
