@@ -41,6 +41,15 @@ def test_the_panel_says_what_to_do_next(crisis: str, visitor: Accounts) -> None:
     expect(side).to_contain_text("PT-ELEC")
 
 
+def test_how_fast_attention_is_asked_for_stands_beside_the_newest_facts(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+    rate = visitor().page(f"/?realm={crisis}").locator("#facts .rate")
+    known = vigie.get(f"/api/v1/overview?realm={crisis}")["alarm_rate"]
+    expect(rate).to_be_visible()
+    expect(rate).to_have_text(
+        re.compile(rf"^{known['demands']} demandes? d’attention en 10 min \(repère\s: {known['bearable']} au plus\)$")
+    )
+
+
 def test_the_keyboard_does_everything(crisis: str, visitor: Accounts) -> None:
     page = visitor().page(f"/?realm={crisis}")
     page.keyboard.press("ArrowDown")

@@ -68,16 +68,16 @@ def steps_of(incident: Incident, levels: Sequence[LevelReason], plan: Plan | Non
     """The life of the incident: reported, confirmed, levels, recovery, stable, closed."""
     closed = incident.state in (IncidentState.CLOSED, IncidentState.MERGED)
     steps = [
-        Step(_("Signalé"), times.hm(incident.opened_at), "past"),
-        Step(_("Confirmé"), times.hm(incident.known_at), "past")
+        Step(_("Signalé"), times.hm_dated(incident.opened_at, now, _.lang), "past"),
+        Step(_("Confirmé"), times.hm_dated(incident.known_at, now, _.lang), "past")
         if incident.certainty == "confirmed"
         else Step(_("À confirmer"), "", "here"),
     ]
     before = [r for r in levels if r.level < incident.level]
     if before:
-        steps.append(Step(", ".join(f"N{r.level}" for r in before), ", ".join(times.hm(r.at) for r in before), "past"))
+        steps.append(Step(", ".join(f"N{r.level}" for r in before), ", ".join(times.hm_dated(r.at, now, _.lang) for r in before), "past"))
     current = next((r for r in levels if r.level == incident.level), None)
-    detail = _("depuis {at}", at=times.hm(current.at)) if current and current.at else ""
+    detail = _("depuis {at}", at=times.hm_dated(current.at, now, _.lang)) if current and current.at else ""
     over = incident.estimated_end is not None and incident.estimated_end < now
     steps.append(
         Step(_("N{level} en cours", level=incident.level) if not closed else f"N{incident.level}", detail, "past" if closed else "here")
@@ -86,14 +86,14 @@ def steps_of(incident: Incident, levels: Sequence[LevelReason], plan: Plan | Non
         back = _("heure non annoncée")
     else:
         back = (
-            _("annoncé {at}, dépassé", at=times.hm(incident.estimated_end))
+            _("annoncé {at}, dépassé", at=times.hm_dated(incident.estimated_end, now, _.lang))
             if over
-            else _("annoncé {at}", at=times.hm(incident.estimated_end))
+            else _("annoncé {at}", at=times.hm_dated(incident.estimated_end, now, _.lang))
         )
     ahead: Literal["past", "next"] = "past" if closed else "next"
     steps.append(Step(_("Rétablissement"), back, ahead))
     steps.append(Step(_("Levée"), plan.stand_down_text if plan and plan.stand_down_text else _("décidée par le pilote"), ahead))
-    steps.append(Step(_("Clos"), times.hm(incident.closed_at) if closed else _("par une personne"), ahead))
+    steps.append(Step(_("Clos"), times.hm_dated(incident.closed_at, now, _.lang) if closed else _("par une personne"), ahead))
     return steps
 
 

@@ -223,6 +223,7 @@ def _helpers(_: Translator) -> dict[str, Callable[..., str]]:
         "strategy_name": lambda listed: strategy_name(listed, _),
         "level_name": lambda level: level_name(level, _),
         "hm_day": lambda at, now: times.hm_day(at, now, _.lang),
+        "hm_dated": lambda at, now: times.hm_dated(at, now, _.lang),
         "day": lambda at: times.day(at, _.lang),
         "day_long": lambda at: times.day_long(at, _.lang),
         "lasted": lambda span: times.lasted(span, _.lang),

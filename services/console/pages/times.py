@@ -34,6 +34,13 @@ def hm_day(at: datetime | None, now: datetime, lang: str) -> str:
     return hm(at) if local(at).date() == local(now).date() else day(at, lang)
 
 
+def hm_dated(at: datetime | None, now: datetime, lang: str) -> str:
+    """`10:16` today, `sam. 13/02 10:16` on another day: a moment of which both matter."""
+    if at is None:
+        return ""
+    return hm(at) if local(at).date() == local(now).date() else f"{day(at, lang)} {hm(at)}"
+
+
 def minute_value(at: datetime) -> str:
     """`2027-02-11T10:16`, as `<input type=datetime-local>` and `?as_of=` write a time in Paris; seconds only when there are some."""
     return local(at).strftime("%Y-%m-%dT%H:%M:%S").removesuffix(":00")

@@ -111,6 +111,13 @@ def test_times_are_those_of_paris_on_both_sides_of_summer() -> None:
     assert times.hm_day(NOW + timedelta(days=2), NOW, "fr") == "sam. 13/02"
 
 
+def test_a_moment_of_another_day_has_its_date_and_its_time() -> None:
+    said = [times.hm_dated(NOW - timedelta(hours=h), NOW, "fr") for h in (0, 10, 11)]
+    assert said == ["10:16", "00:16", "mer. 10/02 23:16"], "the day ends at midnight in Paris, not in Greenwich"
+    assert times.hm_dated(NOW + timedelta(days=2), NOW, "en") == "Sat 13/02 10:16"
+    assert times.hm_dated(None, NOW, "fr") == ""
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(-5, "00:00"), (336, "05:36"), (3599, "59:59"), (3600, "1 h 00"), (200_000, "2 j")])
 def test_a_countdown_stops_at_zero(seconds: int, text: str) -> None:
     assert times.countdown(NOW + timedelta(seconds=seconds), NOW, "fr") == text
