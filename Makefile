@@ -67,13 +67,15 @@ node:
 	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; } \
 	  || { echo "the SMS tests need node and npm: install them and call make test again" >&2; exit 1; }
 
-# for the tests with a real Prometheus, Alertmanager and amtool: Debian's own, unpacked beside the tools so that no service is started
+# for the tests with a real Prometheus, Alertmanager and amtool: Debian's own, unpacked beside the tools so that no service is started; but for the templates,
+# which Debian's Alertmanager looks for in one place only
+TEMPLATES := /usr/share/prometheus/alertmanager
 clients:
-	@(for p in prometheus prometheus-alertmanager amtool; do command -v $$p || test -x $(CLIENTS)/usr/bin/$$p || exit 1; done) >/dev/null \
+	@(for p in prometheus prometheus-alertmanager amtool; do command -v $$p || test -x $(CLIENTS)/usr/bin/$$p || exit 1; done; test -e $(TEMPLATES)/default.tmpl) >/dev/null \
 	  || { echo "fetching prometheus and prometheus-alertmanager for the tests" && mkdir -p $(CLIENTS) && cd $(CLIENTS) \
 	  && { apt-get download -qq prometheus prometheus-alertmanager >/dev/null 2>&1 \
 	    || { apt-get update -qq && apt-get download -qq prometheus prometheus-alertmanager >/dev/null; }; } \
-	  && for deb in *.deb; do dpkg-deb -x $$deb . || exit 1; done && rm -f *.deb; } \
+	  && for deb in *.deb; do dpkg-deb -x $$deb . || exit 1; done && rm -f *.deb && mkdir -p $(TEMPLATES) && cp usr/share/prometheus/alertmanager/*.tmpl $(TEMPLATES); } \
 	  || { echo "the tests with real clients need prometheus, prometheus-alertmanager and amtool: put them on the PATH and call make test again" >&2; exit 1; }
 
 # for the tests of a clock that jumps (tests/faults/clock.c): Debian's own, when there is none

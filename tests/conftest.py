@@ -96,6 +96,25 @@ def once(request: pytest.FixtureRequest) -> Callable[[str, Callable[[], None]], 
     return doing
 
 
+OF_FOLDER: Final = {
+    "tests/faults/runtime": ("fault_broker",), "tests/integration/clients": ("door_process",),
+    "tests/integration/console": ("logs_broker", "cache"),
+}  # fmt: skip
+"""Servers of the session that only the tests of one folder ask for: ended after its last test, since a broker that nobody asks
+takes its part of a core, too. Whoever asks again starts it again."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    yield
+    for folder, names in OF_FOLDER.items():
+        here = item.config.rootpath / folder
+        if item.path.is_relative_to(here) and (nextitem is None or not nextitem.path.is_relative_to(here)):
+            for name in names:
+                for fixture in item.session._fixturemanager.getfixturedefs(name, item) or ():
+                    fixture.finish(item._request)  # type: ignore[attr-defined]
+
+
 def shared_folder(config: pytest.Config) -> Path:
     """Of this run, the same in all its workers."""
     return Path(config.workerinput["shared"]) if hasattr(config, "workerinput") else config.stash[_SHARED]

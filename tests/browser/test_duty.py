@@ -26,7 +26,7 @@ def test_the_week_shows_who_stands_where_and_takes_an_override_and_a_calendar(
     page.get_by_label("Code de la personne").fill("cel-si")
     page.get_by_label("Du", exact=True).fill("2027-02-11T06:00")
     page.get_by_label("Au", exact=True).fill("2027-02-12T06:00")
-    page.get_by_label("Raison").fill("congé")
+    page.get_by_label("Raison", exact=True).fill("congé")
     page.locator('form[action="/api/v1/oncall/overrides"] button').click()
     expect(row).to_contain_text("cel-si", timeout=30_000)
     found = vigie.get(f"/api/v1/oncall/duties?realm={own_realm}")["items"]
