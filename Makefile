@@ -32,10 +32,10 @@ up: $(VENV)/.run
 	@exec $(BIN)/vigie up --demo $(ARGS)
 
 # three files at a time, also on two cores: most tests wait for brokers, timers and browsers. In the order of the files: browser tests last (tests/conftest.py)
-test: $(VENV)/.dev chromium node clients compiler
+test: $(VENV)/.dev chromium node clients
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-soak: $(VENV)/.dev
+soak: $(VENV)/.dev compiler
 	@$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
 
 bench: $(VENV)/.dev chromium node

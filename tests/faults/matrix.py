@@ -77,9 +77,14 @@ def _cells_of(path: Path) -> Iterator[Cell]:
     text = path.read_text(encoding="utf-8")
     if "@proves(" not in text:
         return
-    for node in ast.walk(ast.parse(text)):
+    tree = ast.parse(text)
+    whole_file = any(
+        isinstance(n, ast.Assign) and "pytestmark" in ast.unparse(n.targets[0]) and "soak" in ast.unparse(n.value) for n in tree.body
+    )
+    for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
+        soak = whole_file or any(ast.unparse(d) == "pytest.mark.soak" for d in node.decorator_list)
         for call in node.decorator_list:
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "proves":
                 component, fault = (str(ast.literal_eval(a)) for a in call.args)
@@ -88,7 +93,8 @@ def _cells_of(path: Path) -> Iterator[Cell]:
                 if component not in COMPONENTS or fault not in FAULTS:
                     raise ValueError(f"{where} proves {component} × {fault}, which the matrix does not have")
                 case = f"[{given['case']}]" if given.get("case") else ""
-                yield Cell(component, fault, where + case, given.get("lost", "0"), given.get("doubled", "0"), given.get("note", ""))
+                note = ", ".join(filter(None, (given.get("note", ""), "`make soak`" if soak else "")))
+                yield Cell(component, fault, where + case, given.get("lost", "0"), given.get("doubled", "0"), note)
 
 
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -98,7 +104,7 @@ _HEAD: Final = """# Faults, and what they cost
 Made by `python -m tests.faults.matrix` from what the tests declare (`@proves`); `pytest --measure` keeps what a run measured. Each cell: **lost · doubled · recovered in**. *Lost* counts
 what had been accepted or granted; *doubled* an effect that people or readers could meet twice. What waits through a fault is late by the time of the recovery. “said” = the doubt is recorded, shown
 and marked in the message (*possible duplicate*); “named” = the process stops by a named exit and nothing goes on until a person decides ([exits](../how-to/exits.md)).
-Times are upper bounds: of the last measured run, with the test's own load and beside whatever else the machine did ([benchmarks](benchmarks.md) has figures of a quiet one); a cell without one was not measured. “–” means that **nothing proves this cell**: it is not a promise.
+Times are upper bounds: of the last measured run, with the test's own load and beside whatever else the machine did ([benchmarks](benchmarks.md) has figures of a quiet one); a cell without one was not measured. Tests marked `make soak` are too long for every run. “–” means that **nothing proves this cell**: it is not a promise.
 """
 
 

@@ -20,7 +20,7 @@ from tests.faults.small_disk import SmallDisk, small_disk
 from tests.system import RunningVigie
 from tests.waiting import until
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.timeout(400), pytest.mark.soak]
 
 DISK_MB = 600
 FLUSH_S = 0.05
