@@ -9,6 +9,7 @@ what is shown is current, so there is none while Redis does not answer or nobody
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
@@ -40,6 +41,8 @@ RETRY_S: Final = 0.5
 ROUND_S: Final = 0.0002
 """Per browser, between two rounds of telling them all: what changes meanwhile is told together, so a crowd costs fewer and larger writes."""
 ROUND_AT_MOST_S: Final = 0.1
+STUCK_S: Final = 12.0
+"""Without a turn, each of which ends within the limits of the store's client: nobody reads any more, and nothing may be called current."""
 log = structlog.get_logger(__name__)
 
 Entry = tuple[str, str, tuple[str, ...]]
@@ -126,16 +129,26 @@ class RealmFeed:
         self.subscribers: set[Subscriber] = set()
         self.epoch = ""
         self.position = "0-0"
-        self.current = False
-        """Redis answers and the projector follows the logs."""
+        self._answers = False
+        self._turned_at = time.monotonic()
         self._joined: dict[str, Joined] = {}
+
+    @property
+    def current(self) -> bool:
+        """Redis answers, the projector follows the logs, and this feed reads."""
+        return self._answers and not self.stuck
+
+    @property
+    def stuck(self) -> bool:
+        """It has not come round for longer than anything in a turn may take."""
+        return time.monotonic() - self._turned_at > STUCK_S
 
     async def begin(self) -> None:
         """Stand at the end of the stream. Raises Rebuilding, StoreAway."""
         self.epoch = await self._model.epoch()
         try:
             last = await self._client.xrevrange(store.of(self.realm, "stream"), count=1)
-            self.current = await self._followed()
+            self._answers = await self._followed()
         except (RedisError, OSError) as error:
             raise StoreAway from error
         self.position = last[0][0].decode() if last else "0-0"
@@ -146,12 +159,13 @@ class RealmFeed:
             try:
                 await self._turn()
             except (StoreAway, Rebuilding, RedisError, OSError):
-                self.current = False
+                self._answers = False
                 await asyncio.sleep(RETRY_S)
             except Exception:
-                self.current = False
+                self._answers = False
                 log.exception("stream.failed", realm=self.realm)
                 await asyncio.sleep(RETRY_S)
+            self._turned_at = time.monotonic()
 
     async def _turn(self) -> None:
         key = store.of(self.realm, "stream")
@@ -160,7 +174,7 @@ class RealmFeed:
             await self.begin()
             self._to_all(lambda _: resync(self.epoch, self.position, "epoch"))
             return
-        self.current = await self._followed()
+        self._answers = await self._followed()
         entries = parse(read[0][1]) if read else []
         if not entries:
             return
@@ -265,6 +279,9 @@ class Hub:
 
     async def _feed(self, realm: str) -> RealmFeed:
         async with self._opening:
+            if realm in self._feeds and self._feeds[realm][0].stuck:
+                log.error("stream.stuck", realm=realm)
+                self._feeds.pop(realm)[1].cancel()  # who listens to it hears no ping, and comes back
             if realm not in self._feeds:
                 feed = RealmFeed(realm, self._client, self._model)
                 await feed.begin()
@@ -302,7 +319,7 @@ class Hub:
 
     def _leave(self, feed: RealmFeed, subscriber: Subscriber) -> None:
         feed.subscribers.discard(subscriber)
-        if not feed.subscribers and feed.realm in self._feeds:
+        if not feed.subscribers and self._feeds.get(feed.realm, (None,))[0] is feed:
             self._feeds.pop(feed.realm)[1].cancel()
         metrics.gauge("vigie_stream_clients", self.clients)
 

@@ -203,6 +203,31 @@ async def test_a_quiet_stream_pings(console_settings: Settings, territory: Terri
             assert data["server_time"].endswith("Z")
 
 
+async def test_a_feed_that_no_longer_reads_is_never_called_current_and_the_next_browser_has_another(
+    console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "PING_S", 0.05)
+    monkeypatch.setattr(streams, "BLOCK_MS", 50)
+    monkeypatch.setattr(streams, "STUCK_S", 1.0)
+    realm = a_realm()
+    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+        await writer.open(realm, territory, START)
+        await until(lambda: opened(console, realm))
+        async with listening(console, realm) as old:
+            await old.until("ping")
+            feed, reading = console.app.state.hub._feeds[realm]
+            reading.cancel()
+
+            async def silent() -> bool:
+                return not feed.current
+
+            await until(silent)
+            await writer.append("alerts", realm, crisis.site("cen-2", START), at=START)
+            async with listening(console, realm, last_id=streams.event_id(feed.epoch, feed.position)) as back:
+                await back.until("sites", id="cen-2")
+                assert console.app.state.hub._feeds[realm][0] is not feed
+
+
 async def test_without_a_projector_nothing_is_called_current(
     console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
