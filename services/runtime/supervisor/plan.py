@@ -46,6 +46,8 @@ class Plan:
     log_file: Path | None = None
     nice: int = 0
     """See `priority.py`."""
+    warm: str = ""
+    """A module that a fork server of its own has imported when this is started again."""
 
     @property
     def module(self) -> tuple[str, tuple[str, ...]] | None:
@@ -124,6 +126,8 @@ class ServiceKind:
     """Several may run; each has an instance name for static membership."""
     listens: str = ""
     """Variable that names its listening socket, which the supervisor holds: connections queue while it restarts (ADR 0004)."""
+    warm: str = ""
+    """What takes long to import: kept in a fork server of its own, which shares its memory with the service (ADR 0026)."""
     nice: int = 0
     """Broker, store and intake 0: what is accepted is remembered at once. Then whom to call, then what to do about it, then pictures of it."""
 
@@ -133,8 +137,8 @@ PRELOAD = ("services.runtime.processor",)
 
 SERVICES = (
     ServiceKind("intake", "services.intake", 0, listens="VIGIE_HTTP_FD"),
-    ServiceKind("console", "services.console", 1, listens="VIGIE_CONSOLE_FD", nice=5),
-    ServiceKind("projector", "services.console.projector", 2, nice=5),
+    ServiceKind("console", "services.console", 1, listens="VIGIE_CONSOLE_FD", warm="services.console.app", nice=5),
+    ServiceKind("projector", "services.console.projector", 2, warm="services.console.app", nice=5),
     ServiceKind("auditor", "services.verify.auditor", 3, nice=10),
     ServiceKind("conductor", "services.cli.conductor", 3, nice=5),
     ServiceKind("planner", "services.continuity.planning", 3, nice=10),
@@ -200,6 +204,7 @@ def service_plans(
                     pass_fds=(sockets[kind.listens],) if kind.listens else (),
                     log_file=settings.data.logs / f"{name}.jsonl",
                     nice=kind.nice,
+                    warm=kind.warm,
                 )
             )
     return plans

@@ -71,7 +71,7 @@ async def test_a_fork_is_as_if_it_had_been_started_by_exec(forks: ForkServer, tm
     assert (found["said"], found["stranger"], found["through"]) == ("of the service", None, "through the descriptor")
     assert found["argv0"].endswith("forked.py")
     assert found["interrupt"]
-    assert found["warm"], "it has what the fork server imported"
+    assert found["warm"] == ["aiokafka"], "it has what the fork server imported"
     assert len(found["fds"]) == 5, "input, output, error output, what it was given, and the directory that it lists"
     itself = psutil.Process(one.process.pid)
     assert itself.ppid() == os.getpid()
@@ -85,13 +85,31 @@ async def test_a_fork_is_as_if_it_had_been_started_by_exec(forks: ForkServer, tm
 async def test_a_service_outlives_the_fork_server_and_the_next_one_gets_a_new_server(forks: ForkServer, tmp_path: Path) -> None:
     one = await Service.start(forks, tmp_path / "one")
     await one.found()
-    servers = [p for p in psutil.Process().children() if " ".join(p.cmdline()).startswith("vigie: fork server")]
-    server = max(servers, key=psutil.Process.create_time)  # other tests of this run have one, too
-    server.kill()
-    server.wait(60)
+    _kill_the_newest_server()
     two = await Service.start(forks, tmp_path / "two")
     await two.found()
     assert psutil.Process(one.process.pid).is_running()
     os.kill(one.process.pid, signal.SIGKILL)
     assert await asyncio.wait_for(one.process.wait(), 60) == -signal.SIGKILL
     await two.end()
+
+
+async def test_a_warm_server_has_imported_more_and_comes_again_when_it_was_killed(forks: ForkServer, tmp_path: Path) -> None:
+    cold = asyncio.create_task(Service.start(forks, tmp_path / "cold"))  # both ask at once
+    warm = await Service.start(forks.warm("colorsys"), tmp_path / "warm")
+    assert (await (await cold).found())["warm"] == ["aiokafka"]
+    assert (await warm.found())["warm"] == ["aiokafka", "colorsys"]
+    assert psutil.Process(warm.process.pid).ppid() == os.getpid()
+    assert await warm.ends("leave") == (7, ["spoken"])
+    _kill_the_newest_server()
+    again = await Service.start(forks.warm("colorsys"), tmp_path / "again")
+    assert (await again.found())["warm"] == ["aiokafka", "colorsys"]
+    await again.end()
+    await (await cold).end()
+
+
+def _kill_the_newest_server() -> None:
+    servers = [p for p in psutil.Process().children() if " ".join(p.cmdline()).startswith("vigie: fork server")]
+    server = max(servers, key=psutil.Process.create_time)  # other tests of this run have one, too
+    server.kill()
+    server.wait(60)
