@@ -1,6 +1,6 @@
 """Pages cross the network compressed (RFC 9110 8.4): a phone at the edge of a network is who they are for.
 
-Whole pages only, never a stream and never what another has encoded. A page that many look at is one object (`pages.renders`), so it is
+Whole pages, and the pieces of a live stream; never what another has encoded. A page that many look at is one object (`pages.renders`), so it is
 compressed once. No page holds a secret beside words that a stranger chose (the CSRF token is in a cookie), so its length tells nothing.
 """
 
@@ -19,12 +19,24 @@ LEVEL: Final = 6
 """Hardly larger than 9, in half the time; a page that many look at costs it once."""
 _GZIP: Final = 31
 """zlib's word for the format of gzip with its largest window."""
+STREAM_LEVEL: Final = 3
+"""A sixth of the size for 3 ms per 100 KB; level 6 takes 12 ms for an eighth less."""
+STREAM_HEAD: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+"""Of a gzip stream without a name and a time (RFC 1952 2.3)."""
 
 
 def gzip(body: bytes, level: int = LEVEL) -> bytes:
     """The same bytes each time: no time of day in it."""
     packing = zlib.compressobj(level, zlib.DEFLATED, _GZIP)
     return packing.compress(body) + packing.flush()
+
+
+def of_stream(piece: bytes) -> bytes:
+    """A piece of a stream after STREAM_HEAD, whatever was in it before: it refers to nothing earlier and ends on a whole byte (RFC 1951 3.2.4), so the
+    same bytes go to all who are told the same. The stream is never finished; it ends with its connection.
+    """
+    packing = zlib.compressobj(STREAM_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return packing.compress(piece) + packing.flush(zlib.Z_FULL_FLUSH)
 
 
 _kept = lru_cache(maxsize=16)(gzip)

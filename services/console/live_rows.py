@@ -6,6 +6,7 @@ changed since; GET gives all.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -62,8 +63,10 @@ async def render(model: ReadModel, realm: str, lang: str, changed: Iterable[Key]
     events: dict[Key, Event] = {}
     for key, activity in await _activities(found, by_collection.pop("activities", []), by_collection.pop("local_clocks", [])):
         events[key] = ("activities", activity.model_dump_json().encode())
-    for collection in sorted(by_collection, key=lambda c: c != "reports"):  # an incident tells of the reports before it
-        for id, name, resource in await _resources(model, found, collection, by_collection[collection]):
+    collections = sorted(by_collection, key=lambda c: c != "reports")  # an incident tells of the reports before it
+    asked = [_resources(model, found, collection, by_collection[collection]) for collection in collections]
+    for collection, resources in zip(collections, await asyncio.gather(*asked), strict=True):
+        for id, name, resource in resources:
             events[collection, id] = (name, _with_reports(resource, joined).model_dump_json().encode())
     return events
 
@@ -85,8 +88,7 @@ async def _resources(model: ReadModel, found: Read, collection: str, ids: Sequen
         case "realm":
             return [(found.picture.realm, "realms", realm_resource(found.picture.fields, found.picture.clock))]
         case "incidents":
-            rows = await found.picture.some(a.IncidentRow, ids)
-            return [(id, "incidents", await model.shape_incident(found, row)) for id, row in rows.items()]
+            return [(one.id, "incidents", one) for one in await model.some_incidents(found, ids)]
         case "sites":
             return await _joined(found, a.SiteRow, ids, "sites", found.picture.reference.sites, found.shape.site)
         case "plans":

@@ -1,9 +1,10 @@
 """The live stream (Server-Sent Events): what changes in a realm, as the same resources that REST gives.
 
-One reader of Redis per realm, however many browsers look at it; a resource is rendered once per language. The last frame of a stream
-entry carries its id, so a browser that comes back with `Last-Event-ID` misses nothing; where that is impossible (too long away,
-another epoch of the cache, a browser too slow to keep up) it is told to `resync`: read everything again, then go on. A ping says that
-what is shown is current, so there is none while Redis does not answer or nobody follows the logs: the page then says that it is frozen.
+One reader of Redis per realm, however many browsers look at it; a resource is rendered once per language, and what a turn of the
+reader found is the same bytes for all of one language and right. The last frame of a stream entry carries its id, so a browser that comes
+back with `Last-Event-ID` misses nothing; where that is impossible (too long away, another epoch of the cache, a browser too slow to keep
+up) it is told to `resync`: read everything again, then go on. A ping says that what is shown is current. It comes from the reader itself,
+so there is none while Redis does not answer, nobody follows the logs or the reader has stopped: the page then says that it is frozen.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,16 +21,17 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.console import store
+from services.console.compressing import STREAM_HEAD, of_stream
 from services.console.faults import PictureFrozen
 from services.console.live_rows import LOG_ONLY, Joined, render
-from services.console.queries.base import now_ms
+from services.console.queries.base import epoch_of, now_ms
 from services.console.readmodel import ReadModel, Rebuilding, StoreAway
 from services.console.resources import iso, when
 from services.console.store import Client
 from services.runtime import metrics
 
 PING_S: Final = 5.0
-BLOCK_MS: Final = 4_000
+"""A turn of the reader without news."""
 ENTRIES: Final = 200
 """Stream entries that are rendered together: within them only the last state of a resource is sent."""
 REPLAYED: Final = 2_000
@@ -38,11 +39,11 @@ REPLAYED: Final = 2_000
 QUEUE: Final = 1_000
 """Frames that wait for a slow browser."""
 RETRY_S: Final = 0.5
-ROUND_S: Final = 0.0002
-"""Per browser, between two rounds of telling them all: what changes meanwhile is told together, so a crowd costs fewer and larger writes."""
-ROUND_AT_MOST_S: Final = 0.1
-STUCK_S: Final = 12.0
-"""Without a turn, each of which ends within the limits of the store's client: nobody reads any more, and nothing may be called current."""
+PAUSES: Final = 2.0
+"""Times as long as telling all of them took, until they are told again: what changes meanwhile is told together, so a crowd costs fewer and larger writes."""
+PAUSE_AT_MOST_S: Final = 0.1
+TURN_S: Final = 12.0
+"""More than a turn may take within the limits of the store's client: one that takes longer has lost its way, and is begun again."""
 log = structlog.get_logger(__name__)
 
 Entry = tuple[str, str, tuple[str, ...]]
@@ -83,30 +84,51 @@ def order(entry: str) -> tuple[int, int]:
     return int(ms), int(n or 0)
 
 
+@dataclass(slots=True)
+class Piece:
+    """Frames that go to many, as they are and compressed: for the first who wants it so."""
+
+    plain: bytes
+    count: int = 1
+    _packed: bytes | None = None
+
+    @property
+    def packed(self) -> bytes:
+        """A piece of any compressed stream."""
+        if self._packed is None:
+            self._packed = of_stream(self.plain)
+        return self._packed
+
+
 @dataclass(eq=False, slots=True)
 class Subscriber:
-    """One browser: a bounded queue of encoded frames, in the rounds in which they came."""
+    """One browser: a bounded queue of pieces as they go over the wire."""
 
     lang: str
     sees_log: bool
+    gzip: bool = False
     frames: deque[bytes] = field(default_factory=deque)
     waiting: int = 0
     """Frames in the queue."""
-    woken: asyncio.Event = field(default_factory=asyncio.Event)
     overflowed: bool = False
     closed: bool = False
+    _woken: asyncio.Future[None] | None = None
 
-    def put(self, frames: bytes, count: int = 1) -> None:
+    def encode(self, piece: Piece) -> bytes:
+        """As this browser wants it."""
+        return piece.packed if self.gzip else piece.plain
+
+    def put(self, piece: Piece) -> None:
         """Queue some frames; a full queue is dropped as a whole and replaced by a `resync`, later."""
-        if self.overflowed or not frames:
+        if self.overflowed or not piece.plain:
             return
         if self.waiting >= QUEUE:
             self.take()
             self.overflowed = True
         else:
-            self.frames.append(frames)
-            self.waiting += count
-        self.woken.set()
+            self.frames.append(self.encode(piece))
+            self.waiting += piece.count
+        self._wake()
 
     def take(self) -> bytes:
         """All that waits."""
@@ -118,7 +140,17 @@ class Subscriber:
     def close(self) -> None:
         """No more frames."""
         self.closed = True
-        self.woken.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+    async def news(self) -> None:
+        """Until there is something to do. A bare future: five hundred of them wake five hundred tasks, and make none."""
+        if not (self.frames or self.overflowed or self.closed):
+            self._woken = asyncio.get_running_loop().create_future()
+            await self._woken
 
 
 class RealmFeed:
@@ -129,26 +161,16 @@ class RealmFeed:
         self.subscribers: set[Subscriber] = set()
         self.epoch = ""
         self.position = "0-0"
-        self._answers = False
-        self._turned_at = time.monotonic()
+        self.current = False
+        """Redis answers and the projector follows the logs."""
         self._joined: dict[str, Joined] = {}
-
-    @property
-    def current(self) -> bool:
-        """Redis answers, the projector follows the logs, and this feed reads."""
-        return self._answers and not self.stuck
-
-    @property
-    def stuck(self) -> bool:
-        """It has not come round for longer than anything in a turn may take."""
-        return time.monotonic() - self._turned_at > STUCK_S
 
     async def begin(self) -> None:
         """Stand at the end of the stream. Raises Rebuilding, StoreAway."""
         self.epoch = await self._model.epoch()
         try:
             last = await self._client.xrevrange(store.of(self.realm, "stream"), count=1)
-            self._answers = await self._followed()
+            self.current = bool(await self._client.exists(store.PROJECTOR))
         except (RedisError, OSError) as error:
             raise StoreAway from error
         self.position = last[0][0].decode() if last else "0-0"
@@ -157,42 +179,56 @@ class RealmFeed:
         """Until cancelled."""
         while True:
             try:
-                await self._turn()
-            except (StoreAway, Rebuilding, RedisError, OSError):
-                self._answers = False
+                async with asyncio.timeout(TURN_S):
+                    told = await self._turn()
+                await asyncio.sleep(min(told * PAUSES, PAUSE_AT_MOST_S))
+            except (StoreAway, Rebuilding, RedisError, OSError) as error:
+                self.current = False
+                if isinstance(error, TimeoutError):
+                    log.error("stream.stuck", realm=self.realm)
                 await asyncio.sleep(RETRY_S)
             except Exception:
-                self._answers = False
+                self.current = False
                 log.exception("stream.failed", realm=self.realm)
                 await asyncio.sleep(RETRY_S)
-            self._turned_at = time.monotonic()
 
-    async def _turn(self) -> None:
-        key = store.of(self.realm, "stream")
-        read = await self._client.xread({key: self.position}, count=ENTRIES, block=BLOCK_MS)
-        if await self._model.epoch() != self.epoch:
+    async def _turn(self) -> float:
+        """Wait for what is new and tell it, or that nothing is. Seconds that the telling took."""
+        asked = self._client.pipeline(transaction=False)
+        asked.xread({store.of(self.realm, "stream"): self.position}, count=ENTRIES, block=int(PING_S * 1000))
+        asked.mget(store.EPOCH, store.STATE)
+        asked.exists(store.PROJECTOR)
+        read, life, followed = await asked.execute()
+        if epoch_of(*life) != self.epoch:
             await self.begin()
-            self._to_all(lambda _: resync(self.epoch, self.position, "epoch"))
-            return
-        self._answers = await self._followed()
-        entries = parse(read[0][1]) if read else []
-        if not entries:
-            return
-        frames: dict[str, list[Frame]] = {}
-        while unheard := {s.lang for s in self.subscribers} - frames.keys():  # one of another language may come meanwhile
-            for lang in unheard:
-                frames[lang] = await self.frames(entries, lang, self._joined.setdefault(lang, Joined()))
-        self.position = entries[-1][0]
-        told = {(lang, sees_log): self._encoded(frames[lang], sees_log) for lang in frames for sees_log in (False, True)}
-        for subscriber in self.subscribers:
-            subscriber.put(told[subscriber.lang, subscriber.sees_log], len(frames[subscriber.lang]))
-        await asyncio.sleep(min(len(self.subscribers) * ROUND_S, ROUND_AT_MOST_S))
+            return await self._to_all(Piece(resync(self.epoch, self.position, "epoch")))
+        self.current = bool(followed)
+        if entries := parse(read[0][1]) if read else []:
+            return await self._tell(entries)
+        if self.current:
+            return await self._to_all(Piece(ping()))
+        return 0.0
 
     def _encoded(self, frames: Iterable[Frame], sees_log: bool) -> bytes:
         return b"".join(f.encode(self.epoch, hidden=f.event in LOG_ONLY and not sees_log) for f in frames)
 
-    async def _followed(self) -> bool:
-        return bool(await self._client.exists(store.PROJECTOR))
+    async def _tell(self, entries: Sequence[Entry]) -> float:
+        pieces: dict[tuple[str, bool], Piece] = {}
+        while unheard := {s.lang for s in self.subscribers} - {lang for lang, _ in pieces}:  # one of another language may come meanwhile
+            for lang in unheard:
+                frames = await self.frames(entries, lang, self._joined.setdefault(lang, Joined()))
+                pieces |= {(lang, sees_log): Piece(self._encoded(frames, sees_log), len(frames)) for sees_log in (False, True)}
+        self.position = entries[-1][0]
+        return await self._to_all(pieces)
+
+    async def _to_all(self, told: Piece | Mapping[tuple[str, bool], Piece]) -> float:
+        """One piece, or that of a browser's language and right. Seconds until it was written for all who are not slow."""
+        began = time.perf_counter()
+        for subscriber in self.subscribers:
+            subscriber.put(told if isinstance(told, Piece) else told[subscriber.lang, subscriber.sees_log])
+        for _ in ("each has woken and sent", "the loop has written"):
+            await asyncio.sleep(0)
+        return time.perf_counter() - began
 
     async def frames(self, entries: Sequence[Entry], lang: str, joined: Joined) -> list[Frame]:
         """Frames of entries, in their order; of a resource that changed several times only the last."""
@@ -218,10 +254,6 @@ class RealmFeed:
         if len(raw) > REPLAYED or order(after) < order(trimmed) or order(after) > order(until):
             return None
         return self._encoded(await self.frames(parse(raw), subscriber.lang, Joined()), subscriber.sees_log)
-
-    def _to_all(self, make: Callable[[Subscriber], bytes]) -> None:
-        for subscriber in self.subscribers:
-            subscriber.put(make(subscriber))
 
 
 def parse(raw: Iterable[Any]) -> list[Entry]:
@@ -261,16 +293,17 @@ class Hub:
         self._closed = False
 
     async def stream(
-        self, realm: str, *, lang: str, sees_log: bool, last_id: str | None, still_allowed: Callable[[], bool] = lambda: True
-    ) -> AsyncIterator[bytes]:
+        self, realm: str, *, lang: str, sees_log: bool, last_id: str | None, gzip: bool = False,
+        still_allowed: Callable[[], bool] = lambda: True,
+    ) -> Live:  # fmt: skip
         """Frames for one browser, until it goes or `still_allowed` says no. Opened already when this returns: raises before, also
         PictureFrozen.
         """
         feed = await self._feed(realm)
-        subscriber, position = Subscriber(lang, sees_log), feed.position
+        subscriber, position = Subscriber(lang, sees_log, gzip), feed.position
         feed.subscribers.add(subscriber)  # from here on everything after `position` is queued
         metrics.gauge("vigie_stream_clients", self.clients)
-        return self._frames(feed, subscriber, position, last_id, still_allowed)
+        return Live(self._frames(feed, subscriber, position, last_id, still_allowed), lambda: self._leave(feed, subscriber))
 
     @property
     def clients(self) -> int:
@@ -279,43 +312,41 @@ class Hub:
 
     async def _feed(self, realm: str) -> RealmFeed:
         async with self._opening:
-            if realm in self._feeds and self._feeds[realm][0].stuck:
-                log.error("stream.stuck", realm=realm)
-                self._feeds.pop(realm)[1].cancel()  # who listens to it hears no ping, and comes back
             if realm not in self._feeds:
                 feed = RealmFeed(realm, self._client, self._model)
                 await feed.begin()
                 if not feed.current:
                     raise PictureFrozen
-                self._feeds[realm] = feed, asyncio.create_task(feed.run(), name=f"stream {realm}")
+                reading = asyncio.create_task(feed.run(), name=f"stream {realm}")
+                reading.add_done_callback(lambda _: self._ended(feed))
+                self._feeds[realm] = feed, reading
             elif not self._feeds[realm][0].current:
                 raise PictureFrozen
             return self._feeds[realm][0]
 
     async def _frames(
         self, feed: RealmFeed, subscriber: Subscriber, position: str, last_id: str | None, still_allowed: Callable[[], bool]
-    ) -> AsyncIterator[bytes]:
-        try:
-            since = entry_of(last_id, feed.epoch)
-            yield hello(feed.epoch, since or position, feed.realm)
-            if last_id is not None:
-                missed = await feed.missed(since, position, subscriber) if since is not None else None
-                yield resync(feed.epoch, position, "too_long_away") if missed is None else missed
-            while not (subscriber.closed or self._closed) and still_allowed():
-                subscriber.woken.clear()
-                if subscriber.frames:
-                    yield subscriber.take()
-                elif subscriber.overflowed:
-                    subscriber.overflowed = False
-                    yield resync(feed.epoch, feed.position, "too_slow")
-                else:
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(subscriber.woken.wait(), PING_S)
-                        continue
-                    if feed.current:
-                        yield ping()
-        finally:
-            self._leave(feed, subscriber)
+    ) -> AsyncGenerator[bytes]:
+        since = entry_of(last_id, feed.epoch)
+        yield (STREAM_HEAD if subscriber.gzip else b"") + subscriber.encode(Piece(hello(feed.epoch, since or position, feed.realm)))
+        if last_id is not None:
+            missed = await feed.missed(since, position, subscriber) if since is not None else None
+            yield subscriber.encode(Piece(resync(feed.epoch, position, "too_long_away") if missed is None else missed))
+        while not (subscriber.closed or self._closed) and still_allowed():
+            if subscriber.frames:
+                yield subscriber.take()
+            elif subscriber.overflowed:
+                subscriber.overflowed = False
+                yield subscriber.encode(Piece(resync(feed.epoch, feed.position, "too_slow")))
+            else:
+                await subscriber.news()
+
+    def _ended(self, feed: RealmFeed) -> None:
+        """Nobody reads for these browsers any more: they come back, to a feed that does."""
+        if self._feeds.get(feed.realm, (None,))[0] is feed:
+            self._feeds.pop(feed.realm)
+        for subscriber in feed.subscribers:
+            subscriber.close()
 
     def _leave(self, feed: RealmFeed, subscriber: Subscriber) -> None:
         feed.subscribers.discard(subscriber)
@@ -326,7 +357,20 @@ class Hub:
     def close(self) -> None:
         """End all streams, so that the process can stop; browsers come back with their last id."""
         self._closed = True
-        for feed, task in self._feeds.values():
-            task.cancel()
-            for subscriber in feed.subscribers:
-                subscriber.close()
+        for _, reading in self._feeds.values():
+            reading.cancel()
+
+
+class Live:
+    """What one browser is sent. Whoever iterates closes it, also without having begun."""
+
+    def __init__(self, frames: AsyncGenerator[bytes], leave: Callable[[], None]) -> None:
+        self._frames, self._leave = frames, leave
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._frames
+
+    async def aclose(self) -> None:
+        """It has gone."""
+        self._leave()
+        await self._frames.aclose()

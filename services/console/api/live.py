@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from services.console.api.context import Picture
-from services.console.stream import Hub
+from services.console.compressing import accepts_gzip
+from services.console.stream import Hub, Live
 from services.runtime.access import AccessStore
 from services.runtime.rights import Permission
 
 router = APIRouter(prefix="/api/v1", tags=["live"])
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept-Encoding"}
 
 
 @router.get(
@@ -30,8 +32,30 @@ async def stream(
     hub: Hub = request.app.state.hub
     access: AccessStore = request.app.state.access
     principal = reader.principal
+    gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
+
+    def still_allowed() -> bool:
+        found = access.principal(principal.id)
+        return found is principal or found == principal
+
     frames = await hub.stream(
-        reader.realm, lang=reader.lang, sees_log=principal.may(Permission.LOG_READ),
-        last_id=request.headers.get("last-event-id") or last_id, still_allowed=lambda: access.principal(principal.id) == principal,
+        reader.realm, lang=reader.lang, sees_log=principal.may(Permission.LOG_READ), gzip=gzip,
+        last_id=request.headers.get("last-event-id") or last_id, still_allowed=still_allowed,
     )  # fmt: skip
-    return StreamingResponse(frames, media_type="text/event-stream", headers=_HEADERS | {"Content-Language": reader.lang})
+    headers = _HEADERS | {"Content-Language": reader.lang} | ({"Content-Encoding": "gzip"} if gzip else {})
+    return LiveResponse(frames, media_type="text/event-stream", headers=headers)
+
+
+class LiveResponse(StreamingResponse):
+    """Closes its stream however it ends, also when the browser went before the first frame."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The exchange."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._live.aclose()
+
+    def __init__(self, live: Live, **more: Any) -> None:
+        super().__init__(live, **more)
+        self._live = live

@@ -98,9 +98,7 @@ class Reading:
         pipe.hvals(store.of(realm, "clock"))
         pipe.hgetall(store.of(realm, "versions"))
         (epoch, state), raw, clocks, versions = await pipe.execute()
-        if epoch is None or state != b"live":
-            raise Rebuilding
-        self._rows.begin(epoch.decode())
+        self._rows.begin(epoch_of(epoch, state))
         fields = None if raw is None else orjson.loads(raw)
         if fields is None or "began_at" not in fields:
             raise RealmUnknown
@@ -151,10 +149,7 @@ class Reading:
     async def epoch(self) -> str:
         """This life of the cache. Raises Rebuilding while there is none."""
         async with store_errors():
-            epoch, state = await self._client.mget(store.EPOCH, store.STATE)
-        if epoch is None or state != b"live":
-            raise Rebuilding
-        return str(epoch.decode())
+            return epoch_of(*await self._client.mget(store.EPOCH, store.STATE))
 
     async def realms(self) -> list[r.Realm]:
         """Live realms first, then the newest."""
@@ -177,6 +172,13 @@ class Reading:
     async def reference(self, realm: str, *, as_of: Instant | None = None) -> Reference:
         """The reference data in force."""
         return (await self.read(realm, as_of=as_of)).picture.reference
+
+
+def epoch_of(epoch: bytes | None, state: bytes | None) -> str:
+    """This life of the cache, from what it says of itself. Raises Rebuilding while there is none."""
+    if epoch is None or state != b"live":
+        raise Rebuilding
+    return epoch.decode()
 
 
 def now_ms() -> Instant:

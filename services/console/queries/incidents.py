@@ -110,9 +110,9 @@ class Incidents(Reading):
             shaped.append(one.model_copy(update={"reports": await found.picture.reports_of(row.id)}) if reports else one)
         return shaped
 
-    async def shape_incident(self, found: Read, row: a.IncidentRow) -> r.Incident:
-        """For the live stream: without report ids."""
-        return (await self._shape_incidents(found, [row], reports=False))[0]
+    async def some_incidents(self, found: Read, ids: Sequence[str]) -> list[r.Incident]:
+        """Those that exist, for the live stream: without report ids."""
+        return await self._shape_incidents(found, list((await found.picture.some(a.IncidentRow, ids)).values()), reports=False)
 
     async def _cause_types(self, picture: Picture) -> dict[str, set[str]]:
         types: dict[str, set[str]] = {}

@@ -12,7 +12,8 @@ import pytest
 
 from services.console import store
 from services.console import stream as streams
-from services.console.stream import Hub
+from services.console.api.live import LiveResponse
+from services.console.stream import Hub, Live
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
 from services.runtime.territory import Territory
@@ -28,8 +29,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 class Listening:
     """Events of one stream as (event, data, id)."""
 
-    def __init__(self, frames: AsyncIterator[bytes]) -> None:
-        self._frames, self._ready = frames, []
+    def __init__(self, frames: Live) -> None:
+        self._frames, self._ready = aiter(frames), []
         self._deadline = asyncio.get_running_loop().time() + 60
 
     async def next(self) -> tuple[str, Any, str | None]:
@@ -61,7 +62,7 @@ async def listening(console: Served, realm: str, *, sees_log: bool = True, last_
     try:
         yield Listening(frames)
     finally:
-        await frames.aclose()  # type: ignore[attr-defined]
+        await frames.aclose()
 
 
 async def test_changes_arrive_as_the_resources_that_rest_gives(console_settings: Settings, territory: Territory) -> None:
@@ -203,36 +204,63 @@ async def test_a_quiet_stream_pings(console_settings: Settings, territory: Terri
             assert data["server_time"].endswith("Z")
 
 
-async def test_a_feed_that_no_longer_reads_is_never_called_current_and_the_next_browser_has_another(
+async def test_a_reader_of_the_store_that_gets_no_answer_begins_again_and_one_that_has_ended_ends_its_streams(
     console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "PING_S", 0.05)
-    monkeypatch.setattr(streams, "BLOCK_MS", 50)
-    monkeypatch.setattr(streams, "STUCK_S", 1.0)
+    monkeypatch.setattr(streams, "TURN_S", 0.5)
     realm = a_realm()
     async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
         await writer.open(realm, territory, START)
         await until(lambda: opened(console, realm))
         async with listening(console, realm) as old:
             await old.until("ping")
-            feed, reading = console.app.state.hub._feeds[realm]
-            reading.cancel()
+            hub: Hub = console.app.state.hub
+            feed, reading = hub._feeds[realm]
+            turn, lost = feed._turn, asyncio.Event()
 
-            async def silent() -> bool:
-                return not feed.current
+            async def loses_its_way() -> float:
+                monkeypatch.setattr(feed, "_turn", turn)
+                lost.set()
+                return float(await asyncio.get_running_loop().create_future())
 
-            await until(silent)
+            monkeypatch.setattr(feed, "_turn", loses_its_way)
+            await lost.wait()
             await writer.append("alerts", realm, crisis.site("cen-2", START), at=START)
-            async with listening(console, realm, last_id=streams.event_id(feed.epoch, feed.position)) as back:
-                await back.until("sites", id="cen-2")
-                assert console.app.state.hub._feeds[realm][0] is not feed
+            _, last = await old.until("sites", id="cen-2")
+            reading.cancel()
+            with pytest.raises(StopAsyncIteration):
+                while True:
+                    await old.next()
+            await writer.append("alerts", realm, crisis.site("cen-3", START), at=START)
+            async with listening(console, realm, last_id=last) as back:
+                await back.until("sites", id="cen-3")
+                assert hub._feeds[realm][0] is not feed
+
+
+async def test_a_browser_that_went_before_its_first_frame_is_forgotten(console_settings: Settings, territory: Territory) -> None:
+    realm = a_realm()
+    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+        await writer.open(realm, territory, START)
+        await until(lambda: opened(console, realm))
+        hub: Hub = console.app.state.hub
+        response = LiveResponse(await hub.stream(realm, lang="fr", sees_log=True, last_id=None), media_type="text/event-stream")
+        assert hub.clients == 1
+
+        async def gone() -> dict[str, str]:
+            return {"type": "http.disconnect"}
+
+        async def send(_: Any) -> None:
+            return None
+
+        await response({"type": "http", "asgi": {"spec_version": "2.3"}}, gone, send)
+        assert (hub.clients, hub._feeds) == (0, {})
 
 
 async def test_without_a_projector_nothing_is_called_current(
     console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "PING_S", 0.05)
-    monkeypatch.setattr(streams, "BLOCK_MS", 50)
     realm = a_realm()
     client = store.connect(console_settings.redis)
     async with appending(console_settings.kafka) as writer, served(console_settings) as console:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 
 from services.console import stream
-from services.console.stream import Frame, Subscriber, entry_of, event_id, hello, order
+from services.console.compressing import STREAM_HEAD
+from services.console.stream import Frame, Piece, Subscriber, entry_of, event_id, hello, order
 
 
 def test_ids_of_another_epoch_are_not_ours() -> None:
@@ -36,6 +39,19 @@ def test_a_full_queue_is_dropped_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(stream, "QUEUE", 3)
     slow = Subscriber("fr", sees_log=True)
     for n in range(10):
-        slow.put(b"%d" % n)
+        slow.put(Piece(b"%d" % n))
     assert slow.overflowed
     assert not slow.frames
+
+
+def test_the_same_compressed_bytes_serve_whoever_was_told_what_before() -> None:
+    news, greeting = Piece(b"id: e.2-0\nevent: sites\ndata: {}\n\n" * 50), b"event: hello\n\n"
+    for before in ([], [Piece(b"event: sites\n\n")], [Piece(b"id: e.1-0\n\n" * 999)]):
+        browser = Subscriber("fr", sees_log=True, gzip=True)
+        for piece in (Piece(greeting), *before, news):
+            browser.put(piece)
+        assert browser.frames[-1] is news.packed, "one object for all"
+        assert len(news.packed) < len(news.plain) / 10
+        reading = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        read = [reading.decompress(sent) for sent in (STREAM_HEAD, *browser.frames)]
+        assert read == [b"", greeting, *(p.plain for p in before), news.plain], "each is whole as soon as it has come"
