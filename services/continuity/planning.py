@@ -27,6 +27,7 @@ from services.continuity.proposals import Proposals
 from services.continuity.reassignment.solver import SolverFailed
 from services.continuity.reassignment.tables import TablesInvalid
 from services.runtime.background import run_background
+from services.runtime.heap import give_back
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.reader import Accepted, LogReader
 
@@ -103,6 +104,7 @@ class Planning:
         self._free.clear()
         try:
             parts = await asyncio.to_thread(self._proposals.solve, job)
+            await asyncio.to_thread(give_back)
         finally:
             self._free.set()
         log.info("proposal.computed", realm=job.realm, proposal=job.id, parts=len(parts), seconds=round(time.monotonic() - began, 1))
@@ -138,6 +140,7 @@ class Planning:
         began = time.monotonic()
         try:
             message = await (self._gains(job) if job.gains else self._ranking(job))
+            await self._quietly(give_back)
             if message is None:
                 return
         except (TablesInvalid, SolverFailed) as error:  # the same data would fail again: a person must look

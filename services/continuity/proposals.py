@@ -110,13 +110,17 @@ class Proposals:
                     known.failed = asked.request
         for fact in transaction.facts:
             if fact.name == "RealmClosed":
-                self._realms.pop(transaction.realm, None)
+                self.forget(transaction.realm)
             elif fact.name in _FACTS:
                 realm = self._realm(transaction)
                 realm.state = evolve(realm.state, fact.message(), fact.at)
                 realm.parts = 0 if fact.name == "ProposalRequested" else realm.parts
             elif fact.name == "ReferencePublished":
                 self._realm(transaction).published.take(fact.data)
+
+    def forget(self, realm: str) -> None:
+        """It is closed: its state and its tables are let go."""
+        self._realms.pop(realm, None)
 
     def _realm(self, transaction: Transaction) -> _Realm:
         known = self._realms.get(transaction.realm)

@@ -8,15 +8,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
+from schemas.base import Message
 from schemas.topics import PARTITIONS, SERVICES, inputs
 from services.runtime import metrics
 from services.runtime.background import run_background
 from services.runtime.conductor import Conductor, Job, Move, Planner, Responder
+from services.runtime.heap import give_back
 from services.runtime.kafka import headers_of, idempotent_producer, partition_for, send_patiently, value_of
 from services.runtime.reader import Accepted, LogReader
 
@@ -49,6 +53,7 @@ class Conducting:
         self._kafka = kafka
         self._conductor = Conductor(responder, planner)
         self._solving: set[str] = set()
+        self._solver = ThreadPoolExecutor(1, "solver")
         self._producer = idempotent_producer(kafka, linger_ms=0)
         self._readers = {s: LogReader(kafka, s, partitions=SIMULATED) for s in SERVICES}
         self._touched: asyncio.Queue[str] = asyncio.Queue()
@@ -75,6 +80,7 @@ class Conducting:
 
     async def close(self) -> None:
         """Let go of the broker, within CLOSE_S also when it is away. For the end of the process."""
+        self._solver.shutdown(wait=False, cancel_futures=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 await self._producer.stop()
@@ -116,9 +122,9 @@ class Conducting:
                 metrics.count("vigie_steps_total")
 
     async def _solve(self, job: Job) -> None:
-        """Beside the loop: other realms go on."""
+        """Beside the loop: other realms go on. One after the other: each takes a core, and more than a hundred megabytes."""
         assert self._conductor.planner is not None
-        answer = await asyncio.to_thread(self._conductor.planner.solve, job)
+        answer = await asyncio.get_running_loop().run_in_executor(self._solver, _solved, self._conductor.planner, job)
         self._solving.discard(job.realm)
         self._conductor.solved(job, answer)
         self._touched.put_nowait(job.realm)
@@ -134,6 +140,12 @@ class Conducting:
         if pace is None or pace.speed != speed or now - pace.due(move.at) > BEHIND_S:
             pace = self._paces[move.realm] = _Pace(clock, now, speed)
         return max(pace.due(move.at) - now, 0.0)
+
+
+def _solved(planner: Planner, job: Job) -> Sequence[tuple[str, Message]]:
+    answer = planner.solve(job)
+    give_back()
+    return answer
 
 
 async def _acknowledged(sent: asyncio.Future[Any]) -> None:

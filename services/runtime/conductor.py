@@ -76,6 +76,10 @@ class Planner(Protocol):
         """The answer: inputs in order, each with its id. Pure; may take seconds."""
         ...
 
+    def forget(self, realm: str) -> None:
+        """It is closed: nothing of it is shown or asked any more."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Move:
@@ -200,6 +204,8 @@ class Conductor:
                 realm.paused, realm.speed = pace.paused, pace.speed
             case "RealmClosed" if tx.service == "alerts":
                 realm.forget()
+                if self.planner is not None:
+                    self.planner.forget(realm.name)
 
     def _respond_to(self, realm: _Realm, fact: FactRecord) -> None:
         if realm.opened is None:  # delivery's log was read before that of alerts
@@ -255,8 +261,10 @@ class Conductor:
         return None if job is None or job.id == r.solved[0] else job
 
     def solved(self, job: Job, answer: Sequence[tuple[str, Message]]) -> None:
-        """The answer to a job; its parts are the next moves, one by one."""
-        self._realms[job.realm].solved = job.id, answer
+        """The answer to a job; its parts are the next moves, one by one. One that comes after the realm was closed is for nobody."""
+        realm = self._realms[job.realm]
+        if not realm.closed:
+            realm.solved = job.id, answer
 
     def _job(self, r: _Realm) -> Any:
         return None if self.planner is None else self.planner.job(r.name)

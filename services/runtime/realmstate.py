@@ -22,7 +22,7 @@ class Mark:
     hash: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class RealmState(Generic[S]):
     realm: str
     lineage: str

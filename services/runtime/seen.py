@@ -22,7 +22,7 @@ BLOCK: Final = 16
 """Pages whose ids are one frozen set: a persistent map of a million ids takes seconds to make, sets take a tenth of one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Page:
     """`until`: time of its youngest id; ids in order of arrival."""
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, Generic, TypeVar
+from weakref import ReferenceType, ref
 
 import orjson
 import structlog
@@ -151,8 +152,10 @@ def _unpack(chunk: bytes) -> list[Any]:
 
 # ── writing ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_Written = dict[str, dict[str, tuple[object, tuple[Chunk, ...]]]]
-"""Realm → part → (the immutable object that was written, its chunks)."""
+_Written = dict[str, dict[str, tuple["ReferenceType[RealmState[Any] | Page]", tuple[Chunk, ...]]]]
+"""Realm → part → (the immutable object that was written, its chunks). Weakly: a slot is written again after thousands of records, a checkpoint
+after an hour, and the states of then, of realms closed since, are not held for that long. Whoever is gone is not what is written now.
+"""
 
 
 class SnapshotWriter(Generic[S]):
@@ -171,14 +174,14 @@ class SnapshotWriter(Generic[S]):
         `slot` is one of SLOTS, or `c<seq>` for a checkpoint, which is kept.
         """
         kept = slot not in SLOTS
-        before, after = self._written.get("c" if kept else slot, {}), dict[str, dict[str, tuple[object, tuple[Chunk, ...]]]]()
+        before, after = self._written.get("c" if kept else slot, {}), _Written()
         for realm, state in view.realms.items():
-            old, parts = before.get(realm, {}), dict[str, tuple[object, tuple[Chunk, ...]]]()
+            old, parts = before.get(realm, {}), dict[str, tuple[ReferenceType[RealmState[Any] | Page], tuple[Chunk, ...]]]()
             for part, source in _parts(state):
-                if part in old and old[part][0] is source:
+                if part in old and old[part][0]() is source:
                     parts[part] = old[part]
                 else:
-                    parts[part] = (source, await self._write_part(f"{slot}/{realm}/{part}", source))
+                    parts[part] = (ref(source), await self._write_part(f"{slot}/{realm}/{part}", source))
             after[realm] = parts
         manifest = Manifest(
             slot, view.position, self._decider.logic, time.time_ns() // 1_000_000,
@@ -192,11 +195,10 @@ class SnapshotWriter(Generic[S]):
             await self._erase(slot, before, after)
         return manifest
 
-    async def _write_part(self, key: str, source: object) -> tuple[Chunk, ...]:
+    async def _write_part(self, key: str, source: RealmState[Any] | Page) -> tuple[Chunk, ...]:
         if isinstance(source, RealmState):
             raws = await asyncio.to_thread(encode_state, self._decider, source)
         else:
-            assert isinstance(source, Page)
             raws = await asyncio.to_thread(encode_page, source)
         return tuple([Chunk(await self._send(f"{key}/{n}", raw), digest(raw)) for n, raw in enumerate(raws)])
 
@@ -213,7 +215,7 @@ class SnapshotWriter(Generic[S]):
         return offset
 
 
-def _parts(state: RealmState[Any]) -> Iterator[tuple[str, object]]:
+def _parts(state: RealmState[Any]) -> Iterator[tuple[str, RealmState[Any] | Page]]:
     for n in range(state.seen.first, state.seen.last):
         yield f"seen-{n}", state.seen.pages[n]
     yield "state", state

@@ -158,7 +158,8 @@ def test_of_a_closed_realm_nothing_is_kept_whatever_is_read_when(order: tuple[st
     system = opened()
     system.step(REALM, T0 + 300_000)
     system.feed("alerts", REALM, CloseRealm(author="a", role="admin"), id="close")
-    fresh = Conductor(responder)
+    planner = ToyPlanner()
+    fresh = Conductor(responder, planner)
     for name in order:
         for stored in system.services[name].log.of(REALM):
             fresh.observe(stored.transaction, stored.partition, stored.hash)
@@ -166,8 +167,11 @@ def test_of_a_closed_realm_nothing_is_kept_whatever_is_read_when(order: tuple[st
     realm = fresh._realms[REALM]
     for kept in (realm.gated, realm.responses, realm.answered, realm.early, realm.asked, realm.in_flight):
         assert not kept
+    assert not planner.asked
     assert not fresh.next_moves(REALM)
     assert fresh.job(REALM) is None
+    fresh.solved(ToyJob(REALM), planner.solve(ToyJob(REALM)))
+    assert realm.solved == ("", ()), "an answer that comes too late"
 
 
 def test_a_request_for_a_step_is_answered_when_the_realm_is_quiet() -> None:
@@ -214,6 +218,10 @@ class ToyPlanner:
 
     def solve(self, job: ToyJob) -> list[tuple[str, Message]]:  # noqa: ARG002  the protocol
         return [(f"plan:{n}", MetricChanged(key=f"p{n}", value=1.0, at=T0)) for n in range(2)]
+
+    def forget(self, realm: str) -> None:
+        assert realm == REALM
+        self.asked = ""
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import zlib
+from typing import cast
+from weakref import ref
 
 import pytest
 from immutables import Map
 
 from schemas.envelope import Place
 from schemas.runtime import OpenRealm
-from services.runtime.chain import Position
+from services.runtime.chain import Position, View
+from services.runtime.kafka import RecordProducer
 from services.runtime.realmstate import Mark, RealmState
 from services.runtime.seen import Page, Seen
 from services.runtime.snapshots import (
@@ -18,6 +21,7 @@ from services.runtime.snapshots import (
     Manifest,
     Published,
     SnapshotDamaged,
+    SnapshotWriter,
     decode_page,
     decode_state,
     encode_page,
@@ -61,3 +65,33 @@ def test_a_manifest_reads_back_equal() -> None:
     published = Published(Position(next=4, seq=3), Map({"toyecho": Place("toy", 0, 0, 3, 1)}))
     manifest = Manifest("a", position, 1, 123, {"92": {"state": (Chunk(4, "x"), Chunk(5, "y")), "seen-0": (Chunk(2, "z"),)}}, published)
     assert Manifest.load(manifest.dump()) == manifest
+
+
+class Taken:
+    """A producer whose broker takes everything."""
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []
+
+    async def send_raw(self, _topic: str, _partition: int, key: bytes, _value: bytes | None, _headers: object) -> tuple[int, int]:
+        self.keys.append(key)
+        return 0, len(self.keys)
+
+
+async def test_a_state_that_was_written_is_not_held_and_one_that_stands_is_not_written_again() -> None:
+    """The state of a realm before it was closed would stay for an hour, in the slot of the checkpoint."""
+    producer = Taken()
+    writer = SnapshotWriter(cast("RecordProducer", producer), ToyDecider(), 8)
+
+    def of(realm: str, count: int) -> RealmState[ToyState]:
+        return RealmState(realm, realm, 5, False, Seen(), Map(), ToyState(counts=Map({"a": count})))
+
+    stands, moves = of("92~ex-1", 1), of("92~ex-2", 1)
+    for slot in ("a", "c8"):
+        await writer.write(slot, View(Position(), Map({"92~ex-1": stands, "92~ex-2": moves})), Published())
+    gone = ref(moves)
+    del moves
+    assert gone() is None
+    producer.keys.clear()
+    await writer.write("a", View(Position(), Map({"92~ex-1": stands, "92~ex-2": of("92~ex-2", 2)})), Published())
+    assert producer.keys == [b"a/92~ex-2/state/0", b"a/manifest"]
