@@ -53,7 +53,7 @@ async def judge(settings: Settings, patience_s: float) -> tuple[Findings, Eviden
         check_reassignments(evidence.logs, found)
         check_dead_letters(evidence.logs, evidence.letters, found)
         try:
-            check_read_model(evidence.logs, await read_rows(settings.redis), found)
+            check_read_model(evidence.logs, *await read_rows(settings.redis), found)
         except RedisError as exc:
             found.wait("read-model", "store", f"the store does not answer: {exc}")
         verdict = patience.judge(found, _size(evidence), time.monotonic())

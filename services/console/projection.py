@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
 from schemas.base import MINUTE_MS, Instant
+from schemas.realms import is_live
 from services.console import store
 from services.console.effects import (
     CommandAnswered,
@@ -58,6 +59,10 @@ def load_position(text: str | bytes) -> Position:
     return Position(**kept)
 
 
+_ENDED: Final = "ended"
+"""Field of a closed realm: when it was, by the broker's clock."""
+
+
 @dataclass(slots=True)
 class _RealmChanges:
     rows: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -81,6 +86,8 @@ class Projected:
     """Collection → rows."""
     lines: dict[str, int]
     """Realm → lines."""
+    aside: tuple[str, ...]
+    """Realms that nobody reads in Redis any more: what it holds of them may go."""
 
 
 @dataclass(slots=True)
@@ -104,10 +111,16 @@ class Projection:
             positions[store.position(tx.service, accepted.partition)] = dump_position(accepted.position, tx.at)
             for effect in effects(tx, accepted.partition):
                 self._collect(effect, tx, changes, batch, answered)
+            if not is_live(tx.realm) and any(fact.name == "RealmClosed" for fact in tx.facts):
+                self._end(tx, changes)
             if _concerns_realm(tx):
                 changes.setdefault(tx.realm, _RealmChanges()).clocks[tx.service] = tx.at
+        aside = self._lay_aside(batch, changes)
         for realm, change in changes.items():
-            _write_realm(batch, realm, change)
+            if store.ASIDE in self.realms.get(realm, {}):
+                _write_left(batch, realm, change)
+            else:
+                _write_realm(batch, realm, change)
             if change.touched:
                 batch.add("HSET", store.REALMS, realm, orjson.dumps(self.realms[realm]))
         for key, value in positions.items():
@@ -118,7 +131,35 @@ class Projection:
         for change in changes.values():
             for collection, rows in change.rows.items():
                 written[collection] = written.get(collection, 0) + len(rows)
-        return Projected(batch, positions, written, {r: len(c.lines) for r, c in changes.items() if c.lines})
+        return Projected(batch, positions, written, {r: len(c.lines) for r, c in changes.items() if c.lines}, aside)
+
+    @property
+    def aside(self) -> tuple[str, ...]:
+        """All realms that were laid aside."""
+        return tuple(realm for realm, fields in self.realms.items() if store.ASIDE in fields)
+
+    def _end(self, tx: Transaction, changes: dict[str, _RealmChanges]) -> None:
+        """The first of the three services to say so counts: while the logs are read again each is as far as it is."""
+        fields = self.realms.get(tx.realm, {})
+        if _ENDED not in fields:
+            self.realms[tx.realm] = fields | {_ENDED: tx.src.appended_at}
+            changes.setdefault(tx.realm, _RealmChanges()).touched = True
+
+    def _lay_aside(self, batch: Batch, changes: dict[str, _RealmChanges]) -> tuple[str, ...]:
+        """From this batch on, all but the last closed realms are read elsewhere."""
+        if not any(_ENDED in self.realms[realm] for realm, change in changes.items() if change.touched):
+            return ()
+        over = [
+            (fields.get(_ENDED, 0), realm)
+            for realm, fields in self.realms.items()
+            if (_ENDED in fields or fields.get("state") == "closed") and store.ASIDE not in fields
+        ]
+        gone = tuple(realm for _, realm in sorted(over)[: max(len(over) - store.CLOSED_KEPT, 0)])
+        for realm in gone:
+            self.realms[realm] |= {store.ASIDE: True}
+            changes.setdefault(realm, _RealmChanges()).touched = True
+            batch.add("SET", store.of(realm, "floor"), store.NO_LINES)
+        return gone
 
     def _collect(self, effect: Effect, tx: Transaction, changes: dict[str, _RealmChanges], batch: Batch, answered: list[str]) -> None:
         match effect:
@@ -195,15 +236,20 @@ def _write_realm(batch: Batch, realm: str, change: _RealmChanges) -> None:
                 by_incident.setdefault(line.incident, []).append(line.key)
         for incident, keys in by_incident.items():
             batch.add_many("ZADD", store.timeline_of(realm, incident), _flat((0, key) for key in keys), step=2)
-    for name, count in change.rates.items():
-        batch.add("HINCRBY", store.of(realm, "rates"), name, count)
     if change.feeds:
         batch.add_many("HSET", store.of(realm, "feeds"), _flat(change.feeds.items()), step=2)
+    _write_left(batch, realm, change)
+    _announce(batch, realm, change)
+
+
+def _write_left(batch: Batch, realm: str, change: _RealmChanges) -> None:
+    """What Redis keeps of every realm, also of one that was laid aside (`store.LEFT`)."""
+    for name, count in change.rates.items():
+        batch.add("HINCRBY", store.of(realm, "rates"), name, count)
     if change.lost:
         batch.add_many("HSET", store.of(realm, "lost"), _flat(change.lost.items()), step=2)
     if change.clocks:
         batch.add_many("HSET", store.of(realm, "clock"), _flat(change.clocks.items()), step=2)
-    _announce(batch, realm, change)
 
 
 ANNOUNCED_AT_ONCE = 200

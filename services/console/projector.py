@@ -122,6 +122,8 @@ class Projector:
         }
         realms = await self._client.hgetall(store.REALMS)
         self._projection = Projection({name.decode(): orjson.loads(fields) for name, fields in realms.items()})
+        if aside := self._projection.aside:
+            await self._trimmer.lay_aside(aside)  # whoever began it may have been killed
 
     async def _follow(self, reader: LogReader) -> None:
         while True:
@@ -140,6 +142,9 @@ class Projector:
             metrics.count("vigie_projected_total", count, collection=collection)
         for realm, count in batch.lines.items():
             await self._trimmer.written(realm, count)
+        if batch.aside:
+            await self._trimmer.lay_aside(batch.aside)
+            log.info("realms.laid_aside", realms=batch.aside)
 
     # ── how far behind ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -150,6 +155,7 @@ class Projector:
             if all(self._next(key) >= end for key, end in ends.items()):
                 await self._store.write(Batch(self._epoch, commands=[("SET", store.STATE, "live")]))
                 building = False
+                await self._trimmer.lay_aside(self._projection.aside)  # batches of other logs were under way when each of them was
                 log.info("projection.live", epoch=self._epoch)
             else:
                 self._fault = "reading the logs again after a loss of the store"

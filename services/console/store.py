@@ -30,6 +30,14 @@ STREAM_KEPT: Final = 20_000
 LINES_KEPT: Final = 50_000
 """Lines of the main courante per realm in Redis; older ones are read from the logs."""
 LINES_SLACK: Final = 5_000
+CLOSED_KEPT: Final = 20
+"""Realms that are closed and still whole in Redis, the last to be closed. Of those before them the chronicle and the logs tell (`ASIDE`)."""
+ASIDE: Final = "aside"
+"""Field of a realm whose rows and lines Redis has let go: an exercise leaves megabytes, and what is over must not take the room of what is."""
+LEFT: Final = ("clock", "rates", "lost", "floor")
+"""Parts that stay of such a realm."""
+NO_LINES: Final = "~"
+"""`floor` of such a realm: all lines are read from the logs."""
 
 
 AUDIT = "vigie:audit"

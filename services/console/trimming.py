@@ -1,6 +1,8 @@
-"""Keeps the main courante in Redis bounded: beyond `LINES_KEPT` the oldest lines go, and are read from the logs when asked for."""
+"""Keeps Redis bounded: beyond `LINES_KEPT` the oldest lines of a realm go, and all but a few words of realms that were laid aside."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import orjson
 
@@ -9,6 +11,8 @@ from services.console.store import Client
 
 CHECK_EVERY = 1_000
 """Lines written to a realm between two looks at its length."""
+AT_ONCE = 500
+"""Keys in one command."""
 
 
 class Trimmer:
@@ -25,6 +29,20 @@ class Trimmer:
         if since >= CHECK_EVERY:
             self._since[realm] = 0
             await self.trim(realm)
+
+    async def lay_aside(self, realms: Collection[str]) -> int:
+        """Take away all but what is left of these realms; how many keys went."""
+        kept = {store.of(realm, part).encode() for realm in realms for part in store.LEFT}
+        wanted = {realm.encode() for realm in realms}
+        gone = [
+            key async for key in self._client.scan_iter(match="vigie:*~*:*", count=1000)
+            if key.split(b":", 2)[1] in wanted and key not in kept
+        ]  # fmt: skip
+        for start in range(0, len(gone), AT_ONCE):
+            await self._client.unlink(*gone[start : start + AT_ONCE])
+        for realm in realms:
+            self._since.pop(realm, None)
+        return len(gone)
 
     async def trim(self, realm: str) -> int:
         """Remove what is beyond the bound; how many that were."""

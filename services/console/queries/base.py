@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self, TypeVar
@@ -21,8 +22,9 @@ from services.console import resources as r
 from services.console import store
 from services.console.faults import NotFound, RealmUnknown, Rebuilding, StoreAway
 from services.console.geometry import Outlines
+from services.console.lines import LineRecord, key_before
 from services.console.paging import page
-from services.console.picture import Past, Picture, Present, Rows
+from services.console.picture import Past, Picture, Present, Rows, lines
 from services.console.reference import NO_REFERENCE, Reference
 from services.console.resources import Page
 from services.console.shapes import Shaper
@@ -105,6 +107,8 @@ class Reading:
         clock = max(map(int, clocks), default=None)
         if as_of is not None and (clock is None or as_of < clock):
             return await self._past(realm, as_of)
+        if store.ASIDE in fields and clock is not None:
+            return await self._past(realm, clock)
         reference = await self._reference(fields.get("reference"))
         counters = {key.decode(): int(value) for key, value in versions.items()}
         return Present(self._client, self._rows, counters, realm, fields, clock, reference, as_of)
@@ -132,6 +136,30 @@ class Reading:
             raise ProblemError("broker_away", retry_after_s=5) from error
         except sqlite3.Error as error:
             raise ProblemError("storage", retry_after_s=30) from error
+
+    async def _lines(self, picture: Picture, incident: str | None, limit: int) -> tuple[Sequence[LineRecord], str | None]:
+        """The newest lines of a picture that the store holds; of a realm that was laid aside from the logs. And the key to go on from."""
+        realm = picture.realm
+        found = await lines(self._client, realm, incident=incident, kinds=frozenset(), at=picture.at, before=None, limit=limit)
+        floor = None if found[0] else await self._floor(realm)
+        if floor != store.NO_LINES:
+            return found
+        older = await self._older(realm, incident, frozenset(), key_before(picture.at) if picture.at is not None else floor, limit)
+        return older, older[-1].key if len(older) == limit else None
+
+    async def _floor(self, realm: str) -> str | None:
+        """The key up to which the store has let the lines of a realm go."""
+        async with store_errors():
+            floor = await self._client.get(store.of(realm, "floor"))
+        return None if floor is None else str(floor.decode())
+
+    async def _older(self, realm: str, incident: str | None, kinds: AbstractSet[str], end: str, limit: int) -> list[LineRecord]:
+        """Lines before a key, newest first, from the logs."""
+
+        def wanted(line: LineRecord) -> bool:
+            return line.key < end and (not kinds or line.kind in kinds) and (incident is None or line.incident == incident)
+
+        return await self._from_logs(lambda history: history.lines(realm, wanted, limit))
 
     async def _reference(self, version: str | None) -> Reference:
         if version is None:

@@ -102,9 +102,7 @@ class Documents(Incidents, Journal):
         return made
 
     async def _cited(self, picture: pictures.Picture) -> Sequence[LineRecord]:
-        found, _more = await pictures.lines(
-            self._client, picture.realm, incident=None, kinds=frozenset(), at=picture.at, before=None, limit=LINES_READ
-        )
+        found, _more = await self._lines(picture, None, LINES_READ)
         return found
 
     async def _shaped(
@@ -156,9 +154,7 @@ class Documents(Incidents, Journal):
         return draft_retex(made)
 
     async def _told(self, picture: pictures.Picture, incident: str | None) -> tuple[Sequence[LineRecord], str | None]:
-        return await pictures.lines(
-            self._client, picture.realm, incident=incident, kinds=frozenset(), at=picture.at, before=None, limit=RETEX_LINES
-        )
+        return await self._lines(picture, incident, RETEX_LINES)
 
     async def _retex_facts(
         self, found: Read, resource: r.Realm, at: Instant, incident: str | None, lines: Sequence[LineRecord]

@@ -8,7 +8,6 @@ from typing import Final
 from schemas import alerts as a
 from schemas import continuity as c
 from schemas.base import Instant
-from services.console import picture as pictures
 from services.console import resources as r
 from services.console.cap import Emitter
 from services.console.faults import NotFound
@@ -69,9 +68,7 @@ class Incidents(Reading):
             row = await found.picture.row(a.IncidentRow, id)
             if row is None:
                 raise NotFound
-            lines, _ = await pictures.lines(
-                self._client, realm, incident=id, kinds=frozenset(), at=found.picture.at, before=None, limit=WHOLE
-            )
+            lines, _ = await self._lines(found.picture, id, WHOLE)
         earlier = [row.known_at, *(line.recorded_at for line in lines if line.type in _RECORDS)]
         return Emitter(realm, sender, found.picture.reference.names, self._outlines.shapes).message(row, earlier)
 

@@ -49,25 +49,19 @@ class Journal(Reading):
                 self._client, realm, incident=incident, kinds=kinds, at=found.picture.at, before=start, limit=most
             )
         if after is None and len(records) < most:
-            records, after = await self._older(realm, records, incident, kinds, found.picture.at, start, most)
+            records, after = await self._completed(realm, records, incident, kinds, found.picture.at, start, most)
         return Page(items=self.shape_lines(found.shape, records, texts=texts), next=encode(after) if after else None)
 
-    async def _older(
+    async def _completed(
         self, realm: str, records: list[LineRecord], incident: str | None, kinds: AbstractSet[str], at: Instant | None, before: str | None,
         limit: int,
     ) -> tuple[list[LineRecord], str | None]:  # fmt: skip
         """The page completed from the logs, if Redis has let older lines go."""
-        async with store_errors():
-            floor = await self._client.get(store.of(realm, "floor"))
+        floor = await self._floor(realm)
         if floor is None:
             return records, None
-        end = min([floor.decode() + "~", *([before] if before else []), *([key_before(at)] if at is not None else [])])
-
-        def wanted(line: LineRecord) -> bool:
-            return line.key < end and (not kinds or line.kind in kinds) and (incident is None or line.incident == incident)
-
-        older = await self._from_logs(lambda history: history.lines(realm, wanted, limit - len(records)))
-        together = records + older
+        end = min([floor + "~", *([before] if before else []), *([key_before(at)] if at is not None else [])])
+        together = records + await self._older(realm, incident, kinds, end, limit - len(records))
         return together, together[-1].key if len(together) == limit else None
 
     def shape_lines(self, shape: Shaper, records: Sequence[LineRecord], *, texts: bool) -> list[r.Line]:

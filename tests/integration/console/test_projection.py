@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.alerts import MetricChanged
 from schemas.realms import partition_of
-from schemas.runtime import LossDeclared
+from schemas.runtime import LossDeclared, RealmClosed
 from schemas.topics import PARTITIONS, SERVICES
 from services.console import store
 from services.console.chronicle import Chronicle, Version
@@ -245,6 +245,57 @@ async def test_lines_that_the_store_let_go_are_read_from_the_logs(
                 break
         assert seen == whole.items
     await client.aclose()
+
+
+async def test_of_closed_realms_only_the_last_take_room_in_the_store_and_all_are_read_as_before(
+    writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "CLOSED_KEPT", 1)
+    client, over = store.connect(console_settings.redis), START + 5 * MINUTE
+    first, last = a_realm(), a_realm()
+
+    async def told() -> list[object]:
+        overview = await model.overview(first)
+        return [
+            overview.model_copy(update={"epoch": "", "server_time": overview.at, "log": []}), await model.realm(first), await model.timeline(first, kind=("all",)),
+            await model.timeline(first, incident=INCIDENT), await model.incident(first, INCIDENT), await model.sites(first),
+            await model.activities(first), await model.plans(first), await model.notifications(first), await model.report(first, "r-1"),
+            await model.cap(first, INCIDENT, "vigie"), await model.draft_retex(first),
+        ]  # fmt: skip
+
+    async def parts(realm: str) -> set[str]:
+        return {key.decode().split(":", 2)[2] async for key in client.scan_iter(match=f"vigie:{realm}:*", count=1000)}
+
+    async def laid_aside() -> bool:
+        return await parts(first) <= set(store.LEFT) and (await model.realm(last)).state == "closed"
+
+    async with projecting(console_settings):
+        for realm in (first, last):
+            await play(writer, realm, territory)
+            await until(lambda realm=realm: complete(model, realm))  # type: ignore[misc]
+        for service in SERVICES:
+            await writer.append(service, first, RealmClosed(), at=over)
+        await until(lambda: closed(model, first))
+        before = await told()
+        assert "rows:incidents" in await parts(first)
+        await writer.append("alerts", last, RealmClosed(), at=over + MINUTE)
+        await until(laid_aside)
+        assert await told() == before
+        assert "rows:incidents" in await parts(last)
+        await client.flushall()
+        await until(laid_aside)
+        assert await told() == before
+        assert {realm.name for realm in await model.realms()} >= {first, last}
+    await client.hset(store.rows(first, "sites"), "cen-1", b"{}")  # as of a projector that was killed before it had taken all away
+    async with projecting(console_settings):
+        await until(laid_aside)
+    await client.aclose()
+
+
+async def closed(model: ReadModel, realm: str) -> bool:
+    """All three services said so."""
+    found = await model.overview(realm)
+    return all(place.at.timestamp() * 1000 == START + 5 * MINUTE for place in found.log if place.at is not None)
 
 
 async def test_after_a_declared_loss_everything_is_projected_again(

@@ -49,7 +49,7 @@ def test_what_waits_counts_once_nothing_moves() -> None:
 def test_a_row_that_the_projector_has_touched_is_not_the_one_that_waited() -> None:
     def found(shown: int) -> Findings:
         findings = Findings()
-        check_read_model({}, {("live", "sites"): {"s": {"id": "s", "n": shown}}}, findings)
+        check_read_model({}, {("live", "sites"): {"s": {"id": "s", "n": shown}}}, (), findings)
         return findings
 
     patience = Patience(15)
@@ -68,7 +68,7 @@ def test_a_breach_that_changes_its_words_while_all_moves_is_told_in_the_end() ->
 
 def test_rows_that_differ_are_one_sentence_per_collection() -> None:
     findings = Findings()
-    check_read_model({}, {("live", "sites"): {str(n): {"id": str(n)} for n in range(500)}}, findings)
+    check_read_model({}, {("live", "sites"): {str(n): {"id": str(n)} for n in range(500)}}, (), findings)
     patience = Patience(15)
     assert patience.judge(findings, 1, 0) is None
     assert patience.judge(findings, 1, 16) == [(LAW, "realm live, sites: 500 of 0 rows differ, e.g. 0")]
