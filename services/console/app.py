@@ -108,6 +108,30 @@ class Timed:
         await self._app(scope, receive, watched)
 
 
+class Leaving:
+    """A request that is still open when the process must end (it may wait a minute for a step) is answered as that of a killed one, not with an error."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except asyncio.CancelledError:
+            if begun or scope["type"] != "http":
+                raise
+            code = "console_away" if scope["method"] in ("GET", "HEAD") else "outcome_unknown"
+            await problem_response(Problem(code, retry_after_s=1), Request(scope))(scope, receive, send)
+
+
 def create_app(health: Health) -> FastAPI:
     """The API without its state (see `console`): also what the OpenAPI document is made from."""
     app = FastAPI(
@@ -141,6 +165,7 @@ def create_app(health: Health) -> FastAPI:
 
     app.add_middleware(Compressed)
     app.add_middleware(Timed)
+    app.add_middleware(Leaving)
     return app
 
 
