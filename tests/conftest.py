@@ -124,6 +124,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--measure", action="store_true", help="keep the figures of the fault matrix that this run measures (tests/faults)")
     parser.addoption("--soak-minutes", type=float, default=60.0, help="how long tests/faults/test_soak.py plays")
     parser.addoption("--soak-realms", type=int, default=20, help="in how many realms")
+    parser.addoption("--soak-figures", type=Path, help="a file for every sample of memory, as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:

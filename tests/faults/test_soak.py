@@ -47,6 +47,11 @@ SAMPLE_S: Final = 5.0
 WARM_S: Final = 60.0
 """A process that has just begun does not hold yet what it will."""
 FLAT: Final = 0.05
+"""Growth of all processes together, from the second quarter of the time to the last: the first fills what is bounded (caches, the store's twenty
+closed realms, the broker's heap).
+"""
+EACH_FLAT: Final = 0.15
+"""Of one process alone: it is killed every few minutes, so the two quarters see it at different ages."""
 PATIENCE_S: Final = 600.0
 """Of a player, whatever is killed."""
 SETTLED_S: Final = 300.0
@@ -79,9 +84,10 @@ class Looping(threading.Thread):
 class Watching(threading.Thread):
     """Kills at random and samples the memory of what has run for a minute."""
 
-    def __init__(self, vigie: RunningVigie, enough: threading.Event, seed: int) -> None:
+    def __init__(self, vigie: RunningVigie, enough: threading.Event, seed: int, figures: Path | None) -> None:
+        """`figures`: where every sample is written, as JSON."""
         super().__init__(name="watching", daemon=True)
-        self._vigie, self._enough, self._random = vigie, enough, random.Random(seed)
+        self._vigie, self._enough, self._random, self._figures = vigie, enough, random.Random(seed), figures
         self.samples: dict[str, list[tuple[float, float]]] = defaultdict(list)
         """Process → (seconds since the beginning, MB)."""
         self.kills = 0
@@ -91,6 +97,8 @@ class Watching(threading.Thread):
         while not self._enough.wait(SAMPLE_S):
             now = time.monotonic() - began
             self._sample(now)
+            if self._figures is not None:
+                self._figures.write_text(json.dumps({"kills": self.kills, "memory_mb": self.samples}), encoding="utf-8")
             if now >= kill_at:
                 kill_at = now + self._random.uniform(*KILL_EVERY_S)
                 self._kill()
@@ -130,7 +138,7 @@ def test_an_hour_of_exercises_under_kills(tmp_path: Path, request: pytest.Fixtur
     scenarios = [load_scenario(REPOSITORY / "scenarios", id) for id in SCENARIOS]
     with RunningVigie(tmp_path / "soak") as vigie:
         players = [Looping(vigie, n, scenarios, enough) for n in range(request.config.getoption("--soak-realms"))]
-        watching = Watching(vigie, enough, seed=1)
+        watching = Watching(vigie, enough, 1, request.config.getoption("--soak-figures"))
         for thread in (*players, watching):
             thread.start()
         ends = time.monotonic() + lasts_s
@@ -155,3 +163,4 @@ def test_an_hour_of_exercises_under_kills(tmp_path: Path, request: pytest.Fixtur
     assert verdict.returncode == 0, verdict.stdout[-3000:]
     assert watching.kills > 0
     assert late <= early * (1 + FLAT), growth
+    assert {name: mb for name, mb in growth.items() if mb[1] > mb[0] * (1 + EACH_FLAT)} == {}
