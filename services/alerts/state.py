@@ -180,8 +180,8 @@ class State:
     """Scope → (day, rate, occurred_at), ascending by day."""
     forecasts: Map[str, tuple[Instant, float]] = _index()
     """Scope → (occurred_at, announced rate)."""
-    cuts: tuple[tuple[Instant, str], ...] = field(default=(), init=False, compare=False, repr=False)
-    """(since, cause) of power cuts on sites, of the last two days, ascending."""
+    cuts: tuple[tuple[Instant, str, str], ...] = field(default=(), init=False, compare=False, repr=False)
+    """(since, cause, site) of power cuts on sites, of the last two days, ascending."""
     security: tuple[SecurityEvent, ...] = field(default=(), init=False, compare=False, repr=False)
     """Security incidents, damage and fires of the last week, ascending."""
     illness: Map[str, Map[str, tuple[float, Instant]]] = _index()

@@ -32,6 +32,7 @@ from services.runtime import health, logs, metrics
 from services.runtime.chain import Position
 from services.runtime.ending import end
 from services.runtime.exits import Stop, stop_for
+from services.runtime.pace import EVERY_MS, UNHURRIED_MS
 from services.runtime.partitions import PartitionReader
 from services.runtime.reader import Accepted, HistoryChanged, LogReader
 from services.runtime.settings import Settings
@@ -95,8 +96,11 @@ class Projector:
         await self._load()
         async with AsyncExitStack() as open_readers:
             readers = [
-                await open_readers.enter_async_context(LogReader(self._kafka, s, start=self._positions[s])) for s in SERVICES
-            ]  # fmt: skip
+                await open_readers.enter_async_context(
+                    LogReader(self._kafka, s, start=self._positions[s], every_ms=EVERY_MS if s == "alerts" else UNHURRIED_MS)
+                )
+                for s in SERVICES
+            ]
             ends = await open_readers.enter_async_context(PartitionReader(self._kafka, fetch_bytes=1))
             await self._beat()
             await _first_end([self._follow(reader) for reader in readers], self._watch_lag(ends))

@@ -29,6 +29,7 @@ from services.continuity.reassignment.tables import TablesInvalid
 from services.runtime.background import run_background
 from services.runtime.heap import give_back
 from services.runtime.kafka import BrokerAway, RecordProducer
+from services.runtime.pace import UNHURRIED_MS
 from services.runtime.reader import Accepted, LogReader
 
 LIVE: Final = live_partitions(PARTITIONS)
@@ -52,7 +53,7 @@ class Planning:
         self._quiet_s = quiet_s
         self._proposals = Proposals()
         self._planner = Planner(self._proposals)
-        self._reader = LogReader(kafka, "continuity", partitions=LIVE)
+        self._reader = LogReader(kafka, "continuity", partitions=LIVE, every_ms=UNHURRIED_MS)
         self._news = asyncio.Event()
         self._asked = asyncio.Event()
         self._free = asyncio.Event()

@@ -20,7 +20,7 @@ from mode.services import WaitResults
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.kafka import METADATA_AGE_MS
 from services.runtime.kafka_security import faust_credentials
-from services.runtime.pace import Pace
+from services.runtime.pace import EVERY_MS, Pace
 
 
 class Owner(Protocol):
@@ -45,6 +45,8 @@ class Membership:
     heartbeat_s: float = 1.0
     """Also how late a member hears that partitions change hands, which stand still meanwhile."""
     rebalance_s: float = 30.0
+    every_ms: int = EVERY_MS
+    """Turns in a stream (`services.runtime.pace`)."""
 
 
 class PacedThread(driver.AIOKafkaConsumerThread):
@@ -55,7 +57,8 @@ class PacedThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Called by Faust."""
         await super().on_start()
-        self.pace = Pace(self._consumer)
+        app: Any = self.consumer.app
+        self.pace = Pace(self._consumer, app.every_ms)
 
     async def on_thread_stop(self) -> None:
         """Called by Faust on an orderly stop: who stops on purpose leaves the group, and the others take over at once.
@@ -118,6 +121,7 @@ class FailStopApp(faust.App):
     """An app that hands everything to its owner."""
 
     owner: Owner
+    every_ms: int
 
     def on_init_dependencies(self) -> Any:
         """Without Faust's monitor: four callbacks per event for figures that nobody reads; the worker counts its own."""
@@ -174,5 +178,5 @@ def make_app(kafka: str, membership: Membership, owner: Owner) -> Any:
         worker_redirect_stdouts=False,
         reply_create_topic=False,
     )
-    app.owner = owner
+    app.owner, app.every_ms = owner, membership.every_ms
     return app

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.topics import BY_NAME, LARGE_MESSAGE_BYTES
 from services.runtime.kafka import BrokerAway, expiring_producer, groupless_consumer
-from services.runtime.pace import Pace
+from services.runtime.pace import UNHURRIED_MS, Pace
 
 RETRY_S: Final = 0.5
 log = structlog.get_logger(__name__)
@@ -130,7 +130,7 @@ class Follower:
         consumer: Any = groupless_consumer(self._kafka, fetch_bytes=2 * LARGE_MESSAGE_BYTES)
         try:
             await consumer.start()
-            Pace(consumer)
+            Pace(consumer, UNHURRIED_MS)
             consumer.assign(self._partitions)
             ends: dict[TopicPartition, int] = await consumer.end_offsets(self._partitions)
             begins: dict[TopicPartition, int] = await consumer.beginning_offsets(self._partitions)

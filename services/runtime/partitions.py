@@ -108,7 +108,8 @@ class PartitionReader:
                     if record.offset < ends[tp]:
                         yield record
             todo = {tp for tp in todo if await self._consumer.position(tp) < ends[tp]}
-        self._consumer.unsubscribe()  # an assigned consumer keeps fetching behind our back
+        # an assigned consumer keeps fetching behind our back; its own `unsubscribe` also asks for the metadata of every topic there is
+        self._consumer._subscription.unsubscribe()
 
     async def at(self, topic: str, offsets: Mapping[int, int]) -> dict[int, Any]:
         """Partition → the record at its offset; a partition is missing when its topic holds no record there."""

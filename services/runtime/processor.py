@@ -36,7 +36,7 @@ from services.runtime.faust_app import Membership, make_app
 from services.runtime.held import Held, Pending
 from services.runtime.inputs import InputRecord
 from services.runtime.kafka import idempotent_producer, send_patiently
-from services.runtime.pace import is_awaited
+from services.runtime.pace import EVERY_MS, is_awaited
 from services.runtime.partitions import PartitionReader
 from services.runtime.publisher import Accepted, Feed, Publisher
 from services.runtime.settings import Settings
@@ -68,6 +68,8 @@ class Tuning:
     checkpoint_s: float = 3600.0
     group: str = ""
     """Consumer group; empty = `vigie-<service>`."""
+    every_ms: int = EVERY_MS
+    """Turns in a stream (`services.runtime.pace`)."""
 
 
 class Worker(Generic[S]):
@@ -91,7 +93,8 @@ class Worker(Generic[S]):
         self.producer = idempotent_producer(kafka)
         self.publisher = Publisher(kafka, self.service, decider.logic)
         self.ticker = Ticker(self.publisher.send_tick, self.run_id)
-        self.app: Any = make_app(kafka, Membership(self.tuning.group or f"vigie-{self.service}", instance, self.tuning.session_s), self)
+        group = self.tuning.group or f"vigie-{self.service}"
+        self.app: Any = make_app(kafka, Membership(group, instance, self.tuning.session_s, every_ms=self.tuning.every_ms), self)
         self.app.on_rebalance_complete.connect(self.recover)
         self.app.on_partitions_revoked.connect(self.revoked)
         self.app.on_before_shutdown.connect(self.stop)

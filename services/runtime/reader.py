@@ -25,7 +25,7 @@ from services.runtime.chain import Position, follow
 from services.runtime.ending import end
 from services.runtime.exits import Stop
 from services.runtime.kafka import groupless_consumer
-from services.runtime.pace import Pace, is_awaited
+from services.runtime.pace import EVERY_MS, Pace, is_awaited
 from services.runtime.partitions import FETCH_BYTES, PartitionReader, stop_consumer
 from services.runtime.transaction import Transaction, digest
 
@@ -78,11 +78,14 @@ class LogReader:
         *,
         partitions: Iterable[int] = range(PARTITIONS),
         logic: int | None = None,
+        every_ms: int = EVERY_MS,
     ) -> None:
+        """`every_ms`: its turns in a stream (`services.runtime.pace`)."""
         self._kafka = kafka
         self.service = service
         self._topic = log_topic(service)
         self._logic = newest_logic(service) if logic is None else logic
+        self._every_ms = every_ms
         self.positions: dict[int, Position] = {p: (start or {}).get(p, Position()) for p in partitions}
         """Partition → position after the last record that was read, accepted or not. Keep it with what you derive."""
         self._tps = {p: TopicPartition(self._topic, p) for p in self.positions}
@@ -187,7 +190,7 @@ class LogReader:
         consumer: Any = groupless_consumer(self._kafka, fetch_bytes=FETCH_BYTES)
         try:
             await consumer.start()
-            self._pace = Pace(consumer)
+            self._pace = Pace(consumer, self._every_ms)
             consumer.assign(list(self._tps.values()))
             for p, tp in self._tps.items():
                 consumer.seek(tp, self.positions[p].next)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from bisect import bisect_left, bisect_right
+from operator import itemgetter
+from typing import Any, Final, TypeVar
 
 from immutables import Map
 
@@ -16,6 +18,8 @@ from services.alerts.evolve.reports import heard, recounted
 from services.alerts.rules import HEAT_HAZARD
 from services.alerts.state import Hush, State, sorted_with, sorted_without, without
 
+E = TypeVar("E", bound=tuple[Any, ...])
+"""(since, cause, …)."""
 _SECURITY: Final = frozenset({EventType.SECURITY_INCIDENT, EventType.DAMAGE_REPORT, EventType.FIRE})
 
 
@@ -77,14 +81,15 @@ def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
     uncovered = old is not None and bool(old.maintenance) and not cause.maintenance
     if cause.type is EventType.OUTAGE_POWER and cause.site is not None:
         if cause.maintenance:
-            d["cuts"] = tuple(c for c in s.cuts if c[1] != cause.id)
+            d["cuts"] = _without(s.cuts, cause.id)
         elif old is None or old.since != cause.since or uncovered:
-            d["cuts"] = _within([(cause.since, cause.id), *(c for c in s.cuts if c[1] != cause.id)], 2 * DAY_MS)
+            others = s.cuts if old is None else _without(s.cuts, cause.id)
+            d["cuts"] = _with(others, (cause.since, cause.id, cause.site), 2 * DAY_MS)
             _decays(s, d, "cuts")
     elif cause.type in _SECURITY:
         event = (cause.since, cause.id, cause.commune or "", cause.severity, cause.type.value)
         if event not in s.security:
-            d["security"] = _within([event, *(e for e in s.security if e[1] != cause.id)], 7 * DAY_MS)
+            d["security"] = _with(s.security if old is None else _without(s.security, cause.id), event, 7 * DAY_MS)
             _decays(s, d, "security")
     elif cause.type is EventType.SANITARY_ALERT and cause.site is not None and cause.measure is not None:
         known = s.territory.sites.get(cause.site)
@@ -117,7 +122,12 @@ def _decays(s: State, d: Changes, index: str) -> None:
     d["agenda"] = agenda
 
 
-def _within(events: list[Any], span: Instant) -> tuple[Any, ...]:
-    """Events, ascending, without those that are more than `span` before the newest."""
-    events.sort()
-    return tuple(e for e in events if e[0] >= events[-1][0] - span)
+def _without(events: tuple[E, ...], cause: str) -> tuple[E, ...]:
+    return tuple(e for e in events if e[1] != cause)
+
+
+def _with(events: tuple[E, ...], event: E, span: Instant) -> tuple[E, ...]:
+    """Events, ascending, with one more, without those that are more than `span` before the newest."""
+    n = bisect_right(events, event)
+    grown = (*events[:n], event, *events[n:])
+    return grown[bisect_left(grown, grown[-1][0] - span, key=itemgetter(0)) :]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from schemas.base import MINUTE_MS, Instant
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 def densest(times: list[Instant], window_ms: Instant) -> tuple[int, int]:
     """(first, last + 1) of the fullest window of `window_ms`, both ends inclusive; `times` ascending."""
+    if not times or times[-1] - times[0] <= window_ms:
+        return 0, len(times)
     best, first = (0, 0), 0
     for last, at in enumerate(times):
         while at - times[first] > window_ms:
@@ -27,17 +31,17 @@ def densest(times: list[Instant], window_ms: Instant) -> tuple[int, int]:
 def cut_sites(of: Asked) -> Metric:
     window = int(of.args["window_min"] * MINUTE_MS)
 
-    def fullest(draft: Draft, scope: Scope) -> list[str]:
-        since = draft.now - max(WINDOW_SCAN_MS, window)
-        recent = [(at, cause) for at, cause in draft.state.cuts if at >= since]
+    def fullest(draft: Draft, scope: Scope) -> tuple[tuple[Instant, str, str], ...]:
+        cuts, causes = draft.state.cuts, draft.state.causes
+        recent = cuts[bisect_left(cuts, draft.now - max(WINDOW_SCAN_MS, window), key=itemgetter(0)) :]
         if scope is not None:
-            recent = [(at, cause) for at, cause in recent if draft.state.causes[cause].incident == scope]
-        first, last = densest([at for at, _ in recent], window)
-        return [cause for _, cause in recent[first:last]]
+            recent = tuple(cut for cut in recent if causes[cut[1]].incident == scope)
+        first, last = densest([at for at, _, _ in recent], window)
+        return recent[first:last]
 
     return Metric(
-        lambda draft, scope: len({draft.state.causes[c].site for c in fullest(draft, scope)}), topics("cuts"),
-        lambda draft, scope: tuple(draft.state.causes[c].reports[0] for c in fullest(draft, scope))[:SHOWN_REPORTS],
+        lambda draft, scope: len({site for _, _, site in fullest(draft, scope)}), topics("cuts"),
+        lambda draft, scope: tuple(draft.state.causes[cause].reports[0] for _, cause, _ in fullest(draft, scope)[:SHOWN_REPORTS]),
     )  # fmt: skip
 
 

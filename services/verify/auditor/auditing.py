@@ -21,10 +21,13 @@ from schemas.topics import log as log_topic
 from services.runtime import metrics
 from services.runtime.heads import Heads, log_name
 from services.runtime.kafka_security import client_options
+from services.runtime.pace import Pace
 from services.verify.auditor.books import Books, Breach
 from services.verify.auditor.verdict import LAWS, Judge, Verdict
 
 JUDGE_S: Final = 5.0
+EVERY_MS: Final = 500
+"""Between two fetches while records come: it judges every few seconds, and nobody waits for it."""
 RETRY_S: Final = 1.0
 AWAY_S: Final = 60.0
 """For so long a broker may be away before that is a breach of its own."""
@@ -86,6 +89,7 @@ class Auditor:
         )  # fmt: skip
         try:
             await consumer.start()
+            Pace(consumer, EVERY_MS)
             yield consumer
         finally:
             await consumer.stop()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiokafka.client import AIOKafkaClient
 
 from schemas.realms import partition_of
 from schemas.runtime import LossDeclared, OpenRealm
@@ -110,6 +112,25 @@ async def test_after_a_declared_loss_a_reader_of_the_lost_history_begins_again(t
     with pytest.raises(HistoryChanged):
         async with LogReader(toys.kafka, toys.toy, {P: lost}):
             pass
+
+
+async def test_who_looks_again_and_again_asks_the_broker_about_one_topic_once(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eleven processes look every second whether their log is still the one they read: each time the metadata of all topics is a tenth of a core."""
+    written, asked = Log(toys), list[set[str]]()
+    await written.write(3)
+    update = AIOKafkaClient._metadata_update
+
+    async def noted(client: AIOKafkaClient, cluster: Any, topics: Any) -> bool:
+        asked.append(set(topics))
+        return bool(await update(client, cluster, topics))
+
+    topic = log(toys.toy)
+    async with PartitionReader(toys.kafka) as reader:
+        await reader.at(topic, {P: 0})
+        monkeypatch.setattr(AIOKafkaClient, "_metadata_update", noted)
+        for offset in (0, 1, 2):
+            assert (await reader.at(topic, {P: offset}))[P].offset == offset
+    assert all(topics == {topic} for topics in asked), "and at most as often as the metadata grow old"
 
 
 @proves("worker", "corrupted", note="its snapshot")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.runtime import pace
-from services.runtime.pace import BUSY_WAIT_MS, EVERY_MS, HURRY_S, IDLE_WAIT_MS, Pace, is_awaited
+from services.runtime.pace import BUSY_WAIT_MS, EVERY_MS, HURRY_S, IDLE_WAIT_MS, UNHURRIED_MS, Pace, is_awaited
 
 
 class Fetcher:
@@ -45,6 +45,15 @@ def test_a_fetch_right_after_another_waits_for_its_turn_and_one_after_a_pause_do
     assert fetcher._get_actions_per_node(None)[0]
     clock.now += 60
     assert fetcher._get_actions_per_node(None)[0]
+
+
+def test_who_is_not_in_the_way_of_a_report_takes_longer_turns(clock: SimpleNamespace, fetcher: Fetcher) -> None:
+    paced = Pace(SimpleNamespace(_fetcher=fetcher), UNHURRIED_MS)
+    assert fetcher._get_actions_per_node(None)[0]
+    clock.now += EVERY_MS / 1000
+    assert not fetcher._get_actions_per_node(None)[0]
+    paced.hurry()
+    assert fetcher._get_actions_per_node(None)[0], "but what somebody waits for comes at once"
 
 
 def test_in_a_hurry_nothing_waits(clock: SimpleNamespace, fetcher: Fetcher) -> None:
