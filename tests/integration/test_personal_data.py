@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -87,27 +89,35 @@ async def topics(kafka: str) -> dict[str, bytes]:
     """Everything that lies on every topic."""
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="none")
     await consumer.start()
-    found: dict[str, bytes] = {}
+    found: dict[str, list[bytes]] = {topic.name: [] for topic in TOPICS}
     try:
-        for topic in TOPICS:
-            tps = [TopicPartition(topic.name, p) for p in range(topic.partitions)]
-            ends, begins = await consumer.end_offsets(tps), await consumer.beginning_offsets(tps)
-            todo = [tp for tp in tps if ends[tp] > begins[tp]]
-            parts = []
-            for tp in todo:
-                consumer.assign([tp])
-                consumer.seek(tp, begins[tp])
-                while await consumer.position(tp) < ends[tp]:
-                    for records in (await consumer.getmany(tp, timeout_ms=1000)).values():
-                        parts += [b"\n".join((r.key or b"", r.value or b"", *(v for _, v in r.headers))) for r in records]
-            found[topic.name] = b"\n".join(parts)
+        tps = [TopicPartition(topic.name, p) for topic in TOPICS for p in range(topic.partitions)]
+        ends, begins = await consumer.end_offsets(tps), await consumer.beginning_offsets(tps)
+        left = {tp for tp in tps if ends[tp] > begins[tp]}
+        consumer.assign(left)
+        await consumer.seek_to_beginning()
+        while left:
+            for tp, records in (await consumer.getmany(timeout_ms=1000)).items():
+                found[tp.topic] += [b"\n".join((r.key or b"", r.value or b"", *(v for _, v in r.headers))) for r in records]
+            left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
     finally:
         await consumer.stop()
-    return found
+    return {name: b"\n".join(parts) for name, parts in found.items()}
 
 
 def marks_in(content: bytes) -> set[str]:
     return {mark for mark in MARKS if mark.encode() in content or json.dumps(mark).strip('"').encode() in content}
+
+
+def written(file: Path) -> bytes:
+    """What a file holds without its holes: the broker reserves ten megabytes for each of a thousand indexes and writes hardly any."""
+    parts, at = [], 0
+    with file.open("rb") as content, suppress(OSError):  # ENXIO: nothing but a hole is left
+        while True:
+            begin = os.lseek(content.fileno(), at, os.SEEK_DATA)
+            at = os.lseek(content.fileno(), begin, os.SEEK_HOLE)
+            parts.append(os.pread(content.fileno(), at - begin, begin))
+    return b"".join(parts)
 
 
 def store_content(url: str) -> bytes:
@@ -182,7 +192,7 @@ def test_planted_names_and_numbers_are_nowhere_in_the_clear(tmp_path: Path) -> N
                 found[f"metrics {name}"] = marks_in(metrics.content)
         for file in sorted((vigie.folder).rglob("*")):
             if file.is_file():
-                found[f"file {file.relative_to(vigie.folder)}"] = marks_in(file.read_bytes())
+                found[f"file {file.relative_to(vigie.folder)}"] = marks_in(written(file))
         texts = vigie.get(f"/api/v1/reports/{quote(posted.json()['report_id'], safe='')}")
     leaks = sorted(f"{where}: {', '.join(sorted(marks))}" for where, marks in found.items() if marks)
     assert not leaks, "\n".join(leaks)
