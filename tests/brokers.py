@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import os
+import shutil
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -28,6 +31,33 @@ def make_node(folder: Path) -> KafkaNode:
     )
 
 
+_RUN: list[Path] = []
+
+
+def of_run(shared: Path) -> None:
+    """`shared`: the folder that all workers of this run have."""
+    _RUN[:] = [shared]
+
+
+async def put_provisioned(folder: Path) -> None:
+    """Give a node that was never started (its folder) the data of one that was stopped after every topic had been made: whoever asks first
+    in this run makes it, the others save the seven seconds.
+    """
+    made = _RUN[0] / "provisioned"
+    with (_RUN[0] / "provisioned.lock").open("w") as lock:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        if not made.exists():
+            running = RunningKafka(make_node(_RUN[0] / "provisioning"))
+            running.node.prepare()
+            try:
+                await running.start()
+                await provision(running.address)
+            finally:
+                running.stop()
+            (running.node.folder / "data").rename(made)
+    shutil.copytree(made, folder / "data")
+
+
 Brokers = Callable[[], Coroutine[None, None, RunningKafka]]
 Stores = Callable[[], Coroutine[None, None, RunningStore]]
 
@@ -39,6 +69,7 @@ def starting_brokers(factory: pytest.TempPathFactory) -> Iterator[Brokers]:
 
         async def start() -> RunningKafka:
             node = make_node(factory.mktemp("kafka"))
+            await put_provisioned(node.folder)
             node.prepare()
             running = RunningKafka(node)
             stack.callback(running.stop)

@@ -16,7 +16,7 @@ import pytest
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.embedded.store import RunningStore
 from services.runtime.settings import Settings
-from tests.brokers import Brokers, starting_brokers, starting_stores
+from tests.brokers import Brokers, of_run, starting_brokers, starting_stores
 from tests.faults.matrix import Recorder
 from tests.system import RunningVigie, stop_shared
 
@@ -132,6 +132,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Recorder())
     if not hasattr(config, "workerinput"):
         config.stash[_SHARED] = Path(tempfile.mkdtemp(prefix="vigie-tests-"))
+    of_run(shared_folder(config))
 
 
 @pytest.hookimpl(optionalhook=True)

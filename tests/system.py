@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -17,6 +18,8 @@ import httpx
 import psutil
 
 from services.runtime.embedded.ports import free_ports
+from services.runtime.settings import DataDir
+from tests.brokers import put_provisioned
 
 ROOT = Path(__file__).resolve().parents[1]
 VIGIE = Path(sys.executable).parent / "vigie"
@@ -61,9 +64,10 @@ class RunningVigie:
         workers: int = 1,
         options: tuple[str, ...] = (),
         under: tuple[str, ...] = (),
+        first: bool = False,
         **environment: str,
     ) -> None:
-        """`under`: a command that becomes `vigie up`."""
+        """`under`: a command that becomes `vigie up`. `first`: it also makes the topics, as on a new machine."""
         self.folder = folder
         self.http_address = f"127.0.0.1:{free_ports(1)[0]}"
         self.url = f"http://{self.http_address}"
@@ -72,6 +76,7 @@ class RunningVigie:
         self.environment = kept | {"VIGIE_DATA_DIR": str(folder / "data"), "VIGIE_HTTP": self.http_address, "NO_COLOR": "1"}
         self.environment |= {"VIGIE_FORESIGHT_AFTER_S": FORESIGHT_AFTER_S}
         self.environment |= environment
+        self._first = first or "--kafka" in options
         self._process: subprocess.Popen[bytes] | None = None
         self._client: httpx.Client | None = None
         self.up_s = 0.0
@@ -119,6 +124,9 @@ class RunningVigie:
 
     def start(self) -> Self:
         """Start and wait until /readyz says yes. Raises AssertionError with the end of the log."""
+        kafka = DataDir(self.folder / "data").kafka
+        if not self._first and not kafka.exists():
+            asyncio.run(put_provisioned(kafka))
         began = time.monotonic()
         self.begin()
         while not self.ready():

@@ -94,6 +94,7 @@ class KafkaNode:
             "auto.create.topics.enable": "false",
             "unclean.leader.election.enable": "false",
             "broker.heartbeat.interval.ms": 500,
+            "metadata.max.idle.interval.ms": 60_000,  # nobody follows this controller: an idle node need not write twice a second that it is idle
             "broker.session.timeout.ms": 2000,  # after a kill the node waits this long before it may register again
             "offsets.topic.replication.factor": 1,
             "offsets.topic.num.partitions": 4,

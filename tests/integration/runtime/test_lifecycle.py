@@ -35,7 +35,7 @@ MEMORY_MB = 1536
 
 @pytest.fixture(scope="module")
 def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
-    with RunningVigie(tmp_path_factory.mktemp("lifecycle")) as running:
+    with RunningVigie(tmp_path_factory.mktemp("lifecycle"), first=True) as running:
         yield running
 
 
