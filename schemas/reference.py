@@ -1,7 +1,7 @@
 """Reference data as versioned inputs (DESIGN §2). Sections are published one per input, the last one switches the version.
 
 Files: `territories/<code>/`. Field names follow the files (their README says what is fact and what is draft); French YAML
-keys become English here, once, in the loader (`services.runtime.territory`).
+keys become English here, once, in the loader (`services.territory`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from schemas.reference import PublishReference, Section, SectionData
-from services.runtime.territory import Territory
+from services.territory import Territory
 
 _NAMES: Final = ("id", "level", "wave", "insee", "activity", "channel", "role")
 """Fields that name an element of a list, the first that its elements have."""

@@ -24,7 +24,7 @@ from services.continuity.reassignment.tables import Tables, TablesInvalid
 from services.continuity.sensitivity import MOST_LOSSES as GRAVEST
 from services.continuity.sensitivity import Start, sensitivity
 from services.runtime.settings import Settings
-from services.runtime.territory import TerritoryInvalid, load_territory
+from services.territory import TerritoryInvalid, load_territory
 
 
 class Together(StrEnum):

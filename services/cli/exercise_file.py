@@ -24,7 +24,7 @@ from services.cli.scenarios import Event, Scenario
 from services.intake.native import parse_one
 from services.runtime.kafka import iso
 from services.runtime.problems import ProblemError
-from services.runtime.territory import Problem, Territory
+from services.territory import Problem, Territory
 
 PARIS: Final = ZoneInfo("Europe/Paris")
 _HEAD: Final = {"exercise": True, "title": True, "start": True, "events": True, "responders": False, "expectations": False}

@@ -22,7 +22,7 @@ from services.cli.paper import pack
 from services.delivery.settings import DeliverySettings
 from services.runtime.embedded.jars import JarsUnavailable, classpath
 from services.runtime.settings import REPOSITORY, Settings
-from services.runtime.territory import TerritoryInvalid, load_territory
+from services.territory import TerritoryInvalid, load_territory
 
 APP: Final = ("schemas", "services", "scenarios", "docs", "deploy", "README.md", "CHANGELOG.md", "pyproject.toml", "uv.lock")
 START: Final = ("vigie.py", "LISEZ-MOI.txt")

@@ -26,7 +26,7 @@ from services.cli.directory import DirectoryInvalid, contacts_of
 from services.console.documents import pdf
 from services.delivery.settings import DeliverySettings
 from services.runtime.settings import Settings
-from services.runtime.territory import Territory, TerritoryInvalid, load_territory
+from services.territory import Territory, TerritoryInvalid, load_territory
 
 HERE = Path(__file__).parent
 CHANNELS = {

@@ -29,7 +29,7 @@ from services.cli.exercise_file import ExerciseInvalid, load_exercise
 from services.cli.history import read_history
 from services.cli.scenarios import Event, Scenario, ScenarioUnknown, load_scenario
 from services.runtime.settings import REPOSITORY, Settings
-from services.runtime.territory import load_territory
+from services.territory import load_territory
 
 MAX_WAIT_S = 60.0
 """How long a report or a step is offered again while Vigie is away or overloaded."""

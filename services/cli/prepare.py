@@ -17,8 +17,8 @@ from services.runtime.keys import MasterKeyInvalid
 from services.runtime.provision import BrokerUnreachable, TopicsDiffer, provision
 from services.runtime.settings import Settings
 from services.runtime.supervisor.up import UpFailed
-from services.runtime.territory import TerritoryInvalid, load_territory
-from services.runtime.territory_publish import open_live_realm
+from services.territory import TerritoryInvalid, load_territory
+from services.territory.publish import open_live_realm
 
 ACCESS_S = 30.0
 

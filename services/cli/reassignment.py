@@ -22,7 +22,7 @@ from services.continuity.reassignment.plan import solve as solve_situation
 from services.continuity.reassignment.solver import SolverFailed, Work
 from services.continuity.reassignment.tables import Tables, TablesInvalid
 from services.runtime.settings import Settings
-from services.runtime.territory import Territory, TerritoryInvalid, load_territory
+from services.territory import Territory, TerritoryInvalid, load_territory
 
 app = typer.Typer(no_args_is_help=True, help="Who works on what, and where, when sites close or staff is missing.")
 SHOWN_LINES = 40

@@ -14,7 +14,7 @@ from ruamel.yaml.error import YAMLError
 from services.cli.client import fail
 from services.cli.exercise_file import ExerciseInvalid, load_exercise
 from services.runtime.settings import REPOSITORY, Settings
-from services.runtime.territory import TerritoryInvalid, load_territory
+from services.territory import TerritoryInvalid, load_territory
 
 app = typer.Typer(no_args_is_help=True, help="Exercises: check a file that an organiser wrote, list those that come along.")
 

@@ -17,8 +17,8 @@ from services.cli.client import Away, Client, Refused, fail
 from services.console.texts.lines import few
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.settings import Settings
-from services.runtime.territory import Territory, TerritoryInvalid, load_territory
-from services.runtime.territory_publish import publish_territory
+from services.territory import Territory, TerritoryInvalid, load_territory
+from services.territory.publish import publish_territory
 
 app = typer.Typer(no_args_is_help=True, help="Reference data: check a folder, load it into a realm.")
 TELEWORK: Final = "telework"

@@ -26,7 +26,7 @@ from services.cli.replaying import faithful, reference_of, replay
 from services.runtime.exits import Stop
 from services.runtime.kafka import iso
 from services.runtime.settings import Settings
-from services.runtime.territory import TerritoryInvalid, load_territory
+from services.territory import TerritoryInvalid, load_territory
 
 WORDS: Final = {
     "called": "appelé", "reached": "joint", "answered": "a répondu", "proposed": "proposé", "active": "actif", "partly_active": "actif en partie",

@@ -20,7 +20,7 @@ from services.runtime.chain import Appended, append, empty
 from services.runtime.core import Machine
 from services.runtime.inputs import InputRecord
 from services.runtime.kafka import headers_of, value_of
-from services.runtime.territory_publish import reference_commands
+from services.territory.publish import reference_commands
 from tests.scenarios.memory import territory
 
 REALM = "92~test-many"

@@ -12,7 +12,7 @@ from services.console.collecting import collecting
 from services.runtime.rights import Role
 from services.runtime.sessions import COOKIE
 from services.runtime.settings import Settings
-from services.runtime.territory import Territory
+from services.territory import Territory
 from tests.integration.console import crisis
 from tests.integration.console.conftest import (  # noqa: F401  fixtures
     appending,

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from services.cli.changed import patched, read_patch
 from services.cli.settingsdoc import variables
 from services.runtime.settings import REPOSITORY
-from services.runtime.territory import load_territory
+from services.territory import load_territory
 
 PAGES = (
     REPOSITORY / "README.md",

@@ -25,9 +25,9 @@ from services.runtime.access import AccessStore
 from services.runtime.embedded.ports import free_ports
 from services.runtime.kafka import RecordProducer, iso
 from services.runtime.settings import REPOSITORY, Settings
-from services.runtime.territory import load_territory
-from services.runtime.territory_publish import open_live_realm
 from services.runtime.vault import Vault
+from services.territory import load_territory
+from services.territory.publish import open_live_realm
 from tests import forked
 from tests.waiting import eventually
 

@@ -23,9 +23,9 @@ from services.intake.native import claim_of, parse_one
 from services.intake.receiving import text_id_of
 from services.runtime.principals import Principal
 from services.runtime.rights import Role
-from services.runtime.territory import Territory, load_territory
-from services.runtime.territory_publish import reference_commands
 from services.runtime.testing import MemorySystem
+from services.territory import Territory, load_territory
+from services.territory.publish import reference_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = ROOT / "scenarios"

@@ -27,9 +27,9 @@ from services.continuity.decider import ContinuityDecider
 from services.delivery.decider import DeliveryDecider
 from services.delivery.simulated import responses
 from services.runtime.conductor import Response
-from services.runtime.territory_publish import reference_commands
 from services.runtime.testing import MemoryService, MemorySystem
 from services.runtime.transaction import FactRecord
+from services.territory.publish import reference_commands
 from tests.scenarios.memory import territory
 
 PARIS = ZoneInfo("Europe/Paris")

@@ -29,8 +29,8 @@ from services.delivery.outbox import Call, Outbox
 from services.delivery.sender import Sender
 from services.delivery.simulated import respond
 from services.runtime.links import AckLinks, ReturnLinks
-from services.runtime.territory_publish import reference_commands
 from services.runtime.testing import MemorySystem
+from services.territory.publish import reference_commands
 from tests.scenarios.memory import territory
 
 LIVE = "92"

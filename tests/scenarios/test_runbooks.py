@@ -21,8 +21,8 @@ from schemas.commands import (
 from schemas.delivery import ReceiptReceived
 from schemas.oncall import Place, Rotation, SwapDuties, WithdrawDuty
 from schemas.runtime import CommandRefused, OpenRealm
-from services.runtime.territory_publish import reference_commands
 from services.runtime.testing import MemorySystem
+from services.territory.publish import reference_commands
 from tests.scenarios.memory import territory
 from tests.scenarios.runbook import ACK, DECLINE, NIGHT_OF_MARCH, NIGHT_OF_OCTOBER, Runbook, _deciders, paris
 

@@ -24,8 +24,8 @@ from services.runtime.access_http import allowed
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError, fault
 from services.runtime.rights import Permission
-from services.runtime.territory import TerritoryInvalid, load_territory
-from services.runtime.territory_publish import reference_commands
+from services.territory import TerritoryInvalid, load_territory
+from services.territory.publish import reference_commands
 
 router = APIRouter(prefix="/api/v1/realms", tags=["realms"])
 Running = Annotated[Author, Depends(deciding(Permission.REALM_RUN))]

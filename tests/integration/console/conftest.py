@@ -18,7 +18,7 @@ from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.embedded.store import RunningStore
 from services.runtime.ending import end
 from services.runtime.settings import REPOSITORY, Settings
-from services.runtime.territory import Territory, load_territory
+from services.territory import Territory, load_territory
 from tests.brokers import starting_brokers, starting_stores
 from tests.integration.console.logwriter import Chains, LogWriter
 

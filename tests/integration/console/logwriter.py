@@ -16,8 +16,8 @@ from schemas.runtime import CommandApplied, LossDeclared, RealmOpened, Tick
 from schemas.topics import PARTITIONS, inputs, log
 from services.runtime.chain import Position, follow
 from services.runtime.reader import newest_logic
-from services.runtime.territory import Territory
 from services.runtime.transaction import FactRecord, Source, Transaction
+from services.territory import Territory
 
 
 def record(fact: Fact, id: str, at: int) -> FactRecord:

@@ -13,7 +13,7 @@ from services.intake.machines.cap.message import read
 from services.runtime.principals import Scope
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
-from services.runtime.territory import Territory
+from services.territory import Territory
 from tests.integration.console import crisis
 from tests.integration.console.conftest import appending, projecting, until
 from tests.integration.console.crisis import INCIDENT, LADDER, MINUTE, NOTIFICATION, START

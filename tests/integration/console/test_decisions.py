@@ -13,7 +13,7 @@ from schemas.runtime import CommandApplied, CommandRefused, OpenRealm, SetPace
 from services.runtime.links import AckLinks, Link
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
-from services.runtime.territory import Territory
+from services.territory import Territory
 from tests.integration.console.conftest import appending, projecting
 from tests.integration.console.serving import Served, answering, applied, served
 from tests.integration.console.test_projection import a_realm

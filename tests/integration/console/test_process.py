@@ -19,7 +19,7 @@ from services.runtime.access import AccessStore, new_principal
 from services.runtime.embedded.ports import free_ports
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
-from services.runtime.territory import Territory
+from services.territory import Territory
 from tests.integration.console.conftest import appending, until
 from tests.integration.console.crisis import INCIDENT
 from tests.integration.console.serving import answering

@@ -24,7 +24,7 @@ from services.console.trimming import Trimmer
 from services.runtime.chain import Position
 from services.runtime.embedded.store import RunningStore
 from services.runtime.settings import Settings
-from services.runtime.territory import Territory
+from services.territory import Territory
 from tests.faults.matrix import proves
 from tests.integration.console import crisis
 from tests.integration.console.conftest import projecting, until

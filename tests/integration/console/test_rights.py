@@ -14,7 +14,7 @@ from services.runtime.access import new_principal
 from services.runtime.rights import Role
 from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER
 from services.runtime.settings import Settings
-from services.runtime.territory import Territory
+from services.territory import Territory
 from tests.integration.console.conftest import appending, projecting, until
 from tests.integration.console.crisis import INCIDENT, LADDER, NOTIFICATION
 from tests.integration.console.serving import Served, served

@@ -16,7 +16,7 @@ from services.console.api.live import LiveResponse
 from services.console.stream import Hub, Live
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
-from services.runtime.territory import Territory
+from services.territory import Territory
 from tests.integration.console import crisis
 from tests.integration.console.conftest import appending, projecting, until
 from tests.integration.console.crisis import MINUTE, START

@@ -19,9 +19,9 @@ from services.alerts.decider import AlertsDecider
 from services.alerts.state import State
 from services.cli.checks import History
 from services.cli.scenarios import Event, Scenario, load_scenario
-from services.runtime.territory import Territory, load_territory
-from services.runtime.territory_publish import reference_commands
 from services.runtime.testing import MemoryService
+from services.territory import Territory, load_territory
+from services.territory.publish import reference_commands
 
 ROOT = Path(__file__).parents[3]
 PARIS = ZoneInfo("Europe/Paris")

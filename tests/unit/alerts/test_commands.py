@@ -26,7 +26,7 @@ from schemas.commands import (
 from schemas.reference import PublishReference
 from schemas.runtime import CommandApplied, CommandRefused, InputFailed
 from schemas.words import Level
-from services.runtime.territory_publish import reference_commands
+from services.territory.publish import reference_commands
 from tests.unit.alerts.scene import Scene, territory
 
 PMI = "pmi-04"

@@ -419,7 +419,7 @@ def test_after_a_stall_only_the_newest_due_step_fires() -> None:
 
 
 def test_a_running_ladder_keeps_the_policy_it_started_with(scene: Scene) -> None:
-    from services.runtime.territory_publish import reference_commands
+    from services.territory.publish import reference_commands
 
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)

@@ -15,7 +15,7 @@ from services.cli.__main__ import app
 from services.cli.exercise_file import ExerciseInvalid, load_exercise
 from services.intake.native import parse_one
 from services.runtime.settings import REPOSITORY
-from services.runtime.territory import Territory, load_territory
+from services.territory import Territory, load_territory
 
 TEMPLATE = REPOSITORY / "scenarios" / "modele.yaml"
 HEAD = "exercise: EX-1\ntitle: Essai\nstart: 2027-03-02T08:00\n"

@@ -21,7 +21,7 @@ from services.runtime.heads import state
 from services.runtime.inputs import Envelope, InputRecord, parse_message, read_envelope
 from services.runtime.settings import REPOSITORY
 from services.runtime.signing import SigningKey
-from services.runtime.territory import load_territory
+from services.territory import load_territory
 from services.verify.archive import LINE_BYTES
 from services.verify.bundle import BundleUnreadable, judge_bundle
 from services.verify.seal import STATEMENT, SealUnreadable, entry_of, judge_seal

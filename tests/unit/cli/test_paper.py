@@ -13,7 +13,7 @@ from schemas.words import Channel
 from services.cli.__main__ import app
 from services.cli.paper import _cards, _ladders, _phones, _sites, pack
 from services.runtime.settings import REPOSITORY
-from services.runtime.territory import Territory, load_territory
+from services.territory import Territory, load_territory
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

@@ -17,7 +17,7 @@ from services.console.geometry import load_outlines
 from services.console.texts import Names
 from services.intake.machines.cap.message import Message, read
 from services.runtime.settings import REPOSITORY
-from services.runtime.territory import load_territory
+from services.territory import load_territory
 
 TERRITORY = load_territory(REPOSITORY / "territories" / "92")
 NAMES = Names.of(TERRITORY.sections)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.console.pages.cartogram import assigned, four_letters, name_lines, placed
 from services.runtime.settings import REPOSITORY
-from services.runtime.territory import load_territory
+from services.territory import load_territory
 
 tables = st.integers(1, 5).flatmap(
     lambda rows: st.integers(rows, 6).flatmap(

@@ -18,7 +18,7 @@ from services.console.pages import duty, times
 from services.console.reference import Reference
 from services.console.texts.names import Names
 from services.runtime.settings import REPOSITORY
-from services.runtime.territory import load_territory
+from services.territory import load_territory
 from tests.unit.oncall.rotas import at, calendar, override
 
 TERRITORY = load_territory(REPOSITORY / "territories" / "92")

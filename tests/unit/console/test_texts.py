@@ -19,7 +19,7 @@ from services.console.texts import words as w
 from services.console.texts.names import Names
 from services.console.texts.titles import REFUSALS
 from services.runtime.settings import REPOSITORY
-from services.runtime.territory import load_territory
+from services.territory import load_territory
 
 TERRITORY = load_territory(REPOSITORY / "territories" / "92")
 NAMES = Names.of(TERRITORY.sections)

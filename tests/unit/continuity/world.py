@@ -40,9 +40,9 @@ from services.continuity.calendars import PARIS
 from services.continuity.decider import ContinuityDecider
 from services.continuity.state import NO_LOCAL, State
 from services.runtime.decider import Deadline
-from services.runtime.territory import Territory, load_territory
 from services.runtime.testing import MemoryService
 from services.runtime.transaction import FactRecord
+from services.territory import Territory, load_territory
 
 REALM = "92~test-continuity"
 ROOT = Path(__file__).parents[3]

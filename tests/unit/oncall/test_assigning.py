@@ -12,7 +12,7 @@ from services.oncall.feeds import feed
 from services.oncall.ics import CalendarRefused, read
 from services.oncall.rota import Rota
 from services.runtime.settings import REPOSITORY
-from services.runtime.territory import load_territory
+from services.territory import load_territory
 from tests.unit.oncall.corpus import event, ics
 from tests.unit.oncall.rotas import ROLE, at, calendar, rota_of, spans
 

@@ -18,7 +18,7 @@ from schemas.words import Channel
 from services.oncall.readiness import Prover, key_of, reach_of, with_rates
 from services.oncall.rota import Rota
 from services.runtime.settings import REPOSITORY
-from services.runtime.territory import load_territory
+from services.territory import load_territory
 from tests.unit.oncall.rotas import at, calendar, override, rotation
 
 TERRITORY = load_territory(REPOSITORY / "territories" / "92")

@@ -8,7 +8,7 @@ from schemas.base import Instant, Message
 from schemas.reference import PublishReference
 from schemas.runtime import OpenRealm
 from schemas.topics import inputs
-from services.runtime.territory import Territory
+from services.territory import Territory
 
 
 class Sends(Protocol):

@@ -10,8 +10,8 @@ import pytest
 from schemas.base import parse_closed
 from schemas.predicates import measured
 from schemas.reference import ReferencePublished
-from services.runtime.territory import TerritoryInvalid, load_territory
-from services.runtime.territory_publish import reference_commands
+from services.territory import TerritoryInvalid, load_territory
+from services.territory.publish import reference_commands
 
 SHIPPED = Path(__file__).resolve().parents[3] / "territories" / "92"
 KAFKA_BUDGET = 200 * 1024

@@ -1,0 +1,166 @@
+"""Levels, ladders, calendars, clocks and delays of `escalade.yaml`; rules of the channels of `canaux.yaml`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from holidays import country_holidays
+
+from schemas import reference as ref
+from services.territory.source import CHANNELS, Source, line_of, minutes, plain, predicate_of, yes
+
+_DOUBTS = {"au_moins_une_fois": "at_least_once", "au_plus_une_fois": "at_most_once"}
+
+
+def channel_rules_of(f: Source) -> ref.ChannelRules | None:
+    """`canaux.yaml`; a territory without one has the product's own values."""
+    if not f.path.exists():
+        return None
+    doc, rules = f.yaml(), []
+    for name, given in doc.get("canaux", {}).items():
+        hours = given.get("heures_information")
+        rule = f.make(
+            ref.ChannelRule, line_of(doc["canaux"], name), channel=CHANNELS.get(name, name), per_minute=given["par_minute"], burst=given["rafale"],
+            cost_cents=given["cout_centimes"], doubt=_DOUBTS.get(given["doute"], given["doute"]), limit_s=given["limite_s"],
+            grace_s=given["grace_s"], receipt_s=given.get("recu_s"), tries=given["essais"],
+            information_hours=hours and {"from_min": minutes(hours["de"]), "to_min": minutes(hours["a"]), "sundays": yes(hours["dimanche"])},
+        )  # fmt: skip
+        if rule is not None:
+            rules.append(rule)
+    return f.make(ref.ChannelRules, 1, channels=rules, digest_min=doc.get("regroupement_min", 10))
+
+
+def _wave(w: Any) -> dict[str, Any]:
+    return {
+        "wave": w["vague"], "after_min": w["apres_min"], "who": plain(w["qui"]), "channels": [CHANNELS.get(c, c) for c in w["canaux"]],
+        "ack_min": w["accuse_min"], "expected": w["reponses_attendues"],
+    }  # fmt: skip
+
+
+def _surcharge(s: Any) -> dict[str, Any]:
+    when = plain(s["quand"])
+    return {
+        "activity": s["activite"], "dmia_h": s["dmia_h"], "rto_h": s.get("rto_h"), "days_of_month": when.get("jours_du_mois", ()),
+        "working_days_before_month_end": when.get("jours_ouvres_avant_fin_de_mois"), "cause": when.get("cause"), "scope": when.get("portee"),
+        "flag": when.get("flag"),
+    }  # fmt: skip
+
+
+def _inhibition(i: Any) -> dict[str, Any]:
+    return {
+        "cause": i["cause"], "consequences": plain(i["consequences"]), "before_min": i["avant_min"], "within_h": i["dans_h"],
+        "except_kinds": plain(i.get("sauf_genres", [])),
+    }  # fmt: skip
+
+
+def _by_channel(table: Any) -> dict[str, Any]:
+    return {CHANNELS.get(name, name): value for name, value in plain(table or {}).items()}
+
+
+def _readiness(doc: Any) -> dict[str, Any] | None:
+    proof = doc.get("astreintes_preuve")
+    return proof and {
+        "horizon_days": proof["horizon_jours"], "roles": plain(proof["roles"]), "report_min": minutes(proof["rapport_quotidien"]),
+        "alert_before_h": proof["alerte_trou_avant_h"], "alert_to": plain(proof["alerter"]["territoire"]),
+        "alert_to_scoped": plain(proof["alerter"]["pole_ou_site"]), "proof_days": proof["preuve_jours"], "channels_min": proof["canaux_min"],
+        "answer_min": _by_channel(proof["reponse_min"]), "rate_per_min": _by_channel(proof.get("debit_par_min")),
+        "drill_day": proof.get("essai_mensuel"),
+    }  # fmt: skip
+
+
+def _working_time(doc: Any) -> dict[str, Any] | None:
+    limits = doc.get("temps_travail")
+    return limits and {
+        "day_h": limits["heures_jour_max"], "week_h": limits["heures_semaine_max"], "daily_rest_h": limits["repos_quotidien_h"],
+        "weekly_rest_h": limits["repos_hebdo_h"], "standby_roles": plain(limits.get("a_domicile", [])), "call_out_h": limits.get("intervention_h", 1),
+    }  # fmt: skip
+
+
+def _holidays(f: Source, node: Any) -> list[str]:
+    """ISO days: a list, or `{pays: FR, annees: [2027]}`, worked out by the law of that country."""
+    if not isinstance(node, dict):
+        return [str(day) for day in plain(node)]
+    try:
+        found = country_holidays(str(node["pays"]), subdiv=node.get("subdivision"), years=[int(y) for y in node["annees"]])
+    except (NotImplementedError, KeyError, TypeError, ValueError) as exc:
+        f.fault(line_of(node), f"public holidays cannot be worked out: {exc}")
+        return []
+    return [day.isoformat() for day in sorted(found)]
+
+
+def _school_holidays(f: Source, node: Any, zone_file: Source) -> list[tuple[str, str]]:
+    """ISO intervals, both days included: a list, or `{zone: C}`, taken from the file of school holidays."""
+    if not isinstance(node, dict):
+        return [(str(a), str(b)) for a, b in plain(node)]
+    mine = [(r["from"], r["to"]) for _, r in zone_file.rows() if r["zone"] == str(node.get("zone"))]
+    if not mine:
+        f.fault(line_of(node), f"{zone_file.name} has no holidays of zone {node.get('zone')!r}")
+    return mine
+
+
+def policy_of(f: Source, doc: Any, spared: list[str], activities: set[str], school: Source) -> ref.Escalation | None:
+    groups = {name: tuple(plain(who)) if not isinstance(who, str) else () for name, who in doc.get("groupes", {}).items()}
+    roles = {r["id"]: str(r["libelle"]) for r in doc.get("roles", [])}
+    for name, waves in doc.get("vagues", {}).items():
+        for k, wave in enumerate(waves):
+            for who in wave["qui"]:
+                if who not in roles and who not in groups:
+                    f.fault(line_of(waves, k), f"ladder {name}, wave {wave['vague']}: {who!r} is neither a role nor a group")
+            if k and wave["apres_min"] <= waves[k - 1]["apres_min"]:
+                f.fault(line_of(waves, k), f"ladder {name}, wave {wave['vague']}: does not come after the wave before it")
+    calendars = doc.get("calendriers", {})
+    for activity, calendar in doc.get("calendrier_par_activite", {}).items():
+        if activity not in activities:
+            f.fault(line_of(doc["calendrier_par_activite"], activity), f"calendar of {activity!r}: no such activity")
+        if calendar not in calendars:
+            f.fault(line_of(doc["calendrier_par_activite"], activity), f"calendar {calendar!r} is not declared")
+    for k, activity in enumerate(doc.get("horloges_locales", [])):
+        if activity not in activities:
+            f.fault(line_of(doc["horloges_locales"], k), f"local clock of {activity!r}: no such activity")
+    quiet, repeat = doc["heures_silence"], doc["apres_derniere_vague"]
+    return f.make(
+        ref.Escalation, 1,
+        levels=[
+            {"level": n["niveau"], "name": n["nom"], "pilots": plain(n["pilotes"]), "sitrep_every_min": n["rythme_point_situation_min"],
+             "text": str(n["texte"]), "when": predicate_of(n["quand"]), "propose_when": predicate_of(n.get("proposer_quand"))}
+            for n in doc["niveaux"]
+        ],
+        authorities=plain(doc["autorites"]), roles=roles, groups=groups, never_skipped=plain(doc["jamais_sautes"]),
+        ladders={name: [_wave(w) for w in waves] for name, waves in doc["vagues"].items()},
+        repeat={"from_wave": repeat["reprendre_vague"], "after_min": repeat["apres_min"], "times": repeat["fois"]},
+        quiet_from=quiet["de"], quiet_to=quiet["a"], quiet_levels=plain(quiet["niveaux_concernes"]),
+        budget_per_hour=doc["budget_messages"]["par_personne_par_heure"],
+        alarms=[{"base": a["base"], "pct": a["pct"], "to": plain(a["vers"]), "effect": a.get("effet")} for a in doc["alarmes_rto"]],
+        calendars=[
+            {"id": name, "weekdays": plain(c["jours"]), "open_min": minutes(c["de"]), "close_min": minutes(c["a"]),
+             "closed_on_holidays": c["feries"] == "fermes", "closed_in_school_holidays": c.get("vacances_scolaires") == "fermees"}
+            for name, c in calendars.items()
+        ],
+        holidays=_holidays(f, doc["jours_feries"]), school_holidays=_school_holidays(f, doc["vacances_scolaires"], school),
+        calendar_of_activity=plain(doc["calendrier_par_activite"]), local_clocks=plain(doc["horloges_locales"]),
+        served_places=plain(doc["lieux_servis"]), closure_without_loss=plain(doc["fermeture_sans_perte"]),
+        unknown_after_min=plain(doc["site_inconnu_apres_min"]), task_due_min=plain(doc.get("taches_delai_min", {})), surcharges=[_surcharge(s) for s in doc["surcharges_dmia"]],
+        systems_spared=spared, headcount_close_pct=doc["compte_agents"]["cloture_pct"], headcount_reminders_min=plain(doc["compte_agents"]["relances_min"]),
+        retex_hot_h=doc["retex"]["chaud_h"], retex_cold_d=doc["retex"]["froid_j"],
+        headcount_manager_min=doc["compte_agents"].get("passage_appel_manager_min", 30),
+        inhibitions=[_inhibition(i) for i in doc.get("inhibitions", [])],
+        readiness=_readiness(doc), working_time=_working_time(doc),
+        **_reassignment(doc),
+        stale_answer={"after_min": plain(doc["accuse_perime"]["apres_min"])} if "accuse_perime" in doc else None,
+    )  # fmt: skip
+
+
+def _reassignment(doc: Any) -> dict[str, Any]:
+    """The section may be absent: then the defaults of the model hold."""
+    if (said := doc.get("reaffectation")) is None:
+        return {}
+    names = {
+        "decide": "decides",
+        "prevenir": "told",
+        "attente_min": "settle_min",
+        "au_plus_toutes_min": "every_min",
+        "ensuite_toutes_min": "every_min_later",
+        "cout_agent_jour_eur": "agent_day_eur",
+        "cout_provisoire": "agent_day_draft",
+    }
+    return {"reassignment": {names[key]: yes(value) if key == "cout_provisoire" else plain(value) for key, value in said.items()}}
