@@ -71,6 +71,7 @@ class Reader:
             "Host: vigie",
             f"Authorization: Bearer {token}",
             "Accept: text/event-stream",
+            "Accept-Encoding: gzip",
             "",
             "",
         )
