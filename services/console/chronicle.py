@@ -20,7 +20,7 @@ from schemas.topics import SERVICES
 from services.console.effects import RealmTouched, Row, RowPut, SectionPublished, of_fact
 from services.console.projection import dump_position, load_position
 from services.runtime.chain import Position
-from services.runtime.copies import open_copy
+from services.runtime.copies import open_again, open_copy
 from services.runtime.transaction import Transaction
 
 FIELDS: Final = "~fields"
@@ -109,7 +109,7 @@ class Chronicle:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Raises OSError, sqlite3.Error (disk full)."""
-        return cls(open_copy(path, _SCHEMA), open_copy(path, _SCHEMA))
+        return cls(open_copy(path, _SCHEMA), open_again(path))
 
     @classmethod
     def in_memory(cls) -> Self:

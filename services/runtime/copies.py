@@ -1,6 +1,6 @@
 """SQLite files that hold a copy of what the logs say. One that is damaged is set aside and begun anew: it is filled again from the logs.
 
-Looked through when it is opened. The keyring is none of these: nothing else holds its keys (services.runtime.keys).
+Looked through when it is opened, which takes 2 s per GB: in a thread where it may be large, and once. The keyring is none of these: nothing else holds its keys (services.runtime.keys).
 """
 
 from __future__ import annotations
@@ -34,8 +34,13 @@ def open_copy(path: Path, schema: str, *pragmas: str) -> sqlite3.Connection:
         return _opened(path, schema, pragmas)
 
 
+def open_again(path: Path) -> sqlite3.Connection:
+    """One connection more to what this process has opened by `open_copy`, and holds open."""
+    return sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+
+
 def _opened(path: Path, schema: str, pragmas: tuple[str, ...]) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+    db = open_again(path)
     try:
         path.chmod(0o600)
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", *pragmas):

@@ -19,6 +19,7 @@ from services.console.chronicle import Chronicle, Fold, versions
 from services.console.effects import CommandAnswered, InputLost, LineAdded, RealmTouched, RowPut, effects
 from services.console.projection import Projection, dump_position, load_position
 from services.console.store import position
+from services.runtime import copies
 from services.runtime.chain import Position, follow
 from services.runtime.transaction import FactRecord, Transaction
 from tests.integration.console import crisis
@@ -98,6 +99,17 @@ def test_what_was_read_of_a_log_is_there_after_a_restart_and_gone_when_the_log_i
     assert again.position("alerts", one.partition) == Position()
     assert rows(again, "sites", START) == {}
     again.close()
+
+
+def test_a_chronicle_is_looked_through_once_when_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked, opened = [], copies._opened
+    monkeypatch.setattr(copies, "_opened", lambda path, *more: looked.append(path) or opened(path, *more))
+    chronicle = Chronicle.open(tmp_path / "chronicle.db")
+    one = accepted(Chains(), "alerts", [crisis.site("pmi-01", START, "closed")], START)
+    told(chronicle, one)
+    assert set(rows(chronicle, "sites", START)) == {"pmi-01"}, "what one connection writes the other reads"
+    assert len(looked) == 1
+    chronicle.close()
 
 
 def test_a_time_is_covered_once_every_service_went_on_beyond_it() -> None:
