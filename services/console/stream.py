@@ -90,6 +90,7 @@ class Piece:
 
     plain: bytes
     count: int = 1
+    """0: of no use to who has not taken what came before, as a ping."""
     _packed: bytes | None = None
 
     @property
@@ -120,7 +121,7 @@ class Subscriber:
 
     def put(self, piece: Piece) -> None:
         """Queue some frames; a full queue is dropped as a whole and replaced by a `resync`, later."""
-        if self.overflowed or not piece.plain:
+        if self.overflowed or not piece.plain or (not piece.count and self.frames):
             return
         if self.waiting >= QUEUE:
             self.take()
@@ -206,7 +207,7 @@ class RealmFeed:
         if entries := parse(read[0][1]) if read else []:
             return await self._tell(entries)
         if self.current:
-            return await self._to_all(Piece(ping()))
+            return await self._to_all(Piece(ping(), count=0))
         return 0.0
 
     def _encoded(self, frames: Iterable[Frame], sees_log: bool) -> bytes:

@@ -30,15 +30,15 @@ class Listening:
     """Events of one stream as (event, data, id)."""
 
     def __init__(self, frames: Live) -> None:
-        self._frames, self._ready = aiter(frames), []
+        self._frames, self.read = aiter(frames), []
         self._deadline = asyncio.get_running_loop().time() + 60
 
     async def next(self) -> tuple[str, Any, str | None]:
-        while not self._ready:
+        while not self.read:
             async with asyncio.timeout_at(self._deadline):
                 raw = await anext(self._frames)
-            self._ready += [parse(block) for block in raw.decode().split("\n\n") if block]
-        return self._ready.pop(0)
+            self.read += [parse(block) for block in raw.decode().split("\n\n") if block]
+        return self.read.pop(0)
 
     async def until(self, event: str, **wanted: Any) -> tuple[Any, str | None]:
         """The next event of this name with these values; ids of what comes before are kept."""
@@ -278,6 +278,9 @@ async def test_without_a_projector_nothing_is_called_current(
         assert 0 < await client.ttl(store.PROJECTOR) <= store.PROJECTOR_KEPT_S
         await client.delete(store.PROJECTOR)  # as its time does
         await until(frozen)
+        for subscriber in feed.subscribers:
+            subscriber.take()  # of before
+        reader.read.clear()
         waiting = asyncio.create_task(reader.next())
         assert await asyncio.wait({waiting}, timeout=10 * streams.PING_S) == (set(), {waiting})
         headers = await console.as_role(Role.OBSERVER)

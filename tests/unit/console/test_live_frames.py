@@ -55,3 +55,12 @@ def test_the_same_compressed_bytes_serve_whoever_was_told_what_before() -> None:
         reading = zlib.decompressobj(zlib.MAX_WBITS | 16)
         read = [reading.decompress(sent) for sent in (STREAM_HEAD, *browser.frames)]
         assert read == [b"", greeting, *(p.plain for p in before), news.plain], "each is whole as soon as it has come"
+
+
+def test_pings_do_not_queue() -> None:
+    away = Subscriber("fr", sees_log=True)
+    for _ in range(3):
+        away.put(Piece(b"ping", count=0))
+    assert list(away.frames) == [b"ping"], "an old one says nothing of now"
+    away.put(Piece(b"news"))
+    assert away.take() == b"pingnews"
