@@ -1,4 +1,5 @@
-"""Decisions under SIGKILL: the planner in the middle of a solve, continuity at every named point of an activation and of an approval.
+"""Decisions under SIGKILL: the planner in the middle of a solve, continuity at every named point of an activation and of an approval,
+delivery while the agents of the sites are told.
 
 Nothing is lost, nothing goes out twice, nothing goes out that nobody approved.
 """
@@ -93,9 +94,9 @@ async def records(vigie: RunningVigie, topic: str) -> AsyncIterator[ConsumerReco
         await consumer.stop()
 
 
-async def log_of(vigie: RunningVigie) -> list[dict[str, Any]]:
-    """Continuity's transactions of the realm."""
-    chain = [orjson.loads(record.value) async for record in records(vigie, "continuity.log")]
+async def log_of(vigie: RunningVigie, service: str = "continuity") -> list[dict[str, Any]]:
+    """Its transactions of the realm."""
+    chain = [orjson.loads(record.value) async for record in records(vigie, f"{service}.log")]
     return [tx for tx in chain if tx["realm"] == REALM]
 
 
@@ -205,15 +206,15 @@ def living(vigie: RunningVigie, name: str) -> psutil.Process:
 
 
 @contextmanager
-def alone(vigie: RunningVigie) -> Iterator[dict[str, str]]:
-    """Continuity is dead and nobody starts it again: gives the environment of one of our own. Its supervisor goes on at the end."""
-    continuity, planner = living(vigie, "continuity"), living(vigie, "planner")
-    environment = continuity.environ()
+def alone(vigie: RunningVigie, service: str = "continuity") -> Iterator[dict[str, str]]:
+    """The service is dead and nobody starts it again: gives the environment of one of our own. Its supervisor goes on at the end."""
+    worker, planner = living(vigie, service), living(vigie, "planner")
+    environment = worker.environ()
     planner.kill()  # quiet for a minute then: no ranking comes between
     os.kill(vigie.pid, signal.SIGSTOP)
     try:
-        continuity.kill()
-        yield environment | {"VIGIE_PROCESS": "continuity", "VIGIE_INSTANCE": "continuity-0"}
+        worker.kill()
+        yield environment | {"VIGIE_PROCESS": service, "VIGIE_INSTANCE": f"{service}-0"}
     finally:
         os.kill(vigie.pid, signal.SIGCONT)
 
@@ -225,11 +226,11 @@ async def waiting_inputs(vigie: RunningVigie) -> int:
     return given[-1] - max(tx["src"]["offset"] for tx in chain if tx["src"]["topic"] == "continuity.inputs")
 
 
-def die(environment: dict[str, str], point: str, log: Path) -> None:
-    """One continuity that kills itself at a named point."""
+def die(environment: dict[str, str], point: str, log: Path, service: str = "continuity") -> None:
+    """One worker that kills itself at a named point."""
     with log.open("ab") as out:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "services.continuity"], cwd=ROOT, env=environment | {"VIGIE_FAILPOINT": point}, stdout=out, stderr=out
+            [sys.executable, "-m", f"services.{service}"], cwd=ROOT, env=environment | {"VIGIE_FAILPOINT": point}, stdout=out, stderr=out
         )
     try:
         assert worker.wait(WAIT_S) == -signal.SIGKILL, f"{point}: {log.read_text(encoding='utf-8')[-2000:]}"
@@ -286,3 +287,65 @@ async def test_a_kill_at_every_point_of_an_activation_and_an_approval(vigie: Run
     assert all(line["approved_by"] and "D49" in line["rules"] for line in moved)
     assert {plan["id"]: plan["state"] for plan in read(vigie, "plans") if plan["id"] in DEATHS} == dict.fromkeys(DEATHS, "active")
     await check(vigie, approved, set(DEATHS))
+
+
+# ── delivery while the agents are told ───────────────────────────────────────────────────────────────────────────────
+
+TOLD_DEATHS: Mapping[bool, tuple[str, ...]] = {
+    False: ("before-decide:2", "after-append:2"),
+    True: ("after-append:1", "after-publish:2"),
+}
+"""Whether the drafts are started → where delivery dies, one death after the other, with the words of two people before it."""
+
+
+async def employ(vigie: RunningVigie, sites: set[str], folder: Path) -> None:
+    """One agent of each site is in the directory, beside whoever was."""
+    people = folder / "people.csv"
+    agents = [f"agent-{site},Agent,fr,sms,+336000000{n:02},,{site}" for n, site in enumerate(sorted(sites))]
+    people.write_text("\n".join(["person,name,language,channel,address,verified_at,site", *agents]), encoding="utf-8")
+    assert (await asyncio.to_thread(vigie.cli, "directory", "import", str(people))).returncode == 0
+
+
+def stand(vigie: RunningVigie, callouts: set[str], states: set[str]) -> bool:
+    """True once these are the call-outs of approvals, each in one of the states."""
+    found = {one["id"]: one["state"] for one in read(vigie, "callouts?limit=500") if one["id"].startswith("staff-")}
+    return found.keys() == callouts and set(found.values()) <= states
+
+
+@proves("worker", "kill", note="delivery, at named points while two people have the agents of the sites told")
+@pytest.mark.timeout(600)
+async def test_a_kill_while_two_people_tell_the_agents_tells_each_site_once(vigie: RunningVigie, tmp_path: Path) -> None:
+    until(lambda: proposed(vigie) is not None, WAIT_S)
+    proposal = proposed(vigie)
+    assert proposal is not None
+    lines = vigie.get(f"/api/v1/reassignments/{proposal['id']}")["lines"]
+    last = [line["id"] for line in lines if line["to"]["site"] not in (None, "telework", line["from"]["site"])][-2:]
+    for line in last:  # two approvals
+        assert ask(vigie, f"reassignments/{proposal['id']}/approve", {"lines": [line]}) is not None
+    until(lambda: set(last) <= {line["id"] for line in read(vigie, "reassignments/lines?state=dispatched")}, WAIT_S)
+    orders = [fact["row"] for fact in facts(await log_of(vigie), "ReassignmentOrdered") if fact["row"]["proposal"] == proposal["id"]]
+    concerned = [row for row in orders if row.get("leave") or row.get("come")]
+    told = {f"staff-{row['decision']}-{row['site']}" for row in concerned}
+    assert len({row["decision"] for row in concerned}) > 1
+    await employ(vigie, {row["site"] for row in concerned}, tmp_path)
+
+    for start, deaths in TOLD_DEATHS.items():
+        with alone(vigie, "delivery") as environment:
+            for who in ("one", "two"):
+                sent = ask(vigie, f"reassignments/{proposal['id']}/announce", {"start": start}, key=f"{who}-{start}", Prefer="wait=0")
+                assert sent is not None
+                assert sent.status_code == 202, sent.text
+            for death in deaths:
+                die(environment, death, vigie.folder / "delivery.log", "delivery")
+        until(partial(stand, vigie, told, {"running", "done"} if start else {"draft"}), WAIT_S)
+
+    until(lambda: len([n for n in read(vigie, "notifications?limit=1000") if n["role"] == "agent"]) >= len(told), WAIT_S)
+    again = ask(vigie, f"reassignments/{proposal['id']}/announce", {"start": True})
+    assert again is not None
+    assert again.status_code == 409, "everybody was told"
+    chain = await log_of(vigie, "delivery")
+    listed = Counter(fact["callout"] for fact in facts(chain, "CallOutListed") for _ in fact["people"])
+    released = Counter(fact["callout"] for fact in facts(chain, "CallOutReleased") for _ in range(fact["count"]))
+    started = Counter(fact["result"]["callout"] for fact in facts(chain, "CommandApplied") if fact["command"] == "StartCallOut")
+    called = {fact["row"]["id"]: fact["row"]["campaign"] for fact in facts(chain, "NotificationChanged") if fact["row"]["role"] == "agent"}
+    assert listed == released == started == Counter(called.values()) == dict.fromkeys(told, 1)
