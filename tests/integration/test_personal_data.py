@@ -10,17 +10,23 @@ import asyncio
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import httpx
+import orjson
 import pytest
 import redis
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
 from schemas.topics import TOPICS
+from services.runtime.links import AckLinks, Link
 from services.runtime.settings import Settings
 from tests.system import RunningVigie
 from tests.waiting import until
@@ -85,11 +91,11 @@ def posts(keys: dict[str, str]) -> Iterator[tuple[str, dict[str, Any], dict[str,
 DIALECTS = ("alertmanager", "pagerduty", "opsgenie", "goalert", "apprise", "cloudevents", "generic")
 
 
-async def topics(kafka: str) -> dict[str, bytes]:
-    """Everything that lies on every topic."""
+async def records(kafka: str) -> list[tuple[str, bytes]]:
+    """(topic, key and value and headers) of everything that lies on every topic."""
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="none")
     await consumer.start()
-    found: dict[str, list[bytes]] = {topic.name: [] for topic in TOPICS}
+    found: list[tuple[str, bytes]] = []
     try:
         tps = [TopicPartition(topic.name, p) for topic in TOPICS for p in range(topic.partitions)]
         ends, begins = await consumer.end_offsets(tps), await consumer.beginning_offsets(tps)
@@ -97,12 +103,20 @@ async def topics(kafka: str) -> dict[str, bytes]:
         consumer.assign(left)
         await consumer.seek_to_beginning()
         while left:
-            for tp, records in (await consumer.getmany(timeout_ms=1000)).items():
-                found[tp.topic] += [b"\n".join((r.key or b"", r.value or b"", *(v for _, v in r.headers))) for r in records]
+            for tp, some in (await consumer.getmany(timeout_ms=1000)).items():
+                found += [(tp.topic, b"\n".join((r.key or b"", r.value or b"", *(v for _, v in r.headers)))) for r in some]
             left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
     finally:
         await consumer.stop()
-    return {name: b"\n".join(parts) for name, parts in found.items()}
+    return found
+
+
+async def topics(kafka: str) -> dict[str, bytes]:
+    """Topic → everything that lies on it."""
+    found: dict[str, list[bytes]] = {topic.name: [] for topic in TOPICS}
+    for topic, content in await records(kafka):
+        found[topic].append(content)
+    return {topic: b"\n".join(contents) for topic, contents in found.items()}
 
 
 def marks_in(content: bytes) -> set[str]:
@@ -145,56 +159,182 @@ def store_content(url: str) -> bytes:
     return b"\n".join(parts)
 
 
+@pytest.fixture(scope="module")
+def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
+    with RunningVigie(tmp_path_factory.mktemp("personal")) as running:
+        yield running
+
+
 @pytest.mark.timeout(600)
-def test_planted_names_and_numbers_are_nowhere_in_the_clear(tmp_path: Path) -> None:
-    with RunningVigie(tmp_path) as vigie:
-        settings = Settings(data_dir=vigie.folder / "data")
-        keys = {}
-        for dialect in DIALECTS:
-            added = vigie.cli("source", "add", f"src-{dialect}", "--dialect", dialect, "--site", "cen-1", "--severity", "2", "--quiet")
-            assert added.returncode == 0, added.stderr
-            keys[dialect] = added.stdout.strip()
-        posted = vigie.http.post("/api/v1/reports", json=native())
-        assert posted.status_code == 202, posted.text
-        for path, body, headers in posts(keys):
-            answer = vigie.http.post(path, json=body, headers={"Authorization": "", **headers})
-            assert answer.status_code < 300, (path, answer.status_code, answer.text[:300])
-        assert vigie.http.post("/api/v1/log", json={"text": PLANTED}).status_code in (200, 202)
-        held = vigie.http.post("/api/v1/sending/hold", json={"until": "2030-01-01T00:00:00Z", "reason": PLANTED})
-        assert held.status_code in (200, 202), held.text
-        directory = tmp_path / "people.csv"
-        directory.write_text(
-            f"person,name,language,channel,address,verified_at,site\nagent-1,{NAME},fr,sms,{NUMBER},,cen-1\n", encoding="utf-8"
-        )
-        assert vigie.cli("directory", "import", str(directory)).returncode == 0
-        directory.unlink()
-        drafted = vigie.http.post("/api/v1/callouts", json={"text": PLANTED, "everybody": True, "danger": True})
-        assert drafted.status_code in (200, 202), drafted.text
-        assert vigie.http.post("/api/v1/reports", json={"type": PLANTED, "severity": "x"}).status_code in (400, 422)
+def test_planted_names_and_numbers_are_nowhere_in_the_clear(vigie: RunningVigie, tmp_path: Path) -> None:
+    settings = Settings(data_dir=vigie.folder / "data")
+    keys = {}
+    for dialect in DIALECTS:
+        added = vigie.cli("source", "add", f"src-{dialect}", "--dialect", dialect, "--site", "cen-1", "--severity", "2", "--quiet")
+        assert added.returncode == 0, added.stderr
+        keys[dialect] = added.stdout.strip()
+    posted = vigie.http.post("/api/v1/reports", json=native())
+    assert posted.status_code == 202, posted.text
+    for path, body, headers in posts(keys):
+        answer = vigie.http.post(path, json=body, headers={"Authorization": "", **headers})
+        assert answer.status_code < 300, (path, answer.status_code, answer.text[:300])
+    assert vigie.http.post("/api/v1/log", json={"text": PLANTED}).status_code in (200, 202)
+    held = vigie.http.post("/api/v1/sending/hold", json={"until": "2030-01-01T00:00:00Z", "reason": PLANTED})
+    assert held.status_code in (200, 202), held.text
+    directory = tmp_path / "people.csv"
+    directory.write_text(
+        f"person,name,language,channel,address,verified_at,site\nagent-1,{NAME},fr,sms,{NUMBER},,cen-1\n", encoding="utf-8"
+    )
+    assert vigie.cli("directory", "import", str(directory)).returncode == 0
+    directory.unlink()
+    drafted = vigie.http.post("/api/v1/callouts", json={"text": PLANTED, "everybody": True, "danger": True})
+    assert drafted.status_code in (200, 202), drafted.text
+    assert vigie.http.post("/api/v1/reports", json={"type": PLANTED, "severity": "x"}).status_code in (400, 422)
 
-        def told() -> bool:
-            counts = vigie.get("/api/v1/overview")["counts"]
-            return bool(counts["reports"] >= 8 and counts["notifications"] > 0)
+    def told() -> bool:
+        counts = vigie.get("/api/v1/overview")["counts"]
+        return bool(counts["reports"] >= 8 and counts["notifications"] > 0)
 
-        until(told, 120)
-        observer = vigie.cli("token", "create", "--role", "observer", "--quiet").stdout.strip()
+    until(told, 120)
+    observer = vigie.cli("token", "create", "--role", "observer", "--quiet").stdout.strip()
 
-        found = {f"topic {name}": marks_in(content) for name, content in asyncio.run(topics(settings.kafka)).items()}
-        found["store"] = marks_in(store_content(settings.redis))
-        # not the main courante: a note is written to be read by whoever may read the log
-        for path in ("overview", "incidents", "sites", "notifications", "escalations", "tasks", "callouts", "reports", "sources"):
-            read = vigie.http.get(f"/api/v1/{path}?limit=1000", headers={"Authorization": f"Bearer {observer}"})
-            found[f"GET {path} as observer"] = marks_in(read.content)
-        status = json.loads((vigie.folder / "data" / "run" / "ports.json").read_text())
-        for name, port in status.items():
-            if name not in ("kafka", "controller", "redis", "console-http"):
-                metrics = vigie.http.get(f"http://127.0.0.1:{port}/metrics")
-                found[f"metrics {name}"] = marks_in(metrics.content)
-        for file in sorted((vigie.folder).rglob("*")):
-            if file.is_file():
-                found[f"file {file.relative_to(vigie.folder)}"] = marks_in(written(file))
-        texts = vigie.get(f"/api/v1/reports/{quote(posted.json()['report_id'], safe='')}")
+    found = {f"topic {name}": marks_in(content) for name, content in asyncio.run(topics(settings.kafka)).items()}
+    found["store"] = marks_in(store_content(settings.redis))
+    # not the main courante: a note is written to be read by whoever may read the log
+    for path in ("overview", "incidents", "sites", "notifications", "escalations", "tasks", "callouts", "reports", "sources"):
+        read = vigie.http.get(f"/api/v1/{path}?limit=1000", headers={"Authorization": f"Bearer {observer}"})
+        found[f"GET {path} as observer"] = marks_in(read.content)
+    status = json.loads((vigie.folder / "data" / "run" / "ports.json").read_text())
+    for name, port in status.items():
+        if name not in ("kafka", "controller", "redis", "console-http"):
+            metrics = vigie.http.get(f"http://127.0.0.1:{port}/metrics")
+            found[f"metrics {name}"] = marks_in(metrics.content)
+    for file in sorted((vigie.folder).rglob("*")):
+        if file.is_file():
+            found[f"file {file.relative_to(vigie.folder)}"] = marks_in(written(file))
+    texts = vigie.get(f"/api/v1/reports/{quote(posted.json()['report_id'], safe='')}")
     leaks = sorted(f"{where}: {', '.join(sorted(marks))}" for where, marks in found.items() if marks)
     assert not leaks, "\n".join(leaks)
     assert len([where for where in found if where.startswith("file kafka") or "kafka/" in where]) > 10, "the broker's disk was looked at"
     assert re.search(r"received|applied|duplicate", json.dumps(texts))
+
+
+# ── « are you safe? » ────────────────────────────────────────────────────────────────────────────────────────────────
+
+SITE = "pmi-04"
+SAID = {"agent-a": HeadcountAnswer.SAFE, "agent-b": HeadcountAnswer.HELP, "agent-c": HeadcountAnswer.AWAY}
+"""Agents of the site → what they say."""
+KEYS = {said: key for key, said in HEADCOUNT_KEYS.items()}
+OF_SOMEBODY = re.compile(rb':"(?:%s)"' % "|".join(HeadcountAnswer).encode())
+"""What somebody said, as a value; the counts have these words as names."""
+
+
+@pytest.fixture(scope="module")
+def directory(vigie: RunningVigie) -> None:
+    """The agents and their numbers; no gateway is configured."""
+    people = vigie.folder / "agents.csv"
+    rows = [f"{agent},Nom de {agent},fr,sms,+3361111111{n},,{SITE}" for n, agent in enumerate(SAID)]
+    people.write_text("\n".join(["person,name,language,channel,address,verified_at,site", *rows]), encoding="utf-8")
+    assert vigie.cli("directory", "import", str(people)).returncode == 0
+    people.unlink()
+
+
+def ask(vigie: RunningVigie, realm: str) -> str:
+    """A headcount of the site: its id."""
+    begun = vigie.http.post(
+        "/api/v1/headcounts", json={"realm": realm, "sites": [SITE], "channels": ["sms"]}, headers={"Prefer": "wait=20"}
+    )
+    assert begun.status_code == 200, begun.text
+    return str(begun.json()["result"]["callout"])
+
+
+def asked(vigie: RunningVigie, realm: str) -> list[dict[str, Any]]:
+    """The message of each agent."""
+    found: list[dict[str, Any]] = vigie.get(f"/api/v1/notifications?realm={realm}&role=agent&limit=1000")["items"]
+    return [n for n in found if n["template"] == "headcount"]
+
+
+def links(vigie: RunningVigie, realm: str) -> dict[str, str]:
+    """Agent → the token of the link in the message."""
+    until(lambda: len(asked(vigie, realm)) == len(SAID))
+    made, expires_at = AckLinks.open(vigie.folder / "data" / "secrets"), round(time.time() + 3600) * 1000
+    return {n["person_token"]: made.token(Link(realm, n["id"], n["person_token"], expires_at)) for n in asked(vigie, realm)}
+
+
+def say(vigie: RunningVigie, token: str, said: HeadcountAnswer) -> None:
+    """Without a login: the page asks, its button answers."""
+    with httpx.Client(base_url=vigie.url, headers={"Accept-Language": "fr"}, timeout=20, trust_env=False) as phone:
+        page = phone.get(f"/a/{token}")
+        assert page.status_code == 200
+        assert "Êtes-vous en sécurité" in page.text
+        assert "répondez 1, 2 ou 3" in page.text
+        assert "à usage unique" not in page.text, "the answer may be changed"
+        answered = phone.post(f"/a/{token}", data={"answer": KEYS[said]})
+        assert answered.status_code == 200
+        assert "Réponse enregistrée" in answered.text
+
+
+def shown(vigie: RunningVigie, realm: str, id: str, **expected: object) -> bool:
+    """True once the headcount is shown with these values."""
+    found = vigie.get(f"/api/v1/headcounts/{id}?realm={realm}")
+    return {name: found[name] for name in expected} == expected
+
+
+@pytest.mark.usefixtures("directory")
+@pytest.mark.timeout(300)
+def test_a_headcount_counts_in_the_log_and_names_nobody(vigie: RunningVigie) -> None:
+    id = ask(vigie, "92")
+    of = links(vigie, "92")
+    say(vigie, of["agent-a"], HeadcountAnswer.SAFE)
+    say(vigie, of["agent-b"], HeadcountAnswer.SAFE)
+    say(vigie, of["agent-b"], HeadcountAnswer.HELP)
+    until(lambda: shown(vigie, "92", id, safe=1, help=1, away=0, answered=2, state="running"))
+    for_help = vigie.get(f"/api/v1/headcounts/{id}/answers?said=help")["items"]
+    assert [(one["person_token"], one["name"]) for one in for_help] == [("agent-b", "Nom de agent-b")]
+    observer = vigie.cli("token", "create", "--role", "observer", "--quiet").stdout.strip()
+    assert vigie.http.get(f"/api/v1/headcounts/{id}/answers", headers={"Authorization": f"Bearer {observer}"}).status_code == 403
+    say(vigie, of["agent-c"], HeadcountAnswer.AWAY)
+    until(lambda: shown(vigie, "92", id, safe=1, help=1, away=1, answered=3, state="done"))
+
+    found = asyncio.run(records(Settings(data_dir=vigie.folder / "data").kafka))
+    assert [(topic, content) for topic, content in found if OF_SOMEBODY.search(content)] == []
+    measured = [
+        orjson.loads(content.split(b"\n")[1]) for topic, content in found if topic == "alerts.inputs" and b'"headcount_found"' in content
+    ]
+    assert (measured[-1]["site_id"], measured[-1]["measure"]["value"], measured[-1]["measure"]["value_of"]) == (SITE, 3, 3)
+
+
+@pytest.mark.usefixtures("directory")
+@pytest.mark.timeout(300)
+def test_who_does_not_answer_is_asked_again_then_looked_for_by_the_manager(vigie: RunningVigie) -> None:
+    """In an exercise, whose clock may be moved."""
+    realm, began = "92~ex-recensement", datetime.fromisoformat("2027-02-11T09:40:00+01:00")
+    opened = {"id": realm, "title_code": "ESSAI", "started_at": began.isoformat()}
+    assert vigie.http.post("/api/v1/realms", json=opened, headers={"Prefer": "wait=20"}).status_code == 200
+    id = ask(vigie, realm)
+
+    def after(minutes: int, **expected: object) -> None:
+        to = (began + timedelta(minutes=minutes)).isoformat()
+        assert vigie.http.post(f"/api/v1/realms/{realm}/step", json={"to": to}, headers={"Prefer": "wait=50"}).status_code == 200
+        until(lambda: shown(vigie, realm, id, **expected))
+
+    def messages() -> dict[str, int]:
+        return {n["person_token"]: len(n["attempts"]) for n in asked(vigie, realm)}
+
+    after(1, state="running", handed=3)
+    of = links(vigie, realm)
+    say(vigie, of["agent-a"], HeadcountAnswer.SAFE)
+    after(9, reminded=0, answered=1)
+    after(12, reminded=1)
+    until(lambda: messages() == {"agent-a": 1, "agent-b": 2, "agent-c": 2})
+    after(31, reminded=2, answered=1)
+    managers = vigie.get(f"/api/v1/notifications?realm={realm}&role=responsable_site&limit=1000")["items"]
+    calls = [(n["scope"], n["values"]) for n in managers if n["template"] == "headcount_manager"]
+    assert calls == [(SITE, {"found": 1, "expected": 3})]
+    assert vigie.get(f"/api/v1/headcounts/{id}?realm={realm}")["managers_called_at"] is not None
+    say(vigie, of["agent-b"], HeadcountAnswer.HELP)
+    after(42, reminded=3, answered=2, state="running")  # two of three: under 98 %
+    say(vigie, of["agent-c"], HeadcountAnswer.SAFE)
+    after(44, answered=3, state="done")
+    after(120, reminded=3)
+    assert messages() == {"agent-a": 1, "agent-b": 3, "agent-c": 4}
