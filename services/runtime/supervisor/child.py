@@ -117,6 +117,9 @@ class Child:
         probing = asyncio.create_task(self._probe(process, ready_at))
         showing = asyncio.create_task(self._show(process))
         try:
+            if self._stopping.is_set():  # asked for while it was being made
+                self._enter("stopping")
+                await self._end(process)
             code = await process.wait()
         finally:
             probing.cancel()

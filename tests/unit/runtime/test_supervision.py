@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from services.runtime.embedded.ports import PortBusy, listen, remembered_ports
 from services.runtime.supervisor.backoff import DELAYS_S, STEADY_S, WAITING_S, Backoff
+from services.runtime.supervisor.child import Child
+from services.runtime.supervisor.forking import Forked, ForkFailed, ForkServer
 from services.runtime.supervisor.lock import DataDirBusy, DataDirLock, is_held
+from services.runtime.supervisor.plan import Plan
 from services.runtime.supervisor.status import Addresses, ProcessStatus, iso_now, read_status, write_status
 from services.runtime.supervisor.stream import Stream
 from tests.waiting import until
@@ -128,3 +133,31 @@ def test_a_terminal_that_does_not_read_blocks_nobody_and_the_gap_is_told() -> No
     stream.close()
     assert "lines left out" in out.getvalue()
     assert out.getvalue().endswith("last\n")
+
+
+class _Slow(ForkServer):
+    """One that is asked and lets its caller wait."""
+
+    def __init__(self) -> None:
+        self.asked, self.answers = asyncio.Event(), asyncio.Event()
+
+    async def fork(self, *_asked: object) -> Forked:  # type: ignore[override]
+        self.asked.set()
+        await self.answers.wait()
+        raise ForkFailed
+
+
+async def test_a_process_that_is_being_made_while_all_is_stopped_ends_too() -> None:
+    """On a full machine making one takes seconds: a system that was told to stop then ran on for ever."""
+    forks = _Slow()
+    plan = Plan("idle", (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"), dict(os.environ), None, stop_order=0)
+    child = Child(plan, Stream(io.StringIO()), lambda: None, lambda _plan, _code: "", forks)
+    running = asyncio.create_task(child.run())
+    await forks.asked.wait()
+    stopping = asyncio.create_task(child.stop())
+    await asyncio.sleep(0)
+    forks.answers.set()
+    async with asyncio.timeout(20):
+        await stopping
+        await running
+    assert (child.status.state, child.exit_code) == ("stopped", -15)
