@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Literal, NamedTuple, Self, TypeVar
 
 from immutables import Map
 
@@ -93,6 +93,15 @@ class Reading:
 Hush = Literal["maintenance", "inhibited"]
 SecurityEvent = tuple[Instant, str, str, int, str]
 """(since, cause, commune, severity, type)"""
+
+
+class Presence(NamedTuple):
+    """What one cause says of the presence at its site on its day; of several the greatest holds."""
+
+    since: Instant
+    known_at: Instant
+    cause: str
+    pct: float
 
 
 @dataclass(frozen=True)
@@ -186,8 +195,8 @@ class State:
     """Security incidents, damage and fires of the last week, ascending."""
     illness: Map[str, Map[str, tuple[float, Instant]]] = _index()
     """Shared kitchen → site → (ill persons, since)."""
-    presence: Map[str, Map[str, float]] = _index()
-    """`kind|day` → site → presence in per cent."""
+    presence: Map[str, Map[str, Map[str, Presence]]] = _index()
+    """`kind|day` → site → cause → what it says of the presence; the greatest holds."""
     ladders: Map[str, str] = _index()
     """Incident or `territory` → its newest ladder."""
     open_tasks: Map[str, str] = _index()

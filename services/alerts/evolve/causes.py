@@ -16,7 +16,7 @@ from services.alerts.claims import as_number
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.evolve.reports import heard, recounted
 from services.alerts.rules import HEAT_HAZARD
-from services.alerts.state import Hush, State, sorted_with, sorted_without, without
+from services.alerts.state import Hush, Presence, State, sorted_with, sorted_without, without
 
 E = TypeVar("E", bound=tuple[Any, ...])
 """(since, cause, …)."""
@@ -105,12 +105,33 @@ def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
             if sites is not s.illness.get(kitchen):
                 d["illness"] = s.illness.set(kitchen, sites) if sites else without(s.illness, kitchen)
     elif cause.type is EventType.STAFF_SHORTAGE and cause.site is not None:
-        key = f"{s.territory.kind(cause.site)}|{day_of(cause.last_at)}"
-        day, pct = s.presence.get(key, Map()), 100.0 - (cause.loss_pct or 0.0)
-        if cause.maintenance and cause.site in day:
-            d["presence"] = s.presence.set(key, day.delete(cause.site))
-        elif not cause.maintenance and day.get(cause.site) != pct:
-            d["presence"] = s.presence.set(key, day.set(cause.site, pct))
+        d["presence"] = _presence(s, old, cause)
+
+
+def _presence(s: State, old: Cause | None, cause: Cause) -> Map[str, Map[str, Map[str, Presence]]]:
+    """What each cause says stands beside what the others say, so that the index is the same in whatever order they came."""
+    key, site = _day(s, cause), cause.site or ""
+    now = None if cause.maintenance else Presence(cause.since, cause.known_at, cause.id, 100.0 - (cause.loss_pct or 0.0))
+    before = key if old is None else _day(s, old)
+    if before == key and s.presence.get(key, Map()).get(site, Map()).get(cause.id) == now:
+        return s.presence
+    found = _unsaid(s.presence, before, cause)
+    if now is None:
+        return found
+    day = found.get(key, Map())
+    return found.set(key, day.set(site, day.get(site, Map()).set(cause.id, now)))
+
+
+def _unsaid(found: Map[str, Map[str, Map[str, Presence]]], key: str, cause: Cause) -> Map[str, Map[str, Map[str, Presence]]]:
+    day: Map[str, Map[str, Presence]] = found.get(key, Map())
+    site = cause.site or ""
+    said: Map[str, Presence] = without(day.get(site, Map()), cause.id)
+    day = day.set(site, said) if said else without(day, site)
+    return found.set(key, day) if day else without(found, key)
+
+
+def _day(s: State, cause: Cause) -> str:
+    return f"{s.territory.kind(cause.site or '')}|{day_of(cause.last_at)}"
 
 
 def _decays(s: State, d: Changes, index: str) -> None:

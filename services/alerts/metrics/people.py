@@ -68,7 +68,7 @@ def below_opening(of: Asked) -> Metric:
         known = sorted(day for day in presence if day.startswith(f"{kind}|"))[-days:]
         if len(known) < days:
             return 0.0
-        return min(sum(1 for pct in presence[day].values() if pct <= BELOW_OPENING_PCT) for day in known)
+        return min(sum(max(said.values()).pct <= BELOW_OPENING_PCT for said in presence[day].values()) for day in known)
 
     return Metric(value, topics("presence"))
 

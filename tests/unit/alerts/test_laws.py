@@ -17,6 +17,7 @@ from schemas.reports import Lease, Measure, ReportReceived, Window
 from schemas.runtime import InputDuplicate, StepTo
 from schemas.words import Certainty, EventType, Level, MsgType
 from services.alerts.decider import AlertsDecider
+from services.alerts.evolve.causes import cause_changed
 from services.alerts.state import State
 from services.runtime.agenda import Agenda
 from services.runtime.decider import Deadline
@@ -293,3 +294,21 @@ def test_a_simulated_realm_has_nothing_due_when_nothing_is_left_to_happen() -> N
     scene = Scene()
     scene.report(0, "info", "par-01", severity=1)
     assert scene.service.next_due(scene.realm) is None
+
+
+def test_the_presence_of_a_day_is_what_the_newest_word_says_whatever_was_read_first() -> None:
+    scene = Scene()
+    first = scene.report(0, "staff_shortage", "cen-2", capacity_lost_pct=0.0)
+    scene.report(10, "staff_shortage", "cen-2", capacity_lost_pct=0.0, msg_type=MsgType.CANCEL, references=(first,))
+    scene.report(20, "staff_shortage", "cen-2", capacity_lost_pct=30.0)
+    causes = list(scene.state.causes.values())
+    assert len(causes) == 2, "the second begins after the first was over"
+    found = []
+    for order in (causes, causes[::-1]):
+        state = Scene().state
+        for cause in order:
+            state = cause_changed(state, cause)
+        found.append(state.presence)
+    assert found[0] == found[1] == scene.state.presence
+    [[said]] = [day.values() for day in found[0].values()]
+    assert max(said.values()).pct == 70.0
