@@ -13,7 +13,7 @@ import structlog
 from services.runtime.embedded.leash import leashed
 from services.runtime.supervisor.backoff import Backoff
 from services.runtime.supervisor.forking import Forked, ForkFailed, ForkServer
-from services.runtime.supervisor.plan import NotAlive, Plan
+from services.runtime.supervisor.plan import PROBE_S, NotAlive, Plan
 from services.runtime.supervisor.priority import yield_to_others
 from services.runtime.supervisor.status import ProcessStatus, State, iso_now
 from services.runtime.supervisor.stream import Stream
@@ -26,6 +26,8 @@ HUNG_S = 30.0
 """A process that answered once and is silent for this long is ended and started again."""
 HUNG_STARTING_S = 180.0
 """The same for one that has not answered yet."""
+TURN_S = PROBE_S + PROBE_RUNNING_S + 1.0
+"""A turn of probing that took longer counts as this long: then the whole machine stood still, the supervisor with it."""
 LINE_BYTES = 256 * 1024
 
 Process = asyncio.subprocess.Process | Forked
@@ -173,15 +175,16 @@ class Child:
             self._enter("ready")
             return
         answered = False
-        silent_since = time.monotonic()
+        silent_s, turn = 0.0, time.monotonic()
         while process.returncode is None:
             try:
                 why = await self.plan.probe()
-                answered, silent_since = True, time.monotonic()
+                answered, silent_s, turn = True, 0.0, time.monotonic()
             except NotAlive:
-                why = "does not answer"
-                if time.monotonic() - silent_since > (HUNG_S if answered else HUNG_STARTING_S):
-                    log.error("process.hung", process=self.plan.name, silent_s=round(time.monotonic() - silent_since))
+                why, last, turn = "does not answer", turn, time.monotonic()
+                silent_s += min(turn - last, TURN_S)
+                if silent_s > (HUNG_S if answered else HUNG_STARTING_S):
+                    log.error("process.hung", process=self.plan.name, silent_s=round(silent_s))
                     await self._end(process)
                     return
             if self._stopping.is_set() or process.returncode is not None:
