@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -126,7 +127,8 @@ class RunningVigie:
         """Start and wait until /readyz says yes. Raises AssertionError with the end of the log."""
         kafka = DataDir(self.folder / "data").kafka
         if not self._first and not kafka.exists():
-            asyncio.run(put_provisioned(kafka))
+            with ThreadPoolExecutor(1) as aside:  # in this thread Playwright may have a loop
+                aside.submit(asyncio.run, put_provisioned(kafka)).result()
         began = time.monotonic()
         self.begin()
         while not self.ready():
