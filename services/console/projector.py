@@ -56,6 +56,8 @@ class Projector:
         self._start_over = False
         self._epoch = ""
         self._stored: dict[str, str] = {}
+        self._read: dict[str, dict[int, int]] = {}
+        """Service → partition → offset after what was read and, where it was accepted, written."""
         self._positions: dict[str, dict[int, Position]] = {}
         self._fault: str | None = "the logs have not been opened yet"
         self._lag: dict[str, int] = {}
@@ -120,7 +122,7 @@ class Projector:
     async def _load(self) -> None:
         keys = [store.position(s, p) for s in SERVICES for p in range(PARTITIONS)]
         kept = dict(zip(keys, await self._client.mget(keys), strict=True))
-        self._stored = {key: value.decode() if value else "" for key, value in kept.items()}
+        self._stored, self._read = {key: value.decode() if value else "" for key, value in kept.items()}, {}
         self._positions = {
             s: {p: load_position(text) for p in range(PARTITIONS) if (text := self._stored[store.position(s, p)])} for s in SERVICES
         }
@@ -136,6 +138,7 @@ class Projector:
                 await self._write(reader.service, records)
             elif await self._store.epoch() != self._epoch:
                 raise EpochLost
+            self._read[reader.service] = {p: position.next for p, position in reader.positions.items()}
 
     async def _write(self, service: str, records: Sequence[Accepted]) -> None:
         keys = {store.position(service, accepted.partition) for accepted in records}
@@ -182,8 +185,10 @@ class Projector:
         return ends
 
     def _next(self, key: tuple[str, int]) -> int:
-        text = self._stored.get(store.position(*key))
-        return load_position(text).next if text else 0
+        """Up to where a log was read and shown. A record that nobody accepts has no place in the store: what was read counts."""
+        service, partition = key
+        text = self._stored.get(store.position(service, partition))
+        return max(load_position(text).next if text else 0, self._read.get(service, {}).get(partition, 0))
 
     def _note_lag(self, ends: dict[tuple[str, int], int]) -> None:
         self._lag = {}

@@ -71,6 +71,13 @@ class LogWriter:
         partition, raw = self.chains.make(service, realm, facts, at, **more)  # type: ignore[arg-type]
         await self._producer.send_and_wait(log(service), raw, key=realm.encode(), partition=partition)
 
+    async def append_vain(self, service: str, realm: str, at: int) -> None:
+        """A record on a head that was left behind, as a worker writes it that does not know of its successor: nobody accepts it."""
+        chains = Chains(dict(self.chains.positions), dict(self.chains.applied))
+        chains.positions[service, partition_of(realm, PARTITIONS)] = Position()
+        partition, raw = chains.make(service, realm, (), at)
+        await self._producer.send_and_wait(log(service), raw, key=realm.encode(), partition=partition)
+
     async def enqueue(self, service: str, realm: str, *facts: Fact, at: int) -> None:
         """As append, without waiting."""
         partition, raw = self.chains.make(service, realm, facts, at)
