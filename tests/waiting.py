@@ -14,7 +14,7 @@ TURN_S = 1.0
 
 
 class Patience:
-    """Time in which this process ran: while the whole machine stands still, as virtual ones do for half a minute, nobody is late."""
+    """Time in which this process ran: while the whole machine stands still nobody is late."""
 
     def __init__(self, seconds: float) -> None:
         self._left, self._turn = seconds, time.monotonic()

@@ -27,7 +27,7 @@ HUNG_S = 30.0
 HUNG_STARTING_S = 180.0
 """The same for one that has not answered yet."""
 TURN_S = PROBE_S + PROBE_RUNNING_S + 1.0
-"""A turn of probing that took longer counts as this long: then the whole machine stood still, the supervisor with it."""
+"""A turn of probing that took longer counts as this long: then the supervisor itself stood still."""
 LINE_BYTES = 256 * 1024
 
 Process = asyncio.subprocess.Process | Forked
