@@ -27,7 +27,6 @@ from services.runtime.kafka import RecordProducer, headers_of, value_of
 from services.runtime.partitions import PartitionReader
 from tests import forked
 from tests.faults.runtime.toy import ToyAck, ToyReport, register
-from tests.waiting import Patience
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = sys.executable
@@ -52,14 +51,14 @@ def topics_of(suffix: str) -> tuple[Topic, ...]:
 
 async def until(condition: Callable[[], Any], timeout_s: float, what: str) -> None:
     """Wait for a condition, sync or async."""
-    patience = Patience(timeout_s)
-    while not patience.is_over():
-        found = condition()
-        if asyncio.iscoroutine(found):
-            found = await found
-        if found:
-            return
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(timeout_s):
+        while True:
+            found = condition()
+            if asyncio.iscoroutine(found):
+                found = await found
+            if found:
+                return
+            await asyncio.sleep(0.05)
     raise AssertionError(what)
 
 

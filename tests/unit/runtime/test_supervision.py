@@ -7,16 +7,19 @@ import io
 import os
 import socket
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from services.runtime.embedded.ports import PortBusy, listen, remembered_ports
+from services.runtime.supervisor import child as child_module
 from services.runtime.supervisor.backoff import DELAYS_S, STEADY_S, WAITING_S, Backoff
 from services.runtime.supervisor.child import Child
 from services.runtime.supervisor.forking import Forked, ForkFailed, ForkServer
 from services.runtime.supervisor.lock import DataDirBusy, DataDirLock, is_held
-from services.runtime.supervisor.plan import Plan
+from services.runtime.supervisor.plan import NotAlive, Plan
 from services.runtime.supervisor.status import Addresses, ProcessStatus, iso_now, read_status, write_status
 from services.runtime.supervisor.stream import Stream
 from tests.waiting import until
@@ -161,3 +164,28 @@ async def test_a_process_that_is_being_made_while_all_is_stopped_ends_too() -> N
         await stopping
         await running
     assert (child.status.state, child.exit_code) == ("stopped", -15)
+
+
+async def test_a_supervisor_that_stood_still_itself_takes_nobody_for_hung(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is stopped for a minute in the middle of a look: the look has failed, and the process was never asked in time."""
+    ahead, looks = 0.0, 0
+    monkeypatch.setattr(child_module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead))
+    monkeypatch.setattr(child_module, "PROBE_RUNNING_S", 0.01)
+
+    async def probe() -> str | None:
+        nonlocal ahead, looks
+        looks += 1
+        if looks == 2:
+            ahead += 60.0
+            raise NotAlive
+        return None
+
+    plan = Plan("idle", (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"), dict(os.environ), probe, stop_order=0)
+    child = Child(plan, Stream(io.StringIO()), lambda: None, lambda _plan, _code: "")
+    running = asyncio.create_task(child.run())
+    async with asyncio.timeout(20):
+        while looks < 5:
+            await asyncio.sleep(0.01)
+        assert (child.status.state, child.status.restarts) == ("ready", 0)
+        await child.stop()
+        await running
