@@ -49,13 +49,13 @@ async def stream(
 class LiveResponse(StreamingResponse):
     """Closes its stream however it ends, also when the browser went before the first frame."""
 
+    def __init__(self, live: Live, **more: Any) -> None:
+        super().__init__(live, **more)
+        self._live = live
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The exchange."""
         try:
             await super().__call__(scope, receive, send)
         finally:
             await self._live.aclose()
-
-    def __init__(self, live: Live, **more: Any) -> None:
-        super().__init__(live, **more)
-        self._live = live
