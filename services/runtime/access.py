@@ -46,6 +46,8 @@ TOPIC: Final = "access"
 TOKEN_PREFIX: Final = "vigie_"  # noqa: S105  says what the string is, and is no secret
 SETTLE_S: Final = 0.5
 """How long an unknown token is worth waiting for news of it."""
+CODE_SETTLE_S: Final = 8.0
+"""The same for a one-time code: a person waits, who was given it a moment ago."""
 START_S: Final = 2.0
 """How long a process that has not read the topic yet lets an unknown token wait."""
 UNKNOWN_PER_S: Final = 20.0
@@ -168,12 +170,21 @@ class AccessStore:
         )
 
     async def find_code(self, code: str) -> Code | None:
-        """As `code`, but one that is not known yet is looked for on the topic: another process may just have made it."""
-        found = self.code(code)
-        if (found is None or self.principal(found.principal) is None) and self._may_look():
-            await self._follower.settle(SETTLE_S)
-            found = self.code(code)
-        return found
+        """As `code`, but one that is not known yet is looked for on the topic: another process may just have made it.
+
+        Raises ProblemError `code_unchecked` when the topic does not answer in time: nobody can say then that the code is wrong.
+        """
+        if not self._knows(code) and self._may_look():
+            settled = await self._follower.settle(CODE_SETTLE_S)
+            if not settled and not self._knows(code):
+                raise ProblemError("code_unchecked", retry_after_s=round(CODE_SETTLE_S))
+        return self.code(code)
+
+    def _knows(self, code: str) -> bool:
+        """This code, used or not, and whose it is."""
+        hashed = self.hash(normal_code(code))
+        found = next((c for c in self.all(Code) if c.hash == hashed), None)
+        return found is not None and found.principal in self._tables[Principal.kind]
 
     def hash(self, secret: str) -> str:
         """Keyed hash under which a token or code is kept."""

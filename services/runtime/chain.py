@@ -16,7 +16,8 @@ from schemas.base import Instant, UnknownType
 from schemas.envelope import Place
 from schemas.routes import publishes
 from schemas.runtime import LossDeclared, Rebased
-from services.runtime.core import Applied, Machine
+from services.runtime.applying import Applied
+from services.runtime.core import Machine
 from services.runtime.exits import Stop
 from services.runtime.inputs import InputRecord
 from services.runtime.realmstate import Mark, RealmState
@@ -59,13 +60,13 @@ class Position(NamedTuple):
     """Source service → newest forwarded fact that its publisher brought (not those that the conductor forwards)."""
 
 
-def follow(at: Position, offset: int, raw: bytes, logic: int) -> tuple[Position, Transaction | None]:
+def follow(at: Position, offset: int, raw: bytes | None, logic: int) -> tuple[Position, Transaction | None]:
     """Every reader's rule: the position after one record, and its Transaction if it is accepted.
 
     `logic`: the newest version that the reader knows. Raises Stop (`logic.newer`, `chain.stuck`).
     """
     try:
-        transaction = Transaction.load(raw)
+        transaction = Transaction.load(raw or b"")
         continues = transaction.seq == at.seq + 1 and transaction.prev == at.hash and transaction.logic >= at.logic
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         continues = False  # not a Transaction at all
@@ -119,7 +120,7 @@ def empty() -> View[Any]:
     return View(Position(), Map())
 
 
-def fold(machine: Machine[S], view: View[S], offset: int, raw: bytes) -> View[S]:
+def fold(machine: Machine[S], view: View[S], offset: int, raw: bytes | None) -> View[S]:
     """View after one record of the log. Raises Stop (`logic.newer`, also for a fact that this program does not know; `chain.stuck`)."""
     position, transaction = follow(view.position, offset, raw, machine.logic)
     if transaction is None:
@@ -149,13 +150,13 @@ def append(machine: Machine[S], view: View[S], record: InputRecord, run: str) ->
     """
     at = view.position
     state = view.realms.get(machine.realm_of(record))
-    applied = machine.apply(state, record)
+    applied = machine.apply(state, record, history=at.history)
     transaction, raw, unwritable = _written(machine, at, applied, run)
     if unwritable is not None:
-        applied = machine.apply(state, record, firing_bytes=0)
+        applied = machine.apply(state, record, history=at.history, firing_bytes=0)
         transaction, raw, unwritable = _written(machine, at, applied, run)
     if unwritable is not None:
-        applied = machine.apply(state, record, unwritable=unwritable)
+        applied = machine.apply(state, record, history=at.history, unwritable=unwritable)
         transaction = _transaction(machine, at, applied, run)
         raw = transaction.dump()
     realms = view.realms

@@ -94,7 +94,8 @@ class Conducting:
         while True:
             for accepted in await reader.batch():
                 self._observe(accepted)
-                self._touched.put_nowait(accepted.transaction.realm)
+                if self._conductor.knows(realm := accepted.transaction.realm):  # not the one of a record that belongs to none
+                    self._touched.put_nowait(realm)
 
     async def _move(self, realm: str, tasks: asyncio.TaskGroup) -> None:
         moves = self._conductor.next_moves(realm)

@@ -217,6 +217,10 @@ class Conductor:
 
     # -- what may happen next -----------------------------------------------------------------------------------------
 
+    def knows(self, realm: str) -> bool:
+        """True for a simulated realm of which something was seen."""
+        return realm in self._realms
+
     @property
     def realms(self) -> list[str]:
         """Realms that were seen."""

@@ -74,6 +74,8 @@ class DeadLetter:
         """Inverse of dump. Raises ValueError, KeyError or TypeError on other bytes."""
         line, _, body = raw.partition(b"\n")
         head = orjson.loads(line)
+        if not isinstance(head, dict):
+            raise TypeError("no dead letter")
         has_body = head.pop("has_body")
         return cls(**(head | {"lane": Lane(head["lane"]), "body": body if has_body else None}))
 

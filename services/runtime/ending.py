@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, ParamSpec, TypeVar
 
 import structlog
 
 AGAIN_S: Final = 0.5
 PATIENCE_S: Final = 5.0
+P = ParamSpec("P")
+R = TypeVar("R")
 log = structlog.get_logger(__name__)
 
 
@@ -39,3 +41,22 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
         log.warning("task.unended", tasks=sorted(task.get_name() for task in left))
     if interrupted is not None:
         raise interrupted
+
+
+async def in_thread(do: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """As `asyncio.to_thread`, but a cancellation waits until the thread has done: who is cancelled closes what it used.
+
+    A database that is closed under a thread ends the process (SQLite: a segmentation fault).
+    """
+    running = asyncio.ensure_future(asyncio.to_thread(do, *args, **kwargs))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            try:
+                await asyncio.wait([running])
+            except asyncio.CancelledError:
+                continue
+        if not running.cancelled():
+            running.exception()
+        raise

@@ -60,6 +60,11 @@ class PacedThread(driver.AIOKafkaConsumerThread):
         app: Any = self.consumer.app
         self.pace = Pace(self._consumer, app.every_ms)
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Called by Faust, to log streams that stand still. It asks its monitor, which there is not (`FailStopApp`): whatever waited at
+        that moment was called an idle stream. `services.runtime.watch` sees a partition that stands still, and ends the process.
+        """
+
     async def on_thread_stop(self) -> None:
         """Called by Faust on an orderly stop: who stops on purpose leaves the group, and the others take over at once.
 

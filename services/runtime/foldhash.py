@@ -34,7 +34,9 @@ def fold_hash(view: View[Any]) -> str:
 
 
 def _seen(seen: Seen) -> list[str]:
-    """In the order of arrival."""
+    """In the order of arrival; of a closed realm their digests."""
+    if seen.compact is not None:
+        return [seen.compact.hex()]
     return [*(id for n in range(seen.first, seen.last) for id in seen.pages[n].ids), *seen.open_ids()]
 
 

@@ -1,4 +1,4 @@
-"""Memory that a large computation has freed, given back to the system.
+"""Memory that a large computation or the reading of a long log has freed, given back to the system.
 
 glibc keeps what lies below anything still in use, and what threads have freed: a solver that took 120 MB for two seconds leaves the process so
 much larger for ever, and six at once leave half a gigabyte.

@@ -45,6 +45,7 @@ class Held(Generic[S]):
     """Offset and hash of the newest record known to be in the log."""
     pending: deque[Pending] = field(default_factory=deque)
     room: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when an append is acknowledged, and by the feed when less is left to publish."""
     dropped: bool = False
     snapshot: View[S] | None = None
     """A view that is to be written once its seq is acknowledged."""
@@ -62,6 +63,12 @@ class Held(Generic[S]):
     def full(self) -> bool:
         """True when the next input has to wait."""
         return len(self.pending) >= IN_FLIGHT or self.feed.lag >= UNPUBLISHED
+
+    async def until_room(self) -> None:
+        """Return when the next input may be applied, or the partition is dropped."""
+        while self.full and not self.dropped:
+            self.room.clear()
+            await self.room.wait()
 
     def drop(self) -> None:
         """Somebody else may own the partition now: nothing is decided from this view any more."""

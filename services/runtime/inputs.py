@@ -11,15 +11,14 @@ from typing import Final, NamedTuple
 from pydantic import ValidationError
 
 from schemas import envelope as ce
-from schemas.base import Instant, Message, UnknownType, parse_open
+from schemas.base import END_OF_TIME, Instant, Message, UnknownType, parse_open
 from schemas.envelope import Place
 from schemas.realms import RealmNameInvalid, parse_realm, partition_of
 
 MAX_HEADER: Final = 256
 """Characters of an id, source or type. Longer ones are refused: they would swell the log."""
-END_OF_TIME: Final = 253_402_300_800_000
-"""Year 10000 in ms."""
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
+"""Kafka knows headers without a value; none of ours is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def input_digest(record: InputRecord) -> str:
     id = b""
     for name, value in record.headers:
         if name == ce.CE_ID:
-            id = value
+            id = value or b""
             break
     key, value = record.key or b"", record.value or b""
     return blake2b(b"%d,%d,%d,%b%b%b" % (len(key), len(id), len(value), key, id, value), digest_size=16).hexdigest()

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from schemas import envelope as ce
-from schemas.base import Instant, Message
+from schemas.base import END_OF_TIME, Instant, Message
 from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.topics import BY_NAME, PARTITIONS
@@ -57,7 +57,7 @@ def headers_of(
         (ce.CE_TYPE, message_type.encode()),
         (ce.CONTENT_TYPE, _JSON),
     ]
-    if time_ms is not None:
+    if time_ms is not None and 0 <= time_ms < END_OF_TIME:  # it only informs: what no calendar names must not hold up what follows
         headers.append((ce.CE_TIME, iso(time_ms).encode()))
     if at is not None:
         headers.append((ce.CE_AT, b"%d" % at))

@@ -14,6 +14,7 @@ import faust
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from services.runtime.certificates import load_chain, trusting
 from services.runtime.secret_files import FromEnvironment
 
 
@@ -39,10 +40,6 @@ class KafkaSecurity(FromEnvironment):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        for name in ("ca", "cert", "cert_key"):
-            path = getattr(self, name)
-            if path is not None and not path.is_file():
-                raise ValueError(f"VIGIE_KAFKA_{name.upper()}: no file {path}")
         if (self.ca or self.cert) and not self.tls:
             raise ValueError("VIGIE_KAFKA_CA and VIGIE_KAFKA_CERT are for VIGIE_KAFKA_TLS=1")
         if (self.cert is None) is not (self.cert_key is None):
@@ -51,15 +48,22 @@ class KafkaSecurity(FromEnvironment):
             raise ValueError("VIGIE_KAFKA_USER needs VIGIE_KAFKA_PASSWORD")
         if self.user and self.sasl == "PLAIN" and not self.tls:
             raise ValueError("VIGIE_KAFKA_SASL=PLAIN sends the password as it is: set VIGIE_KAFKA_TLS=1")
+        self.context()
         return self
 
     def context(self) -> ssl.SSLContext | None:
-        """Raises OSError, ssl.SSLError."""
+        """Raises ValueError: a file that is missing or is no certificate, by the name of its variable."""
         if not self.tls:
             return None
-        context = ssl.create_default_context(cafile=self.ca)
-        if self.cert is not None:
-            context.load_cert_chain(self.cert, self.cert_key)
+        try:
+            context = trusting(self.ca)
+        except ValueError as error:
+            raise ValueError(f"VIGIE_KAFKA_CA: {error}") from error
+        if self.cert is not None and self.cert_key is not None:
+            try:
+                load_chain(context, self.cert, self.cert_key)
+            except ValueError as error:
+                raise ValueError(f"VIGIE_KAFKA_CERT, VIGIE_KAFKA_CERT_KEY: {error}") from error
         return context
 
     def options(self) -> dict[str, Any]:

@@ -62,6 +62,10 @@ class MasterKey:
         """The key of this installation; several processes that start at once agree on one. Raises OSError, MasterKeyInvalid."""
         path = secrets / "master.key"
         if not path.exists():
+            if (keyring := secrets / "keyring.db").exists():
+                raise MasterKeyInvalid(
+                    f"{path} is gone, and {keyring.name} beside it was made with it: put it back from a backup, no other opens what is there"
+                )
             write_private(path, os.urandom(KEY_BYTES))
         return cls(path.read_bytes())
 

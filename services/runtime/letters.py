@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
+from schemas.base import DAY_MS, END_OF_TIME
 from schemas.topics import BY_NAME
 from services.runtime.deadletters import TOPIC, DeadLetter
 from services.runtime.kafka import RecordProducer
 from services.runtime.partitions import PartitionReader
+
+_LATEST: Final = END_OF_TIME - DAY_MS
+"""A day before the last moment that can be told in any zone."""
 
 
 class RecordGone(Exception):
@@ -22,7 +26,7 @@ async def read_letters(kafka: str, partitions: Iterable[int] = range(BY_NAME[TOP
     async with PartitionReader(kafka) as reader:
         async for record in reader.read(TOPIC, await reader.bounds(TOPIC, partitions)):
             try:
-                letter = DeadLetter.load(record.value)
+                letter = DeadLetter.load(record.value or b"")
             except (ValueError, KeyError, TypeError):
                 continue
             if letter.id not in seen:
@@ -30,11 +34,16 @@ async def read_letters(kafka: str, partitions: Iterable[int] = range(BY_NAME[TOP
                 yield letter
 
 
+def time_of(letter: DeadLetter) -> datetime:
+    """When it happened; the nearest time that there is, if a producer outside had written another."""
+    return datetime.fromtimestamp(min(max(letter.at, 0), _LATEST) / 1000, UTC)
+
+
 def row_of(letter: DeadLetter) -> dict[str, Any]:
     """A letter without its bytes, for people and programs."""
     return {
         "id": letter.id, "lane": letter.lane.value, "service": letter.service, "realm": letter.realm,
-        "at": datetime.fromtimestamp(letter.at / 1000, UTC).isoformat(timespec="milliseconds"), "code": letter.code, "detail": letter.detail,
+        "at": time_of(letter).isoformat(timespec="milliseconds"), "code": letter.code, "detail": letter.detail,
         "input_id": letter.input_id, "input_type": letter.input_type, "source": letter.source, "topic": letter.topic,
         "partition": letter.partition, "offset": letter.offset, "content_type": letter.content_type, "headers": letter.headers,
     }  # fmt: skip

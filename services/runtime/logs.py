@@ -13,11 +13,14 @@ import os
 import sys
 import time
 from pathlib import Path
+from types import TracebackType
 from typing import IO, Any
 
 import orjson
 import structlog
 from structlog.typing import EventDict, WrappedLogger
+
+from services.runtime.secret_files import wrong_variables
 
 ROTATE_BYTES = 10_000_000
 ROTATE_KEEP = 5
@@ -132,8 +135,17 @@ def configure(
         _limit(logging.getLogger(library), limit)
     for library in CHATTY:
         logging.getLogger(library).setLevel(logging.WARNING)
-    root.setLevel(named.upper())
+    root.setLevel(logging.getLevelNamesMapping().get(named.upper(), logging.INFO))  # settings refuse any other name
     logging.raiseExceptions = False
+    sys.excepthook = _name_wrong_variables
+
+
+def _name_wrong_variables(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A process whose settings cannot be read says which in one line."""
+    if isinstance(error, ValueError) and (wrong := wrong_variables(error)) is not None:
+        structlog.get_logger("vigie.runtime").error("settings.refused", why=wrong)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def _limit(logger: logging.Logger, limit: RateLimit) -> None:

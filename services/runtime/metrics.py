@@ -1,7 +1,8 @@
-"""The one table of metrics, and the three verbs to feed it. A name that is not in the table is a programming error (KeyError)."""
+"""The one table of metrics, and the verbs to feed it. A name that is not in the table is a programming error (KeyError)."""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -89,6 +90,18 @@ def count(name: str, by: float = 1, **labels: str) -> None:
     collector = _collector(name)
     assert isinstance(collector, Counter)
     (collector.labels(**labels) if labels else collector).inc(by)
+
+
+def begin(name: str, **labels: str) -> None:
+    """A counter at 0 before its first event: Prometheus sees no increase in what begins with one, and no alert would come of the first."""
+    count(name, 0, **labels)
+
+
+def forget(name: str, **labels: str) -> None:
+    """Take back what was said by `gauge`: it is no longer ours to say. Nothing when it was not said."""
+    values = [labels[label] for label in TABLE[name].labels]
+    with contextlib.suppress(KeyError):
+        _collector(name).remove(*values)
 
 
 def gauge(name: str, value: float, **labels: str) -> None:

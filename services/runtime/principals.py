@@ -108,7 +108,7 @@ class Code(Model):
 
 
 class Rule(Model):
-    """`when`: label → regular expression that must match its whole value. The first rule whose labels all match speaks."""
+    """`when`: label → regular expression (RE2) that must match its whole value, whatever the case. The first rule whose labels all match speaks."""
 
     when: dict[str, str] = Field(min_length=1, max_length=20)
     site: str | None = Field(default=None, max_length=64)

@@ -121,6 +121,9 @@ def _kinds() -> dict[str, Kind]:
          "Donnez un jeton valable (Authorization: Bearer …) ou ouvrez une session.", "Give a valid token (Authorization: Bearer …) or log in."),
         ("login_failed", 401, "Connexion refusée", "Login refused",
          "Le code, l’identifiant, le mot de passe ou le second facteur n’est pas bon.", "The code, the user name, the password or the second factor is wrong."),
+        ("code_unchecked", 503, "Code pas encore vérifié", "Code not checked yet",
+         "Ce code n’est pas connu ici, et le journal, où il peut se trouver, ne répond pas : essayez de nouveau dans quelques secondes.",
+         "This code is not known here, and the log, where it may be, does not answer: try again in a few seconds."),
         ("too_many_attempts", 429, "Trop d’essais", "Too many attempts",
          "Attendez {wait_s} s avant un nouvel essai.", "Wait {wait_s} s before you try again."),
         ("passkey_needs_name", 409, "Pas de clé d’accès ici", "No passkey here",
@@ -216,6 +219,7 @@ _FRENCH: Final[dict[str, str]] = {
     "datetime_object_invalid": "doit être une date ISO 8601 avec son décalage (2027-02-11T09:40:00+01:00)",
     "timezone_aware": "il manque le décalage horaire (par exemple +01:00)",
     "model_type": "doit être un objet JSON",
+    "model_attributes_type": "doit être un objet JSON",
     "dict_type": "doit être un objet JSON",
     "tuple_type": "doit être une liste",
     "list_type": "doit être une liste",
@@ -239,6 +243,8 @@ def fault_of(e: Mapping[str, Any], *, skip: str = "") -> FieldFault:
     except KeyError:
         french = english
     path = e["loc"][1:] if e["loc"] and e["loc"][0] == skip else e["loc"]
+    if code == "json_invalid":  # FastAPI names the place in the text, which is no field
+        path = ()
     return FieldFault(".".join(map(str, path)) or "body", code, both(french, english))
 
 

@@ -10,9 +10,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from services.runtime.problems import MEDIA_TYPE, Problem, ProblemError, fault_of, language_of
+from services.runtime.problems import MEDIA_TYPE, Problem, ProblemError, fault, fault_of, language_of
 
 _BY_STATUS = {401: "unauthenticated", 404: "not_found", 412: "precondition_failed"}
+_FORMS = ("multipart/", "application/x-www-form-urlencoded")
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +39,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
+        if isinstance(error.body, bytes):  # FastAPI reads as JSON what says that it is
+            return problem_response(Problem("media_type", {"expected": "application/json"}), request)
         faults = tuple(fault_of(e, skip="body") for e in error.errors()[:20])
         return problem_response(Problem("invalid", faults=faults), request)
 
@@ -48,6 +51,10 @@ def install(app: FastAPI) -> None:
             response = problem_response(Problem("method_not_allowed", {"allowed": allowed}), request)
             response.headers["Allow"] = allowed
             return response
+        if error.status_code == 413:
+            return problem_response(Problem("body_too_large", {"limit": error.detail}), request)
+        if error.status_code == 400:
+            return problem_response(_unreadable(request), request)
         if code := _BY_STATUS.get(error.status_code):
             return problem_response(Problem(code), request)
         return problem_response(Problem("conflict", {"what": str(error.detail)}), request) if error.status_code == 409 else _plain(error)
@@ -56,7 +63,16 @@ def install(app: FastAPI) -> None:
     async def unexpected(request: Request, error: Exception) -> Response:
         reference = uuid.uuid4().hex[:12]
         log.error("request.failed", reference=reference, path=request.url.path, method=request.method, exc_info=error)
-        return problem_response(Problem("internal", {"reference": reference}), request)
+        response = problem_response(Problem("internal", {"reference": reference}), request)
+        response.headers["Connection"] = "close"  # uvicorn closes it: told, so that nobody sends another request on it
+        return response
+
+
+def _unreadable(request: Request) -> Problem:
+    """A body that no parser takes: a form without its boundary, JSON of a thousand levels or with a number of thousands of digits."""
+    if request.headers.get("content-type", "").lower().startswith(_FORMS):
+        return Problem("invalid", faults=(fault("body", "form", "formulaire illisible", "unreadable form"),))
+    return Problem("not_json", faults=(fault("body", "json_invalid", "JSON illisible", "unreadable JSON"),))
 
 
 def _plain(error: HTTPException) -> Response:

@@ -33,6 +33,7 @@ from services.runtime.decider import Decider
 from services.runtime.exits import Name, Stop, leave, stop, stop_for
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.faust_app import Membership, make_app
+from services.runtime.heap import give_back
 from services.runtime.held import Held, Pending
 from services.runtime.inputs import InputRecord
 from services.runtime.kafka import idempotent_producer, send_patiently
@@ -108,7 +109,7 @@ class Worker(Generic[S]):
         """Connect the producers and start the tasks beside the consumer. Raises KafkaError."""
         await self.producer.start()
         await self.publisher.start()
-        for run in (self.ticker.run, self.watch.run):
+        for run in (self.ticker.run, self.watch.run, self.watch.tell):
             self._tasks.append(asyncio.create_task(self._guard(run), name=run.__qualname__))
 
     async def stop(self, *_: Any, **__: Any) -> None:
@@ -174,6 +175,7 @@ class Worker(Generic[S]):
                             self.ticker.arm(partition, realm, self.machine.next_due(state))
         except Exception as error:  # noqa: BLE001  whatever fails here, the partition is not held
             stop_for(error, "take.failed")
+        give_back()
         self.ready = True
         log.info("partitions.taken", partitions=sorted(owned), seqs={p: h.view.position.seq for p, h in sorted(self.held.items())})
 
@@ -183,9 +185,10 @@ class Worker(Generic[S]):
             reach("during-takeover")
         at = taken.view.position
         anchor = (at.next - 1, at.tail)
-        feed = Feed(self.publisher, partition, at, taken.published)
+        room = asyncio.Event()
+        feed = Feed(self.publisher, partition, at, taken.published, room)
         log.debug("partition.taken", partition=partition, seq=at.seq, folded=taken.folded, ignored=at.ignored)
-        return Held(partition, taken.view, feed, taken.next_slot, anchor, anchor, snapshot_seq=at.seq, checkpoint_seq=at.seq)
+        return Held(partition, taken.view, feed, taken.next_slot, anchor, anchor, room=room, snapshot_seq=at.seq, checkpoint_seq=at.seq)
 
     async def _top_up(self, reader: PartitionReader, held: Held[S]) -> None:
         """Fold what another worker appended while we kept the chain."""
@@ -196,7 +199,7 @@ class Worker(Generic[S]):
         at = held.view.position
         if at.next != before.next:
             held.feed.cancel()
-            held.feed = Feed(self.publisher, held.partition, at, held.feed.published)
+            held.feed = Feed(self.publisher, held.partition, at, held.feed.published, held.room)
             held.confirmed = (at.next - 1, at.tail)
 
     def _drop(self, held: Held[S]) -> None:
@@ -221,9 +224,7 @@ class Worker(Generic[S]):
         due = held.view.position.applied + 1
         if m.offset != due and not await self._is_next(held, m.offset):
             return
-        while held.full and not held.dropped:
-            held.room.clear()
-            await held.room.wait()
+        await held.until_room()
         if held.dropped:
             return  # revoked while we waited: the seek brings it back to its owner
         record = InputRecord(

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
 import orjson
 import structlog
@@ -43,6 +43,7 @@ MAX_OUTGOING: Final = 5000
 """Records sent and not acknowledged, over all partitions; beyond it the feeds wait."""
 TAIL: Final = 300
 """Records at the end of a public topic that are searched for this service's newest place."""
+_FAILED: Final = "input_failed"
 _DEAD: Final = {InputFailed.wire_type(), InputRefused.wire_type()}
 log = structlog.get_logger(__name__)
 
@@ -87,6 +88,8 @@ class Publisher:
         """Topic → records sent since the figures were last taken by `report`."""
         self.room = asyncio.Event()
         self.room.set()
+        for reason in (_FAILED, *get_args(InputRefused.model_fields["code"].annotation)):
+            metrics.begin("vigie_dead_letters_total", service=service, reason=reason)
 
     async def start(self) -> None:
         """Connect. Raises KafkaError."""
@@ -141,8 +144,10 @@ class Publisher:
 class Feed:
     """The outgoing records of one log partition, from the place where its receivers stand."""
 
-    def __init__(self, publisher: Publisher, partition: int, end: Position, published: Published) -> None:
+    def __init__(self, publisher: Publisher, partition: int, end: Position, published: Published, room: asyncio.Event) -> None:
+        """`room` is set whenever less is left to publish: whoever waits for that looks again."""
         self._publisher = publisher
+        self._room = room
         self._partition = partition
         self._end = end
         self._queue: deque[Accepted] = deque()
@@ -185,6 +190,7 @@ class Feed:
                     self._filled.clear()
                     await self._filled.wait()
                 await self._publish(self._queue.popleft(), compare=False)
+                self._room.set()
         except asyncio.CancelledError:
             if not self._cancelled:  # a library's own cancellation that got out: a feed must not end silently
                 stop("publish.failed", f"the feed of partition {self._partition} was cancelled from inside")
@@ -235,9 +241,8 @@ class Feed:
         bounds = await reader.bounds(topic, [self._partition])
         begin, end = bounds[self._partition]
         async for record in reader.read(topic, {self._partition: (max(begin, end - TAIL), end)}):
-            if (raw := dict(record.headers).get(ce.CE_PLACE)) is not None and (
-                place := Place.parse(raw.decode())
-            ).service == self._publisher.service:
+            place = _place_in(record.headers)
+            if place is not None and place.service == self._publisher.service:
                 newest = place if newest is None else max(newest, place)
         return newest
 
@@ -305,12 +310,12 @@ class Feed:
     async def _bury(self, sending: _Sending, tx: Transaction, fact: FactRecord, place: Place, accepted: Accepted) -> None:
         """The original bytes of an input without effect, with the reason."""
         source, given, failed = tx.src, accepted.record, fact.type == InputFailed.wire_type()
-        code = "input_failed" if failed else str(fact.data["code"])
+        code = _FAILED if failed else str(fact.data["code"])
         letter = DeadLetter(
             fact.id, Lane.FAILED if failed else Lane.UNREADABLE, tx.service, tx.realm, fact.at, code,
             str(fact.data["error"] if failed else fact.data["detail"]), source.id, source.type or None, source.source or None,
             source.topic, source.partition, source.offset,
-            headers={} if given is None else {name: value.decode("utf-8", "replace") for name, value in given.headers},
+            headers={} if given is None else {name: (value or b"").decode("utf-8", "replace") for name, value in given.headers},
             body=None if given is None else given.value,
         )  # fmt: skip
         metrics.count("vigie_dead_letters_total", service=tx.service, reason=code)
@@ -328,9 +333,19 @@ class Feed:
             return
         while self._sending and self._sending[0].left == 0:
             done = self._sending.popleft()
+            self._room.set()
             self._frontier = done.position
             for receiver, place in done.last.items():
                 self._last = self._last.set(receiver, place)
+
+
+def _place_in(headers: Sequence[tuple[str, bytes | None]]) -> Place | None:
+    """None also for one that none of ours wrote."""
+    raw = dict(headers).get(ce.CE_PLACE)
+    try:
+        return None if raw is None else Place.parse(raw.decode())
+    except ValueError:
+        return None
 
 
 _NOWHERE: Final = Place("", -1, -1, -1, -1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -24,14 +25,20 @@ from services.runtime import metrics, tracing
 from services.runtime.chain import Position, follow
 from services.runtime.ending import end
 from services.runtime.exits import Stop
+from services.runtime.heap import give_back
 from services.runtime.kafka import groupless_consumer
 from services.runtime.pace import EVERY_MS, Pace, is_awaited
-from services.runtime.partitions import FETCH_BYTES, PartitionReader, stop_consumer
+from services.runtime.partitions import PartitionReader, stop_consumer
 from services.runtime.transaction import Transaction, digest
 
 CHECK_S: Final = 1.0
 """How often the record before the position is compared with the log."""
-BATCH: Final = 500
+BATCH: Final = 100
+"""Records at once. Five times as many are read no faster, and what they were parsed into stays with the process: Python gives little back."""
+BATCH_BYTES: Final = 1 << 17
+"""Of them together, but for one that is larger by itself: the openings of a hundred exercises lie side by side in a log."""
+_FETCH_BYTES: Final = 1 << 19
+"""Of one partition at once; a larger record comes alone. What was fetched waits beside what is read: a projector has 24 partitions."""
 log = structlog.get_logger(__name__)
 
 
@@ -93,7 +100,8 @@ class LogReader:
         self._pace: Pace | None = None
         self._checker: asyncio.Task[None] | None = None
         self._failure: asyncio.Future[None] | None = None
-        self._iterator: AsyncIterator[Accepted] | None = None
+        self._fetched: deque[tuple[int, Any]] = deque()
+        """(partition, record): fetched, and not parsed yet."""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -141,17 +149,9 @@ class LogReader:
         try:
             if self._consumer is None:
                 await self._open()
-            wait_ms = max(int((until - time.monotonic()) * 1000), 0)
-            fetching = asyncio.ensure_future(self._consumer.getmany(timeout_ms=wait_ms, max_records=BATCH))
-            watched = [fetching] if self._failure is None else [fetching, self._failure]
-            try:
-                await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                if not fetching.done():
-                    fetching.cancel()
-            if not fetching.done() or fetching.cancelled():
-                return []
-            return self._take(fetching.result())
+            if not self._fetched:
+                await self._fetch(until)
+            return self._take()
         except OffsetOutOfRangeError:
             await self._check(dict(self.positions))  # names what happened
             await self._close()  # the log is shorter and nothing is missing before our position: read on
@@ -161,21 +161,34 @@ class LogReader:
             await asyncio.sleep(min(0.5, max(until - time.monotonic(), 0)))
         return []
 
-    def _take(self, fetched: Mapping[TopicPartition, list[Any]]) -> list[Accepted]:
-        accepted = []
-        for tp, records in fetched.items():
-            p = tp.partition
-            for record in records:
-                position, transaction = follow(self.positions[p], record.offset, record.value, self._logic)
-                self.positions[p] = position
-                if transaction is None:
-                    metrics.count("vigie_records_ignored_total", service=self.service, partition=str(p))
-                else:
-                    if record.headers:
-                        transaction = replace(transaction, traceparent=tracing.of_headers(record.headers))
-                    accepted.append(Accepted(transaction, p, record.offset, position.hash, position))
-                    if self._pace is not None and is_awaited(transaction.src.type):
-                        self._pace.hurry()
+    async def _fetch(self, until: float) -> None:
+        """Wait for records, at most until then and while the check of what was read has not failed. Raises KafkaError, OSError."""
+        wait_ms = max(int((until - time.monotonic()) * 1000), 0)
+        fetching = asyncio.ensure_future(self._consumer.getmany(timeout_ms=wait_ms, max_records=BATCH))
+        watched = [fetching] if self._failure is None else [fetching, self._failure]
+        try:
+            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not fetching.done():
+                fetching.cancel()
+        if fetching.done() and not fetching.cancelled():
+            self._fetched.extend((tp.partition, record) for tp, records in fetching.result().items() for record in records)
+
+    def _take(self) -> list[Accepted]:
+        accepted, size = [], 0
+        while self._fetched and size < BATCH_BYTES:
+            p, record = self._fetched.popleft()
+            size += len(record.value or b"")
+            position, transaction = follow(self.positions[p], record.offset, record.value, self._logic)
+            self.positions[p] = position
+            if transaction is None:
+                metrics.count("vigie_records_ignored_total", service=self.service, partition=str(p))
+            else:
+                if record.headers:
+                    transaction = replace(transaction, traceparent=tracing.of_headers(record.headers))
+                accepted.append(Accepted(transaction, p, record.offset, position.hash, position))
+                if self._pace is not None and is_awaited(transaction.src.type):
+                    self._pace.hurry()
         return accepted
 
     async def read_to_end(self) -> AsyncIterator[Accepted]:
@@ -185,9 +198,10 @@ class LogReader:
         while any(self.positions[p].next < end for p, end in ends.items()):
             for accepted in await self.batch():
                 yield accepted
+        give_back()
 
     async def _open(self) -> None:
-        consumer: Any = groupless_consumer(self._kafka, fetch_bytes=FETCH_BYTES)
+        consumer: Any = groupless_consumer(self._kafka, fetch_bytes=_FETCH_BYTES)
         try:
             await consumer.start()
             self._pace = Pace(consumer, self._every_ms)
@@ -201,6 +215,7 @@ class LogReader:
 
     async def _close(self) -> None:
         consumer, self._consumer = self._consumer, None
+        self._fetched.clear()
         if consumer is not None:
             await stop_consumer(consumer)
 

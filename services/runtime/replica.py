@@ -17,6 +17,7 @@ from typing import IO, Final, NamedTuple
 import structlog
 
 from services.runtime.copies import open_copy
+from services.runtime.ending import in_thread
 from services.runtime.keyed import Entry, Follower
 
 log = structlog.get_logger(__name__)
@@ -141,7 +142,7 @@ class ReplicaKeeper:
         async def apply(entries: Sequence[Entry]) -> None:
             if writing.replaced():
                 raise sqlite3.DatabaseError("begun anew by another process")
-            await asyncio.to_thread(writing.apply, entries, self._on_gone)
+            await in_thread(writing.apply, entries, self._on_gone)
 
         try:
             await Follower(self._kafka, TOPICS, apply, positions=writing.positions, reset=writing.restart).run()

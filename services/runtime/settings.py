@@ -7,13 +7,17 @@ runs `vigie up`, addresses that nobody set are found in the data directory, so t
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from services.runtime.certificates import readable
 from services.runtime.secret_files import FromEnvironment
+from services.runtime.supervisor.lock import is_held
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -27,7 +31,49 @@ def _host_port(text: str) -> str:
     return text
 
 
+def _host_ports(text: str) -> str:
+    for address in text.split(",") if text else ():
+        if not _host_port(address.strip()):
+            raise ValueError(f"must be HOST:PORT[,HOST:PORT…], not {text!r}")
+    return text
+
+
 HostPort = Annotated[str, AfterValidator(_host_port)]
+HostPorts = Annotated[str, AfterValidator(_host_ports)]
+
+
+ESCAPES = "/, ?, # and @ of a password are written %2F, %3F, %23, %40"
+
+
+def _store_url(text: str) -> str:
+    if text and not text.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must begin with redis://, rediss:// or unix://")  # not repeated: it may hold a password
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018  looked at for what it raises
+    except ValueError as error:
+        raise ValueError(f"must have a port that is a number; {ESCAPES}") from error
+    for name, value in parse_qsl(parts.query):
+        if name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
+            readable(Path(value))
+    return text
+
+
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
+
+
+def address_of(url: SecretStr, schemes: Iterable[str]) -> SecretStr:
+    """The same URL; empty = none. Raises ValueError, which repeats nothing of it: it may hold a password."""
+    text, known = url.get_secret_value(), tuple(schemes)
+    wanted = f"must be {', '.join(f'{s}://' for s in known)} with a host"
+    try:
+        parts = urlsplit(text)
+        right = not text or (parts.scheme in known and bool(parts.hostname) and parts.port != 0)
+    except ValueError as error:
+        raise ValueError(f"{wanted}, and a port that is a number; {ESCAPES}") from error
+    if not right:
+        raise ValueError(wanted)
+    return url
 
 
 def split_host_port(address: str) -> tuple[str, int]:
@@ -66,7 +112,10 @@ class DataDir:
 
 
 class Settings(FromEnvironment):
-    """`Settings()` reads the environment. Raises pydantic.ValidationError naming the variable."""
+    """`Settings()` reads the environment. Raises pydantic.ValidationError naming the variable.
+
+    What a `vigie up` that was killed has left behind (`run/status.json`) names no running system: its lock is free.
+    """
 
     model_config = SettingsConfigDict(env_prefix="VIGIE_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
@@ -78,13 +127,13 @@ class Settings(FromEnvironment):
     """Address of the front door (intake). Nothing else listens outside loopback."""
     http_fd: int | None = None
     """Listening socket inherited from the supervisor: connections queue while intake restarts."""
-    kafka: str = ""
+    kafka: HostPorts = ""
     """`host:port[,host:port…]`; empty = the broker of `vigie up` on this data directory."""
     kafka_replication: int = Field(default=1, ge=1)
     """Copies of each partition when topics are made: 3 in production, 1 for the embedded broker."""
-    redis: str = ""
+    redis: StoreUrl = ""
     """`redis://[user:password@]host:port/db`, `rediss://…?ssl_ca_certs=FILE` with TLS; empty = the store of `vigie up` on this data directory."""
-    console: str = ""
+    console: HostPort = ""
     """Internal `host:port` of the console, to which intake passes what it does not answer itself."""
     demo_realm: str = ""
     """Exercise that anybody may look at without a login (`vigie up --demo`); empty = none."""
@@ -102,7 +151,7 @@ class Settings(FromEnvironment):
     """How long the system has been up before the planner ranks, in the background, which losses it would not survive."""
     log_json: Path | None = None
     """File for JSON logs (10 MB, five kept); empty = none."""
-    log_level: str = "INFO"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda name: str(name).upper())] = "INFO"
     """Least grave line that is written: DEBUG, INFO, WARNING, ERROR."""
     url: str = ""
     """Address that client commands call; empty = the front of `vigie up` on this data directory."""
@@ -112,10 +161,12 @@ class Settings(FromEnvironment):
     @model_validator(mode="before")
     @classmethod
     def _find_running_system(cls, values: dict[str, Any]) -> dict[str, Any]:
-        root = Path(values.get("data_dir") or cls.model_fields["data_dir"].default).expanduser()
         try:
-            status = json.loads(DataDir(root).status.read_text())
-        except (OSError, ValueError):
+            data = DataDir(Path(values.get("data_dir") or cls.model_fields["data_dir"].default).expanduser())
+            status = json.loads(data.status.read_text(encoding="utf-8")) if is_held(data.lock) else None
+        except (OSError, ValueError, RuntimeError):
+            return values
+        if not isinstance(status, dict):
             return values
         found = {name: status.get(name) for name in ("kafka", "redis", "console")}
         found["url"] = f"http://{status['http']}" if status.get("http") else None
@@ -124,7 +175,10 @@ class Settings(FromEnvironment):
     @model_validator(mode="after")
     def _absolute_paths(self) -> Self:
         for name in ("data_dir", "cache_dir", "territory"):
-            object.__setattr__(self, name, getattr(self, name).expanduser().absolute())
+            try:
+                object.__setattr__(self, name, getattr(self, name).expanduser().absolute())
+            except RuntimeError as error:  # nobody of this number has a home
+                raise ValueError(f"VIGIE_{name.upper()} must be named: {error}") from error
         if not self.url:
             object.__setattr__(self, "url", f"http://{self.http}")
         return self

@@ -37,6 +37,8 @@ S = TypeVar("S")
 CHUNK_BYTES: Final = 512 * 1024
 SLOTS: Final = ("a", "b")
 _FORMAT: Final = 1
+_GOES_ON: Final = b"+"
+"""Begins a chunk that goes on with the line of the one before. No JSON begins so: a program that does not know it finds the snapshot damaged."""
 _SKIP: Final = 200
 """Records between two wanted chunks that are read over rather than jumped over."""
 log = structlog.get_logger(__name__)
@@ -100,6 +102,8 @@ def encode_state(decider: Decider[S], state: RealmState[S]) -> list[bytes]:
         "realm": state.realm, "lineage": state.lineage, "now": state.now, "closed": state.closed, "marks": marks,
         "first": state.seen.first, "last": state.seen.last, "open": state.seen.open_ids(),
     }  # fmt: skip
+    if state.seen.compact is not None:
+        own["compact"] = state.seen.compact.hex()
     dumped = decider.dump(state.domain)
     empty = [name for name, collection in dumped.items() if not collection]
     items = ([name, key, value] for name, collection in dumped.items() for key, value in collection)
@@ -108,14 +112,19 @@ def encode_state(decider: Decider[S], state: RealmState[S]) -> list[bytes]:
 
 def decode_state(decider: Decider[S], chunks: Iterable[bytes], pages: Mapping[int, Page]) -> RealmState[S]:
     """Inverse of encode_state. Raises SnapshotDamaged, or what the decider's `load` raises."""
-    items = [item for chunk in chunks for item in _unpack(chunk)]
+    items = _unpack(chunks)
     own = items[0]
     dumped: dict[str, list[tuple[str, object]]] = {name: [] for name in own["empty"]}
     for name, key, value in items[1:]:
         dumped.setdefault(name, []).append((key, value))
     if set(pages) != set(range(own["first"], own["last"])):
         raise SnapshotDamaged("pages of seen ids are missing")
-    seen = Seen.restore(own["first"], [pages[n] for n in sorted(pages)], own["open"])
+    if (compact := own.get("compact")) is not None:
+        seen = Seen(compact=bytes.fromhex(compact))
+    else:
+        seen = Seen.restore(own["first"], [pages[n] for n in sorted(pages)], own["open"])
+    if own["closed"]:  # one that was written before ids of closed realms were compact
+        seen = seen.compacted()
     marks = Map({service: Mark(Place.parse(place), hash) for service, (place, hash) in own["marks"].items()})
     domain = decider.load(own["realm"], own["lineage"], dumped)
     return RealmState(own["realm"], own["lineage"], own["now"], own["closed"], seen, marks, domain)
@@ -128,12 +137,12 @@ def encode_page(page: Page) -> list[bytes]:
 
 def decode_page(chunks: Iterable[bytes]) -> Page:
     """Inverse of encode_page."""
-    (until,), *ids = (item for chunk in chunks for item in _unpack(chunk))
+    (until,), *ids = _unpack(chunks)
     return Page(until, tuple(ids))
 
 
 def _pack(items: Iterable[Any]) -> Iterator[bytes]:
-    """One JSON value per line, cut into compressed chunks. A single item is never cut: it must stay under Kafka's limit."""
+    """One JSON value per line, cut into compressed chunks. A line of more than a chunk (the ids of a long exercise that is closed) is cut itself."""
     lines: list[bytes] = []
     size = 0
     for item in items:
@@ -141,13 +150,24 @@ def _pack(items: Iterable[Any]) -> Iterator[bytes]:
         if size + len(line) > CHUNK_BYTES and lines:
             yield zlib.compress(b"\n".join(lines), 1)
             lines, size = [], 0
+        while len(line) > CHUNK_BYTES:
+            yield zlib.compress(line[:CHUNK_BYTES], 1)
+            line = _GOES_ON + line[CHUNK_BYTES:]
         lines.append(line)
         size += len(line) + 1
     yield zlib.compress(b"\n".join(lines), 1)
 
 
-def _unpack(chunk: bytes) -> list[Any]:
-    return [orjson.loads(line) for line in zlib.decompress(chunk).split(b"\n")]
+def _unpack(chunks: Iterable[bytes]) -> list[Any]:
+    lines: list[bytes] = []
+    for chunk in chunks:
+        first, *others = zlib.decompress(chunk).split(b"\n")
+        if first.startswith(_GOES_ON):
+            lines[-1] += first[len(_GOES_ON) :]
+        else:
+            lines.append(first)
+        lines += others
+    return [orjson.loads(line) for line in lines]
 
 
 # ── writing ────────────────────────────────────────────────────────────────────────────────────────────────────────

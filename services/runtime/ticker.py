@@ -19,6 +19,10 @@ AGAIN_MS: Final = 10_000
 """A Tick that has not come back after this long is sent again."""
 SKEW_MS: Final = 20
 """First wait after a Tick whose append time was before the deadline (the broker's clock is behind); doubles up to a second."""
+LOOK_S: Final = 1.0
+"""How often the clock on the wall is looked at while something is armed. What asyncio waits by stands still while a machine sleeps, and knows of
+no clock that is set forward: a deadline would come as much too late.
+"""
 
 SendTick = Callable[[int, str, str], Awaitable[None]]
 """(partition, realm, id)"""
@@ -88,7 +92,7 @@ class Ticker:
                 armed.at = now + AGAIN_MS
                 self._push(armed.at, realm)
                 await self._send(armed.partition, realm, f"tick:{self._run_id}:{realm}:{armed.due}:{armed.sent}")
-            delay_s = (self._heap[0][0] - _now()) / 1000 if self._heap else 60.0
+            delay_s = min((self._heap[0][0] - _now()) / 1000, LOOK_S) if self._heap else 60.0
             try:
                 await asyncio.wait_for(self._wake.wait(), max(delay_s, 0.001))
             except TimeoutError:

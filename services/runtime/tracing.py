@@ -147,10 +147,10 @@ def caller() -> str | None:
     return _HEARD.get()
 
 
-def of_headers(headers: Sequence[tuple[str, bytes]]) -> str | None:
+def of_headers(headers: Sequence[tuple[str, bytes | None]]) -> str | None:
     """The context that came with a record."""
     for name, value in headers:
-        if name == CE_TRACEPARENT:
+        if name == CE_TRACEPARENT and value is not None:
             return value.decode("ascii", "replace")
     return None
 

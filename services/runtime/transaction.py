@@ -18,9 +18,9 @@ GENESIS = "0" * 32
 """`prev` of the first record of a chain."""
 
 
-def digest(raw: bytes) -> str:
-    """blake2b-128 of a record's bytes, hex. The hash of the chain and of input records."""
-    return blake2b(raw, digest_size=16).hexdigest()
+def digest(raw: bytes | None) -> str:
+    """blake2b-128 of a record's bytes, hex. The hash of the chain and of input records. A record without a value counts as an empty one."""
+    return blake2b(raw or b"", digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,10 @@ class FactRecord:
     id: str
     at: Instant
     data: dict[str, Any]
+
+    def dumped(self) -> dict[str, Any]:
+        """As it stands in a Transaction."""
+        return {"type": self.type, "id": self.id, "at": self.at, "data": self.data}
 
     def message(self) -> Fact:
         """The typed fact. Raises UnknownType or ValidationError: a fact that this logic does not know stops a reader."""
@@ -100,7 +104,7 @@ class Transaction:
                     "place": s.place, "place_hash": s.place_hash,
                 },
                 "at": self.at,
-                "facts": [{"type": f.type, "id": f.id, "at": f.at, "data": f.data} for f in self.facts],
+                "facts": [f.dumped() for f in self.facts],
                 "next_due": self.next_due,
             }
         )  # fmt: skip

@@ -34,6 +34,7 @@ STUCK_S: Final = 300.0
 IDLE_S: Final = 2.0
 IDLE_RECORDS: Final = 500
 """Records since the last snapshot after which a quiet moment is used for one."""
+_OF_A_PARTITION: Final = ("vigie_chain_seq", "vigie_publish_lag_records", "vigie_input_lag_records")
 log = structlog.get_logger(__name__)
 
 
@@ -45,6 +46,8 @@ class Watch:
         self._writers: dict[int, tuple[Held[Any], SnapshotWriter[Any]]] = {}
         self._snapshot_producer: RecordProducer | None = None
         self._behind_since: dict[int, tuple[int, float]] = {}
+        self._told: set[int] = set()
+        """Partitions of which figures were given."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -54,13 +57,18 @@ class Watch:
                 async with PartitionReader(worker.kafka, fetch_bytes=1) as reader:
                     while True:
                         await asyncio.sleep(EVERY_S)
-                        self._report()
                         self._look_at_progress()
                         await self._look_at_logs(reader)
                         self._use_quiet_moments()
             except (KafkaError, OSError) as error:
                 log.warning("watch.interrupted", error=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(EVERY_S)
+
+    async def tell(self) -> None:
+        """Until cancelled: the figures, also while the broker is away, which is what some of them are for."""
+        while True:
+            self._report()
+            await asyncio.sleep(EVERY_S)
 
     async def stop(self) -> None:
         """Close the producer of snapshots."""
@@ -109,6 +117,10 @@ class Watch:
             metrics.gauge("vigie_publish_lag_records", held.feed.lag, service=service, partition=str(p))
             lag = max(self._end_of_input(p) - held.view.position.applied - 1, 0)
             metrics.gauge("vigie_input_lag_records", lag, service=service, partition=str(p))
+        for p in self._told - set(worker.held):  # somebody else's: what was last said here would stand for ever
+            for name in _OF_A_PARTITION:
+                metrics.forget(name, service=service, partition=str(p))
+        self._told = set(worker.held)
 
     # ── self-checks ──────────────────────────────────────────────────────────────────────────────────────────────
 

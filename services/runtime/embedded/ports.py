@@ -8,6 +8,7 @@ import json
 import os
 import random
 import socket
+from collections.abc import Collection
 from pathlib import Path
 
 LOWEST, HIGHEST = 10_000, 32_768
@@ -50,12 +51,17 @@ def is_free(port: int) -> bool:
     return True
 
 
-def remembered_ports(file: Path, names: list[str]) -> dict[str, int]:
-    """A port per name: those of the last start where still free, else new ones. Writes `file`. Raises OSError."""
+def known_ports(file: Path) -> dict[str, int]:
+    """Those of the last start; none when it cannot be read."""
     try:
-        kept = {n: int(p) for n, p in json.loads(file.read_text()).items() if n in names and is_free(int(p))}
-    except (OSError, ValueError, AttributeError):
-        kept = {}
+        return {name: int(port) for name, port in json.loads(file.read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def remembered_ports(file: Path, names: Collection[str]) -> dict[str, int]:
+    """A port per name: those of the last start where still free, else new ones. Writes `file`, with these names alone. Raises OSError."""
+    kept = {n: p for n, p in known_ports(file).items() if n in names and 0 < p < 65536 and is_free(p)}
     missing = [n for n in names if n not in kept]
     kept |= dict(zip(missing, free_ports(len(missing)), strict=True))
     temporary = file.with_suffix(".new")

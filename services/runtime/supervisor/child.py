@@ -29,6 +29,8 @@ HUNG_STARTING_S = 180.0
 TURN_S = PROBE_S + PROBE_RUNNING_S + 1.0
 """A turn of probing that took longer counts as this long: then the supervisor itself stood still."""
 LINE_BYTES = 256 * 1024
+CANNOT_START = 126
+"""Exit code of a process that the system did not make, as a shell gives it."""
 
 Process = asyncio.subprocess.Process | Forked
 
@@ -113,7 +115,11 @@ class Child:
     async def _run_once(self) -> tuple[int, float]:
         """(exit code, seconds that it was ready)."""
         self._enter("starting")
-        self._process = process = await self._begin()
+        try:
+            self._process = process = await self._begin()
+        except OSError as error:  # no memory, no process, no descriptor at this moment
+            self._exception, self._last_line = "", f"it could not be started: {error.strerror or error}"
+            return CANNOT_START, 0.0
         self._on_change()
         ready_at: list[float] = []
         probing = asyncio.create_task(self._probe(process, ready_at))
@@ -180,7 +186,9 @@ class Child:
             try:
                 why = await self.plan.probe()
                 answered, silent_s, turn = True, 0.0, time.monotonic()
-            except NotAlive:
+            except Exception as error:  # noqa: BLE001  whatever a probe meets, this process has not answered; and nobody else would look again
+                if not isinstance(error, NotAlive):
+                    log.warning("process.not_probed", process=self.plan.name, error=f"{type(error).__name__}: {error}")
                 why, last, turn = "does not answer", turn, time.monotonic()
                 silent_s += min(turn - last, TURN_S)
                 if silent_s > (HUNG_S if answered else HUNG_STARTING_S):

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
+
+LOOKS: Final = 5
+LOOK_S: Final = 0.02
+"""Whoever only asks whether it is held holds it for a moment (`is_held`)."""
 
 
 class DataDirBusy(RuntimeError):
@@ -18,13 +23,17 @@ class DataDirLock:
     def __init__(self, file: Path) -> None:
         """Raises DataDirBusy, OSError."""
         self._file: IO[str] = file.open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "unknown"
-            self._file.close()
-            raise DataDirBusy(f"process {holder}") from error
+        for look in range(1, LOOKS + 1):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if look == LOOKS:
+                    self._file.seek(0)
+                    holder = self._file.read().strip() or "unknown"
+                    self._file.close()
+                    raise DataDirBusy(f"process {holder}") from error
+            time.sleep(LOOK_S)
         self._file.truncate(0)
         self._file.write(f"{os.getpid()}\n")
         self._file.flush()

@@ -90,7 +90,7 @@ def broker_plan(node: KafkaNode, environment: dict[str, str]) -> Plan:
     return Plan(
         "broker",
         tuple(node.command()),
-        environment | {"VIGIE_PROCESS": "broker"},
+        environment | kafka.UTF_8 | {"VIGIE_PROCESS": "broker"},
         probe,
         stop_order=9,
         stop_s=kafka.STOP_S,

@@ -78,7 +78,11 @@ class Supervisor:
 
     def _explain(self, plan: Plan, code: int) -> str:
         """One sentence: why a process ended."""
-        if (free := free_mb(self._data)) < FREE_MB:
+        try:
+            free = free_mb(self._data)
+        except OSError as error:
+            return f"exit {code}; the disk of {self._data.root} cannot be read: {error.strerror}"
+        if free < FREE_MB:
             return f"exit {code}; the disk of {self._data.root} is full ({free} MB free): make room, it will be started again"
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"

@@ -78,8 +78,11 @@ async def up(options: Options) -> None:
             lock = _take_data_dir(data)
             stack.callback(lock.release)
             stack.callback(data.started.unlink, missing_ok=True)
-            data.started.unlink(missing_ok=True)
-            logs.configure("vigie", json_file=data.logs / "vigie.jsonl", output=NamedOutput(stream, "vigie"), colour=stream.colour)
+            try:
+                data.started.unlink(missing_ok=True)
+                logs.configure("vigie", json_file=data.logs / "vigie.jsonl", output=NamedOutput(stream, "vigie"), colour=stream.colour)
+            except OSError as error:
+                raise _unusable(data, error) from error
             if ended := await asyncio.to_thread(end_orphans, settings.data_dir):
                 log.warning("orphans.ended", processes=ended, why="an earlier `vigie up` was killed")
             front = _listen(settings.http)
@@ -94,17 +97,23 @@ def _take_data_dir(data: DataDir) -> DataDirLock:
     try:
         data.make()
     except OSError as error:
-        raise UpFailed(f"the data directory {data.root} cannot be used: {error.strerror} ({error.filename})") from error
+        raise _unusable(data, error) from error
     if data.restoring.exists():
         raise UpFailed(f"a restore into {data.root} did not come to its end: delete the directory and restore again")
     if (free := free_mb(data)) < FREE_MB:
         raise UpFailed(f"the disk of {data.root} is full ({free} MB free, {FREE_MB} needed): make room, or give another place with --data")
     try:
         return DataDirLock(data.lock)
+    except OSError as error:
+        raise _unusable(data, error) from error
     except DataDirBusy as error:
         running = read_status(data.status) or {}
         where = f", http://{running['http']}" if running.get("http") else ""
         raise UpFailed(f"Vigie already runs on {data.root} ({error}{where}): stop it first, or give another place with --data") from error
+
+
+def _unusable(data: DataDir, error: OSError) -> UpFailed:
+    return UpFailed(f"the data directory {data.root} cannot be used: {error.strerror} ({error.filename})")
 
 
 def _listen(http: str) -> socket.socket:
@@ -269,10 +278,14 @@ async def _until_all_ready(children: list[Child]) -> None:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[asyncio.Event]:
-    """Set on the first SIGINT or SIGTERM. Later ones are ignored: the ordered stop has its own time limits."""
+    """Set on the first SIGINT, SIGTERM or end of the terminal, unless that is ignored (nohup). Later ones are ignored: the ordered stop has its own
+    time limits.
+    """
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     for number in numbers:
         loop.add_signal_handler(number, asked.set)
     try:

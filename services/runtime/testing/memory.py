@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -13,7 +13,7 @@ from schemas.topics import PARTITIONS, inputs
 from services.runtime.chain import View, append, empty, fold, place_of
 from services.runtime.core import Machine
 from services.runtime.decider import Decider
-from services.runtime.inputs import InputRecord
+from services.runtime.inputs import Headers, InputRecord
 from services.runtime.kafka import headers_of, value_of
 from services.runtime.realmstate import RealmState
 from services.runtime.transaction import Transaction, digest
@@ -104,7 +104,7 @@ class MemoryService(Generic[S]):
         return self.feed_raw(partition, realm.encode(), value_of(message), headers).transaction
 
     def feed_raw(
-        self, partition: int, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]], timestamp: Instant | None = None
+        self, partition: int, key: bytes | None, value: bytes | None, headers: Headers, timestamp: Instant | None = None
     ) -> Stored:
         """Apply one record of bytes, readable or not."""
         offset = self._offsets.get(partition, 0)

@@ -32,87 +32,6 @@ def owned(worker: Worker) -> set[int]:
     return {int(p) for p in taken[-1].split(",") if p.strip()} if taken else set()
 
 
-async def shared(*workers: Worker) -> None:
-    """Wait until these workers have everything, each something."""
-
-    def done() -> bool:
-        parts = [owned(w) for w in workers]
-        return all(parts) and set.union(*parts) == EVERYTHING and sum(map(len, parts)) == PARTITIONS
-
-    await until(done, 60, "nobody has everything")
-
-
-@asynccontextmanager
-async def reports_coming(toys: Toys) -> AsyncIterator[None]:
-    """A hundred a second to every realm until the end of the block."""
-    enough = asyncio.Event()
-
-    async def feed() -> None:
-        while not enough.is_set():
-            await toys.feed(100, rate=100, seed=len(toys.fed))
-
-    feeding = asyncio.create_task(feed())
-    try:
-        yield
-    finally:
-        enough.set()
-        await feeding
-
-
-async def decided_up_to_now(toys: Toys) -> None:
-    """Wait until everything that had come when this was called is decided."""
-    ends = await toys.ends(inputs(toys.toy))
-
-    async def done() -> bool:
-        return all(ends[p] <= (chain[-1]["src"]["offset"] + 1 if chain else 0) for p, chain in (await toys.chains(toys.toy)).items())
-
-    await until(done, 60, "not decided")
-
-
-async def silence_s(toys: Toys, since: float, before: float) -> float:
-    """The longest that a report which was decided in this time had waited: what comes in the moment before a step waits because of that step."""
-    waited = [
-        tx["written"] - tx["src"]["appended_at"]
-        for chain in (await toys.chains(toys.toy)).values()
-        for tx in chain
-        if tx["src"]["topic"] and since * 1000 <= tx["written"] < before * 1000
-    ]
-    assert len(waited) > 50
-    return float(max(waited)) / 1000
-
-
-@proves("worker", "kill", note="one of two, for good: a session of 6 s, and the other has everything")
-async def test_nobody_decides_for_5_seconds_when_planned_and_a_session_and_3_after_a_crash(
-    toys: Toys, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A worker joins, is restarted, leaves for good, comes back, and dies for good, while reports come."""
-    first = toys.spawn("toy", "toy-0", **SHORT)
-    await toys.open()
-    await shared(first)
-    second: Worker | None = None
-    began: dict[str, float] = {}
-    async with reports_coming(toys):
-        for step in MOST_S:
-            began[step] = time.time()
-            if second is not None:
-                second.kill(signal.SIGKILL if step == "crash" else signal.SIGTERM)
-                await second.exit_code()
-                second = None
-            if step in ("join", "restart", "return"):
-                second = toys.spawn("toy", "toy-1", **SHORT)
-            await shared(first, *([second] if second else []))
-            await decided_up_to_now(toys)
-    await toys.settle()
-    began["end"] = time.time()
-    await toys.check()
-    steps = list(began)
-    found = {step: await silence_s(toys, began[step], began[then]) for step, then in pairwise(steps)}
-    record_property("recovered_s", found["crash"])
-    with capsys.disabled():
-        print("\n  silence:", ", ".join(f"{step} {seconds:.1f} s" for step, seconds in found.items()), f"(session {SESSION_S:g} s)")
-    assert {step: s for step, s in found.items() if s > MOST_S[step]} == {}
-
-
 class Instance:
     """One worker and its supervisor: what ends by a code that a restart repairs is started again, with the version that is installed."""
 
@@ -145,6 +64,90 @@ class Instance:
         self._start()
 
 
+async def shared(*instances: Instance) -> None:
+    """Wait until these have everything, each something."""
+
+    def done() -> bool:
+        parts = [i.owned for i in instances]
+        return all(parts) and set.union(*parts) == EVERYTHING and sum(map(len, parts)) == PARTITIONS
+
+    await until(done, 60, "nobody has everything")
+
+
+@asynccontextmanager
+async def reports_coming(toys: Toys) -> AsyncIterator[None]:
+    """A hundred a second to every realm until the end of the block."""
+    enough = asyncio.Event()
+
+    async def feed() -> None:
+        while not enough.is_set():
+            await toys.feed(100, rate=100, seed=len(toys.fed))
+
+    feeding = asyncio.create_task(feed())
+    try:
+        yield
+    finally:
+        enough.set()
+        await feeding
+
+
+async def decided_up_to_now(toys: Toys, *instances: Instance) -> None:
+    """Wait until everything that had come when this was called is decided, by these."""
+    ends = await toys.ends(inputs(toys.toy))
+
+    async def done() -> bool:
+        for instance in instances:
+            instance.running()
+        return all(ends[p] <= (chain[-1]["src"]["offset"] + 1 if chain else 0) for p, chain in (await toys.chains(toys.toy)).items())
+
+    await until(done, 60, "not decided")
+
+
+async def silence_s(toys: Toys, since: float, before: float) -> float:
+    """The longest that a report which was decided in this time had waited: what comes in the moment before a step waits because of that step."""
+    waited = [
+        tx["written"] - tx["src"]["appended_at"]
+        for chain in (await toys.chains(toys.toy)).values()
+        for tx in chain
+        if tx["src"]["topic"] and since * 1000 <= tx["written"] < before * 1000
+    ]
+    assert len(waited) > 50
+    return float(max(waited)) / 1000
+
+
+@proves("worker", "kill", note="one of two, for good: a session of 6 s, and the other has everything")
+async def test_nobody_decides_for_5_seconds_when_planned_and_a_session_and_3_after_a_crash(
+    toys: Toys, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A worker joins, is restarted, leaves for good, comes back, and dies for good, while reports come."""
+    first = Instance(toys, "toy-0")
+    await toys.open()
+    await shared(first)
+    second: Instance | None = None
+    began: dict[str, float] = {}
+    async with reports_coming(toys):
+        for step in MOST_S:
+            began[step] = time.time()
+            if second is not None:
+                second.worker.kill(signal.SIGKILL if step == "crash" else signal.SIGTERM)
+                await second.worker.exit_code()
+                second = None
+            if step in ("join", "restart", "return"):
+                second = Instance(toys, "toy-1")
+            instances = [first, second] if second else [first]
+            await shared(*instances)
+            await decided_up_to_now(toys, *instances)
+    await toys.settle()
+    began["end"] = time.time()
+    await toys.check()
+    steps = list(began)
+    found = {step: await silence_s(toys, began[step], began[then]) for step, then in pairwise(steps)}
+    record_property("recovered_s", found["crash"])
+    with capsys.disabled():
+        print("\n  silence:", ", ".join(f"{step} {seconds:.1f} s" for step, seconds in found.items()), f"(session {SESSION_S:g} s)")
+    assert {step: s for step, s in found.items() if s > MOST_S[step]} == {}
+
+
 async def test_old_code_never_writes_after_new_whoever_is_upgraded_first(toys: Toys) -> None:
     """One of two is upgraded; the other stands still while the new one takes its partitions, wakes up, and stops by name when it finds what the new one wrote."""
     old = Instance(toys, "toy-0")
@@ -154,10 +157,10 @@ async def test_old_code_never_writes_after_new_whoever_is_upgraded_first(toys: T
     async with reports_coming(toys):
         await new.upgrade()
         await until(lambda: new.running() and old.running() and old.owned and new.owned, 60, "not shared again")
-        await decided_up_to_now(toys)
+        await decided_up_to_now(toys, new, old)
         old.worker.kill(signal.SIGSTOP)
         await until(lambda: new.owned == EVERYTHING, 60, "the new one does not take over")
-        await decided_up_to_now(toys)
+        await decided_up_to_now(toys, new)
         old.worker.kill(signal.SIGCONT)
         await until(lambda: new.running() and not old.running(), 60, "old code goes on")
         assert old.worker.process.returncode == EXITS["logic.newer"].code

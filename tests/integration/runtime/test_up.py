@@ -97,7 +97,7 @@ def test_a_data_directory_that_cannot_be_written_is_named(tmp_path: Path) -> Non
 
 
 def test_a_wrong_address_is_a_wrong_usage_not_a_traceback(tmp_path: Path) -> None:
-    assert refusal(RunningVigie(tmp_path, options=("--http", "8092"))) == "vigie up: http: Value error, must be HOST:PORT, not '8092'"
+    assert refusal(RunningVigie(tmp_path, options=("--http", "8092"))) == "vigie up: VIGIE_HTTP: must be HOST:PORT, not '8092'"
 
 
 @proves("supervisor", "full_disk", note="it does not start, and says why")

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import struct
 from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from services.cli.__main__ import app
+from services.runtime.backup import restoring
 from services.runtime.backup.contents import ContentsWriter, Finished, Record, Section, read_contents
 from services.runtime.backup.cut import Cut, Step, settle
+from services.runtime.backup.restoring import prove
 from services.runtime.backup.sealed import FRAME_BYTES, MAGIC, SealedInvalid, SealedReader, SealedWriter, SecretTooShort
+from services.runtime.settings import Settings
 from services.runtime.signing import SigningKey
+from services.runtime.whole_file import appearing
 
 SECRET = b"correct horse battery"
 
@@ -95,7 +105,7 @@ def test_no_changed_byte_is_taken(at: int, by: int) -> None:
 RECORDS = (
     Record(0, 1_800_000_000_000, b"92", b'{"a":1}', (("ce_id", b"x"), ("ce_type", "é".encode()))),
     Record(1, 1_800_000_000_001, None, b"", ()),
-    Record(7, 0, b"", None, (("empty", b""),)),
+    Record(7, 0, b"", None, (("empty", b""), ("none", None))),
 )
 
 
@@ -145,3 +155,104 @@ def test_a_receiver_that_heard_more_is_cut_and_whoever_heard_that_of_it() -> Non
 def test_logs_that_agree_are_kept_whole() -> None:
     cuts = {"alerts": Cut(10, (0, 10)), "delivery": Cut(30, (1, 30))}
     assert settle(cuts, {"alerts": steps((9, 9, "", 0)), "delivery": steps((29, 29, "alerts", 10))}) == cuts
+
+
+def entry(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">cI", kind, len(content)) + content
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b"VIGIE-BACKUP-2\n" + bytes(100), "another version of Vigie"),
+        (sealed(entry(b"S", b'{"topic":"alerts.log","partition":0,"packed":1}')), "this one does not understand"),
+        (sealed(entry(b"S", b"{")), "this one does not understand"),
+        (sealed(entry(b"S", b'{"topic":"alerts.log","partition":800}')), "newer version of Vigie: this one knows no alerts.log/800"),
+        (sealed(entry(b"S", b'{"topic":"drones.log","partition":0}')), "newer version of Vigie: this one knows no drones.log/0"),
+    ],
+    ids=["head", "entry", "content", "partition", "topic"],  # sealed bytes differ from one process to the next
+)
+def test_what_a_newer_version_wrote_is_told_from_a_damaged_file(tmp_path: Path, raw: bytes, says: str) -> None:
+    file = tmp_path / "x.backup"
+    file.write_bytes(raw)
+    with pytest.raises(SealedInvalid, match=says):
+        prove(file, SECRET)
+
+
+def test_a_wrong_key_leaves_the_new_directory_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It had formatted a broker there and started it before it looked at the file."""
+    file = tmp_path / "x.backup"
+    file.write_bytes(written(tmp_path))
+    monkeypatch.setenv("VIGIE_BACKUP_KEY", "incorrect horse battery")
+    done = CliRunner().invoke(app, ["restore", str(file), "--data", str(tmp_path / "new")])
+    assert (done.exit_code, done.output) == (1, f"{file}: sealed with another key\n")
+    assert not (tmp_path / "new").exists()
+
+
+async def test_restored_files_are_on_the_disk_before_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "x.backup"
+    file.write_bytes(written(tmp_path))
+    on_disk: dict[int, int] = {}
+    sync = os.fsync
+
+    def counted(handle: int) -> None:
+        sync(handle)
+        on_disk[os.fstat(handle).st_ino] = os.fstat(handle).st_size
+
+    @asynccontextmanager
+    async def sending(_: str) -> AsyncIterator[Callable[..., Awaitable[None]]]:
+        async def send(_section: Section, _record: Record) -> None: ...
+
+        yield send
+
+    monkeypatch.setattr(os, "fsync", counted)
+    monkeypatch.setattr(restoring, "_sending", sending)
+    settings_ = Settings(data_dir=tmp_path / "new")
+    settings_.data.make()
+    assert await restoring._write(settings_, file, SECRET, print) == (3, 1)
+    put_back = settings_.data.secrets / "x"
+    assert put_back.read_bytes() == b"onetwo"
+    assert on_disk[put_back.stat().st_ino] == 6
+
+
+def test_two_that_write_one_file_at_once_write_two_whole_ones(tmp_path: Path) -> None:
+    """An hourly backup that met the one before wrote into its file, and the result opened for nobody."""
+    file = tmp_path / "vigie.backup"
+    with appearing(file, 0o600) as first:
+        first.write(b"first, longer")
+        with appearing(file, 0o600) as second:
+            second.write(b"second")
+        assert file.read_bytes() == b"second"
+    assert file.read_bytes() == b"first, longer"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_that_did_not_become_whole_leaves_the_one_before(tmp_path: Path) -> None:
+    file = tmp_path / "vigie.backup"
+    file.write_bytes(b"yesterday")
+    with pytest.raises(KeyboardInterrupt), appearing(file) as target:
+        target.write(b"to")
+        raise KeyboardInterrupt
+    assert file.read_bytes() == b"yesterday"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_folder_that_is_not_there_is_named_by_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"typo/x\.backup'$"), appearing(tmp_path / "typo" / "x.backup"):
+        pytest.fail("begun")
+
+
+def test_a_full_disk_is_named_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`[Errno 28] No space left on device`: of the stick, or of the data?"""
+
+    async def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("services.cli.backup.back_up", full)
+    monkeypatch.setenv("VIGIE_BACKUP_KEY", SECRET.decode())
+    monkeypatch.setenv("VIGIE_KAFKA", "127.0.0.1:9")
+    monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path))
+    (tmp_path / "secrets").mkdir()
+    done = CliRunner().invoke(app, ["backup", str(tmp_path / "x.backup")])
+    assert (done.exit_code, done.output) == (1, f"{tmp_path / 'x.backup'}: No space left on device\n")

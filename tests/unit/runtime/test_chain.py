@@ -139,10 +139,11 @@ def test_a_fact_that_this_program_does_not_know_stops_it() -> None:
 @settings(deadline=None)
 @given(
     st.one_of(
-        st.binary(max_size=80), st.sampled_from([b"{}", b"[]", b"null", b'{"seq":1,"prev":"x","logic":"a"}', b'{"v":1,"seq":1,"src":null}'])
+        st.binary(max_size=80),
+        st.sampled_from([b"{}", b"[]", b"null", None, b'{"seq":1,"prev":"x","logic":"a"}', b'{"v":1,"seq":1,"src":null}']),
     )
 )
-def test_bytes_that_no_writer_made_are_ignored(raw: bytes) -> None:
+def test_bytes_that_no_writer_made_are_ignored(raw: bytes | None) -> None:
     at, transaction = follow(Position(), 0, raw, 1)
     assert transaction is None
     assert (at.next, at.ignored, at.seq) == (1, 1, 0)
@@ -174,6 +175,19 @@ def test_after_a_new_base_the_input_goes_on_where_it_says() -> None:
     raw = declare("toy", 1, view.position, Rebased(cluster_id="c", next_offset=17), partition=P, now=T0, run="r", history=1)
     after = fold(machine(), view, view.position.next, raw)
     assert (after.position.applied, after.position.applied_digest, after.position.history) == (16, "", 1)
+
+
+def test_what_had_no_effect_has_an_id_of_its_own_in_another_history() -> None:
+    """An input topic that was made again begins at 0: its dead letters hid behind those of the first, and `verify` saw one id twice."""
+    view, _ = chained(4)
+    unreadable = InputRecord("toy.inputs", P, 4, b"92", b"{", headers_of("vigie.ToyReport.v1", id="bad", source="t"), T0)
+    view, first = append(machine(), view, unreadable, "run")
+    raw = declare("toy", 1, view.position, Rebased(cluster_id="c", next_offset=4), partition=P, now=T0, run="r", history=1)
+    view = fold(machine(), view, view.position.next, raw)
+    _, second = append(machine(), view, unreadable, "run")
+    (was,), (now,) = first.transaction.facts, second.transaction.facts
+    assert (was.name, now.name) == ("InputRefused", "InputRefused")
+    assert was.id != now.id
 
 
 def test_a_position_is_kept_as_json_and_comes_back_equal() -> None:

@@ -124,6 +124,25 @@ def test_seen_ids_are_restored_from_their_pages(ids: list[str]) -> None:
     assert len(back) == len(set(ids))
 
 
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=3), max_size=40), st.lists(st.text(max_size=3), max_size=10))
+def test_a_compact_set_of_ids_knows_what_was_seen_before_and_after(before: list[str], after: list[str]) -> None:
+    seen = Seen()
+    for id in before:
+        seen = seen.add(id, 0, forget=False)
+    seen = seen.compacted()
+    for id in after:
+        assert (id in seen) == (id in before)
+    for n, id in enumerate(after):
+        seen = seen.add(id, 0, forget=False)
+        assert len(seen) == len({*before, *after[: n + 1]})
+    assert all(id in seen for id in (*before, *after))
+    in_one = Seen()
+    for id in (*before, *after):
+        in_one = in_one.add(id, 0, forget=False)
+    assert in_one.compacted() == seen == seen.compacted()
+
+
 def test_a_page_is_sealed_once_and_forgotten_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.runtime.seen.PAGE", 2)
     monkeypatch.setattr("services.runtime.seen.KEPT_MS", 10)

@@ -7,8 +7,9 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from immutables import Map
 
-from schemas.base import Fact, Message
+from schemas.base import END_OF_TIME, Fact, Message
 from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.runtime import (
@@ -31,12 +32,14 @@ from schemas.runtime import (
     StepTo,
     Tick,
 )
+from services.runtime import tracing
+from services.runtime.exits import EXITS, Stop
 from services.runtime.kafka import headers_of
 from services.runtime.seen import KEPT_MS
 from services.runtime.testing import MemoryService
-from services.runtime.transaction import Transaction
+from services.runtime.transaction import MAX_TRANSACTION_BYTES, Transaction
 from tests.faults.matrix import proves
-from tests.faults.runtime.toy import EchoDecider, ToyAck, ToyDecider, ToyEscalated, ToyReport
+from tests.faults.runtime.toy import EchoDecider, ToyAck, ToyDecider, ToyEscalated, ToyReport, ToyState
 
 LIVE, EXERCISE = "92", "92~ex-1"
 T0 = 1_800_000_000_000
@@ -111,11 +114,13 @@ def test_a_closed_realm_holds_nothing_and_still_knows_what_it_has_seen() -> None
     service = opened()
     kept = service.feed(LIVE, report(delay_ms=10), id="once")
     before = service.state(LIVE)
-    service.feed(LIVE, CloseRealm(author="p1", role="admin"))
+    service.feed(LIVE, CloseRealm(author="p1", role="admin"), id="close")
     after = service.state(LIVE)
     assert before != service.machine.decider.initial(LIVE, LIVE) == after
     assert kept.facts
-    assert isinstance(only(service.feed(LIVE, report(delay_ms=10), id="once")), InputDuplicate)
+    for id, message in (("once", report(delay_ms=10)), ("close", CloseRealm(author="p1", role="admin"))):
+        assert isinstance(only(service.feed(LIVE, message, id=id)), InputDuplicate)
+    assert service.realm(LIVE).seen.ids == Map()
 
 
 def test_other_services_open_a_realm_only_on_the_forwarded_fact() -> None:
@@ -181,6 +186,47 @@ def test_an_input_does_not_fail_because_of_the_deadlines_that_were_due_with_it()
     large = service.feed(LIVE, ToyReport(incident="i2", n=1, blob="x" * 150_000), at=T0 + 60_000)
     assert names(large) == ["ToyReported"]
     assert names(service.feed(LIVE, report(), at=T0 + 60_001)) == ["ToyEscalated"] * 4 + ["ToyReported"]
+
+
+def test_thousands_of_small_deadlines_that_are_due_at_once_all_fire() -> None:
+    """What a fact takes in a Transaction is mostly its id and its type: counted by its content alone, they never fitted, and none ever fired."""
+    service = opened()
+    for n in range(3_000):
+        service.feed(LIVE, report(incident=f"i{n}", delay_ms=60_000), id=f"r{n}", at=T0)
+    fired: list[str] = []
+    for n in range(10):
+        moved = service.feed(LIVE, Tick(), at=T0 + 60_000 + n)
+        assert len(moved.dump()) < MAX_TRANSACTION_BYTES
+        fired += [fact.data["incident"] for fact in moved.facts]
+        if moved.next_due is not None and moved.next_due > T0 + 60_000:
+            break
+        assert len(moved.facts) > 500
+    assert sorted(fired) == sorted(f"i{n}" for n in range(3_000))
+
+
+def test_a_deadline_whose_own_facts_fit_into_no_record_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.runtime.applying.ONE_FIRING_BYTES", 1_000)
+    service = opened()
+    service.feed(LIVE, report(incident="x" * 2_000, delay_ms=100), at=T0)
+    service.feed(LIVE, report(incident="good", delay_ms=100), at=T0)
+    moved = service.feed(LIVE, Tick(), at=T0 + 100)
+    assert sorted(names(moved)) == ["DeadlineFailed", "ToyEscalated"]
+
+
+def test_a_decider_that_never_disarms_a_deadline_stops_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was called a crash, and started again and again, where a person must install a corrected version."""
+    evolve = ToyDecider.evolve
+
+    def deaf(self: ToyDecider, state: ToyState, fact: Fact, fact_id: str, at: int) -> ToyState:
+        return state if isinstance(fact, DeadlineFailed) else evolve(self, state, fact, fact_id, at)
+
+    service = opened()
+    service.feed(LIVE, report(delay_ms=100, does="curse"), at=T0)
+    monkeypatch.setattr(ToyDecider, "evolve", deaf)
+    with pytest.raises(Stop) as stopped:
+        service.feed(LIVE, Tick(), at=T0 + 100)
+    assert stopped.value.name == "decider.broken"
+    assert not EXITS["decider.broken"].restart
 
 
 def test_deadlines_fire_before_the_input_each_at_its_own_time() -> None:
@@ -304,8 +350,10 @@ def test_an_exercise_never_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
 P = partition_of(LIVE, 8)
 _junk_headers = st.lists(
     st.tuples(
-        st.sampled_from(["ce_id", "ce_type", "ce_source", "ce_at", "ce_place", "ce_placehash", "ce_correlationid", "x"]),
-        st.one_of(st.binary(max_size=400), st.sampled_from([b"vigie.ToyReport.v1", b"vigie.Tick.v1", b"toy/1/0/1/0", b"17", b"r1"])),
+        st.sampled_from(["ce_id", "ce_type", "ce_source", "ce_at", "ce_place", "ce_placehash", "ce_correlationid", "ce_traceparent", "x"]),
+        st.one_of(
+            st.none(), st.binary(max_size=400), st.sampled_from([b"vigie.ToyReport.v1", b"vigie.Tick.v1", b"toy/1/0/1/0", b"17", b"r1"])
+        ),
     ),
     max_size=8,
 )
@@ -317,11 +365,12 @@ _keys = st.one_of(st.none(), st.binary(max_size=12), st.sampled_from([b"92", b"9
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(_keys, _values, _junk_headers, st.integers(0, 7)), max_size=6))
-def test_no_record_can_crash_the_core(records: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]], int]]) -> None:
+def test_no_record_can_crash_the_core(records: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], int]]) -> None:
     service = opened()
     for key, value, headers, partition in records:
         stored = service.feed_raw(partition, key, value, headers)
         assert Transaction.load(stored.raw) == stored.transaction
+        tracing.of_headers(headers)
     assert names(service.feed(LIVE, report(), id="after")) in (["ToyReported"], ["InputDuplicate"])
 
 
@@ -388,3 +437,29 @@ def test_closing_is_forwarded_like_a_fact() -> None:
     echo.feed(LIVE, opening, place=Place("toy", p, 0, 1, 0), place_hash="a")
     assert only(echo.feed(LIVE, RealmClosed(), place=Place("toy", p, 0, 2, 0), place_hash="a")) == RealmClosed()
     assert echo.realm(LIVE).closed
+
+
+@pytest.mark.parametrize("started_at", [-1, END_OF_TIME, END_OF_TIME + 12 * 3_600_000, 2**62, 2**70])
+def test_an_exercise_begins_at_a_time_that_a_calendar_names(started_at: int) -> None:
+    """Its facts could not be forwarded: the worker ended at the first of them, and again at each start, for everybody."""
+    command = OpenRealm(author="p1", role="admin", territory="92", started_at=started_at)
+    answer = only(MemoryService(ToyDecider(), clock=T0).feed(EXERCISE, command, id="open"))
+    assert isinstance(answer, CommandRefused)
+    assert (answer.status, answer.code) == (409, "time_out_of_range")
+
+
+def test_a_live_realm_does_not_ask_when_it_is_said_to_begin() -> None:
+    command = OpenRealm(author="system:up", role="admin", territory="92", started_at=-1)
+    assert names(MemoryService(ToyDecider(), clock=T0).feed(LIVE, command, id="open")) == ["RealmOpened", "CommandApplied"]
+
+
+def test_the_clock_of_an_exercise_is_not_moved_past_the_last_day_of_the_calendar() -> None:
+    """The conductor's step there is no input that can be read: the realm waited for it for ever."""
+    service = opened(EXERCISE)
+    for to, expected in ((END_OF_TIME, CommandRefused), (END_OF_TIME - 1, StepAccepted)):
+        assert isinstance(only(service.feed(EXERCISE, StepRequested(author="p1", role="admin", to=to), id=f"to-{to}")), expected)
+
+
+def test_a_fact_of_a_time_that_no_calendar_names_can_be_forwarded_all_the_same() -> None:
+    assert "ce_time" not in dict(headers_of("vigie.Tick.v1", id="t", source="/toy", time_ms=END_OF_TIME))
+    assert dict(headers_of("vigie.Tick.v1", id="t", source="/toy", time_ms=END_OF_TIME - 1))["ce_time"] == b"9999-12-31T23:59:59.999Z"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import suppress
 
-from services.runtime.ending import end
+import pytest
+
+from services.runtime.ending import end, in_thread
 
 
 async def test_a_task_that_swallows_a_cancellation_ends_all_the_same() -> None:
@@ -51,3 +54,38 @@ async def test_a_cancelled_caller_goes_on_when_what_it_ends_has_closed_what_it_h
     await asyncio.wait([ending])
     assert ending.cancelled()
     assert closed.is_set()
+
+
+async def test_who_is_cancelled_goes_on_only_when_the_thread_has_done() -> None:
+    """A replica was closed while a thread wrote to it: the process ended by a segmentation fault."""
+    began, may_end = threading.Event(), threading.Event()
+    done: list[object] = []
+
+    def work() -> None:
+        began.set()
+        may_end.wait(5)
+        done.append(True)
+
+    async def worker() -> None:
+        try:
+            await in_thread(work)
+        finally:
+            done.append("closed")
+
+    task = asyncio.create_task(worker())
+    await asyncio.to_thread(began.wait)
+    task.cancel()
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.sleep(0.05)
+    assert done == []
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done == [True, "closed"]
+
+
+async def test_what_a_thread_returns_or_raises_is_handed_on() -> None:
+    assert await in_thread(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        await in_thread(divmod, 7, 0)

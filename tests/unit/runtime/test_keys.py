@@ -43,6 +43,18 @@ def test_keys_nobody_took_are_given_back_at_the_end(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_master_key_that_is_gone_is_not_replaced_by_another_one(tmp_path: Path) -> None:
+    """Texts went on under the new one: whoever put the old key back had lost those, whoever did not all others."""
+    Keyring(tmp_path / "keyring.db", MasterKey.open(tmp_path)).close()
+    kept = (tmp_path / "master.key").read_bytes()
+    (tmp_path / "master.key").unlink()
+    with pytest.raises(MasterKeyInvalid, match="put it back"):
+        MasterKey.open(tmp_path)
+    assert not (tmp_path / "master.key").exists()
+    (tmp_path / "master.key").write_bytes(kept)
+    MasterKey.open(tmp_path)
+
+
 def test_another_master_key_is_named_not_misread(tmp_path: Path) -> None:
     ring = Keyring(tmp_path / "keyring.db", MasterKey(b"a" * 32))
     number, _ = ring.take()

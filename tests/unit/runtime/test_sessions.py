@@ -100,6 +100,25 @@ async def test_a_one_time_code_opens_one_session(store: AccessStore, sessions: S
         await sessions.login_with_code(code, address="::1")
 
 
+async def test_a_code_that_nobody_knows_here_is_called_wrong_only_when_the_topic_was_asked(
+    store: AccessStore, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may have made it a moment ago, and a busy broker answers late."""
+
+    async def away(timeout_s: float) -> bool:
+        return False
+
+    async def asked(timeout_s: float) -> bool:
+        return True
+
+    monkeypatch.setattr(store._follower, "settle", away)
+    with pytest.raises(ProblemError, match="code_unchecked"):
+        await sessions.login_with_code("ABCD-EFGH-JKLM-NPQR", address="::1")
+    monkeypatch.setattr(store._follower, "settle", asked)
+    with pytest.raises(ProblemError, match="login_failed"):
+        await sessions.login_with_code("ABCD-EFGH-JKLM-NPQR", address="::1")
+
+
 def app_of(store: AccessStore, sessions: Sessions) -> httpx.AsyncClient:
     app = FastAPI()
     problems_http.install(app)

@@ -3,32 +3,175 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings
 
-from services.runtime.settings import Settings
+from services.cli.settingsdoc import GROUPS, name_of
+from services.delivery.settings import DeliverySettings
+from services.intake.settings import IntakeSettings
+from services.runtime.kafka_security import KafkaSecurity
+from services.runtime.secret_files import SecretsMissing, wrong_variables
+from services.runtime.settings import DataDir, Settings
+from services.runtime.supervisor.lock import DataDirLock
+from services.verify.auditor.settings import AuditorSettings
+
+STATUS = {"kafka": "127.0.0.1:1", "redis": "redis://127.0.0.1:2/0", "http": "127.0.0.1:3", "console": "127.0.0.1:4"}
 
 
-def test_commands_find_the_running_system_in_the_data_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = tmp_path / "run"
-    run.mkdir()
-    found = {"kafka": "127.0.0.1:1", "redis": "redis://127.0.0.1:2/0", "http": "127.0.0.1:3", "console": "127.0.0.1:4"}
-    (run / "status.json").write_text(json.dumps(found))
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataDir:
+    """Of a `vigie up` that ended without a word."""
+    data = DataDir(tmp_path)
+    data.make()
+    data.status.write_text(json.dumps(STATUS))
     monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path))
+    return data
+
+
+@pytest.fixture
+def running(data: DataDir) -> Iterator[DataDir]:
+    lock = DataDirLock(data.lock)
+    yield data
+    lock.release()
+
+
+def test_commands_find_the_running_system_in_the_data_directory(running: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIGIE_KAFKA", "10.0.0.1:9092")
     settings = Settings()
     assert settings.kafka == "10.0.0.1:9092"
     assert (settings.redis, settings.console, settings.url) == ("redis://127.0.0.1:2/0", "127.0.0.1:4", "http://127.0.0.1:3")
 
 
-def test_a_damaged_status_is_no_system(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "status.json").write_text("{")
-    assert Settings(data_dir=tmp_path).kafka == ""
+def test_a_system_that_was_killed_is_no_running_one(data: DataDir) -> None:
+    """`vigie backup` and `vigie repair` asked its broker, which was gone, in place of starting it."""
+    settings = Settings()
+    assert (settings.kafka, settings.redis, settings.url) == ("", "", "http://127.0.0.1:8092")
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff{"])
+def test_a_damaged_status_is_no_system(running: DataDir, content: bytes) -> None:
+    running.status.write_bytes(content)
+    assert Settings().kafka == ""
 
 
 def test_a_wrong_address_is_refused_by_the_name_of_its_variable() -> None:
     with pytest.raises(ValidationError, match=r"http\n.*HOST:PORT"):
         Settings(http="8092")
+
+
+EVERY = {name_of(kind, field, info): (kind, field) for _, kind in GROUPS for field, info in kind.model_fields.items()}
+"""Variable → (class, field)."""
+
+
+@pytest.mark.parametrize("variable", EVERY)
+def test_an_empty_variable_counts_as_not_set(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `VIGIE_TERRITORY=${TERRITORY:-}` of a compose file: it was the current directory."""
+    kind, field = EVERY[variable]
+    monkeypatch.delenv(variable, raising=False)
+    usual = getattr(kind(), field)
+    monkeypatch.setenv(variable, "")
+    assert getattr(kind(), field) == usual
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable", "value"),
+    [
+        (Settings, "VIGIE_KAFKA", "kafka"),
+        (Settings, "VIGIE_KAFKA", "a:1,b"),
+        (Settings, "VIGIE_CONSOLE", "console"),
+        (Settings, "VIGIE_REDIS", "redis://vigie:secret/1@store:6379/0"),
+        (Settings, "VIGIE_REDIS", "rediss://vigie:secret@store:6379/0?ssl_ca_certs=/nonexistent/ca.pem"),
+        (Settings, "VIGIE_LOG_LEVEL", "LOUD"),
+        (KafkaSecurity, "VIGIE_KAFKA_TLS", "maybe"),
+        (IntakeSettings, "VIGIE_INTAKE_IN_FLIGHT", "0"),
+        (IntakeSettings, "VIGIE_INTAKE_BODY_LIMIT_BYTES", "-1"),
+        (IntakeSettings, "VIGIE_INTAKE_BODY_TIMEOUT_S", "0"),
+        (DeliverySettings, "VIGIE_SMTP_URL", "smtps://vigie:a/b@mail"),
+        (DeliverySettings, "VIGIE_SMS_URL", "smpps://vigie:secret@smsc:27x5"),
+        (DeliverySettings, "VIGIE_VOICE_URL", "https://voice:99999"),
+        (AuditorSettings, "VIGIE_AUDIT_HEARTBEAT_URL", "hc-ping.com/x"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_by_its_variable_in_one_line(
+    kind: type[BaseSettings], variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValidationError) as refused:
+        kind()
+    said = wrong_variables(refused.value)
+    assert said is not None
+    assert said.startswith(f"{variable}: ")
+    assert "\n" not in said
+    assert "secret" not in said
+
+
+def test_what_several_variables_say_together_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIGIE_TLS_HTTP", "0.0.0.0:443")
+    with pytest.raises(ValidationError) as refused:
+        IntakeSettings()
+    assert wrong_variables(refused.value) == "VIGIE_TLS_HTTP, VIGIE_TLS_CERT and VIGIE_TLS_KEY belong together"
+
+
+@pytest.mark.parametrize("content", [None, "", "-----BEGIN CERTIFICATE-----\nno\n"])
+def test_a_certificate_that_is_none_is_named_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    """A process that cannot read it would end, again and again, with `[SSL] PEM lib`."""
+    file = tmp_path / "été.pem"
+    if content is not None:
+        file.write_text(content)
+    for variable in ("VIGIE_TLS_CERT", "VIGIE_TLS_KEY", "VIGIE_KAFKA_CERT", "VIGIE_KAFKA_CERT_KEY"):
+        monkeypatch.setenv(variable, str(file))
+    monkeypatch.setenv("VIGIE_TLS_HTTP", "0.0.0.0:443")
+    monkeypatch.setenv("VIGIE_KAFKA_TLS", "1")
+    for kind, variable in ((IntakeSettings, "VIGIE_TLS_CERT"), (KafkaSecurity, "VIGIE_KAFKA_CERT")):
+        with pytest.raises(ValidationError) as refused:
+            kind()
+        said = wrong_variables(refused.value) or ""
+        assert said.startswith(variable)
+        assert str(file) in said
+    monkeypatch.setenv("VIGIE_KAFKA_CA", str(file))
+    with pytest.raises(ValidationError, match=r"VIGIE_KAFKA_CA: .*été\.pem"):
+        KafkaSecurity()
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password that nobody reads would look like one that nobody set."""
+    monkeypatch.setenv("VIGIE_SECRETS_DIR", str(tmp_path / "typo"))
+    with pytest.raises(SecretsMissing) as missing:
+        Settings()
+    assert wrong_variables(missing.value) == f"VIGIE_SECRETS_DIR: no folder {tmp_path / 'typo'}"
+
+
+def test_who_has_no_home_is_asked_for_the_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert (wrong_variables(refused.value) or "").startswith("VIGIE_DATA_DIR must be named: ")
+
+
+@pytest.mark.parametrize(
+    ("module", "variable"),
+    [
+        ("services.intake", "VIGIE_INTAKE_IN_FLIGHT"),
+        ("services.verify.auditor", "VIGIE_KAFKA_REPLICATION"),
+        ("services.delivery", "VIGIE_CALLS_AT_ONCE"),
+    ],
+)
+def test_a_process_of_its_own_names_it_in_one_line(module: str, variable: str, tmp_path: Path) -> None:
+    """In a container nobody has looked before it starts."""
+    environment = os.environ | {variable: "0", "VIGIE_DATA_DIR": str(tmp_path), "VIGIE_KAFKA": "127.0.0.1:9"}
+    done = subprocess.run([sys.executable, "-m", module], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert f"{variable}: Input should be greater than or equal to 1" in done.stderr.splitlines()[-1]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import io
 import os
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,6 +57,17 @@ def test_a_second_holder_is_refused_with_the_first_ones_pid_and_a_left_over_file
         DataDirLock(file)
     first.release()
     assert not is_held(file)
+
+
+def test_who_only_asks_whether_it_is_held_is_no_holder(tmp_path: Path) -> None:
+    """A `vigie status` at the moment of the start made it refuse: Vigie already runs."""
+    file = tmp_path / "lock"
+    asking = file.open("w")
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    answered = threading.Timer(0.03, asking.close)
+    answered.start()
+    DataDirLock(file).release()
+    answered.join()
 
 
 def test_ports_are_remembered_while_free_and_replaced_when_taken(tmp_path: Path) -> None:
@@ -187,5 +201,52 @@ async def test_a_supervisor_that_stood_still_itself_takes_nobody_for_hung(monkey
         while looks < 5:
             await asyncio.sleep(0.01)
         assert (child.status.state, child.status.restarts) == ("ready", 0)
+        await child.stop()
+        await running
+
+
+class _Exhausted(ForkServer):
+    """A machine that has no process left, twice."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+
+    async def fork(self, *_asked: object) -> Forked:  # type: ignore[override]
+        self.refused += 1
+        if self.refused <= 2:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        raise ForkFailed
+
+
+async def test_a_process_that_the_machine_could_not_make_is_tried_again() -> None:
+    """It was given up without a word, and its service was away until the whole system was started anew."""
+    explained: list[str] = []
+    plan = Plan("idle", (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"), dict(os.environ), None, stop_order=0)
+    child = Child(plan, Stream(io.StringIO()), lambda: None, lambda _plan, _code: explained.append(child.last_word) or "", _Exhausted())
+    running = asyncio.create_task(child.run())
+    async with asyncio.timeout(20):
+        await child.ready.wait()
+        assert child.status.restarts == 2
+        assert explained == ["it could not be started: Resource temporarily unavailable"] * 2
+        await child.stop()
+        await running
+
+
+async def test_a_probe_that_fails_in_a_way_of_its_own_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_module, "PROBE_STARTING_S", 0.01)
+    looks = 0
+
+    async def probe() -> str | None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise AssertionError("a library's own")
+        return None
+
+    plan = Plan("idle", (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"), dict(os.environ), probe, stop_order=0)
+    child = Child(plan, Stream(io.StringIO()), lambda: None, lambda _plan, _code: "")
+    running = asyncio.create_task(child.run())
+    async with asyncio.timeout(20):
+        await child.ready.wait()
         await child.stop()
         await running

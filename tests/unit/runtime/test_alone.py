@@ -1,0 +1,134 @@
+"""What a start and a command of a stopped installation find on the disk: used as it is, or named in one line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import structlog
+import typer
+
+from services.cli.status import status, targets_of
+from services.runtime.embedded.java import Java, find_java
+from services.runtime.embedded.kafka import KafkaNode
+from services.runtime.embedded.ports import known_ports, remembered_ports
+from services.runtime.settings import Settings
+from services.runtime.supervisor import alone
+from services.runtime.supervisor.up import Options, UpFailed, _signals, up
+
+
+@dataclass
+class _Broker:
+    """One that is there at once."""
+
+    node: KafkaNode
+
+    @property
+    def address(self) -> str:
+        return self.node.address
+
+    async def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(alone, "classpath", lambda *_: [])
+    monkeypatch.setattr(alone, "find_java", lambda _: Java(Path("/bin/true"), 21))
+    monkeypatch.setattr(alone, "RunningKafka", _Broker)
+    monkeypatch.setattr(KafkaNode, "prepare", lambda _: None)
+    settings = Settings(data_dir=tmp_path / "data")
+    settings.data.make()
+    return settings
+
+
+async def test_a_backup_of_a_stopped_system_leaves_to_prometheus_what_it_watches(settings: Settings) -> None:
+    """`vigie status --targets` named nobody until the next start, so nobody was missed."""
+    remembered_ports(settings.data.ports, ["kafka", "controller", "console-http", "intake", "alerts-0"])
+    before, targets = known_ports(settings.data.ports), targets_of(settings)
+    async with alone.with_broker(settings, new=True) as known:
+        assert known.kafka == f"127.0.0.1:{before['kafka']}"
+    assert known_ports(settings.data.ports) == before
+    assert targets_of(settings) == targets
+    assert {t["labels"]["process"] for t in targets} == {"intake", "alerts-0"}
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"intake": null}', '{"intake": -1}', '{"intake": 99999999}', "\xff"])
+def test_ports_that_are_none_are_made_anew(settings: Settings, content: str) -> None:
+    settings.data.ports.write_text(content, encoding="latin-1")
+    assert 0 < remembered_ports(settings.data.ports, ["intake"])["intake"] < 65536
+
+
+@pytest.mark.parametrize("name", ["logs/vigie.jsonl", "run/lock", "secrets"])
+async def test_what_cannot_be_written_is_named_in_one_line(settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """As after one start by another user: it ended with a traceback."""
+    path = settings.data.root / name
+    if name == "secrets":
+        path.rmdir()
+        path.touch()
+    else:
+        path.mkdir()
+
+    async def nothing(_: object) -> None: ...
+
+    monkeypatch.setattr(structlog, "configure", lambda **_: None)
+    options = Options(settings, None, None, demo=False, workers=1, java=None, before_services=nothing, greeting=lambda _: "")
+    with pytest.raises(UpFailed, match=f"cannot be used: .*{name}") as failed:
+        await up(options)
+    assert "\n" not in str(failed.value)
+
+
+def test_a_java_may_be_named_as_in_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`VIGIE_JAVA=java` was found to be good, and the broker then ended with `java: No such file or directory`."""
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text("#!/bin/sh\necho 'openjdk version \"21.0.1\"' >&2\n")
+    java.chmod(0o755)
+    monkeypatch.setenv("PATH", str(java.parent), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    assert [find_java(Path(given)) for given in ("java", "bin/java", ".", str(java))] == [Java(java, 21)] * 4
+
+
+@pytest.mark.parametrize(("before", "stops"), [(signal.SIG_DFL, True), (signal.SIG_IGN, False)])
+async def test_the_end_of_its_terminal_stops_it_unless_that_was_ignored(before: signal.Handlers, stops: bool) -> None:
+    """`nohup vigie up &` ended when who had started it logged out."""
+    usual = signal.signal(signal.SIGHUP, before)
+    try:
+        with _signals() as asked:
+            os.kill(os.getpid(), signal.SIGHUP)
+            if stops:
+                async with asyncio.timeout(5):
+                    await asked.wait()
+            else:
+                await asyncio.sleep(0)
+                assert not asked.is_set()
+                assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, usual)
+
+
+def test_who_may_not_look_is_not_told_that_nothing_runs(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VIGIE_DATA_DIR", str(settings.data_dir))
+    monkeypatch.setattr(os, "access", lambda path, _: path != settings.data.run)
+    with pytest.raises(typer.Exit):
+        status(as_json=False, targets=False)
+    assert capsys.readouterr().err == f"{settings.data.run} cannot be read: ask as the user that runs Vigie\n"
+
+
+def test_targets_that_nobody_can_name_are_no_empty_list(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A timer under the wrong user emptied the list of Prometheus, and no process was missed any more."""
+    monkeypatch.setenv("VIGIE_DATA_DIR", str(settings.data_dir))
+    with pytest.raises(typer.Exit) as ended:
+        status(as_json=False, targets=True)
+    said = capsys.readouterr()
+    assert (ended.value.exit_code, said.out) == (1, "")
+    assert str(settings.data.ports) in said.err

@@ -1,0 +1,98 @@
+"""A worker that waits for the publisher goes on when less is left to publish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Self
+
+import pytest
+
+from services.runtime.chain import Position, empty
+from services.runtime.held import UNPUBLISHED, Held
+from services.runtime.publisher import Accepted, Feed, Publisher
+from services.runtime.snapshots import Published
+from services.runtime.transaction import Transaction
+from tests.unit.runtime.test_core import opened, report
+from tests.waiting import eventually
+
+
+class NoReader:
+    """The logs of this test are empty."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+
+class Unacknowledged(Publisher):
+    """Sends nothing; `acknowledge` holds what to call for each record."""
+
+    def __init__(self, service: str) -> None:
+        self.kafka, self.service, self.receivers = "", service, []
+        self.acknowledge: list[Callable[[], None]] = []
+        self.sent = Counter()
+
+    async def send(self, *given: Any) -> None:
+        self.acknowledge.append(given[-1])
+
+
+@pytest.fixture
+def caught_up(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """A feed that has a long log to publish before what is new, until this is set."""
+    done = asyncio.Event()
+
+    async def begin(*_: Any) -> Position:
+        return Position()
+
+    async def catch_up(*_: Any) -> None:
+        await done.wait()
+
+    monkeypatch.setattr("services.runtime.publisher.PartitionReader", NoReader)
+    monkeypatch.setattr(Feed, "_begin", begin)
+    monkeypatch.setattr(Feed, "_catch_up", catch_up)
+    return done
+
+
+def behind(publisher: Publisher, transaction: Transaction) -> Held[Any]:
+    """So much is unpublished that the next input waits, and no append is on its way whose acknowledgement could wake it."""
+    room = asyncio.Event()
+    held = Held(0, empty(), Feed(publisher, 0, Position(), Published(), room), "a", (-1, ""), (-1, ""), room=room)
+    for seq in range(UNPUBLISHED):
+        held.feed.offer(Accepted(transaction, Position(seq=seq + 1)))
+    assert held.full
+    return held
+
+
+async def test_a_worker_that_waited_for_the_publisher_goes_on_once_that_has_caught_up(caught_up: asyncio.Event) -> None:
+    stays = opened().log.of("92")[-1].transaction
+    held = behind(Unacknowledged("toy"), Transaction(**{name: getattr(stays, name) for name in Transaction.__slots__} | {"facts": ()}))
+    waiting = asyncio.create_task(held.until_room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    caught_up.set()
+    try:
+        await asyncio.wait_for(waiting, 5)
+    finally:
+        held.drop()
+
+
+async def test_a_worker_that_waited_for_acknowledgements_goes_on_with_the_first_that_makes_room(caught_up: asyncio.Event) -> None:
+    service, publisher = opened(), Unacknowledged("toy")
+    service.feed("92", report())
+    held = behind(publisher, service.log.of("92")[-1].transaction)
+    caught_up.set()
+    waiting = asyncio.create_task(held.until_room())
+    await eventually(lambda: not held.feed._queue)
+    assert not waiting.done()
+    of_each = len(publisher.acknowledge) // UNPUBLISHED  # by the routes of the toys, which other tests change
+    for acknowledge in publisher.acknowledge[:of_each]:
+        acknowledge()
+    try:
+        await asyncio.wait_for(waiting, 5)
+    finally:
+        held.drop()

@@ -1,0 +1,65 @@
+"""Something is due and nobody writes: a Tick goes out, whatever the clocks of the machine do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from services.runtime import ticker
+from services.runtime.ticker import Ticker
+from tests.faults.matrix import proves
+from tests.waiting import eventually
+
+T0, HOUR = 1_800_000_000_000, 3_600_000
+
+
+class Wall:
+    """The clock on the wall."""
+
+    now = T0
+
+
+@pytest.fixture
+def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
+    clock = Wall()
+    monkeypatch.setattr(ticker, "_now", lambda: clock.now)
+    return clock
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[tuple[Ticker, list[str]]]:
+    sent: list[str] = []
+
+    async def send(_partition: int, realm: str, _id: str) -> None:
+        sent.append(realm)
+
+    made = Ticker(send, "run")
+    task = asyncio.create_task(made.run())
+    try:
+        yield made, sent
+    finally:
+        task.cancel()
+
+
+@proves("worker", "clock", note="its own is set forward, or its machine slept")
+async def test_what_came_due_while_the_machine_slept_is_ticked_when_it_wakes(wall: Wall) -> None:
+    async with running() as (made, sent):
+        made.arm(0, "92", T0 + 2 * HOUR)
+        await asyncio.sleep(0.05)
+        assert sent == []
+        wall.now = T0 + 3 * HOUR
+        await eventually(lambda: sent == ["92"], timeout_s=5)
+
+
+async def test_nothing_is_ticked_before_it_is_due(wall: Wall) -> None:
+    async with running() as (made, sent):
+        made.arm(0, "92", T0 + 100)
+        made.arm(1, "75", T0 + 50)
+        wall.now = T0 + 60
+        await eventually(lambda: sent == ["75"], timeout_s=5)
+        made.arm(1, "75", None)
+        wall.now = T0 + 100
+        await eventually(lambda: sent == ["75", "92"], timeout_s=5)

@@ -1,0 +1,72 @@
+"""A worker's figures are those of now, whatever has become of the broker and of its partitions."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any, get_args
+
+import pytest
+
+from schemas.runtime import InputRefused
+from services.runtime import metrics
+from services.runtime.chain import Position
+from services.runtime.publisher import Publisher
+from services.runtime.watch import Watch
+from tests.waiting import eventually
+
+
+def figure(name: str, **labels: str) -> float | None:
+    """As Prometheus reads it."""
+    wanted = re.escape(name) + r"\{" + ",".join(f'{k}="{v}"' for k, v in sorted(labels.items())) + r"\} (\S+)"
+    found = re.search(wanted, metrics.exposition().decode())
+    return None if found is None else float(found[1])
+
+
+def held(seq: int, lag: int, unacked_s: float | None = None) -> Any:
+    pending = [] if unacked_s is None else [SimpleNamespace(sent_at=time.monotonic() - unacked_s)]
+    return SimpleNamespace(view=SimpleNamespace(position=Position(seq=seq)), feed=SimpleNamespace(lag=lag), pending=pending)
+
+
+@pytest.fixture
+def worker() -> Any:
+    return SimpleNamespace(
+        service="watched", kafka="127.0.0.1:1", counts=Counter(), publisher=SimpleNamespace(report=lambda: None), ticker=[], held={}, inputs="watched.inputs",
+        app=SimpleNamespace(consumer=SimpleNamespace(assignment=set)),
+    )  # fmt: skip
+
+
+async def test_how_long_a_decision_waits_for_the_broker_is_told_while_the_broker_is_away(worker: Any) -> None:
+    """Nothing listens at its address: the alert that is made for this never came."""
+    worker.held[0] = held(seq=5, lag=0, unacked_s=40)
+    watch = Watch(worker)
+    tasks = [asyncio.create_task(watch.run()), asyncio.create_task(watch.tell())]
+    try:
+        await eventually(lambda: (figure("vigie_oldest_unacked_seconds", service="watched") or 0) >= 40, timeout_s=10)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def test_figures_of_a_partition_end_with_its_ownership(worker: Any) -> None:
+    """Else a partition that another worker took over while it was behind would be behind here for ever."""
+    watch = Watch(worker)
+    worker.held |= {1: held(seq=7, lag=2000), 2: held(seq=8, lag=0)}
+    watch._report()
+    assert figure("vigie_publish_lag_records", partition="1", service="watched") == 2000
+    del worker.held[1]
+    watch._report()
+    watch._report()
+    assert figure("vigie_publish_lag_records", partition="1", service="watched") is None
+    assert figure("vigie_chain_seq", partition="2", service="watched") == 8
+
+
+async def test_the_first_dead_letter_of_a_process_is_an_increase() -> None:
+    """Prometheus sees none in a series that begins with 1."""
+    publisher = Publisher("127.0.0.1:1", "alerts", 1)
+    reasons = ["input_failed", *get_args(InputRefused.model_fields["code"].annotation)]
+    assert [figure("vigie_dead_letters_total", reason=reason, service="alerts") for reason in reasons] == [0.0] * len(reasons)
+    await publisher.stop()
