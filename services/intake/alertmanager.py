@@ -17,6 +17,7 @@ import aiohttp
 import orjson
 
 from schemas.maintenance import Matcher
+from schemas.patterns import PatternInvalid, check, whole_match
 from services.intake.exchange import BodyReader, Receive, Scope, Send, answer, answer_json
 from services.intake.machines.alertmanager import strings
 from services.intake.machines.alertmanager_api import RESOLVE_TIMEOUT_S, fingerprint, labels_of
@@ -160,11 +161,10 @@ class AlertmanagerApi:
 
     async def _alerts(self, asked: Asked, principal: Principal, key: str, filters: Sequence[Matcher]) -> list[Any]:
         wanted = {name: asked.query.get(name, "true").lower() != "false" for name in ("active", "silenced", "inhibited", "unprocessed")}
-        receiver = asked.query.get("receiver")
-        if receiver and not _matches(Matcher(name="receiver", value=receiver, regex=True), {"receiver": RECEIVER}):
+        if (receiver := asked.query.get("receiver")) and not _names_us(receiver):
             return []
         leases = await self._all(principal, key, "leases", state="held")
-        shown = [x for x in leases if all(_matches(m, x["labels"]) for m in filters)]
+        shown = [x for x in leases if all(m.matches(x["labels"]) for m in filters)]
         notes = self._notes(shown)
         alerts = [_alert(x, notes.get(x["id"], {})) for x in shown]
         return [a for a in alerts if _is_wanted(a, wanted)]
@@ -172,15 +172,14 @@ class AlertmanagerApi:
     def _notes(self, leases: Sequence[Any]) -> dict[str, Any]:
         """Lease → its alert as it came: annotations are free text and lie with the bytes of the message. None are left when those were erased."""
         items = self._texts.get_many([text_id_of(x["id"]) for x in leases])
+        bodies: dict[bytes, dict[str, Any]] = {}
         found: dict[str, Any] = {}
         for lease in leases:
             item = items.get(text_id_of(lease["id"]))
-            try:
-                told = orjson.loads(item.raw) if item is not None and item.raw else []
-            except orjson.JSONDecodeError:
-                continue
-            alerts = told if isinstance(told, list) else told.get("alerts", []) if isinstance(told, dict) else []
-            found[lease["id"]] = next((a for a in alerts if fingerprint(labels_of(a)) == fingerprint(lease["labels"])), {})
+            raw = item.raw if item is not None and item.raw else b"[]"
+            if (told := bodies.get(raw)) is None:  # a body of many is the same bytes for each of them
+                told = bodies[raw] = _by_fingerprint(raw)
+            found[lease["id"]] = told.get(fingerprint(lease["labels"]), {})
         return found
 
     # ── silences ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -222,6 +221,15 @@ async def _asked(check: Check) -> str | None:
     return found if found is None or isinstance(found, str) else await found
 
 
+def _names_us(receiver: str) -> bool:
+    """Raises Wrong."""
+    try:
+        check(receiver)
+    except PatternInvalid as error:
+        raise Wrong(f"failed to parse receiver param: {error}") from None
+    return whole_match(receiver, RECEIVER)
+
+
 def _filters(scope: Scope) -> list[Matcher]:
     """Raises ProblemError `invalid`."""
     pairs = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
@@ -231,10 +239,13 @@ def _filters(scope: Scope) -> list[Matcher]:
         raise wrong("filter", "matcher", f"filtre illisible : {error}", str(error)) from None
 
 
-def _matches(matcher: Matcher, labels: dict[str, str]) -> bool:
-    value = labels.get(matcher.name, "")
-    found = re.fullmatch(matcher.value, value) is not None if matcher.regex else value == matcher.value
-    return found is matcher.equal
+def _by_fingerprint(raw: bytes) -> dict[str, Any]:
+    """The alerts of a body; none when it is no list of them."""
+    try:
+        told = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return {}
+    return {fingerprint(labels_of(a)): a for a in reversed(told) if isinstance(a, dict)} if isinstance(told, list) else {}
 
 
 def _alert(lease: Any, told: Any) -> dict[str, Any]:
@@ -286,7 +297,7 @@ def _silence(window: Any, principal: Principal) -> dict[str, Any]:
 def _speaks_of(silence: dict[str, Any], filters: Sequence[Matcher]) -> bool:
     """As Alertmanager filters silences: by the values of their own matchers."""
     values = {m["name"]: m["value"] for m in silence["matchers"]}
-    return all(_matches(f, values) for f in filters)
+    return all(f.matches(values) for f in filters)
 
 
 def _matchers(given: dict[str, Any]) -> list[dict[str, Any]]:
@@ -300,6 +311,7 @@ def _matchers(given: dict[str, Any]) -> list[dict[str, Any]]:
             raise Wrong("a matcher has a name and a value")
         try:
             found.append(Matcher(name=m["name"], value=m["value"], regex=m.get("isRegex") is True, equal=m.get("isEqual") is not False))
+            found[-1].check()
         except ValueError as error:
             raise Wrong(f"invalid label matcher: {m['name']}: {error}") from None
     if all(m.takes_nothing for m in found):

@@ -108,7 +108,7 @@ class Intake:
         )
         alertmanager = AlertmanagerApi(self.access, self.proxy, reader, self.vault.texts, settings.live_realm, self.ready.values())
         self.external = ExternalEvents(settings.kafka, self.access, machines, self.ledger, self.refused, self.book)
-        self.heartbeats = Heartbeats(self.access, machines, self.ledger, self.book)
+        self.heartbeats = Heartbeats(self.access, machines.transitions, self.ledger, self.book)
         self.front = Front(
             Callers(self.access, sessions), reports, Attachments(reader, self.vault.texts), Administration(self.access, sessions, reader, Registry(self.access, machines)), machines,
             alertmanager, strangers, RefusedMessages(settings.kafka, self.vault.texts, self.access, settings.live_realm), self.ledger, self.proxy,
@@ -228,6 +228,14 @@ def tls_of(settings: IntakeSettings) -> dict[str, Any]:
     return {"ssl_certfile": settings.tls_cert, "ssl_keyfile": settings.tls_key}
 
 
+def serving(front: Any, settings: IntakeSettings, **tls: Any) -> uvicorn.Config:
+    """Who calls and how is what the connection says, unless a proxy of ours says it."""
+    return uvicorn.Config(
+        front, http=OneWrite, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+        proxy_headers=bool(settings.proxies), forwarded_allow_ips=settings.proxies, timeout_keep_alive=75, timeout_graceful_shutdown=GRACE_S, **tls,
+    )  # fmt: skip
+
+
 class _Server(uvicorn.Server):
     """Leaves signals to us: uvicorn raises them again at its end, which would kill the process before it has flushed."""
 
@@ -246,11 +254,7 @@ async def run(settings: IntakeSettings) -> None:
         servers = []
         for sock, tls in listening:
             sock.setblocking(False)
-            config = uvicorn.Config(
-                intake.front, http=OneWrite, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
-                proxy_headers=False, timeout_keep_alive=75, timeout_graceful_shutdown=GRACE_S, **tls,
-            )  # fmt: skip
-            servers.append(_Server(config))
+            servers.append(_Server(serving(intake.front, settings, **tls)))
 
         def stop(number: int) -> None:
             for server in servers:

@@ -19,10 +19,11 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
+FILE_SECURITY: Final[Headers] = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin")]
+"""For styles, scripts, fonts and pictures of our own: what governs documents says nothing to them, and weighs on a phone."""
 SECURITY: Final[Headers] = [
-    (b"x-content-type-options", b"nosniff"),
+    *FILE_SECURITY,
     (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=(self)"),
     (b"cross-origin-opener-policy", b"same-origin"),
 ]

@@ -23,6 +23,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from schemas.base import Instant
 from schemas.topics import BY_NAME
 from services.intake.idempotency import KEPT_MS, Ledger
 from services.intake.machines import cloudevents
@@ -161,13 +162,19 @@ class ExternalEvents:
         self._book.refused(principal.id, problem, time.time_ns() // 1_000_000)
         place = (TOPIC, record.partition, record.offset)
         await self._refused.keep_now(
-            Refused(principal, problem, record.value or b"", content_type_of(record), cloudevents.NAME, place=place, at=record.timestamp)
+            Refused(principal, problem, record.value or b"", content_type_of(record), cloudevents.NAME, place=place, at=written_at(record))
         )
 
 
 def matches(pattern: str, name: str) -> bool:
     """A name itself, or what begins as a pattern that ends with `*`."""
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def written_at(record: Any) -> Instant | None:
+    """When it was written, as its producer says; None for a time that cannot be: a wrong unit or clock decides neither a list nor an erasure."""
+    now = time.time_ns() // 1_000_000
+    return record.timestamp if now - KEPT_MS < record.timestamp <= now else None
 
 
 def content_type_of(record: Any) -> str:

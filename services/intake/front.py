@@ -18,11 +18,11 @@ from services.intake.callers import Callers, require
 from services.intake.exchange import ClientGone, Receive, Scope, Send, address_of, answer, answer_json, answer_problem, header, redacted
 from services.intake.idempotency import Ledger
 from services.intake.lane import RefusedMessages
-from services.intake.machines.door import REPLAYED, Machines
+from services.intake.machines.door import REPLAYED, Machines, may_replay
 from services.intake.openapi import merged
 from services.intake.proxy import Proxy
 from services.intake.refusals import Strangers
-from services.intake.reports import Reports
+from services.intake.reports import POST_ONE, Reports
 from services.runtime import metrics, tracing
 from services.runtime.health import Check, Health
 from services.runtime.kafka import BrokerAway, iso
@@ -30,7 +30,6 @@ from services.runtime.principals import Principal
 from services.runtime.problems import Problem, ProblemError
 from services.runtime.rights import Permission
 
-POST_ONE: Final = "/api/v1/reports"
 POST_BATCH: Final = "/api/v1/reports:batch"
 POST_LINE: Final = "/api/v1/reports:line"
 SOURCES: Final = "/api/v1/sources"
@@ -99,6 +98,8 @@ class Front:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
+        if not path.startswith("/"):
+            raise ProblemError("not_found")  # `OPTIONS *`: of the server, not of a resource
         if path == POST_ONE and method == "POST":
             await self._reports.post_one(await self._sender(scope), scope, receive, send)
             metrics.count("vigie_reports_total", dialect="native", status="202")
@@ -211,7 +212,7 @@ class Front:
     async def _sender(self, scope: Scope) -> Principal:
         """Whose report it is: the caller's, or that of the sender whose refused message the caller offers again."""
         principal = await self._caller(scope, Permission.REPORT_POST)
-        replayed = header(scope, REPLAYED.encode()) if principal.may(Permission.DEAD_LETTERS) else None
+        replayed = header(scope, REPLAYED.encode()) if may_replay(principal) else None
         return (self._machines.principal(replayed) if replayed else None) or principal
 
     async def _caller(self, scope: Scope, permission: Permission) -> Principal:

@@ -14,8 +14,11 @@ import orjson
 import shapely
 import structlog
 
+from services.runtime.problems import ProblemError
+
 Geometry = Any
 """A shapely geometry; x = longitude, y = latitude, degrees."""
+RETRY_S: Final = 2
 EARTH_KM: Final = 6371.0088
 SLIVER: Final = 0.005
 """Outlines are simplified: of two areas that only touch, less than this share of the smaller one overlaps."""
@@ -113,8 +116,20 @@ class Geography:
     def _territory(self) -> _Territory:
         stamp = tuple(p.stat().st_mtime_ns if (p := self._folder / name).exists() else 0 for name in _FILES)
         if self._known is None or stamp != self._stamp:
-            self._known, self._stamp = _load(self._folder), stamp
+            self._known, self._stamp = self._read(), stamp
         return self._known
+
+    def _read(self) -> _Territory:
+        """The map, or the one that was read before. Raises ProblemError `starting` when there is none yet: whoever sends comes again."""
+        try:
+            return _load(self._folder)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, shapely.errors.ShapelyError) as error:
+            log.error(
+                "geography.unreadable", folder=str(self._folder), error=f"{type(error).__name__}: {error}", then="the map stays as it was"
+            )
+            if self._known is None:
+                raise ProblemError("starting", retry_after_s=RETRY_S) from error
+            return self._known
 
 
 def _overlap(area: Geometry, outline: Geometry) -> bool:
@@ -160,7 +175,7 @@ def geometry_of(area: str | Mapping[str, Any]) -> Geometry | None:
         if any(map(math.isnan, bounds)) or bounds[0] < -180 or bounds[1] < -90 or bounds[2] > 180 or bounds[3] > 90:
             return None
         return _valid(shapely.force_2d(made))
-    except (shapely.errors.ShapelyError, TypeError, ValueError, KeyError):
+    except (shapely.errors.ShapelyError, TypeError, ValueError, KeyError, NotImplementedError):  # the last: curves
         return None
 
 

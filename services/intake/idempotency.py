@@ -28,6 +28,7 @@ from schemas.reports import ReportReceived
 from schemas.topics import PARTITIONS, inputs
 from services.intake.native import Claim
 from services.runtime.copies import open_copy
+from services.runtime.ending import in_thread
 from services.runtime.kafka import groupless_consumer
 
 KEPT_MS: Final = 8 * DAY_MS
@@ -166,7 +167,7 @@ class Ledger:
         nexts = {p: min(self._open[p].values(), default=acked + 1) for p, acked in self._acked.items()}
         if not fresh:
             return
-        await asyncio.to_thread(self._store, fresh, nexts)
+        await in_thread(self._store, fresh, nexts)
         for known in fresh:
             self._fresh.pop(known.report_id, None)
             if known.alias is not None:
@@ -212,13 +213,13 @@ class Ledger:
                 for tp, records in (await consumer.getmany(*waiting, timeout_ms=500, max_records=5000)).items():
                     looked += len(records)
                     found = [known for r in records if (known := read_known(r)) is not None]
-                    await asyncio.to_thread(self._store, found, {tp.partition: records[-1].offset + 1})
+                    await in_thread(self._store, found, {tp.partition: records[-1].offset + 1})
                 for tp in [tp for tp, end in waiting.items() if await consumer.position(tp) >= end]:
                     del waiting[tp]
             self._acked = {tp.partition: end - 1 for tp, end in ends.items() if end > 0}
         finally:
             await consumer.stop()
-        await asyncio.to_thread(self._prune, horizon)
+        await in_thread(self._prune, horizon)
         self.caught_up.set()
         return looked
 
@@ -245,7 +246,8 @@ class Ledger:
 
     def close(self) -> None:
         self._reading.close()
-        self._db.close()
+        with self._write:  # not under a thread that still writes
+            self._db.close()
 
 
 def read_known(record: Any) -> Known | None:

@@ -6,6 +6,7 @@ things that only the door can know: who speaks, for which realm, and whether thi
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,6 +57,8 @@ class SourceBody(_Part):
     contact: str | None = Field(default=None, max_length=500)
 
 
+AREA_BYTES: Final = 500_000
+"""Of a geometry as an object: with the whole body beside it, it still fits a record of `texts` (1.25 MiB, compressed)."""
 _CAP: Final[dict[str, Certainty]] = {
     "Observed": Certainty.CONFIRMED, "Likely": Certainty.CONFIRMED, "Possible": Certainty.UNCONFIRMED, "Unlikely": Certainty.RUMOUR,
     "Unknown": Certainty.UNCONFIRMED,
@@ -141,15 +144,23 @@ class Claim:
 def parse_one(body: bytes) -> NativeReport:
     """Raises ProblemError `invalid` or `not_json`, naming the fields."""
     try:
-        return _ONE.validate_json(body)  # type: ignore[no-any-return]
+        return _ONE.validate_json(body.removeprefix(BOM_UTF8))  # type: ignore[no-any-return]
     except ValidationError as error:
         raise problem_of(error) from None
 
 
-def parse_item(item: Any) -> BatchItem:
-    """One member of a batch, decoded already. Raises ProblemError."""
+def dumped(document: Any) -> bytes:
+    """JSON of what was decoded. Raises ProblemError `invalid`: it may be read to a greater depth than it can be written."""
     try:
-        return _ITEM.validate_json(orjson.dumps(item))  # type: ignore[no-any-return]
+        return orjson.dumps(document)
+    except TypeError:
+        raise ProblemError("invalid", faults=(fault("body", "depth", "imbriqué trop profondément", "nested too deeply"),)) from None
+
+
+def parse_item(body: bytes) -> BatchItem:
+    """One member of a batch. Raises ProblemError."""
+    try:
+        return _ITEM.validate_json(body)  # type: ignore[no-any-return]
     except ValidationError as error:
         raise problem_of(error) from None
 
@@ -206,6 +217,11 @@ def claim_of(
         content = orjson.dumps((realm, message, body.references, text, at))
     except TypeError:  # a number in the geometry that no JSON reader of 64 bits can hold
         raise ProblemError("invalid", faults=(fault("area", "number", "nombre hors limites", "number out of range"),)) from None
+    if len(content) > AREA_BYTES and isinstance(body.area, dict) and len(orjson.dumps(body.area)) > AREA_BYTES:
+        what = fault(
+            "area", "too_long", f"{AREA_BYTES} octets au plus : simplifiez le contour", f"at most {AREA_BYTES} bytes: simplify the outline"
+        )
+        raise ProblemError("invalid", faults=(what,))
     placed = geography is None or _find(body, message, geography)
     if body.references:
         message["references"] = [resolve(realm, r) for r in body.references]

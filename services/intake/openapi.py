@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any, Final
 
@@ -71,6 +72,25 @@ _MACHINE: Final = {
 
 def _path(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+_BELOW: Final = {
+    "/v2/alerts": ("/v2/alerts", "/v2/alerts/{alias}/close", "/v2/alerts/{alias}/acknowledge"), "/v2/heartbeats": ("/v2/heartbeats/{name}/ping",),
+    "/webhooks/generic": ("/webhooks/generic/{source}",),
+}  # fmt: skip
+"""What is served under the prefix of a dialect."""
+
+
+def _machine(dialect: str, path: str) -> dict[str, Any]:
+    """A route of a machine dialect."""
+    words = re.sub(r"[/{}]+", "_", path).rstrip("_")
+    found: dict[str, Any] = {
+        "summary": f"Dialect of {dialect} (docs/how-to/sources.md)",
+        "operationId": f"machine{words}",
+        "responses": _MACHINE,
+    }
+    named = re.findall(r"{(\w+)}", path)
+    return found | ({"parameters": [_path(name) for name in named]} if named else {})
 
 
 def _alertmanager(open_to_all: dict[str, Any]) -> dict[str, Any]:
@@ -189,10 +209,9 @@ def own_document() -> dict[str, Any]:
         (poster.NAME, poster.PATHS),
         (Cap.NAME, Cap.PATHS),
     ]:
-        for path in own:
-            summary = f"Dialect of {name} (docs/how-to/sources.md)"
-            operation = {"summary": summary, "operationId": f"machine{path.replace('/', '_')}", "responses": _MACHINE}
-            paths[path] = {"post": operation | open_to_all}
+        for path in (p for prefix in own for p in _BELOW.get(prefix, (prefix,))):
+            paths[path] = {"post": _machine(name, path) | open_to_all}
+    paths["/v2/heartbeats/{name}/ping"]["get"] = _machine("opsgenie", "/v2/heartbeats/{name}/ping/get") | open_to_all
     paths[Cap.PATHS[0]]["post"] |= {
         "summary": "A CAP 1.2 message: one report per event that concerns the territory", "security": [{"bearer": []}],
         "parameters": [{"name": "realm", "in": "query", "required": False, "schema": {"type": "string"}, "description": "default: the sender's own"}],

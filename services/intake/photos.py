@@ -7,15 +7,21 @@ picture stays.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 JPEG: Final = "image/jpeg"
 PNG: Final = "image/png"
 _JPEG_START: Final = b"\xff\xd8"
-_JPEG_KEPT_APPS: Final = frozenset({0xE0, 0xE2, 0xEE})
-"""JFIF, colour profile, Adobe's colour transform."""
+_JPEG_KEPT_APPS: Final = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
+"""JFIF, colour profile, Adobe's colour transform, each by what it begins with: phones use the same numbers for previews and further pictures."""
 _JPEG_COMMENT: Final = 0xFE
 _JPEG_SCAN: Final = 0xDA
+_JPEG_END: Final = 0xD9
+_JPEG_ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
+"""Markers without a segment."""
+_SCAN_OVER: Final = re.compile(rb"\xff(?![\x00\xd0-\xd7\xff])")
+"""The first marker after the data of a scan: bytes 0xFF in it are stuffed, restarts belong to it (ITU T.81, B.1.1)."""
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT: Final = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"pHYs"})
 MOST_PIXELS: Final = 64_000_000
@@ -38,26 +44,34 @@ def bare(data: bytes) -> tuple[str, bytes]:
 
 
 def _bare_jpeg(data: bytes) -> bytes:
-    """Segments up to the scan, then the scan as it is (ITU T.81, B.1)."""
-    kept, at = [_JPEG_START], len(_JPEG_START)
-    while at + 4 <= len(data):
+    """Segments and scans up to the end of the picture (ITU T.81, B.1). What phones put after it, with its own places and names, goes."""
+    kept, at, drawn = [_JPEG_START], len(_JPEG_START), False
+    while at + 2 <= len(data):
         if data[at] != 0xFF:
             raise NoPhoto("a segment does not begin with a marker")
         marker = data[at + 1]
         if marker == 0xFF:  # fill byte
             at += 1
             continue
+        if marker == _JPEG_END and drawn:
+            return b"".join((*kept, data[at : at + 2]))
+        if marker in _JPEG_ALONE:
+            at += 2
+            continue
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if end > len(data) or end < at + 4:
             raise NoPhoto("a segment is cut off")
         if marker == _JPEG_SCAN:
-            if b"\xff\xd9" not in data[end:]:
+            if (over := _SCAN_OVER.search(data, end)) is None:
                 raise NoPhoto("the picture is cut off")
-            return b"".join((*kept, data[at : data.rindex(b"\xff\xd9") + 2]))
+            kept.append(data[at : over.start()])
+            at, drawn = over.start(), True
+            continue
         if marker in _JPEG_FRAMES:
             _check_size(data[at + 7 : at + 9], data[at + 5 : at + 7])
+        named = _JPEG_KEPT_APPS.get(marker)
         app = 0xE0 <= marker <= 0xEF
-        if marker != _JPEG_COMMENT and (not app or marker in _JPEG_KEPT_APPS):
+        if marker != _JPEG_COMMENT and (not app or (named is not None and data.startswith(named, at + 4))):
             kept.append(data[at:end])
         at = end
     raise NoPhoto("there is no picture in it")

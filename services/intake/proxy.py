@@ -11,7 +11,19 @@ import structlog
 from multidict import CIMultiDict
 from yarl import URL
 
-from services.intake.exchange import PAGE_POLICY, SECURITY, Headers, Receive, Scope, Send, address_of, answer_problem, header, redacted
+from services.intake.exchange import (
+    FILE_SECURITY,
+    PAGE_POLICY,
+    SECURITY,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    address_of,
+    answer_problem,
+    header,
+    redacted,
+)
 from services.runtime import metrics
 from services.runtime.problems import Problem
 
@@ -133,7 +145,8 @@ class Proxy:
     async def _stream_back(self, scope: Scope, receive: Receive, send: Send, response: aiohttp.ClientResponse) -> None:
         headers = end_to_end([(bytes(k), bytes(v)) for k, v in response.raw_headers], frozenset({b"date", b"server"}))
         have = {k.lower() for k, _ in headers}
-        headers = [(k.lower(), v) for k, v in headers] + [(k, v) for k, v in (*SECURITY, PAGE_POLICY) if k not in have]
+        guards = FILE_SECURITY if scope["path"].startswith("/static/") else SECURITY
+        headers = [(k.lower(), v) for k, v in headers] + [(k, v) for k, v in (*guards, PAGE_POLICY) if k not in have]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         streaming = asyncio.ensure_future(_copy(response, send))
         gone = asyncio.ensure_future(_disconnected(receive))

@@ -7,6 +7,7 @@ and day; the bytes are erased after 30 days. Of strangers the last 20 per addres
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from services.runtime import metrics
 from services.runtime.deadletters import TOPIC, DeadLetter, Lane
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.principals import Principal
-from services.runtime.problems import Problem
+from services.runtime.problems import CATALOGUE, Problem
 from services.runtime.vault import TextItem, Texts
 
 WAITING: Final = 200
@@ -70,6 +71,8 @@ class RefusedLane:
         self._days, self._per_day, self._bytes_per_day = days, per_day, bytes_per_day
         self._quotas: dict[str, _Quota] = {}
         self._queue: asyncio.Queue[Refused] = asyncio.Queue(WAITING)
+        for reason in (*CATALOGUE, "over_quota", "not_kept", "stranger"):
+            metrics.begin("vigie_dead_letters_total", service="intake", reason=reason)
 
     def keep(self, refused: Refused) -> None:
         """Remember it, if quota and queue allow. Never blocks, never raises."""
@@ -114,7 +117,7 @@ class RefusedLane:
             try:
                 await self._write(refused)
                 metrics.count("vigie_dead_letters_total", service="intake", reason=refused.problem.code)
-            except BrokerAway as error:
+            except (BrokerAway, sqlite3.Error, OSError) as error:  # a full disk too: this task's end would end the whole front
                 metrics.count("vigie_dead_letters_total", service="intake", reason="not_kept")
                 log.warning("refusal.not_kept", code=refused.problem.code, source=refused.principal.id, error=str(error))
 
@@ -139,8 +142,8 @@ class RefusedLane:
                 for text_id in self._ledger.refused_before(time.time_ns() // 1_000_000 - self._days * DAY_MS):
                     await self._texts.erase(text_id)
                     self._ledger.erased(text_id)
-            except BrokerAway:
-                log.info("refusals.sweep_postponed", why="the broker is away")
+            except (BrokerAway, sqlite3.Error, OSError) as error:
+                log.info("refusals.sweep_postponed", why=f"{type(error).__name__}: {error}")
             await asyncio.sleep(SWEEP_S)
 
     async def stop(self) -> None:

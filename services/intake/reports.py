@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from codecs import BOM_UTF8
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -18,7 +19,7 @@ from services.intake.field.places import Places
 from services.intake.geography import Geography
 from services.intake.idempotency import MAX_KEY, Ledger
 from services.intake.lane import SENDER
-from services.intake.native import NativeReport, claim_of, parse_item, parse_one, problem_of
+from services.intake.native import NativeReport, claim_of, dumped, parse_item, parse_one, problem_of
 from services.intake.receiving import Raw, Receipt, Receiver, text_id_of
 from services.intake.refusals import Refused, RefusedLane
 from services.runtime import metrics
@@ -29,6 +30,7 @@ from services.runtime.rights import Permission
 from services.runtime.vault import Texts
 
 JSON: Final = "application/json"
+POST_ONE: Final = "/api/v1/reports"
 CALLER: Final = "site_manager"
 """Kind of source of a caller of whom nothing else is said."""
 RAW_WAIT_S: Final = 1.0
@@ -196,7 +198,7 @@ class Reports:
 
     def _members(self, body: bytes) -> list[Any]:
         try:
-            document = orjson.loads(body)
+            document = orjson.loads(body.removeprefix(BOM_UTF8))
         except orjson.JSONDecodeError:
             raise ProblemError("not_json", faults=(fault("body", "json_invalid", "JSON illisible", "unreadable JSON"),)) from None
         members = document.get("reports") if isinstance(document, dict) else document
@@ -210,23 +212,25 @@ class Reports:
     async def _member(
         self, principal: Principal, member: Any, batch_key: str | None, n: int, scope: Scope, turns: asyncio.Semaphore
     ) -> dict[str, Any]:
-        raw = orjson.dumps(member)
+        raw = b""
         try:
-            item = parse_item(member)
+            raw = dumped(member)
+            item = parse_item(raw)
             own = item.idempotency_key
             key = checked_key(own) if own is not None else f"{batch_key}/{n}" if batch_key is not None else None
             async with turns:
                 receipt = await self._accept(principal, item, key, Raw(raw, JSON))
         except ProblemError as error:
-            self._keep(principal, error.problem, raw, scope)
+            self._keep(principal, error.problem, raw, scope, POST_ONE)
             return {"status": error.problem.status, "problem": error.problem.document(language(scope))}
         metrics.count("vigie_reports_total", dialect="native", status="202")
         return {"status": 202, **receipt_document(receipt), "replayed": receipt.replayed}
 
-    def _keep(self, principal: Principal, problem: Problem, body: bytes, scope: Scope) -> None:
+    def _keep(self, principal: Principal, problem: Problem, body: bytes, scope: Scope, path: str | None = None) -> None:
+        """`path`: where it can be offered again, if not where it came."""
         if problem.status not in _PASSING and SENDER not in scope:
             content_type = header(scope, b"content-type") or JSON
-            self._refused.keep(Refused(principal, problem, body, content_type[:200], "native", str(scope["path"])))
+            self._refused.keep(Refused(principal, problem, body, content_type[:200], "native", path or str(scope["path"])))
 
     async def get_raw(self, principal: Principal, report_id: str, send: Send) -> None:
         """The bytes as they came; the reading is logged (D59). Raises ProblemError `not_found`, `erased`."""

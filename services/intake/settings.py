@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Self
 
-from pydantic import AliasChoices, Field, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 
+from services.runtime.certificates import load_chain
 from services.runtime.settings import HostPort, Settings
 
 
@@ -17,11 +20,11 @@ def _env(name: str) -> AliasChoices:
 class IntakeSettings(Settings):
     """Limits with their units in the names."""
 
-    body_limit_bytes: int = Field(default=1 << 20, validation_alias=_env("body_limit_bytes"))
+    body_limit_bytes: int = Field(default=1 << 20, ge=1, validation_alias=_env("body_limit_bytes"))
     """Of one body; a longer one is refused."""
-    body_timeout_s: float = Field(default=15.0, validation_alias=_env("body_timeout_s"))
+    body_timeout_s: float = Field(default=15.0, gt=0, validation_alias=_env("body_timeout_s"))
     """For a body to arrive as a whole."""
-    bodies_in_memory_bytes: int = Field(default=64 << 20, validation_alias=_env("bodies_in_memory_bytes"))
+    bodies_in_memory_bytes: int = Field(default=64 << 20, ge=1, validation_alias=_env("bodies_in_memory_bytes"))
     """Of all bodies that are being worked on together."""
     bodies_reserve_bytes: int = Field(default=8 << 20, ge=0, validation_alias=_env("bodies_reserve_bytes"))
     """As many more, for danger to people only: at least a few bodies."""
@@ -47,17 +50,33 @@ class IntakeSettings(Settings):
     """Patience with the console, before a page is answered with 503."""
 
     tls_http: HostPort = ""
-    """A second address of the front, with TLS, for callers from outside; empty = none. A reverse proxy does as well."""
+    """A second address of the front, with TLS, for callers from outside; empty = none. A reverse proxy does as well, with `VIGIE_PROXIES`."""
     tls_cert: Path | None = None
     """Its certificate chain, PEM."""
     tls_key: Path | None = None
     """Its private key, PEM."""
+
+    proxies: str = ""
+    """Reverse proxies in front: addresses or networks, with commas. What they say of their callers is believed (`X-Forwarded-For`, `X-Forwarded-Proto`); empty = none."""
+
+    @field_validator("proxies")
+    @classmethod
+    def _are_networks(cls, given: str) -> str:
+        try:
+            return ",".join(str(ip_network(part.strip(), strict=False)) for part in given.split(",")) if given else ""
+        except ValueError as error:
+            raise ValueError(f"must be addresses or networks with commas, like 127.0.0.1,10.0.0.0/24 ({error})") from error
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
         given = [bool(self.tls_http), self.tls_cert is not None, self.tls_key is not None]
         if any(given) and not all(given):
             raise ValueError("VIGIE_TLS_HTTP, VIGIE_TLS_CERT and VIGIE_TLS_KEY belong together")
+        if self.tls_cert is not None and self.tls_key is not None:
+            try:
+                load_chain(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.tls_cert, self.tls_key)
+            except ValueError as error:
+                raise ValueError(f"VIGIE_TLS_CERT, VIGIE_TLS_KEY: {error}") from error
         return self
 
     @classmethod

@@ -70,9 +70,9 @@ class Poster:
         body: dict[str, Any] = told.model_dump(exclude_none=True) | {
             "site_id": source.site, "certainty": Certainty.UNCONFIRMED, "occurred_at": at.isoformat(),
         }  # fmt: skip
-        speaker = machines.speaker(principal, source, Raw(asked.body, JSON, NAME))
+        speaker = machines.transitions.speaker(principal, source, Raw(asked.body, JSON, NAME))
         content = key or orjson.dumps(body).decode()
-        receipt = await machines.accept(speaker, body | {"realm": speaker.realm}, f"poster\x1f{content}")
+        receipt = await machines.transitions.accept(speaker, body | {"realm": speaker.realm}, f"poster\x1f{content}")
         machines.book.accepted(principal.id)
         return receipt.report_id
 

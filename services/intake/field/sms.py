@@ -23,7 +23,7 @@ from services.intake.field.limits import Limits
 from services.intake.field.people import People
 from services.intake.field.places import Places
 from services.intake.machines.asked import Asked, Reply, text, wrong
-from services.intake.machines.door import TRANSIENT, Machines
+from services.intake.machines.door import RETRY_S, TRANSIENT, Machines
 from services.intake.machines.signals import credible
 from services.intake.machines.times import read_time
 from services.intake.native import DANGER
@@ -36,6 +36,8 @@ from services.runtime.rights import Permission
 NAME: Final = "sms"
 PATHS: Final = ("/webhooks/sms",)
 MESSAGES: Final = 100
+DEPTH: Final = 8
+"""Lists and wrappers of gateways around a message."""
 JSON: Final = "application/json"
 _NUMBER: Final = ("from", "From", "sender", "msisdn", "originator", "phoneNumber", "phone_number", "phone", "mobile", "number")
 _TEXT: Final = ("text", "Text", "body", "Body", "message", "Message", "content", "cleanText", "msg", "payload")
@@ -81,15 +83,17 @@ def messages_of(asked: Asked) -> list[Message]:
     return found
 
 
-def _documents(document: Any) -> Iterator[dict[str, Any]]:
+def _documents(document: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
     """Messages wherever gateways put them: alone, in a list, under `results`, `messages`, `data` or `payload`."""
+    if depth > DEPTH:
+        raise wrong("body", "depth", "imbriqué trop profondément", "nested too deeply")
     if isinstance(document, list):
         for one in document[: MESSAGES + 1]:
-            yield from _documents(one)
+            yield from _documents(one, depth + 1)
     elif isinstance(document, dict):
         for name in _LISTS:
             if isinstance(document.get(name), list | dict):
-                yield from _documents(document[name])
+                yield from _documents(document[name], depth + 1)
                 return
         inner = document.get("payload")
         yield inner if isinstance(inner, dict) else document
@@ -170,11 +174,15 @@ class Sms:
         body = body_of(line, self._places.site_of(line.site, speaks.scope.sites), message.words, at.isoformat())
         if person is None:
             metrics.count("vigie_reports_total", dialect=NAME, status="unverified")
-            self._limits.take(gateway.id, danger=body["type"] in DANGER or line.severity == 5)
+            try:
+                self._limits.take(gateway.id, danger=body["type"] in DANGER or line.severity == 5)
+            except ProblemError as error:  # a gateway drops on a 429 for ever, and comes again on a 503
+                wait_s = error.problem.retry_after_s or RETRY_S
+                raise ProblemError("overloaded", retry_after_s=wait_s, wait_s=wait_s) from error
             body["certainty"] = Certainty.UNCONFIRMED
-        realm = machines.speaker(gateway, source, _raw(message)).realm
-        speaker = machines.speaker(speaks, source, _raw(message))
-        await machines.accept(speaker, body | {"realm": realm}, f"sms\x1f{message.id or self._same(message)}")
+        realm = machines.transitions.speaker(gateway, source, _raw(message)).realm
+        speaker = machines.transitions.speaker(speaks, source, _raw(message))
+        await machines.transitions.accept(speaker, body | {"realm": realm}, f"sms\x1f{message.id or self._same(message)}")
 
     def _caller(self, message: Message) -> bytes:
         return bytes.fromhex(message.caller) if message.caller else self._people.hashed(message.number)

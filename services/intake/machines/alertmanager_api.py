@@ -13,7 +13,7 @@ from schemas.reports import Lease
 from services.intake.machines.alertmanager import NAME, SEVERITY, strings
 from services.intake.machines.asked import Asked, Reply, text, wrong
 from services.intake.machines.door import Machines
-from services.intake.machines.signals import Signal, State
+from services.intake.machines.signals import Part, Signal, State
 from services.intake.machines.times import read_time
 from services.intake.native import ms
 from services.runtime.principals import Principal, Source
@@ -22,7 +22,6 @@ from services.runtime.rights import Permission
 
 RESOLVE_TIMEOUT_S: Final = 300
 """Alertmanager's own default of `resolve_timeout`."""
-JSON: Final = "application/json"
 _OFFSET, _PRIME, _SEPARATOR = 14695981039346656037, 1099511628211, 0xFF
 
 
@@ -41,8 +40,7 @@ class AlertsDoor:
         """Open, renew and end what is well formed; the first thing that was not, or was refused. Raises ProblemError when all was."""
         good, wrong_ones = read(asked)
         refused = [r for r in await machines.take_all(principal, source, NAME, asked, good) if isinstance(r, ProblemError)]
-        for error in wrong_ones:
-            machines.keep(principal, error.problem, asked.body, asked.kind or JSON, NAME, asked.path)
+        machines.keep_all(principal, wrong_ones, asked, NAME)
         return next((error.problem for error in (*wrong_ones, *refused)), None)
 
     def accepted(self, asked: Asked, found: Problem | None) -> Reply:  # noqa: ARG002  the protocol of dialects
@@ -88,6 +86,7 @@ def _signal(alert: Any, number: str, now: datetime) -> Signal:
         fingerprint(labels), State.CLOSED if over else State.OPEN, text(notes, "summary", "title") or labels.get("alertname", ""),
         "\n".join(t for t in (text(notes, "description", "message"), text(alert, "generatorURL")) if t), labels,
         SEVERITY.get(labels.get("severity", "").lower()), at=ends if over else began, began=began, matchable=True, lease=lease,
+        part=Part([alert]),
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -48,7 +49,7 @@ class Asked:
     def json(self) -> Any:
         """The body. Raises ProblemError `not_json`."""
         try:
-            return orjson.loads(self.body)
+            return orjson.loads(self.body.removeprefix(BOM_UTF8))
         except orjson.JSONDecodeError as error:
             detail = f"ligne {error.lineno}, colonne {error.colno}", f"line {error.lineno}, column {error.colno}"
             raise ProblemError("not_json", faults=(fault("body", "json_invalid", *detail),)) from None

@@ -18,6 +18,7 @@ import orjson
 
 from schemas.base import MINUTE_MS, Instant
 from services.runtime.copies import open_copy
+from services.runtime.ending import in_thread
 from services.runtime.problems import Problem
 
 RATE_MIN: Final = 10
@@ -111,7 +112,7 @@ class SourceBook:
             known = ((s, self._health[s]) for s in changed)
             rows = [(s, h.last_seen, h.accepted, orjson.dumps(dict(h.refused)), orjson.dumps(h.last_refusal)) for s, h in known]
             try:
-                await asyncio.to_thread(self._store, rows, positions)
+                await in_thread(self._store, rows, positions)
             except sqlite3.Error:
                 self._changed |= changed
                 raise

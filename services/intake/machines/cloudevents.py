@@ -7,7 +7,6 @@ as the generic dialect reads it. The same (source, id) is the same event.
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import unquote
@@ -17,10 +16,11 @@ import orjson
 from schemas.words import EventType
 from services.intake.machines.asked import Asked, Reply, text, wrong
 from services.intake.machines.generic import signal_of
-from services.intake.machines.signals import Signal, Told, short
+from services.intake.machines.signals import Part, Signal, Told, short
 from services.intake.machines.times import read_time
+from services.intake.native import dumped
 from services.runtime.principals import Source
-from services.runtime.problems import Problem
+from services.runtime.problems import Problem, ProblemError
 
 NAME: Final = "cloudevents"
 PATHS: Final = ("/api/v1/events",)
@@ -31,16 +31,23 @@ REQUIRED: Final = ("id", "source", "specversion", "type")
 _TYPES: Final = frozenset(t.value for t in EventType)
 
 
-def signals(asked: Asked, source: Source) -> list[Signal | Told]:
-    """Each event of the request. Raises ProblemError `invalid`, `not_json`."""
+def signals(asked: Asked, source: Source) -> list[Signal | Told | ProblemError]:
+    """Each event of the request; what is wrong with one of a batch costs the others nothing. Raises ProblemError `invalid`, `not_json`."""
     if asked.kind == BATCHED:
         events = asked.json
         if not isinstance(events, list) or not 1 <= len(events) <= BATCH:
             raise wrong("body", "list", f"une liste de 1 à {BATCH} événements", f"a list of 1 to {BATCH} events")
-        return [_told(event, source, f"{n}.") for n, event in enumerate(events)]
+        return [_judged(event, source, f"{n}.") for n, event in enumerate(events)]
     if asked.kind == STRUCTURED:
         return [_told(asked.json, source, "")]
     return [_told(_binary(asked), source, "ce-")]
+
+
+def _judged(event: Any, source: Source, where: str) -> Signal | Told | ProblemError:
+    try:
+        return replace(_told(event, source, where), part=Part(event, STRUCTURED))
+    except ProblemError as error:
+        return error
 
 
 def source_in(asked: Asked) -> str:
@@ -75,7 +82,7 @@ def _told(event: Any, source: Source, where: str) -> Signal | Told:
     data = _data(event, where)
     if isinstance(data, dict) and text(data, "type") in _TYPES and "severity" in data:
         return Told(short(key), data | ({} if at is None or "occurred_at" in data else {"occurred_at": at.isoformat()}))
-    given = data if isinstance(data, dict) else {"message": data if isinstance(data, str) else orjson.dumps(data).decode()}
+    given = data if isinstance(data, dict) else {"message": data if isinstance(data, str) else dumped(data).decode()}
     found = signal_of(given, source)
     labels = {**found.labels, **{f"ce.{n}": text(event, n) for n in ("type", "source", "subject") if text(event, n)}}
     own_key = (
@@ -89,7 +96,7 @@ def _data(event: dict[str, Any], where: str) -> Any:
         return event.get("data", {})
     try:
         raw = base64.b64decode(str(event["data_base64"]), validate=True)
-    except binascii.Error:
+    except ValueError:
         raise wrong(f"{where}data_base64", "base64", "base64 illisible", "unreadable base64") from None
     try:
         return orjson.loads(raw)
@@ -97,9 +104,9 @@ def _data(event: dict[str, Any], where: str) -> Any:
         return raw.decode("utf-8", "replace")
 
 
-def accepted(asked: Asked, found: list[Signal | Told]) -> Reply:  # noqa: ARG001  the protocol of dialects
+def accepted(asked: Asked, found: list[Signal | Told | ProblemError]) -> Reply:  # noqa: ARG001  the protocol of dialects
     """Any 2xx."""
-    return Reply(202, {"accepted": len(found)})
+    return Reply(202, {"accepted": sum(not isinstance(f, ProblemError) for f in found)})
 
 
 def refused(problem: Problem) -> Reply | None:  # noqa: ARG001

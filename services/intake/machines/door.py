@@ -1,44 +1,36 @@
-"""Machine dialects at the door: who asks, what it says, one native report per transition, and the answer that its client understands.
-
-The native path is the only way into Kafka: a signal becomes the body of a native report and is accepted as any other. A request may be
-repeated as a whole: what was accepted has no second effect.
+"""Machine dialects at the door: who asks, what it says, and the answer that its client understands. What it tells becomes reports in
+`transitions`. A request may be repeated as a whole: what was accepted has no second effect.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import partial
-from hashlib import blake2b
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, Protocol, runtime_checkable
 
-import orjson
 import structlog
 
-from schemas.base import MINUTE_MS
 from schemas.maintenance import Renewal
-from schemas.realms import is_live
 from schemas.words import EventType
-from services.intake.exchange import BodyReader, Receive, Scope, Send, address_of, answer_json, answer_problem, redacted
+from services.intake.exchange import BodyReader, ClientGone, Receive, Scope, Send, address_of, answer_json, answer_problem, redacted
 from services.intake.geography import Geography
-from services.intake.idempotency import END, Ledger, keyed_id
+from services.intake.idempotency import Ledger
 from services.intake.lane import SENDER
 from services.intake.machines import alertmanager, apprise, cloudevents, generic, goalert, opsgenie, pagerduty
 from services.intake.machines.asked import Asked, Reply, asked_of, secrets_of
 from services.intake.machines.book import SourceBook
-from services.intake.machines.episodes import TOMBSTONE_MS, Episode, Episodes
-from services.intake.machines.signals import Signal, State, Told, body_of, credible, kept_labels, meaning_of, short
-from services.intake.native import claim_of, ms, parse_one
+from services.intake.machines.signals import Signal, Told
+from services.intake.machines.transitions import Speaker, Transitions
+from services.intake.native import dumped
 from services.intake.receiving import Raw, Receipt, Receiver
 from services.intake.refusals import Refused, RefusedLane, Strangers
 from services.intake.reports import BATCH_AT_ONCE
 from services.runtime import metrics
 from services.runtime.access import AccessStore
-from services.runtime.kafka import BrokerAway, iso
+from services.runtime.kafka import BrokerAway
 from services.runtime.principals import Principal, Source
 from services.runtime.problems import Problem, ProblemError, fault
 from services.runtime.rights import Permission
@@ -50,8 +42,8 @@ class Dialect(Protocol):
     NAME: str
     PATHS: tuple[str, ...]
 
-    def signals(self, asked: Asked, source: Source) -> Sequence[Signal | Told]:
-        """What the request tells. Raises ProblemError."""
+    def signals(self, asked: Asked, source: Source) -> Sequence[Signal | Told | ProblemError]:
+        """What the request tells; of many, also what is wrong with one. Raises ProblemError."""
         ...
 
     def accepted(self, asked: Asked, found: Any) -> Reply:
@@ -93,29 +85,20 @@ class OwnDoor(Protocol):
 
 DIALECTS: Final[dict[str, Dialect]] = {m.NAME: m for m in (pagerduty, alertmanager, opsgenie, goalert, apprise, cloudevents, generic)}
 RETRY_S: Final = 2
+WHOLE_BYTES: Final = 2 << 20
+"""What the reports of one request may keep of it together, each the whole body: beyond, each keeps its own part. A group of 900 alerts would be 900 megabytes."""
 BYTES: Final = "application/octet-stream"
 REPLAYED: Final = "x-vigie-source"
-"""With the key of somebody who may replay dead letters: the source whose refused message this is."""
+"""With the key of somebody who may replay refused messages: the source whose refused message this is."""
 TRANSIENT: Final = frozenset({408, 429, 503})
 """Say nothing about the message: the same may be taken later."""
 ANYBODY: Final = frozenset({"cap"})
 """Dialects that whoever may report may pass on, without being a source of that dialect."""
-_EVENT: Final = "event\x1f"
 _KEY_AT: Final = {
     "pagerduty": "routing_key", "opsgenie": "Authorization: GenieKey", "goalert": "?token=", "apprise": "X-Token", "generic": "X-Token", "sms": "?token=",
     "poster": "?token=",
 }  # fmt: skip
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Speaker:
-    """Whose message it is, and what belongs to all that it tells."""
-
-    principal: Principal
-    source: Source
-    realm: str
-    raw: Raw
 
 
 class Machines:
@@ -135,16 +118,12 @@ class Machines:
         own_doors: Sequence[OwnDoor] = (),
     ) -> None:
         self._access = access
-        self._receiver = receiver
         self._reader = reader
         self._refused = refused
         self._strangers = strangers
-        self._live_realm = live_realm
-        self._ledger = ledger
-        self._episodes = Episodes(ledger)
-        self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
+        self.transitions = Transitions(receiver, ledger, live_realm, geography)
+        """What a message tells becomes reports there."""
         self.book = book
-        self._geography = geography
         self._own_doors = own_doors
 
     def serving(self, path: str) -> Dialect | OwnDoor | None:
@@ -185,6 +164,11 @@ class Machines:
         except BrokerAway:
             await self._refuse(dialect, principal, Problem("broker_away", retry_after_s=RETRY_S), body, scope, send)
             return
+        except ClientGone:
+            raise
+        except Exception as error:  # noqa: BLE001  a fault of ours: what was sent is kept all the same
+            await self._refuse(dialect, principal, _fault_of_ours(dialect.NAME, error).problem, body, scope, send)
+            return
         metrics.observe("vigie_report_seconds", time.perf_counter() - began, dialect=dialect.NAME)
         reply: Reply = dialect.accepted(asked, found)
         metrics.count("vigie_reports_total", dialect=dialect.NAME, status=str(reply.status))
@@ -210,7 +194,7 @@ class Machines:
             principal = self._access.bearer(key) or await self._access.authenticate_bearer(key)
             if principal is None:
                 continue
-            if principal.may(Permission.DEAD_LETTERS) and (replayed := asked.headers.get(REPLAYED)) is not None:
+            if (replayed := asked.headers.get(REPLAYED)) is not None and may_replay(principal):
                 principal = self._access.principal(replayed) or principal
             return principal, self._source_of(principal, dialect, asked)
         raise ProblemError(
@@ -240,136 +224,41 @@ class Machines:
         found = self._access.principal(id)
         return found if found is not None and found.may(Permission.REPORT_POST) else None
 
-    def speaker(self, principal: Principal, source: Source, raw: Raw) -> Speaker:
-        """A source speaks to the first realm of its scope, else to the live one."""
-        return Speaker(principal, source, principal.scope.realms[0] if principal.scope.realms else self._live_realm, raw)
-
     async def take_all(
-        self, principal: Principal, source: Source, dialect: str, asked: Asked, signals: Sequence[Signal | Told]
+        self, principal: Principal, source: Source, dialect: str, asked: Asked, signals: Sequence[Signal | Told | ProblemError]
     ) -> list[Receipt | ProblemError]:
         """Each by itself: what is refused of many is kept and costs the others nothing; receipts of what was told, and these refusals. Raises ProblemError
         when all are refused, or when one may pass again.
         """
-        speaker = self.speaker(principal, source, Raw(asked.body, asked.headers.get("content-type", BYTES), dialect))
+        speaker = self.transitions.speaker(principal, source, Raw(asked.body, asked.headers.get("content-type", BYTES), dialect))
         turns = asyncio.Semaphore(BATCH_AT_ONCE)
+        whole = len(asked.body) * len(signals) <= WHOLE_BYTES
 
-        async def taken(signal: Signal | Told) -> Receipt | Renewal | ProblemError | None:
+        async def taken(signal: Signal | Told | ProblemError) -> Receipt | Renewal | ProblemError | None:
+            if isinstance(signal, ProblemError):
+                return signal
             async with turns:
                 try:
-                    took = await (self._tell(speaker, signal) if isinstance(signal, Told) else self._take(speaker, signal))
+                    took = await self.transitions.take(speaker if whole else _of_its_part(speaker, signal), signal)
                 except ProblemError as error:
                     return error
+                except BrokerAway:
+                    raise
+                except Exception as error:  # noqa: BLE001  costs the others nothing
+                    return _fault_of_ours(dialect, error)
                 self.book.accepted(principal.id)
                 return took
 
         results = await asyncio.gather(*map(taken, signals))
-        await self._receiver.renew(speaker.realm, principal.id, [r for r in results if isinstance(r, Renewal)])
+        await self.transitions.renew(speaker, [r for r in results if isinstance(r, Renewal)])
         problems = [p for p in results if isinstance(p, ProblemError)]
         for problem in problems:
             if problem.problem.status in TRANSIENT:
                 raise problem
         if problems and len(problems) == len(signals):
             raise problems[0]
-        for problem in problems:
-            self.keep(principal, problem.problem, asked.body, speaker.raw.content_type, dialect, asked.path)
+        self.keep_all(principal, problems, asked, dialect)
         return [r for r in results if isinstance(r, Receipt | ProblemError)]
-
-    async def _tell(self, speaker: Speaker, told: Told) -> Receipt:
-        body = told.body if "realm" in told.body else told.body | {"realm": speaker.realm}
-        signed = replace(speaker, raw=replace(speaker.raw, signature=told.signature))
-        return await self.accept(signed, body, f"told\x1f{told.key}")
-
-    async def _take(self, speaker: Speaker, signal: Signal) -> Renewal | None:
-        """One transition, if it is one; what says that its alert still holds is returned, to be told together."""
-        meaning = meaning_of(signal, speaker.source)
-        if meaning.drop or (signal.event is not None and self._has_had_effect(speaker, signal.event)):
-            return None
-        key, now = short(signal.key), datetime.now(UTC)
-        body = body_of(signal, meaning, now) | {"realm": speaker.realm}
-        content = blake2b(f"{signal.title}\x1f{signal.details}\x1f{meaning.severity}".encode("utf-8", "replace"), digest_size=8).hexdigest()
-
-        def once(otherwise: str) -> str:
-            return otherwise if signal.event is None else f"{_EVENT}{signal.event}"
-
-        async with self._lock(speaker.principal.id, key):
-            known = self._episodes.newest(speaker.realm, speaker.principal.id, key)
-            current = known if known is not None and known.ended is None else None
-            if signal.state is State.INFO:
-                await self._inform(speaker, body, current, once(f"{key}#info:{content}:{ms(now) // MINUTE_MS}"))
-            elif signal.state is State.OPEN and (known is None or _begins(known, signal, now)):
-                began = ms(signal.began or now)
-                if signal.lease is not None and known is not None and began <= (known.ended or 0):  # over, and here again all the same
-                    began = ms(now)
-                    body["occurred_at"] = iso(began)
-                episode = Episode(key, began, meaning.type, meaning.site, content=content)
-                receipt = await self.accept(speaker, body | {"alias": episode.alias}, once(episode.alias), _beside(signal, speaker.realm))
-                self._note(speaker, replace(episode, report_id=receipt.report_id))
-            elif current is None:
-                return None  # the end of something unknown, or what came late
-            elif signal.state is State.ACKNOWLEDGED:
-                await self._inform(speaker, body, current, once(f"{current.alias}#ack"))
-            elif signal.state is State.CLOSED:
-                await self._close(speaker, body, current, signal, now, once)
-            elif signal.lease is not None:
-                lease = signal.lease
-                return Renewal(report=current.report_id, until=lease.until, explicit=lease.explicit) if is_live(speaker.realm) else None
-            elif signal.began is None and content != current.content:
-                update = body | {"msg_type": "Update", "references": [current.report_id], "type": current.type}
-                await self.accept(speaker, update, once(f"{current.alias}#{content}:{ms(now)}"))
-                self._note(speaker, replace(current, content=content))
-        return None
-
-    async def _inform(self, speaker: Speaker, body: dict[str, Any], about: Episode | None, key: str) -> None:
-        references = [] if about is None else [about.report_id]
-        await self.accept(speaker, body | {"type": EventType.INFO, "severity": 1, "references": references}, key)
-
-    async def _close(
-        self, speaker: Speaker, body: dict[str, Any], episode: Episode, signal: Signal, now: datetime, once: Callable[[str], str]
-    ) -> None:
-        """The end lifts the cause of its own episode. A machine's clock that is behind does not put it before its beginning."""
-        ended = max(ms(credible(signal.at, now)), episode.began)
-        body |= {
-            "type": EventType.REOPENING, "severity": 1, "lifts": [episode.type], "references": [episode.report_id],
-            "occurred_at": iso(ended), "alias": f"{episode.alias}{END}",
-        }  # fmt: skip
-        if episode.site:
-            body["site_id"] = episode.site
-        await self.accept(speaker, body, once(f"{episode.alias}{END}"))
-        self._note(speaker, replace(episode, ended=ms(now)))
-
-    def _note(self, speaker: Speaker, episode: Episode) -> None:
-        self._episodes.note(speaker.realm, speaker.principal.id, episode)
-
-    async def accept(self, speaker: Speaker, body: Mapping[str, Any], key: str, beside: Mapping[str, Any] | None = None) -> Receipt:
-        """As a native report, with fields that only machines have `beside`. What was accepted under this key before stands, whatever its words are now.
-
-        Raises ProblemError, BrokerAway.
-        """
-        principal = speaker.principal
-        resolve = partial(self._receiver.resolve, principal.id)
-        claim = claim_of(parse_one(orjson.dumps(body)), principal, self._live_realm, resolve, self._geography)
-        if beside:
-            claim = replace(claim, message={**claim.message, **beside})
-        return await self._receiver.accept(claim, principal, _hashed(key), speaker.raw, first_stands=True)
-
-    def _has_had_effect(self, speaker: Speaker, event: str) -> bool:
-        return self._ledger.get(keyed_id(speaker.realm, speaker.principal.id, _hashed(f"{_EVENT}{event}"))) is not None
-
-    @asynccontextmanager
-    async def _lock(self, source: str, key: str) -> AsyncIterator[None]:
-        """One transition of a key at a time."""
-        place = (source, key)
-        lock, users = self._locks.get(place, (asyncio.Lock(), 0))
-        self._locks[place] = lock, users + 1
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks[place]
-            if users == 1:
-                del self._locks[place]
-            else:
-                self._locks[place] = lock, users - 1
 
     # ── refused ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -393,34 +282,40 @@ class Machines:
         else:
             await answer_json(send, reply.status, reply.document, list(reply.headers))
 
+    def keep_all(self, principal: Principal, problems: Sequence[ProblemError], asked: Asked, dialect: str) -> None:
+        """What is wrong with some of a request: each is counted, and the request is kept once for each reason, which its replay offers as a whole."""
+        kept: set[str] = set()
+        for error in problems:
+            if error.problem.code in kept:
+                self.book.refused(principal.id, error.problem, time.time_ns() // 1_000_000)
+            else:
+                self.keep(principal, error.problem, asked.body, asked.headers.get("content-type", BYTES), dialect, asked.path)
+                kept.add(error.problem.code)
+
     def keep(self, principal: Principal, problem: Problem, body: bytes, content_type: str, dialect: str, path: str) -> None:
         self.book.refused(principal.id, problem, time.time_ns() // 1_000_000)
         self._refused.keep(Refused(principal, problem, body, content_type, dialect, path))
 
 
+def _fault_of_ours(dialect: str, error: Exception) -> ProblemError:
+    """`internal`, with the exception in the technical log."""
+    reference = secrets.token_hex(6)
+    log.error("machine.failed", reference=reference, dialect=dialect, exc_info=error)
+    return ProblemError("internal", reference=reference)
+
+
+def _of_its_part(speaker: Speaker, told: Signal | Told) -> Speaker:
+    """Raises ProblemError `invalid`: it may be too deep to be written."""
+    if told.part is None:
+        return speaker
+    return replace(speaker, raw=replace(speaker.raw, body=dumped(told.part.document), content_type=told.part.content_type))
+
+
+def may_replay(principal: Principal) -> bool:
+    """Offer a refused message again in its sender's name: who may read it, and pass on another's word."""
+    return principal.may(Permission.DEAD_LETTERS) and principal.may(Permission.REPORT_RELAY)
+
+
 def where_of(dialect: str) -> str:
     """Where the clients of a dialect put their key, first of the places that are looked at."""
     return _KEY_AT.get(dialect, "Authorization")
-
-
-def _beside(signal: Signal, realm: str) -> dict[str, Any]:
-    """Labels for maintenance windows; a lease, in real time only: simulated realms have a clock of their own."""
-    found: dict[str, Any] = {"labels": labels} if (labels := kept_labels(signal)) else {}
-    return found | {"lease": signal.lease.model_dump()} if signal.lease is not None and is_live(realm) else found
-
-
-def _hashed(key: str) -> str:
-    """A key of any length and content within the bounds of an Idempotency-Key."""
-    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=24).hexdigest()
-
-
-def _begins(known: Episode, signal: Signal, now: datetime) -> bool:
-    """A new episode of a matter that is known: not the repetition of an open one, not one that only came late."""
-    if signal.lease is not None:  # while it holds, another beginning is the same alert; after its end whatever holds now is another
-        return known.ended is not None
-    if signal.began is not None:
-        return ms(signal.began) > known.began
-    if known.ended is None:
-        return False
-    late = signal.at is not None and ms(signal.at) <= known.ended and ms(now) - known.ended < TOMBSTONE_MS
-    return not late

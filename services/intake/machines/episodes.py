@@ -63,7 +63,7 @@ class Episodes:
             self._newest.popitem(last=False)
 
     def _read(self, realm: str, sender: str, key: str) -> Episode | None:
-        opened: dict[str, Episode] = {}
+        opened: dict[str, tuple[int, Episode]] = {}
         ended: dict[str, int] = {}
         for alias, report_id, at in self._ledger.aliases(realm, sender, f"{key}@"):
             name = alias.removesuffix(END)
@@ -72,8 +72,8 @@ class Episodes:
             if name != alias:
                 ended[name] = at
             else:
-                opened[name] = Episode(key, int(found[1]), found[2], found[3] or None, report_id)
+                opened[name] = at, Episode(key, int(found[1]), found[2], found[3] or None, report_id)
         if not opened:
             return None
-        newest = max(opened.values(), key=lambda e: e.began)
+        _, newest = max(opened.values(), key=lambda o: (o[0], o[1].began))  # told last: a clock that ran ahead says nothing of the order
         return replace(newest, ended=ended.get(newest.alias))

@@ -13,6 +13,7 @@ from services.runtime.problems import Problem
 
 NAME: Final = "generic"
 PATHS: Final = ("/webhooks/generic",)
+MANY_DIGITS: Final = 20
 FIELDS: Final = ("key", "title", "details", "state", "severity", "at", "site")
 """What a mapping may point to."""
 _NAMES: Final = {
@@ -88,7 +89,7 @@ def signal_of(given: dict[str, Any], source: Source) -> Signal:
 def _severity(value: Any) -> int | None:
     if isinstance(value, bool):
         return None
-    if isinstance(value, int) or (isinstance(value, str) and value.strip().isdecimal()):
+    if isinstance(value, int) or (isinstance(value, str) and value.strip().isdecimal() and len(value) < MANY_DIGITS):
         number = int(value)
         return number if 1 <= number <= 5 else None
     return _SEVERITY.get(str(value).strip().lower())

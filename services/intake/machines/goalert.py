@@ -13,7 +13,7 @@ from services.intake.machines import alertmanager
 from services.intake.machines.asked import Asked, Reply, text, wrong
 from services.intake.machines.signals import Signal, State, flat, short
 from services.runtime.principals import Source
-from services.runtime.problems import Problem
+from services.runtime.problems import Problem, ProblemError
 
 NAME: Final = "goalert"
 PATHS: Final = ("/api/v2/generic/incoming", "/api/v2/grafana/incoming", "/api/v2/prometheusalertmanager/incoming")
@@ -82,7 +82,7 @@ class _Part:
         self.value.clear()
 
 
-def signals(asked: Asked, source: Source) -> list[Signal]:
+def signals(asked: Asked, source: Source) -> list[Signal | ProblemError]:
     """Raises ProblemError `invalid` without a summary."""
     if asked.path.startswith(PATHS[2]):
         return alertmanager.signals(asked, source)
@@ -98,7 +98,7 @@ def signals(asked: Asked, source: Source) -> list[Signal]:
     return [Signal(key, State.CLOSED if closes else State.OPEN, summary, details, labels)]
 
 
-def _grafana(asked: Asked, given: dict[str, Any], source: Source) -> list[Signal]:
+def _grafana(asked: Asked, given: dict[str, Any], source: Source) -> list[Signal | ProblemError]:
     """Unified alerting has Alertmanager's form, the legacy one `ruleName` and `state`."""
     if isinstance(given.get("alerts"), list):
         return alertmanager.signals(asked, source)
@@ -113,9 +113,9 @@ def _grafana(asked: Asked, given: dict[str, Any], source: Source) -> list[Signal
     ]
 
 
-def accepted(asked: Asked, found: list[Signal]) -> Reply:  # noqa: ARG001  the protocol of dialects
+def accepted(asked: Asked, found: list[Signal | ProblemError]) -> Reply:  # noqa: ARG001  the protocol of dialects
     """As GoAlert: 204 would do, a document helps who reads logs."""
-    return Reply(200, {"signals": len(found)})
+    return Reply(200, {"signals": sum(isinstance(f, Signal) for f in found)})
 
 
 def refused(problem: Problem) -> Reply | None:  # noqa: ARG001

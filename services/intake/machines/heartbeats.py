@@ -9,6 +9,7 @@ restart nor a lost file reports a silence twice. Live realms only: an exercise h
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from dataclasses import replace
 from typing import Any, Final
@@ -21,8 +22,8 @@ from schemas.realms import is_live
 from schemas.words import EventType
 from services.intake.idempotency import END, Ledger
 from services.intake.machines.book import SourceBook
-from services.intake.machines.door import Machines, Speaker
 from services.intake.machines.episodes import Episode, Episodes
+from services.intake.machines.transitions import Speaker, Transitions
 from services.intake.receiving import Raw
 from services.runtime.access import AccessStore
 from services.runtime.kafka import BrokerAway, iso
@@ -41,9 +42,9 @@ log = structlog.get_logger(__name__)
 class Heartbeats:
     """Watches every source with a promised period. One per front."""
 
-    def __init__(self, access: AccessStore, machines: Machines, ledger: Ledger, book: SourceBook) -> None:
+    def __init__(self, access: AccessStore, transitions: Transitions, ledger: Ledger, book: SourceBook) -> None:
         self._access = access
-        self._machines = machines
+        self._transitions = transitions
         self._ledger = ledger
         self._episodes = Episodes(ledger)
         self._book = book
@@ -65,13 +66,13 @@ class Heartbeats:
                 continue
             try:
                 await self._look(source, source.heartbeat_s * 1000, now)
-            except (ProblemError, BrokerAway) as error:
+            except (ProblemError, BrokerAway, sqlite3.Error) as error:
                 log.warning("heartbeat.not_reported", source=source.name, error=str(error))
 
     async def _look(self, source: Source, period: int, now: Instant) -> None:
         principal = self._access.principal(source.id)
         realm = next(iter(principal.scope.realms), None) if principal is not None else None
-        speaker = self._machines.speaker(WATCH, source, Raw(b"", "application/json", "heartbeat"))
+        speaker = self._transitions.speaker(WATCH, source, Raw(b"", "application/json", "heartbeat"))
         speaker = speaker if realm is None else replace(speaker, realm=realm)
         known = self._episodes.newest(speaker.realm, WATCH.id, _key(source))
         silent = known if known is not None and known.ended is None else None
@@ -119,7 +120,7 @@ class Heartbeats:
     async def _accept(self, speaker: Speaker, body: dict[str, Any], key: str) -> Any:
         """The raw bytes of what the system says itself are its report."""
         told = replace(speaker, raw=Raw(orjson.dumps(body), "application/json", "heartbeat"))
-        return await self._machines.accept(told, body | {"realm": speaker.realm}, key)
+        return await self._transitions.accept(told, body | {"realm": speaker.realm}, key)
 
 
 def _key(source: Source) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Annotated, Any, Final
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.patterns import PatternInvalid, check
 from schemas.realms import RealmNameInvalid, is_live, parse_realm
 from schemas.words import EventType
 from services.intake.machines import cloudevents
@@ -191,8 +191,8 @@ def _check_rules(rules: tuple[Rule, ...]) -> None:
     for number, rule in enumerate(rules, start=1):
         for label, pattern in rule.when.items():
             try:
-                re.compile(pattern)
-            except re.error as error:
+                check(pattern)
+            except PatternInvalid as error:
                 raise wrong(
                     f"rules.{number}.when.{label}", "regex", f"expression illisible : {error}", f"unreadable expression: {error}"
                 ) from None

@@ -6,16 +6,16 @@ native report. Pure.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
+from schemas.patterns import whole_match
 from schemas.reports import Lease
+from services.intake.idempotency import END
 from services.runtime.principals import Rule, Source
 
 MAX_KEY: Final = 120
@@ -23,6 +23,7 @@ MAX_KEY: Final = 120
 MAX_LABELS: Final = 200
 MATCHABLE: Final = 64
 """So many labels of an alert are kept for matching, each within these bounds."""
+SITE: Final = 64
 LABEL_NAME: Final = 128
 LABEL_VALUE: Final = 256
 _HEADLINE: Final = 1_000
@@ -35,6 +36,14 @@ class State(StrEnum):
     CLOSED = "closed"
     INFO = "info"
     """Worth knowing; begins and ends nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one signal is of a body that holds many: kept with its report in place of the whole, where that would be too much."""
+
+    document: Any
+    content_type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,7 @@ class Signal:
     """How long it holds if nothing more is heard of it (D66)."""
     event: str | None = None
     """The sender's own name of this message, where the dialect has one: the same again has no second effect, whatever came between."""
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,7 @@ class Told:
     body: dict[str, Any]
     signature: str | None = None
     """Verdict on its signature, where the dialect has one."""
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +95,15 @@ class Meaning:
     colour: str | None = None
 
 
-@lru_cache(maxsize=4096)
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text, re.IGNORECASE)
-
-
 def meaning_of(signal: Signal, source: Source) -> Meaning:
     """The first rule that matches, then the labels `site` and `type`, then what the source's record says."""
     rule = rule_for(signal.labels, source)
     severity = signal.severity or source.severity or 3
+    said = _site(signal.labels.get("site", ""))
     if rule is None:
-        return Meaning(signal.labels.get("site") or source.site, source.type, source.severity or severity)
+        return Meaning(said or source.site, source.type, source.severity or severity)
     return Meaning(
-        rule.site or signal.labels.get("site") or source.site,
+        rule.site or said or source.site,
         rule.type or source.type,
         rule.severity or source.severity or severity,
         rule.drop,
@@ -105,9 +112,14 @@ def meaning_of(signal: Signal, source: Source) -> Meaning:
     )
 
 
+def _site(said: str) -> str:
+    """What a message calls its site, as it is named in the alias of its episode too: one line, within bounds, and no end of one."""
+    return "".join(c for c in said if c.isprintable()).strip()[:SITE].removesuffix(END)
+
+
 def rule_for(labels: Mapping[str, str], source: Source) -> Rule | None:
     """The first rule whose labels all match."""
-    return next((r for r in source.rules if all(_pattern(p).fullmatch(labels.get(n, "")) for n, p in r.when.items())), None)
+    return next((r for r in source.rules if all(whole_match(p, labels.get(n, ""), any_case=True) for n, p in r.when.items())), None)
 
 
 def named_by_words(words: str) -> str:
@@ -134,7 +146,7 @@ def body_of(signal: Signal, meaning: Meaning, now: datetime) -> dict[str, Any]:
     }  # fmt: skip
     body |= {n: v for n, v in (("phenomenon", meaning.phenomenon), ("colour", meaning.colour)) if v}
     if meaning.site:
-        body["site_id"] = meaning.site[:64]
+        body["site_id"] = meaning.site
     if signal.details:
         body["description"] = signal.details[:_DETAILS]
     return body

@@ -107,5 +107,5 @@ async def test_the_sdk_over_kafka_through_kill_9(door: OpenDoor) -> None:
     await eventually(all_kept, 60)
     async with door.front.client() as http:
         listed = {s["name"]: s for s in (await http.get("/api/v1/sources")).json()["items"]}
-    assert listed[name]["refused"] == {"invalid": count // 50}
+    assert count // 50 <= listed[name]["refused"]["invalid"] <= count // 50 + 3, "what a kill interrupts is counted again, and kept once"
     assert listed[name]["last_refusal"]["fields"][0]["field"] == "body"

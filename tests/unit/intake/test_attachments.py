@@ -120,3 +120,29 @@ async def test_what_is_no_photo_is_refused_in_words(door: Door) -> None:
     async with door.client() as stranger:
         assert (await stranger.post("/api/v1/attachments", content=jpeg())).status_code == 401
     assert door.texts_log.entries == []
+
+
+EXIF = segment(0xE1, b"Exif\0\0 GPS 48.89 2.20")
+TOLD = (b"GPS", b"48.89")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        jpeg() + jpeg(EXIF), jpeg() + b"ftypmp42 GPS 48.89 \xff\xd9", jpeg(segment(0xE2, b"MPF\0 GPS 48.89")), jpeg(segment(0xE0, b"JFXX\0 GPS 48.89")),
+        jpeg()[:-2] + segment(0xFE, b"GPS 48.89") + segment(0xDA, bytes(10)) + b"\x12\xff\x00\x34\xff\xd0\x56" + EXIF + b"\xff\xd9",
+    ],
+    ids=["second picture", "film", "index of pictures", "preview", "between scans"],
+)  # fmt: skip
+def test_what_a_phone_hides_behind_or_within_the_picture_goes_too(told: bytes) -> None:
+    kind, photo = bare(told)
+    assert kind == "image/jpeg"
+    assert photo.startswith(b"\xff\xd8")
+    assert photo.endswith(b"\xff\xd9")
+    assert not any(s in photo for s in TOLD)
+    assert b"\x12\x34\xff\x00\x56" in photo, "the picture itself is untouched"
+
+
+def test_a_colour_profile_stays() -> None:
+    profile = segment(0xE2, b"ICC_PROFILE\0\x01\x01colours")
+    assert profile in bare(jpeg(profile))[1]

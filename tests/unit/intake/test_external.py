@@ -22,7 +22,7 @@ class Record:
     """What aiokafka gives for a record."""
 
     value: bytes | None
-    headers: list[tuple[str, bytes]] = field(default_factory=list)
+    headers: list[tuple[str, bytes | None]] = field(default_factory=list)
     partition: int = 0
     offset: int = 0
     timestamp: int = 1_795_000_000_000
@@ -99,7 +99,7 @@ async def test_a_signal_read_again_after_its_end_opens_nothing(door: Door, lane:
     begins, ends = {"title": "Ascenseur bloqué", "status": "firing"}, {"title": "Ascenseur bloqué", "status": "resolved"}
     storm = [binary(begins, id="a", ce_subject="asc-1"), binary(ends, id="b", ce_subject="asc-1")]
     await offered(door, *storm)
-    door.intake.front._machines._episodes._newest.clear()
+    door.intake.front._machines.transitions.episodes._newest.clear()
     await offered(door, *storm)
     assert [m.type.value for _, m, _ in door.inputs.appended] == ["outage_it", "reopening"]
     await offered(door, binary(begins, id="c", ce_subject="asc-1"))
@@ -122,6 +122,7 @@ async def test_a_signal_read_again_after_its_end_opens_nothing(door: Door, lane:
         (Record(b"\xff\xfe", [("content-type", STRUCTURED.encode())]), "body"),
         (Record(b"[]", [("content-type", b"application/cloudevents-batch+json")]), "content-type"),
         (Record(b"", []), "ce_specversion"),
+        (Record(b"", [("ce_traceparent", None), ("ce_type", None)]), "ce_specversion"),
         (Record(None, [("ce_specversion", b"1.0"), ("ce_source", b"\xff\xff")]), "source"),
     ],
 )
@@ -194,3 +195,13 @@ async def test_health_and_positions_survive_a_restart(door: Door, lane: MemoryLa
         assert health.last_seen is not None
     finally:
         door.intake = again.intake
+
+
+@pytest.mark.parametrize(
+    "written", [-1, 0, 1_795_000_000_000_000, 9_223_372_036_854_775_807], ids=["unset", "zero", "microseconds", "last"]
+)
+async def test_a_record_with_an_impossible_time_is_kept_as_of_now(door: Door, lane: MemoryLane, written: int) -> None:
+    record = binary(b"{")
+    record.timestamp = written
+    await offered(door, record)
+    assert [r.at for r in lane.kept] == [None]

@@ -376,3 +376,24 @@ async def test_a_full_disk_is_answered_with_503_and_the_same_report_is_taken_whe
         assert door.inputs.appended == []
         taken = await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"})
     assert (taken.status_code, len(door.inputs.appended)) == (202, 1)
+
+
+@pytest.mark.parametrize("path", ["*", "", "@elsewhere/x"])
+async def test_what_is_no_path_never_becomes_a_part_of_the_console_s_address(door: Door, path: str) -> None:
+    """`OPTIONS *` was a 500."""
+    asked, sent = [], []
+
+    async def passed_on(scope: Any, *_: Any) -> None:
+        asked.append(scope["path"])
+
+    door.intake.proxy.pass_on = passed_on  # type: ignore[method-assign]
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "OPTIONS", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": []}
+    await door.intake.front(scope, receive, send)
+    assert (sent[0]["status"], asked) == (404, [])

@@ -12,6 +12,7 @@ import pytest
 from services.intake.geography import Geography, circle, polygon
 from services.intake.native import claim_of, parse_one
 from services.runtime.access import new_principal
+from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
 from services.runtime.settings import REPOSITORY
 from tests.unit.intake.conftest import Door, report
@@ -102,3 +103,16 @@ def test_another_map_counts_without_a_restart(tmp_path: Path) -> None:
     found = known.coded([("emma-id", "zz1")], "")
     assert found is not None
     assert (found.communes, found.whole) == (("92002", "92050"), False)
+
+
+@pytest.mark.parametrize("broken", [("sites.csv", "site_id,lon,lat\nx,,\n"), ("communes.geojson", "{"), ("communes.csv", "code\n1\n")])
+def test_a_map_that_cannot_be_read_leaves_the_one_before(tmp_path: Path, broken: tuple[str, str]) -> None:
+    folder = Path(shutil.copytree(TERRITORY, tmp_path / "92"))
+    known = Geography(folder)
+    before = known.locate("POINT(2.25 48.89)")
+    name, content = broken
+    (folder / name).write_text(content)
+    assert known.locate("POINT(2.25 48.89)") == before
+    with pytest.raises(ProblemError) as refused:
+        Geography(folder).locate("POINT(2.25 48.89)")
+    assert refused.value.problem.status == 503, "whoever sends comes again"

@@ -93,6 +93,15 @@ def test_numbers_that_no_reader_of_64_bits_can_hold_are_refused() -> None:
     assert caught.value.problem.faults[0].field == "area"
 
 
+def test_an_outline_that_no_record_can_hold_is_refused() -> None:
+    """The broker refused it for ever, and the sender was told to try again (503)."""
+    ring = [[2.2 + n / 1e7, 48.9 + n / 1e7] for n in range(14_000)]
+    body = report(area={"type": "Polygon", "coordinates": [ring]})
+    assert claim(body).realm == "92"
+    body["area"]["coordinates"][0] = ring * 2
+    assert refused(body) == ("invalid", ["area"])
+
+
 @pytest.mark.parametrize(
     ("body", "certainty"),
     [({}, "confirmed"), ({"certainty": "Likely"}, "confirmed"), ({"certainty": "Possible"}, "unconfirmed"), ({"certainty": "Unlikely"}, "rumour"),

@@ -50,7 +50,8 @@ def test_every_route_has_its_row_and_every_row_its_route() -> None:
 
 def test_every_path_of_a_dialect_is_in_the_document(door: Door) -> None:
     documented = {path for path, operations in own_document()["paths"].items() if "post" in operations}
-    assert {path for dialect in door.intake.front._machines.dialects for path in dialect.PATHS} <= documented
+    served = [path for dialect in door.intake.front._machines.dialects for path in dialect.PATHS]
+    assert [path for path in served if not any(known == path or known.startswith(f"{path}/") for known in documented)] == []
 
 
 async def test_each_role_comes_in_where_its_row_says_and_nowhere_else(door: Door, clients: dict[Role | None, httpx.AsyncClient]) -> None:

@@ -78,7 +78,7 @@ class Cap:
             raise ProblemError("media_type", expected=", ".join(MEDIA_TYPES))
         apart = len(asked.body) > APART_BYTES
         message, verdict, places = await asyncio.to_thread(self._read, asked.body, source) if apart else self._read(asked.body, source)
-        own = machines.speaker(principal, source, Raw(asked.body, asked.kind, self.NAME)).realm
+        own = machines.transitions.speaker(principal, source, Raw(asked.body, asked.kind, self.NAME)).realm
         realm = self._realm(message, source, asked.query.get("realm") or own)
         if (why := _TAKEN_ONLY.get(message.status)) is not None:
             return Heard([], why)

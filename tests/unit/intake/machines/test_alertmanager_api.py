@@ -163,3 +163,12 @@ async def test_reading_needs_a_key_and_a_stranger_gets_none_of_it(door: Door) ->
         for path in ("/api/v2/status", "/api/v2/alerts", "/api/v2/silences", "/api/v2/receivers"):
             assert (await http.get(path)).status_code == 401
         assert (await http.get("/-/healthy")).text == "OK"
+
+
+@pytest.mark.parametrize("receiver", ["(", "a" * 2_000 + "(", "(?=a)"])
+async def test_a_receiver_that_is_no_pattern_is_told_so(door: Door, receiver: str) -> None:
+    made = await source(door, dialect="alertmanager")
+    async with door.client(Authorization=f"Bearer {made['key']}") as http:
+        told = await http.get("/api/v2/alerts", params={"receiver": receiver})
+    assert told.status_code == 400
+    assert "receiver" in told.json()

@@ -82,7 +82,7 @@ async def test_a_restart_neither_repeats_nor_forgets_a_silence(door: Door, tmp_p
     await door.intake.book.flush()
 
     def restarted() -> Heartbeats:
-        return Heartbeats(door.intake.access, door.intake.front._machines, door.intake.ledger, door.intake.book)
+        return Heartbeats(door.intake.access, door.intake.front._machines.transitions, door.intake.ledger, door.intake.book)
 
     again = restarted()
     await again.check(BEGAN + 10 * MINUTE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ async def test_keys_that_look_like_ours_are_keys_like_any_other(door: Door) -> N
         assert (await native.post("/api/v1/reports", json=odd)).status_code == 202
         for key in ("disk", "disk@17", "disk#end"):
             for action in ("trigger", "resolve"):
-                door.intake.front._machines._episodes._newest.clear()
+                door.intake.front._machines.transitions.episodes._newest.clear()
                 assert (await http.post("/v2/enqueue", json=event(action, key))).status_code == 202
     assert [t for t, *_ in reports(door)] == ["info"] + ["outage_it", "reopening"] * 3
 
@@ -194,7 +195,7 @@ async def test_one_alert_out_of_bounds_costs_the_others_nothing(door: Door) -> N
     assert len(reports(door)) == 1
     async with await door.as_(Role.ADMIN) as http:
         [shown] = (await http.get("/api/v1/sources")).json()["items"]
-    assert (shown["accepted"], shown["refused"], shown["enabled"]) == (1, {"out_of_scope": 2, "invalid": 1}, True)
+    assert (shown["accepted"], shown["refused"], shown["enabled"]) == (1, {"out_of_scope": 2, "invalid": 2}, True)
     assert "key" not in shown
 
 
@@ -423,9 +424,93 @@ async def test_open_episodes_survive_the_memory_of_the_process(door: Door) -> No
     async with door.client() as http:
         await http.post("/v2/enqueue", json=event())
         await door.intake.ledger.flush()
-        door.intake.front._machines._episodes._newest.clear()
+        door.intake.front._machines.transitions.episodes._newest.clear()
         await http.post("/v2/enqueue", json=event("resolve"))
         await door.intake.ledger.flush()
-        door.intake.front._machines._episodes._newest.clear()
+        door.intake.front._machines.transitions.episodes._newest.clear()
         await http.post("/v2/enqueue", json=event("resolve"))
     assert [t for t, *_ in reports(door)] == ["outage_it", "reopening"]
+
+
+@pytest.mark.parametrize(("role", "status"), [(Role.CELL, 202), (Role.AUDITOR, 403), (Role.OBSERVER, 403)])
+async def test_only_who_passes_on_another_s_word_speaks_in_a_source_s_name(door: Door, role: Role, status: int) -> None:
+    made = await source(door, "gen", dialect="generic")
+    async with await door.as_(role) as http:
+        told = await http.post("/webhooks/generic/gen", json={"title": "Panne"}, headers={"X-Vigie-Source": made["id"]})
+    assert (told.status_code, len(door.inputs.appended)) == (status, int(status == 202))
+
+
+# ── episodes whose sender's clock or words are odd ───────────────────────────────────────────────────────────────────
+
+
+def one_alert(status: str, starts: str, ends: str = "0001-01-01T00:00:00Z", fingerprint: str = "f1") -> dict[str, Any]:
+    alert = {"status": status, "labels": {"alertname": "Down"}, "startsAt": starts, "endsAt": ends, "fingerprint": fingerprint}
+    return {"version": "4", "status": status, "alerts": [alert]}
+
+
+async def _told(door: Door, *bodies: dict[str, Any], forgetful: bool) -> list[str]:
+    """Types of the reports that came of these groups; `forgetful`: the process remembers nothing between them."""
+    made = await source(door, "am", dialect="alertmanager")
+    async with door.client(Authorization=f"Bearer {made['key']}") as http:
+        for body in bodies:
+            if forgetful:
+                await door.intake.ledger.flush()
+                door.intake.front._machines.transitions.episodes._newest.clear()
+            assert (await http.post("/webhooks/alertmanager", json=body)).status_code == 202
+    return [t for t, *_ in reports(door)]
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+async def test_an_end_that_a_slow_node_tells_again_leaves_the_next_episode_open(door: Door, forgetful: bool) -> None:
+    first = "2026-11-20T10:00:00Z", "2026-11-20T10:10:00Z"
+    told = await _told(
+        door, one_alert("firing", first[0]), one_alert("resolved", *first), one_alert("firing", "2026-11-20T10:20:00Z"), one_alert("resolved", *first),
+        forgetful=forgetful,
+    )  # fmt: skip
+    assert told == ["outage_it", "reopening", "outage_it"]
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+async def test_a_clock_that_ran_ahead_once_silences_no_later_alert(door: Door, forgetful: bool) -> None:
+    ahead = "2099-11-20T10:00:00Z", "2099-11-20T10:10:00Z"
+    later = "2027-02-01T10:00:00Z"  # after what the log of these tests calls now
+    told = await _told(
+        door, one_alert("firing", ahead[0]), one_alert("resolved", *ahead), one_alert("firing", ahead[0]), one_alert("firing", later), one_alert("firing", later),
+        one_alert("resolved", later, later), forgetful=forgetful,
+    )  # fmt: skip
+    assert told[:3] == ["outage_it", "reopening", "outage_it"]
+    assert told[3:] == ["reopening"]
+    assert all(m.occurred_at <= time.time() * 1000 for _, m, _ in door.inputs.appended)
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+async def test_an_open_episode_that_began_in_the_future_ends_when_its_sender_says_so(door: Door, forgetful: bool) -> None:
+    told = await _told(
+        door, one_alert("firing", "2099-11-20T10:00:00Z"), one_alert("firing", "2026-11-20T10:00:00Z"),
+        one_alert("resolved", "2026-11-20T10:00:00Z", "2026-11-20T10:10:00Z"), forgetful=forgetful,
+    )  # fmt: skip
+    assert told == ["outage_it", "reopening"]
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+async def test_an_episode_from_before_our_time_ends_too(door: Door, forgetful: bool) -> None:
+    told = await _told(
+        door,
+        one_alert("firing", "0800-01-01T00:00:00Z"),
+        one_alert("resolved", "0800-01-01T00:00:00Z", "2026-11-20T10:10:00Z"),
+        forgetful=forgetful,
+    )
+    assert told == ["outage_it", "reopening"]
+
+
+@pytest.mark.parametrize("place", ["Bâtiment B, troisième étage, " * 5, "B" * 300, "Bâtiment B\nétage 3", "salle#end", "\x00"])
+async def test_a_place_in_anybody_s_words_opens_and_ends_also_after_a_restart(door: Door, place: str) -> None:
+    made = await source(door, "gen", dialect="generic")
+    async with door.client(Authorization=f"Bearer {made['key']}") as http:
+        for state in ("problem", "ok"):
+            await door.intake.ledger.flush()
+            door.intake.front._machines.transitions.episodes._newest.clear()
+            told = await http.post("/webhooks/generic/gen", json={"title": "Fuite", "location": place, "status": state})
+            assert told.status_code == 202
+    opening, closing = (m for _, m, _ in door.inputs.appended)
+    assert (closing.type.value, closing.references, closing.site_id) == ("reopening", (opening.report_id,), opening.site_id)

@@ -1,0 +1,59 @@
+"""Behind a reverse proxy: who calls and how is what the proxy says, if it is one of ours, and what nobody else says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from pydantic import ValidationError
+
+from services.console.__main__ import serving as console
+from services.intake.app import serving as front
+from services.intake.settings import IntakeSettings
+
+SAID = [(b"x-forwarded-for", b"198.51.100.9, 192.0.2.7"), (b"x-forwarded-proto", b"https")]
+
+
+class Seen:
+    """An application that keeps what it is told of its caller."""
+
+    async def __call__(self, scope: Any, _receive: Any, _send: Any) -> None:
+        self.caller = (scope["client"][0], scope["scheme"])
+
+
+async def caller(config: uvicorn.Config, seen: Seen, connected: str) -> tuple[str, str]:
+    config.load()
+    scope = {"type": "http", "client": (connected, 40000), "scheme": "http", "headers": SAID}
+    await config.loaded_app(scope, None, None)  # type: ignore[arg-type]
+    return seen.caller
+
+
+@pytest.mark.parametrize("proxies", ["127.0.0.1", "10.1.2.3/8, 127.0.0.1", "127.0.0.0/8"])
+async def test_a_proxy_of_ours_says_who_calls(tmp_path: Path, proxies: str) -> None:
+    """All callers of one counted as one without TLS: cookies went without `Secure`, and one who guessed passwords made everybody wait."""
+    seen = Seen()
+    settings = IntakeSettings(data_dir=tmp_path, proxies=proxies)
+    assert await caller(front(seen, settings), seen, "127.0.0.1") == ("192.0.2.7", "https")
+    assert await caller(front(seen, settings), seen, "203.0.113.5") == ("203.0.113.5", "http")
+
+
+async def test_nobody_is_believed_unless_he_is_named(tmp_path: Path) -> None:
+    seen = Seen()
+    assert await caller(front(seen, IntakeSettings(data_dir=tmp_path)), seen, "127.0.0.1") == ("127.0.0.1", "http")
+
+
+@pytest.mark.parametrize("proxies", ["*", "proxy.example.org", "10.0.0.1,", "10.0.0.0/40"])
+def test_a_proxy_is_named_by_its_address(tmp_path: Path, proxies: str) -> None:
+    with pytest.raises(ValidationError, match="addresses or networks"):
+        IntakeSettings(data_dir=tmp_path, proxies=proxies)
+
+
+async def test_the_console_believes_the_front_also_from_another_container() -> None:
+    seen = Seen()
+    config = console(seen)
+    config.load()
+    headers = [(b"x-forwarded-for", b"192.0.2.7"), (b"x-forwarded-proto", b"https")]
+    await config.loaded_app({"type": "http", "client": ("172.18.0.9", 1), "scheme": "http", "headers": headers}, None, None)  # type: ignore[arg-type]
+    assert seen.caller == ("192.0.2.7", "https")
