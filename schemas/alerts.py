@@ -8,7 +8,20 @@ from pydantic import Field
 
 from schemas.base import Fact, Instant, Model, RowFact, message
 from schemas.reports import Measure, Window
-from schemas.words import Answer, Certainty, Channel, EventType, IncidentState, Level, LineKind, MsgType, ReportState, SiteStatus, TaskState
+from schemas.words import (
+    Answer,
+    Certainty,
+    Channel,
+    Confirmation,
+    EventType,
+    IncidentState,
+    Level,
+    LineKind,
+    MsgType,
+    ReportState,
+    SiteStatus,
+    TaskState,
+)
 
 # ── rows: the resources that clients see (API.md, Resource shapes) ─────────────────────────────────────────────────
 
@@ -37,7 +50,7 @@ class ReportRow(Model):
         default=(),
         description="late (D7), future, contested (D5), planned (D9), site_unknown, area_unknown (D8), superseded, cancelled, maintenance (D64)",
     )
-    confirmation: Literal["confirmed", "unconfirmed", "rumour", "denied"]
+    confirmation: Confirmation
     source: str
     site: str | None = None
     commune: str | None = None
@@ -45,6 +58,7 @@ class ReportRow(Model):
     type: EventType
     severity: int
     certainty: Certainty
+    urgency: str | None = Field(default=None, description="as the sender said it (CAP: Immediate, Expected, Future, Past, Unknown)")
     msg_type: MsgType
     references: tuple[str, ...] = ()
     alias: str | None = None
@@ -210,7 +224,7 @@ class TaskRow(Model):
 
     id: str
     kind: str = Field(
-        description="verify_site, verify_report, link_denial, link_site, overdue_cause, contested, lift_which, reentry, readiness_hole, sitrep, improvement"
+        description="verify_site, verify_report, link_denial, link_site, overdue_cause, contested, lift_which, reentry, readiness_hole, relief, sitrep, improvement"
     )
     state: TaskState
     opened_at: Instant
@@ -225,7 +239,10 @@ class TaskRow(Model):
     owner: str | None = Field(
         default=None, description="role that has to do it, `directeur_pole:<pôle>` in a scope; None = whoever is in the cell"
     )
-    post: str | None = Field(default=None, description="readiness_hole: the role, `<role>:<scope>` in a scope, that would not answer")
+    post: str | None = Field(
+        default=None,
+        description="readiness_hole: the role, `<role>:<scope>` in a scope, that would not answer; relief: the role in the cell",
+    )
 
 
 class TriggerRow(Model):
@@ -483,11 +500,12 @@ class NotificationPlanned(Fact):
     )
     planned_at: Instant
     ack_by: Instant | None = None
+    quiet_until: Instant | None = Field(default=None, description="D36: quiet hours hold back app and SMS until then")
 
 
 @message
 class NotificationWithdrawn(Fact):
-    """No longer needed (superseded ladder, merged incident). Routed to delivery."""
+    """No longer needed (superseded ladder, merged incident), or answered in another way: `why` is then the answer. Routed to delivery."""
 
     notification: str
     why: str

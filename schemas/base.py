@@ -17,6 +17,9 @@ Realm = NewType("Realm", str)
 Instant = Annotated[int, Field(description="milliseconds since 1970-01-01T00:00:00Z")]
 """A point in time: integer milliseconds since the epoch, UTC. HTTP and screens use ISO 8601."""
 
+END_OF_TIME: Instant = 253_402_300_800_000
+"""Year 10000: no calendar names an instant from here on."""
+
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000

@@ -148,3 +148,11 @@ class HeadcountTallied(Message):
     safe: int = Field(ge=0)
     help: int = Field(ge=0)
     away: int = Field(ge=0)
+
+
+@message
+class HeadcountSaid(Message):
+    """One simulated person has answered (simulated realms only): counted, and nobody is named."""
+
+    callout: str
+    answer: HeadcountAnswer

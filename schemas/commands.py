@@ -37,7 +37,7 @@ class ReapplyPolicy(Command):
 
 @message
 class ResolveIncident(Command):
-    """Close it. Refused while a cause is open unless forced with a reason."""
+    """Close it. Refused while a cause is open unless forced with a reason, and without a reason while a headcount of it is below 100 % (D37)."""
 
     incident: str
     expected: int | None = None
@@ -152,6 +152,14 @@ class StandDownPlan(Command):
     plan: str
     expected: int | None = None
     force: bool = False
+
+
+@message
+class CloseRetex(Command):
+    """The lessons of a plan that was stood down are learnt (D48)."""
+
+    plan: str
+    expected: int | None = None
 
 
 @message

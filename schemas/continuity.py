@@ -222,7 +222,7 @@ class StrategyChanged(RowFact):
 @message
 class PlanChanged(RowFact):
     """`change`: listed, proposed, raised, held, released, activated, refused, postponed, returned, box, recovering, resumed,
-    stand_down_proposed, stood_down, card.
+    stand_down_proposed, stood_down, dropped (the reference data no longer have it), card.
     """
 
     collection: ClassVar[str] = "plans"
@@ -348,6 +348,7 @@ class ActivityDeclared(Fact):
     state: ActivityState | None
     author: str
     occurred_at: Instant
+    reason: str | None = Field(default=None, description="reference `text:<id>`")
 
 
 @message

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from schemas.base import Instant, Model
-from schemas.oncall import Reach, ReachRow
+from schemas.oncall import DAY_MIN, Reach, ReachRow
 from schemas.words import Channel
+
+_Minute = Annotated[int, Field(ge=0, le=DAY_MIN)]
 
 
 class ContactPoint(Model):
@@ -19,7 +21,7 @@ class ContactPoint(Model):
         min_length=1, max_length=2048, description="E.164 number, mail address, URL of a webhook, subscription of a browser"
     )
     verified_at: Instant | None = None
-    quiet: tuple[int, int] | None = Field(default=None, description="local minutes from, to in which the person does not hear it")
+    quiet: tuple[_Minute, _Minute] | None = Field(default=None, description="local minutes from, to in which the person does not hear it")
 
 
 class Contact(Model):

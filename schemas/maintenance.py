@@ -6,10 +6,12 @@ A maintenance window is the one form in which anything is told to be quiet: by a
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from schemas import patterns
 from schemas.base import Command, Fact, Instant, Message, Model, RowFact, message
 from schemas.recurrence import parse_rule
 from schemas.words import EventType
@@ -40,22 +42,28 @@ class Matcher(Model):
         value = found[3]
         if len(value) >= 2 and value[0] == value[-1] == '"':
             value = _ESCAPED.sub(r"\1", value[1:-1])
-        return cls(name=found[1], value=value, regex="~" in found[2], equal=found[2][0] == "=")
+        made = cls(name=found[1], value=value, regex="~" in found[2], equal=found[2][0] == "=")
+        made.check()
+        return made
 
     @property
     def takes_nothing(self) -> bool:
         """True if it also holds for what has no such label."""
-        found = re.fullmatch(self.value, "") is not None if self.regex else self.value == ""
+        return self.takes("")
+
+    def takes(self, value: str) -> bool:
+        """True if it holds for this value of its label."""
+        found = patterns.whole_match(self.value, value) if self.regex else value == self.value
         return found is self.equal
 
-    @model_validator(mode="after")
-    def _readable(self) -> Matcher:
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """As Alertmanager does it: a label that is not there is empty."""
+        return self.takes(labels.get(self.name, ""))
+
+    def check(self) -> None:
+        """Raises PatternInvalid for an expression that RE2 does not know. Commands are checked; in an older log it matches nothing."""
         if self.regex:
-            try:
-                re.compile(self.value)
-            except re.error as error:
-                raise ValueError(f"value: {error}") from None
-        return self
+            patterns.check(self.value)
 
 
 class Coverage(Model):
@@ -171,6 +179,8 @@ class _Window(Command):
     def _possible(self) -> _Window:
         if self.rrule is not None:
             parse_rule(self.rrule)
+        for matcher in self.covers.matchers:
+            matcher.check()
         return self
 
 

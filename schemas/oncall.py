@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from datetime import date
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from schemas.base import Command, Instant, Model, RowFact, message
+from schemas.base import Command, Fact, Instant, Model, RowFact, message
 from schemas.words import Channel
+
+DAY_MIN = 1440
+"""Minutes from local midnight to 24:00."""
+
+
+def check_hours(hours: tuple[int, int] | None) -> None:
+    """Raises ValueError for local minutes that no day has. Commands are checked; a fact stays as it was written, so that its log can be read."""
+    if hours is not None and not all(0 <= minute <= DAY_MIN for minute in hours):
+        raise ValueError(f"minutes of a day are 0 to {DAY_MIN}, not {hours[0]} to {hours[1]}")
 
 
 class Place(StrEnum):
@@ -172,6 +181,16 @@ class DrillRow(Model):
 
 
 @message
+class CellShift(Fact):
+    """Somebody's shift in the crisis cell (D39): it began, its warning was given (`warn_at` None), or it is over (`since` None)."""
+
+    person: str
+    role: str
+    since: Instant | None = None
+    warn_at: Instant | None = None
+
+
+@message
 class LaddersDrilled(RowFact):
     """Every rung of every ladder was tried on paper. Routed to delivery, which tries the channels."""
 
@@ -234,3 +253,9 @@ class NoteReachability(Command):
     """How people can be reached, as capabilities: sent by whoever keeps the directory."""
 
     people: tuple[ReachRow, ...] = Field(max_length=200)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for point in (point for row in self.people for point in row.points):
+            check_hours(point.quiet)
+        return self

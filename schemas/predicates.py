@@ -100,3 +100,22 @@ def measured(predicate: Predicate | None) -> Iterator[Measured]:
             yield from measured(part)
         case _:
             return
+
+
+def manual(predicate: Predicate | None) -> Iterator[str]:
+    """The words of every box inside a predicate."""
+    match predicate:
+        case Manual(manual=text):
+            yield text
+        case AnyOf(any=parts) | AllOf(all=parts):
+            for part in parts:
+                yield from manual(part)
+        case Not(negated=part):
+            yield from manual(part)
+        case _:
+            return
+
+
+def has_box(predicate: Predicate) -> bool:
+    """True if a person has a word in it."""
+    return any(True for _ in manual(predicate))

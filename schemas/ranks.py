@@ -6,6 +6,8 @@ accounts (API.md, e.g. `director`). A command may carry either.
 
 from __future__ import annotations
 
+from typing import Final
+
 RANK: dict[str, int] = {
     "responsable_site": 1, "site_manager": 1,
     "directeur_pole": 2, "suppleant_directeur_pole": 2, "coordinateur_pca": 2, "director": 2, "coordinator": 2, "admin": 2,
@@ -17,6 +19,9 @@ RANK: dict[str, int] = {
 
 ACTING = frozenset(RANK) | {"cell", "technician", "astreinte_technique", "main_courantier"}
 """Roles that carry out what was decided: action cards. Every `cellule_*` role may too."""
+
+STRATEGIST: Final = "directeur_pole"
+"""Strategies, declared states and arbitrations belong to this role or above (D41, D44, D51); it hears of data to type again (D46)."""
 
 
 def may_decide(role: str, needed: str) -> bool:

@@ -6,11 +6,14 @@ import re
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b, sha1
+from typing import Final
 from uuid import UUID, uuid5
 
 from schemas.base import Realm
 
-_NAME = re.compile(r"^(?P<territory>[0-9A-Za-z]{1,8})(?:~(?P<kind>ex|what|test)-(?P<run>[0-9A-Za-z][0-9A-Za-z_-]{0,47}))?$")
+MOST_MINUTES: Final = 10 * 366 * 1440
+"""The clock of a simulated realm moves on at most so far at once."""
+_NAME = re.compile(r"(?P<territory>[0-9A-Za-z]{1,8})(?:~(?P<kind>ex|what|test)-(?P<run>[0-9A-Za-z][0-9A-Za-z_-]{0,47}))?")
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _NAMESPACE = UUID("8c1d5f0e-92a7-5b1e-9b1e-0a5f2f6f9200")
 
@@ -28,7 +31,7 @@ class RealmNameInvalid(ValueError):
 
 def parse_realm(name: str) -> tuple[str, RealmKind, str | None]:
     """(territory, kind, run). Raises RealmNameInvalid."""
-    m = _NAME.match(name)
+    m = _NAME.fullmatch(name)
     if not m:
         raise RealmNameInvalid(f"not a realm name: {name!r}")
     return m["territory"], RealmKind(m["kind"]) if m["kind"] else RealmKind.LIVE, m["run"]

@@ -6,15 +6,18 @@ keys become English here, once, in the loader (`services.territory`).
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from schemas.base import Command, Fact, Instant, Model, message
-from schemas.oncall import Reach, Rotation
+from schemas.oncall import DAY_MIN, Reach, Rotation, check_hours
 from schemas.predicates import Predicate
-from schemas.words import Channel, Effect, EventType
+from schemas.words import Channel, Effect, EventType, PlanState
 
 
 class Section(StrEnum):
@@ -123,7 +126,7 @@ class Plan(Model):
     id: str
     title: str
     pole: str | None = Field(description="pôle of a PCA-*, None for a PT-*")
-    state: str
+    state: str = Field(description="in the library (D48): brouillon, en_revue, valide, archive; only a valid one is proposed or activated")
     decides: str = Field(description="role that may decide (D49)")
     auto: bool = Field(
         default=False, description="activated as soon as its trigger holds; for a plan without cards: no effect outside the tool (D49)"
@@ -134,6 +137,16 @@ class Plan(Model):
     stand_down: StandDown | None = None
     zone_by_threshold_m: dict[str, float] = Field(default_factory=dict, description="flood_exposure → river level (PT-CRUE)")
     thresholds_m: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def shelf(self) -> PlanState:
+        """Its state as long as nothing has moved it; by a word of an older log that is none of the four, a draft."""
+        return SHELF.get(self.state, PlanState.DRAFT)
+
+
+SHELF: Final = {
+    "brouillon": PlanState.DRAFT, "en_revue": PlanState.IN_REVIEW, "valide": PlanState.VALID, "archive": PlanState.ARCHIVED,
+}  # fmt: skip
 
 
 class LevelRule(Model):
@@ -233,6 +246,10 @@ class WorkingTime(Model):
     weekly_rest_h: float
     standby_roles: tuple[str, ...] = Field(default=(), description="on call at home: only what one was called out for is work")
     call_out_h: float = Field(default=1, description="work that an answered call stands for")
+    cell_shift_h: float = Field(default=10, gt=0, description="of the crisis cell")
+    warn_before_min: int = Field(
+        default=60, ge=0, description="before the end of a shift of the cell: relief, or a named person's decision"
+    )
 
 
 class StaleAnswer(Model):
@@ -265,9 +282,10 @@ class Escalation(Model):
     never_skipped: tuple[str, ...]
     ladders: dict[str, tuple[Wave, ...]]
     repeat: Repeat
-    quiet_from: str
-    quiet_to: str
+    quiet_from: str = Field(description="local time such as 21:00, D36")
+    quiet_to: str = Field(description="local time, of the next day when not later than `quiet_from`")
     quiet_levels: tuple[int, ...]
+    quiet_days: tuple[int, ...] = Field(default=(1, 2, 3, 4, 5, 6, 7), description="ISO weekdays on which they begin")
     budget_per_hour: int
     alarms: tuple[Alarm, ...]
     calendars: tuple[Calendar, ...]
@@ -291,6 +309,18 @@ class Escalation(Model):
     working_time: WorkingTime | None = None
     stale_answer: StaleAnswer | None = None
     reassignment: ReassignmentPolicy = ReassignmentPolicy()
+
+    @property
+    def quiet_hours(self) -> tuple[int, int] | None:
+        """Minutes from local midnight: from, to. None for what an older log says and is no time: then nothing is held back."""
+        start, end = _minutes(self.quiet_from), _minutes(self.quiet_to)
+        return None if start is None or end is None else (start, end)
+
+
+def _minutes(clock: str) -> int | None:
+    found = re.fullmatch(r"([0-9]{1,2}):([0-5][0-9])", clock)
+    total = int(found[1]) * 60 + int(found[2]) if found else DAY_MIN + 1
+    return total if total <= DAY_MIN else None
 
 
 class Holder(Model):
@@ -403,11 +433,43 @@ class Activities(Model):
     section: Literal[Section.ACTIVITIES] = Section.ACTIVITIES
     poles: tuple[Pole, ...]
     activities: tuple[Activity, ...]
+    assessed_on: date | None = Field(
+        default=None, description="day of the business impact analysis; plans that rest on an old one say so (D48)"
+    )
 
 
 class Plans(Model):
     section: Literal[Section.PLANS] = Section.PLANS
     plans: tuple[Plan, ...]
+
+
+def quiet_faults(policy: Escalation) -> Iterator[str]:
+    """Quiet hours that no day has."""
+    for name in ("quiet_from", "quiet_to"):
+        if _minutes(clock := getattr(policy, name)) is None:
+            yield f'{name}: {clock!r} is not a local time such as "21:00"'
+
+
+def plan_faults(plan: Plan) -> Iterator[str]:
+    """A state that the library does not know."""
+    if plan.state not in SHELF:
+        yield f"plan {plan.id}: state {plan.state!r} is none of {', '.join(SHELF)}"
+
+
+def ladder_faults(policy: Escalation) -> Iterator[tuple[tuple[str, int] | None, str]]:
+    """Numbers and channels with which a ladder would fail or call nobody: (its name and the place of the wave in it, or None for what comes
+    after the last wave; what is wrong).
+    """
+    for ladder, waves in policy.ladders.items():
+        for n, wave in enumerate(waves):
+            said = f"ladder {ladder}, wave {wave.wave}"
+            if wave.after_min < 0 or wave.ack_min < 0:
+                yield (ladder, n), f"{said}: a delay is 0 or more"
+            if wave.expected < 1:
+                yield (ladder, n), f"{said}: at least one answer is expected"
+            yield from (((ladder, n), f"{said}: {channel!r} is not a channel") for channel in wave.channels if channel not in set(Channel))
+    if policy.repeat.after_min < 1 or policy.repeat.times < 0:
+        yield None, "after the last wave: in one minute at the earliest, and 0 or more times"
 
 
 class EscalationPolicy(Model):
@@ -447,6 +509,27 @@ class PublishReference(Command):
     reference: str = Field(description="version: hash of the territory folder, 16 hex digits")
     data: SectionData
     last: bool = False
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        """What would make a decider fail, or call nobody, is refused here: a fact stays as it was written, so that its log can be read."""
+        if isinstance(self.data, RosterSection):
+            for rotation in self.data.roster.rotations:
+                check_hours(rotation.hours)
+            for point in (point for points in self.data.roster.reach.values() for point in points):
+                check_hours(point.quiet)
+        for fault in _faults_of(self.data):
+            raise ValueError(fault)
+        return self
+
+
+def _faults_of(data: SectionData) -> Iterator[str]:
+    match data:
+        case EscalationPolicy(policy=policy):
+            yield from quiet_faults(policy)
+            yield from (fault for _where, fault in ladder_faults(policy))
+        case Plans(plans=plans):
+            yield from (fault for plan in plans for fault in plan_faults(plan))
 
 
 @message

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from schemas.base import Model
+from schemas.callouts import HeadcountAnswer
 from schemas.delivery import AttemptRow, NotificationRow
 from schemas.words import Channel
 
@@ -31,6 +32,7 @@ class Responder(Model):
         default="received", description="received; accepted = no receipt comes; failed; ambiguous = nobody knows"
     )
     answer: Literal["ack", "decline", "none"] = "none"
+    says: HeadcountAnswer = Field(default=HeadcountAnswer.SAFE, description="what the answer to a headcount is")
     after_s: float = Field(default=60, ge=0, le=7 * 86_400, description="simulated seconds from the attempt to the answer")
 
     def fits(self, row: NotificationRow, attempt: AttemptRow) -> bool:

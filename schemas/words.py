@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from typing import Final, Literal
 
 
 class Certainty(StrEnum):
@@ -11,6 +12,10 @@ class Certainty(StrEnum):
     CONFIRMED = "confirmed"
     UNCONFIRMED = "unconfirmed"
     RUMOUR = "rumour"
+
+
+Confirmation = Literal["confirmed", "unconfirmed", "rumour", "denied"]
+"""What a report's certainty has become: by the rules, or by who was asked (D6)."""
 
 
 class MsgType(StrEnum):
@@ -113,6 +118,10 @@ class ClockBase(StrEnum):
 
 
 class PlanState(StrEnum):
+    """D48. `draft`, `in_review`, `valid` and `archived` are what the library says of a plan that no trigger and no decision has moved."""
+
+    DRAFT = "draft"
+    IN_REVIEW = "in_review"
     VALID = "valid"
     PROPOSED = "proposed"
     REFUSED = "refused"
@@ -122,6 +131,11 @@ class PlanState(StrEnum):
     RECOVERING = "recovering"
     LIFTED = "lifted"
     RETEX_CLOSED = "retex_closed"
+    ARCHIVED = "archived"
+
+
+SHELVED: Final = frozenset((PlanState.DRAFT, PlanState.IN_REVIEW, PlanState.VALID, PlanState.ARCHIVED))
+"""States of a plan in the library: nothing has moved it."""
 
 
 class Effect(StrEnum):

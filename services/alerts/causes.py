@@ -1,17 +1,18 @@
-"""Causes: opened, confirmed once more, replaced, lifted, overdue (D3–D5, D7, D9, D10, D15–D17)."""
+"""Causes: opened, confirmed once more, replaced, lifted, overdue (D3–D5, D7, D9, D10, D15, D17). How they end otherwise: `endings`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from schemas.alerts import Cause, CauseChanged, ReportChanged, ReportRow
+from schemas.alerts import Cause, CauseChanged, ReportChanged, ReportRow, TaskChanged
 from schemas.base import Instant
 from schemas.reports import Measure, Window
 from schemas.words import EventType
 from services.alerts import rules, tasks
 from services.alerts.calendar import day_of, end_of_day
 from services.alerts.claims import (
+    all_over,
     as_number,
     claim_key,
     communes_of,
@@ -19,12 +20,12 @@ from services.alerts.claims import (
     is_placeless,
     is_wide,
     measure_name,
-    named,
     objects_of,
     says_restored,
     site_of,
 )
 from services.alerts.draft import Draft
+from services.alerts.evolve import OPEN
 from services.alerts.values import changed
 
 Outcome = Literal["new", "same", "replaced", "over"]
@@ -71,16 +72,64 @@ def _is_daily(row: ReportRow) -> bool:
     return row.type is EventType.SANITARY_ALERT and hot
 
 
+def is_same_occasion(a: ReportRow, b: ReportRow) -> bool:
+    """False when one announces and the other tells of now (D9), or when they count different days (D10)."""
+    if ("planned" in a.flags) != ("planned" in b.flags):
+        return False
+    return not (_is_daily(a) and _is_daily(b)) or day_of(a.occurred_at) == day_of(b.occurred_at)
+
+
 def put(draft: Draft, cause: Cause) -> Cause:
     """Record a cause with its next instant of change; the site is judged again."""
     if cause.lifted_at is None:
         cause = changed(cause, {"next_at": _next_change(cause, draft.now, draft.state.rules.horizon_ms)})
-    if cause != draft.state.causes.get(cause.id):
+    before = draft.state.causes.get(cause.id)
+    if cause != before:
         draft.emit(CauseChanged(cause=cause))
+        _ask(draft, before, cause)
     draft.stirred[cause.id] = None
     if cause.site is not None:
         draft.doubtful.add(cause.site)
     return cause
+
+
+def _ask(draft: Draft, before: Cause | None, cause: Cause) -> None:
+    """An overdue cause waits for a person (D17), until it is lifted or has another end; what is contested, until it is not (D5)."""
+    late, was_late = cause.overdue and cause.lifted_at is None, before is not None and before.overdue and before.lifted_at is None
+    if late and not was_late:
+        candidate, incident = cause.type.value, draft.standing(cause.incident)
+        asked = next((t for s in _subjects(draft, cause) if (t := tasks.open_one(draft, "overdue_cause", s)) is not None), None)
+        if asked is None:
+            tasks.ask(draft, "overdue_cause", site=cause.site, incident=incident, candidates=(candidate,))
+        elif candidate not in asked.candidates:
+            draft.emit(TaskChanged(row=changed(asked, {"candidates": (*asked.candidates, candidate)})))
+    elif was_late and not late and not any(c.overdue for c in open_beside(draft, cause)):
+        for subject in _subjects(draft, cause):
+            tasks.void(draft, "overdue_cause", subject, "lifted" if cause.lifted_at is not None else "extended")
+    was_contested = before is not None and before.contested and (not cause.contested or cause.lifted_at is not None)
+    if cause.site is not None and was_contested and not any(c.contested for c in open_beside(draft, cause)):
+        tasks.void(draft, "contested", cause.site, "lifted")
+
+
+def _subjects(draft: Draft, cause: Cause) -> tuple[str, ...]:
+    """What a task about it may be about: its site, or without one its incident, under whatever name that was asked."""
+    if cause.site is not None:
+        return (cause.site,)
+    return tuple(dict.fromkeys(i for i in (cause.incident, draft.standing(cause.incident)) if i is not None))
+
+
+def open_beside(draft: Draft, cause: Cause) -> list[Cause]:
+    """The open causes of its site; without a site those of its incident that have none either."""
+    state = draft.state
+    if cause.site is not None:
+        return [state.causes[c] for c in state.site_causes.get(cause.site, ())]
+    return placeless_of(draft, draft.standing(cause.incident))
+
+
+def placeless_of(draft: Draft, incident: str | None) -> list[Cause]:
+    """The open causes of an incident that have no site."""
+    found = (draft.state.causes[c] for ids in draft.state.placeless.values() for c in sorted(ids))
+    return [c for c in found if incident is not None and draft.standing(c.incident) == incident]
 
 
 def _next_change(cause: Cause, now: Instant, horizon: Instant) -> Instant | None:
@@ -93,12 +142,22 @@ def _next_change(cause: Cause, now: Instant, horizon: Instant) -> Instant | None
 def take(draft: Draft, row: ReportRow, incident: str | None, known: Cause | None) -> Taken:
     """Apply a confirmed report to its cause. `known` as found by `known_cause`."""
     over = _over_already(draft, row, known)
+    if known is not None and over is None and incident is not None and draft.standing(known.incident) != incident:
+        known = _brought_over(draft, known, incident)
     if known is not None:
         return Taken(known, "over") if over is not None else _another_word(draft, row, known)
     cause = _new(draft, row, incident, over)
     if over is None:
-        cause = _contested(draft, cause, row.source)
+        cause = contested(draft, cause, row.source)
     return Taken(put(draft, cause), "over" if over is not None else "new")
+
+
+def _brought_over(draft: Draft, known: Cause, incident: str) -> Cause:
+    """Its incident was closed over it (D26): what is told of it now is another's, and so is the cause, else that one could be closed as if all were well."""
+    before = draft.standing(known.incident)
+    if before is not None and draft.incident(before).state in OPEN:
+        return known
+    return put(draft, changed(known, {"incident": incident}))
 
 
 def _new(draft: Draft, row: ReportRow, incident: str | None, over: tuple[Instant, str] | None) -> Cause:
@@ -115,11 +174,11 @@ def _new(draft: Draft, row: ReportRow, incident: str | None, over: tuple[Instant
 
 def _persons(row: ReportRow) -> int | None:
     if measure_name(row) == "evacuees" and row.measure is not None and (n := as_number(row.measure.value)) is not None:
-        return int(n)
+        return int(min(max(n, 0), rules.MOST_PERSONS))
     return row.persons_concerned
 
 
-def _contested(draft: Draft, cause: Cause, first_source: str, told: tuple[Instant, str] | None = None) -> Cause:
+def contested(draft: Draft, cause: Cause, first_source: str, told: tuple[Instant, str] | None = None) -> Cause:
     """D5: one source says open, another says shut at that time or just after. The graver state is kept, a person verifies.
 
     `told`: a reopening that is not recorded yet. `first_source` said the earliest of what is left.
@@ -132,7 +191,7 @@ def _contested(draft: Draft, cause: Cause, first_source: str, told: tuple[Instan
     return changed(cause, {"contested": contested}) if contested != cause.contested else cause
 
 
-def _is_before(row: ReportRow, told: tuple[Instant, str]) -> bool:
+def is_before(row: ReportRow, told: tuple[Instant, str]) -> bool:
     """True if a reopening is the newer word. At the very same time it is, from the same source; from another the graver holds."""
     return row.occurred_at < told[0] or (row.occurred_at == told[0] and row.source == told[1])
 
@@ -140,30 +199,40 @@ def _is_before(row: ReportRow, told: tuple[Instant, str]) -> bool:
 def _over_already(draft: Draft, row: ReportRow, known: Cause | None) -> tuple[Instant, str] | None:
     """A late report about something that a newer word has ended (D7), or a day that is over (D10): (when, by what)."""
     reopened = draft.state.reopenings.get(f"{site_of(row)}|{row.type.value}")
-    if reopened is not None and _is_before(row, reopened):
+    if reopened is not None and is_before(row, reopened):
         return reopened[0], "reopening"
+    if known is not None and not known.windows and row.occurred_at < known.since and (before := _before(draft, known, row)) is not None:
+        return before.lifted_at or row.occurred_at, before.lifted_by or "lifted"
     newest = draft.state.cause_keys.get(claim_key(row)) if known is None else None
     if newest is not None:
         last = draft.state.causes[newest]
-        if last.lifted_at is not None and last.lifted_by != "end_of_day" and row.occurred_at < last.lifted_at:
+        denied = last.lifted_by == f"denied:{row.id}"  # and confirmed now: the newer word of a person
+        if last.lifted_at is not None and not denied and last.lifted_by != "end_of_day" and row.occurred_at < last.lifted_at:
             return last.lifted_at, last.lifted_by or "lifted"
     if _is_daily(row) and (end := end_of_day(row.occurred_at)) <= draft.now:
         return end, "end_of_day"
-    if row.effective and all(w.end is not None and w.end <= draft.now for w in row.effective):
+    if all_over(row.effective, draft.now):
         return max(w.end for w in row.effective if w.end is not None), "windows_over"
     return None
+
+
+def _before(draft: Draft, known: Cause, row: ReportRow) -> Cause | None:
+    """An earlier cause of the same key that was lifted after this report's time: it is about that one. Walks over the causes: a late word is rare."""
+    found = (c for c in draft.state.causes.values() if c.key == known.key and c.id != known.id and c.lifted_by != "end_of_day")
+    return next((c for c in found if c.lifted_at is not None and row.occurred_at < c.lifted_at), None)
 
 
 def _another_word(draft: Draft, row: ReportRow, known: Cause) -> Taken:
     """D4: the source is added, severity and loss take the worse, the earlier time. A newer count of the day replaces (D10)."""
     newer = row.occurred_at >= known.last_at
+    _drop(draft, known)
     both = {
         "sources": known.sources if row.source in known.sources else (*known.sources, row.source),
         "reports": _one_more(known.reports, row.id),
-        "since": min(known.since, row.occurred_at),
+        "since": row.occurred_at if _only_announced(known, row) else min(known.since, row.occurred_at),
         "last_at": max(known.last_at, row.occurred_at),
     }
-    if row.type is EventType.STAFF_SHORTAGE and known.ends_at is not None:
+    if known.ends_at is not None and measure_name(row) != "ill_persons":
         values = {"severity": row.severity, "loss_pct": row.capacity_lost_pct, "persons": _persons(row), "measure": row.measure}
         cause = put(draft, changed(known, both | (values if newer else {})))
         return Taken(cause, "replaced")
@@ -180,8 +249,13 @@ def _another_word(draft: Draft, row: ReportRow, known: Cause) -> Taken:
         worse |= {"expected_end": row.expected_end, "overdue": row.expected_end <= draft.now}
     cause = changed(known, both | worse)
     if row.occurred_at < known.since:
-        cause = _contested(draft, cause, row.source)
+        cause = contested(draft, cause, row.source)
     return Taken(put(draft, cause), "same")
+
+
+def _only_announced(known: Cause, row: ReportRow) -> bool:
+    """The cause was planned for another time, and the report tells of now (D9): it did not begin when it was announced."""
+    return bool(known.windows) and not known.acting and not row.effective
 
 
 def _union(a: tuple[Window, ...], b: tuple[Window, ...]) -> tuple[Window, ...]:
@@ -200,7 +274,7 @@ def _worse_measure(a: Measure | None, b: Measure | None) -> Measure | None:
     return b if x is None or (y is not None and y > x) else a
 
 
-# ── replaced and withdrawn by reference (D3) ───────────────────────────────────────────────────────────────────────
+# ── replaced by reference (D3) ────────────────────────────────────────────────────────────────────────────────────
 
 
 def cause_of(draft: Draft, report: ReportRow) -> Cause | None:
@@ -219,10 +293,20 @@ def _one_more(reports: tuple[str, ...], id: str) -> tuple[str, ...]:
     return (*reports, id) if len(reports) < KEPT_REPORTS else (*reports[:first], *reports[first + 1 :], id)
 
 
+def _drop(draft: Draft, cause: Cause) -> None:
+    """A word that a cause no longer names is replaced by those after it: it speaks and counts no more, whatever becomes of the cause."""
+    if len(cause.reports) < KEPT_REPORTS:
+        return
+    told = draft.state.reports.get(cause.reports[KEPT_REPORTS // 2])
+    if told is not None and "superseded" not in told.flags:
+        draft.emit(ReportChanged(row=changed(told, {"flags": (*told.flags, "superseded")})))
+
+
 def replace_values(draft: Draft, row: ReportRow, cause: Cause) -> Taken:
     """An Update replaces the values that it carries; an older one replaces nothing (D7)."""
     values: dict[str, Any] = {"last_at": max(cause.last_at, row.occurred_at)}
     if row.type is cause.type:
+        _drop(draft, cause)
         values["reports"] = _one_more(cause.reports, row.id)
     if row.occurred_at >= cause.last_at:
         if row.type is cause.type:
@@ -232,80 +316,26 @@ def replace_values(draft: Draft, row: ReportRow, cause: Cause) -> Taken:
             values |= {"expected_end": row.expected_end, "overdue": row.expected_end <= draft.now}
         if row.effective:
             values |= {"windows": row.effective, "acting": inside(row.effective, draft.now)}
+            if all_over(row.effective, draft.now):
+                put(draft, changed(cause, values))
+                lift(draft, draft.state.causes[cause.id], max(w.end or 0 for w in row.effective), "windows_over")
+                return Taken(draft.state.causes[cause.id], "replaced")
     return Taken(put(draft, changed(cause, values)), "replaced")
+
+
+def is_overdue(cause: Cause, now: Instant) -> bool:
+    return cause.expected_end is not None and cause.expected_end <= now and not cause.windows
 
 
 def lift(draft: Draft, cause: Cause, at: Instant, by: str) -> None:
     """End a cause. Never reopens a site that has another (D15)."""
     put(draft, changed(cause, {"lifted_at": max(at, cause.since), "lifted_by": by, "next_at": None, "acting": False}))
-    if cause.site is None:
-        return
-    left = [draft.state.causes[c] for c in draft.state.site_causes.get(cause.site, ())]
-    if not any(c.overdue for c in left):
-        tasks.void(draft, "overdue_cause", cause.site, "lifted")
-    if not any(c.contested for c in left):
-        tasks.void(draft, "contested", cause.site, "lifted")
+    draft.ended.append(cause.id)
 
 
-# ── reopening (D16) ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def reopen(draft: Draft, row: ReportRow, incident: str | None) -> None:
-    """Lift what the reopening names, or the only open type; ask when it is not clear. What stays shut becomes a partial closure."""
-    site = site_of(row)
-    if site is None:
-        for name in named(row, "supplier:"):
-            end_supplier_failures(draft, name, row)
-        _end_referenced(draft, row)
-        return
-    open_ = [draft.state.causes[c] for c in draft.state.site_causes.get(site, ())]
-    types = {c.type for c in open_}
-    lifts = frozenset(row.lifts) or (frozenset(types) if len(types) == 1 else frozenset[EventType]())
-    if not lifts and types:
-        tasks.ask(draft, "lift_which", report=row.id, site=site, incident=incident, candidates=tuple(sorted(t.value for t in types)))
-    for cause in open_:
-        if cause.type in lifts:
-            _lift_or_trim(draft, row, cause)
-    _keep_rest_shut(draft, row, incident)
-
-
-def _end_referenced(draft: Draft, row: ReportRow) -> None:
-    """Without a site: what the reports that it names opened, of the types that it lifts (a machine's alert, D66)."""
-    for reference in row.references:
-        lease = draft.state.leases.get(reference)
-        told = draft.state.reports.get(reference if lease is None else lease.claim)
-        cause = cause_of(draft, told) if told is not None else None
-        if cause is not None and cause.type in row.lifts and row.occurred_at >= cause.since:
-            lift(draft, cause, row.occurred_at, row.id)
-
-
-def _lift_or_trim(draft: Draft, row: ReportRow, cause: Cause) -> None:
-    """D7: a reopening ends what was said before it; what was said after it stays, contested if it is too close to be true (D5)."""
-    told = (row.occurred_at, row.source)
-    if others := _held_by_others(draft, row, cause):
-        put(draft, _of_reports(cause, others))
-        return
-    after = [r for r in (draft.state.reports[i] for i in cause.reports if i in draft.state.reports) if not _is_before(r, told)]
-    if not after:
-        lift(draft, cause, row.occurred_at, row.id)
-        return
-    after.sort(key=lambda r: (r.occurred_at, r.recorded_at, r.id))
-    put(draft, _contested(draft, _of_reports(cause, after), after[0].source, told))
-
-
-def _held_by_others(draft: Draft, row: ReportRow, cause: Cause) -> list[ReportRow]:
-    """The end of one machine alert leaves what other alerts of that sender still say of the same cause (D66)."""
-    state = draft.state
-    if row.source_key is None or not row.references:
-        return []
-    held = {a.claim for a in state.leases.values() if a.state == "held" and a.source_key == row.source_key and a.id not in row.references}
-    rows = [state.reports[r] for r in cause.reports if r in held and r in state.reports]
-    return sorted(rows, key=lambda r: (r.occurred_at, r.recorded_at, r.id))
-
-
-def _of_reports(cause: Cause, rows: list[ReportRow]) -> Cause:
+def of_reports(cause: Cause, rows: list[ReportRow]) -> Cause:
     """The cause as these of its reports make it; ascending."""
-    said = rows[-1:] if cause.type is EventType.STAFF_SHORTAGE and cause.ends_at is not None else rows
+    said = rows[-1:] if cause.ends_at is not None and measure_name(rows[-1]) != "ill_persons" else rows
     values: dict[str, Any] = {
         "since": rows[0].occurred_at,
         "last_at": rows[-1].occurred_at,
@@ -323,50 +353,6 @@ def _of_reports(cause: Cause, rows: list[ReportRow]) -> Cause:
     return changed(cause, values)
 
 
-def _keep_rest_shut(draft: Draft, row: ReportRow, incident: str | None) -> None:
-    m = row.measure
-    value = as_number(m.value) if m is not None and m.name == "desks_available" else None
-    if m is None or value is None or not m.value_of or value >= m.value_of:
-        return
-    rest = changed(row, {"type": EventType.PARTIAL_CLOSURE, "capacity_lost_pct": round(100 * (1 - value / m.value_of), 1)})
-    known = known_cause(rest, draft)
-    if known is None:
-        take(draft, rest, incident, None)
-    elif row.occurred_at >= known.last_at:
-        put(draft, changed(known, {"loss_pct": rest.capacity_lost_pct, "last_at": row.occurred_at, "measure": m}))
-
-
-def end_supplier_failures(draft: Draft, supplier: str, row: ReportRow) -> None:
-    """A supplier serves again: its open failures end."""
-    for id in sorted(draft.state.placeless.get(EventType.SUPPLIER_FAILURE.value, ())):
-        cause = draft.state.causes[id]
-        if (
-            cause.measure is not None
-            and f"supplier:{supplier}" in (cause.measure.object or "").split("|")
-            and row.occurred_at >= cause.since
-        ):
-            lift(draft, cause, row.occurred_at, row.id)
-
-
-def end_system_outages(draft: Draft, systems: tuple[str, ...], row: ReportRow) -> None:
-    """`system_restored`: outages that are about these systems alone end."""
-    restored = {f"system:{s}" for s in systems}
-    for cause in list(draft.state.causes.values()):
-        if cause.lifted_at is not None or cause.type not in (EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM) or cause.measure is None:
-            continue
-        about = {o for o in (cause.measure.object or "").split("|") if o}
-        if about and about <= restored and row.occurred_at >= cause.last_at:
-            lift(draft, cause, row.occurred_at, row.id)
-
-
-def end_operator_outages(draft: Draft, incident: str, row: ReportRow) -> None:
-    """The operator says all restored (D20): its own word ends; the sites' causes stay until someone speaks."""
-    for id in sorted(draft.state.placeless.get(EventType.OUTAGE_POWER.value, ())):
-        cause = draft.state.causes[id]
-        if draft.standing(cause.incident) == incident and row.occurred_at >= cause.since:
-            lift(draft, cause, row.occurred_at, row.id)
-
-
 # ── time ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -375,21 +361,20 @@ def due(draft: Draft, cause: Cause) -> None:
     now = draft.now
     if cause.ends_at is not None and cause.ends_at <= now:
         return lift(draft, cause, cause.ends_at, "end_of_day")
-    if cause.windows and all(w.end is not None and w.end <= now for w in cause.windows):
+    if all_over(cause.windows, now):
         return lift(draft, cause, max(w.end for w in cause.windows if w.end is not None), "windows_over")
-    late = cause.expected_end is not None and cause.expected_end <= now and not cause.windows
-    if late and not cause.overdue:
-        tasks.ask(draft, "overdue_cause", site=cause.site, incident=draft.standing(cause.incident), candidates=(cause.type.value,))
+    late = is_overdue(cause, now)
     acting = inside(cause.windows, now)
-    if acting and not cause.acting:
-        _count_planned(draft, cause)
+    if acting is not cause.acting:
+        _count_planned(draft, cause, acting)
     put(draft, changed(cause, {"acting": acting, "overdue": cause.overdue or late}))
     return None
 
 
-def _count_planned(draft: Draft, cause: Cause) -> None:
-    """What was announced is current now: its reports count from here on (D9)."""
+def _count_planned(draft: Draft, cause: Cause, acting: bool) -> None:
+    """What was announced is current now and its reports count; between two windows it is announced again (D9)."""
     for id in cause.reports:
         row = draft.state.reports[id]
-        if "planned" in row.flags:
-            draft.emit(ReportChanged(row=changed(row, {"flags": tuple(f for f in row.flags if f != "planned")})))
+        if row.effective and acting is ("planned" in row.flags):
+            flags = tuple(f for f in row.flags if f != "planned")
+            draft.emit(ReportChanged(row=changed(row, {"flags": flags if acting else (*flags, "planned")})))

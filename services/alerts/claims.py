@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from schemas.alerts import ReportRow
+from math import isfinite
+
+from schemas.alerts import Cause, ReportRow
 from schemas.base import HOUR_MS, Instant
 from schemas.reports import ReportReceived, Window
 from schemas.words import Certainty, EventType, ReportState
@@ -31,8 +33,8 @@ def row_of(report: ReportReceived, recorded_at: Instant, territory: Territory) -
     return ReportRow(
         id=report.report_id, state=ReportState.APPLIED, flags=tuple(flags), confirmation=_confirmation(report.certainty),
         source=report.source, source_key=report.source_key, site=report.site_id, commune=report.commune, zone=report.zone, type=report.type,
-        severity=report.severity, certainty=report.certainty, msg_type=report.msg_type, references=report.references, alias=report.alias,
-        occurred_at=occurred_at, recorded_at=recorded_at, capacity_lost_pct=report.capacity_lost_pct,
+        severity=report.severity, certainty=report.certainty, urgency=report.urgency, msg_type=report.msg_type,
+        references=report.references, alias=report.alias, occurred_at=occurred_at, recorded_at=recorded_at, capacity_lost_pct=report.capacity_lost_pct,
         persons_concerned=report.persons_concerned, measure=report.measure, phenomenon=report.phenomenon, colour=report.colour,
         plan_hint=report.plan_hint, text_id=report.text_id, dialect=report.dialect, effective=report.effective, expected_end=end,
         lifts=report.lifts, affected_activities=report.affected_activities, labels=report.labels,
@@ -46,6 +48,11 @@ def _known(sites: tuple[str, ...], territory: Territory) -> tuple[str, ...]:
 
 def _confirmation(certainty: Certainty) -> str:
     return certainty.value
+
+
+def all_over(windows: tuple[Window, ...], now: Instant) -> bool:
+    """There were windows, and the last of them has ended."""
+    return bool(windows) and all(w.end is not None and w.end <= now for w in windows)
 
 
 def inside(windows: tuple[Window, ...], at: Instant) -> bool:
@@ -69,7 +76,8 @@ def communes_of(row: ReportRow, territory: Territory) -> tuple[str, ...]:
         return row.zone
     site = site_of(row)
     if site is not None:
-        return (territory.sites[site].commune,)
+        known = territory.sites.get(site)  # not one that the reference data have dropped since
+        return (known.commune,) if known is not None else ()
     return (row.commune,) if row.commune else ()
 
 
@@ -88,19 +96,37 @@ def measure_name(row: ReportRow) -> str | None:
 
 
 def is_wide(row: ReportRow) -> bool:
-    """A rate for more than one site (`kind:…`, `pole:…`, `global`): it touches no site's status and is no site's word (D11)."""
+    """A rate for more than one site (`kind:…`, `pole:…`, `zone:…`, `global`): it touches no site's status and is no site's word (D11).
+
+    What holds in a zone (evacuees, customers) is no rate.
+    """
     scope = row.measure.scope if row.measure is not None else None
-    return scope is not None and scope != "site" and not scope.startswith("zone")
+    return scope is not None and scope != "site" and (not scope.startswith("zone") or is_rate(row))
+
+
+def is_rate(row: ReportRow) -> bool:
+    """It measures a share."""
+    m = row.measure
+    return m is not None and (m.unit == "%" or (m.name or "").endswith("_rate"))
 
 
 def as_number(value: float | bool | str | None) -> float | None:
-    """A measured value as a number; true is 1."""
+    """A measured value as a number; true is 1. None also for words that only a float knows (`nan`, `inf`): no log could hold them."""
     if isinstance(value, str):
         try:
-            return float(value)
+            number = float(value)
         except ValueError:
             return None
+        return number if isfinite(number) else None
     return None if value is None else float(value)
+
+
+def absent_pct(cause: Cause) -> float:
+    """Of a shortage of staff: the loss that it names, else the rate of absence that it measured; 0 to 100."""
+    lost = cause.loss_pct
+    if lost is None and cause.measure is not None and cause.measure.unit == "%":
+        lost = as_number(cause.measure.value)
+    return min(max(lost or 0.0, 0.0), 100.0)
 
 
 def as_truth(value: float | bool | str | None) -> bool:

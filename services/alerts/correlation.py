@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from schemas.alerts import Cause, IncidentRow, ReportRow
 from schemas.words import EventType, IncidentState, MsgType
 from services.alerts import rules
-from services.alerts.claims import communes_of, is_confirmed, measure_name, says_restored, site_of
+from services.alerts.claims import communes_of, is_confirmed, measure_name, objects_of, says_restored, site_of
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
 from services.alerts.families import Key, Reach, absorbs, cluster_of, key_of_object, own_key
@@ -35,17 +35,27 @@ def place(row: ReportRow, known: Cause | None, draft: Draft) -> Placement:
     key = own_key(row, draft)
     if (key is None and row.type in rules.MUTE_TYPES) or says_restored(row):
         return _mute(row, draft)
-    if key is not None and (own := _open_with(key, row, draft)) is not None:
+    if key is not None and not _yields(key, row, draft) and (own := _open_with(key, row, draft)) is not None:
         return Placement(f"D22:{own.kind}", own.id)
     if key is None and (by_site := _of_site(row, draft)) is not None:
         return Placement("D23", by_site)
     if (absorbing := _absorbing(row, draft)) is not None:
         return Placement(f"D22:{absorbing.kind}", absorbing.id)
+    if key is None and (same := _same_matter(row, draft)) is not None:
+        return Placement("D23", same.id)
     if (closed := _recently_closed(key, row, draft)) is not None:
         return Placement("D26", closed.id)
     if not opens_one(row):
         return NOWHERE
     return Placement("D22" if key else "D23", opens=key or _fallback(row, draft))
+
+
+def _yields(key: Key, row: ReportRow, draft: Draft) -> bool:
+    """Who is absent while it snows or there is a strike is absent for that (D22)."""
+    if key[0] != "absence":
+        return False
+    absorbing = _absorbing(row, draft)
+    return absorbing is not None and absorbing.kind in ("snow", "strike")
 
 
 def opens_one(row: ReportRow) -> bool:
@@ -74,12 +84,33 @@ def _open_with(key: Key, row: ReportRow, draft: Draft) -> IncidentRow | None:
     if key[0] == "power":
         return cluster_of(row, draft)
     same = [i for i in draft.incidents(draft.state.open_incidents) if i.kind == key[0]]
-    exact = next((i for i in same if i.key == key[1]), None)
+    exact = next((i for i in same if i.key == key[1]), None) or _heir(key, draft)
     if exact is not None or key[0] != "it":
         return exact
     if key[1] == "*":  # an isolation takes the IT incident that led to it
         return min(same, key=lambda i: (-i.severity, i.opened_at, i.id), default=None)
     return next((i for i in same if i.key == "*"), None)
+
+
+def _heir(key: Key, draft: Draft) -> IncidentRow | None:
+    """The open incident into which a person merged the one with this key: what belongs to that belongs to it (D25)."""
+    merged = (i.id for i in draft.state.incidents.values() if i.state is IncidentState.MERGED and (i.kind, i.key) == key)
+    heirs = {h: draft.incident(h) for i in merged if (h := draft.standing(i)) is not None}
+    return max((i for i in heirs.values() if i.state in OPEN), key=lambda i: (i.opened_at, i.id), default=None)
+
+
+def _same_matter(row: ReportRow, draft: Draft) -> IncidentRow | None:
+    """D23, of no site: the open incident of the same key that has heard of the same, else each word on a commune or a road would open its own."""
+    if site_of(row) is not None:
+        return None
+    kind, key = _fallback(row, draft)
+    for incident in draft.incidents(draft.state.open_incidents):
+        if (incident.kind, incident.key) != (kind, key):
+            continue
+        told = (draft.state.reports[r] for r in draft.state.incident_reports.get(incident.id, ()))
+        if any(r.type is row.type and objects_of(r) == objects_of(row) for r in told):
+            return incident
+    return None
 
 
 def _of_site(row: ReportRow, draft: Draft) -> str | None:

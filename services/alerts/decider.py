@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from schemas.alerts import AnswerReceived, AttentionRequested, DeadlineSettled, HistoryForgotten, MetricChanged, Unreachable
 from schemas.base import DAY_MS, Command, Fact, Instant
 from schemas.continuity import CrisisTended, ImprovementChanged, ImprovementRow, SitrepIssued
 from schemas.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived
-from services.alerts import causes, escalation, flags, leases, levels, maintenance, readiness, tasks, zones
+from services.alerts import answers, attention, flags, incidents, leases, levels, maintenance, readiness, relief, tasks, waves, zones
 from services.alerts.commands import obey
 from services.alerts.draft import Draft
 from services.alerts.evolve import evolve, reload
 from services.alerts.oncall import renew
-from services.alerts.reports import receive
+from services.alerts.reports import begin, receive, turn
 from services.alerts.rules import ADDENDUM_MS, REMEMBER_MS
 from services.alerts.settle import settle
 from services.alerts.state import State
@@ -56,10 +57,10 @@ class AlertsDecider:
                 settle(draft)
             case AnswerReceived(notification=notification, person=person, answer=answer, proved=proved):
                 renew(draft, person, proved)
-                escalation.answered(draft, notification, person, answer)
+                answers.answered(draft, notification, person, answer)
                 settle(draft)
             case Unreachable(notification=notification):
-                escalation.unreachable(draft, notification)
+                answers.unreachable(draft, notification)
                 settle(draft)
             case AttentionRequested() as asked:
                 _attend(draft, asked)
@@ -67,7 +68,7 @@ class AlertsDecider:
                 leases.renew(draft, renewed)
                 settle(draft)
             case CrisisTended(incident=incident):
-                escalation.tended(draft, incident)
+                answers.tended(draft, incident)
             case SitrepIssued(row=issued):
                 tasks.settle(draft, "sitrep", "", issued.issued_by)
             case ImprovementChanged(row=action):
@@ -81,34 +82,9 @@ class AlertsDecider:
     def fire(self, state: State, firing: Firing) -> Sequence[Fact]:
         draft, key = Draft(state, firing), firing.deadline.key
         head, _, rest = key.partition(":")
-        match head:
-            case "cause":
-                causes.due(draft, state.causes[rest])
-            case "silence":
-                incident, _, due = rest.rpartition(":")
-                zones.judge_batch(draft, incident, int(due))
-            case "allclear":
-                zones.judge_all_clear(draft, rest)
-            case "ladder":
-                escalation.climb(draft, rest)
-            case "stale":
-                escalation.stale(draft, rest)
-            case "prove":
-                readiness.prove(draft)
-            case "rearm":
-                levels.rearm(draft, rest)
-            case "flag":
-                flags.begin(draft, rest)
-            case "decay":
-                draft.touch(rest.partition(":")[0])
-            case "maintenance":
-                maintenance.turn(draft, rest.partition(":")[0])
-            case "lease":
-                leases.lapse(draft, rest)
-            case "forget":
-                forget(draft)
-            case _:
-                raise UnknownInput(f"alerts has no deadline {key!r}")
+        if (due := _DUE.get(head)) is None:
+            raise UnknownInput(f"alerts has no deadline {key!r}")
+        due(draft, rest)
         settle(draft)
         if draft.state.agenda.first() == firing.deadline:
             draft.emit(DeadlineSettled(key=key))
@@ -139,6 +115,11 @@ class AlertsDecider:
         return reload(_CODEC.load(dumped))
 
 
+def _judge(draft: Draft, rest: str) -> None:
+    incident, _, due = rest.rpartition(":")
+    zones.judge_batch(draft, incident, int(due))
+
+
 def forget(draft: Draft) -> None:
     """Once a day in a live realm: ids are known for 7 days, or while their incident is open and 72 h after (D4, D26)."""
     now = draft.now
@@ -159,7 +140,7 @@ def _attend(draft: Draft, asked: AttentionRequested) -> None:
         if (value := getattr(asked, name)) is not None
     }
     template = _TEMPLATES.get(asked.code, asked.code).format(base=asked.base or "rto")
-    escalation.attend(draft, asked.roles, pole=asked.pole, site=asked.site, incident=incident, template=template, values=values)
+    attention.attend(draft, asked.roles, pole=asked.pole, site=asked.site, incident=incident, template=template, values=values)
     if asked.code == "reentry":
         tasks.ask(draft, "reentry", report=asked.activity, incident=incident)
     elif asked.code == "sitrep_due":
@@ -173,3 +154,12 @@ def _follow(draft: Draft, action: ImprovementRow) -> None:
         tasks.ask(draft, "improvement", report=action.id, incident=incident, due_at=action.due_at)
     elif action.closed_by is not None:
         tasks.settle(draft, "improvement", action.id, action.closed_by, action.state)
+
+
+_DUE: Final[Mapping[str, Callable[[Draft, str], None]]] = {
+    "cause": turn, "report": begin, "silence": _judge, "allclear": zones.judge_all_clear, "ladder": waves.climb, "stale": answers.stale,
+    "prove": lambda draft, _: readiness.prove(draft), "relief": relief.warn, "rearm": levels.rearm, "flag": flags.begin,
+    "decay": lambda draft, rest: draft.touch(rest.partition(":")[0]), "maintenance": lambda draft, rest: maintenance.turn(draft, rest.partition(":")[0]),
+    "lease": leases.lapse, "move": lambda draft, rest: incidents.go_on_moving(draft, rest.rpartition(":")[0]), "forget": lambda draft, _: forget(draft),
+}  # fmt: skip
+"""Head of a deadline's key → what happens then, told the rest of the key."""

@@ -6,6 +6,7 @@ the input moved, so that only predicates which read them are evaluated.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -32,8 +33,8 @@ class Draft:
     """Mutable, for the time of one decision only."""
 
     __slots__ = (
-        "_changes", "_ids", "_incidents", "_ordinals", "_start", "_topics", "clock", "concerned", "doubtful", "facts", "level", "now", "state",
-        "stirred", "trail", "turned", "values", "words",
+        "_changes", "_ids", "_incidents", "_ordinals", "_start", "_topics", "clock", "concerned", "doubtful", "ended", "facts", "level", "now",
+        "regrouped", "reopened", "state", "stirred", "trail", "turned", "values", "words",
     )  # fmt: skip
 
     def __init__(self, state: State, ids: Input | Firing) -> None:
@@ -53,8 +54,14 @@ class Draft:
         """Sites whose status must be judged again."""
         self.stirred: dict[str, None] = {}
         """Causes that changed, in order: are they hushed now? (D64, D65)"""
+        self.ended: list[str] = []
+        """Causes that were lifted in this input: does what they declared hold any longer?"""
         self.turned: set[str] = set()
         """Incidents that began or ceased to be quiet (D64, D65)."""
+        self.reopened: set[str] = set()
+        """Incidents that were closed and are open again (D26): their ladders ended with them, and they call although their level is reached already."""
+        self.regrouped: set[str] = set()
+        """Incidents that a person made of the reports of others (D25): no new fact, so the level of the territory stays."""
         self.concerned: set[str] = set()
         """Incidents whose causes moved although their own rows did not."""
         self.values: dict[tuple[int, str | None], float | None] = {}
@@ -93,7 +100,7 @@ class Draft:
     def put_incident(self, row: IncidentRow, change: str) -> None:
         """Its new value, written by `flush`. `change` of the first and gravest wins: opened before level before member before report."""
         before = self._incidents.get(row.id) or self.state.incidents.get(row.id)
-        if before is None or (before.state in OPEN, before.quiet) != (row.state in OPEN, row.quiet):
+        if before is None or (before.state in OPEN, before.quiet, before.severity > 0) != (row.state in OPEN, row.quiet, row.severity > 0):
             self._topics.add("incidents")
         if before is None or before.customers_cut != row.customers_cut:
             self._topics.add("customers")
@@ -121,15 +128,17 @@ class Draft:
         """Open incidents as this input leaves them, oldest first."""
         if "incidents" not in self._topics:
             return self.state.open_incidents
-        ids = {*self.state.open_incidents, *self._incidents}
-        rows = [r for r in self.incidents(ids) if r.state in OPEN]
-        return tuple(r.id for r in sorted(rows, key=lambda r: (r.known_at, r.id)))
+        found = [i for i in self.state.open_incidents if i not in self._incidents]
+        for row in self._incidents.values():
+            if row.state in OPEN:
+                insort(found, row.id, key=lambda i: (self.incident(i).known_at, i))
+        return tuple(found)
 
     @property
-    def covered_incidents(self) -> int:
-        """How many open incidents hold nothing but planned works, as this input leaves them (D64)."""
+    def covered_incidents(self) -> tuple[IncidentRow, ...]:
+        """Open incidents among which are those that count for no predicate, as this input leaves them."""
         ids = {*self.state.covered_incidents, *self._incidents}
-        return sum(1 for r in self.incidents(ids) if r.state in OPEN and r.quiet == "maintenance")
+        return tuple(row for row in self.incidents(ids) if row.state in OPEN)
 
     @property
     def changed_incidents(self) -> tuple[str, ...]:
@@ -149,10 +158,12 @@ class Draft:
         return self.standing(row.incident) if row is not None else None
 
     def standing(self, incident: str | None) -> str | None:
-        """The incident, or the one that it was merged into."""
+        """The incident, or the one that it was merged into; None for one that is forgotten."""
         while incident is not None:
             known = self._incidents.get(incident) or self.state.incidents.get(incident)
-            if known is None or known.merged_into is None:
+            if known is None:
+                return None
+            if known.merged_into is None:
                 break
             incident = known.merged_into
         return incident

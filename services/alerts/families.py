@@ -21,6 +21,10 @@ Key = tuple[str, str]
 """(family, key)"""
 
 
+NO_NETWORK: Final = "water"
+"""Key of a water incident of which nobody has named the network."""
+
+
 class Reach(IntEnum):
     """How near an incident is to what it absorbs: the nearest wins (D23)."""
 
@@ -50,7 +54,7 @@ def _by_flag(row: ReportRow) -> Key | None:
 
 
 def _network(row: ReportRow) -> str:
-    return next(iter(named(row, "network:")), "water")
+    return next(iter(named(row, "network:")), NO_NETWORK)
 
 
 def _weather(row: ReportRow, draft: Draft) -> Key:
@@ -59,15 +63,18 @@ def _weather(row: ReportRow, draft: Draft) -> Key:
 
 
 def _illness(row: ReportRow, draft: Draft) -> Key | None:
-    site = site_of(row)
-    if not is_ill(row) or site is None or rules.HEAT_HAZARD in objects_of(row):
-        return None
-    kitchen = draft.territory.sites[site].kitchen
-    return ("kitchen", kitchen) if kitchen in draft.territory.kitchens and kitchen is not None else None
+    kitchen = _shared_kitchen(row, draft) if is_ill(row) and rules.HEAT_HAZARD not in objects_of(row) else None
+    return ("kitchen", kitchen) if kitchen is not None else None
+
+
+def _shared_kitchen(row: ReportRow, draft: Draft) -> str | None:
+    """The kitchen that serves the site of a report and others."""
+    known = draft.territory.sites.get(site_of(row) or "")
+    return known.kitchen if known is not None and known.kitchen in draft.territory.kitchens else None
 
 
 def _supplier(row: ReportRow, draft: Draft) -> Key | None:
-    name = next(iter(named(row, "supplier:")), None)
+    name = next(iter(named(row, "supplier:")), None) or _shared_kitchen(row, draft)
     return ("kitchen", name) if name is not None else None
 
 
@@ -135,11 +142,10 @@ def cluster_of(row: ReportRow, draft: Draft) -> IncidentRow | None:
     """
     site, communes = site_of(row), frozenset(communes_of(row, draft.territory))
     near = draft.territory.near(site) if site else frozenset[str]()
-    for incident in draft.incidents(draft.state.open_incidents):
-        if incident.kind != "power":
-            continue
-        if site is not None and site in incident.members:
-            return incident
+    power = [i for i in draft.incidents(draft.state.open_incidents) if i.kind == "power"]
+    if site is not None and (its_own := next((i for i in power if site in i.members), None)) is not None:
+        return its_own
+    for incident in power:
         if row.occurred_at > (incident.last_at or incident.opened_at) + rules.CLUSTER_MS:
             continue
         if row.occurred_at < incident.opened_at - rules.CLUSTER_MS:
@@ -209,7 +215,14 @@ def _power(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
 
 
 def _water(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
-    return Reach.AREA if is_ill(row) and _in_area(incident, row, draft) else None
+    """Illness in its communes, and cuts of which one does not say the network: there, or anywhere when it is the only incident of water."""
+    if is_ill(row):
+        return Reach.AREA if _in_area(incident, row, draft) else None
+    if own_key(row, draft) is None or row.type is not T.OUTAGE_WATER:
+        return None
+    if _in_area(incident, row, draft):
+        return Reach.AREA if not named(row, "network:") or incident.key == NO_NETWORK else None
+    return Reach.TERRITORY if not named(row, "network:") else None
 
 
 def _kitchen(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
@@ -225,7 +238,7 @@ def _security(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | No
 
 
 def _gas_area(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
-    taken = row.type in (*rules.ORDERS, *rules.CLOSURES, T.OUTAGE_POWER, T.TRANSPORT_DISRUPTION, T.SUPPLIER_FAILURE)
+    taken = row.type in (T.EVACUATION, T.SHELTER_IN_PLACE, *rules.CLOSURES, T.OUTAGE_POWER, T.TRANSPORT_DISRUPTION, T.SUPPLIER_FAILURE)
     return Reach.AREA if taken and incident.key in communes_of(row, draft.territory) else None
 
 

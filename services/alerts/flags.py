@@ -5,15 +5,16 @@ The newest word by `occurred_at` stands; an older one changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from schemas.alerts import FlagChanged, FlagRow, ReportRow
 from schemas.base import Instant
 from schemas.words import EventType as T
-from services.alerts.causes import end_supplier_failures, end_system_outages
-from services.alerts.claims import as_number, as_truth, measure_name, named, site_of
+from schemas.words import MsgType
+from services.alerts.claims import as_number, as_truth, is_placeless, measure_name, named, site_of
 from services.alerts.draft import Draft
+from services.alerts.endings import end_supplier_failures, end_system_outages
 from services.alerts.rules import CLOSED_BY_POWER_PCT, TRANSIT_RUNS, TRANSIT_STOPS
 from services.alerts.territory import flag_of_supplier
 from services.alerts.values import changed
@@ -21,17 +22,33 @@ from services.alerts.values import changed
 Value = bool | float | str
 _DOWN_PCT: Final = CLOSED_BY_POWER_PCT
 """A system that lost so much is down, not degraded."""
+_MEASURED: Final = ("colleges_served", "customers_cut", "system_restored", "system_healthy")
+"""Measures that say themselves how a dependency is, also in a Cancel (D3)."""
 _AT_ONCE: Final = ("vigilance:", "flag:", "river:")
 """A declaration is in force when it is made, whatever period it speaks of; a failure that is announced begins later (D9)."""
+_HOLDING: Final = ("system:", "network:", "kitchen:", "supplier:")
+"""What a cause took away: it is there again when the last such cause has ended."""
+_SHOWN: Final = 5
+"""A flag names so many of the reports behind it: the first, and the newest."""
+_NOTHING_SAID: Final[dict[str, Value]] = {"vigilance": "vert", "flag": False, "road": False, "river": 0.0}
+"""A flag that nobody has declared; of a dependency: `up`."""
 
 
 def declare(draft: Draft, row: ReportRow, incident: str | None) -> None:
     """Take what a confirmed report declares beyond its own site; nothing while nobody knows whether it is about this territory."""
     if "area_unknown" in row.flags:
         return
+    withdrawn = _said_before(draft, row) if row.msg_type is MsgType.CANCEL else ()
     for id, value in _declared(draft, row):
-        _put(draft, id, value, row, incident)
+        if (id, value) not in withdrawn:
+            _put(draft, id, value, row, incident)
     _restore(draft, row)
+
+
+def _said_before(draft: Draft, row: ReportRow) -> tuple[tuple[str, Value], ...]:
+    """What the reports that a Cancel names declared: it may repeat that, and does not say it."""
+    told = (draft.state.reports[r] for r in row.references if r in draft.state.reports)
+    return tuple(said for r in told for said in _declared(draft, r))
 
 
 def _declared(draft: Draft, row: ReportRow) -> Iterator[tuple[str, Value]]:
@@ -46,7 +63,10 @@ def _declared(draft: Draft, row: ReportRow) -> Iterator[tuple[str, Value]]:
     if m is not None and name == "road_closed":
         for road in named(row, "road:"):
             yield f"road:{road}", as_truth(m.value)
-    yield from _dependencies(draft, row)
+    if row.msg_type is not MsgType.CANCEL:
+        yield from _dependencies(draft, row)
+    elif m is not None and name in _MEASURED:
+        yield from (said for said in _dependencies(draft, row) if m.value is not None)
 
 
 def _dependencies(draft: Draft, row: ReportRow) -> Iterator[tuple[str, Value]]:
@@ -86,28 +106,98 @@ def _is_the_network(row: ReportRow) -> bool:
 
 
 def _is_service_wide(draft: Draft, row: ReportRow) -> bool:
-    """A report about a system itself, not about one office that misses it: from no site, or from a computer room."""
+    """A report about a system itself, not about one office that misses it: from no site, or from a computer room.
+
+    Of a site that nobody has found yet it is not known (D8).
+    """
     site = site_of(row)
-    return site is None or draft.territory.kind(site) == "datacenter"
+    return (site is None and not is_placeless(row)) or draft.territory.kind(site) == "datacenter"
 
 
 def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | None) -> None:
     old = draft.state.flags.get(id)
-    if old is not None and row.occurred_at < old.since:
+    if old is not None and row.occurred_at < _newest_word(draft, old):
         return
     starts = row.effective[0].start if row.effective and not id.startswith(_AT_ONCE) else None
     effective_from: Instant | None = starts if starts is not None and starts > draft.now else None
     planned = draft.state.hushed.get(row.id) == "maintenance"
     if old is not None and (old.value, old.effective_from) == (value, effective_from):
-        if row.id in old.reports or len(old.reports) >= 5:
-            return
-        draft.emit(FlagChanged(row=changed(old, {"reports": (*old.reports, row.id), "maintenance": old.maintenance and planned})))
+        if row.id not in old.reports:
+            reports = (*old.reports[: _SHOWN - 1], row.id)
+            draft.emit(FlagChanged(row=changed(old, {"reports": reports, "maintenance": old.maintenance and planned})))
         return
     if old is not None and id.startswith("river:"):
         incident = incident or old.incident
     draft.emit(FlagChanged(row=FlagRow(
         id=id, value=value, since=row.occurred_at, effective_from=effective_from, incident=incident, reports=(row.id,), maintenance=planned,
     )))  # fmt: skip
+
+
+def _newest_word(draft: Draft, row: FlagRow) -> Instant:
+    """The value may have been said again since: an older word does not change what a newer one has confirmed (D7)."""
+    told = (draft.state.reports.get(r) for r in row.reports)
+    return max((r.occurred_at for r in told if r is not None), default=row.since)
+
+
+def withdraw(draft: Draft, report: str) -> None:
+    """A report was cancelled or denied: what it declared is what the others say (D3). Walks over all reports when no other said the same."""
+    for row in [f for f in draft.state.flags.values() if report in f.reports]:
+        left = [r for r in (draft.state.reports.get(i) for i in row.reports if i != report) if r is not None]
+        if left:
+            values = {"reports": tuple(r.id for r in left), "since": min(r.occurred_at for r in left)}
+            draft.emit(FlagChanged(row=changed(row, values)))
+        else:
+            _fall_back(draft, row)
+
+
+def _fall_back(draft: Draft, row: FlagRow) -> None:
+    said = [
+        (r.occurred_at, r.recorded_at, r.id, value)
+        for r in draft.state.reports.values()
+        if r.confirmation == "confirmed" and "cancelled" not in r.flags and "area_unknown" not in r.flags
+        for id, value in _declared(draft, r) if id == row.id
+    ]  # fmt: skip
+    if not said:
+        nothing = _NOTHING_SAID.get(row.id.partition(":")[0], "up")
+        draft.emit(FlagChanged(row=changed(row, {"value": nothing, "effective_from": None, "reports": (), "maintenance": False})))
+        return
+    since, _recorded, report, value = max(said, key=lambda s: s[:3])
+    planned = draft.state.hushed.get(report) == "maintenance"
+    draft.emit(FlagChanged(row=FlagRow(
+        id=row.id, value=value, since=since, incident=draft.incident_of(report), reports=(report,), maintenance=planned,
+    )))  # fmt: skip
+
+
+def follow(draft: Draft) -> None:
+    """Causes have ended: a system, network, kitchen or supplier that they took away, and no other cause takes away, is there again (§3)."""
+    ended, draft.ended = [draft.state.causes[c] for c in draft.ended], []
+    for cause in ended:
+        if cause.lifted_at is None:
+            continue
+        for row in [f for f in draft.state.flags.values() if f.id.startswith(_HOLDING) and f.value != "up" and _says(f, cause.reports)]:
+            left = _held_by(draft, row.id)
+            if left:
+                draft.emit(FlagChanged(row=changed(row, {"reports": left[:_SHOWN]})))
+            elif cause.lifted_at >= row.since:
+                values = {"value": "up", "since": cause.lifted_at, "effective_from": None, "reports": _by(draft, cause.lifted_by)}
+                draft.emit(FlagChanged(row=changed(row, values)))
+
+
+def _says(row: FlagRow, reports: Iterable[str]) -> bool:
+    return not frozenset(row.reports).isdisjoint(reports)
+
+
+def _held_by(draft: Draft, id: str) -> tuple[str, ...]:
+    """The first report of each open cause that takes it away. Walks over the open causes: only when one of them has ended."""
+    name = id.replace("kitchen:", "supplier:")
+    open_ = (*(c for ids in draft.state.site_causes.values() for c in ids), *(c for ids in draft.state.placeless.values() for c in ids))
+    found = (draft.state.causes[c] for c in open_)
+    named_ = (c for c in found if c.measure is not None and name in (c.measure.object or "").split("|"))
+    return tuple(c.reports[0] for c in sorted(named_, key=lambda c: (c.since, c.id)))
+
+
+def _by(draft: Draft, by: str | None) -> tuple[str, ...]:
+    return (by,) if by is not None and by in draft.state.reports else ()
 
 
 def _restore(draft: Draft, row: ReportRow) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
-from schemas.alerts import IncidentRow, ReportRow
+from schemas.alerts import IncidentRow, ReportChanged, ReportRow, Why
 from schemas.base import Instant
 from schemas.realms import parse_realm
 from schemas.words import Certainty, EventType, IncidentState, Level, MsgType
 from services.alerts import rules
 from services.alerts.calendar import day_of
 from services.alerts.causes import Taken
-from services.alerts.claims import as_instant, as_number, communes_of, is_confirmed, measure_name, site_of, speaks_for_site
+from services.alerts.claims import all_over, as_instant, as_number, communes_of, is_confirmed, measure_name, site_of, speaks_for_site
 from services.alerts.correlation import Placement
 from services.alerts.draft import Draft
 from services.alerts.families import own_key
 from services.alerts.values import changed
+
+MOVED_AT_ONCE: Final = 60
+"""Reports of a merged incident that one Transaction moves: it has an end, an incident of weeks has hundreds of them."""
 
 
 def enter(draft: Draft, row: ReportRow, placement: Placement) -> str | None:
@@ -62,8 +66,8 @@ def join(draft: Draft, row: ReportRow, incident: str, taken: Taken | None, first
 
 def _grow(draft: Draft, row: ReportRow, known: IncidentRow, taken: Taken | None, values: dict[str, Any]) -> str:
     values["opened_at"] = min(known.opened_at, row.occurred_at)
-    if row.type not in rules.MUTE_TYPES and row.msg_type is not MsgType.CANCEL and "planned" not in row.flags:
-        values["severity"] = max(known.severity, row.severity)
+    if "planned" not in row.flags:
+        values |= _counted(draft, row, known)
     if row.type in rules.DANGER_TYPES:
         values["danger"] = True
     if known.kind != "power" or row.type is EventType.OUTAGE_POWER:
@@ -72,10 +76,6 @@ def _grow(draft: Draft, row: ReportRow, known: IncidentRow, taken: Taken | None,
             values["communes"] = _with(known.communes, communes_of(row, draft.territory))
     if known.kind == "it" and known.key != "*" and own_key(row, draft) == ("it", "*"):
         values["key"] = "*"
-    if measure_name(row) == "customers_cut" and row.measure is not None:
-        reading = draft.state.readings.get(f"customers_cut|{row.site or row.measure.object or row.measure.scope or row.commune or ''}")
-        if reading is None or reading.occurred_at <= row.occurred_at:
-            values["customers_cut"] = as_number(row.measure.value)
     if (end := as_instant(row)) is not None and (site_of(row) is None or measure_name(row) == "estimated_end"):
         values["estimated_end"] = end
     if taken is not None and taken.outcome == "new" and taken.cause.persons:
@@ -92,6 +92,44 @@ def _grow(draft: Draft, row: ReportRow, known: IncidentRow, taken: Taken | None,
     return "report"
 
 
+def _counted(draft: Draft, row: ReportRow, known: IncidentRow) -> dict[str, Any]:
+    """Severity and customers cut, by a report that is current (D9)."""
+    values: dict[str, Any] = {}
+    if row.type not in rules.MUTE_TYPES and row.msg_type is not MsgType.CANCEL:
+        values["severity"] = max(known.severity, row.severity)
+    if measure_name(row) == "customers_cut" and row.measure is not None and not _repeats(draft, row):
+        reading = draft.state.readings.get(f"customers_cut|{row.site or row.measure.object or row.measure.scope or row.commune or ''}")
+        if reading is None or reading.occurred_at <= row.occurred_at:
+            values["customers_cut"] = as_number(row.measure.value)
+    return values
+
+
+def begin(draft: Draft, row: ReportRow, incident: str) -> None:
+    """What was announced is current: it counts from here on (D9)."""
+    known = draft.incident(incident)
+    draft.put_incident(changed(known, {"updated_at": draft.now, **_counted(draft, row, known)}), "report")
+
+
+def _repeats(draft: Draft, row: ReportRow) -> bool:
+    """A Cancel that carries the measure of what it withdraws does not say it (D3)."""
+    told = (draft.state.reports.get(r) for r in row.references)
+    return row.msg_type is MsgType.CANCEL and any(r is not None and r.measure == row.measure for r in told)
+
+
+def recount_customers(draft: Draft, report: str) -> None:
+    """A report was withdrawn, or its windows are over: its incident has the newest figure of the others."""
+    told, incident = draft.state.reports.get(report), draft.incident_of(report)
+    if told is None or incident is None or measure_name(told) != "customers_cut":
+        return
+    others = [r for r in (draft.state.reports[i] for i in draft.state.incident_reports.get(incident, ())) if r.id != report]
+    said = [
+        (r.occurred_at, r.recorded_at, r.id, as_number(r.measure.value)) for r in others
+        if r.measure is not None and r.measure.name == "customers_cut" and is_confirmed(r) and "cancelled" not in r.flags
+        and "planned" not in r.flags and not all_over(r.effective, draft.now)
+    ]  # fmt: skip
+    draft.alter(incident, "report", customers_cut=max(said, key=lambda s: s[:3])[3] if said else None)
+
+
 def _with(communes: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
     return communes if all(c in communes for c in more) else tuple(sorted({*communes, *more}))
 
@@ -104,6 +142,22 @@ def _more_persons(draft: Draft, taken: Taken) -> int:
     return max((cause.persons or 0) - before, 0)
 
 
+def move_reports(draft: Draft, moved: Iterable[str], into: str) -> None:
+    """By a person's decision (D25)."""
+    for row in [draft.state.reports[r] for r in moved]:
+        why = (*row.why, Why(code="D25", args={"incident": into}, at=draft.now))
+        draft.emit(ReportChanged(row=changed(row, {"incident": into, "why": why})))
+
+
+def go_on_moving(draft: Draft, incident: str) -> None:
+    """The next batch of the reports of a merged incident. Their causes lead to the other one as it is."""
+    into, left = draft.standing(incident), sorted(draft.state.incident_reports.get(incident, ()))
+    if into is not None:
+        move_reports(draft, left[:MOVED_AT_ONCE], into)
+        draft.concerned.add(into)
+    draft.alter(incident, "merged", reports_count=len(left[MOVED_AT_ONCE:]) if into is not None else 0, updated_at=draft.now)
+
+
 def reopen(draft: Draft, incident: str, by_person: bool = False) -> None:
     """Open it again: a late report whose cause is open (D26), or a decision."""
     known = draft.incident(incident)
@@ -111,6 +165,7 @@ def reopen(draft: Draft, incident: str, by_person: bool = False) -> None:
     if by_person:
         values["version"] = known.version + 1
     draft.put_incident(changed(known, values), "reopened")
+    draft.reopened.add(incident)
 
 
 def close(draft: Draft, incident: str, at: Instant) -> None:

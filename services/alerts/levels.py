@@ -61,8 +61,9 @@ def _crossed(draft: Draft, branches: Iterable[Branch], scope: str | None) -> lis
                 draft.emit(ThresholdChanged(id=id, held=True, since=draft.now, incident=scope))
             elif held.below_since is not None:
                 draft.emit(ThresholdChanged(id=id, held=True, since=held.since, incident=scope))
-        elif held is not None and held.below_since is None and branch.node.cleared(draft, scope):
-            draft.emit(ThresholdChanged(id=id, held=True, since=held.since, below_since=draft.now, incident=scope))
+        elif held is not None and branch.node.cleared(draft, scope) is (held.below_since is None):
+            below = draft.now if held.below_since is None else None  # into the margin again: the hour is void
+            draft.emit(ThresholdChanged(id=id, held=True, since=held.since, below_since=below, incident=scope))
     return found
 
 
@@ -77,7 +78,8 @@ def _levels(draft: Draft, rules: tuple[LevelRule, ...], scope: str | None, rises
         why = tuple(w for branch in crossed for w in branch.node.why(draft, scope))
         if scope is not None:
             _raise_incident(draft, scope, rule.level, why, rises)
-        raise_territory(draft, rule.level, why, rises)
+        if scope not in draft.regrouped:
+            raise_territory(draft, rule.level, why, rises)
 
 
 def _raise_incident(draft: Draft, incident: str, level: Level, why: tuple[Why, ...], rises: Rises) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.alerts import EscalationRow
+from schemas.alerts import EscalationRow, IncidentRow
 from schemas.base import DAY_MS, HOUR_MS
 from schemas.oncall import ReachabilityChanged, ReachRow
 from schemas.realms import is_live
@@ -51,6 +51,17 @@ def posts(draft: Draft, names: Iterable[str], ladder: EscalationRow) -> Iterator
             yield from _of_role(draft, name, ladder)
 
 
+def incidents_of(draft: Draft, ladder: EscalationRow) -> list[IncidentRow]:
+    """The incidents of a ladder: those that were merged as what they became, without those that were closed so long ago that they are
+    forgotten (D26): a crisis may outlive them.
+    """
+    return _standing(draft, ladder.incidents)
+
+
+def _standing(draft: Draft, incidents: Iterable[str]) -> list[IncidentRow]:
+    return [draft.incident(i) for i in dict.fromkeys(map(draft.standing, incidents)) if i is not None]
+
+
 def _post(draft: Draft, role: str, scope: str | None) -> Post:
     now = pair(draft, role, scope)
     return Post(role, scope, now.holder, now.deputy)
@@ -80,21 +91,23 @@ def _of_role(draft: Draft, role: str, ladder: EscalationRow) -> Iterator[Post]:
     if not scoped:
         yield Post(role, None, None, None)
         return
-    concerned = _concerned(draft, ladder)
+    concerned = concerned_by(draft, ladder.incidents)
     yield from (_post(draft, role, scope) for scope in scoped if scope in concerned)
 
 
-def _concerned(draft: Draft, ladder: EscalationRow) -> frozenset[str]:
-    """Sites with an open cause in the ladder's incidents, their pôles, and the pôles whose plans the incidents trigger."""
+def concerned_by(draft: Draft, incidents: Sequence[str]) -> frozenset[str]:
+    """Sites with an open cause in these incidents, their pôles, and the pôles whose plans the incidents trigger."""
     found: set[str] = set()
     plans = {p.id: p.pole for p in draft.territory.plans}
-    for incident in draft.incidents(i for i in ladder.incidents if i in draft.state.incidents or i in draft.changed_incidents):
+    known = _standing(draft, incidents)
+    for incident in known:
         hit = [m for m in incident.members if m in draft.state.site_causes] or incident.members
         found.update(hit)
         found.update(draft.territory.sites[m].pole for m in hit if m in draft.territory.sites)
+    ids = {*incidents, *(i.id for i in known)}
     for trigger in draft.state.triggers.values():
         pole = plans.get(trigger.plan)
-        if trigger.state == "held" and trigger.incident in ladder.incidents and pole is not None:
+        if trigger.state == "held" and trigger.incident in ids and pole is not None:
             found.add(pole)
     return frozenset(found)
 

@@ -5,13 +5,11 @@ A cause is hushed, and its reports with it. An incident is quiet while nothing i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 
 from schemas.alerts import Cause, CauseChanged, FlagChanged, ReportRow, Why
 from schemas.base import HOUR_MS, MINUTE_MS
-from schemas.maintenance import Coverage, LeaseChanged, Matcher
+from schemas.maintenance import Coverage, LeaseChanged
 from services.alerts.draft import Draft
 from services.alerts.rules import DANGER_TYPES, EXTREME
 from services.alerts.state import Hush
@@ -43,19 +41,7 @@ def covers_place(covers: Coverage, cause: Cause, territory: Territory) -> bool:
 def covers_word(covers: Coverage, row: ReportRow) -> bool:
     """True if the window is about words of this sender with these labels."""
     named = not covers.sources or row.source in covers.sources or (row.source_key is not None and row.source_key in covers.sources)
-    return named and all(matches(m, row.labels) for m in covers.matchers)
-
-
-@lru_cache(maxsize=1024)
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text)
-
-
-def matches(matcher: Matcher, labels: dict[str, str]) -> bool:
-    """As Alertmanager does it: a label that is not there is empty."""
-    value = labels.get(matcher.name, "")
-    found = _pattern(matcher.value).fullmatch(value) is not None if matcher.regex else value == matcher.value
-    return found is matcher.equal
+    return named and all(m.matches(row.labels) for m in covers.matchers)
 
 
 def _windows(draft: Draft, cause: Cause, more: ReportRow | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Final
 from schemas.base import HOUR_MS
 from schemas.oncall import DrillRow, HoleRow, LaddersDrilled, ReadinessProved, ReadinessRow
 from schemas.reference import ReadinessRule
-from services.alerts import escalation, tasks
+from services.alerts import attention, tasks
 from services.alerts.draft import Draft
 from services.alerts.evolve.oncall import readiness_rule
 from services.oncall.drill import rungs
@@ -104,14 +104,14 @@ def _tell(draft: Draft, roles: tuple[str, ...], holes: list[HoleRow], pole: str 
     values: dict[str, str | int | float | bool | None] = {
         "holes": len(holes), "hole": first.kind, "hole_role": first.role, "hole_scope": first.scope, "hole_at": first.start, "fix": first.fix,
     }  # fmt: skip
-    escalation.attend(draft, roles, pole=pole, site=None, incident=None, template="readiness_hole", values=values)
+    attention.attend(draft, roles, pole=pole, site=None, incident=None, template="readiness_hole", values=values)
 
 
 def _digest(draft: Draft, roles: tuple[str, ...], proof: Proof) -> None:
     values: dict[str, str | int | float | bool | None] = {
         "holes": len(proof.holes), "ready_pct": round(100 * proof.ready / max(proof.hours, 1), 1),
     }  # fmt: skip
-    escalation.attend(draft, roles, pole=None, site=None, incident=None, template="readiness_digest", values=values)
+    attention.attend(draft, roles, pole=None, site=None, incident=None, template="readiness_digest", values=values)
 
 
 def _assign(draft: Draft, urgent: list[HoleRow]) -> None:

@@ -7,13 +7,22 @@ from typing import Any
 from schemas.alerts import Cause, ReportChanged, ReportRow, SilenceChanged, Why
 from schemas.realms import is_live
 from schemas.reports import ReportReceived
-from schemas.words import EventType, MsgType, ReportState
-from services.alerts import causes, incidents, quiet, rules, tasks, zones
+from schemas.words import EventType, IncidentState, MsgType, ReportState
+from services.alerts import causes, endings, flags, incidents, quiet, rules, tasks, zones
 from services.alerts.causes import Taken
-from services.alerts.claims import claim_key, communes_of, is_confirmed, is_placeless, row_of, says_restored, site_of, speaks_for_site
+from services.alerts.claims import (
+    claim_key,
+    communes_of,
+    inside,
+    is_confirmed,
+    is_placeless,
+    row_of,
+    says_restored,
+    site_of,
+    speaks_for_site,
+)
 from services.alerts.correlation import Placement, place
 from services.alerts.draft import Draft
-from services.alerts.flags import declare
 from services.alerts.values import changed
 
 
@@ -37,6 +46,8 @@ def _resolved(draft: Draft, row: ReportRow) -> tuple[str, ...]:
 
 def apply(draft: Draft, row: ReportRow, *, again: bool = False) -> None:
     """Judge a report. `again`: it was judged before, under less knowledge (confirmed, linked to a site)."""
+    if again and "planned" in row.flags and inside(row.effective, draft.now):
+        row = changed(row, {"flags": tuple(f for f in row.flags if f != "planned")})
     if is_confirmed(row):
         _confirmed(draft, row, again)
     else:
@@ -49,6 +60,8 @@ def apply(draft: Draft, row: ReportRow, *, again: bool = False) -> None:
 def _confirmed(draft: Draft, row: ReportRow, again: bool) -> None:
     if row.msg_type is MsgType.CANCEL:
         _withdraw(draft, row)
+    elif row.msg_type is MsgType.UPDATE:
+        _answer(draft, row)
     known, replaces = _known(draft, row)
     placement = place(row, known, draft)
     incident = incidents.enter(draft, row, placement)
@@ -56,10 +69,12 @@ def _confirmed(draft: Draft, row: ReportRow, again: bool) -> None:
     if taken is not None and taken.cause.lifted_at is None and quiet.judge(draft, draft.state.causes[taken.cause.id], row).maintenance:
         row = changed(row, {"flags": (*row.flags, "maintenance")})
     if row.type is EventType.REOPENING and row.msg_type is not MsgType.CANCEL:
-        causes.reopen(draft, row, incident)
+        endings.reopen(draft, row, incident)
     if incident is not None:
         incidents.join(draft, row, incident, taken, not again or draft.state.reports[row.id].incident != incident)
-    declare(draft, row, incident)
+    flags.declare(draft, row, incident)
+    if taken is not None and taken.outcome == "over":
+        draft.ended.append(taken.cause.id)
     if incident is not None:
         zones.extend(draft, row, incident)
     _all_clear(draft, row, incident)
@@ -80,15 +95,25 @@ def _known(draft: Draft, row: ReportRow) -> tuple[Cause | None, bool]:
     if row.msg_type is MsgType.UPDATE and row.type is not EventType.REOPENING:
         for reference in row.references:
             told = draft.state.reports.get(reference)
-            if told is not None and (cause := causes.cause_of(draft, told)) is not None:
+            cause = causes.cause_of(draft, told) if told is not None else None
+            if cause is not None and (row.type not in rules.CAUSE_TYPES or _replaces(row.type, cause.type)):
                 return cause, True
     return causes.known_cause(row, draft), False
 
 
+def _replaces(new: EventType, old: EventType) -> bool:
+    """An Update replaces what was said of the same: closed in part is closed still. A leak of gas is no newer word on a damage."""
+    return new is old or (new in rules.CLOSURES and old in rules.CLOSURES)
+
+
 def _take(draft: Draft, row: ReportRow, incident: str | None, known: Cause | None, replaces: bool) -> Taken | None:
-    if known is not None and replaces:
+    if row.msg_type is MsgType.UPDATE:
         _flag_references(draft, row, "superseded")
-        return causes.replace_values(draft, row, known)
+    if known is not None and replaces:
+        if row.type not in rules.CAUSE_TYPES or row.type is known.type or row.occurred_at < known.last_at:
+            return causes.replace_values(draft, row, known)
+        causes.lift(draft, known, row.occurred_at, row.id)
+        known = causes.known_cause(row, draft)
     if row.msg_type is MsgType.CANCEL or not causes.makes_cause(row):
         return None
     return causes.take(draft, row, incident, known)
@@ -110,9 +135,41 @@ def _judged(row: ReportRow, incident: str | None, placement: Placement, taken: T
 
 
 def _all_clear(draft: Draft, row: ReportRow, incident: str | None) -> None:
-    """D20: the operator says that no customer is cut any more."""
-    if incident is not None and says_restored(row) and draft.incident(incident).kind == "power":
+    """D20: the operator says that no customer is cut any more; a later figure takes that back."""
+    if incident is None or draft.incident(incident).kind != "power" or not zones.is_newest_figure(draft, row, incident):
+        return
+    if says_restored(row):
         zones.all_clear(draft, row, incident)
+    elif row.msg_type is not MsgType.CANCEL:
+        zones.take_back(draft, incident)
+
+
+def turn(draft: Draft, id: str) -> None:
+    """An instant of change of a cause came. What was announced counts from its window on, and no longer after the last (D9)."""
+    cause = draft.state.causes[id]
+    announced = [r for r in cause.reports if "planned" in draft.state.reports[r].flags]
+    causes.due(draft, cause)
+    for row in (draft.state.reports[r] for r in announced):
+        if "planned" not in row.flags:
+            _count(draft, row)
+    if draft.state.causes[cause.id].lifted_by == "windows_over":
+        for report in cause.reports:
+            incidents.recount_customers(draft, report)
+
+
+def begin(draft: Draft, report: str) -> None:
+    """The window of an announced report that makes no cause begins (D9)."""
+    told = draft.state.reports[report]
+    row = changed(told, {"flags": tuple(f for f in told.flags if f != "planned")})
+    draft.emit(ReportChanged(row=row))
+    _count(draft, row)
+
+
+def _count(draft: Draft, row: ReportRow) -> None:
+    incident = draft.incident_of(row.id)
+    if incident is not None:
+        incidents.begin(draft, row, incident)
+        zones.extend(draft, row, incident)
 
 
 # ── cancellations (D3) ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -129,16 +186,46 @@ def _withdraw(draft: Draft, row: ReportRow) -> None:
                 deny(draft, told, None)
                 continue
             if (cause := causes.cause_of(draft, told)) is not None:
-                causes.lift(draft, cause, row.occurred_at, row.id)
+                endings.withdraw(draft, cause, row)
+            tasks.void(draft, "link_site", told.id, "cancelled")
         _flag_references(draft, row, "cancelled")
+        for reference in row.references:
+            _hold_again(draft, reference)
+            flags.withdraw(draft, reference)
+            incidents.recount_customers(draft, reference)
     elif not (row.colour or (row.measure is not None and row.measure.value is not None)):
         tasks.ask(draft, "link_denial", report=row.id, site=site_of(row), candidates=_rumours_near(draft, row))
+
+
+def _hold_again(draft: Draft, reference: str) -> None:
+    """Of a reopening that is withdrawn: its site is as before, and so is an incident that was closed for it."""
+    told = draft.state.reports.get(reference)
+    if told is None or told.type is not EventType.REOPENING or told.confirmation not in ("confirmed", "denied"):
+        return
+    for cause in endings.hold_again(draft, told):
+        incident = draft.standing(cause.incident)
+        if incident is not None and draft.incident(incident).state is IncidentState.CLOSED:
+            incidents.reopen(draft, incident)
+
+
+def _answer(draft: Draft, row: ReportRow) -> None:
+    """A confirmed Update replaces what its sender had said unconfirmed (D3): that is no question any more."""
+    for reference in row.references:
+        told = draft.state.reports.get(reference)
+        if told is None or told.confirmation not in ("unconfirmed", "rumour") or "superseded" in told.flags:
+            continue
+        tasks.void(draft, "verify_report", told.id, "replaced")
+        tasks.void(draft, "link_site", told.id, "replaced")
+        draft.emit(ReportChanged(row=changed(told, {"flags": (*told.flags, "superseded")})))
+        _end_doubt(draft, site_of(told))
 
 
 def _flag_references(draft: Draft, row: ReportRow, flag: str) -> None:
     for reference in row.references:
         told = draft.state.reports.get(reference)
-        if told is not None and flag not in told.flags and told.confirmation == "confirmed":
+        if told is None or flag in told.flags or told.confirmation != "confirmed":
+            continue
+        if flag == "cancelled" or (_replaces(row.type, told.type) and row.occurred_at >= told.occurred_at):  # else it replaces nothing (D7)
             draft.emit(ReportChanged(row=changed(told, {"flags": (*told.flags, flag)})))
 
 
@@ -178,11 +265,11 @@ def _unconfirmed(draft: Draft, row: ReportRow, again: bool) -> None:
 
 
 def _others(draft: Draft, row: ReportRow) -> tuple[str, ...]:
-    """Unconfirmed reports of other sources that say the same."""
-    if site_of(row) is None or row.type not in rules.CAUSE_TYPES:
+    """Unconfirmed reports of other sources that say the same of the same occasion. Who withdraws or says that all is well says it not."""
+    if site_of(row) is None or row.msg_type is MsgType.CANCEL or not causes.makes_cause(row):
         return ()
-    said = draft.state.pending.get(claim_key(row), ())
-    return tuple(r for r in said if r != row.id and draft.state.reports[r].source != row.source)
+    said = (draft.state.reports[r] for r in draft.state.pending.get(claim_key(row), ()) if r != row.id)
+    return tuple(r.id for r in said if r.source != row.source and r.msg_type is not MsgType.CANCEL and causes.is_same_occasion(r, row))
 
 
 def _corroborate(draft: Draft, row: ReportRow) -> None:
@@ -203,9 +290,18 @@ def deny(draft: Draft, told: ReportRow, by: str | None) -> None:
     if told.confirmation == "confirmed" and (cause := causes.cause_of(draft, told)) is not None:
         causes.lift(draft, cause, draft.now, f"denied:{told.id}")
     tasks.void(draft, "verify_report", told.id, "denied")
+    tasks.void(draft, "link_site", told.id, "denied")
     why = (*told.why, Why(code="manual" if by else "D3", at=draft.now))
     draft.emit(ReportChanged(row=changed(told, {"confirmation": "denied", "verified_by": by, "why": why})))
-    site = site_of(told)
+    if told.confirmation == "confirmed":
+        _hold_again(draft, told.id)
+        flags.withdraw(draft, told.id)
+        incidents.recount_customers(draft, told.id)
+    _end_doubt(draft, site_of(told))
+
+
+def _end_doubt(draft: Draft, site: str | None) -> None:
+    """A site is unknown for its only word was unconfirmed, and that is settled."""
     silence = draft.state.silences.get(site) if site is not None else None
     if site is not None and silence is not None and silence.rule == "unconfirmed" and site not in draft.state.doubts:
         draft.emit(SilenceChanged(site=site, rule=None))
@@ -213,7 +309,11 @@ def deny(draft: Draft, told: ReportRow, by: str | None) -> None:
 
 
 def link(draft: Draft, told: ReportRow, site: str, by: str) -> None:
-    """D8: a person says which site was meant; effects apply with the original times."""
+    """D8: a person says which site was meant; effects apply with the original times. Those of a report that was withdrawn do not."""
     tasks.void(draft, "link_site", told.id, "linked")
-    flags = tuple(f for f in told.flags if f not in ("site_unknown", "area_unknown"))
-    apply(draft, changed(told, {"site": site, "flags": flags, "verified_by": by}), again=True)
+    kept = tuple(f for f in told.flags if f not in ("site_unknown", "area_unknown"))
+    row = changed(told, {"site": site, "flags": kept, "verified_by": by})
+    if told.confirmation == "denied" or "cancelled" in kept:
+        draft.emit(ReportChanged(row=row))
+    else:
+        apply(draft, row, again=True)

@@ -12,7 +12,8 @@ from schemas import reference as ref
 from schemas.alerts import ReportRow
 from schemas.base import HOUR_MS, MINUTE_MS, Instant
 from schemas.predicates import AllOf, AnyOf, Manual, Measured, Predicate, measured
-from schemas.words import EventType, Level
+from schemas.words import EventType, Level, PlanState
+from services.alerts.claims import is_rate, is_wide
 from services.alerts.metrics import severity_key
 from services.alerts.predicates import Compiler, Node
 from services.alerts.rules import ISOLATION, WINDOW_SCAN_MS
@@ -84,18 +85,13 @@ class SeverityQuery:
         if self._sources is not None and row.source not in self._sources:
             return False
         if self._where == "field":
-            return row.type not in _NOT_FIELD and not _is_wide_rate(row)
+            return row.type not in _NOT_FIELD and not (is_rate(row) and is_wide(row))
         if self._where == "territory":
             return not (row.site or row.commune or row.zone or row.sites or "area_unknown" in row.flags)
         return True
 
 
 _NOT_FIELD: Final = frozenset({EventType.WEATHER_ALERT, EventType.FLOOD_LEVEL})
-
-
-def _is_wide_rate(row: ReportRow) -> bool:
-    m = row.measure
-    return m is not None and m.scope not in (None, "site") and (m.unit == "%" or (m.name or "").endswith("_rate"))
 
 
 class Rulebook:
@@ -135,13 +131,13 @@ class Rulebook:
         )
         self.trigger_rules = tuple(
             TriggerRule(f"{p.id}:{t.level}", p.id, t.level, compiled(f"{p.id}:{t.level}", t.when))
-            for p in territory.plans if p.state == "valide" for t in p.triggers
+            for p in territory.plans if p.shelf is PlanState.VALID for t in p.triggers
         )  # fmt: skip
         self.tracked = _tracked((*leaves, *stand_down))
         """Mark → groups (`""`, `kind:`, `pole:`) in which some metric counts it; no other count is kept."""
         self.stand_downs = tuple(
             StandDownRule(f"{p.id}:stand-down", p.id, compiler.compile(part))
-            for p in territory.plans if p.state == "valide" and p.stand_down and (part := _measured_part(p.stand_down.when)) is not None
+            for p in territory.plans if p.shelf is PlanState.VALID and p.stand_down and (part := _measured_part(p.stand_down.when)) is not None
         )  # fmt: skip
         self.decays = _decays((*leaves, *stand_down))
         """Index → how long after its newest event time alone changes what a metric says of it."""

@@ -57,6 +57,9 @@ BELOW_OPENING_PCT: Final = 50.0
 WINDOW_SCAN_MS: Final = DAY_MS
 """§13: windows of cuts and security events are those that started in the last 24 h (or the window, if longer)."""
 
+MOST_PERSONS: Final = 1_000_000_000
+"""A measure that counts more people counts so many: `persons_concerned` takes no more either."""
+
 COLOURS: Final = ("vert", "jaune", "orange", "rouge")
 
 CAUSE_TYPES: Final = frozenset(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from services.alerts import escalation, levels, quiet, site_status
+from services.alerts import escalation, flags, levels, quiet, site_status
 from services.alerts.draft import Draft
 
 
 def settle(draft: Draft, touched: frozenset[str] = frozenset()) -> None:
     """Bring everything that depends on what was decided up to date. `touched`: evaluate at least this."""
+    flags.follow(draft)
     quiet.hush(draft)
     for site in sorted(draft.doubtful):
         site_status.judge(draft, site)

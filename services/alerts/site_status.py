@@ -10,7 +10,7 @@ from schemas.reference import Site
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
 from services.alerts import rules, tasks
-from services.alerts.claims import as_number
+from services.alerts.claims import absent_pct
 from services.alerts.draft import Draft
 
 _TOTAL = frozenset({T.CLOSURE, *rules.ORDERS})
@@ -27,8 +27,10 @@ def loss(cause: Cause, site: Site | None) -> float:
     if cause.type is T.OUTAGE_POWER:
         given = 100.0 if cause.loss_pct is None else cause.loss_pct
         return min(given, rules.GENERATOR_LOSS_PCT) if site is not None and site.generator else given
-    if cause.type is T.STAFF_SHORTAGE and cause.loss_pct is None and cause.measure is not None and cause.measure.unit == "%":
-        return as_number(cause.measure.value) or 0.0
+    if cause.type is T.STAFF_SHORTAGE:
+        return absent_pct(cause)
+    if cause.type is T.SUPPLIER_FAILURE:  # it takes from the served activity, not from the site (D40)
+        return 0.0
     return cause.loss_pct or 0.0
 
 
@@ -113,7 +115,7 @@ def _status(acting: list[Cause], site: Site | None) -> tuple[S, list[Cause]]:
     orders = [c for c in acting if c.type in rules.ORDERS]
     if orders:
         newest = max(orders, key=lambda c: (c.last_at, c.id))
-        closures = [c for c in acting if c.type is T.CLOSURE and c.since >= newest.last_at]
+        closures = [c for c in acting if c.type is T.CLOSURE and c.since > newest.last_at]
         if not closures:
             status = effect(newest, site)
             return status, [c for c in orders if effect(c, site) is status]

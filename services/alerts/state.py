@@ -27,7 +27,7 @@ from schemas.alerts import (
 )
 from schemas.base import Instant
 from schemas.maintenance import LeaseRow, MaintenanceRow
-from schemas.oncall import DutyRow, ReachRow, ReadinessRow
+from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow
 from schemas.reference import SectionData
 from schemas.words import EventType, Level
 from services.alerts.rulebook import EMPTY, Rulebook
@@ -146,6 +146,8 @@ class State:
     """When the version in force was taken: a channel that it verifies without a day counts from then."""
     taken: Map[str, Instant] = _map()
     """Person → newest answered call: whoever was called out is not rested (D39)."""
+    shifts: Map[str, CellShift] = _map()
+    """Person → their shift in the crisis cell (D39)."""
     readiness: ReadinessRow | None = None
     prove_at: Instant | None = None
     """Live realms: when readiness is proved next (D38)."""
@@ -161,7 +163,7 @@ class State:
     site_causes: Map[str, tuple[str, ...]] = _index()
     """Site → open causes, sorted."""
     placeless: Map[str, Map[str, int | None]] = _index()
-    """Type → open causes without a site, with their persons."""
+    """Type → open causes without a site, with the persons of those that act."""
     incident_reports: Map[str, Map[str, None]] = _index()
     open_incidents: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)
     """Oldest first."""
@@ -193,8 +195,8 @@ class State:
     """(since, cause, site) of power cuts on sites, of the last two days, ascending."""
     security: tuple[SecurityEvent, ...] = field(default=(), init=False, compare=False, repr=False)
     """Security incidents, damage and fires of the last week, ascending."""
-    illness: Map[str, Map[str, tuple[float, Instant]]] = _index()
-    """Shared kitchen → site → (ill persons, since)."""
+    illness: Map[str, Map[str, tuple[float, Instant, str]]] = _index()
+    """Shared kitchen → site → (ill persons, since, cause)."""
     presence: Map[str, Map[str, Map[str, Presence]]] = _index()
     """`kind|day` → site → cause → what it says of the presence; the greatest holds."""
     ladders: Map[str, str] = _index()
@@ -208,7 +210,7 @@ class State:
     voices: Map[str, tuple[int, int, int]] = _index()
     """Incident → its counting reports that speak aloud, that are covered, that are inhibited."""
     covered_incidents: Map[str, None] = _index()
-    """Open incidents that hold nothing but planned works: they count for no predicate."""
+    """Open incidents that hold nothing but planned works, or nothing that counts: among them are those that count for no predicate."""
     rota: Rota = field(default_factory=lambda: NOBODY, init=False, compare=False, repr=False)
     """Who stands where, from the roster in force and the duties."""
     agenda: Agenda = field(default_factory=Agenda, init=False, compare=False, repr=False)

@@ -22,6 +22,7 @@ Kind = Literal[
     "sitrep",
     "improvement",
     "readiness_hole",
+    "relief",
 ]
 
 
@@ -40,6 +41,12 @@ def ask(
         report=report, candidates=candidates, owner=owner, post=post,
     )  # fmt: skip
     draft.emit(TaskChanged(row=row))
+
+
+def open_one(draft: Draft, kind: Kind, subject: str) -> TaskRow | None:
+    """The task of this kind and subject that is open or taken."""
+    id = draft.state.open_tasks.get(f"{kind}|{subject}")
+    return draft.state.tasks[id] if id is not None else None
 
 
 def void(draft: Draft, kind: Kind, subject: str, outcome: str) -> None:

@@ -10,10 +10,10 @@ from schemas.base import MINUTE_MS, Instant
 from schemas.words import EventType as T
 from schemas.words import MsgType
 from services.alerts import rules, tasks
-from services.alerts.causes import end_operator_outages
-from services.alerts.claims import as_number, communes_of, measure_name, site_of
+from services.alerts.claims import as_number, communes_of, is_confirmed, measure_name, site_of
 from services.alerts.draft import Draft
-from services.alerts.families import river_level
+from services.alerts.endings import end_operator_outages
+from services.alerts.families import own_key, river_level
 from services.alerts.state import Zone
 
 BATCH: Final = 80
@@ -26,6 +26,8 @@ def extend(draft: Draft, row: ReportRow, incident_id: str) -> None:
     """Grow the zone of an incident by a confirmed report; its silent sites will be judged N minutes from now, where its family has such a rule."""
     incident = draft.incident(incident_id)
     minutes = draft.territory.silence_min(rules.SILENCE_KEY.get(incident.kind, ""))
+    if row.msg_type is MsgType.CANCEL or row.type is T.REOPENING or "planned" in row.flags:
+        return  # what is withdrawn, over or announced hits nobody
     drawn = _drawn(row)
     if minutes is None and not drawn:
         return
@@ -42,9 +44,8 @@ def extend(draft: Draft, row: ReportRow, incident_id: str) -> None:
 
 
 def _drawn(row: ReportRow) -> tuple[str, ...]:
-    """Sites in the area that the report itself draws: finer than its communes. What is announced or withdrawn hits nobody yet."""
-    silent = row.type in rules.MUTE_TYPES or row.msg_type is MsgType.CANCEL or "planned" in row.flags
-    return () if silent else row.sites
+    """Sites in the area that the report itself draws: finer than its communes."""
+    return () if row.type in rules.MUTE_TYPES else row.sites
 
 
 def _show(draft: Draft, incident_id: str, new: tuple[str, ...]) -> None:
@@ -75,20 +76,41 @@ def _grown(draft: Draft, row: ReportRow, incident: IncidentRow, zone: Zone) -> t
 def _more_communes(draft: Draft, row: ReportRow, incident: IncidentRow) -> tuple[str, ...]:
     communes = communes_of(row, draft.territory)
     match incident.kind:
-        case "power" if row.type is T.OUTAGE_POWER:
-            site = site_of(row)
-            if site is None:
-                cut = as_number(row.measure.value) if row.measure is not None and measure_name(row) == "customers_cut" else None
-                return communes if cut is not None and cut > rules.ZONE_CUSTOMERS else ()
-            commune = draft.territory.sites[site].commune
+        case "power" if site_of(row) is None:
+            cut = as_number(row.measure.value) if row.measure is not None and measure_name(row) == "customers_cut" else None
+            return (communes or _named_before(draft, incident.id)) if cut is not None and cut > rules.ZONE_CUSTOMERS else ()
+        case "power" if row.type is T.OUTAGE_POWER and (site := site_of(row)) is not None:
+            if (here := draft.territory.sites.get(site)) is None:
+                return ()
+            commune = here.commune
             reporting = sum(1 for m in incident.members if (known := draft.territory.sites.get(m)) and known.commune == commune)
             return (commune,) if reporting >= 2 else ()
-        case "water" if site_of(row) is None:
+        case "water" if site_of(row) is None and (own_key(row, draft) or ("",))[0] == "water":
             return communes
         case "security" if row.type in (T.SECURITY_INCIDENT, T.DAMAGE_REPORT) and row.severity >= 3:
             return communes
         case _:
             return ()
+
+
+def _named_before(draft: Draft, incident: str) -> tuple[str, ...]:
+    """The communes that the operator has named: a figure that grows names them no more."""
+    told = (draft.state.reports[r] for r in draft.state.incident_reports.get(incident, ()))
+    cuts = (r for r in told if measure_name(r) == "customers_cut" and is_confirmed(r) and site_of(r) is None and "cancelled" not in r.flags)
+    return tuple(sorted({c for r in cuts for c in communes_of(r, draft.territory)}))
+
+
+def move(draft: Draft, zone: Zone, into: str) -> None:
+    """The incident was merged: its zone is part of the other's, and what was to be judged still is, at its time."""
+    known = draft.state.zones.get(into, Zone())
+    communes = tuple(sorted({*known.communes, *zone.communes}))
+    waiting = {s for sites in zone.batches.values() for s in sites}
+    seen = tuple(sorted(s for s in zone.sites if s not in waiting and s not in known.sites))
+    draft.emit(ZoneChanged(incident=into, communes=communes, sites=seen))
+    for due, sites in sorted(zone.batches.items()):
+        draft.emit(ZoneChanged(incident=into, communes=communes, sites=tuple(s for s in sites if s not in known.sites), due_at=due))
+    if zone.all_clear is not None and zone.all_clear_due is not None:
+        draft.emit(AllClearNoted(incident=into, since=zone.all_clear, due_at=zone.all_clear_due))
 
 
 def spoke_since(draft: Draft, site: str, since: Instant) -> bool:
@@ -119,16 +141,40 @@ def all_clear(draft: Draft, row: ReportRow, incident_id: str) -> None:
     draft.emit(AllClearNoted(incident=incident_id, since=draft.now, due_at=draft.now + rules.ALL_CLEAR_MS))
 
 
+def is_newest_figure(draft: Draft, row: ReportRow, incident: str) -> bool:
+    """A number of customers cut now, and none of a later time is known (D7)."""
+    if measure_name(row) != "customers_cut" or "planned" in row.flags:
+        return False
+    others = (draft.state.reports[r] for r in draft.state.incident_reports.get(incident, ()))
+    return not any(
+        measure_name(r) == "customers_cut" and is_confirmed(r) and not {"cancelled", "planned"}.intersection(r.flags)
+        and r.occurred_at > row.occurred_at
+        for r in others
+    )  # fmt: skip
+
+
+def take_back(draft: Draft, incident: str) -> None:
+    """Customers are cut again: nobody has to say that current is back."""
+    zone = draft.state.zones.get(incident)
+    if zone is not None and zone.all_clear is not None:
+        draft.emit(DeadlineSettled(key=f"allclear:{incident}"))
+
+
 def judge_all_clear(draft: Draft, incident_id: str) -> None:
-    """Sites whose only cause is that outage and that stayed silent since the all-clear become unknown; their causes stay open."""
+    """Sites whose only cause is that outage and that stayed silent since the all-clear become unknown; their causes stay open. In batches."""
     zone, incident = draft.state.zones[incident_id], draft.incident(incident_id)
     since, state = zone.all_clear or draft.now, draft.state
     draft.emit(DeadlineSettled(key=f"allclear:{incident_id}"))
+    silent: list[str] = []
     for site in incident.members:
         causes = [state.causes[c] for c in state.site_causes.get(site, ())]
         only_that = bool(causes) and all(_is_outage_of(draft, c, incident_id) for c in causes)
         if only_that and site not in state.silences and not spoke_since(draft, site, since):
-            _unknown(draft, site, "D20", incident)
+            silent.append(site)
+    for site in silent[:BATCH]:
+        _unknown(draft, site, "D20", incident)
+    if len(silent) > BATCH:  # what is left is judged at the next millisecond: by now those of this batch are unknown
+        draft.emit(AllClearNoted(incident=incident_id, since=since, due_at=draft.now + 1))
 
 
 def _is_outage_of(draft: Draft, cause: Cause, incident_id: str) -> bool:

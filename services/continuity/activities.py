@@ -16,12 +16,13 @@ from services.continuity.alarms import Due, ask_about_forecast, raise_alarms
 from services.continuity.bia import HUNDRED, Need
 from services.continuity.calendars import local_day
 from services.continuity.capacity import Assessment, Onset, assess, fell_at, flags_true, onsets
-from services.continuity.clocks import limits_of, measured_after, read_clocks
+from services.continuity.clocks import Turn, limits_of, read_clocks
+from services.continuity.draft import Draft
 from services.continuity.forecast import breach, expected_back
 from services.continuity.local import local_clocks, next_local
 from services.continuity.metrics import note_moves
 from services.continuity.reasons import began, paths, why
-from services.continuity.state import Draft, State
+from services.continuity.state import State
 
 _TROUBLED: Final = frozenset((ActivityState.INTERRUPTED, ActivityState.RESTORED))
 
@@ -39,6 +40,8 @@ class Change:
     """When what was lifted was lifted; None: now."""
     sites: frozenset[str] = frozenset()
     """Sites whose own clocks must be read again, beside those that are due."""
+    anew: bool = False
+    """The reference data are others: read every clock."""
 
 
 NOTHING: Final = Change()
@@ -60,9 +63,9 @@ def settle(draft: Draft, activity: str, change: Change = NOTHING) -> None:
     back_at = now if change.back_at is None else min(change.back_at, now)
     day = local_day(now) if need.windows else 0
     limits = limits_of(need, day, flags_true(state.dependencies, need, now) if need.by_flag else ())
-    measured = measured_after(before.rto if before else None, _start(draft, need, acting, said) if out else None, back_at)
-    rto, dmia, due = read_clocks(need, limits, (before.rto, before.dmia) if before else None, measured, now)
-    local = local_clocks(draft, need, change.sites, back_at)
+    turn = Turn(_start(draft, need, acting, said) if out else None, back_at, change.anew)
+    rto, dmia, due = read_clocks(need, limits, (before.rto, before.dmia) if before else None, turn, now)
+    local = local_clocks(draft, need, change.sites, back_at, anew=change.anew)
     end = expected_back(need, acting)
     since = _since(before, current, rto, found, now)
     through, incident = paths(need, found, strategies), found.incident

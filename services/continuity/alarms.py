@@ -8,7 +8,7 @@ from schemas.alerts import AttentionRequested
 from schemas.base import Instant
 from schemas.continuity import ActivityRow, AlarmRaised, AlarmRow, Step
 from schemas.words import ClockBase
-from services.continuity.state import Draft
+from services.continuity.draft import Draft
 
 LOCAL_ROLES: Final = ("responsable_site", "directeur_pole")
 """Whom the clock of one site alarms (D42)."""

@@ -77,8 +77,11 @@ class Need:
         return self.activity.id
 
     def percent(self, points: int) -> float:
-        """Points as a percentage, to a tenth."""
-        return round(points * 100 / self.whole, 1)
+        """Points as a percentage, to a tenth; never rounded up to the whole or to the MBCO: a degraded activity would show 100 %."""
+        shown = round(points * 100 / self.whole, 1)
+        if (points < self.whole and shown >= 100) or (points < self.minimum and shown >= self.activity.mbco_pct):
+            return points * 1000 // self.whole / 10
+        return shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from schemas.reference import Plan
 from schemas.words import CardState
 from services.continuity.bia import STRIKE
 from services.continuity.calendars import local_day, local_instant
-from services.continuity.state import Draft, State
+from services.continuity.draft import Draft
+from services.continuity.state import State
 
 PILOT_AFTER_MS: Final = 10 * MINUTE_MS
 """D50: an overdue card goes to its owner, after this to the pilot."""
@@ -33,6 +34,31 @@ def fresh_cards(state: State, plan: Plan, trigger_since: Instant) -> tuple[CardR
     """All cards of a plan, to do."""
     start = origin(state, plan, trigger_since)
     return tuple(CardRow(id=c.id, role=c.role, pole=c.pole or plan.pole, due_at=start + c.t_min * MINUTE_MS) for c in plan.cards)
+
+
+def carried_cards(state: State, before: Plan | None, plan: Plan, row: PlanRow, now: Instant) -> tuple[CardRow, ...]:
+    """The cards of a row under a new version of its plan: what was done stays with the task, whatever its place in the list.
+
+    Ids are places in the list: without this a task that was put before others would take over what is done of them.
+    """
+    if before is None or not row.cards or row.trigger_since is None or before.cards == plan.cards:
+        return row.cards
+    stood = {card.id: card for card in row.cards}
+    known = {card.task: stood[card.id] for card in before.cards if card.id in stood}
+    tasks = {card.id: card.task for card in plan.cards}
+    return tuple(_carried(card, known.get(tasks[card.id]), now) for card in fresh_cards(state, plan, row.trigger_since))
+
+
+def _carried(card: CardRow, was: CardRow | None, now: Instant) -> CardRow:
+    if was is None:
+        return card
+    late = card.due_at <= now
+    return card.model_copy(
+        update={
+            "state": was.state, "overdue": was.overdue and late, "pilot_told": was.pilot_told and late, "by": was.by, "at": was.at,
+            "reason": was.reason,
+        }
+    )  # fmt: skip
 
 
 def is_open(card: CardRow) -> bool:

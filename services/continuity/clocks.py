@@ -20,6 +20,8 @@ from services.continuity.calendars import OpenHours
 
 SAME_CLOCK_MS: Final = 60 * MINUTE_MS
 """D42: interrupted again within this time, the same clock goes on."""
+MOST_PAUSES: Final = 24
+"""What comes and goes for days must not grow the rows without end: beyond, the oldest two become one that counts the same."""
 _OPEN_HOURS_BELOW_MS: Final = DAY_MS
 """D43: limits under 24 h count open hours, longer ones all hours."""
 
@@ -100,13 +102,22 @@ class Interruption:
         return replace(self, started_at=start) if start < self.started_at else self
 
 
-def begin(before: Interruption | None, start: Instant) -> Interruption:
+def begin(before: Interruption | None, start: Instant, limit: Limit) -> Interruption:
     """An interruption from `start`: the same as `before` if that stopped 60 min before at most, else a new one."""
     if before is None or before.stopped_at is None or start - before.stopped_at > SAME_CLOCK_MS:
         return Interruption(start)
     if start <= before.stopped_at:  # learnt late: it never really stopped
         return replace(before, stopped_at=None).earlier(start)
-    return replace(before, pauses=(*before.pauses, (before.stopped_at, start)), stopped_at=None)
+    return replace(before, pauses=_few((*before.pauses, (before.stopped_at, start)), limit), stopped_at=None)
+
+
+def _few(pauses: tuple[tuple[Instant, Instant], ...], limit: Limit) -> tuple[tuple[Instant, Instant], ...]:
+    """At most MOST_PAUSES. What ran between the oldest two moves before them, in hours that count: the limit has consumed as much as before."""
+    while len(pauses) > MOST_PAUSES:
+        (first, until), (since, last), *later = pauses
+        joined = limit.advance(first, limit.elapsed(until, since))
+        pauses = ((last if joined is None else min(joined, last), last), *later)
+    return pauses
 
 
 def consumed_ms(limit: Limit, measured: Interruption, now: Instant) -> int:
@@ -140,34 +151,43 @@ class Clocks(NamedTuple):
     due: tuple[tuple[ClockBase, int, Instant], ...]
 
 
-def measured_after(before: ClockRow | None, start: Instant | None, back_at: Instant) -> Interruption | None:
-    """The interruption after a change: `start` since when it lasts (None: it does not, since `back_at`)."""
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a change makes of an interruption: it lasts since `start`, or (None) does not, since `back_at`."""
+
+    start: Instant | None
+    back_at: Instant
+    anew: bool = False
+    """Percentages that matter may be others now (new reference data): a running clock is read, whatever it waits for."""
+
+
+def _measured_after(before: ClockRow | None, turn: Turn, limit: Limit) -> Interruption | None:
+    """The interruption of a clock after a change. Both clocks of a pair have the same, but each joins its old pauses by the hours that it counts."""
+    start, back_at = turn.start, turn.back_at
     if before is None or before.started_at is None:
         return None if start is None else Interruption(start)
     known = Interruption(before.started_at, before.pauses, before.stopped_at)
     if before.state is ClockState.RUNNING:
         return known.stop(back_at) if start is None else known.earlier(start)
-    return known if start is None else begin(known, start)
+    return known if start is None else begin(known, start, limit)
 
 
-def read_clocks(
-    need: Need, limits: Limits, before: tuple[ClockRow, ClockRow] | None, measured: Interruption | None, now: Instant
-) -> Clocks:
+def read_clocks(need: Need, limits: Limits, before: tuple[ClockRow, ClockRow] | None, turn: Turn, now: Instant) -> Clocks:
     """Clock rows at `now`. A row that only time would change, before its `next_at`, stays the row that it was."""
     due: list[tuple[ClockBase, int, Instant]] = []
-    rto = _read(need, limits.rto, None if before is None else before[0], measured, now, due)
-    dmia = _read(need, limits.dmia, None if before is None else before[1], measured, now, due)
+    rto_was, dmia_was = (None, None) if before is None else before
+    rto = _read(need, limits.rto, rto_was, turn, now, due)
+    dmia = _read(need, limits.dmia, dmia_was, turn, now, due)
     return Clocks(rto, dmia, tuple(due))
 
 
-def _read(
-    need: Need, limit: Limit, was: ClockRow | None, measured: Interruption | None, now: Instant, due: list[tuple[ClockBase, int, Instant]]
-) -> ClockRow:
-    if was is not None and _still(was, limit, measured, now):
+def _read(need: Need, limit: Limit, was: ClockRow | None, turn: Turn, now: Instant, due: list[tuple[ClockBase, int, Instant]]) -> ClockRow:
+    measured = _measured_after(was, turn, limit)
+    if was is not None and _still(was, limit, measured, now) and not (turn.anew and was.state is ClockState.RUNNING):
         return was
     if measured is None:
         return ClockRow(base=limit.base, state=ClockState.NEVER, limit_h=limit.hours)
-    raised = was.alarms if was is not None and _same_clock(was, measured) else ()
+    raised = raised_before(was, measured)
     if measured.stopped_at is not None:
         return _stopped(limit, measured, raised)
     row = _running(limit, measured, need, raised, now)
@@ -188,9 +208,11 @@ def _still(was: ClockRow, limit: Limit, measured: Interruption | None, now: Inst
     return was.next_at is None or now < was.next_at
 
 
-def _same_clock(was: ClockRow, measured: Interruption) -> bool:
-    """True unless a new interruption began: a clock's start moves only by a late report, and then earlier."""
-    return was.started_at is not None and (measured.started_at <= was.started_at or bool(measured.pauses))
+def raised_before(was: ClockRow | None, now: Interruption | ClockRow) -> tuple[int, ...]:
+    """Alarms that the same clock raised before; none for a new interruption. A clock's start moves only by a late report, and then earlier."""
+    if was is None or was.started_at is None or now.started_at is None:
+        return ()
+    return was.alarms if now.started_at <= was.started_at or now.pauses else ()
 
 
 def _limit_at(limit: Limit, measured: Interruption, row: ClockRow) -> Instant:

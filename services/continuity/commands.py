@@ -17,11 +17,11 @@ from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import CardState, PlanState
 from services.continuity import deciding
 from services.continuity.cards import find_card, fresh_cards, is_open, with_card
-from services.continuity.plans import ACTIVE, put, review_stand_down, stand_down_holds
+from services.continuity.draft import Draft
+from services.continuity.plans import ACTIVE, DECIDABLE, boxes_of, level_held, put, review_stand_down, stand_down_holds
 from services.continuity.refusals import Refused, Result, must_decide, reasoned
 from services.continuity.retex import add_improvement, close_improvement
 from services.continuity.sitreps import issue_sitrep
-from services.continuity.state import Draft
 from services.continuity.strategies import activate_strategy, arbitrate_alarm, declare_activity, declare_data_age, end_strategy
 
 # ── checks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -54,13 +54,17 @@ def activate_plan(draft: Draft, command: cmd.ActivatePlan) -> Result:
     row = _plan(draft, command.plan, command.expected)
     plan = draft.bia.plans[row.id]
     must_decide(command, row.decides)
+    begun = row.state in ACTIVE or row.state in DECIDABLE
+    if not begun and plan.shelf is not PlanState.VALID:
+        raise Refused(409, "plan_not_valid", plan=row.id, state=plan.shelf.value)
+    if not begun:  # a new life: nothing of the one before counts
+        row = PlanRow(id=row.id, pole=row.pole, state=row.state, decides=row.decides, boxes=boxes_of(plan), version=row.version,
+                      trigger_held=row.trigger_held, level=level_held(draft.state, row.id) or 0)  # fmt: skip
     asked = max(row.level, row.proposed_level or 0)
     level = asked if command.level is None else int(command.level)
     if row.state in ACTIVE and level <= row.level:
         raise Refused(409, "already", plan=row.id, level=row.level)
-    since = (
-        row.trigger_since if row.trigger_since is not None and row.state not in (PlanState.LIFTED, PlanState.RETEX_CLOSED) else draft.now
-    )
+    since = draft.now if row.trigger_since is None else row.trigger_since
     cards = row.cards if row.state in ACTIVE else fresh_cards(draft.state, plan, since)
     active = _decided(
         draft, row, command, state=PlanState.PARTLY_ACTIVE if level < asked else PlanState.ACTIVE, level=level,
@@ -78,7 +82,8 @@ def refuse_plan(draft: Draft, command: cmd.RefusePlan) -> Result:
     must_decide(command, row.decides)
     reason_given = reasoned(command)
     if row.state in ACTIVE and row.proposed_level is not None:
-        refused = _decided(draft, row, command, proposed_level=None, state=PlanState.ACTIVE, decided_at=row.decided_at)
+        state = PlanState.ACTIVE if row.stand_down_since is None else PlanState.RECOVERING
+        refused = _decided(draft, row, command, proposed_level=None, state=state, decided_at=row.decided_at)
     elif row.state in (PlanState.PROPOSED, PlanState.POSTPONED):
         refused = _decided(draft, row, command, state=PlanState.REFUSED, postponed_until=None, decided_reason=reason_given)
     else:
@@ -125,6 +130,16 @@ def stand_down_plan(draft: Draft, command: cmd.StandDownPlan) -> Result:
     )
     put(draft, lifted, "stood_down")
     return _about(lifted)
+
+
+def close_retex(draft: Draft, command: cmd.CloseRetex) -> Result:
+    """D48: the lessons of a plan that was stood down are learnt. When it was decided stays the time of the stand-down."""
+    row = _plan(draft, command.plan, command.expected)
+    must_decide(command, row.decides)
+    if row.state is not PlanState.LIFTED:
+        raise Refused(409, "not_lifted", plan=row.id, state=row.state.value)
+    put(draft, _decided(draft, row, command, state=PlanState.RETEX_CLOSED, decided_at=row.decided_at), "retex_closed")
+    return _about(draft.state.plans[row.id])
 
 
 def tick_box(draft: Draft, command: cmd.TickBox) -> Result:
@@ -177,6 +192,7 @@ def skip_card(draft: Draft, command: cmd.SkipCard) -> Result:
 
 HANDLERS: Final[Mapping[type[Command], Callable[[Draft, Any], Result]]] = {
     cmd.ActivatePlan: activate_plan, cmd.RefusePlan: refuse_plan, cmd.PostponePlan: postpone_plan, cmd.StandDownPlan: stand_down_plan,
+    cmd.CloseRetex: close_retex,
     cmd.TickBox: tick_box, cmd.StartCard: start_card, cmd.CompleteCard: complete_card, cmd.SkipCard: skip_card,
     cmd.ActivateStrategy: activate_strategy, cmd.EndStrategy: end_strategy, cmd.DeclareActivity: declare_activity,
     cmd.DeclareDataAge: declare_data_age, cmd.ArbitrateAlarm: arbitrate_alarm, cmd.IssueSitrep: issue_sitrep,

@@ -27,18 +27,25 @@ from schemas.reassignment import ProposalComputed
 from schemas.reference import ReferencePublished
 from schemas.words import Certainty, IncidentState, SiteStatus
 from services.continuity import plans, reassigning, sitreps
-from services.continuity.activities import Change, settle, touched_by_site
+from services.continuity.activities import Change, key_of, settle, touched_by_site
 from services.continuity.bia import MEALS
 from services.continuity.commands import HANDLERS, carry_out
 from services.continuity.conditions import FLOOD, TRANSIT
-from services.continuity.metrics import tell_metrics
-from services.continuity.state import RECORDED_SECTIONS, Draft, Memory, State, evolve
+from services.continuity.draft import Draft
+from services.continuity.metrics import tell_every_metric, tell_metrics
+from services.continuity.state import RECORDED_SECTIONS, Memory, State, evolve
 from services.runtime.codec import StateCodec
 from services.runtime.decider import Deadline, Firing, Input
 
 TERRITORY: Final = "territory"
 _HEARD: Final = frozenset(("system", "kitchen", "supplier", "flag"))
 """Kinds of flags that activities, limits or cards may depend on."""
+AT_ONCE: Final = 45
+"""Activities that one input settles: a row has up to 4 KB, a Transaction 256."""
+ROOM: Final = 90
+"""Facts of activities that a new version records in one step, each of about 1 KB: its last section must fit beside them."""
+GROWN: Final = 3
+"""So many more does the row of an activity that is hit take."""
 _CODEC: Final = StateCodec(Memory)
 
 
@@ -149,15 +156,27 @@ def _on_site(draft: Draft, row: SiteRow) -> None:
     draft.record(heard)
     if draft.state.bia is None:
         return
-    lifted = before is not None and before.status is not heard.status
-    change = Change(back_at=row.since if lifted else None, sites=frozenset((row.id,)))
-    _settle_each(draft, touched_by_site(draft, row.id), change)
+    change = Change(back_at=_lifted_at(before, heard), sites=frozenset((row.id,)))
+    _settle_each(draft, ((activity, change) for activity in touched_by_site(draft, row.id)))
     reassigning.review(draft)
 
 
-def _settle_each(draft: Draft, touched: Iterable[str], change: Change) -> None:
-    for activity in touched:
-        settle(draft, activity, change)
+def _lifted_at(before: SiteHeard | None, heard: SiteHeard) -> Instant | None:
+    """When what was lifted was lifted, as far as the status says: not where it began with a cause that was there all the time. None: now."""
+    if before is None or before.status is heard.status or any(cause.since == heard.since for cause in before.causes):
+        return None
+    return heard.since
+
+
+def _settle_each(draft: Draft, touched: Iterable[tuple[str, Change]]) -> None:
+    """Each now, as far as their rows fit into one Transaction; the others in the next step, at the same time. Those with local clocks are never put off."""
+    plain = 0
+    for activity, change in touched:
+        plain += draft.bia.needs[activity].local is None
+        if plain > AT_ONCE and draft.bia.needs[activity].local is None:
+            draft.arm(key_of(activity), draft.now)
+        else:
+            settle(draft, activity, change)
     tell_metrics(draft)
 
 
@@ -182,9 +201,9 @@ def _on_flag(draft: Draft, row: FlagRow) -> None:
 def _touch(draft: Draft, dependency: str, since: Instant | None) -> None:
     """Settle what a dependency touches; local clocks depend on kitchens only."""
     served = draft.bia.kitchens.get(dependency.partition(":")[2], ())
-    for activity in draft.bia.by_dependency.get(dependency, ()):
-        settle(draft, activity, Change(since, frozenset(served) if activity == MEALS else frozenset()))
-    tell_metrics(draft)
+    others, meals = Change(since), Change(since, frozenset(served))
+    touched = draft.bia.by_dependency.get(dependency, ())
+    _settle_each(draft, ((activity, meals if activity == MEALS else others) for activity in touched))
 
 
 def _on_incident(draft: Draft, row: IncidentRow) -> None:
@@ -205,23 +224,32 @@ def _on_incident(draft: Draft, row: IncidentRow) -> None:
     sites = frozenset(site for site, heard in draft.state.sites.items() if any(c.incident == row.id for c in heard.causes))
     touched = {activity for site in sites for activity in touched_by_site(draft, site)}
     touched |= {a for d in draft.state.dependencies.values() if d.incident == row.id for a in draft.bia.by_dependency.get(d.id, ())}
-    for activity in sorted(touched):
-        settle(draft, activity, Change(sites=sites))
-    tell_metrics(draft)
+    _settle_each(draft, ((activity, Change(sites=sites)) for activity in sorted(touched)))
 
 
 def _on_reference(draft: Draft, published: ReferencePublished) -> None:
     """A section. With the last one the version is in force: every activity is read again, every plan listed, every metric told."""
+    before = draft.state.bia
     if published.data.section in RECORDED_SECTIONS or published.last:
         draft.record(published)
     if not published.last:
         return
     everywhere = Change(sites=frozenset(draft.bia.sites))
-    for activity in draft.bia.needs:
-        settle(draft, activity, everywhere)
-    plans.list_plans(draft)
+    spent = 0
+    for activity, need in draft.bia.needs.items():
+        was, row = before.needs.get(activity) if before is not None else None, draft.state.activities.get(activity)
+        if spent < ROOM:
+            facts = len(draft.facts)
+            settle(draft, activity, everywhere)
+            spent += len(draft.facts) - facts + (GROWN if row is not None and draft.state.activities[activity] is not row else 0)
+        if spent >= ROOM or (was is not None and (was.marks, was.hours) != (need.marks, need.hours)):
+            draft.arm(f"reread:{activity}", draft.now)  # in the next steps, at the same time
+    for heard in draft.state.dependencies.values():  # those that were heard of before the first reference data wait for their time too
+        if heard.effective_from is not None and heard.effective_from > draft.now:
+            draft.arm(f"dependency:{heard.id}", heard.effective_from)
+    plans.list_plans(draft, before.plans if before is not None else {})
     sitreps.pace(draft)
-    tell_metrics(draft)
+    tell_every_metric(draft)
     reassigning.migrate(draft)
     reassigning.review(draft)
 
@@ -232,6 +260,13 @@ def _on_reference(draft: Draft, published: ReferencePublished) -> None:
 def _on_clock(draft: Draft, activity: str) -> None:
     if activity in draft.bia.needs:  # a newer reference version may have dropped it
         settle(draft, activity)
+        tell_metrics(draft)
+
+
+def _on_reread(draft: Draft, activity: str) -> None:
+    """Its percentages or open hours are others: every clock that runs is read, whatever it waits for."""
+    if activity in draft.bia.needs:
+        settle(draft, activity, Change(sites=frozenset(draft.bia.sites), anew=True))
         tell_metrics(draft)
 
 
@@ -251,7 +286,7 @@ def _on_sitrep(draft: Draft, _: str) -> None:
 
 
 _FIRE: Final[dict[str, Callable[[Draft, str], None]]] = {
-    "activity": _on_clock, "dependency": _on_effective, "plan": _on_plan, "sitrep": _on_sitrep,
+    "activity": _on_clock, "reread": _on_reread, "dependency": _on_effective, "plan": _on_plan, "sitrep": _on_sitrep,
     "reassign": lambda draft, _: reassigning.look(draft), "order": reassigning.dispatch, "dropped": reassigning.drop,
 }  # fmt: skip
 """Kind of deadline → what it does. Kinds are the heads of the keys that `activities`, `plans`, `sitreps`, `reassigning` and this module arm."""

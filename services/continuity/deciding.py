@@ -9,10 +9,11 @@ from typing import Final
 from schemas import reassignment as m
 from schemas.ranks import may_act
 from schemas.words import EventType
-from services.continuity.conditions import is_hit, situation_of
-from services.continuity.reassigning import ask, in_force, order
+from services.continuity.conditions import is_hit, situation_of, telework_works
+from services.continuity.draft import Draft
+from services.continuity.reassigning import TELEWORK, ask, in_force, order, review
 from services.continuity.refusals import Refused, Result, must_decide, reasoned
-from services.continuity.state import Draft, State, decided_lines, lines_of
+from services.continuity.state import State, decided_lines, lines_of
 
 _RULE: Final = re.compile(r"R\d+")
 APPROVER_CHECKS: Final = ("R6", "R7", "R8")
@@ -52,7 +53,7 @@ def _decide(draft: Draft, command: m.ApproveReassignments | m.DeclineReassignmen
     must_decide(command, policy.decides)
     if verb == "decline":
         reasoned(command)
-    chosen = _chosen(draft.state, row, command.lines, sound=verb == "approve")
+    chosen = _chosen(draft, row, command.lines, sound=verb == "approve")
     agents = sum(line.count for line in chosen)
     conditions = {rule for line in chosen for reason in line.why if _RULE.fullmatch(rule := str(reason.values.get("condition", "")))}
     decision = m.Decision(
@@ -100,21 +101,24 @@ def _key(line: m.LineRow) -> tuple[str, ...]:
     return (line.site, line.activity, line.metier, line.supply, line.need_site, line.need_activity, line.need_metier, line.place)
 
 
-def _is_sound(state: State, line: m.LineRow) -> bool:
-    """False if the place lost seats since it was computed: nobody is sent there, the next proposal says where instead."""
-    heard = state.sites.get(line.place)
-    return (
-        heard is None
-        or line.place == line.need_site
-        or not any(c.loss_pct and c.type is not EventType.STAFF_SHORTAGE for c in heard.causes)
-    )
+def _is_sound(draft: Draft, line: m.LineRow) -> bool:
+    """False if nobody can be sent there any more, the next proposal says where instead: seats were lost since it was computed (where people are missing
+    and not seats: all seats), telework stopped, or a newer version of the reference data has dropped a site of it.
+    """
+    if line.place == TELEWORK:
+        return telework_works(draft.state, draft.now)
+    if any(site not in draft.bia.sites for site in (line.site, line.place, line.need_site or line.site)):
+        return False
+    heard = draft.state.sites.get(line.place)
+    lost = max((c.loss_pct for c in heard.causes if c.type is not EventType.STAFF_SHORTAGE), default=0.0) if heard is not None else 0.0
+    return round(lost) < 100 if line.place == line.need_site else not lost
 
 
-def _chosen(state: State, row: m.ProposalRow, asked: Iterable[str] | None, *, sound: bool) -> list[m.LineRow]:
+def _chosen(draft: Draft, row: m.ProposalRow, asked: Iterable[str] | None, *, sound: bool) -> list[m.LineRow]:
     """Undecided lines, in their order; `sound`: to approve. Raises Refused for a line that cannot be decided."""
-    lines, decided = {line.id: line for line in lines_of(state, row.id)}, decided_lines(row)
+    lines, decided = {line.id: line for line in lines_of(draft.state, row.id)}, decided_lines(row)
     if asked is None:
-        chosen = [line for line in lines.values() if line.id not in decided and (not sound or _is_sound(state, line))]
+        chosen = [line for line in lines.values() if line.id not in decided and (not sound or _is_sound(draft, line))]
     else:
         wanted = set(asked)
         if unknown := sorted(wanted - lines.keys()):
@@ -122,8 +126,8 @@ def _chosen(state: State, row: m.ProposalRow, asked: Iterable[str] | None, *, so
         if done := sorted(wanted & decided):
             raise Refused(409, "already", line=done[0])
         chosen = [line for id, line in lines.items() if id in wanted]
-        if sound and (lost := next((line for line in chosen if not _is_sound(state, line)), None)) is not None:
-            raise Refused(412, "place_lost", line=lost.id, site=lost.place)
+        if sound and (lost := next((line for line in chosen if not _is_sound(draft, line)), None)) is not None:
+            raise Refused(412, "telework_off" if lost.place == TELEWORK else "place_lost", line=lost.id, site=lost.place)
     if not chosen:
         raise Refused(409, "nothing_to_decide", proposal=row.id)
     return chosen
@@ -144,7 +148,7 @@ _TOLD_AT: Final = {m.LineState.ACCEPTED: "accepted_at", m.LineState.ARRIVED: "ar
 def _step(draft: Draft, state: m.LineState, command: m.Step) -> Result:
     """Of several lines, those that are there already stay as they are; refused when none of them moves."""
     ids = tuple(dict.fromkeys((command.line, *command.lines)))
-    if unknown := next((id for id in ids if id not in draft.state.moved), None):
+    if (unknown := next((id for id in ids if id not in draft.state.moved), None)) is not None:
         raise Refused(404, "unknown_line", line=unknown)
     if not may_act(command.role):
         raise Refused(403, "not_allowed", role=command.role)
@@ -168,5 +172,8 @@ def arrive(draft: Draft, command: m.ArriveReassignment) -> Result:
 
 
 def release(draft: Draft, command: m.ReleaseReassignment) -> Result:
-    """They go back."""
-    return _step(draft, m.LineState.RELEASED, command)
+    """They go back. With the last of them a proposal may have outlived its cause."""
+    result = _step(draft, m.LineState.RELEASED, command)
+    if not draft.state.moved:
+        review(draft)
+    return result

@@ -6,8 +6,8 @@ manager and the pôle's director; levels and plan triggers do not read them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from schemas.base import Instant
 from schemas.continuity import LocalClockChanged, LocalClockRow
@@ -16,10 +16,11 @@ from services.continuity.alarms import AT_ONCE, Due
 from services.continuity.bia import HUNDRED, Need
 from services.continuity.calendars import local_day
 from services.continuity.capacity import cause_end, dependency_end, flags_true, local_loss, starts_at
-from services.continuity.clocks import SAME_CLOCK_MS, Clocks, limits_of, measured_after, read_clocks
+from services.continuity.clocks import SAME_CLOCK_MS, Clocks, Turn, limits_of, raised_before, read_clocks
+from services.continuity.draft import Draft
 from services.continuity.forecast import breach, latest
 from services.continuity.reasons import Path, path_of
-from services.continuity.state import NO_LOCAL, Draft, State, worst_cause
+from services.continuity.state import NO_LOCAL, State, worst_cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +38,26 @@ class Moved:
         return [LocalClockChanged(row=row) for row in self.rows]
 
 
-NOTHING_MOVED: Final = Moved()
+def local_clocks(draft: Draft, need: Need, touched: frozenset[str], back_at: Instant, *, anew: bool = False) -> Moved:
+    """Local clocks that a change moves: of the sites touched, of those whose clock is due, and of those that the reference data no longer give one.
 
-
-def local_clocks(draft: Draft, need: Need, touched: frozenset[str], back_at: Instant) -> Moved:
-    """Local clocks that a change moves: of the sites touched, and of those whose clock is due.
-
-    A clock that stopped more than 60 min ago can only be followed by a new one (D42).
+    A clock that stopped more than 60 min ago goes on only by a late report, of what began within these 60 min (D42, D7).
     """
-    if need.local is None:
-        return NOTHING_MOVED
     now, before = draft.now, draft.state.local.get(need.id, NO_LOCAL)
-    stale = {site for site, one in before.items() if one.next_at is not None and one.next_at <= now}
-    stale |= touched & need.local.weights.keys()
+    sites: Collection[str] = () if need.local is None else need.local.weights
+    stale = {
+        site for site, one in before.items()
+        if (one.next_at is not None and one.next_at <= now) or (site not in sites and _runs(one))
+    }  # fmt: skip
+    stale |= {site for site in touched if site in sites}
     rows: list[LocalClockRow] = []
     due: list[Due] = []
     running = 0
     for site in sorted(stale):
         was = before.get(site)
-        same = None if was is None or (was.same_until is not None and was.same_until < now) else was
-        made, alarms = _of_site(draft, need, same, site, back_at)
+        made, alarms = _of_site(draft, need, was, site, Turn(None, back_at, anew))
         if made is not None and len(due) + len(alarms) > AT_ONCE:
-            made, alarms = _later(made, same, now), []
+            made, alarms = _later(made, was, now), []
         if made is not None and made != was:
             rows.append(made)
             running += _runs(made) - (was is not None and _runs(was))
@@ -77,17 +76,21 @@ def next_local(state: State, activity: str) -> Instant | None:
 
 def _later(made: LocalClockRow, was: LocalClockRow | None, now: Instant) -> LocalClockRow:
     """The alarms of this site wait for the next step: a Transaction holds only so many."""
-    raised = ((), ()) if was is None else (was.clocks[0].alarms, was.clocks[1].alarms)
-    clocks = tuple(c.model_copy(update={"alarms": a, "next_at": now + 1}) for c, a in zip(made.clocks, raised, strict=True))
+    before = (None, None) if was is None else was.clocks
+    clocks = tuple(
+        c.model_copy(update={"alarms": raised_before(b, c), "next_at": now + 1}) for c, b in zip(made.clocks, before, strict=True)
+    )  # fmt: skip
     return made.model_copy(update={"clocks": clocks, "next_at": now + 1})
 
 
-def _of_site(draft: Draft, need: Need, was: LocalClockRow | None, site: str, back_at: Instant) -> tuple[LocalClockRow | None, list[Due]]:
+def _of_site(draft: Draft, need: Need, was: LocalClockRow | None, site: str, turn: Turn) -> tuple[LocalClockRow | None, list[Due]]:
+    """Its row after a change, of which `turn` says when what was lifted was lifted; and the alarms that are due."""
     state, now = draft.state, draft.now
-    loss, causes, kitchen = local_loss(state, need, site, now)
+    counts = need.local is not None and site in need.local.weights
+    loss, causes, kitchen = local_loss(state, need, site, now) if counts else (0, (), None)
     minimum = round(need.activity.mbco_pct * 100)
     out = HUNDRED - loss < minimum
-    if was is None and not out:
+    if not out and (was is None or (was.same_until is not None and was.same_until < now)):
         return None, []
     breaking = [cause for cause in causes if HUNDRED - round(cause.loss_pct * 100) < minimum]
     begun = [cause.since for cause in breaking]
@@ -99,8 +102,7 @@ def _of_site(draft: Draft, need: Need, was: LocalClockRow | None, site: str, bac
     flags = flags_true(state.dependencies, need, now) if need.by_flag else ()
     limits = limits_of(need, day, flags, [cause.type.value for cause in causes] if need.by_cause else ())
     before = None if was is None else (was.clocks[0], was.clocks[1])
-    measured = measured_after(None if before is None else before[0], min(min(begun, default=now), now) if out else None, back_at)
-    clocks = read_clocks(need, limits, before, measured, now)
+    clocks = read_clocks(need, limits, before, replace(turn, start=min(min(begun, default=now), now) if out else None), now)
     stopped = clocks.rto.stopped_at
     made = LocalClockRow(
         id=f"{need.id}/{site}", activity=need.id, site=site, capacity_pct=(HUNDRED - loss) / 100, clocks=(clocks.rto, clocks.dmia),

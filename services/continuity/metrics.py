@@ -11,7 +11,7 @@ from schemas.continuity import ActivityRow, ClockRow
 from schemas.words import ActivityState, ClockState
 from services.continuity.bia import Metric
 from services.continuity.clocks import consumed_pct
-from services.continuity.state import Draft
+from services.continuity.draft import Draft
 
 _OPS: Final[dict[str, Callable[[float, float], bool]]] = {
     ">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt, "==": operator.eq,
@@ -47,7 +47,7 @@ def tell_metrics(draft: Draft) -> None:
     for metric in draft.bia.metrics if draft.moved else ():
         moved = draft.moved.get(metric.name)
         told = draft.state.told.get(metric.key)
-        if told is not None and (moved is None or moved.isdisjoint(metric.activities)):
+        if told is not None and (moved is None or (metric.activities and moved.isdisjoint(metric.activities))):
             continue
         rows = [row for id in metric.activities if (row := known.get(id)) is not None]
         value, worst = _value(draft, metric, rows)
@@ -56,6 +56,13 @@ def tell_metrics(draft: Draft) -> None:
         reports = tuple(dict.fromkeys(r for why in worst.why for r in why.reports)) if worst is not None else ()
         draft.record(MetricChanged(key=metric.key, value=value, at=draft.now, reports=reports))
     draft.moved.clear()
+
+
+def tell_every_metric(draft: Draft) -> None:
+    """The same whatever moved: the predicates may be others, and what was told may stand on another side of a threshold that is new."""
+    for metric in draft.bia.metrics:
+        draft.moved.setdefault(metric.name, set()).update(metric.activities)
+    tell_metrics(draft)
 
 
 def _judged_alike(metric: Metric, told: float, value: float) -> bool:

@@ -24,8 +24,6 @@ from schemas.topics import PARTITIONS, inputs
 from services.continuity.planner import Job, Planner, answer, losses, relaxed, with_gains
 from services.continuity.proposals import Job as Asked
 from services.continuity.proposals import Proposals
-from services.continuity.reassignment.solver import SolverFailed
-from services.continuity.reassignment.tables import TablesInvalid
 from services.runtime.background import run_background
 from services.runtime.heap import give_back
 from services.runtime.kafka import BrokerAway, RecordProducer
@@ -144,8 +142,12 @@ class Planning:
             await self._quietly(give_back)
             if message is None:
                 return
-        except (TablesInvalid, SolverFailed) as error:  # the same data would fail again: a person must look
-            log.error("contingency.failed", realm=job.realm, ranking=job.id, reference=job.reference, error=str(error))
+        except MemoryError:
+            raise
+        except Exception as error:  # the same data would fail again: a person must look, and other realms are computed meanwhile
+            log.exception(
+                "contingency.failed", realm=job.realm, ranking=job.id, reference=job.reference, error=f"{type(error).__name__}: {error}"
+            )
             self._given_up.add(job)
             return
         while self._planner.wanted(job):

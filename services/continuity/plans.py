@@ -5,16 +5,18 @@ A proposal is (plan, level, incident) once. Nothing that alerts hears of comes f
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 from schemas.alerts import AttentionRequested, TriggerRow, Why
 from schemas.base import DAY_MS, MINUTE_MS, Instant
 from schemas.continuity import Box, PlanChanged, PlanRow, TriggerHeard
-from schemas.predicates import AllOf, AnyOf, Manual, Measured, Not, Predicate
+from schemas.predicates import AllOf, AnyOf, Manual, Measured, Not, Predicate, has_box, manual
 from schemas.reference import Plan
-from schemas.words import PlanState
-from services.continuity.cards import chase, fresh_cards, next_card_at
-from services.continuity.state import Draft, State
+from schemas.words import SHELVED, PlanState
+from services.continuity.cards import carried_cards, chase, fresh_cards, next_card_at
+from services.continuity.draft import Draft
+from services.continuity.state import State
 
 STAND_DOWN: Final = "stand-down"
 """A trigger `<plan>:stand-down` says whether the measured part of the plan's stand-down condition holds."""
@@ -23,7 +25,14 @@ _REFUSED_FOR_MS: Final = DAY_MS
 AUTO: Final = "system:plan"
 """Author of an activation that no person decided."""
 ACTIVE: Final = frozenset((PlanState.ACTIVE, PlanState.PARTLY_ACTIVE, PlanState.RECOVERING))
-_RESTING: Final = frozenset((PlanState.VALID, PlanState.LIFTED, PlanState.RETEX_CLOSED))
+DROPPED: Final = "system:reference"
+"""Author of the end of a plan that new reference data no longer have."""
+DECIDABLE: Final = frozenset((PlanState.PROPOSED, PlanState.POSTPONED, PlanState.REFUSED))
+"""Of a life that has begun and is not decided, or was refused."""
+_OVER: Final[dict[str, Any]] = {
+    "proposed_level": None, "postponed_until": None, "stand_down_proposed": False, "stand_down_since": None, "stand_down_at": None,
+}  # fmt: skip
+_RESTING: Final = SHELVED | {PlanState.LIFTED, PlanState.RETEX_CLOSED}
 
 
 def key_of(plan: str) -> str:
@@ -31,14 +40,32 @@ def key_of(plan: str) -> str:
     return f"plan:{plan}"
 
 
-def list_plans(draft: Draft) -> None:
-    """Record a row for every plan of the reference data that has none or another pôle or deciding role, by id."""
+def list_plans(draft: Draft, before: Mapping[str, Plan]) -> None:
+    """Bring every row in line with the reference data that have just come into force, by id; `before`: the plans until then.
+
+    A plan without a row gets one. A running one takes the new pôle, deciding role, boxes and cards; what was ticked or done stays with the words that
+    it was said of. One that the data no longer have is over: nobody could see it, work on its cards or decide about it.
+    """
     for plan in sorted(draft.bia.plans.values(), key=lambda p: p.id):
         row = draft.state.plans.get(plan.id)
         if row is None:
-            put(draft, PlanRow(id=plan.id, pole=plan.pole, state=PlanState.VALID, decides=plan.decides, boxes=_boxes(plan)), "listed")
-        elif (row.pole, row.decides) != (plan.pole, plan.decides):
-            put(draft, row.model_copy(update={"pole": plan.pole, "decides": plan.decides}), "listed")
+            put(draft, PlanRow(id=plan.id, pole=plan.pole, state=plan.shelf, decides=plan.decides, boxes=boxes_of(plan)), "listed")
+            continue
+        ticked = {box.text: box for box in row.boxes}
+        boxes = tuple(ticked.get(box.text, box) for box in boxes_of(plan))
+        cards = carried_cards(draft.state, before.get(plan.id), plan, row, draft.now)
+        state = plan.shelf if row.state in SHELVED else row.state
+        changes = {"pole": plan.pole, "state": state, "decides": plan.decides, "boxes": boxes, "cards": cards}
+        if (made := row.model_copy(update=changes)) != row:
+            put(draft, made, "listed")
+        review_stand_down(draft, draft.state.plans[plan.id])
+    for id in sorted(draft.state.plans.keys() - draft.bia.plans.keys()):
+        if (row := draft.state.plans[id]).state not in _RESTING:
+            put(
+                draft,
+                row.model_copy(update={"state": PlanState.LIFTED, **_OVER, "decided_at": draft.now, "decided_by": DROPPED}),
+                "dropped",
+            )
 
 
 def put(draft: Draft, row: PlanRow, change: str) -> None:
@@ -73,17 +100,21 @@ def on_trigger(draft: Draft, row: TriggerRow) -> None:
     if row.id.endswith(f":{STAND_DOWN}"):
         review_stand_down(draft, current)
     elif heard.held:
-        _held(draft, plan, current, row)
-    elif current.trigger_held and not _some_trigger_held(draft.state, row.plan):
+        again = before is not None and before.held and before.since == heard.since
+        _held(draft, plan, current, row, again=again)
+    elif current.trigger_held and level_held(draft.state, row.plan) is None:
         put(draft, current.model_copy(update={"trigger_held": False}), "released")
 
 
-def _some_trigger_held(state: State, plan: str) -> bool:
-    return any(t.held and t.plan == plan and not id.endswith(f":{STAND_DOWN}") for id, t in state.triggers.items())
+def level_held(state: State, plan: str) -> int | None:
+    """The highest level that its triggers ask for now; None: none of them holds."""
+    held = (t.level for id, t in state.triggers.items() if t.held and t.plan == plan and not id.endswith(f":{STAND_DOWN}"))
+    return max(held, default=None)
 
 
-def _held(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow) -> None:
-    if plan.state != "valide":  # D48: only valid plans are proposed
+def _held(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow, *, again: bool) -> None:
+    """`again`: it has held all the time, only what is known of it has changed."""
+    if plan.shelf is not PlanState.VALID:  # D48: only valid plans are proposed
         return
     higher = trigger.level > current.level
     match current.state:
@@ -92,16 +123,18 @@ def _held(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow) -> No
         case PlanState.POSTPONED if higher:
             put(draft, _proposal(draft, plan, current, trigger, first=False), "raised")
             _ask(draft, draft.state.plans[plan.id], "plan_proposed")
-        case PlanState.REFUSED if higher or _new_facts(current, trigger, draft.now):
+        case PlanState.REFUSED if higher or _new_facts(current, trigger, draft.now) or _of_another(current, trigger):
             _propose(draft, plan, current, trigger)
-        case state if state in ACTIVE and trigger.level > max(current.level, current.proposed_level or 0):
+        case state if state in ACTIVE and trigger.level > max(current.level, current.proposed_level or 0) and not again:
             raised = current.model_copy(update={"proposed_level": trigger.level, "why": _reasons(current.why, trigger.why)})
             put(draft, raised, "raised")
             _decided_by(draft, plan, raised)
         case state if state in _RESTING and (current.decided_at is None or trigger.since > current.decided_at):
             _propose(draft, plan, current, trigger)
-        case _ if not current.trigger_held and current.state in (PlanState.PROPOSED, PlanState.POSTPONED):
-            put(draft, current.model_copy(update={"trigger_held": True}), "held")
+        case state if state not in _RESTING:
+            known = current.model_copy(update={"trigger_held": True, "incident": current.incident or trigger.incident})
+            if known != current:
+                put(draft, known, "held")
 
 
 def _new_facts(current: PlanRow, trigger: TriggerRow, now: Instant) -> bool:
@@ -110,6 +143,12 @@ def _new_facts(current: PlanRow, trigger: TriggerRow, now: Instant) -> bool:
         return False
     known = {report for why in current.why for report in why.reports}
     return trigger.since > current.decided_at or any(report not in known for why in trigger.why for report in why.reports)
+
+
+def _of_another(current: PlanRow, trigger: TriggerRow) -> bool:
+    """It began to hold after the refusal and for another incident: that is another proposal (D49)."""
+    began_since = current.decided_at is not None and trigger.since > current.decided_at
+    return began_since and trigger.incident is not None and trigger.incident != current.incident
 
 
 def _propose(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow) -> None:
@@ -136,7 +175,7 @@ def _proposal(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow, *
         id=plan.id, pole=plan.pole, state=PlanState.PROPOSED, level=trigger.level, incident=trigger.incident or (None if first else current.incident),
         proposed_at=draft.now if first else current.proposed_at, decides=plan.decides, trigger_since=since, trigger_held=True,
         why=trigger.why if first else _reasons(current.why, trigger.why), cards=fresh_cards(draft.state, plan, since),
-        version=current.version, boxes=_boxes(plan),
+        version=current.version, boxes=boxes_of(plan),
     )  # fmt: skip
 
 
@@ -169,20 +208,9 @@ def on_deadline(draft: Draft, plan: str) -> None:
 # ── stand-down ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _boxes(plan: Plan) -> tuple[Box, ...]:
-    return tuple(Box(text=text) for text in _manual(plan.stand_down.when)) if plan.stand_down else ()
-
-
-def _manual(predicate: Predicate | None) -> list[str]:
-    match predicate:
-        case Manual(manual=text):
-            return [text]
-        case AnyOf(any=parts) | AllOf(all=parts):
-            return [text for part in parts for text in _manual(part)]
-        case Not(negated=part):
-            return _manual(part)
-        case _:
-            return []
+def boxes_of(plan: Plan) -> tuple[Box, ...]:
+    """The manual conditions of its stand-down, none of them ticked."""
+    return tuple(Box(text=text) for text in manual(plan.stand_down.when)) if plan.stand_down else ()
 
 
 def stand_down_holds(plan: Plan, row: PlanRow, state: State) -> bool:
@@ -195,9 +223,10 @@ def stand_down_holds(plan: Plan, row: PlanRow, state: State) -> bool:
 
 
 def _holds(predicate: Predicate, measured_holds: bool, ticked: set[str]) -> bool:
+    """`measured_holds`: all that is measured, as one word of alerts, negations included. A territory whose boxes stand between measured parts is refused."""
+    if not has_box(predicate):
+        return measured_holds
     match predicate:
-        case Measured():
-            return measured_holds
         case Manual(manual=text):
             return text in ticked
         case AnyOf(any=parts):
@@ -206,6 +235,8 @@ def _holds(predicate: Predicate, measured_holds: bool, ticked: set[str]) -> bool
             return all(_holds(part, measured_holds, ticked) for part in parts)
         case Not(negated=part):
             return not _holds(part, measured_holds, ticked)
+        case Measured():  # holds no box
+            return measured_holds
 
 
 def review_stand_down(draft: Draft, row: PlanRow) -> None:

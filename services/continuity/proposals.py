@@ -33,6 +33,8 @@ AT_ONCE: Final = 120
 SHOWN: Final = 60
 """Entries of each list of what is not possible."""
 SITES_SHOWN: Final = 3
+MOST_WORDS: Final = 500
+"""Of the sentence that says why nothing could be computed."""
 LARGE: Final = 5
 """A site that so many times over would be more than all is shown by itself."""
 _FACTS: Final = frozenset(("ProposalRequested", "ProposalLinesRecorded", "ProposalChanged", "ReassignmentChanged"))
@@ -198,19 +200,28 @@ _KEPT: Final = _Kept()
 
 
 def _parts(job: Job) -> list[m.ProposalComputed]:
+    """Whatever the computation raises is its answer: one realm's tables must not stop the planner of all."""
     try:
         tables = _KEPT.of(job.request.reference, job.tables)
         situation = _situation(job.request.situation)
         prefer = None if job.request.preference is m.Preference.BEST else job.request.preference.value
         previous = [*_approved(job.moved, tables), *(_seen(line) for line in job.seen)]
         proposal = solve_situation(tables, situation, previous, Options(Choice(prefer=prefer, rounded=True, work=WORK)))
+        lines = list(_lines(job, proposal))
+        kept = list(_kept(job, proposal, situation))
+        row = _filled(_row(job, m.ProposalState.OPEN), job, proposal, lines, tables)
     except (TablesInvalid, SolverFailed) as error:
-        failed = _row(job, m.ProposalState.FAILED).model_copy(update={"failure": str(error)})
-        return [m.ProposalComputed(request=job.id, part=0, parts=1, row=failed)]
-    lines = list(_lines(job, proposal))
-    kept = list(_kept(job, proposal, situation))
-    row = _filled(_row(job, m.ProposalState.OPEN), job, proposal, lines, tables)
+        return _failed(job, str(error))
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  it is recorded with the proposal, and people read it
+        return _failed(job, f"{type(error).__name__}: {error}")
     return _cut(job, lines, kept, row)
+
+
+def _failed(job: Job, why: str) -> list[m.ProposalComputed]:
+    row = _row(job, m.ProposalState.FAILED).model_copy(update={"failure": why[:MOST_WORDS]})
+    return [m.ProposalComputed(request=job.id, part=0, parts=1, row=row)]
 
 
 def _situation(asked: m.Situation) -> Situation:

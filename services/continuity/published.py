@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from schemas import reference as ref
+from schemas.shared import shared
 
 _NEEDED: Final = frozenset((ref.Section.SITES, ref.Section.STAFFING))
 
@@ -22,7 +23,7 @@ class Published:
         """Content of a ReferencePublished."""
         published = ref.ReferencePublished.model_validate(data)
         if published.data.section in _NEEDED:
-            self._incoming[published.data.section] = published.data
+            self._incoming[published.data.section] = shared(published.data)
         if published.last:
             self._sections |= self._incoming
             self._incoming, self.reference = {}, published.reference

@@ -16,11 +16,17 @@ from services.continuity.state import Place
 Path = tuple[Step, ...]
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4096)
+def _step(kind: str, id: str) -> Step:
+    """The same object for the same step, while it is used."""
+    return Step(kind=kind, id=id)
+
+
+@lru_cache(maxsize=4096)
 def path_of(report: str | None, kind: str, id: str, activity: str, pole: str) -> Path:
     """report → site (or system, kitchen, …) → activity → pôle."""
-    head = () if report is None else (Step(kind="report", id=report),)
-    return (*head, Step(kind=kind, id=id), Step(kind="activity", id=activity), Step(kind="pole", id=pole))
+    head = () if report is None else (_step("report", report),)
+    return (*head, _step(kind, id), _step("activity", activity), _step("pole", pole))
 
 
 def paths(need: Need, found: Assessment, strategies: Sequence[StrategyRow]) -> tuple[Path, ...]:

@@ -29,7 +29,8 @@ from schemas.reassignment import (
     Situation,
 )
 from services.continuity.conditions import incident_of, is_hit, situation_of
-from services.continuity.state import Draft, State
+from services.continuity.draft import Draft
+from services.continuity.state import State
 
 REVIEW: Final = "reassign:"
 """Key of the deadline at which a changed situation is looked at: one for the realm."""

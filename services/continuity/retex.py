@@ -5,8 +5,8 @@ from __future__ import annotations
 from schemas.commands import AddImprovement, CloseImprovement
 from schemas.continuity import ImprovementChanged, ImprovementRow
 from schemas.ranks import may_act
+from services.continuity.draft import Draft
 from services.continuity.refusals import Refused, Result, reasoned
-from services.continuity.state import Draft
 
 
 def add_improvement(draft: Draft, command: AddImprovement) -> Result:

@@ -13,8 +13,8 @@ from schemas.base import MINUTE_MS, Instant
 from schemas.commands import IssueSitrep
 from schemas.continuity import SitrepIssued, SitrepRow
 from schemas.ranks import may_act
+from services.continuity.draft import Draft
 from services.continuity.refusals import Refused, Result
-from services.continuity.state import Draft
 
 DUE: Final = "sitrep:due"
 SKEW_MS: Final = MINUTE_MS

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 from immutables import Map
 
@@ -48,17 +48,18 @@ from schemas.reassignment import (
     ProposalLinesRecorded,
     ProposalRequested,
     ProposalRow,
+    ProposalState,
     ReassignmentChanged,
     ReassignmentRow,
     TravelDeclared,
 )
 from schemas.reference import ReferencePublished, Section
 from schemas.runtime import DeadlineFailed
+from schemas.shared import shared
 from schemas.words import EventType, SiteStatus
 from services.continuity.agenda import Agenda
 from services.continuity.bia import Bia, compile_bia
 
-T = TypeVar("T")
 CLOSING: Final = frozenset((EventType.CLOSURE, EventType.PARTIAL_CLOSURE))
 """Causes that cost nothing where closing is the activity's own gesture (`fermeture_sans_perte`, D40)."""
 NO_LOCAL: Final[Map[str, LocalClockRow]] = Map()
@@ -148,7 +149,7 @@ class Memory:
     answered: bool = True
     """False while the planner is at work for it."""
     proposals: Map[str, ProposalRow] = Map()
-    """The last one and the one before."""
+    """The last one and the one before, or the one still in force where the last could not be computed."""
     proposal_lines: Map[str, LinesRow] = Map()
     """Parts of the lines of those."""
     moved: Map[str, ReassignmentRow] = Map()
@@ -169,8 +170,8 @@ class State(Memory):
     @classmethod
     def restore(cls, memory: Memory) -> State:
         """The state with this memory."""
-        known = {f.name: getattr(memory, f.name) for f in fields(Memory)}
-        bia = compile_bia(memory.reference, memory.sections) if memory.reference else None
+        known = {f.name: getattr(memory, f.name) for f in fields(Memory)} | {"sections": _held_once(memory.sections)}
+        bia = compile_bia(memory.reference, known["sections"]) if memory.reference else None
         return cls(**known, bia=bia, unwell=_all_unwell(bia, memory.sites), agenda=Agenda.restore(memory.due))
 
 
@@ -215,13 +216,17 @@ def _site(state: State, fact: SiteHeard, _: Instant) -> State:
     return _with(state, sites=state.sites.set(fact.site, fact), unwell=_with_place(state.unwell, state.bia, fact))
 
 
+def _held_once(sections: Map[str, ReferencePublished]) -> Map[str, ReferencePublished]:
+    return Map({name: published.model_copy(update={"data": shared(published.data)}) for name, published in sections.items()})
+
+
 def _reference(state: State, fact: ReferencePublished, at: Instant) -> State:
     incoming = state.incoming
     if fact.data.section in KEPT_SECTIONS:
         incoming = incoming.set(fact.data.section.value, fact)
     if not fact.last:
         return _with(state, incoming=incoming)
-    sections = state.sections.update(incoming)
+    sections = state.sections.update(_held_once(incoming))
     bia = compile_bia(fact.reference, sections)
     return _with(
         state, reference=fact.reference, sections=sections, incoming=Map(), bia=bia, unwell=_all_unwell(bia, state.sites),
@@ -245,13 +250,18 @@ def _declared(state: State, fact: ActivityDeclared, _: Instant) -> State:
     if fact.state is not None:
         return _with(state, declared=state.declared.set(fact.activity, fact))
     gone = state.declared.delete(fact.activity) if fact.activity in state.declared else state.declared
-    return _with(state, declared=gone, floors=state.floors.set(fact.activity, fact.occurred_at))
+    return _with(state, declared=gone, floors=_raised(state, fact.activity, fact.occurred_at))
 
 
 def _strategy(state: State, fact: StrategyChanged, _: Instant) -> State:
     row = fact.row
     state = _with(state, strategies=state.strategies.set(row.id, row))
-    return state if row.ended_at is None else _with(state, floors=state.floors.set(row.activity, row.ended_at))
+    return state if row.ended_at is None else _with(state, floors=_raised(state, row.activity, row.ended_at))
+
+
+def _raised(state: State, activity: str, at: Instant) -> Map[str, Instant]:
+    """A word about the past does not take back that a strategy held until later."""
+    return state.floors.set(activity, max(at, state.floors.get(activity, at)))
 
 
 def _alarm(state: State, fact: AlarmRaised, _: Instant) -> State:
@@ -298,7 +308,7 @@ def _proposal(state: State, fact: ProposalChanged, _: Instant) -> State:
     proposals = state.proposals.set(row.id, row)
     match fact.change:
         case "computed" | "failed":
-            kept = {row.id, *(id for id, other in state.proposals.items() if other.superseded_by == row.id)}
+            kept = {row.id, *(id for id, p in state.proposals.items() if p.superseded_by == row.id or p.state is ProposalState.OPEN)}
             return _with(
                 state, answered=True, proposals=Map({id: p for id, p in proposals.items() if id in kept}),
                 proposal_lines=Map({id: part for id, part in state.proposal_lines.items() if part.proposal in kept}),
@@ -353,65 +363,3 @@ _STEPS: Final[dict[type[Fact], Callable[[State, Any, Instant], State]]] = {
     AgendaChanged: lambda s, f, _: _agenda(s, f.due),
     DeadlineFailed: lambda s, f, _: _agenda(s, {f.key: None}),
 }
-
-
-# ── drafting ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Draft:
-    """The facts of one decision so far, and the state after them: what is decided next sees what was decided before."""
-
-    __slots__ = ("_due", "_shared", "derive", "facts", "moved", "now", "state", "trail")
-
-    def __init__(self, state: State, now: Instant, derive: Callable[[str, int], str]) -> None:
-        self.state, self.now, self.derive = state, now, derive
-        self.facts: list[Fact] = []
-        self.trail: list[State] = [state]
-        """The states before the first fact and after each."""
-        self.moved: dict[str, set[str]] = {}
-        """Metric → activities with which it may have moved since it was last told."""
-        self._due: dict[str, Instant | None] = {}
-        self._shared: dict[tuple[object, ...], tuple[tuple[object, ...], Any]] = {}
-
-    def shared(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
-        """`make()`, once per key for as long as what was heard of sites, dependencies and incidents stays the same."""
-        ground = (self.state.unwell, self.state.dependencies, self.state.incidents)
-        held = self._shared.get(key)
-        if held is not None and all(a is b for a, b in zip(held[0], ground, strict=True)):
-            made: T = held[1]
-            return made
-        value = make()
-        self._shared[key] = ground, value
-        return value
-
-    @property
-    def bia(self) -> Bia:
-        """The analysis in force. Raises ValueError before the first reference data."""
-        if self.state.bia is None:
-            raise ValueError("no reference data yet")
-        return self.state.bia
-
-    def record(self, *facts: Fact) -> None:
-        """Add facts, in order."""
-        for fact in facts:
-            self.facts.append(fact)
-            self.state = evolve(self.state, fact, self.now)
-            self.trail.append(self.state)
-
-    def arm(self, key: str, due: Instant | None) -> None:
-        """Set or (None) remove a deadline. The last word on a key counts."""
-        self._due[key] = due
-
-    def withdraw(self, facts: int, state: State) -> None:
-        """Forget everything after the first `facts` facts, when `state` was the state; deadlines too."""
-        del self.facts[facts:], self.trail[facts + 1 :]
-        self.state = state
-        self.moved.clear()
-        self._due.clear()
-
-    def finish(self) -> list[Fact]:
-        """All facts, with the change of the agenda if there is one."""
-        changes = {key: due for key, due in sorted(self._due.items()) if self.state.due.get(key) != due}
-        if changes:
-            self.record(AgendaChanged(due=changes))
-        return self.facts

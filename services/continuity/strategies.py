@@ -7,15 +7,14 @@ from typing import Final
 from schemas import commands as cmd
 from schemas.alerts import AttentionRequested
 from schemas.continuity import ActivityDeclared, AlarmArbitrated, AlarmRaised, AlarmRow, StrategyChanged, StrategyRow
+from schemas.ranks import STRATEGIST
 from schemas.words import ClockBase, SiteStatus
 from services.continuity.activities import active_strategies, settle
 from services.continuity.bia import Need
+from services.continuity.draft import Draft
 from services.continuity.metrics import tell_metrics
 from services.continuity.refusals import Refused, Result, must_decide, reasoned
-from services.continuity.state import Draft
 
-STRATEGIST: Final = "directeur_pole"
-"""Strategies, declared states and arbitrations belong to this role or above; it hears of data to type again."""
 _OUT: Final = frozenset((SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING))
 
 
@@ -77,12 +76,13 @@ def end_strategy(draft: Draft, command: cmd.EndStrategy) -> Result:
     row = draft.state.strategies.get(command.strategy)
     if row is None:
         raise Refused(404, "unknown_strategy", strategy=command.strategy)
-    need = _need(draft, row.activity)
     must_decide(command, STRATEGIST)
     if row.state == "ended":
         raise Refused(409, "already", strategy=row.id)
     draft.record(StrategyChanged(row=row.model_copy(update={"state": "ended", "ended_at": draft.now, "ended_by": command.author})))
-    return _settled(draft, need, {"strategy": row.id})
+    if row.activity not in draft.bia.needs:  # newer reference data dropped the activity: what the strategy holds is given back all the same
+        return {"strategy": row.id, "activity": row.activity}
+    return _settled(draft, _need(draft, row.activity), {"strategy": row.id})
 
 
 def declare_activity(draft: Draft, command: cmd.DeclareActivity) -> Result:
@@ -93,7 +93,9 @@ def declare_activity(draft: Draft, command: cmd.DeclareActivity) -> Result:
     if (None if said is None else said.state) is command.state:
         raise Refused(409, "already", activity=need.id)
     at = draft.now if command.occurred_at is None else min(command.occurred_at, draft.now)
-    draft.record(ActivityDeclared(activity=need.id, state=command.state, author=command.author, occurred_at=at))
+    draft.record(
+        ActivityDeclared(activity=need.id, state=command.state, author=command.author, occurred_at=at, reason=command.reason)
+    )  # fmt: skip
     return _settled(draft, need, {})
 
 

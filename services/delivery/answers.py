@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from schemas.alerts import AnswerReceived
 from schemas.base import Fact, Instant
 from schemas.commands import AnswerNotification
 from schemas.delivery import NotificationChanged, NotificationRow
 from schemas.runtime import CommandApplied, CommandRefused
-from schemas.words import Channel
+from schemas.words import Answer, Channel
 from services.delivery.attempts import supersede_planned, was_made, with_state
 
 _COMMAND = "AnswerNotification"
+ANSWERS: Final = frozenset(Answer)
+"""Reasons of a withdrawal that are answers."""
 
 
-def answered(row: NotificationRow, command: AnswerNotification, now: Instant) -> NotificationRow:
+def answered(row: NotificationRow, answer: Answer, now: Instant) -> NotificationRow:
     """The row with this answer. `acknowledged_at` stays the time of the first one."""
-    told = supersede_planned(row).model_copy(
-        update={"answer": command.answer.value, "acknowledged_at": row.acknowledged_at or now, "why": None}
-    )
+    told = supersede_planned(row).model_copy(update={"answer": answer.value, "acknowledged_at": row.acknowledged_at or now, "why": None})
     return with_state(told)
 
 
@@ -49,7 +51,7 @@ def decide_answer(row: NotificationRow | None, command: AnswerNotification, comm
     if repeated:
         return [applied]
     return [
-        NotificationChanged(row=answered(row, command, now)),
+        NotificationChanged(row=answered(row, command.answer, now)),
         AnswerReceived(
             notification=row.id, person=row.person, answer=command.answer, channel=command.channel, at=now, proved=_proved(row, command)
         ),

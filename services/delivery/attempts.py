@@ -15,7 +15,7 @@ from schemas.base import Instant
 from schemas.delivery import AttemptRow, NotificationRow
 from schemas.realms import derive_id
 from schemas.words import Channel, NotificationState
-from services.delivery.policies import ChannelPolicy, Doubt, pause_ms
+from services.delivery.policies import FALLBACK, ChannelPolicy, Doubt, pause_ms
 
 HELD = "held"
 PACED = "paced"
@@ -137,7 +137,7 @@ def next_try(row: NotificationRow, policies: Policies, now: Instant) -> TryOn | 
         spared = row.possible_duplicate and policies[channel].doubt is Doubt.AT_MOST_ONCE
         if channel in tried or spared:
             continue
-        opens = _opens(row, policies[channel], now)
+        opens = _opens(row, channel, policies[channel], now)
         if opens <= now:
             return TryOn(channel, 0)
         closed.append(TryOn(channel, opens))
@@ -149,11 +149,19 @@ def next_try(row: NotificationRow, policies: Policies, now: Instant) -> TryOn | 
     return min(again, key=lambda t: (len(tried[t.channel]), t.at), default=None) or min(closed, key=lambda t: t.at, default=None)
 
 
-def _opens(row: NotificationRow, policy: ChannelPolicy, now: Instant) -> Instant:
-    """When this message may go by the channel: calls and danger at all hours."""
-    if policy.hours is None or row.danger or row.answer_expected:
+def _opens(row: NotificationRow, channel: Channel, policy: ChannelPolicy, now: Instant) -> Instant:
+    """When this message may go by the channel: after its quiet hours (D36), and the information of a call-out in the hours of the channel."""
+    if row.quiet_until is not None and now < row.quiet_until and _keeps_quiet(row, channel):
+        return row.quiet_until
+    if policy.hours is None or row.campaign is None or row.danger or row.answer_expected:
         return now
     return policy.hours.opens(now)
+
+
+def _keeps_quiet(row: NotificationRow, channel: Channel) -> bool:
+    """App and SMS; what would only stand in for them; and the telephone, unless it asks for an answer."""
+    loud = {Channel.APP, Channel.SMS} if row.answer_expected else {Channel.APP, Channel.SMS, Channel.VOICE}
+    return channel in loud or (channel in FALLBACK and not loud.isdisjoint(row.channels))
 
 
 def _by_channel(attempts: Iterable[AttemptRow]) -> dict[Channel, list[AttemptRow]]:
@@ -241,8 +249,7 @@ def accepted(row: NotificationRow, attempt: AttemptRow, now: Instant, provider_i
     """The provider took it. A later attempt that nobody claimed yet is not needed."""
     wait = policy.receipt_ms
     row = supersede_planned(row)
-    alone = open_attempt(row) in (None, attempt)
-    due = now + wait if wait is not None and alone and not is_settled(row) else None
+    due = now + wait if wait is not None and not is_settled(row) else None
     row = change_attempt(row, attempt, state="accepted", ended_at=now, provider_id=provider_id, error=None, due=due)
     return with_state(row.model_copy(update={"sent_at": row.sent_at or now, "why": None}))
 

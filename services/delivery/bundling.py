@@ -40,10 +40,12 @@ class Bundles:
     """Person → what they were told."""
     waiting: Map[str, tuple[str, ...]] = Map()
     """Person → notifications that wait for the next digest, oldest first."""
+    quiet: Map[str, tuple[str, ...]] = Map()
+    """Person → notifications that wait for the end of the quiet hours, oldest first."""
 
     def until(self, row: NotificationRow, rules: Rules, now: Instant) -> Instant | None:
         """When the digest goes out that this message must wait for; None = it goes now."""
-        if not is_bundled(row):
+        if not is_bundled(row) or (row.quiet_until is not None and now < row.quiet_until):
             return None
         told = self.told.get(row.person, Told())
         if row.template in ALARMS and told.alarm_at is not None and now < told.alarm_at + rules.digest_ms:
@@ -61,24 +63,17 @@ class Bundles:
         alarm = at if row.template in ALARMS or any(item.template in ALARMS for item in row.bundle) else told.alarm_at
         return replace(self, told=self.told.set(row.person, Told((*recent, at), alarm)))
 
-    def joined(self, row: NotificationRow) -> Self:
-        """This message waits."""
-        mine = self.waiting.get(row.person, ())
-        return self if row.id in mine else replace(self, waiting=self.waiting.set(row.person, (*mine, row.id)))
-
-    def left(self, row: NotificationRow) -> Self:
-        """This message waits no more, if it did."""
-        mine = self.waiting.get(row.person, ())
-        if row.id not in mine:
-            return self
-        rest = tuple(id for id in mine if id != row.id)
-        return replace(self, waiting=self.waiting.set(row.person, rest) if rest else self.waiting.delete(row.person))
+    def placed(self, row: NotificationRow, *, bundled: bool, quiet: bool) -> Self:
+        """With this message among those that wait for a digest, for the end of the quiet hours, or for neither."""
+        waiting, silent = _placed(self.waiting, row, waits=bundled), _placed(self.quiet, row, waits=quiet)
+        return self if waiting is self.waiting and silent is self.quiet else replace(self, waiting=waiting, quiet=silent)
 
     def dump(self) -> dict[str, list[tuple[str, object]]]:
         """JSON-able collections."""
         return {
             "told": [(person, [list(told.at), told.alarm_at]) for person, told in self.told.items()],
             "bundles": [(person, list(ids)) for person, ids in self.waiting.items()],
+            "quiet": [(person, list(ids)) for person, ids in self.quiet.items()],
         }
 
     @classmethod
@@ -88,11 +83,23 @@ class Bundles:
         for person, value in dumped.get("told", ()):
             assert isinstance(value, (list, tuple))
             told[person] = Told(tuple(value[0]), value[1])
-        waiting = {}
-        for person, ids in dumped.get("bundles", ()):
-            assert isinstance(ids, (list, tuple))
-            waiting[person] = tuple(ids)
-        return cls(Map(told), Map(waiting))
+        return cls(Map(told), _lists(dumped, "bundles"), _lists(dumped, "quiet"))
+
+
+def _lists(dumped: dict[str, list[tuple[str, object]]], name: str) -> Map[str, tuple[str, ...]]:
+    found = {}
+    for person, ids in dumped.get(name, ()):
+        assert isinstance(ids, (list, tuple))
+        found[person] = tuple(ids)
+    return Map(found)
+
+
+def _placed(queues: Map[str, tuple[str, ...]], row: NotificationRow, *, waits: bool) -> Map[str, tuple[str, ...]]:
+    mine = queues.get(row.person, ())
+    if waits == (row.id in mine):
+        return queues
+    now = (*mine, row.id) if waits else tuple(id for id in mine if id != row.id)
+    return queues.set(row.person, now) if now else queues.delete(row.person)
 
 
 def counts(row: NotificationRow) -> bool:
@@ -104,6 +111,22 @@ def counts(row: NotificationRow) -> bool:
 def is_bundled(row: NotificationRow) -> bool:
     """It may wait for a digest."""
     return counts(row) and not row.answer_expected and row.campaign is None
+
+
+def spoken_for(row: NotificationRow, others: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
+    """Of the quiet hours' messages to one person those that one message tells, this one among them: all that asks for no answer; of the
+    calls, which must be answerable on their own, those of one ladder.
+    """
+    if not row.answer_expected:
+        return (row, *(o for o in others if not o.answer_expected))
+    return (row, *(o for o in others if o.answer_expected and row.escalation is not None and o.escalation == row.escalation))
+
+
+def newest_call(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
+    """Of several calls of one ladder to one person the newest, which stands for the others, then those."""
+    carrier = max(rows, key=lambda r: (r.planned_at, r.cycle or 0, r.wave or 0, r.id))
+    told = (r.model_copy(update={"bundled_into": carrier.id, "why": "bundled", "not_before": None}) for r in rows if r.id != carrier.id)
+    return (carrier.model_copy(update={"why": None, "not_before": None}), *told)
 
 
 def bundle(carrier: NotificationRow, others: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:

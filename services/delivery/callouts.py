@@ -7,7 +7,7 @@ whoever has not been handed over then, is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
@@ -30,6 +30,7 @@ from schemas.ranks import may_decide
 from schemas.realms import derive_id
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Channel, NotificationState
+from services.delivery import attempts
 from services.delivery.pacing import Pacing
 from services.delivery.planning import candidates
 from services.delivery.policies import Rules
@@ -250,31 +251,31 @@ def pause_ms(one: CallOut) -> int:
 
 
 def to_remind(rows: Iterable[NotificationRow], one: CallOut, rules: Rules) -> list[NotificationRow]:
-    """People of a headcount who have not answered and were not told again since this reminder was due."""
+    """People of a headcount who have not answered, for whom nothing is under way, and who were not told again since this reminder was due."""
     assert one.row.started_at is not None
     due = one.row.started_at + rules.reminders_ms[one.row.reminded]
     return [
         row for row in rows
         if row.campaign == one.row.id and row.answer is None and row.withdrawn is None and row.channels and row.state not in _OPEN
-        and row.waits_for is None and row.not_before is None
+        and row.why not in attempts.WAITS and attempts.open_attempt(row) is None
         and not any(a.planned_at >= due for a in row.attempts)
     ]  # fmt: skip
 
 
 def manager_rows(
-    one: CallOut, managers: Map[str, str], channels: Map[str, tuple[Channel, ...]], lineage: str, now: Instant
+    one: CallOut, managers: Map[str, str], verified: Callable[[str], tuple[Channel, ...]], lineage: str, now: Instant
 ) -> list[NotificationRow]:
-    """The calls to the managers of these sites, without an attempt."""
+    """The calls to the managers of these sites, each once, without an attempt. `verified`: channels on which a person can be reached."""
     found, row = one.count(NotificationState.ANSWERED), one.row
-    told = sorted({managers[site] for site in row.sites if site in managers})
+    told = {managers[site]: site for site in sorted(row.sites, reverse=True) if site in managers}
     return [
         NotificationRow(
-            id=derive_id(lineage, row.id, "manager", number), incident=row.incident, level=row.level, role=MANAGER, scope=row.sites[0],
-            person=person, channels=candidates((Channel.VOICE, Channel.SMS), channels.get(person, ())), state=NotificationState.PLANNED,
+            id=derive_id(lineage, row.id, "manager", number), incident=row.incident, level=row.level, role=MANAGER, scope=told[person],
+            person=person, channels=candidates((Channel.VOICE, Channel.SMS), verified(person)), state=NotificationState.PLANNED,
             template="headcount_manager", values={"found": found, "expected": len(one.people)}, answer_expected=False, danger=True,
             planned_at=now, campaign=f"{row.id}/managers",
         )
-        for number, person in enumerate(told)
+        for number, person in enumerate(sorted(told))
     ]  # fmt: skip
 
 

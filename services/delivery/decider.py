@@ -17,6 +17,8 @@ from schemas.callouts import (
     CallOutReleased,
     CallOutRow,
     DraftCallOut,
+    HeadcountAnswer,
+    HeadcountSaid,
     HeadcountTallied,
     StartCallOut,
     StopCallOut,
@@ -38,10 +40,10 @@ from schemas.oncall import LaddersDrilled, ReachabilityChanged, ReachRow
 from schemas.realms import is_live
 from schemas.reference import ReferencePublished, Section
 from schemas.runtime import CommandApplied, DeadlineFailed, LossDeclared, Rebased
-from schemas.words import Channel, NotificationState
+from schemas.words import Answer, Channel, NotificationState
 from services.delivery import attempts
-from services.delivery.answers import decide_answer
-from services.delivery.bundling import Bundles, bundle
+from services.delivery.answers import ANSWERS, answered, decide_answer
+from services.delivery.bundling import Bundles, bundle, newest_call, spoken_for
 from services.delivery.callouts import (
     CallOut,
     decide_draft,
@@ -112,7 +114,7 @@ class DeliveryDecider:
             case NotificationPlanned() as planned if planned.notification not in state.notifications:
                 return self._plan(state, planned_row(planned, state.verified(planned.person), state.lost_at), now)
             case NotificationWithdrawn(notification=notification, why=why):
-                return self._withdraw(state, notification, why)
+                return self._withdraw(state, notification, why, now)
             case ClaimAttempt() as claim:
                 return self._claim(state, claim, now)
             case AttemptOutcome() as outcome:
@@ -133,8 +135,8 @@ class DeliveryDecider:
                 return decide_start(state.callouts.get(command.callout), command, given.id, now)
             case StopCallOut() as command:
                 return decide_stop(state.callouts.get(command.callout), command, given.id, now, state.rules, state.pacing)
-            case HeadcountTallied() as tally if (one := state.callouts.get(tally.callout)) is not None:
-                return self._tally(state, one, tally, now)
+            case HeadcountTallied() | HeadcountSaid() as told if (one := state.callouts.get(told.callout)) is not None:
+                return self._tally(state, one, told, now)
             case ReachabilityChanged() | ReferencePublished() | LaddersDrilled() | ProbeOutcome() as told:
                 return _told(state.realm, told, now)
             case _:
@@ -152,7 +154,7 @@ class DeliveryDecider:
         refusal = refused_replay(row, command, command_id)
         if row is None or refusal:
             return refusal
-        again = attempts.replay(row, candidates(row.channels, state.verified(row.person)))
+        again = attempts.replay(row, candidates(row.channels, state.verified(row.person)) or state.verified(row.person))
         applied = CommandApplied(command_id=command_id, command="ReplayNotification", result={"notification": row.id})
         return [*self._moved(state, row, attempts.advance(again, terms(state, now)), now), applied]
 
@@ -164,9 +166,14 @@ class DeliveryDecider:
             facts.append(Unreachable(notification=after.id, person=after.person, at=now))
         return facts
 
-    def _withdraw(self, state: DeliveryState, notification: str, why: str) -> list[Fact]:
+    def _withdraw(self, state: DeliveryState, notification: str, why: str, now: Instant) -> list[Fact]:
+        """Called back; or answered in another way (on a page, by another call of the same ladder)."""
         row = state.notifications.get(notification)
-        if row is None or attempts.is_settled(row) or row.state is NotificationState.FAILED:
+        if row is None or attempts.is_settled(row):
+            return []
+        if why in ANSWERS:
+            return [NotificationChanged(row=answered(row, Answer(why), now))]
+        if row.state is NotificationState.FAILED:
             return []
         called_back = attempts.supersede_planned(row).model_copy(update={"withdrawn": why, "why": why})
         return [NotificationChanged(row=attempts.with_state(called_back))]
@@ -247,6 +254,8 @@ class DeliveryDecider:
                 after = row if doubted is None else attempts.in_doubt(row, doubted, firing.now, attempts.LOSS)
             case "later" if row.why == attempts.BUNDLED:
                 return self._digest(state, row, firing.now)
+            case "later" if row.id in state.bundles.quiet.get(row.person, ()):
+                return self._morning(state, row, firing.now)
             case _:
                 after = row  # held/…, later/…: nothing but the hold or the hour kept it
         return self._moved(state, row, attempts.advance(after, terms(state, firing.now)), firing.now)
@@ -281,7 +290,7 @@ class DeliveryDecider:
                     one = replace(state.callouts[one.row.id], row=one.row.model_copy(update={"reminded": one.row.reminded + 1}))
                     return [*facts, CallOutChanged(row=self._progress(state, one, now))]
             case "managers":
-                for row in manager_rows(one, state.managers, state.channels, state.lineage, now):
+                for row in manager_rows(one, state.managers, state.verified, state.lineage, now):
                     facts += self._moved(state, row, attempts.advance(row, terms(state, now)), now)
                 called = one.row.model_copy(update={"managers_called_at": now})
                 return [*facts, CallOutChanged(row=self._progress(state, replace(one, row=called), now))]
@@ -296,9 +305,18 @@ class DeliveryDecider:
         until = state.hold.until if state.hold is not None and state.sending_held and not one.row.danger else None
         return progress(one, state.rules, state.pacing, now, max(0, until - now) if until is not None else 0)
 
-    def _tally(self, state: DeliveryState, one: CallOut, tally: HeadcountTallied, now: Instant) -> list[Fact]:
-        """The counts of a headcount; the same again says nothing."""
-        row = one.row.model_copy(update={"safe": tally.safe, "help": tally.help, "away": tally.away})
+    def _tally(self, state: DeliveryState, one: CallOut, told: HeadcountTallied | HeadcountSaid, now: Instant) -> list[Fact]:
+        """The counts of a headcount; the same again says nothing.
+
+        A simulated answer counts only where people are simulated, and never more of them than answers were given: who is asked on two
+        channels says it twice.
+        """
+        counts = {a: getattr(one.row if isinstance(told, HeadcountSaid) else told, a.value) for a in HeadcountAnswer}
+        if isinstance(told, HeadcountSaid):
+            if is_live(state.realm) or sum(counts.values()) >= one.count(NotificationState.ANSWERED):
+                return []
+            counts[told.answer] += 1
+        row = one.row.model_copy(update={answer.value: count for answer, count in counts.items()})
         return [] if row == one.row else [CallOutChanged(row=self._progress(state, replace(one, row=row), now))]
 
     def _digest(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
@@ -306,6 +324,14 @@ class DeliveryDecider:
         others = tuple(state.notifications[id] for id in state.bundles.waiting.get(row.person, ()) if id != row.id)
         carrier, *told = bundle(row, others) if others else (row.model_copy(update={"why": None, "not_before": None}),)
         facts = self._moved(state, row, attempts.advance(carrier, terms(state, now)), now)
+        return [*facts, *(NotificationChanged(row=attempts.with_state(one)) for one in told)]
+
+    def _morning(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
+        """The quiet hours are over: one message for what they held back of the same kind."""
+        others = tuple(state.notifications[id] for id in state.bundles.quiet[row.person] if id != row.id)
+        mine = spoken_for(row, tuple(o for o in others if o.not_before is not None and o.not_before <= now))
+        first, *told = newest_call(mine) if row.answer_expected else bundle(mine[0], mine[1:])
+        facts = self._moved(state, state.notifications[first.id], attempts.advance(first, terms(state, now)), now)
         return [*facts, *(NotificationChanged(row=attempts.with_state(one)) for one in told)]
 
     def _overdue(self, row: NotificationRow, number: int, now: Instant) -> NotificationRow:

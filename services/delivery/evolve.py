@@ -41,8 +41,8 @@ def with_row(state: DeliveryState, row: NotificationRow) -> DeliveryState:
         agenda = agenda.arm(later_key(row.id), row.not_before)
     waits = row.why == attempts.HELD and not settled
     held = state.held.set(row.id, row.planned_at) if waits else state.held.delete(row.id) if row.id in state.held else state.held
-    bundled = row.why == attempts.BUNDLED and not settled
-    bundles = state.bundles.joined(row) if bundled else state.bundles.left(row)
+    quiet = row.why == attempts.QUIET_HOURS and row.campaign is None and not settled
+    bundles = state.bundles.placed(row, bundled=row.why == attempts.BUNDLED and not settled, quiet=quiet)
     planned = row.attempts[len(before.attempts) if before is not None else 0 :]
     for attempt in planned:
         if attempt.number == 1:
@@ -76,9 +76,9 @@ def placed(pacing: Pacing, before: NotificationRow | None, row: NotificationRow,
 
 
 def _paced(agenda: Agenda, pacing: Pacing, rules: Rules, channels: Iterable[Channel], *, held: bool) -> Agenda:
-    """The agenda with the next turn at each of these providers; none while all sending is held."""
+    """The agenda with the next turn at each of these providers; during a hold only where somebody waits who must hear of danger."""
     for channel in channels:
-        opens = None if held else pacing.opens_at(channel, rules.channels[channel])
+        opens = pacing.opens_at(channel, rules.channels[channel], held=held)
         agenda = agenda.disarm(pace_key(channel)) if opens is None else agenda.arm(pace_key(channel), opens)
     return agenda
 
@@ -143,7 +143,7 @@ def with_hold(state: DeliveryState, row: HoldRow, now: Instant) -> DeliveryState
 def with_reference(state: DeliveryState, published: ReferencePublished) -> DeliveryState:
     if isinstance(published.data, RosterSection):
         roster = published.data.roster.channels
-        mine = {h.scope: h.holder for h in published.data.roster.holders if h.role == MANAGER and h.scope and h.holder}
+        mine = {h.scope: who for h in published.data.roster.holders if h.role == MANAGER and h.scope and (who := h.holder or h.deputy)}
         staged_channels = Map({person: channels_of(names) for person, names in roster.items()})
         state = replace(state, staged=staged_channels, staged_managers=Map(mine))
     if isinstance(published.data, EscalationPolicy):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from immutables import Map
 
@@ -23,6 +23,7 @@ QUANTUM_MS: Final = 250
 """Those who wait leave in groups of about so much: a tick costs an input."""
 
 
+_V = TypeVar("_V")
 _US: Final = 1000
 """Microseconds per millisecond."""
 
@@ -62,6 +63,7 @@ class Waiting:
     tag: float
     """Virtual start: grows by one per message of the same group."""
     group: str
+    danger: bool = False
 
     def place(self, id: str) -> tuple[int, float, str]:
         """Where it stands in its queue."""
@@ -70,7 +72,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """Buckets and queues of all channels. `queues` is made from `waiting` and never stored."""
+    """Buckets and queues of all channels. `queues` and `dangers` are made from `waiting` and never stored."""
 
     full_at: Map[Channel, int] = Map()
     """When the bucket of a channel will be full again, microseconds since the epoch: whole numbers, so that no message is lost to rounding."""
@@ -80,16 +82,18 @@ class Pacing:
     finish: Map[str, float] = Map()
     """`channel/group` → tag of the group's next message."""
     queues: Map[Channel, tuple[tuple[int, float, str], ...]] = Map()
+    dangers: Map[Channel, int] = Map()
+    """How many of those who wait are about danger to people: a hold does not stop them."""
 
     def room(self, channel: Channel, policy: ChannelPolicy, now: Instant) -> int:
         """Messages that may be handed over now."""
         missing_us = max(0, self.full_at.get(channel, 0) - now * _US)
         return policy.burst - -(-missing_us // policy.interval_us)
 
-    def opens_at(self, channel: Channel, policy: ChannelPolicy) -> Instant | None:
-        """When the next group may leave the queue; None when nobody waits."""
+    def opens_at(self, channel: Channel, policy: ChannelPolicy, *, held: bool = False) -> Instant | None:
+        """When the next group may leave the queue; None when nobody waits, or during a hold nobody whom it lets pass."""
         queue = self.queues.get(channel)
-        if not queue:
+        if not queue or (held and not self.dangers.get(channel)):
             return None
         group = min(len(queue), policy.burst, max(1, QUANTUM_MS * _US // policy.interval_us))
         return -(-(self.full_at.get(channel, 0) - (policy.burst - group) * policy.interval_us) // _US)
@@ -116,13 +120,14 @@ class Pacing:
         group = row.campaign or row.escalation or row.incident or row.role
         key = f"{channel.value}/{group}"
         tag = max(self.virtual.get(channel, 0.0), self.finish.get(key, 0.0))
-        one = Waiting(channel, int(urgency(row)), tag, group)
+        one = Waiting(channel, int(urgency(row)), tag, group, row.danger)
         queue, place = self.queues.get(channel, ()), one.place(row.id)
         at = bisect_left(queue, place)
         queue = queue[:at] + (place,) + queue[at:]  # noqa: RUF005  half the time of a list that becomes a tuple: there may be thousands
         return replace(
-            self, waiting=self.waiting.set(row.id, one), finish=self.finish.set(key, tag + 1), queues=self.queues.set(channel, queue)
-        )
+            self, waiting=self.waiting.set(row.id, one), finish=self.finish.set(key, tag + 1), queues=self.queues.set(channel, queue),
+            dangers=_with(self.dangers, channel, self.dangers.get(channel, 0) + one.danger),
+        )  # fmt: skip
 
     def left(self, id: str) -> Self:
         """Without this message, if it waited. An empty queue forgets who had how much."""
@@ -137,7 +142,10 @@ class Pacing:
         if not rest:
             virtual = virtual.set(one.channel, 0.0)
             finish = Map({key: tag for key, tag in finish.items() if not key.startswith(f"{one.channel.value}/")})
-        return replace(self, waiting=self.waiting.delete(id), virtual=virtual, finish=finish, queues=self.queues.set(one.channel, rest))
+        return replace(
+            self, waiting=self.waiting.delete(id), virtual=virtual, finish=finish, queues=_with(self.queues, one.channel, rest),
+            dangers=_with(self.dangers, one.channel, self.dangers.get(one.channel, 0) - one.danger),
+        )  # fmt: skip
 
     # ── snapshots ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -145,7 +153,7 @@ class Pacing:
         """JSON-able collections."""
         return {
             "full_at": [(c.value, at) for c, at in self.full_at.items()],
-            "waiting": [(id, [w.channel.value, w.urgency, w.tag, w.group]) for id, w in self.waiting.items()],
+            "waiting": [(id, [w.channel.value, w.urgency, w.tag, w.group, w.danger]) for id, w in self.waiting.items()],
             "virtual": [(c.value, tag) for c, tag in self.virtual.items()],
             "finish": list(self.finish.items()),
         }
@@ -155,21 +163,32 @@ class Pacing:
         """Inverse of dump."""
         waiting = {id: _waiting(value) for id, value in dumped.get("waiting", ())}
         queues: dict[Channel, list[tuple[int, float, str]]] = {}
+        dangers: dict[Channel, int] = {}
         for id, one in waiting.items():
             queues.setdefault(one.channel, []).append(one.place(id))
+            if one.danger:
+                dangers[one.channel] = dangers.get(one.channel, 0) + 1
         return cls(
             Map({Channel(c): int(_number(at)) for c, at in dumped.get("full_at", ())}),
             Map(waiting),
             Map({Channel(c): _number(tag) for c, tag in dumped.get("virtual", ())}),
             Map({key: _number(tag) for key, tag in dumped.get("finish", ())}),
             Map({channel: tuple(sorted(places)) for channel, places in queues.items()}),
+            Map(dangers),
         )
+
+
+def _with(m: Map[Channel, _V], channel: Channel, value: _V) -> Map[Channel, _V]:
+    """`m` with this value, without the channel when there is none: a loaded state equals the one that was dumped."""
+    if value:
+        return m.set(channel, value)
+    return m.delete(channel) if channel in m else m
 
 
 def _waiting(value: object) -> Waiting:
     assert isinstance(value, (list, tuple))
-    channel, urgent, tag, group = value
-    return Waiting(Channel(channel), int(urgent), float(tag), str(group))
+    channel, urgent, tag, group, *danger = value
+    return Waiting(Channel(channel), int(urgent), float(tag), str(group), danger == [True])
 
 
 def _number(value: object) -> int | float:

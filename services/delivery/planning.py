@@ -41,5 +41,6 @@ def planned_row(planned: NotificationPlanned, verified: Iterable[Channel], lost_
         danger=planned.danger,
         planned_at=planned.planned_at,
         ack_by=planned.ack_by,
+        quiet_until=planned.quiet_until,
         possible_duplicate=lost_at is not None and planned.planned_at <= lost_at,
     )

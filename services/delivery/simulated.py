@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from schemas.base import Message
+from schemas.callouts import HeadcountSaid
 from schemas.commands import AnswerNotification
 from schemas.delivery import AttemptOutcome, NotificationChanged, NotificationRow, ReceiptReceived
 from schemas.responders import Responder, RespondersInvalid, parse_responders
@@ -47,6 +48,8 @@ def responses(row: NotificationRow, responders: Sequence[Responder] = ()) -> lis
             channel=attempt.channel.value,
         )
         said.append((round(who.after_s * 1000), answer))
+        if who.answer == "ack" and row.template == "headcount" and row.campaign is not None:
+            said.append((round(who.after_s * 1000), HeadcountSaid(callout=row.campaign, answer=who.says)))
     return said
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -14,10 +14,11 @@ PARIS: Final = ZoneInfo("Europe/Paris")
 
 @lru_cache(maxsize=4096)
 def instant(day: date, minute: int) -> Instant:
-    """`minute` after local midnight of that day. One that does not exist that night is the same distance after the change (02:30 → 03:30);
-    of one that exists twice it is the first (RFC 5545 3.3.5).
+    """`minute` after local midnight of that day; 1440 is 24:00, the midnight that ends it. One that does not exist that night is the same
+    distance after the change (02:30 → 03:30); of one that exists twice it is the first (RFC 5545 3.3.5).
     """
-    local = datetime(day.year, day.month, day.day, minute // 60, minute % 60, tzinfo=PARIS)
+    days_on, minute = divmod(minute, 1440)
+    local = datetime.combine(day + timedelta(days=days_on), time(minute // 60, minute % 60), PARIS)
     return int(local.timestamp() * 1000)
 
 

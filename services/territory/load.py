@@ -7,7 +7,6 @@ from hashlib import blake2b
 from pathlib import Path
 
 from schemas import reference as ref
-from schemas.predicates import measured
 from services.territory.places import activities_of, communes_of, sites_of
 from services.territory.plans import plans_of
 from services.territory.policy import channel_rules_of, policy_of
@@ -69,36 +68,28 @@ def load_territory(folder: Path) -> Territory:
     try:
         communes = communes_of(source("communes.csv"))
         kinds = {r["kind"] for _, r in Source(folder, "sites.csv", []).rows()}
-        poles, activities = activities_of(source("activities.yaml"), kinds)
+        poles, activities, assessed_on = activities_of(source("activities.yaml"), kinds)
         pole_ids = {p.id for p in poles}
         sites = sites_of(source("sites.csv"), {c.insee: c for c in communes}, pole_ids)
         ladder_file, plan_file = source("escalade.yaml"), source("plans.yaml")
         ladders, plans_doc = ladder_file.yaml(), plan_file.yaml()
         spared = plain(plans_doc.get("isolement_total", {}).get("systemes_epargnes", []))
         policy = policy_of(ladder_file, ladders, spared, {a.id for a in activities}, source("vacances_scolaires.csv")) if ladders else None
-        plans = plans_of(plan_file, plans_doc, policy.roles if policy else (), pole_ids)
+        plans = plans_of(plan_file, plans_doc, policy.roles if policy else (), pole_ids, {a.id for a in activities})
         channels = channel_rules_of(source("canaux.yaml"))
         roster = roster_of(source, policy, sites, pole_ids) if policy else None
         staffing = staffing_of(
             source("staffing.csv"), source("reassign_activities.csv"), source("competences.yaml"), source("metiers.csv"),
             {s.id for s in sites}, {a.id: a for a in activities},
         )  # fmt: skip
-    except (KeyError, AttributeError, TypeError) as exc:
-        problems.append(Problem(str(folder), 0, f"missing or misplaced entry: {exc}"))
+    except (KeyError, AttributeError, TypeError, ValueError) as exc:
+        problems.append(Problem(str(folder), 0, f"missing, misplaced or unreadable entry: {exc}"))
         raise TerritoryInvalid(problems) from exc
-    known = {a.id for a in activities}
-    problems.extend(
-        Problem("plans.yaml", 0, f"plan {plan.id}: activity {activity!r} is not declared")
-        for plan in plans
-        for trigger in plan.triggers
-        for m in measured(trigger.when)
-        for activity in m.args.get("activities", ())
-        if activity not in known
-    )
     if problems or policy is None or roster is None:
         raise TerritoryInvalid(problems)
     sections: tuple[ref.SectionData, ...] = (
-        ref.Communes(communes=tuple(communes)), ref.Sites(sites=tuple(sites)), ref.Activities(poles=tuple(poles), activities=tuple(activities)),
+        ref.Communes(communes=tuple(communes)), ref.Sites(sites=tuple(sites)),
+        ref.Activities(poles=tuple(poles), activities=tuple(activities), assessed_on=assessed_on),
         ref.EscalationPolicy(policy=policy), ref.RosterSection(roster=roster), *((ref.ChannelsSection(rules=channels),) if channels else ()),
         staffing, ref.Plans(plans=tuple(plans)),
     )  # fmt: skip

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
+from typing import Any
+
 from schemas import reference as ref
+from services.territory.checks import check_activity, check_site
 from services.territory.source import Source, line_of, plain
 
 _POLE_TYPES = {"opérationnel": "operational", "fonctionnel": "functional"}
@@ -36,11 +40,23 @@ def sites_of(f: Source, communes: dict[str, ref.Commune], poles: set[str]) -> li
             f.fault(n, f"site {site.id!r}: commune {site.commune!r} is not in communes.csv")
         if site.pole not in poles | {"multi"}:
             f.fault(n, f"site {site.id!r}: pôle {site.pole!r} is not in activities.yaml")
+        check_site(f, n, site)
         sites[site.id] = site
     return list(sites.values())
 
 
-def activities_of(f: Source, kinds: set[str] | None = None) -> tuple[list[ref.Pole], list[ref.Activity]]:
+def _assessed_on(f: Source, meta: Any) -> date | None:
+    """Day of the business impact analysis: `meta.generated`."""
+    said = str(meta.get("generated") or "")
+    try:
+        return date.fromisoformat(said) if said else None
+    except ValueError:
+        f.fault(line_of(meta, "generated"), f"{said!r} is not a day such as 2026-11-24")
+        return None
+
+
+def activities_of(f: Source, kinds: set[str] | None = None) -> tuple[list[ref.Pole], list[ref.Activity], date | None]:
+    """Pôles, activities, and the day on which these were assessed."""
     doc = f.yaml()
     poles = [
         f.make(ref.Pole, line_of(p), id=p["id"], name=p["nom"], name_en=p["nom_en"], type=_POLE_TYPES.get(p["type"], p["type"]))
@@ -65,5 +81,8 @@ def activities_of(f: Source, kinds: set[str] | None = None) -> tuple[list[ref.Po
         for k, kind in enumerate(made.site_kinds):
             if kinds is not None and kind not in kinds:
                 f.fault(line_of(a.get("sites"), k), f"activity {made.id}: no site of kind {kind!r} in sites.csv")
+        if made.id in {other.id for other in activities}:
+            f.fault(line_of(a), f"activity {made.id} stands twice")
+        check_activity(f, a, made)
         activities.append(made)
-    return [p for p in poles if p], activities
+    return [p for p in poles if p], activities, _assessed_on(f, doc.get("meta", {}))

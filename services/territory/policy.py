@@ -7,6 +7,7 @@ from typing import Any
 from holidays import country_holidays
 
 from schemas import reference as ref
+from services.territory.checks import check_policy, check_predicates
 from services.territory.source import CHANNELS, Source, line_of, minutes, plain, predicate_of, yes
 
 _DOUBTS = {"au_moins_une_fois": "at_least_once", "au_plus_une_fois": "at_most_once"}
@@ -73,7 +74,13 @@ def _working_time(doc: Any) -> dict[str, Any] | None:
     return limits and {
         "day_h": limits["heures_jour_max"], "week_h": limits["heures_semaine_max"], "daily_rest_h": limits["repos_quotidien_h"],
         "weekly_rest_h": limits["repos_hebdo_h"], "standby_roles": plain(limits.get("a_domicile", [])), "call_out_h": limits.get("intervention_h", 1),
+        "cell_shift_h": limits.get("releve_cellule_h", 10), "warn_before_min": limits.get("alerte_avant_min", 60),
     }  # fmt: skip
+
+
+def _weekdays(node: Any) -> list[int]:
+    """ISO weekdays: a list, or `tous`."""
+    return list(range(1, 8)) if node == "tous" else plain(node)
 
 
 def _holidays(f: Source, node: Any) -> list[str]:
@@ -91,7 +98,10 @@ def _holidays(f: Source, node: Any) -> list[str]:
 def _school_holidays(f: Source, node: Any, zone_file: Source) -> list[tuple[str, str]]:
     """ISO intervals, both days included: a list, or `{zone: C}`, taken from the file of school holidays."""
     if not isinstance(node, dict):
-        return [(str(a), str(b)) for a, b in plain(node)]
+        spans = [tuple(map(str, span)) for span in plain(node) if isinstance(span, list)]
+        if wrong := [span for span in spans if len(span) != 2]:
+            f.fault(line_of(node), f"school holidays are pairs of days, not {', '.join(wrong[0])}")
+        return [(span[0], span[1]) for span in spans if len(span) == 2]
     mine = [(r["from"], r["to"]) for _, r in zone_file.rows() if r["zone"] == str(node.get("zone"))]
     if not mine:
         f.fault(line_of(node), f"{zone_file.name} has no holidays of zone {node.get('zone')!r}")
@@ -118,7 +128,7 @@ def policy_of(f: Source, doc: Any, spared: list[str], activities: set[str], scho
         if activity not in activities:
             f.fault(line_of(doc["horloges_locales"], k), f"local clock of {activity!r}: no such activity")
     quiet, repeat = doc["heures_silence"], doc["apres_derniere_vague"]
-    return f.make(
+    policy = f.make(
         ref.Escalation, 1,
         levels=[
             {"level": n["niveau"], "name": n["nom"], "pilots": plain(n["pilotes"]), "sitrep_every_min": n["rythme_point_situation_min"],
@@ -129,6 +139,7 @@ def policy_of(f: Source, doc: Any, spared: list[str], activities: set[str], scho
         ladders={name: [_wave(w) for w in waves] for name, waves in doc["vagues"].items()},
         repeat={"from_wave": repeat["reprendre_vague"], "after_min": repeat["apres_min"], "times": repeat["fois"]},
         quiet_from=quiet["de"], quiet_to=quiet["a"], quiet_levels=plain(quiet["niveaux_concernes"]),
+        quiet_days=_weekdays(quiet.get("jours", "tous")),
         budget_per_hour=doc["budget_messages"]["par_personne_par_heure"],
         alarms=[{"base": a["base"], "pct": a["pct"], "to": plain(a["vers"]), "effect": a.get("effet")} for a in doc["alarmes_rto"]],
         calendars=[
@@ -148,6 +159,11 @@ def policy_of(f: Source, doc: Any, spared: list[str], activities: set[str], scho
         **_reassignment(doc),
         stale_answer={"after_min": plain(doc["accuse_perime"]["apres_min"])} if "accuse_perime" in doc else None,
     )  # fmt: skip
+    if policy is not None:
+        check_policy(f, doc, policy, activities)
+        for k, rule in enumerate(policy.levels):
+            check_predicates(f, line_of(doc["niveaux"], k), f"level {rule.level}", (rule.when, rule.propose_when), activities)
+    return policy
 
 
 def _reassignment(doc: Any) -> dict[str, Any]:

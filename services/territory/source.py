@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,16 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 _T = TypeVar("_T", bound=BaseModel)
 
 
+MOST_SHOWN = 40
+"""Characters of a value that an error quotes."""
+MOST_DEEP, MOST_PARTS = 20, 5_000
+"""Of one entry of a file; what people write has a handful of levels."""
 CHANNELS = {"app": "app", "sms": "sms", "voix": "voice", "mail": "email", "messagerie": "chat"}
 
 
@@ -30,6 +36,57 @@ class Problem:
         return f"{self.file}:{self.line}: {self.what}"
 
 
+class _Marked(RoundTripConstructor):
+    """Says where a number or a day stands that is none: of itself the reader raises what Python says of it, without a place."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, OverflowError) as error:
+            text = node.value if isinstance(node.value, str) else ""
+            kind = str(node.tag).rpartition(":")[2]
+            what = f"{text[:MOST_SHOWN]!r} is no {kind}" + (f": {error}" if kind == "timestamp" else "")
+            raise ConstructorError(None, None, what, node.start_mark) from error
+
+
+class YamlInvalid(ValueError):
+    """A file is no YAML. `what` is wrong, in `line` (1-based; 0 where there is no place)."""
+
+    def __init__(self, what: str, line: int = 0) -> None:
+        super().__init__(f"not valid YAML: {what}")
+        self.what, self.line = what, line
+
+
+def read_yaml(path: Path) -> Any:
+    """The document of a file; its nodes know their lines (`line_of`). Raises YamlInvalid, OSError."""
+    yaml = YAML(typ="rt")
+    yaml.Constructor = _Marked
+    try:
+        return yaml.load(path.read_text(encoding="utf-8-sig"))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        raise YamlInvalid(error.problem or "it cannot be read", mark.line + 1 if mark else 0) from error
+    except UnicodeDecodeError as error:
+        raise YamlInvalid(f"it is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except RecursionError as error:
+        raise YamlInvalid("nested too deeply") from error
+    except (YAMLError, ValueError) as error:  # a character that YAML forbids
+        raise YamlInvalid(str(error).splitlines()[0]) from error
+
+
+def sprawls(node: Any) -> bool:
+    """True if a node is nested too deeply to be read, or if names of one another (`&a`, `*a`) make more of it than anybody wrote, or make it endless."""
+    rest, parts = [(node, 0)], 0
+    while rest:
+        one, depth = rest.pop()
+        parts += 1
+        if depth > MOST_DEEP or parts > MOST_PARTS:
+            return True
+        inside = one.values() if isinstance(one, dict) else one if isinstance(one, list | set | tuple) else ()
+        rest += [(value, depth + 1) for value in inside]
+    return False
+
+
 class Source:
     """One file of the folder, with a place to note problems."""
 
@@ -42,7 +99,7 @@ class Source:
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         """CSV rows with their line numbers."""
         try:
-            with self.path.open(encoding="utf-8", newline="") as f:
+            with self.path.open(encoding="utf-8-sig", newline="") as f:
                 reader = csv.DictReader(f)
                 for row in reader:
                     if None in row or None in row.values():
@@ -51,14 +108,15 @@ class Source:
                     yield reader.line_num, row
         except OSError as exc:
             self.fault(0, f"cannot be read: {exc.strerror}")
+        except UnicodeDecodeError as exc:
+            self.fault(0, f"is not UTF-8 text: {exc.reason} at byte {exc.start}")
 
     def yaml(self) -> Any:
         """The document with line marks, or an empty map and a problem."""
         try:
-            return YAML(typ="rt").load(self.path.read_text(encoding="utf-8")) or {}
-        except MarkedYAMLError as exc:
-            mark = exc.problem_mark
-            self.fault(mark.line + 1 if mark else 0, f"not valid YAML: {exc.problem}")
+            return read_yaml(self.path) or {}
+        except YamlInvalid as exc:
+            self.fault(exc.line, str(exc))
         except OSError as exc:
             self.fault(0, f"cannot be read: {exc.strerror}")
         return {}
@@ -117,8 +175,11 @@ def yes(word: Any) -> bool:
 
 
 def minutes(clock: str) -> int:
-    hours, minutes = clock.split(":")
-    return int(hours) * 60 + int(minutes)
+    """Minutes from midnight of a local time; 24:00 is the end of the day. Raises ValueError."""
+    found = re.fullmatch(r"(\d{1,2}):([0-5]\d)", clock) if isinstance(clock, str) else None
+    if found is None or (total := int(found[1]) * 60 + int(found[2])) > 24 * 60:
+        raise ValueError(f'{clock!r} is not a local time such as "08:00"')
+    return total
 
 
 def split(text: str) -> tuple[str, ...]:

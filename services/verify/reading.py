@@ -22,6 +22,7 @@ class Record:
     key: bytes
     value: bytes
     headers: dict[str, bytes]
+    """Of a name that stands twice the first, as the deciders count it; empty without a value."""
 
 
 async def read(consumer: AIOKafkaConsumer, topic: str, start: dict[int, int]) -> AsyncIterator[tuple[int, Record]]:
@@ -39,10 +40,22 @@ async def read(consumer: AIOKafkaConsumer, topic: str, start: dict[int, int]) ->
         for tp, records in (await consumer.getmany(*todo, timeout_ms=500)).items():
             for r in records:
                 if r.offset < ends[tp]:
-                    yield tp.partition, Record(r.offset, r.key or b"", r.value or b"", dict(r.headers))
+                    yield (
+                        tp.partition,
+                        Record(r.offset, r.key or b"", r.value or b"", {name: value or b"" for name, value in reversed(r.headers)}),
+                    )
         for tp in list(todo):
             if await consumer.position(tp) >= ends[tp]:
                 todo.discard(tp)
+
+
+def _place_of(letter: bytes) -> tuple[str, int, int] | None:
+    """(topic, partition, offset) of the input that a dead letter is about; None for one of the front door, and for bytes that are no letter."""
+    try:
+        head = orjson.loads(letter.partition(b"\n")[0])
+        return None if head.get("topic") is None else (head["topic"], head["partition"], head["offset"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 class Evidence:
@@ -82,9 +95,8 @@ class Evidence:
                 async for partition, r in self._from(consumer, log(service)):
                     self.logs[service, partition].feed(r.offset, r.value, self._collections, self._routes)
             async for _, r in self._from(consumer, "dead-letters"):
-                head = orjson.loads(r.value.partition(b"\n")[0])
-                if head.get("topic") is not None:
-                    self.letters.add((head["topic"], head["partition"], head["offset"]))
+                if (place := _place_of(r.value)) is not None:
+                    self.letters.add(place)
         finally:
             await consumer.stop()
 

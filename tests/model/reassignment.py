@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from ortools.sat.python import cp_model
@@ -31,6 +32,13 @@ class Case:
     tele: bool = True
     seen: dict[Move, int] = field(default_factory=dict)
     """Lines of an earlier proposal, not approved."""
+    approved: dict[Move, int] = field(default_factory=dict)
+
+
+def fields(move: Move) -> tuple[str, ...]:
+    """The keys of a line in their order (§4, H)."""
+    cell, kind, need, place = move
+    return (*cell, "own", place) if need is None else (*cell, kind, *need, place)
 
 
 def split(total: int, parts: dict[Key, int]) -> dict[Key, int]:
@@ -81,8 +89,10 @@ class Small:
         return ok and seats == 100
 
     def desks(self, site: str) -> int:
-        if not self.open_host(site):
-            return 0
+        return self.raw_desks(site) if self.open_host(site) else 0
+
+    def raw_desks(self, site: str) -> int:
+        """Whoever may be sent there."""
         there = sum(self.p[k] for k in self.keys if k[0] == site and self.rule[k[1]].needs_desk)
         return max(0, (20 if self.site[site].kind == "gymnase" else self.site[site].desks) - there)
 
@@ -109,6 +119,14 @@ class Small:
         ]  # fmt: skip
         return sorted(able, key=lambda h: (self.metres(site, h), h))[:12]
 
+    def urgency(self, need: Key) -> int:
+        left = self.rule[need[1]].rto_h - self.case.elapsed_h
+        return 8 if left <= 4 else 4 if left <= 12 else 2 if left <= 24 else 1
+
+    def fair(self, pole: str) -> int:
+        """Constraint 7."""
+        return sum(n for k, n in self.staff.items() if self.rule[k[1]].pole == pole) // 20
+
     def tele_cap(self, k: Key) -> int:
         rule = self.rule[k[1]]
         return self.demand[k] * rule.tele_pct // 100 if self.case.tele and rule.needs_desk else 0
@@ -134,95 +152,191 @@ class Small:
             return line.tenths
         return None
 
-    def moves(self) -> Iterator[tuple[Move, int, int, int]]:
-        """Every admissible line with tenths, minutes and grams."""
+    def price(self, move: Move) -> tuple[int, int, int]:
+        """Tenths, minutes and grams of a line."""
+        cell, kind, need, place = move
+        minutes, grams = self.travel(cell[0], place)
+        if need is None:
+            return 0, minutes, grams
+        skill, rule = self.skill(cell, need[2]), self.rule[need[1]]
+        assert skill is not None
+        donor = 0 if kind == "d" else {4: 1, 3: 2, 2: 4, 1: 6}[self.rule[cell[1]].criticality]
+        odd = (rule.tele_pct < 100) if place == "tele" else place != need[0] and self.site[place].kind not in rule.home_kinds
+        return skill + donor + odd, minutes, grams
+
+    def moves(self) -> Iterator[Move]:
+        """Every admissible line."""
         for need in self.demand:
-            rule = self.rule[need[1]]
             for cell in self.keys:
-                skill = self.skill(cell, need[2])
-                if skill is None:
+                if self.skill(cell, need[2]) is None:
                     continue
                 for kind in "dr":
                     if (kind == "d" and not self.disp[cell]) or (kind == "r" and (not self.rel[cell] or cell == need)):
                         continue
-                    donor = 0 if kind == "d" else {4: 1, 3: 2, 2: 4, 1: 6}[self.rule[cell[1]].criticality]
                     for place in self.places(need):
-                        if place == "tele" and not self.rule[cell[1]].needs_desk:
-                            continue
-                        minutes, grams = self.travel(cell[0], place)
-                        if minutes > 75:
-                            continue
-                        odd = (
-                            (rule.tele_pct < 100) if place == "tele" else place != need[0] and self.site[place].kind not in rule.home_kinds
-                        )
-                        yield (cell, kind, need, place), skill + donor + odd, minutes, grams
+                        if (self.rule[cell[1]].needs_desk or place != "tele") and self.travel(cell[0], place)[0] <= 75:
+                            yield cell, kind, need, place
         for cell in self.keys:
-            rule = self.rule[cell[1]]
-            if not self.disp[cell] or rule.site_bound or rule.criticality > 3:
-                continue
-            places = [h for h in self.hosts(cell[0], cell[1]) if self.site[h].kind in rule.home_kinds]
-            if self.case.tele and rule.needs_desk and self.disp[cell] * rule.tele_pct // 100:
-                places.append("tele")
-            for place in places:
-                minutes, grams = self.travel(cell[0], place)
-                if minutes <= 75:
-                    yield (cell, "d", None, place), 0, minutes, grams
+            yield from ((cell, "d", None, place) for place in self.own_places(cell))
 
+    def own_places(self, cell: Key) -> list[str]:
+        """Where the displaced agents of a cell may go on with their own work."""
+        rule = self.rule[cell[1]]
+        if not self.disp[cell] or rule.site_bound or rule.criticality > 3:
+            return []
+        places = [h for h in self.hosts(cell[0], cell[1]) if self.site[h].kind in rule.home_kinds and self.travel(cell[0], h)[0] <= 75]
+        return [*places, "tele"] if self.case.tele and rule.needs_desk and self.disp[cell] * rule.tele_pct // 100 else places
 
-def optimum(case: Case) -> dict[str, int]:
-    """Values of the levels, by CP-SAT."""
-    q = Small(case)
-    model = cp_model.CpModel()
-    cost: dict[str, list[tuple[int, Any]]] = {level: [] for level in LEVELS}
-    by_supply, by_need, by_desk, given = (defaultdict(list) for _ in range(4))
-    tele_need, tele_cell, away = (defaultdict(list) for _ in range(3))
-    variables: dict[Move, Any] = {}
-    for move, tenths, minutes, grams in q.moves():
+    def at_home(self, cell: Key) -> int:
+        """Constraint 4."""
+        return self.disp[cell] * (self.rule[cell[1]].tele_pct or 100) // 100
+
+    def away(self, cell: Key) -> int:
+        """Constraint 6."""
+        return self.disp[cell] - self.disp[cell] // 10
+
+    def takes_desk(self, move: Move) -> bool:
+        cell, _, need, place = move
+        return place not in ("tele", (need or cell)[0]) and self.rule[(need or cell)[1]].needs_desk
+
+    def void(self, move: Move) -> bool:
+        """True if an approved line cannot be carried out any more: its need is gone, or its host lost seats."""
+        _, _, need, place = move
+        if place == "tele" or (need is not None and need not in self.demand):
+            return not self.case.tele or (need is not None and need not in self.demand)
+        if need is not None and place == need[0]:
+            return not (self.rule[need[1]].site_bound or self.w[need] < self.c[need])
+        return self.state(place)[1] < 100
+
+    def floors(self) -> dict[Move, int]:
+        """Approved lines as lower bounds, in key order, within what remains."""
+        found: dict[Move, int] = {}
+        limits: dict[tuple[Any, ...], int] = {}
+        for line in sorted(self.case.approved, key=fields):
+            rest = 0 if self.void(line) else self.case.approved[line]
+            for kind in ("r", "d") if line[1] == "r" else ("d",):
+                move = (line[0], kind, line[2], line[3])
+                limits = {**self.limits(move), **limits}
+                count = min(rest, *(limits[name] for name in self.limits(move)))
+                for name in self.limits(move):
+                    limits[name] -= count
+                if count:
+                    found[move] = found.get(move, 0) + count
+                rest -= count
+        return found
+
+    def limits(self, move: Move) -> dict[tuple[Any, ...], int]:
+        """Constraints 1 to 6 that hold a line, by name: at most so many agents over all lines that share it."""
         cell, kind, need, place = move
-        x = variables[move] = model.new_int_var(0, q.disp[cell] if kind == "d" else q.rel[cell], "")
-        cost["Q"].append((tenths, x))
-        cost["D"].append((minutes, x))
-        cost["C"].append((grams, x))
-        by_supply[cell, kind].append(x)
+        found: dict[tuple[Any, ...], int] = {("supply", cell, kind): self.disp[cell] if kind == "d" else self.rel[cell]}
         if need is not None:
-            by_need[need].append(x)
+            found["demand", need] = self.demand.get(need, 0)
             if place == "tele":
-                tele_need[need].append(x)
-            if kind == "d" and need != cell:
-                away[cell].append(x)
+                found["tele", need] = self.tele_cap(need) if need in self.demand else 0
         if kind == "d" and place == "tele":
-            tele_cell[cell].append(x)
+            found["home", cell] = self.at_home(cell)
+        if kind == "d" and need not in (None, cell):
+            found["away", cell] = self.away(cell)
+        if self.takes_desk(move):
+            found["desks", place] = self.raw_desks(place)
+        return found
+
+
+def checked(case: Case, lines: Mapping[Move, int]) -> dict[str, int]:
+    """The levels of a proposal, counted line by line. Fails if a line is not admissible or a constraint broken."""
+    q, floors = Small(case), Small(case).floors()
+    used: dict[tuple[Any, ...], int] = defaultdict(int)
+    limits: dict[tuple[Any, ...], int] = {}
+    given: dict[str, int] = defaultdict(int)
+    found = dict.fromkeys(LEVELS, 0)
+    for move, count in lines.items():
+        cell, kind, need, _ = move
+        assert count > 0
+        assert count <= floors.get(move, 0) or _admissible(q, move), f"{move}: {count}, {floors.get(move, 0)} approved"
+        limits |= q.limits(move)
+        for name in q.limits(move):
+            used[name] += count
+        given[q.rule[cell[1]].pole] += count if kind == "r" else 0
+        for level, value in zip("QDC", q.price(move), strict=True):
+            found[level] += value * count
+    assert all(lines.get(move, 0) >= count for move, count in floors.items()), "an approved line is not kept"
+    assert not {name: (n, limits[name]) for name, n in used.items() if n > limits[name]}
+    for need, count in q.demand.items():
+        found[f"U{q.rule[need[1]].criticality}"] += q.urgency(need) * (count - used["demand", need])
+    found["I"] = sum(n - used["supply", cell, "d"] for cell, n in q.disp.items() if q.rule[cell[1]].criticality <= 3)
+    found["D"] += sum(60 * max(0, n - q.fair(pole)) for pole, n in given.items())
+    found["K"] = sum(max(0, floors.get(move, 0) + n - lines.get(move, 0)) for move, n in case.seen.items() if _admissible(q, move))
+    return found
+
+
+def _admissible(q: Small, move: Move) -> bool:
+    """As a new line."""
+    cell, kind, need, place = move
+    if need is None:
+        return place in q.own_places(cell)
+    supply = q.disp[cell] if kind == "d" else q.rel[cell] if cell != need else 0
+    return (
+        need in q.demand and supply > 0 and q.skill(cell, need[2]) is not None and place in q.places(need)
+        and (q.rule[cell[1]].needs_desk or place != "tele") and q.travel(cell[0], place)[0] <= 75
+    )  # fmt: skip
+
+
+def optimum(case: Case, *, tie_break: bool = False, cohesion: bool = False) -> dict[str, int]:
+    """Values of the levels, by CP-SAT; H and G where they are asked for."""
+    q = Small(case)
+    model, floors = cp_model.CpModel(), q.floors()
+    levels = (*LEVELS[:6], *("G",) * cohesion, *LEVELS[6:], *("H",) * tie_break)
+    cost: dict[str, list[tuple[int, Any]]] = {level: [] for level in levels}
+    groups: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
+    sharing: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
+    limits: dict[tuple[Any, ...], int] = {}
+    given: dict[str, list[Any]] = defaultdict(list)
+    variables: dict[Move, Any] = {}
+    new = list(q.moves())
+    for move in dict.fromkeys([*new, *floors]):
+        cell, kind, need, place = move
+        least = floors.get(move, 0)
+        x = variables[move] = model.new_int_var(least, q.limits(move)["supply", cell, kind] if move in new else least, "")
+        for level, value in zip("QDC", q.price(move), strict=True):
+            cost[level].append((value, x))
+        if tie_break:
+            cost["H"].append((1 + int.from_bytes(sha256("|".join(fields(move)).encode()).digest()[:2], "big"), x))
+        limits |= q.limits(move)
+        for name in q.limits(move):
+            sharing[name].append(x)
         if kind == "r":
             given[q.rule[cell[1]].pole].append(x)
-        worked = cell if need is None else need
-        if place not in ("tele", worked[0]) and q.rule[worked[1]].needs_desk:
-            by_desk[place].append(x)
-    for cell in q.keys:
-        if q.disp[cell]:
-            idle = model.new_int_var(0, q.disp[cell], "")
-            model.add(sum(by_supply[cell, "d"]) + idle == q.disp[cell])
-            if q.rule[cell[1]].criticality <= 3:
-                cost["I"].append((1, idle))
-        model.add(sum(by_supply[cell, "r"]) <= q.rel[cell])
-        model.add(sum(tele_cell[cell]) <= q.disp[cell] * (q.rule[cell[1]].tele_pct or 100) // 100)
-        model.add(sum(away[cell]) <= q.disp[cell] - q.disp[cell] // 10)
+        if place not in ("tele", (need or cell)[0]):
+            groups[(*(need or cell)[:2], place)].append(x)
+    if cohesion:
+        cost["G"] = [(1, _switch(model, xs)) for xs in groups.values()]
+    for name, xs in sharing.items():
+        model.add(sum(xs) <= limits[name])
+    for cell, count in q.disp.items():
+        idle = model.new_int_var(0, count, "")
+        model.add(sum(sharing["supply", cell, "d"]) + idle == count)
+        if q.rule[cell[1]].criticality <= 3:
+            cost["I"].append((1, idle))
     for need, count in q.demand.items():
         unmet = model.new_int_var(0, count, "")
-        model.add(sum(by_need[need]) + unmet == count)
-        model.add(sum(tele_need[need]) <= q.tele_cap(need))
-        left = q.rule[need[1]].rto_h - case.elapsed_h
-        cost[f"U{q.rule[need[1]].criticality}"].append((8 if left <= 4 else 4 if left <= 12 else 2 if left <= 24 else 1, unmet))
-    for host, used in by_desk.items():
-        model.add(sum(used) <= q.desks(host))
-    cost["D"] += [(60, _excess(model, q, pole, gifts)) for pole, gifts in given.items()]
+        model.add(sum(sharing["demand", need]) + unmet == count)
+        cost[f"U{q.rule[need[1]].criticality}"].append((q.urgency(need), unmet))
+    cost["D"] += [(60, _excess(model, q.fair(pole), gifts)) for pole, gifts in given.items()]
     for move, count in case.seen.items():
-        if move in variables:
-            cost["K"].append((1, _shortfall(model, variables[move], count)))
+        if move in new:
+            cost["K"].append((1, _shortfall(model, variables[move], floors.get(move, 0) + count)))
     return _lexicographic(model, cost)
 
 
-def _excess(model: Any, q: Small, pole: str, gifts: list[Any]) -> Any:
-    share = sum(n for k, n in q.staff.items() if q.rule[k[1]].pole == pole) // 20
+def _switch(model: Any, xs: list[Any]) -> Any:
+    """1 if any of them is more than 0."""
+    on = model.new_bool_var("")
+    for x in xs:
+        model.add(x == 0).only_enforce_if(~on)
+    return on
+
+
+def _excess(model: Any, share: int, gifts: list[Any]) -> Any:
     excess = model.new_int_var(0, 10_000, "")
     model.add(sum(gifts) <= share + excess)
     return excess

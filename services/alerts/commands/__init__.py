@@ -14,7 +14,7 @@ from schemas import oncall as o
 from schemas.base import Command
 from schemas.reference import PublishReference
 from schemas.runtime import CommandApplied, CommandRefused
-from services.alerts import escalation
+from services.alerts import answers
 from services.alerts.commands import incidents, ladder, level, maintenance, oncall, reports
 from services.alerts.commands.refusal import Refused, Result
 from services.alerts.draft import Draft
@@ -78,7 +78,7 @@ def _note_deed(draft: Draft, command: Command) -> None:
         subject = draft.incident_of(report)
     if (task := draft.state.tasks.get(getattr(command, "task", ""))) is not None:
         subject = task.incident
-    escalation.tended(draft, draft.standing(subject))
+    answers.tended(draft, draft.standing(subject))
 
 
 def _check_right(draft: Draft, command: Command) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from schemas import commands as c
-from schemas.alerts import IncidentRow, ReportChanged, ReportRow, Why
-from schemas.words import IncidentState, Level
-from services.alerts import escalation, incidents
+from schemas.alerts import IncidentRow, ReportRow, ThresholdChanged
+from schemas.base import Instant
+from schemas.words import IncidentState, Level, MsgType
+from services.alerts import escalation, incidents, rules, waves, zones
 from services.alerts.causes import put
 from services.alerts.claims import site_of
 from services.alerts.commands.refusal import Refused, Result, incident_of, open_one, report_of
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
 from services.alerts.levels import TERRITORY, Rises
+from services.alerts.metrics.people import headcounts
+from services.alerts.oncall import incidents_of
 from services.alerts.settle import settle
 from services.alerts.values import changed
 
@@ -21,20 +24,27 @@ def resolve(draft: Draft, command: c.ResolveIncident) -> Result:
     left = incidents.open_causes(draft, incident.id)
     if left and not (command.force and command.reason):
         raise Refused(409, "causes_open" if not command.force else "reason_needed", causes=len(left))
+    if not command.reason and (missing := _missing(draft, incident.id)):
+        raise Refused(409, "people_missing", people=missing)
     incidents.close(draft, incident.id, draft.now)
-    own = escalation.running(draft, incident.id)
+    own = waves.running(draft, incident.id)
     if own is not None:
         escalation.supersede(draft, own, None, "ended", "closed")
-    crisis = escalation.running(draft, TERRITORY)
+    crisis = waves.running(draft, TERRITORY)
     if (
         crisis is not None
         and crisis.state == "running"
         and crisis.incidents
-        and all(draft.incident(i).state not in OPEN for i in crisis.incidents)
+        and all(i.state not in OPEN for i in incidents_of(draft, crisis))
     ):
         escalation.supersede(draft, crisis, None, "ended", "closed")
     settle(draft)
     return {"incident": incident.id, "state": "closed", "version": draft.state.incidents[incident.id].version}
+
+
+def _missing(draft: Draft, incident: str) -> int:
+    """People whom the headcounts of an incident have not found (D37)."""
+    return sum(max(0, round((r.value_of or 0) - r.value)) for r in headcounts(draft, incident).values())
 
 
 def reopen(draft: Draft, command: c.ReopenIncident) -> Result:
@@ -51,41 +61,47 @@ def merge(draft: Draft, command: c.MergeIncidents) -> Result:
     a, b = open_one(incident_of(draft, command.incident, command.expected)), open_one(incident_of(draft, command.into))
     if a.id == b.id:
         raise Refused(409, "same_incident")
-    moved = [draft.state.reports[r] for r in draft.state.incident_reports.get(a.id, ())]
-    own = escalation.running(draft, a.id)
+    if not command.reason:
+        raise Refused(409, "reason_needed")
+    latched = _latched(draft, a.id)
+    moved, zone = sorted(draft.state.incident_reports.get(a.id, ())), draft.state.zones.get(a.id)
+    later = len(moved[incidents.MOVED_AT_ONCE :])
+    own = waves.running(draft, a.id)
     if own is not None:
-        into = escalation.running(draft, b.id) or escalation.running(draft, TERRITORY)
+        crisis = waves.running(draft, TERRITORY)
+        into = waves.running(draft, b.id) or (crisis if crisis is not None and b.id in crisis.incidents else None)
         escalation.supersede(draft, own, into.id if into else None, why="merged")
     members = tuple(sorted({*a.members, *b.members}))
     draft.put_incident(changed(a, {
         "state": IncidentState.MERGED, "merged_into": b.id, "closed_at": draft.now, "updated_at": draft.now, "version": a.version + 1,
-        "members": (), "zone_sites": (),
+        "members": (), "zone_sites": (), "reports_count": later,
     }), "merged")  # fmt: skip
     draft.put_incident(changed(b, {
         "level": max(a.level, b.level), "severity": max(a.severity, b.severity), "members": members,
         "zone_sites": tuple(sorted({*a.zone_sites, *b.zone_sites} - set(members))), "communes": tuple(sorted({*a.communes, *b.communes})),
         "opened_at": min(a.opened_at, b.opened_at), "last_at": max(a.last_at or 0, b.last_at or 0), "danger": a.danger or b.danger,
         "reports_count": a.reports_count + b.reports_count, "duplicates_count": a.duplicates_count + b.duplicates_count,
+        "persons_concerned": (a.persons_concerned or 0) + (b.persons_concerned or 0) or None,
+        "estimated_end": max((x for x in (a.estimated_end, b.estimated_end) if x is not None), default=None),
         "customers_cut": max((x for x in (a.customers_cut, b.customers_cut) if x is not None), default=None),
         "why": (*b.why, *a.why) if a.level > b.level else b.why, "version": b.version + 1, "updated_at": draft.now,
     }), "merged")  # fmt: skip
     draft.flush()
-    _move_reports(draft, moved, b.id)
+    _latch(draft, latched, b.id)
+    incidents.move_reports(draft, moved[: incidents.MOVED_AT_ONCE], b.id)
+    if zone is not None:
+        zones.move(draft, zone, b.id)
+    draft.regrouped.add(b.id)
     for site in members:
         draft.doubtful.add(site)
     draft.concerned.add(b.id)
-    settle(draft)
-    called = escalation.running(draft, b.id)
-    if a.level > b.level and (called is None or called.level < a.level):
+    settle(draft, draft.state.rules.topics)
+    called = waves.running(draft, b.id)
+    waits = own is not None and own.state != "answered" and called is None
+    if waits or (a.level > b.level and (called is None or called.level < a.level)):
         escalation.follow(draft, Rises(incidents={b.id: b.level}))
     draft.flush()
     return {"incident": b.id, "merged": a.id, "version": draft.state.incidents[b.id].version}
-
-
-def _move_reports(draft: Draft, moved: list[ReportRow], incident: str) -> None:
-    for row in moved:
-        why = (*row.why, Why(code="D25", args={"incident": incident}, at=draft.now))
-        draft.emit(ReportChanged(row=changed(draft.state.reports[row.id], {"incident": incident, "why": why})))
 
 
 def split(draft: Draft, command: c.SplitIncident) -> Result:
@@ -96,30 +112,54 @@ def split(draft: Draft, command: c.SplitIncident) -> Result:
         raise Refused(409, "report_elsewhere")
     if len(chosen) == len(draft.state.incident_reports.get(a.id, ())):
         raise Refused(409, "nothing_left")
+    if not command.reason:
+        raise Refused(409, "reason_needed")
     ids = {r.id for r in chosen}
     new = draft.derive("incident")
     first = min(chosen, key=lambda r: (r.occurred_at, r.id))
     left_members = {s for r in _left(draft, a.id, ids) if (s := site_of(r)) is not None}
+    confirmed = [r for r in chosen if r.confirmation == "confirmed" and r.msg_type is not MsgType.CANCEL]
     members = tuple(sorted({s for r in chosen if r.confirmation == "confirmed" and (s := site_of(r)) is not None}))
+    severe = (r.severity for r in confirmed if r.type not in rules.MUTE_TYPES and "planned" not in r.flags)
     draft.put_incident(changed(a, {
         "version": a.version + 1, "updated_at": draft.now, "members": tuple(m for m in a.members if m in left_members),
         "reports_count": a.reports_count - len(chosen),
     }), "split")  # fmt: skip
     draft.put_incident(IncidentRow(
         id=new, number=f"{a.number}-{a.version + 1}", kind=a.kind, key=f"split:{new}", state=IncidentState.OPEN, level=Level.N0,
-        severity=max(r.severity for r in chosen), certainty=a.certainty, opened_at=first.occurred_at, known_at=draft.now,
+        severity=max(severe, default=0), danger=any(r.type in rules.DANGER_TYPES for r in confirmed), certainty=a.certainty, opened_at=first.occurred_at, known_at=draft.now,
         updated_at=draft.now, version=0, members=members, communes=a.communes, reports_count=len(chosen),
         last_at=max(r.occurred_at for r in chosen),
     ), "split")  # fmt: skip
     draft.flush()
-    _move_reports(draft, chosen, new)
+    _latch(draft, {id: since for id, since in _latched(draft, a.id).items() if _level_of(id) > a.level}, new)
+    incidents.move_reports(draft, [r.id for r in chosen], new)
     for cause in [x for x in draft.state.causes.values() if draft.standing(x.incident) == a.id and x.reports and set(x.reports) <= ids]:
         put(draft, changed(cause, {"incident": new}))
     draft.concerned.update((a.id, new))
     for site in members:
         draft.doubtful.add(site)
+    draft.regrouped.add(new)
     settle(draft, draft.state.rules.topics)
     return {"incident": new, "from": a.id}
+
+
+def _latched(draft: Draft, incident: str) -> dict[str, Instant]:
+    """Branches of level rules that hold for an incident, or held: since when."""
+    branches = ((id.partition("@"), t) for id, t in draft.state.thresholds.items() if t.incident == incident)
+    return {branch: t.since for (branch, _, scope), t in branches if scope == incident}
+
+
+def _latch(draft: Draft, branches: dict[str, Instant], incident: str) -> None:
+    """What raised one incident raises the other by itself no more (D31)."""
+    for branch, since in sorted(branches.items()):
+        id = f"{branch}@{incident}"
+        if id not in draft.state.thresholds:
+            draft.emit(ThresholdChanged(id=id, held=True, since=since, incident=incident))
+
+
+def _level_of(branch: str) -> int:
+    return int(branch.partition("#")[0].removeprefix("N"))
 
 
 def _left(draft: Draft, incident: str, gone: set[str]) -> list[ReportRow]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from schemas import commands as c
-from schemas.alerts import EscalationRow, IncidentRow
+from schemas.alerts import EscalationRow, IncidentRow, NotificationWithdrawn
 from schemas.words import Answer
-from services.alerts import escalation
+from services.alerts import answers, escalation, waves
 from services.alerts.commands.refusal import Refused, Result, incident_of, open_one
 from services.alerts.draft import Draft
 from services.alerts.levels import TERRITORY
@@ -14,10 +14,10 @@ from services.alerts.values import changed
 
 
 def _ladder_of(draft: Draft, incident: IncidentRow) -> EscalationRow | None:
-    own = escalation.running(draft, incident.id)
+    own = waves.running(draft, incident.id)
     if own is not None and own.state != "exhausted":
         return own
-    crisis = escalation.running(draft, TERRITORY)
+    crisis = waves.running(draft, TERRITORY)
     return crisis if crisis is not None and incident.id in crisis.incidents else own
 
 
@@ -28,11 +28,14 @@ def acknowledge(draft: Draft, command: c.AcknowledgeIncident) -> Result:
     if ladder is not None:
         calls = [n for w in reversed(ladder.waves) for n in w.notifications if draft.state.calls[n].person == command.author]
         if calls:
-            escalation.answered(draft, calls[0], command.author, command.answer)
+            answers.answered(draft, calls[0], command.author, command.answer)
+            draft.emit(NotificationWithdrawn(notification=calls[0], why=command.answer.value))  # delivery did not hear it
         elif command.answer is Answer.ACK:
-            escalation.said_yes(draft, ladder, command.author, max(ladder.wave, 1))
+            answers.said_yes(draft, ladder, command.author, max(ladder.wave, 1))
+        else:
+            answers.take_back(draft, ladder, command.author)
     if command.answer is Answer.ACK:
-        escalation.acknowledged(draft, incident.id, command.author)
+        answers.acknowledged(draft, incident.id, command.author)
         row = draft.incident(incident.id)
         draft.alter(incident.id, "acknowledged", version=row.version + 1)
     settle(draft)
@@ -43,13 +46,11 @@ def acknowledge(draft: Draft, command: c.AcknowledgeIncident) -> Result:
 def escalate(draft: Draft, command: c.EscalateIncident) -> Result:
     incident = open_one(incident_of(draft, command.incident))
     ladder = _ladder_of(draft, incident)
-    if ladder is None or (
-        ladder.state == "answered" and not any(w.state == "waiting" for w in ladder.waves) and ladder.cycle > ladder.repeat_times
-    ):
+    if ladder is None:
         raise Refused(409, "no_ladder", incident=incident.id)
     if ladder.state != "running":
         ladder = changed(ladder, {"state": "running"})
-    escalation.fire_now(draft, ladder)
+    waves.fire_now(draft, ladder)
     draft.alter(incident.id, "report", version=incident.version + 1, updated_at=draft.now)
     settle(draft)
     return {"incident": incident.id, "wave": draft.state.escalations[ladder.id].wave}

@@ -6,7 +6,7 @@ from schemas import commands as c
 from schemas.alerts import IncidentRow, LevelChanged, LevelRow, Why
 from schemas.ranks import may_decide
 from schemas.words import Level
-from services.alerts import escalation
+from services.alerts import attention, escalation, relief, waves
 from services.alerts.commands.refusal import Refused, Result, incident_of, open_one
 from services.alerts.draft import Draft
 from services.alerts.levels import TERRITORY, Rises, raise_territory, still_holding
@@ -92,12 +92,15 @@ def _fall(draft: Draft, command: c.SetLevel, incident: IncidentRow | None) -> No
     row = LevelRow(id=TERRITORY, level=command.level, since=draft.now, why=why, version=(old.version if old else 0) + 1)
     draft.emit(LevelChanged(row=row, previous=before))
     _end_ladder(draft, TERRITORY, command.level)
+    if command.level < escalation.CRISIS:
+        relief.end_all(draft)
 
 
 def _end_ladder(draft: Draft, scope: str, level: Level) -> None:
-    ladder = escalation.running(draft, scope)
+    ladder = waves.running(draft, scope)
     if ladder is None or ladder.level <= level:
         return
     escalation.supersede(draft, ladder, None, "ended", "level_lowered")
-    incident = ladder.incidents[0] if ladder.incidents else None
-    escalation.inform(draft, ladder.acknowledged_by, incident, "information", {"lowered": int(level), "from": int(ladder.level)})
+    attention.inform(
+        draft, ladder.acknowledged_by, waves.foremost(draft, ladder), "information", {"lowered": int(level), "from": int(ladder.level)}
+    )

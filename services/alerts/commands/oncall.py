@@ -6,7 +6,7 @@ from typing import Final
 
 from schemas import oncall as o
 from schemas.base import DAY_MS, Instant
-from services.alerts import escalation, readiness
+from services.alerts import answers, readiness
 from services.alerts.commands.refusal import Refused, Result
 from services.alerts.draft import Draft
 from services.alerts.values import changed
@@ -148,5 +148,5 @@ def note_reachability(draft: Draft, command: o.NoteReachability) -> Result:
             draft.emit(o.ReachabilityChanged(row=changed(row, {"noted_at": draft.now})))
             told += 1
             if not row.points:
-                escalation.gone(draft, row.id)
+                answers.gone(draft, row.id)
     return {"people": len(command.people), "changed": told}

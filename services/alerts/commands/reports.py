@@ -7,7 +7,7 @@ from schemas.alerts import NoteAdded, TaskChanged
 from schemas.reference import PublishReference, ReferencePublished
 from schemas.words import TaskState
 from services.alerts import reports, tasks
-from services.alerts.causes import lift
+from services.alerts.causes import lift, placeless_of
 from services.alerts.claims import is_placeless
 from services.alerts.commands.refusal import Refused, Result, incident_of, report_of
 from services.alerts.draft import Draft
@@ -62,9 +62,9 @@ def complete_task(draft: Draft, command: c.CompleteTask) -> Result:
     if row.state not in (TaskState.OPEN, TaskState.TAKEN):
         raise Refused(409, "task_not_open", state=row.state.value, taken_by=row.taken_by)
     tasks.done(draft, row, command.author, command.outcome)
-    if row.kind == "overdue_cause" and command.outcome == "lifted" and row.site is not None:
-        for id in draft.state.site_causes.get(row.site, ()):
-            cause = draft.state.causes[id]
+    if row.kind == "overdue_cause" and command.outcome == "lifted":
+        at_site = [draft.state.causes[id] for id in draft.state.site_causes.get(row.site or "", ())]
+        for cause in at_site if row.site is not None else placeless_of(draft, draft.standing(row.incident)):
             if cause.overdue and cause.type.value in row.candidates:
                 lift(draft, cause, draft.now, f"task:{row.id}")
         settle(draft)

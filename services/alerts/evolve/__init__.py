@@ -34,9 +34,10 @@ from schemas.alerts import (
 )
 from schemas.base import Fact
 from schemas.maintenance import LeaseChanged, MaintenanceChanged
-from schemas.oncall import DutyChanged, LaddersDrilled, ReachabilityChanged, ReadinessProved
+from schemas.oncall import CellShift, DutyChanged, LaddersDrilled, ReachabilityChanged, ReadinessProved
 from schemas.reference import ReferencePublished, Section
 from schemas.runtime import DeadlineFailed
+from schemas.shared import shared
 from services.alerts.evolve.causes import cause_changed
 from services.alerts.evolve.crisis import (
     OPEN,
@@ -48,7 +49,15 @@ from services.alerts.evolve.crisis import (
     threshold_changed,
 )
 from services.alerts.evolve.maintenance import lease_changed, maintenance_changed
-from services.alerts.evolve.oncall import answer_recorded, duty_changed, reachability_changed, readiness_proved, roster_changed, rota_of
+from services.alerts.evolve.oncall import (
+    answer_recorded,
+    cell_shift,
+    duty_changed,
+    reachability_changed,
+    readiness_proved,
+    roster_changed,
+    rota_of,
+)
 from services.alerts.evolve.reports import arrival, report_changed
 from services.alerts.evolve.sites import all_clear_noted, counted, deadline_settled, silence_changed, site_marked, zone_changed
 from services.alerts.rulebook import rulebook_of
@@ -71,11 +80,12 @@ def reference_published(s: State, fact: ReferencePublished) -> State:
 
 def reload(s: State) -> State:
     """The same rows with indexes made anew, for the reference data in force: after loading a dump or a change of version."""
-    new = State(s.realm, s.lineage, s.version, s.sections, s.staged)
+    sections = Map({name: shared(data) for name, data in s.sections.items()})
+    new = State(s.realm, s.lineage, s.version, sections, s.staged)
     new = new.put(
-        rules=rulebook_of(s.version, s.sections), spent=s.spent, forget_at=s.forget_at, marks=s.marks, silences=s.silences, zones=s.zones,
+        rules=rulebook_of(s.version, sections), spent=s.spent, forget_at=s.forget_at, marks=s.marks, silences=s.silences, zones=s.zones,
         duties=s.duties, reach=s.reach, published_at=s.published_at, taken=s.taken, readiness=s.readiness, prove_at=s.prove_at,
-        drilled=s.drilled,
+        drilled=s.drilled, shifts=s.shifts,
     )  # fmt: skip
     new = new.put(rota=rota_of(new))
     counts_: Map[tuple[str, str, str], int] = Map()
@@ -106,6 +116,8 @@ def reload(s: State) -> State:
     for task in s.tasks.values():
         new = task_changed(new, task)
     agenda = new.agenda.arm("prove", s.prove_at)
+    for shift in s.shifts.values():
+        agenda = agenda.arm(f"relief:{shift.person}", shift.warn_at)
     for key, due in s.spent.items():
         agenda = agenda.arm(key, None) if agenda.due.get(key) == due else agenda
     return new.put(agenda=agenda.arm("forget", s.forget_at))
@@ -113,7 +125,7 @@ def reload(s: State) -> State:
 
 def history_forgotten(s: State, fact: HistoryForgotten) -> State:
     """Drop closed incidents of long ago and old reports that belong to none; rows in the read model stay."""
-    held = {c.incident for c in s.causes.values() if c.lifted_at is None}
+    held = _with_heirs(s, {c.incident for c in s.causes.values() if c.lifted_at is None} | _called_for(s))
     gone = {i for i, row in s.incidents.items() if row.state not in OPEN and (row.closed_at or 0) < fact.closed_before} - held
     held_alerts = {r for lease in s.leases.values() if lease.state == "held" for r in (lease.id, lease.claim)}
     reports = _kept(
@@ -129,12 +141,27 @@ def history_forgotten(s: State, fact: HistoryForgotten) -> State:
             zones=Map({i: z for i, z in s.zones.items() if i not in gone}),
             escalations=_kept(s.escalations, lambda e: e.id not in ended), calls=_kept(s.calls, lambda c: c.escalation not in ended),
             tasks=_kept(s.tasks, lambda t: t.done_at is None or t.done_at >= fact.reported_before),
-            leases=_kept(s.leases, lambda a: a.id in reports),
+            leases=_kept(s.leases, lambda a: a.id in reports and a.claim in reports),
             maintenance=_kept(s.maintenance, lambda w: w.state != "over" or w.changed_at >= fact.reported_before),
             spent=Map({key: due for key, due in s.spent.items() if due >= fact.reported_before}), forget_at=fact.next_at,
             duties=_kept(s.duties, lambda d: d.end >= fact.reported_before), taken=_kept(s.taken, lambda at: at >= fact.reported_before),
         )
     )  # fmt: skip
+
+
+def _with_heirs(s: State, incidents: set[str | None]) -> set[str | None]:
+    """With those that they were merged into, to the last."""
+    for incident in list(incidents):
+        row = s.incidents.get(incident or "")
+        while row is not None and row.merged_into is not None:
+            incidents.add(row.merged_into)
+            row = s.incidents.get(row.merged_into)
+    return incidents
+
+
+def _called_for(s: State) -> set[str | None]:
+    """Incidents of ladders that have not ended: whoever answers one answers for all that it is about."""
+    return {i for e in s.escalations.values() if e.state in ("running", "answered", "exhausted") for i in e.incidents}
 
 
 def _kept(m: Map[str, _V], keep: Callable[[_V], bool]) -> Map[str, _V]:
@@ -166,6 +193,7 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     ReadinessProved: lambda s, f: readiness_proved(s, f.row),
     LaddersDrilled: lambda s, f: s.put(drilled=f.row.id),
     AnswerRecorded: answer_recorded,
+    CellShift: cell_shift,
     HistoryForgotten: history_forgotten,
     DeadlineSettled: lambda s, f: deadline_settled(s, f.key),
     DeadlineFailed: lambda s, f: deadline_settled(s.put(spent=s.spent.set(f.key, f.due)), f.key),

@@ -12,7 +12,7 @@ from schemas.alerts import Cause
 from schemas.base import DAY_MS, Instant
 from schemas.words import EventType
 from services.alerts.calendar import day_of
-from services.alerts.claims import as_number
+from services.alerts.claims import absent_pct, as_number
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.evolve.reports import heard, recounted
 from services.alerts.rules import HEAT_HAZARD
@@ -27,7 +27,7 @@ def cause_changed(s: State, cause: Cause) -> State:
     old = s.causes.get(cause.id)
     d: Changes = {"causes": s.causes.set(cause.id, cause)}
     newest = s.cause_keys.get(cause.key)
-    if newest is None or (s.causes[newest].since, s.causes[newest].known_at, newest) < (cause.since, cause.known_at, cause.id):
+    if newest is None or _rank(s.causes[newest]) < _rank(cause):
         d["cause_keys"] = s.cause_keys.set(cause.key, cause.id)
     opened, was_open = cause.lifted_at is None, old is not None and old.lifted_at is None
     if cause.site is None:
@@ -42,12 +42,18 @@ def cause_changed(s: State, cause: Cause) -> State:
     return s.put(**d)
 
 
+def _rank(cause: Cause) -> tuple[bool, Instant, Instant, str]:
+    """Of the causes of one key the open one is meant, however early it turns out to have begun, else the newest."""
+    return cause.lifted_at is None, cause.since, cause.known_at, cause.id
+
+
 def _placeless(s: State, cause: Cause, opened: bool) -> Map[str, Map[str, int | None]]:
     known: Map[str, int | None] = s.placeless.get(cause.type.value, Map())
     if opened:
-        if cause.id in known and known[cause.id] == cause.persons:
+        persons = cause.persons if cause.acting else None
+        if cause.id in known and known[cause.id] == persons:
             return s.placeless
-        return s.placeless.set(cause.type.value, known.set(cause.id, cause.persons))
+        return s.placeless.set(cause.type.value, known.set(cause.id, persons))
     left = without(known, cause.id)
     return s.placeless.set(cause.type.value, left) if left else without(s.placeless, cause.type.value)
 
@@ -78,17 +84,18 @@ def _hushed(s: State, cause: Cause, old: Cause | None) -> Changes:
 
 def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
     """Indexes of single families: cuts in time, security events, illness per kitchen, presence per day."""
-    uncovered = old is not None and bool(old.maintenance) and not cause.maintenance
     if cause.type is EventType.OUTAGE_POWER and cause.site is not None:
-        if cause.maintenance:
-            d["cuts"] = _without(s.cuts, cause.id)
-        elif old is None or old.since != cause.since or uncovered:
+        if cause.maintenance or not _has_acted(cause):
+            d["cuts"] = _without(s.cuts, cause.id) if old is not None else s.cuts
+        elif old is None or _began(old) != _began(cause) or bool(old.maintenance) or not _has_acted(old):
             others = s.cuts if old is None else _without(s.cuts, cause.id)
-            d["cuts"] = _with(others, (cause.since, cause.id, cause.site), 2 * DAY_MS)
+            d["cuts"] = _with(others, (_began(cause), cause.id, cause.site), 2 * DAY_MS)
             _decays(s, d, "cuts")
     elif cause.type in _SECURITY:
-        event = (cause.since, cause.id, cause.commune or "", cause.severity, cause.type.value)
-        if event not in s.security:
+        event = (_began(cause), cause.id, cause.commune or "", cause.severity, cause.type.value)
+        if not _has_acted(cause):
+            d["security"] = _without(s.security, cause.id) if old is not None else s.security
+        elif event not in s.security:
             d["security"] = _with(s.security if old is None else _without(s.security, cause.id), event, 7 * DAY_MS)
             _decays(s, d, "security")
     elif cause.type is EventType.SANITARY_ALERT and cause.site is not None and cause.measure is not None:
@@ -99,19 +106,30 @@ def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
             sites = s.illness.get(kitchen, Map())
             value = as_number(m.value) or 0.0
             if cause.lifted_at is not None or cause.maintenance:
-                sites = without(sites, cause.site)
-            elif sites.get(cause.site) != (value, cause.since):
-                sites = sites.set(cause.site, (value, cause.since))
+                said = sites.get(cause.site)  # an earlier cause of this site, read again, does not take away what the newer one says
+                sites = without(sites, cause.site) if said is not None and said[2] == cause.id else sites
+            elif sites.get(cause.site) != (value, cause.since, cause.id):
+                sites = sites.set(cause.site, (value, cause.since, cause.id))
             if sites is not s.illness.get(kitchen):
                 d["illness"] = s.illness.set(kitchen, sites) if sites else without(s.illness, kitchen)
     elif cause.type is EventType.STAFF_SHORTAGE and cause.site is not None:
         d["presence"] = _presence(s, old, cause)
 
 
+def _began(cause: Cause) -> Instant:
+    """What was announced for a window began with it, not when it was told (D9)."""
+    return max(cause.since, cause.windows[0].start) if cause.windows else cause.since
+
+
+def _has_acted(cause: Cause) -> bool:
+    """False for what is only announced: it is no event yet, and one that was withdrawn before never will be."""
+    return cause.acting or (cause.lifted_at is not None and (not cause.windows or any(w.start < cause.lifted_at for w in cause.windows)))
+
+
 def _presence(s: State, old: Cause | None, cause: Cause) -> Map[str, Map[str, Map[str, Presence]]]:
     """What each cause says stands beside what the others say, so that the index is the same in whatever order they came."""
     key, site = _day(s, cause), cause.site or ""
-    now = None if cause.maintenance else Presence(cause.since, cause.known_at, cause.id, 100.0 - (cause.loss_pct or 0.0))
+    now = None if cause.maintenance else Presence(cause.since, cause.known_at, cause.id, 100.0 - absent_pct(cause))
     before = key if old is None else _day(s, old)
     if before == key and s.presence.get(key, Map()).get(site, Map()).get(cause.id) == now:
         return s.presence

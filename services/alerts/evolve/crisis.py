@@ -7,11 +7,13 @@ from typing import Final
 
 from immutables import Map
 
-from schemas.alerts import EscalationChanged, FlagChanged, IncidentRow, NotificationPlanned, TaskRow, ThresholdChanged
-from schemas.words import IncidentState, TaskState
+from schemas.alerts import EscalationChanged, EscalationRow, FlagChanged, IncidentRow, NotificationPlanned, TaskRow, ThresholdChanged
+from schemas.base import Instant
+from schemas.words import IncidentState, Level, TaskState
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.rules import REARM_MS
 from services.alerts.state import State, Threshold, sorted_with, sorted_without, without
+from services.runtime.agenda import Agenda
 
 _KEPT_CLOSED: Final = 64
 
@@ -26,15 +28,18 @@ def incident_changed(s: State, row: IncidentRow) -> State:
     if old is None:
         day = row.number.rpartition("-")[0]
         d["numbers"] = s.numbers.set(day, s.numbers.get(day, 0) + 1)
+    if row.state is IncidentState.MERGED:
+        d["agenda"] = _moving(s, old, row)
     if (old is not None and old.state in OPEN) != (row.state in OPEN):
         ids = set(s.open_incidents) ^ {row.id}
         d["open_incidents"] = tuple(sorted(ids, key=lambda i: (incidents[i].known_at, i)))
         if row.state not in OPEN:
-            d |= _ended(s, row.id)
+            d |= _ended(s.put(agenda=d.get("agenda", s.agenda)), row.id)
     if (old is not None and old.state is IncidentState.CLOSED) != (row.state is IncidentState.CLOSED):
-        ids = set(s.closed_incidents) ^ {row.id}
+        closed = row.state is IncidentState.CLOSED
+        ids = {*s.closed_incidents, row.id} if closed else {i for i, r in incidents.items() if r.state is IncidentState.CLOSED}
         d["closed_incidents"] = tuple(sorted(ids, key=lambda i: (incidents[i].closed_at or 0, i)))[-_KEPT_CLOSED:]
-    covered = row.quiet == "maintenance" and row.state in OPEN
+    covered = row.state in OPEN and (row.quiet == "maintenance" or not row.severity)
     if covered != (row.id in s.covered_incidents):
         d["covered_incidents"] = s.covered_incidents.set(row.id, None) if covered else s.covered_incidents.delete(row.id)
     before, after = (old.members if old else ()), row.members
@@ -47,6 +52,17 @@ def incident_changed(s: State, row: IncidentRow) -> State:
             index = set_or_drop(index, site, sorted_without(index.get(site, ()), row.id))
         d["site_incidents"] = index
     return s.put(**d)
+
+
+def _moving(s: State, old: IncidentRow | None, row: IncidentRow) -> Agenda:
+    """Reports of a merged incident that have not moved yet do it by and by: one deadline for each batch."""
+    agenda = s.agenda if old is None else s.agenda.arm(moving_key(old), None)
+    left = row.reports_count and row.id in s.incident_reports
+    return agenda.arm(moving_key(row), row.updated_at) if left else agenda
+
+
+def moving_key(row: IncidentRow) -> str:
+    return f"move:{row.id}:{row.reports_count}"
 
 
 def _ended(s: State, incident: str) -> Changes:
@@ -81,9 +97,14 @@ def escalation_changed(s: State, fact: EscalationChanged) -> State:
     agenda = s.agenda.arm(f"ladder:{row.id}", due).arm(f"stale:{row.id}", stale)
     d: Changes = {"escalations": s.escalations.set(row.id, row), "agenda": agenda}
     newest = s.ladders.get(row.scope)
-    if newest is None or (s.escalations[newest].started_at, s.escalations[newest].level, newest) <= (row.started_at, row.level, row.id):
+    if newest is None or newest == row.id or _order(s.escalations[newest]) <= _order(row):
         d["ladders"] = s.ladders.set(row.scope, row.id)
     return s.put(**d)
+
+
+def _order(row: EscalationRow) -> tuple[Instant, bool, Level, str]:
+    """Of the ladders of one scope. The clock of an exercise may stand still: of two of one instant the one that has not ended is the newer."""
+    return row.started_at, row.state not in ("superseded", "ended"), row.level, row.id
 
 
 def notification_planned(s: State, fact: NotificationPlanned) -> State:

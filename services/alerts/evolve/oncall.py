@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from schemas.alerts import AnswerRecorded
 from schemas.base import Instant
-from schemas.oncall import DutyRow, ReachRow, ReadinessRow
+from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow
 from schemas.realms import is_live
 from schemas.reference import ReadinessRule
 from schemas.words import Answer
-from services.alerts.state import State
+from services.alerts.state import State, without
 from services.oncall.localtime import next_at
 from services.oncall.rota import Rota
 
@@ -47,6 +47,11 @@ def answer_recorded(s: State, fact: AnswerRecorded) -> State:
     if fact.at is None or fact.answer is not Answer.ACK:
         return s
     return s.put(taken=s.taken.set(fact.person, fact.at))
+
+
+def cell_shift(s: State, fact: CellShift) -> State:
+    shifts = without(s.shifts, fact.person) if fact.since is None else s.shifts.set(fact.person, fact)
+    return s.put(shifts=shifts, agenda=s.agenda.arm(f"relief:{fact.person}", fact.warn_at))
 
 
 def _armed(s: State, due: Instant | None) -> State:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from immutables import Map
 
 from schemas.alerts import ReportRow
@@ -14,6 +17,12 @@ from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.rules import CAUSE_TYPES, MUTE_TYPES, REMEMBER_MS
 from services.alerts.state import Hush, Reading, State, sorted_with, sorted_without, without
 
+_WITHDRAWN: Final = frozenset({"cancelled", "superseded", "planned"})
+
+
+_ACTING_ALONE: Final = frozenset(EventType) - CAUSE_TYPES - MUTE_TYPES
+"""Types that count for a severity and make no cause: weather, river, transport."""
+
 
 def counts(s: State, row: ReportRow) -> bool:
     """True if the report counts for severities: it stands, and is no planned work (§13, D64)."""
@@ -21,20 +30,19 @@ def counts(s: State, row: ReportRow) -> bool:
 
 
 def stands(row: ReportRow) -> bool:
-    """True for a report that is confirmed, in an incident, not cancelled, current."""
+    """True for a report that is confirmed, in an incident, not cancelled, not replaced (D3), current."""
     return (
         row.confirmation == "confirmed"
         and row.incident is not None
         and row.type not in MUTE_TYPES
         and row.msg_type is not MsgType.CANCEL
         and row.state in (ReportState.APPLIED, ReportState.DUPLICATE)
-        and "cancelled" not in row.flags
-        and "planned" not in row.flags
+        and not _WITHDRAWN.intersection(row.flags)
     )
 
 
 def _is_open_question(row: ReportRow) -> bool:
-    return row.confirmation in ("unconfirmed", "rumour") and row.state is ReportState.APPLIED
+    return row.confirmation in ("unconfirmed", "rumour") and row.state is ReportState.APPLIED and "superseded" not in row.flags
 
 
 def report_changed(s: State, row: ReportRow) -> State:
@@ -45,23 +53,37 @@ def report_changed(s: State, row: ReportRow) -> State:
     if s.forget_at is None and is_live(s.realm):
         d["forget_at"] = row.recorded_at + REMEMBER_MS + DAY_MS
         d["agenda"] = s.agenda.arm("forget", d["forget_at"])
+    if row.effective and row.type in _ACTING_ALONE:
+        d["agenda"] = d.get("agenda", s.agenda).arm(f"report:{row.id}", _begins(row))
     if (old.incident if old else None) != row.incident:
         d["incident_reports"] = _moved(s.incident_reports, row.id, old.incident if old else None, row.incident)
     if counts(s, row) and (old is None or old.incident == row.incident or not counts(s, old)):
         d["severities"] = _worse(s, row)
     elif old is not None and counts(s, old):
         reports = d.get("incident_reports", s.incident_reports)
-        again = {i for i in (old.incident, row.incident) if i}
-        d["severities"] = recounted(s, d["reports"], reports, again)
+        if counts(s, row) and (heir := s.incidents.get(old.incident or "")) is not None and heir.merged_into is not None:
+            left = {key: worst for key, worst in s.severities.items() if key[0] != old.incident}
+            d["severities"] = _worse(s.put(severities=Map(left)), row)
+        elif old.incident == row.incident and row.incident is not None:
+            d["severities"] = _unsaid(s, d["reports"], row)
+        else:
+            d["severities"] = recounted(s, d["reports"], reports, {i for i in (old.incident, row.incident) if i})
     hush = s.hushed.get(row.id)
     if (voices := heard(heard(s.voices, old, hush, -1), row, hush, 1)) is not s.voices:
         d["voices"] = voices
     _questions(s, d, old, row)
     if old is None or not _tells(old):
         d |= _told(s, row) if _tells(row) else {}
-    elif not _tells(row) or _what(old) != _what(row):
+    elif (_matters(old) or _matters(row)) and (not _tells(row) or _what(old) != _what(row)):
         d |= _retold(s, d["reports"])
     return s.put(**d)
+
+
+def _begins(row: ReportRow) -> Instant | None:
+    """When what is announced is current: the first window after it was told (D9). Where there is a cause, it is the cause that begins."""
+    if row.confirmation != "confirmed" or _WITHDRAWN.intersection(row.flags) != {"planned"}:
+        return None
+    return min((w.start for w in row.effective if w.start > row.recorded_at), default=None)
 
 
 def heard(voices: Map[str, tuple[int, int, int]], row: ReportRow | None, hush: Hush | None, step: int) -> Map[str, tuple[int, int, int]]:
@@ -81,6 +103,11 @@ def _tells(row: ReportRow) -> bool:
 
 def _what(row: ReportRow) -> tuple[object, ...]:
     return row.site, row.measure, row.occurred_at, row.lifts, "planned" in row.flags
+
+
+def _matters(row: ReportRow) -> bool:
+    """True if it says something that `_told` keeps: else nothing has to be told again."""
+    return row.measure is not None or row.type is EventType.REOPENING
 
 
 def _told(s: State, row: ReportRow) -> Changes:
@@ -134,13 +161,24 @@ def _worse(s: State, row: ReportRow) -> Map[tuple[str, int], tuple[int, str]]:
     return severities
 
 
+def _unsaid(s: State, reports: Map[str, ReportRow], row: ReportRow) -> Map[tuple[str, int], tuple[int, str]]:
+    """It counts no longer, or for less: only where it was the worst is looked for another. A monitor replaces its report every minute."""
+    severities, incident = s.severities, str(row.incident)
+    worst = [n for n in range(len(s.rules.severity_queries)) if severities.get((incident, n), (0, ""))[1] == row.id]
+    if not worst:
+        return severities
+    return recounted(s, reports, s.incident_reports, {incident}, worst)
+
+
 def recounted(
-    s: State, reports: Map[str, ReportRow], index: Map[str, Map[str, None]], incidents: set[str]
+    s: State, reports: Map[str, ReportRow], index: Map[str, Map[str, None]], incidents: set[str], queries: Sequence[int] | None = None
 ) -> Map[tuple[str, int], tuple[int, str]]:
     """A report stopped counting or moved: walk over its incidents again. Rare: a cancellation, a split, a merge."""
     severities = s.severities
     for incident in incidents:
         for n, query in enumerate(s.rules.severity_queries):
+            if queries is not None and n not in queries:
+                continue
             severities = without(severities, (incident, n))
             rows = [r for r in (reports[i] for i in index.get(incident, ())) if counts(s, r) and query.takes(r, s.territory.kind(r.site))]
             if rows:
@@ -192,6 +230,8 @@ def _measured(s: State, d: Changes, row: ReportRow) -> None:
         if day not in rates or rates[day][2] <= row.occurred_at:
             rates[day] = (day, value, row.occurred_at)
             d["absences"] = s.absences.set(scope, tuple(rates[k] for k in sorted(rates)[-31:]))
+        return
+    if name == "customers_cut" and "planned" in row.flags:
         return
     key = f"{name}|{measured_place(row)}"
     known = s.readings.get(key)

@@ -19,11 +19,16 @@ def is_true(row: FlagRow | None) -> bool:
     return row is not None and row.effective_from is None and row.value is True
 
 
+def is_of(draft: Draft, row: FlagRow, scope: Scope) -> bool:
+    """True if this incident raised it, or one that was merged into it; of the territory everything is."""
+    return scope is None or draft.standing(row.incident) == scope
+
+
 def flag_in(draft: Draft, scope: Scope, id: str) -> FlagRow | None:
     row = draft.state.flags.get(id)
     if row is None or row.maintenance:
         return None
-    return row if scope is None or row.incident == scope else None
+    return row if is_of(draft, row, scope) else None
 
 
 def from_flag(
@@ -52,7 +57,7 @@ def vigilance(of: Asked) -> Metric:
     def worst(draft: Draft, scope: Scope) -> FlagRow | None:
         rows = [
             row for id, row in draft.state.flags.items()
-            if id.startswith("vigilance:") and (named is None or id[10:] in named) and (scope is None or row.incident == scope)
+            if id.startswith("vigilance:") and (named is None or id[10:] in named) and is_of(draft, row, scope)
         ]  # fmt: skip
         return max(rows, key=lambda r: (colour_rank(str(r.value)), r.id), default=None)
 
@@ -80,7 +85,7 @@ def system_down(of: Asked) -> Metric:
                 row = isolation  # an isolation downs it until somebody says it is restored (D40)
             elif row is None or row.value != "down" or row.maintenance:
                 continue
-            if scope is None or row.incident == scope:
+            if is_of(draft, row, scope):
                 found.append(row)
         return found
 
@@ -111,7 +116,7 @@ def catering_down(of: Asked) -> Metric:
         found: list[tuple[float, FlagRow]] = []
         for id, row in draft.state.flags.items():
             head, _, name = id.partition(":")
-            if head not in ("kitchen", "supplier") or row.maintenance or (scope is not None and row.incident != scope):
+            if head not in ("kitchen", "supplier") or row.maintenance or not is_of(draft, row, scope):
                 continue
             if head == "kitchen" and served_pct(row) < 50:
                 found.append((served.get(name, 0), row))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from schemas.alerts import IncidentRow
 from schemas.predicates import Measured
 from services.alerts.metrics.base import SHOWN_REPORTS, Asked, Metric, Scope, none, severity_key, topics
 from services.alerts.metrics.declared import is_true
@@ -16,10 +17,17 @@ if TYPE_CHECKING:
 def open_incidents(of: Asked) -> Metric:
     def value(draft: Draft, scope: Scope) -> float:
         if scope is None:
-            return len(draft.open_incidents) - draft.covered_incidents
-        return float(scope in draft.open_incidents and draft.incident(scope).quiet != "maintenance")
+            return len(draft.open_incidents) - sum(not _is_current(draft, row) for row in draft.covered_incidents)
+        return float(scope in draft.open_incidents and _is_current(draft, draft.incident(scope)))
 
     return Metric(value, topics("incidents"), lambda draft, scope: draft.first_reports((scope,) if scope else draft.open_incidents))
+
+
+def _is_current(draft: Draft, row: IncidentRow) -> bool:
+    """False for one that holds nothing but planned works (D64), or nothing but what is announced (D9)."""
+    if row.quiet == "maintenance" or row.severity:
+        return row.quiet != "maintenance"
+    return not any("planned" in draft.state.reports[r].flags for r in draft.state.incident_reports.get(row.id, ()))
 
 
 def level(of: Asked) -> Metric:

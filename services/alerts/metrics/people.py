@@ -12,6 +12,7 @@ from services.alerts.rules import BELOW_OPENING_PCT
 
 if TYPE_CHECKING:
     from services.alerts.draft import Draft
+    from services.alerts.state import Reading
 
 
 def supplier_illness(of: Asked) -> Metric:
@@ -20,9 +21,9 @@ def supplier_illness(of: Asked) -> Metric:
     def worst(draft: Draft, scope: Scope) -> tuple[float, str, tuple[str, ...]]:
         best: tuple[float, str, tuple[str, ...]] = (0.0, "", ())
         for kitchen, sites in draft.state.illness.items():
-            if scope is not None and draft.incident(scope).key != kitchen:
+            if scope is not None and not any(scope == _incident_of(draft, site) for site in sites):
                 continue
-            ill = sorted((since, site, n) for site, (n, since) in sites.items())
+            ill = sorted((since, site, n) for site, (n, since, _cause) in sites.items())
             for k, (start, _, _) in enumerate(ill):
                 inside = [(site, n) for since, site, n in ill[k:] if since - start <= window]
                 total = sum(n for _, n in inside)
@@ -35,6 +36,12 @@ def supplier_illness(of: Asked) -> Metric:
         return tuple(draft.state.causes[c].reports[0] for c in keys if c)[:SHOWN_REPORTS]
 
     return Metric(lambda draft, scope: worst(draft, scope)[0], topics("illness"), reports)
+
+
+def _incident_of(draft: Draft, site: str) -> str | None:
+    """Incident of the ill people at a site."""
+    cause = draft.state.cause_keys.get(f"{site}|sanitary_alert|ill_persons")
+    return draft.standing(draft.state.causes[cause].incident) if cause is not None else None
 
 
 def absence_rate(of: Asked) -> Metric:
@@ -76,10 +83,10 @@ def below_opening(of: Asked) -> Metric:
 def evacuees(of: Asked) -> Metric:
     def open_(draft: Draft, scope: Scope) -> list[str]:
         causes = draft.state.placeless.get(EventType.EVACUATION.value, ())
-        return [c for c in sorted(causes) if scope is None or draft.state.causes[c].incident == scope]
+        return [c for c in sorted(causes) if scope is None or draft.standing(draft.state.causes[c].incident) == scope]
 
     return Metric(
-        lambda draft, scope: sum(draft.state.causes[c].persons or 0 for c in open_(draft, scope)), topics("placeless"),
+        lambda draft, scope: sum(draft.state.placeless[EventType.EVACUATION.value][c] or 0 for c in open_(draft, scope)), topics("placeless"),
         lambda draft, scope: tuple(draft.state.causes[c].reports[0] for c in open_(draft, scope))[:SHOWN_REPORTS],
     )  # fmt: skip
 
@@ -95,10 +102,21 @@ def rumour_severity(of: Asked) -> Metric:
     return Metric(value, topics("rumours"), reports, none)
 
 
+def headcounts(draft: Draft, incident: str | None = None) -> dict[str, Reading]:
+    """Site → its newest count (D37); of an incident: those that belong to it."""
+    heads = {key.partition("|")[2]: r for key, r in draft.state.readings.items() if key.startswith("headcount_found|") and r.value_of}
+    return {site: r for site, r in heads.items() if incident is None or draft.incident_of(r.report) == incident}
+
+
 def headcount(of: Asked) -> Metric:
+    """`scope: incident`: of the incident that is asked about, else of those that are open; what was counted in one that is closed is over."""
+
     def value(draft: Draft, scope: Scope) -> float | None:
-        found = [r for key, r in draft.state.readings.items() if key.startswith("headcount_found|") and r.value_of]
+        found = list(headcounts(draft, scope).values())
+        if scope is None and of.args.get("scope") == "incident":
+            open_ = set(draft.open_incidents)
+            found = [r for r in found if draft.incident_of(r.report) in open_]
         expected = sum(r.value_of or 0 for r in found)
         return 100 * sum(r.value for r in found) / expected if expected else None
 
-    return Metric(value, topics("readings"), margin=none)
+    return Metric(value, topics("readings", "incidents"), margin=none)

@@ -137,7 +137,9 @@ def gas_distance(of: Asked) -> Metric:
 
 def logistics_need(of: Asked) -> Metric:
     def value(draft: Draft, scope: Scope) -> float:
-        centres = sum(1 for key in draft.state.readings if key.startswith("reception_centre|")) if scope is None else 0
+        centres = (
+            sum(1 for key, r in draft.state.readings.items() if key.startswith("reception_centre|") and r.value > 0) if scope is None else 0
+        )
         return draft.state.counts.get((scope or "", "logistics", ""), 0) + centres
 
     return Metric(value, topics("mark:logistics", "readings"), lambda draft, scope: reports_of_marked(draft, scope, "logistics", ("",)))

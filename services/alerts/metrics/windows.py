@@ -35,7 +35,7 @@ def cut_sites(of: Asked) -> Metric:
         cuts, causes = draft.state.cuts, draft.state.causes
         recent = cuts[bisect_left(cuts, draft.now - max(WINDOW_SCAN_MS, window), key=itemgetter(0)) :]
         if scope is not None:
-            recent = tuple(cut for cut in recent if causes[cut[1]].incident == scope)
+            recent = tuple(cut for cut in recent if draft.standing(causes[cut[1]].incident) == scope)
         first, last = densest([at for at, _, _ in recent], window)
         return recent[first:last]
 
@@ -55,7 +55,7 @@ def _security(draft: Draft, scope: Scope, least: int, window: Instant, types: fr
         (at, commune, cause)
         for at, cause, commune, severity, type_ in draft.state.security
         if at >= since and severity >= least and (types is None or type_ in types)
-        and (scope is None or draft.state.causes[cause].incident == scope)
+        and (scope is None or draft.standing(draft.state.causes[cause].incident) == scope)
     ]  # fmt: skip
 
 

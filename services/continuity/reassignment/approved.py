@@ -11,6 +11,7 @@ from services.continuity.reassignment.moves import AT_HOME, DONOR_TENTHS, OWN_WO
 from services.continuity.reassignment.previous import DISPLACED, TELEWORK, LineKey, PreviousLine
 from services.continuity.reassignment.program import KEPT, Bounds
 from services.continuity.reassignment.situation import Demand, Quantities
+from services.continuity.reassignment.tables import Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +119,21 @@ def bound(q: Quantities, moves: Moves, previous: Sequence[PreviousLine], *, stab
         at = place_of(column)
         assert at is not None
         floor[at] = count
-    weigh = [] if not stability else [
-        (at, line.count)
-        for line in sorted((p for p in previous if not p.approved), key=lambda p: p.key.fields())
-        for column in _columns(q, needs, line.key)[:1]
-        if (at := place_of(column)) is not None and column.released is (line.key.supply != DISPLACED)
-    ]  # fmt: skip
+    weigh = _seen(q, needs, previous, index, floor) if stability else {}
     return moves, Bounds(
-        floor, np.array(barred, dtype=np.int64), np.array([c for c, _ in weigh], dtype=np.int64),
-        np.array([n for _, n in weigh], dtype=np.int64), {c.place: q.desks_left[c.place] for c in extra if c.place != AT_HOME},
+        floor, np.array(barred, dtype=np.int64), np.array(list(weigh), dtype=np.int64),
+        np.array(list(weigh.values()), dtype=np.int64), {c.place: q.desks_left[c.place] for c in extra if c.place != AT_HOME},
     ), tuple(kept)  # fmt: skip
+
+
+def _seen(q: Quantities, needs: dict[int, int], previous: Sequence[PreviousLine], index: _Index, floor: Ints) -> dict[int, int]:
+    """Moves that people have seen and nobody approved, as far as they are admissible as new ones: agents beside those who were approved for the same."""
+    found: dict[int, int] = {}
+    for line in sorted((p for p in previous if not p.approved), key=lambda p: p.key.fields()):
+        for column in _columns(q, needs, line.key)[:1]:
+            if (at := index.of(column)) is not None:
+                found[at] = found.get(at, int(floor[at])) + line.count
+    return found
 
 
 def _columns(q: Quantities, needs: dict[int, int], key: LineKey) -> list[_Column]:

@@ -93,7 +93,7 @@ def _way(program: Program, n: int) -> Reason:
 def unmet_gaps(program: Program, solution: Ints) -> tuple[Gap, ...]:
     """Every demand that is not filled, by cell."""
     q, first = program.quantities, len(program.moves)
-    left = _desks_left(program, solution)
+    left = _Left(program, solution)
     return tuple(
         Gap.of(q, demand.cell, int(solution[first + n]), *_why_unmet(program, n, left))
         for n, demand in enumerate(q.demands) if solution[first + n]
@@ -110,19 +110,24 @@ def idle_gaps(program: Program, solution: Ints) -> tuple[Gap, ...]:
     )  # fmt: skip
 
 
-def _desks_left(program: Program, solution: Ints) -> list[int]:
-    """Free desks per site once the lines are carried out."""
-    q, moves = program.quantities, program.moves
-    left = list(q.free_desks)
-    for n in np.flatnonzero(solution[: len(moves)]).tolist():
-        place = int(moves.place[n])
-        worked = int(moves.cell[n]) if moves.demand[n] == OWN_WORK else q.demands[int(moves.demand[n])].cell
-        if place != AT_HOME and q.tables.rule(worked).needs_desk and place != int(q.tables.cell_site[worked]):
-            left[place] -= int(solution[n])
-    return left
+class _Left:
+    """What the lines of a solution leave: free desks by site, agents by cell, telework by demand."""
+
+    def __init__(self, program: Program, solution: Ints) -> None:
+        q, moves = program.quantities, program.moves
+        self.desks, self.telework = list(q.free_desks), [d.tele_cap for d in q.demands]
+        self.agents = [d + r for d, r in zip(q.displaced, q.releasable, strict=True)]
+        for n in np.flatnonzero(solution[: len(moves)]).tolist():
+            place, cell, demand, count = int(moves.place[n]), int(moves.cell[n]), int(moves.demand[n]), int(solution[n])
+            worked = cell if demand == OWN_WORK else q.demands[demand].cell
+            self.agents[cell] -= count
+            if place != AT_HOME and q.tables.rule(worked).needs_desk and place != int(q.tables.cell_site[worked]):
+                self.desks[place] -= count
+            elif place == AT_HOME and demand != OWN_WORK:
+                self.telework[demand] -= count
 
 
-def _why_unmet(program: Program, index: int, desks: list[int]) -> tuple[str, tuple[Reason, ...]]:
+def _why_unmet(program: Program, index: int, left: _Left) -> tuple[str, tuple[Reason, ...]]:
     q = program.quantities
     demand, tables = q.demands[index], q.tables
     cell = tables.cells[demand.cell]
@@ -141,8 +146,9 @@ def _why_unmet(program: Program, index: int, desks: list[int]) -> tuple[str, tup
             return SEATS, (*reasons, Reason("no_host"), *_why_no_telework(q, demand.cell, demand.need))
         return PEOPLE, (*reasons, Reason("R5", {"minutes": LONGEST_MIN}))
     hosts = q.hosts(int(tables.cell_site[demand.cell]), rule.activity) if not rule.site_bound else ()
-    if rule.needs_desk and not demand.own_site and all(desks[h] <= 0 for h in hosts):
-        return SEATS, (*reasons, Reason("no_desk"), *_why_no_telework(q, demand.cell, demand.need))
+    at_home = left.telework[index] > 0 and not any(left.agents[n] for n, _ in others)
+    if rule.needs_desk and not demand.own_site and not at_home and all(left.desks[h] <= 0 for h in hosts):
+        return SEATS, (*reasons, Reason("no_desk" if hosts else "no_host"), *_why_no_telework(q, demand.cell, demand.need))
     kept = sum(q.displaced[n] // KEPT for n, _ in others if n != demand.cell)
     return PEOPLE, (*reasons, Reason("taken", {"available": available}), *((Reason("R9", {"kept": kept}),) if kept else ()))
 
@@ -174,6 +180,8 @@ def _why_idle(q: Quantities, cell: int) -> Iterator[Reason]:
     if rule.site_bound:
         yield Reason("site_bound")
         return
-    hosts = [h for h in q.hosts(int(q.tables.cell_site[cell]), rule.activity) if q.tables.sites[h].kind in rule.home_kinds]
-    yield Reason("no_desk" if hosts else "no_host")
+    site = int(q.tables.cell_site[cell])
+    hosts = [h for h in q.hosts(site, rule.activity) if q.tables.sites[h].kind in rule.home_kinds]
+    near = [h for h in hosts if q.tables.ways(q.situation.transit).minutes[site, h] <= LONGEST_MIN]
+    yield Reason("no_desk") if near else Reason("R5", {"minutes": LONGEST_MIN}) if hosts else Reason("no_host")
     yield from _why_no_telework(q, cell, q.displaced[cell])

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from services.continuity.reassignment.situation import SiteState, Situation
 from services.continuity.reassignment.tables import Tables
 
 COLUMNS = ("situation", "site_id", "staff_pct", "seat_pct", "host_ok")
+MOST_AGENTS = 1_000_000
+"""Of a line; no territory has as many."""
 SUPPLY = {DISPLACED: "displaced", RELEASABLE: "spare"}
 
 
@@ -33,7 +36,7 @@ def read_situation(rows: Path, meta: Path, name: str, tables: Tables) -> Situati
         elapsed, transit, tele = (found[0][key] for key in ("elapsed_h", "transit", "tele"))
     except KeyError as missing:
         raise FileInvalid(f"{meta}: {name} has no {missing}") from None
-    if not isinstance(elapsed, int | float) or transit not in (0, 1) or tele not in (0, 1):
+    if not isinstance(elapsed, int | float) or not isfinite(elapsed) or transit not in (0, 1) or tele not in (0, 1):
         raise FileInvalid(f"{meta}: {name}: elapsed_h is a number, transit and tele are 0 or 1")
     return Situation(_sites(rows, name, tables), elapsed, bool(transit), bool(tele))
 
@@ -71,7 +74,7 @@ def _state(path: Path, line: int, row: Mapping[str, str], sites: Mapping[str, Si
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FileInvalid(f"{path}: {error}") from error
 
 
@@ -93,8 +96,10 @@ def _previous(path: Path, n: int, line: Any, tables: Tables) -> PreviousLine:
         key = LineKey(source["site"], source["activity"], source["metier"], supply, need[0], need[1], need[2], target["site"] or TELEWORK)
     except (KeyError, TypeError, AttributeError, StopIteration):
         raise FileInvalid(f"{path}: line {n + 1} is not a line of a proposal (from, to, supply, count)") from None
-    if not isinstance(count, int) or count < 0 or line.get("state", "approved") not in ("approved", "proposed"):
-        raise FileInvalid(f"{path}: line {n + 1}: count is a whole number, state is approved or proposed")
+    if not all(isinstance(part, str) for part in key.fields()):
+        raise FileInvalid(f"{path}: line {n + 1}: sites, activities and métiers are words")
+    if not isinstance(count, int) or not 0 <= count <= MOST_AGENTS or line.get("state", "approved") not in ("approved", "proposed"):
+        raise FileInvalid(f"{path}: line {n + 1}: count is a whole number up to {MOST_AGENTS}, state is approved or proposed")
     if (key.site, key.activity, key.metier) not in tables.cell_index:
         raise FileInvalid(f"{path}: line {n + 1}: no agents of {key.metier} for {key.activity} at {key.site} in the territory")
     return PreviousLine(key, count, line.get("state", "approved") == "approved")

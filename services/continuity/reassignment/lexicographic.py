@@ -221,6 +221,6 @@ def tie_breaks(program: Program, columns: NDArray[np.bool_]) -> Ints:
     cost = np.zeros(program.size, dtype=np.int64)
     q = program.quantities
     for n in np.flatnonzero(columns[: len(program.moves)]).tolist():
-        key = "|".join(program.moves.key(q.tables, q, n).fields())
+        key = "|".join(program.moves.key(q.tables, q, n).hashed())
         cost[n] = 1 + int.from_bytes(sha256(key.encode()).digest()[:2], "big")
     return cost

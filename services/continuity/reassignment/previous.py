@@ -31,10 +31,14 @@ class LineKey:
         return not self.need_activity
 
     def fields(self) -> tuple[str, ...]:
-        """The keys in their order (§4, H)."""
+        """The keys in their order."""
         if self.own_work:
             return (self.site, self.activity, self.metier, OWN, self.place)
         return (self.site, self.activity, self.metier, self.supply, self.need_site, self.need_activity, self.need_metier, self.place)
+
+    def hashed(self) -> tuple[str, ...]:
+        """The keys as level H hashes them: telework is the model's place `tele` there (§2, Places)."""
+        return (*self.fields()[:-1], "tele" if self.place == TELEWORK else self.place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,6 +270,14 @@ def _readiness_hole(row: NotificationRow, names: Names, _: Translator) -> Said:
     return _("astreinte à combler : {post}", post=post), told
 
 
+def _shift_ending(row: NotificationRow, names: Names, _: Translator) -> Said:
+    role, at = names.role(str(_value(row, "shift_role"))), row.values.get("shift_end")
+    told = [_("Relève de la cellule de crise : {role}.", role=role)]
+    if isinstance(at, int) and not isinstance(at, bool):
+        told.append(_("Fin de vacation à {time} : relève, ou prolongation décidée par une personne nommée.", time=clock(at)))
+    return _("relève à prévoir : {role}", role=role), told
+
+
 def _readiness_digest(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
     told = _(
         "{n} trous ou réserves dans les 14 jours ; {pct} % des heures sont prêtes.", n=_value(row, "holes"), pct=_value(row, "ready_pct")
@@ -326,6 +334,7 @@ _SAYINGS: Final[Mapping[str, Callable[[NotificationRow, Names, Translator], Said
     "answer_stale": _answer_stale,
     "readiness_hole": _readiness_hole,
     "readiness_digest": _readiness_digest,
+    "shift_ending": _shift_ending,
     "merged": _merged,
     "callout": _callout,
     "headcount": _headcount,

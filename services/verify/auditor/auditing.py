@@ -20,6 +20,7 @@ from schemas.topics import PARTITIONS, SERVICES, inputs
 from schemas.topics import log as log_topic
 from services.runtime import metrics
 from services.runtime.heads import Heads, log_name
+from services.runtime.heap import give_back
 from services.runtime.kafka_security import client_options
 from services.runtime.pace import Pace
 from services.verify.auditor.books import Books, Breach
@@ -35,7 +36,8 @@ STORE_KEY: Final = "vigie:audit"
 """Where the console (its `store.AUDIT`) finds the verdict; it expires, so that a dead auditor is not green."""
 STORE_TTL_S: Final = 60
 _BATCH: Final = 500
-_FETCH: Final = 1 << 20
+_FETCH: Final = 1 << 18
+"""Bytes of one partition at once: twenty-four of them wait beside the batch that is read."""
 log = structlog.get_logger(__name__)
 
 
@@ -101,7 +103,7 @@ class Auditor:
             chain = self._books[tp.partition].chain(service)
             chain.offset = max(begins[tp], chain.offset)
             consumer.seek(tp, chain.offset)
-        judged_at = float("-inf")
+        judged_at, behind = float("-inf"), True
         goal = await consumer.end_offsets(list(self._tps))
         while True:
             found = await consumer.getmany(timeout_ms=1000, max_records=_BATCH)
@@ -109,6 +111,9 @@ class Auditor:
             self._read_at = time.monotonic()
             if self._read_at - judged_at >= JUDGE_S:
                 caught_up = all(self._books[tp.partition].chain(s).offset >= goal[tp] for tp, s in self._tps.items())
+                if caught_up and behind:
+                    give_back()
+                    behind = False
                 if caught_up:  # with where they ended at the last judgement: a busy log is always a little ahead
                     goal = await consumer.end_offsets(list(self._tps))
                 input_tps = {TopicPartition(inputs(s), p): (s, p) for s in SERVICES for p in range(PARTITIONS)}

@@ -7,10 +7,16 @@ from typing import Any
 import pytest
 
 from schemas.alerts import ReportChanged
-from schemas.commands import ConfirmReport, DenyReport, LinkReport
+from schemas.commands import ConfirmReport, DenyReport, LinkReport, ResolveIncident
 from schemas.reports import Measure, Window
 from schemas.runtime import CommandApplied, CommandRefused
-from schemas.words import Certainty, EventType, MsgType
+from schemas.words import Certainty, EventType, IncidentState, MsgType
+from services.alerts.draft import Draft
+from services.alerts.evolve.causes import cause_changed
+from services.alerts.evolve.crisis import incident_changed
+from services.alerts.metrics.base import Asked
+from services.alerts.metrics.sites import logistics_need
+from services.runtime.decider import Deadline, Firing
 from tests.unit.alerts.scene import Scene
 
 COLLEGE, PMI, PARK = "clg-0921353W", "pmi-04", "par-05"
@@ -23,6 +29,19 @@ def scene() -> Scene:
 
 def _cell(kind: type, **values: object) -> object:
     return kind(author="coord-pca", role="coordinator", **values)
+
+
+def test_what_a_report_says_is_kept(scene: Scene) -> None:
+    """D1: of its urgency nothing was left."""
+    said: dict[str, Any] = {
+        "commune": "92050", "zone": ("92050",), "severity": 1, "certainty": Certainty.UNCONFIRMED, "urgency": "Immediate",
+        "msg_type": MsgType.UPDATE, "references": ("r-0",), "measure": Measure(name="x", value=1.0, value_of=2.0, object="road:D7"),
+        "phenomenon": "vent", "colour": "jaune", "effective": (Window(start=scene.at(0), end=scene.at(9)),), "lifts": (EventType.FIRE,),
+        "capacity_lost_pct": 10, "affected_activities": ("EDU-01",), "plan_hint": "PT-CRUE",
+    }  # fmt: skip
+    id = scene.report(0, "partial_closure", COLLEGE, **said)
+    row = scene.state.reports[id]
+    assert {name: getattr(row, name) for name in said} == said
 
 
 # ── D4 ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -80,6 +99,32 @@ def test_an_older_update_replaces_nothing(scene: Scene) -> None:
     assert scene.site(COLLEGE).causes[0].loss_pct == 100
 
 
+@pytest.mark.parametrize(("type", "counts"), [("weather_alert", 3), ("info", 5)])
+def test_an_update_replaces_the_severity_of_what_says_the_same_and_of_nothing_else(scene: Scene, type: str, counts: int) -> None:
+    """D3: a bulletin that was lowered held N4 up; a word that brought no news of it took its severity away."""
+    first = scene.report(0, "weather_alert", source="meteo_france", phenomenon="vent", colour="orange", severity=5)
+    scene.report(5, type, source="meteo_france", phenomenon="vent", severity=3, msg_type=MsgType.UPDATE, references=(first,))
+    assert max(severity for severity, _ in scene.state.severities.values()) == counts
+    assert ("superseded" in scene.state.reports[first].flags) is (counts == 3)
+
+
+def test_an_update_of_another_type_is_a_cause_of_its_own(scene: Scene) -> None:
+    """A leak of gas that was told as an update of a damage was no leak."""
+    damage = scene.report(0, "damage_report", COLLEGE, capacity_lost_pct=10)
+    leak = scene.report(9, "gas_leak", COLLEGE, severity=4, msg_type=MsgType.UPDATE, references=(damage,))
+    assert [(c.type, c.severity) for c in scene.site(COLLEGE).causes] == [("damage_report", 3), ("gas_leak", 4)]
+    assert scene.incident_of(leak) == scene.incident_of(damage)
+
+
+@pytest.mark.parametrize(("occurred", "status"), [(30, "degraded"), (-5, "closed")])
+def test_an_update_that_opens_a_part_replaces_the_closure(scene: Scene, occurred: float, status: str) -> None:
+    shut = scene.report(0, "closure", COLLEGE)
+    part = {"capacity_lost_pct": 20, "msg_type": MsgType.UPDATE, "references": (shut,)}
+    scene.report(30, "partial_closure", COLLEGE, occurred=occurred, **part)
+    assert scene.status(COLLEGE) == status, "an older word replaces nothing"
+    assert len(scene.site(COLLEGE).causes) == 1
+
+
 def test_references_may_use_the_senders_own_ids(scene: Scene) -> None:
     first = scene.report(1, "closure", COLLEGE, alias="their-1", source_key="k")
     scene.report(2, "closure", COLLEGE, msg_type=MsgType.CANCEL, references=("their-1",), source_key="k")
@@ -93,6 +138,63 @@ def test_a_cancel_with_refs_lifts_the_cause_and_keeps_the_report(scene: Scene) -
     assert scene.status(COLLEGE) == "normal"
     assert scene.state.reports[first].state == "applied"
     assert not scene.state.severities, "a cancelled report counts for no severity"
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1)])
+def test_a_cancel_ends_nothing_that_was_said_of_a_later_time(order: tuple[int, ...]) -> None:
+    """D7: closed at 0, cancelled at 5, closed again at 10 by another source, in whatever order they come."""
+    scene = Scene()
+    said: list[dict[str, Any]] = [
+        {"occurred": 0, "id": "first"},
+        {"occurred": 5, "msg_type": MsgType.CANCEL, "references": ("first",)},
+        {"occurred": 10, "source": "rh"},
+    ]
+    for n, which in enumerate(order):
+        scene.report(30 + n, "closure", COLLEGE, **said[which])
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).since) == ("closed", scene.at(10))
+    assert scene.site(COLLEGE).causes[0].sources == ("rh",)
+
+
+def test_a_reopening_that_is_withdrawn_leaves_the_site_as_it_was(scene: Scene) -> None:
+    shut = scene.report(0, "closure", COLLEGE, severity=4)
+    open_ = scene.report(10, "reopening", COLLEGE, severity=1, measure=Measure(name="desks_available", value=5.0, value_of=10.0))
+    incident = scene.incident_of(shut)
+    scene.command(_cell(ResolveIncident, incident=incident.id, force=True, reason="text:x"), 11)  # type: ignore[arg-type]
+    assert scene.status(COLLEGE) == "degraded"
+    scene.report(12, "reopening", COLLEGE, severity=1, msg_type=MsgType.CANCEL, references=(open_,))
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).since) == ("closed", scene.at(0))
+    assert [c.type for c in scene.site(COLLEGE).causes] == ["closure"]
+    assert scene.state.incidents[incident.id].state == "open"
+
+
+def test_of_two_reopenings_one_that_is_denied_changes_nothing(scene: Scene) -> None:
+    scene.report(0, "closure", COLLEGE)
+    first = scene.report(10, "reopening", COLLEGE, severity=1, lifts=(EventType.CLOSURE,))
+    scene.report(11, "reopening", COLLEGE, severity=1, lifts=(EventType.CLOSURE,), source="rh")
+    scene.command(_cell(DenyReport, report=first), 12)  # type: ignore[arg-type]
+    assert scene.status(COLLEGE) == "normal"
+
+
+def test_what_was_denied_by_mistake_holds_again_once_it_is_confirmed(scene: Scene) -> None:
+    id = scene.report(0, "closure", COLLEGE)
+    scene.command(_cell(DenyReport, report=id), 5)  # type: ignore[arg-type]
+    assert scene.status(COLLEGE) == "normal"
+    scene.command(_cell(ConfirmReport, report=id), 6)  # type: ignore[arg-type]
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).since) == ("closed", scene.at(0))
+
+
+@pytest.mark.parametrize("by_person", [True, False])
+def test_a_withdrawn_report_asks_for_no_link_and_has_no_effect_once_it_is_linked(scene: Scene, by_person: bool) -> None:
+    id = scene.report(0, "closure", "clg-unknown")
+    if by_person:
+        scene.command(_cell(DenyReport, report=id), 5)  # type: ignore[arg-type]
+    else:
+        scene.report(5, "closure", msg_type=MsgType.CANCEL, references=(id,))
+    assert {t.state for t in scene.state.tasks.values()} == {"void"}
+    assert isinstance(scene.command(_cell(LinkReport, report=id, site=COLLEGE), 6), CommandApplied)  # type: ignore[arg-type]
+    assert scene.status(COLLEGE) == "normal"
+    assert scene.state.reports[id].site == COLLEGE
+    assert not [t for t in scene.state.tasks.values() if t.state == "open"]
 
 
 def test_a_cancel_without_refs_applies_its_value_or_asks_a_person(scene: Scene) -> None:
@@ -178,6 +280,28 @@ def test_a_second_independent_source_confirms(scene: Scene, second: Certainty) -
     assert len(scene.site(COLLEGE).causes) == 1
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"msg_type": MsgType.CANCEL},
+        {"msg_type": MsgType.CANCEL, "certainty": Certainty.UNCONFIRMED},
+        {"effective": (Window(start=Scene().at(5000), end=Scene().at(6000)),)},
+    ],
+)
+def test_a_denial_or_an_announcement_confirms_nothing(scene: Scene, said: dict[str, Any]) -> None:
+    """« It is not closed » from another source, or « closed next week », made the closure of today confirmed."""
+    doubt = scene.report(0, "closure", COLLEGE, certainty=Certainty.UNCONFIRMED)
+    scene.report(2, "closure", COLLEGE, source="education_nationale", **said)
+    assert scene.state.reports[doubt].confirmation == "unconfirmed"
+    assert scene.status(COLLEGE) != "closed"
+
+
+def test_a_count_of_another_day_confirms_nothing(scene: Scene) -> None:
+    doubt = scene.report(0, "staff_shortage", COLLEGE, certainty=Certainty.UNCONFIRMED, capacity_lost_pct=50)
+    scene.report(3 * 24 * 60, "staff_shortage", COLLEGE, source="rh", capacity_lost_pct=20)
+    assert scene.state.reports[doubt].confirmation == "unconfirmed"
+
+
 def test_a_named_person_confirms_or_denies(scene: Scene) -> None:
     one = scene.report(1, "closure", COLLEGE, certainty=Certainty.UNCONFIRMED)
     other = scene.report(1, "closure", PMI, certainty=Certainty.UNCONFIRMED)
@@ -252,9 +376,76 @@ def test_what_is_planned_acts_only_inside_its_windows(scene: Scene) -> None:
 
 def test_an_announced_severity_counts_only_when_it_is_current(scene: Scene) -> None:
     scene.report(0, "closure", COLLEGE, effective=(Window(start=scene.at(60), end=scene.at(120)),), severity=4)
-    assert scene.state.level() == 1
-    scene.step(61)
+    assert scene.state.level() == 0
+    assert [i.severity for i in scene.incidents()] == [0]
+    assert not scene.state.calls, "nobody is woken for next week"
+    scene.step(60)
     assert scene.state.level() == 2
+    assert [i.severity for i in scene.incidents()] == [4]
+
+
+@pytest.mark.parametrize(
+    ("said", "level"),
+    [({"type": "transport_disruption", "commune": "92050", "severity": 4}, 2), ({"type": "weather_alert", "severity": 5}, 4)],
+)
+def test_what_makes_no_cause_counts_from_its_window_on(said: dict[str, Any], level: int) -> None:
+    """A storm that an authority announced for the evening never was N4."""
+    scene, given = Scene(check=True), dict(said)
+    scene.report(0, given.pop("type"), source="meteo_france", effective=(Window(start=scene.at(60), end=scene.at(120)),), **given)
+    scene.step(59)
+    assert scene.state.level() == 0
+    scene.step(60)
+    assert (scene.state.level(), scene.incidents()[0].level) == (level, level)
+    assert not [key for key in scene.state.agenda.due if key.startswith("report:")]
+
+
+@pytest.mark.parametrize("site", [COLLEGE, "clg-unknown"])
+def test_what_is_confirmed_or_linked_inside_its_window_counts(scene: Scene, site: str) -> None:
+    doubt = Certainty.UNCONFIRMED if site == COLLEGE else Certainty.CONFIRMED
+    window = Window(start=scene.at(60), end=scene.at(600))
+    id = scene.report(0, "closure", site, severity=4, certainty=doubt, effective=(window,))
+    known = _cell(ConfirmReport, report=id) if site == COLLEGE else _cell(LinkReport, report=id, site=COLLEGE)
+    scene.command(known, 70)  # type: ignore[arg-type]
+    assert (scene.status(COLLEGE), scene.state.level()) == ("closed", 2)
+
+
+def test_between_two_windows_it_is_announced_again(scene: Scene) -> None:
+    windows = (Window(start=scene.at(0), end=scene.at(60)), Window(start=scene.at(120), end=scene.at(180)))
+    scene.report(0, "closure", COLLEGE, effective=windows, severity=4)
+    seen = []
+    for minute in (1, 61, 121, 181):
+        scene.step(minute)
+        seen.append(max((severity for severity, _ in scene.state.severities.values()), default=0))
+    assert seen == [4, 0, 4, 4], "of what is over the report stands as long as its incident is open"
+
+
+def test_an_announced_cut_has_customers_and_a_zone_only_inside_its_window() -> None:
+    """25 000 customers of next week were N2 and put every silent site of their commune to unknown (D9, D18)."""
+    scene = Scene(check=True)
+    cut = Measure(name="customers_cut", value=25_000.0, object="network:electricity")
+    window = Window(start=scene.at(100), end=scene.at(200))
+    id = scene.report(0, "outage_power", source="enedis", zone=("92050",), severity=3, measure=cut, effective=(window,))
+    today = cut.model_copy(update={"value": 40.0})
+    other = scene.report(1, "outage_power", source="enedis", zone=("92002",), severity=2, measure=today, occurred=-1)
+    assert scene.incident_of(other).customers_cut == 40, "it is older than what was announced, and the only one that is current"
+    scene.step(99)
+    assert (scene.incident_of(id).customers_cut, scene.state.level(), len(scene.state.zones)) == (None, 1, 0)
+    scene.step(100)
+    assert (scene.incident_of(id).customers_cut, scene.state.level()) == (25_000, 2)
+    scene.step(129)
+    assert "unknown" not in {s.status for s in scene.state.sites.values()}
+    scene.step(130)
+    assert scene.status("par-05") == "unknown"
+    scene.step(200)
+    assert scene.incident_of(id).customers_cut is None
+
+
+def test_people_of_an_announced_evacuation_are_not_evacuated_yet(scene: Scene) -> None:
+    window = Window(start=scene.at(60), end=scene.at(120))
+    scene.report(0, "evacuation", source="prefecture", zone=("92050",), persons_concerned=500, effective=(window,))
+    assert "PCA-logement:0" not in scene.state.triggers
+    scene.step(60)
+    assert scene.state.triggers["PCA-logement:0"].why[0].value == 500
 
 
 def test_a_count_of_absent_people_ends_with_its_day_and_the_newest_of_the_day_replaces(scene: Scene) -> None:
@@ -282,6 +473,32 @@ def test_several_counts_of_ill_people_are_their_maximum(scene: Scene) -> None:
             minute, "sanitary_alert", "clg-0921631Y", measure=Measure(name="ill_persons", value=float(n), unit="persons", scope="site")
         )
     assert scene.state.illness["cuisine-centrale-sud"]["clg-0921631Y"][0] == 31
+
+
+def test_the_newest_temperature_of_the_day_replaces_and_of_malaises_the_maximum_stays(scene: Scene) -> None:
+    for minute, heat, ill in ((0, 34.0, 4.0), (120, 27.0, 2.0)):
+        severity = 3 if heat > 30 else 1
+        scene.report(minute, "sanitary_alert", COLLEGE, severity=severity, measure=Measure(name="room_temperature", value=heat, unit="°C"))
+        scene.report(minute, "sanitary_alert", PMI, severity=severity, measure=Measure(name="ill_persons", value=ill, object="hazard:heat"))
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).causes[0].measure.value) == ("normal", 27)
+    assert (scene.status(PMI), scene.site(PMI).causes[0].measure.value) == ("degraded", 4)
+
+
+def test_a_rate_of_a_zone_touches_no_site(scene: Scene) -> None:
+    rate = Measure(name="absence_rate", value=40.0, unit="%", scope="zone:92050")
+    scene.report(1, "staff_shortage", COLLEGE, source="rh", measure=rate)
+    assert scene.status(COLLEGE) == "normal"
+    assert COLLEGE not in scene.incidents()[0].members
+
+
+def test_a_system_that_an_unknown_site_misses_is_not_down_for_all(scene: Scene) -> None:
+    """An office whose id was mistyped took a system away from everybody (D8)."""
+    said = {"severity": 3, "capacity_lost_pct": 100, "commune": "92050", "measure": Measure(object="system:paie")}
+    id = scene.report(0, "outage_it", "office-12", **said)
+    assert "system:paie" not in scene.state.flags
+    scene.command(_cell(LinkReport, report=id, site="sit-01"), 5)  # type: ignore[arg-type]
+    assert scene.state.flags["system:paie"].value == "down", "it was a computer room"
+    assert scene.state.flags["system:paie"].since == scene.at(0)
 
 
 def test_a_rate_of_more_than_one_site_touches_no_site(scene: Scene) -> None:
@@ -314,3 +531,146 @@ def test_a_matter_that_is_told_for_days_never_fills_a_transaction_and_its_update
     assert (cause.reports[0], cause.reports[-1], len(cause.reports)) == (first, said[-1], 500)
     scene.report(1300, "outage_it", "cen-1", severity=3, msg_type="Update", references=(said[600],))
     assert scene.site("cen-1").causes[0].severity == 3, "its own report is no longer named, and known all the same"
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
+@pytest.mark.parametrize(
+    ("type", "measure"),
+    [
+        ("outage_power", {"name": "customers_cut", "object": "network:electricity"}),
+        ("evacuation", {"name": "evacuees", "scope": "zone"}),
+        ("flood_level", {"name": "river_level", "object": "station:paris-austerlitz"}),
+        ("staff_shortage", {"name": "absence_rate", "unit": "%", "scope": "site"}),
+        ("headcount", {"name": "headcount_found", "value_of": 5.0}),
+        ("reopening", {"name": "desks_available", "value_of": 5.0}),
+    ],
+)
+def test_a_word_that_only_a_float_knows_is_no_number(value: str, type: str, measure: dict[str, Any]) -> None:
+    """It is kept as it was said (D1); in a row it stood as null in the log and as NaN in the state."""
+    scene = Scene(check=True)
+    id = scene.report(0, type, COLLEGE if "site" in str(measure) or "of" in str(measure) else None, measure=Measure(value=value, **measure))
+    assert not [f for f in scene.facts if type_of(f) == "InputFailed"]
+    assert scene.state.reports[id].measure is not None
+    assert all(i.customers_cut is None for i in scene.incidents())
+
+
+def type_of(fact: object) -> str:
+    return type(fact).__name__
+
+
+def test_a_count_of_people_beyond_all_bounds_is_taken() -> None:
+    scene = Scene(check=True)
+    id = scene.report(0, "evacuation", commune="92050", measure=Measure(name="evacuees", value=1e30, scope="zone"))
+    assert scene.incident_of(id).persons_concerned == 1_000_000_000
+
+
+# ── D9, D10, D11: what is announced, and what is counted ───────────────────────────────────────────────────────────
+
+
+def test_an_announced_cut_is_no_cut_and_leaves_those_of_today(scene: Scene) -> None:
+    """Works announced for next week emptied the window of today's cuts, and counted as one of them."""
+    for n, site in enumerate((PMI, "pmi-05", "cen-2")):
+        scene.report(n, "outage_power", site, capacity_lost_pct=100)
+    window = Window(start=scene.at(7200), end=scene.at(7260))
+    scene.report(5, "outage_power", "par-03", occurred=7200, effective=(window,), source="enedis")
+    scene.report(6, "security_incident", "par-03", occurred=7200, effective=(window,))
+    assert {site for _, _, site in scene.state.cuts} == {PMI, "pmi-05", "cen-2"}
+    assert not scene.state.security
+    for _ in range(9):  # what is due meanwhile does not fit into one input
+        scene.step(7201)
+    assert [site for _, _, site in scene.state.cuts] == ["par-03"], "it is one now"
+
+
+def test_what_is_announced_began_not_when_it_was_announced(scene: Scene) -> None:
+    window = Window(start=scene.at(1440), end=scene.at(1500))
+    scene.report(-4320, "closure", COLLEGE, effective=(window,), severity=2)
+    scene.report(0, "closure", COLLEGE)
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).since, scene.site(COLLEGE).causes[0].since) == ("closed", scene.at(0), scene.at(0))
+
+
+def test_an_update_whose_windows_are_over_ends_its_cause(scene: Scene) -> None:
+    first = scene.report(0, "closure", COLLEGE)
+    window = Window(start=scene.at(0), end=scene.at(40))
+    scene.report(50, "closure", COLLEGE, msg_type=MsgType.UPDATE, references=(first,), effective=(window,))
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).causes) == ("normal", ())
+
+
+@pytest.mark.parametrize(("rate", "capacity"), [(60.0, 40), (150.0, 0), (-20.0, 100)])
+def test_a_rate_of_absence_takes_what_it_says_of_the_capacity_and_the_presence(scene: Scene, rate: float, capacity: float) -> None:
+    scene.report(0, "staff_shortage", COLLEGE, measure=Measure(name="absence_rate", value=rate, unit="%", scope="site"))
+    assert scene.site(COLLEGE).capacity_pct == capacity
+    [[said]] = [day.values() for day in scene.state.presence.values()]
+    assert max(said.values()).pct == capacity
+
+
+def test_a_reception_centre_that_is_not_open_is_no_need(scene: Scene) -> None:
+    scene.report(0, "info", "gym-03", measure=Measure(name="reception_centre", value=False))
+    draft = Draft(scene.state, Firing(Deadline(scene.at(1), "x"), scene.realm, scene.realm, scene.at(1)))
+    assert logistics_need(Asked({}, draft.territory, {})).value(draft, None) == 0
+
+
+def test_a_late_word_about_the_first_closure_does_not_date_back_the_second(scene: Scene) -> None:
+    """Its clock would have run through the time in which the site was open."""
+    scene.report(0, "closure", COLLEGE)
+    scene.report(20, "reopening", COLLEGE, severity=1)
+    scene.report(30, "closure", COLLEGE)
+    late = scene.report(31, "closure", COLLEGE, occurred=-5, source="rh")
+    assert scene.site(COLLEGE).since == scene.at(30)
+    assert scene.state.reports[late].reason == "over_already"
+
+
+def test_the_cause_of_a_key_is_the_open_one_in_whatever_order_they_are_read() -> None:
+    """A snapshot that was read back took the lifted one: the next word on the open cause opened a second."""
+    scene = Scene()
+    scene.report(10, "closure", COLLEGE)
+    scene.report(20, "reopening", COLLEGE, severity=1)
+    scene.report(30, "closure", COLLEGE)
+    causes = [
+        c if c.lifted_at is not None else c.model_copy(update={"since": scene.at(5)}) for c in scene.state.causes.values()
+    ]  # it turned out to have begun earlier
+    for order in (causes, causes[::-1]):
+        read = Scene().state
+        for cause in order:
+            read = cause_changed(read, cause)
+        assert read.causes[read.cause_keys[order[0].key]].lifted_at is None
+
+
+@pytest.mark.parametrize("again", [5, 12])
+def test_an_incident_long_closed_that_is_opened_and_closed_again_is_among_the_closed(again: int) -> None:
+    scene = Scene()
+    row = scene.incident_of(scene.report(0, "closure", COLLEGE))
+    state = scene.state
+    rows = [row.model_copy(update={"id": f"i-{n:02d}", "state": IncidentState.CLOSED, "closed_at": scene.at(n)}) for n in range(80)]
+    for r in rows:
+        state = incident_changed(state, r)
+    state = incident_changed(state, rows[again].model_copy(update={"state": IncidentState.OPEN, "closed_at": None}))
+    assert rows[again].id not in state.closed_incidents
+    assert len(state.closed_incidents) == 64
+    state = incident_changed(state, rows[again].model_copy(update={"closed_at": scene.at(100)}))
+    assert state.closed_incidents[-1] == rows[again].id
+
+
+def test_what_one_site_told_of_ill_people_does_not_hang_on_the_order_of_reading() -> None:
+    scene, site = Scene(), "clg-0921631Y"
+    ill = Measure(name="ill_persons", value=20.0, unit="persons", scope="site")
+    first = scene.report(0, "sanitary_alert", site, measure=ill)
+    scene.report(30, "sanitary_alert", site, msg_type=MsgType.CANCEL, references=(first,))
+    scene.report(60, "sanitary_alert", site, measure=ill)
+    causes = list(scene.state.causes.values())
+    for order in (causes, causes[::-1]):
+        state = Scene().state
+        for cause in order:
+            state = cause_changed(state, cause)
+        assert state.illness == scene.state.illness != {}
+
+
+def test_a_confirmed_update_settles_what_its_sender_had_said_unconfirmed(scene: Scene) -> None:
+    """The doubt stayed in the list of rumours with its task, and a second source confirmed it with its old values."""
+    doubt = scene.report(0, "closure", COLLEGE, certainty=Certainty.UNCONFIRMED, severity=5)
+    scene.report(5, "closure", PMI, msg_type=MsgType.UPDATE, references=(doubt,), severity=2)
+    assert (scene.status(COLLEGE), scene.status(PMI)) == ("normal", "closed"), "it was another site"
+    assert scene.state.reports[doubt].flags == ("superseded",)
+    assert not scene.state.rumours
+    assert {t.state for t in scene.state.tasks.values()} == {"void"}
+    scene.report(9, "closure", COLLEGE, source="rh", severity=2)
+    assert scene.state.reports[doubt].confirmation == "unconfirmed"

@@ -24,8 +24,9 @@ from schemas.commands import (
     TakeTask,
 )
 from schemas.reference import PublishReference
+from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused, InputFailed
-from schemas.words import Level
+from schemas.words import EventType, Level
 from services.territory.publish import reference_commands
 from tests.unit.alerts.scene import Scene, territory
 
@@ -178,3 +179,46 @@ def test_the_re_entry_of_data_is_a_task(scene: Scene) -> None:
     scene.feed(AttentionRequested(code="reentry", roles=("coordinateur_pca",), activity="SOL-05", base="pdma", pct=100), at=scene.at(1))
     (task,) = scene.state.tasks.values()
     assert (task.kind, task.report) == ("reentry", "SOL-05")
+
+
+# ── headcount (D37) ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _counted(scene: Scene, minute: float, site: str, found: int, expected: int) -> None:
+    scene.report(
+        minute, "headcount", site, severity=1, measure=Measure(name="headcount_found", value=found, value_of=expected, scope="site")
+    )
+
+
+def _closing(incident: str, **values: Any) -> ResolveIncident:
+    return ResolveIncident(author="person", role="coordinator", incident=incident, **values)
+
+
+def test_an_incident_with_people_who_were_not_found_is_closed_with_a_written_reason_only(scene: Scene) -> None:
+    incident = scene.incident_of(scene.report(0, "fire", "cen-1")).id
+    _counted(scene, 5, "cen-1", 4, 6)
+    scene.report(10, "reopening", "cen-1", severity=1, lifts=(EventType.FIRE,))
+    refused = scene.command(_closing(incident), 11)
+    assert _refused(refused) == (409, "people_missing")
+    assert refused.values == {"people": 2}
+    assert isinstance(scene.command(_closing(incident, reason="text:absent"), 12), CommandApplied)
+
+
+def test_a_complete_headcount_and_one_of_another_incident_need_no_reason(scene: Scene) -> None:
+    first = scene.incident_of(scene.report(0, "fire", "cen-1")).id
+    scene.report(0, "fire", "par-01")
+    _counted(scene, 5, "cen-1", 4, 6)
+    _counted(scene, 6, "cen-1", 6, 6)
+    _counted(scene, 7, "par-01", 1, 2)
+    scene.report(10, "reopening", "cen-1", severity=1, lifts=(EventType.FIRE,))
+    assert isinstance(scene.command(_closing(first), 11), CommandApplied)
+
+
+def test_a_headcount_of_a_closed_incident_does_not_keep_the_plan_of_the_next_one_active(scene: Scene) -> None:
+    first = scene.incident_of(scene.report(0, "gas_leak", "cen-1", severity=4)).id
+    _counted(scene, 5, "cen-1", 4, 6)
+    scene.command(_closing(first, force=True, reason="text:r"), 11)
+    scene.report(60, "gas_leak", "par-01", severity=4)
+    _counted(scene, 65, "par-01", 3, 3)
+    scene.report(66, "info", "par-01", severity=1, source="pompiers", measure=Measure(name="all_clear", value=True))
+    assert scene.state.triggers["PT-GAZ:stand-down"].state == "held"

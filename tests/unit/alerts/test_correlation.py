@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
-from schemas.commands import MergeIncidents, ResolveIncident, SplitIncident
+from schemas.commands import MergeIncidents, ResolveIncident, SetLevel, SplitIncident
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
-from schemas.words import EventType
+from schemas.words import EventType, Level
+from services.alerts.draft import Draft
+from services.alerts.metrics.base import Asked
+from services.alerts.metrics.windows import cut_sites
+from services.runtime.decider import Deadline, Firing
 from tests.unit.alerts.scene import Scene, territory
 
 COLLEGE, PMI = "clg-0921353W", "pmi-04"
@@ -167,6 +171,55 @@ def test_security_gas_fire_strike_and_absence_keep_their_keys(scene: Scene) -> N
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("hazard", [
+    {"type": "info", "source": "rh", "measure": _measure("strike_notice", True)},
+    {"type": "weather_alert", "source": "meteo_france", "phenomenon": "neige-verglas", "colour": "orange"},
+])  # fmt: skip
+def test_absences_belong_to_snow_or_strike_also_when_others_were_known_before(scene: Scene, hazard: dict[str, Any]) -> None:
+    absent = {"measure": _measure("absence_rate", 33.0, unit="%", scope="site")}
+    before = scene.report(0, "staff_shortage", "clg-0922143E", **absent)
+    said = dict(hazard)
+    scene.report(1, said.pop("type"), **said)
+    after = scene.report(2, "staff_shortage", COLLEGE, **absent)
+    assert scene.incident_of(before).kind == "absence"
+    assert scene.incident_of(after).kind in ("strike", "snow")
+
+
+SEDIF = {"measure": Measure(object="network:sedif")}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"zone": ("92050",), **SEDIF}, {"site_id": PMI}),
+        ({"zone": ("92002",), **SEDIF}, {"site_id": PMI}),
+        ({"site_id": PMI}, {"zone": ("92050",), **SEDIF}),
+    ],
+)
+def test_water_cuts_of_which_nobody_says_the_network_belong_to_the_open_incident(
+    scene: Scene, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    a, b = (scene.report(n, "outage_water", said.get("site_id"), **{k: v for k, v in said.items() if k != "site_id"})
+            for n, said in enumerate((first, second)))  # fmt: skip
+    assert scene.incident_of(a) == scene.incident_of(b)
+    other = scene.report(5, "outage_water", "sst-13", measure=_measure(object="network:eau-sud"))
+    assert scene.incident_of(other) != scene.incident_of(a), "another network is another matter"
+
+
+def test_a_supplier_that_fails_a_site_is_the_kitchen_of_that_site(scene: Scene) -> None:
+    for n, site in enumerate(KITCHEN[:3]):
+        scene.report(n, "supplier_failure", site)
+    assert _kinds(scene) == [("kitchen", "cuisine-centrale-sud")]
+
+
+def test_a_fire_in_the_commune_of_a_gas_leak_is_no_order(scene: Scene) -> None:
+    leak = scene.report(0, "gas_leak", "sst-13")
+    near, burnt = [s.id for s in territory().sites if s.commune == "92002" and s.id != "sst-13"][:2]
+    taken = [scene.report(n, type, near) for n, type in enumerate(("evacuation", "shelter_in_place", "closure", "outage_power"))]
+    assert {scene.state.reports[r].incident for r in taken} == {scene.state.reports[leak].incident}
+    assert scene.incident_of(scene.report(9, "fire", burnt, severity=4)).kind == "fire"
+
+
 def test_a_fire_takes_what_happens_on_its_site_and_roads_and_it_for_two_hours(scene: Scene) -> None:
     root = scene.report(0, "fire", "cen-1", severity=5)
     road = scene.report(38, "transport_disruption", source="siter", commune="92050")
@@ -238,6 +291,34 @@ def test_a_merge_moves_members_and_reports_and_keeps_one_id(scene: Scene) -> Non
     assert scene.state.counts.get((b.id, "hit", "pole:solidarites")) == 3
 
 
+def test_a_merge_and_a_split_are_logged_with_a_reason(scene: Scene) -> None:
+    a, b = _two(scene)
+    more = scene.report(2, "outage_power", "pmi-05", capacity_lost_pct=100)
+    for command in (
+        _command(MergeIncidents, incident=a.id, into=b.id),
+        _command(SplitIncident, incident=a.id, reports=(more,)),
+    ):
+        refused = scene.command(command.model_copy(update={"reason": None}), 5)
+        assert isinstance(refused, CommandRefused)
+        assert (refused.status, refused.code) == (409, "reason_needed")
+
+
+@pytest.mark.parametrize("kind", [MergeIncidents, SplitIncident])
+def test_what_a_pilot_has_lowered_is_not_raised_by_regrouping_the_same_facts(scene: Scene, kind: type) -> None:
+    """A merge makes the higher level of both (D25), and the same facts raise nothing again (D31)."""
+    grave = scene.report(0, "outage_power", PMI, capacity_lost_pct=100, severity=4)
+    scene.report(1, "outage_power", "pmi-05", capacity_lost_pct=100, severity=2)
+    other = scene.report(2, "outage_power", "sst-13", capacity_lost_pct=100, severity=2)
+    a, b = scene.incident_of(grave), scene.incident_of(other)
+    for scope in (a.id, "territory"):
+        scene.command(_command(SetLevel, scope=scope, level=Level.N1, force=True).model_copy(update={"role": "directeur_pole"}), 5)
+    assert (scene.incident_of(grave).level, scene.state.level()) == (1, 1)
+    scene.command(_command(kind, incident=a.id, **({"into": b.id} if kind is MergeIncidents else {"reports": (grave,)})), 9)
+    assert (scene.incident_of(grave).level, scene.state.level()) == (1, 1)
+    scene.report(10, "fire", "sst-13", severity=5)
+    assert scene.state.level() >= 2, "a new fact does"
+
+
 def test_a_split_is_not_undone_by_correlation(scene: Scene) -> None:
     a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100, severity=4)
     b = scene.report(1, "outage_power", "pmi-05", capacity_lost_pct=100)
@@ -250,6 +331,96 @@ def test_a_split_is_not_undone_by_correlation(scene: Scene) -> None:
     again = scene.report(9, "outage_power", "pmi-05", source="enedis", capacity_lost_pct=100)
     assert scene.incident_of(again) == scene.state.incidents[apart.id], "one more word on a cause that was split off"
     assert scene.site("pmi-05").causes[0].incident == apart.id
+
+
+def test_a_new_cut_on_a_site_that_was_split_off_belongs_to_what_it_was_split_into(scene: Scene) -> None:
+    a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100, severity=4)
+    b = scene.report(1, "outage_power", "pmi-05", capacity_lost_pct=100)
+    scene.command(_command(SplitIncident, incident=scene.incident_of(a).id, reports=(b,)), 5)
+    scene.report(9, "reopening", "pmi-05", lifts=(EventType.OUTAGE_POWER,), severity=1)
+    again = scene.report(20, "outage_power", "pmi-05", capacity_lost_pct=100)
+    assert scene.incident_of(again) == scene.incident_of(b)
+
+
+def test_danger_to_people_stays_danger_when_it_is_split_off(scene: Scene) -> None:
+    """Its messages could be held back and throttled, and works could have kept it quiet."""
+    fire = scene.report(0, "fire", "cen-1", severity=4)
+    told = scene.report(1, "info", "cen-1", severity=5)
+    scene.report(2, "outage_heating", "cen-1", severity=2)
+    scene.command(_command(SplitIncident, incident=scene.incident_of(fire).id, reports=(fire, told)), 5)
+    apart = scene.incident_of(fire)
+    assert (apart.danger, apart.severity) == (True, 4), "an info counts for no severity"
+    assert all(c.danger for c in scene.state.calls.values() if c.incident == apart.id)
+
+
+def test_what_has_the_key_of_a_merged_incident_belongs_to_what_it_was_merged_into(scene: Scene) -> None:
+    a = scene.report(0, "outage_it", "cen-1", measure=_measure(object="system:paie"))
+    b = scene.report(1, "closure", "sst-13")
+    c = scene.report(2, "damage_report", "par-01")
+    scene.command(_command(MergeIncidents, incident=scene.incident_of(a).id, into=scene.incident_of(b).id), 5)
+    scene.command(_command(MergeIncidents, incident=scene.incident_of(b).id, into=scene.incident_of(c).id), 6)
+    later = scene.report(7, "outage_it", "cen-2", measure=_measure(object="system:paie"))
+    assert scene.incident_of(later) == scene.incident_of(c)
+
+
+def test_a_merge_keeps_what_both_know_of_people_ends_and_silence(scene: Scene) -> None:
+    cut = {"source": "enedis", "commune": "92050", "severity": 4}
+    a = scene.report(0, "outage_power", **cut, measure=_measure("customers_cut", 30_000.0, object="network:electricity"))
+    scene.report(1, "info", **{**cut, "severity": 1}, references=(a,), measure=_measure("estimated_end", "2027-02-11T18:00:00+01:00"))
+    b = scene.report(2, "evacuation", "sst-13", persons_concerned=40)
+    silent = set(scene.incident_of(a).zone_sites)
+    assert silent
+    scene.command(_command(MergeIncidents, incident=scene.incident_of(a).id, into=scene.incident_of(b).id), 5)
+    kept = scene.incident_of(b)
+    assert (kept.persons_concerned, kept.estimated_end is not None, set(kept.zone_sites)) == (40, True, silent)
+    scene.step(29)
+    assert not [s for s in silent if scene.status(s) == "unknown"]
+    scene.step(31)
+    assert {s for s in silent if scene.status(s) == "unknown"} == silent, "silent in the zone for 30 minutes (D18)"
+
+
+def test_cuts_of_both_count_together_after_a_merge(scene: Scene) -> None:
+    """The scope of a metric is the incident with all that was merged into it."""
+    near, far = (PMI, "pmi-05", "clg-0921589C"), ("sst-13", "pmi-03")
+    a = [scene.report(n, "outage_power", site, capacity_lost_pct=100) for n, site in enumerate(near)]
+    b = [scene.report(5 + n, "outage_power", site, capacity_lost_pct=100) for n, site in enumerate(far)]
+    one, other = scene.incident_of(a[0]), scene.incident_of(b[0])
+    assert one != other
+    scene.command(_command(MergeIncidents, incident=one.id, into=other.id), 20)
+    draft = Draft(scene.state, Firing(Deadline(scene.at(20), "x"), scene.realm, scene.realm, scene.at(20)))
+    metric = cut_sites(Asked({"window_min": 60}, draft.territory, {}))
+    assert metric.value(draft, other.id) == 5
+
+
+def test_an_incident_of_any_size_can_be_merged() -> None:
+    scene = Scene(check=True)
+    a, b = scene.report(0, "closure", PMI), scene.report(0, "closure", "sst-13")
+    for n in range(400):
+        scene.report(1 + n * 0.01, "info", PMI, severity=1, labels={"text": "x" * 500})
+    merged, into = scene.incident_of(a).id, scene.incident_of(b).id
+    assert isinstance(scene.command(_command(MergeIncidents, incident=merged, into=into), 10), CommandApplied)
+    assert scene.incident_of(a).id in (merged, into)
+    for _ in range(400 // 60 + 1):
+        scene.step(10)
+    assert {r.incident for r in scene.state.reports.values()} == {into}
+    assert scene.state.incidents[into].reports_count == 402
+    assert not [f for f in scene.facts if type(f).__name__ in ("InputFailed", "DeadlineFailed")]
+    assert scene.service.next_due(scene.realm) is None or scene.service.next_due(scene.realm) > scene.at(10)
+
+
+@pytest.mark.parametrize("said", [
+    {"type": "transport_disruption", "commune": "92050", "measure": _measure("road_closed", True, object="road:A86")},
+    {"type": "transport_disruption", "measure": _measure("road_closed", True, object="road:A86")},
+    {"type": "closure", "commune": "92050"},
+])  # fmt: skip
+def test_what_is_told_again_of_a_commune_or_a_road_is_one_incident(scene: Scene, said: dict[str, Any]) -> None:
+    """D23: each word of a machine that repeats itself every minute opened one more."""
+    told = [scene.report(n, source="siter", **said) for n in range(5)]
+    assert len({scene.state.reports[r].incident for r in told}) == 1
+    other = scene.report(
+        6, "transport_disruption", source="siter", commune="92050", measure=_measure("road_closed", True, object="road:D7")
+    )
+    assert scene.incident_of(other) != scene.incident_of(told[0]), "another road is another matter"
 
 
 def test_decisions_on_an_older_version_are_refused(scene: Scene) -> None:
@@ -278,3 +449,42 @@ def test_after_72_hours_a_late_report_opens_a_new_one(scene: Scene) -> None:
     scene.command(_command(ResolveIncident, incident=scene.incident_of(a).id), 120)
     late = scene.report(120 + 3 * DAY + 1, "damage_report", "sst-13", occurred=10)
     assert scene.incident_of(late).id != scene.incident_of(a).id
+
+
+def test_a_word_on_a_cause_whose_incident_was_closed_brings_it_into_its_own(scene: Scene) -> None:
+    """The new incident had no cause: it could be closed at once, and its levels counted no site."""
+    first = scene.incident_of(scene.report(0, "evacuation", "cen-1", severity=5))
+    scene.command(_command(ResolveIncident, incident=first.id, force=True), 10)
+    again = scene.report(20, "evacuation", "cen-1", severity=5, source="pompiers")
+    incident = scene.incident_of(again)
+    assert incident.id != first.id
+    assert scene.site("cen-1").causes[0].incident == incident.id
+    refused = scene.command(_command(ResolveIncident, incident=incident.id), 30)
+    assert isinstance(refused, CommandRefused)
+    assert refused.code == "causes_open"
+
+
+def test_an_incident_that_a_late_report_opens_again_calls_again(scene: Scene) -> None:
+    """Its level was reached before it was closed, so nobody was called for it."""
+    a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100, severity=4)
+    scene.report(60, "reopening", PMI, lifts=(EventType.OUTAGE_POWER,), severity=1)
+    scene.command(_command(ResolveIncident, incident=scene.incident_of(a).id), 120)
+    before = len(scene.state.calls)
+    scene.report(200, "outage_power", "pmi-05", occurred=6, capacity_lost_pct=100, severity=4)
+    incident = scene.incident_of(a)
+    assert (incident.state, scene.state.escalations[scene.state.ladders[incident.id]].state) == ("open", "running")
+    assert len(scene.state.calls) > before
+
+
+def test_communes_that_are_reopened_end_what_was_said_of_them_and_of_no_others(scene: Scene) -> None:
+    """An evacuation of communes had no end but its cancellation: its people counted as evacuated for ever."""
+    said = {"source": "prefecture", "severity": 4, "measure": _measure("evacuees", 300.0, scope="zone")}
+    two = scene.report(0, "evacuation", zone=("92050", "92012"), **said)
+    scene.report(1, "evacuation", commune="92002", **said)
+    part = scene.report(50, "reopening", source="prefecture", commune="92050", lifts=(EventType.EVACUATION,), severity=1)
+    assert len(scene.state.placeless["evacuation"]) == 2
+    assert [(t.kind, t.report) for t in scene.state.tasks.values()] == [("lift_which", part)]
+    scene.report(60, "reopening", source="prefecture", zone=("92012", "92050"), lifts=(EventType.EVACUATION,), severity=1)
+    (left,) = scene.state.placeless["evacuation"]
+    assert scene.state.causes[left].commune == "92002"
+    assert scene.incident_of(two) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -17,11 +18,12 @@ from schemas.alerts import (
     RoleUncovered,
     Unreachable,
 )
-from schemas.commands import AcknowledgeIncident, EscalateIncident, ReapplyPolicy, ResolveIncident
+from schemas.base import MINUTE_MS
+from schemas.commands import AcknowledgeIncident, CompleteTask, EscalateIncident, ReapplyPolicy, ResolveIncident, SetLevel
 from schemas.reference import EscalationPolicy, Holder, PublishReference, Roster, RosterSection
 from schemas.runtime import CommandApplied, CommandRefused
-from schemas.words import Answer
-from tests.unit.alerts.scene import Scene, territory
+from schemas.words import Answer, Level
+from tests.unit.alerts.scene import PARIS, START, Scene, territory
 
 PMI, COLLEGE = "pmi-04", "clg-0921353W"
 
@@ -462,3 +464,166 @@ def test_every_step_of_a_ladder_is_a_row(scene: Scene) -> None:
     scene.report(0, "closure", PMI, severity=2)
     scene.step(15)
     assert [f.change for f in scene.named(EscalationChanged)] == ["started", "wave"]
+
+
+# ── quiet hours (D36) ──────────────────────────────────────────────────────────────────────────────────────────────
+
+EVENING = START + (11 * 60 + 20) * MINUTE_MS
+"""Thursday, 21:00."""
+
+
+def _held(calls: Calls) -> dict[str, int | None]:
+    return {c.person: c.quiet_until for c in calls.new()}
+
+
+def _night(minute: float, roster: Roster | None = None) -> tuple[Scene, Calls]:
+    """A site closed, severity 2 (N1), so many minutes after 21:00."""
+    scene = Scene(start=EVENING, roster=roster)
+    calls = Calls(scene)
+    scene.report(minute, "closure", PMI, severity=2)
+    return scene, calls
+
+
+def test_quiet_hours_hold_back_whoever_is_not_on_call_until_seven() -> None:
+    _, calls = _night(0)
+    assert _held(calls) == {"rs-pmi-04": EVENING + 10 * 60 * MINUTE_MS, "ast-technique": None}
+
+
+@pytest.mark.parametrize(("minute", "held"), [(-1, False), (0, True), (599, True), (600, False)])
+def test_quiet_hours_run_from_nine_in_the_evening_to_seven(minute: int, held: bool) -> None:
+    scene = Scene(start=EVENING, opened=EVENING - 60 * MINUTE_MS)
+    calls = Calls(scene)
+    scene.report(minute, "closure", PMI, severity=2)
+    assert (_held(calls)["rs-pmi-04"] is not None) is held
+
+
+def test_quiet_hours_end_at_seven_on_the_wall_when_the_clocks_change() -> None:
+    start = int(datetime(2027, 3, 27, 23, tzinfo=PARIS).timestamp() * 1000)
+    scene = Scene(start=start)
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    assert _held(calls)["rs-pmi-04"] == start + 7 * 60 * MINUTE_MS, "23:00 to 07:00 with one hour less"
+
+
+def test_a_site_manager_who_stands_in_for_somebody_on_call_is_on_call() -> None:
+    roster = next(s.roster for s in territory().sections if isinstance(s, RosterSection))
+    holders = tuple(h.model_copy(update={"deputy": "rs-pmi-04"}) if h.role == "astreinte_technique" else h for h in roster.holders)
+    _, calls = _night(30, roster.model_copy(update={"holders": holders}))
+    assert _held(calls) == {"rs-pmi-04": None, "ast-technique": None}
+
+
+def test_quiet_hours_hold_back_nothing_above_n1_and_no_danger() -> None:
+    scene, calls = _night(30)
+    calls.new()
+    scene.report(31, "closure", PMI, severity=4, source="supervision")
+    assert set(_held(calls).values()) == {None}
+    scene, calls = _night(30)
+    calls.new()
+    scene.report(31, "gas_leak", "sst-13", severity=3)
+    assert set(_held(calls).values()) == {None}
+
+
+def test_quiet_hours_hold_back_the_alarms_of_n1_for_who_is_not_on_call() -> None:
+    scene, calls = _night(30)
+    calls.new()
+    asked = AttentionRequested(
+        code="alarm", roles=("directeur_pole", "coordinateur_pca"), pole="education", activity="EDU-01", base="rto", pct=50
+    )
+    scene.feed(asked, at=scene.at(40))
+    assert _held(calls) == {"dir-education": scene.at(600), "coord-pca": None}
+
+
+# ── relief of the cell (D39) ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _crisis(scene: Scene) -> Calls:
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2")
+    calls.new()
+    return calls
+
+
+def _reliefs(scene: Scene) -> list[Any]:
+    return [t for t in scene.state.tasks.values() if t.kind == "relief"]
+
+
+def test_an_hour_before_the_end_of_a_shift_of_the_cell_a_named_person_has_to_decide(scene: Scene) -> None:
+    calls = _crisis(scene)
+    _answer(scene, calls, "cel-rh", 5)
+    scene.step(5 + 9 * 60 - 1)
+    assert not _reliefs(scene)
+    calls.new()
+    scene.step(5 + 9 * 60)
+    told = [c for c in calls.new() if c.template == "shift_ending"]
+    assert [(c.person, c.answer_expected, c.values["shift_end"]) for c in told] == [
+        ("cel-rh", False, scene.at(5 + 600)),
+        ("coord-pca", False, scene.at(5 + 600)),
+    ]
+    (task,) = _reliefs(scene)
+    assert (task.post, task.owner, task.due_at, task.state) == ("cellule_rh", "coordinateur_pca", scene.at(5 + 600), "open")
+    done = scene.command(CompleteTask(author="coord-pca", role="coordinator", task=task.id, outcome="done"), 5 + 9 * 60 + 1)
+    assert isinstance(done, CommandApplied)
+    assert _reliefs(scene)[0].taken_by == "coord-pca"
+    scene.step(5 + 24 * 60)
+    assert len(_reliefs(scene)) == 1, "one warning for one shift"
+
+
+def test_who_is_on_call_at_home_has_no_shift_of_the_cell(scene: Scene) -> None:
+    calls = _crisis(scene)
+    _answer(scene, calls, "dgs", 5)
+    scene.step(5 + 12 * 60)
+    assert not _reliefs(scene)
+
+
+def test_a_second_answer_within_a_shift_does_not_prolong_it(scene: Scene) -> None:
+    calls = _crisis(scene)
+    _answer(scene, calls, "cel-rh", 5)
+    scene.report(60, "closure", "cen-2", severity=4, expected_duration_h=100, source="supervision")
+    _answer(scene, calls, "cel-rh", 62)
+    scene.step(5 + 9 * 60)
+    assert [t.due_at for t in _reliefs(scene)] == [scene.at(5 + 600)]
+
+
+def test_whoever_goes_and_the_end_of_the_crisis_end_a_shift(scene: Scene) -> None:
+    calls = _crisis(scene)
+    _answer(scene, calls, "cel-rh", 5)
+    _answer(scene, calls, "cel-si", 6)
+    _answer(scene, calls, "cel-rh", 30, Answer.DECLINE)
+    incident = scene.incidents()[0].id
+    for scope in (incident, "territory"):
+        command = SetLevel(author="dgs", role="dgs_directeur_de_crise", scope=scope, level=Level.N1, reason="text:why", force=True)
+        assert isinstance(scene.command(command, 100), CommandApplied)
+    scene.step(24 * 60)
+    assert not _reliefs(scene)
+    assert not scene.state.shifts
+
+
+# ── cards and proposals of a plan without a pôle (D50, D52) ────────────────────────────────────────────────────────
+
+
+def test_an_overdue_card_of_a_role_of_sites_or_poles_reaches_those_that_the_incident_concerns(scene: Scene) -> None:
+    calls = Calls(scene)
+    first = scene.report(0, "gas_leak", PMI, severity=3)
+    scene.report(1, "evacuation", "pmi-05", references=(first,))
+    scene.report(1, "closure", "par-01")
+    incident = scene.incident_of(first)
+    assert set(incident.members) >= {PMI, "pmi-05"}
+    calls.new()
+    for role in ("responsable_site", "directeur_pole"):
+        asked = AttentionRequested(code="card_overdue", roles=(role,), plan="PT-GAZ", card="F1", limit_at=scene.at(5), incident=incident.id)
+        scene.feed(asked, at=scene.at(6))
+    told = calls.expect("rs-pmi-04", "rs-pmi-05", "dir-solidarites")
+    assert {(c.role, c.scope) for c in told} == {
+        ("responsable_site", PMI),
+        ("responsable_site", "pmi-05"),
+        ("directeur_pole", "solidarites"),
+    }
+    assert not scene.named(RoleUncovered)
+
+
+def test_what_concerns_no_site_of_such_a_role_is_told_to_nobody_and_said(scene: Scene) -> None:
+    calls = Calls(scene)
+    asked = AttentionRequested(code="card_overdue", roles=("responsable_site",), plan="PT-GAZ", card="F1", limit_at=scene.at(5))
+    scene.feed(asked, at=scene.at(6))
+    calls.expect_nobody()
+    assert [u.role for u in scene.named(RoleUncovered)] == ["responsable_site"]

@@ -36,7 +36,11 @@ MEASURES = (
     Measure(name="evacuees", value=60.0, scope="zone"),
     Measure(name="desks_available", value=10.0, value_of=20.0, scope="site"),
     Measure(object="supplier:cuisine-centrale-sud"),
+    Measure(object="system:paie"),
+    Measure(name="road_closed", value=True, object="road:A86"),
     Measure(name="not a number", value="x"),
+    Measure(name="customers_cut", value="nan", object="network:electricity"),
+    Measure(name="absence_rate", value="inf", unit="%", scope="site"),
 )
 _COVERED = (
     Coverage(kinds=("college", "parc")),
@@ -140,6 +144,7 @@ def test_the_same_report_twice_changes_nothing(history: list[dict[str, Any]], da
     scene, clock, ids = Scene(), 0.0, list[str]()
     for report in history:
         clock = _feed(scene, report, clock, ids)
+    scene.step(clock)  # what was due by now has happened
     before = scene.state
     again = data.draw(st.sampled_from(ids))
     row = scene.state.reports[again]

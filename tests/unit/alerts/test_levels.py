@@ -103,6 +103,19 @@ def test_a_trigger_is_armed_again_an_hour_below_it_by_the_margin(scene: Scene) -
     assert (row.state, row.since) == ("held", scene.at(800))
 
 
+def test_who_comes_back_into_the_margin_is_not_below_by_it(scene: Scene) -> None:
+    _river(scene, 0, 5.85)
+    _river(scene, 10, 5.7)
+    _river(scene, 20, 5.75)
+    scene.step(70)
+    assert scene.state.triggers["PT-CRUE:3"].state == "held", "its hour is void"
+    _river(scene, 80, 5.7)
+    scene.step(139)
+    assert scene.state.triggers["PT-CRUE:3"].state == "held"
+    scene.step(140)
+    assert scene.state.triggers["PT-CRUE:3"].state == "released"
+
+
 def test_the_values_that_held_a_trigger_are_kept_with_it(scene: Scene) -> None:
     _river(scene, 0, 5.02)
     row = scene.state.triggers["PT-CRUE:2"]

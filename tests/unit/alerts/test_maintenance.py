@@ -23,6 +23,7 @@ from schemas.maintenance import (
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused, DeadlineFailed
 from schemas.words import EventType
+from services.alerts.decider import AlertsDecider
 from tests.unit.alerts.scene import PARIS, Scene, territory
 
 COLLEGE, OTHER, PMI = "clg-0921353W", "par-05", "pmi-04"
@@ -291,7 +292,7 @@ def test_what_speaks_aloud_merged_into_works_makes_them_call_once(scene: Scene) 
     loud = scene.incident_of(scene.report(11, "damage_report", PMI, severity=4))
     assert works.id != loud.id
     before = len(_calls(scene))
-    assert isinstance(scene.command(MergeIncidents(**_who(incident=loud.id, into=works.id)), 12), CommandApplied)
+    assert isinstance(scene.command(MergeIncidents(**_who(incident=loud.id, into=works.id, reason="text:why")), 12), CommandApplied)
     assert scene.state.incidents[works.id].quiet is None
     called = [c.person for c in _calls(scene)[before:]]
     assert called
@@ -302,10 +303,10 @@ def test_works_split_off_what_speaks_aloud_are_quiet(scene: Scene) -> None:
     _plan(scene, 0, 240, sites=[COLLEGE])
     loud = scene.report(9, "outage_power", PMI, capacity_lost_pct=100)
     works = scene.report(10, "outage_power", COLLEGE, capacity_lost_pct=100)
-    scene.command(MergeIncidents(**_who(incident=scene.incident_of(works).id, into=scene.incident_of(loud).id)), 11)
+    scene.command(MergeIncidents(**_who(incident=scene.incident_of(works).id, into=scene.incident_of(loud).id, reason="text:why")), 11)
     both = scene.incident_of(loud)
     assert scene.incident_of(works).id == both.id
-    answer = scene.command(SplitIncident(**_who(incident=both.id, reports=(works,))), 12)
+    answer = scene.command(SplitIncident(**_who(incident=both.id, reports=(works,), reason="text:why")), 12)
     assert isinstance(answer, CommandApplied), answer
     assert scene.incident_of(works).quiet == "maintenance"
     assert scene.incident_of(loud).quiet is None
@@ -406,3 +407,40 @@ def test_a_computer_room_is_a_matter_of_its_own(scene: Scene) -> None:
     scene.report(0, "outage_power", room)
     scene.report(5, "outage_it", room)
     assert not any(c.inhibited_by for c in scene.site(room).causes)
+
+
+@pytest.mark.parametrize("update", [True, False])
+def test_works_stay_quiet_however_often_a_monitor_repeats_itself(update: bool) -> None:
+    """A cause names 500 of its reports; the first that it no longer named spoke aloud, raised the level and called people at night."""
+    scene = Scene(check=False)
+    scene.command(
+        PlanMaintenance(author="c", role="coordinator", reason="text:x", covers=Coverage(sites=("cen-1",)), starts_at=scene.at(-10), ends_at=scene.at(600)),
+        -5,
+    )  # fmt: skip
+    first = scene.report(0, "outage_it", "cen-1", severity=4)
+    more: dict[str, Any] = {"msg_type": "Update", "references": (first,)} if update else {}
+    for n in range(510):
+        scene.report(1 + n, "outage_it", "cen-1", severity=4, **more)
+    (incident,) = scene.incidents()
+    assert (incident.quiet, incident.level) == ("maintenance", 0)
+    assert not scene.state.calls
+    state = scene.state
+    loaded = AlertsDecider().load(state.realm, state.lineage, AlertsDecider().dump(state))
+    assert (loaded.voices, loaded.severities, loaded.hushed) == (state.voices, state.severities, state.hushed)
+    scene.step(601)
+    assert scene.incidents()[0].quiet is None
+    assert scene.state.calls, "at the end of the window what is open calls"
+
+
+def test_a_window_over_what_runs_quiets_it_however_often_it_was_told() -> None:
+    scene = Scene()
+    first = scene.report(0, "outage_it", "cen-1", severity=3)
+    for n in range(510):
+        scene.report(1 + n, "outage_it", "cen-1", severity=3, msg_type="Update", references=(first,))
+    assert scene.incidents()[0].quiet is None
+    covers = Coverage(sites=("cen-1",))
+    scene.command(
+        PlanMaintenance(author="c", role="coordinator", reason="text:x", covers=covers, starts_at=scene.at(511), ends_at=scene.at(900)), 511
+    )
+    scene.step(512)
+    assert scene.incidents()[0].quiet == "maintenance"

@@ -155,6 +155,17 @@ def test_quiet_channels_are_tried_last() -> None:
     assert call.channels == ("sms", "app")
 
 
+def test_quiet_hours_until_midnight_may_be_written_as_24_00_and_nobody_is_lost_by_them() -> None:
+    scene = Scene()
+    quiet = Reach(channel=Channel.APP, verified_at=1, quiet=(540, 1440))
+    heard = Reach(channel=Channel.SMS, verified_at=1)
+    told = NoteReachability(people=(ReachRow(id="ast-technique", points=(quiet, heard)),), author="system:directory", role="admin")
+    scene.command(told, 0)
+    scene.report(1, "closure", "pmi-04", severity=2)
+    (call,) = [c for c in scene.named(NotificationPlanned) if c.person == "ast-technique"]
+    assert call.channels == ("sms", "app")
+
+
 def test_a_channel_that_was_never_verified_is_tried_last_but_tried() -> None:
     scene = Scene()
     points = (Reach(channel=Channel.APP), Reach(channel=Channel.SMS, verified_at=START))

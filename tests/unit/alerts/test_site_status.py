@@ -37,6 +37,10 @@ def scene() -> Scene:
         ("sanitary_alert", 30, 2, "degraded", 70),
         ("sanitary_alert", 0, 2, "normal", 100),
         ("damage_report", 20, 3, "degraded", 80),
+        ("gas_leak", 0, 4, "degraded", 100),
+        ("security_incident", 10, 3, "degraded", 90),
+        ("supplier_failure", 100, 3, "normal", 100),
+        ("transport_disruption", 60, 3, "normal", 100),
         ("info", 50, 3, "normal", 100),
         ("headcount", None, 2, "normal", 100),
     ],
@@ -67,6 +71,12 @@ def test_a_closure_after_a_fire_turns_evacuated_to_closed(scene: Scene) -> None:
     assert scene.status(PMI) == "closed"
 
 
+def test_only_a_later_closure_turns_evacuated_to_closed(scene: Scene) -> None:
+    scene.report(0, "fire", PMI, severity=4)
+    scene.report(1, "closure", PMI, occurred=0, severity=4)
+    assert scene.status(PMI) == "evacuated"
+
+
 def test_a_reopening_without_lifts_lifts_the_only_type_or_asks(scene: Scene) -> None:
     scene.report(1, "closure", COLLEGE)
     scene.report(2, "reopening", COLLEGE, severity=1)
@@ -90,6 +100,13 @@ def test_desks_that_stay_shut_are_a_partial_closure(scene: Scene) -> None:
     assert scene.status("cen-1") == "normal"
 
 
+def test_the_total_of_the_desks_is_that_of_the_site_when_nobody_says_another(scene: Scene) -> None:
+    scene.report(1, "fire", "cen-2", severity=4)
+    desks = Measure(name="desks_available", value=90.0, unit="count", scope="site")
+    scene.report(60, "reopening", "cen-2", lifts=(EventType.FIRE,), severity=1, measure=desks)
+    assert (scene.status("cen-2"), scene.site("cen-2").capacity_pct) == ("degraded", 25), "90 of 360"
+
+
 def test_past_its_expected_end_a_cause_stays_and_a_task_asks(scene: Scene) -> None:
     scene.report(0, "closure", COLLEGE, expected_duration_h=1)
     scene.step(59)
@@ -111,6 +128,13 @@ def test_past_its_expected_end_a_cause_stays_and_a_task_asks(scene: Scene) -> No
 def _cut(scene: Scene, customers: float = 180_000, minute: float = 5) -> str:
     measure = Measure(name="customers_cut", value=customers, unit="count", object="network:electricity")
     return scene.report(minute, "outage_power", source="enedis", commune="92050", zone=("92050",), severity=4, measure=measure)
+
+
+def _cut_of(scene: Scene, minute: float, customers: float, **more: object) -> str:
+    given: dict[str, object] = {"source": "enedis", "zone": ("92050",), "severity": 4} | more
+    return scene.report(
+        minute, "outage_power", measure=Measure(name="customers_cut", value=customers, object="network:electricity"), **given
+    )  # type: ignore[arg-type]
 
 
 def _unknown(scene: Scene) -> set[str]:
@@ -148,6 +172,16 @@ def test_a_small_cut_has_no_zone_until_two_sites_of_a_commune_report(scene: Scen
     assert "pmi-06" in _unknown(scene)
 
 
+@pytest.mark.parametrize("said", [{"type": "reopening"}, {"type": "info"}, {"type": "outage_water", "msg_type": "Cancel"}])
+def test_only_the_order_itself_makes_the_zone_of_a_water_incident(scene: Scene, said: dict[str, str]) -> None:
+    """That the water of another commune is fit to drink made its silent sites unknown."""
+    order = scene.report(0, "outage_water", source="prefecture", zone=("92050",), measure=Measure(name="water_restriction", value=True))
+    given = dict(said)
+    scene.report(5, given.pop("type"), source="prefecture", zone=("92002",), references=(order,), severity=1, **given)
+    scene.step(60)
+    assert {s.commune for s in territory().sites if s.id in _unknown(scene)} <= {"92050"}
+
+
 def test_an_unknown_site_that_was_evacuated_shows_the_graver(scene: Scene) -> None:
     scene.report(-20, "evacuation", "pmi-06", severity=4)
     _cut(scene)
@@ -171,6 +205,38 @@ def test_after_the_all_clear_silence_is_unknown_and_the_causes_stay(scene: Scene
     assert scene.status(PMI) == "normal"
 
 
+def test_a_cut_after_the_all_clear_takes_it_back(scene: Scene) -> None:
+    scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    _cut_of(scene, 1, 30_000)
+    _cut_of(scene, 100, 0)
+    _cut_of(scene, 130, 12_000)
+    scene.step(161)
+    assert scene.status(PMI) == "closed", "it is dark again: nobody has to say that current is back"
+    _cut_of(scene, 200, 0)
+    scene.step(260)
+    assert scene.status(PMI) == "unknown"
+
+
+def test_an_all_clear_that_is_older_than_the_newest_figure_is_none(scene: Scene) -> None:
+    scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    _cut_of(scene, 1, 30_000)
+    _cut_of(scene, 70, 12_000, occurred=50)
+    _cut_of(scene, 80, 0, occurred=30)
+    scene.step(400)
+    assert scene.status(PMI) == "closed"
+    assert not [c for c in scene.state.causes.values() if c.site is None and c.lifted_at is not None]
+
+
+@pytest.mark.parametrize(("customers", "hit"), [(20_000, False), (20_001, True)])
+def test_the_communes_named_before_are_the_zone_once_the_figure_grows(scene: Scene, customers: float, hit: bool) -> None:
+    first = _cut_of(scene, 0, 15_000)
+    _cut_of(scene, 10, customers, zone=(), msg_type="Update", references=(first,))
+    scene.step(39)
+    assert not _unknown(scene)
+    scene.step(40)
+    assert bool(_unknown(scene)) is hit
+
+
 def test_river_levels_put_exposed_sites_into_the_zone_by_threshold(scene: Scene) -> None:
     def reads(minute: float, level: float) -> None:
         measure = Measure(name="river_level", value=level, unit="m", object="station:paris-austerlitz")
@@ -188,3 +254,61 @@ def test_river_levels_put_exposed_sites_into_the_zone_by_threshold(scene: Scene)
     reads(600, 7.1)
     scene.step(600 + 240)
     assert {exposed[s] for s in _unknown(scene)} == {"oui", "tier1", "tier2"}
+
+
+# ── D17: an overdue cause waits for a person ───────────────────────────────────────────────────────────────────────
+
+
+def _waiting(scene: Scene) -> list[tuple[str, tuple[str, ...]]]:
+    return [(t.kind, t.candidates) for t in scene.state.tasks.values() if t.state == "open"]
+
+
+def test_what_is_overdue_when_it_is_reported_waits_for_a_person_too(scene: Scene) -> None:
+    scene.report(180, "closure", COLLEGE, occurred=0, expected_duration_h=1)
+    assert scene.site(COLLEGE).flags == ("overdue",)
+    assert _waiting(scene) == [("overdue_cause", ("closure",))]
+
+
+def test_another_end_is_an_answer_and_every_overdue_type_is_asked_about(scene: Scene) -> None:
+    closure = scene.report(0, "closure", COLLEGE, expected_duration_h=1)
+    scene.report(0, "outage_heating", COLLEGE, expected_duration_h=1.5)
+    scene.step(95)
+    assert _waiting(scene) == [("overdue_cause", ("closure", "outage_heating"))]
+    scene.report(100, "closure", COLLEGE, msg_type="Update", references=(closure,), expected_duration_h=5)
+    (task,) = [t for t in scene.state.tasks.values() if t.state == "open"]
+    scene.command(CompleteTask(author="c", role="coordinator", task=task.id, outcome="lifted"), 101)
+    assert [(c.type, c.overdue) for c in scene.site(COLLEGE).causes] == [("closure", False)]
+    assert _waiting(scene) == []
+    scene.step(500)
+    assert _waiting(scene) == [("overdue_cause", ("closure",))]
+    scene.report(501, "closure", COLLEGE, expected_duration_h=5)
+    assert _waiting(scene) == [], "it has another end"
+
+
+@pytest.mark.parametrize("by_person", [True, False])
+def test_the_task_of_a_cause_without_a_site_ends_with_it_and_ends_it(scene: Scene, by_person: bool) -> None:
+    id = scene.report(0, "outage_power", source="enedis", commune="92050", expected_duration_h=1)
+    scene.step(61)
+    (task,) = scene.state.tasks.values()
+    if by_person:
+        scene.command(CompleteTask(author="c", role="coordinator", task=task.id, outcome="lifted"), 70)
+    else:
+        scene.report(70, "outage_power", source="enedis", msg_type="Cancel", references=(id,))
+    assert scene.state.tasks[task.id].state == ("done" if by_person else "void")
+    assert not scene.state.placeless
+
+
+def test_after_the_largest_blackout_every_silent_site_is_unknown() -> None:
+    """What 207 sites cause did not fit into one Transaction: the deadline failed, and no site was (D20)."""
+    scene = Scene()
+    for n, site in enumerate(territory().sites):
+        scene.report(n * 0.05, "outage_power", site.id, capacity_lost_pct=100)
+    incident = max(scene.incidents(), key=lambda i: len(i.members))
+    assert len(incident.members) > 200
+    cut = min(scene.state.incident_reports[incident.id])
+    restored = Measure(name="customers_cut", value=0.0, object="network:electricity")
+    scene.report(60, "info", source="enedis", severity=1, references=(cut,), measure=restored)
+    for _ in range(9):
+        scene.step(121)
+    assert {scene.status(s) for s in incident.members} == {"unknown"}
+    assert not [f for f in scene.facts if type(f).__name__ == "DeadlineFailed"]

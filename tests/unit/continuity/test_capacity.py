@@ -18,6 +18,13 @@ def test_capacity_is_the_mean_of_kinds_weighted_by_staff() -> None:
     assert world.activity("SOL-01").capacity_pct == pytest.approx(100 - 50 * share / 2, abs=0.05), "central sites are whole"
 
 
+def test_a_degraded_activity_never_shows_its_whole_capacity() -> None:
+    world = World()
+    world.hit("sst-01", EventType.OUTAGE_WATER, loss=0.4)
+    row = world.activity("SOL-06")
+    assert (row.state, row.capacity_pct) == (ActivityState.DEGRADED, 99.9)
+
+
 def test_losses_of_one_site_are_not_added() -> None:
     world = World()
     world.hit("mdph-01", EventType.STAFF_SHORTAGE, loss=30)

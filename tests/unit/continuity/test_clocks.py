@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from schemas.words import ActivityState, ClockState, EventType, SiteStatus
-from tests.unit.continuity.world import World, clock
+from datetime import datetime
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.base import HOUR_MS, MINUTE_MS
+from schemas.words import ActivityState, ClockBase, ClockState, EventType, SiteStatus
+from services.continuity.calendars import PARIS, OpenHours
+from services.continuity.clocks import MOST_PAUSES, Interruption, Limit, begin, consumed_ms
+from tests.unit.continuity.world import REALM, World, clock
+from tests.unit.continuity.world import at as instant
 
 SST = [f"sst-{n:02}" for n in range(1, 14)]
 
@@ -161,3 +172,77 @@ def test_a_local_clock_leaves_the_row_when_only_a_new_one_could_follow() -> None
     assert world.local("SOL-02", "ase-06") is not None
     world.hit("ase-02", since="11:31", loss=30)
     assert world.local("SOL-02", "ase-06") is None
+
+
+def test_a_clock_stops_when_its_cause_was_lifted_not_when_a_lesser_one_that_stays_began() -> None:
+    """The site's status begins with the cause that remains, hours before: the clock stood at 0 % and a new interruption began from nothing."""
+    world = World(start="07:50")
+    world.hit("ase-06", EventType.OUTAGE_WATER, since="08:00", loss=20)
+    world.hit("ase-06", EventType.CLOSURE, since="10:00")
+    world.causes["ase-06"] = [c for c in world.causes["ase-06"] if c.type is EventType.OUTAGE_WATER]
+    world.tell_site("ase-06", "10:55", since="08:00")
+    stopped = world.local("SOL-02", "ase-06")
+    assert stopped is not None
+    rto = stopped.clocks[0]
+    assert (rto.state, clock(rto.started_at), clock(rto.stopped_at), rto.consumed_pct) == (ClockState.STOPPED, "10:00", "10:55", 91.66)
+    world.hit("ase-06", EventType.CLOSURE, since="11:20")
+    running = world.local("SOL-02", "ase-06")
+    assert running is not None
+    assert clock(running.clocks[0].deadline) == "11:25"
+
+
+# ── what comes and goes ────────────────────────────────────────────────────────────────────────────────────────────
+
+OFFICE = OpenHours(frozenset(range(1, 6)), 8 * 60, 18 * 60)
+
+
+@pytest.mark.parametrize("calendar", [None, OFFICE])
+@given(st.lists(st.tuples(st.integers(1, 600), st.integers(1, 60)), min_size=MOST_PAUSES + 2, max_size=90))
+@settings(max_examples=60, deadline=None)
+def test_pauses_that_became_one_count_as_they_did(calendar: OpenHours | None, turns: list[tuple[int, int]]) -> None:
+    """Minutes out and minutes back, again and again: the clock has consumed what it ran, open hours or all, to the millisecond."""
+    limit = Limit(ClockBase.RTO, 8, 8 * HOUR_MS, calendar)
+    at = started = instant("2027-03-26 16:00")  # a Friday; the clocks change on the Sunday
+    ran, measured = 0, Interruption(at)
+    for out_min, back_min in turns:
+        until = at + out_min * MINUTE_MS
+        ran += limit.elapsed(at, until)
+        measured = measured.stop(until)
+        assert consumed_ms(limit, measured, until) == ran
+        at = until + back_min * MINUTE_MS
+        measured = begin(measured, at, limit)
+    assert (len(measured.pauses), measured.started_at, measured.resumed_at) == (MOST_PAUSES, started, at)
+    assert all(a <= b <= c for (a, b), (c, _) in pairwise(measured.pauses))
+
+
+def test_a_site_that_flaps_for_days_does_not_fill_the_transactions() -> None:
+    """With a pause more in every row of the site's activities, some hundred turns made them too large for a Transaction: nothing could be said of it any more."""
+    world = World()
+    minute = instant("2027-02-11 10:00")
+    for n in range(3 * MOST_PAUSES):
+        out, back = (
+            datetime.fromtimestamp((minute + (n * 20 + step) * MINUTE_MS) / 1000, PARIS).strftime("%Y-%m-%d %H:%M") for step in (0, 10)
+        )
+        world.hit("cen-1", EventType.CLOSURE, out)
+        world.lift("cen-1", back)
+    sizes = [len(stored.transaction.dump()) for stored in world.service.log.of(REALM)[-4:]]
+    assert max(sizes) < 64 * 1024
+    assert {len(row.rto.pauses) for row in world.state.activities.values()} <= {0, MOST_PAUSES}
+
+
+def test_a_late_report_continues_a_local_clock_that_stopped_long_ago() -> None:
+    """As the clock of the territory: what began within 60 min of the stop, whenever it is learnt; its alarms are not raised twice."""
+    world = World()
+    world.hit("ase-06", since="10:00")
+    world.lift("ase-06", "10:40")
+    world.hit("ase-06", EventType.CLOSURE, since="10:50", known="12:30")
+    running = world.local("SOL-02", "ase-06")
+    assert running is not None
+    assert [clock(t) for t in (running.clocks[0].started_at, running.clocks[0].pauses[0][0], running.clocks[0].pauses[0][1])] == [
+        "10:00", "10:40", "10:50",
+    ]  # fmt: skip
+    assert [a for a in world.alarms("SOL-02", "ase-06") if a[0] == "rto"] == [
+        ("rto", 50, "10:30"),
+        ("rto", 80, "12:30"),
+        ("rto", 100, "12:30"),
+    ]

@@ -7,6 +7,7 @@ import pytest
 from schemas import commands as cmd
 from schemas import reference as ref
 from schemas.base import DAY_MS, Command
+from schemas.predicates import Measured, Not
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import CardState, Level, PlanState
 from tests.unit.continuity.world import REALM, World, clock, hauts_de_seine
@@ -299,3 +300,135 @@ def test_a_lifted_plan_is_proposed_again_by_a_new_trigger_only() -> None:
     world.trigger("PT-ELEC", 2, "15:00", since="15:00")
     row = world.plan("PT-ELEC")
     assert (row.state, clock(row.trigger_since), row.cards[0].state) == (PlanState.PROPOSED, "15:00", CardState.TO_DO)
+
+
+def test_a_plan_that_is_activated_again_by_hand_begins_without_the_last_crisis() -> None:
+    """Neither its level, nor its incident, nor what was ticked then: a box of last month would propose the stand-down at once."""
+    world = World()
+    world.trigger("PT-TIAC", 3, "09:50")
+    world.say(cmd.ActivatePlan(plan="PT-TIAC", **WHO), "09:55")
+    world.say(cmd.TickBox(plan="PT-TIAC", box=0, **WHO), "10:00")
+    world.say(cmd.TickBox(plan="PT-TIAC", box=1, **WHO), "10:10")
+    world.trigger("PT-TIAC", 3, "10:20", state="released")
+    world.say(cmd.StandDownPlan(plan="PT-TIAC", **WHO), "10:30")
+    world.say(cmd.ActivatePlan(plan="PT-TIAC", level=Level.N1, **WHO), "2027-03-20 08:00")
+    row = world.plan("PT-TIAC")
+    assert (row.state, row.level, row.proposed_level, row.incident, row.why) == (PlanState.ACTIVE, 1, None, None, ())
+    assert [box.by for box in row.boxes] == [None, None]
+    assert not row.stand_down_proposed
+    assert {card.state for card in row.cards} == {CardState.TO_DO}
+
+
+def test_a_plan_that_was_stood_down_while_its_trigger_holds_is_activated_again_at_that_level() -> None:
+    world = _active(World())
+    world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:3", **WHO), "14:00")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "14:10")
+    assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").level) == (PlanState.ACTIVE, 3)
+
+
+def test_a_higher_level_that_was_refused_does_not_return_with_the_same_facts() -> None:
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")
+    world.trigger("PT-ELEC", 3, "09:55")
+    world.say(cmd.RefusePlan(plan="PT-ELEC", reason="text:1", **WHO), "10:00")
+    world.trigger("PT-ELEC", 3, "10:01", since="09:55")  # its incident is known now
+    assert world.plan("PT-ELEC").proposed_level is None
+    world.trigger("PT-ELEC", 3, "12:00", state="released")
+    world.trigger("PT-ELEC", 3, "13:00")
+    assert world.plan("PT-ELEC").proposed_level == 3
+
+
+def test_refusing_a_higher_level_leaves_the_stand_down_that_is_under_way() -> None:
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")
+    world.trigger("PT-ELEC", 0, "10:00", id="PT-ELEC:stand-down")
+    world.trigger("PT-ELEC", 3, "10:05")
+    world.say(cmd.RefusePlan(plan="PT-ELEC", reason="text:1", **WHO), "10:10")
+    assert (world.plan("PT-ELEC").state, clock(world.plan("PT-ELEC").stand_down_at)) == (PlanState.RECOVERING, "11:00")
+
+
+def test_an_active_plan_says_whether_its_trigger_holds() -> None:
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")
+    world.trigger("PT-ELEC", 2, "11:00", state="released")
+    assert not world.plan("PT-ELEC").trigger_held
+    world.trigger("PT-ELEC", 2, "12:30")
+    assert world.plan("PT-ELEC").trigger_held
+
+
+def test_a_negated_condition_of_a_stand_down_is_not_negated_twice() -> None:
+    """alerts says of the whole measured part whether it holds; turned over again, the stand-down was proposed while it did not."""
+    measure = Measured(metric="river_level", args={"station": "paris-austerlitz"}, op=">=", value=4.5)
+    section = next(s for s in hauts_de_seine().sections if isinstance(s, ref.Plans))
+    plans = tuple(
+        p.model_copy(update={"stand_down": ref.StandDown(text="sous 4,5 m", when=Not.model_validate({"not": measure}), hold_min=0)})
+        if p.id == "PT-ELEC" else p for p in section.plans
+    )  # fmt: skip
+    world = World()
+    world.service.feed(REALM, ref.ReferencePublished(reference="negated", data=section.model_copy(update={"plans": plans}), last=True))
+    _active(world)
+    assert world.plan("PT-ELEC").state is PlanState.ACTIVE
+    world.trigger("PT-ELEC", 0, "13:30", id="PT-ELEC:stand-down")
+    assert world.plan("PT-ELEC").stand_down_proposed
+
+
+def test_what_was_refused_for_one_incident_is_proposed_for_the_next() -> None:
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.say(cmd.RefusePlan(plan="PT-ELEC", reason="text:no", **WHO), "09:50")
+    world.trigger("PT-ELEC", 2, "10:00", since="09:41", incident="i-2")
+    assert world.plan("PT-ELEC").state is PlanState.REFUSED, "the same facts, looked at otherwise"
+    world.trigger("PT-ELEC", 2, "11:00", state="released")
+    world.trigger("PT-ELEC", 2, "12:00")
+    assert world.plan("PT-ELEC").state is PlanState.REFUSED, "the same incident: a day must pass"
+    world.trigger("PT-ELEC", 2, "12:30", state="released")
+    world.trigger("PT-ELEC", 2, "13:00", incident="i-2")
+    row = world.plan("PT-ELEC")
+    assert (row.state, row.incident, clock(row.trigger_since)) == (PlanState.PROPOSED, "i-2", "13:00")
+
+
+# ── the library (D48) ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _publish(world: World, state: str, plan: str = "PT-ELEC", reference: str = "edited") -> World:
+    """The shipped territory, but this plan is not as valid as that."""
+    for n, section in enumerate(sections := hauts_de_seine().sections):
+        data = section
+        if isinstance(section, ref.Plans):
+            data = section.model_copy(
+                update={"plans": tuple(p.model_copy(update={"state": state}) if p.id == plan else p for p in section.plans)}
+            )
+        world.service.feed(REALM, ref.ReferencePublished(reference=f"{reference}-{state}", data=data, last=n == len(sections) - 1))
+    return world
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"), [("brouillon", PlanState.DRAFT), ("en_revue", PlanState.IN_REVIEW), ("archive", PlanState.ARCHIVED)]
+)
+def test_a_plan_that_is_not_valid_says_so_and_is_neither_proposed_nor_activated(state: str, shown: PlanState) -> None:
+    world = _publish(World(published=False), state)
+    world.trigger("PT-ELEC", 3, "09:42")
+    assert world.plan("PT-ELEC").state is shown
+    assert _code(world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")) == (409, "plan_not_valid")
+
+
+def test_a_draft_becomes_valid_with_a_new_version_and_an_active_plan_stays_active() -> None:
+    world = _publish(_publish(World(published=False), "brouillon"), "valide")
+    assert world.plan("PT-ELEC").state is PlanState.VALID
+    world = _publish(_active(World()), "en_revue")
+    assert world.plan("PT-ELEC").state is PlanState.ACTIVE
+
+
+def test_a_plan_that_was_stood_down_ends_with_its_lessons() -> None:
+    world = _active(World())
+    assert _code(world.say(cmd.CloseRetex(plan="PT-ELEC", **WHO), "10:00")) == (409, "not_lifted")
+    world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:3", **WHO), "14:00")
+    assert _code(world.say(cmd.CloseRetex(plan="PT-ELEC", author="p-1", role="observer"), "15:00")) == (403, "role_too_low")
+    world.say(cmd.CloseRetex(plan="PT-ELEC", **WHO), "15:00")
+    row = world.plan("PT-ELEC")
+    assert (row.state, clock(row.decided_at)) == (PlanState.RETEX_CLOSED, "14:00")
+    world.trigger("PT-ELEC", 2, "16:00", since="16:00")
+    assert world.plan("PT-ELEC").state is PlanState.PROPOSED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import pytest
@@ -270,6 +271,39 @@ def test_an_answer_that_continuity_cannot_take_is_not_given_again() -> None:
     assert second.id != first.id
 
 
+def _fail(world: World, when: str) -> m.ProposalRow:
+    """The planner cannot compute the open request: whatever goes wrong in it is its answer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("services.continuity.proposals.solve_situation", lambda *_: math.sqrt(-1))
+        ((id, part),) = solve(world)
+    world.service.feed(REALM, part, id=id, at=world.instant(when))
+    return world.facts(m.ProposalChanged)[-1].row
+
+
+def test_what_breaks_the_computation_is_the_answer_and_does_not_stop_the_planner() -> None:
+    world = World()
+    world.hit("cen-1", EventType.EVACUATION, since="09:40")
+    world.until("09:43")
+    failed = _fail(world, "09:44")
+    assert (failed.state, failed.failure) == (m.ProposalState.FAILED, "ValueError: math domain error")
+
+
+def test_the_proposal_in_force_stays_when_the_next_cannot_be_computed() -> None:
+    world = fire_on_the_way()
+    before = current(world)
+    assert isinstance(world.say(m.ComputeReassignments(**WHO, preference=m.Preference.FASTEST), "09:50"), CommandApplied)
+    assert _fail(world, "09:51").state is m.ProposalState.FAILED
+    assert current(world).id == before.id, "people still see it as open"
+    assert isinstance(approve(world, "09:52"), CommandApplied)
+    fire(world)
+    check_law(world)
+    assert len(world.state.moved) == before.lines
+    world.hit("cen-2", since="09:55")
+    world.until("10:00")
+    after = answer(world, "10:01")
+    assert [f.row.superseded_by for f in world.facts(m.ProposalChanged) if f.change == "superseded"] == [after.id]
+
+
 # ── deciding ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -355,6 +389,38 @@ def test_nobody_is_sent_to_a_place_that_was_lost_since() -> None:
     fire(world)
     check_law(world)
     assert set(world.state.moved) == {line.id for line in lines} - there
+
+
+def test_help_for_a_site_without_people_stays_away_when_the_site_itself_is_lost() -> None:
+    """It lacks people, not seats: fewer seats keep nobody away, none at all do."""
+    world = World()
+    world.hit("par-01", EventType.STAFF_SHORTAGE, since="09:40")
+    world.until("09:43")
+    answer(world, "09:44")
+    lines = lines_of(world.state, current(world).id)
+    there = {line.id for line in lines if line.place == line.need_site == "par-01"}
+    assert there
+    world.hit("par-01", since="09:45", loss=40)
+    first = min(there)
+    assert isinstance(approve(world, "09:46", first), CommandApplied)
+    world.hit("par-01", EventType.FIRE, since="09:47")
+    assert refused(approve(world, "09:48", *(there - {first}))) == (412, "place_lost")
+    fire(world)
+    check_law(world)
+    assert set(world.state.moved) == {first}
+
+
+def test_nobody_is_sent_home_to_work_when_telework_has_stopped_since() -> None:
+    world = fire_on_the_way()
+    lines = lines_of(world.state, current(world).id)
+    at_home = {line.id for line in lines if line.place == "telework"}
+    assert at_home
+    world.flag("flag:total_isolation", True, "09:46")
+    assert refused(approve(world, "09:47", min(at_home))) == (412, "telework_off")
+    assert isinstance(approve(world, "09:47"), CommandApplied)
+    fire(world)
+    check_law(world)
+    assert set(world.state.moved) == {line.id for line in lines} - at_home
 
 
 def test_a_declined_line_never_goes_out() -> None:
@@ -452,8 +518,9 @@ def test_one_word_of_a_site_for_many_lines_leaves_those_that_are_there_already()
     assert (said.result["lines"], said.result["agents"]) == (3, agents)
     assert world.state.moved[more[0]].accepted_at == world.instant("09:51"), "what was said before stands"
     assert refused(world.say(m.AcceptReassignment(line=first, lines=tuple(more), **manager), "09:53")) == (409, "already")
-    unknown = world.say(m.ArriveReassignment(line=first, lines=("no-such",), **manager), "10:00")
-    assert refused(unknown) == (404, "unknown_line")
+    for no_line in ("no-such", ""):
+        unknown = world.say(m.ArriveReassignment(line=first, lines=(no_line,), **manager), "10:00")
+        assert refused(unknown) == (404, "unknown_line")
     assert world.state.moved[first].arrived_at is None, "refused whole"
     assert isinstance(world.say(m.ArriveReassignment(line=first, lines=tuple(more), **manager), "10:30"), CommandApplied)
     assert {world.state.moved[id].state for id in (first, *more)} == {m.LineState.ARRIVED}
@@ -480,6 +547,23 @@ def test_a_proposal_lapses_when_nothing_is_hit_any_more() -> None:
     assert world.facts(m.ProposalChanged)[-1].change == "lapsed"
 
 
+def test_a_proposal_lapses_with_the_release_of_the_last_agents_of_a_crisis_that_is_over() -> None:
+    world = fire_on_the_way()
+    approve(world, "09:50")
+    fire(world)
+    world.lift("cen-1", "14:00")
+    world.until("14:30")
+    answer(world, "14:31")
+    ids = sorted(world.state.moved)
+    for n in range(0, len(ids), m.MOST_STEPS):
+        one, *more = ids[n : n + m.MOST_STEPS]
+        assert isinstance(world.say(m.ReleaseReassignment(**WHO, line=one, lines=tuple(more)), "15:00"), CommandApplied)
+    assert not world.state.moved
+    world.until("18:00")
+    assert in_force(world.state) is None
+    assert world.facts(m.ProposalChanged)[-1].change == "lapsed"
+
+
 # ── reference data ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -501,6 +585,19 @@ def test_a_site_that_the_reference_data_drop_gives_its_people_back_with_a_list()
     assert void.keys() == {id for id, r in before.items() if r.place == host}
     assert {row.cause for row in void.values()} == {"site_removed"}
     assert world.asked("reassignment_void")[0].agents == sum(row.count for row in void.values())
+
+
+def test_nobody_is_sent_to_a_site_that_the_reference_data_dropped_since() -> None:
+    world = fire_on_the_way()
+    lines = lines_of(world.state, current(world).id)
+    host = min({line.place for line in lines} - {"telework", "cen-1"})
+    sites = next(s for s in hauts_de_seine().sections if isinstance(s, ref.Sites))
+    smaller = sites.model_copy(update={"sites": tuple(s for s in sites.sites if s.id != host)})
+    world.service.feed(REALM, ref.ReferencePublished(reference="smaller", data=smaller, last=True), at=world.instant("09:45"))
+    there = {line.id for line in lines if host in (line.place, line.need_site)}
+    assert refused(approve(world, "09:46", min(there))) == (412, "place_lost")
+    assert isinstance(approve(world, "09:46"), CommandApplied)
+    assert set(world.state.moved) == {line.id for line in lines} - there
 
 
 @pytest.mark.parametrize("role", ["liaison", "kiosk", "source"])

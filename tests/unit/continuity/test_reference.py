@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
 from schemas import reference as ref
-from schemas.commands import ActivatePlan
+from schemas.commands import ActivatePlan, CompleteCard, TickBox
+from schemas.predicates import AllOf, Manual, Measured
 from schemas.runtime import CommandRefused, RealmOpened
-from schemas.words import ActivityState, EventType, SiteStatus
+from schemas.words import ActivityState, CardState, ClockState, EventType, PlanState, SiteStatus
 from services.continuity.decider import ContinuityDecider
 from services.continuity.state import State
 from services.runtime.testing import MemoryService
@@ -33,6 +38,25 @@ def test_a_shorter_limit_counts_from_the_start_of_the_running_clock() -> None:
     assert world.state.reference == "another"
 
 
+def test_new_percentages_and_thresholds_count_for_clocks_that_run_already() -> None:
+    """Otherwise they wait for the next percentage of the version before."""
+    world = World()
+    world.hit("cen-1", EventType.EVACUATION, since="09:52")
+    watched = Measured(metric="activity_rto_pct", args={"activities": ["COM-03"]}, op=">=", value=55)
+
+    def watching(plan: ref.Plan) -> ref.Plan:
+        return plan.model_copy(update={"triggers": (ref.Trigger(level=2, text="", when=watched),)}) if plan.id == "PT-ELEC" else plan
+
+    policy = next(s for s in hauts_de_seine().sections if isinstance(s, ref.EscalationPolicy))
+    alarms = (*policy.policy.alarms, ref.Alarm(base="rto", pct=40, to=("coordinateur_pca",)))
+    world.until("10:28")
+    world.service.feed(REALM, ref.ReferencePublished(reference="another", data=_plans(watching)))
+    _publish(world, policy.model_copy(update={"policy": policy.policy.model_copy(update={"alarms": alarms})}), "10:28")
+    world.until("10:29")
+    assert world.alarms("COM-03") == [("rto", 50, "10:22"), ("rto", 40, "10:28")]
+    assert world.metrics(watched.key) == [60.0]
+
+
 def test_a_section_waits_for_the_last_one() -> None:
     world = World()
     world.service.feed(REALM, ref.ReferencePublished(reference="another", data=_activities(mbco_pct=99)), at=world.instant("09:41"))
@@ -50,17 +74,106 @@ def test_an_activity_that_a_new_version_drops_is_left_alone() -> None:
     assert not [f for f in world.records() if f.name == "DeadlineFailed"]
 
 
+def _publish_changed(world: World, change: Callable[[ref.SectionData], ref.SectionData], when: str) -> None:
+    """Every section of the shipped territory after a change, as another version."""
+    world.until(when)
+    sections = [change(section) for section in hauts_de_seine().sections]
+    for n, section in enumerate(sections):
+        published = ref.ReferencePublished(reference="another", data=section, last=n == len(sections) - 1)
+        world.service.feed(REALM, published, at=world.instant(when))
+
+
+def _without_local_clocks(section: ref.SectionData) -> ref.SectionData:
+    if not isinstance(section, ref.EscalationPolicy):
+        return section
+    return section.model_copy(update={"policy": section.policy.model_copy(update={"local_clocks": ()})})
+
+
+def _without_site(section: ref.SectionData) -> ref.SectionData:
+    match section:
+        case ref.Sites(sites=sites):
+            return section.model_copy(update={"sites": tuple(s for s in sites if s.id != "pmi-04")})
+        case ref.Staffing(cells=cells):
+            return section.model_copy(update={"cells": tuple(c for c in cells if c.site != "pmi-04")})
+        case _:
+            return section
+
+
+@pytest.mark.parametrize("change", [_without_local_clocks, _without_site])
+def test_a_local_clock_that_a_new_version_no_longer_gives_stops_and_holds_no_deadline(
+    change: Callable[[ref.SectionData], ref.SectionData],
+) -> None:
+    world = World()
+    world.hit("pmi-04", EventType.CLOSURE, since="09:52")
+    assert (running := world.local("SOL-04", "pmi-04")) is not None
+    assert running.clocks[0].state is ClockState.RUNNING
+    _publish_changed(world, change, "10:20")
+    assert (stopped := world.local("SOL-04", "pmi-04")) is not None
+    assert [(c.state, clock(c.stopped_at), c.next_at) for c in stopped.clocks] == [(ClockState.STOPPED, "10:20", None)] * 2
+    assert world.activity("SOL-04").local_running == 0
+    steps = sum(f.name == "AgendaChanged" for f in world.records())
+    world.until("2027-02-13 10:00")
+    assert world.alarms("SOL-04", "pmi-04") == []
+    assert sum(f.name == "AgendaChanged" for f in world.records()) < steps + 50, "time passes without a step in each millisecond"
+
+
+def _plans(change: Callable[[ref.Plan], ref.Plan | None]) -> ref.Plans:
+    section = next(s for s in hauts_de_seine().sections if isinstance(s, ref.Plans))
+    return section.model_copy(update={"plans": tuple(made for p in section.plans if (made := change(p)) is not None)})
+
+
+def test_an_active_plan_that_a_new_version_drops_is_over_and_the_log_says_why() -> None:
+    """Nobody could see it any more, work on its cards or stand it down."""
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.say(ActivatePlan(author="p", role="coordinator", plan="PT-ELEC"), "09:50")
+    _publish(world, _plans(lambda p: None if p.id == "PT-ELEC" else p), "10:00")
+    assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").decided_by) == (PlanState.LIFTED, "system:reference")
+    assert world.plan_changes("PT-ELEC")[-1] == "dropped"
+    _publish(world, _plans(lambda p: p), "11:00")
+    world.trigger("PT-ELEC", 2, "12:00")
+    assert world.plan("PT-ELEC").state is PlanState.PROPOSED
+
+
+def test_what_is_done_of_a_running_plan_stays_with_its_task() -> None:
+    """Ids of cards are places in the list: a task that is put before others must not take over what is done of them."""
+    world = World()
+    world.trigger("PT-TIAC", 3, "09:50")
+    world.say(ActivatePlan(author="p", role="coordinator", plan="PT-TIAC"), "09:55")
+    world.say(CompleteCard(author="p", role="coordinator", plan="PT-TIAC", card="F1"), "09:56")
+    world.say(TickBox(author="p", role="coordinator", plan="PT-TIAC", box=1), "09:57")
+
+    def longer(plan: ref.Plan) -> ref.Plan:
+        if plan.id != "PT-TIAC" or plan.stand_down is None:
+            return plan
+        cards = (ref.Card(id="F1", t_min=30, role="cellule_com", task="Répondre à la presse"), *plan.cards)
+        cards = tuple(card.model_copy(update={"id": f"F{n}"}) for n, card in enumerate(cards, 1))
+        boxes = AllOf(all=(Manual(manual="familles prévenues"), Manual(manual="analyses conformes")))
+        return plan.model_copy(update={"cards": cards, "stand_down": plan.stand_down.model_copy(update={"when": boxes})})
+
+    _publish(world, _plans(longer), "10:00")
+    row = world.plan("PT-TIAC")
+    assert [(c.id, c.state, clock(c.due_at)) for c in row.cards[:3]] == [
+        ("F1", CardState.TO_DO, "10:20"), ("F2", CardState.DONE, "10:00"), ("F3", CardState.TO_DO, "10:05"),
+    ]  # fmt: skip
+    assert [(box.text, box.by) for box in row.boxes] == [("familles prévenues", None), ("analyses conformes", "p")]
+    world.say(TickBox(author="p", role="coordinator", plan="PT-TIAC", box=0), "10:10")
+    assert world.plan("PT-TIAC").stand_down_proposed
+
+
 def test_what_was_heard_before_the_first_reference_data_counts_with_them() -> None:
     service: MemoryService[State] = MemoryService(ContinuityDecider())
     world = World(service=service, published=False)
     world.tell_site("mdph-01", "09:40", "09:40", SiteStatus.UNKNOWN)
     world.flag("system:siter", "down", "09:41")
+    world.flag("kitchen:sct-nanterre", "down", "09:41", effective="12:00")
     refused = world.say(ActivatePlan(author="p", role="coordinator", plan="PT-ELEC"), "09:42")
     assert isinstance(refused, CommandRefused)
     assert refused.code == "no_reference"
     world.publish()
     assert world.activity("SOL-08").state is ActivityState.THREATENED
     assert clock(world.activity("ATT-02").rto.started_at) == "09:41"
+    assert world.state.due["dependency:kitchen:sct-nanterre"] == world.instant("12:00"), "announced for later"
 
 
 def test_an_incomplete_version_fails_as_an_input_and_changes_nothing() -> None:
@@ -69,3 +182,38 @@ def test_an_incomplete_version_fails_as_an_input_and_changes_nothing() -> None:
     made = service.feed(REALM, ref.ReferencePublished(reference="half", data=_activities(), last=True))
     assert [f.name for f in made.facts] == ["InputFailed"]
     assert service.state(REALM).reference == ""
+
+
+def test_new_reference_data_fit_into_a_record_while_every_clock_runs() -> None:
+    """Percentages and open hours that are others are read one activity after the other."""
+    world, territory = World(start="09:00"), hauts_de_seine()
+    world.flag("flag:total_isolation", True, "09:10")
+    for site in territory.sites:
+        world.hit(site.id, EventType.CLOSURE, "09:20")
+
+    def earlier(section: ref.SectionData) -> ref.SectionData:
+        if not isinstance(section, ref.EscalationPolicy):
+            return section
+        alarms = (*section.policy.alarms, ref.Alarm(base="rto", pct=1, to=("coordinateur_pca",)))
+        return section.model_copy(update={"policy": section.policy.model_copy(update={"alarms": alarms})})
+
+    _publish_changed(world, earlier, "09:50")
+    assert world.state.reference == "another"
+    world.until("09:51")
+    assert not [f.data for f in world.records() if f.name in ("InputFailed", "DeadlineFailed")]
+    running = [row for row in world.state.activities.values() if row.rto.state is ClockState.RUNNING and row.rto.consumed_pct >= 1]
+    assert running
+    assert all(1 in row.rto.alarms for row in running)
+
+
+def test_a_system_on_which_very_many_activities_depend_fits_into_records() -> None:
+    world, count = World(start="09:00"), 200
+    section = next(s for s in hauts_de_seine().sections if isinstance(s, ref.Activities))
+    needy = next(a for a in section.activities if a.id == "COM-01")
+    more = tuple(needy.model_copy(update={"id": f"COM-{n}", "systems": ("ad",)}) for n in range(100, 100 + count))
+    _publish(world, section.model_copy(update={"activities": (*section.activities, *more)}), "09:05")
+    world.flag("flag:total_isolation", True, "09:10")
+    world.until("09:11")
+    assert not [f.data for f in world.records() if f.name in ("InputFailed", "DeadlineFailed")]
+    rows = [world.activity(a.id) for a in more]
+    assert {(row.state, clock(row.rto.started_at)) for row in rows} == {(ActivityState.INTERRUPTED, "09:10")}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from schemas import commands as cmd
+from schemas import reference as ref
 from schemas.continuity import AlarmArbitrated, AlarmRaised
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import ActivityState, ClockBase, ClockState, EventType
-from tests.unit.continuity.world import World, clock
+from tests.unit.continuity.world import REALM, World, clock, hauts_de_seine
 
 WHO = {"author": "p-1", "role": "director"}
 
@@ -125,3 +126,24 @@ def test_restored_by_strategy_counts_for_alerts_too() -> None:
     assert world.metrics(key)[-1] < 80
     world.say(cmd.ActivateStrategy(activity="EOM-01", strategy="SR-SITE", expected_capacity_pct=90, **WHO), "10:00")
     assert world.metrics(key)[-1] == 90
+
+
+def test_a_declaration_withdrawn_for_earlier_does_not_take_back_that_a_strategy_held() -> None:
+    world = _down(World())
+    world.say(cmd.ActivateStrategy(activity="COM-01", strategy="SR-TELE", expected_capacity_pct=60, **WHO), "10:09")
+    world.say(cmd.EndStrategy(strategy="COM-01/1", **WHO), "12:00")
+    world.say(cmd.DeclareActivity(activity="COM-01", state=ActivityState.NOMINAL, **WHO), "12:05")
+    withdrawn = cmd.DeclareActivity(activity="COM-01", state=None, occurred_at=world.instant("10:00"), **WHO)
+    assert isinstance(world.say(withdrawn, "12:10"), CommandApplied)
+    assert clock(world.activity("COM-01").rto.started_at) == "12:00"
+
+
+def test_a_strategy_of_an_activity_that_the_reference_data_dropped_can_be_ended() -> None:
+    """It holds desks: nobody could have given them back."""
+    world = _down(World())
+    world.say(cmd.ActivateStrategy(activity="COM-01", strategy="SR-TELE", expected_capacity_pct=60, **WHO), "10:09")
+    section = next(s for s in hauts_de_seine().sections if isinstance(s, ref.Activities))
+    fewer = section.model_copy(update={"activities": tuple(a for a in section.activities if a.id != "COM-01")})
+    world.service.feed(REALM, ref.ReferencePublished(reference="fewer", data=fewer, last=True), at=world.instant("11:00"))
+    assert isinstance(world.say(cmd.EndStrategy(strategy="COM-01/1", **WHO), "12:00"), CommandApplied)
+    assert world.state.strategies["COM-01/1"].state == "ended"

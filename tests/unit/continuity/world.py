@@ -175,12 +175,21 @@ class World:
         return self._tell(IncidentChanged(row=row, change="report"), when)
 
     def trigger(
-        self, plan: str, level: int, when: str, *, state: str = "held", since: str | None = None, id: str | None = None, report: str = "r-t"
+        self,
+        plan: str,
+        level: int,
+        when: str,
+        *,
+        state: str = "held",
+        since: str | None = None,
+        id: str | None = None,
+        report: str = "r-t",
+        incident: str = "i-1",
     ) -> list[Fact]:
         why = Why(code="predicate", metric="customers_cut", op=">", threshold=20000, value=180000, at=self.instant(when), reports=(report,))
         row = TriggerRow.model_validate(
             {"id": id or f"{plan}:{level}", "plan": plan, "level": level, "state": state, "since": self.instant(since or when),
-             "incident": "i-1", "why": (why,)}
+             "incident": incident, "why": (why,)}
         )  # fmt: skip
         return self._tell(TriggerChanged(row=row), when)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from schemas.alerts import AnswerReceived
+from schemas.alerts import AnswerReceived, NotificationWithdrawn
+from schemas.delivery import NotificationChanged
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Answer, Channel, NotificationState
 from tests.unit.delivery.desk import desk
@@ -99,3 +100,24 @@ def test_answers_to_nothing_are_refused_by_name() -> None:
     d.plan("info", answer_expected=False)
     codes = [f.code for f in (*d.answer(id="n9"), *d.answer(id="info")) if isinstance(f, CommandRefused)]
     assert codes == ["notification_unknown", "answer_not_expected"]
+
+
+def test_an_answer_given_elsewhere_ends_the_call_and_is_told_to_nobody_again() -> None:
+    d = desk(channels=("sms", "voice"))
+    d.plan(channels=(Channel.SMS, Channel.VOICE))
+    d.claim()
+    d.outcome("accepted")
+    told = d.tell(NotificationWithdrawn(notification="n1", why="ack"))
+    assert [type(f) for f in told] == [NotificationChanged], "alerts knows"
+    assert (d.row().state, d.row().answer, d.row().acknowledged_at) == (NotificationState.ANSWERED, "ack", d.now)
+    d.wait(3600)
+    assert len(d.row().attempts) == 1, "the phone does not ring"
+
+
+def test_an_answer_given_elsewhere_takes_what_reached_nobody_off_the_dead_letters() -> None:
+    d = desk(channels=("sms",))
+    d.plan()
+    d.claim()
+    d.outcome("failed")
+    d.tell(NotificationWithdrawn(notification="n1", why="decline"))
+    assert (d.row().state, d.row().answer) == (NotificationState.ANSWERED, "decline")

@@ -346,3 +346,15 @@ def test_planning_the_same_notification_twice_plans_one_attempt() -> None:
     d.plan()
     assert len(d.row().attempts) == 1
     assert not any(isinstance(f, AttemptGranted) for f in d.facts)
+
+
+def test_an_outcome_that_comes_while_the_next_channel_rings_waits_for_its_receipt_too() -> None:
+    d = desk(channels=("sms", "voice", "email"))
+    d.plan(channels=(SMS, VOICE))
+    d.claim()
+    d.wait(50)
+    assert d.claim() is not None, "no word of the SMS came in time: the phone rings"
+    d.outcome("accepted", number=1)
+    d.outcome("failed", number=2)
+    d.wait(181)
+    assert channels_tried(d) == [SMS, VOICE, EMAIL]

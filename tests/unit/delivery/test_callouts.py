@@ -16,26 +16,28 @@ from schemas.words import Channel, NotificationState
 from services.delivery.callouts import estimates
 from services.delivery.policies import DEFAULT
 from tests.unit.delivery.desk import Desk, desk
-from tests.unit.delivery.test_pacing import declared, handed
+from tests.unit.delivery.test_pacing import HOURS, SATURDAY_2330, declared, handed
 
 SMS, EMAIL = Channel.SMS, Channel.EMAIL
 
 
-def draft(d: Desk, count: int, *, channels: tuple[Channel, ...] = (SMS,), has: tuple[Channel, ...] = (SMS,), **changes: Any) -> CallOutRow:
+def draft(
+    d: Desk, count: int, *, callout: str = "c1", channels: tuple[Channel, ...] = (SMS,), has: tuple[Channel, ...] = (SMS,), **changes: Any
+) -> CallOutRow:
     """A draft of `count` people."""
     people = [Called(person=f"agent-{n}", channels=has) for n in range(count)]
     for start in range(0, max(count, 1), CHUNK):
         d.tell(
             DraftCallOut(
-                author="coord-pca", role="coordinator", callout="c1", text_id="text:1", channels=channels, people=tuple(people[start : start + CHUNK]),
+                author="coord-pca", role="coordinator", callout=callout, text_id="text:1", channels=channels, people=tuple(people[start : start + CHUNK]),
                 last=start + CHUNK >= count, **changes,
             )
         )  # fmt: skip
     return row(d)
 
 
-def start(d: Desk) -> None:
-    d.tell(StartCallOut(author="coord-pca", role="coordinator", callout="c1"))
+def start(d: Desk, callout: str = "c1") -> None:
+    d.tell(StartCallOut(author="coord-pca", role="coordinator", callout=callout))
 
 
 def stop(d: Desk, role: str = "coordinator") -> list[Any]:
@@ -202,3 +204,31 @@ def test_a_chunk_that_comes_twice_lists_nobody_twice_and_a_snapshot_keeps_everyt
     dumped = json.loads(json.dumps(d.decider.dump(d.state)))
     assert d.decider.load("92", "92", dumped) == d.state
     assert len({r.person for r in told(d)}) == len(told(d)) == 200
+
+
+def test_information_of_a_call_out_waits_for_monday_and_goes_by_mail_when_there_is_one() -> None:
+    night = declared(Desk(now=SATURDAY_2330), hours=HOURS)
+    draft(night, 1)
+    start(night)
+    night.wait(1)
+    (waits,) = told(night)
+    assert (waits.why, waits.attempts) == ("quiet_hours", ())
+    night.wait(32.4 * 3600)
+    assert not told(night)[0].attempts
+    night.wait(0.2 * 3600)
+    assert told(night)[0].attempts[0].channel is SMS
+
+    mailed = declared(Desk(now=SATURDAY_2330), hours=HOURS)
+    draft(mailed, 1, has=(SMS, EMAIL))
+    start(mailed)
+    mailed.wait(1)
+    assert told(mailed)[0].attempts[0].channel is EMAIL
+
+
+@pytest.mark.parametrize("passes", [{"danger": True}, {"answer_expected": True}])
+def test_a_call_out_about_danger_or_for_an_answer_passes_at_all_hours(passes: dict[str, Any]) -> None:
+    night = declared(Desk(now=SATURDAY_2330), hours=HOURS)
+    draft(night, 1, **passes)
+    start(night)
+    night.wait(1)
+    assert told(night)[0].attempts[0].channel is SMS

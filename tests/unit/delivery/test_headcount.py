@@ -16,11 +16,14 @@ from schemas.callouts import (
     CallOutChanged,
     CallOutRow,
     DraftCallOut,
+    HeadcountAnswer,
+    HeadcountSaid,
     HeadcountTallied,
     StartCallOut,
     StopCallOut,
     headcount_text_id,
 )
+from schemas.oncall import Reach, ReachabilityChanged, ReachRow
 from schemas.reference import Holder, ReferencePublished, Roster, RosterSection
 from schemas.reports import ReportReceived
 from schemas.words import Channel, NotificationState
@@ -35,9 +38,9 @@ from tests.unit.delivery.test_callouts import take
 SMS = Channel.SMS
 
 
-def asked(count: int = 10) -> Desk:
+def asked(count: int = 10, realm: str = "92") -> Desk:
     """Everybody of `cen-1` was asked and the provider took all messages."""
-    d = Desk()
+    d = Desk(realm)
     holders = (Holder(role="responsable_site", scope="cen-1", holder="chief", deputy=None),)
     roster = Roster(holders=holders, channels={"chief": ("voice", "sms")})
     d.tell(ReferencePublished(reference="r1", data=RosterSection(roster=roster), last=True))
@@ -95,6 +98,14 @@ def test_the_manager_of_the_site_is_called_at_thirty_minutes_with_the_numbers() 
     assert row(d).managers_called_at is not None
 
 
+def test_the_manager_is_called_as_the_directory_says_today() -> None:
+    d = asked()
+    d.tell(ReachabilityChanged(row=ReachRow(id="chief", points=(Reach(channel=SMS),))))
+    d.wait(30 * 60)
+    (call,) = (r for r in d.state.notifications.values() if r.person == "chief")
+    assert (call.scope, call.channels) == ("cen-1", (SMS,))
+
+
 def test_it_closes_at_98_percent_and_asks_nobody_any_more() -> None:
     d = asked(100)
     answer(d, 97)
@@ -125,6 +136,16 @@ def test_reminders_of_many_come_in_transactions_that_fit() -> None:
         take(d)
     assert {len(r.attempts) for r in told(d)} == {2}
     assert row(d).reminded == 1
+
+
+def test_simulated_answers_are_counted_each_once_and_only_in_an_exercise() -> None:
+    for realm, counted in (("92~ex-7", (2, 1, 0)), ("92", (0, 0, 0))):
+        d = asked(4, realm)
+        answer(d, 3)
+        for said in (HeadcountAnswer.SAFE, HeadcountAnswer.HELP, HeadcountAnswer.SAFE, HeadcountAnswer.SAFE):
+            d.tell(HeadcountSaid(callout="c1", answer=said))
+        d.tell(HeadcountSaid(callout="unknown", answer=HeadcountAnswer.SAFE))
+        assert (row(d).safe, row(d).help, row(d).away) == counted
 
 
 def test_counts_are_told_and_a_snapshot_keeps_everything() -> None:

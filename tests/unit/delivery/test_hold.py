@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from schemas.callouts import CHUNK
 from schemas.commands import HoldSending, ReleaseSending
-from schemas.delivery import AttemptGranted, HoldChanged
+from schemas.delivery import AttemptGranted, HoldChanged, NotificationChanged
 from schemas.runtime import CommandRefused
 from schemas.words import Channel, NotificationState
 from tests.unit.delivery.desk import T0, desk
+from tests.unit.delivery.test_callouts import draft, start, take
 
 
 def test_nothing_is_offered_to_a_sender_during_a_hold_and_all_of_it_afterwards() -> None:
@@ -126,3 +128,53 @@ def test_releasing_nothing_is_refused() -> None:
     (refused,) = desk().tell(ReleaseSending(author="a", role="coordinator"))
     assert isinstance(refused, CommandRefused)
     assert refused.code == "not_held"
+
+
+def test_a_call_out_about_danger_goes_on_during_a_hold_and_others_wait() -> None:
+    d = desk()
+    draft(d, 60)
+    start(d)
+    d.wait(0.1)
+    d.hold(3600)
+    draft(d, 100, callout="c2", danger=True, kind="headcount", answer_expected=True)
+    start(d, "c2")
+    d.wait(60)
+    handed = [r.campaign for r in d.state.notifications.values() if r.attempts]
+    assert handed.count("c2") == 100
+    assert handed.count("c1") == 20, "as many as were handed over before it"
+    d.wait(3600)
+    assert len([r for r in d.state.notifications.values() if r.attempts]) == 160
+
+
+def test_reminders_of_a_headcount_come_to_an_end_during_a_hold() -> None:
+    d = desk()
+    draft(d, 2 * CHUNK + 20, kind="headcount", answer_expected=True)
+    start(d)
+    for _ in range(60):
+        d.wait(1)
+        take(d)
+    d.wait(500)
+    d.hold(3600)
+    before = len(d.facts)
+    d.wait(60)
+    assert len([f for f in d.facts[before:] if isinstance(f, NotificationChanged)]) == 2 * CHUNK + 20, "each is looked at once"
+    d.wait(3600)
+    take(d)
+    assert all(len(r.attempts) >= 2 for r in d.state.notifications.values())
+
+
+def test_who_is_being_called_this_moment_is_not_reminded_as_well() -> None:
+    d = desk()
+    both = (Channel.SMS, Channel.VOICE)
+    draft(d, 2 * CHUNK + 20, kind="headcount", danger=True, answer_expected=True, channels=both, has=both)
+    start(d)
+    d.wait(400)
+    take(d)
+    d.wait(199)  # no receipt came: the phones ring one after the other
+    ringing = [id for id, row in d.state.notifications.items() if row.attempts[-1].state == "planned" and d.claim(id=id)]
+    assert len(ringing) > CHUNK
+    before = len(d.facts)
+    d.wait(5)
+    looked_at = [f.row.id for f in d.facts[before:] if isinstance(f, NotificationChanged)]
+    assert not set(looked_at) & set(ringing)
+    assert len(looked_at) <= 2 * CHUNK

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.base import Instant
+from schemas.base import HOUR_MS, Instant
 from schemas.delivery import NotificationChanged
 from schemas.reference import ChannelRule, ChannelRules, ChannelsSection, InformationHours, ReferencePublished
 from schemas.runtime import CommandRefused
-from schemas.words import Channel, NotificationState
+from schemas.words import Channel, Level, NotificationState
 from services.delivery.policies import Hours
 from tests.unit.delivery.desk import T0, Desk, desk
 
@@ -184,29 +184,62 @@ def test_hours_open_within_them_and_never_on_a_sunday(now: int) -> None:
     assert opens == now or (local.hour, local.minute) == (8, 0)
 
 
-def test_information_waits_for_monday_and_goes_by_mail_when_there_is_one() -> None:
+def test_what_a_crisis_says_to_its_people_does_not_wait_for_the_hours_of_a_channel() -> None:
     night = Desk(now=SATURDAY_2330)
     night.roster(dgs=("sms",))
     declared(night, hours=HOURS)
-    row = night.plan(channels=(SMS,), answer_expected=False)
-    assert (row.why, row.attempts) == ("quiet_hours", ())
-    night.wait(32.4 * 3600)
-    assert not night.row().attempts
-    night.wait(0.2 * 3600)
-    assert night.row().attempts[0].channel is SMS
-
-    mailed = Desk(now=SATURDAY_2330)
-    mailed.roster(dgs=("sms", "email"))
-    declared(mailed, hours=HOURS)
-    assert mailed.plan(channels=(SMS,), answer_expected=False).attempts[0].channel is Channel.EMAIL
+    assert night.plan("call", channels=(SMS,)).attempts[0].channel is SMS
+    assert alarm(night, "alarm").attempts[0].channel is SMS, "D36: quiet hours hold back at N1 only"
 
 
-@pytest.mark.parametrize("passes", [{"danger": True, "answer_expected": False}, {"answer_expected": True}])
-def test_danger_and_calls_pass_at_all_hours(passes: dict[str, Any]) -> None:
-    night = Desk(now=SATURDAY_2330)
-    night.roster(dgs=("sms",))
-    declared(night, hours=HOURS)
-    assert night.plan(channels=(SMS,), **passes).attempts[0].channel is SMS
+# ── quiet hours (D36) ──────────────────────────────────────────────────────────────────────────────────────────────
+
+MORNING = SATURDAY_2330 + 7 * HOUR_MS + HOUR_MS // 2
+"""07:00."""
+VOICE = Channel.VOICE
+
+
+def night(channels: tuple[str, ...] = ("app", "sms", "voice", "email")) -> Desk:
+    d = Desk(now=SATURDAY_2330)
+    d.roster(dgs=channels)
+    return d
+
+
+def test_quiet_hours_hold_back_app_and_sms_and_let_the_voice_of_a_call_pass() -> None:
+    d = night()
+    held = d.plan("call", channels=(Channel.APP, SMS), level=Level.N1, quiet_until=MORNING)
+    assert (held.why, held.not_before, held.attempts) == ("quiet_hours", MORNING, ()), "nor by mail, which would only stand in for them"
+    assert d.plan("rung", channels=(SMS, VOICE), quiet_until=MORNING).attempts[0].channel is VOICE
+    told = d.plan("told", channels=(Channel.APP, SMS, VOICE), quiet_until=MORNING, answer_expected=False)
+    assert told.attempts == (), "information rings nobody instead"
+    d.wait(7.4 * 3600)
+    assert not d.row("call").attempts
+    d.wait(0.2 * 3600)
+    assert (d.row("call").attempts[0].planned_at, d.row("call").attempts[0].channel) == (MORNING, Channel.APP)
+
+
+def test_whoever_has_mail_alone_is_not_held_back() -> None:
+    assert night(("email",)).plan(channels=(SMS,), quiet_until=MORNING).attempts[0].channel is Channel.EMAIL
+
+
+def test_in_the_morning_what_was_held_back_is_told_together() -> None:
+    d = night(("sms",))
+    for n in range(3):
+        alarm(d, f"a{n}", quiet_until=MORNING)
+        d.wait(60)
+    for cycle in (1, 2):
+        d.plan(f"c{cycle}", channels=(SMS,), escalation="e1", wave=1, cycle=cycle, quiet_until=MORNING)
+        d.wait(60)
+    d.plan("other", channels=(SMS,), escalation="e2", wave=1, cycle=1, quiet_until=MORNING)
+    d.plan("withdrawn", channels=(SMS,), escalation="e3", wave=1, cycle=1, quiet_until=MORNING)
+    d.withdraw("withdrawn")
+    assert d.decider.load("92", "92", json.loads(json.dumps(d.decider.dump(d.state)))) == d.state
+    d.wait(8 * 3600)
+    assert sorted(id for _, id in handed(d)) == ["a0", "c2", "other"], "the newest call of a ladder stands for those before it"
+    assert {at for at, _ in handed(d)} == {MORNING}
+    assert [item.values["activity"] for item in d.row("a0").bundle] == ["a1", "a2"]
+    assert (d.row("c1").bundled_into, d.row("c2").bundle) == ("c2", ())
+    assert not d.state.bundles.quiet
 
 
 # ── digests ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -266,6 +299,26 @@ def test_what_reached_nobody_is_tried_again_once_it_is_mended() -> None:
     d.claim("run-2")
     d.outcome("accepted", run="run-2")
     assert d.row().state is NotificationState.ACCEPTED
+
+
+def test_a_queue_that_has_run_empty_leaves_nothing_behind() -> None:
+    d = desk()
+    for n in range(25):
+        d.plan(f"n{n}", wave=2)
+    assert d.state.pacing.queues
+    d.wait(60)
+    assert not d.state.pacing.queues
+    assert d.decider.load("92", "92", json.loads(json.dumps(d.decider.dump(d.state)))) == d.state
+
+
+def test_a_replay_takes_the_channels_that_a_person_has_today() -> None:
+    d = desk(channels=("sms",))
+    d.plan()
+    d.claim()
+    d.outcome("failed")
+    d.roster(dgs=("voice",))
+    d.replay()
+    assert d.attempt().channel is Channel.VOICE
 
 
 def test_a_replay_after_a_doubt_says_that_it_may_be_a_repetition() -> None:

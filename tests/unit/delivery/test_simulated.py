@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from schemas.callouts import HeadcountAnswer, HeadcountSaid
 from schemas.commands import AnswerNotification
 from schemas.delivery import AttemptOutcome, NotificationChanged, ReceiptReceived
 from schemas.responders import RespondersInvalid, parse_responders
@@ -103,3 +104,16 @@ def test_responders_that_cannot_be_read_name_line_and_field_and_never_stop_a_con
     fact = FactRecord("vigie.NotificationChanged.v1", "f1", d.now, NotificationChanged(row=d.plan()).model_dump(mode="json"))
     opened = RealmOpened(territory="92", title_code="S04", started_at=d.now, lineage=REALM, responders=({"answer": "perhaps"},))
     assert len(respond(fact, opened)) == 2
+
+
+def test_a_simulated_person_says_how_they_are_when_a_headcount_asks() -> None:
+    d = desk(REALM)
+    row = d.plan().model_copy(update={"template": "headcount", "campaign": "c1", "answer_expected": True})
+    said = responses(row, parse_responders([{"answer": "ack", "says": "help", "after_s": 5}]))
+    assert [(delay, m) for delay, m in said if isinstance(m, HeadcountSaid)] == [
+        (5000, HeadcountSaid(callout="c1", answer=HeadcountAnswer.HELP))
+    ]
+    assert [type(m) for delay, m in said if delay == 5000] == [AnswerNotification, HeadcountSaid]
+    lines: list[dict[str, Any]]
+    for lines in ([], [{"answer": "decline"}]):
+        assert not [m for _, m in responses(row, parse_responders(lines)) if isinstance(m, HeadcountSaid)]

@@ -9,9 +9,12 @@ import pytest
 from dateutil import tz
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from schemas.base import HOUR_MS, MINUTE_MS
-from schemas.oncall import Place
+from schemas.base import HOUR_MS, MINUTE_MS, parse_closed
+from schemas.oncall import NoteReachability, Place, Reach, ReachabilityChanged, ReachRow
+from schemas.reference import PublishReference, ReferencePublished, Roster, RosterSection
+from schemas.words import Channel
 from services.oncall.localtime import inside, instant, next_at
 from services.oncall.rota import Pair
 from tests.unit.oncall.rotas import ROLE, at, calendar, override, rota_of, rotation, said, spans
@@ -55,6 +58,26 @@ def test_a_hand_off_at_0230_happens_once_on_the_night_that_has_two() -> None:
     second = at("2027-10-31T02:30", fold=1)
     assert rota.stand(ROLE, None, Place.HOLDER, second - HOUR_MS).persons == ("b",)
     assert rota.stand(ROLE, None, Place.HOLDER, second).persons == ("b",), "the second 02:30 is no hand-off"
+
+
+def test_hours_that_end_at_midnight_may_be_written_as_24_00() -> None:
+    rota = rota_of(rotations=[rotation("a", hours=(480, 1440))])
+    assert spans(rota, "2027-03-28T06:00", "2027-03-29T09:00") == [
+        (None, "28/03 06:00+0200", "28/03 08:00+0200"), ("a", "28/03 08:00+0200", "29/03 00:00+0200"),
+        (None, "29/03 00:00+0200", "29/03 08:00+0200"), ("a", "29/03 08:00+0200", "29/03 09:00+0200"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("hours", [(480, 1441), (-1, 480)])
+def test_hours_that_no_day_has_are_refused_and_read_where_they_were_written(hours: tuple[int, int]) -> None:
+    roster = RosterSection(roster=Roster(holders=(), channels={}, rotations=(rotation("a", hours=hours),)))
+    with pytest.raises(ValidationError, match="minutes of a day"):
+        PublishReference(author="a", role="admin", reference="0" * 16, data=roster)
+    row = ReachRow(id="a", points=(Reach(channel=Channel.SMS, quiet=hours),))
+    with pytest.raises(ValidationError, match="minutes of a day"):
+        NoteReachability(author="a", role="admin", people=(row,))
+    for fact in (ReferencePublished(reference="0" * 16, data=roster), ReachabilityChanged(row=row)):
+        assert parse_closed(fact.wire_type(), fact.model_dump(mode="json")) == fact
 
 
 def test_a_night_rotation_leaves_the_day_to_nobody_and_to_another_rotation() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID, uuid5
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.realms import derive_id, lineage_namespace, live_partitions, partition_of
+from schemas.realms import RealmNameInvalid, derive_id, lineage_namespace, live_partitions, parse_realm, partition_of
 
 
 @given(st.text(max_size=40), st.text(max_size=60), st.text(max_size=20), st.integers(0, 10_000))
@@ -24,3 +25,10 @@ def test_an_id_once_derived_never_changes() -> None:
 def test_live_realms_lie_on_the_first_half_and_all_others_on_the_second() -> None:
     assert {partition_of(f"{n}", 8) for n in range(200)} == set(live_partitions(8))
     assert {partition_of(f"92~ex-{n}", 8) for n in range(200)}.isdisjoint(live_partitions(8))
+
+
+@pytest.mark.parametrize("name", ["92\n", "92~ex-7\n", "92~ex-", "92~exercise-7", "92~ex-7 ", "", "9" * 9, "92~ex-" + "x" * 49])
+def test_what_is_no_name_of_a_realm_opens_none(name: str) -> None:
+    """A name that ended with a line feed was taken: a realm that no address leads to."""
+    with pytest.raises(RealmNameInvalid):
+        parse_realm(name)

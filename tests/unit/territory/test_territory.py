@@ -6,10 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from schemas.base import parse_closed
 from schemas.predicates import measured
-from schemas.reference import ReferencePublished
+from schemas.reference import EscalationPolicy, Plans, PublishReference, ReferencePublished
+from schemas.words import PlanState
 from services.territory import TerritoryInvalid, load_territory
 from services.territory.publish import reference_commands
 
@@ -74,13 +76,88 @@ def test_arguments_of_a_metric_are_not_confused_with_operator_and_value() -> Non
         ("activities.yaml", "pole: solidarites\n", "pole: solidarite\n", "pôle 'solidarite' is not declared"),
         ("escalade.yaml", "qui: [responsable_site, astreinte_technique]", "qui: [responsable, astreinte_technique]", "neither a role nor a group"),
         ("escalade.yaml", "apres_min: 20, qui: [dgs", "apres_min: 5, qui: [dgs", "does not come after"),
+        ("escalade.yaml", "canaux: [sms, voix], accuse_min: 10", "canaux: [sms, vocal], accuse_min: 10", "'vocal' is not a channel"),
         ("plans.yaml", "role: cellule_si, tache: \"Autonomie", "role: cellule_sy, tache: \"Autonomie", "role 'cellule_sy' is not in escalade.yaml"),
+        ("plans.yaml", "etat: valide", "etat: validé", "state 'validé' is none of brouillon, en_revue, valide, archive"),
+        ("activities.yaml", "generated: '2026-11-24'", "generated: hier", "'hier' is not a day"),
         ("roster.csv", "directeur_pole,education", "directeur_pole,educatio", "neither a site nor a pôle"),
     ],
 )  # fmt: skip
 def test_each_defect_is_named_with_its_line(folder: Path, file: str, old: str, new: str, says: str) -> None:
     line = edit(folder / file, old, new)
     assert any(p.startswith(f"{file}:{line}:") and says in p for p in problems(folder))
+
+
+ONE_OR_A_BOX = '{any: [{metric: sites_out, kind: site_central, op: "==", value: 0}, '
+IMPOSSIBLE = [
+    ("sites.csv", "48.8953,2.2289", "488.953,2.2289", "is no place on Earth"),
+    ("sites.csv", ",1460,1569,", ",1460,-1569,", "desks is below 0"),
+    ("sites.csv", "cen-2,Site", "cen:2,Site", "no space, ':', '|' or '/'"),
+    ("activities.yaml", "rto_h: 2\n", "rto_h: -2\n", "rto_h must be more than 0"),
+    ("activities.yaml", "dmia_h: 4\n", "dmia_h: 40000000000\n", "dmia_h must be more than 0"),
+    ("activities.yaml", "mbco_pct: 50", "mbco_pct: 150", "mbco_pct must be from 0 to 100"),
+    ("activities.yaml", "id: SOL-02", "id: SOL-01", "activity SOL-01 stands twice"),
+    ("escalade.yaml", "jours_feries: []", 'jours_feries: ["11/11/2026"]', "'11/11/2026' is not a day"),
+    ("escalade.yaml", "vacances_scolaires: []", "vacances_scolaires: [[2026-11-01, 2026-10-17]]", "the first before the last"),
+    ("escalade.yaml", 'de: "07:00", a: "14:00"', 'de: "22:00", a: "06:00"', "must open before it closes"),
+    (
+        "escalade.yaml",
+        'jours: [1, 2, 3, 4, 5], de: "08:30"',
+        'jours: [0, 1], de: "08:30"',
+        "days are 1 (Monday) to 7",
+    ),
+    ("escalade.yaml", "vers: [elu_astreinte]", "vers: [elu_d_astreinte]", "role 'elu_d_astreinte' is not declared"),
+    ("escalade.yaml", "base: rto, pct: 50", "base: rto, pct: 0", "a percentage is 1 at least"),
+    ("escalade.yaml", "activite: SOL-05", "activite: SOL-99", "no such activity"),
+    ("escalade.yaml", "dmia_h: 4, rto_h: 2", "dmia_h: 4, rto_h: 9", "rto_h not longer than dmia_h"),
+    ("escalade.yaml", "jours_du_mois: [20,", "jours_du_mois: [32,", "days of a month are 1 to 31"),
+    ("plans.yaml", "t_min: 10,", "t_min: 1000000000000,", "more than a year away"),
+    ("escalade.yaml", "rythme_point_situation_min: 120", "rythme_point_situation_min: 0", "at least one minute apart"),
+    ("escalade.yaml", "pilotes: [responsable_site]", "pilotes: [responsable]", "role 'responsable' is not declared"),
+    ("plans.yaml", 'criticality: [1, 2], op: "==", value: 0}', 'criticality: [1, 2], op: "==", value: aucune}', "is not a number"),
+    ("plans.yaml", "criticality: [1, 2]", "criticality: 1", "criticality is a list"),
+    ("plans.yaml", "id: PT-ELEC", "id: PT-EAU", "plan PT-EAU stands twice"),
+    ("plans.yaml", "maintien_min: 1440", "maintien_min: -5", "maintien_min must be from 0"),
+    ("plans.yaml", '{manual: "avis DDPP"}', '{not: {manual: "avis DDPP"}}', "no box under not"),
+    (
+        "plans.yaml",
+        ONE_OR_A_BOX,
+        ONE_OR_A_BOX + '{all: [{metric: open_incidents, op: "==", value: 0}, {manual: "vu"}]}, ',
+        "must stand together",
+    ),
+]
+
+
+def test_what_would_stop_a_decider_run_a_clock_backwards_or_call_nobody_is_named(folder: Path) -> None:
+    for file, old, new, _ in IMPOSSIBLE:
+        edit(folder / file, old, new)
+    found = problems(folder)
+    assert [says for file, _, _, says in IMPOSSIBLE if not any(p.startswith(f"{file}:") and says in p for p in found)] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('de: "07:00", a: "14:00"', 'de: "7h", a: "14:00"', "'7h' is not a local time"),
+        ('de: "07:00", a: "14:00"', 'de: "07:00", a: "25:00"', "'25:00' is not a local time"),
+        ("jours_feries: []", "jours_feries: [2026-02-30]", "not valid YAML: '2026-02-30' is no timestamp: day is out of range"),
+        ('de: "07:00", a: "14:00"', 'de: !!int x, a: "14:00"', "not valid YAML: 'x' is no int"),
+        ("jours_feries: []", "jours_feries: " + "[" * 2000, "not valid YAML: nested too deeply"),
+        ("vacances_scolaires: []", "vacances_scolaires: [[2026-11-01]]", "pairs of days"),
+    ],
+)
+def test_a_time_that_is_none_is_named(folder: Path, old: str, new: str, says: str) -> None:
+    edit(folder / "escalade.yaml", old, new)
+    assert any(says in p for p in problems(folder))
+
+
+def test_a_file_as_a_spreadsheet_writes_it_is_read_or_named(folder: Path) -> None:
+    sites = folder / "sites.csv"
+    text = sites.read_text(encoding="utf-8")
+    sites.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert len(load_territory(folder).sites) == 253
+    sites.write_bytes(text.encode("cp1252", "replace"))
+    assert any(p.startswith("sites.csv:0: is not UTF-8 text") for p in problems(folder))
 
 
 def test_an_uncovered_role_and_a_site_without_manager_are_named(folder: Path) -> None:
@@ -146,6 +223,33 @@ def test_heat_and_power_plans_have_a_card_of_shedding_whose_effect_is_measured()
     assert {("PT-CRUE", "barriers_m"), ("PT-CANICULE", "cool_visitors"), ("PT-NEIGE", "travel_km")} <= measured
 
 
+def test_what_an_older_log_says_can_be_read_and_no_command_says_it_again() -> None:
+    """Bounds are asked of commands and of territories, never of facts."""
+    shipped = load_territory(SHIPPED)
+    policy = shipped.policy.model_dump() | {"quiet_from": "21h"}
+    plan = shipped.plans[0].model_dump() | {"state": "validé"}
+    for data in ({"section": "escalation", "policy": policy}, {"section": "plans", "plans": [plan]}):
+        said = {"reference": "v", "data": data, "last": True}
+        with pytest.raises(ValidationError):
+            PublishReference.model_validate({"author": "p", "role": "admin", **said})
+        read = ReferencePublished.model_validate(said).data
+        if isinstance(read, EscalationPolicy):
+            assert read.policy.quiet_hours is None
+        else:
+            assert isinstance(read, Plans)
+            assert read.plans[0].shelf is PlanState.DRAFT
+
+
 def test_an_effect_that_lessons_learned_cannot_add_up_is_named(folder: Path) -> None:
     line = edit(folder / "plans.yaml", "effet: meals_saved", "effet: repas_sauves")
     assert any(p.startswith("plans.yaml:") and "effect" in p for p in problems(folder)), line
+
+
+def test_quiet_hours_of_some_days_only_and_a_time_that_is_none_is_named(folder: Path) -> None:
+    """D36."""
+    assert load_territory(folder).policy.quiet_days == (1, 2, 3, 4, 5, 6, 7)
+    edit(folder / "escalade.yaml", 'a: "07:00", jours: tous', 'a: "07:00", jours: [1, 2, 3, 4]')
+    policy = load_territory(folder).policy
+    assert (policy.quiet_days, policy.quiet_hours) == ((1, 2, 3, 4), (1260, 420))
+    edit(folder / "escalade.yaml", '{de: "21:00"', '{de: "21h"')
+    assert any(p.startswith("escalade.yaml:") and "quiet_from" in p for p in problems(folder))

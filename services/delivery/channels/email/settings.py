@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, field_validator
 
 from services.delivery.channels.base import Fault
-from services.runtime.settings import Settings
+from services.runtime.settings import Settings, address_of
 
 SMTP_SCHEMES: Final = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 
@@ -27,11 +27,7 @@ class EmailSettings(Settings):
     @field_validator("smtp_url")
     @classmethod
     def _smtp_scheme(cls, url: SecretStr) -> SecretStr:
-        if text := url.get_secret_value():
-            parts = urlsplit(text)
-            if parts.scheme not in SMTP_SCHEMES or not parts.hostname:
-                raise ValueError(f"must be {', '.join(f'{s}://' for s in SMTP_SCHEMES)} with a host")
-        return url
+        return address_of(url, SMTP_SCHEMES)
 
 
 def lint(settings: EmailSettings) -> Iterator[Fault]:

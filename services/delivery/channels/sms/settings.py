@@ -11,7 +11,7 @@ from pydantic import SecretStr, field_validator
 from services.delivery.channels.base import Fault
 from services.delivery.channels.sms.origin import OriginInvalid, origin
 from services.delivery.channels.sms.smpp.session import Smsc
-from services.runtime.settings import Settings
+from services.runtime.settings import Settings, address_of
 
 SMPP_PORTS: Final = {"smpp": 2775, "smpps": 3550}
 _SCHEMES: Final = (*SMPP_PORTS, "https", "http")
@@ -30,11 +30,7 @@ class SmsSettings(Settings):
     @field_validator("sms_url")
     @classmethod
     def _sms_scheme(cls, url: SecretStr) -> SecretStr:
-        if text := url.get_secret_value():
-            parts = urlsplit(text)
-            if parts.scheme not in _SCHEMES or not parts.hostname:
-                raise ValueError(f"must be {', '.join(f'{s}://' for s in _SCHEMES)} with a host")
-        return url
+        return address_of(url, _SCHEMES)
 
     def smsc(self) -> Smsc | None:
         """The SMSC of the address; None when it names an HTTP gateway or nothing."""

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from services.delivery.channels.base import Fault
 from services.delivery.channels.sms.origin import is_address
-from services.runtime.settings import Settings
+from services.runtime.settings import Settings, address_of
 
 
 class VoiceSettings(Settings):
@@ -27,11 +27,7 @@ class VoiceSettings(Settings):
     @field_validator("voice_url")
     @classmethod
     def _voice_scheme(cls, url: SecretStr) -> SecretStr:
-        if text := url.get_secret_value():
-            parts = urlsplit(text)
-            if parts.scheme not in ("https", "http") or not parts.hostname:
-                raise ValueError("must be https:// with a host")
-        return url
+        return address_of(url, ("https", "http"))
 
 
 def lint(settings: VoiceSettings) -> Iterator[Fault]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from schemas.reference import ReassignmentRule, Substitution
-from services.continuity.reassignment import PreviousLine, Proposal, SiteState, Situation, Tables, solve
+from services.continuity.reassignment import Choice, Options, PreviousLine, Proposal, SiteState, Situation, Tables, solve
 from services.continuity.reassignment.explain import Gap
 from tests.unit.continuity.reassignment.cases import cell, rule, site, small
 
@@ -159,10 +161,26 @@ def test_telework_only_as_far_as_the_work_allows() -> None:
     half = _at_home(50)
     assert sum(line.count for line in half.lines) == 5, "half of the displaced agents, whatever they do"
     assert sum(line.count for line in half.lines if not line.key.own_work) == 3, "half of the need"
-    assert "telework_limited" in _codes(half.unmet[0])
+    assert _codes(half.unmet[0]) == ["R1", "no_host", "telework_limited"]
     assert "no_telework" in _codes(_at_home(0).unmet[0])
     assert "telework_off" in _codes(_at_home(100, on=False).unmet[0])
     assert "no_telework" in _codes(_at_home(100, needs_desk=False).unmet[0])
+
+
+def test_who_could_telework_is_missing_and_not_a_desk() -> None:
+    tables = small([site("a")], [rule("SOL-04", 2, tele_pct=100)], [cell("a", "SOL-04", "infirmier", 10, 6)])
+    found = solve(tables, Situation({"a": SiteState(50, 0, False)}))
+    assert [(gap.count, gap.missing, _codes(gap)) for gap in found.unmet] == [(1, "people", ["R1", "taken"])]
+
+
+def test_who_stays_idle_because_every_host_is_too_far_is_told_so() -> None:
+    tables = small(
+        [site("a"), site("b", 23_000)],
+        [rule("SOL-04", 2)],
+        [cell("a", "SOL-04", "infirmier", 4), cell("b", "SOL-04", "comptable", 1)],
+    )
+    found = solve(tables, Situation({"a": CLOSED}))
+    assert [(gap.count, _codes(gap)) for gap in found.idle] == [(4, ["R5", "no_telework"])]
 
 
 def test_only_people_of_desk_work_telework_for_others() -> None:
@@ -245,6 +263,22 @@ def test_a_line_that_was_only_seen_weighs_but_does_not_bind() -> None:
     gone = solve(_two_hosts(), Situation({"a": CLOSED, "c": SiteState(100, 100, False)}), (_line("c", 3, approved=False),))
     assert {line.key.place for line in gone.lines} == {"b"}
     assert gone.objective["K"] == 0, "a line that is no longer admissible is no loss"
+
+
+def test_what_was_seen_beside_an_approved_line_of_the_same_agents_and_place_weighs_beyond_it() -> None:
+    stays = solve(_two_hosts(), Situation({"a": CLOSED}), (_line("c", 1), _line("c", 2, approved=False)))
+    assert {line.key.place: (line.count, line.approved) for line in stays.lines} == {"b": (1, 0), "c": (3, 1)}
+    assert stays.objective["K"] == 0
+    held = solve(_two_hosts(), Situation({"a": CLOSED, "c": SiteState(100, 100, False)}), (_line("c", 1), _line("c", 2, approved=False)))
+    assert {line.key.place: line.count for line in held.lines} == {"b": 3, "c": 1}
+    assert held.objective["K"] == 0, "no new line may go there: the two are no longer admissible"
+
+
+def test_the_tie_break_hashes_the_keys_of_the_model() -> None:
+    tables = small([site("a")], [rule("SOL-04", 2, tele_pct=100)], [cell("a", "SOL-04", "infirmier", 10, 6)])
+    found = solve(tables, Situation({"a": CLOSED}), (), Options(Choice(tie_break=True)))
+    keys = {"a|SOL-04|infirmier|d|a|SOL-04|infirmier|tele": 6, "a|SOL-04|infirmier|own|tele": 4}
+    assert found.objective["H"] == sum(n * (1 + int.from_bytes(sha256(key.encode()).digest()[:2], "big")) for key, n in keys.items())
 
 
 def test_spare_agents_whose_site_closes_keep_their_approved_line() -> None:

@@ -1,0 +1,19 @@
+"""Reference data is held once, however many realms have the same: twenty exercises would hold twenty copies of every site, post and plan."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+from schemas.base import Model
+
+M = TypeVar("M", bound=Model)
+_known: WeakValueDictionary[tuple[type[Model], bytes], Model] = WeakValueDictionary()
+
+
+def shared(data: M) -> M:
+    """`data`, or the equal object that somebody holds already. Models are immutable, so nobody can tell. Costs milliseconds for a large section."""
+    known = _known.setdefault((type(data), blake2b(data.model_dump_json().encode(), digest_size=16).digest()), data)
+    assert isinstance(known, type(data))
+    return known

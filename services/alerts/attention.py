@@ -1,0 +1,81 @@
+"""Messages that ask for no answer, and those that are withheld (D44, D50, D64, D65)."""
+
+from __future__ import annotations
+
+from schemas.alerts import NotificationPlanned, RoleUncovered
+from schemas.maintenance import PagingWithheld
+from schemas.words import Channel
+from services.alerts.draft import Draft
+from services.alerts.oncall import channels, concerned_by, pair
+from services.alerts.quiet import behind
+from services.alerts.silence import quiet_until
+from services.alerts.waves import values_of
+
+
+def withhold(draft: Draft, incident: str, template: str, roles: tuple[str, ...] = ()) -> None:
+    """Record that somebody would have been called (D64, D65)."""
+    quiet = draft.incident(incident).quiet
+    if quiet is not None:
+        draft.emit(PagingWithheld(incident=incident, quiet=quiet, by=behind(draft, incident), template=template, roles=roles))
+
+
+def inform(
+    draft: Draft, persons: tuple[str, ...], incident: str | None, template: str, values: dict[str, str | int | float | bool | None]
+) -> None:
+    """Tell people something that asks for no answer."""
+    for person in persons:
+        by = channels(draft, person, (Channel.APP, Channel.SMS))
+        if by:
+            role = role_of(draft, person)
+            draft.emit(NotificationPlanned(
+                notification=draft.derive("notification"), incident=incident, level=draft.level, role=role, person=person,
+                channels=by, answer_expected=False, template=template, values=values_of(draft, incident) | values, planned_at=draft.clock,
+                quiet_until=quiet_until(draft, person, role, draft.level),
+            ))  # fmt: skip
+
+
+def role_of(draft: Draft, person: str) -> str:
+    pairs = ((role, draft.state.rota.pair(role, scope, draft.clock)) for role, scope in draft.state.rota.posts)
+    return next((role for role, now in pairs if person in (now.holder, now.deputy)), "")
+
+
+def attend(
+    draft: Draft, roles: tuple[str, ...], *, pole: str | None, site: str | None, incident: str | None, template: str,
+    values: dict[str, str | int | float | bool | None],
+) -> None:  # fmt: skip
+    """Continuity asks that these roles hear of something: alarms, overdue cards, proposals (D44, D50)."""
+    if incident is not None and draft.incident(incident).quiet is not None:
+        withhold(draft, incident, template, roles)
+        return
+    for role in roles:
+        told: set[str] = set()
+        for scope in _scopes(draft, role, pole, site, incident):
+            now = pair(draft, role, scope)
+            ways = {p: channels(draft, p, (Channel.APP, Channel.SMS, Channel.VOICE)) for p in (now.holder, now.deputy) if p is not None}
+            person, by = next(((p, found) for p, found in ways.items() if found), (None, ()))
+            if person is None:
+                draft.emit(RoleUncovered(role=role, scope=scope or pole or site))
+                continue
+            if person in told:
+                continue
+            told.add(person)
+            draft.emit(NotificationPlanned(
+                notification=draft.derive("notification"), incident=incident, level=draft.level, role=role, scope=scope, person=person,
+                channels=by, answer_expected=False, template=template,
+                values=(values_of(draft, incident) if incident is not None else {}) | values, planned_at=draft.clock,
+                quiet_until=quiet_until(draft, person, role, draft.level),
+            ))  # fmt: skip
+
+
+def _scopes(draft: Draft, role: str, pole: str | None, site: str | None, incident: str | None) -> tuple[str | None, ...]:
+    """Where a role hears of it: of the territory, of the pôle or site that it is about, else of every site or pôle that the incident concerns.
+    (None,) for a role that nobody holds there.
+    """
+    mine, sites = draft.state.rota.scopes(role), draft.territory.sites
+    place = sites.get(site) if site else None
+    one = next((s for s in (None, pole, site, place.pole if place else None) if s in mine), "")
+    if one != "":
+        return (one,)
+    near = concerned_by(draft, (incident,)) if incident is not None else frozenset[str]()
+    found = tuple(s for s in mine if s in near and (pole is None or s not in sites or sites[s].pole == pole))
+    return found or (None,)

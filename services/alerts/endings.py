@@ -1,0 +1,162 @@
+"""How causes end: what was said of them is withdrawn (D3), a reopening lifts them (D16), a restoration says that it is over (D20)."""
+
+from __future__ import annotations
+
+from schemas.alerts import Cause, ReportRow
+from schemas.words import EventType
+from services.alerts import tasks
+from services.alerts.causes import cause_of, contested, is_before, is_overdue, known_cause, lift, of_reports, put, take
+from services.alerts.claims import all_over, as_number, communes_of, inside, is_placeless, named, site_of
+from services.alerts.draft import Draft
+from services.alerts.values import changed
+
+
+def withdraw(draft: Draft, cause: Cause, row: ReportRow) -> None:
+    """A Cancel names a report of this cause: it ends, but for what others said of a later time (D7)."""
+    told = (draft.state.reports[r] for r in cause.reports if r in draft.state.reports and r not in row.references)
+    after = sorted((r for r in told if r.occurred_at > row.occurred_at), key=lambda r: (r.occurred_at, r.recorded_at, r.id))
+    if after:
+        put(draft, of_reports(cause, after))
+    else:
+        lift(draft, cause, row.occurred_at, row.id)
+
+
+def hold_again(draft: Draft, told: ReportRow) -> list[Cause]:
+    """A reopening is withdrawn (D3): what it alone had ended holds again, what it had left shut in part does not. Returns what holds again."""
+    state, again = draft.state, list[Cause]()
+    for cause in [c for c in state.causes.values() if c.reports == (told.id,) and c.lifted_at is None]:
+        lift(draft, cause, draft.now, f"denied:{told.id}")
+    for cause in [c for c in state.causes.values() if c.lifted_by == told.id]:
+        newest = draft.state.causes[draft.state.cause_keys[cause.key]]
+        other = draft.state.reopenings.get(f"{cause.site}|{cause.type.value}")
+        day_over = cause.ends_at is not None and cause.ends_at <= draft.now
+        if day_over or newest.lifted_at is None or (other is not None and other[0] >= cause.last_at):
+            continue
+        if not all_over(cause.windows, draft.now):
+            values = {"lifted_at": None, "lifted_by": None, "acting": inside(cause.windows, draft.now)}
+            again.append(put(draft, changed(cause, values | {"overdue": is_overdue(cause, draft.now)})))
+    return again
+
+
+# ── reopening (D16) ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def reopen(draft: Draft, row: ReportRow, incident: str | None) -> None:
+    """Lift what the reopening names, or the only open type; ask when it is not clear. What stays shut becomes a partial closure."""
+    site = site_of(row)
+    if site is None:
+        for name in named(row, "supplier:"):
+            end_supplier_failures(draft, name, row)
+        _end_referenced(draft, row)
+        _end_of_communes(draft, row)
+        return
+    open_ = [draft.state.causes[c] for c in draft.state.site_causes.get(site, ())]
+    types = {c.type for c in open_}
+    lifts = frozenset(row.lifts) or (frozenset(types) if len(types) == 1 else frozenset[EventType]())
+    if not lifts and types:
+        tasks.ask(draft, "lift_which", report=row.id, site=site, incident=incident, candidates=tuple(sorted(t.value for t in types)))
+    for cause in open_:
+        if cause.type in lifts:
+            _lift_or_trim(draft, row, cause)
+    _keep_rest_shut(draft, row, incident)
+
+
+def _end_referenced(draft: Draft, row: ReportRow) -> None:
+    """Without a site: what the reports that it names opened, of the types that it lifts (a machine's alert, D66)."""
+    for reference in row.references:
+        lease = draft.state.leases.get(reference)
+        told = draft.state.reports.get(reference if lease is None else lease.claim)
+        cause = cause_of(draft, told) if told is not None else None
+        if cause is not None and cause.type in row.lifts and row.occurred_at >= cause.since:
+            lift(draft, cause, row.occurred_at, row.id)
+
+
+def _end_of_communes(draft: Draft, row: ReportRow) -> None:
+    """Of communes: what it names and all of whose communes it reopens (D16); of one that stays shut in part somebody is asked."""
+    here = frozenset(communes_of(row, draft.territory))
+    for type_ in row.lifts if here else ():
+        for cause in [draft.state.causes[c] for c in sorted(draft.state.placeless.get(type_.value, ()))]:
+            told = [r for r in (draft.state.reports.get(i) for i in cause.reports) if r is not None]
+            there = frozenset(c for r in told for c in communes_of(r, draft.territory))
+            if not there or here.isdisjoint(there) or row.occurred_at < cause.since or any(is_placeless(r) for r in told):
+                continue
+            if there <= here:
+                lift(draft, cause, row.occurred_at, row.id)
+            else:
+                tasks.ask(draft, "lift_which", report=row.id, incident=draft.standing(cause.incident), candidates=(type_.value,))
+
+
+def _lift_or_trim(draft: Draft, row: ReportRow, cause: Cause) -> None:
+    """D7: a reopening ends what was said before it; what was said after it stays, contested if it is too close to be true (D5)."""
+    told = (row.occurred_at, row.source)
+    if others := _held_by_others(draft, row, cause):
+        put(draft, of_reports(cause, others))
+        return
+    after = [r for r in (draft.state.reports[i] for i in cause.reports if i in draft.state.reports) if not is_before(r, told)]
+    if not after:
+        lift(draft, cause, row.occurred_at, row.id)
+        return
+    after.sort(key=lambda r: (r.occurred_at, r.recorded_at, r.id))
+    put(draft, contested(draft, of_reports(cause, after), after[0].source, told))
+
+
+def _held_by_others(draft: Draft, row: ReportRow, cause: Cause) -> list[ReportRow]:
+    """The end of one machine alert leaves what other alerts of that sender still say of the same cause (D66)."""
+    state = draft.state
+    if row.source_key is None or not row.references:
+        return []
+    held = {a.claim for a in state.leases.values() if a.state == "held" and a.source_key == row.source_key and a.id not in row.references}
+    rows = [state.reports[r] for r in cause.reports if r in held and r in state.reports]
+    return sorted(rows, key=lambda r: (r.occurred_at, r.recorded_at, r.id))
+
+
+def _keep_rest_shut(draft: Draft, row: ReportRow, incident: str | None) -> None:
+    m = row.measure
+    value = as_number(m.value) if m is not None and m.name == "desks_available" else None
+    known_site = draft.territory.sites.get(row.site or "")
+    total = (m.value_of if m is not None else None) or (known_site.desks if known_site is not None else 0)
+    if m is None or value is None or not total or value >= total:
+        return
+    rest = changed(row, {"type": EventType.PARTIAL_CLOSURE, "capacity_lost_pct": round(100 * (1 - max(value, 0.0) / total), 1)})
+    known = known_cause(rest, draft)
+    if known is None:
+        take(draft, rest, incident, None)
+    elif row.occurred_at >= known.last_at:
+        put(draft, changed(known, {"loss_pct": rest.capacity_lost_pct, "last_at": row.occurred_at, "measure": m}))
+
+
+def end_supplier_failures(draft: Draft, supplier: str, row: ReportRow) -> None:
+    """A supplier serves again: its open failures end."""
+    for id in sorted(draft.state.placeless.get(EventType.SUPPLIER_FAILURE.value, ())):
+        cause = draft.state.causes[id]
+        if (
+            cause.measure is not None
+            and f"supplier:{supplier}" in (cause.measure.object or "").split("|")
+            and row.occurred_at >= cause.since
+        ):
+            lift(draft, cause, row.occurred_at, row.id)
+
+
+def end_system_outages(draft: Draft, systems: tuple[str, ...], row: ReportRow) -> None:
+    """`system_restored`: outages end once all systems that they are about are restored, by this word or by others before."""
+    restored = {f"system:{s}" for s in systems}
+    for cause in list(draft.state.causes.values()):
+        if cause.lifted_at is not None or cause.type not in (EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM) or cause.measure is None:
+            continue
+        about = {o for o in (cause.measure.object or "").split("|") if o}
+        if about & restored and row.occurred_at >= cause.last_at and all(_is_up(draft, s, cause) for s in about - restored):
+            lift(draft, cause, row.occurred_at, row.id)
+
+
+def _is_up(draft: Draft, system: str, cause: Cause) -> bool:
+    """Somebody said so after the newest word on the cause."""
+    flag = draft.state.flags.get(system)
+    return flag is not None and flag.value == "up" and flag.since >= cause.last_at
+
+
+def end_operator_outages(draft: Draft, incident: str, row: ReportRow) -> None:
+    """The operator says all restored (D20): its own word ends; the sites' causes stay until someone speaks."""
+    for id in sorted(draft.state.placeless.get(EventType.OUTAGE_POWER.value, ())):
+        cause = draft.state.causes[id]
+        if draft.standing(cause.incident) == incident and row.occurred_at >= cause.since:
+            lift(draft, cause, row.occurred_at, row.id)

@@ -1,0 +1,185 @@
+"""The waves of a ladder (D32, D34): when one fires, and who is called by it.
+
+A ladder is frozen when it starts: its row carries all that the policy version says about it, until a person applies the one in force
+(D63). Roles become persons when a wave fires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from schemas.alerts import EscalationChanged, EscalationRow, NotificationPlanned, RoleUncovered, WaveRow
+from schemas.base import MINUTE_MS, Instant
+from schemas.reference import Wave
+from schemas.words import Channel
+from services.alerts.draft import Draft
+from services.alerts.evolve import OPEN
+from services.alerts.oncall import Post, channels, incidents_of, posts
+from services.alerts.silence import quiet_until
+from services.alerts.values import changed
+
+
+def running(draft: Draft, scope: str) -> EscalationRow | None:
+    """The ladder of an incident or of the territory, if it runs or was answered."""
+    id = draft.state.ladders.get(scope)
+    row = draft.state.escalations[id] if id is not None else None
+    return row if row is not None and row.state in ("running", "answered", "exhausted") else None
+
+
+def foremost(draft: Draft, row: EscalationRow) -> str | None:
+    """The incident that the messages of a ladder name: the first that is open, else the first that is known."""
+    known = incidents_of(draft, row)
+    return next((i.id for i in known if i.state in OPEN), known[0].id if known else None)
+
+
+def put(draft: Draft, row: EscalationRow, change: str) -> EscalationRow:
+    """Record a step of a ladder."""
+    draft.emit(EscalationChanged(row=row, change=change))
+    return row
+
+
+def waves_of(waves: Iterable[Wave], cycle: int, began: Instant) -> tuple[WaveRow, ...]:
+    """Of a cycle that began then, none of them fired."""
+    return tuple(
+        WaveRow(
+            wave=w.wave, cycle=cycle, due_at=began + w.after_min * MINUTE_MS, state="waiting", roles=w.who, expected=w.expected,
+            after_min=w.after_min, ack_min=w.ack_min, channels=tuple(Channel(c) for c in w.channels),
+        )
+        for w in waves
+    )  # fmt: skip
+
+
+def fire_from(draft: Draft, row: EscalationRow) -> EscalationRow:
+    """Fire the next waiting wave, and the one after it at once when a role is uncovered (D34)."""
+    while True:
+        index = next((n for n, w in enumerate(row.waves) if w.state == "waiting"), None)
+        if index is None:
+            return schedule(row)
+        row, covered = _fire(draft, row, index)
+        if covered:
+            return schedule(row)
+
+
+def _fire(draft: Draft, row: EscalationRow, index: int) -> tuple[EscalationRow, bool]:
+    wave = row.waves[index]
+    called, uncovered = call_posts(draft, row, wave, posts(draft, wave.roles, row), row.acknowledged_by)
+    row = with_wave(row, index, state="fired", fired_at=draft.clock, notifications=(*wave.notifications, *called))
+    return changed(row, {
+        "wave": wave.wave, "cycle": wave.cycle, "uncovered_roles": tuple(dict.fromkeys((*row.uncovered_roles, *uncovered))),
+    }), not uncovered  # fmt: skip
+
+
+def call_posts(
+    draft: Draft, row: EscalationRow, wave: WaveRow, due: Iterable[Post], spared: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """Call whoever stands in these posts, the deputy where nobody does or nobody can be reached (D34), each person once and none of `spared`.
+    Returns the notifications, and the posts that are uncovered.
+    """
+    called: dict[str, str] = {}
+    uncovered: list[str] = []
+    for post in due:
+        person = post.holder if post.holder is not None and channels(draft, post.holder) else None
+        if person is None:
+            draft.emit(RoleUncovered(escalation=row.id, role=post.role, scope=post.scope))
+            uncovered.append(named(post.role, post.scope))
+            person = post.deputy
+        if person is None or person in called or person in spared:
+            continue
+        if (notification := ring(draft, row, wave, post, person)) is not None:
+            called[person] = notification
+    return [*called.values()], uncovered
+
+
+def named(role: str, scope: str | None) -> str:
+    """A post in one word."""
+    return role if scope is None else f"{role}:{scope}"
+
+
+def ring(draft: Draft, row: EscalationRow, wave: WaveRow, post: Post, person: str) -> str | None:
+    """Plan one notification of a wave; None when the person has no channel."""
+    by = channels(draft, person, wave.channels)
+    if not by:
+        return None
+    notification, incident = draft.derive("notification"), foremost(draft, row)
+    danger = any(i.danger and i.state in OPEN for i in incidents_of(draft, row))
+    draft.emit(NotificationPlanned(
+        notification=notification, incident=incident, escalation=row.id, wave=wave.wave, cycle=wave.cycle, level=row.level,
+        previous_level=row.previous_level, role=post.role, scope=post.scope, person=person, channels=by, answer_expected=True,
+        danger=danger, template=_template(row),
+        values=values_of(draft, incident), planned_at=draft.clock, ack_by=draft.clock + wave.ack_min * MINUTE_MS,
+        quiet_until=None if danger else quiet_until(draft, person, post.role, row.level),
+    ))  # fmt: skip
+    return notification
+
+
+def _template(row: EscalationRow) -> str:
+    if row.stale_times:
+        return "answer_stale"
+    return "level_raised" if row.previous_level else "incident_wave"
+
+
+def values_of(draft: Draft, incident: str | None) -> dict[str, str | int | float | bool | None]:
+    """What a message may say of an incident (D59)."""
+    if incident is None:
+        return {}
+    row = draft.incident(incident)
+    values: dict[str, str | int | float | bool | None] = {"number": row.number, "kind": row.kind, "severity": row.severity}
+    return values | {"members": len(row.members), "communes": len(row.communes), "commune": row.communes[0] if row.communes else None}
+
+
+def called_so_far(draft: Draft, row: EscalationRow) -> tuple[str, ...]:
+    """Persons called so far, once each."""
+    return tuple(dict.fromkeys(draft.state.calls[n].person for w in row.waves for n in w.notifications if n in draft.state.calls))
+
+
+def schedule(row: EscalationRow) -> EscalationRow:
+    """When the ladder moves next: the next wave, else the next cycle, else the standing alert."""
+    waiting = next((w for w in row.waves if w.state == "waiting"), None)
+    if waiting is not None:
+        return changed(row, {"next_at": waiting.due_at})
+    last = max((w.fired_at or w.due_at for w in row.waves), default=row.started_at)
+    return changed(row, {"next_at": last + row.repeat_after_min * MINUTE_MS})
+
+
+def climb(draft: Draft, id: str) -> None:
+    """The ladder is due: after a stall only the newest due step fires, the skipped ones are superseded."""
+    row = draft.state.escalations[id]
+    if row.state != "running" or row.next_at is None:
+        return
+    waiting = [n for n, w in enumerate(row.waves) if w.state == "waiting"]
+    if not waiting:
+        row = next_cycle(row, row.next_at)
+        if row.state == "exhausted":
+            put(draft, row, "exhausted")
+            return
+        waiting = [n for n, w in enumerate(row.waves) if w.state == "waiting"]
+    due = [n for n in waiting if row.waves[n].due_at <= draft.clock]
+    for n in due[:-1]:
+        row = with_wave(row, n, state="superseded")
+    put(draft, fire_from(draft, row), "wave")
+
+
+def next_cycle(row: EscalationRow, at: Instant) -> EscalationRow:
+    """Again from wave 1, as often as the policy says; answers add up (D33)."""
+    if row.cycle > row.repeat_times:
+        return changed(row, {"state": "exhausted", "next_at": None})
+    again = tuple(
+        changed(w, {
+            "cycle": row.cycle + 1, "due_at": at + w.after_min * MINUTE_MS, "state": "waiting", "fired_at": None, "notifications": (),
+        })
+        for w in row.later or [w for w in row.waves if w.cycle == row.cycle]
+    )  # fmt: skip
+    return changed(row, {"waves": (*row.waves, *again), "cycle": row.cycle + 1})
+
+
+def with_wave(row: EscalationRow, index: int, **values: Any) -> EscalationRow:
+    wave = changed(row.waves[index], values)
+    return changed(row, {"waves": (*row.waves[:index], wave, *row.waves[index + 1 :])})
+
+
+def fire_now(draft: Draft, row: EscalationRow) -> None:
+    """A person climbs the ladder by hand: after its last wave it begins again, however often it has."""
+    if not any(w.state == "waiting" for w in row.waves):
+        row = next_cycle(changed(row, {"repeat_times": max(row.repeat_times, row.cycle)}), draft.clock)
+    put(draft, fire_from(draft, row), "wave")

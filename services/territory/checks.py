@@ -1,0 +1,143 @@
+"""Values that no territory can have: taken as they are, they would stop a decider, run a clock backwards or call nobody."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from datetime import date
+from typing import Any, Final
+
+from schemas import reference as ref
+from schemas.predicates import CONTINUITY_METRICS, AllOf, AnyOf, Manual, Measured, Not, Predicate, has_box, measured
+from services.territory.source import Source, line_of
+
+LONGEST_H: Final = 10 * 365 * 24
+"""A limit of ten years is a slip of the pen, and its deadline might lie beyond the calendar."""
+LONGEST_MIN: Final = 366 * 24 * 60
+_DAYS: Final = frozenset(range(1, 8))
+_ID: Final = re.compile(r"[^\s:|/]{1,64}")
+"""Ids are joined by `:`, `|` and `/`."""
+
+
+def check_site(f: Source, n: int, site: ref.Site) -> None:
+    """Its id, its place on the globe, and counts that are none."""
+    if not _ID.fullmatch(site.id):
+        f.fault(n, f"site {site.id!r}: an id has 1 to 64 characters and no space, ':', '|' or '/'")
+    if not (-90 <= site.lat <= 90 and -180 <= site.lon <= 180):
+        f.fault(n, f"site {site.id!r}: {site.lat:g}, {site.lon:g} is no place on Earth")
+    for name in ("staff", "desks", "public_capacity"):
+        if getattr(site, name) < 0:
+            f.fault(n, f"site {site.id!r}: {name} is below 0")
+
+
+def check_activity(f: Source, node: Any, activity: ref.Activity) -> None:
+    """Its limits and its minimum."""
+    for name in ("rto_h", "dmia_h"):
+        if not 0 < getattr(activity, name) <= LONGEST_H:
+            f.fault(line_of(node, name), f"activity {activity.id}: {name} must be more than 0 and at most {LONGEST_H} h")
+    if not 0 <= activity.pdma_h <= LONGEST_H:
+        f.fault(line_of(node, "pdma_h"), f"activity {activity.id}: pdma_h must be from 0 to {LONGEST_H} h")
+    if not 0 <= activity.mbco_pct <= 100:
+        f.fault(line_of(node, "mbco_pct"), f"activity {activity.id}: mbco_pct must be from 0 to 100")
+
+
+def check_policy(f: Source, doc: Any, policy: ref.Escalation, activities: Collection[str]) -> None:
+    """Calendars, holidays, shorter limits, and whom levels and alarms name."""
+    _check_calendars(f, doc, policy)
+    for fault in ref.quiet_faults(policy):
+        f.fault(line_of(doc, "heures_silence"), fault)
+    for where, fault in ref.ladder_faults(policy):
+        f.fault(line_of(doc, "apres_derniere_vague") if where is None else line_of(doc["vagues"][where[0]], where[1]), fault)
+    for k, level in enumerate(policy.levels):
+        for role in sorted(set(level.pilots) - policy.roles.keys()):
+            f.fault(line_of(doc["niveaux"], k), f"level {level.level}: role {role!r} is not declared")
+        if level.sitrep_every_min is not None and level.sitrep_every_min < 1:
+            f.fault(line_of(doc["niveaux"], k), f"level {level.level}: points de situation come at least one minute apart")
+    for k, alarm in enumerate(policy.alarms):
+        for role in sorted(set(alarm.to) - policy.roles.keys()):
+            f.fault(line_of(doc["alarmes_rto"], k), f"alarm {alarm.base} {alarm.pct} %: role {role!r} is not declared")
+        if alarm.pct < 1:
+            f.fault(line_of(doc["alarmes_rto"], k), f"alarm {alarm.base}: a percentage is 1 at least")
+    for k, surcharge in enumerate(policy.surcharges):
+        for what in _surcharge(surcharge, activities):
+            f.fault(line_of(doc["surcharges_dmia"], k), f"shorter limit of {surcharge.activity}: {what}")
+
+
+def _check_calendars(f: Source, doc: Any, policy: ref.Escalation) -> None:
+    for calendar in policy.calendars:
+        where = line_of(doc["calendriers"], calendar.id)
+        if not 0 <= calendar.open_min < calendar.close_min <= 24 * 60:
+            f.fault(where, f"calendar {calendar.id!r}: it must open before it closes, on the same day (24:00 is its end)")
+        if not calendar.weekdays or not set(calendar.weekdays) <= _DAYS:
+            f.fault(where, f"calendar {calendar.id!r}: days are 1 (Monday) to 7 (Sunday), at least one")
+    for day in policy.holidays:
+        if not _is_day(day):
+            f.fault(line_of(doc, "jours_feries"), f"{day!r} is not a day such as 2026-11-11")
+    for first, last in policy.school_holidays:
+        if not (_is_day(first) and _is_day(last) and first <= last):
+            f.fault(
+                line_of(doc, "vacances_scolaires"), f"{first!r} to {last!r} are not two days such as 2026-10-17, the first before the last"
+            )
+
+
+def _surcharge(surcharge: ref.Surcharge, activities: Collection[str]) -> Iterator[str]:
+    if surcharge.activity not in activities:
+        yield "no such activity"
+    if not 0 < surcharge.dmia_h <= LONGEST_H or (surcharge.rto_h is not None and not 0 < surcharge.rto_h <= surcharge.dmia_h):
+        yield "dmia_h and rto_h must be more than 0, and rto_h not longer than dmia_h"
+    if not all(1 <= day <= 31 for day in surcharge.days_of_month):
+        yield "days of a month are 1 to 31"
+
+
+def check_plan(f: Source, node: Any, plan: ref.Plan) -> None:
+    """Times of its cards and of its stand-down."""
+    for k, card in enumerate(plan.cards):
+        if abs(card.t_min) > LONGEST_MIN:
+            f.fault(line_of(node["fiches"], k), f"plan {plan.id}: t_min {card.t_min} is more than a year away")
+    if plan.stand_down is not None and not 0 <= plan.stand_down.hold_min <= LONGEST_MIN:
+        f.fault(line_of(node, "levee"), f"plan {plan.id}: maintien_min must be from 0 to {LONGEST_MIN}")
+    if plan.stand_down is not None and plan.stand_down.when is not None and _measured_places(plan.stand_down.when) > 1:
+        f.fault(
+            line_of(node, "levee"),
+            f"plan {plan.id}: what is measured must stand together: boxes to tick on one side, and no box under not",
+        )
+
+
+def _measured_places(predicate: Predicate) -> int:
+    """At how many places of a stand-down something measured stands beside boxes: its value is one word, which can be put at one place."""
+    match predicate:
+        case Manual():
+            return 0
+        case AnyOf(any=parts) | AllOf(all=parts):
+            places = [_measured_places(part) for part in parts]
+            together = any(place == 1 and not has_box(part) for part, place in zip(parts, places, strict=True))
+            return int(together) + sum(place for part, place in zip(parts, places, strict=True) if has_box(part))
+        case Not(negated=part):
+            return 2 if has_box(part) else 1
+        case _:
+            return 1
+
+
+def check_predicates(f: Source, line: int, what: str, predicates: Iterable[Any], activities: Collection[str]) -> None:
+    """Predicates about activities: thresholds are numbers, filters are lists."""
+    for found in (m for predicate in predicates for m in measured(predicate)):
+        for fault in _asked(found, activities) if found.metric in CONTINUITY_METRICS else ():
+            f.fault(line, f"{what}: {found.metric}: {fault}")
+
+
+def _asked(found: Measured, activities: Collection[str]) -> Iterator[str]:
+    if isinstance(found.value, bool | str):
+        yield f"value {found.value!r} is not a number"
+    for name in ("criticality", "activities"):
+        if not isinstance(found.args.get(name, []), list):
+            yield f"{name} is a list"
+            return
+    yield from (f"activity {a!r} is not declared" for a in found.args.get("activities", []) if a not in activities)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

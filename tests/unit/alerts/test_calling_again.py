@@ -1,0 +1,287 @@
+"""Nobody is lost when a ladder does not go straight: incidents that open again, answers taken back, a crisis that outlives its incidents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.alerts import AnswerReceived, AttentionRequested, NotificationPlanned, NotificationWithdrawn, RoleUncovered
+from schemas.base import DAY_MS
+from schemas.commands import AcknowledgeIncident, EscalateIncident, MergeIncidents, ReopenIncident, ResolveIncident, SetLevel
+from schemas.oncall import NoteReachability, ReachRow
+from schemas.reference import EscalationPolicy, PublishReference
+from schemas.runtime import CommandApplied
+from schemas.words import Answer
+from tests.unit.alerts.scene import Scene, territory
+from tests.unit.alerts.test_escalation import CRISIS, N2_FIRST, PMI, Calls, _answer, _ladder, _without
+
+N1_FIRST = ("rs-pmi-04", "ast-technique")
+DAY = DAY_MS // 60_000
+CELL: dict[str, Any] = {"author": "coord-pca", "role": "coordinator", "reason": "text:why"}
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene(check=True)
+
+
+def _close(scene: Scene, incident: str, minute: float) -> None:
+    assert isinstance(scene.command(ResolveIncident(**CELL, incident=incident, force=True), minute), CommandApplied)
+
+
+def _gone(scene: Scene, person: str, minute: float) -> None:
+    scene.command(NoteReachability(people=(ReachRow(id=person, points=()),), author="system:directory", role="admin"), minute)
+
+
+# ── incidents that open again ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_incident_that_a_late_report_opens_again_calls(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    incident = scene.incidents()[0].id
+    _answer(scene, calls, "ast-technique", 1)
+    scene.report(30, "reopening", PMI, severity=1)
+    _close(scene, incident, 40)
+    calls.new()
+    scene.report(300, "outage_heating", PMI, occurred=35)
+    assert [i.id for i in scene.incidents()] == [incident]
+    calls.expect(*N1_FIRST)
+    scene.step(315)
+    calls.expect("ast-direction")
+
+
+def test_an_incident_that_a_person_opens_again_calls_also_in_the_same_minute(scene: Scene) -> None:
+    """The clock of an exercise may stand still between two decisions."""
+    for n in range(6):
+        calls = Calls(scene)
+        calls.new()
+        scene.report(n, "closure", f"pmi-0{n + 1}", severity=2)
+        incident = scene.incidents()[-1].id
+        _close(scene, incident, n)
+        calls.new()
+        scene.command(ReopenIncident(**CELL, incident=incident), n)
+        assert {c.person for c in calls.new()} == {f"rs-pmi-0{n + 1}", "ast-technique"}
+        assert _ladder(scene, incident).state == "running"
+        _close(scene, incident, n + 0.5)
+        assert _ladder(scene, incident).state == "ended"
+
+
+def test_a_crisis_that_is_opened_again_calls_once(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2")
+    incident = scene.incidents()[0].id
+    _close(scene, incident, 10)
+    scene.command(SetLevel(**CELL | {"role": "dgs_directeur_de_crise"}, scope="territory", level=0, force=True), 11)
+    calls.new()
+    scene.command(ReopenIncident(**CELL, incident=incident), 20)
+    calls.expect(*CRISIS)
+    assert [e.state for e in scene.state.escalations.values() if e.started_at >= scene.at(20)] == ["running"]
+
+
+def test_a_merge_into_an_incident_that_calls_nobody_goes_on_calling(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    b = scene.incidents()[0].id
+    scene.command(SetLevel(**CELL, scope=b, level=1, force=True), 1)
+    assert _ladder(scene, b).state == "ended", "a fall ends the ladder of the level that is left"
+    scene.report(2, "closure", "sst-13", severity=2)
+    a = next(i.id for i in scene.incidents() if i.id != b)
+    calls.new()
+    scene.command(MergeIncidents(**CELL, incident=a, into=b), 3)
+    assert "rs-sst-13" in {c.person for c in calls.new()}
+    assert _ladder(scene, b).state == "running"
+
+
+# ── answers that are taken back, or given on a page ────────────────────────────────────────────────────────────────
+
+
+def test_a_yes_that_is_taken_back_no_longer_counts_and_the_ladder_goes_on(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    calls.new()
+    _answer(scene, calls, "ast-technique", 1)
+    _answer(scene, calls, "ast-technique", 2, Answer.DECLINE)
+    calls.expect("ast-technique-s")
+    incident = scene.incidents()[0]
+    ladder = _ladder(scene, incident.id)
+    assert (ladder.state, ladder.acknowledged_by, ladder.waves[0].positive) == ("running", (), 0)
+    assert (incident.state, incident.acknowledged_by) == ("open", ())
+    scene.step(15)
+    calls.expect("ast-direction")
+
+
+def test_taken_back_late_the_deputy_has_the_time_of_the_wave(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    calls.new()
+    _answer(scene, calls, "ast-technique", 1)
+    _answer(scene, calls, "ast-technique", 120, Answer.DECLINE)
+    calls.expect("ast-technique-s")
+    scene.step(134.9)
+    calls.expect_nobody()
+    scene.step(135)
+    calls.expect("ast-direction")
+
+
+def test_a_yes_that_was_not_needed_may_be_taken_back_without_noise(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    calls.new()
+    for n, person in enumerate(N2_FIRST):
+        _answer(scene, calls, person, 1 + n)
+    _answer(scene, calls, "ast-technique", 9, Answer.DECLINE)
+    calls.expect("ast-technique-s")
+    assert (_ladder(scene, scene.incidents()[0].id).state, len(scene.incidents()[0].acknowledged_by)) == ("answered", 2)
+
+
+def test_who_took_it_in_charge_on_the_page_uncalled_may_take_it_back(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    incident = scene.incidents()[0].id
+    calls.new()
+    scene.command(AcknowledgeIncident(author="cel-rh", role="cell", incident=incident), 4)
+    scene.command(AcknowledgeIncident(author="cel-rh", role="cell", incident=incident, answer=Answer.DECLINE), 5)
+    assert (_ladder(scene, incident).state, scene.incidents()[0].state) == ("running", "open")
+    scene.step(15)
+    calls.expect("ast-direction")
+
+
+@pytest.mark.parametrize("answer", list(Answer))
+def test_who_answers_on_the_page_is_not_rung_as_well(scene: Scene, answer: Answer) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    mine = calls.of("rs-pmi-04")
+    scene.command(AcknowledgeIncident(author="rs-pmi-04", role="site_manager", incident=scene.incidents()[0].id, answer=answer), 1)
+    assert [(w.notification, w.why) for w in scene.named(NotificationWithdrawn)] == [(mine.notification, answer.value)]
+
+
+def test_one_answer_ends_all_calls_of_a_ladder_to_that_person(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    scene.step(35)
+    first, again = [c for c in scene.named(NotificationPlanned) if c.person == "ast-technique"]
+    scene.feed(
+        AnswerReceived(notification=first.notification, person="ast-technique", answer=Answer.ACK, channel="sms", at=scene.at(36)),
+        at=scene.at(36),
+    )
+    assert [(w.notification, w.why) for w in scene.named(NotificationWithdrawn)] == [(again.notification, "ack")]
+    calls.new()
+
+
+def test_a_standing_alert_can_be_climbed_by_hand(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    incident = scene.incidents()[0].id
+    scene.step(200)
+    assert _ladder(scene, incident).state == "exhausted"
+    calls.new()
+    assert isinstance(scene.command(EscalateIncident(**CELL, incident=incident), 201), CommandApplied)
+    calls.expect(*N1_FIRST)
+    scene.step(216)
+    calls.expect("ast-direction")
+    scene.step(300)
+    calls.expect_nobody()
+    assert _ladder(scene, incident).state == "exhausted"
+
+
+# ── nobody, or nobody who can be reached ───────────────────────────────────────────────────────────────────────────
+
+
+def test_an_information_goes_to_the_deputy_when_nothing_reaches_the_holder(scene: Scene) -> None:
+    calls = Calls(scene)
+    _gone(scene, "dir-education", 0)
+    scene.feed(AttentionRequested(code="alarm", roles=("directeur_pole",), pole="education", base="rto", pct=50), at=scene.at(1))
+    calls.expect("dir-education-s")
+
+
+def test_a_director_who_is_gone_is_noticed_although_another_pole_has_none_left(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(1, "closure", "cen-2")
+    _answer(scene, calls, "dir-solidarites", 2, Answer.DECLINE)
+    _answer(scene, calls, "dir-solidarites-s", 3, Answer.DECLINE)
+    assert _ladder(scene, "territory").uncovered_roles == ("directeur_pole:solidarites",)
+    mine = next(c for c in scene.named(NotificationPlanned) if c.person == "dir-education")
+    _gone(scene, "dir-education", 4)
+    assert (mine.notification, "person_gone") in [(w.notification, w.why) for w in scene.named(NotificationWithdrawn)]
+
+
+def test_a_role_that_is_never_skipped_and_that_nobody_holds_is_its_deputys_also_after_the_quorum() -> None:
+    scene = Scene(roster=_without("elu_astreinte", deputies=["elu_astreinte"]))
+    policy = territory().policy.model_copy(update={"never_skipped": ("elu_astreinte",)})
+    data = EscalationPolicy(policy=policy)
+    scene.command(PublishReference(author="coord-pca", role="coordinator", reference="r-2", data=data, last=True), 0)
+    calls = Calls(scene)
+    scene.report(1, "closure", "cen-2")
+    for n, person in enumerate(CRISIS[:7]):
+        _answer(scene, calls, person, 2 + n)
+    assert _ladder(scene, "territory").state == "answered"
+    assert [c.person for c in calls.new() if c.role == "elu_astreinte"] == ["elu-astreinte-s"]
+    assert ("elu_astreinte", None) in [(u.role, u.scope) for u in scene.named(RoleUncovered)]
+
+
+# ── a crisis that outlives its incidents ───────────────────────────────────────────────────────────────────────────
+
+
+def _crisis(scene: Scene, calls: Calls) -> str:
+    """A crisis that was answered; its incident."""
+    scene.report(0, "closure", "cen-2")
+    calls.new()
+    for n, person in enumerate(CRISIS[:7]):
+        _answer(scene, calls, person, 1 + n)
+    return str(scene.incidents()[0].id)
+
+
+def test_a_new_incident_of_a_crisis_that_nobody_answered_calls_everybody(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2")
+    scene.step(300)
+    assert _ladder(scene, "territory").state == "exhausted"
+    calls.new()
+    scene.report(301, "fire", "sit-02", severity=5)
+    called = calls.expect(*CRISIS)
+    assert {(c.answer_expected, c.previous_level) for c in called} == {(True, None)}
+
+
+def test_a_new_incident_after_all_of_a_crisis_were_closed_calls_everybody(scene: Scene) -> None:
+    calls = Calls(scene)
+    _close(scene, _crisis(scene, calls), 60)
+    scene.report(90, "fire", "sit-02", severity=5)
+    calls.expect(*CRISIS)
+    assert sorted(e.state for e in scene.state.escalations.values() if e.level == 3) == ["running", "superseded"]
+
+
+def test_a_crisis_goes_on_when_its_first_incident_is_forgotten() -> None:
+    scene = Scene(realm="92")
+    calls = Calls(scene)
+    first = _crisis(scene, calls)
+    scene.report(10, "fire", "sit-02", severity=5)
+    second = next(i.id for i in scene.incidents() if i.id != first)
+    scene.report(20, "reopening", "cen-2", severity=1)
+    _close(scene, first, 30)
+    late = 12 * DAY
+    for day in range(1, 13):
+        scene.step(day * DAY)
+    calls.new()
+    _answer(scene, calls, CRISIS[8], late + 1)
+    assert scene.state.incidents[second].acknowledged_by[-1] == CRISIS[8]
+    done = scene.command(EscalateIncident(**CELL, incident=second), late + 2)
+    assert isinstance(done, CommandApplied)
+    assert {c.incident for c in calls.new()} == {second}
+    assert isinstance(
+        scene.command(SetLevel(**CELL | {"role": "dgs_directeur_de_crise"}, scope="territory", level=1, force=True), late + 3),
+        CommandApplied,
+    )
+    _close(scene, second, late + 4)
+
+
+def test_messages_of_a_crisis_name_an_incident_that_is_open(scene: Scene) -> None:
+    calls = Calls(scene)
+    first = _crisis(scene, calls)
+    scene.report(10, "fire", "sit-02", severity=5)
+    second = next(i.id for i in scene.incidents() if i.id != first)
+    scene.command(MergeIncidents(**CELL, incident=first, into=second), 20)
+    calls.new()
+    scene.command(EscalateIncident(**CELL, incident=second), 30)
+    assert {c.incident for c in calls.new()} == {second}

@@ -1,0 +1,119 @@
+"""What is declared holds until its newest word is another, until its cause has ended, or until it is withdrawn (§3, §13, D3, D7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.commands import CompleteTask, DenyReport
+from schemas.reports import Lease, Measure, Window
+from schemas.words import EventType, MsgType
+from tests.unit.alerts.scene import Scene
+
+PAIE: dict[str, Any] = {
+    "source": "supervision",
+    "source_key": "k",
+    "severity": 4,
+    "capacity_lost_pct": 100,
+    "measure": Measure(object="system:paie"),
+}
+RIVER = "station:paris-austerlitz"
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene(check=True)
+
+
+def _said(scene: Scene, id: str) -> Any:
+    return scene.state.flags[id].value
+
+
+def test_a_withdrawn_vigilance_is_what_the_reports_before_it_said(scene: Scene) -> None:
+    def vigilance(minute: float, colour: str | None, **more: Any) -> str:
+        return scene.report(minute, "weather_alert", source="meteo_france", phenomenon="crues", colour=colour, **more)
+
+    vigilance(0, "jaune")
+    red = vigilance(10, "rouge", severity=5)
+    vigilance(12, "rouge", msg_type=MsgType.CANCEL, references=(red,))
+    assert _said(scene, "vigilance:crues") == "jaune", "it repeats what it withdraws, and does not say it"
+    assert scene.state.flags["vigilance:crues"].since == scene.at(0)
+
+
+@pytest.mark.parametrize("denied", [True, False])
+def test_what_only_a_withdrawn_report_declared_is_as_if_nobody_had(scene: Scene, denied: bool) -> None:
+    flag = scene.report(0, "info", source="prefecture", measure=Measure(name="cod_active", value=True))
+    system = scene.report(1, "outage_it", **PAIE)
+    cut = scene.report(
+        2, "outage_power", source="enedis", commune="92050", measure=Measure(name="customers_cut", value=3e4, object="network:electricity")
+    )
+    incident = scene.incident_of(cut).id
+    assert (_said(scene, "flag:cod_active"), _said(scene, "system:paie"), _said(scene, "network:electricity")) == (True, "down", "down")
+    for n, id in enumerate((flag, system, cut)):
+        row = scene.state.reports[id]
+        if denied:
+            scene.command(DenyReport(author="c", role="coordinator", report=id), 5 + n)
+        else:
+            scene.report(
+                5 + n,
+                row.type.value,
+                source=row.source,
+                msg_type=MsgType.CANCEL,
+                references=(id,),
+                measure=row.measure,
+                commune=row.commune,
+            )
+    assert (_said(scene, "flag:cod_active"), _said(scene, "system:paie"), _said(scene, "network:electricity")) == (False, "up", "up")
+    assert scene.state.incidents[incident].customers_cut is None
+
+
+@pytest.mark.parametrize("end", ["lapse", "machine", "person", "window"])
+def test_a_system_is_up_again_when_the_outage_has_ended(scene: Scene, end: str) -> None:
+    """Whatever depends on it stayed interrupted, and its clocks ran, until somebody said `system_restored`."""
+    lease = Lease(until=scene.at(10)) if end == "lapse" else None
+    windows = (Window(start=scene.at(0), end=scene.at(10)),) if end == "window" else ()
+    duration = 0.1 if end == "person" else None
+    id = scene.report(0, "outage_it", **PAIE, lease=lease, effective=windows, expected_duration_h=duration)
+    assert _said(scene, "system:paie") == "down"
+    if end == "machine":
+        scene.report(10, "reopening", source="supervision", source_key="k", references=(id,), lifts=(EventType.OUTAGE_IT,), severity=1)
+    elif end == "person":
+        scene.step(10)
+        (task,) = [t for t in scene.state.tasks.values() if t.state == "open"]
+        scene.command(CompleteTask(author="c", role="coordinator", task=task.id, outcome="lifted"), 10)
+    scene.step(20)
+    assert _said(scene, "system:paie") == "up"
+    assert scene.state.flags["system:paie"].since == scene.at(10)
+
+
+def test_an_outage_of_two_systems_ends_when_both_are_restored(scene: Scene) -> None:
+    """§3: restored one by one, it never ended."""
+    scene.report(0, "outage_it", "sst-01", capacity_lost_pct=50, measure=Measure(object="system:paie|system:ad"))
+    for minute, system, status in ((5, "ad", "degraded"), (6, "paie", "normal")):
+        restored = Measure(name="system_restored", value=True, object=f"system:{system}")
+        scene.report(minute, "info", source="supervision", severity=1, measure=restored)
+        assert scene.status("sst-01") == status
+
+
+def test_the_end_of_one_outage_leaves_what_another_says(scene: Scene) -> None:
+    ids = [scene.report(n, "outage_it", **PAIE) for n in range(7)]
+    for n, id in enumerate(ids):
+        assert _said(scene, "system:paie") == "down"
+        scene.report(10 + n, "reopening", source="supervision", source_key="k", references=(id,), lifts=(EventType.OUTAGE_IT,), severity=1)
+    assert _said(scene, "system:paie") == "up"
+
+
+@pytest.mark.parametrize("times", [2, 8])
+def test_an_older_word_does_not_change_what_a_newer_one_has_said_again(scene: Scene, times: int) -> None:
+    def level(minute: float, m: float, occurred: float | None = None) -> None:
+        measure = Measure(name="river_level", value=m, unit="m", object=RIVER)
+        scene.report(minute, "flood_level", source="vigicrues", occurred=occurred, severity=2, measure=measure)
+
+    for n in range(times):
+        level(n * 10, 6.6)
+    last = (times - 1) * 10
+    level(last + 1, 5.9, last - 5)
+    assert _said(scene, f"river:{RIVER.removeprefix('station:')}") == 6.6
+    level(last + 2, 5.9, last + 1)
+    assert _said(scene, f"river:{RIVER.removeprefix('station:')}") == 5.9
