@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
+import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -142,8 +145,27 @@ def _root() -> None:
 
 
 def main() -> None:
-    """Entry point of the `vigie` script."""
-    app(prog_name="vigie")
+    """Entry point of the `vigie` script. A variable that cannot be read is named in one line, whatever the command (exit 1); so are words that are no
+    UTF-8, as a terminal with another encoding sends them (exit 2).
+    """
+    for stream in (sys.stdout, sys.stderr):  # a terminal that has no ’ shows ? for it, and the command goes on
+        if isinstance(stream, io.TextIOWrapper):
+            with suppress(OSError):  # what the supervisor reads is neither a file nor a terminal, and says so
+                stream.reconfigure(errors="replace")
+    try:
+        app(prog_name="vigie")
+    except UnicodeEncodeError as error:
+        if not any("\udc80" <= letter <= "\udcff" for letter in str(error.object)):
+            raise
+        typer.secho(f"vigie: not UTF-8: {error.object!a}; is the terminal set to another encoding?", err=True, fg="red")
+        raise SystemExit(2) from error
+    except ValueError as error:
+        from services.runtime.secret_files import wrong_variables
+
+        if (wrong := wrong_variables(error)) is None:
+            raise
+        typer.secho(f"vigie: {wrong}", err=True, fg="red")
+        raise SystemExit(1) from error
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ running system, the topics are in `/asyncapi.json`. Every path begins with the a
 * **Lists**: `{"items": […], "next": cursor or null}`; `?limit=` (≤ 1000) and `?cursor=` page on.
 * **Decisions** are commands with author, role and `reason`. The call waits up to two seconds (`Prefer: wait=N`) for the Transaction of its command: 200
   with the result, or the decider's own refusal (403, 404, 409, 412); else 202 with `/api/v1/commands/{id}`. `Idempotency-Key` on all. `If-Match` where two people
-  may collide, with the `ETag` of the resource.
+  may collide, with the `ETag` of the resource. Fields that this version does not know have no effect; the answer names them in `unknown_fields`.
 * **Problems** are RFC 9457, `application/problem+json`, in the language of `Accept-Language` (fr, en); `code` is stable, see the end of this page.
 * **Live**: [`GET /api/v1/stream`](live-stream.md).
 """

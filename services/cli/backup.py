@@ -15,8 +15,9 @@ import typer
 from aiokafka.errors import KafkaError
 
 from services.cli.client import fail
+from services.runtime.backup.contents import Finished
 from services.runtime.backup.cut import TooBusy
-from services.runtime.backup.restoring import Restored, RestoreRefused, prove
+from services.runtime.backup.restoring import Restored, RestoreRefused, admit, prove
 from services.runtime.backup.restoring import restore as put_back
 from services.runtime.backup.sealed import SealedInvalid, SecretTooShort
 from services.runtime.backup.taking import BackupRefused, Taken, back_up
@@ -47,7 +48,11 @@ def _secret(key: Path | None) -> bytes:
 
 
 def _refusal(file: Path, error: Exception) -> typer.Exit:
-    return fail(ValueError(f"{file}: {error}") if isinstance(error, SealedInvalid) else error)
+    if isinstance(error, SealedInvalid):
+        return fail(ValueError(f"{file}: {error}"))
+    if isinstance(error, OSError) and error.filename is None and error.strerror:  # a write says not where
+        return fail(ValueError(f"{file}: {error.strerror}"))
+    return fail(error)
 
 
 def backup(
@@ -79,9 +84,9 @@ def restore(
     settings = Settings() if data is None else Settings(data_dir=data)
     secret = _secret(key)
 
-    async def run() -> Restored:
-        async with with_broker(settings) as known:
-            return await put_back(known, file, secret)
+    async def run(finished: Finished) -> Restored:
+        async with with_broker(settings, new=True) as known:
+            return await put_back(known, file, secret, finished)
 
     began = time.monotonic()
     try:
@@ -89,7 +94,7 @@ def restore(
             finished = prove(file, secret)
             _say(_told(file, finished.manifest) | {"signed_by": finished.key.fingerprint}, as_json)
             return
-        restored = asyncio.run(run())
+        restored = asyncio.run(run(admit(settings.data, file, secret)))
     except _FAILURES as error:
         raise _refusal(file, error) from error
     _say(

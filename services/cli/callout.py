@@ -69,20 +69,21 @@ def show(id: str, realm: Realm = None, as_of: AsOf = None, as_json: AsJson = Fal
 
 
 def _print(found: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    console = Console()
-    console.print(f"Appel général {found['id']} · {found['state']}", highlight=False)
+    from services.cli.shown import console
+
+    shown = console()
+    shown.print(f"Appel général {found['id']} · {found['state']}", highlight=False)
     for e in found["estimates"]:
-        console.print(
+        shown.print(
             f"  {e['channel']}: {e['people']} personnes, {e['seconds'] // 60} min {e['seconds'] % 60:02}, {e['cost_cents'] / 100:.2f} €"
         )
     if found["unreachable"]:
-        console.print(f"  [red]{found['unreachable']} personnes sans aucun de ces canaux[/]")
-    with Progress(TextColumn("  prévenues"), BarColumn(), MofNCompleteColumn(), console=console) as bar:
+        shown.print(f"  {found['unreachable']} personnes sans aucun de ces canaux", style="red")
+    with Progress(TextColumn("  prévenues"), BarColumn(), MofNCompleteColumn(), console=shown) as bar:
         bar.add_task("", total=found["people"] or None, completed=found["handed"])
-    console.print(
+    shown.print(
         f"  reçus {found['received']}, réponses {found['answered']}, échecs {found['failed']}, douteux {found['ambiguous']}, "
         f"{found['spent_cents'] / 100:.2f} € dépensés" + (f", fin vers {at_paris(found['eta_at'])}" if found["eta_at"] else "")
     )

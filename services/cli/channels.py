@@ -9,6 +9,7 @@ import typer
 
 from schemas.words import Channel
 from services.cli.client import fail
+from services.runtime.secret_files import wrong_variables
 
 
 def channels(as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False) -> None:
@@ -21,7 +22,7 @@ def channels(as_json: Annotated[bool, typer.Option("--json", help="One JSON docu
     try:
         settings = DeliverySettings()
     except ValidationError as error:
-        raise fail(ValueError("; ".join(f"VIGIE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors() if e["loc"]))) from error
+        raise fail(ValueError(wrong_variables(error))) from error
     named = configured(settings)
     found: dict[Channel, list[dict[str, Any]]] = {channel: [] for channel in Channel}
     for channel, fault in faults(settings):
@@ -46,7 +47,6 @@ def _promises(channel: Channel) -> dict[str, Any]:
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table()
@@ -57,8 +57,12 @@ def _show(rows: list[dict[str, Any]]) -> None:
         state = "[red]faulty[/]" if wrong else "[green]configured[/]" if row["configured"] else "[dim]not configured[/]"
         receipt = "none given" if row["receipt_s"] is None else f"{row['receipt_s']:g} s"
         table.add_row(row["channel"], state, row["doubt"].replace("_", " "), str(row["tries"]), f"{row['limit_s']:g} s", receipt)
-    console = Console()
-    console.print(table)
+    from rich.markup import escape
+
+    from services.cli.shown import console
+
+    shown = console(markup=True)
+    shown.print(table)
     for row in rows:
         for fault in row["faults"]:
-            console.print(f"[{'red' if fault['error'] else 'yellow'}]{fault['variable']}[/] {fault['what']}", highlight=False)
+            shown.print(f"[{'red' if fault['error'] else 'yellow'}]{fault['variable']}[/] {escape(fault['what'])}", highlight=False)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from schemas.base import MESSAGES, MINUTE_MS, RowFact
+from services.cli.expectations import faults_of
 from services.runtime.transaction import FactRecord
+from services.territory.source import YamlInvalid, line_of, plain, read_yaml, sprawls
 
 Check = dict[str, Any]
 Row = dict[str, Any]
@@ -243,7 +243,12 @@ def _headcount(h: History, c: Check) -> tuple[bool, str]:
     if not counts:
         return False, "no count"
     newest = max(counts, key=lambda r: (r["occurred_at"], r["recorded_at"]))["measure"]
-    return (newest["value"], newest["value_of"]) == (c["found"], c["of"]), f"{newest['value']:g}/{newest['value_of']:g}"
+    return (newest["value"], newest["value_of"]) == (c["found"], c["of"]), "/".join(_count(newest[name]) for name in ("value", "value_of"))
+
+
+def _count(value: Any) -> str:
+    """A report may leave out of how many, or say a word."""
+    return f"{value:g}" if isinstance(value, int | float) else "?"
 
 
 KINDS: dict[str, Callable[[History, Check], tuple[bool, str]]] = {
@@ -256,10 +261,31 @@ KINDS: dict[str, Callable[[History, Check], tuple[bool, str]]] = {
 """One function per kind of expectation."""
 
 
+class ChecksInvalid(ValueError):
+    """The file holds no expectations that could be judged; each line of the message names a place and says why."""
+
+
 def load_checks(path: Path, scenario_id: str) -> list[Check]:
-    """The expectations of a scenario, by ascending `at_min`. Raises OSError, KeyError."""
-    document = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    return sorted(document["scenarios"][scenario_id], key=lambda c: float(c["at_min"]))
+    """The expectations of a scenario, by ascending `at_min`. Raises ChecksInvalid, OSError."""
+    try:
+        document = read_yaml(path)
+    except YamlInvalid as error:
+        raise ChecksInvalid(f"{path}:{error.line}: {error}") from error
+    scenarios = document.get("scenarios") if isinstance(document, dict) else None
+    if not isinstance(scenarios, dict) or not isinstance(scenarios.get(scenario_id), list):
+        raise ChecksInvalid(f"{path}: no list of expectations for {scenario_id!r} under `scenarios:`")
+    checks = scenarios[scenario_id]
+    wrong = [f"{path}:{line_of(checks, n)}: {what}" for n, check in enumerate(checks) for what in _faults(check)]
+    if wrong:
+        raise ChecksInvalid("\n".join(wrong))
+    return sorted(map(plain, checks), key=lambda c: float(c["at_min"]))
+
+
+def _faults(check: Any) -> list[str]:
+    """All but an unknown kind, which fails when it is judged."""
+    if not isinstance(check, dict) or sprawls(check):
+        return ["an expectation is a mapping: id, at_min, kind"]
+    return [what for name, what in faults_of(plain(check)) if name != "kind"]
 
 
 def run_checks(history: History, checks: list[Check]) -> list[Result]:

@@ -10,6 +10,7 @@ import httpx
 import typer
 
 from services.runtime.settings import Settings
+from services.runtime.whole_file import appearing
 
 
 class Refused(RuntimeError):
@@ -21,7 +22,7 @@ class Refused(RuntimeError):
 
 
 class Away(RuntimeError):
-    """Nothing answers at the address."""
+    """Nothing answers at the address, or what answers is not Vigie."""
 
 
 def local_token(settings: Settings) -> str | None:
@@ -36,12 +37,17 @@ def local_token(settings: Settings) -> str | None:
 
 
 class Client:
-    """A session with one Vigie. Raises Away and Refused."""
+    """A session with one Vigie. Raises Away, also when it is made, and Refused."""
 
     def __init__(self, settings: Settings, timeout_s: float = 30.0) -> None:
         token = local_token(settings)
+        if token and not (token.isascii() and token.isprintable()):
+            raise Away("the token (VIGIE_TOKEN, or secrets/admin.token) holds characters that no token has")
         headers = {"Accept-Language": "fr"} | ({"Authorization": f"Bearer {token}"} if token else {})
-        self._http = httpx.Client(base_url=settings.url, headers=headers, timeout=timeout_s, trust_env=False)
+        try:
+            self._http = httpx.Client(base_url=settings.url, headers=headers, timeout=timeout_s, trust_env=False)
+        except httpx.InvalidURL as exc:
+            raise Away(f"VIGIE_URL={settings.url} is no address: {exc}") from exc
 
     def __enter__(self) -> Self:
         return self
@@ -52,8 +58,9 @@ class Client:
     def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
         """(status, JSON body) of a call that did not fail. `body`: bytes as they are, anything else as JSON."""
         content = {"content": body} if isinstance(body, bytes) else {"json": body}
-        answer = self._answer(method, path, headers=headers, **content)
-        return answer.status_code, _content(answer)
+        sent = {name: _encoded(value) for name, value in (headers or {}).items()}
+        answer = self._answer(method, path, headers=sent, **content)
+        return answer.status_code, self._document(answer)
 
     def read(self, path: str) -> httpx.Response:
         """A read that is no JSON: its bytes and headers."""
@@ -61,30 +68,47 @@ class Client:
 
     def save(self, path: str, file: Path) -> int:
         """A read as a file, which exists only when it is whole; its size. Raises OSError too."""
-        part = file.with_name(file.name + ".part")
         try:
-            with part.open("wb") as target, self._http.stream("GET", path) as answer:
-                if answer.status_code >= 400:
+            with appearing(file) as target, self._http.stream("GET", path) as answer:
+                if answer.status_code != 200:
                     answer.read()
-                    raise Refused(answer.status_code, _content(answer))
+                    raise self._no_answer(answer)
                 for block in answer.iter_bytes():
                     target.write(block)
-            part.replace(file)
-        except httpx.TransportError as exc:
+        except httpx.RequestError as exc:
             raise Away(f"the answer of {self._http.base_url} broke off: {exc}") from exc
-        finally:
-            part.unlink(missing_ok=True)
         return file.stat().st_size
 
     def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
             answer = self._http.request(method, path, **request)
-        except httpx.TransportError as exc:
+        except (httpx.RequestError, httpx.InvalidURL) as exc:
             raise Away(f"no answer from {self._http.base_url}: {exc}") from exc
-        if answer.status_code >= 400:
-            content = _content(answer)
-            raise Refused(answer.status_code, content if isinstance(content, dict) else {"title": str(content)[:200]})
-        return answer
+        if answer.is_success:
+            return answer
+        raise self._no_answer(answer)
+
+    def _no_answer(self, answer: httpx.Response) -> Away | Refused:
+        """What to raise of an answer that is no success."""
+        if answer.status_code < 400:
+            return self._stranger(answer)
+        content = _content(answer)
+        return Refused(answer.status_code, content if isinstance(content, dict) else {"title": str(content)[:200]})
+
+    def _document(self, answer: httpx.Response) -> dict[str, Any]:
+        """JSON object of a success: everything that Vigie tells is one, or nothing (204)."""
+        if answer.status_code == 204:
+            return {}
+        content = _content(answer)
+        if not isinstance(content, dict) or not answer.headers.get("content-type", "").startswith(
+            ("application/json", "application/problem+json")
+        ):
+            raise self._stranger(answer)
+        return content
+
+    def _stranger(self, answer: httpx.Response) -> Away:
+        kind = answer.headers.get("content-type", "no content")
+        return Away(f"what answers at {self._http.base_url} is not Vigie (HTTP {answer.status_code}, {kind}): see VIGIE_URL")
 
     def get(self, path: str) -> Any:
         """JSON of a read."""
@@ -96,7 +120,15 @@ class Client:
 
     def send(self, path: str, content: bytes, media_type: str) -> Any:
         """JSON of a write of something that is not JSON."""
-        return _content(self._answer("POST", path, content=content, headers={"Content-Type": media_type}))
+        return self._document(self._answer("POST", path, content=content, headers={"Content-Type": media_type}))
+
+
+def _encoded(value: str) -> bytes:
+    """Bytes of a header: a key may hold any letter."""
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode()
 
 
 def _content(answer: httpx.Response) -> Any:
@@ -108,9 +140,10 @@ def _content(answer: httpx.Response) -> Any:
 
 def fail(exc: Exception) -> typer.Exit:
     """Print the sentence of an error; the exit to raise (1: refused or failed)."""
-    typer.secho(str(exc), err=True, fg="red")
+    typer.secho(str(exc) or type(exc).__name__, err=True, fg="red")
     if isinstance(exc, Refused):
-        for error in exc.problem.get("errors", []):
+        errors = exc.problem.get("errors")
+        for error in (e for e in errors if isinstance(e, dict)) if isinstance(errors, list) else ():
             typer.secho(f"  {error.get('field', '')}: {error.get('detail', '')}", err=True)
     return typer.Exit(1)
 

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from services.cli.client import fail
 from services.cli.read import AsOf, Realm, fetch
+from services.cli.shown import console
 from services.continuity.contingency import Contingency, Loss, Lost, Unmet, totals, worst
 from services.continuity.present import PAIRED, Present
 from services.continuity.reassignment.files import FileInvalid, outside_help, read_previous, read_situation
@@ -117,7 +118,7 @@ def _show_found(n: Together, lost: Lost, most: int, realm: str | None, as_of: st
         typer.echo(json.dumps(row, ensure_ascii=False))
         return
     now, levels = row["present"], ("u1", "u2", "u3")
-    Console().print(
+    console().print(
         f"N-{row['n']}, {LOST[Lost(row['lost'])]}, depuis la proposition n°\u00a0{now['number']} "
         f"({now['sites_hit']} sites touchés, {now['held']} agents réaffectés, manque déjà {' '.join(f'{u.upper()} {now[u]}' for u in levels)})\u00a0: "
         f"{row['unmet']} pertes sur {row['losses']} laissent davantage de manque{_looked_at(n)}",
@@ -143,7 +144,7 @@ def _show(document: dict[str, Any]) -> None:
     now, n = document["unmet_now"], Together(str(document["n"]))
     already = "" if now is None else f", manque déjà {' '.join(f'{level} {count}' for level, count in now.items())}"
     leaves = "un manque" if now is None else f"davantage de manque{_looked_at(n)}"
-    Console().print(
+    console().print(
         f"N-{n}, {LOST[Lost(document['lost'])]}{already}\u00a0: {document['unmet']} pertes sur {document['losses']} laissent {leaves} "
         f"({document['solved']} résolues, {document['screened']} écartées sans calcul, {document['seconds']} s)",
         highlight=False,
@@ -160,7 +161,7 @@ def _looked_at(n: Together) -> str:
 
 def _say_gain(gain: dict[str, Any]) -> None:
     levels = ", ".join(f"{level} {change:+}" for level, change in gain["unmet"].items())
-    Console().print(
+    console().print(
         f"de plus, {ONE_MORE[gain['kind']]} {gain['name']}\u00a0: {gain['agents']:+} agents manquants, {gain['kept']:+} activités tenues, "
         f"{levels}, sur {gain['losses']} pertes",
         highlight=False,
@@ -175,4 +176,4 @@ def _table(worst: list[dict[str, Any]]) -> None:
         missing = ", ".join(f"{g['count']} {g['metier_name']} ({g['activity']})" for g in loss["gaps"][:4])
         more = f" et {len(loss['gaps']) - 4} de plus" if len(loss["gaps"]) > 4 else ""
         table.add_row(" + ".join(loss["sites"]), *(str(v) for v in loss["unmet"].values()), missing + more)
-    Console().print(table)
+    console().print(table)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +16,7 @@ from aiokafka.errors import KafkaError
 from services.cli.client import local_token
 from services.runtime.deadletters import DeadLetter, Lane
 from services.runtime.kafka import BrokerAway, RecordProducer, partition_for
-from services.runtime.letters import RecordGone, read_letters, republish, row_of
+from services.runtime.letters import RecordGone, read_letters, republish, row_of, time_of
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
 
@@ -84,16 +83,17 @@ def list_letters(
     if not letters:
         typer.echo("no dead letters")
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from services.cli.shown import console, plain
 
     table = Table()
     for column in ("id", "at", "realm", "lane", "type", "code", "why"):
         table.add_column(column, overflow="fold" if column == "why" else "ellipsis", no_wrap=column != "why")
     for x in letters:
-        at = datetime.fromtimestamp(x.at / 1000, UTC).astimezone().strftime("%d/%m %H:%M:%S")
-        table.add_row(x.id[:13], at, x.realm or "-", x.lane.value, x.input_type or "", x.code, x.detail)
-    Console().print(table)
+        at = time_of(x).astimezone().strftime("%d/%m %H:%M:%S")
+        table.add_row(x.id[:13], at, x.realm or "-", x.lane.value, x.input_type or "", x.code, plain(x.detail))
+    console().print(table)
 
 
 @app.command()
@@ -174,11 +174,11 @@ async def _post(settings: Settings, letter: DeadLetter, content: bytes | None) -
         headers["X-Vigie-Source"] = letter.source  # a machine's message stays that machine's (services.intake.machines.door)
     if token := local_token(settings):
         headers["Authorization"] = f"Bearer {token}"
-    async with httpx.AsyncClient(base_url=settings.url, trust_env=False, timeout=10.0) as client:
-        try:
+    try:
+        async with httpx.AsyncClient(base_url=settings.url, trust_env=False, timeout=10.0) as client:
             answer = await client.post(path, content=content or b"", headers=headers)
-        except httpx.TransportError as error:
-            raise DlqFailed(f"no answer from {settings.url}: {error}") from error
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        raise DlqFailed(f"no answer from {settings.url}: {error}") from error
     if answer.is_error:
         raise DlqFailed(f"{path} answered {answer.status_code}: {answer.text[:500]}")
     return f"{path} answered {answer.status_code}: {answer.text[:500]}"

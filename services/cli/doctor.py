@@ -11,11 +11,14 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
+from services.runtime.secret_files import wrong_variables
 from services.runtime.settings import DataDir, Settings, split_host_port
+from services.runtime.supervisor.lock import is_held
+from services.runtime.supervisor.status import read_status
 
 State = Literal["ok", "warning", "fault"]
 LITTLE_MB: Final = 2_048
@@ -45,7 +48,12 @@ def disk(data: DataDir) -> Iterator[Finding]:
     yield Finding(
         "disk room", state, f"{free_mb} MB free under {data.root}", "" if state == "ok" else "make room: a full disk stops the broker"
     )
-    took_ms = sync_ms(data.run)
+    try:
+        took_ms = sync_ms(data.run)
+    except OSError as error:
+        act = "make room, or give the folder to the user that runs Vigie"
+        yield Finding("disk speed", "fault", f"nothing can be written under {data.run}: {error.strerror}", act)
+        return
     slow = took_ms > SLOW_SYNC_MS
     yield Finding(
         "disk speed", "warning" if slow else "ok", f"a durable write takes {took_ms:.1f} ms (median of {SYNCS})",
@@ -72,7 +80,11 @@ def sync_ms(folder: Path) -> float:
 
 def secrets(data: DataDir) -> Iterator[Finding]:
     """Nobody else reads them."""
-    open_to_others = [p.name for p in (data.secrets, *data.secrets.glob("*")) if stat.S_IMODE(p.stat().st_mode) & 0o077]
+    try:
+        open_to_others = [p.name for p in (data.secrets, *data.secrets.iterdir()) if stat.S_IMODE(p.stat().st_mode) & 0o077]
+    except OSError as error:
+        yield Finding("secrets", "fault", f"{error.filename} cannot be read: {error.strerror}", "run this as the user that runs Vigie")
+        return
     yield Finding(
         "secrets", "fault" if open_to_others else "ok",
         f"others may read {', '.join(sorted(open_to_others))}" if open_to_others else "the owner's alone",
@@ -86,10 +98,12 @@ def secrets(data: DataDir) -> Iterator[Finding]:
 
 def listening(settings: Settings) -> Iterator[Finding]:
     """Outside this machine only with TLS."""
-    host, _ = split_host_port(settings.http)
+    running = read_status(settings.data.status) if is_held(settings.data.lock) else None
+    address = (running or {}).get("http") or settings.http
+    host, _ = split_host_port(address)
     outside = not host.startswith(LOOPBACK)
     yield Finding(
-        "listening", "warning" if outside else "ok", f"plain HTTP on {settings.http}",
+        "listening", "warning" if outside else "ok", f"plain HTTP on {address}",
         "whoever is on that network reads passwords: VIGIE_TLS_HTTP, or a proxy with TLS in front" if outside else "",
     )  # fmt: skip
 
@@ -170,7 +184,7 @@ def channels() -> Iterator[Finding]:
     try:
         settings = DeliverySettings()
     except ValidationError as error:
-        yield Finding("channels", "fault", str(error.errors()[0]["msg"]), "see `vigie channels`")
+        yield Finding("channels", "fault", wrong_variables(error) or str(error), "see `vigie channels`")
         return
     named = sorted(c.value for c in configured(settings))
     state: State = "fault" if not named else "warning" if len(named) == 1 else "ok"
@@ -211,11 +225,13 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON docume
 
 
 def _show(found: list[Finding]) -> None:
-    from rich.console import Console
+    from rich.markup import escape
 
-    console: Any = Console()
+    from services.cli.shown import console
+
+    shown = console(markup=True)
     colours = {"ok": "green", "warning": "yellow", "fault": "red"}
     for f in found:
-        console.print(f"[{colours[f.state]}]{f.state:8}[/] [bold]{f.check}[/]: {f.found}", highlight=False)
+        shown.print(f"[{colours[f.state]}]{f.state:8}[/] [bold]{f.check}[/]: {escape(f.found)}", highlight=False)
         if f.act:
-            console.print(f"         {f.act}", highlight=False)
+            shown.print(f"         {escape(f.act)}", highlight=False)

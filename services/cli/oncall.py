@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.client import ask, fail
 from services.cli.decide import Key, Reason, decide
 from services.cli.read import AsJson, AsOf, Realm, at_paris, moment, query, show
+from services.cli.shown import console
 from services.console.feed_links import FeedLinks
 from services.oncall.ics import MOST_BYTES
 from services.runtime.settings import Settings
@@ -238,4 +238,4 @@ def _summary(proof: dict[str, Any]) -> None:
         table.add_column(name, justify="left" if name == "Rôle" else "right")
     for role in proof["roles"]:
         table.add_row(role["role_name"], str(role["hours"]), str(role["ready"]), f"{100 * role['ready'] / max(role['hours'], 1):.1f}")
-    Console().print(table)
+    console().print(table)

@@ -16,20 +16,21 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from schemas.base import MINUTE_MS
+from schemas.realms import MOST_MINUTES
 from schemas.responders import RespondersInvalid, parse_responders
-from services.cli.checks import History, Result, load_checks, run_checks
+from services.cli.checks import ChecksInvalid, History, Result, load_checks, run_checks
 from services.cli.client import Away, Client, Refused, fail
 from services.cli.exercise_file import ExerciseInvalid, load_exercise
 from services.cli.history import read_history
-from services.cli.scenarios import Event, Scenario, ScenarioUnknown, load_scenario
+from services.cli.scenarios import Event, Scenario, ScenarioInvalid, ScenarioUnknown, load_scenario
 from services.runtime.settings import REPOSITORY, Settings
-from services.territory import load_territory
+from services.territory import TerritoryInvalid, load_territory
+from services.territory.source import YamlInvalid, line_of, plain, read_yaml, sprawls
 
 MAX_WAIT_S = 60.0
 """How long a report or a step is offered again while Vigie is away or overloaded."""
@@ -51,17 +52,30 @@ def _pace(speed: str) -> float | None:
 
 
 def _responders(file: Path) -> list[dict[str, Any]]:
-    """The lines of a responders file. Raises RespondersInvalid, OSError, YAMLError."""
-    document = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
+    """The lines of a responders file. Raises RespondersInvalid, which names the line, OSError."""
+    try:
+        document = read_yaml(file)
+    except YamlInvalid as error:
+        raise RespondersInvalid(f"{file}:{error.line}: {error}") from error
     lines = document.get("responders") if isinstance(document, dict) else None
     if not isinstance(lines, list):
         raise RespondersInvalid(f"{file}: a list named `responders:` is expected (docs/reference/responders.md)")
-    parse_responders(lines)
-    return lines
+    return [_responder(f"{file}:{line_of(lines, n)}", line) for n, line in enumerate(lines)]
+
+
+def _responder(where: str, line: Any) -> dict[str, Any]:
+    if not isinstance(line, dict) or sprawls(line):
+        raise RespondersInvalid(f"{where}: a line is a mapping (docs/reference/responders.md)")
+    read: dict[str, Any] = plain(line)
+    try:
+        parse_responders([read])
+    except RespondersInvalid as error:
+        raise RespondersInvalid(f"{where}: {str(error).removeprefix('responder 1: ')}") from error
+    return read
 
 
 def _what_to_play(name: str, folder: Path, settings: Settings) -> tuple[Scenario, list[dict[str, Any]], list[dict[str, Any]]]:
-    """(scenario, responders, expectations) of an id or a file. Raises ScenarioUnknown, ExerciseInvalid, OSError."""
+    """(scenario, responders, expectations) of an id or a file. Raises ScenarioUnknown, ScenarioInvalid, ExerciseInvalid, OSError."""
     file = Path(name)
     if file.suffix not in (".yaml", ".yml"):
         return load_scenario(folder, name), [], []
@@ -153,7 +167,7 @@ def _verdict(console: Console, results: list[Result]) -> None:
     for column in ("", "Attente", "Constaté", "Pourquoi"):
         table.add_column(column)
     for r in results:
-        table.add_row("[green]✓[/]" if r.ok else "[red]✗[/]", r.id, r.got, r.why)
+        table.add_row("[green]✓[/]" if r.ok else "[red]✗[/]", escape(r.id), escape(r.got), escape(r.why))
     console.print(table)
 
 
@@ -162,7 +176,7 @@ def play(
     speed: Annotated[str, typer.Option(help="Simulated seconds per real second, or max")] = "max",
     realm: Annotated[str | None, typer.Option(help="Exercise realm; a new one by default")] = None,
     responders: Annotated[Path | None, typer.Option(help="How simulated people answer (YAML)")] = None,
-    until: Annotated[float | None, typer.Option(help="Stop at this minute of the scenario")] = None,
+    until: Annotated[float | None, typer.Option(min=0, max=MOST_MINUTES, help="Stop at this minute of the scenario")] = None,
     scenarios: Annotated[Path, typer.Option(help="Folder with scenarios.yaml and scenario_events.csv")] = REPOSITORY / "scenarios",
     check: Annotated[Path | None, typer.Option(help="expectations.yaml to compare with")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Last line is JSON")] = False,
@@ -172,11 +186,11 @@ def play(
     pace = _pace(speed)
     try:
         played, answers, checks = _what_to_play(scenario, scenarios, settings)
-        checks = load_checks(check, scenario) if check else checks
+        checks = load_checks(check, played.id) if check else checks
         answers = _responders(responders) if responders else answers
-    except (ScenarioUnknown, ExerciseInvalid, RespondersInvalid) as exc:
+    except (ScenarioUnknown, ScenarioInvalid, ExerciseInvalid, ChecksInvalid, RespondersInvalid, TerritoryInvalid) as exc:
         raise fail(exc) from exc
-    except (OSError, KeyError, TypeError, YAMLError) as exc:
+    except OSError as exc:
         raise fail(ValueError(f"cannot read: {exc}")) from exc
     name = realm or f"{settings.territory.name}~ex-{played.id}-{secrets.token_hex(3)}"
     last = max([played.end, *(played.start + int(c["at_min"] * MINUTE_MS) for c in checks)])

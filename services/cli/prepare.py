@@ -10,6 +10,7 @@ import typer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from services.cli.trial import load_tried
 from services.runtime.access import AccessStore
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.kafka_security import client_options
@@ -17,7 +18,7 @@ from services.runtime.keys import MasterKeyInvalid
 from services.runtime.provision import BrokerUnreachable, TopicsDiffer, provision
 from services.runtime.settings import Settings
 from services.runtime.supervisor.up import UpFailed
-from services.territory import TerritoryInvalid, load_territory
+from services.territory import TerritoryInvalid
 from services.territory.publish import open_live_realm
 
 ACCESS_S = 30.0
@@ -26,7 +27,7 @@ ACCESS_S = 30.0
 async def open_territory(settings: Settings) -> None:
     """Open the live realm and publish the territory, unless this Kafka has this version already (kept in `run/territory.json`)."""
     try:
-        territory = await asyncio.to_thread(load_territory, settings.territory)
+        territory = await asyncio.to_thread(load_tried, settings.territory)
     except (TerritoryInvalid, OSError) as error:
         raise UpFailed(
             f"the territory {settings.territory} cannot be loaded ({error}): see `vigie territory check {settings.territory}`"
@@ -49,7 +50,10 @@ async def open_territory(settings: Settings) -> None:
             await open_live_realm(producer, territory, int(time.time() * 1000))
     except BrokerAway as error:
         raise UpFailed(f"the territory cannot be published: {error}") from error
-    published.write_text(json.dumps(current))
+    try:
+        published.write_text(json.dumps(current))
+    except OSError as error:
+        raise UpFailed(f"{published} cannot be written ({error.strerror}): make room, then start again") from error
 
 
 async def first_login(settings: Settings) -> None:

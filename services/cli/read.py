@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -11,10 +10,10 @@ from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.client import Away, Client, Refused, fail
+from services.cli.shown import console, plain
 from services.console.i18n import translator
 from services.console.pages.handover import TITLES
 from services.console.texts import words as w
@@ -23,7 +22,6 @@ from services.runtime.settings import Settings
 
 PARIS = ZoneInfo("Europe/Paris")
 PAGE = 1000
-PIPED_COLUMNS = 200
 _ = translator("fr")
 
 Row = dict[str, Any]
@@ -81,9 +79,8 @@ def show(found: Row, as_json: bool, title: str, columns: Sequence[Column]) -> No
     for name, _cell in columns:
         table.add_column(name, overflow="fold")
     for item in found["items"]:
-        table.add_row(*(cell(item) for _name, cell in columns))
-    wide = None if sys.stdout.isatty() else PIPED_COLUMNS  # in a file or a pipe an identifier stays in one piece
-    Console(width=wide).print(table)
+        table.add_row(*(plain(cell(item)) for _name, cell in columns))
+    console().print(table)
 
 
 def _joined(values: Sequence[str], most: int = 4) -> str:

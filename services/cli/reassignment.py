@@ -9,12 +9,12 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.client import fail
 from services.cli.decide import Expected, Key, Reason, decide
 from services.cli.read import AsJson, Realm
+from services.cli.shown import console
 from services.continuity.reassignment.files import FileInvalid, proposal_document, read_previous, read_situation
 from services.continuity.reassignment.lexicographic import Choice
 from services.continuity.reassignment.plan import Options
@@ -134,11 +134,11 @@ def _strategies(territory: Territory) -> dict[str, tuple[str, ...]]:
 
 
 def _show(name: str, document: dict[str, Any], names: dict[str, str]) -> None:
-    console = Console()
+    shown = console()
     levels = ", ".join(f"{level} {value}" for level, value in document["objective"].items())
-    console.print(f"{name}: {levels} ({document['solve_s']} s)")
+    shown.print(f"{name}: {levels} ({document['solve_s']} s)")
     if not document["proved"]:
-        console.print(f"optimum non prouvé au niveau {document['open_level']}\u00a0: meilleure borne {document['bound']:g}", style="yellow")
+        shown.print(f"optimum non prouvé au niveau {document['open_level']}\u00a0: meilleure borne {document['bound']:g}", style="yellow")
     table = Table(title=f"{len(document['lines'])} lignes, {sum(line['count'] for line in document['lines'])} agents")
     for column in ("De", "Vers", "Métier", "Agents", "Min", "Pourquoi"):
         table.add_column(column)
@@ -148,13 +148,13 @@ def _show(name: str, document: dict[str, Any], names: dict[str, str]) -> None:
             f"{source['site']} {source['activity']}", f"{target['site'] or 'télétravail'} {target['activity']}", names[line["metier"]],
             str(line["count"]), str(line["score"]["minutes"]), " ".join(reason["code"] for reason in line["why"]),
         )  # fmt: skip
-    console.print(table)
+    shown.print(table)
     if len(document["lines"]) > SHOWN_LINES:
-        console.print(f"… {len(document['lines']) - SHOWN_LINES} autres lignes\u00a0: --json")
+        shown.print(f"… {len(document['lines']) - SHOWN_LINES} autres lignes\u00a0: --json")
     for gap in document["unmet"]:
         why = " ".join(reason["code"] for reason in gap["why"])
         asked = f"\u00a0; recours extérieurs\u00a0: {', '.join(gap['outside_help'])}" if gap["outside_help"] else ""
-        console.print(
+        shown.print(
             f"manque\u00a0: {gap['count']} {names[gap['metier']]} pour {gap['activity']} à {gap['site']}, faute {MISSING[gap['missing']]} ({why}){asked}",
             style="red",
         )

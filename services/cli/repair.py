@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from schemas.routes import ROUTES
 from schemas.topics import SERVICES
 from services.cli.client import fail
+from services.runtime.exits import Stop
 from services.runtime.repair import Finding, Repaired, RepairRefused, accept_loss, diagnose, rebase
 from services.runtime.settings import Settings
 from services.runtime.supervisor.alone import NoBroker, with_broker
@@ -42,7 +43,7 @@ def repair(
     services = [service.value] if service else list(SERVICES)
     try:
         found, done = asyncio.run(_repair(services, partition, lose=lose, again=again))
-    except (KafkaError, RepairRefused, NoBroker, OSError) as error:
+    except (KafkaError, RepairRefused, NoBroker, Stop, OSError) as error:
         raise fail(error) from error
     if as_json:
         typer.echo(json.dumps({"damaged": [asdict(f) for f in found], "repaired": [asdict(r) for r in done]}))

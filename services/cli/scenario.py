@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from services.cli.client import fail
 from services.cli.exercise_file import ExerciseInvalid, load_exercise
+from services.cli.scenarios import ScenarioInvalid, scenario_heads
+from services.cli.shown import console
 from services.runtime.settings import REPOSITORY, Settings
 from services.territory import TerritoryInvalid, load_territory
 
@@ -50,12 +49,12 @@ def list_(
 ) -> None:
     """Exercises that come along."""
     try:
-        document = YAML(typ="safe").load((scenarios / "scenarios.yaml").read_text(encoding="utf-8"))
-    except (OSError, YAMLError) as exc:
+        found = scenario_heads(scenarios)
+    except (OSError, ScenarioInvalid) as exc:
         raise fail(exc) from exc
     table = Table()
     for column in ("", "Titre", "Début"):
         table.add_column(column)
-    for one in document["scenarios"]:
-        table.add_row(one["id"], one["titre"], str(one["debut"]))
-    Console().print(table)
+    for one in found:
+        table.add_row(one.id, one.title, one.begins)
+    console().print(table)

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ruamel.yaml import YAML
+import orjson
+
+from services.intake.native import parse_one
+from services.runtime.problems import ProblemError
+from services.territory.source import YamlInvalid, line_of, read_yaml
 
 PARIS = ZoneInfo("Europe/Paris")
+COLUMNS = (
+    "scenario_id", "event_id", "occurred_at", "reported_at", "source", "event_type", "site_id", "commune_insee", "severity", "status", "msg_type", "refs",
+    "capacity_lost_pct", "expected_duration_h", "persons_concerned", "title", "details", "plan_hint", "affected_activities", "measure", "value",
+    "value_of", "unit", "scope", "object", "zone", "phenomenon", "colour", "effective", "lifts",
+)  # fmt: skip
+"""Of `scenario_events.csv`; others are the author's."""
 
 
 class ScenarioUnknown(ValueError):
     """No scenario of that id in the folder; the message lists those that exist."""
+
+
+class ScenarioInvalid(ValueError):
+    """A file of the folder cannot be played; the message names the line and says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +122,78 @@ def report_body(row: dict[str, str]) -> dict[str, Any]:
 
 
 def load_scenario(folder: Path, scenario_id: str) -> Scenario:
-    """The scenario with its events in reported order. Raises ScenarioUnknown, OSError."""
-    document = YAML(typ="safe").load((folder / "scenarios.yaml").read_text(encoding="utf-8"))
-    known = {s["id"]: s for s in document["scenarios"]}
+    """The scenario with its events in reported order. Raises ScenarioUnknown, ScenarioInvalid, OSError."""
+    known = {head.id: head for head in scenario_heads(folder)}
     if scenario_id not in known:
         raise ScenarioUnknown(f"no scenario {scenario_id!r} in {folder}; there are {', '.join(sorted(known))}")
-    with (folder / "scenario_events.csv").open(encoding="utf-8", newline="") as f:
-        rows = [r for r in csv.DictReader(f) if r["scenario_id"] == scenario_id]
-    rows.sort(key=lambda r: float(r["reported_offset_min"]))  # stable: the file's order among equals
-    events = tuple(Event(r["event_id"], _ms(r["reported_at"]), report_body(r)) for r in rows)
-    head = known[scenario_id]
-    return Scenario(scenario_id, head["titre"], _ms(str(head["debut"])), events)
+    events = list(_events(folder / "scenario_events.csv", scenario_id))
+    events.sort(key=lambda e: e.reported_at)  # stable: the file's order among equals
+    return Scenario(scenario_id, known[scenario_id].title, known[scenario_id].start, tuple(events))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A scenario without its events."""
+
+    id: str
+    title: str
+    begins: str
+    """As the file says it, local time."""
+    start: int
+
+
+def scenario_heads(folder: Path) -> list[Head]:
+    """The scenarios of a folder. Raises ScenarioInvalid, OSError."""
+    path = folder / "scenarios.yaml"
+    try:
+        document = read_yaml(path)
+    except YamlInvalid as error:
+        raise ScenarioInvalid(f"{path}:{error.line}: {error}") from error
+    listed = document.get("scenarios") if isinstance(document, dict) else None
+    if not isinstance(listed, list):
+        raise ScenarioInvalid(f"{path}: no list `scenarios:`")
+    return [_head(path, listed, n) for n in range(len(listed))]
+
+
+def _head(path: Path, listed: Any, n: int) -> Head:
+    one, where = listed[n], f"{path}:{line_of(listed, n)}"
+    if not isinstance(one, dict) or (missing := [key for key in ("id", "titre", "debut") if key not in one]):
+        raise ScenarioInvalid(f"{where}: a scenario needs {', '.join(missing) if isinstance(one, dict) else 'id, titre, debut'}")
+    begins = str(one["debut"])
+    try:
+        return Head(str(one["id"]), str(one["titre"]), begins, _ms(begins))
+    except (ValueError, OverflowError):
+        raise ScenarioInvalid(f"{where}: debut: {begins[:40]!r} is no time") from None
+
+
+def _events(path: Path, scenario_id: str) -> Iterator[Event]:
+    lines: dict[str, int] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
+                raise ScenarioInvalid(f"{path}:1: no column {', '.join(missing)}")
+            for row in reader:
+                if row["scenario_id"] != scenario_id:
+                    continue
+                event = _event(f"{path}:{reader.line_num}", row)
+                if event.id in lines:
+                    raise ScenarioInvalid(f"{path}:{reader.line_num}: event {event.id} stands in line {lines[event.id]} already")
+                lines[event.id] = reader.line_num
+                yield event
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ScenarioInvalid(f"{path}: {error}") from error
+
+
+def _event(where: str, row: dict[str, str]) -> Event:
+    if None in row or None in row.values():
+        raise ScenarioInvalid(f"{where}: wrong number of columns")
+    try:
+        event = Event(row["event_id"], _ms(row["reported_at"]), report_body(row))
+        parse_one(orjson.dumps(event.body))
+    except ProblemError as error:
+        said = "; ".join(f"{fault.field}: {fault.message['en']}" for fault in error.problem.faults)
+        raise ScenarioInvalid(f"{where}: {said or error}") from error
+    except (ValueError, OverflowError, TypeError) as error:  # TypeError: orjson, of half a character
+        raise ScenarioInvalid(f"{where}: {error}") from error
+    return event

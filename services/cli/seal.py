@@ -20,12 +20,14 @@ from schemas.topics import PARTITIONS, SERVICES
 from schemas.topics import log as log_topic
 from services.cli.client import fail
 from services.runtime.chain import Position, follow
+from services.runtime.exits import Stop
 from services.runtime.heads import Heads, log_name, state
 from services.runtime.partitions import PartitionReader
 from services.runtime.settings import Settings
 from services.runtime.signing import PUBLIC_NAME, PublicKey, SigningKey, SigningKeyInvalid
 from services.runtime.supervisor.alone import NoBroker, with_broker
 from services.runtime.take import ANY_LOGIC
+from services.runtime.whole_file import appearing
 from services.verify.seal import STATEMENT, SealUnreadable, entry_of, judge_seal
 
 
@@ -47,7 +49,7 @@ def seal(
             raise SealRefused(f"{file} exists: a seal is never written over")
         known = _known(settings, key)
         told = asyncio.run(_check(settings, file, known) if check else _seal(settings, file, since, known))
-    except (SealUnreadable, SealRefused, SigningKeyInvalid, NoBroker, KafkaError, OSError) as error:
+    except (SealUnreadable, SealRefused, SigningKeyInvalid, NoBroker, KafkaError, Stop, OSError) as error:
         raise fail(error) from error
     if as_json:
         typer.echo(json.dumps(told, ensure_ascii=False))
@@ -64,28 +66,24 @@ def _known(settings: Settings, key: Path | None) -> PublicKey | None:
 
 async def _seal(settings: Settings, file: Path, since: Path | None, known: PublicKey | None) -> dict[str, Any]:
     before: Heads = {} if since is None else judge(since, known)[1]
-    signing, part = SigningKey.open(settings.data.secrets), file.with_name(file.name + ".part")
     heads: dict[str, tuple[int, str]] = {}
     files: dict[str, str] = {}
-    try:
-        async with with_broker(settings) as running, PartitionReader(running.kafka) as reader:
-            with ZipFile(part, "w", ZIP_DEFLATED) as zip:
-                count = 0
-                for service in SERVICES:
-                    for partition in range(PARTITIONS):
-                        name = log_name(service, partition)
-                        written, count = await archive_log(zip, reader, service, partition, before.get(name), count)
-                        if written is not None:
-                            heads[name], files[entry_of(name)] = written
-                at = round(time.time() * 1000)
-                said = state(
-                    signing, at, heads, before={n: {"seq": s, "head": h} for n, (s, h) in before.items()}, files=files,
-                    year=datetime.fromtimestamp(at / 1000, UTC).year,
-                )  # fmt: skip
-                zip.writestr(STATEMENT, orjson.dumps(said, option=orjson.OPT_INDENT_2))
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    async with with_broker(settings) as running, PartitionReader(running.kafka) as reader:
+        signing = SigningKey.open(settings.data.secrets)
+        with appearing(file) as target, ZipFile(target, "w", ZIP_DEFLATED) as zip:
+            count = 0
+            for service in SERVICES:
+                for partition in range(PARTITIONS):
+                    name = log_name(service, partition)
+                    written, count = await archive_log(zip, reader, service, partition, before.get(name), count)
+                    if written is not None:
+                        heads[name], files[entry_of(name)] = written
+            at = round(time.time() * 1000)
+            said = state(
+                signing, at, heads, before={n: {"seq": s, "head": h} for n, (s, h) in before.items()}, files=files,
+                year=datetime.fromtimestamp(at / 1000, UTC).year,
+            )  # fmt: skip
+            zip.writestr(STATEMENT, orjson.dumps(said, option=orjson.OPT_INDENT_2))
     return {"records": count, "logs": {n: list(h) for n, h in heads.items()}, "at": said["at"], "key": signing.public.fingerprint}
 
 

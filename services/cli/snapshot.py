@@ -66,8 +66,9 @@ def snapshot(as_json: Annotated[bool, typer.Option("--json", help="One JSON docu
     if as_json:
         typer.echo(json.dumps({"items": [asdict(s) | {"to_fold": s.to_fold} for s in starts]}))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from services.cli.shown import console
 
     table = Table()
     for column in ("log", "partition", "records", "snapshot at", "to fold", "taken", "realms"):
@@ -75,4 +76,4 @@ def snapshot(as_json: Annotated[bool, typer.Option("--json", help="One JSON docu
     for s in starts:
         taken = "" if s.taken_at is None else datetime.fromisoformat(s.taken_at).astimezone().strftime("%d/%m %H:%M:%S")
         table.add_row(s.service, str(s.partition), str(s.log_seq), str(s.snapshot_seq or ""), str(s.to_fold), taken, str(s.realms or ""))
-    Console().print(table)
+    console().print(table)

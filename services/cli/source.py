@@ -9,13 +9,14 @@ from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from schemas.words import EventType
 from services.cli.client import Away, Client, Refused, ask, fail
+from services.cli.shown import console, plain
 from services.cli.token import Several, wait_accepted
 from services.runtime.settings import Settings
 
@@ -125,17 +126,17 @@ def list_(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
         last = s["last_refusal"] or {}
         why = ", ".join(f"{f['field']}: {f['detail']}" for f in last.get("fields", ())) or last.get("code", "")
         table.add_row(
-            s["name"] if s["enabled"] else f"[dim]{s['name']} (arrêtée)[/]",
+            s["name"] if s["enabled"] else Text(f"{s['name']} (arrêtée)", "dim"),
             s["dialect"],
             s["site"] or "",
-            f"[red]{seen or 'jamais'}[/]" if s["silent"] else seen,
+            Text(seen or "jamais", "red") if s["silent"] else seen,
             f"{s['heartbeat_s']} s" if s["heartbeat_s"] else "",
             f"{s['per_minute']:g}",
             str(s["accepted"]),
             refused,
-            why,
+            plain(why),
         )
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()

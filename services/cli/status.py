@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
+from services.runtime.embedded.ports import known_ports
 from services.runtime.settings import Settings
 from services.runtime.supervisor.lock import is_held
 from services.runtime.supervisor.plan import process_names
@@ -27,16 +30,22 @@ def status(
     """Show the processes of the running system. Exit 1 when it does not run; scripts read `state` for the rest."""
     settings = Settings()
     if targets:
-        typer.echo(json.dumps(_targets(settings)))
+        if not (named := targets_of(settings)):
+            typer.secho(f"{settings.data.ports} names no process: is it the data directory, and may this user read it?", err=True, fg="red")
+            raise typer.Exit(1)
+        typer.echo(json.dumps(named))
         return
     found = read_status(settings.data.status)
     if found is None or not is_held(settings.data.lock):
-        sentence = f"Vigie does not run on {settings.data_dir}"
+        run = settings.data.run
+        unseen = run.is_dir() and not os.access(run, os.X_OK)
+        sentence = f"{run} cannot be read: ask as the user that runs Vigie" if unseen else f"Vigie does not run on {settings.data_dir}"
         if as_json:
             typer.echo(json.dumps({"state": "stopped", "processes": [], "detail": sentence}))
         else:
             typer.secho(sentence, err=True, fg="red")
         raise typer.Exit(1)
+    found["redis"] = without_login(found.get("redis") or "")
     found["lag"] = asyncio.run(_lag(settings.kafka))
     told = _overviews(settings)
     found["levels"] = None if told is None else {realm: overview["level"]["level"] for realm, overview in told.items()}
@@ -47,17 +56,19 @@ def status(
         _show(found)
 
 
-def _targets(settings: Settings) -> list[dict[str, Any]]:
+def without_login(url: str) -> str:
+    """What scripts, and whoever reads their output, need no password for."""
+    scheme, mark, rest = url.partition("://")
+    return scheme + mark + rest.rpartition("@")[2]
+
+
+def targets_of(settings: Settings) -> list[dict[str, Any]]:
     """The metrics of each process, by the ports of the last start: they stay while a process is down, so that it shows as down."""
-    try:
-        ports = json.loads(settings.data.ports.read_text())
-    except (OSError, ValueError):
-        return []
     services = process_names(1)
     return [
         {"targets": [f"127.0.0.1:{port}"], "labels": {"process": name}}
-        for name, port in ports.items()
-        if name.rpartition("-")[0] in services or name in services
+        for name, port in known_ports(settings.data.ports).items()
+        if re.sub(r"-\d+$", "", name) in services  # `console-http` is where pages are, without metrics
     ]
 
 
@@ -86,8 +97,10 @@ def _overviews(settings: Settings) -> dict[str, Any] | None:
 
 
 def _show(found: dict[str, Any]) -> None:
-    from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
+
+    from services.cli.shown import console
 
     table = Table(title=f"Vigie {found['state']} · http://{found['http']}", title_justify="left")
     for column in ("process", "pid", "state", "for", "restarts", "why"):
@@ -97,18 +110,23 @@ def _show(found: dict[str, Any]) -> None:
         style = STYLES.get(p["state"], "red")
         lasting = int((now - datetime.fromisoformat(p["since"])).total_seconds())
         table.add_row(
-            p["name"], str(p["pid"] or ""), f"[{style}]{p['state']}[/]", _duration(lasting), str(p["restarts"]), (p["why"] or "")[:160]
+            p["name"],
+            str(p["pid"] or ""),
+            f"[{style}]{p['state']}[/]",
+            _duration(lasting),
+            str(p["restarts"]),
+            escape((p["why"] or "")[:160]),
         )
-    console = Console()
-    console.print(table)
+    shown = console(markup=True)
+    shown.print(table)
     if found["lag"] is None:
-        console.print("[red]the broker does not answer[/]")
+        shown.print("[red]the broker does not answer[/]")
     else:
-        console.print("not applied yet: " + ", ".join(f"{service} {count}" for service, count in found["lag"].items()))
+        shown.print("not applied yet: " + ", ".join(f"{service} {count}" for service, count in found["lag"].items()))
     if found["levels"]:
-        console.print("level: " + ", ".join(f"{realm} N{level}" for realm, level in found["levels"].items()))
+        shown.print("level: " + ", ".join(f"{realm} N{level}" for realm, level in found["levels"].items()))
     for realm, until in (found["holds"] or {}).items():
-        console.print(f"[red]{realm}: sending is held until {until}; only danger to people goes out[/]")
+        shown.print(f"[red]{realm}: sending is held until {until}; only danger to people goes out[/]")
 
 
 def _duration(seconds: int) -> str:

@@ -28,9 +28,12 @@ from pydantic import SecretStr
 
 from services.cli.client import fail
 from services.cli.doctor import examine
-from services.runtime.kafka_security import KafkaSecurity
+from services.cli.settingsdoc import GROUPS, name_of, own_fields
+from services.cli.status import targets_of
+from services.runtime.secret_files import wrong_variables
 from services.runtime.settings import Settings
 from services.runtime.supervisor.status import read_status
+from services.runtime.whole_file import appearing
 
 TAIL: Final = 2000
 """Lines of each log."""
@@ -45,7 +48,7 @@ _LOOKS_PERSONAL: Final = (
     re.compile(r"(?<![\w-])(?:\+|00)\d[\d .-]{7,}\d(?![\w-])"),
     re.compile(r"(?<![\w.-])0[1-9](?:[ .-]?\d\d){4}(?![\w-])"),
     re.compile(r"\bvigie_[A-Za-z0-9_-]{20,}"),
-    re.compile(r"(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"),
+    re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)"),
 )
 BLANK: Final = "…"
 _SECRET: Final = re.compile(r"password|token|secret|key|url|redis", re.IGNORECASE)
@@ -72,17 +75,24 @@ def log_lines(file: Path) -> Iterator[str]:
 
 
 def settings_shown(settings: Settings) -> dict[str, Any]:
-    """Every setting by its variable; of secrets and addresses with a login only whether they are set."""
-    found = {}
-    for prefix, known in (("VIGIE_", settings), ("VIGIE_KAFKA_", KafkaSecurity())):
-        for name in type(known).model_fields:
-            value = getattr(known, name)
-            secret = isinstance(value, SecretStr) or _SECRET.search(name)
-            raw = value.get_secret_value() if isinstance(value, SecretStr) else value
-            found[prefix + name.upper()] = (
-                (bool(raw) and "set") if secret else raw if raw is None or isinstance(raw, bool | int | float) else blanked(str(raw))
-            )
+    """Every setting by its variable; of secrets and addresses with a login only whether they are set. What cannot be read is named with its reason."""
+    found: dict[str, Any] = {}
+    for title, kind in GROUPS:
+        try:
+            known = settings if kind is Settings else kind(data_dir=settings.data_dir) if issubclass(kind, Settings) else kind()
+        except ValueError as error:
+            found[title] = blanked(wrong_variables(error) or type(error).__name__)
+            continue
+        for name in own_fields(kind):
+            found[name_of(kind, name, kind.model_fields[name])] = _shown(name, getattr(known, name))
     return found
+
+
+def _shown(name: str, value: Any) -> Any:
+    raw = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(value, SecretStr) or _SECRET.search(name):
+        return bool(raw) and "set"
+    return raw if raw is None or isinstance(raw, bool | int | float) else blanked(str(raw))
 
 
 def machine() -> dict[str, Any]:
@@ -98,25 +108,21 @@ def machine() -> dict[str, Any]:
 
 def process_metrics(settings: Settings) -> Iterator[tuple[str, str]]:
     """(process, Prometheus text) of each process that answers."""
-    try:
-        ports = json.loads(settings.data.ports.read_text())
-    except (OSError, ValueError):
-        return
     with httpx.Client(timeout=2, trust_env=False) as client:
-        for name, port in ports.items():
+        for target in targets_of(settings):
             try:
-                answer = client.get(f"http://127.0.0.1:{port}/metrics")
+                answer = client.get(f"http://{target['targets'][0]}/metrics")
             except httpx.HTTPError:
                 continue
             if answer.status_code == 200:
-                yield name, answer.text
+                yield target["labels"]["process"], answer.text
 
 
 def write_bundle(settings: Settings, file: Path) -> list[str]:
     """Names of what was written. Raises OSError."""
     status = read_status(settings.data.status) or {"state": "stopped"}
     findings = [asdict(f) for f in asyncio.run(examine(settings))]
-    with ZipFile(file, "w", ZIP_DEFLATED) as bundle:
+    with appearing(file) as target, ZipFile(target, "w", ZIP_DEFLATED) as bundle:
 
         def put(name: str, content: Any) -> None:
             text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, indent=1, default=str)

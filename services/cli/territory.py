@@ -9,15 +9,16 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from schemas.reassignment import UNDER_WAY
 from services.cli.client import Away, Client, Refused, fail
+from services.cli.shown import console
+from services.cli.trial import load_tried
 from services.console.texts.lines import few
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.settings import Settings
-from services.territory import Territory, TerritoryInvalid, load_territory
+from services.territory import Territory, TerritoryInvalid
 from services.territory.publish import publish_territory
 
 app = typer.Typer(no_args_is_help=True, help="Reference data: check a folder, load it into a realm.")
@@ -27,7 +28,7 @@ Folder = Annotated[Path, typer.Argument(help="Folder like territories/92", exist
 
 def _load(folder: Path) -> Territory:
     try:
-        return load_territory(folder)
+        return load_tried(folder)
     except TerritoryInvalid as exc:
         for problem in exc.problems:
             typer.secho(f"{folder}/{problem}", err=True, fg="red")
@@ -44,7 +45,7 @@ def check(folder: Folder) -> None:
     table.add_column("Bytes", justify="right")
     for section in territory.sections:
         table.add_row(str(section.section), str(len(section.model_dump_json())))
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -104,7 +105,7 @@ def _told(moved: list[dict[str, Any]], *, release: bool) -> bool:
         table.add_column(column)
     for x in moved:
         table.add_row(x["from"]["site"], x["to"]["site"], x["metier_name"], few(x["count"]))
-    Console(stderr=not release).print(table)
+    console(stderr=not release).print(table)
     if not release:
         typer.secho("refusé\u00a0: --release les rend à leur poste et publie ; leurs responsables l’apprennent", err=True, fg="red")
     return release

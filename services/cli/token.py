@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.client import Away, Client, Refused, fail
+from services.cli.shown import console, plain
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
 
@@ -88,11 +89,11 @@ def list_tokens(as_json: Annotated[bool, typer.Option("--json")] = False) -> Non
             t["id"],
             t["principal"],
             t["role"] or "?",
-            t["label"] or "",
+            plain(t["label"] or ""),
             time.strftime("%Y-%m-%d", time.localtime(t["created_at"] / 1000)),
             state,
         )
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -100,7 +101,7 @@ def revoke(token: Annotated[str, typer.Argument(help="Its id (t-…), from `vigi
     """Revoke a token: it opens nothing any more."""
     try:
         with Client(Settings()) as client:
-            client.call("DELETE", f"/api/v1/tokens/{token}")
+            client.call("DELETE", f"/api/v1/tokens/{quote(token, safe='')}")
     except (Away, Refused) as exc:
         raise fail(exc) from exc
     typer.echo(f"{token} révoqué")

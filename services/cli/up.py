@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
 from services.cli.prepare import prepare_system
+from services.cli.settingsdoc import GROUPS
 from services.runtime.kafka_security import security
+from services.runtime.secret_files import wrong_variables
 from services.runtime.settings import Settings
 from services.runtime.supervisor.up import Options, UpFailed
 from services.runtime.supervisor.up import up as run_up
@@ -37,20 +38,25 @@ def up(
     workers: Annotated[int, typer.Option(min=1, max=8, help="Processes per decider")] = 1,
 ) -> None:
     """Run the whole system on this machine until Ctrl-C."""
-    given: dict[str, Any] = {"data_dir": data, "http": http, "territory": territory}
+    flags: dict[str, Any] = {"data_dir": data, "http": http, "territory": territory, "kafka": kafka, "redis": redis}
+    given = {name: value for name, value in flags.items() if value is not None}
     try:
-        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+        settings = Settings(**given)
+        for _, kind in GROUPS:  # what a process that is started would not take
+            kind(**(given if issubclass(kind, Settings) else {}))
         secured = security()
-    except ValidationError as error:
-        raise _fail("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from error
+    except ValueError as error:
+        if (wrong := wrong_variables(error)) is None:
+            raise
+        raise _fail(wrong) from error
     java = os.environ.get("VIGIE_JAVA")
-    existing = kafka or os.environ.get("VIGIE_KAFKA") or None
+    existing = settings.kafka or None
     if existing is None and (secured.tls or secured.user):
         raise _fail("VIGIE_KAFKA_TLS and VIGIE_KAFKA_USER are for an existing broker: name it with --kafka, or unset them")
     options = Options(
         settings=settings,
         kafka=existing,
-        redis=redis or os.environ.get("VIGIE_REDIS") or None,
+        redis=settings.redis or None,
         demo=demo,
         workers=workers,
         java=Path(java) if java else None,

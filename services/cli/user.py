@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import pyotp
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.client import ask
+from services.cli.shown import console
 from services.runtime.rights import Role
 from services.runtime.sessions import new_totp_secret
 
@@ -72,7 +72,7 @@ def list_users(as_json: Annotated[bool, typer.Option("--json")] = False) -> None
     for u in items:
         marks = ("oui" if u[k] else "non" for k in ("enabled", "has_password", "has_second_factor"))
         table.add_row(u["login"], u["role"] or "?", u["duty"] or "", *marks)
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()

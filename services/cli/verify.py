@@ -11,13 +11,14 @@ from typing import Annotated
 import typer
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from schemas.base import MESSAGES, RowFact
 from schemas.routes import destinations
 from schemas.words import NotificationState
 from services.cli.client import fail
+from services.cli.shown import console
 from services.runtime.settings import Settings
 from services.runtime.signing import PUBLIC_NAME, PublicKey
 from services.verify.bundle import judge_bundle
@@ -77,14 +78,14 @@ def _verify_bundle(file: Path, key: Path, *, required: bool, as_json: bool) -> N
             )
         )
     else:
-        console = Console()
-        console.print(f"{file}: " + ", ".join(f"{n} {name}" for name, n in found.counts.items()), highlight=False)
+        shown = console(markup=True)
+        shown.print(f"{escape(str(file))}: " + ", ".join(f"{n} {name}" for name, n in found.counts.items()), highlight=False)
         whose = {True: "the key that was expected", False: "[red]another key[/]", None: "a key that only you can compare"}[found.known_key]
-        console.print(f"signed with {found.key}: {whose}", highlight=False)
+        shown.print(f"signed with {found.key}: {whose}", highlight=False)
         for law, sentence in found.broken[:100]:
-            console.print(f"[red]{law}[/] {sentence}", highlight=False)
+            shown.print(f"[red]{law}[/] {escape(sentence)}", highlight=False)
         if not broken:
-            console.print("[green]signature, files, chain, timeline and points de situation hold[/]")
+            shown.print("[green]signature, files, chain, timeline and points de situation hold[/]")
     if broken:
         raise typer.Exit(1)
 
@@ -96,7 +97,9 @@ def _size(evidence: Evidence) -> int:
 
 def verify(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
-    patience: Annotated[float, typer.Option(help="Seconds without movement after which what is still on its way counts as lost")] = 15.0,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds without movement after which what is still on its way counts as lost")
+    ] = 15.0,
     bundle: Annotated[
         Path | None, typer.Option(help="Check this evidence bundle instead; needs nothing else", exists=True, dir_okay=False)
     ] = None,
@@ -129,15 +132,15 @@ def verify(
             )
         )
     else:
-        console = Console()
+        shown = console(markup=True)
         table = Table(title=", ".join(f"{n} {name}" for name, n in counts.items()))
         for column in ("", "Law", "Promise"):
             table.add_column(column)
         broken = {law for law, _ in found.broken}
         for law, promise in LAWS.items():
             table.add_row("[red]✗[/]" if law in broken else "[green]✓[/]", law, promise)
-        console.print(table)
+        shown.print(table)
         for law, sentence in found.broken[:100]:
-            console.print(f"[red]{law}[/] {sentence}", highlight=False)
+            shown.print(f"[red]{law}[/] {escape(sentence)}", highlight=False)
     if found.broken:
         raise typer.Exit(1)

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Final
 
 import typer
 from aiokafka.errors import KafkaError
-from rich.console import Console
 from rich.table import Table
 
 from schemas.base import Instant
@@ -23,6 +22,7 @@ from services.cli.milestones import Course, Difference, course_of, differences
 from services.cli.read import at_paris, moment
 from services.cli.recorded import NotRecorded, Recording, read_recording, realms_of
 from services.cli.replaying import faithful, reference_of, replay
+from services.cli.shown import console
 from services.runtime.exits import Stop
 from services.runtime.kafka import iso
 from services.runtime.settings import Settings
@@ -141,17 +141,17 @@ def _instant(text: str) -> Instant:
 
 
 def _show(outcome: Outcome) -> None:
-    console = Console()
+    shown = console()
     same, all_ = outcome.faithful
-    console.print(
-        f"[bold]{outcome.realm}[/]: rejoué deux fois en {outcome.seconds:.1f} s ; {same} faits sur {all_} redonnés à l’identique sans changement",
+    shown.print(
+        f"{outcome.realm} : rejoué deux fois en {outcome.seconds:.1f} s ; {same} faits sur {all_} redonnés à l’identique sans changement",
         highlight=False,
     )
     for name in sorted({*outcome.before.counts, *outcome.after.counts}):
         if outcome.before.counts[name] != outcome.after.counts[name]:
-            console.print(f"{WORDS.get(name, name)} : {outcome.before.counts[name]} → {outcome.after.counts[name]}", highlight=False)
+            shown.print(f"{WORDS.get(name, name)} : {outcome.before.counts[name]} → {outcome.after.counts[name]}", highlight=False)
     if not outcome.differences:
-        console.print("rien ne serait arrivé à un autre moment")
+        shown.print("rien ne serait arrivé à un autre moment")
         return
     table = Table()
     for column in ("Quoi", "Incident", "Était", "Serait", "Écart"):
@@ -161,7 +161,7 @@ def _show(outcome: Outcome) -> None:
         name = f"{m.of} {WORDS.get(m.what, m.what)}" if m.kind != "level" else f"niveau {m.what}"
         incident = m.incident or (m.of if m.kind == "incident" else "")
         table.add_row(name, incident, _when(d.before), _when(d.after), _gap(d), style="red" if d.worse else None)
-    console.print(table)
+    shown.print(table)
 
 
 def _when(at: Instant | None) -> str:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from services.cli.__main__ import COMMANDS, _Commands, _load, app
+from services.cli.__main__ import COMMANDS, _Commands, _load, app, main
+from services.cli.client import Away, Client
+from services.cli.up import up
+from services.runtime.settings import Settings
+from services.runtime.supervisor.up import Options
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_a_terminal_that_has_no_typographic_letter_shows_the_rest(encoding: str) -> None:
+    """A machine with an old locale: `scenario list` ended at the first dash."""
+    command = [sys.executable, "-m", "services.cli", "scenario", "list"]
+    done = subprocess.run(command, env=os.environ | {"PYTHONIOENCODING": encoding}, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"S21" in done.stdout
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -32,3 +49,86 @@ def test_help_imports_no_command() -> None:
         "assert not [m for m in sys.modules if m.startswith(('services.cli.', 'schemas')) and m != 'services.cli.__main__']"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize(
+    "command", ["status", "incidents", "doctor", "verify", "rebuild", "whatif 92 --territory .", "play S04", "support x.zip"]
+)
+@pytest.mark.parametrize(
+    ("variable", "value"), [("VIGIE_HTTP", "foo"), ("VIGIE_REDIS", "127.0.0.1:6379"), ("VIGIE_KAFKA_REPLICATION", "three")]
+)
+def test_a_variable_that_cannot_be_read_is_named_in_one_line(
+    command: str, variable: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(sys, "argv", ["vigie", *command.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert said.startswith(f"vigie: {variable}: ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong"), [({"url": "http://[::1"}, "VIGIE_URL"), ({"token": "é"}, "VIGIE_TOKEN"), ({"token": "a\nb"}, "VIGIE_TOKEN")]
+)
+def test_an_address_or_a_token_that_is_none_is_named(settings: dict[str, Any], wrong: str, tmp_path: Path) -> None:
+    with pytest.raises(Away, match=wrong):
+        Client(Settings(data_dir=tmp_path, **settings))
+
+
+@pytest.mark.parametrize("kafka", ["foo", "foo:", ":9092", "a:1,b"])
+def test_a_broker_without_a_port_is_named_before_anything_starts(
+    kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("services.cli.up.run_up", lambda _: pytest.fail("started"))
+    with pytest.raises(typer.Exit):
+        up(data=tmp_path, kafka=kafka)
+    assert "HOST:PORT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("VIGIE_INTAKE_IN_FLIGHT", "0"), ("VIGIE_SMTP_URL", "mail:25"), ("VIGIE_LOG_LEVEL", "LOUD"), ("VIGIE_KAFKA_TLS", "maybe")],
+)
+def test_what_a_process_would_not_take_is_named_before_anything_starts(
+    variable: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The process ended again and again, and the start waited for it for ever."""
+    monkeypatch.setattr("services.cli.up.run_up", lambda _: pytest.fail("started"))
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(typer.Exit):
+        up(data=tmp_path)
+    assert capsys.readouterr().err.startswith(f"vigie up: {variable}: ")
+
+
+def test_the_servers_may_be_named_in_secret_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It started servers of its own beside them."""
+    (tmp_path / "vigie_redis").write_text("redis://vigie:secret@store:6379/0\n")
+    (tmp_path / "vigie_kafka").write_text("kafka:9092\n")
+    monkeypatch.setenv("VIGIE_SECRETS_DIR", str(tmp_path))
+    asked: list[Options] = []
+
+    async def run_up(options: Options) -> None:
+        asked.append(options)
+
+    monkeypatch.setattr("services.cli.up.run_up", run_up)
+    up(data=tmp_path / "data")
+    assert [(o.kafka, o.redis) for o in asked] == [("kafka:9092", "redis://vigie:secret@store:6379/0")]
+
+
+@pytest.mark.parametrize("until", ["nan", "-5", "inf", "soon"])
+def test_a_scenario_is_played_until_a_minute_that_there_is(until: str) -> None:
+    assert CliRunner().invoke(app, ["play", "S04", "--until", until]).exit_code == 2
+
+
+@pytest.mark.parametrize("command", [["repair"], ["seal", "archive.zip"]])
+def test_where_no_installation_is_none_is_begun(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It made an empty one and started its broker, to say after forty seconds that topics were missing."""
+    monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path / "typo"))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1
+    assert "no installation of Vigie" in done.output
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from services.cli import doctor
 from services.cli.doctor import Finding
 from services.runtime.settings import DataDir, Settings
+from services.runtime.supervisor.lock import DataDirLock
 
 
 @pytest.fixture
@@ -43,9 +45,39 @@ def test_a_full_or_slow_disk_is_said(data: DataDir, monkeypatch: pytest.MonkeyPa
     assert states(list(doctor.disk(data))) == {"disk room": "fault", "disk speed": "warning"}
 
 
+def test_a_disk_that_takes_nothing_more_is_a_fault_not_a_traceback(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Path) -> float:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(doctor, "sync_ms", full)
+    found = {f.check: f for f in doctor.disk(data)}
+    assert found["disk speed"].state == "fault"
+    assert "No space left on device" in found["disk speed"].found
+
+
+def test_secrets_that_cannot_be_looked_at_are_a_fault(data: DataDir) -> None:
+    (data.secrets / "master.key").symlink_to(data.root / "gone")
+    [finding] = doctor.secrets(data)
+    assert finding.state == "fault"
+    assert "master.key" in finding.found
+
+
 def test_plain_http_on_a_network_is_a_warning(tmp_path: Path) -> None:
     for address, state in (("127.0.0.1:8092", "ok"), ("[::1]:8092", "ok"), ("0.0.0.0:8092", "warning"), ("10.0.0.7:80", "warning")):
         assert states(list(doctor.listening(Settings(data_dir=tmp_path, http=address)))) == {"listening": state}, address
+
+
+def test_what_runs_is_looked_at_where_it_listens(tmp_path: Path) -> None:
+    """After `vigie up --http 0.0.0.0:80` it spoke of the default address."""
+    data = DataDir(tmp_path)
+    data.make()
+    data.status.write_text('{"http": "0.0.0.0:80"}')
+    settings = Settings(data_dir=tmp_path)
+    lock = DataDirLock(data.lock)
+    [finding] = doctor.listening(settings)
+    lock.release()
+    assert (finding.state, finding.found) == ("warning", "plain HTTP on 0.0.0.0:80")
+    assert states(list(doctor.listening(settings))) == {"listening": "ok"}
 
 
 async def test_what_does_not_answer_is_a_fault_not_a_traceback(tmp_path: Path) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from services.cli.__main__ import app
-from services.cli.exercise_file import ExerciseInvalid, load_exercise
+from services.cli.exercise_file import MOST_BYTES, ExerciseInvalid, load_exercise
 from services.intake.native import parse_one
 from services.runtime.settings import REPOSITORY
 from services.territory import Territory, load_territory
+from tests.unit.cli.test_fuzz_files import altered, refusal
 
 TEMPLATE = REPOSITORY / "scenarios" / "modele.yaml"
 HEAD = "exercise: EX-1\ntitle: Essai\nstart: 2027-03-02T08:00\n"
@@ -77,10 +81,117 @@ def test_the_template_can_be_played() -> None:
         (HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: leval}\n", "essai.yaml:7: kind: no kind 'leval'"),
         (HEAD + EVENT + "expectations:\n  - {id: C, kind: level}\n", "essai.yaml:7: an expectation needs at_min"),
         (HEAD + EVENT + "expectations:\n  - {id: C, at_min: soon, kind: level}\n", "essai.yaml:7: at_min: "),
+        ("a: " * 3000, "essai.yaml:1: no YAML: "),
+        (HEAD + "events: " + "[" * 2000, "essai.yaml:0: no YAML: nested too deeply"),
+        (HEAD + EVENT.replace("severity: 3", "severity: !!int x"), "essai.yaml:5: no YAML: 'x' is no int"),
+        (HEAD + EVENT.replace("severity: 3", "severity: " + "9" * 5000), "essai.yaml:5: no YAML: '9999"),
+        (HEAD.replace("2027-03-02T08:00", "2027-13-45T08:00:00") + EVENT, "essai.yaml:3: no YAML: '2027-13-45T08:00:00' is no timestamp"),
+        (HEAD.replace("2027", "0001") + EVENT, "essai.yaml:3: start: a year from 1971"),
+        (HEAD.replace("Essai", "[a]") + EVENT, "essai.yaml:2: title: one line"),
+        (HEAD.replace("Essai", '"\\ud800"') + EVENT, "essai.yaml:2: title: one line"),
+        (HEAD + "events: {a: 1}\n", "essai.yaml:4: events: a list is expected"),
+        (HEAD + "events: all of them\n", "essai.yaml:4: events: a list is expected"),
+        (HEAD + EVENT.replace("at: 0", "at: .nan"), "essai.yaml:5: at: nan is no time"),
+        (HEAD + EVENT.replace("at: 0", "at: .inf"), "essai.yaml:5: at: inf is no time"),
+        (HEAD + EVENT.replace("at: 0", "at: -99999999999"), "essai.yaml:5: at: -99999999999 is no time within ten years"),
+        (HEAD + EVENT.replace("at: 0", "at: " + "9" * 500), "essai.yaml:5: at: 9999"),
+        (HEAD + EVENT.replace("at: 0", "at: '+99999999d 08:00'"), "essai.yaml:5: at: '+99999999d 08:00' is no time within ten years"),
+        (HEAD + EVENT.replace("at: 0", "at: '-99999999d 08:00'"), "essai.yaml:5: at: '-99999999d 08:00' is no time within ten years"),
+        (HEAD + EVENT.replace("at: 0", "at: '+3700d 08:00'"), "essai.yaml:5: at: '+3700d 08:00' is no time within ten years"),
+        (HEAD + EVENT.replace("at: 0", "at: 0, refers_to: 5"), "essai.yaml:5: refers_to: a list is expected"),
+        (HEAD + EVENT.replace("at: 0", "at: 0, refers_to: [[E1]]"), "essai.yaml:5: refers_to: a list is expected"),
+        (HEAD + EVENT.replace("at: 0", "at: 0, id: A, refers_to: [A]"), "essai.yaml:5: refers_to: itself"),
+        (
+            HEAD + EVENT.replace("at: 0", "at: 0, refers_to: [B]") + "  - {at: 0, id: B, type: info, severity: 1}\n",
+            "essai.yaml:5: refers_to: B is learnt later",
+        ),
+        (HEAD + EVENT.replace("at: 0", "at: 0, id: [A]"), "essai.yaml:5: id: one word is expected"),
+        (HEAD + EVENT.replace("at: 0", "at: 0, from: {a: b}"), "essai.yaml:5: from: one word is expected"),
+        (HEAD + EVENT.replace("cen-1", "[cen-1]"), "essai.yaml:5: site: one word is expected"),
+        (HEAD + EVENT.replace("cen-1", "&a [*a]"), "essai.yaml:5: site: one word is expected"),
+        (HEAD + EVENT.replace("cen-1", '"\\ud800"'), "essai.yaml:5: site: '\\ud800' is nothing that a report can hold"),
+        (HEAD + EVENT.replace("cen-1", '"\\e[31m"'), "essai.yaml:5: site: no site '\\x1b[31m'"),
+        (HEAD + EVENT.replace("site: cen-1", "zone: 92050"), "essai.yaml:5: zone: a list is expected"),
+        (HEAD + EVENT.replace("at: 0", "at: 0, activities: SOL-01"), "essai.yaml:5: activities: a list is expected"),
+        (HEAD + EVENT.replace("at: 0", "at: 0, lost_pct: .nan"), "essai.yaml:5: lost_pct: nan is nothing that a report can hold"),
+        (HEAD + EVENT + "responders:\n" + "  - {role: dgs, answer: ack}\n" * 501, "essai.yaml:6: responders: 501 lines, 500 at most"),
+        (HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: [level]}\n", "essai.yaml:7: kind: no kind ['level']"),
+        (HEAD + EVENT + "expectations:\n  - {id: C, at_min: .nan, kind: level}\n", "essai.yaml:7: at_min: "),
+        (HEAD + EVENT + "expectations:\n  - {id: [C], at_min: 1, kind: level}\n", "essai.yaml:7: id: a word is expected"),
+        (
+            HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: level_first}\n",
+            "essai.yaml:7: an expectation of kind level_first needs level, between",
+        ),
+        (HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: level, min: two}\n", "essai.yaml:7: min: a number is expected"),
+        (
+            HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: level, mni: 2}\n",
+            "essai.yaml:7: no field 'mni' in an expectation of kind level",
+        ),
+        (
+            HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: level}\n  - {id: C, at_min: 2, kind: level}\n",
+            "essai.yaml:8: id: 'C' is the name of",
+        ),
+        (HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: not_confirmed, event: E9}\n", "essai.yaml:7: event: no event 'E9'"),
+        (
+            HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: plan_not_proposed, plan: PT-LUNE}\n",
+            "essai.yaml:7: plan: no plan 'PT-LUNE'",
+        ),
+        (
+            HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: site_status, site: cen-l, in: [normal]}\n",
+            "essai.yaml:7: site: no site cen-l; cen-",
+        ),
     ],
 )
 def test_a_fault_has_its_line(tmp_path: Path, text: str, expected: str) -> None:
     assert [f for f in faults(tmp_path, text) if f.startswith(expected)], faults(tmp_path, text)
+
+
+def test_a_file_beyond_all_measure_is_not_read(tmp_path: Path) -> None:
+    assert faults(tmp_path, "#" * (MOST_BYTES + 1)) == [
+        f"essai.yaml:0: {MOST_BYTES + 1} bytes are too many for an exercise, {MOST_BYTES} at most"
+    ]
+
+
+def test_few_lines_that_mean_millions_are_refused(tmp_path: Path) -> None:
+    grown = "".join(f"  - &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 10))
+    assert [
+        f for f in faults(tmp_path, HEAD + EVENT + "responders:\n  - &l0 [x]\n" + grown) if f.endswith("(docs/reference/responders.md)")
+    ]
+    bomb = EVENT.replace("at: 0", "at: 0, measure: *l9")
+    assert faults(tmp_path, "x:\n  - &l0 [x]\n" + grown + HEAD + bomb)[-1].endswith("an event holds too much, or itself")
+
+
+def test_numbers_serve_as_names_and_codes(tmp_path: Path) -> None:
+    file = tmp_path / "essai.yaml"
+    file.write_text(
+        HEAD + "events:\n  - {at: 0, id: 7, type: outage_water, severity: 3, zone: [92050]}\n"
+        "  - {at: 5, type: outage_water, severity: 4, commune: 92050, message: Update, refers_to: [7]}\n"
+    )  # fmt: skip
+    first, second = load_exercise(file, territory()).scenario.events
+    assert (first.body["alias"], first.body["zone"], second.body["commune"], second.body["references"]) == ("7", ["92050"], "92050", ["7"])
+
+
+def test_a_negative_minute_is_before_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "essai.yaml"
+    file.write_text(HEAD + EVENT.replace("at: 0", "at: -30"))
+    scenario = load_exercise(file, territory()).scenario
+    assert (scenario.opening - scenario.start) / 60_000 == -30
+
+
+@cache
+def document() -> Any:
+    return YAML(typ="safe").load(TEMPLATE.read_text(encoding="utf-8"))
+
+
+def test_no_value_is_more_than_refused(tmp_path: Path) -> None:
+    random, said = Random(20261126), []
+    for _ in range(300):
+        file = tmp_path / "essai.yaml"
+        with file.open("w", encoding="utf-8") as out:
+            YAML(typ="safe").dump(altered(random, document()), out)
+        said.append(refusal(lambda: load_exercise(tmp_path / "essai.yaml", territory()), ExerciseInvalid))
+    assert all(line.startswith("essai.yaml:") for word in said if word for line in word.splitlines())
+    assert 5 < said.count(None) < 200
 
 
 def test_nothing_stops_at_the_first_fault(tmp_path: Path) -> None:

@@ -38,7 +38,11 @@ def test_a_bundle_holds_no_secret_and_no_person(tmp_path: Path, monkeypatch: pyt
     settings = Settings(data_dir=tmp_path / "data", redis="redis://somebody:hunter2@127.0.0.1:1/0", kafka="127.0.0.1:1")
     monkeypatch.setenv("VIGIE_KAFKA_USER", "somebody")
     monkeypatch.setenv("VIGIE_KAFKA_PASSWORD", "hunter2")
+    monkeypatch.setenv("VIGIE_SMTP_URL", "smtps://vigie:hunter2@mail:465")
+    monkeypatch.setenv("VIGIE_MAIL_FROM", PLANTED[0])
+    monkeypatch.setenv("VIGIE_AUDIT_ALARM_URL", "hunter2")
     settings.data.make()
+    settings.data.status.write_text('{"state": "ready", "redis": "redis://:hunter2@store:6379/0"}')
     lines = [
         {"event": "attempt.ended", "level": "info", "error": f"no route to {PLANTED[0]} {PLANTED[1]} {PLANTED[2]}", "outcome": "failed"},
         {"event": "person.read", "name": "Jean Dupont", "headline": "fuite chez M. Dupont", "level": "info"},
@@ -50,9 +54,11 @@ def test_a_bundle_holds_no_secret_and_no_person(tmp_path: Path, monkeypatch: pyt
     assert {"machine.json", "settings.json", "status.json", "doctor.json", "logs/delivery.jsonl"} <= set(names)
     with ZipFile(tmp_path / "support.zip") as bundle:
         everything = {name: bundle.read(name).decode() for name in names}
-    for planted in (*PLANTED, "Dupont", "fuite"):
+    for planted in (*PLANTED, "Dupont", "fuite", "hunter2"):
         assert [name for name, text in everything.items() if planted in text] == []
     shown = json.loads(everything["settings.json"])
     assert shown["VIGIE_REDIS"] == "set"
-    assert shown["VIGIE_KAFKA_PASSWORD"] == "set"
+    assert shown["VIGIE_KAFKA_PASSWORD"] == shown["VIGIE_SMTP_URL"] == "set"
+    assert (shown["VIGIE_MAIL_FROM"], shown["VIGIE_INTAKE_IN_FLIGHT"]) == (BLANK, 256)
+    assert shown["The auditor"].startswith("VIGIE_AUDIT_ALARM_URL: ")
     assert json.loads(everything["logs/delivery.jsonl"].splitlines()[1])["name"] == BLANK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -101,3 +102,17 @@ def test_otherwise_it_is_published_without_a_word(pages: dict[str, Any], publish
     assert said.exit_code == 0, said.output
     assert "réaffectés" not in said.output
     assert published == ["92"]
+
+
+def _checked(folder: Path) -> Result:
+    return CliRunner().invoke(app, ["territory", "check", str(folder)])
+
+
+def test_a_rule_that_a_decider_cannot_use_is_said_before_anything_is_published(tmp_path: Path) -> None:
+    """It would be refused as an input: a realm without rules, and nobody told but the dead letters."""
+    folder = Path(shutil.copytree(SHIPPED, tmp_path / "92"))
+    assert _checked(folder).exit_code == 0
+    plans = folder / "plans.yaml"
+    plans.write_text(plans.read_text(encoding="utf-8").replace("metric: river_level", "metric: riverlevel", 1), encoding="utf-8")
+    said = _checked(folder)
+    assert (said.exit_code, "alerts cannot use these rules: KeyError 'riverlevel'" in said.output) == (1, True)

@@ -1,0 +1,40 @@
+"""Which realms `vigie whatif --every` replays."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any, Self
+
+import pytest
+
+from schemas.runtime import CloseRealm, OpenRealm
+from services.cli import recorded
+from services.runtime.testing import MemoryService
+from tests.faults.runtime.toy import ToyDecider
+
+T0 = 1_800_000_000_000
+
+
+async def test_a_realm_that_somebody_mistyped_is_none_to_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no recording: one such name in the log, and no crisis was replayed any more."""
+    service: MemoryService[Any] = MemoryService(ToyDecider(), clock=T0)
+    for realm in ("92~ex-1", "92"):
+        service.feed(realm, OpenRealm(author="p1", role="admin", territory="92", started_at=T0), id=f"open-{realm}")
+    for realm in ("93", "92~ex-l"):
+        service.feed(realm, CloseRealm(author="p1", role="admin"), id=f"close-{realm}")
+
+    class Reader:
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        async def __aenter__(self) -> Self:
+            return self
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+        async def read_to_end(self) -> AsyncIterator[Any]:
+            for stored in service.log:
+                yield SimpleNamespace(transaction=stored.transaction)
+
+    monkeypatch.setattr(recorded, "LogReader", Reader)
+    assert await recorded.realms_of("") == ["92", "92~ex-1"]

@@ -1,0 +1,71 @@
+"""What commands show holds words that anybody may have written: they come out as they are, and do nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.cli import doctor, read, source, status
+from services.runtime.settings import DataDir
+from services.runtime.supervisor.lock import DataDirLock
+
+WORDS = "[/srv/x] est plein [red] [a-1]"
+
+
+def test_a_headline_is_no_markup_and_no_command_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """One report with such a headline ended `vigie incidents` for everybody."""
+    read.show({"items": [{"headline": f"{WORDS}\x1b[2J\a"}], "next": None}, False, "Incidents", [("Quoi", lambda item: item["headline"])])
+    said = capsys.readouterr().out
+    assert WORDS in said
+    assert not {"\x1b", "\a"} & set(said)
+
+
+def test_the_reason_of_an_end_is_shown_in_one_line_of_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    process: dict[str, Any] = {
+        "name": "broker", "pid": None, "state": "backing_off", "since": "2026-11-26T20:00:00+00:00", "restarts": 3,
+        "why": f"exit 1: {WORDS}, see /srv/vigie/logs/broker.jsonl",
+    }  # fmt: skip
+    status._show({"state": "starting", "http": "127.0.0.1:8092", "processes": [process], "lag": None, "levels": None, "holds": None})
+    assert process["why"] in capsys.readouterr().out
+
+
+def test_a_finding_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    doctor._show([doctor.Finding("disk room", "fault", WORDS, f"chmod {WORDS}")])
+    assert capsys.readouterr().out.count(WORDS) == 2
+
+
+def test_a_source_is_shown_by_its_name(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    one = {
+        "name": "[/x]", "enabled": False, "dialect": "native", "site": None, "last_seen": None, "silent": True, "heartbeat_s": None, "per_minute": 60,
+        "accepted": 0, "refused": {}, "last_refusal": {"fields": [{"field": "headline", "detail": WORDS}]},
+    }  # fmt: skip
+    monkeypatch.setattr(source, "ask", lambda *_: {"items": [one]})
+    source.list_(as_json=False)
+    said = capsys.readouterr().out
+    assert "[/x] (arrêtée)" in said
+    assert "jamais" in said
+
+
+def test_the_status_of_a_system_shows_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = DataDir(tmp_path)
+    data.make()
+    data.status.write_text('{"state": "ready", "redis": "redis://:hunter2@store:6379/0", "http": "127.0.0.1:8092", "processes": []}')
+    monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(status, "_overviews", lambda _: None)
+    monkeypatch.setattr(status, "ANSWER_S", 0.01)
+    lock = DataDirLock(data.lock)
+    try:
+        status.status(as_json=True, targets=False)
+    finally:
+        lock.release()
+    assert json.loads(capsys.readouterr().out)["redis"] == "redis://store:6379/0"
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:6379/0", "rediss://u:p@h:1/0?ssl_ca_certs=/x", "unix:///run/store.sock", ""])
+def test_an_address_without_a_login_stays(url: str) -> None:
+    assert status.without_login(url) == url.replace("u:p@", "")

@@ -1,0 +1,136 @@
+"""What answers may be something else than Vigie, and what is typed may be anything: a sentence and exit 1 or 2, never a traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from services.cli.__main__ import app, main
+
+Answering = Callable[[httpx.Request], httpx.Response]
+COMMANDS = (
+    ["incidents"], ["sites", "--json"], ["reassignments"], ["timeline", "i-1"], ["changes", "2027-02-11T10:00"], ["ack", "i-1"], ["token", "list"],
+    ["source", "list"], ["user", "list"], ["report", "--type", "outage_power", "--severity", "3"], ["oncall", "who"], ["readiness"],
+    ["export", "i-1"],
+)  # fmt: skip
+
+
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Answering], None]:
+    """Every request of a command gets this answer."""
+    monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("VIGIE_URL", "http://vigie.example")
+    monkeypatch.chdir(tmp_path)
+
+    def by(answering: Answering) -> None:
+        monkeypatch.setattr("services.cli.client.httpx.Client", partial(httpx.Client, transport=httpx.MockTransport(answering)))
+
+    return by
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(302, headers={"location": "https://portal.example/login"}),
+        httpx.Response(200, headers={"content-type": "application/json"}, content=b"[]"),
+        httpx.Response(500, headers={"content-type": "application/json"}, content=b'{"title":"broken","errors":"all"}'),
+    ],
+    ids=["portal", "list", "errors"],
+)  # fmt: skip
+def test_what_is_not_vigie_is_told_so(command: list[str], answer: httpx.Response, answered: Callable[[Answering], None]) -> None:
+    """A portal on the way, an address of something else: each command ended with a KeyError."""
+    answered(lambda _: answer)
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert ("is not Vigie" if answer.status_code < 400 else "broken") in done.output
+
+
+def test_a_page_in_place_of_an_answer_names_the_address(answered: Callable[[Answering], None]) -> None:
+    answered(lambda _: httpx.Response(200, html="<html>Bienvenue</html>"))
+    done = CliRunner().invoke(app, ["incidents"])
+    assert done.exit_code == 1
+    assert "http://vigie.example" in done.output
+    assert "VIGIE_URL" in done.output
+
+
+def test_an_answer_that_cannot_be_unpacked_is_none(answered: Callable[[Answering], None]) -> None:
+    def broken(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(b"not gzip"))
+
+    answered(broken)
+    done = CliRunner().invoke(app, ["incidents"])
+    assert (done.exit_code, isinstance(done.exception, SystemExit)) == (1, True)
+
+
+@pytest.mark.parametrize("key", ["panne-é", "панне", "a" * 200])
+def test_a_key_of_any_letters_is_sent(key: str, answered: Callable[[Answering], None]) -> None:
+    sent: list[httpx.Request] = []
+
+    def applied(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200, json={"state": "applied"})
+
+    answered(applied)
+    assert CliRunner().invoke(app, ["ack", "i-1", "--key", key]).exit_code == 0
+    (raw,) = [value for name, value in sent[0].headers.raw if name.lower() == b"idempotency-key"]
+    assert key in (raw.decode("latin-1"), raw.decode("utf-8", "replace"))
+
+
+@pytest.mark.parametrize("words", [["ack", "\udce9"], ["note", "site \udce9vacu\udce9"], ["incidents", "--q", "\udce9"]])
+def test_words_that_are_no_utf_8_are_told_so(
+    words: list[str], answered: Callable[[Answering], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a terminal in Latin-1 sends them."""
+    answered(lambda _: httpx.Response(200, json={"state": "applied", "items": [], "next": None}))
+    monkeypatch.setattr(sys, "argv", ["vigie", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "UTF-8" in capsys.readouterr().err
+
+
+def test_what_people_write_in_brackets_is_shown(answered: Callable[[Answering], None]) -> None:
+    """`[urgent]` was taken for a style and left out of the main courante; `[/]` ended the command."""
+    text = "[urgent] site [/] fermé :warning:"
+    line = {
+        "occurred_at": None, "recorded_at": None, "late_min": 0, "kind": "note", "text": text, "source": None, "certainty": None, "author": "p",
+        "id": "l-1", "corrects": None,
+    }  # fmt: skip
+    answered(lambda _: httpx.Response(200, json={"items": [line], "next": None}))
+    done = CliRunner().invoke(app, ["timeline"])
+    assert done.exit_code == 0, done.exception
+    assert text in done.output
+
+
+@pytest.mark.parametrize("command", ["token", "user", "source"])
+def test_names_in_brackets_end_no_list(command: str, answered: Callable[[Answering], None]) -> None:
+    row = {
+        "id": "t-1", "principal": "p", "role": "cell", "label": "[/x]", "created_at": 0, "revoked_at": None, "expires_at": None, "login": "[/x]",
+        "duty": "[/x]", "enabled": False, "has_password": True, "has_second_factor": False, "name": "[/x]", "dialect": "cap", "site": "[/x]",
+        "last_seen": None, "refused": {}, "last_refusal": None, "silent": False, "heartbeat_s": None, "per_minute": 0.0, "accepted": 0,
+    }  # fmt: skip
+    answered(lambda _: httpx.Response(200, json={"items": [row]}))
+    done = CliRunner().invoke(app, [command, "list"])
+    assert done.exit_code == 0, done.exception
+    assert "[/x]" in done.output
+
+
+def test_a_token_is_one_part_of_an_address(answered: Callable[[Answering], None]) -> None:
+    """`vigie token revoke ../users/x` asked for something else."""
+    sent: list[str] = []
+
+    def taken(request: httpx.Request) -> httpx.Response:
+        sent.append(request.url.raw_path.decode())
+        return httpx.Response(200, json={})
+
+    answered(taken)
+    assert CliRunner().invoke(app, ["token", "revoke", "../users/x?y"]).exit_code == 0
+    assert sent == ["/api/v1/tokens/..%2Fusers%2Fx%3Fy"]
