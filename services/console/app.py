@@ -42,6 +42,8 @@ from services.console.api import (
     returns,
     sitreps,
 )
+from services.console.api.answering import HEADERS
+from services.console.bodies import Bounded
 from services.console.compressing import Compressed
 from services.console.decisions import Answers, Decisions, LinkAnswers
 from services.console.documents.pdf import Typesetter
@@ -163,10 +165,23 @@ def create_app(health: Health) -> FastAPI:
         app.add_api_route(path, probe, methods=["GET"], include_in_schema=False)
     app.add_api_route("/asyncapi.json", lambda: FileResponse(ASYNCAPI), methods=["GET"], include_in_schema=False)
 
+    described = app.openapi
+    app.openapi = lambda: _with_headers(described())  # type: ignore[method-assign]
+    app.add_middleware(Bounded)
     app.add_middleware(Compressed)
     app.add_middleware(Timed)
     app.add_middleware(Leaving)
     return app
+
+
+def _with_headers(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with the headers of decisions, which their routes read from the request. Twice is once."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if "412" in operation["responses"]:
+                known = {p["name"] for p in operation.setdefault("parameters", [])}
+                operation["parameters"] += [header for header in HEADERS if header["name"] not in known]
+    return document
 
 
 @asynccontextmanager

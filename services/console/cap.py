@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -22,6 +21,7 @@ from schemas.realms import RealmKind, is_live, parse_realm
 from schemas.words import Certainty, EventType, IncidentState
 from services.console.geometry import Ring
 from services.console.i18n import translator
+from services.console.resources.base import when
 from services.console.texts import Names, incident_title
 from services.console.texts import words as w
 
@@ -141,7 +141,7 @@ def _some(times: list[Instant]) -> list[Instant]:
 
 def _time(at: Instant) -> str:
     """Local, whole seconds: UTC would have to be written -00:00."""
-    return datetime.fromtimestamp(at // 1000, UTC).astimezone(PARIS).isoformat()
+    return when(at // 1000 * 1000).astimezone(PARIS).isoformat()
 
 
 def _put(parent: Any, name: str, text: str) -> None:

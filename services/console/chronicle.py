@@ -118,7 +118,8 @@ class Chronicle:
         db.executescript(_SCHEMA)
         return cls(db, db)
 
-    def close(self) -> None:
+    def __del__(self) -> None:
+        """When nobody uses it any more: closed under a thread that reads it would end the process (SQLite: a segmentation fault)."""
         self._db.close()
         self._reading.close()
 

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 import structlog
+from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from schemas import envelope as ce
@@ -31,7 +32,7 @@ from services.runtime.inputs import InputRecord, input_digest
 from services.runtime.kafka import partition_for, value_of
 from services.runtime.links import Link, answer_id
 from services.runtime.principals import Principal
-from services.runtime.problems import ProblemError
+from services.runtime.problems import ProblemError, faults_of
 from services.runtime.vault import TextItem
 
 WAIT_S: Final = 2.0
@@ -159,14 +160,18 @@ class Decisions:
         self, service: str, realm: str, principal: Principal, make: Make, *, reason: str | None = None, idempotency_key: str | None = None,
         wait_s: float = WAIT_S, told: Mapping[str, str] | None = None,
     ) -> Outcome:  # fmt: skip
-        """Send the command that `make` gives and wait for its answer. Raises BrokerAway, ProblemError `key_reused`.
+        """Send the command that `make` gives and wait for its answer.
 
+        Raises BrokerAway, ProblemError `key_reused`, `invalid` (what the command cannot hold).
         `told`: more free text, kept with the reason.
         """
         id = self.command_id(principal, realm, idempotency_key)
         author, role = author_of(principal), principal.acting_role
         text_id = self.text_id(id, reason) if reason else None
-        command = make(author, role, f"text:{text_id}" if text_id else None)
+        try:
+            command = make(author, role, f"text:{text_id}" if text_id else None)
+        except ValidationError as error:
+            raise ProblemError("invalid", faults=faults_of(error)) from None
         known = await self.answers.read(id) if idempotency_key is not None else None
         if known is not None:
             if known["digest"] and known["digest"] != _digest(realm, id, command):

@@ -47,3 +47,15 @@ def page(items: Iterable[T], key: Callable[[T], Key], limit: int, cursor: str | 
     shown = ordered[: max(1, min(limit, MAX_LIMIT))]
     more = len(ordered) > len(shown)
     return [item for _, item in shown], encode(shown[-1][0]) if more else None
+
+
+def cut(items: Sequence[T], key: Callable[[T], str], limit: int, cursor: str | None) -> tuple[list[T], str | None]:
+    """As `page`, for items that are in an order of their own: the cursor is the key of the last one. Raises CursorInvalid, also when that one is gone."""
+    start = 0
+    if cursor is not None:
+        last = decode(cursor)
+        start = next((n for n, item in enumerate(items, start=1) if key(item) == last), 0)
+        if start == 0:
+            raise CursorInvalid
+    shown = list(items[start : start + max(1, min(limit, MAX_LIMIT))])
+    return shown, encode(key(shown[-1])) if start + len(shown) < len(items) else None

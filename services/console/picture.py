@@ -6,7 +6,6 @@ Redis when nothing changed.
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from services.console.chronicle import Fold
 from services.console.lines import LineRecord, key_before
 from services.console.reference import NO_REFERENCE, Reference
 from services.console.store import Client
+from services.runtime.ending import in_thread
 
 R = TypeVar("R", bound=Model)
 
@@ -179,7 +179,7 @@ class Past(Picture):
 
     async def raw_rows(self, collection: str) -> Mapping[str, Model]:
         if collection not in self._parsed:
-            self._parsed[collection] = await asyncio.to_thread(self._parse, collection)
+            self._parsed[collection] = await in_thread(self._parse, collection)
         return self._parsed[collection]
 
     def _parse(self, collection: str) -> Mapping[str, Model]:
@@ -209,8 +209,9 @@ SCANNED = 20_000
 
 
 async def lines(
-    client: Client, realm: str, *, incident: str | None, kinds: AbstractSet[str], at: Instant | None, before: str | None, limit: int
-) -> tuple[list[LineRecord], str | None]:
+    client: Client, realm: str, *, incident: str | None, kinds: AbstractSet[str], at: Instant | None, before: str | None, limit: int,
+    site: str | None = None,
+) -> tuple[list[LineRecord], str | None]:  # fmt: skip
     """(lines newest first, key to go on from). `before`: only lines with a smaller key; `at`: only lines recorded by then."""
     index = store.timeline_of(realm, incident) if incident is not None else store.of(realm, "timeline")
     upper = f"({before}" if before else f"({key_before(at)}" if at is not None else "+"
@@ -222,7 +223,7 @@ async def lines(
             return found, None
         for raw in await client.hmget(store.of(realm, "lines"), keys):
             record = None if raw is None else LineRecord.load(orjson.loads(raw))
-            if record is None or (kinds and record.kind not in kinds):
+            if record is None or (kinds and record.kind not in kinds) or (site is not None and record.site != site):
                 continue
             found.append(record)
             if len(found) == limit:

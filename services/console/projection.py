@@ -6,7 +6,8 @@ a batch is impossible by construction: it is written only if the positions are s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -96,6 +97,8 @@ class Projection:
 
     realms: dict[str, dict[str, Any]]
     """Realm → its fields; updated in place, so a batch that fails means a new Projection."""
+    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    """The machine's, as the broker's append times are."""
 
     def batch(self, epoch: str, before: Mapping[str, str], records: Sequence[Accepted]) -> Projected:
         """One write for records of one or more services. `before`: position key → stored value, for every partition in `records`.
@@ -168,8 +171,11 @@ class Projection:
                     "id": effect.id, "realm": tx.realm, "command": effect.command, "state": effect.state, "at": effect.at,
                     "digest": effect.digest, "status": effect.status, "code": effect.code, "values": effect.values or {},
                 }  # fmt: skip
-                batch.add("SET", store.command(effect.id), orjson.dumps(answer), "EX", store.COMMAND_TTL_S)
-                answered.append(effect.id)
+                kept_s = store.COMMAND_TTL_S if is_live(tx.realm) else store.SIMULATED_COMMAND_TTL_S
+                left_s = kept_s - max(self.clock_ms() - tx.src.appended_at, 0) // 1000
+                if left_s > 0:
+                    batch.add("SET", store.command(effect.id), orjson.dumps(answer), "EX", left_s)
+                    answered.append(effect.id)
                 return
             case SectionPublished():
                 batch.add("HSET", store.reference(effect.version), effect.section, orjson.dumps(effect.content))

@@ -32,6 +32,7 @@ from services.runtime import health, logs, metrics
 from services.runtime.chain import Position
 from services.runtime.ending import end
 from services.runtime.exits import Stop, stop_for
+from services.runtime.heap import give_back
 from services.runtime.pace import EVERY_MS, UNHURRIED_MS
 from services.runtime.partitions import PartitionReader
 from services.runtime.reader import Accepted, HistoryChanged, LogReader
@@ -163,6 +164,7 @@ class Projector:
                 await self._store.write(Batch(self._epoch, commands=[("SET", store.STATE, "live")]))
                 building = False
                 await self._trimmer.lay_aside(self._projection.aside)  # batches of other logs were under way when each of them was
+                give_back()
                 log.info("projection.live", epoch=self._epoch)
             else:
                 self._fault = "reading the logs again after a loss of the store"

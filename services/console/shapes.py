@@ -17,17 +17,20 @@ from schemas import reference as ref
 from schemas.base import Instant
 from schemas.realms import is_live, parse_realm
 from schemas.reports import Window
-from schemas.words import ActivityState, ClockBase, ClockState, IncidentState, PlanState, SiteStatus
+from schemas.words import ActivityState, ClockBase, ClockState, IncidentState, SiteStatus
 from services.console import resources as r
 from services.console.capacity import Capacity
 from services.console.fallbacks import Collision
 from services.console.geometry import Outlines
+from services.console.i18n import translator
 from services.console.lines import LineRecord
 from services.console.reference import Reference
 from services.console.resources import when
 from services.console.texts import conflict_title, incident_title, line, move_reason, reason, task_title, window_title
 
 TELEWORK = "telework"
+OWN_WORDS = frozenset({"NoteAdded", "ImprovementChanged"})
+"""Lines whose free text says it all."""
 OPEN = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 
 
@@ -91,7 +94,8 @@ class Shaper:
             flags=list(row.flags), confirmation=row.confirmation, source=row.source, site=row.site, commune=row.commune,
             zone=list(row.zone), effective=[_interval(w) for w in row.effective], expected_end=_when(row.expected_end),
             lifts=list(row.lifts), affected_activities=list(row.affected_activities), verified_by=row.verified_by, source_key=row.source_key, type=row.type,
-            severity=row.severity, certainty=row.certainty, msg_type=row.msg_type, references=list(row.references), alias=row.alias,
+            severity=row.severity, certainty=row.certainty, urgency=row.urgency, msg_type=row.msg_type,
+            references=list(row.references), alias=row.alias,
             occurred_at=when(row.occurred_at), recorded_at=when(row.recorded_at), capacity_lost_pct=row.capacity_lost_pct,
             persons_concerned=row.persons_concerned, measure=row.measure, phenomenon=row.phenomenon, colour=row.colour,
             plan_hint=row.plan_hint, headline=headline, description=description, attachments=list(attachments), dialect=row.dialect,
@@ -307,10 +311,10 @@ class Shaper:
             "approved_at": None, "rules": [], "dispatched_at": None, "accepted_at": None, "arrived_at": None, "ended_at": None, "cause": None,
         })  # fmt: skip
 
-    def plan(self, static: ref.Plan, row: c.PlanRow | None) -> r.Plan:
+    def plan(self, static: ref.Plan, row: c.PlanRow | None, stale: Sequence[str] = ()) -> r.Plan:
         running = {card.id: card for card in row.cards} if row else {}
         return r.Plan(
-            id=static.id, realm=self.realm, title=static.title, pole=static.pole, state=row.state if row else PlanState.VALID,
+            id=static.id, realm=self.realm, title=static.title, pole=static.pole, state=row.state if row else static.shelf,
             level=row.level if row else 0, proposed_level=row.proposed_level if row else None, incident=row.incident if row else None,
             proposed_at=_when(row.proposed_at) if row else None, decided_at=_when(row.decided_at) if row else None,
             decided_by=row.decided_by if row else None, decides=static.decides,
@@ -320,7 +324,7 @@ class Shaper:
             boxes=[r.BoxState(text=b.text, by=b.by, at=_when(b.at)) for b in row.boxes] if row else [],
             trigger_held=row.trigger_held if row else False, stand_down_proposed=row.stand_down_proposed if row else False,
             stand_down_at=_when(row.stand_down_at) if row else None,
-            stand_down_text=static.stand_down.text if static.stand_down else None,
+            stand_down_text=static.stand_down.text if static.stand_down else None, stale=list(stale),
         )  # fmt: skip
 
     def conflict(self, found: Collision) -> r.PlanConflict:
@@ -359,7 +363,8 @@ class Shaper:
             bundled_into=row.bundled_into, bundle_count=row.bundle_count, why=row.why,
         )  # fmt: skip
 
-    def callout(self, row: o.CallOutRow) -> r.CallOut:
+    def callout(self, row: o.CallOutRow, text: str | None = None) -> r.CallOut:
+        """`text`: the message, for a reader who may read it."""
         return r.CallOut(
             id=row.id, realm=self.realm, kind=row.kind, state=row.state, decision=row.decision, incident=row.incident, sites=list(row.sites), level=row.level, danger=row.danger,
             answer_expected=row.answer_expected, channels=list(row.channels), by=row.by, drafted_at=when(row.drafted_at),
@@ -367,7 +372,7 @@ class Shaper:
             estimates=[r.Estimate(**e.model_dump()) for e in row.estimates], cost_cents=row.cost_cents, handed=row.handed,
             received=row.received, answered=row.answered, failed=row.failed, ambiguous=row.ambiguous, withdrawn=row.withdrawn,
             spent_cents=row.spent_cents, eta_at=_when(row.eta_at), safe=row.safe, help=row.help, away=row.away, reminded=row.reminded,
-            managers_called_at=_when(row.managers_called_at),
+            managers_called_at=_when(row.managers_called_at), text=text,
         )  # fmt: skip
 
     def hold(self, row: d.HoldRow | None) -> r.Hold:
@@ -378,13 +383,17 @@ class Shaper:
     # ── everything ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def line(self, record: LineRecord, text: str | None = None) -> r.Line:
-        """`text` replaces the sentence: a note that the reader may read."""
+        """`text` is what a person wrote and the reader may read: alone it is a note, after the sentence the reason of a decision."""
         late = (record.recorded_at - record.occurred_at) // 60_000
+        sentence = line(record, self.reference.names, self.lang)
+        if text is not None:
+            _ = translator(self.lang)
+            sentence = text if record.type in OWN_WORDS else _("{what} : {why}", what=sentence, why=text)
         return r.Line(
             id=record.id, realm=self.realm, occurred_at=when(record.occurred_at), recorded_at=when(record.recorded_at),
             late_min=max(late, 0), author=record.author, role=record.role, kind=record.kind, type=record.type, change=record.change,
-            text=text if text is not None else line(record, self.reference.names, self.lang), incident=record.incident, site=record.site,
-            report=record.report, certainty=record.certainty, source=record.source, corrects=record.corrects, place=record.place,
+            text=sentence, incident=record.incident, site=record.site, report=record.report, certainty=record.certainty,
+            source=record.source, corrects=record.corrects, place=record.place,
         )  # fmt: skip
 
     def pole(

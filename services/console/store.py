@@ -25,6 +25,9 @@ PROJECTOR_KEPT_S: Final = 6
 COMMANDS: Final = "vigie:commands"
 """Pub/sub channel: ids of answered commands."""
 COMMAND_TTL_S: Final = 14 * 86_400
+"""From when the command was accepted; also when the logs are read again much later."""
+SIMULATED_COMMAND_TTL_S: Final = 900
+"""Every step of an exercise is a command, and whoever sent it waits for the answer."""
 STREAM_KEPT: Final = 20_000
 """Entries per realm that a reader who lost its connection can catch up with; beyond, it reads everything again."""
 LINES_KEPT: Final = 50_000

@@ -218,6 +218,9 @@ class RealmFeed:
         while unheard := {s.lang for s in self.subscribers} - {lang for lang, _ in pieces}:  # one of another language may come meanwhile
             for lang in unheard:
                 frames = await self.frames(entries, lang, self._joined.setdefault(lang, Joined()))
+                if frames is None:
+                    self.position = entries[-1][0]
+                    return await self._to_all(Piece(resync(self.epoch, self.position, "untold")))
                 pieces |= {(lang, sees_log): Piece(self._encoded(frames, sees_log), len(frames)) for sees_log in (False, True)}
         self.position = entries[-1][0]
         return await self._to_all(pieces)
@@ -231,8 +234,19 @@ class RealmFeed:
             await asyncio.sleep(0)
         return time.perf_counter() - began
 
-    async def frames(self, entries: Sequence[Entry], lang: str, joined: Joined) -> list[Frame]:
-        """Frames of entries, in their order; of a resource that changed several times only the last."""
+    async def frames(self, entries: Sequence[Entry], lang: str, joined: Joined) -> list[Frame] | None:
+        """Frames of entries, in their order; of a resource that changed several times only the last. None when one of them cannot be told:
+        the readers read again what they can, and the stream goes on behind it.
+        """
+        try:
+            return await self._rendered(entries, lang, joined)
+        except (StoreAway, Rebuilding, RedisError, OSError):
+            raise
+        except Exception:
+            log.exception("stream.untold", realm=self.realm, since=entries[0][0], until=entries[-1][0])
+            return None
+
+    async def _rendered(self, entries: Sequence[Entry], lang: str, joined: Joined) -> list[Frame]:
         last = {(collection, id): entry for entry, collection, ids in entries for id in ids}
         rendered = await render(self._model, self.realm, lang, last, joined)
         frames: list[Frame] = []
@@ -254,7 +268,8 @@ class RealmFeed:
         trimmed = deleted.decode() if isinstance(deleted, bytes) else str(deleted)
         if len(raw) > REPLAYED or order(after) < order(trimmed) or order(after) > order(until):
             return None
-        return self._encoded(await self.frames(parse(raw), subscriber.lang, Joined()), subscriber.sees_log)
+        frames = await self.frames(parse(raw), subscriber.lang, Joined()) if raw else []
+        return None if frames is None else self._encoded(frames, subscriber.sees_log)
 
 
 def parse(raw: Iterable[Any]) -> list[Entry]:

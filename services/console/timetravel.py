@@ -23,6 +23,7 @@ from schemas.topics import PARTITIONS, SERVICES, log
 from services.console.chronicle import Chronicle, Fold, Version, versions
 from services.console.lines import LineRecord, line_of
 from services.runtime.chain import Position, follow
+from services.runtime.ending import in_thread
 from services.runtime.exits import Stop
 from services.runtime.partitions import PartitionReader
 from services.runtime.reader import newest_logic
@@ -52,9 +53,8 @@ class History:
         self._opened: Chronicle | None = None
 
     def close(self) -> None:
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+        """Let go of it: whoever reads it still comes to the end."""
+        self._opened = None
 
     async def run(self) -> None:
         """Fill the chronicle in the background, for ever, with half of the time at most: so that the first question waits for nothing."""
@@ -80,7 +80,7 @@ class History:
         """
         async with self._turn:
             chronicle = await self._chronicle()
-            if not await asyncio.to_thread(chronicle.covers, realm, until):
+            if not await in_thread(chronicle.covers, realm, until):
                 partition = partition_of(realm, PARTITIONS)
                 async with PartitionReader(self._kafka) as reader:
                     for service in SERVICES:
@@ -95,13 +95,13 @@ class History:
 
     async def _chronicle(self) -> Chronicle:
         if self._opened is None:
-            self._opened = await asyncio.to_thread(Chronicle.open, self._path)
+            self._opened = await in_thread(Chronicle.open, self._path)
         return self._opened
 
     async def _take_in(self, reader: PartitionReader, service: str, partition: int) -> bool:
         """Up to MOST more records of one log. True if more are left."""
         chronicle = await self._chronicle()
-        begun = position = await asyncio.to_thread(chronicle.position, service, partition)
+        begun = position = await in_thread(chronicle.position, service, partition)
         found: list[Version] = []
         try:
             async with aclosing(followed(reader, service, partition, begun, most=MOST)) as records:
@@ -112,10 +112,10 @@ class History:
                         await asyncio.sleep(0)
         except LogChanged as error:
             slog.warning("chronicle.begun_anew", service=service, partition=partition, error=str(error))
-            await asyncio.to_thread(chronicle.forget, service, partition)
+            await in_thread(chronicle.forget, service, partition)
             return True
         if position.next > begun.next:
-            await asyncio.to_thread(chronicle.add, service, partition, found, position)
+            await in_thread(chronicle.add, service, partition, found, position)
         return position.next - begun.next >= MOST
 
 

@@ -126,6 +126,7 @@ def log_in(
 ) -> dict[str, object]:
     """What a browser keeps of a login."""
     context = browser.new_context(base_url=vigie.url, locale="fr-FR")
+    context.set_default_timeout(STEP_MS)
     page = context.new_page()
     page.goto("/connexion")
     page.get_by_label("Code à usage unique").fill(new_code(vigie, role, f"nav-{role}", duty, person, sites))
@@ -139,8 +140,13 @@ def log_in(
 @pytest.fixture
 def own_realm(vigie: RunningVigie, request: pytest.FixtureRequest) -> str:
     """A fresh exercise at speed 1, with the territory's data, for a test that changes something."""
-    name = f"92~ex-{request.node.name.replace('_', '-').removeprefix('test-')[:32]}-{token_hex(3)}"
-    body = {"id": name, "title_code": "ESSAI", "started_at": "2027-02-11T09:40:00+01:00", "speed": 1}
+    return open_exercise(vigie, request.node.name)
+
+
+def open_exercise(vigie: RunningVigie, test: str, *responders: dict[str, object]) -> str:
+    """Name of a fresh exercise that goes on at speed 1; its people answer as `responders` say."""
+    name = f"92~ex-{test.replace('_', '-').removeprefix('test-')[:32]}-{token_hex(3)}"
+    body = {"id": name, "title_code": "ESSAI", "started_at": "2027-02-11T09:40:00+01:00", "speed": 1, "responders": responders}
     answer = vigie.http.post("/api/v1/realms", json=body, headers={"Prefer": "wait=20"})
     assert answer.status_code == 200, answer.text
     going = vigie.http.post(f"/api/v1/realms/{name}/step", json={"minutes": 600}, headers={"Prefer": "wait=0"})

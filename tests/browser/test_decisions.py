@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Accounts, report
+from tests.browser.conftest import Accounts, open_exercise, report
 from tests.system import RunningVigie
 from tests.waiting import until
 
@@ -85,6 +86,9 @@ def test_a_plan_ends_on_the_page_of_plans_with_its_reason(page: Page) -> None:
     lift.get_by_label("Raison").fill("courant rendu, constaté sur place")
     lift.get_by_role("button", name="Confirmer : lever PT-ELEC").click()
     expect(plan).to_contain_text(re.compile("En retour|Levé"))
+    plan.get_by_text("Clore le RETEX").first.click()
+    plan.get_by_role("button", name="Confirmer : clore le RETEX de PT-ELEC").click()
+    expect(plan).to_contain_text("RETEX clos")
 
 
 def test_a_refusal_needs_a_reason(page: Page) -> None:
@@ -149,14 +153,14 @@ def test_incidents_are_merged_reports_are_detached_and_an_incident_is_closed_wit
     page.get_by_text("Fusionner", exact=True).click()
     merge = page.locator("#merge-form")
     merge.get_by_label("Raison").fill("même cause, vue sur place")
-    with page.expect_navigation():
+    with page.expect_event("load"):  # the form and the next refresh may both lead there: the first of them is given up
         merge.get_by_role("button", name="Confirmer la fusion").click()
     until(lambda: len(incident(status="open,acknowledged")) == 1)
     page.get_by_text("Détacher", exact=True).click()
     split = page.locator("#split-form")
     split.locator(f'input[value="{other}"]').check()
     split.get_by_label("Raison").fill("finalement une autre affaire")
-    with page.expect_navigation():
+    with page.expect_event("load"):  # the form and the next refresh may both lead there: the first of them is given up
         split.get_by_role("button", name="Confirmer le détachement").click()
     until(lambda: len(incident(status="open,acknowledged")) == 2)
     apart = next(i for i in incident(status="open,acknowledged") if i["reports"] == [other])
@@ -173,6 +177,32 @@ def test_incidents_are_merged_reports_are_detached_and_an_incident_is_closed_wit
     close.get_by_role("button", name="Confirmer la clôture").click()
     until(lambda: [i["id"] for i in incident(status="closed")] == [apart["id"]])
     expect(page.get_by_text("Clore", exact=True)).to_have_count(0)
+    for over in ("Acquitter", "Escalader maintenant", "Changer de niveau"):
+        expect(page.get_by_text(over)).to_have_count(0)
+    page.get_by_text("Rouvrir", exact=True).click()
+    again = page.locator("#reopen-form")
+    again.get_by_label("Raison").fill("la cause dure encore")
+    with page.expect_event("load"):  # the form and the next refresh may both lead there: the first of them is given up
+        again.get_by_role("button", name="Confirmer la réouverture").click()
+    expect(page.get_by_text("Clore", exact=True)).to_have_count(1)
+    assert incident(status="closed") == []
+
+
+def test_a_call_that_reached_nobody_is_sent_again_from_its_ladder(vigie: RunningVigie, visitor: Accounts) -> None:
+    realm = open_exercise(vigie, "a-call-is-sent-again", {"role": "astreinte_technique", "outcome": "failed"})
+    report(vigie, realm, "gym-07", severity=3)
+
+    def failed() -> list[dict[str, Any]]:
+        return list(vigie.http.get("/api/v1/notifications", params={"realm": realm, "state": "failed"}).json()["items"])
+
+    until(failed)
+    tried = len(failed()[0]["attempts"])
+    (found,) = vigie.http.get("/api/v1/incidents", params={"realm": realm}).json()["items"]
+    page = visitor().page(f"/incidents/{found['id']}?realm={realm}")
+    line = page.locator("[id^=ladder-] .ans li", has_text="non parvenu").first
+    line.get_by_role("button", name=re.compile("^Renvoyer")).click()
+    expect(page.locator("[id^=said-calls-]").first).to_contain_text("Renvoi à Astreinte technique demandé")
+    until(lambda: max(len(n["attempts"]) for n in failed()) > tried)
 
 
 def test_what_is_pressed_before_the_scripts_have_come_is_done_when_they_have(page: Page) -> None:
@@ -185,3 +215,44 @@ def test_what_is_pressed_before_the_scripts_have_come_is_done_when_they_have(pag
     until(lambda: page.evaluate("1") and held)
     held[0].continue_()
     expect(page.locator("#log li", has_text="plus vite que le réseau")).to_have_count(1)
+
+
+def test_a_decision_under_way_is_followed_to_its_refusal(page: Page) -> None:
+    """An answer that took more than two seconds was never shown: a refusal looked like a decision."""
+    said = page.locator("#said-incident")
+    asked: list[str] = []
+
+    def accepted(route: Route) -> None:
+        asked.append("decision")
+        route.fulfill(status=202, json={"id": "cmd-1", "command_id": "cmd-1", "realm": "92", "state": "pending"})
+
+    def refused(route: Route) -> None:
+        asked.append("answer")
+        state = {"id": "cmd-1", "command_id": "cmd-1", "realm": "92", "state": "pending"}
+        if len(asked) > 2:
+            state |= {"state": "refused", "code": "role_too_low", "detail": "Cette décision appartient à un rôle supérieur."}
+        route.fulfill(status=200, json=state)
+
+    page.route("**/escalate*", accepted)
+    page.route("**/api/v1/commands/cmd-1*", refused)
+    page.get_by_role("button", name="Escalader maintenant").click()
+    expect(said).to_have_text("Cette décision appartient à un rôle supérieur.")
+    expect(said).to_have_class(re.compile("refused"))
+    assert asked == ["decision", "answer", "answer"]
+
+
+def test_a_request_of_which_nobody_knows_the_outcome_is_the_same_when_repeated(page: Page) -> None:
+    """A refresh in between made the form anew, and its key with it: the decision was taken twice."""
+    keys: list[str] = []
+
+    def lost(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        route.fulfill(status=503, json={"detail": "Nul ne sait si c’est décidé."})
+
+    page.route("**/escalate*", lost)
+    for _again in range(2):
+        page.get_by_role("button", name="Escalader maintenant").click()
+        expect(page.locator("#said-incident")).to_have_text("Nul ne sait si c’est décidé.")
+        page.locator("#said-incident").evaluate("e => (e.textContent = '')")
+    assert len(keys) == 2
+    assert len(set(keys)) == 1

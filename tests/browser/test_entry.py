@@ -43,7 +43,7 @@ def test_the_first_page_is_the_running_exercise_banded_and_who_is_logged_in_can_
 ) -> None:
     """As after `make up`: nothing is open in the live realm, S04 plays."""
     with RunningVigie(tmp_path, demo=True) as fresh:
-        until(lambda: fresh.get("/api/v1/realms")["items"][1:] and _opened(fresh), 90)
+        until(lambda: fresh.get("/api/v1/realms")["items"][1:] and _opened(fresh), 240)
         for state in (None, log_in(fresh, browser, "coordinator", "coordinateur_pca")):
             page = Visitor(browser, fresh.url, state).page("/")
             assert "realm=92~ex-" in unquote(page.url)

@@ -55,6 +55,7 @@ PICTURES = {
     "signalement": Picture("/signalements/{report}", "cell", "main"),
     "niveau": Picture("/incidents/{incident}", "coordinator", "#why"),
     "escalade": Picture("/incidents/{incident}", "cell", "[id^=ladder-]"),
+    "appels": Picture("/appels", "coordinator", ".sitegrid > .stack:last-of-type"),
     "main-courante": Picture("/main-courante", "cell", "#write"),
     "point": Picture("/sitrep", "cell", None, (1440, 800), pressed=("#complete > summary",)),
     "releve": Picture("/releve?depuis=30", "cell"),

@@ -109,3 +109,53 @@ def test_time_moves_and_countdowns_come_from_the_server(own_realm: str, visitor:
     assert before.startswith(("09:39:5", "09:4"))  # the server's second and the page's need not begin together
     page.clock.run_for(3_000)
     expect(page.locator("#clock")).not_to_have_text(before)
+
+
+def test_a_page_that_cannot_be_had_says_that_it_is_frozen(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+    """The stream was alive while every refresh failed: « En direct » stood over what was not up to date."""
+    who = visitor()
+    page = who.page()
+    page.clock.install()
+    page.goto(f"/?realm={own_realm}")
+    expect(page.locator("#frozen")).to_be_hidden()
+
+    def fail(route: Route) -> None:
+        route.fulfill(status=500, body="")
+
+    page.route(re.compile(r"/\?realm="), fail)
+    report(vigie, own_realm, "cul-04")
+    for _second in range(30):
+        page.clock.run_for(1_000)
+        page.wait_for_timeout(100)
+    expect(page.locator("#frozen")).to_contain_text("Données figées")
+    page.unroute(re.compile(r"/\?realm="), fail)
+    for _second in range(12):
+        page.clock.run_for(1_000)
+        page.wait_for_timeout(100)
+    expect(page.locator("[data-row][data-site=cul-04]")).to_be_visible()
+    expect(page.locator("#frozen")).to_be_hidden()
+
+
+def test_a_page_whose_request_nobody_answers_says_that_it_is_frozen_and_asks_again(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
+    """A connection that is half dead answers nothing: the page waited for ever, and the stream on another one said « En direct »."""
+    page = visitor().page(f"/?realm={own_realm}")
+    page.wait_for_load_state()
+    held: list[Route] = []
+    path = re.compile(r"/\?realm=")
+    page.route(path, lambda route: held.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
+    report(vigie, own_realm, "cul-04")
+    expect(page.locator("#frozen")).to_contain_text("Données figées", timeout=30_000)
+    assert held
+    page.unroute(path)
+    expect(page.locator("[data-row][data-site=cul-04]")).to_be_visible()
+    expect(page.locator("#frozen")).to_be_hidden()
+
+
+def test_a_page_that_is_gone_says_so(own_realm: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/?realm={own_realm}")
+    page.wait_for_load_state()
+    page.route(re.compile(r"/\?realm="), lambda route: route.fulfill(status=404, content_type="text/html", body="<h1>Introuvable</h1>"))
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.get_by_role("heading", name="Introuvable")).to_be_visible()

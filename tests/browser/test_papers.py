@@ -45,3 +45,17 @@ def test_a_line_is_written_and_corrected_and_both_stay(own_realm: str, visitor: 
     written.get_by_role("button", name="Ajouter la correction").click()
     expect(page.locator("#lines tr", has_text="Enedis annonce 14 h")).to_contain_text("corrige une ligne")
     expect(written).to_contain_text("corrigée")
+
+
+def test_an_action_of_the_lessons_learned_is_dropped_with_its_reason(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/retex?realm={own_realm}")
+    page.get_by_text("Décider une action d’amélioration").click()
+    page.get_by_label("Action", exact=True).fill("Un groupe de plus")
+    page.get_by_label("Échéance").fill("2027-03-01T09:00")
+    page.get_by_role("button", name="Décider l’action").click()
+    action = page.locator("#actions li", has_text="Un groupe de plus")
+    action.get_by_text("Abandonner").first.click()
+    action.get_by_label("Raison").fill("loué à la demande")
+    action.get_by_role("button", name="Confirmer : abandonner l’action").click()
+    expect(action).to_have_count(0)
+    assert [i["state"] for i in vigie.get(f"/api/v1/improvements?realm={own_realm}")["items"]] == ["dropped"]

@@ -10,11 +10,14 @@ from playwright.sync_api import Page, Route, expect
 
 from services.runtime.links import AckLinks, Link
 from tests.browser.conftest import Accounts, report
+from tests.faults.wire import Wire
 from tests.system import RunningVigie
 from tests.unit.intake.test_attachments import png
 from tests.waiting import until
 
 PHONE = {"width": 390, "height": 844}
+KEPT = "caches.open('vigie-signaler').then(cache => cache.match(location.href)).then(Boolean)"
+"""The worker has the page, which it takes last."""
 
 
 def fill(page: Page, site: str) -> None:
@@ -90,7 +93,7 @@ def test_reports_made_offline_survive_a_reload_and_make_one_incident(vigie: Runn
     context = who.context(**PHONE)
     page = who.page(f"/signaler?realm={own_realm}&site=gym-07", context=context)
     page.evaluate("navigator.serviceWorker.ready")
-    page.wait_for_function("caches.open('vigie-signaler').then(c => c.match(location.href)).then(Boolean)")
+    until(lambda: page.evaluate(KEPT))
     context.set_offline(True)
     for waiting in ("1 signalement", "2 signalements"):
         fill(page, page.get_by_label("1. Site").input_value())
@@ -105,6 +108,28 @@ def test_reports_made_offline_survive_a_reload_and_make_one_incident(vigie: Runn
     until(lambda: vigie.get(f"/api/v1/reports/{marker}?realm={own_realm}")["state"] == "applied")
     found = vigie.get(f"/api/v1/incidents?realm={own_realm}&site=gym-07")["items"]
     assert [(i["reports_count"], i["duplicates_count"]) for i in found] == [(2, 1)]
+
+
+def test_a_network_that_swallows_everything_holds_neither_the_form_nor_the_next_report(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
+    """No answer, and no error either: one bar of signal in a cellar."""
+    with Wire(vigie.url.removeprefix("http://")) as wire:
+        who = visitor("site_manager")
+        context = who.context(base_url=f"http://{wire.address}", **PHONE)
+        page = who.page(f"/signaler?realm={own_realm}&site=gym-07", context=context)
+        until(lambda: page.evaluate(KEPT))
+        wire.silence()
+        page.reload(wait_until="domcontentloaded")
+        for waiting in ("1 signalement", "2 signalements"):
+            fill(page, page.get_by_label("1. Site").input_value())
+            page.locator("#send").click()
+            expect(page.locator("#queue")).to_contain_text(f"{waiting} en attente d’envoi")
+        wire.mend()
+        expect(page.locator("#queue")).to_be_hidden(timeout=45_000)
+    marker = report(vigie, own_realm, "cul-04", "outage_water")
+    until(lambda: vigie.get(f"/api/v1/reports/{marker}?realm={own_realm}")["state"] == "applied")
+    assert [i["reports_count"] for i in vigie.get(f"/api/v1/incidents?realm={own_realm}&site=gym-07")["items"]] == [2]
 
 
 def test_a_server_that_stumbles_gets_the_same_report_again_and_a_refusal_stays_with_its_reason(
@@ -136,6 +161,19 @@ def test_a_server_that_stumbles_gets_the_same_report_again_and_a_refusal_stays_w
     expect(page.locator("#refusals")).to_contain_text("Hors de votre périmètre.")
     page.get_by_role("button", name="Retirer").click()
     expect(page.locator("#refusals")).to_be_hidden()
+
+
+def test_a_photo_that_nobody_can_read_is_told_and_holds_no_report(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts, tmp_path: Path
+) -> None:
+    """It was left out without a word."""
+    picture = tmp_path / "photo.heic"
+    picture.write_bytes(b"no picture that this browser knows")
+    phone = visitor("site_manager").page(f"/signaler?realm={own_realm}&site=gym-07", **PHONE)
+    fill(phone, phone.get_by_label("1. Site").input_value())
+    phone.get_by_label("6. Photo").set_input_files(picture)
+    phone.locator("#send").click()
+    expect(phone.locator("#said")).to_have_text(re.compile(r"Reçu à .* Sans la photo.: elle ne peut pas être lue\."))
 
 
 def test_a_photo_comes_to_the_cell_with_its_report(vigie: RunningVigie, own_realm: str, visitor: Accounts, tmp_path: Path) -> None:
@@ -203,3 +241,19 @@ def test_a_link_that_is_over_says_whom_to_call(vigie: RunningVigie, crisis: str,
     token = links.token(Link(crisis, str(call["id"]), str(call["person_token"]), int(time.time() * 1000) - 1000))
     page = visitor(None).page(f"/a/{token}", **PHONE)
     expect(page.get_by_role("heading", level=1)).to_have_text("Lien non valable")
+
+
+def test_a_report_of_a_poster_that_is_gone_keeps_none_behind_it(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+    """Its key is refused for ever: all that the same phone reported later waited behind it."""
+    page = visitor("site_manager").page(f"/signaler?realm={own_realm}", **PHONE)
+    expect(page.locator("#send")).to_be_enabled()
+    page.route("**/webhooks/poster", lambda route: route.fulfill(status=401, json={"detail": "Jeton inconnu."}))
+    page.evaluate("""async () => {
+      const outbox = await import(document.querySelector('script[src*="report.js"]').src.replace('report.js', 'outbox.js'));
+      await outbox.keep({ key: 'old', to: '/webhooks/poster', token: 'vigie_x', body: {}, at: 1, label: 'Affiche' });
+    }""")
+    fill(page, str(page.locator("#sites option[data-id=gym-07]").get_attribute("value")))
+    page.get_by_role("button", name="Envoyer").click()
+    expect(page.locator("#refusals")).to_contain_text("Cette affiche n’est plus valable")
+    expect(page.locator("#queue")).to_be_hidden()
+    until(lambda: [s["id"] for s in vigie.get(f"/api/v1/sites?realm={own_realm}&status=closed")["items"]] == ["gym-07"])

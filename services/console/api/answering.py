@@ -25,6 +25,19 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     412: {"description": "somebody decided in the meantime (If-Match)", "content": {MEDIA_TYPE: {}}},
 }
 """For the OpenAPI document of every decision."""
+_HEADER: dict[str, Any] = {"in": "header", "required": False, "schema": {"type": "string"}}
+HEADERS: list[dict[str, Any]] = [
+    _HEADER
+    | {"name": "Idempotency-Key", "description": "1 to 128 printable characters: the same key again is the same decision, with its answer"},
+    _HEADER | {"name": "Prefer", "description": "`wait=N`: seconds to wait for the decision, 2 when absent (RFC 7240)"},
+]
+"""Of every decision."""
+COLLIDING: dict[str, Any] = {
+    "parameters": [
+        _HEADER | {"name": "If-Match", "description": "the version on which this is decided (`ETag`); 412 when somebody decided meanwhile"}
+    ]
+}
+"""Of a decision on which two people may collide."""
 
 
 async def decide(
@@ -53,13 +66,14 @@ async def decide(
 def answer(request: Request, outcome: Outcome, lang: str) -> Response:
     """The HTTP answer of an outcome."""
     headers = {"Cache-Control": "no-store", "Content-Language": lang, "Vigie-Command": outcome.id}
+    unknown: list[str] = getattr(request.state, "unknown_fields", [])
     if outcome.replayed:
         headers["Idempotency-Replayed"] = "true"
     if outcome.answer is None:
         location = f"/api/v1/commands/{outcome.id}"
-        pending = CommandResult(id=outcome.id, command_id=outcome.id, realm=outcome.realm, state="pending")
+        pending = CommandResult(id=outcome.id, command_id=outcome.id, realm=outcome.realm, state="pending", unknown_fields=unknown)
         return Response(pending.model_dump_json(), 202, headers | {"Location": location}, "application/json")
-    result = command_result(outcome.answer, lang)
+    result = command_result(outcome.answer, lang).model_copy(update={"unknown_fields": unknown})
     if result.state == "applied":
         return Response(result.model_dump_json(), 200, headers, "application/json")
     return Response(orjson.dumps(_problem(request, result, lang)), _status(result), headers, MEDIA_TYPE)
@@ -77,6 +91,7 @@ def _problem(request: Request, result: CommandResult, lang: str) -> dict[str, An
     return {
         "type": f"urn:vigie:problem:{result.code or 'refused'}", "title": title, "status": _status(result), "detail": result.detail or title,
         "code": result.code or "refused", "instance": request.url.path, "command_id": result.id,
+        **({"unknown_fields": result.unknown_fields} if result.unknown_fields else {}),
     }  # fmt: skip
 
 

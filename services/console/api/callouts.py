@@ -16,7 +16,7 @@ from schemas.callouts import CHUNK, Called, DraftCallOut, StartCallOut, StopCall
 from schemas.directory import Contact
 from schemas.words import Channel, Level
 from services.console.api.answering import RESPONSES, answer, decide
-from services.console.api.context import Author, Body, Cursor, Limit, LogReading, deciding
+from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Reader, deciding
 from services.console.decisions import Decisions, author_of
 from services.console.resources import CallOut, Page
 from services.runtime.problems import ProblemError, fault
@@ -50,12 +50,12 @@ class People(Protocol):
 
 @router.get("", summary="Call-outs, newest first")
 async def callouts(reader: LogReading, limit: Limit = 100, cursor: Cursor = None) -> Page[CallOut]:
-    return await reader.model.callouts(reader.realm, as_of=reader.as_of, limit=limit, cursor=cursor)
+    return await reader.model.callouts(reader.realm, as_of=reader.as_of, texts=_reads_texts(reader), limit=limit, cursor=cursor)
 
 
 @router.get("/{id}", summary="Progress: told, failed, until when, for how much")
 async def callout(reader: LogReading, id: str) -> CallOut:
-    return await reader.model.callout(reader.realm, id, as_of=reader.as_of)
+    return await reader.model.callout(reader.realm, id, as_of=reader.as_of, texts=_reads_texts(reader))
 
 
 @router.post("", responses=RESPONSES, summary="Draft: who would be told, by what, until when, for how much. Tells nobody")
@@ -86,6 +86,10 @@ async def start(author: Calling, id: str, body: Body | None = None) -> Response:
 @router.post("/{id}/stop", responses=RESPONSES, summary="Nobody else is told")
 async def stop(author: Calling, id: str, body: Body | None = None) -> Response:
     return await decide(author, body, "delivery", StopCallOut, callout=id)
+
+
+def _reads_texts(reader: Reader) -> bool:
+    return reader.principal.may(Permission.REPORT_RAW)
 
 
 def drafts(author: Author, id: str, people: Sequence[Called], *, callout: str | None = None, **fields: Any) -> list[tuple[str, Command]]:

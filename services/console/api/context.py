@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 from fastapi import Depends, Query, Request, Response
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -14,7 +15,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from schemas.base import Instant
 from schemas.realms import RealmNameInvalid, parse_realm
 from services.console.faults import RealmUnknown
+from services.console.paging import cut
 from services.console.readmodel import ReadModel
+from services.console.resources import Page, Resource
 from services.runtime.access_http import allowed
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError, fault, language_of
@@ -26,7 +29,13 @@ Several = Annotated[
     list[str], Query(default_factory=list, max_length=50), AfterValidator(lambda given: [v for g in given for v in g.split(",")])
 ]
 """A filter that may be repeated, or hold several values separated by commas."""
+R = TypeVar("R", bound=Resource)
+MOST_UNKNOWN: Final = 20
+"""Unknown fields of a body that are named."""
 _TIME: Final[TypeAdapter[datetime]] = TypeAdapter(AwareDatetime)
+_EARLIEST: Final = int(datetime(2, 1, 1, tzinfo=UTC).timestamp() * 1000)
+_LATEST: Final = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp() * 1000)
+"""Between them every instant has a date, in UTC and in Paris."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ class Author:
 class Body(BaseModel):
     """A decision's body; `reason` is free text and goes to the encrypted texts."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
     realm: str | None = Field(default=None, description="as `?realm=`")
     reason: str | None = Field(default=None, max_length=4000)
@@ -82,15 +91,23 @@ def instant(at: datetime) -> Instant:
 
 def parse_time(text: str, name: str = "as_of") -> Instant:
     """ISO 8601 with offset, or ms. A `+` that a URL turned into a space is understood. Raises ProblemError `invalid`."""
-    if re.fullmatch(r"-?\d{1,15}", text):
-        return int(text)
-    try:
-        return instant(_TIME.validate_python(re.sub(r" (?=\d\d:?\d\d$)", "+", text.strip())))
-    except (ValidationError, OverflowError):
-        raise ProblemError(
-            "invalid",
-            faults=(fault(name, "datetime", "doit être une date ISO 8601 avec son décalage", "must be an ISO 8601 time with its offset"),),
-        ) from None
+    if re.fullmatch(r"-?[0-9]{1,15}", text):
+        return dated(int(text), name)
+    written = re.sub(r" (?=\d\d:?\d\d$)", "+", text.strip())
+    if re.match(r"[0-9]{4}-", written):  # pydantic takes any other number for seconds
+        with suppress(ValidationError, OverflowError):
+            return dated(instant(_TIME.validate_python(written)), name)
+    raise ProblemError("invalid", faults=(fault(name, "datetime", *_NO_TIME),))
+
+
+def dated(at: Instant, name: str) -> Instant:
+    """An instant that has a date in every zone. Raises ProblemError `invalid`."""
+    if not _EARLIEST <= at < _LATEST:
+        raise ProblemError("invalid", faults=(fault(name, "datetime", *_NO_TIME),))
+    return at
+
+
+_NO_TIME: Final = ("doit être une date ISO 8601 avec son décalage", "must be an ISO 8601 time with its offset")
 
 
 def checked_realm(request: Request, principal: Principal, named: str | None) -> str:
@@ -113,7 +130,9 @@ def reading(permission: Permission) -> Callable[..., Awaitable[Reader]]:
         request: Request,
         principal: Principal = Depends(who),  # noqa: B008  FastAPI's way; an annotation could not see `who`
         realm: Annotated[str | None, Query(max_length=64, description="default: the live realm of the territory")] = None,
-        as_of: Annotated[str | None, Query(max_length=40, description="what was known at this time (ISO 8601 with offset)")] = None,
+        as_of: Annotated[
+            str | None, Query(max_length=40, description="what was known at this time (ISO 8601 with offset); a time to come is now")
+        ] = None,
     ) -> Reader:
         at = parse_time(as_of) if as_of else None
         lang = language_of(request.headers.get("accept-language"))
@@ -131,12 +150,31 @@ def deciding(permission: Permission) -> Callable[..., Awaitable[Author]]:
         principal: Principal = Depends(who),  # noqa: B008  FastAPI's way; an annotation could not see `who`
         realm: Annotated[str | None, Query(max_length=64, description="default: the live realm of the territory")] = None,
     ) -> Author:
+        request.state.unknown_fields = await _unknown_fields(request)
         return Author(
             principal, checked_realm(request, principal, realm), language_of(request.headers.get("accept-language")),
             _idempotency_key(request), _expected(request), _patience(request), request,
         )  # fmt: skip
 
     return dependency
+
+
+async def _unknown_fields(request: Request) -> list[str]:
+    """Fields of the body that this version does not know. They have no effect; a typo would stay unseen."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    if body is None:
+        return []
+    annotation = body.field_info.annotation
+    models = [m for m in (annotation, *get_args(annotation)) if isinstance(m, type) and issubclass(m, BaseModel)]
+    try:
+        document = await request.json()
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(document, dict) or not models:
+        return []
+    known = {field.alias or name for model in models for name, field in model.model_fields.items()}
+    unknown = sorted(document.keys() - known)[:MOST_UNKNOWN]
+    return [name[:64].encode("utf-8", "replace").decode() for name in unknown]
 
 
 def _idempotency_key(request: Request) -> str | None:
@@ -162,6 +200,23 @@ def _patience(request: Request) -> float:
     return float(found[1]) if found else 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of a list that is in an order of its own."""
+
+    limit: int
+    cursor: str | None
+
+    def of(self, items: Sequence[R], key: Callable[[Any], str] = lambda item: str(item.id)) -> Page[R]:
+        """The page. `key`: unique. Raises CursorInvalid."""
+        shown, following = cut(items, key, self.limit, self.cursor)
+        return Page(items=shown, next=following)
+
+
+def _part(limit: Limit = 1000, cursor: Cursor = None) -> Part:
+    return Part(limit, cursor)
+
+
 def check_scope(principal: Principal, *, sites: Iterable[str] = (), poles: Iterable[str] = ()) -> None:
     """Raises ProblemError `out_of_scope` unless the principal's sites and pôles touch what the decision is about."""
     scope = principal.scope
@@ -169,6 +224,11 @@ def check_scope(principal: Principal, *, sites: Iterable[str] = (), poles: Itera
         raise ProblemError("out_of_scope", field="site")
     if scope.poles and not set(scope.poles) & set(poles):
         raise ProblemError("out_of_scope", field="pole")
+
+
+def by_poles(principal: Principal) -> Principal:
+    """The same, held to its pôles alone: its sites set no limit to what is about a pôle."""
+    return principal.model_copy(update={"scope": principal.scope.model_copy(update={"sites": ()})})
 
 
 def cached(response: Response, version: int) -> None:
@@ -181,5 +241,6 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+Cut = Annotated[Part, Depends(_part)]
 Picture = Annotated[Reader, Depends(reading(Permission.PICTURE_READ))]
 LogReading = Annotated[Reader, Depends(reading(Permission.LOG_READ))]

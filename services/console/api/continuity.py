@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
@@ -12,6 +12,7 @@ from schemas.commands import (
     ActivatePlan,
     ActivateStrategy,
     ArbitrateAlarm,
+    CloseRetex,
     CompleteCard,
     DeclareActivity,
     DeclareDataAge,
@@ -24,8 +25,21 @@ from schemas.commands import (
     TickBox,
 )
 from schemas.words import ActivityState, Level
-from services.console.api.answering import RESPONSES, decide, require_text
-from services.console.api.context import Author, Body, Cursor, Limit, Picture, Several, cached, check_scope, deciding, instant
+from services.console.api.answering import COLLIDING, RESPONSES, decide, require_text
+from services.console.api.context import (
+    Author,
+    Body,
+    Cursor,
+    Cut,
+    Limit,
+    Picture,
+    Several,
+    by_poles,
+    cached,
+    check_scope,
+    deciding,
+    instant,
+)
 from services.console.resources import Activity, Alarm, Contingency, Page, Plan, PlanConflict, Strategy, Trigger
 from services.runtime.rights import Permission
 
@@ -57,14 +71,14 @@ class Declare(Body):
 
 
 class DataAge(Body):
-    age_h: float = Field(ge=0)
+    age_h: float = Field(ge=0, le=1_000_000)
 
 
 class StartStrategy(Body):
     strategy: str = Field(max_length=200, description="as listed, or its code alone (`SR-TELE`)")
     expected_capacity_pct: float = Field(ge=0, le=100)
     site: str | None = Field(default=None, max_length=64)
-    desks: int | None = Field(default=None, ge=0)
+    desks: int | None = Field(default=None, ge=0, le=100_000)
     force: bool = False
 
 
@@ -86,17 +100,20 @@ async def activity(reader: Picture, id: str) -> Activity:
 
 @router.post("/activities/{id}/declare", responses=RESPONSES, summary="A named person's word about its state (D41)")
 async def declare(author: Deciding, id: str, body: Declare) -> Response:
+    await _answers_for(author, body, id)
     at = instant(body.occurred_at) if body.occurred_at else None
     return await decide(author, body, "continuity", DeclareActivity, activity=id, state=body.state, occurred_at=at)
 
 
 @router.post("/activities/{id}/data-age", responses=RESPONSES, summary="How old the restored data are (D46)")
 async def data_age(author: Deciding, id: str, body: DataAge) -> Response:
+    await _answers_for(author, body, id)
     return await decide(author, body, "continuity", DeclareDataAge, activity=id, age_h=body.age_h)
 
 
 @router.post("/activities/{id}/strategies", responses=RESPONSES, summary="Put a fallback strategy into effect (D51)")
 async def start_strategy(author: Deciding, id: str, body: StartStrategy) -> Response:
+    await _answers_for(author, body, id)
     return await decide(
         author, body, "continuity", ActivateStrategy, activity=id, strategy=body.strategy,
         expected_capacity_pct=body.expected_capacity_pct, site=body.site, desks=body.desks, force=body.force,
@@ -104,34 +121,40 @@ async def start_strategy(author: Deciding, id: str, body: StartStrategy) -> Resp
 
 
 @router.get("/strategies", summary="Fallback strategies in effect or ended")
-async def strategies(reader: Picture) -> Page[Strategy]:
-    return Page(items=await reader.model.strategies(reader.realm, as_of=reader.as_of, lang=reader.lang))
+async def strategies(reader: Picture, part: Cut) -> Page[Strategy]:
+    return part.of(await reader.model.strategies(reader.realm, as_of=reader.as_of, lang=reader.lang))
 
 
 @router.post("/strategies/{id:path}/end", responses=RESPONSES)
 async def end_strategy(author: Deciding, id: str, body: Body | None = None) -> Response:
+    if author.principal.scope.poles:
+        known = await author.model.strategies(author.within(body).realm)
+        await _answers_for(author, body, next((s.activity for s in known if s.id == id), None))
     return await decide(author, body, "continuity", EndStrategy, strategy=id)
 
 
 @router.get("/alarms", summary="Alarms of clocks (D44), newest first")
-async def alarms(reader: Picture) -> Page[Alarm]:
-    return Page(items=await reader.model.alarms(reader.realm, as_of=reader.as_of, lang=reader.lang))
+async def alarms(reader: Picture, part: Cut) -> Page[Alarm]:
+    return part.of(await reader.model.alarms(reader.realm, as_of=reader.as_of, lang=reader.lang))
 
 
 @router.post("/alarms/{id}/arbitrate", responses=RESPONSES, summary="The line that 100 % of an RTO demands; the reason is its text")
 async def arbitrate(author: Deciding, id: str, body: Body) -> Response:
     require_text(body.reason)
+    if author.principal.scope.poles:
+        known = await author.model.alarms(author.within(body).realm)
+        await _answers_for(author, body, next((a.activity for a in known if a.id == id), None))
     return await decide(author, body, "continuity", ArbitrateAlarm, alarm=id)
 
 
 @router.get("/contingency", summary="Which lost sites would leave vital work undone (N-1, N-2), once the planner has computed it")
 async def contingency(
-    reader: Picture, n: Annotated[int | None, Query(ge=1, le=2)] = None, lost: Literal["building", "people"] | None = None,
+    reader: Picture, part: Cut, n: Annotated[int | None, Query(ge=1, le=2)] = None, lost: Literal["building", "people"] | None = None,
     start: Annotated[Literal["quiet", "present"] | None, Query(alias="from", description="a quiet day, or the crisis as it is")] = None,
 ) -> Page[Contingency]:  # fmt: skip
     found = await reader.model.contingency(reader.realm, as_of=reader.as_of, lang=reader.lang)
-    return Page(
-        items=[
+    return part.of(
+        [
             row for row in found
             if (n is None or row.n == n) and (lost is None or row.lost == lost) and (start is None or (start == "present") is (row.present is not None))
         ]
@@ -139,13 +162,14 @@ async def contingency(
 
 
 @router.get("/triggers", summary="Plan triggers that hold or held")
-async def triggers(reader: Picture) -> Page[Trigger]:
-    return Page(items=await reader.model.triggers(reader.realm, as_of=reader.as_of, lang=reader.lang))
+async def triggers(reader: Picture, part: Cut) -> Page[Trigger]:
+    return part.of(await reader.model.triggers(reader.realm, as_of=reader.as_of, lang=reader.lang))
 
 
 @router.get("/plan-conflicts", summary="Plans to be decided that count on the fallback sites of another plan (D51)")
-async def conflicts(reader: Picture) -> Page[PlanConflict]:
-    return Page(items=await reader.model.conflicts(reader.realm, as_of=reader.as_of, lang=reader.lang))
+async def conflicts(reader: Picture, part: Cut) -> Page[PlanConflict]:
+    found = await reader.model.conflicts(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    return part.of(found, lambda one: f"{one.plan} {one.other} {one.kind}")
 
 
 @router.get("/plans", summary="The library of plans, with their life in this realm")
@@ -170,12 +194,20 @@ async def _in_scope(author: Author, body: Body | None, id: str) -> None:
         return
     found = await author.model.plan(author.within(body).realm, id)
     if found.pole is not None:
-        check_scope(
-            author.principal.model_copy(update={"scope": author.principal.scope.model_copy(update={"sites": ()})}), poles=[found.pole]
-        )
+        check_scope(by_poles(author.principal), poles=[found.pole])
 
 
-@router.post("/plans/{id}/activate", responses=RESPONSES)
+async def _answers_for(author: Author, body: Body | None, activity: str | None) -> None:
+    """Somebody who answers for some pôles decides about their activities. What nobody knows is for the decider to refuse."""
+    if not author.principal.scope.poles or activity is None:
+        return
+    within = author.within(body)
+    static = (await within.model.reference(within.realm)).activities.get(activity)
+    if static is not None:
+        check_scope(by_poles(author.principal), poles=[static.pole])
+
+
+@router.post("/plans/{id}/activate", responses=RESPONSES, openapi_extra=COLLIDING)
 async def activate(author: Deciding, id: str, body: Activate | None = None) -> Response:
     await _in_scope(author, body, id)
     body = body or Activate()
@@ -184,26 +216,38 @@ async def activate(author: Deciding, id: str, body: Activate | None = None) -> R
     )
 
 
-@router.post("/plans/{id}/refuse", responses=RESPONSES)
+@router.post("/plans/{id}/refuse", responses=RESPONSES, openapi_extra=COLLIDING)
 async def refuse(author: Deciding, id: str, body: Body | None = None) -> Response:
     await _in_scope(author, body, id)
     return await decide(author, body, "continuity", RefusePlan, plan=id, expected=author.expected)
 
 
-@router.post("/plans/{id}/postpone", responses=RESPONSES)
+@router.post("/plans/{id}/postpone", responses=RESPONSES, openapi_extra=COLLIDING)
 async def postpone(author: Deciding, id: str, body: Postpone) -> Response:
     await _in_scope(author, body, id)
     return await decide(author, body, "continuity", PostponePlan, plan=id, until=instant(body.until), expected=author.expected)
 
 
-@router.post("/plans/{id}/stand-down", responses=RESPONSES)
+@router.post("/plans/{id}/stand-down", responses=RESPONSES, openapi_extra=COLLIDING)
 async def stand_down(author: Deciding, id: str, body: StandDown | None = None) -> Response:
     await _in_scope(author, body, id)
     return await decide(author, body, "continuity", StandDownPlan, plan=id, expected=author.expected, force=body.force if body else False)
 
 
+@router.post(
+    "/plans/{id}/retex-closed",
+    responses=RESPONSES,
+    openapi_extra=COLLIDING,
+    summary="The lessons of a plan that was stood down are learnt (D48)",
+)
+async def close_retex(author: Deciding, id: str, body: Body | None = None) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "continuity", CloseRetex, plan=id, expected=author.expected)
+
+
 @router.post("/plans/{id}/boxes/{box}", responses=RESPONSES, summary="Tick or clear a manual condition of the stand-down (D52)")
-async def tick(author: Deciding, id: str, box: int, body: Tick | None = None) -> Response:
+async def tick(author: Deciding, id: str, box: Annotated[int, Path(ge=0, le=999)], body: Tick | None = None) -> Response:
+    await _in_scope(author, body, id)
     return await decide(author, body, "continuity", TickBox, plan=id, box=box, ticked=body.ticked if body else True)
 
 

@@ -5,28 +5,24 @@ from __future__ import annotations
 import secrets
 from typing import Annotated
 
-import structlog
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from schemas.callouts import HeadcountAnswer, StartCallOut, StopCallOut, headcount_text_id
+from schemas.callouts import HeadcountAnswer, StartCallOut, StopCallOut
 from schemas.words import Channel, Level
 from services.console.api.answering import RESPONSES, answer, decide
 from services.console.api.callouts import audience, drafts, people_of
-from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Reader, deciding, reading
+from services.console.api.context import Author, Body, Cursor, Cut, Limit, LogReading, Reader, deciding, reading
 from services.console.decisions import Decisions, author_of
+from services.console.headcounts import who_said
 from services.console.resources import CallOut, Page, SafetyAnswer
-from services.runtime.access import AccessStore
 from services.runtime.problems import ProblemError, fault
 from services.runtime.rights import Permission
-from services.runtime.vault import Directory, Texts
 
 router = APIRouter(prefix="/api/v1/headcounts", tags=["people"])
 Calling = Annotated[Author, Depends(deciding(Permission.SENDING_HOLD))]
 Looking = Annotated[Reader, Depends(reading(Permission.DIRECTORY_READ))]
-WHOLE = 100_000
-log = structlog.get_logger(__name__)
 
 
 class NewHeadcount(Body):
@@ -71,19 +67,8 @@ async def close(author: Calling, id: str, body: Body | None = None) -> Response:
 
 
 @router.get("/{id}/answers", summary="Who said what: personal, every reading is logged, gone after 30 days")
-async def answers(request: Request, reader: Looking, id: str, said: HeadcountAnswer = HeadcountAnswer.HELP) -> Page[SafetyAnswer]:
-    found = await reader.model.callout(reader.realm, id)
-    told = await reader.model.notifications(reader.realm, campaign=id, limit=WHOLE)
-    texts: Texts = request.app.state.texts
-    directory: Directory = request.app.state.directory
-    kept = texts.get_many([headcount_text_id(n.id) for n in told.items])
-    shown = []
-    for n in told.items:
-        item = kept.get(headcount_text_id(n.id))
-        if item is not None and item.fields.get("headcount") == said:
-            contact = await directory.get(n.person_token)
-            shown.append(SafetyAnswer(person_token=n.person_token, name=contact.name if contact else None, answer=said.value))
-    access: AccessStore = request.app.state.access
-    access.trace(reader.principal, "directory.read", f"{reader.realm} {found.id}")
-    log.info("directory.read", by=author_of(reader.principal), callout=found.id, answer=said.value, people=len(shown))
-    return Page(items=shown, next=None)
+async def answers(
+    request: Request, reader: Looking, id: str, part: Cut, said: HeadcountAnswer = HeadcountAnswer.HELP
+) -> Page[SafetyAnswer]:
+    found = await who_said(request, reader.model, reader.principal, reader.realm, id, said)
+    return part.of(found, lambda one: str(one.person_token))

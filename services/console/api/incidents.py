@@ -19,7 +19,7 @@ from schemas.commands import (
     SplitIncident,
 )
 from schemas.words import Answer
-from services.console.api.answering import RESPONSES, decide
+from services.console.api.answering import COLLIDING, RESPONSES, decide
 from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Picture, Several, cached, check_scope, deciding
 from services.console.api.notes import Note, add_note
 from services.console.resources import Explanation, Incident, Line, Page
@@ -115,7 +115,7 @@ async def reapply_policy(author: Deciding, id: str, body: Body | None = None) ->
     return await decide(author, body, "alerts", ReapplyPolicy, incident=id)
 
 
-@router.post("/{id}/resolve", responses=RESPONSES, summary="Close it")
+@router.post("/{id}/resolve", responses=RESPONSES, openapi_extra=COLLIDING, summary="Close it")
 async def resolve(author: Deciding, id: str, body: Resolve | None = None) -> Response:
     await _in_scope(author, body, id)
     return await decide(author, body, "alerts", ResolveIncident, incident=id, expected=author.expected, force=body.force if body else False)
@@ -127,13 +127,13 @@ async def reopen(author: Deciding, id: str, body: Body | None = None) -> Respons
     return await decide(author, body, "alerts", ReopenIncident, incident=id)
 
 
-@router.post("/{id}/merge", responses=RESPONSES, summary="Merge it into another, which keeps its id")
+@router.post("/{id}/merge", responses=RESPONSES, openapi_extra=COLLIDING, summary="Merge it into another, which keeps its id")
 async def merge(author: Deciding, id: str, body: Merge) -> Response:
     await _in_scope(author, body, id)
     return await decide(author, body, "alerts", MergeIncidents, incident=id, into=body.into, expected=author.expected)
 
 
-@router.post("/{id}/split", responses=RESPONSES, summary="Chosen reports leave for a new incident")
+@router.post("/{id}/split", responses=RESPONSES, openapi_extra=COLLIDING, summary="Chosen reports leave for a new incident")
 async def split(author: Deciding, id: str, body: Split) -> Response:
     await _in_scope(author, body, id)
     return await decide(author, body, "alerts", SplitIncident, incident=id, reports=tuple(body.reports), expected=author.expected)

@@ -21,9 +21,11 @@ class LogNote(Note):
 
 
 @router.get("", summary="Lines, newest first")
-async def listed(reader: LogReading, kind: Several, incident: str | None = None, limit: Limit = 100, cursor: Cursor = None) -> Page[Line]:
+async def listed(
+    reader: LogReading, kind: Several, incident: str | None = None, site: str | None = None, limit: Limit = 100, cursor: Cursor = None
+) -> Page[Line]:
     return await reader.model.timeline(
-        reader.realm, as_of=reader.as_of, lang=reader.lang, incident=incident, kind=kind, texts=True, limit=limit, cursor=cursor
+        reader.realm, as_of=reader.as_of, lang=reader.lang, incident=incident, site=site, kind=kind, texts=True, limit=limit, cursor=cursor
     )
 
 

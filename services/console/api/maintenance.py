@@ -9,9 +9,10 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, Field, ValidationError, ValidationInfo, field_validator
 
 from schemas.maintenance import ChangeMaintenance, Coverage, EndMaintenance, Matcher, PlanMaintenance
+from schemas.patterns import PatternInvalid
 from schemas.recurrence import RuleInvalid, parse_rule
 from schemas.words import EventType
-from services.console.api.answering import RESPONSES, decide, require_text
+from services.console.api.answering import COLLIDING, RESPONSES, decide, require_text
 from services.console.api.context import Author, Body, Cursor, Limit, Reader, Several, cached, deciding, instant, reading
 from services.console.resources import Lease, Maintenance, Page
 from services.runtime.problems import ProblemError, fault
@@ -60,6 +61,13 @@ class Window(Body):
                 parse_rule(self.rrule)
             except RuleInvalid as error:
                 raise ProblemError("invalid", faults=(fault("rrule", "rrule", f"récurrence illisible : {error}", str(error)),)) from None
+        for n, matcher in enumerate(self.matchers):
+            try:
+                matcher.check()
+            except PatternInvalid as error:
+                raise ProblemError(
+                    "invalid", faults=(fault(f"matchers.{n}.value", "regex", f"expression illisible (RE2) : {error}", f"RE2: {error}"),)
+                ) from None
         return {
             "covers": self.covers(author), "starts_at": instant(self.starts_at), "ends_at": instant(self.ends_at), "rrule": self.rrule or None,
         }  # fmt: skip
@@ -102,14 +110,16 @@ async def plan(author: Planning, body: Window) -> Response:
     return await decide(author, body, "alerts", PlanMaintenance, told=body.told, origin=origin, **body.fields(author))
 
 
-@router.post("/maintenance/{id}/change", responses=RESPONSES, summary="The whole new window")
+@router.post("/maintenance/{id}/change", responses=RESPONSES, openapi_extra=COLLIDING, summary="The whole new window")
 async def change(author: Planning, id: str, body: Window) -> Response:
     return await decide(
         author, body, "alerts", ChangeMaintenance, told=body.told, window=id, expected=author.expected, **body.fields(author)
     )
 
 
-@router.post("/maintenance/{id}/end", responses=RESPONSES, summary="End it now and for good: what is still open pages")
+@router.post(
+    "/maintenance/{id}/end", responses=RESPONSES, openapi_extra=COLLIDING, summary="End it now and for good: what is still open pages"
+)
 async def end(author: Planning, id: str, body: Body | None = None) -> Response:
     return await decide(author, body, "alerts", EndMaintenance, window=id, expected=author.expected)
 

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, Field
 from schemas.base import Instant
 from schemas.oncall import DrillLadders, ImportDuties, OverrideDuty, Place, SwapDuties, WithdrawDuty
 from services.console.api.answering import RESPONSES, decide, require_text
-from services.console.api.context import Author, Body, Cursor, Limit, LogReading, deciding, instant, now, parse_time
+from services.console.api.context import Author, Body, Cursor, Cut, Limit, LogReading, deciding, instant, now, parse_time
 from services.console.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
 from services.console.oncall import LONGEST_MS, Drill, Duty, OnCall, Readiness
 from services.console.resources import Page, Resource, Time, when
@@ -22,6 +22,7 @@ from services.oncall.assigning import Duty as Found
 from services.oncall.feeds import feed
 from services.oncall.ics import MOST_BYTES, CalendarRefused
 from services.oncall.ics_worker import read_bounded
+from services.runtime.ending import in_thread
 from services.runtime.problems import ProblemError, fault
 from services.runtime.rights import Permission
 from services.runtime.vault import Vault
@@ -201,7 +202,7 @@ async def take_calendar(
     try:
         async with _ONE_AT_A_TIME:
             read = await read_bounded(await _body(request), at, window)
-        contacts = await asyncio.to_thread(_contacts, request.app.state.vault)
+        contacts = await in_thread(_contacts, request.app.state.vault)
         found = duties_of(
             read,
             Phonebook.of(desk.persons(), contacts),
@@ -243,14 +244,14 @@ def _imported(duty: Found, id: str | None) -> ImportedPost:
 
 
 @router.get("/oncall/feeds", summary="Secret addresses of the duty of each post, for calendar programs")
-async def list_feeds(request: Request, reader: LogReading, role: str | None = None, scope: str | None = None) -> Page[Feed]:
+async def list_feeds(request: Request, reader: LogReading, part: Cut, role: str | None = None, scope: str | None = None) -> Page[Feed]:
     links: FeedLinks = request.app.state.feed_links
     desk, _ = await reader.model.desk(reader.realm, as_of=reader.as_of, lang=reader.lang)
     posts = [
         p for p in desk.rota.posts if (role is None or p[0] == role) and (p[1] == scope if scope is not None or role is None else True)
     ]
     items = [Feed(role=r, scope=s, url=f"/calendriers/{links.token(FeedLink(reader.realm, r, s))}.ics") for r, s in posts]
-    return Page(items=items, next=None)
+    return part.of(items, lambda one: f"{one.role} {one.scope or ''}")
 
 
 @feeds.get("/calendriers/{token}.ics", include_in_schema=False)

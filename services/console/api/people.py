@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, Field
 from schemas.commands import AnswerNotification, CompleteTask, HoldSending, ReleaseSending, ReplayNotification, TakeTask
 from schemas.words import Answer, Channel
 from services.console.api.answering import RESPONSES, decide, require_text
-from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Picture, Several, deciding, instant
+from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Picture, Several, check_scope, deciding, instant
 from services.console.decisions import author_of
 from services.console.resources import Escalation, Hold, Notification, Page, Task
 from services.runtime.rights import Permission
@@ -44,13 +44,27 @@ async def tasks(
     )  # fmt: skip
 
 
+async def _in_scope(author: Author, body: Body | None, id: str) -> None:
+    """Somebody who answers for some sites or pôles does the tasks of these; one that is about no site is anybody's."""
+    scope = author.principal.scope
+    if not scope.sites and not scope.poles:
+        return
+    within = author.within(body)
+    site = (await within.model.task(within.realm, id)).site
+    known = (await within.model.reference(within.realm)).sites.get(site or "")
+    if site is not None:
+        check_scope(author.principal, sites=[site], poles=[known.pole] if known is not None else [])
+
+
 @router.post("/tasks/{id}/take", responses=RESPONSES)
 async def take(author: Working, id: str, body: Body | None = None) -> Response:
+    await _in_scope(author, body, id)
     return await decide(author, body, "alerts", TakeTask, task=id)
 
 
 @router.post("/tasks/{id}/done", responses=RESPONSES)
 async def done(author: Working, id: str, body: Done | None = None) -> Response:
+    await _in_scope(author, body, id)
     return await decide(author, body, "alerts", CompleteTask, task=id, outcome=body.outcome if body else None)
 
 

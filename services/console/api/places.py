@@ -10,8 +10,8 @@ from pydantic import Field, field_validator
 
 from schemas.commands import SetLevel
 from schemas.words import Level
-from services.console.api.answering import RESPONSES, decide
-from services.console.api.context import Author, Body, Cursor, Limit, Picture, Several, cached, deciding, parse_time
+from services.console.api.answering import COLLIDING, RESPONSES, decide
+from services.console.api.context import Author, Body, Cursor, Cut, Limit, Picture, Several, cached, deciding, parse_time
 from services.console.resources import Changes, Commune, Flag, LevelState, Map, Overview, Page, Pole, Resource, Site
 from services.runtime.rights import Permission
 
@@ -68,19 +68,19 @@ async def site(reader: Picture, id: str) -> Site:
 
 
 @router.get("/poles", summary="Pôles: counts by state, capacity against the minimum (MBCO)")
-async def poles(reader: Picture) -> Page[Pole]:
-    return Page(items=await reader.model.poles(reader.realm, as_of=reader.as_of, lang=reader.lang))
+async def poles(reader: Picture, part: Cut) -> Page[Pole]:
+    return part.of(await reader.model.poles(reader.realm, as_of=reader.as_of, lang=reader.lang))
 
 
 @router.get("/communes", summary="Communes with outlines as SVG paths")
-async def communes(reader: Picture) -> Communes:
-    items = await reader.model.communes(reader.realm, as_of=reader.as_of, lang=reader.lang)
-    return Communes(items=items, map=reader.model.map())
+async def communes(reader: Picture, part: Cut) -> Communes:
+    shown = part.of(await reader.model.communes(reader.realm, as_of=reader.as_of, lang=reader.lang), lambda one: str(one.insee))
+    return Communes(items=shown.items, next=shown.next, map=reader.model.map())
 
 
 @router.get("/levels", summary="Level of the territory and of every pôle")
-async def levels(reader: Picture) -> Page[LevelState]:
-    return Page(items=await reader.model.levels(reader.realm, as_of=reader.as_of, lang=reader.lang))
+async def levels(reader: Picture, part: Cut) -> Page[LevelState]:
+    return part.of(await reader.model.levels(reader.realm, as_of=reader.as_of, lang=reader.lang))
 
 
 @router.get("/level", summary="Level of the territory; its ETag is the version for If-Match")
@@ -90,11 +90,11 @@ async def level(reader: Picture, response: Response) -> LevelState:
     return found
 
 
-@router.post("/level", responses=RESPONSES, summary="Set the level of the territory or of an incident")
+@router.post("/level", responses=RESPONSES, openapi_extra=COLLIDING, summary="Set the level of the territory or of an incident")
 async def set_level(author: Annotated[Author, Depends(deciding(Permission.LEVEL_SET))], body: NewLevel) -> Response:
     return await decide(author, body, "alerts", SetLevel, scope=body.scope, level=body.level, expected=author.expected, force=body.force)
 
 
 @router.get("/flags", summary="What authorities and operators declared")
-async def flags(reader: Picture) -> Page[Flag]:
-    return Page(items=await reader.model.flags(reader.realm, as_of=reader.as_of, lang=reader.lang))
+async def flags(reader: Picture, part: Cut) -> Page[Flag]:
+    return part.of(await reader.model.flags(reader.realm, as_of=reader.as_of, lang=reader.lang))

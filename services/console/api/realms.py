@@ -12,11 +12,11 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, Field, model_validator
 
 from schemas.base import Command
-from schemas.realms import RealmKind, RealmNameInvalid, is_live, parse_realm
+from schemas.realms import MOST_MINUTES, RealmKind, RealmNameInvalid, is_live, parse_realm
 from schemas.responders import Responder
 from schemas.runtime import CloseRealm, OpenRealm, SetPace, StepRequested
 from services.console.api.answering import RESPONSES, answer, decide
-from services.console.api.context import Author, Body, deciding, instant, now
+from services.console.api.context import Author, Body, Cut, deciding, instant, now
 from services.console.decisions import Decisions, Outcome
 from services.console.readmodel import ReadModel
 from services.console.resources import Page, Realm
@@ -50,7 +50,7 @@ class NewRealm(Body):
 
 class StepBody(Body):
     to: AwareDatetime | None = None
-    minutes: float | None = Field(default=None, gt=0, description="from the realm's clock, instead of `to`")
+    minutes: float | None = Field(default=None, gt=0, le=MOST_MINUTES, description="from the realm's clock, instead of `to`")
 
     @model_validator(mode="after")
     def _one(self) -> StepBody:
@@ -65,10 +65,10 @@ class Pace(Body):
 
 
 @router.get("", summary="Live realms first, then the newest")
-async def listed(request: Request, principal: Annotated[Principal, Depends(allowed(Permission.PICTURE_READ))]) -> Page[Realm]:
+async def listed(request: Request, part: Cut, principal: Annotated[Principal, Depends(allowed(Permission.PICTURE_READ))]) -> Page[Realm]:
     model: ReadModel = request.app.state.model
     mine = principal.scope.realms
-    return Page(items=[r for r in await model.realms() if not mine or r.name in mine])
+    return part.of([r for r in await model.realms() if not mine or r.name in mine])
 
 
 @router.get("/{name}")

@@ -9,10 +9,9 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from schemas import reassignment as m
-from services.console.api.answering import RESPONSES, decide
-from services.console.api.context import Author, Body, Cursor, Limit, Picture, Several, cached, check_scope, deciding
+from services.console.api.answering import COLLIDING, RESPONSES, decide
+from services.console.api.context import Author, Body, Cursor, Cut, Limit, Picture, Several, by_poles, cached, check_scope, deciding
 from services.console.resources import Page, Proposal, ReassignmentLine
-from services.runtime.principals import Principal
 from services.runtime.rights import Permission
 
 router = APIRouter(prefix="/api/v1", tags=["reassignment"])
@@ -31,8 +30,8 @@ class Choice(Body):
 
 
 @router.get("/reassignments", summary="Proposals, newest first; their lines by `/reassignments/{proposal}`")
-async def proposals(reader: Picture, state: Several, incident: str | None = None) -> Page[Proposal]:
-    return Page(items=await reader.model.proposals(reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, incident=incident))
+async def proposals(reader: Picture, part: Cut, state: Several, incident: str | None = None) -> Page[Proposal]:
+    return part.of(await reader.model.proposals(reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, incident=incident))
 
 
 @router.get("/reassignments/lines", summary="Approved lines: where their orders stand")
@@ -59,13 +58,15 @@ async def compute(author: Deciding, body: Compute | None = None) -> Response:
     )
 
 
-@router.post("/reassignments/{proposal}/approve", responses=RESPONSES, summary="Approve lines: their orders go out")
+@router.post(
+    "/reassignments/{proposal}/approve", responses=RESPONSES, openapi_extra=COLLIDING, summary="Approve lines: their orders go out"
+)
 async def approve(author: Deciding, proposal: str, body: Choice | None = None) -> Response:
     await _in_scope(author, body, proposal)
     return await decide(author, body, "continuity", m.ApproveReassignments, proposal=proposal, lines=_lines(body), expected=author.expected)
 
 
-@router.post("/reassignments/{proposal}/decline", responses=RESPONSES, summary="Decline lines, with a reason")
+@router.post("/reassignments/{proposal}/decline", responses=RESPONSES, openapi_extra=COLLIDING, summary="Decline lines, with a reason")
 async def decline(author: Deciding, proposal: str, body: Choice | None = None) -> Response:
     await _in_scope(author, body, proposal)
     return await decide(author, body, "continuity", m.DeclineReassignments, proposal=proposal, lines=_lines(body), expected=author.expected)
@@ -87,11 +88,7 @@ async def _in_scope(author: Author, body: Choice | None, id: str) -> None:
     for line in found.lines or ():
         if wanted is None or line.id in wanted:
             mine = {a.pole for name in (line.source.activity, line.target.activity) if (a := reference.activities.get(name)) is not None}
-            check_scope(_by_pole(author.principal), poles=mine)
-
-
-def _by_pole(principal: Principal) -> Principal:
-    return principal.model_copy(update={"scope": principal.scope.model_copy(update={"sites": ()})})
+            check_scope(by_poles(author.principal), poles=mine)
 
 
 class Lines(Body):

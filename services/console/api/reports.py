@@ -14,6 +14,7 @@ from services.console.api.answering import RESPONSES, decide
 from services.console.api.context import Author, Body, Reader, check_scope, deciding, reading
 from services.console.faults import NotFound
 from services.console.resources import Report
+from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission
 
 router = APIRouter(prefix="/api/v1/reports", tags=["reports"])
@@ -58,4 +59,6 @@ async def deny(author: Verifying, id: str, body: Body | None = None) -> Response
 
 @router.post("/{id}/link", responses=RESPONSES, summary="Link a report with an unknown site to a site (D8)")
 async def link(author: Verifying, id: str, body: Link) -> Response:
+    if author.principal.scope.sites and body.site not in author.principal.scope.sites:
+        raise ProblemError("out_of_scope", field="site")
     return await decide(author, body, "alerts", LinkReport, report=id, site=body.site)

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, Field
 from schemas.base import Command
 from schemas.commands import AddImprovement, CloseImprovement
 from services.console.api.answering import RESPONSES, answer, decide, require_text
-from services.console.api.context import Author, Body, LogReading, deciding, instant
+from services.console.api.context import Author, Body, Cut, LogReading, deciding, instant
 from services.console.api.forms import CONTENT, Form, document_response
 from services.console.decisions import Decisions
 from services.console.documents.document import Document
@@ -41,8 +41,8 @@ async def retex(
 
 
 @router.get("/improvements", summary="Improvement actions, open ones first, the next due first")
-async def improvements(reader: LogReading) -> Page[Improvement]:
-    return await reader.model.improvements(reader.realm, as_of=reader.as_of, lang=reader.lang)
+async def improvements(reader: LogReading, part: Cut) -> Page[Improvement]:
+    return part.of((await reader.model.improvements(reader.realm, as_of=reader.as_of, lang=reader.lang)).items)
 
 
 @router.post("/improvements", responses=RESPONSES, summary="Decide an action: a role owns it, and it is a task until it is done")

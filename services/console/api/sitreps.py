@@ -13,7 +13,7 @@ from schemas.base import Command
 from schemas.commands import IssueSitrep
 from schemas.continuity import SitrepRow
 from services.console.api.answering import RESPONSES, answer
-from services.console.api.context import Author, Body, LogReading, deciding, instant
+from services.console.api.context import Author, Body, Cut, LogReading, deciding, instant
 from services.console.api.forms import CONTENT, Form, document_response
 from services.console.decisions import Decisions, Outcome
 from services.console.documents.document import Document, digest
@@ -37,8 +37,8 @@ class Validate(Body):
 
 
 @router.get("", summary="Validated ones, newest first")
-async def listed(reader: LogReading) -> Page[Sitrep]:
-    return await reader.model.sitreps(reader.realm, as_of=reader.as_of, lang=reader.lang)
+async def listed(reader: LogReading, part: Cut) -> Page[Sitrep]:
+    return part.of((await reader.model.sitreps(reader.realm, as_of=reader.as_of, lang=reader.lang)).items)
 
 
 @router.get("/draft", response_model=Document, responses=CONTENT, summary="The next one as it stands")

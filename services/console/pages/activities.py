@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from schemas.words import ActivityState, ClockState
+from schemas.words import ActivityState, ClockBase, ClockState
 from services.console.i18n import Translator
 from services.console.pages import times
 from services.console.pages.clocks import DMIA, Bar, Running, bar_of, local_running, percent_at, short_activity
-from services.console.resources import Activity, Incident, Pole
+from services.console.resources import Activity, Alarm, Clock, Incident, Pole
+from services.console.texts import words as w
+from services.console.texts.names import Names
 
 SHOWN: Final = 14
 LEFT: Final = 385.0
 RIGHT: Final = 1040.0
 ROW: Final = 25
+GRAVEST_FIRST: Final = (
+    ActivityState.INTERRUPTED, ActivityState.DEGRADED, ActivityState.THREATENED, ActivityState.RESTORED, ActivityState.NOMINAL,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,46 @@ class ActivitiesView:
     poles: list[PoleCard]
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The one activity that is looked at: what is computed of it beside what a person declared (D41)."""
+
+    id: str
+    name: str
+    pole: str
+    criticality: int
+    state: ActivityState
+    since: datetime | None
+    computed: ActivityState
+    declared: ActivityState | None
+    declared_by: str
+    capacity_pct: float
+    computed_pct: float
+    mbco_pct: float
+    rto: tuple[datetime, bool] | None
+    """When the running clock reaches its limit, and whether that is over; None when none runs."""
+    mtpd: tuple[datetime, bool] | None
+    pdma_h: float
+    reentry_at: datetime | None
+    """When data older than the PDMA were declared last (D46)."""
+
+
+def _limit(clock: Clock, now: datetime) -> tuple[datetime, bool] | None:
+    if clock.state is not ClockState.RUNNING or clock.deadline is None:
+        return None
+    return clock.deadline, percent_at(clock, now) >= 100
+
+
+def shown_of(a: Activity, pdma_h: float, alarms: Iterable[Alarm], now: datetime, names: Names, _: Translator) -> Shown:
+    """`alarms`: of all activities, newest first."""
+    reentry = next((x.raised_at for x in alarms if x.activity == a.id and x.base is ClockBase.PDMA), None)
+    return Shown(
+        a.id, a.name, a.pole_name, a.criticality, a.state, a.since, a.computed, a.declared,
+        w.person_name(a.declared_by, names, _) if a.declared_by else "", a.capacity_pct, a.computed_pct, a.mbco_pct, _limit(a.rto, now),
+        _limit(a.mtpd, now), pdma_h, reentry,
+    )  # fmt: skip
+
+
 def activity_line(a: Activity, now: datetime) -> ActivityLine:
     """One activity in its pôle's list."""
     running = ClockState.RUNNING in (a.rto.state, a.mtpd.state)
@@ -184,8 +229,7 @@ def activities_view(
         for pole in poles
         if (mine := by_pole.get(pole.id))
     ]  # fmt: skip
-    order = (ActivityState.INTERRUPTED, ActivityState.DEGRADED, ActivityState.THREATENED, ActivityState.RESTORED, ActivityState.NOMINAL)
     return ActivitiesView(
-        axis_of(clocks, back, now, _), back, [(s, counts[s]) for s in order if counts[s]],
+        axis_of(clocks, back, now, _), back, [(s, counts[s]) for s in GRAVEST_FIRST if counts[s]],
         sum(1 for a in activities if a.forecast_breach_at is not None), sum(local_running(a) for a in activities), cards,
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import Request
 
 from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
+from schemas.realms import is_live, parse_realm
 from schemas.words import Answer, NotificationState
 from services.console.i18n import translator
 from services.console.pages import times
@@ -21,6 +22,10 @@ from services.runtime.problems import ProblemError
 
 HEADCOUNT = "headcount"
 """Template of « are you safe? »."""
+KEPT = ("applied", "pending")
+"""States of an answer that counts, or will in a moment."""
+UNREAD = ("store_away", "rebuilding", "resource_unknown", "realm_unknown")
+"""Why what was answered cannot be shown: the read model is away, or has not heard of it yet."""
 SendAnswer = Callable[[Link, str, Answer], Awaitable[CommandResult]]
 """Records the answer that a token gives; the same token again has no second effect."""
 KeepAnswer = Callable[[str, HeadcountAnswer], Awaitable[None]]
@@ -38,10 +43,18 @@ class Answering:
         except LinkInvalid as error:
             raise ProblemError("link_invalid") from error
 
-    async def page(self, request: Request, token: str, *, refusal: str = "") -> dict[str, Any]:
-        """`ack.html`."""
+    async def page(self, request: Request, token: str) -> dict[str, Any]:
+        """`ack.html`; `ack_unread.html` (`template`) while nothing can be read: the message said what it is about. Raises ProblemError."""
         link = self.link(token)
-        choice = Choice.of(request)
+        try:
+            return await self._told(link, token, Choice.of(request))
+        except ProblemError as unread:
+            if unread.problem.code not in UNREAD:
+                raise
+            return {"template": "ack_unread.html", **_of_link(link, token), "simulated": not is_live(link.realm)}
+
+    async def _told(self, link: Link, token: str, choice: Choice, *, refusal: str = "") -> dict[str, Any]:
+        """`ack.html`. Raises ProblemError."""
         _ = translator(choice.lang)
         told = await self._queries.notification(link.realm, link.notification, lang=choice.lang)
         realm = await self._queries.realm(link.realm)
@@ -53,27 +66,60 @@ class Answering:
             wave = next((x for x in ladder.waves if x.wave == told.wave and x.cycle == told.cycle), None)
         answered = told.answer if told.state is NotificationState.ANSWERED else None
         return {
-            "token": token, "headcount": told.template == HEADCOUNT, "simulated": realm.simulated, "territory": TERRITORY.get(realm.territory, realm.territory), "level": told.level,
+            **_of_link(link, token), "headcount": told.template == HEADCOUNT, "simulated": realm.simulated, "level": told.level,
             "previous": told.previous_level, "role": w.role_name(told.role, told.scope, names, _), "called_at": told.planned_at,
             "called_day": times.local(told.planned_at).strftime("%d/%m"), "waited": times.lasted(now - told.planned_at, choice.lang),
             "deputy_at": told.ack_by if told.ack_by and told.ack_by > now else None, "answered": answered, "answered_at": told.acknowledged_at,
-            "refusal": refusal, "positive": wave.positive if wave else 0, "expected": wave.expected if wave else 0,
-            "expires_at": datetime.fromtimestamp(link.expires_at / 1000, UTC),
+            "refusal": refusal, "pending": False, "positive": wave.positive if wave else 0, "expected": wave.expected if wave else 0,
         }  # fmt: skip
 
     async def answer(self, request: Request, token: str, said: str) -> dict[str, Any]:
-        """Records the answer of the button, then the page again. Raises ProblemError."""
+        """Records the answer of the button, then the page again; `message.html` (`template`) while nothing can be read. Raises ProblemError."""
         link = self.link(token)
         if (safety := HEADCOUNT_KEYS.get(said)) is not None:
-            told = await self._queries.notification(link.realm, link.notification)
-            if told.template != HEADCOUNT:
+            if not await self._may_be_headcount(link):
                 raise ProblemError("link_invalid")
             await self._keep(link.notification, safety)
             said = Answer.ACK.value
         if said not in tuple(Answer):
             raise ProblemError("link_invalid")
         result = await self._send(link, token, Answer(said))
-        context = await self.page(request, token, refusal=(result.detail or "") if result.state in ("refused", "failed") else "")
-        if result.state == "applied" and context["answered"] is None:
-            context |= {"answered": said, "answered_at": None}
+        try:
+            context = await self._told(
+                link, token, Choice.of(request), refusal=(result.detail or "") if result.state in ("refused", "failed") else ""
+            )
+        except ProblemError as unread:
+            if result.state not in KEPT or unread.problem.code not in UNREAD:
+                raise
+            return received(Choice.of(request))
+        if result.state in KEPT and context["answered"] is None:
+            context |= {"answered": said, "answered_at": None, "pending": result.state == "pending"}
         return context
+
+    async def _may_be_headcount(self, link: Link) -> bool:
+        """Also what cannot be read: nobody in danger is turned away; a single answer to another call is never asked for."""
+        try:
+            return (await self._queries.notification(link.realm, link.notification)).template == HEADCOUNT
+        except ProblemError as unread:
+            if unread.problem.code not in UNREAD:
+                raise
+            return True
+
+
+def _of_link(link: Link, token: str) -> dict[str, Any]:
+    """What the token itself says."""
+    territory, *_ = parse_realm(link.realm)
+    return {
+        "token": token,
+        "territory": TERRITORY.get(territory, territory),
+        "expires_at": datetime.fromtimestamp(link.expires_at / 1000, UTC),
+    }
+
+
+def received(choice: Choice) -> dict[str, Any]:
+    """`message.html`: the answer is kept, and what it answers cannot be shown now."""
+    _ = translator(choice.lang)
+    return {
+        "template": "message.html", "title": _("Réponse reçue"), "link": None, "link_label": "",
+        "detail": _("Elle est gardée et part à la cellule. Inutile de répondre à nouveau ; vous pouvez fermer cette page."),
+    }  # fmt: skip

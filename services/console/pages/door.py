@@ -126,7 +126,7 @@ async def realm_of(request: Request, queries: Queries, reader: Reader) -> tuple[
     """The realm of this page and all that the reader may see.
 
     Without `?realm=` it is the live one; but as long as that has nothing open, a newcomer is sent to a running exercise
-    (Elsewhere), where the band says so. Raises ProblemError.
+    (Elsewhere), where the band says so. A page that is shown stays where it is. Raises ProblemError.
     """
     realms = [r for r in await queries.realms() if sees(reader.principal, r.name)]
     asked = request.query_params.get("realm")
@@ -149,6 +149,7 @@ async def shell_of(request: Request, queries: Queries, reader: Reader, page: str
     overview = await queries.overview(realm.name, lang=choice.lang)
     if (
         not reader.past
+        and LIVE_HEADER not in request.headers
         and "realm" not in request.query_params
         and page in ("cell", "wall")
         and not overview.incidents

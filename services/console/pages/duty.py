@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
+from schemas.oncall import Place
 from services.console.i18n import Translator
-from services.console.oncall import DutySpan, Hole, OnCall, OnCallPost, Readiness
+from services.console.oncall import Duty, DutySpan, Hole, OnCall, OnCallPost, Readiness
 from services.console.pages import times
+from services.console.texts import words as w
+from services.console.texts.names import Names
 from services.oncall.localtime import instant
 
 SLOTS: Final = 12
 """Columns of a day in the grid: two hours each."""
 WEEK: Final = 7
 SHOWN_HOLES: Final = 40
+SHOWN_DECISIONS: Final = 40
 BAND: Final = (150.0, 760.0)
 """Where the band begins, and how wide it is."""
 ROW: Final = 22
@@ -144,6 +149,34 @@ def ticks_of(proof: Readiness) -> list[tuple[float, str]]:
         (round(x0 + width * n / max(days, 1), 1), times.local(proof.start + timedelta(days=n)).strftime("%d/%m"))
         for n in range(0, days + 1, 2)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision about who is on call that still counts: an override, a swap or a calendar."""
+
+    id: str
+    kind: str
+    post: str
+    place: Place
+    persons: str
+    """Codes; the word for nobody where somebody decided so."""
+    start: datetime
+    end: datetime
+    by: str
+
+
+def decided_of(duties: Iterable[Duty], now: datetime, names: Names, _: Translator) -> list[Decided]:
+    """Those in force that are not over, the newest first as they come."""
+    return [
+        Decided(
+            d.id, f"{w.word(w.STAND, d.kind, _)} {d.calendar}" if d.calendar else w.word(w.STAND, d.kind, _),
+            w.role_name(d.role, d.scope, names, _), d.place, ", ".join(p or _("personne") for p in d.persons), d.start, d.end,
+            w.person_name(d.by, names, _),
+        )
+        for d in duties
+        if d.state == "in_force" and d.end > now
+    ]  # fmt: skip
 
 
 def when_of(hole: Hole, now: datetime, _: Translator) -> str:

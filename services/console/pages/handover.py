@@ -17,6 +17,8 @@ SPANS: Final = {"30": N_("30 min"), "60": N_("1 h"), "240": N_("4 h"), "480": N_
 DEFAULT_SPAN: Final = "480"
 CLOCKS_SHOWN: Final = 6
 LINES_SHOWN: Final = 60
+KINDS: Final = ("decision", "note", "action")
+"""Lines of what was decided and written."""
 TITLES: Final = {
     "levels": N_("Niveaux"),
     "incidents": N_("Incidents"),

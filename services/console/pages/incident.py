@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final, Literal
 
-from schemas.words import ActivityState, Effect, IncidentState, PlanState, SiteStatus
+from schemas.words import SHELVED, ActivityState, Effect, IncidentState, PlanState, SiteStatus
 from services.console.i18n import Translator
 from services.console.pages import times
 from services.console.pages.cell import SiteLine, site_line
@@ -184,6 +184,15 @@ def leaving_of(incident: Incident, lines: Iterable[Line]) -> list[Leaving]:
     return sorted(said.values(), key=lambda r: r.at, reverse=True)[:LEAVING_SHOWN] if len(mine) > 1 else []
 
 
+def hit_by(incident: Incident, activities: Iterable[Activity]) -> list[Activity]:
+    """Activities that suffer from it: it is named as their incident, or one of their paths begins at a site or report of it (D47)."""
+    inside = {*incident.sites, *incident.zone_sites, *incident.reports}
+    return [
+        a for a in activities
+        if a.incident == incident.id or any(s.id in inside for path in a.path for s in path) or any(one.site in inside for one in a.local)
+    ]  # fmt: skip
+
+
 def report_names(lines: Iterable[Line]) -> dict[str, str]:
     """Report id → id of the site it speaks of, from the lines of the incident."""
     return {x.report: x.site for x in lines if x.report and x.site}
@@ -245,13 +254,15 @@ class PlanLine:
     level: int
     version: int
     to_decide: bool
+    incident: str | None
+    """On whose page it is decided; None: on that of the plans."""
 
 
 def plan_lines(plans: Iterable[Plan], now: datetime, names: Names, lang: str, _: Translator) -> list[PlanLine]:
     """Plans that are or were proposed: those to decide first, the oldest first."""
     found = []
     for plan in plans:
-        if plan.state is PlanState.VALID:
+        if plan.state in SHELVED:
             continue
         to_decide = plan.state is PlanState.PROPOSED or (plan.proposed_level is not None and plan.proposed_level > plan.level)
         why = next((r for r in reversed(plan.why) if r.metric is not None), None)
@@ -265,7 +276,7 @@ def plan_lines(plans: Iterable[Plan], now: datetime, names: Names, lang: str, _:
             PlanLine(
                 plan.id, plan.title, plan.state, said(why, names, lang) if why else None, why.at if why else None,
                 now - since if to_decide and since else None, decided, w.role_name(plan.decides, plan.pole, names, _), plan.level,
-                plan.version, to_decide,
+                plan.version, to_decide, plan.incident,
             )
         )  # fmt: skip
     return sorted(found, key=lambda p: (not p.to_decide, -(p.waiting or timedelta()), p.id))

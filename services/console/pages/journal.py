@@ -14,6 +14,7 @@ from services.console.texts.names import Names
 
 LATE_MIN: Final = 15
 """A word that came later than this is shown as late (DOMAIN D7)."""
+COMMUNES_TOLD: Final = 4
 WANTED: Final = ("fact", "decision", "action", "communication", "watch", "alarm", "note", "runtime")
 """Effects on activities come with every change of a capacity; the clocks and their alarms tell what counts of them."""
 _TOLD_ELSEWHERE: Final = {
@@ -71,9 +72,12 @@ def by_whom(line: Line, names: Names, _: Translator) -> str:
 
 def _silent_together(lines: Sequence[Line], names: Names, _: Translator) -> str:
     communes = [c for c in dict.fromkeys(names.commune_of(line.site or "") for line in lines) if c]
-    return _(
-        "{n} sites sans nouvelles à {communes} : levée de doute ouverte", n=len(lines), communes=w.listed(communes[:4], _)
-    )  # fmt: skip
+    shown = (
+        communes
+        if len(communes) <= COMMUNES_TOLD
+        else [*communes[: COMMUNES_TOLD - 1], _("{n} autres communes", n=len(communes) - COMMUNES_TOLD + 1)]
+    )
+    return _("{n} sites sans nouvelles à {communes} : levée de doute ouverte", n=len(lines), communes=w.listed(shown, _))
 
 
 def entries(lines: Sequence[Line], names: Names, _: Translator, limit: int) -> list[Entry]:

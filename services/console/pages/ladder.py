@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from schemas.words import NotificationState
-from services.console.i18n import Translator
+from services.console.i18n import N_, Translator
 from services.console.resources import Escalation, Notification, Wave
 from services.console.texts import words as w
 from services.console.texts.names import Names
+
+TERRITORY: Final = "territory"
+STANDING: Final = ("running", "answered", "exhausted")
+"""States of a ladder that is neither over nor replaced."""
+WHY_FAILED: Final = {"": N_("non parvenu"), "no_verified_channel": N_("aucun canal vérifié")}
+"""Why a notification reached nobody (`Notification.why`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +31,14 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Somebody of whom nobody knows what they were told: not at all, or twice."""
+    """Somebody whom a message did not reach, or of whom nobody knows what they were told: not at all, or twice."""
 
     role: str
     word: str
     id: str
+    failed: bool = False
+    again: bool = False
+    """It may be sent again (the decider's `REPLAYED`), as long as somebody waits for an answer of this ladder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +111,11 @@ def _answered(n: Notification, names: Names, _: Translator) -> Answered | None:
 
 
 def _doubt(n: Notification, names: Names, _: Translator) -> Doubt | None:
-    """What the policy of a channel leaves open (`canaux.yaml`, `doute`), in words."""
+    """That nothing got through, or what the policy of a channel leaves open (`canaux.yaml`, `doute`), in words."""
+    if n.state is NotificationState.FAILED:
+        return Doubt(_who(n, names, _), _(WHY_FAILED.get(n.why or "", WHY_FAILED[""])), n.id, failed=True, again=True)
     if n.state is NotificationState.AMBIGUOUS:
-        return Doubt(_who(n, names, _), _("peut-être non reçu"), n.id)
+        return Doubt(_who(n, names, _), _("peut-être non reçu"), n.id, again=True)
     if any(a.possible_duplicate and a.state in ("accepted", "received", "ambiguous") for a in n.attempts):
         return Doubt(_who(n, names, _), _("peut-être reçu deux fois"), n.id)
     return None
@@ -144,14 +155,32 @@ def ladder_of(escalation: Escalation, notifications: Sequence[Notification], nam
     return Ladder(
         escalation.id, escalation.ladder, escalation.state, escalation.started_at, fired, waiting if running else None,
         escalation.next_at if running else None, silent if running else [],
-        [w.role_name(role, None, names, _) for role in escalation.uncovered_roles], first.positive if first else 0,
-        first.expected if first else 0, f"N{escalation.previous_level}" if escalation.previous_level else None, escalation.policy,
+        [w.role_name(role, scope or None, names, _) for role, _colon, scope in (u.partition(":") for u in escalation.uncovered_roles)],
+        first.positive if first else 0, first.expected if first else 0,
+        f"N{escalation.previous_level}" if escalation.previous_level else None, escalation.policy,
     )  # fmt: skip
 
 
+def incident_ladder(escalations: Sequence[Escalation], incident: str) -> Escalation | None:
+    """Of the ladders that it is in, its own and the realm's once it joined (D32), the running one, else the newest."""
+    return _newest([e for e in escalations if incident in e.incidents or e.scope == incident])
+
+
 def main_ladder(escalations: Sequence[Escalation], incident: str | None) -> Escalation | None:
-    """The ladder that counts for an incident: the realm's running one (N3–N4, D32), else its own, else its newest."""
-    mine = [e for e in escalations if incident is None or incident in e.incidents or e.scope in ("territory", incident)]
-    running = [e for e in mine if e.state == "running"]
-    pool = running or mine
-    return max(pool, key=lambda e: (e.ladder, e.started_at), default=None)
+    """What the room looks at: the realm's ladder (N3–N4, D32) or that of the gravest incident, the running one first.
+
+    One of the realm counts while somebody is called or the answers stand; one that is over, of a crisis long ago, is no one's any more.
+    """
+    pool = [
+        e for e in escalations
+        if (incident is not None and (incident in e.incidents or e.scope == incident))
+        or (e.state in STANDING and (incident is None or e.scope == TERRITORY))
+    ]  # fmt: skip
+    return _newest(pool)
+
+
+def _newest(pool: Sequence[Escalation]) -> Escalation | None:
+    running = [e for e in pool if e.state == "running"]
+    if running:
+        return max(running, key=lambda e: (e.ladder, e.started_at))
+    return max(pool, key=lambda e: (e.state in STANDING, e.started_at, e.ladder), default=None)

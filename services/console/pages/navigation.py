@@ -54,10 +54,11 @@ PLANS: Final = Destination("plans", "/plans", N_("Plans"))
 REASSIGNMENT: Final = Destination("reassignment", "/reaffectation", N_("Réaffectation"))
 REPORT: Final = Destination("report", "/signaler", N_("Signaler"), Permission.REPORT_POST)
 MINE: Final = Destination("mine", "/mes-sites", N_("Mes sites"))
+CALLS: Final = Destination("calls", "/appels", N_("Appels et recensements"), _LOG)
 PLAYER: Final = Destination("player", "/exercice", N_("Animer l’exercice"))
 GROUPS: Final[tuple[tuple[str, tuple[Destination, ...]], ...]] = (
     (N_("Conduire"), (
-        CELL, INCIDENT, ACTIVITIES, PLANS, REASSIGNMENT, MINE, REPORT, Destination("wall", "/mur", N_("Mur")),
+        CELL, INCIDENT, ACTIVITIES, PLANS, REASSIGNMENT, CALLS, MINE, REPORT, Destination("wall", "/mur", N_("Mur")),
         Destination("logbook", "/main-courante", N_("Main courante"), _LOG), SITREP, Destination("handover", "/releve", N_("Relève")),
     )),
     (N_("Préparer"), (

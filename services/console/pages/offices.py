@@ -8,13 +8,15 @@ from typing import Any
 
 from fastapi import Request
 
+from schemas.callouts import HeadcountAnswer
 from schemas.reassignment import UNDER_WAY
 from schemas.words import TaskState
-from services.console.pages import incident, mine, people, player, times
+from services.console.headcounts import who_said
+from services.console.pages import calls, incident, mine, people, player, times
 from services.console.pages.account import account_of, is_named
 from services.console.pages.door import Elsewhere, reader_of
 from services.console.pages.papers import Papers
-from services.console.pages.screens import EVERY_LINE
+from services.console.pages.reading import EVERY_LINE
 from services.console.texts import words as w
 from services.runtime.access import AccessStore
 from services.runtime.access_http import GUEST, session_of
@@ -56,6 +58,33 @@ class Offices(Papers):
             "score": player.score(x.shell.overview.incidents, ladder, lines, cards, tasks.items, now, x._),
             "in_an_hour": times.minute_value(now + timedelta(hours=1)),
         }  # fmt: skip
+
+    async def calls(self, request: Request) -> dict[str, Any]:
+        """`calls.html`: call-outs and headcounts (D37, D58: counts). Raises ProblemError `forbidden`."""
+        reader_of(request, Permission.LOG_READ)
+        x = await self._load(request, "calls")
+        lines = await self._calls(x)
+        over = sorted((c for c in lines if c.is_over), key=lambda c: c.found.drafted_at, reverse=True)
+        return {
+            **self._around(request, x), "going": [c for c in lines if not c.is_over], "over": over[: calls.OVER_SHOWN], "over_count": len(over),
+            "sites": x.sites, "channels": calls.CHANNELS,
+            "person": lambda token: w.person_name(token, x.names, x._),
+        }  # fmt: skip
+
+    async def answers(self, request: Request, id: str) -> dict[str, Any]:
+        """`answers.html`: who gave one answer of a headcount; written down. Raises NotFound, ProblemError `forbidden`.
+
+        A page that keeps itself fresh does not show the names again, so they are not read again.
+        """
+        reader = reader_of(request, Permission.DIRECTORY_READ)
+        x = await self._load(request, "calls")
+        realm = x.shell.realm.name
+        asked = request.query_params.get("dit", "")
+        said = HeadcountAnswer(asked) if asked in tuple(HeadcountAnswer) else HeadcountAnswer.HELP
+        (call,) = calls.calls_of([await self._queries.callout(realm, id)], x.names, x._)
+        fresh = "X-Vigie-Live" not in request.headers
+        found = await who_said(request, self._queries, reader.principal, realm, id, said) if fresh else []
+        return {**self._around(request, x), "call": call, "said": said.value, "answers": found}
 
     async def people(self, request: Request) -> dict[str, Any]:
         """`people.html`: all of it for an administrator, the register of what was done for an auditor too. Raises ProblemError `forbidden`."""

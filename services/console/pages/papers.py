@@ -20,13 +20,15 @@ from services.console.i18n import N_, translator
 from services.console.pages import logbook
 from services.console.pages.door import reader_of, shell_of
 from services.console.pages.journal import KINDS
-from services.console.pages.screens import Screens, framed
+from services.console.pages.planning import Screens
+from services.console.pages.reading import EVERY_LINE, framed
 from services.console.pages.shell import Shell
 from services.console.resources import iso
 from services.console.texts import words as w
 from services.runtime.rights import Permission
 
 ISSUED_SHOWN: Final = 12
+LONGEST_NUMBER: Final = 9
 INCIDENTS_LISTED: Final = 50
 NOTES_SCANNED: Final = 200
 """Newest notes among which the correction of a line is looked for."""
@@ -53,7 +55,7 @@ class Papers(Screens):
             asked = (await self._queries.tasks(realm, lang=lang, kind="sitrep", state=(TaskState.OPEN, TaskState.TAKEN))).items
             due = asked[0].due_at if asked else issued[0].next_at if issued else None
         else:
-            if not number.isdecimal():
+            if not number.isdecimal() or len(number) > LONGEST_NUMBER:
                 raise NotFound
             kept, document = await self._queries.sitrep(realm, int(number))
             row = next(s for s in issued if s.number == kept.number)
@@ -67,13 +69,15 @@ class Papers(Screens):
         }  # fmt: skip
 
     async def logbook(self, request: Request) -> dict[str, Any]:
-        """`logbook.html`: the main courante, newest first, from a cited line (`ligne`) or a page's end (`suite`) on."""
+        """`logbook.html`: the main courante, newest first, from a cited line (`ligne`) or a page's end (`suite`) on. Raises NotFound."""
         shell = await shell_of(request, self._queries, reader_of(request, Permission.LOG_READ), "logbook")
         realm, lang, asked = shell.realm.name, shell.lang, request.query_params
         kind = asked.get("genre") if asked.get("genre") in (*KINDS, "all") else None
         incident = asked.get("incident") or None
-        cited = asked.get("ligne")
+        cited = await self._key_of(realm, asked.get("ligne"))
         cursor = asked.get("suite") or logbook.from_key(cited)
+        if incident is not None:
+            await self._queries.incident(realm, incident, lang=lang)
         found, notes, reference = await asyncio.gather(
             self._queries.timeline(
                 realm, lang=lang, incident=incident, kind=("all",) if cited else (kind,) if kind else (), texts=True, limit=logbook.SHOWN, cursor=cursor
@@ -88,6 +92,16 @@ class Papers(Screens):
             "newest": cursor is None,
         }  # fmt: skip
 
+    async def _key_of(self, realm: str, line: str | None) -> str | None:
+        """The key of a line by its key or its id, which a correction names. Raises NotFound when none of the newest has it."""
+        if not line or logbook.from_key(line) is not None:
+            return line
+        newest = (await self._queries.timeline(realm, kind=("all",), limit=EVERY_LINE)).items
+        found = next((one for one in newest if one.id == line), None)
+        if found is None:
+            raise NotFound
+        return logbook.key_of_line(found)
+
     async def retex(self, request: Request) -> dict[str, Any]:
         """`retex.html`: lessons learned of one incident (`incident`) or of the whole realm."""
         shell = await shell_of(request, self._queries, reader_of(request, Permission.LOG_READ), "retex")
@@ -100,7 +114,7 @@ class Papers(Screens):
         _, names = translator(lang), reference.names
         return {
             **framed(request, shell), "document": document, "sheet": document.sheet(lang), "href": source_link(shell), "incident_id": incident,
-            "incidents": incidents.items, "api": api_link(shell, "/api/v1/retex", incident=incident),
+            "incidents": [i for i in incidents.items if i.merged_into is None], "api": api_link(shell, "/api/v1/retex", incident=incident),
             "actions": [i for i in actions.items if i.state == "open" and incident in (None, i.incident)],
             "owners": {code: w.role_name(code, None, names, _) for code in names.roles},
             "owner": lambda action: w.role_name(action.owner, None, names, _),

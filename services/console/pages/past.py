@@ -8,7 +8,7 @@ from typing import Final
 from fastapi import Request
 
 from schemas.base import Instant
-from services.console.api.context import instant, parse_time
+from services.console.api.context import dated, instant, parse_time
 from services.console.pages.times import PARIS
 
 PARAMETER: Final = "as_of"
@@ -27,4 +27,4 @@ def parsed(text: str, name: str) -> Instant | None:
         local = datetime.fromisoformat(text.strip())
     except ValueError:
         return parse_time(text, name)
-    return parse_time(text, name) if local.tzinfo is not None else instant(local.replace(tzinfo=PARIS))
+    return parse_time(text, name) if local.tzinfo is not None else dated(instant(local.replace(tzinfo=PARIS)), name)

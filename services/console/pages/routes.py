@@ -22,8 +22,8 @@ from services.console.pages.login import login_routes
 from services.console.pages.offices import Offices
 from services.console.pages.papers import Papers
 from services.console.pages.past import moment_of
+from services.console.pages.planning import Screens
 from services.console.pages.renders import Renders
-from services.console.pages.screens import Screens
 from services.console.pages.shell import STATIC, Choice, assets_version, html, page_of, render
 from services.console.readmodel import Queries
 from services.runtime.links import AckLinks
@@ -34,6 +34,8 @@ REPORT: Final = "/signaler"
 """Also reached from a poster, by whoever has no login."""
 WALL: Final = "/mur"
 """All that a kiosk shows."""
+EACH: Final = frozenset({"/signalements/{id}"})
+"""Rendered for each reader alone: whose words they read is written down (D59)."""
 Maker = Callable[..., Awaitable[dict[str, Any]]]
 
 
@@ -70,7 +72,8 @@ def _screens(router: APIRouter, queries: Queries) -> None:
                 screens = Offices(queries.at(moment_of(request)))
                 return html(template, await make(screens, request, **request.path_params), choice)
 
-            key = (request.url.path, str(request.query_params), choice, reader.rights, assets_version(), tuple(sorted(behind)))
+            who = reader.principal.id if path in EACH else ""
+            key = (request.url.path, str(request.query_params), choice, reader.rights, who, assets_version(), tuple(sorted(behind)))
             return page_of(await renders.get(key, made), choice)
 
         router.add_api_route(path, page, methods=["GET"], name=template)
@@ -93,6 +96,7 @@ def _screens(router: APIRouter, queries: Queries) -> None:
     show("/mes-sites", "my_sites.html", Offices.my_sites)
     show("/exercice", "player.html", Offices.player)
     show("/main-courante", "logbook.html", Papers.logbook)
+    show("/appels", "calls.html", Offices.calls)
     show("/retex", "retex.html", Papers.retex)
     show("/sitrep", "sitrep.html", Papers.sitrep)
     show("/sitrep/{number}", "sitrep.html", Papers.sitrep)
@@ -102,6 +106,11 @@ def _screens(router: APIRouter, queries: Queries) -> None:
         """Never kept: what it shows changes without a fact on any log."""
         choice = Choice.of(request)
         return render("sources.html", await Screens(queries).sources(request), choice)
+
+    @router.get("/appels/{id}/reponses", name="answers.html")
+    async def answers(request: Request, id: str) -> Response:
+        """Never kept: it names people, and every reading is written down."""
+        return render("answers.html", await Offices(queries).answers(request, id), Choice.of(request))
 
     @router.get("/personnes", name="people.html")
     async def people(request: Request) -> Response:
@@ -143,13 +152,16 @@ def _leaflets(router: APIRouter) -> None:
 
 
 def _answering(router: APIRouter, answering: Answering) -> None:
+    def shown_as(request: Request, context: dict[str, Any]) -> Response:
+        return _private(render(context.get("template", "ack.html"), context, Choice.of(request)))
+
     @router.get("/a/{token}")
     async def shown(request: Request, token: str) -> Response:
-        return _private(render("ack.html", await answering.page(request, token), Choice.of(request)))
+        return shown_as(request, await answering.page(request, token))
 
     @router.post("/a/{token}")
     async def answered(request: Request, token: str, answer: Annotated[str, Form()]) -> Response:
-        return _private(render("ack.html", await answering.answer(request, token, answer), Choice.of(request)))
+        return shown_as(request, await answering.answer(request, token, answer))
 
 
 def _private(response: Response) -> Response:

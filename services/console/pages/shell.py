@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from schemas.reassignment import MOST_STEPS
 from services.console.i18n import LANGUAGES, N_, Translator, preferred, translator
 from services.console.pages import times
+from services.console.pages.cell import folded
 from services.console.pages.clocks import short_activity
 from services.console.resources import Incident, Overview, Realm
 from services.console.texts import words
@@ -177,7 +178,7 @@ def environment() -> Environment:
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         auto_reload=False,
     )  # fmt: skip
-    env.filters.update(hm=times.hm, hms=times.hms, ms=times.ms, short=short)
+    env.filters.update(hm=times.hm, hms=times.hms, ms=times.ms, short=short, folded=folded)
     env.globals.update(static=_css, words=words, times=times, short_activity=short_activity, most_steps=MOST_STEPS)
     return env
 

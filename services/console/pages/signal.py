@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from schemas.reports import Measure
 from schemas.words import ReportState
 from services.console.i18n import N_, Translator
 from services.console.resources import Report
+from services.console.texts import words as w
+from services.console.texts.names import Names
+from services.console.texts.reasons import RULE, metric_value
 
 STATES: Final = {
     ReportState.RECEIVED: N_("reçu, pas encore lu"),
@@ -24,8 +28,10 @@ FLAGS: Final = {
     "area_unknown": N_("lieu qui n’est sur aucune carte : à rattacher"),
     "superseded": N_("remplacé par une mise à jour"),
     "cancelled": N_("annulé par sa source"),
+    "maintenance": N_("couvert par des travaux prévus"),
 }
 
+ZONE_SHOWN: Final = 12
 SIGNATURES: Final = {
     "unsigned": N_("non signé"),
     "unchecked": N_("signé, sans certificat pour le vérifier"),
@@ -35,13 +41,45 @@ SIGNATURES: Final = {
 
 
 def state_of(report: Report, _: Translator) -> str:
-    """What became of it, in words."""
-    return _(STATES[report.state]) if report.state in STATES else report.state.value
+    """What became of it, in words; of one that counts for nothing also why."""
+    said = _(STATES[report.state])
+    if report.state in (ReportState.REFUSED, ReportState.FAILED) and report.reason:
+        return _("{what} : {why}", what=said, why=_(RULE[report.reason]) if report.reason in RULE else report.reason)
+    return said
 
 
 def flags_of(report: Report, _: Translator) -> list[str]:
     """What is to be known about it, in words."""
     return [_(FLAGS[f]) if f in FLAGS else f for f in report.flags]
+
+
+def facts_of(report: Report, names: Names, _: Translator) -> list[tuple[str, str]]:
+    """(label, words) of what it said beside its place and times: figures, colours, what it lifts, and advice that triggers nothing (D13)."""
+    told = [
+        (_("Commune"), names.commune(report.commune) if report.commune and not report.site else ""),
+        (_("Secteur"), ", ".join(names.commune(c) for c in report.zone[:ZONE_SHOWN]) + (" …" if len(report.zone) > ZONE_SHOWN else "")),
+        (_("Mesure"), _measure(report.measure, _)),
+        (_("Phénomène"), w.word(w.PHENOMENON, report.phenomenon, _)),
+        (_("Couleur"), w.word(w.COLOUR, report.colour, _)),
+        (_("Lève"), ", ".join(w.word(w.EVENT, t, _) for t in report.lifts)),
+        (
+            _("Activités dites touchées"),
+            ", ".join(f"{a} {names.activity(a, _.lang)}" if a in names.activities else a for a in report.affected_activities),
+        ),
+        (_("Plan conseillé"), report.plan_hint or ""),
+    ]
+    return [(label, words) for label, words in told if words]
+
+
+def _measure(measure: Measure | None, _: Translator) -> str:
+    """`niveau 6,2 m (paris-austerlitz)`: as its source names it."""
+    if measure is None:
+        return ""
+    value = measure.value
+    said = w.number(value, _.lang) if isinstance(value, int | float) and not isinstance(value, bool) else metric_value(None, value, _)
+    of = f"/ {w.number(measure.value_of, _.lang)}" if measure.value_of is not None else ""
+    about = ", ".join(filter(None, (measure.object, measure.scope)))
+    return " ".join(filter(None, (measure.name, said, of, measure.unit, f"({about})" if about else "")))
 
 
 def signature_of(report: Report, _: Translator) -> str | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime
 
 from services.console.i18n import translator
+from services.console.resources.base import when
 
 PARIS = ZoneInfo("Europe/Paris")
+NEAR = timedelta(days=180)
+"""Within it a day and a month name one day."""
 
 
 def local(at: datetime) -> datetime:
@@ -28,17 +31,22 @@ def hms(at: datetime) -> str:
 
 
 def hm_day(at: datetime | None, now: datetime, lang: str) -> str:
-    """`10:16` today, `sam. 13/02` on another day."""
+    """`10:16` today, `sam. 13/02` on another day, `13/02/2029` far away."""
     if at is None:
         return ""
-    return hm(at) if local(at).date() == local(now).date() else day(at, lang)
+    return hm(at) if local(at).date() == local(now).date() else day_near(at, now, lang)
 
 
 def hm_dated(at: datetime | None, now: datetime, lang: str) -> str:
     """`10:16` today, `sam. 13/02 10:16` on another day: a moment of which both matter."""
     if at is None:
         return ""
-    return hm(at) if local(at).date() == local(now).date() else f"{day(at, lang)} {hm(at)}"
+    return hm(at) if local(at).date() == local(now).date() else f"{day_near(at, now, lang)} {hm(at)}"
+
+
+def day_near(at: datetime, now: datetime, lang: str) -> str:
+    """`sam. 13/02`; with its year where the day alone would mean another."""
+    return day(at, lang) if abs(at - now) < NEAR else local(at).strftime("%d/%m/%Y")
 
 
 def minute_value(at: datetime) -> str:
@@ -63,7 +71,7 @@ def ms(at: datetime) -> int:
 
 def of(at: int) -> datetime:
     """The aware datetime of an instant of the contract."""
-    return datetime.fromtimestamp(at / 1000, UTC)
+    return when(at)
 
 
 def minutes(span: timedelta) -> int:

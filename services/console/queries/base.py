@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import sqlite3
 import time
@@ -18,6 +17,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from schemas.base import Instant
+from schemas.realms import is_live
 from services.console import resources as r
 from services.console import store
 from services.console.faults import NotFound, RealmUnknown, Rebuilding, StoreAway
@@ -31,6 +31,7 @@ from services.console.shapes import Shaper
 from services.console.shapes import realm as realm_resource
 from services.console.store import Client
 from services.console.timetravel import History
+from services.runtime.ending import in_thread
 from services.runtime.problems import ProblemError
 from services.runtime.vault import TextItem
 
@@ -79,6 +80,8 @@ class Reading:
         """Incidents as they were shaped last, with what they were made from."""
         self._ordered: dict[str, tuple[Mapping[str, Any], list[Any]]] = {}
         """Incidents of a realm in the order of the lists, with the rows that they were sorted from."""
+        self._pole_levels_of: dict[str, tuple[Mapping[str, Any], Reference, dict[str, Any]]] = {}
+        """Levels of the pôles of a realm, with the incidents and the reference data that they were worked out from."""
         self._moment: Instant | None = None
 
     def at(self, moment: Instant | None) -> Self:
@@ -86,6 +89,11 @@ class Reading:
         found = copy.copy(self)
         found._moment = moment
         return found
+
+    def words_of(self, id: str) -> str | None:
+        """What a person wrote, out of `texts`; None when it was erased, or there is none."""
+        item = self._texts.get_many([id]).get(id) if self._texts is not None and id else None
+        return None if item is None else str(item.fields.get("text") or "") or None
 
     async def read(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> Read:
         """The realm at a time, ready to be shaped."""
@@ -105,6 +113,7 @@ class Reading:
         if fields is None or "began_at" not in fields:
             raise RealmUnknown
         clock = max(map(int, clocks), default=None)
+        as_of = not_ahead(realm, as_of, clock)
         if as_of is not None and (clock is None or as_of < clock):
             return await self._past(realm, as_of)
         if store.ASIDE in fields and clock is not None:
@@ -118,7 +127,7 @@ class Reading:
             self._pasts.move_to_end((realm, as_of))
             return kept
         fold = await self._from_logs(lambda history: history.at(realm, as_of))
-        past = await asyncio.to_thread(Past, realm, fold, as_of)
+        past = await in_thread(Past, realm, fold, as_of)
         if "began_at" not in past.fields:
             raise RealmUnknown
         self._pasts[realm, as_of] = past
@@ -153,11 +162,14 @@ class Reading:
             floor = await self._client.get(store.of(realm, "floor"))
         return None if floor is None else str(floor.decode())
 
-    async def _older(self, realm: str, incident: str | None, kinds: AbstractSet[str], end: str, limit: int) -> list[LineRecord]:
+    async def _older(
+        self, realm: str, incident: str | None, kinds: AbstractSet[str], end: str, limit: int, site: str | None = None
+    ) -> list[LineRecord]:
         """Lines before a key, newest first, from the logs."""
 
         def wanted(line: LineRecord) -> bool:
-            return line.key < end and (not kinds or line.kind in kinds) and (incident is None or line.incident == incident)
+            of_it = (incident is None or line.incident == incident) and (site is None or line.site == site)
+            return line.key < end and (not kinds or line.kind in kinds) and of_it
 
         return await self._from_logs(lambda history: history.lines(realm, wanted, limit))
 
@@ -200,6 +212,12 @@ class Reading:
     async def reference(self, realm: str, *, as_of: Instant | None = None) -> Reference:
         """The reference data in force."""
         return (await self.read(realm, as_of=as_of)).picture.reference
+
+
+def not_ahead(realm: str, as_of: Instant | None, clock: Instant | None) -> Instant | None:
+    """Nothing is known of a time to come: asked for it, a realm shows now. A simulated one has the time of its clock alone."""
+    newest = max(clock or 0, now_ms() if is_live(realm) else 0)
+    return None if as_of is not None and as_of > newest else as_of
 
 
 def epoch_of(epoch: bytes | None, state: bytes | None) -> str:

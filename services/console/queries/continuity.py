@@ -9,12 +9,14 @@ from schemas import contingency as k
 from schemas import continuity as c
 from schemas import reassignment as g
 from schemas.base import Instant
+from schemas.oncall import ReachRow
 from schemas.realms import is_live, parse_realm
 from services.console import resources as r
 from services.console.fallbacks import Situation, collisions
 from services.console.faults import RealmUnknown
+from services.console.freshness import stale
 from services.console.picture import Picture
-from services.console.queries.base import WHOLE, Reading, known, page_by_id, store_errors
+from services.console.queries.base import WHOLE, Reading, known, page_by_id, store_errors, time_of
 from services.console.resources import Page
 
 
@@ -89,8 +91,8 @@ class Continuity(Reading):
         """Every plan of the library with its life in this realm, by id."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
-            rows = await found.picture.rows(c.PlanRow)
-        items = [found.shape.plan(static, rows.get(static.id)) for static in found.picture.reference.plans.values()]
+            rows, old = await found.picture.rows(c.PlanRow), await _stale(found.picture)
+        items = [found.shape.plan(static, rows.get(static.id), old) for static in found.picture.reference.plans.values()]
         kept = [
             p for p in items
             if (not state or p.state in state) and (incident is None or p.incident == incident) and (pole is None or p.pole == pole)
@@ -102,7 +104,7 @@ class Continuity(Reading):
         found = await self.read(realm, as_of=as_of, lang=lang)
         static = known(found.picture.reference.plans, id)
         async with store_errors():
-            return found.shape.plan(static, await found.picture.row(c.PlanRow, id))
+            return found.shape.plan(static, await found.picture.row(c.PlanRow, id), await _stale(found.picture))
 
     async def conflicts(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.PlanConflict]:
         """Plans to be decided that count on the fallback sites of another plan (D51)."""
@@ -131,3 +133,7 @@ async def local_clocks(picture: Picture) -> dict[str, list[c.LocalClockRow]]:
         if row.same_until is None or row.same_until >= now:
             found.setdefault(row.activity, []).append(row)
     return found
+
+
+async def _stale(picture: Picture) -> list[str]:
+    return stale(picture.reference, await picture.rows(ReachRow), picture.fields.get("reference_at"), time_of(picture))

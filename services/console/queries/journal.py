@@ -32,8 +32,8 @@ class Journal(Reading):
     """Queries about what was recorded."""
 
     async def timeline(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", incident: str | None = None, kind: Sequence[str] = (),
-        texts: bool = False, limit: int = 100, cursor: str | None = None,
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", incident: str | None = None, site: str | None = None,
+        kind: Sequence[str] = (), texts: bool = False, limit: int = 100, cursor: str | None = None,
     ) -> Page[r.Line]:  # fmt: skip
         """Main courante, newest first. `kind`: only these; none = all but `impact` (each change of a capacity); `all` = everything.
 
@@ -46,22 +46,22 @@ class Journal(Reading):
         start = "".join(map(str, before)) if before else None
         async with store_errors():
             records, after = await pictures.lines(
-                self._client, realm, incident=incident, kinds=kinds, at=found.picture.at, before=start, limit=most
+                self._client, realm, incident=incident, kinds=kinds, at=found.picture.at, before=start, limit=most, site=site
             )
         if after is None and len(records) < most:
-            records, after = await self._completed(realm, records, incident, kinds, found.picture.at, start, most)
+            records, after = await self._completed(realm, records, incident, kinds, found.picture.at, start, most, site)
         return Page(items=self.shape_lines(found.shape, records, texts=texts), next=encode(after) if after else None)
 
     async def _completed(
         self, realm: str, records: list[LineRecord], incident: str | None, kinds: AbstractSet[str], at: Instant | None, before: str | None,
-        limit: int,
+        limit: int, site: str | None,
     ) -> tuple[list[LineRecord], str | None]:  # fmt: skip
         """The page completed from the logs, if Redis has let older lines go."""
         floor = await self._floor(realm)
         if floor is None:
             return records, None
         end = min([floor + "~", *([before] if before else []), *([key_before(at)] if at is not None else [])])
-        together = records + await self._older(realm, incident, kinds, end, limit - len(records))
+        together = records + await self._older(realm, incident, kinds, end, limit - len(records), site)
         return together, together[-1].key if len(together) == limit else None
 
     def shape_lines(self, shape: Shaper, records: Sequence[LineRecord], *, texts: bool) -> list[r.Line]:
@@ -98,17 +98,6 @@ class Journal(Reading):
             raise NotFound
         failed = orjson.loads(lost)
         return r.Report(id=id, realm=realm, state=failed["state"], reason=failed["reason"])
-
-    async def command(self, id: str, *, lang: str = "fr") -> r.CommandResult | None:
-        """What the decider said; None while it has said nothing."""
-        answer = await self.answer(id)
-        return None if answer is None else command_result(answer, lang)
-
-    async def answer(self, id: str) -> dict[str, Any] | None:
-        """The stored answer of a command, as the projection wrote it."""
-        async with store_errors():
-            raw = await self._client.get(store.command(id))
-        return None if raw is None else dict(orjson.loads(raw))
 
 
 def command_result(answer: Mapping[str, Any], lang: str) -> r.CommandResult:

@@ -70,7 +70,7 @@ class OverviewQueries(Incidents, Places):
         }  # fmt: skip
         return r.Overview(
             realm=resource, at=when(at), server_time=when(server), level=level, counts=counts, sites=_sum(SiteStatus, sites.values()),
-            activities=_sum(ActivityState, activities.values()), poles=self._poles(found, self._levels_of(found, current), sites, work), incidents=await self._shape_incidents(found, current[:WHOLE], reports=False),
+            activities=_sum(ActivityState, activities.values()), poles=self._poles(found, await self._pole_levels(found), sites, work), incidents=await self._shape_incidents(found, current[:WHOLE], reports=False),
             alarm_rate=await self._alarm_rate(picture.realm, at),
             feeds=[_feed(name, last, at) for name, last in sorted((await picture.feeds()).items())],
             audit=await self._audit(),

@@ -41,6 +41,15 @@ class People(Reading):
         shown, following = page(kept, lambda t: (-t.opened_at, t.id), limit, cursor)
         return Page(items=[found.shape.task(t) for t in shown], next=following)
 
+    async def task(self, realm: str, id: str, *, lang: str = "fr") -> r.Task:
+        """One task. Raises NotFound."""
+        found = await self.read(realm, lang=lang)
+        async with store_errors():
+            row = await found.picture.row(a.TaskRow, id)
+        if row is None:
+            raise NotFound
+        return found.shape.task(row)
+
     async def notifications(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", state: Sequence[str] = (), incident: str | None = None,
         escalation: str | None = None, role: str | None = None, person: str | None = None, campaign: str | None = None, limit: int = 100,
@@ -93,23 +102,24 @@ class People(Reading):
         return found.shape.escalation(row)
 
     async def callouts(
-        self, realm: str, *, kind: str = "callout", as_of: Instant | None = None, limit: int = 100, cursor: str | None = None
-    ) -> Page[r.CallOut]:
-        """Call-outs or headcounts, newest first."""
+        self, realm: str, *, kind: str | None = "callout", as_of: Instant | None = None, texts: bool = False, limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[r.CallOut]:  # fmt: skip
+        """Call-outs or headcounts (`kind` None: both), newest first. `texts`: the reader may read what persons wrote."""
         found = await self.read(realm, as_of=as_of)
         async with store_errors():
             rows = await found.picture.rows(o.CallOutRow)
-        shown, following = page([c for c in rows.values() if c.kind == kind], lambda c: (-c.drafted_at, c.id), limit, cursor)
-        return Page(items=[found.shape.callout(c) for c in shown], next=following)
+        shown, following = page([c for c in rows.values() if kind in (None, c.kind)], lambda c: (-c.drafted_at, c.id), limit, cursor)
+        return Page(items=[found.shape.callout(c, self.words_of(c.text_id) if texts else None) for c in shown], next=following)
 
-    async def callout(self, realm: str, id: str, *, as_of: Instant | None = None) -> r.CallOut:
-        """One call-out with its arithmetic and progress."""
+    async def callout(self, realm: str, id: str, *, as_of: Instant | None = None, texts: bool = False) -> r.CallOut:
+        """One call-out with its arithmetic and progress. `texts`: the reader may read what persons wrote."""
         found = await self.read(realm, as_of=as_of)
         async with store_errors():
             row = await found.picture.row(o.CallOutRow, id)
         if row is None:
             raise NotFound
-        return found.shape.callout(row)
+        return found.shape.callout(row, self.words_of(row.text_id) if texts else None)
 
     async def hold(self, realm: str, *, as_of: Instant | None = None, texts: bool = False) -> r.Hold:
         """Is all sending held? `texts`: the reader may read why."""
@@ -120,6 +130,4 @@ class People(Reading):
 
     def reason_of(self, reference: str | None) -> str | None:
         """The words behind `text:<id>`; a code is no words of a person."""
-        id = (reference or "").removeprefix("text:")
-        item = self._texts.get_many([id]).get(id) if self._texts is not None and reference and reference.startswith("text:") else None
-        return None if item is None else str(item.fields.get("text") or "") or None
+        return self.words_of(reference.removeprefix("text:")) if reference is not None and reference.startswith("text:") else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from schemas import alerts as a
 from schemas import continuity as c
@@ -20,6 +21,9 @@ from services.console.queries.base import WHOLE, Read, Reading, known, store_err
 from services.console.reference import Reference
 from services.console.resources import Page
 from services.console.shapes import OPEN
+
+LEVELLED: Final = 50
+"""Realms whose levels of pôles are kept."""
 
 
 class Places(Reading):
@@ -107,11 +111,15 @@ class Places(Reading):
         return [shape.level("territory", territory), *(shape.level(f"pole:{p}", poles.get(p)) for p in found.picture.reference.poles)]
 
     async def _pole_levels(self, found: Read) -> dict[str, a.LevelRow]:
-        incidents = (await found.picture.rows(a.IncidentRow)).values()
-        return self._levels_of(found, (i for i in incidents if i.state in OPEN))
-
-    def _levels_of(self, found: Read, incidents: Iterable[a.IncidentRow]) -> dict[str, a.LevelRow]:
-        return pole_levels(incidents, {s.id: s.pole for s in found.picture.reference.sites.values()})
+        """Worked out anew when an incident has changed: of ten thousand it takes 50 ms, and every page asks."""
+        rows, reference, realm = await found.picture.rows(a.IncidentRow), found.picture.reference, found.picture.realm
+        kept = self._pole_levels_of.get(realm)
+        if kept is None or kept[0] is not rows or kept[1] is not reference:
+            if len(self._pole_levels_of) >= LEVELLED:
+                self._pole_levels_of.clear()
+            levels = pole_levels((i for i in rows.values() if i.state in OPEN), {s.id: s.pole for s in reference.sites.values()})
+            kept = self._pole_levels_of[realm] = rows, reference, levels
+        return kept[2]
 
     async def flags(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.Flag]:
         """What authorities and operators declared, by id."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from schemas.base import Instant
+from schemas.base import END_OF_TIME, Instant
+
+_FIRST: Final[Instant] = -62_135_596_800_000
+_LAST: Final[Instant] = END_OF_TIME - 3_600_001
+"""23:59:59.999 in Paris."""
 
 
 def iso(at: datetime) -> str:
@@ -17,8 +21,11 @@ def iso(at: datetime) -> str:
 
 
 def when(at: Instant) -> datetime:
-    """The aware datetime of an instant."""
-    return datetime.fromtimestamp(at / 1000, UTC)
+    """The aware datetime of an instant.
+
+    Of one that the calendar does not name, in UTC or in Paris, its nearest moment: `9999-12-31T23:59:59-04:00` is somebody's word for never.
+    """
+    return datetime.fromtimestamp(min(max(at, _FIRST), _LAST) / 1000, UTC)
 
 
 def ms(at: datetime) -> Instant:

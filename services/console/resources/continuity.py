@@ -155,6 +155,7 @@ class Plan(Resource):
     stand_down_proposed: bool
     stand_down_at: Time | None
     stand_down_text: str | None
+    stale: list[str] = Field(description="what it rests on is old (D48): bia (> 12 months), directory (no channel proved for > 90 days)")
 
 
 class PlanConflict(Resource):

@@ -8,6 +8,7 @@ from schemas.reports import Measure
 from schemas.words import (
     Certainty,
     Channel,
+    Confirmation,
     EventType,
     IncidentState,
     MsgType,
@@ -115,7 +116,7 @@ class Report(Resource):
     incident: str | None = None
     why: list[Reason] = Field(default_factory=list)
     flags: list[str] = Field(default_factory=list)
-    confirmation: str | None = None
+    confirmation: Confirmation | None = None
     source: str | None = None
     site: str | None = None
     commune: str | None = None
@@ -129,6 +130,7 @@ class Report(Resource):
     type: EventType | None = None
     severity: int | None = None
     certainty: Certainty | None = None
+    urgency: str | None = None
     msg_type: MsgType | None = None
     references: list[str] = Field(default_factory=list)
     alias: str | None = None
@@ -164,7 +166,7 @@ class Task(Resource):
     done_at: Time | None
     outcome: str | None
     owner: str | None = Field(description="role that has to do it, `directeur_pole:<pôle>` in a scope")
-    post: str | None = Field(description="readiness_hole: the role, `<role>:<scope>` in a scope")
+    post: str | None = Field(description="readiness_hole: the role, `<role>:<scope>` in a scope; relief: the role in the cell")
 
 
 class LevelState(Resource):

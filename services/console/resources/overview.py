@@ -6,7 +6,7 @@ from pydantic import Field
 
 from schemas.words import (
     ActivityState,
-    Certainty,
+    Confirmation,
     SiteStatus,
 )
 from services.console.resources.base import Resource, Scalar, Time
@@ -51,7 +51,7 @@ class Line(Resource):
     incident: str | None
     site: str | None
     report: str | None
-    certainty: Certainty | None
+    certainty: Confirmation | None = Field(description="of a report's line also `denied`: whoever was asked says that it is not so (D6)")
     source: str | None
     corrects: str | None
     place: str = Field(description="service/partition/seq/ordinal of the fact in its log")
@@ -70,6 +70,9 @@ class CommandResult(Resource):
     detail: str | None = Field(default=None, description="the sentence of a refusal")
     result: dict[str, Scalar] = Field(default_factory=dict)
     at: Time | None = None
+    unknown_fields: list[str] = Field(
+        default_factory=list, description="of the request: this version does not know them, they had no effect"
+    )
 
 
 class LogPosition(Resource):

@@ -63,7 +63,9 @@ class Notification(Resource):
     possible_duplicate: bool
     withdrawn: str | None
     waits_for: Channel | None = Field(default=None, description="the channel whose pace it waits for")
-    not_before: Time | None = Field(default=None, description="when it goes out: hours of a channel, or the next digest")
+    not_before: Time | None = Field(
+        default=None, description="when it goes out: the end of the quiet hours (D36) or of the hours of a channel, or the next digest"
+    )
     bundled_into: str | None = Field(default=None, description="the message that told it (D36)")
     bundle_count: int = Field(default=0, description="other messages that it tells (D36)")
     why: str | None
@@ -121,6 +123,9 @@ class CallOut(Resource):
     away: int = Field(description="headcount: 3")
     reminded: int
     managers_called_at: Time | None
+    text: str | None = Field(
+        default=None, description="the message, for the cell; null for a headcount, when it was erased, and on the live stream"
+    )
 
 
 class SafetyAnswer(Resource):

@@ -5,14 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from schemas.maintenance import Coverage
 from services.console.i18n import N_, Translator, translator
+from services.console.resources.base import when
 from services.console.texts import words as w
 from services.console.texts.names import Names
+from services.console.texts.strategies import strategy_name
 from services.console.texts.titles import refusal, window_title
 
 Values = Mapping[str, Any]
@@ -37,7 +38,9 @@ class Record(Protocol):
 
 
 def line(record: Record, names: Names, lang: str) -> str:
-    """The sentence. A note or another free text is not here: it is encrypted and belongs to those who may read it."""
+    """The sentence; of a type that a newer version wrote, its name. A note or another free text is not here: it is encrypted and
+    belongs to those who may read it.
+    """
     _ = translator(lang)
     make = _MAKERS.get(record.type)
     return record.type if make is None else make(record, names, _)
@@ -208,7 +211,7 @@ def _duty(record: Record, names: Names, _: Translator) -> str:
 
 
 def _local(at: int) -> str:
-    return datetime.fromtimestamp(at / 1000, PARIS).strftime("%d/%m %H:%M")
+    return when(at).astimezone(PARIS).strftime("%d/%m %H:%M")
 
 
 def _readiness(record: Record, names: Names, _: Translator) -> str:
@@ -264,11 +267,32 @@ def _activity(record: Record, names: Names, _: Translator) -> str:
     return _("{id} {state} : capacité {pct} %, minimum {min} %", id=v["activity"], state=state, pct=capacity, min=minimum)
 
 
+def _declared(record: Record, names: Names, _: Translator) -> str:
+    activity = record.values["activity"]
+    if record.change == "withdrawn":
+        return _("{id} : état déclaré retiré, l’état calculé compte de nouveau", id=activity)
+    return _("{id} déclarée « {state} »", id=activity, state=w.word(w.ACTIVITY_STATE, record.change, _).lower())
+
+
+def _arbitrated(record: Record, names: Names, _: Translator) -> str:
+    return _("{activity} : arbitrage sur le RTO consommé", activity=record.values["activity"])
+
+
+def _strategy(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    what = {"activity": v["activity"], "strategy": strategy_name(v["strategy"], _)}
+    if record.change == "ended":
+        return _("{activity} : fin de « {strategy} »", **what)
+    return _("{activity} : {strategy}, {pct} % attendus", pct=w.number(v["capacity_pct"], _.lang), **what)
+
+
 def _alarm(record: Record, names: Names, _: Translator) -> str:
     v = record.values
     where = f"{v['activity']}, {names.site(record.site)}" if record.site else str(v["activity"])
     if v["base"] == "rto":
         return _("{where} : RTO consommé à {pct} %", where=where, pct=v["pct"])
+    if v["base"] == "pdma":
+        return _("{where} : données plus vieilles que la PDMA ({pct} %)", where=where, pct=v["pct"])
     return _("{where} : DMIA consommée à {pct} %", where=where, pct=v["pct"])
 
 
@@ -281,6 +305,8 @@ _PLAN = {
     "postponed": N_("{plan} différé"),
     "stand_down_proposed": N_("{plan} : levée proposée"),
     "stood_down": N_("{plan} levé"),
+    "retex_closed": N_("{plan} : RETEX clos"),
+    "dropped": N_("{plan} levé : les nouvelles données de référence ne l’ont plus"),
     "trigger": N_("{plan} : condition réévaluée"),
 }
 
@@ -308,7 +334,7 @@ FEW: Final = 3
 
 def few(count: int) -> str:
     """A count of agents of one métier, as it may be shown."""
-    return str(count) if count >= FEW else f"< {FEW}"
+    return f"< {FEW}" if 0 < count < FEW else str(count)
 
 
 _PROPOSAL = {
@@ -322,7 +348,7 @@ _PROPOSAL = {
 
 def _proposal(record: Record, names: Names, _: Translator) -> str:
     v = record.values
-    return _(_PROPOSAL[str(record.change)]).format(
+    return _(_PROPOSAL.get(str(record.change), N_("Réaffectation n° {number}"))).format(
         number=v["number"], agents=v["agents"], lines=v["lines"], unmet=v["unmet"], demand=v["demand"], rules=", ".join(v.get("rules", ()))
     )
 
@@ -338,12 +364,13 @@ _MOVE = {
     "released": N_("De retour à leur poste : {n} {metier} de {site}"),
     "void": N_("Réaffectation annulée, lieu perdu : {n} {metier} de {site}"),
 }
+_MOVED = N_("Réaffectation : {n} {metier} de {site}")
 _REMOVED = N_("Réaffectation annulée, un site n’est plus dans les données de référence : {n} {metier} de {site}")
 
 
 def _reassignment(record: Record, names: Names, _: Translator) -> str:
     v = record.values
-    said = _REMOVED if v.get("cause") == "site_removed" else _MOVE[str(record.change)]
+    said = _REMOVED if v.get("cause") == "site_removed" else _MOVE.get(str(record.change), _MOVED)
     return _(said).format(n=few(int(v["agents"])), metier=names.metier(str(v["metier"]), _.lang), site=names.site(record.site or ""))
 
 
@@ -410,7 +437,10 @@ _MAKERS: dict[str, Callable[[Record, Names, Translator], str]] = {
     "AnswerRecorded": _answer,
     "RoleUncovered": _uncovered,
     "ActivityChanged": _activity,
+    "ActivityDeclared": _declared,
     "AlarmRaised": _alarm,
+    "AlarmArbitrated": _arbitrated,
+    "StrategyChanged": _strategy,
     "PlanChanged": _plan,
     "ProposalChanged": _proposal,
     "ReassignmentOrdered": _order,

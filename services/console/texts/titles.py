@@ -124,6 +124,7 @@ REFUSALS = {
     "realm_unknown": N_("Cet exercice n’est pas ouvert ici."),
     "realm_closed": N_("L’exercice est terminé."),
     "realm_not_simulated": N_("Un territoire réel suit l’heure réelle."),
+    "time_out_of_range": N_("L’horloge d’un exercice reste entre les années 1970 et 9999."),
     "step_in_the_past": N_("L’horloge d’un exercice ne recule pas."),
     "unknown_improvement": N_("Cette action d’amélioration n’existe pas, ou elle est close."),
     "unknown_role": N_("Ce rôle n’existe pas dans la politique du territoire."),
@@ -155,11 +156,14 @@ REFUSALS = {
     "not_one_person": N_("Une seule personne doit tenir toute la période à échanger."),
     # state forbids it
     "causes_open": N_("Une cause est encore ouverte : clore demande de forcer, avec une raison."),
+    "people_missing": N_("Le recensement n’est pas complet ({people} personnes non trouvées) : clore demande une raison."),
     "predicate_holds": N_("Une condition de ce niveau tient encore : baisser demande de forcer, avec une raison."),
     "incident_above": N_("Un incident est encore à un niveau plus haut : {incidents}."),
     "reason_needed": N_("Une raison est demandée."),
     "not_proposed": N_("Ce plan n’est pas proposé."),
     "not_active": N_("Ce plan n’est pas activé."),
+    "not_lifted": N_("Ce plan n’est pas levé : son RETEX ne peut pas être clos."),
+    "plan_not_valid": N_("Ce plan n’est pas valide : il ne s’active pas."),
     "sitrep_ahead": N_("Un point de situation ne parle pas de l’avenir."),
     "sitrep_older": N_("Un point de situation plus récent est déjà validé."),
     "until_past": N_("Cette heure est déjà passée."),
@@ -180,6 +184,7 @@ REFUSALS = {
     "proposal_superseded": N_(
         "La situation a changé : la proposition n° {number} la remplace ({new} lignes nouvelles, {changed} modifiées, {gone} disparues). Relisez-la avant de décider."
     ),
+    "telework_off": N_("Le télétravail ne fonctionne plus depuis le calcul. La prochaine proposition dira où aller."),
     "place_lost": N_("Ce lieu a perdu des postes depuis le calcul : {site}. La prochaine proposition dira où aller."),
     # maintenance windows
     "window_unknown": N_("Ces travaux n’existent pas, ou ne sont pas les vôtres."),

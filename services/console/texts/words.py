@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from babel.numbers import format_decimal
+from babel.numbers import format_currency, format_decimal
 
 from schemas.words import ActivityState, CardState, Channel, Effect, EventType, IncidentState, NotificationState, PlanState, SiteStatus
 from services.console.i18n import N_, Translator
@@ -35,6 +35,8 @@ INCIDENT_STATE = {
     IncidentState.MERGED: N_("Fusionné"),
 }
 PLAN_STATE = {
+    PlanState.DRAFT: N_("Brouillon"),
+    PlanState.IN_REVIEW: N_("En revue"),
     PlanState.VALID: N_("Valide"),
     PlanState.PROPOSED: N_("Proposé"),
     PlanState.REFUSED: N_("Refusé"),
@@ -44,6 +46,11 @@ PLAN_STATE = {
     PlanState.RECOVERING: N_("En retour"),
     PlanState.LIFTED: N_("Levé"),
     PlanState.RETEX_CLOSED: N_("RETEX clos"),
+    PlanState.ARCHIVED: N_("Archivé"),
+}
+STALE = {
+    "bia": N_("L’analyse d’impact (BIA) a plus de 12 mois."),
+    "directory": N_("Aucun canal de l’annuaire n’a été vérifié depuis 90 jours."),
 }
 CARD_STATE = {
     CardState.TO_DO: N_("à faire"),
@@ -276,6 +283,14 @@ FLAG = {
     "all_clear": N_("feu vert des secours"),
     "rehousing_needed": N_("relogement nécessaire"),
 }
+FLOOD = {
+    "non": N_("non"),
+    "oui": N_("oui, dès les premières eaux"),
+    "tier1": N_("oui, zone 1"),
+    "tier2": N_("oui, zone 2"),
+    "tier3": N_("oui, zone 3, les plus hautes eaux"),
+}
+"""Exposure of a site to the flood."""
 QUIET = {"maintenance": N_("travaux prévus"), "inhibited": N_("conséquence")}
 """Why an incident calls nobody (D64, D65)."""
 TASK = {
@@ -287,6 +302,7 @@ TASK = {
     "contested": N_("Signalements contradictoires"),
     "lift_which": N_("Préciser ce qui est levé"),
     "reentry": N_("Ressaisie des données"),
+    "relief": N_("Relève de la cellule à décider"),
     "readiness_hole": N_("Trou d’astreinte à combler (selon l’annuaire, fournisseurs non vérifiés)"),
     "sitrep": N_("Point de situation à valider"),
     "improvement": N_("Action d’amélioration"),
@@ -341,6 +357,11 @@ def word(table: Mapping[Any, str], code: str | None, _: Translator) -> str:
 def number(value: float, lang: str) -> str:
     """`180 000` in French, `180,000` in English; at most one decimal."""
     return format_decimal(round(value, 1), locale=lang)
+
+
+def euros(cents: int, lang: str) -> str:
+    """`264,40 €` in French, `€264.40` in English."""
+    return format_currency(cents / 100, "EUR", locale=lang)
 
 
 def listed(items: list[str], _: Translator) -> str:

@@ -315,3 +315,25 @@ async def test_probes_metrics_and_documents_need_no_login(ask: Asking) -> None:
     assert "vigie_http_seconds" in (await http.get("/metrics")).text
     assert (await http.get("/openapi.json")).json()["openapi"].startswith("3.1")
     assert (await http.get("/asyncapi.json")).json()["asyncapi"].startswith("3")
+
+
+async def test_levels_of_the_poles_follow_every_incident_also_when_they_were_just_read(
+    console_settings: Settings, territory: Territory
+) -> None:
+    realm = a_realm()
+    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+        ask = Asking(console, realm, await console.as_role(Role.OBSERVER))
+        await writer.open(realm, territory, START)
+        for n, (change, row) in enumerate(
+            (("opened", {"level": 1}), ("changed", {"level": 3}), ("resolved", {"level": 3, "state": "closed"}))
+        ):
+            at = START + n * MINUTE
+            await writer.append("alerts", realm, crisis.incident(at, ("pmi-04",), change, **row), at=at)
+            wanted = {} if change == "resolved" else {"solidarites": row["level"]}
+
+            async def told(wanted: dict[str, Any] = wanted) -> bool:
+                answer = await console.http.get("/api/v1/poles", params={"realm": realm}, headers=ask.headers)
+                return answer.status_code == 200 and {p["id"]: p["level"] for p in answer.json()["items"] if p["level"]} == wanted
+
+            await until(told)
+            assert {p["id"]: p["level"] for p in (await ask("overview"))["poles"] if p["level"]} == wanted

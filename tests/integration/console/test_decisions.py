@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -103,7 +104,7 @@ async def test_without_an_answer_in_time_the_decision_is_on_its_way(console_sett
         waiting = asyncio.create_task(console.http.get(headers["location"], headers={**cell, "Prefer": "wait=20"}))
         async with appending(console_settings.kafka) as writer:
             done = CommandApplied(command_id=str(body["command_id"]), command="EscalateIncident", result={"wave": 2})
-            await writer.append("alerts", realm, done, at=1)
+            await writer.append("alerts", realm, done, at=round(time.time() * 1000))
         assert (await waiting).json()["result"] == {"wave": 2}
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 import pytest
 
-from tests.system import RunningVigie
+from tests.system import RunningVigie, logged_in
 
 
 @pytest.fixture
@@ -18,16 +16,6 @@ def poster(vigie: RunningVigie) -> str:
     made = vigie.http.post("/api/v1/sources", json={"name": f"affiche-{secrets.token_hex(3)}", "dialect": "poster", "site": "cen-1"})
     assert made.status_code == 201, made.text
     return str(made.json()["key"])
-
-
-@contextmanager
-def logged_in(vigie: RunningVigie, role: str) -> Iterator[httpx.Client]:
-    """A browser of a new account."""
-    made = vigie.http.post("/api/v1/users", json={"login": f"u-{secrets.token_hex(4)}", "role": role})
-    assert made.status_code == 201, made.text
-    with httpx.Client(base_url=vigie.url, headers={"Accept-Language": "fr"}, timeout=20, trust_env=False) as browser:
-        assert browser.post("/connexion", data={"code": made.json()["code"]}).status_code == 303
-        yield browser
 
 
 def test_a_poster_opens_its_form_for_one_site_and_no_other_page(vigie: RunningVigie, poster: str) -> None:

@@ -216,7 +216,7 @@ async def test_a_time_that_was_read_once_is_known_without_the_broker_and_another
     alone.close()
     partition, foreign = partition_of(realm, PARTITIONS), Chronicle.open(path)
     foreign.add("alerts", partition, [Version(realm, "sites", "nowhere", START, 0, b"{}")], Position(next=1_000_000, tail="of another log"))
-    foreign.close()
+    del foreign
     again = History(console_settings.kafka, path)
     await again.at(realm, START + 100 * MINUTE)
     assert (await again.at(realm, START + MINUTE)).rows("sites") == then

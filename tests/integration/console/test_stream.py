@@ -176,6 +176,34 @@ async def told(reader: streams.Subscriber) -> bool:
     return b"cen-2" in b"".join(reader.frames)
 
 
+async def test_a_change_that_cannot_be_told_holds_up_nothing_behind_it(
+    console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its readers are told to read again; before, the same change was tried again for ever, and nobody heard anything any more."""
+    rendered = streams.render
+
+    async def stumbles(model: Any, realm: str, lang: str, changed: Any, joined: Any) -> Any:
+        if ("sites", "cen-2") in changed:
+            raise ValueError("no word for it")
+        return await rendered(model, realm, lang, changed, joined)
+
+    monkeypatch.setattr(streams, "render", stumbles)
+    realm = a_realm()
+    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+        await writer.open(realm, territory, START)
+        await until(lambda: opened(console, realm))
+        async with listening(console, realm) as reader:
+            _, _, first = await reader.next()
+            await writer.append("alerts", realm, crisis.site("cen-2", START), at=START)
+            data, _ = await reader.until("resync")
+            assert data["why"] == "untold"
+            await writer.append("alerts", realm, crisis.site("cen-3", START), at=START)
+            await reader.until("sites", id="cen-3")
+        async with listening(console, realm, last_id=first) as back:
+            data, _ = await back.until("resync")
+            assert data["why"] == "too_long_away"
+
+
 async def test_another_life_of_the_store_is_a_resync(console_settings: Settings, territory: Territory) -> None:
     realm = a_realm()
     client = store.connect(console_settings.redis)

@@ -13,6 +13,7 @@ from schemas.delivery import ProbedChannel, ProbeRow
 from schemas.oncall import DrillRow, DutyRow, Place, RungRow
 from schemas.words import Channel
 from services.console.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
+from services.console.i18n import translator
 from services.console.oncall import Desk, Readiness
 from services.console.pages import duty, times
 from services.console.reference import Reference
@@ -200,3 +201,16 @@ def test_renewing_ends_every_address(tmp_path: Path) -> None:
     with pytest.raises(FeedLinkInvalid):
         links.read(token)
     assert links.read(links.token(FeedLink("92", TECHNIQUE, None))).scope is None
+
+
+def test_changes_in_force_are_those_that_still_count() -> None:
+    over = override("cel-si", "2027-02-10T08:00", "2027-02-10T20:00")
+    gone = override("cel-si", "2027-02-11T08:00", "2027-02-11T20:00").model_copy(update={"state": "withdrawn"})
+    nobody = override(None, "2027-02-11T12:00", "2027-02-11T13:00", place=Place.DEPUTY)
+    tour = calendar(("cel-si", "2027-02-12T08:00", "2027-02-12T20:00"), ("cel-rh", "2027-02-13T08:00", "2027-02-13T20:00"))
+    rows = [desk().duty(row) for row in (over, gone, nobody, tour)]
+    found = duty.decided_of(rows, datetime.fromtimestamp(NOW / 1000, UTC), REFERENCE.names, translator("fr"))
+    assert [(d.kind.split()[0], d.post, d.place, d.persons) for d in found] == [
+        ("remplacement", "Astreinte technique", Place.DEPUTY, "personne"),
+        ("calendrier", "Astreinte technique", Place.HOLDER, "cel-si, cel-rh"),
+    ]  # fmt: skip

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
 import pytest
 from fastapi.testclient import TestClient
 
+from schemas.maintenance import EndMaintenance
+from services.console.api.answering import answer
 from services.console.api.context import Body, check_scope, parse_time
+from services.console.api.maintenance import Window
 from services.console.app import create_app, openapi
-from services.console.decisions import Decisions
+from services.console.decisions import Decisions, Outcome
 from services.runtime.health import Health
 from services.runtime.principals import Principal, Scope
 from services.runtime.problems import ProblemError
@@ -46,12 +53,40 @@ def test_every_read_of_a_realm_takes_as_of() -> None:
             assert {"realm", "as_of"} <= {p["name"] for p in methods["get"]["parameters"]}, path
 
 
+COLLIDING = (
+    "level", "incidents/{id}/resolve", "incidents/{id}/merge", "incidents/{id}/split", "plans/{id}/activate", "plans/{id}/refuse", "plans/{id}/postpone",
+    "plans/{id}/stand-down", "plans/{id}/retex-closed", "reassignments/{proposal}/approve", "reassignments/{proposal}/decline", "maintenance/{id}/change", "maintenance/{id}/end",
+)  # fmt: skip
+
+
+def test_the_headers_of_decisions_stand_in_the_document() -> None:
+    """A program that is made from it knew neither a key nor a version."""
+    app = create_app(Health())
+    app.openapi()
+    for path, methods in app.openapi()["paths"].items():
+        if "412" in methods.get("post", {}).get("responses", {}):
+            names = [p["name"] for p in methods["post"]["parameters"] if p["in"] == "header"]
+            assert sorted(names) == ["Idempotency-Key", *["If-Match"] * (path.removeprefix("/api/v1/") in COLLIDING), "Prefer"], path
+
+
+def test_every_list_is_paged() -> None:
+    """`?limit=` was read over by a dozen lists."""
+    document = openapi()
+    for path, methods in document["paths"].items():
+        answer = methods.get("get", {}).get("responses", {}).get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        fields = document["components"]["schemas"].get(answer.get("$ref", "").rpartition("/")[2], {}).get("properties", {})
+        if "anyOf" in fields.get("next", {}):  # null alone: one document, as on-call duty
+            assert {"limit", "cursor"} <= {p["name"] for p in methods["get"]["parameters"]}, path
+
+
 @pytest.mark.parametrize("text", ["2027-02-11T09:40:00+01:00", "2027-02-11T09:40:00 01:00", "2027-02-11T08:40:00Z", "1802335200000"])
 def test_times_are_understood_as_they_arrive(text: str) -> None:
     assert parse_time(text) == 1_802_335_200_000
 
 
-@pytest.mark.parametrize("text", ["2027-02-11T09:40:00", "yesterday", "", "2027-13-01T00:00:00Z"])
+@pytest.mark.parametrize(
+    "text", ["2027-02-11T09:40:00", "yesterday", "", "2027-13-01T00:00:00Z", "1802335200.5", "+1802335200000", "1e12", "١٨٠٢٣٣٥٢٠٠٠٠٠"]
+)
 def test_other_times_are_refused_by_name(text: str) -> None:
     with pytest.raises(ProblemError) as refused:
         parse_time(text)
@@ -70,8 +105,49 @@ def test_unknown_fields_of_a_body_are_ignored() -> None:
     assert Body.model_validate({"reason": "x", "later": 1}).reason == "x"
 
 
+@pytest.mark.parametrize(("pattern", "understood"), [("(", False), (r"(a)\1", False), ("(?=a)b", False), ("web-.*|[[:alpha:]]+", True)])
+def test_a_matcher_that_cannot_be_understood_is_refused_where_it_stands(pattern: str, understood: bool) -> None:
+    """The command refused it, which answered 500."""
+    matchers = [{"name": "job", "value": "x"}, {"name": "alertname", "value": pattern, "regex": True}]
+    window = Window.model_validate(
+        {"reason": "travaux", "starts_at": "2027-02-11T09:40:00Z", "ends_at": "2027-02-11T10:40:00Z", "matchers": matchers}
+    )
+    author: Any = SimpleNamespace(principal=Principal(id="a", role=Role.CELL))
+    if understood:
+        assert [m.value for m in window.fields(author)["covers"].matchers] == ["x", pattern]
+        return
+    with pytest.raises(ProblemError) as refused:
+        window.fields(author)
+    assert [(f.field, f.code) for f in refused.value.problem.faults] == [("matchers.1.value", "regex")]
+
+
 class _Nothing:
     """Stands where this test sends nothing."""
+
+
+async def test_what_a_command_cannot_hold_is_a_fault_of_the_one_who_asked() -> None:
+    decisions = Decisions(_Nothing(), _Nothing(), _Nothing(), b"k" * 32)  # type: ignore[arg-type]
+
+    def make(by: str, role: str, reason: str | None) -> EndMaintenance:
+        return EndMaintenance.model_validate({"author": by, "role": role, "reason": reason, "window": 7})
+
+    with pytest.raises(ProblemError) as refused:
+        await decisions.decide("alerts", "92", Principal(id="a", role=Role.CELL), make)
+    assert [f.field for f in refused.value.problem.faults] == ["window"]
+
+
+@pytest.mark.parametrize("state", ["applied", "refused"])
+def test_what_was_decided_says_too_which_fields_it_did_not_know(state: str) -> None:
+    decided = {"id": "cmd-1", "realm": "92", "command": "ResolveIncident", "state": state, "values": {}, "at": 0}
+    if state == "refused":
+        decided |= {"status": 409, "code": "causes_open"}
+    for unknown in (["forse"], []):
+        request: Any = SimpleNamespace(
+            state=SimpleNamespace(unknown_fields=unknown), url=SimpleNamespace(path="/api/v1/incidents/i-1/resolve")
+        )
+        answered = answer(request, Outcome("cmd-1", "92", decided), "fr")
+        assert answered.status_code == (200 if state == "applied" else 409)
+        assert orjson.loads(answered.body).get("unknown_fields", []) == unknown
 
 
 def test_the_id_of_a_command_is_its_key() -> None:

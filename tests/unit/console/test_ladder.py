@@ -6,10 +6,11 @@ import pytest
 
 from schemas.alerts import EscalationRow, WaveRow
 from schemas.delivery import AttemptRow, NotificationRow
+from schemas.reference import Pole
 from schemas.words import Channel, Level, NotificationState
 from services.console.geometry import Outlines, Plane
 from services.console.i18n import translator
-from services.console.pages.ladder import ladder_of
+from services.console.pages.ladder import Doubt, Ladder, ladder_of
 from services.console.reference import NO_REFERENCE
 from services.console.shapes import Shaper
 from services.console.texts.names import Names
@@ -36,6 +37,31 @@ def called(state: NotificationState, *attempts: tuple[str, bool]) -> Notificatio
     (called(NotificationState.RECEIVED, ("received", False)), []),
 ])  # fmt: skip
 def test_the_ladder_says_of_whom_nobody_knows_what_they_were_told(row: NotificationRow, words: list[str]) -> None:
+    assert [doubt.word for doubt in doubts(row)] == words
+
+
+@pytest.mark.parametrize(("row", "told"), [
+    (called(NotificationState.FAILED, ("failed", False)), ("non parvenu", True, True)),
+    (called(NotificationState.FAILED).model_copy(update={"why": "no_verified_channel"}), ("aucun canal vérifié", True, True)),
+    (called(NotificationState.AMBIGUOUS, ("ambiguous", False)), ("peut-être non reçu", False, True)),
+    (called(NotificationState.ACCEPTED, ("ambiguous", False), ("accepted", True)), ("peut-être reçu deux fois", False, False)),
+])  # fmt: skip
+def test_what_reached_nobody_or_perhaps_nobody_may_be_sent_again(row: NotificationRow, told: tuple[str, bool, bool]) -> None:
+    assert [(doubt.word, doubt.failed, doubt.again) for doubt in doubts(row)] == [told]
+
+
+def test_a_post_that_nobody_holds_is_named_with_its_place() -> None:
+    poles = {"solidarites": Pole(id="solidarites", name="Pôle Solidarités", name_en="Social", type="operational")}
+    shown = ladder(called(NotificationState.PLANNED), Names(poles=poles), "directeur_pole:solidarites", "cabinet")
+    assert shown.uncovered == ["Dir. Solidarités", "cabinet"]
+
+
+def doubts(row: NotificationRow) -> list[Doubt]:
+    return ladder(row, Names()).rungs[0].doubts
+
+
+def ladder(row: NotificationRow, names: Names, *uncovered: str) -> Ladder:
+    """Of one rung that called one person."""
     wave = WaveRow(
         wave=1, cycle=1, due_at=AT, fired_at=AT, state="fired", roles=("astreinte_technique",), expected=1, ack_min=15,
         channels=(Channel.SMS,), notifications=("n",),
@@ -43,6 +69,6 @@ def test_the_ladder_says_of_whom_nobody_knows_what_they_were_told(row: Notificat
     shaper = Shaper("92", NO_REFERENCE, Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr")
     escalation = EscalationRow(
         id="e", ladder="N1", scope="i", incidents=("i",), state="running", policy="r1", started_at=AT, wave=1, cycle=1, waves=(wave,),
+        uncovered_roles=uncovered,
     )  # fmt: skip
-    shown = ladder_of(shaper.escalation(escalation), [shaper.notification(row)], Names(), translator("fr"))
-    assert [doubt.word for doubt in shown.rungs[0].doubts] == words
+    return ladder_of(shaper.escalation(escalation), [shaper.notification(row)], names, translator("fr"))

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
 
+import orjson
+import pytest
+from pydantic import ValidationError
+
+from schemas import export
 from schemas.alerts import NoteAdded
 from schemas.commands import SetLevel
+from schemas.continuity import ActivityDeclared, AlarmArbitrated, AlarmRaised, AlarmRow, StrategyChanged, StrategyRow
+from schemas.words import ActivityState, ClockBase
+from services.console.geometry import Outlines, Plane
+from services.console.line_facts import LINES
 from services.console.lines import LineRecord, author_source, key_before, key_of, line_of
+from services.console.reference import NO_REFERENCE
+from services.console.shapes import Shaper
+from services.console.texts import line as said
+from services.console.texts.lines import _MAKERS
+from services.console.texts.names import Names
 from services.runtime.transaction import Transaction
 from tests.integration.console import crisis
 from tests.integration.console.logwriter import Chains
 
 START = crisis.START
+ALARM = AlarmRow(id="a", activity="SOL-01", pole="p", base=ClockBase.RTO, pct=100, raised_at=START, limit_at=START)
+STRATEGY = StrategyRow.model_validate({
+    "id": "SOL-01/1", "activity": "SOL-01", "strategy": "SR-TELE", "state": "active", "expected_capacity_pct": 80, "started_at": START, "started_by": "p",
+})  # fmt: skip
 
 
 def lines(service: str, *facts: object, at: int = START, **more: object) -> list[LineRecord]:
@@ -41,6 +61,31 @@ def test_a_note_is_its_authors_and_its_text_is_elsewhere() -> None:
     assert (line.id, line.kind, line.text_id, line.corrects, line.occurred_at) == ("l-1", "note", "t-1", "l-0", START - 1)
 
 
+def test_every_line_has_a_sentence_of_its_own() -> None:
+    assert set(LINES) == set(_MAKERS)
+
+
+@pytest.mark.parametrize(("fact", "sentence"), [
+    (ActivityDeclared(activity="SOL-01", state=ActivityState.INTERRUPTED, author="p", occurred_at=START - 1, reason="text:t"), "SOL-01 déclarée «\u00a0interrompue\u00a0»"),
+    (ActivityDeclared(activity="SOL-01", state=None, author="p", occurred_at=START), "SOL-01\u00a0: état déclaré retiré, l’état calculé compte de nouveau"),
+    (AlarmArbitrated(row=ALARM), "SOL-01\u00a0: arbitrage sur le RTO consommé"),
+    (StrategyChanged(row=STRATEGY), "SOL-01\u00a0: télétravail, 80\u00a0% attendus"),
+    (StrategyChanged(row=STRATEGY.model_copy(update={"state": "ended"})), "SOL-01\u00a0: fin de «\u00a0télétravail\u00a0»"),
+    (AlarmRaised(row=ALARM.model_copy(update={"base": ClockBase.PDMA, "pct": 260})), "SOL-01\u00a0: données plus vieilles que la PDMA (260\u00a0%)"),
+])  # fmt: skip
+def test_what_a_person_decides_about_an_activity_is_told_in_words(fact: object, sentence: str) -> None:
+    (line,) = lines("continuity", fact)
+    assert said(line, Names(), "fr") == sentence
+
+
+def test_the_reason_of_a_decision_follows_its_sentence_and_a_note_is_its_own() -> None:
+    shaper = Shaper("92", NO_REFERENCE, Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr")
+    (decision,) = lines("continuity", AlarmArbitrated(row=ALARM))
+    (note,) = lines("alerts", NoteAdded(line="l-1", text_id="t-1", author="p-1", role="cell", occurred_at=START))
+    assert shaper.line(decision, "on attend").text == "SOL-01\u00a0: arbitrage sur le RTO consommé\u00a0: on attend"
+    assert shaper.line(note, "on attend").text == "on attend"
+
+
 def test_growth_of_an_incident_is_told_by_its_reports_not_twice() -> None:
     assert lines("alerts", crisis.incident(START, ("pmi-04",), "member")) == []
     assert [line.change for line in lines("alerts", crisis.incident(START, ("pmi-04",), "opened"))] == ["opened"]
@@ -59,3 +104,52 @@ def test_keys_order_by_time_then_cause_before_effect() -> None:
 def test_lines_read_back_as_they_were_written(fact: object) -> None:
     for line in lines("alerts", fact):
         assert LineRecord.load(line.dump()) == line
+
+
+def enumerated(schema: dict[str, Any], defs: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """(path of a field, its words) of every field outside of lists that says one of some words."""
+    if "$ref" in schema:
+        yield from enumerated(defs[schema["$ref"].rpartition("/")[2]], defs, path)
+    for option in schema.get("anyOf", ()):
+        yield from enumerated(option, defs, path)
+    if "enum" in schema:
+        words = [word for word in schema["enum"] if isinstance(word, str)]
+        yield from [(path, words)] if words else []
+    for name, inner in schema.get("properties", {}).items():
+        yield from enumerated(inner, defs, (*path, name))
+
+
+def with_word(sample: dict[str, Any], path: tuple[str, ...], word: str) -> dict[str, Any] | None:
+    """The sample with another word there; None when it has nothing there."""
+    changed: dict[str, Any] = deepcopy(sample)
+    at: Any = changed
+    for name in path[:-1]:
+        at = at.get(name) if isinstance(at, dict) else None
+    if not isinstance(at, dict):
+        return None
+    at[path[-1]] = word
+    return changed
+
+
+SHAPERS = [Shaper("92", NO_REFERENCE, Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1.0), {}), lang) for lang in ("fr", "en")]
+
+
+@pytest.mark.parametrize("name", sorted(LINES))
+def test_every_word_that_a_fact_may_say_can_be_read(name: str) -> None:
+    """A denied report had no line: the log and the live stream of its realm ended for everybody."""
+    kind = export.PUBLISHED[f"vigie.{name}.v1"]
+    schema = kind.model_json_schema()
+    fields = list(enumerated(schema, schema.get("$defs", {})))
+    said = 0
+    for sample in orjson.loads((export.FOLDER / "golden" / f"{kind.wire_type()}.json").read_bytes())["samples"]:
+        for path, word in ((path, word) for path, words in fields for word in words):
+            if (changed := with_word(sample, path, word)) is None:
+                continue
+            try:
+                fact = kind.model_validate(changed)
+            except ValidationError:
+                continue  # not beside the other fields of this sample
+            said += 1
+            for record in lines("alerts", fact):
+                assert all(shaper.line(record).text for shaper in SHAPERS)
+    assert said or not fields

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.console.faults import CursorInvalid
-from services.console.paging import decode, encode, page
+from services.console.paging import cut, decode, encode, page
 
 
 @given(st.lists(st.integers(-(2**53), 2**53), unique=True, max_size=60), st.integers(1, 20))
@@ -39,3 +39,19 @@ def test_a_cursor_that_no_page_gave_is_refused(cursor: str) -> None:
 @given(st.lists(st.one_of(st.integers(-(2**53), 2**53), st.text()), max_size=4))
 def test_cursors_read_back(key: list[int | str]) -> None:
     assert decode(encode(key)) == key
+
+
+@given(st.lists(st.text(max_size=5), unique=True, max_size=40), st.integers(1, 20))
+def test_a_list_in_an_order_of_its_own_is_cut_in_that_order(items: list[str], limit: int) -> None:
+    shown, cursor = cut(items, str, limit, None)
+    while cursor is not None:
+        more, cursor = cut(items, str, limit, cursor)
+        assert 1 <= len(more) <= limit
+        shown += more
+    assert shown == items
+
+
+@pytest.mark.parametrize("cursor", ["", "%%%", encode([1]), encode("gone")])
+def test_a_place_in_a_list_that_is_none_is_refused(cursor: str) -> None:
+    with pytest.raises(CursorInvalid):
+        cut(["a", "b"], str, 1, cursor)

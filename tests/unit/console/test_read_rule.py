@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from schemas.topics import SERVICES
 from services.console.chronicle import Chronicle, Fold, versions
 from services.console.effects import CommandAnswered, InputLost, LineAdded, RealmTouched, RowPut, effects
 from services.console.projection import Projection, dump_position, load_position
-from services.console.store import position
+from services.console.store import COMMAND_TTL_S, SIMULATED_COMMAND_TTL_S, command, position
 from services.runtime import copies
 from services.runtime.chain import Position, follow
 from services.runtime.transaction import FactRecord, Transaction
@@ -91,14 +93,14 @@ def test_what_was_read_of_a_log_is_there_after_a_restart_and_gone_when_the_log_i
     one = accepted(chains, "alerts", [crisis.site("pmi-01", START, "closed")], START)
     first = Chronicle.open(path)
     told(first, one)
-    first.close()
+    del first
     again = Chronicle.open(path)
     assert again.position("alerts", one.partition).next == one.position.next
     assert set(rows(again, "sites", START)) == {"pmi-01"}
     again.forget("alerts", one.partition)
     assert again.position("alerts", one.partition) == Position()
     assert rows(again, "sites", START) == {}
-    again.close()
+    del again
 
 
 def test_a_chronicle_is_looked_through_once_when_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +111,6 @@ def test_a_chronicle_is_looked_through_once_when_it_is_opened(tmp_path: Path, mo
     told(chronicle, one)
     assert set(rows(chronicle, "sites", START)) == {"pmi-01"}, "what one connection writes the other reads"
     assert len(looked) == 1
-    chronicle.close()
 
 
 def test_a_time_is_covered_once_every_service_went_on_beyond_it() -> None:
@@ -175,6 +176,19 @@ def test_a_batch_writes_the_last_row_and_every_line_and_stands_on_its_positions(
     assert made.batch.expected == {key: "before"}
     assert load_position(made.positions[key]).next == 2
     assert made.batch.epoch == "e1"
+
+
+def test_answers_of_commands_are_kept_from_when_they_were_asked_also_when_the_logs_are_read_again_later() -> None:
+    answered = accepted(Chains(), "alerts", [CommandApplied(command_id="c-1", command="CloseRealm")], START).transaction
+    for realm, kept_s in (("92", COMMAND_TTL_S), (REALM, SIMULATED_COMMAND_TTL_S)):
+        one = Accepted(replace(answered, realm=realm), 0, Position())
+        left = []
+        for age_s in (-5, 0, 60, kept_s - 1, kept_s, 10 * kept_s):
+            now = answered.src.appended_at + 1000 * age_s
+            commands = Projection({realm: {}}, clock_ms=partial(int, now)).batch("e1", {}, [one]).batch.commands
+            left += [c[-1] for c in commands if c[:2] == ("SET", command("c-1"))]
+            assert any(c[0] == "PUBLISH" for c in commands) == (age_s < kept_s)
+        assert left == [kept_s, kept_s, kept_s - 60, 1]
 
 
 def test_a_position_reads_back_as_it_was_written() -> None:

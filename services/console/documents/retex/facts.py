@@ -10,7 +10,7 @@ from typing import Final
 from schemas.alerts import ReportRow
 from schemas.continuity import ImprovementRow
 from schemas.reassignment import LineState, ReassignmentRow
-from schemas.words import CardState, PlanState
+from schemas.words import SHELVED, CardState, PlanState
 from services.console.documents.document import Line
 from services.console.i18n import Translator
 from services.console.lines import LineRecord
@@ -56,14 +56,14 @@ class RetexFacts:
 
     @property
     def ended(self) -> datetime | None:
-        """When the last of them was closed; None while one is open."""
+        """When the last of them was closed; None while one is open, and when there was none."""
         closed = [i.closed_at for i in self.incidents]
         return max((c for c in closed if c is not None), default=None) if all(closed) else None
 
 
 def used(x: RetexFacts) -> list[Plan]:
     """Plans that were proposed or more."""
-    return [p for p in x.plans if p.state is not PlanState.VALID]
+    return [p for p in x.plans if p.state not in SHELVED]
 
 
 def activated(x: RetexFacts) -> list[Plan]:

@@ -24,7 +24,7 @@ def activities(x: Facts, cited: Cited) -> Section:
     rows = []
     for c in x.clocks[:CLOCKS_SHOWN]:
         if c.breach_at is not None:
-            forecast = _("rupture prévue {at}", at=times.hm_day(c.breach_at, x.at, lang))
+            forecast = _("rupture prévue {at}", at=times.hm_dated(c.breach_at, x.at, lang))
         elif c.mtpd_over:
             forecast = _("DMIA dépassée")
         elif c.expected_end is None:
@@ -37,8 +37,8 @@ def activities(x: Facts, cited: Cited) -> Section:
         rows.append(
             Row(
                 cells=(
-                    f"{c.activity} {c.name}", str(c.criticality), times.hm_day(c.started_at, x.at, lang), times.hm_day(c.rto_at, x.at, lang) + over,
-                    times.hm_day(c.mtpd_at, x.at, lang), forecast,
+                    f"{c.activity} {c.name}", str(c.criticality), times.hm_dated(c.started_at, x.at, lang), times.hm_dated(c.rto_at, x.at, lang) + over,
+                    times.hm_dated(c.mtpd_at, x.at, lang), forecast,
                 ),
                 refs=cited.of(f"alarm:{c.activity}", f"activity:{c.activity}"),
             )
@@ -69,7 +69,7 @@ def plans(x: Facts, cited: Cited) -> Section:
     by_id = {p.id: p for p in x.plans}
     rows = []
     for p in lines[:PLANS_SHOWN]:
-        proposed = times.hm_day(by_id[p.id].proposed_at or by_id[p.id].trigger_since, x.at, lang)
+        proposed = times.hm_dated(by_id[p.id].proposed_at or by_id[p.id].trigger_since, x.at, lang)
         rows.append(
             Row(
                 cells=(p.title, proposed, p.reason.text if p.reason else "", _("à prendre, {who}", who=p.decides) if p.to_decide else p.decided),
@@ -94,7 +94,7 @@ def plans(x: Facts, cited: Cited) -> Section:
             (c.due_at for c in plan.cards if c.due_at and c.state in (CardState.TO_DO, CardState.DOING) and c.due_at > x.at), default=None
         )
         text = _("Fiches {plan} : {done} sur {all} faites, {late} en retard", plan=plan.id, done=done, all=len(plan.cards), late=late)
-        notes.append(text + (", " + _("suivante {at}", at=times.hm_day(due, x.at, lang)) if due else ""))
+        notes.append(text + (", " + _("suivante {at}", at=times.hm_dated(due, x.at, lang)) if due else ""))
     return Section(
         id="plans", title=_("Plans et fiches"), table=Table(columns=columns, rows=tuple(rows), note=". ".join(notes) + "." if notes else "")
     )
@@ -119,7 +119,7 @@ def decisions(x: Facts, cited: Cited) -> Section:
         lines.append(Line(text=_("Passage à N{level} proposé.", level=x.level.proposed), mark="todo", refs=cited.of("level:territory")))
     for alarm in [a for a in x.alarms if a.demands == "arbitration" and a.arbitrated_at is None][:4]:
         where = f"{alarm.activity}, {x.names.site(alarm.site)}" if alarm.site else alarm.activity
-        text = _("{where} : RTO consommé, arbitrage à écrire (limite {at}).", where=where, at=times.hm_day(alarm.limit_at, x.at, lang))
+        text = _("{where} : RTO consommé, arbitrage à écrire (limite {at}).", where=where, at=times.hm_dated(alarm.limit_at, x.at, lang))
         lines.append(Line(text=text, mark="todo", refs=cited.of(f"alarm:{alarm.activity}")))
     lines += [
         Line(
@@ -157,11 +157,13 @@ def ahead(x: Facts, cited: Cited) -> Section:
         for at, base, over in ((c.rto_at, "RTO", c.rto_over), (c.mtpd_at, "DMIA", c.mtpd_over)):
             if at is None or over or not x.at < at <= x.at + AHEAD or (c.expected_end is not None and c.expected_end <= at):
                 continue
-            text = _("{at} : {base} de {activity} {name}.", at=times.hm_day(at, x.at, lang), base=_(base), activity=c.activity, name=c.name)
+            text = _(
+                "{at} : {base} de {activity} {name}.", at=times.hm_dated(at, x.at, lang), base=_(base), activity=c.activity, name=c.name
+            )
             coming.append(((at, c.criticality, c.key), Line(text=text, refs=cited.of(f"activity:{c.activity}"))))
     for i in x.incidents:
         if i.estimated_end is not None and i.estimated_end < x.at:
-            text = _("{title} : retour annoncé {at}, dépassé.", title=i.title, at=times.hm_day(i.estimated_end, x.at, lang))
+            text = _("{title} : retour annoncé {at}, dépassé.", title=i.title, at=times.hm_dated(i.estimated_end, x.at, lang))
             coming.append(((i.estimated_end, 0, i.id), Line(text=text, mark="late", refs=cited.of(f"incident:{i.id}"))))
     ordered = [line for _key, line in sorted(coming, key=lambda pair: pair[0])]
     return Section(id="ahead", title=_("Ce qui peut empirer"), half=True, lines=tuple(ordered[:AHEAD_SHOWN]) or none(x))

@@ -47,7 +47,7 @@ def _sheet(x: Facts, cited: Cited) -> Sheet:
     title = x.incidents[0].title if x.incidents else _("Aucun incident ouvert")
     intro = [f"{title}."]
     if begun is not None:
-        intro.append(_("Début {at}.", at=times.hm_day(begun, x.at, x.lang)))
+        intro.append(_("Début {at}.", at=times.hm_dated(begun, x.at, x.lang)))
     intro.append(_next(x))
     day = times.day_long(x.at, x.lang)
     number = x.incidents[0].number if x.incidents else x.realm.name
@@ -69,7 +69,7 @@ def _next(x: Facts) -> str:
     if every is None:
         return x._("Pas de rythme à ce niveau.")
     at = x.at + timedelta(minutes=every)
-    return x._("Prochain point : {at} au plus tard.", at=times.hm_day(at, x.at, x.lang))
+    return x._("Prochain point : {at} au plus tard.", at=times.hm_dated(at, x.at, x.lang))
 
 
 def _with_remark(section: Section, x: Facts) -> Section:

@@ -74,7 +74,7 @@ def calls(x: Facts, cited: Cited) -> Section:
     lines: list[Line] = []
     refs = cited.of(f"escalation:{x.ladder.id}", most=2)
     for rung in x.ladder.rungs[-4:]:
-        at = times.hm_day(rung.fired_at, x.at, lang)
+        at = times.hm_dated(rung.fired_at, x.at, lang)
         cycle = _(", relance {n}", n=rung.cycle - 1) if rung.cycle > 1 else ""
         answered = _.plural("{n} réponse", "{n} réponses", rung.positive)
         text = _(
@@ -91,7 +91,7 @@ def calls(x: Facts, cited: Cited) -> Section:
     if x.ladder.uncovered:
         lines.append(Line(text=_("Rôles sans titulaire : {roles}.", roles=", ".join(x.ladder.uncovered[:4])), mark="late"))
     if x.ladder.next_at is not None:
-        lines.append(Line(text=_("Barreau suivant {at}.", at=times.hm_day(x.ladder.next_at, x.at, lang))))
+        lines.append(Line(text=_("Barreau suivant {at}.", at=times.hm_dated(x.ladder.next_at, x.at, lang))))
     return Section(id="calls", title=_("Alerte des décideurs"), aside=x.ladder.name, half=True, lines=tuple(lines) or none(x))
 
 
@@ -108,7 +108,7 @@ def claims(x: Facts, cited: Cited) -> Section:
             what=what,
             kind=kind,
             source=w.word(w.SOURCE, r.source, _),
-            at=times.hm_day(times.of(r.recorded_at), x.at, lang),
+            at=times.hm_dated(times.of(r.recorded_at), x.at, lang),
         )
         lines.append(Line(text=text, mark="unconfirmed", refs=cited.of(f"report:{r.id}")))
     if len(claims) > CLAIMS_SHOWN:
@@ -143,7 +143,7 @@ def partners(x: Facts, cited: Cited) -> Section:
             "{source} : {what} ({at}).",
             source=_capital(w.word(w.SOURCE, r.source, _)),
             what=what,
-            at=times.hm_day(times.of(r.recorded_at), x.at, lang),
+            at=times.hm_dated(times.of(r.recorded_at), x.at, lang),
         )
         lines.append(Line(text=text, refs=cited.of(f"report:{r.id}")))
     cod = next((f for f in x.flags if f.id == "flag:cod_active"), None)

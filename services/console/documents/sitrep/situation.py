@@ -51,13 +51,13 @@ def essential(x: Facts, cited: Cited) -> Section:
     _, lang = x._, x.lang
     lines: list[Line] = []
     for i in x.incidents[:INCIDENTS_SHOWN]:
-        parts = [_("{title}, depuis {at}", title=i.title, at=times.hm_day(i.opened_at, x.at, lang))]
+        parts = [_("{title}, depuis {at}", title=i.title, at=times.hm_dated(i.opened_at, x.at, lang))]
         parts.append(_.plural("{n} site", "{n} sites", i.members))
         if i.customers_cut:
             parts.append(_("{n} clients coupés", n=w.number(i.customers_cut, lang)))
         if i.persons_concerned:
             parts.append(_("{n} personnes concernées", n=people(i.persons_concerned, lang)))
-        end = _("retour annoncé {at}", at=times.hm_day(i.estimated_end, x.at, lang)) if i.estimated_end else _("retour non annoncé")
+        end = _("retour annoncé {at}", at=times.hm_dated(i.estimated_end, x.at, lang)) if i.estimated_end else _("retour non annoncé")
         reported = i.why[0].reports[:1] if i.why else []
         lines.append(
             Line(
@@ -89,7 +89,7 @@ def essential(x: Facts, cited: Cited) -> Section:
     down = [f for f in x.flags if f.id.startswith(("system:", "kitchen:", "supplier:")) and f.value in ("down", "degraded")]
     for flag in down[:3]:
         state = _("arrêté") if flag.value == "down" else _("dégradé")
-        text = _("{what} {state} depuis {at}.", what=flag.id.partition(":")[2], state=state, at=times.hm_day(flag.since, x.at, lang))
+        text = _("{what} {state} depuis {at}.", what=flag.id.partition(":")[2], state=state, at=times.hm_dated(flag.since, x.at, lang))
         lines.append(Line(text=text, refs=cited.of(f"flag:{flag.id}")))
     return Section(id="essential", title=_("L’essentiel"), lines=tuple(lines))
 
@@ -130,7 +130,7 @@ def levels(x: Facts, cited: Cited) -> Section:
         text = "; ".join(r.text for r in x.level.why[:2]) or _("décidé")
         lines.append(
             Line(
-                text=_("N{level} à {at} ({why})", level=x.level.level, at=times.hm_day(x.level.since, x.at, x.lang), why=text),
+                text=_("N{level} à {at} ({why})", level=x.level.level, at=times.hm_dated(x.level.since, x.at, x.lang), why=text),
                 refs=cited.of("level:territory"),
             )
         )
@@ -156,7 +156,7 @@ def _why(x: Facts, reason: Reason, level: int) -> str:
     told = said(reason, x.names, x.lang).text
     if reason.at is None:
         return x._("N{level} ({why})", level=level, why=told)
-    return x._("N{level} à {at} ({why})", level=level, at=times.hm_day(reason.at, x.at, x.lang), why=told)
+    return x._("N{level} à {at} ({why})", level=level, at=times.hm_dated(reason.at, x.at, x.lang), why=told)
 
 
 def evolution(x: Facts, cited: Cited) -> Section:
@@ -177,7 +177,7 @@ def evolution(x: Facts, cited: Cited) -> Section:
     lines = [Line(text=_("Depuis le point n° {n} : {what}.", n=x.previous.number, what=text), refs=cited.of("sitrep"))]
     return Section(
         id="evolution", title=_("Évolution depuis le point n° {n}", n=x.previous.number),
-        aside=times.hm_day(times.of(x.previous.as_of), x.at, x.lang), lines=(*lines, *_told(x, cited, x.previous.as_of)),
+        aside=times.hm_dated(times.of(x.previous.as_of), x.at, x.lang), lines=(*lines, *_told(x, cited, x.previous.as_of)),
     )  # fmt: skip
 
 
@@ -191,7 +191,7 @@ def _told(x: Facts, cited: Cited, since: int) -> list[Line]:
         if len(chosen) == CHANGES_SHOWN:
             break
     return [
-        Line(text=f"{times.hm_day(times.of(r.recorded_at), x.at, x.lang)} {text}", refs=cited.key(r.key))
+        Line(text=f"{times.hm_dated(times.of(r.recorded_at), x.at, x.lang)} {text}", refs=cited.key(r.key))
         for text, r in reversed(chosen.items())
     ]
 

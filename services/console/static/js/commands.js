@@ -1,13 +1,32 @@
 // Decisions: every form with `data-command` becomes one JSON request with its own idempotency key. The answer stands
-// beside the button, in words; a success needs none, the page shows its effect.
+// beside the button, in words; a success needs none, the page shows its effect (`data-shown` says it where it does not).
 
 import { refresh } from "./live.js";
-import { freshKey, post } from "./post.js";
+import { freshKey, get, post } from "./post.js";
 
 /** @typedef {HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement} Field */
 
 /** @param {Element} element @returns {element is Field} */
 const isField = (element) => element instanceof HTMLInputElement || element instanceof HTMLSelectElement || element instanceof HTMLTextAreaElement;
+
+const PARIS = new Intl.DateTimeFormat("sv-SE", { timeZone: "Europe/Paris", dateStyle: "short", timeStyle: "medium" });
+
+const MOST_AHEAD_MS = 2 * 3600000;
+/** Nobody knows whether it was decided: the same request again is the same decision. */
+const UNANSWERED = new Set([0, 202, 502, 503, 504]);
+const DECIDED_WITHIN_MS = 60000;
+/** Idempotency keys of requests without an answer, by what was asked: a refresh may make the form anew meanwhile. @type {Map<string, string>} */
+const keys = new Map();
+
+/**
+ * Every time on a page is one of Paris, wherever its reader is. @param {string} wall `2027-02-11T09:40`
+ * @returns {Date} the first of the two in the night that has an hour twice; an hour that a night lacks is read as the next
+ */
+function ofParis(wall) {
+  const wanted = Date.parse(`${wall}Z`);
+  const before = wanted - MOST_AHEAD_MS;
+  return new Date(wanted - (Date.parse(`${PARIS.format(before).replace(" ", "T")}Z`) - before));
+}
 
 /** `remarks.essential` is a part of `remarks`. @param {Field} field @returns {string | number | boolean | string[] | null} as the API wants it */
 function value(field) {
@@ -21,7 +40,7 @@ function value(field) {
     case "list":
       return field.value.split(/[\s,]+/).filter(Boolean);
     case "instant":
-      return new Date(field.value).toISOString();
+      return ofParis(field.value).toISOString();
     default:
       return field.value.trim();
   }
@@ -41,7 +60,7 @@ async function send(form, submitter) {
     else if (field.dataset.type === "list") body[name] = [.../** @type {string[]} */ (body[name] ?? []), .../** @type {string[]} */ (value(field))];
     else body[name] = value(field);
   }
-  const headers = /** @type {Record<string, string>} */ ({ "Idempotency-Key": (form.dataset.key ??= freshKey()) });
+  const headers = /** @type {Record<string, string>} */ ({});
   if (form.dataset.version !== undefined) headers["If-Match"] = `"${form.dataset.version}"`;
   const button = submitter instanceof HTMLButtonElement ? submitter : form.querySelector("button");
   const action = submitter?.getAttribute("formaction") ?? form.getAttribute("action");
@@ -55,23 +74,44 @@ async function send(form, submitter) {
     for (const [name, given] of Object.entries(body)) asked.set(name, String(given));
     asked.set("calendar", sent.name.replace(/\.[^.]*$/, "").slice(0, 64));
   }
-  const { ok, status, data } = await post(action + (asked.size ? `?${asked}` : ""), sent ?? body, sent ? { ...headers, "Content-Type": "text/calendar" } : headers, form.dataset.method);
+  const request = [action, asked, JSON.stringify(body), sent?.size].join(" ");
+  if (!keys.has(request)) keys.set(request, freshKey());
+  headers["Idempotency-Key"] = keys.get(request) ?? "";
+  const first = await post(action + (asked.size ? `?${asked}` : ""), sent ?? body, sent ? { ...headers, "Content-Type": "text/calendar" } : headers, form.dataset.method);
+  if (first.status === 202 && said) said.textContent = html().dataset.pending ?? "";
+  const { ok, status, data } = first.status === 202 ? await decided(first) : first;
   form.removeAttribute("aria-busy");
   if (button) button.disabled = false;
   if (said) {
-    const shown = form.dataset.show ? `${form.dataset.shown ?? ""} ${data[form.dataset.show] ?? ""}` : "";
-    const text = ok ? shown : status === 0 ? html().dataset.away ?? "" : data.detail ?? data.title ?? String(status);
+    const shown = `${form.dataset.shown ?? ""} ${form.dataset.show ? data[form.dataset.show] ?? "" : ""}`.trim();
+    const text = status === 202 ? html().dataset.undecided ?? "" : ok ? shown : status === 0 ? html().dataset.away ?? "" : data.detail ?? data.title ?? String(status);
     if (said.textContent !== text) said.textContent = text;
     said.classList.toggle("refused", !ok);
   }
-  if (status !== 0) delete form.dataset.key;
-  if (!ok) return;
+  if (!UNANSWERED.has(status)) keys.delete(request);
+  if (!ok || status === 202) return;
   if (form.dataset.clear !== undefined) form.reset();
   form.closest("details")?.removeAttribute("open");
   const name = encodeURIComponent(data.realm ?? "");
   if (form.dataset.then) await setGoing(form, form.dataset.then.replace("{name}", name));
   if (form.dataset.go) location.assign(form.dataset.go.replace("{name}", name).replace("{number}", String(data.result?.number ?? "")));
   else refresh();
+}
+
+/**
+ * The answer to a decision that was accepted and is still under way. @param {import("./post.js").Answer} pending
+ * @returns {Promise<import("./post.js").Answer>} `pending` when there is none in time
+ */
+async function decided(pending) {
+  const until = performance.now() + DECIDED_WITHIN_MS;
+  const url = `/api/v1/commands/${encodeURIComponent(pending.data.id ?? "")}`;
+  while (performance.now() < until) {
+    const { ok, status, data } = await get(url, { Prefer: "wait=20" });
+    if (ok && data.state === "applied") return { ok, status, data };
+    if (ok && data.state !== "pending") return { ok: false, status: data.status ?? 409, data };
+    if (!ok) await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+  return pending;
 }
 
 /** A new exercise stands still until it is told how far its clock may run. @param {HTMLFormElement} form @param {string} url */

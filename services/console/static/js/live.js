@@ -19,9 +19,12 @@ let loggedOut = false;
 let wanted = false;
 let busy = false;
 let lastRefresh = performance.now();
+/** When the newest refresh was asked for. */
+let asked = 0;
 let firstOfQuiet = 0;
-/** Refreshes in a row that the server could not answer. */
+/** Refreshes in a row that the server could not answer, and since when. */
 let failures = 0;
+let failedSince = 0;
 
 /** @type {(() => void)[]} */
 const after = [];
@@ -46,6 +49,7 @@ function pump() {
   }
   wanted = false;
   busy = true;
+  asked = performance.now();
   load().finally(() => {
     busy = false;
     lastRefresh = performance.now();
@@ -55,22 +59,25 @@ function pump() {
 
 async function load() {
   try {
-    const answer = await fetch(location.href, { headers: { "X-Vigie-Live": "1" }, cache: "no-store" });
+    const signal = AbortSignal.timeout(SILENCE_MS); // a connection that is half dead answers nothing, while the stream on another one says "live"
+    const answer = await fetch(location.href, { headers: { "X-Vigie-Live": "1" }, cache: "no-store", signal });
     if (answer.status === 401) return logout();
-    if (answer.status >= 500) return again();
-    if (!answer.ok) return;
+    if (answer.status >= 500 || answer.status === 429) return again();
+    if (answer.redirected) return location.replace(answer.url); // an incident that was merged into another one
+    if (!answer.ok) return location.reload(); // it is gone, or no longer this reader's: the answer says so in words
     const text = await answer.text();
-    failures = 0;
+    failures = failedSince = 0;
     apply(new DOMParser().parseFromString(text, "text/html"));
   } catch {
     again();
   }
 }
 
-/** What changed has not been shown: ask again soon, ever more slowly; that the server is dead is for the stream to notice. */
+/** What changed has not been shown: ask again soon, ever more slowly. A page that cannot be had for long is as frozen as one that hears nothing. */
 function again() {
   wanted = true;
   failures += 1;
+  failedSince ||= asked;
 }
 
 /** @param {Document} next */
@@ -155,8 +162,9 @@ function logout() {
 /** Once a second: the age of what is shown, and the frozen state. */
 function watch() {
   const silent = performance.now() - lastBeat;
-  const dead = silent > SILENCE_MS;
-  if (dead && !frozenAt) frozenAt = clock.now() - (html.dataset.simulated ? 0 : silent);
+  const stale = failedSince ? performance.now() - failedSince : 0;
+  const dead = Math.max(silent, stale) > SILENCE_MS;
+  if (dead && !frozenAt) frozenAt = clock.now() - (html.dataset.simulated ? 0 : Math.max(silent, stale));
   if (!dead && !loggedOut) frozenAt = 0;
   const age = document.getElementById("age");
   if (age) age.textContent = (age.dataset.unit ?? "{n}").replace("{n}", String(Math.floor(silent / 1000)));

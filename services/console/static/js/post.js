@@ -10,9 +10,15 @@ export function freshKey() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
 }
 
+/** A network that swallows what it is given must not hold a page for ever; a file takes its time. */
+const PATIENCE_MS = 30000;
+const FILE_PATIENCE_MS = 120000;
+
+/** @typedef {{ok: boolean, status: number, data: any}} Answer status 0: no answer at all, or none in time */
+
 /**
  * @param {string} url @param {unknown} body JSON, or a Blob as it is @param {Record<string, string>} [headers] @param {string} [method]
- * @returns {Promise<{ok: boolean, status: number, data: any}>} status 0: no answer at all
+ * @returns {Promise<Answer>}
  */
 export async function post(url, body, headers = {}, method = "POST") {
   const raw = body instanceof Blob;
@@ -22,7 +28,19 @@ export async function post(url, body, headers = {}, method = "POST") {
       method,
       headers: { "Content-Type": type, "Accept-Language": document.documentElement.lang, "X-CSRF-Token": cookie("vigie_csrf"), ...headers },
       body: raw ? body : JSON.stringify(body),
+      signal: AbortSignal.timeout(raw ? FILE_PATIENCE_MS : PATIENCE_MS),
     });
+    return { ok: answer.ok, status: answer.status, data: await answer.json().catch(() => ({})) };
+  } catch {
+    return { ok: false, status: 0, data: {} };
+  }
+}
+
+/** @param {string} url @param {Record<string, string>} [headers] @returns {Promise<Answer>} */
+export async function get(url, headers = {}) {
+  try {
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const answer = await fetch(url, { headers: { "Accept-Language": document.documentElement.lang, ...headers }, cache: "no-store", signal });
     return { ok: answer.ok, status: answer.status, data: await answer.json().catch(() => ({})) };
   } catch {
     return { ok: false, status: 0, data: {} };

@@ -96,55 +96,69 @@ function addressed(report, text) {
 /** Nobody answers, or not now: the report goes on waiting. @param {number} status */
 const away = (status) => status === 0 || status >= 500 || status === 429;
 
-/** The photo goes first; a report that loses its photo to a refusal still counts. @param {Waiting} one @returns {Promise<Waiting | null>} null: away */
+/** @typedef {"told" | "away" | "login"} Outcome `away`: nobody answers; `login`: the session is over */
+
+/** @returns {Outcome} */
+function loginFirst() {
+  say(form.dataset.login ?? "", true);
+  return "login";
+}
+
+/** The photo goes first; a report that loses its photo to a refusal still counts. @param {Waiting} one @returns {Promise<Waiting | Outcome>} */
 async function withPhoto(one) {
   if (!one.photo) return one;
   const { ok, status, data } = await post("/api/v1/attachments", one.photo);
-  if (status === 401) say(form.dataset.login ?? "", true);
-  if (away(status) || status === 401) return null;
+  if (status === 401) return loginFirst();
+  if (away(status)) return "away";
   const { photo: _, ...rest } = one;
-  const sent = ok ? { ...rest, body: { ...one.body, attachments: [data.id] } } : rest;
+  const sent = ok ? { ...rest, body: { ...one.body, attachments: [data.id] } } : { ...rest, photoless: true };
   await outbox.keep(sent);
   return sent;
 }
 
-/** @param {Waiting} waiting @returns {Promise<boolean>} false: nobody answers, or the session is over */
+/** @param {Waiting} waiting @returns {Promise<Outcome>} */
 async function send(waiting) {
   const one = await withPhoto(waiting);
-  if (!one) return false;
+  if (typeof one === "string") return one;
   const headers = /** @type {Record<string, string>} */ ({ "Idempotency-Key": one.key });
   if (one.token) headers["X-Token"] = one.token;
   const { ok, status, data } = await post(one.to, one.body, headers);
   if (ok) {
     const at = new Date().toLocaleTimeString("fr-FR", { timeZone: "Europe/Paris", hour: "2-digit", minute: "2-digit" });
-    say((form.dataset.sent ?? "").replace("{at}", at).replace("{id}", String(data.report_id ?? "").slice(0, 8)));
+    const sent = (form.dataset.sent ?? "").replace("{at}", at).replace("{id}", String(data.report_id ?? "").slice(0, 8));
+    say(one.photoless ? `${sent} ${form.dataset.photoless}` : sent);
     await outbox.forget(one.key);
-  } else if (status === 401) {
-    say(form.dataset.login ?? "", true);
-    return false;
+  } else if (status === 401 && !one.token) {
+    return loginFirst();
   } else if (away(status)) {
-    return false;
+    return "away";
   } else {
-    await outbox.keep({ ...one, refused: data.detail ?? String(status) });
-    say((form.dataset.refused ?? "{why}").replace("{why}", data.detail ?? String(status)), true);
+    const why = status === 401 ? form.dataset.poster ?? "" : data.detail ?? String(status);
+    await outbox.keep({ ...one, refused: why });
+    say((form.dataset.refused ?? "{why}").replace("{why}", why), true);
   }
   await show();
-  return true;
+  return "told";
 }
 
 let sending = false;
 
+/** Each that waits, the oldest first; one that needs a login keeps none behind it from going. */
 async function flush() {
   if (sending) return;
   sending = true;
+  /** @type {Set<string>} */
+  const tried = new Set();
+  const next = async () => (await outbox.all()).find((r) => !r.refused && !tried.has(r.key));
   try {
-    for (let next = await first(); next; next = await first()) if (!(await send(next))) return;
+    for (let one = await next(); one; one = await next()) {
+      tried.add(one.key);
+      if ((await send(one)) === "away") return;
+    }
   } finally {
     sending = false;
   }
 }
-
-const first = async () => (await outbox.all()).find((r) => !r.refused);
 
 /** @param {Record<string, unknown>} report */
 async function submit(report) {
@@ -155,7 +169,7 @@ async function submit(report) {
   const photo = file ? await smaller(file) : null;
   const to = { to: form.getAttribute("action") ?? "", ...(form.dataset.token ? { token: form.dataset.token } : {}) };
   try {
-    await outbox.keep({ key: freshKey(), body: report, at: Date.now(), label: field.value, ...to, ...(photo ? { photo } : {}) });
+    await outbox.keep({ key: freshKey(), body: report, at: Date.now(), label: field.value, ...to, ...(photo ? { photo } : file ? { photoless: true } : {}) });
   } catch {
     say(form.dataset.unkept ?? "", true);
     button.disabled = false;
@@ -166,8 +180,8 @@ async function submit(report) {
   field.value = site;
   say(form.dataset.kept ?? "");
   await show();
-  await flush();
   button.disabled = false;
+  await flush();
 }
 
 form.addEventListener("submit", (event) => {
@@ -222,6 +236,7 @@ async function stayHere() {
   try {
     await navigator.serviceWorker.register("/sw.js", { scope: "/signaler" });
     const { active } = await navigator.serviceWorker.ready;
+    await document.fonts.ready;
     const assets = performance.getEntriesByType("resource").map((r) => r.name).filter((name) => new URL(name).pathname.startsWith("/static/"));
     active?.postMessage({ page: location.href, assets });
   } catch {

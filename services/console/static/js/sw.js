@@ -3,6 +3,8 @@
 
 const CACHE = "vigie-signaler";
 const PAGES = 6;
+/** A bad network keeps nobody from writing. */
+const PATIENCE_MS = 4000;
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
@@ -43,18 +45,22 @@ async function first(address, assets) {
   if (!(await cache.match(address))) await cache.add(address);
 }
 
-/** @param {Request} request @param {URL} url */
+/** As the server has it; as it is kept when no server answers, or not soon. @param {Request} request @param {URL} url */
 async function page(request, url) {
   const cache = await caches.open(CACHE);
-  try {
-    const answer = await fetch(request);
-    if (answer.ok && !answer.redirected) await remember(cache, url, answer.clone());
-    return answer.status >= 500 ? ((await kept(cache, url)) ?? answer) : answer;
-  } catch (away) {
-    const found = await kept(cache, url);
-    if (found) return found;
-    throw away;
-  }
+  const found = await kept(cache, url);
+  const fresh = fetched(request, cache, url);
+  if (!found) return fresh;
+  const late = new Promise((resolve) => setTimeout(() => resolve(found), PATIENCE_MS));
+  const answer = await Promise.race([fresh.catch(() => found), late]);
+  return answer.status >= 500 ? found : answer;
+}
+
+/** @param {Request} request @param {Cache} cache @param {URL} url */
+async function fetched(request, cache, url) {
+  const answer = await fetch(request);
+  if (answer.ok && !answer.redirected) await remember(cache, url, answer.clone());
+  return answer;
 }
 
 /** @param {Cache} cache @param {URL} url @param {Response} answer */

@@ -1,0 +1,32 @@
+"""Planned works are said on a page, in the time of Paris wherever its reader is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Accounts
+from tests.system import RunningVigie
+
+WALLS = {
+    "2027-02-12T08:00": "2027-02-12T08:00:00+01:00",
+    "2027-10-31T02:30": "2027-10-31T02:30:00+02:00",
+    "2027-03-28T02:30": "2027-03-28T03:30:00+02:00",
+}
+"""What is written → what it means: a day, the hour that comes twice, the hour that is left out."""
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland"])
+def test_a_time_that_is_written_is_one_of_paris(zone: str, vigie: RunningVigie, visitor: Accounts, own_realm: str) -> None:
+    page = visitor().page(f"/travaux?realm={own_realm}", timezone_id=zone)
+    for n, (wall, meant) in enumerate(WALLS.items()):
+        page.locator("#sites").fill("cul-04")
+        page.get_by_label("Début").fill(wall)
+        page.get_by_label("Fin").fill(wall.replace("02:30", "12:00").replace("08:00", "12:00"))
+        page.get_by_label("Raison").fill(f"essai {n}")
+        page.get_by_role("button", name="Prévoir").click()
+        expect(page.get_by_role("row", name=f"essai {n}")).to_be_visible()
+        (made,) = [m for m in vigie.get(f"/api/v1/maintenance?realm={own_realm}")["items"] if m["reason"] == f"essai {n}"]
+        assert datetime.fromisoformat(made["starts_at"]) == datetime.fromisoformat(meant)

@@ -1,0 +1,265 @@
+"""Realms held in memory, and the console's own pages and routes over them: every screen without Redis, Kafka or a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final, cast
+
+import httpx
+import orjson
+from fastapi import FastAPI
+
+from schemas.base import Command, Instant, Model
+from services.console.app import create_app
+from services.console.decisions import Outcome
+from services.console.documents.pdf import Typesetter
+from services.console.faults import RealmUnknown
+from services.console.geometry import Outlines, load_outlines
+from services.console.lines import LineRecord
+from services.console.pages.answering import KeepAnswer, SendAnswer
+from services.console.pages.routes import pages_router
+from services.console.picture import Picture, row_models
+from services.console.queries.base import not_ahead
+from services.console.readmodel import ReadModel
+from services.console.reference import NO_REFERENCE, Reference
+from services.console.resources import Realm
+from services.console.shapes import realm as realm_resource
+from services.console.store import of, timeline_of
+from services.runtime.health import Health
+from services.runtime.links import AckLinks
+from services.runtime.principals import Principal, Scope
+from services.runtime.rights import Role
+from services.runtime.sessions import COOKIE
+from services.runtime.settings import REPOSITORY
+from services.runtime.vault import TextItem
+from services.territory import Territory, load_territory
+
+TERRITORY: Final = REPOSITORY / "territories" / "92"
+Rows = dict[str, dict[str, Model]]
+"""Collection → id → row."""
+
+
+@cache
+def territory() -> Territory:
+    return load_territory(TERRITORY)
+
+
+@cache
+def outlines() -> Outlines:
+    return load_outlines(TERRITORY)
+
+
+@cache
+def reference() -> Reference:
+    return Reference.of(territory().version, {str(n): s.model_dump(mode="json") for n, s in enumerate(territory().sections)})
+
+
+@dataclass
+class Held:
+    """One realm: its rows now, its lines and how it stands."""
+
+    name: str
+    rows: Rows = field(default_factory=dict)
+    lines: list[LineRecord] = field(default_factory=list)
+    clock: Instant = 0
+    reference: Reference = NO_REFERENCE
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """Fields as the projection keeps them."""
+        began = self.fields.get("started_at", self.clock)
+        return {
+            "name": self.name, "territory": "92", "title_code": "S04", "state": "open", "started_at": began, "opened_at": began, "began_at": began,
+            "lineage": self.name, "reference": self.reference.version, "reference_at": began, **self.fields,
+        }  # fmt: skip
+
+    def put(self, collection: str, row: Mapping[str, Any]) -> None:
+        """A row, by its `id`."""
+        made = row_models()[collection].model_validate(row)
+        self.rows.setdefault(collection, {})[str(row["id"])] = made
+
+
+class _Picture(Picture):
+    def __init__(self, held: Held, at: Instant | None) -> None:
+        super().__init__(held.name, held.told, held.clock, held.reference, at)
+        self._rows = held.rows
+
+    async def raw_rows(self, collection: str) -> Mapping[str, Model]:
+        return self._rows.get(collection, {})
+
+    async def raw_row(self, collection: str, id: str) -> Model | None:
+        return self._rows.get(collection, {}).get(id)
+
+    async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]:
+        rows = self._rows.get(collection, {})
+        return {id: rows[id] for id in ids if id in rows}
+
+    async def reports_of(self, incident: str) -> list[str]:
+        reports = cast("dict[str, Any]", self._rows.get("reports", {}))
+        return [r.id for r in sorted(reports.values(), key=lambda r: (r.recorded_at, r.id)) if r.incident == incident]
+
+    async def feeds(self) -> Mapping[str, Instant]:
+        return {f"source:{cast('Any', r).source}": cast("Any", r).recorded_at for r in self._rows.get("reports", {}).values()}
+
+    async def count(self, collection: str) -> int:
+        return len(self._rows.get(collection, {}))
+
+
+class _Redis:
+    """As much of a client as the queries ask beside the picture: the lines, and nothing of the rest."""
+
+    def __init__(self, realms: Mapping[str, Held]) -> None:
+        self._realms = realms
+
+    async def zrange(self, index: str, upper: str, _lower: str, *, offset: int, num: int, **_more: Any) -> list[bytes]:
+        found = [
+            line.key
+            for held in self._realms.values()
+            for line in held.lines
+            if index in (of(held.name, "timeline"), timeline_of(held.name, line.incident or ""))
+        ]
+        below = sorted((k for k in found if upper == "+" or k < upper[1:]), reverse=True)
+        return [k.encode() for k in below[offset : offset + num]]
+
+    async def hmget(self, key: str, names: Sequence[str | bytes]) -> list[bytes | None]:
+        kept = {
+            line.key: orjson.dumps(line.dump()) for held in self._realms.values() if key == of(held.name, "lines") for line in held.lines
+        }
+        return [kept.get(n.decode() if isinstance(n, bytes) else n) for n in names]
+
+    async def hget(self, _key: str, _name: str) -> None:
+        return None
+
+    async def get(self, _key: str) -> None:
+        return None
+
+    async def mget(self, names: Sequence[str]) -> list[None]:
+        return [None] * len(names)
+
+
+class Words:
+    """Free texts by id."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, TextItem] = {}
+
+    def get_many(self, text_ids: Sequence[str]) -> dict[str, TextItem]:
+        return {id: self.kept[id] for id in text_ids if id in self.kept}
+
+
+class HeldModel(ReadModel):
+    """The queries over realms in memory; a time that is over reads the same rows."""
+
+    def __init__(self, *realms: Held) -> None:
+        self.held = {one.name: one for one in realms}
+        self.words = Words()
+        super().__init__(_Redis(self.held), outlines(), texts=self.words)
+
+    async def _picture(self, realm: str, as_of: Instant | None) -> Picture:
+        if realm not in self.held:
+            raise RealmUnknown
+        held = self.held[realm]
+        as_of = not_ahead(realm, as_of, held.clock)
+        if as_of is not None and as_of < held.told["began_at"]:
+            raise RealmUnknown
+        return _Picture(held, as_of)
+
+    async def epoch(self) -> str:
+        return "e1"
+
+    async def realms(self) -> list[Realm]:
+        return [realm_resource(one.told, one.clock) for one in self.held.values()]
+
+
+@dataclass(frozen=True)
+class _Session:
+    principal: Principal
+
+
+class _Sessions:
+    """The cookie names the role, and behind `@` the sites or the pôle: `site_manager@pmi-01`, `director@pole:education`."""
+
+    def read(self, cookie: str | None) -> _Session | None:
+        if cookie is None:
+            return None
+        role, _, held_to = cookie.partition("@")
+        kind, _, pole = held_to.partition(":")
+        scope = Scope(poles=(pole,)) if kind == "pole" else Scope(sites=tuple(held_to.split("+"))) if held_to else Scope()
+        return _Session(Principal(id=f"{role}-{2 if held_to else 1}", role=Role(role), scope=scope))
+
+    def checks_csrf(self, *_args: object) -> bool:
+        return True
+
+
+class Deciding:
+    """Takes commands instead of the deciders, and keeps what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Command] = []
+
+    async def decide(
+        self, _service: str, realm: str, principal: Principal, make: Any, *, reason: str | None = None, **_more: Any
+    ) -> Outcome:
+        self.asked.append(make(principal.id, principal.acting_role, "text:t" if reason else None))
+        return Outcome("cmd-1", realm, None)
+
+
+class _Access:
+    def all(self, _kind: type) -> list[Any]:
+        return []
+
+    def bearer(self, _token: str) -> None:
+        return None
+
+    async def authenticate_bearer(self, _token: str) -> None:
+        return None
+
+
+class _Sources:
+    async def of(self, _request: object) -> list[dict[str, Any]]:
+        return []
+
+
+async def _never(*_args: object) -> Any:
+    raise AssertionError("no test answers a call here")
+
+
+def application(model: ReadModel, links: AckLinks, send: SendAnswer = _never, keep: KeepAnswer = _never) -> FastAPI:
+    """The console over a model, as far as it only reads."""
+    app = create_app(Health())
+    app.state.model, app.state.live_realm, app.state.access, app.state.sessions = model, "92", _Access(), _Sessions()
+    app.state.guest = app.state.oidc = None
+    app.state.decisions = Deciding()
+    app.state.cap_sender, app.state.sources, app.state.typesetter = "vigie.92", _Sources(), Typesetter(outlines())
+    app.include_router(pages_router(model, links, send, keep))
+    return app
+
+
+class Browser:
+    """Asks the console for pages and resources, as somebody with a role."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.decisions: Deciding = app.state.decisions
+        self._http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app, raise_app_exceptions=True), base_url="http://console")
+
+    async def get(self, path: str, *, role: str = "admin", lang: str = "fr", accept: str = "text/html", live: str = "") -> httpx.Response:
+        """`live`: as a page that keeps itself fresh."""
+        headers = ({"X-Vigie-Live": live} if live else {}) | {"Cookie": f"{COOKIE}={role}", "Accept-Language": lang, "Accept": accept}
+        return await self._http.get(path, headers=headers)
+
+    async def post(self, path: str, body: object = None, *, role: str = "admin") -> httpx.Response:
+        if isinstance(body, dict) and body.keys() == {"answer"} and path.startswith("/a/"):
+            return await self._http.post(path, data=body)
+        return await self._http.post(path, json=body, headers={"Cookie": f"{COOKIE}={role}"})
+
+
+LINKS: Final = AckLinks(b"k" * 32)
+
+
+def browsing(*realms: Held, send: SendAnswer = _never, keep: KeepAnswer = _never) -> tuple[Browser, HeldModel]:
+    """A browser over these realms, and the model behind. `send`, `keep`: what becomes of an answer from a link of `LINKS`."""
+    model = HeldModel(*realms)
+    return Browser(application(model, LINKS, send, keep)), model

@@ -1,0 +1,42 @@
+"""Bodies have a bound, however they come and whoever sends them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from services.console.bodies import LIMIT
+from tests.unit.console.held import LINKS, HeldModel, application
+
+
+@pytest.mark.parametrize("path", ["/api/v1/level", "/api/v1/incidents/i-1/resolve", "/a/x", "/r/x"])
+@pytest.mark.parametrize("declared", [True, False])
+async def test_nobody_fills_the_memory_with_a_body(path: str, declared: bool) -> None:
+    """Without a login, too: a body is read before anybody asks who sends it."""
+    read = 0
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(64):
+            read += 1
+            yield b" " * (LIMIT // 8)
+
+    kind = "application/x-www-form-urlencoded" if path == "/a/x" else "application/json"
+    headers = {"content-type": kind} | ({"content-length": str(LIMIT * 8)} if declared else {})
+    transport = httpx.ASGITransport(app=application(HeldModel(), LINKS))
+    async with httpx.AsyncClient(transport=transport, base_url="http://console") as client:
+        answer = await client.post(path, content=pieces(), headers=headers)
+    assert answer.status_code == 413
+    assert read <= 9, "not read to its end"
+    if path.startswith("/api/"):
+        assert answer.json()["code"] == "body_too_large"
+        assert str(LIMIT) in answer.json()["detail"]
+
+
+async def test_a_body_within_the_bound_is_read() -> None:
+    transport = httpx.ASGITransport(app=application(HeldModel(), LINKS))
+    async with httpx.AsyncClient(transport=transport, base_url="http://console") as client:
+        answer = await client.post("/api/v1/level", content=b'{"level":1}'.ljust(LIMIT), headers={"content-type": "application/json"})
+    assert answer.status_code == 401

@@ -1,0 +1,26 @@
+"""A moment that no calendar names is shown as the nearest that one does: a single report of one must not end what everybody reads."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.base import END_OF_TIME
+from services.console.pages import times
+from services.console.resources.base import iso, when
+from services.console.texts.lines import _local
+
+
+@pytest.mark.parametrize("at", [END_OF_TIME - 1, END_OF_TIME + 4 * 3_600_000, 2**62])
+def test_somebodys_word_for_never_is_the_last_day(at: int) -> None:
+    assert iso(when(at)).startswith("9999-12-31T22:59:59")
+    assert times.minute_value(times.of(at)) == "9999-12-31T23:59:59"
+    assert _local(at) == "31/12 23:59"
+
+
+def test_what_lies_before_the_calendar_is_its_first_day() -> None:
+    assert times.local(when(-(2**62))).year == 1
+
+
+def test_all_else_is_as_it_was_said() -> None:
+    assert iso(when(1_800_000_000_123)) == "2027-01-15T08:00:00.123Z"
+    assert iso(when(-86_400_000)) == "1969-12-31T00:00:00Z"

@@ -1,0 +1,79 @@
+"""Whoever answers for some sites or one pôle decides about these alone, whatever the decision."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.console.held import browsing, reference
+from tests.unit.console.test_every_screen import REALM, START, crisis
+
+ACTIVITY = next(iter(reference().activities.values()))
+OTHER = next(p for p in reference().poles if p != ACTIVITY.pole)
+PLAN = next(p for p in reference().plans.values() if p.pole is not None and p.pole != OTHER)
+DECISIONS = [
+    (f"/activities/{ACTIVITY.id}/declare", {"state": "interrupted"}),
+    (f"/activities/{ACTIVITY.id}/data-age", {"age_h": 2}),
+    (f"/activities/{ACTIVITY.id}/strategies", {"strategy": "SR-TELE", "expected_capacity_pct": 50}),
+    ("/alarms/a-1/arbitrate", {"reason": "on attend"}),
+    ("/strategies/s-1/end", {}),
+    (f"/plans/{PLAN.id}/boxes/0", {"ticked": True}),
+    (f"/plans/{PLAN.id}/activate", {}),
+]
+
+
+def held() -> object:
+    realm = crisis()
+    realm.put("alarms", {
+        "id": "a-1", "activity": ACTIVITY.id, "pole": ACTIVITY.pole, "base": "rto", "pct": 100, "raised_at": START, "limit_at": START, "to": (),
+        "demands": "arbitration",
+    })  # fmt: skip
+    realm.put("strategies", {
+        "id": "s-1", "activity": ACTIVITY.id, "strategy": "SR-TELE", "state": "active", "expected_capacity_pct": 50, "started_at": START, "started_by": "p-1",
+    })  # fmt: skip
+    realm.put("tasks", {"id": "t-1", "kind": "overdue_cause", "state": "open", "opened_at": START, "site": "pmi-01"})
+    realm.put("tasks", {"id": "t-2", "kind": "link_denial", "state": "open", "opened_at": START})
+    return realm
+
+
+@pytest.mark.parametrize(("path", "body"), DECISIONS)
+async def test_a_director_decides_about_the_own_pole_alone(path: str, body: dict[str, object]) -> None:
+    browser, _ = browsing(held())
+    url = f"/api/v1{path}?realm={REALM}"
+    refused = await browser.post(url, body, role=f"director@pole:{OTHER}")
+    assert (refused.status_code, refused.json()["code"]) == (403, "out_of_scope")
+    assert browser.decisions.asked == []
+    own = PLAN.pole if "/plans/" in path else ACTIVITY.pole
+    assert (await browser.post(url, body, role=f"director@pole:{own}")).status_code == 202
+    assert len(browser.decisions.asked) == 1
+
+
+@pytest.mark.parametrize("verb", ["take", "done"])
+async def test_a_site_manager_does_the_tasks_of_the_own_sites_and_of_none(verb: str) -> None:
+    """The outcome `lifted` of an overdue cause reopens a site: that of another one too, until now."""
+    browser, _ = browsing(held())
+    refused = await browser.post(f"/api/v1/tasks/t-1/{verb}?realm={REALM}", role="site_manager@pmi-02")
+    assert (refused.status_code, refused.json()["code"]) == (403, "out_of_scope")
+    for role, task in (("site_manager@pmi-01", "t-1"), ("site_manager@pmi-02", "t-2"), ("cell", "t-1")):
+        assert (await browser.post(f"/api/v1/tasks/{task}/{verb}?realm={REALM}", role=role)).status_code == 202
+    unknown = await browser.post(f"/api/v1/tasks/t-9/{verb}?realm={REALM}", role="site_manager@pmi-02")
+    assert unknown.status_code == 404
+
+
+async def test_a_report_is_linked_to_the_own_sites_alone() -> None:
+    browser, _ = browsing(held())
+    for site, status in (("pmi-02", 403), ("pmi-01", 202)):
+        answer = await browser.post(f"/api/v1/reports/r-1/link?realm={REALM}", {"site": site}, role="cell@pmi-01")
+        assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (f"/plans/{PLAN.id}/boxes/-1", {}), (f"/activities/{ACTIVITY.id}/data-age", {"age_h": "inf"}), (f"/realms/{REALM}/step", {"minutes": "inf"}),
+        (f"/realms/{REALM}/step", {"minutes": 1e300}), (f"/realms/{REALM}/resume", {"speed": "inf"}),
+    ],
+)  # fmt: skip
+async def test_a_number_that_is_none_is_refused_at_the_door(path: str, body: dict[str, object]) -> None:
+    """It was an error of the program."""
+    browser, _ = browsing(held())
+    assert (await browser.post(f"/api/v1{path}?realm={REALM}", body)).status_code == 422
