@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -210,3 +212,13 @@ class RunningVigie:
         pid = self.processes()[name]
         os.kill(pid, number)
         return pid
+
+
+@contextmanager
+def logged_in(vigie: RunningVigie, role: str) -> Iterator[httpx.Client]:
+    """A browser of a new account."""
+    made = vigie.http.post("/api/v1/users", json={"login": f"u-{secrets.token_hex(4)}", "role": role})
+    assert made.status_code == 201, made.text
+    with httpx.Client(base_url=vigie.url, headers={"Accept-Language": "fr"}, timeout=20, trust_env=False) as browser:
+        assert browser.post("/connexion", data={"code": made.json()["code"]}).status_code == 303
+        yield browser

@@ -47,11 +47,36 @@ def right_python():
         fail(f"ce kit est pour {MANIFEST['system']} {MANIFEST['machine']}, cette machine est {platform.system()} {platform.machine()}")
 
 
+def keeps_rights(folder):
+    """Whether data may lie there: keys are their owner's alone, and a name may be given to a file once. FAT and exFAT, as on most sticks, do neither."""
+    probe, other = folder / ".vigie-essai", folder / ".vigie-essai-2"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.chmod(0o600)
+        os.link(probe, other)
+        return probe.stat().st_mode & 0o777 == 0o600
+    except OSError:
+        return False
+    finally:
+        for path in (probe, other):
+            if os.access(folder, os.W_OK):
+                path.unlink(missing_ok=True)
+
+
 def writable():
-    for folder in (os.environ.get("VIGIE_KIT_DIR"), KIT, Path.home() / ".local" / "share" / "vigie-kit"):
-        if folder and os.access(folder if Path(folder).is_dir() else Path(folder).parent, os.W_OK):
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            return Path(folder)
+    if given := os.environ.get("VIGIE_KIT_DIR"):
+        if keeps_rights(Path(given).absolute()):
+            return Path(given).absolute()
+        fail(
+            f"VIGIE_KIT_DIR={given} ne peut pas recevoir les données : il faut un dossier où écrire, d'un disque qui garde les droits des fichiers"
+        )
+    if keeps_rights(KIT):
+        return KIT
+    home = Path.home() / ".local" / "share" / "vigie-kit"
+    if keeps_rights(home):
+        sys.stderr.write(f"Vigie : ce support ne peut pas recevoir les données, elles sont dans {home}\n")
+        return home
     return fail("aucun dossier où écrire : donnez-en un par VIGIE_KIT_DIR")
 
 

@@ -86,7 +86,6 @@ async def test_any_time_among_a_million_records(store: RunningStore, tmp_path: P
         assert overview.counts["incidents"] > 0
     took.sort()
     size = (tmp_path / "chronicle.db").stat().st_size >> 20
-    chronicle.close()
     await client.aclose()
     p95 = took[int(len(took) * 0.95)]
     with capsys.disabled():

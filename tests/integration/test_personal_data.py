@@ -28,7 +28,7 @@ from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
 from schemas.topics import TOPICS
 from services.runtime.links import AckLinks, Link
 from services.runtime.settings import Settings
-from tests.system import RunningVigie
+from tests.system import RunningVigie, logged_in
 from tests.waiting import until
 
 NAME = "Quatremere-Zebulon"
@@ -293,6 +293,13 @@ def test_a_headcount_counts_in_the_log_and_names_nobody(vigie: RunningVigie) -> 
     assert [(one["person_token"], one["name"]) for one in for_help] == [("agent-b", "Nom de agent-b")]
     observer = vigie.cli("token", "create", "--role", "observer", "--quiet").stdout.strip()
     assert vigie.http.get(f"/api/v1/headcounts/{id}/answers", headers={"Authorization": f"Bearer {observer}"}).status_code == 403
+    with logged_in(vigie, "cell") as browser:
+        names = f"/appels/{id}/reponses?dit=help"
+        page = browser.get(names).text
+        assert "Nom de agent-b" in page
+        assert "Nom de agent-a" not in page
+        assert "Nom de" not in browser.get(names, headers={"X-Vigie-Live": "1"}).text, "a page that keeps itself fresh reads no name again"
+        assert "Nom de" not in browser.get("/appels").text
     say(vigie, of["agent-c"], HeadcountAnswer.AWAY)
     until(lambda: shown(vigie, "92", id, safe=1, help=1, away=1, answered=3, state="done"))
 

@@ -27,6 +27,8 @@ from tests.scenarios.memory import territory
 from tests.scenarios.runbook import ACK, DECLINE, NIGHT_OF_MARCH, NIGHT_OF_OCTOBER, Runbook, _deciders, paris
 
 N1_FIRST = ("rs-pmi-04:app", "ast-technique:app")
+N1_NIGHT = ("ast-technique:app",)
+"""The manager, who is not on call, hears of it at seven (D36)."""
 N2_FIRST = ("dir-solidarites:app", "coord-pca:app", "ast-technique:app")
 N2_SECOND = ("ast-direction:voice", "dir-solidarites-s:voice")
 
@@ -530,9 +532,10 @@ def test_of_two_equals_the_one_who_was_up_at_night_is_left_asleep() -> None:
     both = [(p, "2027-02-10T20:00", "2027-02-12T20:00") for p in ("ast-technique", "cel-si")]
     book.calendar(*both)
     book.report("outage_heating")
-    book.expect("rs-pmi-04:app", "ast-technique:app")
+    book.expect("ast-technique:app")
     book.answers("ast-technique")
     book.until("2027-02-11T09:00")
+    book.expect("rs-pmi-04:app")  # at 07:00: not on call, and N1 waits for the end of the quiet hours (D36)
     book.report("partial_closure", "par-01")
     book.expect("rs-par-01:app", "cel-si:app")
     book.nothing_else()
@@ -558,15 +561,15 @@ def test_a_hand_off_at_0230_on_the_night_that_has_none() -> None:
     book.calendar(("ast-technique", "2027-03-27T02:30", "2027-03-28T02:30"), ("cel-si", "2027-03-28T02:30", "2027-03-29T02:30"))
     book.until("2027-03-28T01:59")
     book.report("closure")
-    book.expect(*N1_FIRST)
+    book.expect(*N1_NIGHT)
     book.answers("ast-technique")
     book.until("2027-03-28T03:29")
     book.report("closure", "par-01")
-    book.expect("rs-par-01:app", "ast-technique:app")
+    book.expect("ast-technique:app")
     book.answers("ast-technique")
     book.until("2027-03-28T03:30")
     book.report("closure", "sst-01")
-    book.expect("rs-sst-01:app", "cel-si:app")
+    book.expect("cel-si:app")
     book.nothing_else()
 
 
@@ -575,15 +578,15 @@ def test_a_hand_off_at_0230_on_the_night_that_has_two() -> None:
     book.calendar(("ast-technique", "2027-10-30T02:30", "2027-10-31T02:30"), ("cel-si", "2027-10-31T02:30", "2027-11-01T02:30"))
     book.until("2027-10-31T02:29")
     book.report("closure")
-    book.expect(*N1_FIRST)
+    book.expect(*N1_NIGHT)
     book.answers("ast-technique")
     book.until("2027-10-31T02:31")
     book.report("closure", "par-01")
-    book.expect("rs-par-01:app", "cel-si:app")
+    book.expect("cel-si:app")
     book.answers("cel-si")
     book.until("2027-10-31T02:15", fold=1)
     book.report("closure", "sst-01")
-    book.expect("rs-sst-01:app", "cel-si:app")
+    book.expect("cel-si:app")
     book.nothing_else()
 
 
@@ -591,7 +594,7 @@ def test_a_wave_over_the_missing_hour_waits_its_minutes_and_no_hour_less() -> No
     book = Runbook(NIGHT_OF_MARCH)
     book.until("2027-03-28T01:50")
     book.report("closure")
-    book.expect(*N1_FIRST)
+    book.expect(*N1_NIGHT)
     book.until("2027-03-28T03:04")
     book.nothing_else()
     book.until("2027-03-28T03:05")
@@ -602,7 +605,7 @@ def test_a_wave_over_the_doubled_hour_does_not_wait_an_hour_more() -> None:
     book = Runbook(NIGHT_OF_OCTOBER)
     book.until("2027-10-31T02:50")
     book.report("closure")
-    book.expect(*N1_FIRST)
+    book.expect(*N1_NIGHT)
     book.until("2027-10-31T02:04", fold=1)
     book.nothing_else()
     book.until("2027-10-31T02:05", fold=1)
@@ -850,3 +853,34 @@ def test_what_nobody_expected_fails_the_test(book: Runbook) -> None:
     with pytest.raises(AssertionError, match="dgs:voice got nothing"):
         book.expect("dgs:voice")
     assert ACK is not DECLINE
+
+
+# ── quiet hours (D36) ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_at_night_a_site_incident_wakes_who_is_on_call_and_tells_the_manager_at_seven() -> None:
+    book = Runbook("2027-02-11T23:30")
+    book.report("closure")
+    book.expect("ast-technique:app", level=1, wave=1)
+    book.time_passes(15)
+    book.expect("ast-direction:sms", level=1, wave=2)
+    book.time_passes(15)
+    book.expect("ast-technique:app", level=1, wave=1)
+    book.answers("ast-technique")
+    book.until("2027-02-12T06:59")
+    book.nothing_else()
+    book.until("2027-02-12T07:01")
+    book.expect("rs-pmi-04:app", level=1, wave=1)
+    book.nothing_else()
+
+
+def test_at_night_a_rise_to_n2_wakes_everybody() -> None:
+    book = Runbook("2027-02-11T23:30")
+    book.report("closure")
+    book.expect("ast-technique:app")
+    book.report("closure", severity=4, source="supervision")
+    book.expect(*N2_FIRST, level=2, template="level_raised")
+    book.until("2027-02-12T00:00")
+    book.sent()
+    book.until("2027-02-12T08:00")
+    assert "rs-pmi-04" not in {m.person for m in book.sent()}, "its ladder was superseded"

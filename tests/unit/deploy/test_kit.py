@@ -104,3 +104,29 @@ def test_a_changed_file_is_found(kit: Path) -> None:
     (kit / "app" / "services" / "cli" / "__main__.py").write_text("print('something else')\n")
     done = started(kit, "--check")
     assert (done.returncode, "a changé" in done.stderr) == (1, True)
+
+
+WITHOUT_LINKS = "import os, runpy, sys; sys.argv = sys.argv[1:]\ndef link(a, b):\n    if str(a).startswith(sys.argv[0][:-9]): raise PermissionError\nos.link = link\nrunpy.run_path(sys.argv[0], run_name='__main__')"
+
+
+def test_a_stick_that_keeps_no_rights_gets_no_data(kit: Path, tmp_path: Path) -> None:
+    """Most sticks are FAT: Vigie ended there with `Operation not permitted`, its keys open to everybody."""
+    bare = str(Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}")
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(home)}
+    command = [bare, "-I", "-c", WITHOUT_LINKS, str(kit / "vigie.py"), "status"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"elles sont dans {home}" in done.stderr
+    assert [p.name for p in (home / ".local" / "share" / "vigie-kit").iterdir()] == ["site-x"]
+    assert not [p for p in kit.iterdir() if p.name.startswith((".", "site"))]
+
+
+def test_a_folder_that_was_named_and_cannot_be_used_is_named(kit: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    bare = str(Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}")
+    environment = {"PATH": "/usr/bin:/bin", "VIGIE_KIT_DIR": str(tmp_path / "file" / "data")}
+    done = subprocess.run([bare, "-I", str(kit / "vigie.py"), "status"], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "VIGIE_KIT_DIR=" in done.stderr

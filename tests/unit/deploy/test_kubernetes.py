@@ -89,4 +89,7 @@ def test_nothing_runs_as_root_or_with_more_than_it_needs(vigie: dict[tuple[str, 
 def test_one_pod_alone_writes_to_the_volume(vigie: dict[tuple[str, str], Any]) -> None:
     assert vigie["Deployment", "vigie"]["spec"]["replicas"] == 1
     assert vigie["Deployment", "vigie"]["spec"]["strategy"] == {"type": "Recreate"}
+    assert vigie["Deployment", "vigie"]["spec"]["template"]["spec"]["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch", (
+        "else each start opens the keys to the group, and doctor calls it a fault"
+    )
     assert vigie["PersistentVolumeClaim", "vigie-data"]["spec"]["accessModes"] == ["ReadWriteOncePod"]

@@ -18,6 +18,10 @@ SELECTED = re.compile(r"(vigie_[a-z_]+)\{([^}]*)\}")
 BY = re.compile(r"by \(([^)]*)\) \((?:rate|increase)?\(?(vigie_[a-z_]+)")
 
 
+OF_THE_TARGET = ("instance", "process")
+"""Labels that Prometheus and `vigie status --targets` give to everything that a process says."""
+
+
 def rules() -> list[dict[str, Any]]:
     groups = YAML(typ="safe").load((FOLDER / "alerts.yaml").read_text())["groups"]
     return [rule for group in groups for rule in group["rules"]]
@@ -45,7 +49,7 @@ def test_a_query_names_metrics_and_labels_that_exist(where: str, query: str) -> 
     for name, labels in SELECTED.findall(query):
         assert {label.partition("=")[0].rstrip("!") for label in re.split(r",\s*", labels)} <= {*TABLE[base(name)].labels, "le"}
     for labels, name in BY.findall(query):
-        assert {label.strip() for label in labels.split(",")} <= {*TABLE[base(name)].labels, "le"}
+        assert {label.strip() for label in labels.split(",")} <= {*TABLE[base(name)].labels, "le", *OF_THE_TARGET}
     for name in names:
         if TABLE[name].kind == "histogram":
             assert f"{name}_bucket" in query
