@@ -100,6 +100,7 @@ def test_which_sites_of_my_pole_are_closed_and_why_takes_two_actions(vigie: Runn
     known = vigie.get(f"/api/v1/sites?realm={crisis}&limit=500")["items"]
     mine = {s["id"] for s in known if s["pole"] == "solidarites" and s["status"] != "normal"}
     rows = page.locator("[data-row]")
+    expect(rows).to_have_count(len(mine))
     assert {r.get_attribute("data-site") for r in rows.all()} == mine != set()
     assert {u.get_attribute("data-site") for u in page.locator("svg.whole use[data-site]").all()} == mine
     assert all(why.strip() for why in page.locator("[data-row] > td:nth-child(3)").all_inner_texts())
@@ -111,10 +112,12 @@ def test_which_sites_of_my_pole_are_closed_and_why_takes_two_actions(vigie: Runn
 def test_views_and_order_are_in_the_address(crisis: str, visitor: Accounts) -> None:
     page = visitor().page(f"/?realm={crisis}")
     page.get_by_role("link", name=re.compile("^Tâches")).click()
-    assert page.locator("[data-row]").count() == count(page, "Tâches")
+    expect(page).to_have_url(re.compile("vue=taches"))
+    expect(page.locator("[data-row]")).to_have_count(count(page, "Tâches"))
     page.get_by_role("link", name=re.compile("^À traiter")).click()
     page.get_by_role("columnheader", name="Site").get_by_role("link").click()
     expect(page.get_by_role("columnheader", name="Site")).to_have_attribute("aria-sort", "ascending")
+    expect(page.locator("[data-row]")).to_have_count(count(page, "À traiter"))
     names = page.locator("[data-row] .spot").all_inner_texts()
     assert names == sorted(names, key=folded)
 

@@ -35,6 +35,7 @@ def test_a_login_never_leads_out_of_this_site(vigie: RunningVigie, visitor: Acco
     page = visitor(None).page("/connexion?next=//example.org/")
     page.get_by_label("Code à usage unique").fill(new_code(vigie, "observer", "nav-inside"))
     page.get_by_role("button", name="Entrer", exact=True).click()
+    expect(page.get_by_role("heading", name="Se connecter")).to_have_count(0)
     assert page.url.startswith(vigie.url)
 
 

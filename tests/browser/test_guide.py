@@ -129,6 +129,7 @@ def test_the_console_shows_the_guide_to_anybody(visitor: Accounts) -> None:
     page.get_by_role("link", name="Guide par rôle").first.click()
     page.get_by_role("link", name="Responsable de site").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Responsable de site")
+    page.wait_for_load_state()
     assert page.evaluate("Promise.all([...document.images].map(i => i.decode())).then(all => all.length)") > 2
     page.get_by_role("link", name="Toutes les pages du guide").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Guide de Vigie")

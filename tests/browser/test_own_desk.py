@@ -62,7 +62,7 @@ def test_the_tiles_say_the_same_as_the_map_and_lead_to_the_rows(crisis: str, vis
     page.keyboard.press("Enter")
     expect(page.get_by_label("Chercher un site")).to_have_value("Nanterre")
     expect(page.locator("svg.tiles")).to_be_visible()  # the form of the map stays in the address
-    assert page.locator("[data-row]").count() == max(counts)
+    expect(page.locator("[data-row]")).to_have_count(max(counts))
 
 
 def test_an_exercise_is_paced_and_moved_from_its_own_page(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
