@@ -134,6 +134,26 @@ class Leaving:
             await problem_response(Problem(code, retry_after_s=1), Request(scope))(scope, receive, send)
 
 
+class Heads:
+    """HEAD is GET whose body stays here (RFC 9110 9.3.2): what watches a service, or a link before it is opened, asks this way."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b""})  # also of a stream, which has no end
+
+        await self._app({**scope, "method": "GET"}, receive, head)
+
+
 def create_app(health: Health) -> FastAPI:
     """The API without its state (see `console`): also what the OpenAPI document is made from."""
     app = FastAPI(
@@ -171,6 +191,7 @@ def create_app(health: Health) -> FastAPI:
     app.add_middleware(Compressed)
     app.add_middleware(Timed)
     app.add_middleware(Leaving)
+    app.add_middleware(Heads)
     return app
 
 

@@ -15,7 +15,7 @@ _DOUBTS = {"au_moins_une_fois": "at_least_once", "au_plus_une_fois": "at_most_on
 
 def channel_rules_of(f: Source) -> ref.ChannelRules | None:
     """`canaux.yaml`; a territory without one has the product's own values."""
-    if not f.path.exists():
+    if not f.exists():
         return None
     doc, rules = f.yaml(), []
     for name, given in doc.get("canaux", {}).items():

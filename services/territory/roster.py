@@ -15,7 +15,7 @@ from services.territory.source import Source, minutes
 def _rotations(f: Source) -> list[tuple[int, Rotation]]:
     """The file may be absent: then nobody rotates."""
     made: list[tuple[int, Rotation]] = []
-    for n, r in f.rows() if f.path.exists() else ():
+    for n, r in f.rows() if f.exists() else ():
         try:
             hours = (minutes(r["from"]), minutes(r["to"])) if r["from"] or r["to"] else None
             hand_off = minutes(r["hand_off"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,6 +96,10 @@ class Source:
 
     def fault(self, line: int, what: str) -> None:
         self.problems.append(Problem(self.name, line, what))
+
+    def exists(self) -> bool:
+        """False also for a name that no file can have."""
+        return os.path.exists(self.path)  # noqa: PTH110  Path.exists raises OSError there
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         """CSV rows with their line numbers."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar, get_args
 
 from fastapi import Depends, Query, Request, Response
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from schemas.base import Instant
 from schemas.realms import RealmNameInvalid, parse_realm
@@ -25,11 +25,16 @@ from services.runtime.rights import Permission
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Cursor = Annotated[str | None, Query(max_length=400)]
-Several = Annotated[
-    list[str], Query(default_factory=list, max_length=50), AfterValidator(lambda given: [v for g in given for v in g.split(",")])
-]
-"""A filter that may be repeated, or hold several values separated by commas."""
 R = TypeVar("R", bound=Resource)
+V = TypeVar("V", bound=str)
+
+
+def _split(given: object) -> object:
+    return [value for one in given for value in str(one).split(",")] if isinstance(given, list) else given
+
+
+Several = Annotated[list[V], Query(default_factory=list, max_length=50), BeforeValidator(_split)]
+"""A filter by words of this kind: it may be repeated, or hold several separated by commas. What is no such word is refused (422)."""
 MOST_UNKNOWN: Final = 20
 """Unknown fields of a body that are named."""
 _TIME: Final[TypeAdapter[datetime]] = TypeAdapter(AwareDatetime)

@@ -24,7 +24,7 @@ from schemas.commands import (
     StartCard,
     TickBox,
 )
-from schemas.words import ActivityState, Level
+from schemas.words import ActivityState, Level, PlanState
 from services.console.api.answering import COLLIDING, RESPONSES, decide, require_text
 from services.console.api.context import (
     Author,
@@ -84,7 +84,7 @@ class StartStrategy(Body):
 
 @router.get("/activities", summary="Every activity, with its clocks")
 async def activities(
-    reader: Picture, state: Several, pole: str | None = None, criticality: Annotated[int | None, Query(ge=1, le=4, description="at most")] = None,
+    reader: Picture, state: Several[ActivityState], pole: str | None = None, criticality: Annotated[int | None, Query(ge=1, le=4, description="at most")] = None,
     incident: str | None = None, limit: Limit = 1000, cursor: Cursor = None,
 ) -> Page[Activity]:  # fmt: skip
     return await reader.model.activities(
@@ -174,7 +174,12 @@ async def conflicts(reader: Picture, part: Cut) -> Page[PlanConflict]:
 
 @router.get("/plans", summary="The library of plans, with their life in this realm")
 async def plans(
-    reader: Picture, state: Several, incident: str | None = None, pole: str | None = None, limit: Limit = 1000, cursor: Cursor = None
+    reader: Picture,
+    state: Several[PlanState],
+    incident: str | None = None,
+    pole: str | None = None,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
 ) -> Page[Plan]:
     return await reader.model.plans(
         reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, incident=incident, pole=pole, limit=limit, cursor=cursor

@@ -18,11 +18,11 @@ from schemas.commands import (
     ResolveIncident,
     SplitIncident,
 )
-from schemas.words import Answer
+from schemas.words import Answer, IncidentState
 from services.console.api.answering import COLLIDING, RESPONSES, decide
 from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Picture, Several, cached, check_scope, deciding
 from services.console.api.notes import Note, add_note
-from services.console.resources import Explanation, Incident, Line, Page
+from services.console.resources import Explanation, Incident, KindOfLine, Line, Page
 from services.runtime.rights import Permission
 
 router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"])
@@ -49,7 +49,7 @@ class Split(Body):
 
 @router.get("", summary="Incidents, open ones first, gravest first")
 async def listed(
-    reader: Picture, status: Several, level: Annotated[str | None, Query(pattern="^N?[0-4]$", description="at least")] = None,
+    reader: Picture, status: Several[IncidentState], level: Annotated[str | None, Query(pattern="^N?[0-4]$", description="at least")] = None,
     site: str | None = None, pole: str | None = None, commune: str | None = None,
     type: Annotated[str | None, Query(description="family, or type of a cause")] = None, q: Annotated[str | None, Query(max_length=100)] = None,
     limit: Limit = 100, cursor: Cursor = None,
@@ -68,7 +68,7 @@ async def one(reader: Picture, id: str, response: Response) -> Incident:
 
 
 @router.get("/{id}/timeline", summary="Its lines of the main courante, newest first")
-async def timeline(reader: LogReading, id: str, kind: Several, limit: Limit = 100, cursor: Cursor = None) -> Page[Line]:
+async def timeline(reader: LogReading, id: str, kind: Several[KindOfLine], limit: Limit = 100, cursor: Cursor = None) -> Page[Line]:
     await reader.model.incident(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
     return await reader.model.timeline(
         reader.realm, as_of=reader.as_of, lang=reader.lang, incident=id, kind=kind, texts=True, limit=limit, cursor=cursor

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from services.console.api.answering import RESPONSES
 from services.console.api.context import Author, Cursor, Limit, LogReading, Several, deciding
 from services.console.api.notes import Note, add_note
-from services.console.resources import Line, Page
+from services.console.resources import KindOfLine, Line, Page
 from services.runtime.rights import Permission
 
 router = APIRouter(prefix="/api/v1/log", tags=["main courante"])
@@ -22,7 +22,12 @@ class LogNote(Note):
 
 @router.get("", summary="Lines, newest first")
 async def listed(
-    reader: LogReading, kind: Several, incident: str | None = None, site: str | None = None, limit: Limit = 100, cursor: Cursor = None
+    reader: LogReading,
+    kind: Several[KindOfLine],
+    incident: str | None = None,
+    site: str | None = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
 ) -> Page[Line]:
     return await reader.model.timeline(
         reader.realm, as_of=reader.as_of, lang=reader.lang, incident=incident, site=site, kind=kind, texts=True, limit=limit, cursor=cursor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
@@ -88,7 +88,13 @@ def _reads_texts(reader: Reader) -> bool:
 
 
 @router.get("/maintenance", summary="Maintenance windows: active ones, then the next to begin, then those that are over")
-async def listed(reader: Asking, state: Several, site: str | None = None, limit: Limit = 1000, cursor: Cursor = None) -> Page[Maintenance]:
+async def listed(
+    reader: Asking,
+    state: Several[Literal["planned", "active", "over"]],
+    site: str | None = None,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
+) -> Page[Maintenance]:
     return await reader.model.maintenance(
         reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, site=site, author=_own(reader), texts=_reads_texts(reader),
         limit=limit, cursor=cursor,
@@ -125,7 +131,13 @@ async def end(author: Planning, id: str, body: Body | None = None) -> Response:
 
 
 @router.get("/leases", summary="Alerts that machines keep alive, newest first")
-async def leases(reader: Asking, state: Several, source: str | None = None, limit: Limit = 1000, cursor: Cursor = None) -> Page[Lease]:
+async def leases(
+    reader: Asking,
+    state: Several[Literal["held", "lapsed", "ended"]],
+    source: str | None = None,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
+) -> Page[Lease]:
     return await reader.model.leases(
         reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, source=_own(reader) or source, limit=limit, cursor=cursor
     )

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
 from schemas.commands import AnswerNotification, CompleteTask, HoldSending, ReleaseSending, ReplayNotification, TakeTask
-from schemas.words import Answer, Channel
+from schemas.words import Answer, Channel, NotificationState, TaskState
 from services.console.api.answering import RESPONSES, decide, require_text
 from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Picture, Several, check_scope, deciding, instant
 from services.console.decisions import author_of
 from services.console.resources import Escalation, Hold, Notification, Page, Task
 from services.runtime.rights import Permission
 
+LadderState: TypeAlias = Literal["running", "answered", "exhausted", "superseded", "ended"]
 router = APIRouter(prefix="/api/v1", tags=["people"])
 Working = Annotated[Author, Depends(deciding(Permission.TASK_WORK))]
 Holding = Annotated[Author, Depends(deciding(Permission.SENDING_HOLD))]
@@ -34,7 +35,7 @@ class NewHold(Body):
 
 @router.get("/tasks", summary="Everything that waits for a person, newest first")
 async def tasks(
-    reader: Picture, state: Several, kind: str | None = None, incident: str | None = None, site: str | None = None,
+    reader: Picture, state: Several[TaskState], kind: str | None = None, incident: str | None = None, site: str | None = None,
     overdue: Annotated[bool | None, Query(description="open or taken, and past `due_at`; false: all others")] = None,
     limit: Limit = 1000, cursor: Cursor = None,
 ) -> Page[Task]:  # fmt: skip
@@ -70,7 +71,7 @@ async def done(author: Working, id: str, body: Done | None = None) -> Response:
 
 @router.get("/notifications", summary="Newest first; people are tokens")
 async def notifications(
-    reader: LogReading, state: Several, incident: str | None = None, escalation: str | None = None, role: str | None = None,
+    reader: LogReading, state: Several[NotificationState], incident: str | None = None, escalation: str | None = None, role: str | None = None,
     person: str | None = None, limit: Limit = 100, cursor: Cursor = None,
 ) -> Page[Notification]:  # fmt: skip
     return await reader.model.notifications(
@@ -108,7 +109,7 @@ async def replay(author: Holding, id: str, body: Body | None = None) -> Response
 
 @router.get("/escalations", summary="Ladders, newest first")
 async def escalations(
-    reader: LogReading, state: Several, incident: str | None = None, limit: Limit = 100, cursor: Cursor = None
+    reader: LogReading, state: Several[LadderState], incident: str | None = None, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[Escalation]:
     return await reader.model.escalations(
         reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, incident=incident, limit=limit, cursor=cursor

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from pydantic import Field, field_validator
 
 from schemas.commands import SetLevel
-from schemas.words import Level
+from schemas.words import Level, SiteStatus
 from services.console.api.answering import COLLIDING, RESPONSES, decide
 from services.console.api.context import Author, Body, Cursor, Cut, Limit, Picture, Several, cached, deciding, parse_time
 from services.console.resources import Changes, Commune, Flag, LevelState, Map, Overview, Page, Pole, Resource, Site
@@ -53,7 +53,7 @@ async def changes(
 
 @router.get("/sites", summary="Every site of the territory")
 async def sites(
-    reader: Picture, status: Several, kind: str | None = None, pole: str | None = None, commune: str | None = None,
+    reader: Picture, status: Several[SiteStatus], kind: str | None = None, pole: str | None = None, commune: str | None = None,
     incident: str | None = None, q: Annotated[str | None, Query(max_length=100)] = None, limit: Limit = 1000, cursor: Cursor = None,
 ) -> Page[Site]:  # fmt: skip
     return await reader.model.sites(

@@ -30,13 +30,18 @@ class Choice(Body):
 
 
 @router.get("/reassignments", summary="Proposals, newest first; their lines by `/reassignments/{proposal}`")
-async def proposals(reader: Picture, part: Cut, state: Several, incident: str | None = None) -> Page[Proposal]:
+async def proposals(reader: Picture, part: Cut, state: Several[m.ProposalState], incident: str | None = None) -> Page[Proposal]:
     return part.of(await reader.model.proposals(reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, incident=incident))
 
 
 @router.get("/reassignments/lines", summary="Approved lines: where their orders stand")
 async def lines(
-    reader: Picture, state: Several, site: str | None = None, incident: str | None = None, limit: Limit = 1000, cursor: Cursor = None
+    reader: Picture,
+    state: Several[m.LineState],
+    site: str | None = None,
+    incident: str | None = None,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
 ) -> Page[ReassignmentLine]:
     return await reader.model.reassignments(
         reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, site=site, incident=incident, limit=limit, cursor=cursor

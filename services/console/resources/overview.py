@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias, get_args
+
 from pydantic import Field
 
 from schemas.words import (
@@ -34,6 +36,9 @@ class Realm(Resource):
     reference: str | None = Field(default=None, description="version of the reference data in force")
 
 
+KindOfLine: TypeAlias = Literal["fact", "impact", "decision", "action", "communication", "watch", "alarm", "note", "runtime"]
+
+
 class Line(Resource):
     """A line of the main courante (D55): what was recorded, when it happened and when we learnt it, by whom."""
 
@@ -44,7 +49,7 @@ class Line(Resource):
     late_min: int = Field(description="whole minutes between the two, 0 below one minute")
     author: str = Field(description="token of a person, or `system`")
     role: str | None
-    kind: str = Field(description="fact, decision, action, communication, watch, alarm, note, runtime")
+    kind: str = Field(description=", ".join(get_args(KindOfLine)))
     type: str = Field(description="name of the fact, e.g. SiteStatusChanged")
     change: str | None
     text: str = Field(description="the sentence in the reader's language")

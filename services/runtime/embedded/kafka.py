@@ -79,8 +79,9 @@ class KafkaNode:
     def prepare(self) -> None:
         """Write the configuration and, on an empty folder, format the storage. Raises BrokerFailed, OSError."""
         data = self.folder / "data"
-        if "," in str(data):
-            raise BrokerFailed(f"{data}: Kafka takes a comma for the end of a folder's name, give another place")
+        for part, what in ((",", "a comma for the end of a folder's name"), ("${", "“${” for the name of a setting")):
+            if part in str(data):
+                raise BrokerFailed(f"{data}: Kafka takes {what}, give another place")
         data.mkdir(parents=True, exist_ok=True)
         (self.folder / "server.properties").write_text(self._properties(data))
         (self.folder / "log4j2.properties").write_text(_log4j(self.log_file))
@@ -165,7 +166,7 @@ def _escaped(value: object) -> str:
 
 
 def _log4j(log_file: Path) -> str:
-    file = _escaped(log_file)
+    file, pattern = _escaped(log_file), _escaped(str(log_file).replace("%", "%%"))
     json_line = (
         '{"time":"%d{yyyy-MM-dd\'T\'HH:mm:ss.SSS\'Z\'}{UTC}","level":"%level{lowerCase=true}","service":"broker",'
         '"logger":"%c","event":"%enc{%m}{JSON}","exception":"%enc{%throwable{short.message}}{JSON}"}%n'
@@ -175,7 +176,7 @@ status = error
 appender.file.type = RollingFile
 appender.file.name = file
 appender.file.fileName = {file}
-appender.file.filePattern = {file}.%i
+appender.file.filePattern = {pattern}.%i
 appender.file.layout.type = PatternLayout
 appender.file.layout.pattern = {json_line}
 appender.file.policies.type = Policies

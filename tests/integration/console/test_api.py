@@ -107,6 +107,25 @@ async def test_lists_filter_and_page_by_cursor(ask: Asking) -> None:
     assert (await ask("sites", cursor="bogus", code=422))["code"] == "cursor_invalid"
 
 
+async def test_a_filter_by_a_word_that_does_not_exist_is_no_empty_list(ask: Asking) -> None:
+    for path, name in (
+        ("sites", "status"), ("incidents", "status"), ("tasks", "state"), ("notifications", "state"), ("escalations", "state"), ("plans", "state"),
+        ("activities", "state"), ("maintenance", "state"), ("leases", "state"), ("reassignments", "state"), ("log", "kind"),
+    ):  # fmt: skip
+        (fault,) = (await ask(path, **{name: "ferme"}, code=422))["errors"]
+        assert fault["field"] == f"query.{name}.0", path
+
+
+@pytest.mark.parametrize("path", ["sites", "incidents/nope", "stream", "sites?status=ferme"])
+async def test_head_is_get_without_its_body(ask: Asking, path: str) -> None:
+    asked = {"url": f"/api/v1/{path}{'&' if '?' in path else '?'}realm={ask.realm}", "headers": ask.headers}
+    head = await ask.served.http.head(**asked)
+    assert head.content == b""
+    if path != "stream":
+        answer = await ask.served.http.get(**asked)
+        assert (head.status_code, head.headers["content-type"]) == (answer.status_code, answer.headers["content-type"])
+
+
 async def test_two_times_are_compared(ask: Asking) -> None:
     then, later = "2027-02-11T09:41:00+01:00", "2027-02-11T10:40:00+01:00"
     found = await ask("changes", since=then, as_of=later)

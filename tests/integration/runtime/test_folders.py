@@ -11,20 +11,24 @@ from services.runtime.embedded.kafka import BrokerFailed
 from tests.brokers import make_node
 
 
-@pytest.mark.parametrize("name", ["données d’été 😀", " a b ", r"a\tb", "a=b#c!"])
+@pytest.mark.parametrize("name", ["données d’été 😀", " a b ", r"a\tb", "a=b#c!", "100 %d %i"])
 def test_a_folder_of_any_name_holds_what_the_broker_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Java reads its settings in Latin-1: the logs were written to a folder of another name, beside the one that is kept and backed up."""
     monkeypatch.setenv("LC_ALL", "C")
     folder = tmp_path / name / "kafka"
     node = replace(make_node(folder), log_file=tmp_path / name / "broker.jsonl")
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "broker.jsonl").write_bytes(b"\n" * 10_500_000)  # full: the next line is written to a new one
     node.prepare()
     assert node.is_formatted(folder)
-    assert (tmp_path / name / "broker.jsonl").exists()
+    assert {f.name for f in (tmp_path / name).iterdir()} == {"broker.jsonl", "broker.jsonl.1", "kafka"}
+    assert (tmp_path / name / "broker.jsonl").stat().st_size < 1_000_000
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
-def test_a_comma_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    node = make_node(tmp_path / "a,b")
-    with pytest.raises(BrokerFailed, match="comma"):
+@pytest.mark.parametrize("name", ["a,b", "a${env:HOME}"])
+def test_what_kafka_reads_otherwise_is_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
+    node = make_node(tmp_path / name)
+    with pytest.raises(BrokerFailed, match="Kafka takes"):
         node.prepare()
     assert [p.name for p in tmp_path.iterdir()] == []
