@@ -30,7 +30,7 @@ V = TypeVar("V", bound=str)
 
 
 def _split(given: object) -> object:
-    return [value for one in given for value in str(one).split(",")] if isinstance(given, list) else given
+    return [value for one in given for value in str(one).split(",") if value] if isinstance(given, list) else given
 
 
 Several = Annotated[list[V], Query(default_factory=list, max_length=50), BeforeValidator(_split)]
