@@ -11,6 +11,7 @@ from schemas import (  # noqa: F401
     oncall,
     reassignment,
     reference,
+    reference_changes,
     reports,
     runtime,
 )

@@ -7,9 +7,10 @@ keys become English here, once, in the loader (`services.territory`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -29,6 +30,14 @@ class Section(StrEnum):
     ROSTER = "roster"
     CHANNELS = "channels"
     STAFFING = "staffing"
+
+
+PUBLISHED: Final = (
+    Section.COMMUNES, Section.SITES, Section.ACTIVITIES, Section.ESCALATION, Section.ROSTER, Section.CHANNELS, Section.STAFFING, Section.PLANS,
+)  # fmt: skip
+"""The order in which the sections of a version come: channels after the ladders whose defaults they replace, plans last."""
+OPTIONAL: Final = frozenset({Section.CHANNELS})
+"""A territory may do without."""
 
 
 class Commune(Model):
@@ -502,13 +511,11 @@ SectionData = Annotated[
 ]
 
 
-@message
-class PublishReference(Command):
-    """One section of a version. Sections of one version come in order; `last` switches the realm to the version."""
+class SectionCommand(Command):
+    """Carries one section of a version."""
 
     reference: str = Field(description="version: hash of the territory folder, 16 hex digits")
     data: SectionData
-    last: bool = False
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -521,6 +528,21 @@ class PublishReference(Command):
         for fault in _faults_of(self.data):
             raise ValueError(fault)
         return self
+
+
+def version_of(sections: Sequence[SectionData]) -> str:
+    """Of a whole version in publishing order: the same content has the same version."""
+    content = blake2b(digest_size=8)
+    for section in sections:
+        content.update(section.model_dump_json().encode())
+    return content.hexdigest()
+
+
+@message
+class PublishReference(SectionCommand):
+    """One section of a version. Sections of one version come in order; `last` switches the realm to the version."""
+
+    last: bool = False
 
 
 def _faults_of(data: SectionData) -> Iterator[str]:

@@ -11,7 +11,21 @@ from schemas.base import DAY_MS, Command, Fact, Instant
 from schemas.continuity import CrisisTended, ImprovementChanged, ImprovementRow, SitrepIssued
 from schemas.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived
-from services.alerts import answers, attention, flags, incidents, leases, levels, maintenance, readiness, relief, tasks, waves, zones
+from services.alerts import (
+    answers,
+    attention,
+    flags,
+    incidents,
+    leases,
+    levels,
+    maintenance,
+    readiness,
+    relief,
+    tasks,
+    versions,
+    waves,
+    zones,
+)
 from services.alerts.commands import obey
 from services.alerts.draft import Draft
 from services.alerts.evolve import evolve, reload
@@ -160,6 +174,6 @@ _DUE: Final[Mapping[str, Callable[[Draft, str], None]]] = {
     "cause": turn, "report": begin, "silence": _judge, "allclear": zones.judge_all_clear, "ladder": waves.climb, "stale": answers.stale,
     "prove": lambda draft, _: readiness.prove(draft), "relief": relief.warn, "rearm": levels.rearm, "flag": flags.begin,
     "decay": lambda draft, rest: draft.touch(rest.partition(":")[0]), "maintenance": lambda draft, rest: maintenance.turn(draft, rest.partition(":")[0]),
-    "lease": leases.lapse, "move": lambda draft, rest: incidents.go_on_moving(draft, rest.rpartition(":")[0]), "forget": lambda draft, _: forget(draft),
+    "reference": versions.turn, "lease": leases.lapse, "move": lambda draft, rest: incidents.go_on_moving(draft, rest.rpartition(":")[0]), "forget": lambda draft, _: forget(draft),
 }  # fmt: skip
 """Head of a deadline's key → what happens then, told the rest of the key."""

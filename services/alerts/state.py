@@ -29,6 +29,7 @@ from schemas.base import Instant
 from schemas.maintenance import LeaseRow, MaintenanceRow
 from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow
 from schemas.reference import SectionData
+from schemas.reference_changes import ReferenceChangeRow, ReferenceDrafted
 from schemas.words import EventType, Level
 from services.alerts.rulebook import EMPTY, Rulebook
 from services.alerts.territory import Territory
@@ -153,6 +154,9 @@ class State:
     """Live realms: when readiness is proved next (D38)."""
     drilled: str | None = None
     """Local month of the newest drill."""
+    reference_changes: Map[str, ReferenceChangeRow] = _map()
+    drafted: Map[str, ReferenceDrafted] = _map()
+    """`version/section` → a section of a version that is proposed, until its change is over (D63)."""
 
     # ── indexes ──────────────────────────────────────────────────────────────────────────────────────────────────
     rules: Rulebook = field(default=EMPTY, init=False, compare=False, repr=False)

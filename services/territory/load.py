@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 
 from schemas import reference as ref
@@ -93,7 +92,4 @@ def load_territory(folder: Path) -> Territory:
         ref.EscalationPolicy(policy=policy), ref.RosterSection(roster=roster), *((ref.ChannelsSection(rules=channels),) if channels else ()),
         staffing, ref.Plans(plans=tuple(plans)),
     )  # fmt: skip
-    content = blake2b(digest_size=8)
-    for section in sections:
-        content.update(section.model_dump_json().encode())
-    return Territory(folder.name, folder, content.hexdigest(), sections)
+    return Territory(folder.name, folder, ref.version_of(sections), sections)

@@ -11,11 +11,12 @@ from typing import Any, Final
 from schemas import commands as c
 from schemas import maintenance as m
 from schemas import oncall as o
+from schemas import reference_changes as r
 from schemas.base import Command
 from schemas.reference import PublishReference
 from schemas.runtime import CommandApplied, CommandRefused
 from services.alerts import answers
-from services.alerts.commands import incidents, ladder, level, maintenance, oncall, reports
+from services.alerts.commands import incidents, ladder, level, maintenance, oncall, reference, reports
 from services.alerts.commands.refusal import Refused, Result
 from services.alerts.draft import Draft
 
@@ -23,6 +24,7 @@ __all__ = ["obey"]
 
 _CELL = frozenset({"admin", "coordinator", "cell", "director", "elected"})
 _FIELD = _CELL | {"site_manager", "technician", "liaison"}
+_VERSIONS = frozenset({"admin", "coordinator", "director"})
 _RIGHTS: Final[dict[type[Command], frozenset[str]]] = {
     c.AcknowledgeIncident: _FIELD,
     c.EscalateIncident: _FIELD,
@@ -48,6 +50,11 @@ _RIGHTS: Final[dict[type[Command], frozenset[str]]] = {
     o.ImportDuties: _CELL,
     o.NoteReachability: frozenset({"admin", "coordinator"}),
     PublishReference: frozenset({"admin", "coordinator"}),
+    r.DraftReference: _VERSIONS,
+    r.ProposeReference: _VERSIONS,
+    r.ApproveReference: _VERSIONS,
+    r.DeclineReference: _VERSIONS,
+    r.WithdrawReference: _VERSIONS,
 }  # fmt: skip
 
 
@@ -93,8 +100,11 @@ def _check_right(draft: Draft, command: Command) -> None:
 
 
 _NO_DEED: Final = frozenset(
-    {PublishReference, o.NoteReachability, o.ImportDuties, o.OverrideDuty, o.SwapDuties, o.WithdrawDuty, o.DrillLadders}
-)
+    {
+        PublishReference, r.DraftReference, r.ProposeReference, r.ApproveReference, r.DeclineReference, r.WithdrawReference, o.NoteReachability,
+        o.ImportDuties, o.OverrideDuty, o.SwapDuties, o.WithdrawDuty, o.DrillLadders,
+    }
+)  # fmt: skip
 """Administration of data, not work on a crisis."""
 _APPLY: Final[dict[type[Command], Callable[[Draft, Any], Result]]] = {
     c.AcknowledgeIncident: ladder.acknowledge,
@@ -120,5 +130,10 @@ _APPLY: Final[dict[type[Command], Callable[[Draft, Any], Result]]] = {
     o.DrillLadders: oncall.drill,
     o.ImportDuties: oncall.take_calendar,
     o.NoteReachability: oncall.note_reachability,
-    PublishReference: reports.publish,
+    PublishReference: reference.publish,
+    r.DraftReference: reference.sketch,
+    r.ProposeReference: reference.propose,
+    r.ApproveReference: reference.approve,
+    r.DeclineReference: reference.decline,
+    r.WithdrawReference: reference.withdraw,
 }

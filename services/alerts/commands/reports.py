@@ -1,10 +1,9 @@
-"""Verification, linking, tasks, notes, and the reference data (D6, D8, D55, D63)."""
+"""Verification, linking, tasks and notes (D6, D8, D55)."""
 
 from __future__ import annotations
 
 from schemas import commands as c
 from schemas.alerts import NoteAdded, TaskChanged
-from schemas.reference import PublishReference, ReferencePublished
 from schemas.words import TaskState
 from services.alerts import reports, tasks
 from services.alerts.causes import lift, placeless_of
@@ -81,13 +80,3 @@ def note(draft: Draft, command: c.AddNote) -> Result:
         source=command.source, certainty=command.certainty,
     ))  # fmt: skip
     return {"line": line}
-
-
-def publish(draft: Draft, command: PublishReference) -> Result:
-    """One section of the reference data; with the last one everything is judged again under the new version."""
-    draft.emit(ReferencePublished(reference=command.reference, data=command.data, last=command.last, published_at=draft.now))
-    if command.last:
-        draft.doubtful.update(draft.state.site_causes)
-        draft.stirred.update(dict.fromkeys(c for causes in draft.state.site_causes.values() for c in causes))
-        settle(draft, draft.state.rules.topics)
-    return {"reference": command.reference, "section": command.data.section.value}

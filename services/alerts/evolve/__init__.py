@@ -36,6 +36,7 @@ from schemas.base import Fact
 from schemas.maintenance import LeaseChanged, MaintenanceChanged
 from schemas.oncall import CellShift, DutyChanged, LaddersDrilled, ReachabilityChanged, ReadinessProved
 from schemas.reference import ReferencePublished, Section
+from schemas.reference_changes import OPEN_CHANGES, ReferenceChangeRecorded, ReferenceDrafted
 from schemas.runtime import DeadlineFailed
 from schemas.shared import shared
 from services.alerts.evolve.causes import cause_changed
@@ -58,6 +59,7 @@ from services.alerts.evolve.oncall import (
     roster_changed,
     rota_of,
 )
+from services.alerts.evolve.reference_changes import change_recorded, reference_drafted
 from services.alerts.evolve.reports import arrival, report_changed
 from services.alerts.evolve.sites import all_clear_noted, counted, deadline_settled, silence_changed, site_marked, zone_changed
 from services.alerts.rulebook import rulebook_of
@@ -85,7 +87,7 @@ def reload(s: State) -> State:
     new = new.put(
         rules=rulebook_of(s.version, sections), spent=s.spent, forget_at=s.forget_at, marks=s.marks, silences=s.silences, zones=s.zones,
         duties=s.duties, reach=s.reach, published_at=s.published_at, taken=s.taken, readiness=s.readiness, prove_at=s.prove_at,
-        drilled=s.drilled, shifts=s.shifts,
+        drilled=s.drilled, shifts=s.shifts, drafted=s.drafted,
     )  # fmt: skip
     new = new.put(rota=rota_of(new))
     counts_: Map[tuple[str, str, str], int] = Map()
@@ -101,10 +103,7 @@ def reload(s: State) -> State:
         new = report_changed(new, row)
     for cause in s.causes.values():
         new = cause_changed(new, cause)
-    for window in s.maintenance.values():
-        new = maintenance_changed(new, window)
-    for lease in s.leases.values():
-        new = lease_changed(new, lease)
+    new = _planned(new, s)
     for incident_row in s.incidents.values():
         new = incident_changed(new, incident_row)
     for id, t in s.thresholds.items():
@@ -123,10 +122,22 @@ def reload(s: State) -> State:
     return new.put(agenda=agenda.arm("forget", s.forget_at))
 
 
+def _planned(new: State, s: State) -> State:
+    """With what people and machines set a time to: works, leases of alerts, changes of the reference data."""
+    for window in s.maintenance.values():
+        new = maintenance_changed(new, window)
+    for lease in s.leases.values():
+        new = lease_changed(new, lease)
+    for change in s.reference_changes.values():
+        new = change_recorded(new, change)
+    return new
+
+
 def history_forgotten(s: State, fact: HistoryForgotten) -> State:
     """Drop closed incidents of long ago and old reports that belong to none; rows in the read model stay."""
     held = _with_heirs(s, {c.incident for c in s.causes.values() if c.lifted_at is None} | _called_for(s))
     gone = {i for i, row in s.incidents.items() if row.state not in OPEN and (row.closed_at or 0) < fact.closed_before} - held
+    proposed = {c.reference for c in s.reference_changes.values() if c.state in OPEN_CHANGES}
     held_alerts = {r for lease in s.leases.values() if lease.state == "held" for r in (lease.id, lease.claim)}
     reports = _kept(
         s.reports,
@@ -143,6 +154,8 @@ def history_forgotten(s: State, fact: HistoryForgotten) -> State:
             tasks=_kept(s.tasks, lambda t: t.done_at is None or t.done_at >= fact.reported_before),
             leases=_kept(s.leases, lambda a: a.id in reports and a.claim in reports),
             maintenance=_kept(s.maintenance, lambda w: w.state != "over" or w.changed_at >= fact.reported_before),
+            drafted=_kept(s.drafted, lambda d: d.reference in proposed or d.drafted_at >= fact.reported_before),
+            reference_changes=_kept(s.reference_changes, lambda c: c.state in OPEN_CHANGES or c.ended_at >= fact.reported_before),
             spent=Map({key: due for key, due in s.spent.items() if due >= fact.reported_before}), forget_at=fact.next_at,
             duties=_kept(s.duties, lambda d: d.end >= fact.reported_before), taken=_kept(s.taken, lambda at: at >= fact.reported_before),
         )
@@ -188,6 +201,8 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     LeaseChanged: lambda s, f: lease_changed(s, f.row),
     MetricChanged: lambda s, f: s.put(metrics=s.metrics.set(f.key, f)),
     ReferencePublished: reference_published,
+    ReferenceDrafted: reference_drafted,
+    ReferenceChangeRecorded: lambda s, f: change_recorded(s, f.row),
     DutyChanged: lambda s, f: duty_changed(s, f.row),
     ReachabilityChanged: lambda s, f: reachability_changed(s, f.row),
     ReadinessProved: lambda s, f: readiness_proved(s, f.row),

@@ -1,0 +1,79 @@
+"""What a version of the reference data changes against another one, section by section, in rows of their files (D63)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from schemas.reference import Section, SectionData, Sites
+from schemas.reference_changes import MOST_NAMED, SectionDifference
+
+_NAMES: Final[tuple[tuple[str, ...], ...]] = (
+    ("site", "activity", "metier"), ("metier", "by"), ("role", "scope"), ("id",), ("level",), ("insee",), ("base", "pct"), ("activity",),
+    ("channel",), ("cause",), ("wave",), ("role",),
+)  # fmt: skip
+"""Fields that name a row of a list, the first that all its rows have."""
+_WRAPPED: Final = frozenset({"policy", "roster", "rules"})
+"""Fields whose own fields are the rows."""
+
+
+def differences(before: Sequence[SectionData], after: Sequence[SectionData]) -> list[SectionDifference]:
+    """The sections that differ, in the order of `after`; without a row that does, by the order of their rows.
+
+    A section that only `before` has stays in force, so it does not count.
+    """
+    known = {section.section: section for section in before}
+    return [_difference(known.get(section.section), section) for section in after if known.get(section.section) != section]
+
+
+def dropped_sites(before: Sequence[SectionData], after: Sequence[SectionData]) -> list[str]:
+    """Sites that `after` has no more."""
+    left = {site.id for section in after if isinstance(section, Sites) for site in section.sites}
+    return [site.id for section in before if isinstance(section, Sites) for site in section.sites if site.id not in left]
+
+
+def _difference(before: SectionData | None, after: SectionData) -> SectionDifference:
+    old, new = _rows(before) if before is not None else {}, _rows(after)
+    dropped = [name for name in old if name not in new]
+    changed = [name for name in new if name in old and old[name] != new[name]]
+    added = [name for name in new if name not in old]
+    named = [*(f"-{n}" for n in dropped), *(f"~{n}" for n in changed), *(f"+{n}" for n in added)]
+    return SectionDifference(
+        section=Section(after.section), added=len(added), changed=len(changed), dropped=len(dropped), named=tuple(named[:MOST_NAMED])
+    )
+
+
+def _rows(section: SectionData) -> dict[str, Any]:
+    """Every row of a section by its name."""
+    found: dict[str, Any] = {}
+    for name, row in _walk(section.model_dump(mode="json", exclude={"section"})):
+        again = next((n for n in range(2, len(found) + 3) if f"{name} ({n})" not in found), 0) if name in found else 0
+        found[f"{name} ({again})" if again else name] = row
+    return found
+
+
+def _walk(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for field, value in fields.items():
+        if field in _WRAPPED and isinstance(value, dict):
+            yield from _walk(value)
+        elif isinstance(value, dict):
+            yield from ((f"{field} {key}", row) for key, row in value.items())
+        elif (names := _named_by(value)) is not None:
+            yield from ((_name(field, row, names), row) for row in value)
+        else:
+            yield field, value
+
+
+def _named_by(value: Any) -> tuple[str, ...] | None:
+    if not isinstance(value, list) or not value or not all(isinstance(row, dict) for row in value):
+        return None
+    return next((names for names in _NAMES if all(name in row for row in value for name in names)), None)
+
+
+def _name(field: str, row: Mapping[str, Any], names: Sequence[str]) -> str:
+    said = " ".join(str(row[name]) for name in names if row[name] is not None)
+    return said if field in _PLAIN else f"{field} {said}"
+
+
+_PLAIN: Final = frozenset({"communes", "sites", "activities", "plans", "channels"})
+"""Lists that are the section itself: their rows need no other name."""
