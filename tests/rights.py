@@ -43,6 +43,7 @@ EVIDENCE: Final = _roles("admin coordinator cell director auditor")
 PILOT: Final = _roles("admin coordinator")
 AUDIT: Final = _roles("admin auditor")
 ADMIN: Final = _roles("admin")
+VERSIONS: Final = _roles("admin coordinator director")
 LETTERS: Final = _roles("admin coordinator cell auditor")
 
 CONSOLE: Final[dict[str, Who]] = {
@@ -50,7 +51,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /": PICTURE, "GET /incidents/{id}": PICTURE, "GET /activites": PICTURE, "GET /mur": PICTURE, "GET /sites/{id}": PICTURE,
     "GET /signalements/{id}": PICTURE, "GET /plans": PICTURE, "GET /prevoyance": PICTURE, "GET /releve": PICTURE, "GET /travaux": PICTURE,
     "GET /realms": PICTURE, "GET /signaler": REPORT - {Role.SOURCE}, "GET /astreintes": LOG, "GET /main-courante": LOG, "GET /retex": LOG,
-    "GET /sitrep": LOG, "GET /sitrep/{number}": LOG, "GET /sources": LOG, "GET /appels": LOG, "GET /appels/{id}/reponses": CELL,
+    "GET /sitrep": LOG, "GET /sitrep/{number}": LOG, "GET /sources": LOG, "GET /appels": LOG, "GET /donnees": LOG, "GET /appels/{id}/reponses": CELL,
     "GET /reaffectation": PICTURE, "GET /appareil": ACKNOWLEDGE, "GET /mes-sites": PICTURE, "GET /exercice": PICTURE, "GET /personnes": AUDIT, "GET /compte": PICTURE - {Role.KIOSK}, "POST /connexion/cle/options": Open.TO_ALL, "POST /connexion/cle": Open.LINK,
     "POST /compte/cles/options": ALL, "POST /compte/cles": ALL, "POST /compte/cles/{id}/retirer": ALL, "POST /compte/sessions/fermer": ALL,
     "GET /aide": Open.TO_ALL, "GET /glossaire": Open.TO_ALL, "GET /guide": Open.TO_ALL, "GET /guide/{name}": Open.TO_ALL, "GET /guide/images/{name}": Open.TO_ALL, "GET /accessibilite": Open.TO_ALL, "GET /connexion": Open.TO_ALL, "GET /connexion/annuaire": Open.LINK, "GET /connexion/annuaire/retour": Open.LINK,
@@ -71,6 +72,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /api/v1/reports/{id}": STATUS, "GET /api/v1/commands/{id}": STATUS, "GET /api/v1/maintenance": STATUS,
     "GET /api/v1/maintenance/{id}": STATUS, "GET /api/v1/leases": STATUS,
     # the log, and what comes of it
+    "GET /api/v1/reference/changes": LOG, "GET /api/v1/reference/changes/{id}": LOG,
     "GET /api/v1/incidents/{id}/timeline": LOG, "GET /api/v1/log": LOG, "GET /api/v1/notifications": LOG, "GET /api/v1/notifications/{id}": LOG,
     "GET /api/v1/escalations": LOG, "GET /api/v1/escalations/{id}": LOG, "GET /api/v1/oncall": LOG, "GET /api/v1/oncall/duties": LOG,
     "GET /api/v1/drills": LOG,
@@ -97,6 +99,8 @@ CONSOLE: Final[dict[str, Who]] = {
     "POST /api/v1/tasks/{id}/take": FIELD, "POST /api/v1/tasks/{id}/done": FIELD, "POST /api/v1/reports/{id}/confirm": CELL,
     "POST /api/v1/reports/{id}/deny": CELL, "POST /api/v1/reports/{id}/link": CELL, "POST /api/v1/maintenance": WORKS,
     "POST /api/v1/maintenance/{id}/change": WORKS, "POST /api/v1/maintenance/{id}/end": WORKS, "POST /api/v1/oncall/overrides": DUTY,
+    "POST /api/v1/reference/changes": VERSIONS, "POST /api/v1/reference/changes/{id}/approve": VERSIONS,
+    "POST /api/v1/reference/changes/{id}/decline": VERSIONS, "POST /api/v1/reference/changes/{id}/withdraw": VERSIONS,
     "POST /api/v1/oncall/swaps": DUTY, "POST /api/v1/oncall/duties/{id}/withdraw": DUTY, "POST /api/v1/oncall/import": DUTY, "POST /api/v1/drills": DUTY,
     "POST /api/v1/sitreps": CELL, "POST /api/v1/improvements": CELL, "POST /api/v1/improvements/{id}/done": CELL,
     "POST /api/v1/improvements/{id}/drop": CELL, "POST /api/v1/notifications/{id}/replay": PILOT, "POST /api/v1/sending/hold": PILOT,

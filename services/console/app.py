@@ -37,6 +37,7 @@ from services.console.api import (
     realms,
     reassignments,
     reference,
+    reference_changes,
     reports,
     retex,
     returns,
@@ -79,7 +80,7 @@ from services.runtime.webpush import PushSettings, VapidKey
 
 ROUTERS: Final = (
     incidents.router, places.router, continuity.router, reassignments.router, announcing.router, people.router, maintenance.router, oncall.router, oncall.feeds, reports.router, log.router, realms.router,
-    commands.router, reference.router, live.router, callouts.router, headcounts.router, devices.router, returns.router, sitreps.router, evidence.router, retex.router,
+    commands.router, reference_changes.router, reference.router, live.router, callouts.router, headcounts.router, devices.router, returns.router, sitreps.router, evidence.router, retex.router,
 )  # fmt: skip
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
 slog = structlog.get_logger(__name__)

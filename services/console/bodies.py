@@ -15,8 +15,8 @@ from services.runtime.problems_http import problem_response
 
 LIMIT: Final = 1 << 20
 """Bytes of a body."""
-LONGER: Final = {"/api/v1/oncall/import": MOST_BYTES + LIMIT}
-"""Calendars; the route has a sentence of its own for one that is too long."""
+LONGER: Final = {"/api/v1/oncall/import": MOST_BYTES + LIMIT, "/api/v1/reference/changes": 2 * LIMIT}
+"""Calendars, of which the route has a sentence of its own for one that is too long; versions of the reference data, which come whole."""
 
 
 class Bounded:

@@ -158,18 +158,20 @@ class Decisions:
 
     async def decide(
         self, service: str, realm: str, principal: Principal, make: Make, *, reason: str | None = None, idempotency_key: str | None = None,
-        wait_s: float = WAIT_S, told: Mapping[str, str] | None = None,
+        wait_s: float = WAIT_S, told: Mapping[str, str] | None = None, first: Sequence[tuple[str, Make]] = (),
     ) -> Outcome:  # fmt: skip
         """Send the command that `make` gives and wait for its answer.
 
         Raises BrokerAway, ProblemError `key_reused`, `invalid` (what the command cannot hold).
-        `told`: more free text, kept with the reason.
+        `told`: more free text, kept with the reason. `first`: (name, command) that go before it, under ids of their own made from its id.
         """
         id = self.command_id(principal, realm, idempotency_key)
         author, role = author_of(principal), principal.acting_role
         text_id = self.text_id(id, reason) if reason else None
         try:
-            command = make(author, role, f"text:{text_id}" if text_id else None)
+            reference = f"text:{text_id}" if text_id else None
+            command = make(author, role, reference)
+            before = [(f"{id}-{name}", earlier(author, role, reference)) for name, earlier in first]
         except ValidationError as error:
             raise ProblemError("invalid", faults=faults_of(error)) from None
         known = await self.answers.read(id) if idempotency_key is not None else None
@@ -181,7 +183,8 @@ class Decisions:
             await self._texts.put(text_id, TextItem({"text": reason} | dict(told or {})))
 
         async def ask() -> None:
-            await self._producer.send(inputs(service), realm, command, id=id, source=author_source(author, role), correlation_id=id)
+            for own, one in (*before, (id, command)):
+                await self._producer.send(inputs(service), realm, one, id=own, source=author_source(author, role), correlation_id=id)
 
         answer = await self.answers.wait(id, min(wait_s, LONGEST_WAIT_S), ask=ask)
         log.info(

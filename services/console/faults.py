@@ -30,6 +30,11 @@ declare(
     "refused", 409, both("Décision refusée", "Decision refused"), both("{what}", "{what}"),
 )  # fmt: skip
 declare(
+    "agents_moved", 409, both("Agents réaffectés", "Agents reassigned"),
+    both("Cette version n’a plus des sites de, vers ou pour lesquels {agents} agents sont réaffectés : « release » les rend à leur poste.",
+         "This version has no longer sites from, to or for which {agents} agents are reassigned: `release` gives them back."),
+)  # fmt: skip
+declare(
     "link_invalid", 404, both("Lien non valable", "Link not valid"),
     both("Ce lien est périmé, déjà remplacé ou incomplet. Répondez au SMS par 1 ou 2, ou appelez la cellule.",
          "This link has expired, was replaced or is incomplete. Answer the text message with 1 or 2, or call the cell."),

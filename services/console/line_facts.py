@@ -75,6 +75,23 @@ def _window(fact: FactRecord) -> Fields | None:
     }  # fmt: skip
 
 
+_CHANGE_KINDS = {"proposed": "decision", "approved": "decision", "declined": "decision", "withdrawn": "decision", "failed": "alarm"}
+
+
+def _reference_change(fact: FactRecord) -> Fields | None:
+    r, change = fact.data["row"], fact.data["change"]
+    kind = _CHANGE_KINDS.get(change)
+    if kind is None:  # its sections, one by one; with the last the version has a line of its own
+        return None
+    return {
+        "kind": kind, "change": change, "text_id": _text_id(r["decisions"][-1].get("reason")) if kind == "decision" else None,
+        "values": _some({
+            "id": r["id"], "reference": r["reference"], "sections": [d["section"] for d in r["sections"]], "effective_at": r.get("effective_at"),
+            "due_at": r.get("next_at"), "cause": r.get("cause"),
+        }),
+    }  # fmt: skip
+
+
 def _withheld(fact: FactRecord) -> Fields:
     d = fact.data
     return {
@@ -382,6 +399,7 @@ LINES: dict[str, Maker] = {
     "NotificationChanged": _notification,
     "HoldChanged": _hold,
     "ReferencePublished": _reference,
+    "ReferenceChangeRecorded": _reference_change,
     "RealmOpened": _runtime("opened", "decision"),
     "RealmClosed": _runtime("closed", "decision"),
     "CommandRefused": _refused,

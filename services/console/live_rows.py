@@ -17,6 +17,7 @@ from schemas import continuity as c
 from schemas import delivery as d
 from schemas import maintenance as m
 from schemas import reassignment as g
+from schemas import reference_changes as v
 from services.console.picture import Picture
 from services.console.queries.base import Read
 from services.console.readmodel import ReadModel
@@ -30,7 +31,7 @@ Event = tuple[str, bytes]
 """(event name, JSON)."""
 Events = list[tuple[str, str, Resource]]
 """(id, event name, resource)."""
-LOG_ONLY: Final = frozenset({"log", "notifications", "escalations"})
+LOG_ONLY: Final = frozenset({"log", "notifications", "escalations", "reference_changes"})
 """Events for readers with the right `log.read`; from others they are hidden."""
 
 
@@ -134,6 +135,7 @@ _PLAIN: Final = {
     "flags": _plain(a.FlagRow, "flags", Shaper.flag),
     "triggers": _plain(a.TriggerRow, "triggers", Shaper.trigger),
     "maintenance": _plain(m.MaintenanceRow, "maintenance", Shaper.maintenance),
+    "reference_changes": _plain(v.ReferenceChangeRow, "reference_changes", Shaper.reference_change),
     "alarms": _plain(c.AlarmRow, "alarms", Shaper.alarm),
     "strategies": _plain(c.StrategyRow, "strategies", Shaper.strategy),
     "sitreps": _plain(c.SitrepRow, "sitreps", Shaper.sitrep),

@@ -13,11 +13,12 @@ from services.console.queries.documents import Documents
 from services.console.queries.maintenance import Works
 from services.console.queries.oncall import OnCallQueries
 from services.console.queries.reassignments import Reassignments
+from services.console.queries.reference import Versions
 
 __all__ = ["NotFound", "Queries", "ReadModel", "RealmUnknown", "Rebuilding", "StoreAway"]
 
 
-class ReadModel(Documents, ChangeQueries, Works, OnCallQueries, Reassignments):
+class ReadModel(Documents, ChangeQueries, Works, OnCallQueries, Reassignments, Versions):
     """All queries. Safe for concurrent use in one event loop."""
 
 

@@ -14,6 +14,7 @@ from schemas import delivery as d
 from schemas import maintenance as m
 from schemas import reassignment as g
 from schemas import reference as ref
+from schemas import reference_changes as v
 from schemas.base import Instant
 from schemas.realms import is_live, parse_realm
 from schemas.reports import Window
@@ -155,6 +156,25 @@ class Shaper:
             until_at=_when(row.until_at), origin=row.origin, author=row.author, role=row.role, reason=told.get("text"),
             created_by=told.get("created_by"), planned_at=when(row.planned_at), changed_at=when(row.changed_at), over_at=_when(row.over_at),
             over_by=row.over_by, version=row.version, causes=len(covered), covered_sites=sorted(set(covered)),
+        )  # fmt: skip
+
+    def reference_change(self, row: v.ReferenceChangeRow, said: Mapping[str, Any] | None = None) -> r.ReferenceChange:
+        """`said`: reference of a text → its fields, for those who may read them."""
+        told = said or {}
+        return r.ReferenceChange(
+            id=row.id, realm=self.realm, state=row.state, reference=row.reference, base=row.base,
+            outdated=row.state is v.ChangeState.PROPOSED and row.base != self.reference.version, effective_at=_when(row.effective_at),
+            in_force_at=_when(row.in_force_at), cause=row.cause, release=row.release,
+            sections=[
+                r.SectionDifference(section=d.section, added=d.added, changed=d.changed, dropped=d.dropped, named=list(d.named)) for d in row.sections
+            ],
+            dropped_sites=list(row.dropped_sites),
+            foreseen=r.Foreseen.model_validate(row.foreseen.model_dump(mode="json")) if row.foreseen is not None else None,
+            decisions=[
+                r.ChangeDecision(what=d.what, by=d.by, role=d.role, at=when(d.at), reason=told.get(d.reason or "", {}).get("text"))
+                for d in row.decisions
+            ],
+            version=row.version,
         )  # fmt: skip
 
     def lease(self, row: m.LeaseRow, report: a.ReportRow | None) -> r.Lease:

@@ -60,6 +60,8 @@ class Permission(StrEnum):
     ROTA_WRITE = "rota.write"
     """Who is on call: overrides, swaps, calendars."""
     SENDING_HOLD = "sending.hold"
+    REFERENCE_DECIDE = "reference.decide"
+    """Propose a change of the reference data, and decide about another person's (D63)."""
     REALM_RUN = "realm.run"
     """Open, step, pause and close simulated realms, and play into them with `recorded_at`."""
     DIRECTORY_READ = "directory.read"
@@ -87,9 +89,11 @@ _DECIDES: Final = frozenset({_P.LEVEL_SET, _P.PLAN_DECIDE, _P.REASSIGNMENT_DECID
 
 RIGHTS: Final[dict[Role, frozenset[Permission]]] = {
     Role.ADMIN: frozenset(Permission),
-    Role.COORDINATOR: _CELL | _DECIDES | {_P.SENDING_HOLD, _P.REALM_RUN, _P.DIRECTORY_WRITE},
+    Role.COORDINATOR: _CELL | _DECIDES | {_P.SENDING_HOLD, _P.REALM_RUN, _P.DIRECTORY_WRITE, _P.REFERENCE_DECIDE},
     Role.CELL: _CELL,
-    Role.DIRECTOR: _FIELD | _DECIDES | {_P.LOG_READ, _P.NOTE_WRITE, _P.INCIDENT_DECIDE, _P.ROTA_WRITE, _P.EVIDENCE_EXPORT},
+    Role.DIRECTOR: _FIELD
+    | _DECIDES
+    | {_P.LOG_READ, _P.NOTE_WRITE, _P.INCIDENT_DECIDE, _P.ROTA_WRITE, _P.EVIDENCE_EXPORT, _P.REFERENCE_DECIDE},
     Role.SITE_MANAGER: _FIELD | {_P.PLAN_DECIDE},
     Role.TECHNICIAN: _FIELD,
     Role.ELECTED: _READ | _DECIDES | {_P.LOG_READ, _P.INCIDENT_ACKNOWLEDGE},

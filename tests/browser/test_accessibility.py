@@ -29,6 +29,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "releve": ("/releve", 1440, 900, True),
     "appels": ("/appels", 1440, 900, True),
     "travaux": ("/travaux", 1440, 900, True),
+    "donnees": ("/donnees", 1440, 900, True),
     "prevoyance": ("/prevoyance", 1440, 900, True),
     "plans": ("/plans", 1440, 900, True),
     "reaffectation": ("/reaffectation", 1440, 900, True),

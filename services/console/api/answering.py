@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from schemas.base import Command
 from services.console.api.context import Author, Body
-from services.console.decisions import Decisions, Outcome
+from services.console.decisions import Decisions, Make, Outcome
 from services.console.queries.journal import command_result
 from services.console.resources import CommandResult
 from services.runtime.problems import CATALOGUE, MEDIA_TYPE, ProblemError, fault
@@ -41,9 +41,13 @@ COLLIDING: dict[str, Any] = {
 
 
 async def decide(
-    author: Author, body: Body | None, service: str, kind: type[Command], *, told: Mapping[str, str] | None = None, **fields: Any
-) -> Response:
-    """Send a command with these fields and answer. `told`: free text that is kept with the reason. Raises BrokerAway, ProblemError."""
+    author: Author, body: Body | None, service: str, kind: type[Command], *, told: Mapping[str, str] | None = None,
+    first: Sequence[tuple[str, Make]] = (), **fields: Any,
+) -> Response:  # fmt: skip
+    """Send a command with these fields and answer. `told`: free text that is kept with the reason; `first`: commands that go before it.
+
+    Raises BrokerAway, ProblemError.
+    """
     author = author.within(body)
 
     def make(by: str, role: str, reason: str | None) -> Command:
@@ -59,6 +63,7 @@ async def decide(
         idempotency_key=author.key,
         wait_s=author.wait_s,
         told=told,
+        first=first,
     )
     return answer(author.request, outcome, author.lang)
 

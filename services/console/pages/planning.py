@@ -12,9 +12,10 @@ from fastapi import Request
 from schemas import reference as ref
 from schemas.reassignment import UNDER_WAY, LineState, ProposalState
 from schemas.words import SHELVED, PlanState, SiteStatus
+from services.console.decisions import author_of
 from services.console.i18n import Translator, translator
 from services.console.oncall import all_off
-from services.console.pages import duty, incident, moves, strategies, times, works
+from services.console.pages import duty, incident, moves, strategies, times, versions, works
 from services.console.pages.announcing import announced_of
 from services.console.pages.arbitrations import arbitrations_of
 from services.console.pages.door import poster_site, reader_of, shell_of
@@ -146,6 +147,20 @@ class Screens(CrisisScreens):
             "rules": works.RULES, "repeats": lambda rrule: works.said_rule(rrule, x._),
             "person": lambda token: w.person_name(token, x.names, x._), "start_value": start.strftime("%Y-%m-%dT%H:%M"),
             "end_value": (start + timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M"),
+        }  # fmt: skip
+
+    async def reference(self, request: Request) -> dict[str, Any]:
+        """`reference.html`: changes of the reference data (D63). Raises ProblemError `forbidden`."""
+        reader_of(request, Permission.LOG_READ)
+        x = await self._load(request, "reference")
+        found = (await self._queries.reference_changes(x.shell.realm.name, lang=x.shell.lang, texts=True, limit=EVERY_LINE)).items
+        reader = x.shell.reader
+        changes = versions.changes_of(found, author_of(reader.principal), x.names, x._, may=reader.may(Permission.REFERENCE_DECIDE))
+        over = [c for c in changes if not c.is_open]
+        return {
+            **self._around(request, x), "version": x.reference.version, "open": [c for c in changes if c.is_open], "over": over[: versions.OVER_SHOWN],
+            "over_count": len(over), "person": lambda token: w.person_name(token, x.names, x._),
+            "since": next((c.found.in_force_at for c in over if c.found.in_force_at and c.found.reference == x.reference.version), None),
         }  # fmt: skip
 
     async def duty(self, request: Request) -> dict[str, Any]:

@@ -34,8 +34,8 @@ REPORT: Final = "/signaler"
 """Also reached from a poster, by whoever has no login."""
 WALL: Final = "/mur"
 """All that a kiosk shows."""
-EACH: Final = frozenset({"/signalements/{id}"})
-"""Rendered for each reader alone: whose words they read is written down (D59)."""
+EACH: Final = frozenset({"/signalements/{id}", "/donnees"})
+"""Rendered for each reader alone: whose words they read is written down (D59); what they proposed themselves they do not approve (D63)."""
 Maker = Callable[..., Awaitable[dict[str, Any]]]
 
 
@@ -92,6 +92,7 @@ def _screens(router: APIRouter, queries: Queries) -> None:
     show("/appareil", "device.html", Screens.device)
     show(REPORT, "report.html", Screens.report)
     show("/travaux", "maintenance.html", Screens.maintenance)
+    show("/donnees", "reference.html", Screens.reference)
     show("/realms", "realms.html", Screens.realms)
     show("/mes-sites", "my_sites.html", Offices.my_sites)
     show("/exercice", "player.html", Offices.player)

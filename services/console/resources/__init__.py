@@ -50,6 +50,7 @@ from services.console.resources.overview import (
 )
 from services.console.resources.places import Cause, Commune, Map, Pole, Site
 from services.console.resources.reassignment import End, Flow, MissingAgents, MoveReason, Proposal, ProposalDecision, ReassignmentLine
+from services.console.resources.reference import ChangeDecision, Foreseen, ReferenceChange, SectionDifference
 from services.console.resources.sending import Attempt, CallOut, Estimate, Hold, Notification, SafetyAnswer
 from services.console.resources.upkeep import Covers, Lease, Maintenance, Matching
 
@@ -65,6 +66,7 @@ __all__ = [
     "Card",
     "Cause",
     "Change",
+    "ChangeDecision",
     "Changes",
     "Clock",
     "CommandResult",
@@ -79,6 +81,7 @@ __all__ = [
     "Feed",
     "Flag",
     "Flow",
+    "Foreseen",
     "Gain",
     "Gap",
     "Hold",
@@ -111,10 +114,12 @@ __all__ = [
     "Realm",
     "Reason",
     "ReassignmentLine",
+    "ReferenceChange",
     "Report",
     "Resource",
     "SafetyAnswer",
     "Scalar",
+    "SectionDifference",
     "Site",
     "Sitrep",
     "Strategy",

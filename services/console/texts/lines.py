@@ -415,7 +415,27 @@ def _refused(record: Record, names: Names, _: Translator) -> str:
 
 
 def _reference(record: Record, names: Names, _: Translator) -> str:
-    return _("Données de référence, version {version}", version=record.values["reference"])
+    return _("Données de référence : version {version} en vigueur", version=record.values["reference"])
+
+
+def _reference_change(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    version = v["reference"]
+    match record.change:
+        case "proposed":
+            what = w.listed([w.word(w.SECTION, section, _) for section in v["sections"]], _)
+            said = _("Données de référence : version {version} proposée ({what})", version=version, what=what or _("ordre des lignes"))
+            at = v.get("effective_at")
+            return _("{what}, effet le {at}", what=said, at=_local(at)) if at else _("{what}, effet dès l’approbation", what=said)
+        case "approved":
+            return _("Données de référence : version {version} approuvée, en vigueur le {at}", version=version, at=_local(v["due_at"]))
+        case "declined":
+            return _("Données de référence : version {version} refusée", version=version)
+        case "withdrawn":
+            return _("Données de référence : version {version} retirée", version=version)
+        case _:
+            cause = w.word(w.CHANGE_CAUSE, v.get("cause"), _)
+            return _("Données de référence : la version {version} n’entre pas en vigueur, {cause}", version=version, cause=cause)
 
 
 _MAKERS: dict[str, Callable[[Record, Names, Translator], str]] = {
@@ -450,6 +470,7 @@ _MAKERS: dict[str, Callable[[Record, Names, Translator], str]] = {
     "NotificationChanged": _notification,
     "HoldChanged": _hold,
     "ReferencePublished": _reference,
+    "ReferenceChangeRecorded": _reference_change,
     "RealmOpened": _fixed(N_("Ouverture")),
     "RealmClosed": _fixed(N_("Fermeture du déroulé")),
     "CommandRefused": _refused,

@@ -186,6 +186,21 @@ REFUSALS = {
     ),
     "telework_off": N_("Le télétravail ne fonctionne plus depuis le calcul. La prochaine proposition dira où aller."),
     "place_lost": N_("Ce lieu a perdu des postes depuis le calcul : {site}. La prochaine proposition dira où aller."),
+    # changes of the reference data
+    "change_unknown": N_("Ce changement n’existe pas."),
+    "change_decided": N_("Ce changement est déjà décidé."),
+    "second_person_needed": N_("Une autre personne que celle qui l’a proposé doit en décider."),
+    "person_needed": N_("Une personne doit en décider, pas un programme."),
+    "proposer_only": N_("Seule la personne qui l’a proposé le retire ; une autre le refuse."),
+    "base_changed": N_("Une autre version est entrée en vigueur depuis : proposez de nouveau à partir d’elle."),
+    "load_under_way": N_(
+        "Une version se charge sans approbation en ce moment, ou son chargement est resté inachevé : terminez-le d’abord."
+    ),
+    "reference_in_force": N_("Cette version est déjà en vigueur."),
+    "reference_proposed": N_("Cette version est déjà proposée."),
+    "reference_unusable": N_("Ces règles ne peuvent pas être lues : {error}"),
+    "section_missing": N_("La version n’est pas arrivée entière, il manque « {section} » : proposez de nouveau."),
+    "too_many_changes": N_("{most} changements attendent déjà : décidez-en d’abord."),
     # maintenance windows
     "window_unknown": N_("Ces travaux n’existent pas, ou ne sont pas les vôtres."),
     "window_over": N_("Ces travaux sont terminés : prévoyez-en de nouveaux."),

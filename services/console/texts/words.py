@@ -291,6 +291,36 @@ FLOOD = {
     "tier3": N_("oui, zone 3, les plus hautes eaux"),
 }
 """Exposure of a site to the flood."""
+SECTION = {
+    "communes": N_("communes"),
+    "sites": N_("sites"),
+    "activities": N_("activités et pôles"),
+    "plans": N_("plans"),
+    "escalation": N_("niveaux et échelles"),
+    "roster": N_("rôles et astreintes"),
+    "channels": N_("canaux"),
+    "staffing": N_("effectifs et métiers"),
+}
+"""Sections of the reference data."""
+CHANGE_STATE = {
+    "proposed": N_("à approuver"),
+    "approved": N_("approuvé, attend son heure"),
+    "in_force": N_("entré en vigueur"),
+    "declined": N_("refusé"),
+    "withdrawn": N_("retiré"),
+    "failed": N_("sans effet"),
+}
+CHANGE_CAUSE = {
+    "base_changed": N_("une autre version est entrée en vigueur entre-temps"),
+    "load_under_way": N_("une version se chargeait sans approbation au même moment"),
+}
+CHANGE_DECISION = {
+    "proposed": N_("proposé"),
+    "approved": N_("approuvé"),
+    "declined": N_("refusé"),
+    "withdrawn": N_("retiré"),
+}
+"""A change of the reference data (D63)."""
 QUIET = {"maintenance": N_("travaux prévus"), "inhibited": N_("conséquence")}
 """Why an incident calls nobody (D64, D65)."""
 TASK = {

@@ -87,6 +87,7 @@ SCREENS = (
     "/sitrep",
     "/retex",
     "/travaux",
+    "/donnees",
     "/appels",
 )
 RESOURCES = (
@@ -98,6 +99,7 @@ RESOURCES = (
     "/sending/hold",
     "/sitreps/draft",
     "/maintenance",
+    "/reference/changes",
     "/callouts",
 )
 

@@ -56,6 +56,7 @@ def test_every_read_of_a_realm_takes_as_of() -> None:
 COLLIDING = (
     "level", "incidents/{id}/resolve", "incidents/{id}/merge", "incidents/{id}/split", "plans/{id}/activate", "plans/{id}/refuse", "plans/{id}/postpone",
     "plans/{id}/stand-down", "plans/{id}/retex-closed", "reassignments/{proposal}/approve", "reassignments/{proposal}/decline", "maintenance/{id}/change", "maintenance/{id}/end",
+    "reference/changes/{id}/approve", "reference/changes/{id}/decline", "reference/changes/{id}/withdraw",
 )  # fmt: skip
 
 
