@@ -84,13 +84,18 @@ class Recording:
 
 
 async def realms_of(kafka: str) -> list[str]:
-    """Every realm that was opened, live ones first: a command to a name that is none stands in the log, too. Raises KafkaError, Stop."""
-    found: set[str] = set()
+    """Every realm that was opened, live ones first. Raises KafkaError, Stop."""
+    return sorted(await opened_at(kafka), key=lambda realm: ("~" in realm, realm))
+
+
+async def opened_at(kafka: str) -> dict[str, Instant]:
+    """Every realm that was opened, and when: a command to a name that is none stands in the log, too. Raises KafkaError, Stop."""
+    found: dict[str, Instant] = {}
     async with LogReader(kafka, SERVICES[0], partitions=range(PARTITIONS)) as reader:
         async for accepted in reader.read_to_end():
             if any(fact.name == "RealmOpened" for fact in accepted.transaction.facts):
-                found.add(accepted.transaction.realm)
-    return sorted(found, key=lambda realm: ("~" in realm, realm))
+                found.setdefault(accepted.transaction.realm, accepted.transaction.src.appended_at)
+    return found
 
 
 async def read_recording(kafka: str, realm: str) -> Recording:

@@ -13,6 +13,7 @@ from typing import Final
 from schemas.realms import is_live, parse_realm
 from schemas.reassignment import ProposalComputed
 from schemas.reference import PublishReference, SectionData
+from schemas.reference_changes import ApproveReference, DeclineReference, DraftReference, ProposeReference, WithdrawReference
 from schemas.runtime import OpenRealm
 from schemas.topics import SERVICES
 from services.alerts.decider import AlertsDecider
@@ -41,6 +42,8 @@ DRIVEN: Final = frozenset(
 """Facts that say how a history was driven, not what happened in it."""
 SENT: Final = frozenset({"NotificationChanged", "AttemptGranted", "Unreachable", "AnswerReceived"})
 """… of a live realm, made by real senders and providers: the replay has simulated ones."""
+
+_CHANGES: Final = (DraftReference, ProposeReference, ApproveReference, DeclineReference, WithdrawReference)
 
 
 def reference_of(recording: Recording) -> tuple[SectionData, ...]:
@@ -111,6 +114,8 @@ def replay(recording: Recording, changed: Sequence[SectionData] = (), fork: int 
             planner.release(message.request)
             system.step(realm, now)
             continue
+        if instead and isinstance(message, _CHANGES):
+            continue  # a later version, by two persons
         if isinstance(message, PublishReference) and instead:
             if message.reference != first:
                 continue  # a later version of what is changed from the beginning

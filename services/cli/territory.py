@@ -1,4 +1,4 @@
-"""`vigie territory check|load`: reference data from a folder."""
+"""`vigie territory check|load|propose|changes|approve|decline|withdraw`: reference data from a folder, at once or by two persons (D63)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ import typer
 from rich.table import Table
 
 from schemas.reassignment import UNDER_WAY
+from services.cli import versions
 from services.cli.client import Away, Client, Refused, fail
+from services.cli.decide import Key
+from services.cli.read import AsJson, Realm
 from services.cli.shown import console
 from services.cli.trial import load_tried
 from services.console.texts.lines import few
@@ -21,7 +24,7 @@ from services.runtime.settings import Settings
 from services.territory import Territory, TerritoryInvalid
 from services.territory.publish import publish_territory
 
-app = typer.Typer(no_args_is_help=True, help="Reference data: check a folder, load it into a realm.")
+app = typer.Typer(no_args_is_help=True, help="Reference data: check a folder, propose it, or load it at once.")
 TELEWORK: Final = "telework"
 Folder = Annotated[Path, typer.Argument(help="Folder like territories/92", exists=True, file_okay=False)]
 
@@ -56,7 +59,9 @@ def load(
         bool, typer.Option("--release", help="Also without a site that agents are reassigned from or to: they are released")
     ] = False,
 ) -> None:
-    """Publish a new version to a realm, ordered like any other input. Decisions cite it from its last section on.
+    """Publish a new version to a realm at once, without a second person: the first one, an exercise, what cannot wait.
+
+    It is ordered like any other input. Decisions cite it from its last section on.
 
     A version without a site from or to which agents are reassigned is refused with the list, unless --release gives them back.
     """
@@ -76,6 +81,39 @@ def load(
     except BrokerAway as exc:
         raise fail(exc) from exc
     typer.echo(f"version {territory.version} published to realm {name}")
+
+
+@app.command()
+def propose(
+    folder: Folder,
+    reason: Annotated[str, typer.Option(help="Why; kept encrypted")],
+    effective: Annotated[
+        str | None, typer.Option(help="When it comes into force, ISO 8601; without offset, Paris time. Default: at its approval")
+    ] = None,
+    realm: Realm = None,
+    release: Annotated[
+        bool, typer.Option("--release", help="Also without a site that agents are reassigned from or to: they are released")
+    ] = False,
+    whatif: Annotated[bool, typer.Option("--whatif/--no-whatif", help="Replay recorded crises with it first")] = True,
+    last: Annotated[int, typer.Option(min=1, help="How many crises at most, the newest")] = versions.LAST,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Propose a new version: another person approves it. Shows what it changes and what it would have done to recorded crises first."""
+    territory, settings = _load(folder), Settings()
+    if (moved := _moved(settings, realm or territory.code, territory)) and not _told(moved, release=release):
+        raise typer.Exit(1)
+    versions.propose(
+        territory, settings, realm=realm, effective=effective, reason=reason, release=release, last=last if whatif else None, yes=yes, key=key,
+        as_json=as_json,
+    )  # fmt: skip
+
+
+app.command("changes")(versions.changes)
+app.command("approve")(versions.approve)
+app.command("decline")(versions.decline)
+app.command("withdraw")(versions.withdraw)
 
 
 def _moved(settings: Settings, realm: str, territory: Territory) -> list[dict[str, Any]]:

@@ -104,7 +104,7 @@ def whatif(
         typer.echo(json.dumps({"items": [o.document() for o in found]}, ensure_ascii=False))
     else:
         for outcome in found:
-            _show(outcome)
+            show(outcome)
     if strict and any(d.worse for o in found for d in o.differences):
         raise typer.Exit(1)
 
@@ -140,8 +140,9 @@ def _instant(text: str) -> Instant:
     return round(datetime.fromisoformat(moment(text)).timestamp() * 1000)
 
 
-def _show(outcome: Outcome) -> None:
-    shown = console()
+def show(outcome: Outcome, *, stderr: bool = False) -> None:
+    """What differs, as a table."""
+    shown = console(stderr=stderr)
     same, all_ = outcome.faithful
     shown.print(
         f"{outcome.realm} : rejoué deux fois en {outcome.seconds:.1f} s ; {same} faits sur {all_} redonnés à l’identique sans changement",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -11,7 +12,8 @@ from schemas.base import MINUTE_MS, Message, parse_open
 from schemas.commands import AnswerNotification
 from schemas.delivery import NotificationRow
 from schemas.reassignment import ApproveReassignments, ProposalComputed
-from schemas.reference import PublishReference
+from schemas.reference import PublishReference, version_of
+from schemas.reference_changes import ApproveReference, DraftReference, ProposeReference
 from schemas.runtime import OpenRealm, RealmOpened, StepRequested
 from schemas.words import Answer
 from services.cli.changed import ChangeInvalid, patched
@@ -197,3 +199,25 @@ def test_a_decision_while_the_planner_computes_comes_before_its_answer_again(mon
     recording = Recording(realm, opened, outside, start + 10 * MINUTE_MS, facts, ())
     same, told = faithful(recording, replay(recording))
     assert same == told
+
+
+def test_a_change_by_two_persons_is_replayed_and_left_out_of_a_what_if() -> None:
+    """It is a later version of what the what-if changes from the beginning."""
+    known = recorded()
+    base = next(o.message.reference for o in known.outside if isinstance(o.message, PublishReference))
+    sections = patched(reference_of(known), SOONER)
+    reference, who = version_of(sections), {"author": "ana", "role": "coordinator"}
+    drafts = [DraftReference(**who, reference=reference, data=section) for section in sections]
+    proposal = ProposeReference(**who, reason="text:why", reference=reference, base=base, sections=())
+    at = known.end - 5 * MINUTE_MS
+    before = replace(known, outside=tuple(o for o in known.outside if o.at < at))
+
+    def with_inputs(*messages: Message) -> Recording:
+        inputs = (Outside("alerts", 10_000 + n, f"change-{n}", at, at, message) for n, message in enumerate(messages))
+        return replace(before, outside=(*before.outside, *inputs))
+
+    proposed = replay(with_inputs(*drafts, proposal))
+    change = next(f.data["row"]["id"] for f in proposed if f.name == "ReferenceChangeRecorded")
+    history = with_inputs(*drafts, proposal, ApproveReference(author="bea", role="director", change=change))
+    assert [f.data["change"] for f in replay(history) if f.name == "ReferenceChangeRecorded"].count("in_force") == 1
+    assert "ReferenceChangeRecorded" not in {f.name for f in replay(history, sections)}

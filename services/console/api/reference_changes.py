@@ -117,7 +117,7 @@ def _draft(reference: str, section: SectionData) -> tuple[str, Make]:
 def _whole(body: Version) -> list[SectionData]:
     """The sections in the order in which they are published. Raises ProblemError `invalid`."""
     try:
-        sections = _Read(sections=body.sections).sections  # type: ignore[arg-type]
+        sections = _Read(sections=body.sections).sections
     except ValidationError as error:
         raise ProblemError("invalid", faults=faults_of(error)) from None
     given = {section.section: section for section in sections}

@@ -1,0 +1,72 @@
+"""A change of the reference data on its screen: its proposer cannot approve it, another person does, and it comes into force (D63)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Accounts
+from tests.system import RunningVigie
+
+PROPOSE = """async ([realm, body]) => {
+  const token = document.cookie.split("; ").find((c) => c.startsWith("vigie_csrf=")).slice("vigie_csrf=".length);
+  const headers = { "Content-Type": "application/json", "X-CSRF-Token": decodeURIComponent(token), "Prefer": "wait=25" };
+  const answer = await fetch(`/api/v1/reference/changes?realm=${realm}`, { method: "POST", headers, body: JSON.stringify(body) });
+  return [answer.status, await answer.json()];
+}"""
+SITE = "pmi-04"
+
+
+def propose(vigie: RunningVigie, page: Page, realm: str, **more: Any) -> str:
+    """In the name of whoever looks at the page: other desks at one site. Its version."""
+    index = vigie.get(f"/api/v1/reference?realm={realm}")
+    sections = [vigie.get(f"/api/v1/reference/{name}?realm={realm}") for name in index["sections"]]
+    for site in next(s for s in sections if s["section"] == "sites")["sites"]:
+        if site["id"] == SITE:
+            site["desks"] += 5
+    status, answer = page.evaluate(PROPOSE, [realm, {"sections": sections, "reason": "Le bail change"} | more])
+    assert status == 200, answer
+    return str(answer["result"]["reference"])
+
+
+def test_another_person_approves_and_it_comes_into_force(vigie: RunningVigie, visitor: Accounts, own_realm: str) -> None:
+    mine = visitor().page(f"/donnees?realm={own_realm}")
+    expect(mine.get_by_text("Aucun changement n’attend.")).to_be_visible()
+    figures = {"crises": 3, "moved": 1, "later": 2, "worse": ["92~ex-S04"]}
+    version = propose(vigie, mine, own_realm, foreseen=figures)
+    card = mine.locator("section.card", has=mine.get_by_role("heading", name=f"Version {version}"))
+    expect(card).to_contain_text("Vous l’avez proposé : une autre personne doit l’approuver.")
+    expect(card).to_contain_text("2 appels auraient été plus tardifs")
+    expect(card.get_by_role("button", name="Approuver")).to_have_count(0)
+    expect(card.get_by_role("button", name="Retirer")).to_be_visible()
+
+    other = visitor("director").page(f"/donnees?realm={own_realm}")
+    card = other.locator("section.card", has=other.get_by_role("heading", name=f"Version {version}"))
+    expect(card.get_by_role("row", name="sites")).to_contain_text(f"({SITE})")
+    card.get_by_role("button", name="Approuver").click()
+    expect(other.locator("#in-force")).to_contain_text(f"Version {version}")
+    expect(other.locator("#changes summary")).to_contain_text(f"Version {version} : entré en vigueur")
+    expect(mine.locator("#in-force")).to_contain_text(f"Version {version}")
+
+
+def test_a_refusal_asks_for_its_reason(vigie: RunningVigie, visitor: Accounts, own_realm: str) -> None:
+    mine = visitor().page(f"/donnees?realm={own_realm}")
+    version = propose(vigie, mine, own_realm, effective_at="2027-02-12T06:00:00+01:00")
+    other = visitor("director").page(f"/donnees?realm={own_realm}")
+    card = other.locator("section.card", has=other.get_by_role("heading", name=f"Version {version}"))
+    expect(card).to_contain_text("ven. 12/02")
+    card.get_by_role("button", name="Refuser").click()
+    expect(card.get_by_label("Raison du refus")).to_be_focused()
+    card.get_by_label("Raison du refus").fill("Les effectifs manquent")
+    card.get_by_role("button", name="Refuser").click()
+    over = other.locator("#changes details")
+    over.locator("summary").click()
+    expect(over).to_contain_text("Les effectifs manquent")
+    expect(mine.get_by_text("Aucun changement n’attend.")).to_be_visible()
+
+
+def test_whoever_decides_nothing_about_them_has_no_such_screen_in_the_menu(visitor: Accounts, own_realm: str) -> None:
+    page = visitor("observer").page(f"/?realm={own_realm}")
+    page.locator("#ways > summary").click()
+    expect(page.locator("nav").get_by_role("link", name="Données de référence")).to_have_count(0)

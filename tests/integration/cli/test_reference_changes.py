@@ -1,0 +1,195 @@
+"""A change of the reference data on the running system: proposed, approved by another person, in force at its time; by HTTP and by the `vigie` command (D63)."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.system import ROOT, VIGIE, RunningVigie
+from tests.waiting import until
+
+OPENED = "2027-02-11T09:40:00+01:00"
+SITE = "pmi-04"
+
+
+@pytest.fixture
+def realm(vigie: RunningVigie) -> str:
+    """An exercise with one report, whose clock stands still."""
+    name = f"92~ex-reference-{token_hex(3)}"
+    answer = vigie.http.post(
+        "/api/v1/realms", json={"id": name, "title_code": "ESSAI", "started_at": OPENED}, headers={"Prefer": "wait=25"}
+    )
+    assert answer.status_code == 200, answer.text
+    said = {"realm": name, "site_id": SITE, "type": "outage_power", "severity": 3, "occurred_at": OPENED, "source": {"name": "supervision"}}
+    assert vigie.http.post("/api/v1/reports", json=said).status_code == 202
+    stepped(vigie, name, "2027-02-11T09:45:00+01:00")
+    return name
+
+
+def stepped(vigie: RunningVigie, realm: str, to: str) -> None:
+    """The realm's clock goes to this time, through every deadline."""
+    answer = vigie.http.post(f"/api/v1/realms/{realm}/step", json={"to": to}, headers={"Prefer": "wait=0"})
+    assert answer.status_code in (200, 202), answer.text
+    goal = datetime.fromisoformat(to)
+    until(lambda: datetime.fromisoformat(vigie.get(f"/api/v1/realms/{realm}")["clock"]) >= goal, timeout_s=120)
+
+
+def token_of(vigie: RunningVigie, role: str) -> str:
+    """Of a new principal."""
+    made = vigie.http.post("/api/v1/tokens", json={"role": role, "label": f"essai {token_hex(2)}"})
+    assert made.status_code == 201, made.text
+    return str(made.json()["token"])
+
+
+@contextmanager
+def person(vigie: RunningVigie, role: str) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {token_of(vigie, role)}", "Accept-Language": "fr", "Prefer": "wait=25"}
+    with httpx.Client(base_url=vigie.url, headers=headers, timeout=40, trust_env=False) as client:
+        yield client
+
+
+def sections_of(vigie: RunningVigie, realm: str, desks: int) -> list[dict[str, Any]]:
+    """The version in force with other desks at one site."""
+    index = vigie.get(f"/api/v1/reference?realm={realm}")
+    found = [vigie.get(f"/api/v1/reference/{name}?realm={realm}") for name in index["sections"]]
+    for site in next(s for s in found if s["section"] == "sites")["sites"]:
+        if site["id"] == SITE:
+            site["desks"] = desks
+    return found
+
+
+def test_a_change_goes_its_way_over_http(vigie: RunningVigie, realm: str) -> None:
+    where = f"?realm={realm}"
+    base = vigie.get(f"/api/v1/reference{where}")["version"]
+    body = {
+        "sections": sections_of(vigie, realm, 77), "effective_at": "2027-02-11T10:00:00+01:00", "reason": "Le bail change",
+        "foreseen": {"crises": 2, "moved": 1, "later": 3, "worse": ["92~ex-1"]},
+    }  # fmt: skip
+    with person(vigie, "coordinator") as ana, person(vigie, "director") as bea, person(vigie, "observer") as eve:
+        path = f"/api/v1/reference/changes{where}"
+        assert eve.post(path, json=body).status_code == 403
+        half = ana.post(path, json=body | {"sections": body["sections"][1:]})  # type: ignore[index]
+        assert (half.status_code, half.json()["errors"][0]["field"]) == (422, "sections")
+
+        key = {"Idempotency-Key": token_hex(8)}
+        proposed = ana.post(path, json=body, headers=key)
+        assert proposed.status_code == 200, proposed.text
+        change = proposed.json()["result"]["change"]
+        again = ana.post(path, json=body, headers=key)
+        assert (again.json()["result"]["change"], again.headers["Idempotency-Replayed"]) == (change, "true")
+
+        one = f"/api/v1/reference/changes/{change}"
+        shown = eve.get(f"{one}{where}")
+        assert (shown.json()["state"], shown.json()["base"], shown.headers["ETag"]) == ("proposed", base, '"0"')
+        assert shown.json()["sections"] == [{"section": "sites", "added": 0, "changed": 1, "dropped": 0, "named": [f"~{SITE}"]}]
+        assert (shown.json()["foreseen"]["later"], shown.json()["decisions"][0]["reason"]) == (3, "Le bail change")
+
+        mine = ana.post(f"{one}/approve{where}")
+        assert (mine.status_code, mine.json()["code"]) == (409, "second_person_needed")
+        late = bea.post(f"{one}/approve{where}", headers={"If-Match": '"7"'})
+        assert (late.status_code, late.json()["code"]) == (412, "version_changed")
+        yes = bea.post(f"{one}/approve{where}", headers={"If-Match": '"0"'})
+        assert (yes.status_code, yes.json()["result"]["state"]) == (200, "approved"), yes.text
+        assert bea.post(f"{one}/decline{where}", json={"reason": "trop tard"}).json()["code"] == "change_decided"
+
+        stepped(vigie, realm, "2027-02-11T09:59:00+01:00")
+        assert vigie.get(f"/api/v1/reference{where}")["version"] == base
+        stepped(vigie, realm, "2027-02-11T10:00:00+01:00")
+        until(lambda: vigie.get(f"{one}{where}")["state"] == "in_force", timeout_s=60)
+        version = vigie.get(f"{one}{where}")["reference"]
+        assert vigie.get(f"/api/v1/reference{where}") == {"version": version, "sections": [s["section"] for s in body["sections"]]}  # type: ignore[index]
+        assert vigie.get(f"/api/v1/sites/{SITE}{where}")["desks"] == 77
+        assert vigie.get(f"{one}{where}")["in_force_at"] == "2027-02-11T09:00:00Z"
+
+        lines = [line["text"] for line in vigie.get(f"/api/v1/log{where}&limit=200")["items"]]
+        for said in ("proposée (sites), effet le 11/02 10:00", "approuvée, en vigueur le 11/02 10:00", f"version {version} en vigueur"):
+            assert any(said in line for line in lines), said
+        said_by = {
+            line["change"]: line["role"]
+            for line in vigie.get(f"/api/v1/log{where}&limit=200")["items"]
+            if line["change"] in ("proposed", "approved")
+        }
+        assert said_by == {"proposed": "coordinator", "approved": "director"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The shipped territory with other desks at one site."""
+    made = tmp_path / "92"
+    shutil.copytree(ROOT / "territories" / "92", made)
+    file = made / "sites.csv"
+    rows = list(csv.reader(file.read_text(encoding="utf-8").splitlines()))
+    desks = rows[0].index("desks")
+    for row in rows:
+        if row[0] == SITE:
+            row[desks] = "78"
+    with file.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out, lineterminator="\n").writerows(rows)
+    return made
+
+
+def territory(vigie: RunningVigie, *words: str, token: str = "") -> subprocess.CompletedProcess[str]:
+    """`vigie territory …` with one's own token; without one the machine's."""
+    own = {"VIGIE_TOKEN": token} if token else {}
+    command = [str(VIGIE), "territory", *words]
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ | vigie.environment | own, capture_output=True, text=True, timeout=300, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_a_change_goes_its_way_from_the_shell(vigie: RunningVigie, realm: str, folder: Path) -> None:
+    ana, bea = token_of(vigie, "coordinator"), token_of(vigie, "admin")
+    asked = ("propose", str(folder), "--realm", realm, "--reason", "Le bail change")
+    unasked = territory(vigie, *asked, "--no-whatif", token=ana)
+    assert (unasked.returncode, "--yes" in unasked.stderr) == (1, True), unasked.stderr
+    assert vigie.get(f"/api/v1/reference/changes?realm={realm}")["items"] == []
+
+    proposed = territory(vigie, *asked, "--last", "1", "--yes", token=ana)
+    assert proposed.returncode == 0, proposed.stdout + proposed.stderr
+    assert f"~{SITE}" in proposed.stderr
+    assert "1 crise rejouée" in proposed.stderr
+    again = territory(vigie, *asked, "--no-whatif", "--yes", token=bea)
+    assert (again.returncode, "déjà proposée" in again.stderr) == (1, True), again.stderr
+
+    (change,) = json.loads(territory(vigie, "changes", "--realm", realm, "--json").stdout)["items"]
+    assert (change["state"], change["foreseen"]["crises"]) == ("proposed", 1)
+    assert "à approuver" in territory(vigie, "changes", "--realm", realm).stdout
+    mine = territory(vigie, "approve", change["id"], "--realm", realm, token=ana)
+    assert (mine.returncode, "Une autre personne" in mine.stderr) == (1, True), mine.stderr
+    yes = territory(vigie, "approve", change["id"], "--realm", realm, token=bea)
+    assert (yes.returncode, yes.stdout.strip()) == (0, "Approuvé"), yes.stderr
+    stepped(vigie, realm, "2027-02-11T09:46:00+01:00")
+    until(lambda: vigie.get(f"/api/v1/reference?realm={realm}")["version"] == change["reference"], timeout_s=60)
+    assert vigie.get(f"/api/v1/sites/{SITE}?realm={realm}")["desks"] == 78
+
+    same = territory(vigie, *asked, "--no-whatif", "--yes", token=ana)
+    assert (same.returncode, "déjà en vigueur" in same.stderr) == (1, True), same.stderr
+
+
+def test_what_is_declined_and_what_is_withdrawn_changes_nothing(vigie: RunningVigie, realm: str, folder: Path) -> None:
+    ana, bea = token_of(vigie, "coordinator"), token_of(vigie, "director")
+    base = vigie.get(f"/api/v1/reference?realm={realm}")["version"]
+    for verb, token in (("decline", bea), ("withdraw", ana)):
+        asked = ("propose", str(folder), "--realm", realm, "--reason", "Le bail change", "--no-whatif", "--yes")
+        assert territory(vigie, *asked, token=ana).returncode == 0
+        (change,) = vigie.get(f"/api/v1/reference/changes?realm={realm}&state=proposed")["items"]
+        done = territory(vigie, verb, change["id"], "--realm", realm, "--reason", "Pas encore", token=token)
+        assert done.returncode == 0, done.stderr
+    stepped(vigie, realm, "2027-02-11T09:50:00+01:00")
+    assert vigie.get(f"/api/v1/reference?realm={realm}")["version"] == base
+    found = vigie.get(f"/api/v1/reference/changes?realm={realm}")["items"]
+    assert sorted(c["state"] for c in found) == ["declined", "withdrawn"]
+    assert {c["decisions"][-1]["reason"] for c in found} == {"Pas encore"}

@@ -1,0 +1,103 @@
+"""What a version changes against another one, in rows of its files (D63)."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from schemas.reference import PUBLISHED, Section, SectionData, Staffing, version_of
+from schemas.reference_changes import MOST_NAMED, SectionDifference
+from services.runtime.settings import REPOSITORY
+from services.territory import Territory, load_territory
+from services.territory.differences import differences, dropped_sites
+
+_SECTION: TypeAdapter[SectionData] = TypeAdapter(SectionData)
+
+
+@cache
+def territory() -> Territory:
+    return load_territory(REPOSITORY / "territories" / "92")
+
+
+def _with(section: Section, edit: Any) -> tuple[SectionData, ...]:
+    """The territory with one section edited as JSON."""
+
+    def one(data: SectionData) -> SectionData:
+        if data.section is not section:
+            return data
+        raw = data.model_dump(mode="json")
+        edit(raw)
+        return _SECTION.validate_python(raw)
+
+    return tuple(one(data) for data in territory().sections)
+
+
+def _named(section: Section, edit: Any) -> tuple[tuple[int, int, int], tuple[str, ...]]:
+    (found,) = differences(territory().sections, _with(section, edit))
+    assert found.section is section
+    return (found.added, found.changed, found.dropped), found.named
+
+
+def test_a_version_read_back_from_json_is_the_same() -> None:
+    again = [_SECTION.validate_json(section.model_dump_json()) for section in territory().sections]
+    assert version_of(again) == territory().version
+    assert differences(territory().sections, again) == []
+    assert tuple(section.section for section in again) == PUBLISHED
+
+
+def test_rows_are_added_changed_and_dropped() -> None:
+    def edit(raw: dict[str, Any]) -> None:
+        gone, other, *rest = raw["sites"]
+        raw["sites"] = [other | {"desks": 999}, *rest, gone | {"id": "new-1"}]
+
+    first, second = (s["id"] for s in territory().sections[1].model_dump(mode="json")["sites"][:2])
+    assert _named(Section.SITES, edit) == ((1, 1, 1), (f"-{first}", f"~{second}", "+new-1"))
+    assert dropped_sites(territory().sections, _with(Section.SITES, edit)) == [first]
+
+
+def test_rows_within_the_policy_are_named_by_what_they_are() -> None:
+    def edit(raw: dict[str, Any]) -> None:
+        raw["policy"]["ladders"]["N3"][0]["ack_min"] += 1
+        raw["policy"]["budget_per_hour"] += 1
+        raw["policy"]["levels"][1]["text"] += "."
+        del raw["policy"]["roles"]["observateur"]
+
+    assert _named(Section.ESCALATION, edit) == ((0, 3, 1), ("-roles observateur", "~levels 1", "~ladders N3", "~budget_per_hour"))
+
+
+def test_staffing_and_roster_rows_have_the_key_of_their_file() -> None:
+    def staff(raw: dict[str, Any]) -> None:
+        raw["cells"][0]["staff"] += 1
+
+    staffing = next(s for s in territory().sections if isinstance(s, Staffing))
+    cell = staffing.cells[0]
+    assert _named(Section.STAFFING, staff) == ((0, 1, 0), (f"~cells {cell.site} {cell.activity} {cell.metier}",))
+
+    def hold(raw: dict[str, Any]) -> None:
+        raw["roster"]["holders"][0]["holder"] = "somebody-else"
+
+    assert _named(Section.ROSTER, hold)[0] == (0, 1, 0)
+
+
+def test_another_order_of_rows_is_a_difference_without_rows() -> None:
+    def edit(raw: dict[str, Any]) -> None:
+        raw["communes"].reverse()
+
+    assert _named(Section.COMMUNES, edit) == ((0, 0, 0), ())
+
+
+def test_a_long_section_is_counted_whole_and_named_in_part() -> None:
+    found = differences([], territory().sections)
+    assert [d.section for d in found] == list(PUBLISHED)
+    (sites,) = [d for d in found if d.section is Section.SITES]
+    assert sites.added == len(territory().sites)
+    assert len(sites.named) == MOST_NAMED
+
+
+@pytest.mark.parametrize("named", [("a",) * (MOST_NAMED + 1)], ids=["too_many"])
+def test_what_is_named_is_bounded(named: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="at most"):
+        SectionDifference(section=Section.SITES, named=named)
