@@ -107,7 +107,7 @@ def _standing(draft: Draft, command: r.ApproveReference | r.DeclineReference | r
         raise Refused(404, "change_unknown", change=command.change)
     if command.expected is not None and command.expected != row.version:
         raise Refused(412, "version_changed", expected=command.expected, version=row.version)
-    if row.state not in r.OPEN_CHANGES:
+    if row.state not in r.OPEN_CHANGES or row.published:
         raise Refused(409, "change_decided", state=row.state.value)
     return row
 

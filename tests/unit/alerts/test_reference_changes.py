@@ -331,6 +331,16 @@ def test_a_load_ends_a_change_of_which_a_part_is_published(scene: Scene) -> None
     ), "nothing of it is in the version that was loaded"
 
 
+def test_what_is_coming_into_force_is_not_withdrawn(scene: Scene) -> None:
+    change = _propose(scene)
+    _approve(scene, change, 10)
+    late = WithdrawReference(author="ana", role="coordinator", change=change, reason="text:no")
+    assert _refusal(scene, late, 10) == (409, "change_decided")
+    assert 0 < len(_published(scene, _row(scene, change).reference)) < 8
+    _step(scene, 10)
+    assert _row(scene, change).state is ChangeState.IN_FORCE
+
+
 # ── what runs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
