@@ -55,7 +55,7 @@ def test_a_refusal_asks_for_its_reason(vigie: RunningVigie, visitor: Accounts, o
     version = propose(vigie, mine, own_realm, effective_at="2027-02-12T06:00:00+01:00")
     other = visitor("director").page(f"/donnees?realm={own_realm}")
     card = other.locator("section.card", has=other.get_by_role("heading", name=f"Version {version}"))
-    expect(card).to_contain_text("ven. 12/02")
+    expect(card).to_contain_text("ven. 12/02 06:00")
     card.get_by_role("button", name="Refuser").click()
     expect(card.get_by_label("Raison du refus")).to_be_focused()
     card.get_by_label("Raison du refus").fill("Les effectifs manquent")
