@@ -41,6 +41,7 @@ WRITES = [
     "withdraw",
     "import",
     "load",
+    "propose",
     "solve",
     "drop",
     "feeds",
