@@ -14,7 +14,7 @@ from services.runtime.embedded.leash import leashed
 from services.runtime.supervisor.backoff import Backoff
 from services.runtime.supervisor.forking import Forked, ForkFailed, ForkServer
 from services.runtime.supervisor.plan import PROBE_S, NotAlive, Plan
-from services.runtime.supervisor.priority import yield_to_others
+from services.runtime.supervisor.priority import take_turns
 from services.runtime.supervisor.status import ProcessStatus, State, iso_now
 from services.runtime.supervisor.stream import Stream
 
@@ -203,7 +203,7 @@ class Child:
                 self._enter("ready")
                 if not ready_at:
                     ready_at.append(time.monotonic())
-                    await yield_to_others(process.pid, self.plan.nice)  # it started as fast as it could
+                    await take_turns(process.pid, self.plan.nice)  # it started as fast as it could
             elif ready_at or self._state == "unready":
                 if self._state == "ready":
                     log.warning("process.unready", process=self.plan.name, why=why)

@@ -15,6 +15,7 @@ from services.runtime.embedded.kafka import KafkaNode
 from services.runtime.embedded.store import StoreNode
 from services.runtime.settings import Settings
 from services.runtime.supervisor.orphans import MARK
+from services.runtime.supervisor.priority import FIRST
 from services.runtime.supervisor.status import Addresses
 
 Probe = Callable[[], Awaitable[str | None]]
@@ -95,6 +96,7 @@ def broker_plan(node: KafkaNode, environment: dict[str, str]) -> Plan:
         stop_order=9,
         stop_s=kafka.STOP_S,
         log_file=node.log_file,
+        nice=FIRST,
     )
 
 
@@ -129,14 +131,14 @@ class ServiceKind:
     warm: str = ""
     """What takes long to import: kept in a fork server of its own, which shares its memory with the service (ADR 0026)."""
     nice: int = 0
-    """Broker, store and intake 0: what is accepted is remembered at once. Then whom to call, then what to do about it, then pictures of it."""
+    """Broker and intake first: what is accepted is remembered at once. Then whom to call, then what to do about it, then pictures of it."""
 
 
 PRELOAD = ("services.runtime.processor",)
 """What every service imports: faust, aiokafka, pydantic with all schemas, structlog. More would fill the memory of those that do not need it."""
 
 SERVICES = (
-    ServiceKind("intake", "services.intake", 0, listens="VIGIE_HTTP_FD"),
+    ServiceKind("intake", "services.intake", 0, listens="VIGIE_HTTP_FD", nice=FIRST),
     ServiceKind("console", "services.console", 1, listens="VIGIE_CONSOLE_FD", warm="services.console.app", nice=5),
     ServiceKind("projector", "services.console.projector", 2, warm="services.console.app", nice=5),
     ServiceKind("auditor", "services.verify.auditor", 3, nice=10),

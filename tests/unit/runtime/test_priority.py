@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
+import platform
+import re
+import resource
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from services.runtime.supervisor.plan import SERVICES
-from services.runtime.supervisor.priority import yield_to_others
+from services.runtime.supervisor.priority import FIRST, take_turns
+
+SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere priorities stay as they are")
@@ -21,7 +28,7 @@ def test_a_process_its_threads_and_its_session_yield() -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        asyncio.run(yield_to_others(process.pid, 7))
+        asyncio.run(take_turns(process.pid, 7))
         threads = [int(t.name) for t in Path(f"/proc/{process.pid}/task").iterdir()]
         assert len(threads) == 2
         assert {os.getpriority(os.PRIO_PROCESS, t) for t in threads} == {7}
@@ -30,13 +37,33 @@ def test_a_process_its_threads_and_its_session_yield() -> None:
         process.kill()
 
 
+@pytest.mark.skipif(platform.machine() not in SCHED_GETATTR or sys.platform != "linux", reason="elsewhere turns stay as they are")
+def test_who_goes_first_has_short_turns_and_the_rank_that_the_system_grants() -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True) as process:
+        asyncio.run(take_turns(process.pid, FIRST))
+        nice, turn_ns = attributes(process.pid)
+        granted = os.geteuid() == 0 or resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20 - FIRST
+        assert nice == (FIRST if granted else 0)
+        if tuple(int(n) for n in re.findall(r"\d+", platform.release())[:2]) >= (6, 12):
+            assert turn_ns == 100_000
+        process.kill()
+
+
+def attributes(pid: int) -> tuple[int, int]:
+    """(nice, length of a turn in ns) as Linux has them."""
+    found = ctypes.create_string_buffer(48)
+    assert ctypes.CDLL(None).syscall(SCHED_GETATTR[platform.machine()], pid, found, 48, 0) == 0
+    _, _, _, nice, _, turn_ns, _, _ = struct.unpack("=IIQiIQQQ", found.raw)
+    return nice, turn_ns
+
+
 def test_a_process_that_is_gone_is_no_error() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-    asyncio.run(yield_to_others(process.pid, 7))
+    asyncio.run(take_turns(process.pid, 7))
 
 
 def test_intake_waits_for_nobody_and_alerts_and_delivery_only_for_it() -> None:
     nice = {kind.name: kind.nice for kind in SERVICES}
-    assert nice["intake"] == 0
-    assert nice["alerts"] == nice["delivery"] < min(n for name, n in nice.items() if name not in ("intake", "alerts", "delivery"))
+    assert nice["intake"] == FIRST
+    assert 0 < nice["alerts"] == nice["delivery"] < min(n for name, n in nice.items() if name not in ("intake", "alerts", "delivery"))
