@@ -59,8 +59,8 @@ def _yields(key: Key, row: ReportRow, draft: Draft) -> bool:
 
 
 def opens_one(row: ReportRow) -> bool:
-    """D24: rumours and unconfirmed reports open nothing, nor do cancellations; `info` only by a flag that has a family."""
-    return is_confirmed(row) and row.msg_type is not MsgType.CANCEL
+    """D24: rumours and unconfirmed reports open nothing, nor do cancellations and green bulletins; `info` only by a flag that has a family."""
+    return is_confirmed(row) and row.msg_type is not MsgType.CANCEL and row.colour != rules.COLOURS[0]
 
 
 def _referenced(row: ReportRow, draft: Draft) -> str | None:

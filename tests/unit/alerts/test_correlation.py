@@ -109,6 +109,15 @@ def test_a_flood_takes_the_plain_by_and_by(scene: Scene) -> None:
     assert scene.incident_of(absent) == scene.incident_of(root)
 
 
+def test_a_green_bulletin_opens_nothing_and_joins_what_is_open(scene: Scene) -> None:
+    quiet = scene.report(0, "weather_alert", source="meteo_france", phenomenon="canicule", colour="vert", severity=1)
+    assert scene.incident_of(quiet) is None
+    yellow = scene.report(10, "weather_alert", source="meteo_france", phenomenon="canicule", colour="jaune", severity=2)
+    over = scene.report(20, "weather_alert", source="meteo_france", phenomenon="canicule", colour="vert", severity=1)
+    assert scene.incident_of(over) == scene.incident_of(yellow) is not None
+    assert len(scene.incidents()) == 1
+
+
 @pytest.mark.parametrize(
     ("phenomenon", "kind", "taken"),
     [
