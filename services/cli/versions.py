@@ -24,7 +24,6 @@ from services.cli.whatif import Outcome
 from services.cli.whatif import show as show_outcome
 from services.console.i18n import translator
 from services.console.pages.versions import foreseen_of
-from services.console.resources import Foreseen as Shown
 from services.console.texts import words as w
 from services.runtime.exits import Stop
 from services.runtime.settings import Settings
@@ -104,7 +103,7 @@ def _foreseen(settings: Settings, territory: Territory, last: int) -> Foreseen:
     except (KafkaError, Stop, OSError) as error:
         raise fail(error) from error
     figures = figures_of(outcomes, unread)
-    for said in foreseen_of(Shown.model_validate(figures.model_dump(mode="json")), _):
+    for said in foreseen_of(figures, _):
         typer.echo(said, err=True)
     return figures
 
@@ -127,7 +126,7 @@ def changes(
         ("Id", lambda c: c["id"]), ("État", lambda c: w.word(w.CHANGE_STATE, c["state"], _)), ("Version", lambda c: c["reference"]),
         ("Diffère", lambda c: ", ".join(w.word(w.SECTION, d["section"], _) for d in c["sections"])),
         ("Effet", lambda c: at_paris(c["in_force_at"] or c["effective_at"])), ("Décisions", _said),
-        ("Crises rejouées", lambda c: " ".join(foreseen_of(Shown.model_validate(c["foreseen"]), _)) if c["foreseen"] else "–"),
+        ("Crises rejouées", lambda c: " ".join(foreseen_of(Foreseen.model_validate(c["foreseen"]), _)) if c["foreseen"] else "–"),
     ))  # fmt: skip
 
 

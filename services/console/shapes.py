@@ -165,11 +165,7 @@ class Shaper:
             id=row.id, realm=self.realm, state=row.state, reference=row.reference, base=row.base,
             outdated=row.state is v.ChangeState.PROPOSED and row.base != self.reference.version, effective_at=_when(row.effective_at),
             in_force_at=_when(row.in_force_at), cause=row.cause, release=row.release,
-            sections=[
-                r.SectionDifference(section=d.section, added=d.added, changed=d.changed, dropped=d.dropped, named=list(d.named)) for d in row.sections
-            ],
-            dropped_sites=list(row.dropped_sites),
-            foreseen=r.Foreseen.model_validate(row.foreseen.model_dump(mode="json")) if row.foreseen is not None else None,
+            sections=list(row.sections), dropped_sites=list(row.dropped_sites), foreseen=row.foreseen,
             decisions=[
                 r.ChangeDecision(what=d.what, by=d.by, role=d.role, at=when(d.at), reason=told.get(d.reason or "", {}).get("text"))
                 for d in row.decisions

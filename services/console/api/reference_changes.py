@@ -27,17 +27,13 @@ MOST_SECTION_BYTES: Final = 200_000
 """A section comes into force in one record, with what it causes."""
 
 
-class Effects(c.Foreseen):
-    """What a replay of recorded crises found (`vigie whatif`)."""
-
-
 class Version(Body):
     """A whole version: every section of a territory, as `/api/v1/reference/{section}` shows those in force."""
 
     sections: list[dict[str, Any]] = Field(max_length=len(PUBLISHED), description="`channels` may be left out: then those in force stay")
     effective_at: AwareDatetime | None = Field(default=None, description="when it comes into force; absent or over: when it is approved")
     release: bool = Field(default=False, description="agents reassigned from or to a site that it drops are released")
-    foreseen: Effects | None = Field(default=None, description="null: no crisis was replayed")
+    foreseen: c.Foreseen | None = Field(default=None, description="null: no crisis was replayed")
 
 
 class _Read(BaseModel):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.reference_changes import OPEN_CHANGES, ChangeState
+from schemas.reference_changes import OPEN_CHANGES, ChangeState, Foreseen, SectionDifference
 from services.console.i18n import N_, Translator
-from services.console.resources import Foreseen, ReferenceChange, SectionDifference
+from services.console.resources import ReferenceChange
 from services.console.texts import words as w
 from services.console.texts.names import Names, short
 

@@ -50,7 +50,7 @@ from services.console.resources.overview import (
 )
 from services.console.resources.places import Cause, Commune, Map, Pole, Site
 from services.console.resources.reassignment import End, Flow, MissingAgents, MoveReason, Proposal, ProposalDecision, ReassignmentLine
-from services.console.resources.reference import ChangeDecision, Foreseen, ReferenceChange, SectionDifference
+from services.console.resources.reference import ChangeDecision, ReferenceChange
 from services.console.resources.sending import Attempt, CallOut, Estimate, Hold, Notification, SafetyAnswer
 from services.console.resources.upkeep import Covers, Lease, Maintenance, Matching
 
@@ -81,7 +81,6 @@ __all__ = [
     "Feed",
     "Flag",
     "Flow",
-    "Foreseen",
     "Gain",
     "Gap",
     "Hold",
@@ -119,7 +118,6 @@ __all__ = [
     "Resource",
     "SafetyAnswer",
     "Scalar",
-    "SectionDifference",
     "Site",
     "Sitrep",
     "Strategy",

@@ -4,35 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.reference import Section
-from schemas.reference_changes import ChangeState
+from schemas.reference_changes import ChangeState, Foreseen, SectionDifference
 from services.console.resources.base import Resource, Time
-
-
-class SectionDifference(Resource):
-    """What one section changes, in rows of its file."""
-
-    section: Section
-    added: int
-    changed: int
-    dropped: int
-    named: list[str] = Field(description="the first of them, with `-`, `~` or `+` before their name")
-
-
-class Foreseen(Resource):
-    """What it would have done to recorded crises, as the proposer's replay found it."""
-
-    crises: int
-    moved: int = Field(description="crises in which anything would have come at another time")
-    earlier: int = Field(description="calls of posts")
-    later: int
-    lost: int = Field(description="calls that would not have been made")
-    added: int
-    levels: int
-    plans: int
-    activities: int
-    unread: int = Field(description="crises that could not be replayed")
-    worse: list[str] = Field(description="realms in which a post would have been called later, or no more")
 
 
 class ChangeDecision(Resource):

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from schemas.reference_changes import ReferenceChangeRecorded, ReferenceChangeRow
+from schemas.reference_changes import Foreseen, ReferenceChangeRecorded, ReferenceChangeRow
 from services.console.geometry import Outlines, Plane
 from services.console.i18n import translator
 from services.console.pages.versions import changes_of, foreseen_of
 from services.console.reference import Reference
-from services.console.resources import Foreseen, ReferenceChange
+from services.console.resources import ReferenceChange
 from services.console.shapes import Shaper
 from services.console.texts import line as said
 from services.console.texts.names import Names
@@ -59,11 +59,6 @@ def test_rows_are_grouped_by_what_happens_to_them_and_the_rest_is_counted() -> N
     assert change.found.decisions[0].reason == "Parce que"
 
 
-def _figures(**values: Any) -> Foreseen:
-    names = ("crises", "moved", "earlier", "later", "lost", "added", "levels", "plans", "activities", "unread")
-    return Foreseen(**dict.fromkeys(names, 0) | {"worse": []} | values)
-
-
 @pytest.mark.parametrize(
     ("figures", "sentences"),
     [
@@ -80,7 +75,7 @@ def _figures(**values: Any) -> Foreseen:
     ids=["none", "unmoved", "moved"],
 )  # fmt: skip
 def test_what_was_foreseen_is_said_in_sentences(figures: dict[str, Any], sentences: list[str]) -> None:
-    assert [s.replace("\u202f", "\u00a0") for s in foreseen_of(_figures(**figures), _)] == sentences
+    assert [s.replace("\u202f", "\u00a0") for s in foreseen_of(Foreseen.model_validate({"crises": 0} | figures), _)] == sentences
 
 
 @pytest.mark.parametrize(
