@@ -77,9 +77,9 @@ class Administration:
         """How every source fares, for whoever may read the log; never a key."""
         await answer_json(send, 200, {"items": self._registry.listed(), "next": None})
 
-    async def handle(self, author: Principal, parts: list[str], scope: Scope, receive: Receive, send: Send) -> None:
-        """`parts`: the path below `/api/v1`, e.g. `["tokens", "t-1"]`."""
-        match scope["method"], *parts:
+    async def handle(self, author: Principal, method: str, parts: list[str], scope: Scope, receive: Receive, send: Send) -> None:
+        """`parts`: the path below `/api/v1`, e.g. `["tokens", "t-1"]`. `method`: GET also of a HEAD."""
+        match method, *parts:
             case "GET", "tokens":
                 await answer_json(send, 200, {"items": [self._shown_token(t) for t in self._access.all(Token)], "next": None})
             case "POST", "tokens":
@@ -107,7 +107,7 @@ class Administration:
             case "POST", "sources", name, ("enable" | "disable") as verb:
                 await answer_json(send, 200, await self._registry.set_enabled(name, author, enabled=verb == "enable"))
             case _, "tokens" | "users" | "sources", *_:
-                raise ProblemError("method_not_allowed", allowed="GET, POST, PATCH, DELETE")
+                raise ProblemError("method_not_allowed", allowed="GET, HEAD, POST, PATCH, DELETE")
             case _:
                 raise ProblemError("not_found")
 

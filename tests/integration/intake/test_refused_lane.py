@@ -53,6 +53,7 @@ async def test_what_was_refused_has_its_effect_when_its_cause_is_mended(
         assert await taken(key, "/webhooks/generic/sonde", b'{"nom": "Pompe muette", "id": "p1"}', "application/json") == 422
         letter = await refused(http, "invalid")
         shown = (await http.get(f"/api/v1/refused/{letter['id']}")).json()
+        assert (await http.head(f"/api/v1/refused/{letter['id']}")).status_code == 200
         assert (shown["source"], shown["body"], shown["input_type"]) == (probe, '{"nom": "Pompe muette", "id": "p1"}', "generic")
         again = await http.post(f"/api/v1/refused/{letter['id']}/replay")
         assert (again.status_code, again.json()["errors"][0]["field"]) == (422, "title"), "nothing is mended yet"

@@ -291,6 +291,13 @@ async def test_without_a_console_the_front_says_so_and_still_accepts(door: Door)
         assert (await http.post("/api/v1/reports", json=report())).status_code == 202
 
 
+@pytest.mark.parametrize("path", ["users", "tokens", "sources", "intake/strangers", "whoami"])
+async def test_a_list_of_the_door_may_be_asked_for_its_head(door: Door, path: str) -> None:
+    async with await door.as_(Role.ADMIN) as http:
+        whole, head = await http.get(f"/api/v1/{path}"), await http.head(f"/api/v1/{path}")
+        assert (head.status_code, head.headers["content-length"], head.content) == (200, str(len(whole.content)), b"")
+
+
 async def test_a_browser_session_posts_only_with_its_csrf_proof(door: Door) -> None:
     from services.runtime.access import new_principal
     from services.runtime.sessions import Sessions
