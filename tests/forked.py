@@ -7,15 +7,20 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from services.cli.__main__ import COMMANDS
 from services.runtime.supervisor.forking import ForkServer
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-PRELOAD: Final = ("services.runtime.processor", "services.delivery.app", "services.intake.app")
-_servers: list[ForkServer] = []
+SERVICES: Final = ("services.runtime.processor", "services.delivery.app", "services.intake.app")
+COMMAND_MODULES: Final = tuple(sorted({object.partition(":")[0] for object in COMMANDS.values()}))
+COMMAND: Final = "services.cli.__main__"
+_servers: dict[tuple[str, ...], ForkServer] = {}
 
 
 class Process:
@@ -64,7 +69,34 @@ def start(
         if environment.get("VIGIE_FAILPOINT"):
             command = [sys.executable, "-m", module, *arguments]
             return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out, pass_fds=pass_fds)
-        if not _servers:
-            _servers.append(ForkServer({**os.environ, "PYTHONPATH": str(ROOT)}, PRELOAD))
-            atexit.register(_servers[0].close)
-        return Process(_servers[0].ask(module, arguments, environment, [out.fileno(), *pass_fds], [1, *pass_fds]))
+        return Process(_server(SERVICES).ask(module, arguments, environment, [out.fileno(), *pass_fds], [1, *pass_fds]))
+
+
+def begin(arguments: Sequence[str], *, environment: dict[str, str], log: Path) -> Process:
+    """`vigie arguments…`, its output at the end of `log`; it ends with this process."""
+    with log.open("ab") as out:
+        return Process(_server(COMMAND_MODULES).ask(COMMAND, arguments, environment, [out.fileno()], [1]))
+
+
+def run(arguments: Sequence[str], *, environment: dict[str, str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+    """`vigie arguments…` to its end, with nothing to read. Raises subprocess.TimeoutExpired: it has been killed."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = Process(_server(COMMAND_MODULES).ask(COMMAND, arguments, environment, [out.fileno(), err.fileno()], [1, 2]))
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        said = []
+        for file in (out, err):
+            file.seek(0)
+            said.append(file.read().decode())
+        return subprocess.CompletedProcess(list(arguments), code, *said)
+
+
+def _server(preload: tuple[str, ...]) -> ForkServer:
+    if preload not in _servers:
+        _servers[preload] = ForkServer({**os.environ, "PYTHONPATH": str(ROOT)}, preload)
+        atexit.register(_servers[preload].close)
+    return _servers[preload]

@@ -22,6 +22,7 @@ import psutil
 
 from services.runtime.embedded.ports import free_ports
 from services.runtime.settings import DataDir
+from tests import forked
 from tests.brokers import put_provisioned
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,17 +71,18 @@ class RunningVigie:
         first: bool = False,
         **environment: str,
     ) -> None:
-        """`under`: a command that becomes `vigie up`. `first`: it also makes the topics, as on a new machine."""
+        """`under`: a command that becomes `vigie up`. `first`: it is started by its command and makes the topics, as on a new machine."""
         self.folder = folder
         self.http_address = f"127.0.0.1:{free_ports(1)[0]}"
         self.url = f"http://{self.http_address}"
-        self._command = [*under, str(VIGIE), "up", "--demo" if demo else "--no-demo", "--workers", str(workers), *options]
+        self._under = under
+        self._arguments = ["up", "--demo" if demo else "--no-demo", "--workers", str(workers), *options]
         kept = {n: v for n, v in os.environ.items() if not n.startswith("VIGIE_") or n in ("VIGIE_CACHE_DIR", "VIGIE_JAVA")}
         self.environment = kept | {"VIGIE_DATA_DIR": str(folder / "data"), "VIGIE_HTTP": self.http_address, "NO_COLOR": "1"}
         self.environment |= {"VIGIE_FORESIGHT_AFTER_S": FORESIGHT_AFTER_S}
         self.environment |= environment
         self._first = first or "--kafka" in options
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | forked.Process | None = None
         self._client: httpx.Client | None = None
         self.up_s = 0.0
 
@@ -89,13 +91,18 @@ class RunningVigie:
         """What `vigie up` printed."""
         return (self.folder / "up.log").read_text(encoding="utf-8", errors="replace")
 
-    def begin(self) -> Self:
-        """Start without waiting: for what must not become ready."""
+    def begin(self, *, outlives: bool = False) -> Self:
+        """Start without waiting: for what must not become ready. `outlives`: it goes on when this process ends."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "up.log").open("ab") as log:
+        path = self.folder / "up.log"
+        if not (self._under or self._first or outlives):
+            self._process = forked.begin(self._arguments, environment=self.environment, log=path)
+            return self
+        with path.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
+                [*self._under, str(VIGIE), *self._arguments], cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
         return self
 
     @classmethod
@@ -108,7 +115,7 @@ class RunningVigie:
             made.http_address, made.url = known["http"], f"http://{known['http']}"
             made.environment["VIGIE_HTTP"] = known["http"]
         else:
-            made.start()
+            made.start(outlives=True)
             told.write_text(json.dumps({"http": made.http_address, "pid": made.pid}), encoding="utf-8")
             _LEFT_RUNNING.append(made._process)
         return made
@@ -125,14 +132,14 @@ class RunningVigie:
             return int(json.loads((self.folder / SHARED).read_text(encoding="utf-8"))["pid"])
         return self._process.pid
 
-    def start(self) -> Self:
+    def start(self, *, outlives: bool = False) -> Self:
         """Start and wait until /readyz says yes. Raises AssertionError with the end of the log."""
         kafka = DataDir(self.folder / "data").kafka
         if not self._first and not kafka.exists():
             with ThreadPoolExecutor(1) as aside:  # in this thread Playwright may have a loop
                 aside.submit(asyncio.run, put_provisioned(kafka)).result()
         began = time.monotonic()
-        self.begin()
+        self.begin(outlives=outlives)
         while not self.ready():
             if self._process is None or self._process.poll() is not None or time.monotonic() - began > UP_S:
                 self.stop()
@@ -196,11 +203,9 @@ class RunningVigie:
         assert answer.status_code == 200, (path, answer.status_code, answer.text[:300])
         return answer.json()
 
-    def cli(self, *arguments: str, timeout_s: float = 180) -> subprocess.CompletedProcess[str]:
-        """One `vigie` command."""
-        return subprocess.run(
-            [str(VIGIE), *arguments], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=timeout_s, check=False
-        )
+    def cli(self, *arguments: str, timeout_s: float = 180, **environment: str) -> subprocess.CompletedProcess[str]:
+        """One `vigie` command, with what it finds in the environment beyond the system's own."""
+        return forked.run(arguments, environment=self.environment | environment, timeout_s=timeout_s)
 
     def processes(self) -> dict[str, int]:
         """Name → pid of what runs, from `vigie status`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.system import ROOT, VIGIE, RunningVigie
+from tests.system import ROOT, RunningVigie
 from tests.waiting import until
 
 OPENED = "2027-02-11T09:40:00+01:00"
@@ -144,12 +143,7 @@ def folder(tmp_path: Path) -> Path:
 
 def territory(vigie: RunningVigie, *words: str, token: str = "") -> subprocess.CompletedProcess[str]:
     """`vigie territory …` with one's own token; without one the machine's."""
-    own = {"VIGIE_TOKEN": token} if token else {}
-    command = [str(VIGIE), "territory", *words]
-    return subprocess.run(
-        command, cwd=ROOT, env=os.environ | vigie.environment | own, capture_output=True, text=True, timeout=300, check=False,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    return vigie.cli("territory", *words, timeout_s=300, **({"VIGIE_TOKEN": token} if token else {}))
 
 
 def test_a_change_goes_its_way_from_the_shell(vigie: RunningVigie, realm: str, folder: Path) -> None:

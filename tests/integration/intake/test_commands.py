@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -14,14 +13,14 @@ import httpx
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
+from tests import forked
 from tests.integration.intake.conftest import FrontProcess
 from tests.unit.intake.machines.cap_messages import info, message, vigilance
 
 
 async def vigie(front: FrontProcess, broker: RunningKafka, *args: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"VIGIE_DATA_DIR": str(front.data.root), "VIGIE_URL": front.url, "VIGIE_KAFKA": broker.address}
-    command = [sys.executable, "-m", "services.cli", *args]
-    return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, env=environment, timeout=90, check=False)
+    return await asyncio.to_thread(forked.run, args, environment=environment, timeout_s=90)
 
 
 async def test_a_token_counts_when_the_command_returns(front: FrontProcess, broker: RunningKafka) -> None:
