@@ -14,9 +14,9 @@ import uvicorn
 import uvloop
 
 from services.console.app import console
-from services.console.collecting import collecting
 from services.console.stream import Hub
 from services.runtime import health, logs, tracing
+from services.runtime.collecting import collecting
 from services.runtime.settings import Settings, split_host_port
 
 GRACE_S = 3

@@ -46,6 +46,7 @@ from services.intake.settings import IntakeSettings
 from services.intake.writing import OneWrite
 from services.runtime import health
 from services.runtime.access import AccessStore
+from services.runtime.collecting import collecting
 from services.runtime.ending import end
 from services.runtime.health import Check, system_started
 from services.runtime.kafka import BrokerAway
@@ -69,9 +70,9 @@ class Intake:
         self.settings = settings
         master = MasterKey.open(settings.data.secrets)
         self.access = AccessStore.open(settings, "intake", master=master)
-        self.vault = Vault.open(settings, master=master)
+        self.vault = Vault.open(settings, master=master, ack_timeout_s=settings.ack_timeout_s)
         self.ledger = Ledger(settings.answers)
-        self.inputs = InputLog(settings.kafka, settings.ack_timeout_s)
+        self.inputs = InputLog(self.vault.writer)
         self.proxy = Proxy(settings.console, settings.console_connect_s)
         room = BodyRoom(settings.bodies_in_memory_bytes, settings.bodies_reserve_bytes)
         self.admission = Admission(settings.in_flight, settings.in_flight_reserve, room)
@@ -131,7 +132,6 @@ class Intake:
     async def __aexit__(self, *_: object) -> None:
         await end(self._tasks)
         await self.refused.stop()
-        await self.inputs.stop()
         await self.proxy.stop()
         try:
             await self.ledger.flush()
@@ -249,7 +249,7 @@ async def run(settings: IntakeSettings) -> None:
     listening: list[tuple[socket.socket, dict[str, Any]]] = [(listening_socket(settings), {})]
     if settings.tls_http:
         listening.append((_bound(settings.tls_http), tls_of(settings)))
-    async with Intake(settings) as intake:
+    async with Intake(settings) as intake, collecting():
         probe = await health.serve(settings.health_port, intake.ready, live=intake.live)
         servers = []
         for sock, tls in listening:

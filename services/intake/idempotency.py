@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +44,7 @@ _PRUNE: Final = (
     "DELETE FROM reports WHERE seen < ?1 AND alias LIKE '%' || ?2",
 )
 """What is old, but no episode that is still open: its end may come after weeks. Beginnings go before the ends that prove them over."""
+_GET: Final = "SELECT realm, print, at, sender, alias, EXISTS (SELECT 1 FROM unanswered WHERE id = ?1) FROM reports WHERE id = ?1"
 _WIRE: Final = ReportReceived.wire_type().encode()
 MAX_KEY: Final = 128
 
@@ -57,6 +59,8 @@ class Known:
     recorded_at: Instant
     sender: str
     alias: str | None = None
+    answered: bool = True
+    """False: it was found on the log after a crash, and nobody is known to have been told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,7 @@ class Ledger:
             "CREATE INDEX IF NOT EXISTS aliases ON reports (realm, sender, alias) WHERE alias IS NOT NULL;"
             "CREATE INDEX IF NOT EXISTS ages ON reports (seen);"
             "CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, next INTEGER);"
+            "CREATE TABLE IF NOT EXISTS unanswered (id BLOB PRIMARY KEY, seen INTEGER) WITHOUT ROWID;"
             "CREATE TABLE IF NOT EXISTS refused (text TEXT PRIMARY KEY, at INTEGER);",
         )
         self._reading = sqlite3.connect(path, timeout=10, isolation_level=None)
@@ -114,8 +119,8 @@ class Ledger:
             key = UUID(report_id).bytes
         except ValueError:
             return None
-        row = self._reading.execute("SELECT realm, print, at, sender, alias FROM reports WHERE id = ?", (key,)).fetchone()
-        return Known(report_id, row[0], row[1].hex(), row[2], row[3], row[4]) if row else None
+        row = self._reading.execute(_GET, (key,)).fetchone()
+        return Known(report_id, row[0], row[1].hex(), row[2], row[3], row[4], answered=not row[5]) if row else None
 
     def resolve(self, realm: str, sender: str, reference: str) -> str:
         """The report id that a sender means: an id, an alias or a key of its own; else the reference itself (judged later)."""
@@ -173,13 +178,20 @@ class Ledger:
             if known.alias is not None:
                 self._fresh_aliases.pop((known.realm, known.sender, known.alias), None)
 
-    def _store(self, found: Iterable[Known], nexts: dict[int, int]) -> None:
+    def answered(self, report_id: str) -> None:
+        """Its sender has come again, and is told now. Raises sqlite3.Error."""
+        with self._write:
+            self._db.execute("DELETE FROM unanswered WHERE id = ?", (UUID(report_id).bytes,))
+
+    def _store(self, found: Iterable[Known], nexts: dict[int, int], *, answered: bool = True) -> None:
         seen = time.time_ns() // 1_000_000
         rows = [(UUID(k.report_id).bytes, k.realm, bytes.fromhex(k.fingerprint), k.recorded_at, k.sender, k.alias, seen) for k in found]
         with self._write:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 self._db.executemany("INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                if not answered:
+                    self._db.executemany("INSERT OR IGNORE INTO unanswered VALUES (?, ?)", [(row[0], seen) for row in rows])
                 self._db.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", nexts.items())
                 self._db.execute("COMMIT")
             except BaseException:
@@ -187,7 +199,8 @@ class Ledger:
                 raise
 
     async def catch_up(self, kafka: str) -> int:
-        """Read what the log has beyond the last flush; returns how many records were looked at. Raises KafkaError.
+        """Read what the log has beyond the last flush; returns how many records were looked at. Raises KafkaError. Whether that was answered, only its
+        sender knows.
 
         Without an index (first start, lost disk) it reads what is younger than `KEPT_MS`: an episode that is open for longer is
         forgotten then, and its end changes nothing.
@@ -213,7 +226,7 @@ class Ledger:
                 for tp, records in (await consumer.getmany(*waiting, timeout_ms=500, max_records=5000)).items():
                     looked += len(records)
                     found = [known for r in records if (known := read_known(r)) is not None]
-                    await in_thread(self._store, found, {tp.partition: records[-1].offset + 1})
+                    await in_thread(partial(self._store, answered=tp.partition not in kept), found, {tp.partition: records[-1].offset + 1})
                 for tp in [tp for tp, end in waiting.items() if await consumer.position(tp) >= end]:
                     del waiting[tp]
             self._acked = {tp.partition: end - 1 for tp, end in ends.items() if end > 0}
@@ -227,6 +240,7 @@ class Ledger:
         with self._write:
             for statement in _PRUNE:
                 self._db.execute(statement, (before, END))
+            self._db.execute("DELETE FROM unanswered WHERE seen < ?", (before,))
 
     # ── texts of refused messages, to be erased after their time ───────────────────────────────────────────────────
 

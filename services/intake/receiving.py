@@ -1,7 +1,8 @@
-"""From a claim to an acknowledged record: text first, then the report on `alerts.inputs`; only then an answer.
+"""From a claim to acknowledged records: the text and the report that names it go to the broker together; once it has both, an answer.
 
-1. The text is sealed and acknowledged. A crash here leaves a text that nobody names; the sender's retry overwrites it.
-2. The report is acknowledged. From here on it is accepted, whatever happens.
+1. The text is sealed, text and report are handed to one producer, which puts them into one request.
+2. Both are acknowledged. From here on the report is accepted, whatever happens. A crash before that may leave either without the other: nobody was
+   answered, and the sender's retry stores both again (the report once: its id is known).
 3. The index remembers the answer, and the sender gets it.
 """
 
@@ -17,7 +18,6 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from schemas.base import Instant
@@ -28,7 +28,8 @@ from services.intake.idempotency import TOPIC, Identity, Known, Ledger, identify
 from services.intake.native import Claim
 from services.intake.overload import Admission
 from services.runtime import tracing
-from services.runtime.kafka import BrokerAway, expiring_producer, headers_of, partition_for
+from services.runtime.kafka import BrokerAway, RecordHeaders, headers_of, partition_for
+from services.runtime.keyed import KeyedWriter
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError
 from services.runtime.vault import TextItem, Texts
@@ -68,48 +69,31 @@ def text_id_of(report_id: str) -> str:
 
 
 class InputLog:
-    """The producer of `alerts.inputs`. Sends expire, so nothing piles up while the broker is away; duplicates of a retry carry the same id."""
+    """Appends to `alerts.inputs`, by the writer of the texts: a text and its report go to the broker in one request. Sends expire, so nothing piles up
+    while the broker is away; duplicates of a retry carry the same id.
+    """
 
-    def __init__(self, kafka: str, ack_timeout_s: float) -> None:
-        self._kafka = kafka
-        self._timeout_s = ack_timeout_s
-        self._producer: AIOKafkaProducer | None = None
+    def __init__(self, writer: KeyedWriter) -> None:
+        self._writer = writer
 
     async def run(self) -> None:
         """Connect, trying until it works. Then the producer reconnects by itself."""
         while True:
-            producer = expiring_producer(self._kafka, self._timeout_s)
             try:
-                await producer.start()
+                await self._writer.connect()
             except (KafkaError, OSError):
-                await producer.stop()
                 await asyncio.sleep(RECONNECT_S)
                 continue
-            self._producer = producer
             return
 
-    async def append(self, realm: str, partition: int, value: bytes, headers: list[tuple[str, bytes]]) -> tuple[int, Instant]:
+    async def append(self, realm: str, partition: int, value: bytes, headers: RecordHeaders) -> tuple[int, Instant]:
         """(offset, append time) once every replica has it. Raises BrokerAway: it may land all the same."""
-        if self._producer is None:
-            raise BrokerAway("not connected yet")
-        try:
-            acked = await self._producer.send(TOPIC, value, key=realm.encode(), partition=partition, headers=headers)
-            found = await acked
-        except (KafkaError, OSError) as error:
-            raise BrokerAway(f"{TOPIC}: {type(error).__name__}") from error
-        return found.offset, found.timestamp
+        sent = await self._writer.send(TOPIC, partition, realm, value, headers)
+        return await sent.acked()
 
     async def reachable(self) -> bool:
         """A broker answers a request for metadata."""
-        return self._producer is not None and bool(await self._producer.client.force_metadata_update())
-
-    async def stop(self) -> None:
-        """Send what is buffered, at most 2 s."""
-        if self._producer is not None:
-            try:
-                await asyncio.wait_for(self._producer.stop(), 2)
-            except TimeoutError:
-                log.warning("inputs.unflushed")
+        return await self._writer.reachable()
 
 
 class Receiver:
@@ -146,7 +130,10 @@ class Receiver:
             await self._started()
         identity = identify(claim, principal.id, key, self._key)
         if (known := self._ledger.get(identity.report_id)) is not None:
-            return _again(known, identity, first_stands)
+            receipt = _again(known, identity, first_stands)
+            if not known.answered and known.fingerprint == identity.fingerprint:
+                await self._answer_at_last(identity.report_id, claim, raw)
+            return receipt
         if (other := self._under_way.get(identity.report_id)) is not None:
             fingerprint, task = other
             if fingerprint != identity.fingerprint and not first_stands:
@@ -161,6 +148,16 @@ class Receiver:
             task.add_done_callback(lambda t: self._done(identity.report_id, t))
             known = await self._wait(task)
         return Receipt(known.report_id, known.realm, known.recorded_at, replayed=False)
+
+    async def _answer_at_last(self, report_id: str, claim: Claim, raw: Raw) -> None:
+        """Its report was found on the log after a crash, perhaps without its text."""
+        try:
+            await self._texts.put(text_id_of(report_id), TextItem(claim.text, raw.body, raw.content_type))
+            self._ledger.answered(report_id)
+        except BrokerAway as error:
+            raise _away() from error
+        except sqlite3.Error as error:
+            log.warning("answer.not_noted", error=str(error), then="the next repetition stores the text again")
 
     async def renew(self, realm: str, sender: str, renewals: Sequence[Renewal]) -> None:
         """Tell that alerts of this sender still hold (D66). The same again changes nothing. Raises ProblemError `broker_away`."""
@@ -219,7 +216,6 @@ class Receiver:
 
     async def _store(self, claim: Claim, principal: Principal, identity: Identity, raw: Raw, traceparent: str | None = None) -> Known:
         report_id, text_id = identity.report_id, text_id_of(identity.report_id)
-        await self._texts.put(text_id, TextItem(claim.text, raw.body, raw.content_type))
         message: dict[str, Any] = claim.message | {
             "report_id": report_id, "text_id": text_id, "dialect": raw.dialect, "fingerprint": identity.fingerprint,
         }  # fmt: skip
@@ -234,7 +230,9 @@ class Receiver:
         )  # fmt: skip
         mark = self._ledger.sending(partition)
         try:
+            text = await self._texts.hand_over(text_id, TextItem(claim.text, raw.body, raw.content_type).dump())
             offset, appended_at = await self._inputs.append(realm, partition, orjson.dumps(message), headers)
+            await self._texts.kept(text)
         except BaseException:
             self._ledger.not_sent(partition, mark)
             raise

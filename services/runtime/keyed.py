@@ -12,11 +12,13 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from schemas.base import Instant
 from schemas.topics import BY_NAME, LARGE_MESSAGE_BYTES
-from services.runtime.kafka import BrokerAway, expiring_producer, groupless_consumer
+from services.runtime.kafka import BrokerAway, RecordHeaders, expiring_producer, groupless_consumer
 from services.runtime.pace import UNHURRIED_MS, Pace
 
 RETRY_S: Final = 0.5
+ACK_TIMEOUT_S: Final = 5.0
 log = structlog.get_logger(__name__)
 
 
@@ -37,10 +39,31 @@ def partition_for(topic: str, key: str) -> int:
     return zlib.crc32(key.encode()) % BY_NAME[topic].partitions
 
 
-class KeyedWriter:
-    """Writes entries; connects at the first one. One per process. Unacknowledged entries expire, so nothing piles up while the broker is away."""
+class Sent:
+    """A record that was handed to the producer."""
 
-    def __init__(self, kafka: str, *, ack_timeout_s: float = 5.0) -> None:
+    def __init__(self, topic: str, acked: asyncio.Future[Any], until: float) -> None:
+        self._topic = topic
+        self._acked = acked
+        self._until = until
+
+    async def acked(self) -> tuple[int, Instant]:
+        """(offset, time of the record) once every replica has it. Raises BrokerAway: it may land all the same."""
+        try:
+            async with asyncio.timeout_at(self._until):
+                found = await asyncio.shield(self._acked)
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise _away(self._topic, error) from error
+        return found.offset, found.timestamp
+
+
+class KeyedWriter:
+    """Writes entries; connects at the first one. One per process. Unacknowledged entries expire, so nothing piles up while the broker is away.
+
+    Records that are handed over with no await of an acknowledgement between them go to the broker in one request.
+    """
+
+    def __init__(self, kafka: str, *, ack_timeout_s: float = ACK_TIMEOUT_S) -> None:
         self._kafka = kafka
         self._timeout_s = ack_timeout_s
         self._producer: AIOKafkaProducer | None = None
@@ -52,15 +75,29 @@ class KeyedWriter:
         Raises BrokerAway when no acknowledgement came in time: the entry may still land, so the caller repeats the same.
         """
         partition = partition_for(topic, key)
+        sent = await self.send(topic, partition, key, value)
+        offset, _ = await sent.acked()
+        return partition, offset
+
+    async def send(self, topic: str, partition: int, key: str, value: bytes | None, headers: RecordHeaders | None = None) -> Sent:
+        """Hand a record over; await `acked` of what this gives. Raises BrokerAway."""
+        until = asyncio.get_running_loop().time() + self._timeout_s
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout_at(until):
                 producer = self._producer or await self._started()
-                acked = await producer.send(topic, value, key=key.encode(), partition=partition)
-                acked.add_done_callback(_seen)
-                found = await asyncio.shield(acked)
+                acked = await producer.send(topic, value, key=key.encode(), partition=partition, headers=headers)
         except (KafkaError, TimeoutError, OSError) as error:
-            raise BrokerAway(f"topic {topic}: no acknowledgement ({type(error).__name__})") from error
-        return partition, int(found.offset)
+            raise _away(topic, error) from error
+        acked.add_done_callback(_seen)
+        return Sent(topic, acked, until)
+
+    async def connect(self) -> None:
+        """Now, not at the first entry. Raises KafkaError, OSError."""
+        await self._started()
+
+    async def reachable(self) -> bool:
+        """A broker answers a request for metadata. False before the first connection."""
+        return self._producer is not None and bool(await self._producer.client.force_metadata_update())
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -82,6 +119,10 @@ class KeyedWriter:
                 await asyncio.wait_for(producer.stop(), 2)
             except TimeoutError:
                 log.warning("writer.unflushed")
+
+
+def _away(topic: str, error: Exception) -> BrokerAway:
+    return BrokerAway(f"topic {topic}: no acknowledgement ({type(error).__name__})")
 
 
 def _seen(acked: asyncio.Future[Any]) -> None:

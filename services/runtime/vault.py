@@ -13,14 +13,14 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 import structlog
 
 from schemas.directory import Contact
 from services.runtime.ending import end
-from services.runtime.keyed import KeyedWriter
+from services.runtime.keyed import ACK_TIMEOUT_S, KeyedWriter, Sent, partition_for
 from services.runtime.keys import Keyring, MasterKey, seal, unseal
 from services.runtime.replica import Gone, Replica, ReplicaKeeper, Stored
 from services.runtime.settings import Settings
@@ -118,6 +118,14 @@ def _read_head(record: bytes) -> tuple[int, int]:
     return number, flags
 
 
+class HandedOver(NamedTuple):
+    """An item that the producer has and no replica has acknowledged yet."""
+
+    id: str
+    record: bytes
+    sent: Sent
+
+
 class Shelf:
     """The items of one topic, as bytes."""
 
@@ -131,9 +139,17 @@ class Shelf:
 
     async def put_bytes(self, id: str, plain: bytes) -> None:
         """Store or replace; returns after acks=all. Raises BrokerAway: repeat, the last one stands."""
+        await self.kept(await self.hand_over(id, plain))
+
+    async def hand_over(self, id: str, plain: bytes) -> HandedOver:
+        """To the producer: what is handed over next goes with it in one request. It is stored after `kept`. Raises BrokerAway."""
         record = self._sealer.seal(self._topic, id, plain)
-        _, offset = await self._writer.put(self._topic, id, record)
-        self._remember(id, Stored(record, offset))
+        return HandedOver(id, record, await self._writer.send(self._topic, partition_for(self._topic, id), id, record))
+
+    async def kept(self, item: HandedOver) -> None:
+        """Return after acks=all. Raises BrokerAway: repeat both steps, the last one stands."""
+        offset, _ = await item.sent.acked()
+        self._remember(item.id, Stored(item.record, offset))
 
     async def get_bytes(self, id: str, *, wait_s: float = 0.0) -> bytes | None:
         """The item; None when it does not exist or was erased. `wait_s`: patience for one that another process just put."""
@@ -228,21 +244,22 @@ class Vault:
 
     def __init__(self, keyring: Keyring, writer: KeyedWriter, replica: Replica, keeper: ReplicaKeeper, sealer: Sealer) -> None:
         self._keyring = keyring
-        self._writer = writer
         self._replica = replica
         self._keeper = keeper
         self._task: asyncio.Task[None] | None = None
+        self.writer: Final = writer
         self.texts = Texts("texts", sealer, writer, replica)
         self.directory = Directory("directory", sealer, writer, replica)
 
     @classmethod
-    def open(cls, settings: Settings, *, master: MasterKey | None = None) -> Vault:
+    def open(cls, settings: Settings, *, master: MasterKey | None = None, ack_timeout_s: float = ACK_TIMEOUT_S) -> Vault:
         """Opens files only; Kafka is contacted when needed. Raises OSError, MasterKeyInvalid, sqlite3.Error."""
         settings.data.make()
         keyring = Keyring(settings.data.secrets / "keyring.db", master or MasterKey.open(settings.data.secrets))
         path = settings.data.root / "vault" / "replica.db"
         sealer = Sealer(keyring)
-        return cls(keyring, KeyedWriter(settings.kafka), Replica(path), ReplicaKeeper(path, settings.kafka, sealer.shred), sealer)
+        writer = KeyedWriter(settings.kafka, ack_timeout_s=ack_timeout_s)
+        return cls(keyring, writer, Replica(path), ReplicaKeeper(path, settings.kafka, sealer.shred), sealer)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._keeper.run(), name="vault.replica")
@@ -251,7 +268,7 @@ class Vault:
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
             await end([self._task])
-        await self._writer.stop()
+        await self.writer.stop()
         self._replica.close()
         self._keyring.close()
 

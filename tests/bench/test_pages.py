@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import psutil
 import pytest
 
-from services.console.collecting import collecting
+from services.runtime.collecting import collecting
 from services.runtime.rights import Role
 from services.runtime.sessions import COOKIE
 from services.runtime.settings import Settings

@@ -4,7 +4,8 @@ Order, so that nothing in the file rests on something that is not in it:
 
 1. The position in `events.external`: it moves on only after the reports that came of it are acknowledged.
 2. A cut of the logs that is consistent (services.runtime.backup.cut); then the ends of their inputs, which hold all that the logs have applied.
-3. The ends of everything else: a text is written before the report that names it, so every text that is named is there.
+3. The ends of everything else: a text is written with the report that names it, and only both together are an answer, so every text of a report
+   that had been answered is there.
 4. The records up to those ends, then the keyring: keys are durable before the text that is sealed with them.
 
 Left out of inputs and dead letters is what came from beyond the cut: publishers and conductor send it again. Public topics, snapshots and the store are not

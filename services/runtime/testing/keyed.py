@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+from aiokafka import TopicPartition
+from aiokafka.structs import RecordMetadata
+
 from services.runtime.access import AccessStore, new_principal
-from services.runtime.kafka import BrokerAway
-from services.runtime.keyed import Entry, KeyedWriter
+from services.runtime.kafka import BrokerAway, RecordHeaders
+from services.runtime.keyed import Entry, KeyedWriter, Sent
 from services.runtime.principals import Principal, Scope
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
 
 
 class MemoryKeyedLog(KeyedWriter):
-    """Every entry in a list; `away = True` makes writing fail as a lost broker does."""
+    """Every entry in a list; `away = True` makes writing fail as a lost broker does, `lost = True` makes the acknowledgement fail to come."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.away = False
+        self.lost = False
 
-    async def put(self, topic: str, key: str, value: bytes | None) -> tuple[int, int]:
+    async def send(self, topic: str, partition: int, key: str, value: bytes | None, headers: RecordHeaders | None = None) -> Sent:  # noqa: ARG002
         """Append. Raises BrokerAway while `away`."""
         if self.away:
             raise BrokerAway("away")
-        self.entries.append(Entry(topic, 0, len(self.entries), key, value))
-        return 0, len(self.entries) - 1
+        loop = asyncio.get_running_loop()
+        acked: asyncio.Future[RecordMetadata] = loop.create_future()
+        if self.lost:
+            return Sent(topic, acked, loop.time())
+        acked.set_result(RecordMetadata(topic, partition, TopicPartition(topic, partition), len(self.entries), 0, 0, 0))
+        self.entries.append(Entry(topic, partition, len(self.entries), key, value))
+        return Sent(topic, acked, loop.time() + 1)
 
     async def stop(self) -> None:
         """Nothing to flush."""

@@ -80,6 +80,33 @@ async def test_without_kafka_a_sender_is_asked_to_try_again(door: Door) -> None:
         assert (await http.post("/api/v1/reports", json=report())).status_code == 202
 
 
+async def test_a_report_whose_text_was_not_acknowledged_is_not_answered_and_the_next_try_stores_both(door: Door) -> None:
+    async with await door.as_(Role.SITE_MANAGER) as http:
+        door.texts_log.lost = True
+        assert (await http.post("/api/v1/reports", json=report())).json()["code"] == "broker_away"
+        door.texts_log.lost = False
+        again = await http.post("/api/v1/reports", json=report())
+        assert (again.status_code, "idempotency-replayed" in again.headers) == (202, False)
+    reports = [message.report_id for _, message, _ in door.inputs.appended]
+    assert reports == [again.json()["report_id"]] * 2, "the decider knows the id"
+    assert {e.key for e in door.texts_log.entries} == {f"report-{again.json()['report_id']}"}
+
+
+async def test_what_a_crash_left_on_the_log_gets_its_text_when_its_sender_comes_again(door: Door) -> None:
+    async with await door.as_(Role.SITE_MANAGER) as http:
+        first = await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"})
+        known = door.intake.ledger.get(first.json()["report_id"])
+        assert known is not None
+        door.intake.ledger._fresh.clear()
+        door.intake.ledger._store([known], {0: 1}, answered=False)
+        door.texts_log.entries.clear()
+        for texts in (1, 1):  # once is enough
+            again = await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"})
+            assert (again.status_code, again.headers["idempotency-replayed"], again.json()) == (202, "true", first.json())
+            assert [e.key for e in door.texts_log.entries] == [f"report-{first.json()['report_id']}"] * texts
+    assert len(door.inputs.appended) == 1
+
+
 async def test_nothing_is_accepted_before_the_earlier_answers_are_known(tmp_path: Path) -> None:
     door = Door(tmp_path, ack_timeout_s=0.05)
     door.intake.ledger.caught_up.clear()
@@ -377,7 +404,7 @@ async def test_a_full_disk_is_answered_with_503_and_the_same_report_is_taken_whe
 
     async with await door.as_(Role.SITE_MANAGER) as http:
         with monkeypatch.context() as disk:
-            disk.setattr(door.intake.vault.texts, "put", full)
+            disk.setattr(door.intake.vault.texts, "hand_over", full)
             away = await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"})
         assert (away.status_code, away.json()["code"], away.headers["retry-after"]) == (503, "storage", "2")
         assert door.inputs.appended == []

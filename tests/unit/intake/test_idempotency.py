@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,16 @@ async def test_answers_survive_a_restart(ledger: Ledger, tmp_path: Path) -> None
     assert again.get(known(1).report_id) == known(1, alias="E1")
     assert again.resolve("92", "s", "E1") == known(1).report_id
     assert again.get("no uuid") is None
+    again.close()
+
+
+async def test_what_a_crash_left_on_the_log_is_unanswered_until_its_sender_comes_again(ledger: Ledger, tmp_path: Path) -> None:
+    ledger._store([known(1)], {0: 8}, answered=False)
+    ledger.close()
+    again = Ledger(tmp_path / "answers.db")
+    assert again.get(known(1).report_id) == replace(known(1), answered=False)
+    again.answered(known(1).report_id)
+    assert again.get(known(1).report_id) == known(1)
     again.close()
 
 
