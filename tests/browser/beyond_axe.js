@@ -4,9 +4,9 @@
   const FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex='0']";
   const name = (e) => `${e.localName}${e.id ? `#${e.id}` : ""} «${(e.getAttribute("aria-label") ?? e.textContent ?? "").trim().slice(0, 30)}»`;
 
-  /** Everything by which the place of the focus may show: on the element, what it holds, or the label that is drawn for it. */
+  /** Everything by which the place of the focus may show: on the element, what it holds, or the label or field that is drawn around it. */
   const drawn = (e) =>
-    [e, e.closest("label"), ...e.querySelectorAll("rect, circle, path, use")]
+    [e, e.closest("label, .field"), ...e.querySelectorAll("rect, circle, path, use")]
       .filter(Boolean)
       .map((part) => {
         const s = getComputedStyle(part);

@@ -166,6 +166,11 @@ class Decided:
     by: str
 
 
+def choices(names: Names, _: Translator) -> list[tuple[str, str]]:
+    """(code, label) of each who holds a post, by what they do: nobody knows the codes of a crisis by heart (D58: no name)."""
+    return sorted(((code, f"{w.person_name(code, names, _)} ({code})") for code in names.holders), key=lambda pair: pair[1])
+
+
 def decided_of(duties: Iterable[Duty], now: datetime, names: Names, _: Translator) -> list[Decided]:
     """Those in force that are not over, the newest first as they come."""
     return [

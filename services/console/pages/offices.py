@@ -16,7 +16,7 @@ from services.console.pages import calls, incident, mine, people, player, times
 from services.console.pages.account import account_of, is_named
 from services.console.pages.door import Elsewhere, reader_of
 from services.console.pages.papers import Papers
-from services.console.pages.reading import EVERY_LINE
+from services.console.pages.reading import EVERY_LINE, choices
 from services.console.texts import words as w
 from services.runtime.access import AccessStore
 from services.runtime.access_http import GUEST, session_of
@@ -67,7 +67,7 @@ class Offices(Papers):
         over = sorted((c for c in lines if c.is_over), key=lambda c: c.found.drafted_at, reverse=True)
         return {
             **self._around(request, x), "going": [c for c in lines if not c.is_over], "over": over[: calls.OVER_SHOWN], "over_count": len(over),
-            "sites": x.sites, "channels": calls.CHANNELS,
+            "sites": choices(x.sites), "channels": calls.CHANNELS,
             "person": lambda token: w.person_name(token, x.names, x._),
         }  # fmt: skip
 
@@ -97,7 +97,7 @@ class Offices(Papers):
             "tokens": people.token_lines(access, x.names, x.shell.overview.server_time, x._) if mayset else [],
             "traces": people.trace_lines(access, x.names, x._), "roles": [(r.value, w.word(w.ROLE, r.value, x._)) for r in people.HUMAN],
             "duties": people.duties(x.names, x._), "poles": [(p, x.names.pole(p, x.shell.lang)) for p in x.reference.poles],
-            "sites": [(s.id, s.name) for s in x.sites],
+            "sites": choices(x.sites),
         }  # fmt: skip
 
     async def account(self, request: Request) -> dict[str, Any]:

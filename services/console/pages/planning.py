@@ -19,11 +19,12 @@ from services.console.pages import duty, incident, moves, strategies, times, ver
 from services.console.pages.announcing import announced_of
 from services.console.pages.arbitrations import arbitrations_of
 from services.console.pages.door import poster_site, reader_of, shell_of
-from services.console.pages.reading import EVERY_LINE, unknown_of
+from services.console.pages.reading import EVERY_LINE, choices, unknown_of
 from services.console.pages.reporting import DANGER_SEVERITY, GOING, TROUBLES
 from services.console.pages.screens import CrisisScreens
 from services.console.pages.shell import Choice
 from services.console.pages.sources import source_lines
+from services.console.resources import Site
 from services.console.sources import SourceList
 from services.console.texts import words as w
 from services.console.texts.names import short
@@ -61,7 +62,7 @@ class Screens(CrisisScreens):
             "not_valid": [(p.id, p.title, w.word(w.PLAN_STATE, p.state, x._)) for p in found if p.state in SHELVED and p.state is not PlanState.VALID],
             "stale": [w.word(w.STALE, code, x._) for code in (found[0].stale if found else ())],
             "strategies": strategies.in_effect(tried, x.names, x._), "next_ones": strategies.next_ones(x.activities, x._),
-            "places": [(s.id, f"{short(s.name)}, {s.commune_name}") for s in x.sites if s.status is SiteStatus.NORMAL and s.desks],
+            "places": choices(s for s in x.sites if _may_host(s)), "other_places": choices(s for s in x.sites if not _may_host(s)),
             "in_an_hour": times.minute_value(x.shell.now + timedelta(hours=1)), "who": lambda token: w.person_name(token, x.names, x._),
         }  # fmt: skip
 
@@ -74,7 +75,7 @@ class Screens(CrisisScreens):
         shell = await shell_of(request, self._queries, reader, "report")
         sites = (await self._queries.sites(shell.realm.name, lang=choice.lang)).items
         mine = reader.principal.scope.sites
-        listed = [{"id": s.id, "label": f"{short(s.name)}, {s.commune_name} ({s.id})"} for s in sites if not mine or s.id in mine]
+        listed = [{"id": id, "label": label} for id, label in choices(s for s in sites if not mine or s.id in mine)]
         asked = next((s for s in listed if s["id"] == request.query_params.get("site")), listed[0] if len(listed) == 1 else None)
         missing, _ = unknown_of(request, "site", (s["id"] for s in listed)), translator(choice.lang)
         return {
@@ -143,7 +144,7 @@ class Screens(CrisisScreens):
         groups = [(title, [m for m in windows if m.state == state][:WINDOWS_SHOWN]) for state, title in states.items()]
         start = times.local(x.shell.now)
         return {
-            **self._around(request, x), "groups": groups, "sites": x.sites, "kinds": sorted({s.kind for s in x.sites}), "types": works.TYPES,
+            **self._around(request, x), "groups": groups, "sites": choices(x.sites), "kinds": sorted({s.kind for s in x.sites}), "types": works.TYPES,
             "rules": works.RULES, "repeats": lambda rrule: works.said_rule(rrule, x._),
             "person": lambda token: w.person_name(token, x.names, x._), "start_value": start.strftime("%Y-%m-%dT%H:%M"),
             "end_value": (start + timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M"),
@@ -188,7 +189,7 @@ class Screens(CrisisScreens):
             "days_shown": duty.days_of(monday, now, frozenset(policy.holidays if policy else ()), lang), "bands": duty.bands_of(proof),
             "ticks": duty.ticks_of(proof), "days": (proof.end - proof.start).days, "reserves": proof.holes_count - proof.nobody_count,
             "before": (monday - timedelta(days=7)).isoformat(), "after": (monday + timedelta(days=7)).isoformat(), "this_week": monday == today,
-            "may_plan": x.shell.reader.may(Permission.ROTA_WRITE) and x.shell.moment is None, "persons": sorted(x.names.holders)[:600],
+            "may_plan": x.shell.reader.may(Permission.ROTA_WRITE) and x.shell.moment is None, "persons": duty.choices(x.names, x._),
             "when_of": lambda hole: duty.when_of(hole, now, x._),
         }  # fmt: skip
 
@@ -208,6 +209,11 @@ class Screens(CrisisScreens):
             rows.append({"realm": realm, "level": overview.level.level, "incidents": overview.counts["incidents_open"]})
         start = times.local(x.shell.overview.server_time).strftime("%Y-%m-%dT%H:%M")
         return {**self._around(request, x), "rows": rows, "page": page, "pages": pages, "start_value": start}
+
+
+def _may_host(site: Site) -> bool:
+    """It can be suggested to who must go elsewhere."""
+    return site.status is SiteStatus.NORMAL and site.desks > 0
 
 
 def _page(text: str) -> int:

@@ -24,6 +24,7 @@ from services.console.readmodel import Queries
 from services.console.reference import Reference
 from services.console.resources import Activity, Escalation, Line, Site
 from services.console.texts import words as w
+from services.console.texts.names import short
 from services.runtime.rights import Permission
 
 SCANNED_LINES: Final = 200
@@ -118,6 +119,11 @@ class Screen:
 
     def _around(self, request: Request, x: Loaded) -> dict[str, Any]:
         return framed(request, x.shell)
+
+
+def choices(sites: Iterable[Site]) -> list[tuple[str, str]]:
+    """(id, label) of each, for a list in which a person looks for a name or a commune."""
+    return [(s.id, f"{short(s.name)}, {s.commune_name} ({s.id})") for s in sites]
 
 
 def plural_of(table: Any, _: Translator) -> Any:

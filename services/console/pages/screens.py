@@ -26,6 +26,7 @@ from services.console.pages.reading import (
     MANY_ACTIVITIES,
     Loaded,
     Screen,
+    choices,
     one_of,
     pilot_of,
     plural_of,
@@ -33,7 +34,6 @@ from services.console.pages.reading import (
 )
 from services.console.resources import Activity, Incident
 from services.console.texts import words as w
-from services.console.texts.names import short
 from services.runtime.rights import Permission
 
 log = structlog.get_logger(__name__)
@@ -205,7 +205,7 @@ class CrisisScreens(Screen):
         return {
             **self._around(request, x), "report": shown, "site": site, "incident": found, "flags": signal.flags_of(shown, x._),
             "facts": signal.facts_of(shown, x.names, x._), "signature": signal.signature_of(shown, x._),
-            "state": signal.state_of(shown, x._), "sites": [(s.id, f"{short(s.name)}, {s.commune_name}") for s in x.sites],
+            "state": signal.state_of(shown, x._), "sites": choices(x.sites),
             "verifier": w.person_name(shown.verified_by, x.names, x._) if shown.verified_by else "",
         }  # fmt: skip
 

@@ -2,6 +2,7 @@
 // beside the button, in words; a success needs none, the page shows its effect (`data-shown` says it where it does not).
 
 import { refresh } from "./live.js";
+import { picked } from "./picker.js";
 import { freshKey, get, post } from "./post.js";
 
 /** @typedef {HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement} Field */
@@ -28,6 +29,9 @@ function ofParis(wall) {
   return new Date(wanted - (Date.parse(`${PARIS.format(before).replace(" ", "T")}Z`) - before));
 }
 
+/** @param {Field} field @returns {string} what is written or picked in it */
+const given = (field) => (picked(field) ?? field.value).trim();
+
 /** `remarks.essential` is a part of `remarks`. @param {Field} field @returns {string | number | boolean | string[] | null} as the API wants it */
 function value(field) {
   switch (field.dataset.type) {
@@ -38,11 +42,11 @@ function value(field) {
     case "null":
       return null;
     case "list":
-      return field.value.split(/[\s,]+/).filter(Boolean);
+      return given(field).split(/[\s,]+/).filter(Boolean);
     case "instant":
       return ofParis(field.value).toISOString();
     default:
-      return field.value.trim();
+      return given(field);
   }
 }
 
@@ -52,7 +56,7 @@ async function send(form, submitter) {
   const body = /** @type {Record<string, unknown>} */ ({});
   let realm = "";
   for (const field of form.querySelectorAll("input[name], select[name], textarea[name]")) {
-    if (!isField(field) || field.value.trim() === "") continue;
+    if (!isField(field) || given(field) === "") continue;
     if (field instanceof HTMLInputElement && field.type === "checkbox" && !field.checked) continue;
     const [name, part] = field.name.split(".");
     if (name === "realm") realm = field.value;
@@ -62,7 +66,7 @@ async function send(form, submitter) {
   }
   const headers = /** @type {Record<string, string>} */ ({});
   if (form.dataset.version !== undefined) headers["If-Match"] = `"${form.dataset.version}"`;
-  const button = submitter instanceof HTMLButtonElement ? submitter : form.querySelector("button");
+  const button = submitter instanceof HTMLButtonElement ? submitter : /** @type {HTMLButtonElement | null} */ (form.querySelector("button:not([type=button])"));
   const action = submitter?.getAttribute("formaction") ?? form.getAttribute("action");
   if (button) button.disabled = true;
   form.setAttribute("aria-busy", "true");

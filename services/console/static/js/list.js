@@ -32,7 +32,7 @@ function move(step) {
 }
 
 /** As `cell.folded` on the server: lower case, no accents, plain apostrophes. @param {string} text */
-const folded = (text) => text.replaceAll("’", "'").toLowerCase().normalize("NFKD").replace(/\p{M}/gu, "");
+export const folded = (text) => text.replaceAll("’", "'").toLowerCase().normalize("NFKD").replace(/\p{M}/gu, "");
 
 function search() {
   const field = document.getElementById("q");

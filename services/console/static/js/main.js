@@ -5,10 +5,12 @@ import * as keys from "./keys.js";
 import * as list from "./list.js";
 import * as live from "./live.js";
 import * as past from "./past.js";
+import * as picker from "./picker.js";
 import { cookie } from "./post.js";
 
 commands.start();
 list.start();
+picker.start();
 keys.start();
 if (document.documentElement.dataset.past) past.start();
 else live.start();
