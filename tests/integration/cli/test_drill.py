@@ -9,8 +9,13 @@ from tests.system import RunningVigie
 from tests.waiting import until
 
 
+def called_for_nothing(vigie: RunningVigie) -> list[str]:
+    """Calls that neither an incident nor a call-out made: those of other tests have one of them."""
+    return [n["id"] for n in vigie.get("/api/v1/notifications?limit=500")["items"] if not (n["incident"] or n["campaign"])]
+
+
 def test_an_operator_tests_the_ladders_now_and_nobody_is_called(vigie: RunningVigie) -> None:
-    called = len(vigie.get("/api/v1/notifications?limit=500")["items"])
+    called = called_for_nothing(vigie)
     before = datetime.now(UTC)
     done = vigie.cli("drill", "--now", "--json")
     found = json.loads(done.stdout)
@@ -18,4 +23,4 @@ def test_an_operator_tests_the_ladders_now_and_nobody_is_called(vigie: RunningVi
     assert found["rungs"]
     assert done.returncode == (0 if found["ok"] else 1)
     until(lambda: vigie.get("/api/v1/drills?limit=1")["items"][0]["probed_at"])
-    assert len(vigie.get("/api/v1/notifications?limit=500")["items"]) == called
+    assert called_for_nothing(vigie) == called

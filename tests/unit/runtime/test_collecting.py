@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from services.console import collecting as c
+from services.runtime import collecting as c
 
 
 class Ring:
