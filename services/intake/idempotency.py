@@ -11,9 +11,8 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +22,7 @@ import orjson
 from aiokafka import TopicPartition
 
 from schemas import envelope as ce
-from schemas.base import DAY_MS, Instant
+from schemas.base import DAY_MS, HOUR_MS, Instant
 from schemas.realms import derive_id
 from schemas.reports import ReportReceived
 from schemas.topics import PARTITIONS, inputs
@@ -34,6 +33,8 @@ from services.runtime.kafka import groupless_consumer
 
 KEPT_MS: Final = 8 * DAY_MS
 """A day more than promised."""
+UNANSWERED_MS: Final = HOUR_MS
+"""Without an index nobody knows which answers were given: what is younger than this may have had none."""
 TOPIC: Final = inputs("alerts")
 END: Final = "#end"
 """Ends the alias of the report that ends a machine's episode; the rest of it is the alias of the opening one (machines/episodes.py)."""
@@ -183,15 +184,15 @@ class Ledger:
         with self._write:
             self._db.execute("DELETE FROM unanswered WHERE id = ?", (UUID(report_id).bytes,))
 
-    def _store(self, found: Iterable[Known], nexts: dict[int, int], *, answered: bool = True) -> None:
+    def _store(self, found: Sequence[Known], nexts: dict[int, int]) -> None:
         seen = time.time_ns() // 1_000_000
         rows = [(UUID(k.report_id).bytes, k.realm, bytes.fromhex(k.fingerprint), k.recorded_at, k.sender, k.alias, seen) for k in found]
+        unanswered = [(UUID(k.report_id).bytes, seen) for k in found if not k.answered]
         with self._write:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 self._db.executemany("INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-                if not answered:
-                    self._db.executemany("INSERT OR IGNORE INTO unanswered VALUES (?, ?)", [(row[0], seen) for row in rows])
+                self._db.executemany("INSERT OR IGNORE INTO unanswered VALUES (?, ?)", unanswered)
                 self._db.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", nexts.items())
                 self._db.execute("COMMIT")
             except BaseException:
@@ -212,7 +213,8 @@ class Ledger:
             await consumer.start()
             consumer.assign(partitions)
             begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-            horizon = time.time_ns() // 1_000_000 - KEPT_MS
+            now = time.time_ns() // 1_000_000
+            horizon = now - KEPT_MS
             young = await consumer.offsets_for_times(dict.fromkeys(partitions, horizon))
             kept = dict(self._reading.execute("SELECT partition, next FROM positions").fetchall())
             waiting: dict[TopicPartition, int] = {}
@@ -225,8 +227,9 @@ class Ledger:
             while waiting:
                 for tp, records in (await consumer.getmany(*waiting, timeout_ms=500, max_records=5000)).items():
                     looked += len(records)
-                    found = [known for r in records if (known := read_known(r)) is not None]
-                    await in_thread(partial(self._store, answered=tp.partition not in kept), found, {tp.partition: records[-1].offset + 1})
+                    since = 0 if tp.partition in kept else now - UNANSWERED_MS
+                    found = [replace(known, answered=r.timestamp < since) for r in records if (known := read_known(r)) is not None]
+                    await in_thread(self._store, found, {tp.partition: records[-1].offset + 1})
                 for tp in [tp for tp, end in waiting.items() if await consumer.position(tp) >= end]:
                     del waiting[tp]
             self._acked = {tp.partition: end - 1 for tp, end in ends.items() if end > 0}

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
@@ -151,13 +152,9 @@ class Receiver:
 
     async def _answer_at_last(self, report_id: str, claim: Claim, raw: Raw) -> None:
         """Its report was found on the log after a crash, perhaps without its text."""
-        try:
+        with _as_problems():
             await self._texts.put(text_id_of(report_id), TextItem(claim.text, raw.body, raw.content_type))
             self._ledger.answered(report_id)
-        except BrokerAway as error:
-            raise _away() from error
-        except sqlite3.Error as error:
-            log.warning("answer.not_noted", error=str(error), then="the next repetition stores the text again")
 
     async def renew(self, realm: str, sender: str, renewals: Sequence[Renewal]) -> None:
         """Tell that alerts of this sender still hold (D66). The same again changes nothing. Raises ProblemError `broker_away`."""
@@ -186,13 +183,8 @@ class Receiver:
         if not done:
             self._went_away(f"no acknowledgement within {self._timeout_s:g} s")
             raise _away()
-        try:
+        with _as_problems():
             return task.result()
-        except BrokerAway as error:
-            raise _away() from error
-        except sqlite3.Error as error:
-            log.error("report.not_stored", error=str(error), hint="is the disk full?")
-            raise ProblemError("storage", retry_after_s=RETRY_S) from error
 
     def _done(self, report_id: str, task: asyncio.Task[Known]) -> None:
         self._under_way.pop(report_id, None)
@@ -246,6 +238,18 @@ def _again(known: Known, identity: Identity, first_stands: bool) -> Receipt:
     if known.fingerprint != identity.fingerprint and not first_stands:
         raise ProblemError("key_reused")
     return Receipt(known.report_id, known.realm, known.recorded_at, replayed=True)
+
+
+@contextmanager
+def _as_problems() -> Iterator[None]:
+    """What kept a report from being stored, as its sender is told."""
+    try:
+        yield
+    except BrokerAway as error:
+        raise _away() from error
+    except sqlite3.Error as error:
+        log.error("report.not_stored", error=str(error), hint="is the disk full?")
+        raise ProblemError("storage", retry_after_s=RETRY_S) from error
 
 
 def _away() -> ProblemError:

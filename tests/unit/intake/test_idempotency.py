@@ -57,7 +57,7 @@ async def test_answers_survive_a_restart(ledger: Ledger, tmp_path: Path) -> None
 
 
 async def test_what_a_crash_left_on_the_log_is_unanswered_until_its_sender_comes_again(ledger: Ledger, tmp_path: Path) -> None:
-    ledger._store([known(1)], {0: 8}, answered=False)
+    ledger._store([replace(known(1), answered=False)], {0: 8})
     ledger.close()
     again = Ledger(tmp_path / "answers.db")
     assert again.get(known(1).report_id) == replace(known(1), answered=False)
