@@ -1,0 +1,70 @@
+"""Who one is, tokens and accounts over HTTP, without Kafka and without a console."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from services.runtime.principals import Scope
+from services.runtime.rights import Role
+from tests.unit.intake.conftest import Door
+
+
+async def test_whoami_tells_rights_and_scope(door: Door) -> None:
+    async with await door.as_(Role.SOURCE, speaks_as="enedis", scope=Scope(types=("outage_power",))) as http:
+        found = (await http.get("/api/v1/whoami")).json()
+    assert (found["role"], found["source"], found["scope"]["types"]) == ("source", "enedis", ["outage_power"])
+    assert found["permissions"] == ["maintenance.write", "report.post", "report.status"]
+
+
+async def test_tokens_are_made_used_and_revoked_over_http(door: Door) -> None:
+    async with await door.as_(Role.ADMIN) as http:
+        made = (await http.post("/api/v1/tokens", json={"role": "source", "label": "capteurs", "scope": {"sites": ["a"]}})).json()
+        async with door.client(Authorization=f"Bearer {made['token']}") as sender:
+            assert (await sender.get("/api/v1/whoami")).json()["id"] == made["principal"]["id"]
+            assert (await sender.get("/api/v1/tokens")).status_code == 403
+            assert (await http.delete(f"/api/v1/tokens/{made['id']}")).status_code == 200
+            assert (await sender.get("/api/v1/whoami")).status_code == 401
+        listed = (await http.get("/api/v1/tokens")).json()["items"]
+        assert next(t for t in listed if t["id"] == made["id"])["revoked_at"] is not None
+        assert made["token"] not in json.dumps(listed)
+        assert "hash" not in listed[0]
+        assert (await http.post("/api/v1/tokens", json={"role": "king"})).json()["errors"][0]["field"] == "role"
+        assert (await http.post("/api/v1/tokens", json={})).status_code == 422
+        assert (await http.delete("/api/v1/tokens/none")).status_code == 404
+        assert (await http.put("/api/v1/tokens")).status_code == 405
+
+
+async def test_an_account_from_its_code_to_its_second_factor(door: Door) -> None:
+    import pyotp
+
+    async with await door.as_(Role.ADMIN) as http:
+        made = await http.post("/api/v1/users", json={"login": "cellule", "role": "cell", "duty": "cellule_situation"})
+        assert made.status_code == 201
+        assert door.intake.access.code(made.json()["code"]) is not None
+        assert (await http.post("/api/v1/users", json={"login": "Cellule", "role": "cell"})).status_code == 409
+        assert (await http.post("/api/v1/users/cellule/password", json={"password": "short"})).json()["errors"][0]["field"] == "password"
+        assert (await http.post("/api/v1/users/cellule/password", json={"password": "a long enough one"})).json()["has_password"]
+        secret = pyotp.random_base32()
+        factor = "/api/v1/users/cellule/second-factor"
+        assert (await http.post(factor, json={"secret": secret, "second": "000000"})).status_code == 422
+        assert len((await http.post(factor, json={"secret": secret, "second": pyotp.TOTP(secret).now()})).json()["printed"]) == 10
+        assert not (await http.post("/api/v1/users/cellule/disable")).json()["enabled"]
+        assert (await http.get("/api/v1/users")).json()["items"][0]["has_second_factor"]
+        assert (await http.post("/api/v1/users/nobody/code")).status_code == 404
+        owner = door.intake.access.account("cellule")
+        assert owner is not None
+        door.intake.access.note(owner.model_copy(update={"subject": "s"}))
+        assert (await http.get("/api/v1/users")).json()["items"][0]["linked"]
+        assert not (await http.post("/api/v1/users/cellule/unlink")).json()["linked"]
+        undone = door.intake.access.account("cellule")
+        assert undone is not None
+        assert (undone.subject, undone.epoch) == (None, owner.epoch + 1)
+
+
+@pytest.mark.parametrize("path", ["users", "tokens", "sources", "intake/strangers", "whoami"])
+async def test_a_list_of_the_door_may_be_asked_for_its_head(door: Door, path: str) -> None:
+    async with await door.as_(Role.ADMIN) as http:
+        whole, head = await http.get(f"/api/v1/{path}"), await http.head(f"/api/v1/{path}")
+        assert (head.status_code, head.headers["content-length"], head.content) == (200, str(len(whole.content)), b"")
