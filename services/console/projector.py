@@ -18,6 +18,7 @@ from typing import Any, Final
 import orjson
 import structlog
 import uvloop
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from redis.exceptions import LockError, OutOfMemoryError, RedisError
 
@@ -180,11 +181,8 @@ class Projector:
         await self._client.set(store.PROJECTOR, "1", ex=store.PROJECTOR_KEPT_S)
 
     async def _ends(self, reader: PartitionReader) -> dict[tuple[str, int], int]:
-        ends: dict[tuple[str, int], int] = {}
-        for service in SERVICES:
-            bounds = await reader.bounds(log_topic(service), range(PARTITIONS))
-            ends |= {(service, p): end for p, (_, end) in bounds.items()}
-        return ends
+        logs = {TopicPartition(log_topic(s), p): (s, p) for s in SERVICES for p in range(PARTITIONS)}
+        return {logs[tp]: end for tp, end in (await reader.ends(logs)).items()}
 
     def _next(self, key: tuple[str, int]) -> int:
         """Up to where a log was read and shown. A record that nobody accepts has no place in the store: what was read counts."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 import faust
@@ -78,6 +79,9 @@ class PacedThread(driver.AIOKafkaConsumerThread):
 class PositionedConsumer(driver.Consumer):
     """Starts where the log says, not where the group last committed."""
 
+    _told: Mapping[TP, int] = MappingProxyType({})
+    """What was last committed."""
+
     def _new_consumer_thread(self) -> PacedThread:
         return PacedThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -89,6 +93,7 @@ class PositionedConsumer(driver.Consumer):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Called by Faust after `on_rebalance_complete`."""
         app: Any = self.app
+        self._told = {}
         mine = {tp: offset for tp in self.assignment() if (offset := app.owner.position(tp.topic, tp.partition)) is not None}
         if mine:
             await self.seek_wait(mine)
@@ -106,12 +111,17 @@ class PositionedConsumer(driver.Consumer):
         return WaitResults([delivery], [await delivery], False)
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002  Faust's signature
-        """Commit what is applied. Committed offsets only report lag."""
+        """Commit what is applied and was not committed yet. Committed offsets only report lag."""
         if ARMED:
             reach("before-commit")
         app: Any = self.app
         applied = {tp: offset for tp in self.assignment() if (offset := app.owner.position(tp.topic, tp.partition)) is not None}
-        return bool(applied and await self._commit(applied))
+        if not applied or applied == self._told:
+            return False
+        done = bool(await self._commit(applied))
+        if done:
+            self._told = applied
+        return done
 
 
 class DirectConductor(Conductor):

@@ -20,8 +20,10 @@ UNHURRIED_MS: Final = 100
 """Of who works on what has been decided: plans, the rows that they change, copies of texts. Five times fewer turns in a stream."""
 HURRY_S: Final = 0.25
 """How long a command keeps its consumers in a hurry: what follows from it takes several turns."""
-IDLE_WAIT_MS: Final = 500
+IDLE_WAIT_MS: Final = 5000
 """The broker's patience with a fetch that covers all partitions: whatever comes ends it."""
+IDLE_TURN_S: Final = 1.0
+"""aiokafka asks itself at least so often what to do next; whatever it must act on wakes it before."""
 BUSY_WAIT_MS: Final = 50
 """… with one that leaves out partitions whose records wait here: aiokafka has one fetch under way per broker, so these wait for it."""
 
@@ -31,6 +33,7 @@ class Pace:
 
     def __init__(self, consumer: Any, every_ms: int = EVERY_MS) -> None:
         self._fetcher: Any = consumer._fetcher
+        self._fetcher._fetcher_timeout = IDLE_TURN_S
         self._actions: Any = self._fetcher._get_actions_per_node
         self._fetcher._get_actions_per_node = self._paced
         self._every_s = every_ms / 1000
@@ -44,6 +47,8 @@ class Pace:
     def _paced(self, assignment: Any) -> Any:
         """What aiokafka's fetcher does next, without fetches when it is too early for one."""
         fetches, resets, timeout, invalid, resumed = self._actions(assignment)
+        if self._is_late():
+            timeout = 0
         if fetches:
             now = time.monotonic()
             if now < self._next and now >= self._hurry_until:
@@ -53,6 +58,12 @@ class Pace:
             for _, request in fetches:
                 request._max_wait_ms = wait_ms
         return fetches, resets, timeout, invalid, resumed
+
+    def _is_late(self) -> bool:
+        """aiokafka takes a fetch that has ended for one under way: it has seen the end of the task, and not yet run the callback that says so. Nothing
+        would wake it then, and it slept for a whole turn with records waiting at the broker.
+        """
+        return len(self._fetcher._in_flight) > sum(not task.done() for task in self._fetcher._pending_tasks)
 
 
 @lru_cache(maxsize=1024)

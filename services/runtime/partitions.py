@@ -19,6 +19,8 @@ from services.runtime.kafka import groupless_consumer
 
 FETCH_BYTES: Final = 4 << 20
 POLL_MS: Final = 500
+ANSWER_S: Final = 40.0
+"""aiokafka's own patience with a request."""
 STOP_AGAIN_S: Final = 0.5
 STOP_PATIENCE_S: Final = 5.0
 
@@ -89,6 +91,11 @@ class PartitionReader:
         begins, ends = await self._consumer.beginning_offsets(tps), await self._consumer.end_offsets(tps)
         return {tp.partition: (begins[tp], ends[tp]) for tp in tps}
 
+    async def ends(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The next offset to be written of each, in one request."""
+        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(list(tps))
+        return ends
+
     async def read(self, topic: str, ranges: Mapping[int, tuple[int, int]]) -> AsyncIterator[Any]:
         """Every record of `partition → [start, end)`, in order per partition. Compacted topics may lack offsets.
 
@@ -112,10 +119,34 @@ class PartitionReader:
         self._consumer._subscription.unsubscribe()
 
     async def at(self, topic: str, offsets: Mapping[int, int]) -> dict[int, Any]:
-        """Partition → the record at its offset; a partition is missing when its topic holds no record there."""
-        bounds = await self.bounds(topic, offsets)
-        ranges = {p: (o, o + 1) for p, o in offsets.items() if bounds[p][0] <= o < bounds[p][1]}
+        """Partition → the record at its offset; a partition is missing when its topic holds no record there.
+
+        One request: it is asked every second or two of every log that is followed, also while nothing happens. Raises TimeoutError.
+        """
+        left, found = {TopicPartition(topic, p): offset for p, offset in offsets.items()}, dict[int, Any]()
         try:
-            return {record.partition: record async for record in self.read(topic, ranges) if record.offset == offsets[record.partition]}
-        except OffsetOutOfRangeError:  # cut between the two requests
-            return {}
+            async with asyncio.timeout(ANSWER_S):
+                while left:
+                    left = await self._look(left, found)
+        finally:
+            self._consumer._subscription.unsubscribe()
+        return found
+
+    async def _look(self, wanted: dict[TopicPartition, int], found: dict[int, Any]) -> dict[TopicPartition, int]:
+        """Add the records at these offsets to `found`; returns what the broker has not told yet."""
+        consumer, left = self._consumer, dict(wanted)
+        consumer.assign(list(left))
+        for tp, offset in left.items():
+            consumer.seek(tp, offset)
+        while left:
+            try:
+                batches = await consumer.getmany(*left, timeout_ms=POLL_MS)
+            except OffsetOutOfRangeError as error:  # it begins later, or ends before
+                return {tp: offset for tp, offset in left.items() if tp not in error.args[0]}
+            for tp, records in batches.items():
+                offset = left.pop(tp)
+                if (record := next((r for r in records if r.offset == offset), None)) is not None:
+                    found[tp.partition] = record
+            for tp in [tp for tp, offset in left.items() if (end := consumer.highwater(tp)) is not None and end <= offset]:
+                del left[tp]
+        return left

@@ -31,7 +31,7 @@ from services.runtime.pace import EVERY_MS, Pace, is_awaited
 from services.runtime.partitions import PartitionReader, stop_consumer
 from services.runtime.transaction import Transaction, digest
 
-CHECK_S: Final = 1.0
+CHECK_S: Final = 2.0
 """How often the record before the position is compared with the log."""
 BATCH: Final = 100
 """Records at once. Five times as many are read no faster, and what they were parsed into stays with the process: Python gives little back."""

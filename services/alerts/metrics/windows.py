@@ -36,11 +36,11 @@ def cut_sites(of: Asked) -> Metric:
         recent = cuts[bisect_left(cuts, draft.now - max(WINDOW_SCAN_MS, window), key=itemgetter(0)) :]
         if scope is not None:
             recent = tuple(cut for cut in recent if draft.standing(causes[cut[1]].incident) == scope)
-        first, last = densest([at for at, _, _ in recent], window)
+        first, last = densest(list(map(itemgetter(0), recent)), window)
         return recent[first:last]
 
     return Metric(
-        lambda draft, scope: len({site for _, _, site in fullest(draft, scope)}), topics("cuts"),
+        lambda draft, scope: len(set(map(itemgetter(2), fullest(draft, scope)))), topics("cuts"),
         lambda draft, scope: tuple(draft.state.causes[cause].reports[0] for _, cause, _ in fullest(draft, scope)[:SHOWN_REPORTS]),
     )  # fmt: skip
 

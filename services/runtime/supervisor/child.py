@@ -21,13 +21,10 @@ from services.runtime.supervisor.stream import Stream
 log = structlog.get_logger(__name__)
 
 PROBE_STARTING_S = 0.15
-PROBE_RUNNING_S = 1.0
 HUNG_S = 30.0
 """A process that answered once and is silent for this long is ended and started again."""
 HUNG_STARTING_S = 180.0
 """The same for one that has not answered yet."""
-TURN_S = PROBE_S + PROBE_RUNNING_S + 1.0
-"""A turn of probing that took longer counts as this long: then the supervisor itself stood still."""
 LINE_BYTES = 256 * 1024
 CANNOT_START = 126
 """Exit code of a process that the system did not make, as a shell gives it."""
@@ -190,7 +187,7 @@ class Child:
                 if not isinstance(error, NotAlive):
                     log.warning("process.not_probed", process=self.plan.name, error=f"{type(error).__name__}: {error}")
                 why, last, turn = "does not answer", turn, time.monotonic()
-                silent_s += min(turn - last, TURN_S)
+                silent_s += min(turn - last, PROBE_S + self.plan.probe_every_s + 1.0)  # a longer turn: the supervisor itself stood still
                 if silent_s > (HUNG_S if answered else HUNG_STARTING_S):
                     log.error("process.hung", process=self.plan.name, silent_s=round(silent_s))
                     await self._end(process)
@@ -210,7 +207,7 @@ class Child:
                 self._enter("unready", why)
             else:
                 self._enter("starting", why)
-            await asyncio.sleep(PROBE_RUNNING_S if self._state == "ready" else PROBE_STARTING_S)
+            await asyncio.sleep(self.plan.probe_every_s if self._state == "ready" else PROBE_STARTING_S)
 
     async def _end(self, process: Process) -> None:
         """SIGTERM, then SIGKILL after the plan's `stop_s`. Returns when it is gone."""

@@ -40,6 +40,8 @@ class Plan:
     """None: a process that runs to its end (`restarts=False`)."""
     stop_order: int
     """Lower stops first; equal stop together."""
+    probe_every_s: float = 2.0
+    """While it is ready. That a process ends is seen at once, whenever it is asked."""
     stop_s: float = SERVICE_STOP_S
     """SIGKILL only after this."""
     restarts: bool = True
@@ -94,6 +96,7 @@ def broker_plan(node: KafkaNode, environment: dict[str, str]) -> Plan:
         environment | kafka.UTF_8 | {"VIGIE_PROCESS": "broker"},
         probe,
         stop_order=9,
+        probe_every_s=5.0,
         stop_s=kafka.STOP_S,
         log_file=node.log_file,
         nice=FIRST,

@@ -61,6 +61,13 @@ class MemoryLog:
         """Records of one realm, in order."""
         return [s for s in self.records.get(partition_of(realm, self.partitions), []) if s.transaction.realm == realm]
 
+    def newest(self, realm: str) -> Stored:
+        """The last record of one realm. Raises LookupError if there is none."""
+        for stored in reversed(self.records.get(partition_of(realm, self.partitions), [])):
+            if stored.transaction.realm == realm:
+                return stored
+        raise LookupError(realm)
+
 
 class MemoryService(Generic[S]):
     """One decider with its inputs and its log in memory.

@@ -73,7 +73,7 @@ class MemorySystem:
         return [f for name in services or self.services for stored in self.services[name].log.of(realm) for f in stored.transaction.facts]
 
     def _took(self, service: str, realm: str) -> Transaction:
-        stored = self.services[service].log.of(realm)[-1]
+        stored = self.services[service].log.newest(realm)
         self.conductor.observe(stored.transaction, stored.partition, stored.hash)
         for ordinal, fact in enumerate(stored.transaction.facts):
             for receiver in destinations(stored.transaction.logic, service, fact.name):

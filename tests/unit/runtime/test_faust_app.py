@@ -15,10 +15,11 @@ class Owner:
     """A worker that holds partition 0 up to offset 6."""
 
     def __init__(self) -> None:
+        self.next = 7
         self.delivered: list[Any] = []
 
     def position(self, topic: str, partition: int) -> int | None:
-        return 7 if (topic, partition) == ("toy.inputs", 0) else None
+        return self.next if (topic, partition) == ("toy.inputs", 0) else None
 
     async def deliver(self, message: Any) -> None:
         self.delivered.append(message)
@@ -69,6 +70,14 @@ async def test_a_delivery_is_awaited_to_its_end_though_the_flow_is_suspended(con
 async def test_what_is_applied_is_committed_and_nothing_else(consumer: Consumer) -> None:
     assert await consumer.force_commit()
     assert consumer.committed == [{TP("toy.inputs", 0): 7}]
+
+
+async def test_an_offset_is_committed_once(owner: Owner, consumer: Consumer) -> None:
+    assert await consumer.force_commit()
+    assert not await consumer.force_commit()
+    owner.next = 9
+    assert await consumer.force_commit()
+    assert [at for commit in consumer.committed for at in commit.values()] == [7, 9]
 
 
 async def test_messages_go_straight_to_the_owner(owner: Owner, consumer: Consumer) -> None:

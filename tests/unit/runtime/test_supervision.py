@@ -184,7 +184,6 @@ async def test_a_supervisor_that_stood_still_itself_takes_nobody_for_hung(monkey
     """It is stopped for a minute in the middle of a look: the look has failed, and the process was never asked in time."""
     ahead, looks = 0.0, 0
     monkeypatch.setattr(child_module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead))
-    monkeypatch.setattr(child_module, "PROBE_RUNNING_S", 0.01)
 
     async def probe() -> str | None:
         nonlocal ahead, looks
@@ -194,7 +193,8 @@ async def test_a_supervisor_that_stood_still_itself_takes_nobody_for_hung(monkey
             raise NotAlive
         return None
 
-    plan = Plan("idle", (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"), dict(os.environ), probe, stop_order=0)
+    command = (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1")
+    plan = Plan("idle", command, dict(os.environ), probe, stop_order=0, probe_every_s=0.01)
     child = Child(plan, Stream(io.StringIO()), lambda: None, lambda _plan, _code: "")
     running = asyncio.create_task(child.run())
     async with asyncio.timeout(20):
