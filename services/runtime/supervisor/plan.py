@@ -40,8 +40,6 @@ class Plan:
     """None: a process that runs to its end (`restarts=False`)."""
     stop_order: int
     """Lower stops first; equal stop together."""
-    probe_every_s: float = 2.0
-    """While it is ready. That a process ends is seen at once, whenever it is asked."""
     stop_s: float = SERVICE_STOP_S
     """SIGKILL only after this."""
     restarts: bool = True
@@ -51,6 +49,8 @@ class Plan:
     """See `priority.py`."""
     warm: str = ""
     """A module that a fork server of its own has imported when this is started again."""
+    probe_every_s: float = 2.0
+    """While it is ready. That a process ends is seen at once, whenever it is asked."""
 
     @property
     def module(self) -> tuple[str, tuple[str, ...]] | None:
