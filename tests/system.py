@@ -31,7 +31,7 @@ UP_S = 180.0
 STOP_S = 40.0
 SHARED = "shared.json"
 FORESIGHT_AFTER_S = "3600"
-"""The planner fills a core for a minute and a half with its ranking, and again whenever a test changes the picture: its own test runs its own."""
+"""The planner of one system fills a core for a minute and a half: one is enough, the shared one."""
 
 
 def stop_shared(folder: Path) -> None:
@@ -109,7 +109,7 @@ class RunningVigie:
     def shared(cls, folder: Path) -> Self:
         """The one that runs in this folder for all processes of the test run; started if there is none. `stop_shared` stops it."""
         told = folder / SHARED
-        made = cls(folder)
+        made = cls(folder, VIGIE_FORESIGHT_AFTER_S="60")
         if told.exists():
             known = json.loads(told.read_text(encoding="utf-8"))
             made.http_address, made.url = known["http"], f"http://{known['http']}"

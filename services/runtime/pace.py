@@ -20,8 +20,10 @@ UNHURRIED_MS: Final = 100
 """Of who works on what has been decided: plans, the rows that they change, copies of texts. Five times fewer turns in a stream."""
 HURRY_S: Final = 0.25
 """How long a command keeps its consumers in a hurry: what follows from it takes several turns."""
-IDLE_WAIT_MS: Final = 5000
-"""The broker's patience with a fetch that covers all partitions: whatever comes ends it."""
+IDLE_WAIT_MS: Final = 500
+"""The broker's patience with a fetch that covers all partitions: whatever comes ends it. Other requests of the same consumer wait behind it."""
+PATIENT_WAIT_MS: Final = 5000
+"""… of a consumer that asks for nothing else."""
 IDLE_TURN_S: Final = 1.0
 """aiokafka asks itself at least so often what to do next; whatever it must act on wakes it before."""
 BUSY_WAIT_MS: Final = 50
@@ -31,12 +33,13 @@ BUSY_WAIT_MS: Final = 50
 class Pace:
     """The pace of one started consumer. `hurry` may be called from another thread."""
 
-    def __init__(self, consumer: Any, every_ms: int = EVERY_MS) -> None:
+    def __init__(self, consumer: Any, every_ms: int = EVERY_MS, idle_wait_ms: int = IDLE_WAIT_MS) -> None:
         self._fetcher: Any = consumer._fetcher
         self._fetcher._fetcher_timeout = IDLE_TURN_S
         self._actions: Any = self._fetcher._get_actions_per_node
         self._fetcher._get_actions_per_node = self._paced
         self._every_s = every_ms / 1000
+        self._idle_wait_ms = idle_wait_ms
         self._next = 0.0
         self._hurry_until = 0.0
 
@@ -54,7 +57,7 @@ class Pace:
             if now < self._next and now >= self._hurry_until:
                 return [], resets, min(timeout, self._next - now), invalid, resumed
             self._next = now + self._every_s
-            wait_ms = BUSY_WAIT_MS if self._fetcher._records or resumed else IDLE_WAIT_MS
+            wait_ms = BUSY_WAIT_MS if self._fetcher._records or resumed else self._idle_wait_ms
             for _, request in fetches:
                 request._max_wait_ms = wait_ms
         return fetches, resets, timeout, invalid, resumed

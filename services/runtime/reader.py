@@ -27,7 +27,7 @@ from services.runtime.ending import end
 from services.runtime.exits import Stop
 from services.runtime.heap import give_back
 from services.runtime.kafka import groupless_consumer
-from services.runtime.pace import EVERY_MS, Pace, is_awaited
+from services.runtime.pace import EVERY_MS, PATIENT_WAIT_MS, Pace, is_awaited
 from services.runtime.partitions import PartitionReader, stop_consumer
 from services.runtime.transaction import Transaction, digest
 
@@ -204,7 +204,7 @@ class LogReader:
         consumer: Any = groupless_consumer(self._kafka, fetch_bytes=_FETCH_BYTES)
         try:
             await consumer.start()
-            self._pace = Pace(consumer, self._every_ms)
+            self._pace = Pace(consumer, self._every_ms, PATIENT_WAIT_MS)
             consumer.assign(list(self._tps.values()))
             for p, tp in self._tps.items():
                 consumer.seek(tp, self.positions[p].next)

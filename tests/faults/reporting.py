@@ -32,7 +32,7 @@ class Reporter(threading.Thread):
         headers = {"Authorization": f"Bearer {self._vigie.token}"}
         with httpx.Client(base_url=self._vigie.url, headers=headers, timeout=15, trust_env=False) as client:
             for _ in range(self._count):
-                self._post(client, str(uuid.UUID(int=self._random.getrandbits(128), version=4)))
+                self._post(client, str(uuid.uuid4()))
 
     def _post(self, client: httpx.Client, key: str) -> None:
         body = {

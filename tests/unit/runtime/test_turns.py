@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from services.runtime import pace
-from services.runtime.pace import BUSY_WAIT_MS, EVERY_MS, HURRY_S, IDLE_TURN_S, IDLE_WAIT_MS, UNHURRIED_MS, Pace, is_awaited
+from services.runtime.pace import (
+    BUSY_WAIT_MS,
+    EVERY_MS,
+    HURRY_S,
+    IDLE_TURN_S,
+    IDLE_WAIT_MS,
+    PATIENT_WAIT_MS,
+    UNHURRIED_MS,
+    Pace,
+    is_awaited,
+)
 
 
 class Fetcher:
@@ -78,6 +88,12 @@ def test_only_a_fetch_that_covers_everything_is_patient(clock: SimpleNamespace, 
         clock.now += 1
         waits.append(fetcher._get_actions_per_node(None)[0][0][1]._max_wait_ms)
     assert waits == [IDLE_WAIT_MS, BUSY_WAIT_MS, BUSY_WAIT_MS]
+
+
+def test_who_only_reads_lets_the_broker_wait_for_longer(clock: SimpleNamespace, fetcher: Fetcher) -> None:
+    """The broker answers the requests of one connection one after the other: other questions would wait behind the fetch."""
+    Pace(SimpleNamespace(_fetcher=fetcher), EVERY_MS, PATIENT_WAIT_MS)
+    assert fetcher._get_actions_per_node(None)[0][0][1]._max_wait_ms == PATIENT_WAIT_MS > IDLE_WAIT_MS
 
 
 def test_a_fetch_that_has_ended_is_not_waited_for(clock: SimpleNamespace, fetcher: Fetcher) -> None:
