@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 import faust
@@ -79,8 +78,8 @@ class PacedThread(driver.AIOKafkaConsumerThread):
 class PositionedConsumer(driver.Consumer):
     """Starts where the log says, not where the group last committed."""
 
-    _told: Mapping[TP, int] = MappingProxyType({})
-    """What was last committed."""
+    _told: Mapping[TP, int] | None = None
+    """What was last committed since the partitions were assigned."""
 
     def _new_consumer_thread(self) -> PacedThread:
         return PacedThread(self, loop=self.loop, beacon=self.beacon)
@@ -93,7 +92,7 @@ class PositionedConsumer(driver.Consumer):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Called by Faust after `on_rebalance_complete`."""
         app: Any = self.app
-        self._told = {}
+        self._told = None
         mine = {tp: offset for tp in self.assignment() if (offset := app.owner.position(tp.topic, tp.partition)) is not None}
         if mine:
             await self.seek_wait(mine)

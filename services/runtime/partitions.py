@@ -88,7 +88,7 @@ class PartitionReader:
         tps = [TopicPartition(topic, p) for p in partitions]
         if not tps:
             return {}
-        begins, ends = await self._consumer.beginning_offsets(tps), await self._consumer.end_offsets(tps)
+        begins, ends = await self._consumer.beginning_offsets(tps), await self.ends(tps)
         return {tp.partition: (begins[tp], ends[tp]) for tp in tps}
 
     async def ends(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:

@@ -1,6 +1,6 @@
 """Reading a decider's log by the rule that every reader follows (RUNTIME §1.3).
 
-A reader that keeps positions resumes from them. On resume, and every second even when idle, it checks that the record before its
+A reader that keeps positions resumes from them. On resume, and every two seconds even when idle, it checks that the record before its
 position is still the one it read: a log that lost its tail and grew again is found out by hash, not by offset.
 """
 
