@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
 from schemas.base import Command, Fact, Instant, Message, message
+
+CONDUCTOR: Final = "/conductor"
+"""Source of what the conductor of simulated realms sends."""
 
 
 @message

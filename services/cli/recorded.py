@@ -16,7 +16,19 @@ from schemas.commands import AnswerNotification
 from schemas.delivery import AttemptOutcome, ClaimAttempt, NotificationRow, ReceiptReceived
 from schemas.realms import partition_of
 from schemas.reference import PublishReference
-from schemas.runtime import CloseRealm, LossDeclared, OpenRealm, RealmOpened, Rebased, SetPace, StepRequested, StepSettled, StepTo, Tick
+from schemas.runtime import (
+    CONDUCTOR,
+    CloseRealm,
+    LossDeclared,
+    OpenRealm,
+    RealmOpened,
+    Rebased,
+    SetPace,
+    StepRequested,
+    StepSettled,
+    StepTo,
+    Tick,
+)
 from schemas.topics import PARTITIONS, SERVICES, inputs
 from services.runtime.inputs import input_digest
 from services.runtime.partitions import PartitionReader
@@ -134,7 +146,7 @@ def _is_outside(tx: Transaction) -> bool:
     if tx.src.place is not None or _WITHOUT_EFFECT & {f.name for f in tx.facts}:
         return False
     if tx.src.type == AnswerNotification.wire_type():
-        return tx.src.source != "/conductor"  # a person, not a simulated one
+        return tx.src.source != CONDUCTOR  # a person, not a simulated one
     return tx.src.type not in _MADE_AGAIN
 
 

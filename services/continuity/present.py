@@ -84,7 +84,7 @@ class Present:
 
     def left(self, sites: Sequence[str]) -> Loss:
         """All that the loss of these sites leaves undone, what is undone now with it."""
-        program, solution = self._solved(self._situation(sites), self._approved)
+        program, solution = self._solved(self._quantities(sites))
         return Loss(tuple(sites), unmet_of(program, solution), unmet_gaps(program, solution))
 
     def _after(self, site: int) -> Present:
@@ -98,20 +98,22 @@ class Present:
         lost = self._lost.state
         return SiteState(min(state.staff_pct, lost.staff_pct), min(state.seat_pct, lost.seat_pct), False)
 
-    def _program(self, situation: Situation, approved: Sequence[PreviousLine]) -> Program:
-        quantities = Quantities(self._tables, situation)
+    def _quantities(self, sites: Sequence[str]) -> Quantities:
+        return Quantities(self._tables, self._situation(sites))
+
+    def _program(self, quantities: Quantities, approved: Sequence[PreviousLine]) -> Program:
         moves, bounds, _ = bound(quantities, find_moves(quantities), approved, stability=False)
         return build(quantities, moves, bounds)
 
-    def _solved(self, situation: Situation, approved: Sequence[PreviousLine]) -> tuple[Program, Ints]:
-        program = self._program(situation, approved)
+    def _solved(self, quantities: Quantities) -> tuple[Program, Ints]:
+        program = self._program(quantities, self._approved)
         self.solves += 1
         return program, solve_program(program, NEEDS).solution
 
     @cached_property
     def _plan(self) -> tuple[Program, Ints]:
         """The best answer to the present."""
-        return self._solved(self._now, self._approved)
+        return self._solved(self._quantities(()))
 
     @cached_property
     def _lines(self) -> tuple[PreviousLine, ...]:
@@ -142,26 +144,26 @@ class Present:
     def _looked_at(self, site: int) -> Loss:
         id, before = self._tables.sites[site].id, self.unmet
         state = self._now.of(id)
-        situation = self._situation((id,))
         no_worse = Loss((id,), before, solved=False, before=before)
         gone = self._gone(state)
         if (gone.staff_pct, gone.seat_pct) == (state.staff_pct, state.seat_pct):
             self.screened += 1
             return no_worse
-        if site not in self._used and self._needs_nobody_new(site, situation):
+        quantities = self._quantities((id,))
+        if site not in self._used and self._needs_nobody_new(site, quantities):
             self.screened += 1
             return no_worse
-        held = self._program(situation, self._lines)
+        held = self._program(quantities, self._lines)
         if unmet_of(held, first_answer(held)) <= before:
             self.screened += 1
             return no_worse
-        return Loss((id,), unmet_of(*self._solved(situation, self._approved)), before=before)
+        return Loss((id,), unmet_of(*self._solved(quantities)), before=before)
 
-    def _needs_nobody_new(self, site: int, situation: Situation) -> bool:
+    def _needs_nobody_new(self, site: int, quantities: Quantities) -> bool:
         def here(q: Quantities) -> list[tuple[int, int, bool, int]]:
             return [(d.cell, d.need, d.own_site, d.tele_cap) for d in q.demands if int(self._tables.cell_site[d.cell]) == site]
 
-        return here(Quantities(self._tables, situation)) == here(self._plan[0].quantities)
+        return here(quantities) == here(self._plan[0].quantities)
 
     def _weight(self, site: int) -> int:
         """Agents of the minimum there, to rank what leaves equally little undone."""

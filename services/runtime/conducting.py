@@ -16,6 +16,7 @@ from typing import Any, Final
 import structlog
 
 from schemas.base import Message
+from schemas.runtime import CONDUCTOR
 from schemas.topics import PARTITIONS, SERVICES, inputs
 from services.runtime import metrics
 from services.runtime.background import run_background
@@ -113,7 +114,7 @@ class Conducting:
         self._conductor.sent(moves)  # before the send: the receiver's log may show them before our acknowledgements come
         for move in moves:
             headers = headers_of(
-                move.message.wire_type(), id=move.id, source="/conductor", at=move.at, correlation_id=move.correlation_id,
+                move.message.wire_type(), id=move.id, source=CONDUCTOR, at=move.at, correlation_id=move.correlation_id,
                 place=move.place, place_hash=move.place_hash, time_ms=time.time_ns() // 1_000_000,
             )  # fmt: skip
             topic = inputs(move.service)

@@ -2,7 +2,7 @@
 
 A turn (fetch, decode, wake-ups, and the requests that follow from it) costs as much as deciding an input. So a fetch that would begin less than
 its `every_ms` after the last one waits for the rest of that time. A record after a pause is not delayed; in a stream one waits half of it, on average.
-While somebody waits for an answer (a command, a step of a simulated clock) nothing is delayed.
+While somebody waits for an answer (a command, a move of a simulated realm) nothing is delayed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from schemas.base import Command, UnknownType, message_class
-from schemas.runtime import StepSettled, StepTo
+from schemas.runtime import CONDUCTOR
+from services.runtime.transaction import Source
 
 EVERY_MS: Final = 20
 """On the way of a report to whoever must be called, and to the picture."""
@@ -69,10 +70,14 @@ class Pace:
         return len(self._fetcher._in_flight) > sum(not task.done() for task in self._fetcher._pending_tasks)
 
 
+def is_awaited(source: Source) -> bool:
+    """True for an input whose answer somebody waits for: a command, or whatever moves a simulated realm on."""
+    return source.source == CONDUCTOR or _is_command(source.type)
+
+
 @lru_cache(maxsize=1024)
-def is_awaited(wire: str) -> bool:
-    """True for an input whose answer somebody waits for: a command, or a step of a simulated clock."""
+def _is_command(wire: str) -> bool:
     try:
-        return issubclass(message_class(wire), Command | StepTo | StepSettled)
+        return issubclass(message_class(wire), Command)
     except UnknownType:
         return False

@@ -251,7 +251,7 @@ class Worker(Generic[S]):
                 metrics.observe("vigie_deadline_lateness_seconds", (tx.at - tx.facts[0].at) / 1000, service=self.service)
             if tx.src.type == _TICK:
                 self.ticker.ticked(tx.realm)
-        if is_awaited(tx.src.type):
+        if is_awaited(tx.src):
             self.app.consumer.hurry()
         if self.watch.wants_snapshot(held, now):
             held.snapshot = view

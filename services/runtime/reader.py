@@ -187,7 +187,7 @@ class LogReader:
                 if record.headers:
                     transaction = replace(transaction, traceparent=tracing.of_headers(record.headers))
                 accepted.append(Accepted(transaction, p, record.offset, position.hash, position))
-                if self._pace is not None and is_awaited(transaction.src.type):
+                if self._pace is not None and is_awaited(transaction.src):
                     self._pace.hurry()
         return accepted
 

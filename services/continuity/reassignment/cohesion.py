@@ -9,9 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from services.continuity.reassignment.matrix import Reals
 from services.continuity.reassignment.moves import OWN_WORK
 from services.continuity.reassignment.program import Program
-from services.continuity.reassignment.solver import TOLERANCE, Face, Group, Reals
+from services.continuity.reassignment.solver import TOLERANCE, Face, Group
 from services.continuity.reassignment.tables import Ints
 
 ROUNDS: Final = 12

@@ -5,38 +5,47 @@ from __future__ import annotations
 import numpy as np
 
 from services.continuity.reassignment.moves import OWN_WORK
-from services.continuity.reassignment.program import NO_LIMIT, Level, Program
+from services.continuity.reassignment.program import NO_LIMIT, Level, Program, Row
 from services.continuity.reassignment.tables import Ints
 
 
 def first_answer(program: Program) -> Ints:
     """A feasible solution. Never better than the optimum, often far from it."""
-    n = len(program.moves)
     solution = program.lower.copy()
-    rows_of: list[list[int]] = [[] for _ in range(n)]
-    slack: list[int] = []
+    slack = [NO_LIMIT if _is_soft(row) else row.upper - int(solution[row.columns].sum()) for row in program.rows]
+    able = np.zeros(program.size, dtype=np.bool_)
+    able[: len(program.moves)] = True
+    for room, row in zip(slack, program.rows, strict=True):
+        if room <= 0:
+            able[row.columns] = False
+    rows_of: dict[int, list[int]] = {column: [] for column in _order(program, np.flatnonzero(able))}
     for k, row in enumerate(program.rows):
-        soft = row.minus is not None or (row.lower > 0 and row.upper >= NO_LIMIT)
-        slack.append(NO_LIMIT if soft else row.upper - int(solution[row.columns].sum()))
-        if not soft:
-            for column in row.columns[row.columns < n].tolist():
+        if not _is_soft(row):
+            for column in row.columns[able[row.columns]].tolist():
                 rows_of[column].append(k)
-    for column in _order(program):
-        room = min((slack[k] for k in rows_of[column]), default=0)
+    for column, rows in rows_of.items():
+        room = min((slack[k] for k in rows), default=0)
         room = min(room, int(program.upper[column] - solution[column]))
         if room > 0:
             solution[column] += room
-            for k in rows_of[column]:
+            for k in rows:
                 slack[k] -= room
     return _settled(program, solution)
 
 
-def _order(program: Program) -> list[int]:
+def _is_soft(row: Row) -> bool:
+    """Its excess or shortfall is paid for, not forbidden."""
+    return row.minus is not None or (row.lower > 0 and row.upper >= NO_LIMIT)
+
+
+def _order(program: Program, among: Ints) -> list[int]:
     """Columns of demands by urgency of the gravest criticality, then own work; the cheapest first."""
     moves, q = program.moves, program.quantities
-    grave = np.array([(q.tables.rule(d.cell).criticality, -d.urgency) for d in q.demands] + [(9, 0)], dtype=np.int64)[moves.demand]
-    index = np.where(moves.demand == OWN_WORK, len(q.demands), moves.demand)
-    return [int(c) for c in np.lexsort((moves.grams, moves.minutes, moves.tenths, index, grave[:, 1], grave[:, 0]))]
+    demand = moves.demand[among]
+    grave = np.array([(q.tables.rule(d.cell).criticality, -d.urgency) for d in q.demands] + [(9, 0)], dtype=np.int64)[demand]
+    index = np.where(demand == OWN_WORK, len(q.demands), demand)
+    by_cost = (moves.grams[among], moves.minutes[among], moves.tenths[among])
+    return list(map(int, among[np.lexsort((*by_cost, index, grave[:, 1], grave[:, 0]))]))
 
 
 def _settled(program: Program, solution: Ints) -> Ints:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from services.continuity.reassignment.cohesion import gather, groups_carried, keep_only, possible_groups
 from services.continuity.reassignment.greedy import first_answer
+from services.continuity.reassignment.matrix import Limits, Matrix, Reals
 from services.continuity.reassignment.moves import AT_HOME
 from services.continuity.reassignment.program import Level, Program
-from services.continuity.reassignment.solver import TOLERANCE, Branching, Face, Infeasible, OutOfWork, SolverFailed, Work, load
+from services.continuity.reassignment.solver import TOLERANCE, Branching, Face, Infeasible, OutOfWork, SolverFailed, Work
 from services.continuity.reassignment.tables import Ints
 
 COHESION: Final = "G"
@@ -74,9 +75,9 @@ def solve_program(program: Program, choice: Choice) -> Answer:
         solution, gap = _in_the_face(face, program, choice)
         return _checked(program, solution, gap, face.iterations)
     except Infeasible:
-        if choice.rounded and len(program.bounds.kept):
+        if choice.rounded and len(program.bounds.kept) and (best := face.solved.get(Level.K)) is not None:
             with contextlib.suppress(Infeasible):
-                solution, gap, steps = _near_what_was_seen(program, choice)
+                solution, gap, steps = _near_what_was_seen(program, choice, best)
                 return _checked(program, solution, gap, face.iterations + steps)
         solution, gap = _from_the_top(program, choice)
         return _checked(program, solution, gap, face.iterations, from_the_top=True)
@@ -98,7 +99,7 @@ def _in_the_face(face: Face, program: Program, choice: Choice) -> tuple[Ints, _G
                 proved = branching.minimise(switches)
             except OutOfWork as out:
                 if out.solution is not None:
-                    keep_only(face, groups, out.solution[: program.size].astype(np.float64))
+                    keep_only(face, groups, out.solution.astype(np.float64))
                 gap = _Gap(COHESION, out.bound)
             else:
                 return _branch(branching, program, [*_steps(program, _AFTER), *_last(program, branching.open_columns, choice)], proved)
@@ -106,33 +107,31 @@ def _in_the_face(face: Face, program: Program, choice: Choice) -> tuple[Ints, _G
             gap = _Gap(COHESION, bound)
     if (stopped := _restrict(face, program, _AFTER)) is not None:
         return _whole(face, program, choice, gap or stopped)
-    if choice.tie_break and not face.restrict(tie_breaks(program, face.open_columns)):
+    if choice.tie_break and not face.restrict(TIE_BREAK, tie_breaks(program, face.open_columns)):
         gap = gap or _Gap(TIE_BREAK, 0.0)
     return _whole(face, program, choice, gap)
 
 
-def _near_what_was_seen(program: Program, choice: Choice) -> tuple[Ints, _Gap | None, int]:
-    """Lines that were seen keep the whole part of their best share, as bounds; everything else is solved again. Raises Infeasible."""
-    first = Face(program, choice.work.iterations)
-    stopped = _restrict(first, program, (*_NEEDS, Level.K))
-    if stopped is not None or first.values is None:
-        raise Infeasible
-    bound = float(first.values @ program.costs[Level.K])
+def _near_what_was_seen(program: Program, choice: Choice, best: Reals) -> tuple[Ints, _Gap | None, int]:
+    """Lines that were seen keep the whole part of their share in `best`, the values after level K, as bounds; everything else is solved again. Raises
+    Infeasible.
+    """
+    bound = float(best @ program.costs[Level.K])
     lower = program.lower.copy()
     seen = program.bounds.kept
-    share = np.floor(np.minimum(first.values[seen], program.bounds.kept_count) + TOLERANCE).astype(np.int64)
+    share = np.floor(np.minimum(best[seen], program.bounds.kept_count) + TOLERANCE).astype(np.int64)
     np.maximum.at(lower, seen, share)
     nearer = replace(program, lower=lower, costs={**program.costs, Level.K: np.zeros(program.size, dtype=np.int64)})
-    second = Face(nearer, choice.work.iterations)
-    solution, gap = _in_the_face(second, nearer, choice)
+    face = Face(nearer, choice.work.iterations)
+    solution, gap = _in_the_face(face, nearer, choice)
     proved = int(program.costs[Level.K] @ solution) <= bound + TOLERANCE
-    return solution, gap or (None if proved else _Gap(Level.K.value, bound)), first.iterations + second.iterations
+    return solution, gap or (None if proved else _Gap(Level.K.value, bound)), face.iterations
 
 
 def _preferred(face: Face, program: Program, choice: Choice, prefer: str) -> tuple[Ints, _Gap | None]:
     """The needs and stability first, whatever is preferred."""
     for name, cost in _preferred_steps(program, prefer):
-        if not face.restrict(cost):
+        if not face.restrict(name, cost):
             return _whole(face, program, choice, _Gap(name, 0.0))
     return _whole(face, program, choice, None)
 
@@ -155,7 +154,7 @@ def travellers(program: Program) -> Ints:
 def _restrict(face: Face, program: Program, levels: Sequence[Level]) -> _Gap | None:
     """Where the work ran out, if it did. Costs are never negative: nothing is known below but zero."""
     for level in levels:
-        if not face.restrict(program.costs[level]):
+        if not face.restrict(level.value, program.costs[level]):
             return _Gap(level.value, 0.0)
     return None
 
@@ -174,7 +173,7 @@ def _whole(face: Face, program: Program, choice: Choice, gap: _Gap | None) -> tu
 
 def _from_the_top(program: Program, choice: Choice) -> tuple[Ints, _Gap | None]:
     """Every level by branch and bound."""
-    branching = Branching(load(program), program.size, choice.work.nodes)
+    branching = Branching(Matrix.of_program(program), Limits.of_program(program), choice.work.nodes)
     everything = np.ones(program.size, dtype=np.bool_)
     if choice.needs_only:
         return _branch(branching, program, _steps(program, _NEEDS))
@@ -205,9 +204,9 @@ def _branch(
             solution = branching.minimise(cost)
         except OutOfWork as out:
             best = solution if out.solution is None else out.solution
-            return (first_answer(program) if best is None else best[: program.size]), _Gap(name, out.bound)
+            return (first_answer(program) if best is None else best), _Gap(name, out.bound)
     assert solution is not None
-    return solution[: program.size], None
+    return solution, None
 
 
 def _checked(program: Program, solution: Ints, gap: _Gap | None, iterations: int, *, from_the_top: bool = False) -> Answer:

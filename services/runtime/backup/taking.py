@@ -28,6 +28,7 @@ from typing import Any, Final
 from schemas import envelope as ce
 from schemas.envelope import Place
 from schemas.realms import is_live
+from schemas.runtime import CONDUCTOR
 from schemas.topics import BY_NAME, PARTITIONS, SERVICES
 from schemas.topics import inputs as inputs_topic
 from schemas.topics import log as log_topic
@@ -45,7 +46,6 @@ OTHERS: Final = ("events.external", "dead-letters", "texts", "directory", "acces
 SOURCES: Final = "intake/sources.db"
 KEYRING: Final = "secrets/keyring.db"
 TERRITORY: Final = "run/territory.json"
-CONDUCTOR: Final = b"/conductor"
 Say = Callable[[str], None]
 
 
@@ -142,7 +142,7 @@ def _again(record: Any, reached: dict[str, tuple[int, int]]) -> bool:
     """An input that was not applied and will be sent again, by a publisher or by the conductor of a simulated realm."""
     if _beyond(record, reached):
         return True
-    return not is_live((record.key or b"").decode(errors="replace")) and dict(record.headers).get(ce.CE_SOURCE) == CONDUCTOR
+    return not is_live((record.key or b"").decode(errors="replace")) and dict(record.headers).get(ce.CE_SOURCE) == CONDUCTOR.encode()
 
 
 def _beyond(record: Any, reached: dict[str, tuple[int, int]]) -> bool:

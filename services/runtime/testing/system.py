@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas.base import Instant, Message
 from schemas.routes import destinations, publishes
-from schemas.runtime import StepRequested
+from schemas.runtime import CONDUCTOR, StepRequested
 from services.runtime.conductor import Conductor, Planner, Responder
 from services.runtime.decider import Decider
 from services.runtime.testing.memory import MemoryService, Stored
@@ -58,7 +58,7 @@ class MemorySystem:
                 self.conductor.sent(moves)
                 for move in moves:
                     self.services[move.service].feed(
-                        realm, move.message, id=move.id, source="conductor", at=move.at, correlation_id=move.correlation_id,
+                        realm, move.message, id=move.id, source=CONDUCTOR, at=move.at, correlation_id=move.correlation_id,
                         place=move.place, place_hash=move.place_hash,
                     )  # fmt: skip
                     self._took(move.service, realm)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from schemas.runtime import CONDUCTOR
 from services.runtime import pace
 from services.runtime.pace import (
     BUSY_WAIT_MS,
@@ -19,6 +20,7 @@ from services.runtime.pace import (
     Pace,
     is_awaited,
 )
+from services.runtime.transaction import Source
 
 
 class Fetcher:
@@ -107,10 +109,18 @@ def test_a_fetch_that_has_ended_is_not_waited_for(clock: SimpleNamespace, fetche
         assert fetcher._get_actions_per_node(None)[2] == 0
 
 
-def test_commands_and_steps_are_awaited_reports_are_not() -> None:
-    assert is_awaited("vigie.StepRequested.v1")
-    assert is_awaited("vigie.StepTo.v1")
-    assert is_awaited("vigie.ActivatePlan.v1")
-    assert not is_awaited("vigie.ReportReceived.v1")
-    assert not is_awaited("vigie.SiteStatusChanged.v1")
-    assert not is_awaited("of.tomorrow")
+@pytest.mark.parametrize(
+    ("wire", "source", "awaited"),
+    [
+        ("vigie.StepRequested.v1", "/intake", True),
+        ("vigie.ActivatePlan.v1", "/console", True),
+        ("vigie.StepTo.v1", CONDUCTOR, True),
+        ("vigie.ProposalComputed.v1", CONDUCTOR, True),
+        ("vigie.ProposalComputed.v1", "/planner", False),
+        ("vigie.ReportReceived.v1", "/intake", False),
+        ("vigie.SiteStatusChanged.v1", "/alerts", False),
+        ("of.tomorrow", "/intake", False),
+    ],
+)
+def test_commands_and_what_moves_a_simulated_realm_are_awaited_reports_are_not(wire: str, source: str, *, awaited: bool) -> None:
+    assert is_awaited(Source("t", 0, 0, "", "i", wire, source, 0, "c", "c")) is awaited
