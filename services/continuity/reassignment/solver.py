@@ -207,7 +207,7 @@ def _first_columns(program: Program, kinds: Ints) -> NDArray[np.bool_]:
 
 def _least_of_each(kinds: Ints, moves: Ints, by: tuple[NDArray[Any], ...], most: int) -> Ints:
     """Of the moves of each kind the `most` least by the last of `by`, then the one before, in their order."""
-    order = np.lexsort((*(key for key in by), kinds[moves]))
+    order = np.lexsort((*by, kinds[moves]))
     sorted_kinds = kinds[moves][order]
     rank = np.arange(len(order)) - np.searchsorted(sorted_kinds, sorted_kinds)
     return np.sort(moves[order[rank < most]])

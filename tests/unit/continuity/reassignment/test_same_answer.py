@@ -1,4 +1,4 @@
-"""The same input gives the same proposal, byte for byte, whatever the process."""
+"""The same input gives the same proposal, byte for byte, whatever the process; and with the last level, whatever columns the solver began with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import subprocess
 import sys
 from typing import Any
 
-from tests.unit.continuity.reassignment.cases import META, ROWS
+import pytest
+
+from services.continuity.reassignment import Choice, Options, PreviousLine, Proposal, solve, solver
+from tests.unit.continuity.reassignment.cases import META, ROWS, situation, tables
 
 
 def _solved(seed: str) -> dict[str, Any]:
@@ -33,3 +36,22 @@ def _solved(seed: str) -> dict[str, Any]:
 
 def test_two_processes_write_the_same_proposal() -> None:
     assert json.dumps(_solved("1")) == json.dumps(_solved("2"))
+
+
+def _proposed() -> list[Proposal]:
+    unique = Options(Choice(tie_break=True))
+    first = solve(tables(), situation("S01-112h"), (), unique)
+    seen = tuple(PreviousLine(line.key, line.count, approved=not line.key.own_work and line.criticality <= 2) for line in first.lines)
+    return [first, solve(tables(), situation("STR-03"), (), unique), solve(tables(), situation("S01-168h"), seen, unique)]
+
+
+@pytest.mark.parametrize(("at_first", "at_once"), [(0, 1), (10_000, 1)])
+def test_columns_that_join_late_change_nothing(monkeypatch: pytest.MonkeyPatch, at_first: int, at_once: int) -> None:
+    """From none of the moves, and from all of them (nothing joins)."""
+    few = _proposed()
+    monkeypatch.setattr(solver, "AT_FIRST", at_first)
+    monkeypatch.setattr(solver, "AT_ONCE", at_once)
+    for found, other in zip(few, _proposed(), strict=True):
+        assert (found.objective, found.lines, found.unmet, found.idle, found.open_level) == (
+            other.objective, other.lines, other.unmet, other.idle, other.open_level,
+        )  # fmt: skip
