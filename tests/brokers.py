@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from services.runtime.embedded.jars import classpath
-from services.runtime.embedded.java import find_java
 from services.runtime.embedded.kafka import KafkaNode, RunningKafka
+from services.runtime.embedded.node import make_node as embedded_node
 from services.runtime.embedded.ports import free_ports
 from services.runtime.embedded.store import RunningStore, StoreNode
 from services.runtime.provision import provision
@@ -23,12 +23,8 @@ from services.runtime.settings import Settings
 
 def make_node(folder: Path) -> KafkaNode:
     """A node with everything in `folder`, on free ports; `prepare` it before the start."""
-    java = os.environ.get("VIGIE_JAVA")
-    jars = classpath(Settings().cache_dir, print)
     port, controller_port = free_ports(2)
-    return KafkaNode(
-        folder, port, controller_port, find_java(Path(java) if java else None), tuple(jars), folder / "broker.jsonl", heap_mb=384
-    )
+    return embedded_node(folder, (port, controller_port), folder / "broker.jsonl", Settings().cache_dir, print)
 
 
 _RUN: list[Path] = []
@@ -47,6 +43,8 @@ async def put_provisioned(folder: Path) -> None:
     with (_RUN[0] / "provisioned.lock").open("w") as lock:
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
         if not made.exists():
+            command = [sys.executable, "-m", "services.runtime.embedded.classes"]
+            await asyncio.to_thread(subprocess.run, command, check=True)  # what every broker of this machine starts with
             running = RunningKafka(make_node(_RUN[0] / "provisioning"))
             running.node.prepare()
             try:
@@ -68,8 +66,9 @@ def starting_brokers(factory: pytest.TempPathFactory) -> Iterator[Brokers]:
     with ExitStack() as stack:
 
         async def start() -> RunningKafka:
-            node = make_node(factory.mktemp("kafka"))
-            await put_provisioned(node.folder)
+            folder = factory.mktemp("kafka")
+            await put_provisioned(folder)
+            node = make_node(folder)
             node.prepare()
             running = RunningKafka(node)
             stack.callback(running.stop)

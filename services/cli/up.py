@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,7 +48,6 @@ def up(
         if (wrong := wrong_variables(error)) is None:
             raise
         raise _fail(wrong) from error
-    java = os.environ.get("VIGIE_JAVA")
     existing = settings.kafka or None
     if existing is None and (secured.tls or secured.user):
         raise _fail("VIGIE_KAFKA_TLS and VIGIE_KAFKA_USER are for an existing broker: name it with --kafka, or unset them")
@@ -59,7 +57,6 @@ def up(
         redis=settings.redis or None,
         demo=demo,
         workers=workers,
-        java=Path(java) if java else None,
         before_services=lambda addresses: prepare_system(
             settings.model_copy(update={"kafka": addresses.kafka, "redis": addresses.redis, "console": addresses.console})
         ),

@@ -122,7 +122,7 @@ class Settings(FromEnvironment):
     data_dir: Path = Path("~/.local/share/vigie")
     """All data of one installation ([what lies where](../how-to/operate.md))."""
     cache_dir: Path = Path("~/.cache/vigie")
-    """Kafka's jars; may be shared between data directories and deleted at any time."""
+    """Kafka's jars and their kept classes; may be shared between data directories and deleted at any time."""
     http: HostPort = "127.0.0.1:8092"
     """Address of the front door (intake). Nothing else listens outside loopback."""
     http_fd: int | None = None

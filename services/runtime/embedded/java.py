@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -24,6 +25,12 @@ class Java:
     def options(self) -> list[str]:
         """What this version needs so that Kafka prints no warnings of the JVM about Kafka's own code."""
         return ["--sun-misc-unsafe-memory-access=allow", "--enable-native-access=ALL-UNNAMED"] if self.major >= 24 else []
+
+
+def configured_java() -> Path | None:
+    """What VIGIE_JAVA names; an empty one names nothing."""
+    named = os.environ.get("VIGIE_JAVA")
+    return Path(named) if named else None
 
 
 def find_java(configured: Path | None) -> Java:

@@ -45,6 +45,8 @@ class KafkaNode:
     log_file: Path
     """JSON log of the broker, rotated by log4j."""
     heap_mb: int = 384
+    classes: Path | None = None
+    """What is loaded beforehand (`services.runtime.embedded.classes`)."""
 
     @property
     def address(self) -> str:
@@ -55,13 +57,15 @@ class KafkaNode:
         """True when a broker has had its data there."""
         return (folder / "data" / _META).exists()
 
-    def command(self) -> list[str]:
-        """Command line of the broker; runs in the foreground and stops cleanly on SIGTERM."""
-        return [*self._jvm(self.heap_mb), "kafka.Kafka", str(self.folder / "server.properties")]
+    def command(self, recording: Path | None = None) -> list[str]:
+        """Command line of the broker; runs in the foreground and stops cleanly on SIGTERM. `recording`: where it writes its classes when it ends."""
+        return [*self._jvm(self.heap_mb, recording), "kafka.Kafka", str(self.folder / "server.properties")]
 
-    def _jvm(self, heap_mb: int) -> list[str]:
+    def _jvm(self, heap_mb: int, recording: Path | None = None) -> list[str]:
+        classes = [f"-XX:AOTCache={self.classes}", "-Xlog:aot*=off"] if self.classes else []
         return [
             str(self.java.command),
+            *([f"-XX:AOTCacheOutput={recording}"] if recording else classes),
             *self.java.options,
             f"-Xms{heap_mb // 3}m",
             f"-Xmx{heap_mb}m",
@@ -70,7 +74,6 @@ class KafkaNode:
             "-XX:TieredStopAtLevel=1",
             "-XX:MetaspaceSize=96m",
             "-XX:ReservedCodeCacheSize=128m",
-            "-Xshare:auto",
             "-XX:MaxDirectMemorySize=128m",
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.awt.headless=true",
@@ -204,10 +207,10 @@ logger.config.level = warn
 
 
 class RunningKafka(Running):
-    """A broker of tests and tools."""
+    """A broker of tests and tools; `recording` as `KafkaNode.command`."""
 
-    def __init__(self, node: KafkaNode) -> None:
-        super().__init__(node.command(), STOP_S, UTF_8)
+    def __init__(self, node: KafkaNode, recording: Path | None = None) -> None:
+        super().__init__(node.command(recording), STOP_S, UTF_8)
         self.node = node
         self.address = node.address
 

@@ -34,12 +34,12 @@ class Running:
             self._process.kill()
             self._process.wait()
 
-    def stop(self) -> None:
+    def stop(self, patience_s: float | None = None) -> None:
         """SIGTERM, and SIGKILL when patience ends."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.terminate()
         try:
-            self._process.wait(self._stop_s)
+            self._process.wait(patience_s or self._stop_s)
         except subprocess.TimeoutExpired:
             self.kill()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
-from services.runtime.embedded.jars import JarsUnavailable, classpath
-from services.runtime.embedded.java import JavaUnusable, find_java
+from services.runtime.embedded.jars import JarsUnavailable
+from services.runtime.embedded.java import JavaUnusable
 from services.runtime.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
+from services.runtime.embedded.node import make_node
 from services.runtime.embedded.ports import known_ports, remembered_ports
 from services.runtime.settings import Settings
 from services.runtime.supervisor.lock import DataDirBusy, DataDirLock
@@ -40,11 +39,7 @@ async def with_broker(settings: Settings, *, new: bool = False) -> AsyncIterator
     try:
         end_orphans(data.root)
         ports = remembered_ports(data.ports, {"kafka", "controller", *known_ports(data.ports)})  # the others stay for the next start
-        java = os.environ.get("VIGIE_JAVA")
-        jars = tuple(classpath(settings.cache_dir, lambda _: None))
-        node = KafkaNode(
-            data.kafka, ports["kafka"], ports["controller"], find_java(Path(java) if java else None), jars, data.logs / "broker.jsonl"
-        )
+        node = make_node(data.kafka, (ports["kafka"], ports["controller"]), data.logs / "broker.jsonl", settings.cache_dir)
         node.prepare()
         broker = RunningKafka(node)
         try:

@@ -215,6 +215,19 @@ def service_plans(
     return plans
 
 
+def classes_plan(settings: Settings, environment: dict[str, str]) -> Plan:
+    """What makes the next start quick, once, behind everything else."""
+    return Plan(
+        "classes",
+        (sys.executable, "-m", "services.runtime.embedded.classes"),
+        environment | {"VIGIE_PROCESS": "classes", "VIGIE_LOG_JSON": str(settings.data.logs / "classes.jsonl")},
+        None,
+        stop_order=0,
+        stop_s=3.0,
+        restarts=False,
+    )
+
+
 def demo_plan(settings: Settings, environment: dict[str, str]) -> Plan:
     """The exercise that a newcomer sees: S04 at speed 20, once."""
     return Plan(

@@ -10,7 +10,6 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -18,9 +17,11 @@ from aiokafka.errors import KafkaError
 
 from services.runtime import logs
 from services.runtime.embedded import kafka, store
-from services.runtime.embedded.jars import JarsUnavailable, classpath
-from services.runtime.embedded.java import JavaUnusable, find_java
-from services.runtime.embedded.kafka import BrokerFailed, KafkaNode
+from services.runtime.embedded.classes import can_keep
+from services.runtime.embedded.jars import JarsUnavailable
+from services.runtime.embedded.java import JavaUnusable
+from services.runtime.embedded.kafka import BrokerFailed
+from services.runtime.embedded.node import make_node
 from services.runtime.embedded.ports import PortBusy, listen, remembered_ports
 from services.runtime.embedded.store import StoreFailed, StoreNode
 from services.runtime.provision import BrokerUnreachable, TopicsDiffer, provision
@@ -61,7 +62,6 @@ class Options:
     demo: bool
     workers: int
     """Processes per decider."""
-    java: Path | None
     before_services: Callable[[Addresses], Awaitable[None]]
     """Called once topics exist, before any service starts: opens the live realm, publishes the territory. Raises UpFailed."""
     greeting: Callable[[Settings], str]
@@ -171,7 +171,7 @@ async def _start(
 ) -> None:
     began = time.monotonic()
     settings = options.settings
-    servers = await asyncio.to_thread(_server_plans, options, ports, environment)
+    servers, later = await asyncio.to_thread(_server_plans, options, ports, environment)
     children = supervisor.start(servers)
     await asyncio.gather(*(_until_ready(child) for child in children))
     await _external_servers(options)
@@ -195,7 +195,8 @@ async def _start(
     log.info("system.ready", address=f"http://{settings.http}", seconds=round(time.monotonic() - began, 1))
     supervisor.say(options.greeting(settings))
     if options.demo:
-        supervisor.start([plans.demo_plan(settings, environment)])
+        later.append(plans.demo_plan(settings, environment))
+    supervisor.start(later)
 
 
 async def _in_time(what: str, work: Awaitable[T]) -> T:
@@ -215,26 +216,30 @@ async def _in_time(what: str, work: Awaitable[T]) -> T:
         task.cancel()
 
 
-def _server_plans(options: Options, ports: dict[str, int], environment: dict[str, str]) -> list[Plan]:
-    """Plans of the embedded servers, made ready on disk. Blocking (downloads, formatting)."""
+def _server_plans(options: Options, ports: dict[str, int], environment: dict[str, str]) -> tuple[list[Plan], list[Plan]]:
+    """Plans of the embedded servers, made ready on disk; and what is done for them when everything runs. Blocking (downloads, formatting)."""
     settings, data = options.settings, options.settings.data
-    found = []
+    found: list[Plan] = []
+    later: list[Plan] = []
     try:
         if options.redis is None:
             store_node = StoreNode(data.store, ports["redis"], data.logs / "store.log")
             store_node.prepare()
             found.append(plans.store_plan(store_node, environment))
         if options.kafka is None:
-            java = find_java(options.java)
-            jars = classpath(settings.cache_dir, lambda text: log.info("kafka.jars", what=text))
-            node = KafkaNode(data.kafka, ports["kafka"], ports["controller"], java, tuple(jars), data.logs / "broker.jsonl")
+            addresses = ports["kafka"], ports["controller"]
+            node = make_node(
+                data.kafka, addresses, data.logs / "broker.jsonl", settings.cache_dir, lambda text: log.info("kafka.jars", what=text)
+            )
             node.prepare()
             found.append(plans.broker_plan(node, environment))
+            if node.classes is None and can_keep(node.java, node.jars):
+                later.append(plans.classes_plan(settings, environment))
     except (JavaUnusable, JarsUnavailable, BrokerFailed, StoreFailed) as error:
         raise UpFailed(str(error)) from error
     except OSError as error:
         raise UpFailed(f"{error.strerror}: {error.filename}") from error
-    return found
+    return found, later
 
 
 async def _until_ready(child: Child) -> None:

@@ -14,8 +14,11 @@ import psutil
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from services.runtime.embedded.classes import kept_classes
+from services.runtime.embedded.jars import classpath
+from services.runtime.embedded.java import configured_java, find_java
 from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.settings import DataDir
+from services.runtime.settings import DataDir, Settings
 from services.runtime.supervisor.lock import DataDirLock
 from services.runtime.supervisor.orphans import find_orphans
 from services.runtime.supervisor.supervisor import FREE_MB
@@ -138,6 +141,13 @@ def test_the_jars_of_a_damaged_cache_are_never_run(tmp_path: Path) -> None:
     assert first.startswith("slf4j-api-1.7.36.jar in ")
     assert first.endswith("does not match its checksum: fetching it again")
     assert last == "True"
+
+
+def test_the_broker_starts_with_the_classes_that_are_kept(vigie: RunningVigie) -> None:
+    kept = kept_classes(find_java(configured_java()), tuple(classpath(Settings().cache_dir, print)))
+    assert kept is not None
+    assert str(kept) in {mapped.path for mapped in psutil.Process(vigie.processes()["broker"]).memory_maps()}
+    assert "classes" not in vigie.processes(), "they are not made again"
 
 
 def test_nothing_listens_outside_loopback(vigie: RunningVigie) -> None:

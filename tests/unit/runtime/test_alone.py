@@ -38,8 +38,8 @@ class _Broker:
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(alone, "classpath", lambda *_: [])
-    monkeypatch.setattr(alone, "find_java", lambda _: Java(Path("/bin/true"), 21))
+    java = Java(Path("/bin/true"), 21)
+    monkeypatch.setattr(alone, "make_node", lambda folder, ports, log_file, _: KafkaNode(folder, *ports, java, (), log_file))
     monkeypatch.setattr(alone, "RunningKafka", _Broker)
     monkeypatch.setattr(KafkaNode, "prepare", lambda _: None)
     settings = Settings(data_dir=tmp_path / "data")
@@ -77,7 +77,7 @@ async def test_what_cannot_be_written_is_named_in_one_line(settings: Settings, m
     async def nothing(_: object) -> None: ...
 
     monkeypatch.setattr(structlog, "configure", lambda **_: None)
-    options = Options(settings, None, None, demo=False, workers=1, java=None, before_services=nothing, greeting=lambda _: "")
+    options = Options(settings, None, None, demo=False, workers=1, before_services=nothing, greeting=lambda _: "")
     with pytest.raises(UpFailed, match=f"cannot be used: .*{name}") as failed:
         await up(options)
     assert "\n" not in str(failed.value)

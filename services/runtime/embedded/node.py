@@ -1,0 +1,21 @@
+"""The embedded broker of a folder, with the Java and the jars of this installation, and with their classes where these are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from services.runtime.embedded.classes import kept_classes
+from services.runtime.embedded.jars import classpath
+from services.runtime.embedded.java import configured_java, find_java
+from services.runtime.embedded.kafka import KafkaNode
+
+
+def make_node(
+    folder: Path, ports: tuple[int, int], log_file: Path, cache_dir: Path, say: Callable[[str], None] = lambda _: None
+) -> KafkaNode:
+    """A node with everything in `folder`; `prepare` it before the start. `ports`: of the broker, of the controller. Fetches jars that are missing, `say`
+    gets a line then. Raises JavaUnusable, JarsUnavailable, OSError.
+    """
+    java, jars = find_java(configured_java()), tuple(classpath(cache_dir, say))
+    return KafkaNode(folder, *ports, java, jars, log_file, classes=kept_classes(java, jars))

@@ -1,0 +1,127 @@
+"""The broker's classes are kept for the Java and the jars to which they belong, and never used when they are damaged."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from services.runtime.embedded import classes
+from services.runtime.embedded.classes import KEPT, can_keep, kept_classes, make_classes
+from services.runtime.embedded.java import Java
+from services.runtime.embedded.kafka import KafkaNode
+from services.runtime.settings import Settings
+from services.runtime.supervisor import up
+
+
+@pytest.fixture
+def jars(tmp_path: Path) -> tuple[Path, ...]:
+    made = tmp_path / "kafka.jar", tmp_path / "log4j.jar"
+    for jar in made:
+        jar.write_bytes(b"jar")
+    return made
+
+
+@pytest.fixture(autouse=True)
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[KafkaNode]:
+    """Nodes whose classes were written, without a JVM."""
+    found: list[KafkaNode] = []
+
+    def record(node: KafkaNode, into: Path) -> None:
+        found.append(node)
+        into.write_bytes(b"classes")
+
+    monkeypatch.setattr(classes, "_record", record)
+    return found
+
+
+def java(tmp_path: Path, name: str = "java", major: int = 25) -> Java:
+    return Java(tmp_path / name / "bin" / "java", major)
+
+
+def test_they_are_made_once_for_a_java_and_its_jars(tmp_path: Path, jars: tuple[Path, ...], recorded: list[KafkaNode]) -> None:
+    one, other = java(tmp_path), java(tmp_path, "other")
+    assert kept_classes(one, jars) is None
+    made = make_classes(one, jars)
+    assert made is not None
+    assert made == make_classes(one, jars) == kept_classes(one, jars)
+    assert len(recorded) == 1
+    assert kept_classes(other, jars) is None
+    os.utime(jars[0], (1, 1))
+    assert kept_classes(one, jars) is None, "another jar"
+
+
+def test_damaged_ones_are_removed_and_made_again(tmp_path: Path, jars: tuple[Path, ...], recorded: list[KafkaNode]) -> None:
+    made = make_classes(java(tmp_path), jars)
+    assert made is not None
+    made.write_bytes(b"clusses")
+    assert kept_classes(java(tmp_path), jars) is None
+    assert not made.exists()
+    assert make_classes(java(tmp_path), jars) == made
+    assert len(recorded) == 2
+
+
+def test_what_others_could_have_written_is_not_used(tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_classes(java(tmp_path), jars)
+    assert made is not None
+    made.chmod(0o620)
+    assert kept_classes(java(tmp_path), jars) is None
+    assert make_classes(java(tmp_path), jars) == made
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert kept_classes(java(tmp_path), jars) is None
+    assert not made.exists()
+
+
+def test_what_a_killed_one_left_is_cleared(tmp_path: Path, jars: tuple[Path, ...]) -> None:
+    (tmp_path / ".classes-abc" / "data").mkdir(parents=True)
+    assert make_classes(java(tmp_path), jars) is not None
+    assert not list(tmp_path.glob(".classes-*"))
+
+
+def test_those_used_last_stay(tmp_path: Path, jars: tuple[Path, ...]) -> None:
+    made = [make_classes(java(tmp_path, str(n)), jars) for n in range(KEPT)]
+    for n, file in enumerate(made):
+        assert file is not None
+        os.utime(file, (n, n))
+    kept_classes(java(tmp_path, "0"), jars)
+    make_classes(java(tmp_path, "new"), jars)
+    assert [kept_classes(java(tmp_path, str(n)), jars) for n in range(KEPT)] == [made[0], None, *made[2:]]
+
+
+def test_an_older_java_and_a_cache_that_cannot_be_written_do_without(
+    tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch, recorded: list[KafkaNode]
+) -> None:
+    assert make_classes(java(tmp_path, major=21), jars) is None
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert not can_keep(java(tmp_path), jars)
+    assert make_classes(java(tmp_path), jars) is None
+    assert not recorded
+
+
+def test_a_jvm_gets_them_or_writes_them(tmp_path: Path, jars: tuple[Path, ...]) -> None:
+    def aot(*, kept: Path | None = None, recording: Path | None = None) -> list[str]:
+        node = KafkaNode(tmp_path, 1, 2, java(tmp_path), jars, tmp_path / "log", classes=kept)
+        return [option for option in node.command(recording) if option.startswith("-XX:AOT")]
+
+    assert aot() == []
+    assert aot(kept=Path("/c.aot")) == ["-XX:AOTCache=/c.aot"]
+    assert aot(recording=Path("/r.aot")) == ["-XX:AOTCacheOutput=/r.aot"]
+
+
+@pytest.mark.parametrize(("kept", "made_later"), [(True, []), (False, ["classes"])])
+def test_those_that_are_missing_are_made_when_everything_runs(
+    tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch, kept: bool, made_later: list[str]
+) -> None:
+    node = KafkaNode(tmp_path, 1, 2, java(tmp_path), jars, tmp_path / "log", classes=make_classes(java(tmp_path), jars) if kept else None)
+    monkeypatch.setattr(up, "make_node", lambda *_: node)
+    monkeypatch.setattr(KafkaNode, "prepare", lambda _: None)
+    settings = Settings(data_dir=tmp_path / "data")
+    options = up.Options(settings, None, "redis://127.0.0.1:1", demo=False, workers=1, before_services=never, greeting=lambda _: "")
+    servers, later = up._server_plans(options, {"kafka": 1, "controller": 2, "redis": 3}, {})
+    assert [plan.name for plan in servers] == ["broker"]
+    assert [plan.name for plan in later] == made_later
+
+
+async def never(_: object) -> None:
+    raise AssertionError
