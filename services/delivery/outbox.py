@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.callouts import CallOutChanged
+from schemas.callouts import CallOutChanged, CallOutListed
 from schemas.delivery import AttemptGranted, AttemptRow, ChannelsProbed, HoldChanged, NotificationChanged, NotificationRow, ProbeRow
 from schemas.realms import is_live
 from schemas.reference import EscalationPolicy, ReferencePublished
@@ -25,7 +25,8 @@ from services.runtime.transaction import Transaction
 KEPT_REFERENCES = 20_000
 """Messages whose receipts are still understood; the oldest are forgotten first."""
 _READ = frozenset(
-    m.__name__ for m in (NotificationChanged, AttemptGranted, HoldChanged, ReferencePublished, CallOutChanged, ChannelsProbed)
+    m.__name__
+    for m in (NotificationChanged, AttemptGranted, HoldChanged, ReferencePublished, CallOutChanged, CallOutListed, ChannelsProbed)
 )
 
 
@@ -85,10 +86,12 @@ class Headcount:
 
     realm: str
     sites: tuple[str, ...]
-    people: int
     started_at: int | None
     over: bool
-    notifications: set[str] = field(default_factory=set)
+    persons: set[str] = field(default_factory=set)
+    """Who is asked."""
+    notifications: dict[str, str] = field(default_factory=dict)
+    """… by which notification: its id → the person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +153,12 @@ class Outbox:
                     self._refer(realm, row)
                     self._ask(realm, row)
                     if row.campaign in self.headcounts:
-                        self.headcounts[row.campaign].notifications.add(row.id)
+                        self.headcounts[row.campaign].notifications[row.id] = row.person
                 case CallOutChanged(row=called) if called.kind == "headcount":
-                    known = self.headcounts.setdefault(called.id, Headcount(realm, called.sites, 0, None, over=False))
-                    known.people, known.started_at, known.over = called.people, called.started_at, called.state in ("stopped", "done")
+                    known = self.headcounts.setdefault(called.id, Headcount(realm, called.sites, None, over=False))
+                    known.started_at, known.over = called.started_at, called.state in ("stopped", "done")
+                case CallOutListed() if fact.callout in self.headcounts:
+                    self.headcounts[fact.callout].persons.update(one.person for one in fact.people)
                 case ChannelsProbed(row=probe):
                     self.probes.pop(f"{realm}/{probe.id}", None)
                     if probe.done_at is None:
@@ -234,7 +239,7 @@ class Outbox:
             "references": [[key, r.realm, r.notification, r.attempt] for key, r in self.references.items()],
             "asked": [[person, id, a.realm, a.role, a.headcount] for person, asked in self.asked.items() for id, a in asked.items()],
             "headcounts": [
-                [id, h.realm, list(h.sites), h.people, h.started_at, h.over, sorted(h.notifications)] for id, h in self.headcounts.items()
+                [id, h.realm, list(h.sites), h.started_at, h.over, sorted(h.persons), h.notifications] for id, h in self.headcounts.items()
             ],
             "names": {realm: [dict(n.roles), {str(k): v for k, v in n.levels.items()}] for realm, n in self.names.items()},
         }
@@ -249,8 +254,8 @@ class Outbox:
         self.references.update((key, Reference(*rest)) for key, *rest in dumped["references"])
         for person, id, in_realm, role, headcount in dumped["asked"]:
             self.asked.setdefault(person, {})[id] = Asked(in_realm, role, headcount)
-        for id, in_realm, sites, people, started_at, over, notifications in dumped["headcounts"]:
-            self.headcounts[id] = Headcount(in_realm, tuple(sites), people, started_at, over, set(notifications))
+        for id, in_realm, sites, started_at, over, persons, notifications in dumped["headcounts"]:
+            self.headcounts[id] = Headcount(in_realm, tuple(sites), started_at, over, set(persons), dict(notifications))
         for realm, (roles, levels) in dumped["names"].items():
             self.names[realm] = Names(roles, {int(k): v for k, v in levels.items()})
 

@@ -130,7 +130,7 @@ async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> Non
             producer, vault.directory, vault.texts, drivers, links, ReturnLinks.open(settings.data.secrets), settings.public_url, outbox=outbox,
             calls_at_once=settings.calls_at_once,
         )  # fmt: skip
-        teller = asyncio.create_task(Teller(outbox, vault.texts, producer).run(), name="teller")
+        teller = asyncio.create_task(Teller(outbox, vault.texts, vault.directory, producer).run(), name="teller")
         stack.push_async_callback(end, [teller])
         log.info("sender.started", run=sender.outbox.run, channels=sorted(c.value for c in drivers))
         await sender.run(batches(settings.kafka, sender.outbox, bookmark, vault, stopping))

@@ -13,6 +13,7 @@ import structlog
 
 from schemas.base import DAY_MS
 from schemas.callouts import HeadcountAnswer, HeadcountTallied, headcount_text_id
+from schemas.directory import Contact
 from schemas.reports import Measure, ReportReceived
 from schemas.topics import inputs
 from schemas.words import EventType
@@ -36,18 +37,34 @@ class Answers(Protocol):
     async def erase(self, id: str) -> None: ...
 
 
+class Places(Protocol):
+    """`services.runtime.vault.Directory`."""
+
+    async def get(self, person: str) -> Contact | None: ...
+
+
 class Teller:
-    """Counts the answers of running headcounts, and destroys those of old ones."""
+    """Counts the answers of running headcounts, site by site, and destroys those of old ones."""
 
     def __init__(
-        self, outbox: Outbox, answers: Answers, producer: Inputs, *, wall_clock: Callable[[], float] = time.time, every_s: float = EVERY_S
+        self,
+        outbox: Outbox,
+        answers: Answers,
+        places: Places,
+        producer: Inputs,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+        every_s: float = EVERY_S,
     ) -> None:
         self._outbox = outbox
         self._answers = answers
+        self._places = places
         self._producer = producer
         self._wall_clock = wall_clock
         self._every_s = every_s
         self._told: dict[str, Counter[str]] = {}
+        self._sites: dict[str, dict[str, str]] = {}
+        """Of a headcount of several sites: person → site."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -75,14 +92,34 @@ class Teller:
         tally = HeadcountTallied(callout=id, **{answer.value: counts[answer.value] for answer in HeadcountAnswer})
         await self._producer.send(inputs("delivery"), headcount.realm, tally, id=f"tally-{uuid4()}", source=SOURCE)
         if len(headcount.sites) == 1:
-            await self._report(id, headcount, counts.total(), now)
+            await self._report(f"{id}-found", headcount, headcount.sites[0], counts.total(), len(headcount.persons), now)
+        elif id in self._told or not headcount.over:  # a start says nothing about those of old
+            answered = {person for n, person in headcount.notifications.items() if headcount_text_id(n) in found}
+            await self._report_each(id, headcount, answered & headcount.persons, now)
         self._told[id] = counts
 
-    async def _report(self, id: str, headcount: Headcount, found: int, now: int) -> None:
-        """The count as a report: it is what the headcount's metric and the site's incident read."""
+    async def _report_each(self, id: str, headcount: Headcount, answered: set[str], now: int) -> None:
+        """Each site by itself, also one where nobody has been found."""
+        sites = await self._sites_of(id, headcount)
+        expected, there = Counter(sites.values()), Counter(sites[person] for person in answered)
+        for site in headcount.sites:
+            if expected[site]:
+                await self._report(f"{id}-{site}-found", headcount, site, there[site], expected[site], now)
+
+    async def _sites_of(self, id: str, headcount: Headcount) -> dict[str, str]:
+        """Each person's place of work. One who has none of these any more was asked about one of them: nobody is left out of the count."""
+        known = self._sites.setdefault(id, {})
+        for person in sorted(headcount.persons - set(known)):
+            contact = await self._places.get(person)
+            site = contact.site if contact is not None else None
+            known[person] = site if site is not None and site in headcount.sites else headcount.sites[0]
+        return known
+
+    async def _report(self, name: str, headcount: Headcount, site: str, found: int, expected: int, now: int) -> None:
+        """The count as a report: it is what the headcount's metric and the site's incident read. The same count twice is one report."""
         report = ReportReceived(
-            report_id=f"{id}-found-{found}", source="recensement", site_id=headcount.sites[0], type=EventType.HEADCOUNT, severity=1, occurred_at=now,
-            measure=Measure(name="headcount_found", value=found, value_of=headcount.people, unit="personnes", scope="site"),
+            report_id=f"{name}-{found}", source="recensement", site_id=site, type=EventType.HEADCOUNT, severity=1, occurred_at=now,
+            measure=Measure(name="headcount_found", value=found, value_of=expected, unit="personnes", scope="site"),
         )  # fmt: skip
         await self._producer.send(inputs("alerts"), headcount.realm, report, id=report.report_id, source=SOURCE)
 
@@ -92,4 +129,5 @@ class Teller:
             await self._answers.erase(text_id)
         del self._outbox.headcounts[id]
         self._told.pop(id, None)
+        self._sites.pop(id, None)
         log.info("headcount.answers_destroyed", callout=id, count=len(kept))

@@ -129,6 +129,7 @@ class KafkaNode:
             "num.recovery.threads.per.data.dir": 2,
             "log.cleaner.dedupe.buffer.size": 16_777_216,
             "log.segment.bytes": 268_435_456,
+            "log.index.interval.bytes": 65_536,
             "controlled.shutdown.enable": "true",
         }
         return "".join(f"{key}={_escaped(value)}\n" for key, value in lines.items())

@@ -23,6 +23,7 @@ from schemas.callouts import (
     StopCallOut,
     headcount_text_id,
 )
+from schemas.directory import Contact
 from schemas.oncall import Reach, ReachabilityChanged, ReachRow
 from schemas.reference import Holder, ReferencePublished, Roster, RosterSection
 from schemas.reports import ReportReceived
@@ -187,6 +188,16 @@ class Kept:
     async def erase(self, id: str) -> None:
         del self.items[id]
 
+    async def get(self, person: str) -> Contact | None:
+        """p0 and p1 work at cen-1, p2 at cen-2, p3 was erased."""
+        return None if person == "p3" else Contact(person=person, site="cen-2" if person == "p2" else "cen-1")
+
+    def reports(self) -> list[tuple[str | None, float | str | None, float | None]]:
+        """Site, found, expected."""
+        found = [m for _, m in self.sent if isinstance(m, ReportReceived)]
+        assert all(m.measure is not None and m.measure.name == "headcount_found" for m in found)
+        return [(m.site_id, m.measure.value, m.measure.value_of) for m in found if m.measure is not None]
+
     async def send(
         self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None,
         traceparent: str | None = None,
@@ -195,9 +206,9 @@ class Kept:
         return 0, 0
 
 
-def headcount(outbox: Outbox, kept: Kept, *answers: str) -> None:
-    ids = {f"n{n}" for n in range(4)}
-    outbox.headcounts["c1"] = Headcount("92", ("cen-1",), 4, T0, over=False, notifications=ids)
+def headcount(outbox: Outbox, kept: Kept, *answers: str, sites: tuple[str, ...] = ("cen-1",)) -> None:
+    asked = {f"n{n}": f"p{n}" for n in range(4)}
+    outbox.headcounts["c1"] = Headcount("92", sites, T0, over=False, persons=set(asked.values()), notifications=asked)
     for n, said in enumerate(answers):
         kept.items[headcount_text_id(f"n{n}")] = TextItem({"headcount": said})
 
@@ -205,7 +216,7 @@ def headcount(outbox: Outbox, kept: Kept, *answers: str) -> None:
 async def test_the_teller_counts_and_says_each_count_once() -> None:
     outbox, kept = new_outbox(), Kept()
     headcount(outbox, kept, "safe", "safe", "help")
-    teller = Teller(outbox, kept, kept, wall_clock=lambda: T0 / 1000)
+    teller = Teller(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000)
     await teller.tell()
     await teller.tell()
     (_, tally), (topic, report) = kept.sent
@@ -219,12 +230,39 @@ async def test_the_teller_counts_and_says_each_count_once() -> None:
     assert [m for _, m in kept.sent][2] == HeadcountTallied(callout="c1", safe=3, help=0, away=0)
 
 
+async def test_several_sites_are_counted_one_by_one() -> None:
+    """An incident at one of them could be closed with people missing: only the headcount of one site said anything."""
+    outbox, kept = new_outbox(), Kept()
+    headcount(outbox, kept, "safe", sites=("cen-2", "cen-1"))
+    teller = Teller(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000)
+    await teller.tell()
+    assert kept.reports() == [("cen-2", 0, 2), ("cen-1", 1, 2)], "nobody found yet is told, and who has no place is missed at the first"
+    kept.sent.clear()
+    kept.items[headcount_text_id("n2")] = TextItem({"headcount": "help"})
+    await teller.tell()
+    assert kept.reports() == [("cen-2", 1, 2), ("cen-1", 1, 2)]
+    ids = [m.report_id for _, m in kept.sent if isinstance(m, ReportReceived)]
+    assert ids == ["c1-cen-2-found-1", "c1-cen-1-found-1"], "the same count again is the same report"
+
+
+async def test_a_start_says_nothing_about_what_is_over_and_later_answers_count() -> None:
+    outbox, kept = new_outbox(), Kept()
+    headcount(outbox, kept, "safe", sites=("cen-2", "cen-1"))
+    outbox.headcounts["c1"].over = True
+    teller = Teller(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000)
+    await teller.tell()
+    assert kept.reports() == []
+    kept.items[headcount_text_id("n1")] = TextItem({"headcount": "safe"})
+    await teller.tell()
+    assert kept.reports() == [("cen-2", 0, 2), ("cen-1", 2, 2)]
+
+
 async def test_single_answers_are_destroyed_after_thirty_days() -> None:
     outbox, kept = new_outbox(), Kept()
     headcount(outbox, kept, "safe", "help")
-    await Teller(outbox, kept, kept, wall_clock=lambda: (T0 + KEPT_MS) / 1000).tell()
+    await Teller(outbox, kept, kept, kept, wall_clock=lambda: (T0 + KEPT_MS) / 1000).tell()
     assert len(kept.items) == 2
-    await Teller(outbox, kept, kept, wall_clock=lambda: (T0 + KEPT_MS + 1) / 1000).tell()
+    await Teller(outbox, kept, kept, kept, wall_clock=lambda: (T0 + KEPT_MS + 1) / 1000).tell()
     assert (kept.items, outbox.headcounts) == ({}, {})
 
 

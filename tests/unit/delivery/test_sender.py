@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -439,6 +440,35 @@ async def test_a_message_that_cannot_be_made_fails_alone(world: World, monkeypat
         world.sender(), lambda: world.row(good).state is NotificationState.ACCEPTED and world.row(bad).attempts[0].state == "failed"
     )
     assert world.row(bad).attempts[0].error == "message_not_made"
+
+
+def test_whom_a_headcount_asks_is_read_from_the_log_and_kept_between_runs(world: World) -> None:
+    asked = {"dgs", "a", "b"}
+    people = tuple(Called(person=person, channels=(Channel.EMAIL,)) for person in sorted(asked))
+    by: dict[str, Any] = {"author": "c", "role": "coordinator", "callout": "h1"}
+    world.put(
+        DraftCallOut(
+            **by,
+            kind="headcount",
+            sites=("cen-1", "cen-2"),
+            danger=True,
+            answer_expected=True,
+            channels=(Channel.EMAIL,),
+            people=people,
+            last=True,
+        )
+    )
+    world.put(StartCallOut(**by))
+    world.service.clock += 1
+    world.put(Tick())
+    first, second = world.sender().outbox, world.sender().outbox
+    for transaction in world.log:
+        first.observe(transaction)
+    known = first.headcounts["h1"]
+    assert (known.sites, known.over, known.persons) == (("cen-1", "cen-2"), False, asked)
+    assert sorted(known.notifications.values()) == sorted(asked)
+    second.load(json.loads(json.dumps(first.dump())))
+    assert second.headcounts == first.headcounts
 
 
 def test_what_is_kept_between_runs_offers_the_same_attempts_and_no_claim(world: World) -> None:
