@@ -6,6 +6,8 @@ import errno
 import io
 import os
 import struct
+import subprocess
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -236,6 +238,40 @@ def test_a_file_that_did_not_become_whole_leaves_the_one_before(tmp_path: Path) 
         raise KeyboardInterrupt
     assert file.read_bytes() == b"yesterday"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_a_killed_backup_left_is_removed_by_the_next_and_nothing_else(tmp_path: Path) -> None:
+    """`kill -9` left its part for ever, as large as it had come."""
+    old, kept = tmp_path / ".monday.backup.0123abcd.part", [".x.part", "monday.0123abcd.part", ".monday.0123abcd.part.txt"]
+    killed = subprocess.Popen([sys.executable, "-c", _WRITING, str(tmp_path / "monday.backup")], stdout=subprocess.PIPE)
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == b"writing\n"
+    (held,) = tmp_path.iterdir()
+    for name in (old.name, *kept, held.name):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (1, 1))
+
+    def next_backup() -> set[str]:
+        with appearing(tmp_path / "tuesday.backup") as target:
+            target.write(b"tuesday")
+        return {file.name for file in tmp_path.iterdir()}
+
+    assert next_backup() == {*kept, held.name, "tuesday.backup"}, "it is being written still, however slowly"
+    killed.kill()
+    killed.communicate()
+    held.touch()
+    assert held.name in next_backup(), "too young: it may be on the way to being held"
+    os.utime(held, (1, 1))
+    assert next_backup() == {*kept, "tuesday.backup"}
+
+
+_WRITING = """
+import pathlib, sys, time
+from services.runtime.whole_file import appearing
+with appearing(pathlib.Path(sys.argv[1])):
+    print("writing", flush=True)
+    time.sleep(60)
+"""
 
 
 def test_a_folder_that_is_not_there_is_named_by_the_file_that_was_asked_for(tmp_path: Path) -> None:
