@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,11 @@ def test_a_command_that_is_listed_runs_as_itself() -> None:
     assert shown.exit_code == 0
     assert "activate" in shown.output
     assert CliRunner().invoke(app, ["nothing"]).exit_code == 2
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    shown = CliRunner().invoke(app, ["--version"])
+    assert (shown.exit_code, shown.output) == (0, f"vigie {version('vigie')}\n")
 
 
 def test_help_imports_no_command() -> None:
