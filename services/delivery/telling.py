@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 from uuid import uuid4
 
@@ -43,6 +44,17 @@ class Places(Protocol):
     async def get(self, person: str) -> Contact | None: ...
 
 
+@dataclass
+class _Told:
+    """What was last said of one headcount; of several sites also where people work, and how many were found at each."""
+
+    quiet: bool
+    """It was over when this process began: whatever was found until then was told long ago."""
+    counts: Counter[str] = field(default_factory=Counter)
+    sites: dict[str, str] = field(default_factory=dict)
+    found: dict[str, int] = field(default_factory=dict)
+
+
 class Teller:
     """Counts the answers of running headcounts, site by site, and destroys those of old ones."""
 
@@ -62,9 +74,7 @@ class Teller:
         self._producer = producer
         self._wall_clock = wall_clock
         self._every_s = every_s
-        self._told: dict[str, Counter[str]] = {}
-        self._sites: dict[str, dict[str, str]] = {}
-        """Of a headcount of several sites: person → site."""
+        self._told: dict[str, _Told] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -87,33 +97,35 @@ class Teller:
     async def _count(self, id: str, headcount: Headcount, now: int) -> None:
         found = self._answers.get_many([headcount_text_id(n) for n in headcount.notifications])
         counts = Counter(str(item.fields["headcount"]) for item in found.values())
-        if counts == self._told.get(id, Counter()):
+        told = self._told.setdefault(id, _Told(quiet=headcount.over))
+        if counts == told.counts:
             return
         tally = HeadcountTallied(callout=id, **{answer.value: counts[answer.value] for answer in HeadcountAnswer})
         await self._producer.send(inputs("delivery"), headcount.realm, tally, id=f"tally-{uuid4()}", source=SOURCE)
         if len(headcount.sites) == 1:
             await self._report(f"{id}-found", headcount, headcount.sites[0], counts.total(), len(headcount.persons), now)
-        elif id in self._told or not headcount.over:  # a start says nothing about those of old
+        else:
             answered = {person for n, person in headcount.notifications.items() if headcount_text_id(n) in found}
-            await self._report_each(id, headcount, answered & headcount.persons, now)
-        self._told[id] = counts
+            await self._report_each(id, headcount, told, answered & headcount.persons, now)
+        told.counts = counts
 
-    async def _report_each(self, id: str, headcount: Headcount, answered: set[str], now: int) -> None:
-        """Each site by itself, also one where nobody has been found."""
-        sites = await self._sites_of(id, headcount)
-        expected, there = Counter(sites.values()), Counter(sites[person] for person in answered)
+    async def _report_each(self, id: str, headcount: Headcount, told: _Told, answered: set[str], now: int) -> None:
+        """Each site whose count is new by itself, first also those where nobody has been found."""
+        await self._place(headcount, told.sites)
+        expected, there = Counter(told.sites.values()), Counter(told.sites[person] for person in answered)
         for site in headcount.sites:
-            if expected[site]:
-                await self._report(f"{id}-{site}-found", headcount, site, there[site], expected[site], now)
+            if expected[site] and told.found.get(site) != there[site]:
+                if not told.quiet:
+                    await self._report(f"{id}-{site}-found", headcount, site, there[site], expected[site], now)
+                told.found[site] = there[site]
+        told.quiet = False
 
-    async def _sites_of(self, id: str, headcount: Headcount) -> dict[str, str]:
+    async def _place(self, headcount: Headcount, sites: dict[str, str]) -> None:
         """Each person's place of work. One who has none of these any more was asked about one of them: nobody is left out of the count."""
-        known = self._sites.setdefault(id, {})
-        for person in sorted(headcount.persons - set(known)):
+        for person in sorted(headcount.persons - set(sites)):
             contact = await self._places.get(person)
             site = contact.site if contact is not None else None
-            known[person] = site if site is not None and site in headcount.sites else headcount.sites[0]
-        return known
+            sites[person] = site if site is not None and site in headcount.sites else headcount.sites[0]
 
     async def _report(self, name: str, headcount: Headcount, site: str, found: int, expected: int, now: int) -> None:
         """The count as a report: it is what the headcount's metric and the site's incident read. The same count twice is one report."""
@@ -129,5 +141,4 @@ class Teller:
             await self._answers.erase(text_id)
         del self._outbox.headcounts[id]
         self._told.pop(id, None)
-        self._sites.pop(id, None)
         log.info("headcount.answers_destroyed", callout=id, count=len(kept))

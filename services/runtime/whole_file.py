@@ -15,7 +15,7 @@ from typing import IO, Final
 
 LEFT_S: Final = 60.0
 """A part that nobody holds and nobody has written to for so long was left by a process that was killed."""
-_PART: Final = re.compile(r"\..+\.[0-9a-f]{8}\.part")
+_PART: Final = re.compile(r"\..+\.[0-9a-f]{8}\.vigie-part")
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def appearing(file: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
     is whole stays. What a killed one left in the folder is removed. Raises OSError.
     """
     _clear(file.parent)
-    part = file.with_name(f".{file.name}.{secrets.token_hex(4)}.part")
+    part = file.with_name(f".{file.name}.{secrets.token_hex(4)}.vigie-part")
     try:
         handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
     except OSError as error:

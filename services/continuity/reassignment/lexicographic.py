@@ -173,7 +173,7 @@ def _whole(face: Face, program: Program, choice: Choice, gap: _Gap | None) -> tu
 
 def _from_the_top(program: Program, choice: Choice) -> tuple[Ints, _Gap | None]:
     """Every level by branch and bound."""
-    branching = Branching(Matrix.of_program(program), Limits.of_program(program), choice.work.nodes)
+    branching = Branching(Matrix(program), Limits.of_program(program), choice.work.nodes)
     everything = np.ones(program.size, dtype=np.bool_)
     if choice.needs_only:
         return _branch(branching, program, _steps(program, _NEEDS))

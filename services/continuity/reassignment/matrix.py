@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import highspy
 import numpy as np
 from numpy.typing import NDArray
 
-from services.continuity.reassignment.program import NO_LIMIT, Program, Row
+from services.continuity.reassignment.program import NO_LIMIT, Program
 from services.continuity.reassignment.tables import Ints
 
 Reals = NDArray[np.float64]
@@ -18,22 +17,18 @@ Reals = NDArray[np.float64]
 class Matrix:
     """Nonzero entries in the order of their columns."""
 
-    def __init__(self, rows: Sequence[Row], size: int) -> None:
+    def __init__(self, program: Program) -> None:
         none = np.zeros(0, dtype=np.int64)
-        parts = [row.columns if row.minus is None else np.append(row.columns, row.minus) for row in rows]
+        parts = [row.columns if row.minus is None else np.append(row.columns, row.minus) for row in program.rows]
         columns = np.concatenate([none, *parts])
         order = np.argsort(columns, kind="stable")
         values = np.ones(len(columns))
         ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
-        values[[end - 1 for end, row in zip(ends.tolist(), rows, strict=True) if row.minus is not None]] = -1.0
+        values[[end - 1 for end, row in zip(ends.tolist(), program.rows, strict=True) if row.minus is not None]] = -1.0
         self._columns = columns[order]
-        self._rows = np.repeat(np.arange(len(rows), dtype=np.int32), [len(part) for part in parts])[order]
+        self._rows = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])[order]
         self._values = values[order]
-        self._starts = np.searchsorted(self._columns, np.arange(size + 1))
-
-    @classmethod
-    def of_program(cls, program: Program) -> Matrix:
-        return cls(program.rows, program.size)
+        self._starts = np.searchsorted(self._columns, np.arange(program.size + 1))
 
     def of(self, columns: Ints) -> tuple[NDArray[np.int32], NDArray[np.int32], Reals]:
         """Starts (one more than there are columns), row indices and values of some columns, as HiGHS takes them."""
@@ -58,8 +53,9 @@ class Limits:
 
     @classmethod
     def of_program(cls, program: Program) -> Limits:
-        rows = [np.array([getattr(row, side) for row in program.rows], dtype=np.int64) for side in ("lower", "upper")]
-        return cls(_reals(program.lower), _reals(program.upper), _reals(rows[0]), _reals(rows[1]))
+        row_lower = np.array([row.lower for row in program.rows], dtype=np.int64)
+        row_upper = np.array([row.upper for row in program.rows], dtype=np.int64)
+        return cls(_reals(program.lower), _reals(program.upper), _reals(row_lower), _reals(row_upper))
 
     @property
     def open(self) -> NDArray[np.bool_]:

@@ -83,11 +83,11 @@ class Face:
     the set of optima so far. The next level starts from the basis at hand and needs no row that holds the former objective.
 
     HiGHS is given a few of the columns. Those that are left out are zero; whichever of them has a negative reduced cost joins, until none has: then the solution
-    is optimal with all of them. Of 70,000 columns it sees 3,000 (docs/adr/0036-a-face-begins-with-few-columns.md).
+    is optimal with all of them. Of 65,000 columns it begins with 2,000 and ends with 5,000 (docs/adr/0036-a-face-begins-with-few-columns.md).
     """
 
     def __init__(self, program: Program, iterations: int) -> None:
-        self._matrix, self._limits = Matrix.of_program(program), Limits.of_program(program)
+        self._matrix, self._limits = Matrix(program), Limits.of_program(program)
         self._kinds = _kinds(program)
         self._inside = _first_columns(program, self._kinds)
         self._columns = np.flatnonzero(self._inside)

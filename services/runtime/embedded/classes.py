@@ -15,12 +15,15 @@ import hashlib
 import logging
 import os
 import shutil
+import signal
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import psutil
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -41,13 +44,17 @@ KEPT: Final = 4
 log = structlog.get_logger(__name__)
 _NAME: Final = "classes-{}-{}.aot"
 """To what it belongs, and the checksum of its content."""
+_LOCK: Final = ".classes.lock"
 
 
 def kept_classes(java: Java, jars: tuple[Path, ...]) -> Path | None:
-    """The cache of this Java and these jars, if it was made by this user. One that is damaged, or that others could have written, is removed."""
-    for found in jars[0].parent.glob(_NAME.format(_belongs_to(java, jars), "*")):
+    """The cache of this Java and these jars, if it was made by this user. One that is damaged is removed; one that others could have written is left alone."""
+    belongs_to = _belongs_to(java, jars)
+    for found in jars[0].parent.glob(_NAME.format(belongs_to, "*")):
         with contextlib.suppress(OSError):
-            if _is_ours(found) and found.name == _NAME.format(_belongs_to(java, jars), _digest(found)):
+            if not _is_ours(found):
+                continue
+            if found.name == _NAME.format(belongs_to, _digest(found)):
                 os.utime(found)
                 return found
             found.unlink()
@@ -55,8 +62,14 @@ def kept_classes(java: Java, jars: tuple[Path, ...]) -> Path | None:
 
 
 def can_keep(java: Java, jars: tuple[Path, ...]) -> bool:
-    """True where this Java can write a cache."""
-    return java.major >= OLDEST and os.access(jars[0].parent, os.W_OK)
+    """True where this Java can write a cache, and this user keep it: not beside the jars of others, nor on a file system that knows no owners."""
+    lock = jars[0].parent / _LOCK
+    try:
+        lock.touch(0o600)
+        lock.chmod(0o600)
+        return java.major >= OLDEST and _is_ours(lock)
+    except OSError:
+        return False
 
 
 def make_classes(java: Java, jars: tuple[Path, ...]) -> Path | None:
@@ -106,7 +119,7 @@ def _digest(file: Path) -> str:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
-    with (folder / ".classes.lock").open("w") as lock:
+    with (folder / _LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -125,8 +138,12 @@ def _record(node: KafkaNode, into: Path) -> None:
     running = RunningKafka(node, recording=into)
     try:
         asyncio.run(_served(running))
-    finally:
         running.stop(MAKE_S)
+    except BaseException:  # the JVM that ends starts another one to write the cache: neither outlives this process
+        for child in psutil.Process().children(recursive=True):
+            child.kill()
+        running.kill()
+        raise
     if not into.exists():
         raise BrokerFailed("the JVM wrote no cache")
 
@@ -155,13 +172,14 @@ def _main() -> None:
 
     logs.configure("classes")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that has just begun is asked again
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     os.nice(19)
     try:
         made = make_classes(find_java(configured_java()), tuple(classpath(Settings().cache_dir, lambda _: None)))
     except (BrokerFailed, JarsUnavailable, JavaUnusable, KafkaError, OSError) as error:
         log.warning("classes.not_kept", why=str(error))
     else:
-        log.info("classes.kept", file=str(made))
+        log.info("classes.kept" if made else "classes.left", file=made and str(made))
 
 
 if __name__ == "__main__":

@@ -62,11 +62,13 @@ class KafkaNode:
         return [*self._jvm(self.heap_mb, recording), "kafka.Kafka", str(self.folder / "server.properties")]
 
     def _jvm(self, heap_mb: int, recording: Path | None = None) -> list[str]:
+        logs = str(self.log_file.parent).replace("%", "%%")
         classes = [f"-XX:AOTCache={self.classes}", "-Xlog:aot*=off"] if self.classes else []
         return [
             str(self.java.command),
             *([f"-XX:AOTCacheOutput={recording}"] if recording else classes),
             *self.java.options,
+            f"-XX:ErrorFile={logs}/broker-crash-%p.log",
             f"-Xms{heap_mb // 3}m",
             f"-Xmx{heap_mb}m",
             f"-Xmn{heap_mb // 6}m",

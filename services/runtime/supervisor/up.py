@@ -227,9 +227,9 @@ def _server_plans(options: Options, ports: dict[str, int], environment: dict[str
             store_node.prepare()
             found.append(plans.store_plan(store_node, environment))
         if options.kafka is None:
-            addresses = ports["kafka"], ports["controller"]
+            own = ports["kafka"], ports["controller"]
             node = make_node(
-                data.kafka, addresses, data.logs / "broker.jsonl", settings.cache_dir, lambda text: log.info("kafka.jars", what=text)
+                data.kafka, own, data.logs / "broker.jsonl", settings.cache_dir, lambda text: log.info("kafka.jars", what=text)
             )
             node.prepare()
             found.append(plans.broker_plan(node, environment))

@@ -242,8 +242,9 @@ def test_a_file_that_did_not_become_whole_leaves_the_one_before(tmp_path: Path) 
 
 def test_what_a_killed_backup_left_is_removed_by_the_next_and_nothing_else(tmp_path: Path) -> None:
     """`kill -9` left its part for ever, as large as it had come."""
-    old, kept = tmp_path / ".monday.backup.0123abcd.part", [".x.part", "monday.0123abcd.part", ".monday.0123abcd.part.txt"]
-    killed = subprocess.Popen([sys.executable, "-c", _WRITING, str(tmp_path / "monday.backup")], stdout=subprocess.PIPE)
+    old, kept = tmp_path / ".monday.backup.0123abcd.vigie-part", [".x.0123abcd.part", "x.0123abcd.vigie-part", ".x.vigie-part"]
+    command = [sys.executable, "-c", _WRITING, str(tmp_path / "monday.backup")]
+    killed = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert killed.stdout is not None
     assert killed.stdout.readline() == b"writing\n"
     (held,) = tmp_path.iterdir()
@@ -266,11 +267,11 @@ def test_what_a_killed_backup_left_is_removed_by_the_next_and_nothing_else(tmp_p
 
 
 _WRITING = """
-import pathlib, sys, time
+import pathlib, sys
 from services.runtime.whole_file import appearing
 with appearing(pathlib.Path(sys.argv[1])):
     print("writing", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 

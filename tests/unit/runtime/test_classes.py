@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from services.runtime.embedded import classes
 from services.runtime.embedded.classes import KEPT, can_keep, kept_classes, make_classes
 from services.runtime.embedded.java import Java
-from services.runtime.embedded.kafka import KafkaNode
+from services.runtime.embedded.kafka import KafkaNode, RunningKafka
 from services.runtime.settings import Settings
 from services.runtime.supervisor import up
+from tests.waiting import until
+
+RECORD = classes._record
 
 
 @pytest.fixture
@@ -70,7 +74,7 @@ def test_what_others_could_have_written_is_not_used(tmp_path: Path, jars: tuple[
     assert make_classes(java(tmp_path), jars) == made
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert kept_classes(java(tmp_path), jars) is None
-    assert not made.exists()
+    assert made.exists(), "another user's, who goes on with them"
 
 
 def test_what_a_killed_one_left_is_cleared(tmp_path: Path, jars: tuple[Path, ...]) -> None:
@@ -93,10 +97,24 @@ def test_an_older_java_and_a_cache_that_cannot_be_written_do_without(
     tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch, recorded: list[KafkaNode]
 ) -> None:
     assert make_classes(java(tmp_path, major=21), jars) is None
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    assert not can_keep(java(tmp_path), jars)
-    assert make_classes(java(tmp_path), jars) is None
+
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    chmod = Path.chmod
+    for name, how in (("touch", refused), ("chmod", lambda file, _: chmod(file, 0o666))):  # a stick that knows no owners
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, name, how)
+            assert not can_keep(java(tmp_path), jars)
+            assert make_classes(java(tmp_path), jars) is None
     assert not recorded
+    assert can_keep(java(tmp_path), jars)
+
+
+def test_a_jvm_that_crashes_says_so_in_the_logs(tmp_path: Path, jars: tuple[Path, ...]) -> None:
+    """Its report lay in the folder from which Vigie was started. A % in a path is no pattern."""
+    node = KafkaNode(tmp_path, 1, 2, java(tmp_path), jars, tmp_path / "100 %p" / "broker.jsonl")
+    assert f"-XX:ErrorFile={tmp_path}/100 %%p/broker-crash-%p.log" in node.command()
 
 
 def test_a_jvm_gets_them_or_writes_them(tmp_path: Path, jars: tuple[Path, ...]) -> None:
@@ -107,6 +125,28 @@ def test_a_jvm_gets_them_or_writes_them(tmp_path: Path, jars: tuple[Path, ...]) 
     assert aot() == []
     assert aot(kept=Path("/c.aot")) == ["-XX:AOTCache=/c.aot"]
     assert aot(recording=Path("/r.aot")) == ["-XX:AOTCacheOutput=/r.aot"]
+
+
+def test_nothing_outlives_whoever_is_stopped_meanwhile(tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recorded JVM starts another one that writes: it went on for seconds after `vigie up` had ended."""
+    jvm = java(tmp_path)
+    jvm.command.parent.mkdir(parents=True)
+    jvm.command.write_text("#!/bin/sh\nsleep 600 & wait\n")
+    jvm.command.chmod(0o755)
+    monkeypatch.setattr(KafkaNode, "prepare", lambda _: None)
+    started: list[psutil.Process] = []
+
+    async def stopped(running: RunningKafka) -> None:
+        process = psutil.Process(running.spawn().pid)
+        until(lambda: [child.name() for child in process.children()] == ["sleep"])
+        started.extend([process, *process.children()])
+        raise SystemExit
+
+    monkeypatch.setattr(classes, "_served", stopped)
+    with pytest.raises(SystemExit):
+        RECORD(KafkaNode(tmp_path, 1, 2, jvm, jars, tmp_path / "log"), tmp_path / "made.aot")
+    _, alive = psutil.wait_procs(started, 10)
+    assert (len(started), alive) == (2, [])
 
 
 @pytest.mark.parametrize(("kept", "made_later"), [(True, []), (False, ["classes"])])
