@@ -1,4 +1,4 @@
-"""The conductor as a process: reads the three logs, sends one move at a time, keeps the pace of realms that have one.
+"""The conductor as a process: reads the three logs, sends what may come next, keeps the pace of realms that have one.
 
 It keeps nothing: after a kill it reads the logs of the simulated realms again and comes to the same next move.
 """
@@ -112,16 +112,26 @@ class Conducting:
             asyncio.get_running_loop().call_later(wait_s, self._touched.put_nowait, realm)
             return
         self._conductor.sent(moves)  # before the send: the receiver's log may show them before our acknowledgements come
+        tasks.create_task(self._send(moves))
+
+    async def _send(self, moves: Sequence[Move]) -> None:
+        """Beside the loop: other realms go on, and this one has nothing else to send until its logs show these. What fails ends the process, which begins anew
+        from the logs: no move may follow one that is lost.
+        """
+        acknowledgements: list[asyncio.Future[Any]] = []
         for move in moves:
+            if move is moves[-1] and move.service != moves[0].service:
+                await asyncio.gather(*acknowledgements)  # what it makes its service say comes after what the others' inputs already hold
             headers = headers_of(
                 move.message.wire_type(), id=move.id, source=CONDUCTOR, at=move.at, correlation_id=move.correlation_id,
                 place=move.place, place_hash=move.place_hash, time_ms=time.time_ns() // 1_000_000,
             )  # fmt: skip
-            topic = inputs(move.service)
-            sent = await send_patiently(self._producer, topic, value_of(move.message), realm.encode(), partition_for(topic, realm), headers)
-            tasks.create_task(_acknowledged(sent))
+            topic, value = inputs(move.service), value_of(move.message)
+            partition = partition_for(topic, move.realm)
+            acknowledgements.append(await send_patiently(self._producer, topic, value, move.realm.encode(), partition, headers))
             if move.moves_time:
                 metrics.count("vigie_steps_total")
+        await asyncio.gather(*acknowledgements)
 
     async def _solve(self, job: Job) -> None:
         """Beside the loop: other realms go on. One after the other: each takes a core, and more than a hundred megabytes."""
@@ -148,11 +158,6 @@ def _solved(planner: Planner, job: Job) -> Sequence[tuple[str, Message]]:
     answer = planner.solve(job)
     give_back()
     return answer
-
-
-async def _acknowledged(sent: asyncio.Future[Any]) -> None:
-    """A send that failed ends the process, which begins anew from the logs: no move may follow one that is lost."""
-    await sent
 
 
 def run_conductor(responder: Responder, planner: Planner | None = None) -> None:

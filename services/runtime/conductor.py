@@ -8,7 +8,8 @@ composed in memory give the same facts per service. The ids of moves are derived
 died and comes back sends the same move again, and the receiver drops the second.
 
 Responses that are due go together: all are for delivery, whose facts leave it only by moves, so whichever prefix of them arrived before a
-crash, the rest follows before anything else (docs/adr/0005).
+crash, the rest follows before anything else (docs/adr/0005). So do steps of which only the last has something to do: the others say nothing to anybody
+(docs/adr/0038).
 """
 
 from __future__ import annotations
@@ -105,6 +106,10 @@ class _Service:
     seq: int = 0
     stepped: Instant | None = None
     next_due: Instant | None = None
+
+    def due_by(self, at: Instant) -> bool:
+        """A step to `at` makes it say something; before that it says nothing."""
+        return self.next_due is not None and self.next_due <= at
 
 
 @dataclass
@@ -242,19 +247,20 @@ class Conductor:
         return bool(r.in_flight) or any(r.marks.get(route) is None or r.marks[route] < place for route, place in r.emitted.items())
 
     def next_moves(self, realm: str) -> Sequence[Move]:
-        """What comes next, in this order and to one service; nothing while something is pending, or when the realm is quiet at its target."""
+        """What comes next, in this order; nothing while something is pending, or when the realm is quiet at its target. Where they go to several services, the input
+        of each holds its own before the last is sent.
+        """
         r = self._realms[realm]
         if r.opened is None or r.paused or r.stuck or r.closed or self.pending(realm):
             return ()
         if due := self._respond(r):
             return due
-        one = self._answer(r)
-        if one is None:
-            job = self._job(r)
-            if job is not None and job.id != r.solved[0]:
-                return ()  # the driver asks for it
-            one = self._step(r) if job is None else self._planned(r)
-        return () if one is None else (one,)
+        if r.gated:
+            return (self._answer(r),)
+        job = self._job(r)
+        if job is None:
+            return self._steps(r)
+        return self._planned(r) if job.id == r.solved[0] else ()  # the driver asks for it
 
     def job(self, realm: str) -> Any:
         """The `Job` that must be solved before the next move, or None. Give its answer to `solved`."""
@@ -273,14 +279,14 @@ class Conductor:
     def _job(self, r: _Realm) -> Any:
         return None if self.planner is None else self.planner.job(r.name)
 
-    def _planned(self, r: _Realm) -> Move | None:
+    def _planned(self, r: _Realm) -> Sequence[Move]:
         assert self.planner is not None
         part, answer = self.planner.next_part(r.name), r.solved[1]
         if part >= len(answer):  # whoever asked could not take it (a failed input): the realm goes on without
-            return self._step(r)
+            return self._steps(r)
         id, message = answer[part]
         assert r.opened is not None
-        return Move(r.name, self.planner.service, id, message, self._now(r) or r.opened.started_at)
+        return (Move(r.name, self.planner.service, id, message, self._now(r) or r.opened.started_at),)
 
     def sent(self, moves: Sequence[Move]) -> None:
         """The records of these moves are on their way: nothing more until the receiver's log shows all of them."""
@@ -290,10 +296,8 @@ class Conductor:
     def _now(self, r: _Realm) -> Instant | None:
         return max((s.stepped for s in r.services.values() if s.stepped is not None), default=None)
 
-    def _answer(self, r: _Realm) -> Move | None:
-        """A fact of delivery that a receiver lacks, in order."""
-        if not r.gated:
-            return None
+    def _answer(self, r: _Realm) -> Move:
+        """The first fact of delivery that a receiver lacks."""
         place, receiver, fact, record_hash = r.gated[0]
         return Move(r.name, receiver, fact.id, fact.message(), fact.at, place, record_hash, fact.id)
 
@@ -312,29 +316,38 @@ class Conductor:
             heapq.heappush(r.responses, response)
         return [Move(r.name, "delivery", id, message, at) for at, _, id, message in due]
 
-    def _step(self, r: _Realm) -> Move | None:
+    def _steps(self, r: _Realm) -> Sequence[Move]:
         assert r.opened is not None
         now = self._now(r)
         if now is not None:
+            if behind := [name for name, service in r.services.items() if service.stepped is None or service.stepped < now]:
+                return self._steps_to(r, behind, now)
             for name, service in r.services.items():
-                if service.stepped is None or service.stepped < now:
-                    return self._step_to(r, name, now)
-            for name, service in r.services.items():
-                if service.next_due is not None and service.next_due <= now:
+                if service.due_by(now):
                     r.repeats += 1
                     r.stuck = r.repeats > MAX_STEPS_AT_ONE_INSTANT
-                    return None if r.stuck else self._step_to(r, name, now)
+                    return () if r.stuck else (self._step_to(r, name, now),)
         dues = [s.next_due for s in r.services.values() if s.next_due is not None] + [at for at, *_ in r.responses[:1]]
         if r.target is not None and (now is None or r.target > now):
             r.repeats = 0
-            return self._step_to(r, SERVICES[0], max(min([*dues, r.target]), now or r.opened.started_at))
+            return self._steps_to(r, SERVICES, max(min([*dues, r.target]), now or r.opened.started_at))
         return self._settled(r, now)
+
+    def _steps_to(self, r: _Realm, services: Sequence[str], at: Instant) -> list[Move]:
+        """The next of these steps: up to the first after which something may happen before the next, be it what that service says or a response."""
+        moves: list[Move] = []
+        answers_first = bool(r.responses) and r.responses[0][0] <= at
+        for name in services:
+            moves.append(self._step_to(r, name, at))
+            if answers_first or r.services[name].due_by(at):
+                break
+        return moves
 
     def _step_to(self, r: _Realm, service: str, at: Instant) -> Move:
         return Move(r.name, service, f"step:{r.name}:{service}:{at}:{r.services[service].seq}", StepTo(), at)
 
-    def _settled(self, r: _Realm, now: Instant | None) -> Move | None:
+    def _settled(self, r: _Realm, now: Instant | None) -> Sequence[Move]:
         if now is None or not r.asked:
-            return None
+            return ()
         command_id, to = r.asked[0]
-        return Move(r.name, SERVICES[0], f"settled:{command_id}", StepSettled(command_id=command_id, to=to), now)
+        return (Move(r.name, SERVICES[0], f"settled:{command_id}", StepSettled(command_id=command_id, to=to), now),)

@@ -1,13 +1,14 @@
 """Model of a simulated realm: do three order-sensitive services give the same facts however they are scheduled?
 
 alerts (A), continuity (C) and delivery (D) each apply inputs in the order in which they arrive, and what they answer depends on that
-order. `free`: publishers and steps run as they like. `gated`: the routes of alerts and continuity run free, while answers from delivery
-and steps come one at a time when nothing is pending, and before them what the simulated sender says to delivery, together (the product).
-`single`: the conductor alone writes every input.
+order. A step makes a service say something only where its newest record says that something is due. `free`: publishers and steps run as they like. `gated`: the
+routes of alerts and continuity run free, while answers from delivery and steps come one at a time when nothing is pending, steps of which only the last has
+something to do together, and before them what the simulated sender says to delivery, together (the product). `single`: the conductor alone writes every input.
 """
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import ClassVar, Final, Literal, NamedTuple
 
 from tests.model.worlds import Action, digest
@@ -18,7 +19,7 @@ ROUTES: Final = ("AC", "AD", "CA", "CD", "DD", "DA")
 """In the order in which the conductor forwards. DD: the simulated sender answers delivery."""
 TARGETS: Final = {"A": "CDC", "C": "AA", "D": "DDA"}
 """To whom the facts of a service may go."""
-LAST_STEP: Final = 5
+LAST_STEP: Final = 8
 
 Key = tuple[object, ...]
 """Identity of an input: a forwarded fact by its place, a step by its time."""
@@ -44,9 +45,16 @@ class Applied(NamedTuple):
     key: Key
     facts: tuple[tuple[str, Fact], ...]
     """(receiver, fact)."""
+    due: bool
+    """The next step makes the service say something."""
 
 
 Logs = dict[str, tuple[Applied, ...]]
+
+
+def is_due(log: tuple[Applied, ...]) -> bool:
+    """The next step has something to do; the first one has."""
+    return not log or log[-1].due
 
 
 class Held(NamedTuple):
@@ -59,13 +67,16 @@ class Held(NamedTuple):
 class Conductor:
     """`atomic`: a conductor that reads the three logs acts only if none moved meanwhile. Two conductors run at once.
 
-    `answers_first` is the mutant that forwards answers from delivery before the rest of a group that a crash cut short.
+    Mutants: `answers_first` forwards answers from delivery before the rest of a group that a crash cut short. `blind` makes all steps of a time together, whatever
+    is due. `hasty` sends the last step of a group before the inputs of the others hold theirs.
     """
 
     RANDOM: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, mode: Mode, *, atomic: bool = True, conductors: int = 2, answers_first: bool = False) -> None:
-        self.mode, self.atomic = mode, atomic
+    def __init__(
+        self, mode: Mode, *, atomic: bool = True, conductors: int = 2, answers_first: bool = False, blind: bool = False, hasty: bool = False
+    ) -> None:
+        self.mode, self.atomic, self.blind, self.hasty = mode, atomic, blind, hasty
         self.routes = tuple(sorted(ROUTES, key=("AC", "AD", "CA", "CD", "DA", "DD").index)) if answers_first else ROUTES
         self.inputs: dict[str, tuple[Item, ...]] = dict.fromkeys(SERVICES, ())
         self.logs: Logs = dict.fromkeys(SERVICES, ())
@@ -99,11 +110,18 @@ class Conductor:
         return next(iter(self.together(logs)), None)
 
     def together(self, logs: Logs) -> list[Item]:
-        """The next inputs of the realm: all that the simulated sender says, else one."""
+        """The next inputs of the realm: all that the simulated sender says, or steps to one time up to the first with something to do, else one."""
         for route in self.routes:
             if missing := self.pending(route, logs):
                 return missing if route == "DD" else missing[:1]
-        return self.steps(logs)[:1]
+        group: list[Item] = []
+        for item in self.steps(logs):
+            if group and item.key[1] != group[0].key[1]:
+                break
+            group.append(item)
+            if not self.blind and is_due(logs[item.service]):
+                break
+        return group
 
     def is_quiet(self) -> bool:
         return not any(self.pending(route, self.logs) for route in ROUTES)
@@ -123,8 +141,7 @@ class Conductor:
             todo += [(0.2, "forward_again", r) for r, items in missing.items() if items]
         may_step = not todo if self.mode == "gated" else not self.sending and not any(self.inputs.values()) and self.is_quiet()
         if may_step and (group := self.together(self.logs)):
-            many = len(group) if self.mode == "gated" else 1
-            todo += [(1, "step", n) for n in range(1, many + 1)]  # fewer than all: the conductor died after so many
+            todo += [(1, "step", some) for some in (self.sendings(group) if self.mode == "gated" else [(group[0],)])]
         if self.mode == "free":
             todo += [(1, "send_step", item) for item in self.sending]
         return todo
@@ -141,12 +158,20 @@ class Conductor:
         self.repeats_left -= 1
         self.put(self.pending(route, self.logs)[0])
 
-    def step(self, n: int) -> None:
-        group = self.together(self.logs)
+    def sendings(self, group: list[Item]) -> list[tuple[Item, ...]]:
+        """What of a group the inputs may hold: all, or less where the conductor died. To one input everything goes in order; to several in any, but the last comes
+        after all others.
+        """
+        if group[0].service == group[-1].service:
+            return [tuple(group[:n]) for n in range(1, len(group) + 1)]
+        others = group if self.hasty else group[:-1]
+        return [*(some for n in range(1, len(others) + 1) for some in combinations(others, n)), tuple(group)]
+
+    def step(self, some: tuple[Item, ...]) -> None:
         if self.mode == "free":  # the step of this time goes to all three, in any order
-            self.sending = tuple(s for s in self.steps(self.logs) if s.key[1] == group[0].key[1])
+            self.sending = tuple(s for s in self.steps(self.logs) if s.key[1] == some[0].key[1])
         else:
-            for item in group[:n]:
+            for item in some:
                 self.put(item)
 
     def send_step(self, item: Item) -> None:
@@ -175,11 +200,14 @@ class Conductor:
         item, self.inputs = self.inputs[service][0], {**self.inputs, service: self.inputs[service][1:]}
         if item.key in {record.key for record in self.logs[service]}:
             return
+        if item.key[0] == "step" and not is_due(self.logs[service]):
+            self.logs = {**self.logs, service: (*self.logs[service], Applied(item.key, (), due=False))}
+            return
         state = digest(self.state[service], item.fact.what)
         self.state = {**self.state, service: state}
         bits, hops = int(state[:2], 16), item.fact.hops
         facts = tuple((to, Fact(hops - 1, state[n : n + 4])) for n, to in enumerate(TARGETS[service]) if hops and bits >> n & 1)
-        self.logs = {**self.logs, service: (*self.logs[service], Applied(item.key, facts))}
+        self.logs = {**self.logs, service: (*self.logs[service], Applied(item.key, facts, due=bits >> 4 & 3 > 0))}
 
     def finish(self) -> None:
         """Compared over many runs instead: `history`."""

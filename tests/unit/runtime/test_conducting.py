@@ -1,4 +1,4 @@
-"""The conductor's process goes on past what belongs to no exercise."""
+"""The conductor's process: what it sends when, and that it goes on past what belongs to no exercise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from schemas.runtime import StepTo
+from schemas.topics import inputs
 from services.runtime.conducting import Conducting
+from services.runtime.conductor import Move
 from services.runtime.reader import Accepted
 from services.runtime.testing import MemoryService
 from tests.faults.runtime.toy import ToyDecider
@@ -16,6 +19,57 @@ from tests.waiting import eventually
 
 EXERCISES = 4
 """A partition of simulated realms."""
+
+
+class Slow:
+    """A producer whose acknowledgements come when the test says so."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, asyncio.Future[Any]]] = []
+
+    async def send(self, topic: str, *_: Any, **__: Any) -> asyncio.Future[Any]:
+        self.sent.append((topic, asyncio.get_running_loop().create_future()))
+        return self.sent[-1][1]
+
+    async def stop(self) -> None:
+        pass
+
+
+def steps(*services: str) -> list[Move]:
+    return [Move("92~ex-a", s, f"step:{s}", StepTo(), 0) for s in services]
+
+
+async def test_the_last_of_a_group_is_sent_when_the_inputs_of_the_others_hold_theirs() -> None:
+    """Its service may answer at once, and the order in which that and a step arrive must not be left to chance."""
+    conducting = Conducting("127.0.0.1:1", lambda _fact, _realm: ())
+    await conducting._producer.stop()
+    slow: Any = Slow()
+    conducting._producer = slow
+    sending = asyncio.create_task(conducting._send(steps("alerts", "continuity", "delivery")))
+    await eventually(lambda: len(slow.sent) == 2)
+    slow.sent[1][1].set_result(None)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert [topic for topic, _ in slow.sent] == [inputs("alerts"), inputs("continuity")]
+    slow.sent[0][1].set_result(None)
+    await eventually(lambda: len(slow.sent) == 3)
+    slow.sent[2][1].set_exception(ConnectionError("the broker is away"))
+    with pytest.raises(ConnectionError):
+        await sending
+    await conducting.close()
+
+
+async def test_moves_to_one_service_do_not_wait_for_each_other() -> None:
+    conducting = Conducting("127.0.0.1:1", lambda _fact, _realm: ())
+    await conducting._producer.stop()
+    slow: Any = Slow()
+    conducting._producer = slow
+    sending = asyncio.create_task(conducting._send(steps("delivery", "delivery", "delivery")))
+    await eventually(lambda: len(slow.sent) == 3)
+    for _, acknowledgement in slow.sent:
+        acknowledgement.set_result(None)
+    await sending
+    await conducting.close()
 
 
 async def test_a_record_of_no_realm_does_not_end_the_conductor() -> None:

@@ -1,4 +1,4 @@
-"""The conductor: one outside event at a time, only when the realm is quiet, and nothing but the logs decides which."""
+"""The conductor: what comes next only when the realm is quiet, and nothing but the logs decides what."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from immutables import Map
 from schemas.alerts import AnswerReceived, AttentionRequested, MetricChanged, NotificationPlanned
 from schemas.base import Fact, Instant, Message
 from schemas.commands import AnswerNotification
-from schemas.runtime import CloseRealm, DeadlineFailed, OpenRealm, RealmOpened
+from schemas.runtime import CONDUCTOR, CloseRealm, DeadlineFailed, OpenRealm, RealmOpened, StepRequested
 from schemas.words import Answer, Channel, Level
 from services.runtime.conductor import Conductor, Response
 from services.runtime.decider import Deadline, Firing, Input
@@ -182,6 +182,51 @@ def test_a_request_for_a_step_is_answered_when_the_realm_is_quiet() -> None:
     assert not system.conductor.pending(REALM)
     assert not system.conductor.next_moves(REALM)
     assert system.conductor.clock(REALM) == T0 + 300_000
+
+
+def moves_of(system: MemorySystem, conductor: Conductor | None = None) -> list[tuple[str, int]]:
+    """(service, ms after the start) of the next steps."""
+    return [(m.service, m.at - T0) for m in (conductor or system.conductor).next_moves(REALM)]
+
+
+def asked_for(to: int) -> MemorySystem:
+    """A step was asked for and not begun. Continuity has something to do at 60 s."""
+    system = opened()
+    system.feed("alerts", REALM, StepRequested(author="a", role="admin", to=T0 + to), id="step", settle=False)
+    return system
+
+
+def test_steps_of_services_with_nothing_to_do_go_together() -> None:
+    assert moves_of(asked_for(30_000)) == [("alerts", 30_000), ("continuity", 30_000), ("delivery", 30_000)]
+
+
+def test_what_has_something_to_do_ends_a_group() -> None:
+    """What it says may reach the next before its step."""
+    system = asked_for(60_000)
+    assert moves_of(system) == [("alerts", 60_000), ("continuity", 60_000)]
+    system.settle(REALM)
+    assert [f.at - T0 for f in system.facts(REALM, ["continuity"]) if f.name == "MetricChanged"] == [60_000]
+
+
+def test_a_response_that_is_due_comes_between_two_steps() -> None:
+    system = opened()
+    system.step(REALM, T0 + 149_000)
+    system.feed("alerts", REALM, StepRequested(author="a", role="admin", to=T0 + 150_000), id="step", settle=False)
+    assert moves_of(system) == [("alerts", 150_000)]
+
+
+@pytest.mark.parametrize("arrived", [("alerts",), ("continuity",), ("alerts", "continuity")], ids=" ".join)
+def test_of_a_group_cut_short_the_rest_follows_with_the_same_ids(arrived: tuple[str, ...]) -> None:
+    system = asked_for(30_000)
+    group = system.conductor.next_moves(REALM)
+    for move in group:
+        if move.service in arrived:
+            system.services[move.service].feed(REALM, move.message, id=move.id, source=CONDUCTOR, at=move.at)
+    fresh = Conductor(responder)
+    for service in system.services.values():
+        for stored in service.log.of(REALM):
+            fresh.observe(stored.transaction, stored.partition, stored.hash)
+    assert [m.id for m in fresh.next_moves(REALM)] == [m.id for m in group if m.service not in arrived]
 
 
 def test_live_realms_have_no_conductor() -> None:
