@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from schemas import commands as c
 from schemas.alerts import IncidentRow, ReportRow, ThresholdChanged
 from schemas.base import Instant
@@ -17,6 +19,9 @@ from services.alerts.metrics.people import headcounts
 from services.alerts.oncall import incidents_of
 from services.alerts.settle import settle
 from services.alerts.values import changed
+
+MOST_SPLIT: Final = 100
+"""Reports that leave an incident by one decision: together with their causes they are one record of the log (1.2 kB each, of at most 256)."""
 
 
 def resolve(draft: Draft, command: c.ResolveIncident) -> Result:
@@ -112,6 +117,8 @@ def split(draft: Draft, command: c.SplitIncident) -> Result:
         raise Refused(409, "report_elsewhere")
     if len(chosen) == len(draft.state.incident_reports.get(a.id, ())):
         raise Refused(409, "nothing_left")
+    if len(chosen) > MOST_SPLIT:
+        raise Refused(409, "too_many_reports", most=MOST_SPLIT)
     if not command.reason:
         raise Refused(409, "reason_needed")
     ids = {r.id for r in chosen}

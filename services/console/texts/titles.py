@@ -174,6 +174,7 @@ REFUSALS = {
     "fallback_full": N_("Ce site de repli n’a plus assez de postes."),
     "report_elsewhere": N_("Un signalement choisi n’est pas de cet incident."),
     "nothing_left": N_("Il ne resterait rien dans l’incident."),
+    "too_many_reports": N_("Au plus {most} signalements à la fois : détachez le reste ensuite, puis fusionnez les deux incidents."),
     "same_incident": N_("C’est le même incident."),
     # reassignment
     "unknown_proposal": N_("Cette proposition n’existe pas."),

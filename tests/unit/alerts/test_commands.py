@@ -140,6 +140,25 @@ def test_a_split_takes_some_reports_of_that_incident_and_not_all(scene: Scene) -
     assert _refused(scene.command(_by("cell", MergeIncidents, incident=incident, into=incident), 4)) == (409, "same_incident")
 
 
+def test_as_many_reports_leave_an_incident_at_once_as_one_record_holds(scene: Scene) -> None:
+    """More were a failed input, which nobody who decides can understand. What is left follows by a second split and a merge."""
+    ids = [scene.report(n, "outage_power", PMI, source=f"s{n}", severity=2, capacity_lost_pct=10 + n % 50) for n in range(202)]
+    incident = scene.incident_of(ids[0]).id
+    assert _refused(scene.command(_by("cell", SplitIncident, incident=incident, reports=tuple(ids[:101])), 300)) == (
+        409,
+        "too_many_reports",
+    )
+    for n in (0, 100):
+        assert isinstance(
+            scene.command(_by("cell", SplitIncident, incident=incident, reports=tuple(ids[n : n + 100])), 301 + n), CommandApplied
+        )
+    one, other = scene.incident_of(ids[0]).id, scene.incident_of(ids[150]).id
+    assert isinstance(scene.command(_by("cell", MergeIncidents, incident=other, into=one), 500), CommandApplied)
+    scene.step(501)
+    assert {scene.incident_of(id).id for id in ids[:200]} == {one}
+    assert {scene.incident_of(id).id for id in ids[200:]} == {incident}
+
+
 def test_a_role_of_the_organisation_decides_like_the_cell(scene: Scene) -> None:
     scene.report(0, "closure", PMI, severity=2)
     done = scene.command(_by("directeur_pole", AcknowledgeIncident, incident=scene.incidents()[0].id), 1)
