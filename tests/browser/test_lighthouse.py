@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser.conftest import CHROMIUM, FLAGS, log_in
+from tests.browser.conftest import DESKTOP, FLAGS, log_in
 from tests.system import RunningVigie
 
 HERE = Path(__file__).with_name("lighthouse")
@@ -33,7 +33,7 @@ def test_a_page_is_accessible_and_fast(
         f"--only-categories={','.join(ALLOWED)}", f"--extra-headers={tmp_path / 'headers.json'}", f"--chrome-flags=--headless=new {' '.join(FLAGS)}",
     ]  # fmt: skip
     began = time.monotonic()
-    subprocess.run(command, check=True, timeout=300, env=os.environ | {"CHROME_PATH": CHROMIUM})
+    subprocess.run(command, check=True, timeout=300, env=os.environ | {"CHROME_PATH": DESKTOP})
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["finalDisplayedUrl"].startswith(f"{vigie.url}{path}?realm="), "the page itself, not the login"
     scores = {name: found["categories"][name]["score"] for name in ALLOWED}

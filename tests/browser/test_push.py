@@ -61,11 +61,11 @@ def notified(vigie: RunningVigie) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(600)
-def test_a_browser_receives_the_call_of_its_person(browser: Browser, tmp_path: Path, service: tuple[str, type[PushService]]) -> None:
+def test_a_browser_receives_the_call_of_its_person(desktop: Browser, tmp_path: Path, service: tuple[str, type[PushService]]) -> None:
     address, handler = service
     device = Device()
     with RunningVigie(tmp_path, VIGIE_PUSH_CONTACT="mailto:veille@vigie.example", VIGIE_PUSH_SERVICES="127.0.0.1") as vigie:
-        visitor = Visitor(browser, vigie.url, log_in(vigie, browser, "technician", person=PERSON))
+        visitor = Visitor(desktop, vigie.url, log_in(vigie, desktop, "technician", person=PERSON))
         context = visitor.context(width=390, height=844, permissions=["notifications"])
         page = visitor.page(context=context)
         page.add_init_script(stand_in(f"{address}abc", device))
