@@ -6,9 +6,12 @@
 UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
-UV := UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(BIN)/uv
+UV := UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1 $(BIN)/uv
 CLIENTS := $(VENV)/clients
 ARGS ?=
+# modules are compiled once, not in every process: a service may run as a user who cannot write here, and images of Python are made with this variable set
+COMPILE := $(BIN)/python -m compileall -q schemas services
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: install up test check audit format bench soak clean chromium node clients compiler
 .DEFAULT_GOAL := install
@@ -21,11 +24,11 @@ $(VENV)/.uv-$(UV_VERSION): deploy/bootstrap.sh
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.uv-$(UV_VERSION) uv.lock
-	@$(UV) sync --quiet --frozen --inexact --no-dev
+	@$(UV) sync --quiet --frozen --inexact --no-dev && $(COMPILE)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.uv-$(UV_VERSION) uv.lock
-	@$(UV) sync --quiet --frozen --inexact --all-groups
+	@$(UV) sync --quiet --frozen --inexact --all-groups && $(COMPILE)
 	@touch $(VENV)/.run $@
 
 up: $(VENV)/.run
@@ -57,9 +60,9 @@ format: $(VENV)/.dev
 
 # for the browser tests: Debian's own, when there is none
 chromium:
-	@command -v chromium >/dev/null || { echo "installing chromium for the browser tests" \
-	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
-	  || { echo "the browser tests need chromium: install it and call make test again" >&2; exit 1; }
+	@(command -v chromium && command -v chromium-headless-shell) >/dev/null || { echo "installing chromium for the browser tests" \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-headless-shell >/dev/null; } \
+	  || { echo "the browser tests need chromium and chromium-headless-shell: install them and call make test again" >&2; exit 1; }
 
 # for the tests against an SMSC that others wrote (npm `smpp`) and for lighthouse, each fetched by its lock file: Debian's own, when there is none
 node:
