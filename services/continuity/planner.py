@@ -101,9 +101,9 @@ class Planner:
                 row = ContingencyChanged.model_validate(fact.data).row
                 realm.computed[row.id] = row
 
-    def next_job(self, without: Collection[Job] = ()) -> Job | None:
-        """The quickest ranking that some realm lacks; those of a crisis first, by realm."""
-        for n, lost, more in _RANKINGS:
+    def next_job(self, without: Collection[Job] = (), *, crises: bool = True) -> Job | None:
+        """The quickest ranking that some realm lacks; those of a crisis first, by realm, or none of them."""
+        for n, lost, more in _RANKINGS if crises else ():
             for name in sorted(self._realms):
                 if (stamp := self._stamp(name)) and (job := self._lacking(Job(name, self._reference(name), n, lost, stamp, more), without)):
                     return job

@@ -33,6 +33,8 @@ from services.runtime.reader import Accepted, LogReader
 LIVE: Final = live_partitions(PARTITIONS)
 """Partitions on which live realms live."""
 SLICE_S: Final = 0.2
+REST: Final = 3.0
+"""Times as long as a ranking of a crisis took, before the next one: a crisis that moves on for hours takes a quarter of a core, not a whole one."""
 REPEAT_S: Final = 1.0
 CLOSE_S: Final = 3.0
 SOURCE: Final = "/planner"
@@ -59,6 +61,8 @@ class Planning:
         self._free.set()
         self._quiet = ThreadPoolExecutor(1, "contingency", initializer=_lowest_priority)
         self._given_up: set[Job] = set()
+        self._rested_at = 0.0
+        """Monotonic time from which a crisis is ranked again; a quiet day may be ranked before."""
         self.caught_up = False
 
     async def run(self) -> None:
@@ -129,11 +133,17 @@ class Planning:
         await asyncio.sleep(self._quiet_s)
         while True:
             self._news.clear()
-            job = self._planner.next_job(self._given_up)
-            if job is None:
-                await self._news.wait()
-            else:
+            rest_s = self._rested_at - time.monotonic()
+            job = self._planner.next_job(self._given_up, crises=rest_s <= 0)
+            if job is not None:
+                began = time.monotonic()
                 await self._carry_out(job)
+                if job.stamp:
+                    self._rested_at = time.monotonic() + REST * (time.monotonic() - began)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(rest_s if rest_s > 0 else None):
+                        await self._news.wait()
 
     async def _carry_out(self, job: Job) -> None:
         began = time.monotonic()

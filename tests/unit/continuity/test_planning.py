@@ -1,15 +1,20 @@
-"""The planner serves every live realm: what breaks in one computation is noted and stops nobody else's."""
+"""The planner serves every live realm: what breaks in one computation is noted and stops nobody else's, and a crisis does not keep a core busy for hours."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
 import math
+import time
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 
 from services.continuity.contingency import Lost
 from services.continuity.planner import Job
-from services.continuity.planning import Planning
+from services.continuity.planning import REST, Planning
 
 
 @pytest.mark.parametrize("gains", [False, True])
@@ -21,3 +26,36 @@ async def test_a_ranking_that_breaks_is_given_up_and_the_planner_goes_on(gains: 
     planning, job = Planning("", quiet_s=0), Job("92", "v1", 1, Lost.PEOPLE, gains=gains)
     await planning._carry_out(job)  # the whole of its work on a job; it would raise
     assert job in planning._given_up
+
+
+class Unquiet:
+    """A realm whose crisis is never ranked as it is now, and whose quiet day is to be ranked once."""
+
+    def __init__(self) -> None:
+        self.quiet_day: Job | None = Job("92", "v1", 1, Lost.PEOPLE)
+
+    def next_job(self, without: Collection[Job], *, crises: bool) -> Job | None:  # noqa: ARG002  the protocol
+        return Job("92", "v1", 1, Lost.PEOPLE, "crisis") if crises else self.quiet_day
+
+
+async def test_a_crisis_that_never_rests_is_ranked_a_quarter_of_the_time_and_a_quiet_day_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    planning = Planning("", quiet_s=0)
+    unquiet: Any = Unquiet()
+    planning._planner = unquiet
+    ranked: list[tuple[str, float]] = []
+
+    async def carry_out(job: Job) -> None:
+        ranked.append((job.stamp, time.monotonic()))
+        if not job.stamp:
+            unquiet.quiet_day = None
+        await asyncio.sleep(0.1)
+        planning._news.set()  # the crisis moves on
+
+    monkeypatch.setattr(planning, "_carry_out", carry_out)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(3):
+            await planning._work()
+    assert [stamp for stamp, _ in ranked[:3]] == ["crisis", "", "crisis"]
+    crises = [at for stamp, at in ranked if stamp]
+    assert min(after - before for before, after in itertools.pairwise(crises)) >= 0.1 * (1 + REST) - 0.01
+    assert len(crises) > 3, "it goes on by itself after each rest"
