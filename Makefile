@@ -34,9 +34,9 @@ $(VENV)/.dev: $(VENV)/.uv-$(UV_VERSION) uv.lock
 up: $(VENV)/.run
 	@exec $(BIN)/vigie up --demo $(ARGS)
 
-# three files at a time, also on two cores: most tests wait for brokers, timers and browsers. In the order of the files: browser tests last (tests/conftest.py)
+# four files at a time, also on two cores: many tests wait for brokers, timers and browsers. In the order of the files: browser tests last (tests/conftest.py)
 test: $(VENV)/.dev chromium node clients
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(VENV)/.dev compiler
 	@$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)

@@ -14,7 +14,8 @@ from schemas.words import Certainty, EventType, SiteStatus
 from services.continuity.decider import ContinuityDecider
 from services.continuity.state import State, evolve
 from services.runtime.decider import Input
-from tests.unit.continuity.world import REALM, World, hauts_de_seine
+from tests.shipped import territory
+from tests.unit.continuity.world import REALM, World
 
 ROUNDS = 15
 MOST_US = 5_000
@@ -45,7 +46,7 @@ def _best(run: Callable[[], object]) -> float:
 @pytest.mark.bench
 def test_a_site_change_costs_a_fraction_of_a_millisecond() -> None:
     decider, world = ContinuityDecider(), World()
-    now, state, sites = world.instant("09:40"), world.state, hauts_de_seine().sites
+    now, state, sites = world.instant("09:40"), world.state, territory().sites
     for site in sites[::5]:
         for fact in decider.decide(state, _change(site.id, now, 60)):
             state = evolve(state, fact, now)

@@ -21,7 +21,7 @@ from services.runtime.core import Machine
 from services.runtime.inputs import InputRecord
 from services.runtime.kafka import headers_of, value_of
 from services.territory.publish import reference_commands
-from tests.scenarios.memory import territory
+from tests.shipped import territory
 
 REALM = "92~test-many"
 OPEN = 100_000

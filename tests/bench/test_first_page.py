@@ -17,7 +17,7 @@ from aiohttp import web
 
 from services.cli.load import Measured, Reporter
 from tests.bench.test_intake import machine
-from tests.scenarios.memory import territory
+from tests.shipped import territory
 from tests.system import ROOT, RunningVigie
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]

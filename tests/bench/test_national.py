@@ -20,7 +20,7 @@ from services.runtime.inputs import InputRecord
 from services.runtime.processor import GC_THRESHOLD
 from tests.bench.test_intake import machine
 from tests.bench.test_workers import DECIDERS, Record, of_realm, s04_inputs
-from tests.scenarios.memory import territory
+from tests.shipped import territory
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
 

@@ -18,7 +18,8 @@ from schemas.words import EventType as T
 from services.alerts.decider import AlertsDecider
 from services.alerts.state import State
 from services.runtime.decider import Input
-from tests.unit.alerts.scene import START, Scene, territory
+from tests.shipped import territory
+from tests.unit.alerts.scene import START, Scene
 
 SIZES = (1_000, 10_000, 100_000)
 MORE = 400

@@ -15,8 +15,8 @@ from services.continuity.reassignment.moves import find_moves
 from services.continuity.reassignment.program import build
 from services.continuity.reassignment.situation import Quantities, Situation
 from services.continuity.sensitivity import Start, sensitivity
+from tests.shipped import territory
 from tests.unit.continuity.reassignment.cases import EXPECTED, situation, tables
-from tests.unit.continuity.world import hauts_de_seine
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
 
@@ -107,8 +107,7 @@ def test_contingency_from_the_present(name: str, aim_s: float, unmet: int, grave
 def test_sensitivity(name: str | None, aim_s: float, best: str) -> None:
     """What one more would buy over the ten gravest losses, by solving them again."""
     now = situation(name) if name else Situation()
-    territory = hauts_de_seine()
-    start = Start(territory.sites, territory.staffing, Lost.PEOPLE, now)
+    start = Start(territory().sites, territory().staffing, Lost.PEOPLE, now)
     gravest = worst(start.ranking(tables()).single(), 10)
     began = time.thread_time()
     found = sensitivity(start, gravest)

@@ -16,7 +16,7 @@ from services.cli.prepare import prepare_system
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.settings import Settings
 from tests.bench.test_intake import SITES, machine, server
-from tests.scenarios.memory import territory
+from tests.shipped import territory
 from tests.system import RunningVigie
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]

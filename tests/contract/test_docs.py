@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from services.cli.changed import patched, read_patch
 from services.cli.settingsdoc import variables
 from services.runtime.settings import REPOSITORY
-from services.territory import load_territory
+from tests.shipped import territory
 
 PAGES = (
     REPOSITORY / "README.md",
@@ -134,5 +134,5 @@ def test_every_target_of_make_that_a_page_names_exists() -> None:
 def test_the_patch_of_the_how_to_fits_the_shipped_territory(tmp_path: Path) -> None:
     [patch] = [code for page, code in snippets("yaml") if page == "docs/how-to/what-if.md"]
     (tmp_path / "sooner.yaml").write_text(patch, encoding="utf-8")
-    before = load_territory(REPOSITORY / "territories" / "92").sections
+    before = territory().sections
     assert patched(before, read_patch(tmp_path / "sooner.yaml")) != before

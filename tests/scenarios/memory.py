@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +23,12 @@ from services.intake.receiving import text_id_of
 from services.runtime.principals import Principal
 from services.runtime.rights import Role
 from services.runtime.testing import MemorySystem
-from services.territory import Territory, load_territory
 from services.territory.publish import reference_commands
+from tests.shipped import territory
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = ROOT / "scenarios"
 PLAYER = Principal(id="player", role=Role.ADMIN)
-
-
-@cache
-def territory() -> Territory:
-    """The shipped territory, read once."""
-    return load_territory(ROOT / "territories" / "92")
 
 
 def scenario(name: str) -> Scenario:

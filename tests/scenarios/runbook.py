@@ -30,7 +30,7 @@ from services.runtime.conductor import Response
 from services.runtime.testing import MemoryService, MemorySystem
 from services.runtime.transaction import FactRecord
 from services.territory.publish import reference_commands
-from tests.scenarios.memory import territory
+from tests.shipped import territory
 
 PARIS = ZoneInfo("Europe/Paris")
 THURSDAY = "2027-02-11T09:40"

@@ -31,7 +31,7 @@ from services.delivery.simulated import respond
 from services.runtime.links import AckLinks, ReturnLinks
 from services.runtime.testing import MemorySystem
 from services.territory.publish import reference_commands
-from tests.scenarios.memory import territory
+from tests.shipped import territory
 
 LIVE = "92"
 EXERCISES = ("92~ex-leak", "92~what-leak", "92~test-leak")

@@ -23,8 +23,8 @@ from schemas.oncall import Place, Rotation, SwapDuties, WithdrawDuty
 from schemas.runtime import CommandRefused, OpenRealm
 from services.runtime.testing import MemorySystem
 from services.territory.publish import reference_commands
-from tests.scenarios.memory import territory
 from tests.scenarios.runbook import ACK, DECLINE, NIGHT_OF_MARCH, NIGHT_OF_OCTOBER, Runbook, _deciders, paris
+from tests.shipped import territory
 
 N1_FIRST = ("rs-pmi-04:app", "ast-technique:app")
 N1_NIGHT = ("ast-technique:app",)

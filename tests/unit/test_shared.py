@@ -12,12 +12,12 @@ from schemas.shared import shared
 from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
 from services.runtime.decider import Decider
-from tests.unit.continuity.world import hauts_de_seine
+from tests.shipped import territory
 
 
 def published() -> list[ReferencePublished]:
     """As every realm reads it from its own log."""
-    sections = hauts_de_seine().sections
+    sections = territory().sections
     return [
         ReferencePublished.model_validate_json(ReferencePublished(reference="r", data=data, last=data is sections[-1]).model_dump_json())
         for data in sections

@@ -18,7 +18,8 @@ from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.embedded.store import RunningStore
 from services.runtime.ending import end
 from services.runtime.settings import REPOSITORY, Settings
-from services.territory import Territory, load_territory
+from services.territory import Territory
+from tests import shipped
 from tests.brokers import starting_brokers, starting_stores
 from tests.integration.console.logwriter import Chains, LogWriter
 
@@ -27,7 +28,7 @@ TERRITORY = REPOSITORY / "territories" / "92"
 
 @pytest.fixture(scope="session")
 def territory() -> Territory:
-    return load_territory(TERRITORY)
+    return shipped.territory()
 
 
 @pytest.fixture(scope="session")

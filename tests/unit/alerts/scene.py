@@ -20,18 +20,13 @@ from services.alerts.state import State
 from services.cli.checks import History
 from services.cli.scenarios import Event, Scenario, load_scenario
 from services.runtime.testing import MemoryService
-from services.territory import Territory, load_territory
 from services.territory.publish import reference_commands
+from tests.shipped import territory
 
 ROOT = Path(__file__).parents[3]
 PARIS = ZoneInfo("Europe/Paris")
 START = int(datetime(2027, 2, 11, 9, 40, tzinfo=PARIS).timestamp() * 1000)
 """T+0 of a scene that is not a scenario: a Thursday morning."""
-
-
-@cache
-def territory() -> Territory:
-    return load_territory(ROOT / "territories" / "92")
 
 
 @cache

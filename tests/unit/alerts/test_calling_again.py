@@ -13,7 +13,8 @@ from schemas.oncall import NoteReachability, ReachRow
 from schemas.reference import EscalationPolicy, PublishReference
 from schemas.runtime import CommandApplied
 from schemas.words import Answer
-from tests.unit.alerts.scene import Scene, territory
+from tests.shipped import territory
+from tests.unit.alerts.scene import Scene
 from tests.unit.alerts.test_escalation import CRISIS, N2_FIRST, PMI, Calls, _answer, _ladder, _without
 
 N1_FIRST = ("rs-pmi-04", "ast-technique")

@@ -28,7 +28,8 @@ from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused, InputFailed
 from schemas.words import EventType, Level
 from services.territory.publish import reference_commands
-from tests.unit.alerts.scene import Scene, territory
+from tests.shipped import territory
+from tests.unit.alerts.scene import Scene
 
 PMI = "pmi-04"
 

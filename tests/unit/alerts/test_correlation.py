@@ -14,7 +14,8 @@ from services.alerts.draft import Draft
 from services.alerts.metrics.base import Asked
 from services.alerts.metrics.windows import cut_sites
 from services.runtime.decider import Deadline, Firing
-from tests.unit.alerts.scene import Scene, territory
+from tests.shipped import territory
+from tests.unit.alerts.scene import Scene
 
 COLLEGE, PMI = "clg-0921353W", "pmi-04"
 KITCHEN = [s.id for s in territory().sites if s.kitchen == "cuisine-centrale-sud"]

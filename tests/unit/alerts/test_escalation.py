@@ -23,7 +23,8 @@ from schemas.commands import AcknowledgeIncident, CompleteTask, EscalateIncident
 from schemas.reference import EscalationPolicy, Holder, PublishReference, Roster, RosterSection
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Answer, Level
-from tests.unit.alerts.scene import PARIS, START, Scene, territory
+from tests.shipped import territory
+from tests.unit.alerts.scene import PARIS, START, Scene
 
 PMI, COLLEGE = "pmi-04", "clg-0921353W"
 

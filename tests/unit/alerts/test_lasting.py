@@ -11,7 +11,8 @@ from schemas.reports import Lease
 from schemas.runtime import CommandApplied
 from schemas.words import Answer, Certainty, EventType, MsgType
 from services.territory.publish import reference_commands
-from tests.unit.alerts.scene import Scene, territory
+from tests.shipped import territory
+from tests.unit.alerts.scene import Scene
 
 PMI, OTHER = "pmi-04", "sst-13"
 DAY = 24 * 60

@@ -24,7 +24,8 @@ from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused, DeadlineFailed
 from schemas.words import EventType
 from services.alerts.decider import AlertsDecider
-from tests.unit.alerts.scene import PARIS, Scene, territory
+from tests.shipped import territory
+from tests.unit.alerts.scene import PARIS, Scene
 
 COLLEGE, OTHER, PMI = "clg-0921353W", "par-05", "pmi-04"
 

@@ -319,7 +319,7 @@ def test_the_directory_restores_the_proof_of_a_person() -> None:
 
 def test_a_territory_without_rules_about_readiness_proves_nothing() -> None:
     from services.territory.publish import reference_commands
-    from tests.unit.alerts.scene import territory
+    from tests.shipped import territory
 
     scene = live()
     for id, command in reference_commands(territory(), "92", "system:t", "admin"):

@@ -26,7 +26,8 @@ from services.alerts.decider import AlertsDecider
 from services.alerts.evolve import evolve
 from services.runtime.testing import MemoryService
 from services.territory.differences import differences
-from tests.unit.alerts.scene import Scene, territory
+from tests.shipped import territory
+from tests.unit.alerts.scene import Scene
 
 COLLEGE, OTHER = "clg-0921353W", "par-05"
 BASE = territory().version

@@ -8,7 +8,8 @@ from schemas.base import MINUTE_MS
 from schemas.commands import CompleteTask
 from schemas.reports import Measure
 from schemas.words import EventType
-from tests.unit.alerts.scene import Scene, territory
+from tests.shipped import territory
+from tests.unit.alerts.scene import Scene
 
 COLLEGE, PMI = "clg-0921353W", "pmi-04"
 

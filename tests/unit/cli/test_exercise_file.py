@@ -18,17 +18,12 @@ from services.cli.__main__ import app
 from services.cli.exercise_file import MOST_BYTES, ExerciseInvalid, load_exercise
 from services.intake.native import parse_one
 from services.runtime.settings import REPOSITORY
-from services.territory import Territory, load_territory
+from tests.shipped import territory
 from tests.unit.cli.test_fuzz_files import altered, refusal
 
 TEMPLATE = REPOSITORY / "scenarios" / "modele.yaml"
 HEAD = "exercise: EX-1\ntitle: Essai\nstart: 2027-03-02T08:00\n"
 EVENT = "events:\n  - {at: 0, type: outage_water, severity: 3, site: cen-1}\n"
-
-
-@cache
-def territory() -> Territory:
-    return load_territory(REPOSITORY / "territories" / "92")
 
 
 def faults(tmp_path: Path, text: str) -> list[str]:

@@ -21,10 +21,10 @@ from services.runtime.heads import state
 from services.runtime.inputs import Envelope, InputRecord, parse_message, read_envelope
 from services.runtime.settings import REPOSITORY
 from services.runtime.signing import SigningKey
-from services.territory import load_territory
 from services.verify.archive import LINE_BYTES
 from services.verify.bundle import BundleUnreadable, judge_bundle
 from services.verify.seal import STATEMENT, SealUnreadable, entry_of, judge_seal
+from tests.shipped import territory
 from tests.unit.verify.test_bundle import made
 
 ODD = (None, True, -1, 10**30, 1e308, "", "\x00", "’" * 3000, [], {}, [[[]]], {"a": {"b": []}}, "2026-02-30T25:61:00", "../../etc/passwd")
@@ -151,7 +151,7 @@ def test_a_directory_of_any_bytes_is_read_or_refused() -> None:
 
 @pytest.fixture(scope="module")
 def sections() -> Any:
-    return load_territory(REPOSITORY / "territories" / "92").sections
+    return territory().sections
 
 
 PATCH = """policy:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -13,14 +12,9 @@ from schemas.words import Channel
 from services.cli.__main__ import app
 from services.cli.paper import _cards, _ladders, _phones, _sites, pack
 from services.runtime.settings import REPOSITORY
-from services.territory import Territory, load_territory
+from tests.shipped import territory
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
-
-
-@cache
-def territory() -> Territory:
-    return load_territory(REPOSITORY / "territories" / "92")
 
 
 def somebody(person: str) -> Contact:

@@ -34,16 +34,11 @@ from services.runtime.rights import Role
 from services.runtime.sessions import COOKIE
 from services.runtime.settings import REPOSITORY
 from services.runtime.vault import TextItem
-from services.territory import Territory, load_territory
+from tests.shipped import territory
 
 TERRITORY: Final = REPOSITORY / "territories" / "92"
 Rows = dict[str, dict[str, Model]]
 """Collection → id → row."""
-
-
-@cache
-def territory() -> Territory:
-    return load_territory(TERRITORY)
 
 
 @cache

@@ -14,10 +14,9 @@ from services.console.reference import Reference
 from services.console.resources import Activity, Alarm
 from services.console.shapes import Shaper
 from services.console.texts.names import Names
-from services.runtime.settings import REPOSITORY
-from services.territory import load_territory
+from tests.shipped import territory
 
-TERRITORY = load_territory(REPOSITORY / "territories" / "92")
+TERRITORY = territory()
 REFERENCE = Reference("v1", Names.of(TERRITORY.sections), TERRITORY.sections)
 SHAPER = Shaper("92", REFERENCE, Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr")
 MINUTE = 60_000

@@ -16,10 +16,9 @@ from services.console.cap import MOST_REFERENCES, Emitter
 from services.console.geometry import load_outlines
 from services.console.texts import Names
 from services.intake.machines.cap.message import Message, read
-from services.runtime.settings import REPOSITORY
-from services.territory import load_territory
+from tests.shipped import territory
 
-TERRITORY = load_territory(REPOSITORY / "territories" / "92")
+TERRITORY = territory()
 NAMES = Names.of(TERRITORY.sections)
 SHAPES = load_outlines(TERRITORY.folder).shapes
 GRAMMAR = etree.XMLSchema(etree.parse(str(XSD)))

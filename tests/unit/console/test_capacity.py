@@ -7,14 +7,13 @@ from schemas import reference as ref
 from schemas.words import ActivityState, ClockBase, ClockState
 from services.console.capacity import Capacity, pole_capacities
 from services.console.reference import Reference
-from tests.unit.continuity.world import hauts_de_seine
+from tests.shipped import territory
 
 CLOCK = c.ClockRow(base=ClockBase.RTO, state=ClockState.NEVER, limit_h=1)
 
 
 def reference() -> Reference:
-    territory = hauts_de_seine()
-    return Reference.of(territory.version, {str(n): s.model_dump(mode="json") for n, s in enumerate(territory.sections)})
+    return Reference.of(territory().version, {str(n): s.model_dump(mode="json") for n, s in enumerate(territory().sections)})
 
 
 def row(static: ref.Activity, capacity_pct: float) -> c.ActivityRow:

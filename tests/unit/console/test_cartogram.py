@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.console.pages.cartogram import assigned, four_letters, name_lines, placed
-from services.runtime.settings import REPOSITORY
-from services.territory import load_territory
+from tests.shipped import territory
 
 tables = st.integers(1, 5).flatmap(
     lambda rows: st.integers(rows, 6).flatmap(
@@ -56,5 +55,5 @@ def test_names_are_cut_where_they_may_be() -> None:
 
 
 def test_no_two_communes_of_the_territory_have_the_same_letters() -> None:
-    names = [c.name for c in load_territory(REPOSITORY / "territories" / "92").communes]
+    names = [c.name for c in territory().communes]
     assert len({four_letters(name) for name in names}) == len(names) == 36

@@ -18,11 +18,10 @@ from services.console.oncall import Desk, Readiness
 from services.console.pages import duty, times
 from services.console.reference import Reference
 from services.console.texts.names import Names
-from services.runtime.settings import REPOSITORY
-from services.territory import load_territory
+from tests.shipped import territory
 from tests.unit.oncall.rotas import at, calendar, override
 
-TERRITORY = load_territory(REPOSITORY / "territories" / "92")
+TERRITORY = territory()
 REFERENCE = Reference("v1", Names.of(TERRITORY.sections), TERRITORY.sections)
 NOW = at("2027-02-11T09:40")
 TECHNIQUE = "astreinte_technique"

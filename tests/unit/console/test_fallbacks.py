@@ -14,7 +14,7 @@ from schemas.words import ActivityState, ClockBase, ClockState, IncidentState, P
 from services.console.fallbacks import Collision, Situation, collisions
 from services.console.reference import Reference
 from tests.integration.console import crisis
-from tests.unit.continuity.world import hauts_de_seine
+from tests.shipped import territory
 
 SOLIDARITY, EDUCATION = "PCA-solidarites", "PCA-education"
 CHILDREN, GYMNASIUMS = "SOL-02", "EDU-06"
@@ -23,8 +23,7 @@ CHILDREN, GYMNASIUMS = "SOL-02", "EDU-06"
 
 @cache
 def reference() -> Reference:
-    territory = hauts_de_seine()
-    return Reference.of(territory.version, {str(n): s.model_dump(mode="json") for n, s in enumerate(territory.sections)})
+    return Reference.of(territory().version, {str(n): s.model_dump(mode="json") for n, s in enumerate(territory().sections)})
 
 
 def _activity(id: str, state: ActivityState = ActivityState.INTERRUPTED) -> c.ActivityRow:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from pathlib import Path
 
 import pytest
 
@@ -14,9 +13,9 @@ from schemas.words import Channel
 from services.console.freshness import stale
 from services.console.reference import Reference
 from services.oncall.localtime import PARIS
-from services.territory import load_territory
+from tests.shipped import territory
 
-SHIPPED = load_territory(Path(__file__).parents[3] / "territories" / "92")
+SHIPPED = territory()
 REFERENCE = Reference("r", sections=SHIPPED.sections)
 PUBLISHED = int(datetime(2026, 11, 24, 8, tzinfo=PARIS).timestamp() * 1000)
 

@@ -11,7 +11,8 @@ from schemas.commands import ResolveIncident, SetLevel
 from schemas.runtime import CommandApplied
 from schemas.words import EventType, Level
 from services.console.pole_levels import pole_levels
-from tests.unit.alerts.scene import Scene, territory
+from tests.shipped import territory
+from tests.unit.alerts.scene import Scene
 
 POLE_OF = {s.id: s.pole for s in territory().sites}
 PMI, COLLEGES = "pmi-04", ("clg-0921353W", "clg-0920594W", "clg-0920882J")

@@ -19,9 +19,9 @@ from services.console.texts import words as w
 from services.console.texts.names import Names
 from services.console.texts.titles import REFUSALS
 from services.runtime.settings import REPOSITORY
-from services.territory import load_territory
+from tests.shipped import territory
 
-TERRITORY = load_territory(REPOSITORY / "territories" / "92")
+TERRITORY = territory()
 NAMES = Names.of(TERRITORY.sections)
 DECIDERS = [p for s in ("alerts", "continuity", "delivery") for p in (REPOSITORY / "services" / s).rglob("*.py")]
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from schemas.base import HOUR_MS, MINUTE_MS
 from schemas.reference import Calendar
 from services.continuity.calendars import DayWindow, OpenHours, local_day, local_instant, open_hours
-from tests.unit.continuity.world import at, clock, hauts_de_seine
+from tests.shipped import territory
+from tests.unit.continuity.world import at, clock
 
 OFFICE = OpenHours(frozenset({1, 2, 3, 4, 5}), 8 * 60, 18 * 60)
 NIGHTS = OpenHours(frozenset(range(1, 8)), 0, 6 * 60)
@@ -62,7 +63,7 @@ def test_a_calendar_that_never_opens_never_arrives() -> None:
 
 
 def test_the_continuous_calendar_of_the_territory_has_no_hours() -> None:
-    policy = hauts_de_seine().policy
+    policy = territory().policy
     made = {c.id: open_hours(c, policy.holidays, policy.school_holidays) for c in policy.calendars}
     assert made["continu"] is None
     assert made["bureau"] == OFFICE

@@ -14,10 +14,11 @@ from services.continuity.proposals import Proposals
 from services.continuity.reassignment.situation import SiteState, Situation
 from services.continuity.reassignment.tables import Tables
 from services.continuity.sensitivity import Start
+from tests.shipped import territory
 from tests.unit.continuity.reassignment.cases import cell, rule, site
 from tests.unit.continuity.test_reassigning import answer as answer_proposal
 from tests.unit.continuity.test_reassigning import approve, fire
-from tests.unit.continuity.world import REALM, World, hauts_de_seine
+from tests.unit.continuity.world import REALM, World
 
 
 def _computed(reference: str) -> ContingencyComputed:
@@ -38,7 +39,7 @@ def _observed(world: World, realm: str = "92") -> Planner:
 
 def test_a_ranking_of_the_version_in_force_is_recorded_with_its_time() -> None:
     world = World()
-    (fact,) = world.service.feed(REALM, _computed(hauts_de_seine().version), at=world.instant("09:50")).facts
+    (fact,) = world.service.feed(REALM, _computed(territory().version), at=world.instant("09:50")).facts
     changed = fact.message()
     assert isinstance(changed, ContingencyChanged)
     assert (changed.row.unmet, changed.row.computed_at) == (50, world.instant("09:50"))
@@ -50,7 +51,7 @@ def test_a_ranking_of_another_version_changes_nothing() -> None:
 
 
 def test_a_planner_computes_what_the_log_lacks_the_quick_ones_first() -> None:
-    world, version = World(), hauts_de_seine().version
+    world, version = World(), territory().version
     assert _observed(world).next_job() == Job("92", version, 1, Lost.PEOPLE)
     world.service.feed(REALM, _computed(version), at=world.instant("09:50"))
     planner = _observed(world)
@@ -65,7 +66,7 @@ def test_a_planner_computes_what_the_log_lacks_the_quick_ones_first() -> None:
 
 
 def test_gains_follow_their_ranking_and_are_computed_once() -> None:
-    world, version = World(), hauts_de_seine().version
+    world, version = World(), territory().version
     assert not _observed(world).wanted(Job("92", version, 1, Lost.PEOPLE, gains=True)), "there is nothing to start from yet"
     for row in (
         _computed(version),
@@ -83,7 +84,7 @@ def test_gains_follow_their_ranking_and_are_computed_once() -> None:
 
 
 def test_a_new_version_asks_for_everything_again() -> None:
-    world, before = World(), hauts_de_seine()
+    world, before = World(), territory()
     world.service.feed(REALM, _computed(before.version), at=world.instant("09:50"))
     world.service.feed(REALM, ref.ReferencePublished(reference="another", data=before.sections[-1], last=True), at=world.instant("10:00"))
     planner = _observed(world)

@@ -10,7 +10,8 @@ from schemas.base import DAY_MS, Command
 from schemas.predicates import Measured, Not
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import CardState, Level, PlanState
-from tests.unit.continuity.world import REALM, World, clock, hauts_de_seine
+from tests.shipped import territory
+from tests.unit.continuity.world import REALM, World, clock
 
 WHO = {"author": "p-1", "role": "coordinator"}
 
@@ -50,7 +51,7 @@ def test_a_trigger_proposes_once_with_its_reason_and_asks_whoever_decides() -> N
 def _with_automatic(plan: str) -> World:
     """The shipped territory, but this plan needs nobody."""
     world, sections = World(published=False), []
-    for section in hauts_de_seine().sections:
+    for section in territory().sections:
         changed = isinstance(section, ref.Plans)
         plans = [p.model_copy(update={"auto": p.id == plan}) for p in section.plans] if isinstance(section, ref.Plans) else []
         sections.append(section.model_copy(update={"plans": tuple(plans)}) if changed else section)
@@ -362,7 +363,7 @@ def test_an_active_plan_says_whether_its_trigger_holds() -> None:
 def test_a_negated_condition_of_a_stand_down_is_not_negated_twice() -> None:
     """alerts says of the whole measured part whether it holds; turned over again, the stand-down was proposed while it did not."""
     measure = Measured(metric="river_level", args={"station": "paris-austerlitz"}, op=">=", value=4.5)
-    section = next(s for s in hauts_de_seine().sections if isinstance(s, ref.Plans))
+    section = next(s for s in territory().sections if isinstance(s, ref.Plans))
     plans = tuple(
         p.model_copy(update={"stand_down": ref.StandDown(text="sous 4,5 m", when=Not.model_validate({"not": measure}), hold_min=0)})
         if p.id == "PT-ELEC" else p for p in section.plans
@@ -395,7 +396,7 @@ def test_what_was_refused_for_one_incident_is_proposed_for_the_next() -> None:
 
 def _publish(world: World, state: str, plan: str = "PT-ELEC", reference: str = "edited") -> World:
     """The shipped territory, but this plan is not as valid as that."""
-    for n, section in enumerate(sections := hauts_de_seine().sections):
+    for n, section in enumerate(sections := territory().sections):
         data = section
         if isinstance(section, ref.Plans):
             data = section.model_copy(

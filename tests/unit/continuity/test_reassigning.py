@@ -21,7 +21,8 @@ from services.continuity.reassigning import in_force
 from services.continuity.state import lines_of
 from services.runtime.kafka import headers_of
 from services.runtime.testing.memory import Stored
-from tests.unit.continuity.world import REALM, World, hauts_de_seine
+from tests.shipped import territory
+from tests.unit.continuity.world import REALM, World
 
 WHO = {"author": "p-1", "role": "director"}
 MOST_BYTES = 256 * 1024
@@ -119,7 +120,7 @@ def test_the_next_question_waits_and_what_is_the_same_is_not_asked_again() -> No
 
 def test_sites_without_news_in_hit_communes_or_the_water_host_nobody() -> None:
     world = World()
-    sites = {s.id: s for s in hauts_de_seine().sites}
+    sites = {s.id: s for s in territory().sites}
     commune = next(c for c in sorted({s.commune for s in sites.values()}) if sum(s.commune == c for s in sites.values()) > 4)
     inside = [s.id for s in sites.values() if s.commune == commune]
     for site in inside[:3]:
@@ -138,7 +139,7 @@ def test_a_place_is_given_once_to_a_strategy_or_to_reassigned_agents() -> None:
     world = fire_on_the_way()
     approve(world, "09:45")
     fire(world)
-    desks = {s.id: s.desks for s in hauts_de_seine().sites if s.kind != "gymnase"}
+    desks = {s.id: s.desks for s in territory().sites if s.kind != "gymnase"}
     sent = Counter({row.place: row.count for row in world.state.moved.values() if row.place in desks and row.place != row.site})
     host, agents = next((place, count) for place, count in sorted(sent.items()) if desks[place] > count)
 
@@ -228,12 +229,11 @@ def test_the_fire_of_the_headquarters_gives_the_figures_of_the_model() -> None:
 
 def test_what_cannot_be_computed_is_said_and_not_asked_for_ever() -> None:
     world = World()
-    territory = hauts_de_seine()
     empty = ref.Staffing(
         cells=(ref.StaffCell(site="nowhere", activity="SOL-01", metier="x", staff=1, minimum=1),), rules=(), substitutions=()
     )
     world.service.feed(REALM, ref.ReferencePublished(reference="broken", data=empty))
-    world.service.feed(REALM, ref.ReferencePublished(reference="broken", data=territory.sections[-1], last=True))
+    world.service.feed(REALM, ref.ReferencePublished(reference="broken", data=territory().sections[-1], last=True))
     world.hit("cen-1", EventType.EVACUATION, since="09:40")
     world.until("09:43")
     for id, part in solve(world):
@@ -438,7 +438,7 @@ def test_a_declined_line_never_goes_out() -> None:
 def test_a_decision_while_the_planner_works_is_not_forgotten_by_its_answer() -> None:
     world = fire_on_the_way()
     places = {line.place for line in lines_of(world.state, current(world).id)}
-    world.hit(next(s.id for s in hauts_de_seine().sites if s.kind == "culture" and s.id not in places), since="09:50")
+    world.hit(next(s.id for s in territory().sites if s.kind == "culture" and s.id not in places), since="09:50")
     world.until("09:53")
     old = solve(world)
     assert isinstance(approve(world, "09:54"), CommandApplied)
@@ -573,12 +573,12 @@ def test_a_site_that_the_reference_data_drop_gives_its_people_back_with_a_list()
     fire(world)
     before = dict(world.state.moved)
     host = min({r.place for r in before.values()} - {"telework", "cen-1"})
-    for n, section in enumerate(hauts_de_seine().sections):
+    for n, section in enumerate(territory().sections):
         if isinstance(section, ref.Sites):
             section = section.model_copy(update={"sites": tuple(s for s in section.sites if s.id != host)})  # noqa: PLW2901
         if isinstance(section, ref.Staffing):
             section = section.model_copy(update={"cells": tuple(c for c in section.cells if c.site != host)})  # noqa: PLW2901
-        last = n == len(hauts_de_seine().sections) - 1
+        last = n == len(territory().sections) - 1
         world.service.feed(REALM, ref.ReferencePublished(reference="smaller", data=section, last=last), at=world.instant("10:00"))
     fire(world)
     void = {f.row.id: f.row for f in world.facts(m.ReassignmentChanged) if f.change == "void"}
@@ -591,7 +591,7 @@ def test_nobody_is_sent_to_a_site_that_the_reference_data_dropped_since() -> Non
     world = fire_on_the_way()
     lines = lines_of(world.state, current(world).id)
     host = min({line.place for line in lines} - {"telework", "cen-1"})
-    sites = next(s for s in hauts_de_seine().sections if isinstance(s, ref.Sites))
+    sites = next(s for s in territory().sections if isinstance(s, ref.Sites))
     smaller = sites.model_copy(update={"sites": tuple(s for s in sites.sites if s.id != host)})
     world.service.feed(REALM, ref.ReferencePublished(reference="smaller", data=smaller, last=True), at=world.instant("09:45"))
     there = {line.id for line in lines if host in (line.place, line.need_site)}

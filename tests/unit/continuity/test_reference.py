@@ -14,7 +14,7 @@ from schemas.words import ActivityState, CardState, ClockState, EventType, PlanS
 from services.continuity.decider import ContinuityDecider
 from services.continuity.state import State
 from services.runtime.testing import MemoryService
-from tests.unit.continuity.world import REALM, World, clock, hauts_de_seine, opened_by_alerts
+from tests.unit.continuity.world import REALM, World, clock, opened_by_alerts, territory
 
 
 def _publish(world: World, section: ref.SectionData, when: str) -> None:
@@ -23,7 +23,7 @@ def _publish(world: World, section: ref.SectionData, when: str) -> None:
 
 
 def _activities(**changes: object) -> ref.Activities:
-    section = next(s for s in hauts_de_seine().sections if isinstance(s, ref.Activities))
+    section = next(s for s in territory().sections if isinstance(s, ref.Activities))
     changed = tuple(a.model_copy(update=changes) if a.id == "COM-03" else a for a in section.activities)
     return section.model_copy(update={"activities": changed})
 
@@ -47,7 +47,7 @@ def test_new_percentages_and_thresholds_count_for_clocks_that_run_already() -> N
     def watching(plan: ref.Plan) -> ref.Plan:
         return plan.model_copy(update={"triggers": (ref.Trigger(level=2, text="", when=watched),)}) if plan.id == "PT-ELEC" else plan
 
-    policy = next(s for s in hauts_de_seine().sections if isinstance(s, ref.EscalationPolicy))
+    policy = next(s for s in territory().sections if isinstance(s, ref.EscalationPolicy))
     alarms = (*policy.policy.alarms, ref.Alarm(base="rto", pct=40, to=("coordinateur_pca",)))
     world.until("10:28")
     world.service.feed(REALM, ref.ReferencePublished(reference="another", data=_plans(watching)))
@@ -61,7 +61,7 @@ def test_a_section_waits_for_the_last_one() -> None:
     world = World()
     world.service.feed(REALM, ref.ReferencePublished(reference="another", data=_activities(mbco_pct=99)), at=world.instant("09:41"))
     assert world.activity("COM-03").mbco_pct == 37
-    assert world.state.reference == hauts_de_seine().version
+    assert world.state.reference == territory().version
 
 
 def test_an_activity_that_a_new_version_drops_is_left_alone() -> None:
@@ -77,7 +77,7 @@ def test_an_activity_that_a_new_version_drops_is_left_alone() -> None:
 def _publish_changed(world: World, change: Callable[[ref.SectionData], ref.SectionData], when: str) -> None:
     """Every section of the shipped territory after a change, as another version."""
     world.until(when)
-    sections = [change(section) for section in hauts_de_seine().sections]
+    sections = [change(section) for section in territory().sections]
     for n, section in enumerate(sections):
         published = ref.ReferencePublished(reference="another", data=section, last=n == len(sections) - 1)
         world.service.feed(REALM, published, at=world.instant(when))
@@ -118,7 +118,7 @@ def test_a_local_clock_that_a_new_version_no_longer_gives_stops_and_holds_no_dea
 
 
 def _plans(change: Callable[[ref.Plan], ref.Plan | None]) -> ref.Plans:
-    section = next(s for s in hauts_de_seine().sections if isinstance(s, ref.Plans))
+    section = next(s for s in territory().sections if isinstance(s, ref.Plans))
     return section.model_copy(update={"plans": tuple(made for p in section.plans if (made := change(p)) is not None)})
 
 
@@ -186,9 +186,9 @@ def test_an_incomplete_version_fails_as_an_input_and_changes_nothing() -> None:
 
 def test_new_reference_data_fit_into_a_record_while_every_clock_runs() -> None:
     """Percentages and open hours that are others are read one activity after the other."""
-    world, territory = World(start="09:00"), hauts_de_seine()
+    world = World(start="09:00")
     world.flag("flag:total_isolation", True, "09:10")
-    for site in territory.sites:
+    for site in territory().sites:
         world.hit(site.id, EventType.CLOSURE, "09:20")
 
     def earlier(section: ref.SectionData) -> ref.SectionData:
@@ -208,7 +208,7 @@ def test_new_reference_data_fit_into_a_record_while_every_clock_runs() -> None:
 
 def test_a_system_on_which_very_many_activities_depend_fits_into_records() -> None:
     world, count = World(start="09:00"), 200
-    section = next(s for s in hauts_de_seine().sections if isinstance(s, ref.Activities))
+    section = next(s for s in territory().sections if isinstance(s, ref.Activities))
     needy = next(a for a in section.activities if a.id == "COM-01")
     more = tuple(needy.model_copy(update={"id": f"COM-{n}", "systems": ("ad",)}) for n in range(100, 100 + count))
     _publish(world, section.model_copy(update={"activities": (*section.activities, *more)}), "09:05")

@@ -9,7 +9,8 @@ from schemas import reference as ref
 from schemas.continuity import AlarmArbitrated, AlarmRaised
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import ActivityState, ClockBase, ClockState, EventType
-from tests.unit.continuity.world import REALM, World, clock, hauts_de_seine
+from tests.shipped import territory
+from tests.unit.continuity.world import REALM, World, clock
 
 WHO = {"author": "p-1", "role": "director"}
 
@@ -142,7 +143,7 @@ def test_a_strategy_of_an_activity_that_the_reference_data_dropped_can_be_ended(
     """It holds desks: nobody could have given them back."""
     world = _down(World())
     world.say(cmd.ActivateStrategy(activity="COM-01", strategy="SR-TELE", expected_capacity_pct=60, **WHO), "10:09")
-    section = next(s for s in hauts_de_seine().sections if isinstance(s, ref.Activities))
+    section = next(s for s in territory().sections if isinstance(s, ref.Activities))
     fewer = section.model_copy(update={"activities": tuple(a for a in section.activities if a.id != "COM-01")})
     world.service.feed(REALM, ref.ReferencePublished(reference="fewer", data=fewer, last=True), at=world.instant("11:00"))
     assert isinstance(world.say(cmd.EndStrategy(strategy="COM-01/1", **WHO), "12:00"), CommandApplied)

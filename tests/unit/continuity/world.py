@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,7 +41,7 @@ from services.continuity.state import NO_LOCAL, State
 from services.runtime.decider import Deadline
 from services.runtime.testing import MemoryService
 from services.runtime.transaction import FactRecord
-from services.territory import Territory, load_territory
+from tests.shipped import territory
 
 REALM = "92~test-continuity"
 ROOT = Path(__file__).parents[3]
@@ -58,11 +57,6 @@ def at(local: str) -> Instant:
 def clock(instant: Instant | None) -> str | None:
     """`09:52` of an instant, local time."""
     return None if instant is None else datetime.fromtimestamp(instant / 1000, PARIS).strftime("%H:%M")
-
-
-@lru_cache(maxsize=1)
-def hauts_de_seine() -> Territory:
-    return load_territory(ROOT / "territories" / "92")
 
 
 def opened_by_alerts(service: MemoryService[State], opened: RealmOpened) -> None:
@@ -91,10 +85,9 @@ class World:
 
     def publish(self) -> None:
         """The shipped territory, section by section."""
-        territory = hauts_de_seine()
-        for n, section in enumerate(territory.sections):
-            last = n == len(territory.sections) - 1
-            self.service.feed(REALM, ReferencePublished(reference=territory.version, data=section, last=last))
+        for n, section in enumerate(territory().sections):
+            last = n == len(territory().sections) - 1
+            self.service.feed(REALM, ReferencePublished(reference=territory().version, data=section, last=last))
 
     def instant(self, when: str) -> Instant:
         return at(when if "-" in when else f"{self.day} {when}")

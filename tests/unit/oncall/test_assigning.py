@@ -11,12 +11,11 @@ from services.oncall.assigning import Asked, Duty, Organisation, Phonebook, duti
 from services.oncall.feeds import feed
 from services.oncall.ics import CalendarRefused, read
 from services.oncall.rota import Rota
-from services.runtime.settings import REPOSITORY
-from services.territory import load_territory
+from tests.shipped import territory
 from tests.unit.oncall.corpus import event, ics
 from tests.unit.oncall.rotas import ROLE, at, calendar, rota_of, spans
 
-TERRITORY = load_territory(REPOSITORY / "territories" / "92")
+TERRITORY = territory()
 ORGANISATION = Organisation.of(TERRITORY.sections)
 PEOPLE = Phonebook.of(
     ["ast-technique", "ast-technique-s", "dir-education", "p-17"],

@@ -17,11 +17,10 @@ from schemas.oncall import DutyRow, Place, Reach, ReachRow, Rotation
 from schemas.words import Channel
 from services.oncall.readiness import Prover, key_of, reach_of, with_rates
 from services.oncall.rota import Rota
-from services.runtime.settings import REPOSITORY
-from services.territory import load_territory
+from tests.shipped import territory
 from tests.unit.oncall.rotas import at, calendar, override, rotation
 
-TERRITORY = load_territory(REPOSITORY / "territories" / "92")
+TERRITORY = territory()
 ROSTER = next(s.roster for s in TERRITORY.sections if isinstance(s, ref.RosterSection))
 POLES = [p.id for s in TERRITORY.sections if isinstance(s, ref.Activities) for p in s.poles]
 assert TERRITORY.policy.readiness is not None

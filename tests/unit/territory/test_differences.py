@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import pytest
@@ -10,16 +9,10 @@ from pydantic import TypeAdapter
 
 from schemas.reference import PUBLISHED, Section, SectionData, Staffing, version_of
 from schemas.reference_changes import MOST_NAMED, SectionDifference
-from services.runtime.settings import REPOSITORY
-from services.territory import Territory, load_territory
 from services.territory.differences import differences, dropped_sites
+from tests.shipped import territory
 
 _SECTION: TypeAdapter[SectionData] = TypeAdapter(SectionData)
-
-
-@cache
-def territory() -> Territory:
-    return load_territory(REPOSITORY / "territories" / "92")
 
 
 def _with(section: Section, edit: Any) -> tuple[SectionData, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 from schemas.reference import ReassignmentRule, Site, StaffCell, Staffing, Substitution
 from services.continuity.reassignment import Situation, Tables
 from services.continuity.reassignment.files import read_situation
-from tests.unit.continuity.world import hauts_de_seine
+from tests.shipped import territory
 
 DATA = Path(__file__).parents[3] / "data" / "reassignment"
 ROWS, META = DATA / "situations.csv", DATA / "situations.json"
@@ -19,8 +19,7 @@ EXPECTED: dict[str, dict[str, Any]] = {s["id"]: s for s in json.loads(META.read_
 
 @cache
 def tables() -> Tables:
-    territory = hauts_de_seine()
-    return Tables(territory.sites, territory.staffing)
+    return Tables(territory().sites, territory().staffing)
 
 
 @cache

@@ -94,9 +94,8 @@ import itertools
 from pathlib import Path
 from services.continuity.contingency import Lost
 from services.continuity.sensitivity import Start, gains
-from tests.unit.continuity.world import hauts_de_seine
-territory = hauts_de_seine()
-found = list(itertools.islice(gains(Start(territory.sites, territory.staffing, Lost.PEOPLE), ()), 1))
+from tests.shipped import territory
+found = list(itertools.islice(gains(Start(territory().sites, territory().staffing, Lost.PEOPLE), ()), 1))
 assert [g.kind for g in found] == ["generator"], found
 print(next(int(line.split()[1]) // 1024 for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")))
 """

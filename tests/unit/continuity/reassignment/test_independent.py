@@ -13,8 +13,8 @@ from schemas.reference import ReassignmentRule, Staffing, Substitution
 from services.continuity.reassignment import Choice, LineKey, Options, PreviousLine, Proposal, SiteState, Situation, Tables, solve
 from services.continuity.reassignment.previous import TELEWORK
 from tests.model.reassignment import LEVELS, Case, Move, checked, optimum
+from tests.shipped import territory
 from tests.unit.continuity.reassignment.cases import EXPECTED, cell, site, situation
-from tests.unit.continuity.world import hauts_de_seine
 
 KINDS = ("college", "gymnase", "site_central")
 ACTIVITIES = ("EDU-01", "RHF-01", "SOL-02")
@@ -126,7 +126,7 @@ def test_the_other_model_agrees_on_what_was_approved_and_what_was_only_seen(case
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_other_model_finds_no_fault_in_a_proposal(name: str) -> None:
     """At full size, where it cannot search for the optimum, and after a second event whose proposal keeps what was approved of the first."""
-    data, now = hauts_de_seine(), situation(name)
+    data, now = territory(), situation(name)
     touched = {s: (state.staff_pct, state.seat_pct, state.host_ok) for s, state in now.sites.items()}
     case = Case(data.sites, data.staffing, touched, now.elapsed_h, now.transit, now.telework)
     found = _found(case)
