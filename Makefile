@@ -9,14 +9,15 @@ BIN := $(VENV)/bin
 UV := UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1 $(BIN)/uv
 CLIENTS := $(VENV)/clients
 ARGS ?=
-# modules are compiled once, not in every process: a service may run as a user who cannot write here, and images of Python are made with this variable set
-COMPILE := $(BIN)/python -m compileall -q schemas services
+# modules are compiled once, not in every process: images of Python are made with this variable set
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: install up test check audit format bench soak clean chromium node clients compiler
 .DEFAULT_GOAL := install
 
+# ours are compiled here, too: a service may run as a user who cannot write to this folder
 install: $(VENV)/.dev
+	@$(BIN)/python -m compileall -q schemas services
 
 # pip and uv, once; `python3 -m venv` is a package of its own on Debian
 $(VENV)/.uv-$(UV_VERSION): deploy/bootstrap.sh
@@ -24,11 +25,11 @@ $(VENV)/.uv-$(UV_VERSION): deploy/bootstrap.sh
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.uv-$(UV_VERSION) uv.lock
-	@$(UV) sync --quiet --frozen --inexact --no-dev && $(COMPILE)
+	@$(UV) sync --quiet --frozen --inexact --no-dev
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.uv-$(UV_VERSION) uv.lock
-	@$(UV) sync --quiet --frozen --inexact --all-groups && $(COMPILE)
+	@$(UV) sync --quiet --frozen --inexact --all-groups
 	@touch $(VENV)/.run $@
 
 up: $(VENV)/.run

@@ -17,8 +17,8 @@ from aiohttp import web
 
 from services.cli.load import Measured, Reporter
 from tests.bench.test_intake import machine
-from tests.shipped import territory
-from tests.system import ROOT, RunningVigie
+from tests.shipped import FOLDER, territory
+from tests.system import RunningVigie
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 
@@ -87,7 +87,7 @@ async def provider(paged: dict[str, float]) -> AsyncIterator[str]:
 
 def everybody_by_webhook(vigie: RunningVigie, address: str) -> None:
     """The directory: all that the roster names, each with this one address."""
-    with (ROOT / "territories/92/reachability.csv").open(encoding="utf-8") as known:
+    with (FOLDER / "reachability.csv").open(encoding="utf-8") as known:
         people = [row["person"] for row in csv.DictReader(known)]
     file, today = vigie.folder / "people.csv", datetime.now(UTC).date().isoformat()
     lines = ["person,name,language,channel,address,verified_at", *(f"{person},,fr,webhook,{address},{today}" for person in people)]

@@ -25,7 +25,8 @@ from services.console.store import EPOCH, STATE, Client, connect
 from services.runtime.chain import Position
 from services.runtime.embedded.store import RunningStore
 from services.runtime.transaction import Transaction
-from tests.scenarios.memory import ROOT, MemoryPlayer, scenario
+from tests.scenarios.memory import MemoryPlayer, scenario
+from tests.shipped import FOLDER
 
 REALM = "92~ex-past"
 RECORDS = 1_000_000
@@ -48,7 +49,7 @@ class Remembering(ReadModel):
     """The queries over a chronicle; the store has the rates per minute only."""
 
     def __init__(self, client: Client, chronicle: Chronicle) -> None:
-        super().__init__(client, load_outlines(ROOT / "territories" / "92"))
+        super().__init__(client, load_outlines(FOLDER))
         self._chronicle = chronicle
 
     async def read(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> Read:

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from tests.system import RunningVigie
 
 CHROMIUM = "/usr/bin/chromium-headless-shell"
-"""The same engine without the desktop around it: a third less of the processor."""
+"""The same engine without the desktop around it: a quarter less of the processor."""
 DESKTOP = "/usr/bin/chromium"
 """For what only the desktop does: push messages."""
 FLAGS = [

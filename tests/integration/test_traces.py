@@ -24,11 +24,12 @@ from schemas.words import Channel
 from services.runtime.access import AccessStore
 from services.runtime.embedded.ports import free_ports
 from services.runtime.kafka import RecordProducer, iso
-from services.runtime.settings import REPOSITORY, Settings
+from services.runtime.settings import Settings
 from services.runtime.vault import Vault
 from services.territory import load_territory
 from services.territory.publish import open_live_realm
 from tests import forked
+from tests.shipped import FOLDER
 from tests.waiting import eventually
 
 CALLER = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -125,7 +126,7 @@ async def test_a_report_and_the_mail_that_it_causes_are_one_trace(
 ) -> None:
     seen, endpoint = collector
     broker = await start_broker()
-    settings = Settings(data_dir=tmp_path / "data", kafka=broker.address, territory=REPOSITORY / "territories" / "92")
+    settings = Settings(data_dir=tmp_path / "data", kafka=broker.address, territory=FOLDER)
     settings.data.make()
     people = await _prepared(settings)
     relay = Relay()

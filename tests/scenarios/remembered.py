@@ -17,7 +17,8 @@ from services.console.queries.base import Read
 from services.console.queries.documents import Documents
 from services.console.shapes import Shaper
 from services.runtime.chain import Position
-from tests.scenarios.memory import ROOT, MemoryPlayer
+from tests.scenarios.memory import MemoryPlayer
+from tests.shipped import FOLDER
 
 OUTLINES = cache(load_outlines)
 
@@ -26,7 +27,7 @@ class Remembered(Documents):
     """Documents drafted from a played realm as known at a time."""
 
     def __init__(self, player: MemoryPlayer, texts: Any = None) -> None:
-        super().__init__(None, OUTLINES(ROOT / "territories" / "92"), texts=texts)  # type: ignore[arg-type]  nothing is asked of Redis
+        super().__init__(None, OUTLINES(FOLDER), texts=texts)  # type: ignore[arg-type]  nothing is asked of Redis
         self._player = player
 
     async def read(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> Read:

@@ -16,7 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.system import ROOT, RunningVigie
+from tests.shipped import FOLDER
+from tests.system import RunningVigie
 from tests.waiting import until
 
 OPENED = "2027-02-11T09:40:00+01:00"
@@ -129,7 +130,7 @@ def test_a_change_goes_its_way_over_http(vigie: RunningVigie, realm: str) -> Non
 def folder(tmp_path: Path) -> Path:
     """The shipped territory with other desks at one site."""
     made = tmp_path / "92"
-    shutil.copytree(ROOT / "territories" / "92", made)
+    shutil.copytree(FOLDER, made)
     file = made / "sites.csv"
     rows = list(csv.reader(file.read_text(encoding="utf-8").splitlines()))
     desks = rows[0].index("desks")

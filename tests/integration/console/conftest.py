@@ -17,13 +17,11 @@ from services.console.timetravel import History
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.embedded.store import RunningStore
 from services.runtime.ending import end
-from services.runtime.settings import REPOSITORY, Settings
+from services.runtime.settings import Settings
 from services.territory import Territory
 from tests import shipped
 from tests.brokers import starting_brokers, starting_stores
 from tests.integration.console.logwriter import Chains, LogWriter
-
-TERRITORY = REPOSITORY / "territories" / "92"
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +61,7 @@ async def writer(logs_broker: RunningKafka) -> AsyncIterator[LogWriter]:
 
 @pytest.fixture(scope="session")
 def console_settings(logs_broker: RunningKafka, cache: RunningStore, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    made = Settings(data_dir=tmp_path_factory.mktemp("data"), kafka=logs_broker.address, redis=cache.url, territory=TERRITORY)
+    made = Settings(data_dir=tmp_path_factory.mktemp("data"), kafka=logs_broker.address, redis=cache.url, territory=shipped.FOLDER)
     made.data.make()
     return made
 
@@ -83,7 +81,7 @@ async def projecting(settings: Settings) -> AsyncIterator[Projector]:
 async def model(console_settings: Settings, tmp_path: Path) -> AsyncIterator[ReadModel]:
     client = store.connect(console_settings.redis)
     history = History(console_settings.kafka, tmp_path / "chronicle.db")
-    yield ReadModel(client, load_outlines(TERRITORY), history=history)
+    yield ReadModel(client, load_outlines(shipped.FOLDER), history=history)
     history.close()
     await client.aclose()
 

@@ -13,8 +13,7 @@ from typer.testing import CliRunner, Result
 from services.cli import territory
 from services.cli.__main__ import app
 from services.cli.client import Away
-
-SHIPPED = Path(__file__).resolve().parents[3] / "territories" / "92"
+from tests.shipped import FOLDER
 
 
 def line(source: str, target: str, count: int) -> dict[str, Any]:
@@ -71,7 +70,7 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 
 def load(*options: str) -> Result:
-    return CliRunner().invoke(app, ["territory", "load", str(SHIPPED), *options])
+    return CliRunner().invoke(app, ["territory", "load", str(FOLDER), *options])
 
 
 def test_it_is_refused_with_the_list(published: list[str]) -> None:
@@ -110,7 +109,7 @@ def _checked(folder: Path) -> Result:
 
 def test_a_rule_that_a_decider_cannot_use_is_said_before_anything_is_published(tmp_path: Path) -> None:
     """It would be refused as an input: a realm without rules, and nobody told but the dead letters."""
-    folder = Path(shutil.copytree(SHIPPED, tmp_path / "92"))
+    folder = Path(shutil.copytree(FOLDER, tmp_path / "92"))
     assert _checked(folder).exit_code == 0
     plans = folder / "plans.yaml"
     plans.write_text(plans.read_text(encoding="utf-8").replace("metric: river_level", "metric: riverlevel", 1), encoding="utf-8")

@@ -32,18 +32,16 @@ from services.runtime.links import AckLinks
 from services.runtime.principals import Principal, Scope
 from services.runtime.rights import Role
 from services.runtime.sessions import COOKIE
-from services.runtime.settings import REPOSITORY
 from services.runtime.vault import TextItem
-from tests.shipped import territory
+from tests.shipped import FOLDER, territory
 
-TERRITORY: Final = REPOSITORY / "territories" / "92"
 Rows = dict[str, dict[str, Model]]
 """Collection → id → row."""
 
 
 @cache
 def outlines() -> Outlines:
-    return load_outlines(TERRITORY)
+    return load_outlines(FOLDER)
 
 
 @cache

@@ -6,13 +6,11 @@ import csv
 import re
 
 from services.console.geometry import MARGIN, WIDTH, load_outlines, path_of, plane_of
-from services.runtime.settings import REPOSITORY
-
-TERRITORY = REPOSITORY / "territories" / "92"
+from tests.shipped import FOLDER
 
 
 def test_every_outline_lies_in_the_view_box() -> None:
-    outlines = load_outlines(TERRITORY)
+    outlines = load_outlines(FOLDER)
     assert len(outlines.paths) == 36
     for path in outlines.paths.values():
         assert path.startswith("M")
@@ -22,8 +20,8 @@ def test_every_outline_lies_in_the_view_box() -> None:
 
 
 def test_every_site_lies_in_the_view_box() -> None:
-    plane = load_outlines(TERRITORY).plane
-    with (TERRITORY / "sites.csv").open(encoding="utf-8", newline="") as f:
+    plane = load_outlines(FOLDER).plane
+    with (FOLDER / "sites.csv").open(encoding="utf-8", newline="") as f:
         places = [plane.point(float(row["lon"]), float(row["lat"])) for row in csv.DictReader(f)]
     assert len(places) == 253
     assert all(0 <= x <= WIDTH and 0 <= y <= plane.height for x, y in places)

@@ -23,8 +23,9 @@ from services.console.texts import words
 from services.console.texts.lines import few
 from services.continuity.state import lines_of
 from services.runtime.vault import TextItem
-from tests.scenarios.memory import ROOT, MemoryPlayer, played_to
+from tests.scenarios.memory import MemoryPlayer, played_to
 from tests.scenarios.remembered import OUTLINES, Remembered
+from tests.shipped import FOLDER
 
 MINUTE = 60_000
 MOVED = 12
@@ -224,5 +225,5 @@ def test_one_incident_or_nothing() -> None:
 
 
 async def test_the_pdf_is_accessible() -> None:
-    made = await Typesetter(OUTLINES(ROOT / "territories" / "92")).pdf(retex(), "fr")
+    made = await Typesetter(OUTLINES(FOLDER)).pdf(retex(), "fr")
     assert b"pdfuaid" in made

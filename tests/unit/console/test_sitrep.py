@@ -11,8 +11,9 @@ from services.console.documents.pdf import Typesetter
 from services.console.documents.standalone import as_html
 from services.console.documents.text import WIDTH, as_text
 from services.console.lines import LineRecord
-from tests.scenarios.memory import ROOT, MemoryPlayer, played_to
+from tests.scenarios.memory import MemoryPlayer, played_to
 from tests.scenarios.remembered import OUTLINES, Remembered
+from tests.shipped import FOLDER
 
 AT_MIN = 36.4
 
@@ -141,19 +142,19 @@ def test_text_fits_a_terminal_and_html_asks_for_nothing() -> None:
 
 
 async def test_the_pdf_is_accessible_two_pages_long_and_made_once() -> None:
-    setter = Typesetter(OUTLINES(ROOT / "territories" / "92"))
+    setter = Typesetter(OUTLINES(FOLDER))
     one, other = await asyncio.gather(setter.pdf(report(), "fr"), setter.pdf(report(), "fr"))
     assert one is other, "typeset once for both"
     assert b"pdfuaid" in one
     assert b"/Count 2" in one
     assert one.startswith(b"%PDF-")
-    assert await Typesetter(OUTLINES(ROOT / "territories" / "92")).pdf(report(), "fr") == one, "the same bytes by another process"
+    assert await Typesetter(OUTLINES(FOLDER)).pdf(report(), "fr") == one, "the same bytes by another process"
     english = await setter.pdf(report(), "en")
     assert english != one
 
 
 def test_letters_without_a_font_do_not_stop_the_pdf() -> None:
     strange = report().model_copy(update={"sheets": {"fr": report().sheet("fr").model_copy(update={"intro": "\U0001f525 \u6c34"})}})
-    made = asyncio.run(Typesetter(OUTLINES(ROOT / "territories" / "92")).pdf(strange, "fr"))
+    made = asyncio.run(Typesetter(OUTLINES(FOLDER)).pdf(strange, "fr"))
     assert made.startswith(b"%PDF-")
     assert b"pdfuaid" not in made, "no claim that does not hold"

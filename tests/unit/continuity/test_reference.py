@@ -14,7 +14,8 @@ from schemas.words import ActivityState, CardState, ClockState, EventType, PlanS
 from services.continuity.decider import ContinuityDecider
 from services.continuity.state import State
 from services.runtime.testing import MemoryService
-from tests.unit.continuity.world import REALM, World, clock, opened_by_alerts, territory
+from tests.shipped import territory
+from tests.unit.continuity.world import REALM, World, clock, opened_by_alerts
 
 
 def _publish(world: World, section: ref.SectionData, when: str) -> None:

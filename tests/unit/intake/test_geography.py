@@ -14,11 +14,10 @@ from services.intake.native import claim_of, parse_one
 from services.runtime.access import new_principal
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
-from services.runtime.settings import REPOSITORY
+from tests.shipped import FOLDER
 from tests.unit.intake.conftest import Door, report
 
-TERRITORY = REPOSITORY / "territories" / "92"
-HERE = Geography(TERRITORY)
+HERE = Geography(FOLDER)
 AROUND = "POLYGON((2.2275 48.8948, 2.2305 48.8948, 2.2305 48.8958, 2.2275 48.8958, 2.2275 48.8948))"
 """Around the headquarters in Nanterre."""
 PARIS = {"type": "Polygon", "coordinates": [[[2.33, 48.84], [2.37, 48.84], [2.37, 48.87], [2.33, 48.87], [2.33, 48.84]]]}
@@ -95,7 +94,7 @@ async def test_an_area_on_no_map_is_accepted_and_waits_for_a_person(door: Door) 
 
 
 def test_another_map_counts_without_a_restart(tmp_path: Path) -> None:
-    folder = shutil.copytree(TERRITORY, tmp_path / "92")
+    folder = shutil.copytree(FOLDER, tmp_path / "92")
     known = Geography(folder)
     assert known.coded([("EMMA_ID", "ZZ1")], "") == known.coded([("EMMA_ID", "ZZ2")], "")
     with (folder / "geocodes.csv").open("a", encoding="utf-8") as file:
@@ -107,7 +106,7 @@ def test_another_map_counts_without_a_restart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("broken", [("sites.csv", "site_id,lon,lat\nx,,\n"), ("communes.geojson", "{"), ("communes.csv", "code\n1\n")])
 def test_a_map_that_cannot_be_read_leaves_the_one_before(tmp_path: Path, broken: tuple[str, str]) -> None:
-    folder = Path(shutil.copytree(TERRITORY, tmp_path / "92"))
+    folder = Path(shutil.copytree(FOLDER, tmp_path / "92"))
     known = Geography(folder)
     before = known.locate("POINT(2.25 48.89)")
     name, content = broken

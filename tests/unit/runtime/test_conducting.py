@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,16 +36,26 @@ class Slow:
         pass
 
 
+@pytest.fixture
+def slow() -> Slow:
+    return Slow()
+
+
+@pytest.fixture
+async def conducting(slow: Any) -> AsyncIterator[Conducting]:
+    made = Conducting("127.0.0.1:1", lambda _fact, _realm: ())
+    await made._producer.stop()
+    made._producer = slow
+    yield made
+    await made.close()
+
+
 def steps(*services: str) -> list[Move]:
     return [Move("92~ex-a", s, f"step:{s}", StepTo(), 0) for s in services]
 
 
-async def test_the_last_of_a_group_is_sent_when_the_inputs_of_the_others_hold_theirs() -> None:
+async def test_the_last_of_a_group_is_sent_when_the_inputs_of_the_others_hold_theirs(conducting: Conducting, slow: Slow) -> None:
     """Its service may answer at once, and the order in which that and a step arrive must not be left to chance."""
-    conducting = Conducting("127.0.0.1:1", lambda _fact, _realm: ())
-    await conducting._producer.stop()
-    slow: Any = Slow()
-    conducting._producer = slow
     sending = asyncio.create_task(conducting._send(steps("alerts", "continuity", "delivery")))
     await eventually(lambda: len(slow.sent) == 2)
     slow.sent[1][1].set_result(None)
@@ -56,20 +67,14 @@ async def test_the_last_of_a_group_is_sent_when_the_inputs_of_the_others_hold_th
     slow.sent[2][1].set_exception(ConnectionError("the broker is away"))
     with pytest.raises(ConnectionError):
         await sending
-    await conducting.close()
 
 
-async def test_moves_to_one_service_do_not_wait_for_each_other() -> None:
-    conducting = Conducting("127.0.0.1:1", lambda _fact, _realm: ())
-    await conducting._producer.stop()
-    slow: Any = Slow()
-    conducting._producer = slow
+async def test_moves_to_one_service_do_not_wait_for_each_other(conducting: Conducting, slow: Slow) -> None:
     sending = asyncio.create_task(conducting._send(steps("delivery", "delivery", "delivery")))
     await eventually(lambda: len(slow.sent) == 3)
     for _, acknowledgement in slow.sent:
         acknowledgement.set_result(None)
     await sending
-    await conducting.close()
 
 
 async def test_a_record_of_no_realm_does_not_end_the_conductor() -> None:

@@ -184,9 +184,9 @@ def test_a_request_for_a_step_is_answered_when_the_realm_is_quiet() -> None:
     assert system.conductor.clock(REALM) == T0 + 300_000
 
 
-def moves_of(system: MemorySystem, conductor: Conductor | None = None) -> list[tuple[str, int]]:
+def moves_of(system: MemorySystem) -> list[tuple[str, int]]:
     """(service, ms after the start) of the next steps."""
-    return [(m.service, m.at - T0) for m in (conductor or system.conductor).next_moves(REALM)]
+    return [(m.service, m.at - T0) for m in system.conductor.next_moves(REALM)]
 
 
 def asked_for(to: int) -> MemorySystem:

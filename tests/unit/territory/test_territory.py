@@ -14,14 +14,14 @@ from schemas.reference import EscalationPolicy, Plans, PublishReference, Referen
 from schemas.words import PlanState
 from services.territory import TerritoryInvalid, load_territory
 from services.territory.publish import reference_commands
+from tests.shipped import FOLDER
 
-SHIPPED = Path(__file__).resolve().parents[3] / "territories" / "92"
 KAFKA_BUDGET = 200 * 1024
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(SHIPPED, tmp_path / "92"))
+    return Path(shutil.copytree(FOLDER, tmp_path / "92"))
 
 
 def edit(path: Path, old: str, new: str) -> int:
@@ -39,7 +39,7 @@ def problems(folder: Path) -> list[str]:
 
 
 def test_the_shipped_territory_is_whole() -> None:
-    territory = load_territory(SHIPPED)
+    territory = load_territory(FOLDER)
     assert len(territory.sites) == 253
     assert len(territory.communes) == 36
     assert len(territory.plans) == 20
@@ -47,7 +47,7 @@ def test_the_shipped_territory_is_whole() -> None:
 
 
 def test_every_section_fits_one_record_and_survives_the_wire() -> None:
-    territory = load_territory(SHIPPED)
+    territory = load_territory(FOLDER)
     for _, command in reference_commands(territory, "92", "system:up", "admin"):
         fact = ReferencePublished(reference=command.reference, data=command.data, last=command.last)
         raw = fact.model_dump(mode="json")
@@ -57,13 +57,13 @@ def test_every_section_fits_one_record_and_survives_the_wire() -> None:
 
 def test_the_version_is_that_of_the_content(folder: Path) -> None:
     before = load_territory(folder).version
-    assert load_territory(SHIPPED).version == before
+    assert load_territory(FOLDER).version == before
     edit(folder / "plans.yaml", "maintien_min: 1440", "maintien_min: 1441")
     assert load_territory(folder).version != before
 
 
 def test_arguments_of_a_metric_are_not_confused_with_operator_and_value() -> None:
-    neige = next(p for p in load_territory(SHIPPED).plans if p.id == "PT-NEIGE")
+    neige = next(p for p in load_territory(FOLDER).plans if p.id == "PT-NEIGE")
     assert next(m.key for m in measured(neige.triggers[2].when)) == 'road_closed{"road":"N118"}'
 
 
@@ -213,7 +213,7 @@ def test_an_automatic_plan_has_no_cards(folder: Path) -> None:
 
 def test_heat_and_power_plans_have_a_card_of_shedding_whose_effect_is_measured() -> None:
     """D61: non-critical rooms and servers first; barriers, night opening and telework are cards with measured effect too."""
-    plans = {plan.id: plan for plan in load_territory(SHIPPED).plans}
+    plans = {plan.id: plan for plan in load_territory(FOLDER).plans}
     for id in ("PT-ELEC", "PT-CANICULE"):
         (shedding,) = [card for card in plans[id].cards if card.effect == "energy_kwh"]
         assert shedding.task.startswith("Délestage")
@@ -225,7 +225,7 @@ def test_heat_and_power_plans_have_a_card_of_shedding_whose_effect_is_measured()
 
 def test_what_an_older_log_says_can_be_read_and_no_command_says_it_again() -> None:
     """Bounds are asked of commands and of territories, never of facts."""
-    shipped = load_territory(SHIPPED)
+    shipped = load_territory(FOLDER)
     policy = shipped.policy.model_dump() | {"quiet_from": "21h"}
     plan = shipped.plans[0].model_dump() | {"state": "validé"}
     for data in ({"section": "escalation", "policy": policy}, {"section": "plans", "plans": [plan]}):
