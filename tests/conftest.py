@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import shutil
 import tempfile
@@ -22,6 +23,10 @@ from tests.system import RunningVigie, stop_shared
 
 _SHARED: Final = pytest.StashKey[Path]()
 _FAILED: Final = pytest.StashKey[bool]()
+TRIES: Final = 2
+"""Of what is done once for all workers; each may take minutes."""
+LOG_END: Final = 6_000
+"""Characters of the shared system's log that a run with failures prints: where it ran there may be no way to look."""
 REAL: Final = {"browser", "faults", "integration", "scenarios"}
 """Folders of the tests that start processes."""
 
@@ -93,15 +98,23 @@ def vigie(request: pytest.FixtureRequest) -> Iterator[RunningVigie]:
 
 @pytest.fixture(scope="session")
 def once(request: pytest.FixtureRequest) -> Callable[[str, Callable[[], None]], None]:
-    """`once(name, do)`: of all workers of the run the first one does it, the others wait for it."""
+    """`once(name, do)`: of all workers of the run the first one does it, the others wait for it. What failed TRIES times has failed for all."""
 
     def doing(name: str, do: Callable[[], None]) -> None:
         folder = shared_folder(request.config)
         with (folder / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (folder / f"{name}.done").exists():
+            done, failed = folder / f"{name}.done", folder / f"{name}.failed"
+            if done.exists():
+                return
+            failures = json.loads(failed.read_text(encoding="utf-8")) if failed.exists() else []
+            assert len(failures) < TRIES, failures
+            try:
                 do()
-                (folder / f"{name}.done").touch()
+            except BaseException as failure:
+                failed.write_text(json.dumps([*failures, str(failure)]), encoding="utf-8")
+                raise
+            done.touch()
 
     return doing
 
@@ -162,6 +175,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     folder = config.stash[_SHARED]
     stop_shared(folder / "vigie")
     if config.stash.get(_FAILED, True) and (folder / "vigie").exists():
-        print(f"the shared system's log is kept in {folder / 'vigie'}")
+        ends = (folder / "vigie" / "up.log").read_text(encoding="utf-8", errors="replace")[-LOG_END:]
+        print(f"the shared system's log is kept in {folder / 'vigie'}; it ends with\n{ends}")
     else:
         shutil.rmtree(folder, ignore_errors=True)

@@ -23,7 +23,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import psutil
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -140,8 +139,6 @@ def _record(node: KafkaNode, into: Path) -> None:
         asyncio.run(_served(running))
         running.stop(MAKE_S)
     except BaseException:  # the JVM that ends starts another one to write the cache: neither outlives this process
-        for child in psutil.Process().children(recursive=True):
-            child.kill()
         running.kill()
         raise
     if not into.exists():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Mapping
+
+import psutil
 
 from services.runtime.embedded.leash import leashed
 
@@ -29,10 +32,17 @@ class Running:
         return self._process
 
     def kill(self) -> None:
-        """SIGKILL."""
-        if self._process is not None:
+        """SIGKILL, for what it has started, too."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            server = psutil.Process(self._process.pid)
+            server.suspend()  # it starts no other one meanwhile
+            for started in server.children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    started.kill()
             self._process.kill()
-            self._process.wait()
+        self._process.wait()
 
     def stop(self, patience_s: float | None = None) -> None:
         """SIGTERM, and SIGKILL when patience ends."""

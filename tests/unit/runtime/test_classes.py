@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -128,7 +129,7 @@ def test_a_jvm_gets_them_or_writes_them(tmp_path: Path, jars: tuple[Path, ...]) 
 
 
 def test_nothing_outlives_whoever_is_stopped_meanwhile(tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A recorded JVM starts another one that writes: it went on for seconds after `vigie up` had ended."""
+    """A recorded JVM starts another one that writes: it went on for seconds after `vigie up` had ended. What else this process has started goes on."""
     jvm = java(tmp_path)
     jvm.command.parent.mkdir(parents=True)
     jvm.command.write_text("#!/bin/sh\nsleep 600 & wait\n")
@@ -143,10 +144,14 @@ def test_nothing_outlives_whoever_is_stopped_meanwhile(tmp_path: Path, jars: tup
         raise SystemExit
 
     monkeypatch.setattr(classes, "_served", stopped)
-    with pytest.raises(SystemExit):
-        RECORD(KafkaNode(tmp_path, 1, 2, jvm, jars, tmp_path / "log"), tmp_path / "made.aot")
-    _, alive = psutil.wait_procs(started, 10)
-    assert (len(started), alive) == (2, [])
+    with subprocess.Popen(["sleep", "600"]) as other:
+        try:
+            with pytest.raises(SystemExit):
+                RECORD(KafkaNode(tmp_path, 1, 2, jvm, jars, tmp_path / "log"), tmp_path / "made.aot")
+            _, alive = psutil.wait_procs(started, 10)
+            assert (len(started), alive, other.poll()) == (2, [], None)
+        finally:
+            other.kill()
 
 
 @pytest.mark.parametrize(("kept", "made_later"), [(True, []), (False, ["classes"])])
