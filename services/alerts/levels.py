@@ -134,7 +134,10 @@ def _triggers(draft: Draft, rules: tuple[TriggerRule, ...], rises: Rises) -> Non
 
 
 def _hold(draft: Draft, rule: TriggerRule, crossed: list[Branch], rises: Rises) -> None:
-    """A trigger holds (again, or by one more branch): told once, with values; its level is a minimum (D27)."""
+    """A trigger holds (again, or by one more branch): each is told once, with values; its level is a minimum (D27).
+
+    A plan that was refused returns with what it did not know then (D49): the branches that have begun to hold since.
+    """
     why = tuple(w for branch in crossed for w in branch.node.why(draft, None))
     incident = weighs_most(draft, why)
     old = draft.state.triggers.get(rule.id)
@@ -142,13 +145,20 @@ def _hold(draft: Draft, rule: TriggerRule, crossed: list[Branch], rises: Rises) 
         row = TriggerRow(id=rule.id, plan=rule.plan, level=rule.level, state="held", since=draft.now, incident=incident, why=why)
         draft.emit(TriggerChanged(row=row))
         _stand_downs(draft, tuple(r for r in draft.state.rules.stand_downs if r.plan == rule.plan))
-    elif old.incident is None and incident is not None:
-        draft.emit(TriggerChanged(row=changed(old, {"incident": incident})))
+    else:
+        newer = {_predicate(w) for w in why}
+        kept = tuple(w for w in old.why if _predicate(w) not in newer)
+        draft.emit(TriggerChanged(row=changed(old, {"incident": old.incident or incident, "why": (*kept, *why)})))
     if rule.level:
         level, reason = Level(rule.level), (Why(code="trigger", args={"plan": rule.plan}, at=draft.now), *why)
         if incident is not None and draft.incident(incident).state in OPEN:
             _raise_incident(draft, incident, level, reason, rises)
         raise_territory(draft, level, reason, rises)
+
+
+def _predicate(why: Why) -> tuple[object, ...]:
+    """What it says, whatever the value and the reports behind it."""
+    return why.code, why.metric, repr(sorted(why.args.items())), why.op, why.threshold
 
 
 def _stand_downs(draft: Draft, rules: tuple[StandDownRule, ...]) -> None:

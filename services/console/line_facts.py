@@ -109,7 +109,13 @@ def _level(fact: FactRecord) -> Fields:
 
 def _trigger(fact: FactRecord) -> Fields:
     r = fact.data["row"]
-    return {"kind": "watch", "change": r["state"], "incident": r.get("incident"), "values": {"plan": r["plan"], "level": r["level"]}}
+    more = r["state"] == "held" and r["since"] < fact.at
+    return {
+        "kind": "watch",
+        "change": "held_more" if more else r["state"],
+        "incident": r.get("incident"),
+        "values": {"plan": r["plan"], "level": r["level"]},
+    }
 
 
 def _flag(fact: FactRecord) -> Fields:

@@ -148,6 +148,8 @@ def _trigger(record: Record, names: Names, _: Translator) -> str:
     plan = record.values["plan"]
     if record.change == "released":
         return _("{plan} : la condition ne tient plus", plan=plan)
+    if record.change == "held_more":
+        return _("{plan} : la condition tient, pour d’autres raisons aussi", plan=plan)
     return _("{plan} : la condition tient", plan=plan)
 
 

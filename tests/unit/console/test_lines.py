@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import pytest
 from pydantic import ValidationError
 
 from schemas import export
-from schemas.alerts import NoteAdded
+from schemas.alerts import NoteAdded, TriggerChanged, TriggerRow
 from schemas.commands import SetLevel
 from schemas.continuity import ActivityDeclared, AlarmArbitrated, AlarmRaised, AlarmRow, StrategyChanged, StrategyRow
 from schemas.words import ActivityState, ClockBase
@@ -75,6 +75,16 @@ def test_every_line_has_a_sentence_of_its_own() -> None:
 ])  # fmt: skip
 def test_what_a_person_decides_about_an_activity_is_told_in_words(fact: object, sentence: str) -> None:
     (line,) = lines("continuity", fact)
+    assert said(line, Names(), "fr") == sentence
+
+
+@pytest.mark.parametrize(("state", "since", "sentence"), [
+    ("held", START, "PT-ELEC\u00a0: la condition tient"),
+    ("held", START - 1, "PT-ELEC\u00a0: la condition tient, pour d’autres raisons aussi"),
+    ("released", START, "PT-ELEC\u00a0: la condition ne tient plus"),
+])  # fmt: skip
+def test_what_becomes_of_a_plans_condition_is_told_in_words(state: Literal["held", "released"], since: int, sentence: str) -> None:
+    (line,) = lines("alerts", TriggerChanged(row=TriggerRow(id="PT-ELEC:2", plan="PT-ELEC", level=2, state=state, since=since)))
     assert said(line, Names(), "fr") == sentence
 
 
