@@ -126,6 +126,28 @@ def test_planned_works_on_many_sites_raise_no_level_and_hold_no_trigger(scene: S
     assert not [c for c in scene.state.causes.values() if c.maintenance]
 
 
+def test_damage_by_planned_works_holds_no_trigger_of_violence(scene: Scene) -> None:
+    """Four damage reports in one commune are PT-VIOLENCES and N2, as soon as the works no longer cover them."""
+    sites = [s.id for s in territory().sites if s.commune == "92050"][:4]
+    _plan(scene, 0, 120, types=[EventType.DAMAGE_REPORT])
+    for n, site in enumerate(sites):
+        scene.report(1 + n, "damage_report", site)
+    scene.step(119)
+    assert (scene.state.level(), dict(scene.state.triggers), scene.state.security) == (0, {}, ())
+    scene.step(121)
+    assert scene.state.level() == 2
+    assert scene.state.triggers["PT-VIOLENCES:2"].state == "held"
+
+
+def test_a_planned_isolation_takes_no_system_down(scene: Scene) -> None:
+    _plan(scene, 0, 120, types=[EventType.OUTAGE_IT])
+    scene.report(5, "outage_it", "sit-01", severity=4, capacity_lost_pct=100, measure=Measure(name="total_isolation", value=True, object="system:*"))
+    scene.step(119)
+    assert not scene.state.triggers
+    scene.step(121)
+    assert scene.state.triggers["PCA-rh_finances:0"].state == "held"
+
+
 @pytest.mark.parametrize(
     ("type", "severity"),
     [("fire", 3), ("evacuation", 3), ("gas_leak", 2), ("shelter_in_place", 3), ("security_incident", 3), ("outage_power", 5)],
