@@ -12,6 +12,7 @@ from schemas.words import EventType
 from services.alerts import rules, tasks
 from services.alerts.calendar import day_of, end_of_day
 from services.alerts.claims import (
+    DENIED,
     all_over,
     as_number,
     claim_key,
@@ -206,7 +207,7 @@ def _over_already(draft: Draft, row: ReportRow, known: Cause | None) -> tuple[In
     newest = draft.state.cause_keys.get(claim_key(row)) if known is None else None
     if newest is not None:
         last = draft.state.causes[newest]
-        denied = last.lifted_by == f"denied:{row.id}"  # and confirmed now: the newer word of a person
+        denied = last.lifted_by == DENIED + row.id  # and confirmed now: the newer word of a person
         if last.lifted_at is not None and not denied and last.lifted_by != "end_of_day" and row.occurred_at < last.lifted_at:
             return last.lifted_at, last.lifted_by or "lifted"
     if _is_daily(row) and (end := end_of_day(row.occurred_at)) <= draft.now:

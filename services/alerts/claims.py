@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
+from typing import Final
 
 from schemas.alerts import Cause, ReportRow
 from schemas.base import HOUR_MS, Instant
@@ -11,6 +12,11 @@ from schemas.words import Certainty, EventType, ReportState
 from services.alerts.calendar import instant_of
 from services.alerts.rules import FUTURE_AFTER_MS, LATE_AFTER_MS
 from services.alerts.territory import Territory
+
+WITHDRAWN: Final = "withdrawn:"
+"""A cause was lifted by the Cancel of this id."""
+DENIED: Final = "denied:"
+"""… because this report was denied."""
 
 
 def row_of(report: ReportReceived, recorded_at: Instant, territory: Territory) -> ReportRow:
@@ -127,6 +133,11 @@ def absent_pct(cause: Cause) -> float:
     if lost is None and cause.measure is not None and cause.measure.unit == "%":
         lost = as_number(cause.measure.value)
     return min(max(lost or 0.0, 0.0), 100.0)
+
+
+def is_withdrawn(cause: Cause) -> bool:
+    """Ended because what was said of it was cancelled or denied (D3, D6): it never held, and counts for nothing afterwards either."""
+    return (cause.lifted_by or "").startswith((WITHDRAWN, DENIED))
 
 
 def as_truth(value: float | bool | str | None) -> bool:

@@ -6,7 +6,7 @@ from schemas.alerts import Cause, ReportRow
 from schemas.words import EventType
 from services.alerts import tasks
 from services.alerts.causes import cause_of, contested, is_before, is_overdue, known_cause, lift, of_reports, put, take
-from services.alerts.claims import all_over, as_number, communes_of, inside, is_placeless, named, site_of
+from services.alerts.claims import DENIED, WITHDRAWN, all_over, as_number, communes_of, inside, is_placeless, named, site_of
 from services.alerts.draft import Draft
 from services.alerts.values import changed
 
@@ -18,14 +18,14 @@ def withdraw(draft: Draft, cause: Cause, row: ReportRow) -> None:
     if after:
         put(draft, of_reports(cause, after))
     else:
-        lift(draft, cause, row.occurred_at, row.id)
+        lift(draft, cause, row.occurred_at, WITHDRAWN + row.id)
 
 
 def hold_again(draft: Draft, told: ReportRow) -> list[Cause]:
     """A reopening is withdrawn (D3): what it alone had ended holds again, what it had left shut in part does not. Returns what holds again."""
     state, again = draft.state, list[Cause]()
     for cause in [c for c in state.causes.values() if c.reports == (told.id,) and c.lifted_at is None]:
-        lift(draft, cause, draft.now, f"denied:{told.id}")
+        lift(draft, cause, draft.now, DENIED + told.id)
     for cause in [c for c in state.causes.values() if c.lifted_by == told.id]:
         newest = draft.state.causes[draft.state.cause_keys[cause.key]]
         other = draft.state.reopenings.get(f"{cause.site}|{cause.type.value}")

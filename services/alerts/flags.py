@@ -12,7 +12,7 @@ from schemas.alerts import FlagChanged, FlagRow, ReportRow
 from schemas.base import Instant
 from schemas.words import EventType as T
 from schemas.words import MsgType
-from services.alerts.claims import as_number, as_truth, is_placeless, measure_name, named, site_of
+from services.alerts.claims import WITHDRAWN, as_number, as_truth, is_placeless, measure_name, named, site_of
 from services.alerts.draft import Draft
 from services.alerts.endings import end_supplier_failures, end_system_outages
 from services.alerts.rules import CLOSED_BY_POWER_PCT, TRANSIT_RUNS, TRANSIT_STOPS
@@ -197,7 +197,8 @@ def _held_by(draft: Draft, id: str) -> tuple[str, ...]:
 
 
 def _by(draft: Draft, by: str | None) -> tuple[str, ...]:
-    return (by,) if by is not None and by in draft.state.reports else ()
+    report = (by or "").removeprefix(WITHDRAWN)
+    return (report,) if report in draft.state.reports else ()
 
 
 def _restore(draft: Draft, row: ReportRow) -> None:

@@ -11,6 +11,7 @@ from schemas.words import EventType, IncidentState, MsgType, ReportState
 from services.alerts import causes, endings, flags, incidents, quiet, rules, tasks, zones
 from services.alerts.causes import Taken
 from services.alerts.claims import (
+    DENIED,
     claim_key,
     communes_of,
     inside,
@@ -288,7 +289,7 @@ def confirm(draft: Draft, told: ReportRow, by: str | None) -> None:
 def deny(draft: Draft, told: ReportRow, by: str | None) -> None:
     """Denied by a person, or by a cancellation that names it. A confirmed one is withdrawn with its cause."""
     if told.confirmation == "confirmed" and (cause := causes.cause_of(draft, told)) is not None:
-        causes.lift(draft, cause, draft.now, f"denied:{told.id}")
+        causes.lift(draft, cause, draft.now, DENIED + told.id)
     tasks.void(draft, "verify_report", told.id, "denied")
     tasks.void(draft, "link_site", told.id, "denied")
     why = (*told.why, Why(code="manual" if by else "D3", at=draft.now))

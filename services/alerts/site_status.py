@@ -10,7 +10,7 @@ from schemas.reference import Site
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
 from services.alerts import rules, tasks
-from services.alerts.claims import absent_pct
+from services.alerts.claims import absent_pct, is_withdrawn
 from services.alerts.draft import Draft
 
 _TOTAL = frozenset({T.CLOSURE, *rules.ORDERS})
@@ -63,7 +63,7 @@ def judge(draft: Draft, site_id: str) -> None:
         draft.emit(SilenceChanged(site=site_id, rule=None))
         tasks.void(draft, "verify_site", site_id, "spoke")
     row = _row(draft, site_id, causes, old, word)
-    _write_marks(draft, site_id, _marks(draft, site_id, causes))
+    _write_marks(draft, site_id, _marks(draft, site_id, causes, old))
     if old is None or row.last_word_at != old.last_word_at or row != old:
         draft.emit(SiteStatusChanged(row=row))
 
@@ -152,7 +152,7 @@ def _cause_row(cause: Cause, site: Site | None) -> CauseRow:
 # ── marks: what a site counts for (§13) ────────────────────────────────────────────────────────────────────────────
 
 
-def _marks(draft: Draft, site_id: str, causes: list[Cause]) -> dict[str, tuple[str, ...]]:
+def _marks(draft: Draft, site_id: str, causes: list[Cause], old: SiteRow | None) -> dict[str, tuple[str, ...]]:
     site, rulebook = draft.territory.sites.get(site_id), draft.state.rules
     marks: dict[str, set[str]] = {}
     for cause in causes:
@@ -164,7 +164,7 @@ def _marks(draft: Draft, site_id: str, causes: list[Cause]) -> dict[str, tuple[s
             incidents = marks.setdefault(name, set())
             if incident is not None:
                 incidents.add(incident)
-    _mark_lifted(draft, site_id, marks)
+    _mark_lifted(draft, site_id, marks, old)
     return {name: tuple(sorted(incidents)) for name, incidents in sorted(marks.items())}
 
 
@@ -183,11 +183,13 @@ def _acting_marks(cause: Cause, site: Site | None, presence_pcts: tuple[float, .
     return names
 
 
-def _mark_lifted(draft: Draft, site_id: str, marks: dict[str, set[str]]) -> None:
-    """A cause that was there and is lifted counts as restored while its incident is open."""
+def _mark_lifted(draft: Draft, site_id: str, marks: dict[str, set[str]], old: SiteRow | None) -> None:
+    """A cause that was there and is lifted, not withdrawn, counts as restored while its incident is open."""
+    were = (draft.state.causes[row.id] for row in (old.causes if old else ()))
+    restored = {f"cause:{c.type.value}" for c in were if c.lifted_at is not None and not is_withdrawn(c)}
     for name, incidents in draft.state.marks.get(site_id, _UNMARKED).items():
         type_ = name.partition(":")[2]
-        if name.startswith(("cause:", "lifted:")) and f"cause:{type_}" not in marks:
+        if (name in restored or name.startswith("lifted:")) and f"cause:{type_}" not in marks:
             still = {i for i in incidents if (s := draft.standing(i)) is not None and s in draft.open_incidents}
             if still:
                 marks[f"lifted:{type_}"] = still

@@ -12,7 +12,7 @@ from schemas.alerts import Cause
 from schemas.base import DAY_MS, Instant
 from schemas.words import EventType
 from services.alerts.calendar import day_of
-from services.alerts.claims import absent_pct, as_number
+from services.alerts.claims import absent_pct, as_number, is_withdrawn
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.evolve.reports import heard, recounted
 from services.alerts.rules import HEAT_HAZARD
@@ -112,9 +112,9 @@ def _began(cause: Cause) -> Instant:
 
 
 def _counts(cause: Cause) -> bool:
-    """False for what is only announced (it is no event yet, and one that was lifted before never will be), and for planned works (D64)."""
+    """False for what is only announced (it is no event yet, and one that was lifted before never will be), withdrawn (D3) or planned works (D64)."""
     ended_after = cause.lifted_at is not None and (not cause.windows or any(w.start < cause.lifted_at for w in cause.windows))
-    return (cause.acting or ended_after) and not cause.maintenance
+    return (cause.acting or ended_after) and not is_withdrawn(cause) and not cause.maintenance
 
 
 def _cut(cause: Cause | None) -> tuple[Instant, str, str] | None:
@@ -142,7 +142,7 @@ def _note(s: State, d: Changes, index: str, before: E | None, now: E | None, spa
 def _presence(s: State, old: Cause | None, cause: Cause) -> Map[str, Map[str, Map[str, Presence]]]:
     """What each cause says stands beside what the others say, so that the index is the same in whatever order they came."""
     key, site = _day(s, cause), cause.site or ""
-    now = None if cause.maintenance else Presence(cause.since, cause.known_at, cause.id, 100.0 - absent_pct(cause))
+    now = None if cause.maintenance or is_withdrawn(cause) else Presence(cause.since, cause.known_at, cause.id, 100.0 - absent_pct(cause))
     before = key if old is None else _day(s, old)
     if before == key and s.presence.get(key, Map()).get(site, Map()).get(cause.id) == now:
         return s.presence

@@ -243,6 +243,16 @@ def test_a_window_planned_over_what_runs_already_ends_its_ladder_and_its_end_cal
     assert scene.incident_of(report).level == incident.level
 
 
+def test_a_cut_that_works_cover_by_now_is_not_restored(scene: Scene) -> None:
+    scene.report(0, "outage_power", COLLEGE)
+    _plan(scene, 5, 60, sites=[COLLEGE])
+    scene.step(6)
+    assert not scene.state.marks[COLLEGE]
+    scene.step(60)
+    scene.report(70, "reopening", COLLEGE, severity=1, lifts=(EventType.OUTAGE_POWER,))
+    assert set(scene.state.marks[COLLEGE]) == {"lifted:outage_power"}
+
+
 def test_a_recurring_window_covers_each_of_its_nights_and_nothing_between(scene: Scene) -> None:
     first = datetime(2027, 2, 14, 22, tzinfo=PARIS)
     scene = Scene(start=int(first.timestamp() * 1000), opened=int(first.timestamp() * 1000) - 60 * MINUTE_MS)

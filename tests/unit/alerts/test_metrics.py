@@ -1,0 +1,95 @@
+"""What the metrics of §13 count: what is current and confirmed, sites not words, durations from when something began."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.commands import DenyReport
+from schemas.predicates import Measured
+from schemas.reports import Measure
+from schemas.words import EventType, MsgType
+from services.alerts.draft import Draft
+from services.alerts.metrics import bind
+from services.runtime.decider import Deadline, Firing
+from tests.shipped import territory
+from tests.unit.alerts.scene import Scene
+from tests.unit.alerts.test_laws import FEW
+
+PMI = ("pmi-04", "pmi-05", "pmi-06", "pmi-07")
+COLLEGES = tuple(s.id for s in territory().sites if s.kind == "college")
+ABSENT = Measure(name="absence_rate", value=60.0, unit="%", scope="site")
+DAY = 24 * 60
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def _value(scene: Scene, metric: str, minute: float, **args: Any) -> float | None:
+    """Of the territory, at T + minute."""
+    at = scene.at(minute)
+    draft = Draft(scene.state, Firing(Deadline(at, "test"), scene.realm, scene.realm, at))
+    return bind(Measured(metric=metric, op=">=", value=1, args=args), draft.territory, {}).value(draft, None)
+
+
+def _withdraw(scene: Scene, minute: float, report: str, denied: bool) -> None:
+    row = scene.state.reports[report]
+    if denied:
+        scene.command(DenyReport(author="c", role="coordinator", reason="text:x", report=report), minute)
+    else:
+        scene.report(minute, row.type.value, row.site, msg_type=MsgType.CANCEL, references=(report,), severity=1)
+
+
+# ── withdrawn (D3, D6) ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("denied", [True, False])
+def test_cuts_and_events_that_were_withdrawn_hold_no_threshold(scene: Scene, denied: bool) -> None:
+    cuts = [scene.report(n, "outage_power", site, severity=2, capacity_lost_pct=10) for n, site in enumerate(PMI[:2])]
+    fights = [scene.report(n, "security_incident", commune="92050", source=f"s{n}") for n in (3, 4)]
+    for report in (*cuts, *fights):
+        _withdraw(scene, 5, report, denied)
+    scene.report(6, "outage_power", PMI[2], severity=2, capacity_lost_pct=10)
+    scene.report(7, "security_incident", commune="92050", source="police")
+    assert (len(scene.state.cuts), len(scene.state.security)) == (1, 1)
+    assert not scene.state.triggers, "three cuts in ten minutes are PT-ELEC, three events in a commune PT-VIOLENCES"
+
+
+def test_absences_of_yesterday_that_were_withdrawn_are_no_day_of_an_epidemic(scene: Scene) -> None:
+    for day in range(2):
+        said = [scene.report(day * DAY + n / 10, "staff_shortage", site, severity=2, measure=ABSENT) for n, site in enumerate(COLLEGES[:11])]
+        for n, report in enumerate(said if day == 0 else ()):
+            _withdraw(scene, 30 + n / 10, report, denied=False)
+    assert _value(scene, "sites_below_opening", DAY + 30, kind="college", days=2) == 0, "only one day is known"
+    assert scene.state.level() == 1
+
+
+def test_of_the_cut_sites_only_those_where_current_is_back_are_restored(scene: Scene) -> None:
+    cuts = [scene.report(n, "outage_power", site, capacity_lost_pct=100) for n, site in enumerate(PMI)]
+    assert _value(scene, "restored_share", 5, cause="outage_power") == 0
+    _withdraw(scene, 5, cuts[0], denied=False)
+    _withdraw(scene, 6, cuts[1], denied=True)
+    assert _value(scene, "restored_share", 7, cause="outage_power") == 0
+    scene.report(8, "reopening", PMI[2], severity=1, lifts=(EventType.OUTAGE_POWER,))
+    assert _value(scene, "restored_share", 9, cause="outage_power") == 50
+
+
+@FEW
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(("outage_power", "security_incident", "damage_report", "staff_shortage")), st.sampled_from(PMI), st.booleans()),
+        min_size=1, max_size=8,
+    )
+)  # fmt: skip
+def test_what_was_all_withdrawn_leaves_nothing_that_counts(said: list[tuple[str, str, bool]]) -> None:
+    scene = Scene()
+    for n, (type, site, _denied) in enumerate(said):
+        scene.report(n, type, site, id=f"r{n}", measure=ABSENT if type == "staff_shortage" else None)
+    for n, (_type, _site, denied) in enumerate(said):
+        _withdraw(scene, 20 + n, f"r{n}", denied)
+    assert (scene.state.cuts, scene.state.security, dict(scene.state.presence)) == ((), (), {})
