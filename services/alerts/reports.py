@@ -153,9 +153,7 @@ def turn(draft: Draft, id: str) -> None:
     for row in (draft.state.reports[r] for r in announced):
         if "planned" not in row.flags:
             _count(draft, row)
-    if draft.state.causes[cause.id].lifted_by == "windows_over":
-        for report in cause.reports:
-            incidents.recount_customers(draft, report)
+    incidents.recount_customers(draft, cause.reports)
 
 
 def begin(draft: Draft, report: str) -> None:
@@ -193,7 +191,7 @@ def _withdraw(draft: Draft, row: ReportRow) -> None:
         for reference in row.references:
             _hold_again(draft, reference)
             flags.withdraw(draft, reference)
-            incidents.recount_customers(draft, reference)
+        incidents.recount_customers(draft, row.references)
     elif not (row.colour or (row.measure is not None and row.measure.value is not None)):
         tasks.ask(draft, "link_denial", report=row.id, site=site_of(row), candidates=_rumours_near(draft, row))
 
@@ -297,7 +295,7 @@ def deny(draft: Draft, told: ReportRow, by: str | None) -> None:
     if told.confirmation == "confirmed":
         _hold_again(draft, told.id)
         flags.withdraw(draft, told.id)
-        incidents.recount_customers(draft, told.id)
+        incidents.recount_customers(draft, (told.id,))
     _end_doubt(draft, site_of(told))
 
 

@@ -253,6 +253,29 @@ def test_a_cut_that_works_cover_by_now_is_not_restored(scene: Scene) -> None:
     assert set(scene.state.marks[COLLEGE]) == {"lifted:outage_power"}
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_customers_cut_by_works_are_shown_alone_and_never_count(scene: Scene, late: bool) -> None:
+    def figure(minute: float, source: str, customers: float, occurred: float) -> str:
+        measure = Measure(name="customers_cut", value=customers, object="network:electricity")
+        return scene.report(minute, "outage_power", zone=("92050",), severity=2, source=source, measure=measure, occurred=occurred)
+
+    _plan(scene, 0, 60, sources=["enedis"])
+    planned = figure(5, "enedis", 25_000.0, 5)
+    assert scene.incident_of(planned).customers_cut == 25_000, "in the picture"
+
+    cut = scene.report(6, "outage_power", "pmi-05", severity=2, capacity_lost_pct=10)
+    assert scene.incident_of(cut).id == scene.incident_of(planned).id
+    assert scene.incident_of(planned).customers_cut is None
+    figure(10, "prefecture", 400.0, 4 if late else 9)
+    assert scene.incident_of(planned).customers_cut == 400
+    scene.step(59)
+    assert (scene.state.level(), dict(scene.state.triggers)) == (1, {})
+
+    scene.step(61)
+    assert scene.incident_of(planned).customers_cut == (25_000 if late else 400), "the newest figure"
+    assert ("PT-ELEC:2" in scene.state.triggers) is late
+
+
 def test_a_recurring_window_covers_each_of_its_nights_and_nothing_between(scene: Scene) -> None:
     first = datetime(2027, 2, 14, 22, tzinfo=PARIS)
     scene = Scene(start=int(first.timestamp() * 1000), opened=int(first.timestamp() * 1000) - 60 * MINUTE_MS)
