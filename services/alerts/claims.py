@@ -35,7 +35,7 @@ def row_of(report: ReportReceived, recorded_at: Instant, territory: Territory) -
         flags.append("area_unknown")
     end = report.estimated_end
     if end is None and report.expected_duration_h is not None:
-        end = occurred_at + int(report.expected_duration_h * HOUR_MS)
+        end = _starts(report.effective, occurred_at) + int(report.expected_duration_h * HOUR_MS)
     return ReportRow(
         id=report.report_id, state=ReportState.APPLIED, flags=tuple(flags), confirmation=_confirmation(report.certainty),
         source=report.source, source_key=report.source_key, site=report.site_id, commune=report.commune, zone=report.zone, type=report.type,
@@ -56,6 +56,11 @@ def _confirmation(certainty: Certainty) -> str:
     return certainty.value
 
 
+def _starts(windows: tuple[Window, ...], told: Instant) -> Instant:
+    """What is announced lasts from its next window on, not from when it was told (D9)."""
+    return told if inside(windows, told) else min((w.start for w in windows if w.start > told), default=told)
+
+
 def all_over(windows: tuple[Window, ...], now: Instant) -> bool:
     """There were windows, and the last of them has ended."""
     return bool(windows) and all(w.end is not None and w.end <= now for w in windows)
@@ -64,6 +69,11 @@ def all_over(windows: tuple[Window, ...], now: Instant) -> bool:
 def inside(windows: tuple[Window, ...], at: Instant) -> bool:
     """True if `at` lies in one of the windows; always without windows (D9)."""
     return not windows or any(w.start <= at and (w.end is None or at < w.end) for w in windows)
+
+
+def began(cause: Cause, now: Instant) -> Instant:
+    """A cause with windows began with the one it is in."""
+    return max((w.start for w in cause.windows if w.start <= now), default=cause.since)
 
 
 def site_of(row: ReportRow) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from schemas.alerts import Cause, ReportRow
 from schemas.words import EventType
 from services.alerts import tasks
-from services.alerts.causes import cause_of, contested, is_before, is_overdue, known_cause, lift, of_reports, put, take
+from services.alerts.causes import cause_of, contested, is_before, known_cause, lift, of_reports, put, take
 from services.alerts.claims import DENIED, WITHDRAWN, all_over, as_number, communes_of, inside, is_placeless, named, site_of
 from services.alerts.draft import Draft
 from services.alerts.values import changed
@@ -33,8 +33,7 @@ def hold_again(draft: Draft, told: ReportRow) -> list[Cause]:
         if day_over or newest.lifted_at is None or (other is not None and other[0] >= cause.last_at):
             continue
         if not all_over(cause.windows, draft.now):
-            values = {"lifted_at": None, "lifted_by": None, "acting": inside(cause.windows, draft.now)}
-            again.append(put(draft, changed(cause, values | {"overdue": is_overdue(cause, draft.now)})))
+            again.append(put(draft, changed(cause, {"lifted_at": None, "lifted_by": None, "acting": inside(cause.windows, draft.now)})))
     return again
 
 

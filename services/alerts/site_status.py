@@ -10,7 +10,7 @@ from schemas.reference import Site
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
 from services.alerts import rules, tasks
-from services.alerts.claims import absent_pct, is_withdrawn
+from services.alerts.claims import absent_pct, began, is_withdrawn
 from services.alerts.draft import Draft
 
 _TOTAL = frozenset({T.CLOSURE, *rules.ORDERS})
@@ -128,16 +128,11 @@ def _status(acting: list[Cause], site: Site | None) -> tuple[S, list[Cause]]:
 def _since(draft: Draft, status: S, by: list[Cause], old: SiteRow | None) -> Instant:
     """When the status began: occurred_at of the cause that gives it, or the last lift."""
     if by:
-        return min(_began(c, draft.now) for c in by)
+        return min(began(c, draft.now) for c in by)
     if old is not None and old.status is status:
         return old.since
     lifted = (draft.state.causes[row.id].lifted_at for row in (old.causes if old else ()))
     return max((at for at in lifted if at is not None), default=draft.now)
-
-
-def _began(cause: Cause, now: Instant) -> Instant:
-    """A cause with windows began with the one it is in."""
-    return max((w.start for w in cause.windows if w.start <= now), default=cause.since)
 
 
 def _cause_row(cause: Cause, site: Site | None) -> CauseRow:

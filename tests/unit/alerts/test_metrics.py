@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.commands import DenyReport
 from schemas.predicates import Measured
-from schemas.reports import Measure
+from schemas.reports import Measure, Window
 from schemas.words import EventType, MsgType
 from services.alerts.draft import Draft
 from services.alerts.metrics import bind
@@ -77,6 +77,24 @@ def test_of_the_cut_sites_only_those_where_current_is_back_are_restored(scene: S
     assert _value(scene, "restored_share", 7, cause="outage_power") == 0
     scene.report(8, "reopening", PMI[2], severity=1, lifts=(EventType.OUTAGE_POWER,))
     assert _value(scene, "restored_share", 9, cause="outage_power") == 50
+
+
+# ── durations ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_short_closure_of_a_central_site_that_was_announced_long_before_is_short(scene: Scene) -> None:
+    """Ten hours, told ten days ahead: not the 72 h that are N4 and a transverse loss."""
+    day, end = 10 * DAY, 10 * DAY + 600
+    window = Window(start=scene.at(day), end=scene.at(end))
+    scene.report(0, "closure", "cen-2", severity=4, effective=(window,), estimated_end=scene.at(end))
+    scene.step(day + 1)
+    assert scene.status("cen-2") == "closed"
+    assert _value(scene, "expected_unavailability_h", day + 1, kind="site_central") == 10
+    assert _value(scene, "transverse_loss", day + 1) == 0
+    assert scene.state.level() == 3
+
+
+# ── laws ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @FEW
