@@ -92,8 +92,8 @@ class Reading:
 
 
 Hush = Literal["maintenance", "inhibited"]
-SecurityEvent = tuple[Instant, str, str, int, str]
-"""(since, cause, commune, severity, type)"""
+SecurityEvent = tuple[Instant, str, int, str]
+"""(since, cause, severity, type)"""
 
 
 class Presence(NamedTuple):

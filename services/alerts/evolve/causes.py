@@ -124,7 +124,7 @@ def _cut(cause: Cause | None) -> tuple[Instant, str, str] | None:
 def _event(cause: Cause | None) -> SecurityEvent | None:
     if cause is None or not _counts(cause):
         return None
-    return _began(cause), cause.id, cause.commune or "", cause.severity, cause.type.value
+    return _began(cause), cause.id, cause.severity, cause.type.value
 
 
 def _note(s: State, d: Changes, index: str, before: E | None, now: E | None, span: Instant) -> None:

@@ -141,7 +141,9 @@ def test_damage_by_planned_works_holds_no_trigger_of_violence(scene: Scene) -> N
 
 def test_a_planned_isolation_takes_no_system_down(scene: Scene) -> None:
     _plan(scene, 0, 120, types=[EventType.OUTAGE_IT])
-    scene.report(5, "outage_it", "sit-01", severity=4, capacity_lost_pct=100, measure=Measure(name="total_isolation", value=True, object="system:*"))
+    scene.report(
+        5, "outage_it", "sit-01", severity=4, capacity_lost_pct=100, measure=Measure(name="total_isolation", value=True, object="system:*")
+    )
     scene.step(119)
     assert not scene.state.triggers
     scene.step(121)

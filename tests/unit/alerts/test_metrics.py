@@ -14,6 +14,7 @@ from schemas.reports import Measure, Window
 from schemas.words import EventType, MsgType
 from services.alerts.draft import Draft
 from services.alerts.metrics import bind
+from services.alerts.metrics.windows import fullest
 from services.runtime.decider import Deadline, Firing
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
@@ -62,7 +63,9 @@ def test_cuts_and_events_that_were_withdrawn_hold_no_threshold(scene: Scene, den
 
 def test_absences_of_yesterday_that_were_withdrawn_are_no_day_of_an_epidemic(scene: Scene) -> None:
     for day in range(2):
-        said = [scene.report(day * DAY + n / 10, "staff_shortage", site, severity=2, measure=ABSENT) for n, site in enumerate(COLLEGES[:11])]
+        said = [
+            scene.report(day * DAY + n / 10, "staff_shortage", site, severity=2, measure=ABSENT) for n, site in enumerate(COLLEGES[:11])
+        ]
         for n, report in enumerate(said if day == 0 else ()):
             _withdraw(scene, 30 + n / 10, report, denied=False)
     assert _value(scene, "sites_below_opening", DAY + 30, kind="college", days=2) == 0, "only one day is known"
@@ -92,6 +95,39 @@ def test_a_short_closure_of_a_central_site_that_was_announced_long_before_is_sho
     assert _value(scene, "expected_unavailability_h", day + 1, kind="site_central") == 10
     assert _value(scene, "transverse_loss", day + 1) == 0
     assert scene.state.level() == 3
+
+
+# ── windows in time ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_site_whose_current_flaps_hides_no_sites_that_were_cut_together(scene: Scene) -> None:
+    for n in range(4):
+        scene.report(2 * n, "outage_power", PMI[0], severity=2, capacity_lost_pct=10)
+        scene.report(2 * n + 1, "reopening", PMI[0], severity=1, lifts=(EventType.OUTAGE_POWER,))
+    for n, site in enumerate(PMI[1:]):
+        scene.report(60 + n, "outage_power", site, severity=2, capacity_lost_pct=10)
+    assert _value(scene, "outage_power_sites", 70, window_min=10) == 3
+    assert scene.state.triggers["PT-ELEC:2"].state == "held"
+
+
+def test_an_event_in_several_communes_counts_in_each_of_them(scene: Scene) -> None:
+    """For the commune with most events, too; in the territory it is one."""
+    scene.report(0, "security_incident", zone=("92050", "92025", "92004"), source="police")
+    scene.report(30, "damage_report", PMI[0])
+    window: dict[str, Any] = {"min_severity": 3, "window_min": 60}
+    assert _value(scene, "security_communes", 31, **window) == 3
+    assert _value(scene, "security_events", 31, per="commune", **window) == 2
+    assert _value(scene, "security_events", 31, **window) == 2
+
+
+@FEW
+@given(st.lists(st.tuples(st.integers(0, 60), st.sampled_from("abcde")), max_size=20), st.integers(0, 30))
+def test_the_fullest_window_holds_as_many_different_things_as_any(said: list[tuple[int, str]], width: int) -> None:
+    events = [(at, what, "") for at, what in sorted(said)]
+    best = fullest(events, width)
+    assert not best or best[-1][0] - best[0][0] <= width
+    most = max((len({w for b, w, _ in events if at <= b <= at + width}) for at, _, _ in events), default=0)
+    assert len({what for _, what, _ in best}) == most
 
 
 # ── laws ───────────────────────────────────────────────────────────────────────────────────────────────────────────
