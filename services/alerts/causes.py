@@ -49,7 +49,7 @@ def makes_cause(row: ReportRow) -> bool:
 
 
 def _says_sound(row: ReportRow) -> bool:
-    return measure_name(row) in ("system_healthy", "system_restored") or says_restored(row)
+    return measure_name(row) in rules.RESTORED or says_restored(row)
 
 
 def known_cause(row: ReportRow, draft: Draft) -> Cause | None:
@@ -132,6 +132,13 @@ def placeless_of(draft: Draft, incident: str | None) -> list[Cause]:
     """The open causes of an incident that have no site."""
     found = (draft.state.causes[c] for ids in draft.state.placeless.values() for c in sorted(ids))
     return [c for c in found if incident is not None and draft.standing(c.incident) == incident]
+
+
+def all_open(draft: Draft) -> list[Cause]:
+    """Every open cause. Walks over them: for what is rare."""
+    state = draft.state
+    ids = (*(c for at in state.site_causes.values() for c in at), *(c for of_type in state.placeless.values() for c in of_type))
+    return [state.causes[c] for c in sorted(ids)]
 
 
 def _next_change(cause: Cause, now: Instant, horizon: Instant) -> Instant | None:

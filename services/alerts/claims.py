@@ -97,14 +97,19 @@ def communes_of(row: ReportRow, territory: Territory) -> tuple[str, ...]:
     return (row.commune,) if row.commune else ()
 
 
-def objects_of(row: ReportRow) -> tuple[str, ...]:
-    """`system:x`, `road:y`, … that the report is about."""
+def objects_of(row: ReportRow | Cause) -> tuple[str, ...]:
+    """`system:x`, `road:y`, … that a report or a cause is about."""
     return tuple(o for o in (row.measure.object or "").split("|") if o) if row.measure is not None else ()
 
 
-def named(row: ReportRow, prefix: str) -> tuple[str, ...]:
+def named(row: ReportRow | Cause, prefix: str) -> tuple[str, ...]:
     """Names of the objects of one sort: `named(row, "system:")`."""
     return tuple(o.removeprefix(prefix) for o in objects_of(row) if o.startswith(prefix))
+
+
+def services_of(row: ReportRow) -> tuple[str, ...]:
+    """The systems and networks by name that the report is about."""
+    return tuple(o for o in objects_of(row) if o.startswith(("system:", "network:")) and o != "system:*")
 
 
 def measure_name(row: ReportRow) -> str | None:
