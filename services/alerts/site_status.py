@@ -10,7 +10,7 @@ from schemas.reference import Site
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
 from services.alerts import rules, tasks
-from services.alerts.claims import absent_pct, began, is_withdrawn
+from services.alerts.claims import absent_pct, began, is_withdrawn, named
 from services.alerts.draft import Draft
 
 _TOTAL = frozenset({T.CLOSURE, *rules.ORDERS})
@@ -32,6 +32,14 @@ def loss(cause: Cause, site: Site | None) -> float:
     if cause.type is T.SUPPLIER_FAILURE:  # it takes from the served activity, not from the site (D40)
         return 0.0
     return cause.loss_pct or 0.0
+
+
+def meals_lost(cause: Cause, site: Site | None) -> float:
+    """What a supplier takes from the meals of a site: one that it does not name, or its kitchen. Any other by name is a flag."""
+    suppliers = named(cause, "supplier:")
+    if cause.type is not T.SUPPLIER_FAILURE or site is None or not site.kitchen or (suppliers and site.kitchen not in suppliers):
+        return 0.0
+    return 100.0 if cause.loss_pct is None else cause.loss_pct
 
 
 def effect(cause: Cause, site: Site | None) -> S:
@@ -140,7 +148,7 @@ def _cause_row(cause: Cause, site: Site | None) -> CauseRow:
         id=cause.id, incident=cause.incident, type=cause.type, effect=effect(cause, site), since=cause.since, certainty=cause.certainty,
         severity=cause.severity, loss_pct=loss(cause, site), contested=cause.contested, planned=not cause.acting, overdue=cause.overdue,
         sources=cause.sources, reports=cause.reports, expected_end=cause.expected_end, windows=cause.windows, measure=cause.measure,
-        maintenance=cause.maintenance, inhibited_by=cause.inhibited_by,
+        maintenance=cause.maintenance, inhibited_by=cause.inhibited_by, meals_lost_pct=meals_lost(cause, site),
     )  # fmt: skip
 
 

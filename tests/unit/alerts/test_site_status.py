@@ -51,6 +51,18 @@ def test_the_table_of_types(scene: Scene, type: str, loss: float | None, severit
     assert (scene.status(COLLEGE), scene.site(COLLEGE).capacity_pct) == (status, capacity)
 
 
+@pytest.mark.parametrize(
+    ("supplier", "lost", "meals"),
+    [(None, None, 100), (None, 40, 40), ("supplier:{kitchen}", None, 100), ("supplier:linge", 100, 0)],
+)
+def test_a_supplier_that_a_site_misses_takes_from_its_meals(scene: Scene, supplier: str | None, lost: float | None, meals: float) -> None:
+    kitchen = next(s.kitchen for s in territory().sites if s.id == COLLEGE)
+    measure = None if supplier is None else Measure(object=supplier.format(kitchen=kitchen))
+    scene.report(1, "supplier_failure", COLLEGE, capacity_lost_pct=lost, measure=measure)
+    (cause,) = scene.site(COLLEGE).causes
+    assert (scene.status(COLLEGE), cause.loss_pct, cause.meals_lost_pct) == ("normal", 0, meals)
+
+
 def test_a_generator_leaves_at_least_forty_per_cent(scene: Scene) -> None:
     assert territory().sites[0].id == "cen-1"
     assert territory().sites[0].generator
