@@ -124,13 +124,8 @@ def recount_customers(draft: Draft, reports: Iterable[str]) -> None:
 
 def _customers(draft: Draft, incident: IncidentRow, more: ReportRow | None = None) -> float | None:
     """The newest figure that counts; where all is planned works (D64), theirs is shown. `more`: a report that is not recorded yet."""
-    rows = {id: draft.state.reports[id] for id in draft.state.incident_reports.get(incident.id, ())}
-    if more is not None:
-        rows[more.id] = more
-    said = [
-        (r.occurred_at, r.recorded_at, r.id, figure) for r in rows.values()
-        if measure_name(r) == "customers_cut" and (figure := _figure(draft, r, incident)) is not None
-    ]  # fmt: skip
+    rows = (*draft.figures(incident.id), *((more,) if more is not None else ()))
+    said = [(r.occurred_at, r.recorded_at, r.id, figure) for r in rows if (figure := _figure(draft, r, incident)) is not None]
     return max(said)[3] if said else None
 
 

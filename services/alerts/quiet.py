@@ -161,7 +161,7 @@ def _turn(draft: Draft, incident: str) -> None:
     if quiet is not None:
         why = (*why, Why(code=RULE[quiet], at=draft.now, args={"by": list(behind(draft, incident))}))
     draft.alter(incident, "quiet" if quiet else "loud", quiet=quiet, why=why, updated_at=draft.now)
-    incidents.recount_customers(draft, draft.state.incident_reports.get(incident, ()))
+    incidents.recount_customers(draft, draft.state.figures.get(incident, ()))
     draft.turned.add(incident)
 
 
