@@ -94,6 +94,7 @@ class CauseRow(Model):
     certainty: Certainty
     severity: int
     loss_pct: float
+    meals_lost_pct: float = Field(default=0.0, description="of the meals served there: a supplier that fails takes nothing else (D40)")
     contested: bool = False
     planned: bool = False
     overdue: bool = False
@@ -381,7 +382,9 @@ class Cause(Model):
     reports: tuple[str, ...] = ()
     contested: bool = False
     lifted_at: Instant | None = None
-    lifted_by: str | None = Field(default=None, description="report, or `end_of_day`, `windows_over`")
+    lifted_by: str | None = Field(
+        default=None, description="report; `withdrawn:` or `denied:` and a report (D3); `task:` and a task; `end_of_day`, `windows_over`"
+    )
     next_at: Instant | None = Field(default=None, description="when time alone changes it: a window, the expected end, the end of the day")
     maintenance: tuple[str, ...] = Field(default=(), description="windows that cover all its reports (D64)")
     inhibited_by: str | None = Field(default=None, description="the open cause of which it is a consequence (D65)")

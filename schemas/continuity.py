@@ -283,12 +283,13 @@ class ImprovementChanged(RowFact):
 
 
 class CauseHeard(Model):
-    """A confirmed cause that acts now. `loss_pct` is of the site."""
+    """A confirmed cause that acts now. `loss_pct` is of the site, `meals_lost_pct` of the meals served there."""
 
     id: str
     type: EventType
     since: Instant
     loss_pct: float
+    meals_lost_pct: float = 0.0
     severity: int
     incident: str | None = None
     report: str | None = None

@@ -12,6 +12,7 @@ from schemas.words import EventType
 from services.alerts import rules, tasks
 from services.alerts.calendar import day_of, end_of_day
 from services.alerts.claims import (
+    DENIED,
     all_over,
     as_number,
     claim_key,
@@ -48,7 +49,7 @@ def makes_cause(row: ReportRow) -> bool:
 
 
 def _says_sound(row: ReportRow) -> bool:
-    return measure_name(row) in ("system_healthy", "system_restored") or says_restored(row)
+    return measure_name(row) in rules.RESTORED or says_restored(row)
 
 
 def known_cause(row: ReportRow, draft: Draft) -> Cause | None:
@@ -82,7 +83,8 @@ def is_same_occasion(a: ReportRow, b: ReportRow) -> bool:
 def put(draft: Draft, cause: Cause) -> Cause:
     """Record a cause with its next instant of change; the site is judged again."""
     if cause.lifted_at is None:
-        cause = changed(cause, {"next_at": _next_change(cause, draft.now, draft.state.rules.horizon_ms)})
+        next_at = _next_change(cause, draft.now, draft.state.rules.horizon_ms)
+        cause = changed(cause, {"next_at": next_at, "overdue": _is_overdue(cause, draft.now)})
     before = draft.state.causes.get(cause.id)
     if cause != before:
         draft.emit(CauseChanged(cause=cause))
@@ -132,11 +134,24 @@ def placeless_of(draft: Draft, incident: str | None) -> list[Cause]:
     return [c for c in found if incident is not None and draft.standing(c.incident) == incident]
 
 
+def all_open(draft: Draft) -> list[Cause]:
+    """Every open cause. Walks over them: for what is rare."""
+    state = draft.state
+    ids = (*(c for at in state.site_causes.values() for c in at), *(c for of_type in state.placeless.values() for c in of_type))
+    return [state.causes[c] for c in sorted(ids)]
+
+
 def _next_change(cause: Cause, now: Instant, horizon: Instant) -> Instant | None:
     """When time alone changes the cause next: a window begins, ends or comes into sight, the expected end, the end of the day."""
     times = [t for w in cause.windows for t in (w.start, w.end, w.start - horizon) if t is not None]
-    times += [t for t in (None if cause.overdue else cause.expected_end, cause.ends_at) if t is not None]
+    times += [t for t in (cause.expected_end, cause.ends_at) if t is not None]
     return min((t for t in times if t > now), default=None)
+
+
+def _is_overdue(cause: Cause, now: Instant) -> bool:
+    """D17; never what is only announced, nor what ends with its windows (D9)."""
+    stays = not cause.windows or any(w.end is None for w in cause.windows)
+    return cause.expected_end is not None and cause.expected_end <= now and stays and cause.acting
 
 
 def take(draft: Draft, row: ReportRow, incident: str | None, known: Cause | None) -> Taken:
@@ -168,7 +183,6 @@ def _new(draft: Draft, row: ReportRow, incident: str | None, over: tuple[Instant
         acting=inside(row.effective, draft.now), expected_end=row.expected_end, ends_at=end_of_day(row.occurred_at) if _is_daily(row) else None,
         persons=_persons(row), measure=row.measure, sources=(row.source,), reports=(row.id,),
         lifted_at=over[0] if over else None, lifted_by=over[1] if over else None,
-        overdue=over is None and row.expected_end is not None and not row.effective and row.expected_end <= draft.now,
     )  # fmt: skip
 
 
@@ -206,7 +220,7 @@ def _over_already(draft: Draft, row: ReportRow, known: Cause | None) -> tuple[In
     newest = draft.state.cause_keys.get(claim_key(row)) if known is None else None
     if newest is not None:
         last = draft.state.causes[newest]
-        denied = last.lifted_by == f"denied:{row.id}"  # and confirmed now: the newer word of a person
+        denied = last.lifted_by == DENIED + row.id  # and confirmed now: the newer word of a person
         if last.lifted_at is not None and not denied and last.lifted_by != "end_of_day" and row.occurred_at < last.lifted_at:
             return last.lifted_at, last.lifted_by or "lifted"
     if _is_daily(row) and (end := end_of_day(row.occurred_at)) <= draft.now:
@@ -246,7 +260,7 @@ def _another_word(draft: Draft, row: ReportRow, known: Cause) -> Taken:
         "acting": inside(windows, draft.now),
     }
     if newer and row.expected_end is not None and row.expected_end != known.expected_end:
-        worse |= {"expected_end": row.expected_end, "overdue": row.expected_end <= draft.now}
+        worse["expected_end"] = row.expected_end
     cause = changed(known, both | worse)
     if row.occurred_at < known.since:
         cause = contested(draft, cause, row.source)
@@ -313,7 +327,7 @@ def replace_values(draft: Draft, row: ReportRow, cause: Cause) -> Taken:
             values |= {"severity": row.severity, "loss_pct": row.capacity_lost_pct if row.capacity_lost_pct is not None else cause.loss_pct}
             values |= {"persons": _persons(row) if _persons(row) is not None else cause.persons, "measure": row.measure or cause.measure}
         if row.expected_end is not None:
-            values |= {"expected_end": row.expected_end, "overdue": row.expected_end <= draft.now}
+            values["expected_end"] = row.expected_end
         if row.effective:
             values |= {"windows": row.effective, "acting": inside(row.effective, draft.now)}
             if all_over(row.effective, draft.now):
@@ -321,10 +335,6 @@ def replace_values(draft: Draft, row: ReportRow, cause: Cause) -> Taken:
                 lift(draft, draft.state.causes[cause.id], max(w.end or 0 for w in row.effective), "windows_over")
                 return Taken(draft.state.causes[cause.id], "replaced")
     return Taken(put(draft, changed(cause, values)), "replaced")
-
-
-def is_overdue(cause: Cause, now: Instant) -> bool:
-    return cause.expected_end is not None and cause.expected_end <= now and not cause.windows
 
 
 def lift(draft: Draft, cause: Cause, at: Instant, by: str) -> None:
@@ -363,11 +373,10 @@ def due(draft: Draft, cause: Cause) -> None:
         return lift(draft, cause, cause.ends_at, "end_of_day")
     if all_over(cause.windows, now):
         return lift(draft, cause, max(w.end for w in cause.windows if w.end is not None), "windows_over")
-    late = is_overdue(cause, now)
     acting = inside(cause.windows, now)
     if acting is not cause.acting:
         _count_planned(draft, cause, acting)
-    put(draft, changed(cause, {"acting": acting, "overdue": cause.overdue or late}))
+    put(draft, changed(cause, {"acting": acting}))
     return None
 
 

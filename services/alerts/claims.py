@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
+from typing import Final
 
 from schemas.alerts import Cause, ReportRow
 from schemas.base import HOUR_MS, Instant
@@ -11,6 +12,11 @@ from schemas.words import Certainty, EventType, ReportState
 from services.alerts.calendar import instant_of
 from services.alerts.rules import FUTURE_AFTER_MS, LATE_AFTER_MS
 from services.alerts.territory import Territory
+
+WITHDRAWN: Final = "withdrawn:"
+"""A cause was lifted by the Cancel of this id."""
+DENIED: Final = "denied:"
+"""… because this report was denied."""
 
 
 def row_of(report: ReportReceived, recorded_at: Instant, territory: Territory) -> ReportRow:
@@ -29,7 +35,7 @@ def row_of(report: ReportReceived, recorded_at: Instant, territory: Territory) -
         flags.append("area_unknown")
     end = report.estimated_end
     if end is None and report.expected_duration_h is not None:
-        end = occurred_at + int(report.expected_duration_h * HOUR_MS)
+        end = _starts(report.effective, occurred_at) + int(report.expected_duration_h * HOUR_MS)
     return ReportRow(
         id=report.report_id, state=ReportState.APPLIED, flags=tuple(flags), confirmation=_confirmation(report.certainty),
         source=report.source, source_key=report.source_key, site=report.site_id, commune=report.commune, zone=report.zone, type=report.type,
@@ -50,6 +56,11 @@ def _confirmation(certainty: Certainty) -> str:
     return certainty.value
 
 
+def _starts(windows: tuple[Window, ...], told: Instant) -> Instant:
+    """What is announced lasts from its next window on, not from when it was told (D9)."""
+    return told if inside(windows, told) else min((w.start for w in windows if w.start > told), default=told)
+
+
 def all_over(windows: tuple[Window, ...], now: Instant) -> bool:
     """There were windows, and the last of them has ended."""
     return bool(windows) and all(w.end is not None and w.end <= now for w in windows)
@@ -58,6 +69,11 @@ def all_over(windows: tuple[Window, ...], now: Instant) -> bool:
 def inside(windows: tuple[Window, ...], at: Instant) -> bool:
     """True if `at` lies in one of the windows; always without windows (D9)."""
     return not windows or any(w.start <= at and (w.end is None or at < w.end) for w in windows)
+
+
+def began(cause: Cause, now: Instant) -> Instant:
+    """A cause with windows began with the one it is in."""
+    return max((w.start for w in cause.windows if w.start <= now), default=cause.since)
 
 
 def site_of(row: ReportRow) -> str | None:
@@ -81,14 +97,19 @@ def communes_of(row: ReportRow, territory: Territory) -> tuple[str, ...]:
     return (row.commune,) if row.commune else ()
 
 
-def objects_of(row: ReportRow) -> tuple[str, ...]:
-    """`system:x`, `road:y`, … that the report is about."""
+def objects_of(row: ReportRow | Cause) -> tuple[str, ...]:
+    """`system:x`, `road:y`, … that a report or a cause is about."""
     return tuple(o for o in (row.measure.object or "").split("|") if o) if row.measure is not None else ()
 
 
-def named(row: ReportRow, prefix: str) -> tuple[str, ...]:
+def named(row: ReportRow | Cause, prefix: str) -> tuple[str, ...]:
     """Names of the objects of one sort: `named(row, "system:")`."""
     return tuple(o.removeprefix(prefix) for o in objects_of(row) if o.startswith(prefix))
+
+
+def services_of(row: ReportRow) -> tuple[str, ...]:
+    """The systems and networks by name that the report is about."""
+    return tuple(o for o in objects_of(row) if o.startswith(("system:", "network:")) and o != "system:*")
 
 
 def measure_name(row: ReportRow) -> str | None:
@@ -127,6 +148,11 @@ def absent_pct(cause: Cause) -> float:
     if lost is None and cause.measure is not None and cause.measure.unit == "%":
         lost = as_number(cause.measure.value)
     return min(max(lost or 0.0, 0.0), 100.0)
+
+
+def is_withdrawn(cause: Cause) -> bool:
+    """Ended because what was said of it was cancelled or denied (D3, D6): it never held, and counts for nothing afterwards either."""
+    return (cause.lifted_by or "").startswith((WITHDRAWN, DENIED))
 
 
 def as_truth(value: float | bool | str | None) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from immutables import Map
 
-from schemas.alerts import IncidentChanged, IncidentRow
+from schemas.alerts import IncidentChanged, IncidentRow, ReportRow
 from schemas.base import Fact, Instant
 from schemas.words import Level
 from services.alerts.claims import as_number
@@ -156,6 +156,10 @@ class Draft:
         """Incident of a report; a merged one leads to the one that it was merged into."""
         row = self.state.reports.get(report)
         return self.standing(row.incident) if row is not None else None
+
+    def figures(self, incident: str) -> list[ReportRow]:
+        """The reports of customers cut of an incident."""
+        return [self.state.reports[r] for r in self.state.figures.get(incident, ())]
 
     def standing(self, incident: str | None) -> str | None:
         """The incident, or the one that it was merged into; None for one that is forgotten."""

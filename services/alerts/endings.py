@@ -5,8 +5,20 @@ from __future__ import annotations
 from schemas.alerts import Cause, ReportRow
 from schemas.words import EventType
 from services.alerts import tasks
-from services.alerts.causes import cause_of, contested, is_before, is_overdue, known_cause, lift, of_reports, put, take
-from services.alerts.claims import all_over, as_number, communes_of, inside, is_placeless, named, site_of
+from services.alerts.causes import all_open, cause_of, contested, is_before, known_cause, lift, of_reports, put, take
+from services.alerts.claims import (
+    DENIED,
+    WITHDRAWN,
+    all_over,
+    as_number,
+    communes_of,
+    inside,
+    is_placeless,
+    named,
+    objects_of,
+    services_of,
+    site_of,
+)
 from services.alerts.draft import Draft
 from services.alerts.values import changed
 
@@ -18,14 +30,14 @@ def withdraw(draft: Draft, cause: Cause, row: ReportRow) -> None:
     if after:
         put(draft, of_reports(cause, after))
     else:
-        lift(draft, cause, row.occurred_at, row.id)
+        lift(draft, cause, row.occurred_at, WITHDRAWN + row.id)
 
 
 def hold_again(draft: Draft, told: ReportRow) -> list[Cause]:
     """A reopening is withdrawn (D3): what it alone had ended holds again, what it had left shut in part does not. Returns what holds again."""
     state, again = draft.state, list[Cause]()
     for cause in [c for c in state.causes.values() if c.reports == (told.id,) and c.lifted_at is None]:
-        lift(draft, cause, draft.now, f"denied:{told.id}")
+        lift(draft, cause, draft.now, DENIED + told.id)
     for cause in [c for c in state.causes.values() if c.lifted_by == told.id]:
         newest = draft.state.causes[draft.state.cause_keys[cause.key]]
         other = draft.state.reopenings.get(f"{cause.site}|{cause.type.value}")
@@ -33,8 +45,7 @@ def hold_again(draft: Draft, told: ReportRow) -> list[Cause]:
         if day_over or newest.lifted_at is None or (other is not None and other[0] >= cause.last_at):
             continue
         if not all_over(cause.windows, draft.now):
-            values = {"lifted_at": None, "lifted_by": None, "acting": inside(cause.windows, draft.now)}
-            again.append(put(draft, changed(cause, values | {"overdue": is_overdue(cause, draft.now)})))
+            again.append(put(draft, changed(cause, {"lifted_at": None, "lifted_by": None, "acting": inside(cause.windows, draft.now)})))
     return again
 
 
@@ -126,24 +137,25 @@ def _keep_rest_shut(draft: Draft, row: ReportRow, incident: str | None) -> None:
 
 
 def end_supplier_failures(draft: Draft, supplier: str, row: ReportRow) -> None:
-    """A supplier serves again: its open failures end."""
-    for id in sorted(draft.state.placeless.get(EventType.SUPPLIER_FAILURE.value, ())):
-        cause = draft.state.causes[id]
-        if (
-            cause.measure is not None
-            and f"supplier:{supplier}" in (cause.measure.object or "").split("|")
-            and row.occurred_at >= cause.since
-        ):
+    """A supplier serves again: its open failures end, also those that sites told."""
+    for cause in all_open(draft):
+        if cause.type is EventType.SUPPLIER_FAILURE and row.occurred_at >= cause.since and supplier in _suppliers(draft, cause):
             lift(draft, cause, row.occurred_at, row.id)
 
 
-def end_system_outages(draft: Draft, systems: tuple[str, ...], row: ReportRow) -> None:
-    """`system_restored`: outages end once all systems that they are about are restored, by this word or by others before."""
-    restored = {f"system:{s}" for s in systems}
-    for cause in list(draft.state.causes.values()):
-        if cause.lifted_at is not None or cause.type not in (EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM) or cause.measure is None:
+def _suppliers(draft: Draft, cause: Cause) -> tuple[str, ...]:
+    """Who fails: whom the cause names, else the kitchen of its site."""
+    known = draft.territory.sites.get(cause.site or "")
+    return named(cause, "supplier:") or ((known.kitchen,) if known is not None and known.kitchen else ())
+
+
+def end_system_outages(draft: Draft, row: ReportRow) -> None:
+    """`system_restored`: outages end once all systems and networks that they are about are restored, by this word or by others before."""
+    restored = set(services_of(row))
+    for cause in all_open(draft):
+        if cause.type not in (EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM):
             continue
-        about = {o for o in (cause.measure.object or "").split("|") if o}
+        about = set(objects_of(cause))
         if about & restored and row.occurred_at >= cause.last_at and all(_is_up(draft, s, cause) for s in about - restored):
             lift(draft, cause, row.occurred_at, row.id)
 

@@ -126,7 +126,7 @@ def key_of_object(row: ReportRow, draft: Draft) -> Key | None:
     """Family and key that the object of an `info` names: it never opens an incident, it may join one."""
     if (supplier := next(iter(named(row, "supplier:")), None)) is not None:
         return "kitchen", supplier
-    if named(row, "system:"):
+    if named(row, "system:") or (named(row, "network:") and measure_name(row) in rules.RESTORED):
         return _it(row, draft)
     if named(row, "station:"):
         return "flood", "crues"

@@ -12,17 +12,18 @@ from schemas.alerts import FlagChanged, FlagRow, ReportRow
 from schemas.base import Instant
 from schemas.words import EventType as T
 from schemas.words import MsgType
-from services.alerts.claims import as_number, as_truth, is_placeless, measure_name, named, site_of
+from services.alerts.causes import all_open
+from services.alerts.claims import WITHDRAWN, as_number, as_truth, is_placeless, measure_name, named, objects_of, services_of, site_of
 from services.alerts.draft import Draft
 from services.alerts.endings import end_supplier_failures, end_system_outages
-from services.alerts.rules import CLOSED_BY_POWER_PCT, TRANSIT_RUNS, TRANSIT_STOPS
+from services.alerts.rules import CLOSED_BY_POWER_PCT, RESTORED, TRANSIT_RUNS, TRANSIT_STOPS
 from services.alerts.territory import flag_of_supplier
 from services.alerts.values import changed
 
 Value = bool | float | str
 _DOWN_PCT: Final = CLOSED_BY_POWER_PCT
 """A system that lost so much is down, not degraded."""
-_MEASURED: Final = ("colleges_served", "customers_cut", "system_restored", "system_healthy")
+_MEASURED: Final = ("colleges_served", "customers_cut", *RESTORED)
 """Measures that say themselves how a dependency is, also in a Cancel (D3)."""
 _AT_ONCE: Final = ("vigilance:", "flag:", "river:")
 """A declaration is in force when it is made, whatever period it speaks of; a failure that is announced begins later (D9)."""
@@ -86,12 +87,11 @@ def _dependencies(draft: Draft, row: ReportRow) -> Iterator[tuple[str, Value]]:
             yield id, "up" if served >= m.value_of else round(100 * served / m.value_of, 1)
         elif row.type is T.REOPENING:
             yield id, "up"
+    if m is not None and name in RESTORED:
+        yield from ((thing, "up" if as_truth(m.value) else "down") for thing in services_of(row))
+        return
     for system in named(row, "system:"):
-        if system == "*":
-            continue
-        if name in ("system_restored", "system_healthy"):
-            yield f"system:{system}", "up" if m is not None and as_truth(m.value) else "down"
-        elif row.type in (T.OUTAGE_IT, T.OUTAGE_TELECOM) and _is_service_wide(draft, row):
+        if system != "*" and row.type in (T.OUTAGE_IT, T.OUTAGE_TELECOM) and _is_service_wide(draft, row):
             yield f"system:{system}", "down" if (row.capacity_lost_pct or 0.0) >= _DOWN_PCT else "degraded"
     for network in named(row, "network:"):
         if m is not None and name == "customers_cut" and (cut := as_number(m.value)) is not None:
@@ -190,14 +190,13 @@ def _says(row: FlagRow, reports: Iterable[str]) -> bool:
 def _held_by(draft: Draft, id: str) -> tuple[str, ...]:
     """The first report of each open cause that takes it away. Walks over the open causes: only when one of them has ended."""
     name = id.replace("kitchen:", "supplier:")
-    open_ = (*(c for ids in draft.state.site_causes.values() for c in ids), *(c for ids in draft.state.placeless.values() for c in ids))
-    found = (draft.state.causes[c] for c in open_)
-    named_ = (c for c in found if c.measure is not None and name in (c.measure.object or "").split("|"))
-    return tuple(c.reports[0] for c in sorted(named_, key=lambda c: (c.since, c.id)))
+    about = (c for c in all_open(draft) if name in objects_of(c))
+    return tuple(c.reports[0] for c in sorted(about, key=lambda c: (c.since, c.id)))
 
 
 def _by(draft: Draft, by: str | None) -> tuple[str, ...]:
-    return (by,) if by is not None and by in draft.state.reports else ()
+    report = (by or "").removeprefix(WITHDRAWN)
+    return (report,) if report in draft.state.reports else ()
 
 
 def _restore(draft: Draft, row: ReportRow) -> None:
@@ -206,7 +205,7 @@ def _restore(draft: Draft, row: ReportRow) -> None:
     if m is None:
         return
     if name == "system_restored" and as_truth(m.value):
-        end_system_outages(draft, named(row, "system:"), row)
+        end_system_outages(draft, row)
     if name == "colleges_served" and m.value_of and (as_number(m.value) or 0.0) >= m.value_of:
         for supplier in named(row, "supplier:"):
             end_supplier_failures(draft, supplier, row)

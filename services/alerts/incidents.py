@@ -97,10 +97,8 @@ def _counted(draft: Draft, row: ReportRow, known: IncidentRow) -> dict[str, Any]
     values: dict[str, Any] = {}
     if row.type not in rules.MUTE_TYPES and row.msg_type is not MsgType.CANCEL:
         values["severity"] = max(known.severity, row.severity)
-    if measure_name(row) == "customers_cut" and row.measure is not None and not _repeats(draft, row):
-        reading = draft.state.readings.get(f"customers_cut|{row.site or row.measure.object or row.measure.scope or row.commune or ''}")
-        if reading is None or reading.occurred_at <= row.occurred_at:
-            values["customers_cut"] = as_number(row.measure.value)
+    if measure_name(row) == "customers_cut":
+        values["customers_cut"] = _customers(draft, known, row)
     return values
 
 
@@ -116,18 +114,29 @@ def _repeats(draft: Draft, row: ReportRow) -> bool:
     return row.msg_type is MsgType.CANCEL and any(r is not None and r.measure == row.measure for r in told)
 
 
-def recount_customers(draft: Draft, report: str) -> None:
-    """A report was withdrawn, or its windows are over: its incident has the newest figure of the others."""
-    told, incident = draft.state.reports.get(report), draft.incident_of(report)
-    if told is None or incident is None or measure_name(told) != "customers_cut":
-        return
-    others = [r for r in (draft.state.reports[i] for i in draft.state.incident_reports.get(incident, ())) if r.id != report]
-    said = [
-        (r.occurred_at, r.recorded_at, r.id, as_number(r.measure.value)) for r in others
-        if r.measure is not None and r.measure.name == "customers_cut" and is_confirmed(r) and "cancelled" not in r.flags
-        and "planned" not in r.flags and not all_over(r.effective, draft.now)
-    ]  # fmt: skip
-    draft.alter(incident, "report", customers_cut=max(said, key=lambda s: s[:3])[3] if said else None)
+def recount_customers(draft: Draft, reports: Iterable[str]) -> None:
+    """Reports were withdrawn, became or ceased to be current or planned works: their incidents have the newest figure that counts."""
+    told = (r for r in (draft.state.reports.get(i) for i in reports) if r is not None and measure_name(r) == "customers_cut")
+    for incident in dict.fromkeys(draft.incident_of(r.id) for r in told):
+        if incident is not None:
+            draft.alter(incident, "report", customers_cut=_customers(draft, draft.incident(incident)))
+
+
+def _customers(draft: Draft, incident: IncidentRow, more: ReportRow | None = None) -> float | None:
+    """The newest figure that counts; where all is planned works (D64), theirs is shown. `more`: a report that is not recorded yet."""
+    rows = (*draft.figures(incident.id), *((more,) if more is not None else ()))
+    said = [(r.occurred_at, r.recorded_at, r.id, figure) for r in rows if (figure := _figure(draft, r, incident)) is not None]
+    return max(said)[3] if said else None
+
+
+def _figure(draft: Draft, row: ReportRow, incident: IncidentRow) -> float | None:
+    """What a report says of customers cut now; None if it does not count."""
+    covered = draft.state.hushed.get(row.id) == "maintenance" and incident.quiet != "maintenance"
+    if row.measure is None or not is_confirmed(row) or covered or _repeats(draft, row):
+        return None
+    if not {"cancelled", "planned"}.isdisjoint(row.flags) or all_over(row.effective, draft.now):
+        return None
+    return as_number(row.measure.value)
 
 
 def _with(communes: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from schemas.alerts import Cause, CauseChanged, FlagChanged, ReportRow, Why
 from schemas.base import HOUR_MS, MINUTE_MS
 from schemas.maintenance import Coverage, LeaseChanged
+from services.alerts import incidents
 from services.alerts.draft import Draft
 from services.alerts.rules import DANGER_TYPES, EXTREME
 from services.alerts.state import Hush
@@ -113,6 +114,7 @@ def judge(draft: Draft, cause: Cause, more: ReportRow | None = None) -> Cause:
     draft.emit(CauseChanged(cause=new))
     draft.concerned.update(i for i in (draft.standing(cause.incident),) if i is not None)
     draft.touch("metrics")
+    incidents.recount_customers(draft, new.reports)
     _tell_flags(draft, new)
     return new
 
@@ -159,6 +161,7 @@ def _turn(draft: Draft, incident: str) -> None:
     if quiet is not None:
         why = (*why, Why(code=RULE[quiet], at=draft.now, args={"by": list(behind(draft, incident))}))
     draft.alter(incident, "quiet" if quiet else "loud", quiet=quiet, why=why, updated_at=draft.now)
+    incidents.recount_customers(draft, draft.state.figures.get(incident, ()))
     draft.turned.add(incident)
 
 

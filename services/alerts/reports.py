@@ -11,6 +11,7 @@ from schemas.words import EventType, IncidentState, MsgType, ReportState
 from services.alerts import causes, endings, flags, incidents, quiet, rules, tasks, zones
 from services.alerts.causes import Taken
 from services.alerts.claims import (
+    DENIED,
     claim_key,
     communes_of,
     inside,
@@ -152,9 +153,7 @@ def turn(draft: Draft, id: str) -> None:
     for row in (draft.state.reports[r] for r in announced):
         if "planned" not in row.flags:
             _count(draft, row)
-    if draft.state.causes[cause.id].lifted_by == "windows_over":
-        for report in cause.reports:
-            incidents.recount_customers(draft, report)
+    incidents.recount_customers(draft, cause.reports)
 
 
 def begin(draft: Draft, report: str) -> None:
@@ -192,7 +191,7 @@ def _withdraw(draft: Draft, row: ReportRow) -> None:
         for reference in row.references:
             _hold_again(draft, reference)
             flags.withdraw(draft, reference)
-            incidents.recount_customers(draft, reference)
+        incidents.recount_customers(draft, row.references)
     elif not (row.colour or (row.measure is not None and row.measure.value is not None)):
         tasks.ask(draft, "link_denial", report=row.id, site=site_of(row), candidates=_rumours_near(draft, row))
 
@@ -288,7 +287,7 @@ def confirm(draft: Draft, told: ReportRow, by: str | None) -> None:
 def deny(draft: Draft, told: ReportRow, by: str | None) -> None:
     """Denied by a person, or by a cancellation that names it. A confirmed one is withdrawn with its cause."""
     if told.confirmation == "confirmed" and (cause := causes.cause_of(draft, told)) is not None:
-        causes.lift(draft, cause, draft.now, f"denied:{told.id}")
+        causes.lift(draft, cause, draft.now, DENIED + told.id)
     tasks.void(draft, "verify_report", told.id, "denied")
     tasks.void(draft, "link_site", told.id, "denied")
     why = (*told.why, Why(code="manual" if by else "D3", at=draft.now))
@@ -296,7 +295,7 @@ def deny(draft: Draft, told: ReportRow, by: str | None) -> None:
     if told.confirmation == "confirmed":
         _hold_again(draft, told.id)
         flags.withdraw(draft, told.id)
-        incidents.recount_customers(draft, told.id)
+        incidents.recount_customers(draft, (told.id,))
     _end_doubt(draft, site_of(told))
 
 

@@ -95,6 +95,8 @@ SILENCE_KEY: Final = {
 """Family → entry of `site_inconnu_apres_min`: the families with a rule of silence (D18)."""
 OFFERS: Final = frozenset({"desks_offered", "reception_centre"})
 """Measures by which a site offers its means to a crisis elsewhere."""
+RESTORED: Final = ("system_restored", "system_healthy")
+"""Measures that say that a system or a network works (or does not)."""
 COLD_CHAIN: Final = "vaccine_fridge_temperature"
 HEAT_HAZARD: Final = "hazard:heat"
 

@@ -10,7 +10,7 @@ from schemas.reference import Site
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
 from services.alerts import rules, tasks
-from services.alerts.claims import absent_pct
+from services.alerts.claims import absent_pct, began, is_withdrawn, named
 from services.alerts.draft import Draft
 
 _TOTAL = frozenset({T.CLOSURE, *rules.ORDERS})
@@ -32,6 +32,14 @@ def loss(cause: Cause, site: Site | None) -> float:
     if cause.type is T.SUPPLIER_FAILURE:  # it takes from the served activity, not from the site (D40)
         return 0.0
     return cause.loss_pct or 0.0
+
+
+def meals_lost(cause: Cause, site: Site | None) -> float:
+    """What a supplier takes from the meals of a site: one that it does not name, or its kitchen. Any other by name is a flag."""
+    suppliers = named(cause, "supplier:")
+    if cause.type is not T.SUPPLIER_FAILURE or site is None or not site.kitchen or (suppliers and site.kitchen not in suppliers):
+        return 0.0
+    return 100.0 if cause.loss_pct is None else cause.loss_pct
 
 
 def effect(cause: Cause, site: Site | None) -> S:
@@ -63,7 +71,7 @@ def judge(draft: Draft, site_id: str) -> None:
         draft.emit(SilenceChanged(site=site_id, rule=None))
         tasks.void(draft, "verify_site", site_id, "spoke")
     row = _row(draft, site_id, causes, old, word)
-    _write_marks(draft, site_id, _marks(draft, site_id, causes))
+    _write_marks(draft, site_id, _marks(draft, site_id, causes, old))
     if old is None or row.last_word_at != old.last_word_at or row != old:
         draft.emit(SiteStatusChanged(row=row))
 
@@ -128,16 +136,11 @@ def _status(acting: list[Cause], site: Site | None) -> tuple[S, list[Cause]]:
 def _since(draft: Draft, status: S, by: list[Cause], old: SiteRow | None) -> Instant:
     """When the status began: occurred_at of the cause that gives it, or the last lift."""
     if by:
-        return min(_began(c, draft.now) for c in by)
+        return min(began(c, draft.now) for c in by)
     if old is not None and old.status is status:
         return old.since
     lifted = (draft.state.causes[row.id].lifted_at for row in (old.causes if old else ()))
     return max((at for at in lifted if at is not None), default=draft.now)
-
-
-def _began(cause: Cause, now: Instant) -> Instant:
-    """A cause with windows began with the one it is in."""
-    return max((w.start for w in cause.windows if w.start <= now), default=cause.since)
 
 
 def _cause_row(cause: Cause, site: Site | None) -> CauseRow:
@@ -145,14 +148,14 @@ def _cause_row(cause: Cause, site: Site | None) -> CauseRow:
         id=cause.id, incident=cause.incident, type=cause.type, effect=effect(cause, site), since=cause.since, certainty=cause.certainty,
         severity=cause.severity, loss_pct=loss(cause, site), contested=cause.contested, planned=not cause.acting, overdue=cause.overdue,
         sources=cause.sources, reports=cause.reports, expected_end=cause.expected_end, windows=cause.windows, measure=cause.measure,
-        maintenance=cause.maintenance, inhibited_by=cause.inhibited_by,
+        maintenance=cause.maintenance, inhibited_by=cause.inhibited_by, meals_lost_pct=meals_lost(cause, site),
     )  # fmt: skip
 
 
 # ── marks: what a site counts for (§13) ────────────────────────────────────────────────────────────────────────────
 
 
-def _marks(draft: Draft, site_id: str, causes: list[Cause]) -> dict[str, tuple[str, ...]]:
+def _marks(draft: Draft, site_id: str, causes: list[Cause], old: SiteRow | None) -> dict[str, tuple[str, ...]]:
     site, rulebook = draft.territory.sites.get(site_id), draft.state.rules
     marks: dict[str, set[str]] = {}
     for cause in causes:
@@ -164,7 +167,7 @@ def _marks(draft: Draft, site_id: str, causes: list[Cause]) -> dict[str, tuple[s
             incidents = marks.setdefault(name, set())
             if incident is not None:
                 incidents.add(incident)
-    _mark_lifted(draft, site_id, marks)
+    _mark_lifted(draft, site_id, marks, old)
     return {name: tuple(sorted(incidents)) for name, incidents in sorted(marks.items())}
 
 
@@ -183,11 +186,13 @@ def _acting_marks(cause: Cause, site: Site | None, presence_pcts: tuple[float, .
     return names
 
 
-def _mark_lifted(draft: Draft, site_id: str, marks: dict[str, set[str]]) -> None:
-    """A cause that was there and is lifted counts as restored while its incident is open."""
+def _mark_lifted(draft: Draft, site_id: str, marks: dict[str, set[str]], old: SiteRow | None) -> None:
+    """A cause that was there and is lifted, not withdrawn, counts as restored while its incident is open."""
+    were = (draft.state.causes[row.id] for row in (old.causes if old else ()))
+    restored = {f"cause:{c.type.value}" for c in were if c.lifted_at is not None and not is_withdrawn(c)}
     for name, incidents in draft.state.marks.get(site_id, _UNMARKED).items():
         type_ = name.partition(":")[2]
-        if name.startswith(("cause:", "lifted:")) and f"cause:{type_}" not in marks:
+        if (name in restored or name.startswith("lifted:")) and f"cause:{type_}" not in marks:
             still = {i for i in incidents if (s := draft.standing(i)) is not None and s in draft.open_incidents}
             if still:
                 marks[f"lifted:{type_}"] = still

@@ -92,8 +92,8 @@ class Reading:
 
 
 Hush = Literal["maintenance", "inhibited"]
-SecurityEvent = tuple[Instant, str, str, int, str]
-"""(since, cause, commune, severity, type)"""
+SecurityEvent = tuple[Instant, str, int, str]
+"""(since, cause, severity, type)"""
 
 
 class Presence(NamedTuple):
@@ -169,6 +169,8 @@ class State:
     placeless: Map[str, Map[str, int | None]] = _index()
     """Type → open causes without a site, with the persons of those that act."""
     incident_reports: Map[str, Map[str, None]] = _index()
+    figures: Map[str, Map[str, None]] = _index()
+    """Incident → its reports of customers cut."""
     open_incidents: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)
     """Oldest first."""
     closed_incidents: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)

@@ -95,8 +95,7 @@ def _more_communes(draft: Draft, row: ReportRow, incident: IncidentRow) -> tuple
 
 def _named_before(draft: Draft, incident: str) -> tuple[str, ...]:
     """The communes that the operator has named: a figure that grows names them no more."""
-    told = (draft.state.reports[r] for r in draft.state.incident_reports.get(incident, ()))
-    cuts = (r for r in told if measure_name(r) == "customers_cut" and is_confirmed(r) and site_of(r) is None and "cancelled" not in r.flags)
+    cuts = (r for r in draft.figures(incident) if is_confirmed(r) and site_of(r) is None and "cancelled" not in r.flags)
     return tuple(sorted({c for r in cuts for c in communes_of(r, draft.territory)}))
 
 
@@ -145,11 +144,9 @@ def is_newest_figure(draft: Draft, row: ReportRow, incident: str) -> bool:
     """A number of customers cut now, and none of a later time is known (D7)."""
     if measure_name(row) != "customers_cut" or "planned" in row.flags:
         return False
-    others = (draft.state.reports[r] for r in draft.state.incident_reports.get(incident, ()))
     return not any(
-        measure_name(r) == "customers_cut" and is_confirmed(r) and not {"cancelled", "planned"}.intersection(r.flags)
-        and r.occurred_at > row.occurred_at
-        for r in others
+        is_confirmed(r) and not {"cancelled", "planned"}.intersection(r.flags) and r.occurred_at > row.occurred_at
+        for r in draft.figures(incident)
     )  # fmt: skip
 
 

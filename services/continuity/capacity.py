@@ -110,6 +110,17 @@ def _kitchens(state: State, need: Need, now: Instant) -> dict[str, tuple[int, De
 # ── capacity now ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _places(state: State, need: Need, kind: str) -> Mapping[str, Place]:
+    """Sites of a kind that are not well, as this activity sees them."""
+    places = state.unwell.get(kind, _NOBODY)
+    return {site: place.kitchen or place for site, place in places.items()} if need.id == MEALS else places
+
+
+def _place(state: State, need: Need, kind: str, site: str) -> Place | None:
+    place = state.unwell.get(kind, _NOBODY).get(site)
+    return place.kitchen or place if place is not None and need.id == MEALS else place
+
+
 def site_loss(place: Place, need: Need) -> int:
     """What a site loses for this activity, in hundredths of a percent."""
     return place.loss_when_closing_is_work if need.closing_is_work else place.loss
@@ -120,7 +131,7 @@ def assess(state: State, need: Need, now: Instant) -> Assessment:
     lost, found = 0, []
     for group, scale in zip(need.groups, need.scales, strict=True):
         weights = group.weights
-        for site, place in state.unwell.get(group.kind, _NOBODY).items():
+        for site, place in _places(state, need, group.kind).items():
             if (weight := weights.get(site)) is not None:
                 points = (place.loss_when_closing_is_work if need.closing_is_work else place.loss) * weight * scale
                 lost += points
@@ -160,7 +171,7 @@ def _fed(state: State, need: Need, kitchen: str) -> Iterator[tuple[Group, int, s
 
 def _extra(state: State, need: Need, group: Group, scale: int, site: str, loss: int) -> int:
     """What a kitchen costs a college beyond what the college loses by itself: losses are not added (D14)."""
-    place = state.unwell.get(group.kind, _NOBODY).get(site)
+    place = _place(state, need, group.kind, site)
     own = site_loss(place, need) if place else 0
     return max(loss - own, 0) * group.weights[site] * scale
 
@@ -185,7 +196,7 @@ def local_loss(state: State, need: Need, site: str, now: Instant) -> tuple[int, 
     A kitchen that serves a share does not say whom: it starts no local clock *(decided)*. Systems are the territory clock's matter.
     """
     assert need.local is not None
-    place = state.unwell.get(need.local.kind, _NOBODY).get(site)
+    place = _place(state, need, need.local.kind, site)
     loss, causes = (site_loss(place, need), place.causes) if place else (0, ())
     if need.closing_is_work:
         causes = tuple(cause for cause in causes if cause.type not in CLOSING)
@@ -218,7 +229,7 @@ def onsets(state: State, need: Need, now: Instant) -> list[Onset]:
     """Everything that takes capacity now, from when and until when, by start."""
     found: list[Onset] = []
     for group, scale in zip(need.groups, need.scales, strict=True):
-        for site, place in state.unwell.get(group.kind, _NOBODY).items():
+        for site, place in _places(state, need, group.kind).items():
             if (weight := group.weights.get(site)) is None:
                 continue
             for loss, cause in place.costs_when_closing_is_work if need.closing_is_work else place.costs:

@@ -144,7 +144,7 @@ def heard_site(row: SiteRow, before: SiteHeard | None) -> SiteHeard:
 def _heard_cause(cause: CauseRow) -> CauseHeard:
     return CauseHeard(
         id=cause.id, type=cause.type, since=cause.since, loss_pct=cause.loss_pct, severity=cause.severity, incident=cause.incident,
-        report=cause.reports[0] if cause.reports else None, expected_end=cause.expected_end,
+        report=cause.reports[0] if cause.reports else None, expected_end=cause.expected_end, meals_lost_pct=cause.meals_lost_pct,
     )  # fmt: skip
 
 

@@ -92,6 +92,8 @@ class Place:
     costs_when_closing_is_work: tuple[tuple[int, CauseHeard], ...]
     """Without closures (`fermeture_sans_perte`, D40)."""
     loss_when_closing_is_work: int
+    kitchen: Self | None = None
+    """As the meals see it, where a supplier takes more from them than the site loses; None: as everybody else."""
 
     @classmethod
     def of(cls, heard: SiteHeard) -> Self:
@@ -99,8 +101,15 @@ class Place:
         others = tuple(cost for cost in costs if cost[1].type not in CLOSING)
         return cls(
             heard.site, heard.status, heard.since, heard.causes, worst_cause(heard.causes), costs, max((c[0] for c in costs), default=0),
-            others, max((c[0] for c in others), default=0),
+            others, max((c[0] for c in others), default=0), cls._kitchen(heard),
         )  # fmt: skip
+
+    @classmethod
+    def _kitchen(cls, heard: SiteHeard) -> Self | None:
+        if all(cause.meals_lost_pct <= cause.loss_pct for cause in heard.causes):
+            return None
+        causes = (c.model_copy(update={"loss_pct": max(c.loss_pct, c.meals_lost_pct), "meals_lost_pct": 0.0}) for c in heard.causes)
+        return cls.of(heard.model_copy(update={"causes": tuple(causes)}))
 
     @property
     def well(self) -> bool:

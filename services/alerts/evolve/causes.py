@@ -12,11 +12,11 @@ from schemas.alerts import Cause
 from schemas.base import DAY_MS, Instant
 from schemas.words import EventType
 from services.alerts.calendar import day_of
-from services.alerts.claims import absent_pct, as_number
+from services.alerts.claims import absent_pct, as_number, is_withdrawn
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.evolve.reports import heard, recounted
 from services.alerts.rules import HEAT_HAZARD
-from services.alerts.state import Hush, Presence, State, sorted_with, sorted_without, without
+from services.alerts.state import Hush, Presence, SecurityEvent, State, sorted_with, sorted_without, without
 
 E = TypeVar("E", bound=tuple[Any, ...])
 """(since, cause, …)."""
@@ -85,19 +85,9 @@ def _hushed(s: State, cause: Cause, old: Cause | None) -> Changes:
 def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
     """Indexes of single families: cuts in time, security events, illness per kitchen, presence per day."""
     if cause.type is EventType.OUTAGE_POWER and cause.site is not None:
-        if cause.maintenance or not _has_acted(cause):
-            d["cuts"] = _without(s.cuts, cause.id) if old is not None else s.cuts
-        elif old is None or _began(old) != _began(cause) or bool(old.maintenance) or not _has_acted(old):
-            others = s.cuts if old is None else _without(s.cuts, cause.id)
-            d["cuts"] = _with(others, (_began(cause), cause.id, cause.site), 2 * DAY_MS)
-            _decays(s, d, "cuts")
+        _note(s, d, "cuts", _cut(old), _cut(cause), 2 * DAY_MS)
     elif cause.type in _SECURITY:
-        event = (_began(cause), cause.id, cause.commune or "", cause.severity, cause.type.value)
-        if not _has_acted(cause):
-            d["security"] = _without(s.security, cause.id) if old is not None else s.security
-        elif event not in s.security:
-            d["security"] = _with(s.security if old is None else _without(s.security, cause.id), event, 7 * DAY_MS)
-            _decays(s, d, "security")
+        _note(s, d, "security", _event(old), _event(cause), 7 * DAY_MS)
     elif cause.type is EventType.SANITARY_ALERT and cause.site is not None and cause.measure is not None:
         known = s.territory.sites.get(cause.site)
         kitchen = known.kitchen if known else None
@@ -121,15 +111,38 @@ def _began(cause: Cause) -> Instant:
     return max(cause.since, cause.windows[0].start) if cause.windows else cause.since
 
 
-def _has_acted(cause: Cause) -> bool:
-    """False for what is only announced: it is no event yet, and one that was withdrawn before never will be."""
-    return cause.acting or (cause.lifted_at is not None and (not cause.windows or any(w.start < cause.lifted_at for w in cause.windows)))
+def _counts(cause: Cause) -> bool:
+    """False for what is only announced (it is no event yet, and one that was lifted before never will be), withdrawn (D3) or planned works (D64)."""
+    ended_after = cause.lifted_at is not None and (not cause.windows or any(w.start < cause.lifted_at for w in cause.windows))
+    return (cause.acting or ended_after) and not is_withdrawn(cause) and not cause.maintenance
+
+
+def _cut(cause: Cause | None) -> tuple[Instant, str, str] | None:
+    return (_began(cause), cause.id, cause.site or "") if cause is not None and _counts(cause) else None
+
+
+def _event(cause: Cause | None) -> SecurityEvent | None:
+    if cause is None or not _counts(cause):
+        return None
+    return _began(cause), cause.id, cause.severity, cause.type.value
+
+
+def _note(s: State, d: Changes, index: str, before: E | None, now: E | None, span: Instant) -> None:
+    """What a cause says instead of what it said; None: it says nothing."""
+    if now == before:
+        return
+    events: tuple[E, ...] = getattr(s, index)
+    others = events if before is None else tuple(e for e in events if e[1] != before[1])
+    d[index] = others
+    if now is not None:
+        d[index] = _with(others, now, span)
+        _decays(s, d, index)
 
 
 def _presence(s: State, old: Cause | None, cause: Cause) -> Map[str, Map[str, Map[str, Presence]]]:
     """What each cause says stands beside what the others say, so that the index is the same in whatever order they came."""
     key, site = _day(s, cause), cause.site or ""
-    now = None if cause.maintenance else Presence(cause.since, cause.known_at, cause.id, 100.0 - absent_pct(cause))
+    now = None if cause.maintenance or is_withdrawn(cause) else Presence(cause.since, cause.known_at, cause.id, 100.0 - absent_pct(cause))
     before = key if old is None else _day(s, old)
     if before == key and s.presence.get(key, Map()).get(site, Map()).get(cause.id) == now:
         return s.presence
@@ -159,10 +172,6 @@ def _decays(s: State, d: Changes, index: str) -> None:
         key, due = f"decay:{index}:{span}", newest + span + 1
         agenda = agenda.arm(key, None if s.spent.get(key) == due else due)
     d["agenda"] = agenda
-
-
-def _without(events: tuple[E, ...], cause: str) -> tuple[E, ...]:
-    return tuple(e for e in events if e[1] != cause)
 
 
 def _with(events: tuple[E, ...], event: E, span: Instant) -> tuple[E, ...]:

@@ -12,7 +12,7 @@ from schemas.base import DAY_MS, Instant
 from schemas.realms import is_live
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts.calendar import day_of
-from services.alerts.claims import as_number, claim_key, is_wide, measured_place
+from services.alerts.claims import as_number, claim_key, is_wide, measure_name, measured_place
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.rules import CAUSE_TYPES, MUTE_TYPES, REMEMBER_MS
 from services.alerts.state import Hush, Reading, State, sorted_with, sorted_without, without
@@ -57,6 +57,8 @@ def report_changed(s: State, row: ReportRow) -> State:
         d["agenda"] = d.get("agenda", s.agenda).arm(f"report:{row.id}", _begins(row))
     if (old.incident if old else None) != row.incident:
         d["incident_reports"] = _moved(s.incident_reports, row.id, old.incident if old else None, row.incident)
+        if measure_name(row) == "customers_cut":
+            d["figures"] = _moved(s.figures, row.id, old.incident if old else None, row.incident)
     if counts(s, row) and (old is None or old.incident == row.incident or not counts(s, old)):
         d["severities"] = _worse(s, row)
     elif old is not None and counts(s, old):

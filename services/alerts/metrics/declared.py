@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 def is_true(row: FlagRow | None) -> bool:
-    return row is not None and row.effective_from is None and row.value is True
+    """In force, and said by more than planned works (D64)."""
+    return row is not None and not row.maintenance and row.effective_from is None and row.value is True
 
 
 def is_of(draft: Draft, row: FlagRow, scope: Scope) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from schemas.base import HOUR_MS
+from services.alerts.claims import began
 from services.alerts.metrics.base import SHOWN_REPORTS, Args, Asked, Maker, Metric, Scope, none, several, topics
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def unavailability(draft: Draft, scope: Scope, kinds: Iterable[str]) -> tuple[fl
                 continue
             for cause in (state.causes[c] for c in state.site_causes.get(site, ())):
                 if cause.acting and not cause.maintenance and cause.expected_end is not None and cause.severity >= 3:
-                    hours = (cause.expected_end - cause.since) / HOUR_MS
+                    hours = (cause.expected_end - began(cause, draft.now)) / HOUR_MS
                     if hours > best:
                         best, reports = hours, cause.reports[:SHOWN_REPORTS]
     return best, reports

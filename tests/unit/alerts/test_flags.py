@@ -9,6 +9,7 @@ import pytest
 from schemas.commands import CompleteTask, DenyReport
 from schemas.reports import Lease, Measure, Window
 from schemas.words import EventType, MsgType
+from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 
 PAIE: dict[str, Any] = {
@@ -18,6 +19,7 @@ PAIE: dict[str, Any] = {
     "capacity_lost_pct": 100,
     "measure": Measure(object="system:paie"),
 }
+COLLEGES = tuple(min(s.id for s in territory().sites if s.kitchen == kitchen) for kitchen in ("cuisine-centrale-sud", "sur-place"))
 RIVER = "station:paris-austerlitz"
 
 
@@ -94,6 +96,35 @@ def test_an_outage_of_two_systems_ends_when_both_are_restored(scene: Scene) -> N
         restored = Measure(name="system_restored", value=True, object=f"system:{system}")
         scene.report(minute, "info", source="supervision", severity=1, measure=restored)
         assert scene.status("sst-01") == status
+
+
+@pytest.mark.parametrize("site", ["sst-01", None])
+def test_a_network_is_restored_as_a_system_is(scene: Scene, site: str | None) -> None:
+    given: dict[str, Any] = {"source": "operateur", "commune": "92050", "measure": Measure(object="network:mobile")}
+    outage = scene.report(0, "outage_telecom", site, severity=4, capacity_lost_pct=100, **given)
+    assert _said(scene, "network:mobile") == "down"
+    restored = Measure(name="system_restored", value=True, object="network:mobile")
+    word = scene.report(60, "info", source="operateur", severity=1, measure=restored)
+    assert _said(scene, "network:mobile") == "up"
+    assert [c.lifted_at for c in scene.state.causes.values()] == [scene.at(60)]
+    assert scene.incident_of(word) == scene.incident_of(outage)
+
+
+@pytest.mark.parametrize("end", ["colleges_served", "reopening"])
+def test_a_failure_that_a_site_told_ends_when_its_supplier_serves_again(scene: Scene, end: str) -> None:
+    kitchen, college, of_another = "supplier:cuisine-centrale-sud", *COLLEGES
+    scene.report(0, "supplier_failure", college, severity=4, measure=Measure(name="sites_not_delivered", value=54.0, object=kitchen))
+    scene.report(1, "supplier_failure", college, capacity_lost_pct=100)
+    scene.report(2, "supplier_failure", of_another, capacity_lost_pct=100)
+    if end == "reopening":
+        scene.report(60, "reopening", severity=1, measure=Measure(object=kitchen))
+    else:
+        scene.report(60, "info", severity=1, measure=Measure(name="colleges_served", value=54.0, value_of=54.0, object=kitchen))
+    assert [(c.site, c.lifted_at) for c in sorted(scene.state.causes.values(), key=lambda c: c.since)] == [
+        (college, scene.at(60)), (college, scene.at(60)), (of_another, None),
+    ]  # fmt: skip
+    scene.report(70, "supplier_failure", college, capacity_lost_pct=100)
+    assert [c.type for c in scene.site(college).causes] == ["supplier_failure"], "a newer word stays"
 
 
 def test_the_end_of_one_outage_leaves_what_another_says(scene: Scene) -> None:

@@ -126,6 +126,30 @@ def test_planned_works_on_many_sites_raise_no_level_and_hold_no_trigger(scene: S
     assert not [c for c in scene.state.causes.values() if c.maintenance]
 
 
+def test_damage_by_planned_works_holds_no_trigger_of_violence(scene: Scene) -> None:
+    """Four damage reports in one commune are PT-VIOLENCES and N2, as soon as the works no longer cover them."""
+    sites = [s.id for s in territory().sites if s.commune == "92050"][:4]
+    _plan(scene, 0, 120, types=[EventType.DAMAGE_REPORT])
+    for n, site in enumerate(sites):
+        scene.report(1 + n, "damage_report", site)
+    scene.step(119)
+    assert (scene.state.level(), dict(scene.state.triggers), scene.state.security) == (0, {}, ())
+    scene.step(121)
+    assert scene.state.level() == 2
+    assert scene.state.triggers["PT-VIOLENCES:2"].state == "held"
+
+
+def test_a_planned_isolation_takes_no_system_down(scene: Scene) -> None:
+    _plan(scene, 0, 120, types=[EventType.OUTAGE_IT])
+    scene.report(
+        5, "outage_it", "sit-01", severity=4, capacity_lost_pct=100, measure=Measure(name="total_isolation", value=True, object="system:*")
+    )
+    scene.step(119)
+    assert not scene.state.triggers
+    scene.step(121)
+    assert scene.state.triggers["PCA-rh_finances:0"].state == "held"
+
+
 @pytest.mark.parametrize(
     ("type", "severity"),
     [("fire", 3), ("evacuation", 3), ("gas_leak", 2), ("shelter_in_place", 3), ("security_incident", 3), ("outage_power", 5)],
@@ -219,6 +243,39 @@ def test_a_window_planned_over_what_runs_already_ends_its_ladder_and_its_end_cal
     scene.step(60)
     assert len(_calls(scene)) > called
     assert scene.incident_of(report).level == incident.level
+
+
+def test_a_cut_that_works_cover_by_now_is_not_restored(scene: Scene) -> None:
+    scene.report(0, "outage_power", COLLEGE)
+    _plan(scene, 5, 60, sites=[COLLEGE])
+    scene.step(6)
+    assert not scene.state.marks[COLLEGE]
+    scene.step(60)
+    scene.report(70, "reopening", COLLEGE, severity=1, lifts=(EventType.OUTAGE_POWER,))
+    assert set(scene.state.marks[COLLEGE]) == {"lifted:outage_power"}
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_customers_cut_by_works_are_shown_alone_and_never_count(scene: Scene, late: bool) -> None:
+    def figure(minute: float, source: str, customers: float, occurred: float) -> str:
+        measure = Measure(name="customers_cut", value=customers, object="network:electricity")
+        return scene.report(minute, "outage_power", zone=("92050",), severity=2, source=source, measure=measure, occurred=occurred)
+
+    _plan(scene, 0, 60, sources=["enedis"])
+    planned = figure(5, "enedis", 25_000.0, 5)
+    assert scene.incident_of(planned).customers_cut == 25_000, "in the picture"
+
+    cut = scene.report(6, "outage_power", "pmi-05", severity=2, capacity_lost_pct=10)
+    assert scene.incident_of(cut).id == scene.incident_of(planned).id
+    assert scene.incident_of(planned).customers_cut is None
+    figure(10, "prefecture", 400.0, 4 if late else 9)
+    assert scene.incident_of(planned).customers_cut == 400
+    scene.step(59)
+    assert (scene.state.level(), dict(scene.state.triggers)) == (1, {})
+
+    scene.step(61)
+    assert scene.incident_of(planned).customers_cut == (25_000 if late else 400), "the newest figure"
+    assert ("PT-ELEC:2" in scene.state.triggers) is late
 
 
 def test_a_recurring_window_covers_each_of_its_nights_and_nothing_between(scene: Scene) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.base import MINUTE_MS
 from schemas.commands import CompleteTask
-from schemas.reports import Measure
+from schemas.reports import Measure, Window
 from schemas.words import EventType
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
@@ -49,6 +49,18 @@ def scene() -> Scene:
 def test_the_table_of_types(scene: Scene, type: str, loss: float | None, severity: int, status: str, capacity: float) -> None:
     scene.report(1, type, COLLEGE, capacity_lost_pct=loss, severity=severity)
     assert (scene.status(COLLEGE), scene.site(COLLEGE).capacity_pct) == (status, capacity)
+
+
+@pytest.mark.parametrize(
+    ("supplier", "lost", "meals"),
+    [(None, None, 100), (None, 40, 40), ("supplier:{kitchen}", None, 100), ("supplier:linge", 100, 0)],
+)
+def test_a_supplier_that_a_site_misses_takes_from_its_meals(scene: Scene, supplier: str | None, lost: float | None, meals: float) -> None:
+    kitchen = next(s.kitchen for s in territory().sites if s.id == COLLEGE)
+    measure = None if supplier is None else Measure(object=supplier.format(kitchen=kitchen))
+    scene.report(1, "supplier_failure", COLLEGE, capacity_lost_pct=lost, measure=measure)
+    (cause,) = scene.site(COLLEGE).causes
+    assert (scene.status(COLLEGE), cause.loss_pct, cause.meals_lost_pct) == ("normal", 0, meals)
 
 
 def test_a_generator_leaves_at_least_forty_per_cent(scene: Scene) -> None:
@@ -268,6 +280,28 @@ def test_what_is_overdue_when_it_is_reported_waits_for_a_person_too(scene: Scene
     scene.report(180, "closure", COLLEGE, occurred=0, expected_duration_h=1)
     assert scene.site(COLLEGE).flags == ("overdue",)
     assert _waiting(scene) == [("overdue_cause", ("closure",))]
+
+
+@pytest.mark.parametrize(("until", "asked"), [(None, True), (3 * 60, False)])
+def test_what_was_announced_without_an_end_is_overdue_after_its_duration(scene: Scene, until: int | None, asked: bool) -> None:
+    """S03: a kitchen stops from tomorrow on, for 72 h. A window that has an end ends the cause itself (D9)."""
+    window = Window(start=scene.at(60), end=None if until is None else scene.at(until))
+    scene.report(0, "closure", COLLEGE, effective=(window,), expected_duration_h=1)
+    assert scene.site(COLLEGE).causes[0].expected_end == scene.at(120), "from its window on"
+    scene.step(119)
+    assert (scene.status(COLLEGE), _waiting(scene)) == ("closed", [])
+    scene.step(121)
+    assert scene.status(COLLEGE) == "closed"
+    assert ("overdue" in scene.site(COLLEGE).flags, bool(_waiting(scene))) == (asked, asked)
+
+
+def test_what_is_put_off_is_not_overdue_before_it_begins(scene: Scene) -> None:
+    told = scene.report(0, "closure", COLLEGE, effective=(Window(start=scene.at(60)),), expected_duration_h=1)
+    scene.report(30, "closure", COLLEGE, msg_type="Update", references=(told,), effective=(Window(start=scene.at(600)),))
+    scene.step(599)
+    assert _waiting(scene) == []
+    scene.step(601)
+    assert _waiting(scene) == [("overdue_cause", ("closure",))], "nobody has said another end"
 
 
 def test_another_end_is_an_answer_and_every_overdue_type_is_asked_about(scene: Scene) -> None:

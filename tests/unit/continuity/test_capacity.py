@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.words import ActivityState, ClockState, EventType, SiteStatus
+from tests.shipped import territory
 from tests.unit.continuity.world import World, clock
 
 
@@ -90,6 +91,26 @@ def test_a_failed_kitchen_takes_its_colleges_from_the_day_that_it_names() -> Non
     assert row.rto.alarms == ()
     world.flag("kitchen:cuisine-centrale-sud", 100.0, "2027-01-18 08:00")
     assert world.activity("EDU-01").state is ActivityState.NOMINAL
+
+
+def test_a_supplier_that_fails_one_college_takes_its_meals_and_nothing_else() -> None:
+    world, closed = World(), World()
+    served = sorted(s.id for s in territory().sites if s.kitchen == "cuisine-centrale-sud")
+    for site in served[:10]:
+        world.hit(site, EventType.SUPPLIER_FAILURE, loss=0, meals_lost_pct=100, effect=SiteStatus.NORMAL)
+        closed.hit(site, EventType.CLOSURE)
+    row = world.activity("EDU-01")
+    assert (row.state, row.local_running) == (ActivityState.DEGRADED, 10)
+    assert row.capacity_pct == closed.activity("EDU-01").capacity_pct
+    assert world.activity("EDU-02").capacity_pct == 100, "the college itself is well"
+
+    world.flag("kitchen:cuisine-centrale-sud", "down", "10:00")
+    lost_twice = world.activity("EDU-01").capacity_pct
+    for site in served[:10]:
+        world.lift(site, "10:10")
+    assert world.activity("EDU-01").capacity_pct == lost_twice, "losses are not added (D14)"
+    world.flag("kitchen:cuisine-centrale-sud", "up", "10:20")
+    assert world.activity("EDU-01").capacity_pct == 100
 
 
 def test_a_supplier_threatens_and_a_stated_share_limits() -> None:
