@@ -16,6 +16,7 @@ from services.alerts.claims import (
     inside,
     is_confirmed,
     is_placeless,
+    orders_to_leave,
     row_of,
     says_restored,
     site_of,
@@ -70,6 +71,8 @@ def _confirmed(draft: Draft, row: ReportRow, again: bool) -> None:
         row = changed(row, {"flags": (*row.flags, "maintenance")})
     if row.type is EventType.REOPENING and row.msg_type is not MsgType.CANCEL:
         endings.reopen(draft, row, incident)
+    if orders_to_leave(row):
+        endings.end_shelter(draft, row)
     if incident is not None:
         incidents.join(draft, row, incident, taken, not again or draft.state.reports[row.id].incident != incident)
     flags.declare(draft, row, incident)
@@ -166,6 +169,8 @@ def begin(draft: Draft, report: str) -> None:
 
 
 def _count(draft: Draft, row: ReportRow) -> None:
+    if orders_to_leave(row):
+        endings.end_shelter(draft, row)
     incident = draft.incident_of(row.id)
     if incident is not None:
         incidents.begin(draft, row, incident)
@@ -198,9 +203,10 @@ def _withdraw(draft: Draft, row: ReportRow) -> None:
 
 
 def _hold_again(draft: Draft, reference: str) -> None:
-    """Of a reopening that is withdrawn: its site is as before, and so is an incident that was closed for it."""
+    """Of a reopening or an order to leave that is withdrawn: its site is as before, and so is an incident that was closed for it."""
     told = draft.state.reports.get(reference)
-    if told is None or told.type is not EventType.REOPENING or told.confirmation not in ("confirmed", "denied"):
+    ends = told is not None and (told.type is EventType.REOPENING or told.type in rules.LEAVE)
+    if told is None or not ends or told.confirmation not in ("confirmed", "denied"):
         return
     for cause in endings.hold_again(draft, told):
         incident = draft.standing(cause.incident)
