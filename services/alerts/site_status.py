@@ -115,7 +115,7 @@ def _status(acting: list[Cause], site: Site | None) -> tuple[S, list[Cause]]:
     orders = [c for c in acting if c.type in rules.ORDERS]
     if orders:
         newest = max(orders, key=lambda c: (c.last_at, c.id))
-        closures = [c for c in acting if c.type is T.CLOSURE and c.since > newest.last_at]
+        closures = [c for c in acting if c.type is T.CLOSURE and c.last_at > newest.last_at]
         if not closures:
             status = effect(newest, site)
             return status, [c for c in orders if effect(c, site) is status]

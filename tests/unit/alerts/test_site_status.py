@@ -78,6 +78,14 @@ def test_only_a_later_closure_turns_evacuated_to_closed(scene: Scene) -> None:
     assert scene.status(PMI) == "evacuated"
 
 
+def test_a_site_that_was_shut_before_the_fire_is_closed_once_that_is_said_again(scene: Scene) -> None:
+    scene.report(0, "closure", PMI)
+    scene.report(60, "fire", PMI, severity=4)
+    assert scene.status(PMI) == "evacuated"
+    scene.report(120, "closure", PMI, source="direction_education")
+    assert scene.status(PMI) == "closed"
+
+
 def test_a_reopening_without_lifts_lifts_the_only_type_or_asks(scene: Scene) -> None:
     scene.report(1, "closure", COLLEGE)
     scene.report(2, "reopening", COLLEGE, severity=1)
