@@ -12,6 +12,7 @@ from schemas.words import SiteStatus as S
 from services.alerts import rules, tasks
 from services.alerts.claims import absent_pct
 from services.alerts.draft import Draft
+from services.alerts.state import Silence
 
 _TOTAL = frozenset({T.CLOSURE, *rules.ORDERS})
 """Types that take the whole capacity, whatever the report says."""
@@ -91,7 +92,6 @@ def _row(draft: Draft, site_id: str, causes: list[Cause], old: SiteRow | None, w
         status, by = _status([c for c in acting if c.type is not silence.hides], site)
         if _PRECEDENCE[status] < _PRECEDENCE[S.DEGRADED]:
             status, by = S.UNKNOWN, []
-    since = silence.since if status is S.UNKNOWN and silence is not None else _since(draft, status, by, old)
     if status is S.UNKNOWN and silence is not None:
         why: tuple[Why, ...] = (Why(code=silence.rule, at=silence.since, args={"incident": silence.incident} if silence.incident else {}),)
     elif by:
@@ -104,7 +104,7 @@ def _row(draft: Draft, site_id: str, causes: list[Cause], old: SiteRow | None, w
     flags = tuple(name for name in _FLAGS if any(getattr(c, name) for c in causes))
     last = old.last_word_at if old else None
     return SiteRow(
-        id=site_id, status=status, since=since, capacity_pct=round(100.0 - max((loss(c, site) for c in acting), default=0.0), 1),
+        id=site_id, status=status, since=_since(draft, status, by, old, silence), capacity_pct=round(100.0 - max((loss(c, site) for c in acting), default=0.0), 1),
         causes=tuple(_cause_row(c, site) for c in sorted(causes, key=lambda c: (c.since, c.id))), why=why,
         last_word_at=last if word is None else max(word, last or 0), flags=flags,
     )  # fmt: skip
@@ -125,12 +125,14 @@ def _status(acting: list[Cause], site: Site | None) -> tuple[S, list[Cause]]:
     return (status, [c for e, c in effects if e is status]) if status is not S.NORMAL else (S.NORMAL, [])
 
 
-def _since(draft: Draft, status: S, by: list[Cause], old: SiteRow | None) -> Instant:
-    """When the status began: occurred_at of the cause that gives it, or the last lift."""
+def _since(draft: Draft, status: S, by: list[Cause], old: SiteRow | None, silence: Silence | None) -> Instant:
+    """When the status began: occurred_at of the cause that gives it, the silence, or the last lift."""
     if by:
         return min(_began(c, draft.now) for c in by)
     if old is not None and old.status is status:
         return old.since
+    if status is S.UNKNOWN and silence is not None:
+        return silence.since
     lifted = (draft.state.causes[row.id].lifted_at for row in (old.causes if old else ()))
     return max((at for at in lifted if at is not None), default=draft.now)
 

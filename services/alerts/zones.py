@@ -125,8 +125,14 @@ def judge_batch(draft: Draft, incident_id: str, due: Instant) -> None:
     sites = zone.batches.get(due, ())
     draft.emit(DeadlineSettled(key=f"silence:{incident_id}:{due}"))
     for site in sites:
-        if site not in draft.state.silences and not spoke_since(draft, site, incident.opened_at):
+        if _is_silent(draft, site, incident.opened_at):
             _unknown(draft, site, "D18", incident)
+
+
+def _is_silent(draft: Draft, site: str, since: Instant) -> bool:
+    """No word since, and not unknown for it yet. One that is unknown for a doubt stays so when that is settled: a denial is no word of the site."""
+    known = draft.state.silences.get(site)
+    return (known is None or known.rule == "unconfirmed") and not spoke_since(draft, site, since)
 
 
 def _unknown(draft: Draft, site: str, rule: str, incident: IncidentRow) -> None:
@@ -169,7 +175,7 @@ def judge_all_clear(draft: Draft, incident_id: str) -> None:
     for site in incident.members:
         causes = [state.causes[c] for c in state.site_causes.get(site, ())]
         only_that = bool(causes) and all(_is_outage_of(draft, c, incident_id) for c in causes)
-        if only_that and site not in state.silences and not spoke_since(draft, site, since):
+        if only_that and _is_silent(draft, site, since):
             silent.append(site)
     for site in silent[:BATCH]:
         _unknown(draft, site, "D20", incident)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from schemas.base import MINUTE_MS
-from schemas.commands import CompleteTask
+from schemas.commands import CompleteTask, DenyReport
 from schemas.reports import Measure
-from schemas.words import EventType
+from schemas.words import Certainty, EventType
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 
@@ -169,6 +169,18 @@ def test_silence_in_the_operators_zone_is_unknown_after_thirty_minutes(scene: Sc
     assert next(t for t in scene.state.tasks.values() if t.site == "par-05").state == "void"
     scene.step(5000)
     assert scene.status("cen-3") == "unknown", "time never turns it to normal"
+
+
+def test_a_doubt_that_is_denied_is_no_word_of_a_silent_site(scene: Scene) -> None:
+    _cut(scene)
+    doubt = scene.report(10, "outage_power", PMI, certainty=Certainty.UNCONFIRMED, source="voisin")
+    assert scene.status(PMI) == "unknown"
+    scene.step(36)
+    assert [t.state for t in scene.state.tasks.values() if (t.kind, t.site) == ("verify_site", PMI)] == ["open"]
+    scene.command(DenyReport(author="c", role="coordinator", report=doubt), 40)
+    assert (scene.status(PMI), scene.site(PMI).since) == ("unknown", scene.at(10))
+    scene.report(50, "info", PMI, severity=1)
+    assert scene.status(PMI) == "normal"
 
 
 def test_a_small_cut_has_no_zone_until_two_sites_of_a_commune_report(scene: Scene) -> None:
