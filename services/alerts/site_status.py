@@ -9,7 +9,7 @@ from schemas.base import Instant
 from schemas.reference import Site
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
-from services.alerts import rules, tasks
+from services.alerts import rules, tasks, zones
 from services.alerts.claims import absent_pct
 from services.alerts.draft import Draft
 from services.alerts.state import Silence
@@ -60,7 +60,8 @@ def judge(draft: Draft, site_id: str) -> None:
     state = draft.state
     old, word = state.sites.get(site_id), draft.words.get(site_id)
     causes = [state.causes[c] for c in state.site_causes.get(site_id, ())]
-    if word is not None and site_id in state.silences:
+    silence = state.silences.get(site_id)
+    if word is not None and silence is not None and zones.ends(draft, silence, word):
         draft.emit(SilenceChanged(site=site_id, rule=None))
         tasks.void(draft, "verify_site", site_id, "spoke")
     row = _row(draft, site_id, causes, old, word)
@@ -89,7 +90,7 @@ def _row(draft: Draft, site_id: str, causes: list[Cause], old: SiteRow | None, w
     if silence is None:
         status, by = _status(acting, site)
     else:  # D18 and D20 override what that same outage shows (D14)
-        status, by = _status([c for c in acting if c.type is not silence.hides], site)
+        status, by = _status([c for c in acting if not zones.hides(draft, silence, c)], site)
         if _PRECEDENCE[status] < _PRECEDENCE[S.DEGRADED]:
             status, by = S.UNKNOWN, []
     if status is S.UNKNOWN and silence is not None:

@@ -14,7 +14,7 @@ from services.alerts.claims import as_number, communes_of, is_confirmed, measure
 from services.alerts.draft import Draft
 from services.alerts.endings import end_operator_outages
 from services.alerts.families import own_key, river_level
-from services.alerts.state import Zone
+from services.alerts.state import Silence, Zone
 
 BATCH: Final = 80
 """Sites judged by one deadline: what they cause must fit into one Transaction."""
@@ -139,6 +139,19 @@ def _unknown(draft: Draft, site: str, rule: str, incident: IncidentRow) -> None:
     draft.emit(SilenceChanged(site=site, rule=rule, incident=incident.id, since=draft.now, hides=_HIDES.get(incident.kind)))
     draft.doubtful.add(site)
     tasks.ask(draft, "verify_site", site=site, incident=incident.id)
+
+
+def hides(draft: Draft, silence: Silence, cause: Cause) -> bool:
+    """D14: while its site is silent, closed or degraded by that same outage says nothing; by another's it still does."""
+    return cause.type is silence.hides and draft.standing(cause.incident) == draft.standing(silence.incident)
+
+
+def ends(draft: Draft, silence: Silence, word: Instant) -> bool:
+    """D19: the word is later than what the silence began with. One that is confirmed only now was said when it was recorded."""
+    if silence.rule == "D20":
+        return word >= silence.since - rules.ALL_CLEAR_MS
+    incident = draft.standing(silence.incident) if silence.rule == "D18" else None
+    return incident is None or word >= draft.incident(incident).opened_at
 
 
 def all_clear(draft: Draft, row: ReportRow, incident_id: str) -> None:

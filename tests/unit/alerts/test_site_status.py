@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.base import MINUTE_MS
-from schemas.commands import CompleteTask, DenyReport
+from schemas.commands import CompleteTask, ConfirmReport, DenyReport
 from schemas.reports import Measure
 from schemas.words import Certainty, EventType
 from tests.shipped import territory
@@ -209,6 +209,43 @@ def test_an_unknown_site_that_was_evacuated_shows_the_graver(scene: Scene) -> No
     scene.step(36)
     assert scene.status("pmi-06") == "evacuated"
     assert "pmi-05" in _unknown(scene)
+
+
+def test_a_silent_site_stays_closed_by_an_outage_of_its_own(scene: Scene) -> None:
+    own = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    zone = _cut(scene, minute=100)
+    assert scene.incident_of(own) != scene.incident_of(zone)
+    scene.step(131)
+    assert scene.state.silences[PMI].incident == scene.incident_of(zone).id
+    assert scene.status(PMI) == "closed"
+
+
+def test_a_word_of_before_that_is_confirmed_now_does_not_end_the_silence(scene: Scene) -> None:
+    before = scene.report(-200, "sanitary_alert", PMI, certainty=Certainty.UNCONFIRMED, source="voisin", severity=2)
+    scene.report(-190, "info", PMI, severity=1)
+    _cut(scene)
+    since = scene.report(20, "sanitary_alert", "pmi-05", certainty=Certainty.UNCONFIRMED, source="voisin", severity=2)
+    scene.step(36)
+    for report in (before, since):
+        scene.command(ConfirmReport(author="c", role="coordinator", report=report), 60)
+    assert scene.status(PMI) == "unknown"
+    assert [t.state for t in scene.state.tasks.values() if (t.kind, t.site) == ("verify_site", PMI)] == ["open"]
+    assert scene.status("pmi-05") == "normal"
+
+
+@pytest.mark.parametrize(("recorded", "status"), [(99, "unknown"), (101, "closed")])
+def test_of_the_words_after_the_all_clear_only_those_end_its_silence(scene: Scene, recorded: float, status: str) -> None:
+    scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    _cut_of(scene, 1, 30_000)
+    for minute in sorted((recorded, 100)):
+        if minute == 100:
+            _cut_of(scene, 100, 0)
+        else:
+            scene.report(minute, "sanitary_alert", PMI, id="doubt", certainty=Certainty.UNCONFIRMED, source="voisin", severity=2)
+    scene.step(161)
+    assert scene.status(PMI) == "unknown"
+    scene.command(ConfirmReport(author="c", role="coordinator", report="doubt"), 170)
+    assert scene.status(PMI) == status
 
 
 def test_after_the_all_clear_silence_is_unknown_and_the_causes_stay(scene: Scene) -> None:
