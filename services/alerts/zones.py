@@ -155,9 +155,10 @@ def ends(draft: Draft, silence: Silence, word: Instant) -> bool:
 
 
 def all_clear(draft: Draft, row: ReportRow, incident_id: str) -> None:
-    """D20: the operator says all restored. What stays silent is judged an hour later."""
+    """D20: the operator says all restored. What stays silent is judged an hour later, however often that is said again."""
     end_operator_outages(draft, incident_id, row)
-    draft.emit(AllClearNoted(incident=incident_id, since=draft.now, due_at=draft.now + rules.ALL_CLEAR_MS))
+    if draft.state.zones.get(incident_id, Zone()).all_clear is None:
+        draft.emit(AllClearNoted(incident=incident_id, since=draft.now, due_at=draft.now + rules.ALL_CLEAR_MS))
 
 
 def is_newest_figure(draft: Draft, row: ReportRow, incident: str) -> bool:
