@@ -52,6 +52,8 @@ def reopen(draft: Draft, row: ReportRow, incident: str | None) -> None:
         _end_of_communes(draft, row)
         return
     open_ = [draft.state.causes[c] for c in draft.state.site_causes.get(site, ())]
+    if not row.lifts:  # what is only announced is not shut yet (D9)
+        open_ = [c for c in open_ if c.acting]
     types = {c.type for c in open_}
     lifts = frozenset(row.lifts) or (frozenset(types) if len(types) == 1 else frozenset[EventType]())
     if not lifts and types:

@@ -265,7 +265,8 @@ def _unconfirmed(draft: Draft, row: ReportRow, again: bool) -> None:
         tasks.ask(draft, "verify_report", report=row.id, site=site, incident=incident)
     if site is None or row.confirmation != "unconfirmed" or row.type not in rules.CAUSE_TYPES or site in draft.state.silences:
         return
-    if not draft.state.site_causes.get(site) and not zones.spoke_since(draft, site, row.occurred_at):
+    current = any(draft.state.causes[c].acting for c in draft.state.site_causes.get(site, ()))
+    if not current and not zones.spoke_since(draft, site, row.occurred_at):
         draft.emit(SilenceChanged(site=site, rule="unconfirmed", incident=incident, since=row.occurred_at))
         draft.doubtful.add(site)
 

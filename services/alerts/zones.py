@@ -187,7 +187,7 @@ def judge_all_clear(draft: Draft, incident_id: str) -> None:
     draft.emit(DeadlineSettled(key=f"allclear:{incident_id}"))
     silent: list[str] = []
     for site in incident.members:
-        causes = [state.causes[c] for c in state.site_causes.get(site, ())]
+        causes = [c for c in (state.causes[c] for c in state.site_causes.get(site, ())) if c.acting]
         only_that = bool(causes) and all(_is_outage_of(draft, c, incident_id) for c in causes)
         if only_that and _is_silent(draft, site, since):
             silent.append(site)

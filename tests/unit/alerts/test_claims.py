@@ -314,6 +314,12 @@ def test_a_site_whose_only_word_is_unconfirmed_is_unknown(scene: Scene) -> None:
     assert scene.state.reports[id].confirmation == "unconfirmed"
 
 
+def test_what_is_only_announced_is_no_word_on_how_a_site_is_now(scene: Scene) -> None:
+    scene.report(0, "partial_closure", COLLEGE, effective=(Window(start=scene.at(5000), end=scene.at(6000)),))
+    scene.report(300, "fire", COLLEGE, certainty=Certainty.UNCONFIRMED, source="voisin")
+    assert scene.status(COLLEGE) == "unknown"
+
+
 @pytest.mark.parametrize("second", [Certainty.UNCONFIRMED, Certainty.CONFIRMED])
 def test_a_second_independent_source_confirms(scene: Scene, second: Certainty) -> None:
     first = scene.report(1, "closure", COLLEGE, occurred=0, certainty=Certainty.UNCONFIRMED)

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.base import MINUTE_MS
 from schemas.commands import CompleteTask, ConfirmReport, DenyReport
-from schemas.reports import Measure
+from schemas.reports import Measure, Window
 from schemas.words import Certainty, EventType
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
@@ -97,6 +97,17 @@ def test_a_reopening_without_lifts_lifts_the_only_type_or_asks(scene: Scene) -> 
     assert scene.status(PMI) == "closed"
     (task,) = [t for t in scene.state.tasks.values() if t.kind == "lift_which"]
     assert task.candidates == ("closure", "outage_water")
+
+
+def test_a_reopening_without_lifts_is_not_about_what_is_only_announced(scene: Scene) -> None:
+    scene.report(0, "closure", COLLEGE, effective=(Window(start=scene.at(5000), end=scene.at(6000)),))
+    scene.report(1, "outage_water", COLLEGE, capacity_lost_pct=50)
+    scene.report(60, "reopening", COLLEGE, severity=1)
+    assert scene.status(COLLEGE) == "normal"
+    scene.report(70, "reopening", COLLEGE, severity=1)
+    assert not scene.state.open_tasks
+    scene.step(5001)
+    assert scene.status(COLLEGE) == "closed"
 
 
 def test_desks_that_stay_shut_are_a_partial_closure(scene: Scene) -> None:
@@ -261,6 +272,24 @@ def test_after_the_all_clear_silence_is_unknown_and_the_causes_stay(scene: Scene
     assert scene.status("pmi-05") == "closed", "it spoke and did not say that current is back"
     scene.report(170, "reopening", PMI, lifts=(EventType.OUTAGE_POWER,), severity=1)
     assert scene.status(PMI) == "normal"
+
+
+def test_an_all_clear_that_is_repeated_postpones_nothing(scene: Scene) -> None:
+    scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    _cut_of(scene, 1, 30_000)
+    for minute in (100, 130, 159):
+        _cut_of(scene, minute, 0)
+    scene.step(160)
+    assert (scene.status(PMI), scene.site(PMI).since) == ("unknown", scene.at(160))
+
+
+def test_what_is_announced_for_later_is_no_other_cause_after_the_all_clear(scene: Scene) -> None:
+    scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    scene.report(0, "partial_closure", PMI, severity=2, effective=(Window(start=scene.at(5000), end=scene.at(6000)),))
+    _cut_of(scene, 1, 30_000)
+    _cut_of(scene, 100, 0)
+    scene.step(160)
+    assert scene.status(PMI) == "unknown"
 
 
 def test_a_cut_after_the_all_clear_takes_it_back(scene: Scene) -> None:
