@@ -25,11 +25,11 @@ _HIDES: Final = {"power": T.OUTAGE_POWER, "water": T.OUTAGE_WATER, "gas": T.GAS_
 def extend(draft: Draft, row: ReportRow, incident_id: str) -> None:
     """Grow the zone of an incident by a confirmed report; its silent sites will be judged N minutes from now, where its family has such a rule."""
     incident = draft.incident(incident_id)
-    minutes = draft.territory.silence_min(rules.SILENCE_KEY.get(incident.kind, ""))
+    due = _due(draft, incident)
     if row.msg_type is MsgType.CANCEL or row.type is T.REOPENING or "planned" in row.flags:
         return  # what is withdrawn, over or announced hits nobody
     drawn = _drawn(row)
-    if minutes is None and not drawn:
+    if due is None and not drawn:
         return
     zone = draft.state.zones.get(incident_id, Zone())
     communes, sites = _grown(draft, row, incident, zone)
@@ -37,10 +37,27 @@ def extend(draft: Draft, row: ReportRow, incident_id: str) -> None:
     new = tuple(sorted({s for s in sites if s not in zone.sites}))
     if not new and communes == zone.communes:
         return
-    due = None if minutes is None else draft.now + minutes * MINUTE_MS
-    for n in range(0, max(len(new), 1), BATCH):
-        draft.emit(ZoneChanged(incident=incident_id, communes=communes, sites=new[n : n + BATCH], due_at=due if new else None))
+    _put(draft, incident_id, communes, new, due if new else None)
     _show(draft, incident_id, new)
+
+
+def judge_again(draft: Draft, incident_id: str) -> None:
+    """The incident is open again, and what was to be judged had ended with it: its silent sites have their N minutes once more."""
+    zone, incident = draft.state.zones.get(incident_id, Zone()), draft.incident(incident_id)
+    silent = tuple(s for s in sorted(zone.sites) if _is_silent(draft, s, incident.opened_at))
+    if silent and (due := _due(draft, incident)) is not None:
+        _put(draft, incident_id, zone.communes, silent, due)
+
+
+def _due(draft: Draft, incident: IncidentRow) -> Instant | None:
+    """When sites that come into its zone now are judged; None where its family has no such rule."""
+    minutes = draft.territory.silence_min(rules.SILENCE_KEY.get(incident.kind, ""))
+    return None if minutes is None else draft.now + minutes * MINUTE_MS
+
+
+def _put(draft: Draft, incident_id: str, communes: tuple[str, ...], sites: tuple[str, ...], due: Instant | None) -> None:
+    for n in range(0, max(len(sites), 1), BATCH):
+        draft.emit(ZoneChanged(incident=incident_id, communes=communes, sites=sites[n : n + BATCH], due_at=due))
 
 
 def _drawn(row: ReportRow) -> tuple[str, ...]:

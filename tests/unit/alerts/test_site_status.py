@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.base import MINUTE_MS
-from schemas.commands import CompleteTask, ConfirmReport, DenyReport
+from schemas.commands import CompleteTask, ConfirmReport, DenyReport, ReopenIncident, ResolveIncident
 from schemas.reports import Measure, Window
 from schemas.words import Certainty, EventType
 from tests.shipped import territory
@@ -180,6 +180,24 @@ def test_silence_in_the_operators_zone_is_unknown_after_thirty_minutes(scene: Sc
     assert next(t for t in scene.state.tasks.values() if t.site == "par-05").state == "void"
     scene.step(5000)
     assert scene.status("cen-3") == "unknown", "time never turns it to normal"
+
+
+@pytest.mark.parametrize("by_person", [True, False])
+def test_the_silence_in_the_zone_of_an_incident_that_is_opened_again_is_judged(scene: Scene, by_person: bool) -> None:
+    incident = scene.incident_of(_cut(scene)).id
+    scene.report(8, "info", PMI, severity=1)
+    scene.command(ResolveIncident(author="c", role="coordinator", reason="text:x", incident=incident, force=True), 10)
+    scene.step(50)
+    assert not _unknown(scene)
+    if by_person:
+        scene.command(ReopenIncident(author="c", role="coordinator", incident=incident), 60)
+    else:
+        assert scene.incident_of(scene.report(60, "outage_power", "pmi-05", occurred=8, capacity_lost_pct=100)).id == incident
+    scene.step(89)
+    assert not _unknown(scene)
+    scene.step(90)
+    spoke = {PMI} if by_person else {PMI, "pmi-05"}
+    assert _unknown(scene) == {s.id for s in territory().sites if s.commune == "92050"} - spoke
 
 
 def test_a_doubt_that_is_denied_is_no_word_of_a_silent_site(scene: Scene) -> None:
