@@ -206,15 +206,22 @@ def contested(draft: Draft, cause: Cause, first_source: str, told: tuple[Instant
 
 
 def is_before(row: ReportRow, told: tuple[Instant, str]) -> bool:
-    """True if a reopening is the newer word. At the very same time it is, from the same source; from another the graver holds."""
+    """True if a reopening, or an order to leave, is the newer word. At the very same time it is, from the same source; from another the graver holds."""
     return row.occurred_at < told[0] or (row.occurred_at == told[0] and row.source == told[1])
+
+
+def newest_end(draft: Draft, site: str | None, type_: EventType) -> tuple[Instant, str] | None:
+    """The newest word after which this is over at the site: a reopening that names it; of an order to shelter also an order to leave (§3)."""
+    reopened = draft.state.reopenings.get(f"{site}|{type_.value}")
+    left = draft.state.departures.get(site) if site is not None and type_ is EventType.SHELTER_IN_PLACE else None
+    return max((told for told in (reopened, left) if told is not None), default=None)
 
 
 def _over_already(draft: Draft, row: ReportRow, known: Cause | None) -> tuple[Instant, str] | None:
     """A late report about something that a newer word has ended (D7), or a day that is over (D10): (when, by what)."""
-    reopened = draft.state.reopenings.get(f"{site_of(row)}|{row.type.value}")
-    if reopened is not None and is_before(row, reopened):
-        return reopened[0], "reopening"
+    ended = newest_end(draft, site_of(row), row.type)
+    if ended is not None and is_before(row, ended):
+        return ended[0], "newer_word"
     if known is not None and not known.windows and row.occurred_at < known.since and (before := _before(draft, known, row)) is not None:
         return before.lifted_at or row.occurred_at, before.lifted_by or "lifted"
     newest = draft.state.cause_keys.get(claim_key(row)) if known is None else None

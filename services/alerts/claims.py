@@ -8,9 +8,9 @@ from typing import Final
 from schemas.alerts import Cause, ReportRow
 from schemas.base import HOUR_MS, Instant
 from schemas.reports import ReportReceived, Window
-from schemas.words import Certainty, EventType, ReportState
+from schemas.words import Certainty, EventType, MsgType, ReportState
 from services.alerts.calendar import instant_of
-from services.alerts.rules import FUTURE_AFTER_MS, LATE_AFTER_MS
+from services.alerts.rules import FUTURE_AFTER_MS, LATE_AFTER_MS, LEAVE
 from services.alerts.territory import Territory
 
 WITHDRAWN: Final = "withdrawn:"
@@ -187,6 +187,12 @@ def is_confirmed(row: ReportRow) -> bool:
 def speaks_for_site(row: ReportRow) -> bool:
     """True if the report is a word of its site (D18): confirmed, about that site itself."""
     return row.confirmation == "confirmed" and site_of(row) is not None and not is_wide(row)
+
+
+def orders_to_leave(row: ReportRow) -> bool:
+    """An order to leave its site, in force: who was told to shelter there before is told so no more (§3)."""
+    in_force = row.msg_type is not MsgType.CANCEL and "planned" not in row.flags
+    return row.type in LEAVE and in_force and site_of(row) is not None and not is_wide(row)
 
 
 def is_ill(row: ReportRow) -> bool:

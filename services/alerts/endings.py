@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from schemas.alerts import Cause, ReportRow
+from schemas.base import Instant
 from schemas.words import EventType
 from services.alerts import tasks
-from services.alerts.causes import all_open, cause_of, contested, is_before, known_cause, lift, of_reports, put, take
+from services.alerts.causes import (
+    all_open,
+    cause_of,
+    contested,
+    is_before,
+    known_cause,
+    lift,
+    newest_end,
+    of_reports,
+    put,
+    take,
+)
 from services.alerts.claims import (
     DENIED,
     WITHDRAWN,
@@ -34,13 +46,13 @@ def withdraw(draft: Draft, cause: Cause, row: ReportRow) -> None:
 
 
 def hold_again(draft: Draft, told: ReportRow) -> list[Cause]:
-    """A reopening is withdrawn (D3): what it alone had ended holds again, what it had left shut in part does not. Returns what holds again."""
+    """A reopening or an order to leave is withdrawn (D3): what it alone had ended holds again, what it had left shut in part does not. Returns what holds again."""
     state, again = draft.state, list[Cause]()
     for cause in [c for c in state.causes.values() if c.reports == (told.id,) and c.lifted_at is None]:
         lift(draft, cause, draft.now, DENIED + told.id)
     for cause in [c for c in state.causes.values() if c.lifted_by == told.id]:
         newest = draft.state.causes[draft.state.cause_keys[cause.key]]
-        other = draft.state.reopenings.get(f"{cause.site}|{cause.type.value}")
+        other = newest_end(draft, cause.site, cause.type)
         day_over = cause.ends_at is not None and cause.ends_at <= draft.now
         if day_over or newest.lifted_at is None or (other is not None and other[0] >= cause.last_at):
             continue
@@ -62,6 +74,8 @@ def reopen(draft: Draft, row: ReportRow, incident: str | None) -> None:
         _end_of_communes(draft, row)
         return
     open_ = [draft.state.causes[c] for c in draft.state.site_causes.get(site, ())]
+    if not row.lifts:  # what is only announced is not shut yet (D9)
+        open_ = [c for c in open_ if c.acting]
     types = {c.type for c in open_}
     lifts = frozenset(row.lifts) or (frozenset(types) if len(types) == 1 else frozenset[EventType]())
     if not lifts and types:
@@ -99,16 +113,27 @@ def _end_of_communes(draft: Draft, row: ReportRow) -> None:
 
 def _lift_or_trim(draft: Draft, row: ReportRow, cause: Cause) -> None:
     """D7: a reopening ends what was said before it; what was said after it stays, contested if it is too close to be true (D5)."""
-    told = (row.occurred_at, row.source)
     if others := _held_by_others(draft, row, cause):
         put(draft, of_reports(cause, others))
-        return
+    else:
+        _end_before(draft, row, cause, (row.occurred_at, row.source))
+
+
+def end_shelter(draft: Draft, row: ReportRow) -> None:
+    """An order to leave ends what was said before it of an order to shelter (§3); who orders one after it contradicts nobody (D5)."""
+    for cause in [draft.state.causes[c] for c in draft.state.site_causes.get(row.site or "", ())]:
+        if cause.type is EventType.SHELTER_IN_PLACE:
+            _end_before(draft, row, cause, None)
+
+
+def _end_before(draft: Draft, row: ReportRow, cause: Cause, reopening: tuple[Instant, str] | None) -> None:
+    told = (row.occurred_at, row.source)
     after = [r for r in (draft.state.reports[i] for i in cause.reports if i in draft.state.reports) if not is_before(r, told)]
     if not after:
         lift(draft, cause, row.occurred_at, row.id)
         return
     after.sort(key=lambda r: (r.occurred_at, r.recorded_at, r.id))
-    put(draft, contested(draft, of_reports(cause, after), after[0].source, told))
+    put(draft, contested(draft, of_reports(cause, after), after[0].source, reopening))
 
 
 def _held_by_others(draft: Draft, row: ReportRow, cause: Cause) -> list[ReportRow]:

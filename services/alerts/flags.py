@@ -12,6 +12,7 @@ from schemas.alerts import FlagChanged, FlagRow, ReportRow
 from schemas.base import Instant
 from schemas.words import EventType as T
 from schemas.words import MsgType
+from services.alerts import tasks
 from services.alerts.causes import all_open
 from services.alerts.claims import WITHDRAWN, as_number, as_truth, is_placeless, measure_name, named, objects_of, services_of, site_of
 from services.alerts.draft import Draft
@@ -120,6 +121,11 @@ def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | No
         return
     starts = row.effective[0].start if row.effective and not id.startswith(_AT_ONCE) else None
     effective_from: Instant | None = starts if starts is not None and starts > draft.now else None
+    if old is not None and effective_from is None and _contradicts(draft, row, value, old):
+        stands, other = (row.id, old.reports[0]) if value != _mild(id) else (old.reports[0], row.id)
+        tasks.ask(draft, "contested", report=stands, incident=draft.incident_of(stands) or incident, candidates=(other,))
+        if stands != row.id:
+            return
     planned = draft.state.hushed.get(row.id) == "maintenance"
     if old is not None and (old.value, old.effective_from) == (value, effective_from):
         if row.id not in old.reports:
@@ -128,9 +134,24 @@ def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | No
         return
     if old is not None and id.startswith("river:"):
         incident = incident or old.incident
+    for report in old.reports if old is not None else ():
+        tasks.void(draft, "contested", report, "newer_word")
     draft.emit(FlagChanged(row=FlagRow(
         id=id, value=value, since=row.occurred_at, effective_from=effective_from, incident=incident, reports=(row.id,), maintenance=planned,
     )))  # fmt: skip
+
+
+def _contradicts(draft: Draft, row: ReportRow, value: Value, old: FlagRow) -> bool:
+    """D5: another source says of the very same time that all is well, or that it is not."""
+    if old.effective_from is not None or value == old.value or _mild(old.id) not in (value, old.value):
+        return False
+    told = [r for r in (draft.state.reports.get(i) for i in old.reports) if r is not None]
+    return bool(told) and row.occurred_at == _newest_word(draft, old) and all(r.source != row.source for r in told)
+
+
+def _mild(id: str) -> Value:
+    """Of a flag the value of which any other is the graver."""
+    return True if id == "flag:all_clear" else _NOTHING_SAID.get(id.partition(":")[0], "up")
 
 
 def _newest_word(draft: Draft, row: FlagRow) -> Instant:
@@ -141,6 +162,7 @@ def _newest_word(draft: Draft, row: FlagRow) -> Instant:
 
 def withdraw(draft: Draft, report: str) -> None:
     """A report was cancelled or denied: what it declared is what the others say (D3). Walks over all reports when no other said the same."""
+    tasks.void(draft, "contested", report, "withdrawn")
     for row in [f for f in draft.state.flags.values() if report in f.reports]:
         left = [r for r in (draft.state.reports.get(i) for i in row.reports if i != report) if r is not None]
         if left:

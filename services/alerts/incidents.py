@@ -9,7 +9,7 @@ from schemas.alerts import IncidentRow, ReportChanged, ReportRow, Why
 from schemas.base import Instant
 from schemas.realms import parse_realm
 from schemas.words import Certainty, EventType, IncidentState, Level, MsgType
-from services.alerts import rules
+from services.alerts import rules, zones
 from services.alerts.calendar import day_of
 from services.alerts.causes import Taken
 from services.alerts.claims import all_over, as_instant, as_number, communes_of, is_confirmed, measure_name, site_of, speaks_for_site
@@ -175,6 +175,7 @@ def reopen(draft: Draft, incident: str, by_person: bool = False) -> None:
         values["version"] = known.version + 1
     draft.put_incident(changed(known, values), "reopened")
     draft.reopened.add(incident)
+    zones.judge_again(draft, incident)
 
 
 def close(draft: Draft, incident: str, at: Instant) -> None:

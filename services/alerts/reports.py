@@ -17,6 +17,7 @@ from services.alerts.claims import (
     inside,
     is_confirmed,
     is_placeless,
+    orders_to_leave,
     row_of,
     says_restored,
     site_of,
@@ -71,6 +72,8 @@ def _confirmed(draft: Draft, row: ReportRow, again: bool) -> None:
         row = changed(row, {"flags": (*row.flags, "maintenance")})
     if row.type is EventType.REOPENING and row.msg_type is not MsgType.CANCEL:
         endings.reopen(draft, row, incident)
+    if orders_to_leave(row):
+        endings.end_shelter(draft, row)
     if incident is not None:
         incidents.join(draft, row, incident, taken, not again or draft.state.reports[row.id].incident != incident)
     flags.declare(draft, row, incident)
@@ -165,6 +168,8 @@ def begin(draft: Draft, report: str) -> None:
 
 
 def _count(draft: Draft, row: ReportRow) -> None:
+    if orders_to_leave(row):
+        endings.end_shelter(draft, row)
     incident = draft.incident_of(row.id)
     if incident is not None:
         incidents.begin(draft, row, incident)
@@ -197,9 +202,10 @@ def _withdraw(draft: Draft, row: ReportRow) -> None:
 
 
 def _hold_again(draft: Draft, reference: str) -> None:
-    """Of a reopening that is withdrawn: its site is as before, and so is an incident that was closed for it."""
+    """Of a reopening or an order to leave that is withdrawn: its site is as before, and so is an incident that was closed for it."""
     told = draft.state.reports.get(reference)
-    if told is None or told.type is not EventType.REOPENING or told.confirmation not in ("confirmed", "denied"):
+    ends = told is not None and (told.type is EventType.REOPENING or told.type in rules.LEAVE)
+    if told is None or not ends or told.confirmation not in ("confirmed", "denied"):
         return
     for cause in endings.hold_again(draft, told):
         incident = draft.standing(cause.incident)
@@ -258,7 +264,8 @@ def _unconfirmed(draft: Draft, row: ReportRow, again: bool) -> None:
         tasks.ask(draft, "verify_report", report=row.id, site=site, incident=incident)
     if site is None or row.confirmation != "unconfirmed" or row.type not in rules.CAUSE_TYPES or site in draft.state.silences:
         return
-    if not draft.state.site_causes.get(site) and not zones.spoke_since(draft, site, row.occurred_at):
+    current = any(draft.state.causes[c].acting for c in draft.state.site_causes.get(site, ()))
+    if not current and not zones.spoke_since(draft, site, row.occurred_at):
         draft.emit(SilenceChanged(site=site, rule="unconfirmed", incident=incident, since=row.occurred_at))
         draft.doubtful.add(site)
 

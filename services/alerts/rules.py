@@ -77,7 +77,9 @@ DANGER_TYPES: Final = frozenset({T.EVACUATION, T.FIRE, T.SHELTER_IN_PLACE, T.GAS
 EXTREME: Final = 5
 """D2: CAP Extreme. Never planned works, never a mere consequence (D64, D65)."""
 CLOSURES: Final = frozenset({T.CLOSURE, T.PARTIAL_CLOSURE})
-ORDERS: Final = frozenset({T.EVACUATION, T.FIRE, T.SHELTER_IN_PLACE})
+LEAVE: Final = frozenset({T.EVACUATION, T.FIRE})
+"""Orders to leave: they end an earlier one to shelter (§3)."""
+ORDERS: Final = LEAVE | {T.SHELTER_IN_PLACE}
 """Of these on one site the latest by occurred_at stands (D5)."""
 
 MEALS: Final = "EDU-01"

@@ -9,9 +9,10 @@ from schemas.base import Instant
 from schemas.reference import Site
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
-from services.alerts import rules, tasks
+from services.alerts import rules, tasks, zones
 from services.alerts.claims import absent_pct, began, is_withdrawn, named
 from services.alerts.draft import Draft
+from services.alerts.state import Silence
 
 _TOTAL = frozenset({T.CLOSURE, *rules.ORDERS})
 """Types that take the whole capacity, whatever the report says."""
@@ -67,7 +68,8 @@ def judge(draft: Draft, site_id: str) -> None:
     state = draft.state
     old, word = state.sites.get(site_id), draft.words.get(site_id)
     causes = [state.causes[c] for c in state.site_causes.get(site_id, ())]
-    if word is not None and site_id in state.silences:
+    silence = state.silences.get(site_id)
+    if word is not None and silence is not None and zones.ends(draft, silence, word):
         draft.emit(SilenceChanged(site=site_id, rule=None))
         tasks.void(draft, "verify_site", site_id, "spoke")
     row = _row(draft, site_id, causes, old, word)
@@ -96,10 +98,9 @@ def _row(draft: Draft, site_id: str, causes: list[Cause], old: SiteRow | None, w
     if silence is None:
         status, by = _status(acting, site)
     else:  # D18 and D20 override what that same outage shows (D14)
-        status, by = _status([c for c in acting if c.type is not silence.hides], site)
+        status, by = _status([c for c in acting if not zones.hides(draft, silence, c)], site)
         if _PRECEDENCE[status] < _PRECEDENCE[S.DEGRADED]:
             status, by = S.UNKNOWN, []
-    since = silence.since if status is S.UNKNOWN and silence is not None else _since(draft, status, by, old)
     if status is S.UNKNOWN and silence is not None:
         why: tuple[Why, ...] = (Why(code=silence.rule, at=silence.since, args={"incident": silence.incident} if silence.incident else {}),)
     elif by:
@@ -112,7 +113,7 @@ def _row(draft: Draft, site_id: str, causes: list[Cause], old: SiteRow | None, w
     flags = tuple(name for name in _FLAGS if any(getattr(c, name) for c in causes))
     last = old.last_word_at if old else None
     return SiteRow(
-        id=site_id, status=status, since=since, capacity_pct=round(100.0 - max((loss(c, site) for c in acting), default=0.0), 1),
+        id=site_id, status=status, since=_since(draft, status, by, old, silence), capacity_pct=round(100.0 - max((loss(c, site) for c in acting), default=0.0), 1),
         causes=tuple(_cause_row(c, site) for c in sorted(causes, key=lambda c: (c.since, c.id))), why=why,
         last_word_at=last if word is None else max(word, last or 0), flags=flags,
     )  # fmt: skip
@@ -123,7 +124,7 @@ def _status(acting: list[Cause], site: Site | None) -> tuple[S, list[Cause]]:
     orders = [c for c in acting if c.type in rules.ORDERS]
     if orders:
         newest = max(orders, key=lambda c: (c.last_at, c.id))
-        closures = [c for c in acting if c.type is T.CLOSURE and c.since > newest.last_at]
+        closures = [c for c in acting if c.type is T.CLOSURE and c.last_at > newest.last_at]
         if not closures:
             status = effect(newest, site)
             return status, [c for c in orders if effect(c, site) is status]
@@ -133,12 +134,14 @@ def _status(acting: list[Cause], site: Site | None) -> tuple[S, list[Cause]]:
     return (status, [c for e, c in effects if e is status]) if status is not S.NORMAL else (S.NORMAL, [])
 
 
-def _since(draft: Draft, status: S, by: list[Cause], old: SiteRow | None) -> Instant:
-    """When the status began: occurred_at of the cause that gives it, or the last lift."""
+def _since(draft: Draft, status: S, by: list[Cause], old: SiteRow | None, silence: Silence | None) -> Instant:
+    """When the status began: occurred_at of the cause that gives it, the silence, or the last lift."""
     if by:
         return min(began(c, draft.now) for c in by)
     if old is not None and old.status is status:
         return old.since
+    if status is S.UNKNOWN and silence is not None:
+        return silence.since
     lifted = (draft.state.causes[row.id].lifted_at for row in (old.causes if old else ()))
     return max((at for at in lifted if at is not None), default=draft.now)
 

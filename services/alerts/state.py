@@ -191,6 +191,8 @@ class State:
     """Site → unconfirmed reports about its status."""
     reopenings: Map[str, tuple[Instant, str]] = _index()
     """`site|type` → newest reopening that named the type: occurred_at, source."""
+    departures: Map[str, tuple[Instant, str]] = _index()
+    """Site → newest order to leave it: occurred_at, source."""
     readings: Map[str, Reading] = _index()
     """`measure|place` → newest confirmed value."""
     absences: Map[str, tuple[tuple[str, float, Instant], ...]] = _index()

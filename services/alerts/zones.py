@@ -14,7 +14,7 @@ from services.alerts.claims import as_number, communes_of, is_confirmed, measure
 from services.alerts.draft import Draft
 from services.alerts.endings import end_operator_outages
 from services.alerts.families import own_key, river_level
-from services.alerts.state import Zone
+from services.alerts.state import Silence, Zone
 
 BATCH: Final = 80
 """Sites judged by one deadline: what they cause must fit into one Transaction."""
@@ -25,11 +25,11 @@ _HIDES: Final = {"power": T.OUTAGE_POWER, "water": T.OUTAGE_WATER, "gas": T.GAS_
 def extend(draft: Draft, row: ReportRow, incident_id: str) -> None:
     """Grow the zone of an incident by a confirmed report; its silent sites will be judged N minutes from now, where its family has such a rule."""
     incident = draft.incident(incident_id)
-    minutes = draft.territory.silence_min(rules.SILENCE_KEY.get(incident.kind, ""))
+    due = _due(draft, incident)
     if row.msg_type is MsgType.CANCEL or row.type is T.REOPENING or "planned" in row.flags:
         return  # what is withdrawn, over or announced hits nobody
     drawn = _drawn(row)
-    if minutes is None and not drawn:
+    if due is None and not drawn:
         return
     zone = draft.state.zones.get(incident_id, Zone())
     communes, sites = _grown(draft, row, incident, zone)
@@ -37,10 +37,27 @@ def extend(draft: Draft, row: ReportRow, incident_id: str) -> None:
     new = tuple(sorted({s for s in sites if s not in zone.sites}))
     if not new and communes == zone.communes:
         return
-    due = None if minutes is None else draft.now + minutes * MINUTE_MS
-    for n in range(0, max(len(new), 1), BATCH):
-        draft.emit(ZoneChanged(incident=incident_id, communes=communes, sites=new[n : n + BATCH], due_at=due if new else None))
+    _put(draft, incident_id, communes, new, due if new else None)
     _show(draft, incident_id, new)
+
+
+def judge_again(draft: Draft, incident_id: str) -> None:
+    """The incident is open again, and what was to be judged had ended with it: its silent sites have their N minutes once more."""
+    zone, incident = draft.state.zones.get(incident_id, Zone()), draft.incident(incident_id)
+    silent = tuple(s for s in sorted(zone.sites) if _is_silent(draft, s, incident.opened_at))
+    if silent and (due := _due(draft, incident)) is not None:
+        _put(draft, incident_id, zone.communes, silent, due)
+
+
+def _due(draft: Draft, incident: IncidentRow) -> Instant | None:
+    """When sites that come into its zone now are judged; None where its family has no such rule."""
+    minutes = draft.territory.silence_min(rules.SILENCE_KEY.get(incident.kind, ""))
+    return None if minutes is None else draft.now + minutes * MINUTE_MS
+
+
+def _put(draft: Draft, incident_id: str, communes: tuple[str, ...], sites: tuple[str, ...], due: Instant | None) -> None:
+    for n in range(0, max(len(sites), 1), BATCH):
+        draft.emit(ZoneChanged(incident=incident_id, communes=communes, sites=sites[n : n + BATCH], due_at=due))
 
 
 def _drawn(row: ReportRow) -> tuple[str, ...]:
@@ -124,8 +141,14 @@ def judge_batch(draft: Draft, incident_id: str, due: Instant) -> None:
     sites = zone.batches.get(due, ())
     draft.emit(DeadlineSettled(key=f"silence:{incident_id}:{due}"))
     for site in sites:
-        if site not in draft.state.silences and not spoke_since(draft, site, incident.opened_at):
+        if _is_silent(draft, site, incident.opened_at):
             _unknown(draft, site, "D18", incident)
+
+
+def _is_silent(draft: Draft, site: str, since: Instant) -> bool:
+    """No word since, and not unknown for it yet. One that is unknown for a doubt stays so when that is settled: a denial is no word of the site."""
+    known = draft.state.silences.get(site)
+    return (known is None or known.rule == "unconfirmed") and not spoke_since(draft, site, since)
 
 
 def _unknown(draft: Draft, site: str, rule: str, incident: IncidentRow) -> None:
@@ -134,10 +157,24 @@ def _unknown(draft: Draft, site: str, rule: str, incident: IncidentRow) -> None:
     tasks.ask(draft, "verify_site", site=site, incident=incident.id)
 
 
+def hides(draft: Draft, silence: Silence, cause: Cause) -> bool:
+    """D14: while its site is silent, closed or degraded by that same outage says nothing; by another's it still does."""
+    return cause.type is silence.hides and draft.standing(cause.incident) == draft.standing(silence.incident)
+
+
+def ends(draft: Draft, silence: Silence, word: Instant) -> bool:
+    """D19: the word is later than what the silence began with. One that is confirmed only now was said when it was recorded."""
+    if silence.rule == "D20":
+        return word >= silence.since - rules.ALL_CLEAR_MS
+    incident = draft.standing(silence.incident) if silence.rule == "D18" else None
+    return incident is None or word >= draft.incident(incident).opened_at
+
+
 def all_clear(draft: Draft, row: ReportRow, incident_id: str) -> None:
-    """D20: the operator says all restored. What stays silent is judged an hour later."""
+    """D20: the operator says all restored. What stays silent is judged an hour later, however often that is said again."""
     end_operator_outages(draft, incident_id, row)
-    draft.emit(AllClearNoted(incident=incident_id, since=draft.now, due_at=draft.now + rules.ALL_CLEAR_MS))
+    if draft.state.zones.get(incident_id, Zone()).all_clear is None:
+        draft.emit(AllClearNoted(incident=incident_id, since=draft.now, due_at=draft.now + rules.ALL_CLEAR_MS))
 
 
 def is_newest_figure(draft: Draft, row: ReportRow, incident: str) -> bool:
@@ -164,9 +201,9 @@ def judge_all_clear(draft: Draft, incident_id: str) -> None:
     draft.emit(DeadlineSettled(key=f"allclear:{incident_id}"))
     silent: list[str] = []
     for site in incident.members:
-        causes = [state.causes[c] for c in state.site_causes.get(site, ())]
+        causes = [c for c in (state.causes[c] for c in state.site_causes.get(site, ())) if c.acting]
         only_that = bool(causes) and all(_is_outage_of(draft, c, incident_id) for c in causes)
-        if only_that and site not in state.silences and not spoke_since(draft, site, since):
+        if only_that and _is_silent(draft, site, since):
             silent.append(site)
     for site in silent[:BATCH]:
         _unknown(draft, site, "D20", incident)

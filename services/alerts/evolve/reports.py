@@ -12,9 +12,9 @@ from schemas.base import DAY_MS, Instant
 from schemas.realms import is_live
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts.calendar import day_of
-from services.alerts.claims import as_number, claim_key, is_wide, measure_name, measured_place
+from services.alerts.claims import as_number, claim_key, is_wide, measure_name, measured_place, orders_to_leave
 from services.alerts.evolve.changes import Changes, set_or_drop
-from services.alerts.rules import CAUSE_TYPES, MUTE_TYPES, REMEMBER_MS
+from services.alerts.rules import CAUSE_TYPES, LEAVE, MUTE_TYPES, REMEMBER_MS
 from services.alerts.state import Hush, Reading, State, sorted_with, sorted_without, without
 
 _WITHDRAWN: Final = frozenset({"cancelled", "superseded", "planned"})
@@ -99,7 +99,7 @@ def heard(voices: Map[str, tuple[int, int, int]], row: ReportRow | None, hush: H
 
 
 def _tells(row: ReportRow) -> bool:
-    """True if what the report measured or reopened stands."""
+    """True if what the report measured, reopened or ordered stands."""
     return row.confirmation == "confirmed" and "cancelled" not in row.flags
 
 
@@ -109,13 +109,15 @@ def _what(row: ReportRow) -> tuple[object, ...]:
 
 def _matters(row: ReportRow) -> bool:
     """True if it says something that `_told` keeps: else nothing has to be told again."""
-    return row.measure is not None or row.type is EventType.REOPENING
+    return row.measure is not None or row.type is EventType.REOPENING or row.type in LEAVE
 
 
 def _told(s: State, row: ReportRow) -> Changes:
     d: Changes = {}
     if row.type is EventType.REOPENING and row.site is not None and row.lifts:
-        d["reopenings"] = _with_reopening(s, row)
+        d["reopenings"] = _newer(s.reopenings, row, [f"{row.site}|{type_.value}" for type_ in row.lifts])
+    if row.site is not None and orders_to_leave(row):
+        d["departures"] = _newer(s.departures, row, [row.site])
     if row.measure is not None and row.measure.name is not None:
         _measured(s, d, row)
     return d
@@ -123,7 +125,7 @@ def _told(s: State, row: ReportRow) -> Changes:
 
 def _retold(s: State, reports: Map[str, ReportRow]) -> Changes:
     """What all reports together tell: after one was withdrawn, linked to a site, or became current. Rare."""
-    names = ("reopenings", "readings", "absences", "forecasts")
+    names = ("reopenings", "departures", "readings", "absences", "forecasts")
     blank = s.put(**dict.fromkeys(names, Map()))
     for row in sorted(reports.values(), key=arrival):
         if _tells(row):
@@ -206,14 +208,14 @@ def _questions(s: State, d: Changes, old: ReportRow | None, row: ReportRow) -> N
         d["doubts"] = set_or_drop(s.doubts, row.site, change(s.doubts.get(row.site, ()), row.id))
 
 
-def _with_reopening(s: State, row: ReportRow) -> Map[str, tuple[Instant, str]]:
-    reopenings = s.reopenings
-    for type_ in row.lifts:
-        key = f"{row.site}|{type_.value}"
-        known = reopenings.get(key)
-        if known is None or known < (row.occurred_at, row.source):
-            reopenings = reopenings.set(key, (row.occurred_at, row.source))
-    return reopenings
+def _newer(index: Map[str, tuple[Instant, str]], row: ReportRow, keys: list[str]) -> Map[str, tuple[Instant, str]]:
+    """With the word of the report where it is the newest."""
+    said = (row.occurred_at, row.source)
+    for key in keys:
+        known = index.get(key)
+        if known is None or known < said:
+            index = index.set(key, said)
+    return index
 
 
 def _measured(s: State, d: Changes, row: ReportRow) -> None:

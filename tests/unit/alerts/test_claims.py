@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -243,7 +244,53 @@ def test_of_evacuation_and_shelter_the_latest_order_stands(scene: Scene) -> None
     assert scene.status(COLLEGE) == "sheltering", "an older order that arrives later changes nothing"
     scene.report(9, "evacuation", COLLEGE, severity=4, source="pompiers")
     assert scene.status(COLLEGE) == "evacuated"
-    assert len(scene.site(COLLEGE).causes) == 2
+    assert [c.type for c in scene.site(COLLEGE).causes] == ["evacuation"]
+    assert {r.type for r in scene.state.reports.values()} == {"evacuation", "shelter_in_place"}, "both stay in the log"
+
+
+@pytest.mark.parametrize("left", ["evacuation", "fire"])
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_later_order_to_leave_ends_the_one_to_shelter_whichever_is_known_first(scene: Scene, order: tuple[int, ...], left: str) -> None:
+    said: list[dict[str, Any]] = [
+        {"type": "shelter_in_place", "occurred": 5, "source": "pompiers"},
+        {"type": left, "occurred": 10, "source": "pompiers"},
+        {"type": "reopening", "occurred": 60, "severity": 1, "lifts": (EventType(left),)},
+    ]
+    for n, which in enumerate(order):
+        scene.report(61 + n, said[which].pop("type"), COLLEGE, **said[which])
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).capacity_pct) == ("normal", 100)
+
+
+def test_an_order_to_shelter_after_the_one_to_leave_stands(scene: Scene) -> None:
+    scene.report(5, "shelter_in_place", COLLEGE, source="pompiers")
+    scene.report(12, "shelter_in_place", COLLEGE, source="prefecture")
+    scene.report(14, "evacuation", COLLEGE, occurred=10)
+    (shelter,) = [c for c in scene.site(COLLEGE).causes if c.type == "shelter_in_place"]
+    assert (shelter.since, shelter.sources, shelter.contested) == (scene.at(12), ("prefecture",), False)
+    assert scene.status(COLLEGE) == "sheltering"
+
+
+@pytest.mark.parametrize("by_person", [True, False])
+def test_an_order_to_leave_that_is_withdrawn_has_ended_nothing(scene: Scene, by_person: bool) -> None:
+    scene.report(5, "shelter_in_place", COLLEGE)
+    order = scene.report(10, "evacuation", COLLEGE)
+    if by_person:
+        scene.command(_cell(DenyReport, report=order), 20)  # type: ignore[arg-type]
+    else:
+        scene.report(20, "evacuation", COLLEGE, msg_type="Cancel", references=(order,), severity=1)
+    assert scene.status(COLLEGE) == "sheltering"
+    scene.report(21, "shelter_in_place", COLLEGE, occurred=4, source="pompiers")
+    assert scene.site(COLLEGE).causes[0].since == scene.at(4)
+
+
+def test_an_announced_order_to_leave_ends_the_one_to_shelter_when_it_begins(scene: Scene) -> None:
+    scene.report(5, "shelter_in_place", COLLEGE)
+    scene.report(10, "evacuation", COLLEGE, effective=(Window(start=scene.at(60), end=scene.at(120)),))
+    assert scene.status(COLLEGE) == "sheltering"
+    scene.step(61)
+    assert scene.status(COLLEGE) == "evacuated"
+    scene.step(121)
+    assert scene.status(COLLEGE) == "normal"
 
 
 # ── D6 ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -265,6 +312,12 @@ def test_a_site_whose_only_word_is_unconfirmed_is_unknown(scene: Scene) -> None:
     scene.report(5, "info", COLLEGE, severity=1)
     assert scene.status(COLLEGE) == "normal", "the site has spoken"
     assert scene.state.reports[id].confirmation == "unconfirmed"
+
+
+def test_what_is_only_announced_is_no_word_on_how_a_site_is_now(scene: Scene) -> None:
+    scene.report(0, "partial_closure", COLLEGE, effective=(Window(start=scene.at(5000), end=scene.at(6000)),))
+    scene.report(300, "fire", COLLEGE, certainty=Certainty.UNCONFIRMED, source="voisin")
+    assert scene.status(COLLEGE) == "unknown"
 
 
 @pytest.mark.parametrize("second", [Certainty.UNCONFIRMED, Certainty.CONFIRMED])

@@ -135,6 +135,47 @@ def test_the_end_of_one_outage_leaves_what_another_says(scene: Scene) -> None:
     assert _said(scene, "system:paie") == "up"
 
 
+@pytest.mark.parametrize("shut_first", [True, False])
+@pytest.mark.parametrize("ends_by", ["newer word", "withdrawal"])
+def test_of_two_sources_that_contradict_each_other_the_graver_stands_and_a_person_is_asked(
+    scene: Scene, shut_first: bool, ends_by: str
+) -> None:
+    """D5: the last to arrive was believed, and nobody knew of the other."""
+
+    def road(minute: float, closed: bool, source: str, occurred: float = 0) -> str:
+        measure = Measure(name="road_closed", value=closed, object="road:N118")
+        return scene.report(minute, "transport_disruption", occurred=occurred, source=source, measure=measure)
+
+    said = {
+        source: road(1 + n, source == "siter", source)
+        for n, source in enumerate(("siter", "police") if shut_first else ("police", "siter"))
+    }
+    assert _said(scene, "road:N118") is True
+    (task,) = scene.state.tasks.values()
+    assert (task.kind, task.report, task.candidates, task.state) == ("contested", said["siter"], (said["police"],), "open")
+    if ends_by == "withdrawal":
+        scene.command(DenyReport(author="c", role="coordinator", report=said["siter"]), 5)
+    else:
+        road(5, False, "police", occurred=4)
+    assert _said(scene, "road:N118") is False
+    assert scene.state.tasks[task.id].state == "void"
+
+
+@pytest.mark.parametrize("source", ["siter", "police"])
+def test_who_corrects_itself_or_speaks_later_contradicts_nobody(scene: Scene, source: str) -> None:
+    scene.report(1, "transport_disruption", occurred=0, source="siter", measure=Measure(name="road_closed", value=True, object="road:N118"))
+    said = {"source": source, "measure": Measure(name="road_closed", value=False, object="road:N118")}
+    scene.report(2, "transport_disruption", occurred=0 if source == "siter" else 1, **said)
+    assert _said(scene, "road:N118") is False
+    assert not scene.state.tasks
+
+
+def test_of_two_words_on_whether_all_is_over_the_graver_is_no(scene: Scene) -> None:
+    for minute, source, value in ((1, "prefecture", True), (2, "pompiers", False), (3, "sdis", True)):
+        scene.report(minute, "info", occurred=0, source=source, measure=Measure(name="all_clear", value=value))
+        assert _said(scene, "flag:all_clear") is (minute == 1)
+
+
 @pytest.mark.parametrize("times", [2, 8])
 def test_an_older_word_does_not_change_what_a_newer_one_has_said_again(scene: Scene, times: int) -> None:
     def level(minute: float, m: float, occurred: float | None = None) -> None:

@@ -70,9 +70,10 @@ def test_a_cause_that_was_overlooked_in_a_merged_and_closed_incident_stops_no_wo
     _days(scene, 1, 15)
 
     word = scene.report(15 * DAY, "evacuation", PMI, severity=5)
+    assert scene.status(PMI) == "evacuated"
     again = scene.report(15 * DAY + 1, "closure", PMI, source="rh")
     assert not _failed(scene)
-    assert scene.status(PMI) == "evacuated"
+    assert scene.status(PMI) == "closed"
     assert scene.incident_of(word).state == "open"
     assert scene.incident_of(again) == scene.incident_of(word)
 

@@ -154,7 +154,9 @@ def test_the_same_report_twice_changes_nothing(history: list[dict[str, Any]], da
     assert scene.state == before
 
 
-STATUS_TYPES = (EventType.CLOSURE, EventType.OUTAGE_POWER, EventType.EVACUATION, EventType.SHELTER_IN_PLACE, EventType.REOPENING)
+STATUS_TYPES = (
+    EventType.CLOSURE, EventType.OUTAGE_POWER, EventType.EVACUATION, EventType.FIRE, EventType.SHELTER_IN_PLACE, EventType.REOPENING,
+)  # fmt: skip
 
 
 @FEW

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from schemas.base import MINUTE_MS
-from schemas.commands import CompleteTask
+from schemas.commands import CompleteTask, ConfirmReport, DenyReport, ReopenIncident, ResolveIncident
 from schemas.reports import Measure, Window
-from schemas.words import EventType
+from schemas.words import Certainty, EventType
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 
@@ -90,6 +90,14 @@ def test_only_a_later_closure_turns_evacuated_to_closed(scene: Scene) -> None:
     assert scene.status(PMI) == "evacuated"
 
 
+def test_a_site_that_was_shut_before_the_fire_is_closed_once_that_is_said_again(scene: Scene) -> None:
+    scene.report(0, "closure", PMI)
+    scene.report(60, "fire", PMI, severity=4)
+    assert scene.status(PMI) == "evacuated"
+    scene.report(120, "closure", PMI, source="direction_education")
+    assert scene.status(PMI) == "closed"
+
+
 def test_a_reopening_without_lifts_lifts_the_only_type_or_asks(scene: Scene) -> None:
     scene.report(1, "closure", COLLEGE)
     scene.report(2, "reopening", COLLEGE, severity=1)
@@ -101,6 +109,17 @@ def test_a_reopening_without_lifts_lifts_the_only_type_or_asks(scene: Scene) -> 
     assert scene.status(PMI) == "closed"
     (task,) = [t for t in scene.state.tasks.values() if t.kind == "lift_which"]
     assert task.candidates == ("closure", "outage_water")
+
+
+def test_a_reopening_without_lifts_is_not_about_what_is_only_announced(scene: Scene) -> None:
+    scene.report(0, "closure", COLLEGE, effective=(Window(start=scene.at(5000), end=scene.at(6000)),))
+    scene.report(1, "outage_water", COLLEGE, capacity_lost_pct=50)
+    scene.report(60, "reopening", COLLEGE, severity=1)
+    assert scene.status(COLLEGE) == "normal"
+    scene.report(70, "reopening", COLLEGE, severity=1)
+    assert not scene.state.open_tasks
+    scene.step(5001)
+    assert scene.status(COLLEGE) == "closed"
 
 
 def test_desks_that_stay_shut_are_a_partial_closure(scene: Scene) -> None:
@@ -175,6 +194,36 @@ def test_silence_in_the_operators_zone_is_unknown_after_thirty_minutes(scene: Sc
     assert scene.status("cen-3") == "unknown", "time never turns it to normal"
 
 
+@pytest.mark.parametrize("by_person", [True, False])
+def test_the_silence_in_the_zone_of_an_incident_that_is_opened_again_is_judged(scene: Scene, by_person: bool) -> None:
+    incident = scene.incident_of(_cut(scene)).id
+    scene.report(8, "info", PMI, severity=1)
+    scene.command(ResolveIncident(author="c", role="coordinator", reason="text:x", incident=incident, force=True), 10)
+    scene.step(50)
+    assert not _unknown(scene)
+    if by_person:
+        scene.command(ReopenIncident(author="c", role="coordinator", incident=incident), 60)
+    else:
+        assert scene.incident_of(scene.report(60, "outage_power", "pmi-05", occurred=8, capacity_lost_pct=100)).id == incident
+    scene.step(89)
+    assert not _unknown(scene)
+    scene.step(90)
+    spoke = {PMI} if by_person else {PMI, "pmi-05"}
+    assert _unknown(scene) == {s.id for s in territory().sites if s.commune == "92050"} - spoke
+
+
+def test_a_doubt_that_is_denied_is_no_word_of_a_silent_site(scene: Scene) -> None:
+    _cut(scene)
+    doubt = scene.report(10, "outage_power", PMI, certainty=Certainty.UNCONFIRMED, source="voisin")
+    assert scene.status(PMI) == "unknown"
+    scene.step(36)
+    assert [t.state for t in scene.state.tasks.values() if (t.kind, t.site) == ("verify_site", PMI)] == ["open"]
+    scene.command(DenyReport(author="c", role="coordinator", report=doubt), 40)
+    assert (scene.status(PMI), scene.site(PMI).since) == ("unknown", scene.at(10))
+    scene.report(50, "info", PMI, severity=1)
+    assert scene.status(PMI) == "normal"
+
+
 def test_a_small_cut_has_no_zone_until_two_sites_of_a_commune_report(scene: Scene) -> None:
     _cut(scene, customers=2100)
     scene.report(6, "outage_power", PMI, capacity_lost_pct=100)
@@ -203,6 +252,43 @@ def test_an_unknown_site_that_was_evacuated_shows_the_graver(scene: Scene) -> No
     assert "pmi-05" in _unknown(scene)
 
 
+def test_a_silent_site_stays_closed_by_an_outage_of_its_own(scene: Scene) -> None:
+    own = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    zone = _cut(scene, minute=100)
+    assert scene.incident_of(own) != scene.incident_of(zone)
+    scene.step(131)
+    assert scene.state.silences[PMI].incident == scene.incident_of(zone).id
+    assert scene.status(PMI) == "closed"
+
+
+def test_a_word_of_before_that_is_confirmed_now_does_not_end_the_silence(scene: Scene) -> None:
+    before = scene.report(-200, "sanitary_alert", PMI, certainty=Certainty.UNCONFIRMED, source="voisin", severity=2)
+    scene.report(-190, "info", PMI, severity=1)
+    _cut(scene)
+    since = scene.report(20, "sanitary_alert", "pmi-05", certainty=Certainty.UNCONFIRMED, source="voisin", severity=2)
+    scene.step(36)
+    for report in (before, since):
+        scene.command(ConfirmReport(author="c", role="coordinator", report=report), 60)
+    assert scene.status(PMI) == "unknown"
+    assert [t.state for t in scene.state.tasks.values() if (t.kind, t.site) == ("verify_site", PMI)] == ["open"]
+    assert scene.status("pmi-05") == "normal"
+
+
+@pytest.mark.parametrize(("recorded", "status"), [(99, "unknown"), (101, "closed")])
+def test_of_the_words_after_the_all_clear_only_those_end_its_silence(scene: Scene, recorded: float, status: str) -> None:
+    scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    _cut_of(scene, 1, 30_000)
+    for minute in sorted((recorded, 100)):
+        if minute == 100:
+            _cut_of(scene, 100, 0)
+        else:
+            scene.report(minute, "sanitary_alert", PMI, id="doubt", certainty=Certainty.UNCONFIRMED, source="voisin", severity=2)
+    scene.step(161)
+    assert scene.status(PMI) == "unknown"
+    scene.command(ConfirmReport(author="c", role="coordinator", report="doubt"), 170)
+    assert scene.status(PMI) == status
+
+
 def test_after_the_all_clear_silence_is_unknown_and_the_causes_stay(scene: Scene) -> None:
     scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
     scene.report(0, "outage_power", "pmi-05", capacity_lost_pct=100)
@@ -216,6 +302,24 @@ def test_after_the_all_clear_silence_is_unknown_and_the_causes_stay(scene: Scene
     assert scene.status("pmi-05") == "closed", "it spoke and did not say that current is back"
     scene.report(170, "reopening", PMI, lifts=(EventType.OUTAGE_POWER,), severity=1)
     assert scene.status(PMI) == "normal"
+
+
+def test_an_all_clear_that_is_repeated_postpones_nothing(scene: Scene) -> None:
+    scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    _cut_of(scene, 1, 30_000)
+    for minute in (100, 130, 159):
+        _cut_of(scene, minute, 0)
+    scene.step(160)
+    assert (scene.status(PMI), scene.site(PMI).since) == ("unknown", scene.at(160))
+
+
+def test_what_is_announced_for_later_is_no_other_cause_after_the_all_clear(scene: Scene) -> None:
+    scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    scene.report(0, "partial_closure", PMI, severity=2, effective=(Window(start=scene.at(5000), end=scene.at(6000)),))
+    _cut_of(scene, 1, 30_000)
+    _cut_of(scene, 100, 0)
+    scene.step(160)
+    assert scene.status(PMI) == "unknown"
 
 
 def test_a_cut_after_the_all_clear_takes_it_back(scene: Scene) -> None:
