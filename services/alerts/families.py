@@ -123,14 +123,16 @@ _KEYS: Final[dict[T, Callable[[ReportRow, Draft], Key | None]]] = {
 
 
 def key_of_object(row: ReportRow, draft: Draft) -> Key | None:
-    """Family and key that the object of an `info` names: it never opens an incident, it may join one."""
+    """Family and key that the measure or object of an `info` names: it never opens an incident, it may join one."""
+    if measure_name(row) == "customers_cut":
+        return "power", ""
     if (supplier := next(iter(named(row, "supplier:")), None)) is not None:
         return "kitchen", supplier
     if named(row, "system:"):
         return _it(row, draft)
     if named(row, "station:"):
         return "flood", "crues"
-    if named(row, "network:") and measure_name(row) in ("customers_cut", "estimated_end"):
+    if named(row, "network:") and measure_name(row) == "estimated_end":
         return "power", ""
     return None
 
