@@ -121,7 +121,12 @@ def recount_customers(draft: Draft, report: str) -> None:
     told, incident = draft.state.reports.get(report), draft.incident_of(report)
     if told is None or incident is None or measure_name(told) != "customers_cut":
         return
-    others = [r for r in (draft.state.reports[i] for i in draft.state.incident_reports.get(incident, ())) if r.id != report]
+    count_customers(draft, incident, report)
+
+
+def count_customers(draft: Draft, incident: str, gone: str | None = None) -> None:
+    """The newest figure that the reports of an incident give, without one that is withdrawn."""
+    others = [r for r in (draft.state.reports[i] for i in draft.state.incident_reports.get(incident, ())) if r.id != gone]
     said = [
         (r.occurred_at, r.recorded_at, r.id, as_number(r.measure.value)) for r in others
         if r.measure is not None and r.measure.name == "customers_cut" and is_confirmed(r) and "cancelled" not in r.flags

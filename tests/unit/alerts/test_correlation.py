@@ -352,6 +352,19 @@ def test_a_new_cut_on_a_site_that_was_split_off_belongs_to_what_it_was_split_int
     assert scene.incident_of(again) == scene.incident_of(b)
 
 
+def test_the_customers_of_a_figure_that_is_split_off_leave_with_it(scene: Scene) -> None:
+    """D25, §13: both incidents counted them, and the all-clear reached one of them only: the plan held for ever."""
+    cut = scene.report(0, "outage_power", PMI, severity=2, capacity_lost_pct=10)
+    said: dict[str, Any] = {"source": "enedis", "zone": ("92050",), "severity": 2}
+    before = scene.report(1, "outage_power", **said, measure=_measure("customers_cut", 40.0))
+    figure = scene.report(2, "outage_power", **said, measure=_measure("customers_cut", 25_000.0))
+    scene.command(_command(SplitIncident, incident=scene.incident_of(cut).id, reports=(figure,)), 5)
+    assert (scene.incident_of(before).customers_cut, scene.incident_of(figure).customers_cut) == (40, 25_000)
+    scene.report(9, "info", source="enedis", severity=1, references=(figure,), measure=_measure("customers_cut", 0.0))
+    scene.step(200)
+    assert scene.state.triggers["PT-ELEC:2"].state == "released"
+
+
 def test_danger_to_people_stays_danger_when_it_is_split_off(scene: Scene) -> None:
     """Its messages could be held back and throttled, and works could have kept it quiet."""
     fire = scene.report(0, "fire", "cen-1", severity=4)
