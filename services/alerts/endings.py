@@ -41,15 +41,18 @@ def hold_again(draft: Draft, told: ReportRow) -> list[Cause]:
 # ── reopening (D16) ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def reopen(draft: Draft, row: ReportRow, incident: str | None) -> None:
-    """Lift what the reopening names, or the only open type; ask when it is not clear. What stays shut becomes a partial closure."""
+def reopen(draft: Draft, row: ReportRow, incident: str | None) -> ReportRow:
+    """Lift what the reopening names, or the only open type; ask when it is not clear. What stays shut becomes a partial closure.
+
+    Returns the report with what it lifts: a later « shut » contradicts that (D5), whether it was named or not.
+    """
     site = site_of(row)
     if site is None:
         for name in named(row, "supplier:"):
             end_supplier_failures(draft, name, row)
         _end_referenced(draft, row)
         _end_of_communes(draft, row)
-        return
+        return row
     open_ = [draft.state.causes[c] for c in draft.state.site_causes.get(site, ())]
     types = {c.type for c in open_}
     lifts = frozenset(row.lifts) or (frozenset(types) if len(types) == 1 else frozenset[EventType]())
@@ -59,6 +62,7 @@ def reopen(draft: Draft, row: ReportRow, incident: str | None) -> None:
         if cause.type in lifts:
             _lift_or_trim(draft, row, cause)
     _keep_rest_shut(draft, row, incident)
+    return row if row.lifts else changed(row, {"lifts": tuple(sorted(lifts))})
 
 
 def _end_referenced(draft: Draft, row: ReportRow) -> None:

@@ -69,7 +69,7 @@ def _confirmed(draft: Draft, row: ReportRow, again: bool) -> None:
     if taken is not None and taken.cause.lifted_at is None and quiet.judge(draft, draft.state.causes[taken.cause.id], row).maintenance:
         row = changed(row, {"flags": (*row.flags, "maintenance")})
     if row.type is EventType.REOPENING and row.msg_type is not MsgType.CANCEL:
-        endings.reopen(draft, row, incident)
+        row = endings.reopen(draft, row, incident)
     if incident is not None:
         incidents.join(draft, row, incident, taken, not again or draft.state.reports[row.id].incident != incident)
     flags.declare(draft, row, incident)

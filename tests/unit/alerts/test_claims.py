@@ -208,6 +208,21 @@ def test_a_cancel_without_refs_applies_its_value_or_asks_a_person(scene: Scene) 
     assert (task.kind, task.state, task.candidates) == ("link_denial", "open", (rumour,))
 
 
+@pytest.mark.parametrize("object", [None, "network:electricity", "zone:nord"])
+def test_no_customer_cut_any_more_is_the_all_clear_whatever_the_operator_names(scene: Scene, object: str | None) -> None:
+    """D3, D20: without its network the Cancel joined nothing: 30 000 customers stayed cut for ever."""
+    scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    said: dict[str, Any] = {"source": "enedis", "zone": ("92050",)}
+    cut = scene.report(1, "outage_power", **said, severity=4, measure=Measure(name="customers_cut", value=30_000.0, object=object))
+    none = Measure(name="customers_cut", value=0.0, object=object)
+    clear = scene.report(100, "outage_power", **said, severity=1, msg_type=MsgType.CANCEL, measure=none)
+    assert scene.incident_of(clear) == scene.incident_of(cut)
+    assert scene.incident_of(cut).customers_cut == 0
+    assert not scene.state.placeless.get("outage_power")
+    scene.step(160)
+    assert scene.status(PMI) == "unknown", "silent for an hour after it"
+
+
 # ── D5 ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -225,6 +240,14 @@ def test_open_and_shut_at_the_same_time_from_two_sources_keeps_the_graver_and_as
     row = scene.site(COLLEGE)
     assert (row.status, row.flags, row.since) == ("closed", ("contested",), scene.at(12))
     assert [t.kind for t in scene.state.tasks.values() if t.state == "open"] == ["contested"]
+
+
+def test_a_reopening_that_does_not_say_what_it_lifts_is_contradicted_too(scene: Scene) -> None:
+    scene.report(0, "closure", COLLEGE)
+    opened = scene.report(10, "reopening", COLLEGE, source="rh", severity=1)
+    assert scene.state.reports[opened].lifts == ("closure",), "the only open type (D16)"
+    scene.report(14, "closure", COLLEGE, source="education_nationale")
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).flags) == ("closed", ("contested",))
 
 
 def test_shut_again_long_after_a_reopening_is_no_contradiction(scene: Scene) -> None:
