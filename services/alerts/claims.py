@@ -167,6 +167,16 @@ def is_ill(row: ReportRow) -> bool:
     return row.type is EventType.SANITARY_ALERT and measure_name(row) == "ill_persons"
 
 
+def cause_key(claim: str, windowed: bool) -> str:
+    """Which cause a claim is about: what acts only inside its windows and what holds until it is lifted are two (D9)."""
+    return f"{claim}|windows" if windowed else claim
+
+
+def is_ahead(windows: tuple[Window, ...], at: Instant) -> bool:
+    """True for what is only announced at that time: no word on how things were then ends it."""
+    return bool(windows) and all(at < w.start for w in windows)
+
+
 def claim_key(row: ReportRow) -> str:
     """What a claim is about, for D4 and D6: place, type and measure. Without site and supplier it is about itself alone."""
     place = row.site if row.site is not None and "site_unknown" not in row.flags else None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from schemas.alerts import Cause, ReportRow
+from schemas.base import Instant
 from schemas.words import EventType
 from services.alerts import tasks
 from services.alerts.causes import cause_of, contested, is_before, is_overdue, known_cause, lift, of_reports, put, take
-from services.alerts.claims import all_over, as_number, communes_of, inside, is_placeless, named, site_of
+from services.alerts.claims import all_over, as_number, cause_key, communes_of, inside, is_ahead, is_placeless, named, site_of
 from services.alerts.draft import Draft
 from services.alerts.values import changed
 
@@ -27,7 +28,7 @@ def hold_again(draft: Draft, told: ReportRow) -> list[Cause]:
     for cause in [c for c in state.causes.values() if c.reports == (told.id,) and c.lifted_at is None]:
         lift(draft, cause, draft.now, f"denied:{told.id}")
     for cause in [c for c in state.causes.values() if c.lifted_by == told.id]:
-        newest = draft.state.causes[draft.state.cause_keys[cause.key]]
+        newest = draft.state.causes[draft.state.cause_keys[cause_key(cause.key, bool(cause.windows))]]
         other = draft.state.reopenings.get(f"{cause.site}|{cause.type.value}")
         day_over = cause.ends_at is not None and cause.ends_at <= draft.now
         if day_over or newest.lifted_at is None or (other is not None and other[0] >= cause.last_at):
@@ -53,7 +54,8 @@ def reopen(draft: Draft, row: ReportRow, incident: str | None) -> ReportRow:
         _end_referenced(draft, row)
         _end_of_communes(draft, row)
         return row
-    open_ = [draft.state.causes[c] for c in draft.state.site_causes.get(site, ())]
+    there = (draft.state.causes[c] for c in draft.state.site_causes.get(site, ()))
+    open_ = [c for c in there if not is_ahead(c.windows, row.occurred_at)]
     types = {c.type for c in open_}
     lifts = frozenset(row.lifts) or (frozenset(types) if len(types) == 1 else frozenset[EventType]())
     if not lifts and types:
@@ -82,7 +84,7 @@ def _end_of_communes(draft: Draft, row: ReportRow) -> None:
         for cause in [draft.state.causes[c] for c in sorted(draft.state.placeless.get(type_.value, ()))]:
             told = [r for r in (draft.state.reports.get(i) for i in cause.reports) if r is not None]
             there = frozenset(c for r in told for c in communes_of(r, draft.territory))
-            if not there or here.isdisjoint(there) or row.occurred_at < cause.since or any(is_placeless(r) for r in told):
+            if not there or here.isdisjoint(there) or not _held_at(cause, row.occurred_at) or any(is_placeless(r) for r in told):
                 continue
             if there <= here:
                 lift(draft, cause, row.occurred_at, row.id)
@@ -129,6 +131,11 @@ def _keep_rest_shut(draft: Draft, row: ReportRow, incident: str | None) -> None:
         put(draft, changed(known, {"loss_pct": rest.capacity_lost_pct, "last_at": row.occurred_at, "measure": m}))
 
 
+def _held_at(cause: Cause, at: Instant) -> bool:
+    """It had begun by then. What is only announced is ended by no word on how things are (D9): a Cancel withdraws it."""
+    return at >= cause.since and not is_ahead(cause.windows, at)
+
+
 def end_supplier_failures(draft: Draft, supplier: str, row: ReportRow) -> None:
     """A supplier serves again: its open failures end."""
     for id in sorted(draft.state.placeless.get(EventType.SUPPLIER_FAILURE.value, ())):
@@ -136,7 +143,7 @@ def end_supplier_failures(draft: Draft, supplier: str, row: ReportRow) -> None:
         if (
             cause.measure is not None
             and f"supplier:{supplier}" in (cause.measure.object or "").split("|")
-            and row.occurred_at >= cause.since
+            and _held_at(cause, row.occurred_at)
         ):
             lift(draft, cause, row.occurred_at, row.id)
 
@@ -148,7 +155,12 @@ def end_system_outages(draft: Draft, systems: tuple[str, ...], row: ReportRow) -
         if cause.lifted_at is not None or cause.type not in (EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM) or cause.measure is None:
             continue
         about = {o for o in (cause.measure.object or "").split("|") if o}
-        if about & restored and row.occurred_at >= cause.last_at and all(_is_up(draft, s, cause) for s in about - restored):
+        if (
+            about & restored
+            and row.occurred_at >= cause.last_at
+            and _held_at(cause, row.occurred_at)
+            and all(_is_up(draft, s, cause) for s in about - restored)
+        ):
             lift(draft, cause, row.occurred_at, row.id)
 
 
@@ -162,5 +174,5 @@ def end_operator_outages(draft: Draft, incident: str, row: ReportRow) -> None:
     """The operator says all restored (D20): its own word ends; the sites' causes stay until someone speaks."""
     for id in sorted(draft.state.placeless.get(EventType.OUTAGE_POWER.value, ())):
         cause = draft.state.causes[id]
-        if draft.standing(cause.incident) == incident and row.occurred_at >= cause.since:
+        if draft.standing(cause.incident) == incident and _held_at(cause, row.occurred_at):
             lift(draft, cause, row.occurred_at, row.id)

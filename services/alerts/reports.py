@@ -110,9 +110,9 @@ def _take(draft: Draft, row: ReportRow, incident: str | None, known: Cause | Non
     if row.msg_type is MsgType.UPDATE:
         _flag_references(draft, row, "superseded")
     if known is not None and replaces:
-        if row.type not in rules.CAUSE_TYPES or row.type is known.type or row.occurred_at < known.last_at:
+        if not causes.turns_into_another(draft, row, known) or row.occurred_at < known.last_at:
             return causes.replace_values(draft, row, known)
-        causes.lift(draft, known, row.occurred_at, row.id)
+        causes.leave(draft, known, row, row.occurred_at, row.id)
         known = causes.known_cause(row, draft)
     if row.msg_type is MsgType.CANCEL or not causes.makes_cause(row):
         return None

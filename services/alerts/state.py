@@ -163,7 +163,7 @@ class State:
     aliases: Map[str, str] = _index()
     """Sender's own id, alone and with its sender → report."""
     cause_keys: Map[str, str] = _index()
-    """Cause key → its newest cause, open or lifted."""
+    """Cause key (`claims.cause_key`) → its newest cause, open or lifted."""
     site_causes: Map[str, tuple[str, ...]] = _index()
     """Site → open causes, sorted."""
     placeless: Map[str, Map[str, int | None]] = _index()

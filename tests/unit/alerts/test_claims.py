@@ -116,6 +116,37 @@ def test_an_update_of_another_type_is_a_cause_of_its_own(scene: Scene) -> None:
     assert scene.incident_of(leak) == scene.incident_of(damage)
 
 
+def test_an_update_takes_nothing_from_what_another_source_said(scene: Scene) -> None:
+    """D4: of two sources the worse; D3: an Update replaces what it refers to. It had replaced the whole cause."""
+    first = scene.report(0, "outage_power", COLLEGE, capacity_lost_pct=40, severity=2)
+    mine = {"msg_type": MsgType.UPDATE, "references": (first,)}
+    theirs = scene.report(5, "outage_power", COLLEGE, source="supervision", capacity_lost_pct=100, severity=4)
+    scene.report(10, "outage_power", COLLEGE, **mine, capacity_lost_pct=30, severity=1)
+    (cause,) = scene.site(COLLEGE).causes
+    assert (cause.severity, cause.loss_pct, scene.status(COLLEGE)) == (4, 100, "closed")
+    for minute, lost in ((15, 60), (20, 50)):  # a monitor always refers to its first one: its newest word is what it says
+        told = {"source": "supervision", "msg_type": MsgType.UPDATE, "references": (theirs,)}
+        scene.report(minute, "outage_power", COLLEGE, **told, capacity_lost_pct=lost, severity=3)
+        assert scene.site(COLLEGE).causes[0].loss_pct == lost, "it was the worse, and says less now"
+    scene.report(25, "outage_power", COLLEGE, **mine, capacity_lost_pct=10, severity=1)
+    assert (scene.site(COLLEGE).causes[0].severity, scene.site(COLLEGE).causes[0].loss_pct) == (3, 50)
+    scene.report(
+        30, "outage_power", COLLEGE, msg_type=MsgType.UPDATE, references=(theirs,), source="enedis", capacity_lost_pct=20, severity=2
+    )
+    assert scene.site(COLLEGE).causes[0].sources == ("site_manager", "supervision", "enedis")
+
+
+def test_what_one_source_opens_in_part_another_still_says_is_shut(scene: Scene) -> None:
+    shut = scene.report(0, "closure", COLLEGE, severity=2)
+    scene.report(5, "closure", COLLEGE, source="education_nationale", severity=4)
+    scene.report(10, "partial_closure", COLLEGE, capacity_lost_pct=20, msg_type=MsgType.UPDATE, references=(shut,))
+    assert scene.status(COLLEGE) == "closed"
+    assert {(c.type, c.sources) for c in scene.site(COLLEGE).causes} == {
+        ("closure", ("education_nationale",)),
+        ("partial_closure", ("site_manager",)),
+    }
+
+
 @pytest.mark.parametrize(("occurred", "status"), [(30, "degraded"), (-5, "closed")])
 def test_an_update_that_opens_a_part_replaces_the_closure(scene: Scene, occurred: float, status: str) -> None:
     shut = scene.report(0, "closure", COLLEGE)
@@ -608,7 +639,58 @@ def test_what_is_announced_began_not_when_it_was_announced(scene: Scene) -> None
     window = Window(start=scene.at(1440), end=scene.at(1500))
     scene.report(-4320, "closure", COLLEGE, effective=(window,), severity=2)
     scene.report(0, "closure", COLLEGE)
-    assert (scene.status(COLLEGE), scene.site(COLLEGE).since, scene.site(COLLEGE).causes[0].since) == ("closed", scene.at(0), scene.at(0))
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).since) == ("closed", scene.at(0))
+    assert [(c.since, c.planned) for c in scene.site(COLLEGE).causes] == [(scene.at(-4320), True), (scene.at(0), False)]
+
+
+@pytest.mark.parametrize("announced_first", [True, False])
+def test_what_is_announced_and_what_holds_now_are_two_causes(announced_first: bool) -> None:
+    """D9: a total cut of tomorrow closed the site today, and the return of the current today took it away."""
+    scene = Scene()
+    window = Window(start=scene.at(1440), end=scene.at(1500))
+    said: list[dict[str, Any]] = [
+        {"capacity_lost_pct": 30, "severity": 2},
+        {"capacity_lost_pct": 100, "severity": 4, "source": "enedis", "effective": (window,)},
+    ]
+    for n, given in enumerate(said[::-1] if announced_first else said):
+        scene.report(n, "outage_power", COLLEGE, **given)
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).capacity_pct, scene.state.level()) == ("degraded", 70, 1)
+    scene.report(60, "reopening", COLLEGE, severity=1)
+    assert (scene.status(COLLEGE), [c.planned for c in scene.site(COLLEGE).causes]) == ("normal", [True])
+    assert not scene.state.tasks, "the only open type, and only what held by then"
+    scene.step(1440)
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).capacity_pct) == ("closed", 0)
+    scene.step(1500)
+    assert scene.status(COLLEGE) == "normal"
+
+
+def test_an_announcement_that_is_told_again_or_corrected_stays_one_cause(scene: Scene) -> None:
+    def window(start: float, end: float) -> tuple[Window, ...]:
+        return (Window(start=scene.at(start), end=scene.at(end)),)
+
+    first = scene.report(0, "outage_power", COLLEGE, source="enedis", effective=window(1440, 1500), capacity_lost_pct=100)
+    scene.report(5, "outage_power", COLLEGE, effective=window(1440, 1500), capacity_lost_pct=100)
+    moved = {"source": "enedis", "msg_type": MsgType.UPDATE, "references": (first,)}
+    scene.report(10, "outage_power", COLLEGE, **moved, effective=window(2880, 2940), capacity_lost_pct=100)
+    graver = scene.report(15, "outage_power", COLLEGE, **moved, severity=4, capacity_lost_pct=100)
+    (cause,) = scene.site(COLLEGE).causes
+    assert (cause.windows, cause.planned, cause.severity) == (window(2880, 2940), True, 4)
+    scene.report(20, "outage_power", COLLEGE, source="enedis", msg_type=MsgType.CANCEL, references=(graver,))
+    assert not scene.site(COLLEGE).causes
+
+
+@pytest.mark.parametrize("end", [None, 600.0])
+def test_an_update_that_names_windows_leaves_what_another_source_says_of_now(scene: Scene, end: float | None) -> None:
+    first = scene.report(0, "closure", COLLEGE)
+    scene.report(5, "closure", COLLEGE, source="rh")
+    window = Window(start=scene.at(300), end=None if end is None else scene.at(end))
+    scene.report(10, "closure", COLLEGE, msg_type=MsgType.UPDATE, references=(first,), effective=(window,))
+    now, later = sorted(scene.site(COLLEGE).causes, key=lambda c: c.planned)
+    assert (now.sources, now.since, later.windows) == (("rh",), scene.at(5), (window,))
+    scene.report(20, "reopening", COLLEGE, severity=1, lifts=(EventType.CLOSURE,), source="rh")
+    assert scene.status(COLLEGE) == "normal"
+    scene.step(300)
+    assert scene.status(COLLEGE) == "closed"
 
 
 def test_an_update_whose_windows_are_over_ends_its_cause(scene: Scene) -> None:
