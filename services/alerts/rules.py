@@ -72,6 +72,8 @@ CAUSE_TYPES: Final = frozenset(
 """Types that hold until something lifts them (§3)."""
 MUTE_TYPES: Final = frozenset({T.INFO, T.HEADCOUNT, T.REOPENING})
 """Types that never open an incident and count for no severity (D24, §13)."""
+ACTING_ALONE: Final = frozenset(T) - CAUSE_TYPES - MUTE_TYPES
+"""Types that count for a severity and make no cause: weather, river, transport."""
 DANGER_TYPES: Final = frozenset({T.EVACUATION, T.FIRE, T.SHELTER_IN_PLACE, T.GAS_LEAK, T.SECURITY_INCIDENT})
 """Types under which people may be in danger: their messages are never held back."""
 EXTREME: Final = 5

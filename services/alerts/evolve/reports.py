@@ -14,14 +14,10 @@ from schemas.words import EventType, MsgType, ReportState
 from services.alerts.calendar import day_of
 from services.alerts.claims import as_number, claim_key, is_wide, measured_place
 from services.alerts.evolve.changes import Changes, set_or_drop
-from services.alerts.rules import CAUSE_TYPES, MUTE_TYPES, REMEMBER_MS
+from services.alerts.rules import ACTING_ALONE, CAUSE_TYPES, MUTE_TYPES, REMEMBER_MS
 from services.alerts.state import Hush, Reading, State, sorted_with, sorted_without, without
 
 _WITHDRAWN: Final = frozenset({"cancelled", "superseded", "planned"})
-
-
-_ACTING_ALONE: Final = frozenset(EventType) - CAUSE_TYPES - MUTE_TYPES
-"""Types that count for a severity and make no cause: weather, river, transport."""
 
 
 def counts(s: State, row: ReportRow) -> bool:
@@ -53,7 +49,7 @@ def report_changed(s: State, row: ReportRow) -> State:
     if s.forget_at is None and is_live(s.realm):
         d["forget_at"] = row.recorded_at + REMEMBER_MS + DAY_MS
         d["agenda"] = s.agenda.arm("forget", d["forget_at"])
-    if row.effective and row.type in _ACTING_ALONE:
+    if row.effective and row.type in ACTING_ALONE:
         d["agenda"] = d.get("agenda", s.agenda).arm(f"report:{row.id}", _begins(row))
     if (old.incident if old else None) != row.incident:
         d["incident_reports"] = _moved(s.incident_reports, row.id, old.incident if old else None, row.incident)

@@ -499,6 +499,40 @@ def test_an_incident_that_a_late_report_opens_again_calls_again(scene: Scene) ->
     assert len(scene.state.calls) > before
 
 
+@pytest.mark.parametrize("how", ["by reference", "late"])
+@pytest.mark.parametrize(
+    ("severity", "lost", "state", "level"), [(5, 100, "open", 3), (2, 100, "open", 2), (2, 10, "closed", 2), (1, 5, "closed", 2)]
+)
+def test_a_graver_word_on_a_cause_opens_the_incident_that_was_closed_over_it(
+    scene: Scene, how: str, severity: int, lost: float, state: str, level: int
+) -> None:
+    """D26: damage of severity 5 on a central site was an addendum that nobody read. Who repeats what was told undoes no decision."""
+    first = scene.report(0, "damage_report", "cen-1", severity=2, capacity_lost_pct=10)
+    incident = scene.incident_of(first).id
+    scene.command(_command(SetLevel, scope=incident, level=Level.N2), 5)
+    scene.command(_command(ResolveIncident, incident=incident, force=True), 10)
+    calls = len(scene.state.calls)
+    said: dict[str, Any] = {"severity": severity, "capacity_lost_pct": lost}
+    if how == "late":
+        told = scene.report(30, "damage_report", "cen-1", occurred=5, source="pompiers", **said)
+    else:
+        told = scene.report(30, "damage_report", "cen-1", msg_type="Update", references=(first,), **said)
+    assert (scene.incident_of(told).id, scene.incident_of(told).state) == (incident, state)
+    assert scene.incident_of(told).level == level
+    assert (len(scene.state.calls) > calls) is (state == "open")
+
+
+@pytest.mark.parametrize(("severity", "occurred", "state"), [(5, 30, "open"), (3, 30, "closed"), (5, 5, "closed")])
+def test_a_bulletin_that_is_raised_opens_the_incident_that_was_closed(scene: Scene, severity: int, occurred: float, state: str) -> None:
+    """Severity 5 of an authority is N4: in a closed incident it counted for nothing."""
+    said: dict[str, Any] = {"source": "meteo_france", "phenomenon": "vent"}
+    first = scene.report(0, "weather_alert", **said, colour="orange", severity=3)
+    scene.command(_command(ResolveIncident, incident=scene.incident_of(first).id), 10)
+    scene.report(30, "weather_alert", **said, colour="orange", severity=severity, occurred=occurred, msg_type="Update", references=(first,))
+    assert scene.incident_of(first).state == state
+    assert (scene.state.level() == 4) is (state == "open")
+
+
 def test_communes_that_are_reopened_end_what_was_said_of_them_and_of_no_others(scene: Scene) -> None:
     """An evacuation of communes had no end but its cancellation: its people counted as evacuated for ever."""
     said = {"source": "prefecture", "severity": 4, "measure": _measure("evacuees", 300.0, scope="zone")}
