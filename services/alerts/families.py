@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -137,14 +137,13 @@ def key_of_object(row: ReportRow, draft: Draft) -> Key | None:
     return None
 
 
-def cluster_of(row: ReportRow, draft: Draft) -> IncidentRow | None:
-    """The power incident whose cluster a cut joins: ≤ 60 min after its last cut, in its communes or ≤ 3 km from a member.
+def cluster_of(row: ReportRow, draft: Draft, power: Sequence[IncidentRow]) -> IncidentRow | None:
+    """The power incident, of these, whose cluster a cut joins: ≤ 60 min after its last cut, in its communes or ≤ 3 km from a member.
 
     A cut on a site that is already a member joins whenever the incident is open: the current that fails again on its return.
     """
     site, communes = site_of(row), frozenset(communes_of(row, draft.territory))
     near = draft.territory.near(site) if site else frozenset[str]()
-    power = [i for i in draft.incidents(draft.state.open_incidents) if i.kind == "power"]
     if site is not None and (its_own := next((i for i in power if site in i.members), None)) is not None:
         return its_own
     for incident in power:

@@ -266,10 +266,17 @@ def _unconfirmed(draft: Draft, row: ReportRow, again: bool) -> None:
 
 def _others(draft: Draft, row: ReportRow) -> tuple[str, ...]:
     """Unconfirmed reports of other sources that say the same of the same occasion. Who withdraws or says that all is well says it not."""
-    if site_of(row) is None or row.msg_type is MsgType.CANCEL or not causes.makes_cause(row):
+    if row.msg_type is MsgType.CANCEL or not (causes.makes_cause(row) or (row.type in rules.ACTING_ALONE and not is_placeless(row))):
         return ()
     said = (draft.state.reports[r] for r in draft.state.pending.get(claim_key(row), ()) if r != row.id)
-    return tuple(r.id for r in said if r.source != row.source and r.msg_type is not MsgType.CANCEL and causes.is_same_occasion(r, row))
+    others = (r for r in said if r.source != row.source and r.msg_type is not MsgType.CANCEL)
+    return tuple(r.id for r in others if causes.is_same_occasion(r, row) and not _was_calm(draft, r, row))
+
+
+def _was_calm(draft: Draft, first: ReportRow, second: ReportRow) -> bool:
+    """Between the two the site said that there is nothing to report: what the first told of was over, or was not."""
+    calm = draft.state.calm.get(first.site or "")
+    return calm is not None and first.occurred_at < calm <= second.occurred_at
 
 
 def _corroborate(draft: Draft, row: ReportRow) -> None:

@@ -187,6 +187,8 @@ class State:
     """Cause key → unconfirmed reports that wait for a second source (D6), sorted."""
     doubts: Map[str, tuple[str, ...]] = _index()
     """Site → unconfirmed reports about its status."""
+    calm: Map[str, Instant] = _index()
+    """Site → when it last said that there is nothing to report."""
     reopenings: Map[str, tuple[Instant, str]] = _index()
     """`site|type` → newest reopening that named the type: occurred_at, source."""
     readings: Map[str, Reading] = _index()

@@ -356,6 +356,59 @@ def test_a_count_of_another_day_confirms_nothing(scene: Scene) -> None:
     assert scene.state.reports[doubt].confirmation == "unconfirmed"
 
 
+SUPPLIER = {"type": "supplier_failure", "measure": Measure(name="sites_not_delivered", value=54.0, object="supplier:cuisine-centrale-sud")}
+ROAD = {"type": "transport_disruption", "measure": Measure(name="road_closed", value=True, object="road:N118")}
+
+
+@pytest.mark.parametrize("second", [Certainty.UNCONFIRMED, Certainty.CONFIRMED])
+@pytest.mark.parametrize("said", [SUPPLIER, ROAD], ids=["supplier", "road"])
+def test_a_second_source_confirms_what_has_no_site(scene: Scene, said: dict[str, Any], second: Certainty) -> None:
+    """A supplier or a road that two sources tell of stayed a rumour for ever."""
+    first = scene.report(0, **said, severity=4, certainty=Certainty.UNCONFIRMED)
+    again = scene.report(1, **said, severity=4, certainty=Certainty.UNCONFIRMED)
+    assert scene.state.reports[again].confirmation == "unconfirmed", "the same source"
+    other = scene.report(5, **said, severity=4, certainty=second, source="prefecture")
+    assert {scene.state.reports[r].confirmation for r in (first, again, other)} == {"confirmed"}
+    assert len(scene.incidents()) == 1
+    assert not scene.state.rumours
+    assert not [t for t in scene.state.tasks.values() if t.state == "open"]
+
+
+def test_that_a_road_is_open_does_not_confirm_that_it_is_closed(scene: Scene) -> None:
+    told = {"type": "transport_disruption", "certainty": Certainty.UNCONFIRMED, "commune": "92050"}
+    doubts = [scene.report(0, **told, measure=ROAD["measure"])]
+    open_ = Measure(name="road_closed", value=False, object="road:N118")
+    doubts.append(scene.report(5, **told, source="siter", measure=open_))
+    doubts.append(scene.report(6, **told, source="police", measure=Measure(name="road_closed", value=True, object="road:A86")))
+    assert {scene.state.reports[r].confirmation for r in doubts} == {"unconfirmed"}
+
+
+@pytest.mark.parametrize("second", [Certainty.UNCONFIRMED, Certainty.CONFIRMED])
+@pytest.mark.parametrize(("calm", "confirmed"), [({}, False), ({"severity": 4}, True), ({"occurred": -5}, True), ({"site": PMI}, True)])
+def test_a_site_that_had_nothing_to_report_since_ends_an_older_claim(
+    scene: Scene, calm: dict[str, Any], confirmed: bool, second: Certainty
+) -> None:
+    """The doubt of three days before was confirmed by today's cut, and dated that back by three days."""
+    day = 3 * 24 * 60
+    doubt = scene.report(0, "outage_power", COLLEGE, source="voisin", certainty=Certainty.UNCONFIRMED, capacity_lost_pct=100)
+    scene.report(10, "info", **{"site": COLLEGE, "severity": 1} | calm)
+    today = scene.report(day, "outage_power", COLLEGE, certainty=second, capacity_lost_pct=100)
+    assert (scene.state.reports[doubt].confirmation == "confirmed") is confirmed
+    since = [c.since for c in scene.site(COLLEGE).causes] if COLLEGE in scene.state.sites else []
+    assert since == ([scene.at(0)] if confirmed else [scene.at(day)] if second is Certainty.CONFIRMED else [])
+    assert (scene.state.reports[today].confirmation == "confirmed") is (confirmed or second is Certainty.CONFIRMED)
+
+
+def test_a_doubt_about_an_unknown_site_waits_for_its_second_source_once_it_is_linked() -> None:
+    scene = Scene(check=True)
+    doubt = scene.report(0, "closure", "clg-unknown", certainty=Certainty.UNCONFIRMED)
+    scene.command(_cell(LinkReport, report=doubt, site=COLLEGE), 5)  # type: ignore[arg-type]
+    assert dict(scene.state.doubts) == {COLLEGE: (doubt,)}
+    assert list(scene.state.pending) == [f"{COLLEGE}|closure|"]
+    scene.report(9, "closure", COLLEGE, source="rh", certainty=Certainty.UNCONFIRMED)
+    assert scene.state.reports[doubt].confirmation == "confirmed"
+
+
 def test_a_named_person_confirms_or_denies(scene: Scene) -> None:
     one = scene.report(1, "closure", COLLEGE, certainty=Certainty.UNCONFIRMED)
     other = scene.report(1, "closure", PMI, certainty=Certainty.UNCONFIRMED)

@@ -263,6 +263,21 @@ def test_a_cause_without_key_joins_the_gravest_on_its_site_then_a_single_hazard(
     assert scene.incident_of(two).key == "site:par-02", "two hazards would take it: none does"
 
 
+def test_what_an_incident_absorbs_in_its_area_comes_before_what_else_is_the_matter_on_the_site(scene: Scene) -> None:
+    """The first rule that applies: D22 before D23. An order around a leak of gas joined the incident of who was absent there."""
+    absent: dict[str, Any] = {"severity": 2, "measure": _measure("absence_rate", 30.0, unit="%", scope="site")}
+    for site in ("pmi-03", KITCHEN[3]):
+        scene.report(0, "staff_shortage", site, **absent)
+    leak = scene.report(10, "gas_leak", "sst-13", severity=4)
+    ordered = scene.report(12, "evacuation", "pmi-03", severity=4, source="pompiers")
+    kitchen = scene.report(15, "supplier_failure", severity=4, measure=_measure(object="supplier:cuisine-centrale-sud"))
+    meals = scene.report(17, "partial_closure", KITCHEN[3], affected_activities=("EDU-01",))
+    assert (scene.incident_of(ordered), scene.incident_of(meals)) == (scene.incident_of(leak), scene.incident_of(kitchen))
+    burnt = scene.report(20, "fire", "pmi-03", severity=5)
+    out = scene.report(21, "shelter_in_place", "pmi-03", severity=4)
+    assert scene.incident_of(out) == scene.incident_of(burnt), "nearer still is what burns on the site itself"
+
+
 def test_info_headcounts_and_rumours_open_nothing(scene: Scene) -> None:
     scene.report(0, "info", PMI)
     scene.report(1, "headcount", PMI, measure=_measure("headcount_found", 1.0, value_of=2.0))
@@ -384,6 +399,24 @@ def test_what_has_the_key_of_a_merged_incident_belongs_to_what_it_was_merged_int
     scene.command(_command(MergeIncidents, incident=scene.incident_of(b).id, into=scene.incident_of(c).id), 6)
     later = scene.report(7, "outage_it", "cen-2", measure=_measure(object="system:paie"))
     assert scene.incident_of(later) == scene.incident_of(c)
+
+
+def test_a_cut_near_a_merged_power_incident_belongs_to_what_it_was_merged_into(scene: Scene) -> None:
+    """D25: later correlation undoes no merge; each cut in the cluster opened a new incident."""
+    a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    b = scene.report(1, "closure", "sst-13", severity=2)
+    scene.command(_command(MergeIncidents, incident=scene.incident_of(a).id, into=scene.incident_of(b).id), 5)
+    said: dict[str, Any] = {"source": "enedis", "zone": ("92050",)}
+    later = [
+        scene.report(10, "outage_power", "pmi-05", capacity_lost_pct=100),
+        scene.report(11, "outage_power", PMI, capacity_lost_pct=100, measure=_measure("ups_charge", 5.0)),
+        scene.report(12, "outage_power", **said, measure=_measure("customers_cut", 900.0)),
+        scene.report(300, "info", **said, severity=1, measure=_measure("customers_cut", 0.0)),
+    ]
+    assert {scene.incident_of(r).id for r in later} == {scene.incident_of(b).id}
+    assert scene.incident_of(b).customers_cut == 0
+    far = scene.report(305, "outage_power", "clg-0921239X", capacity_lost_pct=100)
+    assert scene.incident_of(far) != scene.incident_of(b)
 
 
 def test_a_merge_keeps_what_both_know_of_people_ends_and_silence(scene: Scene) -> None:
