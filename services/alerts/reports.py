@@ -27,9 +27,7 @@ from services.alerts.values import changed
 
 
 def receive(draft: Draft, report: ReportReceived) -> None:
-    """Record a report and everything that follows from it. The same id a second time has no effect (D4)."""
-    if report.report_id in draft.state.reports:
-        return
+    """Record a report that is not known yet, and everything that follows from it."""
     told = None if is_live(draft.state.realm) else report.recorded_at
     row = row_of(report, draft.now if told is None else told, draft.territory)
     row = changed(row, {"references": _resolved(draft, row)})
