@@ -199,7 +199,8 @@ def contested(draft: Draft, cause: Cause, first_source: str, told: tuple[Instant
     """
     known = draft.state.reopenings.get(f"{cause.site}|{cause.type.value}")
     newest = max((t for t in (known, told) if t is not None and t[0] <= cause.since), default=None)
-    contested = newest is not None and cause.since - newest[0] <= rules.CONTRADICTION_MS and newest[1] != first_source
+    said_shut = newest is not None and not is_ahead(cause.windows, newest[0]) and newest[1] != first_source
+    contested = newest is not None and said_shut and cause.since - newest[0] <= rules.CONTRADICTION_MS
     if contested and cause.site is not None:
         tasks.ask(draft, "contested", site=cause.site, incident=cause.incident, candidates=cause.reports[:5])
     return changed(cause, {"contested": contested}) if contested != cause.contested else cause
@@ -301,7 +302,7 @@ def _worse_measure(a: Measure | None, b: Measure | None) -> Measure | None:
 
 
 def cause_of(draft: Draft, report: ReportRow) -> Cause | None:
-    """The open cause that a report speaks of. An Update of what is announced need not say the windows again."""
+    """The open cause that a report speaks of. An Update that came late may name windows of what has none."""
     known = (_newest(report, windowed, draft) for windowed in (False, True))
     open_ = [c for c in known if c is not None and c.lifted_at is None]
     named = next((c for c in open_ if report.id in c.reports), None)

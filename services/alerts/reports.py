@@ -61,6 +61,8 @@ def _confirmed(draft: Draft, row: ReportRow, again: bool) -> None:
     elif row.msg_type is MsgType.UPDATE:
         _answer(draft, row)
     known, replaces = _known(draft, row)
+    if known is not None and replaces:
+        row = _in_its_windows(row, known)
     placement = place(row, known, draft)
     incident = incidents.enter(draft, row, placement)
     taken = _take(draft, row, incident, known, replaces)
@@ -97,6 +99,13 @@ def _known(draft: Draft, row: ReportRow) -> tuple[Cause | None, bool]:
             if cause is not None and (row.type not in rules.CAUSE_TYPES or _replaces(row.type, cause.type)):
                 return cause, True
     return causes.known_cause(row, draft), False
+
+
+def _in_its_windows(row: ReportRow, known: Cause) -> ReportRow:
+    """An Update of what is announced is announced as well, for the same windows unless it names others (D9)."""
+    if row.type is not known.type or row.effective or not known.windows:
+        return row
+    return changed(row, {"effective": known.windows, "flags": row.flags if known.acting else (*row.flags, "planned")})
 
 
 def _replaces(new: EventType, old: EventType) -> bool:

@@ -289,6 +289,13 @@ def test_shut_again_long_after_a_reopening_is_no_contradiction(scene: Scene) -> 
     assert (row.status, row.flags, row.since) == ("closed", (), scene.at(60))
 
 
+def test_what_is_announced_just_after_a_reopening_is_no_contradiction(scene: Scene) -> None:
+    scene.report(0, "reopening", COLLEGE, source="rh", lifts=(EventType.CLOSURE,), severity=1)
+    scene.report(4, "closure", COLLEGE, effective=(Window(start=scene.at(1440), end=scene.at(1500)),))
+    assert scene.site(COLLEGE).flags == ()
+    assert not scene.state.tasks
+
+
 def test_of_evacuation_and_shelter_the_latest_order_stands(scene: Scene) -> None:
     scene.report(5, "evacuation", COLLEGE, severity=4)
     scene.report(6, "shelter_in_place", COLLEGE, severity=4)
@@ -726,6 +733,7 @@ def test_an_announcement_that_is_told_again_or_corrected_stays_one_cause(scene: 
     moved = {"source": "enedis", "msg_type": MsgType.UPDATE, "references": (first,)}
     scene.report(10, "outage_power", COLLEGE, **moved, effective=window(2880, 2940), capacity_lost_pct=100)
     graver = scene.report(15, "outage_power", COLLEGE, **moved, severity=4, capacity_lost_pct=100)
+    assert (scene.state.level(), scene.incident_of(graver).severity) == (0, 0), "graver, and announced still"
     (cause,) = scene.site(COLLEGE).causes
     assert (cause.windows, cause.planned, cause.severity) == (window(2880, 2940), True, 4)
     scene.report(20, "outage_power", COLLEGE, source="enedis", msg_type=MsgType.CANCEL, references=(graver,))
