@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from schemas.alerts import NotificationPlanned, RoleUncovered
+from schemas.alerts import IncidentRow, NotificationPlanned, RoleUncovered
 from schemas.maintenance import PagingWithheld
 from schemas.words import Channel
 from services.alerts.draft import Draft
+from services.alerts.levels import CRISIS
 from services.alerts.oncall import channels, concerned_by, pair
 from services.alerts.quiet import behind
 from services.alerts.silence import quiet_until
+from services.alerts.state import Hush
 from services.alerts.waves import values_of
+
+
+def held_back(row: IncidentRow) -> Hush | None:
+    """Why nobody is called for an incident: planned works (D64), consequences below N3 (D65)."""
+    return None if row.quiet == "inhibited" and row.level >= CRISIS else row.quiet
 
 
 def withhold(draft: Draft, incident: str, template: str, roles: tuple[str, ...] = ()) -> None:
@@ -44,7 +51,7 @@ def attend(
     values: dict[str, str | int | float | bool | None],
 ) -> None:  # fmt: skip
     """Continuity asks that these roles hear of something: alarms, overdue cards, proposals (D44, D50)."""
-    if incident is not None and draft.incident(incident).quiet is not None:
+    if incident is not None and held_back(draft.incident(incident)) is not None:
         withhold(draft, incident, template, roles)
         return
     for role in roles:

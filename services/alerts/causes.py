@@ -8,16 +8,18 @@ from typing import Any, Final, Literal
 from schemas.alerts import Cause, CauseChanged, ReportChanged, ReportRow, TaskChanged
 from schemas.base import Instant
 from schemas.reports import Measure, Window
-from schemas.words import EventType
+from schemas.words import EventType, MsgType
 from services.alerts import rules, tasks
 from services.alerts.calendar import day_of, end_of_day
 from services.alerts.claims import (
     DENIED,
     all_over,
     as_number,
+    cause_key,
     claim_key,
     communes_of,
     inside,
+    is_ahead,
     is_placeless,
     is_wide,
     measure_name,
@@ -41,6 +43,14 @@ class Taken:
     cause: Cause
     outcome: Outcome
     """new; same: one more word (D4); replaced: newer values; over: about something that is lifted already (D7)."""
+    graver: bool
+    """It holds, and it is worse than was known."""
+
+
+def _word(before: Cause, cause: Cause, outcome: Outcome) -> Taken:
+    """What one more word did to a cause that was known."""
+    grew = ((before.severity, cause.severity), (before.loss_pct, cause.loss_pct), (before.persons, cause.persons))
+    return Taken(cause, outcome, any((now or 0) > (was or 0) for was, now in grew))
 
 
 def makes_cause(row: ReportRow) -> bool:
@@ -56,11 +66,15 @@ def known_cause(row: ReportRow, draft: Draft) -> Cause | None:
     """The open cause that the report is one more word on (D4)."""
     if not makes_cause(row):
         return None
-    id = draft.state.cause_keys.get(claim_key(row))
-    cause = draft.state.causes[id] if id is not None else None
+    cause = _newest(row, bool(row.effective), draft)
     if cause is None or cause.lifted_at is not None or (_is_daily(row) and day_of(row.occurred_at) != day_of(cause.last_at)):
         return None
     return cause
+
+
+def _newest(row: ReportRow, windowed: bool, draft: Draft) -> Cause | None:
+    id = draft.state.cause_keys.get(cause_key(claim_key(row), windowed))
+    return draft.state.causes[id] if id is not None else None
 
 
 def _is_daily(row: ReportRow) -> bool:
@@ -160,11 +174,11 @@ def take(draft: Draft, row: ReportRow, incident: str | None, known: Cause | None
     if known is not None and over is None and incident is not None and draft.standing(known.incident) != incident:
         known = _brought_over(draft, known, incident)
     if known is not None:
-        return Taken(known, "over") if over is not None else _another_word(draft, row, known)
+        return Taken(known, "over", graver=False) if over is not None else _another_word(draft, row, known)
     cause = _new(draft, row, incident, over)
     if over is None:
         cause = contested(draft, cause, row.source)
-    return Taken(put(draft, cause), "over" if over is not None else "new")
+    return Taken(put(draft, cause), "new" if over is None else "over", graver=over is None)
 
 
 def _brought_over(draft: Draft, known: Cause, incident: str) -> Cause:
@@ -199,7 +213,8 @@ def contested(draft: Draft, cause: Cause, first_source: str, told: tuple[Instant
     """
     known = draft.state.reopenings.get(f"{cause.site}|{cause.type.value}")
     newest = max((t for t in (known, told) if t is not None and t[0] <= cause.since), default=None)
-    contested = newest is not None and cause.since - newest[0] <= rules.CONTRADICTION_MS and newest[1] != first_source
+    said_shut = newest is not None and not is_ahead(cause.windows, newest[0]) and newest[1] != first_source
+    contested = newest is not None and said_shut and cause.since - newest[0] <= rules.CONTRADICTION_MS
     if contested and cause.site is not None:
         tasks.ask(draft, "contested", site=cause.site, incident=cause.incident, candidates=cause.reports[:5])
     return changed(cause, {"contested": contested}) if contested != cause.contested else cause
@@ -220,15 +235,14 @@ def newest_end(draft: Draft, site: str | None, type_: EventType) -> tuple[Instan
 def _over_already(draft: Draft, row: ReportRow, known: Cause | None) -> tuple[Instant, str] | None:
     """A late report about something that a newer word has ended (D7), or a day that is over (D10): (when, by what)."""
     ended = newest_end(draft, site_of(row), row.type)
-    if ended is not None and is_before(row, ended):
+    if ended is not None and is_before(row, ended) and not is_ahead(row.effective, ended[0]):
         return ended[0], "newer_word"
     if known is not None and not known.windows and row.occurred_at < known.since and (before := _before(draft, known, row)) is not None:
         return before.lifted_at or row.occurred_at, before.lifted_by or "lifted"
-    newest = draft.state.cause_keys.get(claim_key(row)) if known is None else None
-    if newest is not None:
-        last = draft.state.causes[newest]
+    last = _newest(row, bool(row.effective), draft) if known is None else None
+    if last is not None and last.lifted_at is not None and not is_ahead(row.effective, last.lifted_at):
         denied = last.lifted_by == DENIED + row.id  # and confirmed now: the newer word of a person
-        if last.lifted_at is not None and not denied and last.lifted_by != "end_of_day" and row.occurred_at < last.lifted_at:
+        if not denied and last.lifted_by != "end_of_day" and row.occurred_at < last.lifted_at:
             return last.lifted_at, last.lifted_by or "lifted"
     if _is_daily(row) and (end := end_of_day(row.occurred_at)) <= draft.now:
         return end, "end_of_day"
@@ -239,7 +253,8 @@ def _over_already(draft: Draft, row: ReportRow, known: Cause | None) -> tuple[In
 
 def _before(draft: Draft, known: Cause, row: ReportRow) -> Cause | None:
     """An earlier cause of the same key that was lifted after this report's time: it is about that one. Walks over the causes: a late word is rare."""
-    found = (c for c in draft.state.causes.values() if c.key == known.key and c.id != known.id and c.lifted_by != "end_of_day")
+    same = (c for c in draft.state.causes.values() if c.key == known.key and not c.windows and c.id != known.id)
+    found = (c for c in same if c.lifted_by != "end_of_day")
     return next((c for c in found if c.lifted_at is not None and row.occurred_at < c.lifted_at), None)
 
 
@@ -248,35 +263,44 @@ def _another_word(draft: Draft, row: ReportRow, known: Cause) -> Taken:
     newer = row.occurred_at >= known.last_at
     _drop(draft, known)
     both = {
-        "sources": known.sources if row.source in known.sources else (*known.sources, row.source),
+        "sources": _with_source(known, row),
         "reports": _one_more(known.reports, row.id),
-        "since": row.occurred_at if _only_announced(known, row) else min(known.since, row.occurred_at),
+        "since": min(known.since, row.occurred_at),
         "last_at": max(known.last_at, row.occurred_at),
     }
-    if known.ends_at is not None and measure_name(row) != "ill_persons":
+    if _is_count_of_day(known, row):
         values = {"severity": row.severity, "loss_pct": row.capacity_lost_pct, "persons": _persons(row), "measure": row.measure}
-        cause = put(draft, changed(known, both | (values if newer else {})))
-        return Taken(cause, "replaced")
-    windows = () if not known.windows or not row.effective else _union(known.windows, row.effective)
-    worse: dict[str, Any] = {
-        "severity": max(known.severity, row.severity),
-        "loss_pct": _max(known.loss_pct, row.capacity_lost_pct),
-        "persons": _max(known.persons, _persons(row)),
-        "measure": _worse_measure(known.measure, row.measure),
-        "windows": windows,
-        "acting": inside(windows, draft.now),
-    }
+        return _word(known, put(draft, changed(known, both | (values if newer else {}))), "replaced")
+    windows = _union(known.windows, row.effective)
+    said = {"severity": known.severity, "loss_pct": known.loss_pct, "persons": known.persons, "measure": known.measure}
+    worse = _worst(said, [row]) | {"windows": windows, "acting": inside(windows, draft.now)}
     if newer and row.expected_end is not None and row.expected_end != known.expected_end:
         worse["expected_end"] = row.expected_end
     cause = changed(known, both | worse)
     if row.occurred_at < known.since:
         cause = contested(draft, cause, row.source)
-    return Taken(put(draft, cause), "same")
+    return _word(known, put(draft, cause), "same")
 
 
-def _only_announced(known: Cause, row: ReportRow) -> bool:
-    """The cause was planned for another time, and the report tells of now (D9): it did not begin when it was announced."""
-    return bool(known.windows) and not known.acting and not row.effective
+def _is_count_of_day(cause: Cause, row: ReportRow) -> bool:
+    """Of which the newest replaces the former (D10); of ill people the maximum stays."""
+    return cause.ends_at is not None and measure_name(row) != "ill_persons"
+
+
+def _with_source(cause: Cause, row: ReportRow) -> tuple[str, ...]:
+    return cause.sources if row.source in cause.sources else (*cause.sources, row.source)
+
+
+def _worst(said: dict[str, Any], rows: list[ReportRow]) -> dict[str, Any]:
+    """What is said of a cause, made worse by what these say (D4)."""
+    for row in rows:
+        said = {
+            "severity": max(said["severity"], row.severity),
+            "loss_pct": _max(said["loss_pct"], row.capacity_lost_pct),
+            "persons": _max(said["persons"], _persons(row)),
+            "measure": _worse_measure(said["measure"], row.measure),
+        }
+    return said
 
 
 def _union(a: tuple[Window, ...], b: tuple[Window, ...]) -> tuple[Window, ...]:
@@ -299,13 +323,11 @@ def _worse_measure(a: Measure | None, b: Measure | None) -> Measure | None:
 
 
 def cause_of(draft: Draft, report: ReportRow) -> Cause | None:
-    """The open cause that a report speaks of."""
-    id = draft.state.cause_keys.get(claim_key(report))
-    cause = draft.state.causes[id] if id is not None else None
-    if cause is None or cause.lifted_at is not None:
-        return None
-    forgotten = len(cause.reports) == KEPT_REPORTS and report.recorded_at >= cause.known_at
-    return cause if report.id in cause.reports or forgotten else None
+    """The open cause that a report speaks of. An Update that came late may name windows of what has none."""
+    known = (_newest(report, windowed, draft) for windowed in (False, True))
+    open_ = [c for c in known if c is not None and c.lifted_at is None]
+    named = next((c for c in open_ if report.id in c.reports), None)
+    return named or next((c for c in open_ if len(c.reports) == KEPT_REPORTS and report.recorded_at >= c.known_at), None)
 
 
 def _one_more(reports: tuple[str, ...], id: str) -> tuple[str, ...]:
@@ -324,24 +346,55 @@ def _drop(draft: Draft, cause: Cause) -> None:
 
 
 def replace_values(draft: Draft, row: ReportRow, cause: Cause) -> Taken:
-    """An Update replaces the values that it carries; an older one replaces nothing (D7)."""
+    """An Update replaces the values that it carries (D3), and none that another source said (D4); an older one replaces nothing (D7)."""
     values: dict[str, Any] = {"last_at": max(cause.last_at, row.occurred_at)}
     if row.type is cause.type:
         _drop(draft, cause)
-        values["reports"] = _one_more(cause.reports, row.id)
+        values |= {"reports": _one_more(cause.reports, row.id), "sources": _with_source(cause, row)}
     if row.occurred_at >= cause.last_at:
+        if all_over(row.effective, draft.now):
+            leave(draft, changed(cause, values), row, max(w.end or 0 for w in row.effective), "windows_over")
+            return Taken(draft.state.causes[cause.id], "replaced", graver=False)
         if row.type is cause.type:
-            values |= {"severity": row.severity, "loss_pct": row.capacity_lost_pct if row.capacity_lost_pct is not None else cause.loss_pct}
-            values |= {"persons": _persons(row) if _persons(row) is not None else cause.persons, "measure": row.measure or cause.measure}
+            said = {
+                "severity": row.severity,
+                "loss_pct": row.capacity_lost_pct if row.capacity_lost_pct is not None else cause.loss_pct,
+                "persons": _persons(row) if _persons(row) is not None else cause.persons,
+                "measure": row.measure or cause.measure,
+            }
+            values |= said if _is_count_of_day(cause, row) else _worst(said, _of_others(draft, row, cause))
         if row.expected_end is not None:
             values["expected_end"] = row.expected_end
-        if row.effective:
+        if row.effective and cause.windows:
             values |= {"windows": row.effective, "acting": inside(row.effective, draft.now)}
-            if all_over(row.effective, draft.now):
-                put(draft, changed(cause, values))
-                lift(draft, draft.state.causes[cause.id], max(w.end or 0 for w in row.effective), "windows_over")
-                return Taken(draft.state.causes[cause.id], "replaced")
-    return Taken(put(draft, changed(cause, values)), "replaced")
+    return _word(cause, put(draft, changed(cause, values)), "replaced")
+
+
+def turns_into_another(draft: Draft, row: ReportRow, cause: Cause) -> bool:
+    """The Update makes another cause of it: closed in part, or only inside windows that it names (D9)."""
+    if row.type is not cause.type:
+        return row.type in rules.CAUSE_TYPES
+    return bool(row.effective) and not cause.windows and not all_over(row.effective, draft.now)
+
+
+def leave(draft: Draft, cause: Cause, row: ReportRow, at: Instant, by: str) -> None:
+    """A source says that it is over, or something else: what others say of it stands."""
+    if others := _of_others(draft, row, cause):
+        put(draft, of_reports(cause, others))
+    else:
+        lift(draft, cause, at, by)
+
+
+def _of_others(draft: Draft, row: ReportRow, cause: Cause) -> list[ReportRow]:
+    """What other sources say of a cause, ascending: of each its newest Update and what it said after that."""
+    if cause.sources == (row.source,):
+        return []
+    found = (r for r in (draft.state.reports.get(i) for i in cause.reports) if r is not None)
+    stand = (r for r in found if r.confirmation == "confirmed" and not {"superseded", "cancelled"}.intersection(r.flags))
+    said: dict[str, list[ReportRow]] = {}
+    for r in sorted((r for r in stand if r.source != row.source), key=lambda r: (r.occurred_at, r.recorded_at, r.id)):
+        said[r.source] = [r] if r.msg_type is MsgType.UPDATE else [*said.get(r.source, ()), r]
+    return sorted((r for rows in said.values() for r in rows), key=lambda r: (r.occurred_at, r.recorded_at, r.id))
 
 
 def lift(draft: Draft, cause: Cause, at: Instant, by: str) -> None:
@@ -352,22 +405,14 @@ def lift(draft: Draft, cause: Cause, at: Instant, by: str) -> None:
 
 def of_reports(cause: Cause, rows: list[ReportRow]) -> Cause:
     """The cause as these of its reports make it; ascending."""
-    said = rows[-1:] if cause.ends_at is not None and measure_name(rows[-1]) != "ill_persons" else rows
+    said = rows[-1:] if _is_count_of_day(cause, rows[-1]) else rows
     values: dict[str, Any] = {
         "since": rows[0].occurred_at,
         "last_at": rows[-1].occurred_at,
         "reports": tuple(r.id for r in rows),
         "sources": tuple(dict.fromkeys(r.source for r in rows)),
-        "severity": max(r.severity for r in said),
-        "loss_pct": None,
-        "persons": None,
-        "measure": None,
     }
-    for r in said:
-        values["loss_pct"] = _max(values["loss_pct"], r.capacity_lost_pct)
-        values["persons"] = _max(values["persons"], _persons(r))
-        values["measure"] = _worse_measure(values["measure"], r.measure)
-    return changed(cause, values)
+    return changed(cause, values | _worst({"severity": 0, "loss_pct": None, "persons": None, "measure": None}, said))
 
 
 # ── time ───────────────────────────────────────────────────────────────────────────────────────────────────────────

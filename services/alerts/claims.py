@@ -10,7 +10,7 @@ from schemas.base import HOUR_MS, Instant
 from schemas.reports import ReportReceived, Window
 from schemas.words import Certainty, EventType, MsgType, ReportState
 from services.alerts.calendar import instant_of
-from services.alerts.rules import FUTURE_AFTER_MS, LATE_AFTER_MS, LEAVE
+from services.alerts.rules import CALM, FUTURE_AFTER_MS, LATE_AFTER_MS, LEAVE
 from services.alerts.territory import Territory
 
 WITHDRAWN: Final = "withdrawn:"
@@ -199,10 +199,29 @@ def is_ill(row: ReportRow) -> bool:
     return row.type is EventType.SANITARY_ALERT and measure_name(row) == "ill_persons"
 
 
+def cause_key(claim: str, windowed: bool) -> str:
+    """Which cause a claim is about: what acts only inside its windows and what holds until it is lifted are two (D9)."""
+    return f"{claim}|windows" if windowed else claim
+
+
+def is_ahead(windows: tuple[Window, ...], at: Instant) -> bool:
+    """True for what is only announced at that time: no word on how things were then ends it."""
+    return bool(windows) and all(at < w.start for w in windows)
+
+
 def claim_key(row: ReportRow) -> str:
-    """What a claim is about, for D4 and D6: place, type and measure. Without site and supplier it is about itself alone."""
-    place = row.site if row.site is not None and "site_unknown" not in row.flags else None
-    if place is None and row.measure is not None and (row.measure.object or "").startswith("supplier:"):
-        place = row.measure.object
-    measure = (row.measure.name or "") if row.measure is not None else ""
+    """What a claim is about, for D4 and D6: place, type and measure. A supplier is a place, and a road, of which « closed » and « open » are two claims.
+    Without any it is about itself alone.
+    """
+    place, measure = site_of(row), measure_name(row) or ""
+    thing = (row.measure.object or "") if row.measure is not None else ""
+    if row.measure is not None and measure == "road_closed" and row.type is EventType.TRANSPORT_DISRUPTION and named(row, "road:"):
+        place, measure = thing, "road_closed" if as_truth(row.measure.value) else "road_open"
+    elif place is None and thing.startswith("supplier:"):
+        place = thing
     return f"{place}|{row.type.value}|{measure}" if place else f"report:{row.id}"
+
+
+def says_calm(row: ReportRow) -> bool:
+    """« Rien à signaler »: a confirmed word of the site that names nothing (D19)."""
+    return row.type is EventType.INFO and row.measure is None and row.severity <= CALM and speaks_for_site(row)

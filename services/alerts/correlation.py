@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from schemas.alerts import Cause, IncidentRow, ReportRow
@@ -37,9 +38,10 @@ def place(row: ReportRow, known: Cause | None, draft: Draft) -> Placement:
         return _mute(row, draft)
     if key is not None and not _yields(key, row, draft) and (own := _open_with(key, row, draft)) is not None:
         return Placement(f"D22:{own.kind}", own.id)
-    if key is None and (by_site := _of_site(row, draft)) is not None:
+    reach, absorbing = _absorbing(row, draft)
+    if key is None and reach is not Reach.AREA and (by_site := _of_site(row, draft)) is not None:
         return Placement("D23", by_site)
-    if (absorbing := _absorbing(row, draft)) is not None:
+    if absorbing is not None:
         return Placement(f"D22:{absorbing.kind}", absorbing.id)
     if key is None and (same := _same_matter(row, draft)) is not None:
         return Placement("D23", same.id)
@@ -54,7 +56,7 @@ def _yields(key: Key, row: ReportRow, draft: Draft) -> bool:
     """Who is absent while it snows or there is a strike is absent for that (D22)."""
     if key[0] != "absence":
         return False
-    absorbing = _absorbing(row, draft)
+    _, absorbing = _absorbing(row, draft)
     return absorbing is not None and absorbing.kind in ("snow", "strike")
 
 
@@ -82,8 +84,8 @@ def _takes(incident: IncidentRow, row: ReportRow) -> bool:
 def _open_with(key: Key, row: ReportRow, draft: Draft) -> IncidentRow | None:
     """The open incident with this key, which a split does not reach (D25)."""
     if key[0] == "power":
-        return cluster_of(row, draft)
-    same = [i for i in draft.incidents(draft.state.open_incidents) if i.kind == key[0]]
+        return cluster_of(row, draft, _power(draft))
+    same = _of_kind(key[0], draft)
     exact = next((i for i in same if i.key == key[1]), None) or _heir(key, draft)
     if exact is not None or key[0] != "it":
         return exact
@@ -92,11 +94,25 @@ def _open_with(key: Key, row: ReportRow, draft: Draft) -> IncidentRow | None:
     return next((i for i in same if i.key == "*"), None)
 
 
+def _of_kind(kind: str, draft: Draft) -> list[IncidentRow]:
+    return [i for i in draft.incidents(draft.open_incidents) if i.kind == kind]
+
+
+def _power(draft: Draft) -> list[IncidentRow]:
+    """The open incidents of power, and those into which a person merged one (D25): of these an hour after any fact is near enough."""
+    own = _of_kind("power", draft)
+    return [*own, *(i for i in _heirs(lambda i: i.kind == "power", draft) if i not in own)]
+
+
 def _heir(key: Key, draft: Draft) -> IncidentRow | None:
     """The open incident into which a person merged the one with this key: what belongs to that belongs to it (D25)."""
-    merged = (i.id for i in draft.state.incidents.values() if i.state is IncidentState.MERGED and (i.kind, i.key) == key)
+    return max(_heirs(lambda i: (i.kind, i.key) == key, draft), key=lambda i: (i.opened_at, i.id), default=None)
+
+
+def _heirs(which: Callable[[IncidentRow], bool], draft: Draft) -> list[IncidentRow]:
+    merged = (i.id for i in draft.state.incidents.values() if i.state is IncidentState.MERGED and which(i))
     heirs = {h: draft.incident(h) for i in merged if (h := draft.standing(i)) is not None}
-    return max((i for i in heirs.values() if i.state in OPEN), key=lambda i: (i.opened_at, i.id), default=None)
+    return sorted((i for i in heirs.values() if i.state in OPEN), key=lambda i: (i.known_at, i.id))
 
 
 def _same_matter(row: ReportRow, draft: Draft) -> IncidentRow | None:
@@ -104,7 +120,7 @@ def _same_matter(row: ReportRow, draft: Draft) -> IncidentRow | None:
     if site_of(row) is not None:
         return None
     kind, key = _fallback(row, draft)
-    for incident in draft.incidents(draft.state.open_incidents):
+    for incident in draft.incidents(draft.open_incidents):
         if (incident.kind, incident.key) != (kind, key):
             continue
         told = (draft.state.reports[r] for r in draft.state.incident_reports.get(incident.id, ()))
@@ -127,20 +143,20 @@ def _of_site(row: ReportRow, draft: Draft) -> str | None:
     return max(joined, key=lambda i: (i.opened_at, i.id)).id if joined else None
 
 
-def _absorbing(row: ReportRow, draft: Draft) -> IncidentRow | None:
-    """The nearest open incident that absorbs the report; of territory-wide hazards only a single one (D23)."""
+def _absorbing(row: ReportRow, draft: Draft) -> tuple[Reach | None, IncidentRow | None]:
+    """The nearest open incident that absorbs the report, and how near it is; of territory-wide hazards only a single one (D23)."""
     found: list[tuple[Reach, IncidentRow]] = []
-    for incident in draft.incidents(draft.state.open_incidents):
+    for incident in draft.incidents(draft.open_incidents):
         reach = absorbs(incident, row, draft)
         if reach is not None:
             found.append((reach, incident))
     if not found:
-        return None
+        return None, None
     nearest = max(reach for reach, _ in found)
     candidates = [i for reach, i in found if reach is nearest]
     if nearest is Reach.TERRITORY and len(candidates) > 1:
-        return None
-    return max(candidates, key=lambda i: (i.opened_at, i.id))
+        return None, None
+    return nearest, max(candidates, key=lambda i: (i.opened_at, i.id))
 
 
 def _mute(row: ReportRow, draft: Draft) -> Placement:
@@ -156,10 +172,10 @@ def _mute(row: ReportRow, draft: Draft) -> Placement:
         return Placement(f"D22:{own.kind}", own.id)
     if (by_site := _of_site(row, draft)) is not None:
         return Placement("D23", by_site)
-    if row.type is EventType.HEADCOUNT and (absorbing := _absorbing(row, draft)) is not None:
+    if row.type is EventType.HEADCOUNT and (absorbing := _absorbing(row, draft)[1]) is not None:
         return Placement(f"D22:{absorbing.kind}", absorbing.id)
     if measure_name(row) in rules.OFFERS and is_confirmed(row):
-        open_ = list(draft.incidents(draft.state.open_incidents))
+        open_ = list(draft.incidents(draft.open_incidents))
         if open_:
             return Placement("D23", max(open_, key=lambda i: (i.level, i.severity, i.opened_at, i.id)).id)
     return NOWHERE
@@ -169,7 +185,7 @@ def _only_power(key: Key, row: ReportRow, draft: Draft) -> IncidentRow | None:
     """The operator speaks long after the last cut, and not always of places: the power incident of its communes, else the only one."""
     if key[0] != "power":
         return None
-    power = [i for i in draft.incidents(draft.state.open_incidents) if i.kind == "power"]
+    power = _power(draft)
     communes = frozenset(communes_of(row, draft.territory))
     there = [i for i in power if not communes.isdisjoint(i.communes)]
     if there:

@@ -62,9 +62,10 @@ class AlertsDecider:
         draft = Draft(state, given)
         match given.message:
             case ReportReceived() as report:
-                receive(draft, report)
-                leases.hear(draft, report)
-                settle(draft)
+                if report.report_id not in state.reports:  # the same id a second time has no effect at all (D4)
+                    receive(draft, report)
+                    leases.hear(draft, report)
+                    settle(draft)
             case MetricChanged() as metric:
                 draft.emit(metric)
                 draft.concerned.update(i for r in metric.reports if (i := draft.incident_of(r)) is not None)

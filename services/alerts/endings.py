@@ -23,8 +23,10 @@ from services.alerts.claims import (
     WITHDRAWN,
     all_over,
     as_number,
+    cause_key,
     communes_of,
     inside,
+    is_ahead,
     is_placeless,
     named,
     objects_of,
@@ -51,7 +53,7 @@ def hold_again(draft: Draft, told: ReportRow) -> list[Cause]:
     for cause in [c for c in state.causes.values() if c.reports == (told.id,) and c.lifted_at is None]:
         lift(draft, cause, draft.now, DENIED + told.id)
     for cause in [c for c in state.causes.values() if c.lifted_by == told.id]:
-        newest = draft.state.causes[draft.state.cause_keys[cause.key]]
+        newest = draft.state.causes[draft.state.cause_keys[cause_key(cause.key, bool(cause.windows))]]
         other = newest_end(draft, cause.site, cause.type)
         day_over = cause.ends_at is not None and cause.ends_at <= draft.now
         if day_over or newest.lifted_at is None or (other is not None and other[0] >= cause.last_at):
@@ -64,18 +66,20 @@ def hold_again(draft: Draft, told: ReportRow) -> list[Cause]:
 # ── reopening (D16) ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def reopen(draft: Draft, row: ReportRow, incident: str | None) -> None:
-    """Lift what the reopening names, or the only open type; ask when it is not clear. What stays shut becomes a partial closure."""
+def reopen(draft: Draft, row: ReportRow, incident: str | None) -> ReportRow:
+    """Lift what the reopening names, or the only open type; ask when it is not clear. What stays shut becomes a partial closure.
+
+    Returns the report with what it lifts: a later « shut » contradicts that (D5), whether it was named or not.
+    """
     site = site_of(row)
     if site is None:
         for name in named(row, "supplier:"):
             end_supplier_failures(draft, name, row)
         _end_referenced(draft, row)
         _end_of_communes(draft, row)
-        return
-    open_ = [draft.state.causes[c] for c in draft.state.site_causes.get(site, ())]
-    if not row.lifts:  # what is only announced is not shut yet (D9)
-        open_ = [c for c in open_ if c.acting]
+        return row
+    there = (draft.state.causes[c] for c in draft.state.site_causes.get(site, ()))
+    open_ = [c for c in there if not is_ahead(c.windows, row.occurred_at)]
     types = {c.type for c in open_}
     lifts = frozenset(row.lifts) or (frozenset(types) if len(types) == 1 else frozenset[EventType]())
     if not lifts and types:
@@ -84,6 +88,7 @@ def reopen(draft: Draft, row: ReportRow, incident: str | None) -> None:
         if cause.type in lifts:
             _lift_or_trim(draft, row, cause)
     _keep_rest_shut(draft, row, incident)
+    return row if row.lifts else changed(row, {"lifts": tuple(sorted(lifts))})
 
 
 def _end_referenced(draft: Draft, row: ReportRow) -> None:
@@ -103,7 +108,7 @@ def _end_of_communes(draft: Draft, row: ReportRow) -> None:
         for cause in [draft.state.causes[c] for c in sorted(draft.state.placeless.get(type_.value, ()))]:
             told = [r for r in (draft.state.reports.get(i) for i in cause.reports) if r is not None]
             there = frozenset(c for r in told for c in communes_of(r, draft.territory))
-            if not there or here.isdisjoint(there) or row.occurred_at < cause.since or any(is_placeless(r) for r in told):
+            if not there or here.isdisjoint(there) or not _held_at(cause, row.occurred_at) or any(is_placeless(r) for r in told):
                 continue
             if there <= here:
                 lift(draft, cause, row.occurred_at, row.id)
@@ -161,10 +166,15 @@ def _keep_rest_shut(draft: Draft, row: ReportRow, incident: str | None) -> None:
         put(draft, changed(known, {"loss_pct": rest.capacity_lost_pct, "last_at": row.occurred_at, "measure": m}))
 
 
+def _held_at(cause: Cause, at: Instant) -> bool:
+    """It had begun by then. What is only announced is ended by no word on how things are (D9): a Cancel withdraws it."""
+    return at >= cause.since and not is_ahead(cause.windows, at)
+
+
 def end_supplier_failures(draft: Draft, supplier: str, row: ReportRow) -> None:
     """A supplier serves again: its open failures end, also those that sites told."""
     for cause in all_open(draft):
-        if cause.type is EventType.SUPPLIER_FAILURE and row.occurred_at >= cause.since and supplier in _suppliers(draft, cause):
+        if cause.type is EventType.SUPPLIER_FAILURE and _held_at(cause, row.occurred_at) and supplier in _suppliers(draft, cause):
             lift(draft, cause, row.occurred_at, row.id)
 
 
@@ -180,8 +190,8 @@ def end_system_outages(draft: Draft, row: ReportRow) -> None:
     for cause in all_open(draft):
         if cause.type not in (EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM):
             continue
-        about = set(objects_of(cause))
-        if about & restored and row.occurred_at >= cause.last_at and all(_is_up(draft, s, cause) for s in about - restored):
+        about, at = set(objects_of(cause)), row.occurred_at
+        if about & restored and at >= cause.last_at and _held_at(cause, at) and all(_is_up(draft, s, cause) for s in about - restored):
             lift(draft, cause, row.occurred_at, row.id)
 
 
@@ -195,5 +205,5 @@ def end_operator_outages(draft: Draft, incident: str, row: ReportRow) -> None:
     """The operator says all restored (D20): its own word ends; the sites' causes stay until someone speaks."""
     for id in sorted(draft.state.placeless.get(EventType.OUTAGE_POWER.value, ())):
         cause = draft.state.causes[id]
-        if draft.standing(cause.incident) == incident and row.occurred_at >= cause.since:
+        if draft.standing(cause.incident) == incident and _held_at(cause, row.occurred_at):
             lift(draft, cause, row.occurred_at, row.id)

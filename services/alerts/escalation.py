@@ -8,16 +8,13 @@ from schemas.alerts import EscalationRow, NotificationWithdrawn
 from schemas.base import MINUTE_MS
 from schemas.reference import Escalation
 from schemas.words import Level
-from services.alerts.attention import inform, withhold
+from services.alerts.attention import held_back, inform, withhold
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
-from services.alerts.levels import TERRITORY, Rises
+from services.alerts.levels import CRISIS, TERRITORY, Rises
 from services.alerts.oncall import incidents_of
 from services.alerts.values import changed
 from services.alerts.waves import called_so_far, fire_from, put, running, schedule, waves_of
-
-CRISIS = Level.N3
-"""From this level on the ladder belongs to the realm (D32)."""
 
 
 def follow(draft: Draft, rises: Rises) -> None:
@@ -49,11 +46,12 @@ def _turned(draft: Draft, incident: str, rises: Rises) -> None:
     already.
     """
     row, own = draft.incident(incident), running(draft, incident)
-    if row.quiet is not None:
+    speaks = row.quiet is None or incident in draft.reopened
+    if (hush := held_back(row)) is not None:
         withhold(draft, incident, "ladder")
         if own is not None:
-            supersede(draft, own, None, "ended", row.quiet)
-    elif own is None and incident not in rises.incidents and row.level > Level.N0 and row.state in OPEN:
+            supersede(draft, own, None, "ended", hush)
+    elif speaks and own is None and incident not in rises.incidents and row.level > Level.N0 and row.state in OPEN:
         if row.level < CRISIS:
             start(draft, incident, row.level, (incident,), [])
         else:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -123,26 +123,27 @@ _KEYS: Final[dict[T, Callable[[ReportRow, Draft], Key | None]]] = {
 
 
 def key_of_object(row: ReportRow, draft: Draft) -> Key | None:
-    """Family and key that the object of an `info` names: it never opens an incident, it may join one."""
+    """Family and key that the measure or object of an `info` names: it never opens an incident, it may join one."""
+    if measure_name(row) == "customers_cut":
+        return "power", ""
     if (supplier := next(iter(named(row, "supplier:")), None)) is not None:
         return "kitchen", supplier
     if named(row, "system:") or (named(row, "network:") and measure_name(row) in rules.RESTORED):
         return _it(row, draft)
     if named(row, "station:"):
         return "flood", "crues"
-    if named(row, "network:") and measure_name(row) in ("customers_cut", "estimated_end"):
+    if named(row, "network:") and measure_name(row) == "estimated_end":
         return "power", ""
     return None
 
 
-def cluster_of(row: ReportRow, draft: Draft) -> IncidentRow | None:
-    """The power incident whose cluster a cut joins: ≤ 60 min after its last cut, in its communes or ≤ 3 km from a member.
+def cluster_of(row: ReportRow, draft: Draft, power: Sequence[IncidentRow]) -> IncidentRow | None:
+    """The power incident, of these, whose cluster a cut joins: ≤ 60 min after its last cut, in its communes or ≤ 3 km from a member.
 
     A cut on a site that is already a member joins whenever the incident is open: the current that fails again on its return.
     """
     site, communes = site_of(row), frozenset(communes_of(row, draft.territory))
     near = draft.territory.near(site) if site else frozenset[str]()
-    power = [i for i in draft.incidents(draft.state.open_incidents) if i.kind == "power"]
     if site is not None and (its_own := next((i for i in power if site in i.members), None)) is not None:
         return its_own
     for incident in power:

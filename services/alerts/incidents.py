@@ -60,8 +60,17 @@ def join(draft: Draft, row: ReportRow, incident: str, taken: Taken | None, first
     if is_confirmed(row):
         change = _grow(draft, row, known, taken, values)
     draft.put_incident(changed(known, values), change)
-    if known.state is IncidentState.CLOSED and taken is not None and taken.outcome == "new":
+    if known.state is IncidentState.CLOSED and _is_news(row, known, taken, values):
         reopen(draft, incident)
+
+
+def _is_news(row: ReportRow, known: IncidentRow, taken: Taken | None, values: dict[str, Any]) -> bool:
+    """A closed incident opens again for what is still open (D26) and graver than the person knew who closed it. One who repeats what was told undoes
+    no decision. What makes no cause (a bulletin, a river) is news when it is told after the closing, and graver than all of the incident.
+    """
+    if taken is not None:
+        return taken.graver
+    return row.type in rules.ACTING_ALONE and row.occurred_at >= (known.closed_at or 0) and values.get("severity", 0) > known.severity
 
 
 def _grow(draft: Draft, row: ReportRow, known: IncidentRow, taken: Taken | None, values: dict[str, Any]) -> str:
@@ -119,7 +128,12 @@ def recount_customers(draft: Draft, reports: Iterable[str]) -> None:
     told = (r for r in (draft.state.reports.get(i) for i in reports) if r is not None and measure_name(r) == "customers_cut")
     for incident in dict.fromkeys(draft.incident_of(r.id) for r in told):
         if incident is not None:
-            draft.alter(incident, "report", customers_cut=_customers(draft, draft.incident(incident)))
+            count_customers(draft, incident)
+
+
+def count_customers(draft: Draft, incident: str) -> None:
+    """The newest figure that its reports give."""
+    draft.alter(incident, "report", customers_cut=_customers(draft, draft.incident(incident)))
 
 
 def _customers(draft: Draft, incident: IncidentRow, more: ReportRow | None = None) -> float | None:

@@ -19,9 +19,9 @@ DIALECT = "lease"
 
 
 def hear(draft: Draft, report: ReportReceived) -> None:
-    """A report may open an alert, or end some. The same report again changes nothing."""
+    """A new report may open an alert, or end some."""
     row = draft.state.reports[report.report_id]
-    if report.lease is not None and row.id not in draft.state.leases:
+    if report.lease is not None:
         _take(draft, row, report.lease)
     elif row.type is EventType.REOPENING:
         _end(draft, row)

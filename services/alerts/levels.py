@@ -20,6 +20,8 @@ from services.alerts.rulebook import Branch, LevelRule, StandDownRule, TriggerRu
 from services.alerts.values import changed
 
 TERRITORY = "territory"
+CRISIS = Level.N3
+"""From this level on the ladder belongs to the realm (D32), and being a consequence keeps nobody from being called (D65)."""
 
 
 @dataclass(slots=True)
@@ -204,6 +206,8 @@ def still_holding(draft: Draft, level: Level, scope: str | None) -> bool:
     for rule in draft.state.rules.level_rules:
         if rule.level >= level and any(b.node.holds(draft, scope) for b in rule.branches):
             return True
-    held = (t for t in draft.state.triggers.values() if t.state == "held" and t.level >= level and scope in (None, t.incident))
+    held = (
+        t for t in draft.state.triggers.values() if t.state == "held" and t.level >= level and scope in (None, draft.standing(t.incident))
+    )
     rules = {r.id: r for r in draft.state.rules.trigger_rules}
     return any(b.node.holds(draft, None) for t in held if t.id in rules for b in rules[t.id].branches)

@@ -29,9 +29,7 @@ from services.alerts.values import changed
 
 
 def receive(draft: Draft, report: ReportReceived) -> None:
-    """Record a report and everything that follows from it. The same id a second time has no effect (D4)."""
-    if report.report_id in draft.state.reports:
-        return
+    """Record a report that is not known yet, and everything that follows from it."""
     told = None if is_live(draft.state.realm) else report.recorded_at
     row = row_of(report, draft.now if told is None else told, draft.territory)
     row = changed(row, {"references": _resolved(draft, row)})
@@ -65,13 +63,15 @@ def _confirmed(draft: Draft, row: ReportRow, again: bool) -> None:
     elif row.msg_type is MsgType.UPDATE:
         _answer(draft, row)
     known, replaces = _known(draft, row)
+    if known is not None and replaces:
+        row = _in_its_windows(row, known)
     placement = place(row, known, draft)
     incident = incidents.enter(draft, row, placement)
     taken = _take(draft, row, incident, known, replaces)
     if taken is not None and taken.cause.lifted_at is None and quiet.judge(draft, draft.state.causes[taken.cause.id], row).maintenance:
         row = changed(row, {"flags": (*row.flags, "maintenance")})
     if row.type is EventType.REOPENING and row.msg_type is not MsgType.CANCEL:
-        endings.reopen(draft, row, incident)
+        row = endings.reopen(draft, row, incident)
     if orders_to_leave(row):
         endings.end_shelter(draft, row)
     if incident is not None:
@@ -105,6 +105,13 @@ def _known(draft: Draft, row: ReportRow) -> tuple[Cause | None, bool]:
     return causes.known_cause(row, draft), False
 
 
+def _in_its_windows(row: ReportRow, known: Cause) -> ReportRow:
+    """An Update of what is announced is announced as well, for the same windows unless it names others (D9)."""
+    if row.type is not known.type or row.effective or not known.windows:
+        return row
+    return changed(row, {"effective": known.windows, "flags": row.flags if known.acting else (*row.flags, "planned")})
+
+
 def _replaces(new: EventType, old: EventType) -> bool:
     """An Update replaces what was said of the same: closed in part is closed still. A leak of gas is no newer word on a damage."""
     return new is old or (new in rules.CLOSURES and old in rules.CLOSURES)
@@ -114,9 +121,9 @@ def _take(draft: Draft, row: ReportRow, incident: str | None, known: Cause | Non
     if row.msg_type is MsgType.UPDATE:
         _flag_references(draft, row, "superseded")
     if known is not None and replaces:
-        if row.type not in rules.CAUSE_TYPES or row.type is known.type or row.occurred_at < known.last_at:
+        if not causes.turns_into_another(draft, row, known) or row.occurred_at < known.last_at:
             return causes.replace_values(draft, row, known)
-        causes.lift(draft, known, row.occurred_at, row.id)
+        causes.leave(draft, known, row, row.occurred_at, row.id)
         known = causes.known_cause(row, draft)
     if row.msg_type is MsgType.CANCEL or not causes.makes_cause(row):
         return None
@@ -272,10 +279,17 @@ def _unconfirmed(draft: Draft, row: ReportRow, again: bool) -> None:
 
 def _others(draft: Draft, row: ReportRow) -> tuple[str, ...]:
     """Unconfirmed reports of other sources that say the same of the same occasion. Who withdraws or says that all is well says it not."""
-    if site_of(row) is None or row.msg_type is MsgType.CANCEL or not causes.makes_cause(row):
+    if row.msg_type is MsgType.CANCEL or not (causes.makes_cause(row) or (row.type in rules.ACTING_ALONE and not is_placeless(row))):
         return ()
     said = (draft.state.reports[r] for r in draft.state.pending.get(claim_key(row), ()) if r != row.id)
-    return tuple(r.id for r in said if r.source != row.source and r.msg_type is not MsgType.CANCEL and causes.is_same_occasion(r, row))
+    others = (r for r in said if r.source != row.source and r.msg_type is not MsgType.CANCEL)
+    return tuple(r.id for r in others if causes.is_same_occasion(r, row) and not _was_calm(draft, r, row))
+
+
+def _was_calm(draft: Draft, first: ReportRow, second: ReportRow) -> bool:
+    """Between the two the site said that there is nothing to report: what the first told of was over, or was not."""
+    calm = draft.state.calm.get(first.site or "")
+    return calm is not None and first.occurred_at < calm <= second.occurred_at
 
 
 def _corroborate(draft: Draft, row: ReportRow) -> None:

@@ -72,8 +72,14 @@ CAUSE_TYPES: Final = frozenset(
 """Types that hold until something lifts them (§3)."""
 MUTE_TYPES: Final = frozenset({T.INFO, T.HEADCOUNT, T.REOPENING})
 """Types that never open an incident and count for no severity (D24, §13)."""
+CLAIM_TYPES: Final = CAUSE_TYPES | {T.TRANSPORT_DISRUPTION}
+"""Types of which a second source confirms what another said (D6)."""
+ACTING_ALONE: Final = frozenset(T) - CAUSE_TYPES - MUTE_TYPES
+"""Types that count for a severity and make no cause: weather, river, transport."""
 DANGER_TYPES: Final = frozenset({T.EVACUATION, T.FIRE, T.SHELTER_IN_PLACE, T.GAS_LEAK, T.SECURITY_INCIDENT})
 """Types under which people may be in danger: their messages are never held back."""
+CALM: Final = 2
+"""D2: CAP Minor. An `info` above it says that something is the matter."""
 EXTREME: Final = 5
 """D2: CAP Extreme. Never planned works, never a mere consequence (D64, D65)."""
 CLOSURES: Final = frozenset({T.CLOSURE, T.PARTIAL_CLOSURE})

@@ -163,7 +163,7 @@ class State:
     aliases: Map[str, str] = _index()
     """Sender's own id, alone and with its sender → report."""
     cause_keys: Map[str, str] = _index()
-    """Cause key → its newest cause, open or lifted."""
+    """Cause key (`claims.cause_key`) → its newest cause, open or lifted."""
     site_causes: Map[str, tuple[str, ...]] = _index()
     """Site → open causes, sorted."""
     placeless: Map[str, Map[str, int | None]] = _index()
@@ -189,6 +189,8 @@ class State:
     """Cause key → unconfirmed reports that wait for a second source (D6), sorted."""
     doubts: Map[str, tuple[str, ...]] = _index()
     """Site → unconfirmed reports about its status."""
+    calm: Map[str, Instant] = _index()
+    """Site → when it last said that there is nothing to report."""
     reopenings: Map[str, tuple[Instant, str]] = _index()
     """`site|type` → newest reopening that named the type: occurred_at, source."""
     departures: Map[str, tuple[Instant, str]] = _index()

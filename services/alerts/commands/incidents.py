@@ -10,7 +10,7 @@ from schemas.base import Instant
 from schemas.words import IncidentState, Level, MsgType
 from services.alerts import escalation, incidents, rules, waves, zones
 from services.alerts.causes import put
-from services.alerts.claims import site_of
+from services.alerts.claims import measure_name, site_of
 from services.alerts.commands.refusal import Refused, Result, incident_of, open_one, report_of
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
@@ -141,6 +141,9 @@ def split(draft: Draft, command: c.SplitIncident) -> Result:
     draft.flush()
     _latch(draft, {id: since for id, since in _latched(draft, a.id).items() if _level_of(id) > a.level}, new)
     incidents.move_reports(draft, [r.id for r in chosen], new)
+    if any(measure_name(r) == "customers_cut" for r in chosen):
+        for incident in (a.id, new):
+            incidents.count_customers(draft, incident)
     for cause in [x for x in draft.state.causes.values() if draft.standing(x.incident) == a.id and x.reports and set(x.reports) <= ids]:
         put(draft, changed(cause, {"incident": new}))
     draft.concerned.update((a.id, new))

@@ -9,7 +9,7 @@ from schemas.words import Level
 from services.alerts import attention, escalation, relief, waves
 from services.alerts.commands.refusal import Refused, Result, incident_of, open_one
 from services.alerts.draft import Draft
-from services.alerts.levels import TERRITORY, Rises, raise_territory, still_holding
+from services.alerts.levels import CRISIS, TERRITORY, Rises, raise_territory, still_holding
 from services.alerts.settle import settle
 from services.alerts.values import changed
 
@@ -92,7 +92,7 @@ def _fall(draft: Draft, command: c.SetLevel, incident: IncidentRow | None) -> No
     row = LevelRow(id=TERRITORY, level=command.level, since=draft.now, why=why, version=(old.version if old else 0) + 1)
     draft.emit(LevelChanged(row=row, previous=before))
     _end_ladder(draft, TERRITORY, command.level)
-    if command.level < escalation.CRISIS:
+    if command.level < CRISIS:
         relief.end_all(draft)
 
 

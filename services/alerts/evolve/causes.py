@@ -12,7 +12,7 @@ from schemas.alerts import Cause
 from schemas.base import DAY_MS, Instant
 from schemas.words import EventType
 from services.alerts.calendar import day_of
-from services.alerts.claims import absent_pct, as_number, is_withdrawn
+from services.alerts.claims import absent_pct, as_number, cause_key, is_withdrawn
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.evolve.reports import heard, recounted
 from services.alerts.rules import HEAT_HAZARD
@@ -26,9 +26,10 @@ _SECURITY: Final = frozenset({EventType.SECURITY_INCIDENT, EventType.DAMAGE_REPO
 def cause_changed(s: State, cause: Cause) -> State:
     old = s.causes.get(cause.id)
     d: Changes = {"causes": s.causes.set(cause.id, cause)}
-    newest = s.cause_keys.get(cause.key)
+    key = cause_key(cause.key, bool(cause.windows))
+    newest = s.cause_keys.get(key)
     if newest is None or _rank(s.causes[newest]) < _rank(cause):
-        d["cause_keys"] = s.cause_keys.set(cause.key, cause.id)
+        d["cause_keys"] = s.cause_keys.set(key, cause.id)
     opened, was_open = cause.lifted_at is None, old is not None and old.lifted_at is None
     if cause.site is None:
         d["placeless"] = _placeless(s, cause, opened)

@@ -12,16 +12,12 @@ from schemas.base import DAY_MS, Instant
 from schemas.realms import is_live
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts.calendar import day_of
-from services.alerts.claims import as_number, claim_key, is_wide, measure_name, measured_place, orders_to_leave
+from services.alerts.claims import as_number, claim_key, is_wide, measure_name, measured_place, orders_to_leave, says_calm
 from services.alerts.evolve.changes import Changes, set_or_drop
-from services.alerts.rules import CAUSE_TYPES, LEAVE, MUTE_TYPES, REMEMBER_MS
+from services.alerts.rules import ACTING_ALONE, CAUSE_TYPES, CLAIM_TYPES, LEAVE, MUTE_TYPES, REMEMBER_MS
 from services.alerts.state import Hush, Reading, State, sorted_with, sorted_without, without
 
 _WITHDRAWN: Final = frozenset({"cancelled", "superseded", "planned"})
-
-
-_ACTING_ALONE: Final = frozenset(EventType) - CAUSE_TYPES - MUTE_TYPES
-"""Types that count for a severity and make no cause: weather, river, transport."""
 
 
 def counts(s: State, row: ReportRow) -> bool:
@@ -53,7 +49,7 @@ def report_changed(s: State, row: ReportRow) -> State:
     if s.forget_at is None and is_live(s.realm):
         d["forget_at"] = row.recorded_at + REMEMBER_MS + DAY_MS
         d["agenda"] = s.agenda.arm("forget", d["forget_at"])
-    if row.effective and row.type in _ACTING_ALONE:
+    if row.effective and row.type in ACTING_ALONE:
         d["agenda"] = d.get("agenda", s.agenda).arm(f"report:{row.id}", _begins(row))
     if (old.incident if old else None) != row.incident:
         d["incident_reports"] = _moved(s.incident_reports, row.id, old.incident if old else None, row.incident)
@@ -109,7 +105,7 @@ def _what(row: ReportRow) -> tuple[object, ...]:
 
 def _matters(row: ReportRow) -> bool:
     """True if it says something that `_told` keeps: else nothing has to be told again."""
-    return row.measure is not None or row.type is EventType.REOPENING or row.type in LEAVE
+    return row.measure is not None or row.type is EventType.REOPENING or row.type in LEAVE or says_calm(row)
 
 
 def _told(s: State, row: ReportRow) -> Changes:
@@ -120,12 +116,14 @@ def _told(s: State, row: ReportRow) -> Changes:
         d["departures"] = _newer(s.departures, row, [row.site])
     if row.measure is not None and row.measure.name is not None:
         _measured(s, d, row)
+    if row.site is not None and says_calm(row) and row.occurred_at > s.calm.get(row.site, row.occurred_at - 1):
+        d["calm"] = s.calm.set(row.site, row.occurred_at)
     return d
 
 
 def _retold(s: State, reports: Map[str, ReportRow]) -> Changes:
     """What all reports together tell: after one was withdrawn, linked to a site, or became current. Rare."""
-    names = ("reopenings", "departures", "readings", "absences", "forecasts")
+    names = ("reopenings", "departures", "readings", "absences", "forecasts", "calm")
     blank = s.put(**dict.fromkeys(names, Map()))
     for row in sorted(reports.values(), key=arrival):
         if _tells(row):
@@ -199,13 +197,26 @@ def _questions(s: State, d: Changes, old: ReportRow | None, row: ReportRow) -> N
             d["rumours"] = s.rumours.set(row.id, row.severity)
     elif asked:
         d["rumours"] = without(s.rumours, row.id)
-    if row.site is None or row.type not in CAUSE_TYPES or asked == asks:
-        return
-    key = claim_key(row)
-    change = sorted_with if asks else sorted_without
-    d["pending"] = set_or_drop(s.pending, key, change(s.pending.get(key, ()), row.id))
-    if row.confirmation == "unconfirmed" or (old is not None and old.confirmation == "unconfirmed"):
-        d["doubts"] = set_or_drop(s.doubts, row.site, change(s.doubts.get(row.site, ()), row.id))
+    d["pending"] = _rekeyed(s.pending, row.id, _waits_as(old), _waits_as(row))
+    d["doubts"] = _rekeyed(s.doubts, row.id, _doubts(old), _doubts(row))
+
+
+def _waits_as(row: ReportRow | None) -> str | None:
+    """The claim of which a second source may say the same."""
+    return claim_key(row) if row is not None and _is_open_question(row) and row.type in CLAIM_TYPES else None
+
+
+def _doubts(row: ReportRow | None) -> str | None:
+    """The site of which it is an unconfirmed word."""
+    if row is None or row.confirmation != "unconfirmed" or not _is_open_question(row) or row.type not in CAUSE_TYPES:
+        return None
+    return row.site
+
+
+def _rekeyed(index: Map[str, tuple[str, ...]], id: str, before: str | None, after: str | None) -> Map[str, tuple[str, ...]]:
+    if before != after and before is not None:
+        index = set_or_drop(index, before, sorted_without(index.get(before, ()), id))
+    return index if after is None else index.set(after, sorted_with(index.get(after, ()), id))
 
 
 def _newer(index: Map[str, tuple[Instant, str]], row: ReportRow, keys: list[str]) -> Map[str, tuple[Instant, str]]:

@@ -117,6 +117,37 @@ def test_an_update_of_another_type_is_a_cause_of_its_own(scene: Scene) -> None:
     assert scene.incident_of(leak) == scene.incident_of(damage)
 
 
+def test_an_update_takes_nothing_from_what_another_source_said(scene: Scene) -> None:
+    """D4: of two sources the worse; D3: an Update replaces what it refers to. It had replaced the whole cause."""
+    first = scene.report(0, "outage_power", COLLEGE, capacity_lost_pct=40, severity=2)
+    mine = {"msg_type": MsgType.UPDATE, "references": (first,)}
+    theirs = scene.report(5, "outage_power", COLLEGE, source="supervision", capacity_lost_pct=100, severity=4)
+    scene.report(10, "outage_power", COLLEGE, **mine, capacity_lost_pct=30, severity=1)
+    (cause,) = scene.site(COLLEGE).causes
+    assert (cause.severity, cause.loss_pct, scene.status(COLLEGE)) == (4, 100, "closed")
+    for minute, lost in ((15, 60), (20, 50)):  # a monitor always refers to its first one: its newest word is what it says
+        told = {"source": "supervision", "msg_type": MsgType.UPDATE, "references": (theirs,)}
+        scene.report(minute, "outage_power", COLLEGE, **told, capacity_lost_pct=lost, severity=3)
+        assert scene.site(COLLEGE).causes[0].loss_pct == lost, "it was the worse, and says less now"
+    scene.report(25, "outage_power", COLLEGE, **mine, capacity_lost_pct=10, severity=1)
+    assert (scene.site(COLLEGE).causes[0].severity, scene.site(COLLEGE).causes[0].loss_pct) == (3, 50)
+    scene.report(
+        30, "outage_power", COLLEGE, msg_type=MsgType.UPDATE, references=(theirs,), source="enedis", capacity_lost_pct=20, severity=2
+    )
+    assert scene.site(COLLEGE).causes[0].sources == ("site_manager", "supervision", "enedis")
+
+
+def test_what_one_source_opens_in_part_another_still_says_is_shut(scene: Scene) -> None:
+    shut = scene.report(0, "closure", COLLEGE, severity=2)
+    scene.report(5, "closure", COLLEGE, source="education_nationale", severity=4)
+    scene.report(10, "partial_closure", COLLEGE, capacity_lost_pct=20, msg_type=MsgType.UPDATE, references=(shut,))
+    assert scene.status(COLLEGE) == "closed"
+    assert {(c.type, c.sources) for c in scene.site(COLLEGE).causes} == {
+        ("closure", ("education_nationale",)),
+        ("partial_closure", ("site_manager",)),
+    }
+
+
 @pytest.mark.parametrize(("occurred", "status"), [(30, "degraded"), (-5, "closed")])
 def test_an_update_that_opens_a_part_replaces_the_closure(scene: Scene, occurred: float, status: str) -> None:
     shut = scene.report(0, "closure", COLLEGE)
@@ -209,6 +240,21 @@ def test_a_cancel_without_refs_applies_its_value_or_asks_a_person(scene: Scene) 
     assert (task.kind, task.state, task.candidates) == ("link_denial", "open", (rumour,))
 
 
+@pytest.mark.parametrize("object", [None, "network:electricity", "zone:nord"])
+def test_no_customer_cut_any_more_is_the_all_clear_whatever_the_operator_names(scene: Scene, object: str | None) -> None:
+    """D3, D20: without its network the Cancel joined nothing: 30 000 customers stayed cut for ever."""
+    scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    said: dict[str, Any] = {"source": "enedis", "zone": ("92050",)}
+    cut = scene.report(1, "outage_power", **said, severity=4, measure=Measure(name="customers_cut", value=30_000.0, object=object))
+    none = Measure(name="customers_cut", value=0.0, object=object)
+    clear = scene.report(100, "outage_power", **said, severity=1, msg_type=MsgType.CANCEL, measure=none)
+    assert scene.incident_of(clear) == scene.incident_of(cut)
+    assert scene.incident_of(cut).customers_cut == 0
+    assert not scene.state.placeless.get("outage_power")
+    scene.step(160)
+    assert scene.status(PMI) == "unknown", "silent for an hour after it"
+
+
 # ── D5 ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -228,12 +274,27 @@ def test_open_and_shut_at_the_same_time_from_two_sources_keeps_the_graver_and_as
     assert [t.kind for t in scene.state.tasks.values() if t.state == "open"] == ["contested"]
 
 
+def test_a_reopening_that_does_not_say_what_it_lifts_is_contradicted_too(scene: Scene) -> None:
+    scene.report(0, "closure", COLLEGE)
+    opened = scene.report(10, "reopening", COLLEGE, source="rh", severity=1)
+    assert scene.state.reports[opened].lifts == ("closure",), "the only open type (D16)"
+    scene.report(14, "closure", COLLEGE, source="education_nationale")
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).flags) == ("closed", ("contested",))
+
+
 def test_shut_again_long_after_a_reopening_is_no_contradiction(scene: Scene) -> None:
     scene.report(1, "closure", COLLEGE)
     scene.report(60, "closure", COLLEGE, source="education_nationale")
     scene.report(61, "reopening", COLLEGE, occurred=20, source="rh", lifts=(EventType.CLOSURE,), severity=1)
     row = scene.site(COLLEGE)
     assert (row.status, row.flags, row.since) == ("closed", (), scene.at(60))
+
+
+def test_what_is_announced_just_after_a_reopening_is_no_contradiction(scene: Scene) -> None:
+    scene.report(0, "reopening", COLLEGE, source="rh", lifts=(EventType.CLOSURE,), severity=1)
+    scene.report(4, "closure", COLLEGE, effective=(Window(start=scene.at(1440), end=scene.at(1500)),))
+    assert scene.site(COLLEGE).flags == ()
+    assert not scene.state.tasks
 
 
 def test_of_evacuation_and_shelter_the_latest_order_stands(scene: Scene) -> None:
@@ -353,6 +414,59 @@ def test_a_count_of_another_day_confirms_nothing(scene: Scene) -> None:
     doubt = scene.report(0, "staff_shortage", COLLEGE, certainty=Certainty.UNCONFIRMED, capacity_lost_pct=50)
     scene.report(3 * 24 * 60, "staff_shortage", COLLEGE, source="rh", capacity_lost_pct=20)
     assert scene.state.reports[doubt].confirmation == "unconfirmed"
+
+
+SUPPLIER = {"type": "supplier_failure", "measure": Measure(name="sites_not_delivered", value=54.0, object="supplier:cuisine-centrale-sud")}
+ROAD = {"type": "transport_disruption", "measure": Measure(name="road_closed", value=True, object="road:N118")}
+
+
+@pytest.mark.parametrize("second", [Certainty.UNCONFIRMED, Certainty.CONFIRMED])
+@pytest.mark.parametrize("said", [SUPPLIER, ROAD], ids=["supplier", "road"])
+def test_a_second_source_confirms_what_has_no_site(scene: Scene, said: dict[str, Any], second: Certainty) -> None:
+    """A supplier or a road that two sources tell of stayed a rumour for ever."""
+    first = scene.report(0, **said, severity=4, certainty=Certainty.UNCONFIRMED)
+    again = scene.report(1, **said, severity=4, certainty=Certainty.UNCONFIRMED)
+    assert scene.state.reports[again].confirmation == "unconfirmed", "the same source"
+    other = scene.report(5, **said, severity=4, certainty=second, source="prefecture")
+    assert {scene.state.reports[r].confirmation for r in (first, again, other)} == {"confirmed"}
+    assert len(scene.incidents()) == 1
+    assert not scene.state.rumours
+    assert not [t for t in scene.state.tasks.values() if t.state == "open"]
+
+
+def test_that_a_road_is_open_does_not_confirm_that_it_is_closed(scene: Scene) -> None:
+    told = {"type": "transport_disruption", "certainty": Certainty.UNCONFIRMED, "commune": "92050"}
+    doubts = [scene.report(0, **told, measure=ROAD["measure"])]
+    open_ = Measure(name="road_closed", value=False, object="road:N118")
+    doubts.append(scene.report(5, **told, source="siter", measure=open_))
+    doubts.append(scene.report(6, **told, source="police", measure=Measure(name="road_closed", value=True, object="road:A86")))
+    assert {scene.state.reports[r].confirmation for r in doubts} == {"unconfirmed"}
+
+
+@pytest.mark.parametrize("second", [Certainty.UNCONFIRMED, Certainty.CONFIRMED])
+@pytest.mark.parametrize(("calm", "confirmed"), [({}, False), ({"severity": 4}, True), ({"occurred": -5}, True), ({"site": PMI}, True)])
+def test_a_site_that_had_nothing_to_report_since_ends_an_older_claim(
+    scene: Scene, calm: dict[str, Any], confirmed: bool, second: Certainty
+) -> None:
+    """The doubt of three days before was confirmed by today's cut, and dated that back by three days."""
+    day = 3 * 24 * 60
+    doubt = scene.report(0, "outage_power", COLLEGE, source="voisin", certainty=Certainty.UNCONFIRMED, capacity_lost_pct=100)
+    scene.report(10, "info", **{"site": COLLEGE, "severity": 1} | calm)
+    today = scene.report(day, "outage_power", COLLEGE, certainty=second, capacity_lost_pct=100)
+    assert (scene.state.reports[doubt].confirmation == "confirmed") is confirmed
+    since = [c.since for c in scene.site(COLLEGE).causes] if COLLEGE in scene.state.sites else []
+    assert since == ([scene.at(0)] if confirmed else [scene.at(day)] if second is Certainty.CONFIRMED else [])
+    assert (scene.state.reports[today].confirmation == "confirmed") is (confirmed or second is Certainty.CONFIRMED)
+
+
+def test_a_doubt_about_an_unknown_site_waits_for_its_second_source_once_it_is_linked() -> None:
+    scene = Scene(check=True)
+    doubt = scene.report(0, "closure", "clg-unknown", certainty=Certainty.UNCONFIRMED)
+    scene.command(_cell(LinkReport, report=doubt, site=COLLEGE), 5)  # type: ignore[arg-type]
+    assert dict(scene.state.doubts) == {COLLEGE: (doubt,)}
+    assert list(scene.state.pending) == [f"{COLLEGE}|closure|"]
+    scene.report(9, "closure", COLLEGE, source="rh", certainty=Certainty.UNCONFIRMED)
+    assert scene.state.reports[doubt].confirmation == "confirmed"
 
 
 def test_a_named_person_confirms_or_denies(scene: Scene) -> None:
@@ -638,7 +752,59 @@ def test_what_is_announced_began_not_when_it_was_announced(scene: Scene) -> None
     window = Window(start=scene.at(1440), end=scene.at(1500))
     scene.report(-4320, "closure", COLLEGE, effective=(window,), severity=2)
     scene.report(0, "closure", COLLEGE)
-    assert (scene.status(COLLEGE), scene.site(COLLEGE).since, scene.site(COLLEGE).causes[0].since) == ("closed", scene.at(0), scene.at(0))
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).since) == ("closed", scene.at(0))
+    assert [(c.since, c.planned) for c in scene.site(COLLEGE).causes] == [(scene.at(-4320), True), (scene.at(0), False)]
+
+
+@pytest.mark.parametrize("announced_first", [True, False])
+def test_what_is_announced_and_what_holds_now_are_two_causes(announced_first: bool) -> None:
+    """D9: a total cut of tomorrow closed the site today, and the return of the current today took it away."""
+    scene = Scene()
+    window = Window(start=scene.at(1440), end=scene.at(1500))
+    said: list[dict[str, Any]] = [
+        {"capacity_lost_pct": 30, "severity": 2},
+        {"capacity_lost_pct": 100, "severity": 4, "source": "enedis", "effective": (window,)},
+    ]
+    for n, given in enumerate(said[::-1] if announced_first else said):
+        scene.report(n, "outage_power", COLLEGE, **given)
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).capacity_pct, scene.state.level()) == ("degraded", 70, 1)
+    scene.report(60, "reopening", COLLEGE, severity=1)
+    assert (scene.status(COLLEGE), [c.planned for c in scene.site(COLLEGE).causes]) == ("normal", [True])
+    assert not scene.state.tasks, "the only open type, and only what held by then"
+    scene.step(1440)
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).capacity_pct) == ("closed", 0)
+    scene.step(1500)
+    assert scene.status(COLLEGE) == "normal"
+
+
+def test_an_announcement_that_is_told_again_or_corrected_stays_one_cause(scene: Scene) -> None:
+    def window(start: float, end: float) -> tuple[Window, ...]:
+        return (Window(start=scene.at(start), end=scene.at(end)),)
+
+    first = scene.report(0, "outage_power", COLLEGE, source="enedis", effective=window(1440, 1500), capacity_lost_pct=100)
+    scene.report(5, "outage_power", COLLEGE, effective=window(1440, 1500), capacity_lost_pct=100)
+    moved = {"source": "enedis", "msg_type": MsgType.UPDATE, "references": (first,)}
+    scene.report(10, "outage_power", COLLEGE, **moved, effective=window(2880, 2940), capacity_lost_pct=100)
+    graver = scene.report(15, "outage_power", COLLEGE, **moved, severity=4, capacity_lost_pct=100)
+    assert (scene.state.level(), scene.incident_of(graver).severity) == (0, 0), "graver, and announced still"
+    (cause,) = scene.site(COLLEGE).causes
+    assert (cause.windows, cause.planned, cause.severity) == (window(2880, 2940), True, 4)
+    scene.report(20, "outage_power", COLLEGE, source="enedis", msg_type=MsgType.CANCEL, references=(graver,))
+    assert not scene.site(COLLEGE).causes
+
+
+@pytest.mark.parametrize("end", [None, 600.0])
+def test_an_update_that_names_windows_leaves_what_another_source_says_of_now(scene: Scene, end: float | None) -> None:
+    first = scene.report(0, "closure", COLLEGE)
+    scene.report(5, "closure", COLLEGE, source="rh")
+    window = Window(start=scene.at(300), end=None if end is None else scene.at(end))
+    scene.report(10, "closure", COLLEGE, msg_type=MsgType.UPDATE, references=(first,), effective=(window,))
+    now, later = sorted(scene.site(COLLEGE).causes, key=lambda c: c.planned)
+    assert (now.sources, now.since, later.windows) == (("rh",), scene.at(5), (window,))
+    scene.report(20, "reopening", COLLEGE, severity=1, lifts=(EventType.CLOSURE,), source="rh")
+    assert scene.status(COLLEGE) == "normal"
+    scene.step(300)
+    assert scene.status(COLLEGE) == "closed"
 
 
 def test_an_update_whose_windows_are_over_ends_its_cause(scene: Scene) -> None:

@@ -263,6 +263,21 @@ def test_a_cause_without_key_joins_the_gravest_on_its_site_then_a_single_hazard(
     assert scene.incident_of(two).key == "site:par-02", "two hazards would take it: none does"
 
 
+def test_what_an_incident_absorbs_in_its_area_comes_before_what_else_is_the_matter_on_the_site(scene: Scene) -> None:
+    """The first rule that applies: D22 before D23. An order around a leak of gas joined the incident of who was absent there."""
+    absent: dict[str, Any] = {"severity": 2, "measure": _measure("absence_rate", 30.0, unit="%", scope="site")}
+    for site in ("pmi-03", KITCHEN[3]):
+        scene.report(0, "staff_shortage", site, **absent)
+    leak = scene.report(10, "gas_leak", "sst-13", severity=4)
+    ordered = scene.report(12, "evacuation", "pmi-03", severity=4, source="pompiers")
+    kitchen = scene.report(15, "supplier_failure", severity=4, measure=_measure(object="supplier:cuisine-centrale-sud"))
+    meals = scene.report(17, "partial_closure", KITCHEN[3], affected_activities=("EDU-01",))
+    assert (scene.incident_of(ordered), scene.incident_of(meals)) == (scene.incident_of(leak), scene.incident_of(kitchen))
+    burnt = scene.report(20, "fire", "pmi-03", severity=5)
+    out = scene.report(21, "shelter_in_place", "pmi-03", severity=4)
+    assert scene.incident_of(out) == scene.incident_of(burnt), "nearer still is what burns on the site itself"
+
+
 def test_info_headcounts_and_rumours_open_nothing(scene: Scene) -> None:
     scene.report(0, "info", PMI)
     scene.report(1, "headcount", PMI, measure=_measure("headcount_found", 1.0, value_of=2.0))
@@ -352,6 +367,19 @@ def test_a_new_cut_on_a_site_that_was_split_off_belongs_to_what_it_was_split_int
     assert scene.incident_of(again) == scene.incident_of(b)
 
 
+def test_the_customers_of_a_figure_that_is_split_off_leave_with_it(scene: Scene) -> None:
+    """D25, §13: both incidents counted them, and the all-clear reached one of them only: the plan held for ever."""
+    cut = scene.report(0, "outage_power", PMI, severity=2, capacity_lost_pct=10)
+    said: dict[str, Any] = {"source": "enedis", "zone": ("92050",), "severity": 2}
+    before = scene.report(1, "outage_power", **said, measure=_measure("customers_cut", 40.0))
+    figure = scene.report(2, "outage_power", **said, measure=_measure("customers_cut", 25_000.0))
+    scene.command(_command(SplitIncident, incident=scene.incident_of(cut).id, reports=(figure,)), 5)
+    assert (scene.incident_of(before).customers_cut, scene.incident_of(figure).customers_cut) == (40, 25_000)
+    scene.report(9, "info", source="enedis", severity=1, references=(figure,), measure=_measure("customers_cut", 0.0))
+    scene.step(200)
+    assert scene.state.triggers["PT-ELEC:2"].state == "released"
+
+
 def test_danger_to_people_stays_danger_when_it_is_split_off(scene: Scene) -> None:
     """Its messages could be held back and throttled, and works could have kept it quiet."""
     fire = scene.report(0, "fire", "cen-1", severity=4)
@@ -371,6 +399,24 @@ def test_what_has_the_key_of_a_merged_incident_belongs_to_what_it_was_merged_int
     scene.command(_command(MergeIncidents, incident=scene.incident_of(b).id, into=scene.incident_of(c).id), 6)
     later = scene.report(7, "outage_it", "cen-2", measure=_measure(object="system:paie"))
     assert scene.incident_of(later) == scene.incident_of(c)
+
+
+def test_a_cut_near_a_merged_power_incident_belongs_to_what_it_was_merged_into(scene: Scene) -> None:
+    """D25: later correlation undoes no merge; each cut in the cluster opened a new incident."""
+    a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    b = scene.report(1, "closure", "sst-13", severity=2)
+    scene.command(_command(MergeIncidents, incident=scene.incident_of(a).id, into=scene.incident_of(b).id), 5)
+    said: dict[str, Any] = {"source": "enedis", "zone": ("92050",)}
+    later = [
+        scene.report(10, "outage_power", "pmi-05", capacity_lost_pct=100),
+        scene.report(11, "outage_power", PMI, capacity_lost_pct=100, measure=_measure("ups_charge", 5.0)),
+        scene.report(12, "outage_power", **said, measure=_measure("customers_cut", 900.0)),
+        scene.report(300, "info", **said, severity=1, measure=_measure("customers_cut", 0.0)),
+    ]
+    assert {scene.incident_of(r).id for r in later} == {scene.incident_of(b).id}
+    assert scene.incident_of(b).customers_cut == 0
+    far = scene.report(305, "outage_power", "clg-0921239X", capacity_lost_pct=100)
+    assert scene.incident_of(far) != scene.incident_of(b)
 
 
 def test_a_merge_keeps_what_both_know_of_people_ends_and_silence(scene: Scene) -> None:
@@ -484,6 +530,40 @@ def test_an_incident_that_a_late_report_opens_again_calls_again(scene: Scene) ->
     incident = scene.incident_of(a)
     assert (incident.state, scene.state.escalations[scene.state.ladders[incident.id]].state) == ("open", "running")
     assert len(scene.state.calls) > before
+
+
+@pytest.mark.parametrize("how", ["by reference", "late"])
+@pytest.mark.parametrize(
+    ("severity", "lost", "state", "level"), [(5, 100, "open", 3), (2, 100, "open", 2), (2, 10, "closed", 2), (1, 5, "closed", 2)]
+)
+def test_a_graver_word_on_a_cause_opens_the_incident_that_was_closed_over_it(
+    scene: Scene, how: str, severity: int, lost: float, state: str, level: int
+) -> None:
+    """D26: damage of severity 5 on a central site was an addendum that nobody read. Who repeats what was told undoes no decision."""
+    first = scene.report(0, "damage_report", "cen-1", severity=2, capacity_lost_pct=10)
+    incident = scene.incident_of(first).id
+    scene.command(_command(SetLevel, scope=incident, level=Level.N2), 5)
+    scene.command(_command(ResolveIncident, incident=incident, force=True), 10)
+    calls = len(scene.state.calls)
+    said: dict[str, Any] = {"severity": severity, "capacity_lost_pct": lost}
+    if how == "late":
+        told = scene.report(30, "damage_report", "cen-1", occurred=5, source="pompiers", **said)
+    else:
+        told = scene.report(30, "damage_report", "cen-1", msg_type="Update", references=(first,), **said)
+    assert (scene.incident_of(told).id, scene.incident_of(told).state) == (incident, state)
+    assert scene.incident_of(told).level == level
+    assert (len(scene.state.calls) > calls) is (state == "open")
+
+
+@pytest.mark.parametrize(("severity", "occurred", "state"), [(5, 30, "open"), (3, 30, "closed"), (5, 5, "closed")])
+def test_a_bulletin_that_is_raised_opens_the_incident_that_was_closed(scene: Scene, severity: int, occurred: float, state: str) -> None:
+    """Severity 5 of an authority is N4: in a closed incident it counted for nothing."""
+    said: dict[str, Any] = {"source": "meteo_france", "phenomenon": "vent"}
+    first = scene.report(0, "weather_alert", **said, colour="orange", severity=3)
+    scene.command(_command(ResolveIncident, incident=scene.incident_of(first).id), 10)
+    scene.report(30, "weather_alert", **said, colour="orange", severity=severity, occurred=occurred, msg_type="Update", references=(first,))
+    assert scene.incident_of(first).state == state
+    assert (scene.state.level() == 4) is (state == "open")
 
 
 def test_communes_that_are_reopened_end_what_was_said_of_them_and_of_no_others(scene: Scene) -> None:

@@ -163,13 +163,16 @@ STATUS_TYPES = (
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(STATUS_TYPES), st.sampled_from(SITES[:4]), st.integers(1, 5), st.sampled_from(("site_manager", "rh")), st.booleans()
+            st.sampled_from(STATUS_TYPES), st.sampled_from(SITES[:4]), st.integers(1, 5), st.sampled_from(("site_manager", "rh")), st.booleans(),
+            st.booleans(),
         ),
         min_size=2, max_size=9,
     ),
     st.randoms(use_true_random=False),
 )  # fmt: skip
-def test_the_order_of_arrival_does_not_change_what_sites_show(said: list[tuple[EventType, str, int, str, bool]], shuffle: Any) -> None:
+def test_the_order_of_arrival_does_not_change_what_sites_show(
+    said: list[tuple[EventType, str, int, str, bool, bool]], shuffle: Any
+) -> None:
     """D7: state is ordered by occurred_at. Exceptions, stated: a reopening without `lifts`, silence (by recorded_at), levels and
     incidents (what was known when), the newest count of a day or expected end among equal times.
     """
@@ -177,10 +180,12 @@ def test_the_order_of_arrival_does_not_change_what_sites_show(said: list[tuple[E
         False: (EventType.CLOSURE, EventType.OUTAGE_POWER),
         True: (EventType.EVACUATION, EventType.SHELTER_IN_PLACE, EventType.CLOSURE),
     }
+    tomorrow = (Window(start=Scene().at(1440), end=Scene().at(1500)),)
     messages = [
-        {"type": t.value, "site": site, "occurred": float(n), "severity": severity, "source": source, "lifts": lifts[which], "id": f"r{n}"}
-        for n, (t, site, severity, source, which) in enumerate(said)
-    ]
+        {"type": t.value, "site": site, "occurred": float(n), "severity": severity, "source": source, "lifts": lifts[which], "id": f"r{n}",
+         "effective": tomorrow if announced and t is not EventType.REOPENING else ()}
+        for n, (t, site, severity, source, which, announced) in enumerate(said)
+    ]  # fmt: skip
 
     def shown(order: list[dict[str, Any]]) -> dict[str, Any]:
         scene = Scene()
@@ -188,7 +193,12 @@ def test_the_order_of_arrival_does_not_change_what_sites_show(said: list[tuple[E
             values = dict(message)
             scene.report(20 + n, values.pop("type"), values.pop("site"), **values)
         return {
-            id: (row.status, row.capacity_pct, row.flags, [(c.type, c.since, c.severity, c.loss_pct, set(c.sources)) for c in row.causes])
+            id: (
+                row.status,
+                row.capacity_pct,
+                row.flags,
+                {(c.type, c.planned, c.since, c.severity, c.loss_pct, frozenset(c.sources)) for c in row.causes},
+            )
             for id, row in scene.state.sites.items()
         }
 

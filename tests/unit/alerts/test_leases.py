@@ -8,7 +8,7 @@ import pytest
 
 from schemas.alerts import NotificationPlanned
 from schemas.maintenance import Coverage, LeasesRenewed, Matcher, PlanMaintenance, Renewal
-from schemas.reports import Lease
+from schemas.reports import Lease, ReportReceived
 from schemas.words import EventType
 from tests.unit.alerts.scene import Scene
 
@@ -54,6 +54,18 @@ def test_an_alert_that_nobody_renews_is_over_when_its_lease_lapses(scene: Scene)
     assert (lease.state, lease.until) == ("lapsed", scene.at(4))
     (end,) = [r for r in scene.state.reports.values() if r.dialect == "lease"]
     assert (end.type, end.occurred_at, end.references) == ("reopening", scene.at(4), (report, report))
+
+
+def test_the_same_end_a_second_time_ends_nothing_that_was_heard_of_since(scene: Scene) -> None:
+    """D4: an end that was delivered again took an alert that came between with it."""
+    end = {"report_id": "the-end", "source": "supervision", "source_key": "src-1", "type": EventType.REOPENING, "severity": 1,
+           "lifts": (EventType.OUTAGE_IT,), "references": ("the-alert",)}  # fmt: skip
+    for minute in (0, 10):
+        if minute:
+            _alert(scene, 5, 600, id="the-alert")
+        scene.feed(ReportReceived(**end, occurred_at=scene.at(minute), recorded_at=scene.at(minute)), at=scene.at(minute))
+    assert _is_open(scene, "the-alert")
+    assert scene.state.leases["the-alert"].state == "held"
 
 
 def test_an_alert_that_is_renewed_holds(scene: Scene) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.alerts import LevelChanged, MetricChanged, TriggerChanged
-from schemas.commands import ResolveIncident, SetLevel
+from schemas.commands import MergeIncidents, ResolveIncident, SetLevel
 from schemas.predicates import metric_key
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
@@ -74,6 +74,20 @@ def test_preventive_closures_of_severity_two_are_not_out(scene: Scene) -> None:
         scene.report(n, "closure", f"par-0{n}", severity=2)
         scene.report(n, "closure", f"pmi-0{n}", severity=2)
     assert scene.state.level() == 1
+
+
+def test_what_a_merged_incident_holds_up_is_refused_of_the_one_that_it_went_into(scene: Scene) -> None:
+    """D31: a trigger names the incident that made it hold, also when that was merged since."""
+    cuts = [
+        scene.report(n, "outage_power", site, severity=2, capacity_lost_pct=10) for n, site in enumerate(("pmi-04", "pmi-05", "pmi-06"))
+    ]
+    into = scene.incident_of(scene.report(5, "closure", "sst-13", severity=2)).id
+    merge = MergeIncidents(author="c", role="coordinator", reason="text:why", incident=scene.incident_of(cuts[0]).id, into=into)
+    scene.command(merge, 6)
+    assert (scene.state.triggers["PT-ELEC:2"].state, scene.state.incidents[into].level) == ("held", 2)
+    refused = _lower(scene, 7, 1, role="directeur_pole", scope=into)
+    assert isinstance(refused, CommandRefused)
+    assert refused.code == "predicate_holds"
 
 
 def test_a_falling_measure_lowers_nothing_and_a_river_crosses_a_threshold_once(scene: Scene) -> None:

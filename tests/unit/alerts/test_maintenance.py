@@ -10,7 +10,7 @@ import pytest
 from schemas.alerts import AttentionRequested as Asked
 from schemas.alerts import EscalationChanged, LevelChanged, MetricChanged, NotificationPlanned, NotificationWithdrawn
 from schemas.base import MINUTE_MS, Command
-from schemas.commands import MergeIncidents, SplitIncident
+from schemas.commands import MergeIncidents, ReopenIncident, ResolveIncident, SetLevel, SplitIncident
 from schemas.maintenance import (
     ChangeMaintenance,
     Coverage,
@@ -22,7 +22,7 @@ from schemas.maintenance import (
 )
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused, DeadlineFailed
-from schemas.words import EventType
+from schemas.words import EventType, Level
 from services.alerts.decider import AlertsDecider
 from tests.shipped import territory
 from tests.unit.alerts.scene import PARIS, Scene
@@ -458,6 +458,27 @@ def test_what_the_cause_does_not_explain_calls(scene: Scene, type: str, values: 
     scene.report(0, "outage_power", COLLEGE)
     report = scene.report(5, type, COLLEGE, **values)
     assert scene.incident_of(report).quiet is None
+
+
+def test_a_consequence_of_level_n3_has_its_alarms_told_and_calls_when_it_is_opened_again(scene: Scene) -> None:
+    """D65: what is explained calls nobody below N3; an RTO that was over on a central site was told to nobody."""
+    network = scene.incident_of(scene.report(0, "outage_it", "cen-2", capacity_lost_pct=50)).id
+    scene.report(5, "outage_power", "cen-2", severity=4, capacity_lost_pct=100)
+    alarm = Asked(code="alarm", roles=("dgs_directeur_de_crise",), base="rto", pct=100, incident=network, activity="CPL-01")
+
+    def told(minute: float) -> int:
+        before = len(scene.named(NotificationPlanned))
+        scene.feed(alarm, at=scene.at(minute))
+        return len(scene.named(NotificationPlanned)) - before
+
+    assert (scene.state.incidents[network].quiet, told(6)) == ("inhibited", 0)
+    scene.command(SetLevel(**_who(scope=network, level=Level.N3, reason="text:why")), 7)
+    assert (scene.state.incidents[network].quiet, told(8)) == ("inhibited", 1)
+    scene.command(ResolveIncident(**_who(incident=network, force=True, reason="text:why")), 9)
+    withheld = len(scene.named(PagingWithheld))
+    scene.command(ReopenIncident(**_who(incident=network, reason="text:why")), 10)
+    assert len(scene.named(PagingWithheld)) == withheld
+    assert network in scene.state.escalations[scene.state.ladders["territory"]].incidents
 
 
 def test_a_computer_room_is_a_matter_of_its_own(scene: Scene) -> None:
