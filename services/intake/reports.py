@@ -37,7 +37,7 @@ RAW_WAIT_S: Final = 1.0
 BATCH_AT_ONCE: Final = 64
 """Members of a batch that wait for Kafka at once: a batch leaves room for the others."""
 _REPLAYED: Final[Headers] = [(b"idempotency-replayed", b"true")]
-_PASSING: Final = frozenset({401, 408, 503})
+_PASSING: Final = frozenset({401, 503})
 """Refusals that say nothing about the message: not kept."""
 log = structlog.get_logger(__name__)
 

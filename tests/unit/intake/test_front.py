@@ -161,6 +161,30 @@ async def test_a_body_sent_without_its_length_is_bounded_too(door: Door) -> None
     assert door.intake.front._reports._reader.room.used == 0
 
 
+@pytest.mark.parametrize("path", ["/api/v1/reports", "/webhooks/alertmanager"])
+async def test_a_body_that_comes_too_slowly_may_come_again(tmp_path: Path, path: str) -> None:
+    """A 408 is dropped for ever by many senders, among them every Alertmanager."""
+    door = Door(tmp_path, body_timeout_s=0.01)
+    chunks, sent = [{"type": "http.request", "body": b"{", "more_body": True}], list[Any]()
+    _, token = await token_for(door.intake.access, Role.SOURCE)
+
+    async def receive() -> Any:
+        return chunks.pop() if chunks else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"authorization", f"Bearer {token}".encode()), (b"content-type", b"application/json")]
+    await door.intake.front({"type": "http", "method": "POST", "path": path, "headers": headers}, receive, send)
+    assert (sent[0]["status"], dict(sent[0]["headers"])[b"retry-after"], json.loads(sent[1]["body"])["code"]) == (
+        503,
+        b"2",
+        "request_timeout",
+    )
+    assert door.intake.refused._queue.empty(), "it says nothing about the message"
+    await door.close()
+
+
 async def test_strangers_are_counted_and_senders_without_the_right_told(door: Door) -> None:
     async with door.client() as stranger:
         for _ in range(PER_ADDRESS + 5):
