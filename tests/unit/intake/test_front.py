@@ -58,10 +58,40 @@ async def test_the_same_key_with_another_body_is_refused(door: Door) -> None:
         await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"})
         answer = await http.post("/api/v1/reports", json=report(severity=1), headers={"Idempotency-Key": "k"})
         assert (answer.status_code, answer.json()["code"]) == (422, "key_reused")
-        for key in ("", "x" * 129, "a\tb"):
+        for key in ("", "x" * 129):
             assert (await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": key})).json()["code"] == "key_invalid"
     async with await door.as_(Role.CELL) as other:
         assert (await other.post("/api/v1/reports", json=report(severity=1), headers={"Idempotency-Key": "k"})).status_code == 202
+
+
+@pytest.mark.parametrize("key", ["École".encode(), "clé 1".encode("latin-1"), ("é" * 128).encode(), b"a\tb"])
+async def test_a_key_is_any_string_and_its_characters_are_counted(door: Door, key: bytes) -> None:
+    async with await door.as_(Role.CELL) as http:
+        answers = [await http.post("/api/v1/reports", json=report(), headers=[(b"Idempotency-Key", key)]) for _ in range(2)]
+        in_batch = await http.post("/api/v1/reports:batch", json=[report() | {"idempotency_key": "ligne 1\nligne\u00a02"}])
+    assert [a.status_code for a in answers] == [202, 202]
+    assert "idempotency-replayed" in answers[1].headers
+    assert in_batch.status_code == 202
+
+
+async def test_a_key_in_a_header_is_the_same_key_in_a_batch_and_in_a_reference(door: Door) -> None:
+    async with await door.as_(Role.CELL) as http:
+        first = await http.post("/api/v1/reports", json=report(), headers=[(b"Idempotency-Key", "École 1".encode())])
+        again = await http.post("/api/v1/reports:batch", json=[report() | {"idempotency_key": "École 1"}])
+        await http.post("/api/v1/reports", json=report(msg_type="Update", references=["École 1"]))
+    assert again.json()["items"][0] | {"status": 202} == first.json() | {"status": 202, "replayed": True}
+    assert door.inputs.appended[-1][1].references == (first.json()["report_id"],)
+
+
+async def test_bodies_that_differ_in_their_sites_only_are_two(door: Door) -> None:
+    async with await door.as_(Role.CELL) as http:
+        one, two = [report(site_id=None, commune="92050", sites=[site]) for site in ("cen-1", "cen-2")]
+        ids = [(await http.post("/api/v1/reports", json=body)).json()["report_id"] for body in (one, two, one)]
+        assert ids[0] == ids[2] != ids[1]
+        await http.post("/api/v1/reports", json=one, headers={"Idempotency-Key": "k"})
+        reused = await http.post("/api/v1/reports", json=two, headers={"Idempotency-Key": "k"})
+        assert (reused.status_code, reused.json()["code"]) == (422, "key_reused")
+    assert [m.sites for _, m, _ in door.inputs.appended] == [("cen-1",), ("cen-2",), ("cen-1",)]
 
 
 async def test_the_same_message_twice_at_once_is_appended_once(door: Door) -> None:

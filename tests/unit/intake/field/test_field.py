@@ -206,7 +206,9 @@ async def test_a_gateway_without_a_key_is_a_stranger_and_nothing_comes_of_it(fie
 async def test_the_cell_types_a_line_for_a_caller(field: Door) -> None:
     async with await field.as_(Role.CELL) as http:
         for _ in range(2):
-            answer = await http.post("/api/v1/reports:line", json={"text": "117 eau partielle"}, headers={"Idempotency-Key": "call-1"})
+            answer = await http.post(
+                "/api/v1/reports:line", json={"text": "117 eau partielle", "poste": "4"}, headers={"Idempotency-Key": "call-1"}
+            )
             assert answer.status_code == 202, answer.text
         assert answer.headers["idempotency-replayed"] == "true"
         unclear = await http.post("/api/v1/reports:line", json={"text": "eau"})
