@@ -158,7 +158,7 @@ class Sms:
         if len(problems) == len(messages):
             raise problems[0][1]
         for message, refused in problems:
-            machines.keep(principal, refused.problem, self._dump([message]), JSON, NAME, PATHS[0])
+            machines.keep(principal, refused.problem, Raw(self._dump([message]), JSON, NAME), PATHS[0])
         return len(messages)
 
     async def _take_one(self, machines: Machines, gateway: Principal, source: Source, message: Message) -> None:

@@ -23,7 +23,7 @@ from services.runtime.rights import Role
 from tests.loopback import serving
 from tests.unit.intake.conftest import Door
 from tests.unit.intake.machines.cap_messages import ELSEWHERE, SITUATIONS, SQUARE, area, bare, info, message, pair, ref, vigilance
-from tests.unit.intake.machines.test_machines import source
+from tests.unit.intake.machines.test_machines import offered_again, source
 
 XML = {"content-type": "application/cap+xml"}
 
@@ -242,6 +242,16 @@ async def test_an_exercise_goes_to_the_realm_of_its_source_and_never_to_a_live_o
     assert "territoire d’exercice" in refused.json()["detail"]
     assert (live.status_code, named.json()["realm"]) == (422, "92~ex-autre")
     assert [realm for realm, *_ in door.inputs.appended] == ["92~ex-crue", "92~ex-autre"]
+
+
+async def test_what_is_refused_of_an_exercise_is_offered_again_to_the_exercise(door: Door) -> None:
+    async with await sending(door, scope={"types": ["weather_alert"]}) as http:
+        taken = await http.post("/api/v1/cap?realm=92~ex-7&token=x", content=message(vigilance(), info()))
+    assert (taken.status_code, [realm for realm, *_ in door.inputs.appended]) == (202, ["92~ex-7"])
+    kept = door.intake.refused._queue.get_nowait()
+    assert (kept.problem.code, kept.path) == ("out_of_scope", "/api/v1/cap?realm=92~ex-7&token=***")
+    again = await offered_again(door, kept)
+    assert [r["realm"] for r in again.json()["reports"]] == ["92~ex-7"]
 
 
 async def test_what_is_no_alert_is_taken_and_reports_nothing(door: Door) -> None:
