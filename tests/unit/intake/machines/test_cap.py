@@ -42,6 +42,24 @@ async def sending(door: Door, **record: Any) -> httpx.AsyncClient:
     return door.client(Authorization=f"Bearer {made['key']}", **XML)
 
 
+# ── at the door ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "code"),
+    [
+        ("application/atom+xml", b'<feed xmlns="http://www.w3.org/2005/Atom"/>', "atom"), ("application/rss+xml", b'<rss version="2.0"/>', "rss"),
+        ("application/soap+xml", b'<e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"/>', "soap"),
+        ("application/xml", b'<EDXLDistribution xmlns="urn:oasis:names:tc:emergency:EDXL:DE:1.0"/>', "edxl_de"),
+    ],
+)  # fmt: skip
+async def test_a_wrapper_is_named_under_its_own_media_type(door: Door, kind: str, body: bytes, code: str) -> None:
+    async with await sending(door) as http:
+        answer = await http.post("/api/v1/cap", content=body, headers={"content-type": kind})
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, code)
+        assert (await http.post("/api/v1/cap", content=message(), headers={"content-type": "application/json"})).status_code == 415
+
+
 # ── one report per event ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
