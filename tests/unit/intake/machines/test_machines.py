@@ -288,6 +288,15 @@ async def test_apprise_success_ends_what_failure_began(door: Door, form: str) ->
     assert [(t, s) for t, _, s in reports(door)] == [("outage_it", 4), ("reopening", 1)]
 
 
+async def test_apprise_with_an_attachment_is_a_form_in_parts(door: Door) -> None:
+    key = (await source(door, dialect="apprise"))["key"]
+    fields = {"version": "1.0", "title": "Onduleur", "message": "sur batterie", "type": "failure"}
+    async with door.client(**{"X-Token": key}) as http:
+        answer = await http.post("/webhooks/apprise", data=fields, files={"file01": ("a.png", b"\x89PNG", "image/png")})
+    assert answer.status_code == 200, answer.text
+    assert reports(door) == [("outage_it", "cen-1", 4)]
+
+
 async def test_apprise_info_informs_and_opens_nothing(door: Door) -> None:
     key = (await source(door, dialect="apprise"))["key"]
     async with door.client(**{"X-Token": key}) as http:
