@@ -30,7 +30,7 @@ Made from the program by `python -m services.cli.errordoc`; a test holds it to t
 * a **refusal** answers a decision that was taken in, in order, and cannot be carried out: it stands in the log with its author. Over HTTP it is a problem too, `code` is the refusal's;
 * an **exit** ends a process that doubts its view. Reports are accepted all the while ([exits](../how-to/exits.md)).
 
-**May I send it again?** After 408, 429 and 503 yes, the very same message with the same `Idempotency-Key` (after `Retry-After` seconds if it is given): it counts once.
+**May I send it again?** After 429 and 503 yes, the very same message with the same `Idempotency-Key` (after `Retry-After` seconds if it is given): it counts once.
 After 401 with another login or token. After every other 4xx not before something is changed. After 500 once; then tell the operator the reference.
 """
 _SERVICES: Final = ("runtime", "alerts", "continuity", "delivery")

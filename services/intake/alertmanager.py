@@ -21,7 +21,7 @@ from schemas.patterns import PatternInvalid, check, whole_match
 from services.intake.exchange import BodyReader, Receive, Scope, Send, answer, answer_json
 from services.intake.machines.alertmanager import strings
 from services.intake.machines.alertmanager_api import RESOLVE_TIMEOUT_S, fingerprint, labels_of
-from services.intake.machines.asked import Asked, asked_of, secrets_of, wrong
+from services.intake.machines.asked import Asked, asked_of, secrets_of
 from services.intake.machines.times import read_time
 from services.intake.proxy import Proxy
 from services.intake.receiving import text_id_of
@@ -231,12 +231,12 @@ def _names_us(receiver: str) -> bool:
 
 
 def _filters(scope: Scope) -> list[Matcher]:
-    """Raises ProblemError `invalid`."""
+    """Raises Wrong."""
     pairs = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
     try:
         return [Matcher.parse(value) for name, value in pairs if name == "filter"]
     except ValueError as error:
-        raise wrong("filter", "matcher", f"filtre illisible : {error}", str(error)) from None
+        raise Wrong(f"bad matcher format: {error}") from None
 
 
 def _by_fingerprint(raw: bytes) -> dict[str, Any]:

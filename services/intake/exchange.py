@@ -37,6 +37,8 @@ _JSON: Final = (b"content-type", b"application/json")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 DISCARD_BYTES: Final = 16 << 20
 """So much of a body that is too large is read and thrown away, then the connection is cut."""
+RETRY_S: Final = 2
+"""After a body that came too slowly: to a 408 many senders do not come again."""
 _SECRET_QUERY: Final = frozenset({"token", "key", "code", "secret"})
 
 
@@ -128,7 +130,7 @@ class BodyReader:
         except BaseException as error:
             self.room.give_back(size)
             if isinstance(error, TimeoutError):
-                raise ProblemError("request_timeout", limit_s=f"{self.timeout_s:g}") from None
+                raise ProblemError("request_timeout", retry_after_s=RETRY_S, limit_s=f"{self.timeout_s:g}") from None
             raise
         return b"".join(parts)
 

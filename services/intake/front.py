@@ -89,10 +89,11 @@ class Front:
 
     async def _refuse(self, scope: Scope, send: Send, problem: Problem) -> None:
         path = scope["path"]
-        if path in (POST_ONE, POST_BATCH):
+        native = path in (POST_ONE, POST_BATCH)
+        if problem.code == "unauthenticated" and (native or self._alertmanager.serves(path, scope["method"])):
+            self._strangers.note(address_of(scope), scope["method"], redacted(scope), problem.code)
+        if native:
             metrics.count("vigie_reports_total", dialect="native", status=str(problem.status))
-            if problem.code == "unauthenticated":
-                self._strangers.note(address_of(scope), scope["method"], redacted(scope), problem.code)
             log.debug("report.refused", code=problem.code, status=problem.status, fields=[f.field for f in problem.faults])
         await answer_problem(scope, send, problem)
 

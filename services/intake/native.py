@@ -214,7 +214,7 @@ def claim_of(
             text["contact"] = body.source.contact
     at = None if body.recorded_at is None else ms(body.recorded_at)
     try:
-        content = orjson.dumps((realm, message, body.references, text, at))
+        content = orjson.dumps((realm, message, body.references, text, at, *([body.sites] if body.sites else [])))
     except TypeError:  # a number in the geometry that no JSON reader of 64 bits can hold
         raise ProblemError("invalid", faults=(fault("area", "number", "nombre hors limites", "number out of range"),)) from None
     if len(content) > AREA_BYTES and isinstance(body.area, dict) and len(orjson.dumps(body.area)) > AREA_BYTES:

@@ -61,7 +61,7 @@ _KEY: Final = {
     "name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "minLength": 1, "maxLength": 128},
     "description": "the same key with the same body gives the first answer, with another body 422; kept for at least 7 days",
 }  # fmt: skip
-_REFUSALS: Final = ("401", "403", "408", "413", "415", "422", "503")
+_REFUSALS: Final = ("401", "403", "413", "415", "422", "503")
 _OBJECT: Final = {"type": "object"}
 _MACHINE: Final = {
     "2XX": {"description": "taken"},

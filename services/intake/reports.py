@@ -37,7 +37,7 @@ RAW_WAIT_S: Final = 1.0
 BATCH_AT_ONCE: Final = 64
 """Members of a batch that wait for Kafka at once: a batch leaves room for the others."""
 _REPLAYED: Final[Headers] = [(b"idempotency-replayed", b"true")]
-_PASSING: Final = frozenset({401, 408, 503})
+_PASSING: Final = frozenset({401, 503})
 """Refusals that say nothing about the message: not kept."""
 log = structlog.get_logger(__name__)
 
@@ -45,12 +45,20 @@ log = structlog.get_logger(__name__)
 def key_of(scope: Scope) -> str | None:
     """The Idempotency-Key. Raises ProblemError `key_invalid`."""
     raw = header(scope, b"idempotency-key")
-    return None if raw is None else checked_key(raw)
+    return None if raw is None else checked_key(_as_written(raw))
+
+
+def _as_written(value: str) -> str:
+    """UTF-8, as clients write what is not ASCII; else Latin-1, as HTTP once said."""
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return value
 
 
 def checked_key(key: str) -> str:
     """Raises ProblemError `key_invalid`."""
-    if not 1 <= len(key) <= MAX_KEY or not key.isprintable():
+    if not 1 <= len(key) <= MAX_KEY:
         raise ProblemError("key_invalid", faults=(fault("Idempotency-Key", "key_invalid", "1 à 128 caractères", "1 to 128 characters"),))
     return key
 
@@ -80,7 +88,7 @@ def receipt_document(receipt: Receipt) -> dict[str, Any]:
 class TypedLine(BaseModel):
     """Body of `POST /api/v1/reports:line`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     text: str = Field(min_length=1, max_length=MAX_LINE, description="`117 ELEC`, `RAS 117`, `STOP 117` (docs/how-to/post-reports.md)")
     caller: str = Field(default=CALLER, max_length=64, description="kind of source whose word it is")

@@ -121,13 +121,14 @@ class AccessStore:
     async def authenticate_bearer(self, token: str) -> Principal | None:
         """As `bearer`, but a token that is not known yet is looked for on the topic: another process may just have made it.
 
-        Raises ProblemError `starting` while the topic has not been read: whoever is unknown then is not yet a stranger.
+        Raises ProblemError `starting` while the topic has not been read: whoever is unknown then is not yet a stranger, and a key that a
+        source had already (a routing key) looks like no token of ours.
         """
-        if (found := self.bearer(token)) is not None or not token.startswith(TOKEN_PREFIX) or self.hash(token) in self._by_hash:
+        if (found := self.bearer(token)) is not None or self.hash(token) in self._by_hash:
             return found
         if not self.caught_up.is_set():
             return await self._bearer_at_start(token)
-        if not self._may_look():
+        if not token.startswith(TOKEN_PREFIX) or not self._may_look():
             return None
         await self._follower.settle(SETTLE_S)
         return self.bearer(token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, Protocol
 
@@ -33,6 +34,15 @@ class Shelf(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody with a verified number."""
+
+    speaks: Principal
+    sites: tuple[str, ...]
+    """What a line that names no site is about: the one of the account, else the place of work. It may name any that the account allows."""
+
+
 class People:
     """Numbers → who speaks."""
 
@@ -48,7 +58,7 @@ class People:
         """Of a number in any of its spellings."""
         return blake2b(_one_form(number).encode(), key=self._key, digest_size=16).digest()
 
-    async def of(self, hashed: bytes) -> Principal | None:
+    async def of(self, hashed: bytes) -> Person | None:
         """Who reports from the number of this hash: their account when it may report, else a person of the directory. None: unknown or never verified."""
         if hashed not in self._index and self._monotonic() - self._read_at >= READ_AGAIN_S:
             await self._read()
@@ -58,7 +68,9 @@ class People:
             return None
         accounts = (p for p in self._access.all(Principal) if p.person == person and p.disabled_at is None)
         known = next((p for p in accounts if p.may(Permission.REPORT_POST)), None)
-        return known or Principal(id=f"person.{person}"[:64], role=Role.SITE_MANAGER, speaks_as=SPEAKS_AS, person=person)
+        speaks = known or Principal(id=f"person.{person}"[:64], role=Role.SITE_MANAGER, speaks_as=SPEAKS_AS, person=person)
+        sites = speaks.scope.sites if len(speaks.scope.sites) == 1 or contact.site is None else (contact.site,)
+        return Person(speaks, sites)
 
     async def _read(self) -> None:
         self._read_at = self._monotonic()

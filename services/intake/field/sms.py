@@ -20,7 +20,7 @@ from schemas.base import MINUTE_MS
 from schemas.words import Certainty
 from services.intake.field.grammar import Kind, body_of, read_line
 from services.intake.field.limits import Limits
-from services.intake.field.people import People
+from services.intake.field.people import People, Person
 from services.intake.field.places import Places
 from services.intake.machines.asked import Asked, Reply, text, wrong
 from services.intake.machines.door import RETRY_S, TRANSIENT, Machines
@@ -158,7 +158,7 @@ class Sms:
         if len(problems) == len(messages):
             raise problems[0][1]
         for message, refused in problems:
-            machines.keep(principal, refused.problem, self._dump([message]), JSON, NAME, PATHS[0])
+            machines.keep(principal, refused.problem, Raw(self._dump([message]), JSON, NAME), PATHS[0])
         return len(messages)
 
     async def _take_one(self, machines: Machines, gateway: Principal, source: Source, message: Message) -> None:
@@ -169,9 +169,9 @@ class Sms:
                 metrics.count("vigie_replies_total", channel=NAME, outcome="stranger" if person is None else "not_asked")
                 raise wrong("text", "answer", "une réponse à un appel n’arrive pas par ici", "an answer to a call does not arrive here")
             return
-        speaks = person or gateway.model_copy(update={"speaks_as": "public"})
+        known = person or Person(gateway.model_copy(update={"speaks_as": "public"}), gateway.scope.sites)
         at = credible(message.at, datetime.now(UTC))
-        body = body_of(line, self._places.site_of(line.site, speaks.scope.sites), message.words, at.isoformat())
+        body = body_of(line, self._places.site_of(line.site, known.sites), message.words, at.isoformat())
         if person is None:
             metrics.count("vigie_reports_total", dialect=NAME, status="unverified")
             try:
@@ -181,7 +181,7 @@ class Sms:
                 raise ProblemError("overloaded", retry_after_s=wait_s, wait_s=wait_s) from error
             body["certainty"] = Certainty.UNCONFIRMED
         realm = machines.transitions.speaker(gateway, source, _raw(message)).realm
-        speaker = machines.transitions.speaker(speaks, source, _raw(message))
+        speaker = machines.transitions.speaker(known.speaks, source, _raw(message))
         await machines.transitions.accept(speaker, body | {"realm": realm}, f"sms\x1f{message.id or self._same(message)}")
 
     def _caller(self, message: Message) -> bytes:

@@ -1,12 +1,13 @@
-"""apprise as a client (`json://`, `xml://`, `form://`): `POST /webhooks/apprise`. info, success, warning, failure."""
+"""apprise as a client (`json://`, `xml://`, `form://`): `POST /webhooks/apprise`. info, success, warning, failure. Attachments are left out."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from lxml import etree
 
 from services.intake.machines.asked import Asked, Reply, text, wrong
+from services.intake.machines.forms import fields_of
 from services.intake.machines.signals import Signal, State, flat, named_by_words
 from services.intake.xml import read_xml
 from services.runtime.principals import Source
@@ -15,16 +16,7 @@ from services.runtime.problems import Problem
 NAME: Final = "apprise"
 PATHS: Final = ("/webhooks/apprise",)
 _SEVERITY: Final = {"info": 1, "success": 1, "warning": 2, "failure": 4}
-_FIELDS: Final = ("version", "title", "subject", "message", "type")
-
-
-def fields_of(asked: Asked) -> dict[str, Any]:
-    """Raises ProblemError."""
-    if asked.kind in ("text/xml", "application/xml", "application/soap+xml"):
-        return _xml(asked.body)
-    if asked.kind == "application/x-www-form-urlencoded":
-        return dict(asked.form())
-    return asked.json_object()
+_XML: Final = ("text/xml", "application/xml", "application/soap+xml")
 
 
 def _xml(body: bytes) -> dict[str, str]:
@@ -36,7 +28,7 @@ def _xml(body: bytes) -> dict[str, str]:
 
 def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  the protocol of dialects
     """success closes what a failure or warning of the same title opened; info opens nothing by itself. Raises ProblemError `invalid`."""
-    given = {str(name).lower(): value for name, value in fields_of(asked).items()}
+    given = {str(name).lower(): value for name, value in (_xml(asked.body) if asked.kind in _XML else fields_of(asked)).items()}
     title, message = text(given, "title", "subject"), text(given, "message", "body")
     if not (title or message):
         raise wrong("message", "missing", "titre ou message obligatoire", "a title or a message is required")

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from services.intake.exchange import Scope
+from services.intake.exchange import Scope, redacted
 from services.intake.lane import SENDER
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError, fault
@@ -32,6 +32,8 @@ class Asked:
     body: bytes
     sender: Principal | None = None
     """Whose refused message the front itself offers again: identified already."""
+    address: str = ""
+    """Path and query as they may be kept: without the secrets of the query."""
     at: float = field(default_factory=time.perf_counter)
     """time.perf_counter() when it had been read."""
 
@@ -97,7 +99,7 @@ def asked_of(scope: Scope, body: bytes) -> Asked:
     """The request of an ASGI scope."""
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in reversed(scope["headers"])}
     query = dict(reversed(parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True, max_num_fields=None)))
-    return Asked(scope["method"], scope["path"], query, headers, body, scope.get(SENDER))
+    return Asked(scope["method"], scope["path"], query, headers, body, scope.get(SENDER), redacted(scope))
 
 
 def secrets_of(asked: Asked) -> list[str]:

@@ -7,6 +7,7 @@ as the generic dialect reads it. The same (source, id) is the same event.
 from __future__ import annotations
 
 import base64
+from codecs import BOM_UTF8
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import unquote
@@ -20,14 +21,17 @@ from services.intake.machines.signals import Part, Signal, Told, short
 from services.intake.machines.times import read_time
 from services.intake.native import dumped
 from services.runtime.principals import Source
-from services.runtime.problems import Problem, ProblemError
+from services.runtime.problems import Problem, ProblemError, fault
 
 NAME: Final = "cloudevents"
 PATHS: Final = ("/api/v1/events",)
 BATCH: Final = 500
+JSON: Final = "application/json"
 STRUCTURED: Final = "application/cloudevents+json"
 BATCHED: Final = "application/cloudevents-batch+json"
 REQUIRED: Final = ("id", "source", "specversion", "type")
+_DATA: Final = ("data", "data_base64")
+"""No attributes: they come in the body."""
 _TYPES: Final = frozenset(t.value for t in EventType)
 
 
@@ -58,14 +62,37 @@ def source_in(asked: Asked) -> str:
     return name
 
 
+def whole(asked: Asked) -> tuple[bytes, str]:
+    """Bytes and media type that say all that the request does: a binary event as the structured one, since half of it is in its headers. Never raises."""
+    if asked.kind in (STRUCTURED, BATCHED):
+        return asked.body, asked.headers["content-type"]
+    event = _attributes(asked) | {"datacontenttype": asked.headers.get("content-type") or JSON} | (_data_of(asked) if asked.body else {})
+    return orjson.dumps(event), STRUCTURED
+
+
+def _data_of(asked: Asked) -> dict[str, Any]:
+    """The data of a binary event in a structured one, to be read there as they are here."""
+    try:
+        if not _is_json(asked.kind):
+            return {"data": asked.body.decode()}
+        _ = asked.json
+        return {"data": orjson.Fragment(asked.body.removeprefix(BOM_UTF8))}
+    except (ProblemError, UnicodeDecodeError):
+        return {"data_base64": base64.b64encode(asked.body).decode()}
+
+
+def _is_json(kind: str) -> bool:
+    return kind in ("", JSON) or kind.endswith("+json")
+
+
+def _attributes(asked: Asked) -> dict[str, Any]:
+    return {name[3:]: unquote(value) for name, value in asked.headers.items() if name.startswith("ce-") and name[3:] not in _DATA}
+
+
 def _binary(asked: Asked) -> dict[str, Any]:
-    event: dict[str, Any] = {name[3:]: unquote(value) for name, value in asked.headers.items() if name.startswith("ce-")}
     if not asked.body:
         raise wrong("body", "missing", "un événement sans données est refusé", "an event without data is refused")
-    event["data"] = (
-        asked.json if asked.kind in ("", "application/json") or asked.kind.endswith("+json") else asked.body.decode("utf-8", "replace")
-    )
-    return event
+    return _attributes(asked) | {"data": asked.json if _is_json(asked.kind) else asked.body.decode("utf-8", "replace")}
 
 
 def _told(event: Any, source: Source, where: str) -> Signal | Told:
@@ -101,6 +128,9 @@ def _data(event: dict[str, Any], where: str) -> Any:
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
+        if (kind := text(event, "datacontenttype").partition(";")[0].strip().lower()) and _is_json(kind):
+            said = fault(f"{where}data_base64", "json_invalid", "JSON illisible", "unreadable JSON")
+            raise ProblemError("not_json", faults=(said,)) from None
         return raw.decode("utf-8", "replace")
 
 

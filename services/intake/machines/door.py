@@ -15,10 +15,9 @@ import structlog
 
 from schemas.maintenance import Renewal
 from schemas.words import EventType
-from services.intake.exchange import BodyReader, ClientGone, Receive, Scope, Send, address_of, answer_json, answer_problem, redacted
+from services.intake.exchange import BodyReader, ClientGone, Receive, Scope, Send, address_of, answer_json, answer_problem
 from services.intake.geography import Geography
 from services.intake.idempotency import Ledger
-from services.intake.lane import SENDER
 from services.intake.machines import alertmanager, apprise, cloudevents, generic, goalert, opsgenie, pagerduty
 from services.intake.machines.asked import Asked, Reply, asked_of, secrets_of
 from services.intake.machines.book import SourceBook
@@ -90,7 +89,7 @@ WHOLE_BYTES: Final = 2 << 20
 BYTES: Final = "application/octet-stream"
 REPLAYED: Final = "x-vigie-source"
 """With the key of somebody who may replay refused messages: the source whose refused message this is."""
-TRANSIENT: Final = frozenset({408, 429, 503})
+TRANSIENT: Final = frozenset({429, 503})
 """Say nothing about the message: the same may be taken later."""
 ANYBODY: Final = frozenset({"cap"})
 """Dialects that whoever may report may pass on, without being a source of that dialect."""
@@ -143,31 +142,34 @@ class Machines:
     async def handle(self, dialect: Dialect | OwnDoor, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. Raises ClientGone."""
         principal: Principal | None = None
-        body = b""
+        asked = asked_of(scope, b"")
         began = time.perf_counter()
         try:
+            # before the body, so that a refusal to read it is its sender's
+            principal = await self._sender(asked, secrets_of(asked))
             if scope["method"] not in ("POST", "PUT") and not scope["path"].startswith("/v2/heartbeats"):
                 raise ProblemError("method_not_allowed", allowed="POST")
             body = await self._reader.read(scope, receive)
-            size = len(body)
             try:
                 asked = asked_of(scope, body)
-                body = dialect.kept(asked) if isinstance(dialect, OwnDoor) else body
-                principal, source = await self._identify(dialect, asked)
-                self.book.heard(principal.id, time.time_ns() // 1_000_000)
+                if principal is None and dialect.NAME == pagerduty.NAME and (key := pagerduty.key_in(asked)) is not None:
+                    principal = await self._sender(asked, [key])
+                if principal is None:
+                    raise _nobody(dialect.NAME)
+                source = self._source_of(principal, dialect, asked)
                 found = await self._found(dialect, principal, source, asked)
             finally:
-                self._reader.room.give_back(size)
+                self._reader.room.give_back(len(body))
         except ProblemError as error:
-            await self._refuse(dialect, principal, error.problem, body, scope, send)
+            await self._refuse(dialect, principal, error.problem, asked, scope, send)
             return
         except BrokerAway:
-            await self._refuse(dialect, principal, Problem("broker_away", retry_after_s=RETRY_S), body, scope, send)
+            await self._refuse(dialect, principal, Problem("broker_away", retry_after_s=RETRY_S), asked, scope, send)
             return
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001  a fault of ours: what was sent is kept all the same
-            await self._refuse(dialect, principal, _fault_of_ours(dialect.NAME, error).problem, body, scope, send)
+            await self._refuse(dialect, principal, _fault_of_ours(dialect.NAME, error).problem, asked, scope, send)
             return
         metrics.observe("vigie_report_seconds", time.perf_counter() - began, dialect=dialect.NAME)
         reply: Reply = dialect.accepted(asked, found)
@@ -183,26 +185,24 @@ class Machines:
 
     # ── who ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _identify(self, dialect: Dialect | OwnDoor, asked: Asked) -> tuple[Principal, Source]:
-        """Raises ProblemError `unauthenticated`, `forbidden`, `starting`, and what is wrong with a body that holds the key."""
-        if asked.sender is not None:
-            return asked.sender, self._source_of(asked.sender, dialect, asked)
-        keys = secrets_of(asked)
-        if dialect.NAME == pagerduty.NAME and (key := pagerduty.key_in(asked)) is not None:
-            keys.append(key)
+    async def _sender(self, asked: Asked, keys: Sequence[str]) -> Principal | None:
+        """Whose key is among these; heard with that, whatever becomes of what it says. Raises ProblemError `starting`."""
+        principal = asked.sender or await self._holder(keys)
+        if principal is None:
+            return None
+        if (replayed := asked.headers.get(REPLAYED)) is not None and may_replay(principal):
+            principal = self._access.principal(replayed) or principal
+        self.book.heard(principal.id, time.time_ns() // 1_000_000)
+        return principal
+
+    async def _holder(self, keys: Sequence[str]) -> Principal | None:
         for key in keys:
-            principal = self._access.bearer(key) or await self._access.authenticate_bearer(key)
-            if principal is None:
-                continue
-            if (replayed := asked.headers.get(REPLAYED)) is not None and may_replay(principal):
-                principal = self._access.principal(replayed) or principal
-            return principal, self._source_of(principal, dialect, asked)
-        raise ProblemError(
-            "unauthenticated",
-            faults=(fault(where_of(dialect.NAME), "key", "la clé d’une source y est attendue", "the key of a source is expected there"),),
-        )
+            if (found := self._access.bearer(key) or await self._access.authenticate_bearer(key)) is not None:
+                return found
+        return None
 
     def _source_of(self, principal: Principal, dialect: Dialect | OwnDoor, asked: Asked) -> Source:
+        """Raises ProblemError `forbidden`, `other_door`."""
         needed = dialect.PERMISSION if isinstance(dialect, OwnDoor) else Permission.REPORT_POST
         source = self._access.source(principal.id)
         if source is None and dialect.NAME in ANYBODY:
@@ -230,7 +230,7 @@ class Machines:
         """Each by itself: what is refused of many is kept and costs the others nothing; receipts of what was told, and these refusals. Raises ProblemError
         when all are refused, or when one may pass again.
         """
-        speaker = self.transitions.speaker(principal, source, Raw(asked.body, asked.headers.get("content-type", BYTES), dialect))
+        speaker = self.transitions.speaker(principal, source, _raw(dialect, asked))
         turns = asyncio.Semaphore(BATCH_AT_ONCE)
         whole = len(asked.body) * len(signals) <= WHOLE_BYTES
 
@@ -263,17 +263,17 @@ class Machines:
     # ── refused ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _refuse(
-        self, dialect: Dialect | OwnDoor, principal: Principal | None, problem: Problem, body: bytes, scope: Scope, send: Send
+        self, dialect: Dialect | OwnDoor, principal: Principal | None, problem: Problem, asked: Asked, scope: Scope, send: Send
     ) -> None:
         """Machines get 503 with Retry-After for what may pass again, never 429."""
         metrics.count("vigie_reports_total", dialect=dialect.NAME, status=str(problem.status))
-        if problem.status in TRANSIENT or SENDER in scope:
+        if problem.status in TRANSIENT or asked.sender is not None:
             pass  # it says nothing about the message: the sender comes again; or it lies in the lane already
         elif principal is None:
-            self._strangers.note(address_of(scope), scope["method"], redacted(scope), problem.code)
+            self._strangers.note(address_of(scope), asked.method, asked.address, problem.code)
         else:
-            content_type = next((v.decode("latin-1") for n, v in scope["headers"] if n.lower() == b"content-type"), BYTES)
-            self.keep(principal, problem, body, content_type, dialect.NAME, redacted(scope))
+            raw = _raw(dialect.NAME, asked)
+            self.keep(principal, problem, replace(raw, body=dialect.kept(asked)) if isinstance(dialect, OwnDoor) else raw, asked.address)
         reply: Reply | None = None
         if problem.status in (403, 422) or (problem.status in (401, 413) and dialect.NAME == pagerduty.NAME):
             reply = dialect.refused(problem)
@@ -289,12 +289,24 @@ class Machines:
             if error.problem.code in kept:
                 self.book.refused(principal.id, error.problem, time.time_ns() // 1_000_000)
             else:
-                self.keep(principal, error.problem, asked.body, asked.headers.get("content-type", BYTES), dialect, asked.path)
+                self.keep(principal, error.problem, _raw(dialect, asked), asked.address)
                 kept.add(error.problem.code)
 
-    def keep(self, principal: Principal, problem: Problem, body: bytes, content_type: str, dialect: str, path: str) -> None:
+    def keep(self, principal: Principal, problem: Problem, raw: Raw, address: str) -> None:
+        """`address`: path and query where it is offered again."""
         self.book.refused(principal.id, problem, time.time_ns() // 1_000_000)
-        self._refused.keep(Refused(principal, problem, body, content_type, dialect, path))
+        self._refused.keep(Refused(principal, problem, raw.body, raw.content_type, raw.dialect, address))
+
+
+def _raw(dialect: str, asked: Asked) -> Raw:
+    """What is kept of a request, to be read and offered again."""
+    body, kind = cloudevents.whole(asked) if dialect == cloudevents.NAME else (asked.body, asked.headers.get("content-type", BYTES))
+    return Raw(body, kind, dialect)
+
+
+def _nobody(dialect: str) -> ProblemError:
+    where = fault(where_of(dialect), "key", "la clé d’une source y est attendue", "the key of a source is expected there")
+    return ProblemError("unauthenticated", faults=(where,))
 
 
 def _fault_of_ours(dialect: str, error: Exception) -> ProblemError:

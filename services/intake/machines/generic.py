@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from services.intake.machines.asked import Asked, Reply, text, wrong
-from services.intake.machines.goalert import fields_of
+from services.intake.machines.forms import fields_of
 from services.intake.machines.signals import Signal, State, flat, named_by_words
 from services.intake.machines.times import read_time
 from services.runtime.principals import Source

@@ -2,84 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from dataclasses import field as dataclass_field
 from typing import Any, Final
-
-from python_multipart.exceptions import FormParserError, MultipartParseError
-from python_multipart.multipart import MultipartParser, parse_options_header
 
 from services.intake.machines import alertmanager
 from services.intake.machines.asked import Asked, Reply, text, wrong
+from services.intake.machines.forms import fields_of
 from services.intake.machines.signals import Signal, State, flat, short
 from services.runtime.principals import Source
 from services.runtime.problems import Problem, ProblemError
 
 NAME: Final = "goalert"
 PATHS: Final = ("/api/v2/generic/incoming", "/api/v2/grafana/incoming", "/api/v2/prometheusalertmanager/incoming")
-MAX_PARTS: Final = 100
-
-
-def fields_of(asked: Asked) -> dict[str, Any]:
-    """Fields of a JSON, form or multipart body, and of the query; the body wins. Raises ProblemError."""
-    given: dict[str, Any] = {name: value for name, value in asked.query.items() if name != "token"}
-    if asked.kind == "application/json" or asked.body.lstrip()[:1] == b"{":
-        return given | asked.json_object()
-    if asked.kind == "multipart/form-data":
-        return given | _parts(asked)
-    return given | asked.form()
-
-
-def _parts(asked: Asked) -> dict[str, str]:
-    """Fields of a multipart body, the first of a name; header lines and their number are bounded. Raises ProblemError `invalid`."""
-    boundary = parse_options_header(asked.headers["content-type"])[1].get(b"boundary", b"")
-    if not boundary:
-        raise wrong("content-type", "boundary", "multipart sans « boundary »", "multipart without a boundary")
-    parts: list[_Part] = []
-
-    def begin() -> None:
-        if len(parts) >= MAX_PARTS:
-            raise MultipartParseError(f"more than {MAX_PARTS} parts")
-        parts.append(_Part())
-
-    def end_header() -> None:
-        parts[-1].close_header()
-
-    try:
-        parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": begin,
-                "on_header_field": lambda data, start, end: parts[-1].field.extend(data[start:end]),
-                "on_header_value": lambda data, start, end: parts[-1].value.extend(data[start:end]),
-                "on_header_end": end_header,
-                "on_part_data": lambda data, start, end: parts[-1].content.extend(data[start:end]),
-            },
-        )
-        parser.write(asked.body)
-        parser.finalize()
-    except (FormParserError, ValueError):
-        raise wrong("body", "multipart", "multipart illisible", "unreadable multipart body") from None
-    found: dict[str, str] = {}
-    for part in parts:
-        if part.name is not None:
-            found.setdefault(part.name, part.content.decode("utf-8", "replace"))
-    return found
-
-
-@dataclass(slots=True)
-class _Part:
-    field: bytearray = dataclass_field(default_factory=bytearray)
-    value: bytearray = dataclass_field(default_factory=bytearray)
-    content: bytearray = dataclass_field(default_factory=bytearray)
-    name: str | None = None
-
-    def close_header(self) -> None:
-        if self.field.lower() == b"content-disposition":
-            name = parse_options_header(bytes(self.value))[1].get(b"name")
-            self.name = None if name is None else name.decode("utf-8", "replace")
-        self.field.clear()
-        self.value.clear()
 
 
 def signals(asked: Asked, source: Source) -> list[Signal | ProblemError]:

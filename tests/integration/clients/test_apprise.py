@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import apprise
 import orjson
@@ -24,6 +25,21 @@ async def test_each_scheme_opens_informs_and_closes(door: OpenDoor, scheme: str)
         assert await asyncio.to_thread(client.notify, body="Baie 3, <étage> 2 & suivants", title="Climatisation", notify_type=kind)
     told = [orjson.loads(r.value)["type"] for r in await door.reports_of(door.realm(name))]
     assert told == ["outage_it", "info", "reopening"]
+
+
+@pytest.mark.parametrize("scheme", ["json", "xml", "form"])
+async def test_a_notification_with_an_attachment_is_taken(door: OpenDoor, scheme: str, tmp_path: Path) -> None:
+    name = f"attached-{scheme}"
+    key = await door.source(name, "apprise")
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2000))
+    client = apprise.Apprise()
+    assert client.add(f"{scheme}://{door.front.url.removeprefix('http://')}/webhooks/apprise?+X-Token={key}")
+    assert await asyncio.to_thread(
+        client.notify, body="Baie 3", title="Climatisation", notify_type=apprise.NotifyType.FAILURE, attach=str(photo)
+    )
+    (told,) = [orjson.loads(r.value) for r in await door.reports_of(door.realm(name))]
+    assert (told["type"], told["severity"]) == ("outage_it", 4)
 
 
 async def test_a_wrong_token_is_a_failure_that_the_client_sees(door: OpenDoor) -> None:

@@ -216,10 +216,10 @@ async def test_a_token_counts_in_every_process_at_once_and_without_kafka(front: 
 async def test_a_token_that_a_starting_process_cannot_know_yet_is_no_stranger(front: FrontProcess) -> None:
     """The local file of accounts is gone and the log away: the caller is told to come again, not turned away for ever."""
     async with AccessStore.open(Settings(data_dir=front.data.root, kafka="127.0.0.1:9"), "elsewhere") as starting:
-        with pytest.raises(ProblemError) as refused:
-            await starting.authenticate_bearer((front.data.secrets / "admin.token").read_text().strip())
-        assert refused.value.problem.code == "starting"
-        assert await starting.authenticate_bearer("not even of our form") is None
+        for token in ((front.data.secrets / "admin.token").read_text().strip(), "a routing key that a source had already"):
+            with pytest.raises(ProblemError) as refused:
+                await starting.authenticate_bearer(token)
+            assert refused.value.problem.code == "starting"
 
 
 async def test_texts_are_read_and_erased_across_processes(front: FrontProcess, broker: RunningKafka) -> None:

@@ -59,6 +59,7 @@ class Door:
         self.intake.inputs = self.inputs  # type: ignore[assignment]
         self.intake.vault.texts._writer = self.texts_log
         self.intake.access._writer = MemoryKeyedLog()
+        self.intake.access.caught_up.set()
         self.intake.ledger.caught_up.set()
 
     def client(self, **headers: str) -> httpx.AsyncClient:

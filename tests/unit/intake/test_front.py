@@ -58,10 +58,40 @@ async def test_the_same_key_with_another_body_is_refused(door: Door) -> None:
         await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"})
         answer = await http.post("/api/v1/reports", json=report(severity=1), headers={"Idempotency-Key": "k"})
         assert (answer.status_code, answer.json()["code"]) == (422, "key_reused")
-        for key in ("", "x" * 129, "a\tb"):
+        for key in ("", "x" * 129):
             assert (await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": key})).json()["code"] == "key_invalid"
     async with await door.as_(Role.CELL) as other:
         assert (await other.post("/api/v1/reports", json=report(severity=1), headers={"Idempotency-Key": "k"})).status_code == 202
+
+
+@pytest.mark.parametrize("key", ["École".encode(), "clé 1".encode("latin-1"), ("é" * 128).encode(), b"a\tb"])
+async def test_a_key_is_any_string_and_its_characters_are_counted(door: Door, key: bytes) -> None:
+    async with await door.as_(Role.CELL) as http:
+        answers = [await http.post("/api/v1/reports", json=report(), headers=[(b"Idempotency-Key", key)]) for _ in range(2)]
+        in_batch = await http.post("/api/v1/reports:batch", json=[report() | {"idempotency_key": "ligne 1\nligne\u00a02"}])
+    assert [a.status_code for a in answers] == [202, 202]
+    assert "idempotency-replayed" in answers[1].headers
+    assert in_batch.status_code == 202
+
+
+async def test_a_key_in_a_header_is_the_same_key_in_a_batch_and_in_a_reference(door: Door) -> None:
+    async with await door.as_(Role.CELL) as http:
+        first = await http.post("/api/v1/reports", json=report(), headers=[(b"Idempotency-Key", "École 1".encode())])
+        again = await http.post("/api/v1/reports:batch", json=[report() | {"idempotency_key": "École 1"}])
+        await http.post("/api/v1/reports", json=report(msg_type="Update", references=["École 1"]))
+    assert again.json()["items"][0] | {"status": 202} == first.json() | {"status": 202, "replayed": True}
+    assert door.inputs.appended[-1][1].references == (first.json()["report_id"],)
+
+
+async def test_bodies_that_differ_in_their_sites_only_are_two(door: Door) -> None:
+    async with await door.as_(Role.CELL) as http:
+        one, two = [report(site_id=None, commune="92050", sites=[site]) for site in ("cen-1", "cen-2")]
+        ids = [(await http.post("/api/v1/reports", json=body)).json()["report_id"] for body in (one, two, one)]
+        assert ids[0] == ids[2] != ids[1]
+        await http.post("/api/v1/reports", json=one, headers={"Idempotency-Key": "k"})
+        reused = await http.post("/api/v1/reports", json=two, headers={"Idempotency-Key": "k"})
+        assert (reused.status_code, reused.json()["code"]) == (422, "key_reused")
+    assert [m.sites for _, m, _ in door.inputs.appended] == [("cen-1",), ("cen-2",), ("cen-1",)]
 
 
 async def test_the_same_message_twice_at_once_is_appended_once(door: Door) -> None:
@@ -159,6 +189,30 @@ async def test_a_body_sent_without_its_length_is_bounded_too(door: Door) -> None
         answer = await http.post("/api/v1/reports", content=endless(), headers={"content-type": "application/json"})
     assert answer.status_code == 413
     assert door.intake.front._reports._reader.room.used == 0
+
+
+@pytest.mark.parametrize("path", ["/api/v1/reports", "/webhooks/alertmanager"])
+async def test_a_body_that_comes_too_slowly_may_come_again(tmp_path: Path, path: str) -> None:
+    """A 408 is dropped for ever by many senders, among them every Alertmanager."""
+    door = Door(tmp_path, body_timeout_s=0.01)
+    chunks, sent = [{"type": "http.request", "body": b"{", "more_body": True}], list[Any]()
+    _, token = await token_for(door.intake.access, Role.SOURCE)
+
+    async def receive() -> Any:
+        return chunks.pop() if chunks else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"authorization", f"Bearer {token}".encode()), (b"content-type", b"application/json")]
+    await door.intake.front({"type": "http", "method": "POST", "path": path, "headers": headers}, receive, send)
+    assert (sent[0]["status"], dict(sent[0]["headers"])[b"retry-after"], json.loads(sent[1]["body"])["code"]) == (
+        503,
+        b"2",
+        "request_timeout",
+    )
+    assert door.intake.refused._queue.empty(), "it says nothing about the message"
+    await door.close()
 
 
 async def test_strangers_are_counted_and_senders_without_the_right_told(door: Door) -> None:

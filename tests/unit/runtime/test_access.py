@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from services.runtime import access
 from services.runtime.access import AccessStore, LoginTaken, new_principal, normal_code
 from services.runtime.kafka import BrokerAway
 from services.runtime.keyed import Entry
 from services.runtime.principals import Account, Principal, Scope
+from services.runtime.problems import ProblemError
 from services.runtime.rights import RIGHTS, Permission, Role
 from services.runtime.testing.keyed import MemoryKeyedLog, memory_access
 
@@ -32,6 +34,18 @@ async def test_a_token_opens_until_it_is_revoked_or_over(store: AccessStore) -> 
     assert store.bearer(short, now=1000) is None
     await store.revoke_token(token_id)
     assert store.bearer(token) is None
+
+
+@pytest.mark.parametrize("token", ["vigie_not_read_yet", "a-routing-key-that-a-source-had-already"])
+async def test_nobody_is_a_stranger_before_the_topic_has_been_read(store: AccessStore, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setattr(access, "START_S", 0.01)
+    with pytest.raises(ProblemError) as refused:
+        await store.authenticate_bearer(token)
+    assert refused.value.problem.code == "starting"
+    store.caught_up.set()
+    assert await store.authenticate_bearer(token) is None
+    await store.create_token(new_principal(Role.SOURCE), token=token)
+    assert await store.authenticate_bearer(token) is not None
 
 
 async def test_a_disabled_principal_is_nobody(store: AccessStore) -> None:

@@ -53,9 +53,9 @@ async def field(tmp_path: Path) -> AsyncIterator[Door]:
     await door.close()
 
 
-def contact(person: str, number: str, *, verified: bool) -> Contact:
+def contact(person: str, number: str, *, verified: bool, site: str | None = None) -> Contact:
     point = {"channel": "sms", "address": number, "verified_at": 1 if verified else None}
-    return Contact.model_validate({"person": person, "points": [point]})
+    return Contact.model_validate({"person": person, "site": site, "points": [point]})
 
 
 async def source(door: Door, dialect: str, name: str = "passerelle", **record: Any) -> str:
@@ -117,6 +117,18 @@ async def test_a_person_with_an_account_speaks_as_that_and_for_its_sites_only(fi
     assert (refused.status_code, refused.json()["code"]) == (403, "out_of_scope")
     assert told(field) == [("info", "clg-2", "confirmed", "site_manager")]
     assert field.inputs.appended[0][1].source_key == account.id
+
+
+@pytest.mark.parametrize(("scope", "place"), [(None, "clg-1"), (("clg-1", "clg-2"), "clg-1"), (("clg-2",), "clg-2")])
+async def test_a_line_without_a_site_is_about_the_sender_s_place_of_work(field: Door, scope: tuple[str, ...] | None, place: str) -> None:
+    """Without an account, or with one for several sites; an account for one site speaks of that one."""
+    key = await source(field, "sms")
+    field.intake.sms._people._directory.contacts["p-1"] = contact("p-1", NUMBER, verified=True, site="clg-1")  # type: ignore[attr-defined]
+    if scope is not None:
+        await field.intake.access.put(new_principal(Role.SITE_MANAGER, scope=Scope(sites=scope)).model_copy(update={"person": "p-1"}))
+    for n, words in enumerate(("RAS", "STOP", "118 ELEC")):
+        assert (await sms(field, key, words, id=n)).status_code == 200
+    assert [(t, s) for t, s, *_ in told(field)] == [("info", place), ("reopening", place), ("outage_power", "clg-2")]
 
 
 @pytest.mark.parametrize("number", [UNVERIFIED, "+33600000000"])
@@ -206,7 +218,9 @@ async def test_a_gateway_without_a_key_is_a_stranger_and_nothing_comes_of_it(fie
 async def test_the_cell_types_a_line_for_a_caller(field: Door) -> None:
     async with await field.as_(Role.CELL) as http:
         for _ in range(2):
-            answer = await http.post("/api/v1/reports:line", json={"text": "117 eau partielle"}, headers={"Idempotency-Key": "call-1"})
+            answer = await http.post(
+                "/api/v1/reports:line", json={"text": "117 eau partielle", "poste": "4"}, headers={"Idempotency-Key": "call-1"}
+            )
             assert answer.status_code == 202, answer.text
         assert answer.headers["idempotency-replayed"] == "true"
         unclear = await http.post("/api/v1/reports:line", json={"text": "eau"})

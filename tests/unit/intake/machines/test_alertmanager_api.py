@@ -13,6 +13,7 @@ from services.intake.machines.alertmanager_api import RESOLVE_TIMEOUT_S, fingerp
 from services.intake.machines.asked import Asked
 from services.intake.machines.signals import MATCHABLE, Signal, State, kept_labels
 from services.runtime.problems import ProblemError
+from services.runtime.rights import Role
 from tests.unit.intake.conftest import Door
 from tests.unit.intake.machines.test_machines import KEY, last, reports, source
 
@@ -162,7 +163,10 @@ async def test_reading_needs_a_key_and_a_stranger_gets_none_of_it(door: Door) ->
     async with door.client() as http:
         for path in ("/api/v2/status", "/api/v2/alerts", "/api/v2/silences", "/api/v2/receivers"):
             assert (await http.get(path)).status_code == 401
+        assert (await http.post("/api/v2/silences", json={})).status_code == 401
         assert (await http.get("/-/healthy")).text == "OK"
+    async with await door.as_(Role.ADMIN) as admin:
+        assert (await admin.get("/api/v1/intake/strangers")).json()["count"] == 5
 
 
 @pytest.mark.parametrize("receiver", ["(", "a" * 2_000 + "(", "(?=a)"])
@@ -172,3 +176,12 @@ async def test_a_receiver_that_is_no_pattern_is_told_so(door: Door, receiver: st
         told = await http.get("/api/v2/alerts", params={"receiver": receiver})
     assert told.status_code == 400
     assert "receiver" in told.json()
+
+
+async def test_a_filter_that_is_no_matcher_is_told_so(door: Door) -> None:
+    made = await source(door, dialect="alertmanager")
+    async with door.client(Authorization=f"Bearer {made['key']}") as http:
+        for path in ("/api/v2/alerts", "/api/v2/silences"):
+            told = await http.get(path, params={"filter": "no matcher"})
+            assert told.status_code == 400
+            assert "no matcher" in told.json()

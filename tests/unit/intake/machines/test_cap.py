@@ -23,7 +23,7 @@ from services.runtime.rights import Role
 from tests.loopback import serving
 from tests.unit.intake.conftest import Door
 from tests.unit.intake.machines.cap_messages import ELSEWHERE, SITUATIONS, SQUARE, area, bare, info, message, pair, ref, vigilance
-from tests.unit.intake.machines.test_machines import source
+from tests.unit.intake.machines.test_machines import offered_again, source
 
 XML = {"content-type": "application/cap+xml"}
 
@@ -40,6 +40,24 @@ async def sending(door: Door, **record: Any) -> httpx.AsyncClient:
     """A client with the key of a registered CAP source."""
     made = await source(door, dialect="cap", site=None, **record)
     return door.client(Authorization=f"Bearer {made['key']}", **XML)
+
+
+# ── at the door ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "code"),
+    [
+        ("application/atom+xml", b'<feed xmlns="http://www.w3.org/2005/Atom"/>', "atom"), ("application/rss+xml", b'<rss version="2.0"/>', "rss"),
+        ("application/soap+xml", b'<e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"/>', "soap"),
+        ("application/xml", b'<EDXLDistribution xmlns="urn:oasis:names:tc:emergency:EDXL:DE:1.0"/>', "edxl_de"),
+    ],
+)  # fmt: skip
+async def test_a_wrapper_is_named_under_its_own_media_type(door: Door, kind: str, body: bytes, code: str) -> None:
+    async with await sending(door) as http:
+        answer = await http.post("/api/v1/cap", content=body, headers={"content-type": kind})
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, code)
+        assert (await http.post("/api/v1/cap", content=message(), headers={"content-type": "application/json"})).status_code == 415
 
 
 # ── one report per event ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -242,6 +260,16 @@ async def test_an_exercise_goes_to_the_realm_of_its_source_and_never_to_a_live_o
     assert "territoire d’exercice" in refused.json()["detail"]
     assert (live.status_code, named.json()["realm"]) == (422, "92~ex-autre")
     assert [realm for realm, *_ in door.inputs.appended] == ["92~ex-crue", "92~ex-autre"]
+
+
+async def test_what_is_refused_of_an_exercise_is_offered_again_to_the_exercise(door: Door) -> None:
+    async with await sending(door, scope={"types": ["weather_alert"]}) as http:
+        taken = await http.post("/api/v1/cap?realm=92~ex-7&token=x", content=message(vigilance(), info()))
+    assert (taken.status_code, [realm for realm, *_ in door.inputs.appended]) == (202, ["92~ex-7"])
+    kept = door.intake.refused._queue.get_nowait()
+    assert (kept.problem.code, kept.path) == ("out_of_scope", "/api/v1/cap?realm=92~ex-7&token=***")
+    again = await offered_again(door, kept)
+    assert [r["realm"] for r in again.json()["reports"]] == ["92~ex-7"]
 
 
 async def test_what_is_no_alert_is_taken_and_reports_nothing(door: Door) -> None:

@@ -13,6 +13,8 @@ import orjson
 import pytest
 
 from schemas.reports import ReportReceived
+from services.intake.refusals import Refused, letter_of
+from services.runtime.deadletters import DeadLetter
 from services.runtime.principals import Source
 from services.runtime.rights import Role
 from tests.unit.intake.conftest import Door
@@ -286,6 +288,15 @@ async def test_apprise_success_ends_what_failure_began(door: Door, form: str) ->
     assert [(t, s) for t, _, s in reports(door)] == [("outage_it", 4), ("reopening", 1)]
 
 
+async def test_apprise_with_an_attachment_is_a_form_in_parts(door: Door) -> None:
+    key = (await source(door, dialect="apprise"))["key"]
+    fields = {"version": "1.0", "title": "Onduleur", "message": "sur batterie", "type": "failure"}
+    async with door.client(**{"X-Token": key}) as http:
+        answer = await http.post("/webhooks/apprise", data=fields, files={"file01": ("a.png", b"\x89PNG", "image/png")})
+    assert answer.status_code == 200, answer.text
+    assert reports(door) == [("outage_it", "cen-1", 4)]
+
+
 async def test_apprise_info_informs_and_opens_nothing(door: Door) -> None:
     key = (await source(door, dialect="apprise"))["key"]
     async with door.client(**{"X-Token": key}) as http:
@@ -375,6 +386,100 @@ async def test_a_wrong_event_is_refused_by_field(door: Door, event: Any, field: 
     async with door.client(**{"Authorization": f"Bearer {key}", "content-type": "application/cloudevents+json"}) as http:
         answer = await http.post("/api/v1/events", content=orjson.dumps(event))
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+
+
+# ── refused ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def offered_again(door: Door, kept: Refused, body: bytes = b"") -> httpx.Response:
+    """As it came, or with another body, by the cell."""
+    letter = letter_of(kept, "92", 1)
+
+    async def find(id: str) -> DeadLetter:
+        assert id == letter.id
+        return letter
+
+    async def body_of(letter: DeadLetter) -> bytes:
+        return kept.body
+
+    lane: Any = door.intake.front._refused
+    lane._find, lane._body = find, body_of
+    async with await door.as_(Role.CELL) as http:
+        return await http.post(f"/api/v1/refused/{letter.id}/replay", content=body)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "code", "wrong", "right"),
+    [
+        ("application/json", orjson.dumps(NATIVE | {"site_id": "col-1"}), "out_of_scope", b"col-1", b"cen-2"),
+        ("application/json", b'{"type": "outage_water", "severity": 3,', "not_json", b'"data_base64":', b'"data": %s, "was":' % orjson.dumps(NATIVE)),
+        ("", b"", "invalid", b'"datacontenttype":', b'"data": %s, "was":' % orjson.dumps(NATIVE)),
+    ],
+)  # fmt: skip
+async def test_a_binary_event_that_was_refused_is_offered_again_whole(
+    door: Door, kind: str, body: bytes, code: str, wrong: bytes, right: bytes
+) -> None:
+    made = await source(door, dialect="cloudevents", scope={"sites": ["cen-1", "cen-2"]})
+    headers = {f"ce-{n}": v for n, v in ENVELOPE.items()} | ({"content-type": kind} if kind else {})
+    async with door.client(Authorization=f"Bearer {made['key']}") as http:
+        assert (await http.post("/api/v1/events", content=body, headers=headers)).json()["code"] == code
+    kept = door.intake.refused._queue.get_nowait()
+    assert (await offered_again(door, kept)).json()["code"] == code, "nothing is mended yet"
+    mended = kept.body.replace(wrong, right)
+    assert mended != kept.body
+    for _ in range(2):
+        again = await offered_again(door, kept, mended)
+        assert again.status_code == 202, again.text
+    assert reports(door) == [("outage_water", "cen-2", 3)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("application/json", orjson.dumps(NATIVE)), ("text/plain", "Pompe à l’arrêt".encode()), ("text/plain", b"\xe9teinte")],
+)
+async def test_the_bytes_of_a_binary_event_say_all_of_it(door: Door, kind: str, body: bytes) -> None:
+    made = await source(door, dialect="cloudevents")
+    headers = {f"ce-{n}": v for n, v in ENVELOPE.items()} | {"content-type": kind}
+    async with door.client(Authorization=f"Bearer {made['key']}") as http:
+        assert (await http.post("/api/v1/events", content=body, headers=headers)).status_code == 202
+        first = last(door)
+        kept = await door.intake.vault.texts.get(f"report-{first.report_id}")
+        assert kept is not None
+        assert kept.raw is not None
+        assert {n: v for n, v in orjson.loads(kept.raw).items() if n in ENVELOPE} == ENVELOPE
+        other = kept.raw.replace(b'"e-1"', b'"e-2"')
+        assert (await http.post("/api/v1/events", content=other, headers={"content-type": str(kept.content_type)})).status_code == 202
+    texts = [await door.intake.vault.texts.get(f"report-{m.report_id}") for _, m, _ in door.inputs.appended]
+    assert last(door).type == first.type
+    assert {str(t.fields) for t in texts if t is not None} == {str(kept.fields)}
+
+
+@pytest.mark.parametrize(
+    ("headers", "content", "code"),
+    [({"content-encoding": "gzip"}, b"x", "content_encoding"), ({}, b"x" * ((1 << 20) + 1), "body_too_large")],
+)
+async def test_a_body_that_is_not_read_is_the_refusal_of_who_sent_it(
+    door: Door, headers: dict[str, str], content: bytes, code: str
+) -> None:
+    made = await source(door, dialect="alertmanager")
+    async with door.client() as http:
+        for more in ({"Authorization": f"Bearer {made['key']}"}, {}):
+            answer = await http.post("/webhooks/alertmanager", content=content, headers=headers | more)
+            assert answer.json()["code"] == code
+    kept = door.intake.refused._queue.get_nowait()
+    assert (kept.principal.id, kept.problem.code, kept.body) == (made["id"], code, b"")
+    async with await door.as_(Role.ADMIN) as admin:
+        (known,) = (await admin.get("/api/v1/sources")).json()["items"]
+        assert (await admin.get("/api/v1/intake/strangers")).json()["count"] == 1, "who shows no key"
+    assert (known["refused"], known["last_refusal"]["code"], known["last_seen"] is None) == ({code: 1}, code, False)
+
+
+async def test_a_known_key_at_another_door_is_no_stranger(door: Door) -> None:
+    made = await source(door, dialect="alertmanager")
+    async with door.client(Authorization=f"Bearer {made['key']}") as http:
+        assert (await http.post("/webhooks/apprise", json={"message": "x"})).json()["code"] == "other_door"
+    kept = door.intake.refused._queue.get_nowait()
+    assert (kept.principal.id, kept.path, orjson.loads(kept.body)) == (made["id"], "/webhooks/apprise", {"message": "x"})
 
 
 # ── sources ──────────────────────────────────────────────────────────────────────────────────────────────────────────
