@@ -360,7 +360,9 @@ class Cause(Model):
     """Something that holds at a place until it is lifted (D4, D9, D10, D17); alerts' own memory, shown as `CauseRow`."""
 
     id: str
-    key: str = Field(description="place, type and measure: a report with the same key, with windows as it or without as it (D9), is the same cause while it is open (D4)")
+    key: str = Field(
+        description="place, type and measure: a report with the same key, with windows as it or without as it (D9), is the same cause while it is open (D4)"
+    )
     site: str | None
     commune: str | None = None
     type: EventType

@@ -110,7 +110,7 @@ def _heir(key: Key, draft: Draft) -> IncidentRow | None:
 
 
 def _heirs(which: Callable[[IncidentRow], bool], draft: Draft) -> list[IncidentRow]:
-    merged = (i.id for i in draft.state.incidents.values() if i.state is IncidentState.MERGED and which(i))
+    merged = (i.id for i in draft.incidents(draft.state.merged_incidents) if which(i))
     heirs = {h: draft.incident(h) for i in merged if (h := draft.standing(i)) is not None}
     return sorted((i for i in heirs.values() if i.state in OPEN), key=lambda i: (i.known_at, i.id))
 

@@ -175,6 +175,8 @@ class State:
     """Oldest first."""
     closed_incidents: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)
     """Closed, not merged: newest last, at most 64 (D26)."""
+    merged_incidents: Map[str, None] = _index()
+    """They go on in the one that a person merged them into (D25)."""
     numbers: Map[str, int] = _index()
     """Day → incidents opened."""
     site_incidents: Map[str, tuple[str, ...]] = _index()

@@ -29,7 +29,7 @@ def incident_changed(s: State, row: IncidentRow) -> State:
         day = row.number.rpartition("-")[0]
         d["numbers"] = s.numbers.set(day, s.numbers.get(day, 0) + 1)
     if row.state is IncidentState.MERGED:
-        d["agenda"] = _moving(s, old, row)
+        d["agenda"], d["merged_incidents"] = _moving(s, old, row), s.merged_incidents.set(row.id, None)
     if (old is not None and old.state in OPEN) != (row.state in OPEN):
         ids = set(s.open_incidents) ^ {row.id}
         d["open_incidents"] = tuple(sorted(ids, key=lambda i: (incidents[i].known_at, i)))
