@@ -85,7 +85,8 @@ class Transitions:
             known = self.episodes.newest(speaker.realm, speaker.principal.id, key)
             current = known if known is not None and known.ended is None else None
             if signal.state is State.INFO:
-                await self._inform(speaker, body, current, once(f"{key}#info:{content}:{ms(now) // MINUTE_MS}"))
+                about = meaning.type if current is None else current.type
+                await self._inform(speaker, body, current, about, once(f"{key}#info:{content}:{ms(now) // MINUTE_MS}"))
             elif signal.state is State.OPEN and (known is None or _begins(known, signal, now)):
                 began = _began(signal, now)
                 if signal.lease is not None and known is not None and began <= (known.ended or 0):  # over, and here again all the same
@@ -97,7 +98,7 @@ class Transitions:
             elif current is None or _is_of_an_earlier_one(signal, current, now):
                 return None  # the end of something unknown, or what came late
             elif signal.state is State.ACKNOWLEDGED:
-                await self._inform(speaker, body, current, once(f"{current.alias}#ack"))
+                await self._inform(speaker, body, current, current.type, once(f"{current.alias}#ack"))
             elif signal.state is State.CLOSED:
                 await self._close(speaker, body, current, signal, now, once)
             elif signal.lease is not None:
@@ -109,9 +110,11 @@ class Transitions:
                 self._note(speaker, replace(current, content=content))
         return None
 
-    async def _inform(self, speaker: Speaker, body: dict[str, Any], about: Episode | None, key: str) -> None:
+    async def _inform(self, speaker: Speaker, body: dict[str, Any], about: Episode | None, type: str, key: str) -> None:
+        """About an open matter it is about its site, whatever the source's own is."""
         references = [] if about is None else [about.report_id]
-        await self.accept(speaker, body | {"type": EventType.INFO, "severity": 1, "references": references}, key)
+        place = {"site_id": about.site} if about is not None and about.site else {}
+        await self.accept(speaker, body | {"type": EventType.INFO, "severity": 1, "references": references} | place, key, matter=type)
 
     async def _close(
         self, speaker: Speaker, body: dict[str, Any], episode: Episode, signal: Signal, now: datetime, once: Callable[[str], str]
@@ -124,20 +127,23 @@ class Transitions:
         }  # fmt: skip
         if episode.site:
             body["site_id"] = episode.site
-        await self.accept(speaker, body, once(f"{episode.alias}{END}"))
+        await self.accept(speaker, body, once(f"{episode.alias}{END}"), matter=episode.type)
         self._note(speaker, replace(episode, ended=ms(now)))
 
     def _note(self, speaker: Speaker, episode: Episode) -> None:
         self.episodes.note(speaker.realm, speaker.principal.id, episode)
 
-    async def accept(self, speaker: Speaker, body: Mapping[str, Any], key: str, beside: Mapping[str, Any] | None = None) -> Receipt:
-        """As a native report, with fields that only machines have `beside`. What was accepted under this key before stands, whatever its words are now.
+    async def accept(
+        self, speaker: Speaker, body: Mapping[str, Any], key: str, beside: Mapping[str, Any] | None = None, matter: str | None = None
+    ) -> Receipt:
+        """As a native report, with fields that only machines have `beside`. `matter`: see claim_of. What was accepted under this key before stands, whatever
+        its words are now.
 
         Raises ProblemError, BrokerAway.
         """
         principal = speaker.principal
         resolve = partial(self._receiver.resolve, principal.id)
-        claim = claim_of(parse_one(dumped(body)), principal, self._live_realm, resolve, self._geography)
+        claim = claim_of(parse_one(dumped(body)), principal, self._live_realm, resolve, self._geography, matter)
         if beside:
             claim = replace(claim, message={**claim.message, **beside})
         return await self._receiver.accept(claim, principal, _hashed(key), speaker.raw, first_stands=True)
