@@ -18,20 +18,30 @@ from services.runtime.problems import Problem, ProblemError
 NAME: Final = "goalert"
 PATHS: Final = ("/api/v2/generic/incoming", "/api/v2/grafana/incoming", "/api/v2/prometheusalertmanager/incoming")
 MAX_PARTS: Final = 100
+_UNDECIDED: Final = frozenset({"no_data", "pending", "paused"})
+"""States of a legacy Grafana rule that say neither that something is wrong nor that it is over."""
 
 
 def fields_of(asked: Asked) -> dict[str, Any]:
     """Fields of a JSON, form or multipart body, and of the query; the body wins. Raises ProblemError."""
-    given: dict[str, Any] = {name: value for name, value in asked.query.items() if name != "token"}
-    if asked.kind == "application/json" or asked.body.lstrip()[:1] == b"{":
-        return given | asked.json_object()
-    if asked.kind == "multipart/form-data":
-        return given | _parts(asked)
-    return given | asked.form()
+    given: dict[str, Any] = dict(reversed(_pairs(asked)))
+    return given | asked.json_object() if _is_json(asked) else given
 
 
-def _parts(asked: Asked) -> dict[str, str]:
-    """Fields of a multipart body, the first of a name; header lines and their number are bounded. Raises ProblemError `invalid`."""
+def _is_json(asked: Asked) -> bool:
+    return asked.kind == "application/json" or asked.body.lstrip()[:1] == b"{"
+
+
+def _pairs(asked: Asked) -> list[tuple[str, str]]:
+    """Fields of a form or multipart body, then those of the query; a name may come several times. Raises ProblemError."""
+    queried = [(name, value) for name, value in asked.queried if name != "token"]
+    if _is_json(asked):
+        return queried
+    return (_parts(asked) if asked.kind == "multipart/form-data" else asked.form_pairs()) + queried
+
+
+def _parts(asked: Asked) -> list[tuple[str, str]]:
+    """Fields of a multipart body; header lines and their number are bounded. Raises ProblemError `invalid`."""
     boundary = parse_options_header(asked.headers["content-type"])[1].get(b"boundary", b"")
     if not boundary:
         raise wrong("content-type", "boundary", "multipart sans « boundary »", "multipart without a boundary")
@@ -60,11 +70,7 @@ def _parts(asked: Asked) -> dict[str, str]:
         parser.finalize()
     except (FormParserError, ValueError):
         raise wrong("body", "multipart", "multipart illisible", "unreadable multipart body") from None
-    found: dict[str, str] = {}
-    for part in parts:
-        if part.name is not None:
-            found.setdefault(part.name, part.content.decode("utf-8", "replace"))
-    return found
+    return [(part.name, part.content.decode("utf-8", "replace")) for part in parts if part.name is not None]
 
 
 @dataclass(slots=True)
@@ -94,8 +100,15 @@ def signals(asked: Asked, source: Source) -> list[Signal | ProblemError]:
     key = text(given, "dedup") or short(f"{summary}\x1f{details}")
     if not summary and not (closes and text(given, "dedup")):
         raise wrong("summary", "missing", "obligatoire", "required")
-    labels = flat(given.get("meta")) | flat({n: v for n, v in given.items() if n not in ("summary", "details", "meta")})
+    labels = flat(_meta(asked, given)) | flat({n: v for n, v in given.items() if n not in ("summary", "details", "meta")})
     return [Signal(key, State.CLOSED if closes else State.OPEN, summary, details, labels)]
+
+
+def _meta(asked: Asked, given: dict[str, Any]) -> Any:
+    """An object in JSON; elsewhere `meta=name=value`, as often as there are some."""
+    if not isinstance(given.get("meta"), str):
+        return given.get("meta")
+    return dict(value.split("=", 1) for name, value in reversed(_pairs(asked)) if name == "meta" and "=" in value)
 
 
 def _grafana(asked: Asked, given: dict[str, Any], source: Source) -> list[Signal | ProblemError]:
@@ -105,7 +118,10 @@ def _grafana(asked: Asked, given: dict[str, Any], source: Source) -> list[Signal
     name = text(given, "ruleName", "title")
     if not name:
         raise wrong("ruleName", "missing", "obligatoire", "required")
-    closes = text(given, "state").lower() in ("ok", "normal", "resolved")
+    state = text(given, "state").lower()
+    if state in _UNDECIDED:
+        return []
+    closes = state in ("ok", "normal", "resolved")
     return [
         Signal(
             short(f"{text(given, 'ruleId')}\x1f{name}"), State.CLOSED if closes else State.OPEN, name, text(given, "message"), flat(given)
