@@ -138,6 +138,8 @@ class Claim:
     content: bytes
     """The claim in one canonical form, for fingerprints. Without a moment finer than what `minute` says."""
     minute: int
+    words: bytes | None = None
+    """What a machine says of a matter, without times: its fingerprint in place of that of `content`, so that a later start knows whether the same is said."""
     unplaced: bool = False
     """Its area is nowhere on the map, and it names no other place."""
 
