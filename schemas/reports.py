@@ -84,5 +84,7 @@ class ReportReceived(Message):
     dialect: str = "native"
     signature: str | None = Field(default=None, max_length=16, description="CAP: unsigned, unchecked, valid, invalid")
     fingerprint: str | None = Field(
-        default=None, max_length=64, description="keyed hash of the body: the same id with another one is another body"
+        default=None,
+        max_length=64,
+        description="keyed hash of the body, of a machine's matter of its words alone: the same id with another one is another body",
     )

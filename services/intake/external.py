@@ -186,7 +186,7 @@ def asked_of(record: Any) -> Asked:
     """The request that this record would be over HTTP. Raises ProblemError `invalid` when it is no CloudEvent."""
     headers = {name.lower(): _text(value) for name, value in reversed(record.headers)}
     told = {f"ce-{name[3:]}": quote(value, safe=" ") for name, value in headers.items() if name.startswith("ce_")}
-    asked = Asked("POST", TOPIC, {}, {"content-type": headers.get("content-type", ""), **told}, record.value or b"")
+    asked = Asked("POST", TOPIC, (), {"content-type": headers.get("content-type", ""), **told}, record.value or b"")
     if asked.kind == cloudevents.BATCHED:
         raise wrong("content-type", "enum", "un enregistrement porte un seul événement", "a record holds a single event")
     if asked.kind != cloudevents.STRUCTURED and "ce-specversion" not in told:

@@ -57,6 +57,7 @@ class _Code:
 class _Territory:
     communes: Mapping[str, Geometry]
     sites: Mapping[str, Geometry]
+    communes_of_sites: Mapping[str, str]
     site_tree: shapely.STRtree
     commune_tree: shapely.STRtree
     names: frozenset[str]
@@ -82,6 +83,10 @@ class Geography:
     def knows(self, site: str | None) -> bool:
         """This is a site of the territory."""
         return site is not None and site in self._territory().sites
+
+    def commune_of(self, site: str | None) -> str | None:
+        """In which it lies, when both are known."""
+        return self._territory().communes_of_sites.get(site or "")
 
     def within(self, geometries: Sequence[Geometry]) -> Located:
         """What lies in any of them."""
@@ -141,7 +146,9 @@ def _load(folder: Path) -> _Territory:
     names = frozenset(row["insee"] for row in _rows(folder / "communes.csv"))
     features = orjson.loads((folder / "communes.geojson").read_bytes())["features"]
     communes = {f["properties"]["insee"]: _valid(shapely.from_geojson(orjson.dumps(f["geometry"]))) for f in features}
-    sites = {row["site_id"]: shapely.Point(float(row["lon"]), float(row["lat"])) for row in _rows(folder / "sites.csv")}
+    rows = _rows(folder / "sites.csv")
+    sites = {row["site_id"]: shapely.Point(float(row["lon"]), float(row["lat"])) for row in rows}
+    communes_of_sites = {row["site_id"]: row["insee"] for row in rows}
     codes: dict[tuple[str, str], tuple[_Code, ...]] = {}
     if (file := folder / "geocodes.csv").exists():
         for row in _rows(file):
@@ -149,7 +156,9 @@ def _load(folder: Path) -> _Territory:
             named = names if row["communes"] == "*" else frozenset(row["communes"].split("|"))
             codes[place] = (*codes.get(place, ()), _Code(named, row["sender"].casefold()))
     trees = shapely.STRtree(list(sites.values())), shapely.STRtree(list(communes.values()))
-    return _Territory(communes, sites, *trees, names, codes, frozenset({"insee", "inseecom", *(system for system, _ in codes)}))
+    return _Territory(
+        communes, sites, communes_of_sites, *trees, names, codes, frozenset({"insee", "inseecom", *(system for system, _ in codes)})
+    )
 
 
 def _rows(file: Path) -> list[dict[str, str]]:

@@ -39,13 +39,22 @@ TOPIC: Final = inputs("alerts")
 END: Final = "#end"
 """Ends the alias of the report that ends a machine's episode; the rest of it is the alias of the opening one (machines/episodes.py)."""
 _PRUNE: Final = (
-    """DELETE FROM reports WHERE seen < ?1 AND (alias IS NULL OR alias NOT GLOB '*@[0-9]*:*:*' OR EXISTS (
-         SELECT 1 FROM reports AS e WHERE e.realm = reports.realm AND e.sender = reports.sender AND e.alias = reports.alias || ?2))
-       AND (alias IS NULL OR alias NOT LIKE '%' || ?2)""",
-    "DELETE FROM reports WHERE seen < ?1 AND alias LIKE '%' || ?2",
+    """DELETE FROM reports WHERE seen < :before AND (alias IS NULL OR (alias NOT GLOB '*@[0-9]*:*:*' AND alias NOT GLOB '*@[0-9]*#[0-9]*') OR EXISTS (
+         SELECT 1 FROM reports AS e WHERE e.realm = reports.realm AND e.sender = reports.sender AND e.alias = reports.alias || :end))
+       AND (alias IS NULL OR alias NOT LIKE '%' || :end)""",
+    "DELETE FROM reports WHERE seen < :before AND alias LIKE '%' || :end",
+    """DELETE FROM reports WHERE seen < :before AND alias GLOB '*@[0-9]*#[0-9]*' AND alias NOT GLOB '*@[0-9]*:*:*' AND NOT EXISTS (
+         SELECT 1 FROM reports AS o WHERE o.realm = reports.realm AND o.sender = reports.sender
+         AND o.alias > rtrim(rtrim(reports.alias, '0123456789'), '#') || ':' AND o.alias < rtrim(rtrim(reports.alias, '0123456789'), '#') || ';')""",
+    "DELETE FROM occurred WHERE id NOT IN (SELECT id FROM reports)",
 )
-"""What is old, but no episode that is still open: its end may come after weeks. Beginnings go before the ends that prove them over."""
-_GET: Final = "SELECT realm, print, at, sender, alias, EXISTS (SELECT 1 FROM unanswered WHERE id = ?1) FROM reports WHERE id = ?1"
+"""What is old, but no episode that is still open, nor what it was last said to be: its end may come after weeks. Beginnings go before the ends that prove
+them over, and what changed in between goes last."""
+_ROW: Final = """
+    SELECT reports.id, realm, print, reports.at, sender, alias, unanswered.id IS NULL, occurred.at
+    FROM reports LEFT JOIN unanswered USING (id) LEFT JOIN occurred USING (id)"""
+_GET: Final = f"{_ROW} WHERE reports.id = ?"
+_ALIASES: Final = f"{_ROW} WHERE realm = ? AND sender = ? AND alias >= ? AND alias < ? ORDER BY reports.at"
 _WIRE: Final = ReportReceived.wire_type().encode()
 MAX_KEY: Final = 128
 
@@ -62,6 +71,8 @@ class Known:
     alias: str | None = None
     answered: bool = True
     """False: it was found on the log after a crash, and nobody is known to have been told."""
+    occurred_at: Instant | None = None
+    """Kept for reports with an alias, which may be one of a machine's episode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +81,7 @@ class Identity:
 
     report_id: str
     fingerprint: str
-    """Keyed hash of the claim: another one under the same id is another body."""
+    """Keyed hash of the claim: another one under the same id is another body. Of a machine's matter that of its words alone."""
 
 
 def identify(claim: Claim, sender: str, key: str | None, secret: bytes) -> Identity:
@@ -81,7 +92,13 @@ def identify(claim: Claim, sender: str, key: str | None, secret: bytes) -> Ident
         print_ = content.hexdigest()
         return Identity(derive_id(claim.realm, f"{sender}\x1fcontent\x1f{print_}", "report", 0), print_)
     content.update(b"%d" % claim.message["occurred_at"])
-    return Identity(keyed_id(claim.realm, sender, key), content.hexdigest())
+    print_ = content.hexdigest() if claim.words is None else print_of(claim.words, secret)
+    return Identity(keyed_id(claim.realm, sender, key), print_)
+
+
+def print_of(words: bytes, secret: bytes) -> str:
+    """Fingerprint of what a machine says: it tells nothing without the key of the installation."""
+    return blake2b(words, key=secret, digest_size=16).hexdigest()
 
 
 def keyed_id(realm: str, sender: str, key: str) -> str:
@@ -101,6 +118,7 @@ class Ledger:
             "CREATE INDEX IF NOT EXISTS aliases ON reports (realm, sender, alias) WHERE alias IS NOT NULL;"
             "CREATE INDEX IF NOT EXISTS ages ON reports (seen);"
             "CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, next INTEGER);"
+            "CREATE TABLE IF NOT EXISTS occurred (id BLOB PRIMARY KEY, at INTEGER) WITHOUT ROWID;"
             "CREATE TABLE IF NOT EXISTS unanswered (id BLOB PRIMARY KEY, seen INTEGER) WITHOUT ROWID;"
             "CREATE TABLE IF NOT EXISTS refused (text TEXT PRIMARY KEY, at INTEGER);",
         )
@@ -121,7 +139,7 @@ class Ledger:
         except ValueError:
             return None
         row = self._reading.execute(_GET, (key,)).fetchone()
-        return Known(report_id, row[0], row[1].hex(), row[2], row[3], row[4], answered=not row[5]) if row else None
+        return _known(row) if row else None
 
     def resolve(self, realm: str, sender: str, reference: str) -> str:
         """The report id that a sender means: an id, an alias or a key of its own; else the reference itself (judged later)."""
@@ -137,17 +155,14 @@ class Ledger:
         keyed = keyed_id(realm, sender, reference)
         return reference if self.get(keyed) is None else keyed
 
-    def aliases(self, realm: str, sender: str, prefix: str) -> list[tuple[str, str, Instant]]:
-        """(alias, report id, recorded at) of a sender's accepted reports whose alias begins so."""
-        rows = self._reading.execute(
-            "SELECT alias, id, at FROM reports WHERE realm = ? AND sender = ? AND alias >= ? AND alias < ?",
-            (realm, sender, prefix, prefix + "\U0010ffff"),
-        ).fetchall()
-        found = {alias: (alias, str(UUID(bytes=id)), at) for alias, id, at in rows}
+    def aliases(self, realm: str, sender: str, prefix: str) -> dict[str, Known]:
+        """A sender's accepted reports whose alias begins so, by alias; of one alias the last."""
+        rows = self._reading.execute(_ALIASES, (realm, sender, prefix, prefix + "\U0010ffff")).fetchall()
+        found = {row[5]: _known(row) for row in rows}
         for (r, s, alias), id in self._fresh_aliases.items():
             if (r, s) == (realm, sender) and alias.startswith(prefix):
-                found[alias] = (alias, id, self._fresh[id].recorded_at)
-        return list(found.values())
+                found[alias] = self._fresh[id]
+        return found
 
     def sending(self, partition: int) -> object:
         """A record is about to be sent; give the mark to `sent` or `not_sent`."""
@@ -188,11 +203,13 @@ class Ledger:
         seen = time.time_ns() // 1_000_000
         rows = [(UUID(k.report_id).bytes, k.realm, bytes.fromhex(k.fingerprint), k.recorded_at, k.sender, k.alias, seen) for k in found]
         unanswered = [(UUID(k.report_id).bytes, seen) for k in found if not k.answered]
+        occurred = [(UUID(k.report_id).bytes, k.occurred_at) for k in found if k.alias is not None and k.occurred_at is not None]
         with self._write:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 self._db.executemany("INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
                 self._db.executemany("INSERT OR IGNORE INTO unanswered VALUES (?, ?)", unanswered)
+                self._db.executemany("INSERT OR IGNORE INTO occurred VALUES (?, ?)", occurred)
                 self._db.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", nexts.items())
                 self._db.execute("COMMIT")
             except BaseException:
@@ -242,7 +259,7 @@ class Ledger:
     def _prune(self, before: Instant) -> None:
         with self._write:
             for statement in _PRUNE:
-                self._db.execute(statement, (before, END))
+                self._db.execute(statement, {"before": before, "end": END})
             self._db.execute("DELETE FROM unanswered WHERE seen < ?", (before,))
 
     # ── texts of refused messages, to be erased after their time ───────────────────────────────────────────────────
@@ -267,6 +284,10 @@ class Ledger:
             self._db.close()
 
 
+def _known(row: Any) -> Known:
+    return Known(str(UUID(bytes=row[0])), row[1], row[2].hex(), row[3], row[4], row[5], answered=bool(row[6]), occurred_at=row[7])
+
+
 def read_known(record: Any) -> Known | None:
     """What a record of `alerts.inputs` says about an accepted report; None for any other record."""
     headers = dict(record.headers)
@@ -279,7 +300,7 @@ def read_known(record: Any) -> Known | None:
             return None
         return Known(
             str(UUID(message["report_id"])), record.key.decode(), bytes.fromhex(fingerprint).hex(), message.get("recorded_at") or record.timestamp,
-            sender, message.get("alias"),
+            sender, message.get("alias"), occurred_at=message.get("occurred_at"),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

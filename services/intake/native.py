@@ -10,6 +10,7 @@ from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 import orjson
@@ -20,7 +21,7 @@ from schemas.base import MINUTE_MS, Instant
 from schemas.realms import RealmNameInvalid, is_live, parse_realm
 from schemas.words import Certainty, EventType, MsgType
 from services.intake.geography import Geography
-from services.intake.speakers import check_scope, kind_of_source
+from services.intake.speakers import check_places, check_scope, kind_of_source
 from services.runtime.principals import Principal
 from services.runtime.problems import FieldFault, ProblemError, fault, faults_of
 from services.runtime.rights import Permission
@@ -137,6 +138,8 @@ class Claim:
     content: bytes
     """The claim in one canonical form, for fingerprints. Without a moment finer than what `minute` says."""
     minute: int
+    words: bytes | None = None
+    """What a machine says of a matter, without times: its fingerprint in place of that of `content`, so that a later start knows whether the same is said."""
     unplaced: bool = False
     """Its area is nowhere on the map, and it names no other place."""
 
@@ -178,15 +181,21 @@ def ms(at: datetime) -> Instant:
 
 
 def claim_of(
-    body: NativeReport, principal: Principal, default_realm: str, resolve: Callable[[str, str], str], geography: Geography | None = None
+    body: NativeReport,
+    principal: Principal,
+    default_realm: str,
+    resolve: Callable[[str, str], str],
+    geography: Geography | None = None,
+    matter: str | None = None,
 ) -> Claim:
     """The claim that this principal makes with this body.
 
-    `resolve(realm, reference)` gives the report id of a sender's own id, or the reference itself. Raises ProblemError.
+    `resolve(realm, reference)` gives the report id of a sender's own id, or the reference itself. `matter`: the type of what this ends or notes something
+    about, which is asked of the sender's scope in place of the report's own: who may open a matter may end it. Raises ProblemError.
     """
     realm = body.realm or default_realm
     check_realm(body, realm, principal)
-    check_scope(principal, realm, body.site_id, body.type)
+    check_scope(principal, realm, body.site_id, matter or body.type, () if matter else body.lifts)
     named = body.source.name if body.source else None
     kind = kind_of_source(named, principal, realm)
     message: dict[str, Any] = {
@@ -222,7 +231,7 @@ def claim_of(
             "area", "too_long", f"{AREA_BYTES} octets au plus : simplifiez le contour", f"at most {AREA_BYTES} bytes: simplify the outline"
         )
         raise ProblemError("invalid", faults=(what,))
-    placed = geography is None or _find(body, message, geography)
+    placed = geography is None or _place(body, message, geography, principal)
     if body.references:
         message["references"] = [resolve(realm, r) for r in body.references]
     occurred = ms(body.occurred_at)
@@ -231,6 +240,13 @@ def claim_of(
         message["recorded_at"] = at
     danger = body.type in DANGER or body.severity == 5
     return Claim(realm, message, text, at, danger, content, occurred // MINUTE_MS, unplaced=not placed)
+
+
+def _place(body: NativeReport, message: dict[str, Any], geography: Geography, principal: Principal) -> bool:
+    """See _find. Raises ProblemError `out_of_scope`."""
+    placed = _find(body, message, geography)
+    check_places(principal, message, body.model_fields_set, partial(geography.commune_of, body.site_id))
+    return placed
 
 
 def _find(body: NativeReport, message: dict[str, Any], geography: Geography) -> bool:

@@ -25,7 +25,7 @@ from schemas.base import Instant
 from schemas.maintenance import LeasesRenewed, Renewal
 from schemas.realms import derive_id, is_live
 from schemas.reports import ReportReceived
-from services.intake.idempotency import TOPIC, Identity, Known, Ledger, identify
+from services.intake.idempotency import TOPIC, Identity, Known, Ledger, identify, print_of
 from services.intake.native import Claim
 from services.intake.overload import Admission
 from services.runtime import tracing
@@ -121,6 +121,10 @@ class Receiver:
     def resolve(self, sender: str, realm: str, reference: str) -> str:
         """See Ledger.resolve."""
         return self._ledger.resolve(realm, sender, reference)
+
+    def print_of(self, words: bytes) -> str:
+        """Fingerprint of a report with these `Claim.words`."""
+        return print_of(words, self._key)
 
     async def accept(self, claim: Claim, principal: Principal, key: str | None, raw: Raw, *, first_stands: bool = False) -> Receipt:
         """Return once the report is on the log. Raises ProblemError `key_reused`, `overloaded`, `starting`, `broker_away`.
@@ -229,7 +233,8 @@ class Receiver:
             self._ledger.not_sent(partition, mark)
             raise
         recorded_at = appended_at if claim.at is None else claim.at
-        known = Known(report_id, realm, identity.fingerprint, recorded_at, principal.id, claim.message.get("alias"))
+        said = claim.message
+        known = Known(report_id, realm, identity.fingerprint, recorded_at, principal.id, said.get("alias"), occurred_at=said["occurred_at"])
         self._ledger.sent(partition, mark, offset, known)
         return known
 

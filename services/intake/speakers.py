@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Final
 
 from schemas.realms import is_live
 from services.runtime.principals import Principal
@@ -31,12 +32,27 @@ def kind_of_source(named: str | None, principal: Principal, realm: str) -> str:
     return principal.source_kind
 
 
-def check_scope(principal: Principal, realm: str, site_id: str | None, type: str) -> None:
-    """A source speaks for its own realms, types and sites only; with sites it must name one. Raises ProblemError."""
+def check_scope(principal: Principal, realm: str, site_id: str | None, type: str, lifts: Iterable[str]) -> None:
+    """A source speaks for its own realms, types and sites only, and ends nothing else; with sites it must name one. Raises ProblemError."""
     scope = principal.scope
     if scope.realms and realm not in scope.realms:
         raise ProblemError("out_of_scope", field="realm")
     if scope.types and type not in scope.types:
         raise ProblemError("out_of_scope", field="type")
+    if scope.types and not set(lifts) <= set(scope.types):
+        raise ProblemError("out_of_scope", field="lifts")
     if scope.sites and site_id not in scope.sites:
         raise ProblemError("out_of_scope", field="site_id")
+
+
+def check_places(principal: Principal, message: Mapping[str, Any], said: Collection[str], own: Callable[[], str | None]) -> None:
+    """Who speaks for some sites names no others, and no commune but that of the report's site (`own`). A place that was not `said` is one of the area's.
+    Raises ProblemError.
+    """
+    if not (mine := principal.scope.sites):
+        return
+    communes = {"commune": {message["commune"]} if "commune" in message else set(), "zone": set(message.get("zone", ()))}
+    beyond = [] if set(message.get("sites", ())) <= set(mine) else ["sites"]
+    beyond += [name for name, named in communes.items() if named and named != {own()}]
+    if beyond:
+        raise ProblemError("out_of_scope", field=beyond[0] if beyond[0] in said else "area")

@@ -6,9 +6,11 @@ import base64
 import binascii
 import time
 from codecs import BOM_UTF8
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -26,7 +28,8 @@ MAX_FIELDS: Final = 200
 class Asked:
     method: str
     path: str
-    query: Mapping[str, str]
+    queried: Sequence[tuple[str, str]]
+    """What the query says, in its order; a name may come several times."""
     headers: Mapping[str, str]
     """By lower-case name."""
     body: bytes
@@ -41,6 +44,11 @@ class Asked:
     def took_s(self) -> float:
         """Seconds since then."""
         return round(time.perf_counter() - self.at, 4)
+
+    @cached_property
+    def query(self) -> Mapping[str, str]:
+        """The first of a name counts."""
+        return dict(reversed(self.queried))
 
     @property
     def kind(self) -> str:
@@ -64,12 +72,22 @@ class Asked:
         return document
 
     def form(self) -> dict[str, str]:
-        """Fields of a URL-encoded body; the first of a name counts. Raises ProblemError `invalid`."""
+        """As `form_pairs`; the first of a name counts."""
+        return dict(reversed(self.form_pairs()))
+
+    def form_pairs(self) -> list[tuple[str, str]]:
+        """Fields of a URL-encoded body, in their order. Raises ProblemError `invalid`."""
         try:
-            pairs = parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+            return parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
         except ValueError:
             raise wrong("body", "form", f"plus de {MAX_FIELDS} champs", f"more than {MAX_FIELDS} fields") from None
-        return dict(reversed(pairs))
+
+    def own_name(self, at: datetime | None = None) -> str:
+        """Of a matter to which its sender gives none: the same bytes in the same minute, its own or that of their arrival, are the same matter, so a
+        retry opens no second one.
+        """
+        minute = int((at or datetime.now(UTC)).timestamp()) // 60
+        return blake2b(b"%d\x1f%b" % (minute, self.body), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +116,8 @@ def text(document: Mapping[str, Any], *names: str) -> str:
 def asked_of(scope: Scope, body: bytes) -> Asked:
     """The request of an ASGI scope."""
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in reversed(scope["headers"])}
-    query = dict(reversed(parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True, max_num_fields=None)))
-    return Asked(scope["method"], scope["path"], query, headers, body, scope.get(SENDER), redacted(scope))
+    queried = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True, max_num_fields=None)
+    return Asked(scope["method"], scope["path"], queried, headers, body, scope.get(SENDER), redacted(scope))
 
 
 def secrets_of(asked: Asked) -> list[str]:

@@ -1,7 +1,7 @@
 """Which matters of a source are open: read from the aliases of its accepted reports, so that nothing of its own can be lost.
 
-An opening report carries the alias `key@began:type:site`, the closing one the same with `#end`. Both are in the log and in the front's
-index; this keeps the newest of each key in memory.
+An opening report carries the alias `key@began:type:site`, the closing one the same with `#end`, the nth that changes its words `key@began#n`. All are
+in the log and in the front's index, with a fingerprint of their words; this keeps the newest episode of each key in memory.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Final
 
-from services.intake.idempotency import END, Ledger
+from services.intake.idempotency import END, Known, Ledger
 
 KEPT: Final = 50_000
 _NAME: Final = re.compile(r"(\d{1,15}):([a-z_]{1,40}):(.{0,64})")
+_UPDATE: Final = re.compile(r"(\d{1,15})#(\d{1,15})")
 TOMBSTONE_MS: Final = 15 * 60_000
 """After the end of an episode a signal from before it opens nothing for this long: it only came late."""
 
@@ -28,14 +29,51 @@ class Episode:
     site: str | None
     report_id: str = ""
     ended: int | None = None
-    """ms"""
+    """When its end arrived, ms."""
+    over: int | None = None
+    """When it was over, as its end says, ms; None: unknown."""
+    updates: int = 0
     content: str = ""
-    """What it was last said to be, as a hash; empty when this process has not heard it."""
+    """Fingerprint of what it was last said to be."""
+    at: int | None = None
+    """When it was that, as its last report says, ms; None: unknown (an index of an earlier version)."""
+    answered: bool = True
+    """Whether somebody is known to have been told that this was taken: see Known."""
 
     @property
     def alias(self) -> str:
         """Of the opening report."""
         return f"{self.key}@{self.began}:{self.type}:{self.site or ''}"
+
+    def saying(self, content: str, at: int) -> Episode:
+        """The same after one more update."""
+        return replace(self, updates=self.updates + 1, content=content, at=at, answered=True)
+
+    @property
+    def update_alias(self) -> str:
+        """Of the last update."""
+        return f"{self.key}@{self.began}#{self.updates}"
+
+    @property
+    def telling(self) -> str:
+        """Key of the report that said so, without a clock: the same from here, told again, is the same report."""
+        return f"{self.alias}#{self.updates}:{self.content}" if self.updates else self.alias
+
+
+_Place = tuple[str, str, str]
+"""Realm, sender, key."""
+_Kept = OrderedDict[_Place, Episode | None]
+
+
+def _remember(kept: _Kept, place: _Place, episode: Episode | None) -> None:
+    kept[place] = episode
+    kept.move_to_end(place)
+    if len(kept) > KEPT:
+        kept.popitem(last=False)
+
+
+def _said(episode: Episode, known: Known) -> Episode:
+    return replace(episode, content=known.fingerprint, at=known.occurred_at, answered=known.answered)
 
 
 class Episodes:
@@ -43,37 +81,54 @@ class Episodes:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._newest: OrderedDict[tuple[str, str, str], Episode | None] = OrderedDict()
+        self._newest: _Kept = OrderedDict()
+        self._tried: _Kept = OrderedDict()
+        """Beginnings of which no acknowledgement has come: each may be on the log all the same, or come to it yet."""
 
     def newest(self, realm: str, sender: str, key: str) -> Episode | None:
         """The newest episode of a key, open or not."""
         place = (realm, sender, key)
-        if place not in self._newest:
-            self._remember(place, self._read(realm, sender, key))
+        if place not in self._newest or place in self._tried:
+            _remember(self._newest, place, self._read(realm, sender, key))
         return self._newest[place]
 
-    def note(self, realm: str, sender: str, episode: Episode) -> None:
-        """It was opened or closed."""
-        self._remember((realm, sender, episode.key), episode)
+    def begins(self, realm: str, sender: str, episode: Episode) -> Episode:
+        """It is about to be told: under the name under which the same was tried before, so that it is one if that landed."""
+        place = (realm, sender, episode.key)
+        tried = self._tried.get(place)
+        if tried is not None and (tried.content, tried.type, tried.site) == (episode.content, episode.type, episode.site):
+            episode = replace(episode, began=tried.began)
+        _remember(self._tried, place, episode)
+        return episode
 
-    def _remember(self, place: tuple[str, str, str], episode: Episode | None) -> None:
-        self._newest[place] = episode
-        self._newest.move_to_end(place)
-        if len(self._newest) > KEPT:
-            self._newest.popitem(last=False)
+    def note(self, realm: str, sender: str, episode: Episode) -> None:
+        """It was opened, changed or closed."""
+        place = (realm, sender, episode.key)
+        self._tried.pop(place, None)
+        _remember(self._newest, place, episode)
 
     def _read(self, realm: str, sender: str, key: str) -> Episode | None:
         opened: dict[str, tuple[int, Episode]] = {}
-        ended: dict[str, int] = {}
-        for alias, report_id, at in self._ledger.aliases(realm, sender, f"{key}@"):
+        ended: dict[str, Known] = {}
+        updated: dict[int, tuple[int, Known]] = {}
+        for alias, known in self._ledger.aliases(realm, sender, f"{key}@").items():
             name = alias.removesuffix(END)
+            if (update := _UPDATE.fullmatch(name, len(key) + 1)) is not None:
+                began, n = int(update[1]), int(update[2])
+                updated[began] = max(updated.get(began, (0, known)), (n, known), key=lambda u: u[0])
             if (found := _NAME.fullmatch(name, len(key) + 1)) is None:
                 continue  # another key that begins so, or an alias of a native report
             if name != alias:
-                ended[name] = at
+                ended[name] = known
             else:
-                opened[name] = at, Episode(key, int(found[1]), found[2], found[3] or None, report_id)
+                episode = Episode(key, int(found[1]), found[2], found[3] or None, known.report_id)
+                opened[name] = known.recorded_at, _said(episode, known)
         if not opened:
             return None
         _, newest = max(opened.values(), key=lambda o: (o[0], o[1].began))  # told last: a clock that ran ahead says nothing of the order
-        return replace(newest, ended=ended.get(newest.alias))
+        if newest.began in updated:
+            updates, last = updated[newest.began]
+            newest = replace(_said(newest, last), updates=updates)
+        if (end := ended.get(newest.alias)) is None:
+            return newest
+        return replace(newest, ended=end.recorded_at, over=end.occurred_at)

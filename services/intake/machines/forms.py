@@ -14,17 +14,25 @@ MAX_PARTS: Final = 100
 
 
 def fields_of(asked: Asked) -> dict[str, Any]:
-    """Fields of a JSON, form or multipart body, and of the query; the body wins. Raises ProblemError."""
-    given: dict[str, Any] = {name: value for name, value in asked.query.items() if name != "token"}
-    if asked.kind == "application/json" or asked.body.lstrip()[:1] == b"{":
-        return given | asked.json_object()
-    if asked.kind == "multipart/form-data":
-        return given | _parts(asked)
-    return given | asked.form()
+    """Fields of a JSON, form or multipart body, and of the query; the body wins, and the first of a name. Raises ProblemError."""
+    given: dict[str, Any] = dict(reversed(pairs_of(asked)))
+    return given | asked.json_object() if _is_json(asked) else given
 
 
-def _parts(asked: Asked) -> dict[str, str]:
-    """Fields of a multipart body, the first of a name, without files; header lines and their number are bounded. Raises ProblemError `invalid`."""
+def pairs_of(asked: Asked) -> list[tuple[str, str]]:
+    """Fields of a form or multipart body, then those of the query; a name may come several times. Raises ProblemError."""
+    queried = [(name, value) for name, value in asked.queried if name != "token"]
+    if _is_json(asked):
+        return queried
+    return (_parts(asked) if asked.kind == "multipart/form-data" else asked.form_pairs()) + queried
+
+
+def _is_json(asked: Asked) -> bool:
+    return asked.kind == "application/json" or asked.body.lstrip()[:1] == b"{"
+
+
+def _parts(asked: Asked) -> list[tuple[str, str]]:
+    """Fields of a multipart body without files; header lines and their number are bounded. Raises ProblemError `invalid`."""
     boundary = parse_options_header(asked.headers["content-type"])[1].get(b"boundary", b"")
     if not boundary:
         raise wrong("content-type", "boundary", "multipart sans « boundary »", "multipart without a boundary")
@@ -53,11 +61,7 @@ def _parts(asked: Asked) -> dict[str, str]:
         parser.finalize()
     except (FormParserError, ValueError):
         raise wrong("body", "multipart", "multipart illisible", "unreadable multipart body") from None
-    found: dict[str, str] = {}
-    for part in parts:
-        if part.name is not None:
-            found.setdefault(part.name, part.content.decode("utf-8", "replace"))
-    return found
+    return [(part.name, part.content.decode("utf-8", "replace")) for part in parts if part.name is not None]
 
 
 @dataclass(slots=True)

@@ -6,13 +6,15 @@ from typing import Any, Final
 
 from services.intake.machines import alertmanager
 from services.intake.machines.asked import Asked, Reply, text, wrong
-from services.intake.machines.forms import fields_of
+from services.intake.machines.forms import fields_of, pairs_of
 from services.intake.machines.signals import Signal, State, flat, short
 from services.runtime.principals import Source
 from services.runtime.problems import Problem, ProblemError
 
 NAME: Final = "goalert"
 PATHS: Final = ("/api/v2/generic/incoming", "/api/v2/grafana/incoming", "/api/v2/prometheusalertmanager/incoming")
+_UNDECIDED: Final = frozenset({"no_data", "pending", "paused"})
+"""States of a legacy Grafana rule that say neither that something is wrong nor that it is over."""
 
 
 def signals(asked: Asked, source: Source) -> list[Signal | ProblemError]:
@@ -27,8 +29,15 @@ def signals(asked: Asked, source: Source) -> list[Signal | ProblemError]:
     key = text(given, "dedup") or short(f"{summary}\x1f{details}")
     if not summary and not (closes and text(given, "dedup")):
         raise wrong("summary", "missing", "obligatoire", "required")
-    labels = flat(given.get("meta")) | flat({n: v for n, v in given.items() if n not in ("summary", "details", "meta")})
+    labels = flat(_meta(asked, given)) | flat({n: v for n, v in given.items() if n not in ("summary", "details", "meta")})
     return [Signal(key, State.CLOSED if closes else State.OPEN, summary, details, labels)]
+
+
+def _meta(asked: Asked, given: dict[str, Any]) -> Any:
+    """An object in JSON; elsewhere `meta=name=value`, as often as there are some."""
+    if not isinstance(given.get("meta"), str):
+        return given.get("meta")
+    return dict(value.split("=", 1) for name, value in reversed(pairs_of(asked)) if name == "meta" and "=" in value)
 
 
 def _grafana(asked: Asked, given: dict[str, Any], source: Source) -> list[Signal | ProblemError]:
@@ -38,7 +47,10 @@ def _grafana(asked: Asked, given: dict[str, Any], source: Source) -> list[Signal
     name = text(given, "ruleName", "title")
     if not name:
         raise wrong("ruleName", "missing", "obligatoire", "required")
-    closes = text(given, "state").lower() in ("ok", "normal", "resolved")
+    state = text(given, "state").lower()
+    if state in _UNDECIDED:
+        return []
+    closes = state in ("ok", "normal", "resolved")
     return [
         Signal(
             short(f"{text(given, 'ruleId')}\x1f{name}"), State.CLOSED if closes else State.OPEN, name, text(given, "message"), flat(given)

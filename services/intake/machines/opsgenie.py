@@ -1,4 +1,4 @@
-"""Opsgenie alerts: `POST /v2/alerts`, `/v2/alerts/{id}/close`, `/v2/alerts/{id}/acknowledge`; heartbeats are answered. `Authorization: GenieKey …`."""
+"""Opsgenie alerts: `POST /v2/alerts`, `/v2/alerts/{id}/close`, `/v2/alerts/{id}/acknowledge`; heartbeats and the rest are answered. `Authorization: GenieKey …`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from services.runtime.problems import Problem
 
 NAME: Final = "opsgenie"
 PATHS: Final = ("/v2/alerts", "/v2/heartbeats")
-_ONE: Final = re.compile(r"/v2/alerts/(.{1,600})/(close|acknowledge)/?")
+_ONE: Final = re.compile(r"/v2/alerts/(.{1,600})/([a-z]+)/?")
+_STATES: Final = {"close": State.CLOSED, "acknowledge": State.ACKNOWLEDGED}
 _PRIORITY: Final = {"P1": 4, "P2": 3, "P3": 3, "P4": 2, "P5": 1}
 
 
 def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  the protocol of dialects
-    """Alias (else a fresh id) is the key. Raises ProblemError `invalid`."""
+    """Alias, else the message itself, is the key. What else can be done to an alert (`/notes`, `/snooze`) tells nothing; nor do `/message` and
+    `/description`: whoever sends them (Alertmanager with `update_alerts`) has said it in the creation before. Raises ProblemError `invalid`.
+    """
     if asked.path.startswith("/v2/heartbeats"):
         return []
     document = asked.json_object() if asked.body.strip() else {}
     if (found := _ONE.fullmatch(asked.path)) is not None:
-        state = State.CLOSED if found[2] == "close" else State.ACKNOWLEDGED
-        return [Signal(found[1], state, details=text(document, "note"))]
+        state = _STATES.get(found[2])
+        return [] if state is None else [Signal(found[1], state, details=text(document, "note"))]
     if not text(document, "message"):
         raise wrong("message", "missing", "obligatoire, 130 caractères au plus", "required, 130 characters at most")
     alias = text(document, "alias")
@@ -35,7 +38,7 @@ def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  the 
     if isinstance(details, dict) and (site := text(details, "site")):
         labels["site"] = site
     severity = _PRIORITY.get(text(document, "priority").upper(), 3)
-    return [Signal(alias or uuid4().hex, State.OPEN, text(document, "message"), text(document, "description"), labels, severity)]
+    return [Signal(alias or asked.own_name(), State.OPEN, text(document, "message"), text(document, "description"), labels, severity)]
 
 
 def accepted(asked: Asked, found: list[Signal]) -> Reply:  # noqa: ARG001  the protocol of dialects

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any, Final
-from uuid import uuid4
 
+from services.intake.machines.alertmanager import SEVERITY, strings
 from services.intake.machines.asked import Asked, Reply, text, wrong
 from services.intake.machines.signals import Signal, State, flat
 from services.intake.machines.times import read_time
@@ -16,8 +18,9 @@ PATHS: Final = ("/v2/enqueue", "/v2/change/enqueue")
 SUMMARY: Final = 1024
 LARGEST: Final = 512 * 1024
 """Bytes of an event, as at the vendor."""
-_SEVERITY: Final = {"critical": 4, "error": 3, "warning": 2, "info": 1}
 _STATES: Final = {"trigger": State.OPEN, "acknowledge": State.ACKNOWLEDGED, "resolve": State.CLOSED}
+_LABELS: Final = re.compile(r"^Labels:\n((?: - .*\n)*)", re.MULTILINE)
+_LABEL: Final = re.compile(r"^ - (\S+) = (.*)$", re.MULTILINE)
 
 
 def key_in(asked: Asked) -> str | None:
@@ -51,12 +54,13 @@ def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  the 
     labels = flat({k: v for k, v in said.items() if k != "summary"}) | {n: t for n in ("client", "client_url") if (t := text(document, n))}
     details = said.get("custom_details")
     if isinstance(details, dict):
-        labels |= {k: v for k, v in flat(details).items() if k in ("site", "severity")}
-    severity = _SEVERITY.get(labels.get("severity", "").lower()) or _SEVERITY.get(text(said, "severity").lower())
+        labels |= _of_its_alerts(details) | {k: v for k, v in flat(details).items() if k in ("site", "severity")}
+    severity = _rank(labels) or SEVERITY.get(text(said, "severity").lower())
+    at = read_time(said.get("timestamp"))
     return [
         Signal(
-            key or uuid4().hex, _STATES[action], text(said, "summary")[:SUMMARY], text(said, "details") or _lines(details), labels, severity,
-            at=read_time(said.get("timestamp")),
+            key or asked.own_name(at), _STATES[action], text(said, "summary")[:SUMMARY], text(said, "details") or _lines(details), labels, severity,
+            at=at,
         )
     ]  # fmt: skip
 
@@ -71,6 +75,25 @@ def refused(problem: Problem) -> Reply:
     """400 is final for its clients; what may pass again is a 503 with Retry-After."""
     errors = [f"{f.field}: {f.message['en']}" for f in problem.faults] or [problem.sentence("en")]
     return Reply(400, {"status": "invalid event", "message": "Event object is invalid", "errors": errors})
+
+
+def _of_its_alerts(details: dict[str, Any]) -> dict[str, str]:
+    """`severity` and `site` of the gravest alert of a group: Alertmanager says `error` for all and puts the alerts into `firing` and `resolved`, as a list or
+    as text.
+    """
+    alerts = _alerts(details.get("firing")) or _alerts(details.get("resolved"))
+    return {name: alert[name] for alert in sorted(alerts, key=_rank) for name in ("severity", "site") if name in alert}
+
+
+def _alerts(told: Any) -> list[dict[str, str]]:
+    """Labels of each alert."""
+    if isinstance(told, list):
+        return [strings(alert.get("labels")) for alert in told if isinstance(alert, dict)]
+    return [dict(_LABEL.findall(labels)) for labels in _LABELS.findall(told)] if isinstance(told, str) else []
+
+
+def _rank(labels: Mapping[str, str]) -> int:
+    return SEVERITY.get(labels.get("severity", "").lower(), 0)
 
 
 def _lines(details: Any) -> str:

@@ -26,7 +26,8 @@ MATCHABLE: Final = 64
 SITE: Final = 64
 LABEL_NAME: Final = 128
 LABEL_VALUE: Final = 256
-_HEADLINE: Final = 1_000
+_HEADLINE: Final = 1_024
+"""The longest summary that a dialect here knows (PagerDuty)."""
 _DETAILS: Final = 50_000
 
 

@@ -75,8 +75,10 @@ class Transitions:
         if meaning.drop or (signal.event is not None and self._has_had_effect(speaker, signal.event)):
             return None
         key, now = short(signal.key), datetime.now(UTC)
+        at = ms(credible(signal.began or signal.at, now))
         body = body_of(signal, meaning, now) | {"realm": speaker.realm}
-        content = blake2b(f"{signal.title}\x1f{signal.details}\x1f{meaning.severity}".encode("utf-8", "replace"), digest_size=8).hexdigest()
+        words = f"{signal.title}\x1f{signal.details}\x1f{meaning.severity}".encode("utf-8", "replace")
+        content = self._receiver.print_of(words)
 
         def once(otherwise: str) -> str:
             return otherwise if signal.event is None else f"{_EVENT}{signal.event}"
@@ -85,61 +87,73 @@ class Transitions:
             known = self.episodes.newest(speaker.realm, speaker.principal.id, key)
             current = known if known is not None and known.ended is None else None
             if signal.state is State.INFO:
-                await self._inform(speaker, body, current, once(f"{key}#info:{content}:{ms(now) // MINUTE_MS}"))
+                about = meaning.type if current is None else current.type
+                await self._inform(speaker, body, current, about, once(f"{key}#info:{content}:{ms(now) // MINUTE_MS}"))
             elif signal.state is State.OPEN and (known is None or _begins(known, signal, now)):
                 began = _began(signal, now)
                 if signal.lease is not None and known is not None and began <= (known.ended or 0):  # over, and here again all the same
-                    began = ms(now)
+                    began = at = ms(now)
                     body["occurred_at"] = iso(began)
-                episode = Episode(key, began, meaning.type, meaning.site, content=content)
-                receipt = await self.accept(speaker, body | {"alias": episode.alias}, once(episode.alias), _beside(signal, speaker.realm))
+                new = Episode(key, began, meaning.type, meaning.site, content=content, at=at)
+                episode, beside = self.episodes.begins(speaker.realm, speaker.principal.id, new), _beside(signal, speaker.realm)
+                receipt = await self.accept(speaker, body | {"alias": episode.alias}, once(episode.alias), beside, words=words)
                 self._note(speaker, replace(episode, report_id=receipt.report_id))
             elif current is None or _is_of_an_earlier_one(signal, current, now):
                 return None  # the end of something unknown, or what came late
             elif signal.state is State.ACKNOWLEDGED:
-                await self._inform(speaker, body, current, once(f"{current.alias}#ack"))
+                await self._inform(speaker, body, current, current.type, once(f"{current.alias}#ack"))
             elif signal.state is State.CLOSED:
                 await self._close(speaker, body, current, signal, now, once)
+            elif not current.answered and content == current.content and signal.event is None:  # a crash may have left it without its text
+                await self.accept(speaker, body, current.telling, words=words)
+                self._note(speaker, replace(current, answered=True))
             elif signal.lease is not None:
                 lease = signal.lease
                 return Renewal(report=current.report_id, until=lease.until, explicit=lease.explicit) if is_live(speaker.realm) else None
             elif signal.began is None and content != current.content:
-                update = body | {"msg_type": "Update", "references": [current.report_id], "type": current.type}
-                await self.accept(speaker, update, once(f"{current.alias}#{content}:{ms(now)}"))
-                self._note(speaker, replace(current, content=content))
+                changed = current.saying(content, at)
+                update = {"msg_type": "Update", "references": [current.report_id], "type": current.type, "alias": changed.update_alias}
+                await self.accept(speaker, body | update, once(changed.telling), words=words)
+                self._note(speaker, changed)
         return None
 
-    async def _inform(self, speaker: Speaker, body: dict[str, Any], about: Episode | None, key: str) -> None:
+    async def _inform(self, speaker: Speaker, body: dict[str, Any], about: Episode | None, type: str, key: str) -> None:
+        """About an open matter it is about its site, whatever the source's own is."""
         references = [] if about is None else [about.report_id]
-        await self.accept(speaker, body | {"type": EventType.INFO, "severity": 1, "references": references}, key)
+        place = {"site_id": about.site} if about is not None and about.site else {}
+        await self.accept(speaker, body | {"type": EventType.INFO, "severity": 1, "references": references} | place, key, matter=type)
 
     async def _close(
         self, speaker: Speaker, body: dict[str, Any], episode: Episode, signal: Signal, now: datetime, once: Callable[[str], str]
     ) -> None:
-        """The end lifts the cause of its own episode. A machine's clock that is behind does not put it before its beginning."""
-        ended = max(ms(credible(signal.at, now)), min(episode.began, ms(now)))
+        """The end lifts the cause of its own episode. A machine's clock that is behind does not put it before what it ends: that would stay (D7)."""
+        said = episode.began if episode.at is None else episode.at
+        over = max(ms(credible(signal.at, now)), min(said, ms(now)))
         body |= {
             "type": EventType.REOPENING, "severity": 1, "lifts": [episode.type], "references": [episode.report_id],
-            "occurred_at": iso(ended), "alias": f"{episode.alias}{END}",
+            "occurred_at": iso(over), "alias": f"{episode.alias}{END}",
         }  # fmt: skip
         if episode.site:
             body["site_id"] = episode.site
-        await self.accept(speaker, body, once(f"{episode.alias}{END}"))
-        self._note(speaker, replace(episode, ended=ms(now)))
+        await self.accept(speaker, body, once(f"{episode.alias}{END}"), matter=episode.type)
+        self._note(speaker, replace(episode, ended=ms(now), over=over))
 
     def _note(self, speaker: Speaker, episode: Episode) -> None:
         self.episodes.note(speaker.realm, speaker.principal.id, episode)
 
-    async def accept(self, speaker: Speaker, body: Mapping[str, Any], key: str, beside: Mapping[str, Any] | None = None) -> Receipt:
-        """As a native report, with fields that only machines have `beside`. What was accepted under this key before stands, whatever its words are now.
+    async def accept(
+        self, speaker: Speaker, body: Mapping[str, Any], key: str, beside: Mapping[str, Any] | None = None, *,
+        matter: str | None = None, words: bytes | None = None,
+    ) -> Receipt:  # fmt: skip
+        """As a native report, with fields that only machines have `beside`. `matter`: see claim_of; `words`: see Claim. What was accepted under this key
+        before stands, whatever its words are now.
 
         Raises ProblemError, BrokerAway.
         """
         principal = speaker.principal
         resolve = partial(self._receiver.resolve, principal.id)
-        claim = claim_of(parse_one(dumped(body)), principal, self._live_realm, resolve, self._geography)
-        if beside:
-            claim = replace(claim, message={**claim.message, **beside})
+        claim = claim_of(parse_one(dumped(body)), principal, self._live_realm, resolve, self._geography, matter)
+        claim = replace(claim, message={**claim.message, **(beside or {})}, words=words)
         return await self._receiver.accept(claim, principal, _hashed(key), speaker.raw, first_stands=True)
 
     def _has_had_effect(self, speaker: Speaker, event: str) -> bool:
@@ -184,7 +198,8 @@ def _begins(known: Episode, signal: Signal, now: datetime) -> bool:
         return began > known.began
     if known.ended is None:
         return False
-    late = signal.at is not None and ms(signal.at) <= known.ended and ms(now) - known.ended < TOMBSTONE_MS
+    over = known.ended if known.over is None else known.over
+    late = signal.at is not None and ms(signal.at) <= over and ms(now) - known.ended < TOMBSTONE_MS
     return not late
 
 

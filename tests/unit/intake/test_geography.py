@@ -12,6 +12,7 @@ import pytest
 from services.intake.geography import Geography, circle, polygon
 from services.intake.native import claim_of, parse_one
 from services.runtime.access import new_principal
+from services.runtime.principals import Scope
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
 from tests.shipped import FOLDER
@@ -74,6 +75,32 @@ def test_the_place_that_a_report_names_itself_stands() -> None:
         parse_one(orjson.dumps(report(site_id="nouveau", area=AROUND))), new_principal(Role.ADMIN), "92", lambda _, r: r, HERE
     )
     assert unknown.message["zone"] == ("92050",), "correlated by commune until it is linked"
+
+
+def _of_some_sites(**place: Any) -> None:
+    body = parse_one(orjson.dumps(report(site_id="cen-1") | place))
+    for role in (Role.SOURCE, Role.SITE_MANAGER):
+        claim_of(body, new_principal(role, scope=Scope(sites=("cen-1", "cen-2", "nouveau"))), "92", lambda _, r: r, HERE)
+
+
+@pytest.mark.parametrize(
+    "place", [{"commune": "92050"}, {"zone": ["92050"]}, {"sites": ["cen-1", "cen-2"]}, {"area": PARIS}, {"area": "ici"}]
+)
+def test_who_speaks_for_some_sites_names_them_and_their_commune(place: dict[str, Any]) -> None:
+    _of_some_sites(**place)
+
+
+@pytest.mark.parametrize(
+    ("place", "field"),
+    [
+        ({"sites": ["cen-1", "cen-3"]}, "sites"), ({"commune": "92012"}, "commune"), ({"zone": ["92050", "92012"]}, "zone"),
+        ({"site_id": "nouveau", "area": AROUND}, "area"), ({"site_id": "nouveau", "commune": "92050"}, "commune"),
+    ],
+)  # fmt: skip
+def test_who_speaks_for_some_sites_names_no_other_place(place: dict[str, Any], field: str) -> None:
+    with pytest.raises(ProblemError) as caught:
+        _of_some_sites(**place)
+    assert (caught.value.problem.code, caught.value.problem.values) == ("out_of_scope", {"field": field})
 
 
 def test_the_same_report_is_the_same_whatever_the_map_says() -> None:

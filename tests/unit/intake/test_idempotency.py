@@ -75,6 +75,25 @@ async def test_what_is_old_is_forgotten_but_no_episode_that_is_open(ledger: Ledg
     assert [ledger.get(known(n).report_id) is not None for n in range(4)] == [False, True, False, False]
 
 
+async def test_what_an_open_episode_was_last_said_to_be_is_kept_with_it(ledger: Ledger) -> None:
+    aliases = ["disk@17:outage_it:B#2", "disk@17#1", "net@17:outage_it:", "net@17#1", "net@17#2", "net@17:outage_it:#end", "a@b#c"]
+    for n, alias in enumerate(aliases):
+        ledger.sent(0, ledger.sending(0), n, replace(known(n, alias=alias), occurred_at=n))
+    await ledger.flush()
+    ledger._prune(1 << 60)
+    assert [n for n in range(len(aliases)) if ledger.get(known(n).report_id)] == [0, 1]
+    assert ledger._reading.execute("SELECT COUNT(*) FROM occurred").fetchone() == (2,)
+
+
+async def test_the_reports_of_an_alias_come_with_what_they_said(ledger: Ledger) -> None:
+    first, second = replace(known(1, alias="disk@17:outage_it:"), occurred_at=3), known(2, alias="disk@17#1")
+    ledger.sent(0, ledger.sending(0), 1, first)
+    await ledger.flush()
+    ledger.sent(0, ledger.sending(0), 2, second)
+    ledger.sent(0, ledger.sending(0), 3, known(3, alias="dish@17:outage_it:"))
+    assert ledger.aliases("92", "s", "disk@") == {"disk@17:outage_it:": first, "disk@17#1": second}
+
+
 async def test_the_position_never_passes_a_record_that_is_still_under_way(ledger: Ledger) -> None:
     """Else a kill between its acknowledgement and the next flush would lose the answer."""
     early, late = ledger.sending(3), ledger.sending(3)

@@ -150,6 +150,16 @@ def test_a_source_speaks_for_its_own_sites_types_and_realms() -> None:
         assert refused(report(**changes), source)[0] == "out_of_scope"
 
 
+@pytest.mark.parametrize(("lifts", "may"), [([], True), (["outage_power"], True), (["fire"], False), (["outage_power", "fire"], False)])
+def test_a_source_ends_only_what_it_may_speak_of(lifts: list[str], may: bool) -> None:
+    source = new_principal(Role.SOURCE, scope=Scope(types=("outage_power", "reopening")))
+    body = report(type="reopening", lifts=lifts)
+    if may:
+        assert claim(body, source).message["type"] == "reopening"
+    else:
+        assert refused(body, source)[0] == "out_of_scope"
+
+
 @pytest.mark.parametrize(
     ("role", "realm", "named", "kind"),
     [(Role.CELL, "92", "enedis", "enedis"), (Role.CELL, "92", "martin", "cell"), (Role.COORDINATOR, "92~ex-1", "martin", "martin"),

@@ -165,9 +165,9 @@ class _Telling:
     def _earlier(self, reference: Identity) -> list[_Earlier]:
         start = _start(reference)
         found = []
-        for alias, report_id, _ in self._ledger.aliases(self._realm, self._sender, start):
+        for alias, known in self._ledger.aliases(self._realm, self._sender, start).items():
             type_, _, name = alias.removeprefix(start).removesuffix(OVER).partition(".")
-            found.append(_Earlier(type_, name, report_id, reference.sent_ms, alias.endswith(OVER)))
+            found.append(_Earlier(type_, name, known.report_id, reference.sent_ms, alias.endswith(OVER)))
         return found
 
     # ── alerts and updates ───────────────────────────────────────────────────────────────────────────────────────────

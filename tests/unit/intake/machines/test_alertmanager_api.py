@@ -25,7 +25,7 @@ def _in(seconds: float) -> str:
 
 
 def _read(*alerts: Any) -> tuple[list[Signal], list[ProblemError]]:
-    return read(Asked("POST", "/api/v2/alerts", {}, {}, orjson.dumps(alerts)))
+    return read(Asked("POST", "/api/v2/alerts", (), {}, orjson.dumps(alerts)))
 
 
 def _one(**alert: Any) -> Signal:
@@ -69,7 +69,7 @@ def test_what_is_wrong_in_one_costs_the_others_nothing() -> None:
 
 def test_a_body_that_is_no_list_is_refused() -> None:
     with pytest.raises(ProblemError):
-        read(Asked("POST", "/api/v2/alerts", {}, {}, b'{"labels": {}}'))
+        read(Asked("POST", "/api/v2/alerts", (), {}, b'{"labels": {}}'))
 
 
 def test_the_fingerprint_is_that_of_prometheus() -> None:

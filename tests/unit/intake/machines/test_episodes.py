@@ -1,0 +1,138 @@
+"""The same message again has no second effect: after a restart, after a 503 whose report landed, and whatever its times say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from services.intake.machines.episodes import Episodes
+from services.runtime.kafka import BrokerAway
+from tests.unit.intake.conftest import Door
+from tests.unit.intake.machines.test_machines import KEY, alert, event, group, reports, source
+
+
+async def forget(door: Door) -> None:
+    """What a restart of the front forgets."""
+    await door.intake.ledger.flush()
+    door.intake.front._machines.transitions.episodes = Episodes(door.intake.ledger)
+
+
+async def told(door: Door, *bodies: dict[str, Any], forgetful: bool) -> None:
+    async with door.client() as http:
+        for body in bodies:
+            if forgetful:
+                await forget(door)
+            assert (await http.post("/v2/enqueue", json=body)).status_code == 202
+
+
+def ago(seconds: int) -> str:
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+
+
+def kinds(door: Door) -> list[tuple[str, str, int]]:
+    return [(m.type.value, m.msg_type.value, m.severity) for _, m, _ in door.inputs.appended]
+
+
+def ids(door: Door) -> list[str]:
+    return [m.report_id for _, m, _ in door.inputs.appended]
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+async def test_each_change_of_words_is_told_once_also_across_restarts(door: Door, forgetful: bool) -> None:
+    await source(door, dialect="pagerduty", key=KEY)
+    severities = ("warning", "warning", "critical", "critical", "warning", "warning", "critical", "critical")
+    await told(door, *(event(severity=s, timestamp=ago(60)) for s in severities), event("resolve"), forgetful=forgetful)
+    assert kinds(door) == [
+        ("outage_it", "Alert", 2), ("outage_it", "Update", 4), ("outage_it", "Update", 2), ("outage_it", "Update", 4), ("reopening", "Alert", 1),
+    ]  # fmt: skip
+    assert len({*ids(door)}) == 5
+    assert {m.references for _, m, _ in door.inputs.appended[1:]} == {(ids(door)[0],)}
+
+
+@pytest.mark.parametrize(("dialect", "path", "body"), [
+    ("goalert", "/api/v2/generic/incoming", {"summary": "Porte", "dedup": "p"}), ("generic", "/webhooks/generic/s", {"title": "Fuite", "location": "B#2"}),
+    ("apprise", "/webhooks/apprise", {"title": "Onduleur", "message": "sur batterie", "type": "failure"}),
+])  # fmt: skip
+async def test_a_repetition_after_a_restart_changes_nothing_in_any_dialect(
+    door: Door, dialect: str, path: str, body: dict[str, Any]
+) -> None:
+    key = (await source(door, "s", dialect=dialect))["key"]
+    async with door.client() as http:
+        for _ in range(3):
+            assert (await http.post(path, params={"token": key}, json=body)).is_success
+            await forget(door)
+    assert len(reports(door)) == 1
+
+
+async def test_what_landed_although_its_sender_was_sent_away_is_told_again_as_the_same(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    await source(door, dialect="pagerduty", key=KEY)
+    append = door.inputs.append
+
+    async def lands_unheard(*record: Any) -> tuple[int, int]:
+        await append(*record)
+        raise BrokerAway("no acknowledgement")
+
+    async with door.client() as http:
+        for body in (event(), event(severity="info"), event("resolve")):
+            with monkeypatch.context() as patched:
+                patched.setattr(door.inputs, "append", lands_unheard)
+                assert (await http.post("/v2/enqueue", json=body)).status_code == 503
+            assert (await http.post("/v2/enqueue", json=body)).status_code == 202
+        assert (await http.post("/v2/enqueue", json=event())).status_code == 202
+    assert [t for t, *_ in kinds(door)] == ["outage_it"] * 4 + ["reopening"] * 2 + ["outage_it"]
+    assert [ids(door).count(i) for i in dict.fromkeys(ids(door))] == [2, 2, 2, 1]
+
+
+async def test_what_a_crash_left_without_its_text_has_it_after_the_retry(door: Door) -> None:
+    """Whoever was not answered comes again with the same words."""
+    await source(door, dialect="pagerduty", key=KEY)
+    am = (await source(door, "am", dialect="alertmanager"))["key"]
+    async with door.client() as http:
+        for path, body in (("/v2/enqueue", event()), (f"/webhooks/alertmanager?token={am}", group(alert()))):
+            assert (await http.post(path, json=body)).status_code == 202
+            [id] = ids(door)[-1:]
+            await forget(door)
+            door.intake.ledger._db.execute("INSERT INTO unanswered VALUES (?, 1)", (bytes.fromhex(id.replace("-", "")),))
+            before = len(door.texts_log.entries)
+            assert (await http.post(path, json=body)).status_code == 202
+            assert (await http.post(path, json=body)).status_code == 202
+            assert len(door.texts_log.entries) == before + 1
+    assert len(reports(door)) == 2
+
+
+# ── times of the sender ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def resolved(timestamp: str | None) -> dict[str, Any]:
+    return event("resolve") | {"payload": {"summary": "fini", "source": "s", "severity": "info", "timestamp": timestamp}}
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+@pytest.mark.parametrize(("ended", "again", "opens"), [(120, 60, True), (120, 200, False), (None, 60, False)])
+async def test_what_began_after_the_end_that_its_sender_named_is_another_matter(
+    door: Door, ended: int | None, again: int, opens: bool, forgetful: bool
+) -> None:
+    await source(door, dialect="pagerduty", key=KEY)
+    bodies = event(timestamp=ago(300)), resolved(None if ended is None else ago(ended)), event(timestamp=ago(again), summary="De nouveau")
+    await told(door, *bodies, forgetful=forgetful)
+    assert [t for t, *_ in kinds(door)] == ["outage_it", "reopening"] + ["outage_it"] * opens
+
+
+async def test_an_end_is_of_the_time_that_its_sender_names(door: Door) -> None:
+    await source(door, dialect="pagerduty", key=KEY)
+    began, ended = ago(300), ago(120)
+    await told(door, event(timestamp=began), resolved(ended), forgetful=False)
+    assert [m.occurred_at for _, m, _ in door.inputs.appended] == [
+        int(datetime.fromisoformat(t).timestamp() * 1000) for t in (began, ended)
+    ]
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+async def test_an_end_never_comes_before_what_was_last_said_of_its_matter(door: Door, forgetful: bool) -> None:
+    """What is said after a reopening stays (D7)."""
+    await source(door, dialect="pagerduty", key=KEY)
+    await told(door, event(timestamp=ago(300)), event(severity="info", timestamp=ago(100)), resolved(ago(200)), forgetful=forgetful)
+    times = [m.occurred_at for _, m, _ in door.inputs.appended]
+    assert times[2] == times[1] > times[0]
