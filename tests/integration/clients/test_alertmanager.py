@@ -235,7 +235,7 @@ def _post(address: str, labels: dict[str, str], began: str, *, over: bool = Fals
 
 
 def test_a_real_alertmanager_reports_by_webhook_pagerduty_and_opsgenie(vigie: RunningVigie, start: Any, tmp_path: Path) -> None:
-    keys = {name: _source(vigie, f"am-{name}", dialect, site)[0] for name, dialect, site in (
+    keys = {name: _source(vigie, f"am-{name}", dialect, site, severity=None)[0] for name, dialect, site in (
         ("webhook", "alertmanager", "par-01"), ("pagerduty", "pagerduty", "par-02"), ("opsgenie", "opsgenie", "par-03"),
     )}  # fmt: skip
     address = _alertmanager(start, tmp_path, f"""
@@ -244,7 +244,7 @@ receivers:
 - name: all
   webhook_configs: [{{url: '{vigie.url}/webhooks/alertmanager', http_config: {{authorization: {{credentials: {keys["webhook"]}}}}}}}]
   pagerduty_configs: [{{routing_key: {keys["pagerduty"]}, url: '{vigie.url}/v2/enqueue'}}]
-  opsgenie_configs: [{{api_url: '{vigie.url}/', api_key: {keys["opsgenie"]}}}]
+  opsgenie_configs: [{{api_url: '{vigie.url}/', api_key: {keys["opsgenie"]}, update_alerts: true}}]
 """)  # fmt: skip
     until(lambda: _is_ready(address), PATIENCE_S)
     labels, began = {"alertname": "PumpDown", "instance": "p1", "severity": "warning"}, _in(-120)
@@ -253,6 +253,7 @@ receivers:
         until(lambda site=site: len(_causes(vigie, site)) == 1, PATIENCE_S)
     (theirs,) = httpx.get(f"{address}/api/v2/alerts", trust_env=False).json()
     assert theirs["fingerprint"] == fingerprint(labels)
+    assert [c["severity"] for site in ("par-01", "par-02") for c in _causes(vigie, site)] == [2, 2], "PagerDuty's own is always error"
     _post(address, labels, began, over=True)
     for site in ("par-01", "par-02", "par-03"):
         until(lambda site=site: not _causes(vigie, site), PATIENCE_S)
