@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -83,14 +82,14 @@ async def one(request: Request, name: str, principal: Annotated[Principal, Depen
 async def open_realm(author: Running, request: Request, body: NewRealm | None = None) -> Response:
     body = body or NewRealm()
     folder: Path = request.app.state.territory
-    realm = _name(body, folder.name)
+    decisions: Decisions = request.app.state.decisions
+    realm = _name(body, folder.name, decisions.realm_id(author.principal, author.key))
     if author.principal.scope.realms and realm not in author.principal.scope.realms:
         raise ProblemError("out_of_scope", field="id")
     try:
         territory = await asyncio.to_thread(load_territory, folder)
     except TerritoryInvalid as error:
         raise ProblemError("conflict", what=f"{folder.name}: {error.problems[0]}") from None
-    decisions: Decisions = request.app.state.decisions
     started = instant(body.started_at or now())
 
     def make(by: str, role: str, reason: str | None) -> Command:
@@ -99,9 +98,7 @@ async def open_realm(author: Running, request: Request, body: NewRealm | None = 
             lineage=body.lineage, speed=body.speed, responders=tuple(r.model_dump(mode="json", exclude_defaults=True) for r in body.responders),
         )  # fmt: skip
 
-    opened = await decisions.decide(
-        "alerts", realm, author.principal, make, reason=body.reason, idempotency_key=author.key, wait_s=author.wait_s
-    )
+    opened = await decisions.decide("alerts", realm, author.principal, make, reason=body.reason, key=author.key, wait_s=author.wait_s)
     if opened.answer is not None and opened.answer["state"] != "applied":
         return answer(request, opened, author.lang)
     # giving a realm its data is this program's act, whatever the duty of the person who may open it
@@ -119,10 +116,10 @@ def _opened(opened: Outcome, published: Outcome) -> Outcome:
     return opened
 
 
-def _name(body: NewRealm, territory: str) -> str:
-    """Name of the new realm. Raises ProblemError `invalid`."""
+def _name(body: NewRealm, territory: str, id: str) -> str:
+    """Name of the new realm; `id`: of one that has none. Raises ProblemError `invalid`."""
     kind = _KINDS[body.kind or "exercise"]
-    name = body.id or body.realm or f"{territory}~{kind}-{secrets.token_hex(4)}"
+    name = body.id or body.realm or f"{territory}~{kind}-{id}"
     try:
         own, found, _ = parse_realm(name)
     except RealmNameInvalid:
