@@ -27,6 +27,7 @@ from services.runtime.problems import ProblemError, fault, language_of
 from services.runtime.rights import Permission
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
+AsOf = Annotated[str | None, Query(max_length=40, description="what was known at this time (ISO 8601 with offset); a time to come is now")]
 Cursor = Annotated[str | None, Query(max_length=400)]
 R = TypeVar("R", bound=Resource)
 V = TypeVar("V", bound=str)
@@ -137,9 +138,7 @@ def reading(permission: Permission) -> Callable[..., Awaitable[Reader]]:
         request: Request,
         principal: Principal = Depends(who),  # noqa: B008  FastAPI's way; an annotation could not see `who`
         realm: Annotated[str | None, Query(max_length=64, description="default: the live realm of the territory")] = None,
-        as_of: Annotated[
-            str | None, Query(max_length=40, description="what was known at this time (ISO 8601 with offset); a time to come is now")
-        ] = None,
+        as_of: AsOf = None,
     ) -> Reader:
         at = parse_time(as_of) if as_of else None
         lang = language_of(request.headers.get("accept-language"))

@@ -15,7 +15,7 @@ from schemas.realms import MOST_MINUTES, RealmKind, RealmNameInvalid, is_live, p
 from schemas.responders import Responder
 from schemas.runtime import CloseRealm, OpenRealm, SetPace, StepRequested
 from services.console.api.answering import RESPONSES, answer, decide
-from services.console.api.context import Author, Body, Cut, deciding, instant, now
+from services.console.api.context import AsOf, Author, Body, Cut, deciding, instant, now, parse_time
 from services.console.decisions import Decisions, Outcome
 from services.console.readmodel import ReadModel
 from services.console.resources import Page, Realm
@@ -27,6 +27,7 @@ from services.territory import TerritoryInvalid, load_territory
 from services.territory.publish import reference_commands
 
 router = APIRouter(prefix="/api/v1/realms", tags=["realms"])
+Reading = Annotated[Principal, Depends(allowed(Permission.PICTURE_READ))]
 Running = Annotated[Author, Depends(deciding(Permission.REALM_RUN))]
 _KINDS = {
     "exercise": RealmKind.EXERCISE, "ex": RealmKind.EXERCISE, "what-if": RealmKind.WHAT_IF, "what": RealmKind.WHAT_IF,
@@ -63,19 +64,19 @@ class Pace(Body):
     speed: float | None = Field(default=None, gt=0)
 
 
-@router.get("", summary="Live realms first, then the newest")
-async def listed(request: Request, part: Cut, principal: Annotated[Principal, Depends(allowed(Permission.PICTURE_READ))]) -> Page[Realm]:
+@router.get("", summary="Live realms first, then the newest; `as_of` leaves out those that were opened later")
+async def listed(request: Request, part: Cut, principal: Reading, as_of: AsOf = None) -> Page[Realm]:
     model: ReadModel = request.app.state.model
     mine = principal.scope.realms
-    return part.of([r for r in await model.realms() if not mine or r.name in mine])
+    return part.of([r for r in await model.realms(as_of=parse_time(as_of) if as_of else None) if not mine or r.name in mine])
 
 
 @router.get("/{name}")
-async def one(request: Request, name: str, principal: Annotated[Principal, Depends(allowed(Permission.PICTURE_READ))]) -> Realm:
+async def one(request: Request, name: str, principal: Reading, as_of: AsOf = None) -> Realm:
     if principal.scope.realms and name not in principal.scope.realms:
         raise ProblemError("out_of_scope", field="realm")
     model: ReadModel = request.app.state.model
-    return await model.realm(name)
+    return await model.realm(name, as_of=parse_time(as_of) if as_of else None)
 
 
 @router.post("", responses=RESPONSES, summary="Open a simulated realm and give it the territory's reference data")
