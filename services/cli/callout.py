@@ -36,7 +36,7 @@ def draft(
         with Client(Settings(), timeout_s=30) as client:
             status, result = client.call("POST", where, body, {"Idempotency-Key": key} if key else {})
             if status == 202:
-                _, result = client.call("GET", f"/api/v1/commands/{result['command_id']}", headers={"Prefer": "wait=15"})
+                result = client.decided(result, 15)
     except (Away, Refused) as exc:
         raise fail(exc) from exc
     if result["state"] != "applied":

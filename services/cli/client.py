@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import httpx
 import typer
@@ -117,6 +119,11 @@ class Client:
     def post(self, path: str, body: Any = None, key: str | None = None) -> tuple[int, Any]:
         """(status, JSON) of a write; `key` is its Idempotency-Key."""
         return self.call("POST", path, body, {"Idempotency-Key": key} if key else None)
+
+    def decided(self, pending: Mapping[str, Any], wait_s: int) -> Any:
+        """What a decision that was under way has become within this time."""
+        path = f"/api/v1/commands/{pending['command_id']}?{urlencode({'realm': pending['realm']})}"
+        return self.call("GET", path, headers={"Prefer": f"wait={wait_s}"})[1]
 
     def send(self, path: str, content: bytes, media_type: str) -> Any:
         """JSON of a write of something that is not JSON."""

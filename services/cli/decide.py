@@ -37,7 +37,7 @@ def decide(
         with Client(Settings(), timeout_s=PATIENCE_S + 15) as client:
             status, result = client.call("POST", where, {k: v for k, v in body.items() if v is not None}, headers)
             if status == 202:
-                _, result = client.call("GET", f"/api/v1/commands/{result['command_id']}", headers={"Prefer": f"wait={PATIENCE_S}"})
+                result = client.decided(result, PATIENCE_S)
     except (Away, Refused) as exc:
         if as_json and isinstance(exc, Refused):
             typer.echo(json.dumps(exc.problem, ensure_ascii=False))

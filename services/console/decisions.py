@@ -1,7 +1,8 @@
 """Decisions of people: a command on the owner's input, then the decider's own answer through the read model (API.md, Decisions).
 
 The id of a command comes from the Idempotency-Key, so a repeated request is the same command and gets the same answer; the decider
-drops the second record by its id. Free text goes to the encrypted `texts` first; the command carries its id.
+drops the second record by its id. What a key was given for is kept beside the answer, as long as it: the digest of the request, since
+a command may hold what the request does not say (a time, a speed, people). Free text goes to the encrypted `texts` first; the command carries its id.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import structlog
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from schemas import envelope as ce
 from schemas.base import Command, Instant, Message
 from schemas.commands import AnswerNotification
 from schemas.topics import inputs
@@ -28,8 +28,6 @@ from schemas.words import Answer as Said
 from services.console import store
 from services.console.lines import author_source
 from services.console.store import Client
-from services.runtime.inputs import InputRecord, input_digest
-from services.runtime.kafka import partition_for, value_of
 from services.runtime.links import Link, answer_id
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError, faults_of
@@ -100,6 +98,24 @@ class Answers:
             return None if raw is None else dict(orjson.loads(raw))
         return None
 
+    async def sent(self, id: str) -> str | None:
+        """Digest of the request that sent this command (`key_reused`), None when none did, as far as is known; or while the store is away."""
+        with suppress(RedisError, OSError):
+            raw = await self._client.get(store.sent(id))
+            return None if raw is None else str(raw.decode())
+        return None
+
+    async def note_sent(self, id: str, asked: str) -> None:
+        """A command is going to be sent. Without the store it goes all the same."""
+        with suppress(RedisError, OSError):
+            await self._client.set(store.sent(id), asked, ex=store.COMMAND_TTL_S)
+
+    async def under_way(self, id: str) -> bool:
+        """False for a command of which nothing is known any more. True while the store is away: nobody can tell."""
+        with suppress(RedisError, OSError):
+            return bool(await self._client.exists(store.sent(id)))
+        return True
+
     async def wait(self, id: str, timeout_s: float, *, ask: Callable[[], Any] | None = None) -> Answer | None:
         """The answer if it comes in time. `ask` is awaited after listening has begun, so that no answer is missed."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -116,6 +132,14 @@ class Answers:
             waiting.discard(future)
             if not waiting:
                 del self._waiting[id]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An Idempotency-Key, and the digest of the request that came with it."""
+
+    text: str
+    asked: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +161,14 @@ class Decisions:
 
     # ── ids ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def command_id(self, principal: Principal, realm: str, idempotency_key: str | None) -> str:
+    def command_id(self, principal: Principal, realm: str, key: Key | None) -> str:
         """Id of a command: the same for the same key of the same principal in the same realm."""
-        if idempotency_key is None:
-            drawn = secrets.token_hex(12)
-        else:
-            drawn = self._hash("key", principal.id, realm, idempotency_key, size=12)
+        drawn = secrets.token_hex(12) if key is None else self._hash("key", principal.id, realm, key.text, size=12)
         return f"cmd-{drawn}-{self._hash('issued', drawn, size=4)}"
+
+    def realm_id(self, principal: Principal, key: Key | None) -> str:
+        """Id of a realm that its opener does not name: as that of a command."""
+        return secrets.token_hex(4) if key is None else self._hash("realm", principal.id, key.text, size=4)
 
     def issued(self, id: str) -> bool:
         """True if this installation made this id: then its command may be on its way."""
@@ -156,8 +181,18 @@ class Decisions:
 
     # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────
 
+    async def repeated(self, principal: Principal, realm: str, key: Key | None) -> Outcome | None:
+        """What was decided under this key before, None when nothing was. Raises ProblemError `key_reused`."""
+        if key is None:
+            return None
+        id = self.command_id(principal, realm, key)
+        if await self.answers.sent(id) not in (None, key.asked):
+            raise ProblemError("key_reused")
+        known = await self.answers.read(id)
+        return None if known is None else Outcome(id, realm, known, replayed=True)
+
     async def decide(
-        self, service: str, realm: str, principal: Principal, make: Make, *, reason: str | None = None, idempotency_key: str | None = None,
+        self, service: str, realm: str, principal: Principal, make: Make, *, reason: str | None = None, key: Key | None = None,
         wait_s: float = WAIT_S, told: Mapping[str, str] | None = None, first: Sequence[tuple[str, Make]] = (),
     ) -> Outcome:  # fmt: skip
         """Send the command that `make` gives and wait for its answer.
@@ -165,32 +200,23 @@ class Decisions:
         Raises BrokerAway, ProblemError `key_reused`, `invalid` (what the command cannot hold).
         `told`: more free text, kept with the reason. `first`: (name, command) that go before it, under ids of their own made from its id.
         """
-        id = self.command_id(principal, realm, idempotency_key)
+        if (before := await self.repeated(principal, realm, key)) is not None:
+            return before
+        id = self.command_id(principal, realm, key)
         author, role = author_of(principal), principal.acting_role
         text_id = self.text_id(id, reason) if reason else None
         try:
             reference = f"text:{text_id}" if text_id else None
             command = make(author, role, reference)
-            before = [(f"{id}-{name}", earlier(author, role, reference)) for name, earlier in first]
+            commands = [(f"{id}-{name}", earlier(author, role, reference)) for name, earlier in first] + [(id, command)]
         except ValidationError as error:
             raise ProblemError("invalid", faults=faults_of(error)) from None
-        known = await self.answers.read(id) if idempotency_key is not None else None
-        if known is not None:
-            if known["digest"] and known["digest"] != _digest(realm, id, command):
-                raise ProblemError("key_reused")
-            return Outcome(id, realm, known, replayed=True)
         if text_id is not None and reason is not None:
             await self._texts.put(text_id, TextItem({"text": reason} | dict(told or {})))
-
-        async def ask() -> None:
-            for own, one in (*before, (id, command)):
-                await self._producer.send(inputs(service), realm, one, id=own, source=author_source(author, role), correlation_id=id)
-
-        answer = await self.answers.wait(id, min(wait_s, LONGEST_WAIT_S), ask=ask)
-        log.info(
-            "command.sent", command=type(command).__name__, realm=realm, command_id=id, role=role, state=answer["state"] if answer else "pending"
-        )  # fmt: skip
-        return Outcome(id, realm, answer)
+        outcome = await self.send_all(service, realm, principal, commands, min(wait_s, LONGEST_WAIT_S), key)
+        state = outcome.answer["state"] if outcome.answer else "pending"
+        log.info("command.sent", command=type(command).__name__, realm=realm, command_id=id, role=role, state=state)
+        return outcome
 
     def text_id(self, command_id: str, text: str) -> str:
         """Where the free text of a command lies: bound to both, so that a repeated request writes the same item."""
@@ -205,15 +231,16 @@ class Decisions:
         await self._texts.put(text_id, TextItem(raw=raw, content_type="application/json"))
 
     async def send_all(
-        self, service: str, realm: str, principal: Principal, commands: Sequence[tuple[str, Command]], wait_s: float
+        self, service: str, realm: str, principal: Principal, commands: Sequence[tuple[str, Command]], wait_s: float, key: Key | None = None,
     ) -> Outcome:  # fmt: skip
-        """Send (id, command) in order; wait for the answer of the last. For publishing reference data. Raises BrokerAway."""
+        """Send (id, command) in order; wait for the answer of the last, whose id is that of the whole. Raises BrokerAway."""
         source = author_source(author_of(principal), principal.acting_role)
         last = commands[-1][0]
 
         async def ask() -> None:
+            await self.answers.note_sent(last, key.asked if key else "")
             for id, command in commands:
-                await self._producer.send(inputs(service), realm, command, id=id, source=source, correlation_id=id)
+                await self._producer.send(inputs(service), realm, command, id=id, source=source, correlation_id=last)
 
         return Outcome(last, realm, await self.answers.wait(last, wait_s, ask=ask))
 
@@ -221,13 +248,6 @@ class Decisions:
 def author_of(principal: Principal) -> str:
     """Token of the person behind an account; the account itself when it is not a person's."""
     return principal.person or principal.id
-
-
-def _digest(realm: str, id: str, command: Command) -> str:
-    """Digest that the input record of this command has on Kafka."""
-    topic = inputs("alerts")  # any: the digest is of key, id and value
-    record = InputRecord(topic, partition_for(topic, realm), 0, realm.encode(), value_of(command), [(ce.CE_ID, id.encode())], 0)
-    return input_digest(record)
 
 
 class LinkAnswers:

@@ -39,15 +39,12 @@ class LineAdded:
 
 @dataclass(frozen=True, slots=True)
 class CommandAnswered:
-    """`state`: applied, refused, failed. `digest` is that of the command's own input record (empty if another input answered it),
-    to tell a repeated request from a different one under the same key.
-    """
+    """`state`: applied, refused, failed."""
 
     id: str
     command: str
     state: str
     at: Instant
-    digest: str
     status: int | None = None
     code: str | None = None
     values: dict[str, Any] | None = None
@@ -131,22 +128,17 @@ def _row(collection: str, fact: FactRecord) -> RowPut:
     return RowPut(collection, row["id"], row, fact.at, birth is not None and row[birth] == fact.at)
 
 
-def _own(tx: Transaction, answer: Row) -> str:
-    return tx.src.digest if tx.src.id == answer["command_id"] else ""
-
-
 def _special(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
     data = fact.data
     match fact.name:
         case "CommandApplied":
-            yield CommandAnswered(data["command_id"], data["command"], "applied", fact.at, _own(tx, data), values=data.get("result", {}))
+            yield CommandAnswered(data["command_id"], data["command"], "applied", fact.at, values=data.get("result", {}))
         case "CommandRefused":
             yield CommandAnswered(
                 data["command_id"],
                 data["command"],
                 "refused",
                 fact.at,
-                _own(tx, data),
                 data["status"],
                 data["code"],
                 data.get("values", {}),
@@ -158,7 +150,7 @@ def _special(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
                 yield InputLost(data["input_id"], "failed" if failed else "refused", data["error"] if failed else code, fact.at)
             elif _is_command(data["input_type"]):
                 name = message_class(data["input_type"]).__name__
-                yield CommandAnswered(data["input_id"], name, "failed", fact.at, tx.src.digest, None, code)
+                yield CommandAnswered(data["input_id"], name, "failed", fact.at, None, code)
         case "ReferencePublished" if tx.service == "alerts":
             yield SectionPublished(data["reference"], data["data"]["section"], data["data"])
             if data["last"]:

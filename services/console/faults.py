@@ -30,6 +30,11 @@ declare(
     "refused", 409, both("Décision refusée", "Decision refused"), both("{what}", "{what}"),
 )  # fmt: skip
 declare(
+    "command_gone", 410, both("Réponse plus gardée", "Answer no longer kept"),
+    both("Rien n’est plus gardé de cette décision : sa réponse l’est 14 jours (15 minutes pour un pas d’exercice). Relisez ce qu’elle devait changer.",
+         "Nothing is kept of this decision any more: its answer is for 14 days (15 minutes for a step of an exercise). Read again what it was to change."),
+)  # fmt: skip
+declare(
     "agents_moved", 409, both("Agents réaffectés", "Agents reassigned"),
     both("Cette version n’a plus des sites de, vers ou pour lesquels {agents} agents sont réaffectés : « release » les rend à leur poste.",
          "This version has no longer sites from, to or for which {agents} agents are reassigned: `release` gives them back."),

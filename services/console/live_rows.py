@@ -1,7 +1,7 @@
 """Rows that changed → events of the live stream, rendered as REST renders them, named as their REST collection.
 
-Two differences: `reports` of an incident holds only the ids that came since its last event, `local` of an activity only the clocks that
-changed since; GET gives all.
+Three differences: `reports` of an incident holds only the ids that came since its last event, `local` of an activity only the clocks that
+changed since, and no event holds what a person wrote but a line of the main courante; GET gives all.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from services.console.readmodel import ReadModel
 from services.console.resources import Incident, Report, Resource
 from services.console.shapes import Shaper
 from services.console.shapes import realm as realm_resource
+from services.runtime.rights import Permission
 
 Key = tuple[str, str]
 """(collection, id)."""
@@ -31,8 +32,15 @@ Event = tuple[str, bytes]
 """(event name, JSON)."""
 Events = list[tuple[str, str, Resource]]
 """(id, event name, resource)."""
-LOG_ONLY: Final = frozenset({"log", "notifications", "escalations", "reference_changes"})
-"""Events for readers with the right `log.read`; from others they are hidden."""
+_NEEDS: Final = dict.fromkeys(
+    ("log", "notifications", "escalations", "callouts", "sitreps", "reference_changes"), Permission.LOG_READ
+) | dict.fromkeys(("reports", "maintenance"), Permission.REPORT_STATUS)
+"""The right that REST asks for, where the stream's own (`picture.read`) is not enough."""
+
+
+def hidden_from(may: Callable[[Permission], bool]) -> frozenset[str]:
+    """Events that somebody with these rights may not see."""
+    return frozenset(event for event, right in _NEEDS.items() if not may(right))
 
 
 class Joined:

@@ -169,12 +169,12 @@ class Projection:
             case CommandAnswered():
                 answer = {
                     "id": effect.id, "realm": tx.realm, "command": effect.command, "state": effect.state, "at": effect.at,
-                    "digest": effect.digest, "status": effect.status, "code": effect.code, "values": effect.values or {},
+                    "status": effect.status, "code": effect.code, "values": effect.values or {},
                 }  # fmt: skip
-                kept_s = store.COMMAND_TTL_S if is_live(tx.realm) else store.SIMULATED_COMMAND_TTL_S
-                left_s = kept_s - max(self.clock_ms() - tx.src.appended_at, 0) // 1000
+                left_s = store.command_kept_s(tx.realm, effect.command) - max(self.clock_ms() - tx.src.appended_at, 0) // 1000
                 if left_s > 0:
                     batch.add("SET", store.command(effect.id), orjson.dumps(answer), "EX", left_s)
+                    batch.add("EXPIRE", store.sent(effect.id), left_s)
                     answered.append(effect.id)
                 return
             case SectionPublished():

@@ -43,6 +43,8 @@ class Shaper:
     reference: Reference
     outlines: Outlines
     lang: str
+    at: Instant | None = None
+    """The time of the picture, for what runs on; None: as it was recorded."""
 
     # ── reasons, times ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -190,8 +192,8 @@ class Shaper:
             state=row.state if row else ActivityState.NOMINAL, declared=row.declared if row else None,
             declared_by=row.declared_by if row else None, computed=row.computed if row else ActivityState.NOMINAL,
             capacity_pct=row.capacity_pct if row else 100.0, computed_pct=row.computed_pct if row else 100.0, mbco_pct=static.mbco_pct,
-            since=when(row.since) if row else None, rto=_clock(row.rto if row else _idle(ClockBase.RTO, static.rto_h)),
-            mtpd=_clock(row.dmia if row else _idle(ClockBase.DMIA, static.dmia_h)),
+            since=when(row.since) if row else None, rto=self._clock(row.rto if row else _idle(ClockBase.RTO, static.rto_h)),
+            mtpd=self._clock(row.dmia if row else _idle(ClockBase.DMIA, static.dmia_h)),
             local=[self.local(one) for one in local],
             forecast_breach_at=_when(row.forecast_breach_at) if row else None, expected_end=_when(row.expected_end) if row else None,
             incident=row.incident if row else None, path=[_path(p) for p in row.path] if row else [],
@@ -201,8 +203,16 @@ class Shaper:
             next_strategy=row.next_strategy if row else next(iter(static.strategies), None),
         )  # fmt: skip
 
+    def _clock(self, row: c.ClockRow) -> r.Clock:
+        clock = r.Clock(
+            base=row.base, state=row.state, limit_h=row.limit_h, started_at=_when(row.started_at), deadline=_when(row.deadline),
+            stopped_at=_when(row.stopped_at), consumed_pct=row.consumed_pct, as_of=_when(row.as_of), ticking=row.ticking,
+            alarms=list(row.alarms),
+        )  # fmt: skip
+        return clock if self.at is None else clock.at(when(self.at))
+
     def local(self, row: c.LocalClockRow) -> r.LocalClock:
-        clocks = {clock.base: _clock(clock) for clock in row.clocks}
+        clocks = {clock.base: self._clock(clock) for clock in row.clocks}
         return r.LocalClock(
             site=row.site, site_name=self.reference.names.site(row.site), capacity_pct=row.capacity_pct, rto=clocks.get(ClockBase.RTO),
             mtpd=clocks.get(ClockBase.DMIA), forecast_breach_at=_when(row.forecast_breach_at),
@@ -391,10 +401,11 @@ class Shaper:
             managers_called_at=_when(row.managers_called_at), text=text,
         )  # fmt: skip
 
-    def hold(self, row: d.HoldRow | None) -> r.Hold:
+    def hold(self, row: d.HoldRow | None, reason: str | None = None) -> r.Hold:
+        """`reason`: its words, for those who may read them."""
         if row is None:
             return r.Hold(realm=self.realm, held=False, until=None, by=None, reason=None)
-        return r.Hold(realm=self.realm, held=row.held, until=_when(row.until), by=row.by, reason=row.reason)
+        return r.Hold(realm=self.realm, held=row.held, until=_when(row.until), by=row.by, reason=reason)
 
     # ── everything ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -475,14 +486,6 @@ def _wave(row: a.WaveRow) -> r.Wave:
         wave=row.wave, cycle=row.cycle, due_at=when(row.due_at), fired_at=_when(row.fired_at), ack_min=row.ack_min,
         channels=list(row.channels), state=row.state, roles=list(row.roles), notifications=list(row.notifications),
         expected=row.expected, positive=row.positive, declined=row.declined,
-    )  # fmt: skip
-
-
-def _clock(row: c.ClockRow) -> r.Clock:
-    return r.Clock(
-        base=row.base, state=row.state, limit_h=row.limit_h, started_at=_when(row.started_at), deadline=_when(row.deadline),
-        stopped_at=_when(row.stopped_at), consumed_pct=row.consumed_pct, as_of=_when(row.as_of), ticking=row.ticking,
-        alarms=list(row.alarms),
     )  # fmt: skip
 
 

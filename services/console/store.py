@@ -15,6 +15,8 @@ from typing import Any, Final
 import redis.asyncio as redis
 from redis.exceptions import NoScriptError
 
+from schemas.realms import is_live
+
 EPOCH: Final = "vigie:epoch"
 STATE: Final = "vigie:state"
 """`live`, or `building` while the logs are read again after a loss: then nothing is shown."""
@@ -27,7 +29,9 @@ COMMANDS: Final = "vigie:commands"
 COMMAND_TTL_S: Final = 14 * 86_400
 """From when the command was accepted; also when the logs are read again much later."""
 SIMULATED_COMMAND_TTL_S: Final = 900
-"""Every step of an exercise is a command, and whoever sent it waits for the answer."""
+"""Of what an exercise makes by the thousand (`_BY_THE_THOUSAND`), and whoever sent it waits for the answer."""
+_BY_THE_THOUSAND: Final = frozenset({"StepRequested", "AnswerNotification"})
+"""Steps of its clock, and answers of its simulated people."""
 STREAM_KEPT: Final = 20_000
 """Entries per realm that a reader who lost its connection can catch up with; beyond, it reads everything again."""
 LINES_KEPT: Final = 50_000
@@ -43,6 +47,7 @@ NO_LINES: Final = "~"
 """`floor` of such a realm: all lines are read from the logs."""
 
 
+_SENT: Final = b"vigie:sent:"
 AUDIT = "vigie:audit"
 """The auditor's newest verdict (JSON); it expires with the auditor."""
 
@@ -71,7 +76,18 @@ def timeline_of(realm: str, incident: str) -> str:
 
 
 def command(id: str) -> str:
+    """Answer of a command (JSON)."""
     return f"vigie:command:{id}"
+
+
+def sent(id: str) -> str:
+    """Digest of the request that sent a command, until its answer comes and as long as that is kept: without it nothing is under way."""
+    return f"{_SENT.decode()}{id}"
+
+
+def command_kept_s(realm: str, name: str) -> int:
+    """How long the answer of a command of this name is kept."""
+    return SIMULATED_COMMAND_TTL_S if name in _BY_THE_THOUSAND and not is_live(realm) else COMMAND_TTL_S
 
 
 def reference(version: str) -> str:
@@ -174,8 +190,8 @@ class Store:
         await self.client.delete(EPOCH, STATE)
         cursor = 0
         while True:
-            cursor, keys = await self.client.scan(cursor, match="vigie:*", count=1000)
-            if keys:
+            cursor, found = await self.client.scan(cursor, match="vigie:*", count=1000)
+            if keys := [key for key in found if not key.startswith(_SENT)]:  # no log tells it again
                 await self.client.unlink(*keys)
             if cursor == 0:
                 break

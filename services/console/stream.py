@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from services.console import store
 from services.console.compressing import STREAM_HEAD, of_stream
 from services.console.faults import PictureFrozen
-from services.console.live_rows import LOG_ONLY, Joined, render
+from services.console.live_rows import Joined, render
 from services.console.queries.base import epoch_of, now_ms
 from services.console.readmodel import ReadModel, Rebuilding, StoreAway
 from services.console.resources import iso, when
@@ -106,7 +106,8 @@ class Subscriber:
     """One browser: a bounded queue of pieces as they go over the wire."""
 
     lang: str
-    sees_log: bool
+    hidden: frozenset[str] = frozenset()
+    """Events that this reader may not see."""
     gzip: bool = False
     frames: deque[bytes] = field(default_factory=deque)
     waiting: int = 0
@@ -210,26 +211,27 @@ class RealmFeed:
             return await self._to_all(Piece(ping(), count=0))
         return 0.0
 
-    def _encoded(self, frames: Iterable[Frame], sees_log: bool) -> bytes:
-        return b"".join(f.encode(self.epoch, hidden=f.event in LOG_ONLY and not sees_log) for f in frames)
+    def _encoded(self, frames: Iterable[Frame], hidden: frozenset[str]) -> bytes:
+        return b"".join(f.encode(self.epoch, hidden=f.event in hidden) for f in frames)
 
     async def _tell(self, entries: Sequence[Entry]) -> float:
-        pieces: dict[tuple[str, bool], Piece] = {}
-        while unheard := {s.lang for s in self.subscribers} - {lang for lang, _ in pieces}:  # one of another language may come meanwhile
+        told: dict[str, list[Frame]] = {}
+        while unheard := {s.lang for s in self.subscribers} - told.keys():  # one of another language may come meanwhile
             for lang in unheard:
                 frames = await self.frames(entries, lang, self._joined.setdefault(lang, Joined()))
                 if frames is None:
                     self.position = entries[-1][0]
                     return await self._to_all(Piece(resync(self.epoch, self.position, "untold")))
-                pieces |= {(lang, sees_log): Piece(self._encoded(frames, sees_log), len(frames)) for sees_log in (False, True)}
+                told[lang] = frames
         self.position = entries[-1][0]
-        return await self._to_all(pieces)
+        kinds = {(s.lang, s.hidden) for s in self.subscribers}
+        return await self._to_all({(lang, hidden): Piece(self._encoded(told[lang], hidden), len(told[lang])) for lang, hidden in kinds})
 
-    async def _to_all(self, told: Piece | Mapping[tuple[str, bool], Piece]) -> float:
+    async def _to_all(self, told: Piece | Mapping[tuple[str, frozenset[str]], Piece]) -> float:
         """One piece, or that of a browser's language and right. Seconds until it was written for all who are not slow."""
         began = time.perf_counter()
         for subscriber in self.subscribers:
-            subscriber.put(told if isinstance(told, Piece) else told[subscriber.lang, subscriber.sees_log])
+            subscriber.put(told if isinstance(told, Piece) else told[subscriber.lang, subscriber.hidden])
         for _ in ("each has woken and sent", "the loop has written"):
             await asyncio.sleep(0)
         return time.perf_counter() - began
@@ -269,7 +271,7 @@ class RealmFeed:
         if len(raw) > REPLAYED or order(after) < order(trimmed) or order(after) > order(until):
             return None
         frames = await self.frames(parse(raw), subscriber.lang, Joined()) if raw else []
-        return None if frames is None else self._encoded(frames, subscriber.sees_log)
+        return None if frames is None else self._encoded(frames, subscriber.hidden)
 
 
 def parse(raw: Iterable[Any]) -> list[Entry]:
@@ -309,14 +311,14 @@ class Hub:
         self._closed = False
 
     async def stream(
-        self, realm: str, *, lang: str, sees_log: bool, last_id: str | None, gzip: bool = False,
+        self, realm: str, *, lang: str, hidden: frozenset[str], last_id: str | None, gzip: bool = False,
         still_allowed: Callable[[], bool] = lambda: True,
     ) -> Live:  # fmt: skip
         """Frames for one browser, until it goes or `still_allowed` says no. Opened already when this returns: raises before, also
-        PictureFrozen.
+        PictureFrozen, RealmUnknown.
         """
         feed = await self._feed(realm)
-        subscriber, position = Subscriber(lang, sees_log, gzip), feed.position
+        subscriber, position = Subscriber(lang, hidden, gzip), feed.position
         feed.subscribers.add(subscriber)  # from here on everything after `position` is queued
         metrics.gauge("vigie_stream_clients", self.clients)
         return Live(self._frames(feed, subscriber, position, last_id, still_allowed), lambda: self._leave(feed, subscriber))
@@ -327,6 +329,8 @@ class Hub:
         return sum(len(feed.subscribers) for feed, _ in self._feeds.values())
 
     async def _feed(self, realm: str) -> RealmFeed:
+        if realm not in self._feeds:
+            await self._model.realm(realm)
         async with self._opening:
             if realm not in self._feeds:
                 feed = RealmFeed(realm, self._client, self._model)

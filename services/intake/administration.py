@@ -16,7 +16,7 @@ from services.intake.native import problem_of
 from services.runtime.access import AccessStore, LoginTaken, UnknownPrincipal, new_code, new_principal
 from services.runtime.principals import Account, Principal, Token
 from services.runtime.principals import Scope as Limits
-from services.runtime.problems import ProblemError, fault
+from services.runtime.problems import ProblemError, both, fault
 from services.runtime.rights import RIGHTS, Role
 from services.runtime.sessions import PRINTED_CODES, Sessions
 
@@ -150,7 +150,9 @@ class Administration:
         try:
             await self._access.add_account(principal, asked.login)
         except LoginTaken:
-            raise ProblemError("conflict", what=f"login {asked.login!r}: déjà pris / taken") from None
+            raise ProblemError(
+                "conflict", what=both(f"Identifiant {asked.login!r} : déjà pris.", f"Login {asked.login!r}: taken already.")
+            ) from None
         self._access.trace(author, "account.created", principal.id)
         log.info("user.created", user=principal.id, role=principal.role.value, author=author.id)
         return await self._new_code(asked.login, author) | self._shown_user(self._account(asked.login))
@@ -166,7 +168,7 @@ class Administration:
     async def _change(self, login: str, verb: str, author: Principal) -> dict[str, Any]:
         account = self._account(login)
         if verb == "disable" and account.id == author.id:
-            raise ProblemError("conflict", what="on ne ferme pas son propre compte / nobody closes their own account")
+            raise ProblemError("conflict", what=both("On ne ferme pas son propre compte.", "Nobody closes their own account."))
         if verb == "sign-out":
             await self._access.end_sessions(account.id)
         elif verb == "unlink":

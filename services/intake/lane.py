@@ -25,7 +25,7 @@ from services.runtime.deadletters import TOPIC, DeadLetter, Lane
 from services.runtime.kafka import BrokerAway
 from services.runtime.letters import RecordGone, read_letters, republish, row_of
 from services.runtime.principals import Principal
-from services.runtime.problems import ProblemError
+from services.runtime.problems import ProblemError, both
 from services.runtime.vault import Texts
 
 PATH: Final = "/api/v1/refused"
@@ -79,7 +79,7 @@ class RefusedMessages:
         path, _, query = letter.headers.get("path", "").partition("?")
         sender = self._access.principal(letter.source) if letter.source else None
         if sender is None:
-            raise ProblemError("conflict", what="l’émetteur n’existe plus ou est arrêté / the sender is gone or disabled")
+            raise ProblemError("conflict", what=both("L’émetteur n’existe plus ou est arrêté.", "The sender is gone or disabled."))
         headers: Headers = [
             (b"content-type", (letter.content_type or "application/octet-stream").encode("latin-1", "replace")),
             (b"idempotency-key", letter.id.encode()),

@@ -36,7 +36,7 @@ from webauthn.helpers.structs import (
 from schemas.base import MINUTE_MS
 from services.runtime.access import AccessStore
 from services.runtime.principals import Account, EndedSession, Passkey, Principal
-from services.runtime.problems import ProblemError, fault
+from services.runtime.problems import ProblemError, both, fault
 from services.runtime.sessions import Session, Sessions
 
 CHALLENGE_MS: Final = 5 * MINUTE_MS
@@ -106,7 +106,7 @@ class Passkeys:
         account = self._account(principal)
         id = bytes_to_base64url(found.credential_id)
         if len(account.passkeys) >= MOST or any(k.id == id for a in self._access.all(Account) for k in a.passkeys):
-            raise ProblemError("conflict", what="clé déjà connue, ou trop de clés / passkey known already, or too many")
+            raise ProblemError("conflict", what=both("Clé déjà connue, ou trop de clés.", "Passkey known already, or too many."))
         made = Passkey(
             id=id, host=place.host, public_key=bytes_to_base64url(found.credential_public_key), sign_count=found.sign_count, label=label,
             created_at=_now(),

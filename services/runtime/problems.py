@@ -35,10 +35,14 @@ class FieldFault:
     message: Mapping[Language, str]
 
 
+Value = str | int | float | Mapping[Language, str]
+"""Of a sentence; one that is words itself has both languages."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     code: str
-    values: Mapping[str, str | int | float] = field(default_factory=dict)
+    values: Mapping[str, Value] = field(default_factory=dict)
     faults: tuple[FieldFault, ...] = ()
     retry_after_s: int | None = None
     """Sent as `Retry-After`: the sender may try the same again."""
@@ -53,7 +57,8 @@ class Problem:
 
     def sentence(self, language: Language) -> str:
         """The detail, with the first faulty field when there is one."""
-        text = self.kind.detail[language].format_map(self.values)
+        said = {name: value[language] if isinstance(value, Mapping) else value for name, value in self.values.items()}
+        text = self.kind.detail[language].format_map(said)
         if self.faults:
             text = f"{text} {self.faults[0].field}: {self.faults[0].message[language]}"
         return text
@@ -83,7 +88,7 @@ class Problem:
 class ProblemError(Exception):
     """The request ends with this problem."""
 
-    def __init__(self, code: str, *, faults: tuple[FieldFault, ...] = (), retry_after_s: int | None = None, **values: str | float) -> None:
+    def __init__(self, code: str, *, faults: tuple[FieldFault, ...] = (), retry_after_s: int | None = None, **values: Value) -> None:
         self.problem = Problem(code, values, faults, retry_after_s)
         super().__init__(f"{code}: {self.problem.sentence('en')}")
 

@@ -6,7 +6,6 @@ Nobody knows here who goes: each agent of a site hears how many leave it, work a
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,14 +18,14 @@ from schemas.base import Command
 from schemas.callouts import StartCallOut
 from schemas.reassignment import OrderRow
 from schemas.words import Channel, Level
-from services.console.api.answering import RESPONSES, answer
+from services.console.api.answering import RESPONSES, answer, repeated
 from services.console.api.callouts import Calling, drafts, people_of, staff_of
 from services.console.api.context import Author, Body
 from services.console.decisions import Decisions, author_of
 from services.console.i18n import SOURCE, Translator, translator
 from services.console.texts.lines import few
 from services.console.texts.names import short
-from services.runtime.problems import ProblemError, fault
+from services.runtime.problems import ProblemError, both, fault
 
 router = APIRouter(prefix="/api/v1", tags=["reassignment"])
 NOBODY: Final = (
@@ -90,10 +89,12 @@ def text_of(one: Told, name: str, _: Translator) -> str:
 )  # fmt: skip
 async def announce(author: Calling, proposal: str, body: Announce | None = None) -> Response:
     author, asked = author.within(body), body or Announce()
+    if (before := await repeated(author)) is not None:
+        return before
     found = await author.model.proposal(author.realm, proposal)
     told = told_of(await author.model.orders(author.realm, found.id))
     if not told:
-        raise ProblemError("conflict", what="aucun ordre n’est parti / no order went out")
+        raise ProblemError("conflict", what=both("Aucun ordre n’est parti.", "No order went out."))
     known = {row.id: row.state for row in (await author.model.callouts(author.realm, limit=MOST)).items if row.decision}
     waiting = [one for one in told if known.get(one.callout, DRAFTED) == DRAFTED]
     if asked.start:
@@ -101,20 +102,24 @@ async def announce(author: Calling, proposal: str, body: Announce | None = None)
     else:
         commands = await _drafts(author, waiting, asked.channels, found.incident)
     if not commands:
-        raise ProblemError("conflict", what="rien à envoyer : pas préparé, ou déjà parti / nothing to send: not drafted, or sent already")
+        raise ProblemError(
+            "conflict", what=both("Rien à envoyer : pas préparé, ou déjà parti.", "Nothing to send: not drafted, or sent already.")
+        )
     decisions: Decisions = author.request.app.state.decisions
-    outcome = await decisions.send_all("delivery", author.realm, author.principal, commands, author.wait_s)
+    outcome = await decisions.send_all("delivery", author.realm, author.principal, commands, author.wait_s, author.key)
     return answer(author.request, outcome, author.lang)
 
 
-def _command_id(author: Author, one: Told) -> str:
+def _with_ids(author: Author, told: Sequence[Told]) -> list[tuple[str, Told]]:
+    """Each with the id of its command; that of the last is the id of the whole."""
     decisions: Decisions = author.request.app.state.decisions
-    return decisions.command_id(author.principal, author.realm, f"{author.key or secrets.token_hex(12)} {one.callout}")
+    id = decisions.command_id(author.principal, author.realm, author.key)
+    return [(id if one is told[-1] else f"{id}-{one.callout}", one) for one in told]
 
 
 def _starts(author: Author, told: Sequence[Told]) -> list[tuple[str, Command]]:
     by, role = author_of(author.principal), author.principal.acting_role
-    return [(_command_id(author, one), StartCallOut(author=by, role=role, callout=one.callout)) for one in told]
+    return [(id, StartCallOut(author=by, role=role, callout=one.callout)) for id, one in _with_ids(author, told)]
 
 
 async def _drafts(author: Author, told: Sequence[Told], channels: Sequence[Channel], incident: str | None) -> list[tuple[str, Command]]:
@@ -123,10 +128,8 @@ async def _drafts(author: Author, told: Sequence[Told], channels: Sequence[Chann
         raise ProblemError("invalid", faults=(fault("proposal", "nobody", *NOBODY),))
     decisions: Decisions = author.request.app.state.decisions
     names, found = (await author.model.reference(author.realm)).names, list[tuple[str, Command]]()
-    for one in told:
-        if one.site not in staff:
-            continue
-        id, text = _command_id(author, one), text_of(one, short(names.site(one.site)), translator(SOURCE))
+    for id, one in _with_ids(author, [one for one in told if one.site in staff]):
+        text = text_of(one, short(names.site(one.site)), translator(SOURCE))
         text_id = decisions.text_id(id, text)
         await decisions.put_text(text_id, text)
         found += drafts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 from fastapi import Request
@@ -18,7 +19,7 @@ from services.runtime.problems import CATALOGUE, MEDIA_TYPE, ProblemError, fault
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": CommandResult, "description": "decided"},
-    202: {"model": CommandResult, "description": "accepted; the decision comes at `/api/v1/commands/{id}`"},
+    202: {"model": CommandResult, "description": "accepted; the decision comes at `Location`: `/api/v1/commands/{id}`"},
     403: {"description": "the decider refuses: role", "content": {MEDIA_TYPE: {}}},
     404: {"description": "the decider knows no such thing", "content": {MEDIA_TYPE: {}}},
     409: {"description": "the decider refuses: state", "content": {MEDIA_TYPE: {}}},
@@ -60,12 +61,22 @@ async def decide(
         author.principal,
         make,
         reason=body.reason if body else None,
-        idempotency_key=author.key,
+        key=author.key,
         wait_s=author.wait_s,
         told=told,
         first=first,
     )
     return answer(author.request, outcome, author.lang)
+
+
+async def repeated(author: Author) -> Response | None:
+    """The answer that this key got before, None when there is none: asked before something is worked out that may be otherwise by now.
+
+    Raises ProblemError `key_reused`.
+    """
+    decisions: Decisions = author.request.app.state.decisions
+    before = await decisions.repeated(author.principal, author.realm, author.key)
+    return None if before is None else answer(author.request, before, author.lang)
 
 
 def answer(request: Request, outcome: Outcome, lang: str) -> Response:
@@ -75,7 +86,7 @@ def answer(request: Request, outcome: Outcome, lang: str) -> Response:
     if outcome.replayed:
         headers["Idempotency-Replayed"] = "true"
     if outcome.answer is None:
-        location = f"/api/v1/commands/{outcome.id}"
+        location = f"/api/v1/commands/{outcome.id}?{urlencode({'realm': outcome.realm})}"
         pending = CommandResult(id=outcome.id, command_id=outcome.id, realm=outcome.realm, state="pending", unknown_fields=unknown)
         return Response(pending.model_dump_json(), 202, headers | {"Location": location}, "application/json")
     result = command_result(outcome.answer, lang).model_copy(update={"unknown_fields": unknown})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Annotated, Any, Final, Protocol
 
@@ -15,7 +14,7 @@ from schemas.base import Command
 from schemas.callouts import CHUNK, Called, DraftCallOut, StartCallOut, StopCallOut
 from schemas.directory import Contact
 from schemas.words import Channel, Level
-from services.console.api.answering import RESPONSES, answer, decide
+from services.console.api.answering import RESPONSES, answer, decide, repeated
 from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Reader, deciding
 from services.console.decisions import Decisions, author_of
 from services.console.resources import CallOut, Page
@@ -61,12 +60,14 @@ async def callout(reader: LogReading, id: str) -> CallOut:
 @router.post("", responses=RESPONSES, summary="Draft: who would be told, by what, until when, for how much. Tells nobody")
 async def draft(author: Calling, body: NewCallOut) -> Response:
     author = author.within(body)
+    if (before := await repeated(author)) is not None:
+        return before
     decisions: Decisions = author.request.app.state.decisions
     people = await audience(people_of(author.request), body.sites, everybody=body.everybody)
     if not people:
         why = ("personne dans l’annuaire n’y travaille", "nobody in the directory works there")
         raise ProblemError("invalid", faults=(fault("sites", "nobody", *why),))
-    command_id = decisions.command_id(author.principal, author.realm, author.key or secrets.token_hex(12))
+    command_id = decisions.command_id(author.principal, author.realm, author.key)
     text_id = decisions.text_id(command_id, body.text)
     await decisions.put_text(text_id, body.text)
     fields: dict[str, Any] = {
@@ -74,7 +75,7 @@ async def draft(author: Calling, body: NewCallOut) -> Response:
         "answer_expected": body.answer_expected, "channels": tuple(body.channels),
     }  # fmt: skip
     commands = drafts(author, command_id, people, **fields)
-    outcome = await decisions.send_all("delivery", author.realm, author.principal, commands, author.wait_s)
+    outcome = await decisions.send_all("delivery", author.realm, author.principal, commands, author.wait_s, author.key)
     return answer(author.request, outcome, author.lang)
 
 

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.console.api.context import Author, deciding
-from services.console.decisions import Decisions
+from services.console.decisions import LONGEST_WAIT_S, Decisions
 from services.console.faults import NotFound
 from services.console.queries.journal import command_result
 from services.console.resources import CommandResult
+from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission
 
 router = APIRouter(prefix="/api/v1/commands", tags=["decisions"])
@@ -22,11 +23,14 @@ async def one(
     id: str, request: Request, response: Response, author: Annotated[Author, Depends(deciding(Permission.REPORT_STATUS))]
 ) -> CommandResult:
     decisions: Decisions = request.app.state.decisions
-    patient = "wait=" in request.headers.get("prefer", "")
-    answer = await (decisions.answers.wait(id, min(author.wait_s, 60.0)) if patient else decisions.answers.read(id))
     response.headers["Cache-Control"] = "no-store"
+    answer = await decisions.answers.read(id)
+    if answer is None and not decisions.issued(id):
+        raise NotFound
+    if answer is None and not await decisions.answers.under_way(id):
+        raise ProblemError("command_gone")
+    if answer is None and "wait=" in request.headers.get("prefer", ""):
+        answer = await decisions.answers.wait(id, min(author.wait_s, LONGEST_WAIT_S))
     if answer is not None:
         return command_result(answer, author.lang)
-    if not decisions.issued(id):
-        raise NotFound
     return CommandResult(id=id, command_id=id, realm=author.realm, state="pending")

@@ -7,13 +7,16 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Annotated, Any, Final, TypeVar, get_args
 
+import orjson
 from fastapi import Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from schemas.base import Instant
 from schemas.realms import RealmNameInvalid, parse_realm
+from services.console.decisions import Key
 from services.console.faults import RealmUnknown
 from services.console.paging import cut
 from services.console.readmodel import ReadModel
@@ -24,6 +27,7 @@ from services.runtime.problems import ProblemError, fault, language_of
 from services.runtime.rights import Permission
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
+AsOf = Annotated[str | None, Query(max_length=40, description="what was known at this time (ISO 8601 with offset); a time to come is now")]
 Cursor = Annotated[str | None, Query(max_length=400)]
 R = TypeVar("R", bound=Resource)
 V = TypeVar("V", bound=str)
@@ -61,8 +65,7 @@ class Author:
     principal: Principal
     realm: str
     lang: str
-    key: str | None
-    """Idempotency-Key."""
+    key: Key | None
     expected: int | None
     """If-Match: a version that counts decisions."""
     wait_s: float
@@ -135,9 +138,7 @@ def reading(permission: Permission) -> Callable[..., Awaitable[Reader]]:
         request: Request,
         principal: Principal = Depends(who),  # noqa: B008  FastAPI's way; an annotation could not see `who`
         realm: Annotated[str | None, Query(max_length=64, description="default: the live realm of the territory")] = None,
-        as_of: Annotated[
-            str | None, Query(max_length=40, description="what was known at this time (ISO 8601 with offset); a time to come is now")
-        ] = None,
+        as_of: AsOf = None,
     ) -> Reader:
         at = parse_time(as_of) if as_of else None
         lang = language_of(request.headers.get("accept-language"))
@@ -158,7 +159,7 @@ def deciding(permission: Permission) -> Callable[..., Awaitable[Author]]:
         request.state.unknown_fields = await _unknown_fields(request)
         return Author(
             principal, checked_realm(request, principal, realm), language_of(request.headers.get("accept-language")),
-            _idempotency_key(request), _expected(request), _patience(request), request,
+            await _idempotency_key(request), _expected(request), _patience(request), request,
         )  # fmt: skip
 
     return dependency
@@ -182,11 +183,22 @@ async def _unknown_fields(request: Request) -> list[str]:
     return [name[:64].encode("utf-8", "replace").decode() for name in unknown]
 
 
-def _idempotency_key(request: Request) -> str | None:
+async def _idempotency_key(request: Request) -> Key | None:
     key = request.headers.get("idempotency-key")
-    if key is not None and not (1 <= len(key) <= 128 and key.isprintable()):
+    if key is None:
+        return None
+    if not (1 <= len(key) <= 128 and key.isprintable()):
         raise ProblemError("key_invalid")
-    return key
+    return Key(key, await _asked(request))
+
+
+async def _asked(request: Request) -> str:
+    """Digest of what is asked: where, on which version, with which body, however its JSON is written."""
+    body = await request.body()
+    with suppress(ValueError, TypeError):  # no JSON; nested too deeply to be written
+        body = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
+    parts = (request.method, request.url.path, request.url.query, request.headers.get("if-match", ""))
+    return blake2b("\x1f".join(parts).encode() + b"\x1f" + body, digest_size=16).hexdigest()
 
 
 def _expected(request: Request) -> int | None:

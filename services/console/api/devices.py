@@ -19,7 +19,7 @@ from services.console.producing import CommandProducer
 from services.runtime.access_http import allowed
 from services.runtime.kafka import BrokerAway
 from services.runtime.principals import Principal
-from services.runtime.problems import ProblemError, fault
+from services.runtime.problems import ProblemError, both, fault
 from services.runtime.rights import Permission
 from services.runtime.vault import Directory
 from services.runtime.webpush import PushSettings, Subscription, VapidKey
@@ -91,9 +91,11 @@ async def end(request: Request, me: Called, body: Ended) -> Devices:
 
 def _person(me: Principal, settings: PushSettings) -> str:
     if not settings.push_contact:
-        raise ProblemError("conflict", what="pas configuré sur cette installation / not configured on this installation")
+        raise ProblemError("conflict", what=both("Pas configuré sur cette installation.", "Not configured on this installation."))
     if me.person is None:
-        raise ProblemError("conflict", what="ce compte n’est celui de personne qu’on appelle / nobody is called through this account")
+        raise ProblemError(
+            "conflict", what=both("Ce compte n’est celui de personne qu’on appelle.", "Nobody is called through this account.")
+        )
     return me.person
 
 

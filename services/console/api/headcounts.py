@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -11,7 +10,7 @@ from pydantic import Field
 
 from schemas.callouts import HeadcountAnswer, StartCallOut, StopCallOut
 from schemas.words import Channel, Level
-from services.console.api.answering import RESPONSES, answer, decide
+from services.console.api.answering import RESPONSES, answer, decide, repeated
 from services.console.api.callouts import audience, drafts, people_of
 from services.console.api.context import Author, Body, Cursor, Cut, Limit, LogReading, Reader, deciding, reading
 from services.console.decisions import Decisions, author_of
@@ -46,18 +45,20 @@ async def headcount(reader: LogReading, id: str) -> CallOut:
 @router.post("", responses=RESPONSES, summary="Ask everybody of these sites, now")
 async def start(author: Calling, body: NewHeadcount) -> Response:
     author = author.within(body)
+    if (before := await repeated(author)) is not None:
+        return before
     decisions: Decisions = author.request.app.state.decisions
     people = await audience(people_of(author.request), body.sites, everybody=False)
     if not people:
         why = ("personne dans l’annuaire n’y travaille", "nobody in the directory works there")
         raise ProblemError("invalid", faults=(fault("sites", "nobody", *why),))
-    id = decisions.command_id(author.principal, author.realm, author.key or secrets.token_hex(12))
+    id = decisions.command_id(author.principal, author.realm, author.key)
     asked = drafts(
         author, f"{id}-list", people, kind="headcount", incident=body.incident, sites=tuple(body.sites), level=Level.N2, danger=True,
         answer_expected=True, channels=tuple(body.channels),
     )  # fmt: skip
     begin = StartCallOut(author=author_of(author.principal), role=author.principal.acting_role, callout=f"{id}-list")
-    outcome = await decisions.send_all("delivery", author.realm, author.principal, [*asked, (id, begin)], author.wait_s)
+    outcome = await decisions.send_all("delivery", author.realm, author.principal, [*asked, (id, begin)], author.wait_s, author.key)
     return answer(author.request, outcome, author.lang)
 
 

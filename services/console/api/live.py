@@ -10,9 +10,9 @@ from starlette.types import Receive, Scope, Send
 
 from services.console.api.context import Picture
 from services.console.compressing import accepts_gzip
+from services.console.live_rows import hidden_from
 from services.console.stream import Hub, Live
 from services.runtime.access import AccessStore
-from services.runtime.rights import Permission
 
 router = APIRouter(prefix="/api/v1", tags=["live"])
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept-Encoding"}
@@ -39,7 +39,7 @@ async def stream(
         return found is principal or found == principal
 
     frames = await hub.stream(
-        reader.realm, lang=reader.lang, sees_log=principal.may(Permission.LOG_READ), gzip=gzip,
+        reader.realm, lang=reader.lang, hidden=hidden_from(principal.may), gzip=gzip,
         last_id=request.headers.get("last-event-id") or last_id, still_allowed=still_allowed,
     )  # fmt: skip
     headers = _HEADERS | {"Content-Language": reader.lang} | ({"Content-Encoding": "gzip"} if gzip else {})

@@ -35,7 +35,5 @@ async def add_note(author: Author, body: Note, incident: str | None) -> Response
             occurred_at=instant(body.occurred_at) if body.occurred_at else None, kind=body.kind, source=body.source, certainty=body.certainty,
         )  # fmt: skip
 
-    outcome = await decisions.decide(
-        "alerts", author.realm, author.principal, make, reason=body.text, idempotency_key=author.key, wait_s=author.wait_s
-    )
+    outcome = await decisions.decide("alerts", author.realm, author.principal, make, reason=body.text, key=author.key, wait_s=author.wait_s)
     return answer(author.request, outcome, author.lang)

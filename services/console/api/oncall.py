@@ -14,6 +14,7 @@ from schemas.base import Instant
 from schemas.oncall import DrillLadders, ImportDuties, OverrideDuty, Place, SwapDuties, WithdrawDuty
 from services.console.api.answering import RESPONSES, decide, require_text
 from services.console.api.context import Author, Body, Cursor, Cut, Limit, LogReading, deciding, instant, now, parse_time
+from services.console.decisions import Key
 from services.console.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
 from services.console.oncall import LONGEST_MS, Drill, Duty, OnCall, Readiness
 from services.console.resources import Page, Resource, Time, when
@@ -224,16 +225,16 @@ async def take_calendar(
 
 
 async def _import(author: Author, duty: Found, calendar: str, reason: str | None, n: int) -> Response:
-    author = author if author.key is None else _numbered(author, n)
+    author = author if author.key is None else replace(author, key=_numbered(author.key, n))
     return await decide(
         author, Body(reason=reason), "alerts", ImportDuties, role_on_call=duty.role, scope=duty.scope, place=duty.place, calendar=calendar,
         start=duty.start, end=duty.end, shifts=duty.shifts,
     )  # fmt: skip
 
 
-def _numbered(author: Author, n: int) -> Author:
+def _numbered(key: Key, n: int) -> Key:
     """One Idempotency-Key for a file of several posts: one command each."""
-    return replace(author, key=f"{author.key}#{n}"[:128])
+    return replace(key, text=f"{key.text}#{n}")
 
 
 def _imported(duty: Found, id: str | None) -> ImportedPost:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +15,7 @@ from schemas.realms import MOST_MINUTES, RealmKind, RealmNameInvalid, is_live, p
 from schemas.responders import Responder
 from schemas.runtime import CloseRealm, OpenRealm, SetPace, StepRequested
 from services.console.api.answering import RESPONSES, answer, decide
-from services.console.api.context import Author, Body, Cut, deciding, instant, now
+from services.console.api.context import AsOf, Author, Body, Cut, deciding, instant, now, parse_time
 from services.console.decisions import Decisions, Outcome
 from services.console.readmodel import ReadModel
 from services.console.resources import Page, Realm
@@ -28,6 +27,7 @@ from services.territory import TerritoryInvalid, load_territory
 from services.territory.publish import reference_commands
 
 router = APIRouter(prefix="/api/v1/realms", tags=["realms"])
+Reading = Annotated[Principal, Depends(allowed(Permission.PICTURE_READ))]
 Running = Annotated[Author, Depends(deciding(Permission.REALM_RUN))]
 _KINDS = {
     "exercise": RealmKind.EXERCISE, "ex": RealmKind.EXERCISE, "what-if": RealmKind.WHAT_IF, "what": RealmKind.WHAT_IF,
@@ -64,33 +64,33 @@ class Pace(Body):
     speed: float | None = Field(default=None, gt=0)
 
 
-@router.get("", summary="Live realms first, then the newest")
-async def listed(request: Request, part: Cut, principal: Annotated[Principal, Depends(allowed(Permission.PICTURE_READ))]) -> Page[Realm]:
+@router.get("", summary="Live realms first, then the newest; `as_of` leaves out those that were opened later")
+async def listed(request: Request, part: Cut, principal: Reading, as_of: AsOf = None) -> Page[Realm]:
     model: ReadModel = request.app.state.model
     mine = principal.scope.realms
-    return part.of([r for r in await model.realms() if not mine or r.name in mine])
+    return part.of([r for r in await model.realms(as_of=parse_time(as_of) if as_of else None) if not mine or r.name in mine])
 
 
 @router.get("/{name}")
-async def one(request: Request, name: str, principal: Annotated[Principal, Depends(allowed(Permission.PICTURE_READ))]) -> Realm:
+async def one(request: Request, name: str, principal: Reading, as_of: AsOf = None) -> Realm:
     if principal.scope.realms and name not in principal.scope.realms:
         raise ProblemError("out_of_scope", field="realm")
     model: ReadModel = request.app.state.model
-    return await model.realm(name)
+    return await model.realm(name, as_of=parse_time(as_of) if as_of else None)
 
 
 @router.post("", responses=RESPONSES, summary="Open a simulated realm and give it the territory's reference data")
 async def open_realm(author: Running, request: Request, body: NewRealm | None = None) -> Response:
     body = body or NewRealm()
     folder: Path = request.app.state.territory
-    realm = _name(body, folder.name)
+    decisions: Decisions = request.app.state.decisions
+    realm = _name(body, folder.name, decisions.realm_id(author.principal, author.key))
     if author.principal.scope.realms and realm not in author.principal.scope.realms:
         raise ProblemError("out_of_scope", field="id")
     try:
         territory = await asyncio.to_thread(load_territory, folder)
     except TerritoryInvalid as error:
         raise ProblemError("conflict", what=f"{folder.name}: {error.problems[0]}") from None
-    decisions: Decisions = request.app.state.decisions
     started = instant(body.started_at or now())
 
     def make(by: str, role: str, reason: str | None) -> Command:
@@ -99,9 +99,7 @@ async def open_realm(author: Running, request: Request, body: NewRealm | None = 
             lineage=body.lineage, speed=body.speed, responders=tuple(r.model_dump(mode="json", exclude_defaults=True) for r in body.responders),
         )  # fmt: skip
 
-    opened = await decisions.decide(
-        "alerts", realm, author.principal, make, reason=body.reason, idempotency_key=author.key, wait_s=author.wait_s
-    )
+    opened = await decisions.decide("alerts", realm, author.principal, make, reason=body.reason, key=author.key, wait_s=author.wait_s)
     if opened.answer is not None and opened.answer["state"] != "applied":
         return answer(request, opened, author.lang)
     # giving a realm its data is this program's act, whatever the duty of the person who may open it
@@ -119,10 +117,10 @@ def _opened(opened: Outcome, published: Outcome) -> Outcome:
     return opened
 
 
-def _name(body: NewRealm, territory: str) -> str:
-    """Name of the new realm. Raises ProblemError `invalid`."""
+def _name(body: NewRealm, territory: str, id: str) -> str:
+    """Name of the new realm; `id`: of one that has none. Raises ProblemError `invalid`."""
     kind = _KINDS[body.kind or "exercise"]
-    name = body.id or body.realm or f"{territory}~{kind}-{secrets.token_hex(4)}"
+    name = body.id or body.realm or f"{territory}~{kind}-{id}"
     try:
         own, found, _ = parse_realm(name)
     except RealmNameInvalid:

@@ -11,6 +11,7 @@ from pydantic import Field
 from schemas import reassignment as m
 from services.console.api.answering import COLLIDING, RESPONSES, decide
 from services.console.api.context import Author, Body, Cursor, Cut, Limit, Picture, Several, by_poles, cached, check_scope, deciding
+from services.console.faults import Rebuilding, StoreAway
 from services.console.resources import Page, Proposal, ReassignmentLine
 from services.runtime.rights import Permission
 
@@ -82,14 +83,19 @@ def _lines(body: Choice | None) -> tuple[str, ...] | None:
 
 
 async def _in_scope(author: Author, body: Choice | None, id: str) -> None:
-    """Somebody who answers for some pôles decides about agents who do their work, or leave it."""
-    poles = author.principal.scope.poles
+    """The proposal exists: the decider, which keeps the last ones only, takes any other id for an older one. And somebody who answers for some pôles
+    decides about agents who do their work, or leave it.
+    """
+    within, wanted, poles = author.within(body), _lines(body), author.principal.scope.poles
+    try:
+        found = await within.model.proposal(within.realm, id)
+    except (StoreAway, Rebuilding):
+        if poles:
+            raise
+        return
     if not poles:
         return
-    within = author.within(body)
     reference = await within.model.reference(within.realm)
-    wanted = _lines(body)
-    found = await within.model.proposal(within.realm, id)
     for line in found.lines or ():
         if wanted is None or line.id in wanted:
             mine = {a.pole for name in (line.source.activity, line.target.activity) if (a := reference.activities.get(name)) is not None}

@@ -62,7 +62,7 @@ async def add(author: Writing, body: NewImprovement) -> Response:
         )
 
     outcome = await decisions.decide(
-        "continuity", author.realm, author.principal, make, reason=body.text, idempotency_key=author.key, wait_s=author.wait_s
+        "continuity", author.realm, author.principal, make, reason=body.text, key=author.key, wait_s=author.wait_s
     )
     return answer(author.request, outcome, author.lang)
 

@@ -12,10 +12,10 @@ from pydantic import AwareDatetime, Field
 from schemas.base import Command
 from schemas.commands import IssueSitrep
 from schemas.continuity import SitrepRow
-from services.console.api.answering import RESPONSES, answer
+from services.console.api.answering import RESPONSES, answer, repeated
 from services.console.api.context import Author, Body, Cut, LogReading, deciding, instant
 from services.console.api.forms import CONTENT, Form, document_response
-from services.console.decisions import Decisions, Outcome
+from services.console.decisions import Decisions
 from services.console.documents.document import Document, digest
 from services.console.documents.sitrep import REMARKS
 from services.console.i18n import translator
@@ -85,9 +85,9 @@ async def validate(author: Writing, body: Validate) -> Response:
             faults=(fault(f"remarks.{unknown[0]}", "enum", f"sections : {', '.join(REMARKS)}", f"sections: {', '.join(REMARKS)}"),),
         )
     decisions: Decisions = author.request.app.state.decisions
+    if (before := await repeated(author)) is not None:
+        return before
     id = decisions.command_id(author.principal, author.realm, author.key)
-    if author.key is not None and (known := await decisions.answers.read(id)) is not None:
-        return answer(author.request, Outcome(id, author.realm, known, replayed=True), author.lang)
     document = await author.model.draft_sitrep(
         author.realm, as_of=instant(body.as_of) if body.as_of else None, remarks=body.remarks, validated_by=author.principal.acting_role
     )
@@ -106,6 +106,6 @@ async def validate(author: Writing, body: Validate) -> Response:
         )  # fmt: skip
 
     outcome = await decisions.decide(
-        "continuity", author.realm, author.principal, make, reason=body.reason, idempotency_key=author.key, wait_s=author.wait_s
+        "continuity", author.realm, author.principal, make, reason=body.reason, key=author.key, wait_s=author.wait_s
     )
     return answer(author.request, outcome, author.lang)

@@ -11,7 +11,7 @@ from typing import Final
 from schemas.words import ActivityState, ClockBase, ClockState
 from services.console.i18n import Translator
 from services.console.pages import times
-from services.console.pages.clocks import DMIA, Bar, Running, bar_of, local_running, percent_at, short_activity
+from services.console.pages.clocks import DMIA, Bar, Running, bar_of, local_running, short_activity
 from services.console.resources import Activity, Alarm, Clock, Incident, Pole
 from services.console.texts import words as w
 from services.console.texts.names import Names
@@ -183,7 +183,7 @@ class Shown:
 def _limit(clock: Clock, now: datetime) -> tuple[datetime, bool] | None:
     if clock.state is not ClockState.RUNNING or clock.deadline is None:
         return None
-    return clock.deadline, percent_at(clock, now) >= 100
+    return clock.deadline, clock.percent_at(now) >= 100
 
 
 def shown_of(a: Activity, pdma_h: float, alarms: Iterable[Alarm], now: datetime, names: Names, _: Translator) -> Shown:
@@ -199,7 +199,7 @@ def shown_of(a: Activity, pdma_h: float, alarms: Iterable[Alarm], now: datetime,
 def activity_line(a: Activity, now: datetime) -> ActivityLine:
     """One activity in its pôle's list."""
     running = ClockState.RUNNING in (a.rto.state, a.mtpd.state)
-    over = percent_at(a.rto, now) >= 100
+    over = a.rto.percent_at(now) >= 100
     limit = a.mtpd.deadline if over else a.rto.deadline
     stopped = a.rto.stopped_at if a.rto.state is ClockState.STOPPED and a.state is ActivityState.RESTORED else None
     bar = bar_of(a.rto, a.mtpd, now, forecast=a.forecast_breach_at is not None) if running or stopped else None

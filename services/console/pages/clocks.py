@@ -76,21 +76,11 @@ def short_activity(name: str) -> str:
     return name
 
 
-def percent_at(clock: Clock, now: datetime) -> float:
-    """Consumed share at `now`: recorded at `as_of`, then straight on to 100 % at `deadline` while it ticks; may pass 100."""
-    if clock.state is not ClockState.RUNNING or not clock.ticking or clock.as_of is None or clock.deadline is None:
-        return clock.consumed_pct
-    span = (clock.deadline - clock.as_of).total_seconds()
-    if span <= 0:
-        return max(clock.consumed_pct, 100.0)
-    return clock.consumed_pct + (100.0 - clock.consumed_pct) * (now - clock.as_of).total_seconds() / span
-
-
 def bar_of(rto: Clock, mtpd: Clock, now: datetime, *, forecast: bool) -> Bar:
     """The bar of a pair of clocks at `now`."""
     tick = 100.0 * rto.limit_h / mtpd.limit_h if mtpd.limit_h else 100.0
-    at = min(100.0, max(0.0, percent_at(mtpd, now)))
-    spent = percent_at(rto, now)
+    at = min(100.0, max(0.0, mtpd.percent_at(now)))
+    spent = rto.percent_at(now)
     stopped = mtpd.state is ClockState.STOPPED
     tone: Tone = "done" if stopped else "late" if spent >= 100 else "warn" if spent >= 50 else "run"
     until = mtpd.deadline if mtpd.ticking and at < 100 else None
@@ -102,8 +92,8 @@ def _running(a: Activity, rto: Clock, mtpd: Clock, now: datetime, local: LocalCl
     return Running(
         activity=a.id, name=short(local.site_name) if local else short_activity(a.name), criticality=a.criticality,
         site=local.site if local else None, capacity_pct=local.capacity_pct if local else a.capacity_pct, mbco_pct=a.mbco_pct,
-        started_at=rto.started_at, rto_at=rto.deadline, mtpd_at=mtpd.deadline, rto_over=percent_at(rto, now) >= 100,
-        mtpd_over=percent_at(mtpd, now) >= 100, breach_at=breach, expected_end=a.expected_end,
+        started_at=rto.started_at, rto_at=rto.deadline, mtpd_at=mtpd.deadline, rto_over=rto.percent_at(now) >= 100,
+        mtpd_over=mtpd.percent_at(now) >= 100, breach_at=breach, expected_end=a.expected_end,
         bar=bar_of(rto, mtpd, now, forecast=breach is not None),
     )  # fmt: skip
 

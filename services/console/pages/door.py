@@ -146,7 +146,7 @@ async def shell_of(request: Request, queries: Queries, reader: Reader, page: str
     """The frame of a screen. Raises Elsewhere, ProblemError."""
     choice = Choice.of(request)
     realm, realms = await realm_of(request, queries, reader)
-    overview = await queries.overview(realm.name, lang=choice.lang)
+    overview = await queries.overview(realm.name, lang=choice.lang, texts=reader.may(Permission.LOG_READ))
     if (
         not reader.past
         and LIVE_HEADER not in request.headers
@@ -158,7 +158,7 @@ async def shell_of(request: Request, queries: Queries, reader: Reader, page: str
         await _newcomer(request, queries, realms)
     live = await _live_beside(queries, realm, realms, choice.lang)
     urgent = 0 if realm.simulated else await queries.urgent_holes(realm.name)
-    why = queries.reason_of(overview.hold.reason) if overview.hold.held and reader.may(Permission.LOG_READ) else None
+    why = overview.hold.reason if overview.hold.held else None
     moment = overview.at if reader.past else None
     return Shell(page, reader, choice, overview, realms, live, moment=moment, urgent=urgent, hold_reason=why)
 

@@ -95,11 +95,15 @@ class Reading:
         item = self._texts.get_many([id]).get(id) if self._texts is not None and id else None
         return None if item is None else str(item.fields.get("text") or "") or None
 
+    def reason_of(self, reference: str | None) -> str | None:
+        """The words behind `text:<id>`; a code is no words of a person."""
+        return self.words_of(reference.removeprefix("text:")) if reference is not None and reference.startswith("text:") else None
+
     async def read(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> Read:
         """The realm at a time, ready to be shaped."""
         async with store_errors():
             picture = await self._picture(realm, self._moment if as_of is None else as_of)
-        return Read(picture, Shaper(realm, picture.reference, self._outlines, lang))
+        return Read(picture, Shaper(realm, picture.reference, self._outlines, lang, time_of(picture)))
 
     async def _picture(self, realm: str, as_of: Instant | None) -> Picture:
         pipe = self._client.pipeline(transaction=False)
@@ -191,12 +195,12 @@ class Reading:
         async with store_errors():
             return epoch_of(*await self._client.mget(store.EPOCH, store.STATE))
 
-    async def realms(self) -> list[r.Realm]:
-        """Live realms first, then the newest."""
+    async def realms(self, *, as_of: Instant | None = None) -> list[r.Realm]:
+        """Live realms first, then the newest; as they are, without those that were opened after `as_of`."""
         await self.epoch()
         async with store_errors():
             raw = await self._client.hgetall(store.REALMS)
-            fields = [f for f in map(orjson.loads, raw.values()) if "began_at" in f]
+            fields = [f for f in map(orjson.loads, raw.values()) if "began_at" in f and (as_of is None or f["opened_at"] <= as_of)]
             pipe = self._client.pipeline(transaction=False)
             for one in fields:
                 pipe.hvals(store.of(one["name"], "clock"))
@@ -204,9 +208,9 @@ class Reading:
         found = [realm_resource(f, max(map(int, clock), default=None)) for f, clock in zip(fields, clocks, strict=True)]
         return sorted(found, key=lambda one: (one.simulated, -one.opened_at.timestamp(), one.name))
 
-    async def realm(self, realm: str) -> r.Realm:
+    async def realm(self, realm: str, *, as_of: Instant | None = None) -> r.Realm:
         """One realm."""
-        found = await self.read(realm)
+        found = await self.read(realm, as_of=as_of)
         return realm_resource(found.picture.fields, found.picture.clock)
 
     async def reference(self, realm: str, *, as_of: Instant | None = None) -> Reference:

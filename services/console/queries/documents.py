@@ -93,7 +93,7 @@ class Documents(Incidents, Journal):
         since = min([i.known_at for i in incidents] + ([previous.as_of] if previous else []), default=at)
         made = []
         for lang in langs:
-            one = Read(picture, Shaper(picture.realm, picture.reference, self._outlines, lang))
+            one = Read(picture, Shaper(picture.realm, picture.reference, self._outlines, lang, at))
             made.append(
                 await self._shaped(
                     one, resource, at, previous, [line for line in lines if line.recorded_at >= since], remarks, validated_by
@@ -149,7 +149,7 @@ class Documents(Incidents, Journal):
             lines, _more = await self._told(picture, incident)
             made = []
             for lang in langs:
-                one = Read(picture, Shaper(realm, picture.reference, self._outlines, lang))
+                one = Read(picture, Shaper(realm, picture.reference, self._outlines, lang, at))
                 made.append(await self._retex_facts(one, resource, at, incident, lines))
         return draft_retex(made)
 

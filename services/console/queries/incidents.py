@@ -8,6 +8,7 @@ from typing import Final
 from schemas import alerts as a
 from schemas import continuity as c
 from schemas.base import Instant
+from schemas.words import EventType
 from services.console import resources as r
 from services.console.cap import Emitter
 from services.console.faults import NotFound
@@ -23,6 +24,7 @@ SHAPED: Final = 20_000
 """Incidents that are kept shaped, over all realms and languages."""
 ORDERED: Final = 50
 """Realms whose incidents are kept in order."""
+_TYPES: Final = frozenset(EventType)
 _RECORDS: Final = frozenset({"IncidentChanged", "ReportChanged"})
 """Lines that tell of another state of an incident."""
 
@@ -35,17 +37,17 @@ class Incidents(Reading):
         site: str | None = None, pole: str | None = None, commune: str | None = None, type: str | None = None, q: str | None = None,
         limit: int = 100, cursor: str | None = None,
     ) -> Page[r.Incident]:  # fmt: skip
-        """Open ones first, gravest first. `type`: a family (power) or the type of a cause (outage_power). `level`: at least."""
+        """Open ones first, gravest first. `type`: a family (power) or the type of one of its reports (outage_power). `level`: at least."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await self._incident_rows(found)
-            causes = await self._cause_types(found.picture) if type is not None else {}
+            types = await _types_of_reports(found.picture) if type in _TYPES else {}
         reference = found.picture.reference
         kept = [
             i for i in rows
             if (not status or i.state in status) and (level is None or i.level >= level) and (site is None or site in i.members)
             and (pole is None or any(s in reference.sites and reference.sites[s].pole == pole for s in i.members))
-            and (commune is None or commune in i.communes) and (type is None or i.kind == type or type in causes.get(i.id, ()))
+            and (commune is None or commune in i.communes) and (type is None or i.kind == type or type in types.get(i.id, ()))
             and (q is None or _matches(q, i, reference, lang))
         ]  # fmt: skip
         shown, following = page(kept, _incident_order, limit, cursor)
@@ -111,14 +113,6 @@ class Incidents(Reading):
         """Those that exist, for the live stream: without report ids."""
         return await self._shape_incidents(found, list((await found.picture.some(a.IncidentRow, ids)).values()), reports=False)
 
-    async def _cause_types(self, picture: Picture) -> dict[str, set[str]]:
-        types: dict[str, set[str]] = {}
-        for row in (await picture.rows(a.SiteRow)).values():
-            for cause in row.causes:
-                if cause.incident is not None:
-                    types.setdefault(cause.incident, set()).add(cause.type)
-        return types
-
     async def explain(self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr") -> r.Explanation:
         """Why it is one incident, why its levels, why each site and plan (D47)."""
         found = await self.read(realm, as_of=as_of, lang=lang)
@@ -148,6 +142,15 @@ class Incidents(Reading):
             },
             plans={p.id: shape.reasons(p.why) for p in (await picture.rows(c.PlanRow)).values() if p.incident == id},
         )  # fmt: skip
+
+
+async def _types_of_reports(picture: Picture) -> dict[str, set[str]]:
+    """Of each incident. Not those of its causes: a site forgets the causes that were lifted."""
+    types: dict[str, set[str]] = {}
+    for row in (await picture.rows(a.ReportRow)).values():
+        if row.incident is not None:
+            types.setdefault(row.incident, set()).add(row.type)
+    return types
 
 
 def _incident_order(row: a.IncidentRow) -> tuple[int | str, ...]:

@@ -38,13 +38,13 @@ E = TypeVar("E", bound=StrEnum)
 class OverviewQueries(Incidents, Places):
     """The overview of a realm."""
 
-    async def overview(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> r.Overview:
-        """Level and why, counts, alarm rate, feeds, newest log positions."""
+    async def overview(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", texts: bool = False) -> r.Overview:
+        """Level and why, counts, alarm rate, feeds, newest log positions. `texts`: the reader may read why sending is held."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
-            return await self._overview(found)
+            return await self._overview(found, texts=texts)
 
-    async def _overview(self, found: Read) -> r.Overview:
+    async def _overview(self, found: Read, *, texts: bool) -> r.Overview:
         picture, shape = found.picture, found.shape
         resource = realm_resource(picture.fields, picture.clock)
         server, at = now_ms(), time_of(picture)
@@ -58,6 +58,7 @@ class OverviewQueries(Incidents, Places):
         task_rows = (await picture.rows(a.TaskRow)).values()
         tasks = Counter(t.state for t in task_rows)
         ladders = Counter(e.state for e in (await picture.rows(a.EscalationRow)).values())
+        hold = (await picture.rows(d.HoldRow)).get("sending")
         windows = Counter(w.state for w in (await picture.rows(m.MaintenanceRow)).values())
         level = shape.level("territory", levels.get("territory"))
         counts = {
@@ -74,7 +75,7 @@ class OverviewQueries(Incidents, Places):
             alarm_rate=await self._alarm_rate(picture.realm, at),
             feeds=[_feed(name, last, at) for name, last in sorted((await picture.feeds()).items())],
             audit=await self._audit(),
-            hold=shape.hold((await picture.rows(d.HoldRow)).get("sending")), log=await self.positions(picture.realm), epoch=await self.epoch(),
+            hold=shape.hold(hold, self.reason_of(hold.reason) if texts and hold is not None else None), log=await self.positions(picture.realm), epoch=await self.epoch(),
         )  # fmt: skip
 
     async def _audit(self) -> r.Audit:

@@ -125,9 +125,5 @@ class People(Reading):
         """Is all sending held? `texts`: the reader may read why."""
         found = await self.read(realm, as_of=as_of)
         async with store_errors():
-            shown = found.shape.hold(await found.picture.row(d.HoldRow, "sending"))
-        return shown.model_copy(update={"reason": self.reason_of(shown.reason) if texts else None})
-
-    def reason_of(self, reference: str | None) -> str | None:
-        """The words behind `text:<id>`; a code is no words of a person."""
-        return self.words_of(reference.removeprefix("text:")) if reference is not None and reference.startswith("text:") else None
+            row = await found.picture.row(d.HoldRow, "sending")
+        return found.shape.hold(row, self.reason_of(row.reason) if texts and row is not None else None)

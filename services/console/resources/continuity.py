@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pydantic import Field
 
 from schemas.words import (
@@ -28,6 +30,21 @@ class Clock(Resource):
     as_of: Time | None
     ticking: bool = Field(description="running inside the open hours that count for this limit")
     alarms: list[int]
+
+    def percent_at(self, now: datetime) -> float:
+        """Consumed share at `now`: recorded at `as_of`, then straight on to 100 % at `deadline` while it ticks; may pass 100."""
+        if self.state is not ClockState.RUNNING or not self.ticking or self.as_of is None or self.deadline is None:
+            return self.consumed_pct
+        span: float = (self.deadline - self.as_of).total_seconds()
+        if span <= 0:
+            return max(self.consumed_pct, 100.0)
+        return self.consumed_pct + (100.0 - self.consumed_pct) * (now - self.as_of).total_seconds() / span
+
+    def at(self, now: datetime) -> Clock:
+        """As it stands at `now`, if that is later."""
+        if self.as_of is None or now <= self.as_of:
+            return self
+        return self.model_copy(update={"consumed_pct": round(self.percent_at(now), 2), "as_of": now})
 
 
 class LocalClock(Resource):

@@ -19,7 +19,7 @@ from services.intake.machines.door import Machines
 from services.intake.machines.generic import FIELDS
 from services.runtime.access import AccessStore, new_principal
 from services.runtime.principals import Principal, Rule, Scope, Source
-from services.runtime.problems import ProblemError
+from services.runtime.problems import ProblemError, both
 from services.runtime.rights import Role
 
 KEY_BYTES: Final = 20
@@ -87,9 +87,9 @@ class Registry:
         """The source with its key, which is shown this once."""
         self._check_dialect(asked)
         if asked.name in self._sources():
-            raise ProblemError("conflict", what=f"source {asked.name}: déjà prise / taken")
+            raise ProblemError("conflict", what=both(f"Source {asked.name} : déjà prise.", f"Source {asked.name}: taken already."))
         if asked.key is not None and self._access.bearer(asked.key) is not None:
-            raise ProblemError("conflict", what="key : déjà celle d’un autre / somebody else's already")
+            raise ProblemError("conflict", what=both("key : déjà celle d’un autre.", "key: somebody else’s already."))
         self._check_speaks_for(asked)
         _check_mapping(asked)
         poster_ = asked.dialect == POSTER
@@ -123,7 +123,10 @@ class Registry:
         taken = {name: s.name for s in self._sources().values() for name in s.speaks_for}
         for name in asked.speaks_for:
             if name in taken:
-                raise ProblemError("conflict", what=f"speaks_for {name} : déjà celui de / already that of {taken[name]}")
+                raise ProblemError(
+                    "conflict",
+                    what=both(f"speaks_for {name} : déjà celui de {taken[name]}.", f"speaks_for {name}: already that of {taken[name]}."),
+                )
 
     async def change(self, name: str, asked: SourceChange, author: Principal) -> dict[str, Any]:
         """Its mapping, for what comes from now on; what was refused for the old one can be offered again."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from schemas.base import Command, Fact
 from schemas.commands import AcknowledgeIncident, AddNote, AnswerNotification, ResolveIncident, SetLevel
 from schemas.reference import PublishReference
-from schemas.runtime import CommandApplied, CommandRefused, OpenRealm, SetPace
+from schemas.runtime import CommandApplied, CommandRefused, OpenRealm, PaceChanged, SetPace
 from services.runtime.links import AckLinks, Link
+from services.runtime.principals import Scope
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
 from services.territory import Territory
@@ -98,7 +100,9 @@ async def test_without_an_answer_in_time_the_decision_is_on_its_way(console_sett
         cell = await console.as_role(Role.CELL)
         status, body, headers = await post(console, cell, f"incidents/i-1/escalate?realm={realm}", None, Prefer="wait=0")
         assert (status, body["state"]) == (202, "pending")
-        assert headers["location"] == f"/api/v1/commands/{body['command_id']}"
+        assert headers["location"] == f"/api/v1/commands/{body['command_id']}?realm={realm}"
+        held_to_it = await console.as_role(Role.COORDINATOR, scope=Scope(realms=(realm,)))
+        assert (await console.http.get(headers["location"], headers=held_to_it)).status_code == 200
         asked = await console.http.get(headers["location"], headers=cell)
         assert (asked.status_code, asked.json()["state"]) == (200, "pending")
         waiting = asyncio.create_task(console.http.get(headers["location"], headers={**cell, "Prefer": "wait=20"}))
@@ -127,10 +131,36 @@ async def test_a_realm_opens_with_its_reference_data(console_settings: Settings,
             return found.status_code == 200 and found.json()["simulated"] is True
 
         await eventually(shown)
-        assert (await post(console, admin, f"realms/{realm}/pause"))[0] == 200
+        assert (await post(console, admin, f"realms/{realm}/pause", **{"Idempotency-Key": "stop"}))[0] == 200
         assert isinstance(seen[-1][1], SetPace)
+        await writer.append("alerts", realm, PaceChanged(paused=False, speed=5.0), at=round(time.time() * 1000))
+        await eventually(speeds(console, admin, realm, 5.0))
+        again = await post(console, admin, f"realms/{realm}/pause", **{"Idempotency-Key": "stop"})
+        assert (again[0], again[2]["idempotency-replayed"]) == (200, "true"), "whatever its speed is by now"
         for wrong in ({"id": "92"}, {"id": "75~ex-1"}, {"id": "92~what-1", "kind": "exercise"}, {"id": "no realm"}):
             assert (await post(console, admin, "realms", wrong))[0] == 422
+
+
+def speeds(console: Served, headers: dict[str, str], realm: str, speed: float) -> Callable[[], Awaitable[bool]]:
+    async def shown() -> bool:
+        return bool((await console.http.get(f"/api/v1/realms/{realm}", headers=headers)).json().get("speed") == speed)
+
+    return shown
+
+
+async def test_one_key_opens_one_realm(console_settings: Settings) -> None:
+    """Without a name each try drew another, and with one its start was another moment: a second realm, or 422."""
+    async with (
+        appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console,
+        answering(console_settings, writer) as seen,
+    ):  # fmt: skip
+        admin = await console.as_role(Role.ADMIN)
+        for body in ({"kind": "test"}, {"id": a_realm()}):
+            key = {"Idempotency-Key": f"open-{len(seen)}", "Prefer": "wait=20"}
+            first, again = [await post(console, admin, "realms", body, **key) for _ in range(2)]
+            assert (first[0], again[0], again[2]["idempotency-replayed"]) == (200, 200, "true")
+            assert first[1] == again[1]
+        assert sum(isinstance(command, OpenRealm) for _, command in seen) == 2
 
 
 async def test_a_link_answers_once_without_a_login(console_settings: Settings) -> None:

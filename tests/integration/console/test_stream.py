@@ -13,8 +13,9 @@ import pytest
 from services.console import store
 from services.console import stream as streams
 from services.console.api.live import LiveResponse
+from services.console.live_rows import hidden_from
 from services.console.stream import Hub, Live
-from services.runtime.rights import Role
+from services.runtime.rights import RIGHTS, Role
 from services.runtime.settings import Settings
 from services.territory import Territory
 from tests.integration.console import crisis
@@ -24,6 +25,7 @@ from tests.integration.console.serving import Served, served
 from tests.integration.console.test_projection import a_realm
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+KIOSK = RIGHTS[Role.KIOSK].__contains__
 
 
 class Listening:
@@ -56,9 +58,11 @@ def parse(block: str) -> tuple[str, Any, str | None]:
 
 
 @asynccontextmanager
-async def listening(console: Served, realm: str, *, sees_log: bool = True, last_id: str | None = None) -> AsyncIterator[Listening]:
+async def listening(
+    console: Served, realm: str, *, hidden: frozenset[str] = frozenset(), last_id: str | None = None
+) -> AsyncIterator[Listening]:
     hub: Hub = console.app.state.hub
-    frames = await hub.stream(realm, lang="fr", sees_log=sees_log, last_id=last_id)
+    frames = await hub.stream(realm, lang="fr", hidden=hidden, last_id=last_id)
     try:
         yield Listening(frames)
     finally:
@@ -70,7 +74,7 @@ async def test_changes_arrive_as_the_resources_that_rest_gives(console_settings:
     async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
         await writer.open(realm, territory, START)
         await until(lambda: opened(console, realm))
-        async with listening(console, realm) as reader, listening(console, realm, sees_log=False) as kiosk:
+        async with listening(console, realm) as reader, listening(console, realm, hidden=hidden_from(KIOSK)) as kiosk:
             _, hello, _ = await reader.next()
             assert hello["epoch"]
             assert hello["last_id"].startswith(hello["epoch"])
@@ -94,7 +98,7 @@ async def test_changes_arrive_as_the_resources_that_rest_gives(console_settings:
             hidden = set()
             while "levels" not in hidden:
                 hidden.add((await kiosk.next())[0])
-            assert hidden & {"log", "escalations", "notifications"} == set()
+            assert hidden & {"log", "escalations", "notifications", "reports"} == set()
 
 
 async def opened(console: Served, realm: str) -> bool:
@@ -159,7 +163,7 @@ async def test_who_comes_in_while_a_round_is_made_for_others_misses_nothing_of_i
             await reader.next()
             feed = console.app.state.hub._feeds[realm][0]
             made = feed.frames
-            late = streams.Subscriber("en", sees_log=True)
+            late = streams.Subscriber("en")
 
             async def slowly(*args: Any) -> list[streams.Frame]:
                 feed.subscribers.add(late)
@@ -272,7 +276,7 @@ async def test_a_browser_that_went_before_its_first_frame_is_forgotten(console_s
         await writer.open(realm, territory, START)
         await until(lambda: opened(console, realm))
         hub: Hub = console.app.state.hub
-        response = LiveResponse(await hub.stream(realm, lang="fr", sees_log=True, last_id=None), media_type="text/event-stream")
+        response = LiveResponse(await hub.stream(realm, lang="fr", hidden=frozenset(), last_id=None), media_type="text/event-stream")
         assert hub.clients == 1
 
         async def gone() -> dict[str, str]:

@@ -163,8 +163,8 @@ class HeldModel(ReadModel):
     async def epoch(self) -> str:
         return "e1"
 
-    async def realms(self) -> list[Realm]:
-        return [realm_resource(one.told, one.clock) for one in self.held.values()]
+    async def realms(self, *, as_of: Instant | None = None) -> list[Realm]:
+        return [realm_resource(one.told, one.clock) for one in self.held.values() if as_of is None or one.told["opened_at"] <= as_of]
 
 
 @dataclass(frozen=True)

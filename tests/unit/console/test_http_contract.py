@@ -14,7 +14,7 @@ from services.console.api.answering import answer
 from services.console.api.context import Body, check_scope, parse_time
 from services.console.api.maintenance import Window
 from services.console.app import create_app, openapi
-from services.console.decisions import Decisions, Outcome
+from services.console.decisions import Decisions, Key, Outcome
 from services.runtime.health import Health
 from services.runtime.principals import Principal, Scope
 from services.runtime.problems import ProblemError
@@ -154,11 +154,11 @@ def test_what_was_decided_says_too_which_fields_it_did_not_know(state: str) -> N
 def test_the_id_of_a_command_is_its_key() -> None:
     decisions = Decisions(_Nothing(), _Nothing(), _Nothing(), b"k" * 32)  # type: ignore[arg-type]
     one, other = Principal(id="a", role=Role.CELL), Principal(id="b", role=Role.CELL)
-    id = decisions.command_id(one, "92", "key")
-    assert id == decisions.command_id(one, "92", "key")
+    id = decisions.command_id(one, "92", Key("key", ""))
+    assert id == decisions.command_id(one, "92", Key("key", ""))
     different = {
-        decisions.command_id(other, "92", "key"),
-        decisions.command_id(one, "92~ex-1", "key"),
+        decisions.command_id(other, "92", Key("key", "")),
+        decisions.command_id(one, "92~ex-1", Key("key", "")),
         decisions.command_id(one, "92", None),
     }
     assert id not in different

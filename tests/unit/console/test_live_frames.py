@@ -37,7 +37,7 @@ def test_the_first_frame_says_where_the_stream_stands() -> None:
 
 def test_a_full_queue_is_dropped_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "QUEUE", 3)
-    slow = Subscriber("fr", sees_log=True)
+    slow = Subscriber("fr")
     for n in range(10):
         slow.put(Piece(b"%d" % n))
     assert slow.overflowed
@@ -47,7 +47,7 @@ def test_a_full_queue_is_dropped_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_same_compressed_bytes_serve_whoever_was_told_what_before() -> None:
     news, greeting = Piece(b"id: e.2-0\nevent: sites\ndata: {}\n\n" * 50), b"event: hello\n\n"
     for before in ([], [Piece(b"event: sites\n\n")], [Piece(b"id: e.1-0\n\n" * 999)]):
-        browser = Subscriber("fr", sees_log=True, gzip=True)
+        browser = Subscriber("fr", gzip=True)
         for piece in (Piece(greeting), *before, news):
             browser.put(piece)
         assert browser.frames[-1] is news.packed, "one object for all"
@@ -58,7 +58,7 @@ def test_the_same_compressed_bytes_serve_whoever_was_told_what_before() -> None:
 
 
 def test_pings_do_not_queue() -> None:
-    away = Subscriber("fr", sees_log=True)
+    away = Subscriber("fr")
     for _ in range(3):
         away.put(Piece(b"ping", count=0))
     assert list(away.frames) == [b"ping"], "an old one says nothing of now"

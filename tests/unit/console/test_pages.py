@@ -11,7 +11,7 @@ from schemas.words import SiteStatus
 from services.console.i18n import translator
 from services.console.pages import times
 from services.console.pages.cell import Limit, SiteLine, folded, groups_of
-from services.console.pages.clocks import bar_of, percent_at
+from services.console.pages.clocks import bar_of
 from services.console.pages.journal import entries
 from services.console.pages.login import inside
 from services.console.pages.places import extent, overlap, place_labels, spread
@@ -56,10 +56,10 @@ def clock(base: str, limit_h: float, consumed: float, minutes_left: float, *, ti
 
 def test_a_running_clock_goes_straight_on_to_its_deadline_and_past_it() -> None:
     running = clock("rto", 1, 50, 30)
-    assert percent_at(running, NOW + timedelta(minutes=15)) == pytest.approx(75)
-    assert percent_at(running, NOW + timedelta(minutes=30)) == pytest.approx(100)
-    assert percent_at(running, NOW + timedelta(minutes=45)) == pytest.approx(125)
-    assert percent_at(clock("rto", 1, 50, 30, ticking=False), NOW + timedelta(hours=5)) == 50
+    assert running.percent_at(NOW + timedelta(minutes=15)) == pytest.approx(75)
+    assert running.percent_at(NOW + timedelta(minutes=30)) == pytest.approx(100)
+    assert running.percent_at(NOW + timedelta(minutes=45)) == pytest.approx(125)
+    assert clock("rto", 1, 50, 30, ticking=False).percent_at(NOW + timedelta(hours=5)) == 50
 
 
 @pytest.mark.parametrize(("consumed", "tone"), [(10, "run"), (50, "warn"), (99, "warn"), (100, "late")])

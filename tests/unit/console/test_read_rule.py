@@ -20,7 +20,7 @@ from schemas.topics import SERVICES
 from services.console.chronicle import Chronicle, Fold, versions
 from services.console.effects import CommandAnswered, InputLost, LineAdded, RealmTouched, RowPut, effects
 from services.console.projection import Projection, dump_position, load_position
-from services.console.store import COMMAND_TTL_S, SIMULATED_COMMAND_TTL_S, command, position
+from services.console.store import COMMAND_TTL_S, SIMULATED_COMMAND_TTL_S, command, position, sent
 from services.runtime import copies
 from services.runtime.chain import Position, follow
 from services.runtime.transaction import FactRecord, Transaction
@@ -180,14 +180,19 @@ def test_a_batch_writes_the_last_row_and_every_line_and_stands_on_its_positions(
 
 def test_answers_of_commands_are_kept_from_when_they_were_asked_also_when_the_logs_are_read_again_later() -> None:
     answered = accepted(Chains(), "alerts", [CommandApplied(command_id="c-1", command="CloseRealm")], START).transaction
-    for realm, kept_s in (("92", COMMAND_TTL_S), (REALM, SIMULATED_COMMAND_TTL_S)):
-        one = Accepted(replace(answered, realm=realm), 0, Position())
+    stepped = accepted(Chains(), "alerts", [CommandApplied(command_id="c-1", command="StepRequested")], START).transaction
+    kept = ((answered, "92", COMMAND_TTL_S), (answered, REALM, COMMAND_TTL_S), (stepped, REALM, SIMULATED_COMMAND_TTL_S))
+    for tx, realm, kept_s in kept:
+        one = Accepted(replace(tx, realm=realm), 0, Position())
         left = []
         for age_s in (-5, 0, 60, kept_s - 1, kept_s, 10 * kept_s):
             now = answered.src.appended_at + 1000 * age_s
             commands = Projection({realm: {}}, clock_ms=partial(int, now)).batch("e1", {}, [one]).batch.commands
             left += [c[-1] for c in commands if c[:2] == ("SET", command("c-1"))]
             assert any(c[0] == "PUBLISH" for c in commands) == (age_s < kept_s)
+            assert [c[2] for c in commands if c[:2] == ("EXPIRE", sent("c-1"))] == [
+                c[-1] for c in commands if c[:2] == ("SET", command("c-1"))
+            ]
         assert left == [kept_s, kept_s, kept_s - 60, 1]
 
 

@@ -108,7 +108,7 @@ async function send(form, submitter) {
  */
 async function decided(pending) {
   const until = performance.now() + DECIDED_WITHIN_MS;
-  const url = `/api/v1/commands/${encodeURIComponent(pending.data.id ?? "")}`;
+  const url = `/api/v1/commands/${encodeURIComponent(pending.data.id ?? "")}?realm=${encodeURIComponent(pending.data.realm ?? "")}`;
   while (performance.now() < until) {
     const { ok, status, data } = await get(url, { Prefer: "wait=20" });
     if (ok && data.state === "applied") return { ok, status, data };

@@ -1,0 +1,229 @@
+"""One key, one decision: what was asked under it is known as long as its answer, also where the command holds what the request does not say."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+from fastapi import Request, Response
+
+from schemas.base import Command
+from schemas.callouts import DraftCallOut, StartCallOut
+from schemas.directory import Contact, ContactPoint
+from schemas.reassignment import OrderRow
+from schemas.runtime import SetPace
+from schemas.words import Channel
+from services.console import store
+from services.console.api import callouts, commands, headcounts
+from services.console.api.announcing import Announce, announce
+from services.console.api.context import Author, deciding
+from services.console.decisions import Answers, Decisions, Key, Outcome
+from services.runtime.principals import Principal
+from services.runtime.problems import ProblemError
+from services.runtime.rights import Permission, Role
+
+REALM = "92~ex-1"
+WHO = Principal(id="a", role=Role.COORDINATOR)
+
+
+class Redis:
+    """Answers and what was sent, until they expire."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.expires: dict[str, int] = {}
+
+    async def get(self, key: str) -> bytes | None:
+        return self.kept.get(key)
+
+    async def set(self, key: str, value: str, *, ex: int) -> None:
+        self.kept[key], self.expires[key] = value.encode(), ex
+
+    async def exists(self, key: str) -> int:
+        return int(key in self.kept)
+
+
+class Texts:
+    async def put(self, _id: str, _item: object) -> None:
+        """Kept elsewhere."""
+
+
+class Deciders:
+    """Answer each command once, unless they stand still."""
+
+    def __init__(self) -> None:
+        self.redis = Redis()
+        self.sent: dict[str, Command] = {}
+        self.stand_still = False
+        self.decisions = Decisions(self, Texts(), Answers(self.redis), b"k" * 32)  # type: ignore[arg-type]
+
+    async def send(self, _topic: str, realm: str, message: Command, *, id: str, **_more: object) -> tuple[int, int]:
+        if id not in self.sent and not self.stand_still:
+            answer = {
+                "id": id,
+                "realm": realm,
+                "command": type(message).__name__,
+                "state": "applied",
+                "at": 0,
+                "values": {"n": len(self.sent)},
+            }
+            self.redis.kept[store.command(id)] = orjson.dumps(answer)
+        self.sent.setdefault(id, message)
+        return 0, 0
+
+    async def decide(self, key: Key | None, speed: float) -> Outcome:
+        def make(by: str, role: str, reason: str | None) -> Command:
+            return SetPace(author=by, role=role, reason=reason, paused=True, speed=speed)
+
+        return await self.decisions.decide("alerts", REALM, WHO, make, key=key, wait_s=0)
+
+    def author(self, key: Key | None, **state: object) -> Author:
+        request: Any = SimpleNamespace(
+            app=SimpleNamespace(state=SimpleNamespace(decisions=self.decisions, **state)), state=SimpleNamespace(), headers={},
+            url=SimpleNamespace(path="/"),
+        )  # fmt: skip
+        return Author(WHO, REALM, "fr", key, None, 0, request)
+
+
+async def test_the_same_request_is_the_same_decision_whatever_its_command_holds_by_now() -> None:
+    deciders = Deciders()
+    first, again = await deciders.decide(Key("a", "pause"), 1.0), await deciders.decide(Key("a", "pause"), 5.0)
+    assert (again.id, again.answer, again.replayed) == (first.id, first.answer, True)
+    assert len(deciders.sent) == 1
+
+
+@pytest.mark.parametrize("stand_still", [True, False])
+async def test_another_request_under_a_key_is_refused_decided_or_not(stand_still: bool) -> None:
+    deciders = Deciders()
+    deciders.stand_still = stand_still
+    await deciders.decide(Key("a", "pause"), 1.0)
+    with pytest.raises(ProblemError, match="key_reused"):
+        await deciders.decide(Key("a", "resume"), 1.0)
+
+
+async def asked(body: bytes, path: str = "/api/v1/callouts", query: str = "", **headers: str) -> str:
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body}
+
+    heads = [(name.replace("_", "-").encode(), value.encode()) for name, value in ({"idempotency_key": "a"} | headers).items()]
+    app = SimpleNamespace(state=SimpleNamespace(live_realm="92", model=None))
+    request = Request(
+        {"type": "http", "method": "POST", "path": path, "query_string": query.encode(), "headers": heads, "app": app}, receive
+    )
+    author = await deciding(Permission.PICTURE_READ)(request, principal=WHO)  # type: ignore[call-arg]
+    assert author.key is not None
+    return author.key.asked
+
+
+async def test_a_request_is_where_it_goes_on_which_version_and_what_its_body_says() -> None:
+    same = {await asked(b'{"a": 1, "b": 2}'), await asked(b'{"b":2,"a":1}')}
+    others = {
+        await asked(b'{"a": 1}'), await asked(b'{"a": 1, "b": 2}', path="/api/v1/headcounts"), await asked(b'{"a": 1, "b": 2}', if_match='"3"'),
+        await asked(b'{"a": 1, "b": 2}', query="dry_run=true"), await asked(b""), await asked(b"[" * 500 + b"]" * 500), await asked(b"BEGIN:VCALENDAR"),
+    }  # fmt: skip
+    assert len(same) == 1
+    assert len(others) == 7
+    assert not same & others
+
+
+class Directory:
+    async def get(self, person: str) -> Contact:
+        return Contact(person=person, site="cen-1", points=(ContactPoint(channel=Channel.SMS, address="+33600000000"),))
+
+    def ids(self) -> list[str]:
+        return ["p-1"]
+
+
+def replayed(answer: Response) -> tuple[int, str | None, Any]:
+    return answer.status_code, answer.headers.get("Idempotency-Replayed"), orjson.loads(answer.body)["result"]
+
+
+async def test_many_are_told_once_per_key_and_another_text_is_not_lost_in_silence() -> None:
+    deciders = Deciders()
+
+    async def call(asked: str, text: str) -> Response:
+        author = deciders.author(Key("a", asked), directory=Directory())
+        return await callouts.draft(author, callouts.NewCallOut(text=text, sites=["cen-1"]))
+
+    assert replayed(await call("one", "Restez chez vous.")) == (200, None, {"n": 0})
+    assert replayed(await call("one", "Restez chez vous.")) == (200, "true", {"n": 0})
+    with pytest.raises(ProblemError, match="key_reused"):
+        await call("two", "Venez.")
+
+    async def count(asked: str, sites: list[str]) -> Response:
+        return await headcounts.start(deciders.author(Key("b", asked), directory=Directory()), headcounts.NewHeadcount(sites=sites))
+
+    assert replayed(await count("one", ["cen-1"])) == (200, None, {"n": 2})
+    assert replayed(await count("one", ["cen-1"])) == (200, "true", {"n": 2})
+    with pytest.raises(ProblemError, match="key_reused"):
+        await count("two", ["cen-1", "cen-2"])
+
+
+class Reassigned:
+    """One proposal, of which an order went out to two sites; drafted call-outs of it as they are sent."""
+
+    def __init__(self, deciders: Deciders) -> None:
+        self._deciders = deciders
+
+    async def proposal(self, _realm: str, id: str) -> Any:
+        return SimpleNamespace(id=id, incident="i-1")
+
+    async def orders(self, _realm: str, id: str) -> list[OrderRow]:
+        return [
+            OrderRow.model_validate(
+                {"id": f"d-1/{site}/0", "proposal": id, "decision": "d-1", "site": site, "dispatched_at": 0, "leave": 9}
+            )
+            for site in ("cen-1", "cen-2")
+        ]
+
+    async def callouts(self, _realm: str, **_more: object) -> Any:
+        sent = self._deciders.sent.values()
+        started = {command.callout for command in sent if isinstance(command, StartCallOut)}
+        drafted = {command.callout: "d-1" for command in sent if isinstance(command, DraftCallOut)} or dict.fromkeys(
+            ("staff-d-1-cen-1", "staff-d-1-cen-2"), "d-1"
+        )
+        return SimpleNamespace(
+            items=[SimpleNamespace(id=id, decision=d, state="running" if id in started else "draft") for id, d in drafted.items()]
+        )
+
+
+async def test_what_was_sent_to_the_agents_answers_the_same_when_asked_again() -> None:
+    """It said that nothing was left to send: whoever lost the answer took it for a failure."""
+    deciders = Deciders()
+    author = deciders.author(Key("a", "start"), model=Reassigned(deciders))
+    first = await announce(author, "p-1", Announce(start=True))
+    again = await announce(author, "p-1", Announce(start=True))
+    assert (replayed(first)[0], replayed(again)[:2]) == (200, (200, "true"))
+    assert replayed(first)[2] == replayed(again)[2]
+    assert len(deciders.sent) == 2
+    with pytest.raises(ProblemError) as nothing:
+        await announce(deciders.author(Key("b", "start"), model=Reassigned(deciders)), "p-1", Announce(start=True))
+    assert nothing.value.problem.sentence("en") == "Nothing to send: not drafted, or sent already."
+    assert nothing.value.problem.sentence("fr") == "Rien à envoyer : pas préparé, ou déjà parti."
+
+
+async def test_a_decision_of_which_nothing_is_kept_any_more_is_not_under_way() -> None:
+    """Who asked for it again heard « pending » for ever."""
+    deciders = Deciders()
+    deciders.stand_still = True
+    sent = await deciders.decide(None, 1.0)
+    author = deciders.author(None)
+
+    async def state(id: str) -> str:
+        return (await commands.one(id, author.request, Response(), author)).state
+
+    assert await state(sent.id) == "pending"
+    assert deciders.redis.expires == {store.sent(sent.id): store.COMMAND_TTL_S}
+    deciders.redis.kept.clear()
+    with pytest.raises(ProblemError, match="command_gone"):
+        await state(sent.id)
+    with pytest.raises(ProblemError, match="resource_unknown"):
+        await state("cmd-nobody-issued")
+
+
+def test_a_key_names_one_realm() -> None:
+    decisions = Deciders().decisions
+    assert decisions.realm_id(WHO, Key("a", "x")) == decisions.realm_id(WHO, Key("a", "x"))
+    assert len({decisions.realm_id(WHO, key) for key in (Key("a", ""), Key("b", ""), None, None)}) == 4
