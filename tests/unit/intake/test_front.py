@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.intake.exchange import redacted
+from services.intake.exchange import answer_json, redacted
 from services.intake.refusals import PER_ADDRESS
 from services.runtime.deadletters import Lane
 from services.runtime.principals import Scope
@@ -306,6 +306,31 @@ async def test_a_browser_session_posts_only_with_its_csrf_proof(door: Door) -> N
 )
 def test_secrets_in_a_query_are_not_logged(query: bytes, shown: str) -> None:
     assert redacted({"path": "/x", "query_string": query}) == shown
+
+
+async def test_a_report_is_looked_for_in_its_own_realm_and_received_until_it_is_judged(door: Door) -> None:
+    asked: list[str] = []
+
+    async def knows_nothing(scope: Any, _receive: Any, send: Any, *, instead_of_404: Any = None) -> None:
+        asked.append(scope["query_string"].decode())
+        if instead_of_404 is None or not await instead_of_404(send):
+            await answer_json(send, 404, {"state": None})
+
+    door.intake.proxy.pass_on = knows_nothing  # type: ignore[method-assign]
+    async with await door.as_(Role.SOURCE) as sender, await door.as_(Role.SOURCE) as other, await door.as_(Role.OBSERVER) as reader:
+        receipt = (await sender.post("/api/v1/reports", json=report(realm="92~test-n1"))).json()
+
+        async def state(http: httpx.AsyncClient, **query: str) -> str | None:
+            return (await http.get(f"/api/v1/reports/{receipt['report_id']}", params=query)).json()["state"]
+
+        assert (await sender.get(receipt["status_url"])).json()["state"] == "received"
+        assert await state(sender) == await state(reader) == "received"
+        assert asked == ["realm=92~test-n1", "realm=92~test-n1", "realm=92~test-n1"]
+        assert await state(other) is None, "a source sees its own reports only"
+        assert await state(reader, as_of="2020-01-01T00:00:00Z") is None, "nothing had come"
+        assert await state(reader, realm="92") is None, "it is not there"
+    async with door.client() as guest:
+        assert await state(guest) is None
 
 
 JSON_VALUES = st.recursive(
