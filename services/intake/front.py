@@ -61,6 +61,7 @@ class Front:
         self._ledger = ledger
         self._proxy = proxy
         self._health = Health(live=live, ready=ready)
+        self._known_document: dict[str, Any] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -212,7 +213,7 @@ class Front:
                 await self._caller(scope, Permission.ACCESS_ADMIN)
                 await answer_json(send, 200, self._strangers.listed())
             case "/openapi.json":
-                await answer_json(send, 200, merged(await self._console_document()))
+                await answer_json(send, 200, await self._document())
             case _:
                 found = await self._health.answer(path)
                 assert found is not None, "one of the paths of Health"
@@ -231,11 +232,14 @@ class Front:
         require(principal, permission)
         return principal
 
-    async def _console_document(self) -> Any:
+    async def _document(self) -> dict[str, Any]:
+        """The whole OpenAPI document, as it was last while the console does not answer. Raises ProblemError `console_away`: a part would look like the whole."""
         try:
-            return await self._proxy.get_json("/openapi.json", OPENAPI_S)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-            return None
+            self._known_document = merged(await self._proxy.get_json("/openapi.json", OPENAPI_S))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            if self._known_document is None:
+                raise ProblemError("console_away", retry_after_s=RETRY_S) from error
+        return self._known_document
 
 
 def _only(method: str, allowed: str) -> None:

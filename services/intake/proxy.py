@@ -77,8 +77,8 @@ class Proxy:
             return found.status
 
     async def get_json(self, path: str, timeout_s: float) -> Any:
-        """One of the console's own documents. Raises aiohttp.ClientError, TimeoutError, ValueError."""
-        async with asyncio.timeout(timeout_s), self._client().get(self._base + path) as found:
+        """One of the console's own documents. Raises aiohttp.ClientError (no success, too), TimeoutError, ValueError."""
+        async with asyncio.timeout(timeout_s), self._client().get(self._base + path, raise_for_status=True) as found:
             return await found.json()
 
     async def ask(

@@ -15,6 +15,24 @@ from pydantic import ValidationError
 
 Language = Literal["fr", "en"]
 MEDIA_TYPE: Final = "application/problem+json"
+SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"},
+        "code": {"type": "string"}, "instance": {"type": "string"}, "retry_after_s": {"type": "integer"},
+        "command_id": {"type": "string"}, "unknown_fields": {"type": "array", "items": {"type": "string"}},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "code", "detail"],
+                "properties": {"field": {"type": "string"}, "code": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+    },
+}  # fmt: skip
+"""JSON Schema of a problem document, for OpenAPI."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -274,10 +274,31 @@ async def test_without_a_console_the_front_says_so_and_still_accepts(door: Door)
         ready = await http.get("/readyz")
         assert (ready.status_code, ready.json()["checks"]["log"]) == (503, "ok")
         assert ready.json()["checks"]["console"].startswith("does not answer")
-        assert "/api/v1/reports" in (await http.get("/openapi.json")).json()["paths"]
+        described = await http.get("/openapi.json")
+        assert (described.status_code, described.json()["code"], described.headers["retry-after"]) == (503, "console_away", "2")
         assert "vigie_reports_total" in (await http.get("/metrics")).text
         assert (await http.post("/livez")).headers["allow"] == "GET, HEAD"
         assert (await http.post("/api/v1/reports", json=report())).status_code == 202
+
+
+async def test_the_document_is_whole_or_not_there(door: Door) -> None:
+    """A console that was slow left a third of its paths, with 200."""
+    known = {"info": {}, "paths": {"/api/v1/incidents": {"get": {}}}, "components": {"schemas": {"Incident": {}}}}
+
+    async def answers(*_: Any) -> Any:
+        return known
+
+    async def silent(*_: Any) -> Any:
+        raise TimeoutError
+
+    async with door.client() as http:
+        door.intake.proxy.get_json = silent  # type: ignore[method-assign]
+        assert (await http.get("/openapi.json")).status_code == 503
+        door.intake.proxy.get_json = answers  # type: ignore[method-assign]
+        whole = await http.get("/openapi.json")
+        door.intake.proxy.get_json = silent  # type: ignore[method-assign]
+        assert (await http.get("/openapi.json")).json() == whole.json()
+    assert {"/api/v1/incidents", "/api/v1/reports"} <= whole.json()["paths"].keys()
 
 
 async def test_a_browser_session_posts_only_with_its_csrf_proof(door: Door) -> None:
