@@ -18,7 +18,8 @@ from services.intake.attachments import Attachments
 from services.intake.callers import Callers, require
 from services.intake.exchange import ClientGone, Receive, Scope, Send, address_of, answer, answer_json, answer_problem, header, redacted
 from services.intake.idempotency import Known, Ledger
-from services.intake.lane import RefusedMessages
+from services.intake.lane import SHOWN, RefusedMessages
+from services.intake.lists import part_of
 from services.intake.machines.door import REPLAYED, Machines, may_replay
 from services.intake.openapi import merged
 from services.intake.proxy import Proxy
@@ -103,7 +104,8 @@ class Front:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]  # a GET whose body the server keeps for itself
         if not path.startswith("/"):
             raise ProblemError("not_found")  # `OPTIONS *`: of the server, not of a resource
-        if path == POST_ONE and method == "POST":
+        if path == POST_ONE:
+            _only(method, "POST")
             await self._reports.post_one(await self._sender(scope), scope, receive, send)
             metrics.count("vigie_reports_total", dialect="native", status="202")
         elif path == POST_BATCH:
@@ -124,7 +126,7 @@ class Front:
             await self._refused_lane(path.removeprefix(lane.PATH).strip("/").split("/"), method, scope, receive, send)
         elif path == SOURCES and method == "GET":
             await self._caller(scope, Permission.LOG_READ)
-            await self._administration.list_sources(send)
+            await self._administration.list_sources(scope, send)
         elif path.startswith(_ADMIN):
             author = await self._caller(scope, Permission.ACCESS_ADMIN)
             await self._administration.handle(author, method, path.removeprefix("/api/v1/").split("/"), scope, receive, send)
@@ -139,7 +141,7 @@ class Front:
         reader = await self._caller(scope, Permission.DEAD_LETTERS)
         match method, parts:
             case "GET", [""]:
-                await answer_json(send, 200, await self._refused.listed(scope.get("query_string", b"")))
+                await answer_json(send, 200, await self._refused.listed(part_of(scope, SHOWN)))
             case "GET", [id]:
                 await answer_json(send, 200, await self._refused.shown(id, reader))
             case "POST", [id, "replay"]:

@@ -15,11 +15,11 @@ from services.console import resources as r
 from services.console import store
 from services.console.faults import NotFound, RealmUnknown
 from services.console.lines import LineRecord, key_before
-from services.console.paging import decode, encode
 from services.console.queries.base import WHOLE, Reading, store_errors
 from services.console.resources import Page, when
 from services.console.shapes import Shaper
 from services.console.texts import refusal
+from services.runtime.paging import decode, encode
 from services.runtime.vault import TextItem
 
 LOUD: Final = frozenset({"fact", "decision", "action", "communication", "watch", "alarm", "note", "runtime"})

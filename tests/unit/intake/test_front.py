@@ -329,6 +329,13 @@ def test_secrets_in_a_query_are_not_logged(query: bytes, shown: str) -> None:
     assert redacted({"path": "/x", "query_string": query}) == shown
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+async def test_reports_are_posted_and_the_address_says_so(door: Door, method: str) -> None:
+    async with await door.as_(Role.CELL) as http:
+        refused = await http.request(method, "/api/v1/reports")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+
+
 async def test_a_report_is_looked_for_in_its_own_realm_and_received_until_it_is_judged(door: Door) -> None:
     asked: list[str] = []
 
