@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
@@ -11,7 +12,7 @@ import typer
 
 from schemas.words import Answer, Certainty, LineKind
 from services.cli.client import Away, Client, Refused, fail
-from services.cli.read import AsJson, Realm, fetch, moment
+from services.cli.read import EVERY, AsJson, Realm, fetch, moment
 from services.runtime.settings import Settings
 
 PATIENCE_S = 15
@@ -84,8 +85,14 @@ def resolve(
     decide(f"incidents/{_part(incident)}/resolve", realm, body, key=key, expected=expected, as_json=as_json, done="Clos")
 
 
+def _level(text: str) -> str:
+    if re.fullmatch("[Nn]?[0-4]", text) is None:
+        raise typer.BadParameter(f"not a level: {text!r} (N0 … N4)")
+    return f"N{text[-1]}"
+
+
 def level(
-    level: Annotated[str, typer.Argument(help="N0 … N4")],
+    level: Annotated[str, typer.Argument(help="N0 … N4", parser=_level, metavar="LEVEL")],
     scope: Annotated[str, typer.Option(help="`territory` or an incident id")] = "territory", realm: Realm = None, reason: Reason = None,
     force: Force = False, expected: Expected = None, key: Key = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
@@ -133,7 +140,7 @@ def resend(
     """Try messages again that reached nobody, once what failed was mended. `vigie notifications --state failed` lists them."""
     if bool(notifications) == dead:
         raise typer.BadParameter("give identifiers, or --dead")
-    found = notifications or [n["id"] for n in fetch("/api/v1/notifications", realm, None, 100_000, state=["failed", "ambiguous"])["items"]]
+    found = notifications or [n["id"] for n in fetch("/api/v1/notifications", realm, None, EVERY, state=["failed", "ambiguous"])["items"]]
     for id in found:
         decide(f"notifications/{_part(id)}/replay", realm, {"reason": reason}, key=None, as_json=as_json, done=f"Repris : {id}")
     if not found:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from services.cli.client import ask, fail
 from services.cli.decide import Key, Reason, decide
-from services.cli.read import AsJson, AsOf, Realm, at_paris, moment, query, show
+from services.cli.read import EVERY, AsJson, AsOf, Realm, at_paris, fetch, moment, query, show
 from services.cli.shown import console
 from services.console.feed_links import FeedLinks
 from services.oncall.ics import MOST_BYTES
@@ -39,7 +39,7 @@ def who(
     realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Who would be called, and until when."""
-    found = ask("GET", "/api/v1/oncall" + query(realm, as_of, role=role, scope=scope, **_span(at, None)))
+    found = fetch("/api/v1/oncall", realm, as_of, EVERY, role=role, scope=scope, **_span(at, None))
     show(found, as_json, "Astreintes", (
         ("Rôle", lambda p: p["role_name"]), ("Périmètre", lambda p: p["scope_name"] or ""), ("Titulaire", lambda p: p["now"]["holder"] or "personne"),
         ("Suppléant", lambda p: p["now"]["deputy"] or "personne"), ("Jusqu’au", lambda p: at_paris(p["now"]["until"])),

@@ -22,6 +22,8 @@ from services.runtime.settings import Settings
 
 PARIS = ZoneInfo("Europe/Paris")
 PAGE = 1000
+EVERY = 100_000
+"""As a limit: all there are."""
 _ = translator("fr")
 
 Row = dict[str, Any]
@@ -55,17 +57,17 @@ def query(realm: str | None, as_of: str | None, **filters: Any) -> str:
 
 
 def fetch(path: str, realm: str | None, as_of: str | None, limit: int, **filters: Any) -> Row:
-    """All pages of a list up to `limit` items. Exits with one sentence when that fails."""
+    """All pages of a list up to `limit` items, with what the last tells beside them. Exits with one sentence when that fails."""
     items: list[Row] = []
     cursor: str | None = None
     try:
         with Client(Settings()) as client:
             while True:
-                page = client.get(path + query(realm, as_of, limit=min(PAGE, limit - len(items)), cursor=cursor, **filters))
+                page: Row = client.get(path + query(realm, as_of, limit=min(PAGE, limit - len(items)), cursor=cursor, **filters))
                 items += page["items"]
                 cursor = page["next"]
                 if cursor is None or len(items) >= limit:
-                    return {"items": items, "next": cursor}
+                    return page | {"items": items, "next": cursor}
     except (Away, Refused) as exc:
         raise fail(exc) from exc
 

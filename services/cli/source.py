@@ -16,6 +16,7 @@ from ruamel.yaml.error import YAMLError
 
 from schemas.words import EventType
 from services.cli.client import Away, Client, Refused, ask, fail
+from services.cli.read import EVERY, AsJson, fetch
 from services.cli.shown import console, plain
 from services.cli.token import Several, wait_accepted
 from services.runtime.settings import Settings
@@ -113,14 +114,14 @@ def _mapping(file: Path) -> dict[str, Any]:
 
 
 @app.command("list")
-def list_(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def list_(as_json: AsJson = False) -> None:
     """Every source, with how it fares."""
-    items = ask("GET", "/api/v1/sources")["items"]
+    found = fetch("/api/v1/sources", None, None, EVERY)
     if as_json:
-        typer.echo(json.dumps(items, ensure_ascii=False))
+        typer.echo(json.dumps(found, ensure_ascii=False))
         return
     table = Table("source", "dialecte", "site", "vue", "promet", "par min", "acceptés", "refusés", "dernier refus")
-    for s in items:
+    for s in found["items"]:
         seen = datetime.fromtimestamp(s["last_seen"] / 1000).astimezone().strftime("%d/%m %H:%M:%S") if s["last_seen"] else ""
         refused = ", ".join(f"{code} {count}" for code, count in s["refused"].items())
         last = s["last_refusal"] or {}

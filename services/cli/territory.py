@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -33,16 +35,30 @@ def _load(folder: Path) -> Territory:
     try:
         return load_tried(folder)
     except TerritoryInvalid as exc:
-        for problem in exc.problems:
-            typer.secho(f"{folder}/{problem}", err=True, fg="red")
-        typer.secho(f"{len(exc.problems)} problems", err=True)
-        raise typer.Exit(1) from exc
+        raise _invalid(folder, exc) from exc
+
+
+def _invalid(folder: Path, exc: TerritoryInvalid) -> typer.Exit:
+    """Print what is wrong; the exit to raise."""
+    for problem in exc.problems:
+        typer.secho(f"{folder}/{problem}", err=True, fg="red")
+    typer.secho(f"{len(exc.problems)} problems", err=True)
+    return typer.Exit(1)
 
 
 @app.command()
-def check(folder: Folder) -> None:
-    """Name every dangling id, impossible time and uncovered role with file and line."""
-    territory = _load(folder)
+def check(folder: Folder, as_json: AsJson = False) -> None:
+    """Name every dangling id, impossible time and uncovered role with file and line. `--json`: `{version, sections, problems}`, also of a folder with problems."""
+    try:
+        territory = load_tried(folder)
+    except TerritoryInvalid as exc:
+        if as_json:
+            typer.echo(json.dumps({"version": None, "sections": [], "problems": [asdict(p) for p in exc.problems]}, ensure_ascii=False))
+        raise _invalid(folder, exc) from exc
+    if as_json:
+        sections = [{"section": s.section.value, "bytes": len(s.model_dump_json())} for s in territory.sections]
+        typer.echo(json.dumps({"version": territory.version, "sections": sections, "problems": []}, ensure_ascii=False))
+        return
     table = Table(title=f"{folder}: version {territory.version}")
     table.add_column("Section")
     table.add_column("Bytes", justify="right")

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from services.cli.client import Away, Client, Refused, fail
+from services.cli.read import EVERY, AsJson, fetch
 from services.cli.shown import console, plain
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
@@ -70,20 +71,16 @@ def create(
 
 
 @app.command("list")
-def list_tokens(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def list_tokens(as_json: AsJson = False) -> None:
     """All tokens, revoked ones too."""
-    try:
-        with Client(Settings()) as client:
-            items = client.get("/api/v1/tokens")["items"]
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
+    found = fetch("/api/v1/tokens", None, None, EVERY)
     if as_json:
-        typer.echo(json.dumps(items))
+        typer.echo(json.dumps(found))
         return
     table = Table()
     for column in ("Jeton", "Pour", "Rôle", "Libellé", "Depuis", "État"):
         table.add_column(column, no_wrap=column in ("Jeton", "Pour", "Depuis"))
-    for t in items:
+    for t in found["items"]:
         state = "révoqué" if t["revoked_at"] else "expire" if t["expires_at"] else "valable"
         table.add_row(
             t["id"],

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from services.cli.client import ask
+from services.cli.read import EVERY, AsJson, fetch
 from services.cli.shown import console
 from services.runtime.rights import Role
 from services.runtime.sessions import new_totp_secret
@@ -62,14 +63,14 @@ def totp(login: Login) -> None:
 
 
 @app.command("list")
-def list_users(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def list_users(as_json: AsJson = False) -> None:
     """All accounts."""
-    items = ask("GET", "/api/v1/users")["items"]
+    found = fetch("/api/v1/users", None, None, EVERY)
     if as_json:
-        typer.echo(json.dumps(items))
+        typer.echo(json.dumps(found))
         return
     table = Table("Compte", "Rôle", "Fonction", "Actif", "Mot de passe", "Second facteur")
-    for u in items:
+    for u in found["items"]:
         marks = ("oui" if u[k] else "non" for k in ("enabled", "has_password", "has_second_factor"))
         table.add_row(u["login"], u["role"] or "?", u["duty"] or "", *marks)
     console().print(table)

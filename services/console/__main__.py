@@ -12,14 +12,17 @@ from typing import Any
 import structlog
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 
 from services.console.app import console
 from services.console.stream import Hub
 from services.runtime import health, logs, tracing
 from services.runtime.collecting import collecting
-from services.runtime.settings import Settings, split_host_port
+from services.runtime.ending import end, in_thread
+from services.runtime.settings import DataDir, Settings, split_host_port
 
 GRACE_S = 3
+STARTED_EVERY_S = 0.5
 log = structlog.get_logger(__name__)
 
 
@@ -57,10 +60,20 @@ async def serve(settings: Settings) -> None:
         probes = await health.serve(settings.health_port, app.state.health.ready, live=app.state.health.live)
         host, port = listening.getsockname()[:2]
         log.info("console.listening", address=f"{host}:{port}")
+        describing = asyncio.create_task(_describe(app, settings.data), name="openapi")
         try:
             await server.serve(sockets=[listening])
         finally:
+            await end([describing])
             await probes.close()
+
+
+async def _describe(app: FastAPI, data: DataDir) -> None:
+    """`/openapi.json` takes a second to make: not on anybody's time, so neither while the system starts nor in the loop."""
+    starting = health.system_started(data)
+    while starting() is not None:
+        await asyncio.sleep(STARTED_EVERY_S)
+    await in_thread(app.openapi)
 
 
 def _listening(settings: Settings) -> socket.socket:

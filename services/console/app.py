@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,13 +44,13 @@ from services.console.api import (
     returns,
     sitreps,
 )
-from services.console.api.answering import HEADERS
 from services.console.bodies import Bounded
 from services.console.compressing import Compressed
 from services.console.decisions import Answers, Decisions, LinkAnswers
 from services.console.documents.pdf import Typesetter
 from services.console.feed_links import FeedLinks
 from services.console.geometry import load_outlines
+from services.console.openapi import completed
 from services.console.pages.door import problem_page
 from services.console.pages.routes import pages_router
 from services.console.producing import CommandProducer
@@ -187,23 +188,13 @@ def create_app(health: Health) -> FastAPI:
     app.add_api_route("/asyncapi.json", lambda: FileResponse(ASYNCAPI), methods=["GET"], include_in_schema=False)
 
     described = app.openapi
-    app.openapi = lambda: _with_headers(described())  # type: ignore[method-assign]
+    app.openapi = cache(lambda: completed(described()))  # type: ignore[method-assign]
     app.add_middleware(Bounded)
     app.add_middleware(Compressed)
     app.add_middleware(Timed)
     app.add_middleware(Leaving)
     app.add_middleware(Heads)
     return app
-
-
-def _with_headers(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with the headers of decisions, which their routes read from the request. Twice is once."""
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            if "412" in operation["responses"]:
-                known = {p["name"] for p in operation.setdefault("parameters", [])}
-                operation["parameters"] += [header for header in HEADERS if header["name"] not in known]
-    return document
 
 
 @asynccontextmanager

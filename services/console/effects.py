@@ -52,12 +52,13 @@ class CommandAnswered:
 
 @dataclass(frozen=True, slots=True)
 class InputLost:
-    """A report that was accepted and could not be decided: `state` failed or refused."""
+    """A report that was accepted and could not be decided: `state` failed or refused. `source_key`: whose it is."""
 
     id: str
     state: str
     reason: str
     at: Instant
+    source_key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,8 @@ def _special(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
             failed = fact.name == "InputFailed"
             code = "failed" if failed else data["code"]
             if data["input_type"] == ReportReceived.wire_type():
-                yield InputLost(data["input_id"], "failed" if failed else "refused", data["error"] if failed else code, fact.at)
+                state, reason = ("failed", data["error"]) if failed else ("refused", code)
+                yield InputLost(data["input_id"], state, reason, fact.at, tx.src.source.removeprefix("/"))
             elif _is_command(data["input_type"]):
                 name = message_class(data["input_type"]).__name__
                 yield CommandAnswered(data["input_id"], name, "failed", fact.at, None, code)

@@ -48,10 +48,6 @@ declare(
     "if_match_invalid", 422, both("If-Match refusé", "If-Match refused"),
     both("If-Match : le numéro de version de la ressource, entre guillemets ou non.", "If-Match: the version number of the resource, quoted or not."),
 )  # fmt: skip
-declare(
-    "cursor_invalid", 422, both("Curseur refusé", "Cursor refused"),
-    both("Donnez le « next » de la page précédente, sans le changer.", "Give the “next” of the page before, unchanged."),
-)  # fmt: skip
 
 
 class RealmUnknown(ProblemError, LookupError):
@@ -87,10 +83,3 @@ class PictureFrozen(ProblemError):
 
     def __init__(self) -> None:
         super().__init__("picture_frozen", retry_after_s=1)
-
-
-class CursorInvalid(ProblemError):
-    """A cursor that no page gave."""
-
-    def __init__(self) -> None:
-        super().__init__("cursor_invalid")

@@ -82,7 +82,7 @@ class OnCall(Resource):
     items: list[OnCallPost]
     gaps: list[DutyGap]
     limits: list[LimitBroken]
-    next: None = None
+    next: str | None = Field(default=None, description="of the posts; gaps and limits are always all")
 
 
 class Duty(Resource):

@@ -191,7 +191,7 @@ class Projection:
             case LineAdded(line=line):
                 change.lines.append((line, orjson.dumps(line.dump())))
             case InputLost():
-                change.lost[effect.id] = orjson.dumps({"state": effect.state, "reason": effect.reason, "at": effect.at})
+                change.lost[effect.id] = orjson.dumps({n: getattr(effect, n) for n in ("state", "reason", "at", "source_key")})
 
 
 def _concerns_realm(tx: Transaction) -> bool:

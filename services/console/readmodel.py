@@ -2,7 +2,7 @@
 
 Every method takes a realm and `as_of` (ms): None = now (Redis), else what was known at that time (fold of the logs). `lang` is
 `fr` or `en`; `limit` ≤ 1000; `cursor` is the `next` of the page before. No method writes. All raise the problems of
-`services.console.faults`: RealmUnknown, NotFound, Rebuilding, StoreAway, CursorInvalid; with `as_of` also ProblemError `broker_away`.
+`services.console.faults`: RealmUnknown, NotFound, Rebuilding, StoreAway; CursorInvalid of `services.runtime.paging`; with `as_of` also ProblemError `broker_away`.
 """
 
 from __future__ import annotations

@@ -24,8 +24,12 @@ class SourceList:
         headers = {name: value for name in _CREDENTIALS if (value := request.headers.get(name)) is not None}
         try:
             async with httpx.AsyncClient(base_url=self._url, headers=headers, timeout=ASK_S, trust_env=False) as client:
-                answer = await client.get("/api/v1/sources")
-            return list(answer.raise_for_status().json()["items"])
+                found, cursor = [], ""
+                while cursor is not None:
+                    page = (await client.get("/api/v1/sources", params={"cursor": cursor} if cursor else {})).raise_for_status().json()
+                    found += page["items"]
+                    cursor = page["next"]
+            return found
         except (httpx.HTTPError, ValueError, KeyError) as error:
             log.warning("sources.unknown", error=type(error).__name__)
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 import pyotp
@@ -11,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.base import DAY_MS
 from services.intake.exchange import BodyReader, Receive, Scope, Send, answer_json, header
+from services.intake.lists import part_of
 from services.intake.machines.registry import NewSource, Registry, SourceChange
 from services.intake.native import problem_of
 from services.runtime.access import AccessStore, LoginTaken, UnknownPrincipal, new_code, new_principal
+from services.runtime.paging import Key, page
 from services.runtime.principals import Account, Principal, Token
 from services.runtime.principals import Scope as Limits
 from services.runtime.problems import ProblemError, both, fault
@@ -31,6 +34,7 @@ class _Body(BaseModel):
 
 
 _B = TypeVar("_B", bound=BaseModel)
+_T = TypeVar("_T")
 
 
 class NewToken(_Body):
@@ -73,22 +77,22 @@ class Administration:
         self._sessions = sessions
         self._reader = reader
 
-    async def list_sources(self, send: Send) -> None:
+    async def list_sources(self, scope: Scope, send: Send) -> None:
         """How every source fares, for whoever may read the log; never a key."""
-        await answer_json(send, 200, {"items": self._registry.listed(), "next": None})
+        await _answer_page(scope, send, self._registry.listed(), lambda source: (source["name"],), lambda source: source)
 
     async def handle(self, author: Principal, method: str, parts: list[str], scope: Scope, receive: Receive, send: Send) -> None:
         """`parts`: the path below `/api/v1`, e.g. `["tokens", "t-1"]`. `method`: GET also of a HEAD."""
         match method, *parts:
             case "GET", "tokens":
-                await answer_json(send, 200, {"items": [self._shown_token(t) for t in self._access.all(Token)], "next": None})
+                await _answer_page(scope, send, self._access.all(Token), lambda t: (t.created_at, t.id), self._shown_token)
             case "POST", "tokens":
                 await answer_json(send, 201, await self._new_token(await self._body(NewToken, scope, receive), author))
             case "DELETE", "tokens", id:
                 await self._revoke(id, author)
                 await answer_json(send, 200, {"id": id, "revoked": True})
             case "GET", "users":
-                await answer_json(send, 200, {"items": [self._shown_user(a) for a in self._access.all(Account)], "next": None})
+                await _answer_page(scope, send, self._access.all(Account), lambda a: (a.login.casefold(), a.id), self._shown_user)
             case "POST", "users":
                 await answer_json(send, 201, await self._new_user(await self._body(NewUser, scope, receive), author))
             case "POST", "users", login, "code":
@@ -222,6 +226,12 @@ class Administration:
             "enabled": principal is not None and principal.disabled_at is None, "has_password": account.password_hash is not None,
             "has_second_factor": account.totp_secret is not None, "passkeys": len(account.passkeys), "linked": account.subject is not None,
         }  # fmt: skip
+
+
+async def _answer_page(scope: Scope, send: Send, items: Iterable[_T], key: Callable[[_T], Key], shown: Callable[[_T], Any]) -> None:
+    part = part_of(scope)
+    found, following = page(items, key, part.limit, part.cursor)
+    await answer_json(send, 200, {"items": [shown(one) for one in found], "next": following})
 
 
 def whoami(principal: Principal) -> dict[str, Any]:

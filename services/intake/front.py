@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
 import structlog
@@ -16,8 +17,9 @@ from services.intake.alertmanager import AlertmanagerApi
 from services.intake.attachments import Attachments
 from services.intake.callers import Callers, require
 from services.intake.exchange import ClientGone, Receive, Scope, Send, address_of, answer, answer_json, answer_problem, header, redacted
-from services.intake.idempotency import Ledger
-from services.intake.lane import RefusedMessages
+from services.intake.idempotency import Known, Ledger
+from services.intake.lane import SHOWN, RefusedMessages
+from services.intake.lists import part_of
 from services.intake.machines.door import REPLAYED, Machines, may_replay
 from services.intake.openapi import merged
 from services.intake.proxy import Proxy
@@ -60,6 +62,7 @@ class Front:
         self._ledger = ledger
         self._proxy = proxy
         self._health = Health(live=live, ready=ready)
+        self._known_document: dict[str, Any] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -102,7 +105,8 @@ class Front:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]  # a GET whose body the server keeps for itself
         if not path.startswith("/"):
             raise ProblemError("not_found")  # `OPTIONS *`: of the server, not of a resource
-        if path == POST_ONE and method == "POST":
+        if path == POST_ONE:
+            _only(method, "POST")
             await self._reports.post_one(await self._sender(scope), scope, receive, send)
             metrics.count("vigie_reports_total", dialect="native", status="202")
         elif path == POST_BATCH:
@@ -123,7 +127,7 @@ class Front:
             await self._refused_lane(path.removeprefix(lane.PATH).strip("/").split("/"), method, scope, receive, send)
         elif path == SOURCES and method == "GET":
             await self._caller(scope, Permission.LOG_READ)
-            await self._administration.list_sources(send)
+            await self._administration.list_sources(scope, send)
         elif path.startswith(_ADMIN):
             author = await self._caller(scope, Permission.ACCESS_ADMIN)
             await self._administration.handle(author, method, path.removeprefix("/api/v1/").split("/"), scope, receive, send)
@@ -138,7 +142,7 @@ class Front:
         reader = await self._caller(scope, Permission.DEAD_LETTERS)
         match method, parts:
             case "GET", [""]:
-                await answer_json(send, 200, await self._refused.listed(scope.get("query_string", b"")))
+                await answer_json(send, 200, await self._refused.listed(part_of(scope, SHOWN)))
             case "GET", [id]:
                 await answer_json(send, 200, await self._refused.shown(id, reader))
             case "POST", [id, "replay"]:
@@ -173,19 +177,28 @@ class Front:
             return True
         if method != "GET" or (found := _STATUS.fullmatch(path)) is None or (known := self._ledger.get(found[1])) is None:
             return False
-        received = {
-            "id": known.report_id,
-            "realm": known.realm,
-            "state": "received",
-            "recorded_at": iso(known.recorded_at),
-            "incident": None,
-        }
+        asked = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+        if not asked.get("realm"):
+            asked["realm"] = known.realm
+            scope = {**scope, "query_string": urlencode(asked).encode()}
 
-        async def not_judged_yet(send: Send) -> None:
-            await answer_json(send, 200, received)
+        async def not_judged_yet(send: Send) -> bool:
+            """As of a time nothing had come, another realm has nothing under this id, and a source sees its own reports only."""
+            if asked.get("as_of") or asked["realm"] != known.realm or not await self._sees(scope, known):
+                return False
+            received = {"id": known.report_id, "realm": known.realm, "state": "received", "recorded_at": iso(known.recorded_at)}
+            await answer_json(send, 200, received | {"incident": None})
+            return True
 
         await self._proxy.pass_on(scope, receive, send, instead_of_404=not_judged_yet)
         return True
+
+    async def _sees(self, scope: Scope, known: Known) -> bool:
+        try:
+            caller = await self._callers.identify(scope)
+        except ProblemError:  # a guest of the demonstration has no account
+            return False
+        return caller.id == known.sender or caller.may(Permission.PICTURE_READ)
 
     async def _attachment(self, path: str, method: str, scope: Scope, receive: Receive, send: Send) -> None:
         if path == attachments.PATH:
@@ -203,7 +216,7 @@ class Front:
                 await self._caller(scope, Permission.ACCESS_ADMIN)
                 await answer_json(send, 200, self._strangers.listed())
             case "/openapi.json":
-                await answer_json(send, 200, merged(await self._console_document()))
+                await answer_json(send, 200, await self._document())
             case _:
                 found = await self._health.answer(path)
                 assert found is not None, "one of the paths of Health"
@@ -222,11 +235,14 @@ class Front:
         require(principal, permission)
         return principal
 
-    async def _console_document(self) -> Any:
+    async def _document(self) -> dict[str, Any]:
+        """The whole OpenAPI document, as it was last while the console does not answer. Raises ProblemError `console_away`: a part would look like the whole."""
         try:
-            return await self._proxy.get_json("/openapi.json", OPENAPI_S)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-            return None
+            self._known_document = merged(await self._proxy.get_json("/openapi.json", OPENAPI_S))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            if self._known_document is None:
+                raise ProblemError("console_away", retry_after_s=RETRY_S) from error
+        return self._known_document
 
 
 def _only(method: str, allowed: str) -> None:

@@ -10,9 +10,7 @@ A replay is spoken by its sender, under the sender's rights and mapping as they 
 from __future__ import annotations
 
 import base64
-from collections import deque
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -20,10 +18,12 @@ from aiokafka.errors import KafkaError
 from schemas.realms import partition_of
 from schemas.topics import BY_NAME
 from services.intake.exchange import Headers, Scope
+from services.intake.lists import Part
 from services.runtime.access import AccessStore
 from services.runtime.deadletters import TOPIC, DeadLetter, Lane
 from services.runtime.kafka import BrokerAway
 from services.runtime.letters import RecordGone, read_letters, republish, row_of
+from services.runtime.paging import cut
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError, both
 from services.runtime.vault import Texts
@@ -32,7 +32,8 @@ PATH: Final = "/api/v1/refused"
 SENDER: Final = "vigie.sender"
 """Key of an ASGI scope that the front makes itself: the principal whose refused message is offered again."""
 TEXT_S: Final = 2.0
-MOST: Final = 1000
+SHOWN: Final = 100
+"""Of a list that was asked for without a limit."""
 log = structlog.get_logger(__name__)
 
 
@@ -45,15 +46,12 @@ class RefusedMessages:
         self._access = access
         self._partitions = (partition_of(live_realm, BY_NAME[TOPIC].partitions),)
 
-    async def listed(self, query: bytes) -> dict[str, Any]:
-        """`?source=` (a principal), `?limit=`."""
-        asked = dict(parse_qsl(query.decode("latin-1")))
-        source, limit = asked.get("source"), asked.get("limit", "100")
-        newest = deque[DeadLetter](maxlen=min(max(int(limit), 1), MOST) if limit.isdecimal() and len(limit) < 9 else 100)
-        for letter in await self._letters():
-            if source is None or letter.source == source:
-                newest.append(letter)
-        return {"items": [row_of(letter) for letter in reversed(newest)], "next": None}
+    async def listed(self, part: Part) -> dict[str, Any]:
+        """`?source=`: of this principal alone."""
+        source = part.filters.get("source")
+        kept = [letter for letter in reversed(await self._letters()) if source is None or letter.source == source]
+        shown, following = cut(kept, lambda letter: letter.id, part.limit, part.cursor)
+        return {"items": [row_of(letter) for letter in shown], "next": following}
 
     async def shown(self, id: str, reader: Principal) -> dict[str, Any]:
         """With the bytes, as text where they are UTF-8 and in base64."""

@@ -14,8 +14,9 @@ from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import SchemaValidator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, SchemaValidator
+from pydantic_core.core_schema import no_info_after_validator_function, nullable_schema
 
 from schemas.base import MINUTE_MS, Instant
 from schemas.realms import RealmNameInvalid, is_live, parse_realm
@@ -30,6 +31,34 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 Time = Annotated[AwareDatetime, Field(ge=_EPOCH)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 Insee = Annotated[str, Field(min_length=1, max_length=8)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsaid:
+    """`null` says nothing, as in the fields that have no value of their own; `meant`: what stands when nothing is said."""
+
+    meant: object
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(lambda value: self.meant if value is None else value, nullable_schema(handler(source)))
+
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 3.0 is 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _parted(value: Any) -> Any:
+    """One code, several as reference tables write them, or a list."""
+    if isinstance(value, str):
+        return tuple(code.strip() for code in value.replace("|", ",").split(","))
+    return tuple(value) if isinstance(value, list) else value
+
+
+_NONE: Final = _Unsaid(())
+_Codes = Annotated[tuple[Insee, ...], Field(max_length=100)]
+Zone = Annotated[_Codes, BeforeValidator(_parted, json_schema_input_type=str | _Codes), _NONE]
+_WHOLE: Final = BeforeValidator(_whole)
 FREE_TEXT: Final = ("headline", "description", "area", "attachments")
 
 
@@ -73,36 +102,40 @@ class NativeReport(_Part):
     realm: str | None = Field(default=None, max_length=64, description="default: the live realm of this installation")
     site_id: Id | None = Field(default=None, description="an unknown site is accepted and linked by a person (D8)")
     commune: Insee | None = Field(default=None, description="INSEE code")
-    zone: tuple[Insee, ...] = Field(default=(), max_length=100, description="INSEE codes")
+    zone: Zone = Field(default=(), description="INSEE codes: a list, one, or several with | between them")
     area: Annotated[str, Field(max_length=100_000)] | dict[str, Any] | None = Field(
         default=None, description="geometry, WKT or GeoJSON: the communes and sites in it are found; a person links one that cannot be read"
     )
-    sites: tuple[Id, ...] = Field(default=(), max_length=1_000, description="sites in the area, from a sender that knows them")
-    type: EventType
-    severity: int = Field(ge=1, le=5)
-    certainty: Certainty | Literal["Observed", "Likely", "Possible", "Unlikely", "Unknown"] = Certainty.CONFIRMED
-    rumour: bool = False
-    urgency: str | None = Field(default=None, max_length=16)
-    status: Literal["Actual", "Exercise", "Test"] = "Actual"
-    msg_type: MsgType = MsgType.ALERT
-    references: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = Field(
-        default=(), max_length=100, description="report ids, or the sender's own ids: an alias or an Idempotency-Key used before"
+    sites: Annotated[tuple[Id, ...], Field(max_length=1_000), _NONE] = Field(
+        default=(), description="sites in the area, from a sender that knows them"
     )
-    lifts: tuple[EventType, ...] = Field(default=(), max_length=30)
+    type: EventType
+    severity: Annotated[int, Field(ge=1, le=5), _WHOLE]
+    certainty: Annotated[Certainty | Literal["Observed", "Likely", "Possible", "Unlikely", "Unknown"], _Unsaid(Certainty.CONFIRMED)] = (
+        Certainty.CONFIRMED
+    )
+    rumour: Annotated[bool, _Unsaid(False)] = False
+    urgency: str | None = Field(default=None, max_length=16)
+    status: Annotated[Literal["Actual", "Exercise", "Test"], _Unsaid("Actual")] = "Actual"
+    msg_type: Annotated[MsgType, _Unsaid(MsgType.ALERT)] = MsgType.ALERT
+    references: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=256)], ...], Field(max_length=100), _NONE] = Field(
+        default=(), description="report ids, or the sender's own ids: an alias or an Idempotency-Key used before"
+    )
+    lifts: Annotated[tuple[EventType, ...], Field(max_length=30), _NONE] = ()
     occurred_at: Time
-    effective: tuple[Interval, ...] = Field(default=(), max_length=100)
+    effective: Annotated[tuple[Interval, ...], Field(max_length=100), _NONE] = ()
     expected_duration_h: float | None = Field(default=None, ge=0, le=1_000_000)
     estimated_end: Time | None = None
     headline: str | None = Field(default=None, max_length=2_000)
     description: str | None = Field(default=None, max_length=200_000)
     capacity_lost_pct: float | None = Field(default=None, ge=0, le=100)
-    persons_concerned: int | None = Field(default=None, ge=0, le=1_000_000_000)
+    persons_concerned: Annotated[int, Field(ge=0, le=1_000_000_000), _WHOLE] | None = None
     measure: MeasureBody | None = None
     phenomenon: str | None = Field(default=None, max_length=64)
     colour: str | None = Field(default=None, max_length=16)
-    affected_activities: tuple[Id, ...] = Field(default=(), max_length=100)
+    affected_activities: Annotated[tuple[Id, ...], Field(max_length=100), _NONE] = ()
     plan_hint: str | None = Field(default=None, max_length=256)
-    attachments: tuple[Annotated[str, Field(max_length=128)], ...] = Field(default=(), max_length=20)
+    attachments: Annotated[tuple[Annotated[str, Field(max_length=128)], ...], Field(max_length=20), _NONE] = ()
     source: SourceBody | None = None
     alias: str | None = Field(default=None, min_length=1, max_length=256, description="the sender's own id of this report")
     recorded_at: Time | None = Field(default=None, description="simulated realms only, from who may run them")

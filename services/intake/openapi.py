@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -17,27 +18,17 @@ from services.intake.machines.registry import NewSource, SourceChange
 from services.intake.native import BatchItem, NativeReport
 from services.intake.photos import JPEG, PNG
 from services.intake.reports import TypedLine
+from services.runtime.paging import MAX_LIMIT
+from services.runtime.problems import MEDIA_TYPE, SCHEMA
 
 _REF: Final = "#/components/schemas/{model}"
-_PROBLEM: Final = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "code"],
-    "properties": {
-        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"},
-        "code": {"type": "string"}, "instance": {"type": "string"}, "retry_after_s": {"type": "integer"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["field", "code", "detail"],
-                "properties": {"field": {"type": "string"}, "code": {"type": "string"}, "detail": {"type": "string"}},
-            },
-        },
-    },
-}  # fmt: skip
 _RECEIPT_FIELDS: Final[dict[str, Any]] = {
     "report_id": {"type": "string", "format": "uuid"}, "realm": {"type": "string"},
-    "recorded_at": {"type": "string", "format": "date-time"}, "status_url": {"type": "string"},
+    "recorded_at": {
+        "type": "string", "format": "date-time",
+        "description": "when the log took it, or what the player gave; in a simulated realm the report itself then tells the realm's time",
+    },
+    "status_url": {"type": "string"},
 }  # fmt: skip
 _RECEIPT: Final[dict[str, Any]] = {"type": "object", "required": list(_RECEIPT_FIELDS), "properties": _RECEIPT_FIELDS}
 _RESULT_FIELDS: Final[dict[str, Any]] = {
@@ -53,7 +44,7 @@ def _body(model: type[BaseModel]) -> dict[str, Any]:
 
 def _answers(ok: str, what: str, schema: dict[str, Any] | None, *problems: str) -> dict[str, Any]:
     found: dict[str, Any] = {ok: {"description": what} | ({"content": {"application/json": {"schema": schema}}} if schema else {})}
-    problem = {"content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    problem = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     return found | {status: {"description": "see the problem document"} | problem for status in problems}
 
 
@@ -63,6 +54,10 @@ _KEY: Final = {
 }  # fmt: skip
 _REFUSALS: Final = ("401", "403", "413", "415", "422", "503")
 _OBJECT: Final = {"type": "object"}
+_LIST: Final = {
+    "type": "object", "required": ["items", "next"],
+    "properties": {"items": {"type": "array", "items": _OBJECT}, "next": {"type": ["string", "null"], "description": "`cursor` of the next page"}},
+}  # fmt: skip
 _MACHINE: Final = {
     "2XX": {"description": "taken"},
     "4XX": {"description": "refused, in the dialect's own form"},
@@ -74,6 +69,10 @@ def _path(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
+_PAGED: Final = [
+    {"name": "limit", "in": "query", "required": False, "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}},
+    {"name": "cursor", "in": "query", "required": False, "schema": {"type": "string", "maxLength": 400}, "description": "`next` of the page before"},
+]  # fmt: skip
 _BELOW: Final = {
     "/v2/alerts": ("/v2/alerts", "/v2/alerts/{alias}/close", "/v2/alerts/{alias}/acknowledge"), "/v2/heartbeats": ("/v2/heartbeats/{name}/ping",),
     "/webhooks/generic": ("/webhooks/generic/{source}",),
@@ -135,7 +134,9 @@ def own_document() -> dict[str, Any]:
         "required": ["reports"],
         "properties": {"reports": {"type": "array", "items": {"$ref": _REF.format(model="BatchItem")}}},
     }
-    raw = {"200": {"description": "the bytes as they came", "content": {"*/*": {}}}} | _answers("404", "unknown", None, "401", "403", "410")
+    raw = {"200": {"description": "the bytes as they came", "content": {"*/*": {}}}} | _answers(
+        "404", "unknown", None, "401", "403", "410", "503"
+    )
     ready = _answers("200", "accepts reports and the console is ready", _OBJECT) | {"503": {"description": "not ready; JSON says why"}}
     open_to_all: dict[str, Any] = {"security": []}
     paths: dict[str, Any] = {
@@ -160,17 +161,17 @@ def own_document() -> dict[str, Any]:
         }},
         "/api/v1/attachments/{id}": {"get": {
             "summary": "A photo; the reading is logged", "operationId": "getAttachment", "parameters": [_path("id")],
-            "responses": {"200": {"description": "the photo", "content": {JPEG: {}, PNG: {}}}} | _answers("404", "unknown", None, "401", "403"),
+            "responses": {"200": {"description": "the photo", "content": {JPEG: {}, PNG: {}}}} | _answers("404", "unknown", None, "401", "403", "503"),
         }},
-        "/api/v1/whoami": {"get": {"summary": "Who this token or session is", "operationId": "whoami", "responses": _answers("200", "the principal", _OBJECT, "401")}},
+        "/api/v1/whoami": {"get": {"summary": "Who this token or session is", "operationId": "whoami", "responses": _answers("200", "the principal", _OBJECT, "401", "503")}},
         "/api/v1/intake/strangers": {"get": {
             "summary": "Messages of unknown senders: a count and the last of each address", "operationId": "listStrangers",
-            "responses": _answers("200", "counts", _OBJECT, "401", "403"),
+            "responses": _answers("200", "counts", _OBJECT, "401", "403", "503"),
         }},
         "/api/v1/refused": {"get": {
             "summary": "Refused messages of known senders, newest first", "operationId": "listRefused",
-            "parameters": [{"name": n, "in": "query", "required": False, "schema": {"type": "string"}} for n in ("source", "limit")],
-            "responses": _answers("200", "without their bytes", _OBJECT, "401", "403", "503"),
+            "parameters": [{"name": "source", "in": "query", "required": False, "schema": {"type": "string"}}, *_PAGED],
+            "responses": _answers("200", "without their bytes", _LIST, "401", "403", "422", "503"),
         }},
         "/api/v1/refused/{id}": {"get": {"summary": "One with its bytes; the reading is logged", "operationId": "getRefused", "parameters": [_path("id")], "responses": _answers("200", "the message", _OBJECT, "401", "403", "404", "503")}},
         "/api/v1/refused/{id}/replay": {"post": {
@@ -178,12 +179,12 @@ def own_document() -> dict[str, Any]:
             "requestBody": {"required": False, "content": {"*/*": {}}}, "responses": _MACHINE | _answers("404", "unknown", None, "401", "403", "409", "410"),
         }},
         "/api/v1/tokens": {
-            "get": {"summary": "Tokens, never their secret", "operationId": "listTokens", "responses": _answers("200", "tokens", _OBJECT, "401", "403")},
+            "get": {"summary": "Tokens, never their secret", "operationId": "listTokens", "parameters": _PAGED, "responses": _answers("200", "tokens", _LIST, "401", "403", "422", "503")},
             "post": {"summary": "A new token, shown once", "operationId": "createToken", "requestBody": _body(NewToken), "responses": _answers("201", "the token", _OBJECT, *_REFUSALS, "404")},
         },
         "/api/v1/tokens/{id}": {"delete": {"summary": "Revoke", "operationId": "revokeToken", "parameters": [_path("id")], "responses": _answers("200", "revoked", _OBJECT, "401", "403", "404", "503")}},
         "/api/v1/users": {
-            "get": {"summary": "Accounts", "operationId": "listUsers", "responses": _answers("200", "accounts", _OBJECT, "401", "403")},
+            "get": {"summary": "Accounts", "operationId": "listUsers", "parameters": _PAGED, "responses": _answers("200", "accounts", _LIST, "401", "403", "422", "503")},
             "post": {"summary": "A new account and its one-time code", "operationId": "createUser", "requestBody": _body(NewUser), "responses": _answers("201", "the code", _OBJECT, *_REFUSALS, "409")},
         },
         "/api/v1/users/{login}/code": {"post": {"summary": "A new one-time code", "operationId": "issueCode", "parameters": [_path("login")], "responses": _answers("201", "the code", _OBJECT, "401", "403", "404", "503")}},
@@ -194,7 +195,7 @@ def own_document() -> dict[str, Any]:
         "/api/v1/users/{login}/enable": {"post": {"summary": "Enable", "operationId": "enableUser", "parameters": [_path("login")], "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503")}},
         "/api/v1/users/{login}/disable": {"post": {"summary": "Disable: tokens and sessions stop at once", "operationId": "disableUser", "parameters": [_path("login")], "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503")}},
         "/api/v1/sources": {
-            "get": {"summary": "Sources with their health, never their keys", "operationId": "listSources", "responses": _answers("200", "sources", _OBJECT, "401", "403")},
+            "get": {"summary": "Sources with their health, never their keys", "operationId": "listSources", "parameters": _PAGED, "responses": _answers("200", "sources", _LIST, "401", "403", "422", "503")},
             "post": {"summary": "A new source; its key is shown once", "operationId": "createSource", "requestBody": _body(NewSource), "responses": _answers("201", "the source with its key", _OBJECT, *_REFUSALS, "409")},
         },
         "/api/v1/sources/{name}": {"patch": {"summary": "Another mapping, from now on; what is not said stays", "operationId": "changeSource", "parameters": [_path("name")], "requestBody": _body(SourceChange), "responses": _answers("200", "the source", _OBJECT, *_REFUSALS, "404")}},
@@ -224,22 +225,18 @@ def own_document() -> dict[str, Any]:
         "info": {"title": "Vigie", "version": "1", "description": "Crisis and continuity of a département"},
         "paths": paths,
         "components": {
-            "schemas": schemas["$defs"] | {"Problem": _PROBLEM, "Receipt": _RECEIPT},
+            "schemas": schemas["$defs"] | {"Problem": SCHEMA, "Receipt": _RECEIPT},
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}, "session": {"type": "apiKey", "in": "cookie", "name": "vigie_session"}},
         },
         "security": [{"bearer": []}, {"session": []}],
     }  # fmt: skip
 
 
-def merged(console: Any) -> dict[str, Any]:
-    """The console's document with the front's own routes in it; the front's alone when the console has none to give."""
+def merged(console: Mapping[str, Any]) -> dict[str, Any]:
+    """The console's document with the front's own routes in it."""
     own = own_document()
-    if not isinstance(console, dict):
-        return own
     document = own | {k: v for k, v in console.items() if k in ("info", "tags", "servers")}
-    document["paths"] = {
-        p: (console.get("paths", {}).get(p, {}) | own["paths"].get(p, {})) for p in sorted({*console.get("paths", {}), *own["paths"]})
-    }
-    components = console.get("components", {})
+    document["paths"] = {p: (console["paths"].get(p, {}) | own["paths"].get(p, {})) for p in sorted({*console["paths"], *own["paths"]})}
+    components = console["components"]
     document["components"] = {k: components.get(k, {}) | own["components"].get(k, {}) for k in {*components, *own["components"]}}
     return document

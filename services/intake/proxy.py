@@ -77,8 +77,8 @@ class Proxy:
             return found.status
 
     async def get_json(self, path: str, timeout_s: float) -> Any:
-        """One of the console's own documents. Raises aiohttp.ClientError, TimeoutError, ValueError."""
-        async with asyncio.timeout(timeout_s), self._client().get(self._base + path) as found:
+        """One of the console's own documents. Raises aiohttp.ClientError (no success, too), TimeoutError, ValueError."""
+        async with asyncio.timeout(timeout_s), self._client().get(self._base + path, raise_for_status=True) as found:
             return await found.json()
 
     async def ask(
@@ -90,7 +90,7 @@ class Proxy:
             return found.status, await found.json(content_type=None)
 
     async def pass_on(self, scope: Scope, receive: Receive, send: Send, *, instead_of_404: Any = None) -> None:
-        """One exchange. The console away: 503 with Retry-After. `instead_of_404(send)` may answer what the console does not know yet."""
+        """One exchange. The console away: 503 with Retry-After. `instead_of_404(send)` may answer what the console does not know yet; False leaves its 404."""
         try:
             response = await self._request(scope, receive)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -105,8 +105,7 @@ class Proxy:
             return
         try:
             metrics.count("vigie_proxied_total", status=f"{response.status // 100}xx")
-            if response.status == 404 and instead_of_404 is not None:
-                await instead_of_404(send)
+            if response.status == 404 and instead_of_404 is not None and await instead_of_404(send):
                 return
             await self._stream_back(scope, receive, send, response)
         finally:

@@ -15,6 +15,24 @@ from pydantic import ValidationError
 
 Language = Literal["fr", "en"]
 MEDIA_TYPE: Final = "application/problem+json"
+SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"},
+        "code": {"type": "string"}, "instance": {"type": "string"}, "retry_after_s": {"type": "integer"},
+        "command_id": {"type": "string"}, "unknown_fields": {"type": "array", "items": {"type": "string"}},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "code", "detail"],
+                "properties": {"field": {"type": "string"}, "code": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+    },
+}  # fmt: skip
+"""JSON Schema of a problem document, for OpenAPI."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +192,8 @@ def _kinds() -> dict[str, Kind]:
          "Cette Idempotency-Key a déjà servi pour un autre corps.", "This Idempotency-Key was used before with another body."),
         ("key_invalid", 422, "Clé refusée", "Key refused",
          "Idempotency-Key : 1 à 128 caractères imprimables.", "Idempotency-Key: 1 to 128 printable characters."),
+        ("cursor_invalid", 422, "Curseur refusé", "Cursor refused",
+         "Donnez le « next » de la page précédente, sans le changer.", "Give the “next” of the page before, unchanged."),
         ("recorded_at_live", 422, "Heure de réception refusée", "recorded_at refused",
          "« recorded_at » n’existe que dans un territoire d’exercice.", "“recorded_at” exists only in a simulated realm."),
         ("status_realm", 422, "Exercice hors d’un territoire d’exercice", "Exercise outside an exercise realm",

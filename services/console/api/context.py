@@ -18,10 +18,10 @@ from schemas.base import Instant
 from schemas.realms import RealmNameInvalid, parse_realm
 from services.console.decisions import Key
 from services.console.faults import RealmUnknown
-from services.console.paging import cut
 from services.console.readmodel import ReadModel
 from services.console.resources import Page, Resource
 from services.runtime.access_http import allowed
+from services.runtime.paging import cut
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError, fault, language_of
 from services.runtime.rights import Permission

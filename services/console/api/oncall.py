@@ -104,11 +104,13 @@ def _window(start: str | None, end: str | None) -> tuple[Instant | None, Instant
 
 @router.get("/oncall", summary="Who is on call now and over a span; gaps and broken limits of working time")
 async def on_call(
-    reader: LogReading, start: Annotated[Span, Query(alias="from")] = None, end: Annotated[Span, Query(alias="to")] = None,
+    reader: LogReading, part: Cut, start: Annotated[Span, Query(alias="from")] = None, end: Annotated[Span, Query(alias="to")] = None,
     role: str | None = None, scope: str | None = None,
 ) -> OnCall:  # fmt: skip
     first, last = _window(start, end)
-    return await reader.model.on_call(reader.realm, as_of=reader.as_of, lang=reader.lang, start=first, end=last, role=role, scope=scope)
+    found = await reader.model.on_call(reader.realm, as_of=reader.as_of, lang=reader.lang, start=first, end=last, role=role, scope=scope)
+    posts = part.of(found.items)
+    return found.model_copy(update={"items": posts.items, "next": posts.next})
 
 
 @router.get("/oncall/duties", summary="Overrides, swaps and calendars, newest first")

@@ -10,10 +10,10 @@ from typing import Final
 from services.console.i18n import N_, Translator
 from services.console.lines import key_of
 from services.console.pages.journal import KINDS, LATE_MIN, by_whom
-from services.console.paging import encode
 from services.console.resources import Line, ms
 from services.console.texts import words as w
 from services.console.texts.names import Names
+from services.runtime.paging import encode
 
 SHOWN: Final = 60
 WRITTEN: Final = {

@@ -23,7 +23,6 @@ from services.console import store
 from services.console.faults import NotFound, RealmUnknown, Rebuilding, StoreAway
 from services.console.geometry import Outlines
 from services.console.lines import LineRecord, key_before
-from services.console.paging import page
 from services.console.picture import Past, Picture, Present, Rows, lines
 from services.console.reference import NO_REFERENCE, Reference
 from services.console.resources import Page
@@ -32,6 +31,7 @@ from services.console.shapes import realm as realm_resource
 from services.console.store import Client
 from services.console.timetravel import History
 from services.runtime.ending import in_thread
+from services.runtime.paging import page
 from services.runtime.problems import ProblemError
 from services.runtime.vault import TextItem
 

@@ -12,13 +12,13 @@ from schemas.words import EventType
 from services.console import resources as r
 from services.console.cap import Emitter
 from services.console.faults import NotFound
-from services.console.paging import page
 from services.console.picture import Picture
 from services.console.queries.base import WHOLE, Read, Reading, store_errors
 from services.console.reference import Reference
 from services.console.resources import Page
 from services.console.shapes import OPEN
 from services.console.texts.titles import incident_title
+from services.runtime.paging import page
 
 SHAPED: Final = 20_000
 """Incidents that are kept shaped, over all realms and languages."""

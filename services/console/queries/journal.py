@@ -13,13 +13,13 @@ from schemas.base import Instant
 from services.console import picture as pictures
 from services.console import resources as r
 from services.console import store
-from services.console.faults import NotFound
+from services.console.faults import NotFound, RealmUnknown
 from services.console.lines import LineRecord, key_before
-from services.console.paging import decode, encode
 from services.console.queries.base import WHOLE, Reading, store_errors
 from services.console.resources import Page, when
 from services.console.shapes import Shaper
 from services.console.texts import refusal
+from services.runtime.paging import decode, encode
 from services.runtime.vault import TextItem
 
 LOUD: Final = frozenset({"fact", "decision", "action", "communication", "watch", "alarm", "note", "runtime"})
@@ -85,19 +85,34 @@ class Journal(Reading):
         return dict(zip([record.key for record in records], self.shape_lines(shape, records, texts=texts), strict=True))
 
     async def report(self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr", texts: bool = False) -> r.Report:
-        """What became of a report. A report that was accepted and not decided yet is `services.console.pending`'s to find."""
-        found = await self.read(realm, as_of=as_of, lang=lang)
+        """What became of a report; of one that names a realm that was never opened, too. Raises NotFound, RealmUnknown."""
+        try:
+            found = await self.read(realm, as_of=as_of, lang=lang)
+        except RealmUnknown:
+            if (lost := await self._lost(realm, id, as_of)) is None:
+                raise
+            return lost
         async with store_errors():
             row = await found.picture.row(a.ReportRow, id)
-            lost = await self._client.hget(store.of(realm, "lost"), id) if row is None else None
         if row is not None:
             item = self._texts.get_many([row.text_id]).get(row.text_id) if texts and row.text_id and self._texts else None
             fields = item.fields if item else {}
             return found.shape.report(row, fields.get("headline"), fields.get("description"), fields.get("attachments") or ())
-        if lost is None:
+        if (lost := await self._lost(realm, id, as_of)) is None:
             raise NotFound
-        failed = orjson.loads(lost)
-        return r.Report(id=id, realm=realm, state=failed["state"], reason=failed["reason"])
+        return lost
+
+    async def _lost(self, realm: str, id: str, as_of: Instant | None) -> r.Report | None:
+        """A report that could not be decided, if that had been found out by then."""
+        async with store_errors():
+            kept = await self._client.hget(store.of(realm, "lost"), id)
+        if kept is None:
+            return None
+        lost = orjson.loads(kept)
+        until = self._moment if as_of is None else as_of
+        if until is not None and lost["at"] > until:
+            return None
+        return r.Report(id=id, realm=realm, state=lost["state"], reason=lost["reason"], source_key=lost.get("source_key"))
 
 
 def command_result(answer: Mapping[str, Any], lang: str) -> r.CommandResult:

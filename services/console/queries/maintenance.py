@@ -10,9 +10,9 @@ from schemas import maintenance as m
 from schemas.base import Instant
 from services.console import resources as r
 from services.console.faults import NotFound
-from services.console.paging import page
 from services.console.queries.base import WHOLE, Read, Reading, store_errors
 from services.console.resources import Page
+from services.runtime.paging import page
 
 _ORDER = {"active": 0, "planned": 1, "over": 2}
 

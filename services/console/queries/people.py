@@ -11,9 +11,9 @@ from schemas.base import Instant
 from schemas.words import TaskState
 from services.console import resources as r
 from services.console.faults import NotFound
-from services.console.paging import page
 from services.console.queries.base import WHOLE, Reading, store_errors, time_of
 from services.console.resources import Page
+from services.runtime.paging import page
 
 
 def is_overdue(task: a.TaskRow, at: Instant) -> bool:

@@ -14,13 +14,13 @@ from services.console import resources as r
 from services.console.capacity import NOTHING_TO_DO, pole_capacities
 from services.console.faults import NotFound
 from services.console.geometry import ATTRIBUTION, WIDTH
-from services.console.paging import page
 from services.console.picture import Picture
 from services.console.pole_levels import pole_levels
 from services.console.queries.base import WHOLE, Read, Reading, known, store_errors
 from services.console.reference import Reference
 from services.console.resources import Page
 from services.console.shapes import OPEN
+from services.runtime.paging import page
 
 LEVELLED: Final = 50
 """Realms whose levels of pôles are kept."""

@@ -9,9 +9,9 @@ from schemas import reassignment as g
 from schemas import reference_changes as c
 from schemas.base import Instant
 from services.console import resources as r
-from services.console.paging import page
 from services.console.queries.base import WHOLE, Reading, known, store_errors
 from services.console.resources import Page
+from services.runtime.paging import page
 
 _ORDER: Final = {c.ChangeState.PROPOSED: 0, c.ChangeState.APPROVED: 1}
 _MOVED: Final = frozenset({g.LineState.APPROVED, *g.UNDER_WAY})

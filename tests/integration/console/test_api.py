@@ -9,6 +9,8 @@ import pytest
 import pytest_asyncio
 
 from schemas.contingency import ContingencyChanged, ContingencyRow, GainRow, GapRow, LossRow, PresentRow
+from schemas.reports import ReportReceived
+from schemas.runtime import InputRefused
 from services.intake.machines.cap.message import read
 from services.runtime.principals import Scope
 from services.runtime.rights import Role
@@ -188,6 +190,23 @@ async def test_what_does_not_exist_is_a_problem_document(ask: Asking) -> None:
         assert problem["type"].startswith("urn:vigie:problem:")
     for realm in ("92~ex-never-opened", "not a realm"):
         assert (await ask("sites", code=404, realm=realm))["code"] == "realm_unknown"
+
+
+async def test_a_report_to_a_realm_that_was_never_opened_was_refused(ask: Asking, console_settings: Settings) -> None:
+    refused = InputRefused(input_id="r-nope", input_type=ReportReceived.wire_type(), code="realm_unknown", detail="not open here")
+    http, source = ask.served.http, await ask.served.as_role(Role.SOURCE)
+    me = ask.served.access.bearer(source["Authorization"].split()[1])
+    assert me is not None
+    async with appending(console_settings.kafka) as writer:
+        await writer.append("alerts", "92~ex-nope", refused, at=START, source=f"/{me.id}")
+
+    async def told() -> bool:
+        return (await http.get("/api/v1/reports/r-nope", params={"realm": "92~ex-nope"}, headers=source)).status_code == 200
+
+    await until(told)
+    found = await ask("reports/r-nope", realm="92~ex-nope")
+    assert (found["state"], found["reason"]) == ("refused", "realm_unknown")
+    assert (await ask("reports/r-other-nope", realm="92~ex-nope", code=404))["code"] == "realm_unknown"
 
 
 async def test_rights_follow_the_role(ask: Asking, console_settings: Settings) -> None:

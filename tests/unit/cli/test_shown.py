@@ -42,7 +42,7 @@ def test_a_source_is_shown_by_its_name(monkeypatch: pytest.MonkeyPatch, capsys: 
         "name": "[/x]", "enabled": False, "dialect": "native", "site": None, "last_seen": None, "silent": True, "heartbeat_s": None, "per_minute": 60,
         "accepted": 0, "refused": {}, "last_refusal": {"fields": [{"field": "headline", "detail": WORDS}]},
     }  # fmt: skip
-    monkeypatch.setattr(source, "ask", lambda *_: {"items": [one]})
+    monkeypatch.setattr(source, "fetch", lambda *_: {"items": [one], "next": None})
     source.list_(as_json=False)
     said = capsys.readouterr().out
     assert "[/x] (arrêtée)" in said

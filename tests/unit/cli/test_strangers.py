@@ -117,7 +117,7 @@ def test_names_in_brackets_end_no_list(command: str, answered: Callable[[Answeri
         "duty": "[/x]", "enabled": False, "has_password": True, "has_second_factor": False, "name": "[/x]", "dialect": "cap", "site": "[/x]",
         "last_seen": None, "refused": {}, "last_refusal": None, "silent": False, "heartbeat_s": None, "per_minute": 0.0, "accepted": 0,
     }  # fmt: skip
-    answered(lambda _: httpx.Response(200, json={"items": [row]}))
+    answered(lambda _: httpx.Response(200, json={"items": [row], "next": None}))
     done = CliRunner().invoke(app, [command, "list"])
     assert done.exit_code == 0, done.exception
     assert "[/x]" in done.output

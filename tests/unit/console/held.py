@@ -106,6 +106,7 @@ class _Redis:
 
     def __init__(self, realms: Mapping[str, Held]) -> None:
         self._realms = realms
+        self.hashes: dict[str, dict[str, bytes]] = {}
 
     async def zrange(self, index: str, upper: str, _lower: str, *, offset: int, num: int, **_more: Any) -> list[bytes]:
         found = [
@@ -123,8 +124,8 @@ class _Redis:
         }
         return [kept.get(n.decode() if isinstance(n, bytes) else n) for n in names]
 
-    async def hget(self, _key: str, _name: str) -> None:
-        return None
+    async def hget(self, key: str, name: str) -> bytes | None:
+        return self.hashes.get(key, {}).get(name)
 
     async def get(self, _key: str) -> None:
         return None
@@ -149,7 +150,8 @@ class HeldModel(ReadModel):
     def __init__(self, *realms: Held) -> None:
         self.held = {one.name: one for one in realms}
         self.words = Words()
-        super().__init__(_Redis(self.held), outlines(), texts=self.words)
+        self.redis = _Redis(self.held)
+        super().__init__(self.redis, outlines(), texts=self.words)
 
     async def _picture(self, realm: str, as_of: Instant | None) -> Picture:
         if realm not in self.held:

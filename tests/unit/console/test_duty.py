@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,11 +20,13 @@ from services.console.pages import duty, times
 from services.console.reference import Reference
 from services.console.texts.names import Names
 from tests.shipped import territory
+from tests.unit.console.held import Held, browsing, reference
 from tests.unit.oncall.rotas import at, calendar, override
 
 TERRITORY = territory()
 REFERENCE = Reference("v1", Names.of(TERRITORY.sections), TERRITORY.sections)
 NOW = at("2027-02-11T09:40")
+REALM = "92~ex-duty"
 TECHNIQUE = "astreinte_technique"
 
 
@@ -213,3 +216,19 @@ def test_changes_in_force_are_those_that_still_count() -> None:
         ("remplacement", "Astreinte technique", Place.DEPUTY, "personne"),
         ("calendrier", "Astreinte technique", Place.HOLDER, "cel-si, cel-rh"),
     ]  # fmt: skip
+
+
+async def test_posts_are_read_page_by_page() -> None:
+    """`?limit=` was read over."""
+    browser, _ = browsing(Held(REALM, clock=NOW, reference=reference()))
+
+    async def asked(query: str = "") -> Any:
+        return await browser.get(f"/api/v1/oncall?realm={REALM}{query}", accept="application/json")
+
+    whole = (await asked()).json()
+    first = (await asked("&limit=2")).json()
+    rest = (await asked(f"&cursor={first['next']}")).json()
+    assert (len(first["items"]), whole["next"], rest["next"]) == (2, None, None)
+    assert first["items"] + rest["items"] == whole["items"]
+    assert first["gaps"] == whole["gaps"]
+    assert (await asked("&limit=5000")).status_code == 422

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from schemas.maintenance import EndMaintenance
+from services.console.__main__ import _describe
 from services.console.api.answering import answer
 from services.console.api.context import Body, check_scope, parse_time
 from services.console.api.maintenance import Window
@@ -17,8 +20,9 @@ from services.console.app import create_app, openapi
 from services.console.decisions import Decisions, Key, Outcome
 from services.runtime.health import Health
 from services.runtime.principals import Principal, Scope
-from services.runtime.problems import ProblemError
+from services.runtime.problems import MEDIA_TYPE, SCHEMA, Problem, ProblemError, fault
 from services.runtime.rights import Role
+from services.runtime.settings import Settings
 
 READS = (
     "realms", "overview", "incidents", "incidents/{id}", "incidents/{id}/timeline", "incidents/{id}/explain", "sites", "sites/{id}",
@@ -70,13 +74,45 @@ def test_the_headers_of_decisions_stand_in_the_document() -> None:
             assert sorted(names) == ["Idempotency-Key", *["If-Match"] * (path.removeprefix("/api/v1/") in COLLIDING), "Prefer"], path
 
 
+def test_every_operation_says_with_which_problems_it_may_end() -> None:
+    """422 stood there in FastAPI's shape, which no answer has; a list said of no other that it may come."""
+    document = openapi()
+    assert not {"HTTPValidationError", "ValidationError"} & document["components"]["schemas"].keys()
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            answers = operation["responses"]
+            assert {"503"} | ({"401", "403"} if path.startswith("/api/") else set()) <= answers.keys(), path
+            assert "404" in answers or not {"id", "realm"} & {p["name"] for p in operation.get("parameters", ())}, path
+            for status, said in answers.items():
+                if status >= "400":
+                    assert said["content"] == {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}, (path, status)
+
+
+async def test_the_document_is_made_when_the_system_has_started_and_not_by_the_first_who_asks(tmp_path: Path) -> None:
+    made, data = asyncio.Event(), Settings(data_dir=tmp_path).data
+    data.make()
+    app: Any = SimpleNamespace(openapi=made.set)
+    describing = asyncio.create_task(_describe(app, data))
+    await asyncio.sleep(0)
+    assert not made.is_set(), "the start needs the processor"
+    data.started.touch()
+    await asyncio.wait_for(describing, 10)
+    assert made.is_set()
+
+
+def test_a_problem_is_what_the_document_says_that_it_is() -> None:
+    refused = Problem("invalid", faults=(fault("a", "b", "c", "d"),), retry_after_s=2).document("fr", "/x")
+    assert set(SCHEMA["required"]) <= refused.keys() <= SCHEMA["properties"].keys()
+    assert refused["errors"][0].keys() == SCHEMA["properties"]["errors"]["items"]["properties"].keys()
+
+
 def test_every_list_is_paged() -> None:
     """`?limit=` was read over by a dozen lists."""
     document = openapi()
     for path, methods in document["paths"].items():
         answer = methods.get("get", {}).get("responses", {}).get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
         fields = document["components"]["schemas"].get(answer.get("$ref", "").rpartition("/")[2], {}).get("properties", {})
-        if "anyOf" in fields.get("next", {}):  # null alone: one document, as on-call duty
+        if "anyOf" in fields.get("next", {}):  # null alone: one document, as the readiness proof
             assert {"limit", "cursor"} <= {p["name"] for p in methods["get"]["parameters"]}, path
 
 

@@ -145,7 +145,7 @@ def test_commands_are_answered_whatever_became_of_them() -> None:
     found = list(effects(one.transaction, 0))
     answers = {e.id: (e.state, e.status) for e in found if isinstance(e, CommandAnswered)}
     assert answers == {"c-1": ("applied", None), "c-2": ("refused", 409), "c-3": ("failed", None), "c-4": ("failed", None)}
-    assert [(e.id, e.state) for e in found if isinstance(e, InputLost)] == [("r-1", "failed")]
+    assert [(e.id, e.state, e.source_key) for e in found if isinstance(e, InputLost)] == [("r-1", "failed", "test")]
 
 
 def test_a_realm_is_what_alerts_says_of_it() -> None:

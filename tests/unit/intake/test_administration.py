@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from services.intake.lane import RefusedMessages
+from services.runtime.deadletters import DeadLetter, Lane
 from services.runtime.principals import Scope
 from services.runtime.rights import Role
 from tests.unit.intake.conftest import Door
@@ -61,6 +63,37 @@ async def test_an_account_from_its_code_to_its_second_factor(door: Door) -> None
         undone = door.intake.access.account("cellule")
         assert undone is not None
         assert (undone.subject, undone.epoch) == (None, owner.epoch + 1)
+
+
+def letter(n: int) -> DeadLetter:
+    return DeadLetter(id=f"d-{n}", lane=Lane.REFUSED, service="intake", realm="92", at=n, code="invalid", detail="")
+
+
+@pytest.mark.parametrize("path", ["users", "tokens", "sources", "refused"])
+async def test_a_list_of_the_door_is_read_page_by_page(door: Door, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`?limit=` was read over."""
+
+    async def letters(_lane: object) -> list[DeadLetter]:
+        return [letter(n) for n in range(3)]
+
+    monkeypatch.setattr(RefusedMessages, "_letters", letters)
+    async with await door.as_(Role.ADMIN) as http:
+        for n in range(3):
+            await http.post("/api/v1/tokens", json={"role": "cell"})
+            await http.post("/api/v1/users", json={"login": f"u-{n}", "role": "cell"})
+            await http.post("/api/v1/sources", json={"name": f"s-{n}", "dialect": "generic"})
+        whole = (await http.get(f"/api/v1/{path}")).json()
+        assert (len(whole["items"]) >= 3, whole["next"]) == (True, None)
+        read, cursor = [], ""
+        while cursor is not None:
+            page = (await http.get(f"/api/v1/{path}", params={"limit": 1} | ({"cursor": cursor} if cursor else {}))).json()
+            assert len(page["items"]) == 1
+            read, cursor = read + page["items"], page["next"]
+        assert read == whole["items"]
+        for limit in ("0", "1001", "5000", "-1", "x", "１"):
+            refused = await http.get(f"/api/v1/{path}", params={"limit": limit})
+            assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "limit")
+        assert (await http.get(f"/api/v1/{path}", params={"cursor": "bogus"})).json()["code"] == "cursor_invalid"
 
 
 @pytest.mark.parametrize("path", ["users", "tokens", "sources", "intake/strangers", "whoami"])

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.intake.exchange import redacted
+from services.intake.exchange import answer_json, redacted
 from services.intake.refusals import PER_ADDRESS
 from services.runtime.deadletters import Lane
 from services.runtime.principals import Scope
@@ -328,10 +328,31 @@ async def test_without_a_console_the_front_says_so_and_still_accepts(door: Door)
         ready = await http.get("/readyz")
         assert (ready.status_code, ready.json()["checks"]["log"]) == (503, "ok")
         assert ready.json()["checks"]["console"].startswith("does not answer")
-        assert "/api/v1/reports" in (await http.get("/openapi.json")).json()["paths"]
+        described = await http.get("/openapi.json")
+        assert (described.status_code, described.json()["code"], described.headers["retry-after"]) == (503, "console_away", "2")
         assert "vigie_reports_total" in (await http.get("/metrics")).text
         assert (await http.post("/livez")).headers["allow"] == "GET, HEAD"
         assert (await http.post("/api/v1/reports", json=report())).status_code == 202
+
+
+async def test_the_document_is_whole_or_not_there(door: Door) -> None:
+    """A console that was slow left a third of its paths, with 200."""
+    known = {"info": {}, "paths": {"/api/v1/incidents": {"get": {}}}, "components": {"schemas": {"Incident": {}}}}
+
+    async def answers(*_: Any) -> Any:
+        return known
+
+    async def silent(*_: Any) -> Any:
+        raise TimeoutError
+
+    async with door.client() as http:
+        door.intake.proxy.get_json = silent  # type: ignore[method-assign]
+        assert (await http.get("/openapi.json")).status_code == 503
+        door.intake.proxy.get_json = answers  # type: ignore[method-assign]
+        whole = await http.get("/openapi.json")
+        door.intake.proxy.get_json = silent  # type: ignore[method-assign]
+        assert (await http.get("/openapi.json")).json() == whole.json()
+    assert {"/api/v1/incidents", "/api/v1/reports"} <= whole.json()["paths"].keys()
 
 
 async def test_a_browser_session_posts_only_with_its_csrf_proof(door: Door) -> None:
@@ -360,6 +381,38 @@ async def test_a_browser_session_posts_only_with_its_csrf_proof(door: Door) -> N
 )
 def test_secrets_in_a_query_are_not_logged(query: bytes, shown: str) -> None:
     assert redacted({"path": "/x", "query_string": query}) == shown
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+async def test_reports_are_posted_and_the_address_says_so(door: Door, method: str) -> None:
+    async with await door.as_(Role.CELL) as http:
+        refused = await http.request(method, "/api/v1/reports")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+
+
+async def test_a_report_is_looked_for_in_its_own_realm_and_received_until_it_is_judged(door: Door) -> None:
+    asked: list[str] = []
+
+    async def knows_nothing(scope: Any, _receive: Any, send: Any, *, instead_of_404: Any = None) -> None:
+        asked.append(scope["query_string"].decode())
+        if instead_of_404 is None or not await instead_of_404(send):
+            await answer_json(send, 404, {"state": None})
+
+    door.intake.proxy.pass_on = knows_nothing  # type: ignore[method-assign]
+    async with await door.as_(Role.SOURCE) as sender, await door.as_(Role.SOURCE) as other, await door.as_(Role.OBSERVER) as reader:
+        receipt = (await sender.post("/api/v1/reports", json=report(realm="92~test-n1"))).json()
+
+        async def state(http: httpx.AsyncClient, **query: str) -> str | None:
+            return (await http.get(f"/api/v1/reports/{receipt['report_id']}", params=query)).json()["state"]
+
+        assert (await sender.get(receipt["status_url"])).json()["state"] == "received"
+        assert await state(sender) == await state(reader) == "received"
+        assert asked == ["realm=92~test-n1", "realm=92~test-n1", "realm=92~test-n1"]
+        assert await state(other) is None, "a source sees its own reports only"
+        assert await state(reader, as_of="2020-01-01T00:00:00Z") is None, "nothing had come"
+        assert await state(reader, realm="92") is None, "it is not there"
+    async with door.client() as guest:
+        assert await state(guest) is None
 
 
 JSON_VALUES = st.recursive(

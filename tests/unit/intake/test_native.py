@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemas.base import parse_closed
 from schemas.reports import ReportReceived
 from schemas.words import Certainty, EventType, MsgType
-from services.intake.native import Claim, claim_of, parse_one
+from services.intake.native import Claim, NativeReport, claim_of, parse_one
 from services.runtime.access import new_principal
 from services.runtime.principals import Principal, Scope
 from services.runtime.problems import ProblemError
@@ -121,6 +121,33 @@ def test_certainty_in_our_words_d2(body: dict[str, Any], certainty: str) -> None
 )  # fmt: skip
 def test_a_refusal_names_the_field(changes: dict[str, Any], field: str) -> None:
     assert refused(report(**changes)) == ("invalid", [field])
+
+
+@pytest.mark.parametrize("zone", ["92012", "92012|92073", "92012, 92073", ["92012", "92073"]])
+def test_a_zone_is_one_code_or_several_as_the_reference_tables_write_them(zone: str | list[str]) -> None:
+    codes = ["92012"] if zone == "92012" else ["92012", "92073"]
+    assert claim(report(zone=zone)) == claim(report(zone=codes))
+    assert claim(report(zone=zone)).message["zone"] == tuple(codes)
+
+
+def test_an_empty_code_in_a_zone_is_refused_where_it_stands() -> None:
+    assert refused(report(zone="92012|")) == ("invalid", ["zone.1"])
+    assert refused(report(zone=92012)) == ("invalid", ["zone"])
+
+
+def test_null_is_a_field_that_is_not_there() -> None:
+    optional = {name: None for name, field in NativeReport.model_fields.items() if not field.is_required()}
+    assert parse_one(orjson.dumps(optional | report())) == parse_one(orjson.dumps(report()))
+    for name in NativeReport.model_fields.keys() - optional.keys():
+        with pytest.raises(ProblemError) as caught:
+            parse_one(orjson.dumps(report() | {name: None}))
+        assert [f.field for f in caught.value.problem.faults] == [name]
+
+
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    assert claim(report(severity=4.0, persons_concerned=12.0)) == claim(report(severity=4, persons_concerned=12))
+    for value in (3.5, True, "4", 1e300):
+        assert refused(report(severity=value)) == ("invalid", ["severity"])
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[" * 100_000, b"\xff\xfe\x00", b'{"type": "\\ud800"}', b"nul"])

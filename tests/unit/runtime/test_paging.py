@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.console.faults import CursorInvalid
-from services.console.paging import cut, decode, encode, page
+from services.runtime.paging import CursorInvalid, cut, decode, encode, page
 
 
 @given(st.lists(st.integers(-(2**53), 2**53), unique=True, max_size=60), st.integers(1, 20))

@@ -9,11 +9,18 @@ from typing import TypeVar
 
 import orjson
 
-from services.console.faults import CursorInvalid
+from services.runtime.problems import ProblemError
 
 T = TypeVar("T")
 Key = Sequence[int | float | str]
 MAX_LIMIT = 1000
+
+
+class CursorInvalid(ProblemError):
+    """A cursor that no page gave."""
+
+    def __init__(self) -> None:
+        super().__init__("cursor_invalid")
 
 
 def encode(key: Key | str) -> str:

@@ -1,0 +1,63 @@
+"""Lists of the shell are whole: page after page is asked for, and `--json` is what the API gives."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from services.cli.__main__ import app
+from tests.shipped import FOLDER
+
+TOKEN = {"principal": "p", "role": "cell", "label": "", "created_at": 0, "revoked_at": None, "expires_at": None}
+USER = {"role": "cell", "duty": None, "enabled": True, "has_password": True, "has_second_factor": False}
+SOURCE = {
+    "dialect": "cap", "enabled": True, "site": None, "last_seen": None, "refused": {}, "last_refusal": None, "silent": False, "heartbeat_s": None,
+    "per_minute": 0.0, "accepted": 0,
+}  # fmt: skip
+POST = {"role_name": "r", "scope_name": None, "now": {"holder": None, "deputy": None, "until": None}, "holder": []}
+
+
+@pytest.fixture(autouse=True)
+def paged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each list has two pages of one item."""
+    rows: dict[str, dict[str, Any]] = {"tokens": TOKEN, "users": USER, "sources": SOURCE, "oncall": POST}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        name = request.url.path.rpartition("/")[2]
+        n = 2 if request.url.params.get("cursor") == "more" else 1
+        item = rows[name] | {"id": f"x-{n}", "login": f"x-{n}", "name": f"x-{n}", "role_name": f"x-{n}"}
+        beside = {"limits": [], "gaps": []} if name == "oncall" else {}
+        return httpx.Response(200, json={"items": [item], "next": "more" if n == 1 else None} | beside)
+
+    monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("VIGIE_URL", "http://vigie.example")
+    monkeypatch.setattr("services.cli.client.httpx.Client", partial(httpx.Client, transport=httpx.MockTransport(answer)))
+
+
+@pytest.mark.parametrize("command", ["token list", "user list", "source list", "oncall who"])
+def test_a_list_is_read_to_its_end(command: str) -> None:
+    shown = CliRunner().invoke(app, command.split())
+    assert (shown.exit_code, "x-1" in shown.output, "x-2" in shown.output) == (0, True, True), shown.output
+    found = json.loads(CliRunner().invoke(app, [*command.split(), "--json"]).output)
+    assert ([item["id"] for item in found["items"]], found["next"]) == (["x-1", "x-2"], None)
+
+
+@pytest.mark.parametrize("given", ["N9", "5", "", "N", "N33"])
+def test_a_level_that_is_none_is_a_fault_of_use(given: str) -> None:
+    assert CliRunner().invoke(app, ["level", given]).exit_code == 2
+
+
+def test_a_folder_is_checked_as_one_document(tmp_path: Path) -> None:
+    found = json.loads(CliRunner().invoke(app, ["territory", "check", str(FOLDER), "--json"]).stdout)
+    assert found["problems"] == []
+    assert found["version"]
+    assert {"section", "bytes"} == found["sections"][0].keys()
+    said = CliRunner().invoke(app, ["territory", "check", str(tmp_path), "--json"])
+    told = json.loads(said.stdout)
+    assert (said.exit_code, told["version"], {"file", "line", "what"} == told["problems"][0].keys()) == (1, None, True)
