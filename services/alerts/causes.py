@@ -29,7 +29,7 @@ from services.alerts.claims import (
 )
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
-from services.alerts.values import changed
+from services.alerts.values import changed, in_order
 
 Outcome = Literal["new", "same", "replaced", "over"]
 KEPT_REPORTS: Final = 500
@@ -253,7 +253,7 @@ def _over_already(draft: Draft, row: ReportRow, known: Cause | None) -> tuple[In
 
 def _before(draft: Draft, known: Cause, row: ReportRow) -> Cause | None:
     """An earlier cause of the same key that was lifted after this report's time: it is about that one. Walks over the causes: a late word is rare."""
-    same = (c for c in draft.state.causes.values() if c.key == known.key and not c.windows and c.id != known.id)
+    same = in_order(c for c in draft.state.causes.values() if c.key == known.key and not c.windows and c.id != known.id)
     found = (c for c in same if c.lifted_by != "end_of_day")
     return next((c for c in found if c.lifted_at is not None and row.occurred_at < c.lifted_at), None)
 

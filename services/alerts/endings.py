@@ -34,7 +34,7 @@ from services.alerts.claims import (
     site_of,
 )
 from services.alerts.draft import Draft
-from services.alerts.values import changed
+from services.alerts.values import changed, in_order
 
 
 def withdraw(draft: Draft, cause: Cause, row: ReportRow) -> None:
@@ -50,9 +50,9 @@ def withdraw(draft: Draft, cause: Cause, row: ReportRow) -> None:
 def hold_again(draft: Draft, told: ReportRow) -> list[Cause]:
     """A reopening or an order to leave is withdrawn (D3): what it alone had ended holds again, what it had left shut in part does not. Returns what holds again."""
     state, again = draft.state, list[Cause]()
-    for cause in [c for c in state.causes.values() if c.reports == (told.id,) and c.lifted_at is None]:
+    for cause in in_order(c for c in state.causes.values() if c.reports == (told.id,) and c.lifted_at is None):
         lift(draft, cause, draft.now, DENIED + told.id)
-    for cause in [c for c in state.causes.values() if c.lifted_by == told.id]:
+    for cause in in_order(c for c in state.causes.values() if c.lifted_by == told.id):
         newest = draft.state.causes[draft.state.cause_keys[cause_key(cause.key, bool(cause.windows))]]
         other = newest_end(draft, cause.site, cause.type)
         day_over = cause.ends_at is not None and cause.ends_at <= draft.now

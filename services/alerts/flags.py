@@ -19,7 +19,7 @@ from services.alerts.draft import Draft
 from services.alerts.endings import end_supplier_failures, end_system_outages
 from services.alerts.rules import CLOSED_BY_POWER_PCT, RESTORED, TRANSIT_RUNS, TRANSIT_STOPS
 from services.alerts.territory import flag_of_supplier
-from services.alerts.values import changed
+from services.alerts.values import changed, in_order
 
 Value = bool | float | str
 _DOWN_PCT: Final = CLOSED_BY_POWER_PCT
@@ -163,7 +163,7 @@ def _newest_word(draft: Draft, row: FlagRow) -> Instant:
 def withdraw(draft: Draft, report: str) -> None:
     """A report was cancelled or denied: what it declared is what the others say (D3). Walks over all reports when no other said the same."""
     tasks.void(draft, "contested", report, "withdrawn")
-    for row in [f for f in draft.state.flags.values() if report in f.reports]:
+    for row in in_order(f for f in draft.state.flags.values() if report in f.reports):
         left = [r for r in (draft.state.reports.get(i) for i in row.reports if i != report) if r is not None]
         if left:
             values = {"reports": tuple(r.id for r in left), "since": min(r.occurred_at for r in left)}
@@ -196,7 +196,8 @@ def follow(draft: Draft) -> None:
     for cause in ended:
         if cause.lifted_at is None:
             continue
-        for row in [f for f in draft.state.flags.values() if f.id.startswith(_HOLDING) and f.value != "up" and _says(f, cause.reports)]:
+        said = (f for f in draft.state.flags.values() if f.id.startswith(_HOLDING) and f.value != "up" and _says(f, cause.reports))
+        for row in in_order(said):
             left = _held_by(draft, row.id)
             if left:
                 draft.emit(FlagChanged(row=changed(row, {"reports": left[:_SHOWN]})))

@@ -12,7 +12,7 @@ from schemas.reports import Lease, ReportReceived
 from schemas.words import Certainty, EventType, MsgType, ReportState
 from services.alerts import causes, reports
 from services.alerts.draft import Draft
-from services.alerts.values import changed
+from services.alerts.values import changed, in_order
 
 DIALECT = "lease"
 """Of the report by which a lapsed alert ends."""
@@ -84,7 +84,7 @@ def _end(draft: Draft, row: ReportRow) -> None:
         if lease.source_key != row.source_key or lease.state == "ended":
             continue
         if lease.state == "lapsed":
-            for cause in [c for c in draft.state.causes.values() if lease.claim in c.reports and c.lifted_at == lease.until]:
+            for cause in in_order(c for c in draft.state.causes.values() if lease.claim in c.reports and c.lifted_at == lease.until):
                 causes.put(draft, changed(cause, {"lifted_at": max(row.occurred_at, lease.until)}))
         draft.emit(
             LeaseChanged(row=changed(lease, {"state": "ended", "until": row.occurred_at, "explicit": True, "renewed_at": draft.now}))

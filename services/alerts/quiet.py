@@ -15,7 +15,7 @@ from services.alerts.draft import Draft
 from services.alerts.rules import DANGER_TYPES, EXTREME
 from services.alerts.state import Hush
 from services.alerts.territory import Territory
-from services.alerts.values import changed
+from services.alerts.values import changed, in_order
 
 RULE = {"maintenance": "D64", "inhibited": "D65"}
 """Why it is quiet → code of the reason."""
@@ -122,7 +122,7 @@ def judge(draft: Draft, cause: Cause, more: ReportRow | None = None) -> Cause:
 def _tell_flags(draft: Draft, cause: Cause) -> None:
     """What covered reports alone declared counts for no predicate."""
     said = set(cause.reports)
-    for row in draft.state.flags.values():
+    for row in in_order(draft.state.flags.values()):
         if said.isdisjoint(row.reports):
             continue
         planned = all(draft.state.hushed.get(r) == "maintenance" for r in row.reports)
@@ -187,7 +187,7 @@ def _tell_leases(draft: Draft) -> None:
     start = draft.hushed_before
     if draft.state.hushed is start:
         return
-    for lease in list(draft.state.leases.values()):
+    for lease in in_order(draft.state.leases.values()):
         now = draft.state.hushed.get(lease.claim)
         if now != lease.quiet or (now is not None and start.get(lease.claim) is None):
             row = draft.state.reports.get(lease.claim)

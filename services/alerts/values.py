@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from schemas.base import Model
 
 _M = TypeVar("_M", bound=Model)
 _set = object.__setattr__
+
+
+def in_order(rows: Iterable[_M]) -> list[_M]:
+    """By id: the order of a map hangs on the hash seed of the process, that of facts must not."""
+    return sorted(rows, key=attrgetter("id"))
 
 
 def changed(row: _M, values: Mapping[str, Any]) -> _M:

@@ -20,7 +20,7 @@ def supplier_illness(of: Asked) -> Metric:
 
     def worst(draft: Draft, scope: Scope) -> tuple[float, str, tuple[str, ...]]:
         best: tuple[float, str, tuple[str, ...]] = (0.0, "", ())
-        for kitchen, sites in draft.state.illness.items():
+        for kitchen, sites in sorted(draft.state.illness.items()):
             if scope is not None and not any(scope == _incident_of(draft, site) for site in sites):
                 continue
             ill = sorted((since, site, n) for site, (n, since, _cause) in sites.items())

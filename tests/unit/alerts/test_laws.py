@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -21,7 +23,7 @@ from services.alerts.evolve.causes import cause_changed
 from services.alerts.state import State
 from services.runtime.agenda import Agenda
 from services.runtime.decider import Deadline
-from tests.unit.alerts.scene import Scene, report_of, scenario
+from tests.unit.alerts.scene import ROOT, Scene, report_of, scenario
 
 SITES = ("pmi-04", "pmi-05", "cen-2", "clg-0921353W", "clg-0921239X", "clg-0921631Y", "par-03", "sit-01", "nowhere", None)
 MEASURES = (
@@ -329,3 +331,24 @@ def test_the_presence_of_a_day_is_what_the_newest_word_says_whatever_was_read_fi
     assert found[0] == found[1] == scene.state.presence
     [[said]] = [day.values() for day in found[0].values()]
     assert max(said.values()).pct == 70.0
+
+
+def test_facts_do_not_depend_on_the_hash_seed() -> None:
+    """Persistent maps have no order, and what is decided again elsewhere must be the same, fact by fact."""
+    script = (
+        "from schemas.reports import Measure; from schemas.words import EventType as T, MsgType; from tests.unit.alerts.scene import Scene; s = Scene();"
+        "[s.report(n, t, 'pmi-04') for n, t in enumerate(('closure', 'damage_report', 'outage_water', 'outage_heating', 'fire'))];"
+        "lifts = (T.CLOSURE, T.DAMAGE_REPORT, T.OUTAGE_WATER, T.OUTAGE_HEATING, T.FIRE);"
+        "s.report(9, 'reopening', 'pmi-04', id='open', lifts=lifts, severity=1);"
+        "s.report(10, 'reopening', 'pmi-04', msg_type=MsgType.CANCEL, references=('open',), severity=1);"
+        "s.report(11, 'outage_it', severity=4, capacity_lost_pct=100.0, id='down', measure=Measure(object='|'.join(f'system:s{n}' for n in range(6))));"
+        "s.report(12, 'outage_it', severity=4, msg_type=MsgType.CANCEL, references=('down',));"
+        "print([(type(f).__name__, f.model_dump_json()) for f in s.facts])"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }  # fmt: skip
+    assert len(told) == 1
