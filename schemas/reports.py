@@ -80,6 +80,9 @@ class ReportReceived(Message):
         default_factory=dict, max_length=64, description="of a machine's alert: what maintenance windows match, never about a person"
     )
     lease: Lease | None = None
+    acknowledges: bool = Field(
+        default=False, description="somebody took what `references` name in charge at the source (PagerDuty, Opsgenie)"
+    )
     text_id: str | None = Field(default=None, description="reference into `texts`: headline, description, contact, raw bytes")
     dialect: str = "native"
     signature: str | None = Field(default=None, max_length=16, description="CAP: unsigned, unchecked, valid, invalid")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from schemas.alerts import AnswerRecorded, EscalationRow, NotificationPlanned, NotificationWithdrawn, RoleUncovered, WaveRow
 from schemas.base import MINUTE_MS, Instant
+from schemas.reports import ReportReceived
 from schemas.words import Answer, IncidentState
 from services.alerts import relief
 from services.alerts.attention import role_of
@@ -76,6 +77,24 @@ def acknowledged(draft: Draft, incident: str, person: str) -> None:
         return
     by = known.acknowledged_by if person in known.acknowledged_by else (*known.acknowledged_by, person)
     draft.alter(incident, "acknowledged", state=IncidentState.ACKNOWLEDGED, acknowledged_by=by, updated_at=draft.now)
+
+
+def taken_at_its_source(draft: Draft, report: ReportReceived) -> None:
+    """Somebody answered where the alert came from (INTAKE: acknowledge stops the ladder): the incident's own, as long as it rests on what that source
+    says. What others reported, too, and a crisis (N3, N4) wait for the people whom the ladder calls.
+    """
+    incident, source = draft.incident_of(report.report_id), report.source_key or report.source
+    if incident is None or any(_speaker(draft, r) != source for r in draft.state.incident_reports.get(incident, ())):
+        return
+    row = running(draft, incident)
+    if row is not None and row.state == "running":
+        put(draft, _satisfied(draft, row, max(row.wave, 1)), "answered")
+    acknowledged(draft, incident, source)
+
+
+def _speaker(draft: Draft, report: str) -> str:
+    row = draft.state.reports[report]
+    return row.source_key or row.source
 
 
 def retract(draft: Draft, row: EscalationRow, person: str, patience_min: int = 0) -> EscalationRow:

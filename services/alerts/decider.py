@@ -65,6 +65,8 @@ class AlertsDecider:
                 if report.report_id not in state.reports:  # the same id a second time has no effect at all (D4)
                     receive(draft, report)
                     leases.hear(draft, report)
+                    if report.acknowledges:
+                        answers.taken_at_its_source(draft, report)
                     settle(draft)
             case MetricChanged() as metric:
                 draft.emit(metric)

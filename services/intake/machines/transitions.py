@@ -101,7 +101,7 @@ class Transitions:
             elif current is None or _is_of_an_earlier_one(signal, current, now):
                 return None  # the end of something unknown, or what came late
             elif signal.state is State.ACKNOWLEDGED:
-                await self._inform(speaker, body, current, current.type, once(f"{current.alias}#ack"))
+                await self._inform(speaker, body, current, current.type, once(f"{current.alias}#ack"), {"acknowledges": True})
             elif signal.state is State.CLOSED:
                 await self._close(speaker, body, current, signal, now, once)
             elif not current.answered and content == current.content and signal.event is None:  # a crash may have left it without its text
@@ -117,11 +117,15 @@ class Transitions:
                 self._note(speaker, changed)
         return None
 
-    async def _inform(self, speaker: Speaker, body: dict[str, Any], about: Episode | None, type: str, key: str) -> None:
+    async def _inform(
+        self, speaker: Speaker, body: dict[str, Any], about: Episode | None, type: str, key: str, beside: Mapping[str, Any] | None = None
+    ) -> None:
         """About an open matter it is about its site, whatever the source's own is."""
         references = [] if about is None else [about.report_id]
         place = {"site_id": about.site} if about is not None and about.site else {}
-        await self.accept(speaker, body | {"type": EventType.INFO, "severity": 1, "references": references} | place, key, matter=type)
+        await self.accept(
+            speaker, body | {"type": EventType.INFO, "severity": 1, "references": references} | place, key, beside, matter=type
+        )
 
     async def _close(
         self, speaker: Speaker, body: dict[str, Any], episode: Episode, signal: Signal, now: datetime, once: Callable[[str], str]

@@ -118,6 +118,44 @@ def test_one_positive_answer_stops_an_n1_ladder(scene: Scene) -> None:
     assert scene.service.next_due(scene.realm) is None
 
 
+MACHINE: dict[str, Any] = {"source": "supervision", "source_key": "src-pd"}
+
+
+@pytest.mark.parametrize("severity", [3, 4], ids=["n1", "n2"])
+def test_who_acknowledges_at_the_source_of_an_alert_stops_its_ladder(scene: Scene, severity: int) -> None:
+    calls = Calls(scene)
+    alert = scene.report(0, "outage_it", PMI, severity=severity, capacity_lost_pct=10.0, **MACHINE)
+    calls.new()
+    scene.report(3, "info", PMI, acknowledges=True, references=(alert,), **(MACHINE | {"severity": 1}))
+    incident = scene.incidents()[0]
+    assert (incident.state, incident.acknowledged_by) == ("acknowledged", ("src-pd",))
+    assert _ladder(scene, incident.id).state == "answered"
+    scene.step(25)
+    calls.expect_nobody()
+
+
+@pytest.mark.parametrize(
+    "other", [{"source": "site_manager"}, {"source": "supervision", "source_key": "src-other"}], ids=["person", "machine"]
+)
+def test_what_others_report_too_waits_for_the_people_who_are_called(scene: Scene, other: dict[str, Any]) -> None:
+    calls = Calls(scene)
+    alert = scene.report(0, "outage_it", PMI, capacity_lost_pct=10.0, **MACHINE)
+    scene.report(1, "outage_it", PMI, capacity_lost_pct=10.0, **other)
+    calls.new()
+    scene.report(3, "info", PMI, acknowledges=True, references=(alert,), **(MACHINE | {"severity": 1}))
+    assert (scene.incidents()[0].state, _ladder(scene, scene.incidents()[0].id).state) == ("open", "running")
+    scene.step(15)
+    calls.expect("ast-direction")
+
+
+def test_no_source_stops_the_ladder_of_a_crisis(scene: Scene) -> None:
+    alert = scene.report(0, "outage_it", "sit-01", severity=5, capacity_lost_pct=10.0, **MACHINE)
+    crisis = scene.state.ladders["territory"]
+    scene.report(3, "info", "sit-01", acknowledges=True, references=(alert,), **(MACHINE | {"severity": 1}))
+    assert scene.state.escalations[crisis].state == "running"
+    assert scene.incidents()[0].acknowledged_by == ("src-pd",)
+
+
 def test_the_quorum_counts_distinct_persons_of_a_wave(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=4)

@@ -18,6 +18,7 @@ async def test_who_may_open_a_matter_may_acknowledge_and_end_it(door: Door) -> N
         for body in (event(), event(summary="Autrement"), event("acknowledge"), event("resolve")):
             assert (await http.post("/v2/enqueue", json=body)).status_code == 202
     assert [t for t, *_ in reports(door)] == ["outage_it", "outage_it", "info", "reopening"]
+    assert [m.acknowledges for _, m, _ in door.inputs.appended] == [False, False, True, False]
 
 
 async def test_an_alert_that_ends_by_its_lease_s_sender_ends_within_the_types_of_its_source(door: Door) -> None:
