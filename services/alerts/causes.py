@@ -7,14 +7,12 @@ from typing import Any, Final, Literal
 
 from schemas.alerts import Cause, CauseChanged, ReportChanged, ReportRow, TaskChanged
 from schemas.base import Instant
-from schemas.reports import Measure, Window
 from schemas.words import EventType, MsgType
 from services.alerts import rules, tasks
 from services.alerts.calendar import day_of, end_of_day
 from services.alerts.claims import (
     DENIED,
     all_over,
-    as_number,
     cause_key,
     claim_key,
     communes_of,
@@ -23,13 +21,13 @@ from services.alerts.claims import (
     is_placeless,
     is_wide,
     measure_name,
-    objects_of,
     says_restored,
     site_of,
 )
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
 from services.alerts.values import changed, in_order
+from services.alerts.worst import is_count_of_day, is_daily, of_reports, persons_of, union, worst
 
 Outcome = Literal["new", "same", "replaced", "over"]
 KEPT_REPORTS: Final = 500
@@ -67,7 +65,7 @@ def known_cause(row: ReportRow, draft: Draft) -> Cause | None:
     if not makes_cause(row):
         return None
     cause = _newest(row, bool(row.effective), draft)
-    if cause is None or cause.lifted_at is not None or (_is_daily(row) and day_of(row.occurred_at) != day_of(cause.last_at)):
+    if cause is None or cause.lifted_at is not None or (is_daily(row) and day_of(row.occurred_at) != day_of(cause.last_at)):
         return None
     return cause
 
@@ -77,21 +75,11 @@ def _newest(row: ReportRow, windowed: bool, draft: Draft) -> Cause | None:
     return draft.state.causes[id] if id is not None else None
 
 
-def _is_daily(row: ReportRow) -> bool:
-    """D10: reports about one day."""
-    if row.effective or row.expected_end is not None:
-        return False
-    if row.type is EventType.STAFF_SHORTAGE:
-        return True
-    hot = measure_name(row) == "room_temperature" or rules.HEAT_HAZARD in objects_of(row)
-    return row.type is EventType.SANITARY_ALERT and hot
-
-
 def is_same_occasion(a: ReportRow, b: ReportRow) -> bool:
     """False when one announces and the other tells of now (D9), or when they count different days (D10)."""
     if ("planned" in a.flags) != ("planned" in b.flags):
         return False
-    return not (_is_daily(a) and _is_daily(b)) or day_of(a.occurred_at) == day_of(b.occurred_at)
+    return not (is_daily(a) and is_daily(b)) or day_of(a.occurred_at) == day_of(b.occurred_at)
 
 
 def put(draft: Draft, cause: Cause) -> Cause:
@@ -194,16 +182,10 @@ def _new(draft: Draft, row: ReportRow, incident: str | None, over: tuple[Instant
         id=draft.derive("cause"), key=claim_key(row), site=site_of(row), commune=next(iter(communes_of(row, draft.territory)), None),
         type=row.type, incident=incident, certainty=row.certainty, severity=row.severity, loss_pct=row.capacity_lost_pct,
         since=row.occurred_at, last_at=row.occurred_at, known_at=row.recorded_at, windows=row.effective,
-        acting=inside(row.effective, draft.now), expected_end=row.expected_end, ends_at=end_of_day(row.occurred_at) if _is_daily(row) else None,
-        persons=_persons(row), measure=row.measure, sources=(row.source,), reports=(row.id,),
+        acting=inside(row.effective, draft.now), expected_end=row.expected_end, ends_at=end_of_day(row.occurred_at) if is_daily(row) else None,
+        persons=persons_of(row), measure=row.measure, sources=(row.source,), reports=(row.id,),
         lifted_at=over[0] if over else None, lifted_by=over[1] if over else None,
     )  # fmt: skip
-
-
-def _persons(row: ReportRow) -> int | None:
-    if measure_name(row) == "evacuees" and row.measure is not None and (n := as_number(row.measure.value)) is not None:
-        return int(min(max(n, 0), rules.MOST_PERSONS))
-    return row.persons_concerned
 
 
 def contested(draft: Draft, cause: Cause, first_source: str, told: tuple[Instant, str] | None = None) -> Cause:
@@ -244,7 +226,7 @@ def _over_already(draft: Draft, row: ReportRow, known: Cause | None) -> tuple[In
         denied = last.lifted_by == DENIED + row.id  # and confirmed now: the newer word of a person
         if not denied and last.lifted_by != "end_of_day" and row.occurred_at < last.lifted_at:
             return last.lifted_at, last.lifted_by or "lifted"
-    if _is_daily(row) and (end := end_of_day(row.occurred_at)) <= draft.now:
+    if is_daily(row) and (end := end_of_day(row.occurred_at)) <= draft.now:
         return end, "end_of_day"
     if all_over(row.effective, draft.now):
         return max(w.end for w in row.effective if w.end is not None), "windows_over"
@@ -268,12 +250,12 @@ def _another_word(draft: Draft, row: ReportRow, known: Cause) -> Taken:
         "since": min(known.since, row.occurred_at),
         "last_at": max(known.last_at, row.occurred_at),
     }
-    if _is_count_of_day(known, row):
-        values = {"severity": row.severity, "loss_pct": row.capacity_lost_pct, "persons": _persons(row), "measure": row.measure}
+    if is_count_of_day(known, row):
+        values = {"severity": row.severity, "loss_pct": row.capacity_lost_pct, "persons": persons_of(row), "measure": row.measure}
         return _word(known, put(draft, changed(known, both | (values if newer else {}))), "replaced")
-    windows = _union(known.windows, row.effective)
+    windows = union(known.windows, row.effective)
     said = {"severity": known.severity, "loss_pct": known.loss_pct, "persons": known.persons, "measure": known.measure}
-    worse = _worst(said, [row]) | {"windows": windows, "acting": inside(windows, draft.now)}
+    worse = worst(said, [row]) | {"windows": windows, "acting": inside(windows, draft.now)}
     if newer and row.expected_end is not None and row.expected_end != known.expected_end:
         worse["expected_end"] = row.expected_end
     cause = changed(known, both | worse)
@@ -282,41 +264,8 @@ def _another_word(draft: Draft, row: ReportRow, known: Cause) -> Taken:
     return _word(known, put(draft, cause), "same")
 
 
-def _is_count_of_day(cause: Cause, row: ReportRow) -> bool:
-    """Of which the newest replaces the former (D10); of ill people the maximum stays."""
-    return cause.ends_at is not None and measure_name(row) != "ill_persons"
-
-
 def _with_source(cause: Cause, row: ReportRow) -> tuple[str, ...]:
     return cause.sources if row.source in cause.sources else (*cause.sources, row.source)
-
-
-def _worst(said: dict[str, Any], rows: list[ReportRow]) -> dict[str, Any]:
-    """What is said of a cause, made worse by what these say (D4)."""
-    for row in rows:
-        said = {
-            "severity": max(said["severity"], row.severity),
-            "loss_pct": _max(said["loss_pct"], row.capacity_lost_pct),
-            "persons": _max(said["persons"], _persons(row)),
-            "measure": _worse_measure(said["measure"], row.measure),
-        }
-    return said
-
-
-def _union(a: tuple[Window, ...], b: tuple[Window, ...]) -> tuple[Window, ...]:
-    return tuple(sorted({*a, *b}, key=lambda w: (w.start, w.end is None, w.end or 0)))
-
-
-def _max(a: Any, b: Any) -> Any:
-    return b if a is None else a if b is None else max(a, b)
-
-
-def _worse_measure(a: Measure | None, b: Measure | None) -> Measure | None:
-    """Of several counts of ill people the maximum, never the sum (D10); of any measure the greater."""
-    if a is None or b is None:
-        return a or b
-    x, y = as_number(a.value), as_number(b.value)
-    return b if x is None or (y is not None and y > x) else a
 
 
 # ── replaced by reference (D3) ────────────────────────────────────────────────────────────────────────────────────
@@ -359,10 +308,10 @@ def replace_values(draft: Draft, row: ReportRow, cause: Cause) -> Taken:
             said = {
                 "severity": row.severity,
                 "loss_pct": row.capacity_lost_pct if row.capacity_lost_pct is not None else cause.loss_pct,
-                "persons": _persons(row) if _persons(row) is not None else cause.persons,
+                "persons": persons_of(row) if persons_of(row) is not None else cause.persons,
                 "measure": row.measure or cause.measure,
             }
-            values |= said if _is_count_of_day(cause, row) else _worst(said, _of_others(draft, row, cause))
+            values |= said if is_count_of_day(cause, row) else worst(said, _of_others(draft, row, cause))
         if row.expected_end is not None:
             values["expected_end"] = row.expected_end
         if row.effective and cause.windows:
@@ -401,18 +350,6 @@ def lift(draft: Draft, cause: Cause, at: Instant, by: str) -> None:
     """End a cause. Never reopens a site that has another (D15)."""
     put(draft, changed(cause, {"lifted_at": max(at, cause.since), "lifted_by": by, "next_at": None, "acting": False}))
     draft.ended.append(cause.id)
-
-
-def of_reports(cause: Cause, rows: list[ReportRow]) -> Cause:
-    """The cause as these of its reports make it; ascending."""
-    said = rows[-1:] if _is_count_of_day(cause, rows[-1]) else rows
-    values: dict[str, Any] = {
-        "since": rows[0].occurred_at,
-        "last_at": rows[-1].occurred_at,
-        "reports": tuple(r.id for r in rows),
-        "sources": tuple(dict.fromkeys(r.source for r in rows)),
-    }
-    return changed(cause, values | _worst({"severity": 0, "loss_pct": None, "persons": None, "measure": None}, said))
 
 
 # ── time ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,6 @@ from services.alerts.causes import (
     known_cause,
     lift,
     newest_end,
-    of_reports,
     put,
     take,
 )
@@ -35,6 +34,7 @@ from services.alerts.claims import (
 )
 from services.alerts.draft import Draft
 from services.alerts.values import changed, in_order
+from services.alerts.worst import of_reports
 
 
 def withdraw(draft: Draft, cause: Cause, row: ReportRow) -> None:
