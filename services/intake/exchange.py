@@ -68,13 +68,13 @@ def language(scope: Scope) -> Language:
 
 
 def redacted(scope: Scope) -> str:
-    """Path and query as they may be logged: secrets in the query are not."""
-    query = scope.get("query_string", b"")
+    """Path and query as they may be kept and logged: secrets in the query are not. A `?` of the path stays one of the path."""
+    path, query = str(scope["path"]).replace("%", "%25").replace("?", "%3F"), scope.get("query_string", b"")
     if not query:
-        return str(scope["path"])
+        return path
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     shown = urlencode([(k, "***" if k.lower() in _SECRET_QUERY else v) for k, v in pairs], safe="*")
-    return f"{scope['path']}?{shown}"
+    return f"{path}?{shown}"
 
 
 def address_of(scope: Scope) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 from typing import Any, Final
+from urllib.parse import unquote
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -83,7 +84,7 @@ class RefusedMessages:
             (b"idempotency-key", letter.id.encode()),
         ]
         return {
-            "type": "http", "method": "POST", "path": path, "query_string": query.encode("latin-1", "replace"), "headers": headers,
+            "type": "http", "method": "POST", "path": unquote(path), "query_string": query.encode("latin-1", "replace"), "headers": headers,
             "client": None, SENDER: sender,
         }, body  # fmt: skip
 

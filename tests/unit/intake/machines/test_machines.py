@@ -231,6 +231,16 @@ async def test_opsgenie_alias_is_closed_by_nothing_but_its_name(door: Door) -> N
     assert reports(door) == [("outage_it", "cen-2", 4), ("info", "cen-2", 1), ("reopening", "cen-2", 1)]
 
 
+async def test_an_alias_of_any_characters_is_the_same_when_it_is_offered_again(door: Door) -> None:
+    key = (await source(door, dialect="opsgenie"))["key"]
+    async with door.client(Authorization=f"GenieKey {key}") as http:
+        assert (await http.post("/v2/alerts", json={"message": "Plein ?", "alias": "a?b%3F/c"})).status_code == 202
+        assert (await http.post("/v2/alerts/a%3Fb%253F%2Fc/close?identifierType=alias", content=b"{")).status_code == 422
+    kept = door.intake.refused._queue.get_nowait()
+    assert (await offered_again(door, kept, b"{}")).status_code == 202
+    assert [type for type, *_ in reports(door)] == ["outage_it", "reopening"]
+
+
 @pytest.mark.parametrize("form", ["json", "form", "multipart", "query"])
 async def test_goalert_takes_any_form(door: Door, form: str) -> None:
     key = (await source(door, dialect="goalert"))["key"]
