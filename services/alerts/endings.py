@@ -56,11 +56,17 @@ def hold_again(draft: Draft, told: ReportRow) -> list[Cause]:
         newest = draft.state.causes[draft.state.cause_keys[cause_key(cause.key, bool(cause.windows))]]
         other = newest_end(draft, cause.site, cause.type)
         day_over = cause.ends_at is not None and cause.ends_at <= draft.now
-        if day_over or newest.lifted_at is None or (other is not None and other[0] >= cause.last_at):
+        if day_over or newest.lifted_at is None or (other is not None and other[0] >= cause.last_at) or _all_cancelled(draft, cause):
             continue
         if not all_over(cause.windows, draft.now):
             again.append(put(draft, changed(cause, {"lifted_at": None, "lifted_by": None, "acting": inside(cause.windows, draft.now)})))
     return again
+
+
+def _all_cancelled(draft: Draft, cause: Cause) -> bool:
+    """Withdrawn since it was over: there is nothing left to hold again."""
+    told = [r for r in (draft.state.reports.get(i) for i in cause.reports) if r is not None]
+    return bool(told) and all("cancelled" in r.flags for r in told)
 
 
 # ── reopening (D16) ────────────────────────────────────────────────────────────────────────────────────────────────

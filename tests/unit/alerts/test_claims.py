@@ -199,6 +199,14 @@ def test_a_reopening_that_is_withdrawn_leaves_the_site_as_it_was(scene: Scene) -
     assert scene.state.incidents[incident.id].state == "open"
 
 
+def test_a_reopening_that_is_withdrawn_brings_back_nothing_that_was_withdrawn_too(scene: Scene) -> None:
+    shut = scene.report(0, "closure", COLLEGE)
+    open_ = scene.report(10, "reopening", COLLEGE, severity=1, lifts=(EventType.CLOSURE,))
+    scene.report(11, "closure", COLLEGE, severity=1, msg_type=MsgType.CANCEL, references=(shut,))
+    scene.report(12, "reopening", COLLEGE, severity=1, msg_type=MsgType.CANCEL, references=(open_,))
+    assert scene.status(COLLEGE) == "normal"
+
+
 def test_of_two_reopenings_one_that_is_denied_changes_nothing(scene: Scene) -> None:
     scene.report(0, "closure", COLLEGE)
     first = scene.report(10, "reopening", COLLEGE, severity=1, lifts=(EventType.CLOSURE,))
