@@ -133,7 +133,7 @@ def _lift_or_trim(draft: Draft, row: ReportRow, cause: Cause) -> None:
 def end_shelter(draft: Draft, row: ReportRow) -> None:
     """An order to leave ends what was said before it of an order to shelter (§3); who orders one after it contradicts nobody (D5)."""
     for cause in [draft.state.causes[c] for c in draft.state.site_causes.get(row.site or "", ())]:
-        if cause.type is EventType.SHELTER_IN_PLACE:
+        if cause.type is EventType.SHELTER_IN_PLACE and not is_ahead(cause.windows, row.occurred_at):
             _end_before(draft, row, cause, None)
 
 

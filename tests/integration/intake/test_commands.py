@@ -31,7 +31,7 @@ async def test_a_token_counts_when_the_command_returns(front: FrontProcess, brok
     async with httpx.AsyncClient(base_url=front.url, headers={"Authorization": f"Bearer {token}"}) as http:
         me = (await http.get("/api/v1/whoami")).json()
         assert (me["role"], me["source"], me["scope"]["types"]) == ("source", "enedis", ["outage_power"])
-        listed = json.loads((await vigie(front, broker, "token", "list", "--json")).stdout)
+        listed = json.loads((await vigie(front, broker, "token", "list", "--json")).stdout)["items"]
         id = next(t["id"] for t in listed if t["principal"] == me["id"])
         assert (await vigie(front, broker, "token", "revoke", id)).returncode == 0
         assert (await http.get("/api/v1/whoami")).status_code == 401
