@@ -38,7 +38,10 @@ Request = dict[str, Any]
 def serve(control: socket.socket) -> tuple[Request, list[int]]:
     """Answer requests with the pid of a new service. Returns in the service only."""
     while True:
-        said, fds, _, _ = socket.recv_fds(control, REQUEST_BYTES, MOST_FDS)
+        try:
+            said, fds, _, _ = socket.recv_fds(control, REQUEST_BYTES, MOST_FDS)
+        except ConnectionResetError:  # the supervisor was killed before it had read the last answer
+            sys.exit(0)
         if not said:
             sys.exit(0)
         told, tell = os.pipe()

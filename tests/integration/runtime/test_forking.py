@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from services.runtime.supervisor import forkserver
 from services.runtime.supervisor.forking import Forked, ForkServer
 from tests.waiting import eventually
 
@@ -106,6 +108,18 @@ async def test_a_warm_server_has_imported_more_and_comes_again_when_it_was_kille
     assert (await again.found())["warm"] == ["aiokafka", "colorsys"]
     await again.end()
     await (await cold).end()
+
+
+@pytest.mark.parametrize("unread", [b"", b"an answer"])
+def test_a_server_ends_quietly_with_its_supervisor(unread: bytes) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        if unread:
+            theirs.send(unread)
+        ours.close()
+        with pytest.raises(SystemExit) as ended:
+            forkserver.serve(theirs)
+    assert ended.value.code == 0
 
 
 def _kill_the_newest_server() -> None:
