@@ -385,7 +385,8 @@ class Cause(Model):
     contested: bool = False
     lifted_at: Instant | None = None
     lifted_by: str | None = Field(
-        default=None, description="report; `withdrawn:` or `denied:` and a report (D3); `task:` and a task; `end_of_day`, `windows_over`"
+        default=None,
+        description="report; `withdrawn:` or `denied:` and a report (D3); `task:` and a task; `newer_word`, `end_of_day`, `windows_over`",
     )
     next_at: Instant | None = Field(default=None, description="when time alone changes it: a window, the expected end, the end of the day")
     maintenance: tuple[str, ...] = Field(default=(), description="windows that cover all its reports (D64)")

@@ -174,8 +174,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         return
     folder = config.stash[_SHARED]
     stop_shared(folder / "vigie")
-    if config.stash.get(_FAILED, True) and (folder / "vigie").exists():
-        ends = (folder / "vigie" / "up.log").read_text(encoding="utf-8", errors="replace")[-LOG_END:]
+    if config.stash.get(_FAILED, True) and (log := folder / "vigie" / "up.log").exists():
+        ends = log.read_text(encoding="utf-8", errors="replace")[-LOG_END:]
         print(f"the shared system's log is kept in {folder / 'vigie'}; it ends with\n{ends}")
     else:
         shutil.rmtree(folder, ignore_errors=True)

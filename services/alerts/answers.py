@@ -88,7 +88,7 @@ def taken_at_its_source(draft: Draft, report: ReportReceived) -> None:
         return
     row = running(draft, incident)
     if row is not None and row.state == "running":
-        put(draft, _satisfied(draft, row, max(row.wave, 1)), "answered")
+        put(draft, _satisfied(draft, row, max(row.wave, 1)), "taken_at_source")
     acknowledged(draft, incident, source)
 
 

@@ -28,6 +28,7 @@ def is_count_of_day(cause: Cause, row: ReportRow) -> bool:
 
 
 def persons_of(row: ReportRow) -> int | None:
+    """How many people it is about: those who leave an area, else those whom it concerns."""
     if measure_name(row) == "evacuees" and row.measure is not None and (n := as_number(row.measure.value)) is not None:
         return int(min(max(n, 0), rules.MOST_PERSONS))
     return row.persons_concerned
@@ -46,6 +47,7 @@ def worst(said: dict[str, Any], rows: list[ReportRow]) -> dict[str, Any]:
 
 
 def union(a: tuple[Window, ...], b: tuple[Window, ...]) -> tuple[Window, ...]:
+    """Windows of both, by their beginning."""
     return tuple(sorted({*a, *b}, key=lambda w: (w.start, w.end is None, w.end or 0)))
 
 

@@ -109,13 +109,8 @@ def _level(fact: FactRecord) -> Fields:
 
 def _trigger(fact: FactRecord) -> Fields:
     r = fact.data["row"]
-    more = r["state"] == "held" and r["since"] < fact.at
-    return {
-        "kind": "watch",
-        "change": "held_more" if more else r["state"],
-        "incident": r.get("incident"),
-        "values": {"plan": r["plan"], "level": r["level"]},
-    }
+    change = "held_more" if r["state"] == "held" and r["since"] < fact.at else r["state"]
+    return {"kind": "watch", "change": change, "incident": r.get("incident"), "values": {"plan": r["plan"], "level": r["level"]}}
 
 
 def _flag(fact: FactRecord) -> Fields:

@@ -56,7 +56,6 @@ _ROW: Final = """
 _GET: Final = f"{_ROW} WHERE reports.id = ?"
 _ALIASES: Final = f"{_ROW} WHERE realm = ? AND sender = ? AND alias >= ? AND alias < ? ORDER BY reports.at"
 _WIRE: Final = ReportReceived.wire_type().encode()
-MAX_KEY: Final = 128
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from services.intake.exchange import DATA_POLICY, BodyReader, Headers, Receive, 
 from services.intake.field.grammar import MAX_LINE, Kind, body_of, read_line
 from services.intake.field.places import Places
 from services.intake.geography import Geography
-from services.intake.idempotency import MAX_KEY, Ledger
+from services.intake.idempotency import Ledger
 from services.intake.lane import SENDER
 from services.intake.native import NativeReport, claim_of, dumped, parse_item, parse_one, problem_of
 from services.intake.receiving import Raw, Receipt, Receiver, text_id_of
@@ -26,6 +26,7 @@ from services.runtime import metrics
 from services.runtime.kafka import iso
 from services.runtime.principals import Principal
 from services.runtime.problems import Problem, ProblemError, fault
+from services.runtime.request_key import checked_key, key_in
 from services.runtime.rights import Permission
 from services.runtime.vault import Texts
 
@@ -40,27 +41,6 @@ _REPLAYED: Final[Headers] = [(b"idempotency-replayed", b"true")]
 _PASSING: Final = frozenset({401, 503})
 """Refusals that say nothing about the message: not kept."""
 log = structlog.get_logger(__name__)
-
-
-def key_of(scope: Scope) -> str | None:
-    """The Idempotency-Key. Raises ProblemError `key_invalid`."""
-    raw = header(scope, b"idempotency-key")
-    return None if raw is None else checked_key(_as_written(raw))
-
-
-def _as_written(value: str) -> str:
-    """UTF-8, as clients write what is not ASCII; else Latin-1, as HTTP once said."""
-    try:
-        return value.encode("latin-1").decode("utf-8")
-    except UnicodeDecodeError:
-        return value
-
-
-def checked_key(key: str) -> str:
-    """Raises ProblemError `key_invalid`."""
-    if not 1 <= len(key) <= MAX_KEY:
-        raise ProblemError("key_invalid", faults=(fault("Idempotency-Key", "key_invalid", "1 à 128 caractères", "1 to 128 characters"),))
-    return key
 
 
 def check_json(scope: Scope) -> str:
@@ -132,7 +112,7 @@ class Reports:
         body = b""
         began = time.perf_counter()
         try:
-            key, content_type = key_of(scope), check_json(scope)
+            key, content_type = key_in(header(scope, b"idempotency-key")), check_json(scope)
             body = await self._reader.read(scope, receive)
             try:
                 receipt = await self._accept(principal, parse_one(body), key, Raw(body, content_type))
@@ -152,7 +132,7 @@ class Reports:
         """A line that is typed for a caller (INTAKE, SMS and phone): 202 as for a report. Raises ProblemError, ClientGone."""
         body = b""
         try:
-            key, content_type = key_of(scope), check_json(scope)
+            key, content_type = key_in(header(scope, b"idempotency-key")), check_json(scope)
             body = await self._reader.read(scope, receive)
             try:
                 typed = parse_line(body)
@@ -186,7 +166,7 @@ class Reports:
         """
         body = b""
         try:
-            key = key_of(scope)
+            key = key_in(header(scope, b"idempotency-key"))
             check_json(scope)
             body = await self._reader.read(scope, receive)
             members = self._members(body)

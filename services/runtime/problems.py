@@ -191,7 +191,7 @@ def _kinds() -> dict[str, Kind]:
         ("key_reused", 422, "Clé déjà employée", "Key used before",
          "Cette Idempotency-Key a déjà servi pour un autre corps.", "This Idempotency-Key was used before with another body."),
         ("key_invalid", 422, "Clé refusée", "Key refused",
-         "Idempotency-Key : 1 à 128 caractères imprimables.", "Idempotency-Key: 1 to 128 printable characters."),
+         "Idempotency-Key : 1 à 128 caractères.", "Idempotency-Key: 1 to 128 characters."),
         ("cursor_invalid", 422, "Curseur refusé", "Cursor refused",
          "Donnez le « next » de la page précédente, sans le changer.", "Give the “next” of the page before, unchanged."),
         ("recorded_at_live", 422, "Heure de réception refusée", "recorded_at refused",

@@ -24,6 +24,7 @@ from services.runtime.access_http import allowed
 from services.runtime.paging import cut
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError, fault, language_of
+from services.runtime.request_key import key_in
 from services.runtime.rights import Permission
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
@@ -184,12 +185,8 @@ async def _unknown_fields(request: Request) -> list[str]:
 
 
 async def _idempotency_key(request: Request) -> Key | None:
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        return None
-    if not (1 <= len(key) <= 128 and key.isprintable()):
-        raise ProblemError("key_invalid")
-    return Key(key, await _asked(request))
+    key = key_in(request.headers.get("idempotency-key"))
+    return None if key is None else Key(key, await _asked(request))
 
 
 async def _asked(request: Request) -> str:

@@ -175,6 +175,8 @@ def _escalation(record: Record, names: Names, _: Translator) -> str:
     match record.change:
         case "answered":
             return _("Escalade {ladder} : réponses suffisantes", ladder=ladder)
+        case "taken_at_source":
+            return _("Escalade {ladder} : prise en charge là d’où vient l’alerte", ladder=ladder)
         case "superseded":
             return _("Escalade {ladder} remplacée par un niveau supérieur", ladder=ladder)
         case "exhausted":

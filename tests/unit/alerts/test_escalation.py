@@ -130,6 +130,7 @@ def test_who_acknowledges_at_the_source_of_an_alert_stops_its_ladder(scene: Scen
     incident = scene.incidents()[0]
     assert (incident.state, incident.acknowledged_by) == ("acknowledged", ("src-pd",))
     assert _ladder(scene, incident.id).state == "answered"
+    assert scene.named(EscalationChanged)[-1].change == "taken_at_source"
     scene.step(25)
     calls.expect_nobody()
 

@@ -1,0 +1,21 @@
+"""Whether what a program prints hangs on the hash seed of its process: maps and sets have no order of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from tests.system import ROOT
+
+
+def printed(command: Sequence[str], seeds: Sequence[str] = ("1", "2", "3")) -> set[str]:
+    """What `python COMMAND…` prints at the root of the repository under each of these seeds."""
+    inherited = os.environ | {"PYTHONPATH": str(ROOT)}
+    return {
+        subprocess.run(
+            [sys.executable, *command], cwd=ROOT, env=inherited | {"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in seeds
+    }

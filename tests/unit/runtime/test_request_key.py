@@ -1,0 +1,27 @@
+"""An Idempotency-Key is any string that is not too long, whichever door it comes to."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.runtime.problems import ProblemError
+from services.runtime.request_key import MAX_KEY, checked_key, key_in
+
+
+@pytest.mark.parametrize(("sent", "key"), [
+    (b"7f3a", "7f3a"), ("École à 8 h".encode(), "École à 8 h"), ("École".encode("latin-1"), "École"), (b"a\tb", "a\tb"),
+    ("é".encode() * MAX_KEY, "é" * MAX_KEY),
+])  # fmt: skip
+def test_a_key_is_what_its_sender_wrote(sent: bytes, key: str) -> None:
+    assert key_in(sent.decode("latin-1")) == key
+
+
+def test_no_header_is_no_key() -> None:
+    assert key_in(None) is None
+
+
+@pytest.mark.parametrize("key", ["", "k" * (MAX_KEY + 1)])
+def test_an_empty_or_long_key_is_refused(key: str) -> None:
+    for read in (key_in, checked_key):
+        with pytest.raises(ProblemError, match="key_invalid"):
+            read(key)
