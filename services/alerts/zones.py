@@ -83,25 +83,26 @@ def _grown(draft: Draft, row: ReportRow, incident: IncidentRow, zone: Zone) -> t
     if incident.kind == "gas":
         site = site_of(row)
         return zone.communes, territory.around(site) if row.type is T.GAS_LEAK and site is not None else ()
-    more = _more_communes(draft, row, incident)
+    more = _more_communes(draft, row, incident, zone)
     if all(c in zone.communes for c in more):
         return zone.communes, ()
     communes = tuple(sorted({*zone.communes, *more}))
     return communes, [s for c in communes for s in territory.by_commune.get(c, ())]
 
 
-def _more_communes(draft: Draft, row: ReportRow, incident: IncidentRow) -> tuple[str, ...]:
+def _more_communes(draft: Draft, row: ReportRow, incident: IncidentRow, zone: Zone) -> tuple[str, ...]:
     communes = communes_of(row, draft.territory)
     match incident.kind:
         case "power" if site_of(row) is None:
             cut = as_number(row.measure.value) if row.measure is not None and measure_name(row) == "customers_cut" else None
             return (communes or _named_before(draft, incident.id)) if cut is not None and cut > rules.ZONE_CUSTOMERS else ()
         case "power" if row.type is T.OUTAGE_POWER and (site := site_of(row)) is not None:
-            if (here := draft.territory.sites.get(site)) is None:
+            here = draft.territory.sites.get(site)
+            if here is None or here.commune in zone.communes:
                 return ()
-            commune = here.commune
-            reporting = sum(1 for m in incident.members if (known := draft.territory.sites.get(m)) and known.commune == commune)
-            return (commune,) if reporting >= 2 else ()
+            members = set(incident.members)
+            reporting = sum(site in members for site in draft.territory.by_commune.get(here.commune, ()))
+            return (here.commune,) if reporting >= 2 else ()
         case "water" if site_of(row) is None and (own_key(row, draft) or ("",))[0] == "water":
             return communes
         case "security" if row.type in (T.SECURITY_INCIDENT, T.DAMAGE_REPORT) and row.severity >= 3:
