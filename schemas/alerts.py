@@ -155,6 +155,11 @@ class IncidentRow(Model):
         default=None, description="calls nobody: all that it holds is planned works (D64) or the consequence of a known cause (D65)"
     )
 
+    @property
+    def outlook(self) -> tuple[str, bool, Instant | None]:
+        """What continuity goes by: the family, whether it is open, its announced end."""
+        return self.kind, self.state in (IncidentState.OPEN, IncidentState.ACKNOWLEDGED), self.estimated_end
+
 
 class LevelRow(Model):
     """`id`: `territory`. An incident's level is in the incident; a pôle's (`pole:<id>`) is worked out by readers from its incidents."""
@@ -299,12 +304,13 @@ class SiteStatusChanged(RowFact):
 @message
 class IncidentChanged(RowFact):
     """Opened, grew, changed level or state. `change` says what: opened, member, report, level, acknowledged, closed,
-    reopened, merged, split, zone, quiet, loud.
+    reopened, merged, split, zone, quiet, loud. `routed`: false when its `outlook` is as before; then pictures alone read it.
     """
 
     collection: ClassVar[str] = "incidents"
     row: IncidentRow
     change: str
+    routed: bool = True
 
 
 @message

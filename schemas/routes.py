@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from schemas.realms import is_live
 
 ROUTES: dict[int, dict[str, dict[str, tuple[str, ...]]]] = {
@@ -55,9 +58,9 @@ PUBLIC: dict[str, tuple[str, ...]] = {
 """public topic → fact names."""
 
 
-def destinations(logic: int, service: str, fact: str) -> tuple[str, ...]:
-    """Services that hear of this fact. Raises KeyError for a logic version without a table."""
-    return ROUTES[logic][service].get(fact, ())
+def destinations(logic: int, service: str, fact: str, data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Services that hear of this fact: those of its name, unless it says of itself `routed: false`. Raises KeyError for a logic version without a table."""
+    return ROUTES[logic][service].get(fact, ()) if data.get("routed", True) else ()
 
 
 def public_topics(fact: str) -> tuple[str, ...]:

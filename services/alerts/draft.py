@@ -118,8 +118,10 @@ class Draft:
     def flush(self) -> None:
         """Write the incidents that changed."""
         for id, row in self._incidents.items():
-            if self.state.incidents.get(id) != row:
-                self.emit(IncidentChanged(row=row, change=self._changes[id]))
+            before = self.state.incidents.get(id)
+            if before != row:
+                routed = before is None or before.outlook != row.outlook
+                self.emit(IncidentChanged(row=row, change=self._changes[id], routed=routed))
         self._incidents.clear()
         self._changes.clear()
 

@@ -25,7 +25,7 @@ from schemas.contingency import ContingencyChanged, ContingencyComputed
 from schemas.continuity import CauseHeard, DependencyHeard, IncidentHeard, LevelHeard, SiteHeard
 from schemas.reassignment import ProposalComputed
 from schemas.reference import ReferencePublished
-from schemas.words import Certainty, IncidentState, SiteStatus
+from schemas.words import Certainty, SiteStatus
 from services.continuity import plans, reassigning, sitreps
 from services.continuity.activities import Change, key_of, settle, touched_by_site
 from services.continuity.bia import MEALS
@@ -209,9 +209,8 @@ def _touch(draft: Draft, dependency: str, since: Instant | None) -> None:
 def _on_incident(draft: Draft, row: IncidentRow) -> None:
     """Its announced end is a forecast for everything that its causes interrupt (D45)."""
     before = draft.state.incidents.get(row.id)
-    heard = IncidentHeard(
-        incident=row.id, kind=row.kind, open=row.state in (IncidentState.OPEN, IncidentState.ACKNOWLEDGED), estimated_end=row.estimated_end
-    )
+    kind, is_open, estimated_end = row.outlook
+    heard = IncidentHeard(incident=row.id, kind=kind, open=is_open, estimated_end=estimated_end)
     if heard == before:
         return
     draft.record(heard)

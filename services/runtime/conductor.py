@@ -184,7 +184,7 @@ class Conductor:
             realm.gated.popleft()
 
     def _emitted(self, realm: _Realm, tx: Transaction, fact: FactRecord, place: Place, record_hash: str) -> None:
-        for receiver in destinations(tx.logic, tx.service, fact.name):
+        for receiver in destinations(tx.logic, tx.service, fact.name, fact.data):
             if not publishes(tx.service, receiver, tx.realm):
                 mark = realm.marks.get((tx.service, receiver))
                 if mark is None or mark < place:

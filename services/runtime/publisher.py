@@ -157,7 +157,6 @@ class Feed:
         self._cancelled = False
         self._frontier = published.position
         self._last = published.last
-        self._routes: dict[tuple[int, str], _Route] = {}
         self._task = asyncio.create_task(self._run(), name=f"publish {publisher.service}/{partition}")
 
     @property
@@ -266,13 +265,9 @@ class Feed:
     # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _route(self, logic: int, fact: FactRecord) -> _Route:
-        """Where facts of this type go, by the table of the record's own logic version."""
-        known = self._routes.get((logic, fact.type))
-        if known is None:
-            receivers = tuple(destinations(logic, self._publisher.service, fact.name))
-            known = _Route(receivers, public_topics(fact.name), fact.type in _DEAD)
-            self._routes[logic, fact.type] = known
-        return known
+        """Where this fact goes, by the table of the record's own logic version."""
+        receivers = destinations(logic, self._publisher.service, fact.name, fact.data)
+        return _Route(receivers, public_topics(fact.name), fact.type in _DEAD)
 
     async def _publish(self, accepted: Accepted, *, compare: bool) -> None:
         tx, service = accepted.transaction, self._publisher.service

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
@@ -10,6 +10,9 @@ from typing import Any, Final
 import orjson
 
 GENESIS = "0" * 32
+
+Routed = Callable[[int, str, str, Mapping[str, Any]], tuple[str, ...]]
+"""(logic, service, fact, its data) → services that hear of it."""
 
 
 def record_hash(raw: bytes) -> str:
@@ -31,7 +34,7 @@ class Forwarded:
     realm: str
     place: tuple[int, int, int]
     """(history, seq, ordinal)"""
-    logic: int
+    receivers: tuple[str, ...]
 
 
 COUNTED: Final = frozenset({"sites", "staffing"})
@@ -73,8 +76,8 @@ class LogFold:
     situations: dict[str, dict[str, Any]] = field(default_factory=dict)
     """realm → request → the situation that a proposal was asked for, the newest ASKED_KEPT"""
 
-    def feed(self, offset: int, raw: bytes, collections: dict[str, str], routed: Callable[[int, str, str], tuple[str, ...]]) -> None:
-        """One record of the partition. `collections`: fact name → collection; `routed(logic, service, fact)`: destinations."""
+    def feed(self, offset: int, raw: bytes, collections: dict[str, str], routed: Routed) -> None:
+        """One record of the partition. `collections`: fact name → collection."""
         self.next_offset = offset + 1
         try:
             tx = orjson.loads(raw)
@@ -110,7 +113,7 @@ class LogFold:
         self.position = src["offset"]
         self.applied[src["offset"]] = (src["digest"], src["type"], names)
 
-    def _fact(self, tx: dict[str, Any], ordinal: int, fact: dict[str, Any], collections: dict[str, str], routed: Any) -> None:
+    def _fact(self, tx: dict[str, Any], ordinal: int, fact: dict[str, Any], collections: dict[str, str], routed: Routed) -> None:
         self.facts += 1
         key = blake2b(fact["id"].encode(), digest_size=12).digest()
         if key in self.ids:
@@ -120,8 +123,8 @@ class LogFold:
         if (collection := collections.get(name)) is not None:
             row = fact["data"]["row"]
             self.rows.setdefault((tx["realm"], collection), {})[row["id"]] = row
-        if routed(tx["logic"], self.service, name):
-            self.emitted.append(Forwarded(fact["id"], name, tx["realm"], (tx["history"], tx["seq"], ordinal), tx["logic"]))
+        if receivers := routed(tx["logic"], self.service, name, fact["data"]):
+            self.emitted.append(Forwarded(fact["id"], name, tx["realm"], (tx["history"], tx["seq"], ordinal), receivers))
         if name == "NotificationPlanned" and self.service == "alerts":
             self.planned[fact["data"]["notification"]] = tx["realm"]
         elif self.service == "continuity":

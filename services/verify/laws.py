@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.routes import destinations
 from schemas.topics import SERVICES
 from services.verify.chain import LogFold
 from services.verify.counting import counted_twice
@@ -94,7 +93,7 @@ def check_forwarding(logs: Logs, found: Findings) -> None:
     """Law `forward`, per route and partition. A history that was lost and re-decided is compared by its newest history only."""
     for (service, partition), log in logs.items():
         for receiver in SERVICES:
-            wanted = [f for f in log.emitted if receiver in destinations(f.logic, service, f.name)]
+            wanted = [f for f in log.emitted if receiver in f.receivers]
             target = logs[receiver, partition]
             got = [(place, fact_id) for place, fact_id, effect in target.received.get(service, []) if effect]
             failed = {fact_id for _, fact_id, effect in target.received.get(service, []) if not effect}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import orjson
@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.topics import BY_NAME, SERVICES, inputs, log
 from services.runtime.kafka_security import client_options
-from services.verify.chain import LogFold, input_hash
+from services.verify.chain import LogFold, Routed, input_hash
 from services.verify.laws import Findings, Inputs, InputSeen, Logs
 
 _BATCH = 4 << 20
@@ -61,9 +61,7 @@ def _place_of(letter: bytes) -> tuple[str, int, int] | None:
 class Evidence:
     """Everything that `verify` looks at, read incrementally: call `advance` again to take in what came since."""
 
-    def __init__(
-        self, kafka: str, found: Findings, collections: dict[str, str], routes: Callable[[int, str, str], tuple[str, ...]]
-    ) -> None:
+    def __init__(self, kafka: str, found: Findings, collections: dict[str, str], routes: Routed) -> None:
         self._kafka, self._found, self._collections, self._routes = kafka, found, collections, routes
         self.logs: Logs = {(s, p): LogFold(s, p, found.breach) for s in SERVICES for p in range(BY_NAME[log(s)].partitions)}
         self.inputs: Inputs = {(s, p): {} for s in SERVICES for p in range(BY_NAME[inputs(s)].partitions)}

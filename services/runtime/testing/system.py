@@ -76,7 +76,7 @@ class MemorySystem:
         stored = self.services[service].log.newest(realm)
         self.conductor.observe(stored.transaction, stored.partition, stored.hash)
         for ordinal, fact in enumerate(stored.transaction.facts):
-            for receiver in destinations(stored.transaction.logic, service, fact.name):
+            for receiver in destinations(stored.transaction.logic, service, fact.name, fact.data):
                 if receiver in self.services and publishes(service, receiver, realm):
                     self._waiting.append((receiver, stored, ordinal))
         return stored.transaction

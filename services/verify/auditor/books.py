@@ -26,8 +26,8 @@ LATE_MS: Final = 60_000
 CLAIM_GRACE_MS: Final = 120_000
 """Beyond a claim's own limit."""
 
-Destinations = Callable[[int, str, str], tuple[str, ...]]
-"""(logic, service, fact) → services that hear of it."""
+Destinations = Callable[[int, str, str, Mapping[str, Any]], tuple[str, ...]]
+"""(logic, service, fact, its data) → services that hear of it."""
 
 
 Publishes = Callable[[str, str, str], bool]
@@ -200,7 +200,7 @@ class Books:
 
     def _fact(self, service: str, tx: dict[str, Any], fact: dict[str, Any], now: int) -> None:
         name = fact["type"].split(".")[1]
-        for destination in self.destinations(tx["logic"], service, name):
+        for destination in self.destinations(tx["logic"], service, name, fact["data"]):
             if self.publishes(service, destination, tx["realm"]):
                 self._sent(f"{service}>{destination}", fact["id"], now)
         if not _is_live(tx["realm"]):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from schemas.alerts import IncidentChanged
 from schemas.commands import MergeIncidents, ResolveIncident, SetLevel, SplitIncident
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
@@ -417,6 +418,25 @@ def test_a_cut_near_a_merged_power_incident_belongs_to_what_it_was_merged_into(s
     assert scene.incident_of(b).customers_cut == 0
     far = scene.report(305, "outage_power", "clg-0921239X", capacity_lost_pct=100)
     assert scene.incident_of(far) != scene.incident_of(b)
+
+
+def test_what_only_counts_more_is_told_to_pictures_alone(scene: Scene) -> None:
+    """Continuity goes by the family, by whether it is open and by the announced end: a crisis of 250 cuts is not 250 inputs to it."""
+
+    def routed() -> list[bool]:
+        return [f.routed for f in scene.named(IncidentChanged)]
+
+    cut = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    assert routed() == [True], "opened"
+    scene.report(1, "outage_power", "pmi-05", capacity_lost_pct=100)
+    scene.report(2, "outage_power", "pmi-05", severity=4, source="enedis")
+    incident = scene.incident_of(cut)
+    assert (routed()[1:], len(incident.members), incident.severity) == ([False, False], 2, 4)
+    end = _measure("estimated_end", "2027-02-11T18:00:00+01:00")
+    scene.report(3, "info", PMI, references=(cut,), severity=1, measure=end)
+    assert routed()[3:] == [True], "an end is announced"
+    scene.command(_command(ResolveIncident, incident=incident.id, force=True), 5)
+    assert routed()[4:] == [True], "closed"
 
 
 def test_a_merge_keeps_what_both_know_of_people_ends_and_silence(scene: Scene) -> None:

@@ -74,10 +74,11 @@ class World:
 
 
 def sound() -> World:
-    """A report, two notifications that it leads to, and an input that failed."""
+    """A report, two notifications that it leads to, a fact for pictures alone, and an input that failed."""
     world = World()
     planned = [fact("NotificationPlanned", f"f{n}", notification=f"n{n}") for n in (1, 2)]
-    world.put("alerts", "vigie.ReportReceived.v1", "r1", fact("ReportChanged", "f0"), *planned)
+    quiet = fact("IncidentChanged", "f8", row={"id": "i"}, routed=False)
+    world.put("alerts", "vigie.ReportReceived.v1", "r1", fact("ReportChanged", "f0"), *planned, quiet)
     world.put("alerts", "vigie.ReportReceived.v1", "r1", fact("InputDuplicate", "f3"))
     world.put("alerts", "vigie.Tick.v1", "t1", fact("InputFailed", "f4"))
     for n in (1, 2):
