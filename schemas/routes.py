@@ -63,6 +63,11 @@ def destinations(logic: int, service: str, fact: str, data: Mapping[str, Any]) -
     return ROUTES[logic][service].get(fact, ()) if data.get("routed", True) else ()
 
 
+def receivers_of(service: str) -> list[str]:
+    """Services that hear of any fact of this one, in any logic version."""
+    return sorted({receiver for table in ROUTES.values() for heard in table.get(service, {}).values() for receiver in heard})
+
+
 def public_topics(fact: str) -> tuple[str, ...]:
     """Public topics that carry this fact."""
     return tuple(topic for topic, facts in PUBLIC.items() if fact in facts)

@@ -12,7 +12,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from schemas.routes import ROUTES
-from schemas.topics import SERVICES
+from schemas.topics import PARTITIONS, SERVICES
 from services.cli.client import fail
 from services.runtime.exits import Stop
 from services.runtime.repair import Finding, Repaired, RepairRefused, accept_loss, diagnose, rebase
@@ -27,17 +27,20 @@ class Service(StrEnum):
 
 
 LOGIC = max(ROUTES)
-_LOST, _INPUT = {"log.truncated"}, {"input.gap", "input.rewritten"}
+_LOST, _INPUT = {"log.truncated", "source.forked"}, {"input.gap", "input.rewritten"}
 
 
 def repair(
     lose: Annotated[bool, typer.Option("--accept-loss", help="Go on from what is left of a log that lost its end")] = False,
     again: Annotated[bool, typer.Option("--rebase", help="Go on at the first input that the log has not applied")] = False,
     service: Annotated[Service | None, typer.Option(help="One service; default: all")] = None,
-    partition: Annotated[int | None, typer.Option(min=0, help="One partition; default: every damaged one")] = None,
+    partition: Annotated[int | None, typer.Option(min=0, max=PARTITIONS - 1, help="One partition; default: every damaged one")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """Say what is damaged; with a decision, append it to the damaged logs. Stop the services before. Exit 1 while something is damaged."""
+    """Say what is damaged; with a decision, append it to the damaged logs. Stop the services before. Exit 1 while something is damaged.
+
+    A loss that only a reader had seen is accepted where --service and --partition name it.
+    """
     if lose and again:
         raise typer.BadParameter("--accept-loss or --rebase, one at a time")
     services = [service.value] if service else list(SERVICES)
@@ -52,7 +55,7 @@ def repair(
             typer.echo(f"{finding.exit:16} {finding.detail}")
         for one in done:
             typer.echo(f"repaired         {one.service}.log/{one.partition}: {one.detail} (history {one.history})")
-        if not found:
+        if not found and not done:
             typer.echo("no damage: every log holds what its snapshots have seen, every input goes on where its log has applied it")
     if len(found) > len(done):
         raise typer.Exit(1)
@@ -67,4 +70,6 @@ async def _repair(services: list[str], partition: int | None, *, lose: bool, aga
                 done.append(await accept_loss(settings.kafka, finding.service, finding.partition, LOGIC, finding.detail))
             elif again and finding.exit in _INPUT:
                 done.append(await rebase(settings.kafka, finding.service, finding.partition, LOGIC))
+        if lose and not found and len(services) == 1 and partition is not None:
+            done.append(await accept_loss(settings.kafka, services[0], partition, LOGIC, "a reader had seen more"))
     return found, done

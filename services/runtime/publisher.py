@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaProducer
 from schemas import envelope as ce
 from schemas.envelope import Place
 from schemas.realms import is_live
-from schemas.routes import PUBLIC, ROUTES, destinations, public_topics, publishes
+from schemas.routes import PUBLIC, destinations, public_topics, publishes
 from schemas.runtime import InputFailed, InputRefused, Tick
 from schemas.topics import LARGE_MESSAGE_BYTES
 from schemas.topics import inputs as inputs_topic
@@ -29,15 +29,15 @@ from schemas.topics import log as log_topic
 from services.runtime import deadletters, metrics, tracing
 from services.runtime.chain import Position, follow
 from services.runtime.deadletters import DeadLetter, Lane
-from services.runtime.exits import Stop, stop, stop_for
+from services.runtime.exits import stop, stop_for
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.inputs import InputRecord
 from services.runtime.kafka import RecordHeaders, headers_of, idempotent_producer, send_patiently
 from services.runtime.partitions import PartitionReader
-from services.runtime.realmstate import Mark
+from services.runtime.received import marks_of, position_after
 from services.runtime.snapshots import Published
-from services.runtime.take import position_of, record_of
-from services.runtime.transaction import FactRecord, Transaction, digest
+from services.runtime.take import record_of
+from services.runtime.transaction import FactRecord, Transaction
 
 MAX_OUTGOING: Final = 5000
 """Records sent and not acknowledged, over all partitions; beyond it the feeds wait."""
@@ -80,7 +80,6 @@ class Publisher:
         self.kafka = kafka
         self.service = service
         self.logic = logic
-        self.receivers = sorted({d for table in ROUTES.values() for ds in table.get(service, {}).values() for d in ds})
         self.producer: AIOKafkaProducer = idempotent_producer(kafka, max_request_bytes=2 * LARGE_MESSAGE_BYTES)
         self.outgoing = 0
         self.closing = False
@@ -204,9 +203,8 @@ class Feed:
         """Read the receivers' watermarks and return the position after which something may be missing at one of them."""
         service, p = self._publisher.service, self._partition
         start = self._frontier
-        for receiver in self._publisher.receivers:
-            mark = (await position_of(reader, receiver, p)).marks.get(service)
-            at = None if mark is None else await self._find(reader, mark)
+        async for receiver, mark in marks_of(reader, service, p):
+            at = None if mark is None else await position_after(reader, service, p, mark, self._end)
             if mark is not None:
                 self._marks[receiver] = mark.place
             sent = self._last.get(receiver)
@@ -217,22 +215,6 @@ class Feed:
             if (place := await self._newest_place(reader, topic)) is not None:
                 self._marks[topic] = place
         return start
-
-    async def _find(self, reader: PartitionReader, mark: Mark) -> Position | None:
-        """Position after the record that a receiver's watermark names; None when that history was declared lost. Raises Stop."""
-        topic, p, seq = log_topic(self._publisher.service), self._partition, mark.place.seq
-        begin, end = (await reader.bounds(topic, [p]))[p]
-        window = (max(seq - 1, begin), min(seq + self._end.ignored, end))
-        async for record in reader.read(topic, {p: window}):
-            if digest(record.value) == mark.hash:
-                tx = Transaction.load(record.value)
-                return Position(
-                    history=tx.history, next=record.offset + 1, seq=tx.seq, hash=mark.hash, tail=mark.hash, logic=tx.logic,
-                    head_offset=record.offset,
-                )  # fmt: skip
-        if mark.place.history < self._end.history:
-            return None
-        raise Stop("source.forked", f"a receiver has taken {mark.place}, which partition {p} of {topic} does not hold")
 
     async def _newest_place(self, reader: PartitionReader, topic: str) -> Place | None:
         """This service's newest place among the last records of a public topic."""

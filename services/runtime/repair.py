@@ -25,6 +25,7 @@ from services.runtime.inputs import input_digest
 from services.runtime.kafka import RecordProducer
 from services.runtime.kafka_security import client_options
 from services.runtime.partitions import PartitionReader
+from services.runtime.received import marks_of, position_after
 from services.runtime.snapshots import newest_manifests
 from services.runtime.take import ANY_LOGIC, check_input, first_that_holds, record_of
 from services.runtime.transaction import Transaction
@@ -69,6 +70,9 @@ async def diagnose(kafka: str, service: str) -> list[Finding]:
                         "log.truncated",
                         f"partition {partition} of {log_topic(service)} lacks records that a snapshot had seen acknowledged",
                     )
+                async for _, mark in marks_of(reader, service, partition):
+                    if mark is not None:
+                        await position_after(reader, service, partition, mark, at)
                 await check_input(reader, service, partition, at)
             except Stop as stop:
                 findings.append(Finding(service, partition, stop.name, stop.detail))
@@ -82,7 +86,8 @@ async def accept_loss(kafka: str, service: str, partition: int, logic: int, deta
     """
     async with PartitionReader(kafka) as reader:
         at, lost = await _fold(reader, service, partition)
-    history = max(at.history + 1, lost)
+        taken = [mark.place.history + 1 async for _, mark in marks_of(reader, service, partition) if mark is not None]
+    history = max(at.history + 1, lost, *taken)
     return await _append(kafka, service, partition, logic, at, LossDeclared(detail=detail), history, detail)
 
 

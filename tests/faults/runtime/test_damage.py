@@ -13,8 +13,9 @@ from schemas.realms import partition_of
 from schemas.topics import PARTITIONS, inputs, log, snapshots
 from services.runtime import repair
 from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.exits import EXITS
+from services.runtime.exits import EXITS, Stop
 from services.runtime.kafka import RecordProducer
+from services.runtime.reader import HistoryChanged, LogReader
 from tests.faults.matrix import proves
 from tests.faults.runtime.harness import Toys, make_topics, topics_of, until
 
@@ -105,6 +106,39 @@ async def test_half_of_a_log_and_half_of_an_input_lost_are_named_and_repaired(
         await lost_input.check_applied()
     finally:
         other_toys.stop()
+
+
+@proves("broker", "corrupted", lost="named")
+async def test_a_log_that_lacks_what_its_receiver_has_taken_is_named_and_repaired(toys: Toys, fault_broker: RunningKafka) -> None:
+    """A young log has no snapshot that could tell: only the receiver, and whoever read it, know that there was more."""
+    workers = [toys.spawn(service, TOY_SNAPSHOT_EVERY="100000") for service in ("toy", "toyecho")]
+    await toys.open(LIVE)
+    await toys.feed(150, realms=LIVE)
+    await toys.settle(echo=True)
+    async with LogReader(toys.kafka, toys.toy) as reader:
+        assert [accepted async for accepted in reader.read_to_end()]
+    for worker in workers:
+        worker.kill(signal.SIGTERM)
+        assert await worker.exit_code() == 0
+    fault_broker.kill()
+    cut(fault_broker, log(toys.toy), P)
+    await fault_broker.start()
+
+    worker = toys.spawn("toy")
+    assert await worker.exit_code() == EXITS["source.forked"].code, worker.said[-2000:]
+    (finding,) = await repair.diagnose(toys.kafka, toys.toy)
+    assert (finding.partition, finding.exit) == (P, "source.forked")
+    with pytest.raises(Stop, match=r"log\.truncated"):
+        await LogReader(toys.kafka, toys.toy, reader.positions).start()
+    await repair.accept_loss(toys.kafka, toys.toy, P, 1, finding.detail)
+    assert await repair.diagnose(toys.kafka, toys.toy) == []
+    with pytest.raises(HistoryChanged):
+        await LogReader(toys.kafka, toys.toy, reader.positions).start()
+    for service in ("toy", "toyecho"):
+        toys.spawn(service)
+    await toys.feed(100, realms=LIVE, seed=3)
+    await toys.settle(echo=True)
+    await toys.check_applied()
 
 
 @proves("broker", "corrupted", lost="named")

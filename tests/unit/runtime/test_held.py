@@ -33,7 +33,7 @@ class Unacknowledged(Publisher):
     """Sends nothing; `acknowledge` holds what to call for each record."""
 
     def __init__(self, service: str) -> None:
-        self.kafka, self.service, self.receivers = "", service, []
+        self.kafka, self.service = "", service
         self.acknowledge: list[Callable[[], None]] = []
         self.sent = Counter()
 

@@ -1,0 +1,48 @@
+"""`vigie repair`: which decisions are appended, and where."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from typer.testing import CliRunner
+
+from services.cli import repair
+from services.cli.__main__ import app
+from services.runtime.repair import Finding, Repaired
+from services.runtime.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("args", "accepted"),
+    [
+        (["--accept-loss"], []),
+        (["--accept-loss", "--service", "delivery"], []),
+        (["--service", "delivery", "--partition", "3"], []),
+        (["--accept-loss", "--service", "delivery", "--partition", "3"], [("delivery", 3)]),
+    ],
+)
+def test_a_loss_that_only_a_reader_had_seen_is_accepted_where_a_person_names_it(
+    args: list[str], accepted: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, int]] = []
+
+    async def sound(_kafka: str, _service: str) -> list[Finding]:
+        return []
+
+    async def accept(_kafka: str, service: str, partition: int, _logic: int, detail: str) -> Repaired:
+        done.append((service, partition))
+        return Repaired(service, partition, 7, 1, detail)
+
+    @contextlib.asynccontextmanager
+    async def broker(settings: Settings) -> AsyncIterator[Settings]:
+        yield settings
+
+    monkeypatch.setattr(repair, "with_broker", broker)
+    monkeypatch.setattr(repair, "diagnose", sound)
+    monkeypatch.setattr(repair, "accept_loss", accept)
+    answer = CliRunner().invoke(app, ["repair", *args])
+    assert answer.exit_code == 0, answer.output
+    assert done == accepted
+    assert ("no damage" in answer.output) is not bool(accepted)
