@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from services.cli.client import local_token
 from services.runtime.deadletters import DeadLetter, Lane
 from services.runtime.kafka import BrokerAway, RecordProducer, partition_for
-from services.runtime.letters import RecordGone, read_letters, republish, row_of, time_of
+from services.runtime.letters import RecordGone, headers_again, read_letters, republish, row_of, time_of
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
 
@@ -145,11 +145,9 @@ def replay(
         key = realm or letter.realm
         if not key:
             raise DlqFailed(f"{letter.id} has no realm: give one with --realm")
-        headers = letter.headers | ({"ce_type": input_type} if input_type else {})
-        headers.setdefault("ce_id", letter.input_id or letter.id)
         async with RecordProducer(settings.kafka) as producer:
             partition, offset = await producer.send_raw(
-                letter.topic, partition_for(letter.topic, key), key.encode(), content, [(n, v.encode()) for n, v in headers.items()]
+                letter.topic, partition_for(letter.topic, key), key.encode(), content, headers_again(letter, input_type)
             )
         return f"{letter.input_id or letter.id} is on {letter.topic} again (partition {partition}, offset {offset})"
 

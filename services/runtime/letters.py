@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from schemas import envelope as ce
 from schemas.base import DAY_MS, END_OF_TIME
 from schemas.topics import BY_NAME
 from services.runtime.deadletters import TOPIC, DeadLetter
-from services.runtime.kafka import RecordProducer
+from services.runtime.kafka import RecordHeaders, RecordProducer
 from services.runtime.partitions import PartitionReader
 
 _LATEST: Final = END_OF_TIME - DAY_MS
@@ -47,6 +48,18 @@ def row_of(letter: DeadLetter) -> dict[str, Any]:
         "input_id": letter.input_id, "input_type": letter.input_type, "source": letter.source, "topic": letter.topic,
         "partition": letter.partition, "offset": letter.offset, "content_type": letter.content_type, "headers": letter.headers,
     }  # fmt: skip
+
+
+def headers_again(letter: DeadLetter, type: str | None = None) -> RecordHeaders:
+    """Headers with which an input is offered again, under its own id, `type` in place of its own.
+
+    Without the place of a forwarded fact: the receiver's watermark has passed it, so the same place would count as a repetition.
+    """
+    headers = {name: value for name, value in letter.headers.items() if name not in (ce.CE_PLACE, ce.CE_PLACEHASH)}
+    if type is not None:
+        headers[ce.CE_TYPE] = type
+    headers.setdefault(ce.CE_ID, letter.input_id or letter.id)
+    return [(name, value.encode()) for name, value in headers.items()]
 
 
 async def republish(kafka: str, letter: DeadLetter, corrected: bytes | None) -> tuple[int, int]:
