@@ -29,7 +29,9 @@ NO_MARKS: Final[Map[str, Mark]] = Map()
 IN_FLIGHT: Final = 2000
 """Appends of one writer that are sent and not acknowledged: no zombie can leave more ignored records in a row."""
 STUCK_AFTER: Final = 2 * IN_FLIGHT
-"""More ignored records in a row than any zombie can leave: `chain.stuck`."""
+"""More ignored records in a row than any zombie can leave: a reader before whose eyes they are written names it, `chain.stuck`. Those that lie there
+when it begins do no harm: whoever wrote them has stopped, or writes on.
+"""
 _CHAIN_FACTS: Final = {LossDeclared.wire_type(), Rebased.wire_type()}
 
 
@@ -63,7 +65,7 @@ class Position(NamedTuple):
 def follow(at: Position, offset: int, raw: bytes | None, logic: int) -> tuple[Position, Transaction | None]:
     """Every reader's rule: the position after one record, and its Transaction if it is accepted.
 
-    `logic`: the newest version that the reader knows. Raises Stop (`logic.newer`, `chain.stuck`).
+    `logic`: the newest version that the reader knows. Raises Stop (`logic.newer`).
     """
     try:
         transaction = Transaction.load(raw or b"")
@@ -71,8 +73,6 @@ def follow(at: Position, offset: int, raw: bytes | None, logic: int) -> tuple[Po
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         continues = False  # not a Transaction at all
     if not continues:
-        if at.ignored_run >= STUCK_AFTER:
-            raise Stop("chain.stuck", f"{at.ignored_run} log records in a row do not continue the chain after seq {at.seq}")
         ignored = at._replace(next=offset + 1, tail=digest(raw), ignored=at.ignored + 1, ignored_run=at.ignored_run + 1)
         return ignored, None
     if transaction.logic > logic:
@@ -121,7 +121,7 @@ def empty() -> View[Any]:
 
 
 def fold(machine: Machine[S], view: View[S], offset: int, raw: bytes | None) -> View[S]:
-    """View after one record of the log. Raises Stop (`logic.newer`, also for a fact that this program does not know; `chain.stuck`)."""
+    """View after one record of the log. Raises Stop (`logic.newer`, also for a fact that this program does not know)."""
     position, transaction = follow(view.position, offset, raw, machine.logic)
     if transaction is None:
         return View(position, view.realms)

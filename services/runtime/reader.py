@@ -22,7 +22,7 @@ from schemas.routes import ROUTES
 from schemas.topics import PARTITIONS
 from schemas.topics import log as log_topic
 from services.runtime import metrics, tracing
-from services.runtime.chain import Position, follow
+from services.runtime.chain import STUCK_AFTER, Position, follow
 from services.runtime.ending import end
 from services.runtime.exits import Stop
 from services.runtime.heap import give_back
@@ -95,6 +95,8 @@ class LogReader:
         self._every_ms = every_ms
         self.positions: dict[int, Position] = {p: (start or {}).get(p, Position()) for p in partitions}
         """Partition → position after the last record that was read, accepted or not. Keep it with what you derive."""
+        self._began: dict[int, int] = {}
+        """Partition → where the log ended when this reader began."""
         self._tps = {p: TopicPartition(self._topic, p) for p in self.positions}
         self._consumer: Any = None
         self._pace: Pace | None = None
@@ -112,7 +114,7 @@ class LogReader:
 
     async def start(self) -> None:
         """Check the kept positions and begin. Raises KafkaError when no broker answers, Stop, HistoryChanged."""
-        await self._check(dict(self.positions))
+        self._began = await self._check(dict(self.positions))
         self._failure = asyncio.get_running_loop().create_future()
         await self._open()
         self._checker = asyncio.create_task(self._check_for_ever(), name=f"check {self._topic}")
@@ -183,6 +185,7 @@ class LogReader:
             self.positions[p] = position
             if transaction is None:
                 metrics.count("vigie_records_ignored_total", service=self.service, partition=str(p))
+                self._still_sane(p, position)
             else:
                 if record.headers:
                     transaction = replace(transaction, traceparent=tracing.of_headers(record.headers))
@@ -190,6 +193,14 @@ class LogReader:
                 if self._pace is not None and is_awaited(transaction.src):
                     self._pace.hurry()
         return accepted
+
+    def _still_sane(self, p: int, at: Position) -> None:
+        """Raises Stop (`chain.stuck`) when more records than any zombie leaves came since we began, and none continues the chain."""
+        if min(at.ignored_run, at.next - self._began.get(p, at.next)) > STUCK_AFTER:
+            raise Stop(
+                "chain.stuck",
+                f"partition {p} of {self._topic}: {at.ignored_run} records in a row do not continue the chain after seq {at.seq}",
+            )
 
     async def read_to_end(self) -> AsyncIterator[Accepted]:
         """Everything up to the end of the log as it was when this was called. Raises as iteration does."""
@@ -235,12 +246,15 @@ class LogReader:
                 self._failure.set_exception(error)
                 return
 
-    async def _check(self, positions: Mapping[int, Position]) -> None:
+    async def _check(self, positions: Mapping[int, Position]) -> dict[int, int]:
+        """Where each partition ends."""
         async with PartitionReader(self._kafka, fetch_bytes=1) as reader:
-            for p, (begin, _) in (await reader.bounds(self._topic, positions)).items():
+            bounds = await reader.bounds(self._topic, positions)
+            for p, (begin, _) in bounds.items():
                 if begin > positions[p].next:
                     raise Stop("log.truncated", f"partition {p} of {self._topic} begins at offset {begin}, not at {positions[p].next}")
             await check_positions(reader, self.service, positions, self._logic)
+            return {p: end for p, (_, end) in bounds.items()}
 
 
 async def check_positions(reader: PartitionReader, service: str, positions: Mapping[int, Position], logic: int) -> None:

@@ -34,7 +34,7 @@ class Taken(Generic[S]):
 
 
 async def take(reader: PartitionReader, machine: Machine[S], partition: int) -> Taken[S]:
-    """The view of the whole log partition as it is now. Raises Stop: `log.truncated`, `logic.newer`, `chain.stuck`."""
+    """The view of the whole log partition as it is now. Raises Stop: `log.truncated`, `logic.newer`."""
     service = machine.service
     manifests = await newest_manifests(reader, service, partition)
     start, lost = await first_that_holds(reader, service, partition, manifests)

@@ -149,11 +149,14 @@ def test_bytes_that_no_writer_made_are_ignored(raw: bytes | None) -> None:
     assert (at.next, at.ignored, at.seq) == (1, 1, 0)
 
 
-def test_more_ignored_records_than_any_zombie_can_leave_are_named() -> None:
-    at = Position(ignored_run=STUCK_AFTER)
-    with pytest.raises(Stop) as stopped:
-        follow(at, 0, b"junk", 1)
-    assert stopped.value.name == "chain.stuck"
+def test_a_log_goes_on_behind_any_number_of_records_that_none_of_ours_wrote() -> None:
+    """Once the program that wrote them is stopped nothing else is to be repaired."""
+    view, log = chained(2)
+    for offset in range(2, STUCK_AFTER + 10):
+        view = fold(machine(), view, offset, b"junk")
+    view, sent = append(machine(), view, inputs(3)[2], "run")
+    assert (sent.transaction.seq, sent.expected, view.position.ignored_run) == (3, STUCK_AFTER + 10, 0)
+    assert log
 
 
 def test_a_declared_loss_raises_the_history_and_reaches_every_realm() -> None:

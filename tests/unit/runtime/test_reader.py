@@ -12,6 +12,8 @@ from schemas.alerts import NoteAdded
 from schemas.realms import partition_of
 from schemas.topics import PARTITIONS, log
 from services.runtime import reader
+from services.runtime.chain import STUCK_AFTER
+from services.runtime.exits import Stop
 from services.runtime.reader import LogReader
 from tests.integration.console.logwriter import Chains
 
@@ -55,3 +57,18 @@ async def test_what_was_fetched_and_not_read_is_fetched_again_after_an_interrupt
     assert (first.offset, reading.positions[first.partition].next) == (0, 1)
     reading._consumer = Fetched([])
     assert await reading.batch(0.05) == []
+
+
+@pytest.mark.parametrize(("lay_there", "stuck"), [(0, True), (STUCK_AFTER + 10, False)])
+async def test_more_ignored_records_than_any_zombie_can_leave_are_named_while_they_are_written(lay_there: int, stuck: bool) -> None:
+    """Those that lay there when the reader began stop nobody: it would end again and again when their writer has long been stopped."""
+    chains = Chains()
+    records = [b"junk"] * (STUCK_AFTER + 10) + [chains.make("alerts", REALM, [NOTE], 1_800_000_000_000)[1]]
+    reading = LogReader("127.0.0.1:1", "alerts")
+    reading._consumer = Fetched(records)
+    reading._began = {partition_of(REALM, PARTITIONS): lay_there}
+    if not stuck:
+        assert [accepted.offset for accepted in await reading.batch(0.1)] == [STUCK_AFTER + 10]
+        return
+    with pytest.raises(Stop, match=r"chain\.stuck"):
+        await reading.batch(0.1)
