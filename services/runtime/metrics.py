@@ -31,6 +31,9 @@ TABLE: dict[str, Metric] = {
     "vigie_records_ignored_total": Metric("counter", "Log records that do not continue the chain", ("service", "partition")),
     "vigie_deadlines_armed": Metric("gauge", "Deadlines waiting in all realms of this process", ("service",)),
     "vigie_deadline_lateness_seconds": Metric("histogram", "Decided minus due, live realms", ("service",)),
+    "vigie_deadlines_failed_total": Metric(
+        "counter", "Deadlines whose decision raised: nothing fires in their place, live realms", ("service",)
+    ),
     "vigie_take_seconds": Metric("gauge", "Last take of a partition: snapshot, fold, position", ("service", "partition")),
     "vigie_snapshots_total": Metric("counter", "Snapshots written", ("service",)),
     "vigie_snapshot_seconds": Metric("histogram", "Dump and send of one snapshot", ("service",)),

@@ -26,7 +26,7 @@ from schemas.realms import is_live
 from schemas.runtime import Tick
 from schemas.topics import inputs as inputs_topic
 from schemas.topics import log as log_topic
-from services.runtime import health, logs, metrics, tracing
+from services.runtime import health, logs, metrics, mishaps, tracing
 from services.runtime.chain import IN_FLIGHT, Appended, append, fold
 from services.runtime.core import Machine
 from services.runtime.decider import Decider
@@ -101,6 +101,7 @@ class Worker(Generic[S]):
         self.app.on_before_shutdown.connect(self.stop)
         self.app.topics.add(self.app.topic(self.inputs))
         self.watch = Watch(self)
+        mishaps.begin(self.service)
         self._tasks: list[asyncio.Task[None]] = []
 
     # ── start and stop ───────────────────────────────────────────────────────────────────────────────────────────
@@ -238,13 +239,12 @@ class Worker(Generic[S]):
         span = None if self.traces is None else self._span(self.traces, record, appended, began_ns)
         if span is not None:
             tx = replace(tx, traceparent=span.traceparent)
-        dead = outcome in ("failed", "refused")
+        kept = record if outcome in ("failed", "refused") else None
         held.view = view
         held.moved_at = now
-        held.pending.append(Pending(view.position, tx, record if dead else None, now, span))
+        held.pending.append(Pending(view.position, tx, kept, now, span))
         self.counts[outcome] += 1
-        if dead:
-            self._tell(outcome, tx.realm, tx.src.id, tx.src.type, tx.src.correlation_id, tx.facts[-1].data)
+        mishaps.tell(tx, outcome)
         if is_live(tx.realm) and tx.realm:
             self.ticker.arm(held.partition, tx.realm, tx.next_due)
             if tx.facts and tx.facts[0].at < tx.at:  # deadlines fire before the input is decided, each at its own time
@@ -269,13 +269,6 @@ class Worker(Generic[S]):
             "vigie.seq": tx.seq, "vigie.facts": len(tx.facts), "vigie.outcome": appended.outcome,
         }  # fmt: skip
         return traces.begin(f"{self.service} decide {tx.src.type}", "consumer", parent, told, began_ns=began_ns)
-
-    def _tell(self, outcome: str, realm: str, id: str, type: str, correlation_id: str, data: dict[str, Any]) -> None:
-        event = "input.failed" if outcome == "failed" else "input.refused"
-        log.warning(
-            event, realm=realm, input_id=id, input_type=type, correlation_id=correlation_id,
-            reason=data.get("error") or f"{data.get('code')}: {data.get('detail')}",
-        )  # fmt: skip
 
     async def _is_next(self, held: Held[S], offset: int) -> bool:
         """False for an input that is applied already; an exit if the input topic is damaged (rule 4)."""

@@ -1,0 +1,52 @@
+"""Whoever runs the system is told of every input without effect and of every deadline that failed."""
+
+from __future__ import annotations
+
+import pytest
+from structlog.testing import capture_logs
+
+from schemas.runtime import OpenRealm, StepTo
+from services.runtime import mishaps
+from services.runtime.testing import MemoryService
+from services.runtime.transaction import Transaction
+from tests.faults.runtime.toy import ToyDecider, ToyReport
+from tests.unit.runtime.test_watch import figure
+
+T0 = 1_800_000_000_000
+
+
+def told(tx: Transaction, outcome: str) -> list[dict[str, object]]:
+    with capture_logs() as lines:
+        mishaps.tell(tx, outcome)
+    return [dict(line) for line in lines]
+
+
+def opened(realm: str) -> MemoryService[object]:
+    service = MemoryService(ToyDecider(), clock=T0)
+    service.feed(realm, OpenRealm(author="p", role="admin", territory="92", started_at=T0), id="o")
+    return service  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(("realm", "counted"), [("92", 1), ("92~ex-1", 0)])
+def test_a_deadline_that_failed_is_told_and_in_a_live_realm_counted(realm: str, counted: int) -> None:
+    """Nothing fires in its place: a ladder may stand still, and only a line of the main courante said so."""
+    service = opened(realm)
+    service.feed(realm, ToyReport(incident="bad", n=1, delay_ms=100, does="curse"), at=T0)
+    mishaps.begin("toy")
+    before = figure(mishaps.DEADLINES, service="toy") or 0
+    tx = service.feed(realm, ToyReport(incident="good", n=2) if realm == "92" else StepTo(), at=T0 + 100)
+    (line,) = told(tx, "applied")
+    assert (line["log_level"], line["event"], line["realm"], line["deadline"]) == ("error", "deadline.failed", realm, "bad")
+    assert line["reason"] == "RuntimeError: cursed"
+    assert figure(mishaps.DEADLINES, service="toy") == before + counted
+
+
+def test_an_input_without_effect_is_told_with_its_causes() -> None:
+    message = ToyReport(incident="i", n=1, delay_ms=None, does="raise")
+    tx = opened("92").feed("92", message, id="r1", correlation_id="first", causation_id="before")
+    (line,) = told(tx, "failed")
+    assert line == {
+        "log_level": "warning", "event": "input.failed", "realm": "92", "input_id": "r1", "input_type": "vigie.ToyReport.v1",
+        "correlation_id": "first", "causation_id": "before", "reason": "ValueError: poison",
+    }  # fmt: skip
+    assert told(tx, "applied") == []
