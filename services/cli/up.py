@@ -38,7 +38,7 @@ def up(
 ) -> None:
     """Run the whole system on this machine until Ctrl-C."""
     flags: dict[str, Any] = {"data_dir": data, "http": http, "territory": territory, "kafka": kafka, "redis": redis}
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in flags.items() if value not in (None, "")}  # empty counts as not set, as in the environment
     try:
         settings = Settings(**given)
         for _, kind in GROUPS:  # what a process that is started would not take

@@ -20,7 +20,7 @@ class SecretsMissing(ValueError):
 class FromEnvironment(BaseSettings):
     """Base of every settings class. Raises pydantic.ValidationError, SecretsMissing: `wrong_variables` says which."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_ignore_empty=True, allow_inf_nan=False)
 
     @classmethod
     def settings_customise_sources(  # type: ignore[override]  # called by keyword; the other sources are not used

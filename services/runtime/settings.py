@@ -26,8 +26,10 @@ def _host_port(text: str) -> str:
     if not text:
         return text
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
+    if not host or not port.isdecimal() or not 0 < int(port) <= 65535:
         raise ValueError(f"must be HOST:PORT, not {text!r}")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError(f"must have its IPv6 address in brackets, [{host}]:{port}")
     return text
 
 
@@ -147,7 +149,7 @@ class Settings(FromEnvironment):
     """Loopback port of /livez, /readyz and /metrics; 0 = any free one."""
     instance: str = ""
     """Name of this replica, e.g. `alerts-0`: Kafka's static membership. Empty: dynamic."""
-    foresight_after_s: float = 60.0
+    foresight_after_s: float = Field(default=60.0, ge=0)
     """How long the system has been up before the planner ranks, in the background, which losses it would not survive."""
     log_json: Path | None = None
     """File for JSON logs (10 MB, five kept); empty = none."""

@@ -124,6 +124,18 @@ def test_the_servers_may_be_named_in_secret_files(tmp_path: Path, monkeypatch: p
     assert [(o.kafka, o.redis) for o in asked] == [("kafka:9092", "redis://vigie:secret@store:6379/0")]
 
 
+def test_an_empty_flag_counts_as_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `--http "$ADDRESS"` of a script: it ended in a traceback."""
+    asked: list[Options] = []
+
+    async def run_up(options: Options) -> None:
+        asked.append(options)
+
+    monkeypatch.setattr("services.cli.up.run_up", run_up)
+    up(data=tmp_path, http="", kafka="", redis="")
+    assert [(o.settings.http, o.kafka, o.redis) for o in asked] == [("127.0.0.1:8092", None, None)]
+
+
 @pytest.mark.parametrize("until", ["nan", "-5", "inf", "soon"])
 def test_a_scenario_is_played_until_a_minute_that_there_is(until: str) -> None:
     assert CliRunner().invoke(app, ["play", "S04", "--until", until]).exit_code == 2
