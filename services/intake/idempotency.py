@@ -19,6 +19,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
+import structlog
 from aiokafka import TopicPartition
 
 from schemas import envelope as ce
@@ -36,6 +37,7 @@ KEPT_MS: Final = 8 * DAY_MS
 UNANSWERED_MS: Final = HOUR_MS
 """Without an index nobody knows which answers were given: what is younger than this may have had none."""
 TOPIC: Final = inputs("alerts")
+log = structlog.get_logger(__name__)
 END: Final = "#end"
 """Ends the alias of the report that ends a machine's episode; the rest of it is the alias of the opening one (machines/episodes.py)."""
 _PRUNE: Final = (
@@ -219,7 +221,7 @@ class Ledger:
         """Read what the log has beyond the last flush; returns how many records were looked at. Raises KafkaError. Whether that was answered, only its
         sender knows.
 
-        Without an index (first start, lost disk) it reads what is younger than `KEPT_MS`: an episode that is open for longer is
+        Without an index (first start, lost disk), or with one of a log that has lost records since, it reads what is younger than `KEPT_MS`: an episode that is open for longer is
         forgotten then, and its end changes nothing.
         """
         partitions = [TopicPartition(TOPIC, p) for p in range(PARTITIONS)]
@@ -233,10 +235,17 @@ class Ledger:
             horizon = now - KEPT_MS
             young = await consumer.offsets_for_times(dict.fromkeys(partitions, horizon))
             kept = dict(self._reading.execute("SELECT partition, next FROM positions").fetchall())
+            if any(kept.get(tp.partition, 0) > ends[tp] for tp in partitions):
+                log.warning(
+                    "answers.forgotten",
+                    why="the input is shorter than what was read of it: senders of what it lost must be able to come again",
+                )
+                await in_thread(self._forget)
+                kept = {}
             waiting: dict[TopicPartition, int] = {}
             for tp in partitions:
                 oldest = young[tp].offset if young[tp] is not None else ends[tp]
-                start = max(begins[tp], oldest, kept.get(tp.partition, 0) if kept.get(tp.partition, 0) <= ends[tp] else 0)
+                start = max(begins[tp], oldest, kept.get(tp.partition, 0))
                 consumer.seek(tp, start)
                 if start < ends[tp]:
                     waiting[tp] = ends[tp]
@@ -254,6 +263,13 @@ class Ledger:
         await in_thread(self._prune, horizon)
         self.caught_up.set()
         return looked
+
+    def _forget(self) -> None:
+        """All that is a copy of the log."""
+        with self._write:
+            self._db.executescript(
+                "BEGIN IMMEDIATE; DELETE FROM reports; DELETE FROM occurred; DELETE FROM unanswered; DELETE FROM positions; COMMIT;"
+            )
 
     def _prune(self, before: Instant) -> None:
         with self._write:

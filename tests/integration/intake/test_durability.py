@@ -13,6 +13,7 @@ import httpx
 import orjson
 import pytest
 
+from services.intake.idempotency import Known, Ledger, keyed_id
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
@@ -85,6 +86,27 @@ async def test_keys_survive_the_loss_of_the_index(front: FrontProcess) -> None:
     async with front.client() as http:
         again = await http.post("/api/v1/reports", json=body, headers={"Idempotency-Key": "k"})
     assert (again.headers.get("idempotency-replayed"), again.json()) == ("true", first.json())
+
+
+@proves("intake", "corrupted", note="the input that its index is a copy of")
+async def test_what_the_input_has_lost_is_taken_when_its_sender_comes_again(front: FrontProcess, on_log: OnLog) -> None:
+    """The index went on answering for reports that no log held any more: the sender was told 202 and nothing came of it."""
+    realm = "92~test-lost"
+    async with front.client() as http:
+        await http.post("/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "kept"})
+    front.stop()
+    ledger = Ledger(front.data.root / "intake" / "answers.db")
+    (sender,) = ledger._reading.execute("SELECT DISTINCT sender FROM reports").fetchone()
+    ledger._store([Known(keyed_id(realm, sender, "lost"), realm, "00" * 16, 1, sender, None)], {0: 1 << 40})
+    ledger.close()
+    front.start()
+    await front.accepting()
+    async with front.client() as http:
+        kept = await http.post("/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "kept"})
+        lost = await http.post("/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "lost"})
+    assert (kept.status_code, kept.headers.get("idempotency-replayed")) == (202, "true")
+    assert (lost.status_code, lost.headers.get("idempotency-replayed")) == (202, None)
+    assert len(await on_log(realm)) == 2
 
 
 @proves("intake", "kill")
