@@ -20,8 +20,6 @@ PARIS: Final = ZoneInfo("Europe/Paris")
 WEEKDAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 FREQUENCIES: Final = ("DAILY", "WEEKLY", "MONTHLY")
 MAX_INTERVAL: Final = 52
-MAX_SPAN: Final = timedelta(days=31)
-"""An occurrence lasts at most so long."""
 HORIZON_DAYS: Final = 8 * 366
 """A rule without an occurrence for so long has none any more."""
 _DAY: Final = re.compile(r"([+-]?[1-5])?(MO|TU|WE|TH|FR|SA|SU)")

@@ -18,7 +18,6 @@ SERVICES = ("alerts", "continuity", "delivery")
 class Retention(StrEnum):
     FOREVER = "forever"  # delete policy, retention.ms = -1
     COMPACTED = "compacted"  # newest record per key; a null value erases
-    MONTH = "month"  # 30 days
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ PUBLIC = ("incidents", "continuity", "plans", "reassignments", "notifications", 
 TOPICS: tuple[Topic, ...] = (
     *(Topic(inputs(s), f"inputs of {s}, CloudEvents binary", Retention.FOREVER, append_time=True, durable_each=True) for s in SERVICES),
     *(Topic(log(s), f"Transactions of {s}, one per input", Retention.FOREVER, durable_each=True) for s in SERVICES),
-    *(Topic(snapshots(s), f"snapshot chunks, manifests and checkpoints of {s}", Retention.COMPACTED, key="slot and chunk") for s in SERVICES),
+    *(Topic(snapshots(s), f"snapshot chunks and manifests of {s}", Retention.COMPACTED, key="slot and chunk") for s in SERVICES),
     *(Topic(p, f"public facts about {p}, CloudEvents binary", Retention.FOREVER) for p in PUBLIC),
     Topic("events.external", "CloudEvents of producers outside, binary or structured", Retention.FOREVER, key="source"),
     Topic("directory", "people's contact points, encrypted per item", Retention.COMPACTED, partitions=1, key="person token", durable_each=True),
@@ -85,8 +84,6 @@ def config_of(topic: Topic) -> dict[str, str]:
             config |= {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
         case Retention.COMPACTED:
             config |= {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.2", "delete.retention.ms": "86400000"}
-        case Retention.MONTH:
-            config |= {"cleanup.policy": "delete", "retention.ms": str(30 * 86_400_000)}
     if topic.append_time:
         config["message.timestamp.type"] = "LogAppendTime"
     if topic.durable_each:

@@ -52,10 +52,10 @@ class Held(Generic[S]):
     writing: asyncio.Task[None] | None = None
     snapshot_seq: int = 0
     """Seq of the newest snapshot, or at the take."""
+    snapshot_at: float = field(default_factory=time.monotonic)
+    """time.monotonic() of it."""
     next_snapshot_at: float = 0.0
     """time.monotonic() before which no snapshot is taken."""
-    checkpoint_seq: int = 0
-    checkpoint_at: float = field(default_factory=time.monotonic)
     moved_at: float = field(default_factory=time.monotonic)
     """time.monotonic() of the last append."""
 

@@ -65,8 +65,8 @@ class Tuning:
     """Records between snapshots, at least."""
     snapshot_pause_s: float = 2.0
     """Seconds between snapshots, at least; also ten times what the last one took."""
-    checkpoint_every: int = 10_000
-    checkpoint_s: float = 3600.0
+    snapshot_s: float = 3600.0
+    """Seconds after which a snapshot is taken of whatever has come since the last one."""
     group: str = ""
     """Consumer group; empty = `vigie-<service>`."""
     every_ms: int = EVERY_MS
@@ -189,7 +189,7 @@ class Worker(Generic[S]):
         room = asyncio.Event()
         feed = Feed(self.publisher, partition, at, taken.published, room)
         log.debug("partition.taken", partition=partition, seq=at.seq, folded=taken.folded, ignored=at.ignored)
-        return Held(partition, taken.view, feed, taken.next_slot, anchor, anchor, room=room, snapshot_seq=at.seq, checkpoint_seq=at.seq)
+        return Held(partition, taken.view, feed, taken.next_slot, anchor, anchor, room=room, snapshot_seq=at.seq)
 
     async def _top_up(self, reader: PartitionReader, held: Held[S]) -> None:
         """Fold what another worker appended while we kept the chain."""

@@ -1,4 +1,4 @@
-"""Snapshots of a log partition: two alternating slots for a quick start, and checkpoints that are kept.
+"""Snapshots of a log partition: two alternating slots for a quick start.
 
 A snapshot is a set of chunk records and, after they are acknowledged, one manifest that names each chunk by offset and hash. A torn
 or overwritten snapshot therefore shows, and the other slot, then the beginning of the log, is used instead. A part of a realm that
@@ -173,8 +173,8 @@ def _unpack(chunks: Iterable[bytes]) -> list[Any]:
 # ── writing ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _Written = dict[str, dict[str, tuple["ReferenceType[RealmState[Any] | Page]", tuple[Chunk, ...]]]]
-"""Realm → part → (the immutable object that was written, its chunks). Weakly: a slot is written again after thousands of records, a checkpoint
-after an hour, and the states of then, of realms closed since, are not held for that long. Whoever is gone is not what is written now.
+"""Realm → part → (the immutable object that was written, its chunks). Weakly: a slot is written again after thousands of records or hours, and the
+states of then, of realms closed since, are not held for that long. Whoever is gone is not what is written now.
 """
 
 
@@ -189,12 +189,8 @@ class SnapshotWriter(Generic[S]):
         self._written: dict[str, _Written] = {}
 
     async def write(self, slot: str, view: View[S], published: Published) -> Manifest:
-        """Write `view` into a slot: chunks first, the manifest when all of them are acknowledged. Raises BrokerAway.
-
-        `slot` is one of SLOTS, or `c<seq>` for a checkpoint, which is kept.
-        """
-        kept = slot not in SLOTS
-        before, after = self._written.get("c" if kept else slot, {}), _Written()
+        """Write `view` into one of SLOTS: chunks first, the manifest when all of them are acknowledged. Raises BrokerAway."""
+        before, after = self._written.get(slot, {}), _Written()
         for realm, state in view.realms.items():
             old, parts = before.get(realm, {}), dict[str, tuple[ReferenceType[RealmState[Any] | Page], tuple[Chunk, ...]]]()
             for part, source in _parts(state):
@@ -210,9 +206,8 @@ class SnapshotWriter(Generic[S]):
         if ARMED:
             reach("during-snapshot")
         await self._send(f"{slot}/manifest", manifest.dump())
-        self._written["c" if kept else slot] = after
-        if not kept:
-            await self._erase(slot, before, after)
+        self._written[slot] = after
+        await self._erase(slot, before, after)
         return manifest
 
     async def _write_part(self, key: str, source: RealmState[Any] | Page) -> tuple[Chunk, ...]:
@@ -301,14 +296,3 @@ async def _read_offsets(reader: PartitionReader, topic: str, partition: int, off
         async for record in reader.read(topic, {partition: (group[0], group[-1] + 1)}):
             if record.offset in wanted and record.value is not None:
                 yield record.offset, record.value
-
-
-async def checkpoints(reader: PartitionReader, service: str, partition: int) -> list[Manifest]:
-    """All kept checkpoints, oldest first. Reads the whole topic partition."""
-    topic = snapshots_topic(service)
-    found: dict[str, Manifest] = {}
-    async for record in reader.read(topic, await reader.bounds(topic, [partition])):
-        slot, _, rest = (record.key or b"").decode(errors="replace").partition("/")
-        if slot.startswith("c") and rest == "manifest" and (manifest := _readable(record.value, service, partition)) is not None:
-            found[slot] = manifest
-    return sorted(found.values(), key=lambda m: (m.position.history, m.position.seq))

@@ -173,7 +173,7 @@ class Watch:
         tuning, now = self._worker.tuning, time.monotonic()
         for held in self._worker.held.values():
             new = held.view.position.seq - held.snapshot_seq
-            hourly = now - held.checkpoint_at > tuning.checkpoint_s and held.view.position.seq > held.checkpoint_seq
+            hourly = new > 0 and now - held.snapshot_at > tuning.snapshot_s
             quiet = new >= min(IDLE_RECORDS, tuning.snapshot_every) and now - held.moved_at > IDLE_S
             if (hourly or quiet) and not held.pending and held.writing is None and held.snapshot is None and now >= held.next_snapshot_at:
                 self.write_snapshot(held, held.view)
@@ -183,16 +183,13 @@ class Watch:
         held.writing = asyncio.create_task(self._write(held, view), name=f"snapshot {self._worker.service}/{held.partition}")
 
     async def _write(self, held: Held[Any], view: View[Any]) -> None:
-        worker, tuning, started, seq = self._worker, self._worker.tuning, time.monotonic(), view.position.seq
+        worker, started, seq = self._worker, time.monotonic(), view.position.seq
         try:
             await self._check_anchor(held)
             writer = await self._writer(held)
             await writer.write(held.slot, view, held.feed.published)
             held.slot = SLOTS[1 - SLOTS.index(held.slot)]
-            held.snapshot_seq = seq
-            if seq - held.checkpoint_seq >= tuning.checkpoint_every or started - held.checkpoint_at > tuning.checkpoint_s:
-                await writer.write(f"c{seq}", view, held.feed.published)
-                held.checkpoint_seq, held.checkpoint_at = seq, started
+            held.snapshot_seq, held.snapshot_at = seq, started
             metrics.count("vigie_snapshots_total", service=worker.service)
         except (BrokerAway, KafkaError, OSError) as error:
             if not worker.stopping:
@@ -203,7 +200,7 @@ class Watch:
             stop_for(error, "agent.crashed")
         took = time.monotonic() - started
         metrics.observe("vigie_snapshot_seconds", took, service=worker.service)
-        held.next_snapshot_at = time.monotonic() + max(tuning.snapshot_pause_s, 10 * took)
+        held.next_snapshot_at = time.monotonic() + max(worker.tuning.snapshot_pause_s, 10 * took)
         held.writing = None
 
     async def _check_anchor(self, held: Held[Any]) -> None:

@@ -125,7 +125,7 @@ class Toys:
         log_file = self.folder / f"{name}.{self.spawned}.log"
         settings = {
             "VIGIE_KAFKA": self.kafka, "VIGIE_INSTANCE": name, "VIGIE_DATA_DIR": "/nonexistent", "TOY_SNAPSHOT_EVERY": "100",
-            "TOY_SNAPSHOT_PAUSE_S": "0.3", "TOY_CHECKPOINT_EVERY": "300", "PYTHONUNBUFFERED": "1", "TOY_SUFFIX": self.suffix,
+            "TOY_SNAPSHOT_PAUSE_S": "0.3", "PYTHONUNBUFFERED": "1", "TOY_SUFFIX": self.suffix,
         }  # fmt: skip
         environment = {**os.environ, **settings, **env}
         process = forked.start("tests.faults.runtime.toy_worker", service, str(logic), environment=environment, log=log_file)

@@ -17,7 +17,6 @@ if __name__ == "__main__":
         snapshot_every=int(os.environ.get("TOY_SNAPSHOT_EVERY", "2000")),
         snapshot_pause_s=float(os.environ.get("TOY_SNAPSHOT_PAUSE_S", "2")),
         group=os.environ.get("TOY_GROUP", ""),
-        checkpoint_every=int(os.environ.get("TOY_CHECKPOINT_EVERY", "10000")),
     )
     suffix = os.environ.get("TOY_SUFFIX", "")
     register(suffix)

@@ -110,7 +110,7 @@ class Taken:
 
 
 async def test_a_state_that_was_written_is_not_held_and_one_that_stands_is_not_written_again() -> None:
-    """The state of a realm before it was closed would stay for an hour, in the slot of the checkpoint."""
+    """The state of a realm before it was closed would stay for hours, in the other slot."""
     producer = Taken()
     writer = SnapshotWriter(cast("RecordProducer", producer), ToyDecider(), 8)
 
@@ -118,7 +118,7 @@ async def test_a_state_that_was_written_is_not_held_and_one_that_stands_is_not_w
         return RealmState(realm, realm, 5, False, Seen(), Map(), ToyState(counts=Map({"a": count})))
 
     stands, moves = of("92~ex-1", 1), of("92~ex-2", 1)
-    for slot in ("a", "c8"):
+    for slot in ("a", "b"):
         await writer.write(slot, View(Position(), Map({"92~ex-1": stands, "92~ex-2": moves})), Published())
     gone = ref(moves)
     del moves

@@ -14,6 +14,7 @@ import pytest
 from schemas.runtime import InputRefused
 from services.runtime import metrics
 from services.runtime.chain import Position
+from services.runtime.processor import Tuning
 from services.runtime.publisher import Publisher
 from services.runtime.watch import Watch
 from tests.waiting import eventually
@@ -70,3 +71,24 @@ async def test_the_first_dead_letter_of_a_process_is_an_increase() -> None:
     reasons = ["input_failed", *get_args(InputRefused.model_fields["code"].annotation)]
     assert [figure("vigie_dead_letters_total", reason=reason, service="alerts") for reason in reasons] == [0.0] * len(reasons)
     await publisher.stop()
+
+
+@pytest.mark.parametrize(
+    ("records", "moved_s", "snapshot_s", "taken"),
+    [(500, 5, 60, True), (499, 5, 60, False), (500, 1, 60, False), (1, 5, 3700, True), (1, 1, 3700, True), (0, 5, 3700, False)],
+)
+def test_a_quiet_moment_after_many_records_and_the_hour_after_any_are_used_for_a_snapshot(
+    worker: Any, records: int, moved_s: float, snapshot_s: float, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quiet log had none, so nothing could prove that it had lost its end."""
+    now = time.monotonic()
+    worker.tuning = Tuning()
+    worker.held = {3: SimpleNamespace(
+        view=SimpleNamespace(position=Position(seq=7 + records)), snapshot_seq=7, snapshot_at=now - snapshot_s, moved_at=now - moved_s, pending=[],
+        writing=None, snapshot=None, next_snapshot_at=0.0,
+    )}  # fmt: skip
+    written: list[Any] = []
+    watch = Watch(worker)
+    monkeypatch.setattr(watch, "write_snapshot", lambda held, _view: written.append(held))
+    watch._use_quiet_moments()
+    assert bool(written) is taken
