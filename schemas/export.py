@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 import schemas  # noqa: F401  registers every message
+from schemas import envelope as ce
 from schemas.base import MESSAGES, Command, Fact, Message
 from schemas.routes import PUBLIC, ROUTES
 from schemas.topics import SERVICES, TOPICS, Topic
@@ -53,6 +54,29 @@ def _carried(topic: Topic) -> list[str]:
     return []
 
 
+def _headers() -> dict[str, Any]:
+    """What stands beside the data of every message."""
+    text, told = {"type": "string"}, {"type": "string", "format": "date-time"}
+    return {
+        "type": "object",
+        "properties": {
+            ce.CE_SPECVERSION: {"const": "1.0"},
+            ce.CE_ID: {**text, "description": "Id of the input or the fact: the same (source, id) is the same event"},
+            ce.CE_SOURCE: text,
+            ce.CE_TYPE: {**text, "description": "Name and version of the message: `vigie.<name>.v<version>`"},
+            ce.CONTENT_TYPE: {"const": "application/json"},
+            ce.CE_TIME: {**told, "description": "Informs only: in a live realm the broker's append time is the clock"},
+            ce.CE_AT: {**text, "description": "Logical time in milliseconds, simulated realms only"},
+            ce.CE_CORRELATION: {**text, "description": "Id of the first input of the causal chain"},
+            ce.CE_CAUSATION: {**text, "description": "Id of the fact or input that caused this one"},
+            ce.CE_PLACE: {**text, "description": "Facts: `service/partition/history/seq/ordinal` in the source log, in order per service and partition"},
+            ce.CE_PLACEHASH: {**text, "description": "Facts: hash of the source log record"},
+            ce.CE_TRACEPARENT: {**text, "description": "W3C trace context, only while traces are wanted"},
+        },
+        "required": [ce.CE_SPECVERSION, ce.CE_ID, ce.CE_SOURCE, ce.CE_TYPE, ce.CONTENT_TYPE],
+    }  # fmt: skip
+
+
 def asyncapi() -> dict[str, Any]:
     """AsyncAPI 3.0 document: every topic, what lies on it, and the schema of each message."""
     messages = {
@@ -60,6 +84,7 @@ def asyncapi() -> dict[str, Any]:
             "name": wire, "title": cls.__name__, "summary": (cls.__doc__ or "").strip().split("\n")[0], "contentType": "application/json",
             "payload": {"$ref": f"json/{wire}.json"},
             "tags": [{"name": _kind(cls)}],
+            "traits": [{"$ref": "#/components/messageTraits/cloudEvent"}],
         }
         for wire, cls in sorted(PUBLISHED.items())
     }  # fmt: skip
@@ -81,7 +106,7 @@ def asyncapi() -> dict[str, Any]:
             "title": "Vigie", "version": "1",
             "description": "CloudEvents 1.0 in Kafka binary mode; record key = realm; producers are closed, consumers open.",
         },
-        "channels": channels, "operations": operations, "components": {"messages": messages},
+        "channels": channels, "operations": operations, "components": {"messages": messages, "messageTraits": {"cloudEvent": {"headers": _headers()}}},
     }  # fmt: skip
 
 

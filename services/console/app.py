@@ -84,6 +84,8 @@ ROUTERS: Final = (
     commands.router, reference_changes.router, reference.router, live.router, callouts.router, headcounts.router, devices.router, returns.router, sitreps.router, evidence.router, retex.router,
 )  # fmt: skip
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
+SCHEMAS: Final = {file.name: file for file in (ASYNCAPI.parent / "json").glob("*.json")}
+"""What the AsyncAPI document points to, beside it."""
 slog = structlog.get_logger(__name__)
 
 
@@ -186,6 +188,12 @@ def create_app(health: Health) -> FastAPI:
     for path in ("/livez", "/readyz", "/metrics"):
         app.add_api_route(path, probe, methods=["GET"], include_in_schema=False)
     app.add_api_route("/asyncapi.json", lambda: FileResponse(ASYNCAPI), methods=["GET"], include_in_schema=False)
+
+    @app.get("/json/{name}", include_in_schema=False)
+    async def schema(name: str) -> FileResponse:
+        if (file := SCHEMAS.get(name)) is None:
+            raise ProblemError("not_found")
+        return FileResponse(file)
 
     described = app.openapi
     app.openapi = cache(lambda: completed(described()))  # type: ignore[method-assign]

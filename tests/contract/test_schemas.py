@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 import schemas.export as export
 from schemas.base import UnknownType, parse_closed, parse_open
+from schemas.envelope import Place
+from services.runtime.kafka import headers_of
 
 GOLDEN = sorted((export.FOLDER / "golden").glob("*.json"))
 
@@ -66,3 +68,18 @@ def test_asyncapi_names_every_topic_and_only_known_messages() -> None:
     known = set(document["components"]["messages"])
     for channel in document["channels"].values():
         assert set(channel["messages"]) <= known
+
+
+def test_asyncapi_tells_of_every_header_that_a_message_has() -> None:
+    """A consumer outside knows the type of a record by its headers alone."""
+    headers = export.asyncapi()["components"]["messageTraits"]["cloudEvent"]["headers"]
+    least = {name for name, _ in headers_of("vigie.Tick.v1", id="i", source="/s")}
+    place = Place("alerts", 0, 0, 1, 0)
+    most = {
+        name
+        for name, _ in headers_of(
+            "vigie.Tick.v1", id="i", source="/s", at=1, correlation_id="c", causation_id="d", place=place, place_hash="h", time_ms=1, traceparent="t",
+        )
+    }  # fmt: skip
+    assert set(headers["required"]) == least
+    assert set(headers["properties"]) == most

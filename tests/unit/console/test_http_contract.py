@@ -39,6 +39,16 @@ DECISIONS = (
 )  # fmt: skip
 
 
+def test_what_the_asyncapi_document_points_to_is_beside_it() -> None:
+    """A consumer who read the document over HTTP found no schema of any message."""
+    with TestClient(create_app(Health()), base_url="http://console") as http:
+        messages = http.get("/asyncapi.json").json()["components"]["messages"]
+        for wire in ("vigie.IncidentChanged.v1", "vigie.NotificationPlanned.v1"):
+            (points_to,) = [message["payload"]["$ref"] for message in messages.values() if message["name"] == wire]
+            assert http.get(f"/{points_to}").json()["$id"] == f"urn:vigie:{wire}"
+        assert http.get("/json/vigie.Nothing.v1.json").json()["code"] == "not_found"
+
+
 def test_the_document_is_openapi_3_1_and_holds_every_promised_path() -> None:
     document = openapi()
     assert document["openapi"].startswith("3.1")
