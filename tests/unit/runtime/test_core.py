@@ -431,6 +431,15 @@ def test_an_unreadable_record_never_puts_its_bytes_into_the_log() -> None:
         assert b"Exemple" not in stored.raw
 
 
+@pytest.mark.parametrize("id", ["", "x" * 257, "a\nb"])
+def test_an_id_that_would_swell_or_tear_the_log_is_refused(id: str) -> None:
+    stored = opened().feed_raw(P, b"92", b'{"incident": "i", "n": 1}', headers_of("vigie.ToyReport.v1", id=id, source="t"))
+    refused = only(stored.transaction)
+    assert isinstance(refused, InputRefused)
+    assert (refused.code, refused.input_id) == ("invalid", f"toy.inputs/{P}/1")
+    assert stored.transaction.src.id == refused.input_id
+
+
 def test_closing_is_forwarded_like_a_fact() -> None:
     echo, p = MemoryService(EchoDecider(), clock=T0), partition_of(LIVE, 8)
     opening = RealmOpened(territory="92", title_code="live", started_at=T0, lineage=LIVE)

@@ -63,3 +63,13 @@ async def test_nothing_is_ticked_before_it_is_due(wall: Wall) -> None:
         made.arm(1, "75", None)
         wall.now = T0 + 100
         await eventually(lambda: sent == ["75", "92"], timeout_s=5)
+
+
+async def test_a_partition_that_somebody_else_has_is_not_ticked_any_more(wall: Wall) -> None:
+    async with running() as (made, sent):
+        made.arm(0, "92", T0 + 50)
+        made.arm(1, "75", T0 + 50)
+        made.forget(0)
+        assert len(made) == 1
+        wall.now = T0 + 100
+        await eventually(lambda: sent == ["75"], timeout_s=5)

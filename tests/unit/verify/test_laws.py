@@ -159,6 +159,31 @@ def test_each_damage_is_noticed_by_its_law(what: str) -> None:
     assert law in world.found()
 
 
+@pytest.mark.parametrize(
+    ("declared", "applied_next"), [(fact("LossDeclared", "l", detail="disk"), 1), (fact("Rebased", "l", next_offset=40), 40)]
+)
+def test_after_a_declaration_the_log_goes_on_where_that_says(declared: dict[str, Any], applied_next: int) -> None:
+    broken = Findings()
+    log = LogFold("alerts", 0, broken.breach)
+    src = {"partition": 0, "digest": "d", "type": "vigie.Tick.v1", "id": "t", "place": None}
+    head = GENESIS
+    for seq, (offset, facts) in enumerate([(0, []), (-1, [declared]), (applied_next, [])], 1):
+        raw = json.dumps(
+            {
+                "seq": seq,
+                "prev": head,
+                "logic": 1,
+                "history": int(seq > 1),
+                "realm": REALM,
+                "src": {**src, "offset": offset},
+                "facts": facts,
+            }
+        ).encode()
+        head = record_hash(raw)
+        log.feed(seq, raw, {}, destinations)
+    assert (log.accepted, log.history, log.position, broken.broken) == (3, 1, applied_next, [])
+
+
 def test_every_law_but_the_chain_has_its_damage() -> None:
     """A record that does not continue the chain is not accepted: the laws about inputs and facts notice what it would have held.
 
