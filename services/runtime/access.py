@@ -13,19 +13,17 @@ import secrets
 import time
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
-import orjson
 import structlog
-from pydantic import ValidationError
 
 from schemas.base import DAY_MS, Instant
+from services.runtime.access_records import AccessRecords
 from services.runtime.ending import end
 from services.runtime.kafka import BrokerAway
 from services.runtime.keyed import Entry, Follower, KeyedWriter
-from services.runtime.keys import MasterKey, seal, unseal, write_private
+from services.runtime.keys import MasterKey, write_private
 from services.runtime.principals import (
-    KINDS,
     TRACE_DAYS,
     Account,
     Code,
@@ -71,20 +69,13 @@ class AccessStore:
     """`async with AccessStore.open(settings, "console") as access`. Reading is synchronous and from memory."""
 
     def __init__(self, settings: Settings, service: str, master: MasterKey) -> None:
-        self._key = master.derived("access")
         self._hash_key = master.derived("access.hashes")
         self.session_key: Final = master.derived("access.sessions")
         self._secrets = settings.data.secrets
-        self._file = settings.data.root / "vault" / f"access-{service}.json"
+        self._records = AccessRecords(settings.data.root / "vault" / f"access-{service}.json", master.derived("access"))
         self._writer = KeyedWriter(settings.kafka)
         self._follower = Follower(settings.kafka, [TOPIC], self._take, reset=self._restart)
-        self._tables: dict[str, dict[str, Record]] = {kind: {} for kind in KINDS}
-        self._by_hash: dict[str, Token] = {}
-        self._sealed: dict[str, tuple[int, bytes]] = {}
-        """Topic key → offset (-1: from the file only) and sealed value."""
-        self._pending: set[str] = set()
         self._changed = asyncio.Event()
-        self._unreadable = 0
         self._unknown = (0.0, UNKNOWN_PER_S)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -93,7 +84,7 @@ class AccessStore:
         """Reads the local file; Kafka is followed once the store is entered. Raises OSError, MasterKeyInvalid."""
         settings.data.make()
         store = cls(settings, service, master or MasterKey.open(settings.data.secrets))
-        store._load()
+        store._records.load()
         return store
 
     async def __aenter__(self) -> Self:
@@ -106,14 +97,14 @@ class AccessStore:
 
     async def __aexit__(self, *_: object) -> None:
         await end(self._tasks)
-        await asyncio.to_thread(self._save)
+        await asyncio.to_thread(self._records.save)
         await self._writer.stop()
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def bearer(self, token: str, *, now: Instant | None = None) -> Principal | None:
         """The principal of a valid token, from memory."""
-        found = self._by_hash.get(self.hash(token))
+        found = self._records.token(self.hash(token))
         if found is None or not found.valid(_now() if now is None else now):
             return None
         return self.principal(found.principal)
@@ -124,7 +115,7 @@ class AccessStore:
         Raises ProblemError `starting` while the topic has not been read: whoever is unknown then is not yet a stranger, and a key that a
         source had already (a routing key) looks like no token of ours.
         """
-        if (found := self.bearer(token)) is not None or self.hash(token) in self._by_hash:
+        if (found := self.bearer(token)) is not None or self._records.token(self.hash(token)) is not None:
             return found
         if not self.caught_up.is_set():
             return await self._bearer_at_start(token)
@@ -142,12 +133,12 @@ class AccessStore:
 
     def principal(self, id: str) -> Principal | None:
         """An enabled principal."""
-        found = self._tables[Principal.kind].get(id)
-        return found if isinstance(found, Principal) and found.disabled_at is None else None
+        found = self._records.get(Principal, id)
+        return found if found is not None and found.disabled_at is None else None
 
     def all(self, kind: type[_R]) -> list[_R]:
         """Every record of a kind, disabled and revoked ones too."""
-        return [r for r in self._tables[kind.kind].values() if isinstance(r, kind)]
+        return self._records.all(kind)
 
     def account(self, login: str) -> Account | None:
         """By login, without regard to case."""
@@ -156,12 +147,11 @@ class AccessStore:
 
     def source(self, principal: str) -> Source | None:
         """The source record of a principal."""
-        found = self._tables[Source.kind].get(principal)
-        return found if isinstance(found, Source) else None
+        return self._records.get(Source, principal)
 
     def ended(self, session: str) -> bool:
         """This session was closed."""
-        return session in self._tables[EndedSession.kind]
+        return self._records.get(EndedSession, session) is not None
 
     def code(self, code: str, *, now: Instant | None = None) -> Code | None:
         """A one-time code that may still be used."""
@@ -185,7 +175,7 @@ class AccessStore:
         """This code, used or not, and whose it is."""
         hashed = self.hash(normal_code(code))
         found = next((c for c in self.all(Code) if c.hash == hashed), None)
-        return found is not None and found.principal in self._tables[Principal.kind]
+        return found is not None and self._records.get(Principal, found.principal) is not None
 
     def hash(self, secret: str) -> str:
         """Keyed hash under which a token or code is kept."""
@@ -204,7 +194,7 @@ class AccessStore:
         """For readiness: None, or why nobody new can come in."""
         if any(task.done() and task.get_name() != "access.reconcile" for task in self._tasks):
             return "the access topic is no longer followed: restart this process"
-        if not self._tables[Principal.kind] and not self.caught_up.is_set():
+        if not self.all(Principal) and not self.caught_up.is_set():
             return "no accounts known yet: the access topic has not been read"
         return None
 
@@ -212,17 +202,17 @@ class AccessStore:
 
     async def put(self, record: Record) -> None:
         """Write a record; it counts here and everywhere after the return. Raises BrokerAway."""
-        key, sealed = self._seal(record)
+        key, sealed = self._records.seal(record)
         _, offset = await self._writer.put(TOPIC, key, sealed)
-        self._pending.discard(key)
-        if offset > self._sealed.get(key, (-1, b""))[0]:
+        self._records.pending.discard(key)
+        if offset > self._records.offset(key):
             self._set(key, offset, sealed, record)
 
     def note(self, record: Record) -> None:
         """Write a record that must count here at once, Kafka or not (a used code, a closed session); it goes out when Kafka is there."""
-        key, sealed = self._seal(record)
-        self._pending.add(key)
-        self._set(key, self._sealed.get(key, (-1, b""))[0], sealed, record)
+        key, sealed = self._records.seal(record)
+        self._records.pending.add(key)
+        self._set(key, self._records.offset(key), sealed, record)
 
     def trace(self, author: Principal, act: str, about: str = "") -> None:
         """Remember who did this, also while Kafka is away; see Trace."""
@@ -235,7 +225,7 @@ class AccessStore:
 
         `token`: one that a source has already (a routing key); it must be long and random all the same.
         """
-        if self._tables[Principal.kind].get(principal.id) != principal:
+        if self._records.get(Principal, principal.id) != principal:
             await self.put(principal)
         token = token or TOKEN_PREFIX + secrets.token_urlsafe(32)
         return await self._register(principal.id, token, expires_at), token
@@ -248,8 +238,8 @@ class AccessStore:
 
     async def revoke_token(self, id: str) -> None:
         """Raises UnknownPrincipal, BrokerAway."""
-        token = self._tables[Token.kind].get(id)
-        if not isinstance(token, Token):
+        token = self._records.get(Token, id)
+        if token is None:
             raise UnknownPrincipal(id)
         if token.revoked_at is None:
             await self.put(token.model_copy(update={"revoked_at": _now()}))
@@ -263,15 +253,15 @@ class AccessStore:
 
     async def end_sessions(self, principal_id: str) -> None:
         """All sessions of an account end at once, in every process. Raises UnknownPrincipal, BrokerAway."""
-        found = self._tables[Account.kind].get(principal_id)
-        if not isinstance(found, Account):
+        found = self._records.get(Account, principal_id)
+        if found is None:
             raise UnknownPrincipal(principal_id)
         await self.put(found.model_copy(update={"epoch": found.epoch + 1}))
 
     async def set_enabled(self, principal_id: str, *, enabled: bool) -> None:
         """Disabled: its tokens and sessions stop at once. Raises UnknownPrincipal, BrokerAway."""
-        found = self._tables[Principal.kind].get(principal_id)
-        if not isinstance(found, Principal):
+        found = self._records.get(Principal, principal_id)
+        if found is None:
             raise UnknownPrincipal(principal_id)
         await self.put(found.model_copy(update={"disabled_at": None if enabled else _now()}))
 
@@ -299,10 +289,10 @@ class AccessStore:
         await self.caught_up.wait()
         await self._prune()
         local = Principal(id="local-admin", role=Role.ADMIN, label="administrator of this machine", speaks_as="cellule", created_at=_now())
-        if "local-admin" not in self._tables[Principal.kind]:
+        if self._records.get(Principal, "local-admin") is None:
             await self.put(local)
         token = self._secret_file("admin.token", TOKEN_PREFIX + secrets.token_urlsafe(32))
-        if self.hash(token) not in self._by_hash:
+        if self._records.token(self.hash(token)) is None:
             await self._register("local-admin", token)
         admins = {p.id for p in self.all(Principal) if p.role is Role.ADMIN and p.disabled_at is None}
         if not any((a.password_hash or a.passkeys) and a.id in admins for a in self.all(Account)):
@@ -329,100 +319,61 @@ class AccessStore:
 
     async def _take(self, entries: Sequence[Entry]) -> None:
         for e in entries:
-            offset, _ = self._sealed.get(e.key, (-1, b""))
-            if e.offset <= offset or e.key in self._pending:
+            if e.offset <= self._records.offset(e.key) or e.key in self._records.pending:
                 continue
-            record = None if e.value is None else self._open(e.key, e.value)
-            if record is not None and e.value is not None:
-                self._set(e.key, e.offset, e.value, record)
-            elif e.value is None:
+            if e.value is None:
                 self._drop(e.key)
+            elif (record := self._records.open(e.key, e.value)) is not None:
+                self._set(e.key, e.offset, e.value, record)
 
     def _restart(self, _topic: str, _partition: int) -> None:
         """The topic was made again: whatever comes now is newer than what is known."""
-        self._sealed = {key: (-1, sealed) for key, (_, sealed) in self._sealed.items()}
+        self._records.sealed = {key: (-1, sealed) for key, (_, sealed) in self._records.sealed.items()}
 
     async def _reconcile(self) -> None:
         """After the first reading: what only the file knew was erased meanwhile; but an empty topic has lost it, and gets it back."""
         await self.caught_up.wait()
-        stale = [key for key, (offset, _) in self._sealed.items() if offset < 0 and key not in self._pending]
-        if stale and len(stale) == len(self._sealed):
+        known, pending = self._records.sealed, self._records.pending
+        stale = [key for key, (offset, _) in known.items() if offset < 0 and key not in pending]
+        if stale and len(stale) == len(known):
             log.error(
                 "access.topic_empty",
                 restored=len(stale),
                 hint="the access topic was lost; its content is written again from the local file",
             )
-            self._pending.update(stale)
+            pending.update(stale)
         else:
             for key in stale:
                 self._drop(key)
 
     async def _save_and_flush(self) -> None:
+        records = self._records
         while True:
             try:
                 await asyncio.wait_for(self._changed.wait(), FLUSH_S)
                 await asyncio.sleep(SAVE_AFTER_S)
                 self._changed.clear()
-                await asyncio.to_thread(self._save)
+                await asyncio.to_thread(records.save)
             except TimeoutError:
                 pass  # nothing new; what is pending is tried again below
             except OSError as error:
                 log.error("access.save_failed", error=str(error), hint="logins would be lost if Kafka were away at the next start")
-            for key in list(self._pending):
-                sealed = self._sealed[key][1]
+            for key in list(records.pending):
+                sealed = records.sealed[key][1]
                 try:
                     _, offset = await self._writer.put(TOPIC, key, sealed)
                 except BrokerAway:
                     break
-                if self._sealed.get(key, (0, b""))[1] == sealed:
-                    self._sealed[key] = (offset, sealed)
-                    self._pending.discard(key)
-
-    def _load(self) -> None:
-        try:
-            kept = orjson.loads(self._file.read_bytes())
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError) as error:
-            log.warning("access.file_unreadable", file=str(self._file), error=str(error))
-            return
-        for key, text in kept["records"].items():
-            sealed = base64.b64decode(text)
-            if (record := self._open(key, sealed)) is not None:
-                self._set(key, -1, sealed, record)
-        self._pending.update(key for key in kept["pending"] if key in self._sealed)
-
-    def _save(self) -> None:
-        kept = {key: base64.b64encode(sealed).decode() for key, (_, sealed) in list(self._sealed.items())}
-        write_private(self._file, orjson.dumps({"records": kept, "pending": sorted(self._pending)}), replace=True)
-
-    def _seal(self, record: Record) -> tuple[str, bytes]:
-        key = key_of(record)
-        return key, seal(self._key, record.model_dump_json().encode(), key.encode())
-
-    def _open(self, key: str, sealed: bytes) -> Record | None:
-        kind = KINDS.get(key.partition(":")[0])
-        try:
-            return kind.model_validate_json(unseal(self._key, sealed, key.encode()), extra="ignore") if kind else None
-        except (ValueError, ValidationError) as error:
-            if not self._unreadable:
-                log.error("access.unreadable", key=key, error=type(error).__name__, hint="written with another secrets/master.key?")
-            self._unreadable += 1
-            return None
+                if records.sealed.get(key, (0, b""))[1] == sealed:
+                    records.sealed[key] = (offset, sealed)
+                    records.pending.discard(key)
 
     def _set(self, key: str, offset: int, sealed: bytes, record: Record) -> None:
-        self._sealed[key] = (offset, sealed)
-        self._tables[record.kind][record.id] = record
-        if isinstance(record, Token):
-            self._by_hash[record.hash] = record
+        self._records.put(key, offset, sealed, record)
         self._changed.set()
 
     def _drop(self, key: str) -> None:
-        self._sealed.pop(key, None)
-        kind, _, id = key.partition(":")
-        record: Any = self._tables.get(kind, {}).pop(id, None)
-        if isinstance(record, Token):
-            self._by_hash.pop(record.hash, None)
+        self._records.drop(key)
         self._changed.set()
 
     def _may_look(self) -> bool:

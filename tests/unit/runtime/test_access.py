@@ -63,11 +63,11 @@ async def test_neither_tokens_nor_logins_lie_readable_on_the_topic_or_in_the_fil
     principal = new_principal(Role.CELL)
     await store.add_account(principal, "camille.martin")
     _, token = await store.create_token(principal)
-    store._save()
-    stored = b"".join(e.value or b"" for e in log.entries) + store._file.read_bytes()
+    store._records.save()
+    stored = b"".join(e.value or b"" for e in log.entries) + store._records._file.read_bytes()
     assert token.encode() not in stored
     assert b"camille" not in stored
-    assert store._file.stat().st_mode & 0o777 == 0o600
+    assert store._records._file.stat().st_mode & 0o777 == 0o600
 
 
 async def test_another_process_knows_it_from_the_topic(store: AccessStore, log: MemoryKeyedLog, tmp_path: Path) -> None:
@@ -87,17 +87,28 @@ async def test_logins_work_from_the_local_file_alone(store: AccessStore, log: Me
     principal = new_principal(Role.ADMIN)
     await store.add_account(principal, "admin")
     _, token = await store.create_token(principal)
-    store._save()
+    store._records.save()
     restarted = memory_access(tmp_path, log)
     assert restarted.bearer(token) == principal
     assert restarted.account("ADMIN") == Account(id=principal.id, login="admin")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b'{"records": {}}', b'{"records": {"a": 1}, "pending": []}', b'{"records": {"a": "x"}, "pending": 3}'],
+)
+def test_a_local_file_that_is_none_is_passed_over(store: AccessStore, log: MemoryKeyedLog, tmp_path: Path, content: bytes) -> None:
+    """The topic has everything; the process must start."""
+    store._records._file.parent.mkdir(exist_ok=True)
+    store._records._file.write_bytes(content)
+    assert memory_access(tmp_path, log).all(Principal) == []
 
 
 async def test_what_was_erased_meanwhile_does_not_come_back_from_the_file(store: AccessStore, log: MemoryKeyedLog, tmp_path: Path) -> None:
     kept, erased = new_principal(Role.CELL), new_principal(Role.CELL)
     await store.put(kept)
     await store.put(erased)
-    store._save()
+    store._records.save()
     restarted = memory_access(tmp_path, log)
     await restarted._take(log.entries[:1])
     restarted.caught_up.set()
@@ -109,12 +120,12 @@ async def test_what_was_erased_meanwhile_does_not_come_back_from_the_file(store:
 async def test_a_lost_topic_gets_its_content_back_from_the_file(store: AccessStore, tmp_path: Path) -> None:
     principal = new_principal(Role.CELL)
     _, token = await store.create_token(principal)
-    store._save()
+    store._records.save()
     restarted = memory_access(tmp_path, MemoryKeyedLog())
     restarted.caught_up.set()
     await restarted._reconcile()
     assert restarted.bearer(token) == principal
-    assert len(restarted._pending) == 2
+    assert len(restarted._records.pending) == 2
 
 
 async def test_a_used_code_is_used_although_kafka_is_away_and_after_a_restart(
@@ -128,7 +139,7 @@ async def test_a_used_code_is_used_although_kafka_is_away_and_after_a_restart(
     log.away = True
     store.use_code(found)
     assert store.code(code) is None
-    store._save()
+    store._records.save()
     restarted = memory_access(tmp_path, log)
     await restarted._take(log.entries)
     assert restarted.code(code) is None
