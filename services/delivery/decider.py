@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
-
-from immutables import Map
 
 from schemas.alerts import NotificationPlanned, NotificationWithdrawn, Unreachable
 from schemas.base import Fact, Instant
@@ -30,7 +27,6 @@ from schemas.delivery import (
     AttemptRow,
     ClaimAttempt,
     HoldChanged,
-    HoldRow,
     NotificationChanged,
     NotificationRow,
     ProbeOutcome,
@@ -43,7 +39,7 @@ from schemas.runtime import CommandApplied, DeadlineFailed, LossDeclared, Rebase
 from schemas.words import Answer, Channel, NotificationState
 from services.delivery import attempts
 from services.delivery.answers import ANSWERS, answered, decide_answer
-from services.delivery.bundling import Bundles, bundle, newest_call, spoken_for
+from services.delivery.bundling import bundle, newest_call, spoken_for
 from services.delivery.callouts import (
     CallOut,
     decide_draft,
@@ -54,9 +50,9 @@ from services.delivery.callouts import (
     progress,
     to_remind,
 )
+from services.delivery.dumping import Dumped, dump_state, load_state
 from services.delivery.evolve import (
     called_off,
-    channels_of,
     is_stopped,
     open_of,
     placed,
@@ -68,17 +64,13 @@ from services.delivery.evolve import (
     with_row,
 )
 from services.delivery.hold import decide_hold, decide_release, lapsed
-from services.delivery.pacing import Pacing
 from services.delivery.planning import candidates, planned_row
-from services.delivery.policies import DEFAULT, Rules, dump_rules, load_rules
 from services.delivery.probing import probed
 from services.delivery.replaying import refused_replay
 from services.delivery.simulated import SIMULATED_RUN
 from services.delivery.state import HOLD_KEY, DeliveryState
-from services.runtime.agenda import Agenda
 from services.runtime.decider import Deadline, Firing, Input
 
-T = TypeVar("T")
 _KEPT_SECTIONS = (Section.ROSTER, Section.ESCALATION, Section.CHANNELS)
 """Delivery records who can be reached, how roles are called and what providers carry; the rest of the reference is not its business."""
 
@@ -372,70 +364,15 @@ class DeliveryDecider:
 
     # ── snapshots ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def dump(self, state: DeliveryState) -> dict[str, list[tuple[str, object]]]:
+    def dump(self, state: DeliveryState) -> Dumped:
         """JSON-able collections."""
-        hold = state.hold.model_dump(mode="json", exclude_defaults=True) if state.hold else None
-        return {
-            "notifications": [(row.id, row.model_dump(mode="json", exclude_defaults=True)) for row in state.notifications.values()],
-            "channels": [(person, list(channels)) for person, channels in state.channels.items()],
-            "directory": [(person, list(channels)) for person, channels in state.directory.items()],
-            "staged": [(person, list(channels)) for person, channels in (state.staged or {}).items()],
-            "held": list(state.held.items()),
-            "due": list(state.agenda.due.items()),
-            "scalars": [("hold", hold), ("staging", state.staged is not None), ("lost_at", state.lost_at)],
-            "rules": [
-                (name, dump_rules(rules))
-                for name, rules in (("in_force", state.rules), ("staged", state.staged_rules))
-                if rules is not None and rules is not DEFAULT
-            ],
-            **state.pacing.dump(),
-            **state.bundles.dump(),
-            "managers": list(state.managers.items()),
-            "staged_managers": list((state.staged_managers or {}).items()),
-            "callouts": [(id, one.dump()) for id, one in state.callouts.items()],
-        }
+        return dump_state(state)
 
-    def load(self, realm: str, lineage: str, dumped: dict[str, list[tuple[str, object]]]) -> DeliveryState:
+    def load(self, realm: str, lineage: str, dumped: Dumped) -> DeliveryState:
         """Inverse of dump."""
-        scalars = dict(dumped.get("scalars", ()))
-        hold, lost_at = scalars.get("hold"), scalars.get("lost_at")
-        assert lost_at is None or isinstance(lost_at, int)
-        return DeliveryState(
-            realm,
-            lineage,
-            notifications=_map(dumped, "notifications", NotificationRow.model_validate),
-            channels=_map(dumped, "channels", channels_of),
-            directory=_map(dumped, "directory", channels_of),
-            staged=_map(dumped, "staged", channels_of) if scalars.get("staging") else None,
-            hold=HoldRow.model_validate(hold) if hold else None,
-            held=_map(dumped, "held", _instant),
-            agenda=Agenda.restore(_map(dumped, "due", _instant)),
-            rules=_rules(dumped, "in_force") or DEFAULT,
-            staged_rules=_rules(dumped, "staged"),
-            pacing=Pacing.load(dumped),
-            bundles=Bundles.load(dumped),
-            managers=_map(dumped, "managers", str),
-            staged_managers=_map(dumped, "staged_managers", str) if scalars.get("staging") else None,
-            callouts=_map(dumped, "callouts", CallOut.load),
-            lost_at=lost_at,
-        )
-
-
-def _rules(dumped: dict[str, list[tuple[str, object]]], name: str) -> Rules | None:
-    found = dict(dumped.get("rules", ())).get(name)
-    assert found is None or isinstance(found, dict)
-    return None if found is None else load_rules(found)
+        return load_state(realm, lineage, dumped)
 
 
 def _reachable(row: ReachRow) -> tuple[Channel, ...]:
     """Also what was never verified: whoever plans a message puts that last."""
     return tuple(point.channel for point in row.points)
-
-
-def _instant(value: object) -> Instant:
-    assert isinstance(value, int)
-    return value
-
-
-def _map(dumped: dict[str, list[tuple[str, object]]], name: str, read: Callable[[object], T]) -> Map[str, T]:
-    return Map({key: read(value) for key, value in dumped.get(name, ())})
