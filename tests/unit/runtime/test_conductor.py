@@ -11,7 +11,7 @@ from immutables import Map
 from schemas.alerts import AnswerReceived, AttentionRequested, MetricChanged, NotificationPlanned
 from schemas.base import Fact, Instant, Message
 from schemas.commands import AnswerNotification
-from schemas.runtime import CONDUCTOR, CloseRealm, DeadlineFailed, OpenRealm, RealmOpened, StepRequested
+from schemas.runtime import CONDUCTOR, CloseRealm, DeadlineFailed, OpenRealm, RealmOpened, SetPace, StepRequested
 from schemas.words import Answer, Channel, Level
 from services.runtime.conductor import Conductor, Response
 from services.runtime.decider import Deadline, Firing, Input
@@ -115,6 +115,18 @@ def test_deadlines_fire_at_their_own_time_whatever_the_size_of_the_steps() -> No
     assert facts_without_steps(one) == facts_without_steps(many)
     metrics = [f.at - T0 for f in one.facts(REALM, ["continuity"]) if f.name == "MetricChanged"]
     assert metrics == [60_000, 120_000, 180_000, 240_000]
+
+
+def test_a_paused_realm_stands_still_and_goes_on_where_it_stood() -> None:
+    system, never = opened(), opened()
+    system.feed("alerts", REALM, SetPace(author="a", role="admin", paused=True), id="pause")
+    system.step(REALM, T0 + 600_000)
+    assert system.conductor.next_moves(REALM) == ()
+    assert system.conductor.clock(REALM) == T0
+    system.feed("alerts", REALM, SetPace(author="a", role="admin"), id="resume")
+    never.step(REALM, T0 + 600_000)
+    moved = [f for f in facts_without_steps(system) if f[0] != "PaceChanged"]
+    assert moved == facts_without_steps(never)
 
 
 def test_responses_come_at_their_own_time() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import fcntl
 import io
+import itertools
 import os
 import socket
 import sys
@@ -203,6 +204,23 @@ async def test_a_supervisor_that_stood_still_itself_takes_nobody_for_hung(monkey
         assert (child.status.state, child.status.restarts) == ("ready", 0)
         await child.stop()
         await running
+
+
+def test_since_is_that_of_the_state_whatever_is_said_of_it_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(child_module, "iso_now", lambda: str(next(ticks)))
+    child = Child(Plan("idle", (), {}, None, stop_order=0), Stream(io.StringIO()), lambda: None, lambda _plan, _code: "")
+    since = []
+    for state, why in (
+        ("starting", None),
+        ("starting", "waits for the broker"),
+        ("ready", None),
+        ("unready", "slow"),
+        ("unready", "slower"),
+    ):
+        child._enter(state, why)  # type: ignore[arg-type]
+        since.append(child.status.since)
+    assert since == ["1", "1", "2", "3", "3"]
 
 
 class _Exhausted(ForkServer):
