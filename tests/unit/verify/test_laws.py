@@ -143,6 +143,13 @@ def test_a_sound_world_breaks_no_law() -> None:
     assert sound().found() == set()
 
 
+def test_a_forwarded_fact_that_failed_is_not_missing_and_is_asked_for_in_the_dead_letters() -> None:
+    world = sound()
+    world.records["delivery"][0]["facts"] = [fact("InputFailed", "f9")]
+    world.records["delivery"][1]["facts"] = [fact("InputFailed", "f10")]
+    assert world.found() == {"dead-letter", "notification", "read-model"}
+
+
 def test_a_realm_that_the_store_has_let_go_has_no_rows_to_be_equal() -> None:
     world = sound()
     world.model.clear()
