@@ -243,8 +243,10 @@ def _declared(fact: FactRecord) -> Fields:
 
 def _strategy(fact: FactRecord) -> Fields:
     r = fact.data["row"]
+    lost = str(r.get("ended_by")).startswith("system:")  # its fallback site, and nobody decided so
     return {
-        "kind": "decision", "change": r["state"], "site": r.get("site"), "text_id": _text_id(r.get("reason")),
+        "kind": "fact" if lost else "decision", "change": "lost" if lost else r["state"],
+        "occurred_at": r.get("ended_at") or r["started_at"], "site": r.get("site"), "text_id": _text_id(r.get("reason")),
         "values": {"activity": r["activity"], "strategy": r["strategy"], "capacity_pct": r["expected_capacity_pct"]},
     }  # fmt: skip
 

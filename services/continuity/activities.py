@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,7 +76,7 @@ def settle(draft: Draft, activity: str, change: Change = NOTHING) -> None:
         rto=rto, dmia=dmia, local_running=(before.local_running if before else 0) + local.running,
         forecast_breach_at=breach(end, dmia.deadline, now), expected_end=end, incident=incident,
         path=through, path_more=found.hits - len(found.worst),
-        strategies=tuple(s.strategy for s in strategies), next_strategy=next_strategy(need, strategies),
+        strategies=tuple(s.strategy for s in strategies), next_strategy=next_strategy(need, tried(state, need.id, began(found, now)), strategies),
         why=why(need, found, strategies, said, since),
     )  # fmt: skip
     if row != before:
@@ -144,10 +144,15 @@ def active_strategies(state: State, activity: str) -> list[StrategyRow]:
     )
 
 
-def next_strategy(need: Need, active: Iterable[StrategyRow]) -> str | None:
-    """The first listed one that is not active (D51)."""
-    taken = {s.strategy for s in active}
-    return next((s for s in need.activity.strategies if s not in taken), None)
+def tried(state: State, activity: str, since: Instant) -> set[str]:
+    """Strategies that were put into effect since then, and those that still are."""
+    return {s.strategy for s in state.strategies.values() if s.activity == activity and (s.state == "active" or s.started_at >= since)}
+
+
+def next_strategy(need: Need, spent: Container[str], active: Iterable[StrategyRow]) -> str | None:
+    """The first listed one that was not tried for what hits the activity now; when all were, the first that is not active (D51)."""
+    listed, taken = need.activity.strategies, {s.strategy for s in active}
+    return next((s for s in listed if s not in spent), None) or next((s for s in listed if s not in taken), None)
 
 
 def touched_by_site(draft: Draft, site: str) -> tuple[str, ...]:

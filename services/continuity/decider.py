@@ -34,6 +34,7 @@ from services.continuity.conditions import FLOOD, TRANSIT
 from services.continuity.draft import Draft
 from services.continuity.metrics import tell_every_metric, tell_metrics
 from services.continuity.state import RECORDED_SECTIONS, Memory, State, evolve
+from services.continuity.strategies import end_lost
 from services.runtime.codec import StateCodec
 from services.runtime.decider import Deadline, Firing, Input
 
@@ -156,8 +157,9 @@ def _on_site(draft: Draft, row: SiteRow) -> None:
     draft.record(heard)
     if draft.state.bia is None:
         return
-    change = Change(back_at=_lifted_at(before, heard), sites=frozenset((row.id,)))
-    _settle_each(draft, ((activity, change) for activity in touched_by_site(draft, row.id)))
+    change, touched = Change(back_at=_lifted_at(before, heard), sites=frozenset((row.id,))), touched_by_site(draft, row.id)
+    lost = sorted((end_lost(draft) & draft.bia.needs.keys()).difference(touched))
+    _settle_each(draft, ((activity, change) for activity in (*touched, *lost)))
     reassigning.review(draft)
 
 
@@ -233,6 +235,7 @@ def _on_reference(draft: Draft, published: ReferencePublished) -> None:
         draft.record(published)
     if not published.last:
         return
+    end_lost(draft)
     everywhere = Change(sites=frozenset(draft.bia.sites))
     spent = 0
     for activity, need in draft.bia.needs.items():

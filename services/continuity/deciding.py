@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final
 
 from schemas import reassignment as m
@@ -101,24 +101,27 @@ def _key(line: m.LineRow) -> tuple[str, ...]:
     return (line.site, line.activity, line.metier, line.supply, line.need_site, line.need_activity, line.need_metier, line.place)
 
 
-def _is_sound(draft: Draft, line: m.LineRow) -> bool:
-    """False if nobody can be sent there any more, the next proposal says where instead: seats were lost since it was computed (where people are missing
-    and not seats: all seats), telework stopped, or a newer version of the reference data has dropped a site of it.
+def _is_sound(draft: Draft, line: m.LineRow, barred: Container[str]) -> bool:
+    """False if nobody can be sent there any more, the next proposal says where instead: the place may host nobody now (seats lost, no news, water, desks
+    that a strategy holds; where people are missing and not seats: all seats lost), telework stopped, or newer reference data have dropped a site of it.
     """
     if line.place == TELEWORK:
         return telework_works(draft.state, draft.now)
     if any(site not in draft.bia.sites for site in (line.site, line.place, line.need_site or line.site)):
         return False
+    if line.place != line.need_site:
+        return line.place not in barred
     heard = draft.state.sites.get(line.place)
     lost = max((c.loss_pct for c in heard.causes if c.type is not EventType.STAFF_SHORTAGE), default=0.0) if heard is not None else 0.0
-    return round(lost) < 100 if line.place == line.need_site else not lost
+    return round(lost) < 100
 
 
 def _chosen(draft: Draft, row: m.ProposalRow, asked: Iterable[str] | None, *, sound: bool) -> list[m.LineRow]:
     """Undecided lines, in their order; `sound`: to approve. Raises Refused for a line that cannot be decided."""
     lines, decided = {line.id: line for line in lines_of(draft.state, row.id)}, decided_lines(row)
+    barred = {c.site for c in situation_of(draft.state, draft.now).sites if not c.host_ok} if sound else ()
     if asked is None:
-        chosen = [line for line in lines.values() if line.id not in decided and (not sound or _is_sound(draft, line))]
+        chosen = [line for line in lines.values() if line.id not in decided and (not sound or _is_sound(draft, line, barred))]
     else:
         wanted = set(asked)
         if unknown := sorted(wanted - lines.keys()):
@@ -126,7 +129,7 @@ def _chosen(draft: Draft, row: m.ProposalRow, asked: Iterable[str] | None, *, so
         if done := sorted(wanted & decided):
             raise Refused(409, "already", line=done[0])
         chosen = [line for id, line in lines.items() if id in wanted]
-        if sound and (lost := next((line for line in chosen if not _is_sound(draft, line)), None)) is not None:
+        if sound and (lost := next((line for line in chosen if not _is_sound(draft, line, barred)), None)) is not None:
             raise Refused(412, "telework_off" if lost.place == TELEWORK else "place_lost", line=lost.id, site=lost.place)
     if not chosen:
         raise Refused(409, "nothing_to_decide", proposal=row.id)

@@ -6,15 +6,21 @@ from typing import Final
 
 from schemas import commands as cmd
 from schemas.alerts import AttentionRequested
+from schemas.base import Instant
 from schemas.continuity import ActivityDeclared, AlarmArbitrated, AlarmRaised, AlarmRow, StrategyChanged, StrategyRow
 from schemas.ranks import STRATEGIST
 from schemas.words import ClockBase, SiteStatus
-from services.continuity.activities import active_strategies, settle
+from services.continuity.activities import active_strategies, settle, tried
 from services.continuity.bia import Need
+from services.continuity.capacity import assess
 from services.continuity.draft import Draft
 from services.continuity.metrics import tell_metrics
+from services.continuity.reasons import began
+from services.continuity.reassigning import review
 from services.continuity.refusals import Refused, Result, must_decide, reasoned
 
+PLACE_LOST: Final = "system:fallback"
+"""Who ends a strategy whose fallback site is lost."""
 _OUT: Final = frozenset((SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING))
 
 
@@ -36,10 +42,10 @@ def activate_strategy(draft: Draft, command: cmd.ActivateStrategy) -> Result:
     if name is None:
         raise Refused(404, "unknown_strategy", activity=need.id, strategy=command.strategy)
     active = active_strategies(draft.state, need.id)
-    tried = {s.strategy for s in draft.state.strategies.values() if s.activity == need.id}
+    spent = tried(draft.state, need.id, began(assess(draft.state, need, draft.now), draft.now))
     if any(s.strategy == name for s in active):
         raise Refused(409, "already", activity=need.id, strategy=name)
-    skipped = next((s for s in listed[: listed.index(name)] if s not in tried), None)
+    skipped = next((s for s in listed[: listed.index(name)] if s not in spent), None)
     if skipped is not None:
         if not command.force:
             raise Refused(409, "strategy_order", activity=need.id, strategy=name, first=skipped)
@@ -52,6 +58,7 @@ def activate_strategy(draft: Draft, command: cmd.ActivateStrategy) -> Result:
         site=command.site, desks=command.desks, started_at=draft.now, started_by=command.author, reason=command.reason,
     )  # fmt: skip
     draft.record(StrategyChanged(row=row))
+    review(draft)  # desks that it holds are nobody else's
     return _settled(draft, need, {"strategy": row.id, "name": name})
 
 
@@ -79,10 +86,35 @@ def end_strategy(draft: Draft, command: cmd.EndStrategy) -> Result:
     must_decide(command, STRATEGIST)
     if row.state == "ended":
         raise Refused(409, "already", strategy=row.id)
-    draft.record(StrategyChanged(row=row.model_copy(update={"state": "ended", "ended_at": draft.now, "ended_by": command.author})))
+    _end(draft, row, draft.now, command.author)
+    review(draft)
     if row.activity not in draft.bia.needs:  # newer reference data dropped the activity: what the strategy holds is given back all the same
         return {"strategy": row.id, "activity": row.activity}
     return _settled(draft, _need(draft, row.activity), {"strategy": row.id})
+
+
+def _end(draft: Draft, row: StrategyRow, at: Instant, by: str) -> None:
+    draft.record(StrategyChanged(row=row.model_copy(update={"state": "ended", "ended_at": at, "ended_by": by})))
+
+
+def end_lost(draft: Draft) -> set[str]:
+    """End every strategy whose fallback site is out or no longer in the reference data, from when it was lost; the activities that lose it (D51).
+
+    What a person expected of the place cannot be had there: their clocks run from then. A site without news keeps what it has (D40).
+    """
+    lost = set()
+    for row in sorted(draft.state.strategies.values(), key=lambda row: row.id):
+        if row.state != "active" or row.site is None:
+            continue
+        heard = draft.state.sites.get(row.site)
+        if heard is not None and heard.status in _OUT:
+            _end(draft, row, min(max(heard.since, row.started_at), draft.now), PLACE_LOST)
+        elif row.site not in draft.bia.sites:
+            _end(draft, row, draft.now, PLACE_LOST)
+        else:
+            continue
+        lost.add(row.activity)
+    return lost
 
 
 def declare_activity(draft: Draft, command: cmd.DeclareActivity) -> Result:

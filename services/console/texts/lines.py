@@ -287,6 +287,8 @@ def _strategy(record: Record, names: Names, _: Translator) -> str:
     what = {"activity": v["activity"], "strategy": strategy_name(v["strategy"], _)}
     if record.change == "ended":
         return _("{activity} : fin de « {strategy} »", **what)
+    if record.change == "lost":
+        return _("{activity} : fin de « {strategy} », site de repli perdu ({site})", site=_where(record, names), **what)
     return _("{activity} : {strategy}, {pct} % attendus", pct=w.number(v["capacity_pct"], _.lang), **what)
 
 

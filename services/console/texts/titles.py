@@ -186,7 +186,9 @@ REFUSALS = {
         "La situation a changé : la proposition n° {number} la remplace ({new} lignes nouvelles, {changed} modifiées, {gone} disparues). Relisez-la avant de décider."
     ),
     "telework_off": N_("Le télétravail ne fonctionne plus depuis le calcul. La prochaine proposition dira où aller."),
-    "place_lost": N_("Ce lieu a perdu des postes depuis le calcul : {site}. La prochaine proposition dira où aller."),
+    "place_lost": N_(
+        "Ce lieu ne peut plus accueillir personne depuis le calcul (postes perdus ou déjà pris, sans nouvelles, zone touchée) : {site}. La prochaine proposition dira où aller."
+    ),
     # changes of the reference data
     "change_unknown": N_("Ce changement n’existe pas."),
     "change_decided": N_("Ce changement est déjà décidé."),

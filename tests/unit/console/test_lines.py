@@ -71,6 +71,8 @@ def test_every_line_has_a_sentence_of_its_own() -> None:
     (AlarmArbitrated(row=ALARM), "SOL-01\u00a0: arbitrage sur le RTO consommé"),
     (StrategyChanged(row=STRATEGY), "SOL-01\u00a0: télétravail, 80\u00a0% attendus"),
     (StrategyChanged(row=STRATEGY.model_copy(update={"state": "ended"})), "SOL-01\u00a0: fin de «\u00a0télétravail\u00a0»"),
+    (StrategyChanged(row=STRATEGY.model_copy(update={"state": "ended", "site": "sit-02", "ended_by": "system:fallback"})),
+     "SOL-01\u00a0: fin de «\u00a0télétravail\u00a0», site de repli perdu (sit-02)"),
     (AlarmRaised(row=ALARM.model_copy(update={"base": ClockBase.PDMA, "pct": 260})), "SOL-01\u00a0: données plus vieilles que la PDMA (260\u00a0%)"),
 ])  # fmt: skip
 def test_what_a_person_decides_about_an_activity_is_told_in_words(fact: object, sentence: str) -> None:

@@ -391,6 +391,26 @@ def test_nobody_is_sent_to_a_place_that_was_lost_since() -> None:
     assert set(world.state.moved) == {line.id for line in lines} - there
 
 
+@pytest.mark.parametrize("taken", ["silent", "held"])
+def test_nobody_is_sent_to_a_place_that_may_host_nobody_any_more(taken: str) -> None:
+    """A site that fell silent since, and one whose desks a strategy took since (D51)."""
+    world = fire_on_the_way()
+    lines = lines_of(world.state, current(world).id)
+    host = next(line.place for line in lines if line.place not in ("telework", line.site))
+    there = {line.id for line in lines if line.place == host}
+    if taken == "silent":
+        world.tell_site(host, "09:46", "09:46", SiteStatus.UNKNOWN)
+    else:
+        hold = ActivateStrategy(activity="EOM-01", strategy="SR-SITE", expected_capacity_pct=80, site=host, desks=2, **WHO)
+        assert isinstance(world.say(hold, "09:46"), CommandApplied)
+    assert refused(approve(world, "09:47", min(there))) == (412, "place_lost")
+    assert isinstance(approve(world, "09:47"), CommandApplied)
+    fire(world)
+    assert set(world.state.moved) == {line.id for line in lines} - there
+    world.until("10:10")
+    assert [f.number for f in world.facts(m.ProposalRequested)][-1] > 1, "the next proposal says where else"
+
+
 def test_help_for_a_site_without_people_stays_away_when_the_site_itself_is_lost() -> None:
     """It lacks people, not seats: fewer seats keep nobody away, none at all do."""
     world = World()

@@ -6,9 +6,9 @@ import pytest
 
 from schemas import commands as cmd
 from schemas import reference as ref
-from schemas.continuity import AlarmArbitrated, AlarmRaised
+from schemas.continuity import AlarmArbitrated, AlarmRaised, StrategyChanged
 from schemas.runtime import CommandApplied, CommandRefused
-from schemas.words import ActivityState, ClockBase, ClockState, EventType
+from schemas.words import ActivityState, ClockBase, ClockState, EventType, SiteStatus
 from tests.shipped import territory
 from tests.unit.continuity.world import REALM, World, clock
 
@@ -46,6 +46,56 @@ def test_strategies_are_tried_in_the_order_listed() -> None:
     assert _refused(world.say(cmd.ActivateStrategy(**second, **WHO), "10:00")) == (409, "strategy_order")
     assert _refused(world.say(cmd.ActivateStrategy(force=True, **second, **WHO), "10:00")) == (409, "reason_needed")
     assert isinstance(world.say(cmd.ActivateStrategy(force=True, reason="text:1", **second, **WHO), "10:00"), CommandApplied)
+
+
+def test_what_was_tried_and_given_up_is_not_the_next_to_try_until_something_else_hits() -> None:
+    world = _down(World())
+
+    def activate(strategy: str, when: str) -> CommandApplied | CommandRefused:
+        return world.say(cmd.ActivateStrategy(activity="COM-01", strategy=strategy, expected_capacity_pct=60, **WHO), when)
+
+    activate("SR-TELE", "10:00")
+    world.say(cmd.EndStrategy(strategy="COM-01/1", **WHO), "12:00")
+    assert world.activity("COM-01").next_strategy == "SR-DEG:smartphones hors SI"
+    activate("SR-DEG", "12:01")
+    world.say(cmd.EndStrategy(strategy="COM-01/2", **WHO), "12:30")
+    assert world.activity("COM-01").next_strategy == "SR-TELE", "all were tried: the first again"
+    world.lift("cen-1", "13:00")
+    world.lift("cen-2", "13:00")
+    for site in ("cen-1", "cen-2"):
+        world.hit(site, EventType.EVACUATION, since="2027-03-11 09:00")
+    assert world.activity("COM-01").next_strategy == "SR-TELE"
+    assert _refused(activate("SR-DEG", "2027-03-11 09:10")) == (409, "strategy_order"), "another crisis begins at the top of the list"
+
+
+def _fallback_at(world: World, site: str) -> None:
+    asked = cmd.ActivateStrategy(activity="EOM-04", strategy="SR-SITE", expected_capacity_pct=90, site=site, desks=4, **WHO)
+    assert isinstance(world.say(asked, "10:00"), CommandApplied)
+    assert world.activity("EOM-04").state is ActivityState.RESTORED
+
+
+def test_a_fallback_site_that_is_lost_ends_its_strategy_and_the_clock_runs_from_then() -> None:
+    """D51: never an out site; what a person expected of it cannot be had there."""
+    world = _down(World())
+    _fallback_at(world, "sit-02")
+    world.tell_site("sit-02", "10:30", "10:30", SiteStatus.UNKNOWN)
+    assert world.activity("EOM-04").strategies, "a site without news keeps what it has"
+    world.hit("sit-02", EventType.FIRE, since="11:50", known="12:00")
+    row, strategy = world.activity("EOM-04"), world.facts(StrategyChanged)[-1].row
+    assert (row.state, row.strategies, clock(row.rto.started_at)) == (ActivityState.INTERRUPTED, (), "11:50")
+    assert (strategy.state, clock(strategy.ended_at), strategy.ended_by) == ("ended", "11:50", "system:fallback")
+    world.lift("sit-02", "13:00")
+    assert world.activity("EOM-04").state is ActivityState.INTERRUPTED, "a person puts it into effect again"
+
+
+def test_a_fallback_site_that_the_reference_data_drop_ends_its_strategy() -> None:
+    world = _down(World())
+    _fallback_at(world, "sit-02")
+    sites = next(s for s in territory().sections if isinstance(s, ref.Sites))
+    smaller = sites.model_copy(update={"sites": tuple(s for s in sites.sites if s.id != "sit-02")})
+    world.service.feed(REALM, ref.ReferencePublished(reference="smaller", data=smaller, last=True), at=world.instant("11:30"))
+    row = world.activity("EOM-04")
+    assert (row.state, row.strategies, clock(row.rto.started_at)) == (ActivityState.INTERRUPTED, (), "11:30")
 
 
 @pytest.mark.parametrize(
