@@ -180,11 +180,12 @@ class Documents(Incidents, Journal):
             (row for row in (await picture.rows(c.AlarmRow)).values() if incident in (None, row.incident)),
             key=lambda row: (row.raised_at, row.id),
         )
+        hit = {line.values["activity"] for line in lines if line.type == "ActivityChanged"}  # one that is well again names no incident
         policy = next((s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None)
         return RetexFacts(
             lang=shape.lang, _=translator(shape.lang), names=reference.names, territory=TERRITORY.get(resource.territory, resource.territory),
             realm=resource, at=when(at), hot=timedelta(hours=policy.retex_hot_h if policy else 0), cold=timedelta(days=policy.retex_cold_d if policy else 0),
-            incidents=sorted(incidents, key=lambda i: (i.opened_at, i.id)), activities=[x for x in activities if incident in (None, x.incident)],
+            incidents=sorted(incidents, key=lambda i: (i.opened_at, i.id)), activities=[x for x in activities if incident in (None, x.incident) or x.id in hit],
             plans=[p for p in plans if incident in (None, p.incident)], alarms=[shape.alarm(row) for row in alarms],
             escalations=sorted(mine, key=lambda e: (e.started_at, e.id)), notifications=[shape.notification(n) for n in told],
             reports=[row for row in (await picture.rows(a.ReportRow)).values() if incident in (None, row.incident)], lines=lines,

@@ -10,9 +10,11 @@ from functools import cache
 
 import pytest
 
-from schemas.commands import ActivatePlan, AddImprovement, ArbitrateAlarm, CompleteCard
+from schemas.base import Command
+from schemas.commands import ActivatePlan, AddImprovement, ArbitrateAlarm, CompleteCard, RefusePlan, ResolveIncident, StandDownPlan
 from schemas.continuity import AlarmRaised
 from schemas.reassignment import ApproveReassignments, ProposalState, ReassignmentRow
+from schemas.words import SiteStatus
 from services.console.documents.document import Document, Section
 from services.console.documents.pdf import Typesetter
 from services.console.documents.retex import RetexFacts, agent_days, draft_retex
@@ -28,6 +30,7 @@ from tests.scenarios.remembered import OUTLINES, Remembered
 from tests.shipped import FOLDER
 
 MINUTE = 60_000
+STOOD_DOWN = ("PCA-communication", "PT-INCENDIE-SITE")
 MOVED = 12
 """Lines of the proposal that were approved."""
 
@@ -212,6 +215,11 @@ def test_a_point_de_situation_of_the_same_crisis_tells_whom_it_moved_and_what_wa
     said = [line.text.replace("\u00a0", " ").replace("\u202f", "") for line in decisions.lines]
     assert f"Réaffectation n° {proposal.number} : {waiting} agents à décider." in said
     assert not any("SR-" in text for text in said)
+    unsettled = [row for row in played.system.services["continuity"].state(played.realm).alarms.values() if row.demands == "arbitration"]
+    told = [text for text in said if "arbitrage" in text]
+    assert len(told) == 5, "four, the most critical first, and how many there are besides"
+    assert told[0].startswith("CPL-01 : RTO consommé")
+    assert told[4] == f"et {len(unsettled) - 4} autres arbitrages à écrire."
 
 
 def test_one_incident_or_nothing() -> None:
@@ -222,6 +230,93 @@ def test_one_incident_or_nothing() -> None:
     alone = asyncio.run(Remembered(played, Texts()).draft_retex(played.realm, incident=incident))
     assert alone.incidents == (incident,)
     assert [s.id for s in alone.sheet("fr").sections] == [s.id for s in retex().sheet("en").sections]
+
+
+@cache
+def ended_crisis() -> MemoryPlayer:
+    """S04 to its end, its sites open again: two plans activated and stood down an hour later, one refused, the incident closed; a day passed."""
+    played = played_to("S04", 30, realm="92~ex-ended")
+    author = {"author": "p-dgs", "role": "dgs_directeur_de_crise"}
+    continuity, now = played.system.services["continuity"], played.played.end + MINUTE
+
+    def say(service: str, command: Command, at: int) -> None:
+        played.system.feed(service, played.realm, command, id=f"c-{command!r}", at=at)
+
+    (incident,) = played.system.services["alerts"].state(played.realm).incidents.values()
+    for plan in STOOD_DOWN:
+        say("continuity", ActivatePlan(plan=plan, incident=incident.id, **author), now)
+    say("continuity", RefusePlan(plan="PT-ELEC", reason="text:t-0", **author), now)
+    for n, heard in enumerate(h for h in continuity.state(played.realm).sites.values() if h.causes or h.status is not SiteStatus.NORMAL):
+        lifts = sorted({cause.type.value for cause in heard.causes})
+        body = {"site_id": heard.site, "type": "reopening", "severity": 1, "certainty": "confirmed", "occurred_at": times.of(now + n).isoformat()}
+        played.report(f"open-{n}", body | {"lifts": lifts} if lifts else body, now + n)
+    played.system.step(played.realm, now + 60 * MINUTE)
+    for plan in STOOD_DOWN:
+        say("continuity", StandDownPlan(plan=plan, force=True, reason="text:t-0", **author), now + 60 * MINUTE)
+    say("alerts", ResolveIncident(incident=incident.id, force=True, reason="text:t-0", **author), now + 60 * MINUTE)
+    played.system.step(played.realm, now + 24 * 60 * MINUTE)
+    return played
+
+
+@pytest.fixture
+def ended() -> Document:
+    played = ended_crisis()
+    (incident,) = asyncio.run(Remembered(played).draft_retex(played.realm)).incidents
+    return asyncio.run(Remembered(played).draft_retex(played.realm, incident=incident))
+
+
+def cells_of(document: Document, id: str) -> dict[str, tuple[str, ...]]:
+    found = document.sheet("fr").section(id)
+    assert found is not None
+    assert found.table is not None
+    return {row.cells[0].replace("\u00a0", " "): tuple(cell.replace("\u00a0", " ") for cell in row.cells[1:]) for row in found.table.rows}
+
+
+def test_an_incident_that_is_over_still_tells_which_limits_held(ended: Document) -> None:
+    """An activity that is well again names no incident any more."""
+    verdicts = {name.split(" ")[0]: cells[-1] for name, cells in cells_of(ended, "real").items()}
+    assert verdicts["COM-01"] == "DMIA dépassée"
+    assert verdicts["RHF-01"] == "tenu"
+    assert ended.sheet("fr").draft == ""
+
+
+def test_the_delay_of_a_decision_ends_with_the_decision_not_with_the_stand_down(ended: Document) -> None:
+    plan = ended_crisis().system.services["continuity"].state(ended_crisis().realm).plans["PCA-communication"]
+    assert plan.decided_at is not None
+    assert plan.proposed_at is not None
+    waited = timedelta(milliseconds=plan.decided_at - plan.proposed_at) - timedelta(hours=1)
+    assert cells_of(ended, "delays")["PCA-communication : de la proposition à la décision"][0] == times.lasted(waited, "fr").replace("\u00a0", " ")
+
+
+def test_cards_are_late_until_the_stand_down_and_those_of_a_refused_plan_never(ended: Document) -> None:
+    """Cards due 5, 30, 120 … min after an activation that lasted an hour."""
+    section = ended.sheet("fr").section("plans")
+    assert section is not None
+    late = [line.text.replace("\u00a0", " ").rsplit(": ", 1)[1] for line in section.lines]
+    assert late == ["en retard de 55 min.", "en retard de 30 min."]
+    assert (ended.figures["cards"], ended.figures["cards:late"]) == (5, 2)
+    assert cells_of(ended, "plans")["Coupure électrique"] == ("Refusé", "–", "–", "–")
+
+
+def test_a_limit_that_broke_in_an_earlier_interruption_is_not_told_as_held(ended: Document) -> None:
+    given: list[RetexFacts] = []
+
+    def draft(by_lang: Sequence[RetexFacts]) -> Document:
+        given.extend(by_lang)
+        return draft_retex(by_lang)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(documents, "draft_retex", draft)
+        asyncio.run(Remembered(ended_crisis()).draft_retex(ended_crisis().realm, incident=ended.incidents[0]))
+
+    def short(facts: RetexFacts) -> RetexFacts:
+        """As if the last interruption of each activity had been short."""
+        clocks = ((a, a.rto.model_copy(update={"consumed_pct": 3.0}), a.mtpd.model_copy(update={"consumed_pct": 3.0})) for a in facts.activities)
+        return replace(facts, activities=[a.model_copy(update={"rto": rto, "mtpd": mtpd}) for a, rto, mtpd in clocks])
+
+    verdicts = {name.split(" ")[0]: cells[-1] for name, cells in cells_of(draft_retex([short(facts) for facts in given]), "real").items()}
+    assert verdicts["COM-01"] == "DMIA dépassée, à une interruption précédente"
+    assert verdicts["RHF-01"] == "tenu"
 
 
 async def test_the_pdf_is_accessible() -> None:

@@ -12,11 +12,11 @@ from services.console.documents.document import Cited, Document, Section, Sheet,
 from services.console.documents.facts import index_of
 from services.console.documents.retex.facts import (
     RetexFacts,
+    activated,
     agent_days,
-    card_late,
     grams,
     is_late,
-    used,
+    late_cards,
     worked,
 )
 from services.console.documents.retex.services import adherence, real, undeclared
@@ -39,11 +39,11 @@ def draft_retex(by_lang: Sequence[RetexFacts]) -> Document:
 
 
 def _figures(x: RetexFacts) -> dict[str, int]:
-    cards = [c for p in used(x) for c in p.cards]
+    plans = activated(x)
     return {
         "incidents": len(x.incidents), "reports": len(x.reports), "reports:late": sum(is_late(r) for r in x.reports), "alarms": len(x.alarms),
-        "alarms:arbitrated": sum(a.arbitrated_at is not None for a in x.alarms), "cards": len(cards),
-        "cards:late": sum(card_late(c.due_at, c.at, x.at, c.state) is not None for c in cards),
+        "alarms:arbitrated": sum(a.arbitrated_at is not None for a in x.alarms), "cards": sum(len(p.cards) for p in plans),
+        "cards:late": sum(len(late_cards(p, x.at)) for p in plans),
         "messages": len(x.notifications), "messages:answered": sum(n.acknowledged_at is not None for n in x.notifications),
         "improvements:open": sum(i.state == "open" for i in x.improvements), "agents": sum(row.count for row in worked(x)),
         "agent-days": sum(agent_days(row, x.at) for row in worked(x)), "moves:co2_g": sum(grams(row, x) for row in worked(x)),

@@ -16,13 +16,15 @@ from services.console.i18n import Translator
 from services.console.lines import LineRecord
 from services.console.pages import times
 from services.console.pages.journal import LATE_MIN
-from services.console.resources import Activity, Alarm, Escalation, Incident, Notification, Plan, Realm
+from services.console.resources import Activity, Alarm, Card, Escalation, Incident, Notification, Plan, Realm
 from services.console.texts.names import Names
 
 ROWS_SHOWN: Final = 25
 FULL: Final = 100
 SATURDAY: Final = 5
 TELEWORK: Final = "telework"
+OVER: Final = (PlanState.LIFTED, PlanState.RETEX_CLOSED)
+_DECIDED: Final = ("activated", "refused", "postponed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class RetexFacts:
     incidents: Sequence[Incident]
     """Those that this is about, earliest first."""
     activities: Sequence[Activity]
+    """Those that these incidents hit, now or before."""
     plans: Sequence[Plan]
     alarms: Sequence[Alarm]
     escalations: Sequence[Escalation]
@@ -74,12 +77,31 @@ def is_late(report: ReportRow) -> bool:
     return report.recorded_at - report.occurred_at > LATE_MIN * 60_000
 
 
-def card_late(due: datetime | None, done: datetime | None, now: datetime, state: CardState) -> timedelta | None:
-    """By how much a card was or is late; None when it was not."""
-    if due is None or state is CardState.NOT_APPLICABLE:
+def late_cards(plan: Plan, now: datetime) -> list[tuple[Card, timedelta]]:
+    """Cards that were or are late, and by how much. Once the plan was stood down nobody waits for them any more."""
+    over = plan.decided_at if plan.state in OVER else None
+    found = []
+    for card in plan.cards:
+        if card.due_at is None or card.state is CardState.NOT_APPLICABLE:
+            continue
+        end = card.at if card.state is CardState.DONE and card.at is not None else over or now
+        if end > card.due_at:
+            found.append((card, end - card.due_at))
+    return found
+
+
+def decided_after(plan: Plan, x: RetexFacts) -> timedelta | None:
+    """From its proposal to the first decision about it. A row has the time of the last one: of a plan that was stood down, that."""
+    if plan.proposed_at is None:
         return None
-    end = done if state is CardState.DONE and done is not None else now
-    return end - due if end > due else None
+    first = min(
+        (
+            at for r in x.lines
+            if r.type == "PlanChanged" and r.change in _DECIDED and r.values["plan"] == plan.id and (at := times.of(r.recorded_at)) >= plan.proposed_at
+        ),
+        default=None,
+    )  # fmt: skip
+    return None if first is None else first - plan.proposed_at
 
 
 def worked(x: RetexFacts) -> list[ReassignmentRow]:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
 
 from schemas.alerts import ReportRow
-from schemas.words import ActivityState, CardState
+from schemas.words import ActivityState, CardState, ClockBase
 from services.console.documents.document import Cited, Column, Line, Row, Section, Table
 from services.console.documents.retex.facts import (
     FULL,
     ROWS_SHOWN,
     RetexFacts,
     activated,
-    card_late,
+    late_cards,
     none,
     told_at,
     used,
 )
-from services.console.i18n import N_
+from services.console.i18n import N_, Translator
 from services.console.pages import times
-from services.console.resources import Clock
+from services.console.resources import Activity, Clock
 from services.console.texts import words as w
 
 RTO_OVER: Final = N_("RTO dépassé")
@@ -34,7 +35,7 @@ def adherence(x: RetexFacts, cited: Cited) -> Section:
     for p in used(x):
         is_active = p in in_effect
         states = Counter(c.state for c in p.cards)
-        behind = [(c, by) for c in p.cards if is_active and (by := card_late(c.due_at, c.at, x.at, c.state)) is not None]
+        behind = late_cards(p, x.at) if is_active else []
         rows.append(
             Row(
                 cells=(
@@ -66,19 +67,30 @@ def _clock_span(clock: Clock, now: datetime) -> timedelta | None:
     return None if clock.started_at is None else (clock.stopped_at or now) - clock.started_at
 
 
+def _verdict(a: Activity, alarms: Collection[tuple[str, ClockBase]], _: Translator) -> str:
+    """Whether its limits held; empty if they did. A clock is that of the last interruption: of those before, the alarms tell."""
+    for clock, said in ((a.mtpd, MTPD_OVER), (a.rto, RTO_OVER)):
+        if clock.consumed_pct >= FULL:
+            return _(said)
+        if (a.id, clock.base) in alarms:
+            return _("{said}, à une interruption précédente", said=_(said))
+    return ""
+
+
 def real(x: RetexFacts, cited: Cited) -> Section:
     _, lang = x._, x.lang
     rows = []
+    full = {(alarm.activity, alarm.base) for alarm in x.alarms if alarm.site is None and alarm.pct >= FULL}
     for a in sorted(x.activities, key=lambda a: (a.criticality, a.id)):
         span = _clock_span(a.rto, x.at)
-        if span is None:
-            continue
-        over = MTPD_OVER if a.mtpd.consumed_pct >= FULL else RTO_OVER if a.rto.consumed_pct >= FULL else ""
+        if span is None or (x.ended is not None and a.rto.started_at is not None and a.rto.started_at > x.ended):
+            continue  # never under its minimum, or in a later crisis
+        over = _verdict(a, full, _)
         rows.append(
             Row(
                 cells=(
                     f"{a.id} {a.name}", str(a.criticality), times.lasted(span, lang), times.lasted(timedelta(hours=a.rto.limit_h), lang),
-                    times.lasted(timedelta(hours=a.mtpd.limit_h), lang), _(over) if over else _("tenu"),
+                    times.lasted(timedelta(hours=a.mtpd.limit_h), lang), over or _("tenu"),
                 ),
                 refs=cited.of(f"activity:{a.id}"), strong=bool(over),
             )

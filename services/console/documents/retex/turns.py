@@ -13,6 +13,7 @@ from services.console.documents.retex.facts import (
     FULL,
     ROWS_SHOWN,
     RetexFacts,
+    decided_after,
     is_late,
     none,
     told_at,
@@ -25,6 +26,7 @@ from services.console.pages.journal import LATE_MIN
 from services.console.texts import line as sentence
 
 TURNS_SHOWN: Final = 40
+UNSETTLED_SHOWN: Final = 8
 
 
 def frame(x: RetexFacts, cited: Cited) -> Section:
@@ -111,18 +113,19 @@ def delays(x: RetexFacts, cited: Cited) -> Section:
             answers.sort()
             enough = answers[wave.expected - 1] - wave.fired_at if 0 < wave.expected <= len(answers) else None
             row(
-                _("Escalade {ladder}, vague {wave} : {n} réponses attendues", ladder=e.ladder, wave=wave.wave, n=wave.expected), enough,
-                timedelta(minutes=wave.ack_min), cited.of(f"escalation:{e.id}"),
+                _.plural(
+                    "Escalade {ladder}, vague {wave} : {n} réponse attendue", "Escalade {ladder}, vague {wave} : {n} réponses attendues",
+                    wave.expected, ladder=e.ladder, wave=wave.wave,
+                ), enough, timedelta(minutes=wave.ack_min), cited.of(f"escalation:{e.id}"),
             )  # fmt: skip
     acked = [n.acknowledged_at - n.sent_at for n in x.notifications if n.acknowledged_at and n.sent_at]
     if acked:
         row(_("Réponse à un appel, médiane"), middle(acked), None)
     for p in used(x):
         if p.proposed_at is not None:
-            decided = p.decided_at - p.proposed_at if p.decided_at is not None and p.decided_at >= p.proposed_at else None
             row(
                 _("{plan} : de la proposition à la décision", plan=p.id),
-                decided,
+                decided_after(p, x),
                 None,
                 cited.of(f"plan:{p.id}:activated", f"plan:{p.id}:proposed"),
             )
@@ -152,8 +155,10 @@ def alarms(x: RetexFacts, cited: Cited) -> Section:
     open_ones = [a for a in demanded if a.arbitrated_at is None]
     lines = tuple(
         Line(text=_("{activity} : RTO consommé, jamais arbitré.", activity=a.activity), mark="late", refs=cited.of(f"alarm:{a.activity}"))
-        for a in open_ones[:8]
+        for a in open_ones[:UNSETTLED_SHOWN]
     )
+    if (more := len(open_ones) - UNSETTLED_SHOWN) > 0:
+        lines = (*lines, Line(text=_.plural("et {n} autre.", "et {n} autres.", more), mark="late"))
     columns = (
         Column(title=_("Alarme"), wide=True),
         Column(title=_("Levées"), right=True),

@@ -5,16 +5,19 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from schemas.words import CardState, PlanState
+from schemas.words import CardState, ClockState, PlanState
 from services.console.documents.document import Cited, Column, Line, Row, Section, Table
 from services.console.documents.facts import Facts, figures
 from services.console.documents.sitrep.counts import none
 from services.console.pages import times
+from services.console.pages.arbitrations import arbitrations_of
 from services.console.pages.incident import plan_lines
 from services.console.texts.strategies import strategy_name
 
 CLOCKS_SHOWN: Final = 11
 PLANS_SHOWN: Final = 10
+ARBITRATIONS_SHOWN: Final = 4
+STRATEGIES_SHOWN: Final = 3
 AHEAD_SHOWN: Final = 7
 AHEAD: Final = timedelta(hours=6)
 
@@ -117,17 +120,26 @@ def decisions(x: Facts, cited: Cited) -> Section:
         lines.append(Line(text=text, mark="todo", refs=cited.of(f"proposal:{proposal.id}:computed")))
     if x.level.proposed is not None:
         lines.append(Line(text=_("Passage à N{level} proposé.", level=x.level.proposed), mark="todo", refs=cited.of("level:territory")))
-    for alarm in [a for a in x.alarms if a.demands == "arbitration" and a.arbitrated_at is None][:4]:
-        where = f"{alarm.activity}, {x.names.site(alarm.site)}" if alarm.site else alarm.activity
-        text = _("{where} : RTO consommé, arbitrage à écrire (limite {at}).", where=where, at=times.hm_dated(alarm.limit_at, x.at, lang))
-        lines.append(Line(text=text, mark="todo", refs=cited.of(f"alarm:{alarm.activity}")))
+    unsettled = arbitrations_of(x.alarms, x.activities, x.at, _)
+    lines += [
+        Line(
+            text=_("{where} : RTO consommé, arbitrage à écrire (limite {at}).", where=one.activity, at=times.hm_dated(one.rto_at, x.at, lang)),
+            mark="todo", refs=cited.of(f"alarm:{one.activity}"),
+        )
+        for one in unsettled[:ARBITRATIONS_SHOWN]
+    ]  # fmt: skip
+    if (more := len(unsettled) - ARBITRATIONS_SHOWN) > 0:
+        lines.append(Line(text=_.plural("et {n} autre arbitrage à écrire.", "et {n} autres arbitrages à écrire.", more), mark="todo"))
+    strategies = _next_strategies(x)
     lines += [
         Line(
             text=_("{activity} : stratégie suivante {strategy} à décider.", activity=activity, strategy=strategy_name(strategy, _)), mark="todo",
             refs=cited.of(f"alarm:{activity}"),
         )
-        for activity, strategy in _newest_strategies(x)[:3]
+        for activity, strategy in strategies[:STRATEGIES_SHOWN]
     ]  # fmt: skip
+    if (more := len(strategies) - STRATEGIES_SHOWN) > 0:
+        lines.append(Line(text=_.plural("et {n} autre stratégie à décider.", "et {n} autres stratégies à décider.", more), mark="todo"))
     lines += [
         Line(text=_("{plan} : levée proposée.", plan=plan.title), mark="todo", refs=cited.of(f"plan:{plan.id}:stand_down_proposed"))
         for plan in x.plans
@@ -139,15 +151,18 @@ def decisions(x: Facts, cited: Cited) -> Section:
     return Section(id="decisions", title=_("Décisions à prendre"), half=True, lines=tuple(lines) or none(x))
 
 
-def _newest_strategies(x: Facts) -> list[tuple[str, str]]:
-    """Activities whose DMIA nears while their next strategy is not in effect (D44)."""
-    active = {a.id: a for a in x.activities}
-    found: dict[str, str] = {}
-    for alarm in x.alarms:
-        now = active.get(alarm.activity)
-        if alarm.demands == "next_strategy" and alarm.strategy and now is not None and now.next_strategy == alarm.strategy:
-            found.setdefault(alarm.activity, alarm.strategy)
-    return list(found.items())
+def _next_strategies(x: Facts) -> list[tuple[str, str]]:
+    """Activities whose DMIA nears, each with the strategy to try next (D44), the most critical first."""
+    asked: dict[str, datetime] = {}
+    for alarm in x.alarms:  # newest first
+        if alarm.demands == "next_strategy":
+            asked.setdefault(alarm.activity, alarm.raised_at)
+    waiting = [
+        (a.criticality, a.id, a.next_strategy) for a in x.activities
+        if a.next_strategy is not None and a.mtpd.state is ClockState.RUNNING and a.id in asked and a.mtpd.started_at is not None
+        and asked[a.id] >= a.mtpd.started_at
+    ]  # fmt: skip
+    return [(id, strategy) for _criticality, id, strategy in sorted(waiting)]
 
 
 def ahead(x: Facts, cited: Cited) -> Section:
@@ -166,4 +181,6 @@ def ahead(x: Facts, cited: Cited) -> Section:
             text = _("{title} : retour annoncé {at}, dépassé.", title=i.title, at=times.hm_dated(i.estimated_end, x.at, lang))
             coming.append(((i.estimated_end, 0, i.id), Line(text=text, mark="late", refs=cited.of(f"incident:{i.id}"))))
     ordered = [line for _key, line in sorted(coming, key=lambda pair: pair[0])]
-    return Section(id="ahead", title=_("Ce qui peut empirer"), half=True, lines=tuple(ordered[:AHEAD_SHOWN]) or none(x))
+    if (more := len(ordered) - AHEAD_SHOWN) > 0:
+        ordered[AHEAD_SHOWN:] = [Line(text=_.plural("et {n} autre limite.", "et {n} autres limites.", more))]
+    return Section(id="ahead", title=_("Ce qui peut empirer"), half=True, lines=tuple(ordered) or none(x))
