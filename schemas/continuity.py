@@ -96,7 +96,9 @@ class ActivityRow(Model):
     path: tuple[tuple[Step, ...], ...] = Field(default=(), description="of what costs most capacity, at most five (D47)")
     path_more: int = Field(default=0, description="how many more sites, systems and kitchens are hit")
     strategies: tuple[str, ...] = Field(default=(), description="active ones, in the order of activation")
-    next_strategy: str | None = Field(default=None, description="the first listed that was not tried for what hits it now; all were: the first that is not active (D51)")
+    next_strategy: str | None = Field(
+        default=None, description="the first listed that was not tried for what hits it now; all were: the first that is not active (D51)"
+    )
     why: tuple[Why, ...] = ()
 
 

@@ -74,7 +74,7 @@ def test_the_cell_approves_a_selection_and_its_orders_go_out(
             expect(row).to_contain_text(said)
     until(lambda: states() == {"arrived"}, 30)
     mine.locator("summary", has_text="De retour").click()
-    mine.get_by_role("button", name="reprennent leur travail habituel").click()
+    mine.get_by_role("button", name="de retour au travail habituel").click()
     expect(mine).to_have_count(0)
     assert states() == {"arrived", "released"}, "who works at home goes on"
     assert vigie.http.post(f"/api/v1/reassignments/{row_of(vigie, own_realm)}/accept?realm={own_realm}", json={}).status_code == 409

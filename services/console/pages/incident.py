@@ -254,8 +254,13 @@ class PlanLine:
     level: int
     version: int
     to_decide: bool
+    activable: bool
+    """Nobody is asked, and whoever may decide may still put it into effect."""
     incident: str | None
     """On whose page it is decided; None: on that of the plans."""
+
+
+ACTIVABLE: Final = (PlanState.POSTPONED, PlanState.REFUSED, PlanState.LIFTED, PlanState.RETEX_CLOSED)
 
 
 def plan_lines(plans: Iterable[Plan], now: datetime, names: Names, lang: str, _: Translator) -> list[PlanLine]:
@@ -269,14 +274,15 @@ def plan_lines(plans: Iterable[Plan], now: datetime, names: Names, lang: str, _:
         since = plan.proposed_at or plan.trigger_since
         decided = ""
         if not to_decide:
-            at = f" {times.hm(plan.decided_at)}" if plan.decided_at else ""
+            at = f" {times.hm_dated(plan.decided_at, now, lang)}" if plan.decided_at else ""
             who = f", {w.person_name(plan.decided_by, names, _)}" if plan.decided_by else ""
-            decided = f"{_(w.PLAN_STATE[plan.state])}{at}{who}"
+            back = _(", revient {at}", at=times.hm_dated(plan.postponed_until, now, lang)) if plan.postponed_until else ""
+            decided = f"{_(w.PLAN_STATE[plan.state])}{at}{who}{back}"
         found.append(
             PlanLine(
                 plan.id, plan.title, plan.state, said(why, names, lang) if why else None, why.at if why else None,
                 now - since if to_decide and since else None, decided, w.role_name(plan.decides, plan.pole, names, _), plan.level,
-                plan.version, to_decide, plan.incident,
+                plan.version, to_decide, plan.state in ACTIVABLE, plan.incident,
             )
         )  # fmt: skip
     return sorted(found, key=lambda p: (not p.to_decide, -(p.waiting or timedelta()), p.id))

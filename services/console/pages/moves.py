@@ -13,7 +13,7 @@ from services.console.i18n import N_, Translator
 from services.console.pages.clocks import Running
 from services.console.resources import Flow, Proposal, ReassignmentLine
 from services.console.texts import words as w
-from services.console.texts.lines import FEW, few
+from services.console.texts.lines import few
 from services.console.texts.names import Names, short
 
 IDLE, TELEWORK = "idle", "telework"
@@ -48,6 +48,21 @@ _NEXT: Final = {
     LineState.DISPATCHED: ("accept", N_("Ordre reçu")), LineState.ACCEPTED: ("arrive", N_("Arrivés")), LineState.ARRIVED: ("release", N_("De retour")),
 }  # fmt: skip
 """State → what the site says next."""
+_BACK: Final = _NEXT[LineState.ARRIVED]
+"""Whoever is no longer needed goes back, arrived or not."""
+
+
+def _next(state: LineState, needed: int | None) -> tuple[str, str]:
+    if state not in _NEXT:
+        return "", ""
+    return _BACK if needed == 0 else _NEXT[state]
+
+
+def _still(agents: int, needed: int | None, _: Translator) -> str:
+    """How many of them the work still needs; empty when it needs all."""
+    if needed is None or needed >= agents:
+        return ""
+    return _("plus nécessaires") if needed == 0 else _("{n} encore nécessaires", n=few(needed))
 
 
 # ── the picture ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -189,14 +204,15 @@ class Group:
     said: str
     icon: str
     own_work: bool
-    needed: int | None
+    still: str
+    """How many are still needed, in words; empty: all, or nobody has gone yet."""
     next: str
     next_said: str
 
 
 def groups_of(lines: Sequence[ReassignmentLine], _: Translator, *, one_by_one: bool = False) -> list[Group]:
     """The needs first, the most critical first; then those who go on with their own work."""
-    found: dict[tuple[bool, int, str, str, str, str, str], list[ReassignmentLine]] = {}
+    found: dict[tuple[bool, int, str, str, str, str, bool, str], list[ReassignmentLine]] = {}
     for line in lines:
         key = (
             line.own_work,
@@ -205,6 +221,7 @@ def groups_of(lines: Sequence[ReassignmentLine], _: Translator, *, one_by_one: b
             line.target.site,
             line.state.value,
             line.cause or "",
+            line.needed == 0,
             line.id if one_by_one else "",
         )
         found.setdefault(key, []).append(line)
@@ -222,17 +239,18 @@ def _group(lines: list[ReassignmentLine], _: Translator) -> Group:
     minutes = max(line.score["minutes"] for line in lines)
     needed = [line.needed for line in lines if line.needed is not None]
     said = REMOVED if first.cause == "site_removed" else STATES[first.state]
-    few_of_one = len(lines) == 1 and agents < FEW
+    kind = [*([first.cause] if first.cause else ()), *(["over"] if first.needed == 0 else ()), "own" if first.own_work else "help"]
+    verb, verb_said = _next(first.state, first.needed)
     return Group(
-        key="-".join((first.target.activity, first.target.site, first.state.value, *([first.cause] if first.cause else ()), "own" if first.own_work else "help", first.id if len(lines) == 1 else "all")),
+        key="-".join((first.target.activity, first.target.site, first.state.value, *kind, first.id if len(lines) == 1 else "all")),
         ids=[line.id for line in lines], activity=first.target.activity, name=first.target.activity_name, criticality=first.criticality,
         sources=names[:1], sources_more=len(names) - 1, place=first.target.site,
         place_name=_("Télétravail") if first.target.site == TELEWORK else short(first.target.name), agents=agents,
-        shown=few(agents) if few_of_one else str(agents), minutes=minutes or None,
+        shown=few(agents), minutes=minutes or None,
         kg=round(sum(line.score["co2_g"] * line.count for line in lines) / 1000, 1), trades=told,
         why=_("\u00a0; ").join([told, *reasons]), state=first.state,
-        said=_(said), icon=_ICON[first.state], own_work=first.own_work, needed=sum(needed) if needed else None,
-        next=_NEXT[first.state][0] if first.state in _NEXT else "", next_said=_(_NEXT[first.state][1]) if first.state in _NEXT else "",
+        said=_(said), icon=_ICON[first.state], own_work=first.own_work,
+        still=_still(agents, sum(needed) if needed and first.state in UNDER_WAY else None, _), next=verb, next_said=_(verb_said) if verb else "",
     )  # fmt: skip
 
 
@@ -257,6 +275,7 @@ WAYS: Final = {
 class SiteOrder:
     """What one site is asked, by count: the lines that go the same way and stand alike, with the one step that is next."""
 
+    key: str
     way: Way
     told: str
     ids: list[str]
@@ -265,7 +284,7 @@ class SiteOrder:
     places: list[str]
     said: str
     icon: str
-    needed: int
+    still: str
     next: str
     next_said: str
 
@@ -279,22 +298,23 @@ def _way(line: ReassignmentLine, site: str) -> Way:
 
 
 def orders_of(site: str, lines: Iterable[ReassignmentLine], _: Translator) -> list[SiteOrder]:
-    """Orders under way of a site: who leaves, who works at home, who comes; what waits for a word first."""
-    found: dict[tuple[int, Way], list[ReassignmentLine]] = {}
+    """Orders under way of a site: who leaves, who works at home, who comes; what waits for a word first. Whoever is no longer needed stands apart."""
+    found: dict[tuple[int, Way, bool], list[ReassignmentLine]] = {}
     for line in lines:
         if line.state in UNDER_WAY and site in (line.source.site, line.target.site):
-            found.setdefault((UNDER_WAY.index(line.state), _way(line, site)), []).append(line)
-    return [_order(way, found[place, way], _) for place, way in sorted(found)]
+            found.setdefault((UNDER_WAY.index(line.state), _way(line, site), line.needed == 0), []).append(line)
+    return [_order(way, found[place, way, over], _) for place, way, over in sorted(found)]
 
 
 def _order(way: Way, lines: list[ReassignmentLine], _: Translator) -> SiteOrder:
     state, agents = lines[0].state, sum(line.count for line in lines)
     others = [line.source.name if way is Way.COME else line.target.name for line in lines] if way in (Way.LEAVE, Way.COME) else []
-    step, said = _NEXT[state]
+    needed = sum(line.count if line.needed is None else line.needed for line in lines)
+    step, said = _next(state, needed)
     return SiteOrder(
-        way=way, told=_(WAYS[way]), ids=[line.id for line in lines], agents=agents, shown=few(agents) if len(lines) == 1 else str(agents),
+        key=f"{way}-{state}{'' if needed else '-over'}", way=way, told=_(WAYS[way]), ids=[line.id for line in lines], agents=agents, shown=few(agents),
         places=[short(name) for name in dict.fromkeys(others)], said=_(STATES[state]), icon=_ICON[state],
-        needed=sum(line.count if line.needed is None else line.needed for line in lines), next=step, next_said=_(said),
+        still=_still(agents, needed, _), next=step, next_said=_(said),
     )  # fmt: skip
 
 

@@ -56,7 +56,7 @@ class Screens(CrisisScreens):
             "arbitrations": arbitrations_of(alarms, x.activities, x.shell.now, x._),
             "cards": incident.cards_of(found, x.shell.now, x.names, x._), "active": [p for p in found if p.state in incident.ACTIVE],
             "reserve": [
-                {"id": p.id, "title": p.title, "decides": w.role_name(p.decides, p.pole, x.names, x._)}
+                {"id": p.id, "title": p.title, "version": p.version, "decides": w.role_name(p.decides, p.pole, x.names, x._)}
                 for p in found if p.state is PlanState.VALID
             ],
             "not_valid": [(p.id, p.title, w.word(w.PLAN_STATE, p.state, x._)) for p in found if p.state in SHELVED and p.state is not PlanState.VALID],

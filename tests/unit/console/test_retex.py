@@ -248,7 +248,13 @@ def ended_crisis() -> MemoryPlayer:
     say("continuity", RefusePlan(plan="PT-ELEC", reason="text:t-0", **author), now)
     for n, heard in enumerate(h for h in continuity.state(played.realm).sites.values() if h.causes or h.status is not SiteStatus.NORMAL):
         lifts = sorted({cause.type.value for cause in heard.causes})
-        body = {"site_id": heard.site, "type": "reopening", "severity": 1, "certainty": "confirmed", "occurred_at": times.of(now + n).isoformat()}
+        body = {
+            "site_id": heard.site,
+            "type": "reopening",
+            "severity": 1,
+            "certainty": "confirmed",
+            "occurred_at": times.of(now + n).isoformat(),
+        }
         played.report(f"open-{n}", body | {"lifts": lifts} if lifts else body, now + n)
     played.system.step(played.realm, now + 60 * MINUTE)
     for plan in STOOD_DOWN:
@@ -285,7 +291,9 @@ def test_the_delay_of_a_decision_ends_with_the_decision_not_with_the_stand_down(
     assert plan.decided_at is not None
     assert plan.proposed_at is not None
     waited = timedelta(milliseconds=plan.decided_at - plan.proposed_at) - timedelta(hours=1)
-    assert cells_of(ended, "delays")["PCA-communication : de la proposition à la décision"][0] == times.lasted(waited, "fr").replace("\u00a0", " ")
+    assert cells_of(ended, "delays")["PCA-communication : de la proposition à la décision"][0] == times.lasted(waited, "fr").replace(
+        "\u00a0", " "
+    )
 
 
 def test_cards_are_late_until_the_stand_down_and_those_of_a_refused_plan_never(ended: Document) -> None:
@@ -311,7 +319,9 @@ def test_a_limit_that_broke_in_an_earlier_interruption_is_not_told_as_held(ended
 
     def short(facts: RetexFacts) -> RetexFacts:
         """As if the last interruption of each activity had been short."""
-        clocks = ((a, a.rto.model_copy(update={"consumed_pct": 3.0}), a.mtpd.model_copy(update={"consumed_pct": 3.0})) for a in facts.activities)
+        clocks = (
+            (a, a.rto.model_copy(update={"consumed_pct": 3.0}), a.mtpd.model_copy(update={"consumed_pct": 3.0})) for a in facts.activities
+        )
         return replace(facts, activities=[a.model_copy(update={"rto": rto, "mtpd": mtpd}) for a, rto, mtpd in clocks])
 
     verdicts = {name.split(" ")[0]: cells[-1] for name, cells in cells_of(draft_retex([short(facts) for facts in given]), "real").items()}

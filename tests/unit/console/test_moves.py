@@ -1,0 +1,42 @@
+"""Orders of reassignment as the screens tell them: by count, with the one step that is next (D58)."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.reassignment import LineState, ReassignmentRow
+from services.console.i18n import translator
+from services.console.pages.moves import groups_of, orders_of
+from services.console.resources import ReassignmentLine
+from services.console.shapes import Shaper
+from tests.unit.console.held import outlines, reference
+
+_ = translator("fr")
+SHAPER = Shaper("92", reference(), outlines(), "fr")
+
+
+def line(id: str, count: int, needed: int, state: LineState = LineState.DISPATCHED, metier: str = "agent_accueil") -> ReassignmentLine:
+    return SHAPER.reassignment(ReassignmentRow(
+        id=id, site="cen-1", activity="RHF-01", metier=metier, supply="displaced", need_site="sst-01", need_activity="SOL-01", need_metier=metier,
+        place="sst-01", count=count, criticality=1, proposal="p", decision="d", state=state, needed=needed, approved_by="x",
+        approved_role="director", approved_at=0, rules=(),
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize("state", [LineState.DISPATCHED, LineState.ACCEPTED, LineState.ARRIVED])
+def test_who_is_no_longer_needed_goes_back_without_having_to_arrive_first(state: LineState) -> None:
+    given = [line("l-1", 4, 0, state), line("l-2", 6, 6, state)]
+    usual = {LineState.DISPATCHED: "accept", LineState.ACCEPTED: "arrive", LineState.ARRIVED: "release"}[state]
+    groups = groups_of(given, _)
+    assert {(tuple(g.ids), g.still, g.next) for g in groups} == {(("l-1",), "plus nécessaires", "release"), (("l-2",), "", usual)}
+    orders = orders_of("cen-1", given, _)
+    assert {(tuple(o.ids), o.still, o.next) for o in orders} == {(("l-1",), "plus nécessaires", "release"), (("l-2",), "", usual)}
+    assert len({g.key for g in groups}) == len({o.key for o in orders}) == 2
+
+
+def test_fewer_than_three_are_not_counted_out_also_of_several_metiers() -> None:
+    """Two lines of one agent each: « 2 » would say that each is one."""
+    given = [line("l-1", 1, 1), line("l-2", 1, 0, metier="cadre"), line("l-3", 1, 1, metier="cuisinier")]
+    assert {g.shown for g in groups_of(given, _)} == {o.shown for o in orders_of("cen-1", given, _)} == {"< 3"}
+    (partly,) = groups_of([line("l-1", 6, 1)], _)
+    assert partly.still == "< 3 encore nécessaires"

@@ -1,0 +1,62 @@
+"""The page of plans: what may still be decided about a plan that nobody is asked about any more."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.words import PlanState
+from tests.unit.console.held import browsing
+from tests.unit.console.test_every_screen import MINUTE, NOW, REALM, crisis, shown
+
+DAY = 24 * 60 * MINUTE
+
+
+def _plan(state: PlanState, **changes: object) -> dict[str, object]:
+    return {
+        "id": "PT-ELEC", "state": state, "level": 2, "decides": "coordinateur_pca", "proposed_at": NOW - DAY, "trigger_since": NOW - DAY,
+        "decided_at": NOW - DAY, "decided_by": "p-1", "version": 3, "incident": "i-1", **changes,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("state", "verbs"),
+    [
+        (PlanState.VALID, {"activate"}),
+        (PlanState.POSTPONED, {"activate", "refuse"}),
+        (PlanState.REFUSED, {"activate"}),
+        (PlanState.LIFTED, {"activate", "retex-closed"}),
+        (PlanState.PROPOSED, {"activate", "refuse", "postpone"}),
+    ],
+)
+async def test_who_may_decide_can_activate_whatever_was_said_before(state: PlanState, verbs: set[str]) -> None:
+    held = crisis()
+    held.put("plans", _plan(state))
+    browser, _ = browsing(held)
+    page = (await browser.get(f"/plans?realm={REALM}")).text
+    offered = {verb for verb in ("activate", "refuse", "postpone", "retex-closed", "stand-down") if f'action="/api/v1/plans/PT-ELEC/{verb}"' in page}
+    assert offered == verbs
+    watching = (await browser.get(f"/plans?realm={REALM}", role="observer")).text
+    assert "/api/v1/plans/PT-ELEC/" not in watching
+
+
+async def test_a_postponed_plan_says_when_it_comes_back_and_yesterday_is_named() -> None:
+    held = crisis()
+    held.put("plans", _plan(PlanState.POSTPONED, postponed_until=NOW + 90 * MINUTE))
+    browser, _ = browsing(held)
+    assert "revient 12:10" in (page := await shown(browser, "/plans"))
+    assert "Différé mer. 10/02 10:40" in page
+
+
+async def test_cards_of_another_day_are_due_and_done_at_an_hour() -> None:
+    """A flood lasts for weeks: « due ven. 12/02 » says no hour."""
+    cards = (
+        {"id": "F1", "role": "cellule_logistique", "due_at": NOW + DAY},
+        {"id": "F2", "role": "cellule_logistique", "due_at": NOW - DAY, "state": "done", "at": NOW - DAY},
+    )
+    held = crisis()
+    held.put("plans", _plan(PlanState.ACTIVE, cards=cards))
+    browser, _ = browsing(held)
+    page = await shown(browser, "/plans")
+    assert "ven. 12/02 10:40" in page
+    assert "faite mer. 10/02 10:40" in page
+    assert "comptées depuis mer. 10/02 10:40" in page
