@@ -66,7 +66,7 @@ def sitrep(
         if not sign:
             raise typer.BadParameter(f"not SECTION=TEXT: {one!r}")
         remarks[section] = text
-    body = {"remarks": remarks, "number": number}
+    body = {"remarks": remarks, "number": number, "as_of": moment(as_of) if as_of else None}
     decide("sitreps", realm, body, key=key, as_json=as_json, done="Point de situation validé")
     if pdf is not None or html is not None:
         show_document("/api/v1/sitreps/latest", realm, None, as_json=False, pdf=pdf, html=html)

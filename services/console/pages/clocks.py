@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from schemas.words import ActivityState, ClockState
 from services.console.i18n import N_
-from services.console.resources import Activity, Clock, LocalClock
+from services.console.resources import Activity, Clock, Incident, LocalClock, Site
 from services.console.texts.names import short
 
 DMIA = N_("DMIA")
@@ -111,6 +111,17 @@ def running_clocks(activities: Iterable[Activity], now: datetime) -> list[Runnin
             if one.rto and one.mtpd and ClockState.RUNNING in (one.rto.state, one.mtpd.state)
         ]
     return sorted(found, key=lambda r: (r.next_at is None, r.next_at, r.criticality, r.key))
+
+
+def with_announced_ends(clocks: Iterable[Running], sites: Iterable[Site], incidents: Iterable[Incident], now: datetime) -> list[Running]:
+    """The same, each of a site with the latest end that is announced for what is the matter there: its own row keeps none."""
+    causes, ends = {site.id: site.causes for site in sites}, {i.id: i.estimated_end for i in incidents}
+
+    def announced(site: str) -> datetime | None:
+        told = (c.expected_end or ends.get(c.incident or "") for c in causes.get(site, ()) if not c.planned)
+        return max((end for end in told if end is not None and end > now), default=None)
+
+    return [c if c.site is None else replace(c, expected_end=announced(c.site)) for c in clocks]
 
 
 def local_running(activity: Activity) -> int:

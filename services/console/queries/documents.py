@@ -22,7 +22,7 @@ from services.console.documents.sitrep import draft_sitrep
 from services.console.faults import NotFound
 from services.console.i18n import translator
 from services.console.lines import LineRecord
-from services.console.pages.clocks import running_clocks
+from services.console.pages.clocks import running_clocks, with_announced_ends
 from services.console.pages.ladder import ladder_of, main_ladder
 from services.console.pages.shell import TERRITORY
 from services.console.queries.base import Read, store_errors, time_of
@@ -119,6 +119,7 @@ class Documents(Incidents, Journal):
             shape.activity(static, activity_rows.get(static.id), local.get(static.id, ())) for static in reference.activities.values()
         ]
         incidents = [i for i in await self._incidents(found) if i.state in OPEN]
+        sites = [shape.site(static, site_rows.get(static.id)) for static in reference.sites.values()]
         escalations = [shape.escalation(row) for row in (await picture.rows(a.EscalationRow)).values()]
         main = main_ladder(escalations, incidents[0].id if incidents else None)
         told = [n for n in (await picture.rows(d.NotificationRow)).values() if main is not None and n.escalation == main.id]
@@ -127,8 +128,7 @@ class Documents(Incidents, Journal):
         return Facts(
             lang=shape.lang, _=_, names=reference.names, territory=TERRITORY.get(resource.territory, resource.territory), realm=resource, at=now,
             level=level, rule=rule_of(reference, level.level), incidents=incidents,
-            sites=[shape.site(static, site_rows.get(static.id)) for static in reference.sites.values()], activities=activities,
-            clocks=running_clocks(activities, now), plans=[shape.plan(static, plan_rows.get(static.id)) for static in reference.plans.values()],
+            sites=sites, activities=activities, clocks=with_announced_ends(running_clocks(activities, now), sites, incidents, now), plans=[shape.plan(static, plan_rows.get(static.id)) for static in reference.plans.values()],
             proposal=next((row for row in (await picture.rows(g.ProposalRow)).values() if row.state is g.ProposalState.OPEN), None),
             moved=[row for row in (await picture.rows(g.ReassignmentRow)).values() if row.state in g.UNDER_WAY],
             alarms=[shape.alarm(row) for row in alarms],

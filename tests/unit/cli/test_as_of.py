@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from services.cli.__main__ import COMMANDS, _load
+from services.cli import documents
+from services.cli.__main__ import COMMANDS, _load, app
 
 NOT_OF_A_TIME = {
     "export": "the evidence of all times", "whatif": "replays from a time by --at", "dlq": "letters lie outside the picture", "token": "rights, not the picture",
@@ -46,6 +48,13 @@ WRITES = [
     "drop",
     "feeds",
 ]
+
+
+def test_what_is_validated_is_what_was_known_at_the_time_that_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(documents, "decide", lambda _path, _realm, body, **_more: told.append(body))
+    CliRunner().invoke(app, ["sitrep", "--validate", "--as-of", "2027-02-11T10:15"], catch_exceptions=False)
+    assert [body["as_of"] for body in told] == ["2027-02-11T10:15:00+01:00"]
 
 
 def commands(node: Any, path: tuple[str, ...] = ()) -> Any:

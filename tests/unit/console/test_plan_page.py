@@ -33,7 +33,11 @@ async def test_who_may_decide_can_activate_whatever_was_said_before(state: PlanS
     held.put("plans", _plan(state))
     browser, _ = browsing(held)
     page = (await browser.get(f"/plans?realm={REALM}")).text
-    offered = {verb for verb in ("activate", "refuse", "postpone", "retex-closed", "stand-down") if f'action="/api/v1/plans/PT-ELEC/{verb}"' in page}
+    offered = {
+        verb
+        for verb in ("activate", "refuse", "postpone", "retex-closed", "stand-down")
+        if f'action="/api/v1/plans/PT-ELEC/{verb}"' in page
+    }
     assert offered == verbs
     watching = (await browser.get(f"/plans?realm={REALM}", role="observer")).text
     assert "/api/v1/plans/PT-ELEC/" not in watching

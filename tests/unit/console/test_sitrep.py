@@ -7,6 +7,7 @@ from functools import cache
 
 from schemas.base import MINUTE_MS
 from services.console.documents.document import Document, digest
+from services.console.documents.facts import Facts
 from services.console.documents.pdf import Typesetter
 from services.console.documents.standalone import as_html
 from services.console.documents.text import WIDTH, as_text
@@ -51,6 +52,22 @@ def test_it_says_what_is_the_case_and_why() -> None:
     assert "8 plans en attente, le plus ancien depuis 35 min." in said("decisions")
     assert "Vague 1 (09:42) : 0 réponse sur 7 attendues." in said("calls")
     assert "10:22 : DMIA de CPL-01" in said("ahead")
+
+
+def test_the_clock_of_a_site_knows_the_end_that_is_announced_there() -> None:
+    """Its row keeps none: without it the report would call the return unknown."""
+    played = power_cut()
+    model, at = Remembered(played), played.played.start + int(AT_MIN * MINUTE_MS)
+
+    async def facts() -> Facts:
+        (found,) = await model._facts(await model.read(played.realm, as_of=at), ("fr",), {}, None)
+        return found
+
+    local = [clock for clock in asyncio.run(facts()).clocks if clock.site is not None]
+    broken = [clock for clock in local if clock.breach_at is not None]
+    assert broken
+    assert all(clock.expected_end is not None and clock.expected_end > clock.breach_at for clock in broken if clock.breach_at)
+    assert any(clock.expected_end is not None for clock in local if clock.breach_at is None)
 
 
 def test_sites_without_news_stand_apart_and_every_site_is_counted_once() -> None:
