@@ -36,6 +36,7 @@ GAPS_SHOWN: Final = 4
 SHOWN_REALMS: Final = 20
 """On a page of the list."""
 WINDOWS_SHOWN: Final = 200
+WHOLE_PCT: Final = 100
 
 
 class Screens(CrisisScreens):
@@ -132,7 +133,7 @@ class Screens(CrisisScreens):
             **self._around(request, x), "view": view, "facts": moves.facts_of(shown, x._) if shown is not None else [],
             "announced": announced_of(shown, calls) if shown is not None else None,
             "not_there": missing and x._("Aucune proposition ne porte l’identifiant « {id} ».", id=missing), "preferences": moves.PREFERENCES, "clocks": moves.breaks(x.clocks), "waiting": sum(g.agents for g in (*view.vital, *view.own)),
-            "who": lambda token: w.person_name(token, x.names, x._),
+            "who": lambda token: w.person_name(token, x.names, x._), "hit": sum(site.capacity_pct < WHOLE_PCT for site in x.sites),
         }  # fmt: skip
 
     async def maintenance(self, request: Request) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from services.console.i18n import translator
 from services.console.pages.moves import groups_of, orders_of
 from services.console.resources import ReassignmentLine
 from services.console.shapes import Shaper
-from tests.unit.console.held import outlines, reference
+from tests.unit.console.held import browsing, outlines, reference
+from tests.unit.console.test_every_screen import crisis, realm, shown
 
 _ = translator("fr")
 SHAPER = Shaper("92", reference(), outlines(), "fr")
@@ -40,3 +41,14 @@ def test_fewer_than_three_are_not_counted_out_also_of_several_metiers() -> None:
     assert {g.shown for g in groups_of(given, _)} == {o.shown for o in orders_of("cen-1", given, _)} == {"< 3"}
     (partly,) = groups_of([line("l-1", 6, 1)], _)
     assert partly.still == "< 3 encore nécessaires"
+
+
+async def test_before_the_first_proposal_the_page_does_not_say_that_nobody_lacks_a_place() -> None:
+    """The planner may be at work, away, or have failed: sites are hit all the same."""
+    browser, _ = browsing(crisis())
+    page = await shown(browser, "/reaffectation")
+    assert "1 site a perdu des postes ou des agents. Aucune proposition n’est encore arrivée" in page
+    assert "Recalculer" in page
+    assert "Aucun site ne manque" not in page
+    quiet, _ = browsing(realm())
+    assert "Aucun site ne manque" in await shown(quiet, "/reaffectation")
