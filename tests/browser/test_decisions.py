@@ -102,6 +102,21 @@ def test_a_refusal_needs_a_reason(page: Page) -> None:
     expect(plan).to_contain_text("Refusé")
 
 
+def test_a_refused_plan_is_activated_on_the_same_page_by_who_changes_his_mind(page: Page) -> None:
+    """The form that the page had before is about the version before: it must not be kept."""
+    page.locator("#ways > summary").click()
+    page.get_by_role("link", name="Plans", exact=True).click()
+    plan = page.locator("#plan-PT-ELEC")
+    plan.get_by_text("Activer", exact=False).first.click()
+    plan.get_by_text("Refuser", exact=False).first.click()
+    plan.locator("[id^=r-PT-ELEC-refuse]").fill("courant rendu dans dix minutes")
+    plan.get_by_role("button", name="Confirmer : refuser PT-ELEC").click()
+    expect(plan).to_contain_text("Refusé")
+    plan.get_by_text("Activer", exact=False).first.click()
+    plan.get_by_role("button", name="Confirmer : activer PT-ELEC").click()
+    expect(plan).to_contain_text(re.compile("Activé.*Coordonnateur PCA"))
+
+
 def test_the_deciders_own_refusal_is_shown_beside_the_button(page: Page) -> None:
     page.get_by_text("Changer de niveau").click()
     page.locator("#level-form").get_by_label("Raison").fill("essai")

@@ -21,7 +21,9 @@ def test_a_point_is_completed_validated_and_frozen(vigie: RunningVigie, own_real
     report(vigie, own_realm, "cen-2")
     expect(sheet).to_contain_text("09:40, 2 sites")
     expect(page.get_by_role("textbox", name="Partenaires")).to_have_value("Enedis rappelle à 11:00.")
-    page.get_by_role("button", name="Valider et figer").click()
+    with page.expect_request("**/api/v1/sitreps*") as sent:
+        page.get_by_role("button", name="Valider et figer").click()
+    assert sent.value.post_data_json["number"] == 1, "of two writers the second is told that there is one since"
     page.wait_for_url(re.compile("/sitrep/1"))
     expect(page.locator("#printbar")).to_contain_text("Validé")
     expect(sheet).to_contain_text("Enedis rappelle à 11:00.")

@@ -55,8 +55,8 @@ async function send(form, submitter) {
   const said = document.getElementById(form.dataset.said ?? "");
   const body = /** @type {Record<string, unknown>} */ ({});
   let realm = "";
-  for (const field of form.querySelectorAll("input[name], select[name], textarea[name]")) {
-    if (!isField(field) || given(field) === "") continue;
+  for (const field of form.elements) {
+    if (!isField(field) || !field.name || given(field) === "") continue;
     if (field instanceof HTMLInputElement && field.type === "checkbox" && !field.checked) continue;
     const [name, part] = field.name.split(".");
     if (name === "realm") realm = field.value;
