@@ -11,7 +11,7 @@ The order that makes a provider call happen once per attempt, whatever is killed
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from schemas.callouts import CallOutChanged, CallOutListed
@@ -105,12 +105,16 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A call that waits for a person's answer."""
+    """A call that a person may answer."""
 
     realm: str
     role: str
     headcount: bool
     """« Are you safe? »: three answers, kept apart."""
+    at: int
+    """When it was planned."""
+    answered: bool
+    """They may still think otherwise: who said yes and cannot come, who was safe and needs help."""
 
 
 @dataclass
@@ -125,7 +129,7 @@ class Outbox:
     references: dict[str, Reference] = field(default_factory=dict)
     """`<channel>:<provider id>` → attempt, in the order in which providers took them."""
     asked: dict[str, dict[str, Asked]] = field(default_factory=dict)
-    """Person → notification → what they were asked and have not answered, oldest first."""
+    """Person → notification → what they were asked and have not answered, and the last one that they have."""
     headcounts: dict[str, Headcount] = field(default_factory=dict)
     """Of which single answers are kept."""
     probes: dict[str, Probe] = field(default_factory=dict)
@@ -193,13 +197,28 @@ class Outbox:
             del self.references[next(iter(self.references))]
 
     def _ask(self, realm: str, row: NotificationRow) -> None:
-        waits = row.answer_expected and row.answer is None and row.withdrawn is None
-        if waits and any(a.granted_at is not None for a in row.attempts):
-            self.asked.setdefault(row.person, {}).setdefault(row.id, Asked(realm, row.role, row.template == "headcount"))
-        elif (mine := self.asked.get(row.person)) is not None:
+        mine = self.asked.get(row.person, {})
+        if row.answer is not None:
+            mine = {id: asked for id, asked in mine.items() if not asked.answered}
+        if row.answer_expected and row.withdrawn is None and any(a.granted_at is not None for a in row.attempts):
+            mine[row.id] = Asked(realm, row.role, row.template == "headcount", row.planned_at, row.answer is not None)
+        else:
             mine.pop(row.id, None)
-            if not mine:
-                del self.asked[row.person]
+        self._keep_asked(row.person, mine)
+
+    def _keep_asked(self, person: str, asked: dict[str, Asked]) -> None:
+        if asked:
+            self.asked[person] = asked
+        else:
+            self.asked.pop(person, None)
+
+    def forget_headcount(self, id: str) -> None:
+        """Its single answers are destroyed, and none is taken any more."""
+        gone = self.headcounts.pop(id)
+        for notification, person in gone.notifications.items():
+            mine = self.asked.get(person, {})
+            mine.pop(notification, None)
+            self._keep_asked(person, mine)
 
     def to_claim(self) -> list[Offer]:
         """Offers that this run has not claimed and no hold keeps back."""
@@ -237,7 +256,7 @@ class Outbox:
             "probes": [[p.realm, p.row.model_dump(mode="json"), p.correlation_id] for p in self.probes.values()],
             "held": sorted(self._held),
             "references": [[key, r.realm, r.notification, r.attempt] for key, r in self.references.items()],
-            "asked": [[person, id, a.realm, a.role, a.headcount] for person, asked in self.asked.items() for id, a in asked.items()],
+            "asked": [[person, id, *astuple(a)] for person, asked in self.asked.items() for id, a in asked.items()],
             "headcounts": [
                 [id, h.realm, list(h.sites), h.started_at, h.over, sorted(h.persons), h.notifications] for id, h in self.headcounts.items()
             ],
@@ -252,8 +271,8 @@ class Outbox:
             self.probes[f"{realm}/{row['id']}"] = Probe(realm, ProbeRow.model_validate(row), correlation_id)
         self._held.update(dumped["held"])
         self.references.update((key, Reference(*rest)) for key, *rest in dumped["references"])
-        for person, id, in_realm, role, headcount in dumped["asked"]:
-            self.asked.setdefault(person, {})[id] = Asked(in_realm, role, headcount)
+        for person, id, *rest in dumped["asked"]:
+            self.asked.setdefault(person, {})[id] = Asked(*rest)
         for id, in_realm, sites, started_at, over, persons, notifications in dumped["headcounts"]:
             self.headcounts[id] = Headcount(in_realm, tuple(sites), started_at, over, set(persons), dict(notifications))
         for realm, (roles, levels) in dumped["names"].items():

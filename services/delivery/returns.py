@@ -37,7 +37,7 @@ WAIT_S: Final = 5.0
 GIVE_UP_S: Final = 600.0
 """From the first time that a receipt for an unknown id is heard."""
 READ_AGAIN_S: Final = 10.0
-"""The directory is read again for an unknown number at most this often."""
+"""For a reply the directory is read again when it was read longer ago: numbers change hands, and people are erased."""
 _POLL_S: Final = 0.02
 _KEPT: Final = 10_000
 
@@ -78,8 +78,9 @@ class Returns:
         self._texts = texts
         self._monotonic = monotonic
         self._unknown: dict[str, float] = {}
-        self._numbers: dict[str, str] = {}
+        self._numbers: dict[str, tuple[str, ...]] = {}
         self._read_at = float("-inf")
+        self._indexing = asyncio.Lock()
 
     async def receipt(self, channel: Channel, provider_id: str, state: Literal["received", "failed"], error: str | None) -> bool:
         """See Inbox."""
@@ -112,17 +113,18 @@ class Returns:
         return True
 
     async def reply(self, channel: Channel, address: str, words: str) -> bool:
-        """See Inbox. It answers the newest call of that person which waits for an answer."""
-        person = await self._person(address)
-        asked = list(self._outbox.asked.get(person, {}).items()) if person is not None else []
-        safety = chosen(words) if asked and asked[-1][1].headcount else None
-        answer = Answer.ACK if safety is not None else None if asked and asked[-1][1].headcount else understood(words)
-        if person is None or answer is None or not asked:
-            why = "stranger" if person is None else "not_understood" if answer is None else "not_asked"
+        """See Inbox. It answers the newest call of that person which waits for an answer, else it is another answer to the last one."""
+        people = await self._people_of(address)
+        asked = [(call, id, person) for person in people for id, call in self._outbox.asked.get(person, {}).items()]
+        newest = max(reversed(asked), key=lambda one: (not one[0].answered, one[0].at), default=None)
+        safety = chosen(words) if newest is not None and newest[0].headcount else None
+        answer = None if newest is None else understood(words) if not newest[0].headcount else Answer.ACK if safety is not None else None
+        if newest is None or answer is None:
+            why = "stranger" if not people else "not_asked" if newest is None else "not_understood"
             metrics.count("vigie_replies_total", channel=channel.value, outcome=why)
             log.warning("reply.unused", channel=channel.value, why=why)
             return True
-        notification, call = asked[-1]
+        call, notification, person = newest
         if safety is not None:
             await self._texts.put(headcount_text_id(notification), TextItem({"headcount": safety.value}))
         await self._answer(channel, notification, call, person, answer)
@@ -150,15 +152,20 @@ class Returns:
         )
         await self._producer.send(inputs("delivery"), call.realm, command, id=f"reply:{uuid4()}", source=SOURCE)
 
-    async def _person(self, address: str) -> str | None:
-        """The token behind a number, from an index that lives in memory only."""
-        if address not in self._numbers and self._monotonic() - self._read_at >= READ_AGAIN_S:
-            self._read_at = self._monotonic()
-            self._numbers = {}
-            for n, token in enumerate(self._people.ids()):
-                if n % 200 == 0:
-                    await asyncio.sleep(0)  # thousands of people must not keep the sender waiting
-                contact = await self._people.get(token)
-                for number in contact.addresses(Channel.SMS) if contact is not None else ():
-                    self._numbers[same_number(number)] = token
-        return self._numbers.get(address)
+    async def _people_of(self, address: str) -> tuple[str, ...]:
+        """The tokens behind a number (a telephone of the duty goes from hand to hand), from an index that lives in memory only."""
+        async with self._indexing:
+            if self._monotonic() - self._read_at >= READ_AGAIN_S:
+                self._read_at = self._monotonic()
+                self._numbers = await self._index()
+        return self._numbers.get(address, ())
+
+    async def _index(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for n, token in enumerate(self._people.ids()):
+            if n % 200 == 0:
+                await asyncio.sleep(0)  # thousands of people must not keep the sender waiting
+            contact = await self._people.get(token)
+            for number in map(same_number, contact.addresses(Channel.SMS) if contact is not None else ()):
+                found[number] = (*found.get(number, ()), token)
+        return found

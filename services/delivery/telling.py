@@ -139,6 +139,6 @@ class Teller:
         kept = self._answers.get_many([headcount_text_id(n) for n in headcount.notifications])
         for text_id in kept:
             await self._answers.erase(text_id)
-        del self._outbox.headcounts[id]
+        self._outbox.forget_headcount(id)
         self._told.pop(id, None)
         log.info("headcount.answers_destroyed", callout=id, count=len(kept))

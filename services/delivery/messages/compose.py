@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from schemas.base import Instant
+from schemas.callouts import HEADCOUNT_KEYS
 from schemas.delivery import NotificationRow
 from services.delivery.messages.languages import Translator
 
@@ -50,6 +51,8 @@ class Text:
     """How to answer by writing back; only where that arrives somewhere."""
     keys_say: str
     """How to answer in a call."""
+    keys: tuple[str, ...]
+    """Which to listen for there; none where nobody is asked."""
     footer: tuple[str, ...]
 
     @property
@@ -100,6 +103,7 @@ def compose(row: NotificationRow, names: Names, _: Translator, link: str | None,
         keys_say=_("Appuyez sur 1, 2 ou 3.")
         if asked
         else _("Appuyez sur 1 si vous prenez l’appel en charge, sur 2 si vous ne pouvez pas."),
+        keys=() if link is None or not row.answer_expected else tuple(HEADCOUNT_KEYS) if asked else ("1", "2"),
         footer=tuple(footer),
     )
 

@@ -12,6 +12,7 @@ from aiohttp import web
 from services.delivery.channels.base import Result
 from services.delivery.channels.voice import Voice, lint
 from services.delivery.channels.voice.settings import VoiceSettings
+from services.delivery.messages import Names, compose, translator
 from tests.faults.matrix import proves
 from tests.integration.delivery.outgoing import LINK, RETURNS, outgoing
 from tests.integration.delivery.serving import serving
@@ -40,6 +41,18 @@ async def test_the_gateway_is_asked_to_speak_and_to_listen_for_two_keys() -> Non
     assert not set("[]«»\n") & set(order["text"])
 
 
+async def test_a_headcount_listens_for_each_of_its_three_answers() -> None:
+    orders = []
+
+    async def handle(request: web.Request) -> web.Response:
+        orders.append(orjson.loads(await request.read()))
+        return web.Response(status=204)
+
+    row = outgoing(TO).row.model_copy(update={"template": "headcount"})
+    await call(handle, row=row, text=compose(row, Names(), translator("fr"), LINK))
+    assert (orders[0]["keys"], "Appuyez sur 1, 2 ou 3" in orders[0]["text"]) == (["1", "2", "3"], True)
+
+
 async def test_information_waits_for_no_key() -> None:
     orders = []
 
@@ -47,8 +60,8 @@ async def test_information_waits_for_no_key() -> None:
         orders.append(orjson.loads(await request.read()))
         return web.Response(status=204)
 
-    made = outgoing(TO)
-    text = made.text.__class__(**{**{f: getattr(made.text, f) for f in made.text.__slots__}, "link": None})
+    row = outgoing(TO).row.model_copy(update={"answer_expected": False})
+    text = compose(row, Names(), translator("fr"), None)
     assert (await call(handle, text=text)).outcome == "accepted"
     assert (orders[0]["keys"], "Appuyez" in orders[0]["text"]) == ([], False)
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from schemas.base import Message
 from schemas.callouts import (
     CHUNK,
@@ -166,10 +168,15 @@ def test_no_fact_says_who_answered_what() -> None:
     assert {r.state for r in told(d)[:3]} == {NotificationState.ANSWERED}
 
 
-def test_replies_are_one_two_or_three() -> None:
-    assert [chosen(w) and chosen(w).value for w in ("1", "2 svp", "3", "OK", "oui", "4", "")] == [  # type: ignore[union-attr]
-        "safe", "help", "away", "safe", "safe", None, None,
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("safe", ("1", "OK", "oui")), ("help", ("2 svp", "Non !", "AIDE", "sos")), ("away", ("3", "absent", "indisponible")),
+        (None, ("4", "", "où êtes-vous ?")),
+    ],
+)  # fmt: skip
+def test_replies_are_one_two_or_three_or_say_the_same(said: str | None, words: Sequence[str]) -> None:
+    assert [chosen(w) for w in words] == [said] * len(words)
 
 
 # ── the teller ─────────────────────────────────────────────────────────────────────────────────────────────────────

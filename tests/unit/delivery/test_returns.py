@@ -18,7 +18,7 @@ from schemas.oncall import NoteReachability, ReachRow
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.delivery.channels import Outgoing
 from services.delivery.messages import Names, compose, translator
-from services.delivery.outbox import Outbox
+from services.delivery.outbox import Headcount, Outbox
 from services.delivery.returns import GIVE_UP_S, READ_AGAIN_S, Returns
 from services.delivery.sender import new_outbox
 from services.runtime.kafka import BrokerAway
@@ -157,6 +157,74 @@ async def test_a_reply_to_a_headcount_is_kept_apart_and_only_told_as_an_answer()
     assert line.world.row(notification).answer == "ack"
     assert line.kept == {f"headcount-{notification}": TextItem({"headcount": "help"})}
     assert "help" not in "".join(m.model_dump_json() for _, m in line.sent)
+
+
+async def test_who_said_yes_by_sms_may_say_that_they_cannot_come_after_all() -> None:
+    line = Line()
+    first, second = line.told("n1"), line.told("n2")
+    line.follow()
+    for words in ("1", "oui", "2 finalement je ne peux pas"):
+        assert await line.returns.reply(Channel.SMS, NUMBER, words)
+        line.follow()
+    assert (line.world.row(first).answer, line.world.row(second).answer) == ("decline", "ack"), "the one that was answered last"
+    line.told("n3")
+    line.follow()
+    await line.returns.reply(Channel.SMS, NUMBER, "1")
+    line.follow()
+    assert line.world.row(first).answer == "decline", "what waits for an answer comes first"
+
+
+async def test_who_was_safe_and_needs_help_after_all_is_heard() -> None:
+    line = Line()
+    notification = line.told(template="headcount")
+    line.follow()
+    for words in ("1", "2 !!"):
+        assert await line.returns.reply(Channel.SMS, NUMBER, words)
+        line.follow()
+    assert line.kept == {f"headcount-{notification}": TextItem({"headcount": "help"})}
+
+
+async def test_no_single_answer_is_kept_any_more_once_they_were_destroyed() -> None:
+    line = Line()
+    notification = line.told(template="headcount")
+    line.follow()
+    line.outbox.headcounts["c1"] = Headcount("92", ("cen-1",), 0, over=True, notifications={notification: "dgs"})
+    line.outbox.forget_headcount("c1")
+    assert await line.returns.reply(Channel.SMS, NUMBER, "2")
+    assert (line.kept, line.sent) == ({}, [])
+
+
+async def test_a_telephone_of_the_duty_answers_for_whoever_was_called_by_it() -> None:
+    line = Line()
+    line.phones.contacts["ast"] = line.phones.contacts["dgs"].model_copy(update={"person": "ast"})
+    notification = line.told()
+    line.follow()
+    assert await line.returns.reply(Channel.SMS, NUMBER, "1")
+    line.follow()
+    assert line.world.row(notification).answer == "ack"
+
+
+async def test_a_number_that_changed_hands_answers_for_its_new_holder() -> None:
+    line = Line()
+    line.phones.contacts["before"] = line.phones.contacts.pop("dgs").model_copy(update={"person": "before"})
+    assert await line.returns.reply(Channel.SMS, NUMBER, "1")
+    line.phones.contacts["dgs"] = line.phones.contacts.pop("before").model_copy(update={"person": "dgs"})
+    notification = line.told()
+    line.follow()
+    line.now_s = READ_AGAIN_S
+    assert await line.returns.reply(Channel.SMS, NUMBER, "1")
+    line.follow()
+    assert line.world.row(notification).answer == "ack"
+
+
+async def test_replies_that_come_while_the_directory_is_read_are_nobodys_loss() -> None:
+    line = Line()
+    first, second = line.told("n1"), line.told("n2")
+    line.follow()
+    await asyncio.gather(*(line.returns.reply(Channel.SMS, NUMBER, words) for words in ("1", "1")))
+    line.follow()
+    assert [m.notification for _, m in line.sent if isinstance(m, AnswerNotification)] == [second, second]
+    assert line.world.row(first).answer is None
 
 
 async def test_strangers_and_words_that_are_no_answer_are_taken_and_do_nothing() -> None:

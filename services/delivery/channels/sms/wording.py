@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
 from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
@@ -10,8 +11,12 @@ from schemas.words import Answer
 from services.delivery.channels.sms.encoding import plain
 from services.delivery.messages import Text
 
-_YES: Final = frozenset({"1", "ok", "oui", "yes", "y", "o", "present", "présent", "recu", "reçu"})
+_YES: Final = frozenset({"1", "ok", "oui", "yes", "y", "o", "present", "recu"})
 _NO: Final = frozenset({"2", "non", "no", "n", "ko", "indisponible"})
+_SAFETY: Final = HEADCOUNT_KEYS | dict.fromkeys(_YES, HeadcountAnswer.SAFE) | dict.fromkeys(
+    ("non", "no", "n", "ko", "aide", "help", "sos", "secours"), HeadcountAnswer.HELP
+) | dict.fromkeys(("absent", "absente", "indisponible", "away"), HeadcountAnswer.AWAY)  # fmt: skip
+"""Whoever is not safe needs help."""
 
 
 def wording(text: Text, *, answerable: bool) -> str:
@@ -21,14 +26,17 @@ def wording(text: Text, *, answerable: bool) -> str:
 
 
 def chosen(reply: str) -> HeadcountAnswer | None:
-    """What a reply to a headcount means: its first word is 1, 2 or 3; « OK » is 1."""
-    words = re.findall(r"\w+", reply.lower())
-    first = words[0] if words else ""
-    return HEADCOUNT_KEYS.get("1" if first in _YES else first)
+    """What a reply to a headcount means: its first word is 1, 2 or 3, or says the same."""
+    return _SAFETY.get(_first_word(reply))
 
 
 def understood(reply: str) -> Answer | None:
-    """What a reply means; None = a person must read it. Only the first word counts, whatever its case and dots."""
-    words = re.findall(r"\w+", reply.lower())
-    first = words[0] if words else ""
+    """What a reply means; None = a person must read it. Only the first word counts, whatever its case, accents and dots."""
+    first = _first_word(reply)
     return Answer.ACK if first in _YES else Answer.DECLINE if first in _NO else None
+
+
+def _first_word(reply: str) -> str:
+    """In small letters, without accents."""
+    words = re.findall(r"\w+", "".join(c for c in unicodedata.normalize("NFKD", reply) if not unicodedata.combining(c)).lower())
+    return words[0] if words else ""

@@ -66,6 +66,7 @@ def test_people_are_asked_to_write_back_only_where_it_arrives() -> None:
     ("reply", "answer"),
     [
         ("1", Answer.ACK), (" OK!", Answer.ACK), ("ok je pars", Answer.ACK), ("Oui", Answer.ACK), ("2", Answer.DECLINE), ("NON, désolé", Answer.DECLINE),
+        ("Présent", Answer.ACK), ("pre\u0301sent", Answer.ACK), ("REÇU", Answer.ACK),
         ("12", None), ("", None), ("STOP", None), ("Qui êtes-vous ?", None),
     ],
 )  # fmt: skip
