@@ -7,12 +7,24 @@ from schemas.base import MINUTE_MS, Instant
 from schemas.reports import ReportReceived
 from schemas.words import Answer, IncidentState
 from services.alerts import relief
-from services.alerts.attention import role_of
 from services.alerts.draft import Draft
 from services.alerts.levels import TERRITORY
 from services.alerts.oncall import Post, incidents_of, pair, posts
 from services.alerts.values import changed
-from services.alerts.waves import call_posts, called_so_far, fire_from, named, next_cycle, put, ring, running, schedule, with_wave
+from services.alerts.waves import (
+    call_again,
+    call_posts,
+    called_so_far,
+    fire_from,
+    named,
+    next_cycle,
+    post_in,
+    put,
+    ring,
+    running,
+    schedule,
+    with_wave,
+)
 
 
 def answered(draft: Draft, notification: str, person: str, answer: Answer) -> None:
@@ -56,13 +68,7 @@ def said_yes(draft: Draft, row: EscalationRow, person: str, wave: int) -> None:
     for incident in incidents_of(draft, row):
         acknowledged(draft, incident.id, person)
     if row.scope == TERRITORY:
-        relief.begin(draft, person, _role_in(draft, row, person))
-
-
-def _role_in(draft: Draft, row: EscalationRow, person: str) -> str:
-    """As what a ladder called somebody; whoever it did not call, as what they are on call."""
-    calls = (draft.state.calls[n] for w in row.waves for n in w.notifications if n in draft.state.calls)
-    return next((c.role for c in calls if c.person == person), None) or role_of(draft, person)
+        relief.begin(draft, person, post_in(draft, row, person).role)
 
 
 def _has_quorum(wave: WaveRow, row: EscalationRow) -> bool:
@@ -149,7 +155,8 @@ def _said_no(draft: Draft, row: EscalationRow, call: NotificationPlanned) -> Non
     index = max(n for n, w in enumerate(row.waves) if call.notification in w.notifications)
     row = retract(draft, row, call.person, row.waves[index].ack_min)
     row = with_wave(row, index, declined=row.waves[index].declined + 1)
-    now, reached = pair(draft, call.role, call.scope), called_so_far(draft, row)
+    now = pair(draft, call.role, call.scope)
+    reached = {*called_so_far(draft, row, row.cycle), *row.acknowledged_by}  # whom an earlier cycle called in vain is called again
     others = [p for p in (now.holder, now.deputy) if p is not None and p != call.person]
     if now.deputy in others and now.deputy in reached:
         put(draft, row, "declined")
@@ -207,22 +214,12 @@ def stale(draft: Draft, id: str) -> None:
     row = draft.state.escalations[id]
     if row.state != "answered" or row.stale_at is None:
         return
-    said_yes = row.acknowledged_by
     before = changed(row, {
         "state": "running", "stale_at": None, "stale_times": row.stale_times + 1, "since_cycle": row.cycle + 1, "acknowledged_by": (),
         "repeat_times": row.cycle + row.repeat_times - (row.since_cycle - 1),
     })  # fmt: skip
     again = fire_from(draft, _unanswered(next_cycle(before, draft.clock)))
-    first = next(n for n, w in enumerate(again.waves) if w.cycle == again.since_cycle)
-    for person in said_yes:
-        if person not in {draft.state.calls[n].person for w in again.waves if w.cycle == again.cycle for n in w.notifications}:
-            wave = again.waves[first]
-            called = ring(draft, again, wave, Post(role_of(draft, person), None, person, None), person)
-            again = with_wave(again, first, notifications=(*wave.notifications, called)) if called is not None else again
-    put(draft, again, "stale")
-    for known in incidents_of(draft, row):
-        if known.state is IncidentState.ACKNOWLEDGED:
-            draft.alter(known.id, "stale", state=IncidentState.OPEN, acknowledged_by=(), updated_at=draft.now)
+    put(draft, call_again(draft, again, [(person, row) for person in row.acknowledged_by]), "stale")
 
 
 def _unanswered(row: EscalationRow) -> EscalationRow:

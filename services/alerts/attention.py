@@ -7,7 +7,7 @@ from schemas.maintenance import PagingWithheld
 from schemas.words import Channel
 from services.alerts.draft import Draft
 from services.alerts.levels import CRISIS
-from services.alerts.oncall import channels, concerned_by, pair
+from services.alerts.oncall import channels, concerned_by, pair, role_of
 from services.alerts.quiet import behind
 from services.alerts.silence import quiet_until
 from services.alerts.state import Hush
@@ -39,11 +39,6 @@ def inform(
                 channels=by, answer_expected=False, template=template, values=values_of(draft, incident) | values, planned_at=draft.clock,
                 quiet_until=quiet_until(draft, person, role, draft.level),
             ))  # fmt: skip
-
-
-def role_of(draft: Draft, person: str) -> str:
-    pairs = ((role, draft.state.rota.pair(role, scope, draft.clock)) for role, scope in draft.state.rota.posts)
-    return next((role for role, now in pairs if person in (now.holder, now.deputy)), "")
 
 
 def attend(

@@ -14,7 +14,7 @@ from services.alerts.evolve import OPEN
 from services.alerts.levels import CRISIS, TERRITORY, Rises
 from services.alerts.oncall import incidents_of
 from services.alerts.values import changed
-from services.alerts.waves import called_so_far, fire_from, put, running, schedule, waves_of
+from services.alerts.waves import call_again, called_so_far, fire_from, put, running, schedule, waves_of
 
 
 def follow(draft: Draft, rises: Rises) -> None:
@@ -66,12 +66,13 @@ def _join_crisis(draft: Draft, incident: str, own: EscalationRow | None) -> None
     if crisis is None or _is_over(draft, crisis, incident):
         start(draft, TERRITORY, draft.incident(incident).level, (incident,), [e for e in (own, crisis) if e is not None])
         return
+    in_charge = own.acknowledged_by if own is not None else ()
     if own is not None:
         supersede(draft, own, crisis.id)
     if incident not in crisis.incidents:
         crisis = put(draft, changed(crisis, {"incidents": (*crisis.incidents, incident)}), "joined")
-        told = crisis.acknowledged_by or called_so_far(draft, crisis)
-        inform(draft, told, incident, "information", {"reached": int(draft.incident(incident).level)})
+        told = dict.fromkeys((*(crisis.acknowledged_by or called_so_far(draft, crisis)), *in_charge))
+        inform(draft, tuple(told), incident, "information", {"reached": int(draft.incident(incident).level)})
 
 
 def _is_over(draft: Draft, crisis: EscalationRow, incident: str) -> bool:
@@ -95,7 +96,8 @@ def start(draft: Draft, scope: str, level: Level, incidents: tuple[str, ...], be
         wave=0, cycle=1, level=level, previous_level=max((o.level for o in before if o.level < level), default=None), waves=waves_of(waves, 1, now),
         repeat_times=policy.repeat.times, **_terms(policy, level),
     )  # fmt: skip
-    put(draft, fire_from(draft, row), "started")
+    row, lower = fire_from(draft, row), [o for o in before if o.level < level]
+    put(draft, call_again(draft, row, [(person, o) for o in lower for person in o.acknowledged_by]) if lower else row, "started")
 
 
 def _terms(policy: Escalation, level: Level) -> dict[str, Any]:

@@ -72,6 +72,12 @@ def pair(draft: Draft, role: str, scope: str | None) -> Pair:
     return draft.state.rota.pair(role, scope, draft.clock, lambda person: _is_rested(draft, person))
 
 
+def role_of(draft: Draft, person: str) -> str:
+    """As what a person is on call; empty for whoever is not."""
+    pairs = ((role, draft.state.rota.pair(role, scope, draft.clock)) for role, scope in draft.state.rota.posts)
+    return next((role for role, now in pairs if person in (now.holder, now.deputy)), "")
+
+
 def _is_rested(draft: Draft, person: str) -> bool:
     rules = draft.territory.policy.working_time if draft.territory.policy is not None else None
     if rules is None:

@@ -12,10 +12,10 @@ from typing import Any
 from schemas.alerts import EscalationChanged, EscalationRow, NotificationPlanned, RoleUncovered, WaveRow
 from schemas.base import MINUTE_MS, Instant
 from schemas.reference import Wave
-from schemas.words import Channel
+from schemas.words import Channel, IncidentState
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
-from services.alerts.oncall import Post, channels, incidents_of, posts
+from services.alerts.oncall import Post, channels, incidents_of, posts, role_of
 from services.alerts.silence import quiet_until
 from services.alerts.values import changed
 
@@ -91,6 +91,29 @@ def call_posts(
     return [*called.values()], uncovered
 
 
+def call_again(draft: Draft, row: EscalationRow, said_yes: Iterable[tuple[str, EscalationRow]]) -> EscalationRow:
+    """Whoever said yes to something that no longer counts must say it again: those whom this cycle has not called are called by its first wave,
+    as what the ladder that they answered had called them. Until somebody does, nobody has the incidents in charge.
+    """
+    first = next(n for n, w in enumerate(row.waves) if w.cycle == row.cycle)
+    for person, answered in said_yes:
+        if person not in called_so_far(draft, row, row.cycle):
+            wave = row.waves[first]
+            called = ring(draft, row, wave, post_in(draft, answered, person), person)
+            row = with_wave(row, first, notifications=(*wave.notifications, called)) if called is not None else row
+    for known in incidents_of(draft, row):
+        if known.state is IncidentState.ACKNOWLEDGED:
+            draft.alter(known.id, "stale", state=IncidentState.OPEN, acknowledged_by=(), updated_at=draft.now)
+    return row
+
+
+def post_in(draft: Draft, row: EscalationRow, person: str) -> Post:
+    """As what a ladder called somebody; whoever it did not call, as what they are on call."""
+    calls = (draft.state.calls[n] for w in row.waves for n in w.notifications if n in draft.state.calls)
+    call = next((c for c in calls if c.person == person), None)
+    return Post(role_of(draft, person), None, person, None) if call is None else Post(call.role, call.scope, person, None)
+
+
 def named(role: str, scope: str | None) -> str:
     """A post in one word."""
     return role if scope is None else f"{role}:{scope}"
@@ -128,9 +151,10 @@ def values_of(draft: Draft, incident: str | None) -> dict[str, str | int | float
     return values | {"members": len(row.members), "communes": len(row.communes), "commune": row.communes[0] if row.communes else None}
 
 
-def called_so_far(draft: Draft, row: EscalationRow) -> tuple[str, ...]:
+def called_so_far(draft: Draft, row: EscalationRow, since_cycle: int = 1) -> tuple[str, ...]:
     """Persons called so far, once each."""
-    return tuple(dict.fromkeys(draft.state.calls[n].person for w in row.waves for n in w.notifications if n in draft.state.calls))
+    called = (n for w in row.waves if w.cycle >= since_cycle for n in w.notifications if n in draft.state.calls)
+    return tuple(dict.fromkeys(draft.state.calls[n].person for n in called))
 
 
 def schedule(row: EscalationRow) -> EscalationRow:

@@ -178,7 +178,7 @@ def _escalation(record: Record, names: Names, _: Translator) -> str:
         case "taken_at_source":
             return _("Escalade {ladder} : prise en charge là d’où vient l’alerte", ladder=ladder)
         case "superseded":
-            return _("Escalade {ladder} remplacée par un niveau supérieur", ladder=ladder)
+            return _("Escalade {ladder} remplacée par une autre", ladder=ladder)
         case "exhausted":
             return _("Escalade {ladder} sans réponse suffisante : alerte permanente", ladder=ladder)
         case "ended":

@@ -193,6 +193,19 @@ def test_a_decline_calls_the_deputy_at_once(scene: Scene) -> None:
     assert _ladder(scene, scene.incidents()[0].id).state == "answered"
 
 
+def test_the_deputy_whom_a_former_cycle_called_in_vain_is_called_again(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    _answer(scene, calls, "ast-technique", 1, Answer.DECLINE)
+    scene.step(30)
+    calls.new()
+    _answer(scene, calls, "ast-technique", 31, Answer.DECLINE)
+    (deputy,) = calls.expect("ast-technique-s")
+    assert (deputy.wave, deputy.cycle) == (1, 2)
+    scene.feed(Unreachable(notification=calls.of("ast-technique").notification, person="ast-technique", at=scene.at(32)), at=scene.at(32))
+    calls.expect_nobody()
+
+
 def test_who_cannot_be_reached_is_replaced_like_who_declines(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=4)
@@ -262,6 +275,37 @@ def test_a_rise_starts_the_higher_ladder_at_once_and_withdraws_what_nobody_answe
     assert withdrawn == {c.notification for c in low if c.person == "rs-pmi-04"}
     scene.step(300)
     assert not [c for c in calls.new() if c.level == 1]
+
+
+def test_whoever_had_taken_it_in_charge_must_say_so_again_although_the_higher_ladder_does_not_name_them(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    calls.expect(*N2_FIRST)
+    for person in ("ast-technique", "coord-pca"):
+        _answer(scene, calls, person, 1)
+    incident = scene.incidents()[0]
+    assert incident.state == "acknowledged"
+    scene.command(SetLevel(author="coord-pca", role="coordinator", level=Level.N3, scope=incident.id), 5)
+    called = {c.person: c for c in calls.expect(*CRISIS, "ast-technique")}
+    assert {(c.level, c.previous_level, c.template) for c in called.values()} == {(3, 2, "level_raised")}
+    assert called["ast-technique"].role == "astreinte_technique"
+    incident = scene.incidents()[0]
+    assert (incident.state, incident.acknowledged_by) == ("open", ()), "nobody has answered for the crisis yet"
+    _answer(scene, calls, "ast-technique", 6)
+    assert _ladder(scene, "territory").acknowledged_by == ("ast-technique",)
+    assert scene.incidents()[0].state == "acknowledged"
+
+
+def test_whoever_had_an_incident_in_charge_that_joins_the_crisis_hears_of_it(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2")
+    scene.report(1, "closure", PMI, severity=4)
+    calls.new()
+    _answer(scene, calls, "dgs", 2)
+    _answer(scene, calls, "ast-technique", 2)
+    own = next(i.id for i in scene.incidents() if PMI in i.members)
+    scene.command(SetLevel(author="coord-pca", role="coordinator", level=Level.N3, scope=own), 5)
+    assert {(c.template, c.answer_expected) for c in calls.expect("dgs", "ast-technique")} == {("information", False)}
 
 
 def test_n3_is_one_ladder_of_the_realm(scene: Scene) -> None:
