@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import re
 import secrets
 from collections.abc import Coroutine, Iterable
 from datetime import UTC, datetime, time
@@ -14,20 +15,28 @@ import typer
 from pydantic import ValidationError
 
 from schemas.directory import Contact, ContactPoint
-from schemas.oncall import NoteReachability, ReachRow
+from schemas.oncall import DAY_MIN, NoteReachability, ReachRow
 from schemas.topics import inputs
+from schemas.words import Channel
+from services.delivery.channels.sms.origin import dialled
+from services.delivery.channels.webhook.driver import is_allowed
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
 
 app = typer.Typer(no_args_is_help=True, help="People's contact points, encrypted per person: import, count, erase.")
 COLUMNS = ("person", "name", "language", "channel", "address", "verified_at")
+_MAIL = re.compile(r"[^@\s]+@[^@\s]+")
 TOLD_AT_ONCE = 200
 """People per message to the deciders."""
 
 
 class DirectoryInvalid(ValueError):
     """The file cannot be imported; the message has one line per problem, with its line number and without its content."""
+
+
+class AddressInvalid(ValueError):
+    """Nothing would ever arrive there; the message says what an address of this channel looks like."""
 
 
 def contacts_of(lines: Iterable[str]) -> list[Contact]:
@@ -48,13 +57,17 @@ def contacts_of(lines: Iterable[str]) -> list[Contact]:
                 verified = verified.replace(tzinfo=UTC)
             at = None if verified is None else int(verified.timestamp() * 1000)
             point = ContactPoint.model_validate({
-                "channel": row["channel"], "address": row["address"], "verified_at": at, "quiet": _quiet(row.get("quiet") or ""),
+                "channel": row["channel"], "address": (row["address"] or "").strip(), "verified_at": at, "quiet": _quiet(row.get("quiet") or ""),
             })  # fmt: skip
+            point = _reachable(point)
             Contact.model_validate(
                 {"person": row["person"], "name": row["name"] or None, "language": row["language"] or "fr", "site": row.get("site") or None}
             )
         except ValidationError as error:
             problems += [f"line {reader.line_num}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
+            continue
+        except AddressInvalid as error:
+            problems.append(f"line {reader.line_num}: address: {error}")
             continue
         except ValueError:
             problems.append(f"line {reader.line_num}: verified_at is an ISO date, quiet is 21:00-07:00")
@@ -69,12 +82,34 @@ def contacts_of(lines: Iterable[str]) -> list[Contact]:
     ]
 
 
+def _reachable(point: ContactPoint) -> ContactPoint:
+    """With a number as networks want it. Raises AddressInvalid: before the night, not in it."""
+    match point.channel:
+        case Channel.SMS | Channel.VOICE:
+            if (number := dialled(point.address)) is None:
+                raise AddressInvalid("a telephone number, 06 12 34 56 78 or +33612345678, is expected")
+            return point.model_copy(update={"address": number})
+        case Channel.EMAIL if _MAIL.fullmatch(point.address) is None:
+            raise AddressInvalid("a mail address, name@example.org, is expected")
+        case Channel.WEBHOOK if not is_allowed(point.address):
+            raise AddressInvalid("an https:// address is expected")
+        case _:
+            return point
+
+
 def _quiet(text: str) -> tuple[int, int] | None:
     """Local minutes of `21:00-07:00`. Raises ValueError."""
     if not text:
         return None
-    start, end = (time.fromisoformat(part.strip()) for part in text.split("-"))
-    return start.hour * 60 + start.minute, end.hour * 60 + end.minute
+    start, end = (_minute(part.strip()) for part in text.split("-"))
+    return start, end
+
+
+def _minute(text: str) -> int:
+    if text == "24:00":
+        return DAY_MIN
+    at = time.fromisoformat(text)
+    return at.hour * 60 + at.minute
 
 
 async def _put(settings: Settings, contacts: list[Contact]) -> None:

@@ -95,7 +95,7 @@ async def test_throttling_passes_a_wrong_number_does_not() -> None:
         second = await smpp.call(outgoing(TO), PATIENCE_S)
         assert (first.outcome, first.error, first.retry) == ("failed", "sms_0x58", True)
         assert (second.outcome, second.error, second.retry) == ("failed", "sms_0x0b", False)
-        assert (await smpp.call(outgoing("0612345678"), PATIENCE_S)).error == "address_invalid"
+        assert (await smpp.call(outgoing("123456"), PATIENCE_S)).error == "address_invalid"
         assert len(smsc.of("submit")) == 2, "a number that is none reaches no provider"
 
 

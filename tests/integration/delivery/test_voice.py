@@ -53,6 +53,17 @@ async def test_a_headcount_listens_for_each_of_its_three_answers() -> None:
     assert (orders[0]["keys"], "Appuyez sur 1, 2 ou 3" in orders[0]["text"]) == (["1", "2", "3"], True)
 
 
+async def test_a_number_is_dialled_however_the_directory_writes_it() -> None:
+    orders = []
+
+    async def handle(request: web.Request) -> web.Response:
+        orders.append(orjson.loads(await request.read()))
+        return web.Response(status=204)
+
+    await call(handle, to="06 12 34 56 78")
+    assert orders[0]["to"] == "+33612345678"
+
+
 async def test_information_waits_for_no_key() -> None:
     orders = []
 
@@ -94,7 +105,7 @@ async def test_a_number_that_is_none_rings_nowhere() -> None:
     async def never(_: web.Request) -> web.Response:
         raise AssertionError("asked to ring")
 
-    assert await call(never, to="06 12 34 56 78") == Result("failed", error="address_invalid")
+    assert await call(never, to="12 34 56") == Result("failed", error="address_invalid")
 
 
 def test_the_linter_wants_a_caller_that_phones_let_pass() -> None:

@@ -1,5 +1,6 @@
 import pytest
 
+from schemas.oncall import DAY_MIN
 from schemas.words import Channel
 from services.cli.directory import COLUMNS, DirectoryInvalid, contacts_of
 
@@ -7,17 +8,29 @@ HEAD = ",".join(COLUMNS)
 
 
 def test_contact_points_of_a_person_keep_their_order() -> None:
-    lines = [HEAD, "p-1,A,,sms,+331,2026-11-01", "p-2,,en,email,b@example.org,", "p-1,A,,email,a@example.org,2026-11-01T10:00:00+01:00"]
+    lines = [
+        HEAD,
+        "p-1,A,,sms,+33612345678,2026-11-01",
+        "p-2,,en,email,b@example.org,",
+        "p-1,A,,email,a@example.org,2026-11-01T10:00:00+01:00",
+    ]
     first, second = contacts_of(lines)
     assert [(p.channel, p.address, p.verified_at) for p in first.points] == [
-        (Channel.SMS, "+331", 1_793_491_200_000),
+        (Channel.SMS, "+33612345678", 1_793_491_200_000),
         (Channel.EMAIL, "a@example.org", 1_793_523_600_000),
     ]
     assert (second.person, second.name, second.language) == ("p-2", None, "en")
 
 
 def test_every_problem_is_named_with_its_line_and_without_its_content() -> None:
-    lines = [HEAD, "p-1,A,,pigeon,+33612345678,", "p-2,A,,sms,,", "p-3,A,,sms,+331,soon", ",A,,sms,+331,", "p-5,A,de,sms,+331,"]
+    lines = [
+        HEAD,
+        "p-1,A,,pigeon,+33612345678,",
+        "p-2,A,,sms,,",
+        "p-3,A,,sms,+33612345678,soon",
+        ",A,,sms,+33612345678,",
+        "p-5,A,de,sms,+33612345678,",
+    ]
     with pytest.raises(DirectoryInvalid) as caught:
         contacts_of(lines)
     text = str(caught.value)
@@ -28,3 +41,35 @@ def test_every_problem_is_named_with_its_line_and_without_its_content() -> None:
 def test_missing_columns_are_named() -> None:
     with pytest.raises(DirectoryInvalid, match="address, verified_at"):
         contacts_of(["person,name,language,channel", "p-1,,,sms"])
+
+
+@pytest.mark.parametrize(
+    "written", ["06 12 34 56 78", "06.12.34.56.78", "+33 (0)6 12 34 56 78", "0033612345678", "33612345678", " +33612345678 "]
+)
+@pytest.mark.parametrize("channel", [Channel.SMS, Channel.VOICE])
+def test_a_number_is_kept_as_networks_want_it_however_it_is_written(channel: Channel, written: str) -> None:
+    ((point,),) = (c.points for c in contacts_of([HEAD, f"p-1,A,,{channel},{written},"]))
+    assert point.address == "+33612345678"
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "sms,117",
+        "voice,le gardien",
+        "sms,+33 6 12 34 56",
+        "email,personne",
+        "email,a@b c",
+        "webhook,http://example.org/hook",
+        "webhook,ici",
+    ],
+)
+def test_what_nothing_would_ever_reach_is_refused_before_the_night(point: str) -> None:
+    with pytest.raises(DirectoryInvalid, match="line 2: address: ") as caught:
+        contacts_of([HEAD, f"p-1,A,,{point},2026-11-01"])
+    assert point.split(",")[1] not in str(caught.value)
+
+
+def test_quiet_hours_may_end_at_midnight() -> None:
+    ((point,),) = (c.points for c in contacts_of([f"{HEAD},quiet", "p-1,A,,sms,+33612345678,,21:00-24:00"]))
+    assert point.quiet == (21 * 60, DAY_MIN)

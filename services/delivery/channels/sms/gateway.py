@@ -15,7 +15,7 @@ import orjson
 from services.delivery.channels.base import Outgoing, Result
 from services.delivery.channels.posting import Posting
 from services.delivery.channels.sms.encoding import encode
-from services.delivery.channels.sms.origin import Origin, is_address
+from services.delivery.channels.sms.origin import Origin, dialled
 from services.delivery.channels.sms.wording import wording
 from services.delivery.channels.validity import validity_min
 
@@ -32,22 +32,23 @@ class SmsGateway(Posting):
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
         """See Driver."""
-        if not is_address(outgoing.address):
+        number = dialled(outgoing.address)
+        if number is None:
             return Result("failed", error="address_invalid")
-        body = orjson.dumps(self.job(outgoing))
+        body = orjson.dumps(self.job(outgoing, number))
         return await self.post(self._url, body, {"idempotency-key": outgoing.attempt} | self._signed(body), timeout_s)
 
     async def probe(self, timeout_s: float) -> str | None:
         """See Probing."""
         return await self.connects(self._url, timeout_s)
 
-    def job(self, outgoing: Outgoing) -> dict[str, Any]:
+    def job(self, outgoing: Outgoing, number: str) -> dict[str, Any]:
         """What the gateway reads."""
         text = wording(outgoing.text, answerable=self._origin.answerable)
         sender = {"senderForResponse": True} if self._origin.answerable else {"sender": self._origin.text}
         return {
             "message": text,
-            "receivers": [outgoing.address],
+            "receivers": [number],
             **sender,
             "noStopClause": True,
             "priority": "high" if outgoing.row.danger or outgoing.row.answer_expected else "medium",

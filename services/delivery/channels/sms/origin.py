@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 _E164: Final = re.compile(r"\+[1-9]\d{6,14}")
+_FRENCH: Final = re.compile(r"33[1-9]\d{8}")
 _SHORT_CODE: Final = re.compile(r"\d{5}")
 _NAME: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 .-]{1,9}[A-Za-z0-9]")
 
@@ -52,7 +53,18 @@ def is_address(text: str) -> bool:
     return _E164.fullmatch(text) is not None
 
 
+def dialled(text: str) -> str | None:
+    """A number as people write it (`06 12 34 56 78`, `+33 (0)6.12…`, `0033…`, `336…` from a spreadsheet) as networks want it; None when it is none."""
+    plain = re.sub(r"[\s./()-]", "", text.replace("(0)", ""))
+    for prefix, full in (("00", "+"), ("+330", "+33"), ("0", "+33")):
+        if plain.startswith(prefix):
+            plain = full + plain.removeprefix(prefix)
+            break
+    if _FRENCH.fullmatch(plain):
+        plain = f"+{plain}"
+    return plain if is_address(plain) and (not plain.startswith("+33") or _FRENCH.fullmatch(plain[1:])) else None
+
+
 def same_number(text: str) -> str:
     """A number as providers write it back (`33612…`, `+33612…`, `0033612…`), in one form."""
-    digits = re.sub(r"\D", "", text)
-    return "+" + digits.removeprefix("00")
+    return dialled(text) or "+" + re.sub(r"\D", "", text).removeprefix("00")

@@ -9,7 +9,7 @@ import orjson
 
 from services.delivery.channels.base import Outgoing, Result
 from services.delivery.channels.posting import Posting
-from services.delivery.channels.sms.origin import is_address
+from services.delivery.channels.sms.origin import dialled
 
 REPEATS: Final = 2
 """How often the text is spoken before the gateway hangs up."""
@@ -27,21 +27,22 @@ class Voice(Posting):
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
         """See Driver. `accepted`: the gateway will ring; that it was picked up is a receipt."""
-        if not is_address(outgoing.address):
+        number = dialled(outgoing.address)
+        if number is None:
             return Result("failed", error="address_invalid")
         headers = {"authorization": f"Bearer {self._token}", "idempotency-key": outgoing.attempt}
-        return await self.post(self._url, orjson.dumps(self.order(outgoing)), headers, timeout_s)
+        return await self.post(self._url, orjson.dumps(self.order(outgoing, number)), headers, timeout_s)
 
     async def probe(self, timeout_s: float) -> str | None:
         """See Probing."""
         return await self.connects(self._url, timeout_s)
 
-    def order(self, outgoing: Outgoing) -> dict[str, Any]:
+    def order(self, outgoing: Outgoing, number: str) -> dict[str, Any]:
         """What the gateway reads."""
         text = outgoing.text
         spoken = [_spoken(sentence) for sentence in (text.subject, *text.sentences)]
         return {
-            "to": outgoing.address,
+            "to": number,
             "from": self._caller,
             "language": text.lang,
             "text": " ".join([*spoken, *([text.keys_say] if text.keys else [])]),

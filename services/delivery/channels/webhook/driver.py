@@ -41,7 +41,7 @@ class Webhook(Posting):
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
         """See Driver and Posting."""
-        if not _is_allowed(outgoing.address):
+        if not is_allowed(outgoing.address):
             return Result("failed", error="webhook_url_not_https")
         body, stamp = orjson.dumps(payload(outgoing)), int(self._clock())
         headers = {
@@ -84,7 +84,7 @@ def payload(outgoing: Outgoing) -> dict[str, object]:
     }
 
 
-def _is_allowed(url: str) -> bool:
+def is_allowed(url: str) -> bool:
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.words import Answer
 from services.delivery.channels.sms.encoding import decode_gsm7, encode, plain
-from services.delivery.channels.sms.origin import OriginInvalid, is_address, origin, same_number
+from services.delivery.channels.sms.origin import OriginInvalid, dialled, is_address, origin, same_number
 from services.delivery.channels.sms.settings import SmsSettings, lint
 from services.delivery.channels.sms.wording import understood, wording
 from tests.integration.delivery.outgoing import LINK, outgoing
@@ -99,7 +99,10 @@ def test_no_sender_passes_that_smpp_or_an_operator_cannot_carry(text: str) -> No
 def test_numbers_are_those_of_the_whole_world() -> None:
     assert is_address("+33612345678")
     assert not any(map(is_address, ("0612345678", "33612345678", "+33 6 12 34 56 78", "+3361234567890123", "tel:+33612345678")))
-    assert {same_number(n) for n in ("33612345678", "+33612345678", "0033612345678")} == {"+33612345678"}
+    assert {same_number(n) for n in ("33612345678", "+33612345678", "0033612345678", "0612345678")} == {"+33612345678"}
+    assert [dialled(n) for n in ("06 12 34 56 78", "+1 (202) 555-0100", "38000", "+33 6 12 34 56", "")] == [
+        "+33612345678", "+12025550100", None, None, None,
+    ]  # fmt: skip
 
 
 def faults(**values: str) -> list[tuple[str, bool]]:

@@ -9,7 +9,7 @@ import structlog
 from schemas.words import Channel
 from services.delivery.channels.base import Inbox, Outgoing, Result
 from services.delivery.channels.sms.encoding import decode_gsm7, encode
-from services.delivery.channels.sms.origin import Origin, is_address, same_number
+from services.delivery.channels.sms.origin import Origin, dialled, same_number
 from services.delivery.channels.sms.smpp.pdu import PASSING, PduInvalid, ShortMessage, Status, message_id
 from services.delivery.channels.sms.smpp.receipt import read_receipt
 from services.delivery.channels.sms.smpp.session import InDoubt, NotBound, Session, Smsc
@@ -40,13 +40,14 @@ class Smpp:
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
         """See Driver."""
-        if not is_address(outgoing.address):
+        number = dialled(outgoing.address)
+        if number is None:
             return Result("failed", error="address_invalid")
         encoded = encode(wording(outgoing.text, answerable=self._origin.answerable))
         days, minutes = divmod(validity_min(outgoing.row), 1440)
         message = ShortMessage(
             source=self._origin.text.removeprefix("+"),
-            destination=outgoing.address.removeprefix("+"),
+            destination=number.removeprefix("+"),
             text=encoded.whole,
             source_ton=self._origin.ton,
             source_npi=self._origin.npi,
