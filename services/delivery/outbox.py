@@ -132,6 +132,8 @@ class Outbox:
     """Person → notification → what they were asked and have not answered, and the last one that they have."""
     headcounts: dict[str, Headcount] = field(default_factory=dict)
     """Of which single answers are kept."""
+    caught_up: bool = False
+    """The log was read to its end: what is not here was never asked."""
     probes: dict[str, Probe] = field(default_factory=dict)
     """`<realm>/<drill>` → a silent test of the channels that nobody has reported yet."""
     _held: set[str] = field(default_factory=set)

@@ -19,11 +19,11 @@ from schemas.commands import AnswerNotification
 from schemas.delivery import ReceiptReceived
 from schemas.directory import Contact
 from schemas.oncall import NoteReachability
+from schemas.replies import chosen, understood
 from schemas.topics import inputs
 from schemas.words import Answer, Channel
 from services.delivery.channels.base import Outgoing
 from services.delivery.channels.sms.origin import same_number
-from services.delivery.channels.sms.wording import chosen, understood
 from services.delivery.outbox import Asked, Outbox, Reference, reference_key
 from services.delivery.sender import SOURCE, Inputs
 from services.runtime import metrics
@@ -114,6 +114,8 @@ class Returns:
 
     async def reply(self, channel: Channel, address: str, words: str) -> bool:
         """See Inbox. It answers the newest call of that person which waits for an answer, else it is another answer to the last one."""
+        if not self._outbox.caught_up:
+            return False
         people = await self._people_of(address)
         asked = [(call, id, person) for person in people for id, call in self._outbox.asked.get(person, {}).items()]
         newest = max(reversed(asked), key=lambda one: (not one[0].answered, one[0].at), default=None)

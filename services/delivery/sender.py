@@ -126,6 +126,7 @@ class Sender:
         """
         async with asyncio.TaskGroup() as work:
             async for batch in batches:
+                self.outbox.caught_up = batch.caught_up
                 for transaction in batch.transactions:
                     for call in self.outbox.observe(transaction):
                         work.create_task(self._carry_out(call))

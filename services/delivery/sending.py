@@ -27,6 +27,7 @@ from services.delivery.returns import Returns
 from services.delivery.sender import Batch, Sender, new_outbox
 from services.delivery.settings import DeliverySettings
 from services.delivery.telling import Teller
+from services.delivery.waiting import Waiting
 from services.runtime.chain import Position, dump_position, load_position
 from services.runtime.ending import end
 from services.runtime.exits import stop_for
@@ -125,13 +126,15 @@ async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> Non
         stack.push_async_callback(producer.stop)
         vault = await stack.enter_async_context(Vault.open(settings))
         outbox = new_outbox()
-        drivers = await stack.enter_async_context(configured_drivers(settings, Returns(outbox, producer, vault.directory, vault.texts)))
+        returns = Returns(outbox, producer, vault.directory, vault.texts)
+        drivers = await stack.enter_async_context(configured_drivers(settings, returns))
         sender = Sender(
             producer, vault.directory, vault.texts, drivers, links, ReturnLinks.open(settings.data.secrets), settings.public_url, outbox=outbox,
             calls_at_once=settings.calls_at_once,
         )  # fmt: skip
         teller = asyncio.create_task(Teller(outbox, vault.texts, vault.directory, producer).run(), name="teller")
-        stack.push_async_callback(end, [teller])
+        waiting = asyncio.create_task(Waiting(vault.texts, returns).run(), name="replies")
+        stack.push_async_callback(end, [teller, waiting])
         log.info("sender.started", run=sender.outbox.run, channels=sorted(c.value for c in drivers))
         await sender.run(batches(settings.kafka, sender.outbox, bookmark, vault, stopping))
 

@@ -26,7 +26,7 @@ from services.intake.field.limits import Limits
 from services.intake.field.people import People
 from services.intake.field.places import Places
 from services.intake.field.poster import Poster
-from services.intake.field.sms import NoAnswers, Sms
+from services.intake.field.sms import Sms
 from services.intake.front import Front
 from services.intake.geography import Geography
 from services.intake.idempotency import Ledger
@@ -94,7 +94,7 @@ class Intake:
         self.book = SourceBook(settings.sources)
         people = People(self.vault.directory, self.access, master.derived("intake.numbers"))
         unknown = Limits(settings.unknown_per_window, settings.unknown_window_s)
-        self.sms = Sms(people, places, unknown, NoAnswers())
+        self.sms = Sms(people, places, unknown, self.vault.texts)
         machines = Machines(
             self.access,
             self.receiver,

@@ -71,9 +71,13 @@ class Replica:
         row = self._db.execute("SELECT value, offset FROM items WHERE topic = ? AND id = ?", (topic, id)).fetchone()
         return Stored(*row) if row else None
 
-    def ids(self, topic: str) -> list[str]:
-        """Ids of all items of a topic."""
-        return [row[0] for row in self._db.execute("SELECT id FROM items WHERE topic = ? ORDER BY id", (topic,))]
+    def ids(self, topic: str, prefix: str = "") -> list[str]:
+        """Ids of all items of a topic that begin so, in order."""
+        end = prefix + chr(0x10FFFF)
+        return [
+            row[0]
+            for row in self._db.execute("SELECT id FROM items WHERE topic = ? AND id BETWEEN ? AND ? ORDER BY id", (topic, prefix, end))
+        ]
 
     def positions(self) -> dict[tuple[str, int], int]:
         """Next offset to read, per topic and partition."""

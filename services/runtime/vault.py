@@ -181,9 +181,9 @@ class Shelf:
         self._sealer.shred(Gone(self._topic, id, s.value) for s in known if s is not None)
         await self._writer.put(self._topic, id, None)
 
-    def ids(self) -> list[str]:
-        """Ids of all items that the replica knows."""
-        return self._replica.ids(self._topic)
+    def ids(self, prefix: str = "") -> list[str]:
+        """Ids of all items that the replica knows and that begin so."""
+        return self._replica.ids(self._topic, prefix)
 
     def _remember(self, id: str, stored: Stored) -> None:
         self._forget(id)

@@ -64,7 +64,7 @@ class Inbox(Protocol):
         ...
 
     async def reply(self, channel: Channel, address: str, words: str) -> bool:
-        """False as above: the directory is not at hand. What nobody asked for is taken and counted. Raises BrokerAway."""
+        """False as above: what was asked is not known yet. What nobody asked for is taken and counted. Raises BrokerAway."""
         ...
 
     async def gone(self, channel: Channel, outgoing: Outgoing) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from schemas.replies import chosen, understood
 from schemas.words import EventType
 from services.intake.machines.asked import wrong
 
@@ -66,7 +67,6 @@ _TROUBLES: Final = (
 _BY_WORD: Final[Mapping[str, _Trouble]] = {word: t for t in _TROUBLES for word in t.words.split()}
 _CALM: Final = frozenset({"RAS"})
 _END: Final = frozenset({"STOP", "FIN", "REPRISE", "RETABLI", "RETABLIE"})
-_ANSWERS: Final = frozenset({"1", "2", "OUI", "NON", "OK", "YES", "NO"})
 _STATES: Final[Mapping[str, tuple[int, int]]] = {
     "PARTIEL": (3, 50), "PARTIELLE": (3, 50), "PARTIELLEMENT": (3, 50), "FERME": (4, 100), "FERMEE": (4, 100), "TOTAL": (4, 100),
     "TOTALE": (4, 100),
@@ -88,11 +88,11 @@ def tokens_of(text: str) -> list[str]:
 def read_line(text: str) -> Line:
     """What the line says. Raises ProblemError `invalid` with what is missing, never with what was written."""
     words = tokens_of(text)
-    if len(words) == 1 and words[0] in _ANSWERS:
-        return Line(Kind.ANSWER)
     if not words:
         raise wrong("text", "missing", "ligne vide", "empty line")
     site = next((w for w in words[:3] if _SITE.fullmatch(w)), None)
+    if site is None and (understood(words[0]) or chosen(words[0])) is not None:
+        return Line(Kind.ANSWER)
     verb = next((w for w in words[:3] if w != site), None)
     if verb in _CALM:
         return Line(Kind.CALM, site)

@@ -3,6 +3,7 @@
 A line of a verified number of the directory is a report of that person. From any other number it is counted and enters unconfirmed, so many
 per gateway and window: it may join an incident and counts for nothing (D6). The number is looked up by its keyed hash and kept nowhere: what is
 stored of a report is its text; of a message that was refused also that hash, its id and its time, so that it can be offered again as what it was.
+An answer to a call (`1`, `2 désolé`) is no report: it waits, encrypted, until the sender has read it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, Final, Protocol
 
 import orjson
 
 from schemas.base import MINUTE_MS
+from schemas.replies import WAITING
 from schemas.words import Certainty
 from services.intake.field.grammar import Kind, body_of, read_line
 from services.intake.field.limits import Limits
@@ -29,9 +32,11 @@ from services.intake.machines.times import read_time
 from services.intake.native import DANGER
 from services.intake.receiving import Raw
 from services.runtime import metrics
+from services.runtime.kafka import BrokerAway
 from services.runtime.principals import Principal, Source
 from services.runtime.problems import Problem, ProblemError
 from services.runtime.rights import Permission
+from services.runtime.vault import TextItem
 
 NAME: Final = "sms"
 PATHS: Final = ("/webhooks/sms",)
@@ -47,20 +52,12 @@ _LISTS: Final = ("results", "messages", "data")
 _CALLER: Final = re.compile(r"[0-9a-f]{32}")
 
 
-class Answers(Protocol):
-    """Where a word that answers a call goes: delivery knows which call waits for it."""
+class Letters(Protocol):
+    """`services.runtime.vault.Texts`."""
 
-    async def reply(self, number: str, words: str) -> bool:
-        """True when it was taken."""
+    async def put(self, text_id: str, item: TextItem) -> None:
+        """Raises BrokerAway."""
         ...
-
-
-class NoAnswers:
-    """Calls are answered where they are sent: over the SMPP session, the link or the key (docs/how-to/send-messages.md)."""
-
-    async def reply(self, number: str, words: str) -> bool:  # noqa: ARG002  the seam
-        """Never taken here."""
-        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +117,11 @@ class Sms:
     PATHS: Final = PATHS
     PERMISSION: Final = Permission.REPORT_POST
 
-    def __init__(self, people: People, places: Places, limits: Limits, answers: Answers) -> None:
+    def __init__(self, people: People, places: Places, limits: Limits, letters: Letters) -> None:
         self._people = people
         self._places = places
         self._limits = limits
-        self._answers = answers
+        self._letters = letters
 
     def kept(self, asked: Asked) -> bytes:
         """All but the numbers, which are neither stored nor logged."""
@@ -165,24 +162,38 @@ class Sms:
         person = await self._people.of(self._caller(message))
         line = read_line(message.words)
         if line.kind is Kind.ANSWER:
-            if person is None or not message.number or not await self._answers.reply(message.number, message.words):
-                metrics.count("vigie_replies_total", channel=NAME, outcome="stranger" if person is None else "not_asked")
-                raise wrong("text", "answer", "une réponse à un appel n’arrive pas par ici", "an answer to a call does not arrive here")
+            await self._answer(gateway, message, stranger=person is None)
             return
         known = person or Person(gateway.model_copy(update={"speaks_as": "public"}), gateway.scope.sites)
         at = credible(message.at, datetime.now(UTC))
         body = body_of(line, self._places.site_of(line.site, known.sites), message.words, at.isoformat())
         if person is None:
             metrics.count("vigie_reports_total", dialect=NAME, status="unverified")
-            try:
-                self._limits.take(gateway.id, danger=body["type"] in DANGER or line.severity == 5)
-            except ProblemError as error:  # a gateway drops on a 429 for ever, and comes again on a 503
-                wait_s = error.problem.retry_after_s or RETRY_S
-                raise ProblemError("overloaded", retry_after_s=wait_s, wait_s=wait_s) from error
+            self._count(gateway, danger=body["type"] in DANGER or line.severity == 5)
             body["certainty"] = Certainty.UNCONFIRMED
         realm = machines.transitions.speaker(gateway, source, _raw(message)).realm
         speaker = machines.transitions.speaker(known.speaks, source, _raw(message))
         await machines.transitions.accept(speaker, body | {"realm": realm}, f"sms\x1f{message.id or self._same(message)}")
+
+    async def _answer(self, gateway: Principal, message: Message, *, stranger: bool) -> None:
+        """To a call: delivery knows which one waits for it, and reads the number and the words where they lie encrypted."""
+        if not message.number:
+            raise wrong("text", "answer", "une réponse à un appel ne se reprend pas", "an answer to a call is not replayed")
+        if stranger:
+            self._count(gateway, danger=False)
+        name = sha256(f"{message.id or self._same(message)}\x1f{gateway.id}".encode()).hexdigest()[:32]
+        try:
+            await self._letters.put(f"{WAITING}{name}", TextItem({"from": message.number, "words": message.words}))
+        except BrokerAway as error:
+            raise ProblemError("broker_away", retry_after_s=RETRY_S) from error
+
+    def _count(self, gateway: Principal, *, danger: bool) -> None:
+        """A word of a number that nobody verified. Raises ProblemError `overloaded`."""
+        try:
+            self._limits.take(gateway.id, danger=danger)
+        except ProblemError as error:  # a gateway drops on a 429 for ever, and comes again on a 503
+            wait_s = error.problem.retry_after_s or RETRY_S
+            raise ProblemError("overloaded", retry_after_s=wait_s, wait_s=wait_s) from error
 
     def _caller(self, message: Message) -> bytes:
         return bytes.fromhex(message.caller) if message.caller else self._people.hashed(message.number)

@@ -28,9 +28,9 @@ from schemas.callouts import (
 from schemas.directory import Contact
 from schemas.oncall import Reach, ReachabilityChanged, ReachRow
 from schemas.reference import Holder, ReferencePublished, Roster, RosterSection
+from schemas.replies import chosen
 from schemas.reports import ReportReceived
 from schemas.words import Channel, NotificationState
-from services.delivery.channels.sms.wording import chosen
 from services.delivery.outbox import Headcount, Outbox
 from services.delivery.sender import new_outbox
 from services.delivery.telling import KEPT_MS, Teller

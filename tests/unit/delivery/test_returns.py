@@ -21,6 +21,7 @@ from services.delivery.messages import Names, compose, translator
 from services.delivery.outbox import Headcount, Outbox
 from services.delivery.returns import GIVE_UP_S, READ_AGAIN_S, Returns
 from services.delivery.sender import new_outbox
+from services.delivery.waiting import Waiting
 from services.runtime.kafka import BrokerAway
 from services.runtime.vault import TextItem
 from tests.unit.delivery.test_sender import World
@@ -53,6 +54,15 @@ class Answers(dict[str, TextItem]):
     async def put(self, text_id: str, item: TextItem) -> None:
         self[text_id] = item
 
+    async def get(self, text_id: str) -> TextItem | None:
+        return super().get(text_id)
+
+    def ids(self, prefix: str) -> list[str]:
+        return [id for id in self if id.startswith(prefix)]
+
+    async def erase(self, id: str) -> None:
+        del self[id]
+
 
 @dataclass
 class Line:
@@ -70,6 +80,7 @@ class Line:
         self.phones.contacts["dgs"] = Contact(person="dgs", points=(ContactPoint(channel=Channel.SMS, address="+33 6 12 34 56 78"),))
         self.returns = Returns(self.outbox, self, self.phones, self.kept, monotonic=lambda: self.now_s)
         self.world.open("92", ("sms",))
+        self.outbox.caught_up = True
 
     async def send(
         self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None,
@@ -237,6 +248,29 @@ async def test_strangers_and_words_that_are_no_answer_are_taken_and_do_nothing()
     assert await line.returns.reply(Channel.SMS, "+33699999999", "OK")
     assert line.sent == []
     assert line.phones.readings == 1, "a flood of strangers must not read the directory each time"
+
+
+async def test_a_reply_by_the_front_door_waits_until_the_log_was_read_then_answers_and_is_erased() -> None:
+    line = Line()
+    waiting = Waiting(line.kept, line.returns)
+    await line.kept.put("reply-1", TextItem({"from": "06 12 34 56 78", "words": "1 j'arrive"}))
+    line.outbox.caught_up = False
+    await waiting.read()
+    assert "reply-1" in line.kept, "what was asked is not known yet"
+    notification = line.told()
+    line.follow()
+    line.outbox.caught_up = True
+    await waiting.read()
+    line.follow()
+    assert line.world.row(notification).answer == "ack"
+    assert line.kept == {}
+
+
+async def test_a_reply_of_a_stranger_by_the_front_door_is_erased_too() -> None:
+    line = Line()
+    await line.kept.put("reply-1", TextItem({"from": "+33699999999", "words": "1"}))
+    await Waiting(line.kept, line.returns).read()
+    assert (line.kept, line.sent) == ({}, [])
 
 
 async def test_a_call_that_was_withdrawn_is_asked_no_more() -> None:

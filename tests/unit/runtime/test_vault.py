@@ -82,6 +82,14 @@ async def test_an_erased_text_is_unreadable_even_from_a_copy_of_the_topic(setup:
     assert setup.texts.ids() == []
 
 
+async def test_items_are_found_by_how_their_ids_begin(setup: Setup) -> None:
+    for id in ("a-9", "b-1", "b-é", "b", "c-1"):
+        await setup.texts.put(id, TextItem({"text": id}))
+    setup.follow()
+    assert setup.texts.ids("b-") == ["b-1", "b-é"]
+    assert len(setup.texts.ids()) == 5
+
+
 async def test_replacing_a_text_costs_the_old_one_its_key(setup: Setup) -> None:
     await setup.texts.put("t1", TextItem({"text": "old"}))
     setup.follow()

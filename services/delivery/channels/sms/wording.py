@@ -1,42 +1,12 @@
-"""A message in the shape of an SMS, and what people write back."""
+"""A message in the shape of an SMS."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from typing import Final
-
-from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
-from schemas.words import Answer
 from services.delivery.channels.sms.encoding import plain
 from services.delivery.messages import Text
-
-_YES: Final = frozenset({"1", "ok", "oui", "yes", "y", "o", "present", "recu"})
-_NO: Final = frozenset({"2", "non", "no", "n", "ko", "indisponible"})
-_SAFETY: Final = HEADCOUNT_KEYS | dict.fromkeys(_YES, HeadcountAnswer.SAFE) | dict.fromkeys(
-    ("non", "no", "n", "ko", "aide", "help", "sos", "secours"), HeadcountAnswer.HELP
-) | dict.fromkeys(("absent", "absente", "indisponible", "away"), HeadcountAnswer.AWAY)  # fmt: skip
-"""Whoever is not safe needs help."""
 
 
 def wording(text: Text, *, answerable: bool) -> str:
     """Subject, facts, link; how to answer by SMS only where an answer can arrive. In GSM-7 letters where that costs accents only."""
     answers = () if text.link is None else (text.reply_says, text.link) if answerable else (text.link,)
     return plain("\n".join((*text.essence, *answers)))
-
-
-def chosen(reply: str) -> HeadcountAnswer | None:
-    """What a reply to a headcount means: its first word is 1, 2 or 3, or says the same."""
-    return _SAFETY.get(_first_word(reply))
-
-
-def understood(reply: str) -> Answer | None:
-    """What a reply means; None = a person must read it. Only the first word counts, whatever its case, accents and dots."""
-    first = _first_word(reply)
-    return Answer.ACK if first in _YES else Answer.DECLINE if first in _NO else None
-
-
-def _first_word(reply: str) -> str:
-    """In small letters, without accents."""
-    words = re.findall(r"\w+", "".join(c for c in unicodedata.normalize("NFKD", reply) if not unicodedata.combining(c)).lower())
-    return words[0] if words else ""

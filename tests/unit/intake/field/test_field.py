@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from schemas.directory import Contact
+from schemas.replies import WAITING
 from services.intake.field.places import Places
 from services.intake.refusals import Refused
 from services.runtime.access import new_principal
@@ -147,21 +148,20 @@ async def test_an_erased_person_is_a_stranger_at_once(field: Door) -> None:
     assert [c for *_, c, _ in told(field)] == ["confirmed", "unconfirmed"]
 
 
-async def test_an_answer_to_a_call_is_no_report(field: Door) -> None:
+async def test_an_answer_to_a_call_is_no_report_and_waits_for_delivery(field: Door) -> None:
     key = await source(field, "sms")
-    heard: list[tuple[str, str]] = []
-
-    class Delivery:
-        async def reply(self, number: str, words: str) -> bool:
-            heard.append((number, words))
-            return True
-
-    refused = await sms(field, key, "1")
-    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "answer")
-    field.intake.sms._answers = Delivery()
-    assert (await sms(field, key, "1")).status_code == 200
-    assert heard == [(NUMBER, "1")]
+    assert (await sms(field, key, "1 j'arrive")).status_code == 200
+    assert (await sms(field, key, "2", number="+33600000000")).status_code == 200, "delivery knows whom it called"
+    texts = field.intake.vault.texts
+    kept = [item.fields for id in texts._recent if (item := await texts.get(id)) is not None and id.startswith(WAITING)]
+    assert kept == [{"from": NUMBER, "words": "1 j'arrive"}, {"from": "+33600000000", "words": "2"}]
     assert told(field) == []
+
+
+async def test_answers_of_strangers_are_counted(field: Door) -> None:
+    key = await source(field, "sms")
+    said = [(await sms(field, key, "1", number=f"+3360000000{n}")).status_code for n in range(5)]
+    assert (said[0], said[-1]) == (200, 503)
 
 
 @pytest.mark.parametrize(("number", "certainty"), [(NUMBER, "confirmed"), ("+33600000000", "unconfirmed")])

@@ -35,13 +35,16 @@ AT = "2026-11-25T09:00:00+01:00"
         ("117 rétabli", Line(Kind.END, "117")),
         ("1", Line(Kind.ANSWER)),
         ("Oui !", Line(Kind.ANSWER)),
+        ("3", Line(Kind.ANSWER)),
+        ("2 désolé, je suis loin", Line(Kind.ANSWER)),
+        ("reçu", Line(Kind.ANSWER)),
     ],
 )
 def test_a_line_is_read_whatever_its_case_accents_and_order(text: str, line: Line) -> None:
     assert read_line(text) == line
 
 
-@pytest.mark.parametrize("text", ["", "…", "117", "bonjour", "bonjour il n'y a plus de courant au collège", "3 6 9"])
+@pytest.mark.parametrize("text", ["", "…", "117", "bonjour", "bonjour il n'y a plus de courant au collège", "4 6 9", "117 oui"])
 def test_what_is_no_line_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(ProblemError) as refused:
         read_line(text)
