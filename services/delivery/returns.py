@@ -81,6 +81,8 @@ class Returns:
         self._numbers: dict[str, tuple[str, ...]] = {}
         self._read_at = float("-inf")
         self._indexing = asyncio.Lock()
+        self._changing = asyncio.Lock()
+        """A contact is read and written as a whole, and several browsers of a person may be gone at once."""
 
     async def receipt(self, channel: Channel, provider_id: str, state: Literal["received", "failed"], error: str | None) -> bool:
         """See Inbox."""
@@ -135,6 +137,10 @@ class Returns:
 
     async def gone(self, channel: Channel, outgoing: Outgoing) -> None:
         """See Inbox. While the broker is away it stays; the next message finds out again."""
+        async with self._changing:
+            await self._drop(channel, outgoing)
+
+    async def _drop(self, channel: Channel, outgoing: Outgoing) -> None:
         contact = await self._people.get(outgoing.row.person)
         if contact is None or outgoing.address not in contact.addresses(channel):
             return

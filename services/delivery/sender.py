@@ -44,6 +44,8 @@ TEXT_WAIT_S: Final = 2.0
 PROBE_S: Final = 10.0
 """Patience with a provider in a drill."""
 NOT_CONFIGURED: Final = "channel_not_configured"
+_BEST: Final = ("accepted", "ambiguous", "failed")
+"""Of several browsers of one person: what is told of them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +218,12 @@ class Sender:
         if driver is None or not is_live(call.realm):
             return Result("failed", error=NOT_CONFIGURED)
         try:
-            outgoing = await self._outgoing(call)
+            messages = await self._outgoing(call)
         except Exception as error:  # noqa: BLE001  one message that cannot be made must not stop the others
             log.error("attempt.unprepared", notification=call.row.id, error=type(error).__name__)
             return Result("failed", error="message_not_made", retry=True)
-        if isinstance(outgoing, Result):
-            return outgoing
+        if isinstance(messages, Result):
+            return messages
         async with self._rooms[channel, never_waits(call.row)]:
             left_s = call.left_s(self._monotonic())
             if left_s <= 0:
@@ -230,7 +232,7 @@ class Sender:
                 reach("before-call")
             started = self._monotonic()
             try:
-                result = await driver.call(outgoing, left_s)
+                results = await asyncio.gather(*(driver.call(one, left_s) for one in messages))
             except Exception as error:  # noqa: BLE001  a driver that breaks its promise: nobody knows what it did
                 log.error("driver.raised", channel=channel.value, notification=call.row.id, error=type(error).__name__)
                 return Result("ambiguous", error="driver_error")
@@ -238,9 +240,10 @@ class Sender:
                 metrics.observe("vigie_attempt_seconds", self._monotonic() - started, channel=channel.value)
             if ARMED:
                 reach("after-call")
-            return result
+            return min(results, key=lambda result: _BEST.index(result.outcome))
 
-    async def _outgoing(self, call: Call) -> Outgoing | Result:
+    async def _outgoing(self, call: Call) -> list[Outgoing] | Result:
+        """The message, once for each browser of the person; on other channels for one address, another one at each try."""
         row, channel = call.row, call.granted.channel
         contact = await self._directory.get(row.person, wait_s=TEXT_WAIT_S)
         if contact is None:
@@ -255,16 +258,22 @@ class Sender:
                 return Result("failed", error="text_erased")
             said = str(item.fields["text"])
         text = compose(row, self.outbox.names_of(call.realm), translator(contact.language), self._link(call), said)
-        return Outgoing(
-            realm=call.realm,
-            row=row,
-            attempt=call.attempt.id,
-            number=call.attempt.number,
-            possible_duplicate=call.attempt.possible_duplicate,
-            address=points[0].address,
-            text=text,
-            returns_url=self._returns(call),
-        )
+        if channel is not Channel.APP:
+            before = sum(a.channel is channel and a.number < call.attempt.number for a in row.attempts)
+            points = [points[before % len(points)]]
+        return [
+            Outgoing(
+                realm=call.realm,
+                row=row,
+                attempt=call.attempt.id,
+                number=call.attempt.number,
+                possible_duplicate=call.attempt.possible_duplicate,
+                address=point.address,
+                text=text,
+                returns_url=self._returns(call),
+            )
+            for point in points
+        ]
 
     def _returns(self, call: Call) -> str:
         until = round(self._wall_clock() * 1000) + RETURNS_VALID_MS

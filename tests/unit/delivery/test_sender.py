@@ -195,6 +195,42 @@ async def test_a_planned_attempt_is_claimed_called_and_reported(world: World) ->
     assert world.row(n).attempts[0].provider_id == "p1"
 
 
+def reached_by(world: World, channel: Channel, *addresses: str) -> None:
+    world.people.contact = Contact(person="dgs", points=tuple(ContactPoint(channel=channel, address=a, verified_at=T0) for a in addresses))
+
+
+@pytest.mark.parametrize(
+    ("answers", "state"),
+    [
+        ((Result("failed", error="subscription_gone"), Result("accepted")), "accepted"),
+        ((Result("failed", error="subscription_gone"), Result("ambiguous", error="push_timeout")), "ambiguous"),
+        ((Result("failed", error="subscription_gone"),), "failed"),
+    ],
+)
+async def test_every_browser_of_a_person_gets_the_message(world: World, answers: tuple[Result, ...], state: str) -> None:
+    world.open("92", ["app"])
+    reached_by(world, Channel.APP, "telephone", "office")
+    push = Provider(*answers)
+    n = world.plan(channels=(Channel.APP,))
+    await world.until(
+        world.sender(drivers={Channel.APP: push}), lambda: len(world.row(n).attempts) > 0 and world.row(n).attempts[0].ended_at
+    )
+    assert [c.address for c in push.calls[:2]] == ["telephone", "office"]
+    assert world.row(n).attempts[0].state == state
+
+
+async def test_a_second_try_goes_to_the_second_number(world: World) -> None:
+    world.open("92", ["sms"])
+    reached_by(world, Channel.SMS, "+33600000001", "+33600000002")
+    sms = Provider(Result("failed", error="sms_0x58", retry=True), Result("accepted"))
+    n = world.plan(channels=(Channel.SMS,))
+    sender = world.sender(drivers={Channel.SMS: sms})
+    await world.until(sender, lambda: world.row(n).attempts[0].state == "failed")
+    world.later(30_000)
+    await world.until(world.sender(drivers={Channel.SMS: sms}), lambda: world.row(n).state is NotificationState.ACCEPTED)
+    assert [c.address for c in sms.calls] == ["+33600000001", "+33600000002"]
+
+
 class Tried(Provider):
     """One that can be tried silently."""
 
