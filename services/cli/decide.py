@@ -141,10 +141,16 @@ def resend(
     if bool(notifications) == dead:
         raise typer.BadParameter("give identifiers, or --dead")
     found = notifications or [n["id"] for n in fetch("/api/v1/notifications", realm, None, EVERY, state=["failed", "ambiguous"])["items"]]
+    refused = 0
     for id in found:
-        decide(f"notifications/{_part(id)}/replay", realm, {"reason": reason}, key=None, as_json=as_json, done=f"Repris : {id}")
+        try:
+            decide(f"notifications/{_part(id)}/replay", realm, {"reason": reason}, key=None, as_json=as_json, done=f"Repris : {id}")
+        except typer.Exit:  # said already; the others are tried all the same
+            refused += 1
     if not found:
         typer.echo("Rien à reprendre")
+    if refused:
+        raise typer.Exit(1)
 
 
 plan = typer.Typer(help="Decide on a plan.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

@@ -165,8 +165,6 @@ class DeliveryDecider:
             return []
         if why in ANSWERS:
             return [NotificationChanged(row=answered(row, Answer(why), now))]
-        if row.state is NotificationState.FAILED:
-            return []
         called_back = attempts.supersede_planned(row).model_copy(update={"withdrawn": why, "why": why})
         return [NotificationChanged(row=attempts.with_state(called_back))]
 

@@ -114,6 +114,8 @@ def _doubt(n: Notification, names: Names, _: Translator) -> Doubt | None:
     """That nothing got through, or what the policy of a channel leaves open (`canaux.yaml`, `doute`), in words."""
     if n.state is NotificationState.FAILED:
         return Doubt(_who(n, names, _), _(WHY_FAILED.get(n.why or "", WHY_FAILED[""])), n.id, failed=True, again=True)
+    if n.withdrawn is not None and n.attempts and all(a.state == "failed" for a in n.attempts):
+        return Doubt(_who(n, names, _), _(WHY_FAILED[""]), n.id, failed=True)
     if n.state is NotificationState.AMBIGUOUS:
         return Doubt(_who(n, names, _), _("peut-être non reçu"), n.id, again=True)
     if any(a.possible_duplicate and a.state in ("accepted", "received", "ambiguous") for a in n.attempts):

@@ -150,3 +150,17 @@ def test_where_no_installation_is_none_is_begun(command: list[str], tmp_path: Pa
     assert done.exit_code == 1
     assert "no installation of Vigie" in done.output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_all_that_is_dead_is_tried_again_although_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def decided(path: str, *_: Any, **__: Any) -> None:
+        tried.append(path)
+        if "n1" in path:
+            raise typer.Exit(1)
+
+    monkeypatch.setattr("services.cli.decide.fetch", lambda *_, **__: {"items": [{"id": "n1"}, {"id": "n2"}]})
+    monkeypatch.setattr("services.cli.decide.decide", decided)
+    done = CliRunner().invoke(app, ["resend", "--dead"])
+    assert (done.exit_code, tried) == (1, ["notifications/n1/replay", "notifications/n2/replay"])

@@ -43,6 +43,7 @@ def test_the_ladder_says_of_whom_nobody_knows_what_they_were_told(row: Notificat
 @pytest.mark.parametrize(("row", "told"), [
     (called(NotificationState.FAILED, ("failed", False)), ("non parvenu", True, True)),
     (called(NotificationState.FAILED).model_copy(update={"why": "no_verified_channel"}), ("aucun canal vérifié", True, True)),
+    (called(NotificationState.SUPERSEDED, ("failed", False)).model_copy(update={"withdrawn": "closed"}), ("non parvenu", True, False)),
     (called(NotificationState.AMBIGUOUS, ("ambiguous", False)), ("peut-être non reçu", False, True)),
     (called(NotificationState.ACCEPTED, ("ambiguous", False), ("accepted", True)), ("peut-être reçu deux fois", False, False)),
 ])  # fmt: skip

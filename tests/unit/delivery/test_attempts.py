@@ -9,7 +9,7 @@ import pytest
 from schemas.alerts import Unreachable
 from schemas.delivery import AttemptGranted, ClaimAttempt
 from schemas.reference import ReferencePublished, Roster, RosterSection
-from schemas.runtime import DeadlineFailed, LossDeclared, Rebased
+from schemas.runtime import CommandRefused, DeadlineFailed, LossDeclared, Rebased
 from schemas.words import Channel, NotificationState
 from services.delivery.policies import POLICIES
 from tests.unit.delivery.desk import Desk, desk
@@ -330,6 +330,20 @@ def test_called_back_after_a_call_is_superseded_and_goes_to_no_further_channel()
     d.wait(3600)
     assert (d.row().state, channels_tried(d)) == (NotificationState.SUPERSEDED, [SMS])
     assert not any(isinstance(f, Unreachable) for f in d.facts)
+
+
+def test_what_reached_nobody_and_is_no_longer_needed_is_replayed_to_nobody() -> None:
+    """A backlog that is sent again must not call for yesterday."""
+    d = desk(channels=("sms",))
+    d.plan()
+    d.claim()
+    d.outcome("failed")
+    assert d.row().state is NotificationState.FAILED
+    d.withdraw()
+    assert (d.row().state, d.row().withdrawn) == (NotificationState.SUPERSEDED, "superseded")
+    (refused,) = d.replay()
+    assert isinstance(refused, CommandRefused)
+    assert refused.code == "not_dead"
 
 
 def test_calling_back_twice_or_something_unknown_is_nothing() -> None:
