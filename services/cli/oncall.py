@@ -102,6 +102,8 @@ def import_calendar(
         ("Rôle", lambda s: s["role"]), ("Périmètre", lambda s: s["scope"] or ""), ("Place", lambda s: _PLACE[s["place"]]),
         ("Du", lambda s: at_paris(s["from"])), ("Au", lambda s: at_paris(s["to"])), ("Personne", lambda s: s["person"] or "personne"),
     ))  # fmt: skip
+    if found["withdrawn"]:
+        typer.echo(f"Postes dont ce calendrier ne parle plus, retirés : {found['withdrawn']}")
     typer.secho("Rien n’a été importé (--dry-run)" if dry_run else "Calendrier importé", fg="yellow" if dry_run else "green")
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from schemas.base import Instant
 from schemas.directory import Contact
-from schemas.oncall import Place, Shift
+from schemas.oncall import DutyRow, Place, Shift
 from schemas.reference import Activities as ActivitiesSection
 from schemas.reference import EscalationPolicy, RosterSection, SectionData, Sites
 from services.oncall.ics import Calendar, CalendarRefused, Occurrence
@@ -114,6 +114,16 @@ def duties_of(
         Duty(role, scope, place, *(window or (min(s.start for s in shifts), max(s.end for s in shifts))), tuple(shifts))
         for (role, scope, place), shifts in sorted(found.items(), key=lambda item: (item[0][0], item[0][1] or "", item[0][2]))
     ]
+
+
+def no_longer_named(duties: Iterable[DutyRow], calendar: str, asked: Asked, found: Iterable[Duty]) -> list[str]:
+    """Ids of what this calendar said before about posts that it says nothing of any more, among those that were asked for."""
+    named = {(d.role, d.scope, d.place) for d in found}
+    return [
+        d.id for d in duties
+        if d.kind == "calendar" and d.state == "in_force" and d.calendar == calendar and (d.role, d.scope, d.place) not in named
+        and asked.role in (None, d.role) and asked.scope in (None, d.scope) and asked.place in (None, d.place)
+    ]  # fmt: skip
 
 
 def _parts(title: str) -> list[str]:

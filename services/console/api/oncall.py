@@ -14,11 +14,10 @@ from schemas.base import Instant
 from schemas.oncall import DrillLadders, ImportDuties, OverrideDuty, Place, SwapDuties, WithdrawDuty
 from services.console.api.answering import RESPONSES, decide, require_text
 from services.console.api.context import Author, Body, Cursor, Cut, Limit, LogReading, deciding, instant, now, parse_time
-from services.console.decisions import Key
 from services.console.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
 from services.console.oncall import LONGEST_MS, Drill, Duty, OnCall, Readiness
 from services.console.resources import Page, Resource, Time, when
-from services.oncall.assigning import Asked, Organisation, Phonebook, duties_of
+from services.oncall.assigning import Asked, Organisation, Phonebook, duties_of, no_longer_named
 from services.oncall.assigning import Duty as Found
 from services.oncall.feeds import feed
 from services.oncall.ics import MOST_BYTES, CalendarRefused
@@ -78,6 +77,9 @@ class Imported(Resource):
 
     calendar: str
     shifts: int
+    withdrawn: int = Field(
+        default=0, description="posts of which a former import of this calendar spoke and this one does not: that no longer counts"
+    )
     items: list[ImportedPost]
     next: None = None
 
@@ -200,7 +202,12 @@ async def take_calendar(
     reason: Annotated[str | None, Query(max_length=4000)] = None, dry_run: bool = False,
 ) -> Any:  # fmt: skip
     first, last = (parse_time(t, n) if t else None for t, n in ((start, "from"), (end, "to")))
-    window = (first, last) if first is not None and last is not None else None
+    if (first is None) is not (last is None) or (first is not None and last is not None and first >= last):
+        raise ProblemError(
+            "invalid",
+            faults=(fault("to", "span", "« from » et « to » vont ensemble, dans cet ordre", "`from` and `to` go together, in this order"),),
+        )
+    window, asked = (first, last) if first is not None and last is not None else None, Asked(role, scope, place)
     desk, at = await author.model.desk(author.realm, lang=author.lang)
     try:
         async with _ONE_AT_A_TIME:
@@ -210,33 +217,30 @@ async def take_calendar(
             read,
             Phonebook.of(desk.persons(), contacts),
             Organisation.of(desk.reference.sections, desk.role_words()),
-            Asked(role, scope, place),
+            asked,
             window,
         )
     except CalendarRefused as error:
         raise _refused(error) from error
-    name = calendar or read.name or "calendrier"
+    name = (calendar or read.name or "calendrier")[:64]
+    gone = no_longer_named(desk.duties.values(), name, asked, found) if window is None else []
+    commands: list[dict[str, Any]] = [
+        *({"kind": ImportDuties, "role_on_call": d.role, "scope": d.scope, "place": d.place, "calendar": name, "start": d.start, "end": d.end, "shifts": d.shifts} for d in found),
+        *({"kind": WithdrawDuty, "duty": duty} for duty in gone),
+    ]  # fmt: skip
     decided: list[str | None] = []
-    for n, duty in enumerate(found if not dry_run else ()):
-        answer = await _import(author, duty, name[:64], reason, n)
+    for n, command in enumerate(commands if not dry_run else ()):
+        answer = await decide(_numbered(author, n), Body(reason=reason), "alerts", **command)
         if answer.status_code != 200:
             return answer
         decided.append(answer.headers["Vigie-Command"])
     items = [_imported(d, decided[n] if n < len(decided) else None) for n, d in enumerate(found)]
-    return Imported(calendar=name[:64], shifts=sum(len(d.shifts) for d in found), items=items)
+    return Imported(calendar=name, shifts=sum(len(d.shifts) for d in found), withdrawn=len(gone), items=items)
 
 
-async def _import(author: Author, duty: Found, calendar: str, reason: str | None, n: int) -> Response:
-    author = author if author.key is None else replace(author, key=_numbered(author.key, n))
-    return await decide(
-        author, Body(reason=reason), "alerts", ImportDuties, role_on_call=duty.role, scope=duty.scope, place=duty.place, calendar=calendar,
-        start=duty.start, end=duty.end, shifts=duty.shifts,
-    )  # fmt: skip
-
-
-def _numbered(key: Key, n: int) -> Key:
+def _numbered(author: Author, n: int) -> Author:
     """One Idempotency-Key for a file of several posts: one command each."""
-    return replace(key, text=f"{key.text}#{n}")
+    return author if author.key is None else replace(author, key=replace(author.key, text=f"{author.key.text}#{n}"))
 
 
 def _imported(duty: Found, id: str | None) -> ImportedPost:

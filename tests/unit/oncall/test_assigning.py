@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from schemas.directory import Contact, ContactPoint
-from schemas.oncall import Place
+from schemas.oncall import DutyRow, Place, Shift
 from schemas.words import Channel
-from services.oncall.assigning import Asked, Duty, Organisation, Phonebook, duties_of
+from services.oncall.assigning import Asked, Duty, Organisation, Phonebook, duties_of, no_longer_named
 from services.oncall.feeds import feed
 from services.oncall.ics import CalendarRefused, read
 from services.oncall.rota import Rota
@@ -122,3 +124,29 @@ def test_a_feed_that_is_imported_gives_the_same_shifts() -> None:
     ])  # fmt: skip
     for place in Place:
         assert spans(again, "2027-03-20T08:00", "2027-04-03T08:00", place) == spans(rota, "2027-03-20T08:00", "2027-04-03T08:00", place)
+
+
+@pytest.mark.parametrize(
+    ("asked", "gone"),
+    [
+        (FILE, ["deputies", "other-role"]), (Asked(role=ROLE), ["deputies"]), (Asked(role=ROLE, place=Place.HOLDER), []),
+        (Asked(role=ROLE, place=Place.DEPUTY), ["deputies"]), (Asked(role="cellule_si"), ["other-role"]),
+    ],
+)  # fmt: skip
+def test_what_a_calendar_said_of_posts_that_it_no_longer_names_is_known(asked: Asked, gone: list[str]) -> None:
+    shift = Shift(start=at("2027-03-01T08:00"), end=at("2027-03-08T08:00"), person="ast-technique")
+    known = [
+        duty_row("holders"), duty_row("deputies", place=Place.DEPUTY), duty_row("other-role", role="cellule_si"),
+        duty_row("another-calendar", place=Place.DEPUTY, calendar="autre"), duty_row("withdrawn", place=Place.DEPUTY, state="withdrawn"),
+        duty_row("override", place=Place.DEPUTY, kind="override", calendar=None),
+    ]  # fmt: skip
+    found = [Duty(ROLE, None, Place.HOLDER, shift.start, shift.end, (shift,))]
+    assert no_longer_named(known, "astreintes", asked, found) == gone
+
+
+def duty_row(id: str, **changes: Any) -> DutyRow:
+    start, end = at("2027-02-01T08:00"), at("2027-03-01T08:00")
+    return DutyRow.model_validate({
+        "id": id, "kind": "calendar", "role": ROLE, "place": Place.HOLDER, "start": start, "end": end, "by": "coord", "decided_at": NOW,
+        "calendar": "astreintes", "shifts": [{"start": start, "end": end, "person": "ast-technique"}], "number": 1, **changes,
+    })  # fmt: skip
