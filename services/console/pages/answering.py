@@ -11,7 +11,7 @@ from fastapi import Request
 from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
 from schemas.realms import is_live, parse_realm
 from schemas.words import Answer, NotificationState
-from services.console.i18n import translator
+from services.console.i18n import N_, translator
 from services.console.pages import times
 from services.console.pages.shell import TERRITORY, Choice
 from services.console.readmodel import Queries
@@ -24,6 +24,14 @@ HEADCOUNT = "headcount"
 """Template of « are you safe? »."""
 KEPT = ("applied", "pending")
 """States of an answer that counts, or will in a moment."""
+OVER = ("superseded", "ended")
+"""States of a ladder that waits for nobody any more."""
+WHY_OVER = {
+    "closed": N_("L’incident est clos."), "merged": N_("L’incident est rattaché à un autre, suivi par ailleurs."), "level_lowered": N_("Le niveau a été abaissé."),
+    "superseded": N_("Un autre appel l’a remplacé : répondez à celui-là s’il vous est parvenu."),
+}  # fmt: skip
+"""Why a call was called back → in words."""
+NOTHING_LEFT = N_("Il n’y a plus rien à faire ici.")
 UNREAD = ("store_away", "rebuilding", "resource_unknown", "realm_unknown")
 """Why what was answered cannot be shown: the read model is away, or has not heard of it yet."""
 SendAnswer = Callable[[Link, str, Answer], Awaitable[CommandResult]]
@@ -60,16 +68,18 @@ class Answering:
         realm = await self._queries.realm(link.realm)
         names = (await self._queries.reference(link.realm)).names
         now = realm.clock if realm.simulated else datetime.now(UTC)
-        wave = None
+        wave, over = None, told.withdrawn
         if told.escalation is not None:
             ladder = await self._queries.escalation(link.realm, told.escalation, lang=choice.lang)
             wave = next((x for x in ladder.waves if x.wave == told.wave and x.cycle == told.cycle), None)
+            over = over or (ladder.state if ladder.state in OVER else None)
         answered = told.answer if told.state is NotificationState.ANSWERED else None
         return {
             **_of_link(link, token), "headcount": told.template == HEADCOUNT, "simulated": realm.simulated, "level": told.level,
             "previous": told.previous_level, "role": w.role_name(told.role, told.scope, names, _), "called_at": told.planned_at,
             "called_day": times.local(told.planned_at).strftime("%d/%m"), "waited": times.lasted(now - told.planned_at, choice.lang),
             "deputy_at": told.ack_by if told.ack_by and told.ack_by > now else None, "answered": answered, "answered_at": told.acknowledged_at,
+            "over": _(WHY_OVER.get(over, NOTHING_LEFT)) if over is not None else None,
             "refusal": refusal, "pending": False, "positive": wave.positive if wave else 0, "expected": wave.expected if wave else 0,
         }  # fmt: skip
 

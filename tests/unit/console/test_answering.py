@@ -19,11 +19,11 @@ from tests.unit.console.test_every_screen import REALM, START, crisis, words
 CALL = str(UUID(int=7))
 
 
-def called(state: str = "accepted") -> Held:
+def called(state: str = "accepted", **more: Any) -> Held:
     held = crisis()
     held.put("notifications", {
         "id": CALL, "incident": "i-1", "level": 2, "role": "astreinte_direction", "person": "p-1", "channel": "sms", "channels": ("sms",), "state": state,
-        "template": "incident_wave", "planned_at": START,
+        "template": "incident_wave", "planned_at": START, **more,
     })  # fmt: skip
     return held
 
@@ -54,6 +54,22 @@ async def test_an_answer_under_way_is_not_asked_for_again() -> None:
 async def test_an_answer_that_is_refused_can_be_given_again() -> None:
     browser, _ = answering(called(), "refused")
     assert "Je prends" in words((await browser.post(f"/a/{token()}", {"answer": "ack"})).text)
+
+
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [("closed", "L’incident est clos."), ("superseded", "Un autre appel l’a remplacé"), ("person_gone", "Il n’y a plus rien à faire ici.")],
+)
+async def test_a_call_that_was_called_back_asks_for_nothing(why: str, said: str) -> None:
+    """Whoever opened an old message drove to an incident that was closed."""
+    browser, _ = answering(called("superseded", withdrawn=why), "applied")
+    seen = words((await browser.get(f"/a/{token()}")).text)
+    assert "Cet appel n’attend plus de réponse." in seen
+    assert said in seen
+    assert not any(asked in seen for asked in ("Je prends", "Vous êtes attendu", "l’escalade continue"))
+    pressed = words((await browser.post(f"/a/{token()}", {"answer": "ack"})).text)
+    assert "n’attend plus de réponse" in pressed
+    assert "Vous prenez" not in pressed
 
 
 @pytest.mark.parametrize("away", [StoreAway, Rebuilding, NotFound])
