@@ -524,6 +524,13 @@ class NotificationWithdrawn(Fact):
 
 
 @message
+class NotificationUrged(Fact):
+    """It is about danger to people by now: nothing holds it back any more. Routed to delivery."""
+
+    notification: str
+
+
+@message
 class AnswerRecorded(Fact):
     """A human answer counted (or came late) for a wave (D33)."""
 

@@ -20,6 +20,7 @@ ROUTES: dict[int, dict[str, dict[str, tuple[str, ...]]]] = {
             "FlagChanged": ("continuity",),
             "NotificationPlanned": ("delivery",),
             "NotificationWithdrawn": ("delivery",),
+            "NotificationUrged": ("delivery",),
             "ReachabilityChanged": ("delivery",),
             "LaddersDrilled": ("delivery",),
         },

@@ -33,7 +33,7 @@ class Draft:
     """Mutable, for the time of one decision only."""
 
     __slots__ = (
-        "_changes", "_ids", "_incidents", "_ordinals", "_start", "_topics", "clock", "concerned", "doubtful", "ended", "facts", "level", "now",
+        "_changes", "_ids", "_incidents", "_ordinals", "_start", "_topics", "clock", "concerned", "doubtful", "endangered", "ended", "facts", "level", "now",
         "regrouped", "reopened", "state", "stirred", "trail", "turned", "values", "words",
     )  # fmt: skip
 
@@ -56,6 +56,8 @@ class Draft:
         """Causes that changed, in order: are they hushed now? (D64, D65)"""
         self.ended: list[str] = []
         """Causes that were lifted in this input: does what they declared hold any longer?"""
+        self.endangered: set[str] = set()
+        """Incidents that were no danger to people before."""
         self.turned: set[str] = set()
         """Incidents that began or ceased to be quiet (D64, D65)."""
         self.reopened: set[str] = set()
@@ -104,6 +106,8 @@ class Draft:
             self._topics.add("incidents")
         if before is None or before.customers_cut != row.customers_cut:
             self._topics.add("customers")
+        if before is not None and row.danger and not before.danger:
+            self.endangered.add(row.id)
         self._incidents[row.id] = row
         known = self._changes.get(row.id)
         if known is None or _GRAVITY.get(change, 9) > _GRAVITY.get(known, 9):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.alerts import EscalationRow, NotificationWithdrawn
+from schemas.alerts import EscalationRow, NotificationUrged, NotificationWithdrawn
 from schemas.base import MINUTE_MS
 from schemas.reference import Escalation
 from schemas.words import Level
@@ -39,6 +39,19 @@ def follow(draft: Draft, rises: Rises) -> None:
         else:
             _join_crisis(draft, incident, own)
     draft.reopened.clear()
+    for incident in sorted(draft.endangered):
+        _urge(draft, incident)
+    draft.endangered.clear()
+
+
+def _urge(draft: Draft, incident: str) -> None:
+    """People may be in danger now: no quiet hour and no hold keeps back what was called for before, and not answered."""
+    for row in filter(None, (running(draft, scope) for scope in (incident, TERRITORY))):
+        if incident not in row.incidents:
+            continue
+        for call in (draft.state.calls[n] for w in row.waves for n in w.notifications if n in draft.state.calls):
+            if not call.danger and call.person not in row.acknowledged_by:
+                draft.emit(NotificationUrged(notification=call.notification))
 
 
 def _turned(draft: Draft, incident: str, rises: Rises) -> None:

@@ -158,6 +158,19 @@ def _refused(command: DraftCallOut | StartCallOut | StopCallOut, command_id: str
     return [CommandRefused.model_validate({"command_id": command_id, "command": type(command).__name__, "status": status, "code": code})]
 
 
+def decide_callout(
+    known: CallOut | None, command: DraftCallOut | StartCallOut | StopCallOut, command_id: str, now: Instant, rules: Rules, pacing: Pacing
+) -> list[Fact]:
+    """Listed, started or stopped."""
+    match command:
+        case DraftCallOut():
+            return decide_draft(known, command, command_id, now, rules, pacing)
+        case StartCallOut():
+            return decide_start(known, command, command_id, now)
+        case StopCallOut():
+            return decide_stop(known, command, command_id, now, rules, pacing)
+
+
 def decide_draft(known: CallOut | None, command: DraftCallOut, command_id: str, now: Instant, rules: Rules, pacing: Pacing) -> list[Fact]:
     """The people are listed; with the last chunk comes the arithmetic."""
     if not may_decide(command.role, CALLER):

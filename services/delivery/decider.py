@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from schemas.alerts import NotificationPlanned, NotificationWithdrawn, Unreachable
+from schemas.alerts import NotificationPlanned, NotificationUrged, NotificationWithdrawn, Unreachable
 from schemas.base import Fact, Instant
 from schemas.callouts import (
     CHUNK,
@@ -42,9 +42,7 @@ from services.delivery.answers import ANSWERS, answered, decide_answer
 from services.delivery.bundling import bundle, newest_call, spoken_for
 from services.delivery.callouts import (
     CallOut,
-    decide_draft,
-    decide_start,
-    decide_stop,
+    decide_callout,
     manager_rows,
     next_group,
     progress,
@@ -107,6 +105,8 @@ class DeliveryDecider:
                 return self._plan(state, planned_row(planned, state.verified(planned.person), state.lost_at), now)
             case NotificationWithdrawn(notification=notification, why=why):
                 return self._withdraw(state, notification, why, now)
+            case NotificationUrged(notification=notification):
+                return self._urge(state, notification, now)
             case ClaimAttempt() as claim:
                 return self._claim(state, claim, now)
             case AttemptOutcome() as outcome:
@@ -121,12 +121,8 @@ class DeliveryDecider:
                 return decide_release(state.hold, command, given.id, now)
             case ReplayNotification() as command:
                 return self._replay(state, command, given.id, now)
-            case DraftCallOut() as command:
-                return decide_draft(state.callouts.get(command.callout), command, given.id, now, state.rules, state.pacing)
-            case StartCallOut() as command:
-                return decide_start(state.callouts.get(command.callout), command, given.id, now)
-            case StopCallOut() as command:
-                return decide_stop(state.callouts.get(command.callout), command, given.id, now, state.rules, state.pacing)
+            case DraftCallOut() | StartCallOut() | StopCallOut() as command:
+                return decide_callout(state.callouts.get(command.callout), command, given.id, now, state.rules, state.pacing)
             case HeadcountTallied() | HeadcountSaid() as told if (one := state.callouts.get(told.callout)) is not None:
                 return self._tally(state, one, told, now)
             case ReachabilityChanged() | ReferencePublished() | LaddersDrilled() | ProbeOutcome() as told:
@@ -167,6 +163,14 @@ class DeliveryDecider:
             return [NotificationChanged(row=answered(row, Answer(why), now))]
         called_back = attempts.supersede_planned(row).model_copy(update={"withdrawn": why, "why": why})
         return [NotificationChanged(row=attempts.with_state(called_back))]
+
+    def _urge(self, state: DeliveryState, notification: str, now: Instant) -> list[Fact]:
+        """About danger to people by now: what waited for a quiet hour, a hold or a provider's pace goes out; what went out did."""
+        row = state.notifications.get(notification)
+        if row is None or row.danger or attempts.is_settled(row) or row.state is NotificationState.FAILED:
+            return []
+        urgent = row.model_copy(update={"danger": True, "quiet_until": None})
+        return self._moved(state, row, attempts.advance(urgent, terms(state, now)), now)
 
     def _claim(self, state: DeliveryState, claim: ClaimAttempt, now: Instant) -> list[Fact]:
         row, attempt = self._find(state, claim.notification, claim.attempt)

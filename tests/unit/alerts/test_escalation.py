@@ -14,6 +14,7 @@ from schemas.alerts import (
     AttentionRequested,
     EscalationChanged,
     NotificationPlanned,
+    NotificationUrged,
     NotificationWithdrawn,
     RoleUncovered,
     Unreachable,
@@ -605,6 +606,22 @@ def test_quiet_hours_hold_back_nothing_above_n1_and_no_danger() -> None:
     calls.new()
     scene.report(31, "gas_leak", "sst-13", severity=3)
     assert set(_held(calls).values()) == {None}
+
+
+def test_what_was_held_back_is_urged_when_people_are_in_danger_by_now() -> None:
+    """The manager of a site that is evacuated at night must not hear of it at seven."""
+    night = int(datetime(2027, 2, 11, 22, 0, tzinfo=PARIS).timestamp() * 1000)
+    scene = Scene(start=night)
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    calls.expect("rs-pmi-04", "ast-technique")
+    held = calls.of("rs-pmi-04")
+    assert held.quiet_until is not None
+    _answer(scene, calls, "ast-technique", 1)
+    scene.report(5, "evacuation", PMI)
+    assert [u.notification for u in scene.named(NotificationUrged)] == [held.notification], "who answered is not called again"
+    scene.report(6, "fire", PMI)
+    assert len(scene.named(NotificationUrged)) == 1
 
 
 def test_quiet_hours_hold_back_the_alarms_of_n1_for_who_is_not_on_call() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from schemas.alerts import NotificationUrged
 from schemas.callouts import CHUNK
 from schemas.commands import HoldSending, ReleaseSending
 from schemas.delivery import AttemptGranted, HoldChanged, NotificationChanged
@@ -34,6 +35,36 @@ def test_danger_to_people_is_never_held() -> None:
     assert d.claim(id="early") is not None
     d.plan("late", danger=True)
     assert d.claim(id="late") is not None
+
+
+def test_what_is_about_danger_by_now_is_held_no_longer() -> None:
+    d = desk()
+    d.hold(600)
+    d.plan("held")
+    d.plan("quiet", quiet_until=T0 + 3_600_000)
+    for id in ("held", "quiet"):
+        assert d.row(id).attempts == ()
+        d.tell(NotificationUrged(notification=id))
+        assert d.row(id).danger
+        assert d.claim(id=id) is not None
+    assert d.tell(NotificationUrged(notification="held")) == []
+
+
+def test_what_went_out_before_it_was_about_danger_goes_out_once() -> None:
+    d = desk()
+    d.plan("told")
+    d.claim(id="told")
+    d.outcome("accepted", id="told")
+    d.plan("dead")
+    d.claim(id="dead")
+    d.outcome("failed", id="dead")
+    d.plan("over")
+    d.withdraw("over")
+    before = [len(d.row(id).attempts) for id in ("told", "dead", "over")]
+    for id in ("told", "dead", "over", "unknown"):
+        d.tell(NotificationUrged(notification=id))
+    assert [len(d.row(id).attempts) for id in ("told", "dead", "over")] == before
+    assert d.row("over").state is NotificationState.WITHDRAWN
 
 
 def test_an_attempt_planned_before_the_hold_is_not_granted_in_it() -> None:
