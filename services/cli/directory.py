@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Coroutine, Iterable
 from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -25,6 +25,7 @@ from services.runtime.settings import Settings
 from services.runtime.vault import Vault
 
 app = typer.Typer(no_args_is_help=True, help="People's contact points, encrypted per person: import, count, erase.")
+T = TypeVar("T")
 COLUMNS = ("person", "name", "language", "channel", "address", "verified_at")
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+")
 TOLD_AT_ONCE = 200
@@ -124,21 +125,22 @@ async def _put(settings: Settings, contacts: list[Contact]) -> None:
             await producer.send(inputs("alerts"), realm, command, id=f"reach-{secrets.token_hex(12)}", source="/system:directory")
 
 
-async def _erase(settings: Settings, person: str) -> None:
-    """The directory first; then the live realm hears that nothing reaches this person: a ladder that waits for them goes on."""
+async def _erase(settings: Settings, person: str) -> bool:
+    """The directory first; then the live realm hears that nothing reaches this person: a ladder that waits for them goes on. False: nobody was there."""
     async with Vault.open(settings) as vault:
-        await vault.directory.get(person, wait_s=2.0)
+        known = await vault.directory.get(person, wait_s=2.0) is not None
         await vault.directory.erase(person)
     command = NoteReachability(author="system:directory", role="admin", people=(ReachRow(id=person, points=()),))
     async with RecordProducer(settings.kafka) as producer:
         await producer.send(
             inputs("alerts"), settings.territory.name, command, id=f"reach-{secrets.token_hex(12)}", source="/system:directory"
         )
+    return known
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
+def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
-        asyncio.run(work)
+        return asyncio.run(work)
     except BrokerAway as exc:
         typer.secho(f"Kafka ne répond pas : {exc}", err=True, fg="red")
         raise typer.Exit(1) from exc
@@ -171,5 +173,7 @@ def count() -> None:
 @app.command()
 def erase(person: Annotated[str, typer.Argument(help="Person token")]) -> None:
     """Erase a person for ever: their key is deleted, so copies and backups of Kafka cannot be read either. Ladders no longer wait for them."""
-    _run(_erase(Settings(), person))
+    if not _run(_erase(Settings(), person)):
+        typer.secho(f"{person} n’est pas dans l’annuaire : rien à effacer", err=True, fg="red")
+        raise typer.Exit(1)
     typer.echo(f"{person} effacé")

@@ -73,6 +73,9 @@ async def test_people_are_imported_and_erased(front: FrontProcess, broker: Runni
         assert found.points[0].address == "+33100000000"
         assert (await vigie(front, broker, "directory", "erase", "p-1")).returncode == 0
         assert await vault.directory.get("p-1") is None
+    again = await vigie(front, broker, "directory", "erase", "p-1")
+    assert again.returncode == 1, "whoever mistypes a token must not believe that somebody is erased"
+    assert "p-1 n’est pas dans l’annuaire" in again.stderr
 
 
 async def test_without_a_front_the_commands_say_where_they_looked(front: FrontProcess, broker: RunningKafka) -> None:
