@@ -41,7 +41,7 @@ def write_everywhere(vigie: RunningVigie, realm: str) -> tuple[str, str]:
     until(lambda: vigie.get(f"/api/v1/incidents?realm={realm}")["items"])
     incident = str(vigie.get(f"/api/v1/incidents?realm={realm}")["items"][0]["id"])
     decide(vigie, realm, f"incidents/{incident}/notes", text=hostile("note"))
-    decide(vigie, realm, "log", text=hostile("ligne"), kind="communication")
+    decide(vigie, realm, "log", text=f"{hostile('ligne')} {'long' * 80}", incident=incident, kind="communication")
     decide(vigie, realm, f"incidents/{incident}/escalate", level="N3", reason=hostile("raison"))
     decide(vigie, realm, "maintenance", sites=["cul-04"], starts_at=START, ends_at="2027-02-11T23:00:00+01:00", reason=hostile("travaux"), created_by=hostile("qui"))  # fmt: skip
     decide(vigie, realm, "improvements", text=hostile("retour"), owner="coordinateur_pca", due_at="2027-03-01T09:00:00+01:00")
@@ -54,6 +54,7 @@ def clean(page: Page) -> None:
     assert page.evaluate("window.evil") is None, page.url
     text = page.locator("body").inner_text()
     assert "49<" not in text.replace(" ", ""), page.url
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, f"{page.url} scrolls sideways"
 
 
 def test_words_from_every_door_stay_text_on_every_screen(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
