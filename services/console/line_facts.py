@@ -46,6 +46,10 @@ _INCIDENT_KINDS = {
 }  # fmt: skip
 
 
+_TAKERS = 3
+"""A line names so many of those who took an incident in charge, the newest."""
+
+
 def _incident(fact: FactRecord) -> Fields | None:
     r, change = fact.data["row"], fact.data["change"]
     kind = _INCIDENT_KINDS.get(change)
@@ -56,6 +60,7 @@ def _incident(fact: FactRecord) -> Fields | None:
         "values": _some({
             "number": r["number"], "kind": r["kind"], "level": r["level"], "members": len(r.get("members") or ()),
             "communes": list(r.get("communes") or ())[:6], "into": r.get("merged_into"),
+            **({"state": r["state"], "takers": list(r.get("acknowledged_by") or ())[-_TAKERS:]} if change == "acknowledged" else {}),
         }),
     }  # fmt: skip
 

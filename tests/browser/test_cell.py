@@ -126,3 +126,15 @@ def test_without_scripts_everything_can_still_be_read(crisis: str, visitor: Acco
     page = visitor().page(f"/?realm={crisis}&q=archives", java_script_enabled=False)
     expect(page.locator("[data-row]")).to_have_count(1)
     expect(page.locator("#side h2 a")).to_contain_text("Coupure électrique")
+    expect(page.locator("noscript p")).to_contain_text("Sans JavaScript, cette page ne se met pas à jour")
+    expect(page.locator("noscript p")).to_be_visible()
+    expect(page.locator("#live")).to_be_hidden()
+    expect(page.get_by_role("button", name="Acquitter")).to_be_hidden()
+    expect(page.get_by_role("button", name="Ajouter")).to_be_hidden()
+
+
+def test_the_cell_is_one_screen_that_does_not_scroll(crisis: str, visitor: Accounts) -> None:
+    """Words for screen readers in the column on the right made the page longer than the screen."""
+    page = visitor().page(f"/?realm={crisis}")
+    expect(page.locator("#side")).to_contain_text("PCA-solidarites")
+    assert page.evaluate("document.documentElement.scrollHeight - innerHeight") <= 0

@@ -53,6 +53,7 @@ def test_the_first_page_is_the_running_exercise_banded_and_who_is_logged_in_can_
             assert page.title().startswith("[EXERCICE]")
             if state is None:
                 expect(band.get_by_role("link")).to_have_count(0)
+                expect(page.get_by_role("link", name="Se connecter pour décider")).to_be_visible()
             else:
                 band.get_by_role("link").click()
                 expect(page.get_by_role("heading", name="Rien d’ouvert")).to_be_visible()
@@ -90,6 +91,8 @@ def test_rights_are_those_of_the_role(crisis: str, visitor: Accounts) -> None:
     page = visitor("observer").page(f"/?realm={crisis}")
     expect(page.get_by_text("Lecture seule")).to_be_visible()
     expect(page.get_by_role("button", name="Acquitter")).to_have_count(0)
+    expect(page.get_by_role("link", name="Voir PCA-solidarites")).to_be_visible()
+    expect(page.get_by_role("link", name="Décider")).to_have_count(0)
     expect(page.locator("a[href^='/signaler']")).to_have_count(0)
     kiosk = visitor("kiosk").page(f"/mur?realm={crisis}", width=1920, height=1080)
     expect(kiosk.locator("#right")).to_contain_text("Appels sans réponse")

@@ -10,13 +10,14 @@ from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
-from services.console.i18n import translator
+from services.console.i18n import Translator, translator
 from services.console.pages.past import PARAMETER, moment_of
 from services.console.pages.shell import Choice, Reader, Shell, remember, render
 from services.console.readmodel import Queries
 from services.console.resources import Overview, Realm
+from services.console.texts import words as w
 from services.runtime.access import AccessStore
-from services.runtime.access_http import GUEST, guest_of, session_of
+from services.runtime.access_http import guest_of, session_of
 from services.runtime.principals import Principal
 from services.runtime.problems import Language, ProblemError
 from services.runtime.rights import Permission
@@ -62,8 +63,13 @@ def login_first(request: Request) -> Response:
     """To the login page, which comes back here; a refresh is told with 401."""
     if LIVE_HEADER in request.headers:
         return Response(status_code=401)
+    return RedirectResponse(login_url(request), 303)
+
+
+def login_url(request: Request) -> str:
+    """The login page, which leads back to the page that was asked for."""
     target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return RedirectResponse(f"/connexion?next={quote(target, safe='')}", 303)
+    return f"/connexion?next={quote(target, safe='')}"
 
 
 def problem_page(request: Request, error: ProblemError) -> Response:
@@ -74,12 +80,29 @@ def problem_page(request: Request, error: ProblemError) -> Response:
     language: Language = "en" if choice.lang == "en" else "fr"
     context = {
         "title": problem.kind.title[language], "detail": problem.sentence(language), "link": "/", "link_label": _("Retour à la cellule"),
+        **(_refused(request, _) if problem.code == "forbidden" else {}),
     }  # fmt: skip
     response = render("message.html", context, choice, status=problem.status)
     if problem.retry_after_s is not None:
         response.headers["Retry-After"] = str(problem.retry_after_s)
         response.headers["Refresh"] = str(problem.retry_after_s + 1)
     return response
+
+
+def _refused(request: Request, _: Translator) -> dict[str, str]:
+    """A refusal in the words of the person who reads it: the names of roles and rights are for programs. Who has no account is shown the door."""
+    session = session_of(request)
+    if session is None:
+        return {
+            "detail": _("Cette page demande un compte. Sans compte, on regarde l’exercice de démonstration, et rien d’autre."),
+            "link": login_url(request), "link_label": _("Se connecter"),
+        }  # fmt: skip
+    role = w.word(w.ROLE, session.principal.role.value, _)
+    return {
+        "detail": _(
+            "Votre compte ({role}) n’ouvre pas cette page. Un administrateur règle les droits, dans Personnes et droits.", role=role
+        )
+    }
 
 
 def reader_of(request: Request, permission: Permission = Permission.PICTURE_READ) -> Reader:
@@ -135,7 +158,7 @@ async def realm_of(request: Request, queries: Queries, reader: Reader) -> tuple[
             raise ProblemError("forbidden", role=reader.principal.role.value, permission=f"realm {asked}")
         return next((r for r in realms if r.name == asked), None) or await queries.realm(asked), realms
     live = next((r for r in realms if not r.simulated), None)
-    if live is None and reader.principal.id == GUEST:
+    if live is None and reader.guest:
         raise Elsewhere(f"{request.url.path}?{query_of(request, realm=realms[0].name)}") if realms else Stranger
     if live is None:
         raise ProblemError("realm_unknown")

@@ -19,7 +19,7 @@ from services.console.pages.papers import Papers
 from services.console.pages.reading import EVERY_LINE, choices
 from services.console.texts import words as w
 from services.runtime.access import AccessStore
-from services.runtime.access_http import GUEST, session_of
+from services.runtime.access_http import session_of
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission, Role
 
@@ -103,7 +103,7 @@ class Offices(Papers):
     async def account(self, request: Request) -> dict[str, Any]:
         """`account.html`. Raises Stranger, ProblemError `forbidden`: neither a guest nor a wall has an account to look after."""
         reader = reader_of(request)
-        if reader.principal.id == GUEST or reader.principal.role is Role.KIOSK or session_of(request) is None:
+        if reader.guest or reader.principal.role is Role.KIOSK or session_of(request) is None:
             raise ProblemError("forbidden", role=reader.principal.role.value, permission="session")
         x = await self._load(request, "account")
         account = account_of(request, reader.principal)

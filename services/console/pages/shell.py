@@ -24,6 +24,7 @@ from services.console.resources import Incident, Overview, Realm
 from services.console.texts import words
 from services.console.texts.names import short
 from services.console.texts.strategies import strategy_name
+from services.runtime.access_http import GUEST
 from services.runtime.principals import Principal
 from services.runtime.rights import READS, Permission
 
@@ -67,7 +68,12 @@ class Reader:
     def rights(self) -> tuple[object, ...]:
         """All that a page may depend on: two readers with the same rights see the same page."""
         p = self.principal
-        return p.role, p.duty, p.scope.sites, p.scope.poles, p.scope.realms
+        return self.guest, p.role, p.duty, p.scope.sites, p.scope.poles, p.scope.realms
+
+    @property
+    def guest(self) -> bool:
+        """They look at the demonstration without an account, and are offered the way in where others go out."""
+        return self.principal.id == GUEST
 
     @property
     def duty(self) -> str:
@@ -152,6 +158,11 @@ class Shell:
         query = {k: v for k, v in {**stays, **params}.items() if v is not None}
         return f"{path}?{urlencode(query)}" if query else path
 
+    @property
+    def login(self) -> str:
+        """The login page, which leads back to this realm."""
+        return f"/connexion?{urlencode({'next': self.url('/')})}"
+
 
 def level_name(level: int, _: Translator) -> str:
     """The name of a level, as in the territory's policy."""
@@ -224,6 +235,7 @@ def _helpers(_: Translator) -> dict[str, Callable[..., str]]:
         "strategy_name": lambda listed: strategy_name(listed, _),
         "level_name": lambda level: level_name(level, _),
         "hm_day": lambda at, now: times.hm_day(at, now, _.lang),
+        "hm_short": times.hm_short,
         "hm_dated": lambda at, now: times.hm_dated(at, now, _.lang),
         "day": lambda at: times.day(at, _.lang),
         "day_long": lambda at: times.day_long(at, _.lang),

@@ -37,6 +37,13 @@ def hm_day(at: datetime | None, now: datetime, lang: str) -> str:
     return hm(at) if local(at).date() == local(now).date() else day_near(at, now, lang)
 
 
+def hm_short(at: datetime | None, now: datetime) -> str:
+    """`10:16` today, `13/02` on another day: where there is room for five characters."""
+    if at is None:
+        return ""
+    return hm(at) if local(at).date() == local(now).date() else local(at).strftime("%d/%m")
+
+
 def hm_dated(at: datetime | None, now: datetime, lang: str) -> str:
     """`10:16` today, `sam. 13/02 10:16` on another day: a moment of which both matter."""
     if at is None:

@@ -102,7 +102,11 @@ def _incident(record: Record, names: Names, _: Translator) -> str:
         case "zone":
             return _("Zone touchée : {communes}", communes=w.listed([names.commune(c) for c in v.get("communes", ())], _))
         case "acknowledged":
-            return _("Incident {number} pris en charge", number=v["number"])
+            if v.get("state") == "open":
+                return _("Incident {number} : plus personne ne le prend en charge", number=v["number"])
+            takers = [w.person_name(p, names, _) for p in v.get("takers", ())]
+            said = _("Incident {number} pris en charge", number=v["number"])
+            return _at(said, w.listed(takers, _), _)
         case "closed":
             return _("Incident {number} clos", number=v["number"])
         case "reopened":
@@ -153,7 +157,7 @@ def _trigger(record: Record, names: Names, _: Translator) -> str:
     return _("{plan} : la condition tient", plan=plan)
 
 
-_DEPENDENCY = {"down": N_("arrêté"), "degraded": N_("dégradé"), "up": N_("rétabli")}
+_DEPENDENCY = {"down": N_("hors service"), "degraded": N_("en mode dégradé"), "up": N_("de nouveau en service")}
 
 
 def _flag(record: Record, names: Names, _: Translator) -> str:
@@ -164,9 +168,15 @@ def _flag(record: Record, names: Names, _: Translator) -> str:
         return _("Déclaré : {what}", what=what) if value else _("Fin déclarée : {what}", what=what)
     if kind == "vigilance":
         return _("Vigilance {phenomenon} {colour}", phenomenon=w.word(w.PHENOMENON, name, _), colour=w.word(w.COLOUR, str(value), _))
-    if isinstance(value, float | int) and not isinstance(value, bool):
-        return _at(name, f"{w.number(value, _.lang)}\u00a0%", _)
-    return _at(name, w.word(_DEPENDENCY, str(value), _), _)
+    if kind == "road":
+        return _("Route {road} fermée", road=name) if value else _("Route {road} rouverte", road=name)
+    what = w.thing(name, _)
+    what = what[:1].upper() + what[1:]
+    if isinstance(value, str):
+        return _at(what, w.word(_DEPENDENCY, value, _), _)
+    if kind == "river":
+        return _("Seine à {station} : {level}", station=w.station(name), level=f"{w.number(value, _.lang)}\u00a0m")
+    return _at(what, f"{w.number(value, _.lang)}\u00a0%", _)
 
 
 def _escalation(record: Record, names: Names, _: Translator) -> str:

@@ -133,7 +133,7 @@ def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa
                 "vigilance {phenomenon}", phenomenon=w.listed([w.word(w.PHENOMENON, p, _) for p in _several(args.get("phenomenon"))], _)
             )
         case "river_level":
-            return _("niveau de la Seine à {station}", station=str(args.get("station", "")).replace("paris-", "").capitalize())
+            return _("niveau de la Seine à {station}", station=w.station(str(args.get("station", ""))))
         case "flag":
             return w.word(w.FLAG, str(args.get("name", "")), _)
         case "max_severity":
@@ -191,7 +191,7 @@ def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa
         case "transverse_loss":
             return _("perte transverse : isolement total ou site central perdu 72 h")
         case "system_down":
-            return _("systèmes arrêtés : {systems}", systems=", ".join(_several(args.get("systems"))))
+            return _("systèmes arrêtés : {systems}", systems=", ".join(w.thing(s, _) for s in _several(args.get("systems"))))
         case "rumour_severity":
             return _("rumeur la plus grave")
         case "logistics_need_sites":

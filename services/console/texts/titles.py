@@ -55,7 +55,7 @@ def incident_title(row: IncidentRow, names: Names, lang: str) -> str:
         return hazard
     if row.kind == "it" and len(row.members) != 1:
         system = row.key.partition(":")[2]
-        return hazard + _("\u00a0: ") + system if system else hazard
+        return hazard + _("\u00a0: ") + w.thing(system, _) if system else hazard
     place = _place(row, names, _)
     return _("{what} : {where}", what=hazard, where=place) if place else hazard
 

@@ -214,6 +214,7 @@ SOURCE = {
     "rumour": N_("rumeur"),
     "poster": N_("affiche du site"),
     "page": N_("page Signaler"),
+    "systeme": N_("système"),
 }
 FEED = {
     "site_manager": N_("Sites"),
@@ -283,6 +284,19 @@ FLAG = {
     "all_clear": N_("feu vert des secours"),
     "rehousing_needed": N_("relogement nécessaire"),
 }
+THING = {
+    "electricity": N_("réseau électrique"),
+    "transit": N_("transports en commun"),
+    "mobile": N_("téléphonie mobile"),
+    "telephonie": N_("téléphonie"),
+    "messagerie": N_("messagerie"),
+    "reseau": N_("réseau informatique"),
+    "ad": N_("annuaire informatique"),
+    "controle_acces": N_("contrôle d’accès"),
+    "si_social": N_("SI social"),
+    "siter": "SITER",
+}
+"""Networks, systems and suppliers whose id is not a word."""
 FLOOD = {
     "non": N_("non"),
     "oui": N_("oui, dès les premières eaux"),
@@ -392,6 +406,16 @@ def number(value: float, lang: str) -> str:
 def euros(cents: int, lang: str) -> str:
     """`264,40 €` in French, `€264.40` in English."""
     return format_currency(cents / 100, "EUR", locale=lang)
+
+
+def thing(name: str, _: Translator) -> str:
+    """A network, a system or a supplier that a report names."""
+    return _(THING[name]) if name in THING else name.replace("_", " ").replace("-", " ")
+
+
+def station(name: str) -> str:
+    """`Austerlitz`."""
+    return name.replace("paris-", "").capitalize()
 
 
 def listed(items: list[str], _: Translator) -> str:

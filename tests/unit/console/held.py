@@ -178,7 +178,7 @@ class _Sessions:
     """The cookie names the role, and behind `@` the sites or the pôle: `site_manager@pmi-01`, `director@pole:education`."""
 
     def read(self, cookie: str | None) -> _Session | None:
-        if cookie is None:
+        if not cookie:
             return None
         role, _, held_to = cookie.partition("@")
         kind, _, pole = held_to.partition(":")

@@ -356,6 +356,26 @@ async def test_a_quiet_realm_has_lessons_without_an_open_incident() -> None:
     assert "EN COURS" in await shown(browser, "/retex")
 
 
+async def test_a_page_that_is_not_theirs_says_so_in_words() -> None:
+    """It said « Le rôle « site_manager » n’a pas le droit « log.read » »."""
+    browser, _ = browsing(crisis())
+    for lang, text in (
+        ("fr", "Votre compte (Responsable de site) n’ouvre pas cette page."),
+        ("en", "Your account (Site manager) does not open"),
+    ):
+        answer = await browser.get(f"/main-courante?realm={REALM}", role="site_manager", lang=lang)
+        assert answer.status_code == 403
+        assert text in words(answer.text)
+        assert "log.read" not in answer.text
+
+
+async def test_a_log_that_somebody_may_not_read_is_not_shown_as_empty() -> None:
+    browser, _ = browsing(crisis())
+    for path in ("/sites/pmi-01", "/incidents/i-1"):
+        assert "Main courante" in await shown(browser, path, role="cell")
+        assert "Main courante" not in await shown(browser, path, role="site_manager")
+
+
 def test_nobody_is_not_fewer_than_three() -> None:
     assert [few(n) for n in (0, 1, 2, 3)] == ["0", "< 3", "< 3", "3"]
 

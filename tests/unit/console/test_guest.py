@@ -6,6 +6,8 @@ import pytest
 
 from services.runtime.access_http import guest_in
 from services.runtime.rights import Permission
+from tests.unit.console.held import LINKS, Browser, HeldModel, application
+from tests.unit.console.test_every_screen import REALM, crisis, words
 
 
 def test_a_guest_reads_one_exercise_and_changes_nothing() -> None:
@@ -24,3 +26,17 @@ def test_without_a_demonstration_there_is_no_guest() -> None:
 def test_a_live_realm_is_never_shown_to_strangers() -> None:
     with pytest.raises(ValueError, match="live"):
         guest_in("92")
+
+
+async def test_a_guest_is_shown_the_way_in_where_others_go_out() -> None:
+    app = application(HeldModel(crisis()), LINKS)
+    app.state.guest = guest_in(REALM)
+    browser = Browser(app)
+    page = await browser.get(f"/?realm={REALM}", role="")
+    assert page.text.count(f'href="/connexion?next=%2F%3Frealm%3D{REALM}"') == 2  # in the menu, and beside « Lecture seule »
+    assert "Se déconnecter" not in page.text
+    assert "Se déconnecter" in (await browser.get(f"/?realm={REALM}", role="observer")).text
+    refused = await browser.get(f"/personnes?realm={REALM}", role="")
+    assert refused.status_code == 403
+    assert "Cette page demande un compte." in words(refused.text)
+    assert 'href="/connexion?next=%2Fpersonnes%3Frealm%3D' in refused.text

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas import export
-from schemas.alerts import NoteAdded, TriggerChanged, TriggerRow
+from schemas.alerts import FlagChanged, FlagRow, NoteAdded, TriggerChanged, TriggerRow
 from schemas.commands import SetLevel
 from schemas.continuity import ActivityDeclared, AlarmArbitrated, AlarmRaised, AlarmRow, StrategyChanged, StrategyRow
 from schemas.words import ActivityState, ClockBase
@@ -88,6 +88,31 @@ def test_what_a_person_decides_about_an_activity_is_told_in_words(fact: object, 
 def test_what_becomes_of_a_plans_condition_is_told_in_words(state: Literal["held", "released"], since: int, sentence: str) -> None:
     (line,) = lines("alerts", TriggerChanged(row=TriggerRow(id="PT-ELEC:2", plan="PT-ELEC", level=2, state=state, since=since)))
     assert said(line, Names(), "fr") == sentence
+
+
+@pytest.mark.parametrize(("id", "value", "sentence"), [
+    ("network:electricity", "down", "Réseau électrique\u00a0: hors service"),
+    ("network:eau-sud", "up", "Eau sud\u00a0: de nouveau en service"),
+    ("system:si_social", "degraded", "SI social\u00a0: en mode dégradé"),
+    ("supplier:cuisine-centrale-sud", 40.0, "Cuisine centrale sud\u00a0: 40\u00a0%"),
+    ("river:paris-austerlitz", 6.2, "Seine à Austerlitz\u00a0: 6,2\u00a0m"),
+    ("road:RD1", True, "Route RD1 fermée"),
+    ("road:RD1", False, "Route RD1 rouverte"),
+])  # fmt: skip
+def test_what_is_declared_is_told_in_words_and_units(id: str, value: bool | float | str, sentence: str) -> None:
+    """The log said `electricity : arrêté`, `paris-austerlitz : 6,2 %` and `RD1 : True`."""
+    (line,) = lines("alerts", FlagChanged(row=FlagRow(id=id, value=value, since=START)))
+    assert said(line, Names(), "fr") == sentence
+
+
+@pytest.mark.parametrize(("row", "sentence"), [
+    ({"state": "acknowledged", "acknowledged_by": ("coordinator-95c6c4aa", "cellule_si")}, "pris en charge\u00a0: Coordonnateur PCA et SI / RSSI"),
+    ({"state": "open", "acknowledged_by": ()}, "\u00a0: plus personne ne le prend en charge"),
+])  # fmt: skip
+def test_who_takes_an_incident_in_charge_is_told_and_that_nobody_does_any_more(row: dict[str, Any], sentence: str) -> None:
+    """An answer from a link or an SMS is decided without an author: its line said nobody's name, and the same when it was taken back."""
+    (line,) = lines("alerts", crisis.incident(START, ("pmi-04",), "acknowledged", **row))
+    assert said(line, Names(), "fr") == f"Incident 92-2027-0211-01{sentence if sentence.startswith(chr(0xA0)) else ' ' + sentence}"
 
 
 def test_the_reason_of_a_decision_follows_its_sentence_and_a_note_is_its_own() -> None:

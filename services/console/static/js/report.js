@@ -189,6 +189,18 @@ form.addEventListener("submit", (event) => {
   tell(body(siteId()));
 });
 
+const shot = document.getElementById("photo");
+const shotName = document.getElementById("photo-name");
+
+/** What stands for the browser's own file field, which speaks the browser's language. */
+function nameShot() {
+  if (!(shot instanceof HTMLInputElement) || !shotName) return;
+  shotName.textContent = shot.files?.[0]?.name ?? shotName.dataset.none ?? "";
+}
+
+shot?.addEventListener("change", nameShot);
+form.addEventListener("reset", () => setTimeout(nameShot));
+
 const line = /** @type {HTMLFormElement | null} */ (document.getElementById("line"));
 let lineKey = freshKey();
 
