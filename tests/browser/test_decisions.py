@@ -173,8 +173,10 @@ def test_incidents_are_merged_reports_are_detached_and_an_incident_is_closed_wit
     until(lambda: len(incident(status="open,acknowledged")) == 1)
     page.get_by_text("Détacher", exact=True).click()
     split = page.locator("#split-form")
-    split.locator(f'input[value="{other}"]').check()
     split.get_by_label("Raison").fill("finalement une autre affaire")
+    split.get_by_role("button", name="Confirmer le détachement").click()
+    expect(page.locator("#said-incident")).to_have_text("Signalements qui partent vers un autre incident\u00a0: champ obligatoire")
+    split.locator(f'input[value="{other}"]').check()
     with page.expect_event("load"):  # the form and the next refresh may both lead there: the first of them is given up
         split.get_by_role("button", name="Confirmer le détachement").click()
     until(lambda: len(incident(status="open,acknowledged")) == 2)

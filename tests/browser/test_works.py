@@ -30,3 +30,18 @@ def test_a_time_that_is_written_is_one_of_paris(zone: str, vigie: RunningVigie, 
         expect(page.get_by_role("row", name=f"essai {n}")).to_be_visible()
         (made,) = [m for m in vigie.get(f"/api/v1/maintenance?realm={own_realm}")["items"] if m["reason"] == f"essai {n}"]
         assert datetime.fromisoformat(made["starts_at"]) == datetime.fromisoformat(meant)
+
+
+def test_a_field_that_is_refused_is_called_by_its_label_and_works_say_until_what_hour(visitor: Accounts, own_realm: str) -> None:
+    """It said « ends_at: doit suivre le début », and of works until Friday noon « ven. 12/02 »."""
+    page = visitor().page(f"/travaux?realm={own_realm}")
+    page.locator("#sites").fill("cul-04")
+    page.get_by_label("Début").fill("2027-02-12T08:00")
+    page.get_by_label("Fin").fill("2027-02-12T07:00")
+    page.get_by_label("Raison").fill("onduleur")
+    page.get_by_role("button", name="Prévoir").click()
+    expect(page.get_by_text("Fin\u00a0: doit suivre le début")).to_be_visible()
+    expect(page.get_by_label("Fin")).to_be_focused()
+    page.get_by_label("Fin").fill("2027-02-12T12:00")
+    page.get_by_role("button", name="Prévoir").click()
+    expect(page.get_by_role("row", name="onduleur")).to_contain_text("ven. 12/02 12:00")

@@ -88,7 +88,7 @@ async function send(form, submitter) {
   if (button) button.disabled = false;
   if (said) {
     const shown = `${form.dataset.shown ?? ""} ${form.dataset.show ? data[form.dataset.show] ?? "" : ""}`.trim();
-    const text = status === 202 ? html().dataset.undecided ?? "" : ok ? shown : status === 0 ? html().dataset.away ?? "" : data.detail ?? data.title ?? String(status);
+    const text = status === 202 ? html().dataset.undecided ?? "" : ok ? shown : status === 0 ? html().dataset.away ?? "" : faulty(form, data) ?? data.detail ?? data.title ?? String(status);
     if (said.textContent !== text) said.textContent = text;
     said.classList.toggle("refused", !ok);
   }
@@ -100,6 +100,22 @@ async function send(form, submitter) {
   if (form.dataset.then) await setGoing(form, form.dataset.then.replace("{name}", name));
   if (form.dataset.go) location.assign(form.dataset.go.replace("{name}", name).replace("{number}", String(data.result?.number ?? "")));
   else refresh();
+}
+
+/**
+ * The first field that the server did not take, by its label: the API's name of it says nothing to who fills in a form. It has the focus then.
+ * @param {HTMLFormElement} form @param {any} data @returns {string | undefined} nothing when no field of this form is at fault
+ */
+function faulty(form, data) {
+  const [fault] = data.errors ?? [];
+  const named = form.elements.namedItem(String(fault?.field ?? "").split(".")[0]);
+  const field = named instanceof RadioNodeList ? named[0] : named;
+  if (!(field instanceof Element) || !isField(field)) return undefined;
+  const label = field.type === "checkbox" || field.type === "radio" ? field.closest("fieldset")?.querySelector("legend") : field.labels?.[0];
+  const said = label?.firstChild?.textContent?.trim();
+  if (!said) return undefined;
+  field.focus();
+  return `${said}${html().lang === "fr" ? "\u00a0" : ""}: ${fault.detail}`;
 }
 
 /**
