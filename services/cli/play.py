@@ -28,6 +28,8 @@ from services.cli.client import Away, Client, Refused, fail
 from services.cli.exercise_file import ExerciseInvalid, load_exercise
 from services.cli.history import read_history
 from services.cli.scenarios import Event, Scenario, ScenarioInvalid, ScenarioUnknown, load_scenario
+from services.console.i18n import translator
+from services.console.texts import words as w
 from services.runtime.settings import REPOSITORY, Settings
 from services.territory import TerritoryInvalid, load_territory
 from services.territory.source import YamlInvalid, line_of, plain, read_yaml, sprawls
@@ -155,7 +157,7 @@ def _summary(console: Console, history: History, realm: str, took_s: float, even
     table.add_row("Niveau du territoire", f"N{level}")
     table.add_row("Incidents ouverts", str(sum(r["state"] in ("open", "acknowledged") for r in rows["incidents"].values())))
     for status, count in Counter(r["status"] for r in rows["sites"].values() if r["status"] != "normal").most_common():
-        table.add_row(f"Sites {status}", str(count))
+        table.add_row(f"Sites : {w.word(w.SITE_STATUS, status, translator('fr')).lower()}", str(count))
     table.add_row("Activités interrompues", str(sum(r["state"] == "interrupted" for r in rows["activities"].values())))
     table.add_row("Plans proposés", str(sum(r["state"] == "proposed" for r in rows["plans"].values())))
     table.add_row("Notifications", str(len(rows["notifications"])))

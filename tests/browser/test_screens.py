@@ -80,6 +80,12 @@ def test_the_wall_can_be_read_from_five_metres(crisis: str, visitor: Accounts) -
         assert page.evaluate(OUTSIDE) == [], f"{width} × {height}"
 
 
+def test_a_calm_wall_says_so_in_one_line(own_realm: str, visitor: Accounts) -> None:
+    page = visitor().page(f"/mur?realm={own_realm}", width=1920, height=1080)
+    none = page.get_by_text("Aucune horloge en marche.")
+    assert none.evaluate("e => e.getClientRects().length && e.clientHeight < 2 * parseFloat(getComputedStyle(e).lineHeight)")
+
+
 def test_english_readers_find_english(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
     context = visitor().context(locale="en-GB")
     page = context.new_page()

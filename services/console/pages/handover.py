@@ -39,6 +39,8 @@ _STATES: Final[Mapping[str, Mapping[Any, str]]] = {
     "incidents": w.INCIDENT_STATE, "plans": w.PLAN_STATE, "sites": w.SITE_STATUS, "activities": w.ACTIVITY_STATE,
     "escalations": LADDER_STATE, "tasks": {"open": N_("ouverte"), "taken": N_("prise"), "done": N_("faite")},
 }  # fmt: skip
+_AT_REST: Final = {("levels", "N0"), ("sites", "normal"), ("activities", "nominal"), ("plans", "valid")}
+"""Whatever begins so has not changed: all of it does when a realm is opened."""
 _LINKS: Final = {"incidents": "/incidents/{id}", "sites": "/sites/{id}", "activities": "/activites#{id}"}
 
 
@@ -71,8 +73,12 @@ def sections_of(changes: Changes, names: Names, _: Translator) -> list[Section]:
     return [
         Section(key, _(title), [_moved(c, names, _) for c in found])
         for key, title in TITLES.items()
-        if (found := [c for c in changes.items if c.collection == key])
+        if (found := [c for c in changes.items if c.collection == key and not _began_at_rest(c)])
     ]
+
+
+def _began_at_rest(change: Change) -> bool:
+    return change.before is None and (change.collection, change.after) in _AT_REST
 
 
 def _moved(change: Change, names: Names, _: Translator) -> Moved:

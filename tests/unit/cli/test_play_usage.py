@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import typer
+from rich.console import Console
 
 from schemas.responders import RespondersInvalid
-from services.cli.play import _pace, _responders
+from services.cli.play import _pace, _responders, _summary
 
 
 @pytest.mark.parametrize(("said", "pace"), [("max", None), ("20", 20.0), ("0.5", 0.5)])
@@ -28,3 +31,14 @@ def test_a_file_without_responders_is_named(tmp_path: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
     with pytest.raises(RespondersInvalid, match=r"answers\.yaml"):
         _responders(file)
+
+
+def test_the_summary_calls_the_states_of_sites_as_the_screens_do() -> None:
+    class Told:
+        def rows(self, name: str, _until: float) -> dict[str, Any]:
+            return {"cen-1": {"status": "closed"}} if name == "sites" else {}
+
+    out = StringIO()
+    _summary(Console(file=out), cast("Any", Told()), "92~ex-1", 1.0, 1)
+    assert "Sites : fermé" in out.getvalue()
+    assert "closed" not in out.getvalue()

@@ -374,6 +374,8 @@ async def test_a_log_that_somebody_may_not_read_is_not_shown_as_empty() -> None:
     for path in ("/sites/pmi-01", "/incidents/i-1"):
         assert "Main courante" in await shown(browser, path, role="cell")
         assert "Main courante" not in await shown(browser, path, role="site_manager")
+    assert "Aucun fait" in await shown(browser, "/", role="cell")
+    assert "Aucun fait" not in await shown(browser, "/", role="site_manager")
 
 
 def test_nobody_is_not_fewer_than_three() -> None:

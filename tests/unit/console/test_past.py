@@ -66,6 +66,22 @@ def test_changes_are_told_in_words_gravest_kind_first() -> None:
     assert sections[2].moved[0].link == "/sites/cen-1"
 
 
+def test_what_was_at_rest_when_a_realm_was_opened_has_not_changed() -> None:
+    """The first hand-over of the live realm listed 253 sites as « rien → Normal »."""
+    opened = [
+        change("levels", "territory", None, "N0"),
+        change("sites", "cen-1", None, "normal"),
+        change("activities", "SOL-01", None, "nominal"),
+    ]
+    changes = Changes(
+        realm="92",
+        since=NOON,
+        until=NOON,
+        items=[*opened, change("plans", "PT-ELEC", None, "valid"), change("sites", "cen-2", None, "closed")],
+    )
+    assert [(s.key, [m.key for m in s.moved]) for s in handover.sections_of(changes, Names(), _)] == [("sites", ["sites-cen-2"])]
+
+
 def test_a_span_that_was_not_offered_is_the_usual_one() -> None:
     assert handover.since_of("30", NOON).minute == 30
     assert handover.since_of("99999999999", NOON) == handover.since_of(None, NOON) == datetime(2027, 2, 11, 3, 0, tzinfo=UTC)
