@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -9,9 +10,10 @@ from fastapi.responses import Response
 
 from services.console.api.context import Author, deciding
 from services.console.decisions import LONGEST_WAIT_S, Decisions
-from services.console.faults import NotFound
+from services.console.faults import NotFound, RealmUnknown
 from services.console.queries.journal import command_result
 from services.console.resources import CommandResult
+from services.console.texts import refusal
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission
 
@@ -33,4 +35,16 @@ async def one(
         answer = await decisions.answers.wait(id, min(author.wait_s, LONGEST_WAIT_S))
     if answer is not None:
         return command_result(answer, author.lang)
+    if await _is_over(author):  # it was under way when the realm was closed: a step, above all
+        code = "realm_closed"
+        return CommandResult(
+            id=id, command_id=id, realm=author.realm, state="failed", code=code, detail=refusal(code, {}, author.lang)
+        )  # fmt: skip
     return CommandResult(id=id, command_id=id, realm=author.realm, state="pending")
+
+
+async def _is_over(author: Author) -> bool:
+    """Nothing is decided in this realm any more. False for one that the read model does not know yet."""
+    with suppress(RealmUnknown):
+        return (await author.model.realm(author.realm)).state == "closed"
+    return False

@@ -26,6 +26,10 @@ LATE_MS: Final = 60_000
 CLAIM_GRACE_MS: Final = 120_000
 """Beyond a claim's own limit."""
 
+Place = tuple[int, int, int]
+"""(history, seq, ordinal) of a fact in the log of its service."""
+_NOWHERE: Final[Place] = (-1, -1, -1)
+
 Destinations = Callable[[int, str, str, Mapping[str, Any]], tuple[str, ...]]
 """(logic, service, fact, its data) → services that hear of it."""
 
@@ -103,8 +107,10 @@ class Books:
     """`source>destination` → fact id → time, in the order in which they must arrive."""
     arrived: dict[str, dict[str, int]] = field(default_factory=dict)
     """`source>destination` → ids that arrived before their source record was read → when that was noticed."""
-    places: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
     """`source>destination` → newest place that arrived."""
+    settled: dict[str, Place] = field(default_factory=dict)
+    """`source>destination` → newest place that had arrived when the destination began another history: what is up to there is not waited for."""
     moving: dict[str, Moving] = field(default_factory=dict)
     """Notification without rest."""
     held: set[str] = field(default_factory=set)
@@ -144,8 +150,8 @@ class Books:
             self._forget(service)
         self._position(chain, tx)
         self._arrival(service, tx, now)
-        for fact in tx["facts"]:
-            self._fact(service, tx, fact, now)
+        for ordinal, fact in enumerate(tx["facts"]):
+            self._fact(service, tx, fact, (tx["history"], tx["seq"], ordinal), now)
         if _is_live(tx["realm"]):
             key = f"{service}/{tx['realm']}"
             if tx["next_due"] is None:
@@ -154,7 +160,8 @@ class Books:
                 self.due[key] = tx["next_due"]
 
     def _forget(self, service: str) -> None:
-        """Another history: what was on its way from or to it is decided anew."""
+        """Another history: what was on its way from or to it is decided anew. The sources of what had arrived may still be unread."""
+        self.settled |= {route: place for route, place in self.places.items() if route.endswith(f">{service}")}
         for table in (self.on_the_way, self.arrived, self.places):
             for route in [r for r in table if service in r.split(">")]:
                 del table[route]
@@ -191,18 +198,21 @@ class Books:
         }:
             self._break("notification", id, f"a planned notification ({id}) reached delivery and has no row")
         at = (int(numbers[0]), int(numbers[1]), int(numbers[2]))
-        if at <= self.places.get(route, (-1, -1, -1)):
+        if at <= self.places.get(route, _NOWHERE):
             self._break("forward", f"{route}/{id}", f"{route} partition {self.partition}: fact {id} took effect out of order or twice")
         self.places[route] = at
-        unknown = self.on_the_way.get(route, {}).pop(id, None) is None
-        if unknown and not self.chain(service).history and not self.chain(source).history:
+        if self.on_the_way.get(route, {}).pop(id, None) is not None:
+            return
+        origin = self.chain(source)
+        ahead = (origin.history, origin.seq) < at[:2]  # of its source, which is read beside it
+        if ahead or not (self.chain(service).history or origin.history):
             self.arrived.setdefault(route, {})[id] = now
 
-    def _fact(self, service: str, tx: dict[str, Any], fact: dict[str, Any], now: int) -> None:
+    def _fact(self, service: str, tx: dict[str, Any], fact: dict[str, Any], place: Place, now: int) -> None:
         name = fact["type"].split(".")[1]
         for destination in self.destinations(tx["logic"], service, name, fact["data"]):
             if self.publishes(service, destination, tx["realm"]):
-                self._sent(f"{service}>{destination}", fact["id"], now)
+                self._sent(f"{service}>{destination}", fact["id"], place, now)
         if not _is_live(tx["realm"]):
             return
         match name:
@@ -223,8 +233,8 @@ class Books:
             case "ReassignmentOrdered":
                 self._ordered(fact["data"]["row"])
 
-    def _sent(self, route: str, id: str, now: int) -> None:
-        if self.arrived.get(route, {}).pop(id, None) is None:
+    def _sent(self, route: str, id: str, place: Place, now: int) -> None:
+        if self.arrived.get(route, {}).pop(id, None) is None and place > self.settled.get(route, _NOWHERE):
             self.on_the_way.setdefault(route, {})[id] = now
 
     def _notification(self, realm: str, row: dict[str, Any], at: int) -> None:

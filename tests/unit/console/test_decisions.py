@@ -20,6 +20,7 @@ from services.console.api import callouts, commands, headcounts
 from services.console.api.announcing import Announce, announce
 from services.console.api.context import Author, deciding
 from services.console.decisions import Answers, Decisions, Key, Outcome
+from services.console.faults import RealmUnknown
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission, Role
@@ -85,6 +86,18 @@ class Deciders:
             url=SimpleNamespace(path="/"),
         )  # fmt: skip
         return Author(WHO, REALM, "fr", key, None, 0, request)
+
+
+class OneRealm:
+    """A read model that knows of a realm in what state it is; None: that it does not know."""
+
+    def __init__(self, state: str | None = "open") -> None:
+        self.state = state
+
+    async def realm(self, _realm: str) -> Any:
+        if self.state is None:
+            raise RealmUnknown
+        return SimpleNamespace(state=self.state)
 
 
 async def test_the_same_request_is_the_same_decision_whatever_its_command_holds_by_now() -> None:
@@ -209,11 +222,14 @@ async def test_a_decision_of_which_nothing_is_kept_any_more_is_not_under_way() -
     deciders = Deciders()
     deciders.stand_still = True
     sent = await deciders.decide(None, 1.0)
-    author = deciders.author(None)
+    realm = OneRealm()
+    author = deciders.author(None, model=realm)
 
     async def state(id: str) -> str:
         return (await commands.one(id, author.request, Response(), author)).state
 
+    assert await state(sent.id) == "pending"
+    realm.state = None
     assert await state(sent.id) == "pending"
     assert deciders.redis.expires == {store.sent(sent.id): store.COMMAND_TTL_S}
     deciders.redis.kept.clear()
@@ -221,6 +237,16 @@ async def test_a_decision_of_which_nothing_is_kept_any_more_is_not_under_way() -
         await state(sent.id)
     with pytest.raises(ProblemError, match="resource_unknown"):
         await state("cmd-nobody-issued")
+
+
+async def test_what_was_under_way_when_its_realm_was_closed_is_told_as_failed() -> None:
+    """A step is never settled then: `vigie play` waited for it for ever."""
+    deciders = Deciders()
+    deciders.stand_still = True
+    sent = await deciders.decide(None, 1.0)
+    author = deciders.author(None, model=OneRealm("closed"))
+    told = await commands.one(sent.id, author.request, Response(), author)
+    assert (told.state, told.code, told.detail) == ("failed", "realm_closed", "L’exercice est terminé.")
 
 
 def test_a_key_names_one_realm() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -168,6 +169,43 @@ def test_a_fact_that_is_read_before_its_source_is_no_stranger() -> None:
     source = record("alerts", 1, "0" * 32, 0, [planned_fact("f1")])
     books.feed("alerts", 0, source, json.loads(source), T0)
     assert list(books.breaches(T0 + HOUR, {})) == []
+
+
+ROW = {"type": "vigie.NotificationChanged.v1", "id": "x", "at": T0, "data": {"row": {"id": "n", "state": "failed", "attempts": []}}}
+REBASED = {"type": "vigie.Rebased.v1", "id": "r", "at": T0, "data": {"next_offset": 1}}
+
+
+def in_history(raw: bytes, history: int) -> bytes:
+    return json.dumps(json.loads(raw) | {"history": history}).encode()
+
+
+def fed(books: Books, *records: tuple[str, Callable[[str], bytes]]) -> list[str]:
+    """Laws that are broken an hour after these records (service, record after a head) were read."""
+    for service, make in records:
+        chain = books.chain(service)
+        raw = make(chain.head)
+        books.feed(service, chain.offset, raw, json.loads(raw), T0)
+    return [b.law for b in books.breaches(T0 + HOUR, {})]
+
+
+def test_after_a_restore_too_a_fact_may_be_read_before_its_source_but_not_come_from_nowhere() -> None:
+    """Logs are read beside each other: which of two records comes first is chance."""
+    books = Books(PARTITION, destinations, publishes)
+    rebased = [(s, lambda head, s=s: in_history(record(s, 1, head, 0, [REBASED]), 1)) for s in ("alerts", "delivery")]
+    arrival = ("delivery", lambda head: in_history(record("delivery", 2, head, 1, [ROW], f"alerts/{PARTITION}/1/2/0", id="f1"), 1))
+    source = ("alerts", lambda head: in_history(record("alerts", 2, head, 1, [planned_fact("f1")]), 1))
+    assert fed(books, *rebased, arrival) == ["forward"]
+    assert fed(books, source) == []
+
+
+def test_what_had_arrived_before_a_rebase_is_not_waited_for_in_whatever_order_the_logs_are_read() -> None:
+    books = Books(PARTITION, destinations, publishes)
+    arrival = ("delivery", lambda head: record("delivery", 1, head, 0, [ROW], f"alerts/{PARTITION}/0/1/0", id="f1"))
+    rebased = ("delivery", lambda head: in_history(record("delivery", 2, head, 1, [REBASED]), 1))
+    source = ("alerts", lambda head: record("alerts", 1, head, 0, [planned_fact("f1")]))
+    lost = ("alerts", lambda head: record("alerts", 2, head, 1, [planned_fact("f2")]))
+    assert fed(books, arrival, rebased, source) == []
+    assert fed(books, lost) == ["forward"]
 
 
 def test_a_planned_notification_without_a_row_and_a_skipped_input_are_breaches() -> None:
