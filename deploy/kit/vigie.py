@@ -18,12 +18,21 @@ import zipfile
 from pathlib import Path
 
 KIT = Path(__file__).resolve().parent
-MANIFEST = json.loads((KIT / "manifest.json").read_text(encoding="utf-8"))
 
 
 def fail(sentence):
     sys.stderr.write(f"Vigie : {sentence}\n")
     raise SystemExit(1)
+
+
+def manifest():
+    try:
+        return json.loads((KIT / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return fail("manifest.json manque ou est abîmé : refaites le kit (vigie kit)")
+
+
+MANIFEST = manifest()
 
 
 def check():

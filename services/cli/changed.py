@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from schemas.reference import PublishReference, Section, SectionData
 from services.territory import Territory
+from services.territory.source import YamlInvalid, line_of, plain, read_yaml, sprawls
 
 _NAMES: Final = ("id", "level", "wave", "insee", "activity", "channel", "role")
 """Fields that name an element of a list, the first that its elements have."""
@@ -27,12 +26,16 @@ class ChangeInvalid(ValueError):
 def read_patch(file: Path) -> dict[str, Any]:
     """A patch file: section → what changes in it. Raises ChangeInvalid, OSError."""
     try:
-        patch = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ChangeInvalid(f"{file}: {error}".splitlines()[0]) from error
+        patch = read_yaml(file)
+    except YamlInvalid as error:
+        raise ChangeInvalid(f"{file}:{error.line}: {error}") from error
     if not isinstance(patch, dict) or not patch or not set(patch) <= set(_SECTIONS):
         raise ChangeInvalid(f"{file}: sections are expected ({', '.join(_SECTIONS)})")
-    return patch
+    if wide := next((section for section in patch if sprawls(patch[section])), None):
+        raise ChangeInvalid(
+            f"{file}:{line_of(patch, wide)}: {wide} holds too much for a patch, or itself: give a whole folder by --territory"
+        )
+    return {section: plain(change) for section, change in patch.items()}
 
 
 def patched(sections: Sequence[SectionData], patch: Mapping[str, Any]) -> tuple[SectionData, ...]:

@@ -155,6 +155,13 @@ def fail(exc: Exception) -> typer.Exit:
     return typer.Exit(1)
 
 
+def with_known_broker(settings: Settings) -> Settings:
+    """The same settings, for a command that reads or writes topics. Raises typer.Exit with the reason shown when they name no broker."""
+    if not settings.kafka:
+        raise fail(ValueError("no broker: start `vigie up`, or set VIGIE_KAFKA"))
+    return settings
+
+
 def ask(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
     """The answer of one call to the running system, for a command that has nothing else to say. Raises typer.Exit with the reason shown."""
     try:

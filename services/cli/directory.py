@@ -18,6 +18,7 @@ from schemas.directory import Contact, ContactPoint
 from schemas.oncall import DAY_MIN, NoteReachability, ReachRow
 from schemas.topics import inputs
 from schemas.words import Channel
+from services.cli.client import with_known_broker
 from services.delivery.channels.sms.origin import dialled
 from services.delivery.channels.webhook.driver import is_allowed
 from services.runtime.kafka import BrokerAway, RecordProducer
@@ -155,16 +156,17 @@ def import_file(file: Annotated[Path, typer.Argument(help=f"CSV with columns {',
     except (OSError, UnicodeDecodeError, DirectoryInvalid) as exc:
         typer.secho(f"{file}: {exc}", err=True, fg="red")
         raise typer.Exit(1) from exc
-    _run(_put(Settings(), contacts))
+    _run(_put(with_known_broker(Settings()), contacts))
     typer.echo(f"{len(contacts)} personnes, {sum(len(c.points) for c in contacts)} moyens de contact")
 
 
 @app.command()
 def count() -> None:
     """How many people the directory holds."""
+    settings = with_known_broker(Settings())
 
     async def counted() -> int:
-        async with Vault.open(Settings()) as vault:
+        async with Vault.open(settings) as vault:
             return len(vault.directory.ids())
 
     typer.echo(str(asyncio.run(counted())))
@@ -173,7 +175,7 @@ def count() -> None:
 @app.command()
 def erase(person: Annotated[str, typer.Argument(help="Person token")]) -> None:
     """Erase a person for ever: their key is deleted, so copies and backups of Kafka cannot be read either. Ladders no longer wait for them."""
-    if not _run(_erase(Settings(), person)):
+    if not _run(_erase(with_known_broker(Settings()), person)):
         typer.secho(f"{person} n’est pas dans l’annuaire : rien à effacer", err=True, fg="red")
         raise typer.Exit(1)
     typer.echo(f"{person} effacé")

@@ -23,7 +23,11 @@ from services.runtime.vault import Vault
 TEXT_S = 5.0
 """Patience with the encrypted original bytes of a refused message."""
 
-app = typer.Typer(help="Dead letters: inputs that failed, could not be read, or were refused at the front door.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False,
+    help="Dead letters: inputs that failed, could not be read, or were refused at the front door.",
+    no_args_is_help=True,
+)
 
 
 class DlqFailed(Exception):

@@ -15,7 +15,7 @@ from typing import Any, Final
 from schemas.responders import RespondersInvalid, parse_responders
 from services.cli.exercise_events import events_of
 from services.cli.exercise_reading import PARIS, Reading, is_scalar, is_writable, plain, short
-from services.cli.expectations import faults_of, unread
+from services.cli.expectations import faults_of, strange, unread
 from services.cli.scenarios import Scenario
 from services.territory import Problem, Territory
 from services.territory.source import YamlInvalid, read_yaml, sprawls
@@ -27,6 +27,10 @@ MOST_BYTES: Final = 1 << 20
 """Of a file: thousands of events, and ten seconds to read."""
 MOST_RESPONDERS: Final = 500
 """As many lines as a realm takes."""
+
+
+AGENT: Final = "agent"
+"""Role under which everybody of a site is asked and told (headcounts, calls to many)."""
 
 
 class ExerciseInvalid(ValueError):
@@ -106,6 +110,12 @@ def _responders(r: Reading, document: Mapping[str, Any]) -> Iterator[dict[str, A
     if len(lines) > MOST_RESPONDERS:
         r.fault(document, "responders", f"responders: {len(lines)} lines, {MOST_RESPONDERS} at most")
         return
+    roles = {*r.territory.policy.roles, AGENT}
+    scopes = {
+        *(site.id for site in r.territory.sites),
+        *(site.pole for site in r.territory.sites),
+        *(a.pole for a in r.territory.activities),
+    }
     for number, line in enumerate(lines):
         if sprawls(line) or not is_writable(line):
             r.fault(lines, number, "responders: nothing that a line can hold (docs/reference/responders.md)")
@@ -115,7 +125,13 @@ def _responders(r: Reading, document: Mapping[str, Any]) -> Iterator[dict[str, A
         except (RespondersInvalid, TypeError) as error:
             r.fault(lines, number, f"responders: {str(error).removeprefix('responder 1: ')}")
         else:
-            yield plain(line)
+            before = len(r.problems)
+            if (role := line.get("role")) is not None:
+                r.known_word(line, "role", "role", role, roles)
+            if (scope := line.get("scope")) is not None:
+                r.known_word(line, "scope", "pôle or site", scope, scopes)
+            if len(r.problems) == before:
+                yield plain(line)
 
 
 def _checks(r: Reading, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -133,6 +149,8 @@ def _checks(r: Reading, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]
             r.fault(check if name else checks, name or number, what)
         if len(r.problems) > before:
             continue
+        for name, what in strange(read):
+            r.fault(check, name, what)
         for name in unread(read):
             r.fault(check, name, f"no field {short(name)} in an expectation of kind {read['kind']}")
         if read["id"] in names:

@@ -34,14 +34,16 @@ class Reading:
 
     def known_site(self, node: Any, key: Any, site: Any) -> None:
         """A fault if there is no such site."""
-        sites = {s.id for s in self.territory.sites}
-        if str(site) not in sites:
-            self.fault(node, key, f"{key}: no site {named(site)}{_near(str(site), sites)}")
+        self.known_word(node, key, "site", str(site), {s.id for s in self.territory.sites})
 
     def known_activity(self, node: Any, key: Any, activity: Any) -> None:
         """A fault if there is no such activity."""
-        if str(activity) not in {a.id for a in self.territory.activities}:
-            self.fault(node, key, f"{key}: no activity {named(activity)}")
+        self.known_word(node, key, "activity", str(activity), {a.id for a in self.territory.activities})
+
+    def known_word(self, node: Any, key: Any, kind: str, word: Any, known: set[str]) -> None:
+        """A fault if a word is none of those that there are of its kind."""
+        if word not in known:
+            self.fault(node, key, f"{key}: no {kind} {named(word)}{_near(str(word), known)}")
 
 
 def _near(wanted: str, known: set[str]) -> str:

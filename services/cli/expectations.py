@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 from schemas.realms import MOST_MINUTES
+from schemas.words import ClockBase, ClockState, Level, SiteStatus
 
 LARGEST: Final = 1e15
 """No count, minute or percentage comes near; what is no number at all is not below it either."""
@@ -32,6 +34,14 @@ def _is_span(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[0] <= value[1]
 
 
+def _one_of(words: type[StrEnum]) -> Form:
+    return Form(f"one of {', '.join(words)}", lambda v: v in set(words))
+
+
+def _some_of(words: type[StrEnum]) -> Form:
+    return Form(f"a list of {', '.join(words)}", lambda v: set(v) <= set(words))
+
+
 NUMBER: Final = Form("a number", _is_number)
 MINUTE: Final = Form("a number of minutes from the start, at most ten years", lambda v: _is_number(v) and abs(v) <= MOST_MINUTES)
 TEXT: Final = Form("a word", _is_text)
@@ -54,6 +64,13 @@ _ALLOWED: Final[dict[str, dict[str, Form]]] = {
     "plan_proposed": {"level": NUMBER}, "plan_not_proposed": {"level": NUMBER}, "clock": {"site": TEXT},
     "alarm": {"site": TEXT, "never": FLAG, "between": SPAN},
 }  # fmt: skip
+_LEVEL: Final = Form("a level, 0 to 4,", lambda v: v in set(Level))
+_WORDS: Final[dict[str, dict[str, Form]]] = {
+    "level": {"min": _LEVEL, "max": _LEVEL}, "level_first": {"level": _LEVEL}, "plan_proposed": {"level": _LEVEL}, "plan_not_proposed": {"level": _LEVEL},
+    "notification": {"level": _LEVEL}, "site_status": {"in": _some_of(SiteStatus)}, "sites_count": {"status": _some_of(SiteStatus)},
+    "clock": {"state": _some_of(ClockState)}, "alarm": {"base": _one_of(ClockBase)},
+}  # fmt: skip
+"""What a value of the right form may say: any other is never found, so that what must not be there seems not to be."""
 KINDS: Final = frozenset(_NEEDED)
 _ALL: Final = {"id": TEXT, "at_min": MINUTE, "kind": TEXT}
 _WHY: Final = Form("a sentence", lambda v: v is None or isinstance(v, str))
@@ -76,6 +93,13 @@ def faults_of(check: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
             yield None, f"an expectation of kind {kind} needs {', '.join(missing)}"
         forms |= _ALLOWED.get(kind, {}) | needed
     for name, form in {**forms, "why": _WHY}.items():
+        if name in check and not form.holds(check[name]):
+            yield name, f"{name}: {form.says} is expected"
+
+
+def strange(check: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(field, what is wrong with it) of the words that there are none of, in an expectation without other faults."""
+    for name, form in _WORDS.get(check["kind"], {}).items():
         if name in check and not form.holds(check[name]):
             yield name, f"{name}: {form.says} is expected"
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -24,12 +25,13 @@ from schemas.base import MINUTE_MS
 from schemas.realms import MOST_MINUTES
 from schemas.responders import RespondersInvalid, parse_responders
 from services.cli.checks import ChecksInvalid, History, Result, load_checks, run_checks
-from services.cli.client import Away, Client, Refused, fail
+from services.cli.client import Away, Client, Refused, fail, with_known_broker
 from services.cli.exercise_file import ExerciseInvalid, load_exercise
 from services.cli.history import read_history
 from services.cli.scenarios import Event, Scenario, ScenarioInvalid, ScenarioUnknown, load_scenario
 from services.console.i18n import translator
 from services.console.texts import words as w
+from services.runtime.exits import Stop
 from services.runtime.settings import REPOSITORY, Settings
 from services.territory import TerritoryInvalid, load_territory
 from services.territory.source import YamlInvalid, line_of, plain, read_yaml, sprawls
@@ -194,6 +196,7 @@ def play(
         raise fail(exc) from exc
     except OSError as exc:
         raise fail(ValueError(f"cannot read: {exc}")) from exc
+    with_known_broker(settings)  # what happened is read from its logs at the end
     name = realm or f"{settings.territory.name}~ex-{played.id}-{secrets.token_hex(3)}"
     last = max([played.end, *(played.start + int(c["at_min"] * MINUTE_MS) for c in checks)])
     end = played.start + int(until * MINUTE_MS) if until is not None else last
@@ -209,7 +212,10 @@ def play(
         raise fail(exc) from exc
     took = time.monotonic() - began
     sites = {s.id: {"kind": s.kind, "pole": s.pole} for s in load_territory(settings.territory).sites}
-    history = History(played.start, asyncio.run(read_history(settings, name)), sites)
+    try:
+        history = History(played.start, asyncio.run(read_history(settings, name)), sites)
+    except (KafkaError, Stop, OSError) as exc:
+        raise fail(ValueError(f"{name} was played, and its logs cannot be read: {exc}")) from exc
     results = run_checks(history, checks)
     _summary(console, history, name, took, sum(e.reported_at <= end for e in played.events))
     if checks:

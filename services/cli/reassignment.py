@@ -24,7 +24,7 @@ from services.continuity.reassignment.tables import Tables, TablesInvalid
 from services.runtime.settings import Settings
 from services.territory import Territory, TerritoryInvalid, load_territory
 
-app = typer.Typer(no_args_is_help=True, help="Who works on what, and where, when sites close or staff is missing.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Who works on what, and where, when sites close or staff is missing.")
 SHOWN_LINES = 40
 MISSING: Final = {"people": "d’agents", "seats": "de places"}
 

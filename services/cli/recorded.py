@@ -31,6 +31,7 @@ from schemas.runtime import (
 )
 from schemas.topics import PARTITIONS, SERVICES, inputs
 from services.runtime.inputs import input_digest
+from services.runtime.kafka import iso
 from services.runtime.partitions import PartitionReader
 from services.runtime.reader import LogReader
 from services.runtime.take import record_of
@@ -65,6 +66,16 @@ class Outside:
 
 
 @dataclass(frozen=True, slots=True)
+class Fork:
+    """Where another history begins."""
+
+    number: int
+    """Index of the first input behind it."""
+    at: Instant | None = None
+    """What time it is there; None: that of the input before."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
     """The outside of a realm, in the order in which it came."""
 
@@ -82,17 +93,26 @@ class Recording:
         """Somebody reported something."""
         return any(o.message.wire_type().startswith("vigie.ReportReceived.") for o in self.outside)
 
-    def position(self, text: str) -> int:
-        """Index of the first input behind a position `SERVICE/SEQ`. Raises NotRecorded."""
+    def position(self, text: str) -> Fork | None:
+        """Behind a position `SERVICE/SEQ`; None: before the realm had its reference data, which is its beginning. Raises NotRecorded."""
         service, _, number = text.partition("/")
         if service not in SERVICES or not number.isdecimal():
             raise NotRecorded(f"{text!r} is no log position: SERVICE/SEQ, e.g. alerts/120")
         before = [o for o in self.outside if o.service == service and o.seq <= int(number)]
         moment = before[-1].appended_at if before else 0
-        return next(
-            (n for n, o in enumerate(self.outside) if o.appended_at > moment or (o.service == service and o.seq > int(number))),
-            len(self.outside),
-        )
+        later = (n for n, o in enumerate(self.outside) if o.appended_at > moment or (o.service == service and o.seq > int(number)))
+        return self._behind(Fork(next(later, len(self.outside))))
+
+    def moment(self, at: Instant) -> Fork | None:
+        """At a time; None: before the realm had its reference data. Raises NotRecorded for one that it did not reach."""
+        if at > self.end:
+            raise NotRecorded(f"{self.realm} is recorded until {iso(self.end)} only")
+        return self._behind(Fork(next((n for n, o in enumerate(self.outside) if o.at > at), len(self.outside)), at))
+
+    def _behind(self, fork: Fork) -> Fork | None:
+        first = next((o.message.reference for o in self.outside if isinstance(o.message, PublishReference)), None)
+        furnished = (isinstance(o.message, PublishReference) and o.message.reference == first for o in self.outside[fork.number :])
+        return None if any(furnished) else fork
 
 
 async def realms_of(kafka: str) -> list[str]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from schemas.base import Instant
 from schemas.realms import is_live, parse_realm
 from schemas.reassignment import ProposalComputed
 from schemas.reference import PublishReference, SectionData
@@ -18,7 +19,7 @@ from schemas.runtime import OpenRealm
 from schemas.topics import SERVICES
 from services.alerts.decider import AlertsDecider
 from services.cli.changed import AUTHOR, commands
-from services.cli.recorded import Recording, is_reference
+from services.cli.recorded import Fork, Recording, is_reference
 from services.continuity.decider import ContinuityDecider
 from services.continuity.proposals import Job, Proposals
 from services.delivery.decider import DeliveryDecider
@@ -78,12 +79,13 @@ class _AsRecorded(Proposals):
             self._held -= {job.id for realm in self.realms if (job := Proposals.job(self, realm)) is not None}
 
 
-def replay(recording: Recording, changed: Sequence[SectionData] = (), fork: int | None = None) -> list[FactRecord]:
+def replay(recording: Recording, changed: Sequence[SectionData] = (), fork: Fork | None = None) -> list[FactRecord]:
     """Facts of the replay, service after service in log order.
 
-    `changed` takes the place of the recorded reference data from the beginning, or is published before the input number `fork`: running
+    `changed` takes the place of the recorded reference data from the beginning, or is published at `fork`: running
     ladders then keep the version that they started with, as they would have.
     """
+    forked = None if fork is None else fork.number
     territory = parse_realm(recording.realm)[0]
     realm = f"{territory}~what-replay"
     planner = _AsRecorded(recording)
@@ -102,13 +104,24 @@ def replay(recording: Recording, changed: Sequence[SectionData] = (), fork: int 
     now = opened.started_at
     instead = {section.section: section for section in changed} if fork is None else {}
     first = next((o.message.reference for o in recording.outside if isinstance(o.message, PublishReference)), None)
-    for number, given in enumerate(recording.outside):
-        if number == fork:
-            _publish(system, realm, changed)
-        if given.at > now:
+
+    def move(to: Instant) -> None:
+        nonlocal now
+        if to > now:
             planner.time_moves()
-            system.step(realm, given.at)
-            now = given.at
+            system.step(realm, to)
+            now = to
+
+    def publish() -> None:
+        if fork is not None and fork.at is not None:
+            move(fork.at)
+        for id, command in commands(changed, realm):
+            system.feed("alerts", realm, command, id=id)
+
+    for number, given in enumerate(recording.outside):
+        if number == forked:
+            publish()
+        move(given.at)
         message = given.message
         if isinstance(message, ProposalComputed):
             planner.release(message.request)
@@ -121,17 +134,12 @@ def replay(recording: Recording, changed: Sequence[SectionData] = (), fork: int 
                 continue  # a later version of what is changed from the beginning
             message = message.model_copy(update={"data": instead.get(message.data.section, message.data)})
         system.feed(given.service, realm, message, id=given.id, at=given.at)
-    if fork is not None and fork >= len(recording.outside):
-        _publish(system, realm, changed)
+    if forked == len(recording.outside):
+        publish()
     planner.time_moves()
     if recording.end > now:
         system.step(realm, recording.end)
     return system.facts(realm, list(SERVICES))
-
-
-def _publish(system: MemorySystem, realm: str, changed: Sequence[SectionData]) -> None:
-    for id, command in commands(changed, realm):
-        system.feed("alerts", realm, command, id=id)
 
 
 def faithful(recording: Recording, replayed: Sequence[FactRecord]) -> tuple[int, int]:

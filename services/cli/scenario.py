@@ -15,7 +15,9 @@ from services.cli.shown import console
 from services.runtime.settings import REPOSITORY, Settings
 from services.territory import TerritoryInvalid, load_territory
 
-app = typer.Typer(no_args_is_help=True, help="Exercises: check a file that an organiser wrote, list those that come along.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Exercises: check a file that an organiser wrote, list those that come along."
+)
 
 
 @app.command()

@@ -12,7 +12,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from schemas.topics import PARTITIONS, SERVICES, log
-from services.cli.client import fail
+from services.cli.client import fail, with_known_broker
 from services.runtime.partitions import PartitionReader
 from services.runtime.settings import Settings
 from services.runtime.snapshots import newest_manifests
@@ -57,8 +57,7 @@ async def read_starts(kafka: str) -> list[Start]:
 def snapshot(as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False) -> None:
     """Show the newest snapshot of each log partition. Deciders write them by themselves, also in quiet moments."""
     settings = Settings()
-    if not settings.kafka:
-        raise fail(ValueError("no broker: start `vigie up`, or set VIGIE_KAFKA"))
+    with_known_broker(settings)
     try:
         starts = asyncio.run(read_starts(settings.kafka))
     except (KafkaError, OSError) as error:

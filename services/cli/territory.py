@@ -15,7 +15,7 @@ from rich.table import Table
 
 from schemas.reassignment import UNDER_WAY
 from services.cli import versions
-from services.cli.client import Away, Client, Refused, fail
+from services.cli.client import Away, Client, Refused, fail, with_known_broker
 from services.cli.decide import Key
 from services.cli.read import AsJson, Realm
 from services.cli.shown import console
@@ -26,7 +26,7 @@ from services.runtime.settings import Settings
 from services.territory import Territory, TerritoryInvalid
 from services.territory.publish import publish_territory
 
-app = typer.Typer(no_args_is_help=True, help="Reference data: check a folder, propose it, or load it at once.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Reference data: check a folder, propose it, or load it at once.")
 TELEWORK: Final = "telework"
 Folder = Annotated[Path, typer.Argument(help="Folder like territories/92", exists=True, file_okay=False)]
 
@@ -90,8 +90,7 @@ def load(
         async with RecordProducer(settings.kafka) as producer:
             await publish_territory(producer, territory, name)
 
-    if not settings.kafka:
-        raise fail(ValueError("no broker: start `vigie up`, or set VIGIE_KAFKA"))
+    with_known_broker(settings)
     try:
         asyncio.run(publish())
     except BrokerAway as exc:

@@ -16,7 +16,7 @@ from services.cli.shown import console, plain
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Bearer tokens: create, list, revoke.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Bearer tokens: create, list, revoke.")
 ACCEPTED_S = 10.0
 
 Several = Annotated[list[str] | None, typer.Option(help="May be given several times; without it there is no limit")]

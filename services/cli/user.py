@@ -16,7 +16,9 @@ from services.cli.shown import console
 from services.runtime.rights import Role
 from services.runtime.sessions import new_totp_secret
 
-app = typer.Typer(no_args_is_help=True, help="Accounts of people: add, code, password, totp, list, unlink, disable, enable.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Accounts of people: add, code, password, totp, list, unlink, disable, enable."
+)
 Login = Annotated[str, typer.Argument(help="User name")]
 
 

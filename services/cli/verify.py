@@ -17,7 +17,7 @@ from rich.table import Table
 from schemas.base import MESSAGES, RowFact
 from schemas.routes import destinations
 from schemas.words import NotificationState
-from services.cli.client import fail
+from services.cli.client import fail, with_known_broker
 from services.cli.shown import console
 from services.runtime.settings import Settings
 from services.runtime.signing import PUBLIC_NAME, PublicKey
@@ -112,8 +112,7 @@ def verify(
     if bundle is not None:
         _verify_bundle(bundle, key or settings.data.secrets / PUBLIC_NAME, required=key is not None, as_json=as_json)
         return
-    if not settings.kafka:
-        raise fail(ValueError("no broker: start `vigie up`, or set VIGIE_KAFKA"))
+    with_known_broker(settings)
     try:
         found, evidence = asyncio.run(judge(settings, patience))
     except (KafkaError, OSError) as exc:

@@ -17,10 +17,10 @@ from rich.table import Table
 from schemas.base import Instant
 from schemas.reference import SectionData
 from services.cli.changed import ChangeInvalid, patched, read_patch
-from services.cli.client import fail
+from services.cli.client import fail, with_known_broker
 from services.cli.milestones import Course, Difference, course_of, differences
 from services.cli.read import at_paris, moment
-from services.cli.recorded import NotRecorded, Recording, read_recording, realms_of
+from services.cli.recorded import Fork, NotRecorded, Recording, read_recording, realms_of
 from services.cli.replaying import faithful, reference_of, replay
 from services.cli.shown import console
 from services.runtime.exits import Stop
@@ -62,7 +62,7 @@ class Outcome:
         }  # fmt: skip
 
 
-def compare(recording: Recording, change: Sequence[SectionData], fork: int | None) -> Outcome:
+def compare(recording: Recording, change: Sequence[SectionData], fork: Fork | None) -> Outcome:
     """Replay twice and compare."""
     began = time.perf_counter()
     was = replay(recording)
@@ -91,9 +91,7 @@ def whatif(
         raise typer.BadParameter("a change is needed: --patch FILE or --territory DIR")
     if every and at:
         raise typer.BadParameter("--at is a position in one realm")
-    settings = Settings()
-    if not settings.kafka:
-        raise fail(ValueError("no broker: start `vigie up`, or set VIGIE_KAFKA"))
+    settings = with_known_broker(Settings())
     try:
         change = read_patch(patch) if patch else load_territory(territory or settings.territory).sections
         recordings = asyncio.run(_recordings(settings.kafka, realm))
@@ -125,13 +123,10 @@ def _sections(recording: Recording, change: Any) -> Sequence[SectionData]:
     return patched(recorded, change)
 
 
-def _fork(recording: Recording, at: str | None) -> int | None:
+def _fork(recording: Recording, at: str | None) -> Fork | None:
     if at is None:
         return None
-    if "/" in at:
-        return recording.position(at)
-    until = _instant(at)
-    return next((n for n, o in enumerate(recording.outside) if o.at > until), len(recording.outside))
+    return recording.position(at) if "/" in at else recording.moment(_instant(at))
 
 
 def _instant(text: str) -> Instant:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -21,8 +22,10 @@ _PART: Final = re.compile(r"\..+\.[0-9a-f]{8}\.vigie-part")
 @contextmanager
 def appearing(file: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
     """Write what `file` shall hold; `mode` is lessened by the umask. Whoever writes the same file meanwhile writes another one: the last that
-    is whole stays. What a killed one left in the folder is removed. Raises OSError.
+    is whole stays. What a killed one left in the folder is removed. Raises OSError, also where a device, a pipe or a folder has that name.
     """
+    if file.exists() and not file.is_file():
+        raise OSError(errno.EEXIST, "no ordinary file, so it is not replaced", str(file))
     _clear(file.parent)
     part = file.with_name(f".{file.name}.{secrets.token_hex(4)}.vigie-part")
     try:

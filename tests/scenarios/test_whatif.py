@@ -18,7 +18,7 @@ from schemas.runtime import OpenRealm, RealmOpened, StepRequested
 from schemas.words import Answer
 from services.cli.changed import ChangeInvalid, patched
 from services.cli.milestones import Difference, Milestone, course_of, differences
-from services.cli.recorded import NotRecorded, Outside, Recording, _behaviour, _is_outside
+from services.cli.recorded import Fork, NotRecorded, Outside, Recording, _behaviour, _is_outside
 from services.cli.replaying import faithful, reference_of, replay
 from services.continuity.proposals import Proposals
 from services.runtime.testing import MemoryService, MemorySystem
@@ -64,7 +64,7 @@ def as_it_was() -> tuple[FactRecord, ...]:
     return tuple(replay(recorded()))
 
 
-def with_patch(patch: dict[str, Any], fork: int | None = None) -> list[Difference]:
+def with_patch(patch: dict[str, Any], fork: Fork | None = None) -> list[Difference]:
     changed = replay(recorded(), patched(reference_of(recorded()), patch), fork)
     return differences(course_of(as_it_was()), course_of(changed))
 
@@ -95,7 +95,26 @@ def test_a_change_after_the_ladder_began_does_not_move_it() -> None:
     began = next(
         n for n, o in enumerate(recorded().outside) if o.at > course_of(recorded().facts).milestones[Milestone("level", "territory", "N3")]
     )
-    assert not [d for d in with_patch(SOONER, fork=began) if d.milestone.of == "elu_astreinte"]
+    assert not [d for d in with_patch(SOONER, fork=Fork(began)) if d.milestone.of == "elu_astreinte"]
+
+
+def test_a_change_at_a_time_holds_from_that_time_and_not_from_the_input_before() -> None:
+    last = recorded().outside[-1].at
+    at = last + (recorded().end - last) // 2
+    fork = recorded().moment(at)
+    assert fork == Fork(len(recorded().outside), at)
+    published = [
+        f for f in replay(recorded(), patched(reference_of(recorded()), SOONER), fork) if f.name == "ReferencePublished" and f.at > last
+    ]
+    assert {f.at for f in published} == {at}
+
+
+def test_a_change_before_the_crisis_is_one_from_its_beginning() -> None:
+    """It was published before the recorded data, which then took its place: « rien ne serait arrivé à un autre moment »."""
+    assert recorded().position("alerts/0") is None
+    assert recorded().moment(recorded().opened.started_at - 1) is None
+    with pytest.raises(NotRecorded, match=r"is recorded until .* only"):
+        recorded().moment(recorded().end + 1)
 
 
 def test_a_plan_that_does_not_exist_is_not_proposed() -> None:
@@ -108,8 +127,8 @@ def test_a_plan_that_does_not_exist_is_not_proposed() -> None:
 
 def test_a_log_position_is_an_input() -> None:
     outside = recorded().outside
-    number = recorded().position(f"alerts/{outside[3].seq}")
-    assert outside[number] == outside[4]
+    last = max(n for n, o in enumerate(outside) if isinstance(o.message, PublishReference))
+    assert recorded().position(f"alerts/{outside[last + 1].seq}") == Fork(last + 2)
     for wrong in ("alerts", "nobody/3", "alerts/x"):
         with pytest.raises(NotRecorded, match="no log position"):
             recorded().position(wrong)

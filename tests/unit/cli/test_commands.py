@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from services.cli.__main__ import COMMANDS, _Commands, _load, app, main
 from services.cli.client import Away, Client
 from services.cli.up import up
-from services.runtime.settings import Settings
+from services.runtime.settings import REPOSITORY, Settings
 from services.runtime.supervisor.up import Options
 
 
@@ -41,6 +41,12 @@ def test_a_command_that_is_listed_runs_as_itself() -> None:
     assert shown.exit_code == 0
     assert "activate" in shown.output
     assert CliRunner().invoke(app, ["nothing"]).exit_code == 2
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_offers_to_change_the_shell(name: str) -> None:
+    """Some groups offered `--install-completion`, for a program of the name of the group."""
+    assert not [parameter.name for parameter in _load(name).params if "completion" in (parameter.name or "")]
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
@@ -164,3 +170,21 @@ def test_all_that_is_dead_is_tried_again_although_one_is_refused(monkeypatch: py
     monkeypatch.setattr("services.cli.decide.decide", decided)
     done = CliRunner().invoke(app, ["resend", "--dead"])
     assert (done.exit_code, tried) == (1, ["notifications/n1/replay", "notifications/n2/replay"])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["directory", "count"], ["directory", "erase", "dgs"], ["play", "S04"], ["verify"], ["snapshot"], ["dlq", "list"],
+        ["whatif", "92", "--territory", str(REPOSITORY / "territories" / "92")],
+    ],
+)  # fmt: skip
+def test_without_a_broker_one_sentence_says_so_and_nothing_is_begun(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`vigie directory` made keys in an empty folder, so that no backup could be restored there; `vigie play` played to its end, and then failed."""
+    monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path / "empty"))
+    monkeypatch.delenv("VIGIE_KAFKA", raising=False)
+    done = CliRunner().invoke(app, command)
+    assert (done.exit_code, done.output.strip().removeprefix("vigie dlq: ")) == (1, "no broker: start `vigie up`, or set VIGIE_KAFKA")
+    assert list(tmp_path.iterdir()) == []

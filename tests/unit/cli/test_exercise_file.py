@@ -72,6 +72,11 @@ def test_the_template_can_be_played() -> None:
             "essai.yaml:5: refers_to: B is learnt later",
         ),
         (HEAD + EVENT + "  - just words\n", "essai.yaml:6: an event is a mapping"),
+        (
+            HEAD + EVENT + "responders:\n  - {role: responsable_sit, answer: ack}\n",
+            "essai.yaml:7: role: no role responsable_sit; responsable_site?",
+        ),
+        (HEAD + EVENT + "responders:\n  - {scope: SOL, answer: ack}\n", "essai.yaml:7: scope: no pôle or site SOL"),
         (HEAD + EVENT + "responders:\n  - {role: dgs, answer: perhaps}\n", "essai.yaml:7: responders: answer: "),
         (HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: leval}\n", "essai.yaml:7: kind: no kind 'leval'"),
         (HEAD + EVENT + "expectations:\n  - {id: C, kind: level}\n", "essai.yaml:7: an expectation needs at_min"),
@@ -117,7 +122,23 @@ def test_the_template_can_be_played() -> None:
             HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: level_first}\n",
             "essai.yaml:7: an expectation of kind level_first needs level, between",
         ),
-        (HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: level, min: two}\n", "essai.yaml:7: min: a number is expected"),
+        (
+            HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: incident_count, min: two}\n",
+            "essai.yaml:7: min: a number is expected",
+        ),
+        (HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: level, min: 9}\n", "essai.yaml:7: min: a level, 0 to 4, is expected"),
+        (
+            HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: site_status, site: cen-1, in: [clsed]}\n",
+            "essai.yaml:7: in: a list of normal, degraded, closed,",
+        ),
+        (
+            HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: clock, activity: SOL-01, state: [runing]}\n",
+            "essai.yaml:7: state: a list of never, running, stopped is expected",
+        ),
+        (
+            HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: alarm, activity: SOL-01, base: rtoo, pct: 50, never: true}\n",
+            "essai.yaml:7: base: one of rto, dmia, pdma is expected",
+        ),
         (
             HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: level, mni: 2}\n",
             "essai.yaml:7: no field 'mni' in an expectation of kind level",

@@ -170,6 +170,13 @@ def test_a_patch_of_any_bytes_fits_or_is_refused(tmp_path: Path, sections: Any) 
         said.append(refusal(lambda: patched(sections, read_patch(file)), ChangeInvalid))
     assert "" not in said
     assert said.count(None) < ROUNDS // 4 - 10
+    for text, says in (
+        ("{a: " * 3000, "nested too deeply"),
+        ("{" + ", ".join(f"k{n}: 1" for n in range(6000)) + "}", "give a whole folder"),
+    ):
+        file.write_text(f"escalation: {text}", encoding="utf-8")
+        with pytest.raises(ChangeInvalid, match=says):
+            read_patch(file)
 
 
 def records(random: Random) -> Iterator[InputRecord]:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,14 @@ def test_a_wrong_machine_or_a_missing_file_is_one_sentence(kit: Path, changes: d
     assert done.returncode == 1
     assert says in done.stderr.splitlines()[-1] or says in done.stderr.splitlines()[0]
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b'{"files": {')])
+def test_a_damaged_list_of_files_is_told(kit: Path, damage: Callable[[Path], None]) -> None:
+    """It is what says of every other file that it is whole."""
+    damage(kit / "manifest.json")
+    done = subprocess.run([sys.executable, kit / "vigie.py", "--check"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "Vigie : manifest.json manque ou est abîmé : refaites le kit (vigie kit)\n")
 
 
 def test_a_changed_file_is_found(kit: Path) -> None:

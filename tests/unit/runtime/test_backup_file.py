@@ -275,6 +275,16 @@ with appearing(pathlib.Path(sys.argv[1])):
 """
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_device_a_pipe_or_a_folder_is_not_replaced(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """`vigie backup /dev/null`, to try it, put a file in the place of the device, for every program of the machine."""
+    make(target := tmp_path / "target")
+    with pytest.raises(FileExistsError, match=r"no ordinary file.*target'$"), appearing(target) as file:
+        file.write(b"x")
+    assert not target.is_file()
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_a_folder_that_is_not_there_is_named_by_the_file_that_was_asked_for(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"typo/x\.backup'$"), appearing(tmp_path / "typo" / "x.backup"):
         pytest.fail("begun")
