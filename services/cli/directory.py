@@ -25,7 +25,7 @@ from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
 
-app = typer.Typer(no_args_is_help=True, help="People's contact points, encrypted per person: import, count, erase.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="People's contact points, encrypted per person: import, count, erase.")
 T = TypeVar("T")
 COLUMNS = ("person", "name", "language", "channel", "address", "verified_at")
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+")
