@@ -110,7 +110,7 @@ class Books:
     places: dict[str, Place] = field(default_factory=dict)
     """`source>destination` → newest place that arrived."""
     settled: dict[str, Place] = field(default_factory=dict)
-    """`source>destination` → newest place that had arrived when the destination began another history: what is up to there is not waited for."""
+    """`source>destination` → newest place that had arrived when either began another history: what is up to there is not waited for."""
     moving: dict[str, Moving] = field(default_factory=dict)
     """Notification without rest."""
     held: set[str] = field(default_factory=set)
@@ -160,8 +160,8 @@ class Books:
                 self.due[key] = tx["next_due"]
 
     def _forget(self, service: str) -> None:
-        """Another history: what was on its way from or to it is decided anew. The sources of what had arrived may still be unread."""
-        self.settled |= {route: place for route, place in self.places.items() if route.endswith(f">{service}")}
+        """Another history: what was on its way from or to it is decided anew. What has arrived from records that are unread yet stays known."""
+        self.settled |= {route: place for route, place in self.places.items() if service in route.split(">")}
         for table in (self.on_the_way, self.arrived, self.places):
             for route in [r for r in table if service in r.split(">")]:
                 del table[route]

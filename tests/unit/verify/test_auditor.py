@@ -208,6 +208,17 @@ def test_what_had_arrived_before_a_rebase_is_not_waited_for_in_whatever_order_th
     assert fed(books, lost) == ["forward"]
 
 
+def test_what_arrived_from_behind_a_rebase_that_is_unread_yet_is_not_waited_for() -> None:
+    """The log of the receiver was read to its end before that of the source: the rebase of the source came, and what had arrived from behind it was forgotten."""
+    books = Books(PARTITION, destinations, publishes)
+    arrival = ("delivery", lambda head: in_history(record("delivery", 1, head, 0, [ROW], f"alerts/{PARTITION}/1/2/0", id="f1"), 1))
+    rebased = ("alerts", lambda head: in_history(record("alerts", 1, head, 0, [REBASED]), 1))
+    source = ("alerts", lambda head: in_history(record("alerts", 2, head, 1, [planned_fact("f1")]), 1))
+    lost = ("alerts", lambda head: in_history(record("alerts", 3, head, 2, [planned_fact("f2")]), 1))
+    assert fed(books, arrival, rebased, source) == []
+    assert fed(books, lost) == ["forward"]
+
+
 def test_a_planned_notification_without_a_row_and_a_skipped_input_are_breaches() -> None:
     books = Books(PARTITION, destinations, publishes)
     source = record("alerts", 1, "0" * 32, 0, [planned_fact("f1")])
