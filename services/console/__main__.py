@@ -15,6 +15,7 @@ import uvloop
 from fastapi import FastAPI
 
 from services.console.app import console
+from services.console.decisions import Decisions
 from services.console.stream import Hub
 from services.runtime import health, logs, tracing
 from services.runtime.collecting import collecting
@@ -47,10 +48,12 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     async with collecting(), console(settings) as app:
         hub: Hub = app.state.hub
+        decisions: Decisions = app.state.decisions
         server = Server(serving(app))
 
         def stop() -> None:
             hub.close()
+            decisions.answers.end()
             server.should_exit = True
 
         loop = asyncio.get_running_loop()

@@ -68,6 +68,13 @@ class Answers:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._over = False
+
+    def end(self) -> None:
+        """This process stops: nobody waits any longer, what is not answered is under way."""
+        self._over = True
+        for id in self._waiting:
+            self._wake(id)
 
     async def run(self) -> None:
         """Listen for ever; after a lost connection, look once for whatever was answered meanwhile."""
@@ -125,7 +132,7 @@ class Answers:
                 await ask()
             if (found := await self.read(id)) is not None:
                 return found
-            await asyncio.wait([future], timeout=timeout_s)
+            await asyncio.wait([future], timeout=0 if self._over else timeout_s)
             return await self.read(id)
         finally:
             waiting = self._waiting[id]

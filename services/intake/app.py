@@ -58,7 +58,7 @@ from services.runtime.vault import Vault
 FLUSH_S: Final = 0.5
 RETRY_S: Final = 1.0
 GRACE_S: Final = 4
-"""For requests that are being answered when the process is asked to stop; live streams are cut then."""
+"""For requests that are being answered when the process is asked to stop."""
 CONSOLE_PROBE_S: Final = 1.5
 log = structlog.get_logger(__name__)
 
@@ -257,6 +257,7 @@ async def run(settings: IntakeSettings) -> None:
             servers.append(_Server(serving(intake.front, settings, **tls)))
 
         def stop(number: int) -> None:
+            intake.proxy.leave()
             for server in servers:
                 server.handle_exit(number, None)
 

@@ -38,6 +38,9 @@ SILENT_S: Final = 30.0
 IDLE_S: Final = 4.0
 """Idle connections to the console are dropped before the console would: uvicorn's default is 5 s."""
 RETRY_S: Final = 2
+LIVE: Final = "text/event-stream"
+DRAIN_S: Final = 1.0
+"""For what the console has under way when this process is asked to stop: a step or a live stream may take longer than anybody waits for a stop."""
 log = structlog.get_logger(__name__)
 
 
@@ -47,6 +50,10 @@ def end_to_end(headers: Headers, drop: frozenset[bytes] = frozenset()) -> Header
     return [(k, v) for k, v in headers if (low := k.lower()) not in HOP_BY_HOP and low not in named and low not in drop]
 
 
+class _Leaving(Exception):
+    """This process stops, and the console has not answered."""
+
+
 class Proxy:
     """Streams requests to the console at `address`."""
 
@@ -54,6 +61,15 @@ class Proxy:
         self._base = f"http://{address}"
         self._connect_s = connect_s
         self._session: aiohttp.ClientSession | None = None
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """This process stops: after DRAIN_S whoever waits for the console is told to come again, and what is being streamed is cut."""
+        self._leaving.set()
+
+    async def _left(self) -> None:
+        await self._leaving.wait()
+        await asyncio.sleep(DRAIN_S)
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -91,15 +107,19 @@ class Proxy:
 
     async def pass_on(self, scope: Scope, receive: Receive, send: Send, *, instead_of_404: Any = None) -> None:
         """One exchange. The console away: 503 with Retry-After. `instead_of_404(send)` may answer what the console does not know yet; False leaves its 404."""
+        doubt = "console_away" if scope["method"] in _SAFE else "outcome_unknown"
         try:
             response = await self._request(scope, receive)
+        except _Leaving:
+            await self._failed(scope, send, doubt)
+            return
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             log.info("console.away", path=redacted(scope), error=type(error).__name__)
             await self._failed(scope, send, "console_away")
             return
         except (aiohttp.ClientError, OSError) as error:
             log.warning("console.silent", path=redacted(scope), error=type(error).__name__)
-            await self._failed(scope, send, "console_away" if scope["method"] in _SAFE else "outcome_unknown")
+            await self._failed(scope, send, doubt)
             return
         if response is None:  # the client hung up
             return
@@ -128,18 +148,18 @@ class Proxy:
         sending = asyncio.ensure_future(
             self._client().request(scope["method"], url, headers=headers, data=_body(receive) if has_body else None, allow_redirects=False)
         )
-        if has_body:
-            return await sending
-        gone = asyncio.ensure_future(_disconnected(receive))
+        left = asyncio.ensure_future(self._left())
+        gone = [] if has_body else [asyncio.ensure_future(_disconnected(receive))]  # who sends a body is heard of as it is read
         try:
-            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sending, left, *gone}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
                 return sending.result()
+            if left.done():
+                raise _Leaving
             return None
         finally:
-            gone.cancel()
-            if not sending.done():
-                sending.cancel()
+            for one in (left, *gone, sending):
+                one.cancel()
 
     async def _stream_back(self, scope: Scope, receive: Receive, send: Send, response: aiohttp.ClientResponse) -> None:
         headers = end_to_end([(bytes(k), bytes(v)) for k, v in response.raw_headers], frozenset({b"date", b"server"}))
@@ -148,18 +168,22 @@ class Proxy:
         headers = [(k.lower(), v) for k, v in headers] + [(k, v) for k, v in (*guards, PAGE_POLICY) if k not in have]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         streaming = asyncio.ensure_future(_copy(response, send))
-        gone = asyncio.ensure_future(_disconnected(receive))
+        left, gone = asyncio.ensure_future(self._left()), asyncio.ensure_future(_disconnected(receive))
         try:
-            await asyncio.wait({streaming, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({streaming, left, gone}, return_when=asyncio.FIRST_COMPLETED)
             if streaming.done():
                 streaming.result()
+            elif left.done() and response.content_type == LIVE:
+                streaming.cancel()
+                await asyncio.wait({streaming})
+                await send({"type": "http.response.body", "body": b""})  # its reader comes again
         except (aiohttp.ClientError, OSError) as error:
             # The response cannot be completed: returning without its end makes the server cut the connection, so that
             # the client sees a truncated answer and not a short one.
             log.warning("console.cut", path=redacted(scope), error=type(error).__name__)
         finally:
-            streaming.cancel()
-            gone.cancel()
+            for one in (streaming, left, gone):
+                one.cancel()
 
 
 async def _copy(response: aiohttp.ClientResponse, send: Send) -> None:

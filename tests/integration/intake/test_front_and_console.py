@@ -70,7 +70,9 @@ class Console:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        if path.startswith("/api/v1/reports/"):
+        if path == "/api/v1/realms/slow/step":
+            await self._watch(receive)
+        elif path.startswith("/api/v1/reports/"):
             await self._json(send, 404, b'{"code":"not_found"}', [])
         elif path == "/openapi.json":
             await self._json(
@@ -150,6 +152,26 @@ async def test_a_live_stream_arrives_event_by_event_and_ends_with_its_reader(fro
             console.next_event.put_nowait(b"data: %d\n\n" % n)
             assert await asyncio.wait_for(anext(events), 5) == b"data: %d\n\n" % n
     await asyncio.wait_for(console.gone.wait(), 5)
+
+
+async def test_who_still_waits_when_the_front_stops_is_told_to_come_again_and_a_live_stream_ends(
+    front: FrontProcess, console: Console
+) -> None:
+    """Ctrl-C waited four seconds for a step of an exercise, or for any page that was open, and printed a traceback."""
+    async with front.client() as http, http.stream("GET", "/api/v1/stream") as stream:
+        chunks = stream.aiter_bytes()
+        await console.next_event.put(b"data: 1\n\n")
+        assert await anext(chunks) == b"data: 1\n\n"
+        step = asyncio.create_task(http.post("/api/v1/realms/slow/step", json={"minutes": 1}))
+        await asyncio.sleep(0.3)
+        stopping = asyncio.create_task(asyncio.to_thread(front.stop))
+        answer = await step
+        assert (answer.status_code, answer.json()["code"], "retry-after" in answer.headers) == (503, "outcome_unknown", True)
+        assert [chunk async for chunk in chunks] == []
+        assert await stopping == 0
+    log = (front.data.root.parent / "front.log").read_text()
+    assert "Traceback" not in log
+    assert "graceful" not in log
 
 
 async def test_the_console_may_go_and_come_back(front: FrontProcess, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -247,6 +248,16 @@ async def test_what_was_under_way_when_its_realm_was_closed_is_told_as_failed() 
     author = deciders.author(None, model=OneRealm("closed"))
     told = await commands.one(sent.id, author.request, Response(), author)
     assert (told.state, told.code, told.detail) == ("failed", "realm_closed", "L’exercice est terminé.")
+
+
+async def test_nobody_waits_for_a_decision_when_the_process_stops() -> None:
+    deciders = Deciders()
+    waiting = asyncio.create_task(deciders.decisions.answers.wait("cmd-1", 30))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(1):
+        deciders.decisions.answers.end()
+        assert await waiting is None
+        assert await deciders.decisions.answers.wait("cmd-2", 30) is None
 
 
 def test_a_key_names_one_realm() -> None:
