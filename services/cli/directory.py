@@ -176,6 +176,6 @@ def count() -> None:
 def erase(person: Annotated[str, typer.Argument(help="Person token")]) -> None:
     """Erase a person for ever: their key is deleted, so copies and backups of Kafka cannot be read either. Ladders no longer wait for them."""
     if not _run(_erase(with_known_broker(Settings()), person)):
-        typer.secho(f"{person} n’est pas dans l’annuaire : rien à effacer", err=True, fg="red")
+        typer.secho(f"{person} n’est pas dans l’annuaire ; l’effacement est demandé quand même", err=True, fg="red")
         raise typer.Exit(1)
     typer.echo(f"{person} effacé")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,8 +18,8 @@ from schemas.reports import Measure, ReportReceived
 from schemas.topics import inputs
 from schemas.words import EventType
 from services.delivery.outbox import Headcount, Outbox
+from services.delivery.rounds import rounds
 from services.delivery.sender import SOURCE, Inputs
-from services.runtime.kafka import BrokerAway
 from services.runtime.vault import TextItem
 
 log = structlog.get_logger(__name__)
@@ -78,12 +77,7 @@ class Teller:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            try:
-                await self.tell()
-            except BrokerAway as error:
-                log.warning("teller.broker_away", error=str(error))
-            await asyncio.sleep(self._every_s)
+        await rounds("teller", self.tell, self._every_s)
 
     async def tell(self) -> None:
         """One round. Raises BrokerAway: the next round says it."""

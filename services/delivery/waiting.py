@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final, Protocol
-
-import structlog
 
 from schemas.replies import WAITING
 from schemas.words import Channel
 from services.delivery.channels.sms.origin import same_number
 from services.delivery.returns import Returns
-from services.runtime.kafka import BrokerAway
+from services.delivery.rounds import rounds
 from services.runtime.vault import TextItem
-
-log = structlog.get_logger(__name__)
 
 EVERY_S: Final = 0.5
 
@@ -40,12 +35,7 @@ class Waiting:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            try:
-                await self.read()
-            except BrokerAway as error:
-                log.warning("replies.broker_away", error=str(error))
-            await asyncio.sleep(EVERY_S)
+        await rounds("replies", self.read, EVERY_S)
 
     async def read(self) -> None:
         """One round. Raises BrokerAway: what is left is read in the next one."""

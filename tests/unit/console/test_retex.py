@@ -151,7 +151,8 @@ def test_the_surroundings_are_what_was_done_and_what_was_measured_of_it() -> Non
     )
 
 
-def test_a_gesture_that_nobody_measured_says_so() -> None:
+def facts_of(read: Remembered, realm: str, incident: str | None = None) -> list[RetexFacts]:
+    """What the RETEX is drafted from, one for each language."""
     given: list[RetexFacts] = []
 
     def draft(by_lang: Sequence[RetexFacts]) -> Document:
@@ -160,7 +161,12 @@ def test_a_gesture_that_nobody_measured_says_so() -> None:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(documents, "draft_retex", draft)
-        asyncio.run(Remembered(worked_crisis(), Texts()).draft_retex(worked_crisis().realm))
+        asyncio.run(read.draft_retex(realm, incident=incident))
+    return given
+
+
+def test_a_gesture_that_nobody_measured_says_so() -> None:
+    given = facts_of(Remembered(worked_crisis(), Texts()), worked_crisis().realm)
     unmeasured = draft_retex([replace(facts, reports=()) for facts in given]).sheet("fr").section("environment")
     assert unmeasured is not None
     assert any("Délestage" in line.text and line.text.endswith(", effet non mesuré (energy_kwh).") for line in unmeasured.lines)
@@ -307,15 +313,7 @@ def test_cards_are_late_until_the_stand_down_and_those_of_a_refused_plan_never(e
 
 
 def test_a_limit_that_broke_in_an_earlier_interruption_is_not_told_as_held(ended: Document) -> None:
-    given: list[RetexFacts] = []
-
-    def draft(by_lang: Sequence[RetexFacts]) -> Document:
-        given.extend(by_lang)
-        return draft_retex(by_lang)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(documents, "draft_retex", draft)
-        asyncio.run(Remembered(ended_crisis()).draft_retex(ended_crisis().realm, incident=ended.incidents[0]))
+    given = facts_of(Remembered(ended_crisis()), ended_crisis().realm, ended.incidents[0])
 
     def short(facts: RetexFacts) -> RetexFacts:
         """As if the last interruption of each activity had been short."""

@@ -1,0 +1,35 @@
+"""Work beside the sender is done again and again, whatever one round meets."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from services.delivery.rounds import rounds
+from services.runtime.kafka import BrokerAway
+
+
+@pytest.mark.parametrize(
+    ("fault", "event"),
+    [(BrokerAway("away"), "round.broker_away"), (KeyError("words"), "round.failed")],
+    ids=["the broker is away", "a fault"],
+)
+async def test_a_round_that_fails_is_told_and_is_not_the_last(fault: Exception, event: str) -> None:
+    """The task ended at the first fault that was not foreseen, and nobody heard any reply from then on."""
+    second = asyncio.Event()
+    done: list[int] = []
+
+    async def work() -> None:
+        done.append(1)
+        if len(done) == 1:
+            raise fault
+        second.set()
+
+    with capture_logs() as lines:
+        going = asyncio.create_task(rounds("replies", work, 0))
+        async with asyncio.timeout(2):
+            await second.wait()
+        going.cancel()
+    assert [(line["event"], line["of"]) for line in lines] == [(event, "replies")]
