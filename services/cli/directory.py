@@ -31,6 +31,8 @@ COLUMNS = ("person", "name", "language", "channel", "address", "verified_at")
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+")
 TOLD_AT_ONCE = 200
 """People per message to the deciders."""
+SEEN_S = 5.0
+"""Patience with the copy of the directory that the running system reads."""
 
 
 class DirectoryInvalid(ValueError):
@@ -115,10 +117,10 @@ def _minute(text: str) -> int:
 
 
 async def _put(settings: Settings, contacts: list[Contact]) -> None:
-    """The directory first; then the live realm hears of channels, proofs and quiet hours, never of an address."""
+    """The directory first; then the live realm hears of channels, proofs and quiet hours, never of an address. Whoever is called next is among them."""
     async with Vault.open(settings) as vault:
-        for contact in contacts:
-            await vault.directory.put(contact)
+        await vault.directory.put_all(contacts)
+        await vault.directory.settled(SEEN_S)
     realm, rows = settings.territory.name, [contact.reach() for contact in contacts]
     async with RecordProducer(settings.kafka) as producer:
         for start in range(0, len(rows), TOLD_AT_ONCE):

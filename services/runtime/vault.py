@@ -34,6 +34,8 @@ COMPRESS_FROM: Final = 2048
 """Bytes from which compressing costs less than it saves."""
 RECENT_BYTES: Final = 8 << 20
 POLL_S: Final = 0.02
+PUT_AT_ONCE: Final = 200
+"""People whose entries are under way together."""
 
 
 class RecordInvalid(ValueError):
@@ -136,6 +138,8 @@ class Shelf:
         self._replica = replica
         self._recent: OrderedDict[str, Stored] = OrderedDict()
         self._recent_bytes = 0
+        self._written: dict[int, int] = {}
+        """Partition → offset of the last item that was stored here."""
 
     async def put_bytes(self, id: str, plain: bytes) -> None:
         """Store or replace; returns after acks=all. Raises BrokerAway: repeat, the last one stands."""
@@ -149,7 +153,23 @@ class Shelf:
     async def kept(self, item: HandedOver) -> None:
         """Return after acks=all. Raises BrokerAway: repeat both steps, the last one stands."""
         offset, _ = await item.sent.acked()
+        partition = partition_for(self._topic, item.id)
+        self._written[partition] = max(offset, self._written.get(partition, -1))
         self._remember(item.id, Stored(item.record, offset))
+
+    async def settled(self, wait_s: float) -> bool:
+        """True once every process of this data directory sees what was stored here; False when that takes longer."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + wait_s
+        while not self._is_copied():
+            if loop.time() >= give_up:
+                return False
+            await asyncio.sleep(POLL_S)
+        return True
+
+    def _is_copied(self) -> bool:
+        copied = self._replica.positions()
+        return all(offset < copied.get((self._topic, partition), 0) for partition, offset in self._written.items())
 
     async def get_bytes(self, id: str, *, wait_s: float = 0.0) -> bytes | None:
         """The item; None when it does not exist or was erased. `wait_s`: patience for one that another process just put."""
@@ -220,6 +240,13 @@ class Texts(Shelf):
 
 class Directory(Shelf):
     """People by token. Every reading of a person by a person belongs in the audit log (D59): that is the caller's duty."""
+
+    async def put_all(self, contacts: Sequence[Contact]) -> None:
+        """As `put` of each, PUT_AT_ONCE of them in one request. Raises BrokerAway: repeat all, the last one stands."""
+        for start in range(0, len(contacts), PUT_AT_ONCE):
+            batch = [await self.hand_over(one.person, one.model_dump_json().encode()) for one in contacts[start : start + PUT_AT_ONCE]]
+            for item in batch:
+                await self.kept(item)
 
     async def put(self, contact: Contact) -> None:
         """See put_bytes."""

@@ -12,7 +12,7 @@ from schemas.words import Channel
 from services.runtime.keys import Keyring, MasterKey
 from services.runtime.replica import Replica
 from services.runtime.testing.keyed import MemoryKeyedLog
-from services.runtime.vault import Directory, Sealer, TextItem, Texts
+from services.runtime.vault import PUT_AT_ONCE, Directory, Sealer, TextItem, Texts
 
 
 class Setup:
@@ -152,3 +152,16 @@ async def test_contacts_by_token(setup: Setup) -> None:
     assert contact.addresses(Channel.SMS) == ("+331",)
     await setup.directory.erase("p-1")
     assert await setup.directory.get("p-1") is None
+
+
+async def test_what_was_stored_is_settled_once_the_copy_of_all_processes_has_it(setup: Setup) -> None:
+    assert await setup.directory.settled(0)
+    contacts = [Contact(person=f"p-{n}", site="cen-1") for n in range(PUT_AT_ONCE + 3)]
+    await setup.directory.put_all(contacts)
+    assert [entry.key for entry in setup.log.entries] == [one.person for one in contacts]
+    assert not await setup.directory.settled(0)
+    *most, _last = setup.log.entries
+    setup.replica.apply(most, setup.sealer.shred)
+    assert not await setup.directory.settled(0)
+    setup.follow(len(most))
+    assert await setup.directory.settled(0)
