@@ -31,7 +31,7 @@ UP_S = 180.0
 STOP_S = 40.0
 SHARED = "shared.json"
 FORESIGHT_AFTER_S = "3600"
-"""The planner of one system fills a core for a minute and a half: one is enough, the shared one."""
+"""A planner fills a core for a minute and a half, and a quarter of one as long as a crisis moves on: no system of the tests does, but for a process that one of them starts."""
 
 
 def stop_shared(folder: Path) -> None:
@@ -109,7 +109,7 @@ class RunningVigie:
     def shared(cls, folder: Path) -> Self:
         """The one that runs in this folder for all processes of the test run; started if there is none. `stop_shared` stops it."""
         told = folder / SHARED
-        made = cls(folder, VIGIE_FORESIGHT_AFTER_S="60")
+        made = cls(folder)
         if told.exists():
             known = json.loads(told.read_text(encoding="utf-8"))
             made.http_address, made.url = known["http"], f"http://{known['http']}"

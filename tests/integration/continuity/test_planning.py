@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from services.continuity.planning import Planning
-from services.runtime.settings import Settings
 from tests.faults.matrix import proves
-from tests.system import RunningVigie
-from tests.waiting import eventually, until
+from tests.system import ROOT, RunningVigie
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(400)
 
 
-async def test_a_ranking_comes_to_the_api(vigie: RunningVigie) -> None:
-    assert "planner" in vigie.processes()
-    kafka = Settings(data_dir=vigie.folder / "data").kafka
-    planning = [Planning(kafka, quiet_s=0) for _ in range(2)]
-    tasks = [asyncio.create_task(p.run()) for p in planning]
+@contextmanager
+def foreseeing(vigie: RunningVigie, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A planner beside that of the system, which ranks at once."""
+    own = {"VIGIE_PROCESS": "planner", "VIGIE_FORESIGHT_AFTER_S": "0", "VIGIE_HEALTH_PORT": "0"}
+    environment = psutil.Process(vigie.processes()["planner"]).environ() | own
+    with log.open("ab") as out:
+        planner = subprocess.Popen(
+            [sys.executable, "-m", "services.continuity.planning"], cwd=ROOT, env=environment, stdout=out, stderr=out
+        )
+    try:
+        yield planner
+    finally:
+        planner.terminate()
+        planner.wait(30)
 
-    async def rankings() -> list[dict[str, Any]]:
-        assert not any(task.done() for task in tasks)
-        items: list[dict[str, Any]] = (await asyncio.to_thread(vigie.get, "/api/v1/contingency?n=1&lost=people"))["items"]
+
+def test_a_ranking_comes_to_the_api(vigie: RunningVigie, tmp_path: Path) -> None:
+    def rankings() -> list[dict[str, Any]]:
+        assert [planner.poll() for planner in planners] == [None, None], log.read_text(encoding="utf-8")[-2000:]
+        items: list[dict[str, Any]] = vigie.get("/api/v1/contingency?n=1&lost=people")["items"]
         return [r for r in items if r["present"] is None]  # other tests have a crisis here
 
-    try:
-        await eventually(rankings, timeout_s=300)
-        (found,) = await rankings()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for p in planning:
-            await p.close()
+    log = tmp_path / "planners.log"
+    with ExitStack() as stack:
+        planners = [stack.enter_context(foreseeing(vigie, log)) for _ in range(2)]
+        until(rankings, 300)
+        (found,) = rankings()
+    assert [planner.returncode for planner in planners] == [0, 0]
     assert (found["losses"], found["unmet"]) == (253, 50)
     worst = found["worst"][0]
     assert (worst["sites"], worst["u1"], worst["u2"], worst["u3"]) == (["cen-1"], 487, 276, 12)
