@@ -8,21 +8,31 @@ import time
 from collections.abc import Awaitable, Callable
 
 POLL_S = 0.02
+REST = 3.0
+"""Times as long as a condition took, before it is asked again: what asks a server would else keep it from what is waited for."""
 
 
 def until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
     """Return once `condition()` is true. Raises TimeoutError naming the condition."""
     end = time.monotonic() + timeout_s
+    began = time.monotonic()
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"not within {timeout_s:g} s: {inspect.getsource(condition).strip()}")
-        time.sleep(POLL_S)
+        time.sleep(_rest_s(began))
+        began = time.monotonic()
+
+
+def _rest_s(began: float) -> float:
+    """Before the next turn; `began`: when this one did."""
+    return max(POLL_S, REST * (time.monotonic() - began))
 
 
 async def eventually(condition: Callable[[], object | Awaitable[object]], timeout_s: float = 60.0) -> None:
     """The same inside a loop; the condition may be async."""
     end = time.monotonic() + timeout_s
     while True:
+        began = time.monotonic()
         found = condition()
         if inspect.isawaitable(found):
             found = await found
@@ -30,4 +40,4 @@ async def eventually(condition: Callable[[], object | Awaitable[object]], timeou
             return
         if time.monotonic() > end:
             raise TimeoutError(f"not within {timeout_s:g} s: {inspect.getsource(condition).strip()}")
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(_rest_s(began))
