@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 from uuid import uuid4
 
@@ -218,12 +218,13 @@ class Sender:
         if driver is None or not is_live(call.realm):
             return Result("failed", error=NOT_CONFIGURED)
         try:
-            messages = await self._outgoing(call)
+            prepared = await self._outgoing(call)
         except Exception as error:  # noqa: BLE001  one message that cannot be made must not stop the others
             log.error("attempt.unprepared", notification=call.row.id, error=type(error).__name__)
             return Result("failed", error="message_not_made", retry=True)
-        if isinstance(messages, Result):
-            return messages
+        if isinstance(prepared, Result):
+            return prepared
+        messages, others = prepared
         async with self._rooms[channel, never_waits(call.row)]:
             left_s = call.left_s(self._monotonic())
             if left_s <= 0:
@@ -240,10 +241,11 @@ class Sender:
                 metrics.observe("vigie_attempt_seconds", self._monotonic() - started, channel=channel.value)
             if ARMED:
                 reach("after-call")
-            return min(results, key=lambda result: _BEST.index(result.outcome))
+            best = min(results, key=lambda result: _BEST.index(result.outcome))
+            return replace(best, retry=True) if best.outcome == "failed" and others else best
 
-    async def _outgoing(self, call: Call) -> list[Outgoing] | Result:
-        """The message, once for each browser of the person; on other channels for one address, another one at each try."""
+    async def _outgoing(self, call: Call) -> tuple[list[Outgoing], int] | Result:
+        """The message, once for each browser of the person; on other channels for one address, another one at each try. And how many are left."""
         row, channel = call.row, call.granted.channel
         contact = await self._directory.get(row.person, wait_s=TEXT_WAIT_S)
         if contact is None:
@@ -258,10 +260,12 @@ class Sender:
                 return Result("failed", error="text_erased")
             said = str(item.fields["text"])
         text = compose(row, self.outbox.names_of(call.realm), translator(contact.language), self._link(call), said)
+        others = 0
         if channel is not Channel.APP:
             before = sum(a.channel is channel and a.number < call.attempt.number for a in row.attempts)
+            others = max(len(points) - before - 1, 0)
             points = [points[before % len(points)]]
-        return [
+        outgoing = [
             Outgoing(
                 realm=call.realm,
                 row=row,
@@ -274,6 +278,7 @@ class Sender:
             )
             for point in points
         ]
+        return outgoing, others
 
     def _returns(self, call: Call) -> str:
         until = round(self._wall_clock() * 1000) + RETURNS_VALID_MS

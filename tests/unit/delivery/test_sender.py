@@ -219,16 +219,30 @@ async def test_every_browser_of_a_person_gets_the_message(world: World, answers:
     assert world.row(n).attempts[0].state == state
 
 
-async def test_a_second_try_goes_to_the_second_number(world: World) -> None:
+@pytest.mark.parametrize("passing", [True, False])
+async def test_a_second_try_goes_to_the_second_number(world: World, passing: bool) -> None:
+    """Also when the first is wrong for good: then only as long as there is another one."""
     world.open("92", ["sms"])
     reached_by(world, Channel.SMS, "+33600000001", "+33600000002")
-    sms = Provider(Result("failed", error="sms_0x58", retry=True), Result("accepted"))
+    sms = Provider(Result("failed", error="sms_0x58", retry=passing), Result("accepted"))
     n = world.plan(channels=(Channel.SMS,))
     sender = world.sender(drivers={Channel.SMS: sms})
     await world.until(sender, lambda: world.row(n).attempts[0].state == "failed")
     world.later(30_000)
     await world.until(world.sender(drivers={Channel.SMS: sms}), lambda: world.row(n).state is NotificationState.ACCEPTED)
     assert [c.address for c in sms.calls] == ["+33600000001", "+33600000002"]
+
+
+async def test_numbers_that_are_all_wrong_are_not_tried_again(world: World) -> None:
+    world.open("92", ["sms"])
+    reached_by(world, Channel.SMS, "+33600000001", "+33600000002")
+    sms = Provider(Result("failed", error="sms_invalid"))
+    n = world.plan(channels=(Channel.SMS,))
+    await world.until(world.sender(drivers={Channel.SMS: sms}), lambda: world.row(n).attempts[0].state == "failed")
+    world.later(30_000)
+    await world.until(world.sender(drivers={Channel.SMS: sms}), lambda: world.row(n).state is NotificationState.FAILED)
+    assert [c.address for c in sms.calls] == ["+33600000001", "+33600000002"]
+    assert [a.retry for a in world.row(n).attempts] == [True, False]
 
 
 class Tried(Provider):
