@@ -63,14 +63,19 @@ class AckLinks:
             raise ValueError("realm name too long")
         head = _HEAD.pack(_VERSION, link.expires_at // 1000, UUID(link.notification).bytes, len(realm))
         body = head + realm + link.person.encode()
-        return urlsafe_b64encode(body + self._mac(body)).rstrip(b"=").decode()
+        return _written(body + self._mac(body))
 
     def read(self, token: str, now: Instant) -> Link:
-        """What a token says. Raises LinkInvalid, LinkExpired. That it was used is known by delivery alone."""
+        """What a token says. Raises LinkInvalid, LinkExpired. That it was used is known by delivery alone.
+
+        One spelling of it is read and no other that decodes to the same bytes: what a token answers once is told by how it is written (`answer_id`).
+        """
         try:
             sealed = urlsafe_b64decode(token + "=" * (-len(token) % 4))
         except (NotBase64, ValueError):
             raise LinkInvalid("not a token") from None
+        if _written(sealed) != token:
+            raise LinkInvalid("not written as a token is")
         body, mac = sealed[:-_MAC_BYTES], sealed[-_MAC_BYTES:]
         if len(body) < _HEAD.size or not hmac.compare_digest(mac, self._mac(body)):
             raise LinkInvalid("not a token of this installation")
@@ -85,6 +90,10 @@ class AckLinks:
 
     def _mac(self, body: bytes) -> bytes:
         return hmac.digest(self._key, body, sha256)[:_MAC_BYTES]
+
+
+def _written(sealed: bytes) -> str:
+    return urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
 
 RETURNS_VALID_MS: Final = 4 * DAY_MS
