@@ -145,6 +145,10 @@ class AccessStore:
         wanted = login.casefold()
         return next((a for a in self.all(Account) if a.login.casefold() == wanted), None)
 
+    def account_of(self, principal: str) -> Account | None:
+        """The account of a principal; None for one that logs in nowhere, or came in by a code alone."""
+        return self._records.get(Account, principal)
+
     def source(self, principal: str) -> Source | None:
         """The source record of a principal."""
         return self._records.get(Source, principal)

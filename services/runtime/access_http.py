@@ -39,6 +39,15 @@ async def principal_of(request: Request) -> Principal | None:
     return session.principal
 
 
+def still_of(request: Request) -> Principal | None:
+    """Who a request speaks for by now, while its answer goes on: None once its token was revoked, its session closed or over, its account shut."""
+    access: AccessStore = request.app.state.access
+    if (token := bearer_of(request.headers.get("authorization"))) is not None:
+        return access.bearer(token)
+    session = session_of(request)
+    return guest_of(request) if session is None else session.principal
+
+
 def guest_in(realm: str) -> Principal | None:
     """A read-only principal for one simulated realm. Raises ValueError for a live one: nobody looks at that without a login."""
     if not realm:

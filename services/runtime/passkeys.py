@@ -159,8 +159,7 @@ class Passkeys:
 
     def _account(self, principal: Principal) -> Account:
         """The person's account; whoever came in by a code alone (the first administrator) gets one with the first key."""
-        found = next((a for a in self._access.all(Account) if a.id == principal.id), None)
-        return found or Account(id=principal.id, login=principal.id)
+        return self._access.account_of(principal.id) or Account(id=principal.id, login=principal.id)
 
     # ── challenges ─────────────────────────────────────────────────────────────────────────────────────────────────
 

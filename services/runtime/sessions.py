@@ -214,7 +214,7 @@ class Sessions:
         return self._mac("device", principal_id)
 
     def _epoch(self, principal_id: str) -> int:
-        account = next((a for a in self._access.all(Account) if a.id == principal_id), None)
+        account = self._access.account_of(principal_id)
         return account.epoch if account else 0
 
     def _mac(self, purpose: str, text: str) -> str:

@@ -12,7 +12,7 @@ from services.console.api.context import Picture
 from services.console.compressing import accepts_gzip
 from services.console.live_rows import hidden_from
 from services.console.stream import Hub, Live
-from services.runtime.access import AccessStore
+from services.runtime.access_http import still_of
 
 router = APIRouter(prefix="/api/v1", tags=["live"])
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept-Encoding"}
@@ -30,12 +30,11 @@ async def stream(
     last_id: Annotated[str | None, Query(max_length=100, description="as the header Last-Event-ID")] = None,
 ) -> StreamingResponse:
     hub: Hub = request.app.state.hub
-    access: AccessStore = request.app.state.access
     principal = reader.principal
     gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
 
     def still_allowed() -> bool:
-        found = access.principal(principal.id)
+        found = still_of(request)
         return found is principal or found == principal
 
     frames = await hub.stream(

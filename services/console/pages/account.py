@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.runtime.access import AccessStore
-from services.runtime.access_http import principal_of, session_of
+from services.runtime.access_http import check_csrf, session_of
 from services.runtime.passkeys import Passkeys, Place
 from services.runtime.principals import Account, Principal
 from services.runtime.problems import ProblemError
@@ -34,11 +34,12 @@ class UsedKey(BaseModel):
 
 
 async def in_person(request: Request) -> Principal:
-    """Whoever sits at this browser; a token is no person. Raises ProblemError `unauthenticated`, `csrf`."""
-    principal = await principal_of(request)
-    if principal is None or session_of(request) is None:
+    """Whoever sits at this browser; a token is no person, also beside a session. Raises ProblemError `unauthenticated`, `csrf`."""
+    session = session_of(request)
+    if session is None or "authorization" in request.headers:
         raise ProblemError("unauthenticated")
-    return principal
+    await check_csrf(request, session)
+    return session.principal
 
 
 Person = Annotated[Principal, Depends(in_person)]
@@ -47,7 +48,7 @@ Person = Annotated[Principal, Depends(in_person)]
 def account_of(request: Request, principal: Principal) -> Account | None:
     """The account of a principal; None for whoever came in by a code alone."""
     access: AccessStore = request.app.state.access
-    return next((a for a in access.all(Account) if a.id == principal.id), None)
+    return access.account_of(principal.id)
 
 
 def place_of(request: Request) -> Place:

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from services.runtime.access import new_principal
 from services.runtime.rights import Role
-from services.runtime.sessions import COOKIE, CSRF_COOKIE
+from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER
 from services.runtime.settings import Settings
 from tests.integration.console.serving import Served, served
 
@@ -118,3 +118,16 @@ async def test_no_path_climbs_out_of_its_folder(console: Served, path: str) -> N
     assert answer.status_code in (303, 403, 404), answer.text[:200]
     assert "root:" not in answer.text
     assert "FastAPI" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/compte/cles/options", "/compte/cles", "/compte/cles/k/retirer", "/compte/sessions/fermer"])
+async def test_a_token_gets_no_passkey_and_no_session_beside_the_session_of_another(console: Served, path: str) -> None:
+    """A token ends and is revoked; what it could plant in its account would stay."""
+    mine = cookies_of(await log_in(console, await code_of(console, Role.OBSERVER)))
+    token = await console.as_role(Role.ADMIN)
+    answer = await console.http.post(path, json={"credential": {}}, headers=sent(mine) | token | {CSRF_HEADER: mine[CSRF_COOKIE]})
+    assert answer.status_code == 401
+    assert COOKIE not in cookies_of(answer)
+    own = await console.http.post(path, json={"credential": {}}, headers=sent(mine) | {CSRF_HEADER: mine[CSRF_COOKIE]})
+    assert own.status_code not in (401, 403)
+    assert (await console.http.post(path, json={"credential": {}}, headers=sent(mine))).status_code == 403

@@ -1,0 +1,95 @@
+"""An open stream ends with what opened it: session, token, account, demonstration."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from services.console.api import live
+from services.console.stream import Live
+from services.runtime.access import AccessStore, new_principal
+from services.runtime.access_http import guest_in
+from services.runtime.rights import Role
+from services.runtime.sessions import COOKIE, Session, Sessions
+from services.runtime.testing.keyed import memory_access
+
+EXERCISE = "92~ex-demo-1"
+
+
+class OneFrame:
+    """A hub that keeps the question which the stream asks before every frame."""
+
+    def __init__(self) -> None:
+        self.still_allowed: Callable[[], bool] = lambda: False
+
+    async def stream(self, realm: str, *, still_allowed: Callable[[], bool], **_: Any) -> Live:
+        self.still_allowed = still_allowed
+
+        async def frames() -> AsyncGenerator[bytes]:
+            yield b"event: hello\n\n"
+
+        return Live(frames(), lambda: None)
+
+
+class Doors:
+    def __init__(self, folder: Path) -> None:
+        self.access: AccessStore = memory_access(folder)
+        self.sessions, self.hub = Sessions(self.access), OneFrame()
+        app = FastAPI()
+        app.include_router(live.router)
+        app.state.access, app.state.sessions, app.state.hub = self.access, self.sessions, self.hub
+        app.state.model, app.state.live_realm, app.state.guest = None, "92", guest_in(EXERCISE)
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vigie")
+
+    async def somebody(self) -> Session:
+        principal = new_principal(Role.CELL)
+        await self.access.add_account(principal, "cellule")
+        return self.sessions.admit(principal)
+
+    async def open(self, realm: str = "92", **headers: str) -> Callable[[], bool]:
+        """Asked again as long as the stream goes on."""
+        answer = await self.http.get("/api/v1/stream", params={"realm": realm}, headers={"Accept-Encoding": "identity", **headers})
+        assert answer.status_code == 200
+        assert self.hub.still_allowed()
+        return self.hub.still_allowed
+
+
+@pytest.fixture
+def doors(tmp_path: Path) -> Doors:
+    return Doors(tmp_path)
+
+
+async def test_a_stream_ends_with_its_session_and_no_other(doors: Doors) -> None:
+    mine = await doors.somebody()
+    other = doors.sessions.admit(mine.principal)
+    here, there = [await doors.open(Cookie=f"{COOKIE}={s.cookie}") for s in (mine, other)]
+    doors.sessions.end(mine)
+    assert (here(), there()) == (False, True)
+    await doors.access.end_sessions(mine.principal.id)
+    assert not there()
+
+
+async def test_a_stream_ends_when_its_session_is_over(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = await doors.somebody()
+    still = await doors.open(Cookie=f"{COOKIE}={mine.cookie}")
+    monkeypatch.setattr("services.runtime.sessions.time.time_ns", lambda: mine.expires_at * 1_000_000)
+    assert not still()
+
+
+async def test_a_stream_ends_when_its_token_is_revoked_or_its_account_shut(doors: Doors) -> None:
+    principal = new_principal(Role.OBSERVER)
+    (first, one), (_, two) = [await doors.access.create_token(principal) for _ in range(2)]
+    revoked, shut = [await doors.open(Authorization=f"Bearer {token}") for token in (one, two)]
+    await doors.access.revoke_token(first)
+    assert (revoked(), shut()) == (False, True)
+    await doors.access.set_enabled(principal.id, enabled=False)
+    assert not shut()
+
+
+async def test_the_demonstration_is_followed_live_without_an_account(doors: Doors) -> None:
+    assert (await doors.open(EXERCISE))()
