@@ -263,11 +263,13 @@ class AccessStore:
         await self.put(found.model_copy(update={"epoch": found.epoch + 1}))
 
     async def set_enabled(self, principal_id: str, *, enabled: bool) -> None:
-        """Disabled: its tokens and sessions stop at once. Raises UnknownPrincipal, BrokerAway."""
+        """Disabled: its tokens and sessions stop at once; enabled again, its tokens count again. Raises UnknownPrincipal, BrokerAway."""
         found = self._records.get(Principal, principal_id)
         if found is None:
             raise UnknownPrincipal(principal_id)
         await self.put(found.model_copy(update={"disabled_at": None if enabled else _now()}))
+        if not enabled and self.account_of(principal_id) is not None:
+            await self.end_sessions(principal_id)
 
     async def issue_code(self, principal_id: str, *, expires_at: Instant | None, purpose: str = "issued", code: str | None = None) -> str:
         """A one-time code that opens a session of this principal. Raises BrokerAway."""
@@ -323,12 +325,32 @@ class AccessStore:
 
     async def _take(self, entries: Sequence[Entry]) -> None:
         for e in entries:
-            if e.offset <= self._records.offset(e.key) or e.key in self._records.pending:
+            if e.offset <= self._records.offset(e.key):
                 continue
+            record = None if e.value is None else self._records.open(e.key, e.value)
+            newer = self._epochs_passed(record)
+            if newer < 0 or (e.key in self._records.pending and newer == 0):
+                continue
+            self._records.pending.discard(e.key)
             if e.value is None:
                 self._drop(e.key)
-            elif (record := self._records.open(e.key, e.value)) is not None:
+            elif record is not None:
                 self._set(e.key, e.offset, e.value, record)
+
+    def _epochs_passed(self, record: Record | None) -> int:
+        """How many times the sessions of an account were ended since what is known of it; 0 for anything else.
+
+        Two processes write accounts: what the one only notes (a code that was used) never takes back what the other decided meanwhile (a password,
+        a second factor, a sign-out). What was written over is written again.
+        """
+        known = self.account_of(record.id) if isinstance(record, Account) else None
+        if known is None or not isinstance(record, Account):
+            return 0
+        passed = record.epoch - known.epoch
+        if passed < 0 and self.caught_up.is_set():
+            self.note(known)
+            return passed
+        return max(passed, 0)
 
     def _restart(self, _topic: str, _partition: int) -> None:
         """The topic was made again: whatever comes now is newer than what is known."""

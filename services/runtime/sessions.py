@@ -10,9 +10,12 @@ import asyncio
 import hmac
 import secrets
 import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
+from weakref import WeakValueDictionary
 
 import pyotp
 from argon2 import PasswordHasher
@@ -33,6 +36,8 @@ LIFE_MS: Final = 12 * HOUR_MS
 """Longer than the longest shift of the cell (10 h, D39)."""
 PRINTED_CODES: Final = 10
 MIN_PASSWORD: Final = 12
+LOGIN_CHARS: Final = 64
+"""Of the longest login: no longer one is remembered as a key of guesses."""
 DEVICE_S: Final = 31_536_000
 """How long a browser stays known to an account that has logged in there."""
 FREE_FAILURES: Final = 5
@@ -76,6 +81,16 @@ class Throttle:
 
     def __init__(self) -> None:
         self._failures: dict[str, tuple[int, float]] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def turn(self, *keys: str) -> AsyncIterator[None]:
+        """One attempt at a time for each key: of many at once each would be let in before the first has failed. Raises as `check`."""
+        async with AsyncExitStack() as turns:
+            for key in sorted(keys):
+                await turns.enter_async_context(self._turns.setdefault(key, asyncio.Lock()))
+            self.check(*keys)
+            yield
 
     def check(self, *keys: str) -> None:
         """Raises ProblemError `too_many_attempts`."""
@@ -128,15 +143,25 @@ class Sessions:
         """
         account = self._access.account(user)
         known = account is not None and hmac.compare_digest((device or "").encode(), self._device(account.id).encode())
-        keys = (f"device:{device}",) if known else (f"login:{user.casefold()}", f"from:{address}")
-        self._throttle.check(*keys)
-        right = await asyncio.to_thread(self._password_is, account.password_hash if account else None, password)
-        principal = self._access.principal(account.id) if account else None
-        if not right or account is None or principal is None or not self._second_is(account, second or ""):
-            self._throttle.failed(*keys)
-            raise ProblemError("login_failed")
-        self._throttle.succeeded(*keys)
-        return self.admit(principal)
+        keys = (f"device:{device}",) if known else (f"login:{user.casefold()[:LOGIN_CHARS]}", f"from:{address}")
+        async with self._throttle.turn(*keys):
+            principal = await self._proved(user, password, second or "")
+            if principal is None:
+                self._throttle.failed(*keys)
+                raise ProblemError("login_failed")
+            self._throttle.succeeded(*keys)
+            return self.admit(principal)
+
+    async def _proved(self, user: str, password: str, second: str) -> Principal | None:
+        """Whose password and second factor these are; the factor is used up. Judged by the account as it is once the password has been looked at."""
+        before = self._access.account(user)
+        hashed = before.password_hash if before else None
+        right = await asyncio.to_thread(self._password_is, hashed, password)
+        account = self._access.account(user)
+        if not right or account is None or account.password_hash != hashed:
+            return None
+        principal = self._access.principal(account.id)
+        return principal if principal is not None and self._second_is(account, second) else None
 
     def _password_is(self, hashed: str | None, password: str) -> bool:
         try:
@@ -163,17 +188,18 @@ class Sessions:
         if len(password) < MIN_PASSWORD:
             raise ValueError(f"at least {MIN_PASSWORD} characters")
         hashed = await asyncio.to_thread(self._hasher.hash, password)
+        account = self._access.account_of(account.id) or account
         changed = account.model_copy(update={"password_hash": hashed, "epoch": account.epoch + 1})
         await self._access.put(changed)
         return changed
 
     async def enrol_second_factor(self, account: Account, secret: str, second: str, printed: list[str]) -> Account:
-        """Switch TOTP on once the person has shown that it works. Raises ProblemError `login_failed`, BrokerAway."""
+        """Switch TOTP on once the person has shown that it works; all sessions of the account end. Raises ProblemError `login_failed`, BrokerAway."""
         counter = _totp_counter(secret, second)
         if counter is None:
             raise ProblemError("login_failed")
         hashes = tuple(self._access.hash(f"printed:{account.id}:{normal_code(c)}") for c in printed)
-        changed = account.model_copy(update={"totp_secret": secret, "totp_used": counter, "printed": hashes})
+        changed = account.model_copy(update={"totp_secret": secret, "totp_used": counter, "printed": hashes, "epoch": account.epoch + 1})
         await self._access.put(changed)
         return changed
 

@@ -27,7 +27,7 @@ class OneFrame:
     def __init__(self) -> None:
         self.still_allowed: Callable[[], bool] = lambda: False
 
-    async def stream(self, realm: str, *, still_allowed: Callable[[], bool], **_: Any) -> Live:
+    async def stream(self, _realm: str, *, still_allowed: Callable[[], bool], **_: Any) -> Live:
         self.still_allowed = still_allowed
 
         async def frames() -> AsyncGenerator[bytes]:

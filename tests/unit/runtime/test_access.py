@@ -83,6 +83,45 @@ async def test_another_process_knows_it_from_the_topic(store: AccessStore, log: 
     assert other.bearer(token) is None
 
 
+async def test_a_code_used_in_one_process_takes_back_nothing_that_another_decided(
+    store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
+) -> None:
+    """A sign-out of the front, and a login of the console that was noted and is not on the topic yet: whichever comes first."""
+    principal = new_principal(Role.CELL)
+    await store.add_account(principal, "cellule")
+    console = memory_access(tmp_path, log, "console")
+    await console._take(log.entries)
+    for each in (store, console):
+        each.caught_up.set()
+    account = console.account("cellule")
+    assert account is not None
+    console.note(account.model_copy(update={"totp_used": 7}))
+    await store.end_sessions(principal.id)
+    await console._take(log.entries)
+    assert console.account_of(principal.id) == account.model_copy(update={"epoch": 1})
+    assert f"account:{principal.id}" not in console._records.pending
+    late = account.model_copy(update={"totp_used": 9})  # the console had not heard of it when it wrote
+    await console._writer.put("access", *console._records.seal(late))
+    await store._take(log.entries)
+    await console._take(log.entries)
+    for each in (store, console):
+        assert each.account_of(principal.id) == account.model_copy(update={"epoch": 1})
+        assert f"account:{principal.id}" in each._records.pending, "it is written again"
+
+
+async def test_an_old_account_on_the_topic_is_read_at_the_start_and_written_by_nobody(
+    store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
+) -> None:
+    principal = new_principal(Role.CELL)
+    await store.add_account(principal, "cellule")
+    await store.end_sessions(principal.id)
+    store._records.save()
+    restarted = memory_access(tmp_path, log)
+    await restarted._take(log.entries)
+    assert restarted.account_of(principal.id) == store.account_of(principal.id)
+    assert not restarted._records.pending
+
+
 async def test_logins_work_from_the_local_file_alone(store: AccessStore, log: MemoryKeyedLog, tmp_path: Path) -> None:
     principal = new_principal(Role.ADMIN)
     await store.add_account(principal, "admin")

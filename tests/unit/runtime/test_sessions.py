@@ -1,3 +1,5 @@
+import asyncio
+import time
 from pathlib import Path
 
 import httpx
@@ -86,6 +88,84 @@ async def test_guessing_is_slowed_down_for_the_login_and_the_address(store: Acce
         with pytest.raises(ProblemError, match="too_many_attempts"):
             await sessions.login(user, PASSWORD, None, address=address)
     assert await sessions.login_with_code(await store.issue_code((await person_id(store)), expires_at=None), address="::3")
+
+
+async def test_guesses_that_come_all_at_once_are_counted_one_by_one(store: AccessStore, sessions: Sessions) -> None:
+    """None of fifty is let in before the first has failed; a known browser waits for no stranger."""
+    await person(store, sessions)
+    looked = 0
+    first = await sessions.login("cellule", PASSWORD, None, address="::1")
+    password_is = sessions._password_is
+
+    def counted(hashed: str | None, password: str) -> bool:
+        nonlocal looked
+        looked += 1
+        return password_is(hashed, password)
+
+    sessions._password_is = counted  # type: ignore[method-assign]
+    guesses = [sessions.login("cellule", f"wrong {n}", None, address=f"::{n}") for n in range(50)]
+    own = sessions.login("cellule", PASSWORD, None, address="::1", device=first.device)
+    *found, mine = await asyncio.gather(*guesses, own, return_exceptions=True)
+    assert looked == FREE_FAILURES + 1
+    assert sorted({f.problem.code for f in found if isinstance(f, ProblemError)}) == ["login_failed", "too_many_attempts"]
+    assert isinstance(mine, Session)
+    assert not sessions._throttle._turns
+
+
+@pytest.mark.parametrize("second", ["totp", "printed"])
+async def test_one_second_factor_opens_one_session_however_often_it_is_sent_at_once(
+    store: AccessStore, sessions: Sessions, monkeypatch: pytest.MonkeyPatch, second: str
+) -> None:
+    principal, account = await person(store, sessions)
+    secret = new_totp_secret()
+    await sessions.enrol_second_factor(account, secret, pyotp.TOTP(secret).now(), ["AAAA-BBBB"])
+    code = pyotp.TOTP(secret).at(int(time.time()) + 30) if second == "totp" else "AAAA-BBBB"
+    device = sessions._device(principal.id)
+    logins = [sessions.login("cellule", PASSWORD, code, address="::1", device=d) for d in (None, device)]
+    found = await asyncio.gather(*logins, return_exceptions=True)
+    assert [isinstance(f, Session) for f in found].count(True) == 1
+
+
+async def test_a_login_takes_back_nothing_that_was_decided_while_its_password_was_looked_at(store: AccessStore, sessions: Sessions) -> None:
+    principal, account = await person(store, sessions)
+    secret = new_totp_secret()
+    account = await sessions.enrol_second_factor(account, secret, pyotp.TOTP(secret).now(), ["AAAA-BBBB"])
+    password_is = sessions._password_is
+    loop = asyncio.get_running_loop()
+
+    def slow(hashed: str | None, password: str) -> bool:
+        asyncio.run_coroutine_threadsafe(store.end_sessions(principal.id), loop).result()
+        return password_is(hashed, password)
+
+    sessions._password_is = slow  # type: ignore[method-assign]
+    await sessions.login("cellule", PASSWORD, "AAAA-BBBB", address="::1")
+    found = store.account_of(principal.id)
+    assert found is not None
+    assert (found.epoch, found.printed) == (account.epoch + 1, ())
+
+    def changed(hashed: str | None, password: str) -> bool:
+        new = store.put(found.model_copy(update={"password_hash": "another", "epoch": found.epoch + 1}))
+        asyncio.run_coroutine_threadsafe(new, loop).result()
+        return password_is(hashed, password)
+
+    sessions._password_is = changed  # type: ignore[method-assign]
+    with pytest.raises(ProblemError, match="login_failed"):
+        await sessions.login("cellule", PASSWORD, pyotp.TOTP(secret).at(int(time.time()) + 30), address="::1")
+    assert (now := store.account_of(principal.id)) is not None
+    assert now.password_hash == "another"
+
+
+async def test_a_second_factor_and_a_shut_account_end_the_sessions_that_were_open(store: AccessStore, sessions: Sessions) -> None:
+    """Also of an account that is opened again: who stole the cookie meanwhile has nothing."""
+    principal, account = await person(store, sessions)
+    before = await sessions.login("cellule", PASSWORD, None, address="::1")
+    secret = new_totp_secret()
+    await sessions.enrol_second_factor(account, secret, pyotp.TOTP(secret).now(), ["AAAA-BBBB"])
+    assert sessions.read(before.cookie) is None
+    stolen = await sessions.login("cellule", PASSWORD, "AAAA-BBBB", address="::1")
+    await store.set_enabled(principal.id, enabled=False)
+    await store.set_enabled(principal.id, enabled=True)
+    assert sessions.read(stolen.cookie) is None
 
 
 async def person_id(store: AccessStore) -> str:
