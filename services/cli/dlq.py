@@ -139,11 +139,12 @@ def replay(
     async def again() -> str:
         settings = Settings()
         letter = await _find(settings, letter_id)
-        content = body.read_bytes() if body is not None else await _body(settings, letter)
+        corrected = None if body is None else body.read_bytes()
         if letter.lane is Lane.REFUSED and letter.topic is not None:
-            return await _republish(settings, letter, None if body is None else content)
+            return await _republish(settings, letter, corrected)
         if letter.lane is Lane.REFUSED:
-            return await _post(settings, letter, content)
+            return await _post(settings, letter, corrected)
+        content = corrected if corrected is not None else await _body(settings, letter)
         if letter.topic is None:
             raise DlqFailed(f"{letter.id} does not say which topic it came from")
         key = realm or letter.realm
@@ -166,21 +167,17 @@ async def _republish(settings: Settings, letter: DeadLetter, corrected: bytes | 
     return f"{letter.id} is on {letter.topic} again (partition {partition}, offset {offset})"
 
 
-async def _post(settings: Settings, letter: DeadLetter, content: bytes | None) -> str:
-    """A message that the front door refused goes to the front door again, in the name of who replays it."""
-    path = letter.headers.get("path")
-    if not path:
-        raise DlqFailed(f"{letter.id} does not say to which path it was sent")
-    headers = {"Idempotency-Key": letter.id, "Content-Type": letter.content_type or "application/octet-stream"}
-    if letter.source is not None:
-        headers["X-Vigie-Source"] = letter.source  # a machine's message stays that machine's (services.intake.machines.door)
+async def _post(settings: Settings, letter: DeadLetter, corrected: bytes | None) -> str:
+    """The front door offers a message that it refused again, in the name of its sender."""
+    headers = {}
     if token := local_token(settings):
         headers["Authorization"] = f"Bearer {token}"
     try:
         async with httpx.AsyncClient(base_url=settings.url, trust_env=False, timeout=10.0) as client:
-            answer = await client.post(path, content=content or b"", headers=headers)
+            answer = await client.post(f"/api/v1/refused/{letter.id}/replay", content=corrected or b"", headers=headers)
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise DlqFailed(f"no answer from {settings.url}: {error}") from error
+    said = f"{letter.headers.get('path', letter.id)} answered {answer.status_code}: {answer.text[:500]}"
     if answer.is_error:
-        raise DlqFailed(f"{path} answered {answer.status_code}: {answer.text[:500]}")
-    return f"{path} answered {answer.status_code}: {answer.text[:500]}"
+        raise DlqFailed(said)
+    return said

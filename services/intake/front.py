@@ -20,7 +20,7 @@ from services.intake.exchange import ClientGone, Receive, Scope, Send, address_o
 from services.intake.idempotency import Known, Ledger
 from services.intake.lane import SHOWN, RefusedMessages
 from services.intake.lists import part_of
-from services.intake.machines.door import REPLAYED, Machines, may_replay
+from services.intake.machines.door import Machines
 from services.intake.openapi import merged
 from services.intake.proxy import Proxy
 from services.intake.refusals import Strangers
@@ -107,11 +107,11 @@ class Front:
             raise ProblemError("not_found")  # `OPTIONS *`: of the server, not of a resource
         if path == POST_ONE:
             _only(method, "POST")
-            await self._reports.post_one(await self._sender(scope), scope, receive, send)
+            await self._reports.post_one(await self._caller(scope, Permission.REPORT_POST), scope, receive, send)
             metrics.count("vigie_reports_total", dialect="native", status="202")
         elif path == POST_BATCH:
             _only(method, "POST")
-            await self._reports.post_batch(await self._sender(scope), scope, receive, send)
+            await self._reports.post_batch(await self._caller(scope, Permission.REPORT_POST), scope, receive, send)
         elif path == POST_LINE:
             _only(method, "POST")
             await self._reports.post_line(await self._caller(scope, Permission.REPORT_RELAY), scope, receive, send)
@@ -142,7 +142,7 @@ class Front:
         reader = await self._caller(scope, Permission.DEAD_LETTERS)
         match method, parts:
             case "GET", [""]:
-                await answer_json(send, 200, await self._refused.listed(part_of(scope, SHOWN)))
+                await answer_json(send, 200, await self._refused.listed(part_of(scope, SHOWN), reader))
             case "GET", [id]:
                 await answer_json(send, 200, await self._refused.shown(id, reader))
             case "POST", [id, "replay"]:
@@ -223,12 +223,6 @@ class Front:
                 await answer(
                     send, found.status, found.body, [(b"content-type", found.content_type.encode()), (b"cache-control", b"no-store")]
                 )
-
-    async def _sender(self, scope: Scope) -> Principal:
-        """Whose report it is: the caller's, or that of the sender whose refused message the caller offers again."""
-        principal = await self._caller(scope, Permission.REPORT_POST)
-        replayed = header(scope, REPLAYED.encode()) if may_replay(principal) else None
-        return (self._machines.principal(replayed) if replayed else None) or principal
 
     async def _caller(self, scope: Scope, permission: Permission) -> Principal:
         principal = scope.get(lane.SENDER) or await self._callers.identify(scope)

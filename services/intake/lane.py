@@ -47,16 +47,16 @@ class RefusedMessages:
         self._access = access
         self._partitions = (partition_of(live_realm, BY_NAME[TOPIC].partitions),)
 
-    async def listed(self, part: Part) -> dict[str, Any]:
+    async def listed(self, part: Part, reader: Principal) -> dict[str, Any]:
         """`?source=`: of this principal alone."""
         source = part.filters.get("source")
-        kept = [letter for letter in reversed(await self._letters()) if source is None or letter.source == source]
+        kept = [letter for letter in reversed(await self._letters(reader)) if source is None or letter.source == source]
         shown, following = cut(kept, lambda letter: letter.id, part.limit, part.cursor)
         return {"items": [row_of(letter) for letter in shown], "next": following}
 
     async def shown(self, id: str, reader: Principal) -> dict[str, Any]:
         """With the bytes, as text where they are UTF-8 and in base64."""
-        letter = await self._find(id)
+        letter = await self._find(id, reader)
         body = await self._body(letter)
         log.info("refusal.read", letter=id, reader=reader.id)
         known = {} if body is None else {"body_base64": base64.b64encode(body).decode(), "body": body.decode("utf-8", "replace")}
@@ -64,7 +64,7 @@ class RefusedMessages:
 
     async def again(self, id: str, corrected: bytes, author: Principal) -> tuple[Scope, bytes] | dict[str, Any]:
         """The request to be routed again with its body; or, for a record of a topic, where it lies now."""
-        letter = await self._find(id)
+        letter = await self._find(id, author)
         log.info("refusal.replayed", letter=id, author=author.id, corrected=bool(corrected))
         if letter.topic is not None:
             try:
@@ -88,14 +88,16 @@ class RefusedMessages:
             "client": None, SENDER: sender,
         }, body  # fmt: skip
 
-    async def _letters(self) -> list[DeadLetter]:
+    async def _letters(self, reader: Principal) -> list[DeadLetter]:
+        """Of the realms that the reader may see."""
         try:
-            return [letter async for letter in read_letters(self._kafka, self._partitions) if letter.lane is Lane.REFUSED]
+            kept = [letter async for letter in read_letters(self._kafka, self._partitions) if letter.lane is Lane.REFUSED]
         except (KafkaError, OSError) as error:
             raise BrokerAway(type(error).__name__) from error
+        return [letter for letter in kept if reader.sees(letter.realm)]
 
-    async def _find(self, id: str) -> DeadLetter:
-        found = next((letter for letter in await self._letters() if letter.id == id), None)
+    async def _find(self, id: str, reader: Principal) -> DeadLetter:
+        found = next((letter for letter in await self._letters(reader) if letter.id == id), None)
         if found is None:
             raise ProblemError("not_found")
         return found

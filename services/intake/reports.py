@@ -221,10 +221,16 @@ class Reports:
             self._refused.keep(Refused(principal, problem, body, content_type[:200], "native", path or str(scope["path"])))
 
     async def get_raw(self, principal: Principal, report_id: str, send: Send) -> None:
-        """The bytes as they came; the reading is logged (D59). Raises ProblemError `not_found`, `erased`."""
-        item = await self._texts.get(text_id_of(report_id), wait_s=RAW_WAIT_S if self._ledger.get(report_id) else 0.0)
+        """The bytes as they came; the reading is logged (D59). Raises ProblemError `not_found`, `erased`, `out_of_scope`.
+
+        Whoever may see some realms reads of these alone: of a report of which nothing is known any more the realm is unknown too.
+        """
+        known = self._ledger.get(report_id)
+        if not principal.sees(known.realm if known is not None else None):
+            raise ProblemError("out_of_scope", field="realm")
+        item = await self._texts.get(text_id_of(report_id), wait_s=RAW_WAIT_S if known is not None else 0.0)
         if item is None or item.raw is None:
-            raise ProblemError("not_found" if self._ledger.get(report_id) is None else "erased")
+            raise ProblemError("not_found" if known is None else "erased")
         log.info("report.raw_read", report=report_id, reader=principal.id, permission=Permission.REPORT_RAW.value)
         name = f'attachment; filename="{report_id}"'.encode()
         content_type = (item.content_type or "application/octet-stream").encode("latin-1", "replace")

@@ -35,7 +35,7 @@ def kind_of_source(named: str | None, principal: Principal, realm: str) -> str:
 def check_scope(principal: Principal, realm: str, site_id: str | None, type: str, lifts: Iterable[str]) -> None:
     """A source speaks for its own realms, types and sites only, and ends nothing else; with sites it must name one. Raises ProblemError."""
     scope = principal.scope
-    if scope.realms and realm not in scope.realms:
+    if not principal.sees(realm):
         raise ProblemError("out_of_scope", field="realm")
     if scope.types and type not in scope.types:
         raise ProblemError("out_of_scope", field="type")

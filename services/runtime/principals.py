@@ -42,6 +42,10 @@ class Principal(Model):
         """Its role has this right. Scope is asked for separately."""
         return permission in RIGHTS[self.role]
 
+    def sees(self, realm: str | None) -> bool:
+        """Its scope holds this realm; one that is not known only a scope without a limit."""
+        return not self.scope.realms or realm in self.scope.realms
+
     @property
     def acting_role(self) -> str:
         """Role that its commands carry: the duty when it has one (schemas.ranks knows both words)."""

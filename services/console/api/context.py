@@ -126,7 +126,7 @@ def checked_realm(request: Request, principal: Principal, named: str | None) -> 
         parse_realm(realm)
     except RealmNameInvalid:
         raise RealmUnknown from None
-    if principal.scope.realms and realm not in principal.scope.realms:
+    if not principal.sees(realm):
         raise ProblemError("out_of_scope", field="realm")
     return realm
 

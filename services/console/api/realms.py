@@ -67,13 +67,12 @@ class Pace(Body):
 @router.get("", summary="Live realms first, then the newest; `as_of` leaves out those that were opened later")
 async def listed(request: Request, part: Cut, principal: Reading, as_of: AsOf = None) -> Page[Realm]:
     model: ReadModel = request.app.state.model
-    mine = principal.scope.realms
-    return part.of([r for r in await model.realms(as_of=parse_time(as_of) if as_of else None) if not mine or r.name in mine])
+    return part.of([r for r in await model.realms(as_of=parse_time(as_of) if as_of else None) if principal.sees(r.name)])
 
 
 @router.get("/{name}")
 async def one(request: Request, name: str, principal: Reading, as_of: AsOf = None) -> Realm:
-    if principal.scope.realms and name not in principal.scope.realms:
+    if not principal.sees(name):
         raise ProblemError("out_of_scope", field="realm")
     model: ReadModel = request.app.state.model
     return await model.realm(name, as_of=parse_time(as_of) if as_of else None)
@@ -85,7 +84,7 @@ async def open_realm(author: Running, request: Request, body: NewRealm | None = 
     folder: Path = request.app.state.territory
     decisions: Decisions = request.app.state.decisions
     realm = _name(body, folder.name, decisions.realm_id(author.principal, author.key))
-    if author.principal.scope.realms and realm not in author.principal.scope.realms:
+    if not author.principal.sees(realm):
         raise ProblemError("out_of_scope", field="id")
     try:
         territory = await asyncio.to_thread(load_territory, folder)

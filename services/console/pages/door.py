@@ -18,7 +18,6 @@ from services.console.resources import Overview, Realm
 from services.console.texts import words as w
 from services.runtime.access import AccessStore
 from services.runtime.access_http import guest_of, session_of
-from services.runtime.principals import Principal
 from services.runtime.problems import Language, ProblemError
 from services.runtime.rights import Permission
 
@@ -129,11 +128,6 @@ async def poster_site(request: Request) -> str | None:
     return source.site
 
 
-def sees(principal: Principal, realm: str) -> bool:
-    """The principal's scope holds this realm."""
-    return not principal.scope.realms or realm in principal.scope.realms
-
-
 def query_of(request: Request, **changes: object) -> str:
     """The query of this page with some parameters changed; None removes one."""
     kept = {**request.query_params, **changes}
@@ -151,10 +145,10 @@ async def realm_of(request: Request, queries: Queries, reader: Reader) -> tuple[
     Without `?realm=` it is the live one; but as long as that has nothing open, a newcomer is sent to a running exercise
     (Elsewhere), where the band says so. A page that is shown stays where it is. Raises ProblemError.
     """
-    realms = [r for r in await queries.realms() if sees(reader.principal, r.name)]
+    realms = [r for r in await queries.realms() if reader.principal.sees(r.name)]
     asked = request.query_params.get("realm")
     if asked is not None:
-        if not sees(reader.principal, asked):
+        if not reader.principal.sees(asked):
             raise ProblemError("forbidden", role=reader.principal.role.value, permission=f"realm {asked}")
         return next((r for r in realms if r.name == asked), None) or await queries.realm(asked), realms
     live = next((r for r in realms if not r.simulated), None)

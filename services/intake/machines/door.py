@@ -87,8 +87,6 @@ RETRY_S: Final = 2
 WHOLE_BYTES: Final = 2 << 20
 """What the reports of one request may keep of it together, each the whole body: beyond, each keeps its own part. A group of 900 alerts would be 900 megabytes."""
 BYTES: Final = "application/octet-stream"
-REPLAYED: Final = "x-vigie-source"
-"""With the key of somebody who may replay refused messages: the source whose refused message this is."""
 TRANSIENT: Final = frozenset({429, 503})
 """Say nothing about the message: the same may be taken later."""
 ANYBODY: Final = frozenset({"cap"})
@@ -190,8 +188,6 @@ class Machines:
         principal = asked.sender or await self._holder(keys)
         if principal is None:
             return None
-        if (replayed := asked.headers.get(REPLAYED)) is not None and may_replay(principal):
-            principal = self._access.principal(replayed) or principal
         self.book.heard(principal.id, time.time_ns() // 1_000_000)
         return principal
 
@@ -218,11 +214,6 @@ class Machines:
         return f"{paths[0]}/{source.name}" if source.dialect == generic.NAME else paths[0]
 
     # ── what ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def principal(self, id: str) -> Principal | None:
-        """Whoever may report under this id, unless disabled."""
-        found = self._access.principal(id)
-        return found if found is not None and found.may(Permission.REPORT_POST) else None
 
     async def take_all(
         self, principal: Principal, source: Source, dialect: str, asked: Asked, signals: Sequence[Signal | Told | ProblemError]
@@ -321,11 +312,6 @@ def _of_its_part(speaker: Speaker, told: Signal | Told) -> Speaker:
     if told.part is None:
         return speaker
     return replace(speaker, raw=replace(speaker.raw, body=dumped(told.part.document), content_type=told.part.content_type))
-
-
-def may_replay(principal: Principal) -> bool:
-    """Offer a refused message again in its sender's name: who may read it, and pass on another's word."""
-    return principal.may(Permission.DEAD_LETTERS) and principal.may(Permission.REPORT_RELAY)
 
 
 def where_of(dialect: str) -> str:

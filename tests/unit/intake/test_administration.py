@@ -73,7 +73,7 @@ def letter(n: int) -> DeadLetter:
 async def test_a_list_of_the_door_is_read_page_by_page(door: Door, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """`?limit=` was read over."""
 
-    async def letters(_lane: object) -> list[DeadLetter]:
+    async def letters(*_: object) -> list[DeadLetter]:
         return [letter(n) for n in range(3)]
 
     monkeypatch.setattr(RefusedMessages, "_letters", letters)

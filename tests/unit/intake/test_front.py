@@ -6,6 +6,7 @@ import asyncio
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.intake import lane
 from services.intake.exchange import answer_json, redacted
 from services.intake.refusals import PER_ADDRESS
-from services.runtime.deadletters import Lane
+from services.runtime.deadletters import DeadLetter, Lane
 from services.runtime.principals import Scope
 from services.runtime.rights import Role
 from services.runtime.testing.keyed import token_for
@@ -317,6 +319,40 @@ async def test_the_bytes_as_they_came_are_for_those_who_may_read_them(door: Door
         await door.intake.vault.texts.erase(f"report-{id}")
         assert (await cell.get(f"/api/v1/reports/{id}/raw")).json()["code"] == "erased"
         assert (await cell.get("/api/v1/reports/unknown/raw")).json()["code"] == "not_found"
+
+
+async def test_who_trains_in_an_exercise_reads_no_word_of_the_live_realm(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    exercise = "92~ex-cours"
+    letters = [
+        DeadLetter(id=f"l-{realm}", lane=Lane.REFUSED, service="intake", realm=realm, at=1, code="invalid", detail="", source="s-1")
+        for realm in ("92", exercise)
+    ]
+
+    async def kept(*_: object) -> AsyncIterator[DeadLetter]:
+        for letter in letters:
+            yield letter
+
+    monkeypatch.setattr(lane, "read_letters", kept)
+    async with await door.as_(Role.CELL) as cell, await door.as_(Role.CELL, scope=Scope(realms=(exercise,))) as pupil:
+        live = (await cell.post("/api/v1/reports", json=report())).json()["report_id"]
+        trained = (await pupil.post("/api/v1/reports", json=report(realm=exercise))).json()["report_id"]
+        assert (await pupil.get(f"/api/v1/reports/{live}/raw")).json()["code"] == "out_of_scope"
+        assert (await pupil.get("/api/v1/reports/unknown/raw")).json()["code"] == "out_of_scope", "whose realm nobody knows any more"
+        assert (await pupil.get(f"/api/v1/reports/{trained}/raw")).status_code == 200
+        assert [i["id"] for i in (await pupil.get("/api/v1/refused")).json()["items"]] == [f"l-{exercise}"]
+        assert [i["id"] for i in (await cell.get("/api/v1/refused")).json()["items"]] == [f"l-{exercise}", "l-92"]
+        for answer in (await pupil.get("/api/v1/refused/l-92"), await pupil.post("/api/v1/refused/l-92/replay")):
+            assert answer.json()["code"] == "not_found"
+        assert (await pupil.get(f"/api/v1/refused/l-{exercise}")).status_code == 200
+
+
+async def test_nobody_posts_in_the_name_of_another(door: Door) -> None:
+    """Only a message that was refused is offered again in its sender's name, as it lies in the lane."""
+    other, _ = await token_for(door.intake.access, Role.COORDINATOR)
+    async with await door.as_(Role.CELL) as cell:
+        await cell.post("/api/v1/reports", json=report(), headers={"X-Vigie-Source": other.id})
+    ((_, posted, _),) = door.inputs.appended
+    assert posted.source_key != other.id
 
 
 async def test_without_a_console_the_front_says_so_and_still_accepts(door: Door) -> None:

@@ -32,7 +32,7 @@ async def clients(door: Door) -> AsyncIterator[dict[Role | None, httpx.AsyncClie
         await client.aclose()
 
 
-async def _no_letters() -> list[DeadLetter]:
+async def _no_letters(_reader: object) -> list[DeadLetter]:
     """Stands for reading the topic of dead letters."""
     return []
 
