@@ -57,7 +57,7 @@ def password(login: Login) -> None:
 
 @app.command()
 def totp(login: Login) -> None:
-    """Switch the second factor on: shows the secret, asks for a code from the device, prints ten codes to keep on paper."""
+    """Switch the second factor on: shows the secret, asks for a code from the device, prints ten codes to keep on paper; all sessions of the account end."""
     secret = new_totp_secret()
     typer.echo(f"Secret : {secret}\n{pyotp.TOTP(secret).provisioning_uri(name=login, issuer_name='Vigie')}")
     made = ask("POST", _of(login, "second-factor"), {"secret": secret, "second": typer.prompt("Code affiché par l’appareil")})

@@ -68,7 +68,7 @@ from services.runtime.ending import end
 from services.runtime.health import Health
 from services.runtime.kafka import BrokerAway
 from services.runtime.keys import MasterKey
-from services.runtime.links import AckLinks, Link, ReturnLinks
+from services.runtime.links import AckLinks, Link, ReturnLinks, loggable
 from services.runtime.oidc_settings import OidcSettings
 from services.runtime.passkeys import Passkeys
 from services.runtime.problems import Problem, ProblemError
@@ -170,7 +170,7 @@ def create_app(health: Health) -> FastAPI:
 
     @app.exception_handler(BrokerAway)
     async def broker_away(request: Request, error: BrokerAway) -> Response:
-        slog.warning("broker.away", path=request.url.path, error=str(error))
+        slog.warning("broker.away", path=loggable(request.url.path), error=str(error))
         return problem_response(Problem("broker_away", retry_after_s=2), request)
 
     @app.exception_handler(404)

@@ -17,7 +17,7 @@ from services.intake.machines.registry import NewSource, Registry, SourceChange
 from services.intake.native import problem_of
 from services.runtime.access import AccessStore, LoginTaken, UnknownPrincipal, new_code, new_principal
 from services.runtime.paging import Key, page
-from services.runtime.principals import Account, Principal, Token
+from services.runtime.principals import LOGIN_CHARS, Account, Principal, Token, is_login
 from services.runtime.principals import Scope as Limits
 from services.runtime.problems import ProblemError, both, fault
 from services.runtime.rights import RIGHTS, Role
@@ -50,7 +50,7 @@ class NewToken(_Body):
 
 
 class NewUser(_Body):
-    login: str = Field(min_length=1, max_length=64)
+    login: str = Field(min_length=1, max_length=LOGIN_CHARS)
     role: Role
     duty: str | None = Field(default=None, max_length=64)
     scope: Limits = Limits()
@@ -150,6 +150,9 @@ class Administration:
         log.info("token.revoked", token=id, author=author.id)
 
     async def _new_user(self, asked: NewUser, author: Principal) -> dict[str, Any]:
+        if not is_login(asked.login):
+            why = ("caractères visibles, sans espace autour", "visible characters, without spaces around them")
+            raise ProblemError("invalid", faults=(fault("login", "login", *why),))
         principal = new_principal(asked.role, duty=asked.duty, scope=asked.scope).model_copy(update={"person": asked.person})
         try:
             await self._access.add_account(principal, asked.login)

@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote, urlencode
 
 import orjson
 
 from services.intake.overload import BodyRoom
+from services.runtime.links import loggable
 from services.runtime.problems import MEDIA_TYPE, Language, Problem, ProblemError, language_of
 
 Scope = MutableMapping[str, Any]
@@ -62,14 +63,22 @@ def cookies_of(scope: Scope) -> dict[str, str]:
         return {}
 
 
+def parts_of(scope: Scope) -> list[str]:
+    """The path part by part, each decoded by itself: a `/` in a part (`DOMAINE%2Fjean`) stays in it."""
+    raw = scope.get("raw_path")
+    if raw is None:
+        return str(scope["path"]).split("/")
+    return [unquote(part) for part in bytes(raw).split(b"?")[0].decode("latin-1").split("/")]
+
+
 def language(scope: Scope) -> Language:
     """Of the answer."""
     return language_of(header(scope, b"accept-language"))
 
 
 def redacted(scope: Scope) -> str:
-    """Path and query as they may be kept and logged: secrets in the query are not. A `?` of the path stays one of the path."""
-    path, query = str(scope["path"]).replace("%", "%25").replace("?", "%3F"), scope.get("query_string", b"")
+    """Path and query as they may be kept and logged: secrets in them are not. A `?` of the path stays one of the path."""
+    path, query = loggable(str(scope["path"])).replace("%", "%25").replace("?", "%3F"), scope.get("query_string", b"")
     if not query:
         return path
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)

@@ -16,7 +16,19 @@ from services.intake.administration import Administration, whoami
 from services.intake.alertmanager import AlertmanagerApi
 from services.intake.attachments import Attachments
 from services.intake.callers import Callers, require
-from services.intake.exchange import ClientGone, Receive, Scope, Send, address_of, answer, answer_json, answer_problem, header, redacted
+from services.intake.exchange import (
+    ClientGone,
+    Receive,
+    Scope,
+    Send,
+    address_of,
+    answer,
+    answer_json,
+    answer_problem,
+    header,
+    parts_of,
+    redacted,
+)
 from services.intake.idempotency import Known, Ledger
 from services.intake.lane import SHOWN, RefusedMessages
 from services.intake.lists import part_of
@@ -130,7 +142,7 @@ class Front:
             await self._administration.list_sources(scope, send)
         elif path.startswith(_ADMIN):
             author = await self._caller(scope, Permission.ACCESS_ADMIN)
-            await self._administration.handle(author, method, path.removeprefix("/api/v1/").split("/"), scope, receive, send)
+            await self._administration.handle(author, method, parts_of(scope)[3:], scope, receive, send)
         elif path in ("/livez", "/readyz", "/metrics", "/openapi.json", "/api/v1/whoami", "/api/v1/intake/strangers"):
             _only(method, "GET")
             await self._read(path, scope, send)

@@ -35,6 +35,7 @@ from services.runtime.principals import (
     Token,
     Trace,
     key_of,
+    login_key,
 )
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
@@ -141,9 +142,9 @@ class AccessStore:
         return self._records.all(kind)
 
     def account(self, login: str) -> Account | None:
-        """By login, without regard to case."""
-        wanted = login.casefold()
-        return next((a for a in self.all(Account) if a.login.casefold() == wanted), None)
+        """By login, however it is written (`login_key`)."""
+        wanted = login_key(login)
+        return next((a for a in self.all(Account) if login_key(a.login) == wanted), None)
 
     def account_of(self, principal: str) -> Account | None:
         """The account of a principal; None for one that logs in nowhere, or came in by a code alone."""

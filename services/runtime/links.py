@@ -9,6 +9,7 @@ Links for providers (`/r/{token}`) are made alike, with a key of their own: a ga
 from __future__ import annotations
 
 import hmac
+import re
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
@@ -26,6 +27,13 @@ VALID_MS: Final = HOUR_MS
 _HEAD: Final = struct.Struct(">BI16sB")
 _VERSION: Final = 1
 _MAC_BYTES: Final = 16
+_OPENING: Final = re.compile(r"^/+(a|r|calendriers)/+[^/?]+")
+"""Paths that open something by themselves: to answer, for providers, calendar feeds."""
+
+
+def loggable(path: str) -> str:
+    """A path as it may be written into a log: without the token that it would open something by."""
+    return _OPENING.sub(r"/\1/***", path)
 
 
 class LinkInvalid(ValueError):

@@ -23,7 +23,7 @@ from services.runtime.access import AccessStore, LoginTaken, new_principal
 from services.runtime.keys import MasterKey, seal, unseal
 from services.runtime.oidc_provider import NotConfirmed, Provider, ProviderAway
 from services.runtime.oidc_settings import ATTEMPT_S, BACK, COOKIE, OidcSettings
-from services.runtime.principals import Account, EndedSession, Principal
+from services.runtime.principals import Account, EndedSession, Principal, is_login
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
 from services.runtime.sessions import Session, Sessions
@@ -119,7 +119,7 @@ class Oidc:
     async def _first(self, claims: dict[str, Any], subject: str) -> Account | None:
         """The account that the claim names, now this subject's, unless it is another's already, or an administrator's; a new one where that is wanted."""
         said = claims.get(self._settings.oidc_claim)
-        if not isinstance(said, str) or not 0 < len(said) <= 64 or not said.isprintable():
+        if not isinstance(said, str) or not is_login(said):
             return None
         if self._settings.oidc_claim == "email" and claims.get("email_verified") is not True:
             return None

@@ -7,12 +7,16 @@ argon2id.
 from __future__ import annotations
 
 from typing import ClassVar, Final, Literal
+from unicodedata import normalize
 
 from pydantic import Field
 
 from schemas.base import Instant, Model
 from schemas.words import EventType
 from services.runtime.rights import RIGHTS, Permission, Role
+
+LOGIN_CHARS: Final = 64
+"""Of the longest login."""
 
 
 class Scope(Model):
@@ -84,12 +88,22 @@ class Passkey(Model):
     used_at: Instant | None = None
 
 
+def login_key(login: str) -> str:
+    """Under which a login is looked for: neither case nor the way in which its accents are encoded count."""
+    return normalize("NFC", login).casefold()
+
+
+def is_login(text: str) -> bool:
+    """One that can be typed and named in an address: printable, without spaces around it."""
+    return 0 < len(text) <= LOGIN_CHARS and text.isprintable() and text == text.strip() and text not in (".", "..")
+
+
 class Account(Model):
     """How a principal logs in. `id` is the principal's."""
 
     kind: ClassVar[str] = "account"
     id: str
-    login: str = Field(min_length=1, max_length=64)
+    login: str = Field(min_length=1, max_length=LOGIN_CHARS)
     password_hash: str | None = None
     totp_secret: str | None = None
     totp_used: int = Field(default=0, description="counter of the last TOTP that was accepted: none is accepted twice")

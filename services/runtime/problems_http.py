@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from services.runtime.links import loggable
 from services.runtime.problems import MEDIA_TYPE, Problem, ProblemError, fault, fault_of, language_of
 
 _BY_STATUS = {401: "unauthenticated", 404: "not_found", 412: "precondition_failed"}
@@ -62,7 +63,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
         reference = uuid.uuid4().hex[:12]
-        log.error("request.failed", reference=reference, path=request.url.path, method=request.method, exc_info=error)
+        log.error("request.failed", reference=reference, path=loggable(request.url.path), method=request.method, exc_info=error)
         response = problem_response(Problem("internal", {"reference": reference}), request)
         response.headers["Connection"] = "close"  # uvicorn closes it: told, so that nobody sends another request on it
         return response

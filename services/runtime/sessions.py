@@ -23,7 +23,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from schemas.base import DAY_MS, HOUR_MS, Instant
 from services.runtime.access import AccessStore, normal_code
-from services.runtime.principals import Account, EndedSession, Principal
+from services.runtime.principals import LOGIN_CHARS, Account, EndedSession, Principal, login_key
 from services.runtime.problems import ProblemError
 
 COOKIE: Final = "vigie_session"
@@ -36,8 +36,6 @@ LIFE_MS: Final = 12 * HOUR_MS
 """Longer than the longest shift of the cell (10 h, D39)."""
 PRINTED_CODES: Final = 10
 MIN_PASSWORD: Final = 12
-LOGIN_CHARS: Final = 64
-"""Of the longest login: no longer one is remembered as a key of guesses."""
 DEVICE_S: Final = 31_536_000
 """How long a browser stays known to an account that has logged in there."""
 FREE_FAILURES: Final = 5
@@ -143,7 +141,7 @@ class Sessions:
         """
         account = self._access.account(user)
         known = account is not None and hmac.compare_digest((device or "").encode(), self._device(account.id).encode())
-        keys = (f"device:{device}",) if known else (f"login:{user.casefold()[:LOGIN_CHARS]}", f"from:{address}")
+        keys = (f"device:{device}",) if known else (f"login:{login_key(user[:LOGIN_CHARS])}", f"from:{address}")
         async with self._throttle.turn(*keys):
             principal = await self._proved(user, password, second or "")
             if principal is None:

@@ -105,9 +105,10 @@ class DataDir:
         """Exists from the first record of a restore to its end: what lies here is half until then."""
 
     def make(self) -> None:
-        """Create what is missing; secrets and run are the owner's alone (0700). Raises OSError."""
-        for folder in (self.root, self.kafka, self.store, self.logs):
-            folder.mkdir(parents=True, exist_ok=True)
+        """Create what is missing, all for the owner alone (0700); of what is there only secrets and run are made so. Raises OSError."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.kafka, self.store, self.logs):
+            folder.mkdir(exist_ok=True, mode=0o700)
         for folder in (self.secrets, self.run):
             folder.mkdir(exist_ok=True)
             folder.chmod(0o700)

@@ -31,6 +31,8 @@ _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC6325
 _LASTS_S: Final = 12 * 3600
 """Of a proof of who sends: at most a day (RFC 8292, 2)."""
 _TEXT: Final = re.compile(r"[A-Za-z0-9_-]+={0,2}")
+_HOST: Final = re.compile(r"[a-z0-9.:-]+")
+"""A name or an address. In anything else two programs may see two hosts."""
 SERVICES: Final = ("fcm.googleapis.com", "push.services.mozilla.com", "notify.windows.com", "web.push.apple.com")
 """Of the browsers that people have."""
 
@@ -67,7 +69,7 @@ class PushSettings(Settings):
             host, _ = (parts.hostname or "").lower(), parts.port
         except ValueError:
             return False
-        known = any(host == service or host.endswith(f".{service}") for service in self.push_services)
+        known = _HOST.fullmatch(host) is not None and any(host == s or host.endswith(f".{s}") for s in self.push_services)
         return known and not parts.username and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
 
 

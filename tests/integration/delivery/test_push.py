@@ -169,6 +169,8 @@ async def test_only_known_services_are_asked_and_only_subscriptions_are_addresse
         ("https://par02p.notify.windows.com/w/?token=x", True), ("https://web.push.apple.com/x", True),
         ("http://fcm.googleapis.com/x", False), ("https://fcm.googleapis.com.evil.example/x", False), ("https://evil.example/fcm.googleapis.com", False),
         ("https://u:p@fcm.googleapis.com/x", False), ("https://127.0.0.1/x", False), ("file:///etc/passwd", False), ("https://[x/", False),
+        ("https://evil.example\\.fcm.googleapis.com/", False), ("https://evil.example%2f.fcm.googleapis.com/", False), ("https://evil.example\0.fcm.googleapis.com/", False),
+        ("https://evil.example .fcm.googleapis.com/", False), ("https://evil.example;.fcm.googleapis.com/", False),
     ],
 )  # fmt: skip
 def test_messages_go_to_the_services_of_browsers_and_nowhere_else(endpoint: str, serves: bool) -> None:

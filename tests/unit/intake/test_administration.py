@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 import pytest
 
@@ -63,6 +64,25 @@ async def test_an_account_from_its_code_to_its_second_factor(door: Door) -> None
         undone = door.intake.access.account("cellule")
         assert undone is not None
         assert (undone.subject, undone.epoch) == (None, owner.epoch + 1)
+
+
+@pytest.mark.parametrize("login", ["DOMAINE/jean", "x/disable", "a?b#c", "50%2F", "camille.martin@exemple.fr", "Élodie"])
+async def test_every_account_can_be_shut_whatever_it_is_called(door: Door, login: str) -> None:
+    async with await door.as_(Role.ADMIN) as http:
+        assert (await http.post("/api/v1/users", json={"login": login, "role": "cell"})).status_code == 201
+        shut = await http.post(f"/api/v1/users/{quote(login, safe='')}/disable")
+        assert (shut.status_code, shut.json()["login"], shut.json()["enabled"]) == (200, login, False)
+
+
+async def test_a_login_can_be_typed_and_is_one_however_its_accents_are_encoded(door: Door) -> None:
+    async with await door.as_(Role.ADMIN) as http:
+        for wrong in ("", " jean", "jean\n", "jean\x1b[31m", ".", "..", "j" * 65):
+            refused = await http.post("/api/v1/users", json={"login": wrong, "role": "cell"})
+            assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "login")
+        composed, apart = "\u00e9lodie", "e\u0301lodie"
+        assert (await http.post("/api/v1/users", json={"login": composed, "role": "cell"})).status_code == 201
+        assert (await http.post("/api/v1/users", json={"login": apart.upper(), "role": "cell"})).status_code == 409
+        assert (await http.post(f"/api/v1/users/{quote(apart)}/code")).status_code == 201
 
 
 def letter(n: int) -> DeadLetter:

@@ -20,6 +20,7 @@ from services.intake import lane
 from services.intake.exchange import answer_json, redacted
 from services.intake.refusals import PER_ADDRESS
 from services.runtime.deadletters import DeadLetter, Lane
+from services.runtime.links import loggable
 from services.runtime.principals import Scope
 from services.runtime.rights import Role
 from services.runtime.testing.keyed import token_for
@@ -417,6 +418,18 @@ async def test_a_browser_session_posts_only_with_its_csrf_proof(door: Door) -> N
 )
 def test_secrets_in_a_query_are_not_logged(query: bytes, shown: str) -> None:
     assert redacted({"path": "/x", "query_string": query}) == shown
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/a/AWsKQ4cAAA", "/a/***"), ("/r/AWsKQ4cAAA", "/r/***"), ("/calendriers/AWsKQ4cAAA.ics", "/calendriers/***"), ("//a//AWsKQ4cAAA/x", "/a/***/x"),
+        ("/api/v1/a/b", "/api/v1/a/b"), ("/aide", "/aide"), ("/a/", "/a/"),
+    ],
+)  # fmt: skip
+def test_a_link_that_opens_by_itself_is_not_logged(path: str, shown: str) -> None:
+    assert redacted({"path": path, "query_string": b""}) == shown
+    assert loggable(path) == shown
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])

@@ -179,3 +179,13 @@ def test_a_process_of_its_own_names_it_in_one_line(module: str, variable: str, t
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert f"{variable}: Input should be greater than or equal to 1" in done.stderr.splitlines()[-1]
+
+
+def test_what_is_made_is_the_owners_alone(tmp_path: Path) -> None:
+    """Also logs and segments: others on the machine read no incident. A folder that was there keeps its mode."""
+    (tmp_path / "given").mkdir(mode=0o755)
+    for root, mode in ((tmp_path / "given", 0o755), (tmp_path / "made", 0o700)):
+        data = DataDir(root)
+        data.make()
+        assert root.stat().st_mode & 0o777 == mode
+        assert {p.stat().st_mode & 0o777 for p in root.iterdir()} == {0o700}
