@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated, Any, Final
 
@@ -13,7 +14,7 @@ from pydantic import AwareDatetime, Field
 from schemas.base import Instant
 from schemas.oncall import DrillLadders, ImportDuties, OverrideDuty, Place, SwapDuties, WithdrawDuty
 from services.console.api.answering import RESPONSES, decide, require_text
-from services.console.api.context import Author, Body, Cursor, Cut, Limit, LogReading, deciding, instant, now, parse_time
+from services.console.api.context import Author, Body, Cursor, Cut, Limit, LogReading, check_scope, deciding, instant, now, parse_time
 from services.console.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
 from services.console.oncall import LONGEST_MS, Drill, Duty, OnCall, Readiness
 from services.console.resources import Page, Resource, Time, when
@@ -139,11 +140,27 @@ async def drills(reader: LogReading, limit: Limit = 200, cursor: Cursor = None) 
 # ── deciding ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _is_limited(author: Author) -> bool:
+    return bool(author.principal.scope.sites or author.principal.scope.poles)
+
+
+async def _answers_for(author: Author, body: Body | None, posts: Iterable[str | None]) -> None:
+    """Somebody who answers for some sites or pôles plans the duty of these, and of posts of the whole territory. `posts`: their sites and pôles."""
+    if not _is_limited(author):
+        return
+    within = author.within(body)
+    sites = (await within.model.reference(within.realm)).sites
+    for post in filter(None, posts):
+        known = sites.get(post)
+        check_scope(author.principal, sites=[post], poles=[post if known is None else known.pole])
+
+
 @router.post("/oncall/overrides", responses=RESPONSES, summary="Somebody else, or nobody, stands in a post for a while")
 async def override(author: Planning, body: NewOverride) -> Response:
     require_text(body.reason)
     if (body.person is None) is not body.nobody:
         raise ProblemError("invalid", faults=(fault("person", "missing", "une personne, ou « nobody »", "a person, or `nobody`"),))
+    await _answers_for(author, body, [body.scope])
     return await decide(
         author, body, "alerts", OverrideDuty, role_on_call=body.role, scope=body.scope, place=body.place, person=body.person,
         start=instant(body.start), end=instant(body.end),
@@ -153,6 +170,7 @@ async def override(author: Planning, body: NewOverride) -> Response:
 @router.post("/oncall/swaps", responses=RESPONSES, summary="Two spans of a post change hands")
 async def swap(author: Planning, body: NewSwap) -> Response:
     require_text(body.reason)
+    await _answers_for(author, body, [body.scope])
     return await decide(
         author, body, "alerts", SwapDuties, role_on_call=body.role, scope=body.scope, place=body.place, start=instant(body.start),
         end=instant(body.end), other_start=instant(body.other_start), other_end=instant(body.other_end),
@@ -161,6 +179,10 @@ async def swap(author: Planning, body: NewSwap) -> Response:
 
 @router.post("/oncall/duties/{id}/withdraw", responses=RESPONSES, summary="An override, a swap or a calendar no longer counts")
 async def withdraw(author: Planning, id: str, body: Body | None = None) -> Response:
+    if _is_limited(author):
+        within = author.within(body)
+        desk, _ = await within.model.desk(within.realm)
+        await _answers_for(author, body, [known.scope for known in [desk.duties.get(id)] if known is not None])
     return await decide(author, body, "alerts", WithdrawDuty, duty=id)
 
 
@@ -224,6 +246,7 @@ async def take_calendar(
         raise _refused(error) from error
     name = (calendar or read.name or "calendrier")[:64]
     gone = no_longer_named(desk.duties.values(), name, asked, found) if window is None else []
+    await _answers_for(author, None, [*(d.scope for d in found), *(desk.duties[id].scope for id in gone)])
     commands: list[dict[str, Any]] = [
         *({"kind": ImportDuties, "role_on_call": d.role, "scope": d.scope, "place": d.place, "calendar": name, "start": d.start, "end": d.end, "shifts": d.shifts} for d in found),
         *({"kind": WithdrawDuty, "duty": duty} for duty in gone),

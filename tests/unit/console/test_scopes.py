@@ -59,6 +59,37 @@ async def test_a_site_manager_does_the_tasks_of_the_own_sites_and_of_none(verb: 
     assert unknown.status_code == 404
 
 
+SPAN = {"from": "2027-02-11T08:00:00Z", "to": "2027-02-11T20:00:00Z"}
+POSTS = [
+    ("/oncall/overrides", SPAN | {"nobody": True, "reason": "absent"}),
+    ("/oncall/swaps", SPAN | {"other_from": "2027-02-12T08:00:00Z", "other_to": "2027-02-12T20:00:00Z", "reason": "échange"}),
+    ("/oncall/duties/d-1/withdraw", {}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), POSTS)
+async def test_a_director_plans_the_duty_of_the_own_pole_and_of_the_territory(path: str, body: dict[str, object]) -> None:
+    """Nobody leaves the post of another pôle empty."""
+    realm = crisis()
+    site = next(s.id for s in reference().sites.values() if s.pole == ACTIVITY.pole)
+    for post, other, status in (
+        (OTHER, OTHER, 202),
+        (ACTIVITY.pole, OTHER, 403),
+        (site, OTHER, 403),
+        (site, ACTIVITY.pole, 202),
+        (None, OTHER, 202),
+    ):
+        realm.put("duties", {
+            "id": "d-1", "kind": "override", "role": "directeur_pole", "scope": post, "place": "holder", "start": START, "end": START + 1, "shifts": (),
+            "by": "p-1", "decided_at": START, "number": 1,
+        })  # fmt: skip
+        browser, _ = browsing(realm)
+        asked = body if "withdraw" in path else body | {"role": "directeur_pole", "scope": post}
+        answer = await browser.post(f"/api/v1{path}?realm={REALM}", asked, role=f"director@pole:{other}")
+        assert (answer.status_code, len(browser.decisions.asked)) == (status, int(status == 202)), post
+    assert (await browser.post(f"/api/v1{path}?realm={REALM}", asked, role="coordinator")).status_code == 202
+
+
 async def test_a_report_is_linked_to_the_own_sites_alone() -> None:
     browser, _ = browsing(held())
     for site, status in (("pmi-02", 403), ("pmi-01", 202)):
