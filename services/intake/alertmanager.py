@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 import aiohttp
 import orjson
+import structlog
 
 from schemas.maintenance import Matcher
 from schemas.patterns import PatternInvalid, check, whole_match
@@ -30,7 +31,7 @@ from services.runtime.health import Check
 from services.runtime.kafka import iso
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError
-from services.runtime.rights import Role
+from services.runtime.rights import Permission, Role
 from services.runtime.vault import Texts
 
 RECEIVER: Final = "vigie"
@@ -41,6 +42,7 @@ _CONFIG: Final = f"global:\n  resolve_timeout: {RESOLVE_TIMEOUT_S // 60}m\nroute
 MOST: Final = 10_000
 """Alerts or silences in one answer."""
 _PATIENCE: Final = {"Prefer": "wait=8"}
+log = structlog.get_logger(__name__)
 
 
 class Wrong(Exception):
@@ -165,12 +167,16 @@ class AlertmanagerApi:
             return []
         leases = await self._all(principal, key, "leases", state="held")
         shown = [x for x in leases if all(m.matches(x["labels"]) for m in filters)]
-        notes = self._notes(shown)
+        notes = self._notes(shown) if principal.role is Role.SOURCE or principal.may(Permission.REPORT_RAW) else {}
+        if notes and principal.role is not Role.SOURCE:
+            log.info("report.text_read", reports=len(notes), realm=self._realm(principal), reader=principal.id)
         alerts = [_alert(x, notes.get(x["id"], {})) for x in shown]
         return [a for a in alerts if _is_wanted(a, wanted)]
 
     def _notes(self, leases: Sequence[Any]) -> dict[str, Any]:
-        """Lease → its alert as it came: annotations are free text and lie with the bytes of the message. None are left when those were erased."""
+        """Lease → its alert as it came: annotations are free text and lie with the bytes of the message, for a source that wrote them and for whoever may
+        read the words of reports. None are left when those were erased.
+        """
         items = self._texts.get_many([text_id_of(x["id"]) for x in leases])
         bodies: dict[bytes, dict[str, Any]] = {}
         found: dict[str, Any] = {}

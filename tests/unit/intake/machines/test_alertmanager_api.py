@@ -14,6 +14,7 @@ from services.intake.machines.asked import Asked
 from services.intake.machines.signals import MATCHABLE, Signal, State, kept_labels
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
+from services.runtime.vault import TextItem
 from tests.unit.intake.conftest import Door
 from tests.unit.intake.machines.test_machines import KEY, last, reports, source
 
@@ -185,3 +186,25 @@ async def test_a_filter_that_is_no_matcher_is_told_so(door: Door) -> None:
             told = await http.get(path, params={"filter": "no matcher"})
             assert told.status_code == 400
             assert "no matcher" in told.json()
+
+
+@pytest.mark.parametrize(
+    ("role", "reads"),
+    [(Role.SOURCE, True), (Role.CELL, True), (Role.COORDINATOR, True), (Role.OBSERVER, False), (Role.SITE_MANAGER, False), (Role.AUDITOR, False)],
+)  # fmt: skip
+async def test_the_words_of_an_alert_are_for_its_source_and_for_whoever_may_read_reports(door: Door, role: Role, reads: bool) -> None:
+    """The labels say what is the matter; annotations are free text, as that of any report (D58)."""
+    labels, at = {"alertname": "Down"}, _in(0)
+    lease = {"id": "l-1", "labels": labels, "quiet": None, "quiet_by": [], "began_at": at, "renewed_at": at, "until": at}
+
+    async def console(*_: Any) -> tuple[int, Any]:
+        return 200, {"items": [lease], "next": None}
+
+    words = "Camille Martin, 06 12 34 56 78"
+    told = [{"labels": labels, "annotations": {"summary": words}, "generatorURL": words}]
+    await door.intake.vault.texts.put("report-l-1", TextItem({}, orjson.dumps(told)))
+    door.intake.proxy.ask = console  # type: ignore[method-assign]
+    async with await door.as_(role) as http:
+        for path in ("alerts", "alerts/groups"):
+            answer = await http.get(f"/api/v2/{path}")
+            assert (answer.status_code, "Down" in answer.text, words in answer.text) == (200, True, reads)
