@@ -69,9 +69,9 @@ class Client:
         return self._answer("GET", path)
 
     def save(self, path: str, file: Path) -> int:
-        """A read as a file, which exists only when it is whole; its size. Raises OSError too."""
+        """A read as a file of its owner alone, which exists only when it is whole; its size. Raises OSError too."""
         try:
-            with appearing(file) as target, self._http.stream("GET", path) as answer:
+            with appearing(file, 0o600) as target, self._http.stream("GET", path) as answer:
                 if answer.status_code != 200:
                     answer.read()
                     raise self._no_answer(answer)

@@ -26,6 +26,7 @@ from services.cli.directory import DirectoryInvalid, contacts_of
 from services.console.documents import pdf
 from services.delivery.settings import DeliverySettings
 from services.runtime.settings import Settings
+from services.runtime.whole_file import appearing
 from services.territory import Territory, TerritoryInvalid, load_territory
 
 HERE = Path(__file__).parent
@@ -150,8 +151,8 @@ def paper(
         address = DeliverySettings().public_url if url is None else url
         began = time.monotonic()
         content = pack(data, url=address.rstrip("/"), people=people, at=datetime.now(UTC).replace(microsecond=0))
-        file.touch(mode=0o600 if people else 0o644)
-        file.write_bytes(content)
+        with appearing(file, 0o600 if people else 0o666) as target:
+            target.write(content)
     except (TerritoryInvalid, DirectoryInvalid, OSError, UnicodeDecodeError) as error:
         raise fail(error) from error
     typer.echo(f"{file}: {len(content) >> 10} kB in {time.monotonic() - began:.1f} s")

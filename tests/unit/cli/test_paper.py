@@ -56,6 +56,8 @@ def test_the_same_day_gives_the_same_pages() -> None:
 def test_the_command_writes_a_list_for_its_owner_alone(tmp_path: Path) -> None:
     directory = tmp_path / "people.csv"
     directory.write_text("person,name,language,channel,address,verified_at\ndgs,Camille Exemple,fr,sms,+33600000001,2026-01-01\n")
+    (tmp_path / "pack.pdf").write_bytes(b"one without the list, for all to read")
+    (tmp_path / "pack.pdf").chmod(0o644)
     done = CliRunner().invoke(app, ["paper", str(tmp_path / "pack.pdf"), "--directory", str(directory), "--url", ""])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "pack.pdf").stat().st_mode & 0o077 == 0

@@ -134,3 +134,12 @@ def test_a_token_is_one_part_of_an_address(answered: Callable[[Answering], None]
     answered(taken)
     assert CliRunner().invoke(app, ["token", "revoke", "../users/x?y"]).exit_code == 0
     assert sent == ["/api/v1/tokens/..%2Fusers%2Fx%3Fy"]
+
+
+def test_a_bundle_is_the_file_of_its_owner_alone(answered: Callable[[Answering], None], tmp_path: Path) -> None:
+    """It holds the words of reports and decisions (D58)."""
+    bundle = httpx.Response(200, content=b"PK", headers={"content-type": "application/zip"})
+    answered(lambda asked: bundle if asked.url.path.endswith("/export") else httpx.Response(200, json={"items": []}))
+    done = CliRunner().invoke(app, ["export", "i-1", "--out", str(tmp_path / "i-1.zip")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "i-1.zip").stat().st_mode & 0o777 == 0o600
