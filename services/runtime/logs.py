@@ -10,15 +10,16 @@ import io
 import logging
 import logging.handlers
 import os
+import re
 import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Final, TextIO
 
 import orjson
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, WrappedLogger
 
 from services.runtime.secret_files import wrong_variables
 
@@ -28,6 +29,8 @@ NOISY = ("aiokafka", "kafka", "faust", "mode", "opentelemetry")
 """Libraries that repeat themselves while the broker, or the collector of traces, is away."""
 CHATTY = ("httpx", "httpcore", "uvicorn", "aiohttp.access", "aiokafka", "asyncio")
 """Libraries of which only warnings are of interest."""
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""But tabs and ends of lines, of which tracebacks are made; where there are none the renderer quotes them."""
 QUIET_S = 10.0
 """At most one line per logger and message template in this time."""
 
@@ -63,6 +66,21 @@ def _iso_time(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 def _json(_: WrappedLogger, __: str, event: EventDict) -> str:
     return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def harmless(text: str) -> str:
+    """Words that a stranger chose (a path, what an error says) as they may go to a terminal: they neither move its cursor nor colour it."""
+    return _CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
+
+
+def _harmless(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return {name: harmless(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _traceback(out: TextIO, error: ExcInfo) -> None:
+    told = io.StringIO()
+    structlog.dev.plain_traceback(told, error)
+    out.write(harmless(told.getvalue()))
 
 
 def _drop_file_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -113,9 +131,9 @@ def configure(
     )
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     console = structlog.dev.ConsoleRenderer(
-        colors=colour, pad_event_to=28, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback, sort_keys=False
+        colors=colour, pad_event_to=28, timestamp_key="time", exception_formatter=_traceback, sort_keys=False
     )
-    readable = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[strip, _drop_file_fields, console])
+    readable = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[strip, _drop_file_fields, _harmless, console])
     handlers: list[logging.Handler] = [logging.StreamHandler(output or sys.stderr)]
     handlers[0].setFormatter(readable)
     if file is not None:

@@ -1,0 +1,38 @@
+"""What goes to a terminal and what goes to a file, whatever a stranger put into it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+CLEAR = "\x1b[2J"
+PROGRAM = r"""
+import logging, structlog
+from services.runtime import logs
+logs.configure("intake", colour=False)
+log = structlog.get_logger("services.test")
+log.warning("console.away", path="/\x1b[2J", agent="a\nvigie says all is well \x1b[2J", words="été")
+try:
+    raise ValueError("bad \x1b[2J")
+except ValueError:
+    log.exception("request.failed", path="/x\r")
+logging.getLogger("uvicorn.error").warning("odd %s", "\x1b[2J")
+"""
+
+
+def test_a_strangers_words_neither_move_the_cursor_nor_begin_a_line(tmp_path: Path) -> None:
+    """A path of a request is logged while the console is away, and `vigie up` shows the line in a terminal."""
+    file = tmp_path / "intake.jsonl"
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=os.environ | {"VIGIE_LOG_JSON": str(file), "PYTHONIOENCODING": "utf-8"}, capture_output=True, check=True
+    )  # fmt: skip
+    shown = done.stderr.decode()
+    assert CLEAR[0] not in shown
+    assert "\r" not in shown
+    assert not any(line.startswith("vigie") for line in shown.splitlines())
+    assert "words=été" in shown
+    assert "ValueError: bad \\x1b[2J" in shown
+    assert [json.loads(line)["event"] for line in file.read_text().splitlines()] == ["console.away", "request.failed", f"odd {CLEAR}"]
