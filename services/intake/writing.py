@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from services.intake.upgrades import PlainHttp
 
 AT_ONCE: Final = 64 * 1024
 """Bytes that are not kept for company: a stream flows on."""
@@ -48,8 +48,8 @@ class JoinedWrites:
         self._transport.close()
 
 
-class OneWrite(HttpToolsProtocol):
-    """uvicorn's protocol over a transport that joins writes."""
+class OneWrite(PlainHttp):
+    """uvicorn's protocol over a transport that joins writes, without upgrades."""
 
     def connection_made(self, transport: Any) -> None:
         """Called by the loop."""
