@@ -1,13 +1,14 @@
 """What a short line says: `117 ELEC`, `117 EAU PARTIEL`, `117 MALADES 12`, `RAS 117`, `STOP 117`, `STOP 117 ELEC` (INTAKE, SMS and phone).
 
-Case, accents, punctuation and the order of site and word do not count. What follows is free text. Pure.
+Case, accents, punctuation, the space between site and word and their order do not count. What follows is free text, unless it says that what is named
+is over (`117 ELEC RETABLIE`). Pure.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -67,6 +68,14 @@ _TROUBLES: Final = (
 _BY_WORD: Final[Mapping[str, _Trouble]] = {word: t for t in _TROUBLES for word in t.words.split()}
 _CALM: Final = frozenset({"RAS"})
 _END: Final = frozenset({"STOP", "FIN", "REPRISE", "RETABLI", "RETABLIE"})
+_OVER_AGAIN: Final = frozenset({"RETABLI", "RETABLIE", "RETABLIS", "RETABLIES", "REVENU", "REVENUE"})
+"""Right after a supply that is named, it is there again: `EAU RETABLIE`, and not `EAU PAS RETABLIE`."""
+_FINE: Final = frozenset({"OK", "RAS"})
+"""The same, where nothing comes after it: `ELEC OK`, and not `ELEC OK GROUPE VIDE`."""
+_SUPPLIES: Final = frozenset(
+    {EventType.OUTAGE_POWER, EventType.OUTAGE_WATER, EventType.OUTAGE_HEATING, EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM}
+)
+"""An evacuation that is « OK » has been done, and is not over."""
 _STATES: Final[Mapping[str, tuple[int, int]]] = {
     "PARTIEL": (3, 50), "PARTIELLE": (3, 50), "PARTIELLEMENT": (3, 50), "FERME": (4, 100), "FERMEE": (4, 100), "TOTAL": (4, 100),
     "TOTALE": (4, 100),
@@ -77,12 +86,24 @@ _DANGER_SEVERITY: Final = 5
 _COUNTS_PERSONS: Final = frozenset({EventType.SANITARY_ALERT, EventType.EVACUATION})
 _TOKEN: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9-]*[A-Z0-9])?")
 _SITE: Final = re.compile(r"\d{2,6}|[A-Z]{2,8}-[A-Z0-9-]{1,20}")
+_GLUED: Final = re.compile(r"(\d{2,6})-?([A-Z]+)|([A-Z]+)(\d{2,6})")
+"""`117ELEC`, `117-ELEC`, `ELEC117`."""
+_WORDS: Final = frozenset({*_BY_WORD, *_CALM, *_END})
 
 
 def tokens_of(text: str) -> list[str]:
     """Words in capitals without accents; `R.A.S.` is one word."""
     plain = unicodedata.normalize("NFKD", text[:MAX_LINE]).encode("ascii", "ignore").decode().upper()
-    return _TOKEN.findall(re.sub(r"\b([A-Z])\.(?=[A-Z]\b)", r"\1", plain))
+    found = _TOKEN.findall(re.sub(r"\b([A-Z])\.(?=[A-Z]\b)", r"\1", plain))
+    return [part for token in found for part in _apart(token)]
+
+
+def _apart(token: str) -> list[str]:
+    """A code and a known word that stand together."""
+    if (glued := _GLUED.fullmatch(token)) is None:
+        return [token]
+    parts = [part for part in glued.groups() if part is not None]
+    return parts if _WORDS.intersection(parts) else [token]
 
 
 def read_line(text: str) -> Line:
@@ -105,7 +126,14 @@ def read_line(text: str) -> Line:
             "text", "word", "un mot connu est attendu après le site : ELEC, EAU, CHAUF, SI, TEL, FEU, EVAC, GAZ, MALADES, FERME, RAS, STOP",
             "a known word is expected after the site: ELEC, EAU, CHAUF, SI, TEL, FEU, EVAC, GAZ, MALADES, FERME, RAS, STOP",
         )  # fmt: skip
-    return _trouble(site, trouble, [w for w in words if w not in (site, verb)])
+    rest = [w for w in words if w not in (site, verb)]
+    return Line(Kind.END, site, trouble.type) if _is_back(trouble, rest) else _trouble(site, trouble, rest)
+
+
+def _is_back(trouble: _Trouble, rest: Sequence[str]) -> bool:
+    if trouble.type not in _SUPPLIES or not rest:
+        return False
+    return rest[0] in _OVER_AGAIN or (rest[0] in _FINE and len(rest) == 1)
 
 
 def _trouble(site: str | None, trouble: _Trouble, rest: Iterable[str]) -> Line:
