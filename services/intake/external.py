@@ -16,6 +16,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -186,7 +187,11 @@ def asked_of(record: Any) -> Asked:
     """The request that this record would be over HTTP. Raises ProblemError `invalid` when it is no CloudEvent."""
     headers = {name.lower(): _text(value) for name, value in reversed(record.headers)}
     told = {f"ce-{name[3:]}": quote(value, safe=" ") for name, value in headers.items() if name.startswith("ce_")}
-    asked = Asked("POST", TOPIC, (), {"content-type": headers.get("content-type", ""), **told}, record.value or b"")
+    came = written_at(record)
+    asked = Asked(
+        "POST", TOPIC, (), {"content-type": headers.get("content-type", ""), **told}, record.value or b"",
+        came=None if came is None else datetime.fromtimestamp(came / 1000, UTC),
+    )  # fmt: skip
     if asked.kind == cloudevents.BATCHED:
         raise wrong("content-type", "enum", "un enregistrement porte un seul événement", "a record holds a single event")
     if asked.kind != cloudevents.STRUCTURED and "ce-specversion" not in told:

@@ -4,7 +4,8 @@
     GET  /api/v1/refused/{id}       with the bytes; the reading is logged (D59)
     POST /api/v1/refused/{id}/replay   as it came, or with the body of this request in its place
 
-A replay is spoken by its sender, under the sender's rights and mapping as they are now; what had its effect meanwhile has no second one.
+A replay is spoken by its sender, under the sender's rights and mapping as they are now; what had its effect meanwhile has no second one. What says of
+no time is dated when it came first.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from services.intake.lists import Part
 from services.runtime.access import AccessStore
 from services.runtime.deadletters import TOPIC, DeadLetter, Lane
 from services.runtime.kafka import BrokerAway
-from services.runtime.letters import RecordGone, read_letters, republish, row_of
+from services.runtime.letters import RecordGone, read_letters, republish, row_of, time_of
 from services.runtime.paging import cut
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError, both
@@ -32,6 +33,8 @@ from services.runtime.vault import Texts
 PATH: Final = "/api/v1/refused"
 SENDER: Final = "vigie.sender"
 """Key of an ASGI scope that the front makes itself: the principal whose refused message is offered again."""
+CAME: Final = "vigie.came"
+"""Another: when that message came first."""
 TEXT_S: Final = 2.0
 SHOWN: Final = 100
 """Of a list that was asked for without a limit."""
@@ -85,7 +88,7 @@ class RefusedMessages:
         ]
         return {
             "type": "http", "method": "POST", "path": unquote(path), "query_string": query.encode("latin-1", "replace"), "headers": headers,
-            "client": None, SENDER: sender,
+            "client": None, SENDER: sender, CAME: time_of(letter),
         }, body  # fmt: skip
 
     async def _letters(self, reader: Principal) -> list[DeadLetter]:

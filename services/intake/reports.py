@@ -18,7 +18,7 @@ from services.intake.field.grammar import MAX_LINE, Kind, body_of, read_line
 from services.intake.field.places import Places
 from services.intake.geography import Geography
 from services.intake.idempotency import Ledger
-from services.intake.lane import SENDER
+from services.intake.lane import CAME, SENDER
 from services.intake.native import NativeReport, claim_of, dumped, parse_item, parse_one, problem_of
 from services.intake.receiving import Raw, Receipt, Receiver, text_id_of
 from services.intake.refusals import Refused, RefusedLane
@@ -136,7 +136,9 @@ class Reports:
             body = await self._reader.read(scope, receive)
             try:
                 typed = parse_line(body)
-                claim = claim_of(self._report_of(typed), principal, self._live_realm, partial(self._receiver.resolve, principal.id))
+                claim = claim_of(
+                    self._report_of(typed, scope.get(CAME)), principal, self._live_realm, partial(self._receiver.resolve, principal.id)
+                )
                 # without a time of its own a line said again has another « now »: its key tells that it is the same
                 receipt = await self._receiver.accept(
                     claim, principal, key, Raw(body, content_type, "line"), first_stands=typed.occurred_at is None
@@ -148,13 +150,13 @@ class Reports:
             raise
         await answer_json(send, 202, receipt_document(receipt), _REPLAYED if receipt.replayed else None)
 
-    def _report_of(self, typed: TypedLine) -> NativeReport:
+    def _report_of(self, typed: TypedLine, came: datetime | None) -> NativeReport:
         line = read_line(typed.text)
         if line.kind is Kind.ANSWER:
             raise ProblemError(
                 "invalid", faults=(fault("text", "answer", "une réponse n’est pas un signalement", "an answer is no report"),)
             )
-        at = typed.occurred_at or datetime.now(UTC)
+        at = typed.occurred_at or came or datetime.now(UTC)
         body = body_of(line, self._places.site_of(line.site, ()), typed.text, at.isoformat())
         return parse_one(orjson.dumps(body | {"source": {"name": typed.caller}} | ({"realm": typed.realm} if typed.realm else {})))
 

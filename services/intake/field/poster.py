@@ -66,7 +66,7 @@ class Poster:
             raise wrong("site", "missing", "cette affiche n’a pas de site", "this poster has no site")
         key = asked.headers.get("idempotency-key", "")
         self._limits.take(principal.id, danger=told.type in DANGER or told.severity == DANGER_SEVERITY)
-        at = credible(read_time(told.occurred_at), datetime.now(UTC))
+        at = credible(read_time(told.occurred_at) or asked.came, datetime.now(UTC))
         body: dict[str, Any] = told.model_dump(exclude_none=True) | {
             "site_id": source.site, "certainty": Certainty.UNCONFIRMED, "occurred_at": at.isoformat(),
         }  # fmt: skip

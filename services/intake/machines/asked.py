@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from services.intake.exchange import Scope, redacted
-from services.intake.lane import SENDER
+from services.intake.lane import CAME, SENDER
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError, fault
 
@@ -35,6 +35,8 @@ class Asked:
     body: bytes
     sender: Principal | None = None
     """Whose refused message the front itself offers again: identified already."""
+    came: datetime | None = None
+    """When it came first, if that was before now: what says of no time is of then."""
     address: str = ""
     """Path and query as they may be kept: without the secrets of the query."""
     at: float = field(default_factory=time.perf_counter)
@@ -86,7 +88,7 @@ class Asked:
         """Of a matter to which its sender gives none: the same bytes in the same minute, its own or that of their arrival, are the same matter, so a
         retry opens no second one.
         """
-        minute = int((at or datetime.now(UTC)).timestamp()) // 60
+        minute = int((at or self.came or datetime.now(UTC)).timestamp()) // 60
         return blake2b(b"%d\x1f%b" % (minute, self.body), digest_size=16).hexdigest()
 
 
@@ -117,7 +119,7 @@ def asked_of(scope: Scope, body: bytes) -> Asked:
     """The request of an ASGI scope."""
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in reversed(scope["headers"])}
     queried = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True, max_num_fields=None)
-    return Asked(scope["method"], scope["path"], queried, headers, body, scope.get(SENDER), redacted(scope))
+    return Asked(scope["method"], scope["path"], queried, headers, body, scope.get(SENDER), scope.get(CAME), redacted(scope))
 
 
 def secrets_of(asked: Asked) -> list[str]:

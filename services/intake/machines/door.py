@@ -21,7 +21,7 @@ from services.intake.idempotency import Ledger
 from services.intake.machines import alertmanager, apprise, cloudevents, generic, goalert, opsgenie, pagerduty
 from services.intake.machines.asked import Asked, Reply, asked_of, secrets_of
 from services.intake.machines.book import SourceBook
-from services.intake.machines.signals import Signal, Told
+from services.intake.machines.signals import Signal, Told, dated
 from services.intake.machines.transitions import Speaker, Transitions
 from services.intake.native import dumped
 from services.intake.receiving import Raw, Receipt, Receiver
@@ -225,12 +225,13 @@ class Machines:
         turns = asyncio.Semaphore(BATCH_AT_ONCE)
         whole = len(asked.body) * len(signals) <= WHOLE_BYTES
 
-        async def taken(signal: Signal | Told | ProblemError) -> Receipt | Renewal | ProblemError | None:
-            if isinstance(signal, ProblemError):
-                return signal
+        async def taken(told: Signal | Told | ProblemError) -> Receipt | Renewal | ProblemError | None:
+            if isinstance(told, ProblemError):
+                return told
+            said = dated(told, asked.came) if isinstance(told, Signal) else told
             async with turns:
                 try:
-                    took = await self.transitions.take(speaker if whole else _of_its_part(speaker, signal), signal)
+                    took = await self.transitions.take(speaker if whole else _of_its_part(speaker, said), said)
                 except ProblemError as error:
                     return error
                 except BrokerAway:

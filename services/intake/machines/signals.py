@@ -7,7 +7,7 @@ native report. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import blake2b
@@ -131,6 +131,11 @@ def named_by_words(words: str) -> str:
 def short(key: str) -> str:
     """A sender's key within bounds."""
     return key if len(key) <= MAX_KEY and key.isprintable() else blake2b(key.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
+
+
+def dated(signal: Signal, came: datetime | None) -> Signal:
+    """One that says of no time is of when its message came first."""
+    return signal if came is None or signal.at is not None or signal.began is not None else replace(signal, at=came)
 
 
 def credible(at: datetime | None, now: datetime) -> datetime:

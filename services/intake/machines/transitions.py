@@ -88,7 +88,7 @@ class Transitions:
             current = known if known is not None and known.ended is None else None
             if signal.state is State.INFO:
                 about = meaning.type if current is None else current.type
-                await self._inform(speaker, body, current, about, once(f"{key}#info:{content}:{ms(now) // MINUTE_MS}"))
+                await self._inform(speaker, body, current, about, once(f"{key}#info:{content}:{at // MINUTE_MS}"))
             elif signal.state is State.OPEN and (known is None or _begins(known, signal, now)):
                 began = _began(signal, now)
                 if signal.lease is not None and known is not None and began <= (known.ended or 0):  # over, and here again all the same

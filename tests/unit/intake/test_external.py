@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,16 @@ async def test_binary_and_structured_are_the_same_report_once(door: Door, lane: 
     assert [(m.site_id, m.type.value, m.dialect) for _, m, _ in door.inputs.appended] == [("col-001", "outage_power", "cloudevents")] * 2
     assert lane.kept == []
     assert door.intake.book.positions() == {0: 4}
+
+
+async def test_an_event_without_a_time_is_of_when_it_was_written(door: Door, lane: MemoryLane) -> None:
+    """The front may read it hours later."""
+    written = time.time_ns() // 1_000_000 - 3_600_000
+    record = binary({"title": "Pompe muette", "id": "p1"})
+    record.timestamp = written
+    await offered(door, record)
+    assert [m.occurred_at for _, m, _ in door.inputs.appended] == [written]
+    assert lane.kept == []
 
 
 async def test_an_event_over_http_and_over_kafka_is_one(door: Door, lane: MemoryLane) -> None:

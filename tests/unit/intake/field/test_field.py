@@ -21,6 +21,7 @@ from services.runtime.principals import Scope
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
 from tests.unit.intake.conftest import Door
+from tests.unit.intake.machines.test_machines import offered_again
 
 NUMBER, UNVERIFIED = "+33612345678", "+33699999999"
 SITES = "site_id,name,code\nclg-1,Collège,117\nclg-2,Collège,118\n"
@@ -228,6 +229,19 @@ async def test_the_cell_types_a_line_for_a_caller(field: Door) -> None:
     async with await field.as_(Role.SITE_MANAGER) as http:
         assert (await http.post("/api/v1/reports:line", json={"text": "117 eau"})).status_code == 403
     assert told(field) == [("outage_water", "clg-1", "confirmed", "site_manager")]
+
+
+async def test_a_line_and_a_poster_that_are_offered_again_are_of_when_they_came(field: Door) -> None:
+    came = 1_795_000_000_000
+    key = await source(field, "poster", site="clg-2")
+    async with await field.as_(Role.CELL) as http:
+        assert (await http.post("/api/v1/reports:line", json={"text": "eau"})).status_code == 422
+        wrong = {"type": "outage_water", "severity": 9}
+        assert (await http.post("/webhooks/poster", params={"token": key}, json=wrong, headers={"Authorization": ""})).status_code == 422
+    for body in ({"text": "117 eau"}, wrong | {"severity": 3}):
+        kept = field.intake.refused._queue.get_nowait()
+        assert (await offered_again(field, kept, orjson.dumps(body), came)).status_code == 202
+    assert [m.occurred_at for _, m, _ in field.inputs.appended] == [came] * 2
 
 
 async def test_a_poster_speaks_of_its_site_unconfirmed_and_its_key_does_nothing_else(field: Door) -> None:

@@ -401,9 +401,9 @@ async def test_a_wrong_event_is_refused_by_field(door: Door, event: Any, field: 
 # ── refused ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def offered_again(door: Door, kept: Refused, body: bytes = b"") -> httpx.Response:
-    """As it came, or with another body, by the cell."""
-    letter = letter_of(kept, "92", 1)
+async def offered_again(door: Door, kept: Refused, body: bytes = b"", came: int = 1) -> httpx.Response:
+    """As it came, or with another body, by the cell. `came`: when that was, ms."""
+    letter = letter_of(kept, "92", came)
 
     async def find(id: str, _author: object) -> DeadLetter:
         assert id == letter.id
@@ -441,6 +441,40 @@ async def test_a_binary_event_that_was_refused_is_offered_again_whole(
         again = await offered_again(door, kept, mended)
         assert again.status_code == 202, again.text
     assert reports(door) == [("outage_water", "cen-2", 3)]
+
+
+CAME = 1_795_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("dialect", "path", "body"),
+    [
+        ("generic", "/webhooks/generic/supervision", {"titre": "Pompe"}),
+        ("pagerduty", "/v2/enqueue", event(key=None) | {"payload": {"summary": "Pompe", "source": "p"}}),
+        ("opsgenie", "/v2/alerts", {"titre": "Pompe"}),
+        ("goalert", "/api/v2/generic/incoming", {"titre": "Pompe"}),
+        ("apprise", "/webhooks/apprise", {"titre": "Pompe", "type": "failure"}),
+        ("apprise", "/webhooks/apprise", {"titre": "Pompe", "type": "info"}),
+    ],
+)
+async def test_what_says_of_no_time_and_is_offered_again_is_of_when_it_came(
+    door: Door, dialect: str, path: str, body: dict[str, Any]
+) -> None:
+    """A trouble of the night that is replayed in the morning began in the night: its clocks run from then."""
+    key = (await source(door, dialect=dialect, key=KEY))["key"]
+    async with door.client() as http:
+        assert (await http.post(path, params={"token": key}, json=body, headers={"Authorization": f"GenieKey {key}"})).status_code in (
+            400,
+            422,
+        )
+    kept = door.intake.refused._queue.get_nowait()
+    mended = orjson.dumps(
+        body
+        | {"title": "Pompe", "message": "Pompe", "summary": "Pompe", "payload": {"summary": "Pompe", "source": "p", "severity": "error"}}
+    )
+    for _ in range(2):
+        assert (await offered_again(door, kept, mended, CAME)).status_code in (200, 202)
+    assert [m.occurred_at for _, m, _ in door.inputs.appended] == [CAME]
 
 
 @pytest.mark.parametrize(
