@@ -7,6 +7,7 @@ whoever asks and how often. No free text of a report goes out (D59). Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -43,6 +44,8 @@ _TYPE: Final = {
 _CERTAINTY: Final = {Certainty.CONFIRMED: "Observed", Certainty.UNCONFIRMED: "Possible", Certainty.RUMOUR: "Unknown"}
 _OVER: Final = frozenset({IncidentState.CLOSED, IncidentState.MERGED})
 _NAMESPACES: Final[Any] = {None: NAMESPACE}
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What no XML can hold (XML 1.0, 2.2): the code of a site or commune that nobody knows may."""
 _RESTRICTION: Final = "Services de l’État, collectivités et partenaires du département"
 
 
@@ -145,7 +148,7 @@ def _time(at: Instant) -> str:
 
 
 def _put(parent: Any, name: str, text: str) -> None:
-    etree.SubElement(parent, f"{{{NAMESPACE}}}{name}").text = text
+    etree.SubElement(parent, f"{{{NAMESPACE}}}{name}").text = _NOT_XML.sub("\ufffd", text)
 
 
 def _pair(parent: Any, name: str, value_name: str, value: str) -> None:

@@ -31,6 +31,9 @@ from services.runtime.rights import Permission
 from services.runtime.vault import Texts
 
 JSON: Final = "application/json"
+_UTF_8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
+"""Names of charsets that can be read as UTF-8."""
+BYTES: Final = "application/octet-stream"
 POST_ONE: Final = "/api/v1/reports"
 CALLER: Final = "site_manager"
 """Kind of source of a caller of whom nothing else is said."""
@@ -46,11 +49,11 @@ log = structlog.get_logger(__name__)
 def check_json(scope: Scope) -> str:
     """The content type. Absent is taken for JSON. Raises ProblemError `media_type`."""
     sent = header(scope, b"content-type")
-    if sent is None:
+    if not sent:
         return JSON
-    kind, _, params = sent.partition(";")
-    charset = params.strip().lower().removeprefix("charset=").strip('"')
-    if kind.strip().lower() != JSON or (charset not in ("", "utf-8", "utf8") and params.strip().lower().startswith("charset=")):
+    kind, *params = (part.strip().lower() for part in sent.split(";"))
+    charsets = {value.strip(' "') for name, _, value in (p.partition("=") for p in params) if name.strip() == "charset"}
+    if kind != JSON or not charsets <= _UTF_8:
         raise ProblemError("media_type", expected=f"{JSON} (UTF-8)")
     return JSON
 
@@ -235,6 +238,9 @@ class Reports:
             raise ProblemError("not_found" if known is None else "erased")
         log.info("report.raw_read", report=report_id, reader=principal.id, permission=Permission.REPORT_RAW.value)
         name = f'attachment; filename="{report_id}"'.encode()
-        content_type = (item.content_type or "application/octet-stream").encode("latin-1", "replace")
+        kind = (
+            item.content_type if item.content_type and item.content_type.isprintable() else BYTES
+        )  # of a Kafka record it may hold anything
+        content_type = kind.encode("latin-1", "replace")
         headers: Headers = [(b"content-type", content_type), (b"content-disposition", name), (b"cache-control", b"no-store"), DATA_POLICY]
         await answer(send, 200, item.raw, headers)

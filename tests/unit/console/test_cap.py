@@ -114,6 +114,13 @@ def test_our_words_are_words_of_cap(changes: dict[str, Any], expected: tuple[str
     assert (info.categories[0], info.urgency, info.severity, info.certainty, info.responses[0]) == expected
 
 
+def test_codes_that_nobody_knows_may_hold_what_xml_cannot() -> None:
+    """A site or commune that is not of the territory is accepted as it was written (D8)."""
+    found = said(row(kind="site", key="site:\x0112", members=("\x0112\ufffe",), communes=("9\x00<&",)))
+    assert found.infos[0].headline.replace("\xa0", " ") == "Incident de site : \ufffd12\ufffd (N2)"
+    assert [a.geocodes for a in found.infos[0].areas] == [(("INSEE", "9\ufffd<&"),)]
+
+
 def test_it_goes_to_authorities_and_says_how_many_not_who() -> None:
     body = Emitter("92~ex-7", "vigie.92", NAMES, SHAPES).message(row(persons_concerned=12), ())
     root = etree.fromstring(body)

@@ -90,6 +90,16 @@ async def test_an_event_without_a_time_is_of_when_it_was_written(door: Door, lan
     assert lane.kept == []
 
 
+async def test_the_bytes_of_a_record_are_shown_whatever_its_headers_hold(door: Door, lane: MemoryLane) -> None:
+    """Kafka carries what HTTP cannot."""
+    record = structured(NATIVE)
+    record.headers = [("content-type", f"{STRUCTURED}; a=b\r\nSet-Cookie: c=d".encode())]
+    await offered(door, record)
+    async with await door.as_(Role.ADMIN) as http:
+        answer = await http.get(f"/api/v1/reports/{door.inputs.appended[0][1].report_id}/raw")
+    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, record.value, "application/octet-stream")
+
+
 async def test_an_event_over_http_and_over_kafka_is_one(door: Door, lane: MemoryLane) -> None:
     await offered(door, binary(NATIVE))
     async with await door.as_(Role.ADMIN) as admin:

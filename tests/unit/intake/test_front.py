@@ -173,7 +173,9 @@ async def test_nothing_is_accepted_before_the_earlier_answers_are_known(tmp_path
     [({"content-type": "text/plain"}, b"x", 415, "media_type"), ({"content-type": "application/json; charset=latin-1"}, b"{}", 415, "media_type"),
      ({"content-type": "application/json", "content-encoding": "gzip"}, b"{}", 415, "content_encoding"),
      ({"content-type": "application/json"}, b" " * ((1 << 20) + 1), 413, "body_too_large"), ({"content-type": "application/json"}, b"{", 422, "not_json"),
-     ({"content-type": "application/json; charset=UTF-8"}, b"{}", 422, "invalid"), ({}, b"{}", 422, "invalid")],
+     ({"content-type": "application/json; profile=a; charset=latin-1"}, b"{}", 415, "media_type"),
+     ({"content-type": "application/json; charset=utf-8; profile=a"}, b"{}", 422, "invalid"),
+     ({"content-type": "application/json; charset=UTF-8"}, b"{}", 422, "invalid"), ({"content-type": ""}, b"{}", 422, "invalid"), ({}, b"{}", 422, "invalid")],
 )  # fmt: skip
 async def test_refusals_are_problem_documents(door: Door, headers: dict[str, str], content: bytes, status: int, code: str) -> None:
     async with await door.as_(Role.CELL) as http:
