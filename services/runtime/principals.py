@@ -134,6 +134,9 @@ class Rule(Model):
     severity: int | None = Field(default=None, ge=1, le=5)
     phenomenon: str | None = Field(default=None, max_length=64, description="of a weather alert")
     colour: str | None = Field(default=None, max_length=16, description="of a weather alert: vert, jaune, orange, rouge")
+    state: Literal["open", "acknowledged", "closed", "info"] | None = Field(
+        default=None, description="what has become of the matter, where the message says it in words of its own; not of cap"
+    )
     drop: bool = Field(default=False, description="accepted and forgotten: not a matter for Vigie")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any, Final
 
 from services.intake.machines.asked import Asked, Reply, text, wrong
@@ -17,27 +18,45 @@ MANY_DIGITS: Final = 20
 FIELDS: Final = ("key", "title", "details", "state", "severity", "at", "site")
 """What a mapping may point to."""
 _NAMES: Final = {
-    "key": ("dedup_key", "dedup", "alias", "id", "event_id", "fingerprint"), "title": ("title", "summary", "subject", "name", "alertname"),
+    "key": ("dedup_key", "dedup", "alias", "id", "event_id", "fingerprint", "groupKey"), "title": ("title", "summary", "subject", "name", "alertname"),
     "details": ("message", "text", "description", "details", "body"), "state": ("status", "state", "action", "event_action"),
     "severity": ("severity", "priority", "level"), "at": ("timestamp", "time", "date", "occurred_at"), "site": ("site", "site_id", "location"),
 }  # fmt: skip
-_CLOSES: Final = {
-    "resolved",
-    "resolve",
-    "ok",
-    "close",
-    "closed",
-    "up",
-    "recovery",
-    "recovered",
-    "normal",
-    "cleared",
-    "success",
-    "end",
-    "false",
-    "0",
-}
-_ACKS: Final = {"acknowledge", "acknowledged", "ack"}
+_CLOSES: Final = frozenset(
+    [
+        "resolved",
+        "resolve",
+        "ok",
+        "close",
+        "closed",
+        "up",
+        "recovery",
+        "recovered",
+        "normal",
+        "clear",
+        "cleared",
+        "restored",
+        "healthy",
+        "solved",
+        "fixed",
+        "success",
+        "end",
+        "false",
+        "0",
+        "resolu",
+        "resolue",
+        "retabli",
+        "retablie",
+        "termine",
+        "terminee",
+        "fin",
+        "clos",
+        "cloture",
+        "cloturee",
+    ]
+)
+_ACKS: Final = frozenset(["acknowledge", "acknowledged", "acknowledgement", "acknowledgment", "ack", "acquitte", "acquittee"])
+"""Words of programs, in small letters without accents."""
 _SEVERITY: Final = {
     "critical": 4, "disaster": 4, "emergency": 4, "high": 4, "p1": 4, "error": 3, "major": 3, "average": 3, "p2": 3, "p3": 3, "warning": 2,
     "minor": 2, "p4": 2, "info": 1, "information": 1, "low": 1, "p5": 1,
@@ -76,7 +95,7 @@ def signal_of(given: dict[str, Any], source: Source) -> Signal:
 
     said = {name: value(name) for name in FIELDS}
     title = text(said, "title") or text(said, "details")
-    state = text(said, "state").lower() or ("false" if said["state"] is False else "")
+    state = _plain(text(said, "state")) or ("false" if said["state"] is False else "")
     labels = flat(given)
     if site := text(said, "site"):
         labels["site"] = site
@@ -84,6 +103,11 @@ def signal_of(given: dict[str, Any], source: Source) -> Signal:
         text(said, "key") or named_by_words(title), State.CLOSED if state in _CLOSES else State.ACKNOWLEDGED if state in _ACKS else State.OPEN, title,
         text(said, "details"), labels, _severity(said["severity"]), at=read_time(said["at"]),
     )  # fmt: skip
+
+
+def _plain(word: str) -> str:
+    """In small letters without accents."""
+    return "".join(c for c in unicodedata.normalize("NFKD", word.lower()) if not unicodedata.combining(c))
 
 
 def _severity(value: Any) -> int | None:

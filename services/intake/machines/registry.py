@@ -170,10 +170,12 @@ def _check_mapping(asked: NewSource | Source) -> None:
 
 
 def _check_cap(asked: NewSource | Source) -> None:
-    """What only CAP knows is refused for any other dialect."""
+    """What only CAP knows is refused for any other dialect, and what it says itself for CAP."""
     for name in ("exercise_realm", "certificates"):
         if getattr(asked, name) and asked.dialect != Cap.NAME:
             raise wrong(name, "dialect", f"seulement avec le dialecte {Cap.NAME}", f"with the dialect {Cap.NAME} only")
+    if asked.dialect == Cap.NAME and (told := next((n for n, r in enumerate(asked.rules, start=1) if r.state is not None), None)):
+        raise wrong(f"rules.{told}.state", "dialect", "un message CAP le dit lui-même (msgType)", "a CAP message says so itself (msgType)")
     if asked.exercise_realm is not None:
         try:
             parse_realm(asked.exercise_realm)

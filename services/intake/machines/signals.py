@@ -91,6 +91,7 @@ class Meaning:
     site: str | None
     type: str
     severity: int
+    state: State
     drop: bool = False
     phenomenon: str | None = None
     colour: str | None = None
@@ -102,11 +103,12 @@ def meaning_of(signal: Signal, source: Source) -> Meaning:
     severity = signal.severity or source.severity or 3
     said = _site(signal.labels.get("site", ""))
     if rule is None:
-        return Meaning(said or source.site, source.type, source.severity or severity)
+        return Meaning(said or source.site, source.type, source.severity or severity, signal.state)
     return Meaning(
         rule.site or said or source.site,
         rule.type or source.type,
         rule.severity or source.severity or severity,
+        signal.state if rule.state is None else State(rule.state),
         rule.drop,
         rule.phenomenon,
         rule.colour,

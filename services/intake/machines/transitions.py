@@ -74,7 +74,7 @@ class Transitions:
         meaning = meaning_of(signal, speaker.source)
         if meaning.drop or (signal.event is not None and self._has_had_effect(speaker, signal.event)):
             return None
-        key, now = short(signal.key), datetime.now(UTC)
+        signal, key, now = replace(signal, state=meaning.state), short(signal.key), datetime.now(UTC)
         at = ms(credible(signal.began or signal.at, now))
         body = body_of(signal, meaning, now) | {"realm": speaker.realm}
         words = f"{signal.title}\x1f{signal.details}\x1f{meaning.severity}".encode("utf-8", "replace")

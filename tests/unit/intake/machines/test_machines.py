@@ -443,6 +443,61 @@ async def test_a_binary_event_that_was_refused_is_offered_again_whole(
     assert reports(door) == [("outage_water", "cen-2", 3)]
 
 
+KUMA = {
+    "rules": [
+        {"when": {"heartbeat.status": "1"}, "state": "closed"},
+        {"when": {"heartbeat.status": "2|3"}, "drop": True},
+        {"when": {"heartbeat.status": "0"}, "state": "open"},
+    ],
+    "fields": {"key": "/monitor/id", "title": "/monitor/name", "details": "/msg", "state": "/heartbeat/status"},
+}
+
+
+async def test_a_rule_says_what_a_code_of_a_program_means(door: Door) -> None:
+    """Uptime Kuma: 0 is down, 1 up, 2 tried again, 3 maintained."""
+    key = (await source(door, dialect="generic", **KUMA))["key"]
+    async with door.client(Authorization=f"Bearer {key}") as http:
+        for code in (1, 2, 0, 0, 3, 1):
+            body = {"heartbeat": {"status": code}, "monitor": {"id": 7, "name": "Extranet"}, "msg": f"code {code}"}
+            assert (await http.post("/webhooks/generic/supervision", json=body)).status_code == 202
+    assert reports(door) == [("outage_it", "cen-1", 3), ("reopening", "cen-1", 1)]
+
+
+async def test_a_cap_message_says_itself_what_has_become_of_it(door: Door) -> None:
+    async with await door.as_(Role.ADMIN) as http:
+        answer = await http.post(
+            "/api/v1/sources", json={"name": "meteo", "dialect": "cap", "rules": [{"when": {"event": "x"}, "state": "closed"}]}
+        )
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "rules.1.state")
+
+
+@pytest.mark.parametrize("word", ["CLEAR", "Résolu", "rétablie", "TERMINÉ", "Recovered", "OK"])
+async def test_the_end_of_a_matter_has_many_words(door: Door, word: str) -> None:
+    key = (await source(door, dialect="generic"))["key"]
+    async with door.client(Authorization=f"Bearer {key}") as http:
+        for state in ("PROBLEM", "ACKNOWLEDGEMENT", word):
+            assert (
+                await http.post("/webhooks/generic/supervision", json={"id": "p1", "title": "Pompe", "state": state})
+            ).status_code == 202
+    assert [m.acknowledges for _, m, _ in door.inputs.appended] == [False, True, False]
+    assert [t for t, *_ in reports(door)] == ["outage_it", "info", "reopening"]
+
+
+async def test_a_group_of_grafana_ends_although_its_title_changes(door: Door) -> None:
+    key = (await source(door, dialect="generic"))["key"]
+    async with door.client(Authorization=f"Bearer {key}") as http:
+        for status in ("firing", "resolved"):
+            body = {
+                "status": status,
+                "title": f"[{status.upper()}:1] Pompe",
+                "message": "…",
+                "groupKey": "{}:{alertname=Pompe}",
+                "alerts": [],
+            }
+            assert (await http.post("/webhooks/generic/supervision", json=body)).status_code == 202
+    assert [t for t, *_ in reports(door)] == ["outage_it", "reopening"]
+
+
 CAME = 1_795_000_000_000
 
 
