@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,7 +14,7 @@ from schemas.words import EventType, MsgType
 from services.intake.geography import Geography, Located, circle, polygon
 from services.intake.idempotency import Ledger
 from services.intake.machines.asked import Asked, Reply
-from services.intake.machines.cap.meaning import Event, events_of, is_expired, texts_of, times_of
+from services.intake.machines.cap.meaning import Event, colours_of, events_of, is_expired, phenomenon_in, texts_of, times_of
 from services.intake.machines.cap.message import Identity, Info, Message, read
 from services.intake.machines.cap.signature import Verdict, verdict_on
 from services.intake.machines.door import Machines
@@ -155,7 +155,8 @@ class _Telling:
             return self._answer(earlier)
         here = [(n, event, located) for n, (event, located) in enumerate(places) if not event.drop and self._concerns(event, located)]
         if self._message.type == "Cancel":
-            return self._withdrawals(earlier) or [self._withdrawal_unknown(n, e, at) for n, e, at in here]
+            colours = colours_of(e for _, e, _ in here)
+            return self._withdrawals(earlier, {}) or [self._withdrawal_unknown(n, e, at, colours) for n, e, at in here]
         return self._alerts(here, earlier)
 
     @staticmethod
@@ -184,9 +185,10 @@ class _Telling:
             for n in new:
                 own[n] = left
             left = []
-        return [self._alert(n, event, located, own[n]) for n, event, located in here] + self._withdrawals(left)
+        colours = colours_of(e for _, e, _ in here if not is_expired(e.info, self._now))
+        return [self._alert(n, event, located, own[n], colours) for n, event, located in here] + self._withdrawals(left, colours)
 
-    def _alert(self, n: int, event: Event, located: Located | None, earlier: list[_Earlier]) -> Told:
+    def _alert(self, n: int, event: Event, located: Located | None, earlier: list[_Earlier], colours: Mapping[str, str]) -> Told:
         info = event.info
         type_ = MsgType.CANCEL if event.over else MsgType.UPDATE if self._message.type == "Update" else MsgType.ALERT
         references = [e.report_id for e in earlier]
@@ -196,13 +198,16 @@ class _Telling:
         alias = self._alias(event.type, event.name) + (OVER if event.over else "")
         body |= {"alias": alias, "references": references[:100]} | self._place(event, located)
         if not is_expired(info, self._now):
-            body |= self._vigilance(event)
+            body |= self._vigilance(event, colours)
         return self._tell(f"{n}", body)
 
     @staticmethod
-    def _vigilance(event: Event) -> dict[str, Any]:
-        colour = event.colour or ("vert" if event.over and event.phenomenon else None)
-        return {name: value for name, value in (("phenomenon", event.phenomenon), ("colour", colour)) if value}
+    def _vigilance(event: Event, colours: Mapping[str, str]) -> dict[str, Any]:
+        """Its phenomenon, and its colour unless the message gives that a graver one."""
+        if event.phenomenon is None:
+            return {"colour": event.colour} if event.colour else {}
+        colour = event.declares
+        return {"phenomenon": event.phenomenon} | ({"colour": colour} if colour and colour == colours[event.phenomenon] else {})
 
     def _body(self, type_: str, severity: int, msg_type: MsgType, info: Info | None) -> dict[str, Any]:
         body: dict[str, Any] = {"realm": self._realm, "type": type_, "severity": severity, "msg_type": msg_type}
@@ -227,22 +232,22 @@ class _Telling:
 
     # ── withdrawals and answers ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _withdrawals(self, earlier: list[_Earlier]) -> list[Told]:
-        """One per event that had been told of; a vigilance goes back to green."""
+    def _withdrawals(self, earlier: list[_Earlier], colours: Mapping[str, str]) -> list[Told]:
+        """One per event that had been told of; a vigilance of which the message gives no colour (`colours`) goes back to green."""
         told = []
         for type_, name in dict.fromkeys((e.type, e.name) for e in earlier):
             about = [e.report_id for e in earlier if (e.type, e.name) == (type_, name)]
             body = self._bare(type_, MsgType.CANCEL) | {"references": about[:100], "alias": self._alias(type_, name) + OVER}
-            if type_ == EventType.WEATHER_ALERT:
-                body |= {"phenomenon": name, "colour": "vert"}
+            if type_ == EventType.WEATHER_ALERT and (phenomenon := phenomenon_in(name)) is not None:
+                body |= {"phenomenon": phenomenon} | ({} if phenomenon in colours else {"colour": "vert"})
             told.append(self._tell(f"cancel.{type_}.{name}", body))
         return told
 
-    def _withdrawal_unknown(self, n: int, event: Event, located: Located | None) -> Told:
+    def _withdrawal_unknown(self, n: int, event: Event, located: Located | None, colours: Mapping[str, str]) -> Told:
         """Of what never came: a colour that it carries is applied, otherwise a person looks for what is meant (D3)."""
         body = self._body(event.type, event.severity, MsgType.CANCEL, event.info) | {"occurred_at": self._message.identity.sent.isoformat()}
-        body |= {"alias": self._alias(event.type, event.name)} | self._place(event, located) | self._vigilance(event)
-        return self._tell(f"{n}", body)
+        body |= {"alias": self._alias(event.type, event.name)} | self._place(event, located)
+        return self._tell(f"{n}", body | self._vigilance(event, colours))
 
     def _answer(self, earlier: list[_Earlier]) -> list[Told]:
         """Ack and Error are about a message that is known here, or about nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +31,9 @@ _PHENOMENA: Final = {
     "8": "feux-de-foret", "9": "avalanches", "10": "pluie-inondation", "12": "crues", "13": "pluie-inondation",
 }  # fmt: skip
 """First part of MeteoAlarm's `awareness_type` (`1; Wind`)."""
+_GRAVITY: Final = {colour: n for n, colour in enumerate(("vert", "jaune", "orange", "rouge"))}
+_PERIOD: Final = re.compile(r"-\d{1,4}")
+_CODE: Final = re.compile(r"[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,11 @@ class Event:
         """The subject no longer poses a threat."""
         return "AllClear" in self.info.responses
 
+    @property
+    def declares(self) -> str | None:
+        """Its colour, when it is one of a phenomenon."""
+        return self.colour or ("vert" if self.over else None) if self.phenomenon else None
+
 
 def events_of(message: Message, source: Source) -> list[Event]:
     """In the order of the message; names are unique."""
@@ -70,6 +79,23 @@ def events_of(message: Message, source: Source) -> list[Event]:
             )
         events.append(event)
     return events
+
+
+def colours_of(events: Iterable[Event]) -> dict[str, str]:
+    """Phenomenon → the gravest colour that these give it. A vigilance is in force when it is declared, whatever period it speaks of: of a message that
+    speaks of several, tomorrow's yellow must not take today's orange away.
+    """
+    found: dict[str, str] = {}
+    for event in events:
+        if event.phenomenon and event.declares:
+            found[event.phenomenon] = max(found.get(event.phenomenon, "vert"), event.declares, key=lambda c: _GRAVITY.get(c, 0))
+    return found
+
+
+def phenomenon_in(name: str) -> str | None:
+    """What an event of type weather_alert with this name (Event.name) is a vigilance of, if it is one."""
+    first = name if (last := _PERIOD.search(name)) is None or last.end() < len(name) else name[: last.start()]
+    return None if _CODE.fullmatch(first) else first
 
 
 def _by_language(infos: Iterable[Info]) -> list[tuple[Info, ...]]:

@@ -224,6 +224,40 @@ async def test_an_update_takes_the_place_of_its_event_and_withdraws_what_it_no_l
     )
 
 
+TOMORROW = {"colour": "2; yellow; Moderate", "onset": "2099-11-25T08:00:00+01:00"}
+
+
+async def test_tomorrow_s_yellow_takes_nothing_from_today_s_orange(door: Door) -> None:
+    """A colour is in force when it is declared: of several periods in one message the gravest is, in whatever order they stand."""
+    async with await sending(door) as http:
+        await http.post("/api/v1/cap", content=message(vigilance(), vigilance(**TOMORROW)))
+        await http.post(
+            "/api/v1/cap", content=message(vigilance(**TOMORROW), vigilance(), vigilance(kind="3; Thunderstorm"), identifier="b2")
+        )
+    assert [(m.phenomenon, m.colour) for m in told(door)] == [
+        ("vent", "orange"),
+        ("vent", None),
+        ("vent", None),
+        ("vent", "orange"),
+        ("orages", "orange"),
+    ]
+
+
+async def test_a_period_that_is_withdrawn_is_one_of_its_phenomenon(door: Door) -> None:
+    """It goes back to green unless the message still declares a colour of it; what is no vigilance has none to go back to."""
+    storm = info(category="Met", event="Tempête")
+    async with await sending(door) as http:
+        await http.post("/api/v1/cap", content=message(vigilance(), vigilance(**TOMORROW), storm))
+        kept = message(vigilance(), identifier="b2", sent="2026-11-25T09:00:00+01:00", msgType="Update", references=ref("bulletin-1"))
+        await http.post("/api/v1/cap", content=kept)
+        over = bare(identifier="b3", sent="2026-11-25T10:00:00+01:00", msgType="Cancel", references=ref("b2", "2026-11-25T09:00:00+01:00"))
+        await http.post("/api/v1/cap", content=over)
+    *_, today, tomorrow, other, end = told(door)
+    assert [(m.msg_type, m.phenomenon, m.colour) for m in (today, tomorrow, other, end)] == [
+        ("Update", "vent", "orange"), ("Cancel", "vent", None), ("Cancel", None, None), ("Cancel", "vent", "vert"),
+    ]  # fmt: skip
+
+
 async def test_a_cancellation_of_what_never_came_tells_nothing_unless_it_says_where(door: Door) -> None:
     async with await sending(door) as http:
         nothing = await http.post("/api/v1/cap", content=bare(msgType="Cancel", references=ref("inconnu")))
