@@ -11,7 +11,7 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -121,7 +121,8 @@ class Ledger:
             "CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, next INTEGER);"
             "CREATE TABLE IF NOT EXISTS occurred (id BLOB PRIMARY KEY, at INTEGER) WITHOUT ROWID;"
             "CREATE TABLE IF NOT EXISTS unanswered (id BLOB PRIMARY KEY, seen INTEGER) WITHOUT ROWID;"
-            "CREATE TABLE IF NOT EXISTS refused (text TEXT PRIMARY KEY, at INTEGER);",
+            "CREATE TABLE IF NOT EXISTS refused (text TEXT PRIMARY KEY, at INTEGER);"
+            "CREATE TABLE IF NOT EXISTS outdated (realm TEXT, sender TEXT, name TEXT, seen INTEGER, PRIMARY KEY (realm, sender, name)) WITHOUT ROWID;",
         )
         self._reading = sqlite3.connect(path, timeout=10, isolation_level=None)
         self._fresh: dict[str, Known] = {}
@@ -268,7 +269,7 @@ class Ledger:
         """All that is a copy of the log."""
         with self._write:
             self._db.executescript(
-                "BEGIN IMMEDIATE; DELETE FROM reports; DELETE FROM occurred; DELETE FROM unanswered; DELETE FROM positions; COMMIT;"
+                "BEGIN IMMEDIATE; DELETE FROM reports; DELETE FROM occurred; DELETE FROM unanswered; DELETE FROM positions; DELETE FROM outdated; COMMIT;"
             )
 
     def _prune(self, before: Instant) -> None:
@@ -276,6 +277,20 @@ class Ledger:
             for statement in _PRUNE:
                 self._db.execute(statement, {"before": before, "end": END})
             self._db.execute("DELETE FROM unanswered WHERE seen < ?", (before,))
+            self._db.execute("DELETE FROM outdated WHERE seen < ?", (before,))
+
+    # ── messages that were replaced or withdrawn before they came ──────────────────────────────────────────────────
+
+    def outdate(self, realm: str, sender: str, names: Collection[str]) -> None:
+        """A sender's own names of messages that it has replaced or withdrawn, and that have not come. Raises sqlite3.Error."""
+        seen = time.time_ns() // 1_000_000
+        with self._write:
+            self._db.executemany("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?, ?)", [(realm, sender, name, seen) for name in names])
+
+    def is_outdated(self, realm: str, sender: str, name: str) -> bool:
+        """It was, within the last days. Only known here: a lost index has forgotten it."""
+        row = self._reading.execute("SELECT 1 FROM outdated WHERE realm = ? AND sender = ? AND name = ?", (realm, sender, name)).fetchone()
+        return row is not None
 
     # ── texts of refused messages, to be erased after their time ───────────────────────────────────────────────────
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from services.intake.machines.cap.message import Identity, Info, Message, read
 from services.intake.machines.cap.signature import Verdict, verdict_on
 from services.intake.machines.door import Machines
 from services.intake.machines.signals import Told, short
-from services.intake.receiving import Raw, Receipt
+from services.intake.receiving import RETRY_S, Raw, Receipt
 from services.intake.reports import receipt_document
 from services.runtime.principals import Principal, Source
 from services.runtime.problems import Problem, ProblemError, fault, language_of
@@ -82,8 +83,16 @@ class Cap:
         realm = self._realm(message, source, asked.query.get("realm") or own)
         if (why := _TAKEN_ONLY.get(message.status)) is not None:
             return Heard([], why)
-        told = _Telling(message, verdict, source, realm, self._ledger, datetime.now(UTC)).told(places)
-        return Heard([r for r in await machines.take_all(principal, source, self.NAME, asked, told) if isinstance(r, Receipt)])
+        telling = _Telling(message, verdict, source, realm, self._ledger, datetime.now(UTC))
+        if telling.came_too_late():
+            return Heard([], _TOO_LATE)
+        unheard, told = telling.unheard(), telling.told(places)
+        results = await machines.take_all(principal, source, self.NAME, asked, told)
+        try:
+            self._ledger.outdate(realm, source.id, unheard)
+        except sqlite3.Error as error:
+            raise ProblemError("storage", retry_after_s=RETRY_S) from error
+        return Heard([r for r in results if isinstance(r, Receipt)])
 
     def _read(self, body: bytes, source: Source) -> tuple[Message, Verdict, list[tuple[Event, Located | None]]]:
         message, root = read(body)
@@ -129,6 +138,10 @@ class Cap:
         return None
 
 
+_TOO_LATE: Final = (
+    "un message plus récent, arrivé avant, remplace ou retire celui-ci",
+    "a newer message that came before replaces or withdraws this one",
+)
 _NO_REALM: Final = (
     "cette source n’a pas de territoire d’exercice (vigie source add --exercise-realm)",
     "this source has no exercise realm (vigie source add --exercise-realm)",
@@ -158,6 +171,17 @@ class _Telling:
             colours = colours_of(e for _, e, _ in here)
             return self._withdrawals(earlier, {}) or [self._withdrawal_unknown(n, e, at, colours) for n, e, at in here]
         return self._alerts(here, earlier)
+
+    def came_too_late(self) -> bool:
+        """A newer message that came first has replaced or withdrawn it: feeds list the newest first. What was taken before is repeated."""
+        start = _start(self._message.identity)
+        return self._ledger.is_outdated(self._realm, self._sender, start) and not self._ledger.aliases(self._realm, self._sender, start)
+
+    def unheard(self) -> list[str]:
+        """Names of what it replaces or withdraws, and has not come."""
+        if self._message.type not in ("Update", "Cancel"):
+            return []
+        return [start for r in self._message.references if not self._ledger.aliases(self._realm, self._sender, start := _start(r))]
 
     @staticmethod
     def _concerns(event: Event, located: Located | None) -> bool:

@@ -268,6 +268,36 @@ async def test_a_cancellation_of_what_never_came_tells_nothing_unless_it_says_wh
     assert (report.msg_type, report.references, report.colour) == ("Cancel", (), "jaune")
 
 
+async def test_what_was_replaced_or_withdrawn_before_it_came_comes_too_late(door: Door) -> None:
+    """Feeds list the newest first, and whoever posts them in that order ends with what is over."""
+    nine, ten = "2026-11-25T09:00:00+01:00", "2026-11-25T10:00:00+01:00"
+    first = message(vigilance(colour="4; red; Extreme"))
+    second = message(vigilance(), identifier="b2", sent=nine, msgType="Update", references=ref("bulletin-1"))
+    third = message(
+        vigilance(colour="2; yellow; Moderate"),
+        identifier="b3",
+        sent=ten,
+        msgType="Cancel",
+        references=f"{ref('bulletin-1')} {ref('b2', nine)}",
+    )
+    async with await sending(door) as http:
+        answers = [await http.post("/api/v1/cap", content=body) for body in (third, second, first, third)]
+        other = await http.post("/api/v1/cap", content=message(vigilance(kind="3; Thunderstorm"), identifier="b4"))
+    assert [len(a.json()["reports"]) for a in answers] == [1, 0, 0, 1]
+    assert "plus récent" in answers[1].json()["detail"]
+    assert (answers[3].json(), len(other.json()["reports"])) == (answers[0].json(), 1)
+
+
+async def test_what_came_before_it_was_withdrawn_is_answered_as_it_was(door: Door) -> None:
+    async with await sending(door) as http:
+        first = await http.post("/api/v1/cap", content=message(vigilance()))
+        await http.post(
+            "/api/v1/cap", content=bare(identifier="b2", sent="2026-11-25T09:00:00+01:00", msgType="Cancel", references=ref("bulletin-1"))
+        )
+        again = await http.post("/api/v1/cap", content=message(vigilance()))
+    assert (again.json(), len(told(door))) == (first.json(), 2)
+
+
 async def test_an_answer_is_noted_on_what_it_answers(door: Door) -> None:
     async with await sending(door) as http:
         await http.post("/api/v1/cap", content=message())
