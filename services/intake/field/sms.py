@@ -46,7 +46,7 @@ DEPTH: Final = 8
 JSON: Final = "application/json"
 _NUMBER: Final = ("from", "From", "sender", "msisdn", "originator", "phoneNumber", "phone_number", "phone", "mobile", "number")
 _TEXT: Final = ("text", "Text", "body", "Body", "message", "Message", "content", "cleanText", "msg", "payload")
-_ID: Final = ("MessageSid", "SmsSid", "messageId", "message-id", "message_id", "MessageId", "id", "msgId", "sms_id")
+_ID: Final = ("MessageSid", "SmsSid", "messageId", "message-id", "message_id", "MessageId", "MessageUUID", "id", "msgId", "sms_id")
 _TIME: Final = ("receivedAt", "received_at", "message-timestamp", "timestamp", "date", "datetime", "sent_at")
 _LISTS: Final = ("results", "messages", "data")
 _CALLER: Final = re.compile(r"[0-9a-f]{32}")
@@ -72,12 +72,12 @@ class Message:
 
 
 def messages_of(asked: Asked) -> list[Message]:
-    """Each message of the request. Raises ProblemError `invalid`, `not_json`."""
+    """Each message of the request; a gateway may tell of those that were sent, too, and they are none. Raises ProblemError `invalid`, `not_json`."""
     document: Any = asked.json if asked.kind.endswith("json") or asked.body.lstrip()[:1] in (b"{", b"[") else asked.form()
-    found = [_message(m) for m in _documents(document)]
-    if not 1 <= len(found) <= MESSAGES:
+    told = list(_documents(document))
+    if not 1 <= len(told) <= MESSAGES:
         raise wrong("body", "list", f"de 1 à {MESSAGES} messages", f"1 to {MESSAGES} messages")
-    return found
+    return [_message(one) for one in told if not text(one, "direction").lower().startswith("out")]
 
 
 def _documents(document: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
@@ -101,13 +101,24 @@ def _documents(document: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
 def _message(given: dict[str, Any]) -> Message:
     sender = given.get("from")
     number = text(sender, "phone_number", "phoneNumber", "number") if isinstance(sender, dict) else text(given, *_NUMBER)
-    words, caller = text(given, *_TEXT), text(given, "caller")
+    words, caller = _words(given), text(given, "caller")
     if not number and not _CALLER.fullmatch(caller):
         raise wrong("from", "missing", "numéro de l’expéditeur attendu", "the sender's number is expected")
     if not words:
         raise wrong("text", "missing", "texte du message attendu", "the text of the message is expected")
     at = next((found for n in _TIME if (found := read_time(given.get(n))) is not None), None)
     return Message(number, "" if number else caller, words, text(given, *_ID) or None, at)
+
+
+def _words(given: dict[str, Any]) -> str:
+    """As they were written; without the word that a shared number asks for, where the gateway tells both and only that is a line."""
+    whole, bare = text(given, *_TEXT), text(given, "cleanText")
+    if bare:
+        try:
+            read_line(whole)
+        except ProblemError:
+            return bare
+    return whole
 
 
 class Sms:
@@ -152,7 +163,7 @@ class Sms:
                 problems.append((message, error))
             else:
                 machines.book.accepted(principal.id)
-        if len(problems) == len(messages):
+        if problems and len(problems) == len(messages):
             raise problems[0][1]
         for message, refused in problems:
             machines.keep(principal, refused.problem, Raw(self._dump([message]), JSON, NAME), PATHS[0])

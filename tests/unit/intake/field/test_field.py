@@ -194,6 +194,28 @@ async def test_of_several_messages_only_the_refused_one_is_kept(field: Door) -> 
     assert [m["text"] for m in orjson.loads(letter.body)] == ["bonjour"]
 
 
+@pytest.mark.parametrize(("whole", "bare", "type"), [("VIGIE 117 ELEC", "117 ELEC", "outage_power"), ("STOP 117", "117", "reopening")])
+async def test_the_word_that_a_shared_number_asks_for_is_no_part_of_the_line(field: Door, whole: str, bare: str, type: str) -> None:
+    key = await source(field, "sms")
+    one = {"from": NUMBER, "text": whole, "cleanText": bare, "messageId": "m"}
+    async with field.client() as http:
+        answer = await http.post("/webhooks/sms", params={"token": key}, json={"results": [one]})
+    assert (answer.status_code, [t for t, *_ in told(field)]) == (200, [type])
+
+
+async def test_what_a_gateway_tells_of_messages_that_were_sent_is_no_report(field: Door) -> None:
+    key = await source(field, "sms")
+    sent = {
+        "data": {
+            "event_type": "message.finalized",
+            "payload": {"direction": "outbound", "from": {"phone_number": NUMBER}, "text": "117 ELEC", "id": "o"},
+        }
+    }
+    async with field.client() as http:
+        answer = await http.post("/webhooks/sms", params={"token": key}, json=sent)
+    assert (answer.status_code, answer.json(), told(field)) == (200, {"messages": 0}, [])
+
+
 async def test_no_number_is_stored_or_logged(field: Door, capsys: pytest.CaptureFixture[str]) -> None:
     key = await source(field, "sms")
     kept: list[Refused] = []
