@@ -119,11 +119,11 @@ class Front:
             raise ProblemError("not_found")  # `OPTIONS *`: of the server, not of a resource
         if path == POST_ONE:
             _only(method, "POST")
-            await self._reports.post_one(await self._caller(scope, Permission.REPORT_POST), scope, receive, send)
+            await self._reports.post_one(await self._sender(scope), scope, receive, send)
             metrics.count("vigie_reports_total", dialect="native", status="202")
         elif path == POST_BATCH:
             _only(method, "POST")
-            await self._reports.post_batch(await self._caller(scope, Permission.REPORT_POST), scope, receive, send)
+            await self._reports.post_batch(await self._sender(scope), scope, receive, send)
         elif path == POST_LINE:
             _only(method, "POST")
             await self._reports.post_line(await self._caller(scope, Permission.REPORT_RELAY), scope, receive, send)
@@ -235,6 +235,13 @@ class Front:
                 await answer(
                     send, found.status, found.body, [(b"content-type", found.content_type.encode()), (b"cache-control", b"no-store")]
                 )
+
+    async def _sender(self, scope: Scope) -> Principal:
+        """Whose report it is: the caller's, heard with that, or that of the sender whose refused message is offered again."""
+        principal = await self._caller(scope, Permission.REPORT_POST)
+        if lane.SENDER not in scope:
+            self._machines.heard(principal)
+        return principal
 
     async def _caller(self, scope: Scope, permission: Permission) -> Principal:
         principal = scope.get(lane.SENDER) or await self._callers.identify(scope)

@@ -184,12 +184,19 @@ class Machines:
     # ── who ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _sender(self, asked: Asked, keys: Sequence[str]) -> Principal | None:
-        """Whose key is among these; heard with that, whatever becomes of what it says. Raises ProblemError `starting`."""
-        principal = asked.sender or await self._holder(keys)
+        """Whose key is among these; heard with that, whatever becomes of what it says, unless somebody else offers it again. Raises ProblemError `starting`."""
+        if asked.sender is not None:
+            return asked.sender
+        principal = await self._holder(keys)
         if principal is None:
             return None
-        self.book.heard(principal.id, time.time_ns() // 1_000_000)
+        self.heard(principal)
         return principal
+
+    def heard(self, principal: Principal) -> None:
+        """A message came under its key: a sign of life, if it is a source's."""
+        if self._access.source(principal.id) is not None:
+            self.book.heard(principal.id, time.time_ns() // 1_000_000)
 
     async def _holder(self, keys: Sequence[str]) -> Principal | None:
         for key in keys:

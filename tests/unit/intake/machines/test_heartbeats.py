@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from services.intake.machines.heartbeats import Heartbeats
 from services.runtime.rights import Role
-from tests.unit.intake.conftest import Door
+from tests.unit.intake.conftest import Door, report
+from tests.unit.intake.machines.test_machines import offered_again
 
 BEGAN = 1_795_000_000_000
 MINUTE = 60_000
@@ -72,6 +75,27 @@ async def test_a_ping_of_opsgenie_is_a_sign_of_life_and_so_is_a_refused_message(
     assert refused.last_seen >= pinged
     assert dict(refused.refused) == {"invalid": 1}
     assert refused.per_minute(refused.last_seen) == 0.2
+
+
+async def test_a_native_report_is_a_sign_of_life_too(door: Door) -> None:
+    key = await made(door)
+    async with door.client(Authorization=f"Bearer {key}") as http:
+        assert (await http.post("/api/v1/reports", json=report())).status_code == 202
+    assert door.intake.book.health(id_of(door)).last_seen is not None
+
+
+async def test_what_somebody_offers_again_is_no_sign_of_life(door: Door) -> None:
+    """A source that fell silent does not speak because the cell replays what it said in the night."""
+    key = await made(door)
+    async with door.client(Authorization=f"GenieKey {key}") as http:
+        assert (await http.post("/v2/alerts", json={})).status_code == 422
+        assert (await http.post("/api/v1/reports", json=report(severity=9), headers={"Authorization": f"Bearer {key}"})).status_code == 422
+    seen = door.intake.book.health(id_of(door)).last_seen
+    await asyncio.sleep(0.002)
+    for right in ({"message": "Pompe"}, report()):
+        kept = door.intake.refused._queue.get_nowait()
+        assert (await offered_again(door, kept, orjson.dumps(right))).status_code == 202
+    assert door.intake.book.health(id_of(door)).last_seen == seen
 
 
 async def test_a_restart_neither_repeats_nor_forgets_a_silence(door: Door, tmp_path: Path) -> None:
