@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from services.intake.upgrades import PlainHttp
+from services.intake.connections import Connection
 
 AT_ONCE: Final = 64 * 1024
 """Bytes that are not kept for company: a stream flows on."""
@@ -48,8 +48,8 @@ class JoinedWrites:
         self._transport.close()
 
 
-class OneWrite(PlainHttp):
-    """uvicorn's protocol over a transport that joins writes, without upgrades."""
+class OneWrite(Connection):
+    """uvicorn's protocol over a transport that joins writes."""
 
     def connection_made(self, transport: Any) -> None:
         """Called by the loop."""

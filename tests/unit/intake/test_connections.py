@@ -1,4 +1,4 @@
-"""A client that offers another protocol (Java, Ktor, `curl --http2`) is served as it stands: body, next request and all."""
+"""A client that offers another protocol (Java, Ktor, `curl --http2`) is served as it stands: body, next request and all. One that says nothing is left."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 from services.intake.app import serving
 from services.intake.settings import IntakeSettings
 from services.intake.writing import OneWrite
+from tests.waiting import eventually
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
 SIZED = b"POST /a HTTP/1.1\r\nHost: x\r\n" + OFFER + b"Content-Length: 6\r\n\r\n"
@@ -38,6 +39,7 @@ class Line:
 
     def __init__(self) -> None:
         self.written = b""
+        self.closed = False
 
     def write(self, data: bytes) -> None:
         self.written += data
@@ -46,10 +48,10 @@ class Line:
         return None
 
     def is_closing(self) -> bool:
-        return False
+        return self.closed
 
     def close(self) -> None:
-        pass
+        self.closed = True
 
     def pause_reading(self) -> None:
         pass
@@ -101,3 +103,26 @@ async def test_the_connection_goes_on_after_an_offer(line: tuple[OneWrite, Line]
 
 async def test_no_tunnel_is_made(line: tuple[OneWrite, Line]) -> None:
     assert await answers(line, b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\nreport") == [b"HTTP/1.1 400 Bad Request"]
+
+
+@pytest.mark.parametrize("parts", [[b""], [b"GET /"], [SIZED[:-4]], [NEXT, b"POST"]], ids=["nothing", "a line", "a head", "a second one"])
+async def test_a_connection_without_a_whole_head_is_closed(
+    line: tuple[OneWrite, Line], monkeypatch: pytest.MonkeyPatch, parts: list[bytes]
+) -> None:
+    protocol, wire = line
+    monkeypatch.setattr("services.intake.connections.HEAD_S", 0.02)
+    protocol.connection_made(wire)
+    for part in parts:
+        await answers(line, part)
+    await eventually(lambda: wire.closed, 5)
+
+
+async def test_a_request_that_is_answered_slowly_keeps_its_connection(line: tuple[OneWrite, Line], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its head is here; whoever waits for the rest of its body has a patience of its own."""
+    protocol, wire = line
+    monkeypatch.setattr("services.intake.connections.HEAD_S", 0.02)
+    protocol.connection_made(wire)
+    protocol.data_received(SIZED)
+    await asyncio.sleep(0.1)
+    assert not wire.closed
+    assert await answers(line, b"report") == [b"<POST /a report>"]
