@@ -202,7 +202,9 @@ def _recently_closed(key: Key | None, row: ReportRow, draft: Draft) -> IncidentR
         if not incident.opened_at - rules.CLUSTER_MS <= row.occurred_at <= (incident.closed_at or 0):
             continue
         same_key = key is not None and incident.kind == key[0] and (key[0] == "power" or incident.key == key[1])
-        if (same_key and key is not None and key[0] != "power") or (site is not None and site in incident.members):
+        if same_key and key is not None and key[0] != "power":
+            return incident
+        if site is not None and site in incident.members and (key is None or same_key or absorbs(incident, row, draft) is not None):
             return incident
         if same_key and not frozenset(incident.communes).isdisjoint(communes_of(row, draft.territory)):
             return incident

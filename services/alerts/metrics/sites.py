@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from schemas.base import HOUR_MS
+from schemas.words import EventType
 from services.alerts.claims import began
 from services.alerts.metrics.base import SHOWN_REPORTS, Args, Asked, Maker, Metric, Scope, none, several, topics
 
@@ -127,13 +128,21 @@ def expected_unavailability(of: Asked) -> Metric:
 
 
 def gas_distance(of: Asked) -> Metric:
-    def at_sites(draft: Draft, scope: Scope) -> tuple[str, ...]:
-        return tuple(sites_marked(draft, scope, "cause:gas_leak", ("",)))
+    """0 m for a leak on a site, and for one in an area that has sites in it; nobody knows how far any other is."""
 
-    return Metric(
-        lambda draft, scope: 0.0 if at_sites(draft, scope) else None, topics("mark:cause:gas_leak"),
-        lambda draft, scope: reports_of_marked(draft, scope, "cause:gas_leak", ("",)), none,
-    )  # fmt: skip
+    def around(draft: Draft, scope: Scope) -> tuple[str, ...]:
+        leaks = (draft.state.causes[c] for c in sorted(draft.state.placeless.get(EventType.GAS_LEAK.value, ())))
+        here = (c for c in leaks if c.acting and (scope is None or draft.standing(c.incident) == scope))
+        return tuple(r for c in here for r in c.reports if (told := draft.state.reports.get(r)) is not None and told.sites)[:SHOWN_REPORTS]
+
+    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+        return reports_of_marked(draft, scope, "cause:gas_leak", ("",)) or around(draft, scope)
+
+    def value(draft: Draft, scope: Scope) -> float | None:
+        at_site = next(sites_marked(draft, scope, "cause:gas_leak", ("",)), None)
+        return 0.0 if at_site is not None or around(draft, scope) else None
+
+    return Metric(value, topics("mark:cause:gas_leak", "placeless"), reports, none)
 
 
 def logistics_need(of: Asked) -> Metric:

@@ -48,6 +48,19 @@ def test_a_family_without_a_rule_of_silence_shows_the_sites_and_asks_nobody(scen
     assert not [s for s in SITES if s in scene.state.silences]
 
 
+def test_a_leak_in_an_area_that_has_sites_in_it_is_near_them(scene: Scene) -> None:
+    """§13: the plan for gas was proposed only for a leak that a site told of."""
+    id = _drawn(scene, 1, "gas_leak", source="pompiers")
+    trigger = scene.state.triggers["PT-GAZ:2"]
+    assert (trigger.state, trigger.incident, trigger.why[0].reports) == ("held", scene.incident_of(id).id, (id,))
+    assert scene.incident_of(id).level == 2
+
+
+def test_nobody_knows_how_far_a_leak_in_a_commune_is(scene: Scene) -> None:
+    scene.report(1, "gas_leak", None, commune="92050", source="pompiers")
+    assert not scene.state.triggers
+
+
 def test_what_is_announced_or_only_told_hits_nobody(scene: Scene) -> None:
     planned = _drawn(scene, 1, "outage_power", effective=(Window(start=scene.at(600), end=scene.at(660)),))
     assert scene.incident_of(planned).zone_sites == ()

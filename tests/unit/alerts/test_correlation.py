@@ -519,6 +519,19 @@ def test_a_late_report_is_an_addendum_to_an_incident_closed_less_than_72_hours_a
     assert scene.state.incidents[incident.id].state == "open", "reopened: its cause is open"
 
 
+def test_a_late_report_of_another_family_is_no_addendum(scene: Scene) -> None:
+    """D22 before D26: a break-in reopened the power cut that its site had been through."""
+    a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    scene.report(60, "reopening", PMI, lifts=(EventType.OUTAGE_POWER,), severity=1)
+    scene.command(_command(ResolveIncident, incident=scene.incident_of(a).id), 65)
+    theft = scene.report(70, "security_incident", PMI, occurred=50, severity=4)
+    assert (scene.incident_of(theft).kind, scene.incident_of(a).state) == ("security", "closed")
+    cold = scene.report(80, "sanitary_alert", PMI, occurred=50, measure=_measure("vaccine_fridge_temperature", 12.0))
+    assert scene.incident_of(cold).kind != "power", "the site has an open cause"
+    left = scene.report(90, "evacuation", "pmi-05", occurred=50)
+    assert scene.incident_of(left).kind != "power"
+
+
 def test_after_72_hours_a_late_report_opens_a_new_one(scene: Scene) -> None:
     a = scene.report(0, "closure", "sst-13")
     scene.report(60, "reopening", "sst-13", lifts=(EventType.CLOSURE,), severity=1)
