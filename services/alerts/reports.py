@@ -306,9 +306,9 @@ def confirm(draft: Draft, told: ReportRow, by: str | None) -> None:
 
 
 def deny(draft: Draft, told: ReportRow, by: str | None) -> None:
-    """Denied by a person, or by a cancellation that names it. A confirmed one is withdrawn with its cause."""
+    """Denied by a person, or by a cancellation that names it. A confirmed one is withdrawn with its cause, but for what other sources say of it (D4)."""
     if told.confirmation == "confirmed" and (cause := causes.cause_of(draft, told)) is not None:
-        causes.lift(draft, cause, draft.now, DENIED + told.id)
+        causes.leave(draft, cause, told, draft.now, DENIED + told.id)
     tasks.void(draft, "verify_report", told.id, "denied")
     tasks.void(draft, "link_site", told.id, "denied")
     why = (*told.why, Why(code="manual" if by else "D3", at=draft.now))

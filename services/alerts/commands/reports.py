@@ -6,7 +6,7 @@ from schemas import commands as c
 from schemas.alerts import NoteAdded, TaskChanged
 from schemas.words import TaskState
 from services.alerts import reports, tasks
-from services.alerts.causes import lift, placeless_of
+from services.alerts.causes import lift, placeless_of, put
 from services.alerts.claims import is_placeless
 from services.alerts.commands.refusal import Refused, Result, incident_of, report_of
 from services.alerts.draft import Draft
@@ -54,7 +54,7 @@ def take_task(draft: Draft, command: c.TakeTask) -> Result:
 
 
 def complete_task(draft: Draft, command: c.CompleteTask) -> Result:
-    """Done. The outcome `lifted` of an overdue cause lifts it; any other only closes the task: facts come as reports."""
+    """Done. The outcome `lifted` of an overdue cause lifts it; what was contested stands, verified (D5). Else it only closes the task: facts come as reports."""
     row = draft.state.tasks.get(command.task)
     if row is None:
         raise Refused(404, "task_unknown", task=command.task)
@@ -66,6 +66,10 @@ def complete_task(draft: Draft, command: c.CompleteTask) -> Result:
         for cause in at_site if row.site is not None else placeless_of(draft, draft.standing(row.incident)):
             if cause.overdue and cause.type.value in row.candidates:
                 lift(draft, cause, draft.now, f"task:{row.id}")
+        settle(draft)
+    elif row.kind == "contested" and row.site is not None:
+        for cause in [draft.state.causes[id] for id in draft.state.site_causes.get(row.site, ())]:
+            put(draft, changed(cause, {"contested": False}))
         settle(draft)
     return {"task": row.id, "state": "done"}
 

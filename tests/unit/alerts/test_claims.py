@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.alerts import ReportChanged
-from schemas.commands import ConfirmReport, DenyReport, LinkReport, ResolveIncident
+from schemas.commands import CompleteTask, ConfirmReport, DenyReport, LinkReport, ResolveIncident
 from schemas.reports import Measure, Window
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Certainty, EventType, IncidentState, MsgType
@@ -290,6 +290,16 @@ def test_a_reopening_that_does_not_say_what_it_lifts_is_contradicted_too(scene: 
     assert (scene.status(COLLEGE), scene.site(COLLEGE).flags) == ("closed", ("contested",))
 
 
+def test_a_contradiction_that_a_person_has_looked_into_is_none_any_more(scene: Scene) -> None:
+    """D5: its site was shown as contested for ever."""
+    scene.report(10, "reopening", COLLEGE, lifts=(EventType.CLOSURE,), severity=1)
+    scene.report(12, "closure", COLLEGE, source="police")
+    (task,) = scene.state.tasks.values()
+    scene.command(_cell(CompleteTask, task=task.id, outcome="confirmed"), 20)  # type: ignore[arg-type]
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).flags) == ("closed", ())
+    assert scene.state.tasks[task.id].state == "done"
+
+
 def test_shut_again_long_after_a_reopening_is_no_contradiction(scene: Scene) -> None:
     scene.report(1, "closure", COLLEGE)
     scene.report(60, "closure", COLLEGE, source="education_nationale")
@@ -490,6 +500,16 @@ def test_a_named_person_confirms_or_denies(scene: Scene) -> None:
     again = scene.command(_cell(DenyReport, report=other), 6)  # type: ignore[arg-type]
     assert isinstance(again, CommandRefused)
     assert again.status == 409
+
+
+def test_a_report_that_is_denied_takes_nothing_from_what_another_source_says(scene: Scene) -> None:
+    """D4: the site was open again although its manager had closed it and nobody had denied that."""
+    scene.report(0, "closure", COLLEGE, severity=2)
+    other = scene.report(5, "closure", COLLEGE, source="police", severity=5, persons_concerned=40)
+    scene.command(_cell(DenyReport, report=other), 10)  # type: ignore[arg-type]
+    assert scene.status(COLLEGE) == "closed"
+    (cause,) = scene.site(COLLEGE).causes
+    assert (cause.severity, cause.sources) == (2, ("site_manager",))
 
 
 def test_an_unconfirmed_report_may_join_an_incident_but_moves_no_level(scene: Scene) -> None:
