@@ -15,6 +15,7 @@ from services.alerts.causes import Taken
 from services.alerts.claims import all_over, as_instant, as_number, communes_of, is_confirmed, measure_name, site_of, speaks_for_site
 from services.alerts.correlation import Placement
 from services.alerts.draft import Draft
+from services.alerts.evolve import OPEN
 from services.alerts.families import own_key
 from services.alerts.values import changed
 
@@ -23,12 +24,14 @@ MOVED_AT_ONCE: Final = 60
 
 
 def enter(draft: Draft, row: ReportRow, placement: Placement) -> str | None:
-    """The incident of a placement, opened if it is a new one."""
+    """The incident of a placement, opened if it is a new one. One that holds nothing but this report becomes that: it is the same matter (D8)."""
     if placement.opens is None:
         return placement.incident
     kind, key = placement.opens
     if kind == "power":
         key = f"cluster:{next(iter(communes_of(row, draft.territory)), '') or site_of(row) or row.id}"
+    if (own := _alone(draft, row.id)) is not None:
+        return draft.alter(own, "report", kind=kind, key=key).id
     incident = IncidentRow(
         id=draft.derive("incident"), number=_number(draft, row), kind=kind, key=key, state=IncidentState.OPEN, level=Level.N0, severity=0,
         certainty=Certainty.CONFIRMED, opened_at=row.occurred_at, known_at=row.recorded_at, updated_at=draft.now, version=0,
@@ -36,6 +39,21 @@ def enter(draft: Draft, row: ReportRow, placement: Placement) -> str | None:
     )  # fmt: skip
     draft.put_incident(incident, "opened")
     return incident.id
+
+
+def _alone(draft: Draft, report: str) -> str | None:
+    """The open incident of a report that was judged before, if it holds no other."""
+    incident = draft.incident_of(report)
+    if incident is None or draft.incident(incident).state not in OPEN:
+        return None
+    return incident if set(draft.state.incident_reports.get(incident, ())) == {report} else None
+
+
+def leave(draft: Draft, incident: str, report: str) -> None:
+    """A report that was judged again belongs to another incident now."""
+    draft.alter(incident, "report", reports_count=max(draft.incident(incident).reports_count - 1, 0), updated_at=draft.now)
+    if measure_name(draft.state.reports[report]) == "customers_cut":
+        count_customers(draft, incident)
 
 
 def _number(draft: Draft, row: ReportRow) -> str:
@@ -81,8 +99,7 @@ def _grow(draft: Draft, row: ReportRow, known: IncidentRow, taken: Taken | None,
         values["danger"] = True
     if known.kind != "power" or row.type is EventType.OUTAGE_POWER:
         values["last_at"] = max(known.last_at or 0, row.occurred_at)
-        if row.type is not EventType.TRANSPORT_DISRUPTION:
-            values["communes"] = _with(known.communes, communes_of(row, draft.territory))
+        values["communes"] = _with(known.communes, told_communes(draft, known.kind, (row,)))
     if known.kind == "it" and known.key != "*" and own_key(row, draft) == ("it", "*"):
         values["key"] = "*"
     if (end := as_instant(row)) is not None and (site_of(row) is None or measure_name(row) == "estimated_end"):
@@ -155,6 +172,13 @@ def _figure(draft: Draft, row: ReportRow, incident: IncidentRow) -> float | None
 
 def _with(communes: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
     return communes if all(c in communes for c in more) else tuple(sorted({*communes, *more}))
+
+
+def told_communes(draft: Draft, kind: str, rows: Iterable[ReportRow]) -> tuple[str, ...]:
+    """Communes that these reports make those of an incident of this family: of a cut only where current is cut; a road or a train is no place of it."""
+    told = (r for r in rows if is_confirmed(r) and r.type is not EventType.TRANSPORT_DISRUPTION)
+    cut = (r for r in told if kind != "power" or r.type is EventType.OUTAGE_POWER)
+    return tuple(sorted({c for r in cut for c in communes_of(r, draft.territory)}))
 
 
 def _more_persons(draft: Draft, taken: Taken) -> int:

@@ -25,6 +25,7 @@ from services.alerts.claims import (
 )
 from services.alerts.correlation import Placement, place
 from services.alerts.draft import Draft
+from services.alerts.evolve import OPEN
 from services.alerts.values import changed
 
 
@@ -49,15 +50,15 @@ def apply(draft: Draft, row: ReportRow, *, again: bool = False) -> None:
     if again and "planned" in row.flags and inside(row.effective, draft.now):
         row = changed(row, {"flags": tuple(f for f in row.flags if f != "planned")})
     if is_confirmed(row):
-        _confirmed(draft, row, again)
+        _confirmed(draft, row)
     else:
-        _unconfirmed(draft, row, again)
+        _unconfirmed(draft, row)
 
 
 # ── confirmed ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _confirmed(draft: Draft, row: ReportRow, again: bool) -> None:
+def _confirmed(draft: Draft, row: ReportRow) -> None:
     if row.msg_type is MsgType.CANCEL:
         _withdraw(draft, row)
     elif row.msg_type is MsgType.UPDATE:
@@ -65,7 +66,8 @@ def _confirmed(draft: Draft, row: ReportRow, again: bool) -> None:
     known, replaces = _known(draft, row)
     if known is not None and replaces:
         row = _in_its_windows(row, known)
-    placement = place(row, known, draft)
+    before = draft.incident_of(row.id)
+    placement = _by_hand(draft, row) or place(row, known, draft)
     incident = incidents.enter(draft, row, placement)
     taken = _take(draft, row, incident, known, replaces)
     if taken is not None and taken.cause.lifted_at is None and quiet.judge(draft, draft.state.causes[taken.cause.id], row).maintenance:
@@ -75,7 +77,7 @@ def _confirmed(draft: Draft, row: ReportRow, again: bool) -> None:
     if orders_to_leave(row):
         endings.end_shelter(draft, row)
     if incident is not None:
-        incidents.join(draft, row, incident, taken, not again or draft.state.reports[row.id].incident != incident)
+        incidents.join(draft, row, incident, taken, incident != before)
     flags.declare(draft, row, incident)
     if taken is not None and taken.outcome == "over":
         draft.ended.append(taken.cause.id)
@@ -89,7 +91,16 @@ def _confirmed(draft: Draft, row: ReportRow, again: bool) -> None:
     if is_placeless(row):
         tasks.ask(draft, "link_site", report=row.id, incident=incident)
     draft.emit(ReportChanged(row=_judged(row, incident, placement, taken)))
+    if before is not None and before != incident:
+        incidents.leave(draft, before, row.id)
     _corroborate(draft, row)
+
+
+def _by_hand(draft: Draft, row: ReportRow) -> Placement | None:
+    """A person put it where it is, by a merge or a split: judging it again does not undo that (D25)."""
+    incident = draft.incident_of(row.id)
+    moved = incident is not None and any(w.code == "D25" for w in row.why) and draft.incident(incident).state in OPEN
+    return Placement("D25", incident) if moved else None
 
 
 def _known(draft: Draft, row: ReportRow) -> tuple[Cause | None, bool]:
@@ -255,15 +266,17 @@ def _rumours_near(draft: Draft, row: ReportRow) -> tuple[str, ...]:
 # ── unconfirmed and rumours (D6) ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _unconfirmed(draft: Draft, row: ReportRow, again: bool) -> None:
+def _unconfirmed(draft: Draft, row: ReportRow) -> None:
     """Opens nothing and counts for nothing. An unconfirmed report may join; a rumour stands alone."""
     known = causes.known_cause(row, draft) if row.confirmation == "unconfirmed" else None
-    placement = place(row, known, draft) if row.confirmation == "unconfirmed" else Placement("D6")
-    incident = placement.incident
+    placement = (_by_hand(draft, row) or place(row, known, draft)) if row.confirmation == "unconfirmed" else Placement("D6")
+    before, incident = draft.incident_of(row.id), placement.incident
     if incident is not None:
-        incidents.join(draft, row, incident, None, not again)
+        incidents.join(draft, row, incident, None, incident != before)
     why = (*row.why, Why(code=placement.rule if incident else "unconfirmed", args={"incident": incident} if incident else {}))
     draft.emit(ReportChanged(row=changed(row, {"incident": incident, "why": why})))
+    if before is not None and before != incident:
+        incidents.leave(draft, before, row.id)
     site = site_of(row)
     if is_placeless(row) and row.confirmation == "unconfirmed":
         tasks.ask(draft, "link_site", report=row.id, incident=incident)

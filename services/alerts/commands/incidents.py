@@ -68,6 +68,12 @@ def merge(draft: Draft, command: c.MergeIncidents) -> Result:
         raise Refused(409, "same_incident")
     if not command.reason:
         raise Refused(409, "reason_needed")
+    unite(draft, a, b)
+    return {"incident": b.id, "merged": a.id, "version": draft.state.incidents[b.id].version}
+
+
+def unite(draft: Draft, a: IncidentRow, b: IncidentRow) -> None:
+    """What is in A is in B from now on, decided and written whole. Both are open."""
     latched = _latched(draft, a.id)
     moved, zone = sorted(draft.state.incident_reports.get(a.id, ())), draft.state.zones.get(a.id)
     later = len(moved[incidents.MOVED_AT_ONCE :])
@@ -106,7 +112,6 @@ def merge(draft: Draft, command: c.MergeIncidents) -> Result:
     if waits or (a.level > b.level and (called is None or called.level < a.level)):
         escalation.follow(draft, Rises(incidents={b.id: b.level}))
     draft.flush()
-    return {"incident": b.id, "merged": a.id, "version": draft.state.incidents[b.id].version}
 
 
 def split(draft: Draft, command: c.SplitIncident) -> Result:
@@ -124,18 +129,19 @@ def split(draft: Draft, command: c.SplitIncident) -> Result:
     ids = {r.id for r in chosen}
     new = draft.derive("incident")
     first = min(chosen, key=lambda r: (r.occurred_at, r.id))
-    left_members = {s for r in _left(draft, a.id, ids) if (s := site_of(r)) is not None}
+    left = [r for r in _left(draft, a.id, ids) if r.confirmation == "confirmed"]
+    left_members, left_communes = {site_of(r) for r in left}, incidents.told_communes(draft, a.kind, left)
     confirmed = [r for r in chosen if r.confirmation == "confirmed" and r.msg_type is not MsgType.CANCEL]
     members = tuple(sorted({s for r in chosen if r.confirmation == "confirmed" and (s := site_of(r)) is not None}))
     severe = (r.severity for r in confirmed if r.type not in rules.MUTE_TYPES and "planned" not in r.flags)
     draft.put_incident(changed(a, {
         "version": a.version + 1, "updated_at": draft.now, "members": tuple(m for m in a.members if m in left_members),
-        "reports_count": a.reports_count - len(chosen),
+        "communes": tuple(x for x in a.communes if x in left_communes), "reports_count": a.reports_count - len(chosen),
     }), "split")  # fmt: skip
     draft.put_incident(IncidentRow(
         id=new, number=f"{a.number}-{a.version + 1}", kind=a.kind, key=f"split:{new}", state=IncidentState.OPEN, level=Level.N0,
         severity=max(severe, default=0), danger=any(r.type in rules.DANGER_TYPES for r in confirmed), certainty=a.certainty, opened_at=first.occurred_at, known_at=draft.now,
-        updated_at=draft.now, version=0, members=members, communes=a.communes, reports_count=len(chosen),
+        updated_at=draft.now, version=0, members=members, communes=incidents.told_communes(draft, a.kind, chosen), reports_count=len(chosen),
         last_at=max(r.occurred_at for r in chosen),
     ), "split")  # fmt: skip
     draft.flush()

@@ -8,8 +8,10 @@ from schemas.words import TaskState
 from services.alerts import reports, tasks
 from services.alerts.causes import lift, placeless_of, put
 from services.alerts.claims import is_placeless
+from services.alerts.commands.incidents import unite
 from services.alerts.commands.refusal import Refused, Result, incident_of, report_of
 from services.alerts.draft import Draft
+from services.alerts.evolve import OPEN
 from services.alerts.settle import settle
 from services.alerts.values import changed
 
@@ -18,8 +20,10 @@ def confirm(draft: Draft, command: c.ConfirmReport) -> Result:
     row = report_of(draft, command.report)
     if row.confirmation == "confirmed":
         raise Refused(409, "confirmed_already", report=row.id)
+    before = draft.incident_of(row.id)
     reports.confirm(draft, row, command.author)
     settle(draft)
+    _go_along(draft, before, row.id)
     return {"report": row.id, "incident": draft.state.reports[row.id].incident}
 
 
@@ -38,9 +42,21 @@ def link(draft: Draft, command: c.LinkReport) -> Result:
         raise Refused(409, "site_known_already", report=row.id, site=row.site)
     if command.site not in draft.territory.sites:
         raise Refused(404, "site_unknown", site=command.site)
+    before = draft.incident_of(row.id)
     reports.link(draft, row, command.site, command.author)
     settle(draft)
+    _go_along(draft, before, row.id)
     return {"report": row.id, "site": command.site}
+
+
+def _go_along(draft: Draft, before: str | None, report: str) -> None:
+    """An incident of which the only report belongs to another now is that one: nobody is called twice for the same."""
+    now = draft.incident_of(report)
+    if before is None or now is None or now == before or draft.state.incident_reports.get(before):
+        return
+    left, into = draft.incident(before), draft.incident(now)
+    if left.state in OPEN and into.state in OPEN:
+        unite(draft, left, into)
 
 
 def take_task(draft: Draft, command: c.TakeTask) -> Result:

@@ -557,6 +557,40 @@ def test_an_unknown_site_is_kept_for_a_person_who_links_it_with_the_original_tim
     assert scene.state.tasks[task.id].state == "void"
 
 
+@pytest.mark.parametrize(
+    "said", [{"type": "fire", "severity": 5}, {"type": "closure"}, {"type": "outage_power"}, {"type": "staff_shortage"}]
+)
+def test_the_incident_of_an_unknown_site_goes_along_when_it_is_linked(scene: Scene, said: dict[str, Any]) -> None:
+    """D8: there were two of one fact from then on, and people were called for both."""
+    given = dict(said)
+    id = scene.report(0, given.pop("type"), "clg-unknown", **given)
+    before = scene.incident_of(id)
+    scene.command(_cell(LinkReport, report=id, site=COLLEGE), 5)  # type: ignore[arg-type]
+    (incident,) = scene.state.incidents.values()
+    assert (incident.id, incident.members, incident.reports_count) == (before.id, (COLLEGE,), 1)
+    other = scene.report(6, said["type"], COLLEGE, source="police")
+    assert scene.incident_of(other).id == before.id
+
+
+def test_an_unknown_site_whose_matter_is_known_is_that_incident_once_it_is_linked(scene: Scene) -> None:
+    known = scene.report(0, "closure", COLLEGE)
+    id = scene.report(1, "closure", "clg-unknown", source="police", severity=4)
+    apart = scene.incident_of(id)
+    scene.command(_cell(LinkReport, report=id, site=COLLEGE), 5)  # type: ignore[arg-type]
+    assert scene.incidents() == [scene.incident_of(known)]
+    assert scene.state.incidents[apart.id].merged_into == scene.incident_of(known).id
+    assert scene.state.incidents[apart.id].reports_count == 0
+    assert {e.state for e in scene.state.escalations.values() if e.scope == apart.id} == {"superseded"}
+
+
+def test_reports_are_counted_where_they_are_when_one_of_them_is_linked(scene: Scene) -> None:
+    id = scene.report(0, "closure", "clg-unknown", commune="92050")
+    other = scene.report(1, "closure", "clg-unknown-too", commune="92050")
+    assert scene.incident_of(id) == scene.incident_of(other)
+    scene.command(_cell(LinkReport, report=id, site=COLLEGE), 5)  # type: ignore[arg-type]
+    assert [scene.incident_of(r).reports_count for r in (id, other)] == [1, 1]
+
+
 def test_what_is_planned_acts_only_inside_its_windows(scene: Scene) -> None:
     windows = (Window(start=scene.at(60), end=scene.at(120)), Window(start=scene.at(180), end=scene.at(240)))
     id = scene.report(0, "closure", COLLEGE, effective=windows, severity=4)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.alerts import IncidentChanged
-from schemas.commands import MergeIncidents, ResolveIncident, SetLevel, SplitIncident
+from schemas.commands import LinkReport, MergeIncidents, ResolveIncident, SetLevel, SplitIncident
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import EventType, Level
@@ -366,6 +366,28 @@ def test_a_new_cut_on_a_site_that_was_split_off_belongs_to_what_it_was_split_int
     scene.report(9, "reopening", "pmi-05", lifts=(EventType.OUTAGE_POWER,), severity=1)
     again = scene.report(20, "outage_power", "pmi-05", capacity_lost_pct=100)
     assert scene.incident_of(again) == scene.incident_of(b)
+
+
+def test_a_place_that_was_split_off_draws_no_later_cut_back(scene: Scene) -> None:
+    """D25: the incident kept the commune of which no report was left in it, and the next cut there came to it."""
+    a, b = _two(scene)
+    scene.command(_command(MergeIncidents, incident=a.id, into=b.id), 2)
+    (gone,) = [r.id for r in scene.state.reports.values() if r.site == PMI]
+    scene.command(_command(SplitIncident, incident=b.id, reports=(gone,)), 3)
+    apart, kept = scene.incident_of(gone), scene.state.incidents[b.id]
+    assert set(apart.communes).isdisjoint(kept.communes)
+    later = scene.report(10, "outage_power", "pmi-05", capacity_lost_pct=100)
+    assert scene.incident_of(later).id == apart.id
+
+
+def test_what_a_person_split_off_stays_apart_when_its_site_is_found(scene: Scene) -> None:
+    scene.report(0, "closure", COLLEGE)
+    a = scene.report(1, "closure", "clg-unknown", commune="92050", source="police")
+    b = scene.report(2, "closure", "clg-unknown-too", commune="92050", source="police")
+    scene.command(_command(SplitIncident, incident=scene.incident_of(a).id, reports=(b,)), 3)
+    apart = scene.incident_of(b).id
+    scene.command(_command(LinkReport, report=b, site=COLLEGE), 5)
+    assert scene.incident_of(b).id == apart
 
 
 def test_the_customers_of_a_figure_that_is_split_off_leave_with_it(scene: Scene) -> None:
