@@ -75,8 +75,11 @@ def _all_cancelled(draft: Draft, cause: Cause) -> bool:
 def reopen(draft: Draft, row: ReportRow, incident: str | None) -> ReportRow:
     """Lift what the reopening names, or the only open type; ask when it is not clear. What stays shut becomes a partial closure.
 
-    Returns the report with what it lifts: a later « shut » contradicts that (D5), whether it was named or not.
+    Returns the report with what it lifts: a later « shut » contradicts that (D5), whether it was named or not. One that is announced lifts nothing.
     """
+    if "planned" in row.flags:
+        _announce(draft, row)
+        return row
     site = site_of(row)
     if site is None:
         for name in named(row, "supplier:"):
@@ -84,10 +87,9 @@ def reopen(draft: Draft, row: ReportRow, incident: str | None) -> ReportRow:
         _end_referenced(draft, row)
         _end_of_communes(draft, row)
         return row
-    there = (draft.state.causes[c] for c in draft.state.site_causes.get(site, ()))
-    open_ = [c for c in there if not is_ahead(c.windows, row.occurred_at)]
+    open_ = _open_at(draft, site, row.occurred_at)
     types = {c.type for c in open_}
-    lifts = frozenset(row.lifts) or (frozenset(types) if len(types) == 1 else frozenset[EventType]())
+    lifts = _lifts(row, types)
     if not lifts and types:
         tasks.ask(draft, "lift_which", report=row.id, site=site, incident=incident, candidates=tuple(sorted(t.value for t in types)))
     for cause in open_:
@@ -95,6 +97,28 @@ def reopen(draft: Draft, row: ReportRow, incident: str | None) -> ReportRow:
             _lift_or_trim(draft, row, cause)
     _keep_rest_shut(draft, row, incident)
     return row if row.lifts else changed(row, {"lifts": tuple(sorted(lifts))})
+
+
+def _open_at(draft: Draft, site: str, at: Instant) -> list[Cause]:
+    there = (draft.state.causes[c] for c in draft.state.site_causes.get(site, ()))
+    return [c for c in there if not is_ahead(c.windows, at)]
+
+
+def _lifts(row: ReportRow, types: set[EventType]) -> frozenset[EventType]:
+    """What it names, else the only open type."""
+    return frozenset(row.lifts) or (frozenset(types) if len(types) == 1 else frozenset[EventType]())
+
+
+def _announce(draft: Draft, row: ReportRow) -> None:
+    """A reopening that is announced (D9): what it names is expected to end then. It stays until someone says that it has (D17)."""
+    site, starts = site_of(row), min((w.start for w in row.effective if w.start > draft.now), default=None)
+    if site is None or starts is None:
+        return
+    open_ = _open_at(draft, site, row.occurred_at)
+    lifts = _lifts(row, {c.type for c in open_})
+    for cause in open_:
+        if cause.type in lifts and row.occurred_at >= cause.last_at:
+            put(draft, changed(cause, {"expected_end": starts}))
 
 
 def _end_referenced(draft: Draft, row: ReportRow) -> None:
@@ -141,7 +165,7 @@ def _end_before(draft: Draft, row: ReportRow, cause: Cause, reopening: tuple[Ins
     told = (row.occurred_at, row.source)
     after = [r for r in (draft.state.reports[i] for i in cause.reports if i in draft.state.reports) if not is_before(r, told)]
     if not after:
-        lift(draft, cause, row.occurred_at, row.id)
+        lift(draft, cause, max((w.start for w in row.effective if w.start <= draft.now), default=row.occurred_at), row.id)
         return
     after.sort(key=lambda r: (r.occurred_at, r.recorded_at, r.id))
     put(draft, contested(draft, of_reports(cause, after), after[0].source, reopening))

@@ -121,6 +121,8 @@ def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | No
         return
     starts = row.effective[0].start if row.effective and not id.startswith(_AT_ONCE) else None
     effective_from: Instant | None = starts if starts is not None and starts > draft.now else None
+    if effective_from is not None and value == _mild(id):
+        return  # it is there again when that is said, not when it is announced (D9)
     if old is not None and effective_from is None and _contradicts(draft, row, value, old):
         stands, other = (row.id, old.reports[0]) if value != _mild(id) else (old.reports[0], row.id)
         tasks.ask(draft, "contested", report=stands, incident=draft.incident_of(stands) or incident, candidates=(other,))
@@ -225,7 +227,7 @@ def _by(draft: Draft, by: str | None) -> tuple[str, ...]:
 def _restore(draft: Draft, row: ReportRow) -> None:
     """Restorations end the causes that they name."""
     m, name = row.measure, measure_name(row)
-    if m is None:
+    if m is None or "planned" in row.flags:
         return
     if name == "system_restored" and as_truth(m.value):
         end_system_outages(draft, row)

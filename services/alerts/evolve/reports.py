@@ -110,7 +110,7 @@ def _matters(row: ReportRow) -> bool:
 
 def _told(s: State, row: ReportRow) -> Changes:
     d: Changes = {}
-    if row.type is EventType.REOPENING and row.site is not None and row.lifts:
+    if row.type is EventType.REOPENING and row.site is not None and row.lifts and "planned" not in row.flags:
         d["reopenings"] = _newer(s.reopenings, row, [f"{row.site}|{type_.value}" for type_ in row.lifts])
     if row.site is not None and orders_to_leave(row):
         d["departures"] = _newer(s.departures, row, [row.site])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from schemas.base import MINUTE_MS
@@ -120,6 +122,45 @@ def test_a_reopening_without_lifts_is_not_about_what_is_only_announced(scene: Sc
     assert not scene.state.open_tasks
     scene.step(5001)
     assert scene.status(COLLEGE) == "closed"
+
+
+def test_a_reopening_that_is_announced_lifts_nothing_yet(scene: Scene) -> None:
+    """D9, D17: the site was open at once. It is expected to open then, and somebody is asked when nobody says that it has."""
+    scene.report(0, "closure", COLLEGE)
+    monday = (Window(start=scene.at(600), end=None),)
+    scene.report(10, "reopening", COLLEGE, lifts=(EventType.CLOSURE,), effective=monday, severity=1)
+    assert scene.status(COLLEGE) == "closed"
+    assert scene.site(COLLEGE).causes[0].expected_end == scene.at(600)
+    scene.report(20, "closure", COLLEGE, occurred=5, source="rectorat")
+    assert scene.site(COLLEGE).causes[0].sources == ("site_manager", "rectorat"), "a late word on it is not over already"
+    scene.step(600)
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).flags) == ("closed", ("overdue",))
+    assert [t.kind for t in scene.state.tasks.values()] == ["overdue_cause"]
+    scene.report(605, "reopening", COLLEGE, lifts=(EventType.CLOSURE,), effective=monday, severity=1)
+    assert scene.status(COLLEGE) == "normal"
+    assert scene.site(COLLEGE).since == scene.at(600), "it opened with its window"
+
+
+@pytest.mark.parametrize(
+    ("down", "up", "flag"),
+    [
+        ({"type": "supplier_failure"}, {"type": "reopening"}, "kitchen:cuisine-centrale-sud"),
+        ({"type": "outage_it", "capacity_lost_pct": 100}, {"type": "info", "name": "system_restored", "value": True}, "system:paie"),
+        ({"type": "transport_disruption", "name": "road_closed", "value": True},
+         {"type": "transport_disruption", "name": "road_closed", "value": False}, "road:A86"),
+    ],
+)  # fmt: skip
+def test_a_return_that_is_announced_takes_nothing_back_yet(scene: Scene, down: dict[str, Any], up: dict[str, Any], flag: str) -> None:
+    """D9: a kitchen that was down served all its meals until the day on which it would begin again."""
+    seen = []
+    for minute, said in ((0, down), (10, up)):
+        given, about = dict(said), flag.replace("kitchen:", "supplier:")
+        measure = Measure(name=given.pop("name", None), value=given.pop("value", None), object=about)
+        announced = (Window(start=scene.at(600), end=None),) if minute else ()
+        scene.report(minute, given.pop("type"), source="operator", measure=measure, effective=announced, **given)
+        seen.append(scene.state.flags[flag])
+    assert seen[0] == seen[1]
+    assert len(scene.state.placeless) == (down["type"] != "transport_disruption")
 
 
 def test_desks_that_stay_shut_are_a_partial_closure(scene: Scene) -> None:
