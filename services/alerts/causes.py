@@ -18,6 +18,7 @@ from services.alerts.claims import (
     communes_of,
     inside,
     is_ahead,
+    is_current,
     is_placeless,
     is_wide,
     measure_name,
@@ -158,7 +159,7 @@ def _is_overdue(cause: Cause, now: Instant) -> bool:
 
 def take(draft: Draft, row: ReportRow, incident: str | None, known: Cause | None) -> Taken:
     """Apply a confirmed report to its cause. `known` as found by `known_cause`."""
-    over = _over_already(draft, row, known)
+    over = _over_already(draft, row, known) or _restored_since(draft, row, incident)
     if known is not None and over is None and incident is not None and draft.standing(known.incident) != incident:
         known = _brought_over(draft, known, incident)
     if known is not None:
@@ -231,6 +232,14 @@ def _over_already(draft: Draft, row: ReportRow, known: Cause | None) -> tuple[In
     if all_over(row.effective, draft.now):
         return max(w.end for w in row.effective if w.end is not None), "windows_over"
     return None
+
+
+def _restored_since(draft: Draft, row: ReportRow, incident: str | None) -> tuple[Instant, str] | None:
+    """Customers that were cut before the operator said that none is any more (D7, D20): (when, by what)."""
+    if incident is None or site_of(row) is not None or measure_name(row) != "customers_cut":
+        return None
+    clear = ((r.occurred_at, r.id) for r in draft.figures(incident) if says_restored(r) and is_current(r))
+    return min((c for c in clear if c[0] > row.occurred_at and not is_ahead(row.effective, c[0])), default=None)
 
 
 def _before(draft: Draft, known: Cause, row: ReportRow) -> Cause | None:

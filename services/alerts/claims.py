@@ -184,6 +184,11 @@ def is_confirmed(row: ReportRow) -> bool:
     return row.confirmation == "confirmed"
 
 
+def is_current(row: ReportRow) -> bool:
+    """Confirmed, not withdrawn, and about now, not announced (D9)."""
+    return row.confirmation == "confirmed" and not {"cancelled", "planned"}.intersection(row.flags)
+
+
 def speaks_for_site(row: ReportRow) -> bool:
     """True if the report is a word of its site (D18): confirmed, about that site itself."""
     return row.confirmation == "confirmed" and site_of(row) is not None and not is_wide(row)

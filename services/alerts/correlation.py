@@ -182,10 +182,13 @@ def _mute(row: ReportRow, draft: Draft) -> Placement:
 
 
 def _only_power(key: Key, row: ReportRow, draft: Draft) -> IncidentRow | None:
-    """The operator speaks long after the last cut, and not always of places: the power incident of its communes, else the only one."""
+    """The operator speaks long after the last cut, and not always of places: the incident of power, or another that took in a cut (D22), of its
+    communes, else the only one.
+    """
     if key[0] != "power":
         return None
-    power = _power(draft)
+    own = _power(draft)
+    power = [*own, *(i for i in draft.incidents(draft.open_incidents) if i.id in draft.state.figures and i not in own)]
     communes = frozenset(communes_of(row, draft.territory))
     there = [i for i in power if not communes.isdisjoint(i.communes)]
     if there:

@@ -157,8 +157,8 @@ def _judged(row: ReportRow, incident: str | None, placement: Placement, taken: T
 
 
 def _all_clear(draft: Draft, row: ReportRow, incident: str | None) -> None:
-    """D20: the operator says that no customer is cut any more; a later figure takes that back."""
-    if incident is None or draft.incident(incident).kind != "power" or not zones.is_newest_figure(draft, row, incident):
+    """D20: the operator says that no customer is cut any more, whatever took in the cut (D22); a later figure takes that back."""
+    if incident is None or not zones.is_newest_figure(draft, row, incident):
         return
     if says_restored(row):
         zones.all_clear(draft, row, incident)

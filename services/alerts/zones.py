@@ -10,9 +10,10 @@ from schemas.base import MINUTE_MS, Instant
 from schemas.words import EventType as T
 from schemas.words import MsgType
 from services.alerts import rules, tasks
-from services.alerts.claims import as_number, communes_of, is_confirmed, measure_name, site_of
+from services.alerts.claims import as_number, communes_of, is_confirmed, is_current, measure_name, site_of
 from services.alerts.draft import Draft
 from services.alerts.endings import end_operator_outages
+from services.alerts.evolve import OPEN
 from services.alerts.families import own_key, river_level
 from services.alerts.state import Silence, Zone
 
@@ -25,19 +26,22 @@ _HIDES: Final = {"power": T.OUTAGE_POWER, "water": T.OUTAGE_WATER, "gas": T.GAS_
 def extend(draft: Draft, row: ReportRow, incident_id: str) -> None:
     """Grow the zone of an incident by a confirmed report; its silent sites will be judged N minutes from now, where its family has such a rule."""
     incident = draft.incident(incident_id)
-    due = _due(draft, incident)
+    family = _family(row, incident)
+    minutes = _minutes(draft, family)
     if row.msg_type is MsgType.CANCEL or row.type is T.REOPENING or "planned" in row.flags:
         return  # what is withdrawn, over or announced hits nobody
     drawn = _drawn(row)
-    if due is None and not drawn:
+    if minutes is None and not drawn:
         return
     zone = draft.state.zones.get(incident_id, Zone())
-    communes, sites = _grown(draft, row, incident, zone)
+    communes, sites = _grown(draft, row, incident, zone, family)
     sites = drawn or sites
-    new = tuple(sorted({s for s in sites if s not in zone.sites}))
+    waiting = {s for batch in zone.batches.values() for s in batch} if family != incident.kind else ()
+    new = tuple(sorted({s for s in sites if s not in zone.sites or s in waiting}))
     if not new and communes == zone.communes:
         return
-    _put(draft, incident_id, communes, new, due if new else None)
+    judged = new and minutes is not None and incident.state in OPEN  # else when the incident is opened again
+    _put(draft, incident_id, communes, new, draft.now + (minutes or 0) * MINUTE_MS if judged else None)
     _show(draft, incident_id, new)
 
 
@@ -45,14 +49,18 @@ def judge_again(draft: Draft, incident_id: str) -> None:
     """The incident is open again, and what was to be judged had ended with it: its silent sites have their N minutes once more."""
     zone, incident = draft.state.zones.get(incident_id, Zone()), draft.incident(incident_id)
     silent = tuple(s for s in sorted(zone.sites) if _is_silent(draft, s, incident.opened_at))
-    if silent and (due := _due(draft, incident)) is not None:
-        _put(draft, incident_id, zone.communes, silent, due)
+    if silent and (minutes := _minutes(draft, incident.kind)) is not None:
+        _put(draft, incident_id, zone.communes, silent, draft.now + minutes * MINUTE_MS)
 
 
-def _due(draft: Draft, incident: IncidentRow) -> Instant | None:
-    """When sites that come into its zone now are judged; None where its family has no such rule."""
-    minutes = draft.territory.silence_min(rules.SILENCE_KEY.get(incident.kind, ""))
-    return None if minutes is None else draft.now + minutes * MINUTE_MS
+def _family(row: ReportRow, incident: IncidentRow) -> str:
+    """Whose rule of silence a report is under: that of its incident; a cut that a flood has taken in (D22) is a cut."""
+    return "power" if incident.kind == "flood" and measure_name(row) == "customers_cut" else incident.kind
+
+
+def _minutes(draft: Draft, family: str) -> int | None:
+    """For how long a site in its zone may be silent; None where the family has no such rule (D18)."""
+    return draft.territory.silence_min(rules.SILENCE_KEY.get(family, ""))
 
 
 def _put(draft: Draft, incident_id: str, communes: tuple[str, ...], sites: tuple[str, ...], due: Instant | None) -> None:
@@ -72,27 +80,27 @@ def _show(draft: Draft, incident_id: str, new: tuple[str, ...]) -> None:
         draft.alter(incident_id, "zone", zone_sites=silent)
 
 
-def _grown(draft: Draft, row: ReportRow, incident: IncidentRow, zone: Zone) -> tuple[tuple[str, ...], Iterable[str]]:
+def _grown(draft: Draft, row: ReportRow, incident: IncidentRow, zone: Zone, family: str) -> tuple[tuple[str, ...], Iterable[str]]:
     """Communes of the zone, and sites in it, after this report."""
     territory = draft.territory
-    if incident.kind == "flood":
+    if family == "flood":
         if row.type is not T.FLOOD_LEVEL:
             return zone.communes, ()
         level = river_level(draft)
         return zone.communes, [site for site, threshold in territory.flooded_from.items() if threshold <= level]
-    if incident.kind == "gas":
+    if family == "gas":
         site = site_of(row)
         return zone.communes, territory.around(site) if row.type is T.GAS_LEAK and site is not None else ()
-    more = _more_communes(draft, row, incident, zone)
+    more = _more_communes(draft, row, incident, zone, family)
     if all(c in zone.communes for c in more):
         return zone.communes, ()
     communes = tuple(sorted({*zone.communes, *more}))
     return communes, [s for c in communes for s in territory.by_commune.get(c, ())]
 
 
-def _more_communes(draft: Draft, row: ReportRow, incident: IncidentRow, zone: Zone) -> tuple[str, ...]:
+def _more_communes(draft: Draft, row: ReportRow, incident: IncidentRow, zone: Zone, family: str) -> tuple[str, ...]:
     communes = communes_of(row, draft.territory)
-    match incident.kind:
+    match family:
         case "power" if site_of(row) is None:
             cut = as_number(row.measure.value) if row.measure is not None and measure_name(row) == "customers_cut" else None
             return (communes or _named_before(draft, incident.id)) if cut is not None and cut > rules.ZONE_CUSTOMERS else ()
@@ -153,7 +161,8 @@ def _is_silent(draft: Draft, site: str, since: Instant) -> bool:
 
 
 def _unknown(draft: Draft, site: str, rule: str, incident: IncidentRow) -> None:
-    draft.emit(SilenceChanged(site=site, rule=rule, incident=incident.id, since=draft.now, hides=_HIDES.get(incident.kind)))
+    hides = T.OUTAGE_POWER if rule == "D20" else _HIDES.get(incident.kind)
+    draft.emit(SilenceChanged(site=site, rule=rule, incident=incident.id, since=draft.now, hides=hides))
     draft.doubtful.add(site)
     tasks.ask(draft, "verify_site", site=site, incident=incident.id)
 
@@ -182,10 +191,7 @@ def is_newest_figure(draft: Draft, row: ReportRow, incident: str) -> bool:
     """A number of customers cut now, and none of a later time is known (D7)."""
     if measure_name(row) != "customers_cut" or "planned" in row.flags:
         return False
-    return not any(
-        is_confirmed(r) and not {"cancelled", "planned"}.intersection(r.flags) and r.occurred_at > row.occurred_at
-        for r in draft.figures(incident)
-    )  # fmt: skip
+    return not any(is_current(r) and r.occurred_at > row.occurred_at for r in draft.figures(incident))
 
 
 def take_back(draft: Draft, incident: str) -> None:

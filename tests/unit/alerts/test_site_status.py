@@ -253,6 +253,43 @@ def test_the_silence_in_the_zone_of_an_incident_that_is_opened_again_is_judged(s
     assert _unknown(scene) == {s.id for s in territory().sites if s.commune == "92050"} - spoke
 
 
+def test_a_late_word_on_a_closed_incident_makes_no_silent_site_unknown(scene: Scene) -> None:
+    """D18: the zone is that of an open incident; after the crisis the whole commune became unknown, with a task each."""
+    first = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    for site in (PMI, "pmi-05"):
+        scene.report(60, "reopening", site, lifts=(EventType.OUTAGE_POWER,), severity=1)
+    incident = scene.incident_of(first).id
+    scene.command(ResolveIncident(author="c", role="coordinator", incident=incident), 65)
+    late = scene.report(70, "outage_power", "pmi-05", occurred=20, capacity_lost_pct=100)
+    assert (scene.incident_of(late).id, scene.incident_of(late).state) == (incident, "closed")
+    scene.step(200)
+    assert not _unknown(scene)
+    scene.command(ReopenIncident(author="c", role="coordinator", incident=incident), 210)
+    scene.step(240)
+    assert "pmi-06" in _unknown(scene), "the zone is known when it is opened again"
+
+
+def test_a_cut_that_a_flood_has_taken_in_has_its_zone_and_its_all_clear(scene: Scene) -> None:
+    """D18, D20, D22: no site was asked about, and after the operator's all-clear its word stayed open and its customers cut."""
+    plain = next(c.insee for c in scene.state.territory.communes.values() if c.seine_flood_plan)
+    here = [s.id for s in territory().sites if s.commune == plain]
+    scene.report(0, "weather_alert", source="vigicrues", phenomenon="crues", colour="orange")
+    scene.report(1, "flood_level", source="vigicrues", measure=Measure(name="river_level", value=6.6, object="station:paris-austerlitz"))
+    said = {"source": "enedis", "commune": plain}
+    cut = scene.report(5, "outage_power", measure=Measure(name="customers_cut", value=30_000.0), **said)
+    scene.report(6, "outage_power", here[0], capacity_lost_pct=100)
+    assert scene.incident_of(cut).kind == "flood"
+    scene.step(35)
+    assert set(here[1:]) <= _unknown(scene)
+    clear = scene.report(100, "info", severity=1, measure=Measure(name="customers_cut", value=0.0), **said)
+    assert scene.incident_of(clear) == scene.incident_of(cut)
+    assert scene.incident_of(cut).customers_cut == 0
+    assert not scene.state.placeless
+    scene.step(160)
+    assert scene.status(here[0]) == "unknown"
+    assert scene.site(here[0]).causes, "its cause stays open until someone speaks"
+
+
 def test_a_doubt_that_is_denied_is_no_word_of_a_silent_site(scene: Scene) -> None:
     _cut(scene)
     doubt = scene.report(10, "outage_power", PMI, certainty=Certainty.UNCONFIRMED, source="voisin")
@@ -352,6 +389,21 @@ def test_an_all_clear_that_is_repeated_postpones_nothing(scene: Scene) -> None:
         _cut_of(scene, minute, 0)
     scene.step(160)
     assert (scene.status(PMI), scene.site(PMI).since) == ("unknown", scene.at(160))
+
+
+def test_a_figure_that_came_after_the_all_clear_and_is_older_is_over(scene: Scene) -> None:
+    """D7: nothing could end it, and its incident could not be closed."""
+    _cut_of(scene, 1, 30_000)
+    _cut_of(scene, 60, 0)
+    late = scene.report(
+        70, "outage_power", source="enedis", zone=("92050",), occurred=20, measure=Measure(name="customers_cut", value=35_000.0)
+    )
+    assert scene.state.reports[late].reason == "over_already"
+    assert not scene.state.placeless
+    assert scene.incident_of(late).customers_cut == 0
+    again = scene.report(80, "outage_power", source="enedis", zone=("92050",), measure=Measure(name="customers_cut", value=900.0))
+    assert scene.state.placeless["outage_power"], "a newer one is not"
+    assert scene.incident_of(again) == scene.incident_of(late)
 
 
 def test_what_is_announced_for_later_is_no_other_cause_after_the_all_clear(scene: Scene) -> None:
