@@ -44,12 +44,14 @@ class Taken:
     """new; same: one more word (D4); replaced: newer values; over: about something that is lifted already (D7)."""
     graver: bool
     """It holds, and it is worse than was known."""
+    persons_before: int = 0
+    """How many people were known of."""
 
 
 def _word(before: Cause, cause: Cause, outcome: Outcome) -> Taken:
     """What one more word did to a cause that was known."""
     grew = ((before.severity, cause.severity), (before.loss_pct, cause.loss_pct), (before.persons, cause.persons))
-    return Taken(cause, outcome, any((now or 0) > (was or 0) for was, now in grew))
+    return Taken(cause, outcome, any((now or 0) > (was or 0) for was, now in grew), before.persons or 0)
 
 
 def makes_cause(row: ReportRow) -> bool:
@@ -114,6 +116,17 @@ def _ask(draft: Draft, before: Cause | None, cause: Cause) -> None:
     was_contested = before is not None and before.contested and (not cause.contested or cause.lifted_at is not None)
     if cause.site is not None and was_contested and not any(c.contested for c in open_beside(draft, cause)):
         tasks.void(draft, "contested", cause.site, "lifted")
+    if cause.lifted_at is not None and before is not None and before.lifted_at is None:
+        _answer(draft, cause)
+
+
+def _answer(draft: Draft, cause: Cause) -> None:
+    """Nothing is left of what somebody was asked about a reopening: which of them it ended (D16)."""
+    left = {c.type.value for c in open_beside(draft, cause)}
+    for task in tasks.asked(draft, "lift_which"):
+        same = task.site == cause.site and (cause.site is not None or draft.standing(task.incident) == draft.standing(cause.incident))
+        if same and left.isdisjoint(task.candidates):
+            tasks.void(draft, "lift_which", task.report or "", "lifted")
 
 
 def _subjects(draft: Draft, cause: Cause) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from schemas.alerts import IncidentRow, ReportChanged, ReportRow, Why
+from schemas.alerts import Cause, IncidentRow, ReportChanged, ReportRow, Why
 from schemas.base import Instant
 from schemas.realms import parse_realm
 from schemas.words import Certainty, EventType, IncidentState, Level, MsgType
@@ -104,8 +104,8 @@ def _grow(draft: Draft, row: ReportRow, known: IncidentRow, taken: Taken | None,
         values["key"] = "*"
     if (end := as_instant(row)) is not None and (site_of(row) is None or measure_name(row) == "estimated_end"):
         values["estimated_end"] = end
-    if taken is not None and taken.outcome == "new" and taken.cause.persons:
-        values["persons_concerned"] = (known.persons_concerned or 0) + _more_persons(draft, taken)
+    if taken is not None and taken.outcome != "over" and (more := _more_persons(draft, taken)):
+        values["persons_concerned"] = (known.persons_concerned or 0) + more
     site = site_of(row)
     if site is None or not speaks_for_site(row):
         return "report"
@@ -185,8 +185,17 @@ def _more_persons(draft: Draft, taken: Taken) -> int:
     """Of several causes on one site the most persons count, once."""
     cause, state = taken.cause, draft.state
     others = [state.causes[c] for c in state.site_causes.get(cause.site or "", ()) if c != cause.id]
-    before = max((c.persons or 0 for c in others if c.incident == cause.incident), default=0)
-    return max((cause.persons or 0) - before, 0)
+    before = max((c.persons or 0 for c in others if draft.standing(c.incident) == draft.standing(cause.incident)), default=0)
+    return max((cause.persons or 0) - max(before, taken.persons_before), 0)
+
+
+def persons_of(causes: Iterable[Cause]) -> int:
+    """People whom these causes concern: of several on one site the most, once."""
+    most: dict[str, int] = {}
+    for cause in causes:
+        place = cause.site or cause.id
+        most[place] = max(most.get(place, 0), cause.persons or 0)
+    return sum(most.values())
 
 
 def move_reports(draft: Draft, moved: Iterable[str], into: str) -> None:

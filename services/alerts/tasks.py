@@ -49,6 +49,12 @@ def open_one(draft: Draft, kind: Kind, subject: str) -> TaskRow | None:
     return draft.state.tasks[id] if id is not None else None
 
 
+def asked(draft: Draft, kind: Kind) -> list[TaskRow]:
+    """All tasks of this kind that are open or taken, oldest first."""
+    found = (draft.state.tasks[id] for key, id in draft.state.open_tasks.items() if key.startswith(f"{kind}|"))
+    return sorted(found, key=lambda t: (t.opened_at, t.id))
+
+
 def void(draft: Draft, kind: Kind, subject: str, outcome: str) -> None:
     """What it asked for is answered by the facts themselves."""
     task = draft.state.open_tasks.get(f"{kind}|{subject}")

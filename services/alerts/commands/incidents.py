@@ -18,7 +18,7 @@ from services.alerts.levels import TERRITORY, Rises
 from services.alerts.metrics.people import headcounts
 from services.alerts.oncall import incidents_of
 from services.alerts.settle import settle
-from services.alerts.values import changed
+from services.alerts.values import changed, in_order
 
 MOST_SPLIT: Final = 100
 """Reports that leave an incident by one decision: together with their causes they are one record of the log (1.2 kB each, of at most 256)."""
@@ -133,15 +133,19 @@ def split(draft: Draft, command: c.SplitIncident) -> Result:
     left_members, left_communes = {site_of(r) for r in left}, incidents.told_communes(draft, a.kind, left)
     confirmed = [r for r in chosen if r.confirmation == "confirmed" and r.msg_type is not MsgType.CANCEL]
     members = tuple(sorted({s for r in chosen if r.confirmation == "confirmed" and (s := site_of(r)) is not None}))
+    causes = draft.state.causes.values()
+    moved = in_order(x for x in causes if draft.standing(x.incident) == a.id and x.reports and set(x.reports) <= ids)
+    persons = incidents.persons_of(moved)
     severe = (r.severity for r in confirmed if r.type not in rules.MUTE_TYPES and "planned" not in r.flags)
     draft.put_incident(changed(a, {
         "version": a.version + 1, "updated_at": draft.now, "members": tuple(m for m in a.members if m in left_members),
         "communes": tuple(x for x in a.communes if x in left_communes), "reports_count": a.reports_count - len(chosen),
+        "persons_concerned": max((a.persons_concerned or 0) - persons, 0) or None,
     }), "split")  # fmt: skip
     draft.put_incident(IncidentRow(
         id=new, number=f"{a.number}-{a.version + 1}", kind=a.kind, key=f"split:{new}", state=IncidentState.OPEN, level=Level.N0,
         severity=max(severe, default=0), danger=any(r.type in rules.DANGER_TYPES for r in confirmed), certainty=a.certainty, opened_at=first.occurred_at, known_at=draft.now,
-        updated_at=draft.now, version=0, members=members, communes=incidents.told_communes(draft, a.kind, chosen), reports_count=len(chosen),
+        updated_at=draft.now, version=0, members=members, communes=incidents.told_communes(draft, a.kind, chosen), reports_count=len(chosen), persons_concerned=persons or None,
         last_at=max(r.occurred_at for r in chosen),
     ), "split")  # fmt: skip
     draft.flush()
@@ -150,7 +154,7 @@ def split(draft: Draft, command: c.SplitIncident) -> Result:
     if any(measure_name(r) == "customers_cut" for r in chosen):
         for incident in (a.id, new):
             incidents.count_customers(draft, incident)
-    for cause in [x for x in draft.state.causes.values() if draft.standing(x.incident) == a.id and x.reports and set(x.reports) <= ids]:
+    for cause in moved:
         put(draft, changed(cause, {"incident": new}))
     draft.concerned.update((a.id, new))
     for site in members:

@@ -390,6 +390,19 @@ def test_what_a_person_split_off_stays_apart_when_its_site_is_found(scene: Scene
     assert scene.incident_of(b).id == apart
 
 
+def test_people_are_counted_however_they_are_told_of_and_where_they_are(scene: Scene) -> None:
+    """Only the first word on a cause was asked for its people, and those of what was split off stayed behind."""
+    fire = scene.report(0, "fire", "cen-1", source="pompiers")
+    scene.report(2, "fire", "cen-1", source="gardien", persons_concerned=600)
+    told = scene.report(3, "evacuation", "cen-1", persons_concerned=550, references=(fire,))
+    other = scene.report(4, "evacuation", "cen-2", persons_concerned=40, references=(fire,))
+    assert scene.incident_of(fire).persons_concerned == 640
+    scene.report(5, "fire", "cen-1", source="pompiers", persons_concerned=620)
+    assert scene.incident_of(told).persons_concerned == 660, "of one site the most, once"
+    scene.command(_command(SplitIncident, incident=scene.incident_of(fire).id, reports=(other,)), 6)
+    assert (scene.incident_of(fire).persons_concerned, scene.incident_of(other).persons_concerned) == (620, 40)
+
+
 def test_the_customers_of_a_figure_that_is_split_off_leave_with_it(scene: Scene) -> None:
     """D25, §13: both incidents counted them, and the all-clear reached one of them only: the plan held for ever."""
     cut = scene.report(0, "outage_power", PMI, severity=2, capacity_lost_pct=10)

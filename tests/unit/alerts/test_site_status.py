@@ -113,6 +113,20 @@ def test_a_reopening_without_lifts_lifts_the_only_type_or_asks(scene: Scene) -> 
     assert task.candidates == ("closure", "outage_water")
 
 
+@pytest.mark.parametrize("site", [COLLEGE, None])
+def test_nobody_is_asked_any_more_what_a_reopening_lifted_when_nothing_is_left_of_it(scene: Scene, site: str | None) -> None:
+    """The task of two causes outlived both."""
+    said: dict[str, Any] = {} if site else {"source": "prefecture", "zone": ("92050", "92012")}
+    for minute, type in enumerate(("evacuation", "shelter_in_place" if site is None else "outage_water")):
+        scene.report(minute, type, site, **said)
+    part = {"commune": "92050", "source": "prefecture", "lifts": (EventType.EVACUATION,)} if site is None else {}
+    scene.report(5, "reopening", site, severity=1, **part)
+    (task,) = scene.state.tasks.values()
+    assert task.kind == "lift_which"
+    scene.report(8, "reopening", site, severity=1, lifts=(EventType.EVACUATION, EventType.OUTAGE_WATER), **said)
+    assert scene.state.tasks[task.id].state == "void"
+
+
 def test_a_reopening_without_lifts_is_not_about_what_is_only_announced(scene: Scene) -> None:
     scene.report(0, "closure", COLLEGE, effective=(Window(start=scene.at(5000), end=scene.at(6000)),))
     scene.report(1, "outage_water", COLLEGE, capacity_lost_pct=50)
