@@ -7,27 +7,26 @@ from typing import Any, Final, Literal
 
 from schemas.alerts import Cause, CauseChanged, ReportChanged, ReportRow, TaskChanged
 from schemas.base import Instant
-from schemas.words import EventType, MsgType
+from schemas.words import MsgType
 from services.alerts import rules, tasks
 from services.alerts.calendar import day_of, end_of_day
 from services.alerts.claims import (
-    DENIED,
     all_over,
-    cause_key,
     claim_key,
     communes_of,
     inside,
     is_ahead,
-    is_current,
     is_placeless,
     is_wide,
     measure_name,
     says_restored,
     site_of,
+    takes_back,
 )
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
-from services.alerts.values import changed, in_order
+from services.alerts.newer import newest_cause, over_already
+from services.alerts.values import changed
 from services.alerts.worst import is_count_of_day, is_daily, of_reports, persons_of, union, worst
 
 Outcome = Literal["new", "same", "replaced", "over"]
@@ -54,28 +53,23 @@ def _word(before: Cause, cause: Cause, outcome: Outcome) -> Taken:
     return Taken(cause, outcome, any((now or 0) > (was or 0) for was, now in grew), before.persons or 0)
 
 
-def makes_cause(row: ReportRow) -> bool:
+def makes_cause(row: ReportRow, draft: Draft) -> bool:
     """True if the report is about something that holds at a place. A rate of more than one site is not (D11)."""
-    return row.type in rules.CAUSE_TYPES and not is_wide(row) and not is_placeless(row) and not _says_sound(row)
+    return row.type in rules.CAUSE_TYPES and not is_wide(row) and not is_placeless(row) and not _says_sound(row, draft)
 
 
-def _says_sound(row: ReportRow) -> bool:
-    return measure_name(row) in rules.RESTORED or says_restored(row)
+def _says_sound(row: ReportRow, draft: Draft) -> bool:
+    return measure_name(row) in rules.RESTORED or says_restored(row) or takes_back(row, draft.state.rules.flag_names)
 
 
 def known_cause(row: ReportRow, draft: Draft) -> Cause | None:
     """The open cause that the report is one more word on (D4)."""
-    if not makes_cause(row):
+    if not makes_cause(row, draft):
         return None
-    cause = _newest(row, bool(row.effective), draft)
+    cause = newest_cause(row, bool(row.effective), draft)
     if cause is None or cause.lifted_at is not None or (is_daily(row) and day_of(row.occurred_at) != day_of(cause.last_at)):
         return None
     return cause
-
-
-def _newest(row: ReportRow, windowed: bool, draft: Draft) -> Cause | None:
-    id = draft.state.cause_keys.get(cause_key(claim_key(row), windowed))
-    return draft.state.causes[id] if id is not None else None
 
 
 def is_same_occasion(a: ReportRow, b: ReportRow) -> bool:
@@ -172,7 +166,7 @@ def _is_overdue(cause: Cause, now: Instant) -> bool:
 
 def take(draft: Draft, row: ReportRow, incident: str | None, known: Cause | None) -> Taken:
     """Apply a confirmed report to its cause. `known` as found by `known_cause`."""
-    over = _over_already(draft, row, known) or _restored_since(draft, row, incident)
+    over = over_already(draft, row, incident, known)
     if known is not None and over is None and incident is not None and draft.standing(known.incident) != incident:
         known = _brought_over(draft, known, incident)
     if known is not None:
@@ -216,52 +210,6 @@ def contested(draft: Draft, cause: Cause, first_source: str, told: tuple[Instant
     return changed(cause, {"contested": contested}) if contested != cause.contested else cause
 
 
-def is_before(row: ReportRow, told: tuple[Instant, str]) -> bool:
-    """True if a reopening, or an order to leave, is the newer word. At the very same time it is, from the same source; from another the graver holds."""
-    return row.occurred_at < told[0] or (row.occurred_at == told[0] and row.source == told[1])
-
-
-def newest_end(draft: Draft, site: str | None, type_: EventType) -> tuple[Instant, str] | None:
-    """The newest word after which this is over at the site: a reopening that names it; of an order to shelter also an order to leave (§3)."""
-    reopened = draft.state.reopenings.get(f"{site}|{type_.value}")
-    left = draft.state.departures.get(site) if site is not None and type_ is EventType.SHELTER_IN_PLACE else None
-    return max((told for told in (reopened, left) if told is not None), default=None)
-
-
-def _over_already(draft: Draft, row: ReportRow, known: Cause | None) -> tuple[Instant, str] | None:
-    """A late report about something that a newer word has ended (D7), or a day that is over (D10): (when, by what)."""
-    ended = newest_end(draft, site_of(row), row.type)
-    if ended is not None and is_before(row, ended) and not is_ahead(row.effective, ended[0]):
-        return ended[0], "newer_word"
-    if known is not None and not known.windows and row.occurred_at < known.since and (before := _before(draft, known, row)) is not None:
-        return before.lifted_at or row.occurred_at, before.lifted_by or "lifted"
-    last = _newest(row, bool(row.effective), draft) if known is None else None
-    if last is not None and last.lifted_at is not None and not is_ahead(row.effective, last.lifted_at):
-        denied = last.lifted_by == DENIED + row.id  # and confirmed now: the newer word of a person
-        if not denied and last.lifted_by != "end_of_day" and row.occurred_at < last.lifted_at:
-            return last.lifted_at, last.lifted_by or "lifted"
-    if is_daily(row) and (end := end_of_day(row.occurred_at)) <= draft.now:
-        return end, "end_of_day"
-    if all_over(row.effective, draft.now):
-        return max(w.end for w in row.effective if w.end is not None), "windows_over"
-    return None
-
-
-def _restored_since(draft: Draft, row: ReportRow, incident: str | None) -> tuple[Instant, str] | None:
-    """Customers that were cut before the operator said that none is any more (D7, D20): (when, by what)."""
-    if incident is None or site_of(row) is not None or measure_name(row) != "customers_cut":
-        return None
-    clear = ((r.occurred_at, r.id) for r in draft.figures(incident) if says_restored(r) and is_current(r))
-    return min((c for c in clear if c[0] > row.occurred_at and not is_ahead(row.effective, c[0])), default=None)
-
-
-def _before(draft: Draft, known: Cause, row: ReportRow) -> Cause | None:
-    """An earlier cause of the same key that was lifted after this report's time: it is about that one. Walks over the causes: a late word is rare."""
-    same = in_order(c for c in draft.state.causes.values() if c.key == known.key and not c.windows and c.id != known.id)
-    found = (c for c in same if c.lifted_by != "end_of_day")
-    return next((c for c in found if c.lifted_at is not None and row.occurred_at < c.lifted_at), None)
-
-
 def _another_word(draft: Draft, row: ReportRow, known: Cause) -> Taken:
     """D4: the source is added, severity and loss take the worse, the earlier time. A newer count of the day replaces (D10)."""
     newer = row.occurred_at >= known.last_at
@@ -295,7 +243,7 @@ def _with_source(cause: Cause, row: ReportRow) -> tuple[str, ...]:
 
 def cause_of(draft: Draft, report: ReportRow) -> Cause | None:
     """The open cause that a report speaks of. An Update that came late may name windows of what has none."""
-    known = (_newest(report, windowed, draft) for windowed in (False, True))
+    known = (newest_cause(report, windowed, draft) for windowed in (False, True))
     open_ = [c for c in known if c is not None and c.lifted_at is None]
     named = next((c for c in open_ if report.id in c.reports), None)
     return named or next((c for c in open_ if len(c.reports) == KEPT_REPORTS and report.recorded_at >= c.known_at), None)

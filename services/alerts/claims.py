@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from math import isfinite
 from typing import Final
 
@@ -10,7 +11,7 @@ from schemas.base import HOUR_MS, Instant
 from schemas.reports import ReportReceived, Window
 from schemas.words import Certainty, EventType, MsgType, ReportState
 from services.alerts.calendar import instant_of
-from services.alerts.rules import CALM, FUTURE_AFTER_MS, LATE_AFTER_MS, LEAVE
+from services.alerts.rules import ALL_CLEAR, CALM, FUTURE_AFTER_MS, LATE_AFTER_MS, LEAVE
 from services.alerts.territory import Territory
 
 WITHDRAWN: Final = "withdrawn:"
@@ -165,6 +166,12 @@ def as_truth(value: float | bool | str | None) -> bool:
 def says_restored(row: ReportRow) -> bool:
     """The operator's all-clear: no customer is cut any more (D20)."""
     return row.measure is not None and row.measure.name == "customers_cut" and as_number(row.measure.value) == 0
+
+
+def takes_back(row: ReportRow, flags: Container[str]) -> bool:
+    """It declares that something is not so any more, or that all is well: an isolation, a restriction, an order (§13, D3)."""
+    m = row.measure
+    return m is not None and m.name in flags and m.value is not None and as_truth(m.value) is (m.name == ALL_CLEAR)
 
 
 def as_instant(row: ReportRow) -> Instant | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from schemas.alerts import Cause, IncidentRow, ReportRow
 from schemas.words import EventType, IncidentState, MsgType
 from services.alerts import rules
-from services.alerts.claims import communes_of, is_confirmed, measure_name, objects_of, says_restored, site_of
+from services.alerts.claims import communes_of, is_confirmed, measure_name, objects_of, says_restored, site_of, takes_back
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
 from services.alerts.families import Key, Reach, absorbs, cluster_of, key_of_object, own_key
@@ -34,7 +34,7 @@ def place(row: ReportRow, known: Cause | None, draft: Draft) -> Placement:
     if known is not None and (incident := draft.standing(known.incident)) is not None and draft.incident(incident).state in OPEN:
         return Placement("D4", incident)
     key = own_key(row, draft)
-    if (key is None and row.type in rules.MUTE_TYPES) or says_restored(row):
+    if (key is None and row.type in rules.MUTE_TYPES) or says_restored(row) or takes_back(row, draft.state.rules.flag_names):
         return _mute(row, draft)
     if key is not None and not _yields(key, row, draft) and (own := _open_with(key, row, draft)) is not None:
         return Placement(f"D22:{own.kind}", own.id)

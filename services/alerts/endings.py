@@ -10,10 +10,8 @@ from services.alerts.causes import (
     all_open,
     cause_of,
     contested,
-    is_before,
     known_cause,
     lift,
-    newest_end,
     put,
     take,
 )
@@ -27,12 +25,14 @@ from services.alerts.claims import (
     inside,
     is_ahead,
     is_placeless,
+    measure_name,
     named,
     objects_of,
     services_of,
     site_of,
 )
 from services.alerts.draft import Draft
+from services.alerts.newer import is_before, newest_end
 from services.alerts.values import changed, in_order
 from services.alerts.worst import of_reports
 
@@ -136,8 +136,7 @@ def _end_of_communes(draft: Draft, row: ReportRow) -> None:
     here = frozenset(communes_of(row, draft.territory))
     for type_ in row.lifts if here else ():
         for cause in [draft.state.causes[c] for c in sorted(draft.state.placeless.get(type_.value, ()))]:
-            told = [r for r in (draft.state.reports.get(i) for i in cause.reports) if r is not None]
-            there = frozenset(c for r in told for c in communes_of(r, draft.territory))
+            told, there = [r for r in (draft.state.reports.get(i) for i in cause.reports) if r is not None], _told_communes(draft, cause)
             if not there or here.isdisjoint(there) or not _held_at(cause, row.occurred_at) or any(is_placeless(r) for r in told):
                 continue
             if there <= here:
@@ -229,6 +228,23 @@ def _is_up(draft: Draft, system: str, cause: Cause) -> bool:
     """Somebody said so after the newest word on the cause."""
     flag = draft.state.flags.get(system)
     return flag is not None and flag.value == "up" and flag.since >= cause.last_at
+
+
+def end_declared(draft: Draft, row: ReportRow) -> None:
+    """What an authority or an operator had declared is so no more: its own word ends; the causes of sites stay until someone speaks."""
+    name, about, here = measure_name(row), set(objects_of(row)), frozenset(communes_of(row, draft.territory))
+    for ids in [sorted(ids) for _, ids in sorted(draft.state.placeless.items())]:
+        for cause in (draft.state.causes[c] for c in ids):
+            if cause.measure is None or cause.measure.name != name or not _held_at(cause, row.occurred_at):
+                continue
+            things, there = set(objects_of(cause)), _told_communes(draft, cause)
+            if (not about or not things or about & things) and (not here or there <= here):
+                lift(draft, cause, row.occurred_at, row.id)
+
+
+def _told_communes(draft: Draft, cause: Cause) -> frozenset[str]:
+    told = (draft.state.reports.get(r) for r in cause.reports)
+    return frozenset(c for r in told if r is not None for c in communes_of(r, draft.territory))
 
 
 def end_operator_outages(draft: Draft, incident: str, row: ReportRow) -> None:

@@ -126,6 +126,8 @@ def key_of_object(row: ReportRow, draft: Draft) -> Key | None:
     """Family and key that the measure or object of an `info` names: it never opens an incident, it may join one."""
     if measure_name(row) == "customers_cut":
         return "power", ""
+    if measure_name(row) in ("water_alert", "water_restriction"):
+        return "water", _network(row)
     if (supplier := next(iter(named(row, "supplier:")), None)) is not None:
         return "kitchen", supplier
     if named(row, "system:") or (named(row, "network:") and measure_name(row) in rules.RESTORED):

@@ -14,10 +14,21 @@ from schemas.words import EventType as T
 from schemas.words import MsgType
 from services.alerts import tasks
 from services.alerts.causes import all_open
-from services.alerts.claims import WITHDRAWN, as_number, as_truth, is_placeless, measure_name, named, objects_of, services_of, site_of
+from services.alerts.claims import (
+    WITHDRAWN,
+    as_number,
+    as_truth,
+    is_placeless,
+    measure_name,
+    named,
+    objects_of,
+    services_of,
+    site_of,
+    takes_back,
+)
 from services.alerts.draft import Draft
-from services.alerts.endings import end_supplier_failures, end_system_outages
-from services.alerts.rules import CLOSED_BY_POWER_PCT, RESTORED, TRANSIT_RUNS, TRANSIT_STOPS
+from services.alerts.endings import end_declared, end_supplier_failures, end_system_outages
+from services.alerts.rules import ALL_CLEAR, CLOSED_BY_POWER_PCT, RESTORED, TRANSIT_RUNS, TRANSIT_STOPS
 from services.alerts.territory import flag_of_supplier
 from services.alerts.values import changed, in_order
 
@@ -74,6 +85,8 @@ def _declared(draft: Draft, row: ReportRow) -> Iterator[tuple[str, Value]]:
 def _dependencies(draft: Draft, row: ReportRow) -> Iterator[tuple[str, Value]]:
     """Systems, networks, kitchens and suppliers: down, degraded, up, or the share that is served."""
     name, m = measure_name(row), row.measure
+    if takes_back(row, draft.state.rules.flag_names):
+        return
     if row.type is T.TRANSPORT_DISRUPTION and _is_the_network(row):
         if row.severity >= TRANSIT_STOPS:
             yield "network:transit", "down"
@@ -153,7 +166,7 @@ def _contradicts(draft: Draft, row: ReportRow, value: Value, old: FlagRow) -> bo
 
 def _mild(id: str) -> Value:
     """Of a flag the value of which any other is the graver."""
-    return True if id == "flag:all_clear" else _NOTHING_SAID.get(id.partition(":")[0], "up")
+    return True if id == f"flag:{ALL_CLEAR}" else _NOTHING_SAID.get(id.partition(":")[0], "up")
 
 
 def _newest_word(draft: Draft, row: FlagRow) -> Instant:
@@ -225,7 +238,7 @@ def _by(draft: Draft, by: str | None) -> tuple[str, ...]:
 
 
 def _restore(draft: Draft, row: ReportRow) -> None:
-    """Restorations end the causes that they name."""
+    """Restorations end the causes that they name, and so does what takes a declaration back."""
     m, name = row.measure, measure_name(row)
     if m is None or "planned" in row.flags:
         return
@@ -234,6 +247,9 @@ def _restore(draft: Draft, row: ReportRow) -> None:
     if name == "colleges_served" and m.value_of and (as_number(m.value) or 0.0) >= m.value_of:
         for supplier in named(row, "supplier:"):
             end_supplier_failures(draft, supplier, row)
+    flag = draft.state.flags.get(f"flag:{name}")
+    if flag is not None and flag.value is _mild(flag.id) and takes_back(row, draft.state.rules.flag_names):
+        end_declared(draft, row)
 
 
 def begin(draft: Draft, id: str) -> None:

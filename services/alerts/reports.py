@@ -136,7 +136,7 @@ def _take(draft: Draft, row: ReportRow, incident: str | None, known: Cause | Non
             return causes.replace_values(draft, row, known)
         causes.leave(draft, known, row, row.occurred_at, row.id)
         known = causes.known_cause(row, draft)
-    if row.msg_type is MsgType.CANCEL or not causes.makes_cause(row):
+    if row.msg_type is MsgType.CANCEL or not causes.makes_cause(row, draft):
         return None
     return causes.take(draft, row, incident, known)
 
@@ -292,7 +292,7 @@ def _unconfirmed(draft: Draft, row: ReportRow) -> None:
 
 def _others(draft: Draft, row: ReportRow) -> tuple[str, ...]:
     """Unconfirmed reports of other sources that say the same of the same occasion. Who withdraws or says that all is well says it not."""
-    if row.msg_type is MsgType.CANCEL or not (causes.makes_cause(row) or (row.type in rules.ACTING_ALONE and not is_placeless(row))):
+    if row.msg_type is MsgType.CANCEL or not (causes.makes_cause(row, draft) or (row.type in rules.ACTING_ALONE and not is_placeless(row))):
         return ()
     said = (draft.state.reports[r] for r in draft.state.pending.get(claim_key(row), ()) if r != row.id)
     others = (r for r in said if r.source != row.source and r.msg_type is not MsgType.CANCEL)

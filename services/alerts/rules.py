@@ -91,6 +91,8 @@ ORDERS: Final = LEAVE | {T.SHELTER_IN_PLACE}
 MEALS: Final = "EDU-01"
 """The one activity for which `affected_activities` is trusted (D13)."""
 ISOLATION: Final = "total_isolation"
+ALL_CLEAR: Final = "all_clear"
+"""The one flag of which true says that all is well."""
 PHENOMENON_KIND: Final = {"crues": "flood", "canicule": "heat", "neige-verglas": "snow", "vent": "wind", "vent-violent": "wind"}
 """Phenomenon of a weather alert → family of D22; any other is the family `weather`."""
 SILENCE_KEY: Final = {

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from schemas.commands import CompleteTask, DenyReport
+from schemas.commands import CompleteTask, DenyReport, ResolveIncident
 from schemas.reports import Lease, Measure, Window
+from schemas.runtime import CommandApplied
 from schemas.words import EventType, MsgType
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
@@ -189,3 +190,58 @@ def test_an_older_word_does_not_change_what_a_newer_one_has_said_again(scene: Sc
     assert _said(scene, f"river:{RIVER.removeprefix('station:')}") == 6.6
     level(last + 2, 5.9, last + 1)
     assert _said(scene, f"river:{RIVER.removeprefix('station:')}") == 5.9
+
+
+# ── taken back (D3, D7) ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _restricted(scene: Scene, minute: float, value: bool, *, type: str = "outage_water", network: str = "nord", **more: Any) -> str:
+    said = {"source": "prefecture", "severity": 4, "zone": ("92050", "92012")} | more
+    return scene.report(minute, type, measure=Measure(name="water_restriction", value=value, object=f"network:{network}"), **said)
+
+
+@pytest.mark.parametrize("said", [{}, {"msg_type": MsgType.CANCEL}, {"type": "info"}])
+def test_what_takes_a_declaration_back_ends_the_word_that_made_it(scene: Scene, said: dict[str, Any]) -> None:
+    """The end of a restriction was one more cut of water; nothing ended the first, and the incident could not be closed."""
+    order = _restricted(scene, 0, True)
+    scene.report(5, "outage_water", "pmi-04", capacity_lost_pct=40)
+    south = _restricted(scene, 6, True, network="sud", zone=("92002",))
+    back = _restricted(scene, 100, False, severity=1, **said)
+    assert scene.incident_of(back) == scene.incident_of(order)
+    assert [scene.state.causes[c].reports for c in scene.state.placeless["outage_water"]] == [(south,)], (
+        "of another network somebody else speaks"
+    )
+    assert (_said(scene, "flag:water_restriction"), _said(scene, "network:nord"), _said(scene, "network:sud")) == (False, "up", "degraded")
+    assert scene.status("pmi-04") == "degraded", "a site speaks for itself"
+
+
+def test_part_of_the_communes_takes_back_nothing_for_the_others(scene: Scene) -> None:
+    _restricted(scene, 0, True)
+    _restricted(scene, 100, False, zone=("92012",))
+    assert scene.state.placeless["outage_water"]
+
+
+def test_a_declaration_that_is_older_than_its_end_is_over_when_it_comes(scene: Scene) -> None:
+    _restricted(scene, 0, True)
+    _restricted(scene, 100, False)
+    late = _restricted(scene, 110, True, occurred=50)
+    assert (scene.state.reports[late].reason, _said(scene, "flag:water_restriction")) == ("over_already", False)
+    assert not scene.state.placeless
+    again = _restricted(scene, 120, True)
+    assert scene.state.reports[again].reason is None
+    assert scene.state.placeless
+
+
+def test_the_end_of_what_nobody_declared_opens_nothing(scene: Scene) -> None:
+    _restricted(scene, 0, False)
+    assert not scene.incidents()
+
+
+def test_the_word_that_made_an_isolation_ends_with_it(scene: Scene) -> None:
+    """D40: what it cut was back, and its incident could not be closed."""
+    said = {"source": "rssi", "severity": 5}
+    id = scene.report(0, "outage_it", measure=Measure(name="total_isolation", value=True, object="system:*"), **said)
+    scene.report(90, "outage_it", measure=Measure(name="total_isolation", value=False, object="system:*"), **said)
+    assert not scene.state.placeless
+    done = scene.command(ResolveIncident(author="c", role="coordinator", incident=scene.incident_of(id).id), 100)
+    assert isinstance(done, CommandApplied)
