@@ -34,7 +34,7 @@ def receive(draft: Draft, report: ReportReceived) -> None:
     told = None if is_live(draft.state.realm) else report.recorded_at
     row = row_of(report, draft.now if told is None else told, draft.territory)
     row = changed(row, {"references": _resolved(draft, row)})
-    if row.confirmation == "unconfirmed" and _others(draft, row):
+    if row.confirmation == "unconfirmed" and any(draft.state.reports[r].confirmation == "unconfirmed" for r in _others(draft, row)):
         row = changed(row, {"confirmation": "confirmed", "why": (Why(code="confirmed"),)})
     apply(draft, row)
 

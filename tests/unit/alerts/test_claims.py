@@ -412,6 +412,16 @@ def test_a_second_independent_source_confirms(scene: Scene, second: Certainty) -
     assert len(scene.site(COLLEGE).causes) == 1
 
 
+@pytest.mark.parametrize("order", list(permutations((Certainty.RUMOUR, Certainty.UNCONFIRMED))))
+def test_a_rumour_is_no_second_source(scene: Scene, order: tuple[Certainty, ...]) -> None:
+    """D6: what a social network and one neighbour said was a confirmed fire, if the network had said it first."""
+    said = [scene.report(n, "fire", COLLEGE, certainty=c, source=c.value, severity=5) for n, c in enumerate(order)]
+    assert [scene.state.reports[r].confirmation for r in said] == [c.value for c in order]
+    assert (scene.status(COLLEGE), scene.state.level()) == ("unknown", 0)
+    scene.report(5, "fire", COLLEGE, certainty=Certainty.UNCONFIRMED, source="gardien", severity=4)
+    assert {scene.state.reports[r].confirmation for r in said} == {"confirmed"}, "two who saw it confirm what was rumoured, too"
+
+
 @pytest.mark.parametrize(
     "said",
     [
