@@ -113,7 +113,7 @@ def services_of(row: ReportRow) -> tuple[str, ...]:
     return tuple(o for o in objects_of(row) if o.startswith(("system:", "network:")) and o != "system:*")
 
 
-def measure_name(row: ReportRow) -> str | None:
+def measure_name(row: ReportRow | Cause) -> str | None:
     return row.measure.name if row.measure is not None else None
 
 
@@ -207,7 +207,8 @@ def orders_to_leave(row: ReportRow) -> bool:
     return row.type in LEAVE and in_force and site_of(row) is not None and not is_wide(row)
 
 
-def is_ill(row: ReportRow) -> bool:
+def is_ill(row: ReportRow | Cause) -> bool:
+    """It counts ill people."""
     return row.type is EventType.SANITARY_ALERT and measure_name(row) == "ill_persons"
 
 

@@ -11,6 +11,7 @@ from schemas.alerts import Cause, CauseChanged, FlagChanged, ReportRow, Why
 from schemas.base import HOUR_MS, MINUTE_MS
 from schemas.maintenance import Coverage, LeaseChanged
 from services.alerts import incidents
+from services.alerts.claims import is_ill
 from services.alerts.draft import Draft
 from services.alerts.rules import DANGER_TYPES, EXTREME
 from services.alerts.state import Hush
@@ -19,6 +20,11 @@ from services.alerts.values import changed, in_order
 
 RULE = {"maintenance": "D64", "inhibited": "D65"}
 """Why it is quiet → code of the reason."""
+
+
+def _endangers(cause: Cause) -> bool:
+    """People are or may be in danger: neither works nor a known cause keep it quiet."""
+    return cause.type in DANGER_TYPES or cause.severity >= EXTREME or is_ill(cause)
 
 
 # ── coverage (D64) ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -48,7 +54,7 @@ def covers_word(covers: Coverage, row: ReportRow) -> bool:
 def _windows(draft: Draft, cause: Cause, more: ReportRow | None) -> tuple[str, ...]:
     """The windows that together cover every word on a cause; none when one of them is not covered, or people may be in danger."""
     state = draft.state
-    if not state.active_windows or cause.type in DANGER_TYPES or cause.severity >= EXTREME:
+    if not state.active_windows or _endangers(cause):
         return ()
     asked = [(w, state.maintenance[w].covers) for w in state.active_windows]
     asked = [(w, covers) for w, covers in asked if covers_place(covers, cause, draft.territory)]
@@ -80,7 +86,7 @@ def _inhibitor(draft: Draft, cause: Cause, there: Sequence[Cause]) -> str | None
     if not there:
         return None
     policy, site = draft.territory.policy, draft.territory.sites.get(cause.site) if cause.site is not None else None
-    if policy is None or site is None or cause.type in DANGER_TYPES or cause.severity >= EXTREME:
+    if policy is None or site is None or _endangers(cause):
         return None
     for rule in policy.inhibitions:
         if cause.type not in rule.consequences or site.kind in rule.except_kinds:

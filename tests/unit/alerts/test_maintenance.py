@@ -161,6 +161,17 @@ def test_danger_to_people_and_severity_5_are_never_covered(scene: Scene, type: s
     assert _calls(scene), "somebody is called"
 
 
+def test_people_who_fall_ill_on_a_site_under_works_are_no_planned_works(scene: Scene) -> None:
+    """Forty of them were N0 and called nobody."""
+    _plan(scene, 0, 240, sites=[COLLEGE])
+    scene.report(10, "outage_power", COLLEGE, severity=4)
+    assert scene.state.level() == 0
+    ill = Measure(name="ill_persons", value=40.0, unit="persons", scope="site")
+    report = scene.report(20, "sanitary_alert", COLLEGE, severity=4, measure=ill)
+    assert (scene.incident_of(report).quiet, scene.state.level()) == (None, 2)
+    assert _calls(scene)
+
+
 def test_a_danger_on_a_site_under_works_makes_its_incident_speak(scene: Scene) -> None:
     _plan(scene, 0, 240, sites=[COLLEGE])
     scene.report(10, "outage_heating", COLLEGE)
