@@ -88,9 +88,14 @@ def limits_by_site(clocks: Iterable[Running], paths: Mapping[str, str], now: dat
     return found
 
 
+def is_doubted(site: Site) -> bool:
+    """Unknown for its only word is unconfirmed (D6), not for its silence (D18)."""
+    return any(r.code == "unconfirmed" for r in site.why)
+
+
 def _why(site: Site, _: Translator) -> str:
     if site.status is SiteStatus.UNKNOWN:
-        return _("silence")
+        return _("non confirmé") if is_doubted(site) else _("silence")
     ordered = sorted(site.causes, key=lambda c: (_GRAVITY.index(c.effect), -c.loss_pct))
     causes = [w.word(w.CAUSE, c.type, _) for c in ordered if not c.planned]
     if site.generator and any(c.type is EventType.OUTAGE_POWER for c in site.causes):

@@ -47,9 +47,10 @@ MEANING: Final = {
     SiteStatus.EVACUATED: N_("Les personnes ont dû sortir. Seule une réouverture, ou une fermeture décidée ensuite, change ce mot."),
     SiteStatus.SHELTERING: N_("Les personnes sont à l’abri à l’intérieur. Le dernier ordre donné l’emporte."),
     SiteStatus.UNKNOWN: N_(
-        "Ce site n’a rien dit depuis que sa zone est touchée. Le silence n’est jamais pris pour « normal » ; tout mot du site le lève."
+        "Ce site se tait alors qu’il peut être touché. Le silence n’est jamais pris pour « normal » ; tout mot du site le lève."
     ),
 }
+DOUBTED: Final = N_("Le seul mot sur ce site n’est pas confirmé. Une seconde source, un mot du site ou une personne qui vérifie le lève.")
 
 
 class CrisisScreens(Screen):
@@ -187,7 +188,7 @@ class CrisisScreens(Screen):
         carried = [a for a in x.activities if any(s.id == id for path in a.path for s in path) or any(o.site == id for o in a.local)]
         carried.sort(key=lambda a: (weight.get(a.state, 9), a.criticality, a.id))
         return {
-            **self._around(request, x), "site": shown, "meaning": x._(MEANING[shown.status]), "activities": carried[:CARRIED], "carried_more": max(0, len(carried) - CARRIED),
+            **self._around(request, x), "site": shown, "meaning": x._(DOUBTED if cell.is_doubted(shown) else MEANING[shown.status]), "activities": carried[:CARRIED], "carried_more": max(0, len(carried) - CARRIED),
             "entries": entries(lines, x.names, x._, 20), "local": [c for c in x.clocks if c.site == id],
             "incidents": [i for i in x.shell.overview.incidents if i.id in inside or id in i.sites or id in i.zone_sites], "tasks": tasks.items,
             "pole": x.names.pole(shown.pole, lang) if shown.pole != "multi" else x._("plusieurs pôles"),

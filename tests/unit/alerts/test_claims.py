@@ -280,6 +280,7 @@ def test_open_and_shut_at_the_same_time_from_two_sources_keeps_the_graver_and_as
     row = scene.site(COLLEGE)
     assert (row.status, row.flags, row.since) == ("closed", ("contested",), scene.at(12))
     assert [t.kind for t in scene.state.tasks.values() if t.state == "open"] == ["contested"]
+    assert [w.code for w in row.why] == ["D14:closed", "contested"]
 
 
 def test_a_reopening_that_does_not_say_what_it_lifts_is_contradicted_too(scene: Scene) -> None:

@@ -7,17 +7,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from schemas.words import SiteStatus
+from schemas.words import Certainty, SiteStatus
 from services.console.i18n import translator
 from services.console.pages import times
-from services.console.pages.cell import Limit, SiteLine, folded, groups_of
+from services.console.pages.cell import Limit, SiteLine, folded, groups_of, site_line
 from services.console.pages.clocks import bar_of
 from services.console.pages.journal import entries
 from services.console.pages.login import inside
 from services.console.pages.places import extent, overlap, place_labels, spread
 from services.console.pages.renders import LIFE_S, Renders
 from services.console.resources import Clock, Line
+from services.console.shapes import Shaper
 from services.console.texts.names import Names
+from tests.unit.alerts.scene import Scene
+from tests.unit.console.held import outlines, reference
 
 NOW = datetime(2027, 2, 11, 9, 16, 24, tzinfo=UTC)
 _ = translator("fr")
@@ -175,3 +178,17 @@ async def test_a_failed_render_is_not_kept() -> None:
     with pytest.raises(ValueError, match="store away"):
         await renders.get("a", fail)
     assert await renders.get("a", make) == b"page"
+
+
+@pytest.mark.parametrize(("certainty", "said"), [("unconfirmed", "non confirmé"), (None, "silence")])
+def test_an_unknown_site_says_whether_it_is_silent_or_doubted(certainty: str | None, said: str) -> None:
+    """A site of which a neighbour had told a fire was shown as silent."""
+    scene = Scene()
+    if certainty:
+        scene.report(0, "fire", "pmi-04", certainty=Certainty(certainty), source="voisin")
+    else:
+        scene.report(0, "security_incident", "pmi-05")
+        scene.step(40)
+    reference_ = reference()
+    shown = Shaper(scene.realm, reference_, outlines(), "fr").site(reference_.sites["pmi-04"], scene.site("pmi-04"))
+    assert (shown.status, site_line(shown, None, _).why) == ("unknown", said)
