@@ -118,9 +118,11 @@ class Player:
         }  # fmt: skip
         self._insist("POST", "/api/v1/realms", body, f"open:{self.realm}")
 
-    def step(self, to: int, n: int) -> None:
-        """Move the realm to `to`; returns when every deadline up to it has fired and nothing is pending."""
-        status, answer = self._insist("POST", f"/api/v1/realms/{self.realm}/step", {"to": _iso(to)}, f"step:{self.realm}:{n}")
+    def step(self, to: int) -> None:
+        """Move the realm to `to`; returns when every deadline up to it has fired and nothing is pending. Its key is that time: where a play
+        was broken off or ended before the scenario did, the same command goes on.
+        """
+        status, answer = self._insist("POST", f"/api/v1/realms/{self.realm}/step", {"to": _iso(to)}, f"step:{self.realm}:{to}")
         while status == 202:
             path = f"/api/v1/commands/{answer['command_id']}?realm={self.realm}"
             _, answer = self._insist("GET", path, None, None)
@@ -138,12 +140,11 @@ class Player:
 
     def play(self, until: int, advance: Any) -> None:
         """All events up to `until`, then the clock to `until`; `advance()` after each event."""
-        n = 0
-        for n, event in enumerate((e for e in self._scenario.events if e.reported_at <= until), start=1):
-            self.step(event.reported_at, n)
+        for event in (e for e in self._scenario.events if e.reported_at <= until):
+            self.step(event.reported_at)
             self.report(event)
             advance()
-        self.step(until, n + 1)
+        self.step(until)
 
     def close(self) -> None:
         """No further report or decision; it stays readable."""

@@ -37,7 +37,10 @@ class Judgement:
 
 
 def judge_bundle(file: Path, known: PublicKey | None) -> Judgement:
-    """Signature, hashes, chain, and that timeline and points de situation are what the log says. Raises BundleUnreadable, OSError."""
+    """Signature, hashes, chain, and that timeline and points de situation are what the log says. Raises BundleUnreadable, OSError.
+
+    Of a bundle that is damaged so that it can't be read to its end, what was found until then is told.
+    """
     found = Judgement()
     try:
         with ZipFile(file) as zip:
@@ -49,7 +52,10 @@ def judge_bundle(file: Path, known: PublicKey | None) -> Judgement:
     except BundleUnreadable:
         raise
     except NOT_OF_THE_FORM as error:
-        raise BundleUnreadable(f"{file}: not the form of a bundle ({type(error).__name__}: {error})") from error
+        what = f"not the form of a bundle ({type(error).__name__}: {error})"
+        if not found.broken:
+            raise BundleUnreadable(f"{file}: {what}") from error
+        found.breach("form", what)  # what was changed is named already: nothing behind it can be read
     return found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from services.console.documents.document import Document, Line, Section, Table
+from services.console.i18n import translator
 
 WIDTH: Final = 100
 _MARKS: Final = {"": "-", "unconfirmed": "?", "todo": "!", "late": "*", "remark": "+"}
@@ -14,13 +15,17 @@ _MARKS: Final = {"": "-", "unconfirmed": "?", "todo": "!", "late": "*", "remark"
 def as_text(document: Document, lang: str, *, stamp: str = "") -> str:
     """At most `WIDTH` columns where words allow it; `stamp`: what proves a frozen one."""
     sheet = document.sheet(lang)
-    parts = [sheet.draft.upper()] if sheet.draft else []
+    parts = [part for part in (_exercise(document, lang), sheet.draft.upper()) if part]
     parts += [f"{sheet.title.upper()}  {sheet.badge} {sheet.badge_text}".rstrip(), sheet.subtitle, *_wrapped(sheet.intro, "", ""), ""]
     for section in sheet.sections:
         parts += [*_section(section), ""]
     parts.append(f"{sheet.sources_title}: " + " ".join(f"[{s.n}] {s.short}" for s in document.sources) if document.sources else "")
     parts += [sheet.footer, stamp]
     return "\n".join(part for n, part in enumerate(parts) if part or n).rstrip() + "\n"
+
+
+def _exercise(document: Document, lang: str) -> str:
+    return translator(lang)("EXERCICE") if document.simulated else ""
 
 
 def _section(section: Section) -> list[str]:

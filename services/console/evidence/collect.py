@@ -7,7 +7,7 @@ people only tokens. Every export is logged (D59).
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -76,8 +76,10 @@ async def evidence(model: ReadModel, kafka: str, key: SigningKey, asked: Asked, 
     bundle.add_lines("messages.jsonl", await _messages(model, asked))
     bundle.add_lines("escalations.jsonl", (await model.escalations(realm, lang=asked.lang, incident=id, limit=PAGE)).items)
     yield bundle.take()
-    for name, content in [part async for part in _sitreps(model, asked, pdf)]:
-        bundle.add(name, content)
+    sitreps = [kept async for kept in _sitreps(model, asked)]
+    for row, document in sitreps:
+        bundle.add(f"sitreps/ps-{row.number}.json", document.frozen())
+        bundle.add(f"sitreps/ps-{row.number}.pdf", await pdf(document, row))
     yield bundle.take()
     partition = partition_of(realm, PARTITIONS)
     stretches = {service: Stretch(partition) for service in SERVICES}
@@ -85,7 +87,8 @@ async def evidence(model: ReadModel, kafka: str, key: SigningKey, asked: Asked, 
         for service, stretch in stretches.items():
             async for sent in write_log(bundle, reader, service, log(service), partition, realm, id, stretch):
                 yield sent
-    bundle.add_lines("decisions.jsonl", _decisions(model, [tx for s in stretches.values() for tx in s.person], partition))
+    frozen = {row.text_id for row, _document in sitreps}
+    bundle.add_lines("decisions.jsonl", _decisions(model, [tx for s in stretches.values() for tx in s.person], partition, frozen))
     about = {
         "realm": realm, "incident": id, "number": asked.incident.number, "made_at": iso(when(now)), "reader": asked.role,
         "words_of_reports": asked.raw_reports, "logs": {service: stretch.about() for service, stretch in stretches.items()},
@@ -125,26 +128,25 @@ async def _messages(model: ReadModel, asked: Asked) -> list[Notification]:
     return sorted(found.values(), key=lambda n: (n.planned_at, n.id))
 
 
-async def _sitreps(model: ReadModel, asked: Asked, pdf: Pdf) -> AsyncIterator[tuple[str, bytes]]:
-    """Each frozen document, byte for byte, and its PDF; one whose text was erased is not there."""
+async def _sitreps(model: ReadModel, asked: Asked) -> AsyncIterator[tuple[c.SitrepRow, Document]]:
+    """Each point de situation that speaks of it, as it was frozen; one whose text was erased is not there."""
     for issued in reversed((await model.sitreps(asked.realm)).items):
         if asked.incident.id not in issued.incidents:
             continue
         try:
-            row, document = await model.sitrep(asked.realm, issued.number)
+            frozen = await model.sitrep(asked.realm, issued.number)
         except ProblemError as error:
             if error.problem.code != "erased":
                 raise
             continue
-        yield f"sitreps/ps-{issued.number}.json", document.frozen()
-        yield f"sitreps/ps-{issued.number}.pdf", await pdf(document, row)
+        yield frozen
 
 
-def _decisions(model: ReadModel, transactions: Iterable[Transaction], partition: int) -> Iterator[dict[str, Any]]:
-    """What a person's command did, in the order of time, with the reasons that were given."""
+def _decisions(model: ReadModel, transactions: Iterable[Transaction], partition: int, frozen: Collection[str]) -> Iterator[dict[str, Any]]:
+    """What a person's command did, in the order of time, with the reasons that were given. `frozen`: texts that are documents of the bundle."""
     for tx in sorted(transactions, key=lambda tx: (tx.at, tx.service, tx.seq)):
         author, role = author_of(tx.src)
-        cited = list(dict.fromkeys(_TEXT.findall(tx.dump().decode())))
+        cited = [id for id in dict.fromkeys(_TEXT.findall(tx.dump().decode())) if id not in frozen]
         reasons = model.texts_of(cited)
         yield {
             "at": datetime.fromtimestamp(tx.at / 1000, UTC).isoformat(), "author": author, "role": role, "command": tx.src.type,

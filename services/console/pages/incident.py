@@ -218,7 +218,7 @@ def members_of(
         first = min(reports, key=lambda x: x.recorded_at, default=None)
         late = first is not None and first.late_min > LATE_MIN
         activity = next(iter(served.get(site.id, [])), "")
-        source = w.word(w.SOURCE, first.source, _) if first else ""
+        source = w.source(first.source, _) if first else ""
         chain = " › ".join(p for p in (source, site.id, activity) if p)
         rank = seen[site.kind, site.status]
         seen[site.kind, site.status] += 1

@@ -64,7 +64,7 @@ def _shown(line: Line) -> bool:
 
 def by_whom(line: Line, names: Names, _: Translator) -> str:
     if line.source and line.type != "NoteAdded":
-        return w.word(w.SOURCE, line.source, _)
+        return w.source(line.source, _)
     if line.role is not None and line.author not in names.holders:
         return w.role_name(line.role, None, names, _)
     return w.person_name(line.author, names, _) if line.author != "system" else _("système")

@@ -69,7 +69,7 @@ QUIET_S: Final = 1800
 def _feed_name(feed: Feed, _: Translator) -> str:
     if feed.id in w.FEED:
         return _(w.FEED[feed.id])
-    return w.word(w.SOURCE, feed.id, _) if feed.kind == "source" else w.word(w.CHANNEL, feed.id, _)
+    return w.source(feed.id, _) if feed.kind == "source" else w.word(w.CHANNEL, feed.id, _)
 
 
 def feed_lines(feeds: Sequence[Feed], limit: int, _: Translator) -> list[FeedLine]:

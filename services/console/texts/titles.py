@@ -87,7 +87,7 @@ def window_title(covers: Coverage, names: Names, lang: str) -> str:
     )
     if len(where) > SHOWN_PLACES:
         where = [*where[:SHOWN_PLACES], _("{n} autres", n=len(where) - SHOWN_PLACES)]
-    who = [w.word(w.SOURCE, s, _) for s in covers.sources] + [f"{m.name}{_SIGN[m.regex, m.equal]}{m.value}" for m in covers.matchers]
+    who = [w.source(s, _) for s in covers.sources] + [f"{m.name}{_SIGN[m.regex, m.equal]}{m.value}" for m in covers.matchers]
     place = ", ".join([*where, *who])
     return _("{what} : {where}", what=what, where=place) if what and place else what or place
 

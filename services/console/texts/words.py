@@ -215,6 +215,19 @@ SOURCE = {
     "poster": N_("affiche du site"),
     "page": N_("page Signaler"),
     "systeme": N_("système"),
+    "astreinte_eau": N_("astreinte eau"),
+    "astreinte_si": N_("astreinte SI"),
+    "communication": N_("communication"),
+    "concessionnaire_eau": N_("concessionnaire de l’eau"),
+    "directeur_de_crise": N_("directeur de crise"),
+    "edr": "EDR",
+    "epi_syv": "Seine et Yvelines Voirie",
+    "grdf": "GRDF",
+    "juridique": N_("service juridique"),
+    "operateur": N_("opérateur"),
+    "public": N_("public"),
+    "water": N_("distributeur d’eau"),
+    "citizen": N_("habitant"),
 }
 FEED = {
     "site_manager": N_("Sites"),
@@ -395,6 +408,13 @@ STAND = {
 def word(table: Mapping[Any, str], code: str | None, _: Translator) -> str:
     """The word for a code of one of the tables above; an unknown code is shown as it is."""
     return "" if code is None else _(table[code]) if code in table else code
+
+
+def source(kind: str | None, _: Translator) -> str:
+    """Whose word a report is: a kind of source, or the role of whoever reported without naming one; an exercise may name any other."""
+    if kind is None or kind in SOURCE or kind not in ROLE:
+        return word(SOURCE, kind, _).replace("_", " ")
+    return _(ROLE[kind])
 
 
 @lru_cache(maxsize=4096)

@@ -144,10 +144,15 @@ def test_the_evidence_of_an_incident_proves_itself(vigie: RunningVigie, crisis: 
         reports = [json.loads(line) for line in bundle.read("reports.jsonl").splitlines()]
         decisions = bundle.read("decisions.jsonl").decode()
         messages = [json.loads(line) for line in bundle.read("messages.jsonl").splitlines()]
+        points = [name for name in bundle.namelist() if name.startswith("sitreps/") and name.endswith(".json")]
     assert {r["id"] for r in reports} == set(incident["reports"])
     assert any(r["headline"] for r in reports), "an administrator may read what reports say"
     assert "Appel d’Enedis, retour vers midi" in decisions
     assert messages
+    assert points
+    assert [json.loads(line)["erased"] for line in decisions.splitlines() if json.loads(line)["erased"]] == [], (
+        "a frozen point is no erased text"
+    )
 
     director = vigie.cli("token", "create", "--role", "director", "--quiet").stdout.strip()
     answer = vigie.http.get(f"/api/v1/incidents/{incident['id']}/export?realm={crisis}", headers={"Authorization": f"Bearer {director}"})

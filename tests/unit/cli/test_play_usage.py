@@ -11,7 +11,9 @@ import typer
 from rich.console import Console
 
 from schemas.responders import RespondersInvalid
-from services.cli.play import _pace, _responders, _summary
+from services.cli.client import Client
+from services.cli.play import Player, _pace, _responders, _summary
+from services.cli.scenarios import Event, Scenario
 
 
 @pytest.mark.parametrize(("said", "pace"), [("max", None), ("20", 20.0), ("0.5", 0.5)])
@@ -31,6 +33,22 @@ def test_a_file_without_responders_is_named(tmp_path: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
     with pytest.raises(RespondersInvalid, match=r"answers\.yaml"):
         _responders(file)
+
+
+def test_a_play_that_goes_on_in_its_realm_says_what_it_said_before() -> None:
+    """`--until 30`, then until the end: the front door refuses a key that comes again with another body."""
+    said: dict[str, Any] = {}
+
+    class Door:
+        def call(self, _method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
+            assert said.setdefault(headers["Idempotency-Key"], (path, body)) == (path, body)
+            return 200, {"report_id": "r", "state": "applied"}
+
+    minute = 60_000
+    events = tuple(Event(f"E{n}", n * 20 * minute, {"type": "info"}) for n in range(4))
+    for until in (30 * minute, 60 * minute):
+        Player(cast("Client", Door()), Scenario("EX", "", 0, events), "92~ex-on", None).play(until, lambda: None)
+    assert len(said) == len(events) + len({0, 20, 30, 40, 60})
 
 
 def test_the_summary_calls_the_states_of_sites_as_the_screens_do() -> None:

@@ -47,7 +47,7 @@ def test_it_says_what_is_the_case_and_why() -> None:
     assert "11:16 au plus tard" in sheet.intro
     assert "180\u202f000 clients coupés" in said("essential")
     assert "14 sites sans nouvelles : ni ouverts ni fermés." in said("essential")
-    assert "N3 à 09:42" in said("level")
+    assert "N3, 09:42" in said("level")
     assert "N4 est proposé" in said("level")
     assert "8 plans en attente, le plus ancien depuis 35 min." in said("decisions")
     assert "Vague 1 (09:42) : 0 réponse sur 7 attendues." in said("calls")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -83,6 +84,19 @@ def test_a_changed_a_missing_and_an_added_file_are_found(tmp_path: Path, key: Si
     assert laws(three) == {"signature", "chain"}
     with pytest.raises(BundleUnreadable):
         judge_bundle(rewritten(whole, tmp_path / "4.zip", lambda n, c: None if n == "manifest.sig" else c), None)
+
+
+def _replaced(name: str, by: bytes | None, entry: str, content: bytes) -> bytes | None:
+    return by if entry == name else content
+
+
+@pytest.mark.parametrize("name", ["timeline.jsonl", "log/alerts.jsonl"])
+def test_a_file_that_is_gone_or_no_json_any_more_is_named(tmp_path: Path, key: SigningKey, name: str) -> None:
+    """Not only that something cannot be read: whoever checks must know which file."""
+    whole = made(tmp_path / "b.zip", key)
+    for content in (None, b"{", b"[]"):
+        found = judge_bundle(rewritten(whole, tmp_path / "damaged.zip", partial(_replaced, name, content)), None)
+        assert any(law == "files" and name in what for law, what in found.broken)
 
 
 @pytest.mark.parametrize("n", [0, 3])

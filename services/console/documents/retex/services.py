@@ -22,7 +22,7 @@ from services.console.documents.retex.facts import (
 )
 from services.console.i18n import N_, Translator
 from services.console.pages import times
-from services.console.resources import Activity, Clock
+from services.console.resources import Activity, Clock, Incident
 from services.console.texts import words as w
 
 RTO_OVER: Final = N_("RTO dépassé")
@@ -77,6 +77,13 @@ def _verdict(a: Activity, alarms: Collection[tuple[str, ClockBase]], _: Translat
     return ""
 
 
+def _end(i: Incident, x: RetexFacts) -> str:
+    said = told_at(i.estimated_end, x)
+    if i.closed_at is None:
+        return x._("{number} : retour annoncé {said}, pas encore clos.", number=i.number, said=said)
+    return x._("{number} : retour annoncé {said}, clos {real}.", number=i.number, said=said, real=told_at(i.closed_at, x))
+
+
 def real(x: RetexFacts, cited: Cited) -> Section:
     _, lang = x._, x.lang
     rows = []
@@ -97,7 +104,7 @@ def real(x: RetexFacts, cited: Cited) -> Section:
         )  # fmt: skip
     ends = [
         Line(
-            text=_("{number} : retour annoncé {said}, clos {real}.", number=i.number, said=told_at(i.estimated_end, x), real=told_at(i.closed_at, x) or _("pas encore")),
+            text=_end(i, x),
             refs=cited.of(f"incident:{i.id}"),
         )
         for i in x.incidents

@@ -17,9 +17,9 @@ from services.console.documents.retex.facts import (
     told_at,
     worked,
 )
+from services.console.documents.sitrep.counts import people
 from services.console.pages import times
 from services.console.texts import words as w
-from services.console.texts.lines import few
 
 
 def moves(x: RetexFacts, cited: Cited) -> Section:
@@ -35,7 +35,8 @@ def moves(x: RetexFacts, cited: Cited) -> Section:
         days = sum(agent_days(row, x.at) for row in rows)
         hours = sum(2 * row.minutes * agent_days(row, x.at) for row in rows) / 60
         cells = (
-            title, few(sum(row.count for row in rows)), few(days), few(sum(agent_days(row, x.at) for row in rows if row.place == TELEWORK)),
+            title, people(sum(row.count for row in rows), lang), people(days, lang),
+            people(sum(agent_days(row, x.at) for row in rows if row.place == TELEWORK), lang),
             w.number(hours, lang), w.number(sum(grams(row, x) for row in rows) / 1000, lang),
             *(() if x.agent_day_eur is None else (w.number(round(days * x.agent_day_eur), lang),)),
         )  # fmt: skip
@@ -48,7 +49,7 @@ def moves(x: RetexFacts, cited: Cited) -> Section:
     unsaid = sum(row.count for row in went if row.arrived_at is None)
     note = _("Jours de semaine entamés, un au moins ; trajets et CO2 aller et retour, chaque jour, selon la proposition approuvée.")
     if unsaid:
-        note += " " + _("{n} agents sans arrivée dite : comptés depuis leur ordre.", n=unsaid)
+        note += " " + _("{n} agents sans arrivée dite : comptés depuis leur ordre.", n=people(unsaid, lang))
     if x.agent_day_eur is None:
         note += " " + _("Coût non dit : les données de référence n’ont pas de coût d’un agent-jour.")
     else:

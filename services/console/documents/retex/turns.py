@@ -19,7 +19,7 @@ from services.console.documents.retex.facts import (
     told_at,
     used,
 )
-from services.console.documents.sitrep.situation import is_turn
+from services.console.documents.telling import is_turn, told_once
 from services.console.lines import LineRecord
 from services.console.pages import times
 from services.console.pages.journal import LATE_MIN
@@ -54,7 +54,7 @@ def frame(x: RetexFacts, cited: Cited) -> Section:
 
 def story(x: RetexFacts, cited: Cited) -> Section:
     _ = x._
-    turns = [r for r in reversed(x.lines) if is_turn(r) or r.kind == "decision" or r.type == "SitrepIssued" or _is_limit(r)]
+    turns = [r for r in told_once(x.lines) if is_turn(r) or r.kind == "decision" or r.type == "SitrepIssued" or _is_limit(r)]
     shown = turns if len(turns) <= TURNS_SHOWN else [*turns[: TURNS_SHOWN // 2], *turns[-TURNS_SHOWN // 2 :]]
     lines = [
         Line(
@@ -130,7 +130,10 @@ def delays(x: RetexFacts, cited: Cited) -> Section:
                 cited.of(f"plan:{p.id}:activated", f"plan:{p.id}:proposed"),
             )
     late = sum(is_late(r) for r in x.reports)
-    note = _("{late} signalements sur {n} connus plus de {min} min après le fait.", late=late, n=len(x.reports), min=LATE_MIN)
+    note = _.plural(
+        "{late} signalement sur {of} connu plus de {min} min après le fait.", "{late} signalements sur {of} connus plus de {min} min après le fait.",
+        late, late=late, of=len(x.reports), min=LATE_MIN,
+    )  # fmt: skip
     columns = (Column(title=_("Délai"), wide=True), Column(title=_("Mesuré")), Column(title=_("Cible")), Column(title=_("Écart")))
     return Section(id="delays", title=_("Délais et cibles"), table=Table(columns=columns, rows=tuple(rows[:ROWS_SHOWN]), note=note))
 

@@ -12,6 +12,7 @@ from services.console.documents.sitrep.counts import none
 from services.console.pages import times
 from services.console.pages.arbitrations import arbitrations_of
 from services.console.pages.incident import plan_lines
+from services.console.texts import words as w
 from services.console.texts.strategies import strategy_name
 
 CLOCKS_SHOWN: Final = 11
@@ -114,8 +115,8 @@ def decisions(x: Facts, cited: Cited) -> Section:
         lines.append(Line(text=text, mark="todo", refs=cited.of(*(f"plan:{p.id}:proposed" for p in waiting[:4]))))
     if (proposal := x.proposal) is not None and (waiting_agents := proposal.agents - sum(d.agents for d in proposal.decisions)) > 0:
         text = _.plural(
-            "Réaffectation n° {number} : {n} agent à décider.", "Réaffectation n° {number} : {n} agents à décider.", waiting_agents,
-            number=proposal.number,
+            "Réaffectation n° {number} : {agents} agent à décider.", "Réaffectation n° {number} : {agents} agents à décider.", waiting_agents,
+            number=proposal.number, agents=w.number(waiting_agents, lang),
         )  # fmt: skip
         lines.append(Line(text=text, mark="todo", refs=cited.of(f"proposal:{proposal.id}:computed")))
     if x.level.proposed is not None:

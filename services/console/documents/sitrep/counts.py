@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from services.console.documents.document import Line
 from services.console.documents.facts import Facts
 from services.console.texts import words as w
-
-FEWEST: Final = 3
-"""A count of people below this is shown as « < 3 » (D58)."""
+from services.console.texts.lines import FEW
 
 
 def none(x: Facts) -> tuple[Line, ...]:
@@ -17,5 +13,5 @@ def none(x: Facts) -> tuple[Line, ...]:
 
 
 def people(n: int, lang: str) -> str:
-    """A count of people."""
-    return f"< {FEWEST}" if 0 < n < FEWEST else w.number(n, lang)
+    """A count of people; few of them are not told exactly (D58)."""
+    return f"< {FEW}" if 0 < n < FEW else w.number(n, lang)

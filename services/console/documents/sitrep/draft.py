@@ -50,17 +50,24 @@ def _sheet(x: Facts, cited: Cited) -> Sheet:
         intro.append(_("Début {at}.", at=times.hm_dated(begun, x.at, x.lang)))
     intro.append(_next(x))
     day = times.day_long(x.at, x.lang)
-    number = x.incidents[0].number if x.incidents else x.realm.name
     return Sheet(
         title=_("Point de situation n° {n}", n=x.number), subtitle=_("{day}, arrêté à {at}", day=day[:1].upper() + day[1:], at=times.hm(x.at)),
         intro=" ".join(intro), badge=f"N{x.level.level}", badge_text=x.names.level(x.level.level),
         draft="" if x.validated_by else _("PROJET, non validé"),
-        footer=_(
-            "Vigie, {territory}. Point de situation n° {n}, incident {number}. Chaque ligne renvoie à la main courante.", territory=x.territory,
-            n=x.number, number=number,
-        ),
+        footer=_footer(x),
         page_of=_("Page {n} / {of}"), map_text=_("Carte des sites ; même contenu dans le tableau"),
         map_note=_("Contours : {source}", source=ATTRIBUTION), sources_title=_("Lignes de la main courante citées"), sections=tuple(numbered),
+    )  # fmt: skip
+
+
+def _footer(x: Facts) -> str:
+    if not x.incidents:
+        return x._(
+            "Vigie, {territory}. Point de situation n° {n}. Chaque ligne renvoie à la main courante.", territory=x.territory, n=x.number
+        )
+    return x._(
+        "Vigie, {territory}. Point de situation n° {n}, incident {number}. Chaque ligne renvoie à la main courante.", territory=x.territory,
+        n=x.number, number=x.incidents[0].number,
     )  # fmt: skip
 
 
@@ -83,7 +90,7 @@ def _with_remark(section: Section, x: Facts) -> Section:
 def _validation(x: Facts, cited: Cited) -> Section:  # noqa: ARG001  every section is made alike
     _ = x._
     completed = _("personne")
-    if x.remarks and x.validated_by:
+    if x.validated_by and any(remark.strip() for remark in x.remarks.values()):
         completed = w.role_name(x.validated_by, None, x.names, _)
     by = w.role_name(x.validated_by, None, x.names, _) if x.validated_by else "………………"
     rows = (

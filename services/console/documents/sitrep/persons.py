@@ -27,8 +27,22 @@ _OURS: Final = {
     "cellule",
     "cellule_si",
     "systeme",
+    "astreinte_eau",
+    "astreinte_si",
+    "cellule_autonomie",
+    "communication",
+    "directeur_de_crise",
+    "direction_education",
+    "edr",
+    "juridique",
+    "page",
+    "poster",
+    "rssi",
+    *(role for role in w.ROLE if role != "source"),
 }
-"""Sources that are the département's own; every other one is a partner."""
+"""Sources that are the département's own, and its roles."""
+_NOBODY: Final = {"rumour", "public", "citizen"}
+"""Sources that stand for no organisation. Every other one is a partner."""
 
 
 def staff(x: Facts, cited: Cited) -> Section:
@@ -77,14 +91,10 @@ def calls(x: Facts, cited: Cited) -> Section:
         at = times.hm_dated(rung.fired_at, x.at, lang)
         cycle = _(", relance {n}", n=rung.cycle - 1) if rung.cycle > 1 else ""
         answered = _.plural("{n} réponse", "{n} réponses", rung.positive)
-        text = _(
-            "Vague {wave}{cycle} ({at}) : {answered} sur {expected} attendues.",
-            wave=rung.wave,
-            cycle=cycle,
-            at=at,
-            answered=answered,
-            expected=rung.expected,
-        )
+        text = _.plural(
+            "Vague {wave}{cycle} ({at}) : {answered} sur {n} attendue.", "Vague {wave}{cycle} ({at}) : {answered} sur {n} attendues.",
+            rung.expected, wave=rung.wave, cycle=cycle, at=at, answered=answered,
+        )  # fmt: skip
         lines.append(Line(text=text, mark="late" if rung.positive < rung.expected else "", refs=refs if not lines else ()))
     if x.ladder.silent:
         lines.append(Line(text=_.plural("{n} rôle sans réponse.", "{n} rôles sans réponse.", len(x.ladder.silent))))
@@ -102,14 +112,9 @@ def claims(x: Facts, cited: Cited) -> Section:
     for r in claims[:CLAIMS_SHOWN]:
         where = x.names.site(r.site) if r.site else x.names.commune(r.commune) if r.commune else ""
         what = f"{w.word(w.EVENT, r.type, _)}, {where}" if where else w.word(w.EVENT, r.type, _)
-        kind = w.word(w.CERTAINTY, r.confirmation, _)
-        text = _(
-            "{what} : {kind}, {source}, {at}.",
-            what=what,
-            kind=kind,
-            source=w.word(w.SOURCE, r.source, _),
-            at=times.hm_dated(times.of(r.recorded_at), x.at, lang),
-        )
+        said = dict.fromkeys((w.word(w.CERTAINTY, r.confirmation, _), w.source(r.source, _)))  # a rumour's source may be rumour
+        at = times.hm_dated(times.of(r.recorded_at), x.at, lang)
+        text = _("{what} : {said}, {at}.", what=what, said=", ".join(said), at=at)
         lines.append(Line(text=text, mark="unconfirmed", refs=cited.of(f"report:{r.id}")))
     if len(claims) > CLAIMS_SHOWN:
         lines.append(Line(text=_.plural("et {n} autre.", "et {n} autres.", len(claims) - CLAIMS_SHOWN), mark="unconfirmed"))
@@ -133,7 +138,7 @@ def partners(x: Facts, cited: Cited) -> Section:
     _, lang = x._, x.lang
     newest: dict[str, ReportRow] = {}
     for r in sorted(x.reports, key=lambda r: r.recorded_at):
-        if r.source not in _OURS and r.confirmation == "confirmed" and r.state in ("applied", "duplicate"):
+        if r.source not in _OURS | _NOBODY and r.confirmation == "confirmed" and r.state in ("applied", "duplicate"):
             newest[r.source] = r
     lines = []
     for r in sorted(newest.values(), key=lambda r: -r.recorded_at)[:PARTNERS_SHOWN]:
@@ -141,7 +146,7 @@ def partners(x: Facts, cited: Cited) -> Section:
         what = f"{w.word(w.EVENT, r.type, _)}, {where}" if where else w.word(w.EVENT, r.type, _)
         text = _(
             "{source} : {what} ({at}).",
-            source=_capital(w.word(w.SOURCE, r.source, _)),
+            source=_capital(w.source(r.source, _)),
             what=what,
             at=times.hm_dated(times.of(r.recorded_at), x.at, lang),
         )

@@ -9,8 +9,8 @@ from schemas.words import ActivityState, SiteStatus
 from services.console.documents.document import Cited, Column, Line, Row, Section, Table
 from services.console.documents.facts import Facts, figures
 from services.console.documents.sitrep.counts import none, people
+from services.console.documents.telling import is_turn, told_once
 from services.console.i18n import N_
-from services.console.lines import LineRecord
 from services.console.pages import times
 from services.console.pages.incident import level_of
 from services.console.resources import Reason
@@ -43,8 +43,6 @@ _COUNTED: Final = {
     "cards:late": N_("fiches en retard"),
     "staff:reassigned": N_("agents réaffectés"),
 }
-TURNS: Final = {"IncidentChanged", "LevelChanged", "StrategyChanged", "AlarmArbitrated", "FlagChanged"}
-"""Facts that are told as changes since the last point."""
 
 
 def essential(x: Facts, cited: Cited) -> Section:
@@ -130,7 +128,7 @@ def levels(x: Facts, cited: Cited) -> Section:
         text = "; ".join(r.text for r in x.level.why[:2]) or _("décidé")
         lines.append(
             Line(
-                text=_("N{level} à {at} ({why})", level=x.level.level, at=times.hm_dated(x.level.since, x.at, x.lang), why=text),
+                text=_("N{level}, {at} ({why})", level=x.level.level, at=times.hm_dated(x.level.since, x.at, x.lang), why=text),
                 refs=cited.of("level:territory"),
             )
         )
@@ -156,7 +154,7 @@ def _why(x: Facts, reason: Reason, level: int) -> str:
     told = said(reason, x.names, x.lang).text
     if reason.at is None:
         return x._("N{level} ({why})", level=level, why=told)
-    return x._("N{level} à {at} ({why})", level=level, at=times.hm_dated(reason.at, x.at, x.lang), why=told)
+    return x._("N{level}, {at} ({why})", level=level, at=times.hm_dated(reason.at, x.at, x.lang), why=told)
 
 
 def evolution(x: Facts, cited: Cited) -> Section:
@@ -183,30 +181,10 @@ def evolution(x: Facts, cited: Cited) -> Section:
 
 def _told(x: Facts, cited: Cited, since: int) -> list[Line]:
     """The newest decisions and turns since then, oldest first; the same words once."""
-    chosen: dict[str, LineRecord] = {}
-    for record in x.lines:
-        if record.recorded_at <= since or not is_turn(record):
-            continue
-        chosen.setdefault(sentence(record, x.names, x.lang), record)
-        if len(chosen) == CHANGES_SHOWN:
-            break
-    return [
-        Line(text=f"{times.hm_dated(times.of(r.recorded_at), x.at, x.lang)} {text}", refs=cited.key(r.key))
-        for text, r in reversed(chosen.items())
-    ]
-
-
-def is_turn(record: LineRecord) -> bool:
-    """Something happened or was decided that the whole cell must know; levels of incidents are told by the territory's."""
-    match record.type, record.change:
-        case "IncidentChanged", "level":
-            return False
-        case "EscalationChanged", change:
-            return change in ("exhausted", "answered")
-        case "PlanChanged", _:
-            return record.kind == "decision"
-        case type, _:
-            return type in TURNS and record.kind != "watch"
+    turns = [record for record in told_once(x.lines) if record.recorded_at > since and is_turn(record)]
+    newest = {sentence(record, x.names, x.lang): record for record in turns}
+    shown = sorted(newest.items(), key=lambda pair: pair[1].key)[-CHANGES_SHOWN:]
+    return [Line(text=f"{times.hm_dated(times.of(r.recorded_at), x.at, x.lang)} {text}", refs=cited.key(r.key)) for text, r in shown]
 
 
 def sites(x: Facts, cited: Cited) -> Section:

@@ -1,0 +1,139 @@
+"""D54, D53: documents tell each turn once, whose word is whose in words, and that an exercise is one."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cache
+
+import pytest
+
+from schemas.base import MINUTE_MS
+from services.console.documents.document import Document, Section
+from services.console.documents.telling import told_once
+from services.console.documents.text import as_text
+from services.console.i18n import translator
+from services.console.lines import LineRecord
+from services.console.texts import words as w
+from services.intake.speakers import SOURCE_KINDS
+from services.runtime.rights import Role
+from tests.scenarios.memory import MemoryPlayer, played_to, scenario
+from tests.scenarios.remembered import Remembered
+
+EVERYBODY_COMES = ({"wave": 1, "answer": "ack", "after_s": 120},)
+DAY_MIN = 24 * 60
+
+
+@cache
+def answered() -> MemoryPlayer:
+    """S04, eight minutes after the cut: everybody of the first wave has answered."""
+    player = MemoryPlayer(scenario("S04"), "92~ex-answered", responders=EVERYBODY_COMES)
+    player.play(player.played.start + 8 * MINUTE_MS)
+    return player
+
+
+@cache
+def unanswered() -> MemoryPlayer:
+    """S04, where nobody answers, to the next day."""
+    return played_to("S04", DAY_MIN + 30)
+
+
+@cache
+def sitrep(at_min: float) -> Document:
+    """Of S04 as it was then."""
+    played = unanswered()
+    return asyncio.run(Remembered(played).draft_sitrep(played.realm, as_of=played.played.start + int(at_min * MINUTE_MS)))
+
+
+def section(document: Document, id: str, lang: str = "fr") -> Section:
+    found = document.sheet(lang).section(id)
+    assert found is not None
+    return found
+
+
+def lines(document: Document, id: str, lang: str = "fr") -> list[str]:
+    return [line.text.replace("\u00a0", " ") for line in section(document, id, lang).lines]
+
+
+@pytest.mark.parametrize(("document", "id"), [("sitrep", "evolution"), ("retex", "story")])
+def test_an_incident_that_many_take_in_charge_is_told_once(document: str, id: str) -> None:
+    """Each of them says it again, which left no room for anything else."""
+    model, realm = Remembered(answered()), answered().realm
+    made = asyncio.run(model.draft_sitrep(realm) if document == "sitrep" else model.draft_retex(realm))
+    told = lines(made, id)
+    assert sum("pris en charge" in line for line in told) == 1
+    assert sum("réponses suffisantes" in line for line in told) == 1
+    assert any("Niveau du territoire : N2 → N3" in line for line in told)
+
+
+def _line(n: int, type: str = "IncidentChanged", change: str = "acknowledged", **values: object) -> LineRecord:
+    return LineRecord(
+        key=f"{n:03d}", id=f"l-{n}", type=type, kind="decision", occurred_at=n, recorded_at=n, author="system", place=f"alerts/0/{n}/0",
+        change=change, incident="i-1", values={"escalation": "e-1", **values},
+    )  # fmt: skip
+
+
+def _told(*oldest_first: LineRecord) -> list[int]:
+    return [line.recorded_at for line in told_once(reversed(oldest_first))]
+
+
+def test_who_takes_it_when_nobody_had_it_any_more_is_told_again() -> None:
+    mine, again, nobody, other = (_line(n, state=state) for n, state in enumerate(("acknowledged", "acknowledged", "open", "acknowledged")))
+    assert _told(mine, again, nobody, other) == [0, 2, 3]
+
+
+def test_who_takes_it_after_a_rise_of_its_level_is_told_again() -> None:
+    assert _told(_line(0, state="acknowledged"), _line(1, change="level"), _line(2, state="acknowledged")) == [0, 1, 2]
+
+
+def test_a_ladder_that_was_answered_after_it_ran_again_is_told_again() -> None:
+    ladder = [_line(n, "EscalationChanged", change) for n, change in enumerate(("answered", "answered", "stale", "answered"))]
+    assert _told(*ladder) == [0, 2, 3]
+
+
+def test_other_lines_are_told_however_alike() -> None:
+    assert _told(_line(0, "NoteAdded", "note"), _line(1, "NoteAdded", "note")) == [0, 1]
+
+
+@pytest.mark.parametrize(("lang", "said"), [("fr", "EXERCICE"), ("en", "EXERCISE")])
+def test_an_exercise_in_plain_text_says_so_first(lang: str, said: str) -> None:
+    """The préfecture gets the text alone."""
+    document = sitrep(36.4)
+    assert as_text(document, lang).splitlines()[0] == said
+    assert said not in as_text(document.model_copy(update={"simulated": False}), lang)
+
+
+def test_a_moment_of_another_day_is_told_with_its_day() -> None:
+    said = lines(sitrep(DAY_MIN + 30), "level")
+    assert said[0].startswith("N1, jeu. 11/02 09:40 (")
+
+
+def test_every_kind_of_source_has_a_word() -> None:
+    """A report without a source is its author's role's."""
+    for lang in ("fr", "en"):
+        said = {kind: w.source(kind, translator(lang)) for kind in (*SOURCE_KINDS, *(role.value for role in Role))}
+        assert {kind: word for kind, word in said.items() if "_" in word} == {}
+        assert {kind for kind in said if kind not in w.SOURCE and kind not in w.ROLE} == set()
+
+
+def test_a_source_that_an_exercise_invents_is_readable() -> None:
+    assert w.source("club_de_voile", translator("fr")) == "club de voile"
+
+
+def test_claims_and_partners_are_told_in_words() -> None:
+    claims, partners = lines(sitrep(240), "claims"), lines(sitrep(240), "partners")
+    assert claims[0] == "Information : rumeur, 10:55."
+    assert any(line.startswith("Opérateur : Panne téléphonique") for line in partners)
+
+
+def test_one_expected_answer_is_in_the_singular() -> None:
+    expected = [line for line in lines(sitrep(240), "calls") if line.startswith("Vague 3")]
+    assert expected
+    assert all(line.endswith("0 réponse sur 1 attendue.") for line in expected)
+
+
+def test_without_an_incident_the_footer_names_none() -> None:
+    player = MemoryPlayer(scenario("S04"), "92~ex-calm")
+    calm = asyncio.run(Remembered(player).draft_sitrep(player.realm))
+    assert calm.incidents == ()
+    assert "92~ex-calm" not in calm.sheet("fr").footer
+    assert "incident" not in calm.sheet("fr").footer
