@@ -11,6 +11,7 @@ import orjson
 
 from schemas.base import MINUTE_MS
 from schemas.realms import MOST_MINUTES
+from services.alerts.rules import COLOURS
 from services.cli.exercise_reading import PARIS, Reading, is_scalar, is_writable, named, plain, short
 from services.cli.scenarios import Event
 from services.intake.native import parse_one
@@ -105,18 +106,26 @@ def _event(r: Reading, event: Mapping[str, Any], n: int, at: int, learnt: int) -
     for name in event:
         if name not in _EVENT and name not in _OWN:
             r.fault(event, name, f"no field {short(name)}; there are {', '.join(sorted([*_EVENT, *_OWN]))}")
+    shaped = len(r.problems)
     _forms(r, event)
-    if len(r.problems) > before:
+    if len(r.problems) > shaped:
         return
     _places(r, event)
     _references(r, event, n, learnt)
+    if (colour := event.get("colour")) is not None:
+        r.known_word(event, "colour", "colour", str(colour), set(COLOURS))
     body = {report: plain(event[own]) for own, report in _EVENT.items() if own in event}
     body |= {report: str(body[report]) for report in ("site_id", "commune") if body.get(report) is not None}
     body |= {report: [str(one) for one in body[report]] for report in ("zone", "references") if body.get(report) is not None}
     source = "exercise" if event.get("from") is None else str(event["from"])
     body |= {"alias": (id := _id(event, n)), "occurred_at": iso(at), "recorded_at": iso(learnt), "source": {"name": source}}
-    if len(r.problems) > before:
-        return
+    _taken(r, event, body)
+    if len(r.problems) == before:
+        yield Event(id, learnt, body)
+
+
+def _taken(r: Reading, event: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    """What the intake would refuse of the report."""
     try:
         parse_one(orjson.dumps(body))
     except ProblemError as error:
@@ -127,8 +136,6 @@ def _event(r: Reading, event: Mapping[str, Any], n: int, at: int, learnt: int) -
                 own if own in event else None,
                 f"{own}: {fault.message['en']}" if own in event else f"{own} is missing, or {fault.message['en']}",
             )
-        return
-    yield Event(id, learnt, body)
 
 
 def _forms(r: Reading, event: Mapping[str, Any]) -> None:

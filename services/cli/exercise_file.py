@@ -150,7 +150,7 @@ def _checks(r: Reading, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]
         if len(r.problems) > before:
             continue
         for name, what in strange(read):
-            r.fault(check, name, what)
+            r.fault(check if name else checks, name or number, what)
         for name in unread(read):
             r.fault(check, name, f"no field {short(name)} in an expectation of kind {read['kind']}")
         if read["id"] in names:
@@ -170,6 +170,12 @@ def _named(r: Reading, node: Any, check: Mapping[str, Any]) -> None:
     for key in ("site", "sites", "includes", "excludes"):
         for site in _all(check.get(key)):
             r.known_site(node, key, site)
+    for key, kind, known in (
+        ("pole", "pôle", {s.pole for s in r.territory.sites}),
+        ("site_kind", "kind of site", {s.kind for s in r.territory.sites}),
+    ):
+        for word in _all(check.get(key)):
+            r.known_word(node, key, kind, word, known)
     for activity in _all(check.get("activity")):
         r.known_activity(node, "activity", activity)
     for plan in _all(check.get("plan")):

@@ -97,9 +97,15 @@ def faults_of(check: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
             yield name, f"{name}: {form.says} is expected"
 
 
-def strange(check: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(field, what is wrong with it) of the words that there are none of, in an expectation without other faults."""
-    for name, form in _WORDS.get(check["kind"], {}).items():
+def strange(check: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
+    """(field, what is wrong with it) of what is never so or always so, in an expectation without other faults: words that there are none of, bounds."""
+    kind = check["kind"]
+    asked = {*_COUNT, "includes", "excludes"} & {*_ALLOWED.get(kind, {})}
+    if "min" in asked and not asked & set(check):
+        yield None, f"an expectation of kind {kind} needs one of {', '.join(sorted(asked))}: without, anything is as expected"
+    if "min" in check and "max" in check and check["min"] > check["max"]:
+        yield "min", "min: more than max"
+    for name, form in _WORDS.get(kind, {}).items():
         if name in check and not form.holds(check[name]):
             yield name, f"{name}: {form.says} is expected"
 

@@ -144,9 +144,23 @@ def test_the_template_can_be_played() -> None:
             "essai.yaml:7: no field 'mni' in an expectation of kind level",
         ),
         (
-            HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: level}\n  - {id: C, at_min: 2, kind: level}\n",
+            HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: level, min: 1}\n  - {id: C, at_min: 2, kind: level, min: 1}\n",
             "essai.yaml:8: id: 'C' is the name of",
         ),
+        (
+            HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: sites_count, status: [closed], pole: edukation, max: 0}\n",
+            "essai.yaml:7: pole: no pôle edukation; education?",
+        ),
+        (
+            HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: sites_count, status: [closed], site_kind: colege, max: 0}\n",
+            "essai.yaml:7: site_kind: no kind of site colege; college?",
+        ),
+        (
+            HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: sites_count, status: [closed]}\n",
+            "essai.yaml:7: an expectation of kind sites_count needs one of max, min",
+        ),
+        (HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: level, min: 3, max: 2}\n", "essai.yaml:7: min: more than max"),
+        (HEAD + EVENT.replace("at: 0", "at: 0, colour: oranje"), "essai.yaml:5: colour: no colour oranje; orange?"),
         (HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: not_confirmed, event: E9}\n", "essai.yaml:7: event: no event 'E9'"),
         (
             HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: plan_not_proposed, plan: PT-LUNE}\n",
@@ -216,6 +230,15 @@ def test_nothing_stops_at_the_first_fault(tmp_path: Path) -> None:
         + "events:\n  - {at: x, type: info, severity: 1}\n  - {at: 0, type: nothing, severity: 1}\n  - {at: 0, type: info, severity: 0}\n"
     )
     assert [f.split(":")[1] for f in faults(tmp_path, text)] == ["5", "6", "7"]
+
+
+def test_all_faults_of_an_event_are_named_at_once(tmp_path: Path) -> None:
+    """Whoever mends one must not find the next one only then."""
+    text = (
+        HEAD + "events:\n  - {at: 0, tipe: info, type: infos, severity: 9, site: cen-l, commune: '75001', colour: rose, refers_to: [E9]}\n"
+    )
+    named = {f.split(":")[2].strip().split(" ")[0] for f in faults(tmp_path, text)}
+    assert named == {"no", "type", "severity", "site", "commune", "colour", "refers_to"}
 
 
 SCRAPS = st.sampled_from(list("abE1:-[]{},'\"# \n\t!&*?|>%@`0+.é\0")) | st.sampled_from(
