@@ -25,6 +25,7 @@ from schemas.base import Instant
 from schemas.maintenance import LeasesRenewed, Renewal
 from schemas.realms import derive_id, is_live
 from schemas.reports import ReportReceived
+from schemas.words import MsgType
 from services.intake.idempotency import TOPIC, Identity, Known, Ledger, identify, print_of
 from services.intake.native import Claim
 from services.intake.overload import Admission
@@ -127,7 +128,7 @@ class Receiver:
         return print_of(words, self._key)
 
     async def accept(self, claim: Claim, principal: Principal, key: str | None, raw: Raw, *, first_stands: bool = False) -> Receipt:
-        """Return once the report is on the log. Raises ProblemError `key_reused`, `overloaded`, `starting`, `broker_away`.
+        """Return once the report is on the log. Raises ProblemError `key_reused`, `out_of_scope`, `overloaded`, `starting`, `broker_away`.
 
         `first_stands`: the same key with another body is a repetition too (a machine that tells the same transition in other words).
         """
@@ -144,6 +145,7 @@ class Receiver:
             if fingerprint != identity.fingerprint and not first_stands:
                 raise ProblemError("key_reused")
             return _again(await self._wait(task), identity, first_stands)
+        self._check_references(claim, principal)
         if self.away and self._under_way and not claim.danger:
             raise _away()
         with self._admission.enter(danger=claim.danger):
@@ -153,6 +155,17 @@ class Receiver:
             task.add_done_callback(lambda t: self._done(identity.report_id, t))
             known = await self._wait(task)
         return Receipt(known.report_id, known.realm, known.recorded_at, replayed=False)
+
+    def _check_references(self, claim: Claim, principal: Principal) -> None:
+        """Who speaks for some sites or types withdraws and replaces no word of another's (D3): its reference would reach any site. Raises ProblemError
+        `out_of_scope`.
+        """
+        if claim.message["msg_type"] is MsgType.ALERT or not (principal.scope.sites or principal.scope.types):
+            return
+        for reference in claim.message.get("references", ()):
+            told = self._ledger.get(reference)
+            if told is not None and told.sender != principal.id:
+                raise ProblemError("out_of_scope", field="references")
 
     async def _answer_at_last(self, report_id: str, claim: Claim, raw: Raw) -> None:
         """Its report was found on the log after a crash, perhaps without its text."""

@@ -349,6 +349,23 @@ async def test_who_trains_in_an_exercise_reads_no_word_of_the_live_realm(door: D
         assert (await pupil.get(f"/api/v1/refused/l-{exercise}")).status_code == 200
 
 
+@pytest.mark.parametrize("scope", [Scope(sites=("cen-1",)), Scope(types=("info",))])
+@pytest.mark.parametrize("msg_type", ["Cancel", "Update"])
+async def test_who_speaks_for_some_sites_or_types_takes_back_their_own_word_alone(door: Door, scope: Scope, msg_type: str) -> None:
+    """A Cancel of the evacuation of another site was taken: its type and its site were its sender's own."""
+    about = {"site_id": "cen-1", "type": "info", "severity": 1}
+    async with await door.as_(Role.SITE_MANAGER, scope=scope) as limited, await door.as_(Role.CELL) as cell:
+        order = (await cell.post("/api/v1/reports", json=report(site_id="pmi-04", type="evacuation", severity=5))).json()["report_id"]
+        own = (await limited.post("/api/v1/reports", json=report(**about))).json()["report_id"]
+        for references in ([order], [own, order]):
+            refused = await limited.post("/api/v1/reports", json=report(**about, msg_type=msg_type, references=references))
+            assert (refused.status_code, refused.json()["code"]) == (403, "out_of_scope")
+        assert (await limited.post("/api/v1/reports", json=report(**about, references=[order]))).status_code == 202, "it may join"
+        for sender, references in ((limited, [own]), (limited, ["unknown-yet"]), (cell, [own])):
+            taken = await sender.post("/api/v1/reports", json=report(**about, msg_type=msg_type, references=references))
+            assert taken.status_code == 202
+
+
 async def test_nobody_posts_in_the_name_of_another(door: Door) -> None:
     """Only a message that was refused is offered again in its sender's name, as it lies in the lane."""
     other, _ = await token_for(door.intake.access, Role.COORDINATOR)
