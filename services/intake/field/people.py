@@ -59,15 +59,21 @@ class People:
         return blake2b(_one_form(number).encode(), key=self._key, digest_size=16).digest()
 
     async def of(self, hashed: bytes) -> Person | None:
-        """Who reports from the number of this hash: their account when it may report, else a person of the directory. None: unknown or never verified."""
+        """Who reports from the number of this hash: their account when it may report, else a person of the directory.
+
+        None: unknown, never verified, or somebody whose accounts were all shut.
+        """
         if hashed not in self._index and self._monotonic() - self._read_at >= READ_AGAIN_S:
             await self._read()
         person = self._index.get(hashed)
         contact = None if person is None else await self._directory.get(person)
         if person is None or contact is None or hashed not in {self.hashed(n) for n in _verified(contact)}:
             return None
-        accounts = (p for p in self._access.all(Principal) if p.person == person and p.disabled_at is None)
-        known = next((p for p in accounts if p.may(Permission.REPORT_POST)), None)
+        accounts = [p for p in self._access.all(Principal) if p.person == person]
+        open_ = [p for p in accounts if p.disabled_at is None]
+        if accounts and not open_:
+            return None
+        known = next((p for p in open_ if p.may(Permission.REPORT_POST)), None)
         speaks = known or Principal(id=f"person.{person}"[:64], role=Role.SITE_MANAGER, speaks_as=SPEAKS_AS, person=person)
         sites = speaks.scope.sites if len(speaks.scope.sites) == 1 or contact.site is None else (contact.site,)
         return Person(speaks, sites)

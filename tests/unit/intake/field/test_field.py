@@ -121,6 +121,20 @@ async def test_a_person_with_an_account_speaks_as_that_and_for_its_sites_only(fi
     assert field.inputs.appended[0][1].source_key == account.id
 
 
+async def test_whoever_s_account_was_shut_is_a_stranger_by_telephone_too(field: Door) -> None:
+    """Their number had spoken for every site then, as that of somebody who never had an account."""
+    key = await source(field, "sms")
+    account = new_principal(Role.SITE_MANAGER, scope=Scope(sites=("clg-2",))).model_copy(update={"person": "p-1"})
+    await field.intake.access.put(account)
+    await field.intake.access.set_enabled(account.id, enabled=False)
+    assert (await sms(field, key, "117 ELEC", id=1)).status_code == 200
+    another = new_principal(Role.TECHNICIAN).model_copy(update={"person": "p-1"})
+    await field.intake.access.put(another)
+    assert (await sms(field, key, "117 ELEC", id=2)).status_code == 200
+    assert [certainty for *_, certainty, _ in told(field)] == ["unconfirmed", "confirmed"]
+    assert field.inputs.appended[1][1].source_key == another.id
+
+
 @pytest.mark.parametrize(("scope", "place"), [(None, "clg-1"), (("clg-1", "clg-2"), "clg-1"), (("clg-2",), "clg-2")])
 async def test_a_line_without_a_site_is_about_the_sender_s_place_of_work(field: Door, scope: tuple[str, ...] | None, place: str) -> None:
     """Without an account, or with one for several sites; an account for one site speaks of that one."""
