@@ -29,8 +29,7 @@ def login_routes(router: APIRouter) -> None:
         request: Request, code: Annotated[str, Form()] = "", user: Annotated[str, Form()] = "", password: Annotated[str, Form()] = "",
         second: Annotated[str, Form()] = "", next: Annotated[str, Form()] = "/",
     ) -> Response:  # fmt: skip
-        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            raise ProblemError("csrf")  # another site would log its visitors in as somebody of its choice
+        _check_site(request)  # another site would log its visitors in as somebody of its choice
         sessions: Sessions = request.app.state.sessions
         address = request.client.host if request.client else ""
         try:
@@ -47,16 +46,18 @@ def login_routes(router: APIRouter) -> None:
 
     @router.post("/deconnexion")
     async def logout(request: Request) -> Response:
-        session = session_of(request)
+        _check_site(request)
+        response, session = RedirectResponse("/connexion", 303), session_of(request)
         if session is not None:
             if (
                 request.headers.get("sec-fetch-site") != "same-origin"
             ):  # the browser's own word; an older one proves it by the token, with scripts
                 await check_csrf(request, session)
             request.app.state.sessions.end(session)
-        response = RedirectResponse("/connexion", 303)
-        for header in clear_cookie_headers():
-            response.headers.append("Set-Cookie", header)
+            for header in (
+                clear_cookie_headers()
+            ):  # not without a session: a form of another site comes without our cookies, and would take them away
+                response.headers.append("Set-Cookie", header)
         return response
 
     @router.get(DOOR)
@@ -82,6 +83,12 @@ def login_routes(router: APIRouter) -> None:
             response = with_session(RedirectResponse(inside(next), 303, headers={"Cache-Control": "no-store"}), session, request)
         response.headers.append("Set-Cookie", _attempt_cookie(request, "", 0))
         return response
+
+
+def _check_site(request: Request) -> None:
+    """The browser says that a page of ours, or nobody, sent its user here; an older one says nothing. Raises ProblemError `csrf`."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise ProblemError("csrf")
 
 
 def _oidc(request: Request) -> Any:

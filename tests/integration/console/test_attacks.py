@@ -58,6 +58,14 @@ async def test_another_site_can_neither_log_out_nor_log_in(console: Served) -> N
         assert (await console.http.post("/deconnexion", data=proof, headers=sent(mine))).status_code == 403
         assert (await console.http.get("/aide", headers=sent(mine))).status_code == 200
         assert console.app.state.sessions.read(mine[COOKIE]) is not None
+    for site in (
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {},
+    ):  # a browser sends no cookie of ours with their form, and takes what comes back
+        console.http.cookies.clear()
+        answer = await console.http.post("/deconnexion", headers=site)
+        assert (answer.status_code, cookies_of(answer)) == (403 if site else 303, {})
     assert (await console.http.post("/deconnexion", data={"csrf": mine[CSRF_COOKIE]}, headers=sent(mine))).status_code == 303
     assert console.app.state.sessions.read(mine[COOKIE]) is None
 
