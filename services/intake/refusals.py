@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 import time
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -33,6 +33,8 @@ PER_ADDRESS: Final = 20
 SWEEP_S: Final = 3600.0
 ACK_TIMEOUT_S: Final = 5.0
 RETRY_S: Final = 1.0
+PATIENCE_S: Final = 600.0
+"""With a broker that is away: after this one message is given up for the next."""
 log = structlog.get_logger(__name__)
 
 
@@ -80,7 +82,7 @@ class RefusedLane:
             metrics.count("vigie_dead_letters_total", service="intake", reason="over_quota")
             return
         try:
-            self._queue.put_nowait(refused)
+            self._queue.put_nowait(replace(refused, at=refused.at or time.time_ns() // 1_000_000))
         except asyncio.QueueFull:
             metrics.count("vigie_dead_letters_total", service="intake", reason="not_kept")
 
@@ -101,6 +103,10 @@ class RefusedLane:
         if not self._within_quota(refused):
             metrics.count("vigie_dead_letters_total", service="intake", reason="over_quota")
             return
+        await self._write_at_last(refused)
+
+    async def _write_at_last(self, refused: Refused) -> None:
+        """However long the broker is away. Raises sqlite3.Error, OSError."""
         while True:
             try:
                 await self._write(refused)
@@ -115,9 +121,9 @@ class RefusedLane:
         while True:
             refused = await self._queue.get()
             try:
-                await self._write(refused)
-                metrics.count("vigie_dead_letters_total", service="intake", reason=refused.problem.code)
-            except (BrokerAway, sqlite3.Error, OSError) as error:  # a full disk too: this task's end would end the whole front
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._write_at_last(refused)
+            except (TimeoutError, sqlite3.Error, OSError) as error:  # a full disk: this task's end would end the whole front
                 metrics.count("vigie_dead_letters_total", service="intake", reason="not_kept")
                 log.warning("refusal.not_kept", code=refused.problem.code, source=refused.principal.id, error=str(error))
 

@@ -1,4 +1,4 @@
-"""The lane of the refused outlives a full disk: its end would be taken for that of the front."""
+"""The lane of the refused outlives a full disk, the end of which would be taken for that of the front, and a broker that is away."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from services.intake import refusals
 from services.intake.refusals import Refused
+from services.runtime.kafka import BrokerAway
 from services.runtime.principals import Principal
 from services.runtime.problems import Problem
 from services.runtime.rights import Role
@@ -36,4 +38,26 @@ async def test_what_cannot_be_kept_now_ends_nothing(tmp_path: Path, monkeypatch:
     for task in (running, reached):
         task.cancel()
     await asyncio.gather(running, reached, return_exceptions=True)
+    await door.close()
+
+
+async def test_what_is_refused_while_the_broker_is_away_is_kept_when_it_is_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door(tmp_path)
+    lane, tried, kept = door.intake.refused, list[Refused](), asyncio.Event()
+
+    async def write(refused: Refused) -> None:
+        tried.append(refused)
+        if len(tried) < 3:
+            raise BrokerAway("away")
+        kept.set()
+
+    monkeypatch.setattr(lane, "_write", write)
+    monkeypatch.setattr(refusals, "RETRY_S", 0.01)
+    running = asyncio.create_task(lane.run())
+    lane.keep(Refused(Principal(id="s", role=Role.SOURCE), Problem("invalid"), b"1", "text/plain", "native"))
+    async with asyncio.timeout(5):
+        await kept.wait()
+    assert (len({r.at for r in tried}), tried[0].at is not None) == (1, True), "it is of when it was refused"
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
     await door.close()
