@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from pydantic import Field
 
 from schemas.base import Instant, Message, Model, message
 from schemas.words import Certainty, EventType, MsgType
+
+END: Final = "#end"
+"""Ends the alias of the report that ends a machine's episode; the rest of it is the alias of the opening one."""
+_OF_A_MATTER: Final = re.compile(r"(.+)@\d{1,15}(?::[a-z_]{1,40}:.{0,64}|#\d{1,15})", re.DOTALL)
+
+
+def matter_of(alias: str | None) -> str | None:
+    """Whose episode a machine's report is of: the sender's own key in its alias (`key@began:type:site`, `key@began#n`, each with END). None: no machine's."""
+    found = None if alias is None else _OF_A_MATTER.fullmatch(alias.removesuffix(END))
+    return None if found is None else found[1]
 
 
 class Measure(Model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from schemas.alerts import Cause, ReportRow
 from schemas.base import Instant
+from schemas.reports import matter_of
 from schemas.words import EventType
 from services.alerts import tasks
 from services.alerts.causes import (
@@ -38,7 +39,10 @@ from services.alerts.worst import of_reports
 
 
 def withdraw(draft: Draft, cause: Cause, row: ReportRow) -> None:
-    """A Cancel names a report of this cause: it ends, but for what others said of a later time (D7)."""
+    """A Cancel names a report of this cause: it ends, but for what others said of a later time (D7), and for what other alerts of a machine still say."""
+    if others := _held_by_others(draft, row, cause):
+        put(draft, of_reports(cause, others))
+        return
     told = (draft.state.reports[r] for r in cause.reports if r in draft.state.reports and r not in row.references)
     after = sorted((r for r in told if r.occurred_at > row.occurred_at), key=lambda r: (r.occurred_at, r.recorded_at, r.id))
     if after:
@@ -171,13 +175,20 @@ def _end_before(draft: Draft, row: ReportRow, cause: Cause, reopening: tuple[Ins
 
 
 def _held_by_others(draft: Draft, row: ReportRow, cause: Cause) -> list[ReportRow]:
-    """The end of one machine alert leaves what other alerts of that sender still say of the same cause (D66)."""
-    state = draft.state
+    """The end of one machine alert leaves what other alerts of that sender still say of the same cause (D66). One that has ended is none of its reports."""
     if row.source_key is None or not row.references:
         return []
-    held = {a.claim for a in state.leases.values() if a.state == "held" and a.source_key == row.source_key and a.id not in row.references}
-    rows = [state.reports[r] for r in cause.reports if r in held and r in state.reports]
+    leases = [a for a in draft.state.leases.values() if a.source_key == row.source_key]
+    held = {a.claim for a in leases if a.state == "held" and a.id not in row.references}
+    leased = {r for a in leases for r in (a.id, a.claim)}
+    told = (draft.state.reports[r] for r in cause.reports if r in draft.state.reports and r not in row.references)
+    rows = [r for r in told if (r.id in held if r.id in leased else _is_of_another_alert(r, row))]
     return sorted(rows, key=lambda r: (r.occurred_at, r.recorded_at, r.id))
+
+
+def _is_of_another_alert(told: ReportRow, end: ReportRow) -> bool:
+    mine, its = matter_of(end.alias), matter_of(told.alias)
+    return told.source_key == end.source_key and mine is not None and its is not None and its != mine
 
 
 def _keep_rest_shut(draft: Draft, row: ReportRow, incident: str | None) -> None:

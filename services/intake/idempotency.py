@@ -25,7 +25,7 @@ from aiokafka import TopicPartition
 from schemas import envelope as ce
 from schemas.base import DAY_MS, HOUR_MS, Instant
 from schemas.realms import derive_id
-from schemas.reports import ReportReceived
+from schemas.reports import END, ReportReceived
 from schemas.topics import PARTITIONS, inputs
 from services.intake.native import Claim
 from services.runtime.copies import open_copy
@@ -38,8 +38,6 @@ UNANSWERED_MS: Final = HOUR_MS
 """Without an index nobody knows which answers were given: what is younger than this may have had none."""
 TOPIC: Final = inputs("alerts")
 log = structlog.get_logger(__name__)
-END: Final = "#end"
-"""Ends the alias of the report that ends a machine's episode; the rest of it is the alias of the opening one (machines/episodes.py)."""
 _PRUNE: Final = (
     """DELETE FROM reports WHERE seen < :before AND (alias IS NULL OR (alias NOT GLOB '*@[0-9]*:*:*' AND alias NOT GLOB '*@[0-9]*#[0-9]*') OR EXISTS (
          SELECT 1 FROM reports AS e WHERE e.realm = reports.realm AND e.sender = reports.sender AND e.alias = reports.alias || :end))

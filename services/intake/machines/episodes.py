@@ -11,7 +11,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Final
 
-from services.intake.idempotency import END, Known, Ledger
+from schemas.reports import END
+from services.intake.idempotency import Known, Ledger
 
 KEPT: Final = 50_000
 _NAME: Final = re.compile(r"(\d{1,15}):([a-z_]{1,40}):(.{0,64})")

@@ -19,8 +19,9 @@ import structlog
 
 from schemas.base import Instant
 from schemas.realms import is_live
+from schemas.reports import END
 from schemas.words import EventType
-from services.intake.idempotency import END, Ledger
+from services.intake.idempotency import Ledger
 from services.intake.machines.book import SourceBook
 from services.intake.machines.episodes import Episode, Episodes
 from services.intake.machines.transitions import Speaker, Transitions

@@ -14,8 +14,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from schemas.patterns import whole_match
-from schemas.reports import Lease
-from services.intake.idempotency import END
+from schemas.reports import END, Lease
 from services.runtime.principals import Rule, Source
 
 MAX_KEY: Final = 120

@@ -18,9 +18,10 @@ from typing import Any, Final
 from schemas.base import MINUTE_MS
 from schemas.maintenance import Renewal
 from schemas.realms import is_live
+from schemas.reports import END
 from schemas.words import EventType
 from services.intake.geography import Geography
-from services.intake.idempotency import END, Ledger, keyed_id
+from services.intake.idempotency import Ledger, keyed_id
 from services.intake.machines.episodes import TOMBSTONE_MS, Episode, Episodes
 from services.intake.machines.signals import Signal, State, Told, body_of, credible, kept_labels, meaning_of, short
 from services.intake.native import claim_of, dumped, ms, parse_one
