@@ -55,6 +55,7 @@ _ROW: Final = """
     FROM reports LEFT JOIN unanswered USING (id) LEFT JOIN occurred USING (id)"""
 _GET: Final = f"{_ROW} WHERE reports.id = ?"
 _ALIASES: Final = f"{_ROW} WHERE realm = ? AND sender = ? AND alias >= ? AND alias < ? ORDER BY reports.at"
+_ENDS: Final = "SELECT alias, occurred.at FROM reports JOIN occurred USING (id) WHERE realm = ? AND sender = ? AND alias LIKE ?"
 _WIRE: Final = ReportReceived.wire_type().encode()
 
 
@@ -163,6 +164,14 @@ class Ledger:
             if (r, s) == (realm, sender) and alias.startswith(prefix):
                 found[alias] = self._fresh[id]
         return found
+
+    def ends(self, realm: str, sender: str) -> list[tuple[str, Instant]]:
+        """(alias, when it was over) of each report of this sender that ended an episode, within the days that are kept."""
+        rows = self._reading.execute(_ENDS, (realm, sender, f"%{END}")).fetchall()
+        fresh = (
+            k for (r, s, a), id in self._fresh_aliases.items() if (r, s) == (realm, sender) and a.endswith(END) for k in (self._fresh[id],)
+        )
+        return [*rows, *((k.alias, k.occurred_at) for k in fresh if k.alias is not None and k.occurred_at is not None)]
 
     def sending(self, partition: int) -> object:
         """A record is about to be sent; give the mark to `sent` or `not_sent`."""

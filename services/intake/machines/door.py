@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol, runtime_checkable
@@ -21,7 +22,7 @@ from services.intake.idempotency import Ledger
 from services.intake.machines import alertmanager, apprise, cloudevents, generic, goalert, opsgenie, pagerduty
 from services.intake.machines.asked import Asked, Reply, asked_of, secrets_of
 from services.intake.machines.book import SourceBook
-from services.intake.machines.signals import Signal, Told, dated
+from services.intake.machines.signals import Signal, State, Told, dated
 from services.intake.machines.transitions import Speaker, Transitions
 from services.intake.native import dumped
 from services.intake.receiving import Raw, Receipt, Receiver
@@ -248,7 +249,7 @@ class Machines:
                 self.book.accepted(principal.id)
                 return took
 
-        results = await asyncio.gather(*map(taken, signals))
+        results = [r for turn in _turns(signals) for r in await asyncio.gather(*map(taken, turn))]
         await self.transitions.renew(speaker, [r for r in results if isinstance(r, Renewal)])
         problems = [p for p in results if isinstance(p, ProblemError)]
         for problem in problems:
@@ -295,6 +296,17 @@ class Machines:
         """`address`: path and query where it is offered again."""
         self.book.refused(principal.id, problem, time.time_ns() // 1_000_000)
         self._refused.keep(Refused(principal, problem, raw.body, raw.content_type, raw.dialect, address))
+
+
+def _turns(
+    signals: Sequence[Signal | Told | ProblemError],
+) -> tuple[list[Signal | Told | ProblemError], list[Signal | Told | ProblemError]]:
+    """Ends come after beginnings: of two alerts on one site the one that goes on is known before the other is over. Several words on one matter stay in
+    their order.
+    """
+    words = Counter(s.key for s in signals if isinstance(s, Signal))
+    last = [isinstance(s, Signal) and s.state is State.CLOSED and words[s.key] == 1 for s in signals]
+    return [s for s, ends in zip(signals, last, strict=True) if not ends], [s for s, ends in zip(signals, last, strict=True) if ends]
 
 
 def _raw(dialect: str, asked: Asked) -> Raw:

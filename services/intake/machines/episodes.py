@@ -83,6 +83,8 @@ class Episodes:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._newest: _Kept = OrderedDict()
+        self._over: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
+        """Realm and sender → type and site → when the newest end there was, ms."""
         self._tried: _Kept = OrderedDict()
         """Beginnings of which no acknowledgement has come: each may be on the log all the same, or come to it yet."""
 
@@ -107,6 +109,22 @@ class Episodes:
         place = (realm, sender, episode.key)
         self._tried.pop(place, None)
         _remember(self._newest, place, episode)
+        if episode.over is not None:
+            there, what = self._ends(realm, sender), (episode.type, episode.site or "")
+            there[what] = max(there.get(what, 0), episode.over)
+
+    def over(self, realm: str, sender: str, type: str, site: str | None) -> int | None:
+        """When the newest end was that this sender told of there, of whatever matter, ms."""
+        return self._ends(realm, sender).get((type, site or ""))
+
+    def _ends(self, realm: str, sender: str) -> dict[tuple[str, str], int]:
+        """Read once: an end that is told later is noted here."""
+        if (known := self._over.get((realm, sender))) is None:
+            known = self._over[realm, sender] = {}
+            for alias, at in self._ledger.ends(realm, sender):
+                if (found := _NAME.fullmatch(alias.removesuffix(END).rpartition("@")[2])) is not None:
+                    known[found[2], found[3]] = max(known.get((found[2], found[3]), 0), at)
+        return known
 
     def _read(self, realm: str, sender: str, key: str) -> Episode | None:
         opened: dict[str, tuple[int, Episode]] = {}

@@ -23,7 +23,7 @@ from schemas.words import EventType
 from services.intake.geography import Geography
 from services.intake.idempotency import Ledger, keyed_id
 from services.intake.machines.episodes import TOMBSTONE_MS, Episode, Episodes
-from services.intake.machines.signals import Signal, State, Told, body_of, credible, kept_labels, meaning_of, short
+from services.intake.machines.signals import Meaning, Signal, State, Told, body_of, credible, kept_labels, meaning_of, short
 from services.intake.native import claim_of, dumped, ms, parse_one
 from services.intake.receiving import Raw, Receipt, Receiver
 from services.runtime.kafka import iso
@@ -94,7 +94,8 @@ class Transitions:
                 began = _began(signal, now)
                 if signal.lease is not None and known is not None and began <= (known.ended or 0):  # over, and here again all the same
                     began = at = ms(now)
-                    body["occurred_at"] = iso(began)
+                at = self._after_what_ended(speaker, meaning, at)
+                body["occurred_at"] = iso(at)
                 new = Episode(key, began, meaning.type, meaning.site, content=content, at=at)
                 episode, beside = self.episodes.begins(speaker.realm, speaker.principal.id, new), _beside(signal, speaker.realm)
                 receipt = await self.accept(speaker, body | {"alias": episode.alias}, once(episode.alias), beside, words=words)
@@ -117,6 +118,11 @@ class Transitions:
                 await self.accept(speaker, body | update, once(changed.telling), words=words)
                 self._note(speaker, changed)
         return None
+
+    def _after_what_ended(self, speaker: Speaker, meaning: Meaning, at: int) -> int:
+        """When what begins is said to have begun: it holds now, and told as of before the end of another matter there it would be over too (D7)."""
+        over = self.episodes.over(speaker.realm, speaker.principal.id, meaning.type, meaning.site)
+        return at if over is None else max(at, over + 1)
 
     async def _inform(
         self, speaker: Speaker, body: dict[str, Any], about: Episode | None, type: str, key: str, beside: Mapping[str, Any] | None = None

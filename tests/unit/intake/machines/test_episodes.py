@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from services.intake.machines.episodes import Episodes
@@ -136,3 +137,43 @@ async def test_an_end_never_comes_before_what_was_last_said_of_its_matter(door: 
     await told(door, event(timestamp=ago(300)), event(severity="info", timestamp=ago(100)), resolved(ago(200)), forgetful=forgetful)
     times = [m.occurred_at for _, m, _ in door.inputs.appended]
     assert times[2] == times[1] > times[0]
+
+
+# ── several matters on one site ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+async def test_what_holds_is_not_told_as_of_before_the_end_of_another_matter_there(door: Door, forgetful: bool) -> None:
+    """An alert that began before another was over, and is told after that, was taken for over: its site was shown as well."""
+    await source(door, dialect="pagerduty", key=KEY)
+    await told(door, event(timestamp=ago(300)), resolved(ago(120)), event(key="other", timestamp=ago(200)), forgetful=forgetful)
+    *_, end, other = (m for _, m, _ in door.inputs.appended)
+    assert other.occurred_at == end.occurred_at + 1
+    elsewhere = event(key="third", timestamp=ago(200), custom_details={"site": "cen-2"})
+    await told(door, elsewhere, forgetful=forgetful)
+    assert door.inputs.appended[-1][1].occurred_at < end.occurred_at
+
+
+async def test_ends_of_a_group_come_after_its_beginnings(door: Door) -> None:
+    key = (await source(door, dialect="alertmanager"))["key"]
+    over = {"status": "resolved", "endsAt": ago(60)}
+    async with door.client(Authorization=f"Bearer {key}") as http:
+        for alerts in (
+            [alert(fingerprint="a", starts=ago(300))],
+            [alert(fingerprint="a", starts=ago(300)) | over, alert(fingerprint="b", starts=ago(200))],
+        ):
+            assert (await http.post("/webhooks/alertmanager", json=group(*alerts))).status_code == 202
+    assert [(m.alias or "")[0] + m.type.value for _, m, _ in door.inputs.appended] == ["aoutage_it", "boutage_it", "areopening"]
+    began = [m.occurred_at for _, m, _ in door.inputs.appended]
+    assert began[1] < began[2], "it is of its own time"
+
+
+async def test_several_words_on_one_matter_stay_in_their_order(door: Door) -> None:
+    key = (await source(door, dialect="cloudevents"))["key"]
+    events = [
+        {"specversion": "1.0", "id": str(n), "source": "/gtb", "type": "t", "subject": "pompe", "data": {"title": "Pompe", "state": state}}
+        for n, state in enumerate(("open", "ok", "open", "ok"))
+    ]
+    async with door.client(Authorization=f"Bearer {key}", **{"content-type": "application/cloudevents-batch+json"}) as http:
+        assert (await http.post("/api/v1/events", content=orjson.dumps(events))).status_code == 202
+    assert [t for t, *_ in kinds(door)] == ["outage_it", "reopening"] * 2
