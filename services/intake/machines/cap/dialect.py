@@ -31,6 +31,8 @@ APART_BYTES: Final = 64 << 10
 """A body from here on is read in a thread, so that nobody else waits for it."""
 OVER: Final = "#over"
 """Ends the alias of a report that withdraws an event."""
+_CALM: Final = frozenset({"vert", "jaune"})
+"""What a Cancel may go back to. Any other colour in it is that of what it withdraws: its block is often repeated as it was."""
 _TAKEN_ONLY: Final = {
     "Test": ("message d’essai : le chemin est bon, rien n’est signalé", "test message: the path works, nothing is reported"),
     "System": ("message de service : pris, rien n’est signalé", "system message: taken, nothing is reported"),
@@ -168,7 +170,7 @@ class _Telling:
             return self._answer(earlier)
         here = [(n, event, located) for n, (event, located) in enumerate(places) if not event.drop and self._concerns(event, located)]
         if self._message.type == "Cancel":
-            colours = colours_of(e for _, e, _ in here)
+            colours = {p: c for p, c in colours_of(e for _, e, _ in here).items() if c in _CALM}
             return self._withdrawals(earlier, {}) or [self._withdrawal_unknown(n, e, at, colours) for n, e, at in here]
         return self._alerts(here, earlier)
 
@@ -227,11 +229,11 @@ class _Telling:
 
     @staticmethod
     def _vigilance(event: Event, colours: Mapping[str, str]) -> dict[str, Any]:
-        """Its phenomenon, and its colour unless the message gives that a graver one."""
+        """Its phenomenon, and its colour if it is the one that counts (`colours`)."""
         if event.phenomenon is None:
             return {"colour": event.colour} if event.colour else {}
         colour = event.declares
-        return {"phenomenon": event.phenomenon} | ({"colour": colour} if colour and colour == colours[event.phenomenon] else {})
+        return {"phenomenon": event.phenomenon} | ({"colour": colour} if colour and colour == colours.get(event.phenomenon) else {})
 
     def _body(self, type_: str, severity: int, msg_type: MsgType, info: Info | None) -> dict[str, Any]:
         body: dict[str, Any] = {"realm": self._realm, "type": type_, "severity": severity, "msg_type": msg_type}
@@ -268,7 +270,7 @@ class _Telling:
         return told
 
     def _withdrawal_unknown(self, n: int, event: Event, located: Located | None, colours: Mapping[str, str]) -> Told:
-        """Of what never came: a colour that it carries is applied, otherwise a person looks for what is meant (D3)."""
+        """Of what never came: a calm colour that it carries is applied, otherwise a person looks for what is meant (D3)."""
         body = self._body(event.type, event.severity, MsgType.CANCEL, event.info) | {"occurred_at": self._message.identity.sent.isoformat()}
         body |= {"alias": self._alias(event.type, event.name)} | self._place(event, located)
         return self._tell(f"{n}", body | self._vigilance(event, colours))

@@ -61,8 +61,10 @@ class Event:
 
     @property
     def declares(self) -> str | None:
-        """Its colour, when it is one of a phenomenon."""
-        return self.colour or ("vert" if self.over else None) if self.phenomenon else None
+        """Its colour, when it is one of a phenomenon; green when it is over, whatever it still carries."""
+        if self.phenomenon is None:
+            return None
+        return "vert" if self.over else self.colour
 
 
 def events_of(message: Message, source: Source) -> list[Event]:

@@ -268,6 +268,21 @@ async def test_a_cancellation_of_what_never_came_tells_nothing_unless_it_says_wh
     assert (report.msg_type, report.references, report.colour) == ("Cancel", (), "jaune")
 
 
+async def test_a_cancellation_raises_no_vigilance(door: Door) -> None:
+    """Of an alert that was sent before this source was connected; its block is repeated as it was."""
+    red = vigilance(colour="4; red; Extreme")
+    async with await sending(door) as http:
+        await http.post("/api/v1/cap", content=message(red, identifier="b", msgType="Cancel", references=ref("inconnu")))
+        over = vigilance(colour="4; red; Extreme", responseType="AllClear")
+        await http.post("/api/v1/cap", content=message(over, identifier="c", msgType="Cancel", references=ref("inconnu")))
+        await http.post("/api/v1/cap", content=message(over, identifier="d", msgType="Update", references=ref("autre")))
+    assert [(m.msg_type, m.phenomenon, m.colour) for m in told(door)] == [
+        ("Cancel", "vent", None),
+        ("Cancel", "vent", "vert"),
+        ("Cancel", "vent", "vert"),
+    ]
+
+
 async def test_what_was_replaced_or_withdrawn_before_it_came_comes_too_late(door: Door) -> None:
     """Feeds list the newest first, and whoever posts them in that order ends with what is over."""
     nine, ten = "2026-11-25T09:00:00+01:00", "2026-11-25T10:00:00+01:00"
