@@ -212,10 +212,10 @@ def _held_at(cause: Cause, at: Instant) -> bool:
 
 
 def end_supplier_failures(draft: Draft, supplier: str, row: ReportRow) -> None:
-    """A supplier serves again: its open failures end, also those that sites told."""
+    """A supplier serves again: what was told before it of its failures ends (D7), also what sites told."""
     for cause in all_open(draft):
         if cause.type is EventType.SUPPLIER_FAILURE and _held_at(cause, row.occurred_at) and supplier in _suppliers(draft, cause):
-            lift(draft, cause, row.occurred_at, row.id)
+            _end_before(draft, row, cause, None)
 
 
 def _suppliers(draft: Draft, cause: Cause) -> tuple[str, ...]:
@@ -230,9 +230,9 @@ def end_system_outages(draft: Draft, row: ReportRow) -> None:
     for cause in all_open(draft):
         if cause.type not in (EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM):
             continue
-        about, at = set(objects_of(cause)), row.occurred_at
-        if about & restored and at >= cause.last_at and _held_at(cause, at) and all(_is_up(draft, s, cause) for s in about - restored):
-            lift(draft, cause, row.occurred_at, row.id)
+        about = set(objects_of(cause))
+        if about & restored and _held_at(cause, row.occurred_at) and all(_is_up(draft, s, cause) for s in about - restored):
+            _end_before(draft, row, cause, None)
 
 
 def _is_up(draft: Draft, system: str, cause: Cause) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -245,3 +246,43 @@ def test_the_word_that_made_an_isolation_ends_with_it(scene: Scene) -> None:
     assert not scene.state.placeless
     done = scene.command(ResolveIncident(author="c", role="coordinator", incident=scene.incident_of(id).id), 100)
     assert isinstance(done, CommandApplied)
+
+
+SOUTH: dict[str, Any] = {"source": "concessionnaire", "severity": 3}
+FAILS: dict[str, Any] = {"type": "supplier_failure", "measure": Measure(object="supplier:cuisine-centrale-sud")} | SOUTH
+SERVES: dict[str, Any] = {
+    "type": "info",
+    "measure": Measure(name="colleges_served", value=88.0, value_of=88.0, object="supplier:cuisine-centrale-sud"),
+} | SOUTH
+DOWN: dict[str, Any] = {"type": "outage_it"} | PAIE
+UP: dict[str, Any] = {
+    "type": "info",
+    "source": "supervision",
+    "severity": 1,
+    "measure": Measure(name="system_restored", value=True, object="system:paie"),
+}
+
+
+@pytest.mark.parametrize(("fails", "works"), [(FAILS, SERVES), (FAILS, SERVES | {"type": "reopening"}), (DOWN, UP)])
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_failure_before_and_one_after_a_return_are_two_in_whatever_order_they_are_told(
+    fails: dict[str, Any], works: dict[str, Any], order: tuple[int, ...]
+) -> None:
+    """D7: an older failure that came after the return stayed open for ever, and an older return ended a newer failure."""
+    scene = Scene(check=True)
+    said = [fails | {"occurred": 0}, works | {"occurred": 5}, fails | {"occurred": 10}]
+    for n, which in enumerate(order):
+        given = dict(said[which])
+        scene.report(20 + n, given.pop("type"), **given)
+    (open_,) = [c for ids in scene.state.placeless.values() for c in ids]
+    assert scene.state.causes[open_].since == scene.at(10)
+    assert len(scene.state.causes[open_].reports) == 1
+
+
+@pytest.mark.parametrize(("fails", "works"), [(FAILS, SERVES), (DOWN, UP)])
+def test_a_late_word_on_a_failure_that_is_over_is_over_already(scene: Scene, fails: dict[str, Any], works: dict[str, Any]) -> None:
+    for minute, said, occurred in ((5, works, 5), (9, fails, 0)):
+        given = dict(said)
+        id = scene.report(minute, given.pop("type"), occurred=occurred, **given)
+    assert scene.state.reports[id].reason == "over_already"
+    assert not scene.state.placeless
