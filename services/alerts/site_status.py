@@ -108,7 +108,7 @@ def _row(draft: Draft, site_id: str, causes: list[Cause], old: SiteRow | None, w
         why = (Why(code=f"D14:{status.value}", args={"type": gravest.type.value}, at=gravest.since, reports=gravest.reports[:5]),)
     else:
         why = ()
-    sustained = (c for c in acting if c.type is T.OUTAGE_POWER and site is not None and site.generator)
+    sustained = (c for c in by if c.type is T.OUTAGE_POWER and site is not None and site.generator)
     why += tuple(Why(code="generator", at=c.since, reports=c.reports[:5]) for c in sustained)
     why += tuple(Why(code="contested", at=c.since, args={"type": c.type.value}, reports=c.reports[:5]) for c in acting if c.contested)
     why += tuple(Why(code="D64", at=c.since, args={"type": c.type.value, "by": list(c.maintenance)}) for c in acting if c.maintenance)

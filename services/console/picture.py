@@ -148,6 +148,8 @@ class Present(Picture):
         return None if raw is None else row_models()[collection].model_validate_json(raw)
 
     async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]:
+        if not ids:
+            return {}
         found = await self._client.hmget(store.rows(self.realm, collection), list(ids))
         model = row_models()[collection]
         return {id: model.model_validate_json(raw) for id, raw in zip(ids, found, strict=True) if raw is not None}

@@ -24,6 +24,8 @@ SHAPED: Final = 20_000
 """Incidents that are kept shaped, over all realms and languages."""
 ORDERED: Final = 50
 """Realms whose incidents are kept in order."""
+EXPLAINED: Final = 1000
+"""Reports of which an explanation says why each belongs to the incident, oldest first."""
 _TYPES: Final = frozenset(EventType)
 _RECORDS: Final = frozenset({"IncidentChanged", "ReportChanged"})
 """Lines that tell of another state of an incident."""
@@ -92,7 +94,7 @@ class Incidents(Reading):
         """Shaped once as long as neither the row nor its ladder, its plans or the reference change: most of thousands do not."""
         ladders = _ladders_of(await found.picture.rows(a.EscalationRow))
         plans: dict[str, list[str]] = {}
-        for plan in (await found.picture.rows(c.PlanRow)).values():
+        for _, plan in sorted((await found.picture.rows(c.PlanRow)).items()):
             plans.setdefault(plan.incident or "", []).append(plan.id)
         shaped = []
         for row in rows:
@@ -125,9 +127,10 @@ class Incidents(Reading):
         if row is None:
             raise NotFound
         by_code: dict[str, a.Why] = {}
-        for report_id in (await picture.reports_of(id))[:200]:
-            report = await picture.row(a.ReportRow, report_id)
-            for why in report.why if report else ():
+        ids = (await picture.reports_of(id))[:EXPLAINED]
+        told = await picture.some(a.ReportRow, ids)
+        for report_id in ids:
+            for why in told[report_id].why if report_id in told else ():
                 known = by_code.get(why.code)
                 reports = (*(known.reports if known else ()), *(why.reports or (report_id,)))
                 by_code[why.code] = (known or why).model_copy(update={"reports": reports})

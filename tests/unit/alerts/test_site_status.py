@@ -71,6 +71,8 @@ def test_a_generator_leaves_at_least_forty_per_cent(scene: Scene) -> None:
     scene.report(1, "outage_power", "cen-1", capacity_lost_pct=100)
     assert (scene.status("cen-1"), scene.site("cen-1").capacity_pct) == ("degraded", 40)
     assert [w.code for w in scene.site("cen-1").why] == ["D14:degraded", "generator"], "why it is not closed"
+    scene.report(2, "evacuation", "cen-1")
+    assert [w.code for w in scene.site("cen-1").why] == ["D14:evacuated"]
 
 
 def test_losses_are_not_added_and_one_lift_reopens_nothing_else(scene: Scene) -> None:
