@@ -39,10 +39,12 @@ def place(row: ReportRow, known: Cause | None, draft: Draft) -> Placement:
     if key is not None and not _yields(key, row, draft) and (own := _open_with(key, row, draft)) is not None:
         return Placement(f"D22:{own.kind}", own.id)
     reach, absorbing = _absorbing(row, draft)
-    if key is None and reach is not Reach.AREA and (by_site := _of_site(row, draft)) is not None:
-        return Placement("D23", by_site)
+    if key is None and reach is not Reach.AREA and (by_cause := _of_cause(row, draft)) is not None:
+        return Placement("D23", by_cause)
     if absorbing is not None:
         return Placement(f"D22:{absorbing.kind}", absorbing.id)
+    if key is None and (joined := _of_member(row, draft)) is not None:
+        return Placement("D23", joined)
     if key is None and (same := _same_matter(row, draft)) is not None:
         return Placement("D23", same.id)
     if (closed := _recently_closed(key, row, draft)) is not None:
@@ -130,7 +132,11 @@ def _same_matter(row: ReportRow, draft: Draft) -> IncidentRow | None:
 
 
 def _of_site(row: ReportRow, draft: Draft) -> str | None:
-    """D23: the incident of the gravest open cause on the site; else the open one that the site is already a member of."""
+    return _of_cause(row, draft) or _of_member(row, draft)
+
+
+def _of_cause(row: ReportRow, draft: Draft) -> str | None:
+    """D23: the incident of the gravest open cause on the site."""
     site, state = site_of(row), draft.state
     if site is None:
         return None
@@ -139,7 +145,12 @@ def _of_site(row: ReportRow, draft: Draft) -> str | None:
         incident = draft.standing(cause.incident)
         if incident is not None and draft.incident(incident).state in OPEN:
             return incident
-    joined = [i for i in draft.incidents(state.site_incidents.get(site, ())) if i.state in OPEN]
+    return None
+
+
+def _of_member(row: ReportRow, draft: Draft) -> str | None:
+    """The open incident that the site is a member of already, whatever has ended there since."""
+    joined = [i for i in draft.incidents(draft.state.site_incidents.get(site_of(row) or "", ())) if i.state in OPEN]
     return max(joined, key=lambda i: (i.opened_at, i.id)).id if joined else None
 
 

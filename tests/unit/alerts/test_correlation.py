@@ -264,6 +264,18 @@ def test_a_cause_without_key_joins_the_gravest_on_its_site_then_a_single_hazard(
     assert scene.incident_of(two).key == "site:par-02", "two hazards would take it: none does"
 
 
+def test_what_has_ended_on_a_site_takes_nothing_from_the_hazard_of_now(scene: Scene) -> None:
+    """D23: a closure for the heat belonged to the cut that the site had been through in the morning."""
+    cut = scene.report(0, "outage_power", COLLEGE, capacity_lost_pct=100)
+    scene.report(60, "reopening", COLLEGE, lifts=(EventType.OUTAGE_POWER,), severity=1)
+    hot = scene.report(90, "weather_alert", source="meteo_france", phenomenon="canicule", colour="orange")
+    shut = scene.report(300, "closure", COLLEGE, severity=2)
+    assert scene.incident_of(shut) == scene.incident_of(hot)
+    scene.command(_command(ResolveIncident, incident=scene.incident_of(hot).id, force=True), 310)
+    again = scene.report(320, "outage_heating", COLLEGE, severity=2)
+    assert scene.incident_of(again) == scene.incident_of(cut), "without one it stays with what the site is a member of"
+
+
 def test_what_an_incident_absorbs_in_its_area_comes_before_what_else_is_the_matter_on_the_site(scene: Scene) -> None:
     """The first rule that applies: D22 before D23. An order around a leak of gas joined the incident of who was absent there."""
     absent: dict[str, Any] = {"severity": 2, "measure": _measure("absence_rate", 30.0, unit="%", scope="site")}
