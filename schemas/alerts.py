@@ -277,6 +277,7 @@ class FlagRow(Model):
     value: bool | float | str
     since: Instant
     effective_from: Instant | None = None
+    until: Instant | None = Field(default=None, description="in force only so long: the end of the window that was announced (D9)")
     incident: str | None = None
     reports: tuple[str, ...] = ()
     maintenance: bool = Field(default=False, description="said by covered reports alone: counts for no predicate (D64)")

@@ -175,7 +175,7 @@ def _follow(draft: Draft, action: ImprovementRow) -> None:
 
 _DUE: Final[Mapping[str, Callable[[Draft, str], None]]] = {
     "cause": turn, "report": begin, "silence": _judge, "allclear": zones.judge_all_clear, "ladder": waves.climb, "stale": answers.stale,
-    "prove": lambda draft, _: readiness.prove(draft), "relief": relief.warn, "rearm": levels.rearm, "flag": flags.begin,
+    "prove": lambda draft, _: readiness.prove(draft), "relief": relief.warn, "rearm": levels.rearm, "flag": flags.turn,
     "decay": lambda draft, rest: draft.touch(rest.partition(":")[0]), "maintenance": lambda draft, rest: maintenance.turn(draft, rest.partition(":")[0]),
     "reference": versions.turn, "lease": leases.lapse, "move": lambda draft, rest: incidents.go_on_moving(draft, rest.rpartition(":")[0]), "forget": lambda draft, _: forget(draft),
 }  # fmt: skip

@@ -10,14 +10,18 @@ from typing import Final
 
 from schemas.alerts import FlagChanged, FlagRow, ReportRow
 from schemas.base import Instant
+from schemas.reports import Window
 from schemas.words import EventType as T
 from schemas.words import MsgType
 from services.alerts import tasks
 from services.alerts.causes import all_open
 from services.alerts.claims import (
     WITHDRAWN,
+    all_over,
     as_number,
     as_truth,
+    inside,
+    is_confirmed,
     is_placeless,
     measure_name,
     named,
@@ -132,8 +136,11 @@ def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | No
     old = draft.state.flags.get(id)
     if old is not None and row.occurred_at < _newest_word(draft, old):
         return
-    starts = row.effective[0].start if row.effective and not id.startswith(_AT_ONCE) else None
-    effective_from: Instant | None = starts if starts is not None and starts > draft.now else None
+    windows = () if id.startswith(_AT_ONCE) else row.effective
+    if all_over(windows, draft.now):
+        return
+    effective_from = None if inside(windows, draft.now) else _next(windows, draft.now)
+    until = None if effective_from is not None else _end(windows, draft.now)
     if effective_from is not None and value == _mild(id):
         return  # it is there again when that is said, not when it is announced (D9)
     if old is not None and effective_from is None and _contradicts(draft, row, value, old):
@@ -145,15 +152,27 @@ def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | No
     if old is not None and (old.value, old.effective_from) == (value, effective_from):
         if row.id not in old.reports:
             reports = (*old.reports[: _SHOWN - 1], row.id)
-            draft.emit(FlagChanged(row=changed(old, {"reports": reports, "maintenance": old.maintenance and planned})))
+            later = None if until is None or old.until is None else max(until, old.until)
+            draft.emit(FlagChanged(row=changed(old, {"reports": reports, "until": later, "maintenance": old.maintenance and planned})))
         return
     if old is not None and id.startswith("river:"):
         incident = incident or old.incident
     for report in old.reports if old is not None else ():
         tasks.void(draft, "contested", report, "newer_word")
     draft.emit(FlagChanged(row=FlagRow(
-        id=id, value=value, since=row.occurred_at, effective_from=effective_from, incident=incident, reports=(row.id,), maintenance=planned,
+        id=id, value=value, since=row.occurred_at, effective_from=effective_from, until=until, incident=incident, reports=(row.id,),
+        maintenance=planned,
     )))  # fmt: skip
+
+
+def _next(windows: Iterable[Window], now: Instant) -> Instant | None:
+    return min((w.start for w in windows if w.start > now), default=None)
+
+
+def _end(windows: Iterable[Window], now: Instant) -> Instant | None:
+    """The end of the window that holds now; None when there is none, or it is open."""
+    ends = [w.end for w in windows if w.start <= now and (w.end is None or now < w.end)]
+    return None if not ends or None in ends else max(e for e in ends if e is not None)
 
 
 def _contradicts(draft: Draft, row: ReportRow, value: Value, old: FlagRow) -> bool:
@@ -252,7 +271,24 @@ def _restore(draft: Draft, row: ReportRow) -> None:
         end_declared(draft, row)
 
 
-def begin(draft: Draft, id: str) -> None:
-    """What was announced is in force now."""
-    row = draft.state.flags[id]
-    draft.emit(FlagChanged(row=changed(row, {"effective_from": None})))
+def turn(draft: Draft, id: str) -> None:
+    """What was announced is in force, from its window on; or the window ends, and it waits for the next one, or is over (D9)."""
+    row, now = draft.state.flags[id], draft.now
+    told = [
+        r for r in (draft.state.reports.get(i) for i in row.reports) if r is not None and is_confirmed(r) and "cancelled" not in r.flags
+    ]
+    speaking = [r for r in told if inside(r.effective, now)]
+    values: dict[str, object] = {"effective_from": None, "until": _last(speaking, now)}
+    if row.effective_from is not None:
+        values["since"] = max(row.since, row.effective_from)
+    elif not speaking:
+        values["effective_from"] = _next((w for r in told for w in r.effective), now)
+        if values["effective_from"] is None:
+            values |= {"value": _mild(id), "since": row.until or now}
+    draft.emit(FlagChanged(row=changed(row, values)))
+
+
+def _last(rows: Iterable[ReportRow], now: Instant) -> Instant | None:
+    """When the last of these says no more; None when one has no end."""
+    ends = [_end(r.effective, now) for r in rows]
+    return None if not ends or None in ends else max(e for e in ends if e is not None)

@@ -286,3 +286,43 @@ def test_a_late_word_on_a_failure_that_is_over_is_over_already(scene: Scene, fai
         id = scene.report(minute, given.pop("type"), occurred=occurred, **given)
     assert scene.state.reports[id].reason == "over_already"
     assert not scene.state.placeless
+
+
+# ── announced (D9) ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("said", "id", "seen"),
+    [
+        (DOWN, "system:paie", ["up", "down", "up", "down", "up"]),
+        (FAILS, "kitchen:cuisine-centrale-sud", ["up", "down", "up", "down", "up"]),
+        ({"type": "transport_disruption", "measure": Measure(name="road_closed", value=True, object="road:N118")}, "road:N118",
+         [False, True, False, True, False]),
+    ],
+)  # fmt: skip
+def test_what_is_announced_is_so_in_each_of_its_windows_and_at_no_other_time(
+    scene: Scene, said: dict[str, Any], id: str, seen: list[object]
+) -> None:
+    """A road closed for one night stayed closed, and a system was down from the first night of its works to the last."""
+    given = dict(said)
+    nights = (Window(start=scene.at(60), end=scene.at(120)), Window(start=scene.at(180), end=scene.at(240)))
+    scene.report(0, given.pop("type"), effective=nights, **given)
+    found = []
+    for minute in (30, 60, 120, 180, 240):
+        scene.step(minute)
+        flag = scene.state.flags[id]
+        found.append(flag.value if flag.effective_from is None else seen[0])
+        if minute == 60:
+            assert flag.since == scene.at(60), "clocks run from then, not from the announcement"
+    assert found == seen
+
+
+def test_what_another_source_says_without_an_end_outlasts_the_window(scene: Scene) -> None:
+    said: dict[str, Any] = {"measure": Measure(name="road_closed", value=True, object="road:N118")}
+    scene.report(0, "transport_disruption", effective=(Window(start=scene.at(-10), end=scene.at(60)),), source="siter", **said)
+    scene.report(5, "transport_disruption", source="police", **said)
+    scene.step(90)
+    assert _said(scene, "road:N118") is True
+    over = scene.report(95, "transport_disruption", source="siter", effective=(Window(start=scene.at(-90), end=scene.at(-60)),),
+                        measure=Measure(name="road_closed", value=True, object="road:A86"))  # fmt: skip
+    assert "road:A86" not in scene.state.flags, over
