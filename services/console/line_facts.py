@@ -277,7 +277,7 @@ def _text_id(reason: str | None) -> str | None:
     return reason.removeprefix("text:") if reason is not None and reason.startswith("text:") else None
 
 
-_PLAN_KINDS = {"proposed": "watch", "raised": "watch", "returned": "watch", "stand_down_proposed": "watch", "released": "watch",
+_PLAN_KINDS = {"proposed": "watch", "raised": "watch", "returned": "watch", "stand_down_proposed": "watch", "released": "watch", "held": "watch",
                "recovering": "fact", "resumed": "fact", "box": "action", "card": "action"}  # fmt: skip
 
 
@@ -286,10 +286,12 @@ def _plan(fact: FactRecord) -> Fields | None:
     if change == "listed":  # the library was loaded; nothing happened
         return None
     moved = [c for c in r.get("cards") or () if c.get("at") == fact.at]
+    asked = r["level"] if change != "raised" else max(r["level"], r.get("proposed_level") or 0)
     return {
         "kind": _PLAN_KINDS.get(change, "decision"), "change": change, "incident": r.get("incident"),
-        "values": _some({"plan": r["id"], "level": r["level"], "state": r["state"], "card": moved[0]["id"] if moved else None,
-                         "card_state": moved[0]["state"] if moved else None}),
+        "values": _some({"plan": r["id"], "level": asked, "state": r["state"], "card": moved[0]["id"] if moved else None,
+                         "card_state": moved[0]["state"] if moved else None,
+                         "ticked": any(box.get("at") == fact.at for box in r.get("boxes") or ()) if change == "box" else None}),
     }  # fmt: skip
 
 

@@ -26,8 +26,9 @@ def is_turn(record: LineRecord) -> bool:
 def told_once(newest_first: Iterable[LineRecord]) -> list[LineRecord]:
     """The lines, oldest first, without those that say again where their subject stood already.
 
-    Everybody who answers a call says once more that their incident is in charge and that their ladder has answers enough: the first of them is told. When
-    nobody had it any more or its level rose, whoever takes it in charge next is told again.
+    Everybody who answers a call, or its reminder, says once more that their incident is in charge and that their ladder has answers enough: the first of
+    them is told. When nobody had it any more or its level rose, whoever takes it in charge next is told again. Of the readings of a river the highest and
+    the newest are told.
     """
     stood: dict[str, str] = {}
     found = []
@@ -35,9 +36,11 @@ def told_once(newest_first: Iterable[LineRecord]) -> list[LineRecord]:
         subject, stands = _standing(record)
         if subject and stood.get(subject) == stands and stands:
             continue
-        stood[subject] = stands
+        if subject:
+            stood[subject] = stands
         found.append(record)
-    return found
+    passed = _passed_readings(found)
+    return [record for record in found if record.key not in passed]
 
 
 def _standing(record: LineRecord) -> tuple[str, str]:
@@ -45,9 +48,19 @@ def _standing(record: LineRecord) -> tuple[str, str]:
     match record.type, record.change:
         case "IncidentChanged", "acknowledged":
             return f"incident:{record.incident}", str(record.values.get("state"))
-        case "IncidentChanged", _:
+        case "IncidentChanged", "level" | "closed" | "reopened":
             return f"incident:{record.incident}", ""
-        case "EscalationChanged", change:
-            return f"escalation:{record.values['escalation']}", change if change == "answered" else ""
+        case "EscalationChanged", "answered" | "exhausted" as change:
+            return f"escalation:{record.values['escalation']}", change
         case _:
             return "", ""
+
+
+def _passed_readings(lines: Iterable[LineRecord]) -> set[str]:
+    """Keys of the readings of rivers that others of the same station went beyond or followed."""
+    series: dict[str, list[LineRecord]] = {}
+    for record in lines:
+        if record.type == "FlagChanged" and str(record.values["flag"]).startswith("river:"):
+            series.setdefault(str(record.values["flag"]), []).append(record)
+    kept = {record.key for readings in series.values() for record in (readings[-1], max(readings, key=lambda r: float(r.values["value"])))}
+    return {record.key for readings in series.values() for record in readings} - kept

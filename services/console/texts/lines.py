@@ -157,9 +157,6 @@ def _trigger(record: Record, names: Names, _: Translator) -> str:
     return _("{plan} : la condition tient", plan=plan)
 
 
-_DEPENDENCY = {"down": N_("hors service"), "degraded": N_("en mode dégradé"), "up": N_("de nouveau en service")}
-
-
 def _flag(record: Record, names: Names, _: Translator) -> str:
     kind, _sep, name = str(record.values["flag"]).partition(":")
     value = record.values["value"]
@@ -173,7 +170,7 @@ def _flag(record: Record, names: Names, _: Translator) -> str:
     what = w.thing(name, _)
     what = what[:1].upper() + what[1:]
     if isinstance(value, str):
-        return _at(what, w.word(_DEPENDENCY, value, _), _)
+        return _at(what, w.word(w.DEPENDENCY, value, _), _)
     if kind == "river":
         return _("Seine à {station} : {level}", station=w.station(name), level=f"{w.number(value, _.lang)}\u00a0m")
     return _at(what, f"{w.number(value, _.lang)}\u00a0%", _)
@@ -200,7 +197,7 @@ def _escalation(record: Record, names: Names, _: Translator) -> str:
         case "joined":
             return _("Escalade {ladder} : un incident la rejoint", ladder=ladder)
         case "answer" | "declined":
-            return _("Escalade {ladder} : {n} réponses", ladder=ladder, n=v.get("positive", 0))
+            return _.plural("Escalade {ladder} : {n} réponse", "Escalade {ladder} : {n} réponses", v.get("positive", 0), ladder=ladder)
     who = _.plural("{n} appel", "{n} appels", v.get("called") or 0)
     if v.get("cycle", 1) > 1:
         return _("Escalade {ladder}, cycle {cycle}, vague {wave} : {who}", ladder=ladder, cycle=v["cycle"], wave=v["wave"], who=who)
@@ -324,12 +321,19 @@ _PLAN = {
     "retex_closed": N_("{plan} : RETEX clos"),
     "dropped": N_("{plan} levé : les nouvelles données de référence ne l’ont plus"),
     "trigger": N_("{plan} : condition réévaluée"),
+    "released": N_("{plan} : la condition ne tient plus"),
+    "held": N_("{plan} : la condition tient de nouveau"),
+    "resumed": N_("{plan} : la condition de levée ne tient plus"),
 }
 
 
 def _plan(record: Record, names: Names, _: Translator) -> str:
     v = record.values
     plan = str(v["plan"])
+    if record.change == "box":
+        return (
+            _("{plan} : condition de levée cochée", plan=plan) if v.get("ticked") else _("{plan} : condition de levée décochée", plan=plan)
+        )
     if record.change != "card":
         return (
             _(_PLAN[record.change], plan=plan, level=v["level"])

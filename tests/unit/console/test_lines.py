@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from schemas import export
 from schemas.alerts import FlagChanged, FlagRow, NoteAdded, TriggerChanged, TriggerRow
 from schemas.commands import SetLevel
-from schemas.continuity import ActivityDeclared, AlarmArbitrated, AlarmRaised, AlarmRow, StrategyChanged, StrategyRow
+from schemas.continuity import ActivityDeclared, AlarmArbitrated, AlarmRaised, AlarmRow, PlanChanged, PlanRow, StrategyChanged, StrategyRow
 from schemas.words import ActivityState, ClockBase
 from services.console.geometry import Outlines, Plane
 from services.console.line_facts import LINES
@@ -78,6 +78,24 @@ def test_every_line_has_a_sentence_of_its_own() -> None:
 def test_what_a_person_decides_about_an_activity_is_told_in_words(fact: object, sentence: str) -> None:
     (line,) = lines("continuity", fact)
     assert said(line, Names(), "fr") == sentence
+
+
+@pytest.mark.parametrize(("change", "row", "kind", "sentence"), [
+    ("held", {}, "watch", "PT-ELEC\u00a0: la condition tient de nouveau"),
+    ("released", {}, "watch", "PT-ELEC\u00a0: la condition ne tient plus"),
+    ("raised", {"state": "active", "level": 2, "proposed_level": 3}, "watch", "PT-ELEC proposé au niveau 3"),
+    ("resumed", {"state": "active"}, "fact", "PT-ELEC\u00a0: la condition de levée ne tient plus"),
+    ("box", {"state": "active", "boxes": ({"text": "courant revenu", "by": "p", "at": START},)}, "action", "PT-ELEC\u00a0: condition de levée cochée"),
+    ("box", {"state": "active", "boxes": ({"text": "courant revenu"},)}, "action", "PT-ELEC\u00a0: condition de levée décochée"),
+    ("activated", {"state": "active"}, "decision", "PT-ELEC activé"),
+])  # fmt: skip
+def test_what_becomes_of_a_plan_is_told_in_words_and_only_persons_decide(
+    change: str, row: dict[str, Any], kind: str, sentence: str
+) -> None:
+    """A condition that held again was told as a decision: « PT-ELEC : Proposé »."""
+    plan = PlanRow.model_validate({"id": "PT-ELEC", "pole": None, "state": "proposed", "decides": "coordinateur_pca", "level": 1} | row)
+    (line,) = lines("continuity", PlanChanged(row=plan, change=change))
+    assert (line.kind, said(line, Names(), "fr")) == (kind, sentence)
 
 
 @pytest.mark.parametrize(("state", "since", "sentence"), [

@@ -32,6 +32,12 @@ def answered() -> MemoryPlayer:
 
 
 @cache
+def snow() -> MemoryPlayer:
+    """S11 to its end."""
+    return played_to("S11", 0)
+
+
+@cache
 def unanswered() -> MemoryPlayer:
     """S04, where nobody answers, to the next day."""
     return played_to("S04", DAY_MIN + 30)
@@ -85,9 +91,19 @@ def test_who_takes_it_after_a_rise_of_its_level_is_told_again() -> None:
     assert _told(_line(0, state="acknowledged"), _line(1, change="level"), _line(2, state="acknowledged")) == [0, 1, 2]
 
 
-def test_a_ladder_that_was_answered_after_it_ran_again_is_told_again() -> None:
-    ladder = [_line(n, "EscalationChanged", change) for n, change in enumerate(("answered", "answered", "stale", "answered"))]
-    assert _told(*ladder) == [0, 2, 3]
+def test_a_ladder_that_has_answers_enough_is_told_once_until_it_had_none() -> None:
+    """A reminder after hours without news is answered, too."""
+    changes = ("answered", "answered", "stale", "answered", "exhausted", "answered")
+    assert _told(*(_line(n, "EscalationChanged", change) for n, change in enumerate(changes))) == [0, 2, 4, 5]
+
+
+def test_of_the_readings_of_a_river_the_highest_and_the_newest_are_told() -> None:
+    """Forty of them left no room for anything else."""
+    levels = [
+        _line(n, "FlagChanged", "fact", flag="river:austerlitz", value=value) for n, value in enumerate((4.5, 6.2, 8.1, 8.1, 5.0, 4.6))
+    ]
+    other = _line(9, "FlagChanged", "fact", flag="river:suresnes", value=3.0)
+    assert _told(*levels, other) == [2, 5, 9]
 
 
 def test_other_lines_are_told_however_alike() -> None:
@@ -137,3 +153,24 @@ def test_without_an_incident_the_footer_names_none() -> None:
     assert calm.incidents == ()
     assert "92~ex-calm" not in calm.sheet("fr").footer
     assert "incident" not in calm.sheet("fr").footer
+
+
+def test_a_system_that_fails_is_called_by_its_name() -> None:
+    player = MemoryPlayer(scenario("S05"), "92~ex-attack")
+    player.play(player.played.start + 213 * MINUTE_MS)
+    said = lines(asyncio.run(Remembered(player).draft_sitrep(player.realm)), "essential")
+    assert "Annuaire informatique : en mode dégradé depuis 05:50." in said
+    assert any(line.endswith(" sites dégradés.") for line in said), "the first count says of what"
+
+
+def test_limits_of_many_sites_at_one_time_are_one_line() -> None:
+    morning = snow().played.start + (17 * 60 + 20) * MINUTE_MS
+    document = asyncio.run(Remembered(snow()).draft_sitrep(snow().realm, as_of=morning))
+    assert any(line.startswith("09:00 : RTO de EDU-02 (") and line.endswith(" sites).") for line in lines(document, "ahead"))
+
+
+def test_limits_that_single_sites_passed_are_no_silence() -> None:
+    """No whole activity fell below its minimum, and dozens of alarms were raised."""
+    said = lines(asyncio.run(Remembered(snow()).draft_retex(snow().realm)), "real")
+    assert any("horloges de sites ont dépassé leur RTO." in line for line in said)
+    assert "Aucune activité entière n’est passée sous son minimum." in said

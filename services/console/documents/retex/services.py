@@ -84,6 +84,16 @@ def _end(i: Incident, x: RetexFacts) -> str:
     return x._("{number} : retour annoncé {said}, clos {real}.", number=i.number, said=said, real=told_at(i.closed_at, x))
 
 
+def _of_sites(x: RetexFacts) -> list[Line]:
+    """Limits that single sites passed: whole activities have their clocks in the table."""
+    over, said = Counter(alarm.base for alarm in x.alarms if alarm.site is not None and alarm.pct >= FULL), []
+    if n := over[ClockBase.RTO]:
+        said.append(x._.plural("{n} horloge de site a dépassé son RTO.", "{n} horloges de sites ont dépassé leur RTO.", n))
+    if n := over[ClockBase.DMIA]:
+        said.append(x._.plural("{n} horloge de site a dépassé sa DMIA.", "{n} horloges de sites ont dépassé leur DMIA.", n))
+    return [Line(text=text, mark="late") for text in said]
+
+
 def real(x: RetexFacts, cited: Cited) -> Section:
     _, lang = x._, x.lang
     rows = []
@@ -110,10 +120,10 @@ def real(x: RetexFacts, cited: Cited) -> Section:
         for i in x.incidents
         if i.estimated_end is not None
     ]  # fmt: skip
+    ends += _of_sites(x)
     if not rows:
-        return Section(
-            id="real", title=_("Prévu et réel"), lines=tuple(ends) or (Line(text=_("Aucune activité n’est passée sous son minimum.")),)
-        )
+        nothing = Line(text=_("Aucune activité entière n’est passée sous son minimum."))
+        return Section(id="real", title=_("Prévu et réel"), lines=(*ends, nothing))
     columns = (
         Column(title=_("Activité"), wide=True), Column(title=_("Crit."), right=True), Column(title=_("Durée")), Column(title=_("RTO")),
         Column(title=_("DMIA")), Column(title=_("Verdict")),

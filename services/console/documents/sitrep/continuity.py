@@ -11,6 +11,7 @@ from services.console.documents.facts import Facts, figures
 from services.console.documents.sitrep.counts import none
 from services.console.pages import times
 from services.console.pages.arbitrations import arbitrations_of
+from services.console.pages.clocks import Running
 from services.console.pages.incident import plan_lines
 from services.console.texts import words as w
 from services.console.texts.strategies import strategy_name
@@ -166,17 +167,25 @@ def _next_strategies(x: Facts) -> list[tuple[str, str]]:
     return [(id, strategy) for _criticality, id, strategy in sorted(waiting)]
 
 
-def ahead(x: Facts, cited: Cited) -> Section:
-    _, lang = x._, x.lang
-    coming: list[tuple[tuple[datetime, int, str], Line]] = []
+def _limits(x: Facts) -> dict[tuple[datetime, str, str, bool], list[Running]]:
+    """Limits that come up within `AHEAD` and that no announced end forestalls: (time, base, activity, of sites) → clocks; sites with one limit at one time together."""
+    found: dict[tuple[datetime, str, str, bool], list[Running]] = {}
     for c in x.clocks:
         for at, base, over in ((c.rto_at, "RTO", c.rto_over), (c.mtpd_at, "DMIA", c.mtpd_over)):
             if at is None or over or not x.at < at <= x.at + AHEAD or (c.expected_end is not None and c.expected_end <= at):
                 continue
-            text = _(
-                "{at} : {base} de {activity} {name}.", at=times.hm_dated(at, x.at, lang), base=_(base), activity=c.activity, name=c.name
-            )
-            coming.append(((at, c.criticality, c.key), Line(text=text, refs=cited.of(f"activity:{c.activity}"))))
+            found.setdefault((at, base, c.activity, c.site is not None), []).append(c)
+    return found
+
+
+def ahead(x: Facts, cited: Cited) -> Section:
+    _, lang = x._, x.lang
+    coming: list[tuple[tuple[datetime, int, str], Line]] = []
+    for (at, base, activity, _site), reached in _limits(x).items():
+        first = reached[0]
+        whose = first.name if len(reached) == 1 else _.plural("({n} site)", "({n} sites)", len(reached))
+        text = _("{at} : {base} de {activity} {name}.", at=times.hm_dated(at, x.at, lang), base=_(base), activity=activity, name=whose)
+        coming.append(((at, first.criticality, first.key), Line(text=text, refs=cited.of(f"activity:{activity}"))))
     for i in x.incidents:
         if i.estimated_end is not None and i.estimated_end < x.at:
             text = _("{title} : retour annoncé {at}, dépassé.", title=i.title, at=times.hm_dated(i.estimated_end, x.at, lang))

@@ -20,6 +20,7 @@ from services.console.texts.reasons import said
 
 INCIDENTS_SHOWN: Final = 4
 CHANGES_SHOWN: Final = 8
+DOWN_SHOWN: Final = 3
 SHOWN: Final = (SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.CLOSED, SiteStatus.DEGRADED)
 _COLUMNS: Final = (
     (SiteStatus.EVACUATED, N_("Évac.")),
@@ -85,10 +86,15 @@ def essential(x: Facts, cited: Cited) -> Section:
         text += _.plural("{n} rupture de DMIA prévue.", "{n} ruptures de DMIA prévues.", breaches)
         lines.append(Line(text=text, refs=cited.of(*(f"activity:{a.id}" for a in interrupted[:3]))))
     down = [f for f in x.flags if f.id.startswith(("system:", "kitchen:", "supplier:")) and f.value in ("down", "degraded")]
-    for flag in down[:3]:
-        state = _("arrêté") if flag.value == "down" else _("dégradé")
-        text = _("{what} {state} depuis {at}.", what=flag.id.partition(":")[2], state=state, at=times.hm_dated(flag.since, x.at, lang))
+    for flag in down[:DOWN_SHOWN]:
+        what = w.thing(flag.id.partition(":")[2], _)
+        text = _(
+            "{what} : {state} depuis {at}.", what=what[:1].upper() + what[1:], state=w.word(w.DEPENDENCY, str(flag.value), _),
+            at=times.hm_dated(flag.since, x.at, lang),
+        )  # fmt: skip
         lines.append(Line(text=text, refs=cited.of(f"flag:{flag.id}")))
+    if (more := len(down) - DOWN_SHOWN) > 0:
+        lines.append(Line(text=_.plural("et {n} autre système ou fournisseur.", "et {n} autres systèmes ou fournisseurs.", more)))
     return Section(id="essential", title=_("L’essentiel"), lines=tuple(lines))
 
 
@@ -96,12 +102,15 @@ def _site_line(x: Facts, cited: Cited) -> list[Line]:
     _, counts = x._, Counter(s.status for s in x.sites)
     evacuated, sheltering, closed, degraded = (counts[s] for s in SHOWN)
     told = (
-        (evacuated, _.plural("{n} site évacué", "{n} sites évacués", evacuated)),
-        (sheltering, _.plural("{n} confiné", "{n} confinés", sheltering)),
-        (closed, _.plural("{n} site fermé", "{n} sites fermés", closed)),
-        (degraded, _.plural("{n} dégradé", "{n} dégradés", degraded)),
+        (evacuated, _.plural("{n} site évacué", "{n} sites évacués", evacuated), ""),
+        (sheltering, _.plural("{n} site confiné", "{n} sites confinés", sheltering), _.plural("{n} confiné", "{n} confinés", sheltering)),
+        (closed, _.plural("{n} site fermé", "{n} sites fermés", closed), ""),
+        (degraded, _.plural("{n} site dégradé", "{n} sites dégradés", degraded), _.plural("{n} dégradé", "{n} dégradés", degraded)),
     )
-    parts = [text for n, text in told if n]
+    parts: list[str] = []
+    for n, whole, short in told:
+        if n:
+            parts.append(short if parts and short else whole)
     found = [Line(text=", ".join(parts) + ".", refs=cited.of(*(f"status:{s}" for s in SHOWN)))] if parts else []
     if counts[SiteStatus.UNKNOWN]:
         text = _.plural(
