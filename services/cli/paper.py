@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import time
 from collections import defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -16,14 +16,16 @@ from urllib.parse import quote
 import orjson
 import segno
 import typer
-import typst
 
 from schemas.directory import Contact
-from schemas.reference import Holder, RosterSection
+from schemas.reference import Card, Holder, Plan, RosterSection
 from schemas.words import Channel
 from services.cli.client import fail
 from services.cli.directory import DirectoryInvalid, contacts_of
 from services.console.documents import pdf
+from services.console.pages import times
+from services.console.texts.names import Names
+from services.console.texts.words import KIND_ONE
 from services.delivery.settings import DeliverySettings
 from services.runtime.settings import Settings
 from services.runtime.whole_file import appearing
@@ -32,6 +34,9 @@ from services.territory import Territory, TerritoryInvalid, load_territory
 HERE = Path(__file__).parent
 CHANNELS = {
     Channel.APP: "application", Channel.SMS: "SMS", Channel.VOICE: "voix", Channel.EMAIL: "courriel", Channel.WEBHOOK: "webhook", Channel.CHAT: "messagerie",
+}  # fmt: skip
+GROUPS = {
+    "cellule_complete": "cellule complète", "tous_directeurs_pole": "tous les directeurs de pôle", "suppleants": "suppléants de qui n’a pas répondu",
 }  # fmt: skip
 FLOOD = {
     "non": "",
@@ -46,17 +51,12 @@ def pack(territory: Territory, *, url: str, people: list[Contact], at: datetime)
     """The whole pack as PDF. `people` empty: no directory in it."""
     data = {
         "title": "Vigie sur papier", "intro": "Escalades, fiches réflexes et sites, pour quand le réseau est ce qui manque.",
-        "version": f"Territoire {territory.code}, version {territory.version}, imprimé le {at:%d/%m/%Y}",
+        "version": f"Territoire {territory.code}, version {territory.version}, imprimé le {times.local(at):%d/%m/%Y}",
         "footer": f"Vigie, territoire {territory.code}, version {territory.version}",
         "how": "Sans réponse dans le délai, passez à la vague suivante. Notez chaque appel : qui, quand, quelle réponse ; l’heure du papier fait foi à la reprise.",
         "ladders": _ladders(territory), "phones": _phones(territory, people), "cards": _cards(territory), "sites": _sites(territory, url),
     }  # fmt: skip
-    made = typst.compile(
-        (HERE / "paper.typ").read_bytes(), format="pdf", pdf_standards=["ua-1"], sys_inputs={"data": orjson.dumps(data).decode()},
-        font_paths=pdf._fonts(), timestamp=at,
-    )  # fmt: skip
-    assert isinstance(made, bytes)
-    return made
+    return pdf.typeset((HERE / "paper.typ").read_bytes(), orjson.dumps(data), at)
 
 
 def _ladders(territory: Territory) -> list[dict[str, Any]]:
@@ -75,18 +75,34 @@ def _ladders(territory: Territory) -> list[dict[str, Any]]:
 
 
 def _role(territory: Territory, role: str) -> str:
-    policy = territory.policy
+    policy, group = territory.policy, GROUPS.get(role, role.replace("_", " "))
     if members := policy.groups.get(role):
-        return f"{role.replace('_', ' ')} ({', '.join(policy.roles.get(m, m) for m in members)})"
-    return policy.roles.get(role, role.replace("_", " ")).split(" (")[0]
+        return f"{group} ({', '.join(policy.roles.get(m, m) for m in members)})"
+    return policy.roles.get(role, group).split(" (")[0]
+
+
+def _scoped(names: Names, label: str, scope: str | None) -> str:
+    """A role with the name of its pôle or site."""
+    if scope is None:
+        return label
+    return f"{label}, {names.pole_short(scope, 'fr') if scope in names.poles else names.site(scope)}"
+
+
+def _due(plan: Plan, card: Card) -> str:
+    """When a card is due, from the proposal of its plan; before the day that a notice names, where the plan counts from there."""
+    span = times.lasted(timedelta(minutes=abs(card.t_min)), "fr")
+    if plan.card_origin is None:
+        return span
+    return f"{span} {'avant' if card.t_min < 0 else 'après'} le jour J, 06:00"
 
 
 def _cards(territory: Territory) -> list[dict[str, Any]]:
     found: dict[str, list[tuple[int, list[str]]]] = defaultdict(list)
+    names = Names.of(territory.sections)
     for plan in territory.plans:
         for card in plan.cards:
-            who = _role(territory, card.role) + (f", {card.pole}" if card.pole else "")
-            found[who].append((card.t_min, [f"{card.t_min} min", plan.id, card.task, "☐"]))
+            who = _scoped(names, _role(territory, card.role), card.pole)
+            found[who].append((card.t_min, [_due(plan, card), plan.id, card.task, "☐"]))
     return [{"role": role, "cards": [row for _, row in sorted(cards, key=lambda c: c[0])]} for role, cards in sorted(found.items())]
 
 
@@ -94,7 +110,7 @@ def _sites(territory: Territory, url: str) -> list[dict[str, str]]:
     found = []
     for site in sorted(territory.sites, key=lambda s: (s.commune_name, s.name)):
         facts = [
-            site.commune_name, site.kind.replace("_", " "), f"{site.staff} agents", f"accueil {site.public_capacity}" if site.public_capacity else "",
+            site.commune_name, KIND_ONE.get(site.kind, site.kind.replace("_", " ")), f"{site.staff} agents", f"accueil {site.public_capacity}" if site.public_capacity else "",
             "groupe électrogène" if site.generator else "", FLOOD[site.flood_exposure],
         ]  # fmt: skip
         words = f"Par SMS : {site.code} ELEC, {site.code} EAU, {site.code} EVAC … ; RAS {site.code} quand tout va" if site.code else ""
@@ -115,18 +131,18 @@ def _phones(territory: Territory, people: list[Contact]) -> list[list[str]]:
     """Holders of each role with their deputies, in the order of the roster; somebody who is not in the file shows as missing."""
     if not people:
         return []
-    known = {contact.person: contact for contact in people}
+    known, names = {contact.person: contact for contact in people}, Names.of(territory.sections)
     roster = next(s.roster for s in territory.sections if isinstance(s, RosterSection))
     return [
-        [_post(territory, holder) + (", suppléance" if deputy else ""), *_reach(known.get(person))]
+        [_post(territory, names, holder) + (", suppléance" if deputy else ""), *_reach(known.get(person))]
         for holder in roster.holders
         for deputy, person in ((False, holder.holder), (True, holder.deputy))
         if person is not None
     ]
 
 
-def _post(territory: Territory, holder: Holder) -> str:
-    return _role(territory, holder.role) + (f", {holder.scope}" if holder.scope else "")
+def _post(territory: Territory, names: Names, holder: Holder) -> str:
+    return _scoped(names, _role(territory, holder.role), holder.scope)
 
 
 def _reach(contact: Contact | None) -> list[str]:

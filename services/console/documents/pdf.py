@@ -62,17 +62,22 @@ class Typesetter:
 
 
 def compiled(data: bytes, as_of: int) -> bytes:
-    """PDF/UA-1. A letter that no font has makes that impossible: then a tagged PDF without the claim, and a line in the log."""
-    inputs, at = {"data": data.decode()}, datetime.fromtimestamp(as_of / 1000, UTC)
+    """A document of this folder."""
+    return typeset(_template(), data, datetime.fromtimestamp(as_of / 1000, UTC))
+
+
+def typeset(template: bytes, data: bytes, at: datetime) -> bytes:
+    """PDF/UA-1. A letter that no font has makes that impossible: then a tagged PDF without the claim, and a line in the log. `at`: whole seconds."""
+    inputs = {"data": data.decode()}
     try:
-        return _pdf(inputs, at, "ua-1")
+        return _pdf(template, inputs, at, "ua-1")
     except typst.TypstError as error:
         log.warning("document.not_accessible", error=error.message)
-        return _pdf(inputs, at, "1.7")
+        return _pdf(template, inputs, at, "1.7")
 
 
-def _pdf(inputs: dict[str, str], at: datetime, standard: typst.PDFStandard) -> bytes:
-    made = typst.compile(_template(), format="pdf", pdf_standards=[standard], sys_inputs=inputs, font_paths=_fonts(), timestamp=at)
+def _pdf(template: bytes, inputs: dict[str, str], at: datetime, standard: typst.PDFStandard) -> bytes:
+    made = typst.compile(template, format="pdf", pdf_standards=[standard], sys_inputs=inputs, font_paths=_fonts(), timestamp=at)
     assert isinstance(made, bytes)
     return made
 

@@ -53,7 +53,29 @@ def test_the_same_day_gives_the_same_pages() -> None:
     assert b"pdfuaid" in one
 
 
+def test_codes_are_told_in_words() -> None:
+    said = " ".join(cell for ladder in _ladders(territory()) for wave in ladder["waves"] for cell in wave)
+    said += " ".join(r["role"] + r["cards"][0][0] for r in _cards(territory()))
+    said += " ".join(row[0] for row in _phones(territory(), [somebody("dgs")])) + " ".join(
+        site["facts"] for site in _sites(territory(), "")
+    )
+    assert "cellule complète (" in said
+    assert "RH et finances" in said
+    assert "collège" in said
+    assert "14 h 00 avant le jour J, 06:00" in said.replace("\u00a0", " ")
+    for code in ("suppleants", "rh_finances", "pmi css", "college", "-840 min", "clg-"):
+        assert code not in said
+
+
+def test_a_name_in_letters_that_no_font_has_does_not_stop_the_pack() -> None:
+    made = pack(territory(), url="", people=[somebody("dgs").model_copy(update={"name": "王"})], at=AT)
+    assert made.startswith(b"%PDF-")
+    assert b"pdfuaid" not in made, "no claim that does not hold"
+
+
 def test_the_command_writes_a_list_for_its_owner_alone(tmp_path: Path) -> None:
+    (tmp_path / "pack.pdf").write_text("an older pack, without the list", encoding="utf-8")
+    (tmp_path / "pack.pdf").chmod(0o644)
     directory = tmp_path / "people.csv"
     directory.write_text("person,name,language,channel,address,verified_at\ndgs,Camille Exemple,fr,sms,+33600000001,2026-01-01\n")
     (tmp_path / "pack.pdf").write_bytes(b"one without the list, for all to read")
