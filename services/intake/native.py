@@ -111,9 +111,9 @@ class NativeReport(_Part):
     )
     type: EventType
     severity: Annotated[int, Field(ge=1, le=5), _WHOLE]
-    certainty: Annotated[Certainty | Literal["Observed", "Likely", "Possible", "Unlikely", "Unknown"], _Unsaid(Certainty.CONFIRMED)] = (
-        Certainty.CONFIRMED
-    )
+    certainty: Annotated[
+        Literal["confirmed", "unconfirmed", "rumour", "Observed", "Likely", "Possible", "Unlikely", "Unknown"], _Unsaid("confirmed")
+    ] = "confirmed"
     rumour: Annotated[bool, _Unsaid(False)] = False
     urgency: str | None = Field(default=None, max_length=16)
     status: Annotated[Literal["Actual", "Exercise", "Test"], _Unsaid("Actual")] = "Actual"
@@ -326,4 +326,4 @@ def certainty_of(body: NativeReport) -> Certainty:
     """D2: CAP's words and `rumour` in ours."""
     if body.rumour:
         return Certainty.RUMOUR
-    return body.certainty if isinstance(body.certainty, Certainty) else _CAP[body.certainty]
+    return _CAP.get(body.certainty) or Certainty(body.certainty)

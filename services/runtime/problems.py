@@ -6,6 +6,7 @@ may be reworded. No sentence repeats what the sender wrote: it may be personal.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -232,8 +233,8 @@ _FRENCH: Final[dict[str, str]] = {
     "finite_number": "doit être un nombre fini",
     "string_type": "doit être un texte",
     "bool_type": "doit être vrai ou faux",
-    "string_too_long": "{max_length} caractères au plus",
-    "string_too_short": "{min_length} caractères au moins",
+    "string_too_long": "au plus {max_length} caractère(s)",
+    "string_too_short": "au moins {min_length} caractère(s)",
     "string_pattern_mismatch": "doit correspondre à {pattern}",
     "too_long": "{max_length} éléments au plus",
     "greater_than_equal": "doit être au moins {ge}",
@@ -251,11 +252,16 @@ _FRENCH: Final[dict[str, str]] = {
     "json_invalid": "JSON illisible",
 }
 """French sentences for pydantic's error types; one that is missing is said in English."""
+_TYPE: Final = re.compile(r"(?:constrained-)?(?:str|int|float|bool|list|tuple|dict)|[a-z-]+\[.*\]", re.DOTALL)
+"""What pydantic puts into the place of a fault beside field names: which of several types it had tried."""
 
 
 def faults_of(error: ValidationError, *, limit: int = 20) -> tuple[FieldFault, ...]:
-    """The wrong fields of a body, without their values. At most `limit`."""
-    return tuple(fault_of(e) for e in error.errors(include_url=False, include_input=False)[:limit])
+    """The wrong fields of a body, without their values. At most `limit`. Of a field that may be of several types the first that it is not."""
+    found: dict[str, FieldFault] = {}
+    for one in map(fault_of, error.errors(include_url=False, include_input=False)):
+        found.setdefault(one.field, one)
+    return tuple(found.values())[:limit]
 
 
 def fault_of(e: Mapping[str, Any], *, skip: str = "") -> FieldFault:
@@ -264,13 +270,14 @@ def fault_of(e: Mapping[str, Any], *, skip: str = "") -> FieldFault:
     english = str(ctx["error"]) if code == "value_error" and "error" in ctx else e["msg"]
     template = _FRENCH.get(code)
     try:
-        french = template.format_map(ctx) if template else english
+        french = template.format_map(ctx | {"expected": str(ctx.get("expected", "")).replace(" or ", " ou ")}) if template else english
     except KeyError:
         french = english
     path = e["loc"][1:] if e["loc"] and e["loc"][0] == skip else e["loc"]
     if code == "json_invalid":  # FastAPI names the place in the text, which is no field
         path = ()
-    return FieldFault(".".join(map(str, path)) or "body", code, both(french, english))
+    named = (str(step) for step in path if not (isinstance(step, str) and _TYPE.fullmatch(step)))
+    return FieldFault(".".join(named) or "body", code, both(french, english))
 
 
 def fault(name: str, code: str, fr: str, en: str) -> FieldFault:

@@ -117,10 +117,19 @@ def test_certainty_in_our_words_d2(body: dict[str, Any], certainty: str) -> None
      ({"occurred_at": "2027-02-11T09:40:00"}, "occurred_at"), ({"occurred_at": "yesterday"}, "occurred_at"), ({"occurred_at": 12}, "occurred_at"),
      ({"occurred_at": "0001-01-01T00:00:00Z"}, "occurred_at"), ({"occurred_at": None}, "occurred_at"), ({"site_id": ""}, "site_id"),
      ({"effective": [{"to": "2027-02-11T09:40:00Z"}]}, "effective.0.from"), ({"capacity_lost_pct": 101}, "capacity_lost_pct"),
+     ({"certainty": "sure"}, "certainty"), ({"area": 3}, "area"), ({"measure": {"name": "x", "value": []}}, "measure.value"),
      ({"realm": "92~party-1"}, "realm"), ({"realm": "92/../75"}, "realm"), ({"zone": ["92050"] * 101}, "zone")],
 )  # fmt: skip
 def test_a_refusal_names_the_field(changes: dict[str, Any], field: str) -> None:
     assert refused(report(**changes)) == ("invalid", [field])
+
+
+def test_a_refusal_names_all_words_that_there_are_in_its_language() -> None:
+    with pytest.raises(ProblemError) as caught:
+        parse_one(orjson.dumps(report(certainty="sure")))
+    assert caught.value.problem.faults[0].message["fr"] == (
+        "valeurs possibles : 'confirmed', 'unconfirmed', 'rumour', 'Observed', 'Likely', 'Possible', 'Unlikely' ou 'Unknown'"
+    )
 
 
 @pytest.mark.parametrize("zone", ["92012", "92012|92073", "92012, 92073", ["92012", "92073"]])
