@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
@@ -122,7 +123,7 @@ class Administration:
         if kind != "application/json":
             raise ProblemError("media_type", expected="application/json")
         try:
-            return model.model_validate_json(raw)
+            return model.model_validate_json(raw.removeprefix(BOM_UTF8))
         except ValidationError as error:
             raise problem_of(error) from None
 

@@ -82,7 +82,7 @@ class TypedLine(BaseModel):
 def parse_line(body: bytes) -> TypedLine:
     """Raises ProblemError `invalid` or `not_json`."""
     try:
-        return TypedLine.model_validate_json(body)
+        return TypedLine.model_validate_json(body.removeprefix(BOM_UTF8))
     except ValidationError as error:
         raise problem_of(error) from None
 

@@ -6,6 +6,7 @@ enters unconfirmed, so many per poster and window (INTAKE, SMS and phone).
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -59,7 +60,7 @@ class Poster:
     async def take(self, machines: Machines, principal: Principal, source: Source, asked: Asked) -> str:
         """The id of the report. Raises ProblemError `invalid`, `not_json`, `too_many_attempts`."""
         try:
-            told = PosterReport.model_validate_json(asked.body)
+            told = PosterReport.model_validate_json(asked.body.removeprefix(BOM_UTF8))
         except ValidationError as error:
             raise problem_of(error) from None
         if source.site is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from services.runtime.access import new_principal
 from services.runtime.principals import Scope
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
-from tests.unit.intake.conftest import Door
+from tests.unit.intake.conftest import Door, report
 from tests.unit.intake.machines.test_machines import offered_again
 
 NUMBER, UNVERIFIED = "+33612345678", "+33699999999"
@@ -278,6 +279,19 @@ async def test_a_line_and_a_poster_that_are_offered_again_are_of_when_they_came(
         kept = field.intake.refused._queue.get_nowait()
         assert (await offered_again(field, kept, orjson.dumps(body), came)).status_code == 202
     assert [m.occurred_at for _, m, _ in field.inputs.appended] == [came] * 2
+
+
+async def test_a_byte_order_mark_is_no_part_of_a_body(field: Door) -> None:
+    """Editors and shells of Windows write one."""
+    bodies = {
+        "/api/v1/sources": {"name": "affiche", "dialect": "poster", "site": "clg-2", "key": "k" * 20}, "/api/v1/reports:line": {"text": "117 eau"},
+        "/webhooks/poster?token=" + "k" * 20: {"type": "outage_water", "severity": 3}, "/api/v1/reports": report(),
+    }  # fmt: skip
+    async with await field.as_(Role.ADMIN) as http:
+        for path, body in bodies.items():
+            headers = {"content-type": "application/json"} | ({"Authorization": ""} if "poster" in path else {})
+            answer = await http.post(path, content=BOM_UTF8 + orjson.dumps(body), headers=headers)
+            assert answer.status_code in (201, 202), answer.text
 
 
 async def test_a_poster_speaks_of_its_site_unconfirmed_and_its_key_does_nothing_else(field: Door) -> None:
