@@ -277,6 +277,7 @@ class FlagRow(Model):
     value: bool | float | str
     since: Instant
     effective_from: Instant | None = None
+    speaks_of: Instant | None = Field(default=None, description="when what is declared already will begin: the day of a strike (D50)")
     until: Instant | None = Field(default=None, description="in force only so long: the end of the window that was announced (D9)")
     incident: str | None = None
     reports: tuple[str, ...] = ()

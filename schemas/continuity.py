@@ -314,6 +314,7 @@ class DependencyHeard(Fact):
     value: bool | float | str
     since: Instant
     effective_from: Instant | None = None
+    speaks_of: Instant | None = None
     incident: str | None = None
     report: str | None = None
 

@@ -136,7 +136,8 @@ def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | No
     old = draft.state.flags.get(id)
     if old is not None and row.occurred_at < _newest_word(draft, old):
         return
-    windows = () if id.startswith(_AT_ONCE) else row.effective
+    at_once = id.startswith(_AT_ONCE)
+    windows, speaks_of = () if at_once else row.effective, row.effective[0].start if at_once and row.effective else None
     if all_over(windows, draft.now):
         return
     effective_from = None if inside(windows, draft.now) else _next(windows, draft.now)
@@ -153,14 +154,16 @@ def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | No
         if row.id not in old.reports:
             reports = (*old.reports[: _SHOWN - 1], row.id)
             later = None if until is None or old.until is None else max(until, old.until)
-            draft.emit(FlagChanged(row=changed(old, {"reports": reports, "until": later, "maintenance": old.maintenance and planned})))
+            newer = old.speaks_of if speaks_of is None else speaks_of
+            values = {"reports": reports, "until": later, "speaks_of": newer, "maintenance": old.maintenance and planned}
+            draft.emit(FlagChanged(row=changed(old, values)))
         return
     if old is not None and id.startswith("river:"):
         incident = incident or old.incident
     for report in old.reports if old is not None else ():
         tasks.void(draft, "contested", report, "newer_word")
     draft.emit(FlagChanged(row=FlagRow(
-        id=id, value=value, since=row.occurred_at, effective_from=effective_from, until=until, incident=incident, reports=(row.id,),
+        id=id, value=value, since=row.occurred_at, effective_from=effective_from, until=until, speaks_of=speaks_of, incident=incident, reports=(row.id,),
         maintenance=planned,
     )))  # fmt: skip
 

@@ -25,9 +25,9 @@ def origin(state: State, plan: Plan, trigger_since: Instant) -> Instant:
     if plan.card_origin is None:
         return trigger_since
     notice = state.dependencies.get(STRIKE)
-    if notice is None or notice.effective_from is None:
+    if notice is None or notice.speaks_of is None:
         return trigger_since
-    return local_instant(local_day(notice.effective_from), _STRIKE_DAY_STARTS_MIN)
+    return local_instant(local_day(notice.speaks_of), _STRIKE_DAY_STARTS_MIN)
 
 
 def fresh_cards(state: State, plan: Plan, trigger_since: Instant) -> tuple[CardRow, ...]:

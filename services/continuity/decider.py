@@ -186,7 +186,7 @@ def _on_flag(draft: Draft, row: FlagRow) -> None:
     if row.id.partition(":")[0] not in _HEARD and row.id != TRANSIT:
         return
     heard = DependencyHeard(
-        id=row.id, value=row.value, since=row.since, effective_from=row.effective_from, incident=row.incident,
+        id=row.id, value=row.value, since=row.since, effective_from=row.effective_from, speaks_of=row.speaks_of, incident=row.incident,
         report=row.reports[0] if row.reports else None,
     )  # fmt: skip
     if heard == draft.state.dependencies.get(row.id):

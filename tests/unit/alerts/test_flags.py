@@ -326,3 +326,13 @@ def test_what_another_source_says_without_an_end_outlasts_the_window(scene: Scen
     over = scene.report(95, "transport_disruption", source="siter", effective=(Window(start=scene.at(-90), end=scene.at(-60)),),
                         measure=Measure(name="road_closed", value=True, object="road:A86"))  # fmt: skip
     assert "road:A86" not in scene.state.flags, over
+
+
+def test_a_strike_notice_is_in_force_at_once_and_names_its_day(scene: Scene) -> None:
+    """D28, D50: the cards of the plan were due two days before its notice, for nobody told continuity which day it was about."""
+    notice = Measure(name="strike_notice", value=True)
+    for minute, day in ((0, 5000), (10, 6000)):
+        scene.report(minute, "info", source="rh", severity=2, measure=notice, effective=(Window(start=scene.at(day), end=None),))
+        flag = scene.state.flags["flag:strike_notice"]
+        assert (flag.value, flag.effective_from, flag.speaks_of) == (True, None, scene.at(day))
+    assert scene.state.triggers["PT-GREVE:1"].state == "held"

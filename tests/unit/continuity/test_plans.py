@@ -250,7 +250,7 @@ def test_cards_of_a_plan_that_is_not_active_wait() -> None:
 
 def test_cards_of_a_strike_count_from_the_morning_of_its_day() -> None:
     world = World(day="2027-03-01", start="09:00")
-    world.flag("flag:strike_notice", True, "09:00", effective="2027-03-04 00:00")
+    world.flag("flag:strike_notice", True, "09:00", speaks_of="2027-03-04 00:00")
     world.trigger("PT-GREVE", 1, "09:00")
     dues = [c.due_at for c in world.plan("PT-GREVE").cards]
     assert dues == [world.instant("2027-03-02 06:00"), world.instant("2027-03-03 16:00"), world.instant("2027-03-04 07:30")]

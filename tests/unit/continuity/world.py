@@ -151,10 +151,19 @@ class World:
         row = SiteRow(id=site, status=shown, since=self.instant(since), capacity_pct=100 - loss, causes=tuple(causes))
         return self._tell(SiteStatusChanged(row=row), known)
 
-    def flag(self, id: str, value: bool | float | str, when: str, *, effective: str | None = None, since: str | None = None) -> list[Fact]:
+    def flag(
+        self,
+        id: str,
+        value: bool | float | str,
+        when: str,
+        *,
+        effective: str | None = None,
+        since: str | None = None,
+        speaks_of: str | None = None,
+    ) -> list[Fact]:
         row = FlagRow(
             id=id, value=value, since=self.instant(since or when), effective_from=None if effective is None else self.instant(effective),
-            incident="i-1", reports=("r-flag",),
+            speaks_of=None if speaks_of is None else self.instant(speaks_of), incident="i-1", reports=("r-flag",),
         )  # fmt: skip
         return self._tell(FlagChanged(row=row), when)
 
