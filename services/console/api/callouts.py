@@ -14,7 +14,7 @@ from schemas.base import Command
 from schemas.callouts import CHUNK, Called, DraftCallOut, StartCallOut, StopCallOut
 from schemas.directory import Contact
 from schemas.words import Channel, Level
-from services.console.api.answering import RESPONSES, answer, decide, repeated
+from services.console.api.answering import RESPONSES, answer, decide, repeated, require_text
 from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Reader, deciding
 from services.console.decisions import Decisions, author_of
 from services.console.resources import CallOut, Page
@@ -60,6 +60,7 @@ async def callout(reader: LogReading, id: str) -> CallOut:
 @router.post("", responses=RESPONSES, summary="Draft: who would be told, by what, until when, for how much. Tells nobody")
 async def draft(author: Calling, body: NewCallOut) -> Response:
     author = author.within(body)
+    require_text(body.text, "text")
     if (before := await repeated(author)) is not None:
         return before
     decisions: Decisions = author.request.app.state.decisions

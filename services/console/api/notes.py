@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field
 from schemas.base import Command
 from schemas.commands import AddNote
 from schemas.words import Certainty, LineKind
-from services.console.api.answering import answer
+from services.console.api.answering import answer, require_text
 from services.console.api.context import Author, Body, instant
 from services.console.decisions import Decisions
 
@@ -26,6 +26,7 @@ class Note(Body):
 
 async def add_note(author: Author, body: Note, incident: str | None) -> Response:
     """Raises BrokerAway, ProblemError."""
+    require_text(body.text, "text")
     decisions: Decisions = author.request.app.state.decisions
 
     def make(by: str, role: str, reason: str | None) -> Command:

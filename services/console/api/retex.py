@@ -48,6 +48,9 @@ async def improvements(reader: LogReading, part: Cut) -> Page[Improvement]:
 @router.post("/improvements", responses=RESPONSES, summary="Decide an action: a role owns it, and it is a task until it is done")
 async def add(author: Writing, body: NewImprovement) -> Response:
     author = author.within(body)
+    require_text(body.text, "text")
+    if body.incident is not None:
+        await author.model.incident(author.realm, body.incident)  # of one that there is not it would stand in no lessons learned
     decisions: Decisions = author.request.app.state.decisions
 
     def make(by: str, role: str, reason: str | None) -> Command:
