@@ -12,6 +12,8 @@ import typer
 from services.cli.client import Away, Client, Refused, fail
 from services.cli.decide import Key, Reason, decide
 from services.cli.read import AsJson, AsOf, Limit, Realm, at_paris, fetch, moment, query, show
+from services.console.i18n import translator
+from services.console.texts import words as w
 from services.runtime.settings import Settings
 
 Pdf = Annotated[Path | None, typer.Option("--pdf", help="Write the PDF here", dir_okay=False, writable=True)]
@@ -140,8 +142,8 @@ def drop_improvement(
 @improvement.command("list")
 def list_improvements(realm: Realm = None, as_of: AsOf = None, limit: Limit = 200, as_json: AsJson = False) -> None:
     """Improvement actions, open ones first."""
-    found = fetch("/api/v1/improvements", realm, as_of, limit)
+    found, _ = fetch("/api/v1/improvements", realm, as_of, limit), translator("fr")
     show(found, as_json, "Actions d’amélioration", (
-        ("Action", lambda i: i["text"] or ""), ("Porteur", lambda i: i["owner"]), ("Échéance", lambda i: at_paris(i["due_at"])),
-        ("État", lambda i: i["state"]), ("Identifiant", lambda i: i["id"]),
+        ("Action", lambda i: i["text"] or ""), ("Porteur", lambda i: w.word(w.ROLE, i["owner"], _)), ("Échéance", lambda i: at_paris(i["due_at"])),
+        ("État", lambda i: w.word(w.IMPROVEMENT_STATE, i["state"], _)), ("Identifiant", lambda i: i["id"]),
     ))  # fmt: skip

@@ -15,7 +15,8 @@ from rich.table import Table
 from services.cli.client import Away, Client, Refused, fail
 from services.cli.shown import console, plain
 from services.console.i18n import translator
-from services.console.pages.handover import TITLES
+from services.console.pages.handover import TITLES, state_of
+from services.console.pages.moves import STATES
 from services.console.texts import words as w
 from services.console.texts.lines import few
 from services.runtime.settings import Settings
@@ -192,7 +193,7 @@ def reassignments(
     show(found if as_json else {"items": found["lines"], "next": None}, as_json, f"Réaffectation n° {found['number']}", (
         ("Crit.", lambda x: str(x["criticality"])), ("Activité", lambda x: x["to"]["activity"]), ("De", lambda x: x["from"]["site"]),
         ("Vers", lambda x: x["to"]["site"]), ("Métier", lambda x: x["metier_name"]), ("Agents", lambda x: few(x["count"])),
-        ("Min", lambda x: str(x["score"]["minutes"] or "")), ("État", lambda x: x["state"]),
+        ("Min", lambda x: str(x["score"]["minutes"] or "")), ("État", lambda x: w.word(STATES, x["state"], _)),
         ("Pourquoi", lambda x: _joined([why["text"] for why in x["why"]])), ("Identifiant", lambda x: x["id"]),
     ))  # fmt: skip
 
@@ -244,5 +245,6 @@ def changes(
         raise fail(exc) from exc
     show(found | {"next": None} if not as_json else found, as_json, f"Changements depuis {at_paris(found['since'])}", (
         ("Genre", lambda c: _(TITLES[c["collection"]])), ("Identifiant", lambda c: c["id"]), ("Quoi", lambda c: c["title"]),
-        ("Avant", lambda c: c["before"] or ""), ("Ensuite", lambda c: c["after"]), ("Depuis", lambda c: at_paris(c["at"])),
+        ("Avant", lambda c: state_of(c["collection"], c["before"], _) if c["before"] else ""),
+        ("Ensuite", lambda c: state_of(c["collection"], c["after"], _)), ("Depuis", lambda c: at_paris(c["at"])),
     ))  # fmt: skip

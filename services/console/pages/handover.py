@@ -82,10 +82,10 @@ def _began_at_rest(change: Change) -> bool:
 
 
 def _moved(change: Change, names: Names, _: Translator) -> Moved:
-    before = _("rien") if change.before is None else _state(change.collection, change.before, _)
+    before = _("rien") if change.before is None else state_of(change.collection, change.before, _)
     link = _LINKS.get(change.collection)
     return Moved(
-        f"{change.collection}-{change.id}", _title(change, names, _), before, _state(change.collection, change.after, _), change.at,
+        f"{change.collection}-{change.id}", _title(change, names, _), before, state_of(change.collection, change.after, _), change.at,
         link.format(id=change.id) if link else None,
     )  # fmt: skip
 
@@ -99,7 +99,7 @@ def _title(change: Change, names: Names, _: Translator) -> str:
     return f"{change.id} {change.title}" if change.collection in ("activities", "plans") else change.title
 
 
-def _state(collection: str, state: str, _: Translator) -> str:
+def state_of(collection: str, state: str, _: Translator) -> str:
     """The word of a state; an incident's has its level behind it."""
     code, *rest = state.split(" ")
     return " ".join([w.word(_STATES.get(collection, {}), code, _), *rest])

@@ -68,6 +68,7 @@ EFFECT = {
     Effect.BARRIERS: (N_("batardeaux et barrières posés"), "m"),
 }
 """With the unit."""
+IMPROVEMENT_STATE = {"open": N_("à faire"), "done": N_("faite"), "dropped": N_("abandonnée")}
 NOTIFICATION_STATE = {
     NotificationState.PLANNED: N_("à envoyer"),
     NotificationState.ATTEMPTED: N_("en cours d’envoi"),

@@ -48,6 +48,27 @@ def test_a_list_is_read_to_its_end(command: str) -> None:
     assert ([item["id"] for item in found["items"]], found["next"]) == (["x-1", "x-2"], None)
 
 
+@pytest.mark.parametrize(("command", "said", "codes"), [
+    ("changes 2027-02-11T09:00", ("Pris en charge N2", "Activé", "Fermé", "ouverte"), ("acknowledged", "proposed", "closed")),
+    ("improvement list", ("à faire", "Coordonnateur PCA"), ("open", "coordinateur_pca")),
+])  # fmt: skip
+def test_states_are_told_in_words(monkeypatch: pytest.MonkeyPatch, command: str, said: tuple[str, ...], codes: tuple[str, ...]) -> None:
+    def change(collection: str, before: str | None, after: str) -> dict[str, Any]:
+        return {"collection": collection, "id": "x", "title": "X", "before": before, "after": after, "at": None}
+
+    moved = [
+        change("incidents", None, "acknowledged N2"), change("plans", "proposed", "active"), change("sites", "normal", "closed"), change("tasks", None, "open"),
+    ]  # fmt: skip
+    action = {"id": "x", "text": "X", "owner": "coordinateur_pca", "due_at": "2027-03-01T08:00:00Z", "state": "open"}
+    answers = {"changes": {"since": "2027-02-11T08:00:00Z", "items": moved}, "improvements": {"items": [action], "next": None}}
+    door = httpx.MockTransport(lambda request: httpx.Response(200, json=answers[request.url.path.rpartition("/")[2]]))
+    monkeypatch.setattr("services.cli.client.httpx.Client", partial(httpx.Client, transport=door))
+    shown = CliRunner().invoke(app, command.split())
+    assert shown.exit_code == 0, shown.output
+    assert [word for word in said if word not in shown.output] == []
+    assert [code for code in codes if code in shown.output] == []
+
+
 @pytest.mark.parametrize("given", ["N9", "5", "", "N", "N33"])
 def test_a_level_that_is_none_is_a_fault_of_use(given: str) -> None:
     assert CliRunner().invoke(app, ["level", given]).exit_code == 2

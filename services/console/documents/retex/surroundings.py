@@ -122,10 +122,9 @@ def environment(x: RetexFacts, cited: Cited) -> Section:
 
 def improvements(x: RetexFacts, cited: Cited) -> Section:
     _ = x._
-    states = {"open": _("à faire"), "done": _("faite"), "dropped": _("abandonnée")}
     rows = [
         Row(
-            cells=(x.texts.get(i.text_id, _("texte effacé")), w.role_name(i.owner, None, x.names, _), times.day(times.of(i.due_at), x.lang), states[i.state]),
+            cells=(x.texts.get(i.text_id, _("texte effacé")), w.role_name(i.owner, None, x.names, _), times.day(times.of(i.due_at), x.lang), w.word(w.IMPROVEMENT_STATE, i.state, _)),
             refs=cited.of(f"improvement:{i.id}"), strong=i.state == "open" and times.of(i.due_at) < x.at,
         )
         for i in x.improvements
