@@ -170,6 +170,11 @@ async def test_the_pdf_is_accessible_two_pages_long_and_made_once() -> None:
     assert english != one
 
 
+def test_a_document_of_a_live_realm_has_its_pdf_at_any_millisecond() -> None:
+    at = report().model_copy(update={"as_of": report().as_of + 487})
+    assert b"pdfuaid" in asyncio.run(Typesetter(OUTLINES(FOLDER)).pdf(at, "fr"))
+
+
 def test_letters_without_a_font_do_not_stop_the_pdf() -> None:
     strange = report().model_copy(update={"sheets": {"fr": report().sheet("fr").model_copy(update={"intro": "\U0001f525 \u6c34"})}})
     made = asyncio.run(Typesetter(OUTLINES(FOLDER)).pdf(strange, "fr"))
