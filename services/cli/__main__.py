@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import io
 import sys
 from contextlib import suppress
@@ -155,8 +156,8 @@ def _root(
 
 
 def main() -> None:
-    """Entry point of the `vigie` script. A variable that cannot be read is named in one line, whatever the command (exit 1); so are words that are no
-    UTF-8, as a terminal with another encoding sends them (exit 2).
+    """Entry point of the `vigie` script. A variable that cannot be read and an output that cannot be written are named in one line, whatever the
+    command (exit 1); so are words that are no UTF-8, as a terminal with another encoding sends them (exit 2).
     """
     for stream in (sys.stdout, sys.stderr):  # a terminal that has no ’ shows ? for it, and the command goes on
         if isinstance(stream, io.TextIOWrapper):
@@ -169,6 +170,11 @@ def main() -> None:
             raise
         typer.secho(f"vigie: not UTF-8: {error.object!a}; is the terminal set to another encoding?", err=True, fg="red")
         raise SystemExit(2) from error
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
+            raise
+        typer.secho(f"vigie: the output cannot be written: {error.strerror}", err=True, fg="red")
+        raise SystemExit(1) from error
     except ValueError as error:
         from services.runtime.secret_files import wrong_variables
 

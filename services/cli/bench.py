@@ -42,6 +42,8 @@ def bench(
         found = asyncio.run(measure(name, settings.url, token, into, sites, rate, seconds))
     except (Away, Refused, ConnectionError) as error:
         raise fail(error) from error
+    if not found["accepted"]:
+        raise fail(ValueError(f"no report was accepted in {into}: {found['refused']} were refused or had no answer"))
     if as_json:
         typer.echo(json.dumps({"bench": name.value, "realm": into, "rate": rate} | found))
     else:

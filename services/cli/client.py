@@ -146,13 +146,22 @@ def _content(answer: httpx.Response) -> Any:
 
 
 def fail(exc: Exception) -> typer.Exit:
-    """Print the sentence of an error; the exit to raise (1: refused or failed)."""
-    typer.secho(str(exc) or type(exc).__name__, err=True, fg="red")
+    """Print the sentence of an error, then the fields that it does not name; the exit to raise (1: refused or failed)."""
+    sentence = said(exc)
+    typer.secho(sentence, err=True, fg="red")
     if isinstance(exc, Refused):
         errors = exc.problem.get("errors")
         for error in (e for e in errors if isinstance(e, dict)) if isinstance(errors, list) else ():
-            typer.secho(f"  {error.get('field', '')}: {error.get('detail', '')}", err=True)
+            if (line := f"{error.get('field', '')}: {error.get('detail', '')}") not in sentence:
+                typer.secho(f"  {line}", err=True)
     return typer.Exit(1)
+
+
+def said(exc: Exception) -> str:
+    """The words of an error; of a file or folder: its name and what is wrong with it."""
+    if isinstance(exc, OSError) and exc.filename is not None and exc.strerror:
+        return f"{exc.filename}: {exc.strerror}"
+    return str(exc) or type(exc).__name__
 
 
 def with_known_broker(settings: Settings) -> Settings:

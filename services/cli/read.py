@@ -10,12 +10,12 @@ from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.table import Table
 
 from services.cli.client import Away, Client, Refused, fail
-from services.cli.shown import console, plain
+from services.cli.shown import in_columns, plain
 from services.console.i18n import translator
-from services.console.pages.handover import TITLES, state_of
+from services.console.pages.handover import TITLES
+from services.console.pages.journal import KINDS
 from services.console.pages.moves import STATES
 from services.console.texts import words as w
 from services.console.texts.lines import few
@@ -26,6 +26,8 @@ PAGE = 1000
 EVERY = 100_000
 """As a limit: all there are."""
 _ = translator("fr")
+_KINDS = KINDS | {"impact": "effet"}
+_PROPOSAL_STATE = {"open": "en vigueur", "superseded": "remplacée", "lapsed": "sans objet", "failed": "échec du calcul"}
 
 Row = dict[str, Any]
 Column = tuple[str, Callable[[Row], str]]
@@ -78,12 +80,8 @@ def show(found: Row, as_json: bool, title: str, columns: Sequence[Column]) -> No
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return
-    table = Table(title=f"{title}\u00a0: {len(found['items'])}{'+' if found['next'] else ''}", title_justify="left")
-    for name, _cell in columns:
-        table.add_column(name, overflow="fold")
-    for item in found["items"]:
-        table.add_row(*(plain(cell(item)) for _name, cell in columns))
-    console().print(table)
+    heading = f"{title}\u00a0: {len(found['items'])}{'+' if found['next'] else ''}"
+    in_columns(heading, [name for name, _cell in columns], [[plain(cell(item)) for _name, cell in columns] for item in found["items"]])
 
 
 def _joined(values: Sequence[str], most: int = 4) -> str:
@@ -185,7 +183,7 @@ def reassignments(
         raise fail(exc) from exc
     if proposal is None:
         show(found, as_json, "Réaffectations", (
-            ("N°", lambda p: str(p["number"])), ("État", lambda p: p["state"]), ("Calculée", lambda p: at_paris(p["computed_at"])),
+            ("N°", lambda p: str(p["number"])), ("État", lambda p: w.word(_PROPOSAL_STATE, p["state"], _)), ("Calculée", lambda p: at_paris(p["computed_at"])),
             ("Agents", lambda p: str(p["agents"])), ("Besoins couverts", lambda p: f"{p['demand'] - p['unmet_agents']} / {p['demand']}"),
             ("À décider", lambda p: f"{p['undecided']} / {p['lines_total']}"), ("Version", lambda p: str(p["version"])), ("Identifiant", lambda p: p["id"]),
         ))  # fmt: skip
@@ -210,7 +208,7 @@ def notifications(
         ("Vague", lambda n: f"{n['wave']}" + (f" (cycle {n['cycle']})" if (n["cycle"] or 1) > 1 else "") if n["wave"] else ""),
         ("Rôle", lambda n: w.word(w.ROLE, n["role"], _)), ("Canal", lambda n: w.word(w.CHANNEL, n["channel"], _) if n["channel"] else ""),
         ("État", lambda n: w.word(w.NOTIFICATION_STATE, n["state"], _)), ("Répondu", lambda n: at_paris(n["acknowledged_at"])),
-        ("Pourquoi", lambda n: n["why"] or ""), ("Identifiant", lambda n: n["id"]),
+        ("Pourquoi", lambda n: w.word(w.WHY_NOT_TOLD, n["why"], _)), ("Identifiant", lambda n: n["id"]),
     ))  # fmt: skip
 
 
@@ -224,7 +222,7 @@ def timeline(
     found = fetch(path, realm, as_of, limit, kind=kind)
     show(found, as_json, "Main courante", (
         ("Fait", lambda e: at_paris(e["occurred_at"])), ("Su", lambda e: at_paris(e["recorded_at"])),
-        ("Retard", lambda e: f"+{e['late_min']}" if e["late_min"] else ""), ("Genre", lambda e: e["kind"]), ("Ligne", lambda e: e["text"]),
+        ("Retard", lambda e: f"+{e['late_min']}" if e["late_min"] else ""), ("Genre", lambda e: w.word(_KINDS, e["kind"], _)), ("Ligne", lambda e: e["text"]),
         ("Source", lambda e: w.word(w.SOURCE, e["source"], _)), ("Certitude", lambda e: w.word(w.CERTAINTY, e["certainty"], _)),
         ("Auteur", lambda e: "système" if e["author"] == "system" else e["author"]),
         ("Identifiant", lambda e: e["id"] + (f" corrige {e['corrects']}" if e["corrects"] else "")),

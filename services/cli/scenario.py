@@ -24,7 +24,7 @@ app = typer.Typer(
 def check(
     file: Annotated[Path, typer.Argument(help="Exercise in one YAML file (docs/how-to/write-an-exercise.md)", exists=True, dir_okay=False)],
     territory: Annotated[
-        Path | None, typer.Option(help="Reference data to check against; default: the installed one", file_okay=False)
+        Path | None, typer.Option(help="Reference data to check against; default: the installed one", exists=True, file_okay=False)
     ] = None,
 ) -> None:
     """Name every fault of an exercise with file and line; then `vigie play FILE`."""
@@ -33,7 +33,7 @@ def check(
     except ExerciseInvalid as exc:
         for problem in exc.problems:
             typer.secho(str(problem), err=True, fg="red")
-        typer.secho(f"{len(exc.problems)} problems", err=True)
+        typer.secho(f"{len(exc.problems)} problem{'' if len(exc.problems) == 1 else 's'}", err=True)
         raise typer.Exit(1) from exc
     except (TerritoryInvalid, OSError) as exc:
         raise fail(exc) from exc
@@ -47,7 +47,7 @@ def check(
 
 @app.command("list")
 def list_(
-    scenarios: Annotated[Path, typer.Option(help="Folder with scenarios.yaml", file_okay=False)] = REPOSITORY / "scenarios",
+    scenarios: Annotated[Path, typer.Option(help="Folder with scenarios.yaml", exists=True, file_okay=False)] = REPOSITORY / "scenarios",
 ) -> None:
     """Exercises that come along."""
     try:

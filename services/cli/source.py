@@ -21,7 +21,7 @@ from services.cli.shown import console, plain
 from services.cli.token import Several, wait_accepted
 from services.runtime.settings import Settings
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Sources: add, list, disable, enable.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Sources: add, change, list, disable, enable.")
 Name = Annotated[str, typer.Argument(help="Name of the source, e.g. prometheus-si")]
 
 

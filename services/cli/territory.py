@@ -42,7 +42,7 @@ def _invalid(folder: Path, exc: TerritoryInvalid) -> typer.Exit:
     """Print what is wrong; the exit to raise."""
     for problem in exc.problems:
         typer.secho(f"{folder}/{problem}", err=True, fg="red")
-    typer.secho(f"{len(exc.problems)} problems", err=True)
+    typer.secho(f"{len(exc.problems)} problem{'' if len(exc.problems) == 1 else 's'}", err=True)
     return typer.Exit(1)
 
 

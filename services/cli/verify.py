@@ -109,6 +109,8 @@ def verify(
 ) -> None:
     """Re-derive from the logs, independently, that every promise was kept; or check an evidence bundle."""
     settings = Settings()
+    if key is not None and bundle is None:
+        raise typer.BadParameter("--key goes with --bundle")
     if bundle is not None:
         _verify_bundle(bundle, key or settings.data.secrets / PUBLIC_NAME, required=key is not None, as_json=as_json)
         return

@@ -17,8 +17,6 @@ TERRITORY: Final = "territory"
 STANDING: Final = ("running", "answered", "exhausted")
 """States of a ladder that is neither over nor replaced."""
 NOT_THROUGH: Final = N_("non parvenu")
-WHY_FAILED: Final = {"no_verified_channel": N_("aucun canal vérifié")}
-"""Why a notification reached nobody (`Notification.why`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +112,7 @@ def _answered(n: Notification, names: Names, _: Translator) -> Answered | None:
 def _doubt(n: Notification, names: Names, _: Translator) -> Doubt | None:
     """That nothing got through, or what the policy of a channel leaves open (`canaux.yaml`, `doute`), in words."""
     if n.state is NotificationState.FAILED:
-        return Doubt(_who(n, names, _), _(WHY_FAILED.get(n.why or "", NOT_THROUGH)), n.id, failed=True, again=True)
+        return Doubt(_who(n, names, _), _(w.WHY_NOT_TOLD.get(n.why or "", NOT_THROUGH)), n.id, failed=True, again=True)
     if n.withdrawn is not None and n.attempts and all(a.state == "failed" for a in n.attempts):
         return Doubt(_who(n, names, _), _(NOT_THROUGH), n.id, failed=True)
     if n.state is NotificationState.AMBIGUOUS:

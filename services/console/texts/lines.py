@@ -197,7 +197,7 @@ def _escalation(record: Record, names: Names, _: Translator) -> str:
         case "joined":
             return _("Escalade {ladder} : un incident la rejoint", ladder=ladder)
         case "answer" | "declined":
-            return _.plural("Escalade {ladder} : {n} réponse", "Escalade {ladder} : {n} réponses", v.get("positive", 0), ladder=ladder)
+            return _.plural("Escalade {ladder} : {n} réponse", "Escalade {ladder} : {n} réponses", v.get("positive") or 0, ladder=ladder)
     who = _.plural("{n} appel", "{n} appels", v.get("called") or 0)
     if v.get("cycle", 1) > 1:
         return _("Escalade {ladder}, cycle {cycle}, vague {wave} : {who}", ladder=ladder, cycle=v["cycle"], wave=v["wave"], who=who)

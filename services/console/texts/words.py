@@ -80,6 +80,23 @@ NOTIFICATION_STATE = {
     NotificationState.SUPERSEDED: N_("remplacé"),
     NotificationState.WITHDRAWN: N_("retiré"),
 }
+WHY_NOT_TOLD = {
+    "held": N_("envois suspendus"),
+    "paced": N_("attend son tour"),
+    "quiet_hours": N_("heures de silence"),
+    "bundled": N_("dans un prochain envoi groupé"),
+    "no_verified_channel": N_("aucun canal vérifié"),
+    "channel_not_configured": N_("canal non configuré"),
+    "perhaps_not_sent": N_("peut-être non envoyé"),
+    "no_outcome": N_("sans nouvelle du fournisseur"),
+    "no_receipt": N_("sans accusé de réception"),
+    "person_unknown": N_("absent de l’annuaire"),
+    "no_address": N_("aucune adresse pour ce canal"),
+    "address_invalid": N_("adresse invalide"),
+    "text_erased": N_("texte effacé"),
+    "limit_passed": N_("délai d’envoi dépassé"),
+}
+"""Why a message waits or reached nobody (`Notification.why`); providers have codes of their own."""
 CHANNEL = {
     Channel.APP: N_("appli"),
     Channel.SMS: N_("SMS"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.cli import doctor, read, source, status
+from services.cli import doctor, read, shown, source, status
 from services.runtime.settings import DataDir
 from services.runtime.supervisor.lock import DataDirLock
 
@@ -69,3 +69,43 @@ def test_the_status_of_a_system_shows_no_password(
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:6379/0", "rediss://u:p@h:1/0?ssl_ca_certs=/x", "unix:///run/store.sock", ""])
 def test_an_address_without_a_login_stays(url: str) -> None:
     assert status.without_login(url) == url.replace("u:p@", "")
+
+
+ROWS = [["92-2027-0211-01", "Coupure électrique à Nanterre-Préfecture", "", "97ed5fd9-5a4f-5e00-aa42-9b75d1b980ff"]]
+NAMES = ["Numéro", "Titre", "Escalade", shown.IDENTIFIER]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 200])
+def test_an_identifier_is_in_one_piece_at_any_width(columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nine columns of six letters are no table: at 80 columns an identifier went over six lines."""
+    monkeypatch.setattr(shown, "PIPED_COLUMNS", columns)
+    shown.in_columns("Incidents : 1", NAMES, ROWS)
+    said = capsys.readouterr().out
+    assert ROWS[0][-1] in said
+    assert max(map(len, said.splitlines())) <= columns
+
+
+def test_what_does_not_fit_side_by_side_stands_one_below_the_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shown, "PIPED_COLUMNS", 60)
+    shown.in_columns("Incidents : 1", NAMES, ROWS)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert [line[0] for line in lines] == ["Incidents", "Numéro", "Titre", "Identifiant"], "what is empty is left out"
+
+
+def test_codes_of_messages_lines_and_proposals_are_told_in_words(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    message = {
+        "id": "n-1", "planned_at": None, "level": 3, "wave": 1, "cycle": 1, "role": "cellule_si", "channel": "sms", "state": "failed",
+        "acknowledged_at": None, "why": "channel_not_configured",
+    }  # fmt: skip
+    line = {
+        "id": "l-1", "occurred_at": None, "recorded_at": None, "late_min": 0, "kind": "alarm", "text": "t", "source": None, "certainty": None,
+        "author": "system", "corrects": None,
+    }  # fmt: skip
+    monkeypatch.setattr(read, "fetch", lambda path, *_args, **_filters: {"items": [message if "notif" in path else line], "next": None})
+    read.notifications(as_json=False)
+    read.timeline(as_json=False)
+    said = capsys.readouterr().out
+    assert "canal non configuré" in said
+    assert "alarme" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -136,10 +137,25 @@ def test_a_token_is_one_part_of_an_address(answered: Callable[[Answering], None]
     assert sent == ["/api/v1/tokens/..%2Fusers%2Fx%3Fy"]
 
 
-def test_a_bundle_is_the_file_of_its_owner_alone(answered: Callable[[Answering], None], tmp_path: Path) -> None:
-    """It holds the words of reports and decisions (D58)."""
-    bundle = httpx.Response(200, content=b"PK", headers={"content-type": "application/zip"})
-    answered(lambda asked: bundle if asked.url.path.endswith("/export") else httpx.Response(200, json={"items": []}))
-    done = CliRunner().invoke(app, ["export", "i-1", "--out", str(tmp_path / "i-1.zip")])
-    assert done.exit_code == 0, done.output
-    assert (tmp_path / "i-1.zip").stat().st_mode & 0o777 == 0o600
+def test_a_wrong_field_is_told_once(answered: Callable[[Answering], None]) -> None:
+    one = {"field": "sites", "code": "enum", "detail": "personne n’y travaille"}
+    other = {"field": "channels.0", "code": "enum", "detail": "inconnu"}
+    answered(lambda _: httpx.Response(422, json={"detail": "Un champ n’est pas bon. sites: personne n’y travaille", "errors": [one, other]}))
+    told = CliRunner().invoke(app, ["incidents"]).output
+    assert told.count("sites: personne n’y travaille") == 1
+    assert "channels.0: inconnu" in told
+
+
+def test_an_output_that_cannot_be_written_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("services.cli.__main__.app", full)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "vigie: the output cannot be written: No space left on device\n"
+
+
+def test_a_key_to_judge_a_bundle_needs_a_bundle() -> None:
+    assert CliRunner().invoke(app, ["verify", "--key", "/srv/key.pem"]).exit_code == 2
