@@ -58,7 +58,9 @@ def contingency(
     meta: Annotated[Path | None, typer.Option(help="JSON: id, elapsed_h, transit, tele of each situation")] = None,
     name: Annotated[str | None, typer.Option(help="Which situation")] = None,
     approved: Annotated[Path | None, typer.Option(help="Lines approved in it, as JSON of a proposal: they hold desks and agents")] = None,
-    territory: Annotated[Path | None, typer.Option(help="Folder like territories/92; default: the installed one", exists=True, file_okay=False)] = None,
+    territory: Annotated[
+        Path | None, typer.Option(help="Folder like territories/92; default: the installed one", exists=True, file_okay=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
     """Rank the losses that leave vital work undone even after the best reassignment (N-1, N-2), on a quiet day or from a crisis."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import json
 import os
+import re
 import shutil
 import stat
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -30,6 +32,12 @@ ANSWER_S: Final = 10.0
 LOOPBACK: Final = ("127.", "::1", "localhost")
 
 
+UNLISTED: Final = frozenset({"VIGIE_SUPERVISOR", "VIGIE_FAILPOINT"})
+"""Variables that are no settings: of the supervisor to its processes, of fault tests."""
+_OF_KUBERNETES: Final = re.compile(r"_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP).*)?$")
+"""What Kubernetes tells every pod of a service whose name begins with `vigie`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was looked at."""
@@ -39,6 +47,17 @@ class Finding:
     found: str
     act: str = ""
     """What to do; empty when there is nothing to do."""
+
+
+def variables(environment: Iterable[str]) -> Iterator[Finding]:
+    """Each variable is one that something reads: a provider under a mistyped one calls nobody, and nothing else says so."""
+    from services.cli.settingsdoc import variables as documented
+
+    known = {*documented(), *UNLISTED}
+    for name in sorted(n for n in environment if n.startswith("VIGIE_") and n not in known and not _OF_KUBERNETES.search(n)):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        act = f"is {near[0]} meant? " if near else ""
+        yield Finding("setting", "warning", f"{name} is read by nothing", f"{act}every variable: docs/reference/configuration.md")
 
 
 def disk(data: DataDir) -> Iterator[Finding]:
@@ -203,7 +222,7 @@ async def examine(settings: Settings) -> list[Finding]:
         found += [*disk(settings.data), *secrets(settings.data)]
     else:
         found.append(Finding("data directory", "warning", f"{settings.data_dir} has not been used yet", "start `vigie up` once"))
-    found += listening(settings)
+    found += [*variables(os.environ), *listening(settings)]
     remote: list[Callable[[Settings], Awaitable[list[Finding]]]] = [broker, cache]
     for ask, name in zip(remote, ("broker", "store"), strict=True):
         try:

@@ -10,6 +10,7 @@ import typer
 from schemas.maintenance import Matcher
 from services.cli.decide import Expected, Key, decide
 from services.cli.read import AsJson, AsOf, Limit, Realm, at_paris, fetch, moment, show
+from services.cli.shown import IDENTIFIER
 from services.console.i18n import translator
 from services.console.pages.works import said_rule
 
@@ -36,7 +37,7 @@ def list_(
     """Windows: active ones, then the next to begin, then those that are over."""
     found = fetch("/api/v1/maintenance", realm, as_of, limit, state=state, site=site)
     show(found, as_json, "Travaux", (
-        ("Id", lambda m: m["id"]), ("État", lambda m: str(_STATE.get(m["state"], m["state"]))), ("Quoi, où", lambda m: m["title"]),
+        (IDENTIFIER, lambda m: m["id"]), ("État", lambda m: str(_STATE.get(m["state"], m["state"]))), ("Quoi, où", lambda m: m["title"]),
         ("De", lambda m: at_paris(m["begins_at"] or m["starts_at"])), ("À", lambda m: at_paris(m["over_at"] or m["until_at"] or m["ends_at"])),
         ("Répétition", lambda m: said_rule(m["rrule"], _)), ("Causes", lambda m: str(m["causes"])), ("Version", lambda m: str(m["version"])),
     ))  # fmt: skip

@@ -15,6 +15,8 @@ from services.cli.decide import Key, Reason, decide
 from services.cli.read import EVERY, AsJson, AsOf, Realm, at_paris, fetch, moment, query, show
 from services.cli.shown import console
 from services.console.feed_links import FeedLinks
+from services.console.i18n import translator
+from services.console.texts import words as w
 from services.oncall.ics import MOST_BYTES
 from services.runtime.settings import Settings
 
@@ -26,7 +28,9 @@ Scope = Annotated[str | None, typer.Option(help="Pôle or site; none for a role 
 Deputy = Annotated[bool, typer.Option("--deputy", help="The deputy's place, not the holder's")]
 From = Annotated[str | None, typer.Option("--from", help="ISO 8601; without offset, Paris time")]
 To = Annotated[str | None, typer.Option("--to", help="ISO 8601; without offset, Paris time")]
+_ = translator("fr")
 _PLACE = {"holder": "titulaire", "deputy": "suppléant"}
+_STATE = {"in_force": "en vigueur", "replaced": "remplacé", "withdrawn": "retiré"}
 
 
 def _span(start: str | None, end: str | None) -> dict[str, str | None]:
@@ -43,7 +47,7 @@ def who(
     show(found, as_json, "Astreintes", (
         ("Rôle", lambda p: p["role_name"]), ("Périmètre", lambda p: p["scope_name"] or ""), ("Titulaire", lambda p: p["now"]["holder"] or "personne"),
         ("Suppléant", lambda p: p["now"]["deputy"] or "personne"), ("Jusqu’au", lambda p: at_paris(p["now"]["until"])),
-        ("Par", lambda p: p["holder"][0]["by"] if p["holder"] else ""),
+        ("Par", lambda p: w.word(w.STAND, p["holder"][0]["by"], _) if p["holder"] else ""),
     ))  # fmt: skip
     for broken in found["limits"] if not as_json else ():
         span = f"{at_paris(broken['from'])} – {at_paris(broken['to'])}"
@@ -155,9 +159,9 @@ def duties(realm: Realm = None, as_of: AsOf = None, role: RoleOption = None, as_
     """Overrides, swaps and calendars, newest first."""
     found = ask("GET", "/api/v1/oncall/duties" + query(realm, as_of, role=role))
     show(found, as_json, "Changements d’astreinte", (
-        ("Genre", lambda d: d["kind"]), ("Rôle", lambda d: d["role"]), ("Périmètre", lambda d: d["scope"] or ""),
+        ("Genre", lambda d: w.word(w.STAND, d["kind"], _)), ("Rôle", lambda d: w.word(w.ROLE, d["role"], _)), ("Périmètre", lambda d: d["scope"] or ""),
         ("Place", lambda d: _PLACE[d["place"]]), ("Du", lambda d: at_paris(d["from"])), ("Au", lambda d: at_paris(d["to"])),
-        ("Personnes", lambda d: ", ".join(p or "personne" for p in d["persons"])), ("État", lambda d: d["state"]), ("Identifiant", lambda d: d["id"]),
+        ("Personnes", lambda d: ", ".join(p or "personne" for p in d["persons"])), ("État", lambda d: _STATE[d["state"]]), ("Identifiant", lambda d: d["id"]),
     ))  # fmt: skip
 
 
@@ -198,7 +202,7 @@ def readiness(
         _show_holes({"items": proof["items"], "next": None}, False, "À combler")
         if site is not None:
             show({"items": proof["reached"], "next": None}, False, f"Qui serait joint pour {site}", (
-                ("Rôle", lambda r: r["role"]), ("Du", lambda r: at_paris(r["from"])), ("Au", lambda r: at_paris(r["to"])),
+                ("Rôle", lambda r: w.word(w.ROLE, r["role"], _)), ("Du", lambda r: at_paris(r["from"])), ("Au", lambda r: at_paris(r["to"])),
                 ("Personne", lambda r: r["person"] or "personne"), ("Canal", lambda r: r["channel"] or ""),
                 ("Minutes", lambda r: f"{r['minutes']:.1f}" if r["minutes"] is not None else ""),
             ))  # fmt: skip

@@ -158,7 +158,9 @@ def paper(
         typer.Option(help="Print the telephone list too: the CSV of `vigie directory import`. Personal data", exists=True, dir_okay=False),
     ] = None,
     url: Annotated[str | None, typer.Option(help="Address for the QR codes; default VIGIE_PUBLIC_URL; empty: none")] = None,
-    territory: Annotated[Path | None, typer.Option(help="Folder like territories/92; default: the installed one", exists=True, file_okay=False)] = None,
+    territory: Annotated[
+        Path | None, typer.Option(help="Folder like territories/92; default: the installed one", exists=True, file_okay=False)
+    ] = None,
 ) -> None:
     """Print the paper pack: ladders, action cards, site sheets with QR codes; with --directory the telephone list."""
     try:

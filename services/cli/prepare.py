@@ -29,8 +29,10 @@ async def open_territory(settings: Settings) -> None:
     try:
         territory = await asyncio.to_thread(load_tried, settings.territory)
     except (TerritoryInvalid, OSError) as error:
+        first, *others = str(error).splitlines()
+        more = f", and {len(others)} more" if others else ""
         raise UpFailed(
-            f"the territory {settings.territory} cannot be loaded ({error}): see `vigie territory check {settings.territory}`"
+            f"the territory {settings.territory} cannot be loaded ({first}{more}): see `vigie territory check {settings.territory}`"
         ) from error
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, **client_options())
     await admin.start()

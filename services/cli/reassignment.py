@@ -43,7 +43,9 @@ def solve(
     cohesion: Annotated[bool, typer.Option(help="Keep teams together: fewest groups after the penalties")] = False,
     tie_break: Annotated[bool, typer.Option(help="Make the choice among equals that every solver makes")] = False,
     nodes: Annotated[int, typer.Option(min=1, help="Most nodes of branch and bound")] = Work().nodes,
-    territory: Annotated[Path | None, typer.Option(help="Folder like territories/92; default: the installed one", exists=True, file_okay=False)] = None,
+    territory: Annotated[
+        Path | None, typer.Option(help="Folder like territories/92; default: the installed one", exists=True, file_okay=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
     """Propose who goes where in a situation given as tables. Exit 0 if an answer exists, whatever stays unmet."""

@@ -48,6 +48,7 @@ BEFORE: Final[dict[str, tuple[str, str]]] = {
     "VIGIE_LOG_COLOUR": ("on a terminal", "`1` or `0`."),
     "VIGIE_PROCESS": ("", "Name of this process in `vigie status`."),
     "VIGIE_BACKUP_KEY": ("none", "Passphrase of `vigie backup` and `vigie restore` ([back up](../how-to/back-up.md))."),
+    "VIGIE_KIT_DIR": ("`~/.local/share/vigie-kit`", "Where a [kit](../how-to/kit.md) has packages and data when its stick takes none."),
     "OTEL_EXPORTER_OTLP_ENDPOINT": ("none", "Address of an OpenTelemetry collector: [traces](../how-to/traces.md). The other `OTEL_*` variables of its SDK hold as well."),
 }  # fmt: skip
 _HEAD: Final = """# Configuration

@@ -19,7 +19,7 @@ from services.cli.client import Away, Client, Refused, fail
 from services.cli.decide import Expected, Key, decide
 from services.cli.foreseeing import figures_of, foresee
 from services.cli.read import AsJson, AsOf, Limit, Realm, at_paris, fetch, moment, show
-from services.cli.shown import console
+from services.cli.shown import IDENTIFIER, console
 from services.cli.whatif import Outcome
 from services.cli.whatif import show as show_outcome
 from services.console.i18n import translator
@@ -123,7 +123,7 @@ def changes(
     """Changes of the reference data: to be approved, waiting for their time, then what is over."""
     found = fetch("/api/v1/reference/changes", realm, as_of, limit, state=state)
     show(found, as_json, "Changements des données de référence", (
-        ("Id", lambda c: c["id"]), ("État", lambda c: w.word(w.CHANGE_STATE, c["state"], _)), ("Version", lambda c: c["reference"]),
+        (IDENTIFIER, lambda c: c["id"]), ("État", lambda c: w.word(w.CHANGE_STATE, c["state"], _)), ("Version", lambda c: c["reference"]),
         ("Diffère", lambda c: ", ".join(w.word(w.SECTION, d["section"], _) for d in c["sections"])),
         ("Effet", lambda c: at_paris(c["in_force_at"] or c["effective_at"])), ("Décisions", _said),
         ("Crises rejouées", lambda c: " ".join(foreseen_of(Foreseen.model_validate(c["foreseen"]), _)) if c["foreseen"] else "–"),

@@ -23,14 +23,18 @@ from services.cli.read import at_paris, moment
 from services.cli.recorded import Fork, NotRecorded, Recording, read_recording, realms_of
 from services.cli.replaying import faithful, reference_of, replay
 from services.cli.shown import console
+from services.console.i18n import translator
+from services.console.texts import words as w
 from services.runtime.exits import Stop
 from services.runtime.kafka import iso
 from services.runtime.settings import Settings
 from services.territory import TerritoryInvalid, load_territory
 
+_ = translator("fr")
 WORDS: Final = {
     "called": "appelé", "reached": "joint", "answered": "a répondu", "proposed": "proposé", "active": "actif", "partly_active": "actif en partie",
-    "lifted": "levé", "interrupted": "interrompue", "degraded": "dégradée", "threatened": "menacée", "restored": "rétablie", "rto_exceeded": "RTO dépassé",
+    "lifted": "levé", "valid": "valide", "refused": "refusé", "postponed": "différé", "recovering": "en retour",
+    "interrupted": "interrompue", "degraded": "dégradée", "threatened": "menacée", "restored": "rétablie", "rto_exceeded": "RTO dépassé",
     "dmia_exceeded": "DMIA dépassée", "open": "ouvert", "acknowledged": "pris en charge", "closed": "clos", "merged": "fusionné",
     "messages": "messages", "messages_failed": "messages sans destinataire joint", "incidents": "incidents", "alarms": "alarmes",
     "roles_uncovered": "rôles sans personne",
@@ -154,7 +158,8 @@ def show(outcome: Outcome, *, stderr: bool = False) -> None:
         table.add_column(column)
     for d in outcome.differences:
         m = d.milestone
-        name = f"{m.of} {WORDS.get(m.what, m.what)}" if m.kind != "level" else f"niveau {m.what}"
+        of = w.word(w.ROLE, m.of, _) if m.kind == "person" else m.of
+        name = f"{of} {WORDS.get(m.what, m.what)}" if m.kind != "level" else f"niveau {m.what}"
         incident = m.incident or (m.of if m.kind == "incident" else "")
         table.add_row(name, incident, _when(d.before), _when(d.after), _gap(d), style="red" if d.worse else None)
     shown.print(table)

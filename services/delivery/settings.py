@@ -14,13 +14,14 @@ from services.delivery.channels.email.settings import EmailSettings
 from services.delivery.channels.sms.settings import SmsSettings
 from services.delivery.channels.voice.settings import VoiceSettings
 from services.delivery.channels.webhook.settings import WebhookSettings
+from services.runtime.settings import PublicUrl
 from services.runtime.webpush import PushSettings
 
 
 class DeliverySettings(EmailSettings, SmsSettings, VoiceSettings, WebhookSettings, ChatSettings, PushSettings):
     """`DeliverySettings()` reads the variables of all channels and `VIGIE_PUBLIC_URL`."""
 
-    public_url: str = ""
+    public_url: PublicUrl = ""
     """Address under which people and gateways reach the front from outside, for links in messages; empty = `http://<VIGIE_HTTP>`."""
     calls_at_once: int = Field(default=16, ge=1, le=200)
     """Provider calls per channel at the same time."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.runtime.rights import Role
-from services.runtime.settings import Settings
+from services.runtime.settings import PublicUrl, Settings
 
 COOKIE: Final = "vigie_oidc"
 """Keeps an attempt in the browser."""
@@ -48,7 +48,7 @@ class OidcSettings(Settings):
     """After « Entrer avec » on the button."""
     oidc_new_role: Role | None = None
     """Role of the account that is opened for somebody who has none; empty = none is opened. Never `admin`."""
-    public_url: str = ""
+    public_url: PublicUrl = ""
     """Address under which browsers reach the front; empty = the one that they used."""
 
     @field_validator("oidc_new_role", mode="before")

@@ -7,6 +7,7 @@ runs `vigie up`, addresses that nobody set are found in the data directory, so t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -76,6 +77,21 @@ def address_of(url: SecretStr, schemes: Iterable[str]) -> SecretStr:
     if not right:
         raise ValueError(wanted)
     return url
+
+
+def _public_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        right = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", text)
+    except ValueError:
+        right = False
+    if text and not right:
+        raise ValueError(f"must be an address like https://vigie.example.org, not {text!r}")
+    return text
+
+
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+"""Where browsers and gateways reach the front; empty = not said."""
 
 
 def split_host_port(address: str) -> tuple[str, int]:

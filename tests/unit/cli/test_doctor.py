@@ -91,3 +91,10 @@ async def test_what_does_not_answer_is_a_fault_not_a_traceback(tmp_path: Path) -
 async def test_without_any_channel_nobody_can_be_called(tmp_path: Path) -> None:
     [finding] = [f for f in await doctor.examine(Settings(data_dir=tmp_path)) if f.check == "channels"]
     assert finding.state == "fault"
+
+
+def test_a_variable_that_nothing_reads_is_said_with_the_one_that_was_meant() -> None:
+    given = ["VIGIE_SMPT_URL", "VIGIE_HTTP", "VIGIE_JAVA", "VIGIE_SERVICE_HOST", "VIGIE_KAFKA_BOOTSTRAP_PORT_9092_TCP_ADDR", "PATH"]
+    [finding] = doctor.variables(given)
+    assert (finding.state, finding.found) == ("warning", "VIGIE_SMPT_URL is read by nothing")
+    assert "VIGIE_SMTP_URL" in finding.act

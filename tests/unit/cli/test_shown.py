@@ -76,7 +76,9 @@ NAMES = ["Numéro", "Titre", "Escalade", shown.IDENTIFIER]
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100, 200])
-def test_an_identifier_is_in_one_piece_at_any_width(columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_identifier_is_in_one_piece_at_any_width(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Nine columns of six letters are no table: at 80 columns an identifier went over six lines."""
     monkeypatch.setattr(shown, "PIPED_COLUMNS", columns)
     shown.in_columns("Incidents : 1", NAMES, ROWS)
@@ -94,7 +96,9 @@ def test_what_does_not_fit_side_by_side_stands_one_below_the_other(
     assert [line[0] for line in lines] == ["Incidents", "Numéro", "Titre", "Identifiant"], "what is empty is left out"
 
 
-def test_codes_of_messages_lines_and_proposals_are_told_in_words(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_codes_of_messages_lines_and_proposals_are_told_in_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     message = {
         "id": "n-1", "planned_at": None, "level": 3, "wave": 1, "cycle": 1, "role": "cellule_si", "channel": "sms", "state": "failed",
         "acknowledged_at": None, "why": "channel_not_configured",

@@ -140,7 +140,9 @@ def test_a_token_is_one_part_of_an_address(answered: Callable[[Answering], None]
 def test_a_wrong_field_is_told_once(answered: Callable[[Answering], None]) -> None:
     one = {"field": "sites", "code": "enum", "detail": "personne n’y travaille"}
     other = {"field": "channels.0", "code": "enum", "detail": "inconnu"}
-    answered(lambda _: httpx.Response(422, json={"detail": "Un champ n’est pas bon. sites: personne n’y travaille", "errors": [one, other]}))
+    answered(
+        lambda _: httpx.Response(422, json={"detail": "Un champ n’est pas bon. sites: personne n’y travaille", "errors": [one, other]})
+    )
     told = CliRunner().invoke(app, ["incidents"]).output
     assert told.count("sites: personne n’y travaille") == 1
     assert "channels.0: inconnu" in told

@@ -13,6 +13,9 @@ from typer.testing import CliRunner, Result
 from services.cli import territory
 from services.cli.__main__ import app
 from services.cli.client import Away
+from services.cli.prepare import open_territory
+from services.runtime.settings import Settings
+from services.runtime.supervisor.up import UpFailed
 from tests.shipped import FOLDER
 
 
@@ -115,3 +118,10 @@ def test_a_rule_that_a_decider_cannot_use_is_said_before_anything_is_published(t
     plans.write_text(plans.read_text(encoding="utf-8").replace("metric: river_level", "metric: riverlevel", 1), encoding="utf-8")
     said = _checked(folder)
     assert (said.exit_code, "alerts cannot use these rules: KeyError 'riverlevel'" in said.output) == (1, True)
+
+
+async def test_a_start_without_a_territory_says_so_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UpFailed) as failed:
+        await open_territory(Settings(territory=tmp_path))
+    assert len(str(failed.value).splitlines()) == 1
+    assert f"vigie territory check {tmp_path}" in str(failed.value)

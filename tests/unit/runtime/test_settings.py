@@ -17,6 +17,7 @@ from services.cli.settingsdoc import GROUPS, name_of
 from services.delivery.settings import DeliverySettings
 from services.intake.settings import IntakeSettings
 from services.runtime.kafka_security import KafkaSecurity
+from services.runtime.oidc_settings import OidcSettings
 from services.runtime.secret_files import SecretsMissing, wrong_variables
 from services.runtime.settings import DataDir, Settings
 from services.runtime.supervisor.lock import DataDirLock
@@ -181,11 +182,17 @@ def test_a_process_of_its_own_names_it_in_one_line(module: str, variable: str, t
     assert f"{variable}: Input should be greater than or equal to 1" in done.stderr.splitlines()[-1]
 
 
-def test_what_is_made_is_the_owners_alone(tmp_path: Path) -> None:
-    """Also logs and segments: others on the machine read no incident. A folder that was there keeps its mode."""
-    (tmp_path / "given").mkdir(mode=0o755)
-    for root, mode in ((tmp_path / "given", 0o755), (tmp_path / "made", 0o700)):
-        data = DataDir(root)
-        data.make()
-        assert root.stat().st_mode & 0o777 == mode
-        assert {p.stat().st_mode & 0o777 for p in root.iterdir()} == {0o700}
+@pytest.mark.parametrize(
+    "given", ["x", "vigie.example.org", "ftp://vigie.example.org", "https://", "https://vigie example", "https://[::1"]
+)
+@pytest.mark.parametrize("settings", [DeliverySettings, OidcSettings])
+def test_an_address_for_links_that_leads_nowhere_is_refused(
+    settings: type[BaseSettings], given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every link of every message, and of the papers, would have been dead."""
+    monkeypatch.setenv("VIGIE_PUBLIC_URL", given)
+    with pytest.raises(ValidationError) as refused:
+        settings()
+    assert (wrong_variables(refused.value) or "").startswith("VIGIE_PUBLIC_URL: must be an address like https://")
+    monkeypatch.setenv("VIGIE_PUBLIC_URL", "https://vigie.example.org:8443/vigie/")
+    settings()
