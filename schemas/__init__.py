@@ -2,7 +2,9 @@
 
 from schemas import (  # noqa: F401
     alerts,
+    calling,
     callouts,
+    causes,
     commands,
     contingency,
     continuity,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from schemas.alerts import AnswerRecorded, EscalationRow, NotificationPlanned, NotificationWithdrawn, RoleUncovered, WaveRow
 from schemas.base import MINUTE_MS, Instant
+from schemas.calling import AnswerRecorded, EscalationRow, NotificationPlanned, NotificationWithdrawn, RoleUncovered, WaveRow
 from schemas.reports import ReportReceived
 from schemas.words import Answer, IncidentState
 from services.alerts import relief

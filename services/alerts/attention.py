@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from schemas.alerts import IncidentRow, NotificationPlanned, RoleUncovered
+from schemas.alerts import IncidentRow
+from schemas.calling import NotificationPlanned, RoleUncovered
 from schemas.maintenance import PagingWithheld
 from schemas.words import Channel
 from services.alerts.draft import Draft

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from schemas.alerts import Cause, CauseChanged, ReportChanged, ReportRow, TaskChanged
+from schemas.alerts import ReportChanged, ReportRow, TaskChanged
 from schemas.base import Instant
+from schemas.causes import Cause, CauseChanged
 from schemas.words import MsgType
 from services.alerts import rules, tasks
 from services.alerts.calendar import day_of, end_of_day

@@ -6,8 +6,9 @@ from collections.abc import Container
 from math import isfinite
 from typing import Final
 
-from schemas.alerts import Cause, ReportRow
+from schemas.alerts import ReportRow
 from schemas.base import HOUR_MS, Instant
+from schemas.causes import Cause
 from schemas.reports import ReportReceived, Window
 from schemas.words import Certainty, EventType, MsgType, ReportState
 from services.alerts.calendar import instant_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from schemas.alerts import Cause, IncidentRow, ReportRow
+from schemas.alerts import IncidentRow, ReportRow
+from schemas.causes import Cause
 from schemas.words import EventType, IncidentState, MsgType
 from services.alerts import rules
 from services.alerts.claims import communes_of, is_confirmed, measure_name, objects_of, says_restored, site_of, takes_back

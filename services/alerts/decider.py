@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from schemas.alerts import AnswerReceived, AttentionRequested, DeadlineSettled, HistoryForgotten, MetricChanged, Unreachable
+from schemas.alerts import AttentionRequested, DeadlineSettled, HistoryForgotten, MetricChanged
 from schemas.base import DAY_MS, Command, Fact, Instant
+from schemas.calling import AnswerReceived, Unreachable
 from schemas.continuity import CrisisTended, ImprovementChanged, ImprovementRow, SitrepIssued
 from schemas.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived

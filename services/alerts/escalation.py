@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.alerts import EscalationRow, NotificationUrged, NotificationWithdrawn
 from schemas.base import MINUTE_MS
+from schemas.calling import EscalationRow, NotificationUrged, NotificationWithdrawn
 from schemas.reference import Escalation
 from schemas.words import Level
 from services.alerts.attention import held_back, inform, withhold

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from schemas.alerts import Cause, IncidentRow, ReportChanged, ReportRow, Why
+from schemas.alerts import IncidentRow, ReportChanged, ReportRow, Why
 from schemas.base import Instant
+from schemas.causes import Cause
 from schemas.realms import parse_realm
 from schemas.words import Certainty, EventType, IncidentState, Level, MsgType
 from services.alerts import rules, zones

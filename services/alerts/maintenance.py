@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from schemas.alerts import Cause
+from schemas.causes import Cause
 from schemas.maintenance import MaintenanceChanged, MaintenanceRow
 from schemas.recurrence import occurrence_at, parse_rule
 from services.alerts.draft import Draft

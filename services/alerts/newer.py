@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from schemas.alerts import Cause, ReportRow
+from schemas.alerts import ReportRow
 from schemas.base import Instant
+from schemas.causes import Cause
 from schemas.words import EventType
 from services.alerts.calendar import end_of_day
 from services.alerts.claims import (

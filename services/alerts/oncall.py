@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.alerts import EscalationRow, IncidentRow
+from schemas.alerts import IncidentRow
 from schemas.base import DAY_MS, HOUR_MS
+from schemas.calling import EscalationRow
 from schemas.oncall import ReachabilityChanged, ReachRow
 from schemas.realms import is_live
 from schemas.words import Channel

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from schemas.alerts import Cause, CauseChanged, FlagChanged, ReportRow, Why
+from schemas.alerts import FlagChanged, ReportRow, Why
 from schemas.base import HOUR_MS, MINUTE_MS
+from schemas.causes import Cause, CauseChanged
 from schemas.maintenance import Coverage, LeaseChanged
 from services.alerts import incidents
 from services.alerts.claims import is_ill

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.alerts import Cause, ReportChanged, ReportRow, SilenceChanged, Why
+from schemas.alerts import ReportChanged, ReportRow, Why
+from schemas.causes import Cause, SilenceChanged
 from schemas.realms import is_live
 from schemas.reports import ReportReceived
 from schemas.words import EventType, IncidentState, MsgType, ReportState

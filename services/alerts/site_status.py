@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from immutables import Map
 
-from schemas.alerts import Cause, CauseRow, SilenceChanged, SiteMarked, SiteRow, SiteStatusChanged, Why
+from schemas.alerts import CauseRow, SiteRow, SiteStatusChanged, Why
 from schemas.base import Instant
+from schemas.causes import Cause, SilenceChanged, SiteMarked
 from schemas.reference import Site
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S

@@ -12,20 +12,10 @@ from typing import Any, Final, Literal, NamedTuple, Self, TypeVar
 
 from immutables import Map
 
-from schemas.alerts import (
-    Cause,
-    EscalationRow,
-    FlagRow,
-    IncidentRow,
-    LevelRow,
-    MetricChanged,
-    NotificationPlanned,
-    ReportRow,
-    SiteRow,
-    TaskRow,
-    TriggerRow,
-)
+from schemas.alerts import FlagRow, IncidentRow, LevelRow, MetricChanged, ReportRow, SiteRow, TaskRow, TriggerRow
 from schemas.base import Instant
+from schemas.calling import EscalationRow, NotificationPlanned
+from schemas.causes import Cause
 from schemas.maintenance import LeaseRow, MaintenanceRow
 from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow
 from schemas.reference import SectionData

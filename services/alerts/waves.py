@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from schemas.alerts import EscalationChanged, EscalationRow, NotificationPlanned, RoleUncovered, WaveRow
 from schemas.base import MINUTE_MS, Instant
+from schemas.calling import EscalationChanged, EscalationRow, NotificationPlanned, RoleUncovered, WaveRow
 from schemas.reference import Wave
 from schemas.words import Channel, IncidentState
 from services.alerts.draft import Draft

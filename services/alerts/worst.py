@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.alerts import Cause, ReportRow
+from schemas.alerts import ReportRow
+from schemas.causes import Cause
 from schemas.reports import Measure, Window
 from schemas.words import EventType
 from services.alerts import rules

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from schemas.alerts import AllClearNoted, Cause, DeadlineSettled, IncidentRow, ReportRow, SilenceChanged, ZoneChanged
+from schemas.alerts import DeadlineSettled, IncidentRow, ReportRow
 from schemas.base import MINUTE_MS, Instant
+from schemas.causes import AllClearNoted, Cause, SilenceChanged, ZoneChanged
 from schemas.words import EventType as T
 from schemas.words import MsgType
 from services.alerts import rules, tasks

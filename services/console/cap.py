@@ -23,7 +23,7 @@ from schemas.words import Certainty, EventType, IncidentState
 from services.console.geometry import Ring
 from services.console.i18n import translator
 from services.console.resources.base import when
-from services.console.texts import Names, incident_title
+from services.console.texts import Names, incident_title, world
 from services.console.texts import words as w
 
 PARIS: Final = ZoneInfo("Europe/Paris")
@@ -93,7 +93,7 @@ class Emitter:
         info = etree.SubElement(alert, f"{{{NAMESPACE}}}info")
         _put(info, "language", language)
         _put(info, "category", _CATEGORY.get(row.kind, "Safety"))
-        _put(info, "event", w.word(w.FAMILY, row.kind, _))
+        _put(info, "event", w.word(world.FAMILY, row.kind, _))
         _put(info, "responseType", "AllClear" if over else "Monitor")
         _put(info, "urgency", "Past" if over else "Immediate" if row.danger or row.severity >= GRAVE else "Expected")
         _put(info, "severity", SEVERITY_WORD.get(row.severity, "Unknown"))

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from schemas import alerts as a
+from schemas import calling
 from schemas import callouts as o
 from schemas import contingency as k
 from schemas import continuity as c
@@ -137,7 +138,7 @@ def _plain(kind: Any, name: str, shape: Callable[[Shaper, Any], Resource]) -> Ca
 
 _PLAIN: Final = {
     "reports": _plain(a.ReportRow, "reports", Shaper.report),
-    "escalations": _plain(a.EscalationRow, "escalations", Shaper.escalation),
+    "escalations": _plain(calling.EscalationRow, "escalations", Shaper.escalation),
     "tasks": _plain(a.TaskRow, "tasks", Shaper.task),
     "levels": _plain(a.LevelRow, "levels", lambda shape, row: shape.level(row.id, row)),
     "flags": _plain(a.FlagRow, "flags", Shaper.flag),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas import alerts as a
+from schemas import calling
 from schemas import callouts as o
 from schemas import contingency as k
 from schemas import continuity as c
@@ -73,7 +74,7 @@ class Shaper:
         )  # fmt: skip
 
     def incident(
-        self, row: a.IncidentRow, *, reports: Sequence[str] = (), ladder: a.EscalationRow | None = None, plans: Sequence[str] = ()
+        self, row: a.IncidentRow, *, reports: Sequence[str] = (), ladder: calling.EscalationRow | None = None, plans: Sequence[str] = ()
     ) -> r.Incident:
         sites = self.reference.sites
         return r.Incident(
@@ -105,7 +106,7 @@ class Shaper:
             sites=list(row.sites), signature=row.signature,
         )  # fmt: skip
 
-    def escalation(self, row: a.EscalationRow) -> r.Escalation:
+    def escalation(self, row: calling.EscalationRow) -> r.Escalation:
         return r.Escalation(
             id=row.id, realm=self.realm, ladder=row.ladder, scope=row.scope, incidents=list(row.incidents), state=row.state,
             policy=row.policy, started_at=when(row.started_at), wave=row.wave, cycle=row.cycle, next_at=_when(row.next_at),
@@ -474,14 +475,14 @@ def _cause(row: a.CauseRow) -> r.Cause:
     )  # fmt: skip
 
 
-def _ladder(row: a.EscalationRow) -> r.Ladder:
+def _ladder(row: calling.EscalationRow) -> r.Ladder:
     return r.Ladder(
         id=row.id, ladder=row.ladder, state=row.state, wave=row.wave, cycle=row.cycle, next_at=_when(row.next_at),
         acknowledged_by=list(row.acknowledged_by),
     )  # fmt: skip
 
 
-def _wave(row: a.WaveRow) -> r.Wave:
+def _wave(row: calling.WaveRow) -> r.Wave:
     return r.Wave(
         wave=row.wave, cycle=row.cycle, due_at=when(row.due_at), fired_at=_when(row.fired_at), ack_min=row.ack_min,
         channels=list(row.channels), state=row.state, roles=list(row.roles), notifications=list(row.notifications),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas.alerts import AnswerReceived
 from schemas.base import Fact, Instant
+from schemas.calling import AnswerReceived
 from schemas.commands import AnswerNotification
 from schemas.delivery import NotificationChanged, NotificationRow
 from schemas.runtime import CommandApplied, CommandRefused

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from schemas.alerts import NotificationPlanned, NotificationUrged, NotificationWithdrawn, Unreachable
 from schemas.base import Fact, Instant
+from schemas.calling import NotificationPlanned, NotificationUrged, NotificationWithdrawn, Unreachable
 from schemas.callouts import (
     CHUNK,
     CallOutChanged,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from schemas.alerts import NotificationPlanned
 from schemas.base import Instant
+from schemas.calling import NotificationPlanned
 from schemas.delivery import NotificationRow
 from schemas.words import Channel, NotificationState
 from services.delivery.policies import FALLBACK

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from schemas.alerts import NotificationPlanned
 from schemas.base import MINUTE_MS, Message
+from schemas.calling import NotificationPlanned
 from schemas.callouts import DraftCallOut, StartCallOut
 from schemas.commands import AcknowledgeIncident, AnswerNotification, SetLevel
 from schemas.delivery import AttemptGranted, AttemptOutcome, AttemptRow, ClaimAttempt, NotificationRow, ReceiptReceived

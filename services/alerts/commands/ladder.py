@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from schemas import commands as c
-from schemas.alerts import EscalationRow, IncidentRow, NotificationWithdrawn
+from schemas.alerts import IncidentRow
+from schemas.calling import EscalationRow, NotificationWithdrawn
 from schemas.words import Answer
 from services.alerts import answers, escalation, waves
 from services.alerts.commands.refusal import Refused, Result, incident_of, open_one

@@ -12,27 +12,21 @@ from typing import Any, Final, TypeVar
 from immutables import Map
 
 from schemas.alerts import (
-    AllClearNoted,
-    AnswerRecorded,
-    CauseChanged,
     DeadlineSettled,
-    EscalationChanged,
     FlagChanged,
     HistoryForgotten,
     IncidentChanged,
     LevelChanged,
     MetricChanged,
-    NotificationPlanned,
     ReportChanged,
-    SilenceChanged,
-    SiteMarked,
     SiteStatusChanged,
     TaskChanged,
     ThresholdChanged,
     TriggerChanged,
-    ZoneChanged,
 )
 from schemas.base import Fact
+from schemas.calling import AnswerRecorded, EscalationChanged, NotificationPlanned
+from schemas.causes import AllClearNoted, CauseChanged, SilenceChanged, SiteMarked, ZoneChanged
 from schemas.maintenance import LeaseChanged, MaintenanceChanged
 from schemas.oncall import CellShift, DutyChanged, LaddersDrilled, ReachabilityChanged, ReadinessProved
 from schemas.reference import ReferencePublished, Section

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 
 from immutables import Map
 
-from schemas.alerts import Cause
 from schemas.base import DAY_MS, Instant
+from schemas.causes import Cause
 from schemas.words import EventType
 from services.alerts.calendar import day_of
 from services.alerts.claims import absent_pct, as_number, cause_key, is_withdrawn

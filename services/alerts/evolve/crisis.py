@@ -7,8 +7,9 @@ from typing import Final
 
 from immutables import Map
 
-from schemas.alerts import EscalationChanged, EscalationRow, FlagChanged, IncidentRow, NotificationPlanned, TaskRow, ThresholdChanged
+from schemas.alerts import FlagChanged, IncidentRow, TaskRow, ThresholdChanged
 from schemas.base import Instant
+from schemas.calling import EscalationChanged, EscalationRow, NotificationPlanned
 from schemas.words import IncidentState, Level, TaskState
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.rules import REARM_MS

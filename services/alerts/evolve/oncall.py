@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from schemas.alerts import AnswerRecorded
 from schemas.base import Instant
+from schemas.calling import AnswerRecorded
 from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow
 from schemas.realms import is_live
 from schemas.reference import ReadinessRule

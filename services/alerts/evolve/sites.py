@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from immutables import Map
 
-from schemas.alerts import AllClearNoted, SilenceChanged, SiteMarked, ZoneChanged
+from schemas.causes import AllClearNoted, SilenceChanged, SiteMarked, ZoneChanged
 from services.alerts.evolve.changes import Changes
 from services.alerts.state import Silence, State, Zone, without
 

@@ -16,8 +16,9 @@ from schemas.oncall import DrillLadders, ImportDuties, OverrideDuty, Place, Swap
 from services.console.api.answering import RESPONSES, decide, require_text
 from services.console.api.context import Author, Body, Cursor, Cut, Limit, LogReading, check_scope, deciding, instant, now, parse_time
 from services.console.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
-from services.console.oncall import LONGEST_MS, Drill, Duty, OnCall, Readiness
+from services.console.oncall import LONGEST_MS
 from services.console.resources import Page, Resource, Time, when
+from services.console.resources.oncall import Drill, Duty, OnCall, Readiness
 from services.oncall.assigning import Asked, Organisation, Phonebook, duties_of, no_longer_named
 from services.oncall.assigning import Duty as Found
 from services.oncall.feeds import feed

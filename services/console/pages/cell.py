@@ -15,6 +15,7 @@ from services.console.i18n import N_, Translator, translator
 from services.console.pages.clocks import Running
 from services.console.resources import Incident, Site, Task
 from services.console.texts import words as w
+from services.console.texts import world
 from services.console.texts.names import short
 
 View = Literal["a-traiter", "incidents", "sans-nouvelles", "taches"]
@@ -205,7 +206,7 @@ def cell_view(
     shown = silent if view == "sans-nouvelles" else lines
     if q:
         shown = [line for line in shown if folded(q) in line.haystack]
-        incidents = [i for i in incidents if folded(q) in folded(f"{i.number} {i.title} {w.word(w.FAMILY, i.kind, _)}")]
+        incidents = [i for i in incidents if folded(q) in folded(f"{i.number} {i.title} {w.word(world.FAMILY, i.kind, _)}")]
         open_tasks = [t for t in open_tasks if folded(q) in folded(t.title)]
     groups = groups_of(shown, now, _) if sort == "ordre" else sorted_group(shown, sort, _)
     return CellView(view, layout, sort, q, groups, list(incidents), open_tasks, counts, legend_of(sites))

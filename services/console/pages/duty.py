@@ -10,8 +10,8 @@ from typing import Final
 
 from schemas.oncall import Place
 from services.console.i18n import Translator
-from services.console.oncall import Duty, DutySpan, Hole, OnCall, OnCallPost, Readiness
 from services.console.pages import times
+from services.console.resources.oncall import Duty, DutySpan, Hole, OnCall, OnCallPost, Readiness
 from services.console.texts import words as w
 from services.console.texts.names import Names
 from services.oncall.localtime import instant

@@ -17,6 +17,7 @@ from services.console.pages.clocks import HIT, Running
 from services.console.pages.journal import LATE_MIN
 from services.console.resources import Activity, Incident, Line, Plan, PlanConflict, Reason, Site
 from services.console.texts import words as w
+from services.console.texts import world
 from services.console.texts.names import Names
 from services.console.texts.reasons import Said, said
 
@@ -218,7 +219,7 @@ def members_of(
         first = min(reports, key=lambda x: x.recorded_at, default=None)
         late = first is not None and first.late_min > LATE_MIN
         activity = next(iter(served.get(site.id, [])), "")
-        source = w.source(first.source, _) if first else ""
+        source = world.source(first.source, _) if first else ""
         chain = " › ".join(p for p in (source, site.id, activity) if p)
         rank = seen[site.kind, site.status]
         seen[site.kind, site.status] += 1

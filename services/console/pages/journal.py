@@ -10,6 +10,7 @@ from typing import Final
 from services.console.i18n import N_, Translator
 from services.console.resources import Line
 from services.console.texts import words as w
+from services.console.texts import world
 from services.console.texts.names import Names
 
 LATE_MIN: Final = 15
@@ -64,7 +65,7 @@ def _shown(line: Line) -> bool:
 
 def by_whom(line: Line, names: Names, _: Translator) -> str:
     if line.source and line.type != "NoteAdded":
-        return w.source(line.source, _)
+        return world.source(line.source, _)
     if line.role is not None and line.author not in names.holders:
         return w.role_name(line.role, None, names, _)
     return w.person_name(line.author, names, _) if line.author != "system" else _("système")

@@ -12,6 +12,7 @@ from services.console.lines import key_of
 from services.console.pages.journal import KINDS, LATE_MIN, by_whom
 from services.console.resources import Line, ms
 from services.console.texts import words as w
+from services.console.texts import world
 from services.console.texts.names import Names
 from services.runtime.paging import encode
 
@@ -63,7 +64,7 @@ def log_lines(lines: Sequence[Line], notes: Iterable[Line], names: Names, _: Tra
     return [
         LogLine(
             key_of_line(line), line.id, line.occurred_at, line.recorded_at, line.late_min, _kind(line, _), line.text,
-            by_whom(line, names, _), w.source(line.source, _), w.word(w.CERTAINTY, line.certainty, _), line.incident, line.report,
+            by_whom(line, names, _), world.source(line.source, _), w.word(w.CERTAINTY, line.certainty, _), line.incident, line.report,
             key_of_line(known[line.corrects]) if line.corrects in known else line.corrects, corrected.get(line.id), line.place,
         )
         for line in lines

@@ -13,6 +13,7 @@ from services.console.i18n import N_, Translator
 from services.console.pages.clocks import Running
 from services.console.resources import Flow, Proposal, ReassignmentLine
 from services.console.texts import words as w
+from services.console.texts import world
 from services.console.texts.lines import few
 from services.console.texts.names import Names, short
 
@@ -164,7 +165,7 @@ def _label(key: str, names: Names, _: Translator) -> str:
             return _("Sans affectation")
         case "others":
             return _("Autres lieux")
-    kind = w.word(w.KIND_MANY, key, _)
+    kind = w.word(world.KIND_MANY, key, _)
     if kind != key:
         return kind[:1].upper() + kind[1:]
     return short(names.site(key))

@@ -25,6 +25,7 @@ from services.console.pages.reading import EVERY_LINE, framed
 from services.console.pages.shell import Shell
 from services.console.resources import iso
 from services.console.texts import words as w
+from services.console.texts import world
 from services.runtime.rights import Permission
 
 ISSUED_SHOWN: Final = 12
@@ -88,7 +89,7 @@ class Papers(Screens):
         return {
             **framed(request, shell), "lines": logbook.log_lines(found.items, notes.items, reference.names, _), "next": found.next, "kinds": KINDS,
             "kind": kind, "cited": cited, "incident_id": incident, "incidents": shell.overview.incidents, "written": logbook.WRITTEN,
-            "sources": {code: w.word(w.SOURCE, code, _) for code in w.SOURCE}, "certainties": ("confirmed", "unconfirmed", "rumour"),
+            "sources": {code: w.word(world.SOURCE, code, _) for code in world.SOURCE}, "certainties": ("confirmed", "unconfirmed", "rumour"),
             "newest": cursor is None,
         }  # fmt: skip
 

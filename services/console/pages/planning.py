@@ -27,6 +27,7 @@ from services.console.pages.sources import source_lines
 from services.console.resources import Site
 from services.console.sources import SourceList
 from services.console.texts import words as w
+from services.console.texts import world
 from services.console.texts.names import short
 from services.console.texts.strategies import strategy_name
 from services.runtime.rights import Permission
@@ -111,7 +112,7 @@ class Screens(CrisisScreens):
         rankings = await self._queries.contingency(x.shell.realm.name, lang=x.shell.lang)
         return {
             **self._around(request, x), "rankings": rankings, "gaps_shown": GAPS_SHOWN,
-            "kind_name": lambda kind: w.word(w.KIND_ONE, kind, x._),
+            "kind_name": lambda kind: w.word(world.KIND_ONE, kind, x._),
             "helps": lambda loss: sorted({strategy_name(help, x._) for gap in loss.gaps for help in gap.outside_help}),
         }  # fmt: skip
 

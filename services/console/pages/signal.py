@@ -9,6 +9,7 @@ from schemas.words import ReportState
 from services.console.i18n import N_, Translator
 from services.console.resources import Report
 from services.console.texts import words as w
+from services.console.texts import world
 from services.console.texts.names import Names
 from services.console.texts.reasons import RULE, metric_value
 
@@ -59,8 +60,8 @@ def facts_of(report: Report, names: Names, _: Translator) -> list[tuple[str, str
         (_("Commune"), names.commune(report.commune) if report.commune and not report.site else ""),
         (_("Secteur"), ", ".join(names.commune(c) for c in report.zone[:ZONE_SHOWN]) + (" …" if len(report.zone) > ZONE_SHOWN else "")),
         (_("Mesure"), _measure(report.measure, _)),
-        (_("Phénomène"), w.word(w.PHENOMENON, report.phenomenon, _)),
-        (_("Couleur"), w.word(w.COLOUR, report.colour, _)),
+        (_("Phénomène"), w.word(world.PHENOMENON, report.phenomenon, _)),
+        (_("Couleur"), w.word(world.COLOUR, report.colour, _)),
         (_("Lève"), ", ".join(w.word(w.EVENT, t, _) for t in report.lifts)),
         (
             _("Activités dites touchées"),

@@ -11,6 +11,7 @@ from schemas.words import SiteStatus
 from services.console.i18n import Translator
 from services.console.resources import AlarmRate, Feed, Pole, Site
 from services.console.texts import words as w
+from services.console.texts import world
 from services.console.texts.names import Names
 
 CLOCKS_SHOWN: Final = 8
@@ -67,9 +68,9 @@ QUIET_S: Final = 1800
 
 
 def _feed_name(feed: Feed, _: Translator) -> str:
-    if feed.id in w.FEED:
-        return _(w.FEED[feed.id])
-    return w.source(feed.id, _) if feed.kind == "source" else w.word(w.CHANNEL, feed.id, _)
+    if feed.id in world.FEED:
+        return _(world.FEED[feed.id])
+    return world.source(feed.id, _) if feed.kind == "source" else w.word(w.CHANNEL, feed.id, _)
 
 
 def feed_lines(feeds: Sequence[Feed], limit: int, _: Translator) -> list[FeedLine]:

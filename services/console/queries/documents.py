@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from schemas import alerts as a
+from schemas import calling
 from schemas import continuity as c
 from schemas import delivery as d
 from schemas import reassignment as g
@@ -120,7 +121,7 @@ class Documents(Incidents, Journal):
         ]
         incidents = [i for i in await self._incidents(found) if i.state in OPEN]
         sites = [shape.site(static, site_rows.get(static.id)) for static in reference.sites.values()]
-        escalations = [shape.escalation(row) for row in (await picture.rows(a.EscalationRow)).values()]
+        escalations = [shape.escalation(row) for row in (await picture.rows(calling.EscalationRow)).values()]
         main = main_ladder(escalations, incidents[0].id if incidents else None)
         told = [n for n in (await picture.rows(d.NotificationRow)).values() if main is not None and n.escalation == main.id]
         ladder = ladder_of(main, [shape.notification(n) for n in told], reference.names, _) if main else None
@@ -168,7 +169,7 @@ class Documents(Incidents, Journal):
             shape.activity(static, activity_rows.get(static.id), local.get(static.id, ())) for static in reference.activities.values()
         ]
         plans = [shape.plan(static, plan_rows.get(static.id)) for static in reference.plans.values()]
-        escalations = [shape.escalation(row) for row in (await picture.rows(a.EscalationRow)).values()]
+        escalations = [shape.escalation(row) for row in (await picture.rows(calling.EscalationRow)).values()]
         mine = [e for e in escalations if incident is None or e.scope == incident or incident in e.incidents]
         told = [
             n

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from schemas import alerts as a
+from schemas import calling
 from schemas import continuity as c
 from schemas.base import Instant
 from schemas.words import EventType
@@ -92,7 +93,7 @@ class Incidents(Reading):
 
     async def _shape_incidents(self, found: Read, rows: Sequence[a.IncidentRow], *, reports: bool) -> list[r.Incident]:
         """Shaped once as long as neither the row nor its ladder, its plans or the reference change: most of thousands do not."""
-        ladders = _ladders_of(await found.picture.rows(a.EscalationRow))
+        ladders = _ladders_of(await found.picture.rows(calling.EscalationRow))
         plans: dict[str, list[str]] = {}
         for _, plan in sorted((await found.picture.rows(c.PlanRow)).items()):
             plans.setdefault(plan.incident or "", []).append(plan.id)
@@ -166,9 +167,9 @@ def _matches(q: str, row: a.IncidentRow, reference: Reference, lang: str) -> boo
     return q.casefold() in " ".join([row.id, row.number, title, row.key, *row.members, *names]).casefold()
 
 
-def _ladders_of(ladders: Mapping[str, a.EscalationRow]) -> dict[str, a.EscalationRow]:
+def _ladders_of(ladders: Mapping[str, calling.EscalationRow]) -> dict[str, calling.EscalationRow]:
     """Incident → its ladder: the running one, else the newest."""
-    found: dict[str, a.EscalationRow] = {}
+    found: dict[str, calling.EscalationRow] = {}
     for ladder in ladders.values():
         for incident in {ladder.scope, *ladder.incidents}:
             known = found.get(incident)
@@ -177,5 +178,5 @@ def _ladders_of(ladders: Mapping[str, a.EscalationRow]) -> dict[str, a.Escalatio
     return found
 
 
-def _standing(ladder: a.EscalationRow) -> tuple[bool, int, str]:
+def _standing(ladder: calling.EscalationRow) -> tuple[bool, int, str]:
     return (ladder.state == "running", ladder.started_at, ladder.ladder)

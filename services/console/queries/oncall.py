@@ -7,9 +7,10 @@ import asyncio
 from schemas import oncall as o
 from schemas.base import DAY_MS, Instant
 from schemas.delivery import ProbeRow
-from services.console.oncall import Desk, Drill, Duty, OnCall, Readiness, all_off, newest_of
+from services.console.oncall import Desk, all_off, newest_of
 from services.console.queries.base import WHOLE, Reading, known, now_ms, store_errors
 from services.console.resources import Page
+from services.console.resources.oncall import Drill, Duty, OnCall, Readiness
 from services.runtime.paging import page
 
 

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import orjson
 
 from schemas import alerts as a
+from schemas import calling
 from schemas import continuity as c
 from schemas import delivery as d
 from schemas import maintenance as m
@@ -57,7 +58,7 @@ class OverviewQueries(Incidents, Places):
         plans = Counter(p.state for p in (await picture.rows(c.PlanRow)).values())
         task_rows = (await picture.rows(a.TaskRow)).values()
         tasks = Counter(t.state for t in task_rows)
-        ladders = Counter(e.state for e in (await picture.rows(a.EscalationRow)).values())
+        ladders = Counter(e.state for e in (await picture.rows(calling.EscalationRow)).values())
         hold = (await picture.rows(d.HoldRow)).get("sending")
         windows = Counter(w.state for w in (await picture.rows(m.MaintenanceRow)).values())
         level = shape.level("territory", levels.get("territory"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schemas import alerts as a
+from schemas import calling
 from schemas import callouts as o
 from schemas import delivery as d
 from schemas.base import Instant
@@ -84,7 +85,7 @@ class People(Reading):
         """Newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
-            rows = await found.picture.rows(a.EscalationRow)
+            rows = await found.picture.rows(calling.EscalationRow)
         kept = [
             e for e in rows.values()
             if (not state or e.state in state) and (incident is None or e.scope == incident or incident in e.incidents)
@@ -96,7 +97,7 @@ class People(Reading):
         """One ladder with its waves."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
-            row = await found.picture.row(a.EscalationRow, id)
+            row = await found.picture.row(calling.EscalationRow, id)
         if row is None:
             raise NotFound
         return found.shape.escalation(row)

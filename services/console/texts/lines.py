@@ -12,6 +12,7 @@ from schemas.maintenance import Coverage
 from services.console.i18n import N_, Translator, translator
 from services.console.resources.base import when
 from services.console.texts import words as w
+from services.console.texts import world
 from services.console.texts.names import Names
 from services.console.texts.strategies import strategy_name
 from services.console.texts.titles import refusal, window_title
@@ -96,7 +97,7 @@ def _incident(record: Record, names: Names, _: Translator) -> str:
     v = record.values
     match record.change:
         case "opened":
-            return _("Incident {number} ouvert, famille {family}", number=v["number"], family=w.word(w.FAMILY, v["kind"], _))
+            return _("Incident {number} ouvert, famille {family}", number=v["number"], family=w.word(world.FAMILY, v["kind"], _))
         case "level":
             return _("Incident {number} au niveau N{level}", number=v["number"], level=v["level"])
         case "zone":
@@ -161,18 +162,20 @@ def _flag(record: Record, names: Names, _: Translator) -> str:
     kind, _sep, name = str(record.values["flag"]).partition(":")
     value = record.values["value"]
     if kind == "flag" and isinstance(value, bool):
-        what = w.word(w.FLAG, name, _)
+        what = w.word(world.FLAG, name, _)
         return _("Déclaré : {what}", what=what) if value else _("Fin déclarée : {what}", what=what)
     if kind == "vigilance":
-        return _("Vigilance {phenomenon} {colour}", phenomenon=w.word(w.PHENOMENON, name, _), colour=w.word(w.COLOUR, str(value), _))
+        return _(
+            "Vigilance {phenomenon} {colour}", phenomenon=w.word(world.PHENOMENON, name, _), colour=w.word(world.COLOUR, str(value), _)
+        )
     if kind == "road":
         return _("Route {road} fermée", road=name) if value else _("Route {road} rouverte", road=name)
-    what = w.thing(name, _)
+    what = world.thing(name, _)
     what = what[:1].upper() + what[1:]
     if isinstance(value, str):
         return _at(what, w.word(w.DEPENDENCY, value, _), _)
     if kind == "river":
-        return _("Seine à {station} : {level}", station=w.station(name), level=f"{w.number(value, _.lang)}\u00a0m")
+        return _("Seine à {station} : {level}", station=world.station(name), level=f"{w.number(value, _.lang)}\u00a0m")
     return _at(what, f"{w.number(value, _.lang)}\u00a0%", _)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from schemas.reassignment import Reason
 from services.console.i18n import Translator, translator
 from services.console.texts import words as w
+from services.console.texts import world
 from services.console.texts.names import Names
 
 Values = Mapping[str, str | int]
@@ -33,7 +34,7 @@ def _travel(v: Values, _names: Names, _: Translator) -> str:
 
 
 def _kind(v: Values, _: Translator) -> str:
-    return w.word(w.KIND_MANY, str(v["kind"]), _)
+    return w.word(world.KIND_MANY, str(v["kind"]), _)
 
 
 _SAY: Final[dict[str, _Say]] = {

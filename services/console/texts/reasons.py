@@ -8,6 +8,7 @@ from typing import Protocol
 
 from services.console.i18n import N_, Translator, translator
 from services.console.texts import words as w
+from services.console.texts import world
 from services.console.texts.names import Names
 
 Scalar = str | int | float | bool | None
@@ -95,13 +96,13 @@ def _several(value: Scalar | list[str] | list[int] | None) -> list[str]:
 
 def _kinds(args: Args, _: Translator) -> str:
     kinds = _several(args.get("kinds")) or _several(args.get("kind"))
-    return w.listed([w.word(w.KIND_MANY, k, _) for k in kinds], _) if kinds else _("sites")
+    return w.listed([w.word(world.KIND_MANY, k, _) for k in kinds], _) if kinds else _("sites")
 
 
 def _scope(scope: str | None, names: Names, _: Translator) -> str:
     match (scope or "global").split(":", 1):
         case ["kind", kind]:
-            return w.word(w.KIND_MANY, kind, _)
+            return w.word(world.KIND_MANY, kind, _)
         case ["pole", pole]:
             return names.pole(pole, _.lang)
         case ["site", site]:
@@ -130,12 +131,12 @@ def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa
             return _("niveau du territoire")
         case "vigilance":
             return _(
-                "vigilance {phenomenon}", phenomenon=w.listed([w.word(w.PHENOMENON, p, _) for p in _several(args.get("phenomenon"))], _)
+                "vigilance {phenomenon}", phenomenon=w.listed([w.word(world.PHENOMENON, p, _) for p in _several(args.get("phenomenon"))], _)
             )
         case "river_level":
-            return _("niveau de la Seine à {station}", station=w.station(str(args.get("station", ""))))
+            return _("niveau de la Seine à {station}", station=world.station(str(args.get("station", ""))))
         case "flag":
-            return w.word(w.FLAG, str(args.get("name", "")), _)
+            return w.word(world.FLAG, str(args.get("name", "")), _)
         case "max_severity":
             return _severity_label(args, _)
         case "sites_hit":
@@ -191,7 +192,7 @@ def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa
         case "transverse_loss":
             return _("perte transverse : isolement total ou site central perdu 72 h")
         case "system_down":
-            return _("systèmes arrêtés : {systems}", systems=", ".join(w.thing(s, _) for s in _several(args.get("systems"))))
+            return _("systèmes arrêtés : {systems}", systems=", ".join(world.thing(s, _) for s in _several(args.get("systems"))))
         case "rumour_severity":
             return _("rumeur la plus grave")
         case "logistics_need_sites":
@@ -221,7 +222,7 @@ def metric_value(metric: str | None, value: Scalar, _: Translator) -> str:
     if isinstance(value, bool) or value is None:
         return "" if value is None else _("oui") if value else _("non")
     if isinstance(value, str):
-        return w.word(w.COLOUR, value, _)
+        return w.word(world.COLOUR, value, _)
     if metric == "level":
         return f"N{int(value)}"
     text = w.number(value, _.lang)
@@ -252,8 +253,8 @@ def _rule(why: Because, _: Translator) -> str:
         return _("{what} : {where}", what=_(rule), where=w.word(w.CAUSE, str(why.args["type"]), _))
     if found is None:
         return _("règle {code}", code=why.code)
-    if rest and code == "D22" and rest in w.FAMILY:
-        return _("{rule} ({family})", rule=_(found), family=_(w.FAMILY[rest]))
+    if rest and code == "D22" and rest in world.FAMILY:
+        return _("{rule} ({family})", rule=_(found), family=_(world.FAMILY[rest]))
     return _(found)
 
 

@@ -8,6 +8,7 @@ from schemas.alerts import IncidentRow, TaskRow
 from schemas.maintenance import Coverage
 from services.console.i18n import N_, Translator, translator
 from services.console.texts import words as w
+from services.console.texts import world
 from services.console.texts.names import Names, short
 
 _HAZARD = {
@@ -55,7 +56,7 @@ def incident_title(row: IncidentRow, names: Names, lang: str) -> str:
         return hazard
     if row.kind == "it" and len(row.members) != 1:
         system = row.key.partition(":")[2]
-        return hazard + _("\u00a0: ") + w.thing(system, _) if system else hazard
+        return hazard + _("\u00a0: ") + world.thing(system, _) if system else hazard
     place = _place(row, names, _)
     return _("{what} : {where}", what=hazard, where=place) if place else hazard
 
@@ -82,12 +83,12 @@ def window_title(covers: Coverage, names: Names, lang: str) -> str:
     what = w.listed([w.word(w.EVENT, t, _) for t in covers.types], _)
     where = (
         [names.site(s) for s in covers.sites]
-        + [w.word(w.KIND_MANY, k, _) for k in covers.kinds]
+        + [w.word(world.KIND_MANY, k, _) for k in covers.kinds]
         + [names.pole(p, lang) for p in covers.poles]
     )
     if len(where) > SHOWN_PLACES:
         where = [*where[:SHOWN_PLACES], _("{n} autres", n=len(where) - SHOWN_PLACES)]
-    who = [w.source(s, _) for s in covers.sources] + [f"{m.name}{_SIGN[m.regex, m.equal]}{m.value}" for m in covers.matchers]
+    who = [world.source(s, _) for s in covers.sources] + [f"{m.name}{_SIGN[m.regex, m.equal]}{m.value}" for m in covers.matchers]
     place = ", ".join([*where, *who])
     return _("{what} : {where}", what=what, where=place) if what and place else what or place
 
@@ -241,7 +242,7 @@ def conflict_title(
     """Why two plans collide over the fallback sites of one kind."""
     _ = translator(lang)
     text = _(
-        "Même repli que {other} : {kind}, {needed} places demandées ({activities}), {free} libres", other=other, kind=w.word(w.KIND_ONE, kind, _),
+        "Même repli que {other} : {kind}, {needed} places demandées ({activities}), {free} libres", other=other, kind=w.word(world.KIND_ONE, kind, _),
         needed=needed, activities=", ".join(activities), free=free,
     )  # fmt: skip
     where = _.plural("sur {n} site sain", "sur {n} sites sains", sound)

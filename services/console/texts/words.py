@@ -148,116 +148,6 @@ CAUSE = {
     EventType.SUPPLIER_FAILURE: N_("fournisseur défaillant"),
 }
 """What a site suffers from, in a table cell."""
-FAMILY = {
-    "power": N_("électricité"),
-    "water": N_("eau"),
-    "flood": N_("crue"),
-    "heat": N_("chaleur"),
-    "snow": N_("neige"),
-    "wind": N_("vent"),
-    "weather": N_("météo"),
-    "kitchen": N_("restauration"),
-    "it": N_("informatique"),
-    "security": N_("sûreté"),
-    "gas": N_("gaz"),
-    "absence": N_("absences"),
-    "strike": N_("grève"),
-    "fire": N_("incendie"),
-    "site": N_("site"),
-}
-KIND_MANY = {
-    "college": N_("collèges"),
-    "pmi_css": N_("centres de PMI"),
-    "parc": N_("parcs"),
-    "assainissement": N_("stations d’assainissement"),
-    "pole_social_sst": N_("SST"),
-    "gymnase": N_("gymnases"),
-    "culture": N_("sites culturels"),
-    "sport": N_("sites sportifs"),
-    "logistique": N_("sites logistiques"),
-    "protection_enfance": N_("sites de protection de l’enfance"),
-    "insertion": N_("espaces insertion"),
-    "site_central": N_("sites centraux"),
-    "voirie": N_("centres de voirie"),
-    "logement": N_("guichets logement"),
-    "datacenter": N_("salles informatiques"),
-    "mdph": N_("MDPH"),
-}
-KIND_ONE = {
-    "college": N_("collège"),
-    "pmi_css": N_("centre de PMI"),
-    "parc": N_("parc"),
-    "assainissement": N_("station d’assainissement"),
-    "pole_social_sst": N_("SST"),
-    "gymnase": N_("gymnase"),
-    "culture": N_("site culturel"),
-    "sport": N_("site sportif"),
-    "logistique": N_("site logistique"),
-    "protection_enfance": N_("site de protection de l’enfance"),
-    "insertion": N_("espace insertion"),
-    "site_central": N_("site central"),
-    "voirie": N_("centre de voirie"),
-    "logement": N_("guichet logement"),
-    "datacenter": N_("salle informatique"),
-    "mdph": N_("MDPH"),
-}
-SOURCE = {
-    "site_manager": N_("responsable de site"),
-    "responsable_parc": N_("responsable de parc"),
-    "vigicrues": "Vigicrues",
-    "rh": N_("RH"),
-    "supervision": N_("supervision"),
-    "siter": "SITER",
-    "prefecture": N_("préfecture"),
-    "enedis": "Enedis",
-    "education_nationale": N_("Éducation nationale"),
-    "samu": "SAMU",
-    "delegataire_assainissement": N_("délégataire assainissement"),
-    "cellule_si": N_("cellule SI"),
-    "cellule": N_("cellule de crise"),
-    "ssi": N_("centrale SSI"),
-    "direction_metier": N_("direction métier"),
-    "meteo_france": "Météo-France",
-    "idfm": "IDFM",
-    "ssiap": "SSIAP",
-    "direction_education": N_("direction de l’éducation"),
-    "cellule_autonomie": N_("cellule autonomie"),
-    "prefecture_police": N_("préfecture de police"),
-    "pompiers": N_("pompiers"),
-    "police": N_("police"),
-    "concessionnaire_restauration": N_("concessionnaire de restauration"),
-    "ars": "ARS",
-    "anssi": "ANSSI",
-    "rssi": "RSSI",
-    "rumour": N_("rumeur"),
-    "poster": N_("affiche du site"),
-    "page": N_("page Signaler"),
-    "systeme": N_("système"),
-    "astreinte_eau": N_("astreinte eau"),
-    "astreinte_si": N_("astreinte SI"),
-    "communication": N_("communication"),
-    "concessionnaire_eau": N_("concessionnaire de l’eau"),
-    "directeur_de_crise": N_("directeur de crise"),
-    "edr": "EDR",
-    "epi_syv": "Seine et Yvelines Voirie",
-    "grdf": "GRDF",
-    "juridique": N_("service juridique"),
-    "operateur": N_("opérateur"),
-    "public": N_("public"),
-    "water": N_("distributeur d’eau"),
-    "citizen": N_("habitant"),
-}
-FEED = {
-    "site_manager": N_("Sites"),
-    "supervision": N_("Supervision"),
-    "ssi": "SSI",
-    "education_nationale": N_("Éduc. nat."),
-    "prefecture": N_("Préfecture"),
-    "app": N_("Appli"),
-    "voice": N_("Voix"),
-    "email": N_("Courriel"),
-}
-"""Sources and channels where there is little room."""
 ROLE = {
     "responsable_site": N_("Responsable de site"),
     "directeur_pole": N_("Directeur de pôle"),
@@ -291,53 +181,6 @@ ROLE = {
     "auditor": N_("Auditeur"),
 }
 CERTAINTY = {"confirmed": N_("confirmé"), "unconfirmed": N_("non confirmé"), "rumour": N_("rumeur"), "denied": N_("démenti")}
-COLOUR = {"vert": N_("verte"), "jaune": N_("jaune"), "orange": N_("orange"), "rouge": N_("rouge")}
-PHENOMENON = {
-    "any": N_("météo"),
-    "crues": N_("crues"),
-    "canicule": N_("canicule"),
-    "grand-froid": N_("grand froid"),
-    "neige-verglas": N_("neige-verglas"),
-    "vent": N_("vent"),
-    "orages": N_("orages"),
-    "pluie-inondation": N_("pluie-inondation"),
-}
-FLAG = {
-    "total_isolation": N_("isolement total du SI"),
-    "edr_critical": N_("alerte EDR critique"),
-    "ciso_declaration": N_("déclaration du RSSI"),
-    "cod_active": N_("COD activé"),
-    "orsec_means_requested": N_("moyens demandés par ORSEC"),
-    "strike_notice": N_("préavis de grève"),
-    "water_alert": N_("alerte du délégataire de l’eau"),
-    "water_restriction": N_("arrêté de restriction d’eau"),
-    "prefecture_instruction": N_("consigne de la préfecture"),
-    "all_clear": N_("feu vert des secours"),
-    "rehousing_needed": N_("relogement nécessaire"),
-}
-DEPENDENCY = {"down": N_("hors service"), "degraded": N_("en mode dégradé"), "up": N_("de nouveau en service")}
-"""State of a network, a system or a supplier."""
-THING = {
-    "electricity": N_("réseau électrique"),
-    "transit": N_("transports en commun"),
-    "mobile": N_("téléphonie mobile"),
-    "telephonie": N_("téléphonie"),
-    "messagerie": N_("messagerie"),
-    "reseau": N_("réseau informatique"),
-    "ad": N_("annuaire informatique"),
-    "controle_acces": N_("contrôle d’accès"),
-    "si_social": N_("SI social"),
-    "siter": "SITER",
-}
-"""Networks, systems and suppliers whose id is not a word."""
-FLOOD = {
-    "non": N_("non"),
-    "oui": N_("oui, dès les premières eaux"),
-    "tier1": N_("oui, zone 1"),
-    "tier2": N_("oui, zone 2"),
-    "tier3": N_("oui, zone 3, les plus hautes eaux"),
-}
-"""Exposure of a site to the flood."""
 SECTION = {
     "communes": N_("communes"),
     "sites": N_("sites"),
@@ -430,13 +273,6 @@ def word(table: Mapping[Any, str], code: str | None, _: Translator) -> str:
     return "" if code is None else _(table[code]) if code in table else code
 
 
-def source(kind: str | None, _: Translator) -> str:
-    """Whose word a report is: a kind of source, or the role of whoever reported without naming one; an exercise may name any other."""
-    if kind is None or kind in SOURCE or kind not in ROLE:
-        return word(SOURCE, kind, _).replace("_", " ")
-    return _(ROLE[kind])
-
-
 @lru_cache(maxsize=4096)
 def number(value: float, lang: str) -> str:
     """`180 000` in French, `180,000` in English; at most one decimal."""
@@ -446,16 +282,6 @@ def number(value: float, lang: str) -> str:
 def euros(cents: int, lang: str) -> str:
     """`264,40 €` in French, `€264.40` in English."""
     return format_currency(cents / 100, "EUR", locale=lang)
-
-
-def thing(name: str, _: Translator) -> str:
-    """A network, a system or a supplier that a report names."""
-    return _(THING[name]) if name in THING else name.replace("_", " ").replace("-", " ")
-
-
-def station(name: str) -> str:
-    """`Austerlitz`."""
-    return name.replace("paris-", "").capitalize()
 
 
 def listed(items: list[str], _: Translator) -> str:

@@ -6,8 +6,6 @@ from typing import Any
 
 from schemas.alerts import (
     CauseRow,
-    EscalationChanged,
-    EscalationRow,
     IncidentChanged,
     IncidentRow,
     LevelChanged,
@@ -18,9 +16,9 @@ from schemas.alerts import (
     SiteStatusChanged,
     TaskChanged,
     TaskRow,
-    WaveRow,
     Why,
 )
+from schemas.calling import EscalationChanged, EscalationRow, WaveRow
 from schemas.continuity import ActivityChanged, ActivityRow, ClockRow, PlanChanged, PlanRow
 from schemas.delivery import NotificationChanged, NotificationRow
 

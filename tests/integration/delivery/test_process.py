@@ -21,8 +21,8 @@ import pytest
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope
 
-from schemas.alerts import NotificationPlanned
 from schemas.base import Message
+from schemas.calling import NotificationPlanned
 from schemas.commands import AnswerNotification
 from schemas.delivery import NotificationChanged, NotificationRow
 from schemas.directory import Contact, ContactPoint

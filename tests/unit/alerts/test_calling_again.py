@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from schemas.alerts import AnswerReceived, AttentionRequested, NotificationPlanned, NotificationWithdrawn, RoleUncovered
+from schemas.alerts import AttentionRequested
 from schemas.base import DAY_MS
+from schemas.calling import AnswerReceived, NotificationPlanned, NotificationWithdrawn, RoleUncovered
 from schemas.commands import AcknowledgeIncident, EscalateIncident, MergeIncidents, ReopenIncident, ResolveIncident, SetLevel
 from schemas.oncall import NoteReachability, ReachRow
 from schemas.reference import EscalationPolicy, PublishReference

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from schemas.alerts import (
+from schemas.alerts import AttentionRequested
+from schemas.base import MINUTE_MS
+from schemas.calling import (
     AnswerReceived,
     AnswerRecorded,
-    AttentionRequested,
     EscalationChanged,
     NotificationPlanned,
     NotificationUrged,
@@ -19,7 +20,6 @@ from schemas.alerts import (
     RoleUncovered,
     Unreachable,
 )
-from schemas.base import MINUTE_MS
 from schemas.commands import AcknowledgeIncident, CompleteTask, EscalateIncident, ReapplyPolicy, ResolveIncident, SetLevel
 from schemas.reference import EscalationPolicy, Holder, PublishReference, Roster, RosterSection
 from schemas.runtime import CommandApplied, CommandRefused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.alerts import AnswerReceived
+from schemas.calling import AnswerReceived
 from schemas.commands import AcknowledgeIncident, ConfirmReport, MergeIncidents, ResolveIncident
 from schemas.reference import Sites
 from schemas.reports import Lease

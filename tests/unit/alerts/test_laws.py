@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from immutables import Map
 
-from schemas.alerts import NotificationPlanned
+from schemas.calling import NotificationPlanned
 from schemas.commands import AcknowledgeIncident, ConfirmReport, DenyReport, MergeIncidents, ResolveIncident, SetLevel, SplitIncident
 from schemas.maintenance import Coverage, EndMaintenance, LeasesRenewed, PlanMaintenance, Renewal
 from schemas.reports import Lease, Measure, ReportReceived, Window

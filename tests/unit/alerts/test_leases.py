@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schemas.alerts import NotificationPlanned
+from schemas.calling import NotificationPlanned
 from schemas.maintenance import Coverage, LeasesRenewed, Matcher, PlanMaintenance, Renewal
 from schemas.reports import Lease, ReportReceived
 from schemas.words import EventType

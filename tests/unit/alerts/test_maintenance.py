@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from schemas.alerts import AttentionRequested as Asked
-from schemas.alerts import EscalationChanged, LevelChanged, MetricChanged, NotificationPlanned, NotificationWithdrawn
+from schemas.alerts import LevelChanged, MetricChanged
 from schemas.base import MINUTE_MS, Command
+from schemas.calling import EscalationChanged, NotificationPlanned, NotificationWithdrawn
 from schemas.commands import MergeIncidents, ReopenIncident, ResolveIncident, SetLevel, SplitIncident
 from schemas.maintenance import (
     ChangeMaintenance,

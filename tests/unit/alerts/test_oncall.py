@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from schemas import reference as ref
-from schemas.alerts import AnswerReceived, NotificationPlanned, NotificationWithdrawn, RoleUncovered, TaskChanged, Unreachable
+from schemas.alerts import TaskChanged
 from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS
+from schemas.calling import AnswerReceived, NotificationPlanned, NotificationWithdrawn, RoleUncovered, Unreachable
 from schemas.oncall import (
     DrillLadders,
     DutyChanged,

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from schemas.alerts import EscalationChanged, HistoryForgotten, SiteStatusChanged
+from schemas.alerts import HistoryForgotten, SiteStatusChanged
 from schemas.base import DAY_MS, Command
+from schemas.calling import EscalationChanged
 from schemas.commands import ReapplyPolicy
 from schemas.reference import EscalationPolicy, PublishReference, ReferencePublished, Section, SectionData, Sites, Wave, version_of
 from schemas.reference_changes import (

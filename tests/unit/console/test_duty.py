@@ -15,9 +15,10 @@ from schemas.oncall import DrillRow, DutyRow, Place, RungRow
 from schemas.words import Channel
 from services.console.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
 from services.console.i18n import translator
-from services.console.oncall import Desk, Readiness
+from services.console.oncall import Desk
 from services.console.pages import duty, times
 from services.console.reference import Reference
+from services.console.resources.oncall import Readiness
 from services.console.texts.names import Names
 from tests.shipped import territory
 from tests.unit.console.held import Held, browsing, reference

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.alerts import EscalationRow, WaveRow
+from schemas.calling import EscalationRow, WaveRow
 from schemas.delivery import AttemptRow, NotificationRow
 from schemas.reference import Pole
 from schemas.words import Channel, Level, NotificationState

@@ -16,6 +16,7 @@ from services.console import texts
 from services.console.i18n import french_spaces, preferred, translator
 from services.console.i18n.__main__ import extracted, load
 from services.console.texts import words as w
+from services.console.texts import world
 from services.console.texts.names import Names
 from services.console.texts.titles import REFUSALS
 from services.runtime.settings import REPOSITORY
@@ -56,7 +57,7 @@ def test_every_family_of_incidents_has_a_title_and_a_word() -> None:
     for lang in ("fr", "en"):
         for kind in kinds:
             assert not texts.incident_title(incident(kind=kind, members=("cen-1",)), NAMES, lang).startswith(kind), kind
-    assert kinds <= set(w.FAMILY)
+    assert kinds <= set(world.FAMILY)
 
 
 def test_every_metric_of_the_territory_is_said_in_words() -> None:

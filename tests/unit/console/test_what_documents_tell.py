@@ -14,6 +14,7 @@ from services.console.documents.text import as_text
 from services.console.i18n import translator
 from services.console.lines import LineRecord
 from services.console.texts import words as w
+from services.console.texts import world
 from services.intake.speakers import SOURCE_KINDS
 from services.runtime.rights import Role
 from tests.scenarios.memory import MemoryPlayer, played_to, scenario
@@ -126,13 +127,13 @@ def test_a_moment_of_another_day_is_told_with_its_day() -> None:
 def test_every_kind_of_source_has_a_word() -> None:
     """A report without a source is its author's role's."""
     for lang in ("fr", "en"):
-        said = {kind: w.source(kind, translator(lang)) for kind in (*SOURCE_KINDS, *(role.value for role in Role))}
+        said = {kind: world.source(kind, translator(lang)) for kind in (*SOURCE_KINDS, *(role.value for role in Role))}
         assert {kind: word for kind, word in said.items() if "_" in word} == {}
-        assert {kind for kind in said if kind not in w.SOURCE and kind not in w.ROLE} == set()
+        assert {kind for kind in said if kind not in world.SOURCE and kind not in w.ROLE} == set()
 
 
 def test_a_source_that_an_exercise_invents_is_readable() -> None:
-    assert w.source("club_de_voile", translator("fr")) == "club de voile"
+    assert world.source("club_de_voile", translator("fr")) == "club de voile"
 
 
 def test_claims_and_partners_are_told_in_words() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.alerts import NotificationPlanned, NotificationWithdrawn
 from schemas.base import Fact, Instant, Message
+from schemas.calling import NotificationPlanned, NotificationWithdrawn
 from schemas.commands import AnswerNotification, HoldSending, ReplayNotification
 from schemas.delivery import AttemptGranted, AttemptOutcome, AttemptRow, ClaimAttempt, NotificationRow, ReceiptReceived
 from schemas.reference import ReferencePublished, Roster, RosterSection

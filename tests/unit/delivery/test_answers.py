@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.alerts import AnswerReceived, NotificationWithdrawn
+from schemas.calling import AnswerReceived, NotificationWithdrawn
 from schemas.delivery import NotificationChanged
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Answer, Channel, NotificationState

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from schemas.alerts import Unreachable
+from schemas.calling import Unreachable
 from schemas.delivery import AttemptGranted, ClaimAttempt
 from schemas.reference import ReferencePublished, Roster, RosterSection
 from schemas.runtime import CommandRefused, DeadlineFailed, LossDeclared, Rebased

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schemas.alerts import NotificationUrged
+from schemas.calling import NotificationUrged
 from schemas.callouts import CHUNK
 from schemas.commands import HoldSending, ReleaseSending
 from schemas.delivery import AttemptGranted, HoldChanged, NotificationChanged

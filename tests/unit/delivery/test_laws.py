@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.alerts import Unreachable
+from schemas.calling import Unreachable
 from schemas.delivery import AttemptGranted, ClaimAttempt, NotificationChanged
 from schemas.runtime import LossDeclared
 from schemas.words import Answer, Channel, NotificationState

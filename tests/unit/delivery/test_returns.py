@@ -9,8 +9,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.alerts import NotificationWithdrawn
 from schemas.base import Message
+from schemas.calling import NotificationWithdrawn
 from schemas.commands import AnswerNotification
 from schemas.delivery import AttemptOutcome, ClaimAttempt, NotificationRow, ReceiptReceived
 from schemas.directory import Contact, ContactPoint

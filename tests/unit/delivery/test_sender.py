@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from schemas.alerts import NotificationPlanned
 from schemas.base import Message
+from schemas.calling import NotificationPlanned
 from schemas.callouts import Called, DraftCallOut, StartCallOut
 from schemas.commands import HoldSending, ReleaseSending
 from schemas.delivery import AttemptOutcome, ChannelsProbed, ClaimAttempt, NotificationRow, ProbeOutcome, ProbeRow

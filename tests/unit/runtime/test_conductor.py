@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import pytest
 from immutables import Map
 
-from schemas.alerts import AnswerReceived, AttentionRequested, MetricChanged, NotificationPlanned
+from schemas.alerts import AttentionRequested, MetricChanged
 from schemas.base import Fact, Instant, Message
+from schemas.calling import AnswerReceived, NotificationPlanned
 from schemas.commands import AnswerNotification
 from schemas.runtime import CONDUCTOR, CloseRealm, DeadlineFailed, OpenRealm, RealmOpened, SetPace, StepRequested
 from schemas.words import Answer, Channel, Level

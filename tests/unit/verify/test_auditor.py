@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from schemas.alerts import NotificationPlanned
+from schemas.calling import NotificationPlanned
 from schemas.callouts import Called, DraftCallOut, StartCallOut
 from schemas.delivery import AttemptOutcome, ClaimAttempt
 from schemas.envelope import Place

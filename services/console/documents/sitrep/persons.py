@@ -12,6 +12,7 @@ from services.console.documents.facts import OUT, Facts, unconfirmed
 from services.console.documents.sitrep.counts import none, people
 from services.console.pages import times
 from services.console.texts import words as w
+from services.console.texts import world
 
 CLAIMS_SHOWN: Final = 6
 PARTNERS_SHOWN: Final = 5
@@ -112,7 +113,7 @@ def claims(x: Facts, cited: Cited) -> Section:
     for r in claims[:CLAIMS_SHOWN]:
         where = x.names.site(r.site) if r.site else x.names.commune(r.commune) if r.commune else ""
         what = f"{w.word(w.EVENT, r.type, _)}, {where}" if where else w.word(w.EVENT, r.type, _)
-        said = dict.fromkeys((w.word(w.CERTAINTY, r.confirmation, _), w.source(r.source, _)))  # a rumour's source may be rumour
+        said = dict.fromkeys((w.word(w.CERTAINTY, r.confirmation, _), world.source(r.source, _)))  # a rumour's source may be rumour
         at = times.hm_dated(times.of(r.recorded_at), x.at, lang)
         text = _("{what} : {said}, {at}.", what=what, said=", ".join(said), at=at)
         lines.append(Line(text=text, mark="unconfirmed", refs=cited.of(f"report:{r.id}")))
@@ -146,7 +147,7 @@ def partners(x: Facts, cited: Cited) -> Section:
         what = f"{w.word(w.EVENT, r.type, _)}, {where}" if where else w.word(w.EVENT, r.type, _)
         text = _(
             "{source} : {what} ({at}).",
-            source=_capital(w.source(r.source, _)),
+            source=_capital(world.source(r.source, _)),
             what=what,
             at=times.hm_dated(times.of(r.recorded_at), x.at, lang),
         )
