@@ -86,10 +86,11 @@ class Supervisor:
             return f"exit {code}; the disk of {self._data.root} is full ({free} MB free): make room, it will be started again"
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
-        named = [f"{name} ({e.means}){f': {e.act}' if e.act else ''}" for name, e in EXITS.items() if e.code == code]
-        if len(named) == 1:
-            return named[0]
         last = self._children[plan.name].last_word
+        of_code = [(name, e) for name, e in EXITS.items() if e.code == code]
+        named = of_code if len(of_code) == 1 else [(name, e) for name, e in of_code if e.act and name in last]
+        for name, e in named:
+            return f"{name} ({e.means}){f': {e.act}' if e.act else ''}"
         where = f", see {plan.log_file}" if plan.log_file else ""
         return f"exit {code}{f': {last[:200]}' if last else ''}{where}"
 

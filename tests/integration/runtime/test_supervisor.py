@@ -108,6 +108,17 @@ async def test_a_named_exit_is_explained_with_its_repair_and_waits_for_a_person(
         assert child.status.restarts == 0
 
 
+async def test_a_loss_is_explained_with_its_repair_although_two_exits_have_its_code(tmp_path: Path) -> None:
+    """The line of the log is long: what `vigie status` showed of it ended before it said what to do."""
+    code = "from services.runtime.exits import stop; stop('log.truncated', 'partition 0 of alerts.log no longer holds the record at offset 257')"
+    async with supervised(tmp_path) as (supervisor, _, _):
+        (child,) = supervisor.start([plan(tmp_path, "alerts", code)])
+        await eventually(lambda: child.status.state == "backing_off")
+        assert child.status.why is not None
+        assert child.status.why.startswith("log.truncated (")
+        assert child.status.why.endswith("then `vigie repair --accept-loss`")
+
+
 async def test_processes_stop_in_order_and_none_is_killed_that_stops_in_time(tmp_path: Path) -> None:
     async with supervised(tmp_path) as (supervisor, out, _):
         children = supervisor.start([plan(tmp_path, "broker", STEADY, order=9), plan(tmp_path, "intake", STEADY, order=0)])
