@@ -21,7 +21,7 @@ from services.console.pages import times
 from services.console.pages.cell import folded
 from services.console.pages.clocks import short_activity
 from services.console.resources import Incident, Overview, Realm
-from services.console.texts import words
+from services.console.texts import words, world
 from services.console.texts.names import short
 from services.console.texts.strategies import strategy_name
 from services.runtime.access_http import GUEST
@@ -190,7 +190,7 @@ def environment() -> Environment:
         auto_reload=False,
     )  # fmt: skip
     env.filters.update(hm=times.hm, hms=times.hms, ms=times.ms, short=short, folded=folded)
-    env.globals.update(static=_css, words=words, times=times, short_activity=short_activity, most_steps=MOST_STEPS)
+    env.globals.update(static=_css, times=times, short_activity=short_activity, most_steps=MOST_STEPS)
     return env
 
 
@@ -232,6 +232,7 @@ def _helpers(_: Translator) -> dict[str, Callable[..., str]]:
         "number": lambda value: words.number(value, _.lang),
         "percent": lambda value: f"{words.number(round(value), _.lang)}\u00a0%",
         "word": lambda table, code: words.word(getattr(words, table), code, _),
+        "world_word": lambda table, code: words.word(getattr(world, table), code, _),
         "strategy_name": lambda listed: strategy_name(listed, _),
         "level_name": lambda level: level_name(level, _),
         "hm_day": lambda at, now: times.hm_day(at, now, _.lang),
