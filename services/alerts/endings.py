@@ -5,6 +5,7 @@ from __future__ import annotations
 from schemas.alerts import ReportRow
 from schemas.base import Instant
 from schemas.causes import Cause
+from schemas.reports import matter_of
 from schemas.words import EventType
 from services.alerts import tasks
 from services.alerts.causes import (

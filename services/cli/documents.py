@@ -17,7 +17,6 @@ from services.console.texts import words as w
 from services.runtime.settings import Settings
 
 _ = translator("fr")
-_ACTION = {"open": "à faire", "done": "faite", "dropped": "abandonnée"}
 Pdf = Annotated[Path | None, typer.Option("--pdf", help="Write the PDF here", dir_okay=False, writable=True)]
 Html = Annotated[Path | None, typer.Option("--html", help="Write one static HTML page here", dir_okay=False, writable=True)]
 
@@ -144,8 +143,8 @@ def drop_improvement(
 @improvement.command("list")
 def list_improvements(realm: Realm = None, as_of: AsOf = None, limit: Limit = 200, as_json: AsJson = False) -> None:
     """Improvement actions, open ones first."""
-    found, _ = fetch("/api/v1/improvements", realm, as_of, limit), translator("fr")
+    found = fetch("/api/v1/improvements", realm, as_of, limit)
     show(found, as_json, "Actions d’amélioration", (
         ("Action", lambda i: i["text"] or ""), ("Porteur", lambda i: w.word(w.ROLE, i["owner"], _)), ("Échéance", lambda i: at_paris(i["due_at"])),
-        ("État", lambda i: _ACTION[i["state"]]), ("Identifiant", lambda i: i["id"]),
+        ("État", lambda i: w.word(w.IMPROVEMENT_STATE, i["state"], _)), ("Identifiant", lambda i: i["id"]),
     ))  # fmt: skip

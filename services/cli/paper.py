@@ -25,7 +25,7 @@ from services.cli.directory import DirectoryInvalid, contacts_of
 from services.console.documents import pdf
 from services.console.pages import times
 from services.console.texts.names import Names
-from services.console.texts.words import KIND_ONE
+from services.console.texts.world import KIND_ONE
 from services.delivery.settings import DeliverySettings
 from services.runtime.settings import Settings
 from services.runtime.whole_file import appearing

@@ -14,7 +14,7 @@ import typer
 from services.cli.client import Away, Client, Refused, fail
 from services.cli.shown import in_columns, plain
 from services.console.i18n import translator
-from services.console.pages.handover import TITLES
+from services.console.pages.handover import TITLES, state_of
 from services.console.pages.journal import KINDS
 from services.console.pages.moves import STATES
 from services.console.texts import words as w

@@ -233,8 +233,8 @@ _FRENCH: Final[dict[str, str]] = {
     "finite_number": "doit être un nombre fini",
     "string_type": "doit être un texte",
     "bool_type": "doit être vrai ou faux",
-    "string_too_long": "longueur, en caractères : {max_length} au plus",
-    "string_too_short": "longueur, en caractères : {min_length} au moins",
+    "string_too_long": "au plus {max_length} caractère(s)",
+    "string_too_short": "au moins {min_length} caractère(s)",
     "string_pattern_mismatch": "doit correspondre à {pattern}",
     "too_long": "{max_length} éléments au plus",
     "greater_than_equal": "doit être au moins {ge}",
@@ -252,8 +252,8 @@ _FRENCH: Final[dict[str, str]] = {
     "json_invalid": "JSON illisible",
 }
 """French sentences for pydantic's error types; one that is missing is said in English."""
-_TAG: Final = re.compile(r"[a-z-]+\[.*\]")
-"""Part of a location that is no field: pydantic's name for one of several types that a field may have."""
+_TYPE: Final = re.compile(r"(?:constrained-)?(?:str|int|float|bool|list|tuple|dict)|[a-z-]+\[.*\]", re.DOTALL)
+"""What pydantic puts into the place of a fault beside field names: which of several types it had tried."""
 
 
 def faults_of(error: ValidationError, *, limit: int = 20) -> tuple[FieldFault, ...]:
@@ -269,8 +269,6 @@ def fault_of(e: Mapping[str, Any], *, skip: str = "") -> FieldFault:
     code, ctx = e["type"], e.get("ctx", {})
     english = str(ctx["error"]) if code == "value_error" and "error" in ctx else e["msg"]
     template = _FRENCH.get(code)
-    if "expected" in ctx:
-        ctx = ctx | {"expected": str(ctx["expected"]).replace("' or '", "' ou '")}
     try:
         french = template.format_map(ctx | {"expected": str(ctx.get("expected", "")).replace(" or ", " ou ")}) if template else english
     except KeyError:
@@ -278,7 +276,8 @@ def fault_of(e: Mapping[str, Any], *, skip: str = "") -> FieldFault:
     path = e["loc"][1:] if e["loc"] and e["loc"][0] == skip else e["loc"]
     if code == "json_invalid":  # FastAPI names the place in the text, which is no field
         path = ()
-    return FieldFault(".".join(part for part in map(str, path) if not _TAG.fullmatch(part)) or "body", code, both(french, english))
+    named = (str(step) for step in path if not (isinstance(step, str) and _TYPE.fullmatch(step)))
+    return FieldFault(".".join(named) or "body", code, both(french, english))
 
 
 def fault(name: str, code: str, fr: str, en: str) -> FieldFault:

@@ -62,11 +62,13 @@ class Typesetter:
 
 
 def compiled(data: bytes, as_of: int) -> bytes:
-    """PDF/UA-1. A letter that no font has makes that impossible: then a tagged PDF without the claim, and a line in the log.
+    """A document of this folder. `as_of`: ms; the date of a PDF has whole seconds, and the compiler refuses any other."""
+    return typeset(_template(), data, datetime.fromtimestamp(as_of // 1000, UTC))
 
-    `as_of`: ms; the date of a PDF has whole seconds, and the compiler refuses any other.
-    """
-    inputs, at = {"data": data.decode()}, datetime.fromtimestamp(as_of // 1000, UTC)
+
+def typeset(template: bytes, data: bytes, at: datetime) -> bytes:
+    """PDF/UA-1. A letter that no font has makes that impossible: then a tagged PDF without the claim, and a line in the log. `at`: whole seconds."""
+    inputs = {"data": data.decode()}
     try:
         return _pdf(template, inputs, at, "ua-1")
     except typst.TypstError as error:

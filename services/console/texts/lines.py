@@ -173,7 +173,7 @@ def _flag(record: Record, names: Names, _: Translator) -> str:
     what = world.thing(name, _)
     what = what[:1].upper() + what[1:]
     if isinstance(value, str):
-        return _at(what, w.word(w.DEPENDENCY, value, _), _)
+        return _at(what, w.word(world.DEPENDENCY, value, _), _)
     if kind == "river":
         return _("Seine à {station} : {level}", station=world.station(name), level=f"{w.number(value, _.lang)}\u00a0m")
     return _at(what, f"{w.number(value, _.lang)}\u00a0%", _)
@@ -200,7 +200,7 @@ def _escalation(record: Record, names: Names, _: Translator) -> str:
         case "joined":
             return _("Escalade {ladder} : un incident la rejoint", ladder=ladder)
         case "answer" | "declined":
-            return _.plural("Escalade {ladder} : {n} réponse", "Escalade {ladder} : {n} réponses", v.get("positive") or 0, ladder=ladder)
+            return _.plural("Escalade {ladder} : {n} réponse", "Escalade {ladder} : {n} réponses", v.get("positive", 0), ladder=ladder)
     who = _.plural("{n} appel", "{n} appels", v.get("called") or 0)
     if v.get("cycle", 1) > 1:
         return _("Escalade {ladder}, cycle {cycle}, vague {wave} : {who}", ladder=ladder, cycle=v["cycle"], wave=v["wave"], who=who)

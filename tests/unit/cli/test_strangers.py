@@ -161,3 +161,12 @@ def test_an_output_that_cannot_be_written_is_one_sentence(monkeypatch: pytest.Mo
 
 def test_a_key_to_judge_a_bundle_needs_a_bundle() -> None:
     assert CliRunner().invoke(app, ["verify", "--key", "/srv/key.pem"]).exit_code == 2
+
+
+def test_a_bundle_is_the_file_of_its_owner_alone(answered: Callable[[Answering], None], tmp_path: Path) -> None:
+    """It holds the words of reports and decisions (D58)."""
+    bundle = httpx.Response(200, content=b"PK", headers={"content-type": "application/zip"})
+    answered(lambda asked: bundle if asked.url.path.endswith("/export") else httpx.Response(200, json={"items": []}))
+    done = CliRunner().invoke(app, ["export", "i-1", "--out", str(tmp_path / "i-1.zip")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "i-1.zip").stat().st_mode & 0o777 == 0o600

@@ -1,6 +1,3 @@
-from enum import StrEnum
-from typing import Literal
-
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
@@ -30,24 +27,6 @@ def test_a_fault_names_its_field_in_both_languages_and_never_what_was_sent() -> 
     assert "less than or equal to 5" in english["errors"][0]["detail"]
     assert french["detail"].endswith("severity: doit être au plus 5")
     assert b"secret" not in problem.body("fr") + problem.body("en")
-
-
-class Sure(StrEnum):
-    YES = "yes"
-    NO = "no"
-
-
-class Asked(BaseModel):
-    certainty: Sure | Literal["Likely", "Unlikely"]
-    words: list[str] = Field(min_length=1)
-
-
-def test_the_choices_of_a_field_are_told_in_french_and_the_field_by_its_own_name() -> None:
-    with pytest.raises(ValidationError) as caught:
-        Asked.model_validate({"certainty": "x", "words": ["a"]})
-    first, second = Problem("invalid", faults=faults_of(caught.value)).document("fr", "/x")["errors"]
-    assert (first["field"], first["detail"]) == ("certainty", "valeurs possibles : 'yes' ou 'no'")
-    assert (second["field"], second["detail"]) == ("certainty", "valeurs possibles : 'Likely' ou 'Unlikely'")
 
 
 def test_every_code_has_its_sentences_in_both_languages() -> None:

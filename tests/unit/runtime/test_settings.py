@@ -196,3 +196,13 @@ def test_an_address_for_links_that_leads_nowhere_is_refused(
     assert (wrong_variables(refused.value) or "").startswith("VIGIE_PUBLIC_URL: must be an address like https://")
     monkeypatch.setenv("VIGIE_PUBLIC_URL", "https://vigie.example.org:8443/vigie/")
     settings()
+
+
+def test_what_is_made_is_the_owners_alone(tmp_path: Path) -> None:
+    """Also logs and segments: others on the machine read no incident. A folder that was there keeps its mode."""
+    (tmp_path / "given").mkdir(mode=0o755)
+    for root, mode in ((tmp_path / "given", 0o755), (tmp_path / "made", 0o700)):
+        data = DataDir(root)
+        data.make()
+        assert root.stat().st_mode & 0o777 == mode
+        assert {p.stat().st_mode & 0o777 for p in root.iterdir()} == {0o700}

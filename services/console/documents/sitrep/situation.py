@@ -16,6 +16,7 @@ from services.console.pages.incident import level_of
 from services.console.resources import Reason
 from services.console.texts import line as sentence
 from services.console.texts import words as w
+from services.console.texts import world
 from services.console.texts.reasons import said
 
 INCIDENTS_SHOWN: Final = 4
@@ -87,9 +88,9 @@ def essential(x: Facts, cited: Cited) -> Section:
         lines.append(Line(text=text, refs=cited.of(*(f"activity:{a.id}" for a in interrupted[:3]))))
     down = [f for f in x.flags if f.id.startswith(("system:", "kitchen:", "supplier:")) and f.value in ("down", "degraded")]
     for flag in down[:DOWN_SHOWN]:
-        what = w.thing(flag.id.partition(":")[2], _)
+        what = world.thing(flag.id.partition(":")[2], _)
         text = _(
-            "{what} : {state} depuis {at}.", what=what[:1].upper() + what[1:], state=w.word(w.DEPENDENCY, str(flag.value), _),
+            "{what} : {state} depuis {at}.", what=what[:1].upper() + what[1:], state=w.word(world.DEPENDENCY, str(flag.value), _),
             at=times.hm_dated(flag.since, x.at, lang),
         )  # fmt: skip
         lines.append(Line(text=text, refs=cited.of(f"flag:{flag.id}")))
