@@ -118,11 +118,11 @@ class Player:
         }  # fmt: skip
         self._insist("POST", "/api/v1/realms", body, f"open:{self.realm}")
 
-    def step(self, to: int) -> None:
-        """Move the realm to `to`; returns when every deadline up to it has fired and nothing is pending. Its key is that time: where a play
-        was broken off or ended before the scenario did, the same command goes on.
+    def step(self, to: int, nth: int) -> None:
+        """Move the realm to `to`; returns when every deadline up to it has fired and nothing is pending. Its key is that time, and which step to
+        it this is: where a play was broken off or ended before the scenario did, the same command goes on.
         """
-        status, answer = self._insist("POST", f"/api/v1/realms/{self.realm}/step", {"to": _iso(to)}, f"step:{self.realm}:{to}")
+        status, answer = self._insist("POST", f"/api/v1/realms/{self.realm}/step", {"to": _iso(to)}, f"step:{self.realm}:{to}:{nth}")
         while status == 202:
             path = f"/api/v1/commands/{answer['command_id']}?realm={self.realm}"
             _, answer = self._insist("GET", path, None, None)
@@ -139,12 +139,16 @@ class Player:
         self._reports[event.id] = answer["report_id"]
 
     def play(self, until: int, advance: Any) -> None:
-        """All events up to `until`, then the clock to `until`; `advance()` after each event."""
+        """All events up to `until`, then the clock to `until`; `advance()` after each event. What an event causes comes before the next one, at the
+        same time too.
+        """
+        steps: Counter[int] = Counter()
         for event in (e for e in self._scenario.events if e.reported_at <= until):
-            self.step(event.reported_at)
+            self.step(event.reported_at, steps[event.reported_at])
+            steps[event.reported_at] += 1
             self.report(event)
             advance()
-        self.step(until)
+        self.step(until, steps[until])
 
     def close(self) -> None:
         """No further report or decision; it stays readable."""

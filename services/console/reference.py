@@ -44,8 +44,8 @@ class Reference:
 
     @classmethod
     def of(cls, version: str | None, contents: Mapping[str, Any]) -> Reference:
-        """From section name → content (JSON as published)."""
-        sections = tuple(_SECTION.validate_python(content) for content in contents.values())
+        """From section name → content (JSON as published), in any order: a store has none."""
+        sections = tuple(sorted(map(_SECTION.validate_python, contents.values()), key=lambda one: ref.PUBLISHED.index(one.section)))
         return cls(version, Names.of(sections), sections)
 
 
