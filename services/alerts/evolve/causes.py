@@ -134,10 +134,8 @@ def _note(s: State, d: Changes, index: str, before: E | None, now: E | None, spa
         return
     events: tuple[E, ...] = getattr(s, index)
     others = events if before is None else tuple(e for e in events if e[1] != before[1])
-    d[index] = others
-    if now is not None:
-        d[index] = _with(others, now, span)
-        _decays(s, d, index)
+    d[index] = others if now is None else _with(others, now, span)
+    _decays(s, d, index)
 
 
 def _presence(s: State, old: Cause | None, cause: Cause) -> Map[str, Map[str, Map[str, Presence]]]:
@@ -167,10 +165,10 @@ def _day(s: State, cause: Cause) -> str:
 
 
 def _decays(s: State, d: Changes, index: str) -> None:
-    """Time alone will change what the windows of this index say: look again then."""
-    agenda, newest = d["agenda"], d[index][-1][0]
+    """Time alone will change what the windows of this index say: look again then, unless nothing is left in it."""
+    agenda, newest = d["agenda"], d[index][-1][0] if d[index] else None
     for span in s.rules.decays.get(index, ()):
-        key, due = f"decay:{index}:{span}", newest + span + 1
+        key, due = f"decay:{index}:{span}", None if newest is None else newest + span + 1
         agenda = agenda.arm(key, None if s.spent.get(key) == due else due)
     d["agenda"] = agenda
 

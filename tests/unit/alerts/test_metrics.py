@@ -147,3 +147,4 @@ def test_what_was_all_withdrawn_leaves_nothing_that_counts(said: list[tuple[str,
     for n, (_type, _site, denied) in enumerate(said):
         _withdraw(scene, 20 + n, f"r{n}", denied)
     assert (scene.state.cuts, scene.state.security, dict(scene.state.presence)) == ((), (), {})
+    assert not [key for key in scene.state.agenda.due if key.startswith("decay:")], "nothing is left that time alone would change"
