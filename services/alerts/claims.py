@@ -175,6 +175,17 @@ def takes_back(row: ReportRow, flags: Container[str]) -> bool:
     return m is not None and m.name in flags and m.value is not None and as_truth(m.value) is (m.name == ALL_CLEAR)
 
 
+def works_again(row: ReportRow) -> tuple[str, ...]:
+    """Systems, networks and suppliers (`supplier:x`, a kitchen too) that the report says to work again (§3)."""
+    m = row.measure
+    if m is None:
+        return ()
+    all_served = m.name == "colleges_served" and m.value_of is not None and (as_number(m.value) or 0.0) >= m.value_of
+    if row.type is EventType.REOPENING or all_served:
+        return tuple(o for o in objects_of(row) if o.startswith("supplier:"))
+    return services_of(row) if m.name == "system_restored" and as_truth(m.value) else ()
+
+
 def as_instant(row: ReportRow) -> Instant | None:
     """The time that a report announces as the end: `estimated_end` as a field or as a measure."""
     if row.measure is not None and row.measure.name == "estimated_end" and isinstance(row.measure.value, str):

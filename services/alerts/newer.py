@@ -10,8 +10,6 @@ from services.alerts.calendar import end_of_day
 from services.alerts.claims import (
     DENIED,
     all_over,
-    as_number,
-    as_truth,
     cause_key,
     claim_key,
     is_ahead,
@@ -78,33 +76,24 @@ def _restored_since(draft: Draft, row: ReportRow, incident: str | None) -> tuple
 def _works_since(draft: Draft, row: ReportRow) -> tuple[Instant, str] | None:
     """A failure of systems, or of a supplier, all of which were said to work again after it (D7, §3): (when, by what)."""
     if row.type is EventType.SUPPLIER_FAILURE:
-        failed = [flag_of_supplier(s, draft.territory) for s in named(row, "supplier:")]
+        failed = tuple(f"supplier:{s}" for s in named(row, "supplier:"))
     else:
-        failed = list(services_of(row)) if row.type in (EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM) else []
-    back = [_back(draft, thing, row) for thing in failed]
-    if not back or len(failed) != len(objects_of(row)):
+        failed = services_of(row) if row.type in (EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM) else ()
+    if not failed or len(failed) != len(objects_of(row)):
         return None
+    back = [_back(draft, thing, row) for thing in failed]
     latest = max((b for b in back if b is not None), default=None)
     return None if None in back or latest is None or is_ahead(row.effective, latest[0]) else latest
 
 
 def _back(draft: Draft, thing: str, row: ReportRow) -> tuple[Instant, str] | None:
-    """The first word of after the report that this works again. Walks over all reports: only when something newer was said of it."""
-    flag = draft.state.flags.get(thing)
+    """The first word of after the report that this works again."""
+    kind, _, name = thing.partition(":")
+    flag = draft.state.flags.get(flag_of_supplier(name, draft.territory) if kind == "supplier" else thing)
     if flag is None or flag.since < row.occurred_at:
         return None
-    said = (r for r in draft.state.reports.values() if is_before(row, (r.occurred_at, r.source)) and is_current(r))
-    return min(((r.occurred_at, r.id) for r in said if thing in _gives_back(draft, r)), default=None)
-
-
-def _gives_back(draft: Draft, row: ReportRow) -> frozenset[str]:
-    m = row.measure
-    if m is None:
-        return frozenset()
-    all_served = m.name == "colleges_served" and m.value_of is not None and (as_number(m.value) or 0.0) >= m.value_of
-    if row.type is EventType.REOPENING or all_served:
-        return frozenset(flag_of_supplier(s, draft.territory) for s in named(row, "supplier:"))
-    return frozenset(services_of(row)) if m.name == "system_restored" and as_truth(m.value) else frozenset()
+    said = draft.state.returns.get(thing, ())
+    return min(((at, id) for at, source, id in said if is_before(row, (at, source))), default=None)
 
 
 def _taken_back_since(draft: Draft, row: ReportRow) -> tuple[Instant, str] | None:

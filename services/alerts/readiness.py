@@ -117,10 +117,10 @@ def _digest(draft: Draft, roles: tuple[str, ...], proof: Proof) -> None:
 def _assign(draft: Draft, urgent: list[HoleRow]) -> None:
     """A task per post that would not answer, for its owner; one whose hole is filled is void."""
     posts = dict.fromkeys(_post(h) for h in urgent)
-    for row in [t for t in draft.state.tasks.values() if t.kind == _KIND and t.done_at is None and t.post not in posts]:
+    for row in [t for t in tasks.asked(draft, _KIND) if t.post not in posts]:
         tasks.void(draft, _KIND, row.post or "", "filled")
     for hole in urgent:
-        if sum(key.startswith(f"{_KIND}|") for key in draft.state.open_tasks) >= MOST_TASKS:
+        if len(tasks.asked(draft, _KIND)) >= MOST_TASKS:
             return
         site = draft.territory.sites.get(hole.scope or "")
         pole = site.pole if site is not None else hole.scope

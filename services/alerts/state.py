@@ -187,6 +187,8 @@ class State:
     """`site|type` → newest reopening that named the type: occurred_at, source."""
     departures: Map[str, tuple[Instant, str]] = _index()
     """Site → newest order to leave it: occurred_at, source."""
+    returns: Map[str, tuple[tuple[Instant, str, str], ...]] = _index()
+    """`system:x`, `network:x`, `supplier:x` → words that it works again, the last of them in order: occurred_at, source, report."""
     readings: Map[str, Reading] = _index()
     """`measure|place` → newest confirmed value."""
     absences: Map[str, tuple[tuple[str, float, Instant], ...]] = _index()
@@ -203,8 +205,8 @@ class State:
     """`kind|day` → site → cause → what it says of the presence; the greatest holds."""
     ladders: Map[str, str] = _index()
     """Incident or `territory` → its newest ladder."""
-    open_tasks: Map[str, str] = _index()
-    """`kind|subject` → task that is open or taken."""
+    open_tasks: Map[str, Map[str, str]] = _index()
+    """Kind → subject (evolve.crisis.subject_of) → task that is open or taken."""
     active_windows: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)
     """Maintenance windows that hold now, sorted (D64)."""
     hushed: Map[str, Hush] = _index()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from immutables import Map
+
 from schemas.alerts import TaskChanged, TaskRow
 from schemas.base import MINUTE_MS, Instant
 from schemas.words import TaskState
@@ -31,7 +33,7 @@ def ask(
     candidates: tuple[str, ...] = (), due_at: Instant | None = None, owner: str | None = None, post: str | None = None,
 ) -> None:  # fmt: skip
     """Open a task, unless the same one is open. One without a time of its own is due by the delay of its kind."""
-    if f"{kind}|{report or post or site or incident or ''}" in draft.state.open_tasks:
+    if open_one(draft, kind, report or post or site or incident or "") is not None:
         return
     policy = draft.territory.policy
     if due_at is None and policy is not None and kind in policy.task_due_min:
@@ -45,28 +47,29 @@ def ask(
 
 def open_one(draft: Draft, kind: Kind, subject: str) -> TaskRow | None:
     """The task of this kind and subject that is open or taken."""
-    id = draft.state.open_tasks.get(f"{kind}|{subject}")
+    id = _open(draft, kind).get(subject)
     return draft.state.tasks[id] if id is not None else None
 
 
 def asked(draft: Draft, kind: Kind) -> list[TaskRow]:
     """All tasks of this kind that are open or taken, oldest first."""
-    found = (draft.state.tasks[id] for key, id in draft.state.open_tasks.items() if key.startswith(f"{kind}|"))
-    return sorted(found, key=lambda t: (t.opened_at, t.id))
+    return sorted((draft.state.tasks[id] for id in _open(draft, kind).values()), key=lambda t: (t.opened_at, t.id))
+
+
+def _open(draft: Draft, kind: Kind) -> Map[str, str]:
+    return draft.state.open_tasks.get(kind, Map())
 
 
 def void(draft: Draft, kind: Kind, subject: str, outcome: str) -> None:
     """What it asked for is answered by the facts themselves."""
-    task = draft.state.open_tasks.get(f"{kind}|{subject}")
-    if task is not None:
-        _close(draft, draft.state.tasks[task], state=TaskState.VOID, outcome=outcome)
+    if (task := open_one(draft, kind, subject)) is not None:
+        _close(draft, task, state=TaskState.VOID, outcome=outcome)
 
 
 def settle(draft: Draft, kind: Kind, subject: str, author: str, outcome: str | None = "done") -> None:
     """Continuity says that a person did what it asked for; no effect when no such task is open."""
-    task = draft.state.open_tasks.get(f"{kind}|{subject}")
-    if task is not None:
-        done(draft, draft.state.tasks[task], author, outcome)
+    if (task := open_one(draft, kind, subject)) is not None:
+        done(draft, task, author, outcome)
 
 
 def _close(draft: Draft, row: TaskRow, **values: Any) -> None:

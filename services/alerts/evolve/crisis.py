@@ -121,14 +121,15 @@ def flag_changed(s: State, fact: FlagChanged) -> State:
 
 
 def task_changed(s: State, row: TaskRow) -> State:
-    key, waits = task_key(row), row.state in (TaskState.OPEN, TaskState.TAKEN)
-    if waits:
-        index = s.open_tasks.set(key, row.id)
-    else:
-        index = without(s.open_tasks, key) if s.open_tasks.get(key) == row.id else s.open_tasks
-    return s.put(tasks=s.tasks.set(row.id, row), open_tasks=index)
+    of_kind, subject = s.open_tasks.get(row.kind, Map()), subject_of(row)
+    if row.state in (TaskState.OPEN, TaskState.TAKEN):
+        of_kind = of_kind.set(subject, row.id)
+    elif of_kind.get(subject) == row.id:
+        of_kind = of_kind.delete(subject)
+    open_tasks = s.open_tasks.set(row.kind, of_kind) if of_kind else without(s.open_tasks, row.kind)
+    return s.put(tasks=s.tasks.set(row.id, row), open_tasks=open_tasks)
 
 
-def task_key(row: TaskRow) -> str:
+def subject_of(row: TaskRow) -> str:
     """One open task per kind and subject: the report, else the post, else the site, else the incident."""
-    return f"{row.kind}|{row.report or row.post or row.site or row.incident or ''}"
+    return row.report or row.post or row.site or row.incident or ""

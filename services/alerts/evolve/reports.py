@@ -12,11 +12,13 @@ from schemas.base import DAY_MS, Instant
 from schemas.realms import is_live
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts.calendar import day_of
-from services.alerts.claims import as_number, claim_key, is_wide, measure_name, measured_place, orders_to_leave, says_calm
+from services.alerts.claims import as_number, claim_key, is_wide, measure_name, measured_place, orders_to_leave, says_calm, works_again
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.rules import ACTING_ALONE, CAUSE_TYPES, CLAIM_TYPES, LEAVE, MUTE_TYPES, REMEMBER_MS
 from services.alerts.state import Hush, Reading, State, sorted_with, sorted_without, without
 
+KEPT_RETURNS: Final = 50
+"""Words that a thing works again; a report that is older than all of them is over at the first that is left."""
 _WITHDRAWN: Final = frozenset({"cancelled", "superseded", "planned"})
 
 
@@ -114,6 +116,9 @@ def _told(s: State, row: ReportRow) -> Changes:
         d["reopenings"] = _newer(s.reopenings, row, [f"{row.site}|{type_.value}" for type_ in row.lifts])
     if row.site is not None and orders_to_leave(row):
         d["departures"] = _newer(s.departures, row, [row.site])
+    if "planned" not in row.flags and (things := works_again(row)):
+        word = (row.occurred_at, row.source, row.id)
+        d["returns"] = s.returns.update({thing: tuple(sorted((*s.returns.get(thing, ()), word))[-KEPT_RETURNS:]) for thing in things})
     if row.measure is not None and row.measure.name is not None:
         _measured(s, d, row)
     if row.site is not None and says_calm(row) and row.occurred_at > s.calm.get(row.site, row.occurred_at - 1):
@@ -123,7 +128,7 @@ def _told(s: State, row: ReportRow) -> Changes:
 
 def _retold(s: State, reports: Map[str, ReportRow]) -> Changes:
     """What all reports together tell: after one was withdrawn, linked to a site, or became current. Rare."""
-    names = ("reopenings", "departures", "readings", "absences", "forecasts", "calm")
+    names = ("reopenings", "departures", "returns", "readings", "absences", "forecasts", "calm")
     blank = s.put(**dict.fromkeys(names, Map()))
     for row in sorted(reports.values(), key=arrival):
         if _tells(row):

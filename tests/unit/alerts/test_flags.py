@@ -288,6 +288,18 @@ def test_a_late_word_on_a_failure_that_is_over_is_over_already(scene: Scene, fai
     assert not scene.state.placeless
 
 
+@pytest.mark.parametrize("fate", ["withdrawn", "announced", "older"])
+def test_a_return_that_is_none_ends_no_failure_that_is_told_late(scene: Scene, fate: str) -> None:
+    when = {"effective": (Window(start=scene.at(600)),)} if fate == "announced" else {}
+    works = scene.report(5, **UP, occurred=-5 if fate == "older" else 5, **when)
+    if fate == "withdrawn":
+        scene.report(7, "info", source="supervision", severity=1, msg_type="Cancel", references=(works,))
+    scene.report(8, **DOWN)
+    id = scene.report(9, **DOWN, occurred=0)
+    assert scene.state.reports[id].reason != "over_already"
+    assert {scene.state.causes[c].since for ids in scene.state.placeless.values() for c in ids} == {scene.at(0), scene.at(8)}
+
+
 # ── announced (D9) ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
