@@ -224,7 +224,7 @@ def timeline(
     show(found, as_json, "Main courante", (
         ("Fait", lambda e: at_paris(e["occurred_at"])), ("Su", lambda e: at_paris(e["recorded_at"])),
         ("Retard", lambda e: f"+{e['late_min']}" if e["late_min"] else ""), ("Genre", lambda e: w.word(_KINDS, e["kind"], _)), ("Ligne", lambda e: e["text"]),
-        ("Source", lambda e: w.word(world.SOURCE, e["source"], _)), ("Certitude", lambda e: w.word(w.CERTAINTY, e["certainty"], _)),
+        ("Source", lambda e: world.source(e["source"], _)), ("Certitude", lambda e: w.word(w.CERTAINTY, e["certainty"], _)),
         ("Auteur", lambda e: "système" if e["author"] == "system" else e["author"]),
         ("Identifiant", lambda e: e["id"] + (f" corrige {e['corrects']}" if e["corrects"] else "")),
     ))  # fmt: skip

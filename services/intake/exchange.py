@@ -15,6 +15,8 @@ from services.intake.overload import BodyRoom
 from services.runtime.links import loggable
 from services.runtime.problems import MEDIA_TYPE, Language, Problem, ProblemError, language_of
 
+BYTES: Final = "application/octet-stream"
+"""Media type of what is of none."""
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]

@@ -26,11 +26,12 @@ from aiokafka.errors import KafkaError
 
 from schemas.base import Instant
 from schemas.topics import BY_NAME
+from services.intake.exchange import BYTES
 from services.intake.idempotency import KEPT_MS, Ledger
 from services.intake.machines import cloudevents
 from services.intake.machines.asked import Asked, wrong
 from services.intake.machines.book import SourceBook
-from services.intake.machines.door import BYTES, TRANSIENT, Machines
+from services.intake.machines.door import TRANSIENT, Machines
 from services.intake.refusals import Refused, RefusedLane
 from services.runtime import metrics, tracing
 from services.runtime.access import AccessStore

@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.realms import partition_of
 from schemas.topics import BY_NAME
-from services.intake.exchange import Headers, Scope
+from services.intake.exchange import BYTES, Headers, Scope
 from services.intake.lists import Part
 from services.runtime.access import AccessStore
 from services.runtime.deadletters import TOPIC, DeadLetter, Lane
@@ -83,7 +83,7 @@ class RefusedMessages:
         if sender is None:
             raise ProblemError("conflict", what=both("L’émetteur n’existe plus ou est arrêté.", "The sender is gone or disabled."))
         headers: Headers = [
-            (b"content-type", (letter.content_type or "application/octet-stream").encode("latin-1", "replace")),
+            (b"content-type", (letter.content_type or BYTES).encode("latin-1", "replace")),
             (b"idempotency-key", letter.id.encode()),
         ]
         return {

@@ -13,7 +13,7 @@ import orjson
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from services.intake.exchange import DATA_POLICY, BodyReader, Headers, Receive, Scope, Send, answer, answer_json, header, language
+from services.intake.exchange import BYTES, DATA_POLICY, BodyReader, Headers, Receive, Scope, Send, answer, answer_json, header, language
 from services.intake.field.grammar import MAX_LINE, Kind, body_of, read_line
 from services.intake.field.places import Places
 from services.intake.geography import Geography
@@ -33,7 +33,6 @@ from services.runtime.vault import Texts
 JSON: Final = "application/json"
 _UTF_8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 """Names of charsets that can be read as UTF-8."""
-BYTES: Final = "application/octet-stream"
 POST_ONE: Final = "/api/v1/reports"
 CALLER: Final = "site_manager"
 """Kind of source of a caller of whom nothing else is said."""
@@ -238,9 +237,12 @@ class Reports:
             raise ProblemError("not_found" if known is None else "erased")
         log.info("report.raw_read", report=report_id, reader=principal.id, permission=Permission.REPORT_RAW.value)
         name = f'attachment; filename="{report_id}"'.encode()
-        kind = (
-            item.content_type if item.content_type and item.content_type.isprintable() else BYTES
-        )  # of a Kafka record it may hold anything
-        content_type = kind.encode("latin-1", "replace")
-        headers: Headers = [(b"content-type", content_type), (b"content-disposition", name), (b"cache-control", b"no-store"), DATA_POLICY]
+        kind = item.content_type or BYTES
+        safe = kind if kind.isprintable() else BYTES  # that of a Kafka record may hold anything
+        headers: Headers = [
+            (b"content-type", safe.encode("latin-1", "replace")),
+            (b"content-disposition", name),
+            (b"cache-control", b"no-store"),
+            DATA_POLICY,
+        ]
         await answer(send, 200, item.raw, headers)

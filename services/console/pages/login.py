@@ -48,16 +48,13 @@ def login_routes(router: APIRouter) -> None:
     async def logout(request: Request) -> Response:
         _check_site(request)
         response, session = RedirectResponse("/connexion", 303), session_of(request)
-        if session is not None:
-            if (
-                request.headers.get("sec-fetch-site") != "same-origin"
-            ):  # the browser's own word; an older one proves it by the token, with scripts
-                await check_csrf(request, session)
-            request.app.state.sessions.end(session)
-            for header in (
-                clear_cookie_headers()
-            ):  # not without a session: a form of another site comes without our cookies, and would take them away
-                response.headers.append("Set-Cookie", header)
+        if session is None:  # a form of another site comes without our cookies: it must not take them away
+            return response
+        if request.headers.get("sec-fetch-site") != "same-origin":  # an older browser says nothing: the token proves it, with scripts
+            await check_csrf(request, session)
+        request.app.state.sessions.end(session)
+        for header in clear_cookie_headers():
+            response.headers.append("Set-Cookie", header)
         return response
 
     @router.get(DOOR)

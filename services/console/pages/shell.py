@@ -232,6 +232,7 @@ def _helpers(_: Translator) -> dict[str, Callable[..., str]]:
         "number": lambda value: words.number(value, _.lang),
         "percent": lambda value: f"{words.number(round(value), _.lang)}\u00a0%",
         "word": lambda table, code: words.word(getattr(words, table), code, _),
+        "source_name": lambda kind: world.source(kind, _),
         "world_word": lambda table, code: words.word(getattr(world, table), code, _),
         "strategy_name": lambda listed: strategy_name(listed, _),
         "level_name": lambda level: level_name(level, _),

@@ -16,7 +16,7 @@ import structlog
 
 from schemas.maintenance import Renewal
 from schemas.words import EventType
-from services.intake.exchange import BodyReader, ClientGone, Receive, Scope, Send, address_of, answer_json, answer_problem
+from services.intake.exchange import BYTES, BodyReader, ClientGone, Receive, Scope, Send, address_of, answer_json, answer_problem
 from services.intake.geography import Geography
 from services.intake.idempotency import Ledger
 from services.intake.machines import alertmanager, apprise, cloudevents, generic, goalert, opsgenie, pagerduty
@@ -87,7 +87,6 @@ DIALECTS: Final[dict[str, Dialect]] = {m.NAME: m for m in (pagerduty, alertmanag
 RETRY_S: Final = 2
 WHOLE_BYTES: Final = 2 << 20
 """What the reports of one request may keep of it together, each the whole body: beyond, each keeps its own part. A group of 900 alerts would be 900 megabytes."""
-BYTES: Final = "application/octet-stream"
 TRANSIENT: Final = frozenset({429, 503})
 """Say nothing about the message: the same may be taken later."""
 ANYBODY: Final = frozenset({"cap"})

@@ -22,40 +22,12 @@ _NAMES: Final = {
     "details": ("message", "text", "description", "details", "body"), "state": ("status", "state", "action", "event_action"),
     "severity": ("severity", "priority", "level"), "at": ("timestamp", "time", "date", "occurred_at"), "site": ("site", "site_id", "location"),
 }  # fmt: skip
-_CLOSES: Final = frozenset(
-    [
-        "resolved",
-        "resolve",
-        "ok",
-        "close",
-        "closed",
-        "up",
-        "recovery",
-        "recovered",
-        "normal",
-        "clear",
-        "cleared",
-        "restored",
-        "healthy",
-        "solved",
-        "fixed",
-        "success",
-        "end",
-        "false",
-        "0",
-        "resolu",
-        "resolue",
-        "retabli",
-        "retablie",
-        "termine",
-        "terminee",
-        "fin",
-        "clos",
-        "cloture",
-        "cloturee",
-    ]
-)
-_ACKS: Final = frozenset(["acknowledge", "acknowledged", "acknowledgement", "acknowledgment", "ack", "acquitte", "acquittee"])
+_CLOSES: Final = {
+    "resolved", "resolve", "ok", "close", "closed", "up", "recovery", "recovered", "normal", "clear", "cleared", "restored", "healthy", "solved",
+    "fixed", "success", "end", "false", "0", "resolu", "resolue", "retabli", "retablie", "termine", "terminee", "fin", "clos", "cloture",
+    "cloturee",
+}  # fmt: skip
+_ACKS: Final = {"acknowledge", "acknowledged", "acknowledgement", "acknowledgment", "ack", "acquitte", "acquittee"}
 """Words of programs, in small letters without accents."""
 _SEVERITY: Final = {
     "critical": 4, "disaster": 4, "emergency": 4, "high": 4, "p1": 4, "error": 3, "major": 3, "average": 3, "p2": 3, "p3": 3, "warning": 2,
