@@ -17,6 +17,7 @@ from services.alerts.claims import is_rate, is_wide
 from services.alerts.metrics import severity_key
 from services.alerts.predicates import Compiler, Node
 from services.alerts.rules import ISOLATION, WINDOW_SCAN_MS
+from services.alerts.shown import ShownCauses
 from services.alerts.territory import Territory
 
 _KEPT: Final = 4
@@ -115,7 +116,7 @@ class Rulebook:
         """Measures that are flags: those that some rule names."""
         self.horizon_ms: Instant = int(max((m.args.get("horizon_h", 0) for m in leaves), default=0) * HOUR_MS)
         """How far ahead an announced closure counts."""
-        self.presence_pcts = tuple(sorted({m.args["pct"] for m in leaves if m.metric == "sites_staff_at_most"}))
+        self.shown = ShownCauses(sorted({m.args["pct"] for m in leaves if m.metric == "sites_staff_at_most"}))
 
         self.inhibiting = frozenset(i.cause for i in territory.policy.inhibitions) if territory.policy else frozenset[EventType]()
         """Types of cause that may explain others (D65)."""

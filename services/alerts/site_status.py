@@ -4,77 +4,35 @@ from __future__ import annotations
 
 from immutables import Map
 
-from schemas.alerts import CauseRow, SiteRow, SiteStatusChanged, Why
+from schemas.alerts import SiteRow, SiteStatusChanged, Why
 from schemas.base import Instant
 from schemas.causes import Cause, SilenceChanged, SiteMarked
-from schemas.reference import Site
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
 from services.alerts import rules, tasks, zones
-from services.alerts.claims import absent_pct, began, is_withdrawn, named
+from services.alerts.claims import began, is_withdrawn
 from services.alerts.draft import Draft
+from services.alerts.shown import Shown
 from services.alerts.state import Silence
 
-_TOTAL = frozenset({T.CLOSURE, *rules.ORDERS})
-"""Types that take the whole capacity, whatever the report says."""
 _FLAGS = ("contested", "overdue", "maintenance")
 _UNMARKED: Map[str, tuple[str, ...]] = Map()
 _PRECEDENCE = {S.EVACUATED: 4, S.SHELTERING: 4, S.CLOSED: 3, S.DEGRADED: 2, S.UNKNOWN: 1, S.NORMAL: 0}
-
-
-def loss(cause: Cause, site: Site | None) -> float:
-    """Capacity that a cause takes from its site, in per cent."""
-    if cause.type in _TOTAL:
-        return 100.0
-    if cause.type is T.OUTAGE_POWER:
-        given = 100.0 if cause.loss_pct is None else cause.loss_pct
-        return min(given, rules.GENERATOR_LOSS_PCT) if site is not None and site.generator else given
-    if cause.type is T.STAFF_SHORTAGE:
-        return absent_pct(cause)
-    if cause.type is T.SUPPLIER_FAILURE:  # it takes from the served activity, not from the site (D40)
-        return 0.0
-    return cause.loss_pct or 0.0
-
-
-def meals_lost(cause: Cause, site: Site | None) -> float:
-    """What a supplier takes from the meals of a site: one that it does not name, or its kitchen. Any other by name is a flag."""
-    suppliers = named(cause, "supplier:")
-    if cause.type is not T.SUPPLIER_FAILURE or site is None or not site.kitchen or (suppliers and site.kitchen not in suppliers):
-        return 0.0
-    return 100.0 if cause.loss_pct is None else cause.loss_pct
-
-
-def effect(cause: Cause, site: Site | None) -> S:
-    """Status that a cause alone would give its site (table of §3)."""
-    match cause.type:
-        case T.CLOSURE:
-            return S.CLOSED
-        case T.EVACUATION | T.FIRE:
-            return S.EVACUATED
-        case T.SHELTER_IN_PLACE:
-            return S.SHELTERING
-        case T.OUTAGE_POWER:
-            sustained = site is not None and site.generator
-            return S.CLOSED if not sustained and loss(cause, site) >= rules.CLOSED_BY_POWER_PCT else S.DEGRADED
-        case T.SANITARY_ALERT:
-            return S.DEGRADED if cause.severity >= 3 or loss(cause, site) > 0 else S.NORMAL
-        case T.SUPPLIER_FAILURE:
-            return S.NORMAL
-        case _:
-            return S.DEGRADED
 
 
 def judge(draft: Draft, site_id: str) -> None:
     """Write the site's row and what it counts for, if they changed."""
     state = draft.state
     old, word = state.sites.get(site_id), draft.words.get(site_id)
-    causes = [state.causes[c] for c in state.site_causes.get(site_id, ())]
+    shown = state.rules.shown.of(
+        state.realm, site_id, draft.territory.sites.get(site_id), (state.causes[c] for c in state.site_causes.get(site_id, ()))
+    )
     silence = state.silences.get(site_id)
     if word is not None and silence is not None and zones.ends(draft, silence, word):
         draft.emit(SilenceChanged(site=site_id, rule=None))
         tasks.void(draft, "verify_site", site_id, "spoke")
-    row = _row(draft, site_id, causes, old, word)
-    _write_marks(draft, site_id, _marks(draft, site_id, causes, old))
+    row = _row(draft, site_id, shown, old, word)
+    _write_marks(draft, site_id, _marks(draft, site_id, shown, old))
     if old is None or row.last_word_at != old.last_word_at or row != old:
         draft.emit(SiteStatusChanged(row=row))
 
@@ -93,13 +51,14 @@ def _write_marks(draft: Draft, site_id: str, marks: dict[str, tuple[str, ...]]) 
     draft.concerned.update(i for incidents in marks.values() for i in incidents)
 
 
-def _row(draft: Draft, site_id: str, causes: list[Cause], old: SiteRow | None, word: Instant | None) -> SiteRow:
+def _row(draft: Draft, site_id: str, shown: list[Shown], old: SiteRow | None, word: Instant | None) -> SiteRow:
     site, silence = draft.territory.sites.get(site_id), draft.state.silences.get(site_id)
-    acting = [c for c in causes if c.acting]
+    causes = [s.cause for s in shown]
+    acting = [s for s in shown if s.cause.acting]
     if silence is None:
-        status, by = _status(acting, site)
+        status, by = _status(acting)
     else:  # D18 and D20 override what that same outage shows (D14)
-        status, by = _status([c for c in acting if not zones.hides(draft, silence, c)], site)
+        status, by = _status([s for s in acting if not zones.hides(draft, silence, s.cause)])
         if _PRECEDENCE[status] < _PRECEDENCE[S.DEGRADED]:
             status, by = S.UNKNOWN, []
     if status is S.UNKNOWN and silence is not None:
@@ -111,31 +70,30 @@ def _row(draft: Draft, site_id: str, causes: list[Cause], old: SiteRow | None, w
         why = ()
     sustained = (c for c in by if c.type is T.OUTAGE_POWER and site is not None and site.generator)
     why += tuple(Why(code="generator", at=c.since, reports=c.reports[:5]) for c in sustained)
-    why += tuple(Why(code="contested", at=c.since, args={"type": c.type.value}, reports=c.reports[:5]) for c in acting if c.contested)
-    why += tuple(Why(code="D64", at=c.since, args={"type": c.type.value, "by": list(c.maintenance)}) for c in acting if c.maintenance)
-    why += tuple(Why(code="D65", at=c.since, args={"type": c.type.value}) for c in acting if c.inhibited_by)
+    hears = [s.cause for s in acting]
+    why += tuple(Why(code="contested", at=c.since, args={"type": c.type.value}, reports=c.reports[:5]) for c in hears if c.contested)
+    why += tuple(Why(code="D64", at=c.since, args={"type": c.type.value, "by": list(c.maintenance)}) for c in hears if c.maintenance)
+    why += tuple(Why(code="D65", at=c.since, args={"type": c.type.value}) for c in hears if c.inhibited_by)
     flags = tuple(name for name in _FLAGS if any(getattr(c, name) for c in causes))
     last = old.last_word_at if old else None
     return SiteRow(
-        id=site_id, status=status, since=_since(draft, status, by, old, silence), capacity_pct=round(100.0 - max((loss(c, site) for c in acting), default=0.0), 1),
-        causes=tuple(_cause_row(c, site) for c in sorted(causes, key=lambda c: (c.since, c.id))), why=why,
+        id=site_id, status=status, since=_since(draft, status, by, old, silence), capacity_pct=round(100.0 - max((s.loss for s in acting), default=0.0), 1),
+        causes=tuple(s.row for s in sorted(shown, key=lambda s: (s.cause.since, s.cause.id))), why=why,
         last_word_at=last if word is None else max(word, last or 0), flags=flags,
     )  # fmt: skip
 
 
-def _status(acting: list[Cause], site: Site | None) -> tuple[S, list[Cause]]:
+def _status(acting: list[Shown]) -> tuple[S, list[Cause]]:
     """Status by precedence and the causes that give it. Of orders the latest stands (D5); a later closure turns it to closed."""
-    orders = [c for c in acting if c.type in rules.ORDERS]
+    orders = [s for s in acting if s.cause.type in rules.ORDERS]
     if orders:
-        newest = max(orders, key=lambda c: (c.last_at, c.id))
-        closures = [c for c in acting if c.type is T.CLOSURE and c.last_at > newest.last_at]
+        newest = max(orders, key=lambda s: (s.cause.last_at, s.cause.id))
+        closures = [s.cause for s in acting if s.cause.type is T.CLOSURE and s.cause.last_at > newest.cause.last_at]
         if not closures:
-            status = effect(newest, site)
-            return status, [c for c in orders if effect(c, site) is status]
+            return newest.effect, [s.cause for s in orders if s.effect is newest.effect]
         return S.CLOSED, closures
-    effects = [(effect(c, site), c) for c in acting]
-    status = max((e for e, _ in effects), key=lambda e: _PRECEDENCE[e], default=S.NORMAL)
-    return (status, [c for e, c in effects if e is status]) if status is not S.NORMAL else (S.NORMAL, [])
+    status = max((s.effect for s in acting), key=lambda e: _PRECEDENCE[e], default=S.NORMAL)
+    return (status, [s.cause for s in acting if s.effect is status]) if status is not S.NORMAL else (S.NORMAL, [])
 
 
 def _since(draft: Draft, status: S, by: list[Cause], old: SiteRow | None, silence: Silence | None) -> Instant:
@@ -150,52 +108,29 @@ def _since(draft: Draft, status: S, by: list[Cause], old: SiteRow | None, silenc
     return max((at for at in lifted if at is not None), default=draft.now)
 
 
-def _cause_row(cause: Cause, site: Site | None) -> CauseRow:
-    return CauseRow(
-        id=cause.id, incident=cause.incident, type=cause.type, effect=effect(cause, site), since=cause.since, certainty=cause.certainty,
-        severity=cause.severity, loss_pct=loss(cause, site), contested=cause.contested, planned=not cause.acting, overdue=cause.overdue,
-        sources=cause.sources, reports=cause.reports, expected_end=cause.expected_end, windows=cause.windows, measure=cause.measure,
-        maintenance=cause.maintenance, inhibited_by=cause.inhibited_by, meals_lost_pct=meals_lost(cause, site),
-    )  # fmt: skip
-
-
 # ── marks: what a site counts for (§13) ────────────────────────────────────────────────────────────────────────────
 
 
-def _marks(draft: Draft, site_id: str, causes: list[Cause], old: SiteRow | None) -> dict[str, tuple[str, ...]]:
-    site, rulebook = draft.territory.sites.get(site_id), draft.state.rules
+def _marks(draft: Draft, site_id: str, shown: list[Shown], old: SiteRow | None) -> dict[str, tuple[str, ...]]:
+    horizon_ms = draft.state.rules.horizon_ms
     marks: dict[str, set[str]] = {}
-    for cause in causes:
-        names = _acting_marks(cause, site, rulebook.presence_pcts) if cause.acting and not cause.maintenance else []
-        if cause.type in rules.CLOSURES and not cause.maintenance and _near(cause, draft.now, rulebook.horizon_ms):
-            names.append("closing")
+    for cause, *_, acts in shown:
+        names = acts if cause.acting and not cause.maintenance else ()
+        if cause.type in rules.CLOSURES and not cause.maintenance and _near(cause, draft.now, horizon_ms):
+            names = (*names, "closing")
         incident = draft.standing(cause.incident)
         for name in names:
             incidents = marks.setdefault(name, set())
             if incident is not None:
                 incidents.add(incident)
-    _mark_lifted(draft, site_id, marks, old)
+    still_open = {s.cause.id for s in shown}
+    _mark_lifted(draft, site_id, marks, [row.id for row in (old.causes if old else ()) if row.id not in still_open])
     return {name: tuple(sorted(incidents)) for name, incidents in sorted(marks.items())}
 
 
-def _acting_marks(cause: Cause, site: Site | None, presence_pcts: tuple[float, ...]) -> list[str]:
-    names, shown = [f"cause:{cause.type.value}"], effect(cause, site)
-    if cause.severity >= 3:
-        names.append("hit")
-    if shown in (S.CLOSED, S.EVACUATED, S.SHELTERING):
-        names += ["closed", "out"] if cause.severity >= 3 else ["closed"]
-    if shown is S.EVACUATED:
-        names.append("evacuated")
-    if cause.type is T.STAFF_SHORTAGE:
-        names += [f"staff:{pct}" for pct in presence_pcts if 100.0 - loss(cause, site) <= pct]
-    if cause.type in (T.OUTAGE_WATER, T.OUTAGE_HEATING) or (cause.measure is not None and cause.measure.name == rules.COLD_CHAIN):
-        names.append("logistics")
-    return names
-
-
-def _mark_lifted(draft: Draft, site_id: str, marks: dict[str, set[str]], old: SiteRow | None) -> None:
+def _mark_lifted(draft: Draft, site_id: str, marks: dict[str, set[str]], gone: list[str]) -> None:
     """A cause that was there and is lifted, not withdrawn, counts as restored while its incident is open."""
-    were = (draft.state.causes[row.id] for row in (old.causes if old else ()))
+    were = (draft.state.causes[id] for id in gone)
     restored = {f"cause:{c.type.value}" for c in were if c.lifted_at is not None and not is_withdrawn(c)}
     for name, incidents in draft.state.marks.get(site_id, _UNMARKED).items():
         type_ = name.partition(":")[2]

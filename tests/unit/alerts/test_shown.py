@@ -1,0 +1,58 @@
+"""What a cause shows by itself is looked at once, and again when it is another."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.causes import Cause
+from schemas.words import EventType
+from services.alerts import shown
+from services.alerts.shown import ShownCauses
+from services.alerts.values import changed
+from tests.shipped import territory
+
+SITE = next(s for s in territory().sites if not s.generator)
+POWERED = next(s for s in territory().sites if s.generator)
+
+
+def cause(id: str = "c1", loss_pct: float = 100.0, at: str = SITE.id) -> Cause:
+    return Cause(
+        id=id, key=f"{at}|outage_power", site=at, type=EventType.OUTAGE_POWER, incident="i1", severity=3, loss_pct=loss_pct, since=0, last_at=0, known_at=0
+    )  # fmt: skip
+
+
+def test_the_same_cause_is_not_looked_at_again() -> None:
+    causes, one = ShownCauses([]), cause()
+    assert causes.of("92", SITE.id, SITE, [one])[0] is causes.of("92", SITE.id, SITE, [one])[0]
+
+
+def test_a_changed_cause_is_and_the_others_beside_it_are_not() -> None:
+    causes, one, other = ShownCauses([]), cause(), cause("c2")
+    before = causes.of("92", SITE.id, SITE, [one, other])
+    after = causes.of("92", SITE.id, SITE, [changed(one, {"loss_pct": 20.0}), other])
+    assert (before[0].loss, after[0].loss, after[0].row.loss_pct) == (100.0, 20.0, 20.0)
+    assert after[1] is before[1]
+
+
+def test_causes_of_one_id_in_two_realms_show_what_each_is() -> None:
+    causes = ShownCauses([])
+    for loss in (100.0, 20.0, 100.0):
+        assert causes.of(f"92~test-{loss:.0f}", SITE.id, SITE, [cause(loss_pct=loss)])[0].loss == loss
+    assert causes.of("92", POWERED.id, POWERED, [cause(at=POWERED.id)])[0].marks == ("cause:outage_power", "hit")
+
+
+def test_a_version_with_another_rule_of_presence_counts_by_its_own() -> None:
+    short = changed(cause(), {"type": EventType.STAFF_SHORTAGE, "loss_pct": None, "persons": None})
+    one, other = ShownCauses([]), ShownCauses([100.0])
+    assert "staff:100.0" not in one.of("92", SITE.id, SITE, [short])[0].marks
+    assert "staff:100.0" in other.of("92", SITE.id, SITE, [short])[0].marks
+
+
+def test_only_so_many_sites_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shown, "_KEPT", 2)
+    causes, one = ShownCauses([]), cause()
+    first = causes.of("92", "a", SITE, [one])[0]
+    assert causes.of("92", "a", SITE, [one])[0] is first
+    for site in ("b", "c"):
+        causes.of("92", site, SITE, [one])
+    assert causes.of("92", "a", SITE, [one])[0] is not first
