@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import platform
 import subprocess
@@ -100,17 +101,22 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
         yield running
 
 
-def test_acknowledged_at_500_per_second_with_everything_running(system: RunningVigie, capsys: pytest.CaptureFixture[str]) -> None:
-    for seconds in (WARM_S, SECONDS):
-        found = asyncio.run(measure(Name.INTAKE, system.url, system.token, "92", SITES, 500, seconds))
-    with capsys.disabled():
-        print(f"\nreport → 202 at 500/s with everything running: {found} (aim: p99 < 15 ms) on {machine()}")
-    assert found["refused"] == 0
+def every_site(system: RunningVigie) -> list[str]:
+    return [site["id"] for site in system.get("/api/v1/sites?limit=1000")["items"]]
 
 
 def test_a_report_is_seen_as_an_incident(system: RunningVigie, capsys: pytest.CaptureFixture[str]) -> None:
     for seconds in (WARM_S, SECONDS):
-        found = asyncio.run(measure(Name.LIVE, system.url, system.token, "92", SITES, 100, seconds))
+        found = asyncio.run(measure(Name.LIVE, system.url, system.token, "92", every_site(system), 100, seconds))
     with capsys.disabled():
         print(f"\nreport → incident on the live stream at 100/s: {found} (aims: p50 < 60, p99 < 250 ms) on {machine()}")
     assert found["not_seen"] == 0
+
+
+def test_acknowledged_at_500_per_second_with_everything_running(system: RunningVigie, capsys: pytest.CaptureFixture[str]) -> None:
+    until(lambda: not any(json.loads(system.cli("status", "--json").stdout)["lag"].values()), 60)  # of what was measured before
+    for seconds in (WARM_S, SECONDS):
+        found = asyncio.run(measure(Name.INTAKE, system.url, system.token, "92", every_site(system), 500, seconds))
+    with capsys.disabled():
+        print(f"\nreport → 202 at 500/s with everything running: {found} (aim: p99 < 15 ms) on {machine()}")
+    assert found["refused"] == 0

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from services.runtime.supervisor.plan import SERVICES
-from services.runtime.supervisor.priority import FIRST, take_turns
+from services.runtime.supervisor.priority import FIRST, as_if_elsewhere, take_turns
 
 SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}
+REAL_TIME = "os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere priorities stay as they are")
@@ -37,15 +38,49 @@ def test_a_process_its_threads_and_its_session_yield() -> None:
 
 
 @pytest.mark.skipif(platform.machine() not in SCHED_GETATTR or sys.platform != "linux", reason="elsewhere turns stay as they are")
-def test_who_goes_first_has_short_turns_and_the_rank_that_the_system_grants() -> None:
+def test_who_goes_first_has_real_time_or_short_turns_and_the_rank_that_the_system_grants() -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True) as process:
         asyncio.run(take_turns(process.pid, FIRST))
-        wish = f"import os; os.setpriority(os.PRIO_PROCESS, 0, {FIRST})"  # a container may refuse it to root, too
-        granted = subprocess.run([sys.executable, "-c", wish], check=False, stderr=subprocess.DEVNULL).returncode == 0
-        assert os.getpriority(os.PRIO_PROCESS, process.pid) == (FIRST if granted else os.getpriority(os.PRIO_PROCESS, 0))
-        if tuple(int(n) for n in re.findall(r"\d+", platform.release())[:2]) >= (6, 12):
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == (
+            FIRST if grants(f"os.setpriority(os.PRIO_PROCESS, 0, {FIRST})") else os.getpriority(os.PRIO_PROCESS, 0)
+        )
+        if grants(REAL_TIME):
+            assert os.sched_getscheduler(process.pid) == os.SCHED_RR
+        elif tuple(int(n) for n in re.findall(r"\d+", platform.release())[:2]) >= (6, 12):
             assert turn_ns(process.pid) in (100_000, None)
         process.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody has real time")
+def test_threads_that_no_report_waits_for_do_not_keep_the_processor() -> None:
+    two = (
+        "import pathlib, threading, sys\n"
+        "def clean():\n"
+        "    pathlib.Path(f'/proc/self/task/{threading.get_native_id()}/comm').write_text('kafka-log-cleaner-thread-0')\n"
+        "    print(threading.get_native_id(), flush=True)\n"
+        "    sys.stdin.read()\n"
+        "threading.Thread(target=clean).start()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", two], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        cleaner = int(process.stdout.readline())
+        asyncio.run(take_turns(process.pid, FIRST))
+        assert os.sched_getscheduler(cleaner) == os.SCHED_OTHER
+        assert os.sched_getscheduler(process.pid) == (os.SCHED_RR if grants(REAL_TIME) else os.SCHED_OTHER)
+        process.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody has real time")
+def test_a_load_generator_waits_no_more_than_those_that_it_measures_and_only_while_it_measures() -> None:
+    with as_if_elsewhere() as granted:
+        assert granted == grants(REAL_TIME)
+        assert os.sched_getscheduler(0) == (os.SCHED_RR if granted else os.SCHED_OTHER)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def grants(wish: str) -> bool:
+    """Of the system to a process of ours: a container may refuse it to root, too."""
+    return subprocess.run([sys.executable, "-c", f"import os; {wish}"], check=False, stderr=subprocess.DEVNULL).returncode == 0
 
 
 def turn_ns(pid: int) -> int | None:
