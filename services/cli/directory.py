@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import json
 import re
 import secrets
 from collections.abc import Coroutine, Iterable
@@ -163,7 +164,7 @@ def import_file(file: Annotated[Path, typer.Argument(help=f"CSV with columns {',
 
 
 @app.command()
-def count() -> None:
+def count(as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False) -> None:
     """How many people the directory holds."""
     settings = with_known_broker(Settings())
 
@@ -171,7 +172,8 @@ def count() -> None:
         async with Vault.open(settings) as vault:
             return len(vault.directory.ids())
 
-    typer.echo(str(asyncio.run(counted())))
+    people = asyncio.run(counted())
+    typer.echo(json.dumps({"people": people}) if as_json else str(people))
 
 
 @app.command()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from services.cli.client import fail
 from services.cli.exercise_file import ExerciseInvalid, load_exercise
 from services.cli.scenarios import ScenarioInvalid, scenario_heads
-from services.cli.shown import console
+from services.cli.shown import IDENTIFIER, in_columns
+from services.runtime.kafka import iso
 from services.runtime.settings import REPOSITORY, Settings
 from services.territory import TerritoryInvalid, load_territory
 
@@ -48,15 +50,14 @@ def check(
 @app.command("list")
 def list_(
     scenarios: Annotated[Path, typer.Option(help="Folder with scenarios.yaml", exists=True, file_okay=False)] = REPOSITORY / "scenarios",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
     """Exercises that come along."""
     try:
         found = scenario_heads(scenarios)
     except (OSError, ScenarioInvalid) as exc:
         raise fail(exc) from exc
-    table = Table()
-    for column in ("", "Titre", "Début"):
-        table.add_column(column)
-    for one in found:
-        table.add_row(one.id, one.title, one.begins)
-    console().print(table)
+    if as_json:
+        typer.echo(json.dumps([asdict(one) | {"start": iso(one.start)} for one in found], ensure_ascii=False))
+    else:
+        in_columns("Exercices fournis", (IDENTIFIER, "Titre", "Début"), [(one.id, one.title, one.begins) for one in found])

@@ -147,7 +147,7 @@ class AlertmanagerApi:
         return document
 
     def _realm(self, principal: Principal) -> str:
-        return principal.scope.realms[0] if principal.scope.realms else self._live_realm
+        return principal.own_realm(self._live_realm)
 
     async def _all(self, principal: Principal, key: str, path: str, **query: str) -> list[Any]:
         items: list[Any] = []

@@ -50,6 +50,10 @@ class Principal(Model):
         """Its scope holds this realm; one that is not known only a scope without a limit."""
         return not self.scope.realms or realm in self.scope.realms
 
+    def own_realm(self, live: str) -> str:
+        """Where it is heard when it names no realm: the first of its scope, else `live`."""
+        return next(iter(self.scope.realms), live)
+
     @property
     def acting_role(self) -> str:
         """Role that its commands carry: the duty when it has one (schemas.ranks knows both words)."""

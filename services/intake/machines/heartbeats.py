@@ -72,9 +72,9 @@ class Heartbeats:
 
     async def _look(self, source: Source, period: int, now: Instant) -> None:
         principal = self._access.principal(source.id)
-        realm = next(iter(principal.scope.realms), None) if principal is not None else None
         speaker = self._transitions.speaker(WATCH, source, Raw(b"", "application/json", "heartbeat"))
-        speaker = speaker if realm is None else replace(speaker, realm=realm)
+        if principal is not None:
+            speaker = replace(speaker, realm=principal.own_realm(speaker.realm))
         known = self._episodes.newest(speaker.realm, WATCH.id, _key(source))
         silent = known if known is not None and known.ended is None else None
         (self._book.silent.discard if silent is None else self._book.silent.add)(source.id)

@@ -54,8 +54,8 @@ class Transitions:
         self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
 
     def speaker(self, principal: Principal, source: Source, raw: Raw) -> Speaker:
-        """A source speaks to the first realm of its scope, else to the live one."""
-        return Speaker(principal, source, principal.scope.realms[0] if principal.scope.realms else self._live_realm, raw)
+        """Of a message that names no realm."""
+        return Speaker(principal, source, principal.own_realm(self._live_realm), raw)
 
     async def take(self, speaker: Speaker, told: Signal | Told) -> Receipt | Renewal | None:
         """The receipt of what is a report of its own; what says that its alert still holds is returned, to be told together. Raises ProblemError, BrokerAway."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -27,6 +28,12 @@ def test_a_terminal_that_has_no_typographic_letter_shows_the_rest(encoding: str)
     done = subprocess.run(command, env=os.environ | {"PYTHONIOENCODING": encoding}, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"S21" in done.stdout
+
+
+def test_a_program_reads_which_exercises_come_along() -> None:
+    shown = CliRunner().invoke(app, ["scenario", "list", "--json"])
+    first = json.loads(shown.stdout)[0]
+    assert (shown.exit_code, first["id"], first["start"]) == (0, "S01", "2027-01-25T05:00:00.000Z")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
