@@ -138,10 +138,6 @@ FRONT: Final[dict[str, Who]] = {
 
 
 def routes_of(routes: Iterable[Any]) -> Iterator[str]:
-    """`METHOD /path` of every route of a FastAPI application, those of included routers too."""
+    """`METHOD /path` of every route of a FastAPI application."""
     for route in routes:
-        included = getattr(route, "original_router", None)
-        if included is not None:
-            yield from routes_of(included.routes)
-        else:
-            yield from (f"{method} {route.path}" for method in sorted(route.methods - {"HEAD"}))
+        yield from (f"{method} {route.path}" for method in sorted(route.methods - {"HEAD"}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.console.app import create_app
+from services.console.app import create_app, take_in
 from services.console.pages.routes import pages_router
 from services.intake.openapi import own_document
 from services.runtime.health import Health
@@ -14,7 +14,7 @@ from tests.rights import CONSOLE, FRONT, routes_of
 def test_every_route_of_the_console_has_its_row_and_every_row_its_route() -> None:
     nothing: Any = None  # the routes alone are looked at: none is called
     app = create_app(Health())
-    app.include_router(pages_router(nothing, nothing, nothing, nothing))
+    take_in(app, pages_router(nothing, nothing, nothing, nothing))
     assert sorted(routes_of(app.routes)) == sorted(CONSOLE)
 
 

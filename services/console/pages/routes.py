@@ -46,7 +46,7 @@ def pages_router(queries: Queries, links: AckLinks, send_answer: SendAnswer, kee
     _leaflets(router)
     _answering(router, Answering(queries, links, send_answer, keep_answer))
     login_routes(router)
-    router.include_router(keys_router())
+    router.routes.extend(keys_router().routes)
     router.add_api_route("/static/{version}/{path:path}", static_file, methods=["GET"])
     router.add_api_route("/sw.js", service_worker, methods=["GET"])
     router.add_api_route("/manifest.webmanifest", manifest, methods=["GET"])

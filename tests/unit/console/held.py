@@ -12,7 +12,7 @@ import orjson
 from fastapi import FastAPI
 
 from schemas.base import Command, Instant, Model
-from services.console.app import create_app
+from services.console.app import create_app, take_in
 from services.console.decisions import Outcome
 from services.console.documents.pdf import Typesetter
 from services.console.faults import RealmUnknown
@@ -229,7 +229,7 @@ def application(model: ReadModel, links: AckLinks, send: SendAnswer = _never, ke
     app.state.guest = app.state.oidc = None
     app.state.decisions = Deciding()
     app.state.cap_sender, app.state.sources, app.state.typesetter = "vigie.92", _Sources(), Typesetter(outlines())
-    app.include_router(pages_router(model, links, send, keep))
+    take_in(app, pages_router(model, links, send, keep))
     return app
 
 

@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from services.console.api import live
+from services.console.app import take_in
 from services.console.stream import Live
 from services.runtime.access import AccessStore, new_principal
 from services.runtime.access_http import guest_in
@@ -41,7 +42,7 @@ class Doors:
         self.access: AccessStore = memory_access(folder)
         self.sessions, self.hub = Sessions(self.access), OneFrame()
         app = FastAPI()
-        app.include_router(live.router)
+        take_in(app, live.router)
         app.state.access, app.state.sessions, app.state.hub = self.access, self.sessions, self.hub
         app.state.model, app.state.live_realm, app.state.guest = None, "92", guest_in(EXERCISE)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vigie")
