@@ -32,13 +32,14 @@ REAL: Final = {"browser", "faults", "integration", "scenarios"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests come last: Playwright keeps an event loop in the main thread until the end of the run, and no other may run beside it.
+    """What needs no server comes first, while none runs that would take its part of a core. Browser tests come last: Playwright keeps an event loop in
+    the main thread until the end of the run, and no other may run beside it.
 
     In CI a test on real processes that fails is tried once more, and named at the end of the run as RERUN: a machine that others use, too, stands
     still at times. On a developer's machine it fails.
     """
     here = Path(__file__).parent
-    items.sort(key=lambda item: item.path.is_relative_to(here / "browser"))
+    items.sort(key=lambda item: (item.path.relative_to(here).parts[0] in REAL, item.path.is_relative_to(here / "browser")))
     if "CI" in os.environ:
         for item in items:
             if item.path.relative_to(here).parts[0] in REAL:
@@ -121,9 +122,9 @@ def once(request: pytest.FixtureRequest) -> Callable[[str, Callable[[], None]], 
 
 OF_FOLDER: Final = {
     "tests/faults/runtime": ("fault_broker",), "tests/integration/clients": ("door_process",),
-    "tests/integration/console": ("logs_broker", "cache"),
+    "tests/integration/console": ("logs_broker", "cache"), "tests/integration": ("broker", "store"), "tests/scenarios": ("broker", "store"),
 }  # fmt: skip
-"""Servers of the session that only the tests of one folder ask for: ended after its last test, since a broker that nobody asks
+"""Servers of the session that hardly any test outside one folder asks for: ended after its last test, since a broker that nobody asks
 takes its part of a core, too. Whoever asks again starts it again."""
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from typing import Final
 from weakref import WeakValueDictionary
@@ -113,13 +114,19 @@ class Throttle:
             self._failures.pop(key, None)
 
 
+@cache
+def _decoy() -> str:
+    """Hash of a password that nobody has, made once per process: who names an unknown account waits as long for the refusal."""
+    return PasswordHasher().hash(secrets.token_hex(8))
+
+
 class Sessions:
     """Login and sessions on top of an `AccessStore`. One per process."""
 
     def __init__(self, access: AccessStore) -> None:
         self._access = access
         self._hasher = PasswordHasher()
-        self._decoy = self._hasher.hash(secrets.token_hex(8))
+        self._decoy = _decoy()
         self._throttle = Throttle()
 
     async def login_with_code(self, code: str, *, address: str) -> Session:
