@@ -14,7 +14,7 @@ from services.runtime.embedded.leash import leashed
 from services.runtime.supervisor.backoff import Backoff
 from services.runtime.supervisor.forking import Forked, ForkFailed, ForkServer
 from services.runtime.supervisor.plan import PROBE_S, NotAlive, Plan
-from services.runtime.supervisor.priority import take_turns
+from services.runtime.supervisor.priority import take_turns, waited_s
 from services.runtime.supervisor.status import ProcessStatus, State, iso_now
 from services.runtime.supervisor.stream import Stream
 
@@ -178,16 +178,18 @@ class Child:
             self._enter("ready")
             return
         answered = False
-        silent_s, turn = 0.0, time.monotonic()
+        silent_s, turn, waited = 0.0, time.monotonic(), 0.0
         while process.returncode is None:
             try:
                 why = await self.plan.probe()
-                answered, silent_s, turn = True, 0.0, time.monotonic()
+                answered, silent_s, turn, waited = True, 0.0, time.monotonic(), waited_s(process.pid)
             except Exception as error:  # noqa: BLE001  whatever a probe meets, this process has not answered; and nobody else would look again
                 if not isinstance(error, NotAlive):
                     log.warning("process.not_probed", process=self.plan.name, error=f"{type(error).__name__}: {error}")
                 why, last, turn = "does not answer", turn, time.monotonic()
-                silent_s += min(turn - last, PROBE_S + self.plan.probe_every_s + 1.0)  # a longer turn: the supervisor itself stood still
+                before, waited = waited, waited_s(process.pid)
+                asked_s = min(turn - last, PROBE_S + self.plan.probe_every_s + 1.0)  # a longer turn: the supervisor itself stood still
+                silent_s += max(0.0, asked_s - (waited - before))  # who waits for the processor, as in a storm of reports, does not hang
                 if silent_s > (HUNG_S if answered else HUNG_STARTING_S):
                     log.error("process.hung", process=self.plan.name, silent_s=round(silent_s))
                     await self._end(process)

@@ -44,6 +44,14 @@ async def take_turns(pid: int, nice: int) -> None:
         await asyncio.sleep(_TURN_S)
 
 
+def waited_s(pid: int) -> float:
+    """Seconds for which the first thread of a process could have gone on and had no processor, since its start. 0 where the system does not say."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
 def _threads(pid: int) -> list[int]:
     try:
         return [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]

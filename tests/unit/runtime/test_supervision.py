@@ -206,6 +206,33 @@ async def test_a_supervisor_that_stood_still_itself_takes_nobody_for_hung(monkey
         await running
 
 
+@pytest.mark.parametrize("waits", [True, False], ids=["it-had-no-processor", "it-had-one"])
+async def test_who_only_waits_for_the_processor_does_not_hang(monkeypatch: pytest.MonkeyPatch, waits: bool) -> None:
+    """A storm of reports: broker and intake go first, and a decider is not asked in time for a minute."""
+    ahead, looks = 0.0, 0
+    monkeypatch.setattr(child_module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead))
+    monkeypatch.setattr(child_module, "waited_s", lambda _pid: ahead if waits else 0.0)
+
+    async def probe() -> str | None:
+        nonlocal ahead, looks
+        looks += 1
+        if 2 <= looks <= 31:
+            ahead += 2.0
+            raise NotAlive
+        return None
+
+    command = (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1")
+    plan = Plan("idle", command, dict(os.environ), probe, stop_order=0, probe_every_s=0.01)
+    child = Child(plan, Stream(io.StringIO()), lambda: None, lambda _plan, _code: "")
+    running = asyncio.create_task(child.run())
+    async with asyncio.timeout(20):
+        while looks < 35:
+            await asyncio.sleep(0.01)
+        assert child.status.restarts == (0 if waits else 1)
+        await child.stop()
+        await running
+
+
 def test_since_is_that_of_the_state_whatever_is_said_of_it_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
     monkeypatch.setattr(child_module, "iso_now", lambda: str(next(ticks)))
