@@ -16,6 +16,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 
 from services.delivery.channels.email import Email
+from services.delivery.messages import Names, compose, translator
 from tests.faults.matrix import proves
 from tests.integration.delivery.outgoing import LINK, NOTIFICATION, outgoing
 
@@ -101,6 +102,21 @@ async def test_an_accepted_mail_is_whole(start_relay: Any) -> None:
     assert html is not None
     assert LINK in plain.get_content()
     assert f'href="{LINK}"' in html.get_content()
+
+
+async def test_no_relay_has_to_write_a_mail_anew(start_relay: Any) -> None:
+    """Seven bits also where all lines are short: a relay without 8BITMIME would change the body, and a signature over it (DKIM) would break."""
+    relay, row = Relay(), outgoing(TO).row.model_copy(update={"answer_expected": False, "template": "information"})
+    told = compose(row, Names(), translator("fr"), None)
+    assert (await driver(await start_relay(relay)).call(outgoing(TO, row=row, text=told), 5)).outcome == "accepted"
+    content = bytes(relay.taken[0].content or b"")
+    assert content.isascii()
+    assert b"8bit" not in content
+    mail = message_from_bytes(content, policy=default)
+    assert isinstance(mail, EmailMessage)
+    plain = mail.get_body(("plain",))
+    assert plain is not None
+    assert plain.get_content().replace("\r\n", "\n") == told.plain()
 
 
 async def test_the_same_notification_has_the_same_message_id_in_every_attempt(start_relay: Any) -> None:

@@ -170,6 +170,18 @@ async def test_replies_arrive_with_number_and_words_also_after_a_reconnection() 
         assert box.replies == [(TO, "OK, j'arrive à pied")]
 
 
+async def test_a_reply_is_read_in_the_alphabet_of_its_handset_and_a_long_one_by_its_first_part() -> None:
+    """The SMSC of the tests writes `ç` as Latin-1, as many do. Part 2 of a long reply is no answer of its own, whatever it begins with."""
+    first, second = ([0, 3, 77, 2, n] for n in (1, 2))
+    async with bound() as (smsc, _, box):
+        await smsc.saw("bind")
+        smsc.tell(do="reply", source="33612345678", text="Reçu")
+        smsc.tell(do="reply", source="33612345678", text="1 je pars de Sceaux et je serai", header=first)
+        smsc.tell(do="reply", source="33612345678", text="2 ou 3 minutes en retard", header=second)
+        assert (await smsc.saw("reply_answered", 3))["status"] == OK
+        assert box.replies == [(TO, "Reçu"), (TO, "1 je pars de Sceaux et je serai")]
+
+
 async def test_many_calls_share_one_session_within_its_window() -> None:
     async with bound() as (smsc, smpp, _):
         results = await asyncio.gather(*(smpp.call(outgoing(TO), PATIENCE_S) for _ in range(60)))

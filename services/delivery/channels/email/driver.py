@@ -10,7 +10,7 @@ import asyncio
 import re
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from email.policy import SMTP as SMTP_POLICY
+from email.policy import SMTP
 from email.utils import format_datetime, formataddr
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 _ENHANCED: Final = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
 _URGENT: Final = Level.N3
+_WRITTEN: Final = SMTP.clone(cte_type="7bit")
+"""In seven bits: no relay has to write a part anew, which would break a signature (DKIM) made before."""
 
 
 class Email:
@@ -57,7 +59,7 @@ class Email:
                 await relay.rcpt(outgoing.address)
                 message = self.message(outgoing)
                 begun = True
-                await relay.data(message.as_bytes(policy=SMTP_POLICY))
+                await relay.data(message.as_bytes())
             return Result("accepted", provider_id=message["Message-ID"])
         except aiosmtplib.SMTPResponseException as refusal:
             return Result("failed", error=_code(refusal), retry=400 <= refusal.code < 500)
@@ -89,7 +91,7 @@ class Email:
     def message(self, outgoing: Outgoing) -> EmailMessage:
         """The mail. Its Message-ID is the same for every attempt on one notification."""
         row, text = outgoing.row, outgoing.text
-        mail = EmailMessage()
+        mail = EmailMessage(_WRITTEN)
         mail["Message-ID"] = f"<{row.id}.{outgoing.realm}@{self._domain}>"
         mail["Date"] = format_datetime(datetime.fromtimestamp(row.planned_at / 1000, UTC))
         mail["From"] = formataddr(("Vigie", self._sender))

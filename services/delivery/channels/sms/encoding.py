@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
+from unicodedata import category, normalize
 
 _BASIC: Final = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
@@ -16,12 +17,20 @@ _CODES: Final[dict[str, tuple[int, ...]]] = {c: (n,) for n, c in enumerate(_BASI
 }
 _CHARS: Final = {codes: c for c, codes in _CODES.items()}
 
+_CODECS: Final = {3: "latin-1", 8: "utf-16-be"}
+"""`data_coding` of SMPP 3.4 (5.2.19) → how its octets are read. 1 (ASCII) is not here: its letters are those of GSM-7, and some programs mean that."""
+_MESSAGE_CLASSES: Final = range(0x10, 0x20)
+"""General data coding of GSM 03.38 with a message class: bits 3–2 are the alphabet."""
+
 _PLAIN: Final = str.maketrans({
     "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "–": "-", "—": "-", "…": "...", "\u00a0": " ", "\u202f": " ", "\t": " ",
     "â": "a", "ê": "e", "ë": "e", "î": "i", "ï": "i", "ô": "o", "û": "u", "ç": "c", "œ": "oe", "Œ": "OE", "À": "A", "Â": "A", "È": "E", "Ê": "E",
-    "Ë": "E", "Î": "I", "Ï": "I", "Ô": "O", "Ù": "U", "Û": "U",
+    "Ë": "E", "Î": "I", "Ï": "I", "Ô": "O", "Ù": "U", "Û": "U", "°": "o", "\u2010": "-", "−": "-", "•": "-", "→": "->", "⁄": "/", "×": "x",
+    "`": "'", "´": "'",
 })  # fmt: skip
 """French letters and signs that GSM-7 lacks, as people write them when it must be short."""
+_UNSEEN: Final = frozenset({"Mn", "Cf"})
+"""Categories of what a letter loses without becoming another: accents that stand alone, marks that nobody sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +48,14 @@ class Encoded:
 
 
 def plain(text: str) -> str:
-    """The text in the letters of GSM-7 where only signs and accents stand in the way."""
-    return text.translate(_PLAIN)
+    """The text in the letters of GSM-7 where only signs and accents stand in the way, however they were typed or pasted."""
+    return "".join(c if c in _CODES else _unadorned(c) for c in normalize("NFC", text).translate(_PLAIN))
+
+
+def _unadorned(character: str) -> str:
+    """`²` → `2`, `ÿ` → `y`, a narrow space → a space; what GSM-7 cannot say even so stays as it is."""
+    bare = "".join(c for c in normalize("NFKD", character).translate(_PLAIN) if category(c) not in _UNSEEN)
+    return bare if all(c in _CODES for c in bare) else character
 
 
 def encode(text: str) -> Encoded:
@@ -51,6 +66,14 @@ def encode(text: str) -> Encoded:
         pairs = (c.encode("utf-16-be", errors="replace") for c in text)
         return Encoded("ucs2", _cut(pairs, 140, 134))
     return Encoded("gsm7", _cut(units, 160, 153))
+
+
+def decode(octets: bytes, data_coding: int) -> str:
+    """The text of a message that came in; one whose alphabet is not known is read as GSM-7, the network's own."""
+    if data_coding in _MESSAGE_CLASSES:
+        data_coding &= 0x0C
+    codec = _CODECS.get(data_coding)
+    return decode_gsm7(octets) if codec is None else octets.decode(codec, "replace")
 
 
 def decode_gsm7(octets: bytes) -> str:

@@ -2,7 +2,7 @@
 //   {do: "answer", statuses: [88, 0]}   statuses of the next submit_sm, then 0 again
 //   {do: "mute"} / {do: "drop"}         the next submit_sm is taken without an answer / with an end of the connection
 //   {do: "kick"}                        every connection ends
-//   {do: "receipt", id, state, err}     a receipt; {do: "reply", source, text} a message from a handset
+//   {do: "receipt", id, state, err}     a receipt; {do: "reply", source, text} a message from a handset (header: octets of one part)
 'use strict'
 const readline = require('node:readline')
 const smpp = require('smpp')
@@ -63,7 +63,10 @@ readline.createInterface({ input: process.stdin }).on('line', line => {
       ...(command.tlv ? { receipted_message_id: command.id, message_state: STATES[command.state] } : {})
     })
   }
-  if (command.do === 'reply') deliver('reply_answered', { source_addr: command.source, destination_addr: '38000', short_message: command.text })
+  if (command.do === 'reply') {
+    const words = command.header ? { udh: Buffer.from([command.header.length, ...command.header]), message: command.text } : command.text
+    deliver('reply_answered', { source_addr: command.source, destination_addr: '38000', short_message: words })
+  }
 }).on('close', () => process.exit(0))
 
 server.listen(0, '127.0.0.1', () => say('listening', { port: server.address().port }))

@@ -63,3 +63,26 @@ def test_bytes_of_the_specification() -> None:
 def test_receipts_are_read_from_tlvs_or_from_their_text(text: bytes, tlvs: dict[int, bytes], expected: tuple[object, ...] | None) -> None:
     found = read_receipt(ShortMessage("336", "38000", text, esm_class=4, tlvs=tlvs))
     assert (found and (found.message_id, found.state, found.error)) == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "written", "part"),
+    [
+        (ShortMessage("336", "38000", b"1"), b"1", 1),
+        (ShortMessage("336", "38000", b"\x05\x00\x03\x4d\x02\x02non", esm_class=0x40), b"non", 2),
+        (ShortMessage("336", "38000", b"\x06\x08\x04\x00\x4d\x02\x01oui", esm_class=0x40), b"oui", 1),
+        (ShortMessage("336", "38000", b"\x0a\x24\x03\x01\x00\x01\x00\x03\x4d\x02\x02x", esm_class=0x40), b"x", 2),
+        (ShortMessage("336", "38000", b"2", tlvs={Tag.SAR_SEGMENT_SEQNUM: b"\x02"}), b"2", 2),
+        (ShortMessage("336", "38000", b"\xffab", esm_class=0x40), b"", 1),
+        (ShortMessage("336", "38000", b"", esm_class=0x40), b"", 1),
+    ],
+)  # fmt: skip
+def test_the_parts_of_a_long_message_are_told_apart_from_what_was_written(message: ShortMessage, written: bytes, part: int) -> None:
+    assert (message.written, message.part) == (written, part)
+
+
+@given(st.binary(max_size=40))
+def test_no_header_breaks_the_reading(text: bytes) -> None:
+    message = ShortMessage("336", "38000", text, esm_class=0x40)
+    assert text.endswith(message.written)
+    assert message.part >= 0

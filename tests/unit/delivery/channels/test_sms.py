@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from unicodedata import normalize
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.replies import understood
 from schemas.words import Answer
-from services.delivery.channels.sms.encoding import decode_gsm7, encode, plain
+from services.delivery.channels.sms.encoding import decode, decode_gsm7, encode, plain
 from services.delivery.channels.sms.origin import OriginInvalid, dialled, is_address, origin, same_number
 from services.delivery.channels.sms.settings import SmsSettings, lint
 from services.delivery.channels.sms.wording import wording
@@ -55,6 +57,30 @@ def test_a_french_call_costs_gsm7() -> None:
         assert len(encode(text).segments) <= 2
         assert LINK in text
     assert plain("« Œuvre d’été : ça ira… »") == '"OEuvre d\'été : ca ira..."'.replace('"OE', '" OE').replace('..."', '... "')
+
+
+@pytest.mark.parametrize(
+    ("pasted", "sent"),
+    [
+        (normalize("NFD", "Évacué à l’école"), "Évacué à l'école"),
+        ("Salle n° 3, 40 °C", "Salle no 3, 40 oC"),
+        ("week\u2011end,\u2009250 m²", "week-end, 250 m2"),
+        ("A → B ; ½ journée\u200b", "A -> B ; 1/2 journée"),
+        ("L’Haÿ", "L'Hay"),
+        ("Ελλάδα ł", "Ελλάδα ł"),
+    ],
+)
+def test_what_was_pasted_from_elsewhere_costs_gsm7_too(pasted: str, sent: str) -> None:
+    assert plain(pasted) == sent
+
+
+def test_words_of_handsets_are_read_in_the_alphabet_that_they_came_in() -> None:
+    """SMPP 3.4 5.2.19: 0 the network's own, 1 ASCII or that, 3 Latin-1, 8 UCS-2; a class of message (0x10 …) keeps its alphabet."""
+    assert decode("Reçu, é".encode("latin-1"), 3) == "Reçu, é"
+    assert decode(encode("Reçu").whole, 8) == decode(encode("Reçu").whole, 0x18) == "Reçu"
+    assert decode(encode("présent").whole, 0) == decode(encode("présent").whole, 0x11) == "présent"
+    assert decode(b"OK, 8h", 1) == "OK, 8h"
+    assert decode(encode("présent").whole, 1) == "présent"
 
 
 def test_people_are_asked_to_write_back_only_where_it_arrives() -> None:

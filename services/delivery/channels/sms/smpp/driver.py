@@ -8,7 +8,7 @@ import structlog
 
 from schemas.words import Channel
 from services.delivery.channels.base import Inbox, Outgoing, Result
-from services.delivery.channels.sms.encoding import decode_gsm7, encode
+from services.delivery.channels.sms.encoding import decode, encode
 from services.delivery.channels.sms.origin import Origin, dialled, same_number
 from services.delivery.channels.sms.smpp.pdu import PASSING, PduInvalid, ShortMessage, Status, message_id
 from services.delivery.channels.sms.smpp.receipt import read_receipt
@@ -96,5 +96,7 @@ class Smpp:
         return await self._inbox.receipt(Channel.SMS, receipt.message_id, receipt.state, receipt.error)
 
     async def _reply(self, message: ShortMessage) -> bool:
-        words = message.text.decode("utf-16-be", "replace") if message.data_coding == DATA_CODING["ucs2"] else decode_gsm7(message.text)
-        return await self._inbox.reply(Channel.SMS, same_number(message.source), words)
+        """Of a long one the first part, which has the word that counts."""
+        if message.part > 1:
+            return True
+        return await self._inbox.reply(Channel.SMS, same_number(message.source), decode(message.written, message.data_coding))

@@ -53,12 +53,17 @@ class Tag(IntEnum):
 
     RECEIPTED_MESSAGE_ID = 0x001E
     USER_MESSAGE_REFERENCE = 0x0204
+    SAR_SEGMENT_SEQNUM = 0x020F
     MESSAGE_PAYLOAD = 0x0424
     MESSAGE_STATE = 0x0427
 
 
 RECEIPT: Final = 0x04
 """Bits 5–2 of `esm_class` of a deliver_sm: it is a receipt of the SMSC."""
+HAS_HEADER: Final = 0x40
+"""Bit of `esm_class`: the text begins with a user data header."""
+CONCATENATED: Final = frozenset({0x00, 0x08})
+"""Elements of such a header that number the parts of a long message, in their last octet."""
 
 
 class PduInvalid(ValueError):
@@ -150,6 +155,29 @@ class ShortMessage:
     @property
     def is_receipt(self) -> bool:
         return self.esm_class & 0x3C == RECEIPT
+
+    @property
+    def _header(self) -> bytes:
+        """What stands before the text of each part of a long message: its length, then elements (3GPP TS 23.040 9.2.3.24)."""
+        return self.text[: 1 + self.text[0]] if self.esm_class & HAS_HEADER and self.text else b""
+
+    @property
+    def written(self) -> bytes:
+        """The octets that somebody wrote."""
+        return self.text[len(self._header) :]
+
+    @property
+    def part(self) -> int:
+        """Which part of a long message this is, from 1; 1 for a whole one."""
+        if (number := self.tlvs.get(Tag.SAR_SEGMENT_SEQNUM)) is not None:
+            return int.from_bytes(number)
+        elements = self._header[1:]
+        while len(elements) >= 2:
+            kind, value = elements[0], elements[2 : 2 + elements[1]]
+            if kind in CONCATENATED and value:
+                return value[-1]
+            elements = elements[2 + elements[1] :]
+        return 1
 
 
 def bind_body(system_id: str, password: str) -> bytes:
