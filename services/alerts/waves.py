@@ -203,7 +203,18 @@ def with_wave(row: EscalationRow, index: int, **values: Any) -> EscalationRow:
 
 
 def fire_now(draft: Draft, row: EscalationRow) -> None:
-    """A person climbs the ladder by hand: after its last wave it begins again, however often it has."""
+    """A person climbs the ladder by hand, also one that was answered: its next wave fires; after the last one it begins again, however often
+    it has.
+    """
+    row = _unskipped(row, draft.clock)
     if not any(w.state == "waiting" for w in row.waves):
         row = next_cycle(changed(row, {"repeat_times": max(row.repeat_times, row.cycle)}), draft.clock)
     put(draft, fire_from(draft, row), "wave")
+
+
+def _unskipped(row: EscalationRow, now: Instant) -> EscalationRow:
+    """Waves of this cycle that answers made needless wait again: their delays are those of the policy, the first of them is due now at the latest."""
+    skipped = [w for w in row.waves if w.state == "skipped" and w.cycle == row.cycle]
+    late = max(0, now - min((w.due_at for w in skipped), default=now))
+    waves = tuple(changed(w, {"state": "waiting", "due_at": w.due_at + late}) if w in skipped else w for w in row.waves)
+    return changed(row, {"waves": waves})

@@ -230,6 +230,22 @@ def test_climbing_by_hand_rings_the_next_wave_now(book: Runbook) -> None:
     book.nothing_else()
 
 
+def test_climbing_by_hand_rings_the_next_wave_also_when_the_one_before_was_answered(book: Runbook) -> None:
+    """Who took it in charge sees that it is too big for them: the waves that their answer had made needless are called, at the delays of the policy."""
+    n2_answered(book)
+    book.answers("dir-solidarites")
+    book.time_passes(30)
+    book.decides(EscalateIncident, incident=book.incident().id)
+    book.expect(*N2_SECOND, wave=2)
+    book.time_passes(9.9)
+    book.nothing_else()
+    book.time_passes(0.1)
+    book.expect("dgs:voice", wave=3)
+    book.answers("dgs")
+    book.nothing_else()
+    assert book.ladder().state == "answered"
+
+
 def test_a_closed_incident_is_quiet(book: Runbook) -> None:
     n2(book)
     book.time_passes(5)
@@ -751,8 +767,8 @@ def test_one_deed_ends_the_wait(book: Runbook, deed: str) -> None:
             book.sent()
         case "climb":
             book.decides(EscalateIncident, incident=incident)
-            book.expect("dir-solidarites:app")
-            book.answers("dir-solidarites")
+            book.expect(*N2_SECOND)
+            book.answers("ast-direction")
             book.decides(AddNote, text_id="t3", incident=incident)
     book.time_passes(200)
     book.nothing_else()
