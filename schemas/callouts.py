@@ -33,6 +33,8 @@ def headcount_text_id(notification: str) -> str:
 
 CHUNK = 150
 """People per input and per Transaction: a Transaction stays below 256 KiB."""
+AGENT = "agent"
+"""Role of whoever is told as one of those who work there: no role of the territory."""
 
 
 class Called(Model):

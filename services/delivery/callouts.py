@@ -15,6 +15,7 @@ from immutables import Map
 
 from schemas.base import Fact, Instant
 from schemas.callouts import (
+    AGENT,
     CHUNK,
     Called,
     CallOutChanged,
@@ -228,7 +229,7 @@ def next_group(one: CallOut, lineage: str, now: Instant) -> tuple[NotificationRo
     return tuple(
         NotificationRow(
             id=derive_id(lineage, row.id, "callout", number),
-            incident=row.incident, level=row.level, role="agent", person=called.person, channels=candidates(row.channels, called.channels),
+            incident=row.incident, level=row.level, role=AGENT, person=called.person, channels=candidates(row.channels, called.channels),
             state=NotificationState.PLANNED, template=row.kind, values=_values(row), answer_expected=row.answer_expected,
             danger=row.danger, planned_at=now, campaign=row.id,
         )

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from schemas.base import Instant
-from schemas.callouts import HEADCOUNT_KEYS
+from schemas.callouts import AGENT, HEADCOUNT_KEYS
 from schemas.delivery import NotificationRow
 from services.delivery.messages.languages import Translator
 
@@ -124,8 +124,9 @@ def _day_and_clock(at: Instant) -> str:
 
 
 def _called_as(row: NotificationRow, names: Names, _: Translator) -> list[str]:
+    """Nothing for whoever is told as anybody who works there: it would cost thousands a segment and say nothing."""
     role = names.role(row.role)
-    if not role:
+    if not role or row.role == AGENT:
         return []
     if row.scope:
         return [_("Vous recevez ce message au titre de : {role}, {scope}.", role=role, scope=row.scope)]
@@ -163,7 +164,7 @@ def _level_raised(row: NotificationRow, names: Names, _: Translator) -> Said:
     before = int(row.previous_level)
     return (
         _("le niveau est passé de N{before} à N{after}", before=before, after=int(row.level)),
-        [_("Niveau {level}.", level=named), _("Le niveau est passé de N{before} à N{after} : merci de répondre à nouveau.", before=before, after=int(row.level)), *_incident(row, _)],
+        [_("Niveau {level}.", level=named), *_incident(row, _), _("Le niveau est passé de N{before} à N{after} : merci de répondre à nouveau.", before=before, after=int(row.level))],
     )  # fmt: skip
 
 
@@ -257,7 +258,7 @@ def _answer_stale(row: NotificationRow, names: Names, _: Translator) -> Said:
     named = _level_named(row, names)
     return (
         _("pris en charge, puis rien : votre réponse est attendue"),
-        [_("Niveau {level}.", level=named), _("L’escalade était prise en charge, mais rien n’a été fait depuis : merci de répondre à nouveau."), *_incident(row, _)],
+        [_("Niveau {level}.", level=named), *_incident(row, _), _("L’escalade était prise en charge, mais rien n’a été fait depuis : merci de répondre à nouveau.")],
     )  # fmt: skip
 
 
@@ -317,8 +318,10 @@ def _headcount_manager(row: NotificationRow, names: Names, _: Translator) -> Sai
 
 def _information(row: NotificationRow, names: Names, _: Translator) -> Said:
     before, after = row.values.get("from"), row.values.get("lowered")
-    lowered = [] if before is None or after is None else [_("Le niveau est abaissé de N{before} à N{after}.", before=before, after=after)]
-    return _("information"), [_("Niveau {level}.", level=_level_named(row, names)), *lowered, *_incident(row, _)]
+    if before is not None and after is not None:
+        told = _("Le niveau est abaissé de N{before} à N{after}.", before=before, after=after)
+        return _("niveau abaissé de N{before} à N{after}", before=before, after=after), [told, *_incident(row, _)]
+    return _("information"), [_("Niveau {level}.", level=_level_named(row, names)), *_incident(row, _)]
 
 
 _SAYINGS: Final[Mapping[str, Callable[[NotificationRow, Names, Translator], Said]]] = {

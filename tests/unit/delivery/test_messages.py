@@ -10,6 +10,7 @@ from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po
 
 from schemas.alerts import AttentionRequested
+from schemas.callouts import AGENT
 from schemas.delivery import NotificationRow
 from schemas.words import Channel, Level, NotificationState
 from services.delivery.messages import Names, Text, compose, translator
@@ -53,6 +54,26 @@ def test_a_raised_level_asks_to_answer_again() -> None:
 def test_a_lowered_level_is_told_as_information() -> None:
     plain = said(template="information", answer_expected=False, values={"from": 3, "lowered": 2}).plain()
     assert "Le niveau est abaissé de N3 à N2." in plain
+
+
+@pytest.mark.parametrize("lang", ["fr", "en"])
+@pytest.mark.parametrize("template", ["incident_wave", "level_raised", "answer_stale", "merged", "information"])
+def test_a_small_screen_names_the_incident(template: str, lang: str) -> None:
+    """Whoever has several of them must know which one it is without opening anything."""
+    for values in (VALUES, VALUES | {"from": 3, "lowered": 2}):
+        assert "92-2027-0211-01" in " ".join(said(lang, template=template, values=values).essence)
+
+
+def test_a_small_screen_says_from_which_level_to_which() -> None:
+    assert "de N2 à N3" in " ".join(said(template="level_raised").essence)
+    lowered = " ".join(said(template="information", answer_expected=False, level=Level.N3, values=VALUES | {"from": 2, "lowered": 1}).essence)
+    assert "de N2 à N1" in lowered
+    assert "Niveau N3" not in lowered, "the level of the territory is not what the message is about"
+
+
+def test_a_message_to_everybody_says_nothing_but_its_text() -> None:
+    text = compose(row(template="callout", role=AGENT, answer_expected=False), NAMES, translator("fr"), None, "Le site est fermé demain.")
+    assert text.sentences == ("Le site est fermé demain.", "Aucune réponse n’est attendue.")
 
 
 def test_what_alerts_and_continuity_ask_for_has_words_of_its_own() -> None:
