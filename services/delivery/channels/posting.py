@@ -13,6 +13,8 @@ import orjson
 from services.delivery.channels.base import Result
 
 _PASSING: Final = frozenset({408, 425, 429})
+_GATEWAY_TIMEOUT: Final = 504
+"""Of a proxy that handed the request on and heard nothing more."""
 _ANSWER_BYTES: Final = 65_536
 _NOT_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
 """Raised before anything of the request went out. Whatever else is raised may have come after it."""
@@ -36,7 +38,9 @@ class Posting:
             await self._session.close()
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Result:
-        """2xx is accepted (see `taken`); 408, 425, 429 and 5xx are passing failures; no answer after the request went out is a doubt."""
+        """2xx is accepted (see `taken`); 408, 425, 429 and 5xx are passing failures; no answer after the request went out is a doubt, also when a
+        proxy before the gateway says so.
+        """
         assert self._session is not None, "entered before it posts"
         given = {"content-type": "application/json", **headers}
         status, content = 0, b""
@@ -58,6 +62,8 @@ class Posting:
             content = b""  # the status is the answer, whatever became of the rest
         if 200 <= status < 300:
             return self.taken(content)
+        if status == _GATEWAY_TIMEOUT:
+            return Result("ambiguous", error=f"{self._name}_{status}")
         return Result("failed", error=f"{self._name}_{status}", retry=status in _PASSING or status >= 500)
 
     async def connects(self, url: str, timeout_s: float) -> str | None:

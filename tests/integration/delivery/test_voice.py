@@ -85,6 +85,15 @@ async def test_refusals_are_told_by_code(status: int, retry: bool) -> None:
     assert await call(handle) == Result("failed", error=f"voice_{status}", retry=retry)
 
 
+async def test_a_proxy_that_heard_nothing_more_from_the_gateway_leaves_a_doubt() -> None:
+    """The telephone may be ringing: a second call would cut into the first."""
+
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(status=504)
+
+    assert await call(handle) == Result("ambiguous", error="voice_504")
+
+
 @proves("provider", "stop", doubled="said")
 async def test_silence_is_a_doubt_but_a_status_is_an_answer() -> None:
     async def silent(_: web.Request) -> web.Response:

@@ -80,7 +80,7 @@ async def test_a_repetition_carries_the_same_id_and_says_so() -> None:
     ("status", "outcome", "retry"),
     [
         (200, "accepted", False), (202, "accepted", False), (301, "failed", False), (400, "failed", False),
-        (410, "failed", False), (429, "failed", True), (500, "failed", True), (503, "failed", True),
+        (410, "failed", False), (429, "failed", True), (500, "failed", True), (503, "failed", True), (504, "ambiguous", False),
     ],
 )  # fmt: skip
 async def test_the_status_says_what_became_of_it(status: int, outcome: str, retry: bool) -> None:
