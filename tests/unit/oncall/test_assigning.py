@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import icalendar
 import pytest
 
 from schemas.directory import Contact, ContactPoint
@@ -124,6 +125,23 @@ def test_a_feed_that_is_imported_gives_the_same_shifts() -> None:
     ])  # fmt: skip
     for place in Place:
         assert spans(again, "2027-03-20T08:00", "2027-04-03T08:00", place) == spans(rota, "2027-03-20T08:00", "2027-04-03T08:00", place)
+
+
+def test_a_shift_of_a_feed_is_the_same_event_whenever_it_is_read() -> None:
+    """Calendar programs tell events by their UID: one that changes with every reading is a new event, with a new reminder."""
+    rota = rota_of(
+        calendar(("ast-technique", "2027-03-20T08:00", "2027-03-27T08:00"), ("p-17", "2027-03-27T08:00", "2027-04-03T08:00")),
+        holders={ROLE: (None, "ast-technique-s")},
+    )
+    end = at("2027-04-03T08:00")
+    first, later = (
+        {(str(e["UID"]), str(e["SUMMARY"])): e["DTSTART"].dt for e in icalendar.Calendar.from_ical(text).walk("VEVENT")}
+        for text in (feed(rota, ROLE, None, "x", at(start), end, NOW) for start in ("2027-03-21T10:00", "2027-03-22T11:15"))
+    )
+    assert first.keys() == later.keys()
+    shifts = [key for key in first if "suppléant" not in key[1]]
+    assert len(shifts) == 2
+    assert all(first[key] == later[key] for key in shifts)
 
 
 @pytest.mark.parametrize(
