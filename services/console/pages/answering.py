@@ -75,7 +75,7 @@ class Answering:
             over = over or (ladder.state if ladder.state in OVER else None)
         answered = told.answer if told.state is NotificationState.ANSWERED else None
         return {
-            **_of_link(link, token), "headcount": told.template == HEADCOUNT, "simulated": realm.simulated, "level": told.level,
+            **_of_link(link, token), "headcount": told.template == HEADCOUNT, "number": told.values.get("number"), "simulated": realm.simulated, "level": told.level,
             "previous": told.previous_level, "role": w.role_name(told.role, told.scope, names, _), "called_at": told.planned_at,
             "called_day": times.local(told.planned_at).strftime("%d/%m"), "waited": times.lasted(now - told.planned_at, choice.lang),
             "deputy_at": told.ack_by if told.ack_by and told.ack_by > now else None, "answered": answered, "answered_at": told.acknowledged_at,

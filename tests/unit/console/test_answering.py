@@ -51,6 +51,12 @@ async def test_an_answer_under_way_is_not_asked_for_again() -> None:
     assert "Je prends" not in seen
 
 
+async def test_the_page_names_the_incident_that_the_message_named() -> None:
+    """Whoever was called for several of them must know which one this button takes in charge."""
+    browser, _ = answering(called(values={"number": "92-2027-0211-01"}), "pending")
+    assert "Incident 92-2027-0211-01" in words((await browser.get(f"/a/{token()}")).text)
+
+
 async def test_an_answer_that_is_refused_can_be_given_again() -> None:
     browser, _ = answering(called(), "refused")
     assert "Je prends" in words((await browser.post(f"/a/{token()}", {"answer": "ack"})).text)
