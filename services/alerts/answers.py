@@ -212,14 +212,18 @@ def tended(draft: Draft, incident: str | None) -> None:
 def stale(draft: Draft, id: str) -> None:
     """Taken in charge, then nothing: everybody of wave 1 and those who had answered are called again, and must answer again."""
     row = draft.state.escalations[id]
-    if row.state != "answered" or row.stale_at is None:
-        return
+    if row.state == "answered" and row.stale_at is not None:
+        again(draft, changed(row, {"stale_times": row.stale_times + 1}), "stale")
+
+
+def again(draft: Draft, row: EscalationRow, why: str = "endangered") -> None:
+    """An answered ladder begins anew: what was answered no longer counts."""
     before = changed(row, {
-        "state": "running", "stale_at": None, "stale_times": row.stale_times + 1, "since_cycle": row.cycle + 1, "acknowledged_by": (),
+        "state": "running", "stale_at": None, "since_cycle": row.cycle + 1, "acknowledged_by": (),
         "repeat_times": row.cycle + row.repeat_times - (row.since_cycle - 1),
     })  # fmt: skip
-    again = fire_from(draft, _unanswered(next_cycle(before, draft.clock)))
-    put(draft, call_again(draft, again, [(person, row) for person in row.acknowledged_by]), "stale")
+    begun = fire_from(draft, _unanswered(next_cycle(before, draft.clock)))
+    put(draft, call_again(draft, begun, [(person, row) for person in row.acknowledged_by]), why)
 
 
 def _unanswered(row: EscalationRow) -> EscalationRow:

@@ -8,6 +8,7 @@ from schemas.base import MINUTE_MS
 from schemas.calling import EscalationRow, NotificationUrged, NotificationWithdrawn
 from schemas.reference import Escalation
 from schemas.words import Level
+from services.alerts import answers
 from services.alerts.attention import held_back, inform, withhold
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
@@ -41,6 +42,7 @@ def follow(draft: Draft, rises: Rises) -> None:
     draft.reopened.clear()
     for incident in sorted(draft.endangered):
         _urge(draft, incident)
+        _call_for_danger(draft, incident)
     draft.endangered.clear()
 
 
@@ -52,6 +54,22 @@ def _urge(draft: Draft, incident: str) -> None:
         for call in (draft.state.calls[n] for w in row.waves for n in w.notifications if n in draft.state.calls):
             if not call.danger and call.person not in row.acknowledged_by:
                 draft.emit(NotificationUrged(notification=call.notification))
+
+
+def _call_for_danger(draft: Draft, incident: str) -> None:
+    """What was answered, lowered or called in vain was no danger to people then: it calls again, at N1 at least as every open incident does. In
+    a crisis (N3, N4) the cell is there and sees it.
+    """
+    row, own = draft.incident(incident), running(draft, incident)
+    if row.level >= CRISIS or row.state not in OPEN or held_back(row) is not None:
+        return
+    if own is None:
+        start(draft, incident, max(row.level, Level.N1), (incident,), [])
+        own = running(draft, incident)
+        if own is not None:
+            call_again(draft, own, ())
+    elif own.state != "running":
+        answers.again(draft, own)
 
 
 def _turned(draft: Draft, incident: str, rises: Rises) -> None:

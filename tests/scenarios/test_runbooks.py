@@ -246,6 +246,43 @@ def test_climbing_by_hand_rings_the_next_wave_also_when_the_one_before_was_answe
     assert book.ladder().state == "answered"
 
 
+def test_danger_in_an_incident_that_was_taken_in_charge_calls_again(book: Runbook) -> None:
+    """They had said yes to a closed room; now it burns. Once: a second word of danger finds them called."""
+    book.report("closure")
+    book.expect(*N1_FIRST)
+    book.answers("ast-technique")
+    book.report("fire", severity=3)
+    book.expect(*N1_FIRST, level=1, wave=1)
+    assert book.incident().acknowledged_by == ()
+    book.report("evacuation", severity=3)
+    book.nothing_else()
+    book.answers("ast-technique")
+    book.time_passes(60)
+    book.nothing_else()
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_danger_in_an_incident_whose_level_was_lowered_calls(book: Runbook, level: int) -> None:
+    """Its level stays where the pilot put it (D31), and people hear of it."""
+    n2(book)
+    book.decides(SetLevel, author="dgs", role="dgs_directeur_de_crise", scope=book.incident().id, level=level, force=True)
+    book.nothing_else()
+    book.report("fire", severity=4)
+    book.expect(*N1_FIRST, level=1, wave=1)
+    assert book.incident().level == level
+
+
+def test_danger_in_an_incident_that_nobody_answered_calls_once_more(book: Runbook) -> None:
+    book.report("closure")
+    book.expect(*N1_FIRST)
+    book.time_passes(300)
+    assert book.ladder().state == "exhausted"
+    book.sent()
+    book.report("shelter_in_place", severity=3)
+    book.expect(*N1_FIRST, level=1, wave=1)
+    assert book.ladder().state == "running"
+
+
 def test_a_closed_incident_is_quiet(book: Runbook) -> None:
     n2(book)
     book.time_passes(5)

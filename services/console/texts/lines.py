@@ -195,6 +195,8 @@ def _escalation(record: Record, names: Names, _: Translator) -> str:
             return _("Escalade {ladder} terminée", ladder=ladder)
         case "stale":
             return _("Escalade {ladder} : prise en charge, puis rien ; rappel", ladder=ladder)
+        case "endangered":
+            return _("Escalade {ladder} : des personnes peuvent être en danger ; rappel", ladder=ladder)
         case "reapplied":
             return _("Escalade {ladder} : les règles en vigueur s’appliquent désormais", ladder=ladder)
         case "joined":

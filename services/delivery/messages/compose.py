@@ -154,7 +154,8 @@ def _incident(row: NotificationRow, _: Translator) -> list[str]:
 
 def _incident_wave(row: NotificationRow, names: Names, _: Translator) -> Said:
     named = _level_named(row, names)
-    return _("votre réponse est attendue"), [_("Niveau {level}.", level=named), *_incident(row, _)]
+    asked = _("danger possible, votre réponse est attendue") if row.danger else _("votre réponse est attendue")
+    return asked, [_("Niveau {level}.", level=named), *_incident(row, _)]
 
 
 def _level_raised(row: NotificationRow, names: Names, _: Translator) -> Said:

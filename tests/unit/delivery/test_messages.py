@@ -56,6 +56,12 @@ def test_a_lowered_level_is_told_as_information() -> None:
     assert "Le niveau est abaissé de N3 à N2." in plain
 
 
+def test_a_call_for_danger_says_so_first() -> None:
+    assert said(danger=True).subject == "[Vigie N3] danger possible, votre réponse est attendue"
+    assert said("en", danger=True).subject == "[Vigie N3] possible danger, your answer is expected"
+    assert "danger" not in said().plain()
+
+
 @pytest.mark.parametrize("lang", ["fr", "en"])
 @pytest.mark.parametrize("template", ["incident_wave", "level_raised", "answer_stale", "merged", "information"])
 def test_a_small_screen_names_the_incident(template: str, lang: str) -> None:
@@ -66,7 +72,9 @@ def test_a_small_screen_names_the_incident(template: str, lang: str) -> None:
 
 def test_a_small_screen_says_from_which_level_to_which() -> None:
     assert "de N2 à N3" in " ".join(said(template="level_raised").essence)
-    lowered = " ".join(said(template="information", answer_expected=False, level=Level.N3, values=VALUES | {"from": 2, "lowered": 1}).essence)
+    lowered = " ".join(
+        said(template="information", answer_expected=False, level=Level.N3, values=VALUES | {"from": 2, "lowered": 1}).essence
+    )
     assert "de N2 à N1" in lowered
     assert "Niveau N3" not in lowered, "the level of the territory is not what the message is about"
 
