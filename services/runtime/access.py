@@ -295,7 +295,9 @@ class AccessStore:
         """
         await self.caught_up.wait()
         await self._prune()
-        local = Principal(id="local-admin", role=Role.ADMIN, label="administrator of this machine", speaks_as="cellule", created_at=_now())
+        local = Principal(
+            id="local-admin", role=Role.ADMIN, label="administrateur de cette machine", speaks_as="cellule", created_at=_now()
+        )
         if self._records.get(Principal, "local-admin") is None:
             await self.put(local)
         token = self._secret_file("admin.token", TOKEN_PREFIX + secrets.token_urlsafe(32))

@@ -259,3 +259,29 @@ def test_a_report_of_a_poster_that_is_gone_keeps_none_behind_it(vigie: RunningVi
     expect(page.locator("#refusals")).to_contain_text("Cette affiche n’est plus valable")
     expect(page.locator("#queue")).to_be_hidden()
     until(lambda: [s["id"] for s in vigie.get(f"/api/v1/sites?realm={own_realm}&status=closed")["items"]] == ["gym-07"])
+
+
+def test_a_line_for_a_caller_whose_answer_is_lost_counts_once_and_the_next_line_is_another_report(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
+    """In an exercise both have its time, not that of the machine."""
+    page = visitor("cell", duty="cellule_situation").page(f"/signaler?realm={own_realm}")
+    typed, said = page.get_by_label("Comme un SMS"), page.locator("#said-line")
+
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/api/v1/reports:line", lose, times=1)
+    typed.fill("117 ELEC")
+    typed.press("Enter")
+    expect(said).to_contain_text("la même ligne ne comptera qu’une fois")
+    for line in ("118 EAU", "117 ELEC"):
+        typed.fill(line)
+        typed.press("Enter")
+        expect(typed).to_have_value("")
+    expect(said).to_have_text(re.compile(r"Reçu à (09:4|09:5|10:)"))
+    until(lambda: vigie.get(f"/api/v1/overview?realm={own_realm}")["counts"]["reports"] == 2)
+    found = vigie.get(f"/api/v1/incidents?realm={own_realm}")["items"]
+    assert {i["opened_at"][:10] for i in found} == {"2027-02-11"}
+    assert sum(i["duplicates_count"] for i in found) == 0

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from services.console.i18n import N_, Translator
+from services.console.pages import times
 from services.console.pages.clocks import Running
 from services.console.pages.incident import Cards, PlanLine
-from services.console.pages.ladder import Ladder
+from services.console.pages.ladder import Ladder, Rung
 from services.console.resources import Incident, Task
 
 SPEEDS: Final = (1, 10, 60, 600)
@@ -55,7 +56,8 @@ def coming(
     """The next deadlines that the system knows, the soonest first. What a script still holds is not among them: players do not see it."""
     found: list[Coming] = []
     if ladder is not None and ladder.next_at is not None and ladder.next is not None:
-        found.append(Coming(ladder.next_at, _("vague {wave} de l’échelle {name}", wave=ladder.next.wave, name=ladder.name), _("{n} réponses sur {of}", n=ladder.positive, of=ladder.expected)))  # fmt: skip
+        answers = _.plural("{n} réponse sur {of}", "{n} réponses sur {of}", ladder.positive, of=ladder.expected)
+        found.append(Coming(ladder.next_at, _rung(ladder.next, ladder.name, _), answers))
     found += [Coming(c.next_at, f"{c.activity} {c.name}", _(c.next_base)) for c in clocks if c.next_at is not None]
     found += [
         Coming(card.due_at, card.task, card.role)
@@ -63,6 +65,12 @@ def coming(
     ]  # fmt: skip
     found += [Coming(t.due_at, t.title, _("tâche")) for t in tasks if t.due_at is not None]
     return sorted((c for c in found if c.at > now), key=lambda c: (c.at, c.what))[:NEXT_SHOWN]
+
+
+def _rung(rung: Rung, ladder: str, _: Translator) -> str:
+    if rung.cycle > 1:
+        return _("cycle {cycle}, vague {wave} de l’échelle {name}", cycle=rung.cycle, wave=rung.wave, name=ladder)
+    return _("vague {wave} de l’échelle {name}", wave=rung.wave, name=ladder)
 
 
 def score(
@@ -85,4 +93,4 @@ def score(
 
 
 def _oldest(spans: Sequence[timedelta], _: Translator) -> str:
-    return _("la plus ancienne attend depuis {n} min", n=round(max(spans).total_seconds() / 60)) if spans else ""
+    return _("la plus ancienne attend depuis {span}", span=times.lasted(max(spans), _.lang)) if spans else ""

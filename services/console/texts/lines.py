@@ -105,7 +105,7 @@ def _incident(record: Record, names: Names, _: Translator) -> str:
         case "acknowledged":
             if v.get("state") == "open":
                 return _("Incident {number} : plus personne ne le prend en charge", number=v["number"])
-            takers = [w.person_name(p, names, _) for p in v.get("takers", ())]
+            takers = list(dict.fromkeys(w.person_name(p, names, _) for p in v.get("takers", ())))
             said = _("Incident {number} pris en charge", number=v["number"])
             return _at(said, w.listed(takers, _), _)
         case "closed":
@@ -362,20 +362,30 @@ def few(count: int) -> str:
     return f"< {FEW}" if 0 < count < FEW else str(count)
 
 
-_PROPOSAL = {
-    "computed": N_("Réaffectation n° {number} proposée : {agents} agents, {unmet} besoins sans réponse sur {demand}"),
-    "failed": N_("Réaffectation n° {number} : le calcul a échoué"),
-    "lapsed": N_("Réaffectation n° {number} : plus d’objet"),
-    "approved": N_("Réaffectation n° {number} : {lines} lignes approuvées, {agents} agents ({rules})"),
-    "declined": N_("Réaffectation n° {number} : {lines} lignes écartées, {agents} agents"),
-}
-
-
 def _proposal(record: Record, names: Names, _: Translator) -> str:
     v = record.values
-    return _(_PROPOSAL.get(str(record.change), N_("Réaffectation n° {number}"))).format(
-        number=v["number"], agents=v["agents"], lines=v["lines"], unmet=v["unmet"], demand=v["demand"], rules=", ".join(v.get("rules", ()))
-    )
+    number, moved = v["number"], w.number(v["agents"], _.lang)
+    agents = _.plural("{count} agent", "{count} agents", v["agents"], count=moved)
+    match record.change:
+        case "computed":
+            unmet, demand = w.number(v["unmet"], _.lang), w.number(v["demand"], _.lang)
+            needs = _.plural(
+                "{count} besoin sans réponse sur {of}", "{count} besoins sans réponse sur {of}", v["unmet"], count=unmet, of=demand
+            )
+            return _("Réaffectation n° {number} proposée : {agents}, {needs}", number=number, agents=agents, needs=needs)
+        case "failed":
+            return _("Réaffectation n° {number} : le calcul a échoué", number=number)
+        case "lapsed":
+            return _("Réaffectation n° {number} : plus d’objet", number=number)
+        case "approved":
+            lines = _.plural("{n} ligne approuvée", "{n} lignes approuvées", v["lines"])
+            rules = ", ".join(v.get("rules", ()))
+            return _("Réaffectation n° {number} : {lines}, {agents} ({rules})", number=number, lines=lines, agents=agents, rules=rules)
+        case "declined":
+            lines = _.plural("{n} ligne écartée", "{n} lignes écartées", v["lines"])
+            return _("Réaffectation n° {number} : {lines}, {agents}", number=number, lines=lines, agents=agents)
+        case _other:
+            return _("Réaffectation n° {number}", number=number)
 
 
 def _order(record: Record, names: Names, _: Translator) -> str:

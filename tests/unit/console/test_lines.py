@@ -14,6 +14,7 @@ from schemas import export
 from schemas.alerts import FlagChanged, FlagRow, NoteAdded, TriggerChanged, TriggerRow
 from schemas.commands import SetLevel
 from schemas.continuity import ActivityDeclared, AlarmArbitrated, AlarmRaised, AlarmRow, PlanChanged, PlanRow, StrategyChanged, StrategyRow
+from schemas.reassignment import Decision, ProposalChanged, ProposalRow, ProposalState
 from schemas.words import ActivityState, ClockBase
 from services.console.geometry import Outlines, Plane
 from services.console.line_facts import LINES
@@ -125,12 +126,36 @@ def test_what_is_declared_is_told_in_words_and_units(id: str, value: bool | floa
 
 @pytest.mark.parametrize(("row", "sentence"), [
     ({"state": "acknowledged", "acknowledged_by": ("coordinator-95c6c4aa", "cellule_si")}, "pris en charge\u00a0: Coordonnateur PCA et SI / RSSI"),
+    ({"state": "acknowledged", "acknowledged_by": ("coordinator-95c6c4aa", "coordinator-11aa22bb")}, "pris en charge\u00a0: Coordonnateur PCA"),
     ({"state": "open", "acknowledged_by": ()}, "\u00a0: plus personne ne le prend en charge"),
 ])  # fmt: skip
 def test_who_takes_an_incident_in_charge_is_told_and_that_nobody_does_any_more(row: dict[str, Any], sentence: str) -> None:
     """An answer from a link or an SMS is decided without an author: its line said nobody's name, and the same when it was taken back."""
     (line,) = lines("alerts", crisis.incident(START, ("pmi-04",), "acknowledged", **row))
     assert said(line, Names(), "fr") == f"Incident 92-2027-0211-01{sentence if sentence.startswith(chr(0xA0)) else ' ' + sentence}"
+
+
+def proposal(change: str, decided_lines: tuple[str, ...], agents: int, unmet: int, lang: str) -> str:
+    decided = Decision(id="d", verb="approve", lines=decided_lines, agents=agents, by="p", role="cell", at=START, rules=("R6",))
+    row = ProposalRow(
+        id="p", number=3, state=ProposalState.OPEN, reference="r", requested_at=START, computed_at=START, sites_hit=1, elapsed_h=1.0, transit=True,
+        telework=True, demand=1481, unmet_agents=unmet, agents=agents, decisions=() if change == "computed" else (decided,),
+    )  # fmt: skip
+    (line,) = lines("continuity", ProposalChanged(row=row, change=change))
+    return said(line, Names(), lang).replace("\u00a0", " ").replace("\u202f", " ")
+
+
+@pytest.mark.parametrize(("change", "decided", "agents", "unmet", "lang", "sentence"), [
+    ("computed", (), 1740, 13, "fr", "Réaffectation n° 3 proposée : 1 740 agents, 13 besoins sans réponse sur 1 481"),
+    ("computed", (), 1, 1, "fr", "Réaffectation n° 3 proposée : 1 agent, 1 besoin sans réponse sur 1 481"),
+    ("computed", (), 1740, 0, "en", "Reassignment no. 3 proposed: 1,740 agents, 0 needs without an answer of 1,481"),
+    ("approved", ("a",), 1, 0, "fr", "Réaffectation n° 3 : 1 ligne approuvée, 1 agent (R6)"),
+    ("declined", ("a", "b"), 12, 0, "fr", "Réaffectation n° 3 : 2 lignes écartées, 12 agents"),
+])  # fmt: skip
+def test_a_proposal_counts_in_the_numbers_and_plurals_of_its_reader(
+    change: str, decided: tuple[str, ...], agents: int, unmet: int, lang: str, sentence: str
+) -> None:
+    assert proposal(change, decided, agents, unmet, lang) == sentence
 
 
 def test_the_reason_of_a_decision_follows_its_sentence_and_a_note_is_its_own() -> None:

@@ -14,7 +14,7 @@ from schemas.base import Command
 from schemas.commands import ActivatePlan, AddImprovement, ArbitrateAlarm, CompleteCard, RefusePlan, ResolveIncident, StandDownPlan
 from schemas.continuity import AlarmRaised
 from schemas.reassignment import ApproveReassignments, ProposalState, ReassignmentRow
-from schemas.words import SiteStatus
+from schemas.words import ClockState, SiteStatus
 from services.console.documents.document import Document, Section
 from services.console.documents.pdf import Typesetter
 from services.console.documents.retex import RetexFacts, agent_days, draft_retex
@@ -325,6 +325,20 @@ def test_a_limit_that_broke_in_an_earlier_interruption_is_not_told_as_held(ended
     verdicts = {name.split(" ")[0]: cells[-1] for name, cells in cells_of(draft_retex([short(facts) for facts in given]), "real").items()}
     assert verdicts["COM-01"] == "DMIA dépassée, à une interruption précédente"
     assert verdicts["RHF-01"] == "tenu"
+
+
+def test_a_limit_has_not_held_while_its_clock_still_runs(ended: Document) -> None:
+    given = facts_of(Remembered(ended_crisis()), ended_crisis().realm, ended.incidents[0])
+
+    def running(facts: RetexFacts) -> RetexFacts:
+        """As if every activity were still below its minimum, with time left."""
+        left = {"state": ClockState.RUNNING, "consumed_pct": 3.0}
+        return replace(facts, activities=[
+            a.model_copy(update={"rto": a.rto.model_copy(update=left), "mtpd": a.mtpd.model_copy(update=left)}) for a in facts.activities
+        ])  # fmt: skip
+
+    verdicts = {name.split(" ")[0]: cells[-1] for name, cells in cells_of(draft_retex([running(facts) for facts in given]), "real").items()}
+    assert verdicts["RHF-01"] == "en cours"
 
 
 async def test_the_pdf_is_accessible() -> None:

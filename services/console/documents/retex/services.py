@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from schemas.alerts import ReportRow
-from schemas.words import ActivityState, CardState, ClockBase
+from schemas.words import ActivityState, CardState, ClockBase, ClockState
 from services.console.documents.document import Cited, Column, Line, Row, Section, Table
 from services.console.documents.retex.facts import (
     FULL,
@@ -68,7 +68,7 @@ def _clock_span(clock: Clock, now: datetime) -> timedelta | None:
 
 
 def _verdict(a: Activity, alarms: Collection[tuple[str, ClockBase]], _: Translator) -> str:
-    """Whether its limits held; empty if they did. A clock is that of the last interruption: of those before, the alarms tell."""
+    """Whether its limits held; empty if they did, or have so far. A clock is that of the last interruption: of those before, the alarms tell."""
     for clock, said in ((a.mtpd, MTPD_OVER), (a.rto, RTO_OVER)):
         if clock.consumed_pct >= FULL:
             return _(said)
@@ -107,7 +107,7 @@ def real(x: RetexFacts, cited: Cited) -> Section:
             Row(
                 cells=(
                     f"{a.id} {a.name}", str(a.criticality), times.lasted(span, lang), times.lasted(timedelta(hours=a.rto.limit_h), lang),
-                    times.lasted(timedelta(hours=a.mtpd.limit_h), lang), over or _("tenu"),
+                    times.lasted(timedelta(hours=a.mtpd.limit_h), lang), over or (_("en cours") if a.mtpd.state is ClockState.RUNNING else _("tenu")),
                 ),
                 refs=cited.of(f"activity:{a.id}"), strong=bool(over),
             )

@@ -3,16 +3,22 @@
 
 import * as outbox from "./outbox.js";
 import { smaller } from "./photo.js";
-import { freshKey, post } from "./post.js";
+import { freshKey, get, post } from "./post.js";
 
 const RETRY_MS = 10000;
 const form = /** @type {HTMLFormElement} */ (document.getElementById("report"));
 const said = /** @type {HTMLElement} */ (document.getElementById("said"));
 const button = /** @type {HTMLButtonElement} */ (document.getElementById("send"));
 
-/** An exercise has a clock of its own, which the page told when it came. */
-const ahead = form.dataset.now ? Date.parse(form.dataset.now) - Date.now() : 0;
+/** How far the clock of the realm is before this device's: none, but in an exercise. */
+let ahead = form.dataset.now ? Date.parse(form.dataset.now) - Date.now() : 0;
 const now = () => new Date(Date.now() + ahead).toISOString();
+
+/** @returns {string} the time of the realm, as its people read it */
+const hm = () => new Date(Date.now() + ahead).toLocaleTimeString("fr-FR", { timeZone: "Europe/Paris", hour: "2-digit", minute: "2-digit" });
+
+/** @param {string} said with the places `{at}` and `{id}` @param {any} data the server's receipt */
+const receipt = (said, data) => said.replace("{at}", hm()).replace("{id}", String(data.report_id ?? "").slice(0, 8));
 
 /** @typedef {import("./outbox.js").Waiting} Waiting */
 
@@ -124,8 +130,7 @@ async function send(waiting) {
   if (one.token) headers["X-Token"] = one.token;
   const { ok, status, data } = await post(one.to, one.body, headers);
   if (ok) {
-    const at = new Date().toLocaleTimeString("fr-FR", { timeZone: "Europe/Paris", hour: "2-digit", minute: "2-digit" });
-    const sent = (form.dataset.sent ?? "").replace("{at}", at).replace("{id}", String(data.report_id ?? "").slice(0, 8));
+    const sent = receipt(form.dataset.sent ?? "", data);
     say(one.photoless ? `${sent} ${form.dataset.photoless}` : sent);
     await outbox.forget(one.key);
   } else if (status === 401 && !one.token) {
@@ -202,23 +207,28 @@ shot?.addEventListener("change", nameShot);
 form.addEventListener("reset", () => setTimeout(nameShot));
 
 const line = /** @type {HTMLFormElement | null} */ (document.getElementById("line"));
-let lineKey = freshKey();
+/** Lines without an answer, as they were sent, by what was typed: the same line again counts once, another line is another report. @type {Map<string, {key: string, body: object}>} */
+const lines = new Map();
+
+/** The time of a line is that of its arrival; in an exercise the realm's own, which the front door does not know. @param {string} text */
+function lineOf(text) {
+  const simulated = form.dataset.now ? { realm: form.dataset.realm, occurred_at: now() } : {};
+  return { key: freshKey(), body: { text, ...simulated } };
+}
 
 line?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const typed = /** @type {HTMLInputElement} */ (document.getElementById("typed"));
   const answer = /** @type {HTMLElement} */ (document.getElementById("said-line"));
-  const body = /** @type {Record<string, unknown>} */ ({ text: typed.value });
-  if (form.dataset.realm) body.realm = form.dataset.realm;
-  const { ok, status, data } = await post("/api/v1/reports:line", body, { "Idempotency-Key": lineKey });
-  const at = new Date().toLocaleTimeString("fr-FR", { timeZone: "Europe/Paris", hour: "2-digit", minute: "2-digit" });
-  const sent = (line.dataset.sent ?? "").replace("{at}", at).replace("{id}", String(data.report_id ?? "").slice(0, 8));
+  const text = typed.value;
+  const sent = lines.get(text) ?? lineOf(text);
+  lines.set(text, sent);
+  const { ok, status, data } = await post("/api/v1/reports:line", sent.body, { "Idempotency-Key": sent.key });
   const refused = (line.dataset.refused ?? "{why}").replace("{why}", data.detail ?? String(status));
-  answer.textContent = ok ? sent : status === 0 || status >= 500 ? (line.dataset.away ?? "") : refused;
+  answer.textContent = ok ? receipt(line.dataset.sent ?? "", data) : away(status) ? (line.dataset.away ?? "") : refused;
   answer.classList.toggle("refused", !ok);
-  if (!ok) return;
-  typed.value = "";
-  lineKey = freshKey();
+  if (!away(status)) lines.delete(text);
+  if (ok && typed.value === text) typed.value = "";
 });
 
 /** @param {Record<string, unknown>} report */
@@ -242,6 +252,12 @@ function online() {
   if (navigator.onLine) flush();
 }
 
+/** An exercise is slowed down, sped up and stopped while the page is open. */
+async function follow() {
+  const { ok, data } = await get(`/api/v1/realms/${encodeURIComponent(form.dataset.realm ?? "")}`);
+  if (ok) ahead = Date.parse(data.clock) - Date.now();
+}
+
 /** The page opens again without a network: a worker keeps it, where the browser allows one. */
 async function stayHere() {
   if (!("serviceWorker" in navigator)) return;
@@ -260,6 +276,7 @@ addEventListener("online", online);
 addEventListener("offline", online);
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && flush());
 setInterval(flush, RETRY_MS);
+if (form.dataset.now && !form.dataset.token) setInterval(follow, RETRY_MS);
 show();
 online();
 stayHere();
