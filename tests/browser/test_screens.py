@@ -36,6 +36,21 @@ def test_the_incident_proves_its_level_its_answers_and_when_it_was_known(vigie: 
     expect(page.locator("#members")).to_contain_text("centrale SSI › cen-1")
 
 
+def test_who_may_only_look_reads_why_a_plan_is_proposed_in_whole_lines(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+    """Beside the name of who decides it stood a word or two per line; a warning's icon had a line of its own."""
+    page = visitor("observer").page(f"/incidents/{incident_of(vigie, crisis)}?realm={crisis}")
+    expect(page.locator("#plans")).to_contain_text("à décider : Dir. Commande publique et logistique")
+    shares = page.locator("#plans li .why").evaluate_all("found => found.map(e => e.offsetWidth / e.parentElement.clientWidth)")
+    assert min(shares) > 0.8
+    displays = page.evaluate("""() => ["p", "span"].map(name => {
+        const line = document.querySelector("main").appendChild(document.createElement(name));
+        const icon = line.appendChild(document.createElementNS("http://www.w3.org/2000/svg", "svg"));
+        icon.setAttribute("class", "ic");
+        return getComputedStyle(icon).display;
+    })""")
+    assert displays == ["inline-block", "inline-block"]
+
+
 def test_a_site_explains_its_word(crisis: str, visitor: Accounts) -> None:
     page = visitor().page(f"/sites/cen-1?realm={crisis}")
     expect(page.locator("#words")).to_contain_text("Les personnes ont dû sortir")

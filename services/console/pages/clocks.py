@@ -60,6 +60,11 @@ class Running:
         return DMIA if self.rto_over else "RTO"
 
     @property
+    def passed(self) -> str:
+        """What is said of `next_base` once it is over, in its gender."""
+        return N_("dépassée") if self.rto_over else N_("dépassé")
+
+    @property
     def next_at(self) -> datetime | None:
         """The limit that comes next; a limit that is over stays when there is none after it."""
         return self.mtpd_at if self.rto_over else self.rto_at
