@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple, Self
 
 from schemas import reassignment as m
 from schemas.ranks import may_act
@@ -101,27 +101,58 @@ def _key(line: m.LineRow) -> tuple[str, ...]:
     return (line.site, line.activity, line.metier, line.supply, line.need_site, line.need_activity, line.need_metier, line.place)
 
 
-def _is_sound(draft: Draft, line: m.LineRow, barred: Container[str]) -> bool:
-    """False if nobody can be sent there any more, the next proposal says where instead: the place may host nobody now (seats lost, no news, water, desks
-    that a strategy holds; where people are missing and not seats: all seats lost), telework stopped, or newer reference data have dropped a site of it.
+class _Ground(NamedTuple):
+    """What an approval stands on now: sites that may host nobody, that lack seats, that lack seats or staff."""
+
+    barred: frozenset[str]
+    without_seats: frozenset[str]
+    hit: frozenset[str]
+
+    @classmethod
+    def of(cls, situation: m.Situation) -> Self:
+        """The sites of a situation, by what they lack."""
+        sites = situation.sites
+        return cls(
+            frozenset(c.site for c in sites if not c.host_ok), frozenset(c.site for c in sites if c.seat_pct < 100),
+            frozenset(c.site for c in sites if c.seat_pct < 100 or c.staff_pct < 100),
+        )  # fmt: skip
+
+
+def _obstacle(draft: Draft, line: m.LineRow, ground: _Ground) -> tuple[str, str] | None:
+    """Why nobody can or must be sent there any more, as code and site; the next proposal says what instead. None: the line holds.
+
+    `site_back`: the agents sit at their own desks again, or nobody is missing where they were needed. A site that newer reference data dropped is lost.
     """
+    sites = (line.site, line.need_site or line.site, line.site if line.place == TELEWORK else line.place)
+    if (dropped := next((site for site in sites if site not in draft.bia.sites), None)) is not None:
+        return "place_lost", dropped
+    if line.supply == "displaced" and line.site not in ground.without_seats:
+        return "site_back", line.site
+    if line.need_site and line.need_site not in ground.hit:
+        return "site_back", line.need_site
     if line.place == TELEWORK:
-        return telework_works(draft.state, draft.now)
-    if any(site not in draft.bia.sites for site in (line.site, line.place, line.need_site or line.site)):
-        return False
+        return None if telework_works(draft.state, draft.now) else ("telework_off", line.place)
+    return None if _takes(draft, line, ground) else ("place_lost", line.place)
+
+
+def _takes(draft: Draft, line: m.LineRow, ground: _Ground) -> bool:
+    """False if the place may host nobody now: seats lost, no news, water, desks that a strategy holds; where people are missing and not seats, all seats
+    lost.
+    """
     if line.place != line.need_site:
-        return line.place not in barred
+        return line.place not in ground.barred
     heard = draft.state.sites.get(line.place)
     lost = max((c.loss_pct for c in heard.causes if c.type is not EventType.STAFF_SHORTAGE), default=0.0) if heard is not None else 0.0
     return round(lost) < 100
 
 
 def _chosen(draft: Draft, row: m.ProposalRow, asked: Iterable[str] | None, *, sound: bool) -> list[m.LineRow]:
-    """Undecided lines, in their order; `sound`: to approve. Raises Refused for a line that cannot be decided."""
+    """Undecided lines, in their order; `sound`: to approve, of all those that hold. Raises Refused for a line that cannot be decided, or when none of them holds."""
     lines, decided = {line.id: line for line in lines_of(draft.state, row.id)}, decided_lines(row)
-    barred = {c.site for c in situation_of(draft.state, draft.now).sites if not c.host_ok} if sound else ()
+    ground = _Ground.of(situation_of(draft.state, draft.now))
     if asked is None:
-        chosen = [line for line in lines.values() if line.id not in decided and (not sound or _is_sound(draft, line, barred))]
+        left = [line for line in lines.values() if line.id not in decided]
+        chosen = [line for line in left if not (sound and _obstacle(draft, line, ground))] or left
     else:
         wanted = set(asked)
         if unknown := sorted(wanted - lines.keys()):
@@ -129,8 +160,9 @@ def _chosen(draft: Draft, row: m.ProposalRow, asked: Iterable[str] | None, *, so
         if done := sorted(wanted & decided):
             raise Refused(409, "already", line=done[0])
         chosen = [line for id, line in lines.items() if id in wanted]
-        if sound and (lost := next((line for line in chosen if not _is_sound(draft, line, barred)), None)) is not None:
-            raise Refused(412, "telework_off" if lost.place == TELEWORK else "place_lost", line=lost.id, site=lost.place)
+    for line in chosen if sound else ():
+        if (why := _obstacle(draft, line, ground)) is not None:
+            raise Refused(412, why[0], line=line.id, site=why[1])
     if not chosen:
         raise Refused(409, "nothing_to_decide", proposal=row.id)
     return chosen

@@ -186,6 +186,9 @@ REFUSALS = {
     "proposal_superseded": N_(
         "La situation a changé : la proposition n° {number} la remplace ({new} lignes nouvelles, {changed} modifiées, {gone} disparues). Relisez-la avant de décider."
     ),
+    "site_back": N_(
+        "Plus personne n’est à envoyer : le site {site} a retrouvé ce qui lui manquait au moment du calcul. La prochaine proposition en tient compte."
+    ),
     "telework_off": N_("Le télétravail ne fonctionne plus depuis le calcul. La prochaine proposition dira où aller."),
     "place_lost": N_(
         "Ce lieu ne peut plus accueillir personne depuis le calcul (postes perdus ou déjà pris, sans nouvelles, zone touchée) : {site}. La prochaine proposition dira où aller."

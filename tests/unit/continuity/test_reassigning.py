@@ -443,6 +443,35 @@ def test_nobody_is_sent_home_to_work_when_telework_has_stopped_since() -> None:
     assert set(world.state.moved) == {line.id for line in lines} - at_home
 
 
+def test_nobody_leaves_a_site_that_is_back_since() -> None:
+    """The next proposal comes minutes later: until then an approval sent people away from their own desks."""
+    world = World()
+    world.hit("cen-1", EventType.EVACUATION, since="09:40")
+    world.hit("cen-2", since="09:40")
+    world.until("09:43")
+    answer(world, "09:44")
+    lines = lines_of(world.state, current(world).id)
+    gone = {line.id for line in lines if (line.site, line.supply) == ("cen-1", "displaced") or line.need_site == "cen-1"}
+    assert 0 < len(gone) < len(lines)
+    world.lift("cen-1", "09:46")
+    assert refused(approve(world, "09:47", min(gone))) == (412, "site_back")
+    assert isinstance(approve(world, "09:47"), CommandApplied)
+    fire(world)
+    check_law(world)
+    assert set(world.state.moved) == {line.id for line in lines} - gone - {line.id for line in lines if line.place == "cen-1"}
+
+
+def test_nobody_helps_where_nobody_is_missing_any_more() -> None:
+    world = World()
+    world.hit("par-01", EventType.STAFF_SHORTAGE, since="09:40")
+    world.until("09:43")
+    answer(world, "09:44")
+    world.lift("par-01", "09:46")
+    assert refused(approve(world, "09:47")) == (412, "site_back")
+    fire(world)
+    assert not world.state.moved
+
+
 def test_a_declined_line_never_goes_out() -> None:
     world = fire_on_the_way()
     some = [line.id for line in lines_of(world.state, current(world).id)][:3]
