@@ -239,6 +239,14 @@ def _holds(predicate: Predicate, measured_holds: bool, ticked: set[str]) -> bool
             return measured_holds
 
 
+def _held_since(draft: Draft, row: PlanRow) -> Instant:
+    """Since when the condition holds that holds now: with boxes from now on. What held before this life of the plan began is of another crisis."""
+    said = draft.state.triggers.get(f"{row.id}:{STAND_DOWN}")
+    if said is None or any(box.by for box in row.boxes):
+        return draft.now
+    return min(max(said.since, row.trigger_since or said.since), draft.now)
+
+
 def review_stand_down(draft: Draft, row: PlanRow) -> None:
     """The condition may have begun or ceased to hold: recovering while it does, proposed after `hold_min`."""
     plan = draft.bia.plans[row.id]
@@ -246,8 +254,7 @@ def review_stand_down(draft: Draft, row: PlanRow) -> None:
         return
     holds = stand_down_holds(plan, row, draft.state)
     if holds and row.stand_down_since is None:
-        said = draft.state.triggers.get(f"{plan.id}:{STAND_DOWN}")
-        since = draft.now if said is None or any(box.by for box in row.boxes) else min(said.since, draft.now)
+        since = _held_since(draft, row)
         begun = row.model_copy(
             update={"state": PlanState.RECOVERING, "stand_down_since": since, "stand_down_at": since + plan.stand_down.hold_min * MINUTE_MS}
         )

@@ -10,7 +10,7 @@ from schemas.base import Instant
 from schemas.continuity import ActivityDeclared, AlarmArbitrated, AlarmRaised, AlarmRow, StrategyChanged, StrategyRow
 from schemas.ranks import STRATEGIST
 from schemas.words import ClockBase, SiteStatus
-from services.continuity.activities import active_strategies, settle, tried
+from services.continuity.activities import NOTHING, Change, active_strategies, settle, tried
 from services.continuity.bia import Need
 from services.continuity.capacity import assess
 from services.continuity.draft import Draft
@@ -118,7 +118,7 @@ def end_lost(draft: Draft) -> set[str]:
 
 
 def declare_activity(draft: Draft, command: cmd.DeclareActivity) -> Result:
-    """D41: a named person's word wins over the computed state until it is withdrawn; both stay visible."""
+    """D41: a named person's word wins over the computed state until it is withdrawn; both stay visible. A clock that it stops stops when it says."""
     need = _need(draft, command.activity)
     must_decide(command, STRATEGIST)
     said = draft.state.declared.get(need.id)
@@ -128,11 +128,11 @@ def declare_activity(draft: Draft, command: cmd.DeclareActivity) -> Result:
     draft.record(
         ActivityDeclared(activity=need.id, state=command.state, author=command.author, occurred_at=at, reason=command.reason)
     )  # fmt: skip
-    return _settled(draft, need, {})
+    return _settled(draft, need, {}, Change(back_at=at))
 
 
-def _settled(draft: Draft, need: Need, result: Result) -> Result:
-    settle(draft, need.id)
+def _settled(draft: Draft, need: Need, result: Result, change: Change = NOTHING) -> Result:
+    settle(draft, need.id, change)
     tell_metrics(draft)
     row = draft.state.activities[need.id]
     return {"activity": need.id, "state": row.state.value, "capacity_pct": row.capacity_pct, **result}

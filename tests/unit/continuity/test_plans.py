@@ -273,6 +273,21 @@ def test_stand_down_is_proposed_after_its_condition_held_long_enough() -> None:
     assert (world.plan("PT-ELEC").state, world.next_deadline()) == (PlanState.LIFTED, None)
 
 
+def test_what_held_before_a_plan_was_activated_again_proposes_no_stand_down() -> None:
+    """All has been well since the last crisis: its hour begins with the plan."""
+    world = _active(World())
+    world.trigger("PT-ELEC", 0, "13:30", id="PT-ELEC:stand-down")
+    world.trigger("PT-ELEC", 3, "13:40", state="released")
+    world.until("14:30")
+    world.say(cmd.StandDownPlan(plan="PT-ELEC", **WHO), "15:05")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", level=Level.N1, **WHO), "2027-03-20 08:00")
+    row = world.plan("PT-ELEC")
+    assert (row.state, row.stand_down_proposed, clock(row.stand_down_at)) == (PlanState.RECOVERING, False, "09:00")
+    world.until("2027-03-20 09:00")
+    assert world.plan("PT-ELEC").stand_down_proposed
+    assert len(world.asked("stand_down_proposed")) == 2
+
+
 def test_before_that_standing_down_asks_for_force_and_a_reason() -> None:
     world = _active(World())
     assert _code(world.say(cmd.StandDownPlan(plan="PT-ELEC", **WHO), "10:00")) == (409, "stand_down_not_held")

@@ -142,6 +142,26 @@ def test_a_declared_interruption_starts_a_clock_at_the_time_that_the_person_name
     assert clock(world.activity("SOL-01").rto.started_at) == "09:30"
 
 
+def test_a_declared_return_stops_the_clock_at_the_time_that_the_person_names() -> None:
+    world = _down(World())
+    back = cmd.DeclareActivity(activity="COM-02", state=ActivityState.RESTORED, occurred_at=world.instant("10:00"), **WHO)
+    world.say(back, "10:30")
+    row = world.activity("COM-02")
+    assert (clock(row.rto.started_at), clock(row.rto.stopped_at), clock(row.dmia.stopped_at), clock(row.since)) == (
+        "09:52",
+        "10:00",
+        "10:00",
+        "10:00",
+    )
+
+
+def test_a_declared_interruption_that_is_withdrawn_ends_when_the_person_says() -> None:
+    world = World()
+    world.say(cmd.DeclareActivity(activity="SOL-01", state=ActivityState.INTERRUPTED, occurred_at=world.instant("09:30"), **WHO), "09:45")
+    world.say(cmd.DeclareActivity(activity="SOL-01", state=None, occurred_at=world.instant("10:00"), **WHO), "10:30")
+    assert clock(world.activity("SOL-01").rto.stopped_at) == "10:00"
+
+
 def test_observers_declare_nothing() -> None:
     asked = cmd.DeclareActivity(activity="SOL-01", state=ActivityState.INTERRUPTED, author="p", role="observer")
     assert _refused(World().say(asked, "09:45")) == (403, "role_too_low")
