@@ -136,6 +136,8 @@ class PlanState(StrEnum):
 
 SHELVED: Final = frozenset((PlanState.DRAFT, PlanState.IN_REVIEW, PlanState.VALID, PlanState.ARCHIVED))
 """States of a plan in the library: nothing has moved it."""
+ACTIVATED: Final = frozenset((PlanState.ACTIVE, PlanState.PARTLY_ACTIVE, PlanState.RECOVERING))
+"""States of a plan that is in effect: until it is stood down, also while it recovers."""
 
 
 class Effect(StrEnum):

@@ -14,14 +14,14 @@ from schemas import alerts as a
 from schemas import continuity as c
 from schemas import reassignment as g
 from schemas import reference as ref
-from schemas.words import ActivityState, IncidentState, PlanState, SiteStatus
+from schemas.words import ACTIVATED, ActivityState, IncidentState, PlanState, SiteStatus
 from services.console.reference import Reference
 from services.console.texts.strategies import SITE
 
 FLOOD: Final = "flood"
 NOT_EXPOSED: Final = "non"
 DECIDABLE: Final = (PlanState.PROPOSED, PlanState.POSTPONED)
-COUNTS: Final = (*DECIDABLE, PlanState.PARTLY_ACTIVE, PlanState.ACTIVE, PlanState.RECOVERING)
+COUNTS: Final = ACTIVATED.union(DECIDABLE)
 _OUT: Final = (SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.UNKNOWN)
 _GONE: Final = (g.LineState.RELEASED, g.LineState.VOID)
 _OVER: Final = (IncidentState.CLOSED, IncidentState.MERGED)

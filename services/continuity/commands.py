@@ -14,11 +14,11 @@ from schemas.base import Command
 from schemas.continuity import CardRow, CrisisTended, PlanRow
 from schemas.ranks import may_act
 from schemas.runtime import CommandApplied, CommandRefused
-from schemas.words import CardState, PlanState
+from schemas.words import ACTIVATED, CardState, PlanState
 from services.continuity import deciding
 from services.continuity.cards import find_card, fresh_cards, is_open, with_card
 from services.continuity.draft import Draft
-from services.continuity.plans import ACTIVE, DECIDABLE, boxes_of, level_held, put, review_stand_down, stand_down_holds
+from services.continuity.plans import DECIDABLE, boxes_of, level_held, put, review_stand_down, stand_down_holds
 from services.continuity.refusals import Refused, Result, must_decide, reasoned
 from services.continuity.retex import add_improvement, close_improvement
 from services.continuity.sitreps import issue_sitrep
@@ -54,7 +54,7 @@ def activate_plan(draft: Draft, command: cmd.ActivatePlan) -> Result:
     row = _plan(draft, command.plan, command.expected)
     plan = draft.bia.plans[row.id]
     must_decide(command, row.decides)
-    begun = row.state in ACTIVE or row.state in DECIDABLE
+    begun = row.state in ACTIVATED or row.state in DECIDABLE
     if not begun and plan.shelf is not PlanState.VALID:
         raise Refused(409, "plan_not_valid", plan=row.id, state=plan.shelf.value)
     if not begun:  # a new life: nothing of the one before counts
@@ -62,10 +62,10 @@ def activate_plan(draft: Draft, command: cmd.ActivatePlan) -> Result:
                       trigger_held=row.trigger_held, level=level_held(draft.state, row.id) or 0)  # fmt: skip
     asked = max(row.level, row.proposed_level or 0)
     level = asked if command.level is None else int(command.level)
-    if row.state in ACTIVE and level <= row.level:
+    if row.state in ACTIVATED and level <= row.level:
         raise Refused(409, "already", plan=row.id, level=row.level)
     since = draft.now if row.trigger_since is None else row.trigger_since
-    cards = row.cards if row.state in ACTIVE else fresh_cards(draft.state, plan, since)
+    cards = row.cards if row.state in ACTIVATED else fresh_cards(draft.state, plan, since)
     active = _decided(
         draft, row, command, state=PlanState.PARTLY_ACTIVE if level < asked else PlanState.ACTIVE, level=level,
         proposed_level=asked if level < asked else None, incident=command.incident or row.incident, trigger_since=since, cards=cards,
@@ -81,7 +81,7 @@ def refuse_plan(draft: Draft, command: cmd.RefusePlan) -> Result:
     row = _plan(draft, command.plan, command.expected)
     must_decide(command, row.decides)
     reason_given = reasoned(command)
-    if row.state in ACTIVE and row.proposed_level is not None:
+    if row.state in ACTIVATED and row.proposed_level is not None:
         state = PlanState.ACTIVE if row.stand_down_since is None else PlanState.RECOVERING
         refused = _decided(draft, row, command, proposed_level=None, state=state, decided_at=row.decided_at)
     elif row.state in (PlanState.PROPOSED, PlanState.POSTPONED):
@@ -112,7 +112,7 @@ def stand_down_plan(draft: Draft, command: cmd.StandDownPlan) -> Result:
     plan = draft.bia.plans[row.id]
     if command.role not in draft.bia.pilots(draft.state.level):
         must_decide(command, row.decides)
-    if row.state not in ACTIVE:
+    if row.state not in ACTIVATED:
         raise Refused(409, "not_active", plan=row.id, state=row.state.value)
     if plan.stand_down is not None and not row.stand_down_proposed:
         if not command.force:
@@ -165,7 +165,7 @@ def _card(draft: Draft, command: cmd.StartCard | cmd.CompleteCard | cmd.SkipCard
         raise Refused(404, "unknown_card", plan=row.id, card=command.card)
     if not may_act(command.role):
         raise Refused(403, "not_allowed", role=command.role)
-    if row.state not in ACTIVE:
+    if row.state not in ACTIVATED:
         raise Refused(409, "not_active", plan=row.id, state=row.state.value)
     if card.state is state or not is_open(card):
         raise Refused(409, "already", card=card.id, state=card.state.value)

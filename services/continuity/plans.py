@@ -13,7 +13,7 @@ from schemas.base import DAY_MS, MINUTE_MS, Instant
 from schemas.continuity import Box, PlanChanged, PlanRow, TriggerHeard
 from schemas.predicates import AllOf, AnyOf, Manual, Measured, Not, Predicate, has_box, manual
 from schemas.reference import Plan
-from schemas.words import SHELVED, PlanState
+from schemas.words import ACTIVATED, SHELVED, PlanState
 from services.continuity.cards import carried_cards, chase, fresh_cards, next_card_at
 from services.continuity.draft import Draft
 from services.continuity.state import State
@@ -24,7 +24,6 @@ _REFUSED_FOR_MS: Final = DAY_MS
 """D49: a refused proposal returns at a higher level, or with new facts after this time."""
 AUTO: Final = "system:plan"
 """Author of an activation that no person decided."""
-ACTIVE: Final = frozenset((PlanState.ACTIVE, PlanState.PARTLY_ACTIVE, PlanState.RECOVERING))
 DROPPED: Final = "system:reference"
 """Author of the end of a plan that new reference data no longer have."""
 DECIDABLE: Final = frozenset((PlanState.PROPOSED, PlanState.POSTPONED, PlanState.REFUSED))
@@ -70,7 +69,7 @@ def list_plans(draft: Draft, before: Mapping[str, Plan]) -> None:
 
 def put(draft: Draft, row: PlanRow, change: str) -> None:
     """Record a plan's row, chase its cards and arm its next deadline."""
-    if row.state in ACTIVE:
+    if row.state in ACTIVATED:
         row = chase(draft, row)
     draft.record(PlanChanged(row=row, change=change))
     draft.arm(key_of(row.id), _next_due(row))
@@ -78,7 +77,7 @@ def put(draft: Draft, row: PlanRow, change: str) -> None:
 
 def _next_due(row: PlanRow) -> Instant | None:
     instants = [row.postponed_until] if row.state is PlanState.POSTPONED else []
-    if row.state in ACTIVE:
+    if row.state in ACTIVATED:
         instants += [next_card_at(row), None if row.stand_down_proposed else row.stand_down_at]
     return min((at for at in instants if at is not None), default=None)
 
@@ -125,7 +124,7 @@ def _held(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow, *, ag
             _ask(draft, draft.state.plans[plan.id], "plan_proposed")
         case PlanState.REFUSED if higher or _new_facts(current, trigger, draft.now) or _of_another(current, trigger):
             _propose(draft, plan, current, trigger)
-        case state if state in ACTIVE and trigger.level > max(current.level, current.proposed_level or 0) and not again:
+        case state if state in ACTIVATED and trigger.level > max(current.level, current.proposed_level or 0) and not again:
             raised = current.model_copy(update={"proposed_level": trigger.level, "why": _reasons(current.why, trigger.why)})
             put(draft, raised, "raised")
             _decided_by(draft, plan, raised)
@@ -250,7 +249,7 @@ def _held_since(draft: Draft, row: PlanRow) -> Instant:
 def review_stand_down(draft: Draft, row: PlanRow) -> None:
     """The condition may have begun or ceased to hold: recovering while it does, proposed after `hold_min`."""
     plan = draft.bia.plans[row.id]
-    if row.state not in ACTIVE or plan.stand_down is None:
+    if row.state not in ACTIVATED or plan.stand_down is None:
         return
     holds = stand_down_holds(plan, row, draft.state)
     if holds and row.stand_down_since is None:

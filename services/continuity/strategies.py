@@ -63,7 +63,7 @@ def activate_strategy(draft: Draft, command: cmd.ActivateStrategy) -> Result:
 
 
 def _check_fallback(draft: Draft, site: str, desks: int | None) -> None:
-    """D51: never an out or unknown site, in a flood never an exposed one, never above the declared desks, those of reassigned agents counted."""
+    """D51: never an out or unknown site, in a flood never an exposed one, never above the desks that it counts as a host, those of reassigned agents taken off."""
     place, state = draft.bia.sites.get(site), draft.state
     if place is None:
         raise Refused(404, "unknown_site", site=site)
@@ -74,8 +74,8 @@ def _check_fallback(draft: Draft, site: str, desks: int | None) -> None:
         raise Refused(409, "fallback_exposed", site=site, exposure=place.flood_exposure)
     taken = sum(s.desks or 0 for s in state.strategies.values() if s.state == "active" and s.site == site)
     taken += sum(row.count for row in state.moved.values() if row.place == site != row.site)
-    if taken + (desks or 0) > place.desks:
-        raise Refused(409, "fallback_full", site=site, desks=place.desks, taken=taken)
+    if taken + (desks or 0) > place.places:
+        raise Refused(409, "fallback_full", site=site, desks=place.places, taken=taken)
 
 
 def end_strategy(draft: Draft, command: cmd.EndStrategy) -> Result:

@@ -10,7 +10,7 @@ from schemas.alerts import ReportRow
 from schemas.continuity import SitrepRow
 from schemas.reassignment import ProposalRow, ReassignmentRow
 from schemas.reference import LevelRule
-from schemas.words import ActivityState, CardState, PlanState, SiteStatus
+from schemas.words import ACTIVATED, ActivityState, CardState, PlanState, SiteStatus
 from services.console.documents.document import Source
 from services.console.i18n import Translator
 from services.console.lines import LineRecord
@@ -67,7 +67,7 @@ def figures(facts: Facts) -> dict[str, int]:
         found[f"activities:{state}"] = sum(a.state is state for a in facts.activities)
     found["activities:breach"] = sum(a.forecast_breach_at is not None for a in facts.activities)
     found["plans:proposed"] = sum(p.state is PlanState.PROPOSED for p in facts.plans)
-    active = [p for p in facts.plans if p.state in (PlanState.ACTIVE, PlanState.PARTLY_ACTIVE, PlanState.RECOVERING)]
+    active = [p for p in facts.plans if p.state in ACTIVATED]
     found["plans:active"] = len(active)
     cards = [c for p in active for c in p.cards]
     found["cards:open"] = sum(c.state in (CardState.TO_DO, CardState.DOING) for c in cards)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final, Literal
 
-from schemas.words import SHELVED, ActivityState, Effect, IncidentState, PlanState, SiteStatus
+from schemas.words import ACTIVATED, SHELVED, ActivityState, Effect, IncidentState, PlanState, SiteStatus
 from services.console.i18n import Translator
 from services.console.pages import times
 from services.console.pages.cell import SiteLine, site_line
@@ -318,9 +318,6 @@ class Cards:
     cards: list[CardLine]
 
 
-ACTIVE: Final = (PlanState.ACTIVE, PlanState.PARTLY_ACTIVE, PlanState.RECOVERING)
-
-
 def _measure(effect: Effect | None, _: Translator) -> str:
     if effect is None:
         return ""
@@ -332,7 +329,7 @@ def cards_of(plans: Iterable[Plan], now: datetime, names: Names, _: Translator) 
     """Action cards of the active plans, in order of their due times (D50)."""
     found = []
     for plan in plans:
-        if plan.state not in ACTIVE or not plan.cards:
+        if plan.state not in ACTIVATED or not plan.cards:
             continue
         cards = [
             CardLine(

@@ -11,7 +11,7 @@ from fastapi import Request
 
 from schemas import reference as ref
 from schemas.reassignment import UNDER_WAY, LineState, ProposalState
-from schemas.words import SHELVED, PlanState, SiteStatus
+from schemas.words import ACTIVATED, SHELVED, PlanState, SiteStatus
 from services.console.decisions import author_of
 from services.console.i18n import Translator, translator
 from services.console.oncall import all_off
@@ -56,7 +56,7 @@ class Screens(CrisisScreens):
         return {
             **self._around(request, x), "plans": lines, "conflicts": incident.conflicts_of(conflicts), "to_decide": sum(p.to_decide for p in lines),
             "arbitrations": arbitrations_of(alarms, x.activities, x.shell.now, x._),
-            "cards": incident.cards_of(found, x.shell.now, x.names, x._), "active": [p for p in found if p.state in incident.ACTIVE],
+            "cards": incident.cards_of(found, x.shell.now, x.names, x._), "active": [p for p in found if p.state in ACTIVATED],
             "reserve": [
                 {"id": p.id, "title": p.title, "version": p.version, "decides": w.role_name(p.decides, p.pole, x.names, x._)}
                 for p in found if p.state is PlanState.VALID

@@ -18,7 +18,7 @@ from schemas import maintenance as m
 from schemas.base import Instant
 from schemas.realms import partition_of
 from schemas.topics import PARTITIONS, SERVICES
-from schemas.words import ActivityState, PlanState, SiteStatus, TaskState
+from schemas.words import ACTIVATED, ActivityState, PlanState, SiteStatus, TaskState
 from services.console import picture as pictures
 from services.console import resources as r
 from services.console import store
@@ -34,6 +34,12 @@ from services.runtime.heads import Heads, log_name
 BEARABLE_PER_10_MIN: Final = 10
 """Demands for attention that one person can follow (ISA 18.2, EEMUA 191); shown, never enforced."""
 E = TypeVar("E", bound=StrEnum)
+
+
+def plan_counts(plans: Iterable[c.PlanRow]) -> dict[str, int]:
+    """Plans that wait for a decision, and those in effect: one that recovers is, until it is stood down."""
+    states = Counter(plan.state for plan in plans)
+    return {"plans_proposed": states[PlanState.PROPOSED], "plans_active": sum(states[state] for state in ACTIVATED)}
 
 
 class OverviewQueries(Incidents, Places):
@@ -55,7 +61,6 @@ class OverviewQueries(Incidents, Places):
         activities = activity_counts(picture.reference, work)
         rows = await self._incident_rows(found)
         current = rows[: bisect_left(rows, True, key=lambda row: row.state not in OPEN)]
-        plans = Counter(p.state for p in (await picture.rows(c.PlanRow)).values())
         task_rows = (await picture.rows(a.TaskRow)).values()
         tasks = Counter(t.state for t in task_rows)
         ladders = Counter(e.state for e in (await picture.rows(calling.EscalationRow)).values())
@@ -64,8 +69,8 @@ class OverviewQueries(Incidents, Places):
         level = shape.level("territory", levels.get("territory"))
         counts = {
             "incidents_open": len(current), "incidents": len(rows), "reports": await picture.count("reports"),
-            "tasks_open": tasks[TaskState.OPEN] + tasks[TaskState.TAKEN], "tasks_overdue": sum(is_overdue(t, at) for t in task_rows), "plans_proposed": plans[PlanState.PROPOSED],
-            "plans_active": plans[PlanState.ACTIVE] + plans[PlanState.PARTLY_ACTIVE],
+            "tasks_open": tasks[TaskState.OPEN] + tasks[TaskState.TAKEN], "tasks_overdue": sum(is_overdue(t, at) for t in task_rows),
+            **plan_counts((await picture.rows(c.PlanRow)).values()),
             "activities_interrupted": sum(n[ActivityState.INTERRUPTED] for n in activities.values()),
             "incidents_quiet": sum(1 for i in current if i.quiet is not None), "maintenance_active": windows["active"],
             "escalations_running": ladders["running"], "notifications": await picture.count("notifications"),

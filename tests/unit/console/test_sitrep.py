@@ -17,6 +17,7 @@ from tests.scenarios.remembered import OUTLINES, Remembered
 from tests.shipped import FOLDER
 
 AT_MIN = 36.4
+DAY_MIN = 24 * 60
 
 
 @cache
@@ -52,6 +53,16 @@ def test_it_says_what_is_the_case_and_why() -> None:
     assert "8 plans en attente, le plus ancien depuis 35 min." in said("decisions")
     assert "Vague 1 (09:42) : 0 réponse sur 7 attendues." in said("calls")
     assert "10:22 : DMIA de CPL-01" in said("ahead")
+
+
+def test_who_is_absent_takes_no_desk_away() -> None:
+    """A strike: the number was that of the absent, in a document that goes to the prefecture."""
+    played = played_to("S03", 2 * DAY_MIN + 600)
+    at = played.played.start + (2 * DAY_MIN + 600) * MINUTE_MS
+    found = asyncio.run(Remembered(played).draft_sitrep(played.realm, as_of=at)).sheet("fr").section("staff")
+    assert found is not None
+    assert found.table is not None
+    assert [row.cells[1] for row in found.table.rows if row.cells[0] == "Postes de travail perdus"] == ["0"]
 
 
 def test_the_clock_of_a_site_knows_the_end_that_is_announced_there() -> None:

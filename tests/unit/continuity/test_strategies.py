@@ -115,6 +115,14 @@ def test_desks_of_a_fallback_site_are_counted_over_all_strategies() -> None:
         assert isinstance(world.say(asked, "10:00"), CommandApplied) is ok
 
 
+def test_a_gymnasium_has_as_a_fallback_the_places_that_it_has_as_a_host() -> None:
+    """Its own desks are two; the page of plans and the reassignment model count twenty."""
+    world = _down(World())
+    asked = cmd.ActivateStrategy(activity="EOM-01", strategy="SR-SITE", expected_capacity_pct=80, site="gym-01", desks=21, **WHO)
+    assert _refused(world.say(asked, "10:00")) == (409, "fallback_full")
+    assert isinstance(world.say(asked.model_copy(update={"desks": 20}), "10:00"), CommandApplied)
+
+
 def test_in_a_flood_an_exposed_site_is_no_fallback() -> None:
     world = _down(World())
     world.announce(None, "09:55", incident="i-2", kind="flood")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from schemas.words import CardState, ClockState, PlanState
+from schemas.words import ACTIVATED, CardState, ClockState
 from services.console.documents.document import Cited, Column, Line, Row, Section, Table
 from services.console.documents.facts import Facts, figures
 from services.console.documents.sitrep.counts import none
@@ -91,7 +91,7 @@ def plans(x: Facts, cited: Cited) -> Section:
     )
     notes = [_.plural("et {n} autre plan", "et {n} autres plans", len(lines) - len(rows))] if len(lines) > len(rows) else []
     for plan in x.plans:
-        if plan.state not in (PlanState.ACTIVE, PlanState.PARTLY_ACTIVE, PlanState.RECOVERING) or not plan.cards:
+        if plan.state not in ACTIVATED or not plan.cards:
             continue
         done = sum(c.state in (CardState.DONE, CardState.NOT_APPLICABLE) for c in plan.cards)
         late = sum(c.overdue for c in plan.cards)

@@ -6,11 +6,12 @@ from typing import Final
 
 from schemas.alerts import ReportRow
 from schemas.reassignment import LineState
-from schemas.words import SiteStatus
+from schemas.words import Certainty, EventType, SiteStatus
 from services.console.documents.document import Cited, Column, Line, Row, Section, Table
 from services.console.documents.facts import OUT, Facts, unconfirmed
 from services.console.documents.sitrep.counts import none, people
 from services.console.pages import times
+from services.console.resources import Site
 from services.console.texts import words as w
 from services.console.texts import world
 
@@ -46,13 +47,19 @@ _NOBODY: Final = {"rumour", "public", "citizen"}
 """Sources that stand for no organisation. Every other one is a partner."""
 
 
+def _desks_lost(site: Site) -> int:
+    """By its gravest cause that acts now. Who is absent takes no desk away: that is a number of agents (as the reassignment model counts, §1)."""
+    acting = (c for c in site.causes if c.certainty is Certainty.CONFIRMED and not c.planned and c.type is not EventType.STAFF_SHORTAGE)
+    return round(site.desks * max((c.loss_pct for c in acting), default=0.0) / 100)
+
+
 def staff(x: Facts, cited: Cited) -> Section:
     _, lang = x._, x.lang
     out = [s for s in x.sites if s.status in OUT]
     silent = [s for s in x.sites if s.status is SiteStatus.UNKNOWN]
     rows = [
         Row(cells=(_("Agents dont le site est hors service"), people(sum(s.staff for s in out), lang)), refs=cited.of(*(f"site:{s.id}" for s in out[:2]))),
-        Row(cells=(_("Postes de travail perdus"), w.number(sum(round(s.desks * (100 - s.capacity_pct) / 100) for s in x.sites), lang))),
+        Row(cells=(_("Postes de travail perdus"), w.number(sum(_desks_lost(s) for s in x.sites), lang))),
         Row(cells=(_("Agents des sites sans nouvelles"), people(sum(s.staff for s in silent), lang))),
     ]  # fmt: skip
     if x.moved:
