@@ -128,8 +128,8 @@ def _since(before: ActivityRow | None, current: ActivityState, rto: ClockRow, fo
 
 
 def _next_due(state: State, need: Need, row: ActivityRow, out: bool, now: Instant) -> Instant | None:
-    """The next instant at which time alone changes this activity; later than now, so that a bounded step goes on."""
-    instants = [at for at in (row.rto.next_at, row.dmia.next_at, next_local(state, need.id)) if at is not None]
+    """The next instant at which time alone changes this activity (an end that has passed says nothing, D17); later than now, so that a bounded step goes on."""
+    instants = [at for at in (row.rto.next_at, row.dmia.next_at, next_local(state, need.id), row.expected_end) if at is not None]
     if out and need.windows and (row.rto.next_at is not None or row.dmia.next_at is not None):
         instants += [window.next_edge(now) for window, _ in need.windows]
     return max(min(instants), now + 1) if instants else None

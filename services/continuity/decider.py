@@ -33,7 +33,7 @@ from services.continuity.commands import HANDLERS, carry_out
 from services.continuity.conditions import FLOOD, TRANSIT
 from services.continuity.draft import Draft
 from services.continuity.metrics import tell_every_metric, tell_metrics
-from services.continuity.state import RECORDED_SECTIONS, Memory, State, evolve
+from services.continuity.state import NO_LOCAL, RECORDED_SECTIONS, Memory, State, evolve
 from services.continuity.strategies import end_lost
 from services.runtime.codec import StateCodec
 from services.runtime.decider import Deadline, Firing, Input
@@ -201,11 +201,16 @@ def _on_flag(draft: Draft, row: FlagRow) -> None:
 
 
 def _touch(draft: Draft, dependency: str, since: Instant | None) -> None:
-    """Settle what a dependency touches; local clocks depend on kitchens only."""
-    served = draft.bia.kitchens.get(dependency.partition(":")[2], ())
-    others, meals = Change(since), Change(since, frozenset(served))
+    """Settle what a dependency touches."""
     touched = draft.bia.by_dependency.get(dependency, ())
-    _settle_each(draft, ((activity, meals if activity == MEALS else others) for activity in touched))
+    _settle_each(draft, ((activity, Change(since, _local_sites(draft, activity, dependency))) for activity in touched))
+
+
+def _local_sites(draft: Draft, activity: str, dependency: str) -> frozenset[str]:
+    """Sites whose own clocks depend on it: those that a kitchen serves, and those where a clock runs whose limits a flag shortens."""
+    served = draft.bia.kitchens.get(dependency.partition(":")[2], ()) if activity == MEALS else ()
+    shortened = draft.state.local.get(activity, NO_LOCAL) if draft.bia.needs[activity].by_flag else ()
+    return frozenset((*served, *shortened))
 
 
 def _on_incident(draft: Draft, row: IncidentRow) -> None:

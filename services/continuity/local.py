@@ -108,13 +108,19 @@ def _of_site(draft: Draft, need: Need, was: LocalClockRow | None, site: str, tur
         id=f"{need.id}/{site}", activity=need.id, site=site, capacity_pct=(HUNDRED - loss) / 100, clocks=(clocks.rto, clocks.dmia),
         same_until=None if stopped is None else stopped + SAME_CLOCK_MS,
         forecast_breach_at=breach(latest(ends), clocks.dmia.deadline, now) if out else None,
-        next_at=min((at for at in (clocks.rto.next_at, clocks.dmia.next_at) if at is not None), default=None),
+        next_at=_next_at(need, clocks, now),
     )  # fmt: skip
     if not clocks.due:
         return made, []
     source = worst_cause(causes) if kitchen is None else kitchen
     path = path_of(None if source is None else source.report, "site", site, need.id, need.activity.pole)
     return made, _alarms(clocks, site, path, None if source is None else source.incident)
+
+
+def _next_at(need: Need, clocks: Clocks, now: Instant) -> Instant | None:
+    """When time alone changes the clocks: the next of their own instants, or before it a midnight that shortens or lengthens their limits (D43)."""
+    own = [at for at in (clocks.rto.next_at, clocks.dmia.next_at) if at is not None]
+    return min([*own, *(window.next_edge(now) for window, _ in need.windows)]) if own else None
 
 
 def _alarms(clocks: Clocks, site: str, path: Path, incident: str | None) -> list[Due]:

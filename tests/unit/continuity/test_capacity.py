@@ -175,3 +175,16 @@ def test_an_end_that_has_passed_says_nothing() -> None:
     world.hit("cen-1", EventType.EVACUATION, since="09:52", end="10:00", incident=None)
     world.hit("cen-2", since="10:30")
     assert world.activity("COM-03").expected_end is None
+
+
+def test_an_announced_return_is_no_longer_told_when_its_time_is_over_and_nobody_is_back() -> None:
+    """Its next percentage is hours away: until then the page went on saying that it holds."""
+    world = World()
+    for site in ("cen-1", "cen-2", "cen-3", "cen-4", "cen-5"):
+        world.hit(site, since="09:40")
+    world.announce("10:30", "09:55")
+    world.until("10:29")
+    assert clock(world.activity("COM-05").expected_end) == "10:30"
+    world.until("10:30")
+    assert world.activity("COM-05").expected_end is None
+    assert all(row.expected_end is None for row in world.state.activities.values())

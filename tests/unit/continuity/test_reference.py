@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -218,3 +219,22 @@ def test_a_system_on_which_very_many_activities_depend_fits_into_records() -> No
     assert not [f.data for f in world.records() if f.name in ("InputFailed", "DeadlineFailed")]
     rows = [world.activity(a.id) for a in more]
     assert {(row.state, clock(row.rto.started_at)) for row in rows} == {(ActivityState.INTERRUPTED, "09:10")}
+
+
+@pytest.mark.parametrize("held", ["flag", "days"])
+def test_a_shorter_limit_of_single_sites_counts_at_once(held: str) -> None:
+    """D43: under a flag, and from the midnight on that opens its window. Their clocks waited for their own next percentage."""
+    policy = next(s for s in territory().sections if isinstance(s, ref.EscalationPolicy))
+    when: dict[str, Any] = {"flag": "total_isolation"} if held == "flag" else {"days_of_month": (12,)}
+    shorter = (*policy.policy.surcharges, ref.Surcharge(activity="SOL-06", dmia_h=4, rto_h=2, **when))
+    section = policy.model_copy(update={"policy": policy.policy.model_copy(update={"surcharges": shorter})})
+    world = World()
+    world.service.feed(REALM, ref.ReferencePublished(reference="shorter", data=section, last=True))
+    world.hit("sst-01", EventType.CLOSURE, since="10:00")
+    if held == "flag":
+        world.flag("flag:total_isolation", True, "13:00")
+    world.until("13:00" if held == "flag" else "2027-02-12 00:00")
+    row = world.local("SOL-06", "sst-01")
+    assert row is not None
+    assert [(c.limit_h, clock(c.deadline)) for c in row.clocks] == [(2, "12:00"), (4, "14:00")]
+    assert ("rto", 100, "13:00" if held == "flag" else "00:00") in world.alarms("SOL-06", "sst-01")
