@@ -334,7 +334,8 @@ class MovesView:
     void: list[Group]
     """Orders that ended because a place was lost or a site left the data, of the last day."""
     under_way: list[Group]
-    kg: float
+    kg: int
+    """Of all that move by it, also those of whom an earlier proposal decided: as everything above the picture."""
     others: list[Proposal]
     """Former proposals, for comparison: the newest of each preference."""
     covered: int
@@ -368,7 +369,7 @@ def moves_view(
         under_way=groups_of(
             [x for x in moved if x.state in UNDER_WAY and (not sites or {x.source.site, x.target.site} & set(sites))], _, one_by_one=bool(sites)
         ),
-        kg=round(sum(x.score["co2_g"] * x.count for x in lines) / 1000), others=list(others.values()),
+        kg=round(shown.objective.get("C", 0) / 1000) if shown is not None else 0, others=list(others.values()),
         covered=(shown.demand - shown.unmet_agents) if shown is not None else 0,
     )  # fmt: skip
 

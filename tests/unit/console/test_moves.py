@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from schemas.reassignment import LineState, ReassignmentRow
+from schemas.reassignment import LineState, ProposalRow, ProposalState, ReassignmentRow
 from services.console.i18n import translator
-from services.console.pages.moves import groups_of, orders_of
+from services.console.pages.moves import facts_of, groups_of, moves_view, orders_of
 from services.console.resources import ReassignmentLine
 from services.console.shapes import Shaper
 from tests.unit.console.held import browsing, outlines, reference
 from tests.unit.console.test_every_screen import crisis, realm, shown
 
 _ = translator("fr")
+NOW = datetime(2027, 2, 11, 10, tzinfo=UTC)
 SHAPER = Shaper("92", reference(), outlines(), "fr")
 
 
@@ -41,6 +44,17 @@ def test_fewer_than_three_are_not_counted_out_also_of_several_metiers() -> None:
     assert {g.shown for g in groups_of(given, _)} == {o.shown for o in orders_of("cen-1", given, _)} == {"< 3"}
     (partly,) = groups_of([line("l-1", 6, 1)], _)
     assert partly.still == "< 3 encore nécessaires"
+
+
+def test_the_co2_of_a_proposal_is_one_figure_also_where_people_approved_a_part_before() -> None:
+    """The head told that of the new lines, the list of its qualities that of all: as « 40 kg » beside « 1 415 kg »."""
+    row = ProposalRow(
+        id="p", number=2, state=ProposalState.OPEN, reference="r", requested_at=0, computed_at=0, sites_hit=1, elapsed_h=1, transit=True, telework=True,
+        objective={"C": 1_415_385}, lines=1, agents=4, kept=97,
+    )  # fmt: skip
+    proposal = SHAPER.proposal(row).model_copy(update={"lines": [line("l-1", 4, 4)]})
+    view = moves_view([proposal], proposal, [], [], NOW, reference().names, _)
+    assert [f["value"] for f in facts_of(proposal, _) if str(f["name"]).startswith("CO₂")] == [view.kg] == [1415]
 
 
 async def test_before_the_first_proposal_the_page_does_not_say_that_nobody_lacks_a_place() -> None:
