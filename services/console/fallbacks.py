@@ -20,8 +20,9 @@ from services.console.texts.strategies import SITE
 
 FLOOD: Final = "flood"
 NOT_EXPOSED: Final = "non"
-DECIDABLE: Final = (PlanState.PROPOSED, PlanState.POSTPONED)
-COUNTS: Final = ACTIVATED.union(DECIDABLE)
+COUNTS: Final = ACTIVATED | {PlanState.PROPOSED, PlanState.POSTPONED}
+MAY_BEGIN: Final = frozenset(PlanState) - ACTIVATED - {PlanState.DRAFT, PlanState.IN_REVIEW, PlanState.ARCHIVED}
+"""A person may put it into effect: proposed, or in reserve, refused, over."""
 _OUT: Final = (SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.UNKNOWN)
 _GONE: Final = (g.LineState.RELEASED, g.LineState.VOID)
 _OVER: Final = (IncidentState.CLOSED, IncidentState.MERGED)
@@ -41,7 +42,7 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Collision:
-    """`plan` is to be decided and counts on sites of `kind`, as `other` does."""
+    """`plan` may be put into effect and counts on sites of `kind`, as `other` does, which is proposed or in effect."""
 
     plan: str
     other: str
@@ -59,11 +60,12 @@ class Collision:
 
 def collisions(reference: Reference, now: Situation) -> list[Collision]:
     """By plan, other plan and kind."""
-    wants = {id: _wants(reference, now, plan.pole) for id, plan in reference.plans.items() if plan.pole and _state(now, id) in COUNTS}
+    states = {id: _state(now, id) for id, plan in reference.plans.items() if plan.pole}
+    wants = {id: _wants(reference, now, reference.plans[id].pole) for id, state in states.items() if state in COUNTS | MAY_BEGIN}
     places = _Places(reference, now)
     found = []
-    for plan in (id for id in sorted(wants) if _state(now, id) in DECIDABLE):
-        for other in sorted(wants.keys() - {plan}):
+    for plan in (id for id in sorted(wants) if states[id] in MAY_BEGIN):
+        for other in (id for id in sorted(wants) if id != plan and states[id] in COUNTS):
             for kind, mine in sorted(wants[plan].items()):
                 theirs, held = wants[other].get(kind, []), places.held(kind, reference.plans[other].pole)
                 needed = sum(x.minimum_staff for x in (*mine, *theirs))

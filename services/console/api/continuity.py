@@ -166,7 +166,7 @@ async def triggers(reader: Picture, part: Cut) -> Page[Trigger]:
     return part.of(await reader.model.triggers(reader.realm, as_of=reader.as_of, lang=reader.lang))
 
 
-@router.get("/plan-conflicts", summary="Plans to be decided that count on the fallback sites of another plan (D51)")
+@router.get("/plan-conflicts", summary="Plans that may be put into effect and count on the fallback sites of another plan (D51)")
 async def conflicts(reader: Picture, part: Cut) -> Page[PlanConflict]:
     found = await reader.model.conflicts(reader.realm, as_of=reader.as_of, lang=reader.lang)
     return part.of(found, lambda one: f"{one.plan} {one.other} {one.kind}")

@@ -107,7 +107,7 @@ class Continuity(Reading):
             return found.shape.plan(static, await found.picture.row(c.PlanRow, id), await _stale(found.picture))
 
     async def conflicts(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.PlanConflict]:
-        """Plans to be decided that count on the fallback sites of another plan (D51)."""
+        """Plans that may be put into effect and count on the fallback sites of another plan (D51)."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         read = found.picture.rows
         async with store_errors():

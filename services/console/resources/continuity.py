@@ -176,7 +176,7 @@ class Plan(Resource):
 
 
 class PlanConflict(Resource):
-    """Two plans of pôles that count on the same fallback sites (D51): `plan` is to be decided, `other` is proposed or active."""
+    """Two plans of pôles that count on the same fallback sites (D51): `plan` may be put into effect, `other` is proposed or active."""
 
     plan: str
     other: str

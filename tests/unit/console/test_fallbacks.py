@@ -57,7 +57,17 @@ def test_both_are_told_when_both_are_to_be_decided() -> None:
 
 @pytest.mark.parametrize("other", [PlanState.VALID, PlanState.REFUSED, PlanState.LIFTED])
 def test_a_plan_that_is_not_in_play_takes_nothing(other: PlanState) -> None:
-    assert collisions(reference(), _situation(other=other)) == []
+    assert [x for x in collisions(reference(), _situation(other=other)) if x.other == EDUCATION] == []
+
+
+@pytest.mark.parametrize("mine", [PlanState.VALID, PlanState.REFUSED, PlanState.LIFTED, PlanState.RETEX_CLOSED])
+def test_a_plan_that_nothing_proposes_is_told_too_before_somebody_activates_it(mine: PlanState) -> None:
+    assert [(x.plan, x.other) for x in collisions(reference(), _situation(mine=mine))] == [(SOLIDARITY, EDUCATION)]
+
+
+@pytest.mark.parametrize("mine", [PlanState.DRAFT, PlanState.IN_REVIEW, PlanState.ARCHIVED])
+def test_a_plan_that_nobody_may_activate_is_told_nothing(mine: PlanState) -> None:
+    assert collisions(reference(), _situation(mine=mine)) == []
 
 
 def test_what_is_decided_already_is_told_no_more() -> None:
