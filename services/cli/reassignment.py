@@ -11,10 +11,14 @@ from urllib.parse import quote
 import typer
 from rich.table import Table
 
+from schemas.reassignment import Reason
 from services.cli.client import fail
-from services.cli.decide import Expected, Key, Reason, decide
+from services.cli.decide import Expected, Key, decide
+from services.cli.decide import Reason as Given
 from services.cli.read import AsJson, Realm
 from services.cli.shown import console
+from services.console.texts.moves import move_reason
+from services.console.texts.names import Names
 from services.continuity.reassignment.files import FileInvalid, proposal_document, read_previous, read_situation
 from services.continuity.reassignment.lexicographic import Choice
 from services.continuity.reassignment.plan import Options
@@ -61,11 +65,10 @@ def solve(
     except (TerritoryInvalid, TablesInvalid, FileInvalid, SolverFailed) as error:
         raise fail(error) from error
     document = proposal_document(proposal, _strategies(data), seconds)
-    names = {m.id: m.name for m in data.staffing.metiers}
     if as_json:
         typer.echo(json.dumps(document, ensure_ascii=False))
     else:
-        _show(name, document, names)
+        _show(name, document, Names.of(data.sections))
 
 
 Lines = Annotated[list[str] | None, typer.Option("--line", help="Only these lines; may be repeated. Default: all that nobody decided")]
@@ -73,7 +76,7 @@ Lines = Annotated[list[str] | None, typer.Option("--line", help="Only these line
 
 @app.command()
 def approve(
-    proposal: str, line: Lines = None, realm: Realm = None, reason: Reason = None, expected: Expected = None, key: Key = None,
+    proposal: str, line: Lines = None, realm: Realm = None, reason: Given = None, expected: Expected = None, key: Key = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Approve lines of a proposal: their orders go out at once. Exit 1 when it is stale: `vigie reassignments` shows the one in force."""
@@ -84,7 +87,7 @@ def approve(
 
 @app.command()
 def decline(
-    proposal: str, line: Lines = None, realm: Realm = None, reason: Reason = None, expected: Expected = None, key: Key = None,
+    proposal: str, line: Lines = None, realm: Realm = None, reason: Given = None, expected: Expected = None, key: Key = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Decline lines of a proposal, with a reason."""
@@ -108,7 +111,7 @@ def announce(
 def compute(
     realm: Realm = None, preference: Annotated[str, typer.Option(help="best, fewest, least_co2, fastest")] = "best",
     transit: Annotated[bool | None, typer.Option("--transit/--no-transit", help="Public transport runs")] = None,
-    telework: Annotated[bool | None, typer.Option("--telework/--no-telework", help="Telework is possible")] = None, reason: Reason = None,
+    telework: Annotated[bool | None, typer.Option("--telework/--no-telework", help="Telework is possible")] = None, reason: Given = None,
     key: Key = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Ask for a proposal now."""
@@ -135,7 +138,13 @@ def _strategies(territory: Territory) -> dict[str, tuple[str, ...]]:
     return {activity.id: activity.strategies for activity in territory.activities}
 
 
-def _show(name: str, document: dict[str, Any], names: dict[str, str]) -> None:
+def _why(reasons: list[dict[str, Any]], names: Names) -> str:
+    """As the page of reassignments says it; `--json` has the codes."""
+    said = (Reason.model_validate({"code": r["code"], "values": {k: v for k, v in r.items() if k != "code"}}) for r in reasons)
+    return ", ".join(move_reason(reason, names, "fr") for reason in said)
+
+
+def _show(name: str, document: dict[str, Any], names: Names) -> None:
     shown = console()
     levels = ", ".join(f"{level} {value}" for level, value in document["objective"].items())
     shown.print(f"{name}: {levels} ({document['solve_s']} s)")
@@ -147,16 +156,15 @@ def _show(name: str, document: dict[str, Any], names: dict[str, str]) -> None:
     for line in document["lines"][:SHOWN_LINES]:
         source, target = line["from"], line["to"]
         table.add_row(
-            f"{source['site']} {source['activity']}", f"{target['site'] or 'télétravail'} {target['activity']}", names[line["metier"]],
-            str(line["count"]), str(line["score"]["minutes"]), " ".join(reason["code"] for reason in line["why"]),
+            f"{source['site']} {source['activity']}", f"{target['site'] or 'télétravail'} {target['activity']}", names.metier(line["metier"], "fr"),
+            str(line["count"]), str(line["score"]["minutes"]), _why(line["why"], names),
         )  # fmt: skip
     shown.print(table)
     if len(document["lines"]) > SHOWN_LINES:
         shown.print(f"… {len(document['lines']) - SHOWN_LINES} autres lignes\u00a0: --json")
     for gap in document["unmet"]:
-        why = " ".join(reason["code"] for reason in gap["why"])
         asked = f"\u00a0; recours extérieurs\u00a0: {', '.join(gap['outside_help'])}" if gap["outside_help"] else ""
         shown.print(
-            f"manque\u00a0: {gap['count']} {names[gap['metier']]} pour {gap['activity']} à {gap['site']}, faute {MISSING[gap['missing']]} ({why}){asked}",
+            f"manque\u00a0: {gap['count']} {names.metier(gap['metier'], 'fr')} pour {gap['activity']} à {gap['site']}, faute {MISSING[gap['missing']]} ({_why(gap['why'], names)}){asked}",
             style="red",
         )

@@ -50,12 +50,16 @@ _SAY: Final[dict[str, _Say]] = {
     "no_travel": lambda _v, _n, _: _("sans trajet"),
     "travel": _travel,
     "R1": lambda v, n, _: _("R1 : aucun autre métier ne remplace : {metier}", metier=n.metier(str(v["metier"]), _.lang)),
-    "R2": lambda v, _n, _: _("R2 : {n} agents sans contrôle d’honorabilité", n=v["agents"]),
-    "R3": lambda v, _n, _: _("R3 : {n} agents hors d’une cuisine", n=v["agents"]),
+    "R2": lambda v, _n, _: _.plural(
+        "R2 : {n} agent sans contrôle d’honorabilité", "R2 : {n} agents sans contrôle d’honorabilité", int(v["agents"])
+    ),
+    "R3": lambda v, _n, _: _.plural("R3 : {n} agent hors d’une cuisine", "R3 : {n} agents hors d’une cuisine", int(v["agents"])),
     "R5": lambda v, _n, _: _("R5 : plus de {n} min de trajet", n=v["minutes"]),
-    "R9": lambda v, _n, _: _("R9 : {n} agents restent sur leur métier", n=v["kept"]),
+    "R9": lambda v, _n, _: _.plural("R9 : {n} agent reste sur son métier", "R9 : {n} agents restent sur leur métier", int(v["kept"])),
     "all_at_minimum": lambda v, n, _: _("{metier} : tous à leur minimum", metier=n.metier(str(v["metier"]), _.lang)),
-    "taken": lambda v, _n, _: _("les {n} agents possibles servent un besoin plus urgent", n=v["available"]),
+    "taken": lambda v, _n, _: _.plural(
+        "le seul agent possible sert un besoin plus urgent", "les {n} agents possibles servent un besoin plus urgent", int(v["available"])
+    ),
     "no_host": lambda _v, _n, _: _("aucun lieu de repli sain de ce genre"),
     "no_desk": lambda _v, _n, _: _("plus de poste libre dans les lieux de repli"),
     "telework_off": lambda _v, _n, _: _("télétravail impossible en ce moment"),

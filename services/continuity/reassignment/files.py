@@ -42,9 +42,10 @@ def read_situation(rows: Path, meta: Path, name: str, tables: Tables) -> Situati
 
 
 def _sites(path: Path, name: str, tables: Tables) -> dict[str, SiteState]:
+    """Spreadsheets write a byte order mark first: it is passed over."""
     sites: dict[str, SiteState] = {}
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             if not set(COLUMNS) <= set(reader.fieldnames or ()):
                 raise FileInvalid(f"{path}: the columns are {', '.join(COLUMNS)}")
@@ -73,7 +74,7 @@ def _state(path: Path, line: int, row: Mapping[str, str], sites: Mapping[str, Si
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise FileInvalid(f"{path}: {error}") from error
 

@@ -40,6 +40,14 @@ def test_a_proposal_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert all(k.count == k.before for k in solve(territory(), now, read).kept)
 
 
+def test_a_table_that_a_spreadsheet_wrote_is_read(tmp_path: Path) -> None:
+    """It begins with a byte order mark: the first column seemed to be missing."""
+    rows, meta = tmp_path / "situations.csv", tmp_path / "situations.json"
+    rows.write_text(ROWS, encoding="utf-8-sig")
+    meta.write_text(json.dumps(META), encoding="utf-8-sig")
+    assert read_situation(rows, meta, "X", territory()).sites == {"a": SiteState(100, 0, False)}
+
+
 def _said(tmp_path: Path, place: str, value: Any) -> str:
     """The complaint about a proposal whose second line is another at a place (`to.site`)."""
     text, file = document(), tmp_path / "proposal.json"

@@ -1,0 +1,19 @@
+"""`vigie reassignment solve`, as people read it."""
+
+from __future__ import annotations
+
+from typer.testing import CliRunner
+
+from services.cli.__main__ import app
+from tests.unit.continuity.reassignment.cases import META, ROWS
+
+
+def test_people_read_why_in_words_and_not_in_codes() -> None:
+    given = ["--situations", str(ROWS), "--meta", str(META), "--name", "N3-CEN"]
+    said = CliRunner().invoke(app, ["reassignment", "solve", *given], env={"COLUMNS": "250"})
+    assert said.exit_code == 0, said.output
+    words = " ".join(said.output.split())
+    assert "site perdu, même métier" in words
+    assert "aucun lieu de repli sain de ce genre" in words
+    for code in ("same_metier", "usual_host", "all_at_minimum", "displaced"):
+        assert code not in words
