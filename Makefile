@@ -35,7 +35,7 @@ $(VENV)/.dev: $(VENV)/.uv-$(UV_VERSION) uv.lock
 up: $(VENV)/.run
 	@exec $(BIN)/vigie up --demo $(ARGS)
 
-# four files at a time, also on two cores: many tests wait for brokers, timers and browsers. In the order of the files: browser tests last (tests/conftest.py).
+# four files at a time, also on two cores: many tests wait for brokers, timers and browsers. What needs no server first, browser tests last (tests/conftest.py).
 # Twenty failures are enough: when a server that many share is gone, the rest would wait for it, one after the other
 test: $(VENV)/.dev chromium node clients
 	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --maxfail 20 $(ARGS)
