@@ -43,6 +43,10 @@ class Served:
         _, token = await self.access.create_token(principal)
         return {"Authorization": f"Bearer {token}"}
 
+    async def is_ready(self) -> bool:
+        """The picture has been made from the logs."""
+        return (await self.http.get("/readyz")).status_code == 200
+
 
 @asynccontextmanager
 async def served(settings: Settings) -> AsyncIterator[Served]:

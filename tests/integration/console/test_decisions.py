@@ -102,6 +102,7 @@ async def test_without_an_answer_in_time_the_decision_is_on_its_way(console_sett
         assert (status, body["state"]) == (202, "pending")
         assert headers["location"] == f"/api/v1/commands/{body['command_id']}?realm={realm}"
         held_to_it = await console.as_role(Role.COORDINATOR, scope=Scope(realms=(realm,)))
+        await eventually(console.is_ready)  # what a scope holds is in the picture, which is being made
         assert (await console.http.get(headers["location"], headers=held_to_it)).status_code == 200
         asked = await console.http.get(headers["location"], headers=cell)
         assert (asked.status_code, asked.json()["state"]) == (200, "pending")
