@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from services.runtime import kafka_security
 from services.runtime.embedded.kafka import KafkaNode, RunningKafka
 from services.runtime.embedded.node import make_node as embedded_node
 from services.runtime.embedded.ports import free_ports
@@ -25,6 +26,12 @@ def make_node(folder: Path) -> KafkaNode:
     """A node with everything in `folder`, on free ports; `prepare` it before the start."""
     port, controller_port = free_ports(2)
     return embedded_node(folder, (port, controller_port), folder / "broker.jsonl", Settings().cache_dir, print)
+
+
+def forget() -> None:
+    """How a broker is spoken to is read from the environment once per process: read it again."""
+    kafka_security.security.cache_clear()
+    kafka_security._options.cache_clear()
 
 
 _RUN: list[Path] = []

@@ -17,7 +17,7 @@ import pytest
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.embedded.store import RunningStore
 from services.runtime.settings import Settings
-from tests.brokers import Brokers, of_run, starting_brokers, starting_stores
+from tests.brokers import Brokers, forget, of_run, starting_brokers, starting_stores
 from tests.faults.matrix import Recorder
 from tests.system import RunningVigie, stop_shared
 
@@ -55,6 +55,12 @@ def _no_settings_of_this_machine() -> Iterator[None]:
     patch.setenv("VIGIE_DATA_DIR", "/nonexistent/vigie")
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def _nobody_speaks_to_brokers_as_the_test_before() -> Iterator[None]:
+    yield
+    forget()
 
 
 @pytest.fixture(scope="module")

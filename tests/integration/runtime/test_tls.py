@@ -27,7 +27,6 @@ from pydantic import ValidationError
 from schemas.runtime import OpenRealm
 from schemas.topics import PARTITIONS, inputs, log
 from services.console.store import connect
-from services.runtime import kafka_security
 from services.runtime.embedded.kafka import KafkaNode, RunningKafka
 from services.runtime.embedded.store import RunningStore, answers
 from services.runtime.kafka import BrokerAway, RecordProducer
@@ -35,7 +34,7 @@ from services.runtime.kafka_security import KafkaSecurity
 from services.runtime.lag import read_lag
 from services.runtime.partitions import PartitionReader
 from services.runtime.provision import BrokerUnreachable, provision
-from tests.brokers import make_node
+from tests.brokers import forget, make_node
 from tests.waiting import eventually
 
 PASSWORD = "said-by-nobody"
@@ -128,12 +127,6 @@ class SecuredNode(KafkaNode):
         }  # fmt: skip
         lines = [line for line in plain.splitlines() if line.partition("=")[0] not in changed]
         return "\n".join([*lines, *(f"{k}={v}" for k, v in changed.items())]) + "\n"
-
-
-def forget() -> None:
-    """Settings are read once per process."""
-    kafka_security.security.cache_clear()
-    kafka_security._options.cache_clear()
 
 
 def environment(certificates: Certificates, **changes: str) -> dict[str, str]:
