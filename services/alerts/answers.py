@@ -216,8 +216,8 @@ def stale(draft: Draft, id: str) -> None:
         again(draft, changed(row, {"stale_times": row.stale_times + 1}), "stale")
 
 
-def again(draft: Draft, row: EscalationRow, why: str = "endangered") -> None:
-    """An answered ladder begins anew: what was answered no longer counts."""
+def again(draft: Draft, row: EscalationRow, why: str) -> None:
+    """A ladder that was answered, or ended unanswered, begins anew: what was answered no longer counts. `why`: code of the change."""
     before = changed(row, {
         "state": "running", "stale_at": None, "since_cycle": row.cycle + 1, "acknowledged_by": (),
         "repeat_times": row.cycle + row.repeat_times - (row.since_cycle - 1),

@@ -15,7 +15,7 @@ from services.alerts.evolve import OPEN
 from services.alerts.levels import CRISIS, TERRITORY, Rises
 from services.alerts.oncall import incidents_of
 from services.alerts.values import changed
-from services.alerts.waves import call_again, called_so_far, fire_from, put, running, schedule, waves_of
+from services.alerts.waves import call_again, called_so_far, fire_from, put, running, schedule, untake, waves_of
 
 
 def follow(draft: Draft, rises: Rises) -> None:
@@ -67,9 +67,9 @@ def _call_for_danger(draft: Draft, incident: str) -> None:
         start(draft, incident, max(row.level, Level.N1), (incident,), [])
         own = running(draft, incident)
         if own is not None:
-            call_again(draft, own, ())
+            untake(draft, own)
     elif own.state != "running":
-        answers.again(draft, own)
+        answers.again(draft, own, "endangered")
 
 
 def _turned(draft: Draft, incident: str, rises: Rises) -> None:

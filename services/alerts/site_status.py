@@ -70,10 +70,10 @@ def _row(draft: Draft, site_id: str, shown: list[Shown], old: SiteRow | None, wo
         why = ()
     sustained = (c for c in by if c.type is T.OUTAGE_POWER and site is not None and site.generator)
     why += tuple(Why(code="generator", at=c.since, reports=c.reports[:5]) for c in sustained)
-    hears = [s.cause for s in acting]
-    why += tuple(Why(code="contested", at=c.since, args={"type": c.type.value}, reports=c.reports[:5]) for c in hears if c.contested)
-    why += tuple(Why(code="D64", at=c.since, args={"type": c.type.value, "by": list(c.maintenance)}) for c in hears if c.maintenance)
-    why += tuple(Why(code="D65", at=c.since, args={"type": c.type.value}) for c in hears if c.inhibited_by)
+    effective = [s.cause for s in acting]
+    why += tuple(Why(code="contested", at=c.since, args={"type": c.type.value}, reports=c.reports[:5]) for c in effective if c.contested)
+    why += tuple(Why(code="D64", at=c.since, args={"type": c.type.value, "by": list(c.maintenance)}) for c in effective if c.maintenance)
+    why += tuple(Why(code="D65", at=c.since, args={"type": c.type.value}) for c in effective if c.inhibited_by)
     flags = tuple(name for name in _FLAGS if any(getattr(c, name) for c in causes))
     last = old.last_word_at if old else None
     return SiteRow(
@@ -114,8 +114,9 @@ def _since(draft: Draft, status: S, by: list[Cause], old: SiteRow | None, silenc
 def _marks(draft: Draft, site_id: str, shown: list[Shown], old: SiteRow | None) -> dict[str, tuple[str, ...]]:
     horizon_ms = draft.state.rules.horizon_ms
     marks: dict[str, set[str]] = {}
-    for cause, *_, acts in shown:
-        names = acts if cause.acting and not cause.maintenance else ()
+    for one in shown:
+        cause = one.cause
+        names = one.marks if cause.acting and not cause.maintenance else ()
         if cause.type in rules.CLOSURES and not cause.maintenance and _near(cause, draft.now, horizon_ms):
             names = (*names, "closing")
         incident = draft.standing(cause.incident)

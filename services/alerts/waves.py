@@ -101,10 +101,15 @@ def call_again(draft: Draft, row: EscalationRow, said_yes: Iterable[tuple[str, E
             wave = row.waves[first]
             called = ring(draft, row, wave, post_in(draft, answered, person), person)
             row = with_wave(row, first, notifications=(*wave.notifications, called)) if called is not None else row
+    untake(draft, row)
+    return row
+
+
+def untake(draft: Draft, row: EscalationRow) -> None:
+    """Nobody has the incidents of this ladder in charge any more: it asks again."""
     for known in incidents_of(draft, row):
         if known.state is IncidentState.ACKNOWLEDGED:
             draft.alter(known.id, "stale", state=IncidentState.OPEN, acknowledged_by=(), updated_at=draft.now)
-    return row
 
 
 def post_in(draft: Draft, row: EscalationRow, person: str) -> Post:

@@ -32,7 +32,7 @@ def bench(
     realm: Annotated[str | None, typer.Option(help="Realm to report into; default: a new test realm")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """Measure the running system. Reports go into a test realm unless a realm is given."""
+    """Measure the running system. Reports go into a test realm unless a realm is given. `elsewhere 1`: as a sender on another machine sees it."""
     settings = Settings()
     token = local_token(settings)
     if token is None:

@@ -240,8 +240,8 @@ def paths_of(activities: Sequence[Activity]) -> dict[str, str]:
 
 
 def takers(shown: Incident, x: Loaded) -> str:
-    """Who took the incident in charge, by role; two people of one role are one word."""
-    return ", ".join(list(dict.fromkeys(w.person_name(p, x.names, x._) for p in shown.acknowledged_by))[:3])
+    """Who took the incident in charge, the first three."""
+    return ", ".join(w.takers(shown.acknowledged_by, x.names, x._)[:3])
 
 
 def _counts(by_state: dict[ActivityState, int], _: Translator) -> str:

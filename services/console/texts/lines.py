@@ -105,9 +105,8 @@ def _incident(record: Record, names: Names, _: Translator) -> str:
         case "acknowledged":
             if v.get("state") == "open":
                 return _("Incident {number} : plus personne ne le prend en charge", number=v["number"])
-            takers = list(dict.fromkeys(w.person_name(p, names, _) for p in v.get("takers", ())))
             said = _("Incident {number} pris en charge", number=v["number"])
-            return _at(said, w.listed(takers, _), _)
+            return _at(said, w.listed(w.takers(v.get("takers", ()), names, _), _), _)
         case "closed":
             return _("Incident {number} clos", number=v["number"])
         case "reopened":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -306,6 +306,11 @@ def role_name(role: str, scope: str | None, names: Names, _: Translator) -> str:
 
 _ACCOUNT = re.compile(r"-[0-9a-f]{8}$|^local-")
 """What makes the name of an account of its role: `coordinator-1f2e3d4c`, `local-admin`."""
+
+
+def takers(persons: Iterable[str], names: Names, _: Translator) -> list[str]:
+    """Who took something in charge, as their roles: two people of one role are one word."""
+    return list(dict.fromkeys(person_name(p, names, _) for p in persons))
 
 
 def person_name(token: str, names: Names, _: Translator) -> str:

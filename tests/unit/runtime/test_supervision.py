@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +24,7 @@ from services.runtime.supervisor.backoff import DELAYS_S, STEADY_S, WAITING_S, B
 from services.runtime.supervisor.child import Child
 from services.runtime.supervisor.forking import Forked, ForkFailed, ForkServer
 from services.runtime.supervisor.lock import DataDirBusy, DataDirLock, is_held
-from services.runtime.supervisor.plan import NotAlive, Plan
+from services.runtime.supervisor.plan import NotAlive, Plan, Probe
 from services.runtime.supervisor.status import Addresses, ProcessStatus, iso_now, read_status, write_status
 from services.runtime.supervisor.stream import Stream
 from tests.waiting import until
@@ -181,6 +182,21 @@ async def test_a_process_that_is_being_made_while_all_is_stopped_ends_too() -> N
     assert (child.status.state, child.exit_code) == ("stopped", -15)
 
 
+async def watched(probe: Probe, enough: Callable[[], bool]) -> ProcessStatus:
+    """State of a process that runs idle, asked by this probe, once there was enough of it."""
+    command = (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1")
+    plan = Plan("idle", command, dict(os.environ), probe, stop_order=0, probe_every_s=0.01)
+    child = Child(plan, Stream(io.StringIO()), lambda: None, lambda _plan, _code: "")
+    running = asyncio.create_task(child.run())
+    async with asyncio.timeout(20):
+        while not enough():
+            await asyncio.sleep(0.01)
+        status = child.status
+        await child.stop()
+        await running
+    return status
+
+
 async def test_a_supervisor_that_stood_still_itself_takes_nobody_for_hung(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is stopped for a minute in the middle of a look: the look has failed, and the process was never asked in time."""
     ahead, looks = 0.0, 0
@@ -194,16 +210,8 @@ async def test_a_supervisor_that_stood_still_itself_takes_nobody_for_hung(monkey
             raise NotAlive
         return None
 
-    command = (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1")
-    plan = Plan("idle", command, dict(os.environ), probe, stop_order=0, probe_every_s=0.01)
-    child = Child(plan, Stream(io.StringIO()), lambda: None, lambda _plan, _code: "")
-    running = asyncio.create_task(child.run())
-    async with asyncio.timeout(20):
-        while looks < 5:
-            await asyncio.sleep(0.01)
-        assert (child.status.state, child.status.restarts) == ("ready", 0)
-        await child.stop()
-        await running
+    status = await watched(probe, lambda: looks >= 5)
+    assert (status.state, status.restarts) == ("ready", 0)
 
 
 @pytest.mark.parametrize("waits", [True, False], ids=["it-had-no-processor", "it-had-one"])
@@ -221,16 +229,7 @@ async def test_who_only_waits_for_the_processor_does_not_hang(monkeypatch: pytes
             raise NotAlive
         return None
 
-    command = (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1")
-    plan = Plan("idle", command, dict(os.environ), probe, stop_order=0, probe_every_s=0.01)
-    child = Child(plan, Stream(io.StringIO()), lambda: None, lambda _plan, _code: "")
-    running = asyncio.create_task(child.run())
-    async with asyncio.timeout(20):
-        while looks < 35:
-            await asyncio.sleep(0.01)
-        assert child.status.restarts == (0 if waits else 1)
-        await child.stop()
-        await running
+    assert (await watched(probe, lambda: looks >= 35)).restarts == (0 if waits else 1)
 
 
 def test_since_is_that_of_the_state_whatever_is_said_of_it_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
