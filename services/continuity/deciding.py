@@ -118,21 +118,22 @@ class _Ground(NamedTuple):
         )  # fmt: skip
 
 
-def _obstacle(draft: Draft, line: m.LineRow, ground: _Ground) -> tuple[str, str] | None:
-    """Why nobody can or must be sent there any more, as code and site; the next proposal says what instead. None: the line holds.
+def _obstacle(draft: Draft, line: m.LineRow, ground: _Ground) -> Refused | None:
+    """Why nobody can or must be sent there any more; the next proposal says what instead. None: the line holds.
 
     `site_back`: the agents sit at their own desks again, or nobody is missing where they were needed. A site that newer reference data dropped is lost.
     """
     sites = (line.site, line.need_site or line.site, line.site if line.place == TELEWORK else line.place)
     if (dropped := next((site for site in sites if site not in draft.bia.sites), None)) is not None:
-        return "place_lost", dropped
+        return Refused(412, "place_lost", line=line.id, site=dropped)
     if line.supply == "displaced" and line.site not in ground.without_seats:
-        return "site_back", line.site
+        return Refused(412, "site_back", line=line.id, site=line.site)
     if line.need_site and line.need_site not in ground.hit:
-        return "site_back", line.need_site
+        return Refused(412, "site_back", line=line.id, site=line.need_site)
     if line.place == TELEWORK:
-        return None if telework_works(draft.state, draft.now) else ("telework_off", line.place)
-    return None if _takes(draft, line, ground) else ("place_lost", line.place)
+        works = telework_works(draft.state, draft.now)
+        return None if works else Refused(412, "telework_off", line=line.id, site=line.place)
+    return None if _takes(draft, line, ground) else Refused(412, "place_lost", line=line.id, site=line.place)
 
 
 def _takes(draft: Draft, line: m.LineRow, ground: _Ground) -> bool:
@@ -162,7 +163,7 @@ def _chosen(draft: Draft, row: m.ProposalRow, asked: Iterable[str] | None, *, so
         chosen = [line for id, line in lines.items() if id in wanted]
     for line in chosen if sound else ():
         if (why := _obstacle(draft, line, ground)) is not None:
-            raise Refused(412, why[0], line=line.id, site=why[1])
+            raise why
     if not chosen:
         raise Refused(409, "nothing_to_decide", proposal=row.id)
     return chosen
