@@ -34,6 +34,8 @@ Made from the program by `python -m services.cli.errordoc`; a test holds it to t
 After 401 with another login or token. After every other 4xx not before something is changed. After 500 once; then tell the operator the reference.
 """
 _SERVICES: Final = ("runtime", "alerts", "continuity", "delivery")
+_OF_THE_RUNTIME: Final = frozenset({"load_under_way", "realm_closed", "realm_unknown"})
+"""Refused with a status that is told apart from the code."""
 
 
 def document() -> str:
@@ -56,6 +58,8 @@ def _refusals() -> Iterator[str]:
     raised = refusals()
     for code in sorted(REFUSALS):
         found = raised.get(code, set())
+        if not found and code not in _OF_THE_RUNTIME:
+            raise ValueError(f"{code}: no decider names it beside its status, in one call")
         by = ", ".join(sorted({service for service, _status in found})) or "runtime"
         status = ", ".join(str(s) for s in sorted({status for _service, status in found})) or "404, 409"
         yield f"| `{code}` | {status} | {by} | {_sentence(code, 'en')} · {_sentence(code, 'fr')} |"
