@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import Accounts, report
@@ -65,6 +66,23 @@ def test_one_connection_serves_all_tabs_of_a_browser(vigie: RunningVigie, crisis
     for page in pages:
         page.wait_for_function("parseInt(document.getElementById('age').textContent) <= 6")
     assert pages[0].evaluate("performance.getEntriesByName(location.origin + '/api/v1/stream').length") == 0
+
+
+@pytest.mark.parametrize(("path", "motion"), [("/", "no-preference"), ("/mur", "no-preference"), ("/", "reduce")])
+def test_the_sign_of_life_moves_when_something_is_heard_and_nothing_moves_without_end(
+    path: str, motion: str, crisis: str, visitor: Accounts
+) -> None:
+    """What moves all the time keeps a twelfth of a core busy, on every screen of the organisation."""
+    who = visitor()
+    context = who.context(reduced_motion=motion)
+    context.add_init_script("""window.moved = []; const was = Element.prototype.animate;
+        Element.prototype.animate = function (...how) { moved.push(this.closest("[id]").id); return was.apply(this, how); };""")
+    page = who.page(f"{path}?realm={crisis}", context=context)
+    expect(page.locator("#age")).not_to_be_empty()
+    if motion == "no-preference":
+        until(lambda: "live" in page.evaluate("moved"))
+    assert page.evaluate("document.getAnimations().filter(a => a.effect.getTiming().iterations === Infinity).length") == 0
+    assert ("live" in page.evaluate("moved")) is (motion == "no-preference")
 
 
 def test_silence_freezes_the_page_and_life_thaws_it(crisis: str, visitor: Accounts) -> None:

@@ -198,6 +198,13 @@ function show() {
   band.hidden = false;
 }
 
+/** The sign of life moves when something is heard, and only then: what moves all the time takes a twelfth of a core from every open page. */
+function pulse() {
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+  const sign = document.querySelector("#live .beat");
+  if (sign?.getAnimations().length === 0) sign.animate({ opacity: [1, 0.4, 1] }, { duration: 700, easing: "ease-in-out" });
+}
+
 /** @param {import("./stream.js").Signal} signal */
 function hear(signal) {
   switch (signal.type) {
@@ -205,6 +212,7 @@ function hear(signal) {
       if (frozenAt) refresh();
       lastBeat = performance.now();
       retryAt = null;
+      pulse();
       if (signal.serverTime !== null) clock.beat(signal.serverTime);
       break;
     case "change":
