@@ -76,7 +76,9 @@ class ReportReceived(Message):
     alias: str | None = Field(
         default=None, max_length=256, description="the sender's own id of this report (scenario event id, CAP identifier, dedup key)"
     )
-    occurred_at: Instant
+    occurred_at: Instant | None = Field(
+        description="None: its sender named no time, and it is of when it is recorded (simulated realms, whose time the front does not know)"
+    )
     recorded_at: Instant | None = Field(default=None, description="given by the player in simulated realms only; else the append time")
     effective: tuple[Window, ...] = ()
     expected_duration_h: float | None = Field(default=None, ge=0)

@@ -23,7 +23,7 @@ DENIED: Final = "denied:"
 
 def row_of(report: ReportReceived, recorded_at: Instant, territory: Territory) -> ReportRow:
     """The report as recorded, with the flags of D7–D9; nothing is decided about it yet."""
-    occurred_at, flags = report.occurred_at, list[str]()
+    occurred_at, flags = recorded_at if report.occurred_at is None else report.occurred_at, list[str]()
     if recorded_at - occurred_at > LATE_AFTER_MS:
         flags.append("late")
     if occurred_at - recorded_at > FUTURE_AFTER_MS and not report.effective:

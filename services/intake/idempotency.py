@@ -91,7 +91,7 @@ def identify(claim: Claim, sender: str, key: str | None, secret: bytes) -> Ident
         content.update(b"%d" % claim.minute)
         print_ = content.hexdigest()
         return Identity(derive_id(claim.realm, f"{sender}\x1fcontent\x1f{print_}", "report", 0), print_)
-    content.update(b"%d" % claim.message["occurred_at"])
+    content.update(b"%d" % (claim.message["occurred_at"] or 0))
     print_ = content.hexdigest() if claim.words is None else print_of(claim.words, secret)
     return Identity(keyed_id(claim.realm, sender, key), print_)
 

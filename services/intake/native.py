@@ -172,9 +172,14 @@ class Claim:
     """The claim in one canonical form, for fingerprints. Without a moment finer than what `minute` says."""
     minute: int
     words: bytes | None = None
-    """What a machine says of a matter, without times: its fingerprint in place of that of `content`, so that a later start knows whether the same is said."""
+    """What is said without times (by a machine of a matter, by a caller): its fingerprint in place of that of `content`, so that it is known when it is said again."""
     unplaced: bool = False
     """Its area is nowhere on the map, and it names no other place."""
+
+
+def of_its_arrival(realm: str) -> dict[str, Any]:
+    """What changes in the message of a report whose sender named no time: a simulated realm has a clock of its own, which its log tells."""
+    return {} if is_live(realm) else {"occurred_at": None}
 
 
 def parse_one(body: bytes) -> NativeReport:

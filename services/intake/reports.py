@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from codecs import BOM_UTF8
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -19,7 +20,7 @@ from services.intake.field.places import Places
 from services.intake.geography import Geography
 from services.intake.idempotency import Ledger
 from services.intake.lane import CAME, SENDER
-from services.intake.native import NativeReport, claim_of, dumped, parse_item, parse_one, problem_of
+from services.intake.native import NativeReport, claim_of, dumped, of_its_arrival, parse_item, parse_one, problem_of
 from services.intake.receiving import Raw, Receipt, Receiver, text_id_of
 from services.intake.refusals import Refused, RefusedLane
 from services.runtime import metrics
@@ -74,7 +75,7 @@ class TypedLine(BaseModel):
 
     text: str = Field(min_length=1, max_length=MAX_LINE, description="`117 ELEC`, `RAS 117`, `STOP 117` (docs/how-to/post-reports.md)")
     caller: str = Field(default=CALLER, max_length=64, description="kind of source whose word it is")
-    occurred_at: AwareDatetime | None = Field(default=None, description="default: now")
+    occurred_at: AwareDatetime | None = Field(default=None, description="default: when it comes, by the clock of its realm")
     realm: str | None = Field(default=None, max_length=64)
 
 
@@ -141,10 +142,9 @@ class Reports:
                 claim = claim_of(
                     self._report_of(typed, scope.get(CAME)), principal, self._live_realm, partial(self._receiver.resolve, principal.id)
                 )
-                # without a time of its own a line said again has another « now »: its key tells that it is the same
-                receipt = await self._receiver.accept(
-                    claim, principal, key, Raw(body, content_type, "line"), first_stands=typed.occurred_at is None
-                )
+                if typed.occurred_at is None:  # said again it has another « now »: its words tell that it is the same
+                    claim = replace(claim, message=claim.message | of_its_arrival(claim.realm), words=claim.content)
+                receipt = await self._receiver.accept(claim, principal, key, Raw(body, content_type, "line"))
             finally:
                 self._reader.room.give_back(len(body))
         except ProblemError as error:

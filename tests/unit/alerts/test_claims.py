@@ -9,7 +9,7 @@ import pytest
 
 from schemas.alerts import ReportChanged
 from schemas.commands import CompleteTask, ConfirmReport, DenyReport, LinkReport, ResolveIncident
-from schemas.reports import Measure, Window
+from schemas.reports import Measure, ReportReceived, Window
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Certainty, EventType, IncidentState, MsgType
 from services.alerts.draft import Draft
@@ -64,8 +64,6 @@ def test_the_same_id_a_second_time_has_no_effect_at_all(scene: Scene) -> None:
     id = scene.report(1, "closure", COLLEGE)
     before = scene.state
     again = scene.state.reports[id]
-    from schemas.reports import ReportReceived
-
     facts = scene.feed(
         ReportReceived(
             report_id=id, source="site_manager", site_id=COLLEGE, type=EventType.CLOSURE, severity=5, occurred_at=again.occurred_at
@@ -74,6 +72,14 @@ def test_the_same_id_a_second_time_has_no_effect_at_all(scene: Scene) -> None:
     )
     assert not facts
     assert scene.state == before
+
+
+def test_what_names_no_time_is_of_when_it_is_recorded(scene: Scene) -> None:
+    """In an exercise, whose time the front door does not know."""
+    scene.step(10)
+    scene.feed(ReportReceived(report_id="r", source="cell", site_id=COLLEGE, type=EventType.CLOSURE, severity=4, occurred_at=None))
+    row = scene.state.reports["r"]
+    assert (row.occurred_at, row.recorded_at, row.flags) == (scene.at(10), scene.at(10), ())
 
 
 def test_another_measure_on_the_same_site_is_another_cause(scene: Scene) -> None:

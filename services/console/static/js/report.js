@@ -210,9 +210,9 @@ const line = /** @type {HTMLFormElement | null} */ (document.getElementById("lin
 /** Lines without an answer, as they were sent, by what was typed: the same line again counts once, another line is another report. @type {Map<string, {key: string, body: object}>} */
 const lines = new Map();
 
-/** The time of a line is that of its arrival; in an exercise the realm's own, which the front door does not know. @param {string} text */
+/** The time of a line is that of its arrival. @param {string} text */
 function lineOf(text) {
-  const simulated = form.dataset.now ? { realm: form.dataset.realm, occurred_at: now() } : {};
+  const simulated = form.dataset.now ? { realm: form.dataset.realm } : {};
   return { key: freshKey(), body: { text, ...simulated } };
 }
 

@@ -268,6 +268,29 @@ async def test_the_cell_types_a_line_for_a_caller(field: Door) -> None:
     assert told(field) == [("outage_water", "clg-1", "confirmed", "site_manager")]
 
 
+async def test_another_line_under_the_same_key_is_refused_as_another_report_is(field: Door) -> None:
+    """It was answered with the receipt of the first, and lost."""
+    async with await field.as_(Role.CELL) as http:
+        said = [
+            await http.post("/api/v1/reports:line", json={"text": words}, headers={"Idempotency-Key": "call-1"})
+            for words in ("117 ELEC", "117 ELEC", "118 ELEC")
+        ]
+    assert [a.status_code for a in said] == [202, 202, 422]
+    assert said[2].json()["code"] == "key_reused"
+    assert [s for _, s, *_ in told(field)] == ["clg-1"]
+
+
+async def test_a_line_in_an_exercise_without_a_time_is_of_the_exercise_s_time(field: Door) -> None:
+    """Only the log of an exercise knows it: the door's own clock had dated it."""
+    realm, named = "92~ex-7", "2027-02-11T08:40:00+00:00"
+    async with await field.as_(Role.CELL) as http:
+        for n, when in enumerate(({}, {"occurred_at": named})):
+            line = {"text": "117 ELEC", "realm": realm} | when
+            for _ in range(2):
+                assert (await http.post("/api/v1/reports:line", json=line, headers={"Idempotency-Key": f"call-{n}"})).status_code == 202
+    assert [(r, m.occurred_at) for r, m, _ in field.inputs.appended] == [(realm, None), (realm, 1_802_335_200_000)]
+
+
 async def test_a_line_and_a_poster_that_are_offered_again_are_of_when_they_came(field: Door) -> None:
     came = 1_795_000_000_000
     key = await source(field, "poster", site="clg-2")
