@@ -15,7 +15,7 @@ from schemas.base import Instant
 from schemas.delivery import AttemptRow, NotificationRow
 from schemas.realms import derive_id
 from schemas.words import Channel, NotificationState
-from services.delivery.policies import FALLBACK, ChannelPolicy, Doubt, pause_ms
+from services.delivery.policies import ASKED_MOST_MS, FALLBACK, ChannelPolicy, Doubt, pause_ms
 
 HELD = "held"
 PACED = "paced"
@@ -128,8 +128,8 @@ def next_try(row: NotificationRow, policies: Policies, now: Instant) -> TryOn | 
     """Where to go after what happened so far; None = nothing is left to try.
 
     Every channel once, in order and without waiting, those whose hours are over for information last; then the channels that failed
-    for a passing reason (or are in doubt and at-least-once), the least tried first, each after its pause. A provider that accepted
-    is not asked again.
+    for a passing reason (or are in doubt and at-least-once), the least tried first, each after its pause and what its provider asked for. A
+    provider that accepted is not asked again.
     """
     tried = _by_channel(row.attempts[row.replayed_after :])
     closed: list[TryOn] = []
@@ -144,7 +144,9 @@ def next_try(row: NotificationRow, policies: Policies, now: Instant) -> TryOn | 
     if any(a.state in ("accepted", "received") for a in row.attempts[row.replayed_after :]):
         return None
     again = [
-        TryOn(c, a[-1].ended_at + pause_ms(len(a))) for c, a in tried.items() if a[-1].ended_at is not None and _may_repeat(policies[c], a)
+        TryOn(c, max(a[-1].ended_at + pause_ms(len(a)), a[-1].retry_at or 0))
+        for c, a in tried.items()
+        if a[-1].ended_at is not None and _may_repeat(policies[c], a)
     ]
     return min(again, key=lambda t: (len(tried[t.channel]), t.at), default=None) or min(closed, key=lambda t: t.at, default=None)
 
@@ -254,9 +256,12 @@ def accepted(row: NotificationRow, attempt: AttemptRow, now: Instant, provider_i
     return with_state(row.model_copy(update={"sent_at": row.sent_at or now, "why": None}))
 
 
-def failed(row: NotificationRow, attempt: AttemptRow, now: Instant, error: str | None, *, retry: bool) -> NotificationRow:
-    """It surely did not reach the person by this attempt."""
-    return with_state(change_attempt(row, attempt, state="failed", ended_at=now, error=error, retry=retry, due=None))
+def failed(
+    row: NotificationRow, attempt: AttemptRow, now: Instant, error: str | None, *, retry: bool, asked_s: int | None = None
+) -> NotificationRow:
+    """It surely did not reach the person by this attempt. `asked_s`: the provider's own word on when it may be called again."""
+    retry_at = None if asked_s is None or not retry else now + min(asked_s * 1000, ASKED_MOST_MS)
+    return with_state(change_attempt(row, attempt, state="failed", ended_at=now, error=error, retry=retry, retry_at=retry_at, due=None))
 
 
 def in_doubt(row: NotificationRow, attempt: AttemptRow, now: Instant, error: str | None) -> NotificationRow:

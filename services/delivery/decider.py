@@ -206,7 +206,7 @@ class DeliveryDecider:
             case "accepted":
                 after = attempts.accepted(row, attempt, now, outcome.provider_id, state.rules.channels[attempt.channel])
             case "failed":
-                after = attempts.failed(row, attempt, now, outcome.error, retry=outcome.retry)
+                after = attempts.failed(row, attempt, now, outcome.error, retry=outcome.retry, asked_s=outcome.retry_after_s)
             case "ambiguous" if attempt.state == "ambiguous":
                 return []
             case "ambiguous":

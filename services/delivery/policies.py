@@ -162,6 +162,8 @@ def load_rules(dumped: Mapping[str, Any]) -> Rules:
 FALLBACK: Final = (Channel.EMAIL, Channel.WEBHOOK, Channel.CHAT)
 """Tried after the channels of the wave, when verified for the person."""
 _PAUSES_MS: Final = (30_000, 2 * MINUTE_MS)
+ASKED_MOST_MS: Final = 10 * MINUTE_MS
+"""A provider that asks for a longer pause is called again after this one: somebody waits for the message."""
 
 
 def pause_ms(tries: int) -> int:

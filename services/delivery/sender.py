@@ -192,6 +192,7 @@ class Sender:
             provider_id=result.provider_id,
             error=result.error,
             retry=result.retry,
+            retry_after_s=result.retry_after_s,
         )
         traceparent = call.traceparent if span is None else span.traceparent
         while not await self._sent(

@@ -34,6 +34,8 @@ class Result:
     error: str | None = None
     retry: bool = False
     """Failed for a passing reason."""
+    retry_after_s: int | None = None
+    """The provider asks not to be called again before (≥ 0)."""
 
 
 class Driver(Protocol):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import ceil
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -16,8 +19,28 @@ _PASSING: Final = frozenset({408, 425, 429})
 _GATEWAY_TIMEOUT: Final = 504
 """Of a proxy that handed the request on and heard nothing more."""
 _ANSWER_BYTES: Final = 65_536
+DAY_S: Final = 86_400
+"""No provider is taken to ask for more."""
 _NOT_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
 """Raised before anything of the request went out. Whatever else is raised may have come after it."""
+
+
+def retry_after_s(headers: Mapping[str, str]) -> int | None:
+    """What `Retry-After` asks for, seconds (RFC 9110 10.2.3): as a number, or as a date by the clock of who named it. None: nothing that can be read."""
+    said = headers.get("Retry-After", "").strip()
+    if said.isascii() and said.isdecimal():
+        return min(int(said[:9]), DAY_S)
+    until, now = http_date(said), http_date(headers.get("Date", "")) or datetime.now(UTC)
+    return None if until is None else min(max(ceil((until - now).total_seconds()), 0), DAY_S)
+
+
+def http_date(text: str) -> datetime | None:
+    """An aware time, or None."""
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 class Posting:
@@ -38,18 +61,18 @@ class Posting:
             await self._session.close()
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Result:
-        """2xx is accepted (see `taken`); 408, 425, 429 and 5xx are passing failures; no answer after the request went out is a doubt, also when a
-        proxy before the gateway says so.
+        """2xx is accepted (see `taken`); 408, 425, 429 and 5xx are passing failures, with what `Retry-After` says; no answer after the
+        request went out is a doubt, also when a proxy before the gateway says so.
         """
         assert self._session is not None, "entered before it posts"
         given = {"content-type": "application/json", **headers}
-        status, content = 0, b""
+        status, content, asked = 0, b"", None
         try:
             async with (
                 asyncio.timeout(timeout_s),
                 self._session.post(url, data=body, headers=given, allow_redirects=False) as answer,
             ):
-                status = answer.status
+                status, asked = answer.status, retry_after_s(answer.headers)
                 async for part in answer.content.iter_any():
                     content += part
                     if len(content) >= _ANSWER_BYTES:
@@ -64,7 +87,8 @@ class Posting:
             return self.taken(content)
         if status == _GATEWAY_TIMEOUT:
             return Result("ambiguous", error=f"{self._name}_{status}")
-        return Result("failed", error=f"{self._name}_{status}", retry=status in _PASSING or status >= 500)
+        passing = status in _PASSING or status >= 500
+        return Result("failed", error=f"{self._name}_{status}", retry=passing, retry_after_s=asked if passing else None)
 
     async def connects(self, url: str, timeout_s: float) -> str | None:
         """As `Probing.probe`: the gateway takes a connection, over HTTPS with its certificate. It is asked for nothing."""

@@ -21,8 +21,10 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 class Receiver:
     """An HTTP server that answers with `status`, or not at all."""
 
-    def __init__(self, status: int = 204, hang: bool = False, drop: bool = False, location: str = "") -> None:
-        self.status, self.hang, self.drop, self.location = status, hang, drop, location
+    def __init__(
+        self, status: int = 204, hang: bool = False, drop: bool = False, location: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        self.status, self.hang, self.drop, self.location, self.headers = status, hang, drop, location, headers or {}
         self.got: list[tuple[dict[str, str], bytes]] = []
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -31,7 +33,7 @@ class Receiver:
             await asyncio.Event().wait()
         if self.drop and request.transport is not None:
             request.transport.abort()
-        return web.Response(status=self.status, headers={"Location": self.location} if self.location else {})
+        return web.Response(status=self.status, headers={"Location": self.location} if self.location else self.headers)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
@@ -86,6 +88,19 @@ async def test_a_repetition_carries_the_same_id_and_says_so() -> None:
 async def test_the_status_says_what_became_of_it(status: int, outcome: str, retry: bool) -> None:
     result = await call(Receiver(status))
     assert (result.outcome, result.retry) == (outcome, retry)
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "asked_s"),
+    [
+        (429, "120", 120), (503, "0", 0), (503, "Fri, 27 Nov 2026 08:02:30 GMT", 150), (429, "Fri, 27 Nov 2026 07:00:00 GMT", 0),
+        (503, "9" * 30, 86_400), (503, "soon", None), (503, "Fri, 27 Nov 99999999999999 08:00:00 GMT", None), (503, "-5", None), (503, "", None), (400, "120", None), (200, "120", None),
+    ],
+)  # fmt: skip
+async def test_when_the_receiver_asks_to_be_called_again_is_told(status: int, said: str, asked_s: int | None) -> None:
+    """A date counts from the receiver's own clock."""
+    headers = {"Retry-After": said, "Date": "Fri, 27 Nov 2026 08:00:00 GMT"}
+    assert (await call(Receiver(status, headers=headers))).retry_after_s == asked_s
 
 
 async def test_a_redirection_is_not_followed() -> None:

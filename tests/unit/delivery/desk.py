@@ -88,11 +88,21 @@ class Desk:
         facts = self.tell(ClaimAttempt(notification=id, attempt=self.attempt(id).id, run=run))
         return next((f for f in facts if isinstance(f, AttemptGranted)), None)
 
-    def outcome(self, outcome: Any, *, number: int | None = None, run: str = "run-1", id: str = "n1", retry: bool = False) -> list[Fact]:
+    def outcome(
+        self,
+        outcome: Any,
+        *,
+        number: int | None = None,
+        run: str = "run-1",
+        id: str = "n1",
+        retry: bool = False,
+        asked_s: int | None = None,
+    ) -> list[Fact]:
         """The run reports what the provider said."""
         attempt = self.attempt(id) if number is None else self.row(id).attempts[number - 1]
         error = None if outcome == "accepted" else "550 no such user"
-        return self.tell(AttemptOutcome(notification=id, attempt=attempt.id, run=run, outcome=outcome, error=error, retry=retry))
+        said: dict[str, Any] = {"outcome": outcome, "error": error, "retry": retry, "retry_after_s": asked_s}
+        return self.tell(AttemptOutcome(notification=id, attempt=attempt.id, run=run, **said))
 
     def receipt(self, state: Any = "received", *, number: int | None = None, id: str = "n1") -> list[Fact]:
         """The provider reports a receipt."""

@@ -146,6 +146,27 @@ def test_a_passing_failure_is_tried_again_after_its_pause_when_no_channel_is_lef
     assert (len(d.row().attempts), d.row().state) == (POLICIES[EMAIL].tries, NotificationState.FAILED)
 
 
+@pytest.mark.parametrize(("asked_s", "waits_s"), [(5, 30), (90, 90), (86_400, 600), (None, 30)])
+def test_a_provider_is_not_called_before_the_time_that_it_asks_for_within_bounds(asked_s: int | None, waits_s: int) -> None:
+    """Never earlier than our own pause, never later than somebody can wait."""
+    d = desk(channels=("webhook",))
+    d.plan(channels=())
+    d.claim()
+    d.outcome("failed", retry=True, asked_s=asked_s)
+    d.wait(waits_s - 1)
+    assert len(d.row().attempts) == 1
+    d.wait(1)
+    assert channels_tried(d) == [WEBHOOK, WEBHOOK]
+
+
+def test_what_one_provider_asks_for_keeps_no_other_channel_back() -> None:
+    d = desk(channels=("sms", "voice"))
+    d.plan(channels=(SMS, VOICE))
+    d.claim()
+    d.outcome("failed", retry=True, asked_s=300)
+    assert channels_tried(d) == [SMS, VOICE]
+
+
 def test_a_missing_receipt_tries_the_next_channel_and_says_that_it_may_be_twice() -> None:
     d = desk(channels=("sms", "voice"))
     d.plan(channels=(SMS, VOICE))
