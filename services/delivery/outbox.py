@@ -20,6 +20,7 @@ from schemas.realms import is_live
 from schemas.reference import EscalationPolicy, ReferencePublished
 from schemas.words import Channel
 from services.delivery.messages import Names
+from services.delivery.references import reference_key
 from services.runtime.transaction import Transaction
 
 KEPT_REFERENCES = 20_000
@@ -127,7 +128,7 @@ class Outbox:
     """Attempt → offer."""
     names: dict[str, Names] = field(default_factory=dict)
     references: dict[str, Reference] = field(default_factory=dict)
-    """`<channel>:<provider id>` → attempt, in the order in which providers took them."""
+    """`reference_key` → attempt, in the order in which providers took them."""
     asked: dict[str, dict[str, Asked]] = field(default_factory=dict)
     """Person → notification → what they were asked and have not answered, and the last one that they have."""
     headcounts: dict[str, Headcount] = field(default_factory=dict)
@@ -272,15 +273,12 @@ class Outbox:
         for realm, row, correlation_id in dumped["probes"]:
             self.probes[f"{realm}/{row['id']}"] = Probe(realm, ProbeRow.model_validate(row), correlation_id)
         self._held.update(dumped["held"])
-        self.references.update((key, Reference(*rest)) for key, *rest in dumped["references"])
+        for key, *rest in dumped["references"]:
+            channel, _, provider_id = key.partition(":")
+            self.references[reference_key(Channel(channel), provider_id)] = Reference(*rest)
         for person, id, *rest in dumped["asked"]:
             self.asked.setdefault(person, {})[id] = Asked(*rest)
         for id, in_realm, sites, started_at, over, persons, notifications in dumped["headcounts"]:
             self.headcounts[id] = Headcount(in_realm, tuple(sites), started_at, over, set(persons), dict(notifications))
         for realm, (roles, levels) in dumped["names"].items():
             self.names[realm] = Names(roles, {int(k): v for k, v in levels.items()})
-
-
-def reference_key(channel: Channel, provider_id: str) -> str:
-    """Key of `Outbox.references`."""
-    return f"{channel.value}:{provider_id}"

@@ -24,7 +24,8 @@ from schemas.topics import inputs
 from schemas.words import Answer, Channel
 from services.delivery.channels.base import Outgoing
 from services.delivery.channels.sms.origin import same_number
-from services.delivery.outbox import Asked, Outbox, Reference, reference_key
+from services.delivery.outbox import Asked, Outbox, Reference
+from services.delivery.references import AS_WRITTEN, readings, reference_key
 from services.delivery.sender import SOURCE, Inputs
 from services.runtime import metrics
 from services.runtime.kafka import BrokerAway
@@ -78,6 +79,8 @@ class Returns:
         self._texts = texts
         self._monotonic = monotonic
         self._unknown: dict[str, float] = {}
+        self._usual: dict[Channel, int] = {}
+        """How a provider wrote the last id (`readings`)."""
         self._numbers: dict[str, tuple[str, ...]] = {}
         self._read_at = float("-inf")
         self._indexing = asyncio.Lock()
@@ -87,7 +90,7 @@ class Returns:
     async def receipt(self, channel: Channel, provider_id: str, state: Literal["received", "failed"], error: str | None) -> bool:
         """See Inbox."""
         key = reference_key(channel, provider_id)
-        reference = await self._known(key)
+        reference = await self._known(channel, provider_id)
         if reference is None:
             return self._gave_up(key, channel)
         self._unknown.pop(key, None)
@@ -96,12 +99,20 @@ class Returns:
         metrics.count("vigie_receipts_total", channel=channel.value, state=state)
         return True
 
-    async def _known(self, key: str) -> Reference | None:
-        loop = asyncio.get_running_loop()
-        give_up = loop.time() + (0.0 if key in self._unknown else WAIT_S)
-        while (found := self._outbox.references.get(key)) is None and loop.time() < give_up:
+    async def _known(self, channel: Channel, provider_id: str) -> Reference | None:
+        """The attempt whose id the provider has written in its usual way; only when none comes, in another: that may be the number of another message."""
+        loop, keys = asyncio.get_running_loop(), [reference_key(channel, id) for id in readings(provider_id)]
+        usual = keys[self._usual.get(channel, AS_WRITTEN)]
+        give_up = loop.time() + (0.0 if keys[AS_WRITTEN] in self._unknown else WAIT_S)
+        while (found := self._outbox.references.get(usual)) is None and loop.time() < give_up:
             await asyncio.sleep(_POLL_S)
-        return found
+        if found is not None:
+            return found
+        other = next((n for n, key in enumerate(keys) if key in self._outbox.references), None)
+        if other is None:
+            return None
+        self._usual[channel] = other
+        return self._outbox.references[keys[other]]
 
     def _gave_up(self, key: str, channel: Channel) -> bool:
         since = self._unknown.setdefault(key, self._monotonic())

@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from schemas.base import Message
 from schemas.calling import NotificationWithdrawn
 from schemas.commands import AnswerNotification
@@ -75,6 +77,8 @@ class Line:
     sent: list[tuple[str, Message]] = field(default_factory=list)
     now_s: float = 0.0
     read: int = 0
+    ids: dict[str, str] = field(default_factory=dict)
+    """Notification → what the provider calls it, if not `p-` and its number."""
 
     def __post_init__(self) -> None:
         self.phones.contacts["dgs"] = Contact(person="dgs", points=(ContactPoint(channel=Channel.SMS, address="+33 6 12 34 56 78"),))
@@ -94,9 +98,11 @@ class Line:
         new = self.world.log[self.read :]
         for transaction in new:
             for call in self.outbox.observe(transaction):
+                number = call.row.id[-1]
+                given = self.ids.get(f"n{number}", f"p-{number}")
                 outcome = AttemptOutcome(
-                    notification=call.row.id, attempt=call.attempt.id, run=self.outbox.run, outcome="accepted", provider_id=f"p-{call.row.id[-1]}"
-                )  # fmt: skip
+                    notification=call.row.id, attempt=call.attempt.id, run=self.outbox.run, outcome="accepted", provider_id=given
+                )
                 self.world.put(outcome, "92")
         self.read += len(new)
 
@@ -129,6 +135,35 @@ async def test_a_receipt_of_no_attempt_is_asked_for_again_then_let_go() -> None:
     line.now_s = GIVE_UP_S
     assert await line.returns.receipt(Channel.SMS, "ghost", "received", None)
     assert line.sent == []
+
+
+@pytest.mark.parametrize(
+    ("taken_as", "receipt_of"),
+    [
+        ("1F3A9C", "2046620"), ("2046620", "1F3A9C"), ("0000001f3a9c", "1F3A9C"), ("1f3a9c", "0002046620"), ("00012345678", "305419896"),
+        ("305419896", "12345678"), ("07220", "7220"), ("a-Z", "a-Z"),
+    ],
+)  # fmt: skip
+async def test_a_receipt_is_of_its_message_in_whatever_base_the_provider_writes_the_id(
+    taken_as: str, receipt_of: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.delivery.returns.WAIT_S", 0.05)
+    line = Line(ids={"n1": taken_as, "n2": "7"})
+    notification = line.told()
+    line.follow()
+    assert await line.returns.receipt(Channel.SMS, receipt_of, "received", None)
+    assert line.world.row(notification).state == "received"
+
+
+async def test_a_number_that_may_be_that_of_another_message_is_read_as_the_provider_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`256` is the hexadecimal of the second and the decimal of the first, which was taken as `100`."""
+    monkeypatch.setattr("services.delivery.returns.WAIT_S", 0.05)
+    line = Line(ids={"n1": "100", "n2": "256", "n3": "FF"})
+    told = [line.told(id) for id in ("n1", "n2", "n3")]
+    line.follow()
+    assert await line.returns.receipt(Channel.SMS, "255", "received", None)
+    assert await line.returns.receipt(Channel.SMS, "256", "received", None)
+    assert [line.world.row(n).state.value for n in told] == ["received", "accepted", "received"]
 
 
 async def test_a_late_failure_after_the_receipt_changes_nothing() -> None:
