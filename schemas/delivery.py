@@ -22,6 +22,7 @@ class AttemptRow(Model):
     provider_id: str | None = None
     error: str | None = None
     retry: bool = Field(default=False, description="the failure was transient: this channel may be tried again")
+    parts: int = Field(default=1, ge=1, description="messages that the provider counts: a long SMS is several")
     retry_at: Instant | None = Field(default=None, description="the provider asked not to be called again before")
     possible_duplicate: bool = Field(default=False, description="an earlier attempt may have reached the person")
     due: Instant | None = Field(
@@ -155,6 +156,7 @@ class AttemptOutcome(Message):
     provider_id: str | None = None
     error: str | None = None
     retry: bool = Field(default=False, description="transient: the same channel may be tried again")
+    parts: int = Field(default=1, ge=1, description="messages that the provider counts: a long SMS is several")
     retry_after_s: int | None = Field(default=None, ge=0, description="the provider asks not to be called again before")
 
 

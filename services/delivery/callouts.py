@@ -77,7 +77,7 @@ class CallOut:
         if before is not None:
             counts = counts.set(before.state.value, counts.get(before.state.value, 0) - 1)
         paid = {a.id for a in before.attempts if _is_paid(a.state)} if before is not None else set()
-        spent = sum(rules.channels[a.channel].cost_cents for a in row.attempts if _is_paid(a.state) and a.id not in paid)
+        spent = sum(rules.channels[a.channel].cost_cents * a.parts for a in row.attempts if _is_paid(a.state) and a.id not in paid)
         return replace(self, counts=counts, spent=self.spent + spent)
 
     # ── snapshots ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -202,6 +202,7 @@ class DeliveryDecider:
             attempt = next(a for a in row.attempts if a.id == attempt.id)
         elif attempt.run != outcome.run or attempt.state not in ("granted", "ambiguous"):
             return []
+        row = attempts.change_attempt(row, attempt, parts=outcome.parts)
         match outcome.outcome:
             case "accepted":
                 after = attempts.accepted(row, attempt, now, outcome.provider_id, state.rules.channels[attempt.channel])

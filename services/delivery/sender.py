@@ -193,6 +193,7 @@ class Sender:
             error=result.error,
             retry=result.retry,
             retry_after_s=result.retry_after_s,
+            parts=result.parts,
         )
         traceparent = call.traceparent if span is None else span.traceparent
         while not await self._sent(

@@ -36,6 +36,8 @@ class Result:
     """Failed for a passing reason."""
     retry_after_s: int | None = None
     """The provider asks not to be called again before (≥ 0)."""
+    parts: int = 1
+    """How many messages the provider counts, ≥ 1: a long SMS is several."""
 
 
 class Driver(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from schemas.delivery import NotificationRow
@@ -26,3 +27,8 @@ def outgoing(address: str, lang: str = "fr", **changes: Any) -> Outgoing:
         "text": compose(row, Names(), translator(lang), LINK), "returns_url": RETURNS, **changes,
     }  # fmt: skip
     return Outgoing(**made)
+
+
+def of_subject(address: str, subject: str) -> Outgoing:
+    """The same with other words."""
+    return outgoing(address, text=replace(outgoing(address).text, subject=subject))

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from services.delivery.channels.base import Result
 from services.delivery.channels.sms import SmsGateway
 from services.delivery.channels.sms.origin import origin
-from tests.integration.delivery.outgoing import LINK, RETURNS, outgoing
+from tests.integration.delivery.outgoing import LINK, RETURNS, of_subject, outgoing
 
 TO = "+33612345678"
 PARIS = ZoneInfo("Europe/Paris")
@@ -100,6 +100,13 @@ async def test_no_hour_and_no_sunday_holds_a_message_back(at: datetime, danger: 
     async with gateway.running() as driver:
         assert (await driver.call(outgoing(TO, row=row), 10)).outcome == "accepted"
     assert gateway.held == []
+
+
+@pytest.mark.parametrize(("subject", "parts"), [("eau", 1), ("eau" * 40, 2), ("水" * 40, 2), ("水" * 100, 3)])
+async def test_how_many_messages_the_provider_counts_is_told(subject: str, parts: int) -> None:
+    """In GSM-7, or in UCS-2 as soon as one letter asks for it."""
+    async with Gateway().running() as driver:
+        assert (await driver.call(of_subject(TO, subject), 10)).parts == parts
 
 
 async def test_an_answerable_sender_lets_people_write_back() -> None:

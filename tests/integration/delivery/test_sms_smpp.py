@@ -20,7 +20,7 @@ from services.delivery.channels.sms.origin import origin
 from services.delivery.channels.sms.smpp.session import Smsc as Address
 from services.runtime.kafka import BrokerAway
 from tests.faults.matrix import proves
-from tests.integration.delivery.outgoing import LINK, outgoing
+from tests.integration.delivery.outgoing import LINK, of_subject, outgoing
 from tests.integration.delivery.smsc import PATIENCE_S, Smsc, running_smsc
 from tests.waiting import eventually
 
@@ -68,6 +68,11 @@ async def test_a_call_is_one_message_with_a_receipt_asked_for() -> None:
         left = datetime.fromisoformat(sent["validity"]) - datetime.now(UTC)
         assert timedelta(minutes=65) < left < timedelta(minutes=75), "an hour and ten minutes: nobody is rung for yesterday"
     assert smsc.of("unbind"), "a stop says goodbye"
+
+
+async def test_how_many_messages_a_long_text_is_is_told() -> None:
+    async with bound() as (_, smpp, _):
+        assert [(await smpp.call(of_subject(TO, "eau" * n), PATIENCE_S)).parts for n in (1, 40, 100)] == [1, 2, 3]
 
 
 async def test_the_smsc_is_tried_without_a_message() -> None:

@@ -75,6 +75,18 @@ def test_people_without_a_channel_are_counted_before_it_starts() -> None:
     assert (found.people, found.unreachable, found.cost_cents) == (10, 10, 0)
 
 
+def test_a_long_message_is_paid_part_by_part_whatever_becomes_of_it() -> None:
+    d = declared(desk(), cost_cents=7)
+    draft(d, 3)
+    start(d)
+    d.wait(1)
+    for one, outcome, parts in zip(told(d), ("accepted", "ambiguous", "failed"), (3, 2, 2), strict=True):
+        d.claim(id=one.id)
+        d.outcome(outcome, id=one.id, parts=parts)
+    d.receipt(id=told(d)[0].id)
+    assert d.state.callouts["c1"].spent == (3 + 2) * 7
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.lists(st.sampled_from(list(Channel)), unique=True, max_size=3), max_size=60), st.lists(st.sampled_from(list(Channel)), min_size=1, max_size=3)

@@ -25,7 +25,12 @@ SMS = Channel.SMS
 
 
 def declared(
-    d: Desk, per_minute: float = 1200, burst: int = 20, hours: InformationHours | None = None, doubt: Any = "at_least_once"
+    d: Desk,
+    per_minute: float = 1200,
+    burst: int = 20,
+    hours: InformationHours | None = None,
+    doubt: Any = "at_least_once",
+    cost_cents: float = 0.0,
 ) -> Desk:
     """The territory declares what its SMS provider carries."""
     rule = ChannelRule(
@@ -38,6 +43,7 @@ def declared(
         receipt_s=None,
         tries=2,
         information_hours=hours,
+        cost_cents=cost_cents,
     )
     d.tell(ReferencePublished(reference="r2", data=ChannelsSection(rules=ChannelRules(channels=(rule,))), last=True))
     return d

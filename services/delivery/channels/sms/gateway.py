@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha1
 from typing import Any
 
@@ -35,8 +36,10 @@ class SmsGateway(Posting):
         number = dialled(outgoing.address)
         if number is None:
             return Result("failed", error="address_invalid")
-        body = orjson.dumps(self.job(outgoing, number))
-        return await self.post(self._url, body, {"idempotency-key": outgoing.attempt} | self._signed(body), timeout_s)
+        job = self.job(outgoing, number)
+        body = orjson.dumps(job)
+        result = await self.post(self._url, body, {"idempotency-key": outgoing.attempt} | self._signed(body), timeout_s)
+        return replace(result, parts=len(encode(job["message"]).segments))
 
     async def probe(self, timeout_s: float) -> str | None:
         """See Probing."""

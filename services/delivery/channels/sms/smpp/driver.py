@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, Self
 
 import structlog
@@ -56,6 +57,9 @@ class Smpp:
             priority=1 if outgoing.row.danger else 0,
             validity=f"0000{min(days, 99):02}{minutes // 60:02}{minutes % 60:02}00000R",
         )
+        return replace(await self._submit(message, timeout_s), parts=len(encoded.segments))
+
+    async def _submit(self, message: ShortMessage, timeout_s: float) -> Result:
         try:
             status, body = await self._session.submit(message, timeout_s)
         except NotBound as away:
