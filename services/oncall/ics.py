@@ -32,6 +32,13 @@ _TIMES: Final = ("DTSTART", "DTEND", "DURATION", "RRULE", "RDATE", "EXDATE", "RE
 _SHOWN: Final = 80
 _EMPTY_LIST: Final = re.compile(r"^(?:EXDATE|RDATE)[^:\r\n]*:[ \t]*\r?\n", re.IGNORECASE | re.MULTILINE)
 """Some programs write the list although nothing is in it."""
+_WITH_HOURS: Final = re.compile(
+    r"^DURATION((?:;[^:\r\n]*)?):(\+?P(?:\d{1,6}D)?T(?=\d)(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,6})S)?[ \t]*\r?)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""A duration whose hours, minutes and seconds are told apart from its days: the parser makes one number of both, so they are noted beside it."""
+_EXACT: Final = "X-VIGIE-EXACT-S"
+"""Parameter of such a duration, then property of its event: that part in seconds."""
 _GIVEN: Final = re.compile(r"(?:got|format|duration|parts):\s*'?([^']*)'?", re.IGNORECASE)
 
 
@@ -102,7 +109,12 @@ def _text(content: bytes) -> str:
     if "\0" in text:
         raise CalendarRefused("Ce fichier n’est pas du texte : un calendrier iCalendar (.ics) est attendu.")
     _check_shape(text)
-    return _EMPTY_LIST.sub("", text)
+    return _WITH_HOURS.sub(_noted, _EMPTY_LIST.sub("", text))
+
+
+def _noted(duration: re.Match[str]) -> str:
+    hours, minutes, seconds = (int(n or 0) for n in duration.groups()[2:])
+    return f"DURATION{duration[1]};{_EXACT}={hours * 3600 + minutes * 60 + seconds}:{duration[2]}"
 
 
 def _check_shape(text: str) -> None:
@@ -141,6 +153,7 @@ def _read(text: str, now: Instant, window: Window | None) -> Calendar:
     for event in events:
         _check(event)
         _end_with_the_day(event)
+        _keep_exact(event)
     endless = {str(e.get("UID")) for e in events if _is_endless(e)}
     found: list[Occurrence] = []
     for calendar in calendars:
@@ -267,6 +280,12 @@ def _end_with_the_day(event: Any) -> None:
 # ── all events ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _keep_exact(event: Any) -> None:
+    """Where its occurrences have it, too: they have an end in place of a duration."""
+    if "DURATION" in event and _EXACT in event["DURATION"].params:
+        event[_EXACT] = event["DURATION"].params[_EXACT]
+
+
 def _is_endless(event: Any) -> bool:
     return any("COUNT" not in rule and "UNTIL" not in rule for rule in _several(event.get("RRULE")))
 
@@ -307,11 +326,17 @@ def _expand(calendar: Any, first: Instant, last: Instant) -> Iterator[Occurrence
         if str(event.get("STATUS", "")).upper() == "CANCELLED":
             continue
         start = _instant(event["DTSTART"].dt)
-        end = _instant(event["DTEND"].dt) if "DTEND" in event else start
+        end = _end(event) if "DTEND" in event else start
         if end == start and not isinstance(event["DTSTART"].dt, datetime):
             end = _end_of(event["DTSTART"].dt)
         if start < end:
             yield Occurrence(start, end, _title(event), tuple(_attendees(event)), tuple(_categories(event)))
+
+
+def _end(event: Any) -> Instant:
+    """Days and weeks of a duration are those of the calendar, also of 23 and 25 hours; its hours are hours (RFC 5545 3.3.6)."""
+    ends, exact_s = event["DTEND"].dt, int(event.get(_EXACT, 0))
+    return _instant(ends - timedelta(seconds=exact_s)) + exact_s * 1000 if isinstance(ends, datetime) else _instant(ends)
 
 
 def _end_of(start: date | datetime) -> Instant:

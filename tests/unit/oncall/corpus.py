@@ -63,6 +63,19 @@ CASES: dict[str, tuple[bytes, Expected]] = {
     "all day over the autumn change": (ics(event("DTSTART;VALUE=DATE:20271031")), [("31/10 00:00", "01/11 00:00")]),
     "duration": (ics(event("DTSTART;TZID=Europe/Paris:20270301T080000", "DURATION:PT12H")), [("01/03 08:00", "01/03 20:00")]),
     "duration in days": (ics(event("DTSTART;TZID=Europe/Paris:20270301T080000", "DURATION:P7D")), [("01/03 08:00", "08/03 08:00")]),
+    "a day over the spring change": (
+        ics(event("DTSTART;TZID=Europe/Paris:20270327T200000", "DURATION:P1D")), [("27/03 20:00", "28/03 20:00")],
+    ),
+    "24 hours over the spring change": (
+        ics(event("DTSTART;TZID=Europe/Paris:20270327T200000", "DURATION:PT24H")), [("27/03 20:00", "28/03 21:00")],
+    ),
+    "12 hours every night over the autumn change": (
+        ics(event("DTSTART;TZID=Europe/Paris:20271030T200000", "DURATION:PT12H", "RRULE:FREQ=DAILY;COUNT=2")),
+        [("30/10 20:00", "31/10 07:00"), ("31/10 20:00", "01/11 08:00")],
+    ),
+    "a day and a half over the spring change": (
+        ics(event("DTSTART;TZID=Europe/Paris:20270326T200000", "DURATION:P1DT11H30M")), [("26/03 20:00", "28/03 08:30")],
+    ),
     "windows zone": (
         ics(event("DTSTART;TZID=Romance Standard Time:20270701T080000", "DTEND;TZID=Romance Standard Time:20270701T180000")),
         [("01/07 08:00", "01/07 18:00")],
