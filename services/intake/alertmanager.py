@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, quote, urlencode
 
 import aiohttp
@@ -20,17 +20,18 @@ import structlog
 from schemas.maintenance import Matcher
 from schemas.patterns import PatternInvalid, check, whole_match
 from services.intake.exchange import BodyReader, Receive, Scope, Send, answer, answer_json
-from services.intake.machines.alertmanager import strings
+from services.intake.machines.alertmanager import NAME, strings
 from services.intake.machines.alertmanager_api import RESOLVE_TIMEOUT_S, fingerprint, labels_of
 from services.intake.machines.asked import Asked, asked_of, secrets_of
+from services.intake.machines.door import TRANSIENT
 from services.intake.machines.times import read_time
 from services.intake.proxy import Proxy
-from services.intake.receiving import text_id_of
+from services.intake.receiving import Raw, text_id_of
 from services.runtime.access import AccessStore
 from services.runtime.health import Check
 from services.runtime.kafka import iso
 from services.runtime.principals import Principal
-from services.runtime.problems import ProblemError
+from services.runtime.problems import Problem, ProblemError, both, fault
 from services.runtime.rights import Permission, Role
 from services.runtime.vault import Texts
 
@@ -39,6 +40,11 @@ _SILENCE: Final = re.compile(r"/api/v2/silence/([0-9A-Za-z-]{1,64})")
 _PATHS: Final = ("/api/v2/status", "/api/v2/receivers", "/api/v2/alerts/groups", "/api/v2/silences", "/-/healthy", "/-/ready")
 _STATE: Final = {"active": "active", "planned": "pending", "over": "expired"}
 _CONFIG: Final = f"global:\n  resolve_timeout: {RESOLVE_TIMEOUT_S // 60}m\nroute:\n  receiver: {RECEIVER}\nreceivers:\n- name: {RECEIVER}\ntemplates: []\n"
+JSON: Final = "application/json"
+_NOT_AGAIN: Final = both(
+    "Une mise en silence refusée ne se représente pas : déclarez la maintenance à la page Maintenance.",
+    "A refused silence is not offered again: declare the works on the page Maintenance.",
+)
 MOST: Final = 10_000
 """Alerts or silences in one answer."""
 _PATIENCE: Final = {"Prefer": "wait=8"}
@@ -46,14 +52,24 @@ log = structlog.get_logger(__name__)
 
 
 class Wrong(Exception):
-    """What the caller did not say right; becomes 400 with this text, as an Alertmanager answers."""
+    """What the caller did not say right; becomes 400 with this text, as an Alertmanager answers. What is kept of it names `field` and `code` alone."""
+
+    def __init__(self, text: str, field: str = "body", code: str = "invalid") -> None:
+        super().__init__(text)
+        self.problem = ProblemError("invalid", faults=(fault(field, code, text, text),)).problem
+
+
+class Keep(Protocol):
+    """`Machines.keep`."""
+
+    def __call__(self, principal: Principal, problem: Problem, raw: Raw, address: str) -> None: ...
 
 
 class AlertmanagerApi:
     """One per front."""
 
     def __init__(
-        self, access: AccessStore, proxy: Proxy, reader: BodyReader, texts: Texts, live_realm: str, ready: Iterable[Check]
+        self, access: AccessStore, proxy: Proxy, reader: BodyReader, texts: Texts, live_realm: str, ready: Iterable[Check], keep: Keep
     ) -> None:
         self._access = access
         self._proxy = proxy
@@ -61,6 +77,7 @@ class AlertmanagerApi:
         self._texts = texts
         self._live_realm = live_realm
         self._ready = tuple(ready)
+        self._keep = keep
         self._since = datetime.now(UTC)
 
     def serves(self, path: str, method: str) -> bool:
@@ -80,11 +97,21 @@ class AlertmanagerApi:
             try:
                 document = await self._answer(asked, principal, key, _filters(scope))
             except Wrong as error:
+                self._refused(asked, principal, error.problem)
                 await answer_json(send, 400, str(error))
                 return
+            except ProblemError as error:
+                self._refused(asked, principal, error.problem)
+                raise
         finally:
             self._reader.room.give_back(len(body))
         await answer_json(send, 200, document)
+
+    def _refused(self, asked: Asked, principal: Principal, problem: Problem) -> None:
+        """A silence that was not taken is kept with the other refused messages: whoever works under it believes that nobody is called."""
+        if (asked.method, asked.path) == ("POST", "/api/v2/silences") and problem.status not in TRANSIENT:
+            raw = Raw(asked.body, asked.headers.get("content-type", JSON), NAME)
+            self._keep(principal, problem, raw, asked.address)
 
     async def _probe(self, path: str, send: Send) -> None:
         faults = [] if path == "/-/healthy" else [fault for check in self._ready if (fault := await _asked(check)) is not None]
@@ -92,7 +119,9 @@ class AlertmanagerApi:
         await answer(send, 503 if faults else 200, text, [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")])
 
     async def _identify(self, asked: Asked) -> tuple[Principal, str]:
-        """Who asks, and the key that says so. Raises ProblemError `unauthenticated`."""
+        """Who asks, and the key that says so. Raises ProblemError `unauthenticated`, `conflict`."""
+        if asked.sender is not None:  # the console is asked in the caller's name, and a replay has no key of theirs
+            raise ProblemError("conflict", what=_NOT_AGAIN)
         for key in secrets_of(asked):
             principal = self._access.bearer(key) or await self._access.authenticate_bearer(key)
             if principal is not None:
@@ -135,7 +164,7 @@ class AlertmanagerApi:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             raise ProblemError("console_away" if method == "GET" else "outcome_unknown", retry_after_s=2) from None
         if status in (400, 409, 412, 422):
-            raise Wrong(_sentence(document))
+            raise Wrong(_sentence(document), "window", _code(document))
         if status == 404:
             raise ProblemError("not_found")
         if status == 403:
@@ -196,7 +225,7 @@ class AlertmanagerApi:
         starts, ends = read_time(given.get("startsAt")), read_time(given.get("endsAt"))
         now = datetime.now(UTC)
         if ends is None or ends <= now:
-            raise Wrong("end time can't be in the past")
+            raise Wrong("end time can't be in the past", "endsAt", "past")
         body = {
             "matchers": _matchers(given), "starts_at": iso(_ms(starts or now)), "ends_at": iso(_ms(ends)), "reason": _text(given, "comment"),
             "created_by": _text(given, "createdBy"),
@@ -310,18 +339,18 @@ def _matchers(given: dict[str, Any]) -> list[dict[str, Any]]:
     """Raises Wrong."""
     listed = given.get("matchers")
     if not isinstance(listed, list) or not listed:
-        raise Wrong("at least one matcher required")
+        raise Wrong("at least one matcher required", "matchers", "missing")
     found: list[Matcher] = []
     for m in listed:
         if not isinstance(m, dict) or not isinstance(m.get("name"), str) or not isinstance(m.get("value"), str):
-            raise Wrong("a matcher has a name and a value")
+            raise Wrong("a matcher has a name and a value", "matchers")
         try:
             found.append(Matcher(name=m["name"], value=m["value"], regex=m.get("isRegex") is True, equal=m.get("isEqual") is not False))
             found[-1].check()
         except ValueError as error:
-            raise Wrong(f"invalid label matcher: {m['name']}: {error}") from None
+            raise Wrong(f"invalid label matcher: {m['name']}: {error}", "matchers") from None
     if all(m.takes_nothing for m in found):
-        raise Wrong("at least one matcher must not match the empty string")
+        raise Wrong("at least one matcher must not match the empty string", "matchers", "matches_empty")
     return [m.model_dump() for m in found]
 
 
@@ -329,7 +358,7 @@ def _text(given: dict[str, Any], name: str) -> str:
     """Raises Wrong."""
     value = given.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise Wrong(f"{name} information missing")
+        raise Wrong(f"{name} information missing", name, "missing")
     return value.strip()[:200] if name == "createdBy" else value.strip()[:4000]
 
 
@@ -341,3 +370,8 @@ def _sentence(document: Any) -> str:
     if isinstance(document, dict):
         return str(document.get("detail") or document.get("title") or "refused")
     return "refused"
+
+
+def _code(document: Any) -> str:
+    """Of a problem document."""
+    return str(document.get("code") or "invalid") if isinstance(document, dict) else "invalid"

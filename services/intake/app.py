@@ -107,7 +107,9 @@ class Intake:
             geography,
             (self.sms, Poster(unknown), Cap(geography, self.ledger), AlertsDoor()),
         )
-        alertmanager = AlertmanagerApi(self.access, self.proxy, reader, self.vault.texts, settings.live_realm, self.ready.values())
+        alertmanager = AlertmanagerApi(
+            self.access, self.proxy, reader, self.vault.texts, settings.live_realm, self.ready.values(), machines.keep
+        )
         self.external = ExternalEvents(settings.kafka, self.access, machines, self.ledger, self.refused, self.book)
         self.heartbeats = Heartbeats(self.access, machines.transitions, self.ledger, self.book)
         self.front = Front(

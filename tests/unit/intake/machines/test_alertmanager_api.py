@@ -12,11 +12,12 @@ from schemas.maintenance import Matcher
 from services.intake.machines.alertmanager_api import RESOLVE_TIMEOUT_S, fingerprint, read
 from services.intake.machines.asked import Asked
 from services.intake.machines.signals import MATCHABLE, Signal, State, kept_labels
+from services.intake.refusals import letter_of
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
 from services.runtime.vault import TextItem
 from tests.unit.intake.conftest import Door
-from tests.unit.intake.machines.test_machines import KEY, last, reports, source
+from tests.unit.intake.machines.test_machines import KEY, last, offered_again, reports, source
 
 ZERO = "0001-01-01T00:00:00.000Z"
 
@@ -168,6 +169,48 @@ async def test_reading_needs_a_key_and_a_stranger_gets_none_of_it(door: Door) ->
         assert (await http.get("/-/healthy")).text == "OK"
     async with await door.as_(Role.ADMIN) as admin:
         assert (await admin.get("/api/v1/intake/strangers")).json()["count"] == 5
+
+
+GOOD = {"matchers": [{"name": "alertname", "value": "Down"}], "endsAt": _in(86_400), "createdBy": "ops", "comment": "migration"}
+
+
+@pytest.mark.parametrize(
+    ("silence", "status", "detail"),
+    [
+        ({"endsAt": _in(-5)}, 400, "endsAt: past"), ({"matchers": []}, 400, "matchers: missing"), ({"comment": " "}, 400, "comment: missing"),
+        ({"matchers": [{"name": "a", "value": ".*", "isRegex": True}]}, 400, "matchers: matches_empty"), ({}, 400, "window: out_of_scope"),
+    ],
+)  # fmt: skip
+async def test_a_silence_that_is_refused_is_kept_for_whoever_works_under_it(
+    door: Door, silence: dict[str, Any], status: int, detail: str
+) -> None:
+    """Its author believes that nobody is called; nobody else had heard of it."""
+    made = await source(door, dialect="alertmanager", key=KEY)
+
+    async def console(*_: Any) -> tuple[int, Any]:
+        return 422, {"code": "out_of_scope", "detail": "Hors de son périmètre."}
+
+    door.intake.proxy.ask = console  # type: ignore[method-assign]
+    async with door.client(Authorization=f"Bearer {KEY}") as http:
+        answer = await http.post("/api/v2/silences", json=GOOD | silence)
+    assert (answer.status_code, type(answer.json())) == (status, str)
+    kept = door.intake.refused._queue.get_nowait()
+    letter = letter_of(kept, "92", 1)
+    assert (letter.source, letter.detail, letter.headers["path"]) == (made["id"], detail, "/api/v2/silences")
+    assert orjson.loads(kept.body) == GOOD | silence
+    async with await door.as_(Role.ADMIN) as admin:
+        (listed,) = (await admin.get("/api/v1/sources")).json()["items"]
+    assert sum(listed["refused"].values()) == 1
+    again = await offered_again(door, kept)
+    assert (again.status_code, again.json()["code"]) == (409, "conflict")
+
+
+async def test_a_silence_that_may_pass_later_is_not_kept_as_refused(door: Door) -> None:
+    await source(door, dialect="alertmanager", key=KEY)
+    async with door.client(Authorization=f"Bearer {KEY}") as http:
+        assert (await http.post("/api/v2/silences", json=GOOD)).status_code == 503
+        assert (await http.get("/api/v2/silences", params={"filter": "no matcher"})).status_code == 400
+    assert door.intake.refused._queue.empty()
 
 
 @pytest.mark.parametrize("receiver", ["(", "a" * 2_000 + "(", "(?=a)"])
