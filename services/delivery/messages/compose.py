@@ -44,6 +44,8 @@ class Text:
 
     lang: str
     subject: str
+    title: str
+    """The subject where messages stand in a list: with the incident that it is about, if it is about one."""
     sentences: tuple[str, ...]
     link: str | None
     link_says: str
@@ -93,9 +95,11 @@ def compose(row: NotificationRow, names: Names, _: Translator, link: str | None,
     if link is not None and row.answer_expected:
         footer.append(_("Ouvrir ce lien ne répond pas à votre place : seul un bouton le fait. Lien personnel, à usage unique."))
     asked = row.template == "headcount"
+    subject = f"[Vigie N{level}] {subject}"
     return Text(
         lang=_.lang,
-        subject=f"[Vigie N{level}] {subject}",
+        subject=subject,
+        title=_titled(row, subject, _),
         sentences=tuple(sentences),
         link=link if row.answer_expected else None,
         link_says=_("Répondre :"),
@@ -106,6 +110,11 @@ def compose(row: NotificationRow, names: Names, _: Translator, link: str | None,
         keys=() if link is None or not row.answer_expected else tuple(HEADCOUNT_KEYS) if asked else ("1", "2"),
         footer=tuple(footer),
     )
+
+
+def _titled(row: NotificationRow, subject: str, _: Translator) -> str:
+    number = row.values.get("number")
+    return subject if number is None or row.bundle else _("{subject} (incident {number})", subject=subject, number=number)
 
 
 def _bundled(row: NotificationRow, sentences: list[str], names: Names, _: Translator) -> Said:

@@ -11,7 +11,7 @@ from babel.messages.pofile import read_po
 
 from schemas.alerts import AttentionRequested
 from schemas.callouts import AGENT
-from schemas.delivery import NotificationRow
+from schemas.delivery import BundledItem, NotificationRow
 from schemas.words import Channel, Level, NotificationState
 from services.delivery.messages import Names, Text, compose, translator
 from services.delivery.messages.compose import TEMPLATES
@@ -102,6 +102,16 @@ def test_information_offers_no_answer() -> None:
     assert text.link is None
     assert LINK not in text.plain() + text.html()
     assert "Aucune réponse n’est attendue." in text.plain()
+
+
+def test_a_list_of_mails_tells_the_incidents_apart_and_a_text_message_pays_for_no_word_twice() -> None:
+    text = said(template="incident_wave", values={"number": "92-2027-0211-01"})
+    assert text.title == f"{text.subject} (incident 92-2027-0211-01)"
+    assert " ".join(text.essence).count("92-2027-0211-01") == 1
+    assert said(template="incident_wave", values={}).title == said(template="incident_wave", values={}).subject
+    other = BundledItem(template="information", level=Level.N1, role="dgs_directeur_de_crise")
+    digest = said(template="incident_wave", values={"number": "92-2027-0211-01"}, bundle=(other,), bundle_count=1)
+    assert digest.title == digest.subject, "it is about several"
 
 
 @pytest.mark.parametrize("template", [*TEMPLATES, "a_template_of_a_newer_alerts"])

@@ -96,7 +96,7 @@ class Email:
         mail["Date"] = format_datetime(datetime.fromtimestamp(row.planned_at / 1000, UTC))
         mail["From"] = formataddr(("Vigie", self._sender))
         mail["To"] = outgoing.address
-        mail["Subject"] = text.subject
+        mail["Subject"] = text.title
         mail["List-Id"] = f"Vigie {outgoing.realm} <{outgoing.realm}.vigie.{self._domain}>"
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Vigie-Attempt"] = str(outgoing.number)
@@ -106,7 +106,7 @@ class Email:
             mail["Importance"] = "high"
             mail["X-Priority"] = "1"
         if row.incident is not None:
-            mail["References"] = f"<incident.{row.incident}.{outgoing.realm}@{self._domain}>"
+            mail["References"] = mail["In-Reply-To"] = f"<incident.{row.incident}.{outgoing.realm}@{self._domain}>"
         mail.set_content(text.plain())
         mail.add_alternative(text.html(), subtype="html")
         return mail
