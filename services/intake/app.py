@@ -39,6 +39,7 @@ from services.intake.machines.heartbeats import Heartbeats
 from services.intake.machines.registry import Registry
 from services.intake.overload import Admission, BodyRoom
 from services.intake.proxy import Proxy
+from services.intake.quota import DailyQuota
 from services.intake.receiving import InputLog, Receiver
 from services.intake.refusals import RefusedLane, Strangers
 from services.intake.reports import Reports
@@ -112,8 +113,9 @@ class Intake:
         )
         self.external = ExternalEvents(settings.kafka, self.access, machines, self.ledger, self.refused, self.book)
         self.heartbeats = Heartbeats(self.access, machines.transitions, self.ledger, self.book)
+        photos = Attachments(reader, self.vault.texts, DailyQuota(settings.photos_per_day, settings.photo_bytes_per_day))
         self.front = Front(
-            Callers(self.access, sessions), reports, Attachments(reader, self.vault.texts), Administration(self.access, sessions, reader, Registry(self.access, machines)), machines,
+            Callers(self.access, sessions), reports, photos, Administration(self.access, sessions, reader, Registry(self.access, machines)), machines,
             alertmanager, strangers, RefusedMessages(settings.kafka, self.vault.texts, self.access, settings.live_realm), self.ledger, self.proxy,
             live=self.live, ready=self.ready | {"console": self._console_ready, "system": system_started(settings.data)},
         )  # fmt: skip

@@ -14,6 +14,7 @@ import structlog
 
 from services.intake.exchange import DATA_POLICY, BodyReader, Headers, Receive, Scope, Send, answer, answer_json
 from services.intake.photos import JPEG, PNG, NoPhoto, bare
+from services.intake.quota import DailyQuota
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError, fault
 from services.runtime.rights import Permission
@@ -33,12 +34,13 @@ def attachment_text(id: str) -> str:
 class Attachments:
     """Handlers; each gets the principal that the front has identified."""
 
-    def __init__(self, reader: BodyReader, texts: Texts) -> None:
+    def __init__(self, reader: BodyReader, texts: Texts, quota: DailyQuota) -> None:
         self._reader = reader
         self._texts = texts
+        self._quota = quota
 
     async def post(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
-        """201 once the photo is kept. Raises ProblemError `invalid`, `body_too_large`, BrokerAway, ClientGone."""
+        """201 once the photo is kept. Raises ProblemError `invalid`, `body_too_large`, `photo_quota`, BrokerAway, ClientGone."""
         body = await self._reader.read(scope, receive)
         try:
             content_type, photo = bare(body)
@@ -54,7 +56,10 @@ class Attachments:
         finally:
             self._reader.room.give_back(len(body))
         id = str(uuid5(NAMESPACE_URL, f"{principal.id}/{sha256(photo).hexdigest()}"))
-        await self._texts.put(attachment_text(id), TextItem(raw=photo, content_type=content_type))
+        if await self._texts.get(attachment_text(id)) is None:  # the same again is no second one
+            if not self._quota.take(principal.id, len(photo)):
+                raise ProblemError("photo_quota")
+            await self._texts.put(attachment_text(id), TextItem(raw=photo, content_type=content_type))
         await answer_json(send, 201, {"id": id, "content_type": content_type, "bytes": len(photo), "url": f"{PATH}/{id}"})
 
     async def get(self, principal: Principal, id: str, send: Send) -> None:

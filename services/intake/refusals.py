@@ -19,6 +19,7 @@ import structlog
 from schemas.base import DAY_MS, Instant
 from schemas.realms import derive_id
 from services.intake.idempotency import Ledger
+from services.intake.quota import DailyQuota
 from services.runtime import metrics
 from services.runtime.deadletters import TOPIC, DeadLetter, Lane
 from services.runtime.kafka import BrokerAway, RecordProducer
@@ -54,13 +55,6 @@ class Refused:
     """When, if not now."""
 
 
-@dataclass(slots=True)
-class _Quota:
-    day: int
-    count: int = 0
-    size: int = 0
-
-
 class RefusedLane:
     """Writes refusals in the background: a refusal never waits for Kafka, and never fails for it."""
 
@@ -70,8 +64,8 @@ class RefusedLane:
         self._texts = texts
         self._ledger = ledger
         self._realm = realm
-        self._days, self._per_day, self._bytes_per_day = days, per_day, bytes_per_day
-        self._quotas: dict[str, _Quota] = {}
+        self._days = days
+        self._quota = DailyQuota(per_day, bytes_per_day)
         self._queue: asyncio.Queue[Refused] = asyncio.Queue(WAITING)
         for reason in (*CATALOGUE, "over_quota", "not_kept", "stranger"):
             metrics.begin("vigie_dead_letters_total", service="intake", reason=reason)
@@ -87,16 +81,7 @@ class RefusedLane:
             metrics.count("vigie_dead_letters_total", service="intake", reason="not_kept")
 
     def _within_quota(self, refused: Refused) -> bool:
-        today = int(time.time() // 86_400)
-        quota = self._quotas.get(refused.principal.id)
-        if quota is None or quota.day != today:
-            self._quotas = {k: q for k, q in self._quotas.items() if q.day == today}
-            quota = self._quotas[refused.principal.id] = _Quota(today)
-        if quota.count >= self._per_day or quota.size + len(refused.body) > self._bytes_per_day:
-            return False
-        quota.count += 1
-        quota.size += len(refused.body)
-        return True
+        return self._quota.take(refused.principal.id, len(refused.body))
 
     async def keep_now(self, refused: Refused) -> None:
         """Return once it is kept, however long the broker is away, or at once when the quota of its source is used up."""

@@ -42,6 +42,10 @@ class IntakeSettings(Settings):
     """Refused messages kept per source and day."""
     refused_bytes_per_day: int = Field(default=20 << 20, ge=0, validation_alias=_env("refused_bytes_per_day"))
     """Bytes of them."""
+    photos_per_day: int = Field(default=200, ge=0, validation_alias=_env("photos_per_day"))
+    """Photos kept per sender and day: those of one are in the way of nobody else's reports."""
+    photo_bytes_per_day: int = Field(default=100 << 20, ge=0, validation_alias=_env("photo_bytes_per_day"))
+    """Bytes of them."""
     unknown_per_window: int = Field(default=20, ge=1, validation_alias=_env("unknown_per_window"))
     """Reports of people without a login per poster, or per SMS gateway for unknown numbers; as many more for danger to people."""
     unknown_window_s: float = Field(default=600.0, gt=0, validation_alias=_env("unknown_window_s"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from services.intake.attachments import attachment_text
 from services.intake.photos import NoPhoto, bare
+from services.intake.quota import DailyQuota
 from services.runtime.rights import Role
 from tests.unit.intake.conftest import Door, report
 
@@ -108,6 +110,29 @@ async def test_a_photo_is_kept_once_and_named_by_a_report(door: Door) -> None:
     item = await door.intake.vault.texts.get(f"report-{door.inputs.appended[0][1].report_id}")
     assert item is not None
     assert item.fields["attachments"] == [first.json()["id"]]
+
+
+async def test_nobody_fills_the_log_with_photos(tmp_path: Path) -> None:
+    """A report goes without its photo then: 403, since a phone takes a 429 for a network that may be better later."""
+    door = Door(tmp_path, photos_per_day=2)
+    photos = [jpeg(segment(0xE0, b"JFIF\0" + bytes((n,)))) for n in range(3)]
+    async with await door.as_(Role.SITE_MANAGER) as http, await door.as_(Role.CELL) as other:
+        said = [await http.post("/api/v1/attachments", content=p) for p in (*photos[:2], photos[0], photos[2])]
+        assert [a.status_code for a in said] == [201, 201, 201, 403], "the same again is no second one"
+        assert said[-1].json()["code"] == "photo_quota"
+        assert (await http.post("/api/v1/reports", json=report())).status_code == 202
+        assert (await other.post("/api/v1/attachments", content=photos[2])).status_code == 201
+    await door.close()
+
+
+@pytest.mark.parametrize(("sizes", "kept"), [((1, 1, 1, 1), [True] * 3 + [False]), ((6, 5, 4), [True, False, True]), ((11,), [False])])
+def test_a_quota_is_of_items_and_of_bytes_and_begins_anew_each_day(sizes: tuple[int, ...], kept: list[bool]) -> None:
+    now = [0.0]
+    quota = DailyQuota(3, 10, clock=lambda: now[0])
+    assert [quota.take("a", size) for size in sizes] == kept
+    assert quota.take("b", 10)
+    now[0] += 86_400
+    assert quota.take("a", 10)
 
 
 async def test_what_is_no_photo_is_refused_in_words(door: Door) -> None:
