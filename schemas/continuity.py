@@ -183,6 +183,7 @@ class PlanRow(Model):
     version: int = 0
     boxes: tuple[Box, ...] = ()
     stand_down_since: Instant | None = Field(default=None, description="since when the stand-down condition holds")
+    resumes_partly: bool = Field(default=False, description="recovering, and active in part when the stand-down condition ceases to hold")
     stand_down_at: Instant | None = Field(default=None, description="when it will be proposed if it goes on holding")
     stand_down_proposed: bool = False
 
@@ -224,7 +225,7 @@ class StrategyChanged(RowFact):
 @message
 class PlanChanged(RowFact):
     """`change`: listed, proposed, raised, held, released, activated, refused, postponed, returned, box, recovering, resumed,
-    stand_down_proposed, stood_down, dropped (the reference data no longer have it), card.
+    stand_down_proposed, stood_down, dropped (the reference data no longer have it), card, moved (its cards, to another day).
     """
 
     collection: ClassVar[str] = "plans"

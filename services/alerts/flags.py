@@ -137,7 +137,7 @@ def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | No
     if old is not None and row.occurred_at < _newest_word(draft, old):
         return
     at_once = id.startswith(_AT_ONCE)
-    windows, speaks_of = () if at_once else row.effective, row.effective[0].start if at_once and row.effective else None
+    windows, speaks_of = () if at_once else row.effective, _next_day([row], draft.now) if at_once else None
     if all_over(windows, draft.now):
         return
     effective_from = None if inside(windows, draft.now) else _next(windows, draft.now)
@@ -154,8 +154,9 @@ def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | No
         if row.id not in old.reports:
             reports = (*old.reports[: _SHOWN - 1], row.id)
             later = None if until is None or old.until is None else max(until, old.until)
-            newer = old.speaks_of if speaks_of is None else speaks_of
-            values = {"reports": reports, "until": later, "speaks_of": newer, "maintenance": old.maintenance and planned}
+            values = {"reports": reports, "until": later, "maintenance": old.maintenance and planned}
+            if at_once:
+                values["speaks_of"] = _next_day([*_told(draft, old.reports), row], draft.now) or old.speaks_of
             draft.emit(FlagChanged(row=changed(old, values)))
         return
     if old is not None and id.startswith("river:"):
@@ -178,11 +179,24 @@ def _end(windows: Iterable[Window], now: Instant) -> Instant | None:
     return None if not ends or None in ends else max(e for e in ends if e is not None)
 
 
+def _told(draft: Draft, reports: Iterable[str]) -> list[ReportRow]:
+    return [r for r in (draft.state.reports.get(i) for i in reports) if r is not None]
+
+
+def _next_day(rows: Iterable[ReportRow], now: Instant) -> Instant | None:
+    """When what these declare begins: of several the nearest that is not over, else the last. One that was replaced or withdrawn says of no day."""
+    said = [r.effective for r in rows if r.effective and not {"superseded", "cancelled"}.intersection(r.flags)]
+    ahead = [w for windows in said for w in windows if w.end is None or w.end > now]
+    if ahead:
+        return min(w.start for w in ahead)
+    return max((windows[-1].start for windows in said), default=None)
+
+
 def _contradicts(draft: Draft, row: ReportRow, value: Value, old: FlagRow) -> bool:
     """D5: another source says of the very same time that all is well, or that it is not."""
     if old.effective_from is not None or value == old.value or _mild(old.id) not in (value, old.value):
         return False
-    told = [r for r in (draft.state.reports.get(i) for i in old.reports) if r is not None]
+    told = _told(draft, old.reports)
     return bool(told) and row.occurred_at == _newest_word(draft, old) and all(r.source != row.source for r in told)
 
 
@@ -201,9 +215,11 @@ def withdraw(draft: Draft, report: str) -> None:
     """A report was cancelled or denied: what it declared is what the others say (D3). Walks over all reports when no other said the same."""
     tasks.void(draft, "contested", report, "withdrawn")
     for row in in_order(f for f in draft.state.flags.values() if report in f.reports):
-        left = [r for r in (draft.state.reports.get(i) for i in row.reports if i != report) if r is not None]
+        left = _told(draft, (i for i in row.reports if i != report))
         if left:
-            values = {"reports": tuple(r.id for r in left), "since": min(r.occurred_at for r in left)}
+            values = {"reports": tuple(r.id for r in left), "since": min(r.occurred_at for r in left), "speaks_of": None}
+            if row.id.startswith(_AT_ONCE):
+                values["speaks_of"] = _next_day(left, draft.now) or row.speaks_of
             draft.emit(FlagChanged(row=changed(row, values)))
         else:
             _fall_back(draft, row)
@@ -218,12 +234,17 @@ def _fall_back(draft: Draft, row: FlagRow) -> None:
     ]  # fmt: skip
     if not said:
         nothing = _NOTHING_SAID.get(row.id.partition(":")[0], "up")
-        draft.emit(FlagChanged(row=changed(row, {"value": nothing, "effective_from": None, "reports": (), "maintenance": False})))
+        draft.emit(
+            FlagChanged(
+                row=changed(row, {"value": nothing, "effective_from": None, "speaks_of": None, "reports": (), "maintenance": False})
+            )
+        )
         return
     since, _recorded, report, value = max(said, key=lambda s: s[:3])
     planned = draft.state.hushed.get(report) == "maintenance"
+    speaks_of = _next_day([draft.state.reports[report]], draft.now) if row.id.startswith(_AT_ONCE) else None
     draft.emit(FlagChanged(row=FlagRow(
-        id=row.id, value=value, since=since, incident=draft.incident_of(report), reports=(report,), maintenance=planned,
+        id=row.id, value=value, since=since, speaks_of=speaks_of, incident=draft.incident_of(report), reports=(report,), maintenance=planned,
     )))  # fmt: skip
 
 

@@ -278,7 +278,7 @@ def _text_id(reason: str | None) -> str | None:
 
 
 _PLAN_KINDS = {"proposed": "watch", "raised": "watch", "returned": "watch", "stand_down_proposed": "watch", "released": "watch", "held": "watch",
-               "recovering": "fact", "resumed": "fact", "box": "action", "card": "action"}  # fmt: skip
+               "recovering": "fact", "resumed": "fact", "moved": "fact", "box": "action", "card": "action"}  # fmt: skip
 
 
 def _plan(fact: FactRecord) -> Fields | None:

@@ -50,6 +50,7 @@ def carried_cards(state: State, before: Plan | None, plan: Plan, row: PlanRow, n
 
 
 def _carried(card: CardRow, was: CardRow | None, now: Instant) -> CardRow:
+    """The card with what became of it; late only if it is late at its own time."""
     if was is None:
         return card
     late = card.due_at <= now
@@ -59,6 +60,14 @@ def _carried(card: CardRow, was: CardRow | None, now: Instant) -> CardRow:
             "reason": was.reason,
         }
     )  # fmt: skip
+
+
+def moved_cards(state: State, plan: Plan, row: PlanRow, now: Instant) -> tuple[CardRow, ...]:
+    """The cards of a row whose day was moved: those that are open have new times; what is done or not applicable stays as it was."""
+    if row.trigger_since is None:
+        return row.cards
+    fresh = {card.id: card for card in fresh_cards(state, plan, row.trigger_since)}
+    return tuple(_carried(fresh[card.id], card, now) if is_open(card) and card.id in fresh else card for card in row.cards)
 
 
 def is_open(card: CardRow) -> bool:

@@ -18,7 +18,7 @@ from schemas.words import ACTIVATED, CardState, PlanState
 from services.continuity import deciding
 from services.continuity.cards import find_card, fresh_cards, is_open, with_card
 from services.continuity.draft import Draft
-from services.continuity.plans import DECIDABLE, boxes_of, level_held, put, review_stand_down, stand_down_holds
+from services.continuity.plans import DECIDABLE, NOT_RECOVERING, boxes_of, level_held, put, review_stand_down, stand_down_holds
 from services.continuity.refusals import Refused, Result, must_decide, reasoned
 from services.continuity.retex import add_improvement, close_improvement
 from services.continuity.sitreps import issue_sitrep
@@ -69,7 +69,7 @@ def activate_plan(draft: Draft, command: cmd.ActivatePlan) -> Result:
     active = _decided(
         draft, row, command, state=PlanState.PARTLY_ACTIVE if level < asked else PlanState.ACTIVE, level=level,
         proposed_level=asked if level < asked else None, incident=command.incident or row.incident, trigger_since=since, cards=cards,
-        postponed_until=None, stand_down_since=None, stand_down_at=None, stand_down_proposed=False,
+        postponed_until=None, **NOT_RECOVERING,
     )  # fmt: skip
     put(draft, active, "activated")
     review_stand_down(draft, draft.state.plans[row.id])
@@ -83,7 +83,7 @@ def refuse_plan(draft: Draft, command: cmd.RefusePlan) -> Result:
     reason_given = reasoned(command)
     if row.state in ACTIVATED and row.proposed_level is not None:
         state = PlanState.ACTIVE if row.stand_down_since is None else PlanState.RECOVERING
-        refused = _decided(draft, row, command, proposed_level=None, state=state, decided_at=row.decided_at)
+        refused = _decided(draft, row, command, proposed_level=None, state=state, resumes_partly=False, decided_at=row.decided_at)
     elif row.state in (PlanState.PROPOSED, PlanState.POSTPONED):
         refused = _decided(draft, row, command, state=PlanState.REFUSED, postponed_until=None, decided_reason=reason_given)
     else:
@@ -118,16 +118,7 @@ def stand_down_plan(draft: Draft, command: cmd.StandDownPlan) -> Result:
         if not command.force:
             raise Refused(409, "stand_down_not_held", plan=row.id, holds=stand_down_holds(plan, row, draft.state), at=row.stand_down_at)
         reasoned(command)
-    lifted = _decided(
-        draft,
-        row,
-        command,
-        state=PlanState.LIFTED,
-        proposed_level=None,
-        stand_down_proposed=False,
-        stand_down_since=None,
-        stand_down_at=None,
-    )
+    lifted = _decided(draft, row, command, state=PlanState.LIFTED, proposed_level=None, **NOT_RECOVERING)
     put(draft, lifted, "stood_down")
     return _about(lifted)
 

@@ -28,7 +28,7 @@ from schemas.reference import ReferencePublished
 from schemas.words import Certainty, SiteStatus
 from services.continuity import plans, reassigning, sitreps
 from services.continuity.activities import Change, key_of, settle, touched_by_site
-from services.continuity.bia import MEALS
+from services.continuity.bia import MEALS, STRIKE
 from services.continuity.commands import HANDLERS, carry_out
 from services.continuity.conditions import FLOOD, TRANSIT
 from services.continuity.draft import Draft
@@ -197,6 +197,8 @@ def _on_flag(draft: Draft, row: FlagRow) -> None:
     later = row.effective_from is not None and row.effective_from > draft.now
     draft.arm(f"dependency:{row.id}", row.effective_from if later else None)
     _touch(draft, row.id, row.since)
+    if row.id == STRIKE and heard.value is True and heard.speaks_of is not None:
+        plans.follow_day(draft)
     reassigning.review(draft)
 
 

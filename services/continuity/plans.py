@@ -14,7 +14,7 @@ from schemas.continuity import Box, PlanChanged, PlanRow, TriggerHeard
 from schemas.predicates import AllOf, AnyOf, Manual, Measured, Not, Predicate, has_box, manual
 from schemas.reference import Plan
 from schemas.words import ACTIVATED, SHELVED, PlanState
-from services.continuity.cards import carried_cards, chase, fresh_cards, next_card_at
+from services.continuity.cards import carried_cards, chase, fresh_cards, moved_cards, next_card_at
 from services.continuity.draft import Draft
 from services.continuity.state import State
 
@@ -28,9 +28,10 @@ DROPPED: Final = "system:reference"
 """Author of the end of a plan that new reference data no longer have."""
 DECIDABLE: Final = frozenset((PlanState.PROPOSED, PlanState.POSTPONED, PlanState.REFUSED))
 """Of a life that has begun and is not decided, or was refused."""
-_OVER: Final[dict[str, Any]] = {
-    "proposed_level": None, "postponed_until": None, "stand_down_proposed": False, "stand_down_since": None, "stand_down_at": None,
+NOT_RECOVERING: Final[dict[str, Any]] = {
+    "stand_down_proposed": False, "stand_down_since": None, "stand_down_at": None, "resumes_partly": False,
 }  # fmt: skip
+_OVER: Final[dict[str, Any]] = {"proposed_level": None, "postponed_until": None, **NOT_RECOVERING}
 _RESTING: Final = SHELVED | {PlanState.LIFTED, PlanState.RETEX_CLOSED}
 
 
@@ -65,6 +66,17 @@ def list_plans(draft: Draft, before: Mapping[str, Plan]) -> None:
                 row.model_copy(update={"state": PlanState.LIFTED, **_OVER, "decided_at": draft.now, "decided_by": DROPPED}),
                 "dropped",
             )
+
+
+def follow_day(draft: Draft) -> None:
+    """A notice names its day, or another one: cards of a life that has begun and that count from that day have their times by it (D50)."""
+    for plan in sorted(draft.bia.plans.values(), key=lambda p: p.id):
+        row = draft.state.plans[plan.id]
+        if plan.card_origin is None or row.state in _RESTING:
+            continue
+        cards = moved_cards(draft.state, plan, row, draft.now)
+        if cards != row.cards:
+            put(draft, row.model_copy(update={"cards": cards}), "moved")
 
 
 def put(draft: Draft, row: PlanRow, change: str) -> None:
@@ -254,12 +266,13 @@ def review_stand_down(draft: Draft, row: PlanRow) -> None:
     holds = stand_down_holds(plan, row, draft.state)
     if holds and row.stand_down_since is None:
         since = _held_since(draft, row)
-        begun = row.model_copy(
-            update={"state": PlanState.RECOVERING, "stand_down_since": since, "stand_down_at": since + plan.stand_down.hold_min * MINUTE_MS}
-        )
+        begun = row.model_copy(update={
+            "state": PlanState.RECOVERING, "resumes_partly": row.state is PlanState.PARTLY_ACTIVE,
+            "stand_down_since": since, "stand_down_at": since + plan.stand_down.hold_min * MINUTE_MS,
+        })  # fmt: skip
         put(draft, begun, "recovering")
         if begun.stand_down_at is not None and begun.stand_down_at <= draft.now:
             on_deadline(draft, row.id)
     elif not holds and row.stand_down_since is not None:
-        ended = {"state": PlanState.ACTIVE, "stand_down_since": None, "stand_down_at": None, "stand_down_proposed": False}
-        put(draft, row.model_copy(update=ended), "resumed")
+        resumed = PlanState.PARTLY_ACTIVE if row.resumes_partly else PlanState.ACTIVE
+        put(draft, row.model_copy(update={"state": resumed, **NOT_RECOVERING}), "resumed")

@@ -328,6 +328,7 @@ _PLAN = {
     "released": N_("{plan} : la condition ne tient plus"),
     "held": N_("{plan} : la condition tient de nouveau"),
     "resumed": N_("{plan} : la condition de levée ne tient plus"),
+    "moved": N_("{plan} : les fiches suivent le nouveau jour annoncé"),
 }
 
 

@@ -340,11 +340,54 @@ def test_what_another_source_says_without_an_end_outlasts_the_window(scene: Scen
     assert "road:A86" not in scene.state.flags, over
 
 
+NOTICE = Measure(name="strike_notice", value=True)
+
+
+def _notice(scene: Scene, minute: float, day: float | None, **values: Any) -> str:
+    """A strike notice for T + `day` minutes, for a day's time."""
+    window = () if day is None else (Window(start=scene.at(day), end=scene.at(day + 1440)),)
+    return scene.report(minute, "info", **{"source": "rh", "severity": 2, "measure": NOTICE, "effective": window} | values)
+
+
+def _strike_day(scene: Scene) -> int | None:
+    day: int | None = scene.state.flags["flag:strike_notice"].speaks_of
+    return day
+
+
 def test_a_strike_notice_is_in_force_at_once_and_names_its_day(scene: Scene) -> None:
     """D28, D50: the cards of the plan were due two days before its notice, for nobody told continuity which day it was about."""
-    notice = Measure(name="strike_notice", value=True)
-    for minute, day in ((0, 5000), (10, 6000)):
-        scene.report(minute, "info", source="rh", severity=2, measure=notice, effective=(Window(start=scene.at(day), end=None),))
-        flag = scene.state.flags["flag:strike_notice"]
-        assert (flag.value, flag.effective_from, flag.speaks_of) == (True, None, scene.at(day))
+    _notice(scene, 0, 5000)
+    flag = scene.state.flags["flag:strike_notice"]
+    assert (flag.value, flag.effective_from, flag.speaks_of) == (True, None, scene.at(5000))
     assert scene.state.triggers["PT-GREVE:1"].state == "held"
+
+
+def test_a_strike_notice_that_is_moved_names_its_new_day(scene: Scene) -> None:
+    first = _notice(scene, 0, 5000)
+    moved = _notice(scene, 10, 8000, msg_type=MsgType.UPDATE, references=(first,))
+    assert _strike_day(scene) == scene.at(8000)
+    _notice(scene, 20, None, msg_type=MsgType.UPDATE, references=(moved,))
+    assert _strike_day(scene) == scene.at(8000), "what says of no day moves nothing"
+
+
+@pytest.mark.parametrize("order", [(5000, 12000), (12000, 5000)])
+def test_of_two_strikes_the_nearer_is_the_next(scene: Scene, order: tuple[float, float]) -> None:
+    """The notice of a later strike does not put off what the nearer one asks for."""
+    told = {day: _notice(scene, minute, day) for minute, day in enumerate(order)}
+    assert _strike_day(scene) == scene.at(5000)
+    scene.report(10, "info", source="rh", severity=1, msg_type=MsgType.CANCEL, references=(told[5000],))
+    assert _strike_day(scene) == scene.at(12000)
+
+
+def test_a_strike_that_is_over_is_not_the_next(scene: Scene) -> None:
+    _notice(scene, 0, 1000)
+    _notice(scene, 3000, 8000)
+    assert _strike_day(scene) == scene.at(8000)
+
+
+def test_a_strike_notice_that_stands_alone_again_names_its_day(scene: Scene) -> None:
+    """What stands after a withdrawal, also of a declaration that it was over, has the day that it named."""
+    _notice(scene, 0, 5000)
+    over = scene.report(10, "info", source="rh", severity=1, measure=Measure(name="strike_notice", value=False))
+    scene.report(20, "info", source="rh", severity=1, msg_type=MsgType.CANCEL, references=(over,))
+    assert (scene.state.flags["flag:strike_notice"].value, _strike_day(scene)) == (True, scene.at(5000))

@@ -256,6 +256,37 @@ def test_cards_of_a_strike_count_from_the_morning_of_its_day() -> None:
     assert dues == [world.instant("2027-03-02 06:00"), world.instant("2027-03-03 16:00"), world.instant("2027-03-04 07:30")]
 
 
+def test_cards_follow_a_strike_that_is_moved_to_another_day() -> None:
+    """D50: what was done is done, what was late for the first day is not for the second; what is too late for an earlier day is told at once."""
+    world = World(day="2027-03-01", start="09:00")
+    world.flag("flag:strike_notice", True, "09:00", speaks_of="2027-03-04 00:00")
+    world.trigger("PT-GREVE", 1, "09:00")
+    world.say(cmd.ActivatePlan(plan="PT-GREVE", **WHO), "09:10")
+    world.say(cmd.CompleteCard(plan="PT-GREVE", card="F1", author="p-2", role="cellule_rh"), "10:00")
+    world.until("2027-03-03 17:00")
+    assert [c.overdue for c in world.plan("PT-GREVE").cards] == [False, True, False]
+    world.flag("flag:strike_notice", True, "2027-03-03 17:30", since="2027-03-01 09:00", speaks_of="2027-03-11 00:00")
+    row = world.plan("PT-GREVE")
+    dues = [world.instant(day) for day in ("2027-03-02 06:00", "2027-03-10 16:00", "2027-03-11 07:30")]
+    assert [(c.due_at, c.overdue, c.pilot_told) for c in row.cards] == [(due, False, False) for due in dues]
+    assert world.plan_changes("PT-GREVE")[-1] == "moved"
+    asked = len(world.asked("card_overdue"))
+    world.flag("flag:strike_notice", True, "2027-03-08 08:00", since="2027-03-01 09:00", speaks_of="2027-03-09 00:00")
+    world.until("2027-03-08 16:00")
+    assert [a.card for a in world.asked("card_overdue")[asked:]] == ["F2"]
+
+
+def test_cards_of_a_proposal_follow_the_notice_and_keep_their_day_when_it_is_taken_back() -> None:
+    world = World(day="2027-03-01", start="09:00")
+    world.flag("flag:strike_notice", True, "09:00")
+    world.trigger("PT-GREVE", 1, "09:00")
+    world.flag("flag:strike_notice", True, "09:30", since="09:00", speaks_of="2027-03-04 00:00")
+    first = world.plan("PT-GREVE").cards
+    assert [c.due_at for c in first] == [world.instant(day) for day in ("2027-03-02 06:00", "2027-03-03 16:00", "2027-03-04 07:30")]
+    world.flag("flag:strike_notice", False, "10:00")
+    assert world.plan("PT-GREVE").cards == first
+
+
 # ── stand-down ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -363,6 +394,30 @@ def test_refusing_a_higher_level_leaves_the_stand_down_that_is_under_way() -> No
     world.trigger("PT-ELEC", 3, "10:05")
     world.say(cmd.RefusePlan(plan="PT-ELEC", reason="text:1", **WHO), "10:10")
     assert (world.plan("PT-ELEC").state, clock(world.plan("PT-ELEC").stand_down_at)) == (PlanState.RECOVERING, "11:00")
+
+
+def test_a_plan_active_in_part_is_so_still_when_its_stand_down_holds_no_more() -> None:
+    world = World()
+    world.trigger("PT-ELEC", 3, "09:42")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", level=Level.N2, **WHO), "09:50")
+    world.trigger("PT-ELEC", 0, "10:00", id="PT-ELEC:stand-down")
+    assert world.plan("PT-ELEC").state is PlanState.RECOVERING
+    world.trigger("PT-ELEC", 0, "10:05", id="PT-ELEC:stand-down", state="released")
+    row = world.plan("PT-ELEC")
+    assert (row.state, row.level, row.proposed_level) == (PlanState.PARTLY_ACTIVE, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "decision", [cmd.RefusePlan(plan="PT-ELEC", reason="text:1", **WHO), cmd.ActivatePlan(plan="PT-ELEC", level=Level.N3, **WHO)]
+)
+def test_what_was_decided_of_the_rest_while_it_recovered_stands(decision: Command) -> None:
+    world = World()
+    world.trigger("PT-ELEC", 3, "09:42")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", level=Level.N2, **WHO), "09:50")
+    world.trigger("PT-ELEC", 0, "10:00", id="PT-ELEC:stand-down")
+    assert isinstance(world.say(decision, "10:02"), CommandApplied)
+    world.trigger("PT-ELEC", 0, "10:05", id="PT-ELEC:stand-down", state="released")
+    assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").proposed_level) == (PlanState.ACTIVE, None)
 
 
 def test_an_active_plan_says_whether_its_trigger_holds() -> None:
