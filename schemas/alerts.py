@@ -116,6 +116,7 @@ class SiteRow(Model):
     why: tuple[Why, ...] = ()
     last_word_at: Instant | None = None
     flags: tuple[str, ...] = ()
+    lifted_at: Instant | None = Field(default=None, description="when what ended last here had ended, as far as it was told")
 
 
 class IncidentRow(Model):

@@ -305,6 +305,7 @@ class SiteHeard(Fact):
     status: SiteStatus
     since: Instant
     causes: tuple[CauseHeard, ...] = ()
+    lifted_at: Instant | None = None
 
 
 @message

@@ -79,8 +79,16 @@ def _row(draft: Draft, site_id: str, shown: list[Shown], old: SiteRow | None, wo
     return SiteRow(
         id=site_id, status=status, since=_since(draft, status, by, old, silence), capacity_pct=round(100.0 - max((s.loss for s in acting), default=0.0), 1),
         causes=tuple(s.row for s in sorted(shown, key=lambda s: (s.cause.since, s.cause.id))), why=why,
-        last_word_at=last if word is None else max(word, last or 0), flags=flags,
+        last_word_at=last if word is None else max(word, last or 0), flags=flags, lifted_at=_lifted_at(draft, old),
     )  # fmt: skip
+
+
+def _lifted_at(draft: Draft, old: SiteRow | None) -> Instant | None:
+    """When the last of the causes that it showed, and that are over now, ended; else as it was."""
+    if old is None:
+        return None
+    lifted = (draft.state.causes[row.id].lifted_at for row in old.causes)
+    return max((at for at in lifted if at is not None), default=old.lifted_at)
 
 
 def _status(acting: list[Shown]) -> tuple[S, list[Cause]]:

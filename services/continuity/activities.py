@@ -11,11 +11,11 @@ from typing import Final
 
 from schemas.base import Instant
 from schemas.continuity import ActivityChanged, ActivityDeclared, ActivityRow, ClockRow, StrategyRow
-from schemas.words import ActivityState
+from schemas.words import ActivityState, ClockState
 from services.continuity.alarms import Due, ask_about_forecast, raise_alarms
 from services.continuity.bia import HUNDRED, Need
 from services.continuity.calendars import local_day
-from services.continuity.capacity import Assessment, Onset, assess, fell_at, flags_true, onsets
+from services.continuity.capacity import Assessment, Onset, assess, came_back, fell_at, flags_true, onsets
 from services.continuity.clocks import Turn, limits_of, read_clocks
 from services.continuity.draft import Draft
 from services.continuity.forecast import breach, expected_back
@@ -37,7 +37,7 @@ class Change:
     """What happened since the activity was last settled, as far as its clocks care."""
 
     back_at: Instant | None = None
-    """When what was lifted was lifted; None: now."""
+    """When what was lifted was lifted, or a person says that it is back; None: now."""
     sites: frozenset[str] = frozenset()
     """Sites whose own clocks must be read again, beside those that are due."""
     anew: bool = False
@@ -63,7 +63,8 @@ def settle(draft: Draft, activity: str, change: Change = NOTHING) -> None:
     back_at = now if change.back_at is None else min(change.back_at, now)
     day = local_day(now) if need.windows else 0
     limits = limits_of(need, day, flags_true(state.dependencies, need, now) if need.by_flag else ())
-    turn = Turn(_start(draft, need, acting, said) if out else None, back_at, change.anew)
+    all_back_at = max(back_at, came_back(state, need, now)) if said is None and not out and _runs(before) else back_at
+    turn = Turn(_start(draft, need, acting, said) if out else None, all_back_at, change.anew)
     rto, dmia, due = read_clocks(need, limits, (before.rto, before.dmia) if before else None, turn, now)
     local = local_clocks(draft, need, change.sites, back_at, anew=change.anew)
     end = expected_back(need, acting)
@@ -89,6 +90,10 @@ def settle(draft: Draft, activity: str, change: Change = NOTHING) -> None:
     if row.forecast_breach_at is not None and (before is None or before.forecast_breach_at is None):
         ask_about_forecast(draft, row)
     draft.arm(key_of(activity), _next_due(draft.state, need, row, out, now))
+
+
+def _runs(before: ActivityRow | None) -> bool:
+    return before is not None and before.rto.state is ClockState.RUNNING
 
 
 def _points(need: Need, pct: float) -> int:

@@ -272,6 +272,21 @@ def fell_at(need: Need, acting: list[Onset]) -> Instant | None:
     return None
 
 
+def came_back(state: State, need: Need, now: Instant) -> Instant:
+    """When the last of what it counts came back, as far as is known; 0: nothing did. It may be of no weight: then it only is a later bound.
+
+    What is told last need not have been the last to come back: an activity is back when all that it needs is (D7, D42).
+    """
+    assert state.bia is not None
+    heard = (state.sites.get(site) for group in need.groups for site in group.weights)
+    back = [said.lifted_at for said in heard if said is not None and said.lifted_at is not None]
+    for id, said in state.dependencies.items():
+        gives = id == ISOLATION or not id.startswith("flag:")
+        if gives and need.id in state.bia.by_dependency.get(id, ()) and served(said, now) is None and starts_at(said) <= now:
+            back.append(said.since)
+    return min(max(back, default=0), now)
+
+
 def flags_true(dependencies: Mapping[str, DependencyHeard], need: Need, now: Instant) -> tuple[str, ...]:
     """Flags that shorten limits of this activity and hold now."""
     return tuple(

@@ -139,7 +139,7 @@ def heard_site(row: SiteRow, before: SiteHeard | None) -> SiteHeard:
     causes = tuple(_heard_cause(c) for c in row.causes if c.certainty is Certainty.CONFIRMED and not c.planned)
     if row.status is SiteStatus.UNKNOWN and not causes and before is not None:
         causes = before.causes
-    return SiteHeard(site=row.id, status=row.status, since=row.since, causes=causes)
+    return SiteHeard(site=row.id, status=row.status, since=row.since, causes=causes, lifted_at=row.lifted_at)
 
 
 def _heard_cause(cause: CauseRow) -> CauseHeard:
@@ -157,15 +157,21 @@ def _on_site(draft: Draft, row: SiteRow) -> None:
     draft.record(heard)
     if draft.state.bia is None:
         return
-    change, touched = Change(back_at=_lifted_at(before, heard), sites=frozenset((row.id,))), touched_by_site(draft, row.id)
+    change, touched = Change(back_at=_lifted_at(before, heard, row), sites=frozenset((row.id,))), touched_by_site(draft, row.id)
     lost = sorted((end_lost(draft) & draft.bia.needs.keys()).difference(touched))
     _settle_each(draft, ((activity, change) for activity in (*touched, *lost)))
     reassigning.review(draft)
 
 
-def _lifted_at(before: SiteHeard | None, heard: SiteHeard) -> Instant | None:
-    """When what was lifted was lifted, as far as the status says: not where it began with a cause that was there all the time. None: now."""
-    if before is None or before.status is heard.status or any(cause.since == heard.since for cause in before.causes):
+def _lifted_at(before: SiteHeard | None, heard: SiteHeard, row: SiteRow) -> Instant | None:
+    """When what was lifted was lifted: of causes that the row no longer has, when they ended, else as far as the status says; not where it began with a
+    cause that was there all the time. None: now.
+    """
+    if before is None:
+        return None
+    if row.lifted_at is not None and {c.id for c in before.causes}.difference(c.id for c in row.causes):
+        return row.lifted_at
+    if before.status is heard.status or any(cause.since == heard.since for cause in before.causes):
         return None
     return heard.since
 

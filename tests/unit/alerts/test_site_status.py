@@ -83,6 +83,19 @@ def test_losses_are_not_added_and_one_lift_reopens_nothing_else(scene: Scene) ->
     assert (scene.status(PMI), scene.site(PMI).capacity_pct) == ("degraded", 40)
 
 
+def test_a_site_says_when_what_ended_there_had_ended_though_it_shows_the_same(scene: Scene) -> None:
+    """D42, D7: clocks stop when it was over, not when that was told."""
+    scene.report(0, "outage_heating", PMI, capacity_lost_pct=10.0)
+    scene.report(1, "outage_water", PMI, capacity_lost_pct=100.0)
+    assert scene.site(PMI).lifted_at is None
+    scene.report(60, "reopening", PMI, occurred=20, lifts=(EventType.OUTAGE_WATER,))
+    assert (scene.status(PMI), scene.site(PMI).lifted_at) == ("degraded", scene.at(20))
+    scene.report(70, "info", PMI, severity=1)
+    assert scene.site(PMI).lifted_at == scene.at(20)
+    scene.report(80, "reopening", PMI, occurred=75, lifts=(EventType.OUTAGE_HEATING,))
+    assert (scene.status(PMI), scene.site(PMI).since, scene.site(PMI).lifted_at) == ("normal", scene.at(75), scene.at(75))
+
+
 def test_a_closure_after_a_fire_turns_evacuated_to_closed(scene: Scene) -> None:
     scene.report(0, "fire", PMI, severity=4)
     scene.report(60, "closure", PMI, severity=4)

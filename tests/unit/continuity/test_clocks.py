@@ -80,6 +80,55 @@ def test_a_stop_takes_the_time_of_the_reopening() -> None:
     assert clock(local.clocks[0].stopped_at) == "10:20"
 
 
+def test_a_stop_that_is_told_late_takes_its_time_whatever_else_the_site_still_has() -> None:
+    """The site stays degraded: its status says of nothing that ended."""
+    world = World()
+    world.hit("ase-06", EventType.PARTIAL_CLOSURE, since="09:50", loss=10)
+    world.hit("ase-06", EventType.OUTAGE_WATER, since="10:00")
+    world.lift("ase-06", "10:20", EventType.OUTAGE_WATER, known="11:00")
+    local = world.local("SOL-02", "ase-06")
+    assert local is not None
+    assert [clock(c.stopped_at) for c in local.clocks] == ["10:20", "10:20"]
+
+
+def test_what_only_rests_between_two_windows_ends_now() -> None:
+    """Its site has told of an end long before: that was another cause's."""
+    world = World()
+    world.hit("ase-06", EventType.PARTIAL_CLOSURE, since="09:40", loss=10)
+    world.hit("ase-06", EventType.OUTAGE_WATER, since="10:00")
+    world.lift("ase-06", "10:05", EventType.PARTIAL_CLOSURE)
+    world.causes["ase-06"] = [c.model_copy(update={"planned": True}) for c in world.causes["ase-06"]]
+    world.tell_site("ase-06", "10:30", "10:30", lifted="10:05")
+    local = world.local("SOL-02", "ase-06")
+    assert local is not None
+    assert clock(local.clocks[0].stopped_at) == "10:30"
+
+
+def test_an_activity_is_back_when_the_last_of_what_it_needed_was_back() -> None:
+    """The last site to tell of it was not the last to be open again."""
+    needed = _sites_back_until_restored()
+    world = World()
+    for site in SST:
+        world.hit(site, since="10:00")
+    for site in SST[: needed - 1]:
+        world.lift(site, "11:30")
+    assert world.activity("SOL-06").state is ActivityState.INTERRUPTED
+    world.lift(SST[needed - 1], "10:30", known="12:00")
+    row = world.activity("SOL-06")
+    assert (row.state, clock(row.rto.stopped_at), clock(row.dmia.stopped_at)) == (ActivityState.RESTORED, "11:30", "11:30")
+
+
+def _sites_back_until_restored() -> int:
+    world = World()
+    for site in SST:
+        world.hit(site, since="10:00")
+    for n, site in enumerate(SST, 1):
+        world.lift(site, "11:30")
+        if world.activity("SOL-06").state is not ActivityState.INTERRUPTED:
+            return n
+    raise AssertionError("never")
+
+
 def test_short_limits_run_only_in_open_hours() -> None:
     world = World(start="07:00")
     for site in SST:

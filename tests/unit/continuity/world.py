@@ -140,15 +140,21 @@ class World:
     def lift(self, site: str, when: str, *types: EventType, known: str | None = None) -> list[Fact]:
         """The site reopens: the named causes, or all, are lifted."""
         self.causes[site] = [c for c in self.causes.get(site, []) if types and c.type not in types]
-        return self.tell_site(site, known or when, when)
+        left = self.causes[site]
+        return self.tell_site(site, known or when, when, lifted=when, began=min((c.since for c in left), default=None))
 
-    def tell_site(self, site: str, known: str, since: str, status: SiteStatus | None = None) -> list[Fact]:
-        """The row that alerts would send."""
+    def tell_site(
+        self, site: str, known: str, since: str, status: SiteStatus | None = None, *, lifted: str | None = None, began: Instant | None = None
+    ) -> list[Fact]:
+        """The row that alerts would send. `began`: of what is left, when something was lifted."""
         causes = self.causes.get(site, [])
         order = [SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.CLOSED, SiteStatus.DEGRADED]
         shown = status or next((s for s in order for c in causes if c.effect is s), SiteStatus.NORMAL)
         loss = max((c.loss_pct for c in causes), default=0.0)
-        row = SiteRow(id=site, status=shown, since=self.instant(since), capacity_pct=100 - loss, causes=tuple(causes))
+        row = SiteRow(
+            id=site, status=shown, since=self.instant(since) if began is None else began, capacity_pct=100 - loss, causes=tuple(causes),
+            lifted_at=None if lifted is None else self.instant(lifted),
+        )  # fmt: skip
         return self._tell(SiteStatusChanged(row=row), known)
 
     def flag(
