@@ -144,7 +144,14 @@ class World:
         return self.tell_site(site, known or when, when, lifted=when, began=min((c.since for c in left), default=None))
 
     def tell_site(
-        self, site: str, known: str, since: str, status: SiteStatus | None = None, *, lifted: str | None = None, began: Instant | None = None
+        self,
+        site: str,
+        known: str,
+        since: str,
+        status: SiteStatus | None = None,
+        *,
+        lifted: str | None = None,
+        began: Instant | None = None,
     ) -> list[Fact]:
         """The row that alerts would send. `began`: of what is left, when something was lifted."""
         causes = self.causes.get(site, [])
