@@ -33,7 +33,7 @@ class Draft:
     """Mutable, for the time of one decision only."""
 
     __slots__ = (
-        "_changes", "_ids", "_incidents", "_ordinals", "_start", "_topics", "clock", "concerned", "doubtful", "endangered", "ended", "facts", "level", "now",
+        "_changes", "_ids", "_incidents", "_ordinals", "_start", "_topics", "clock", "concerned", "doubtful", "endangered", "ended", "facts", "level", "more_danger", "now",
         "regrouped", "reopened", "state", "stirred", "trail", "turned", "values", "words",
     )  # fmt: skip
 
@@ -58,6 +58,8 @@ class Draft:
         """Causes that were lifted in this input: does what they declared hold any longer?"""
         self.endangered: set[str] = set()
         """Incidents that were no danger to people before."""
+        self.more_danger: set[str] = set()
+        """Incidents with one more danger to people, of which nobody was told before."""
         self.turned: set[str] = set()
         """Incidents that began or ceased to be quiet (D64, D65)."""
         self.reopened: set[str] = set()

@@ -42,8 +42,10 @@ def follow(draft: Draft, rises: Rises) -> None:
     draft.reopened.clear()
     for incident in sorted(draft.endangered):
         _urge(draft, incident)
+    for incident in sorted(draft.endangered | draft.more_danger):
         _call_for_danger(draft, incident)
     draft.endangered.clear()
+    draft.more_danger.clear()
 
 
 def _urge(draft: Draft, incident: str) -> None:

@@ -15,6 +15,7 @@ from services.alerts.calendar import day_of
 from services.alerts.causes import Taken
 from services.alerts.claims import all_over, as_instant, as_number, communes_of, is_confirmed, measure_name, site_of, speaks_for_site
 from services.alerts.correlation import Placement
+from services.alerts.danger import is_new_danger
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
 from services.alerts.families import own_key
@@ -98,6 +99,8 @@ def _grow(draft: Draft, row: ReportRow, known: IncidentRow, taken: Taken | None,
         values |= _counted(draft, row, known)
     if row.type in rules.DANGER_TYPES:
         values["danger"] = True
+    if is_new_danger(draft, row, taken):
+        draft.more_danger.add(known.id)
     if known.kind != "power" or row.type is EventType.OUTAGE_POWER:
         values["last_at"] = max(known.last_at or 0, row.occurred_at)
         values["communes"] = _with(known.communes, told_communes(draft, known.kind, (row,)))

@@ -12,8 +12,9 @@ from schemas.calling import AnswerReceived, NotificationPlanned, NotificationWit
 from schemas.commands import AcknowledgeIncident, EscalateIncident, MergeIncidents, ReopenIncident, ResolveIncident, SetLevel
 from schemas.oncall import NoteReachability, ReachRow
 from schemas.reference import EscalationPolicy, PublishReference
+from schemas.reports import Window
 from schemas.runtime import CommandApplied
-from schemas.words import Answer
+from schemas.words import Answer, Certainty, MsgType
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 from tests.unit.alerts.test_escalation import CRISIS, N2_FIRST, PMI, Calls, _answer, _ladder, _without
@@ -94,6 +95,77 @@ def test_a_merge_into_an_incident_that_calls_nobody_goes_on_calling(scene: Scene
     scene.command(MergeIncidents(**CELL, incident=a, into=b), 3)
     assert "rs-sst-13" in {c.person for c in calls.new()}
     assert _ladder(scene, b).state == "running"
+
+
+# ── danger ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _answered_danger(scene: Scene, calls: Calls) -> str:
+    """A gas leak at a site, which somebody has taken in charge; its incident."""
+    scene.report(0, "gas_leak", PMI, severity=3, id="leak")
+    called = {c.person for c in calls.new()}
+    for n, person in enumerate(sorted(called)):
+        _answer(scene, calls, person, 1 + n / 10)
+    incident = scene.incidents()[0].id
+    assert _ladder(scene, incident).state == "answered"
+    calls.new()
+    return str(incident)
+
+
+def _other_site_of_the_commune(scene: Scene) -> str:
+    sites = {s.id: s for s in territory().sites}
+    return next(s.id for s in sites.values() if s.commune == sites[PMI].commune and s.id != PMI and s.kind != "site_central")
+
+
+@pytest.mark.parametrize("what", ["fire", "security_incident"])
+def test_another_danger_calls_again_who_had_answered_the_first(scene: Scene, what: str) -> None:
+    calls = Calls(scene)
+    incident = _answered_danger(scene, calls)
+    scene.report(30, what, PMI, severity=3, msg_type=MsgType.UPDATE, references=("leak",))
+    assert scene.incidents()[0].id == incident
+    calls.expect(*N2_FIRST)
+    assert (_ladder(scene, incident).state, scene.state.incidents[incident].state) == ("running", "open")
+
+
+def test_a_danger_at_another_site_of_the_incident_calls_again(scene: Scene) -> None:
+    calls = Calls(scene)
+    incident = _answered_danger(scene, calls)
+    other = _other_site_of_the_commune(scene)
+    order = scene.report(30, "evacuation", other, severity=3)
+    assert scene.incident_of(order).id == incident
+    assert {c.person for c in calls.new()} >= set(N2_FIRST)
+    assert _ladder(scene, incident).state == "running"
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        {"type": "gas_leak"},
+        {"type": "gas_leak", "source": "fire_brigade"},
+        {"type": "evacuation"},
+        {"type": "fire", "references": ("leak",), "effective": (Window(start=0, end=1),)},
+        {"type": "fire", "references": ("leak",), "effective": (Window(start=2**42, end=None),)},
+        {"type": "fire", "references": ("leak",), "certainty": Certainty.UNCONFIRMED},
+        {"type": "outage_power", "capacity_lost_pct": 50},
+    ],
+    ids=["the same", "another source", "what is done about it", "over", "announced", "unconfirmed", "no danger"],
+)
+def test_what_is_no_new_danger_leaves_the_answer(scene: Scene, again: dict[str, Any]) -> None:
+    calls = Calls(scene)
+    incident = _answered_danger(scene, calls)
+    scene.report(30, again.pop("type"), PMI, severity=3, **again)
+    calls.expect_nobody()
+    assert _ladder(scene, incident).state == "answered"
+
+
+def test_dangers_that_come_while_nobody_has_answered_call_once(scene: Scene) -> None:
+    calls = Calls(scene)
+    incident = _answered_danger(scene, calls)
+    for n, what in enumerate(("fire", "security_incident")):
+        scene.report(30 + n, what, PMI, severity=3, msg_type=MsgType.UPDATE, references=("leak",))
+    called = [c.person for c in calls.new()]
+    assert len(called) == len(set(called))
+    assert _ladder(scene, incident).state == "running"
 
 
 # ── answers that are taken back, or given on a page ────────────────────────────────────────────────────────────────
