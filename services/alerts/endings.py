@@ -244,14 +244,26 @@ def _is_up(draft: Draft, system: str, cause: Cause) -> bool:
 
 def end_declared(draft: Draft, row: ReportRow) -> None:
     """What an authority or an operator had declared is so no more: its own word ends; the causes of sites stay until someone speaks."""
-    name, about, here = measure_name(row), set(objects_of(row)), frozenset(communes_of(row, draft.territory))
+    name = measure_name(row)
     for ids in [sorted(ids) for _, ids in sorted(draft.state.placeless.items())]:
         for cause in (draft.state.causes[c] for c in ids):
             if cause.measure is None or cause.measure.name != name or not _held_at(cause, row.occurred_at):
                 continue
-            things, there = set(objects_of(cause)), _told_communes(draft, cause)
-            if (not about or not things or about & things) and (not here or there <= here):
+            if _is_about(draft, row, set(objects_of(cause)), _told_communes(draft, cause)):
                 lift(draft, cause, row.occurred_at, row.id)
+
+
+def takes_back_that(draft: Draft, row: ReportRow, told: ReportRow) -> bool:
+    """Who takes a declaration back speaks of this one: of its objects and of all its communes. A site that says so speaks of everything."""
+    if site_of(row) is not None or site_of(told) is not None:
+        return True
+    return _is_about(draft, row, set(objects_of(told)), frozenset(communes_of(told, draft.territory)))
+
+
+def _is_about(draft: Draft, row: ReportRow, things: set[str], there: frozenset[str]) -> bool:
+    """Of the same objects and of all these communes. Who names none of either speaks of all."""
+    about, here = set(objects_of(row)), frozenset(communes_of(row, draft.territory))
+    return (not about or not things or bool(about & things)) and (not here or there <= here)
 
 
 def _told_communes(draft: Draft, cause: Cause) -> frozenset[str]:

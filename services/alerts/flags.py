@@ -31,7 +31,7 @@ from services.alerts.claims import (
     takes_back,
 )
 from services.alerts.draft import Draft
-from services.alerts.endings import end_declared, end_supplier_failures, end_system_outages
+from services.alerts.endings import end_declared, end_supplier_failures, end_system_outages, takes_back_that
 from services.alerts.rules import ALL_CLEAR, CLOSED_BY_POWER_PCT, RESTORED, TRANSIT_RUNS, TRANSIT_STOPS
 from services.alerts.territory import flag_of_supplier
 from services.alerts.values import changed, in_order
@@ -57,9 +57,39 @@ def declare(draft: Draft, row: ReportRow, incident: str | None) -> None:
         return
     withdrawn = _said_before(draft, row) if row.msg_type is MsgType.CANCEL else ()
     for id, value in _declared(draft, row):
-        if (id, value) not in withdrawn:
+        if (id, value) in withdrawn or (value == _mild(id) and _held_by_another(draft, row, id, withdrawn)):
+            continue
+        if not _taken_back_in_part(draft, row, id, value):
             _put(draft, id, value, row, incident)
     _restore(draft, row)
+
+
+def _held_by_another(draft: Draft, row: ReportRow, id: str, withdrawn: tuple[tuple[str, Value], ...]) -> bool:
+    """A Cancel that says with its references that all is well speaks of what these declared (D3): what another one says stands. Where that is an older
+    word, only as long as the time for which it was said is not over.
+    """
+    flag, said = draft.state.flags.get(id), [value for about, value in withdrawn if about == id]
+    if flag is None or not said or flag.value == _mild(id):
+        return False
+    newest = max(r.occurred_at for r in _told(draft, row.references))
+    others = (r for r in _told(draft, flag.reports) if r.id not in row.references and _stands(r))
+    return any(flag.value in said or r.occurred_at >= newest or (r.effective and not all_over(r.effective, draft.now)) for r in others)
+
+
+def _taken_back_in_part(draft: Draft, row: ReportRow, id: str, value: Value) -> bool:
+    """Who takes a declaration back for some places or objects leaves what was declared of others, and after it (D3, D7). False: there is nothing else."""
+    flag = draft.state.flags.get(id)
+    if flag is None or value != _mild(id) or flag.value == value or not takes_back(row, draft.state.rules.flag_names):
+        return False
+    told = [r for r in _told(draft, flag.reports) if _stands(r)]
+    left = [r for r in told if r.occurred_at > row.occurred_at or not takes_back_that(draft, row, r)]
+    if not left:
+        return False
+    if len(left) < len(told):
+        values = {"reports": tuple(r.id for r in left), "since": min(r.occurred_at for r in left), "speaks_of": _next_day(left, draft.now)}
+        draft.emit(FlagChanged(row=changed(flag, values)))
+    end_declared(draft, row)
+    return True
 
 
 def _said_before(draft: Draft, row: ReportRow) -> tuple[tuple[str, Value], ...]:
@@ -183,9 +213,14 @@ def _told(draft: Draft, reports: Iterable[str]) -> list[ReportRow]:
     return [r for r in (draft.state.reports.get(i) for i in reports) if r is not None]
 
 
+def _stands(row: ReportRow) -> bool:
+    """Neither replaced nor withdrawn."""
+    return not {"superseded", "cancelled"}.intersection(row.flags)
+
+
 def _next_day(rows: Iterable[ReportRow], now: Instant) -> Instant | None:
     """When what these declare begins: of several the nearest that is not over, else the last. One that was replaced or withdrawn says of no day."""
-    said = [r.effective for r in rows if r.effective and not {"superseded", "cancelled"}.intersection(r.flags)]
+    said = [r.effective for r in rows if r.effective and _stands(r)]
     ahead = [w for windows in said for w in windows if w.end is None or w.end > now]
     if ahead:
         return min(w.start for w in ahead)

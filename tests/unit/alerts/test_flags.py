@@ -212,7 +212,7 @@ def test_what_takes_a_declaration_back_ends_the_word_that_made_it(scene: Scene, 
     assert [scene.state.causes[c].reports for c in scene.state.placeless["outage_water"]] == [(south,)], (
         "of another network somebody else speaks"
     )
-    assert (_said(scene, "flag:water_restriction"), _said(scene, "network:nord"), _said(scene, "network:sud")) == (False, "up", "degraded")
+    assert (_said(scene, "flag:water_restriction"), _said(scene, "network:nord"), _said(scene, "network:sud")) == (True, "up", "degraded")
     assert scene.status("pmi-04") == "degraded", "a site speaks for itself"
 
 
@@ -220,6 +220,69 @@ def test_part_of_the_communes_takes_back_nothing_for_the_others(scene: Scene) ->
     _restricted(scene, 0, True)
     _restricted(scene, 100, False, zone=("92012",))
     assert scene.state.placeless["outage_water"]
+    assert _said(scene, "flag:water_restriction") is True
+
+
+@pytest.mark.parametrize("type", ["outage_water", "info"])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_declaration_for_several_zones_holds_until_the_last_is_free(scene: Scene, type: str, late: bool) -> None:
+    """The order that was lifted in the north released what the one in the south asked for."""
+    _restricted(scene, 0, True, type=type, zone=("92050",))
+    _restricted(scene, 6, True, type=type, zone=("92002",))
+    _restricted(scene, 100, False, severity=1, zone=("92050",), occurred=4 if late else 100)
+    flag = scene.state.flags["flag:water_restriction"]
+    assert (flag.value, flag.since, len(flag.reports)) == (True, scene.at(6), 1)
+    assert scene.state.triggers["PT-EAU:3"].state == "held"
+    _restricted(scene, 200, False, severity=1, zone=("92002",))
+    assert _said(scene, "flag:water_restriction") is False
+
+
+def test_what_nobody_had_declared_there_takes_nothing_back(scene: Scene) -> None:
+    _restricted(scene, 0, True, zone=("92050",))
+    _restricted(scene, 100, False, severity=1, zone=("92002",))
+    assert _said(scene, "flag:water_restriction") is True
+    _restricted(scene, 110, False, severity=1, zone=())
+    assert _said(scene, "flag:water_restriction") is False
+
+
+# ── a Cancel that says that all is well ────────────────────────────────────────────────────────────────────────────
+
+
+def _vigilance(scene: Scene, minute: float, colour: str, *, hours: float | None = None, **more: Any) -> str:
+    window = () if hours is None else (Window(start=scene.at(minute), end=scene.at(minute + 60 * hours)),)
+    said = {"source": "meteo", "severity": 3, "phenomenon": "vent", "colour": colour, "effective": window} | more
+    return scene.report(minute, "weather_alert", **said)
+
+
+def _green(scene: Scene, minute: float, *cancelled: str) -> None:
+    _vigilance(scene, minute, "vert", severity=1, msg_type=MsgType.CANCEL, references=cancelled)
+
+
+@pytest.mark.parametrize("colours", [("orange", "orange"), ("orange", "jaune"), ("jaune", "orange")])
+def test_a_cancel_with_green_leaves_the_colour_of_another_message(scene: Scene, colours: tuple[str, str]) -> None:
+    """Two messages of one phenomenon: the end of one is not the end of the other."""
+    first, second = (_vigilance(scene, n, colour, hours=12) for n, colour in enumerate(colours))
+    _green(scene, 60, first)
+    assert _said(scene, "vigilance:vent") == colours[1]
+    _green(scene, 70, second)
+    assert _said(scene, "vigilance:vent") == "vert"
+
+
+@pytest.mark.parametrize(("hours", "colour"), [(12, "orange"), (1, "vert"), (None, "vert")])
+def test_after_the_newer_message_is_cancelled_the_older_holds_while_its_time_is_not_over(
+    scene: Scene, hours: float | None, colour: str
+) -> None:
+    _vigilance(scene, 0, "orange", hours=hours)
+    newer = _vigilance(scene, 30, "jaune", hours=12)
+    _green(scene, 90, newer)
+    assert _said(scene, "vigilance:vent") == colour
+
+
+def test_a_cancel_with_green_does_not_bring_back_what_its_message_had_replaced(scene: Scene) -> None:
+    first = _vigilance(scene, 0, "jaune", hours=12)
+    second = _vigilance(scene, 30, "orange", hours=12, msg_type=MsgType.UPDATE, references=(first,))
+    _green(scene, 90, second)
+    assert _said(scene, "vigilance:vent") == "vert"
 
 
 def test_a_declaration_that_is_older_than_its_end_is_over_when_it_comes(scene: Scene) -> None:
