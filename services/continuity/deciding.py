@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, Self
 
 from schemas import reassignment as m
+from schemas.base import Instant
 from schemas.ranks import may_act
 from schemas.words import EventType
 from services.continuity.conditions import is_hit, situation_of, telework_works
@@ -102,26 +103,34 @@ def _key(line: m.LineRow) -> tuple[str, ...]:
 
 
 class _Ground(NamedTuple):
-    """What an approval stands on now: sites that may host nobody, that lack seats, that lack seats or staff."""
+    """What an approval stands on now: sites that may host nobody, that lack seats, that lack seats or staff; who is still elsewhere for nothing."""
 
     barred: frozenset[str]
     without_seats: frozenset[str]
     hit: frozenset[str]
+    elsewhere: frozenset[tuple[str, str, str]]
+    """(site, activity, métier) of agents that an approved line does not need any more, and that nobody has sent back."""
 
     @classmethod
-    def of(cls, situation: m.Situation) -> Self:
-        """The sites of a situation, by what they lack."""
-        sites = situation.sites
+    def of(cls, state: State, now: Instant) -> Self:
+        """The sites as they are now, by what they lack."""
+        sites = situation_of(state, now).sites
         return cls(
             frozenset(c.site for c in sites if not c.host_ok), frozenset(c.site for c in sites if c.seat_pct < 100),
             frozenset(c.site for c in sites if c.seat_pct < 100 or c.staff_pct < 100),
+            frozenset(_agents(row) for row in state.moved.values() if row.needed < row.count),
         )  # fmt: skip
+
+
+def _agents(line: m.LineRow) -> tuple[str, str, str]:
+    return line.site, line.activity, line.metier
 
 
 def _obstacle(draft: Draft, line: m.LineRow, ground: _Ground) -> Refused | None:
     """Why nobody can or must be sent there any more; the next proposal says what instead. None: the line holds.
 
     `site_back`: the agents sit at their own desks again, or nobody is missing where they were needed. A site that newer reference data dropped is lost.
+    `agents_elsewhere`: the proposal counts on agents of an approved line that is not needed any more; before they are sent back they would have two orders.
     """
     sites = (line.site, line.need_site or line.site, line.site if line.place == TELEWORK else line.place)
     if (dropped := next((site for site in sites if site not in draft.bia.sites), None)) is not None:
@@ -130,6 +139,8 @@ def _obstacle(draft: Draft, line: m.LineRow, ground: _Ground) -> Refused | None:
         return Refused(412, "site_back", line=line.id, site=line.site)
     if line.need_site and line.need_site not in ground.hit:
         return Refused(412, "site_back", line=line.id, site=line.need_site)
+    if _agents(line) in ground.elsewhere:
+        return Refused(412, "agents_elsewhere", line=line.id, site=line.site)
     if line.place == TELEWORK:
         works = telework_works(draft.state, draft.now)
         return None if works else Refused(412, "telework_off", line=line.id, site=line.place)
@@ -150,7 +161,7 @@ def _takes(draft: Draft, line: m.LineRow, ground: _Ground) -> bool:
 def _chosen(draft: Draft, row: m.ProposalRow, asked: Iterable[str] | None, *, sound: bool) -> list[m.LineRow]:
     """Undecided lines, in their order; `sound`: to approve, of all those that hold. Raises Refused for a line that cannot be decided, or when none of them holds."""
     lines, decided = {line.id: line for line in lines_of(draft.state, row.id)}, decided_lines(row)
-    ground = _Ground.of(situation_of(draft.state, draft.now))
+    ground = _Ground.of(draft.state, draft.now)
     if asked is None:
         left = [line for line in lines.values() if line.id not in decided]
         chosen = [line for line in left if not (sound and _obstacle(draft, line, ground))] or left

@@ -588,6 +588,35 @@ def test_when_the_site_is_back_its_people_are_no_longer_needed_elsewhere() -> No
     assert refused(world.say(m.ComputeReassignments(**WHO), "14:40")) == (409, "nothing_hit")
 
 
+def test_nobody_has_two_orders_who_is_not_needed_any_more_goes_back_first() -> None:
+    """The next proposal counts on agents whose approved line is not needed any more; until somebody sends them back they are still there."""
+    world = World()
+    world.hit("sst-03", EventType.OUTAGE_WATER, since="09:40", loss=60)
+    world.hit("sst-04", EventType.STAFF_SHORTAGE, since="09:40")
+    world.until("09:43")
+    answer(world, "09:44")
+    approve(world, "09:45")
+    fire(world)
+    world.lift("sst-04", "10:30")
+    for site in ("sst-05", "cen-3"):
+        world.hit(site, EventType.STAFF_SHORTAGE, since="10:31")
+    world.until("11:30")
+    row = answer(world, "11:31")
+    lines = lines_of(world.state, row.id)
+    away = [r for r in world.state.moved.values() if r.needed < r.count]
+    there = {(r.site, r.activity, r.metier) for r in away}
+    twice = [line for line in lines if (line.site, line.activity, line.metier) in there]
+    assert twice
+    assert refused(approve(world, "11:32", twice[0].id)) == (412, "agents_elsewhere")
+    assert isinstance(approve(world, "11:33"), CommandApplied), "the others go"
+    assert {line.id for line in twice}.isdisjoint(world.state.moved)
+    released = m.ReleaseReassignment(line=away[0].id, lines=tuple(r.id for r in away), author="p-3", role="site_manager")
+    assert isinstance(world.say(released, "11:34"), CommandApplied)
+    assert isinstance(approve(world, "11:35", twice[0].id), CommandApplied)
+    fire(world)
+    check_law(world)
+
+
 def test_a_proposal_lapses_when_nothing_is_hit_any_more() -> None:
     world = fire_on_the_way()
     world.lift("cen-1", "10:30")
