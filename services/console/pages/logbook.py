@@ -26,6 +26,8 @@ WRITTEN: Final = {
 }
 """Kinds that a person may write."""
 
+DECIDED: Final = ("decision", "action")
+
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
@@ -35,6 +37,8 @@ class LogLine:
     recorded_at: datetime
     late_min: int
     kind: str
+    decided: bool
+    """Somebody decided it or did it: the line tells who takes a form away that others had open."""
     text: str
     by: str
     source: str
@@ -63,7 +67,7 @@ def log_lines(lines: Sequence[Line], notes: Iterable[Line], names: Names, _: Tra
     corrected = {line.corrects: key_of_line(line) for line in known.values() if line.corrects}
     return [
         LogLine(
-            key_of_line(line), line.id, line.occurred_at, line.recorded_at, line.late_min, _kind(line, _), line.text,
+            key_of_line(line), line.id, line.occurred_at, line.recorded_at, line.late_min, _kind(line, _), line.kind in DECIDED or line.change == "verdict", line.text,
             by_whom(line, names, _), world.source(line.source, _), w.word(w.CERTAINTY, line.certainty, _), line.incident, line.report,
             key_of_line(known[line.corrects]) if line.corrects in known else line.corrects, corrected.get(line.id), line.place,
         )

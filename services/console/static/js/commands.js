@@ -1,7 +1,8 @@
 // Decisions: every form with `data-command` becomes one JSON request with its own idempotency key. The answer stands
 // beside the button, in words; a success needs none, the page shows its effect (`data-shown` says it where it does not).
 
-import { refresh } from "./live.js";
+import { refused, settled } from "./drafts.js";
+import { pictured, refresh } from "./live.js";
 import { picked } from "./picker.js";
 import { freshKey, get, post } from "./post.js";
 
@@ -66,6 +67,7 @@ async function send(form, submitter) {
   }
   const headers = /** @type {Record<string, string>} */ ({});
   if (form.dataset.version !== undefined) headers["If-Match"] = `"${form.dataset.version}"`;
+  const since = pictured();
   const button = submitter instanceof HTMLButtonElement ? submitter : /** @type {HTMLButtonElement | null} */ (form.querySelector("button:not([type=button])"));
   const action = submitter?.getAttribute("formaction") ?? form.getAttribute("action");
   if (button) button.disabled = true;
@@ -86,14 +88,16 @@ async function send(form, submitter) {
   const { ok, status, data } = first.status === 202 ? await decided(first) : first;
   form.removeAttribute("aria-busy");
   if (button) button.disabled = false;
+  const shown = `${form.dataset.shown ?? ""} ${form.dataset.show ? data[form.dataset.show] ?? "" : ""}`.trim();
+  const text = status === 202 ? html().dataset.undecided ?? "" : ok ? shown : status === 0 ? html().dataset.away ?? "" : faulty(form, data) ?? data.detail ?? data.title ?? String(status);
   if (said) {
-    const shown = `${form.dataset.shown ?? ""} ${form.dataset.show ? data[form.dataset.show] ?? "" : ""}`.trim();
-    const text = status === 202 ? html().dataset.undecided ?? "" : ok ? shown : status === 0 ? html().dataset.away ?? "" : faulty(form, data) ?? data.detail ?? data.title ?? String(status);
     if (said.textContent !== text) said.textContent = text;
     said.classList.toggle("refused", !ok);
   }
   if (!UNANSWERED.has(status)) keys.delete(request);
+  if (!ok && !form.isConnected) refused(form, text, since);
   if (!ok || status === 202) return;
+  settled(form);
   if (form.dataset.clear !== undefined) form.reset();
   form.closest("details")?.removeAttribute("open");
   const name = encodeURIComponent(data.realm ?? "");

@@ -1,6 +1,7 @@
 // Keeps the page alive: refreshes what has `data-live` when the realm changes, and says so when it cannot.
 
 import * as clock from "./clock.js";
+import * as drafts from "./drafts.js";
 import { listen } from "./feed.js";
 import { morph } from "./morph.js";
 import { SILENCE_MS } from "./stream.js";
@@ -19,6 +20,8 @@ let loggedOut = false;
 let wanted = false;
 let busy = false;
 let lastRefresh = performance.now();
+/** The time of the picture that is shown, ms. */
+let shown = Number(html.dataset.now);
 /** When the newest refresh was asked for. */
 let asked = 0;
 let firstOfQuiet = 0;
@@ -63,8 +66,8 @@ async function load() {
     const answer = await fetch(location.href, { headers: { "X-Vigie-Live": "1" }, cache: "no-store", signal });
     if (answer.status === 401) return logout();
     if (answer.status >= 500 || answer.status === 429) return again();
-    if (answer.redirected) return location.replace(answer.url); // an incident that was merged into another one
-    if (!answer.ok) return location.reload(); // it is gone, or no longer this reader's: the answer says so in words
+    if (answer.redirected) return leave(answer.url); // an incident that was merged into another one
+    if (!answer.ok) return leave(); // it is gone, or no longer this reader's: the answer says so in words
     const text = await answer.text();
     failures = failedSince = 0;
     apply(new DOMParser().parseFromString(text, "text/html"));
@@ -80,16 +83,27 @@ function again() {
   failedSince ||= asked;
 }
 
+/** Another page takes the place of this one. @param {string} [url] */
+function leave(url) {
+  drafts.leave(shown);
+  if (url === undefined) location.reload();
+  else location.replace(url);
+}
+
+/** @returns {number} the time of the picture that is shown, ms */
+export const pictured = () => shown;
+
 /** @param {Document} next */
 function apply(next) {
   const root = next.documentElement;
   if (root.dataset.assets !== html.dataset.assets || root.dataset.realm !== html.dataset.realm) {
-    location.reload();
+    leave();
     return;
   }
   html.dataset.speed = root.dataset.speed ?? "0";
   clock.set(Number(root.dataset.now));
   const focused = document.activeElement;
+  const pending = drafts.pending();
   /** @type {Set<Element>} */
   const changed = new Set();
   for (const part of document.querySelectorAll("[data-live]")) {
@@ -100,6 +114,8 @@ function apply(next) {
   const known = new Set([...document.querySelectorAll("[data-live]")].map((e) => e.id));
   if ([...next.querySelectorAll("[data-live]")].some((e) => e.id && !known.has(e.id))) rebuild(next, known);
   if (focused instanceof HTMLElement && focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+  drafts.recover(pending, shown, focused);
+  shown = Number(root.dataset.now);
   document.title = next.title;
   mark(changed);
   clock.tick();

@@ -1,6 +1,7 @@
 // Entry of every screen that shows a realm.
 
 import * as commands from "./commands.js";
+import * as drafts from "./drafts.js";
 import * as keys from "./keys.js";
 import * as list from "./list.js";
 import * as live from "./live.js";
@@ -9,6 +10,7 @@ import * as picker from "./picker.js";
 import { cookie } from "./post.js";
 
 commands.start();
+drafts.start();
 list.start();
 picker.start();
 keys.start();

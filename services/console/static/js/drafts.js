@@ -1,0 +1,171 @@
+// What somebody is deciding while it is decided elsewhere. A refresh takes a form away when its matter is over, or brings another version
+// of it: what was written goes into the other version, or is given back with the lines of the main courante that say who decided what.
+
+/** @typedef {HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement} Field */
+/** @typedef {{ label: string, text: string }} Written */
+/** @typedef {{ what: string, written: Written[] }} Draft */
+
+const LEFT = "vigie_overtaken";
+/** The line of a decision may be a little older than the picture in which it was still to be taken. */
+const TOLERANCE_MS = 5000;
+const LINES = 3;
+/** Forms that this page has sent itself, and those that stood open without a word when it did. @type {WeakSet<HTMLFormElement>} */
+const done = new WeakSet();
+
+const forms = () => /** @type {HTMLFormElement[]} */ ([...document.querySelectorAll("form[data-command]")]);
+const squeezed = (/** @type {string | null | undefined} */ text) => (text ?? "").trim().replace(/\s+/g, " ");
+
+/** @param {HTMLFormElement} form @returns {Field[]} what a person has changed in it */
+function changed(form) {
+  return /** @type {Field[]} */ ([...form.elements]).filter((field) => {
+    if (field instanceof HTMLSelectElement) {
+      const first = Math.max(0, [...field.options].findIndex((o) => o.defaultSelected));
+      return field.selectedIndex !== first;
+    }
+    if (field instanceof HTMLTextAreaElement) return field.value !== field.defaultValue;
+    if (!(field instanceof HTMLInputElement) || field.type === "hidden") return false;
+    return field.type === "checkbox" || field.type === "radio" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue || chips(field) !== "";
+  });
+}
+
+/** @param {Field} field @returns {string} names that were picked, of a field of names */
+const chips = (field) => [...(field.closest(".picker")?.querySelectorAll("ul > li > [data-name]") ?? [])].map((e) => squeezed(e.textContent)).join(", ");
+
+/** @param {HTMLFormElement} form */
+const opened = (form) => Boolean(form.closest("details.decide[open]"));
+
+/** @param {HTMLFormElement} form @returns {Written[]} in words, as far as it is words */
+function written(form) {
+  return changed(form)
+    .filter((field) => !(field instanceof HTMLInputElement) || !["checkbox", "radio", "file"].includes(field.type))
+    .map((field) => ({
+      label: labelled(form, field),
+      text: [chips(field), field instanceof HTMLSelectElement ? squeezed(field.selectedOptions[0]?.textContent) : field.value.trim()].filter(Boolean).join(", "),
+    }));
+}
+
+/** A field of a form that is no longer in the page knows none of its labels. @param {HTMLFormElement} form @param {Field} field */
+function labelled(form, field) {
+  const label = field.closest("label") ?? (field.id ? form.querySelector(`label[for="${CSS.escape(field.id)}"]`) : null);
+  return squeezed(label?.firstChild?.textContent ?? field.getAttribute("aria-label"));
+}
+
+/** @param {HTMLFormElement} form */
+const draft = (form) => ({ what: squeezed((form.querySelector("button:not([type=button])") ?? form.querySelector("button"))?.textContent), written: written(form) });
+
+/** @param {HTMLFormElement} form @returns {string} two forms with the same name decide the same */
+const nameOf = (form) => [form.getAttribute("action"), ...[...form.querySelectorAll("input[type=hidden]")].map((e) => e instanceof HTMLInputElement && `${e.name}=${e.value}`)].join(" ");
+
+/** @returns {HTMLFormElement[]} forms that somebody has opened or written in and not sent */
+export function pending() {
+  const sending = document.querySelector("form[data-command][aria-busy]") !== null;
+  return forms().filter((form) => !form.hasAttribute("aria-busy") && !done.has(form) && (changed(form).length > 0 || (opened(form) && !sending)));
+}
+
+/** This page has decided it itself. @param {HTMLFormElement} form */
+export function settled(form) {
+  done.add(form);
+  for (const other of forms()) if (changed(other).length === 0) done.add(other);
+}
+
+/**
+ * After a refresh: whatever is gone is found again, or told. @param {HTMLFormElement[]} before what was pending
+ * @param {number} since ms, the time of the picture before @param {Element | null} focused where the person was
+ */
+export function recover(before, since, focused) {
+  const lost = before.filter((form) => !form.isConnected).filter((form) => !carried(form, focused));
+  if (lost.length) tell(lost.map(draft), since);
+}
+
+/**
+ * @param {HTMLFormElement} old @param {Element | null} focused
+ * @returns {boolean} another version of it stands there now, with what was written and where the person was
+ */
+function carried(old, focused) {
+  const fresh = forms().find((form) => nameOf(form) === nameOf(old));
+  const fields = changed(old);
+  if (!fresh || fields.some((field) => chips(field) !== "" || field.type === "file")) return false;
+  for (const field of fields) {
+    const same = /** @type {Field[]} */ ([...fresh.elements]).find((f) => f.name === field.name && f.type === field.type && (!checkable(f) || f.value === field.value));
+    if (!same) return false;
+    if (checkable(same) && checkable(field)) same.checked = field.checked;
+    else same.value = field.value;
+  }
+  fresh.closest("details")?.setAttribute("open", "");
+  const place = [...old.elements].indexOf(/** @type {Element} */ (focused));
+  const there = fresh.elements[place];
+  if (there instanceof HTMLElement) there.focus({ preventScroll: true });
+  const said = document.getElementById(fresh.dataset.said ?? "");
+  if (said) said.textContent = document.documentElement.dataset.changed ?? "";
+  return true;
+}
+
+/** @param {Field} field @returns {field is HTMLInputElement} */
+const checkable = (field) => field instanceof HTMLInputElement && (field.type === "checkbox" || field.type === "radio");
+
+/** A request of this page was refused, and its form is no longer there to say so. @param {HTMLFormElement} form @param {string} refusal @param {number} since */
+export function refused(form, refusal, since) {
+  tell([{ ...draft(form), what: refusal }], since);
+}
+
+/** The page is about to be another one: the next says what is lost with this one. @param {number} since */
+export function leave(since) {
+  const lost = pending().filter((form) => changed(form).length > 0).map(draft);
+  if (lost.length) sessionStorage.setItem(LEFT, JSON.stringify({ lost, since }));
+}
+
+/** @param {Draft[]} lost @param {number} since */
+async function tell(lost, since) {
+  const frame = document.getElementById("overtaken");
+  if (!(frame instanceof HTMLTemplateElement)) return;
+  const lines = await decidedSince(since);
+  for (const { what, written } of lost) {
+    const note = document.importNode(frame.content, true);
+    const part = (/** @type {string} */ name) => /** @type {HTMLElement} */ (note.querySelector(name));
+    part("[data-what]").textContent = what;
+    part("[data-decided] ul").append(...lines.map(item));
+    part("[data-decided]").hidden = lines.length === 0;
+    part("[data-had] ul").append(...written.map(({ label, text }) => item(label ? `${label}${colon()} ${text}` : text)));
+    part("[data-had]").hidden = written.length === 0;
+    frame.before(note);
+  }
+}
+
+const colon = () => (document.documentElement.lang === "fr" ? "\u00a0:" : ":");
+
+/** @param {string} text */
+function item(text) {
+  const made = document.createElement("li");
+  made.textContent = text;
+  return made;
+}
+
+/** @param {number} since ms @returns {Promise<string[]>} the newest decisions after it, for who may read them */
+async function decidedSince(since) {
+  try {
+    const realm = document.documentElement.dataset.realm ?? "";
+    const answer = await fetch(`/main-courante?realm=${encodeURIComponent(realm)}`, { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    if (!answer.ok) return [];
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    return [...page.querySelectorAll("[data-decision]")]
+      .filter((row) => Number(row.getAttribute("data-recorded")) > since - TOLERANCE_MS)
+      .slice(0, LINES)
+      .map((row) => row.getAttribute("data-decision") ?? "");
+  } catch {
+    return [];
+  }
+}
+
+export function start() {
+  document.addEventListener("input", (event) => event.target instanceof Element && event.target.closest("form") && done.delete(/** @type {HTMLFormElement} */ (event.target.closest("form"))));
+  document.addEventListener("toggle", (event) => {
+    const details = event.target instanceof HTMLDetailsElement && event.target.open ? event.target : null;
+    for (const form of details?.querySelectorAll("form") ?? []) done.delete(form);
+  }, true);
+  document.addEventListener("click", (event) => event.target instanceof Element && event.target.closest("[data-seen]")?.closest(".overtaken")?.remove());
+  const left = sessionStorage.getItem(LEFT);
+  if (!left) return;
+  sessionStorage.removeItem(LEFT);
+  const { lost, since } = JSON.parse(left);
+  tell(lost, since);
+}

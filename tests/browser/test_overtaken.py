@@ -1,0 +1,91 @@
+"""Two people decide the same matter: the slower one is told who decided what, and keeps what they wrote."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Accounts, report
+from tests.system import RunningVigie
+
+REASON = "courant rendu dans <dix> minutes"
+
+
+@pytest.fixture
+def page(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> Page:
+    """The incident of a power cut on three central sites."""
+    for site in ("cen-1", "cen-2", "cen-3"):
+        report(vigie, own_realm, site)
+    page = visitor().page(f"/?realm={own_realm}")
+    expect(page.locator("#side")).to_contain_text("PT-ELEC")
+    page.locator("#incident h2 a").click()
+    expect(page.locator("#plans")).to_contain_text("PT-ELEC")
+    page.wait_for_load_state()
+    return page
+
+
+def decide(vigie: RunningVigie, path: str, realm: str, **body: object) -> None:
+    answer = vigie.http.post(f"/api/v1/{path}", json=body, params={"realm": realm}, headers={"Prefer": "wait=20"})
+    assert answer.status_code == 200, answer.text
+
+
+def test_who_was_refusing_a_plan_is_told_who_activated_it_and_keeps_the_reason(page: Page, vigie: RunningVigie, own_realm: str) -> None:
+    plan = page.locator("#plan-PT-ELEC")
+    plan.get_by_text("Refuser", exact=False).first.click()
+    plan.locator("[id^=r-PT-ELEC-refuse]").fill(REASON)
+    decide(vigie, "plans/PT-ELEC/activate", own_realm)
+    told = page.get_by_role("alert")
+    expect(told).to_contain_text("Ce que vous alliez décider n’est plus à décider ici\u00a0: Confirmer : refuser PT-ELEC")
+    expect(told.locator("[data-decided] li").first).to_have_text(re.compile(r"^\d\d:\d\d .*PT-ELEC activé.*, .+"))
+    expect(told.locator("[data-had] li")).to_have_text(f"Raison\u00a0: {REASON}")
+    expect(plan.locator("[id^=r-PT-ELEC-refuse]")).to_have_count(0)
+    told.get_by_role("button", name="J’ai lu").click()
+    expect(told).to_have_count(0)
+
+
+def test_who_decides_is_told_nothing_of_their_own_decision(page: Page) -> None:
+    plan = page.locator("#plan-PT-ELEC")
+    plan.get_by_text("Activer", exact=False).first.click()
+    plan.get_by_label("Raison").first.fill("trois sites centraux sans courant")
+    plan.get_by_text("Refuser", exact=False).first.click()
+    plan.get_by_role("button", name="Confirmer : activer PT-ELEC").click()
+    expect(plan).to_contain_text(re.compile("Activé.*Coordonnateur PCA"))
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_what_is_written_goes_into_the_other_version_of_a_form(page: Page) -> None:
+    """The matter is still open, under another version: nothing is lost, and the writer is asked to read again."""
+    plan = page.locator("#plan-PT-ELEC")
+    plan.get_by_text("Refuser", exact=False).first.click()
+    plan.locator("[id^=r-PT-ELEC-refuse]").fill(REASON)
+    page.evaluate(
+        """() => {
+          const details = document.querySelector('#plan-PT-ELEC input[id^=r-PT-ELEC-refuse]').closest('details');
+          details.dataset.key += '-before';  // as if the server had another version by now
+        }"""
+    )
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#said-PT-ELEC")).to_contain_text("relisez avant de confirmer")
+    again = plan.locator("[id^=r-PT-ELEC-refuse]")
+    expect(again).to_have_value(REASON)
+    expect(again).to_be_focused()
+    expect(page.locator("[data-key$=-before]")).to_have_count(0)
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_line_that_is_being_written_on_an_incident_that_is_merged_away_is_given_back_on_the_other_page(
+    page: Page, vigie: RunningVigie, own_realm: str
+) -> None:
+    report(vigie, own_realm, "clg-0920077J", kind="security_incident")
+    expect(page.get_by_text("Fusionner", exact=True)).to_be_visible()
+    mine = page.locator("[data-incident]").get_attribute("data-incident")
+    others = vigie.http.get("/api/v1/incidents", params={"realm": own_realm}).json()["items"]
+    (other,) = (i["id"] for i in others if i["id"] != mine)
+    page.get_by_label("Ajouter une ligne à la main courante").fill("le groupe démarre")
+    decide(vigie, f"incidents/{mine}/merge", own_realm, into=other, reason="même cause")
+    page.wait_for_url(re.compile(f"/incidents/{other}"))
+    told = page.get_by_role("alert")
+    expect(told.locator("[data-had] li")).to_contain_text("le groupe démarre")
+    expect(told.locator("[data-decided]")).to_contain_text("fusionn")
