@@ -33,6 +33,7 @@ from services.runtime.kafka import iso
 from services.runtime.principals import Principal
 from services.runtime.problems import Problem, ProblemError, both, fault
 from services.runtime.rights import Permission, Role
+from services.runtime.role_words import forbidden
 from services.runtime.vault import Texts
 
 RECEIVER: Final = "vigie"
@@ -168,7 +169,7 @@ class AlertmanagerApi:
         if status == 404:
             raise ProblemError("not_found")
         if status == 403:
-            raise ProblemError("forbidden", role=principal.role.value, permission="maintenance.write")
+            raise forbidden(principal.role, Permission.MAINTENANCE_WRITE)
         if status == 202:  # on the log, and not decided yet: the caller asks again
             raise ProblemError("outcome_unknown", retry_after_s=2)
         if status != 200:

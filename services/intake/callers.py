@@ -7,6 +7,7 @@ from services.runtime.access import AccessStore
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission
+from services.runtime.role_words import forbidden
 from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER, SAFE, Sessions, bearer_of
 
 
@@ -38,4 +39,4 @@ class Callers:
 def require(principal: Principal, permission: Permission) -> None:
     """Raises ProblemError `forbidden`."""
     if not principal.may(permission):
-        raise ProblemError("forbidden", role=principal.role.value, permission=permission.value)
+        raise forbidden(principal.role, permission)

@@ -17,6 +17,7 @@ from services.runtime.access import AccessStore
 from services.runtime.principals import Principal, Scope
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission, Role
+from services.runtime.role_words import forbidden
 from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER, SAFE, Session, Sessions, bearer_of
 
 GUEST: Final = "guest"
@@ -88,7 +89,7 @@ def allowed(permission: Permission) -> Callable[[Request], Awaitable[Principal]]
         if principal is None:
             raise ProblemError("unauthenticated")
         if not principal.may(permission):
-            raise ProblemError("forbidden", role=principal.role.value, permission=permission.value)
+            raise forbidden(principal.role, permission)
         return principal
 
     return dependency

@@ -167,7 +167,7 @@ def _kinds() -> dict[str, Kind]:
         ("csrf", 403, "Demande non vérifiée", "Unverified request",
          "La page est trop ancienne ou la demande vient d’un autre site : rechargez la page.", "The page is too old or the request comes from another site: reload the page."),
         ("forbidden", 403, "Droit insuffisant", "Not permitted",
-         "Le rôle « {role} » n’a pas le droit « {permission} ».", "Role “{role}” does not have the right “{permission}”."),
+         "Le rôle « {role} » ne le permet pas. Il faut : {able}.", "Role “{role}” does not allow it. It takes: {able}."),
         ("other_door", 403, "Clé d’une autre adresse", "Key of another address",
          "Cette clé est celle de la source « {source} » ({dialect}), qui parle à {address}.",
          "This key is that of source “{source}” ({dialect}), which speaks to {address}."),

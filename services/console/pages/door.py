@@ -20,6 +20,7 @@ from services.runtime.access import AccessStore
 from services.runtime.access_http import guest_of, session_of
 from services.runtime.problems import Language, ProblemError
 from services.runtime.rights import Permission
+from services.runtime.role_words import OF_THE_REALM, forbidden
 
 LIVE_HEADER = "x-vigie-live"
 """Sent by the page when it refreshes itself: the answer is then never a redirect to the login."""
@@ -111,7 +112,7 @@ def reader_of(request: Request, permission: Permission = Permission.PICTURE_READ
     if principal is None:
         raise Stranger
     if not principal.may(permission):
-        raise ProblemError("forbidden", role=principal.role.value, permission=permission.value)
+        raise forbidden(principal.role, permission)
     return Reader(principal, past=moment_of(request) is not None)
 
 
@@ -149,7 +150,7 @@ async def realm_of(request: Request, queries: Queries, reader: Reader) -> tuple[
     asked = request.query_params.get("realm")
     if asked is not None:
         if not reader.principal.sees(asked):
-            raise ProblemError("forbidden", role=reader.principal.role.value, permission=f"realm {asked}")
+            raise forbidden(reader.principal.role, OF_THE_REALM)
         return next((r for r in realms if r.name == asked), None) or await queries.realm(asked), realms
     live = next((r for r in realms if not r.simulated), None)
     if live is None and reader.guest:

@@ -20,8 +20,8 @@ from services.console.pages.reading import EVERY_LINE, choices
 from services.console.texts import words as w
 from services.runtime.access import AccessStore
 from services.runtime.access_http import session_of
-from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission, Role
+from services.runtime.role_words import OF_A_PERSON, forbidden
 
 
 class Offices(Papers):
@@ -104,7 +104,7 @@ class Offices(Papers):
         """`account.html`. Raises Stranger, ProblemError `forbidden`: neither a guest nor a wall has an account to look after."""
         reader = reader_of(request)
         if reader.guest or reader.principal.role is Role.KIOSK or session_of(request) is None:
-            raise ProblemError("forbidden", role=reader.principal.role.value, permission="session")
+            raise forbidden(reader.principal.role, OF_A_PERSON)
         x = await self._load(request, "account")
         account = account_of(request, reader.principal)
         scope = reader.principal.scope

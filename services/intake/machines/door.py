@@ -34,6 +34,7 @@ from services.runtime.kafka import BrokerAway
 from services.runtime.principals import Principal, Source
 from services.runtime.problems import Problem, ProblemError, fault
 from services.runtime.rights import Permission
+from services.runtime.role_words import Words, forbidden
 
 
 class Dialect(Protocol):
@@ -211,7 +212,7 @@ class Machines:
         if source is None and dialect.NAME in ANYBODY:
             source = Source(id=principal.id, name=dialect.NAME, dialect=dialect.NAME, type=EventType.INFO)
         if source is None or not principal.may(needed):
-            raise ProblemError("forbidden", role=principal.role.value, permission=f"{needed.value} ({dialect.NAME})")
+            raise forbidden(principal.role, _key_of(dialect.NAME))
         if source.dialect != dialect.NAME or (dialect.NAME == generic.NAME and asked.path.rsplit("/", 1)[-1] != source.name):
             raise ProblemError("other_door", source=source.name, dialect=source.dialect, address=self._address_of(source))
         return source
@@ -312,6 +313,10 @@ def _raw(dialect: str, asked: Asked) -> Raw:
     """What is kept of a request, to be read and offered again."""
     body, kind = cloudevents.whole(asked) if dialect == cloudevents.NAME else (asked.body, asked.headers.get("content-type", BYTES))
     return Raw(body, kind, dialect)
+
+
+def _key_of(dialect: str) -> Words:
+    return {"fr": f"la clé d’une source ({dialect})", "en": f"the key of a source ({dialect})"}
 
 
 def _nobody(dialect: str) -> ProblemError:
