@@ -34,6 +34,7 @@ from services.console.pages.reading import (
 )
 from services.console.resources import Activity, Incident
 from services.console.texts import words as w
+from services.console.texts.titles import cause_text
 from services.runtime.rights import Permission
 
 log = structlog.get_logger(__name__)
@@ -129,7 +130,7 @@ class CrisisScreens(Screen):
             "entries": entries(journal, x.names, x._, incident.LINES_SHOWN), "ladders": [ladder] if ladder else [], "plans": lines,
             "conflicts": incident.conflicts_of(conflicts), "policy": x.reference.version,
             "cards": incident.cards_of(mine, x.shell.now, x.names, x._), "ahead": incident.next_break(clocks, x.shell.now),
-            "takers": takers(shown, x), "proposal": next(iter(proposals), None),
+            "takers": takers(shown, x), "cause": cause_text(shown.kind, shown.cause.key, x.names, lang), "proposal": next(iter(proposals), None),
             "under_way": sum(line.count for line in moved.items if line.state in UNDER_WAY),
             "leaving": incident.leaving_of(shown, facts.items),
             "others": [i for i in x.shell.overview.incidents if i.id != id], "open": shown.state in OPEN_INCIDENT,

@@ -61,6 +61,29 @@ def incident_title(row: IncidentRow, names: Names, lang: str) -> str:
     return _("{what} : {where}", what=hazard, where=place) if place else hazard
 
 
+def cause_text(kind: str, key: str, names: Names, lang: str) -> str:
+    """What an incident was opened over, in words: a place, a thing, a day. Empty where its family says it all, or nothing has a name."""
+    _ = translator(lang)
+    scope, _sep, what = key.rpartition(":")
+    if key == "*":
+        return _("tout le système d’information")
+    if scope == "kind":
+        return w.word(world.KIND_MANY, what, _)
+    if what in names.sites:
+        return names.site(what)
+    if what in names.communes:
+        return names.commune(what)
+    if what in names.poles:
+        return names.pole(what, lang)
+    if kind in ("heat", "snow", "wind", "weather"):
+        return "" if what == "any" else w.word(world.PHENOMENON, what, _)
+    return world.thing(what, _) if kind in _NAMED and what != kind else ""
+
+
+_NAMED = ("it", "kitchen", "water")
+"""Families whose incidents are each about a system, a supplier or a network."""
+
+
 def task_title(row: TaskRow, names: Names, lang: str) -> str:
     """`Levée de doute : PMI Darracq, Suresnes`."""
     _ = translator(lang)

@@ -369,6 +369,39 @@ async def test_a_page_that_is_not_theirs_says_so_in_words() -> None:
         assert "log.read" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("kind", "key", "french", "english"),
+    [
+        ("power", "cluster:92050", "famille électricité : Nanterre", "family power: Nanterre"),
+        ("power", "cluster:pmi-01", "famille électricité : PMI", "family power: PMI"),
+        ("power", "cluster:8d1b6f7e-0000-5000-8000-000000000000", "famille électricité ", "family power "),
+        ("absence", "kind:college", "famille absences : collèges", "family absences: collèges"),
+        ("it", "*", "famille informatique : tout le système d’information", "family IT: the whole information system"),
+        ("it", "messagerie", "famille informatique : messagerie", "family IT: chat"),
+        ("wind", "orages", "famille vent : orages", "family wind: storms"),
+        ("flood", "crues", "famille crue ", "family flood "), ("security", "territory", "famille sûreté ", "family security "),
+    ],
+)  # fmt: skip
+async def test_an_incident_says_in_words_over_what_it_was_opened(kind: str, key: str, french: str, english: str) -> None:
+    """Its page said « clé cluster:92050 »."""
+    held = realm()
+    held.put("incidents", incident(kind=kind, key=key))
+    browser, _ = browsing(held)
+    for lang, text in (("fr", french), ("en", english)):
+        page = await shown(browser, "/incidents/i-1", lang=lang)
+        assert text in page, page[:2500]
+        assert key not in page or key == "*" or key in text
+
+
+async def test_a_request_that_is_not_theirs_is_refused_in_words() -> None:
+    browser, _ = browsing(crisis())
+    answer = await browser.get(f"/api/v1/log?realm={REALM}", role="site_manager", accept="application/json")
+    assert answer.status_code == 403
+    assert "Responsable de site" in answer.json()["detail"]
+    assert "Cellule de crise" in answer.json()["detail"]
+    assert "log.read" not in answer.text
+
+
 async def test_a_log_that_somebody_may_not_read_is_not_shown_as_empty() -> None:
     browser, _ = browsing(crisis())
     for path in ("/sites/pmi-01", "/incidents/i-1"):
