@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from schemas.base import Instant
 from schemas.words import TaskState
 from services.console import resources as r
-from services.console.queries.base import WHOLE
+from services.console.queries.base import WHOLE, store_errors
 from services.console.queries.continuity import Continuity
 from services.console.queries.overview import OverviewQueries
 from services.console.queries.people import People
 from services.console.resources import when
+from services.console.turns import Thing, turns
+
+LINES_READ: Final = 4_000
+"""Newest lines among which the turn of a thing is looked for."""
+Things = dict[str, dict[str, r.Change]]
+"""Collection → id → how it stands."""
 
 
 class ChangeQueries(OverviewQueries, Continuity, People):
@@ -26,10 +32,19 @@ class ChangeQueries(OverviewQueries, Continuity, People):
         start = max(since, begin)
         until = (await self.overview(realm, as_of=as_of, lang=lang)).at
         before, after = await self._things(realm, start, lang), await self._things(realm, as_of, lang)
-        items = [change for collection in after for change in _between(collection, before[collection], after[collection])]
+        turned = await self._turns(realm, as_of, start, before)
+        items = [change for collection in after for change in between(collection, before[collection], after[collection], turned)]
         return r.Changes(realm=realm, since=when(start), until=until, items=items)
 
-    async def _things(self, realm: str, at: Instant | None, lang: str) -> dict[str, dict[str, r.Change]]:
+    async def _turns(self, realm: str, at: Instant | None, start: Instant, before: Things) -> Mapping[Thing, Instant]:
+        """When things took another state after `start`, as far as lines tell."""
+        found = await self.read(realm, as_of=at)
+        async with store_errors():
+            lines, _more = await self._lines(found.picture, None, LINES_READ)
+        states = {(name, id): one.after for name, things in before.items() for id, one in things.items()}
+        return turns((line for line in reversed(lines) if line.recorded_at > start), states)
+
+    async def _things(self, realm: str, at: Instant | None, lang: str) -> Things:
         """Collection → id → how it stands at a time, as a change from nothing."""
         levels = await self.levels(realm, as_of=at, lang=lang)
         incidents = (await self.incidents(realm, as_of=at, lang=lang, limit=WHOLE)).items
@@ -57,9 +72,16 @@ def _stand(collection: str, things: Iterable[Any], told: Callable[[Any], tuple[s
     return found
 
 
-def _between(collection: str, before: Mapping[str, r.Change], after: Mapping[str, r.Change]) -> list[r.Change]:
+def _since(turned: Instant | None, now: r.Change) -> datetime | None:
+    return now.at if turned is None else when(turned)
+
+
+def between(
+    collection: str, before: Mapping[str, r.Change], after: Mapping[str, r.Change], turned: Mapping[Thing, Instant]
+) -> list[r.Change]:
+    """What stands otherwise after than before, oldest turn first. `turned`: when things took their state; what it leaves out has its record's own time."""
     changed = [
-        now.model_copy(update={"before": before[id].after if id in before else None})
+        now.model_copy(update={"before": before[id].after if id in before else None, "at": _since(turned.get((collection, id)), now)})
         for id, now in after.items()
         if id not in before or before[id].after != now.after
     ]

@@ -1,0 +1,59 @@
+"""Since when a thing is as it is: the moment of its last turn, whatever has touched it since."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.console.lines import LineRecord
+from services.console.queries.changes import between
+from services.console.resources import Change, when
+from services.console.turns import turns
+
+
+def line(at: int, type: str, change: str, incident: str | None = None, **values: Any) -> LineRecord:
+    return LineRecord(
+        key=f"{at:05d}", id=str(at), type=type, kind="fact", occurred_at=at, recorded_at=at, author="system", place=f"alerts/0/{at}/0",
+        change=change, incident=incident, values=values,
+    )  # fmt: skip
+
+
+def test_a_report_that_joins_and_a_second_who_takes_it_in_charge_turn_no_incident() -> None:
+    lines = [
+        line(1, "IncidentChanged", "opened", "i", level=1),
+        line(2, "IncidentChanged", "level", "i", level=3),
+        line(3, "IncidentChanged", "acknowledged", "i", level=3, state="acknowledged"),
+        line(4, "ReportChanged", "applied", "i"),
+        line(5, "IncidentChanged", "acknowledged", "i", level=3, state="acknowledged"),
+        line(6, "IncidentChanged", "zone", "i", level=3),
+    ]
+    assert turns(lines, {}) == {("incidents", "i"): 3}
+    assert turns(lines[3:], {("incidents", "i"): "acknowledged N3"}) == {}
+    assert turns([*lines, line(7, "IncidentChanged", "closed", "i", level=3)], {}) == {("incidents", "i"): 7}
+
+
+def test_a_ladder_is_answered_since_its_answer_and_a_task_taken_since_it_was_taken() -> None:
+    lines = [
+        line(1, "EscalationChanged", "started", escalation="e", ladder="N2"),
+        line(2, "TaskChanged", "open", task="t", kind="call"),
+        line(3, "EscalationChanged", "answered", escalation="e", ladder="N2"),
+        line(4, "TaskChanged", "taken", task="t", kind="call"),
+        line(5, "EscalationChanged", "joined", escalation="e", ladder="N2"),
+    ]
+    assert turns(lines, {("tasks", "t"): "open"}) == {("escalations", "e"): 3, ("tasks", "t"): 4}
+
+
+def test_a_card_that_is_worked_turns_no_plan() -> None:
+    lines = [
+        line(1, "PlanChanged", "activated", plan="PT-ELEC", state="active"),
+        line(2, "PlanChanged", "card", plan="PT-ELEC", state="active"),
+        line(3, "PlanChanged", "recovering", plan="PT-ELEC", state="recovering"),
+    ]
+    assert turns(lines[:2], {("plans", "PT-ELEC"): "proposed"}) == {("plans", "PT-ELEC"): 1}
+    assert turns(lines, {}) == {("plans", "PT-ELEC"): 3}
+
+
+def test_the_difference_of_two_times_tells_the_turn_and_not_the_last_touch() -> None:
+    """The hand-over wrote beside an incident when a report had joined it last."""
+    after = {id: Change(collection="incidents", id=id, title=id, before=None, after="acknowledged N3", at=when(9)) for id in ("i", "j")}
+    told = between("incidents", {}, after, {("incidents", "i"): 3})
+    assert [(c.id, c.at) for c in told] == [("i", when(3)), ("j", when(9))]
