@@ -6,7 +6,7 @@ Agents are counts per site, activity and métier, never persons (D58). R1–R9 s
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -323,6 +323,8 @@ class DeclineReassignments(Command):
 
 MOST_STEPS = 100
 """Lines of one step: each is a fact, and a Transaction stays below 256 KiB."""
+TRAVEL: Final = "M"
+"""In `objective` beside the levels: minutes one way, over all who move. Level D has what fairness costs in it too. Proposals of earlier versions lack it."""
 
 
 class Step(Command):

@@ -318,7 +318,7 @@ def _filled(row: m.ProposalRow, job: Job, proposal: Proposal, lines: list[m.Line
     stay = sum(k.count for k in proposal.kept)
     return row.model_copy(
         update={
-            "objective": dict(proposal.objective), "open_level": proposal.open_level, "bound": proposal.bound, "demand": proposal.demand,
+            "objective": {**proposal.objective, m.TRAVEL: sum(line.count * line.minutes for line in proposal.lines)}, "open_level": proposal.open_level, "bound": proposal.bound, "demand": proposal.demand,
             "unmet_agents": sum(g.count for g in proposal.unmet), "displaced": proposal.displaced,
             "own_work": sum(line.count for line in proposal.lines if line.key.own_work), "idle_agents": sum(g.count for g in proposal.idle),
             "suspended_agents": sum(g.count for g in proposal.suspended),

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from schemas.reassignment import UNDER_WAY, LineState, Preference, ProposalState
+from schemas.reassignment import TRAVEL, UNDER_WAY, LineState, Preference, ProposalState
 from services.console.i18n import N_, Translator
 from services.console.pages.clocks import Running
 from services.console.resources import Flow, Proposal, ReassignmentLine
@@ -392,6 +392,6 @@ def facts_of(proposal: Proposal, _: Translator) -> list[dict[str, Any]]:
         {"name": _("Agents déplacés autrement qu’avant"), "value": o.get("K", 0), "good": False},
         {"name": _("Sans affectation, criticité 1 à 3"), "value": o.get("I", 0), "good": False},
         {"name": _("Écart de métier et de lieu, dixièmes"), "value": o.get("Q", 0), "good": False},
-        {"name": _("Trajets cumulés, minutes"), "value": o.get("D", 0), "good": False},
+        *([{"name": _("Trajets cumulés, minutes, aller"), "value": o[TRAVEL], "good": False}] if TRAVEL in o else []),
         {"name": _("CO₂, aller et retour, kg"), "value": round(o.get("C", 0) / 1000), "good": False},
     ]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from schemas.reassignment import LineState, ProposalRow, ProposalState, ReassignmentRow
+from schemas.reassignment import TRAVEL, LineState, ProposalRow, ProposalState, ReassignmentRow
 from services.console.i18n import translator
 from services.console.pages.moves import facts_of, groups_of, moves_view, orders_of
 from services.console.resources import ReassignmentLine
@@ -55,6 +55,18 @@ def test_the_co2_of_a_proposal_is_one_figure_also_where_people_approved_a_part_b
     proposal = SHAPER.proposal(row).model_copy(update={"lines": [line("l-1", 4, 4)]})
     view = moves_view([proposal], proposal, [], [], NOW, reference().names, _)
     assert [f["value"] for f in facts_of(proposal, _) if str(f["name"]).startswith("CO₂")] == [view.kg] == [1415]
+
+
+def test_the_minutes_of_travel_are_those_that_people_travel() -> None:
+    """Level D has 60 minutes in it for each agent beyond a pôle's share: nobody travels those."""
+    row = ProposalRow(
+        id="p", number=2, state=ProposalState.OPEN, reference="r", requested_at=0, computed_at=0, sites_hit=1, elapsed_h=1, transit=True, telework=True,
+        objective={"D": 5428 + 7 * 60, TRAVEL: 5428}, lines=1, agents=4,
+    )  # fmt: skip
+    proposal = SHAPER.proposal(row)
+    assert [f["value"] for f in facts_of(proposal, _) if str(f["name"]).startswith("Trajets")] == [5428]
+    before = proposal.model_copy(update={"objective": {"D": 5848}})
+    assert not [f for f in facts_of(before, _) if str(f["name"]).startswith("Trajets")], "of an older proposal nobody knows them"
 
 
 async def test_before_the_first_proposal_the_page_does_not_say_that_nobody_lacks_a_place() -> None:

@@ -223,6 +223,7 @@ def test_the_fire_of_the_headquarters_gives_the_figures_of_the_model() -> None:
     row = current(fire_on_the_way())
     assert (row.demand, row.displaced, row.suspended_agents, row.idle_agents, row.unmet_agents) == (311, 1460, 19, 58, 0)
     assert (row.objective["D"], row.objective["C"], row.open_level) == (5428, 10165, None)
+    assert row.objective[m.TRAVEL] == 5428, "nobody gives more than their share: all of level D are minutes that people travel"
     assert row.own_work + row.idle_agents <= row.displaced
     assert row.idle[0].why, "what is not possible names its reason"
 
