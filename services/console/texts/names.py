@@ -101,5 +101,6 @@ class Names:
     def plan(self, key: str) -> str:
         return self.plans[key].title if key in self.plans else key
 
-    def level(self, level: int) -> str:
-        return self.levels.get(level, f"N{level}")
+    def level(self, level: int, _: Translator) -> str:
+        """As the territory's policy names it; in English where the catalogue has that name."""
+        return _(self.levels[level]) if level in self.levels else f"N{level}"

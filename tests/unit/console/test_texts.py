@@ -140,3 +140,12 @@ def test_a_template_needs_no_inline_code_and_nothing_from_elsewhere(path: Path) 
     assert not re.search(r"\sstyle=|\son[a-z]+=|<style|javascript:|https?://", source)
     assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", source))
     assert "|safe" not in source
+
+
+def test_a_level_is_called_as_the_territory_calls_it_in_the_language_of_the_reader() -> None:
+    """English papers said « Crise départementale »."""
+    french, english = translator("fr"), translator("en")
+    assert [NAMES.level(n, french) for n in (0, 3)] == ["Veille", "Crise départementale"]
+    assert [NAMES.level(n, english) for n in (0, 3)] == ["Watch", "Departmental crisis"]
+    assert Names(levels={2: "Alerte"}).level(2, english) == "Alerte"
+    assert Names().level(2, french) == "N2"

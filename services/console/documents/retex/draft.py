@@ -60,7 +60,7 @@ def _sheet(x: RetexFacts, cited: Cited) -> Sheet:
     return Sheet(
         title=_("RETEX {number}", number=number), subtitle=what,
         intro=_("Tiré de la main courante le {day} à {at} ; rien n’y est saisi à la main.", day=times.day_long(x.at, x.lang), at=times.hm(x.at)),
-        badge=f"N{level}", badge_text=x.names.level(level), draft=_("EN COURS : un incident est encore ouvert") if x.incidents and not x.ended else "",
+        badge=f"N{level}", badge_text=x.names.level(level, _), draft=_("EN COURS : un incident est encore ouvert") if x.incidents and not x.ended else "",
         footer=_("Vigie, {territory}. RETEX, {number}. Chaque ligne renvoie à la main courante.", territory=x.territory, number=number),
         page_of=_("Page {n} / {of}"), sources_title=_("Lignes de la main courante citées"), sections=numbered,
     )  # fmt: skip

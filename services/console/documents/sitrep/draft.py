@@ -52,7 +52,7 @@ def _sheet(x: Facts, cited: Cited) -> Sheet:
     day = times.day_long(x.at, x.lang)
     return Sheet(
         title=_("Point de situation n° {n}", n=x.number), subtitle=_("{day}, arrêté à {at}", day=day[:1].upper() + day[1:], at=times.hm(x.at)),
-        intro=" ".join(intro), badge=f"N{x.level.level}", badge_text=x.names.level(x.level.level),
+        intro=" ".join(intro), badge=f"N{x.level.level}", badge_text=x.names.level(x.level.level, _),
         draft="" if x.validated_by else _("PROJET, non validé"),
         footer=_footer(x),
         page_of=_("Page {n} / {of}"), map_text=_("Carte des sites ; même contenu dans le tableau"),
