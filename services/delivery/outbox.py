@@ -11,7 +11,8 @@ The order that makes a provider call happen once per attempt, whatever is killed
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from schemas.callouts import CallOutChanged, CallOutListed
@@ -74,11 +75,13 @@ class Probe:
     realm: str
     row: ProbeRow
     correlation_id: str
+    again: str = ""
+    """The run that tries once more, on its own account, what has its answer already."""
 
     @property
     def name(self) -> str:
         """Of this request: a month may have several."""
-        return f"probe:{self.realm}:{self.row.id}:{self.row.asked_at}"
+        return ":".join(["probe", self.realm, self.row.id, str(self.row.asked_at), *([self.again] if self.again else [])])
 
 
 @dataclass
@@ -137,6 +140,8 @@ class Outbox:
     """The log was read to its end: what is not here was never asked."""
     probes: dict[str, Probe] = field(default_factory=dict)
     """`<realm>/<drill>` → a silent test of the channels that nobody has reported yet."""
+    proven: dict[str, Probe] = field(default_factory=dict)
+    """Realm → the silent test that was answered last."""
     _held: set[str] = field(default_factory=set)
     _claimed: dict[str, float] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=set)
@@ -168,8 +173,11 @@ class Outbox:
                     self.headcounts[fact.callout].persons.update(one.person for one in fact.people)
                 case ChannelsProbed(row=probe):
                     self.probes.pop(f"{realm}/{probe.id}", None)
+                    one = Probe(realm, probe, transaction.src.correlation_id)
                     if probe.done_at is None:
-                        self.probes[f"{realm}/{probe.id}"] = Probe(realm, probe, transaction.src.correlation_id)
+                        self.probes[f"{realm}/{probe.id}"] = one
+                    else:
+                        self.proven[realm] = one
                 case HoldChanged(row=hold):
                     (self._held.add if hold.held else self._held.discard)(realm)
                 case ReferencePublished(data=EscalationPolicy(policy=policy)):
@@ -233,6 +241,13 @@ class Outbox:
         """Note the time, before the claim is sent for the first time."""
         self._claimed.setdefault(offer.attempt, self.monotonic())
 
+    def outdated(self, configured: AbstractSet[Channel]) -> list[Probe]:
+        """Silent tests whose answer names other providers than this run has: they were configured, or taken away, since. To be tried again."""
+        return [
+            replace(one, again=self.run) for one in self.proven.values()
+            if {c.channel for c in one.row.channels if c.outcome != "not_configured"} != configured
+        ]  # fmt: skip
+
     def names_of(self, realm: str) -> Names:
         """Labels of the realm's territory."""
         return self.names.get(realm, Names())
@@ -242,6 +257,7 @@ class Outbox:
         self.offers.clear()
         self._offered.clear()
         self.probes.clear()
+        self.proven.clear()
         self._held.clear()
         self.references.clear()
         self.asked.clear()
@@ -257,6 +273,7 @@ class Outbox:
                 for o in self.offers.values()
             ],
             "probes": [[p.realm, p.row.model_dump(mode="json"), p.correlation_id] for p in self.probes.values()],
+            "proven": [[p.realm, p.row.model_dump(mode="json"), p.correlation_id] for p in self.proven.values()],
             "held": sorted(self._held),
             "references": [[key, r.realm, r.notification, r.attempt] for key, r in self.references.items()],
             "asked": [[person, id, *astuple(a)] for person, asked in self.asked.items() for id, a in asked.items()],
@@ -272,6 +289,8 @@ class Outbox:
             self._offer(realm, NotificationRow.model_validate(row), correlation_id, traceparent)
         for realm, row, correlation_id in dumped["probes"]:
             self.probes[f"{realm}/{row['id']}"] = Probe(realm, ProbeRow.model_validate(row), correlation_id)
+        for realm, row, correlation_id in dumped["proven"]:
+            self.proven[realm] = Probe(realm, ProbeRow.model_validate(row), correlation_id)
         self._held.update(dumped["held"])
         for key, *rest in dumped["references"]:
             channel, _, provider_id = key.partition(":")

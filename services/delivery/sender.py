@@ -135,10 +135,14 @@ class Sender:
                 for offer in self.outbox.to_claim() if batch.caught_up else ():
                     self.outbox.claiming(offer)
                     work.create_task(self._claim(offer))
-                for probe in self.outbox.probes.values() if batch.caught_up else ():
+                for probe in self._to_probe() if batch.caught_up else ():
                     if probe.name not in self._probing:
                         self._probing.add(probe.name)
                         work.create_task(self._probe(probe))
+
+    def _to_probe(self) -> list[Probe]:
+        """Silent tests that nobody has answered, and those that name other providers than are configured now."""
+        return [*self.outbox.probes.values(), *self.outbox.outdated(self._drivers.keys())]
 
     async def _probe(self, probe: Probe) -> None:
         """Try every channel, silently, and say what came of it. Nobody is told anything, whatever the drivers do."""

@@ -175,10 +175,10 @@ async def shell_of(request: Request, queries: Queries, reader: Reader, page: str
     ):
         await _newcomer(request, queries, realms)
     live = await _live_beside(queries, realm, realms, choice.lang)
-    urgent = 0 if realm.simulated else await queries.urgent_holes(realm.name)
+    urgent, mute = (0, False) if realm.simulated else await queries.reachable(realm.name)
     why = overview.hold.reason if overview.hold.held else None
     moment = overview.at if reader.past else None
-    return Shell(page, reader, choice, overview, realms, live, moment=moment, urgent=urgent, hold_reason=why)
+    return Shell(page, reader, choice, overview, realms, live, moment=moment, urgent=urgent, mute=mute and not reader.past, hold_reason=why)
 
 
 async def _newcomer(request: Request, queries: Queries, realms: list[Realm]) -> None:

@@ -113,6 +113,8 @@ class Shell:
     """The past time that the screen shows; None = now."""
     urgent: int = 0
     """Holes in the on-call duty that begin soon (D38)."""
+    mute: bool = False
+    """No channel of this live realm has a provider: nobody is called."""
     hold_reason: str | None = None
     """Why sending is held, for those who may read what persons wrote."""
 

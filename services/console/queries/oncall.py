@@ -56,13 +56,14 @@ class OnCallQueries(Reading):
         shown, following = page(desk.drilled(), lambda d: (d.month,), limit, cursor)
         return Page(items=shown, next=following)
 
-    async def urgent_holes(self, realm: str) -> int:
-        """Holes of the newest proof that begin soon, and one when no channel at all has a provider."""
+    async def reachable(self, realm: str) -> tuple[int, bool]:
+        """(holes that begin soon by the newest proof, one more when nothing leaves; no channel at all has a provider: nothing leaves)."""
         found = await self.read(realm)
         async with store_errors():
             proof = await found.picture.row(o.ReadinessRow, "proof")
             probe = newest_of(await found.picture.rows(ProbeRow))
-        return (proof.urgent if proof is not None else 0) + (probe is not None and all_off(probe.channels))
+        mute = probe is not None and all_off(probe.channels)
+        return (proof.urgent if proof is not None else 0) + mute, mute
 
     async def readiness(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", days: int | None = None, site: str | None = None

@@ -393,6 +393,18 @@ async def test_an_incident_says_in_words_over_what_it_was_opened(kind: str, key:
         assert key not in page or key == "*" or key in text
 
 
+@pytest.mark.parametrize("outcome", ["not_configured", "answered"])
+async def test_a_crisis_cell_sees_on_every_page_that_nobody_is_called(outcome: str) -> None:
+    """Only the page of who is on call said so, as one line among others."""
+    live = Held("92", clock=NOW, reference=reference(), fields={"started_at": START})
+    channels = [{"channel": "email", "outcome": "not_configured"}, {"channel": "sms", "outcome": outcome}]
+    live.put("probes", {"id": "2027-02", "asked_at": START, "done_at": START + 1000, "channels": channels})
+    browser, _ = browsing(live)
+    for path in ("/", "/mur", "/activites", "/astreintes"):
+        answer = await browser.get(f"{path}?realm=92")
+        assert ("Aucun canal n’est configuré : Vigie n’appelle personne." in words(answer.text)) == (outcome == "not_configured"), path
+
+
 async def test_a_request_that_is_not_theirs_is_refused_in_words() -> None:
     browser, _ = browsing(crisis())
     answer = await browser.get(f"/api/v1/log?realm={REALM}", role="site_manager", accept="application/json")

@@ -27,7 +27,7 @@ from services.delivery import messages
 from services.delivery import sender as sender_module
 from services.delivery.channels import Outgoing, Result
 from services.delivery.decider import DeliveryDecider
-from services.delivery.sender import Batch, Sender
+from services.delivery.sender import Batch, Sender, new_outbox
 from services.runtime.kafka import BrokerAway
 from services.runtime.links import AckLinks, ReturnLinks
 from services.runtime.testing import MemoryService
@@ -295,6 +295,24 @@ async def test_a_sender_killed_before_its_word_leaves_the_drill_to_the_next_one(
     later = world.sender(drivers={Channel.EMAIL: Tried(None)})
     await world.until(later, lambda: len(probed(world)) == 2)
     assert not later.outbox.probes, "and nothing is left to try"
+
+
+async def test_a_provider_that_was_configured_since_is_tried_at_the_start_and_answers_for_the_drill(world: World) -> None:
+    """The page said for the rest of the month that no message leaves, while they did."""
+    drilled(world)
+    await world.until(world.sender(drivers={}), lambda: len(probed(world)) == 2)
+    assert all(c.outcome == "not_configured" for c in probed(world)[-1].channels)
+    mail = Tried(None)
+    later = world.sender(drivers={Channel.EMAIL: mail})
+    await world.until(later, lambda: len(probed(world)) == 3)
+    row = probed(world)[-1]
+    assert (row.id, row.asked_at) == (probed(world)[0].id, probed(world)[0].asked_at)
+    assert {c.channel for c in row.channels if c.outcome == "answered"} == {Channel.EMAIL}
+    kept = new_outbox()
+    kept.load(later.outbox.dump())
+    assert kept.outdated({Channel.EMAIL}) == later.outbox.outdated({Channel.EMAIL}) == []
+    assert [one.row for one in kept.outdated({Channel.SMS})] == [row]
+    assert mail.probes == 1
 
 
 async def test_the_drill_of_a_simulated_realm_tries_nothing(world: World) -> None:
