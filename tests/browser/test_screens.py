@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Accounts
+from tests.browser.conftest import Accounts, report
 from tests.system import RunningVigie
 
 
@@ -99,6 +99,31 @@ def test_a_calm_wall_says_so_in_one_line(own_realm: str, visitor: Accounts) -> N
     page = visitor().page(f"/mur?realm={own_realm}", width=1920, height=1080)
     none = page.get_by_text("Aucune horloge en marche.")
     assert none.evaluate("e => e.getClientRects().length && e.clientHeight < 2 * parseFloat(getComputedStyle(e).lineHeight)")
+
+
+def test_a_calm_wall_turns_through_its_views_and_stays_with_the_crisis(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+    """mockups/README.md: the wall turns by itself between pages while nothing is open."""
+    page = visitor("kiosk").page(width=1920, height=1080)
+    page.clock.install()
+    page.goto(f"/mur?realm={own_realm}")
+    main = page.locator("#contenu")
+    poles, ahead, now = page.locator("#view-poles"), page.locator("#view-ahead"), page.locator("#mid")
+    expect(now).to_be_visible()
+    for hidden, shown in ((now, poles), (poles, ahead), (ahead, now)):
+        page.clock.run_for(20_000)
+        expect(shown).to_be_visible()
+        expect(hidden).to_be_hidden()
+        assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+        assert page.evaluate(OUTSIDE) == []
+    page.clock.run_for(20_000)
+    page.get_by_role("button", name="Arrêter sur cette vue").click()
+    page.clock.run_for(60_000)
+    expect(poles).to_be_visible()
+    page.clock.resume()
+    report(vigie, own_realm, "cen-1")
+    expect(poles).to_have_count(0)
+    expect(now).to_be_visible()
+    expect(main).to_have_attribute("data-view", "")
 
 
 def test_english_readers_find_english(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:

@@ -32,6 +32,7 @@ from services.console.pages.reading import (
     plural_of,
     unknown_of,
 )
+from services.console.pages.wall import Calm
 from services.console.resources import Activity, Incident
 from services.console.texts import words as w
 from services.console.texts.titles import cause_text
@@ -170,8 +171,18 @@ class CrisisScreens(Screen):
             "plans": [p for p in incident.plan_lines(plans.items, now, x.names, lang, x._) if p.to_decide], "plans_shown": wall.PLANS_SHOWN,
             "clocks": x.clocks[: wall.CLOCKS_SHOWN], "ladder": ladder, "silent_shown": wall.SILENT_SHOWN,
             "rate": wall.rate_bars(overview.alarm_rate), "facts": entries(lines, x.names, x._, FACTS),
-            "feeds": wall.feed_lines(overview.feeds, 6, x._),
+            "feeds": wall.feed_lines(overview.feeds, 6, x._), "calm": await self._calm(x),
         }  # fmt: skip
+
+    async def _calm(self, x: Loaded) -> Calm | None:
+        """What a wall turns through; None as soon as anything is open."""
+        overview = x.shell.overview
+        if overview.level.level or overview.incidents:
+            return None
+        realm, lang = x.shell.realm.name, x.shell.lang
+        works = await self._queries.maintenance(realm, lang=lang, state=("active", "planned"), limit=wall.WINDOWS_SHOWN)
+        tasks = await self._queries.tasks(realm, lang=lang, state=(TaskState.OPEN, TaskState.TAKEN))
+        return Calm(wall.pole_rows(overview.poles, x.names, x._), works.items, tasks.items[: wall.TASKS_SHOWN])
 
     async def site(self, request: Request, id: str) -> dict[str, Any]:
         """`site.html`. Raises NotFound."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from schemas.words import SiteStatus
 from services.console.i18n import Translator
-from services.console.resources import AlarmRate, Feed, Pole, Site
+from services.console.resources import AlarmRate, Feed, Maintenance, Pole, Site, Task
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import Names
@@ -17,6 +17,8 @@ from services.console.texts.names import Names
 CLOCKS_SHOWN: Final = 8
 SILENT_SHOWN: Final = 6
 PLANS_SHOWN: Final = 5
+WINDOWS_SHOWN: Final = 8
+TASKS_SHOWN: Final = 8
 UNIT: Final = 18
 UNITS_WIDTH: Final = 400
 _ORDER: Final = (SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.CLOSED, SiteStatus.DEGRADED, SiteStatus.UNKNOWN)
@@ -43,6 +45,28 @@ def unit_rows(sites: Sequence[Site], poles: Sequence[Pole], names: Names, _: Tra
         if hit:
             rows.append(UnitRow(name, hit, min(UNIT, UNITS_WIDTH / len(hit)), len(hit), len(mine)))
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class PoleRow:
+    """One pôle on a day without a crisis."""
+
+    name: str
+    capacity_pct: float
+    mbco_pct: float
+    normal: int
+    total: int
+    below: int
+    """Activities below their minimum."""
+
+
+def pole_rows(poles: Sequence[Pole], names: Names, _: Translator) -> list[PoleRow]:
+    """Every pôle, under the title that the wall has for it."""
+    titles = names.pole_titles((p.id for p in poles), _)
+    return [
+        PoleRow(titles[p.id], p.capacity_pct, p.mbco_pct, p.sites.get(SiteStatus.NORMAL, 0), p.sites_total, p.activities_below)
+        for p in poles
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +104,12 @@ def feed_lines(feeds: Sequence[Feed], limit: int, _: Translator) -> list[FeedLin
         for f in sorted(feeds, key=lambda f: f.silent_s)
     ]  # fmt: skip
     return lines[:limit]
+
+
+@dataclass(frozen=True, slots=True)
+class Calm:
+    """The views through which the wall turns while nothing is open."""
+
+    poles: Sequence[PoleRow]
+    windows: Sequence[Maintenance]
+    tasks: Sequence[Task]

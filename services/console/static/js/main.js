@@ -8,6 +8,7 @@ import * as live from "./live.js";
 import * as past from "./past.js";
 import * as picker from "./picker.js";
 import { cookie } from "./post.js";
+import * as wall from "./wall.js";
 
 commands.start();
 drafts.start();
@@ -16,6 +17,7 @@ picker.start();
 keys.start();
 if (document.documentElement.dataset.past) past.start();
 else live.start();
+wall.start();
 
 // plain forms prove by this token that they come from our page
 document.addEventListener("submit", (event) => {
