@@ -75,6 +75,16 @@ def test_what_is_written_goes_into_the_other_version_of_a_form(page: Page) -> No
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
+def test_what_is_written_survives_the_page_of_another_release(page: Page) -> None:
+    plan = page.locator("#plan-PT-ELEC")
+    plan.get_by_text("Refuser", exact=False).first.click()
+    plan.locator("[id^=r-PT-ELEC-refuse]").fill(REASON)
+    with page.expect_event("load"):
+        page.evaluate("document.documentElement.dataset.assets = '/static/before/'; document.dispatchEvent(new Event('visibilitychange'))")
+    expect(plan.locator("[id^=r-PT-ELEC-refuse]")).to_have_value(REASON)
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_a_line_that_is_being_written_on_an_incident_that_is_merged_away_is_given_back_on_the_other_page(
     page: Page, vigie: RunningVigie, own_realm: str
 ) -> None:

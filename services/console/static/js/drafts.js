@@ -3,7 +3,8 @@
 
 /** @typedef {HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement} Field */
 /** @typedef {{ label: string, text: string }} Written */
-/** @typedef {{ what: string, written: Written[] }} Draft */
+/** @typedef {{ name: string, type: string, value: string, checked: boolean }} Given */
+/** @typedef {{ name: string, what: string, written: Written[], fields: Given[], whole: boolean, place: number }} Draft `whole`: its `fields` can be filled in again */
 
 const LEFT = "vigie_overtaken";
 /** The line of a decision may be a little older than the picture in which it was still to be taken. */
@@ -23,7 +24,7 @@ function changed(form) {
       return field.selectedIndex !== first;
     }
     if (field instanceof HTMLTextAreaElement) return field.value !== field.defaultValue;
-    if (!(field instanceof HTMLInputElement) || field.type === "hidden") return false;
+    if (!(field instanceof HTMLInputElement) || field.type === "hidden" || field.type === "password") return false;
     return field.type === "checkbox" || field.type === "radio" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue || chips(field) !== "";
   });
 }
@@ -50,8 +51,18 @@ function labelled(form, field) {
   return squeezed(label?.firstChild?.textContent ?? field.getAttribute("aria-label"));
 }
 
-/** @param {HTMLFormElement} form */
-const draft = (form) => ({ what: squeezed((form.querySelector("button:not([type=button])") ?? form.querySelector("button"))?.textContent), written: written(form) });
+/** @param {HTMLFormElement} form @param {Element | null} [focused] where the person is @returns {Draft} */
+function draft(form, focused = null) {
+  const fields = changed(form);
+  return {
+    name: nameOf(form),
+    what: squeezed((form.querySelector("button:not([type=button])") ?? form.querySelector("button"))?.textContent),
+    written: written(form),
+    fields: fields.map((field) => ({ name: field.name, type: field.type, value: field.value, checked: checkable(field) && field.checked })),
+    whole: !fields.some((field) => chips(field) !== "" || field.type === "file"),
+    place: focused ? [...form.elements].indexOf(focused) : -1,
+  };
+}
 
 /** @param {HTMLFormElement} form @returns {string} two forms with the same name decide the same */
 const nameOf = (form) => [form.getAttribute("action"), ...[...form.querySelectorAll("input[type=hidden]")].map((e) => e instanceof HTMLInputElement && `${e.name}=${e.value}`)].join(" ");
@@ -73,27 +84,27 @@ export function settled(form) {
  * @param {number} since ms, the time of the picture before @param {Element | null} focused where the person was
  */
 export function recover(before, since, focused) {
-  const lost = before.filter((form) => !form.isConnected).filter((form) => !carried(form, focused));
-  if (lost.length) tell(lost.map(draft), since);
+  restore(before.filter((form) => !form.isConnected).map((form) => draft(form, focused)), since);
 }
 
-/**
- * @param {HTMLFormElement} old @param {Element | null} focused
- * @returns {boolean} another version of it stands there now, with what was written and where the person was
- */
-function carried(old, focused) {
-  const fresh = forms().find((form) => nameOf(form) === nameOf(old));
-  const fields = changed(old);
-  if (!fresh || fields.some((field) => chips(field) !== "" || field.type === "file")) return false;
-  for (const field of fields) {
-    const same = /** @type {Field[]} */ ([...fresh.elements]).find((f) => f.name === field.name && f.type === field.type && (!checkable(f) || f.value === field.value));
+/** @param {Draft[]} drafts @param {number} since ms */
+function restore(drafts, since) {
+  const lost = drafts.filter((one) => !carried(one));
+  if (lost.length) tell(lost, since);
+}
+
+/** @param {Draft} old @returns {boolean} another version of its form stands there now, with what was written and where the person was */
+function carried(old) {
+  const fresh = forms().find((form) => nameOf(form) === old.name);
+  if (!fresh || !old.whole) return false;
+  for (const { name, type, value, checked } of old.fields) {
+    const same = /** @type {Field[]} */ ([...fresh.elements]).find((f) => f.name === name && f.type === type && (!checkable(f) || f.value === value));
     if (!same) return false;
-    if (checkable(same) && checkable(field)) same.checked = field.checked;
-    else same.value = field.value;
+    if (checkable(same)) same.checked = checked;
+    else same.value = value;
   }
   fresh.closest("details")?.setAttribute("open", "");
-  const place = [...old.elements].indexOf(/** @type {Element} */ (focused));
-  const there = fresh.elements[place];
+  const there = fresh.elements[old.place];
   if (there instanceof HTMLElement) there.focus({ preventScroll: true });
   const said = document.getElementById(fresh.dataset.said ?? "");
   if (said) said.textContent = document.documentElement.dataset.changed ?? "";
@@ -108,9 +119,9 @@ export function refused(form, refusal, since) {
   tell([{ ...draft(form), what: refusal }], since);
 }
 
-/** The page is about to be another one: the next says what is lost with this one. @param {number} since */
+/** The page is about to be another one: the next has what was written in this one, or gives it back. @param {number} since */
 export function leave(since) {
-  const lost = pending().filter((form) => changed(form).length > 0).map(draft);
+  const lost = pending().filter((form) => changed(form).length > 0).map((form) => draft(form));
   if (lost.length) sessionStorage.setItem(LEFT, JSON.stringify({ lost, since }));
 }
 
@@ -167,5 +178,5 @@ export function start() {
   if (!left) return;
   sessionStorage.removeItem(LEFT);
   const { lost, since } = JSON.parse(left);
-  tell(lost, since);
+  restore(lost, since);
 }
