@@ -185,9 +185,10 @@ def _probe(fact: FactRecord) -> Fields | None:
         return None
     failed = [c["channel"] for c in r["channels"] if c["outcome"] == "failed"]
     answered = sum(c["outcome"] == "answered" for c in r["channels"])
+    off = all(c["outcome"] == "not_configured" for c in r["channels"])
     return {
-        "kind": "watch" if failed else "runtime",
-        "change": "failed" if failed else "answered",
+        "kind": "watch" if failed or off else "runtime",
+        "change": "failed" if failed else "off" if off else "answered",
         "values": {"failed": failed, "answered": answered},
     }
 

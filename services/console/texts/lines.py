@@ -248,6 +248,8 @@ def _probe(record: Record, names: Names, _: Translator) -> str:
     if record.change == "failed":
         channels = ", ".join(w.word(w.CHANNEL, channel, _) for channel in record.values["failed"])
         return _("Essai des canaux : pas de réponse de {channels}", channels=channels)
+    if record.change == "off":
+        return _("Essai des canaux : aucun n’est configuré, aucun message ne part")
     return _.plural("Essai des canaux : {n} a répondu", "Essai des canaux : {n} ont répondu", record.values["answered"])
 
 

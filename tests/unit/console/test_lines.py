@@ -14,6 +14,7 @@ from schemas import export
 from schemas.alerts import FlagChanged, FlagRow, NoteAdded, TriggerChanged, TriggerRow
 from schemas.commands import SetLevel
 from schemas.continuity import ActivityDeclared, AlarmArbitrated, AlarmRaised, AlarmRow, PlanChanged, PlanRow, StrategyChanged, StrategyRow
+from schemas.delivery import ChannelsProbed, ProbeRow
 from schemas.reassignment import Decision, ProposalChanged, ProposalRow, ProposalState
 from schemas.words import ActivityState, ClockBase
 from services.console.geometry import Outlines, Plane
@@ -234,3 +235,19 @@ def test_every_word_that_a_fact_may_say_can_be_read(name: str) -> None:
             for record in lines("alerts", fact):
                 assert all(shaper.line(record).text for shaper in SHAPERS)
     assert said or not fields
+
+
+@pytest.mark.parametrize(
+    ("email", "kind", "sentence"),
+    [
+        ("not_configured", "watch", "Essai des canaux : aucun n’est configuré, aucun message ne part"),
+        ("answered", "runtime", "Essai des canaux : 1 a répondu"), ("failed", "watch", "Essai des canaux : pas de réponse de courriel"),
+    ],
+)  # fmt: skip
+def test_a_test_of_channels_that_found_none_says_that_nothing_leaves(email: str, kind: str, sentence: str) -> None:
+    """« 0 a répondu » stood there beside « les 10 vagues seraient entendues »."""
+    channels = [{"channel": "sms", "outcome": "not_configured"}, {"channel": "email", "outcome": email}]
+    row = ProbeRow.model_validate({"id": "2027-02", "asked_at": START, "done_at": START, "channels": channels})
+    (line,) = lines("delivery", ChannelsProbed(row=row))
+    assert line.kind == kind
+    assert said(line, Names(), "fr").replace("\u00a0", " ") == sentence

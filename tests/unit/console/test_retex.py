@@ -169,7 +169,7 @@ def test_a_gesture_that_nobody_measured_says_so() -> None:
     given = facts_of(Remembered(worked_crisis(), Texts()), worked_crisis().realm)
     unmeasured = draft_retex([replace(facts, reports=()) for facts in given]).sheet("fr").section("environment")
     assert unmeasured is not None
-    assert any("Délestage" in line.text and line.text.endswith(", effet non mesuré (energy_kwh).") for line in unmeasured.lines)
+    assert any("Délestage" in line.text and line.text.endswith(", effet non mesuré (énergie délestée).") for line in unmeasured.lines)
 
 
 def test_whom_the_crisis_moved_is_told_in_agent_days_travel_co2_and_money() -> None:

@@ -91,7 +91,7 @@ def _gestures(x: RetexFacts, measured: Collection[Effect], cited: Cited) -> list
                 continue
             said = _("faite {at}", at=told_at(card.at, x)) if card.state is CardState.DONE else _(w.CARD_STATE[card.state])
             if card.state is CardState.DONE and card.effect not in measured:
-                said += ", " + _("effet non mesuré ({name})", name=card.effect.value)
+                said += ", " + _("effet non mesuré ({name})", name=_(w.EFFECT[card.effect][0]))
             text = _("{plan}, {task} : {said}.", plan=plan.id, task=card.task, said=said)
             mark = "" if card.state is CardState.DONE else "todo"
             found.append(Line(text=text, mark=mark, refs=cited.of(f"plan:{plan.id}:card")))
