@@ -27,7 +27,7 @@ from services.continuity.decider import ContinuityDecider
 from services.delivery.decider import DeliveryDecider
 from services.delivery.simulated import responses
 from services.runtime.conductor import Response
-from services.runtime.testing import MemoryService, MemorySystem
+from services.runtime.testing import MemorySystem
 from services.runtime.transaction import FactRecord
 from services.territory.publish import reference_commands
 from tests.shipped import territory
@@ -61,10 +61,7 @@ def _copied(made: MemorySystem) -> MemorySystem:
     """A system of its own on the same immutable views."""
     system = MemorySystem(_deciders(), check=False)
     system.conductor = copy.deepcopy(made.conductor)
-    for name, service in system.services.items():
-        of: MemoryService[Any] = made.services[name]
-        service.log.records = {partition: list(records) for partition, records in of.log.records.items()}
-        service._views, service._offsets, service.clock = dict(of._views), dict(of._offsets), of.clock
+    system.services = {name: service.copy(check=False) for name, service in made.services.items()}
     return system
 
 

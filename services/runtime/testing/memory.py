@@ -86,6 +86,13 @@ class MemoryService(Generic[S]):
         self._offsets: dict[int, int] = {}
         self._check = check
 
+    def copy(self, *, check: bool = True) -> MemoryService[S]:
+        """One of its own that goes on from here: views and records never change, so both have the same ones. `check`: of the copy."""
+        made = MemoryService(self.machine.decider, partitions=self.log.partitions, check=check, clock=self.clock)
+        made.log.records = {partition: list(records) for partition, records in self.log.records.items()}
+        made._views, made._offsets = dict(self._views), dict(self._offsets)
+        return made
+
     def feed(
         self,
         realm: str,

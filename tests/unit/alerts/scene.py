@@ -73,14 +73,6 @@ def _open(realm: str, at: int, roster: Roster | None) -> MemoryService[State]:
     return service
 
 
-def _copied(service: MemoryService[State], check: bool) -> MemoryService[State]:
-    """A service of its own on the same immutable views."""
-    copy = MemoryService(AlertsDecider(), check=check, clock=service.clock)
-    copy.log.records = {partition: list(records) for partition, records in service.log.records.items()}
-    copy._views, copy._offsets = dict(service._views), dict(service._offsets)
-    return copy
-
-
 @dataclass
 class Scene:
     """One simulated realm."""
@@ -99,7 +91,7 @@ class Scene:
     def __post_init__(self) -> None:
         opened = self.start if self.opened is None else self.opened
         made = _opened(self.realm, opened) if self.roster is None else _open(self.realm, opened, self.roster)
-        self.service = _copied(made, self.check)
+        self.service = made.copy(check=self.check)
         assert self.state.version == territory().version
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -16,7 +16,7 @@ from services.continuity.decider import ContinuityDecider
 from services.continuity.state import State
 from services.runtime.testing import MemoryService
 from tests.shipped import territory
-from tests.unit.continuity.world import REALM, World, clock, opened_by_alerts
+from tests.unit.continuity.world import REALM, World, clock, opened_by_alerts, publish
 
 
 def _publish(world: World, section: ref.SectionData, when: str) -> None:
@@ -164,15 +164,14 @@ def test_what_is_done_of_a_running_plan_stays_with_its_task() -> None:
 
 
 def test_what_was_heard_before_the_first_reference_data_counts_with_them() -> None:
-    service: MemoryService[State] = MemoryService(ContinuityDecider())
-    world = World(service=service, published=False)
+    world = World(published=False)
     world.tell_site("mdph-01", "09:40", "09:40", SiteStatus.UNKNOWN)
     world.flag("system:siter", "down", "09:41")
     world.flag("kitchen:sct-nanterre", "down", "09:41", effective="12:00")
     refused = world.say(ActivatePlan(author="p", role="coordinator", plan="PT-ELEC"), "09:42")
     assert isinstance(refused, CommandRefused)
     assert refused.code == "no_reference"
-    world.publish()
+    publish(world.service)
     assert world.activity("SOL-08").state is ActivityState.THREATENED
     assert clock(world.activity("ATT-02").rto.started_at) == "09:41"
     assert world.state.due["dependency:kitchen:sct-nanterre"] == world.instant("12:00"), "announced for later"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -65,29 +66,37 @@ def opened_by_alerts(service: MemoryService[State], opened: RealmOpened) -> None
     service.feed(REALM, opened, at=opened.started_at, place=place, place_hash="0" * 32)
 
 
+def publish(service: MemoryService[State]) -> None:
+    """The shipped territory, section by section."""
+    for n, section in enumerate(territory().sections):
+        last = n == len(territory().sections) - 1
+        service.feed(REALM, ReferencePublished(reference=territory().version, data=section, last=last))
+
+
+@cache
+def _opened(started_at: Instant, *, published: bool) -> MemoryService[State]:
+    """Made once, copied for each world."""
+    service = MemoryService(ContinuityDecider())
+    opened_by_alerts(service, RealmOpened(territory="92", title_code="test", started_at=started_at, lineage=REALM))
+    if published:
+        publish(service)
+    return service
+
+
 @dataclass
 class World:
     """Times are `HH:MM` of `day`, or whole local times."""
 
     day: str = "2027-02-11"
     start: str = "09:40"
-    service: MemoryService[State] = field(default_factory=lambda: MemoryService(ContinuityDecider()))
     causes: dict[str, list[CauseRow]] = field(default_factory=dict)
     serial: int = 0
-
     published: bool = True
     """False: the realm is open, the reference data have not come yet."""
+    service: MemoryService[State] = field(init=False)
 
     def __post_init__(self) -> None:
-        opened_by_alerts(self.service, RealmOpened(territory="92", title_code="test", started_at=self.instant(self.start), lineage=REALM))
-        if self.published:
-            self.publish()
-
-    def publish(self) -> None:
-        """The shipped territory, section by section."""
-        for n, section in enumerate(territory().sections):
-            last = n == len(territory().sections) - 1
-            self.service.feed(REALM, ReferencePublished(reference=territory().version, data=section, last=last))
+        self.service = _opened(self.instant(self.start), published=self.published).copy()
 
     def instant(self, when: str) -> Instant:
         return at(when if "-" in when else f"{self.day} {when}")

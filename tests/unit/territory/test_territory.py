@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -12,11 +14,28 @@ from schemas.base import parse_closed
 from schemas.predicates import measured
 from schemas.reference import EscalationPolicy, Plans, PublishReference, ReferencePublished
 from schemas.words import PlanState
-from services.territory import TerritoryInvalid, load_territory
+from services.territory import TerritoryInvalid, load_territory, source
 from services.territory.publish import reference_commands
+from services.territory.source import read_yaml
 from tests.shipped import FOLDER
 
 KAFKA_BUDGET = 200 * 1024
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _each_text_is_read_once() -> Iterator[None]:
+    """Of the files of a folder a test changes one."""
+    known: dict[bytes, Any] = {}
+
+    def read(path: Path) -> Any:
+        content = path.read_bytes()
+        if content not in known:
+            known[content] = read_yaml(path)
+        return known[content]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source, "read_yaml", read)
+        yield
 
 
 @pytest.fixture
