@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.embedded.store import RunningStore
@@ -150,6 +151,22 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 def pytest_collection_finish() -> None:
     gc.freeze()
+
+
+BY_ONE_WORKER: Final = ("tests/integration/clients/", "tests/integration/console/", "tests/integration/intake/")
+"""Folders whose files need the same servers: each worker that got one of them would start its own."""
+
+
+class ByServers(LoadFileScheduling):
+    """A worker gets a file, or a whole folder of BY_ONE_WORKER."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((folder for folder in BY_ONE_WORKER if nodeid.startswith(folder)), super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServers:
+    return ByServers(config, log)
 
 
 def shared_folder(config: pytest.Config) -> Path:
