@@ -153,15 +153,18 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-BY_ONE_WORKER: Final = ("tests/integration/clients/", "tests/integration/console/", "tests/integration/intake/")
-"""Folders whose files need the same servers: each worker that got one of them would start its own."""
+BY_ONE_WORKER: Final = (
+    ("tests/faults/runtime/test_damage.py", "tests/faults/runtime/test_rebalance.py", "tests/faults/runtime/test_second_site.py"),
+    ("tests/integration/clients/",), ("tests/integration/console/",), ("tests/integration/intake/",),
+)  # fmt: skip
+"""Files that need the same servers: each worker that got one of them would start its own."""
 
 
 class ByServers(LoadFileScheduling):
-    """A worker gets a file, or a whole folder of BY_ONE_WORKER."""
+    """A worker gets a file, or all of one row of BY_ONE_WORKER."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((folder for folder in BY_ONE_WORKER if nodeid.startswith(folder)), super()._split_scope(nodeid))
+        return next((files[0] for files in BY_ONE_WORKER if nodeid.startswith(files)), super()._split_scope(nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)
