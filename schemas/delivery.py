@@ -66,6 +66,9 @@ class NotificationRow(Model):
     receipt_at: Instant | None = None
     acknowledged_at: Instant | None = None
     answer: str | None = None
+    unread_at: Instant | None = Field(
+        default=None, description="when the person first wrote back words that are no answer; they were told once how to answer"
+    )
     attempts: tuple[AttemptRow, ...] = ()
     withdrawn: str | None = Field(default=None, description="code of why it is no longer needed")
     possible_duplicate: bool = Field(default=False, description="the person may already have it from a history that was lost")
@@ -178,6 +181,15 @@ class ReceiptReceived(Message):
     state: Literal["received", "failed"]
     at: Instant | None = None
     error: str | None = None
+
+
+@message
+class ReplyUnread(Message):
+    """The person of this call wrote back words that are no answer. The words themselves are kept nowhere."""
+
+    notification: str
+    person: str
+    channel: Channel = Field(description="by which they wrote, and are told how to answer")
 
 
 @message

@@ -15,6 +15,8 @@ _SAFETY: Final = HEADCOUNT_KEYS | dict.fromkeys(_YES, HeadcountAnswer.SAFE) | di
     ("non", "no", "n", "ko", "aide", "help", "sos", "secours"), HeadcountAnswer.HELP
 ) | dict.fromkeys(("absent", "absente", "indisponible", "away"), HeadcountAnswer.AWAY)  # fmt: skip
 """Whoever is not safe needs help."""
+UNREAD: Final = "reply_unread"
+"""Template of the message that tells a person how to answer, after words that are no answer."""
 WAITING: Final = "reply-"
 """Begins the ids of texts that hold a reply, its number and words, until the sender has read it."""
 

@@ -1,6 +1,7 @@
 """What came into a realm from outside, read back from its logs and inputs: reports, decisions, reference data, and how people answered.
 
-The answers of the planner are among it for their moment alone: people decide while it computes.
+The answers of the planner are among it for their moment alone: people decide while it computes. Words that are no answer are not: nobody is told
+by them but their writer.
 
 Everything else in the inputs (forwarded facts, steps, claims and outcomes of the sender) follows from these and is made again by a replay.
 """
@@ -13,7 +14,7 @@ from typing import Final
 
 from schemas.base import Instant, Message, parse_open
 from schemas.commands import AnswerNotification
-from schemas.delivery import AttemptOutcome, ClaimAttempt, NotificationRow, ReceiptReceived
+from schemas.delivery import AttemptOutcome, ClaimAttempt, NotificationRow, ReceiptReceived, ReplyUnread
 from schemas.realms import partition_of
 from schemas.reference import PublishReference
 from schemas.runtime import (
@@ -41,7 +42,7 @@ _MADE_AGAIN: Final = frozenset(
     m.wire_type()
     for m in (
         OpenRealm, CloseRealm, SetPace, StepTo, StepRequested, StepSettled, Tick, LossDeclared, Rebased, ClaimAttempt, AttemptOutcome,
-        ReceiptReceived, AnswerNotification,
+        ReceiptReceived, ReplyUnread, AnswerNotification,
     )
 )  # fmt: skip
 _WITHOUT_EFFECT: Final = frozenset({"InputDuplicate", "InputFailed", "InputRefused"})

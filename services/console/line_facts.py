@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from schemas.replies import UNREAD
 from services.runtime.transaction import FactRecord
 
 Fields = dict[str, Any]
@@ -339,7 +340,7 @@ _TOLD = {"failed", "ambiguous"}
 
 def _notification(fact: FactRecord) -> Fields | None:
     r = fact.data["row"]
-    if r["state"] not in _TOLD:
+    if r["state"] not in _TOLD or r["template"] == UNREAD:  # of that one nobody is unreachable: they wrote
         return None
     return {
         "kind": "communication", "change": r["state"], "incident": r.get("incident"),

@@ -385,7 +385,7 @@ class Shaper:
             channel=row.channel, channels=list(row.channels), state=row.state, template=row.template, values=dict(row.values),
             answer_expected=row.answer_expected, danger=row.danger, planned_at=when(row.planned_at), ack_by=_when(row.ack_by),
             sent_at=_when(row.sent_at), receipt_at=_when(row.receipt_at), acknowledged_at=_when(row.acknowledged_at),
-            answer=row.answer, attempts=[r.Attempt.of(attempt) for attempt in row.attempts],
+            answer=row.answer, unread_at=_when(row.unread_at), attempts=[r.Attempt.of(attempt) for attempt in row.attempts],
             possible_duplicate=row.possible_duplicate, withdrawn=row.withdrawn, waits_for=row.waits_for, not_before=_when(row.not_before),
             bundled_into=row.bundled_into, bundle_count=row.bundle_count, why=row.why,
         )  # fmt: skip

@@ -31,6 +31,7 @@ from schemas.delivery import (
     NotificationRow,
     ProbeOutcome,
     ReceiptReceived,
+    ReplyUnread,
 )
 from schemas.oncall import LaddersDrilled, ReachabilityChanged, ReachRow
 from schemas.realms import is_live
@@ -67,6 +68,7 @@ from services.delivery.probing import probed
 from services.delivery.replaying import refused_replay
 from services.delivery.simulated import SIMULATED_RUN
 from services.delivery.state import HOLD_KEY, DeliveryState
+from services.delivery.unread import help_of, noted
 from services.runtime.decider import Deadline, Firing, Input
 
 _KEPT_SECTIONS = (Section.ROSTER, Section.ESCALATION, Section.CHANNELS)
@@ -115,6 +117,8 @@ class DeliveryDecider:
                 return self._receipt(state, receipt, now)
             case AnswerNotification() as command:
                 return decide_answer(state.notifications.get(command.notification), command, given.id, now)
+            case ReplyUnread() as told:
+                return self._unread(state, told, now)
             case HoldSending() as command:
                 return decide_hold(command, given.id, now)
             case ReleaseSending() as command:
@@ -171,6 +175,14 @@ class DeliveryDecider:
             return []
         urgent = row.model_copy(update={"danger": True, "quiet_until": None})
         return self._moved(state, row, attempts.advance(urgent, terms(state, now)), now)
+
+    def _unread(self, state: DeliveryState, told: ReplyUnread, now: Instant) -> list[Fact]:
+        """Words that are no answer: noted on the call, and the person is told how to answer."""
+        call = noted(state.notifications.get(told.notification), told, now)
+        if call is None:
+            return []
+        told_how = help_of(call, told, state.lineage, now)
+        return [NotificationChanged(row=call), *self._moved(state, told_how, attempts.advance(told_how, terms(state, now)), now)]
 
     def _claim(self, state: DeliveryState, claim: ClaimAttempt, now: Instant) -> list[Fact]:
         row, attempt = self._find(state, claim.notification, claim.attempt)

@@ -119,6 +119,8 @@ class Asked:
     """When it was planned."""
     answered: bool
     """They may still think otherwise: who said yes and cannot come, who was safe and needs help."""
+    unread: bool = False
+    """They have written what is no answer, and are told how to answer once."""
 
 
 @dataclass
@@ -212,7 +214,9 @@ class Outbox:
         if row.answer is not None:
             mine = {id: asked for id, asked in mine.items() if not asked.answered}
         if row.answer_expected and row.withdrawn is None and any(a.granted_at is not None for a in row.attempts):
-            mine[row.id] = Asked(realm, row.role, row.template == "headcount", row.planned_at, row.answer is not None)
+            mine[row.id] = Asked(
+                realm, row.role, row.template == "headcount", row.planned_at, row.answer is not None, row.unread_at is not None
+            )
         else:
             mine.pop(row.id, None)
         self._keep_asked(row.person, mine)

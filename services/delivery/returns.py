@@ -16,7 +16,7 @@ import structlog
 
 from schemas.callouts import headcount_text_id
 from schemas.commands import AnswerNotification
-from schemas.delivery import ReceiptReceived
+from schemas.delivery import ReceiptReceived, ReplyUnread
 from schemas.directory import Contact
 from schemas.oncall import NoteReachability
 from schemas.replies import chosen, understood
@@ -126,7 +126,10 @@ class Returns:
         return True
 
     async def reply(self, channel: Channel, address: str, words: str) -> bool:
-        """See Inbox. It answers the newest call of that person which waits for an answer, else it is another answer to the last one."""
+        """See Inbox. It answers the newest call of that person which waits for an answer, else it is another answer to the last one.
+
+        Of words that are no answer delivery hears, so that the person learns how to answer. Strangers are told nothing.
+        """
         if not self._outbox.caught_up:
             return False
         people = await self._people_of(address)
@@ -138,6 +141,8 @@ class Returns:
             why = "stranger" if not people else "not_asked" if newest is None else "not_understood"
             metrics.count("vigie_replies_total", channel=channel.value, outcome=why)
             log.warning("reply.unused", channel=channel.value, why=why)
+            if newest is not None and not newest[0].unread:
+                await self._not_understood(channel, *newest)
             return True
         call, notification, person = newest
         if safety is not None:
@@ -170,6 +175,10 @@ class Returns:
             author=person, role=call.role, notification=notification, person=person, answer=answer, channel=channel.value
         )
         await self._producer.send(inputs("delivery"), call.realm, command, id=f"reply:{uuid4()}", source=SOURCE)
+
+    async def _not_understood(self, channel: Channel, call: Asked, notification: str, person: str) -> None:
+        told = ReplyUnread(notification=notification, person=person, channel=channel)
+        await self._producer.send(inputs("delivery"), call.realm, told, id=f"unread:{notification}", source=SOURCE)
 
     async def _people_of(self, address: str) -> tuple[str, ...]:
         """The tokens behind a number (a telephone of the duty goes from hand to hand), from an index that lives in memory only."""

@@ -30,7 +30,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Somebody whom a message did not reach, or of whom nobody knows what they were told: not at all, or twice."""
+    """Somebody whom a message did not reach, of whom nobody knows what they were told (not at all, or twice) or what they wrote back."""
 
     role: str
     word: str
@@ -110,7 +110,9 @@ def _answered(n: Notification, names: Names, _: Translator) -> Answered | None:
 
 
 def _doubt(n: Notification, names: Names, _: Translator) -> Doubt | None:
-    """That nothing got through, or what the policy of a channel leaves open (`canaux.yaml`, `doute`), in words."""
+    """What came back and is no answer, that nothing got through, or what the policy of a channel leaves open (`canaux.yaml`, `doute`), in words."""
+    if n.unread_at is not None and n.state is not NotificationState.ANSWERED:
+        return Doubt(_who(n, names, _), _("a écrit, et n’a pas été compris"), n.id)
     if n.state is NotificationState.FAILED:
         return Doubt(_who(n, names, _), _(w.WHY_NOT_TOLD.get(n.why or "", NOT_THROUGH)), n.id, failed=True, again=True)
     if n.withdrawn is not None and n.attempts and all(a.state == "failed" for a in n.attempts):

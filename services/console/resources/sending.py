@@ -59,6 +59,9 @@ class Notification(Resource):
     receipt_at: Time | None
     acknowledged_at: Time | None
     answer: str | None
+    unread_at: Time | None = Field(
+        default=None, description="when the person first wrote back words that are no answer; they were told once how to answer"
+    )
     attempts: list[Attempt]
     possible_duplicate: bool
     withdrawn: str | None

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from schemas.base import Instant
 from schemas.callouts import AGENT, HEADCOUNT_KEYS
 from schemas.delivery import NotificationRow
+from schemas.replies import UNREAD
 from services.delivery.messages.languages import Translator
 
 PARIS: Final = ZoneInfo("Europe/Paris")
@@ -89,7 +90,7 @@ def compose(row: NotificationRow, names: Names, _: Translator, link: str | None,
     if row.answer_expected:
         if row.ack_by is not None:
             sentences.append(_("Sans réponse avant {time}, d’autres personnes sont appelées.", time=clock(row.ack_by)))
-    else:
+    elif row.template != UNREAD:
         sentences.append(_("Aucune réponse n’est attendue."))
     footer = [_("Vigie, message du {time}.", time=_day_and_clock(row.planned_at))]
     if link is not None and row.answer_expected:
@@ -326,6 +327,16 @@ def _headcount_manager(row: NotificationRow, names: Names, _: Translator) -> Sai
     return _("recensement, des agents manquent"), [told]
 
 
+def _reply_unread(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+    how = (
+        _("Commencez votre SMS par 1 : en sécurité, 2 : besoin d’aide, ou 3 : pas sur place.")
+        if row.values.get("headcount")
+        else _("Commencez votre SMS par 1 : je prends, ou 2 : je ne peux pas.")
+    )
+    before = [_("Votre réponse d’avant compte toujours.")] if row.values.get("answered") else []
+    return _("votre SMS n’a pas été compris"), [how, *before, *_incident(row, _)]
+
+
 def _information(row: NotificationRow, names: Names, _: Translator) -> Said:
     before, after = row.values.get("from"), row.values.get("lowered")
     if before is not None and after is not None:
@@ -356,6 +367,7 @@ _SAYINGS: Final[Mapping[str, Callable[[NotificationRow, Names, Translator], Said
     "callout": _callout,
     "headcount": _headcount,
     "headcount_manager": _headcount_manager,
+    UNREAD: _reply_unread,
     "information": _information,
 }
 TEMPLATES: Final = tuple(_SAYINGS)

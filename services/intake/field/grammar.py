@@ -111,7 +111,7 @@ def read_line(text: str) -> Line:
     words = tokens_of(text)
     if not words:
         raise wrong("text", "missing", "ligne vide", "empty line")
-    site = next((w for w in words[:3] if _SITE.fullmatch(w)), None)
+    site = _site_of(words)
     if site is None and (understood(words[0]) or chosen(words[0])) is not None:
         return Line(Kind.ANSWER)
     verb = next((w for w in words[:3] if w != site), None)
@@ -128,6 +128,15 @@ def read_line(text: str) -> Line:
         )  # fmt: skip
     rest = [w for w in words if w not in (site, verb)]
     return Line(Kind.END, site, trouble.type) if _is_back(trouble, rest) else _trouble(site, trouble, rest)
+
+
+def names_no_site(text: str) -> bool:
+    """It is no attempt at a report: where a site is named, its words are a report's."""
+    return _site_of(tokens_of(text)) is None
+
+
+def _site_of(words: Sequence[str]) -> str | None:
+    return next((w for w in words[:3] if _SITE.fullmatch(w)), None)
 
 
 def _is_back(trouble: _Trouble, rest: Sequence[str]) -> bool:

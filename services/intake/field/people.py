@@ -1,7 +1,8 @@
-"""Whose number this is: the directory's verified numbers by keyed hash, in memory only. No number leaves this module."""
+"""Whose number this is: the directory's numbers by keyed hash, in memory only. No number leaves this module."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
@@ -16,9 +17,10 @@ from services.runtime.principals import Principal
 from services.runtime.rights import Permission, Role
 
 READ_AGAIN_S: Final = 10.0
-"""For an unknown number the directory is read again at most this often."""
+"""For a number whose holder is not known the directory is read again at most this often."""
 SPEAKS_AS: Final = "site_manager"
 """Kind of source of somebody of the directory who has no account of their own."""
+_YIELD_EVERY: Final = 200
 _FRENCH: Final = re.compile(r"0[1-9]\d{8}")
 
 
@@ -51,8 +53,10 @@ class People:
         self._access = access
         self._key = key
         self._monotonic = monotonic
-        self._index: dict[bytes, str] = {}
+        self._index: dict[bytes, tuple[str, ...]] = {}
+        """Of a telephone number, verified or not, everybody who has it."""
         self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
 
     def hashed(self, number: str) -> bytes:
         """Of a number in any of its spellings."""
@@ -63,12 +67,10 @@ class People:
 
         None: unknown, never verified, or somebody whose accounts were all shut.
         """
-        if hashed not in self._index and self._monotonic() - self._read_at >= READ_AGAIN_S:
-            await self._read()
-        person = self._index.get(hashed)
-        contact = None if person is None else await self._directory.get(person)
-        if person is None or contact is None or hashed not in {self.hashed(n) for n in _verified(contact)}:
+        contact = await self._holder(hashed, _verified)
+        if contact is None:
             return None
+        person = contact.person
         accounts = [p for p in self._access.all(Principal) if p.person == person]
         open_ = [p for p in accounts if p.disabled_at is None]
         if accounts and not open_:
@@ -78,13 +80,42 @@ class People:
         sites = speaks.scope.sites if len(speaks.scope.sites) == 1 or contact.site is None else (contact.site,)
         return Person(speaks, sites)
 
+    async def listed(self, hashed: bytes) -> bool:
+        """Somebody of the directory has this number, verified or not: delivery may have called it."""
+        return await self._holder(hashed, _phones) is not None
+
+    async def _holder(self, hashed: bytes, numbers: Callable[[Contact], list[str]]) -> Contact | None:
+        """Somebody who has it now among these of their numbers: they change hands, and people are erased."""
+        found = await self._known(hashed, numbers)
+        if found is None:
+            await self._read()
+            found = await self._known(hashed, numbers)
+        return found
+
+    async def _known(self, hashed: bytes, numbers: Callable[[Contact], list[str]]) -> Contact | None:
+        for person in self._index.get(hashed, ()):
+            contact = await self._directory.get(person)
+            if contact is not None and hashed in {self.hashed(n) for n in numbers(contact)}:
+                return contact
+        return None
+
     async def _read(self) -> None:
-        self._read_at = self._monotonic()
-        found: dict[bytes, str] = {}
-        for person in self._directory.ids():
-            if (contact := await self._directory.get(person)) is not None:
-                found |= {self.hashed(number): person for number in _verified(contact)}
-        self._index = found
+        """Whoever asks while it is read waits for it."""
+        async with self._reading:
+            if self._monotonic() - self._read_at < READ_AGAIN_S:
+                return
+            self._read_at, found = self._monotonic(), dict[bytes, tuple[str, ...]]()
+            for n, person in enumerate(self._directory.ids()):
+                if n % _YIELD_EVERY == 0:
+                    await asyncio.sleep(0)  # thousands are decrypted here; other requests go on
+                if (contact := await self._directory.get(person)) is not None:
+                    for hashed in {self.hashed(number) for number in _phones(contact)}:
+                        found[hashed] = (person, *found.get(hashed, ()))
+            self._index = found
+
+
+def _phones(contact: Contact) -> list[str]:
+    return [p.address for p in contact.points if p.channel in (Channel.SMS, Channel.VOICE)]
 
 
 def _verified(contact: Contact) -> list[str]:

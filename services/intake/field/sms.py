@@ -3,7 +3,8 @@
 A line of a verified number of the directory is a report of that person. From any other number it is counted and enters unconfirmed, so many
 per gateway and window: it may join an incident and counts for nothing (D6). The number is looked up by its keyed hash and kept nowhere: what is
 stored of a report is its text; of a message that was refused also that hash, its id and its time, so that it can be offered again as what it was.
-An answer to a call (`1`, `2 désolé`) is no report: it waits, encrypted, until the sender has read it.
+An answer to a call (`1`, `2 désolé`) is no report: it waits, encrypted, until the sender has read it. So do words of somebody of the directory that
+are neither: delivery knows whether that person was called, and tells them how to answer. They are refused all the same, for a person to read.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import orjson
 from schemas.base import MINUTE_MS
 from schemas.replies import WAITING
 from schemas.words import Certainty
-from services.intake.field.grammar import Kind, body_of, read_line
+from services.intake.field.grammar import Kind, body_of, names_no_site, read_line
 from services.intake.field.limits import Limits
 from services.intake.field.people import People, Person
 from services.intake.field.places import Places
@@ -170,11 +171,16 @@ class Sms:
         return len(messages)
 
     async def _take_one(self, machines: Machines, gateway: Principal, source: Source, message: Message) -> None:
-        person = await self._people.of(self._caller(message))
-        line = read_line(message.words)
+        try:
+            line = read_line(message.words)
+        except ProblemError:
+            if message.number and names_no_site(message.words) and await self._is_listed(message):
+                await self._hand_over(gateway, message)
+            raise
         if line.kind is Kind.ANSWER:
-            await self._answer(gateway, message, stranger=person is None)
+            await self._answer(gateway, message)
             return
+        person = await self._people.of(self._caller(message))
         known = person or Person(gateway.model_copy(update={"speaks_as": "public"}), gateway.scope.sites)
         at = credible(message.at, datetime.now(UTC))
         body = body_of(line, self._places.site_of(line.site, known.sites), message.words, at.isoformat())
@@ -186,12 +192,19 @@ class Sms:
         speaker = machines.transitions.speaker(known.speaks, source, _raw(message))
         await machines.transitions.accept(speaker, body | {"realm": realm}, f"sms\x1f{message.id or self._same(message)}")
 
-    async def _answer(self, gateway: Principal, message: Message, *, stranger: bool) -> None:
+    async def _answer(self, gateway: Principal, message: Message) -> None:
         """To a call: delivery knows which one waits for it, and reads the number and the words where they lie encrypted."""
         if not message.number:
             raise wrong("text", "answer", "une réponse à un appel ne se reprend pas", "an answer to a call is not replayed")
-        if stranger:
+        if not await self._is_listed(message):
             self._count(gateway, danger=False)
+        await self._hand_over(gateway, message)
+
+    async def _is_listed(self, message: Message) -> bool:
+        return await self._people.listed(self._caller(message))
+
+    async def _hand_over(self, gateway: Principal, message: Message) -> None:
+        """To delivery."""
         name = sha256(f"{message.id or self._same(message)}\x1f{gateway.id}".encode()).hexdigest()[:32]
         try:
             await self._letters.put(f"{WAITING}{name}", TextItem({"from": message.number, "words": message.words}))

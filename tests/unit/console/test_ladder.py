@@ -35,6 +35,8 @@ def called(state: NotificationState, *attempts: tuple[str, bool]) -> Notificatio
     (called(NotificationState.ACCEPTED, ("ambiguous", False), ("accepted", True)), ["peut-être reçu deux fois"]),
     (called(NotificationState.ATTEMPTED, ("ambiguous", False), ("planned", True)), []),
     (called(NotificationState.RECEIVED, ("received", False)), []),
+    (called(NotificationState.RECEIVED, ("received", False)).model_copy(update={"unread_at": AT}), ["a écrit, et n’a pas été compris"]),
+    (called(NotificationState.ANSWERED, ("received", False)).model_copy(update={"unread_at": AT, "answer": "ack"}), []),
 ])  # fmt: skip
 def test_the_ladder_says_of_whom_nobody_knows_what_they_were_told(row: NotificationRow, words: list[str]) -> None:
     assert [doubt.word for doubt in doubts(row)] == words

@@ -14,11 +14,12 @@ import pytest
 from schemas.base import Message
 from schemas.calling import NotificationWithdrawn
 from schemas.commands import AnswerNotification
-from schemas.delivery import AttemptOutcome, ClaimAttempt, NotificationRow, ReceiptReceived
+from schemas.delivery import AttemptOutcome, ClaimAttempt, NotificationRow, ReceiptReceived, ReplyUnread
 from schemas.directory import Contact, ContactPoint
 from schemas.oncall import NoteReachability, ReachRow
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.delivery.channels import Outgoing
+from services.delivery.channels.sms.wording import wording
 from services.delivery.messages import Names, compose, translator
 from services.delivery.outbox import Headcount, Outbox
 from services.delivery.returns import GIVE_UP_S, READ_AGAIN_S, Returns
@@ -196,8 +197,6 @@ async def test_a_reply_to_a_headcount_is_kept_apart_and_only_told_as_an_answer()
     line = Line()
     notification = line.told(template="headcount")
     line.follow()
-    assert await line.returns.reply(Channel.SMS, NUMBER, "je ne sais pas")
-    assert line.sent == []
     assert await line.returns.reply(Channel.SMS, NUMBER, "2")
     line.follow()
     assert line.world.row(notification).answer == "ack"
@@ -273,16 +272,35 @@ async def test_replies_that_come_while_the_directory_is_read_are_nobodys_loss() 
     assert line.world.row(first).answer is None
 
 
-async def test_strangers_and_words_that_are_no_answer_are_taken_and_do_nothing() -> None:
+async def test_words_of_strangers_and_of_who_was_not_called_are_taken_and_do_nothing() -> None:
     line = Line()
+    assert await line.returns.reply(Channel.SMS, NUMBER, "qui est là ?")
     line.told()
     line.follow()
     line.now_s = READ_AGAIN_S
-    assert await line.returns.reply(Channel.SMS, "+33699999999", "OK")
-    assert await line.returns.reply(Channel.SMS, NUMBER, "qui est là ?")
-    assert await line.returns.reply(Channel.SMS, "+33699999999", "OK")
+    for words in ("OK", "qui est là ?", "OK"):
+        assert await line.returns.reply(Channel.SMS, "+33699999999", words)
     assert line.sent == []
-    assert line.phones.readings == 1, "a flood of strangers must not read the directory each time"
+    assert line.phones.readings == 2, "a flood of strangers must not read the directory each time"
+
+
+async def test_whoever_writes_what_is_no_answer_is_told_once_how_to_answer() -> None:
+    line = Line()
+    notification = line.told(values={"number": "92-2027-0211-01"})
+    line.follow()
+    for words in ("j’arrive", "j’arrive !!", "votre message a été lu automatiquement"):
+        assert await line.returns.reply(Channel.SMS, NUMBER, words)
+        line.follow()
+    assert [(realm, m) for realm, m in line.sent] == [("92", ReplyUnread(notification=notification, person="dgs", channel=Channel.SMS))]
+    assert "arrive" not in "".join(m.model_dump_json() for _, m in line.sent)
+    (told,) = [row for id, row in line.world.service.state("92").notifications.items() if id != notification]
+    assert (told.person, told.channels, told.answer_expected) == ("dgs", (Channel.SMS,), False)
+    assert wording(compose(told, Names(), translator("fr"), None), answerable=True).splitlines() == [
+        "[Vigie N3] votre SMS n'a pas été compris", "Commencez votre SMS par 1 : je prends, ou 2 : je ne peux pas.", "Incident 92-2027-0211-01.",
+    ]  # fmt: skip
+    assert await line.returns.reply(Channel.SMS, NUMBER, "1 j’arrive")
+    line.follow()
+    assert line.world.row(notification).answer == "ack", "and their answer is to the call"
 
 
 async def test_a_reply_by_the_front_door_waits_until_the_log_was_read_then_answers_and_is_erased() -> None:

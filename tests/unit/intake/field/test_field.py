@@ -15,6 +15,7 @@ import pytest
 
 from schemas.directory import Contact
 from schemas.replies import WAITING
+from services.intake.field.people import READ_AGAIN_S
 from services.intake.field.places import Places
 from services.intake.refusals import Refused
 from services.runtime.access import new_principal
@@ -172,6 +173,39 @@ async def test_an_answer_to_a_call_is_no_report_and_waits_for_delivery(field: Do
     kept = [item.fields for id in texts._recent if (item := await texts.get(id)) is not None and id.startswith(WAITING)]
     assert kept == [{"from": NUMBER, "words": "1 j'arrive"}, {"from": "+33600000000", "words": "2"}]
     assert told(field) == []
+
+
+@pytest.mark.parametrize(("words", "number", "waits"), [
+    ("j’arrive", NUMBER, True), ("bonjour à tous", UNVERIFIED, True), ("👍", NUMBER, True),
+    ("117 COURANT COUPE", NUMBER, False), ("117 panne", NUMBER, False), ("j’arrive", "+33600000000", False),
+])  # fmt: skip
+async def test_words_of_somebody_who_may_have_been_called_wait_for_delivery_and_for_a_person(
+    field: Door, words: str, number: str, waits: bool
+) -> None:
+    key = await source(field, "sms")
+    kept: list[Refused] = []
+    field.intake.refused.keep = kept.append  # type: ignore[method-assign]
+    answer = await sms(field, key, words, number)
+    texts = field.intake.vault.texts
+    assert ([id for id in texts._recent if id.startswith(WAITING)] != []) is waits
+    assert answer.status_code == (200 if "COURANT" in words else 422)
+    assert len(kept) == (0 if "COURANT" in words else 1)
+
+
+async def test_whoever_was_called_on_a_number_that_nobody_verified_may_answer_as_often_as_others(field: Door) -> None:
+    key = await source(field, "sms")
+    assert [(await sms(field, key, "1", UNVERIFIED, id=n)).status_code for n in range(5)] == [200] * 5
+
+
+async def test_a_number_that_changed_hands_reports_for_its_new_holder(field: Door) -> None:
+    key = await source(field, "sms")
+    people = field.intake.sms._people
+    people._monotonic = lambda: people._read_at + READ_AGAIN_S
+    contacts = people._directory.contacts  # type: ignore[attr-defined]
+    assert (await sms(field, key, "117 ELEC", id=1)).status_code == 200
+    contacts["p-3"] = contacts.pop("p-1").model_copy(update={"person": "p-3"})
+    assert (await sms(field, key, "118 ELEC", id=2)).status_code == 200
+    assert [c for *_, c, _ in told(field)] == ["confirmed", "confirmed"]
 
 
 async def test_answers_of_strangers_are_counted(field: Door) -> None:

@@ -1,0 +1,99 @@
+"""Words that are no answer: noted on the call once, and the person is told how to answer it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.base import Fact
+from schemas.callouts import Called, DraftCallOut, StartCallOut
+from schemas.delivery import NotificationChanged, NotificationRow, ReplyUnread
+from schemas.words import Channel, NotificationState
+from services.delivery.channels.sms.wording import wording
+from services.delivery.messages import Names, compose, translator
+from services.delivery.unread import HELPED_MS
+from tests.unit.delivery.desk import Desk, desk
+
+
+def unread(d: Desk, id: str = "n1", person: str = "dgs") -> list[Fact]:
+    return d.tell(ReplyUnread(notification=id, person=person, channel=Channel.SMS))
+
+
+def helped(d: Desk) -> list[NotificationRow]:
+    return [row for row in d.state.notifications.values() if row.template == "reply_unread"]
+
+
+def test_the_call_keeps_waiting_and_says_when_they_wrote() -> None:
+    d = desk()
+    before = d.plan(level=3, scope="SOL")
+    facts = unread(d)
+    assert [type(f) for f in facts] == [NotificationChanged, NotificationChanged]
+    assert d.row() == before.model_copy(update={"unread_at": d.now})
+    (told,) = helped(d)
+    assert (told.state, told.level, told.scope, told.escalation) == (NotificationState.PLANNED, 3, "SOL", None)
+
+
+def test_there_is_one_such_message_per_call_whatever_is_written() -> None:
+    d = desk()
+    d.plan("n1")
+    d.plan("n2")
+    for id in ("n1", "n1", "n2", "n1", "n2"):
+        unread(d, id)
+    assert len(helped(d)) == 2
+
+
+@pytest.mark.parametrize(
+    ("id", "person", "late_s"), [("n9", "dgs", 0), ("n1", "president", 0), ("info", "dgs", 0), ("n1", "dgs", HELPED_MS / 1000 + 1)]
+)
+def test_nothing_comes_of_words_to_no_call_of_theirs_or_to_an_old_one(id: str, person: str, late_s: float) -> None:
+    d = desk()
+    d.plan("n1")
+    d.plan("info", answer_expected=False)
+    d.wait(late_s)
+    assert unread(d, id, person) == []
+
+
+@pytest.mark.parametrize("danger", [True, False])
+def test_a_hold_keeps_it_back_as_it_keeps_the_call(danger: bool) -> None:
+    d = desk()
+    d.plan(danger=danger)
+    d.hold(3600)
+    unread(d)
+    assert [bool(row.attempts) for row in helped(d)] == [danger]
+
+
+def test_it_asks_for_no_answer_to_itself_and_says_which_answers_there_are() -> None:
+    def says(lang: str = "fr", **changes: Any) -> list[str]:
+        d = desk()
+        d.plan(role="agent", **changes)
+        unread(d)
+        return wording(compose(helped(d)[0], Names(), translator(lang), None), answerable=True).splitlines()[1:]
+
+    assert says() == ["Commencez votre SMS par 1 : je prends, ou 2 : je ne peux pas."]
+    assert says("en") == ["Begin your SMS with 1: I take it, or 2: I cannot."]
+    assert says(template="headcount") == ["Commencez votre SMS par 1 : en sécurité, 2 : besoin d'aide, ou 3 : pas sur place."]
+
+
+def test_whoever_has_answered_hears_that_it_still_counts() -> None:
+    d = desk()
+    d.plan(role="agent")
+    d.answer()
+    unread(d)
+    assert d.row().answer == "ack"
+    assert "Votre réponse d’avant compte toujours." in compose(helped(d)[0], Names(), translator("fr"), None).plain()
+
+
+def test_those_of_a_call_out_take_their_turn_behind_its_calls() -> None:
+    d = desk()
+    said: dict[str, Any] = {"author": "coord-pca", "role": "coordinateur_pca", "callout": "c"}
+    people = tuple(Called(person=f"p{n}", channels=(Channel.SMS,)) for n in range(30))
+    d.tell(DraftCallOut(**said, kind="headcount", danger=True, answer_expected=True, channels=(Channel.SMS,), people=people, last=True))
+    d.tell(StartCallOut(**said))
+    d.wait(0.1)
+    rows = [row for row in d.state.notifications.values() if row.campaign == "c"]
+    assert len(rows) == 30
+    for row in rows:
+        unread(d, row.id, row.person)
+    assert {row.why for row in helped(d)} == {"paced"}, "thousands of them must not run over the provider"
+    assert d.state.callouts["c"].count(*NotificationState) == 30, "and count for nobody who is asked"
