@@ -51,6 +51,7 @@ class ChannelEstimate(Model):
     people: int
     seconds: int = Field(description="until the last of them is handed to the provider, behind those who wait already")
     cost_cents: int
+    parts: int = Field(default=1, description="messages per person that the provider counts: a long SMS is several")
 
 
 class CallOutRow(Model):
@@ -128,6 +129,7 @@ class DraftCallOut(Command):
     channels: tuple[Channel, ...] = Field(min_length=1, description="in order of preference")
     people: tuple[Called, ...] = Field(max_length=CHUNK)
     last: bool = False
+    sms_parts: int = Field(default=1, ge=1, description="messages that the SMS to one person is counted as")
 
 
 @message

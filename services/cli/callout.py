@@ -76,8 +76,9 @@ def _print(found: dict[str, Any]) -> None:
     shown = console()
     shown.print(f"Appel général {found['id']} · {found['state']}", highlight=False)
     for e in found["estimates"]:
+        long = f" ({e['parts']} SMS par personne)" if e["parts"] > 1 else ""
         shown.print(
-            f"  {e['channel']}: {e['people']} personnes, {e['seconds'] // 60} min {e['seconds'] % 60:02}, {e['cost_cents'] / 100:.2f} €"
+            f"  {e['channel']}: {e['people']} personnes, {e['seconds'] // 60} min {e['seconds'] % 60:02}, {e['cost_cents'] / 100:.2f} €{long}"
         )
     if found["unreachable"]:
         shown.print(f"  {found['unreachable']} personnes sans aucun de ces canaux", style="red")

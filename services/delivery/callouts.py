@@ -104,8 +104,10 @@ def _is_paid(state: str) -> bool:
 # ── arithmetic ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def estimates(people: Iterable[Called], wanted: tuple[Channel, ...], rules: Rules, pacing: Pacing) -> tuple[ChannelEstimate, ...]:
-    """Per channel, in the order of `wanted`: everybody by the first of their channels, behind those who wait already."""
+def estimates(
+    people: Iterable[Called], wanted: tuple[Channel, ...], rules: Rules, pacing: Pacing, sms_parts: int = 1
+) -> tuple[ChannelEstimate, ...]:
+    """Per channel, in the order of `wanted`: everybody by the first of their channels, behind those who wait already. `sms_parts`: of one SMS."""
     by_channel: dict[Channel, int] = {}
     for one in people:
         if mine := candidates(wanted, one.channels):
@@ -115,7 +117,9 @@ def estimates(people: Iterable[Called], wanted: tuple[Channel, ...], rules: Rule
         policy = rules.channels[channel]
         behind = len(pacing.queues.get(channel, ()))
         seconds = -(-max(0, behind + count - policy.burst) * policy.interval_us // 1_000_000)
-        found.append(ChannelEstimate(channel=channel, people=count, seconds=seconds, cost_cents=round(count * policy.cost_cents)))
+        parts = sms_parts if channel is Channel.SMS else 1
+        cost_cents = round(count * policy.cost_cents * parts)
+        found.append(ChannelEstimate(channel=channel, people=count, seconds=seconds, cost_cents=cost_cents, parts=parts))
     return tuple(found)
 
 
@@ -186,7 +190,7 @@ def decide_draft(known: CallOut | None, command: DraftCallOut, command_id: str, 
     new = tuple({one.person: one for one in command.people if one.person not in listed}.values())
     everybody = (*(known.people if known is not None else ()), *new)
     if command.last or known is None:
-        found = estimates(everybody, row.channels, rules, pacing)
+        found = estimates(everybody, row.channels, rules, pacing, command.sms_parts)
         reached = sum(e.people for e in found)
         row = row.model_copy(
             update={

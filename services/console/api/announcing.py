@@ -19,7 +19,7 @@ from schemas.callouts import StartCallOut
 from schemas.reassignment import OrderRow
 from schemas.words import Channel, Level
 from services.console.api.answering import RESPONSES, answer, repeated
-from services.console.api.callouts import Calling, drafts, people_of, staff_of
+from services.console.api.callouts import Calling, drafts, people_of, sms_parts, staff_of
 from services.console.api.context import Author, Body
 from services.console.decisions import Decisions, author_of
 from services.console.i18n import SOURCE, Translator, translator
@@ -134,6 +134,6 @@ async def _drafts(author: Author, told: Sequence[Told], channels: Sequence[Chann
         await decisions.put_text(text_id, text)
         found += drafts(
             author, id, staff[one.site], callout=one.callout, text_id=text_id, decision=one.decision, incident=incident, sites=(one.site,), level=Level.N1,
-            channels=tuple(channels),
+            channels=tuple(channels), sms_parts=sms_parts(text, answer_expected=False),
         )  # fmt: skip
     return found

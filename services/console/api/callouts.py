@@ -20,9 +20,16 @@ from services.console.decisions import Decisions, author_of
 from services.console.resources import CallOut, Page
 from services.runtime.problems import ProblemError, fault
 from services.runtime.rights import Permission
+from services.runtime.sms_text import encode, plain
 
 router = APIRouter(prefix="/api/v1/callouts", tags=["people"])
 Calling = Annotated[Author, Depends(deciding(Permission.SENDING_HOLD))]
+BESIDE: Final = 75
+"""Characters of a call-out's SMS beside its text: level, subject, that no answer is expected."""
+BESIDE_ANSWERED: Final = 230
+"""The same where it asks for an answer: how to give it, and a link."""
+HEADCOUNT_PARTS: Final = 2
+"""Of its question, with a link."""
 _YIELD_EVERY: Final = 200
 
 
@@ -74,6 +81,7 @@ async def draft(author: Calling, body: NewCallOut) -> Response:
     fields: dict[str, Any] = {
         "text_id": text_id, "incident": body.incident, "sites": tuple(body.sites), "level": body.level, "danger": body.danger,
         "answer_expected": body.answer_expected, "channels": tuple(body.channels),
+        "sms_parts": sms_parts(body.text, answer_expected=body.answer_expected),
     }  # fmt: skip
     commands = drafts(author, command_id, people, **fields)
     outcome = await decisions.send_all("delivery", author.realm, author.principal, commands, author.wait_s, author.key)
@@ -105,6 +113,12 @@ def drafts(author: Author, id: str, people: Sequence[Called], *, callout: str | 
         )
         for n, chunk in enumerate(chunks)
     ]
+
+
+def sms_parts(text: str, *, answer_expected: bool) -> int:
+    """As how many messages the provider counts the SMS with this text: what is spent is told by those that it took."""
+    beside = BESIDE_ANSWERED if answer_expected else BESIDE
+    return len(encode(plain(text) + "." * beside).segments)
 
 
 def people_of(request: Request) -> People:

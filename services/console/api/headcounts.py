@@ -11,7 +11,7 @@ from pydantic import Field
 from schemas.callouts import HeadcountAnswer, StartCallOut, StopCallOut
 from schemas.words import Channel, Level
 from services.console.api.answering import RESPONSES, answer, decide, repeated
-from services.console.api.callouts import audience, drafts, people_of
+from services.console.api.callouts import HEADCOUNT_PARTS, audience, drafts, people_of
 from services.console.api.context import Author, Body, Cursor, Cut, Limit, LogReading, Reader, deciding, reading
 from services.console.decisions import Decisions, author_of
 from services.console.headcounts import who_said
@@ -55,7 +55,7 @@ async def start(author: Calling, body: NewHeadcount) -> Response:
     id = decisions.command_id(author.principal, author.realm, author.key)
     asked = drafts(
         author, f"{id}-list", people, kind="headcount", incident=body.incident, sites=tuple(body.sites), level=Level.N2, danger=True,
-        answer_expected=True, channels=tuple(body.channels),
+        answer_expected=True, channels=tuple(body.channels), sms_parts=HEADCOUNT_PARTS,
     )  # fmt: skip
     begin = StartCallOut(author=author_of(author.principal), role=author.principal.acting_role, callout=f"{id}-list")
     outcome = await decisions.send_all("delivery", author.realm, author.principal, [*asked, (id, begin)], author.wait_s, author.key)

@@ -39,6 +39,8 @@ class Estimate:
     minutes: int
     """Begun ones count; 0 when it takes none."""
     cost: str
+    parts: int
+    """Messages per person that the provider counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def _call(one: CallOut, names: Names, _: Translator) -> Call:
     return Call(
         found=one, title=title, state=_(state), icon=icon, tone=tone, done=one.answered if counted else one.handed,
         silent=max(one.people - one.answered, 0) if counted and begun else 0, cost=euros(one.spent_cents if begun else one.cost_cents, _.lang),
-        estimates=tuple(Estimate(e.channel, e.people, -(-e.seconds // 60), euros(e.cost_cents, _.lang)) for e in one.estimates),
+        estimates=tuple(Estimate(e.channel, e.people, -(-e.seconds // 60), euros(e.cost_cents, _.lang), e.parts) for e in one.estimates),
         answers=tuple((key, _(a if n < 2 else many), n) for key, a, many in _SAID for n in [getattr(one, key)]) if counted and begun else (),
     )  # fmt: skip
 

@@ -89,6 +89,7 @@ class Estimate(Resource):
     people: int
     seconds: int
     cost_cents: int
+    parts: int = Field(default=1, description="messages per person that the provider counts: a long SMS is several")
 
 
 class CallOut(Resource):

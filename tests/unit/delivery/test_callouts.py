@@ -10,14 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.callouts import CHUNK, Called, CallOutChanged, CallOutRow, DraftCallOut, StartCallOut, StopCallOut
+from schemas.callouts import AGENT, CHUNK, Called, CallOutChanged, CallOutRow, DraftCallOut, StartCallOut, StopCallOut
+from schemas.delivery import NotificationRow
 from schemas.runtime import CommandRefused
-from schemas.words import Channel, NotificationState
+from schemas.words import Channel, Level, NotificationState
+from services.console.api.callouts import HEADCOUNT_PARTS, sms_parts
 from services.delivery.callouts import estimates
+from services.delivery.channels.sms.wording import wording
+from services.delivery.messages import Names, compose, translator
 from services.delivery.policies import DEFAULT
+from services.runtime.sms_text import encode
 from tests.unit.delivery.desk import Desk, desk
 from tests.unit.delivery.test_pacing import HOURS, SATURDAY_2330, declared, handed
 
+LINK = f"https://vigie.hauts-de-seine.fr/a/{'x' * 104}"
+"""With a token as long as that of a person whose id is one of 36 characters."""
 SMS, EMAIL = Channel.SMS, Channel.EMAIL
 
 
@@ -58,6 +65,40 @@ def take(d: Desk) -> None:
         if r.attempts and r.attempts[-1].state == "planned":
             d.claim(id=r.id)
             d.outcome("accepted", id=r.id)
+
+
+def test_a_long_sms_is_expected_to_cost_what_its_parts_do() -> None:
+    d = declared(desk(), per_minute=1200, burst=20, cost_cents=4)
+    found = draft(d, 300, channels=(SMS, EMAIL), sms_parts=3)
+    assert [(e.channel, e.parts, e.cost_cents) for e in found.estimates] == [(SMS, 3, 3600)]
+    found = draft(d, 10, callout="c2", channels=(EMAIL,), has=(EMAIL,), sms_parts=3)
+    assert [(e.channel, e.parts) for e in found.estimates] == [(EMAIL, 1)]
+
+
+@pytest.mark.parametrize("lang", ["fr", "en"])
+@pytest.mark.parametrize("letter", ["a", "é", "€", "Ж"])
+@pytest.mark.parametrize("answer_expected", [True, False])
+def test_a_draft_expects_as_many_parts_as_are_sent(answer_expected: bool, letter: str, lang: str) -> None:
+    """Of a call-out's own text in the longest of its forms; a shorter form may be one part less."""
+    link = LINK if answer_expected else None
+    for length in range(1, 601, 7):
+        expected = sms_parts(letter * length, answer_expected=answer_expected)
+        message = wording(
+            compose(called(template="callout", answer_expected=answer_expected), Names(), translator(lang), link, letter * length),
+            answerable=True,
+        )
+        assert expected - 1 <= len(encode(message).segments) <= expected
+
+
+@pytest.mark.parametrize("lang", ["fr", "en"])
+def test_the_question_of_a_headcount_has_the_parts_that_are_expected(lang: str) -> None:
+    message = wording(compose(called(template="headcount", answer_expected=True), Names(), translator(lang), LINK), answerable=True)
+    assert len(encode(message).segments) == HEADCOUNT_PARTS
+
+
+def called(**changes: Any) -> NotificationRow:
+    """One person of a call-out."""
+    return NotificationRow(id="n", level=Level.N1, role=AGENT, person="p", state=NotificationState.PLANNED, planned_at=0, **changes)
 
 
 def test_a_draft_tells_nobody_and_says_what_it_takes() -> None:

@@ -15,10 +15,10 @@ import orjson
 
 from services.delivery.channels.base import Outgoing, Result
 from services.delivery.channels.posting import Posting
-from services.delivery.channels.sms.encoding import encode
 from services.delivery.channels.sms.origin import Origin, dialled
 from services.delivery.channels.sms.wording import wording
 from services.delivery.channels.validity import validity_min
+from services.runtime.sms_text import encode
 
 
 class SmsGateway(Posting):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.delivery.channels.sms.encoding import plain
 from services.delivery.messages import Text
+from services.runtime.sms_text import plain
 
 
 def wording(text: Text, *, answerable: bool) -> str:

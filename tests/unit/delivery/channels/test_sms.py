@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from schemas.replies import understood
 from schemas.words import Answer
-from services.delivery.channels.sms.encoding import decode, decode_gsm7, encode, plain
 from services.delivery.channels.sms.origin import OriginInvalid, dialled, is_address, origin, same_number
 from services.delivery.channels.sms.settings import SmsSettings, lint
 from services.delivery.channels.sms.wording import wording
+from services.runtime.sms_text import decode, decode_gsm7, encode, plain
 from tests.integration.delivery.outgoing import LINK, outgoing
 
 GSM7 = "@£$¥èéùìòÇ\nØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#%&'()*+,-./0123456789:;<=>?¡ABCXYZÄÖÑÜ§¿abcxyzäöñüà^{}\\[~]|€"

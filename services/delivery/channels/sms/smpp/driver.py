@@ -9,7 +9,6 @@ import structlog
 
 from schemas.words import Channel
 from services.delivery.channels.base import Inbox, Outgoing, Result
-from services.delivery.channels.sms.encoding import decode, encode
 from services.delivery.channels.sms.origin import Origin, dialled, same_number
 from services.delivery.channels.sms.smpp.pdu import PASSING, PduInvalid, ShortMessage, Status, message_id
 from services.delivery.channels.sms.smpp.receipt import read_receipt
@@ -17,6 +16,7 @@ from services.delivery.channels.sms.smpp.session import InDoubt, NotBound, Sessi
 from services.delivery.channels.sms.wording import wording
 from services.delivery.channels.validity import validity_min
 from services.runtime.kafka import BrokerAway
+from services.runtime.sms_text import decode, encode
 
 log = structlog.get_logger(__name__)
 
