@@ -125,10 +125,10 @@ class Returns:
         log.warning("receipt.unknown", channel=channel.value)
         return True
 
-    async def reply(self, channel: Channel, address: str, words: str) -> bool:
+    async def reply(self, channel: Channel, address: str, words: str, *, name: str | None = None) -> bool:
         """See Inbox. It answers the newest call of that person which waits for an answer, else it is another answer to the last one.
 
-        Of words that are no answer delivery hears, so that the person learns how to answer. Strangers are told nothing.
+        `name`: of this message, where it has one: told again it is the same answer. Of words that are no answer delivery hears, so that the person learns how to answer. Strangers are told nothing.
         """
         if not self._outbox.caught_up:
             return False
@@ -147,7 +147,7 @@ class Returns:
         call, notification, person = newest
         if safety is not None:
             await self._texts.put(headcount_text_id(notification), TextItem({"headcount": safety.value}))
-        await self._answer(channel, notification, call, person, answer)
+        await self._answer(channel, notification, call, person, answer, name or str(uuid4()))
         metrics.count("vigie_replies_total", channel=channel.value, outcome=answer.value)
         return True
 
@@ -170,11 +170,11 @@ class Returns:
             return
         log.info("address.gone", channel=channel.value, person=contact.person)
 
-    async def _answer(self, channel: Channel, notification: str, call: Asked, person: str, answer: Answer) -> None:
+    async def _answer(self, channel: Channel, notification: str, call: Asked, person: str, answer: Answer, name: str) -> None:
         command = AnswerNotification(
             author=person, role=call.role, notification=notification, person=person, answer=answer, channel=channel.value
         )
-        await self._producer.send(inputs("delivery"), call.realm, command, id=f"reply:{uuid4()}", source=SOURCE)
+        await self._producer.send(inputs("delivery"), call.realm, command, id=f"reply:{name}", source=SOURCE)
 
     async def _not_understood(self, channel: Channel, call: Asked, notification: str, person: str) -> None:
         told = ReplyUnread(notification=notification, person=person, channel=channel)

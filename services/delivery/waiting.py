@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Final, Protocol
 
 from schemas.replies import WAITING
@@ -12,6 +13,8 @@ from services.delivery.rounds import rounds
 from services.runtime.vault import TextItem
 
 EVERY_S: Final = 0.5
+REMEMBERED: Final = 10_000
+"""Replies that were read."""
 
 
 class Letters(Protocol):
@@ -25,13 +28,17 @@ class Letters(Protocol):
 
 
 class Waiting:
-    """Hands them in. One that is read twice is the same answer twice, which has no effect."""
+    """Hands them in, in the order in which they came: who writes `1`, then `2`, has changed their mind.
+
+    A gateway that heard no answer posts the same message again, perhaps after a later one was read: that is no second reply. A start forgets
+    which were read; then the id of the answer tells that it is the same.
+    """
 
     def __init__(self, letters: Letters, returns: Returns) -> None:
         self._letters = letters
         self._returns = returns
-        self._read: set[str] = set()
-        """Erased, and not gone yet from what this process knows."""
+        self._read: OrderedDict[str, None] = OrderedDict()
+        """Ids of the last ones, erased as they are."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -39,10 +46,23 @@ class Waiting:
 
     async def read(self) -> None:
         """One round. Raises BrokerAway: what is left is read in the next one."""
-        there = self._letters.ids(WAITING)
-        self._read.intersection_update(there)
-        for id in (one for one in there if one not in self._read):
-            item = await self._letters.get(id)
-            if item is None or await self._returns.reply(Channel.SMS, same_number(str(item.fields["from"])), str(item.fields["words"])):
+        found = [(id, await self._letters.get(id)) for id in self._letters.ids(WAITING)]
+        for id, item in sorted(found, key=_came):
+            if item is None and id in self._read:  # erased here, and not gone yet from what this process knows
+                continue
+            if item is None or id in self._read or await self._hand_in(id, item):
                 await self._letters.erase(id)
-                self._read.add(id)
+                self._remember(id)
+
+    async def _hand_in(self, id: str, item: TextItem) -> bool:
+        return await self._returns.reply(Channel.SMS, same_number(str(item.fields["from"])), str(item.fields["words"]), name=id)
+
+    def _remember(self, id: str) -> None:
+        self._read[id] = None
+        while len(self._read) > REMEMBERED:
+            self._read.popitem(last=False)
+
+
+def _came(found: tuple[str, TextItem | None]) -> int:
+    item = found[1]
+    return 0 if item is None else int(item.fields.get("at", 0))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final, Protocol
+from uuid import uuid4
 
 import orjson
 
@@ -55,6 +56,8 @@ _CALLER: Final = re.compile(r"[0-9a-f]{32}")
 
 class Letters(Protocol):
     """`services.runtime.vault.Texts`."""
+
+    async def get(self, text_id: str) -> TextItem | None: ...
 
     async def put(self, text_id: str, item: TextItem) -> None:
         """Raises BrokerAway."""
@@ -204,10 +207,15 @@ class Sms:
         return await self._people.listed(self._caller(message))
 
     async def _hand_over(self, gateway: Principal, message: Message) -> None:
-        """To delivery."""
-        name = sha256(f"{message.id or self._same(message)}\x1f{gateway.id}".encode()).hexdigest()[:32]
+        """To delivery, with when it came first: what a gateway posts again under its id is the same message."""
+        id = message.id or str(uuid4())
+        named = sha256(f"{id}\x1f{gateway.id}".encode()).hexdigest()[:32]
+        name = f"{WAITING}{named}"
+        if await self._letters.get(name) is not None:
+            return
+        item = TextItem({"from": message.number, "words": message.words, "at": time.time_ns() // 1_000_000})
         try:
-            await self._letters.put(f"{WAITING}{name}", TextItem({"from": message.number, "words": message.words}))
+            await self._letters.put(name, item)
         except BrokerAway as error:
             raise ProblemError("broker_away", retry_after_s=RETRY_S) from error
 

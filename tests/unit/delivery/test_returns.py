@@ -319,6 +319,32 @@ async def test_a_reply_by_the_front_door_waits_until_the_log_was_read_then_answe
     assert line.kept == {}
 
 
+async def test_replies_by_the_front_door_are_read_in_the_order_in_which_they_came_and_each_once() -> None:
+    line = Line()
+    waiting = Waiting(line.kept, line.returns)
+    notification = line.told(template="headcount")
+    line.follow()
+    safe, help = (TextItem({"from": NUMBER, "words": words, "at": at}) for words, at in (("1", 1), ("2", 2)))
+    await line.kept.put("reply-b", safe)
+    await line.kept.put("reply-a", help)
+    await waiting.read()
+    await line.kept.put("reply-b", safe)
+    await waiting.read()
+    line.follow()
+    assert line.kept == {f"headcount-{notification}": TextItem({"headcount": "help"})}
+
+
+async def test_a_reply_that_is_posted_again_after_a_start_is_the_same_answer() -> None:
+    line = Line()
+    notification = line.told()
+    line.follow()
+    for name, words in (("reply-b", "1"), ("reply-a", "2"), ("reply-b", "1")):
+        await line.kept.put(name, TextItem({"from": NUMBER, "words": words}))
+        await Waiting(line.kept, line.returns).read()
+        line.follow()
+    assert line.world.row(notification).answer == "decline"
+
+
 async def test_a_reply_of_a_stranger_by_the_front_door_is_erased_too() -> None:
     line = Line()
     await line.kept.put("reply-1", TextItem({"from": "+33699999999", "words": "1"}))

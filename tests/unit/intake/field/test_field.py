@@ -171,7 +171,8 @@ async def test_an_answer_to_a_call_is_no_report_and_waits_for_delivery(field: Do
     assert (await sms(field, key, "2", number="+33600000000")).status_code == 200, "delivery knows whom it called"
     texts = field.intake.vault.texts
     kept = [item.fields for id in texts._recent if (item := await texts.get(id)) is not None and id.startswith(WAITING)]
-    assert kept == [{"from": NUMBER, "words": "1 j'arrive"}, {"from": "+33600000000", "words": "2"}]
+    assert [(f["from"], f["words"]) for f in kept] == [(NUMBER, "1 j'arrive"), ("+33600000000", "2")]
+    assert abs(kept[0]["at"] - time.time() * 1000) < 60_000
     assert told(field) == []
 
 
@@ -190,6 +191,15 @@ async def test_words_of_somebody_who_may_have_been_called_wait_for_delivery_and_
     assert ([id for id in texts._recent if id.startswith(WAITING)] != []) is waits
     assert answer.status_code == (200 if "COURANT" in words else 422)
     assert len(kept) == (0 if "COURANT" in words else 1)
+
+
+async def test_an_answer_that_its_gateway_posts_again_is_of_when_it_came_first(field: Door) -> None:
+    key = await source(field, "sms")
+    texts = field.intake.vault.texts
+    answers = [(await sms(field, key, words, id=words)).status_code for words in ("1", "2", "1")]
+    kept = [item.fields for id in texts._recent if (item := await texts.get(id)) is not None and id.startswith(WAITING)]
+    assert answers == [200] * 3
+    assert [f["words"] for f in sorted(kept, key=lambda f: f["at"])] == ["1", "2"]
 
 
 async def test_whoever_was_called_on_a_number_that_nobody_verified_may_answer_as_often_as_others(field: Door) -> None:
