@@ -50,6 +50,8 @@ _NUMBER: Final = ("from", "From", "sender", "msisdn", "originator", "phoneNumber
 _TEXT: Final = ("text", "Text", "body", "Body", "message", "Message", "content", "cleanText", "msg", "payload")
 _ID: Final = ("MessageSid", "SmsSid", "messageId", "message-id", "message_id", "MessageId", "MessageUUID", "id", "msgId", "sms_id")
 _TIME: Final = ("receivedAt", "received_at", "message-timestamp", "timestamp", "date", "datetime", "sent_at")
+_PART: Final = ("concat-part", "concat_part", "concatPart")
+"""Of a long SMS that a gateway posts part by part, from 1."""
 _LISTS: Final = ("results", "messages", "data")
 _CALLER: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -73,6 +75,8 @@ class Message:
     words: str
     id: str | None
     at: datetime | None
+    later_part: bool = False
+    """It goes on where another message ends: what it begins with is no word for Vigie."""
 
 
 def messages_of(asked: Asked) -> list[Message]:
@@ -111,7 +115,8 @@ def _message(given: dict[str, Any]) -> Message:
     if not words:
         raise wrong("text", "missing", "texte du message attendu", "the text of the message is expected")
     at = next((found for n in _TIME if (found := read_time(given.get(n))) is not None), None)
-    return Message(number, "" if number else caller, words, text(given, *_ID) or None, at)
+    later = text(given, *_PART) not in ("", "1")
+    return Message(number, "" if number else caller, words, text(given, *_ID) or None, at, later)
 
 
 def _words(given: dict[str, Any]) -> str:
@@ -174,6 +179,13 @@ class Sms:
         return len(messages)
 
     async def _take_one(self, machines: Machines, gateway: Principal, source: Source, message: Message) -> None:
+        if message.later_part:
+            raise wrong(
+                "text",
+                "later_part",
+                "suite d’un long SMS : seule sa première partie est lue",
+                "the rest of a long SMS: only its first part is read",
+            )
         try:
             line = read_line(message.words)
         except ProblemError:

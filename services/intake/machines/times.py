@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 _FORM: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*(?:(Z|z)|([+-])(\d\d):?(\d\d)(?:Z)?)?")
+_EPOCH: Final = re.compile(r"[0-9]{10}(?:\.[0-9]{1,9})?|[0-9]{13}")
+"""Seconds or milliseconds, as a field of a form says them."""
 _MS: Final = 100_000_000_000
 """An epoch number beyond this is in milliseconds."""
 
@@ -18,6 +20,8 @@ def read_time(value: Any) -> datetime | None:
     """
     if isinstance(value, bool):
         return None
+    if isinstance(value, str) and _EPOCH.fullmatch(value.strip()):
+        value = float(value)
     if isinstance(value, int | float):
         try:
             return datetime.fromtimestamp(value / 1000 if abs(value) > _MS else value, UTC)

@@ -202,6 +202,28 @@ async def test_an_answer_that_its_gateway_posts_again_is_of_when_it_came_first(f
     assert [f["words"] for f in sorted(kept, key=lambda f: f["at"])] == ["1", "2"]
 
 
+async def test_the_rest_of_a_long_sms_is_no_answer_and_no_report_but_kept(field: Door) -> None:
+    key = await source(field, "sms")
+    kept: list[Refused] = []
+    field.intake.refused.keep = kept.append  # type: ignore[method-assign]
+    long = {"msisdn": "33612345678", "concat": "true", "concat-ref": "71", "concat-total": "2"}
+    parts = ("117 ELEC " + "dans tout le bâtiment " * 6, "2 salles ont encore du courant"), ("1 j’arrive", "2 collègues aussi")
+    for n, (first, rest) in enumerate(parts):
+        async with field.client() as http:
+            answers = [
+                await http.post(
+                    f"/webhooks/sms?token={key}", content=urlencode(long | {"text": text, "concat-part": part, "messageId": f"{n}-{part}"})
+                )
+                for part, text in enumerate((first, rest), 1)
+            ]
+        assert [a.status_code for a in answers] == [200, 422]
+    assert [t for t, *_ in told(field)] == ["outage_power"]
+    texts = field.intake.vault.texts
+    waiting = [item.fields["words"] for id in texts._recent if id.startswith(WAITING) and (item := await texts.get(id)) is not None]
+    assert waiting == ["1 j’arrive"]
+    assert [orjson.loads(k.body)[0]["text"] for k in kept] == ["2 salles ont encore du courant", "2 collègues aussi"]
+
+
 async def test_whoever_was_called_on_a_number_that_nobody_verified_may_answer_as_often_as_others(field: Door) -> None:
     key = await source(field, "sms")
     assert [(await sms(field, key, "1", UNVERIFIED, id=n)).status_code for n in range(5)] == [200] * 5

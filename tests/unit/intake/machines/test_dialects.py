@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from services.intake.machines import asked
+from services.intake.machines.times import read_time
 from tests.unit.intake.conftest import Door
 from tests.unit.intake.machines.test_machines import KEY, event, last, reports, source
 
@@ -137,3 +138,12 @@ async def test_a_grafana_rule_that_waits_or_has_no_data_says_nothing(door: Door)
             told = {"ruleName": "CPU", "ruleId": 1, "state": state, "message": "trop"}
             assert (await http.post(f"/api/v2/grafana/incoming?token={key}", content=orjson.dumps(told))).status_code == 200
     assert [t for t, *_ in reports(door)] == ["outage_it", "reopening"]
+
+
+@pytest.mark.parametrize(("given", "expected"), [
+    ("1795593600", datetime(2026, 11, 25, 8, tzinfo=UTC)), ("1795593600.25", datetime(2026, 11, 25, 8, 0, 0, 250_000, UTC)),
+    ("1795593600000", datetime(2026, 11, 25, 8, tzinfo=UTC)), (1_795_593_600, datetime(2026, 11, 25, 8, tzinfo=UTC)),
+    ("202611250800", None), ("20261125080000", None), ("20261125", None), ("117", None), ("١٧٩٥٥٩٣٦٠٠", None),
+])  # fmt: skip
+def test_a_form_says_the_time_of_a_program_as_its_json_does(given: object, expected: datetime | None) -> None:
+    assert read_time(given) == expected
