@@ -205,7 +205,8 @@ class Sms:
             body["certainty"] = Certainty.UNCONFIRMED
         realm = machines.transitions.speaker(gateway, source, _raw(message)).realm
         speaker = machines.transitions.speaker(known.speaks, source, _raw(message))
-        await machines.transitions.accept(speaker, body | {"realm": realm}, f"sms\x1f{message.id or self._same(message)}")
+        key = f"sms\x1f{gateway.id}\x1f{message.id or self._same(message)}"  # a person may write by several gateways
+        await machines.transitions.accept(speaker, body | {"realm": realm}, key)
 
     async def _answer(self, gateway: Principal, message: Message) -> None:
         """To a call: delivery knows which one waits for it, and reads the number and the words where they lie encrypted."""

@@ -202,6 +202,14 @@ async def test_an_answer_that_its_gateway_posts_again_is_of_when_it_came_first(f
     assert [f["words"] for f in sorted(kept, key=lambda f: f["at"])] == ["1", "2"]
 
 
+async def test_two_gateways_that_number_their_messages_alike_lose_none(field: Door) -> None:
+    keys = [await source(field, "sms", name) for name in ("modem-1", "modem-2")]
+    for key, words in zip(keys, ("117 ELEC", "118 EAU"), strict=True):
+        for _ in range(2):
+            assert (await sms(field, key, words, id=1)).status_code == 200
+    assert [t for t, *_ in told(field)] == ["outage_power", "outage_water"]
+
+
 async def test_the_rest_of_a_long_sms_is_no_answer_and_no_report_but_kept(field: Door) -> None:
     key = await source(field, "sms")
     kept: list[Refused] = []
