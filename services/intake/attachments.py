@@ -15,6 +15,7 @@ import structlog
 from services.intake.exchange import DATA_POLICY, BodyReader, Headers, Receive, Scope, Send, answer, answer_json
 from services.intake.photos import JPEG, PNG, NoPhoto, bare
 from services.intake.quota import DailyQuota
+from services.runtime.kafka import BrokerAway
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError, fault
 from services.runtime.rights import Permission
@@ -59,7 +60,11 @@ class Attachments:
         if await self._texts.get(attachment_text(id)) is None:  # the same again is no second one
             if not self._quota.take(principal.id, len(photo)):
                 raise ProblemError("photo_quota")
-            await self._texts.put(attachment_text(id), TextItem(raw=photo, content_type=content_type))
+            try:
+                await self._texts.put(attachment_text(id), TextItem(raw=photo, content_type=content_type))
+            except BrokerAway:
+                self._quota.give_back(principal.id, len(photo))
+                raise
         await answer_json(send, 201, {"id": id, "content_type": content_type, "bytes": len(photo), "url": f"{PATH}/{id}"})
 
     async def get(self, principal: Principal, id: str, send: Send) -> None:

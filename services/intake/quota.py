@@ -37,3 +37,10 @@ class DailyQuota:
         used.count += 1
         used.size += size
         return True
+
+    def give_back(self, sender: str, size: int) -> None:
+        """What was counted and could not be kept: its sender comes again with it."""
+        used = self._used.get(sender)
+        if used is not None and used.count > 0:
+            used.count -= 1
+            used.size = max(used.size - size, 0)

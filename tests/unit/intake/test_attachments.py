@@ -125,6 +125,17 @@ async def test_nobody_fills_the_log_with_photos(tmp_path: Path) -> None:
     await door.close()
 
 
+async def test_a_photo_that_could_not_be_kept_uses_up_no_quota(tmp_path: Path) -> None:
+    """A phone comes again every few seconds while the log is away."""
+    door = Door(tmp_path, photos_per_day=2)
+    async with await door.as_(Role.SITE_MANAGER) as http:
+        door.texts_log.away = True
+        assert {(await http.post("/api/v1/attachments", content=jpeg())).status_code for _ in range(5)} == {503}
+        door.texts_log.away = False
+        assert (await http.post("/api/v1/attachments", content=jpeg())).status_code == 201
+    await door.close()
+
+
 @pytest.mark.parametrize(("sizes", "kept"), [((1, 1, 1, 1), [True] * 3 + [False]), ((6, 5, 4), [True, False, True]), ((11,), [False])])
 def test_a_quota_is_of_items_and_of_bytes_and_begins_anew_each_day(sizes: tuple[int, ...], kept: list[bool]) -> None:
     now = [0.0]
