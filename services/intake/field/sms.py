@@ -199,13 +199,15 @@ class Sms:
         known = person or Person(gateway.model_copy(update={"speaks_as": "public"}), gateway.scope.sites)
         at = credible(message.at, datetime.now(UTC))
         body = body_of(line, self._places.site_of(line.site, known.sites), message.words, at.isoformat())
-        if person is None:
-            metrics.count("vigie_reports_total", dialect=NAME, status="unverified")
-            self._count(gateway, danger=body["type"] in DANGER or line.severity == 5)
-            body["certainty"] = Certainty.UNCONFIRMED
         realm = machines.transitions.speaker(gateway, source, _raw(message)).realm
         speaker = machines.transitions.speaker(known.speaks, source, _raw(message))
         key = f"sms\x1f{gateway.id}\x1f{message.id or self._same(message)}"  # a person may write by several gateways
+        if person is None:
+            metrics.count("vigie_reports_total", dialect=NAME, status="unverified")
+            # of many in one request, those before the one that was too much come again
+            if not machines.transitions.has_taken(speaker, key):
+                self._count(gateway, danger=body["type"] in DANGER or line.severity == 5)
+            body["certainty"] = Certainty.UNCONFIRMED
         await machines.transitions.accept(speaker, body | {"realm": realm}, key)
 
     async def _answer(self, gateway: Principal, message: Message) -> None:

@@ -167,8 +167,12 @@ class Transitions:
         claim = replace(claim, message={**claim.message, **(beside or {})}, words=words)
         return await self._receiver.accept(claim, principal, _hashed(key), speaker.raw, first_stands=True)
 
+    def has_taken(self, speaker: Speaker, key: str) -> bool:
+        """A report of this speaker was accepted under this key of `accept`."""
+        return self._ledger.get(keyed_id(speaker.realm, speaker.principal.id, _hashed(key))) is not None
+
     def _has_had_effect(self, speaker: Speaker, event: str) -> bool:
-        return self._ledger.get(keyed_id(speaker.realm, speaker.principal.id, _hashed(f"{_EVENT}{event}"))) is not None
+        return self.has_taken(speaker, f"{_EVENT}{event}")
 
     @asynccontextmanager
     async def _lock(self, source: str, key: str) -> AsyncIterator[None]:

@@ -157,6 +157,16 @@ async def test_a_number_that_is_not_verified_enters_unconfirmed_and_not_often(fi
     assert {(c, s) for *_, c, s in told(field)} == {("unconfirmed", "public")}
 
 
+async def test_many_of_unknown_numbers_in_one_request_are_all_taken_in_time(field: Door) -> None:
+    key, limits = await source(field, "sms"), field.intake.sms._limits
+    many = [{"from": f"+3360000000{n}", "text": f"117 {word}", "id": n} for n, word in enumerate(("ELEC", "EAU", "TEL", "SI", "CHAUF"))]
+    async with field.client() as http:
+        assert (await http.post(f"/webhooks/sms?token={key}", json=many)).status_code == 503
+        limits._monotonic = lambda: time.monotonic() + limits._window_s
+        assert (await http.post(f"/webhooks/sms?token={key}", json=many)).status_code == 200
+    assert len(told(field)) == 5
+
+
 async def test_an_erased_person_is_a_stranger_at_once(field: Door) -> None:
     key = await source(field, "sms")
     assert (await sms(field, key, "117 ELEC")).status_code == 200
