@@ -359,7 +359,7 @@ class AttentionRequested(Fact):
 
     code: Literal[
         "alarm", "card_overdue", "plan_proposed", "stand_down_proposed", "forecast", "reentry", "sitrep_due",
-        "reassignment_proposed", "reassignment_order", "reassignment_void",
+        "reassignment_proposed", "reassignment_order", "reassignment_void", "reassignment_recalled",
     ]  # fmt: skip
     roles: tuple[str, ...]
     pole: str | None = None
@@ -372,6 +372,7 @@ class AttentionRequested(Fact):
     limit_at: Instant | None = None
     incident: str | None = None
     agents: int | None = Field(
-        default=None, description="of a proposal; of an order: who leave the site; who come back from a place that was lost"
+        default=None,
+        description="of a proposal; of an order: who leave the site; who come back from a place that was lost or that needs them no more",
     )
-    come: int | None = Field(default=None, description="of an order: who come to the site")
+    come: int | None = Field(default=None, description="of an order: who come to the site; of a recall: who leave it again")

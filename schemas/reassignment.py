@@ -110,6 +110,14 @@ class LineRow(Model):
     minutes: int = 0
     grams: int = Field(default=0, description="of CO2, both ways, per agent")
     why: tuple[Reason, ...] = ()
+    recalled: int | None = Field(
+        default=None,
+        description="of `count`: who are where an approved line needs nobody any more, and come back first. None: not computed, any of them",
+    )
+    held: int | None = Field(
+        default=None,
+        description="of `count`: who are where an approved line needs only others of its agents. None: not computed, any of them",
+    )
 
 
 class LinesRow(Model):
@@ -251,7 +259,9 @@ class ReassignmentRow(LineRow):
     arrived_at: Instant | None = None
     ended_at: Instant | None = None
     by: str | None = Field(default=None, description="who said the last word")
-    cause: str | None = Field(default=None, description="of a void line: place_lost, site_removed")
+    cause: str | None = Field(
+        default=None, description="of a void line: place_lost, site_removed; of a released one: recalled, by an approval"
+    )
 
 
 @message

@@ -333,6 +333,7 @@ class Shaper:
             "to": self._end(row.place, row.activity if own else row.need_activity), "need_site": row.need_site or None, "metier": row.metier,
             "metier_name": self.reference.names.metier(row.metier, self.lang), "need_metier": row.need_metier or None,
             "need_metier_name": self.reference.names.metier(row.need_metier, self.lang) if row.need_metier else None, "supply": row.supply, "own_work": own, "count": row.count,
+            "recalled": row.recalled, "held": row.held,
             "criticality": row.criticality, "score": {"tenths": row.tenths, "minutes": row.minutes, "co2_g": row.grams}, "state": state,
             "why": self._moves_why(row.why), "incident": incident, "needed": None, "approved_by": None, "approved_role": None,
             "approved_at": None, "rules": [], "dispatched_at": None, "accepted_at": None, "arrived_at": None, "ended_at": None, "cause": None,

@@ -302,6 +302,7 @@ def _on_sitrep(draft: Draft, _: str) -> None:
 
 _FIRE: Final[dict[str, Callable[[Draft, str], None]]] = {
     "activity": _on_clock, "reread": _on_reread, "dependency": _on_effective, "plan": _on_plan, "sitrep": _on_sitrep,
-    "reassign": lambda draft, _: reassigning.look(draft), "order": reassigning.dispatch, "dropped": reassigning.drop,
+    "reassign": lambda draft, _: reassigning.look(draft), "order": reassigning.dispatch, "back": reassigning.call_back,
+    "dropped": reassigning.drop,
 }  # fmt: skip
 """Kind of deadline → what it does. Kinds are the heads of the keys that `activities`, `plans`, `sitreps`, `reassigning` and this module arm."""

@@ -12,7 +12,8 @@ from schemas.ranks import may_act
 from schemas.words import EventType
 from services.continuity.conditions import is_hit, situation_of, telework_works
 from services.continuity.draft import Draft
-from services.continuity.reassigning import TELEWORK, ask, in_force, order, review
+from services.continuity.reassigning import TELEWORK, ask, in_force, order, recall, review
+from services.continuity.recalling import called_back, is_held
 from services.continuity.refusals import Refused, Result, must_decide, reasoned
 from services.continuity.state import State, decided_lines, lines_of
 
@@ -61,14 +62,19 @@ def _decide(draft: Draft, command: m.ApproveReassignments | m.DeclineReassignmen
         id=draft.derive("decision", 0), verb="approve" if verb == "approve" else "decline", lines=tuple(line.id for line in chosen), agents=agents,
         by=command.author, role=command.role, at=draft.now, reason=command.reason, rules=("D49", *sorted(conditions | set(APPROVER_CHECKS))),
     )  # fmt: skip
+    back = called_back(draft.state.moved.values(), chosen) if verb == "approve" else []
     decided = row.model_copy(update={"decisions": (*row.decisions, decision), "version": row.version + 1})
     draft.record(m.ProposalChanged(row=decided, change="approved" if verb == "approve" else "declined"))
     if verb == "approve":
+        recall(draft, decision.id, {row.site for row in back})
         order(draft, decision.id, {line.site for line in chosen} | {line.place for line in chosen if line.place in draft.bia.sites})
         if draft.state.asked is not None and not draft.state.answered:  # the planner is at work and does not know of this decision
             asked = draft.state.asked
             ask(draft, asked.situation, asked.preference, by=asked.asked_by)
-    return {"proposal": row.id, "decision": decision.id, "lines": len(chosen), "agents": agents, "version": decided.version}
+    return {
+        "proposal": row.id, "decision": decision.id, "lines": len(chosen), "agents": agents, "recalled": sum(one.count for one in back),
+        "version": decided.version,
+    }  # fmt: skip
 
 
 def _current(draft: Draft, command: m.ApproveReassignments | m.DeclineReassignments) -> m.ProposalRow:
@@ -103,13 +109,11 @@ def _key(line: m.LineRow) -> tuple[str, ...]:
 
 
 class _Ground(NamedTuple):
-    """What an approval stands on now: sites that may host nobody, that lack seats, that lack seats or staff; who is still elsewhere for nothing."""
+    """What an approval stands on now: sites that may host nobody, that lack seats, that lack seats or staff."""
 
     barred: frozenset[str]
     without_seats: frozenset[str]
     hit: frozenset[str]
-    elsewhere: frozenset[tuple[str, str, str]]
-    """(site, activity, métier) of agents that an approved line does not need any more, and that nobody has sent back."""
 
     @classmethod
     def of(cls, state: State, now: Instant) -> Self:
@@ -118,19 +122,14 @@ class _Ground(NamedTuple):
         return cls(
             frozenset(c.site for c in sites if not c.host_ok), frozenset(c.site for c in sites if c.seat_pct < 100),
             frozenset(c.site for c in sites if c.seat_pct < 100 or c.staff_pct < 100),
-            frozenset(_agents(row) for row in state.moved.values() if row.needed < row.count),
         )  # fmt: skip
-
-
-def _agents(line: m.LineRow) -> tuple[str, str, str]:
-    return line.site, line.activity, line.metier
 
 
 def _obstacle(draft: Draft, line: m.LineRow, ground: _Ground) -> Refused | None:
     """Why nobody can or must be sent there any more; the next proposal says what instead. None: the line holds.
 
     `site_back`: the agents sit at their own desks again, or nobody is missing where they were needed. A site that newer reference data dropped is lost.
-    `agents_elsewhere`: the proposal counts on agents of an approved line that is not needed any more; before they are sent back they would have two orders.
+    `agents_elsewhere`: its agents are where an approved line still needs others, so that no approval calls them back.
     """
     sites = (line.site, line.need_site or line.site, line.site if line.place == TELEWORK else line.place)
     if (dropped := next((site for site in sites if site not in draft.bia.sites), None)) is not None:
@@ -139,7 +138,7 @@ def _obstacle(draft: Draft, line: m.LineRow, ground: _Ground) -> Refused | None:
         return Refused(412, "site_back", line=line.id, site=line.site)
     if line.need_site and line.need_site not in ground.hit:
         return Refused(412, "site_back", line=line.id, site=line.need_site)
-    if _agents(line) in ground.elsewhere:
+    if is_held(line, draft.state.moved.values()):
         return Refused(412, "agents_elsewhere", line=line.id, site=line.site)
     if line.place == TELEWORK:
         works = telework_works(draft.state, draft.now)

@@ -24,6 +24,7 @@ from services.continuity.reassignment.previous import DISPLACED, RELEASABLE, TEL
 from services.continuity.reassignment.situation import SiteState, Situation
 from services.continuity.reassignment.solver import SolverFailed, Work
 from services.continuity.reassignment.tables import Tables, TablesInvalid
+from services.continuity.recalling import Called, called
 from services.continuity.state import State, decided_lines, evolve, lines_of
 from services.runtime.transaction import Transaction
 
@@ -207,8 +208,10 @@ def _parts(job: Job) -> list[m.ProposalComputed]:
         prefer = None if job.request.preference is m.Preference.BEST else job.request.preference.value
         previous = [*_approved(job.moved, tables), *(_seen(line) for line in job.seen)]
         proposal = solve_situation(tables, situation, previous, Options(Choice(prefer=prefer, rounded=True, work=WORK)))
-        lines = list(_lines(job, proposal))
         kept = list(_kept(job, proposal, situation))
+        new = _new(proposal)
+        agents = called(tables, situation, job.moved, kept, [(line.key, line.count - line.approved) for line in new])
+        lines = [_line(f"{job.id}-{n}", line, of) for n, (line, of) in enumerate(zip(new, agents, strict=True))]
         row = _filled(_row(job, m.ProposalState.OPEN), job, proposal, lines, tables)
     except (TablesInvalid, SolverFailed) as error:
         return _failed(job, str(error))
@@ -248,21 +251,21 @@ def _approved(moved: Iterable[m.ReassignmentRow], tables: Tables) -> list[Previo
     return [PreviousLine(key, count, approved=True) for key, count in counts.items()]
 
 
-def _lines(job: Job, proposal: Proposal) -> Iterator[m.LineRow]:
-    """What is new of each line, beyond what was approved before; the most critical work first."""
+def _new(proposal: Proposal) -> list[Line]:
+    """Lines with agents beyond those who were approved before; the most critical work first."""
     new = [line for line in proposal.lines if line.count > line.approved]
-    new.sort(key=lambda line: (line.key.own_work, line.criticality, line.key.need_activity or line.key.activity, line.key.fields()))
-    for n, line in enumerate(new):
-        yield _line(f"{job.id}-{n}", line)
+    return sorted(
+        new, key=lambda line: (line.key.own_work, line.criticality, line.key.need_activity or line.key.activity, line.key.fields())
+    )
 
 
-def _line(id: str, line: Line) -> m.LineRow:
+def _line(id: str, line: Line, called: Called) -> m.LineRow:
     key = line.key
     return m.LineRow(
         id=id, site=key.site, activity=key.activity, metier=key.metier, supply="displaced" if key.supply == DISPLACED else "releasable",
         need_site=key.need_site, need_activity=key.need_activity, need_metier=key.need_metier, place=key.place, count=line.count - line.approved,
         criticality=line.criticality, tenths=line.tenths, minutes=line.minutes, grams=line.grams,
-        why=tuple(m.Reason(code=r.code, values=dict(r.values)) for r in line.why),
+        why=tuple(m.Reason(code=r.code, values=dict(r.values)) for r in line.why), recalled=called.recalled, held=called.held,
     )  # fmt: skip
 
 

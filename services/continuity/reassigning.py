@@ -30,6 +30,7 @@ from schemas.reassignment import (
 )
 from services.continuity.conditions import incident_of, is_hit, situation_of
 from services.continuity.draft import Draft
+from services.continuity.recalling import called_back
 from services.continuity.state import State
 
 REVIEW: Final = "reassign:"
@@ -155,6 +156,15 @@ def _hold(draft: Draft, kept: Sequence[KeptRow]) -> None:
     _void(draft, lost, "place_lost")
 
 
+_Code = Literal["reassignment_order", "reassignment_void", "reassignment_recalled"]
+
+
+def _tell(draft: Draft, code: _Code, site: str, incident: str | None, *, agents: int | None = None, come: int | None = None) -> None:
+    """The manager of a site hears of it, by count."""
+    pole = known.pole if (known := draft.bia.sites.get(site)) is not None else None
+    draft.record(AttentionRequested(code=code, roles=(MANAGER,), pole=pole, site=site, incident=incident, agents=agents, come=come))
+
+
 def _void(draft: Draft, rows: Iterable[ReassignmentRow], cause: Literal["place_lost", "site_removed"]) -> None:
     """These agents are not where they were sent any more: their managers hear of it, by count."""
     back: dict[tuple[str, str | None], int] = {}
@@ -163,8 +173,7 @@ def _void(draft: Draft, rows: Iterable[ReassignmentRow], cause: Literal["place_l
         draft.record(ReassignmentChanged(row=ended, change="void"))
         back[row.site, row.incident] = back.get((row.site, row.incident), 0) + row.count
     for (site, incident), agents in back.items():
-        pole = known.pole if (known := draft.bia.sites.get(site)) is not None else None
-        draft.record(AttentionRequested(code="reassignment_void", roles=(MANAGER,), pole=pole, site=site, incident=incident, agents=agents))
+        _tell(draft, "reassignment_void", site, incident, agents=agents)
 
 
 # ── orders ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -174,6 +183,33 @@ def order(draft: Draft, decision: str, sites: Iterable[str]) -> None:
     """Dispatch a decision: one order per site, as a deadline that is due now, so that nothing can keep it from going out."""
     for site in sorted(sites):
         draft.arm(f"order:{decision}:{site}:0", draft.now)
+
+
+def recall(draft: Draft, decision: str, sites: Iterable[str]) -> None:
+    """Call back, before the orders of a decision, those of whose agents it makes use elsewhere: one deadline per site that they had left."""
+    for site in sorted(sites):
+        draft.arm(f"back:{decision}:{site}:0", draft.now)
+
+
+def call_back(draft: Draft, id: str) -> None:
+    """The deadline of `recall`: their lines are over by the word of who approved, the managers there and here hear of it."""
+    decision, site, part = id.split(":")
+    mine = [row for row in draft.state.moved.values() if row.decision == decision and row.site == site]
+    over = called_back(draft.state.moved.values(), mine)
+    lines = over[:AT_ONCE]
+    for row in lines:
+        ended = row.model_copy(update={"state": LineState.RELEASED, "ended_at": draft.now, "by": mine[0].approved_by, "cause": "recalled"})
+        draft.record(ReassignmentChanged(row=ended, change="released"))
+    if len(over) > AT_ONCE:
+        draft.arm(f"back:{decision}:{site}:{int(part) + 1}", draft.now)
+    left: dict[str, int] = {}
+    for row in lines:
+        if row.place not in (TELEWORK, site):
+            left[row.place] = left.get(row.place, 0) + row.count
+    if lines:
+        _tell(draft, "reassignment_recalled", site, lines[0].incident, agents=sum(row.count for row in lines))
+    for place, agents in left.items():
+        _tell(draft, "reassignment_recalled", place, lines[0].incident, come=agents)
 
 
 def dispatch(draft: Draft, id: str) -> None:
@@ -199,12 +235,7 @@ def dispatch(draft: Draft, id: str) -> None:
         )
     )  # fmt: skip
     if leave or come:
-        pole = known.pole if (known := draft.bia.sites.get(site)) is not None else None
-        draft.record(
-            AttentionRequested(
-                code="reassignment_order", roles=(MANAGER,), pole=pole, site=site, incident=incident, agents=leave, come=come
-            )
-        )
+        _tell(draft, "reassignment_order", site, incident, agents=leave, come=come)
 
 
 # ── reference data ─────────────────────────────────────────────────────────────────────────────────────────────────

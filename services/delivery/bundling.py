@@ -18,7 +18,7 @@ from services.delivery.policies import Rules
 
 ALARMS: Final = frozenset({
     "alarm_rto", "alarm_dmia", "forecast_rto", "forecast_dmia", "reentry", "plan_proposed", "stand_down_proposed", "card_overdue",
-    "reassignment_proposed", "reassignment_order", "reassignment_void",
+    "reassignment_proposed", "reassignment_order", "reassignment_void", "reassignment_recalled",
 })  # fmt: skip
 MAX_ITEMS: Final = 20
 """Messages that one digest tells; more are counted."""

@@ -14,6 +14,7 @@ from services.console.pages.clocks import Running
 from services.console.resources import Flow, Proposal, ReassignmentLine
 from services.console.texts import words as w
 from services.console.texts import world
+from services.console.texts.agents import elsewhere, still_needed
 from services.console.texts.lines import few
 from services.console.texts.names import Names, short
 
@@ -57,13 +58,6 @@ def _next(state: LineState, needed: int | None) -> tuple[str, str]:
     if state not in _NEXT:
         return "", ""
     return _BACK if needed == 0 else _NEXT[state]
-
-
-def _still(agents: int, needed: int | None, _: Translator) -> str:
-    """How many of them the work still needs; empty when it needs all."""
-    if needed is None or needed >= agents:
-        return ""
-    return _("plus nécessaires") if needed == 0 else _("{n} encore nécessaires", n=few(needed))
 
 
 # ── the picture ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -201,6 +195,8 @@ class Group:
     trades: str
     """Whose work it is: the métier, the largest first."""
     why: str
+    back: str
+    """How many of them are elsewhere for nothing, in words; empty: nobody, or decided."""
     state: LineState
     said: str
     icon: str
@@ -249,9 +245,9 @@ def _group(lines: list[ReassignmentLine], _: Translator) -> Group:
         place_name=_("Télétravail") if first.target.site == TELEWORK else short(first.target.name), agents=agents,
         shown=few(agents), minutes=minutes or None,
         kg=round(sum(line.score["co2_g"] * line.count for line in lines) / 1000, 1), trades=told,
-        why=_("\u00a0; ").join([told, *reasons]), state=first.state,
+        why=_("\u00a0; ").join([told, *reasons]), back=elsewhere(lines, _) if first.state is LineState.PROPOSED else "", state=first.state,
         said=_(said), icon=_ICON[first.state], own_work=first.own_work,
-        still=_still(agents, sum(needed) if needed and first.state in UNDER_WAY else None, _), next=verb, next_said=_(verb_said) if verb else "",
+        still=still_needed(agents, sum(needed) if needed and first.state in UNDER_WAY else None, _), next=verb, next_said=_(verb_said) if verb else "",
     )  # fmt: skip
 
 
@@ -315,7 +311,7 @@ def _order(way: Way, lines: list[ReassignmentLine], _: Translator) -> SiteOrder:
     return SiteOrder(
         key=f"{way}-{state}{'' if needed else '-over'}", way=way, told=_(WAYS[way]), ids=[line.id for line in lines], agents=agents, shown=few(agents),
         places=[short(name) for name in dict.fromkeys(others)], said=_(STATES[state]), icon=_ICON[state],
-        still=_still(agents, needed, _), next=step, next_said=_(said),
+        still=still_needed(agents, needed, _), next=step, next_said=_(said),
     )  # fmt: skip
 
 

@@ -41,6 +41,12 @@ class ReassignmentLine(Resource):
     supply: str = Field(description="displaced: their site is lost; releasable: they leave less urgent work")
     own_work: bool
     count: int
+    recalled: int | None = Field(
+        description="of `count`: who are where an approved line needs nobody any more; approving this one ends that one. null: not computed, any of them"
+    )
+    held: int | None = Field(
+        description="of `count`: who are where an approved line needs only others of its agents; release it before you approve this one. null: not computed"
+    )
     criticality: int
     score: dict[str, int] = Field(description="tenths, minutes (one way), co2_g (both ways, per agent)")
     state: LineState

@@ -401,13 +401,16 @@ _MOVE = {
     "released": N_("De retour à leur poste : {n} {metier} de {site}"),
     "void": N_("Réaffectation annulée, lieu perdu : {n} {metier} de {site}"),
 }
+_RECALLED = N_("Rappelés, plus nécessaires là où ils étaient : {n} {metier} de {site}")
 _MOVED = N_("Réaffectation : {n} {metier} de {site}")
 _REMOVED = N_("Réaffectation annulée, un site n’est plus dans les données de référence : {n} {metier} de {site}")
+
+_WHY = {"site_removed": _REMOVED, "recalled": _RECALLED}
 
 
 def _reassignment(record: Record, names: Names, _: Translator) -> str:
     v = record.values
-    said = _REMOVED if v.get("cause") == "site_removed" else _MOVE.get(str(record.change), _MOVED)
+    said = _WHY.get(str(v.get("cause"))) or _MOVE.get(str(record.change), _MOVED)
     return _(said).format(n=few(int(v["agents"])), metier=names.metier(str(v["metier"]), _.lang), site=names.site(record.site or ""))
 
 

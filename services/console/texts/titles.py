@@ -213,7 +213,7 @@ REFUSALS = {
         "Plus personne n’est à envoyer : le site {site} a retrouvé ce qui lui manquait au moment du calcul. La prochaine proposition en tient compte."
     ),
     "agents_elsewhere": N_(
-        "Des agents de ce métier, de {site}, sont encore envoyés là où ils ne sont plus nécessaires. Libérez-les d’abord : ils auraient deux affectations."
+        "Des agents de ce métier, de {site}, sont encore là où seuls d’autres de leur ordre sont nécessaires. Libérez d’abord cet ordre : ils auraient deux affectations."
     ),
     "telework_off": N_("Le télétravail ne fonctionne plus depuis le calcul. La prochaine proposition dira où aller."),
     "place_lost": N_(

@@ -248,6 +248,16 @@ def _reassignment_void(row: NotificationRow, names: Names, _: Translator) -> Sai
     return _("réaffectation annulée, {site}", site=site), [told]
 
 
+def _reassignment_recalled(row: NotificationRow, names: Names, _: Translator) -> Said:  # noqa: ARG001
+    site, back, leave = str(_value(row, "site")), row.values.get("agents"), row.values.get("come")
+    told = [_("Réaffectation, site {site} : des agents ne sont plus nécessaires là où ils avaient été envoyés.", site=site)]
+    if back:
+        told.append(_("En reviennent : {n}. Un ordre suit pour ceux qui sont affectés de nouveau.", n=back))
+    if leave:
+        told.append(_("Repartent de chez vous : {n}.", n=leave))
+    return _("agents rappelés, {site}", site=site), told
+
+
 def _clock_values(row: NotificationRow) -> dict[str, Any]:
     return {"activity": _value(row, "activity"), "pct": _value(row, "pct")}
 
@@ -359,6 +369,7 @@ _SAYINGS: Final[Mapping[str, Callable[[NotificationRow, Names, Translator], Said
     "reassignment_proposed": _reassignment_proposed,
     "reassignment_order": _reassignment_order,
     "reassignment_void": _reassignment_void,
+    "reassignment_recalled": _reassignment_recalled,
     "answer_stale": _answer_stale,
     "readiness_hole": _readiness_hole,
     "readiness_digest": _readiness_digest,

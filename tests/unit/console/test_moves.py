@@ -78,3 +78,14 @@ async def test_before_the_first_proposal_the_page_does_not_say_that_nobody_lacks
     assert "Aucun site ne manque" not in page
     quiet, _ = browsing(realm())
     assert "Aucun site ne manque" in await shown(quiet, "/reaffectation")
+
+
+def test_a_line_to_decide_says_how_many_of_its_agents_are_elsewhere_for_nothing() -> None:
+    given = [
+        line("l-1", 6, 6, LineState.PROPOSED).model_copy(update={"recalled": 4, "held": 0}),
+        line("l-2", 5, 5, LineState.PROPOSED, metier="cadre").model_copy(update={"recalled": 1, "held": 3}),
+    ]
+    (group,) = groups_of(given, _)
+    assert group.back == "5 rappelés d’où ils ne servent plus, 3 encore ailleurs, à libérer d’abord"
+    assert groups_of([line("l-1", 6, 6, LineState.PROPOSED)], _)[0].back == "", "of a proposal that does not say nobody knows"
+    assert groups_of([given[0].model_copy(update={"state": LineState.DISPATCHED})], _)[0].back == "", "it is decided"

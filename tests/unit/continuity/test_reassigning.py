@@ -589,8 +589,8 @@ def test_when_the_site_is_back_its_people_are_no_longer_needed_elsewhere() -> No
     assert refused(world.say(m.ComputeReassignments(**WHO), "14:40")) == (409, "nothing_hit")
 
 
-def test_nobody_has_two_orders_who_is_not_needed_any_more_goes_back_first() -> None:
-    """The next proposal counts on agents whose approved line is not needed any more; until somebody sends them back they are still there."""
+def needs_have_moved() -> World:
+    """Agents of sst-03 help where staff is back; others need them now, and the next proposal counts on them."""
     world = World()
     world.hit("sst-03", EventType.OUTAGE_WATER, since="09:40", loss=60)
     world.hit("sst-04", EventType.STAFF_SHORTAGE, since="09:40")
@@ -602,19 +602,84 @@ def test_nobody_has_two_orders_who_is_not_needed_any_more_goes_back_first() -> N
     for site in ("sst-05", "cen-3"):
         world.hit(site, EventType.STAFF_SHORTAGE, since="10:31")
     world.until("11:30")
+    return world
+
+
+def cell(line: m.LineRow) -> tuple[str, str, str]:
+    return line.site, line.activity, line.metier
+
+
+def test_an_approval_calls_back_who_is_elsewhere_for_nothing_so_that_nobody_has_two_orders() -> None:
+    world = needs_have_moved()
     row = answer(world, "11:31")
     lines = lines_of(world.state, row.id)
-    away = [r for r in world.state.moved.values() if r.needed < r.count]
-    there = {(r.site, r.activity, r.metier) for r in away}
-    twice = [line for line in lines if (line.site, line.activity, line.metier) in there]
-    assert twice
-    assert refused(approve(world, "11:32", twice[0].id)) == (412, "agents_elsewhere")
-    assert isinstance(approve(world, "11:33"), CommandApplied), "the others go"
-    assert {line.id for line in twice}.isdisjoint(world.state.moved)
-    released = m.ReleaseReassignment(line=away[0].id, lines=tuple(r.id for r in away), author="p-3", role="site_manager")
-    assert isinstance(world.say(released, "11:34"), CommandApplied)
-    assert isinstance(approve(world, "11:35", twice[0].id), CommandApplied)
+    away = {r.id: r for r in world.state.moved.values() if not r.needed}
+    on_them = [line for line in lines if line.recalled]
+    assert on_them
+    assert {cell(line) for line in on_them} <= {cell(r) for r in away.values()}
+    one = next(line for line in on_them if line.place != "telework")
+    said = approve(world, "11:32", one.id)
+    back = [r for r in away.values() if cell(r) == cell(one)]
+    assert isinstance(said, CommandApplied)
+    assert said.result["recalled"] == sum(r.count for r in back)
     fire(world)
+    ended = [f.row for f in world.facts(m.ReassignmentChanged) if f.change == "released"]
+    assert {(r.id, r.by, r.ended_at) for r in ended} == {(r.id, "p-1", world.instant("11:32")) for r in back}
+    told = {a.site: (a.agents, a.come) for a in world.asked("reassignment_recalled")}
+    hosts = Counter({r.place: 0 for r in back if r.place not in ("telework", one.site)})
+    for r in back:
+        hosts[r.place] += r.count if r.place in hosts else 0
+    assert told == {one.site: (said.result["recalled"], None)} | {host: (None, n) for host, n in hosts.items()}
+    assert isinstance(approve(world, "11:33"), CommandApplied), "the others go as well"
+    fire(world)
+    check_law(world)
+
+
+def test_an_approval_leaves_where_they_are_those_on_whom_it_does_not_count() -> None:
+    world = needs_have_moved()
+    row = answer(world, "11:31")
+    line = next(line for line in lines_of(world.state, row.id) if not line.recalled)
+    said = approve(world, "11:32", line.id)
+    assert isinstance(said, CommandApplied)
+    assert said.result["recalled"] == 0
+    fire(world)
+    assert not [f for f in world.facts(m.ReassignmentChanged) if f.change == "released"]
+
+
+def test_agents_of_a_line_that_needs_others_of_them_still_wait_for_a_person() -> None:
+    """No approval ends that line: some of its agents are needed there. What counts on the rest is refused, what does not goes."""
+    world = needs_have_moved()
+    parts = solve(world)
+    kept = {one.line: one for _, part in parts for one in part.kept}
+    line = next(line for _, part in parts for line in part.lines if line.recalled)
+    away = next(r for r in world.state.moved.values() if cell(r) == cell(line) and r.id in kept and r.count > 1)
+    for id, part in parts:
+        needed = tuple(k.model_copy(update={"needed": 1}) if k.line == away.id else k for k in part.kept)
+        held = tuple(x.model_copy(update={"recalled": 0, "held": 1}) if x.id == line.id else x for x in part.lines)
+        world.service.feed(REALM, part.model_copy(update={"kept": needed, "lines": held}), id=id, at=world.instant("11:31"))
+    assert refused(approve(world, "11:32", line.id)) == (412, "agents_elsewhere")
+    assert isinstance(approve(world, "11:33"), CommandApplied)
+    fire(world)
+    assert line.id not in world.state.moved
+    assert away.id in world.state.moved
+    assert isinstance(world.say(m.ReleaseReassignment(line=away.id, author="p-3", role="site_manager"), "11:34"), CommandApplied)
+    assert isinstance(approve(world, "11:35", line.id), CommandApplied)
+    fire(world)
+    check_law(world)
+
+
+def test_a_proposal_that_does_not_say_on_whom_it_counts_calls_back_all_who_are_elsewhere_for_nothing() -> None:
+    """Logs from before this was computed."""
+    world = needs_have_moved()
+    for id, part in solve(world):
+        silent = tuple(line.model_copy(update={"recalled": None, "held": None}) for line in part.lines)
+        world.service.feed(REALM, part.model_copy(update={"lines": silent}), id=id, at=world.instant("11:31"))
+    cells = {cell(line) for line in lines_of(world.state, current(world).id)}
+    away = [r.id for r in world.state.moved.values() if not r.needed and cell(r) in cells]
+    assert away
+    assert isinstance(approve(world, "11:32"), CommandApplied)
+    fire(world)
+    assert set(away).isdisjoint(world.state.moved)
     check_law(world)
 
 
