@@ -64,6 +64,12 @@ def declare(draft: Draft, row: ReportRow, incident: str | None) -> None:
     _restore(draft, row)
 
 
+def hold_already(draft: Draft, row: ReportRow) -> bool:
+    """True if all that the report would declare is so now, from now on or for as long as it says."""
+    flags = [(draft.state.flags.get(id), value) for id, value in _declared(draft, row)]
+    return all(f is not None and f.value == value and f.effective_from is None and f.until is None for f, value in flags)
+
+
 def _held_by_another(draft: Draft, row: ReportRow, id: str, withdrawn: tuple[tuple[str, Value], ...]) -> bool:
     """A Cancel that says with its references that all is well speaks of what these declared (D3): what another one says stands. Where that is an older
     word, only as long as the time for which it was said is not over.

@@ -25,6 +25,7 @@ from services.alerts.claims import (
     speaks_for_site,
 )
 from services.alerts.correlation import Placement, place
+from services.alerts.corroboration import is_said_already
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
 from services.alerts.values import changed
@@ -35,7 +36,7 @@ def receive(draft: Draft, report: ReportReceived) -> None:
     told = None if is_live(draft.state.realm) else report.recorded_at
     row = row_of(report, draft.now if told is None else told, draft.territory)
     row = changed(row, {"references": _resolved(draft, row)})
-    if row.confirmation == "unconfirmed" and any(draft.state.reports[r].confirmation == "unconfirmed" for r in _others(draft, row)):
+    if row.confirmation == "unconfirmed" and (_seconds(draft, row) or is_said_already(draft, row)):
         row = changed(row, {"confirmation": "confirmed", "why": (Why(code="confirmed"),)})
     apply(draft, row)
 
@@ -298,6 +299,11 @@ def _others(draft: Draft, row: ReportRow) -> tuple[str, ...]:
     said = (draft.state.reports[r] for r in draft.state.pending.get(claim_key(row), ()) if r != row.id)
     others = (r for r in said if r.source != row.source and r.msg_type is not MsgType.CANCEL)
     return tuple(r.id for r in others if causes.is_same_occasion(r, row) and not _was_calm(draft, r, row))
+
+
+def _seconds(draft: Draft, row: ReportRow) -> bool:
+    """It is the second to say unconfirmed what waits for one more source (D6)."""
+    return any(draft.state.reports[r].confirmation == "unconfirmed" for r in _others(draft, row))
 
 
 def _was_calm(draft: Draft, first: ReportRow, second: ReportRow) -> bool:

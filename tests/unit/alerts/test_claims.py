@@ -494,6 +494,55 @@ def test_a_site_that_had_nothing_to_report_since_ends_an_older_claim(
     assert (scene.state.reports[today].confirmation == "confirmed") is (confirmed or second is Certainty.CONFIRMED)
 
 
+CUT = {"type": "outage_power", "site": COLLEGE, "severity": 3, "capacity_lost_pct": 60.0}
+
+
+@pytest.mark.parametrize("order", [("confirmed", "unconfirmed"), ("unconfirmed", "confirmed")])
+def test_two_sources_confirm_each_other_in_either_order(order: tuple[str, ...]) -> None:
+    """Told second, the unconfirmed word stayed a doubt with its task, about a cut that everybody knew."""
+    scene = Scene(check=True)
+    said = [scene.report(n, **CUT, certainty=Certainty(c), source=c, occurred=0) for n, c in enumerate(order)]
+    assert {scene.state.reports[r].confirmation for r in said} == {"confirmed"}
+    assert [t for t in scene.state.tasks.values() if t.state == "open" and t.kind == "verify_report"] == []
+    (cause,) = scene.site(COLLEGE).causes
+    assert (cause.since, set(cause.sources)) == (scene.at(0), set(order))
+    assert not scene.state.rumours
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"severity": 5},
+        {"capacity_lost_pct": 100.0},
+        {"persons_concerned": 40},
+        {"occurred": -90},
+        {"expected_duration_h": 48.0},
+        {"effective": (Window(start=Scene().at(0), end=Scene().at(5000)),)},
+        {"zone": ("92050", "92002")},
+        {"plan_hint": "PCA-communication"},
+        {"source": "site_manager"},
+        {"msg_type": MsgType.CANCEL},
+        {"certainty": Certainty.RUMOUR},
+        {"type": "outage_water"},
+    ],
+    ids=lambda m: str(next(iter(m))),
+)
+def test_who_says_more_than_was_confirmed_waits_for_a_person(scene: Scene, more: dict[str, Any]) -> None:
+    scene.report(0, **CUT)
+    before = scene.site(COLLEGE)
+    told: dict[str, Any] = {"certainty": Certainty.UNCONFIRMED, "source": "voisin"} | CUT | more
+    doubt = scene.report(5, **told)
+    assert scene.state.reports[doubt].confirmation == told["certainty"].value
+    assert scene.site(COLLEGE) == before
+
+
+def test_an_unconfirmed_word_wakes_nothing_that_is_over(scene: Scene) -> None:
+    scene.report(0, **CUT)
+    scene.report(10, "reopening", COLLEGE)
+    doubt = scene.report(20, **CUT, certainty=Certainty.UNCONFIRMED, source="voisin")
+    assert scene.state.reports[doubt].confirmation == "unconfirmed"
+
+
 def test_a_doubt_about_an_unknown_site_waits_for_its_second_source_once_it_is_linked() -> None:
     scene = Scene(check=True)
     doubt = scene.report(0, "closure", "clg-unknown", certainty=Certainty.UNCONFIRMED)
