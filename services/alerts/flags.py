@@ -171,6 +171,7 @@ def _is_service_wide(draft: Draft, row: ReportRow) -> bool:
 def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | None) -> None:
     old = draft.state.flags.get(id)
     if old is not None and row.occurred_at < _newest_word(draft, old):
+        _say_since_when(draft, old, value, row)
         return
     at_once = id.startswith(_AT_ONCE)
     windows, speaks_of = () if at_once else row.effective, _next_day([row], draft.now) if at_once else None
@@ -203,6 +204,32 @@ def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | No
         id=id, value=value, since=row.occurred_at, effective_from=effective_from, until=until, speaks_of=speaks_of, incident=incident, reports=(row.id,),
         maintenance=planned,
     )))  # fmt: skip
+
+
+def _say_since_when(draft: Draft, old: FlagRow, value: Value, row: ReportRow) -> None:
+    """A late word says since when it is so (D7): it was so earlier than anybody had said, or it was otherwise in between. Walks over all reports: it is rare."""
+    lasts = old.value != _mild(old.id) and old.effective_from is None and old.until is None
+    if not lasts or (row.effective and not old.id.startswith(_AT_ONCE)):
+        return
+    values: dict[str, object] = {}
+    if value == old.value and row.occurred_at < old.since and not _was_otherwise(draft, old, row.occurred_at):
+        planned = draft.state.hushed.get(row.id) == "maintenance"
+        values = {"since": row.occurred_at, "reports": (row.id, *old.reports[1 - _SHOWN :]), "maintenance": old.maintenance and planned}
+    elif value != old.value and row.occurred_at > old.since:
+        again = [(at, id) for at, _recorded, id, said in _said(draft, old.id) if said == old.value and at > row.occurred_at]
+        if again:
+            left = tuple(r.id for r in _told(draft, old.reports) if r.occurred_at > row.occurred_at)
+            values = {"since": min(again)[0], "reports": left or (min(again)[1],)}
+    if values:
+        draft.emit(FlagChanged(row=changed(old, values)))
+
+
+def _was_otherwise(draft: Draft, flag: FlagRow, after: Instant) -> bool:
+    """Somebody said another value between this and what the flag says, or what took it away had ended."""
+    said = (at for at, _recorded, _id, value in _said(draft, flag.id) if value != flag.value)
+    name = flag.id.replace("kitchen:", "supplier:")
+    ended = (c.lifted_at for c in draft.state.causes.values() if c.lifted_at is not None and name in objects_of(c))
+    return any(after < at <= flag.since for at in (*said, *ended))
 
 
 def _next(windows: Iterable[Window], now: Instant) -> Instant | None:
@@ -266,13 +293,18 @@ def withdraw(draft: Draft, report: str) -> None:
             _fall_back(draft, row)
 
 
-def _fall_back(draft: Draft, row: FlagRow) -> None:
-    said = [
+def _said(draft: Draft, flag: str) -> list[tuple[Instant, Instant, str, Value]]:
+    """What confirmed reports declare of it: occurred_at, recorded_at, report, value. Walks over all reports."""
+    return [
         (r.occurred_at, r.recorded_at, r.id, value)
         for r in draft.state.reports.values()
         if r.confirmation == "confirmed" and "cancelled" not in r.flags and "area_unknown" not in r.flags
-        for id, value in _declared(draft, r) if id == row.id
+        for id, value in _declared(draft, r) if id == flag
     ]  # fmt: skip
+
+
+def _fall_back(draft: Draft, row: FlagRow) -> None:
+    said = _said(draft, row.id)
     if not said:
         nothing = _NOTHING_SAID.get(row.id.partition(":")[0], "up")
         draft.emit(

@@ -193,6 +193,51 @@ def test_an_older_word_does_not_change_what_a_newer_one_has_said_again(scene: Sc
     assert _said(scene, f"river:{RIVER.removeprefix('station:')}") == 5.9
 
 
+DEGRADED: dict[str, Any] = {"type": "outage_it"} | PAIE | {"capacity_lost_pct": 40, "source": "service_desk"}
+
+
+@pytest.mark.parametrize(
+    ("words", "since"),
+    [
+        ([("down", 0), ("down", 10)], 0),
+        ([("down", 0), ("down", 10), ("down", 15)], 0),
+        ([("down", 0), ("up", 5), ("down", 10)], 10),
+        ([("down", 0), ("degraded", 5), ("down", 10)], 10),
+        ([("down", 0), ("up", 5), ("down", 10), ("down", 15)], 10),
+        ([("up", 0), ("down", 5), ("down", 10)], 5),
+    ],
+    ids=lambda w: " ".join(f"{v}@{at}" for v, at in w) if isinstance(w, list) else "",
+)
+def test_a_system_is_down_since_the_first_word_that_holds_in_whatever_order_they_are_told(
+    words: list[tuple[str, float]], since: float
+) -> None:
+    """The clocks of what needs it began with the word that came first, although an older one told that it had failed before."""
+    said = {"down": DOWN, "up": UP, "degraded": DEGRADED}
+    for order in permutations(words):
+        scene = Scene(check=True)
+        for n, (value, at) in enumerate(order):
+            given = dict(said[value])
+            scene.report(20 + n, given.pop("type"), occurred=at, **given)
+        flag = scene.state.flags["system:paie"]
+        assert (flag.value, flag.since) == ("down", scene.at(since)), order
+
+
+def test_an_older_word_for_a_time_of_its_own_says_nothing_of_now(scene: Scene) -> None:
+    scene.report(20, "outage_it", **PAIE)
+    scene.report(25, "outage_it", occurred=0, effective=(Window(start=scene.at(0), end=scene.at(30)),), **PAIE)
+    assert scene.state.flags["system:paie"].since == scene.at(20)
+
+
+def test_after_an_outage_has_ended_without_a_word_of_return_the_next_begins_anew(scene: Scene) -> None:
+    """The machine closed the first alert; a late word of that one does not date the second back."""
+    id = scene.report(0, "outage_it", **PAIE)
+    scene.report(5, "reopening", source="supervision", source_key="k", references=(id,), lifts=(EventType.OUTAGE_IT,), severity=1)
+    scene.report(10, "outage_it", **PAIE)
+    scene.report(15, "outage_it", occurred=2, **PAIE)
+    flag = scene.state.flags["system:paie"]
+    assert (flag.value, flag.since) == ("down", scene.at(10))
+
+
 # ── taken back (D3, D7) ────────────────────────────────────────────────────────────────────────────────────────────
 
 
