@@ -208,6 +208,56 @@ def test_the_order_of_arrival_does_not_change_what_sites_show(
     assert shown(permuted) == shown(messages)
 
 
+PAYROLL: dict[str, dict[str, Any]] = {
+    "down": {"type": "outage_it", "severity": 4, "capacity_lost_pct": 100, "measure": Measure(object="system:paie")},
+    "degraded": {"type": "outage_it", "severity": 3, "capacity_lost_pct": 40, "measure": Measure(object="system:paie")},
+    "up": {"type": "info", "severity": 1, "measure": Measure(name="system_restored", value=True, object="system:paie")},
+}
+
+
+@FEW
+@given(
+    st.lists(st.tuples(st.sampled_from(sorted(PAYROLL)), st.sampled_from(("supervision", "service_desk"))), min_size=2, max_size=6),
+    st.randoms(use_true_random=False),
+)
+def test_the_order_of_arrival_does_not_change_since_when_a_system_is_down(said: list[tuple[str, str]], shuffle: Any) -> None:
+    """D7. Since when it is up is no such thing: who is told of a return first, and of an older one then, has stopped the clocks."""
+    messages = [PAYROLL[value] | {"source": source, "occurred": float(n), "id": f"r{n}"} for n, (value, source) in enumerate(said)]
+
+    def shown(order: list[dict[str, Any]]) -> tuple[Any, int | None]:
+        scene = Scene()
+        for n, message in enumerate(order):
+            values = dict(message)
+            scene.report(20 + n, values.pop("type"), **values)
+        flag = scene.state.flags["system:paie"]
+        return flag.value, None if flag.value == "up" else flag.since
+
+    permuted = list(messages)
+    shuffle.shuffle(permuted)
+    assert shown(permuted) == shown(messages)
+
+
+@settings(FEW, max_examples=12)
+@given(st.lists(st.tuples(reports(), st.booleans(), st.integers(0, 120)), min_size=1, max_size=7))
+def test_no_ladder_falls_silent_while_nobody_has_answered(history: list[tuple[dict[str, Any], bool, int]]) -> None:
+    """D33, D35: as long as nobody lowers or closes anything, each open incident with a level has a ladder that calls, was answered or called all in vain."""
+    scene, clock, ids = Scene(), 0.0, list[str]()
+    for report, answered, wait in history:
+        clock = _feed(scene, report, clock, ids)
+        if answered and scene.state.open_incidents:
+            scene.feed(AcknowledgeIncident(incident=scene.state.open_incidents[-1], author="dgs", role="admin"))
+        clock += wait
+        scene.step(clock)
+        ladders = list(scene.state.escalations.values())
+        assert all((row.state == "running") == (row.next_at is not None) for row in ladders)
+        assert all(row.acknowledged_by for row in ladders if row.state == "answered")
+        called = {i for row in ladders if row.state in ("running", "answered", "exhausted") for i in row.incidents}
+        loud = {i for i in scene.state.open_incidents if scene.state.incidents[i].level and scene.state.incidents[i].quiet is None}
+        assert loud <= called
+    planned = [f.notification for f in scene.facts if isinstance(f, NotificationPlanned)]
+    assert len(planned) == len(set(planned)), "nobody is called twice by one call"
+
+
 MATTERS = {
     ("outage_power", None): ("sst-06", "cen-4", "cen-5"),
     ("outage_water", "network:nord"): ("sst-13", "pmi-03"),
