@@ -147,3 +147,15 @@ def test_french_keeps_its_punctuation_together() -> None:
     plain = said().plain()
     assert " :" not in plain
     assert "\u00a0:" in plain
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [({"agents": 4}, "En reviennent : 4."), ({"come": 3}, "Repartent de chez vous : 3."), ({"agents": 4, "come": 3}, "4. Un ordre suit")],
+)
+def test_who_is_called_back_is_told_to_the_managers_of_both_sites(values: dict[str, Any], told: str) -> None:
+    text = said(template="reassignment_recalled", role="responsable_site", answer_expected=False, values={"site": "cen-1"} | values)
+    plain = text.plain().replace("\u00a0", " ")
+    assert told in plain
+    assert ("En reviennent" in plain, "Repartent" in plain) == ("agents" in values, "come" in values)
+    assert "called back" in said("en", template="reassignment_recalled", answer_expected=False, values={"site": "cen-1"} | values).subject
