@@ -45,6 +45,36 @@ def test_who_was_refusing_a_plan_is_told_who_activated_it_and_keeps_the_reason(p
     expect(told).to_have_count(0)
 
 
+def test_what_goes_on_being_typed_after_the_form_is_gone_decides_nothing(page: Page, vigie: RunningVigie, own_realm: str) -> None:
+    """`a` acknowledges the incident where nobody is typing: the field that is taken away is where somebody is."""
+    plan = page.locator("#plan-PT-ELEC")
+    plan.get_by_text("Refuser", exact=False).first.click()
+    plan.locator("[id^=r-PT-ELEC-refuse]").press_sequentially("courant ")
+    sent: list[str] = []
+    page.on("request", lambda asked: sent.append(asked.url) if asked.method == "POST" else None)
+    decide(vigie, "plans/PT-ELEC/activate", own_realm)
+    told = page.get_by_role("alert")
+    expect(told).to_be_focused()
+    page.keyboard.type("rendu à la mairie")
+    expect(told.locator("[data-decided] li").first).to_contain_text("PT-ELEC activé")
+    told.get_by_role("button", name="J’ai lu").click()
+    expect(page.locator("#contenu")).to_be_focused()
+    assert [url for url in sent if "acknowledge" in url] == []
+
+
+def test_what_is_given_back_leaves_half_of_a_phone_to_the_page(page: Page, vigie: RunningVigie, own_realm: str) -> None:
+    page.set_viewport_size({"width": 320, "height": 568})
+    plan = page.locator("#plan-PT-ELEC")
+    plan.get_by_text("Refuser", exact=False).first.click()
+    plan.locator("[id^=r-PT-ELEC-refuse]").fill("courant rendu à la mairie " * 19)
+    decide(vigie, "plans/PT-ELEC/activate", own_realm)
+    told = page.get_by_role("alert")
+    expect(told.locator("[data-decided] li").first).to_be_attached()
+    assert told.evaluate("e => e.getBoundingClientRect().height <= innerHeight / 2")
+    told.get_by_role("button", name="J’ai lu").click()
+    expect(told).to_have_count(0)
+
+
 def test_who_decides_is_told_nothing_of_their_own_decision(page: Page) -> None:
     plan = page.locator("#plan-PT-ELEC")
     plan.get_by_text("Activer", exact=False).first.click()
@@ -83,6 +113,24 @@ def test_what_is_written_survives_the_page_of_another_release(page: Page) -> Non
         page.evaluate("document.documentElement.dataset.assets = '/static/before/'; document.dispatchEvent(new Event('visibilitychange'))")
     expect(plan.locator("[id^=r-PT-ELEC-refuse]")).to_have_value(REASON)
     expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_what_is_left_for_the_next_page_is_of_the_same_login_alone(page: Page) -> None:
+    """A shared machine: who logs in next reads nothing of what another was writing."""
+    kept = "sessionStorage.getItem('vigie_overtaken')"
+    for session, words in (("document.cookie.match(/vigie_csrf=([^;]*)/)[1]", 1), ("'of another'", 0)):
+        page.evaluate(f"""() => sessionStorage.setItem('vigie_overtaken', JSON.stringify({{ session: {session}, since: 0, lost: [
+            {{ name: 'gone', what: 'Refuser', written: [{{ label: '', text: 'secret' }}], fields: [], whole: true, place: -1 }}] }}))""")
+        page.reload()
+        expect(page.locator("#age")).not_to_be_empty()
+        expect(page.get_by_text("secret")).to_have_count(words)
+        assert page.evaluate(kept) is None
+    page.evaluate("sessionStorage.setItem('vigie_overtaken', 'as another release wrote it')")
+    page.reload()
+    expect(page.locator("#age")).not_to_be_empty()
+    page.evaluate("sessionStorage.setItem('vigie_overtaken', '{}')")
+    page.goto("/connexion")
+    assert page.evaluate(kept) is None
 
 
 def test_a_line_that_is_being_written_on_an_incident_that_is_merged_away_is_given_back_on_the_other_page(

@@ -1,10 +1,12 @@
 // What somebody is deciding while it is decided elsewhere. A refresh takes a form away when its matter is over, or brings another version
 // of it: what was written goes into the other version, or is given back with the lines of the main courante that say who decided what.
 
+import { cookie } from "./post.js";
+
 /** @typedef {HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement} Field */
 /** @typedef {{ label: string, text: string }} Written */
 /** @typedef {{ name: string, type: string, value: string, checked: boolean }} Given */
-/** @typedef {{ name: string, what: string, written: Written[], fields: Given[], whole: boolean, place: number }} Draft `whole`: its `fields` can be filled in again */
+/** @typedef {{ name: string, what: string, written: Written[], fields: Given[], whole: boolean, place: number }} Draft `whole`: its `fields` can be filled in again; `place`: of the field where the person was, -1 elsewhere */
 
 const LEFT = "vigie_overtaken";
 /** The line of a decision may be a little older than the picture in which it was still to be taken. */
@@ -93,9 +95,12 @@ function restore(drafts, since) {
   if (lost.length) tell(lost, since);
 }
 
+/** @param {Draft} old @returns {HTMLFormElement | undefined} another version of its form, in which nothing is written yet */
+const freshOf = (old) => forms().find((form) => nameOf(form) === old.name && changed(form).length === 0);
+
 /** @param {Draft} old @returns {boolean} another version of its form stands there now, with what was written and where the person was */
 function carried(old) {
-  const fresh = forms().find((form) => nameOf(form) === old.name);
+  const fresh = freshOf(old);
   if (!fresh || !old.whole) return false;
   for (const { name, type, value, checked } of old.fields) {
     const same = /** @type {Field[]} */ ([...fresh.elements]).find((f) => f.name === name && f.type === type && (!checkable(f) || f.value === value));
@@ -119,27 +124,62 @@ export function refused(form, refusal, since) {
   tell([{ ...draft(form), what: refusal }], since);
 }
 
-/** The page is about to be another one: the next has what was written in this one, or gives it back. @param {number} since */
+/** The page is about to be another one: the next has what was written in this one, or gives it back, to the same person. @param {number} since */
 export function leave(since) {
-  const lost = pending().filter((form) => changed(form).length > 0).map((form) => draft(form));
-  if (lost.length) sessionStorage.setItem(LEFT, JSON.stringify({ lost, since }));
+  const lost = pending().filter((form) => changed(form).length > 0).map((form) => draft(form, document.activeElement));
+  if (lost.length) keep(JSON.stringify({ lost, since, session: cookie("vigie_csrf") }));
 }
 
-/** @param {Draft[]} lost @param {number} since */
+/** Without a store that may be used the next page begins empty. @param {string} text */
+function keep(text) {
+  try {
+    sessionStorage.setItem(LEFT, text);
+  } catch {
+    console.info("nothing can be kept for the next page");
+  }
+}
+
+/** What the page before left here is taken away, whoever reads this one. @returns {{ lost: Draft[], since: number } | null} null: nothing, or another login's */
+export function taken() {
+  try {
+    const left = JSON.parse(sessionStorage.getItem(LEFT) ?? "null");
+    sessionStorage.removeItem(LEFT);
+    return left?.session === cookie("vigie_csrf") ? left : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The notes stand there at once, for where the person was writing is gone; who decided what comes after. @param {Draft[]} lost @param {number} since */
 async function tell(lost, since) {
   const frame = document.getElementById("overtaken");
   if (!(frame instanceof HTMLTemplateElement)) return;
+  const notes = lost.map((one) => noteOf(frame, one));
+  frame.before(...notes);
+  notes[lost.findIndex((one) => one.place >= 0)]?.focus({ preventScroll: true });
   const lines = await decidedSince(since);
-  for (const { what, written } of lost) {
-    const note = document.importNode(frame.content, true);
-    const part = (/** @type {string} */ name) => /** @type {HTMLElement} */ (note.querySelector(name));
-    part("[data-what]").textContent = what;
-    part("[data-decided] ul").append(...lines.map(item));
-    part("[data-decided]").hidden = lines.length === 0;
-    part("[data-had] ul").append(...written.map(({ label, text }) => item(label ? `${label}${colon()} ${text}` : text)));
-    part("[data-had]").hidden = written.length === 0;
-    frame.before(note);
-  }
+  for (const note of notes) list(note, "[data-decided]", lines);
+}
+
+/** @param {HTMLTemplateElement} frame @param {Draft} draft @returns {HTMLElement} */
+function noteOf(frame, { what, written }) {
+  const note = /** @type {HTMLElement} */ (document.importNode(frame.content, true).firstElementChild);
+  /** @type {HTMLElement} */ (note.querySelector("[data-what]")).textContent = what;
+  list(note, "[data-had]", written.map(({ label, text }) => (label ? `${label}${colon()} ${text}` : text)));
+  return note;
+}
+
+/** @param {HTMLElement} note @param {string} name of a part that is shown when it has an item @param {string[]} texts */
+function list(note, name, texts) {
+  const part = /** @type {HTMLElement} */ (note.querySelector(name));
+  part.querySelector("ul")?.replaceChildren(...texts.map(item));
+  part.hidden = texts.length === 0;
+}
+
+/** @param {Element} seen the button of a note */
+function close(seen) {
+  seen.closest(".overtaken")?.remove();
+  document.getElementById("contenu")?.focus({ preventScroll: true });
 }
 
 const colon = () => (document.documentElement.lang === "fr" ? "\u00a0:" : ":");
@@ -173,10 +213,7 @@ export function start() {
     const details = event.target instanceof HTMLDetailsElement && event.target.open ? event.target : null;
     for (const form of details?.querySelectorAll("form") ?? []) done.delete(form);
   }, true);
-  document.addEventListener("click", (event) => event.target instanceof Element && event.target.closest("[data-seen]")?.closest(".overtaken")?.remove());
-  const left = sessionStorage.getItem(LEFT);
-  if (!left) return;
-  sessionStorage.removeItem(LEFT);
-  const { lost, since } = JSON.parse(left);
-  restore(lost, since);
+  document.addEventListener("click", (event) => event.target instanceof Element && event.target.matches("[data-seen]") && close(event.target));
+  const left = taken();
+  if (left) restore(left.lost, left.since);
 }

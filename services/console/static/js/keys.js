@@ -4,8 +4,9 @@ import * as list from "./list.js";
 
 const MENUS = "#menu[open], #ways[open], .held-to[open]";
 
-/** @param {EventTarget | null} target @returns {boolean} */
+/** @param {EventTarget | null} target @returns {boolean} true as well where the field was taken away under the writing hand: what goes on being typed decides nothing */
 function typing(target) {
+  if (target instanceof Element && target.closest(".overtaken")) return true;
   return target instanceof HTMLElement && target.matches("input:not([type=radio]):not([type=checkbox]), textarea, select, [contenteditable]");
 }
 

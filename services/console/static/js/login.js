@@ -1,5 +1,9 @@
 // A link may carry the one-time code in its fragment (`/connexion#code=…`), which never reaches a server's log.
 
+import { taken } from "./drafts.js";
+
+taken(); // whoever logs in here next may be somebody else
+
 const code = new URLSearchParams(location.hash.slice(1)).get("code");
 const field = document.getElementById("code");
 if (code && field instanceof HTMLInputElement) {
