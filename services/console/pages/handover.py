@@ -37,7 +37,7 @@ LADDER_STATE: Final = {
 }
 _STATES: Final[Mapping[str, Mapping[Any, str]]] = {
     "incidents": w.INCIDENT_STATE, "plans": w.PLAN_STATE, "sites": w.SITE_STATUS, "activities": w.ACTIVITY_STATE,
-    "escalations": LADDER_STATE, "tasks": {"open": N_("ouverte"), "taken": N_("prise"), "done": N_("faite")},
+    "escalations": LADDER_STATE, "tasks": {"open": N_("ouverte"), "taken": N_("prise"), "done": N_("faite"), "void": N_("sans objet")},
 }  # fmt: skip
 _AT_REST: Final = {("levels", "N0"), ("sites", "normal"), ("activities", "nominal"), ("plans", "valid")}
 """Whatever begins so has not changed: all of it does when a realm is opened."""

@@ -70,6 +70,10 @@ class Silent:
     id: str
 
 
+CALLING: Final = ("running", "exhausted")
+"""A ladder that waits for an answer: the next rung fires, or every rung has and the alert stays until somebody takes it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ladder:
     id: str
@@ -157,7 +161,7 @@ def ladder_of(escalation: Escalation, notifications: Sequence[Notification], nam
     first = next((r for r in fired if r.wave == 1), None)
     return Ladder(
         escalation.id, escalation.ladder, escalation.state, escalation.started_at, fired, waiting if running else None,
-        escalation.next_at if running else None, silent if running else [],
+        escalation.next_at if running else None, silent if escalation.state in CALLING else [],
         [w.role_name(role, scope or None, names, _) for role, _colon, scope in (u.partition(":") for u in escalation.uncovered_roles)],
         first.positive if first else 0, first.expected if first else 0,
         f"N{escalation.previous_level}" if escalation.previous_level else None, escalation.policy,

@@ -85,6 +85,6 @@ def between(
         for id, now in after.items()
         if id not in before or before[id].after != now.after
     ]
-    if collection == "tasks":  # opened and done in between: nothing is left of it
-        changed = [c for c in changed if c.before is not None or c.after != TaskState.DONE]
+    if collection == "tasks":  # opened and over in between: nothing is left of it
+        changed = [c for c in changed if c.before is not None or c.after not in (TaskState.DONE, TaskState.VOID)]
     return sorted(changed, key=lambda c: (c.at is not None, c.at, c.id))

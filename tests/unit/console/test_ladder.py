@@ -59,11 +59,17 @@ def test_a_post_that_nobody_holds_is_named_with_its_place() -> None:
     assert shown.uncovered == ["Dir. Solidarités", "cabinet"]
 
 
+@pytest.mark.parametrize(("state", "silent"), [("running", 1), ("exhausted", 1), ("answered", 0), ("superseded", 0), ("ended", 0)])
+def test_who_never_answered_is_counted_as_long_as_an_answer_is_waited_for(state: str, silent: int) -> None:
+    """Once every rung has fired the alert stays: nobody may read there that everybody answered."""
+    assert len(ladder(called(NotificationState.ACCEPTED, ("accepted", False)), Names(), state=state).silent) == silent
+
+
 def doubts(row: NotificationRow) -> list[Doubt]:
     return ladder(row, Names()).rungs[0].doubts
 
 
-def ladder(row: NotificationRow, names: Names, *uncovered: str) -> Ladder:
+def ladder(row: NotificationRow, names: Names, *uncovered: str, state: str = "running") -> Ladder:
     """Of one rung that called one person."""
     wave = WaveRow(
         wave=1, cycle=1, due_at=AT, fired_at=AT, state="fired", roles=("astreinte_technique",), expected=1, ack_min=15,
@@ -71,7 +77,7 @@ def ladder(row: NotificationRow, names: Names, *uncovered: str) -> Ladder:
     )  # fmt: skip
     shaper = Shaper("92", NO_REFERENCE, Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr")
     escalation = EscalationRow(
-        id="e", ladder="N1", scope="i", incidents=("i",), state="running", policy="r1", started_at=AT, wave=1, cycle=1, waves=(wave,),
+        id="e", ladder="N1", scope="i", incidents=("i",), state=state, policy="r1", started_at=AT, wave=1, cycle=1, waves=(wave,),
         uncovered_roles=uncovered,
     )  # fmt: skip
     return ladder_of(shaper.escalation(escalation), [shaper.notification(row)], names, translator("fr"))

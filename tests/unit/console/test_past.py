@@ -56,12 +56,14 @@ def test_changes_are_told_in_words_gravest_kind_first() -> None:
         items=[
             change("sites", "cen-1", "normal", "evacuated"), change("levels", "territory", "N1", "N3"),
             change("incidents", "i1", None, "open N2"), change("tasks", "t1", "open", "done"),
+            change("tasks", "t2", "open", "void"),
         ],
     )  # fmt: skip
     sections = handover.sections_of(changes, Names(), _)
     assert [(s.title, s.moved[0].before, s.moved[0].after) for s in sections] == [
         ("Niveaux", "N1", "N3"), ("Incidents", "rien", "Ouvert N2"), ("Sites", "Normal", "Évacué"), ("Tâches", "ouverte", "faite"),
     ]  # fmt: skip
+    assert [m.after for m in sections[-1].moved] == ["faite", "sans objet"]
     assert sections[0].moved[0].title == "Département"
     assert sections[2].moved[0].link == "/sites/cen-1"
 

@@ -57,3 +57,14 @@ def test_the_difference_of_two_times_tells_the_turn_and_not_the_last_touch() -> 
     after = {id: Change(collection="incidents", id=id, title=id, before=None, after="acknowledged N3", at=when(9)) for id in ("i", "j")}
     told = between("incidents", {}, after, {("incidents", "i"): 3})
     assert [(c.id, c.at) for c in told] == [("i", when(3)), ("j", when(9))]
+
+
+def test_a_check_that_came_and_went_in_between_is_left_out() -> None:
+    """The hand-over of a power cut listed every doubt that a site had lifted by itself."""
+    after = {
+        state: Change(collection="tasks", id=state, title=state, before=None, after=state, at=when(9))
+        for state in ("open", "taken", "done", "void")
+    }
+    assert [c.after for c in between("tasks", {}, after, {})] == ["open", "taken"]
+    before = {"void": after["open"]}
+    assert [(c.before, c.after) for c in between("tasks", before, {"void": after["void"]}, {})] == [("open", "void")]
