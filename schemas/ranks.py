@@ -20,6 +20,8 @@ RANK: dict[str, int] = {
 ACTING = frozenset(RANK) | {"cell", "technician", "astreinte_technique", "main_courantier"}
 """Roles that carry out what was decided: action cards. Every `cellule_*` role may too."""
 
+HOLDER: Final = "coordinateur_pca"
+"""Stopping and releasing what is sent, sending again, and telling everybody at once belong to this role or above (API.md, `/api/v1/sending/hold`)."""
 STRATEGIST: Final = "directeur_pole"
 """Strategies, declared states and arbitrations belong to this role or above (D41, D44, D51); it hears of data to type again (D46)."""
 

@@ -27,7 +27,7 @@ from schemas.callouts import (
     StopCallOut,
 )
 from schemas.delivery import NotificationRow
-from schemas.ranks import may_decide
+from schemas.ranks import HOLDER, may_decide
 from schemas.realms import derive_id
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Channel, NotificationState
@@ -36,8 +36,6 @@ from services.delivery.pacing import Pacing
 from services.delivery.planning import candidates
 from services.delivery.policies import Rules
 
-CALLER: Final = "coordinateur_pca"
-"""The lowest role that may tell everybody at once."""
 PROGRESS_MS: Final = 2000
 """From one progress row to the next."""
 RESTING_MS: Final = 30_000
@@ -178,7 +176,7 @@ def decide_callout(
 
 def decide_draft(known: CallOut | None, command: DraftCallOut, command_id: str, now: Instant, rules: Rules, pacing: Pacing) -> list[Fact]:
     """The people are listed; with the last chunk comes the arithmetic."""
-    if not may_decide(command.role, CALLER):
+    if not may_decide(command.role, HOLDER):
         return _refused(command, command_id, 403, "role_not_allowed")
     if known is not None and known.row.state != "draft":
         return _refused(command, command_id, 409, "callout_started")
@@ -204,7 +202,7 @@ def decide_draft(known: CallOut | None, command: DraftCallOut, command_id: str, 
 
 def decide_start(known: CallOut | None, command: StartCallOut, command_id: str, now: Instant) -> list[Fact]:
     """From now on people are told."""
-    if not may_decide(command.role, CALLER):
+    if not may_decide(command.role, HOLDER):
         return _refused(command, command_id, 403, "role_not_allowed")
     if known is None:
         return _refused(command, command_id, 404, "callout_unknown")
@@ -216,7 +214,7 @@ def decide_start(known: CallOut | None, command: StartCallOut, command_id: str, 
 
 def decide_stop(known: CallOut | None, command: StopCallOut, command_id: str, now: Instant, rules: Rules, pacing: Pacing) -> list[Fact]:
     """Nobody else is told."""
-    if not may_decide(command.role, CALLER):
+    if not may_decide(command.role, HOLDER):
         return _refused(command, command_id, 403, "role_not_allowed")
     if known is None:
         return _refused(command, command_id, 404, "callout_unknown")

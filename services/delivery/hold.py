@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from schemas.base import Command, Fact, Instant
 from schemas.commands import HoldSending, ReleaseSending
 from schemas.delivery import HoldChanged, HoldRow
-from schemas.ranks import may_decide
+from schemas.ranks import HOLDER, may_decide
 from schemas.runtime import CommandApplied, CommandRefused
-
-HOLDER: Final = "coordinateur_pca"
-"""The lowest role that may stop and release sending (ranks: `schemas.ranks`)."""
 
 
 def _refused(command: Command, command_id: str, status: int, code: str) -> list[Fact]:

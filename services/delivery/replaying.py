@@ -7,10 +7,9 @@ from typing import Final
 from schemas.base import Fact
 from schemas.commands import ReplayNotification
 from schemas.delivery import NotificationRow
-from schemas.ranks import may_decide
+from schemas.ranks import HOLDER, may_decide
 from schemas.runtime import CommandRefused
 from schemas.words import NotificationState
-from services.delivery.hold import HOLDER
 
 REPLAYED: Final = frozenset({NotificationState.FAILED, NotificationState.AMBIGUOUS})
 _COMMAND: Final = "ReplayNotification"

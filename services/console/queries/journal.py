@@ -118,10 +118,10 @@ class Journal(Reading):
 def command_result(answer: Mapping[str, Any], lang: str) -> r.CommandResult:
     """A stored answer as a resource, with the sentence of a refusal."""
     refused = answer["state"] != "applied"
-    code = answer.get("code")
+    code, values = answer.get("code"), {**answer["values"], "command": answer["command"]}
     return r.CommandResult(
         id=answer["id"], command_id=answer["id"], realm=answer["realm"], command=answer["command"], state=answer["state"],
-        status=answer.get("status"), code=code, detail=refusal(code, answer["values"], lang) if refused and code else None,
+        status=answer.get("status"), code=code, detail=refusal(code, values, lang) if refused and code else None,
         result={} if refused else answer["values"], at=when(answer["at"]),
     )  # fmt: skip
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from schemas.alerts import IncidentRow, TaskRow
+from schemas.callouts import DraftCallOut, StartCallOut, StopCallOut
+from schemas.commands import HoldSending, ReleaseSending, ReplayNotification
 from schemas.maintenance import Coverage
+from schemas.ranks import HOLDER
 from services.console.i18n import N_, Translator, translator
 from services.console.texts import words as w
 from services.console.texts import world
@@ -119,7 +123,9 @@ def window_title(covers: Coverage, names: Names, lang: str) -> str:
 _SIGN = {(False, True): "=", (False, False): "!=", (True, True): "=~", (True, False): "!~"}
 REFUSALS = {
     # rights
-    "not_allowed": N_("Votre rôle ne permet pas cette décision."),
+    "not_allowed": N_(
+        "Votre rôle ne permet pas cette décision. Elle est aux cellules, à la main courante, à l’astreinte technique, aux responsables de site et à ceux qui décident au-dessus d’eux."
+    ),
     "role_not_allowed": N_("Votre rôle ne permet pas cette décision."),
     "role_too_low": N_("Cette décision appartient à un rôle supérieur."),
     "not_pilot": N_("Baisser le niveau appartient à son pilote."),
@@ -249,13 +255,19 @@ REFUSALS = {
 
 
 def refusal(code: str, values: Mapping[str, object], lang: str) -> str:
-    """The sentence of a decider's refusal; an unknown code is named, so that it can be looked up."""
+    """The sentence of a decider's refusal; an unknown code is named, so that it can be looked up. `values` may name the `command`."""
     _ = translator(lang)
     if code not in REFUSALS:
         return _("Refusé : {code}.", code=code)
-    needed = values.get("needed")
+    needed = values.get("needed") or (code == "role_not_allowed" and values.get("command") in _OF_THE_HOLDER and HOLDER)
     sentence = _(REFUSALS[code]).format_map(_Filled(values))
     return sentence + (" " + _("Il faut : {role}.", role=w.word(w.ROLE, str(needed), _)) if needed else "")
+
+
+_OF_THE_HOLDER: Final = frozenset(
+    kind.__name__ for kind in (HoldSending, ReleaseSending, ReplayNotification, DraftCallOut, StartCallOut, StopCallOut)
+)
+"""Commands that one role or above may give: their refusal names no role."""
 
 
 class _Filled(dict[str, object]):

@@ -146,7 +146,7 @@ THING = {
     "transit": N_("transports en commun"),
     "mobile": N_("téléphonie mobile"),
     "telephonie": N_("téléphonie"),
-    "messagerie": N_("messagerie"),
+    "messagerie": N_("messagerie électronique"),
     "reseau": N_("réseau informatique"),
     "ad": N_("annuaire informatique"),
     "controle_acces": N_("contrôle d’accès"),

@@ -377,7 +377,7 @@ async def test_a_page_that_is_not_theirs_says_so_in_words() -> None:
         ("power", "cluster:8d1b6f7e-0000-5000-8000-000000000000", "famille électricité ", "family power "),
         ("absence", "kind:college", "famille absences : collèges", "family absences: collèges"),
         ("it", "*", "famille informatique : tout le système d’information", "family IT: the whole information system"),
-        ("it", "messagerie", "famille informatique : messagerie", "family IT: chat"),
+        ("it", "messagerie", "famille informatique : messagerie électronique", "family IT: e-mail"),
         ("wind", "orages", "famille vent : orages", "family wind: storms"),
         ("flood", "crues", "famille crue ", "family flood "), ("security", "territory", "famille sûreté ", "family security "),
     ],

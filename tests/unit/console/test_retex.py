@@ -165,6 +165,15 @@ def facts_of(read: Remembered, realm: str, incident: str | None = None) -> list[
     return given
 
 
+def test_what_could_have_been_measured_is_named_in_words() -> None:
+    given = facts_of(Remembered(worked_crisis(), Texts()), worked_crisis().realm)
+    nothing = draft_retex([replace(facts, reports=(), moved=()) for facts in given]).sheet("fr").section("environment")
+    assert nothing is not None
+    text = nothing.lines[-1].text
+    assert text.endswith("personnes accueillies au frais, batardeaux et barrières posés.")
+    assert "_" not in text
+
+
 def test_a_gesture_that_nobody_measured_says_so() -> None:
     given = facts_of(Remembered(worked_crisis(), Texts()), worked_crisis().realm)
     unmeasured = draft_retex([replace(facts, reports=()) for facts in given]).sheet("fr").section("environment")

@@ -15,6 +15,7 @@ from services.alerts.rules import PHENOMENON_KIND
 from services.console import texts
 from services.console.i18n import french_spaces, preferred, translator
 from services.console.i18n.__main__ import extracted, load
+from services.console.queries.journal import command_result
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import Names
@@ -37,6 +38,24 @@ def test_an_unknown_refusal_is_named_and_a_missing_value_breaks_nothing() -> Non
     assert "neuf" in texts.refusal("neuf", {}, "fr")
     assert texts.refusal("incident_above", {}, "fr").endswith("?.")
     assert "Coordonnateur PCA" in texts.refusal("role_too_low", {"needed": "coordinateur_pca"}, "fr")
+
+
+@pytest.mark.parametrize(("code", "command", "lang", "who"), [
+    ("role_not_allowed", "HoldSending", "fr", "Il faut\u00a0: Coordonnateur PCA."),
+    ("role_not_allowed", "StartCallOut", "en", "It takes: Continuity coordinator."),
+    ("not_allowed", "IssueSitrep", "fr", "aux cellules, à la main courante, à l’astreinte technique, aux responsables de site et à ceux qui décident au-dessus d’eux."),
+])  # fmt: skip
+def test_who_may_not_reads_who_may(code: str, command: str, lang: str, who: str) -> None:
+    answer = {
+        "id": "c",
+        "realm": "92",
+        "state": "refused",
+        "at": 0,
+        "code": code,
+        "command": command,
+        "values": {"role": "main_courantier"},
+    }
+    assert str(command_result(answer, lang).detail).endswith(who)
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def environment(x: RetexFacts, cited: Cited) -> Section:
     if not rows:
         text = _(
             "Aucune mesure au journal. Elles se signalent comme les autres : {names}.",
-            names=", ".join(f"{_(said)} ({effect.value})" for effect, (said, _unit) in w.EFFECT.items()),
+            names=", ".join(_(said) for said, _unit in w.EFFECT.values()),
         )
         return Section(id="environment", title=_("Environnement"), lines=(*lines, Line(text=text)))
     columns = (Column(title=_("Mesure"), wide=True), Column(title=_("Total"), right=True), Column(title=_("Signalements"), right=True))
