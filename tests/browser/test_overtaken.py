@@ -133,6 +133,17 @@ def test_what_is_left_for_the_next_page_is_of_the_same_login_alone(page: Page) -
     assert page.evaluate(kept) is None
 
 
+def test_who_was_about_to_write_goes_on_in_the_page_of_another_release(page: Page) -> None:
+    reason = page.locator("#plan-PT-ELEC [id^=r-PT-ELEC-refuse]")
+    page.locator("#plan-PT-ELEC").get_by_text("Refuser", exact=False).first.click()
+    reason.focus()
+    with page.expect_event("load"):
+        page.evaluate("document.documentElement.dataset.assets = '/static/before/'; document.dispatchEvent(new Event('visibilitychange'))")
+    expect(reason).to_be_focused()
+    page.keyboard.type("attendre")
+    expect(reason).to_have_value("attendre")
+
+
 def test_a_line_that_is_being_written_on_an_incident_that_is_merged_away_is_given_back_on_the_other_page(
     page: Page, vigie: RunningVigie, own_realm: str
 ) -> None:

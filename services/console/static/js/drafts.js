@@ -126,7 +126,7 @@ export function refused(form, refusal, since) {
 
 /** The page is about to be another one: the next has what was written in this one, or gives it back, to the same person. @param {number} since */
 export function leave(since) {
-  const lost = pending().filter((form) => changed(form).length > 0).map((form) => draft(form, document.activeElement));
+  const lost = pending().map((form) => draft(form, document.activeElement)).filter((one) => one.fields.length > 0 || one.place >= 0);
   if (lost.length) keep(JSON.stringify({ lost, since, session: cookie("vigie_csrf") }));
 }
 
