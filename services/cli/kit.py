@@ -73,11 +73,12 @@ def _wheels(target: Path) -> None:
         ])  # fmt: skip
         _run([
             sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", "--require-hashes",
-            "--requirement", str(wanted), "--dest", str(target),
+            "--requirement", str(wanted), "--dest", str(target.absolute()),
         ])  # fmt: skip
 
 
 def _run(command: list[str]) -> None:
+    """A command from the folder of the sources: its paths must be absolute. Raises KitFailed."""
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
