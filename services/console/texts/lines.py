@@ -231,17 +231,19 @@ def _local(at: int) -> str:
 
 def _readiness(record: Record, names: Names, _: Translator) -> str:
     if record.change == "ready":
-        return _("Preuve de préparation : aucun trou")
+        return _("Preuve de préparation, d’après l’annuaire : aucun trou")
     found = _.plural("{n} trou ou réserve", "{n} trous ou réserves", record.values["holes"])
     if record.values["urgent"]:
-        return _("Preuve de préparation : {found}, dont {urgent} sous 48 h", found=found, urgent=record.values["urgent"])
-    return _("Preuve de préparation : {found}", found=found)
+        return _(
+            "Preuve de préparation, d’après l’annuaire : {found}, dont {urgent} sous 48 h", found=found, urgent=record.values["urgent"]
+        )
+    return _("Preuve de préparation, d’après l’annuaire : {found}", found=found)
 
 
 def _drill(record: Record, names: Names, _: Translator) -> str:
     if record.change == "heard":
-        return _("Essai du mois : les {rungs} vagues seraient entendues", rungs=record.values["rungs"])
-    return _("Essai du mois : {silent} vagues sur {rungs} ne seraient pas entendues à temps partout", **record.values)
+        return _("Essai du mois, d’après l’annuaire : les {rungs} vagues seraient entendues", rungs=record.values["rungs"])
+    return _("Essai du mois, d’après l’annuaire : {silent} vagues sur {rungs} ne seraient pas entendues à temps partout", **record.values)
 
 
 def _probe(record: Record, names: Names, _: Translator) -> str:
@@ -274,7 +276,7 @@ def _answer(record: Record, names: Names, _: Translator) -> str:
 
 
 def _uncovered(record: Record, names: Names, _: Translator) -> str:
-    return _("Rôle sans titulaire : {role}", role=w.role_name(record.values["role"], record.values.get("scope"), names, _))
+    return _("Rôle sans personne joignable : {role}", role=w.role_name(record.values["role"], record.values.get("scope"), names, _))
 
 
 def _activity(record: Record, names: Names, _: Translator) -> str:

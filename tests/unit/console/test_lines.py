@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from schemas import export
 from schemas.alerts import FlagChanged, FlagRow, NoteAdded, TriggerChanged, TriggerRow
+from schemas.calling import RoleUncovered
 from schemas.commands import SetLevel
 from schemas.continuity import ActivityDeclared, AlarmArbitrated, AlarmRaised, AlarmRow, PlanChanged, PlanRow, StrategyChanged, StrategyRow
 from schemas.delivery import ChannelsProbed, ProbeRow
@@ -251,3 +252,10 @@ def test_a_test_of_channels_that_found_none_says_that_nothing_leaves(email: str,
     (line,) = lines("delivery", ChannelsProbed(row=row))
     assert line.kind == kind
     assert said(line, Names(), "fr").replace("\u00a0", " ") == sentence
+
+
+def test_a_role_whose_people_did_not_answer_is_not_said_to_have_no_holder() -> None:
+    """The same fact stands for an empty duty and for one whose holder and deputy were called in vain: the line is true of both."""
+    (line,) = lines("alerts", RoleUncovered(escalation=None, role="cellule_rh", scope=None))
+    text = said(line, Names(), "fr").replace("\u00a0", " ")
+    assert text.startswith("Rôle sans personne joignable : ")
