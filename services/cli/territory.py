@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -53,7 +52,7 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
         territory = load_tried(folder)
     except TerritoryInvalid as exc:
         if as_json:
-            typer.echo(json.dumps({"version": None, "sections": [], "problems": [asdict(p) for p in exc.problems]}, ensure_ascii=False))
+            typer.echo(json.dumps({"version": None, "sections": [], "problems": [{"file": p.file, "line": p.line, "what": p.what} for p in exc.problems]}, ensure_ascii=False))
         raise _invalid(folder, exc) from exc
     if as_json:
         sections = [{"section": s.section.value, "bytes": len(s.model_dump_json())} for s in territory.sections]

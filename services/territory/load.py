@@ -57,8 +57,13 @@ class Territory:
         return next(s.policy for s in self.sections if isinstance(s, ref.EscalationPolicy))
 
 
+def _judged(problems: list[Problem]) -> list[Problem]:
+    """Files that could not be read alone, if there are any: the others refer to them by thousands of lines that may be right."""
+    return [p for p in problems if p.unread] or problems
+
+
 def load_territory(folder: Path) -> Territory:
-    """The territory in `folder`. Raises TerritoryInvalid with every problem found."""
+    """The territory in `folder`. Raises TerritoryInvalid with every problem found; while a file cannot be read, with that alone."""
     problems: list[Problem] = []
 
     def source(name: str) -> Source:
@@ -83,9 +88,9 @@ def load_territory(folder: Path) -> Territory:
         )  # fmt: skip
     except (KeyError, AttributeError, TypeError, ValueError) as exc:
         problems.append(Problem(str(folder), 0, f"missing, misplaced or unreadable entry: {exc}"))
-        raise TerritoryInvalid(problems) from exc
+        raise TerritoryInvalid(_judged(problems)) from exc
     if problems or policy is None or roster is None:
-        raise TerritoryInvalid(problems)
+        raise TerritoryInvalid(_judged(problems))
     sections: tuple[ref.SectionData, ...] = (
         ref.Communes(communes=tuple(communes)), ref.Sites(sites=tuple(sites)),
         ref.Activities(poles=tuple(poles), activities=tuple(activities), assessed_on=assessed_on),

@@ -6,7 +6,7 @@ import csv
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +32,8 @@ class Problem:
     file: str
     line: int
     what: str
+    unread: bool = field(default=False, compare=False)
+    """Nothing of the file could be read: what refers to it cannot be judged."""
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.what}"
@@ -97,6 +99,10 @@ class Source:
     def fault(self, line: int, what: str) -> None:
         self.problems.append(Problem(self.name, line, what))
 
+    def unread(self, line: int, what: str) -> None:
+        """Note that nothing of the file can be read."""
+        self.problems.append(Problem(self.name, line, what, unread=True))
+
     def exists(self) -> bool:
         """False also for a name that no file can have."""
         return os.path.exists(self.path)  # noqa: PTH110  Path.exists raises OSError there
@@ -112,18 +118,18 @@ class Source:
                         continue
                     yield reader.line_num, row
         except OSError as exc:
-            self.fault(0, f"cannot be read: {exc.strerror}")
+            self.unread(0, f"cannot be read: {exc.strerror}")
         except UnicodeDecodeError as exc:
-            self.fault(0, f"is not UTF-8 text: {exc.reason} at byte {exc.start}")
+            self.unread(0, f"is not UTF-8 text: {exc.reason} at byte {exc.start}")
 
     def yaml(self) -> Any:
         """The document with line marks, or an empty map and a problem."""
         try:
             return read_yaml(self.path) or {}
         except YamlInvalid as exc:
-            self.fault(exc.line, str(exc))
+            self.unread(exc.line, str(exc))
         except OSError as exc:
-            self.fault(0, f"cannot be read: {exc.strerror}")
+            self.unread(0, f"cannot be read: {exc.strerror}")
         return {}
 
     def make(self, model: type[_T], line: int, **values: Any) -> _T | None:

@@ -272,3 +272,11 @@ def test_quiet_hours_of_some_days_only_and_a_time_that_is_none_is_named(folder: 
     assert (policy.quiet_days, policy.quiet_hours) == ((1, 2, 3, 4), (1260, 420))
     edit(folder / "escalade.yaml", '{de: "21:00"', '{de: "21h"')
     assert any(p.startswith("escalade.yaml:") and "quiet_from" in p for p in problems(folder))
+
+
+@pytest.mark.parametrize("name", ["sites.csv", "communes.csv", "activities.yaml", "escalade.yaml", "metiers.csv", "roster.csv"])
+def test_a_file_that_cannot_be_read_is_not_drowned_by_what_refers_to_it(folder: Path, name: str) -> None:
+    """Of a `sites.csv` in UTF-16 there were 1,532 problems, and it was the 66th."""
+    (folder / name).write_bytes(b"\xff\xfe")
+    (found,) = problems(folder)
+    assert found.startswith(f"{name}:0: ")
