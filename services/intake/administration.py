@@ -20,7 +20,7 @@ from services.runtime.access import AccessStore, LoginTaken, UnknownPrincipal, n
 from services.runtime.paging import Key, page
 from services.runtime.principals import LOGIN_CHARS, Account, Principal, Token, is_login
 from services.runtime.principals import Scope as Limits
-from services.runtime.problems import ProblemError, both, fault
+from services.runtime.problems import ProblemError, both, fault, unknown
 from services.runtime.rights import RIGHTS, Role
 from services.runtime.sessions import PRINTED_CODES, Sessions
 
@@ -131,7 +131,7 @@ class Administration:
         if asked.principal is not None:
             principal = self._access.principal(asked.principal)
             if principal is None:
-                raise ProblemError("not_found")
+                raise unknown("principal", "personne de ce nom", "nobody of this name")
         elif asked.role is None:
             raise ProblemError("invalid", faults=(fault("role", "missing", "un rôle ou un « principal »", "a role or a “principal”"),))
         else:
@@ -146,7 +146,7 @@ class Administration:
         try:
             await self._access.revoke_token(id)
         except UnknownPrincipal:
-            raise ProblemError("not_found") from None
+            raise unknown("id", "aucun jeton de ce nom", "no token of this name") from None
         self._access.trace(author, "token.revoked", id)
         log.info("token.revoked", token=id, author=author.id)
 
@@ -211,7 +211,7 @@ class Administration:
 
     def _account(self, login: str) -> Account:
         if (account := self._access.account(login)) is None:
-            raise ProblemError("not_found")
+            raise unknown("login", "aucun compte de ce nom", "no account of this name")
         return account
 
     def _principal_of(self, id: str) -> Principal | None:

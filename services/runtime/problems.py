@@ -286,3 +286,8 @@ def fault_of(e: Mapping[str, Any], *, skip: str = "") -> FieldFault:
 def fault(name: str, code: str, fr: str, en: str) -> FieldFault:
     """A fault that is not pydantic's."""
     return FieldFault(name, code, both(fr, en))
+
+
+def unknown(name: str, fr: str, en: str) -> ProblemError:
+    """`not_found`, that says of what kind nothing has the name in the address."""
+    return ProblemError("not_found", faults=(fault(name, "unknown", fr, en),))

@@ -19,7 +19,7 @@ from services.intake.machines.door import Machines
 from services.intake.machines.generic import FIELDS
 from services.runtime.access import AccessStore, new_principal
 from services.runtime.principals import Principal, Rule, Scope, Source
-from services.runtime.problems import ProblemError, both
+from services.runtime.problems import ProblemError, both, unknown
 from services.runtime.rights import Role
 
 KEY_BYTES: Final = 20
@@ -141,7 +141,7 @@ class Registry:
 
     def _record(self, name: str) -> Source:
         if (record := self._sources().get(name)) is None:
-            raise ProblemError("not_found")
+            raise unknown("name", "aucune source de ce nom", "no source of this name")
         return record
 
     async def set_enabled(self, name: str, author: Principal, *, enabled: bool) -> dict[str, Any]:

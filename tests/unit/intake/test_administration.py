@@ -66,6 +66,18 @@ async def test_an_account_from_its_code_to_its_second_factor(door: Door) -> None
         assert (undone.subject, undone.epoch) == (None, owner.epoch + 1)
 
 
+@pytest.mark.parametrize(("method", "path", "said"), [
+    ("DELETE", "tokens/nix", "aucun jeton"), ("POST", "users/nix/code", "aucun compte"), ("POST", "users/nix/disable", "aucun compte"),
+    ("POST", "sources/nix/disable", "aucune source"),
+])  # fmt: skip
+async def test_a_name_that_nothing_has_is_said_to_be_one(door: Door, method: str, path: str, said: str) -> None:
+    """« Rien à cette adresse » alone sent people to look for a wrong address."""
+    async with await door.as_(Role.ADMIN) as http:
+        answer = await http.request(method, f"/api/v1/{path}", headers={"Accept-Language": "fr"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert said in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("login", ["DOMAINE/jean", "x/disable", "a?b#c", "50%2F", "camille.martin@exemple.fr", "Élodie"])
 async def test_every_account_can_be_shut_whatever_it_is_called(door: Door, login: str) -> None:
     async with await door.as_(Role.ADMIN) as http:
