@@ -10,7 +10,7 @@ import typer
 
 from services.cli.client import Away, Client, Refused, fail
 from services.cli.decide import Key, Reason, decide
-from services.cli.read import AsJson, AsOf, Realm, at_paris, query
+from services.cli.read import AsJson, AsOf, OfIncident, Realm, at_paris, identified, query
 from services.runtime.settings import Settings
 
 app = typer.Typer(help="Tell many people at once: draft, start, show, stop.", no_args_is_help=True, add_completion=False)
@@ -22,13 +22,13 @@ def draft(
     site: Annotated[list[str] | None, typer.Option(help="People who work there; may be repeated")] = None,
     everybody: Annotated[bool, typer.Option("--everybody", help="All people of the directory")] = False,
     channel: Annotated[list[str] | None, typer.Option(help="In order of preference [sms]")] = None,
-    incident: Annotated[str | None, typer.Option()] = None, danger: Annotated[bool, typer.Option("--danger", help="Danger to people")] = False,
+    incident: OfIncident = None, danger: Annotated[bool, typer.Option("--danger", help="Danger to people")] = False,
     answer: Annotated[bool, typer.Option("--answer", help="An answer is expected")] = False, realm: Realm = None, key: Key = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Who would be told, by what, in how long and for how much. Tells nobody."""
     body = {
-        "text": text, "sites": site or [], "everybody": everybody, "incident": incident, "danger": danger, "answer_expected": answer,
+        "text": text, "sites": site or [], "everybody": everybody, "incident": identified(incident, realm), "danger": danger, "answer_expected": answer,
         **({"channels": channel} if channel else {}),
     }  # fmt: skip
     where = "/api/v1/callouts" + (f"?{urlencode({'realm': realm})}" if realm else "")

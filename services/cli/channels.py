@@ -29,7 +29,7 @@ def channels(as_json: Annotated[bool, typer.Option("--json", help="One JSON docu
         found[channel].append({"variable": fault.variable, "what": fault.what, "error": fault.error})
     rows = [{"channel": c.value, "configured": c in named, **_promises(c), "faults": found[c]} for c in Channel]
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False))
+        typer.echo(json.dumps({"items": rows}, ensure_ascii=False))
     else:
         _show(rows)
     if any(fault["error"] for faults in found.values() for fault in faults):

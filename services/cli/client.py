@@ -85,7 +85,7 @@ class Client:
         try:
             answer = self._http.request(method, path, **request)
         except (httpx.RequestError, httpx.InvalidURL) as exc:
-            raise Away(f"no answer from {self._http.base_url}: {exc}") from exc
+            raise Away(no_answer(str(self._http.base_url), exc)) from exc
         if answer.is_success:
             return answer
         raise self._no_answer(answer)
@@ -143,6 +143,12 @@ def _content(answer: httpx.Response) -> Any:
         return answer.json()
     except ValueError:
         return {"title": answer.text[:200]}
+
+
+def no_answer(url: str, exc: Exception) -> str:
+    """Why a request came back without an answer; when nothing listens there, what to do."""
+    act = "; start `vigie up`, or name another address (VIGIE_URL)" if isinstance(exc, httpx.ConnectError) else ""
+    return f"no answer from {url}: {exc or type(exc).__name__}{act}"
 
 
 def fail(exc: Exception) -> typer.Exit:

@@ -12,7 +12,7 @@ import typer
 
 from schemas.words import Answer, Certainty, LineKind
 from services.cli.client import Away, Client, Refused, fail
-from services.cli.read import EVERY, AsJson, Realm, fetch, moment
+from services.cli.read import EVERY, AsJson, Incident, OfIncident, Realm, fetch, identified, moment
 from services.runtime.settings import Settings
 
 PATIENCE_S = 15
@@ -57,32 +57,46 @@ def decide(
 
 
 def ack(
-    incident: str, realm: Realm = None, decline: Annotated[bool, typer.Option("--decline", help="I cannot: the deputy is called")] = False,
+    incident: Incident, realm: Realm = None, decline: Annotated[bool, typer.Option("--decline", help="I cannot: the deputy is called")] = False,
     reason: Reason = None, key: Key = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Answer for the running ladder of an incident, and take it in charge."""
     body = {"answer": Answer.DECLINE if decline else Answer.ACK, "reason": reason}
-    decide(f"incidents/{_part(incident)}/acknowledge", realm, body, key=key, as_json=as_json, done="Acquitté")
+    decide(f"incidents/{_part(identified(incident, realm))}/acknowledge", realm, body, key=key, as_json=as_json, done="Acquitté")
 
 
-def escalate(incident: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False) -> None:
+def escalate(incident: Incident, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False) -> None:
     """Fire the next wave now."""
-    decide(f"incidents/{_part(incident)}/escalate", realm, {"reason": reason}, key=key, as_json=as_json, done="Vague suivante appelée")
+    decide(
+        f"incidents/{_part(identified(incident, realm))}/escalate",
+        realm,
+        {"reason": reason},
+        key=key,
+        as_json=as_json,
+        done="Vague suivante appelée",
+    )
 
 
-def reapply(incident: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False) -> None:
+def reapply(incident: Incident, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False) -> None:
     """The running ladder of an incident takes the waves and delays in force."""
     body = {"reason": reason}
-    decide(f"incidents/{_part(incident)}/reapply-policy", realm, body, key=key, as_json=as_json, done="Règles en vigueur appliquées")
+    decide(
+        f"incidents/{_part(identified(incident, realm))}/reapply-policy",
+        realm,
+        body,
+        key=key,
+        as_json=as_json,
+        done="Règles en vigueur appliquées",
+    )
 
 
 def resolve(
-    incident: str, realm: Realm = None, reason: Reason = None, force: Force = False, expected: Expected = None, key: Key = None,
+    incident: Incident, realm: Realm = None, reason: Reason = None, force: Force = False, expected: Expected = None, key: Key = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Close an incident."""
     body = {"reason": reason, "force": force}
-    decide(f"incidents/{_part(incident)}/resolve", realm, body, key=key, expected=expected, as_json=as_json, done="Clos")
+    decide(f"incidents/{_part(identified(incident, realm))}/resolve", realm, body, key=key, expected=expected, as_json=as_json, done="Clos")
 
 
 def _level(text: str) -> str:
@@ -93,11 +107,11 @@ def _level(text: str) -> str:
 
 def level(
     level: Annotated[str, typer.Argument(help="N0 … N4", parser=_level, metavar="LEVEL")],
-    scope: Annotated[str, typer.Option(help="`territory` or an incident id")] = "territory", realm: Realm = None, reason: Reason = None,
+    scope: Annotated[str, typer.Option(help="`territory`, or id or number of an incident")] = "territory", realm: Realm = None, reason: Reason = None,
     force: Force = False, expected: Expected = None, key: Key = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Raise the level, or lower it with a reason."""
-    body = {"level": level, "scope": scope, "reason": reason, "force": force}
+    body = {"level": level, "scope": scope if scope == "territory" else identified(scope, realm), "reason": reason, "force": force}
     decide("level", realm, body, key=key, expected=expected, as_json=as_json, done=f"Niveau {level}")
 
 
@@ -116,7 +130,7 @@ def hold(
 
 
 def note(
-    text: str, incident: Annotated[str | None, typer.Option()] = None, realm: Realm = None,
+    text: str, incident: OfIncident = None, realm: Realm = None,
     corrects: Annotated[str | None, typer.Option(help="Id of the line that this one corrects")] = None,
     occurred_at: Annotated[str | None, typer.Option(help="When it happened, for a line that was on paper: ISO 8601; default: now")] = None,
     kind: Annotated[LineKind, typer.Option(help="What it is")] = LineKind.NOTE,
@@ -126,7 +140,7 @@ def note(
     """Write a line in the main courante."""
     at = moment(occurred_at) if occurred_at else None
     body = {
-        "text": text, "incident": incident, "corrects": corrects, "occurred_at": at, "kind": kind.value, "source": source,
+        "text": text, "incident": identified(incident, realm), "corrects": corrects, "occurred_at": at, "kind": kind.value, "source": source,
         "certainty": certainty.value if certainty else None,
     }  # fmt: skip
     decide("log", realm, body, key=key, as_json=as_json, done="Ligne ajoutée")
@@ -159,12 +173,12 @@ card = typer.Typer(help="Work on an action card.", no_args_is_help=True, add_com
 
 @plan.command("activate")
 def activate(
-    plan: str, realm: Realm = None, incident: Annotated[str | None, typer.Option()] = None,
+    plan: str, realm: Realm = None, incident: OfIncident = None,
     level: Annotated[int | None, typer.Option(min=0, max=4)] = None, reason: Reason = None, expected: Expected = None, key: Key = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Activate a proposed plan."""
-    body = {"incident": incident, "level": level, "reason": reason}
+    body = {"incident": identified(incident, realm), "level": level, "reason": reason}
     decide(f"plans/{_part(plan)}/activate", realm, body, key=key, expected=expected, as_json=as_json, done=f"{plan} activé")
 
 

@@ -19,7 +19,7 @@ from schemas.directory import Contact, ContactPoint
 from schemas.oncall import DAY_MIN, NoteReachability, ReachRow
 from schemas.topics import inputs
 from schemas.words import Channel
-from services.cli.client import with_known_broker
+from services.cli.client import said, with_known_broker
 from services.delivery.channels.sms.origin import dialled
 from services.delivery.channels.webhook.driver import is_allowed
 from services.runtime.kafka import BrokerAway, RecordProducer
@@ -157,7 +157,7 @@ def import_file(file: Annotated[Path, typer.Argument(help=f"CSV with columns {',
         with file.open(encoding="utf-8-sig", newline="") as lines:
             contacts = contacts_of(lines)
     except (OSError, UnicodeDecodeError, DirectoryInvalid) as exc:
-        typer.secho(f"{file}: {exc}", err=True, fg="red")
+        typer.secho(said(exc) if isinstance(exc, OSError) else f"{file}: {exc}", err=True, fg="red")
         raise typer.Exit(1) from exc
     _run(_put(with_known_broker(Settings()), contacts))
     typer.echo(f"{len(contacts)} personnes, {sum(len(c.points) for c in contacts)} moyens de contact")

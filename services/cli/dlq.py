@@ -13,7 +13,7 @@ import httpx
 import typer
 from aiokafka.errors import KafkaError
 
-from services.cli.client import local_token
+from services.cli.client import local_token, no_answer
 from services.runtime.deadletters import DeadLetter, Lane
 from services.runtime.kafka import BrokerAway, RecordProducer, partition_for
 from services.runtime.letters import RecordGone, headers_again, read_letters, republish, row_of, time_of
@@ -176,7 +176,7 @@ async def _post(settings: Settings, letter: DeadLetter, corrected: bytes | None)
         async with httpx.AsyncClient(base_url=settings.url, trust_env=False, timeout=10.0) as client:
             answer = await client.post(f"/api/v1/refused/{letter.id}/replay", content=corrected or b"", headers=headers)
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        raise DlqFailed(f"no answer from {settings.url}: {error}") from error
+        raise DlqFailed(no_answer(settings.url, error)) from error
     said = f"{letter.headers.get('path', letter.id)} answered {answer.status_code}: {answer.text[:500]}"
     if answer.is_error:
         raise DlqFailed(said)

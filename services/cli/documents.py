@@ -11,7 +11,7 @@ import typer
 
 from services.cli.client import Away, Client, Refused, fail
 from services.cli.decide import Key, Reason, decide
-from services.cli.read import AsJson, AsOf, Limit, Realm, at_paris, fetch, moment, query, show
+from services.cli.read import AsJson, AsOf, Incident, Limit, OfIncident, Realm, at_paris, fetch, identified, moment, query, show
 from services.console.i18n import translator
 from services.console.texts import words as w
 from services.runtime.settings import Settings
@@ -76,7 +76,7 @@ def sitrep(
 
 
 def export(
-    incident: Annotated[str, typer.Argument(help="Incident: its id or its number (92-2027-0211-01)")], realm: Realm = None,
+    incident: Incident, realm: Realm = None,
     out: Annotated[Path | None, typer.Option(help="Write the zip here; default: its own name in this folder", dir_okay=False)] = None,
 ) -> None:  # fmt: skip
     """Evidence bundle of an incident: facts with their hash chain, messages, receipts, decisions, points de situation; signed."""
@@ -97,18 +97,8 @@ def retex(
     as_of: AsOf = None, pdf: Pdf = None, html: Html = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Lessons learned, drawn from the log: delays against targets, alarms, plans, late cards, planned versus real."""
-    id = identified(incident, realm) if incident else None
+    id = identified(incident, realm)
     show_document("/api/v1/retex", realm, as_of, as_json=as_json, pdf=pdf, html=html, incident=id)
-
-
-def identified(incident: str, realm: str | None) -> str:
-    """The id behind an id or a number. Exits with one sentence when nothing answers."""
-    try:
-        with Client(Settings()) as client:
-            found = client.get("/api/v1/incidents" + query(realm, None, q=incident, limit=1000))["items"]
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
-    return next((str(i["id"]) for i in found if incident in (i["id"], i["number"])), incident)
 
 
 improvement = typer.Typer(
@@ -119,10 +109,10 @@ improvement = typer.Typer(
 @improvement.command("add")
 def add_improvement(
     text: str, owner: Annotated[str, typer.Option(help="Role that owns it, as in escalade.yaml")], due: Annotated[str, typer.Option(help="ISO 8601")],
-    incident: Annotated[str | None, typer.Option()] = None, realm: Realm = None, key: Key = None, as_json: AsJson = False,
+    incident: OfIncident = None, realm: Realm = None, key: Key = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Decide an action: it is a task until it is done."""
-    body = {"text": text, "owner": owner, "due_at": moment(due), "incident": identified(incident, realm) if incident else None}
+    body = {"text": text, "owner": owner, "due_at": moment(due), "incident": identified(incident, realm)}
     decide("improvements", realm, body, key=key, as_json=as_json, done="Action décidée")
 
 

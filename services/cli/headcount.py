@@ -10,7 +10,7 @@ import typer
 
 from services.cli.client import Away, Client, Refused, fail
 from services.cli.decide import Key, Reason, decide
-from services.cli.read import AsJson, AsOf, Realm, query
+from services.cli.read import AsJson, AsOf, OfIncident, Realm, identified, query
 from services.runtime.settings import Settings
 
 app = typer.Typer(help="Ask everybody of a site whether they are safe.", no_args_is_help=True, add_completion=False)
@@ -18,12 +18,12 @@ app = typer.Typer(help="Ask everybody of a site whether they are safe.", no_args
 
 @app.command("start")
 def start(
-    site: Annotated[list[str], typer.Argument(help="Sites")], incident: Annotated[str | None, typer.Option()] = None,
+    site: Annotated[list[str], typer.Argument(help="Sites")], incident: OfIncident = None,
     channel: Annotated[list[str] | None, typer.Option(help="In order of preference [app, sms, voice]")] = None, realm: Realm = None,
     key: Key = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Ask them now."""
-    body = {"sites": site, "incident": incident, "channels": channel}
+    body = {"sites": site, "incident": identified(incident, realm), "channels": channel}
     decide("headcounts", realm, body, key=key, as_json=as_json, done="Recensement lancé : vigie headcount list")
 
 

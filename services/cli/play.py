@@ -197,10 +197,8 @@ def play(
         played, answers, checks = _what_to_play(scenario, scenarios, settings)
         checks = load_checks(check, played.id) if check else checks
         answers = _responders(responders) if responders else answers
-    except (ScenarioUnknown, ScenarioInvalid, ExerciseInvalid, ChecksInvalid, RespondersInvalid, TerritoryInvalid) as exc:
+    except (ScenarioUnknown, ScenarioInvalid, ExerciseInvalid, ChecksInvalid, RespondersInvalid, TerritoryInvalid, OSError) as exc:
         raise fail(exc) from exc
-    except OSError as exc:
-        raise fail(ValueError(f"cannot read: {exc}")) from exc
     with_known_broker(settings)  # what happened is read from its logs at the end
     name = realm or f"{settings.territory.name}~ex-{played.id}-{secrets.token_hex(3)}"
     last = max([played.end, *(played.start + int(c["at_min"] * MINUTE_MS) for c in checks)])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, overload
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
@@ -37,6 +38,8 @@ Realm = Annotated[str | None, typer.Option(help="Default: the live realm")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="What was known at this time: ISO 8601; without offset, Paris time")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, as the API gives it")]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many")]
+Incident = Annotated[str, typer.Argument(help="Its id or its number (92-2027-0211-01)")]
+OfIncident = Annotated[str | None, typer.Option("--incident", help="Id or number of an incident")]
 
 
 def moment(text: str) -> str:
@@ -58,6 +61,26 @@ def query(realm: str | None, as_of: str | None, **filters: Any) -> str:
     given: dict[str, Any] = {"realm": realm, "as_of": moment(as_of) if as_of else None, **filters}
     pairs = [(k, v) for k, values in given.items() for v in (values if isinstance(values, list) else [values]) if v is not None]
     return "?" + urlencode(pairs) if pairs else ""
+
+
+@overload
+def identified(incident: str, realm: str | None) -> str: ...
+@overload
+def identified(incident: str | None, realm: str | None) -> str | None: ...
+def identified(incident: str | None, realm: str | None) -> str | None:
+    """The id of an incident that is named by its id or its number; what names none stays as it is. Exits with one sentence when nobody answers."""
+    if incident is None or _is_id(incident):
+        return incident
+    found = fetch("/api/v1/incidents", realm, None, EVERY, q=incident)["items"]
+    return next((str(i["id"]) for i in found if i["number"] == incident), incident)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def fetch(path: str, realm: str | None, as_of: str | None, limit: int, **filters: Any) -> Row:
@@ -129,11 +152,12 @@ def incidents(
 def sites(
     realm: Realm = None, as_of: AsOf = None, status: Annotated[list[str] | None, typer.Option(help="normal, degraded, closed, evacuated, sheltering, unknown")] = None,
     kind: Annotated[str | None, typer.Option()] = None, pole: Annotated[str | None, typer.Option()] = None,
-    commune: Annotated[str | None, typer.Option(help="INSEE code")] = None, incident: Annotated[str | None, typer.Option()] = None,
+    commune: Annotated[str | None, typer.Option(help="INSEE code")] = None, incident: OfIncident = None,
     q: Annotated[str | None, typer.Option(help="Words of the name")] = None, limit: Limit = PAGE, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Sites with their state and why."""
-    found = fetch("/api/v1/sites", realm, as_of, limit, status=status, kind=kind, pole=pole, commune=commune, incident=incident, q=q)
+    of = identified(incident, realm)
+    found = fetch("/api/v1/sites", realm, as_of, limit, status=status, kind=kind, pole=pole, commune=commune, incident=of, q=q)
     show(found, as_json, "Sites", (
         ("Site", lambda s: s["id"]), ("Nom", lambda s: s["name"]), ("Commune", lambda s: s["commune_name"]),
         ("État", lambda s: w.word(w.SITE_STATUS, s["status"], _)), ("Depuis", lambda s: at_paris(s["since"])),
@@ -144,10 +168,11 @@ def sites(
 def activities(
     realm: Realm = None, as_of: AsOf = None, state: Annotated[list[str] | None, typer.Option(help="nominal, threatened, degraded, interrupted, restored")] = None,
     pole: Annotated[str | None, typer.Option()] = None, criticality: Annotated[int | None, typer.Option(min=1, max=4, help="At most")] = None,
-    incident: Annotated[str | None, typer.Option()] = None, limit: Limit = PAGE, as_json: AsJson = False,
+    incident: OfIncident = None, limit: Limit = PAGE, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Activities with their RTO and DMIA clocks."""
-    found = fetch("/api/v1/activities", realm, as_of, limit, state=state, pole=pole, criticality=criticality, incident=incident)
+    of = identified(incident, realm)
+    found = fetch("/api/v1/activities", realm, as_of, limit, state=state, pole=pole, criticality=criticality, incident=of)
     show(found, as_json, "Activités", (
         ("Activité", lambda a: a["id"]), ("Nom", lambda a: a["name"]), ("Crit.", lambda a: str(a["criticality"])),
         ("État", lambda a: w.word(w.ACTIVITY_STATE, a["state"], _)), ("Capacité / MBCO", lambda a: f"{a['capacity_pct']:.0f} / {a['mbco_pct']:.0f} %"),
@@ -157,11 +182,11 @@ def activities(
 
 def plans(
     realm: Realm = None, as_of: AsOf = None, state: Annotated[list[str] | None, typer.Option(help="valid, proposed, active, …")] = None,
-    incident: Annotated[str | None, typer.Option()] = None, pole: Annotated[str | None, typer.Option()] = None, limit: Limit = PAGE,
+    incident: OfIncident = None, pole: Annotated[str | None, typer.Option()] = None, limit: Limit = PAGE,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Plans: what is proposed and why, what is active, which cards are open."""
-    found = fetch("/api/v1/plans", realm, as_of, limit, state=state, incident=incident, pole=pole)
+    found = fetch("/api/v1/plans", realm, as_of, limit, state=state, incident=identified(incident, realm), pole=pole)
     show(found, as_json, "Plans", (
         ("Plan", lambda p: p["id"]), ("Titre", lambda p: p["title"]), ("État", lambda p: w.word(w.PLAN_STATE, p["state"], _)),
         ("Niveau", lambda p: str(p["level"] or "")), ("Proposé", lambda p: at_paris(p["proposed_at"])), ("Décidé", lambda p: at_paris(p["decided_at"])),
@@ -173,13 +198,14 @@ def plans(
 def reassignments(
     proposal: Annotated[str | None, typer.Argument(help="Its lines; the proposals when absent")] = None, realm: Realm = None, as_of: AsOf = None,
     state: Annotated[list[str] | None, typer.Option(help="open, superseded, lapsed, failed")] = None,
-    incident: Annotated[str | None, typer.Option()] = None, as_json: AsJson = False,
+    incident: OfIncident = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """What is proposed to whom and where, what was decided, and where the orders stand. Counts, never names."""
+    path = "/api/v1/reassignments" + (f"/{quote(proposal, safe='')}" if proposal else "")
+    filters = {} if proposal else {"state": state, "incident": identified(incident, realm)}
     try:
         with Client(Settings()) as client:
-            path = "/api/v1/reassignments" + (f"/{quote(proposal, safe='')}" if proposal else "")
-            found = client.get(path + query(realm, as_of, **({} if proposal else {"state": state, "incident": incident})))
+            found = client.get(path + query(realm, as_of, **filters))
     except (Away, Refused) as exc:
         raise fail(exc) from exc
     if proposal is None:
@@ -199,11 +225,13 @@ def reassignments(
 
 def notifications(
     realm: Realm = None, as_of: AsOf = None, state: Annotated[list[str] | None, typer.Option(help="planned, accepted, answered, failed, …")] = None,
-    incident: Annotated[str | None, typer.Option()] = None, escalation: Annotated[str | None, typer.Option()] = None,
+    incident: OfIncident = None, escalation: Annotated[str | None, typer.Option()] = None,
     role: Annotated[str | None, typer.Option()] = None, limit: Limit = 200, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Who was told what, through which channel, and who answered; newest first."""
-    found = fetch("/api/v1/notifications", realm, as_of, limit, state=state, incident=incident, escalation=escalation, role=role)
+    found = fetch(
+        "/api/v1/notifications", realm, as_of, limit, state=state, incident=identified(incident, realm), escalation=escalation, role=role
+    )
     show(found, as_json, "Notifications", (
         ("Prévue", lambda n: at_paris(n["planned_at"])), ("Niveau", lambda n: f"N{n['level']}"),
         ("Vague", lambda n: f"{n['wave']}" + (f" (cycle {n['cycle']})" if (n["cycle"] or 1) > 1 else "") if n["wave"] else ""),
@@ -214,12 +242,12 @@ def notifications(
 
 
 def timeline(
-    incident: Annotated[str | None, typer.Argument(help="Incident id; everything when absent")] = None, realm: Realm = None, as_of: AsOf = None,
+    incident: Annotated[str | None, typer.Argument(help="Incident: its id or its number; everything when absent")] = None, realm: Realm = None, as_of: AsOf = None,
     kind: Annotated[list[str] | None, typer.Option(help="fact, decision, action, communication, watch, alarm, note, runtime, impact; all")] = None,
     limit: Limit = 200, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Main courante, of one incident or of everything; newest first, two times per line."""
-    path = f"/api/v1/incidents/{quote(incident, safe='')}/timeline" if incident else "/api/v1/log"
+    path = f"/api/v1/incidents/{quote(identified(incident, realm), safe='')}/timeline" if incident else "/api/v1/log"
     found = fetch(path, realm, as_of, limit, kind=kind)
     show(found, as_json, "Main courante", (
         ("Fait", lambda e: at_paris(e["occurred_at"])), ("Su", lambda e: at_paris(e["recorded_at"])),

@@ -58,6 +58,6 @@ def list_(
     except (OSError, ScenarioInvalid) as exc:
         raise fail(exc) from exc
     if as_json:
-        typer.echo(json.dumps([asdict(one) | {"start": iso(one.start)} for one in found], ensure_ascii=False))
+        typer.echo(json.dumps({"items": [asdict(one) | {"start": iso(one.start)} for one in found]}, ensure_ascii=False))
     else:
         in_columns("Exercices fournis", (IDENTIFIER, "Titre", "Début"), [(one.id, one.title, one.begins) for one in found])

@@ -16,7 +16,7 @@ def test_channels_are_shown_with_their_promises_and_faults(monkeypatch: pytest.M
     monkeypatch.setenv("VIGIE_SMS_SENDER", "0612345678")
     told = CliRunner().invoke(app, ["channels", "--json"])
     assert told.exit_code == 1
-    rows = {row["channel"]: row for row in json.loads(told.output)}
+    rows = {row["channel"]: row for row in json.loads(told.output)["items"]}
     assert set(rows) == set(Channel)
     assert [f["variable"] for f in rows["sms"]["faults"]] == ["VIGIE_SMS_SENDER"]
     assert (rows["sms"]["configured"], rows["voice"]["configured"]) == (True, False)

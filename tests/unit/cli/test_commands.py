@@ -32,7 +32,7 @@ def test_a_terminal_that_has_no_typographic_letter_shows_the_rest(encoding: str)
 
 def test_a_program_reads_which_exercises_come_along() -> None:
     shown = CliRunner().invoke(app, ["scenario", "list", "--json"])
-    first = json.loads(shown.stdout)[0]
+    first = json.loads(shown.stdout)["items"][0]
     assert (shown.exit_code, first["id"], first["start"]) == (0, "S01", "2027-01-25T05:00:00.000Z")
 
 

@@ -82,3 +82,25 @@ def test_a_folder_is_checked_as_one_document(tmp_path: Path) -> None:
     said = CliRunner().invoke(app, ["territory", "check", str(tmp_path), "--json"])
     told = json.loads(said.stdout)
     assert (said.exit_code, told["version"], {"file", "line", "what"} == told["problems"][0].keys()) == (1, None, True)
+
+
+@pytest.mark.parametrize("command", ["channels", "scenario list"])
+def test_a_list_of_one_page_has_its_items_under_the_same_name(command: str) -> None:
+    assert json.loads(CliRunner().invoke(app, [*command.split(), "--json"]).output)["items"]
+
+
+@pytest.mark.parametrize("command", ["incidents", "note texte"])
+def test_where_nothing_listens_the_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    def refused(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("Connection refused", request=request)
+
+    monkeypatch.setattr("services.cli.client.httpx.Client", partial(httpx.Client, transport=httpx.MockTransport(refused)))
+    shown = CliRunner().invoke(app, command.split())
+    assert (shown.exit_code, "`vigie up`" in shown.output) == (1, True), shown.output
+
+
+@pytest.mark.parametrize("command", ["play {}", "directory import {}", "oncall import {}"])
+def test_a_file_that_is_not_there_is_named_with_what_is_wrong(tmp_path: Path, command: str) -> None:
+    shown = CliRunner().invoke(app, command.format(tmp_path / "absent.yaml").split())
+    assert (shown.exit_code, "Errno" in shown.output) == (1, False)
+    assert "absent.yaml" in shown.output
