@@ -52,7 +52,12 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
         territory = load_tried(folder)
     except TerritoryInvalid as exc:
         if as_json:
-            typer.echo(json.dumps({"version": None, "sections": [], "problems": [{"file": p.file, "line": p.line, "what": p.what} for p in exc.problems]}, ensure_ascii=False))
+            typer.echo(
+                json.dumps(
+                    {"version": None, "sections": [], "problems": [{"file": p.file, "line": p.line, "what": p.what} for p in exc.problems]},
+                    ensure_ascii=False,
+                )
+            )
         raise _invalid(folder, exc) from exc
     if as_json:
         sections = [{"section": s.section.value, "bytes": len(s.model_dump_json())} for s in territory.sections]
