@@ -125,3 +125,21 @@ async def test_a_start_without_a_territory_says_so_in_one_line(tmp_path: Path) -
         await open_territory(Settings(territory=tmp_path))
     assert len(str(failed.value).splitlines()) == 1
     assert f"vigie territory check {tmp_path}" in str(failed.value)
+
+
+@pytest.mark.parametrize(("name", "content", "said"), [
+    ("communes.geojson", None, "communes.geojson:0: cannot be read: No such file or directory"),
+    ("communes.geojson", "{", "communes.geojson:0: no outlines by INSEE code"),
+    ("communes.geojson", '{"features": []}', "communes.geojson:0: no outlines by INSEE code"),
+    ("geocodes.csv", "a,b\n1,2\n", "geocodes.csv:1: missing columns: value_name"),
+    ("geocodes.csv", "value_name,value,communes,sender\nNUTS3,FR105,99999,\n", "geocodes.csv:2: commune '99999' is not in communes.csv"),
+])  # fmt: skip
+def test_a_map_that_no_screen_could_draw_is_a_problem_of_the_folder(tmp_path: Path, name: str, content: str | None, said: str) -> None:
+    """The check was content, and the console ended at every start."""
+    folder = shutil.copytree(FOLDER, tmp_path / "92")
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_text(content, encoding="utf-8")
+    shown = CliRunner().invoke(app, ["territory", "check", str(folder)])
+    assert (shown.exit_code, said in shown.output) == (1, True), shown.output
