@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from schemas.base import Instant
+from schemas.realms import is_live, partition_of
+from schemas.topics import PARTITIONS
 from services.console.line_facts import LINES
 from services.runtime.transaction import FactRecord, Source, Transaction
 
@@ -17,6 +19,8 @@ RANK = {"alerts": 0, "continuity": 1, "delivery": 2}
 SYSTEM = "system"
 _RECORDED_BY_ALL = {"RealmOpened", "RealmClosed", "ReferencePublished"}
 """Facts that every service records when it hears of them: one line is enough."""
+_OF_A_LOG = {"LossDeclared", "Rebased"}
+"""Facts of no realm: what an operator did to the log of a service, and so to every realm of the partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +82,24 @@ def author_of(src: Source) -> tuple[str, str | None]:
     return token, role or None
 
 
+def is_told_in(realm: str, tx: Transaction, partition: int) -> bool:
+    """The main courante of this realm has the lines of this record: its own, and for a live realm what was done to the log that holds it. In a simulated
+    realm, whose clock stands then, that would be a line out of the future.
+    """
+    return tx.realm == realm or (not tx.realm and is_live(realm) and partition_of(realm, PARTITIONS) == partition)
+
+
 def line_of(tx: Transaction, fact: FactRecord, partition: int, ordinal: int) -> LineRecord | None:
     """The line of a fact, or None when the fact is no line of its own."""
     make = LINES.get(fact.name)
-    if make is None or not tx.realm or (fact.name in _RECORDED_BY_ALL and tx.service != "alerts"):
+    if make is None or (not tx.realm and fact.name not in _OF_A_LOG) or (fact.name in _RECORDED_BY_ALL and tx.service != "alerts"):
         return None
     made = make(fact)
     if made is None:
         return None
     author, role = author_of(tx.src)
     base: dict[str, Any] = {
-        "key": key_of(fact.at, tx.service, tx.seq, ordinal), "id": fact.id, "type": fact.name, "occurred_at": fact.at,
+        "key": key_of(fact.at, tx.service, tx.seq, ordinal), "id": fact.id if tx.realm else f"{tx.service}/{fact.id}", "type": fact.name, "occurred_at": fact.at,
         "recorded_at": fact.at, "author": author, "role": role, "place": f"{tx.service}/{partition}/{tx.seq}/{ordinal}",
     }  # fmt: skip
     return LineRecord(**base | made)

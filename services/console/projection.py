@@ -15,6 +15,7 @@ import orjson
 
 from schemas.base import MINUTE_MS, Instant
 from schemas.realms import is_live
+from schemas.topics import SERVICES
 from services.console import store
 from services.console.effects import (
     CommandAnswered,
@@ -26,7 +27,7 @@ from services.console.effects import (
     SectionPublished,
     effects,
 )
-from services.console.lines import LineRecord
+from services.console.lines import LineRecord, is_told_in
 from services.console.store import Batch
 from services.runtime.chain import Position
 from services.runtime.transaction import Transaction
@@ -99,6 +100,11 @@ class Projection:
     """Realm → its fields; updated in place, so a batch that fails means a new Projection."""
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     """The machine's, as the broker's append times are."""
+    heard: dict[str, set[str]] = field(init=False)
+    """Service → realms that its log has told of so far."""
+
+    def __post_init__(self) -> None:
+        self.heard = {service: set(self.realms) for service in SERVICES}
 
     def batch(self, epoch: str, before: Mapping[str, str], records: Sequence[Accepted]) -> Projected:
         """One write for records of one or more services. `before`: position key → stored value, for every partition in `records`.
@@ -113,10 +119,14 @@ class Projection:
             tx = accepted.transaction
             positions[store.position(tx.service, accepted.partition)] = dump_position(accepted.position, tx.at)
             for effect in effects(tx, accepted.partition):
-                self._collect(effect, tx, changes, batch, answered)
+                if isinstance(effect, LineAdded):
+                    self._write_down(effect.line, tx, accepted.partition, changes)
+                else:
+                    self._collect(effect, tx, changes, batch, answered)
             if not is_live(tx.realm) and any(fact.name == "RealmClosed" for fact in tx.facts):
                 self._end(tx, changes)
             if _concerns_realm(tx):
+                self.heard[tx.service].add(tx.realm)
                 changes.setdefault(tx.realm, _RealmChanges()).clocks[tx.service] = tx.at
         aside = self._lay_aside(batch, changes)
         for realm, change in changes.items():
@@ -164,6 +174,12 @@ class Projection:
             batch.add("SET", store.of(realm, "floor"), store.NO_LINES)
         return gone
 
+    def _write_down(self, line: LineRecord, tx: Transaction, partition: int, changes: dict[str, _RealmChanges]) -> None:
+        """In the main courante of its realm; of every one that its log has told of, if it is about the log."""
+        written = orjson.dumps(line.dump())
+        for realm in (tx.realm,) if tx.realm else sorted(r for r in self.heard[tx.service] if is_told_in(r, tx, partition)):
+            changes.setdefault(realm, _RealmChanges()).lines.append((line, written))
+
     def _collect(self, effect: Effect, tx: Transaction, changes: dict[str, _RealmChanges], batch: Batch, answered: list[str]) -> None:
         match effect:
             case CommandAnswered():
@@ -188,8 +204,6 @@ class Projection:
                 change.touched = True
             case RowPut():
                 _put(change, effect)
-            case LineAdded(line=line):
-                change.lines.append((line, orjson.dumps(line.dump())))
             case InputLost():
                 change.lost[effect.id] = orjson.dumps({n: getattr(effect, n) for n in ("state", "reason", "at", "source_key")})
 

@@ -21,7 +21,7 @@ from schemas.base import Instant, UnknownType
 from schemas.realms import partition_of
 from schemas.topics import PARTITIONS, SERVICES, log
 from services.console.chronicle import Chronicle, Fold, Version, versions
-from services.console.lines import LineRecord, line_of
+from services.console.lines import LineRecord, is_told_in, line_of
 from services.runtime.chain import Position, follow
 from services.runtime.ending import in_thread
 from services.runtime.exits import Stop
@@ -130,7 +130,7 @@ async def older_lines(reader: PartitionReader, realm: str, wanted: Callable[[Lin
                 seen += 1
                 if seen % PAUSE_EVERY == 0:
                     await asyncio.sleep(0)
-                if tx is None or tx.realm != realm:
+                if tx is None or not is_told_in(realm, tx, partition):
                     continue
                 for ordinal, fact in enumerate(tx.facts):
                     line = line_of(tx, fact, partition, ordinal)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from services.console.evidence.bundle import Bundle
+from services.console.lines import is_told_in
 from services.runtime.chain import Position, follow
 from services.runtime.partitions import PartitionReader
 from services.runtime.reader import newest_logic
@@ -62,7 +63,7 @@ async def write_log(
                     await asyncio.sleep(0)
                 if tx is None:
                     continue
-                mine = tx.realm == realm
+                mine = is_told_in(realm, tx, partition)
                 concerns = mine and named in raw
                 if stretch.first is None and not concerns:
                     continue

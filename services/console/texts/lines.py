@@ -452,6 +452,13 @@ def _fixed(text: str) -> Callable[[Record, Names, Translator], str]:
     return lambda record, names, _: _(text)
 
 
+_LOGS: Final = {"alerts": N_("alertes"), "continuity": N_("continuité"), "delivery": N_("envois")}
+
+
+def _of_log(text: str) -> Callable[[Record, Names, Translator], str]:
+    return lambda record, names, _: _(text).format(log=_(_LOGS[record.place.partition("/")[0]]))
+
+
 def _refused(record: Record, names: Names, _: Translator) -> str:
     return refusal(str(record.values.get("code", "")), record.values, _.lang)
 
@@ -519,7 +526,7 @@ _MAKERS: dict[str, Callable[[Record, Names, Translator], str]] = {
     "InputFailed": _fixed(N_("Message non traité, gardé pour être rejoué")),
     "InputRefused": _fixed(N_("Message illisible, gardé pour être relu")),
     "DeadlineFailed": _fixed(N_("Échéance non traitée")),
-    "LossDeclared": _fixed(N_("Perte de journal déclarée")),
-    "Rebased": _fixed(N_("Reprise sur un autre système")),
+    "LossDeclared": _of_log(N_("Journal « {log} » : perte de sa fin déclarée, il repart de ce qui en reste")),
+    "Rebased": _of_log(N_("Journal « {log} » : il repart d’une sauvegarde, sur un second site ou d’une entrée refaite")),
 }
 """Fact name → its sentence; the same names as in `services.console.lines`."""

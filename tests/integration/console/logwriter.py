@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from schemas.base import Fact, Message
 from schemas.realms import derive_id, partition_of
 from schemas.reference import ReferencePublished
-from schemas.runtime import CommandApplied, LossDeclared, RealmOpened, Tick
+from schemas.runtime import CommandApplied, LossDeclared, RealmOpened, Rebased, Tick
 from schemas.topics import PARTITIONS, inputs, log
 from services.runtime.chain import Position, follow
 from services.runtime.reader import newest_logic
@@ -44,7 +44,8 @@ class Chains:
         src = Source(inputs(service), partition, offset, digest, input_id, cause.wire_type(), source, at, input_id, input_id)
         records = tuple(record(f, derive_id(realm, input_id, type(f).__name__, n), times[n] if times else at) for n, f in enumerate(facts))
         history = before.history + (cause is LossDeclared)
-        tx = Transaction(1, before.seq + 1, before.hash, history, "test", service, realm, realm, src, at, records, None)
+        of = "" if cause in (LossDeclared, Rebased) else realm  # as `services.runtime.chain.declare`
+        tx = Transaction(1, before.seq + 1, before.hash, history, "test", service, of, of, src, at, records, None)
         raw = tx.dump()
         after, accepted = follow(before, before.next, raw, newest_logic(service))
         assert accepted is not None

@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.alerts import MetricChanged
-from schemas.base import UnknownType
-from schemas.runtime import CommandApplied, CommandRefused, InputFailed, InputRefused, RealmOpened
-from schemas.topics import SERVICES
+from schemas.base import Fact, UnknownType
+from schemas.realms import partition_of
+from schemas.runtime import CommandApplied, CommandRefused, InputFailed, InputRefused, LossDeclared, RealmOpened, Rebased
+from schemas.topics import PARTITIONS, SERVICES
 from services.console.chronicle import Chronicle, Fold, versions
 from services.console.effects import CommandAnswered, InputLost, LineAdded, RealmTouched, RowPut, effects
-from services.console.projection import Projection, dump_position, load_position
+from services.console.projection import Projected, Projection, dump_position, load_position
 from services.console.store import COMMAND_TTL_S, SIMULATED_COMMAND_TTL_S, command, position, sent
 from services.runtime import copies
 from services.runtime.chain import Position, follow
@@ -36,8 +37,8 @@ class Accepted:
         self.transaction, self.partition, self.position = transaction, partition, position
 
 
-def accepted(chains: Chains, service: str, facts: Sequence[object], at: int, **more: object) -> Accepted:
-    partition, raw = chains.make(service, REALM, facts, at, **more)  # type: ignore[arg-type]
+def accepted(chains: Chains, service: str, facts: Sequence[object], at: int, realm: str = REALM, **more: object) -> Accepted:
+    partition, raw = chains.make(service, realm, facts, at, **more)  # type: ignore[arg-type]
     return Accepted(Transaction.load(raw), partition, chains.positions[service, partition])
 
 
@@ -213,3 +214,41 @@ def test_rates_count_first_words_only() -> None:
     changes = [e.line.change for one in (first, verdict) for e in effects(one.transaction, 0) if isinstance(e, LineAdded)]
     assert [p.new for p in puts] == [True, False]
     assert changes == ["applied", "verdict"]
+
+
+LIVE = "92"
+OTHER = next(r for r in map(str, range(100, 10_000)) if partition_of(r, PARTITIONS) != partition_of(LIVE, PARTITIONS))
+DRILL = "92~ex-1"
+
+
+def opened(chains: Chains, service: str, realm: str) -> Accepted:
+    return accepted(chains, service, [RealmOpened(territory="92", title_code="test", started_at=START, lineage=realm)], START, realm)
+
+
+def written(projected: Projected) -> set[tuple[str, str]]:
+    """(realm, type of a line)."""
+    found = (c for c in projected.batch.commands if c[0] == "HSET" and str(c[1]).endswith(":lines"))
+    return {(str(c[1]).split(":")[1], orjson.loads(raw)["type"]) for c in found for raw in c[3::2]}
+
+
+def test_what_was_done_to_a_log_of_exercises_is_no_line_out_of_their_future() -> None:
+    chains, projection = Chains(), Projection({})
+    projection.batch("e", {}, [opened(chains, "alerts", DRILL)])
+    repaired = accepted(chains, "alerts", [LossDeclared(detail="disk")], START, DRILL, cause=LossDeclared)
+    assert projection.batch("e", {}, [repaired]).lines == {}
+
+
+@pytest.mark.parametrize("fact", [LossDeclared(detail="disk"), Rebased(cluster_id="k2", next_offset=7)])
+@pytest.mark.parametrize("again", [False, True])
+def test_what_was_done_to_a_log_stands_in_the_main_courante_of_each_live_realm_that_it_tells_of(fact: Fact, again: bool) -> None:
+    chains, projection = Chains(), Projection({})
+    first = [opened(chains, "alerts", realm) for realm in (LIVE, OTHER, DRILL)] + [opened(chains, "continuity", LIVE)]
+    for one in first:
+        projection.batch("e", {position(one.transaction.service, one.partition): ""}, [one])
+    if again:  # the next process knows the realms from the store
+        projection = Projection(projection.realms)
+    repaired = accepted(chains, "alerts", [fact], START + crisis.MINUTE, LIVE, cause=type(fact))
+    assert repaired.transaction.realm == ""
+    done = projection.batch("e", {position("alerts", repaired.partition): ""}, [repaired])
+    assert written(done) == {(LIVE, type(fact).__name__)}
+    assert done.lines == {LIVE: 1}
