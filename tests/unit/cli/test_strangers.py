@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -80,7 +81,7 @@ def test_a_key_of_any_letters_is_sent(key: str, answered: Callable[[Answering], 
         return httpx.Response(200, json={"state": "applied"})
 
     answered(applied)
-    assert CliRunner().invoke(app, ["ack", "i-1", "--key", key]).exit_code == 0
+    assert CliRunner().invoke(app, ["ack", str(uuid4()), "--key", key]).exit_code == 0
     (raw,) = [value for name, value in sent[0].headers.raw if name.lower() == b"idempotency-key"]
     assert key in (raw.decode("latin-1"), raw.decode("utf-8", "replace"))
 

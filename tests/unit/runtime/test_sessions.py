@@ -244,7 +244,7 @@ async def test_strangers_and_roles_without_the_right_get_the_problem_that_says_s
     _, token = await store.create_token(new_principal(Role.OBSERVER))
     refused = await client.get("/level", headers={"Authorization": f"Bearer {token}"})
     assert refused.status_code == 403
-    assert "observer" in refused.json()["detail"]
+    assert "Observateur" in refused.json()["detail"]
     store.caught_up.set()
     assert (await client.get("/level", headers={"Authorization": "Bearer wrong"})).status_code == 401
 
