@@ -18,9 +18,8 @@ DESKTOP = "/usr/bin/chromium"
 """For what only the desktop does: push messages."""
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-    "--font-render-hinting=none", "--process-per-site", "--renderer-process-limit=1",
+    "--font-render-hinting=none",
 ]  # fmt: skip
-"""One process for all pages saves an eighth of the processor per page."""
 REALM = "92~ex-navigateur"
 RESPONDERS = Path(__file__).with_name("responders.yaml")
 STEP_MS = 45_000
