@@ -95,7 +95,7 @@ class CrisisScreens(Screen):
             "views": cell.VIEWS, "layouts": cell.LAYOUTS, "takers": takers(shown, x) if shown else "",
             "takers_of": lambda task: w.person_name(task.taken_by, x.names, x._) if task.taken_by else "",
             "calls": [c for c in await self._calls(x) if c.found.state == "running"],
-            "running": [r for r in x.shell.realms if r.simulated and r.state == "open"] if not x.shell.realm.simulated else [],
+            "running": [r for r in x.shell.realms if r.kind == "ex" and r.state == "open"] if not x.shell.realm.simulated else [],
         }  # fmt: skip
 
     async def incident(self, request: Request, id: str) -> dict[str, Any]:

@@ -461,6 +461,12 @@ async def test_each_reader_of_a_report_is_written_down(monkeypatch: pytest.Monke
     assert read == ["report.text_read cell-1", "report.text_read cell-2"]
 
 
+async def test_the_live_realm_offers_the_exercises_that_run_and_no_measurement() -> None:
+    live = Held("92", clock=NOW, reference=reference(), fields={"started_at": START})
+    browser, _model = browsing(live, realm(), Held("92~test-bench", clock=NOW, reference=reference()))
+    assert re.findall(r'class="btn s" href="/\?realm=([^"]+)"', (await browser.get("/?realm=92")).text) == [REALM]
+
+
 async def test_realms_are_all_in_the_list_page_by_page() -> None:
     browser, _model = browsing(crisis(), *(Held(f"92~test-{n:02}", clock=START) for n in range(44)))
     seen: list[str] = []
