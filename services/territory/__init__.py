@@ -4,7 +4,7 @@ French keys of the YAML files become English here, once. Every problem is a `Pro
 stops at the first. The version of a territory is a hash of its sections, so the same content has the same version.
 """
 
-from services.territory.load import Territory, TerritoryInvalid, load_territory
+from services.territory.load import Territory, TerritoryInvalid, load_territory, territory_now
 from services.territory.source import Problem
 
-__all__ = ["Problem", "Territory", "TerritoryInvalid", "load_territory"]
+__all__ = ["Problem", "Territory", "TerritoryInvalid", "load_territory", "territory_now"]

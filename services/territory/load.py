@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from schemas import reference as ref
@@ -98,3 +99,17 @@ def load_territory(folder: Path) -> Territory:
         staffing, ref.Plans(plans=tuple(plans)),
     )  # fmt: skip
     return Territory(folder.name, folder, ref.version_of(sections), sections)
+
+
+def territory_now(folder: Path) -> Territory:
+    """As `load_territory`, which takes a core half a second, but the same one again as long as the files have the same names, sizes and times of change."""
+    try:
+        files = tuple(sorted((file.name, (about := file.stat()).st_size, about.st_mtime_ns) for file in folder.iterdir()))
+    except OSError:
+        return load_territory(folder)
+    return _loaded(folder, files)
+
+
+@lru_cache(maxsize=1)
+def _loaded(folder: Path, _files: tuple[tuple[str, int, int], ...]) -> Territory:
+    return load_territory(folder)

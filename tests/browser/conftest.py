@@ -78,7 +78,10 @@ class Visitor:
     contexts: list[BrowserContext] = field(default_factory=list)
 
     def context(self, width: int = 1440, height: int = 900, **options: object) -> BrowserContext:
-        settings = {"locale": "fr-FR", "viewport": {"width": width, "height": height}, "base_url": self.url, "storage_state": self.state}
+        settings = {
+            "locale": "fr-FR", "viewport": {"width": width, "height": height}, "base_url": self.url, "storage_state": self.state,
+            "reduced_motion": "reduce",
+        }  # fmt: skip
         made = self.browser.new_context(**settings | options)  # type: ignore[arg-type]
         made.set_default_timeout(STEP_MS)
         self.contexts.append(made)

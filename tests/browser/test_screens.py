@@ -103,7 +103,7 @@ def test_a_calm_wall_says_so_in_one_line(own_realm: str, visitor: Accounts) -> N
 
 def test_a_calm_wall_turns_through_its_views_and_stays_with_the_crisis(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
     """mockups/README.md: the wall turns by itself between pages while nothing is open."""
-    page = visitor("kiosk").page(width=1920, height=1080)
+    page = visitor("kiosk").page(width=1920, height=1080, reduced_motion="no-preference")
     page.clock.install()
     page.goto(f"/mur?realm={own_realm}")
     main = page.locator("#contenu")

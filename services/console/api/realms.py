@@ -23,7 +23,7 @@ from services.runtime.access_http import allowed
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError, fault
 from services.runtime.rights import Permission
-from services.territory import TerritoryInvalid, load_territory
+from services.territory import TerritoryInvalid, territory_now
 from services.territory.publish import reference_commands
 
 router = APIRouter(prefix="/api/v1/realms", tags=["realms"])
@@ -87,7 +87,7 @@ async def open_realm(author: Running, request: Request, body: NewRealm | None = 
     if not author.principal.sees(realm):
         raise ProblemError("out_of_scope", field="id")
     try:
-        territory = await asyncio.to_thread(load_territory, folder)
+        territory = await asyncio.to_thread(territory_now, folder)
     except TerritoryInvalid as error:
         raise ProblemError("conflict", what=f"{folder.name}: {error.problems[0]}") from None
     started = instant(body.started_at or now())

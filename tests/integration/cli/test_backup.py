@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from schemas.realms import partition_of
+from schemas.topics import PARTITIONS
 from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
 from services.delivery.decider import DeliveryDecider
@@ -108,6 +110,8 @@ def test_a_backup_of_a_running_system_is_the_same_system_on_an_empty_machine(vig
     with empty:
         assert hashes(kafka_of(empty), about["logs"]) == originals
         assert empty.token == vigie.token
+        told = [line["type"] for line in empty.get("/api/v1/log?realm=92&kind=runtime&limit=100")["items"]]
+        assert told.count("Rebased") == len([name for name in about["logs"] if name.endswith(f"/{partition_of('92', PARTITIONS)}")])
         verified = empty.cli("verify", "--json", timeout_s=400)
         assert verified.returncode == 0, verified.stdout
         states = [empty.get(f"/api/v1/reports/{id}")["state"] for id in before]

@@ -17,6 +17,7 @@ from schemas.commands import SetLevel
 from schemas.continuity import ActivityDeclared, AlarmArbitrated, AlarmRaised, AlarmRow, PlanChanged, PlanRow, StrategyChanged, StrategyRow
 from schemas.delivery import ChannelsProbed, ProbeRow
 from schemas.reassignment import Decision, ProposalChanged, ProposalRow, ProposalState
+from schemas.runtime import Rebased
 from schemas.words import ActivityState, ClockBase
 from services.console.geometry import Outlines, Plane
 from services.console.line_facts import LINES
@@ -259,3 +260,17 @@ def test_a_role_whose_people_did_not_answer_is_not_said_to_have_no_holder() -> N
     (line,) = lines("alerts", RoleUncovered(escalation=None, role="cellule_rh", scope=None))
     text = said(line, Names(), "fr").replace("\u00a0", " ")
     assert text.startswith("Rôle sans personne joignable : ")
+
+
+def test_a_log_that_goes_on_elsewhere_is_named() -> None:
+    """Of a restore each of the three logs has a line, which can be told apart."""
+    (alerts,) = lines("alerts", Rebased(cluster_id="k2", next_offset=7), cause=Rebased)
+    (delivery,) = lines("delivery", Rebased(cluster_id="k2", next_offset=7), cause=Rebased)
+    assert (
+        said(alerts, Names(), "fr").replace("\u00a0", " ")
+        == "Journal « alertes » : il repart d’une sauvegarde, sur un second site ou d’une entrée refaite"
+    )
+    assert (
+        said(delivery, Names(), "en") == "Log “messages”: it goes on from a backup, on a second site or from an input that was made again"
+    )
+    assert alerts.id != delivery.id

@@ -14,7 +14,7 @@ from schemas.base import parse_closed
 from schemas.predicates import measured
 from schemas.reference import EscalationPolicy, Plans, PublishReference, ReferencePublished
 from schemas.words import PlanState
-from services.territory import TerritoryInvalid, load_territory, source
+from services.territory import TerritoryInvalid, load_territory, source, territory_now
 from services.territory.publish import reference_commands
 from services.territory.source import read_yaml
 from tests.shipped import FOLDER
@@ -280,3 +280,15 @@ def test_a_file_that_cannot_be_read_is_not_drowned_by_what_refers_to_it(folder: 
     (folder / name).write_bytes(b"\xff\xfe")
     (found,) = problems(folder)
     assert found.startswith(f"{name}:0: ")
+
+
+def test_what_has_not_changed_is_not_read_again_and_what_has_is(folder: Path) -> None:
+    first = territory_now(folder)
+    assert territory_now(folder) is first
+    edit(folder / "communes.csv", "Nanterre", "Nanterre-sur-Seine")
+    changed = territory_now(folder)
+    assert changed.version != first.version
+    (folder / "plans.yaml").unlink()
+    for gone in (folder, folder / "elsewhere"):
+        with pytest.raises(TerritoryInvalid):
+            territory_now(gone)
