@@ -21,7 +21,7 @@ from services.alerts.waves import call_again, called_so_far, fire_from, put, run
 def follow(draft: Draft, rises: Rises) -> None:
     """Start the ladders that the new levels ask for; the lower ones are superseded (D35)."""
     if rises.territory is not None and draft.level >= CRISIS:
-        incidents = tuple(i for i in draft.open_incidents if draft.incident(i).level >= CRISIS)
+        incidents = _in_crisis(draft)
         before = [e for scope in (TERRITORY, *incidents) if (e := running(draft, scope)) is not None]
         start(draft, TERRITORY, draft.level, incidents, before)
         draft.reopened.difference_update(incidents)  # they have just been called
@@ -46,6 +46,10 @@ def follow(draft: Draft, rises: Rises) -> None:
         _call_for_danger(draft, incident)
     draft.endangered.clear()
     draft.more_danger.clear()
+
+
+def _in_crisis(draft: Draft) -> tuple[str, ...]:
+    return tuple(i for i in draft.open_incidents if draft.incident(i).level >= CRISIS)
 
 
 def _urge(draft: Draft, incident: str) -> None:
@@ -93,11 +97,13 @@ def _turned(draft: Draft, incident: str, rises: Rises) -> None:
 
 def _join_crisis(draft: Draft, incident: str, own: EscalationRow | None) -> None:
     """An incident that reaches N3 joins the realm's ladder: information, no new acknowledgement. One that nobody answered, or whose incidents
-    are all closed, is no longer there to be joined: the call begins anew.
+    are all closed, is no longer there to be joined: the call begins anew, and what nobody answered is in it.
     """
     crisis = running(draft, TERRITORY)
     if crisis is None or _is_over(draft, crisis, incident):
-        start(draft, TERRITORY, draft.incident(incident).level, (incident,), [e for e in (own, crisis) if e is not None])
+        incidents = _in_crisis(draft)
+        level = max(draft.incident(i).level for i in incidents)
+        start(draft, TERRITORY, level, incidents, [e for e in (own, crisis) if e is not None])
         return
     in_charge = own.acknowledged_by if own is not None else ()
     if own is not None:

@@ -12,7 +12,7 @@ from schemas.calling import AnswerReceived, NotificationPlanned, NotificationWit
 from schemas.commands import AcknowledgeIncident, EscalateIncident, MergeIncidents, ReopenIncident, ResolveIncident, SetLevel
 from schemas.oncall import NoteReachability, ReachRow
 from schemas.reference import EscalationPolicy, PublishReference
-from schemas.reports import Window
+from schemas.reports import Measure, Window
 from schemas.runtime import CommandApplied
 from schemas.words import Answer, Certainty, MsgType
 from tests.shipped import territory
@@ -316,6 +316,18 @@ def test_a_new_incident_of_a_crisis_that_nobody_answered_calls_everybody(scene: 
     scene.report(301, "fire", "sit-02", severity=5)
     called = calls.expect(*CRISIS)
     assert {(c.answer_expected, c.previous_level) for c in called} == {(True, None)}
+
+
+def test_what_nobody_answered_is_in_the_call_that_begins_anew(scene: Scene) -> None:
+    """Its alert stood until somebody takes it, and fell silent when another incident reached the crisis."""
+    scene.report(0, "closure", PMI, severity=1, measure=Measure(name="river_level", value=6.6, unit="m", object="station:paris-austerlitz"))
+    scene.step(300)
+    old = _ladder(scene, "territory")
+    assert (old.state, int(old.level)) == ("exhausted", 4)
+    scene.report(301, "fire", "sit-02", severity=5)
+    ladder = next(e for e in scene.state.escalations.values() if e.state == "running")
+    assert (ladder.scope, int(ladder.level), set(ladder.incidents)) == ("territory", 4, {i.id for i in scene.incidents()})
+    assert len(ladder.incidents) == 2
 
 
 def test_a_new_incident_after_all_of_a_crisis_were_closed_calls_everybody(scene: Scene) -> None:
