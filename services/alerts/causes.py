@@ -17,11 +17,13 @@ from services.alerts.claims import (
     communes_of,
     inside,
     is_ahead,
+    is_confirmed,
     is_placeless,
     is_wide,
     measure_name,
     says_restored,
     site_of,
+    stands,
     takes_back,
 )
 from services.alerts.draft import Draft
@@ -309,10 +311,9 @@ def _of_others(draft: Draft, row: ReportRow, cause: Cause) -> list[ReportRow]:
     """What other sources say of a cause, ascending: of each its newest Update and what it said after that."""
     if cause.sources == (row.source,):
         return []
-    found = (r for r in (draft.state.reports.get(i) for i in cause.reports) if r is not None)
-    stand = (r for r in found if r.confirmation == "confirmed" and not {"superseded", "cancelled"}.intersection(r.flags))
+    others = (r for r in draft.told(cause.reports) if r.source != row.source and is_confirmed(r) and stands(r))
     said: dict[str, list[ReportRow]] = {}
-    for r in sorted((r for r in stand if r.source != row.source), key=lambda r: (r.occurred_at, r.recorded_at, r.id)):
+    for r in sorted(others, key=lambda r: (r.occurred_at, r.recorded_at, r.id)):
         said[r.source] = [r] if r.msg_type is MsgType.UPDATE else [*said.get(r.source, ()), r]
     return sorted((r for rows in said.values() for r in rows), key=lambda r: (r.occurred_at, r.recorded_at, r.id))
 

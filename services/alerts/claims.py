@@ -203,6 +203,11 @@ def is_confirmed(row: ReportRow) -> bool:
     return row.confirmation == "confirmed"
 
 
+def stands(row: ReportRow) -> bool:
+    """Neither replaced nor withdrawn (D3)."""
+    return not {"superseded", "cancelled"}.intersection(row.flags)
+
+
 def is_current(row: ReportRow) -> bool:
     """Confirmed, not withdrawn, and about now, not announced (D9)."""
     return row.confirmation == "confirmed" and not {"cancelled", "planned"}.intersection(row.flags)

@@ -8,6 +8,7 @@ from schemas.words import MsgType
 from services.alerts import causes, flags
 from services.alerts.claims import communes_of, site_of
 from services.alerts.draft import Draft
+from services.alerts.endings import told_communes
 from services.alerts.evolve import OPEN
 from services.alerts.worst import is_count_of_day, union, worst
 
@@ -29,9 +30,9 @@ def _adds_nothing(draft: Draft, row: ReportRow, cause: Cause) -> bool:
         return False
     if row.expected_end not in (None, cause.expected_end) or union(cause.windows, row.effective) != cause.windows:
         return False
-    told = [r for r in (draft.state.reports.get(i) for i in cause.reports) if r is not None]
-    known = {c for r in told for c in communes_of(r, draft.territory)}
-    return known.issuperset(communes_of(row, draft.territory)) and row.plan_hint in {None, *(r.plan_hint for r in told)}
+    if not told_communes(draft, cause).issuperset(communes_of(row, draft.territory)):
+        return False
+    return row.plan_hint in {None, *(r.plan_hint for r in draft.told(cause.reports))}
 
 
 def _calm_since(draft: Draft, cause: Cause, row: ReportRow) -> bool:

@@ -160,6 +160,10 @@ class Draft:
         rows = [r for r in self.incidents(ids) if r.state in OPEN]
         return tuple(r.id for r in sorted(rows, key=lambda r: (r.known_at, r.id)))
 
+    def told(self, reports: Iterable[str]) -> list[ReportRow]:
+        """Those of these reports that are known, in their order."""
+        return [row for row in map(self.state.reports.get, reports) if row is not None]
+
     def incident_of(self, report: str) -> str | None:
         """Incident of a report; a merged one leads to the one that it was merged into."""
         row = self.state.reports.get(report)

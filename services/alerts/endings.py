@@ -70,7 +70,7 @@ def hold_again(draft: Draft, told: ReportRow) -> list[Cause]:
 
 def _all_cancelled(draft: Draft, cause: Cause) -> bool:
     """Withdrawn since it was over: there is nothing left to hold again."""
-    told = [r for r in (draft.state.reports.get(i) for i in cause.reports) if r is not None]
+    told = draft.told(cause.reports)
     return bool(told) and all("cancelled" in r.flags for r in told)
 
 
@@ -141,7 +141,7 @@ def _end_of_communes(draft: Draft, row: ReportRow) -> None:
     here = frozenset(communes_of(row, draft.territory))
     for type_ in row.lifts if here else ():
         for cause in [draft.state.causes[c] for c in sorted(draft.state.placeless.get(type_.value, ()))]:
-            told, there = [r for r in (draft.state.reports.get(i) for i in cause.reports) if r is not None], _told_communes(draft, cause)
+            told, there = draft.told(cause.reports), told_communes(draft, cause)
             if not there or here.isdisjoint(there) or not _held_at(cause, row.occurred_at) or any(is_placeless(r) for r in told):
                 continue
             if there <= here:
@@ -249,7 +249,7 @@ def end_declared(draft: Draft, row: ReportRow) -> None:
         for cause in (draft.state.causes[c] for c in ids):
             if cause.measure is None or cause.measure.name != name or not _held_at(cause, row.occurred_at):
                 continue
-            if _is_about(draft, row, set(objects_of(cause)), _told_communes(draft, cause)):
+            if _is_about(draft, row, set(objects_of(cause)), told_communes(draft, cause)):
                 lift(draft, cause, row.occurred_at, row.id)
 
 
@@ -266,9 +266,9 @@ def _is_about(draft: Draft, row: ReportRow, things: set[str], there: frozenset[s
     return (not about or not things or bool(about & things)) and (not here or there <= here)
 
 
-def _told_communes(draft: Draft, cause: Cause) -> frozenset[str]:
-    told = (draft.state.reports.get(r) for r in cause.reports)
-    return frozenset(c for r in told if r is not None for c in communes_of(r, draft.territory))
+def told_communes(draft: Draft, cause: Cause) -> frozenset[str]:
+    """All communes of which its reports speak."""
+    return frozenset(c for r in draft.told(cause.reports) for c in communes_of(r, draft.territory))
 
 
 def end_operator_outages(draft: Draft, incident: str, row: ReportRow) -> None:

@@ -28,6 +28,7 @@ from services.alerts.claims import (
     objects_of,
     services_of,
     site_of,
+    stands,
     takes_back,
 )
 from services.alerts.draft import Draft
@@ -77,8 +78,8 @@ def _held_by_another(draft: Draft, row: ReportRow, id: str, withdrawn: tuple[tup
     flag, said = draft.state.flags.get(id), [value for about, value in withdrawn if about == id]
     if flag is None or not said or flag.value == _mild(id):
         return False
-    newest = max(r.occurred_at for r in _told(draft, row.references))
-    others = (r for r in _told(draft, flag.reports) if r.id not in row.references and _stands(r))
+    newest = max(r.occurred_at for r in draft.told(row.references))
+    others = (r for r in draft.told(flag.reports) if r.id not in row.references and stands(r))
     return any(flag.value in said or r.occurred_at >= newest or (r.effective and not all_over(r.effective, draft.now)) for r in others)
 
 
@@ -87,7 +88,7 @@ def _taken_back_in_part(draft: Draft, row: ReportRow, id: str, value: Value) -> 
     flag = draft.state.flags.get(id)
     if flag is None or value != _mild(id) or flag.value == value or not takes_back(row, draft.state.rules.flag_names):
         return False
-    told = [r for r in _told(draft, flag.reports) if _stands(r)]
+    told = [r for r in draft.told(flag.reports) if stands(r)]
     left = [r for r in told if r.occurred_at > row.occurred_at or not takes_back_that(draft, row, r)]
     if not left:
         return False
@@ -193,7 +194,7 @@ def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | No
             later = None if until is None or old.until is None else max(until, old.until)
             values = {"reports": reports, "until": later, "maintenance": old.maintenance and planned}
             if at_once:
-                values["speaks_of"] = _next_day([*_told(draft, old.reports), row], draft.now) or old.speaks_of
+                values["speaks_of"] = _next_day([*draft.told(old.reports), row], draft.now) or old.speaks_of
             draft.emit(FlagChanged(row=changed(old, values)))
         return
     if old is not None and id.startswith("river:"):
@@ -218,7 +219,7 @@ def _say_since_when(draft: Draft, old: FlagRow, value: Value, row: ReportRow) ->
     elif value != old.value and row.occurred_at > old.since:
         again = [(at, id) for at, _recorded, id, said in _said(draft, old.id) if said == old.value and at > row.occurred_at]
         if again:
-            left = tuple(r.id for r in _told(draft, old.reports) if r.occurred_at > row.occurred_at)
+            left = tuple(r.id for r in draft.told(old.reports) if r.occurred_at > row.occurred_at)
             values = {"since": min(again)[0], "reports": left or (min(again)[1],)}
     if values:
         draft.emit(FlagChanged(row=changed(old, values)))
@@ -242,18 +243,9 @@ def _end(windows: Iterable[Window], now: Instant) -> Instant | None:
     return None if not ends or None in ends else max(e for e in ends if e is not None)
 
 
-def _told(draft: Draft, reports: Iterable[str]) -> list[ReportRow]:
-    return [r for r in (draft.state.reports.get(i) for i in reports) if r is not None]
-
-
-def _stands(row: ReportRow) -> bool:
-    """Neither replaced nor withdrawn."""
-    return not {"superseded", "cancelled"}.intersection(row.flags)
-
-
 def _next_day(rows: Iterable[ReportRow], now: Instant) -> Instant | None:
     """When what these declare begins: of several the nearest that is not over, else the last. One that was replaced or withdrawn says of no day."""
-    said = [r.effective for r in rows if r.effective and _stands(r)]
+    said = [r.effective for r in rows if r.effective and stands(r)]
     ahead = [w for windows in said for w in windows if w.end is None or w.end > now]
     if ahead:
         return min(w.start for w in ahead)
@@ -264,7 +256,7 @@ def _contradicts(draft: Draft, row: ReportRow, value: Value, old: FlagRow) -> bo
     """D5: another source says of the very same time that all is well, or that it is not."""
     if old.effective_from is not None or value == old.value or _mild(old.id) not in (value, old.value):
         return False
-    told = _told(draft, old.reports)
+    told = draft.told(old.reports)
     return bool(told) and row.occurred_at == _newest_word(draft, old) and all(r.source != row.source for r in told)
 
 
@@ -275,15 +267,14 @@ def _mild(id: str) -> Value:
 
 def _newest_word(draft: Draft, row: FlagRow) -> Instant:
     """The value may have been said again since: an older word does not change what a newer one has confirmed (D7)."""
-    told = (draft.state.reports.get(r) for r in row.reports)
-    return max((r.occurred_at for r in told if r is not None), default=row.since)
+    return max((r.occurred_at for r in draft.told(row.reports)), default=row.since)
 
 
 def withdraw(draft: Draft, report: str) -> None:
     """A report was cancelled or denied: what it declared is what the others say (D3). Walks over all reports when no other said the same."""
     tasks.void(draft, "contested", report, "withdrawn")
     for row in in_order(f for f in draft.state.flags.values() if report in f.reports):
-        left = _told(draft, (i for i in row.reports if i != report))
+        left = draft.told(i for i in row.reports if i != report)
         if left:
             values = {"reports": tuple(r.id for r in left), "since": min(r.occurred_at for r in left), "speaks_of": None}
             if row.id.startswith(_AT_ONCE):
@@ -371,9 +362,7 @@ def _restore(draft: Draft, row: ReportRow) -> None:
 def turn(draft: Draft, id: str) -> None:
     """What was announced is in force, from its window on; or the window ends, and it waits for the next one, or is over (D9)."""
     row, now = draft.state.flags[id], draft.now
-    told = [
-        r for r in (draft.state.reports.get(i) for i in row.reports) if r is not None and is_confirmed(r) and "cancelled" not in r.flags
-    ]
+    told = [r for r in draft.told(row.reports) if is_confirmed(r) and "cancelled" not in r.flags]
     speaking = [r for r in told if inside(r.effective, now)]
     values: dict[str, object] = {"effective_from": None, "until": _last(speaking, now)}
     if row.effective_from is not None:

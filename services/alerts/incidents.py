@@ -140,13 +140,12 @@ def begin(draft: Draft, row: ReportRow, incident: str) -> None:
 
 def _repeats(draft: Draft, row: ReportRow) -> bool:
     """A Cancel that carries the measure of what it withdraws does not say it (D3)."""
-    told = (draft.state.reports.get(r) for r in row.references)
-    return row.msg_type is MsgType.CANCEL and any(r is not None and r.measure == row.measure for r in told)
+    return row.msg_type is MsgType.CANCEL and any(r.measure == row.measure for r in draft.told(row.references))
 
 
 def recount_customers(draft: Draft, reports: Iterable[str]) -> None:
     """Reports were withdrawn, became or ceased to be current or planned works: their incidents have the newest figure that counts."""
-    told = (r for r in (draft.state.reports.get(i) for i in reports) if r is not None and measure_name(r) == "customers_cut")
+    told = (r for r in draft.told(reports) if measure_name(r) == "customers_cut")
     for incident in dict.fromkeys(draft.incident_of(r.id) for r in told):
         if incident is not None:
             count_customers(draft, incident)
