@@ -53,6 +53,7 @@ def add(
     ] = None,
     speaks_as: Annotated[str, typer.Option(help="Kind of source of its reports")] = "supervision",
     realm: Several = None,
+    rate: Annotated[float | None, typer.Option(help="Reports per second that it may bring; 0 = no limit", min=0)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the key alone")] = False,
 ) -> None:
     """Add a source and print its key. Returns when the running front accepts it."""
@@ -60,7 +61,7 @@ def add(
     body: dict[str, Any] = {
         "name": name, "dialect": dialect, "key": key, "site": site, "severity": severity, "speaks_as": speaks_as,
         "speaks_for": speaks_for or [], "heartbeat_s": heartbeat, "exercise_realm": exercise_realm,
-        "scope": {"sites": sites or [], "types": types or [], "realms": realm or []},
+        "rate_per_s": rate, "scope": {"sites": sites or [], "types": types or [], "realms": realm or []},
     }  # fmt: skip
     try:
         body |= {"type": type.value} if type else {}
@@ -90,10 +91,12 @@ def change(
     heartbeat: Annotated[int | None, typer.Option(help="Promised period, seconds", min=10, max=604_800)] = None,
     exercise_realm: Annotated[str | None, typer.Option(help="cap: where messages of status Exercise go")] = None,
     certificate: Annotated[list[Path] | None, typer.Option(help="cap: PEM certificates that sign, in place of those before")] = None,
+    rate: Annotated[float | None, typer.Option(help="Reports per second that it may bring; 0 = no limit", min=0)] = None,
 ) -> None:
     """Another mapping, from now on. What was refused for the old one can be offered again: `vigie dlq replay`."""
     said = {
         "site": site, "type": type and type.value, "severity": severity, "heartbeat_s": heartbeat, "exercise_realm": exercise_realm,
+        "rate_per_s": rate,
     }  # fmt: skip
     body: dict[str, Any] = {n: v for n, v in said.items() if v is not None}
     try:
@@ -132,7 +135,7 @@ def list_(as_json: AsJson = False) -> None:
             s["site"] or "",
             Text(seen or "jamais", "red") if s["silent"] else seen,
             f"{s['heartbeat_s']} s" if s["heartbeat_s"] else "",
-            f"{s['per_minute']:g}",
+            Text(f"{s['per_minute']:g} (dépasse son débit)", "red") if s.get("over_rate") else f"{s['per_minute']:g}",
             str(s["accepted"]),
             refused,
             plain(why),

@@ -47,13 +47,16 @@ def create(
     type: Several = None,
     realm: Several = None,
     days: Annotated[int | None, typer.Option(help="Valid for so many days; without it until revoked")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Reports per second that it may bring; 0 = no limit; without it as its role", min=0)
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the token alone")] = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Create a token. Returns when the running front accepts it."""
     settings = Settings()
     scope = {"sites": site or [], "types": type or [], "realms": realm or []}
-    body: dict[str, Any] = {"label": label, "speaks_as": speaks_as, "duty": duty, "scope": scope, "days": days}
+    body: dict[str, Any] = {"label": label, "speaks_as": speaks_as, "duty": duty, "scope": scope, "days": days, "rate_per_s": rate}
     body |= {"principal": principal} if principal else {"role": role}
     try:
         with Client(settings) as client:

@@ -48,6 +48,7 @@ class NewToken(_Body):
     speaks_as: str | None = Field(default=None, max_length=64)
     scope: Limits = Limits()
     days: int | None = Field(default=None, ge=1, le=3650)
+    rate_per_s: float | None = Field(default=None, ge=0, le=100_000, description="reports per second that it may bring; 0 = no limit")
 
 
 class NewUser(_Body):
@@ -136,6 +137,7 @@ class Administration:
             raise ProblemError("invalid", faults=(fault("role", "missing", "un rôle ou un « principal »", "a role or a “principal”"),))
         else:
             principal = new_principal(asked.role, duty=asked.duty, scope=asked.scope, speaks_as=asked.speaks_as, label=asked.label)
+            principal = principal.model_copy(update={"rate_per_s": asked.rate_per_s})
         expires = None if asked.days is None else time.time_ns() // 1_000_000 + asked.days * DAY_MS
         token_id, token = await self._access.create_token(principal, expires_at=expires)
         self._access.trace(author, "token.created", token_id)

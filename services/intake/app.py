@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sqlite3
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any, Final, Self
@@ -40,6 +41,7 @@ from services.intake.machines.registry import Registry
 from services.intake.overload import Admission, BodyRoom
 from services.intake.proxy import Proxy
 from services.intake.quota import DailyQuota
+from services.intake.rates import Limit, ReportRates
 from services.intake.receiving import InputLog, Receiver
 from services.intake.refusals import RefusedLane, Strangers
 from services.intake.reports import Reports
@@ -77,8 +79,20 @@ class Intake:
         self.proxy = Proxy(settings.console, settings.console_connect_s)
         room = BodyRoom(settings.bodies_in_memory_bytes, settings.bodies_reserve_bytes)
         self.admission = Admission(settings.in_flight, settings.in_flight_reserve, room)
+        self.book = SourceBook(settings.sources)
+        self.rates = ReportRates(
+            Limit(settings.reports_per_s, settings.reports_burst),
+            Limit(settings.danger_per_s, settings.danger_burst),
+            self._note_exceeded,
+        )
         self.receiver = Receiver(
-            self.inputs, self.vault.texts, self.ledger, self.admission, master.derived("intake.fingerprints"), settings.ack_timeout_s
+            self.inputs,
+            self.vault.texts,
+            self.ledger,
+            self.admission,
+            self.rates,
+            master.derived("intake.fingerprints"),
+            settings.ack_timeout_s,
         )
         self.refused = RefusedLane(
             settings.kafka, self.vault.texts, self.ledger, realm=settings.live_realm, days=settings.refused_days,
@@ -92,7 +106,6 @@ class Intake:
         self.ready: dict[str, Check] = {"log": self._log_ready, "access": self.access.fault, "texts": self.vault.fault}
         self.live: dict[str, Check] = {"tasks": self._tasks_live}
         strangers = Strangers()
-        self.book = SourceBook(settings.sources)
         people = People(self.vault.directory, self.access, master.derived("intake.numbers"))
         unknown = Limits(settings.unknown_per_window, settings.unknown_window_s)
         self.sms = Sms(people, places, unknown, self.vault.texts)
@@ -106,6 +119,7 @@ class Intake:
             self.book,
             settings.live_realm,
             geography,
+            self.rates,
             (self.sms, Poster(unknown), Cap(geography, self.ledger), AlertsDoor()),
         )
         alertmanager = AlertmanagerApi(
@@ -121,6 +135,11 @@ class Intake:
         )  # fmt: skip
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
+
+    def _note_exceeded(self, sender: str) -> None:
+        """Show on the page of sources who exceeds their rate; people are in no list there."""
+        if self.access.source(sender) is not None:
+            self.book.exceeded(sender, time.time_ns() // 1_000_000)
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.access)

@@ -32,6 +32,7 @@ from services.intake.machines import cloudevents
 from services.intake.machines.asked import Asked, wrong
 from services.intake.machines.book import SourceBook
 from services.intake.machines.door import TRANSIENT, Machines
+from services.intake.rates import UNLIMITED
 from services.intake.refusals import Refused, RefusedLane
 from services.runtime import metrics, tracing
 from services.runtime.access import AccessStore
@@ -157,7 +158,10 @@ class ExternalEvents:
                 continue
             if (principal := self._access.principal(source.id)) is not None:
                 best = width, principal, source
-        return None if best is None else (best[1], best[2])
+        if best is None:
+            return None
+        # a record that waits holds up those of other sources behind it on its partition: its danger overtakes in the decider's urgent lane
+        return best[1].model_copy(update={"rate_per_s": UNLIMITED}), best[2]
 
     async def _refuse(self, record: Any, principal: Principal, problem: Problem) -> None:
         metrics.count("vigie_reports_total", dialect=cloudevents.NAME, status=str(problem.status))

@@ -29,6 +29,7 @@ from schemas.words import MsgType
 from services.intake.idempotency import TOPIC, Identity, Known, Ledger, identify, print_of
 from services.intake.native import Claim
 from services.intake.overload import Admission
+from services.intake.rates import ReportRates
 from services.runtime import tracing
 from services.runtime.kafka import BrokerAway, RecordHeaders, headers_of, partition_for
 from services.runtime.keyed import KeyedWriter
@@ -102,12 +103,20 @@ class Receiver:
     """Accepts claims. One per process."""
 
     def __init__(
-        self, inputs: InputLog, texts: Texts, ledger: Ledger, admission: Admission, fingerprint_key: bytes, ack_timeout_s: float
+        self,
+        inputs: InputLog,
+        texts: Texts,
+        ledger: Ledger,
+        admission: Admission,
+        rates: ReportRates,
+        fingerprint_key: bytes,
+        ack_timeout_s: float,
     ) -> None:
         self._inputs = inputs
         self._texts = texts
         self._ledger = ledger
         self._admission = admission
+        self._rates = rates
         self._key = fingerprint_key
         self._timeout_s = ack_timeout_s
         self._under_way: dict[str, tuple[str, asyncio.Task[Known]]] = {}
@@ -128,7 +137,8 @@ class Receiver:
         return print_of(words, self._key)
 
     async def accept(self, claim: Claim, principal: Principal, key: str | None, raw: Raw, *, first_stands: bool = False) -> Receipt:
-        """Return once the report is on the log. Raises ProblemError `key_reused`, `out_of_scope`, `overloaded`, `starting`, `broker_away`.
+        """Return once the report is on the log. Raises ProblemError `key_reused`, `out_of_scope`, `overloaded`, `over_rate`,
+        `starting`, `broker_away`.
 
         `first_stands`: the same key with another body is a repetition too (a machine that tells the same transition in other words).
         """
@@ -149,6 +159,7 @@ class Receiver:
         if self.away and self._under_way and not claim.danger:
             raise _away()
         with self._admission.enter(danger=claim.danger):
+            self._rates.take(principal, danger=claim.danger)
             storing = self._store if tracing.current() is None else self._traced
             task = asyncio.create_task(storing(claim, principal, identity, raw))
             self._under_way[identity.report_id] = identity.fingerprint, task
@@ -173,9 +184,14 @@ class Receiver:
             await self._texts.put(text_id_of(report_id), TextItem(claim.text, raw.body, raw.content_type))
             self._ledger.answered(report_id)
 
-    async def renew(self, realm: str, sender: str, renewals: Sequence[Renewal]) -> None:
-        """Tell that alerts of this sender still hold (D66). The same again changes nothing. Raises ProblemError `broker_away`."""
+    async def renew(self, realm: str, principal: Principal, renewals: Sequence[Renewal]) -> None:
+        """Tell that alerts of this sender still hold (D66). The same again changes nothing.
+
+        A record of renewals counts as one report. Raises ProblemError `broker_away`, `over_rate`.
+        """
+        sender = principal.id
         for start in range(0, len(renewals), RENEWED_AT_ONCE):
+            self._rates.take(principal, danger=False)
             message = LeasesRenewed(source_key=sender, leases=tuple(renewals[start : start + RENEWED_AT_ONCE]))
             value = orjson.dumps(message.model_dump())
             id = derive_id(realm, f"{sender}\x1frenewed\x1f{blake2b(value, digest_size=16).hexdigest()}", "input", 0)

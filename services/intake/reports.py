@@ -183,9 +183,9 @@ class Reports:
             results = await asyncio.gather(*(self._member(principal, m, key, n, scope, turns) for n, m in enumerate(members)))
         finally:
             self._reader.room.give_back(len(body))
-        statuses = {r["status"] for r in results}
+        statuses, waits = {r["status"] for r in results}, [r.pop("wait_s", 0) for r in results]
         status = 202 if statuses == {202} else 503 if 503 in statuses else 207 if 202 in statuses else 422
-        extra: Headers = [(b"retry-after", b"2")] if status == 503 else []
+        extra: Headers = [(b"retry-after", b"%d" % max(2, *waits))] if status == 503 else []
         await answer_json(send, status, {"items": results}, extra)
 
     def _members(self, body: bytes) -> list[Any]:
@@ -214,7 +214,8 @@ class Reports:
                 receipt = await self._accept(principal, item, key, Raw(raw, JSON))
         except ProblemError as error:
             self._keep(principal, error.problem, raw, scope, POST_ONE)
-            return {"status": error.problem.status, "problem": error.problem.document(language(scope))}
+            told = {"status": error.problem.status, "problem": error.problem.document(language(scope))}
+            return told | {"wait_s": error.problem.retry_after_s or 0}
         metrics.count("vigie_reports_total", dialect="native", status="202")
         return {"status": 202, **receipt_document(receipt), "replayed": receipt.replayed}
 

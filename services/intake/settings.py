@@ -50,6 +50,15 @@ class IntakeSettings(Settings):
     """Reports of people without a login per poster, or per SMS gateway for unknown numbers; as many more for danger to people."""
     unknown_window_s: float = Field(default=600.0, gt=0, validation_alias=_env("unknown_window_s"))
     """The window in which they are counted."""
+    reports_per_s: float = Field(default=20.0, ge=0, validation_alias=_env("reports_per_s"))
+    """Reports that a sender may bring per second in the long run, those of a batch one each; 0 = no limit. Administrators and coordinators, who play
+    scenarios, have none; the option `--rate` gives a token or a source its own (docs/how-to/sources.md)."""
+    reports_burst: int = Field(default=1000, ge=1, validation_alias=_env("reports_burst"))
+    """Reports that a sender may bring at once, after a quiet time."""
+    danger_per_s: float = Field(default=5.0, gt=0, validation_alias=_env("danger_per_s"))
+    """As many more per second, for danger to people only."""
+    danger_burst: int = Field(default=300, ge=1, validation_alias=_env("danger_burst"))
+    """As many more at once, for danger to people only."""
     console_connect_s: float = Field(default=2.0, gt=0, validation_alias=_env("console_connect_s"))
     """Patience with the console, before a page is answered with 503."""
 

@@ -45,6 +45,7 @@ TABLE: dict[str, Metric] = {
     # front door
     "vigie_reports_total": Metric("counter", "Answers of the front door, by dialect and status", ("dialect", "status")),
     "vigie_report_seconds": Metric("histogram", "Request read until Kafka acknowledged", ("dialect",)),
+    "vigie_over_rate_total": Metric("counter", "Reports turned away because their sender exceeds its rate", ("sender",)),
     "vigie_external_lag_records": Metric("gauge", "Records of events.external not judged yet", ("partition",)),
     "vigie_proxied_total": Metric("counter", "Requests passed to the console, by status class", ("status",)),
     # read model and console

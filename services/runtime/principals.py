@@ -39,6 +39,9 @@ class Principal(Model):
     speaks_as: str | None = Field(default=None, max_length=64, description="kind of source of its reports; None = its role")
     label: str = Field(default="", max_length=100, description="what it is, for lists; never a person's name")
     person: str | None = Field(default=None, max_length=64, description="token in the directory")
+    rate_per_s: float | None = Field(
+        default=None, ge=0, le=100_000, description="reports per second that it may bring; 0 = no limit, None = as its role"
+    )
     created_at: Instant = 0
     disabled_at: Instant | None = None
 

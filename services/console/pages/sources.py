@@ -31,11 +31,12 @@ class SourceLine:
 
 
 _SILENT, _STOPPED, _NEVER, _HEARD = N_("se tait"), N_("arrêtée"), N_("jamais entendue"), N_("entendue")
-_ORDER = {_SILENT: 0, _NEVER: 1, _HEARD: 2, _STOPPED: 3}
+_OVER_RATE = N_("dépasse son débit")
+_ORDER = {_SILENT: 0, _OVER_RATE: 1, _NEVER: 2, _HEARD: 3, _STOPPED: 4}
 
 
 def source_lines(items: Sequence[dict[str, Any]], names: Names, _: Translator) -> list[SourceLine]:
-    """Silent sources, then those never heard, the others, the stopped; by name."""
+    """Silent sources, then those that exceed their rate, those never heard, the others, the stopped; by name."""
     ordered = sorted(items, key=lambda s: (_ORDER[_state(s)], s["name"]))
     return [_line(s, names, _) for s in ordered]
 
@@ -45,6 +46,8 @@ def _state(s: dict[str, Any]) -> str:
         return _STOPPED
     if s["silent"]:
         return _SILENT
+    if s.get("over_rate"):
+        return _OVER_RATE
     return _HEARD if s["last_seen"] is not None else _NEVER
 
 
@@ -53,7 +56,7 @@ def _line(s: dict[str, Any], names: Names, _: Translator) -> SourceLine:
     fields = ", ".join(f["field"] + _("\u00a0: ") + f["detail"] for f in last.get("fields", ()))
     return SourceLine(
         name=s["name"], dialect=s["dialect"], site=names.site(s["site"]) if s["site"] else "", word=_(state),
-        tone={_SILENT: "over", _STOPPED: "mute"}.get(state, ""), seen=_time(s["last_seen"]), promised_s=s["heartbeat_s"],
+        tone={_SILENT: "over", _OVER_RATE: "over", _STOPPED: "mute"}.get(state, ""), seen=_time(s["last_seen"]), promised_s=s["heartbeat_s"],
         per_minute=s["per_minute"], accepted=s["accepted"], refused=sum(s["refused"].values()),
         reasons=", ".join(f"{code} {n}" for code, n in sorted(s["refused"].items())), last_at=_time(last.get("at")),
         last_why=fields or last.get("title", ""),

@@ -23,6 +23,8 @@ from services.runtime.problems import Problem
 
 RATE_MIN: Final = 10
 """Minutes over which the rate of a source is told."""
+OVER_RATE: Final = "over_rate"
+"""Code of the refusal of a source that exceeds its rate."""
 
 
 @dataclass(slots=True)
@@ -34,6 +36,8 @@ class Health:
     accepted: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     last_refusal: dict[str, Any] | None = None
+    over_rate_at: Instant | None = None
+    """When it last exceeded its rate. A restart forgets it; how often it did is counted under `refused`."""
     minutes: dict[int, int] = field(default_factory=dict)
     """Minute → messages, of the last minutes."""
 
@@ -44,6 +48,10 @@ class Health:
         self.minutes[minute] = self.minutes.get(minute, 0) + 1
         if len(self.minutes) > RATE_MIN + 1:
             self.minutes = {m: n for m, n in self.minutes.items() if m > minute - RATE_MIN}
+
+    def exceeds(self, now: Instant) -> bool:
+        """True if it exceeded its rate within the last `RATE_MIN` minutes."""
+        return self.over_rate_at is not None and now - self.over_rate_at < RATE_MIN * MINUTE_MS
 
     def per_minute(self, now: Instant) -> float:
         """Messages per minute over the last `RATE_MIN` minutes."""
@@ -88,6 +96,12 @@ class SourceBook:
         health.refused[problem.code] += 1
         fields = [{"field": f.field, "code": f.code, "detail": f.message["fr"]} for f in problem.faults[:5]]
         health.last_refusal = {"at": now, "code": problem.code, "title": problem.kind.title["fr"], "fields": fields}
+
+    def exceeded(self, source: str, now: Instant) -> None:
+        """Count a report that was turned away because its source exceeds its rate; it comes again."""
+        health = self._of(source)
+        health.refused[OVER_RATE] += 1
+        health.over_rate_at = now
 
     def _of(self, source: str) -> Health:
         self._changed.add(source)

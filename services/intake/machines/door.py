@@ -25,6 +25,7 @@ from services.intake.machines.book import SourceBook
 from services.intake.machines.signals import Signal, State, Told, dated
 from services.intake.machines.transitions import Speaker, Transitions
 from services.intake.native import dumped
+from services.intake.rates import ReportRates
 from services.intake.receiving import Raw, Receipt, Receiver
 from services.intake.refusals import Refused, RefusedLane, Strangers
 from services.intake.reports import BATCH_AT_ONCE
@@ -113,6 +114,7 @@ class Machines:
         book: SourceBook,
         live_realm: str,
         geography: Geography,
+        rates: ReportRates,
         own_doors: Sequence[OwnDoor] = (),
     ) -> None:
         self._access = access
@@ -122,6 +124,7 @@ class Machines:
         self.transitions = Transitions(receiver, ledger, live_realm, geography)
         """What a message tells becomes reports there."""
         self.book = book
+        self.rates = rates
         self._own_doors = own_doors
 
     def serving(self, path: str) -> Dialect | OwnDoor | None:

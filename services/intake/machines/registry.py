@@ -49,6 +49,7 @@ class NewSource(BaseModel):
     exercise_realm: str | None = Field(default=None, max_length=64)
     certificates: tuple[str, ...] = Field(default=(), max_length=10)
     speaks_as: str = Field(default="supervision", max_length=64)
+    rate_per_s: float | None = Field(default=None, ge=0, le=100_000, description="reports per second that it may bring; 0 = no limit")
     scope: Scope = Scope()
 
 
@@ -65,6 +66,7 @@ class SourceChange(BaseModel):
     heartbeat_s: int | None = Field(default=None, ge=10, le=604_800)
     exercise_realm: str | None = Field(default=None, max_length=64)
     certificates: tuple[str, ...] = Field(default=(), max_length=10)
+    rate_per_s: float | None = Field(default=None, ge=0, le=100_000, description="reports per second that it may bring; 0 = no limit")
 
 
 class Registry:
@@ -95,7 +97,7 @@ class Registry:
         poster_ = asked.dialect == POSTER
         principal = new_principal(
             Role.POSTER if poster_ else Role.SOURCE, scope=asked.scope, speaks_as="public" if poster_ else asked.speaks_as, label=asked.name
-        )
+        ).model_copy(update={"rate_per_s": asked.rate_per_s})
         record = Source(
             id=principal.id, created_at=time.time_ns() // 1_000_000,
             **asked.model_dump(include=_OF_THE_RECORD), rules=asked.rules,
@@ -130,14 +132,23 @@ class Registry:
 
     async def change(self, name: str, asked: SourceChange, author: Principal) -> dict[str, Any]:
         """Its mapping, for what comes from now on; what was refused for the old one can be offered again."""
-        record = self._record(name).model_copy(update={n: getattr(asked, n) for n in asked.model_fields_set})
+        of_the_record = asked.model_fields_set - {"rate_per_s"}
+        record = self._record(name).model_copy(update={n: getattr(asked, n) for n in of_the_record})
         _check_mapping(record)
         if record.dialect == POSTER and record.site is None:
             raise wrong("site", "missing", "une affiche est celle d’un site", "a poster is that of a site")
+        if "rate_per_s" in asked.model_fields_set:
+            await self._set_rate(record.id, asked.rate_per_s)
         await self._access.put(record)
         self._access.trace(author, "source.changed", name)
         log.info("source.changed", source=name, changed=sorted(asked.model_fields_set), author=author.id)
         return self._shown(record)
+
+    async def _set_rate(self, id: str, rate_per_s: float | None) -> None:
+        """The rate stands with the principal, disabled or not: all keys of a source share it."""
+        principal = next((p for p in self._access.all(Principal) if p.id == id), None)
+        if principal is not None:
+            await self._access.put(principal.model_copy(update={"rate_per_s": rate_per_s}))
 
     def _record(self, name: str) -> Source:
         if (record := self._sources().get(name)) is None:
@@ -155,9 +166,11 @@ class Registry:
     def _shown(self, record: Source) -> dict[str, Any]:
         health, now = self._machines.book.health(record.id), time.time_ns() // 1_000_000
         principal = self._access.principal(record.id)
+        limit = None if principal is None else self._machines.rates.limit_of(principal)
         return record.model_dump(mode="json") | {
             "enabled": principal is not None, "last_seen": health.last_seen, "accepted": health.accepted,
-            "per_minute": health.per_minute(now), "silent": record.id in self._machines.book.silent, "refused": dict(health.refused), "last_refusal": health.last_refusal,
+            "per_minute": health.per_minute(now), "rate_per_s": None if limit is None else limit.per_s, "over_rate": health.exceeds(now),
+            "silent": record.id in self._machines.book.silent, "refused": dict(health.refused), "last_refusal": health.last_refusal,
         }  # fmt: skip
 
 

@@ -63,7 +63,7 @@ class Transitions:
 
     async def renew(self, speaker: Speaker, renewals: Sequence[Renewal]) -> None:
         """See Receiver.renew."""
-        await self._receiver.renew(speaker.realm, speaker.principal.id, renewals)
+        await self._receiver.renew(speaker.realm, speaker.principal, renewals)
 
     async def _tell(self, speaker: Speaker, told: Told) -> Receipt:
         body = told.body if "realm" in told.body else told.body | {"realm": speaker.realm}
