@@ -20,6 +20,13 @@ RANK: dict[str, int] = {
 ACTING = frozenset(RANK) | {"cell", "technician", "astreinte_technique", "main_courantier"}
 """Roles that carry out what was decided: action cards. Every `cellule_*` role may too."""
 
+_CARD_ROLES: Final[dict[str, frozenset[str]]] = {
+    "site_manager": frozenset({"responsable_site"}),
+    "director": frozenset({"directeur_pole", "suppleant_directeur_pole"}),
+    "technician": frozenset({"astreinte_technique"}),
+}
+"""Role of an account → roles of the organisation whose cards it works on."""
+
 HOLDER: Final = "coordinateur_pca"
 """Stopping and releasing what is sent, sending again, and telling everybody at once belong to this role or above (API.md, `/api/v1/sending/hold`)."""
 STRATEGIST: Final = "directeur_pole"
@@ -34,3 +41,10 @@ def may_decide(role: str, needed: str) -> bool:
 def may_act(role: str) -> bool:
     """True if `role` may work on an action card: not observers, kiosks, sources, auditors, liaison officers."""
     return role in ACTING or role.startswith("cellule_")
+
+
+def may_work_card(role: str, card_role: str) -> bool:
+    """Return whether `role` works on the cards of `card_role`: its own ones, and those of whoever stands below it."""
+    if role == card_role or card_role in _CARD_ROLES.get(role, ()):
+        return True
+    return card_role in RANK and RANK.get(role, 0) > RANK[card_role]

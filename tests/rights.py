@@ -17,6 +17,14 @@ class Open(Enum):
     KEY = "the key of a source of this very dialect; any other is refused"
 
 
+class Limit(Enum):
+    """How far a decision reaches: what an account limited to some sites, pôles or realms may still do."""
+
+    TERRITORY = "the whole territory's: refused to every account that is limited to sites or pôles"
+    PLACE = "about a place, an incident or an activity: refused when it lies beyond the account's sites and pôles"
+    OWN = "about the account itself, or about no place: sites and pôles set no limit"
+
+
 Who = frozenset[Role] | Open
 
 
@@ -135,6 +143,55 @@ FRONT: Final[dict[str, Who]] = {
     "GET /livez": Open.TO_ALL, "GET /readyz": Open.TO_ALL, "GET /metrics": Open.TO_ALL, "GET /-/healthy": Open.TO_ALL, "GET /-/ready": Open.TO_ALL,
 }  # fmt: skip
 """Every route that the front answers by itself."""
+
+_T, _P, _O = Limit.TERRITORY, Limit.PLACE, Limit.OWN
+LIMITS: Final[dict[str, Limit]] = {
+    # console
+    "POST /compte/cles/options": _O, "POST /compte/cles": _O, "POST /compte/cles/{id}/retirer": _O, "POST /compte/sessions/fermer": _O,
+    "POST /api/v1/reassignments/compute": _T, "POST /api/v1/reassignments/{proposal}/approve": _P,
+    "POST /api/v1/reassignments/{proposal}/decline": _P, "POST /api/v1/reassignments/{proposal}/announce": _P,
+    "POST /api/v1/reassignments/{line}/accept": _P, "POST /api/v1/reassignments/{line}/arrive": _P,
+    "POST /api/v1/reassignments/{line}/release": _P, "POST /api/v1/me/push": _O, "POST /api/v1/me/push/end": _O,
+    "POST /api/v1/incidents/{id}/acknowledge": _P, "POST /api/v1/notifications/{id}/acknowledge": _O,
+    "POST /api/v1/notifications/{id}/decline": _O, "POST /api/v1/incidents/{id}/escalate": _P, "POST /api/v1/incidents/{id}/reapply-policy": _P,
+    "POST /api/v1/incidents/{id}/resolve": _P, "POST /api/v1/incidents/{id}/reopen": _P, "POST /api/v1/incidents/{id}/merge": _P,
+    "POST /api/v1/incidents/{id}/split": _P, "POST /api/v1/incidents/{id}/notes": _P, "POST /api/v1/log": _P, "POST /api/v1/level": _T,
+    "POST /api/v1/activities/{id}/declare": _P, "POST /api/v1/activities/{id}/data-age": _P, "POST /api/v1/activities/{id}/strategies": _P,
+    "POST /api/v1/strategies/{id:path}/end": _P, "POST /api/v1/alarms/{id}/arbitrate": _P, "POST /api/v1/plans/{id}/activate": _P,
+    "POST /api/v1/plans/{id}/refuse": _P, "POST /api/v1/plans/{id}/postpone": _P, "POST /api/v1/plans/{id}/stand-down": _P,
+    "POST /api/v1/plans/{id}/retex-closed": _P, "POST /api/v1/plans/{id}/boxes/{box}": _P, "POST /api/v1/plans/{id}/cards/{card}/start": _P,
+    "POST /api/v1/plans/{id}/cards/{card}/done": _P, "POST /api/v1/plans/{id}/cards/{card}/not-applicable": _P,
+    "POST /api/v1/tasks/{id}/take": _P, "POST /api/v1/tasks/{id}/done": _P, "POST /api/v1/reports/{id}/confirm": _P,
+    "POST /api/v1/reports/{id}/deny": _P, "POST /api/v1/reports/{id}/link": _P, "POST /api/v1/maintenance": _P,
+    "POST /api/v1/maintenance/{id}/change": _P, "POST /api/v1/maintenance/{id}/end": _P, "POST /api/v1/oncall/overrides": _P,
+    "POST /api/v1/reference/changes": _T, "POST /api/v1/reference/changes/{id}/approve": _T, "POST /api/v1/reference/changes/{id}/decline": _T,
+    "POST /api/v1/reference/changes/{id}/withdraw": _T, "POST /api/v1/oncall/swaps": _P, "POST /api/v1/oncall/duties/{id}/withdraw": _P,
+    "POST /api/v1/oncall/import": _P, "POST /api/v1/drills": _T, "POST /api/v1/sitreps": _T, "POST /api/v1/improvements": _P,
+    "POST /api/v1/improvements/{id}/done": _P, "POST /api/v1/improvements/{id}/drop": _P, "POST /api/v1/notifications/{id}/replay": _P,
+    "POST /api/v1/sending/hold": _T, "POST /api/v1/sending/release": _T, "POST /api/v1/callouts": _P, "POST /api/v1/callouts/{id}/start": _P,
+    "POST /api/v1/callouts/{id}/stop": _P, "POST /api/v1/headcounts": _P, "POST /api/v1/headcounts/{id}/close": _P, "POST /api/v1/realms": _T,
+    "POST /api/v1/realms/{name}/step": _T, "POST /api/v1/realms/{name}/pause": _T, "POST /api/v1/realms/{name}/resume": _T,
+    "POST /api/v1/realms/{name}/close": _T,
+    # front
+    "POST /api/v1/reports": _P, "POST /api/v1/reports:batch": _P, "POST /api/v1/reports:line": _P, "POST /api/v1/cap": _P,
+    "POST /api/v1/attachments": _O, "POST /api/v1/tokens": _T, "DELETE /api/v1/tokens/{id}": _T, "POST /api/v1/users": _T,
+    "POST /api/v1/users/{login}/code": _T, "POST /api/v1/users/{login}/password": _T, "POST /api/v1/users/{login}/second-factor": _T,
+    "POST /api/v1/users/{login}/sign-out": _T, "POST /api/v1/users/{login}/unlink": _T, "POST /api/v1/users/{login}/enable": _T,
+    "POST /api/v1/users/{login}/disable": _T, "POST /api/v1/sources": _T, "PATCH /api/v1/sources/{name}": _T,
+    "POST /api/v1/sources/{name}/enable": _T, "POST /api/v1/sources/{name}/disable": _T, "POST /api/v1/refused/{id}/replay": _T,
+    "POST /api/v2/silences": _P, "DELETE /api/v2/silence/{id}": _P,
+}  # fmt: skip
+"""Every route of both doors that changes something and asks for a role: how far it reaches."""
+
+
+def undecided(table: dict[str, Who]) -> list[str]:
+    """Return a sentence for each route of the table that changes something and stands in `LIMITS` without a row."""
+    changing = [route for route, who in table.items() if not route.startswith("GET ") and not isinstance(who, Open)]
+    return [
+        f"{route} has no decision about scope: say in tests/rights.py, LIMITS, how far it reaches (TERRITORY, PLACE or OWN)"
+        for route in changing
+        if route not in LIMITS
+    ]
 
 
 def routes_of(routes: Iterable[Any]) -> Iterator[str]:

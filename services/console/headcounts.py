@@ -8,6 +8,7 @@ import structlog
 from fastapi import Request
 
 from schemas.callouts import HeadcountAnswer, headcount_text_id
+from services.console.api.scopes import check_sites_of
 from services.console.decisions import author_of
 from services.console.readmodel import Queries
 from services.console.resources import SafetyAnswer
@@ -20,8 +21,12 @@ log = structlog.get_logger(__name__)
 
 
 async def who_said(request: Request, queries: Queries, reader: Principal, realm: str, id: str, said: HeadcountAnswer) -> list[SafetyAnswer]:
-    """People who gave this answer, newest question first; a person who was erased has no name. Raises NotFound."""
+    """People who gave this answer, newest question first; a person who was erased has no name.
+
+    Raises NotFound, ProblemError `out_of_scope`.
+    """
     found = await queries.callout(realm, id)
+    await check_sites_of(reader, queries, realm, found.sites)
     told = (await queries.notifications(realm, campaign=id, limit=_WHOLE)).items
     texts: Texts = request.app.state.texts
     directory: Directory = request.app.state.directory

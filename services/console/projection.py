@@ -27,7 +27,7 @@ from services.console.effects import (
     SectionPublished,
     effects,
 )
-from services.console.lines import LineRecord, is_told_in
+from services.console.lines import LineRecord, author_of, is_told_in
 from services.console.store import Batch
 from services.runtime.chain import Position
 from services.runtime.transaction import Transaction
@@ -186,6 +186,7 @@ class Projection:
                 answer = {
                     "id": effect.id, "realm": tx.realm, "command": effect.command, "state": effect.state, "at": effect.at,
                     "status": effect.status, "code": effect.code, "values": effect.values or {},
+                    "author": author_of(tx.src)[0],
                 }  # fmt: skip
                 left_s = store.command_kept_s(tx.realm, effect.command) - max(self.clock_ms() - tx.src.appended_at, 0) // 1000
                 if left_s > 0:

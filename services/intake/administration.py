@@ -79,9 +79,9 @@ class Administration:
         self._sessions = sessions
         self._reader = reader
 
-    async def list_sources(self, scope: Scope, send: Send) -> None:
-        """How every source fares, for whoever may read the log; never a key."""
-        await _answer_page(scope, send, self._registry.listed(), lambda source: (source["name"],), lambda source: source)
+    async def list_sources(self, reader: Principal, scope: Scope, send: Send) -> None:
+        """Answer how every source of the reader's realms fares, for whoever may read the log; never a key."""
+        await _answer_page(scope, send, self._registry.listed(reader), lambda source: (source["name"],), lambda source: source)
 
     async def handle(self, author: Principal, method: str, parts: list[str], scope: Scope, receive: Receive, send: Send) -> None:
         """`parts`: the path below `/api/v1`, e.g. `["tokens", "t-1"]`. `method`: GET also of a HEAD."""

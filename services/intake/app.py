@@ -127,7 +127,8 @@ class Intake:
         )
         self.external = ExternalEvents(settings.kafka, self.access, machines, self.ledger, self.refused, self.book)
         self.heartbeats = Heartbeats(self.access, machines.transitions, self.ledger, self.book)
-        photos = Attachments(reader, self.vault.texts, DailyQuota(settings.photos_per_day, settings.photo_bytes_per_day))
+        quota = DailyQuota(settings.photos_per_day, settings.photo_bytes_per_day)
+        photos = Attachments(reader, self.vault.texts, quota, settings.live_realm)
         self.front = Front(
             Callers(self.access, sessions), reports, photos, Administration(self.access, sessions, reader, Registry(self.access, machines)), machines,
             alertmanager, strangers, RefusedMessages(settings.kafka, self.vault.texts, self.access, settings.live_realm), self.ledger, self.proxy,

@@ -41,6 +41,7 @@ from services.runtime import metrics, tracing
 from services.runtime.health import Check, Health
 from services.runtime.kafka import BrokerAway, iso
 from services.runtime.principals import Principal
+from services.runtime.principals import Scope as Limits
 from services.runtime.problems import Problem, ProblemError
 from services.runtime.rights import Permission
 
@@ -138,10 +139,9 @@ class Front:
         elif path == lane.PATH or path.startswith(f"{lane.PATH}/"):
             await self._refused_lane(path.removeprefix(lane.PATH).strip("/").split("/"), method, scope, receive, send)
         elif path == SOURCES and method == "GET":
-            await self._caller(scope, Permission.LOG_READ)
-            await self._administration.list_sources(scope, send)
+            await self._administration.list_sources(await self._caller(scope, Permission.LOG_READ), scope, send)
         elif path.startswith(_ADMIN):
-            author = await self._caller(scope, Permission.ACCESS_ADMIN)
+            author = await self._administrator(scope)
             await self._administration.handle(author, method, parts_of(scope)[3:], scope, receive, send)
         elif path in ("/livez", "/readyz", "/metrics", "/openapi.json", "/api/v1/whoami", "/api/v1/intake/strangers"):
             _only(method, "GET")
@@ -159,6 +159,8 @@ class Front:
                 await answer_json(send, 200, await self._refused.shown(id, reader))
             case "POST", [id, "replay"]:
                 require(reader, Permission.REPORT_RELAY)
+                if reader.scope.sites or reader.scope.poles or reader.scope.types:
+                    raise ProblemError("out_of_scope", field="refused")  # it may be about any site
                 await self._again(id, reader, scope, receive, send)
             case _, [_] | [_, "replay"]:
                 raise ProblemError("method_not_allowed", allowed="GET, HEAD, POST")
@@ -225,7 +227,7 @@ class Front:
             case "/api/v1/whoami":
                 await answer_json(send, 200, whoami(await self._callers.identify(scope)))
             case "/api/v1/intake/strangers":
-                await self._caller(scope, Permission.ACCESS_ADMIN)
+                await self._administrator(scope)
                 await answer_json(send, 200, self._strangers.listed())
             case "/openapi.json":
                 await answer_json(send, 200, await self._document())
@@ -247,6 +249,13 @@ class Front:
         principal = scope.get(lane.SENDER) or await self._callers.identify(scope)
         require(principal, permission)
         return principal
+
+    async def _administrator(self, scope: Scope) -> Principal:
+        """Return the caller who administers accounts. A limited one could give another account what it lacks. Raises ProblemError."""
+        author = await self._caller(scope, Permission.ACCESS_ADMIN)
+        if author.scope != Limits():
+            raise ProblemError("out_of_scope", field="access")
+        return author
 
     async def _document(self) -> dict[str, Any]:
         """The whole OpenAPI document, as it was last while the console does not answer. Raises ProblemError `console_away`: a part would look like the whole."""

@@ -308,7 +308,7 @@ def check_realm(body: NativeReport, realm: str, principal: Principal) -> None:
     try:
         parse_realm(realm)
     except RealmNameInvalid:
-        raise ProblemError("invalid", faults=(_REALM_FAULT,)) from None
+        raise ProblemError("invalid", faults=(REALM_FAULT,)) from None
     live = is_live(realm)
     if live and body.status != "Actual":
         raise ProblemError("status_realm", faults=(fault("status", "status_realm", "territoire réel", "live realm"),))
@@ -322,7 +322,7 @@ def check_realm(body: NativeReport, realm: str, principal: Principal) -> None:
         )
 
 
-_REALM_FAULT: Final[FieldFault] = fault(
+REALM_FAULT: Final[FieldFault] = fault(
     "realm", "realm_name", "un territoire s’écrit « 92 » ou « 92~ex-nom »", "a realm is written “92” or “92~ex-name”"
 )
 

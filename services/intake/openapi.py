@@ -156,6 +156,7 @@ def own_document() -> dict[str, Any]:
         "/api/v1/reports/{id}/raw": {"get": {"summary": "The bytes of a report as they came", "operationId": "getRawReport", "parameters": [_path("id")], "responses": raw}},
         "/api/v1/attachments": {"post": {
             "summary": "A photo of a report, JPEG or PNG; what tells who took it and where is taken out", "operationId": "postAttachment",
+            "parameters": [{"name": "realm", "in": "query", "required": False, "schema": {"type": "string"}}],
             "requestBody": {"required": True, "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in (JPEG, PNG)}},
             "responses": _answers("201", "kept; its id goes into the report's `attachments`", _OBJECT, *_REFUSALS),
         }},

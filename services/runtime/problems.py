@@ -172,7 +172,7 @@ def _kinds() -> dict[str, Kind]:
          "Cette clé est celle de la source « {source} » ({dialect}), qui parle à {address}.",
          "This key is that of source “{source}” ({dialect}), which speaks to {address}."),
         ("out_of_scope", 403, "Hors du périmètre", "Out of scope",
-         "Cet émetteur ne peut pas parler pour ce que désigne le champ « {field} ».", "This sender may not speak for what field “{field}” names."),
+         "Le périmètre de ce compte ne couvre pas ce que désigne « {field} ».", "The scope of this account does not cover what “{field}” names."),
         ("recorded_at_forbidden", 403, "Heure de réception refusée", "recorded_at refused",
          "« recorded_at » n’est accepté que de qui peut rejouer un exercice.", "“recorded_at” is accepted only from somebody who may play an exercise."),
         ("not_found", 404, "Introuvable", "Not found", "Rien à cette adresse.", "Nothing lives at this address."),

@@ -8,7 +8,7 @@ from services.console.app import create_app, take_in
 from services.console.pages.routes import pages_router
 from services.intake.openapi import own_document
 from services.runtime.health import Health
-from tests.rights import CONSOLE, FRONT, routes_of
+from tests.rights import CONSOLE, FRONT, LIMITS, routes_of, undecided
 
 
 def test_every_route_of_the_console_has_its_row_and_every_row_its_route() -> None:
@@ -21,6 +21,16 @@ def test_every_route_of_the_console_has_its_row_and_every_row_its_route() -> Non
 def test_every_route_of_the_front_has_its_row_and_every_row_its_route() -> None:
     found = [f"{method.upper()} {path}" for path, operations in own_document()["paths"].items() for method in operations]
     assert sorted(found) == sorted(FRONT)
+
+
+def test_every_decision_says_how_far_it_reaches() -> None:
+    """A new route without a decision about scope let every limited account act on the whole territory."""
+    assert undecided(CONSOLE) + undecided(FRONT) == []
+    assert sorted(set(LIMITS) - set(CONSOLE) - set(FRONT)) == []
+    forgotten = undecided({"POST /api/v1/levers": frozenset()})
+    assert forgotten == [
+        "POST /api/v1/levers has no decision about scope: say in tests/rights.py, LIMITS, how far it reaches (TERRITORY, PLACE or OWN)"
+    ]
 
 
 PROMISED = (

@@ -21,6 +21,7 @@ from schemas.words import Channel, Level
 from services.console.api.answering import RESPONSES, answer, repeated
 from services.console.api.callouts import Calling, drafts, people_of, sms_parts, staff_of
 from services.console.api.context import Author, Body
+from services.console.api.scopes import check_sites
 from services.console.decisions import Decisions, author_of
 from services.console.i18n import SOURCE, Translator, translator
 from services.console.texts.lines import few
@@ -95,6 +96,7 @@ async def announce(author: Calling, proposal: str, body: Announce | None = None)
     told = told_of(await author.model.orders(author.realm, found.id))
     if not told:
         raise ProblemError("conflict", what=both("Aucun ordre n’est parti.", "No order went out."))
+    await check_sites(author, {one.site for one in told})
     known = {row.id: row.state for row in (await author.model.callouts(author.realm, limit=MOST)).items if row.decision}
     waiting = [one for one in told if known.get(one.callout, DRAFTED) == DRAFTED]
     if asked.start:

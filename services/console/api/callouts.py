@@ -15,7 +15,8 @@ from schemas.callouts import CHUNK, Called, DraftCallOut, StartCallOut, StopCall
 from schemas.directory import Contact
 from schemas.words import Channel, Level
 from services.console.api.answering import RESPONSES, answer, decide, repeated, require_text
-from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Reader, deciding
+from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Reader, deciding, is_limited
+from services.console.api.scopes import check_sites
 from services.console.decisions import Decisions, author_of
 from services.console.resources import CallOut, Page
 from services.runtime.problems import ProblemError, fault
@@ -68,6 +69,7 @@ async def callout(reader: LogReading, id: str) -> CallOut:
 async def draft(author: Calling, body: NewCallOut) -> Response:
     author = author.within(body)
     require_text(body.text, "text")
+    await check_sites(author, () if body.everybody else body.sites)
     if (before := await repeated(author)) is not None:
         return before
     decisions: Decisions = author.request.app.state.decisions
@@ -90,12 +92,20 @@ async def draft(author: Calling, body: NewCallOut) -> Response:
 
 @router.post("/{id}/start", responses=RESPONSES, summary="From now on people are told")
 async def start(author: Calling, id: str, body: Body | None = None) -> Response:
+    await check_callout(author.within(body), id)
     return await decide(author, body, "delivery", StartCallOut, callout=id)
 
 
 @router.post("/{id}/stop", responses=RESPONSES, summary="Nobody else is told")
 async def stop(author: Calling, id: str, body: Body | None = None) -> Response:
+    await check_callout(author.within(body), id)
     return await decide(author, body, "delivery", StopCallOut, callout=id)
+
+
+async def check_callout(author: Author, id: str) -> None:
+    """Refuse a call-out or headcount that goes beyond the author's sites. Raises NotFound, ProblemError `out_of_scope`."""
+    if is_limited(author.principal):
+        await check_sites(author, (await author.model.callout(author.realm, id)).sites)
 
 
 def _reads_texts(reader: Reader) -> bool:

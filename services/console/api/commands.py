@@ -9,11 +9,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.console.api.context import Author, deciding
-from services.console.decisions import LONGEST_WAIT_S, Decisions
+from services.console.decisions import LONGEST_WAIT_S, Answer, Decisions, author_of
 from services.console.faults import NotFound, RealmUnknown
 from services.console.queries.journal import command_result
 from services.console.resources import CommandResult
 from services.console.texts import refusal
+from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission
 
@@ -26,13 +27,13 @@ async def one(
 ) -> CommandResult:
     decisions: Decisions = request.app.state.decisions
     response.headers["Cache-Control"] = "no-store"
-    answer = await decisions.answers.read(id)
+    answer = _shown_to(author.principal, await decisions.answers.read(id))
     if answer is None and not decisions.issued(id):
         raise NotFound
     if answer is None and not await decisions.answers.under_way(id):
         raise ProblemError("command_gone")
     if answer is None and "wait=" in request.headers.get("prefer", ""):
-        answer = await decisions.answers.wait(id, min(author.wait_s, LONGEST_WAIT_S))
+        answer = _shown_to(author.principal, await decisions.answers.wait(id, min(author.wait_s, LONGEST_WAIT_S)))
     if answer is not None:
         return command_result(answer, author.lang)
     if await _is_over(author):  # it was under way when the realm was closed: a step, above all
@@ -41,6 +42,20 @@ async def one(
             id=id, command_id=id, realm=author.realm, state="failed", code=code, detail=refusal(code, {}, author.lang)
         )  # fmt: skip
     return CommandResult(id=id, command_id=id, realm=author.realm, state="pending")
+
+
+def _shown_to(reader: Principal, answer: Answer | None) -> Answer | None:
+    """Return the answer if its realm is one that the reader sees, and its command the reader's own unless they see the picture.
+
+    Raises ProblemError `out_of_scope`, NotFound.
+    """
+    if answer is None:
+        return None
+    if not reader.sees(answer["realm"]):
+        raise ProblemError("out_of_scope", field="realm")
+    if not reader.may(Permission.PICTURE_READ) and answer.get("author") != author_of(reader):
+        raise NotFound
+    return answer
 
 
 async def _is_over(author: Author) -> bool:

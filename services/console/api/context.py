@@ -148,8 +148,8 @@ def reading(permission: Permission) -> Callable[..., Awaitable[Reader]]:
     return dependency
 
 
-def deciding(permission: Permission) -> Callable[..., Awaitable[Author]]:
-    """A dependency for decisions that need this right."""
+def deciding(permission: Permission, *, whole_territory: bool = False) -> Callable[..., Awaitable[Author]]:
+    """Return a dependency for decisions that need this right; `whole_territory`: from accounts without a limit of sites and pôles alone."""
     who = allowed(permission)
 
     async def dependency(
@@ -157,6 +157,8 @@ def deciding(permission: Permission) -> Callable[..., Awaitable[Author]]:
         principal: Principal = Depends(who),  # noqa: B008  FastAPI's way; an annotation could not see `who`
         realm: Annotated[str | None, Query(max_length=64, description="default: the live realm of the territory")] = None,
     ) -> Author:
+        if whole_territory:
+            check_whole_territory(principal)
         request.state.unknown_fields = await _unknown_fields(request)
         return Author(
             principal, checked_realm(request, principal, realm), language_of(request.headers.get("accept-language")),
@@ -238,6 +240,17 @@ def check_scope(principal: Principal, *, sites: Iterable[str] = (), poles: Itera
         raise ProblemError("out_of_scope", field="site")
     if scope.poles and not set(scope.poles) & set(poles):
         raise ProblemError("out_of_scope", field="pole")
+
+
+def is_limited(principal: Principal) -> bool:
+    """Return whether the principal answers for some sites or pôles only."""
+    return bool(principal.scope.sites or principal.scope.poles)
+
+
+def check_whole_territory(principal: Principal, field: str = "territory") -> None:
+    """Refuse what is the whole territory's to whoever answers for some sites or pôles. Raises ProblemError `out_of_scope`."""
+    if is_limited(principal):
+        raise ProblemError("out_of_scope", field=field)
 
 
 def by_poles(principal: Principal) -> Principal:

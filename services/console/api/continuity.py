@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import Response
@@ -24,6 +24,7 @@ from schemas.commands import (
     StartCard,
     TickBox,
 )
+from schemas.ranks import may_work_card
 from schemas.words import ActivityState, Level, PlanState
 from services.console.api.answering import COLLIDING, RESPONSES, decide, require_text
 from services.console.api.context import (
@@ -34,17 +35,21 @@ from services.console.api.context import (
     Limit,
     Picture,
     Several,
-    by_poles,
     cached,
-    check_scope,
     deciding,
     instant,
+    is_limited,
 )
+from services.console.api.scopes import check_activity, check_pole
 from services.console.resources import Activity, Alarm, Contingency, Page, Plan, PlanConflict, Strategy, Trigger
-from services.runtime.rights import Permission
+from services.runtime.principals import Principal
+from services.runtime.rights import Permission, Role
+from services.runtime.role_words import forbidden
 
 router = APIRouter(prefix="/api/v1", tags=["continuity"])
 Deciding = Annotated[Author, Depends(deciding(Permission.PLAN_DECIDE))]
+EVERY_CARD: Final = frozenset({Role.ADMIN, Role.COORDINATOR, Role.CELL})
+"""Roles that work on the cards of every role."""
 Working = Annotated[Author, Depends(deciding(Permission.CARD_WORK))]
 
 
@@ -127,7 +132,7 @@ async def strategies(reader: Picture, part: Cut) -> Page[Strategy]:
 
 @router.post("/strategies/{id:path}/end", responses=RESPONSES)
 async def end_strategy(author: Deciding, id: str, body: Body | None = None) -> Response:
-    if author.principal.scope.poles:
+    if is_limited(author.principal):
         known = await author.model.strategies(author.within(body).realm)
         await _answers_for(author, body, next((s.activity for s in known if s.id == id), None))
     return await decide(author, body, "continuity", EndStrategy, strategy=id)
@@ -141,7 +146,7 @@ async def alarms(reader: Picture, part: Cut) -> Page[Alarm]:
 @router.post("/alarms/{id}/arbitrate", responses=RESPONSES, summary="The line that 100 % of an RTO demands; the reason is its text")
 async def arbitrate(author: Deciding, id: str, body: Body) -> Response:
     require_text(body.reason)
-    if author.principal.scope.poles:
+    if is_limited(author.principal):
         known = await author.model.alarms(author.within(body).realm)
         await _answers_for(author, body, next((a.activity for a in known if a.id == id), None))
     return await decide(author, body, "continuity", ArbitrateAlarm, alarm=id)
@@ -194,22 +199,36 @@ async def plan(reader: Picture, id: str, response: Response) -> Plan:
 
 
 async def _in_scope(author: Author, body: Body | None, id: str) -> None:
-    """Somebody who answers for some pôles decides about their plans."""
-    if not author.principal.scope.poles:
-        return
-    found = await author.model.plan(author.within(body).realm, id)
-    if found.pole is not None:
-        check_scope(by_poles(author.principal), poles=[found.pole])
+    """Refuse the plan of another pôle, and the plans of the territory to whoever answers for some pôles or sites."""
+    if is_limited(author.principal):
+        within = author.within(body)
+        await check_pole(within, (await within.model.plan(within.realm, id)).pole, "plan")
 
 
 async def _answers_for(author: Author, body: Body | None, activity: str | None) -> None:
-    """Somebody who answers for some pôles decides about their activities. What nobody knows is for the decider to refuse."""
-    if not author.principal.scope.poles or activity is None:
+    """Refuse an activity of another pôle. What nobody knows is for the decider to refuse."""
+    await check_activity(author.within(body), activity)
+
+
+async def _works_on(author: Author, body: Body | None, id: str, name: str) -> None:
+    """Refuse the card of another role or pôle. The cell, the coordinator and the administrator work on every card."""
+    if author.principal.role in EVERY_CARD and not is_limited(author.principal):
         return
     within = author.within(body)
-    static = (await within.model.reference(within.realm)).activities.get(activity)
-    if static is not None:
-        check_scope(by_poles(author.principal), poles=[static.pole])
+    plan = await within.model.plan(within.realm, id)
+    card = next((card for card in plan.cards if card.id == name), None)
+    if card is None:
+        return  # for the decider to refuse
+    if card.pole is not None:
+        await check_pole(within, card.pole, "card")
+    if author.principal.role not in EVERY_CARD and not _is_own_card(author.principal, card.role):
+        names = (await within.model.reference(within.realm)).names
+        title = names.roles.get(card.role, card.role)
+        raise forbidden(author.principal.role, {"fr": title, "en": title})
+
+
+def _is_own_card(principal: Principal, role: str) -> bool:
+    return any(may_work_card(acting, role) for acting in (principal.role.value, principal.acting_role))
 
 
 @router.post("/plans/{id}/activate", responses=RESPONSES, openapi_extra=COLLIDING)
@@ -258,14 +277,17 @@ async def tick(author: Deciding, id: str, box: Annotated[int, Path(ge=0, le=999)
 
 @router.post("/plans/{id}/cards/{card}/start", responses=RESPONSES)
 async def start_card(author: Working, id: str, card: str, body: Body | None = None) -> Response:
+    await _works_on(author, body, id, card)
     return await decide(author, body, "continuity", StartCard, plan=id, card=card)
 
 
 @router.post("/plans/{id}/cards/{card}/done", responses=RESPONSES)
 async def complete_card(author: Working, id: str, card: str, body: Body | None = None) -> Response:
+    await _works_on(author, body, id, card)
     return await decide(author, body, "continuity", CompleteCard, plan=id, card=card)
 
 
 @router.post("/plans/{id}/cards/{card}/not-applicable", responses=RESPONSES, summary="With a reason")
 async def skip_card(author: Working, id: str, card: str, body: Body | None = None) -> Response:
+    await _works_on(author, body, id, card)
     return await decide(author, body, "continuity", SkipCard, plan=id, card=card)

@@ -11,8 +11,9 @@ from pydantic import Field
 from schemas.callouts import HeadcountAnswer, StartCallOut, StopCallOut
 from schemas.words import Channel, Level
 from services.console.api.answering import RESPONSES, answer, decide, repeated
-from services.console.api.callouts import HEADCOUNT_PARTS, audience, drafts, people_of
+from services.console.api.callouts import HEADCOUNT_PARTS, audience, check_callout, drafts, people_of
 from services.console.api.context import Author, Body, Cursor, Cut, Limit, LogReading, Reader, deciding, reading
+from services.console.api.scopes import check_sites
 from services.console.decisions import Decisions, author_of
 from services.console.headcounts import who_said
 from services.console.resources import CallOut, Page, SafetyAnswer
@@ -45,6 +46,7 @@ async def headcount(reader: LogReading, id: str) -> CallOut:
 @router.post("", responses=RESPONSES, summary="Ask everybody of these sites, now")
 async def start(author: Calling, body: NewHeadcount) -> Response:
     author = author.within(body)
+    await check_sites(author, body.sites)
     if (before := await repeated(author)) is not None:
         return before
     decisions: Decisions = author.request.app.state.decisions
@@ -64,6 +66,7 @@ async def start(author: Calling, body: NewHeadcount) -> Response:
 
 @router.post("/{id}/close", responses=RESPONSES, summary="Close by decision, before the share is reached")
 async def close(author: Calling, id: str, body: Body | None = None) -> Response:
+    await check_callout(author.within(body), id)
     return await decide(author, body, "delivery", StopCallOut, callout=id)
 
 

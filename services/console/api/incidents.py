@@ -20,8 +20,9 @@ from schemas.commands import (
 )
 from schemas.words import Answer, IncidentState
 from services.console.api.answering import COLLIDING, RESPONSES, decide
-from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Picture, Several, cached, check_scope, deciding
+from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Picture, Several, cached, deciding
 from services.console.api.notes import Note, add_note
+from services.console.api.scopes import check_incident
 from services.console.resources import Explanation, Incident, KindOfLine, Line, Page
 from services.runtime.rights import Permission
 
@@ -90,11 +91,8 @@ async def cap(reader: Picture, request: Request, id: str) -> Response:
 
 
 async def _in_scope(author: Author, body: Body | None, id: str) -> None:
-    """Somebody who answers for some sites or pôles decides about incidents that concern them."""
-    if not author.principal.scope.sites and not author.principal.scope.poles:
-        return
-    incident = await author.model.incident(author.within(body).realm, id)
-    check_scope(author.principal, sites=[*incident.sites, *incident.zone_sites], poles=incident.poles)
+    """Refuse an incident that concerns none of the author's sites and pôles."""
+    await check_incident(author.within(body), id)
 
 
 @router.post("/{id}/acknowledge", responses=RESPONSES, summary="Answer for its running ladder and take it in charge")
@@ -130,6 +128,7 @@ async def reopen(author: Deciding, id: str, body: Body | None = None) -> Respons
 @router.post("/{id}/merge", responses=RESPONSES, openapi_extra=COLLIDING, summary="Merge it into another, which keeps its id")
 async def merge(author: Deciding, id: str, body: Merge) -> Response:
     await _in_scope(author, body, id)
+    await _in_scope(author, body, body.into)
     return await decide(author, body, "alerts", MergeIncidents, incident=id, into=body.into, expected=author.expected)
 
 

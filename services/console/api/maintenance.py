@@ -13,8 +13,10 @@ from schemas.patterns import PatternInvalid
 from schemas.recurrence import RuleInvalid, parse_rule
 from schemas.words import EventType
 from services.console.api.answering import COLLIDING, RESPONSES, decide, require_text
-from services.console.api.context import Author, Body, Cursor, Limit, Reader, Several, cached, deciding, instant, reading
+from services.console.api.context import Author, Body, Cursor, Limit, Reader, Several, cached, deciding, instant, is_limited, reading
+from services.console.api.scopes import check_pole, check_sites
 from services.console.resources import Lease, Maintenance, Page
+from services.console.resources.upkeep import Covers
 from services.runtime.problems import ProblemError, fault
 from services.runtime.rights import Permission, Role
 
@@ -110,14 +112,35 @@ async def one(reader: Asking, id: str, response: Response) -> Maintenance:
     return found
 
 
+async def _in_scope(author: Author, covers: Window | Covers) -> None:
+    """Refuse a window that reaches beyond the author's sites and pôles. A source silences its own alerts alone, wherever they are."""
+    if not is_limited(author.principal) or author.principal.role is Role.SOURCE:
+        return
+    if covers.sites or author.principal.scope.sites or not covers.poles:
+        await check_sites(author, covers.sites)
+        return
+    for pole in covers.poles:
+        await check_pole(author, pole, "poles")
+
+
+async def _owns(author: Author, body: Body | None, id: str) -> None:
+    """Refuse a window that reaches beyond the author's sites and pôles, as `_in_scope`."""
+    if is_limited(author.principal) and author.principal.role is not Role.SOURCE:
+        within = author.within(body)
+        await _in_scope(within, (await within.model.window(within.realm, id)).covers)
+
+
 @router.post("/maintenance", responses=RESPONSES, summary="Plan a window; its id is `window` of the result")
 async def plan(author: Planning, body: Window) -> Response:
+    await _in_scope(author.within(body), body)
     origin = "alertmanager" if author.principal.role is Role.SOURCE else "vigie"
     return await decide(author, body, "alerts", PlanMaintenance, told=body.told, origin=origin, **body.fields(author))
 
 
 @router.post("/maintenance/{id}/change", responses=RESPONSES, openapi_extra=COLLIDING, summary="The whole new window")
 async def change(author: Planning, id: str, body: Window) -> Response:
+    await _owns(author, body, id)
+    await _in_scope(author.within(body), body)
     return await decide(
         author, body, "alerts", ChangeMaintenance, told=body.told, window=id, expected=author.expected, **body.fields(author)
     )
@@ -127,6 +150,7 @@ async def change(author: Planning, id: str, body: Window) -> Response:
     "/maintenance/{id}/end", responses=RESPONSES, openapi_extra=COLLIDING, summary="End it now and for good: what is still open pages"
 )
 async def end(author: Planning, id: str, body: Body | None = None) -> Response:
+    await _owns(author, body, id)
     return await decide(author, body, "alerts", EndMaintenance, window=id, expected=author.expected)
 
 

@@ -10,6 +10,7 @@ from schemas.commands import AddNote
 from schemas.words import Certainty, LineKind
 from services.console.api.answering import answer, require_text
 from services.console.api.context import Author, Body, instant
+from services.console.api.scopes import check_incident
 from services.console.decisions import Decisions
 
 
@@ -25,8 +26,10 @@ class Note(Body):
 
 
 async def add_note(author: Author, body: Note, incident: str | None) -> Response:
-    """Raises BrokerAway, ProblemError."""
+    """Write the line; one about no incident is anybody's. Raises BrokerAway, ProblemError."""
     require_text(body.text, "text")
+    if incident is not None:
+        await check_incident(author, incident)
     decisions: Decisions = author.request.app.state.decisions
 
     def make(by: str, role: str, reason: str | None) -> Command:

@@ -14,7 +14,20 @@ from pydantic import AwareDatetime, Field
 from schemas.base import Instant
 from schemas.oncall import DrillLadders, ImportDuties, OverrideDuty, Place, SwapDuties, WithdrawDuty
 from services.console.api.answering import RESPONSES, decide, require_text
-from services.console.api.context import Author, Body, Cursor, Cut, Limit, LogReading, check_scope, deciding, instant, now, parse_time
+from services.console.api.context import (
+    Author,
+    Body,
+    Cursor,
+    Cut,
+    Limit,
+    LogReading,
+    check_scope,
+    deciding,
+    instant,
+    is_limited,
+    now,
+    parse_time,
+)
 from services.console.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
 from services.console.oncall import LONGEST_MS
 from services.console.resources import Page, Resource, Time, when
@@ -32,6 +45,7 @@ from services.runtime.vault import Vault
 router = APIRouter(prefix="/api/v1", tags=["on call"])
 feeds = APIRouter(tags=["on call"])
 Planning = Annotated[Author, Depends(deciding(Permission.ROTA_WRITE))]
+Drilling = Annotated[Author, Depends(deciding(Permission.ROTA_WRITE, whole_territory=True))]
 Span = Annotated[str | None, Query(max_length=40, description="ISO 8601 with offset")]
 _ONE_AT_A_TIME: Final = asyncio.Semaphore(1)
 FEED_BEHIND_MS: Final = 31 * 86_400_000
@@ -141,13 +155,9 @@ async def drills(reader: LogReading, limit: Limit = 200, cursor: Cursor = None) 
 # ── deciding ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _is_limited(author: Author) -> bool:
-    return bool(author.principal.scope.sites or author.principal.scope.poles)
-
-
 async def _answers_for(author: Author, body: Body | None, posts: Iterable[str | None]) -> None:
     """Somebody who answers for some sites or pôles plans the duty of these, and of posts of the whole territory. `posts`: their sites and pôles."""
-    if not _is_limited(author):
+    if not is_limited(author.principal):
         return
     within = author.within(body)
     sites = (await within.model.reference(within.realm)).sites
@@ -180,7 +190,7 @@ async def swap(author: Planning, body: NewSwap) -> Response:
 
 @router.post("/oncall/duties/{id}/withdraw", responses=RESPONSES, summary="An override, a swap or a calendar no longer counts")
 async def withdraw(author: Planning, id: str, body: Body | None = None) -> Response:
-    if _is_limited(author):
+    if is_limited(author.principal):
         within = author.within(body)
         desk, _ = await within.model.desk(within.realm)
         await _answers_for(author, body, [known.scope for known in [desk.duties.get(id)] if known is not None])
@@ -188,7 +198,7 @@ async def withdraw(author: Planning, id: str, body: Body | None = None) -> Respo
 
 
 @router.post("/drills", responses=RESPONSES, summary="The silent test now; it counts for this month. Nobody is called")
-async def drill(author: Planning, body: Body | None = None) -> Response:
+async def drill(author: Drilling, body: Body | None = None) -> Response:
     return await decide(author, body, "alerts", DrillLadders)
 
 

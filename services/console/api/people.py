@@ -11,7 +11,20 @@ from pydantic import AwareDatetime, Field
 from schemas.commands import AnswerNotification, CompleteTask, HoldSending, ReleaseSending, ReplayNotification, TakeTask
 from schemas.words import Answer, Channel, NotificationState, TaskState
 from services.console.api.answering import RESPONSES, decide, require_text
-from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Picture, Several, check_scope, deciding, instant
+from services.console.api.context import (
+    Author,
+    Body,
+    Cursor,
+    Limit,
+    LogReading,
+    Picture,
+    Several,
+    check_scope,
+    deciding,
+    instant,
+    is_limited,
+)
+from services.console.api.scopes import check_incident
 from services.console.decisions import author_of
 from services.console.resources import Escalation, Hold, Notification, Page, Task
 from services.runtime.rights import Permission
@@ -19,7 +32,8 @@ from services.runtime.rights import Permission
 LadderState: TypeAlias = Literal["running", "answered", "exhausted", "superseded", "ended"]
 router = APIRouter(prefix="/api/v1", tags=["people"])
 Working = Annotated[Author, Depends(deciding(Permission.TASK_WORK))]
-Holding = Annotated[Author, Depends(deciding(Permission.SENDING_HOLD))]
+Holding = Annotated[Author, Depends(deciding(Permission.SENDING_HOLD, whole_territory=True))]
+Replaying = Annotated[Author, Depends(deciding(Permission.SENDING_HOLD))]
 Answering = Annotated[Author, Depends(deciding(Permission.INCIDENT_ACKNOWLEDGE))]
 
 
@@ -47,8 +61,7 @@ async def tasks(
 
 async def _in_scope(author: Author, body: Body | None, id: str) -> None:
     """Somebody who answers for some sites or pôles does the tasks of these; one that is about no site is anybody's."""
-    scope = author.principal.scope
-    if not scope.sites and not scope.poles:
+    if not is_limited(author.principal):
         return
     within = author.within(body)
     site = (await within.model.task(within.realm, id)).site
@@ -103,7 +116,10 @@ async def decline(author: Answering, id: str, body: Body | None = None) -> Respo
 
 
 @router.post("/notifications/{id}/replay", responses=RESPONSES, summary="Try again what reached nobody (failed, perhaps not sent)")
-async def replay(author: Holding, id: str, body: Body | None = None) -> Response:
+async def replay(author: Replaying, id: str, body: Body | None = None) -> Response:
+    if is_limited(author.principal):
+        within = author.within(body)
+        await check_incident(within, (await within.model.notification(within.realm, id)).incident)
     return await decide(author, body, "delivery", ReplayNotification, notification=id)
 
 

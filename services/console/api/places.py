@@ -12,6 +12,7 @@ from schemas.commands import SetLevel
 from schemas.words import Level, SiteStatus
 from services.console.api.answering import COLLIDING, RESPONSES, decide
 from services.console.api.context import Author, Body, Cursor, Cut, Limit, Picture, Several, cached, deciding, parse_time
+from services.console.api.scopes import check_incident
 from services.console.resources import Changes, Commune, Flag, LevelState, Map, Overview, Page, Pole, Resource, Site
 from services.runtime.rights import Permission
 
@@ -92,6 +93,7 @@ async def level(reader: Picture, response: Response) -> LevelState:
 
 @router.post("/level", responses=RESPONSES, openapi_extra=COLLIDING, summary="Set the level of the territory or of an incident")
 async def set_level(author: Annotated[Author, Depends(deciding(Permission.LEVEL_SET))], body: NewLevel) -> Response:
+    await check_incident(author.within(body), None if body.scope == "territory" else body.scope)
     return await decide(author, body, "alerts", SetLevel, scope=body.scope, level=body.level, expected=author.expected, force=body.force)
 
 

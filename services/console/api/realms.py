@@ -28,7 +28,7 @@ from services.territory.publish import reference_commands
 
 router = APIRouter(prefix="/api/v1/realms", tags=["realms"])
 Reading = Annotated[Principal, Depends(allowed(Permission.PICTURE_READ))]
-Running = Annotated[Author, Depends(deciding(Permission.REALM_RUN))]
+Running = Annotated[Author, Depends(deciding(Permission.REALM_RUN, whole_territory=True))]
 _KINDS = {
     "exercise": RealmKind.EXERCISE, "ex": RealmKind.EXERCISE, "what-if": RealmKind.WHAT_IF, "what": RealmKind.WHAT_IF,
     "test": RealmKind.TEST,

@@ -10,13 +10,16 @@ from pydantic import Field
 
 from schemas import reassignment as m
 from services.console.api.answering import COLLIDING, RESPONSES, decide
-from services.console.api.context import Author, Body, Cursor, Cut, Limit, Picture, Several, by_poles, cached, check_scope, deciding
+from services.console.api.context import Author, Body, Cursor, Cut, Limit, Picture, Several, cached, check_scope, deciding, is_limited
+from services.console.api.scopes import own_poles
 from services.console.faults import Rebuilding, StoreAway
 from services.console.resources import Page, Proposal, ReassignmentLine
+from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission
 
 router = APIRouter(prefix="/api/v1", tags=["reassignment"])
 Deciding = Annotated[Author, Depends(deciding(Permission.REASSIGNMENT_DECIDE))]
+Computing = Annotated[Author, Depends(deciding(Permission.REASSIGNMENT_DECIDE, whole_territory=True))]
 Answering = Annotated[Author, Depends(deciding(Permission.REASSIGNMENT_ANSWER))]
 
 
@@ -57,7 +60,7 @@ async def proposal(reader: Picture, proposal: str, response: Response) -> Propos
 
 
 @router.post("/reassignments/compute", responses=RESPONSES, summary="Ask the planner now; its proposal follows in seconds")
-async def compute(author: Deciding, body: Compute | None = None) -> Response:
+async def compute(author: Computing, body: Compute | None = None) -> Response:
     asked = body or Compute()
     return await decide(
         author, body, "continuity", m.ComputeReassignments, preference=asked.preference, transit=asked.transit, telework=asked.telework
@@ -86,20 +89,21 @@ async def _in_scope(author: Author, body: Choice | None, id: str) -> None:
     """The proposal exists: the decider, which keeps the last ones only, takes any other id for an older one. And somebody who answers for some pôles
     decides about agents who do their work, or leave it.
     """
-    within, wanted, poles = author.within(body), _lines(body), author.principal.scope.poles
+    within, wanted, limited = author.within(body), _lines(body), is_limited(author.principal)
     try:
         found = await within.model.proposal(within.realm, id)
     except (StoreAway, Rebuilding):
-        if poles:
+        if limited:
             raise
         return
-    if not poles:
+    if not limited:
         return
-    reference = await within.model.reference(within.realm)
+    reference, own = await within.model.reference(within.realm), await own_poles(within)
     for line in found.lines or ():
         if wanted is None or line.id in wanted:
             mine = {a.pole for name in (line.source.activity, line.target.activity) if (a := reference.activities.get(name)) is not None}
-            check_scope(by_poles(author.principal), poles=mine)
+            if not own & mine:
+                raise ProblemError("out_of_scope", field="lines")
 
 
 class Lines(Body):
@@ -107,13 +111,15 @@ class Lines(Body):
 
 
 async def _step(author: Author, body: Lines | None, line: str, command: type[m.Step]) -> Response:
-    """A site manager answers for agents who leave the site or come to it."""
+    """Send the step of agents who leave one of the author's sites or pôles, or come to it."""
     more = tuple(body.lines) if body is not None else ()
-    if author.principal.scope.sites:
+    if is_limited(author.principal):
         within = author.within(body)
+        known = (await within.model.reference(within.realm)).sites
         for id in (line, *more):
             found = await within.model.reassignment(within.realm, id)
-            check_scope(author.principal, sites=[found.source.site, found.target.site, found.need_site or ""])
+            sites = [found.source.site, found.target.site, found.need_site or ""]
+            check_scope(author.principal, sites=sites, poles=[known[site].pole for site in sites if site in known])
     return await decide(author, body, "continuity", command, line=line, lines=more)
 
 

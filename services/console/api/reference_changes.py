@@ -22,7 +22,7 @@ from services.runtime.rights import Permission
 from services.territory.differences import differences, dropped_sites
 
 router = APIRouter(prefix="/api/v1/reference/changes", tags=["reference"])
-Deciding = Annotated[Author, Depends(deciding(Permission.REFERENCE_DECIDE))]
+Deciding = Annotated[Author, Depends(deciding(Permission.REFERENCE_DECIDE, whole_territory=True))]
 MOST_SECTION_BYTES: Final = 200_000
 """A section comes into force in one record, with what it causes."""
 
@@ -58,7 +58,6 @@ async def one(reader: LogReading, id: str, response: Response) -> ReferenceChang
 
 @router.post("", responses=RESPONSES, summary="Propose a version; another person approves it. Its id is `change` of the result")
 async def propose(author: Deciding, body: Version) -> Response:
-    _check_scope(author)
     require_text(body.reason)
     sections = await asyncio.to_thread(_whole, body)
     within = author.within(body)
@@ -78,7 +77,6 @@ async def propose(author: Deciding, body: Version) -> Response:
     "/{id}/approve", responses=RESPONSES, openapi_extra=COLLIDING, summary="A second person says yes: it comes into force at its time"
 )
 async def approve(author: Deciding, id: str, body: Body | None = None) -> Response:
-    _check_scope(author)
     within = author.within(body)
     change = await within.model.reference_change(within.realm, id)
     if not change.release:
@@ -88,7 +86,6 @@ async def approve(author: Deciding, id: str, body: Body | None = None) -> Respon
 
 @router.post("/{id}/decline", responses=RESPONSES, openapi_extra=COLLIDING, summary="A second person says no, with a reason")
 async def decline(author: Deciding, id: str, body: Body) -> Response:
-    _check_scope(author)
     require_text(body.reason)
     return await decide(author, body, "alerts", c.DeclineReference, change=id, expected=author.expected)
 
@@ -98,7 +95,6 @@ async def decline(author: Deciding, id: str, body: Body) -> Response:
     summary="Take it back, with a reason: its proposer; once it is approved and not in force yet, anybody who may decide",
 )  # fmt: skip
 async def withdraw(author: Deciding, id: str, body: Body) -> Response:
-    _check_scope(author)
     require_text(body.reason)
     return await decide(author, body, "alerts", c.WithdrawReference, change=id, expected=author.expected)
 
@@ -128,12 +124,6 @@ def _whole(body: Version) -> list[SectionData]:
                 fault(f"sections.{n}", "length", f"{size} octets, {MOST_SECTION_BYTES} au plus", f"{size} bytes, at most {MOST_SECTION_BYTES}"),
             ))  # fmt: skip
     return [given[name] for name in PUBLISHED if name in given]
-
-
-def _check_scope(author: Author) -> None:
-    """The reference data are the whole territory's. Raises ProblemError `out_of_scope`."""
-    if author.principal.scope.sites or author.principal.scope.poles:
-        raise ProblemError("out_of_scope", field="sections")
 
 
 async def _check_nobody_moved(author: Author, sites: Sequence[str]) -> None:

@@ -11,10 +11,10 @@ from pydantic import Field
 
 from schemas.commands import ConfirmReport, DenyReport, LinkReport
 from services.console.api.answering import RESPONSES, decide
-from services.console.api.context import Author, Body, Reader, check_scope, deciding, reading
+from services.console.api.context import Author, Body, Reader, deciding, is_limited, reading
+from services.console.api.scopes import check_sites
 from services.console.faults import NotFound
 from services.console.resources import Report
-from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission
 
 router = APIRouter(prefix="/api/v1/reports", tags=["reports"])
@@ -38,11 +38,11 @@ async def one(reader: Annotated[Reader, Depends(reading(Permission.REPORT_STATUS
 
 
 async def _in_scope(author: Author, body: Body | None, id: str) -> None:
-    if author.principal.scope.sites:
-        found = await author.model.report(author.within(body).realm, id)
-        check_scope(
-            author.principal.model_copy(update={"scope": author.principal.scope.model_copy(update={"poles": ()})}), sites=[found.site or ""]
-        )
+    """Refuse a report about a site that is not the author's; one about no known site is the whole territory's."""
+    if is_limited(author.principal):
+        within = author.within(body)
+        site = (await within.model.report(within.realm, id)).site
+        await check_sites(within, [site] if site is not None else [], "site")
 
 
 @router.post("/{id}/confirm", responses=RESPONSES, summary="Verified by the author (D6)")
@@ -59,6 +59,5 @@ async def deny(author: Verifying, id: str, body: Body | None = None) -> Response
 
 @router.post("/{id}/link", responses=RESPONSES, summary="Link a report with an unknown site to a site (D8)")
 async def link(author: Verifying, id: str, body: Link) -> Response:
-    if author.principal.scope.sites and body.site not in author.principal.scope.sites:
-        raise ProblemError("out_of_scope", field="site")
+    await check_sites(author.within(body), [body.site], "site")
     return await decide(author, body, "alerts", LinkReport, report=id, site=body.site)

@@ -11,8 +11,9 @@ from pydantic import AwareDatetime, Field
 from schemas.base import Command
 from schemas.commands import AddImprovement, CloseImprovement
 from services.console.api.answering import RESPONSES, answer, decide, require_text
-from services.console.api.context import Author, Body, Cut, LogReading, deciding, instant
+from services.console.api.context import Author, Body, Cut, LogReading, deciding, instant, is_limited
 from services.console.api.forms import CONTENT, Form, document_response
+from services.console.api.scopes import check_incident
 from services.console.decisions import Decisions
 from services.console.documents.document import Document
 from services.console.resources import Improvement, Page
@@ -49,6 +50,7 @@ async def improvements(reader: LogReading, part: Cut) -> Page[Improvement]:
 async def add(author: Writing, body: NewImprovement) -> Response:
     author = author.within(body)
     require_text(body.text, "text")
+    await check_incident(author, body.incident)
     if body.incident is not None:
         await author.model.incident(author.realm, body.incident)  # of one that there is not it would stand in no lessons learned
     decisions: Decisions = author.request.app.state.decisions
@@ -70,12 +72,25 @@ async def add(author: Writing, body: NewImprovement) -> Response:
     return answer(author.request, outcome, author.lang)
 
 
+async def _in_scope(author: Author, body: Body | None, id: str) -> None:
+    """Refuse the action of an incident that concerns none of the author's sites and pôles. An unknown one is for the decider to refuse."""
+    if not is_limited(author.principal):
+        return
+    within = author.within(body)
+    known = (await within.model.improvements(within.realm)).items
+    for action in known:
+        if action.id == id:
+            await check_incident(within, action.incident)
+
+
 @router.post("/improvements/{id}/done", responses=RESPONSES)
 async def done(author: Writing, id: str, body: Body | None = None) -> Response:
+    await _in_scope(author, body, id)
     return await decide(author, body, "continuity", CloseImprovement, improvement=id)
 
 
 @router.post("/improvements/{id}/drop", responses=RESPONSES, summary="With a reason")
 async def drop(author: Writing, id: str, body: Body) -> Response:
+    await _in_scope(author, body, id)
     require_text(body.reason)
     return await decide(author, body, "continuity", CloseImprovement, improvement=id, dropped=True)

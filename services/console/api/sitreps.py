@@ -26,7 +26,7 @@ from services.runtime.rights import Permission
 from services.runtime.signing import SigningKey
 
 router = APIRouter(prefix="/api/v1/sitreps", tags=["situation reports"])
-Writing = Annotated[Author, Depends(deciding(Permission.SITREP_WRITE))]
+Writing = Annotated[Author, Depends(deciding(Permission.SITREP_WRITE, whole_territory=True))]
 Remark = Annotated[str, Field(max_length=2000)]
 
 

@@ -76,9 +76,11 @@ class Registry:
         self._access = access
         self._machines = machines
 
-    def listed(self) -> list[dict[str, Any]]:
-        """Every source with its health; never a key."""
-        return [self._shown(s) for _, s in sorted(self._sources().items())]
+    def listed(self, reader: Principal) -> list[dict[str, Any]]:
+        """Return the sources with their health; never a key. A reader of some realms sees those that speak in no other."""
+        spoken = {p.id: p.scope.realms for p in self._access.all(Principal)}
+        seen = [s for _, s in sorted(self._sources().items()) if _is_heard_within(reader, spoken[s.id])]
+        return [self._shown(s) for s in seen]
 
     def _sources(self) -> dict[str, Source]:
         """By name. A record without its principal is what a crash left of an `add`: it is nobody's."""
@@ -172,6 +174,11 @@ class Registry:
             "per_minute": health.per_minute(now), "rate_per_s": None if limit is None else limit.per_s, "over_rate": health.exceeds(now),
             "silent": record.id in self._machines.book.silent, "refused": dict(health.refused), "last_refusal": health.last_refusal,
         }  # fmt: skip
+
+
+def _is_heard_within(reader: Principal, realms: tuple[str, ...]) -> bool:
+    """Return whether the reader sees all of these realms of a source; without any it speaks in every realm."""
+    return not reader.scope.realms or (bool(realms) and all(map(reader.sees, realms)))
 
 
 def _check_mapping(asked: NewSource | Source) -> None:

@@ -175,14 +175,17 @@ class _Session:
 
 
 class _Sessions:
-    """The cookie names the role, and behind `@` the sites or the pôle: `site_manager@pmi-01`, `director@pole:education`."""
+    """The cookie names the role, and behind `@` its sites, pôle or realm: `site_manager@pmi-01`, `director@pole:education`."""
 
     def read(self, cookie: str | None) -> _Session | None:
         if not cookie:
             return None
         role, _, held_to = cookie.partition("@")
-        kind, _, pole = held_to.partition(":")
-        scope = Scope(poles=(pole,)) if kind == "pole" else Scope(sites=tuple(held_to.split("+"))) if held_to else Scope()
+        kind, _, name = held_to.partition(":")
+        if kind in ("pole", "realm"):
+            scope = Scope(**{f"{kind}s": (name,)})
+        else:
+            scope = Scope(sites=tuple(held_to.split("+"))) if held_to else Scope()
         return _Session(Principal(id=f"{role}-{2 if held_to else 1}", role=Role(role), scope=scope))
 
     def checks_csrf(self, *_args: object) -> bool:
@@ -200,6 +203,9 @@ class Deciding:
     ) -> Outcome:
         self.asked.append(make(principal.id, principal.acting_role, "text:t" if reason else None))
         return Outcome("cmd-1", realm, None)
+
+    async def repeated(self, *_: object) -> None:
+        """Nothing was asked under this key before."""
 
 
 class _Access:
@@ -237,6 +243,7 @@ class Browser:
     """Asks the console for pages and resources, as somebody with a role."""
 
     def __init__(self, app: FastAPI) -> None:
+        self.app = app
         self.decisions: Deciding = app.state.decisions
         self._http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app, raise_app_exceptions=True), base_url="http://console")
 

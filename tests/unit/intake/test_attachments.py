@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from services.intake.attachments import attachment_text
 from services.intake.photos import NoPhoto, bare
 from services.intake.quota import DailyQuota
+from services.runtime.principals import Scope
 from services.runtime.rights import Role
+from services.runtime.vault import TextItem
 from tests.unit.intake.conftest import Door, report
 
 SECRET = b"48.8924N 2.2153E, telephone de l'agent"
@@ -110,6 +112,25 @@ async def test_a_photo_is_kept_once_and_named_by_a_report(door: Door) -> None:
     item = await door.intake.vault.texts.get(f"report-{door.inputs.appended[0][1].report_id}")
     assert item is not None
     assert item.fields["attachments"] == [first.json()["id"]]
+
+
+async def test_a_photo_is_shown_in_its_realm_alone(door: Door) -> None:
+    """A reader of the exercise saw a photo of the live realm."""
+    exercise = Scope(realms=("92~ex-1",))
+    async with await door.as_(Role.SITE_MANAGER) as http, await door.as_(Role.CELL, scope=exercise) as pupil:
+        live = (await http.post("/api/v1/attachments", content=jpeg())).json()["url"]
+        played = (await http.post("/api/v1/attachments?realm=92~ex-1", content=jpeg())).json()["url"]
+        assert live != played, "the same picture in two realms is two photos"
+        assert (await pupil.get(live)).json()["code"] == "out_of_scope"
+        assert (await pupil.get(played)).status_code == 200
+        own = (await pupil.post("/api/v1/attachments", content=jpeg())).json()["url"]
+        assert (await pupil.get(own)).status_code == 200, "heard in its own realm"
+        assert (await pupil.post("/api/v1/attachments?realm=92", content=jpeg())).json()["code"] == "out_of_scope"
+        assert (await http.post("/api/v1/attachments?realm=/", content=jpeg())).status_code == 422
+        await door.intake.vault.texts.put(attachment_text("old"), TextItem(raw=jpeg(), content_type="image/jpeg"))
+        assert (await pupil.get("/api/v1/attachments/old")).status_code == 403, "kept before photos had a realm"
+        async with await door.as_(Role.CELL) as cell:
+            assert (await cell.get("/api/v1/attachments/old")).status_code == 200
 
 
 async def test_nobody_fills_the_log_with_photos(tmp_path: Path) -> None:

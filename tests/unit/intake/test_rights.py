@@ -10,8 +10,9 @@ import pytest
 
 from services.intake.openapi import own_document
 from services.runtime.deadletters import DeadLetter
+from services.runtime.principals import Scope
 from services.runtime.rights import Role
-from tests.rights import FRONT, Open
+from tests.rights import FRONT, LIMITS, Limit, Open
 from tests.unit.intake.conftest import Door
 
 ROUTES = [f"{method.upper()} {path}" for path, operations in own_document()["paths"].items() for method in operations]
@@ -71,3 +72,54 @@ async def test_each_role_comes_in_where_its_row_says_and_nowhere_else(door: Door
                 wrong.append(f"{route} as {role.value if role else 'a stranger'}: {status}")
     assert not wrong, "\n".join(wrong)
     assert door.inputs.appended == []
+
+
+ELSEWHERE = {"site_id": "col-001", "type": "outage_power", "severity": 3, "occurred_at": "2027-02-11T09:40:00+01:00"}
+BODIES = {
+    "POST /api/v1/reports": ELSEWHERE,
+    "POST /api/v1/reports:batch": [ELSEWHERE],
+    "POST /api/v1/reports:line": {"text": "col-001 ELEC"},
+    "POST /api/v1/attachments": {},
+}
+APART = {"POST /api/v1/cap"}
+"""Its messages have tests of their own: tests/unit/intake/machines/test_cap.py."""
+LIMITED = [route for route in FRONT if LIMITS.get(route) in (Limit.TERRITORY, Limit.PLACE) and route not in CONSOLE_DECIDES | APART]
+
+
+@pytest.mark.parametrize(
+    "scope", [Scope(sites=("pmi-01",)), Scope(sites=("pmi-01",), poles=("education",))], ids=["sites", "sites and pole"]
+)
+async def test_nobody_changes_anything_beyond_the_own_sites(
+    door: Door, clients: dict[Role | None, httpx.AsyncClient], scope: Scope
+) -> None:
+    assert clients, "no letters are read"
+    wrong = []
+    for route in LIMITED:
+        who = FRONT[route]
+        assert not isinstance(who, Open)
+        for role in sorted(who):
+            async with await door.as_(role, scope=scope) as http:
+                method, path = route.split(" ", 1)
+                answer = await http.request(method, re.sub(r"\{[^}]*\}", "0", path), json=BODIES.get(route, {}))
+            if "out_of_scope" not in answer.text or answer.status_code not in (403, 422):
+                wrong.append(f"{route} as {role}: {answer.status_code} {answer.text[:100]}")
+    assert wrong == []
+    assert door.inputs.appended == []
+
+
+async def test_an_account_of_an_exercise_sees_its_sources_alone(door: Door) -> None:
+    """The mapping and the last refusal of every live source stood there."""
+    async with await door.as_(Role.ADMIN) as admin:
+        for name, realms in (("live", []), ("both", ["92", "92~ex-1"]), ("exercise", ["92~ex-1"])):
+            made = await admin.post("/api/v1/sources", json={"name": name, "dialect": "generic", "scope": {"realms": realms}})
+            assert made.status_code == 201, made.text
+    async with await door.as_(Role.CELL, scope=Scope(realms=("92~ex-1",))) as pupil, await door.as_(Role.CELL) as cell:
+        assert [s["name"] for s in (await pupil.get("/api/v1/sources")).json()["items"]] == ["exercise"]
+        assert [s["name"] for s in (await cell.get("/api/v1/sources")).json()["items"]] == ["both", "exercise", "live"]
+
+
+async def test_an_administrator_of_an_exercise_administers_no_account(door: Door) -> None:
+    """Such an account made itself another one without its limits."""
+    async with await door.as_(Role.ADMIN, scope=Scope(realms=("92~ex-1",))) as limited:
+        made = await limited.post("/api/v1/tokens", json={"role": "admin"})
+        assert (made.status_code, made.json()["code"]) == (403, "out_of_scope")

@@ -113,7 +113,9 @@ function loginFirst() {
 /** The photo goes first; a report that loses its photo to a refusal still counts. @param {Waiting} one @returns {Promise<Waiting | Outcome>} */
 async function withPhoto(one) {
   if (!one.photo) return one;
-  const { ok, status, data } = await post("/api/v1/attachments", one.photo);
+  const { realm } = one.body;
+  const query = typeof realm === "string" ? `?${new URLSearchParams({ realm })}` : "";
+  const { ok, status, data } = await post(`/api/v1/attachments${query}`, one.photo);
   if (status === 401) return loginFirst();
   if (away(status)) return "away";
   const { photo: _, ...rest } = one;
