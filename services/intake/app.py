@@ -21,6 +21,7 @@ from services.intake.administration import Administration
 from services.intake.alertmanager import AlertmanagerApi
 from services.intake.attachments import Attachments
 from services.intake.callers import Callers
+from services.intake.connections import Addresses
 from services.intake.exchange import BodyReader
 from services.intake.external import ExternalEvents
 from services.intake.field.limits import Limits
@@ -76,7 +77,7 @@ class Intake:
         self.vault = Vault.open(settings, master=master, ack_timeout_s=settings.ack_timeout_s)
         self.ledger = Ledger(settings.answers)
         self.inputs = InputLog(self.vault.writer)
-        self.proxy = Proxy(settings.console, settings.console_connect_s)
+        self.proxy = Proxy(settings.console, settings.console_connect_s, settings.body_timeout_s)
         room = BodyRoom(settings.bodies_in_memory_bytes, settings.bodies_reserve_bytes)
         self.admission = Admission(settings.in_flight, settings.in_flight_reserve, room)
         self.book = SourceBook(settings.sources)
@@ -252,10 +253,11 @@ def tls_of(settings: IntakeSettings) -> dict[str, Any]:
     return {"ssl_certfile": settings.tls_cert, "ssl_keyfile": settings.tls_key}
 
 
-def serving(front: Any, settings: IntakeSettings, **tls: Any) -> uvicorn.Config:
+def serving(front: Any, settings: IntakeSettings, addresses: Addresses | None = None, **tls: Any) -> uvicorn.Config:
     """Who calls and how is what the connection says, unless a proxy of ours says it."""
+    counted = addresses or Addresses(settings.connections_per_address, settings.proxies)
     return uvicorn.Config(
-        front, http=OneWrite, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+        front, http=type("Served", (OneWrite,), {"addresses": counted}), ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
         proxy_headers=bool(settings.proxies), forwarded_allow_ips=settings.proxies, timeout_keep_alive=75, timeout_graceful_shutdown=GRACE_S, **tls,
     )  # fmt: skip
 
@@ -276,9 +278,10 @@ async def run(settings: IntakeSettings) -> None:
     async with Intake(settings) as intake, collecting():
         probe = await health.serve(settings.health_port, intake.ready, live=intake.live)
         servers = []
+        addresses = Addresses(settings.connections_per_address, settings.proxies)
         for sock, tls in listening:
             sock.setblocking(False)
-            servers.append(_Server(serving(intake.front, settings, **tls)))
+            servers.append(_Server(serving(intake.front, settings, addresses, **tls)))
 
         def stop(number: int) -> None:
             intake.proxy.leave()

@@ -1,4 +1,8 @@
-"""Everything that is not the front's own goes to the console, both ways as a stream: a live stream arrives event by event."""
+"""Everything that is not the front's own goes to the console, both ways as a stream: a live stream arrives event by event.
+
+A body has a time limit. The console is asked once the first 64 KiB of it are here, which is nearly always
+the whole: a phone that sends slowly takes no place there.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from services.intake.exchange import (
     FILE_SECURITY,
     PAGE_POLICY,
     SECURITY,
+    ClientGone,
     Headers,
     Receive,
     Scope,
@@ -25,7 +30,7 @@ from services.intake.exchange import (
     redacted,
 )
 from services.runtime import metrics
-from services.runtime.problems import Problem
+from services.runtime.problems import Problem, ProblemError
 
 HOP_BY_HOP: Final = frozenset({
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer", b"trailers",
@@ -38,6 +43,10 @@ SILENT_S: Final = 30.0
 IDLE_S: Final = 4.0
 """Idle connections to the console are dropped before the console would: uvicorn's default is 5 s."""
 RETRY_S: Final = 2
+BEFORE_BYTES: Final = 64 * 1024
+"""Of a body, before the console is asked."""
+TIMED_BYTES: Final = 1 << 20
+"""So much of a body may take the time limit; each further piece of this size may take as long again."""
 LIVE: Final = "text/event-stream"
 DRAIN_S: Final = 1.0
 """For what the console has under way when this process is asked to stop: a step or a live stream may take longer than anybody waits for a stop."""
@@ -50,6 +59,66 @@ def end_to_end(headers: Headers, drop: frozenset[bytes] = frozenset()) -> Header
     return [(k, v) for k, v in headers if (low := k.lower()) not in HOP_BY_HOP and low not in named and low not in drop]
 
 
+def _has_body(scope: Scope) -> bool:
+    return header(scope, b"content-length") not in (None, "0") or header(scope, b"transfer-encoding") is not None
+
+
+class TimedBody:
+    """The body of one request that goes to the console, within its time limit."""
+
+    def __init__(self, receive: Receive, timeout_s: float) -> None:
+        self._receive = receive
+        self._timeout_s = timeout_s
+        self._began_at = asyncio.get_running_loop().time()
+        self._size = 0
+        self._first: list[bytes] = []
+        self._has_more = True
+        self.is_late = False
+
+    async def begin(self) -> None:
+        """Read the first part. Raises ProblemError `request_timeout`, ClientGone."""
+        while self._has_more and self._size < BEFORE_BYTES:
+            try:
+                self._first.append(await self._next())
+            except TimeoutError:
+                raise self.too_slow() from None
+
+    def rest(self) -> bytes | AsyncIterator[bytes]:
+        """Return the first part where it is the whole, else a stream; an OSError ends one that is cut."""
+        return self._stream() if self._has_more else b"".join(self._first)
+
+    def too_slow(self) -> ProblemError:
+        """Return what the sender is told."""
+        return ProblemError("request_timeout", retry_after_s=RETRY_S, limit_s=f"{self._timeout_s:g}")
+
+    async def _stream(self) -> AsyncIterator[bytes]:
+        for chunk in self._first:
+            yield chunk
+        while self._has_more:
+            try:
+                chunk = await self._next()
+            except ClientGone:
+                raise ConnectionAbortedError("the client hung up") from None
+            if chunk:
+                yield chunk
+
+    async def _next(self) -> bytes:
+        """Return the next piece. Raises TimeoutError, ClientGone."""
+        allowance_s = self._timeout_s * (1 + self._size // TIMED_BYTES)
+        try:
+            async with asyncio.timeout_at(self._began_at + allowance_s):
+                message = await self._receive()
+        except TimeoutError:
+            self.is_late = True
+            raise
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk: bytes = message.get("body", b"")
+        self._size += len(chunk)
+        self._has_more = message.get("more_body", False)
+        return chunk
+
+
 class _Leaving(Exception):
     """This process stops, and the console has not answered."""
 
@@ -57,9 +126,10 @@ class _Leaving(Exception):
 class Proxy:
     """Streams requests to the console at `address`."""
 
-    def __init__(self, address: str, connect_s: float) -> None:
+    def __init__(self, address: str, connect_s: float, body_timeout_s: float) -> None:
         self._base = f"http://{address}"
         self._connect_s = connect_s
+        self._body_timeout_s = body_timeout_s
         self._session: aiohttp.ClientSession | None = None
         self._leaving = asyncio.Event()
 
@@ -106,10 +176,16 @@ class Proxy:
             return found.status, await found.json(content_type=None)
 
     async def pass_on(self, scope: Scope, receive: Receive, send: Send, *, instead_of_404: Any = None) -> None:
-        """One exchange. The console away: 503 with Retry-After. `instead_of_404(send)` may answer what the console does not know yet; False leaves its 404."""
+        """One exchange. The console away: 503 with Retry-After. `instead_of_404(send)` may answer what the console does not know yet; False leaves its 404.
+
+        Raises ProblemError `request_timeout`, ClientGone.
+        """
         doubt = "console_away" if scope["method"] in _SAFE else "outcome_unknown"
+        body = TimedBody(receive, self._body_timeout_s) if _has_body(scope) else None
+        if body is not None:
+            await body.begin()
         try:
-            response = await self._request(scope, receive)
+            response = await self._request(scope, receive, body)
         except _Leaving:
             await self._failed(scope, send, doubt)
             return
@@ -118,6 +194,8 @@ class Proxy:
             await self._failed(scope, send, "console_away")
             return
         except (aiohttp.ClientError, OSError) as error:
+            if body is not None and body.is_late:
+                raise body.too_slow() from None
             log.warning("console.silent", path=redacted(scope), error=type(error).__name__)
             await self._failed(scope, send, doubt)
             return
@@ -135,7 +213,7 @@ class Proxy:
         metrics.count("vigie_proxied_total", status="5xx")
         await answer_problem(scope, send, Problem(code, retry_after_s=RETRY_S))
 
-    async def _request(self, scope: Scope, receive: Receive) -> aiohttp.ClientResponse | None:
+    async def _request(self, scope: Scope, receive: Receive, body: TimedBody | None) -> aiohttp.ClientResponse | None:
         headers = CIMultiDict([(k.decode("latin-1"), v.decode("latin-1")) for k, v in end_to_end(scope["headers"], _OURS)])
         headers["X-Forwarded-For"] = address_of(scope)
         headers["X-Forwarded-Proto"] = scope.get("scheme", "http")
@@ -144,12 +222,11 @@ class Proxy:
         path = (scope.get("raw_path") or scope["path"].encode()).split(b"?")[0].decode("latin-1")
         query = scope.get("query_string", b"").decode("latin-1")
         url = URL(f"{self._base}{path}" + (f"?{query}" if query else ""), encoded=True)
-        has_body = header(scope, b"content-length") not in (None, "0") or header(scope, b"transfer-encoding") is not None
         sending = asyncio.ensure_future(
-            self._client().request(scope["method"], url, headers=headers, data=_body(receive) if has_body else None, allow_redirects=False)
+            self._client().request(scope["method"], url, headers=headers, data=None if body is None else body.rest(), allow_redirects=False)
         )
         left = asyncio.ensure_future(self._left())
-        gone = [] if has_body else [asyncio.ensure_future(_disconnected(receive))]  # who sends a body is heard of as it is read
+        gone = [] if body is not None else [asyncio.ensure_future(_disconnected(receive))]  # who sends a body is heard of as it is read
         try:
             await asyncio.wait({sending, left, *gone}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
@@ -190,17 +267,6 @@ async def _copy(response: aiohttp.ClientResponse, send: Send) -> None:
     async for chunk in response.content.iter_any():
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
-
-
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionAbortedError("the client hung up")
-        if chunk := message.get("body", b""):
-            yield chunk
-        if not message.get("more_body", False):
-            return
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -62,6 +62,9 @@ class IntakeSettings(Settings):
     console_connect_s: float = Field(default=2.0, gt=0, validation_alias=_env("console_connect_s"))
     """Patience with the console, before a page is answered with 503."""
 
+    connections_per_address: int = Field(default=1_000, ge=1, validation_alias=_env("connections_per_address"))
+    """Open connections per address (with IPv6 per /64). Beyond, the longest idle one is closed. Not counted: `VIGIE_PROXIES`."""
+
     tls_http: HostPort = ""
     """A second address of the front, with TLS, for callers from outside; empty = none. A reverse proxy does as well, with `VIGIE_PROXIES`."""
     tls_cert: Path | None = None

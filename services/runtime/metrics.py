@@ -47,6 +47,7 @@ TABLE: dict[str, Metric] = {
     "vigie_report_seconds": Metric("histogram", "Request read until Kafka acknowledged", ("dialect",)),
     "vigie_over_rate_total": Metric("counter", "Reports turned away because their sender exceeds its rate", ("sender",)),
     "vigie_external_lag_records": Metric("gauge", "Records of events.external not judged yet", ("partition",)),
+    "vigie_connections_refused_total": Metric("counter", "Connections turned away: their address has too many at work"),
     "vigie_proxied_total": Metric("counter", "Requests passed to the console, by status class", ("status",)),
     # read model and console
     "vigie_projected_total": Metric("counter", "Rows written to the store", ("collection",)),

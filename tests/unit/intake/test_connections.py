@@ -1,4 +1,7 @@
-"""A client that offers another protocol (Java, Ktor, `curl --http2`) is served as it stands: body, next request and all. One that says nothing is left."""
+"""A client that offers another protocol (Java, Ktor, `curl --http2`) is served as it stands: body, next request and all. One that says nothing is left.
+
+Heads are bounded in size, in number of headers and by one host, connections by the address that they come from.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from uvicorn.server import ServerState
 
 from services.intake.app import serving
+from services.intake.connections import HEAD_BYTES, HEADERS, LINGER_BYTES, PIECE_BYTES, Addresses
 from services.intake.settings import IntakeSettings
 from services.intake.writing import OneWrite
 from tests.waiting import eventually
@@ -37,15 +42,16 @@ class Heard:
 class Line:
     """Stands for the connection: keeps what is written to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, caller: str | None = None) -> None:
+        self.caller = caller
         self.written = b""
         self.closed = False
 
     def write(self, data: bytes) -> None:
         self.written += data
 
-    def get_extra_info(self, name: str) -> Any:  # noqa: ARG002  nothing is known of who calls
-        return None
+    def get_extra_info(self, name: str) -> Any:
+        return (self.caller, 40_000) if name == "peername" and self.caller else None
 
     def is_closing(self) -> bool:
         return self.closed
@@ -126,3 +132,172 @@ async def test_a_request_that_is_answered_slowly_keeps_its_connection(line: tupl
     await asyncio.sleep(0.1)
     assert not wire.closed
     assert await answers(line, b"report") == [b"<POST /a report>"]
+
+
+START = b"GET /a HTTP/1.1\r\nHost: x\r\n"
+HUGE = b"a" * (4 << 20)
+
+
+def status_of(wire: Line) -> int:
+    """Return the status of the only answer."""
+    (status,) = re.findall(rb"HTTP/1\.1 (\d{3}) ", wire.written)
+    return int(status)
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /" + HUGE, 414),
+        (START + b"X: " + HUGE, 431),
+        (START + HUGE, 431),
+        (b"\r\n" * (1 << 20), 431),
+        (b"".join([START, *(b"x%d: 1\r\n" % n for n in range(HEADERS)), b"\r\n"]), 431),
+        (b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: " + HUGE, None),
+        (b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;" + HUGE, None),
+    ],
+    ids=["address", "value", "name", "empty lines", "many", "trailer", "chunk extension"],
+)
+async def test_a_head_that_does_not_end_is_refused(line: tuple[OneWrite, Line], head: bytes, status: int | None) -> None:
+    """A stranger held gigabytes with it, and the parser copied all of them with each piece."""
+    protocol, wire = line
+    fed = 0
+    parser = protocol.parser
+
+    class Measured:
+        def feed_data(self, data: bytes) -> None:
+            nonlocal fed
+            fed += len(data)
+            parser.feed_data(data)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(parser, name)
+
+    protocol.parser = Measured()  # type: ignore[assignment]
+    for at in range(0, len(head), 200_000):
+        protocol.data_received(head[at : at + 200_000])
+        await asyncio.sleep(0)
+    assert fed <= HEAD_BYTES + PIECE_BYTES
+    if status is None:
+        assert wire.closed, "its request is being answered: nothing can be said"
+    else:
+        assert status_of(wire) == status
+        assert b'"code":"url_too_long"' in wire.written or b'"code":"head_too_large"' in wire.written
+    for task in protocol.tasks:
+        task.cancel()
+
+
+async def test_the_answer_to_a_long_head_can_be_read_before_the_connection_ends(
+    line: tuple[OneWrite, Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocol, wire = line
+    monkeypatch.setattr("services.intake.connections.LINGER_S", 0.02)
+    protocol.data_received(START + b"X: " + b"a" * HEAD_BYTES)
+    await asyncio.sleep(0)
+    assert status_of(wire) == 431
+    assert not wire.closed
+    await eventually(lambda: wire.closed, 5)
+
+
+async def test_who_goes_on_sending_after_a_refusal_is_cut_off(line: tuple[OneWrite, Line]) -> None:
+    protocol, wire = line
+    for _ in range(1 + (HEAD_BYTES + LINGER_BYTES) // 65_536):
+        assert not wire.closed
+        protocol.data_received(b"GET /" + b"a" * 65_531)
+    protocol.data_received(b"a")
+    assert wire.closed
+
+
+async def test_a_head_within_the_bounds_is_read(line: tuple[OneWrite, Line]) -> None:
+    head = b"".join([START, *(b"x%d: %b\r\n" % (n, b"a" * 646) for n in range(HEADERS - 1)), b"\r\n"])
+    assert HEAD_BYTES - 1_000 < len(head) < HEAD_BYTES
+    assert await answers(line, head) == [b"<GET /a >"]
+    assert await answers(line, *(head[at : at + 500] for at in range(0, len(head), 500))) == [b"<GET /a >"] * 2
+
+
+async def test_bodies_and_requests_behind_each_other_do_not_count_as_a_head(line: tuple[OneWrite, Line]) -> None:
+    long = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n" + b"b" * 300_000
+    found = await answers(line, long + START + b"\r\n" + long, b"")
+    assert [len(answer) for answer in found] == [300_010, 9, 300_010]
+    assert (await answers(line, *[START + b"\r\n"] * 300))[3:] == [b"<GET /a >"] * 300
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /a HTTP/1.1\r\n\r\n", 400),
+        (b"GET /a HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+        (b"GET /a HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n", 400),
+        (b"GET /a HTTP/1.0\r\n\r\n", 200),
+        (b"GET /a HTTP/1.1\r\nHOST: x\r\n\r\n", 200),
+    ],
+)
+async def test_a_request_names_one_host(line: tuple[OneWrite, Line], head: bytes, status: int) -> None:
+    await answers(line, head)
+    assert status_of(line[1]) == status
+
+
+class Callers:
+    """Opens connections to one front from any address."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        read = IntakeSettings(data_dir=folder, **settings)
+        self._config = serving(Heard(), read)
+        self._config.load()
+
+    def connect(self, address: str) -> tuple[OneWrite, Line]:
+        """Return a new connection from an address."""
+        protocol = self._config.http_protocol_class(self._config, ServerState(), {})  # type: ignore[call-arg]
+        assert isinstance(protocol, OneWrite)
+        wire = Line(address)
+        protocol.connection_made(wire)
+        return protocol, wire
+
+
+async def test_an_idle_connection_makes_way_for_a_new_one_of_its_address(tmp_path: Path) -> None:
+    callers = Callers(tmp_path, connections_per_address=3)
+    opened = [callers.connect("192.0.2.7") for _ in range(3)]
+    other = callers.connect("192.0.2.8")
+    await answers(opened[0], START + b"\r\n")  # it was the last to be used
+    newest = callers.connect("192.0.2.7")
+    assert [wire.closed for _, wire in opened] == [False, True, False]
+    assert await answers(newest, START + b"\r\n") == [b"<GET /a >"]
+    assert not other[1].closed
+
+
+async def test_a_connection_at_work_is_never_closed_for_a_new_one(tmp_path: Path) -> None:
+    callers = Callers(tmp_path, connections_per_address=2)
+    busy = [callers.connect("2001:db8::1"), callers.connect("2001:db8::2")]
+    for protocol, _ in busy:
+        protocol.data_received(SIZED)
+    turned_away = callers.connect("2001:db8::ffff")
+    await asyncio.sleep(0)
+    assert status_of(turned_away[1]) == 503
+    assert b"retry-after: 2" in turned_away[1].written
+    assert status_of((await answered(callers.connect("2001:db8:0:1::1")))[1]) == 200
+    busy[0][0].connection_lost(None)
+    assert status_of((await answered(callers.connect("2001:db8::ffff")))[1]) == 200
+
+
+async def answered(connection: tuple[OneWrite, Line]) -> tuple[OneWrite, Line]:
+    """Send a request on it."""
+    connection[0].data_received(START + b"\r\n")
+    await asyncio.gather(*connection[0].tasks)
+    await asyncio.sleep(0)
+    return connection
+
+
+async def test_connections_of_a_reverse_proxy_are_not_counted(tmp_path: Path) -> None:
+    callers = Callers(tmp_path, connections_per_address=1, proxies="10.0.0.0/8")
+    opened = [callers.connect("10.1.2.3") for _ in range(5)]
+    assert not any(wire.closed or wire.written for _, wire in opened)
+
+
+async def test_closed_connections_are_forgotten(tmp_path: Path) -> None:
+    addresses = Addresses(1_000)
+    config = uvicorn.Config(Heard(), http=type("Counted", (OneWrite,), {"addresses": addresses}))
+    config.load()
+    protocol = config.http_protocol_class(config, ServerState(), {})  # type: ignore[call-arg]
+    protocol.connection_made(Line("192.0.2.7"))  # type: ignore[arg-type]
+    assert addresses._open
+    protocol.connection_lost(None)
+    assert not addresses._open
