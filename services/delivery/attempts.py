@@ -15,6 +15,7 @@ from schemas.base import Instant
 from schemas.delivery import AttemptRow, NotificationRow
 from schemas.realms import derive_id
 from schemas.words import Channel, NotificationState
+from services.delivery.pacing import never_waits
 from services.delivery.policies import ASKED_MOST_MS, FALLBACK, ChannelPolicy, Doubt, pause_ms
 
 HELD = "held"
@@ -26,6 +27,8 @@ WAITS = frozenset({HELD, PACED, QUIET_HOURS, BUNDLED})
 NO_VERIFIED_CHANNEL = "no_verified_channel"
 PERHAPS_NOT_SENT = "perhaps_not_sent"
 NO_OUTCOME = "no_outcome"
+NO_ANSWER = "_no_answer"
+"""Ends the codes of providers that said nothing within the limit."""
 NO_RECEIPT = "no_receipt"
 LOSS = "loss"
 
@@ -144,11 +147,25 @@ def next_try(row: NotificationRow, policies: Policies, now: Instant) -> TryOn | 
     if any(a.state in ("accepted", "received") for a in row.attempts[row.replayed_after :]):
         return None
     again = [
-        TryOn(c, max(a[-1].ended_at + pause_ms(len(a)), a[-1].retry_at or 0))
+        TryOn(c, max(a[-1].ended_at + _pause_ms(row, a), a[-1].retry_at or 0))
         for c, a in tried.items()
         if a[-1].ended_at is not None and _may_repeat(policies[c], a)
     ]
     return min(again, key=lambda t: (len(tried[t.channel]), t.at), default=None) or min(closed, key=lambda t: t.at, default=None)
+
+
+def _pause_ms(row: NotificationRow, made: list[AttemptRow]) -> int:
+    """Return the pause after the attempts on one channel: none for a first page that perhaps nobody was told.
+
+    A provider that gave an answer is not asked again at once, whatever the answer was worth.
+    """
+    unheard = made[-1].state == "ambiguous" and _is_unheard(made[-1].error)
+    return 0 if unheard and never_waits(row) else pause_ms(len(made))
+
+
+def _is_unheard(error: str | None) -> bool:
+    """Return whether the doubt is a sender that died or a provider that did not answer in time."""
+    return error == NO_OUTCOME or (error or "").endswith(NO_ANSWER)
 
 
 def _opens(row: NotificationRow, channel: Channel, policy: ChannelPolicy, now: Instant) -> Instant:

@@ -6,6 +6,7 @@ The order that makes a provider call happen once per attempt, whatever is killed
 2. Only a grant read back from the log, for this run id, may be called (`granted`). A run id is drawn at every start.
 3. The run takes a grant once (`observe` hands it out once), and calls once, within the limit counted from the time noted in 1.
 4. It reports the outcome. Without one, delivery declares the attempt ambiguous at append time + limit + grace.
+5. A run that holds the place of one that has surely ended reports its open grants as ambiguous at once.
 """
 
 from __future__ import annotations
@@ -32,6 +33,16 @@ _READ = frozenset(
 )
 
 
+def claim_id(attempt: str, run: str) -> str:
+    """Return the id of the input by which a run claims an attempt."""
+    return f"{attempt}:claim:{run}"
+
+
+def attempt_of_claim(input_id: str, run: str) -> str:
+    """Return the attempt that this run claims by the input; another text for every other input."""
+    return input_id.removesuffix(f":claim:{run}")
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """An attempt that waits for a claim."""
@@ -44,6 +55,17 @@ class Offer:
     @property
     def attempt(self) -> str:
         return self.row.attempts[-1].id
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGrant:
+    """An attempt that a run may be calling."""
+
+    realm: str
+    notification: str
+    attempt: str
+    run: str
+    correlation_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +166,10 @@ class Outbox:
     """`<realm>/<drill>` → a silent test of the channels that nobody has reported yet."""
     proven: dict[str, Probe] = field(default_factory=dict)
     """Realm → the silent test that was answered last."""
+    claims: set[str] = field(default_factory=set)
+    """Attempts that this run has claimed and that the log has not decided on yet."""
+    grants: dict[str, OpenGrant] = field(default_factory=dict)
+    """Notification → its attempt that has no outcome yet, whichever run it was granted to."""
     _held: set[str] = field(default_factory=set)
     _claimed: dict[str, float] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=set)
@@ -164,6 +190,7 @@ class Outbox:
             match fact:
                 case NotificationChanged(row=row):
                     self._offer(realm, row, transaction.src.correlation_id, transaction.traceparent)
+                    self._note_grant(realm, row, transaction.src.correlation_id)
                     self._refer(realm, row)
                     self._ask(realm, row)
                     if row.campaign in self.headcounts:
@@ -186,6 +213,7 @@ class Outbox:
                     self.names[realm] = Names(policy.roles, {level.level: level.name for level in policy.levels})
                 case _:
                     pass
+        self.claims.discard(attempt_of_claim(transaction.src.id, self.run))
         return [
             self._take(rows[g.notification], g, transaction) for g in grants if g.attempt in self._claimed and g.attempt not in self._taken
         ]
@@ -197,10 +225,20 @@ class Outbox:
     def _offer(self, realm: str, row: NotificationRow, correlation_id: str, traceparent: str | None) -> None:
         if (before := self._offered.pop(row.id, None)) is not None:
             self.offers.pop(before, None)
+            self.claims.discard(before)
         if row.attempts and row.attempts[-1].state == "planned":
             attempt = row.attempts[-1].id
             self.offers[attempt] = Offer(realm, row, correlation_id, traceparent)
             self._offered[row.id] = attempt
+            if attempt in self._claimed and attempt not in self._taken:
+                self.claims.add(attempt)
+
+    def _note_grant(self, realm: str, row: NotificationRow, correlation_id: str) -> None:
+        granted = row.attempts[-1] if row.attempts else None
+        if granted is not None and granted.state == "granted" and granted.run is not None:
+            self.grants[row.id] = OpenGrant(realm, row.id, granted.id, granted.run, correlation_id)
+        else:
+            self.grants.pop(row.id, None)
 
     def _refer(self, realm: str, row: NotificationRow) -> None:
         for attempt in row.attempts:
@@ -244,6 +282,11 @@ class Outbox:
     def claiming(self, offer: Offer) -> None:
         """Note the time, before the claim is sent for the first time."""
         self._claimed.setdefault(offer.attempt, self.monotonic())
+        self.claims.add(offer.attempt)
+
+    def abandoned(self, ended: AbstractSet[str]) -> list[OpenGrant]:
+        """Return the grants without outcome of these runs."""
+        return [grant for grant in self.grants.values() if grant.run in ended]
 
     def outdated(self, configured: AbstractSet[Channel]) -> list[Probe]:
         """Silent tests whose answer names other providers than this run has: they were configured, or taken away, since. To be tried again."""
@@ -260,6 +303,8 @@ class Outbox:
         """The log has another history: offers and holds come again. What this run claimed and took stays known."""
         self.offers.clear()
         self._offered.clear()
+        self.claims.clear()
+        self.grants.clear()
         self.probes.clear()
         self.proven.clear()
         self._held.clear()
@@ -276,6 +321,7 @@ class Outbox:
                 [o.realm, o.row.model_dump(mode="json", exclude_defaults=True), o.correlation_id, o.traceparent]
                 for o in self.offers.values()
             ],
+            "grants": [[*astuple(grant)] for grant in self.grants.values()],
             "probes": [[p.realm, p.row.model_dump(mode="json"), p.correlation_id] for p in self.probes.values()],
             "proven": [[p.realm, p.row.model_dump(mode="json"), p.correlation_id] for p in self.proven.values()],
             "held": sorted(self._held),
@@ -291,6 +337,8 @@ class Outbox:
         """Inverse of dump. Raises KeyError, ValueError, TypeError."""
         for realm, row, correlation_id, traceparent in dumped["offers"]:
             self._offer(realm, NotificationRow.model_validate(row), correlation_id, traceparent)
+        for grant in dumped.get("grants", ()):  # a file of an earlier version has none
+            self.grants[grant[1]] = OpenGrant(*grant)
         for realm, row, correlation_id in dumped["probes"]:
             self.probes[f"{realm}/{row['id']}"] = Probe(realm, ProbeRow.model_validate(row), correlation_id)
         for realm, row, correlation_id in dumped["proven"]:

@@ -1,15 +1,15 @@
 """The sender: reads delivery's log, claims attempts, calls providers, reports (live realms only; the order is in `outbox`).
 
 It can be killed at any point: an attempt without a grant is claimed by the next run, a grant without an outcome becomes ambiguous
-by its deadline, and nothing that a run knew outlives it but what the log says.
+as soon as the next run is sure that this one has ended (`runs`), at the latest by its deadline, and nothing that a run knew outlives it
+but what the log says.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 from uuid import uuid4
@@ -22,10 +22,11 @@ from schemas.directory import Contact
 from schemas.realms import is_live
 from schemas.topics import inputs
 from schemas.words import Channel
+from services.delivery.attempts import NO_OUTCOME
 from services.delivery.channels import Driver, Outgoing, Probing, Result
 from services.delivery.messages import compose, translator
-from services.delivery.outbox import Call, Offer, Outbox, Probe
-from services.delivery.pacing import never_waits
+from services.delivery.outbox import Call, Offer, OpenGrant, Outbox, Probe, claim_id
+from services.delivery.places import Places, room_of
 from services.runtime import metrics, tracing
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.kafka import BrokerAway
@@ -104,10 +105,15 @@ class Sender:
         *,
         outbox: Outbox | None = None,
         calls_at_once: int = 16,
+        ended_runs: Collection[str] = (),
         monotonic: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        """Wire a run. `ended_runs`: earlier runs whose process has surely ended."""
         self.outbox = outbox or new_outbox(monotonic)
+        self._ended_runs = frozenset(ended_runs)
+        self._doubted: set[str] = set()
+        """Attempts of ended runs that were reported."""
         self._producer = producer
         self._directory = directory
         self._texts = texts
@@ -118,8 +124,11 @@ class Sender:
         self._monotonic = monotonic
         self._wall_clock = wall_clock
         self._probing: set[str] = set()
-        self._rooms: dict[tuple[Channel, bool], asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(calls_at_once))
-        """Per channel one for what never waits and one for the rest: a provider slower than it declares keeps no danger behind a call-out."""
+        self._places = Places(calls_at_once)
+        self._calling: set[str] = set()
+        """Attempts that were granted to this run and whose outcome is not with Kafka yet."""
+        self._work: asyncio.TaskGroup | None = None
+        """Set while records are read: only then is anything claimed."""
 
     async def run(self, batches: AsyncIterator[Batch]) -> None:
         """Work on accepted records until `batches` ends, then until the calls under way have ended.
@@ -127,18 +136,51 @@ class Sender:
         Raises an exception group when something breaks that is no fault of a provider; then the process must stop.
         """
         async with asyncio.TaskGroup() as work:
-            async for batch in batches:
-                self.outbox.caught_up = batch.caught_up
-                for transaction in batch.transactions:
-                    for call in self.outbox.observe(transaction):
-                        work.create_task(self._carry_out(call))
-                for offer in self.outbox.to_claim() if batch.caught_up else ():
-                    self.outbox.claiming(offer)
-                    work.create_task(self._claim(offer))
-                for probe in self._to_probe() if batch.caught_up else ():
-                    if probe.name not in self._probing:
-                        self._probing.add(probe.name)
-                        work.create_task(self._probe(probe))
+            try:
+                self._work = work
+                async for batch in batches:
+                    self.outbox.caught_up = batch.caught_up
+                    for transaction in batch.transactions:
+                        for call in self.outbox.observe(transaction):
+                            self._calling.add(call.granted.attempt)
+                            work.create_task(self._carry_out(call))
+                    self._places.keep(self._calling | self.outbox.claims)
+                    if batch.caught_up:
+                        self._begin_tasks(work)
+            finally:
+                self._work = None
+
+    def _begin_tasks(self, work: asyncio.TaskGroup) -> None:
+        """Claim what has a place, and say what became of ended runs and of channels in a drill."""
+        self._claim_offers()
+        for grant in self.outbox.abandoned(self._ended_runs) if self._ended_runs else ():
+            if grant.attempt not in self._doubted:
+                self._doubted.add(grant.attempt)
+                work.create_task(self._doubt(grant))
+        for probe in self._to_probe():
+            if probe.name not in self._probing:
+                self._probing.add(probe.name)
+                work.create_task(self._probe(probe))
+
+    def _claim_offers(self) -> None:
+        """Claim the offers for which there is a place: the others stay on offer to every run.
+
+        The place comes before the claim. So a run that dies leaves no more attempts in doubt than it had
+        calls under way, and the limit of an attempt does not run while it waits for a place.
+        """
+        if self._work is None or not self.outbox.caught_up:
+            return
+        for offer in self.outbox.to_claim():
+            if self._places.take(offer.attempt, room_of(offer.row)):
+                self.outbox.claiming(offer)
+                self._work.create_task(self._claim(offer))
+
+    async def _doubt(self, grant: OpenGrant) -> None:
+        """Report that nobody will say what became of a call: the run that was granted it has ended."""
+        told = AttemptOutcome(notification=grant.notification, attempt=grant.attempt, run=grant.run, outcome="ambiguous", error=NO_OUTCOME)
+        log.info("attempt.abandoned", realm=grant.realm, notification=grant.notification, attempt=grant.attempt, run=grant.run)
+        while not await self._sent(grant.realm, told, f"{grant.attempt}:ended:{grant.run}", grant.correlation_id, None):
+            pass
 
     def _to_probe(self) -> list[Probe]:
         """Silent tests that nobody has answered, and those that name other providers than are configured now."""
@@ -170,7 +212,7 @@ class Sender:
         if ARMED:
             reach("before-claim")
         while offer.attempt in self.outbox.offers:
-            if await self._sent(offer.realm, claim, f"{offer.attempt}:claim:{self.outbox.run}", offer.correlation_id, offer.traceparent):
+            if await self._sent(offer.realm, claim, claim_id(offer.attempt, self.outbox.run), offer.correlation_id, offer.traceparent):
                 if ARMED:
                     reach("after-claim")
                 return
@@ -204,6 +246,9 @@ class Sender:
             call.realm, outcome, f"{call.granted.attempt}:outcome:{self.outbox.run}", call.correlation_id, traceparent
         ):
             pass
+        self._calling.discard(call.granted.attempt)
+        self._places.free(call.granted.attempt)
+        self._claim_offers()
         if ARMED:
             reach("after-outcome")
 
@@ -231,24 +276,23 @@ class Sender:
         if isinstance(prepared, Result):
             return prepared
         messages, others = prepared
-        async with self._rooms[channel, never_waits(call.row)]:
-            left_s = call.left_s(self._monotonic())
-            if left_s <= 0:
-                return Result("failed", error="limit_passed", retry=True)
-            if ARMED:
-                reach("before-call")
-            started = self._monotonic()
-            try:
-                results = await asyncio.gather(*(driver.call(one, left_s) for one in messages))
-            except Exception as error:  # noqa: BLE001  a driver that breaks its promise: nobody knows what it did
-                log.error("driver.raised", channel=channel.value, notification=call.row.id, error=type(error).__name__)
-                return Result("ambiguous", error="driver_error")
-            finally:
-                metrics.observe("vigie_attempt_seconds", self._monotonic() - started, channel=channel.value)
-            if ARMED:
-                reach("after-call")
-            best = min(results, key=lambda result: _BEST.index(result.outcome))
-            return replace(best, retry=True) if best.outcome == "failed" and others else best
+        left_s = call.left_s(self._monotonic())
+        if left_s <= 0:
+            return Result("failed", error="limit_passed", retry=True)
+        if ARMED:
+            reach("before-call")
+        started = self._monotonic()
+        try:
+            results = await asyncio.gather(*(driver.call(one, left_s) for one in messages))
+        except Exception as error:  # noqa: BLE001  a driver that breaks its promise: nobody knows what it did
+            log.error("driver.raised", channel=channel.value, notification=call.row.id, error=type(error).__name__)
+            return Result("ambiguous", error="driver_error")
+        finally:
+            metrics.observe("vigie_attempt_seconds", self._monotonic() - started, channel=channel.value)
+        if ARMED:
+            reach("after-call")
+        best = min(results, key=lambda result: _BEST.index(result.outcome))
+        return replace(best, retry=True) if best.outcome == "failed" and others else best
 
     async def _outgoing(self, call: Call) -> tuple[list[Outgoing], int] | Result:
         """The message, once for each browser of the person; on other channels for one address, another one at each try. And how many are left."""

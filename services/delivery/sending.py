@@ -24,6 +24,7 @@ from schemas.topics import PARTITIONS
 from services.delivery.channels.configured import configured_drivers
 from services.delivery.outbox import Outbox
 from services.delivery.returns import Returns
+from services.delivery.runs import ended_runs
 from services.delivery.sender import Batch, Sender, new_outbox
 from services.delivery.settings import DeliverySettings
 from services.delivery.telling import Teller
@@ -119,18 +120,20 @@ async def batches(kafka: str, outbox: Outbox, bookmark: Bookmark, vault: Vault, 
 async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> None:
     """Send until `stopping` is set and the calls under way have ended."""
     settings.data.make()
-    bookmark = Bookmark(settings.data.run / f"sender-{settings.instance or 'delivery'}.json")
+    name = settings.instance or "delivery"
+    bookmark = Bookmark(settings.data.run / f"sender-{name}.json")
     links = AckLinks.open(settings.data.secrets)
     async with contextlib.AsyncExitStack() as stack:
         producer = await _connected(settings.kafka)
         stack.push_async_callback(producer.stop)
         vault = await stack.enter_async_context(Vault.open(settings))
         outbox = new_outbox()
+        ended = stack.enter_context(ended_runs(settings.data.run / f"sender-{name}.runs", outbox.run))
         returns = Returns(outbox, producer, vault.directory, vault.texts)
         drivers = await stack.enter_async_context(configured_drivers(settings, returns))
         sender = Sender(
             producer, vault.directory, vault.texts, drivers, links, ReturnLinks.open(settings.data.secrets), settings.public_url, outbox=outbox,
-            calls_at_once=settings.calls_at_once,
+            calls_at_once=settings.calls_at_once, ended_runs=ended,
         )  # fmt: skip
         teller = asyncio.create_task(Teller(outbox, vault.texts, vault.directory, producer).run(), name="teller")
         waiting = asyncio.create_task(Waiting(vault.texts, returns).run(), name="replies")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import csv
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,10 +32,11 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 def test_a_report_calls_somebody_at_fifty_reports_per_second(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    posted, paged = dict[str, float](), dict[str, float]()
+    posted, calls = dict[str, float](), Calls()
+    paged = calls.first
 
     async def run(vigie: RunningVigie) -> tuple[Measured, dict[str, float]]:
-        async with provider(paged) as address, Reporter(vigie.url, vigie.token) as reporter:
+        async with provider(calls) as address, Reporter(vigie.url, vigie.token) as reporter:
             await asyncio.to_thread(everybody_by_webhook, vigie, address)
             reports = one_incident_each()
             await reporter.at_rate(reports, RATE, WARM / RATE)
@@ -57,6 +60,72 @@ def test_a_report_calls_somebody_at_fifty_reports_per_second(tmp_path: Path, cap
     assert len(delays.latencies) == COUNT, "every incident called somebody"
 
 
+@pytest.mark.parametrize("victim", [None, "delivery"])
+def test_a_burst_of_one_report_per_site_calls_everybody(tmp_path: Path, capsys: pytest.CaptureFixture[str], victim: str | None) -> None:
+    """253 reports in one second; with a victim, it is killed one second after the last acceptance."""
+    calls = Calls()
+
+    async def run(vigie: RunningVigie) -> tuple[Measured, dict[str, float], dict[str, float], float | None]:
+        async with provider(calls) as address, Reporter(vigie.url, vigie.token) as reporter:
+            await asyncio.to_thread(everybody_by_webhook, vigie, address)
+            await settled(vigie)
+            reports, posted = list(one_incident_each()), dict[str, float]()
+            before, killed = cpu_of(vigie), None
+            found = await reporter.at_rate(iter(reports), len(reports), 1.0, posted)
+            if victim is not None:
+                await asyncio.sleep(1)
+                killed = time.perf_counter()
+                vigie.kill(victim)
+            await taken(calls.first, len(reports))
+            cpu_ms = {name: (after - before.get(name, 0)) * 1000 / len(reports) for name, after in cpu_of(vigie).items()}
+            return found, posted, cpu_ms, killed
+
+    with RunningVigie(tmp_path, VIGIE_WEBHOOK_SECRET=SECRET) as vigie:
+        found, posted, cpu_ms, killed = asyncio.run(run(vigie))
+        incidents = vigie.get("/api/v1/incidents?realm=92&limit=1000")["items"]
+    of_report = {report: i["id"] for i in incidents for report in i["reports"]}
+    delays = Measured([calls.first[of_report[r]] - due for r, due in posted.items() if of_report[r] in calls.first])
+    late = sorted(at - killed for at in calls.first.values() if killed is not None and at > killed)
+    with capsys.disabled():
+        print(
+            f"\nburst of {len(posted)} in one second, killed: {victim}: first page p50 {delays.quantile(0.5):.0f}, p95 "
+            f"{delays.quantile(0.95):.0f}, p99 {delays.quantile(0.99):.0f} ms; {len(late)} first pages after the kill, the last "
+            f"{late[-1] if late else 0:.1f} s after it; {calls.twice()} people called twice of {calls.count}; answered "
+            f"{found.document()}; CPU per report {sum(cpu_ms.values()):.0f} ms "
+            f"({', '.join(f'{name} {ms:.1f}' for name, ms in sorted(cpu_ms.items(), key=lambda one: -one[1]) if ms >= 0.1)})"
+            f", load {psutil.getloadavg()[0]:.1f} on {machine()}"
+        )
+    assert len(delays.latencies) == len(posted), "every incident called somebody"
+
+
+@dataclass
+class Calls:
+    """Webhooks that were taken."""
+
+    first: dict[str, float] = field(default_factory=dict)
+    """Incident → time of its first message."""
+    told: Counter[str] = field(default_factory=Counter)
+    """Notification → how often it came."""
+
+    @property
+    def count(self) -> int:
+        return sum(self.told.values())
+
+    def twice(self) -> int:
+        """Notifications that came more than once."""
+        return sum(count > 1 for count in self.told.values())
+
+
+async def settled(vigie: RunningVigie) -> None:
+    """Wait until the start's own work is done: two seconds in which the processes computed a tenth of a core."""
+    give_up = time.perf_counter() + TAKEN_S
+    while time.perf_counter() < give_up:
+        before = sum(cpu_of(vigie).values())
+        await asyncio.sleep(2)
+        if sum(cpu_of(vigie).values()) - before < 2 * 0.2:
+            return
+
+
 def one_incident_each() -> Iterator[dict[str, Any]]:
     """The heating of one site after the other: each is an incident of its own, of the lowest level."""
     for site in territory().sites:
@@ -65,12 +134,14 @@ def one_incident_each() -> Iterator[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def provider(paged: dict[str, float]) -> AsyncIterator[str]:
-    """An address that takes webhooks; `paged` gets incident → time of its first message."""
+async def provider(calls: Calls) -> AsyncIterator[str]:
+    """An address that takes webhooks, and counts them in `calls`."""
 
     async def take(request: web.Request) -> web.Response:
-        incident = (await request.json())["data"]["incident"]
-        paged.setdefault(incident, time.perf_counter())
+        told = (await request.json())["data"]
+        if told["incident"] is not None:
+            calls.first.setdefault(told["incident"], time.perf_counter())
+        calls.told[told["notification"]] += 1
         return web.Response(status=204)
 
     app = web.Application()

@@ -1,8 +1,8 @@
 """Model of the claim: one provider call per attempt (DESIGN §2, Effects; services/delivery/outbox.py).
 
 Two senders, one attempt on an at-most-once channel. delivery's log holds the grant of the first claim and, without an outcome in
-time, the word "ambiguous". A sender may be killed at any point, its wall clock may be wrong, it may stall between check and call,
-and a take-over may lose the grant.
+time, the word "ambiguous"; so it does as soon as the run that follows a killed one says so. A sender may be killed at any point, its
+wall clock may be wrong, it may stall between check and call, and a take-over may lose the grant.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ GUARDS: Final = {
     "elapsed": "the limit is counted on the sender's own clock from before the claim was sent, not by comparing wall clocks",
     "grace": "delivery waits limit + grace after the claim's append time before it says ambiguous",
     "perhaps": "ambiguous means perhaps sent, never not sent",
+    "ended": "a run says that the calls of another are in doubt only when that one has ended",
     "loss": "a declared loss makes every open attempt ambiguous",
 }
 CALLED_TWICE: Final = "the provider was called twice for one attempt"
@@ -44,6 +45,8 @@ class Run(NamedTuple):
     may_call: bool = False
     """It has looked at the clock; from here to the call it may stall."""
     called: bool = False
+    before: int = -1
+    """The run in whose place it was started: that one has ended."""
 
 
 class Claim:
@@ -96,6 +99,8 @@ class Claim:
                 todo.append((0.3, "read_again", i))
             if self.crashes:
                 todo.append((0.3, "crash", i))
+            if self.may_doubt(run):
+                todo.append((1, "expire"))
         if self.grant and not self.ambiguous and self.clock >= self.grant.at + self.limit + self.patience:
             todo.append((2, "expire"))
         if self.loss and self.grant:
@@ -115,6 +120,12 @@ class Claim:
         if "run-id" not in self.guards:
             return True
         return self.grant.run == run.id and (run.claim_sent >= 0 or "fresh-run" not in self.guards)
+
+    def may_doubt(self, run: Run) -> bool:
+        """Would this run say that nobody will report the outcome of the grant?"""
+        if self.grant is None or self.ambiguous or self.grant.run == run.id:
+            return False
+        return self.grant.run == run.before or "ended" not in self.guards
 
     def put(self, i: int, **change: Any) -> None:
         """Run `i` changed."""
@@ -170,8 +181,9 @@ class Claim:
     def crash(self, i: int) -> None:
         """Killed and started again; what it knew is gone."""
         self.crashes -= 1
-        id = self.born if "fresh-run" in self.guards else self.runs[i].id
-        self.runs = (*self.runs[:i], Run(id, self.runs[i].wall), *self.runs[i + 1 :])
+        ended = self.runs[i]
+        id = self.born if "fresh-run" in self.guards else ended.id
+        self.runs = (*self.runs[:i], Run(id, ended.wall, before=ended.id), *self.runs[i + 1 :])
         self.born += 1
 
     def expire(self) -> None:

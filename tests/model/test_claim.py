@@ -18,6 +18,7 @@ MUTANTS = {
     "elapsed": ("no stall", 399, CALLED_LATE),
     "grace": ("no stall", 9, CALLED_LATE),
     "perhaps": ("take-over", 28, RECORD_WRONG),
+    "ended": ("no stall", 0, CALLED_LATE),
     "loss": ("take-over", 1, CALLED_TWICE),
 }
 """Guard → (setting, a seed from which its mutant breaks soon, how)."""

@@ -444,22 +444,14 @@ async def test_a_slow_provider_holds_up_neither_the_log_nor_other_channels(world
     assert world.row(slow).state is NotificationState.ATTEMPTED
 
 
-async def test_calls_per_channel_are_bounded(world: World) -> None:
-    world.provider.hangs = asyncio.Event()
-    rows = [world.plan(f"n{i}") for i in range(1, 6)]
-    await world.until(
-        world.sender(calls_at_once=2),
-        lambda: all(world.row(n).attempts[0].state == "granted" for n in rows) and len(world.provider.calls) == 2,
-    )
-
-
 async def test_danger_does_not_wait_for_the_calls_of_a_slow_provider(world: World) -> None:
     world.provider.hangs = asyncio.Event()
-    rows = [world.plan(f"n{i}") for i in range(1, 6)]
+    for i in range(1, 6):
+        world.plan(f"n{i}")
     danger: list[str] = []
 
     def called() -> bool:
-        if not danger and len(world.provider.calls) == 2 and all(world.row(n).attempts[0].state == "granted" for n in rows):
+        if not danger and len(world.provider.calls) == 2:
             danger.append(world.plan("n9", danger=True))
         return [c.row.id for c in world.provider.calls[2:]] == danger != []
 
