@@ -149,6 +149,13 @@ class ClaimAttempt(Message):
 
 
 @message
+class ClaimAttempts(Message):
+    """A sender run asks to make several provider calls. Each is decided as a `ClaimAttempt` of its own, in order."""
+
+    claims: tuple[ClaimAttempt, ...]
+
+
+@message
 class AttemptOutcome(Message):
     """What the provider answered to the granted run."""
 
@@ -161,6 +168,13 @@ class AttemptOutcome(Message):
     retry: bool = Field(default=False, description="transient: the same channel may be tried again")
     parts: int = Field(default=1, ge=1, description="messages that the provider counts: a long SMS is several")
     retry_after_s: int | None = Field(default=None, ge=0, description="the provider asks not to be called again before")
+
+
+@message
+class AttemptOutcomes(Message):
+    """The answers of providers to several calls. Each is decided as an `AttemptOutcome` of its own, in order."""
+
+    outcomes: tuple[AttemptOutcome, ...]
 
 
 @message

@@ -14,7 +14,15 @@ from typing import Final
 
 from schemas.base import Instant, Message, parse_open
 from schemas.commands import AnswerNotification
-from schemas.delivery import AttemptOutcome, ClaimAttempt, NotificationRow, ReceiptReceived, ReplyUnread
+from schemas.delivery import (
+    AttemptOutcome,
+    AttemptOutcomes,
+    ClaimAttempt,
+    ClaimAttempts,
+    NotificationRow,
+    ReceiptReceived,
+    ReplyUnread,
+)
 from schemas.realms import partition_of
 from schemas.reference import PublishReference
 from schemas.runtime import (
@@ -41,8 +49,8 @@ from services.runtime.transaction import FactRecord, Transaction
 _MADE_AGAIN: Final = frozenset(
     m.wire_type()
     for m in (
-        OpenRealm, CloseRealm, SetPace, StepTo, StepRequested, StepSettled, Tick, LossDeclared, Rebased, ClaimAttempt, AttemptOutcome,
-        ReceiptReceived, ReplyUnread, AnswerNotification,
+        OpenRealm, CloseRealm, SetPace, StepTo, StepRequested, StepSettled, Tick, LossDeclared, Rebased, ClaimAttempt, ClaimAttempts,
+        AttemptOutcome, AttemptOutcomes, ReceiptReceived, ReplyUnread, AnswerNotification,
     )
 )  # fmt: skip
 _WITHOUT_EFFECT: Final = frozenset({"InputDuplicate", "InputFailed", "InputRefused"})

@@ -24,8 +24,10 @@ from schemas.commands import AnswerNotification, HoldSending, ReleaseSending, Re
 from schemas.delivery import (
     AttemptGranted,
     AttemptOutcome,
+    AttemptOutcomes,
     AttemptRow,
     ClaimAttempt,
+    ClaimAttempts,
     HoldChanged,
     NotificationChanged,
     NotificationRow,
@@ -109,10 +111,10 @@ class DeliveryDecider:
                 return self._withdraw(state, notification, why, now)
             case NotificationUrged(notification=notification):
                 return self._urge(state, notification, now)
-            case ClaimAttempt() as claim:
-                return self._claim(state, claim, now)
-            case AttemptOutcome() as outcome:
-                return self._outcome(state, outcome, now)
+            case ClaimAttempt() | AttemptOutcome() as told:
+                return self._decide_attempt(state, told, now)
+            case ClaimAttempts(claims=several) | AttemptOutcomes(outcomes=several):
+                return self._decide_attempts(state, several, now)
             case ReceiptReceived() as receipt:
                 return self._receipt(state, receipt, now)
             case AnswerNotification() as command:
@@ -183,6 +185,19 @@ class DeliveryDecider:
             return []
         told_how = help_of(call, told, state.lineage, now)
         return [NotificationChanged(row=call), *self._moved(state, told_how, attempts.advance(told_how, terms(state, now)), now)]
+
+    def _decide_attempt(self, state: DeliveryState, told: ClaimAttempt | AttemptOutcome, now: Instant) -> list[Fact]:
+        return self._claim(state, told, now) if isinstance(told, ClaimAttempt) else self._outcome(state, told, now)
+
+    def _decide_attempts(self, state: DeliveryState, several: Sequence[ClaimAttempt | AttemptOutcome], now: Instant) -> list[Fact]:
+        """Decide one after the other, each on what the ones before it left."""
+        decided: list[Fact] = []
+        for told in several:
+            facts = self._decide_attempt(state, told, now)
+            for fact in facts:
+                state = self.evolve(state, fact, "", now)
+            decided += facts
+        return decided
 
     def _claim(self, state: DeliveryState, claim: ClaimAttempt, now: Instant) -> list[Fact]:
         row, attempt = self._find(state, claim.notification, claim.attempt)

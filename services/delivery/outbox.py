@@ -11,36 +11,45 @@ The order that makes a provider call happen once per attempt, whatever is killed
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from schemas.callouts import CallOutChanged, CallOutListed
-from schemas.delivery import AttemptGranted, AttemptRow, ChannelsProbed, HoldChanged, NotificationChanged, NotificationRow, ProbeRow
+from schemas.delivery import (
+    AttemptGranted,
+    AttemptOutcomes,
+    AttemptRow,
+    ChannelsProbed,
+    ClaimAttempts,
+    HoldChanged,
+    NotificationChanged,
+    NotificationRow,
+    ProbeRow,
+)
 from schemas.realms import is_live
 from schemas.reference import EscalationPolicy, ReferencePublished
 from schemas.words import Channel
 from services.delivery.messages import Names
+from services.delivery.pacing import never_waits, urgency
 from services.delivery.references import reference_key
 from services.runtime.transaction import Transaction
 
 KEPT_REFERENCES = 20_000
 """Messages whose receipts are still understood; the oldest are forgotten first."""
+KEPT_INCIDENTS = 2_000
+"""Incidents of which it is known who was called first; the oldest are forgotten first."""
 _READ = frozenset(
     m.__name__
     for m in (NotificationChanged, AttemptGranted, HoldChanged, ReferencePublished, CallOutChanged, CallOutListed, ChannelsProbed)
 )
 
 
-def claim_id(attempt: str, run: str) -> str:
-    """Return the id of the input by which a run claims an attempt."""
-    return f"{attempt}:claim:{run}"
-
-
-def attempt_of_claim(input_id: str, run: str) -> str:
-    """Return the attempt that this run claims by the input; another text for every other input."""
-    return input_id.removesuffix(f":claim:{run}")
+_SEVERAL = frozenset({ClaimAttempts.wire_type(), AttemptOutcomes.wire_type()})
+"""Types of inputs that speak of several attempts."""
+Order = tuple[int, int, int, int]
+"""Urgency, turn among the calls of its incident, level (the gravest first), when it was planned: the smallest goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +60,22 @@ class Offer:
     row: NotificationRow
     correlation_id: str
     traceparent: str | None = None
+    order: Order = (0, 0, 0, 0)
+    """Who gets the next place."""
 
     @property
     def attempt(self) -> str:
         return self.row.attempts[-1].id
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A claim of this run."""
+
+    at_s: float
+    """Monotonic time from before it was first sent."""
+    correlation_id: str
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +192,11 @@ class Outbox:
     grants: dict[str, OpenGrant] = field(default_factory=dict)
     """Notification → its attempt that has no outcome yet, whichever run it was granted to."""
     _held: set[str] = field(default_factory=set)
-    _claimed: dict[str, float] = field(default_factory=dict)
+    _claimed: dict[str, Claimed] = field(default_factory=dict)
+    _claim_inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Id of the input → the attempts that this run claims by it, until the log holds it."""
+    _turns: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Incident → its notifications that never wait, in the order in which they were planned."""
     _taken: set[str] = field(default_factory=set)
     _offered: dict[str, str] = field(default_factory=dict)
 
@@ -189,8 +214,9 @@ class Outbox:
         for fact in facts:
             match fact:
                 case NotificationChanged(row=row):
-                    self._offer(realm, row, transaction.src.correlation_id, transaction.traceparent)
-                    self._note_grant(realm, row, transaction.src.correlation_id)
+                    correlation_id = self._correlation_of(row, transaction)
+                    self._offer(realm, row, correlation_id, transaction.traceparent)
+                    self._note_grant(realm, row, correlation_id)
                     self._refer(realm, row)
                     self._ask(realm, row)
                     if row.campaign in self.headcounts:
@@ -213,14 +239,24 @@ class Outbox:
                     self.names[realm] = Names(policy.roles, {level.level: level.name for level in policy.levels})
                 case _:
                     pass
-        self.claims.discard(attempt_of_claim(transaction.src.id, self.run))
+        self.claims.difference_update(self._claim_inputs.pop(transaction.src.id, ()))
         return [
             self._take(rows[g.notification], g, transaction) for g in grants if g.attempt in self._claimed and g.attempt not in self._taken
         ]
 
     def _take(self, row: NotificationRow, granted: AttemptGranted, by: Transaction) -> Call:
         self._taken.add(granted.attempt)
-        return Call(by.realm, row, granted, by.src.correlation_id, self._claimed[granted.attempt], by.traceparent)
+        claimed = self._claimed[granted.attempt]
+        traceparent = claimed.traceparent if by.src.type in _SEVERAL else by.traceparent
+        return Call(by.realm, row, granted, claimed.correlation_id, claimed.at_s, traceparent)
+
+    def _correlation_of(self, row: NotificationRow, by: Transaction) -> str:
+        """Return the correlation id of what befell this row: a record of several attempts bears that of the first."""
+        if by.src.type in _SEVERAL:
+            for attempt in reversed(row.attempts):
+                if (claimed := self._claimed.get(attempt.id)) is not None:
+                    return claimed.correlation_id
+        return by.src.correlation_id
 
     def _offer(self, realm: str, row: NotificationRow, correlation_id: str, traceparent: str | None) -> None:
         if (before := self._offered.pop(row.id, None)) is not None:
@@ -228,10 +264,24 @@ class Outbox:
             self.claims.discard(before)
         if row.attempts and row.attempts[-1].state == "planned":
             attempt = row.attempts[-1].id
-            self.offers[attempt] = Offer(realm, row, correlation_id, traceparent)
+            self.offers[attempt] = Offer(realm, row, correlation_id, traceparent, self._order_of(row))
             self._offered[row.id] = attempt
             if attempt in self._claimed and attempt not in self._taken:
                 self.claims.add(attempt)
+
+    def _order_of(self, row: NotificationRow) -> Order:
+        """Return the place of an offer in the order of claims.
+
+        Danger goes first, then the first person of each incident, then anybody's second. Where nobody is
+        danger or a first page, messages keep the order in which the pace of the provider let them go.
+        """
+        urgent = int(urgency(row))
+        if not never_waits(row):
+            return urgent, 0, 0, row.attempts[-1].planned_at
+        turns = self._turns.setdefault(row.incident or row.escalation or row.id, {})
+        while len(self._turns) > KEPT_INCIDENTS:
+            del self._turns[next(iter(self._turns))]
+        return urgent, turns.setdefault(row.id, len(turns)), -int(row.level), row.planned_at
 
     def _note_grant(self, realm: str, row: NotificationRow, correlation_id: str) -> None:
         granted = row.attempts[-1] if row.attempts else None
@@ -274,15 +324,24 @@ class Outbox:
             self._keep_asked(person, mine)
 
     def to_claim(self) -> list[Offer]:
-        """Offers that this run has not claimed and no hold keeps back."""
-        return [
+        """Offers that this run has not claimed and no hold keeps back, in the order in which they get a place."""
+        free = [
             offer for id, offer in self.offers.items() if id not in self._claimed and (offer.row.danger or offer.realm not in self._held)
         ]
+        return sorted(free, key=lambda offer: offer.order)
 
-    def claiming(self, offer: Offer) -> None:
-        """Note the time, before the claim is sent for the first time."""
-        self._claimed.setdefault(offer.attempt, self.monotonic())
-        self.claims.add(offer.attempt)
+    def claiming(self, offers: Sequence[Offer], input_id: str) -> None:
+        """Note the time, before the input that claims these offers is sent for the first time."""
+        for offer in offers:
+            self._claimed.setdefault(offer.attempt, Claimed(self.monotonic(), offer.correlation_id, offer.traceparent))
+            self.claims.add(offer.attempt)
+        self._claim_inputs[input_id] = tuple(offer.attempt for offer in offers)
+
+    def unclaim(self, attempts: Iterable[str]) -> None:
+        """Forget claims that were refused as a whole, unread: those still on offer may be claimed again."""
+        for attempt in attempts:
+            if attempt in self.offers:
+                self._claimed.pop(attempt, None)
 
     def abandoned(self, ended: AbstractSet[str]) -> list[OpenGrant]:
         """Return the grants without outcome of these runs."""
@@ -304,6 +363,7 @@ class Outbox:
         self.offers.clear()
         self._offered.clear()
         self.claims.clear()
+        self._claim_inputs.clear()
         self.grants.clear()
         self.probes.clear()
         self.proven.clear()
@@ -322,6 +382,7 @@ class Outbox:
                 for o in self.offers.values()
             ],
             "grants": [[*astuple(grant)] for grant in self.grants.values()],
+            "turns": [[incident, list(turns)] for incident, turns in self._turns.items()],
             "probes": [[p.realm, p.row.model_dump(mode="json"), p.correlation_id] for p in self.probes.values()],
             "proven": [[p.realm, p.row.model_dump(mode="json"), p.correlation_id] for p in self.proven.values()],
             "held": sorted(self._held),
@@ -335,9 +396,11 @@ class Outbox:
 
     def load(self, dumped: dict[str, Any]) -> None:
         """Inverse of dump. Raises KeyError, ValueError, TypeError."""
+        for incident, notifications in dumped.get("turns", ()):
+            self._turns[incident] = {id: turn for turn, id in enumerate(notifications)}
         for realm, row, correlation_id, traceparent in dumped["offers"]:
             self._offer(realm, NotificationRow.model_validate(row), correlation_id, traceparent)
-        for grant in dumped.get("grants", ()):  # a file of an earlier version has none
+        for grant in dumped.get("grants", ()):  # a file of an earlier version has none, nor turns
             self.grants[grant[1]] = OpenGrant(*grant)
         for realm, row, correlation_id in dumped["probes"]:
             self.probes[f"{realm}/{row['id']}"] = Probe(realm, ProbeRow.model_validate(row), correlation_id)

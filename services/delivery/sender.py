@@ -17,7 +17,7 @@ from uuid import uuid4
 import structlog
 
 from schemas.base import Message
-from schemas.delivery import AttemptOutcome, ClaimAttempt, ProbedChannel, ProbeOutcome
+from schemas.delivery import AttemptOutcome, ClaimAttempt, ClaimAttempts, ProbedChannel, ProbeOutcome
 from schemas.directory import Contact
 from schemas.realms import is_live
 from schemas.topics import inputs
@@ -25,7 +25,8 @@ from schemas.words import Channel
 from services.delivery.attempts import NO_OUTCOME
 from services.delivery.channels import Driver, Outgoing, Probing, Result
 from services.delivery.messages import compose, translator
-from services.delivery.outbox import Call, Offer, OpenGrant, Outbox, Probe, claim_id
+from services.delivery.outbox import Call, Offer, OpenGrant, Outbox, Probe
+from services.delivery.outcomes import TOGETHER, Ended, Outcomes, is_unread
 from services.delivery.places import Places, room_of
 from services.runtime import metrics, tracing
 from services.runtime.failpoints import ARMED, reach
@@ -127,6 +128,11 @@ class Sender:
         self._places = Places(calls_at_once)
         self._calling: set[str] = set()
         """Attempts that were granted to this run and whose outcome is not with Kafka yet."""
+        self._outcomes = Outcomes(self.outbox.run, self._sent)
+        self._parcels: dict[str, tuple[str, ...]] = {}
+        """Id of an input → the attempts that it claims, until the log holds it."""
+        self._together = TOGETHER
+        self._claiming_soon = False
         self._work: asyncio.TaskGroup | None = None
         """Set while records are read: only then is anything claimed."""
 
@@ -141,14 +147,25 @@ class Sender:
                 async for batch in batches:
                     self.outbox.caught_up = batch.caught_up
                     for transaction in batch.transactions:
-                        for call in self.outbox.observe(transaction):
-                            self._calling.add(call.granted.attempt)
-                            work.create_task(self._carry_out(call))
+                        self._observe(transaction, work)
                     self._places.keep(self._calling | self.outbox.claims)
                     if batch.caught_up:
                         self._begin_tasks(work)
             finally:
                 self._work = None
+
+    def _observe(self, transaction: Transaction, work: asyncio.TaskGroup) -> None:
+        """Take in one record and make the calls that it grants to this run."""
+        for call in self.outbox.observe(transaction):
+            self._calling.add(call.granted.attempt)
+            work.create_task(self._carry_out(call))
+        for ended in self._outcomes.refused(transaction):
+            work.create_task(self._outcomes.report(ended))
+        offers = self._parcels.pop(transaction.src.id, ())
+        if offers and is_unread(transaction):
+            log.warning("claims.unread", realm=transaction.realm, count=len(offers))
+            self._together = 1
+            self.outbox.unclaim(offers)
 
     def _begin_tasks(self, work: asyncio.TaskGroup) -> None:
         """Claim what has a place, and say what became of ended runs and of channels in a drill."""
@@ -162,18 +179,28 @@ class Sender:
                 self._probing.add(probe.name)
                 work.create_task(self._probe(probe))
 
+    def _claim_soon(self) -> None:
+        """Claim once for all places that become free at this moment."""
+        if not self._claiming_soon:
+            self._claiming_soon = True
+            asyncio.get_running_loop().call_soon(self._claim_offers)
+
     def _claim_offers(self) -> None:
         """Claim the offers for which there is a place: the others stay on offer to every run.
 
         The place comes before the claim. So a run that dies leaves no more attempts in doubt than it had
         calls under way, and the limit of an attempt does not run while it waits for a place.
         """
+        self._claiming_soon = False
         if self._work is None or not self.outbox.caught_up:
             return
+        by_realm: dict[str, list[Offer]] = {}
         for offer in self.outbox.to_claim():
             if self._places.take(offer.attempt, room_of(offer.row)):
-                self.outbox.claiming(offer)
-                self._work.create_task(self._claim(offer))
+                by_realm.setdefault(offer.realm, []).append(offer)
+        for offers in by_realm.values():
+            for begin in range(0, len(offers), self._together):
+                self._claim(offers[begin : begin + self._together], self._work)
 
     async def _doubt(self, grant: OpenGrant) -> None:
         """Report that nobody will say what became of a call: the run that was granted it has ended."""
@@ -207,12 +234,26 @@ class Sender:
             error = "driver_error"
         return ProbedChannel(channel=channel, outcome="answered" if error is None else "failed", error=error)
 
-    async def _claim(self, offer: Offer) -> None:
-        claim = ClaimAttempt(notification=offer.row.id, attempt=offer.attempt, run=self.outbox.run)
+    def _claim(self, offers: Sequence[Offer], work: asyncio.TaskGroup) -> None:
+        """Claim these offers of one realm with one input."""
+        run, first = self.outbox.run, offers[0]
+        claims = tuple(ClaimAttempt(notification=one.row.id, attempt=one.attempt, run=run) for one in offers)
+        if len(claims) == 1:
+            message: Message = claims[0]
+            input_id = f"{first.attempt}:claim:{run}"
+        else:
+            message = ClaimAttempts(claims=claims)
+            input_id = f"{first.attempt}:claims:{run}"
+            self._parcels[input_id] = tuple(one.attempt for one in offers)
+        self.outbox.claiming(offers, input_id)
+        work.create_task(self._send_claim(offers, message, input_id))
+
+    async def _send_claim(self, offers: Sequence[Offer], claim: Message, input_id: str) -> None:
         if ARMED:
             reach("before-claim")
-        while offer.attempt in self.outbox.offers:
-            if await self._sent(offer.realm, claim, claim_id(offer.attempt, self.outbox.run), offer.correlation_id, offer.traceparent):
+        first = offers[0]
+        while any(offer.attempt in self.outbox.offers for offer in offers):
+            if await self._sent(first.realm, claim, input_id, first.correlation_id, first.traceparent):
                 if ARMED:
                     reach("after-claim")
                 return
@@ -226,10 +267,6 @@ class Sender:
         if result.outcome == "accepted" and call.row.answer_expected and len(call.row.attempts) == 1 and call.row.not_before is None:
             took_s = time.time() - call.row.planned_at / 1000  # a figure for people: nothing is decided by two clocks
             metrics.observe("vigie_page_seconds", max(took_s, 0.0), channel=call.granted.channel.value)
-        log.info(
-            "attempt.ended", realm=call.realm, notification=call.row.id, attempt=call.granted.attempt, channel=call.granted.channel.value,
-            outcome=result.outcome, error=result.error, correlation_id=call.correlation_id,
-        )  # fmt: skip
         outcome = AttemptOutcome(
             notification=call.row.id,
             attempt=call.granted.attempt,
@@ -242,13 +279,10 @@ class Sender:
             parts=result.parts,
         )
         traceparent = call.traceparent if span is None else span.traceparent
-        while not await self._sent(
-            call.realm, outcome, f"{call.granted.attempt}:outcome:{self.outbox.run}", call.correlation_id, traceparent
-        ):
-            pass
+        await self._outcomes.report(Ended(call.realm, outcome, call.granted.channel, call.correlation_id, traceparent))
         self._calling.discard(call.granted.attempt)
         self._places.free(call.granted.attempt)
-        self._claim_offers()
+        self._claim_soon()
         if ARMED:
             reach("after-outcome")
 

@@ -112,7 +112,7 @@ class Line:
         notification = self.world.plan(id, channels=(Channel.SMS,), **changes)
         self.follow()
         for offer in self.outbox.to_claim():
-            self.outbox.claiming(offer)
+            self.outbox.claiming([offer], offer.attempt)
             self.world.put(ClaimAttempt(notification=offer.row.id, attempt=offer.attempt, run=self.outbox.run), "92")
         self.follow()
         return notification

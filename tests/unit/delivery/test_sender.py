@@ -374,7 +374,7 @@ async def test_killed_between_grant_and_call_the_next_run_waits_for_the_doubt_an
     dead = world.sender()
     dead.outbox.observe(world.log[-1])
     offer = dead.outbox.to_claim()[0]
-    dead.outbox.claiming(offer)
+    dead.outbox.claiming([offer], "claim")
     world.put(ClaimAttempt(notification=n, attempt=offer.attempt, run=dead.outbox.run))
     await world.until(world.sender(), lambda: True)
     assert not world.provider.calls, "a grant of another run is not ours"
@@ -422,7 +422,7 @@ async def test_a_grant_that_comes_after_the_limit_is_not_called_and_tried_again(
     sender = world.sender()
     sender.outbox.observe(world.log[-1])
     offer = sender.outbox.to_claim()[0]
-    sender.outbox.claiming(offer)
+    sender.outbox.claiming([offer], "claim")
     world.put(ClaimAttempt(notification=n, attempt=offer.attempt, run=sender.outbox.run))
     world.now_s += 30
     await world.until(sender, lambda: world.row(n).attempts[0].state == "failed")

@@ -1,0 +1,196 @@
+"""A burst: the first person of each incident goes before anybody's second, and claims and outcomes go together."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from schemas.base import Message
+from schemas.delivery import AttemptOutcome, AttemptOutcomes, ClaimAttempt, ClaimAttempts
+from schemas.words import Channel, Level, NotificationState
+from services.delivery import sender as sender_module
+from services.delivery.decider import DeliveryDecider
+from services.delivery.outcomes import TOGETHER
+from tests.unit.delivery.desk import Desk, desk
+from tests.unit.delivery.test_sender import World
+
+INCIDENTS = 5
+PAGES = 3 * TOGETHER
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(sender_module, "REPEAT_S", 0)
+    made = World()
+    made.open("92", ["email"])
+    return made
+
+
+def plan_two_each(world: World, **changes: Any) -> dict[str, tuple[str, str]]:
+    """Plan two first pages per incident; incident → its pages."""
+    planned = {}
+    for number in range(INCIDENTS):
+        incident = f"incident-{number}"
+        pages = [world.plan(f"n{2 * number + i}", incident=incident, wave=1, cycle=1, **changes) for i in (1, 2)]
+        planned[incident] = (pages[0], pages[1])
+    return planned
+
+
+async def called(world: World, count: int, **options: Any) -> list[str]:
+    """Let a sender make so many calls; the notifications in their order."""
+    await world.until(world.sender(**options), lambda: len(world.provider.calls) >= count)
+    return [call.row.id for call in world.provider.calls]
+
+
+# ── order ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_first_person_of_each_incident_is_called_before_anybodys_second(world: World) -> None:
+    pages = plan_two_each(world)
+    order = await called(world, 2 * INCIDENTS, calls_at_once=1)
+    assert order == [first for first, _ in pages.values()] + [second for _, second in pages.values()]
+
+
+async def test_danger_is_called_before_first_pages_and_a_grave_level_before_a_slight_one(world: World) -> None:
+    slight = world.plan("n1", incident="a", wave=1, cycle=1, level=Level.N1)
+    grave = world.plan("n2", incident="b", wave=1, cycle=1, level=Level.N3)
+    danger = world.plan("n3", incident="c", wave=2, cycle=1, level=Level.N1, danger=True)
+    assert await called(world, 3, calls_at_once=1) == [danger, grave, slight]
+
+
+async def test_an_incident_whose_first_person_was_called_waits_behind_the_others_after_a_restart_too(world: World) -> None:
+    pages = plan_two_each(world)
+    firsts = [first for first, _ in pages.values()]
+    dead = world.sender(calls_at_once=1)
+    await world.until(dead, lambda: world.row(firsts[0]).state is NotificationState.ACCEPTED)
+    later = world.sender()
+    later.outbox.load(json.loads(json.dumps(dead.outbox.dump())))
+    waiting = [offer.row.id for offer in later.outbox.to_claim()]
+    seconds = [second for _, second in pages.values()]
+    assert waiting[-INCIDENTS:] == seconds
+    assert set(waiting[:-INCIDENTS]) <= set(firsts[1:])
+
+
+async def test_a_page_that_is_tried_again_keeps_its_turn(world: World) -> None:
+    pages = plan_two_each(world)
+    sender = world.sender()
+    for transaction in world.log:
+        sender.outbox.observe(transaction)
+    first, second = pages["incident-0"]
+    world.put(ClaimAttempt(notification=first, attempt=world.row(first).attempts[0].id, run="run-x"))
+    world.put(
+        AttemptOutcome(notification=first, attempt=world.row(first).attempts[0].id, run="run-x", outcome="ambiguous", error="no_outcome")
+    )
+    for transaction in world.log[-2:]:
+        sender.outbox.observe(transaction)
+    waiting = [offer.row.id for offer in sender.outbox.to_claim()]
+    assert len(world.row(first).attempts) == 2
+    assert waiting.index(first) < waiting.index(second)
+
+
+# ── together ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def inputs(world: World) -> list[str]:
+    """The types of what senders sent."""
+    return [t.src.type.split(".")[1] for t in world.log if "Attempt" in t.src.type]
+
+
+async def test_claims_and_outcomes_of_a_burst_go_together(world: World) -> None:
+    rows = [world.plan(f"n{i}", wave=1, cycle=1) for i in range(PAGES)]
+    await world.until(world.sender(), lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows))
+    assert len(world.provider.calls) == PAGES
+    assert len(inputs(world)) <= PAGES / 4, inputs(world)
+
+
+async def test_one_page_is_claimed_and_reported_alone(world: World) -> None:
+    n = world.plan()
+    await world.until(world.sender(), lambda: world.row(n).state is NotificationState.ACCEPTED)
+    assert inputs(world) == ["ClaimAttempt", "AttemptOutcome"]
+
+
+async def test_a_burst_writes_one_line_for_calls_that_end_together(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [world.plan(f"n{i}", wave=1, cycle=1) for i in range(PAGES)]
+    with caplog.at_level("INFO"):
+        await world.until(world.sender(), lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows))
+    assert len([r for r in caplog.records if "ended" in str(r.msg)]) <= PAGES / 4
+
+
+async def test_calls_of_a_burst_keep_their_own_correlation(world: World) -> None:
+    rows = [world.plan(f"n{i}", wave=1, cycle=1) for i in range(4)]
+    planned = {t.src.correlation_id for t in world.log if t.src.type == "vigie.NotificationPlanned.v1"}
+    seen = set()
+    sender = world.sender()
+    carry_out = sender._carry_out
+
+    async def noted(call: Any) -> None:
+        seen.add(call.correlation_id)
+        await carry_out(call)
+
+    sender._carry_out = noted  # type: ignore[method-assign]
+    await world.until(sender, lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows))
+    assert seen == planned
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize("unread", [ClaimAttempts, AttemptOutcomes])
+async def test_what_a_worker_of_an_earlier_version_cannot_read_is_sent_singly(
+    world: World, monkeypatch: pytest.MonkeyPatch, unread: type[Message]
+) -> None:
+    decide = DeliveryDecider.decide
+
+    def earlier(self: DeliveryDecider, state: Any, given: Any) -> Any:
+        if isinstance(given.message, unread):
+            raise TypeError("an input that this version does not know")
+        return decide(self, state, given)
+
+    monkeypatch.setattr(DeliveryDecider, "decide", earlier)
+    rows = [world.plan(f"n{i}", wave=1, cycle=1) for i in range(PAGES)]
+    await world.until(world.sender(), lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows))
+    assert len(world.provider.calls) == PAGES, "each once"
+    assert inputs(world).count(unread.__name__) <= 3, "and it does not try again and again"
+
+
+# ── decided as one after the other ─────────────────────────────────────────────────────────────────────────────────
+
+
+def planned_desk() -> Desk:
+    d = desk(channels=("email", "webhook"))
+    for i in range(4):
+        d.plan(f"n{i}", channels=(Channel.EMAIL,))
+    return d
+
+
+def test_several_claims_and_outcomes_are_decided_as_one_after_the_other() -> None:
+    singly, together = planned_desk(), planned_desk()
+    ids = [*(f"n{i}" for i in range(4)), "n0"]
+    claims = [ClaimAttempt(notification=id, attempt=singly.attempt(id).id, run=f"run-{n}") for n, id in enumerate(ids)]
+    words: tuple[Any, ...] = ("accepted", "failed", "ambiguous", "failed", "accepted")
+    outcomes = [
+        AttemptOutcome(notification=id, attempt=singly.attempt(id).id, run=f"run-{n}", outcome=word, error=None)
+        for n, (id, word) in enumerate(zip(ids, words, strict=True))
+    ]
+    for message in (*claims, *outcomes):
+        singly.tell(message)
+    together.tell(ClaimAttempts(claims=tuple(claims)))
+    together.tell(AttemptOutcomes(outcomes=tuple(outcomes)))
+    assert together.facts == singly.facts
+    assert together.state == singly.state
+
+
+def test_outcomes_that_are_told_together_take_their_places_at_the_next_provider_in_turn() -> None:
+    """A pace that lets one pass lets one pass, not all that failed at the same moment."""
+    d = desk(channels=("email", "webhook"))
+    ids = [f"n{i}" for i in range(30)]
+    for id in ids:
+        d.plan(id, channels=(Channel.EMAIL,), wave=2)
+    out = [id for id in ids if d.row(id).attempts]
+    for id in out:
+        d.claim(id=id)
+    failed = tuple(AttemptOutcome(notification=id, attempt=d.attempt(id).id, run="run-1", outcome="failed", error="x") for id in out)
+    free = d.state.pacing.room(Channel.WEBHOOK, d.state.rules.channels[Channel.WEBHOOK], d.now)
+    d.tell(AttemptOutcomes(outcomes=failed))
+    webhooks = [id for id in out if d.row(id).attempts[-1].channel is Channel.WEBHOOK]
+    assert len(webhooks) == min(len(out), free)
