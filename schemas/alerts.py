@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
-from schemas.base import Fact, Instant, Model, RowFact, message
+from schemas.base import Fact, Instant, Model, PartFact, RowFact, message
 from schemas.reports import Measure, Window
 from schemas.words import (
     Certainty,
@@ -81,6 +81,10 @@ class ReportRow(Model):
     signature: str | None = Field(default=None, description="CAP: unsigned, unchecked, valid, invalid")
 
 
+SHOWN_MEMBERS: Final = 5
+"""Reports and sources of a cause that the row of its site names, the first."""
+
+
 class CauseRow(Model):
     """One open cause of a site's status."""
 
@@ -96,8 +100,9 @@ class CauseRow(Model):
     contested: bool = False
     planned: bool = False
     overdue: bool = False
-    sources: tuple[str, ...] = ()
-    reports: tuple[str, ...] = ()
+    sources: tuple[str, ...] = Field(default=(), description="the first five sources, if `reports_count` is given; else all")
+    reports: tuple[str, ...] = Field(default=(), description="the first five reports, if `reports_count` is given; else all")
+    reports_count: int | None = Field(default=None, description="reports that stood when this row was written")
     expected_end: Instant | None = None
     windows: tuple[Window, ...] = ()
     measure: Measure | None = None
@@ -117,6 +122,23 @@ class SiteRow(Model):
     last_word_at: Instant | None = None
     flags: tuple[str, ...] = ()
     lifted_at: Instant | None = Field(default=None, description="when what ended last here had ended, as far as it was told")
+
+
+class SiteContact(Model):
+    """The field of a site that moves with every report."""
+
+    id: str
+    last_word_at: Instant
+
+
+class IncidentCounts(Model):
+    """The fields of an incident that move with every report."""
+
+    id: str
+    updated_at: Instant
+    reports_count: int
+    duplicates_count: int
+    last_at: Instant | None = None
 
 
 class IncidentRow(Model):
@@ -244,22 +266,46 @@ class ReportChanged(RowFact):
 
 @message
 class SiteStatusChanged(RowFact):
-    """Routed to continuity."""
+    """The status of a site or its reasons changed. Routed to continuity.
+
+    One more report on what stands writes none: `ReportChanged` tells of it. `last_word_at` and `reports_count` of causes are as of this
+    change; of each cause the row names the first five reports and sources.
+    """
 
     collection: ClassVar[str] = "sites"
     row: SiteRow
 
 
 @message
+class SiteReported(PartFact):
+    """A site spoke: the time of its last word is another."""
+
+    collection: ClassVar[str] = "site_contacts"
+    part_of: ClassVar[str] = "sites"
+    row: SiteContact
+
+
+@message
 class IncidentChanged(RowFact):
     """Opened, grew, changed level or state. `change` says what: opened, member, report, level, acknowledged, closed,
     reopened, merged, split, zone, quiet, loud. `routed`: false when its `outlook` is as before; then pictures alone read it.
+
+    One more report that changes nothing else writes none: `ReportChanged` tells of it. Counts and `updated_at` are as of this change.
     """
 
     collection: ClassVar[str] = "incidents"
     row: IncidentRow
     change: str
     routed: bool = True
+
+
+@message
+class IncidentReported(PartFact):
+    """The reports of an incident were counted again."""
+
+    collection: ClassVar[str] = "incident_counts"
+    part_of: ClassVar[str] = "incidents"
+    row: IncidentCounts
 
 
 @message

@@ -59,6 +59,16 @@ class RowFact(Fact):
     collection: ClassVar[str]
 
 
+class PartFact(RowFact):
+    """A fact that carries those fields of a resource which move with every report.
+
+    Its rows are a collection of their own, by the id of the resource. Readers show the newest of them in place of the same
+    fields in the row of `part_of` (`schemas.parts`). So a report writes a few numbers, not the whole row.
+    """
+
+    part_of: ClassVar[str]
+
+
 class Command(Message):
     """Something a person or program asks for. Imperative. Always answered by `CommandApplied` or `CommandRefused`."""
 

@@ -35,6 +35,9 @@ class Cause(Model):
     measure: Measure | None = None
     sources: tuple[str, ...] = ()
     reports: tuple[str, ...] = ()
+    reports_count: int | None = Field(
+        default=None, description="of a cause whose reports the log tells one by one; else it was written whole with each of them"
+    )
     contested: bool = False
     lifted_at: Instant | None = None
     lifted_by: str | None = Field(
@@ -46,11 +49,47 @@ class Cause(Model):
     inhibited_by: str | None = Field(default=None, description="the open cause of which it is a consequence (D65)")
 
 
+class Members(Model):
+    """How a list changed: what stays of it keeps its order, what is new comes last."""
+
+    added: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    kept: tuple[str, ...] | None = Field(default=None, description="instead of `dropped`, where fewer stay than go")
+
+    def applied(self, before: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the list after the change."""
+        if self.kept is not None:
+            kept = frozenset(self.kept)
+            before = tuple(one for one in before if one in kept)
+        elif self.dropped:
+            dropped = frozenset(self.dropped)
+            before = tuple(one for one in before if one not in dropped)
+        return (*before, *self.added)
+
+    @classmethod
+    def between(cls, before: tuple[str, ...], after: tuple[str, ...]) -> Members:
+        """Return the change from one list to the other, neither of which holds anything twice."""
+        if after[: len(before)] == before:
+            return cls(added=after[len(before) :])
+        left = frozenset(after)
+        kept, dropped = tuple(one for one in before if one in left), tuple(one for one in before if one not in left)
+        if after[: len(kept)] != kept:
+            return cls(kept=(), added=after)
+        if len(kept) < len(dropped):
+            return cls(kept=kept, added=after[len(kept) :])
+        return cls(dropped=dropped, added=after[len(kept) :])
+
+
 @message
 class CauseChanged(Fact):
-    """The whole new value of a cause."""
+    """The new value of a cause. With `reports` and `sources`, those of `cause` are empty: they are as before, but for these changes.
+
+    A cause of which `reports_count` is not known yet had been written whole; of such a one everything is added.
+    """
 
     cause: Cause
+    reports: Members | None = None
+    sources: Members | None = None
 
 
 @message

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from schemas.alerts import ReportChanged, ReportRow, TaskChanged
 from schemas.base import Instant
-from schemas.causes import Cause, CauseChanged
+from schemas.causes import Cause, CauseChanged, Members
 from schemas.words import MsgType
 from services.alerts import rules, tasks
 from services.alerts.calendar import day_of, end_of_day
@@ -28,13 +28,14 @@ from services.alerts.claims import (
 )
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
+from services.alerts.evolve.causes import told_so_far
 from services.alerts.newer import newest_cause, over_already
 from services.alerts.values import changed
 from services.alerts.worst import is_count_of_day, is_daily, of_reports, persons_of, union, worst
 
 Outcome = Literal["new", "same", "replaced", "over"]
 KEPT_REPORTS: Final = 500
-"""A cause names so many of its reports: a monitor that updates its report every minute would else fill a Transaction after two days."""
+"""A cause names so many of its reports: a monitor that updates its report every minute has thousands after two days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +90,25 @@ def put(draft: Draft, cause: Cause) -> Cause:
         cause = changed(cause, {"next_at": next_at, "overdue": _is_overdue(cause, draft.now)})
     before = draft.state.causes.get(cause.id)
     if cause != before:
-        draft.emit(CauseChanged(cause=cause))
+        cause = record(draft, cause)
         _ask(draft, before, cause)
     draft.stirred[cause.id] = None
     if cause.site is not None:
         draft.doubtful.add(cause.site)
     return cause
+
+
+def record(draft: Draft, cause: Cause) -> Cause:
+    """Write a cause with what changed of its reports and sources, and return it as it is recorded."""
+    reports, sources = told_so_far(draft.state.causes.get(cause.id))
+    draft.emit(
+        CauseChanged(
+            cause=changed(cause, {"reports": (), "sources": (), "reports_count": len(cause.reports)}),
+            reports=Members.between(reports, cause.reports),
+            sources=Members.between(sources, cause.sources),
+        )
+    )
+    return draft.state.causes[cause.id]
 
 
 def _ask(draft: Draft, before: Cause | None, cause: Cause) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from immutables import Map
 
-from schemas.alerts import IncidentChanged, IncidentRow, ReportRow
+from schemas.alerts import IncidentChanged, IncidentCounts, IncidentReported, IncidentRow, ReportRow
 from schemas.base import Fact, Instant
 from schemas.words import Level
 from services.alerts.claims import as_number
@@ -124,10 +124,13 @@ class Draft:
     def flush(self) -> None:
         """Write the incidents that changed."""
         for id, row in self._incidents.items():
-            before = self.state.incidents.get(id)
-            if before != row:
+            before, change = self.state.incidents.get(id), self._changes[id]
+            counted = None if before is None else _counted(before, row)
+            if before is None or (before != row and (change != "report" or counted != row)):
                 routed = before is None or before.outlook != row.outlook
-                self.emit(IncidentChanged(row=row, change=self._changes[id], routed=routed))
+                self.emit(IncidentChanged(row=row, change=change, routed=routed))
+            if before is not None and counted != before:
+                self.emit(IncidentReported(row=IncidentCounts(id=id, **{name: getattr(row, name) for name in _COUNTS})))
         self._incidents.clear()
         self._changes.clear()
 
@@ -219,6 +222,14 @@ class Draft:
         if row is None or row.measure is None or row.measure.name != measure:
             return 0.0
         return as_number(row.measure.value) or 0.0
+
+
+_COUNTS: Final = tuple(name for name in IncidentCounts.model_fields if name != "id")
+
+
+def _counted(before: IncidentRow, row: IncidentRow) -> IncidentRow:
+    """Return the incident as it was, with what every report moves."""
+    return changed(before, {name: getattr(row, name) for name in _COUNTS})
 
 
 _GRAVITY = {

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 
 from schemas.alerts import FlagChanged, ReportRow, Why
 from schemas.base import HOUR_MS, MINUTE_MS
-from schemas.causes import Cause, CauseChanged
+from schemas.causes import Cause
 from schemas.maintenance import Coverage, LeaseChanged
-from services.alerts import incidents
+from services.alerts import causes, incidents
 from services.alerts.claims import is_ill
 from services.alerts.draft import Draft
 from services.alerts.rules import DANGER_TYPES, EXTREME
@@ -117,8 +117,7 @@ def judge(draft: Draft, cause: Cause, more: ReportRow | None = None) -> Cause:
     windows, inhibitor = judged(draft, cause, more)
     if (windows, inhibitor) == (cause.maintenance, cause.inhibited_by):
         return cause
-    new = changed(cause, {"maintenance": windows, "inhibited_by": inhibitor})
-    draft.emit(CauseChanged(cause=new))
+    new = causes.record(draft, changed(cause, {"maintenance": windows, "inhibited_by": inhibitor}))
     draft.concerned.update(i for i in (draft.standing(cause.incident),) if i is not None)
     draft.touch("metrics")
     incidents.recount_customers(draft, new.reports)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from schemas.alerts import CauseRow
+from schemas.alerts import SHOWN_MEMBERS, CauseRow
 from schemas.causes import Cause
 from schemas.reference import Site
 from schemas.words import EventType as T
@@ -94,10 +94,13 @@ def effect(cause: Cause, site: Site | None) -> S:
 
 
 def _row(cause: Cause, site: Site | None, lost: float, shown: S) -> CauseRow:
+    """The cause as the row of its site tells it. Its first reports stand for all: the row is no longer with each that comes."""
+    named = slice(None if cause.reports_count is None else SHOWN_MEMBERS)
+    sources, reports = cause.sources[named], cause.reports[named]
     return CauseRow(
         id=cause.id, incident=cause.incident, type=cause.type, effect=shown, since=cause.since, certainty=cause.certainty,
         severity=cause.severity, loss_pct=lost, contested=cause.contested, planned=not cause.acting, overdue=cause.overdue,
-        sources=cause.sources, reports=cause.reports, expected_end=cause.expected_end, windows=cause.windows, measure=cause.measure,
+        sources=sources, reports=reports, reports_count=cause.reports_count, expected_end=cause.expected_end, windows=cause.windows, measure=cause.measure,
         maintenance=cause.maintenance, inhibited_by=cause.inhibited_by, meals_lost_pct=meals_lost(cause, site),
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from immutables import Map
 
-from schemas.alerts import SiteRow, SiteStatusChanged, Why
+from schemas.alerts import SiteContact, SiteReported, SiteRow, SiteStatusChanged, Why
 from schemas.base import Instant
 from schemas.causes import Cause, SilenceChanged, SiteMarked
 from schemas.words import EventType as T
@@ -14,6 +14,7 @@ from services.alerts.claims import began, is_withdrawn
 from services.alerts.draft import Draft
 from services.alerts.shown import Shown
 from services.alerts.state import Silence
+from services.alerts.values import changed
 
 _FLAGS = ("contested", "overdue", "maintenance")
 _UNMARKED: Map[str, tuple[str, ...]] = Map()
@@ -33,8 +34,19 @@ def judge(draft: Draft, site_id: str) -> None:
         tasks.void(draft, "verify_site", site_id, "spoke")
     row = _row(draft, site_id, shown, old, word)
     _write_marks(draft, site_id, _marks(draft, site_id, shown, old))
-    if old is None or row.last_word_at != old.last_word_at or row != old:
+    if old is None or not _tells_the_same(row, old):
         draft.emit(SiteStatusChanged(row=row))
+    if old is not None and row.last_word_at is not None and row.last_word_at != old.last_word_at:
+        draft.emit(SiteReported(row=SiteContact(id=site_id, last_word_at=row.last_word_at)))
+
+
+def _tells_the_same(row: SiteRow, old: SiteRow) -> bool:
+    """Return whether status and reasons are as they were: one more report on what stands changes neither."""
+    if len(row.causes) != len(old.causes):
+        return False
+    counted = zip(row.causes, old.causes, strict=True)
+    same = all(a is b or a == changed(b, {"reports_count": a.reports_count}) for a, b in counted)
+    return same and row == changed(old, {"causes": row.causes, "last_word_at": row.last_word_at})
 
 
 def _write_marks(draft: Draft, site_id: str, marks: dict[str, tuple[str, ...]]) -> None:

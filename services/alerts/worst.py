@@ -67,10 +67,11 @@ def _worse_measure(a: Measure | None, b: Measure | None) -> Measure | None:
 def of_reports(cause: Cause, rows: list[ReportRow]) -> Cause:
     """The cause as these of its reports make it; ascending."""
     said = rows[-1:] if is_count_of_day(cause, rows[-1]) else rows
+    ids, sources = {r.id for r in rows}, {r.source for r in rows}
     values: dict[str, Any] = {
         "since": rows[0].occurred_at,
         "last_at": rows[-1].occurred_at,
-        "reports": tuple(r.id for r in rows),
-        "sources": tuple(dict.fromkeys(r.source for r in rows)),
+        "reports": tuple(id for id in cause.reports if id in ids),
+        "sources": tuple(source for source in cause.sources if source in sources),
     }
     return changed(cause, values | worst({"severity": 0, "loss_pct": None, "persons": None, "measure": None}, said))

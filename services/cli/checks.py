@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from schemas.base import MESSAGES, MINUTE_MS, RowFact
+from schemas.base import MESSAGES, MINUTE_MS, PartFact, RowFact
+from schemas.parts import join_part
 from services.cli.expectations import faults_of
 from services.runtime.transaction import FactRecord
 from services.territory.source import YamlInvalid, line_of, plain, read_yaml, sprawls
@@ -45,6 +46,7 @@ class History:
         self._until: float = float("-inf")
         self._next = 0
         self._rows: dict[str, dict[str, Row]] = {}
+        self._parts: dict[str, dict[str, Row]] = {}
 
     def minute(self, at: int) -> float:
         """Minutes since T+0."""
@@ -58,16 +60,26 @@ class History:
     def rows(self, collection: str, at_min: float) -> dict[str, Row]:
         """Rows of a collection as known at T + `at_min`. Cheap when asked in ascending order."""
         if at_min < self._until:
-            self._next, self._rows = 0, {}
+            self._next, self._rows, self._parts = 0, {}, {}
         self._until = at_min
         end = self.start + at_min * MINUTE_MS
         while self._next < len(self.facts) and self.facts[self._next].at <= end:
             fact = self.facts[self._next]
             cls = MESSAGES[fact.type]
             if issubclass(cls, RowFact):
-                self._rows.setdefault(cls.collection, {})[fact.data["row"]["id"]] = fact.data["row"]
+                self._put(cls, fact.data["row"])
             self._next += 1
         return self._rows.get(collection, {})
+
+    def _put(self, cls: type[RowFact], row: Row) -> None:
+        """Keep a row, with the fields of its part."""
+        if issubclass(cls, PartFact):
+            self._parts.setdefault(cls.part_of, {})[row["id"]] = row
+            whole = self._rows.setdefault(cls.part_of, {})
+            whole[row["id"]] = join_part(whole[row["id"]], row)
+        else:
+            part = self._parts.get(cls.collection, {}).get(row["id"])
+            self._rows.setdefault(cls.collection, {})[row["id"]] = join_part(row, part)
 
     def named(self, name: str, at_min: float) -> list[FactRecord]:
         return [f for f in self.up_to(at_min) if f.name == name]

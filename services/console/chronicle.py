@@ -17,7 +17,7 @@ import orjson
 
 from schemas.base import Instant
 from schemas.topics import SERVICES
-from services.console.effects import RealmTouched, Row, RowPut, SectionPublished, of_fact
+from services.console.effects import MembersMoved, RealmTouched, Row, RowPut, SectionPublished, of_fact
 from services.console.projection import dump_position, load_position
 from services.runtime.chain import Position
 from services.runtime.copies import open_again, open_copy
@@ -28,6 +28,10 @@ SECTIONS: Final = "~sections"
 FEEDS: Final = "~feeds"
 CLOCK: Final = "~clock"
 """Beside the collections: fields of the realm, sections of its reference data, the last word of each source and channel, times of its facts."""
+
+_MEMBERS: Final = "~cause_"
+"""Before the name of an index: reports and sources of causes, as they joined and left."""
+_GONE: Final = b"-1"
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS scopes (
@@ -84,11 +88,24 @@ def versions(tx: Transaction, offset: int) -> Iterator[Version]:
                     incident = row.get("incident")
                     yield Version(realm, collection, id, at, seq, orjson.dumps(row), incident if isinstance(incident, str) else None)
                     yield from _heard(realm, collection, row, at, seq)
+                case MembersMoved():
+                    yield from _moved(realm, effect, at, seq)
                 case RealmTouched(fields=fields):
                     for name, value in fields.items():
                         yield Version(realm, FIELDS, name, at, seq, orjson.dumps(value))
                 case SectionPublished(version=version, section=section, content=content):
                     yield Version(realm, SECTIONS, f"{version} {section}", at, seq, orjson.dumps(content))
+
+
+def _moved(realm: str, moved: MembersMoved, at: Instant, seq: int) -> Iterator[Version]:
+    """Places of the members of a cause by `<cause> <member>`, and by the cause alone the place below which none is left."""
+    collection = _MEMBERS + moved.index
+    if moved.floor is not None:
+        yield Version(realm, collection, moved.cause, at, seq, b"%d" % moved.floor)
+    for id in moved.dropped:
+        yield Version(realm, collection, f"{moved.cause} {id}", at, seq, _GONE)
+    for id, place in moved.added.items():
+        yield Version(realm, collection, f"{moved.cause} {id}", at, seq, b"%d" % place)
 
 
 def _heard(realm: str, collection: str, row: Row, at: Instant, seq: int) -> Iterator[Version]:
@@ -262,6 +279,15 @@ class Fold:
         """Reports of an incident."""
         found: list[Row] = [orjson.loads(raw) for raw in self.chronicle.of_incident(self.realm, "reports", incident, self.until)]
         return [row for row in found if row["incident"] == incident]
+
+    def members_of(self, index: str, cause: str) -> tuple[str, ...]:
+        """Reports or sources of a cause, in the order in which they joined it."""
+        collection = _MEMBERS + index
+        found = self.chronicle.newest(self.realm, collection, self.until, low=f"{cause} ", high=f"{cause}!")
+        places = {id.partition(" ")[2]: int(place) for id, place in found}
+        floor = int(self.chronicle.one(self.realm, collection, cause, self.until) or 0)
+        left = ((place, id) for id, place in places.items() if place >= floor)
+        return tuple(id for _, id in sorted(left))
 
     @property
     def feeds(self) -> dict[str, Instant]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from schemas.base import Command, Instant, RowFact, UnknownType, message_class
 from schemas.reports import ReportReceived
 from services.console.lines import LineRecord, line_of
+from services.console.store import MEMBERS
 from services.runtime.transaction import FactRecord, Transaction
 
 Row = dict[str, Any]
@@ -75,7 +76,20 @@ class RealmTouched:
     fields: dict[str, Any]
 
 
-Effect = RowPut | LineAdded | CommandAnswered | InputLost | SectionPublished | RealmTouched
+@dataclass(frozen=True, slots=True)
+class MembersMoved:
+    """Reports or sources joined a cause, or left it. `index`: of `store.MEMBERS`."""
+
+    index: str
+    cause: str
+    added: dict[str, int]
+    """Each with its place in the order of all; one that was there moves to it."""
+    dropped: tuple[str, ...]
+    floor: int | None
+    """Instead of `dropped`: all go whose place is below."""
+
+
+Effect = MembersMoved | RowPut | LineAdded | CommandAnswered | InputLost | SectionPublished | RealmTouched
 
 
 @lru_cache(maxsize=512)
@@ -129,9 +143,26 @@ def _row(collection: str, fact: FactRecord) -> RowPut:
     return RowPut(collection, row["id"], row, fact.at, birth is not None and row[birth] == fact.at)
 
 
+_PLACES: Final = 1024
+"""Places in the order of a cause that one record of a log may take."""
+
+
+def _members(tx: Transaction, data: dict[str, Any]) -> Iterator[MembersMoved]:
+    """How the lists of a cause changed. Older logs tell none of it: the rows of sites name all."""
+    for index in MEMBERS:
+        moved = data.get(index)
+        if moved is None or not (moved["added"] or moved["dropped"] or moved["kept"] is not None):
+            continue
+        first = tx.seq * _PLACES
+        added = {id: first + n for n, id in enumerate((*(moved["kept"] or ()), *moved["added"]))}
+        yield MembersMoved(index, data["cause"]["id"], added, tuple(moved["dropped"]), None if moved["kept"] is None else first)
+
+
 def _special(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
     data = fact.data
     match fact.name:
+        case "CauseChanged":
+            yield from _members(tx, data)
         case "CommandApplied":
             yield CommandAnswered(data["command_id"], data["command"], "applied", fact.at, values=data.get("result", {}))
         case "CommandRefused":

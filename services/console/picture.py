@@ -1,5 +1,7 @@
 """What is known of one realm at one time: `Present` reads Redis, `Past` a fold of the logs; both by the row rule.
 
+A row comes with the fields of its part, if it has one (`schemas.parts`), whoever asks for it.
+
 Rows come typed. `Present` parses a row once and keeps it as long as its bytes are the same, so a request costs one round trip to
 Redis when nothing changed.
 """
@@ -11,11 +13,12 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import orjson
 
 from schemas.base import MESSAGES, MINUTE_MS, Instant, Model, RowFact
+from schemas.parts import part_collections
 from services.console import store
 from services.console.chronicle import Fold
 from services.console.lines import LineRecord, key_before
@@ -56,9 +59,6 @@ class Picture(ABC):
     async def raw_rows(self, collection: str) -> Mapping[str, Model]: ...
 
     @abstractmethod
-    async def raw_row(self, collection: str, id: str) -> Model | None: ...
-
-    @abstractmethod
     async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]: ...
 
     @abstractmethod
@@ -72,17 +72,54 @@ class Picture(ABC):
     @abstractmethod
     async def count(self, collection: str) -> int: ...
 
+    @abstractmethod
+    async def members_of(self, causes: Sequence[str]) -> dict[str, Members]:
+        """Return all reports and sources of these causes, as far as the log tells them one by one."""
+
     async def rows(self, model: type[R]) -> Mapping[str, R]:
         """All rows of this class by id."""
-        return cast("Mapping[str, R]", await self.raw_rows(collection_of(model)))
+        collection = collection_of(model)
+        rows = await self.raw_rows(collection)
+        if (part := part_collections().get(collection)) is not None:
+            rows = self.joined(collection, rows, await self.raw_rows(part))
+        return cast("Mapping[str, R]", rows)
+
+    def joined(self, _collection: str, rows: Mapping[str, Model], parts: Mapping[str, Model]) -> Mapping[str, Model]:
+        """Return rows with their parts."""
+        return {id: _join(row, parts[id]) if id in parts else row for id, row in rows.items()} if parts else rows
 
     async def some(self, model: type[R], ids: Sequence[str]) -> dict[str, R]:
         """The rows with these ids that exist."""
-        return cast("dict[str, R]", await self.raw_some(collection_of(model), ids))
+        collection = collection_of(model)
+        rows = await self.raw_some(collection, ids)
+        if rows and (part := part_collections().get(collection)) is not None:
+            parts = await self.raw_some(part, list(rows))
+            rows = {id: _join(row, parts[id]) if id in parts else row for id, row in rows.items()}
+        return cast("dict[str, R]", rows)
 
     async def row(self, model: type[R], id: str) -> R | None:
         """One row."""
-        return cast("R | None", await self.raw_row(collection_of(model), id))
+        return (await self.some(model, [id])).get(id)
+
+
+class Members(NamedTuple):
+    """Reports and sources of a cause, in the order in which they joined it."""
+
+    reports: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
+def _join(row: Model, part: Model) -> Model:
+    """Return the row with the fields of its part."""
+    return row.model_copy(update={name: value for name, value in part if name != "id"})
+
+
+class _Joined(NamedTuple):
+    """Rows with their parts, and what they were made of."""
+
+    rows: Mapping[str, Model]
+    parts: Mapping[str, Model]
+    joined: Mapping[str, Model]
 
 
 class Rows:
@@ -93,12 +130,32 @@ class Rows:
     def __init__(self) -> None:
         self._epoch = ""
         self._kept: OrderedDict[tuple[str, str], tuple[int, dict[str, bytes], dict[str, Model]]] = OrderedDict()
+        self._joined: OrderedDict[tuple[str, str], _Joined] = OrderedDict()
 
     def begin(self, epoch: str) -> None:
         """Forget everything of another epoch."""
         if epoch != self._epoch:
             self._epoch = epoch
             self._kept.clear()
+            self._joined.clear()
+
+    def join(self, realm: str, collection: str, rows: Mapping[str, Model], parts: Mapping[str, Model]) -> Mapping[str, Model]:
+        """Return rows with their parts; the same objects as long as row and part are the same."""
+        before = self._joined.get((realm, collection))
+        if before is not None and before.rows is rows and before.parts is parts:
+            return before.joined
+        joined: dict[str, Model] = {}
+        for id, row in rows.items():
+            part = parts.get(id)
+            if before is not None and before.rows.get(id) is row and before.parts.get(id) is part:
+                joined[id] = before.joined[id]
+            else:
+                joined[id] = row if part is None else _join(row, part)
+        self._joined[realm, collection] = _Joined(rows, parts, joined)
+        self._joined.move_to_end((realm, collection))
+        while len(self._joined) > self.LIMIT:
+            self._joined.popitem(last=False)
+        return joined
 
     def get(self, realm: str, collection: str, version: int) -> Mapping[str, Model] | None:
         """Rows of exactly this version; the same object as long as it stays."""
@@ -143,9 +200,16 @@ class Present(Picture):
         raw = await self._client.hgetall(store.rows(self.realm, collection))
         return self._rows.put(self.realm, collection, version, raw)
 
-    async def raw_row(self, collection: str, id: str) -> Model | None:
-        raw = await self._client.hget(store.rows(self.realm, collection), id)
-        return None if raw is None else row_models()[collection].model_validate_json(raw)
+    def joined(self, collection: str, rows: Mapping[str, Model], parts: Mapping[str, Model]) -> Mapping[str, Model]:
+        return self._rows.join(self.realm, collection, rows, parts) if parts else rows
+
+    async def members_of(self, causes: Sequence[str]) -> dict[str, Members]:
+        asked = self._client.pipeline(transaction=False)
+        for cause in causes:
+            for index in store.MEMBERS:
+                asked.zrange(store.members_of(self.realm, index, cause), 0, -1)
+        found = [tuple(id.decode() for id in ids) for ids in await asked.execute()] if causes else []
+        return {cause: Members(*found[2 * n : 2 * n + 2]) for n, cause in enumerate(causes)}
 
     async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]:
         if not ids:
@@ -188,9 +252,8 @@ class Past(Picture):
         model = row_models()[collection]
         return {id: model.model_validate_json(row) for id, row in self._fold.rows(collection).items()}
 
-    async def raw_row(self, collection: str, id: str) -> Model | None:
-        row = self._fold.row(collection, id)
-        return None if row is None else row_models()[collection].model_validate_json(row)
+    async def members_of(self, causes: Sequence[str]) -> dict[str, Members]:
+        return {cause: Members(*(self._fold.members_of(index, cause) for index in store.MEMBERS)) for cause in causes}
 
     async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]:
         model = row_models()[collection]

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from schemas.base import MINUTE_MS, Instant
+from schemas.parts import whole_collections
 from schemas.realms import is_live
 from schemas.topics import SERVICES
 from services.console import store
@@ -22,6 +23,7 @@ from services.console.effects import (
     Effect,
     InputLost,
     LineAdded,
+    MembersMoved,
     RealmTouched,
     RowPut,
     SectionPublished,
@@ -66,6 +68,26 @@ _ENDED: Final = "ended"
 
 
 @dataclass(slots=True)
+class _Moved:
+    """Members of a cause that came and went within a batch."""
+
+    added: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, None] = field(default_factory=dict)
+    floor: int | None = None
+
+    def add(self, moved: MembersMoved) -> None:
+        """The next change of the same list."""
+        for id in moved.dropped:
+            self.added.pop(id, None)
+            self.dropped[id] = None
+        if moved.floor is not None:
+            self.added, self.dropped, self.floor = {}, {}, moved.floor
+        for id, place in moved.added.items():
+            self.dropped.pop(id, None)
+            self.added[id] = place
+
+
+@dataclass(slots=True)
 class _RealmChanges:
     rows: dict[str, dict[str, bytes]] = field(default_factory=dict)
     lines: list[tuple[LineRecord, bytes]] = field(default_factory=list)
@@ -74,6 +96,8 @@ class _RealmChanges:
     feeds: dict[str, Instant] = field(default_factory=dict)
     clocks: dict[str, Instant] = field(default_factory=dict)
     lost: dict[str, bytes] = field(default_factory=dict)
+    members: dict[tuple[str, str], _Moved] = field(default_factory=dict)
+    """(index, cause) → what became of its members."""
     touched: bool = False
 
 
@@ -205,6 +229,8 @@ class Projection:
                 change.touched = True
             case RowPut():
                 _put(change, effect)
+            case MembersMoved():
+                change.members.setdefault((effect.index, effect.cause), _Moved()).add(effect)
             case InputLost():
                 change.lost[effect.id] = orjson.dumps({n: getattr(effect, n) for n in ("state", "reason", "at", "source_key")})
 
@@ -248,6 +274,8 @@ def _write_realm(batch: Batch, realm: str, change: _RealmChanges) -> None:
         batch.add("HINCRBY", store.of(realm, "versions"), collection, 1)
     for incident, reports in change.reports_of.items():
         batch.add_many("ZADD", store.reports_of(realm, incident), _flat((at, id) for id, at in reports.items()), step=2)
+    for (index, cause), moved in change.members.items():
+        _write_members(batch, store.members_of(realm, index, cause), moved)
     if change.lines:
         batch.add_many("HSET", store.of(realm, "lines"), _flat((line.key, raw) for line, raw in change.lines), step=2)
         batch.add_many("ZADD", store.of(realm, "timeline"), _flat((0, line.key) for line, _ in change.lines), step=2)
@@ -261,6 +289,15 @@ def _write_realm(batch: Batch, realm: str, change: _RealmChanges) -> None:
         batch.add_many("HSET", store.of(realm, "feeds"), _flat(change.feeds.items()), step=2)
     _write_left(batch, realm, change)
     _announce(batch, realm, change)
+
+
+def _write_members(batch: Batch, key: str, moved: _Moved) -> None:
+    if moved.added:
+        batch.add_many("ZADD", key, _flat((place, id) for id, place in moved.added.items()), step=2)
+    if moved.floor is not None:
+        batch.add("ZREMRANGEBYSCORE", key, "-inf", f"({moved.floor}")
+    if moved.dropped:
+        batch.add_many("ZREM", key, list(moved.dropped), step=1)
 
 
 def _write_left(batch: Batch, realm: str, change: _RealmChanges) -> None:
@@ -280,7 +317,8 @@ ANNOUNCED_AT_ONCE = 200
 def _announce(batch: Batch, realm: str, change: _RealmChanges) -> None:
     """What changed, by id: live readers fetch the rows themselves, and the last row is the truth."""
     stream = store.of(realm, "stream")
-    parts: list[tuple[str, Iterable[str]]] = [(c, rows) for c, rows in change.rows.items()]
+    wholes = whole_collections()
+    parts: list[tuple[str, Iterable[str]]] = [(wholes.get(c, c), rows) for c, rows in change.rows.items()]
     parts.append(("lines", [line.key for line, _ in change.lines]))
     if change.touched or change.clocks:
         parts.append(("realm", [realm]))

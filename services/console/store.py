@@ -71,6 +71,15 @@ def reports_of(realm: str, incident: str) -> str:
     return f"vigie:{realm}:reports_of:{incident}"
 
 
+MEMBERS: Final = ("reports", "sources")
+"""What a cause has many of."""
+
+
+def members_of(realm: str, index: str, cause: str) -> str:
+    """Sorted set of reports or sources of a cause (`index` of `MEMBERS`), in the order in which they joined it."""
+    return f"vigie:{realm}:cause_{index}:{cause}"
+
+
 def timeline_of(realm: str, incident: str) -> str:
     return f"vigie:{realm}:timeline:{incident}"
 

@@ -16,9 +16,11 @@ from schemas.alerts import (
     FlagChanged,
     HistoryForgotten,
     IncidentChanged,
+    IncidentReported,
     LevelChanged,
     MetricChanged,
     ReportChanged,
+    SiteReported,
     SiteStatusChanged,
     TaskChanged,
     ThresholdChanged,
@@ -33,12 +35,13 @@ from schemas.reference import ReferencePublished, Section
 from schemas.reference_changes import OPEN_CHANGES, ReferenceChangeRecorded, ReferenceDrafted
 from schemas.runtime import DeadlineFailed
 from schemas.shared import shared
-from services.alerts.evolve.causes import cause_changed
+from services.alerts.evolve.causes import cause_changed, cause_recorded
 from services.alerts.evolve.crisis import (
     OPEN,
     escalation_changed,
     flag_changed,
     incident_changed,
+    incident_reported,
     notification_planned,
     task_changed,
     threshold_changed,
@@ -55,7 +58,15 @@ from services.alerts.evolve.oncall import (
 )
 from services.alerts.evolve.reference_changes import change_recorded, reference_drafted
 from services.alerts.evolve.reports import arrival, report_changed
-from services.alerts.evolve.sites import all_clear_noted, counted, deadline_settled, silence_changed, site_marked, zone_changed
+from services.alerts.evolve.sites import (
+    all_clear_noted,
+    counted,
+    deadline_settled,
+    silence_changed,
+    site_marked,
+    site_reported,
+    zone_changed,
+)
 from services.alerts.rulebook import rulebook_of
 from services.alerts.state import State
 from services.runtime.agenda import Agenda
@@ -177,13 +188,15 @@ def _kept(m: Map[str, _V], keep: Callable[[_V], bool]) -> Map[str, _V]:
 
 _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     ReportChanged: lambda s, f: report_changed(s, f.row),
-    CauseChanged: lambda s, f: cause_changed(s, f.cause),
+    CauseChanged: cause_recorded,
     SiteMarked: site_marked,
     SiteStatusChanged: lambda s, f: s.put(sites=s.sites.set(f.row.id, f.row)),
+    SiteReported: site_reported,
     SilenceChanged: silence_changed,
     ZoneChanged: zone_changed,
     AllClearNoted: all_clear_noted,
     IncidentChanged: lambda s, f: incident_changed(s, f.row),
+    IncidentReported: incident_reported,
     LevelChanged: lambda s, f: s.put(levels=s.levels.set(f.row.id, f.row)),
     ThresholdChanged: threshold_changed,
     TriggerChanged: lambda s, f: s.put(triggers=s.triggers.set(f.row.id, f.row)),

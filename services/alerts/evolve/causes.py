@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from immutables import Map
 
 from schemas.base import DAY_MS, Instant
-from schemas.causes import Cause
+from schemas.causes import Cause, CauseChanged
 from schemas.words import EventType
 from services.alerts.calendar import day_of
 from services.alerts.claims import absent_pct, as_number, cause_key, is_withdrawn
@@ -17,10 +17,25 @@ from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.evolve.reports import heard, recounted
 from services.alerts.rules import HEAT_HAZARD
 from services.alerts.state import Hush, Presence, SecurityEvent, State, sorted_with, sorted_without, without
+from services.alerts.values import changed
 
 E = TypeVar("E", bound=tuple[Any, ...])
 """(since, cause, …)."""
 _SECURITY: Final = frozenset({EventType.SECURITY_INCIDENT, EventType.DAMAGE_REPORT, EventType.FIRE})
+
+
+def cause_recorded(s: State, fact: CauseChanged) -> State:
+    """Evolve by a cause of which the fact tells only how its reports and sources changed, or, in older logs, the whole."""
+    cause = fact.cause
+    if fact.reports is not None and fact.sources is not None:
+        reports, sources = told_so_far(s.causes.get(cause.id))
+        cause = changed(cause, {"reports": fact.reports.applied(reports), "sources": fact.sources.applied(sources)})
+    return cause_changed(s, cause)
+
+
+def told_so_far(cause: Cause | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return reports and sources to which the next change of a cause adds: none of a cause that was written whole so far."""
+    return ((), ()) if cause is None or cause.reports_count is None else (cause.reports, cause.sources)
 
 
 def cause_changed(s: State, cause: Cause) -> State:

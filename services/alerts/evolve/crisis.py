@@ -7,13 +7,14 @@ from typing import Final
 
 from immutables import Map
 
-from schemas.alerts import FlagChanged, IncidentRow, TaskRow, ThresholdChanged
+from schemas.alerts import FlagChanged, IncidentReported, IncidentRow, TaskRow, ThresholdChanged
 from schemas.base import Instant
 from schemas.calling import EscalationChanged, EscalationRow, NotificationPlanned
 from schemas.words import IncidentState, Level, TaskState
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.rules import REARM_MS
 from services.alerts.state import State, Threshold, sorted_with, sorted_without, without
+from services.alerts.values import changed
 from services.runtime.agenda import Agenda
 
 _KEPT_CLOSED: Final = 64
@@ -53,6 +54,11 @@ def incident_changed(s: State, row: IncidentRow) -> State:
             index = set_or_drop(index, site, sorted_without(index.get(site, ()), row.id))
         d["site_incidents"] = index
     return s.put(**d)
+
+
+def incident_reported(s: State, fact: IncidentReported) -> State:
+    """Evolve by reports that changed nothing of their incident but its counts and times."""
+    return incident_changed(s, changed(s.incidents[fact.row.id], fact.row.__dict__))
 
 
 def _moving(s: State, old: IncidentRow | None, row: IncidentRow) -> Agenda:

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 from immutables import Map
 
+from schemas.alerts import SiteReported
 from schemas.causes import AllClearNoted, SilenceChanged, SiteMarked, ZoneChanged
 from services.alerts.evolve.changes import Changes
 from services.alerts.state import Silence, State, Zone, without
+from services.alerts.values import changed
 
 
 def site_marked(s: State, fact: SiteMarked) -> State:
@@ -40,6 +42,12 @@ def counted(
                             change.pop(key, None)
         counted: Map[tuple[str, str, str], int] = change.finish()
     return counted
+
+
+def site_reported(s: State, fact: SiteReported) -> State:
+    """Evolve by a word of a site that changed neither its status nor its reasons."""
+    site = fact.row.id
+    return s.put(sites=s.sites.set(site, changed(s.sites[site], {"last_word_at": fact.row.last_word_at})))
 
 
 def silence_changed(s: State, fact: SilenceChanged) -> State:

@@ -59,7 +59,7 @@ async def sites(
 ) -> Page[Site]:  # fmt: skip
     return await reader.model.sites(
         reader.realm, as_of=reader.as_of, lang=reader.lang, status=status, kind=kind, pole=pole, commune=commune, incident=incident, q=q,
-        limit=limit, cursor=cursor,
+        limit=limit, cursor=cursor, members_too=True,
     )  # fmt: skip
 
 

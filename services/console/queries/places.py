@@ -14,7 +14,7 @@ from services.console import resources as r
 from services.console.capacity import NOTHING_TO_DO, pole_capacities
 from services.console.faults import NotFound
 from services.console.geometry import ATTRIBUTION, WIDTH
-from services.console.picture import Picture
+from services.console.picture import Members, Picture
 from services.console.pole_levels import pole_levels
 from services.console.queries.base import WHOLE, Read, Reading, known, store_errors
 from services.console.reference import Reference
@@ -32,9 +32,9 @@ class Places(Reading):
     async def sites(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", status: Sequence[str] = (), kind: str | None = None,
         pole: str | None = None, commune: str | None = None, incident: str | None = None, q: str | None = None,
-        limit: int = WHOLE, cursor: str | None = None,
+        limit: int = WHOLE, cursor: str | None = None, members_too: bool = False,
     ) -> Page[r.Site]:  # fmt: skip
-        """Every site of the territory, by id."""
+        """Every site of the territory, by id. `members_too`: each cause with all its reports and sources, which no page asks for."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await found.picture.rows(a.SiteRow)
@@ -46,7 +46,17 @@ class Places(Reading):
             and (q is None or q.casefold() in f"{s.id} {s.name} {s.commune_name}".casefold())
         ]  # fmt: skip
         shown, following = page(wanted, lambda s: (s.id,), limit, cursor)
-        return Page(items=[found.shape.site(s, rows.get(s.id)) for s in shown], next=following)
+        told = await self._with_members(found.picture, {s.id: rows[s.id] for s in shown if s.id in rows}) if members_too else rows
+        return Page(items=[found.shape.site(s, told.get(s.id)) for s in shown], next=following)
+
+    async def _with_members(self, picture: Picture, rows: Mapping[str, a.SiteRow]) -> Mapping[str, a.SiteRow]:
+        """Rows whose causes name all their reports and sources, not the first alone."""
+        many = [c.id for row in rows.values() for c in row.causes if c.reports_count is not None and _is_cut(c)]
+        if not many:
+            return rows
+        async with store_errors():
+            members = await picture.members_of(many)
+        return {id: _with_all(row, members) for id, row in rows.items()}
 
     async def _members(self, picture: Picture, incident: str) -> set[str]:
         row = await picture.row(a.IncidentRow, incident)
@@ -59,7 +69,9 @@ class Places(Reading):
         found = await self.read(realm, as_of=as_of, lang=lang)
         static = known(found.picture.reference.sites, id)
         async with store_errors():
-            return found.shape.site(static, await found.picture.row(a.SiteRow, id))
+            row = await found.picture.row(a.SiteRow, id)
+        told = await self._with_members(found.picture, {} if row is None else {id: row})
+        return found.shape.site(static, told.get(id))
 
     async def poles(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> list[r.Pole]:
         """Pôles with counts by state and capacity, in the order of the territory."""
@@ -127,6 +139,16 @@ class Places(Reading):
         async with store_errors():
             rows = await found.picture.rows(a.FlagRow)
         return [found.shape.flag(rows[id]) for id in sorted(rows)]
+
+
+def _is_cut(cause: a.CauseRow) -> bool:
+    """Return whether the row of its site may name less than all reports or sources of a cause."""
+    return max(len(cause.reports), len(cause.sources)) >= a.SHOWN_MEMBERS
+
+
+def _with_all(row: a.SiteRow, members: Mapping[str, Members]) -> a.SiteRow:
+    causes = tuple(c.model_copy(update=members[c.id]._asdict()) if c.id in members else c for c in row.causes)
+    return row.model_copy(update={"causes": causes})
 
 
 def site_counts(reference: Reference, rows: Mapping[str, a.SiteRow]) -> dict[str, Counter[SiteStatus]]:

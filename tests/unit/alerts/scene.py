@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from schemas.base import MINUTE_MS, Command, Fact, Message, RowFact
+from schemas.parts import part_collections
 from schemas.reference import Roster, RosterSection
 from schemas.reports import Measure, ReportReceived, Window
 from schemas.runtime import CommandApplied, CommandRefused, OpenRealm, StepTo, Tick
@@ -175,9 +176,12 @@ class Scene:
 
 
 def rows(facts: Iterable[Fact]) -> dict[str, dict[str, Any]]:
-    """The read model: last row per collection and id."""
+    """The read model: last row per collection and id, with the fields of its part."""
     found: dict[str, dict[str, Any]] = {}
     for fact in facts:
         if isinstance(fact, RowFact):
             found.setdefault(fact.collection, {})[fact.row.id] = fact.row  # type: ignore[attr-defined]
+    for whole, part in part_collections().items():
+        for id, row in found.get(part, {}).items():
+            found[whole][id] = found[whole][id].model_copy(update={n: v for n, v in row if n != "id"})
     return found

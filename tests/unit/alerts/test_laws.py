@@ -116,15 +116,9 @@ def _decide(scene: Scene, which: int) -> None:
     scene.feed(makers[which % len(makers)]())
 
 
-def _indexes(state: State) -> dict[str, Any]:
-    return {f.name: getattr(state, f.name) for f in fields(state) if not f.init and f.name != "rules"}
-
-
-@FEW
-@given(st.lists(st.tuples(reports(), st.integers(0, 30), st.integers(0, 200)), min_size=1, max_size=12))
-def test_no_input_fails_and_every_prefix_replays_to_the_same_state(history: list[tuple[dict[str, Any], int, int]]) -> None:
-    scene, clock, ids = Scene(check=True), 0.0, list[str]()
-    decider = AlertsDecider()
+def play(scene: Scene, history: list[tuple[dict[str, Any], int, int]]) -> None:
+    """Feed reports, each with perhaps a decision after it, and let time pass between them."""
+    clock, ids = 0.0, list[str]()
     for report, decision, wait in history:
         clock = _feed(scene, report, clock, ids)
         if decision < 20:
@@ -133,6 +127,17 @@ def test_no_input_fails_and_every_prefix_replays_to_the_same_state(history: list
         scene.step(clock)
         failed = [f for f in scene.facts if type(f).__name__ in ("InputFailed", "DeadlineFailed")]
         assert not failed, failed
+
+
+def _indexes(state: State) -> dict[str, Any]:
+    return {f.name: getattr(state, f.name) for f in fields(state) if not f.init and f.name != "rules"}
+
+
+@FEW
+@given(st.lists(st.tuples(reports(), st.integers(0, 30), st.integers(0, 200)), min_size=1, max_size=12))
+def test_no_input_fails_and_every_prefix_replays_to_the_same_state(history: list[tuple[dict[str, Any], int, int]]) -> None:
+    scene, decider = Scene(check=True), AlertsDecider()
+    play(scene, history)
     state = scene.state
     loaded = decider.load(state.realm, state.lineage, decider.dump(state))
     assert loaded == state

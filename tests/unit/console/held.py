@@ -20,7 +20,7 @@ from services.console.geometry import Outlines, load_outlines
 from services.console.lines import LineRecord
 from services.console.pages.answering import KeepAnswer, SendAnswer
 from services.console.pages.routes import pages_router
-from services.console.picture import Picture, row_models
+from services.console.picture import Members, Picture, row_models
 from services.console.queries.base import not_ahead
 from services.console.readmodel import ReadModel
 from services.console.reference import NO_REFERENCE, Reference
@@ -83,8 +83,8 @@ class _Picture(Picture):
     async def raw_rows(self, collection: str) -> Mapping[str, Model]:
         return self._rows.get(collection, {})
 
-    async def raw_row(self, collection: str, id: str) -> Model | None:
-        return self._rows.get(collection, {}).get(id)
+    async def members_of(self, causes: Sequence[str]) -> dict[str, Members]:  # noqa: ARG002  rows name all
+        return {}
 
     async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]:
         rows = self._rows.get(collection, {})

@@ -1,0 +1,161 @@
+"""Readers show whole rows of what the log tells in parts: lists of causes, last words of sites, counts of incidents."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import alerts as a
+from schemas.base import Model
+from schemas.causes import Cause, CauseChanged
+from schemas.reports import ReportReceived
+from schemas.topics import inputs
+from schemas.words import EventType
+from services.alerts.decider import AlertsDecider
+from services.alerts.state import State
+from services.console import store
+from services.console.chronicle import Chronicle, Fold, versions
+from services.console.picture import Members, Past, Rows
+from services.console.projection import Projection
+from services.runtime.chain import Position, append
+from services.runtime.core import Machine
+from services.runtime.foldhash import fold_records
+from services.runtime.inputs import InputRecord
+from services.runtime.kafka import headers_of, value_of
+from services.runtime.testing.memory import Stored
+from services.runtime.transaction import Transaction
+from tests.golden.record import FOLDER, REALM
+from tests.unit.alerts.scene import Scene
+from tests.unit.alerts.test_laws import FEW, play, reports
+
+EVER = 1 << 60
+
+
+class _Record:
+    """An accepted record as the projector reads it."""
+
+    def __init__(self, stored: Stored) -> None:
+        self.transaction, self.partition = stored.transaction, stored.partition
+        self.position = Position(seq=stored.transaction.seq, next=stored.offset + 1)
+
+
+def _chronicle(transactions: Iterable[Transaction]) -> Chronicle:
+    chronicle = Chronicle.in_memory()
+    for offset, transaction in enumerate(transactions):
+        chronicle.add("alerts", 0, versions(transaction, offset), Position())
+    return chronicle
+
+
+def _store(records: Sequence[_Record], sizes: Sequence[int]) -> dict[str, dict[str, int]]:
+    """The sorted sets of causes after these records, written in batches of these sizes."""
+    projection, kept, begin = Projection({}), dict[str, dict[str, int]](), 0
+    for size in (*sizes, len(records)):
+        batch = projection.batch("epoch", {}, records[begin : begin + size]).batch
+        begin += size
+        for name, key, *values in batch.commands:
+            if ":cause_" in str(key):
+                _apply(str(name), kept.setdefault(str(key), {}), values)
+    return kept
+
+
+def _apply(name: str, members: dict[str, int], values: list[Any]) -> None:
+    match name:
+        case "ZADD":
+            members |= {id: place for place, id in zip(values[::2], values[1::2], strict=True)}
+        case "ZREM":
+            for id in values:
+                members.pop(id, None)
+        case "ZREMRANGEBYSCORE":
+            low, high = values
+            assert (low, high[0]) == ("-inf", "(")
+            for id in [id for id, place in members.items() if place < int(high[1:])]:
+                del members[id]
+        case _:
+            raise AssertionError(name)
+
+
+def _told(state: State) -> dict[str, Members]:
+    return {id: Members(c.reports, c.sources) for id, c in state.causes.items()}
+
+
+def _cut(row: a.SiteRow) -> a.SiteRow:
+    causes = tuple(c.model_copy(update={"reports_count": None}) for c in row.causes)
+    return row.model_copy(update={"causes": causes})
+
+
+@FEW
+@given(st.lists(st.tuples(reports(), st.integers(0, 30), st.integers(0, 200)), min_size=1, max_size=10), st.lists(st.integers(1, 9)))
+def test_rows_and_lists_of_the_picture_are_those_of_the_decider(history: list[tuple[dict[str, Any], int, int]], sizes: list[int]) -> None:
+    scene = Scene()
+    play(scene, history)
+    log = scene.service.log.of(scene.realm)
+    past = Past(scene.realm, Fold(_chronicle(s.transaction for s in log), scene.realm, EVER), EVER)
+    causes, kept = list(scene.state.causes), _store([_Record(s) for s in log], sizes)
+
+    async def shown() -> tuple[Any, Any, Any]:
+        return await past.rows(a.SiteRow), await past.rows(a.IncidentRow), await past.members_of(causes)
+
+    sites, incidents, members = asyncio.run(shown())
+    assert {id: _cut(row) for id, row in sites.items()} == {id: _cut(row) for id, row in scene.state.sites.items()}
+    assert incidents == dict(scene.state.incidents)
+    assert members == _told(scene.state)
+    for cause, both in members.items():
+        for index, ids in zip(store.MEMBERS, both, strict=True):
+            places = kept.get(store.members_of(scene.realm, index, cause), {})
+            assert tuple(sorted(places, key=places.__getitem__)) == ids
+
+
+def test_a_picture_of_the_past_names_the_reports_of_that_time() -> None:
+    scene = Scene()
+    said = [scene.report(n, "outage_power", "cen-1", id=f"r-{n}", source=f"s-{n}") for n in range(12)]
+    chronicle = _chronicle(s.transaction for s in scene.service.log.of(scene.realm))
+    (cause,) = scene.state.causes
+    for n in (0, 6, 11):
+        fold = Fold(chronicle, scene.realm, scene.at(n))
+        assert fold.members_of("reports", cause) == tuple(said[: n + 1])
+        assert fold.members_of("sources", cause) == tuple(f"s-{i}" for i in range(n + 1))
+
+
+def test_a_cause_that_an_older_log_wrote_whole_is_told_with_all_its_reports_once_more() -> None:
+    """What stands while the system is brought up to date loses none of its reports."""
+    with gzip.open(FOLDER / "0.1.0" / "alerts.jsonl.gz") as file:
+        raws = file.read().splitlines()
+    machine = Machine(AlertsDecider())
+    view = fold_records(machine.decider, enumerate(raws))
+    before = view.realms[REALM].domain
+    cause = next(c for c in before.causes.values() if c.site is not None and c.lifted_at is None and c.type is EventType.OUTAGE_POWER)
+    assert cause.reports_count is None
+    now, written = view.realms[REALM].now, [Transaction.load(raw) for raw in raws]
+    for n in range(2):
+        id = f"after-{n}"
+        report = ReportReceived(
+            report_id=id, source="site_manager", site_id=cause.site, type=cause.type, severity=2, occurred_at=now, recorded_at=now
+        )
+        headers = headers_of(report.wire_type(), id=id, source="/test", at=now)
+        offset = written[-1].src.offset + 1
+        record = InputRecord(inputs("alerts"), written[-1].src.partition, offset, REALM.encode(), value_of(report), headers, now)
+        view, appended = append(machine, view, record, "test")
+        written.append(appended.transaction)
+        (told,) = [f for r in appended.transaction.facts if isinstance(f := r.message(), CauseChanged) and f.cause.id == cause.id]
+        assert told.reports is not None
+        assert told.reports.added == ((*cause.reports, id) if n == 0 else (id,))
+    fold = Fold(_chronicle(written), REALM, EVER)
+    after: Cause = view.realms[REALM].domain.causes[cause.id]
+    assert fold.members_of("reports", cause.id) == after.reports == (*cause.reports, "after-0", "after-1")
+
+
+def test_a_row_is_joined_anew_only_when_it_or_its_part_is_another() -> None:
+    """Pages keep what they made of a row by the row itself: a report changes one of thousands."""
+    rows, realm = Rows(), "92"
+    sites: dict[str, Model] = {id: a.SiteRow(id=id, status="normal", since=0, capacity_pct=100) for id in ("a", "b", "c")}
+    parts: dict[str, Model] = {id: a.SiteContact(id=id, last_word_at=1) for id in ("a", "b")}
+    first = rows.join(realm, "sites", sites, parts)
+    assert rows.join(realm, "sites", sites, parts) is first
+    again = rows.join(realm, "sites", sites, parts | {"b": a.SiteContact(id="b", last_word_at=2)})
+    assert [again[id] is first[id] for id in "abc"] == [True, False, True]
+    assert [getattr(row, "last_word_at", None) for row in again.values()] == [1, 2, None]
