@@ -119,9 +119,11 @@ class PartitionReader:
         self._consumer._subscription.unsubscribe()
 
     async def at(self, topic: str, offsets: Mapping[int, int]) -> dict[int, Any]:
-        """Partition → the record at its offset; a partition is missing when its topic holds no record there.
+        """Return partition → the record at its offset; a partition is missing when its topic holds no record there.
 
-        One request: it is asked every second or two of every log that is followed, also while nothing happens. Raises TimeoutError.
+        One request: it is asked every second or two of every log that is followed, also while nothing happens. A leader that was
+        just elected does not show the end of its log at once: only one that tells where the log ends can say that a record is
+        missing. Raises TimeoutError, KafkaError.
         """
         left, found = {TopicPartition(topic, p): offset for p, offset in offsets.items()}, dict[int, Any]()
         try:
@@ -147,6 +149,12 @@ class PartitionReader:
                 offset = left.pop(tp)
                 if (record := next((r for r in records if r.offset == offset), None)) is not None:
                     found[tp.partition] = record
-            for tp in [tp for tp, offset in left.items() if (end := consumer.highwater(tp)) is not None and end <= offset]:
-                del left[tp]
+            unseen = [tp for tp, offset in left.items() if _is_beyond(consumer.highwater(tp), offset)]
+            for tp, end in (await self.ends(unseen)).items() if unseen else ():
+                if end <= left[tp]:
+                    del left[tp]
         return left
+
+
+def _is_beyond(end: int | None, offset: int) -> bool:
+    return end is not None and end <= offset

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
@@ -44,6 +45,7 @@ from services.runtime.settings import Settings
 from services.runtime.take import check_input, take
 from services.runtime.ticker import Ticker
 from services.runtime.tracing import Span, Traces
+from services.runtime.visibility import look_until_visible
 from services.runtime.watch import Watch
 
 S = TypeVar("S")
@@ -168,7 +170,7 @@ class Worker(Generic[S]):
                     started = time.perf_counter()
                     held = self.held[partition] if partition in self.held else await self._take(reader, partition)
                     await self._top_up(reader, held)
-                    await check_input(reader, self.service, partition, held.view.position)
+                    await self._check_input(reader, held)
                     metrics.gauge("vigie_take_seconds", time.perf_counter() - started, service=self.service, partition=str(partition))
                     self.held[partition] = held
                     for realm, state in held.view.realms.items():
@@ -181,7 +183,7 @@ class Worker(Generic[S]):
         log.info("partitions.taken", partitions=sorted(owned), seqs={p: h.view.position.seq for p, h in sorted(self.held.items())})
 
     async def _take(self, reader: PartitionReader, partition: int) -> Held[S]:
-        taken = await take(reader, self.machine, partition)
+        taken = await look_until_visible(self.kafka, self.log, partial(take, reader, self.machine, partition))
         if ARMED:
             reach("during-takeover")
         at = taken.view.position
@@ -190,6 +192,11 @@ class Worker(Generic[S]):
         feed = Feed(self.publisher, partition, at, taken.published, room)
         log.debug("partition.taken", partition=partition, seq=at.seq, folded=taken.folded, ignored=at.ignored)
         return Held(partition, taken.view, feed, taken.next_slot, anchor, anchor, room=room, snapshot_seq=at.seq)
+
+    async def _check_input(self, reader: PartitionReader, held: Held[S]) -> None:
+        """Check the input against the log (rule 4); a record that is not visible yet is waited for. Raises Stop."""
+        look = partial(check_input, reader, self.service, held.partition, held.view.position)
+        await look_until_visible(self.kafka, self.inputs, look)
 
     async def _top_up(self, reader: PartitionReader, held: Held[S]) -> None:
         """Fold what another worker appended while we kept the chain."""
@@ -275,7 +282,7 @@ class Worker(Generic[S]):
         at = held.view.position
         try:
             async with PartitionReader(self.kafka) as reader:
-                await check_input(reader, self.service, held.partition, at)
+                await self._check_input(reader, held)
                 due = await reader.at(self.inputs, {held.partition: at.applied + 1})
         except (KafkaError, OSError, Stop) as error:
             stop_for(error, "input.disorder")

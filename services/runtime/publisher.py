@@ -12,6 +12,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, NamedTuple, get_args
 
 import orjson
@@ -34,10 +35,12 @@ from services.runtime.failpoints import ARMED, reach
 from services.runtime.inputs import InputRecord
 from services.runtime.kafka import RecordHeaders, headers_of, idempotent_producer, send_patiently
 from services.runtime.partitions import PartitionReader
+from services.runtime.realmstate import Mark
 from services.runtime.received import marks_of, position_after
 from services.runtime.snapshots import Published
 from services.runtime.take import record_of
 from services.runtime.transaction import FactRecord, Transaction
+from services.runtime.visibility import look_until_visible
 
 MAX_OUTGOING: Final = 5000
 """Records sent and not acknowledged, over all partitions; beyond it the feeds wait."""
@@ -204,7 +207,7 @@ class Feed:
         service, p = self._publisher.service, self._partition
         start = self._frontier
         async for receiver, mark in marks_of(reader, service, p):
-            at = None if mark is None else await position_after(reader, service, p, mark, self._end)
+            at = None if mark is None else await self._position_after(reader, mark)
             if mark is not None:
                 self._marks[receiver] = mark.place
             sent = self._last.get(receiver)
@@ -215,6 +218,12 @@ class Feed:
             if (place := await self._newest_place(reader, topic)) is not None:
                 self._marks[topic] = place
         return start
+
+    async def _position_after(self, reader: PartitionReader, mark: Mark) -> Position | None:
+        """Return the position after what a receiver has taken; a record that is not visible yet is waited for. Raises Stop."""
+        service, p = self._publisher.service, self._partition
+        look = partial(position_after, reader, service, p, mark, self._end)
+        return await look_until_visible(self._publisher.kafka, log_topic(service), look)
 
     async def _newest_place(self, reader: PartitionReader, topic: str) -> Place | None:
         """This service's newest place among the last records of a public topic."""

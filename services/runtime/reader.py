@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Self
@@ -30,6 +30,7 @@ from services.runtime.kafka import groupless_consumer
 from services.runtime.pace import EVERY_MS, PATIENT_WAIT_MS, Pace, is_awaited
 from services.runtime.partitions import PartitionReader, stop_consumer
 from services.runtime.transaction import Transaction, digest
+from services.runtime.visibility import Missing, look_until_visible
 
 CHECK_S: Final = 2.0
 """How often the record before the position is compared with the log."""
@@ -239,7 +240,7 @@ class LogReader:
                 async with PartitionReader(self._kafka, fetch_bytes=1) as reader:
                     while True:
                         await asyncio.sleep(CHECK_S)
-                        await check_positions(reader, self.service, dict(self.positions), self._logic)
+                        await self._check_visible(reader, lambda: dict(self.positions))
             except (KafkaError, OSError):
                 await asyncio.sleep(CHECK_S)  # the broker is away: reading says so
             except (Stop, HistoryChanged) as error:
@@ -253,12 +254,20 @@ class LogReader:
             for p, (begin, _) in bounds.items():
                 if begin > positions[p].next:
                     raise Stop("log.truncated", f"partition {p} of {self._topic} begins at offset {begin}, not at {positions[p].next}")
-            await check_positions(reader, self.service, positions, self._logic)
+            await self._check_visible(reader, lambda: positions)
             return {p: end for p, (_, end) in bounds.items()}
+
+    async def _check_visible(self, reader: PartitionReader, positions: Callable[[], Mapping[int, Position]]) -> None:
+        """Raise as `check_positions`; a record that is not visible yet is waited for."""
+
+        async def look() -> None:
+            await check_positions(reader, self.service, positions(), self._logic)
+
+        await look_until_visible(self._kafka, self._topic, look)
 
 
 async def check_positions(reader: PartitionReader, service: str, positions: Mapping[int, Position], logic: int) -> None:
-    """Raise Stop (`log.truncated`) or HistoryChanged if the record before a position is not the one that was read."""
+    """Raise Stop, Missing (`log.truncated`) or HistoryChanged if the record before a position is not the one that was read."""
     read = {p: at for p, at in positions.items() if at.next > 0}
     found = await reader.at(log_topic(service), {p: at.next - 1 for p, at in read.items()})
     for p, at in read.items():
@@ -266,7 +275,8 @@ async def check_positions(reader: PartitionReader, service: str, positions: Mapp
             continue
         if await history_of(reader, service, p, logic) > at.history:
             raise HistoryChanged(service, p)
-        raise Stop("log.truncated", f"partition {p} of {log_topic(service)} no longer holds the record at offset {at.next - 1}")
+        kind = Stop if p in found else Missing
+        raise kind("log.truncated", f"partition {p} of {log_topic(service)} no longer holds the record at offset {at.next - 1}")
 
 
 async def history_of(reader: PartitionReader, service: str, partition: int, logic: int) -> int:

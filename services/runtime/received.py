@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from schemas.routes import receivers_of
 from schemas.topics import log as log_topic
 from services.runtime.chain import Position
-from services.runtime.exits import Stop
 from services.runtime.partitions import PartitionReader
 from services.runtime.realmstate import Mark
 from services.runtime.take import position_of
 from services.runtime.transaction import Transaction, digest
+from services.runtime.visibility import Missing
 
 
 async def marks_of(reader: PartitionReader, service: str, partition: int) -> AsyncIterator[tuple[str, Mark | None]]:
@@ -23,7 +23,7 @@ async def marks_of(reader: PartitionReader, service: str, partition: int) -> Asy
 async def position_after(reader: PartitionReader, service: str, partition: int, mark: Mark, end: Position) -> Position | None:
     """Position after the record that a receiver's watermark names, in the log that ends at `end`; None when that history was declared lost.
 
-    Raises Stop (`source.forked`) when the log lacks the record and nobody has said so.
+    Raises Missing (`source.forked`) when the log lacks the record and nobody has said so.
     """
     topic, seq = log_topic(service), mark.place.seq
     first, last = (await reader.bounds(topic, [partition]))[partition]
@@ -36,4 +36,4 @@ async def position_after(reader: PartitionReader, service: str, partition: int, 
             )  # fmt: skip
     if mark.place.history < end.history:
         return None
-    raise Stop("source.forked", f"a receiver has taken {mark.place}, which partition {partition} of {topic} does not hold")
+    raise Missing("source.forked", f"a receiver has taken {mark.place}, which partition {partition} of {topic} does not hold")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
@@ -29,6 +30,7 @@ from services.runtime.received import marks_of, position_after
 from services.runtime.snapshots import newest_manifests
 from services.runtime.take import ANY_LOGIC, check_input, first_that_holds, record_of
 from services.runtime.transaction import Transaction
+from services.runtime.visibility import Missing, look_until_visible
 
 _REALM_OF_ALL: Final = b""
 
@@ -64,19 +66,22 @@ async def diagnose(kafka: str, service: str) -> list[Finding]:
     async with PartitionReader(kafka) as reader:
         for partition in range(PARTITIONS):
             try:
-                at, lost = await _fold(reader, service, partition)
-                if lost > at.history:
-                    raise Stop(
-                        "log.truncated",
-                        f"partition {partition} of {log_topic(service)} lacks records that a snapshot had seen acknowledged",
-                    )
-                async for _, mark in marks_of(reader, service, partition):
-                    if mark is not None:
-                        await position_after(reader, service, partition, mark, at)
-                await check_input(reader, service, partition, at)
+                await look_until_visible(kafka, log_topic(service), partial(_check, reader, service, partition))
             except Stop as stop:
                 findings.append(Finding(service, partition, stop.name, stop.detail))
     return findings
+
+
+async def _check(reader: PartitionReader, service: str, partition: int) -> None:
+    """Raise the Stop that a worker of this partition would meet."""
+    at, lost = await _fold(reader, service, partition)
+    if lost > at.history:
+        topic = log_topic(service)
+        raise Missing("log.truncated", f"partition {partition} of {topic} lacks records that a snapshot had seen acknowledged")
+    async for _, mark in marks_of(reader, service, partition):
+        if mark is not None:
+            await position_after(reader, service, partition, mark, at)
+    await check_input(reader, service, partition, at)
 
 
 async def accept_loss(kafka: str, service: str, partition: int, logic: int, detail: str) -> Repaired:

@@ -16,6 +16,7 @@ from services.runtime.inputs import InputRecord, input_digest
 from services.runtime.partitions import PartitionReader
 from services.runtime.snapshots import SLOTS, Manifest, Published, SnapshotDamaged, load_view, newest_manifests
 from services.runtime.transaction import digest
+from services.runtime.visibility import Missing
 
 S = TypeVar("S")
 ANY_LOGIC: Final = 1 << 30
@@ -34,7 +35,7 @@ class Taken(Generic[S]):
 
 
 async def take(reader: PartitionReader, machine: Machine[S], partition: int) -> Taken[S]:
-    """The view of the whole log partition as it is now. Raises Stop: `log.truncated`, `logic.newer`."""
+    """Return the view of the whole log partition as it is now. Raises Stop (`logic.newer`), Missing (`log.truncated`)."""
     service = machine.service
     manifests = await newest_manifests(reader, service, partition)
     start, lost = await first_that_holds(reader, service, partition, manifests)
@@ -58,7 +59,7 @@ async def take(reader: PartitionReader, machine: Machine[S], partition: int) -> 
     async for record in reader.read(topic, {partition: (first, end)}):
         view = fold(machine, view, record.offset, record.value)
     if lost > view.position.history:
-        raise Stop("log.truncated", f"partition {partition} of {topic} lacks records that a snapshot had seen acknowledged")
+        raise Missing("log.truncated", f"partition {partition} of {topic} lacks records that a snapshot had seen acknowledged")
     return Taken(view, published, slot, view.position.next - first)
 
 
@@ -92,17 +93,19 @@ async def position_of(reader: PartitionReader, service: str, partition: int) -> 
 
 
 async def check_input(reader: PartitionReader, service: str, partition: int, at: Position) -> None:
-    """The input must go on where the log has applied it. Raises Stop: `input.rewritten`, `input.gap`."""
+    """Check that the input goes on where the log has applied it. Raises Stop (`input.gap`) and Stop or Missing (`input.rewritten`)."""
     topic = inputs_topic(service)
     begin, end = (await reader.bounds(topic, [partition]))[partition]
     if at.applied >= end:
-        raise Stop("input.rewritten", f"partition {partition} of {topic} ends at {end}, the log has applied offset {at.applied}")
+        raise Missing("input.rewritten", f"partition {partition} of {topic} ends at {end}, the log has applied offset {at.applied}")
     if begin > at.applied + 1:
         raise Stop("input.gap", f"partition {partition} of {topic} begins at {begin}, offset {at.applied + 1} is due")
     if at.applied < 0 or not at.applied_digest:
         return
     found = await reader.at(topic, {partition: at.applied})
-    if partition not in found or input_digest(record_of(found[partition])) != at.applied_digest:
+    if partition not in found:
+        raise Missing("input.rewritten", f"partition {partition} of {topic} lacks offset {at.applied}, which the log has applied")
+    if input_digest(record_of(found[partition])) != at.applied_digest:
         raise Stop("input.rewritten", f"partition {partition} of {topic} holds another record at offset {at.applied} than the one applied")
 
 

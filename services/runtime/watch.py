@@ -20,6 +20,7 @@ from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.partitions import PartitionReader
 from services.runtime.snapshots import SLOTS, SnapshotWriter
 from services.runtime.transaction import digest
+from services.runtime.visibility import Missing, look_until_visible
 
 if TYPE_CHECKING:
     from services.runtime.chain import View
@@ -58,8 +59,10 @@ class Watch:
                     while True:
                         await asyncio.sleep(EVERY_S)
                         self._look_at_progress()
-                        await self._look_at_logs(reader)
+                        await look_until_visible(worker.kafka, worker.log, lambda: self._look_at_logs(reader))
                         self._use_quiet_moments()
+            except Stop as lost:
+                stop_for(lost, lost.name)
             except (KafkaError, OSError) as error:
                 log.warning("watch.interrupted", error=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(EVERY_S)
@@ -149,13 +152,16 @@ class Watch:
         return 0
 
     async def _look_at_logs(self, reader: PartitionReader) -> None:
-        """Is what we appended still in the log? Idle too: a log that lost its tail may grow again over it (rule 3)."""
+        """Check that the log still holds what we appended, idle too: a log that lost its tail may grow again over it (rule 3).
+
+        Raises Stop, Missing (`log.truncated`).
+        """
         worker = self._worker
         confirmed = {p: (held, *held.confirmed) for p, held in worker.held.items() if held.confirmed[0] >= 0}
         found = await reader.at(worker.log, {p: offset for p, (_, offset, _) in confirmed.items()})
         for p, (held, offset, hash) in confirmed.items():
-            if not held.dropped and (p not in found or digest(found[p].value) != hash):
-                stop("log.truncated", f"partition {p} of {worker.log} no longer holds the record at offset {offset}")
+            if not held.dropped:
+                _check_kept(worker.log, p, offset, hash, found.get(p))
 
     # ── snapshots ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -185,7 +191,7 @@ class Watch:
     async def _write(self, held: Held[Any], view: View[Any]) -> None:
         worker, started, seq = self._worker, time.monotonic(), view.position.seq
         try:
-            await self._check_anchor(held)
+            await look_until_visible(worker.kafka, worker.log, lambda: self._check_anchor(held))
             writer = await self._writer(held)
             await writer.write(held.slot, view, held.feed.published)
             held.slot = SLOTS[1 - SLOTS.index(held.slot)]
@@ -210,8 +216,7 @@ class Watch:
             return
         async with PartitionReader(self._worker.kafka, fetch_bytes=1) as reader:
             found = await reader.at(self._worker.log, {held.partition: offset})
-        if held.partition not in found or digest(found[held.partition].value) != hash:
-            raise Stop("log.truncated", f"partition {held.partition} of {self._worker.log} no longer holds the record at offset {offset}")
+        _check_kept(self._worker.log, held.partition, offset, hash, found.get(held.partition))
 
     async def _writer(self, held: Held[Any]) -> SnapshotWriter[Any]:
         if self._snapshot_producer is None:
@@ -223,3 +228,11 @@ class Watch:
             known = (held, SnapshotWriter(self._snapshot_producer, self._worker.machine.decider, held.partition))
             self._writers[held.partition] = known
         return known[1]
+
+
+def _check_kept(topic: str, partition: int, offset: int, hash: str, found: Any | None) -> None:
+    """Raise Missing or Stop (`log.truncated`) unless `found` is the record with this hash."""
+    if found is None:
+        raise Missing("log.truncated", f"partition {partition} of {topic} no longer holds the record at offset {offset}")
+    if digest(found.value) != hash:
+        raise Stop("log.truncated", f"partition {partition} of {topic} holds another record at offset {offset} than the one written")

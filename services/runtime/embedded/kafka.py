@@ -22,6 +22,7 @@ from aiokafka.errors import KafkaError
 from services.runtime.embedded.java import Java
 from services.runtime.embedded.running import Running
 from services.runtime.kafka_security import client_options
+from services.runtime.settings import split_host_port
 
 START_S = 60.0
 STOP_S = 15.0
@@ -143,15 +144,12 @@ class KafkaNode:
                 await asyncio.sleep(0.1)
 
 
-async def is_serving(address: str) -> bool:
-    """True when a broker answers a metadata request at `address`."""
-    host, _, port = address.rpartition(":")
-    try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), 1.0)
-    except (OSError, TimeoutError):
+async def is_serving(addresses: str) -> bool:
+    """Return whether a broker at one of the `addresses` (`host:port[,host:port…]`) answers a metadata request."""
+    listening = await asyncio.gather(*(_is_listening(address.strip()) for address in addresses.split(",")))
+    if not any(listening):
         return False
-    writer.close()
-    admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=2000, **client_options())
+    admin = AIOKafkaAdminClient(bootstrap_servers=addresses, request_timeout_ms=2000, **client_options())
     try:
         await asyncio.wait_for(admin.start(), 3.0)
         await asyncio.wait_for(admin.list_topics(), 3.0)
@@ -159,6 +157,16 @@ async def is_serving(address: str) -> bool:
         return False
     finally:
         await admin.close()
+    return True
+
+
+async def _is_listening(address: str) -> bool:
+    host, port = split_host_port(address)
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1.0)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
     return True
 
 

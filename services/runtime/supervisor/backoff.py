@@ -12,19 +12,26 @@ STEADY_S = 10.0
 """A process that was ready for this long has recovered: its next end counts as the first."""
 
 
+FIRST_WAIT_S = 8.0
+"""Delay after the first of several exits that a person must repair: a loss that was none is over by then."""
 WAITING_S = 60.0
-"""After an exit that a person must repair (`exits.EXITS`): tried again, so that the repair needs no restart of the rest."""
+"""Delay after each later one (`exits.EXITS`): tried again, so that the repair needs no restart of the rest."""
 
 
 @dataclass(slots=True)
 class Backoff:
     ends: int = 0
     """Ends in a row without a steady time between them."""
+    waits: int = 0
+    """Exits that a person must repair, in a row."""
 
     def next_delay_s(self, code: int, ready_for_s: float) -> float:
         """Delay after an end with this exit code; `ready_for_s` is how long it had been ready, 0 when it never was."""
+        if ready_for_s >= STEADY_S:
+            self.waits = 0
         if waits_for_a_person(code):
-            return WAITING_S
+            self.waits += 1
+            return FIRST_WAIT_S if self.waits == 1 else WAITING_S
         self.ends = 1 if ready_for_s >= STEADY_S else self.ends + 1
         return DELAYS_S[min(self.ends, len(DELAYS_S)) - 1]
 

@@ -20,7 +20,7 @@ import pytest
 
 from services.runtime.embedded.ports import PortBusy, listen, remembered_ports
 from services.runtime.supervisor import child as child_module
-from services.runtime.supervisor.backoff import DELAYS_S, STEADY_S, WAITING_S, Backoff
+from services.runtime.supervisor.backoff import DELAYS_S, FIRST_WAIT_S, STEADY_S, WAITING_S, Backoff
 from services.runtime.supervisor.child import Child
 from services.runtime.supervisor.forking import Forked, ForkFailed, ForkServer
 from services.runtime.supervisor.lock import DataDirBusy, DataDirLock, is_held
@@ -46,7 +46,9 @@ def test_a_process_that_had_recovered_is_restarted_at_once_again() -> None:
 
 
 def test_an_exit_that_waits_for_a_person_is_not_retried_at_once() -> None:
-    assert Backoff().next_delay_s(73, ready_for_s=100.0) == WAITING_S
+    backoff = Backoff()
+    delays = [backoff.next_delay_s(73, ready_for_s=s) for s in (100.0, 0.0, 1.0, STEADY_S)]
+    assert delays == [FIRST_WAIT_S, WAITING_S, WAITING_S, FIRST_WAIT_S]
 
 
 def test_a_second_holder_is_refused_with_the_first_ones_pid_and_a_left_over_file_is_no_lock(tmp_path: Path) -> None:

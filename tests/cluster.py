@@ -1,0 +1,160 @@
+"""Three real brokers on loopback with the settings of deploy/kubernetes/kafka.yaml: three copies, two of which must be in step.
+
+`with Cluster(folder) as cluster` starts them; `leaders` and `in_step` say who leads and who is in step, `kill` and `revive` do what they say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import shutil
+import signal
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+
+from schemas.topics import TOPICS
+from services.runtime.embedded.kafka import KafkaNode, RunningKafka
+from services.runtime.embedded.ports import free_ports
+from services.runtime.provision import desired_config
+from tests.brokers import make_node
+from tests.waiting import eventually
+
+NODES: Final = (1, 2, 3)
+COPIES: Final = len(NODES)
+SESSION_MS: Final = 3000
+"""As docs/how-to/operate.md advises: how long a dead leader is missed before another one leads."""
+START_S: Final = 60.0
+META: Final = "meta.properties"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterNode(KafkaNode):
+    """One broker and controller of several."""
+
+    number: int = 1
+    voters: str = ""
+
+    def _properties(self, data: Path) -> str:
+        """Later lines of a properties file win over earlier ones."""
+        plain, controller = f"PLAINTEXT://127.0.0.1:{self.port}", f"CONTROLLER://127.0.0.1:{self.controller_port}"
+        lines: Mapping[str, object] = {
+            "node.id": self.number,
+            "controller.quorum.voters": self.voters,
+            "listeners": f"{plain},{controller}",
+            "advertised.listeners": plain,
+            "default.replication.factor": COPIES,
+            "min.insync.replicas": COPIES - 1,
+            "offsets.topic.replication.factor": COPIES,
+            "transaction.state.log.replication.factor": COPIES,
+            "transaction.state.log.min.isr": COPIES - 1,
+            "broker.session.timeout.ms": SESSION_MS,
+            "auto.leader.rebalance.enable": "false",  # the test says who leads
+            "num.replica.fetchers": 1,
+        }
+        return KafkaNode._properties(self, data) + "".join(f"{key}={value}\n" for key, value in lines.items())
+
+
+@dataclass
+class Cluster:
+    """Three brokers; every topic of the product is led by the first living one of 1, 2, 3."""
+
+    folder: Path
+    brokers: dict[int, RunningKafka] = field(default_factory=dict)
+
+    @property
+    def addresses(self) -> str:
+        """Where clients bootstrap: all three."""
+        return ",".join(self.brokers[n].address for n in NODES)
+
+    async def start(self) -> Self:
+        """Start all three and make every topic of the product."""
+        self._prepare()
+        await asyncio.gather(*(broker.start() for broker in self.brokers.values()))
+        await self._make_topics()
+        return self
+
+    def stop(self) -> None:
+        """Kill what is left: nothing here is kept."""
+        for broker in self.brokers.values():
+            broker.kill()
+
+    async def __aenter__(self) -> Self:
+        try:
+            return await self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def _prepare(self) -> None:
+        """Format the first node; the others get its data under names of their own."""
+        ports = free_ports(2 * COPIES)
+        voters = ",".join(f"{n}@127.0.0.1:{ports[2 * n - 1]}" for n in NODES)
+        for n in NODES:
+            made = make_node(self.folder / str(n))
+            node = ClusterNode(
+                made.folder, ports[2 * n - 2], ports[2 * n - 1], made.java, made.jars, made.log_file,
+                heap_mb=192, classes=made.classes, number=n, voters=voters,
+            )  # fmt: skip
+            if n != NODES[0]:
+                shutil.copytree(self.folder / "1" / "data", node.folder / "data")
+                meta = (node.folder / "data" / META).read_text()
+                kept = [line for line in meta.splitlines() if not line.startswith(("node.id=", "directory.id="))]
+                directory = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+                (node.folder / "data" / META).write_text("\n".join([*kept, f"node.id={n}", f"directory.id={directory}", ""]))
+            node.prepare()
+            self.brokers[n] = RunningKafka(node)
+
+    async def _make_topics(self) -> None:
+        assignment = {t.name: {p: list(NODES) for p in range(t.partitions)} for t in TOPICS}
+        new = [NewTopic(t.name, -1, -1, assignment[t.name], desired_config(t, COPIES)) for t in TOPICS]
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.addresses)
+        await admin.start()
+        try:
+            await admin.create_topics(new)
+        finally:
+            await admin.close()
+        await eventually(lambda: self.is_in_step(set(NODES)), START_S)
+
+    async def partitions(self) -> list[Mapping[str, object]]:
+        """Return every partition of the product's topics as a living broker describes it; none while nobody answers."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.addresses, request_timeout_ms=3000)
+        try:
+            await admin.start()
+            described = await admin.describe_topics([t.name for t in TOPICS])
+        except (KafkaError, OSError, TimeoutError):
+            return []
+        finally:
+            await admin.close()
+        return [partition for topic in described for partition in topic["partitions"]]
+
+    async def is_in_step(self, wanted: set[int]) -> bool:
+        """Return whether exactly these brokers are in step everywhere, and one of them leads."""
+        found = await self.partitions()
+        return bool(found) and all(set(p["isr"]) == wanted and p["leader"] in wanted for p in found)  # type: ignore[call-overload]
+
+    async def leader(self) -> int:
+        """Return who leads most partitions."""
+        leaders = [int(str(p["leader"])) for p in await self.partitions()]
+        return max(NODES, key=leaders.count)
+
+    def kill(self, number: int, sig: signal.Signals = signal.SIGKILL) -> None:
+        """Signal one broker."""
+        if sig == signal.SIGKILL:
+            self.brokers[number].kill()
+        else:
+            os.kill(self.brokers[number].pid, sig)
+
+    def revive(self, number: int) -> None:
+        """Start a killed broker again, without waiting for it."""
+        self.brokers[number].spawn()

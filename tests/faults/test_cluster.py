@@ -1,0 +1,183 @@
+"""The leader of everything dies under load on three real brokers: nothing is lost, nobody takes that for a loss, nobody stands still for long.
+
+Full: all three copies are in step when the leader dies. Reduced: one follower has fallen behind and comes back just then, so the new
+leader is alone in step and shows the newest records only when the other one has caught up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from schemas.topics import PARTITIONS, SERVICES, log
+from services.runtime.partitions import PartitionReader
+from services.runtime.transaction import Transaction
+from tests.cluster import NODES, Cluster
+from tests.faults.matrix import proves
+from tests.faults.reporting import Reporter, kept, wait_until_settled
+from tests.system import RunningVigie
+from tests.waiting import until
+
+DOWN_S: Final = 15.0
+LATE_MS: Final = 20_000
+IN_STEP_S: Final = 60.0
+PAUSE_S: Final = 0.08
+"""Between two reports of one reporter."""
+LOSSES: Final = ("log.truncated", "source.forked", "input.rewritten", "input.gap", "chain.stuck")
+
+
+class Steady(Reporter):
+    """Reports at a steady rate until told to stop."""
+
+    def __init__(self, vigie: RunningVigie, seed: int, enough: threading.Event) -> None:
+        super().__init__(vigie, seed, 0)
+        self._enough = enough
+
+    def run(self) -> None:
+        with self._vigie.client() as client:
+            for number in itertools.count():
+                if self._enough.wait(PAUSE_S):
+                    return
+                self._post(client, f"{self.name}-{number}")
+
+
+class Watching(threading.Thread):
+    """Measures how long each process of the system is not ready at a time."""
+
+    def __init__(self, vigie: RunningVigie, enough: threading.Event) -> None:
+        super().__init__(name="watching")
+        self._status, self._enough = vigie.folder / "data" / "run" / "status.json", enough
+        self._away: dict[str, float] = {}
+        self.longest_s: dict[str, float] = {}
+
+    def run(self) -> None:
+        while not self._enough.wait(0.2):
+            now = time.monotonic()
+            for process in json.loads(self._status.read_text(encoding="utf-8"))["processes"]:
+                self._note(process["name"], process["state"], now)
+
+    def _note(self, name: str, state: str, now: float) -> None:
+        if state in ("ready", "ended"):
+            self._away.pop(name, None)
+            return
+        away_s = now - self._away.setdefault(name, now)
+        self.longest_s[name] = max(self.longest_s.get(name, 0.0), away_s)
+
+
+class Run:
+    """A cluster, the product on it, and its load."""
+
+    def __init__(self, cluster: Cluster, vigie: RunningVigie) -> None:
+        self.cluster, self.vigie = cluster, vigie
+        self._dead: list[int] = []
+
+    def wait_in_step(self, wanted: set[int]) -> None:
+        until(lambda: asyncio.run(self.cluster.is_in_step(wanted)), IN_STEP_S)
+
+    def kill_leader(self, *, reduced: bool) -> None:
+        """Start who was killed before, wait until all are in step, and kill the leader of everything."""
+        for number in self._dead:
+            self.cluster.revive(number)
+        self.wait_in_step(set(NODES))
+        leader = asyncio.run(self.cluster.leader())
+        if reduced:
+            behind = max(set(NODES) - {leader})
+            self.cluster.kill(behind, signal.SIGSTOP)
+            self.wait_in_step(set(NODES) - {behind})
+            self.cluster.kill(leader)
+            self.cluster.kill(behind, signal.SIGCONT)
+        else:
+            self.cluster.kill(leader)
+        self._dead = [leader]
+        until(lambda: asyncio.run(self.cluster.leader()) != leader, IN_STEP_S)
+
+    def wait_for_reports(self, reporters: list[Steady]) -> None:
+        """Return when each reporter got another report accepted."""
+        before = [len(reporter.accepted) for reporter in reporters]
+        until(lambda: all(len(r.accepted) > n for r, n in zip(reporters, before, strict=True)), IN_STEP_S)
+
+    def storm(self, kills: list[bool], record: Callable[[str, object], None]) -> None:
+        """Kill the leader once per item (True: reduced) under load, then check every promise."""
+        enough = threading.Event()
+        reporters = [Steady(self.vigie, n, enough) for n in (1, 2)]
+        watching = Watching(self.vigie, enough)
+        for thread in (*reporters, watching):
+            thread.start()
+        try:
+            for reduced in kills:
+                self.kill_leader(reduced=reduced)
+                self.wait_for_reports(reporters)
+        finally:
+            enough.set()
+            for thread in (*reporters, watching):
+                thread.join()
+        accepted = [id for reporter in reporters for id in reporter.accepted.values()]
+        record("reports", len(accepted))
+        record("longest_down_s", {name: round(s, 1) for name, s in watching.longest_s.items() if s > 1})
+        assert [r.refused for r in reporters if r.refused] == []
+        assert wait_until_settled(self.vigie, accepted) == []
+        assert losses(self.vigie.folder / "data" / "logs") == []
+        late = asyncio.run(lateness(self.cluster.addresses))
+        record("latest_ms", max(late.values()))
+        assert {where: ms for where, ms in late.items() if ms > LATE_MS} == {}
+        assert {name: s for name, s in watching.longest_s.items() if s > DOWN_S} == {}
+        kept(self.vigie)
+
+
+def losses(logs: Path) -> list[str]:
+    """Return the lines with which some process called a record lost."""
+    lines = (line for path in logs.glob("*.jsonl") for line in path.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if any(f'"{name}"' in line for name in LOSSES)]
+
+
+async def lateness(kafka: str) -> dict[str, int]:
+    """Return by how many ms, per log, the latest decision came after its input and the latest deadline after its time."""
+    found: dict[str, int] = {}
+    async with PartitionReader(kafka) as reader:
+        for service in SERVICES:
+            topic = log(service)
+            async for record in reader.read(topic, await reader.bounds(topic, range(PARTITIONS))):
+                for what, late_ms in _lateness_of(record, Transaction.load(record.value)):
+                    found[f"{service} {what}"] = max(found.get(f"{service} {what}", 0), late_ms)
+    return found
+
+
+def _lateness_of(record: Any, tx: Transaction) -> Iterator[tuple[str, int]]:
+    if tx.realm and "~" not in tx.realm:
+        yield "decided", record.timestamp - tx.at
+        if tx.facts and tx.facts[0].at < tx.at:
+            yield "fired", tx.at - tx.facts[0].at
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """The product on a cluster of its own, bootstrapped from all three addresses."""
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        asyncio.run(cluster.start())
+        options = ("--kafka", cluster.addresses)
+        with RunningVigie(tmp_path_factory.mktemp("vigie"), options=options, VIGIE_KAFKA_REPLICATION="3") as vigie:
+            yield Run(cluster, vigie)
+    finally:
+        cluster.stop()
+
+
+@proves("broker", "kill", note="the leader of everything, of three brokers")
+@pytest.mark.timeout(400)
+def test_the_death_of_a_leader_loses_nothing_and_stops_nobody(run: Run, record_property: Callable[[str, object], None]) -> None:
+    run.storm([False, True, False], record_property)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_fifty_deaths_of_leaders_lose_nothing_and_stop_nobody(run: Run, record_property: Callable[[str, object], None]) -> None:
+    run.storm([n % 2 == 1 for n in range(50)], record_property)
