@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
@@ -28,7 +29,12 @@ from services.verify.auditor.verdict import LAWS, Judge, Verdict
 
 JUDGE_S: Final = 5.0
 EVERY_MS: Final = 500
-"""Between two fetches while records come: it judges every few seconds, and nobody waits for it."""
+"""Between two fetches while records come and the auditor has caught up: it judges every few seconds, and nobody waits for it."""
+BEHIND_MS: Final = 30_000
+"""Age of the newest end of the logs that was read, up to which the auditor has caught up: a busy log is always a little ahead.
+
+Below the 60 s after which something counts as late (`books.LATE_MS`), so a judgement of what was read needs no newer record.
+"""
 RETRY_S: Final = 1.0
 AWAY_S: Final = 60.0
 """For so long a broker may be away before that is a breach of its own."""
@@ -36,9 +42,34 @@ STORE_KEY: Final = "vigie:audit"
 """Where the console (its `store.AUDIT`) finds the verdict; it expires, so that a dead auditor is not green."""
 STORE_TTL_S: Final = 60
 _BATCH: Final = 500
-_FETCH: Final = 1 << 18
+_GOALS: Final = 64
+_NEVER_MS: Final = 1 << 62
+_FETCH: Final = 1 << 20
 """Bytes of one partition at once: twenty-four of them wait beside the batch that is read."""
 log = structlog.get_logger(__name__)
+
+
+class Goals:
+    """Where the logs ended at the last judgements, oldest first; those that were read are forgotten."""
+
+    def __init__(self) -> None:
+        self._ends: deque[tuple[int, dict[TopicPartition, int]]] = deque(maxlen=_GOALS)
+        self._reached_ms: int | None = None
+
+    def set(self, now: int, ends: dict[TopicPartition, int]) -> None:
+        """Note where the logs end now; the oldest of many gives way."""
+        self._ends.append((now, ends))
+
+    def are_reached(self, offsets: dict[TopicPartition, int]) -> bool:
+        """Return whether everything was read up to the newest end that is known."""
+        while self._ends and all(offsets[tp] >= end for tp, end in self._ends[0][1].items()):
+            self._reached_ms = self._ends.popleft()[0]
+        return not self._ends
+
+    def age_ms(self, offsets: dict[TopicPartition, int], now: int) -> int:
+        """Return how long ago the logs ended where they have been read to; for ever before a first end is reached."""
+        self.are_reached(offsets)
+        return _NEVER_MS if self._reached_ms is None else now - self._reached_ms
 
 
 class Auditor:
@@ -49,7 +80,8 @@ class Auditor:
         self._store: redis.Redis = redis.Redis.from_url(store_url, socket_connect_timeout=2, socket_timeout=5)
         self._books = {p: Books(p, destinations, publishes, since=_now()) for p in range(PARTITIONS)}
         self._tps = {TopicPartition(log_topic(s), p): s for s in SERVICES for p in range(PARTITIONS)}
-        self._judge = Judge()
+        self._judge = Judge(Verdict(since=_now()))
+        self._goals = Goals()
         self._read_at = time.monotonic()
         self._records = 0
 
@@ -71,32 +103,34 @@ class Auditor:
         """One judgement after the other, for ever. A broker that is away for long is a breach."""
         while True:
             try:
-                async with self._consumer() as consumer:
-                    async for verdict in self._follow(consumer):
+                async with self._consumer() as (consumer, pace):
+                    async for verdict in self._follow(consumer, pace):
                         yield verdict
             except (KafkaError, OSError) as error:
                 log.warning("audit.broker_away", error=type(error).__name__)
-            away = time.monotonic() - self._read_at > AWAY_S
-            found = [Breach("logs", f"the broker has not answered for {AWAY_S:g} s")] if away else []
-            yield await self._judged(found, caught_up=False)
+            if time.monotonic() - self._read_at > AWAY_S:
+                yield await self._judged([Breach("logs", f"the broker has not answered for {AWAY_S:g} s")], caught_up=False)
+            elif self._is_caught_up():
+                yield self.verdict  # a broker that is away for a moment: what was judged last still stands
+            else:
+                yield await self._judged([], caught_up=False)
             await asyncio.sleep(RETRY_S)
             for books in self._books.values():
                 books.since = _now()
 
     @contextlib.asynccontextmanager
-    async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
+    async def _consumer(self) -> AsyncIterator[tuple[AIOKafkaConsumer, Pace]]:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._kafka, enable_auto_commit=False, auto_offset_reset="none", max_partition_fetch_bytes=_FETCH,
             fetch_max_wait_ms=500, metadata_max_age_ms=3000, **client_options(),
         )  # fmt: skip
         try:
             await consumer.start()
-            Pace(consumer, EVERY_MS)
-            yield consumer
+            yield consumer, Pace(consumer, EVERY_MS)
         finally:
             await consumer.stop()
 
-    async def _follow(self, consumer: AIOKafkaConsumer) -> AsyncIterator[Verdict]:
+    async def _follow(self, consumer: AIOKafkaConsumer, pace: Pace) -> AsyncIterator[Verdict]:
         begins = await consumer.beginning_offsets(list(self._tps))
         consumer.assign(list(self._tps))
         for tp, service in self._tps.items():
@@ -104,18 +138,19 @@ class Auditor:
             chain.offset = max(begins[tp], chain.offset)
             consumer.seek(tp, chain.offset)
         judged_at, behind = float("-inf"), True
-        goal = await consumer.end_offsets(list(self._tps))
+        self._goals.set(_now(), await consumer.end_offsets(list(self._tps)))
         while True:
             found = await consumer.getmany(timeout_ms=1000, max_records=_BATCH)
             self._take(found)
             self._read_at = time.monotonic()
-            if self._read_at - judged_at >= JUDGE_S:
-                caught_up = all(self._books[tp.partition].chain(s).offset >= goal[tp] for tp, s in self._tps.items())
+            if not self._goals.are_reached(self._offsets()):
+                pace.hurry()
+            if self._read_at - judged_at >= JUDGE_S or (behind and self._goals.are_reached(self._offsets())):
+                caught_up = self._is_caught_up()
+                self._goals.set(_now(), await consumer.end_offsets(list(self._tps)))
                 if caught_up and behind:
                     give_back()
                     behind = False
-                if caught_up:  # with where they ended at the last judgement: a busy log is always a little ahead
-                    goal = await consumer.end_offsets(list(self._tps))
                 input_tps = {TopicPartition(inputs(s), p): (s, p) for s in SERVICES for p in range(PARTITIONS)}
                 input_ends = await consumer.end_offsets(list(input_tps))
                 if caught_up:
@@ -126,6 +161,12 @@ class Auditor:
                 breaches = list(self._breaches(by_partition)) if caught_up else []
                 yield await self._judged(breaches, caught_up=caught_up)
                 judged_at = time.monotonic()
+
+    def _is_caught_up(self) -> bool:
+        return self._goals.age_ms(self._offsets(), _now()) <= BEHIND_MS
+
+    def _offsets(self) -> dict[TopicPartition, int]:
+        return {tp: self._books[tp.partition].chain(service).offset for tp, service in self._tps.items()}
 
     def _take(self, found: dict[TopicPartition, list[Any]]) -> None:
         now = _now()

@@ -1,0 +1,87 @@
+"""The auditor reads as fast as `vigie verify`: after a restart on a large log it is green within the time that the size allows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Self
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from schemas.alerts import NoteAdded
+from schemas.topics import log
+from services.verify.auditor import auditing
+from services.verify.auditor.auditing import Auditor
+from services.verify.auditor.verdict import Verdict
+from tests.brokers import Brokers
+from tests.integration.console.logwriter import Chains
+
+REALM = "92~ex-large"
+MB = 1 << 20
+MB_PER_S = 1024 / 60
+"""1 GB in 60 s."""
+START_S = 12.0
+"""Of the first answers of a broker on a machine that others use, and of one judgement."""
+FACTS = [NoteAdded(line=f"l-{n}", text_id=f"t-{n}", author="p-1", role="cell", occurred_at=1_800_000_000_000) for n in range(300)]
+NO_STORE = "redis://127.0.0.1:1/0"
+
+
+class Writer:
+    """Writes records of 80 KB into one log partition."""
+
+    def __init__(self, kafka: str) -> None:
+        self._chains = Chains()
+        self._producer = AIOKafkaProducer(bootstrap_servers=kafka, enable_idempotence=True, linger_ms=5)
+
+    async def __aenter__(self) -> Self:
+        await self._producer.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._producer.stop()
+
+    async def write(self, megabytes: float) -> None:
+        """Return when the broker has acknowledged records of this size together."""
+        left = megabytes * MB
+        while left > 0:
+            partition, raw = self._chains.make("alerts", REALM, FACTS, 1_800_000_000_000)
+            await self._producer.send(log("alerts"), raw, key=REALM.encode(), partition=partition)
+            left -= len(raw)
+        await self._producer.flush()
+
+
+async def read_until(verdicts: AsyncIterator[Verdict], greens: int) -> list[Verdict]:
+    """Return the verdicts up to so many green ones."""
+    found: list[Verdict] = []
+    async for verdict in verdicts:
+        found.append(verdict)
+        if sum(v.state == "green" for v in found) == greens:
+            break
+    return found
+
+
+@pytest.mark.parametrize("megabytes", [24, pytest.param(1024, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])])
+async def test_a_restarted_auditor_is_green_within_a_minute_per_gigabyte_and_stays_green_under_load(
+    megabytes: int, start_broker: Brokers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy log is always a little ahead of who reads it: that is no reason to say that it is being read."""
+    broker = await start_broker()
+    async with Writer(broker.address) as writer:
+        await writer.write(megabytes)
+        auditor, began, began_ms = Auditor(broker.address, NO_STORE), time.monotonic(), time.time() * 1000
+        async with contextlib.aclosing(auditor.verdicts()) as verdicts:
+            async with asyncio.timeout(START_S + megabytes / MB_PER_S):
+                *reading, green = await read_until(verdicts, 1)
+            print(f"{megabytes} MB: green after {time.monotonic() - began:.1f} s")
+            assert {verdict.state for verdict in reading} <= {"reading"}
+            assert all(began_ms - 1000 <= verdict.since <= green.at for verdict in (*reading, green))
+
+            monkeypatch.setattr(auditing, "JUDGE_S", 0.3)
+            writing = asyncio.create_task(writer.write(4))
+            under_load = await asyncio.wait_for(read_until(verdicts, 5), 30)
+            writing.cancel()
+        await auditor.close()
+    assert [verdict.state for verdict in under_load] == ["green"] * 5
