@@ -64,6 +64,8 @@ RETRY_S: Final = 1.0
 GRACE_S: Final = 4
 """For requests that are being answered when the process is asked to stop."""
 CONSOLE_PROBE_S: Final = 1.5
+CONSOLE_START_S: Final = 30.0
+"""How long a start waits for the console, which shows; reports are accepted without it."""
 log = structlog.get_logger(__name__)
 
 
@@ -133,8 +135,10 @@ class Intake:
         self.front = Front(
             Callers(self.access, sessions), reports, photos, Administration(self.access, sessions, reader, Registry(self.access, machines)), machines,
             alertmanager, strangers, RefusedMessages(settings.kafka, self.vault.texts, self.access, settings.live_realm), self.ledger, self.proxy,
-            live=self.live, ready=self.ready | {"console": self._console_ready, "system": system_started(settings.data)},
+            live=self.live, ready=self.ready | {"start": self._console_started, "system": system_started(settings.data)},
+            shown={"console": self._console_ready},
         )  # fmt: skip
+        self._console_until: float | None = time.monotonic() + CONSOLE_START_S
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
 
@@ -212,6 +216,15 @@ class Intake:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return f"does not answer ({type(error).__name__})"
         return None if status < 400 else f"not ready (HTTP {status})"
+
+    async def _console_started(self) -> str | None:
+        """Say why the console has not answered since this process began; nothing any more after CONSOLE_START_S."""
+        if self._console_until is None or time.monotonic() >= self._console_until:
+            return None
+        if (why := await self._console_ready()) is None:
+            self._console_until = None
+            return None
+        return f"the console {why}"
 
     def _tasks_live(self) -> str | None:
         for task in self._tasks:

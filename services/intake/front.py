@@ -62,7 +62,7 @@ class Front:
     def __init__(
         self, callers: Callers, reports: Reports, photos: Attachments, administration: Administration, machines: Machines,
         alertmanager: AlertmanagerApi, strangers: Strangers, refused: RefusedMessages, ledger: Ledger, proxy: Proxy, live: Mapping[str, Check],
-        ready: Mapping[str, Check],
+        ready: Mapping[str, Check], shown: Mapping[str, Check],
     ) -> None:  # fmt: skip
         self._callers = callers
         self._reports = reports
@@ -74,7 +74,7 @@ class Front:
         self._refused = refused
         self._ledger = ledger
         self._proxy = proxy
-        self._health = Health(live=live, ready=ready)
+        self._health = Health(live=live, ready=ready, shown=shown)
         self._known_document: dict[str, Any] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -137,7 +137,7 @@ def own_document() -> dict[str, Any]:
     raw = {"200": {"description": "the bytes as they came", "content": {"*/*": {}}}} | _answers(
         "404", "unknown", None, "401", "403", "410", "503"
     )
-    ready = _answers("200", "accepts reports and the console is ready", _OBJECT) | {"503": {"description": "not ready; JSON says why"}}
+    ready = _answers("200", "accepts reports; JSON also shows the console", _OBJECT) | {"503": {"description": "not ready; JSON says why"}}
     open_to_all: dict[str, Any] = {"security": []}
     paths: dict[str, Any] = {
         "/api/v1/reports": {"post": {
@@ -203,7 +203,7 @@ def own_document() -> dict[str, Any]:
         "/api/v1/sources/{name}/enable": {"post": {"summary": "Its keys count again", "operationId": "enableSource", "parameters": [_path("name")], "responses": _answers("200", "the source", _OBJECT, "401", "403", "404", "503")}},
         "/api/v1/sources/{name}/disable": {"post": {"summary": "Its keys stop at once", "operationId": "disableSource", "parameters": [_path("name")], "responses": _answers("200", "the source", _OBJECT, "401", "403", "404", "503")}},
         "/livez": {"get": {"summary": "The front lives", "operationId": "livez", "responses": _answers("200", "it does", _OBJECT)} | open_to_all},
-        "/readyz": {"get": {"summary": "Ready to accept and to show", "operationId": "readyz", "responses": ready} | open_to_all},
+        "/readyz": {"get": {"summary": "Ready to accept reports", "operationId": "readyz", "responses": ready} | open_to_all},
         "/metrics": {"get": {"summary": "Prometheus", "operationId": "metrics", "responses": {"200": {"description": "text format", "content": {"text/plain": {}}}}} | open_to_all},
     }  # fmt: skip
     for name, own in [(d.NAME, d.PATHS) for d in DIALECTS.values()] + [

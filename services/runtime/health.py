@@ -35,6 +35,8 @@ class Health:
 
     ready: Mapping[str, Check] = field(default_factory=dict)
     live: Mapping[str, Check] = field(default_factory=dict)
+    shown: Mapping[str, Check] = field(default_factory=dict)
+    """Checks that /readyz tells beside those of readiness and that do not decide it."""
 
     async def answer(self, path: str) -> Answer | None:
         """Answer to /livez, /readyz or /metrics; None for any other path. Never raises."""
@@ -42,7 +44,8 @@ class Health:
             case "/livez":
                 return _report(await _run(self.live))
             case "/readyz":
-                return _report(await _run({**self.live, **self.ready}))
+                decides, shown = await asyncio.gather(_run({**self.live, **self.ready}), _run(self.shown))
+                return _report(decides, shown)
             case "/metrics":
                 return Answer(200, metrics.CONTENT_TYPE, metrics.exposition())
             case _:
@@ -64,8 +67,9 @@ async def _run(checks: Mapping[str, Check]) -> dict[str, str | None]:
     return dict(zip(checks, await asyncio.gather(*(one(c) for c in checks.values())), strict=True))
 
 
-def _report(found: dict[str, str | None]) -> Answer:
-    wrong = {name: sentence for name, sentence in found.items() if sentence is not None}
+def _report(decides: dict[str, str | None], shown: dict[str, str | None] | None = None) -> Answer:
+    wrong = {name: sentence for name, sentence in decides.items() if sentence is not None}
+    found = (shown or {}) | decides
     body = orjson.dumps({"status": "unavailable" if wrong else "ok", "checks": {n: s or "ok" for n, s in found.items()}})
     return Answer(503 if wrong else 200, "application/json", body)
 
@@ -101,9 +105,9 @@ async def serve(port: int, checks: Mapping[str, Check], *, live: Mapping[str, Ch
 
 
 def system_started(data: DataDir) -> Check:
-    """Readiness of the front: the supervisor has seen every process ready and the territory loaded once since `up`.
+    """Return the front's check of the start: since `up` the territory was loaded, and the others had their time to become ready.
 
-    Reports are accepted earlier; a single process that restarts later does not make the front unready.
+    The supervisor says so (`services.runtime.supervisor.up`). A process that cannot start, or restarts later, does not make the front unready.
     """
 
     def check() -> str | None:

@@ -67,6 +67,11 @@ class Child:
         return ProcessStatus(self.plan.name, pid, self._state, self._since, self._restarts, self._why)
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it ended by itself at least once since it was first started."""
+        return self.exit_code is not None
+
+    @property
     def last_word(self) -> str:
         """Why it ended, as far as it said so itself: the exception of its last traceback, else its last line."""
         return self._exception or self._last_line

@@ -23,6 +23,8 @@ Probe = Callable[[], Awaitable[str | None]]
 
 PROBE_S = 3.0
 SERVICE_STOP_S = 12.0
+FRONT = "intake"
+"""The process that accepts reports."""
 
 
 class NotAlive(Exception):

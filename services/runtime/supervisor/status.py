@@ -31,6 +31,8 @@ class Addresses:
     redis: str
     http: str
     console: str
+    replication: int = 1
+    """Copies that the broker keeps of each partition."""
 
 
 def iso_now() -> str:

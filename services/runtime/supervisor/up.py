@@ -42,6 +42,8 @@ EXTERNAL_S = 30.0
 """Patience with an existing broker or store that does not answer."""
 READY_S = 120.0
 """After this the processes that are not ready yet are named; the start goes on."""
+OTHERS_S = 60.0
+"""Patience of the front's readiness with processes that start and do not become ready."""
 STEP_S = 90.0
 """Patience with each step on the broker between its start and that of the services."""
 SLOW_S = 10.0
@@ -136,6 +138,7 @@ async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
         redis=options.redis or f"redis://127.0.0.1:{ports['redis']}/0",
         http=settings.http,
         console=f"127.0.0.1:{ports['console-http']}",
+        replication=settings.kafka_replication,
     )
     pages = _listen(addresses.console)
     sockets = {"VIGIE_HTTP_FD": front.fileno(), "VIGIE_CONSOLE_FD": pages.fileno()}
@@ -189,8 +192,13 @@ async def _start(
         log.info("topics.created", count=len(made.created))
     await _in_time("making accounts and the live realm ready", options.before_services(addresses))
     services = supervisor.start(plans.service_plans(settings, environment, ports, sockets, options.workers))
-    await _until_all_ready(services)
-    settings.data.started.touch()
+    all_ready = asyncio.create_task(_until_all_ready(services))
+    try:
+        await _until_front_serves(services, is_new=bool(made.created))
+        settings.data.started.touch()
+        await all_ready
+    finally:
+        all_ready.cancel()
     supervisor.enter("ready")
     log.info("system.ready", address=f"http://{settings.http}", seconds=round(time.monotonic() - began, 1))
     supervisor.say(options.greeting(settings))
@@ -269,6 +277,22 @@ async def _until_serving(what: str, address: str, flag: str, is_serving: Callabl
                 await asyncio.sleep(0.5)
     except TimeoutError as error:
         raise UpFailed(f"no {what} answers at {address}: start it, or leave out {flag} to use the embedded one") from error
+
+
+async def _until_front_serves(children: list[Child], *, is_new: bool) -> None:
+    """Return once the front accepts reports and nobody else is worth waiting for.
+
+    The others get OTHERS_S to become ready; one that has ended is not waited for, because reports are accepted without it. On a new
+    installation all must be ready: before the deciders have applied the territory there is nothing to report to.
+    """
+    await asyncio.gather(*(child.ready.wait() for child in children if child.status.name == plans.FRONT))
+    give_up = time.monotonic() + OTHERS_S
+    awaited = children
+    while awaited and (is_new or time.monotonic() < give_up):
+        awaited = [c for c in awaited if not (c.ready.is_set() or (c.has_ended and not is_new))]
+        await asyncio.sleep(0.1)
+    if awaited:
+        log.warning("front.alone", waiting_for={c.status.name: c.status.why or c.status.state for c in awaited})
 
 
 async def _until_all_ready(children: list[Child]) -> None:

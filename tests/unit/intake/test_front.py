@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -384,6 +385,10 @@ async def test_without_a_console_the_front_says_so_and_still_accepts(door: Door)
         ready = await http.get("/readyz")
         assert (ready.status_code, ready.json()["checks"]["log"]) == (503, "ok")
         assert ready.json()["checks"]["console"].startswith("does not answer")
+        door.intake._console_until = time.monotonic()
+        later = await http.get("/readyz")
+        assert later.json()["checks"]["start"] == "ok", "a console that stays away does not take the front out"
+        assert later.json()["checks"]["console"].startswith("does not answer")
         described = await http.get("/openapi.json")
         assert (described.status_code, described.json()["code"], described.headers["retry-after"]) == (503, "console_away", "2")
         assert "vigie_reports_total" in (await http.get("/metrics")).text
