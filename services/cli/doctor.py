@@ -17,6 +17,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from services.cli.status import clock_faults
 from services.runtime.secret_files import wrong_variables
 from services.runtime.settings import DataDir, Settings, split_host_port
 from services.runtime.supervisor.lock import is_held
@@ -27,7 +28,6 @@ LITTLE_MB: Final = 2_048
 TOO_LITTLE_MB: Final = 500
 SLOW_SYNC_MS: Final = 50.0
 SYNCS: Final = 10
-SKEW_MS: Final = 2_000
 ANSWER_S: Final = 10.0
 LOOPBACK: Final = ("127.", "::1", "localhost")
 
@@ -131,20 +131,14 @@ async def broker(settings: Settings) -> list[Finding]:
     """Reachable, its topics as they must be, its clock beside ours."""
     from aiokafka.errors import KafkaError
 
-    from schemas.topics import PARTITIONS, SERVICES, log
-    from services.runtime.partitions import PartitionReader
+    from services.runtime.lag import newest_record_ms
     from services.runtime.provision import BrokerUnreachable, differences
 
     if not settings.kafka:
         return [Finding("broker", "fault", "none is known", "start `vigie up`, or set VIGIE_KAFKA")]
     try:
         wrong = await differences(settings.kafka, replication=settings.kafka_replication)
-        newest = 0
-        async with PartitionReader(settings.kafka) as reader:
-            for service in SERVICES:
-                bounds = await reader.bounds(log(service), range(PARTITIONS))
-                last = await reader.at(log(service), {p: end - 1 for p, (begin, end) in bounds.items() if end > begin})
-                newest = max([newest, *(record.timestamp for record in last.values())])
+        newest = await newest_record_ms(settings.kafka)
     except (BrokerUnreachable, KafkaError, OSError) as error:
         return [Finding("broker", "fault", f"{settings.kafka} does not answer ({error})", "see `vigie status` and the broker's log")]
     found = [Finding("broker", "ok", f"{settings.kafka} answers")]
@@ -153,17 +147,11 @@ async def broker(settings: Settings) -> list[Finding]:
         if wrong
         else Finding("topics", "ok", "partitions and retention are as they must be")
     )
-    ahead = newest - time.time() * 1000
-    found.append(
-        Finding(
-            "clocks",
-            "fault",
-            f"the newest record is {ahead / 1000:.0f} s ahead of this machine",
-            "set the clocks (NTP) of broker and machine",
-        )
-        if ahead > SKEW_MS
-        else Finding("clocks", "ok", "no record comes from the future")
-    )
+    for fault in clock_faults(newest, time.time() * 1000):
+        what, _, act = fault.partition(": ")
+        found.append(Finding("clocks", "fault", what, act))
+    if not clock_faults(newest, time.time() * 1000):
+        found.append(Finding("clocks", "ok", "no record comes from the future"))
     if settings.kafka_replication == 1:
         found.append(
             Finding("copies", "warning", "one copy of the log: the loss of this disk loses it", "back up, or three brokers (deploy/)")

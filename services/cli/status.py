@@ -6,19 +6,26 @@ import asyncio
 import json
 import os
 import re
+import time
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
+import psutil
 import typer
 
 from services.runtime.embedded.ports import known_ports
-from services.runtime.settings import Settings
+from services.runtime.settings import DataDir, Settings
 from services.runtime.supervisor.lock import is_held
 from services.runtime.supervisor.plan import process_names
 from services.runtime.supervisor.status import read_status
+from services.runtime.supervisor.supervisor import FREE_MB, free_mb
 
 ANSWER_S = 2.0
 """Patience with the broker and the console: a status must come while they are down."""
+
+SKEW_MS: Final = 2_000
+"""How far a record may be ahead of this machine's clock."""
 
 STYLES = {"ready": "green", "starting": "yellow", "waiting": "yellow", "ended": "dim", "stopping": "yellow"}
 
@@ -46,7 +53,8 @@ def status(
             typer.secho(sentence, err=True, fg="red")
         raise typer.Exit(1)
     found["redis"] = without_login(found.get("redis") or "")
-    found["lag"] = asyncio.run(_lag(settings.kafka))
+    found["lag"], newest_ms = asyncio.run(_asked(settings.kafka))
+    found["faults"] = [*disk_faults(settings.data), *gone(found["processes"]), *clock_faults(newest_ms, time.time() * 1000)]
     told = _overviews(settings)
     found["levels"] = None if told is None else {realm: overview["level"]["level"] for realm, overview in told.items()}
     found["holds"] = None if told is None else {realm: o["hold"]["until"] for realm, o in told.items() if o["hold"]["held"]}
@@ -72,16 +80,41 @@ def targets_of(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-async def _lag(kafka: str) -> dict[str, int] | None:
-    """Inputs that each decider has not applied yet; None while the broker does not answer."""
+def disk_faults(data: DataDir) -> list[str]:
+    """Say that the disk is full: the broker stops then, and the states that are shown can be old, because they are written there, too."""
+    try:
+        free = free_mb(data)
+    except OSError as error:
+        return [f"the disk of {data.root} cannot be read: {error.strerror}"]
+    full = f"the disk of {data.root} is full ({free} MB free, {FREE_MB} needed): make room; the states below may be old"
+    return [full] if free < FREE_MB else []
+
+
+def gone(processes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Say which processes have a pid that no process has: the states were not written since."""
+    missing = [p["name"] for p in processes if p["pid"] and not psutil.pid_exists(p["pid"])]
+    return [f"no longer there, though shown below: {', '.join(missing)}"] if missing else []
+
+
+def clock_faults(newest_ms: int | None, now_ms: float) -> list[str]:
+    """Say that records come from the future: deadlines fire early, or wait until the clock is there again."""
+    ahead_ms = (newest_ms or 0) - now_ms
+    fault = f"the newest record is {ahead_ms / 1000:.0f} s ahead of this machine: set the clocks (NTP) of broker and machine"
+    return [fault] if ahead_ms > SKEW_MS else []
+
+
+async def _asked(kafka: str) -> tuple[dict[str, int] | None, int | None]:
+    """Return the inputs that each decider has not applied yet and the time of the newest record; None while the broker does not answer."""
     from aiokafka.errors import KafkaError
 
-    from services.runtime.lag import read_lag
+    from services.runtime.lag import newest_record_ms, read_lag
 
     try:
-        return await asyncio.wait_for(read_lag(kafka), ANSWER_S)
+        async with asyncio.timeout(ANSWER_S):
+            lag, newest_ms = await asyncio.gather(read_lag(kafka), newest_record_ms(kafka))
     except (KafkaError, OSError, TimeoutError):
-        return None
+        return None, None
+    return lag, newest_ms
 
 
 def _overviews(settings: Settings) -> dict[str, Any] | None:
@@ -118,6 +151,8 @@ def _show(found: dict[str, Any]) -> None:
             escape((p["why"] or "")[:160]),
         )
     shown = console(markup=True)
+    for fault in found.get("faults", ()):
+        shown.print(f"[red]{escape(fault)}[/]")
     shown.print(table)
     if found["lag"] is None:
         shown.print("[red]the broker does not answer[/]")

@@ -14,6 +14,17 @@ async def read_lag(kafka: str) -> dict[str, int]:
         return {service: await _lag(reader, service) for service in SERVICES}
 
 
+async def newest_record_ms(kafka: str) -> int:
+    """Return the newest time of the broker that a record of the logs carries, 0 without records. Raises KafkaError, OSError."""
+    newest = 0
+    async with PartitionReader(kafka) as reader:
+        for service in SERVICES:
+            bounds = await reader.bounds(log(service), range(PARTITIONS))
+            last = await reader.at(log(service), {p: end - 1 for p, (begin, end) in bounds.items() if end > begin})
+            newest = max([newest, *(record.timestamp for record in last.values())])
+    return newest
+
+
 async def _lag(reader: PartitionReader, service: str) -> int:
     partitions = range(PARTITIONS)
     ends = {p: end for p, (_, end) in (await reader.bounds(inputs(service), partitions)).items()}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.runtime.certificates import readable
@@ -149,7 +149,7 @@ class Settings(FromEnvironment):
     kafka: HostPorts = ""
     """`host:port[,host:port…]`; empty = the broker of `vigie up` on this data directory."""
     kafka_replication: int = Field(default=1, ge=1)
-    """Copies of each partition when topics are made: 3 in production, 1 for the embedded broker."""
+    """Copies of each partition when topics are made: 3 in production, 1 for the embedded broker. 2 is refused."""
     redis: StoreUrl = ""
     """`redis://[user:password@]host:port/db`, `rediss://…?ssl_ca_certs=FILE` with TLS; empty = the store of `vigie up` on this data directory."""
     console: HostPort = ""
@@ -177,6 +177,14 @@ class Settings(FromEnvironment):
     token: str = ""
     """Bearer token of client commands; empty = the data directory's own (secrets/admin.token)."""
 
+    @field_validator("kafka_replication")
+    @classmethod
+    def _is_safe(cls, copies: int) -> int:
+        """Two copies lose: with both needed nothing is accepted while one is away, with one needed a 202 stands on a copy that no disk holds yet."""
+        if copies == 2:
+            raise ValueError("must be 1 or at least 3: with 2 copies a report could be accepted that only one broker holds, unwritten")
+        return copies
+
     @model_validator(mode="before")
     @classmethod
     def _find_running_system(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -189,6 +197,7 @@ class Settings(FromEnvironment):
             return values
         found = {name: status.get(name) for name in ("kafka", "redis", "console")}
         found["url"] = f"http://{status['http']}" if status.get("http") else None
+        found["kafka_replication"] = status.get("replication")
         return {name: value for name, value in found.items() if value} | {k: v for k, v in values.items() if v != ""}
 
     @model_validator(mode="after")

@@ -66,6 +66,39 @@ def test_the_status_of_a_system_shows_no_password(
     assert json.loads(capsys.readouterr().out)["redis"] == "redis://store:6379/0"
 
 
+def test_the_status_says_that_the_disk_is_full_and_who_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The states are written on the full disk: they said that everything was ready while the broker was down."""
+    data = DataDir(tmp_path)
+    data.make()
+    broker = {"name": "broker", "pid": 2**22 + 7, "state": "ready", "since": "2026-11-26T20:00:00+00:00", "restarts": 0, "why": None}
+    data.status.write_text(json.dumps({"state": "ready", "redis": "", "http": "127.0.0.1:8092", "processes": [broker]}))
+    monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(status, "_overviews", lambda _: None)
+    monkeypatch.setattr(status, "free_mb", lambda _: 3)
+    monkeypatch.setattr(status, "ANSWER_S", 0.01)
+    lock = DataDirLock(data.lock)
+    try:
+        status.status(as_json=True, targets=False)
+        faults = json.loads(capsys.readouterr().out)["faults"]
+        status.status(as_json=False, targets=False)
+    finally:
+        lock.release()
+    full, missing = faults
+    assert "is full (3 MB free" in full
+    assert missing == "no longer there, though shown below: broker"
+    assert missing in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "said"), [(7_200_000, ["the newest record is 7200 s ahead of this machine"]), (1500, []), (-60_000, [])]
+)
+def test_the_status_says_that_records_come_from_the_future(ahead_ms: int, said: list[str]) -> None:
+    found = status.clock_faults(1_800_000_000_000 + ahead_ms, 1_800_000_000_000)
+    assert [fault.partition(": ")[0] for fault in found] == said
+
+
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:6379/0", "rediss://u:p@h:1/0?ssl_ca_certs=/x", "unix:///run/store.sock", ""])
 def test_an_address_without_a_login_stays(url: str) -> None:
     assert status.without_login(url) == url.replace("u:p@", "")

@@ -21,6 +21,7 @@ from services.runtime.oidc_settings import OidcSettings
 from services.runtime.secret_files import SecretsMissing, wrong_variables
 from services.runtime.settings import DataDir, Settings
 from services.runtime.supervisor.lock import DataDirLock
+from services.runtime.supervisor.status import Addresses, iso_now, write_status
 from services.verify.auditor.settings import AuditorSettings
 
 STATUS = {"kafka": "127.0.0.1:1", "redis": "redis://127.0.0.1:2/0", "http": "127.0.0.1:3", "console": "127.0.0.1:4"}
@@ -163,6 +164,29 @@ def test_who_has_no_home_is_asked_for_the_folders(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ValidationError) as refused:
         Settings()
     assert (wrong_variables(refused.value) or "").startswith("VIGIE_DATA_DIR must be named: ")
+
+
+def test_two_copies_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 202 would stand on one copy that no disk holds yet."""
+    monkeypatch.setenv("VIGIE_KAFKA_REPLICATION", "2")
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert (wrong_variables(refused.value) or "").startswith("VIGIE_KAFKA_REPLICATION: must be 1 or at least 3")
+
+
+def test_the_copies_of_the_running_system_are_known_to_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`vigie doctor` found a fault in every topic of a healthy cluster, because its shell did not name the copies."""
+    data = DataDir(tmp_path)
+    data.make()
+    addresses = Addresses("k:1,k:2,k:3", "redis://r:2/0", "h:3", "c:4", replication=3)
+    write_status(data.status, supervisor_pid=1, state="ready", since=iso_now(), addresses=addresses, processes=[])
+    lock = DataDirLock(data.lock)
+    assert Settings(data_dir=tmp_path).kafka_replication == 3
+    monkeypatch.setenv("VIGIE_KAFKA_REPLICATION", "5")
+    assert Settings(data_dir=tmp_path).kafka_replication == 5
+    lock.release()
+    monkeypatch.delenv("VIGIE_KAFKA_REPLICATION")
+    assert Settings(data_dir=tmp_path).kafka_replication == 1
 
 
 @pytest.mark.parametrize(
