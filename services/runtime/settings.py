@@ -38,7 +38,7 @@ def _host_ports(text: str) -> str:
     for address in text.split(",") if text else ():
         if not _host_port(address.strip()):
             raise ValueError(f"must be HOST:PORT[,HOST:PORT…], not {text!r}")
-    return text
+    return ",".join(address.strip() for address in text.split(","))
 
 
 HostPort = Annotated[str, AfterValidator(_host_port)]

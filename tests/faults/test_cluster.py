@@ -18,12 +18,15 @@ from typing import Any, Final
 
 import pytest
 
+from schemas.realms import partition_of
 from schemas.topics import PARTITIONS, SERVICES, log
 from services.runtime.partitions import PartitionReader
 from services.runtime.transaction import Transaction
+from services.runtime.visibility import VISIBLE_S
 from tests.cluster import NODES, Cluster
 from tests.faults.matrix import proves
 from tests.faults.reporting import Reporter, kept, wait_until_settled
+from tests.faults.runtime.test_damage import cut
 from tests.system import RunningVigie
 from tests.waiting import until
 
@@ -181,3 +184,24 @@ def test_the_death_of_a_leader_loses_nothing_and_stops_nobody(run: Run, record_p
 @pytest.mark.timeout(3600)
 def test_fifty_deaths_of_leaders_lose_nothing_and_stop_nobody(run: Run, record_property: Callable[[str, object], None]) -> None:
     run.storm([n % 2 == 1 for n in range(50)], record_property)
+
+
+@proves("broker", "corrupted", lost="named", note="the same log on all three brokers")
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_a_log_that_was_cut_on_every_broker_is_named(run: Run) -> None:
+    """A leader that does not show a record is waited for; a record that no broker holds any more is a loss, and named in the end."""
+    enough = threading.Event()
+    reporter = Steady(run.vigie, 9, enough)
+    reporter.start()
+    until(lambda: len(reporter.accepted) >= 50, IN_STEP_S)
+    enough.set()
+    reporter.join()
+    assert wait_until_settled(run.vigie, list(reporter.accepted.values())) == []
+    for number in NODES:
+        run.cluster.kill(number)
+        cut(run.cluster.brokers[number], log("alerts"), partition_of("92", PARTITIONS))
+    for number in NODES:
+        run.cluster.revive(number)
+    logs = run.vigie.folder / "data" / "logs"
+    until(lambda: any('"log.truncated"' in line for line in losses(logs)), VISIBLE_S + IN_STEP_S)

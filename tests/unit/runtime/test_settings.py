@@ -166,6 +166,10 @@ def test_who_has_no_home_is_asked_for_the_folders(monkeypatch: pytest.MonkeyPatc
     assert (wrong_variables(refused.value) or "").startswith("VIGIE_DATA_DIR must be named: ")
 
 
+def test_spaces_in_a_list_of_brokers_reach_no_client() -> None:
+    assert Settings(kafka="a:9092, b:9092 ,c:9092").kafka == "a:9092,b:9092,c:9092"
+
+
 def test_two_copies_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A 202 would stand on one copy that no disk holds yet."""
     monkeypatch.setenv("VIGIE_KAFKA_REPLICATION", "2")
