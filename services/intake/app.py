@@ -110,7 +110,7 @@ class Intake:
         self.live: dict[str, Check] = {"tasks": self._tasks_live}
         strangers = Strangers()
         people = People(self.vault.directory, self.access, master.derived("intake.numbers"))
-        unknown = Limits(settings.unknown_per_window, settings.unknown_window_s)
+        unknown = Limits(settings.unknown_per_window, settings.unknown_per_sender, settings.unknown_window_s)
         self.sms = Sms(people, places, unknown, self.vault.texts)
         machines = Machines(
             self.access,

@@ -48,6 +48,8 @@ class IntakeSettings(Settings):
     """Bytes of them."""
     unknown_per_window: int = Field(default=20, ge=1, validation_alias=_env("unknown_per_window"))
     """Reports of people without a login per poster, or per SMS gateway for unknown numbers; as many more for danger to people."""
+    unknown_per_sender: int = Field(default=3, ge=1, validation_alias=_env("unknown_per_sender"))
+    """Of these, from one number, or from one address (a /24, with IPv6 a /64) at one poster."""
     unknown_window_s: float = Field(default=600.0, gt=0, validation_alias=_env("unknown_window_s"))
     """The window in which they are counted."""
     reports_per_s: float = Field(default=20.0, ge=0, validation_alias=_env("reports_per_s"))

@@ -1,7 +1,7 @@
 """A report without a login: the QR code of a poster leads to `/signaler?site=…&token=…`, whose form is posted to `POST /webhooks/poster`.
 
 A poster is a source of dialect `poster` for one site. Its key may do nothing else than this, and is on a wall for all to read: what it says
-enters unconfirmed, so many per poster and window (INTAKE, SMS and phone).
+enters unconfirmed, so many per poster, per sender and window (`limits.py`).
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.words import Certainty, EventType
-from services.intake.field.limits import Limits
+from services.intake.field.limits import Limits, Word, describe_others
 from services.intake.machines.asked import Asked, Reply, wrong
 from services.intake.machines.door import Machines
 from services.intake.machines.signals import credible
 from services.intake.machines.times import read_time
 from services.intake.native import DANGER, problem_of
 from services.intake.receiving import Raw
+from services.runtime import metrics
+from services.runtime.addresses import network_of
 from services.runtime.principals import Principal, Source
 from services.runtime.problems import Problem
 from services.runtime.rights import Permission
@@ -29,6 +31,8 @@ NAME: Final = "poster"
 PATHS: Final = ("/webhooks/poster",)
 JSON: Final = "application/json"
 DANGER_SEVERITY: Final = 5
+POSTER_PREFIX: Final = 24
+"""Of IPv4: passers-by on one mobile network share few addresses, and one of them has several in turn."""
 
 
 class PosterReport(BaseModel):
@@ -66,14 +70,24 @@ class Poster:
         if source.site is None:
             raise wrong("site", "missing", "cette affiche n’a pas de site", "this poster has no site")
         key = asked.headers.get("idempotency-key", "")
-        self._limits.take(principal.id, danger=told.type in DANGER or told.severity == DANGER_SEVERITY)
         at = credible(read_time(told.occurred_at) or asked.came, datetime.now(UTC))
         body: dict[str, Any] = told.model_dump(exclude_none=True) | {
             "site_id": source.site, "certainty": Certainty.UNCONFIRMED, "occurred_at": at.isoformat(),
         }  # fmt: skip
         speaker = machines.transitions.speaker(principal, source, Raw(asked.body, JSON, NAME))
         content = key or orjson.dumps(body).decode()
-        receipt = await machines.transitions.accept(speaker, body | {"realm": speaker.realm}, f"poster\x1f{content}")
+        telling = f"poster\x1f{content}"
+        is_danger = told.type in DANGER or told.severity == DANGER_SEVERITY
+        sender = network_of(asked.caller, POSTER_PREFIX)
+        word = Word(principal.id, sender, f"{source.site}\x1f{told.type}", is_danger)
+        if not machines.transitions.has_taken(speaker, telling):
+            entry = self._limits.admit(word)
+            if entry.repeats is not None:
+                metrics.count("vigie_reports_total", dialect=NAME, status="repeated")
+                return entry.repeats
+            body["description"] = describe_others(told.description, entry.others)
+        receipt = await machines.transitions.accept(speaker, body | {"realm": speaker.realm}, telling)
+        self._limits.note(word, receipt.report_id)
         machines.book.accepted(principal.id)
         return receipt.report_id
 

@@ -1,7 +1,7 @@
 """SMS in: `POST /webhooks/sms`, from a gateway that is a source of dialect `sms`, in the forms and JSON of common gateways.
 
 A line of a verified number of the directory is a report of that person. From any other number it is counted and enters unconfirmed, so many
-per gateway and window: it may join an incident and counts for nothing (D6). The number is looked up by its keyed hash and kept nowhere: what is
+per number, per gateway and window (`limits.py`): it may join an incident and counts for nothing (D6). The number is looked up by its keyed hash and kept nowhere: what is
 stored of a report is its text; of a message that was refused also that hash, its id and its time, so that it can be offered again as what it was.
 An answer to a call (`1`, `2 désolé`) is no report: it waits, encrypted, until the sender has read it. So do words of somebody of the directory that
 are neither: delivery knows whether that person was called, and tells them how to answer. They are refused all the same, for a person to read.
@@ -24,13 +24,14 @@ from schemas.base import MINUTE_MS
 from schemas.replies import WAITING
 from schemas.words import Certainty
 from services.intake.field.grammar import Kind, body_of, names_no_site, read_line
-from services.intake.field.limits import Limits
+from services.intake.field.limits import Entry, Limits, Word, describe_others
 from services.intake.field.people import People, Person
 from services.intake.field.places import Places
 from services.intake.machines.asked import Asked, Reply, text, wrong
 from services.intake.machines.door import RETRY_S, TRANSIENT, Machines
 from services.intake.machines.signals import credible
 from services.intake.machines.times import read_time
+from services.intake.machines.transitions import Speaker
 from services.intake.native import DANGER
 from services.intake.receiving import Raw
 from services.runtime import metrics
@@ -43,6 +44,7 @@ from services.runtime.vault import TextItem
 NAME: Final = "sms"
 PATHS: Final = ("/webhooks/sms",)
 MESSAGES: Final = 100
+DANGER_SEVERITY: Final = 5
 DEPTH: Final = 8
 """Lists and wrappers of gateways around a message."""
 JSON: Final = "application/json"
@@ -204,18 +206,34 @@ class Sms:
         key = f"sms\x1f{gateway.id}\x1f{message.id or self._same(message)}"  # a person may write by several gateways
         if person is None:
             metrics.count("vigie_reports_total", dialect=NAME, status="unverified")
-            # of many in one request, those before the one that was too much come again
-            if not machines.transitions.has_taken(speaker, key):
-                self._count(gateway, danger=body["type"] in DANGER or line.severity == 5)
             body["certainty"] = Certainty.UNCONFIRMED
+            await self._tell_unverified(machines, speaker, self._word(gateway, message, body), body | {"realm": realm}, key)
+            return
         await machines.transitions.accept(speaker, body | {"realm": realm}, key)
+
+    async def _tell_unverified(self, machines: Machines, speaker: Speaker, word: Word, body: dict[str, Any], key: str) -> None:
+        """Accept a line of a number that nobody verified, or only count it. Raises ProblemError."""
+        # of many in one request, those before the one that was too much come again
+        if not machines.transitions.has_taken(speaker, key):
+            entry = self._admit(word)
+            if entry.repeats is not None:
+                metrics.count("vigie_reports_total", dialect=NAME, status="repeated")
+                return
+            body["description"] = describe_others(body.get("description"), entry.others)
+        receipt = await machines.transitions.accept(speaker, body, key)
+        self._limits.note(word, receipt.report_id)
+
+    def _word(self, gateway: Principal, message: Message, body: dict[str, Any]) -> Word:
+        is_danger = body["type"] in DANGER or body.get("severity") == DANGER_SEVERITY
+        matter = f"{body.get('site_id')}\x1f{body['type']}"
+        return Word(gateway.id, self._caller(message).hex(), matter, is_danger)
 
     async def _answer(self, gateway: Principal, message: Message) -> None:
         """To a call: delivery knows which one waits for it, and reads the number and the words where they lie encrypted."""
         if not message.number:
             raise wrong("text", "answer", "une réponse à un appel ne se reprend pas", "an answer to a call is not replayed")
         if not await self._is_listed(message):
-            self._count(gateway, danger=False)
+            self._admit(Word(gateway.id, self._caller(message).hex(), "", is_danger=False))
         await self._hand_over(gateway, message)
 
     async def _is_listed(self, message: Message) -> bool:
@@ -234,10 +252,10 @@ class Sms:
         except BrokerAway as error:
             raise ProblemError("broker_away", retry_after_s=RETRY_S) from error
 
-    def _count(self, gateway: Principal, *, danger: bool) -> None:
-        """A word of a number that nobody verified. Raises ProblemError `overloaded`."""
+    def _admit(self, word: Word) -> Entry:
+        """Count a word of a number that nobody verified. Raises ProblemError `overloaded`."""
         try:
-            self._limits.take(gateway.id, danger=danger)
+            return self._limits.admit(word)
         except ProblemError as error:  # a gateway drops on a 429 for ever, and comes again on a 503
             wait_s = error.problem.retry_after_s or RETRY_S
             raise ProblemError("overloaded", retry_after_s=wait_s, wait_s=wait_s) from error

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from services.intake.exchange import Scope, redacted
+from services.intake.exchange import Scope, address_of, redacted
 from services.intake.lane import CAME, SENDER
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError, fault
@@ -39,6 +39,8 @@ class Asked:
     """When it came first, if that was before now: what says of no time is of then."""
     address: str = ""
     """Path and query as they may be kept: without the secrets of the query."""
+    caller: str = ""
+    """Network address of the sender."""
     at: float = field(default_factory=time.perf_counter)
     """time.perf_counter() when it had been read."""
 
@@ -119,7 +121,9 @@ def asked_of(scope: Scope, body: bytes) -> Asked:
     """The request of an ASGI scope."""
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in reversed(scope["headers"])}
     queried = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True, max_num_fields=None)
-    return Asked(scope["method"], scope["path"], queried, headers, body, scope.get(SENDER), scope.get(CAME), redacted(scope))
+    return Asked(
+        scope["method"], scope["path"], queried, headers, body, scope.get(SENDER), scope.get(CAME), redacted(scope), address_of(scope)
+    )
 
 
 def secrets_of(asked: Asked) -> list[str]:

@@ -76,7 +76,7 @@ class Fuzzed:
 
 @pytest.fixture
 async def fuzzed(tmp_path: Path) -> AsyncIterator[Fuzzed]:
-    made = Fuzzed(Door(tmp_path, unknown_per_window=1_000_000, batch_items=50))
+    made = Fuzzed(Door(tmp_path, unknown_per_window=1_000_000, unknown_per_sender=1_000_000, batch_items=50))
     await made.open()
     yield made
     await made.door.close()

@@ -423,13 +423,94 @@ async def test_a_poster_speaks_of_its_site_unconfirmed_and_its_key_does_nothing_
     assert field.inputs.appended[0][0] == "92"
 
 
-async def test_a_poster_is_limited_and_keeps_room_for_danger(field: Door) -> None:
-    key = await source(field, "poster", site="clg-2")
-    async with field.client(**{"X-Token": key}) as http:
-        answers = [await http.post("/webhooks/poster", json={"type": t, "severity": 2, "description": str(n)})
-                   for n, t in enumerate(["outage_water"] * 4 + ["fire"] * 4)]  # fmt: skip
-    assert [a.status_code for a in answers] == [202, 202, 202, 429, 202, 202, 202, 429]
+@pytest.fixture
+async def street(tmp_path: Path) -> AsyncIterator[Door]:
+    """A door with the limits that it has unless somebody sets others."""
+    territory = tmp_path / "92"
+    territory.mkdir()
+    (territory / "sites.csv").write_text(SITES, encoding="utf-8")
+    door = Door(tmp_path / "data", territory=territory)
+    door.intake.sms._people._directory = MemoryDirectory()
+    yield door
+    await door.close()
+
+
+async def scan(door: Door, key: str, type: str, address: str, severity: int = 2, **more: Any) -> httpx.Response:
+    """Post the form of a poster from an address."""
+    transport = httpx.ASGITransport(door.intake.front, client=(address, 40_000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://vigie", headers={"X-Token": key}) as http:
+        return await http.post("/webhooks/poster", json={"type": type, "severity": severity} | more)
+
+
+async def test_forty_reports_of_one_stranger_at_a_poster_stop_nobody_elses_fire(street: Door) -> None:
+    key = await source(street, "poster", site="clg-2")
+    for n in range(40):
+        answer = await scan(street, key, "fire", "198.51.100.7", 5, description=f"farce {n}")
+        assert answer.status_code == 202, answer.text
+    assert len(street.inputs.appended) == 3, "its repetitions are only counted"
+    fire = await scan(street, key, "fire", "192.0.2.9", 5, description="le gymnase brûle")
+    assert fire.status_code == 202
+    assert len(street.inputs.appended) == 4
+
+
+async def test_a_full_poster_takes_the_first_word_of_a_sender_and_any_new_danger(street: Door) -> None:
+    key = await source(street, "poster", site="clg-2")
+    for n in range(40):
+        await scan(street, key, "fire", f"198.51.{n}.7", 5)
+    assert len(street.inputs.appended) == 40
+    assert (await scan(street, key, "fire", "192.0.2.9", 5)).status_code == 202, "the first of a sender"
+    assert len(street.inputs.appended) == 41
+    repeated = await scan(street, key, "fire", "192.0.2.9", 5, description="encore")
+    assert (repeated.status_code, len(street.inputs.appended)) == (202, 41)
+    assert repeated.json()["report_id"] == street.inputs.appended[-1][1].report_id
+    assert (await scan(street, key, "gas_leak", "192.0.2.9", 5)).status_code == 202, "nobody told of gas"
+    assert told(street)[-1][0] == "gas_leak"
+    assert (await scan(street, key, "outage_water", "203.0.113.1")).status_code == 429
+
+
+async def test_what_was_only_counted_is_told_with_the_next_of_its_kind(street: Door) -> None:
+    key, limits, now = await source(street, "poster", site="clg-2"), street.intake.sms._limits, 1_000.0
+    limits._monotonic = lambda: now
+    for n in range(15):
+        await scan(street, key, "fire", "198.51.100.7", 5, description=f"n° {n}")
+    assert len(street.inputs.appended) == 3
+    now += 61.0
+    await scan(street, key, "fire", "198.51.100.7", 5, description="toujours")
+    assert len(street.inputs.appended) == 4
+    item = await street.intake.vault.texts.get(street.inputs.appended[-1][1].text_id or "")
+    assert item is not None
+    assert item.fields["description"] == "toujours\n12 autres messages semblables ont été reçus auparavant."
+
+
+async def test_a_sender_at_a_poster_waits_for_itself_alone(street: Door) -> None:
+    key = await source(street, "poster", site="clg-2")
+    answers = [await scan(street, key, "outage_water", f"198.51.100.{n}", description=str(n)) for n in range(4)]
+    assert [a.status_code for a in answers] == [202, 202, 202, 429], "a /24 is one sender"
     assert 0 < int(answers[3].headers["retry-after"]) <= 600
+    assert (await scan(street, key, "outage_water", "192.0.2.9")).status_code == 202
+
+
+async def test_the_same_form_sent_again_counts_once(street: Door) -> None:
+    key = await source(street, "poster", site="clg-2")
+    transport = httpx.ASGITransport(street.intake.front)
+    async with httpx.AsyncClient(transport=transport, base_url="http://vigie", headers={"X-Token": key}) as http:
+        for _ in range(9):
+            body = {"type": "outage_water", "severity": 2}
+            answer = await http.post("/webhooks/poster", json=body, headers={"Idempotency-Key": "one"})
+            assert answer.status_code == 202
+    assert len(street.inputs.appended) == 1
+
+
+async def test_messages_of_one_unknown_number_stop_no_other_numbers_fire(street: Door) -> None:
+    key = await source(street, "sms")
+    statuses = [(await sms(street, key, f"117 FEU {n}", "+33600000001", id=n)).status_code for n in range(39)]
+    assert set(statuses) == {200}
+    assert len(street.inputs.appended) == 3
+    assert (await sms(street, key, "117 FEU", "+33600000002", id="x")).status_code == 200
+    assert len(street.inputs.appended) == 4
+    calm = [(await sms(street, key, f"117 ELEC {n}", "+33600000003", id=f"c{n}")).status_code for n in range(4)]
+    assert calm == [200, 200, 200, 503]
+    assert (await sms(street, key, "118 EAU", "+33600000004", id="y")).status_code == 200
 
 
 async def test_a_poster_needs_a_site(field: Door) -> None:
