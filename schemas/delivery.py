@@ -25,6 +25,7 @@ class AttemptRow(Model):
     parts: int = Field(default=1, ge=1, description="messages that the provider counts: a long SMS is several")
     retry_at: Instant | None = Field(default=None, description="the provider asked not to be called again before")
     possible_duplicate: bool = Field(default=False, description="an earlier attempt may have reached the person")
+    receipts: bool = Field(default=True, description="False: that the provider accepted it is all that will ever be known")
     due: Instant | None = Field(
         default=None, description="when delivery looks at it again: no outcome (ambiguous), no receipt (next channel), next try"
     )
@@ -168,6 +169,7 @@ class AttemptOutcome(Message):
     retry: bool = Field(default=False, description="transient: the same channel may be tried again")
     parts: int = Field(default=1, ge=1, description="messages that the provider counts: a long SMS is several")
     retry_after_s: int | None = Field(default=None, ge=0, description="the provider asks not to be called again before")
+    receipts: bool = Field(default=True, description="False: the provider never says whether the message arrived")
 
 
 @message

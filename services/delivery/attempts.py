@@ -264,11 +264,13 @@ def grant(row: NotificationRow, attempt: AttemptRow, run: str, now: Instant, pol
     return with_state(change_attempt(row, attempt, state="granted", run=run, granted_at=now, due=due))
 
 
-def accepted(row: NotificationRow, attempt: AttemptRow, now: Instant, provider_id: str | None, policy: ChannelPolicy) -> NotificationRow:
-    """The provider took it. A later attempt that nobody claimed yet is not needed."""
-    wait = policy.receipt_ms
+def accepted(row: NotificationRow, attempt: AttemptRow, now: Instant, provider_id: str | None, receipt_ms: int | None) -> NotificationRow:
+    """The provider took it. A later attempt that nobody claimed yet is not needed.
+
+    `receipt_ms`: after so long without a receipt the next channel is tried; None: no receipt is waited for.
+    """
     row = supersede_planned(row)
-    due = now + wait if wait is not None and not is_settled(row) else None
+    due = now + receipt_ms if receipt_ms is not None and not is_settled(row) else None
     row = change_attempt(row, attempt, state="accepted", ended_at=now, provider_id=provider_id, error=None, due=due)
     return with_state(row.model_copy(update={"sent_at": row.sent_at or now, "why": None}))
 

@@ -229,10 +229,12 @@ class DeliveryDecider:
             attempt = next(a for a in row.attempts if a.id == attempt.id)
         elif attempt.run != outcome.run or attempt.state not in ("granted", "ambiguous"):
             return []
-        row = attempts.change_attempt(row, attempt, parts=outcome.parts)
+        row = attempts.change_attempt(row, attempt, parts=outcome.parts, receipts=outcome.receipts)
         match outcome.outcome:
             case "accepted":
-                after = attempts.accepted(row, attempt, now, outcome.provider_id, state.rules.channels[attempt.channel])
+                policy = state.rules.channels[attempt.channel]
+                wait_ms = policy.receipt_ms if outcome.receipts else None
+                after = attempts.accepted(row, attempt, now, outcome.provider_id, wait_ms)
             case "failed":
                 after = attempts.failed(row, attempt, now, outcome.error, retry=outcome.retry, asked_s=outcome.retry_after_s)
             case "ambiguous" if attempt.state == "ambiguous":

@@ -177,6 +177,8 @@ class Outbox:
     names: dict[str, Names] = field(default_factory=dict)
     references: dict[str, Reference] = field(default_factory=dict)
     """`reference_key` → attempt, in the order in which providers took them."""
+    awaited: dict[Channel, dict[str, str]] = field(default_factory=dict)
+    """Channel → attempt → the provider's id, of what was accepted and waits for its receipt."""
     asked: dict[str, dict[str, Asked]] = field(default_factory=dict)
     """Person → notification → what they were asked and have not answered, and the last one that they have."""
     headcounts: dict[str, Headcount] = field(default_factory=dict)
@@ -294,6 +296,11 @@ class Outbox:
         for attempt in row.attempts:
             if attempt.provider_id is not None and attempt.state == "accepted":
                 self.references[reference_key(attempt.channel, attempt.provider_id)] = Reference(realm, row.id, attempt.id)
+            waiting = self.awaited.setdefault(attempt.channel, {})
+            if attempt.provider_id is not None and attempt.state == "accepted" and attempt.due is not None:
+                waiting[attempt.id] = attempt.provider_id
+            else:
+                waiting.pop(attempt.id, None)
         while len(self.references) > KEPT_REFERENCES:
             del self.references[next(iter(self.references))]
 
@@ -369,6 +376,7 @@ class Outbox:
         self.proven.clear()
         self._held.clear()
         self.references.clear()
+        self.awaited.clear()
         self.asked.clear()
         self.headcounts.clear()
 
@@ -387,6 +395,7 @@ class Outbox:
             "proven": [[p.realm, p.row.model_dump(mode="json"), p.correlation_id] for p in self.proven.values()],
             "held": sorted(self._held),
             "references": [[key, r.realm, r.notification, r.attempt] for key, r in self.references.items()],
+            "awaited": [[channel.value, ids] for channel, ids in self.awaited.items()],
             "asked": [[person, id, *astuple(a)] for person, asked in self.asked.items() for id, a in asked.items()],
             "headcounts": [
                 [id, h.realm, list(h.sites), h.started_at, h.over, sorted(h.persons), h.notifications] for id, h in self.headcounts.items()
@@ -400,7 +409,7 @@ class Outbox:
             self._turns[incident] = {id: turn for turn, id in enumerate(notifications)}
         for realm, row, correlation_id, traceparent in dumped["offers"]:
             self._offer(realm, NotificationRow.model_validate(row), correlation_id, traceparent)
-        for grant in dumped.get("grants", ()):  # a file of an earlier version has none, nor turns
+        for grant in dumped.get("grants", ()):  # a file of an earlier version has none, nor turns or awaited
             self.grants[grant[1]] = OpenGrant(*grant)
         for realm, row, correlation_id in dumped["probes"]:
             self.probes[f"{realm}/{row['id']}"] = Probe(realm, ProbeRow.model_validate(row), correlation_id)
@@ -410,6 +419,8 @@ class Outbox:
         for key, *rest in dumped["references"]:
             channel, _, provider_id = key.partition(":")
             self.references[reference_key(Channel(channel), provider_id)] = Reference(*rest)
+        for channel, ids in dumped.get("awaited", ()):
+            self.awaited[Channel(channel)] = dict(ids)
         for person, id, *rest in dumped["asked"]:
             self.asked.setdefault(person, {})[id] = Asked(*rest)
         for id, in_realm, sites, started_at, over, persons, notifications in dumped["headcounts"]:

@@ -99,6 +99,10 @@ class Returns:
         metrics.count("vigie_receipts_total", channel=channel.value, state=state)
         return True
 
+    def awaited(self, channel: Channel) -> frozenset[str]:
+        """See Inbox."""
+        return frozenset(self._outbox.awaited.get(channel, {}).values())
+
     async def _known(self, channel: Channel, provider_id: str) -> Reference | None:
         """The attempt whose id the provider has written in its usual way; only when none comes, in another: that may be the number of another message."""
         loop, keys = asyncio.get_running_loop(), [reference_key(channel, id) for id in readings(provider_id)]

@@ -277,6 +277,7 @@ class Sender:
             retry=result.retry,
             retry_after_s=result.retry_after_s,
             parts=result.parts,
+            receipts=result.receipts,
         )
         traceparent = call.traceparent if span is None else span.traceparent
         await self._outcomes.report(Ended(call.realm, outcome, call.granted.channel, call.correlation_id, traceparent))

@@ -95,6 +95,8 @@ WHY_NOT_TOLD = {
     "address_invalid": N_("adresse invalide"),
     "text_erased": N_("texte effacé"),
     "limit_passed": N_("délai d’envoi dépassé"),
+    "sms_answer_unreadable": N_("réponse illisible de la passerelle"),
+    "voice_answer_unreadable": N_("réponse illisible de la passerelle"),
 }
 """Why a message waits or reached nobody (`Notification.why`); providers have codes of their own."""
 CHANNEL = {

@@ -38,6 +38,8 @@ class Result:
     """The provider asks not to be called again before (≥ 0)."""
     parts: int = 1
     """How many messages the provider counts, ≥ 1: a long SMS is several."""
+    receipts: bool = True
+    """False: this provider will never say whether the message arrived. Nobody waits for a receipt then."""
 
 
 class Driver(Protocol):
@@ -67,8 +69,15 @@ class Inbox(Protocol):
         """False: no attempt is known under this id yet, the provider must say it again. Raises BrokerAway."""
         ...
 
-    async def reply(self, channel: Channel, address: str, words: str) -> bool:
-        """False as above: what was asked is not known yet. What nobody asked for is taken and counted. Raises BrokerAway."""
+    def awaited(self, channel: Channel) -> frozenset[str]:
+        """Return the provider's ids of messages that it accepted and for which a receipt is waited for."""
+        ...
+
+    async def reply(self, channel: Channel, address: str, words: str, *, name: str | None = None) -> bool:
+        """False as above: what was asked is not known yet. What nobody asked for is taken and counted. Raises BrokerAway.
+
+        `name`: of this message at the provider; told again it is the same answer.
+        """
         ...
 
     async def gone(self, channel: Channel, outgoing: Outgoing) -> None:

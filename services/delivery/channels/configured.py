@@ -53,7 +53,8 @@ def _driver(channel: Channel, settings: DeliverySettings, inbox: Inbox) -> Abstr
             return sms.driver(settings, inbox)
         case Channel.VOICE:
             token = settings.voice_token.get_secret_value()
-            return voice.Voice(settings.voice_url.get_secret_value(), token, settings.voice_caller, settings.voice_ring_s)
+            url, id_at = settings.voice_url.get_secret_value(), settings.voice_answer_id
+            return voice.Voice(url, token, settings.voice_caller, settings.voice_ring_s, id_at)
         case Channel.WEBHOOK:
             return webhook.Webhook(settings.webhook_secret.get_secret_value())
         case Channel.CHAT:

@@ -19,6 +19,8 @@ _PASSING: Final = frozenset({408, 425, 429})
 _GATEWAY_TIMEOUT: Final = 504
 """Of a proxy that handed the request on and heard nothing more."""
 _ANSWER_BYTES: Final = 65_536
+UNREADABLE: Final = "answer_unreadable"
+"""Ends the codes of gateways that said yes in a way that is not theirs."""
 DAY_S: Final = 86_400
 """No provider is taken to ask for more."""
 _NOT_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
@@ -61,7 +63,7 @@ class Posting:
             await self._session.close()
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Result:
-        """2xx is accepted (see `taken`); 408, 425, 429 and 5xx are passing failures, with what `Retry-After` says; no answer after the
+        """2xx is accepted if the body is the provider's (see `taken`); 408, 425, 429 and 5xx are passing failures, with what `Retry-After` says; no answer after the
         request went out is a doubt, also when a proxy before the gateway says so.
         """
         assert self._session is not None, "entered before it posts"
@@ -102,10 +104,27 @@ class Posting:
         writer.close()
         return None
 
-    def taken(self, content: bytes) -> Result:
-        """From the body of a 2xx."""
-        try:
-            id = orjson.loads(content)["id"]
-        except (ValueError, KeyError, TypeError):
-            return Result("accepted")
-        return Result("accepted", provider_id=str(id)[:64])
+    def taken(self, content: bytes) -> Result:  # noqa: ARG002  the body says nothing where no provider documents one
+        """Return what the body of a 2xx says. Drivers whose provider documents an answer override it."""
+        return Result("accepted")
+
+    def unreadable(self) -> Result:
+        """Return the result of a 2xx whose body is not the answer that the provider documents.
+
+        A proxy, a captive portal or another service may have answered: nobody knows whether the message was taken.
+        """
+        return Result("ambiguous", error=f"{self._name}_{UNREADABLE}")
+
+
+def value_at(content: bytes, pointer: str) -> str | None:
+    """Return what stands in a JSON text at a JSON Pointer (RFC 6901): a text or whole number. None: nothing of the kind."""
+    try:
+        found = orjson.loads(content)
+        for step in pointer.split("/")[1:]:
+            key = step.replace("~1", "/").replace("~0", "~")
+            found = found[int(key)] if isinstance(found, list) else found[key]
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
+    if isinstance(found, bool) or not isinstance(found, (str, int)) or found == "":
+        return None
+    return str(found)[:64]

@@ -72,7 +72,10 @@ class Gone:
     async def receipt(self, *_: Any) -> bool:
         raise AssertionError("the browser posts receipts to the front")
 
-    async def reply(self, *_: Any) -> bool:
+    def awaited(self, _: Channel) -> frozenset[str]:
+        raise AssertionError("the browser posts receipts to the front")
+
+    async def reply(self, *_: Any, **__: Any) -> bool:
         raise AssertionError("nobody writes back")
 
     async def gone(self, channel: Channel, outgoing: Outgoing) -> None:

@@ -45,7 +45,10 @@ class Box:
         self.receipts.append((provider_id, state, error))
         return True
 
-    async def reply(self, channel: Channel, address: str, words: str) -> bool:
+    def awaited(self, _: Channel) -> frozenset[str]:
+        raise AssertionError("an SMSC sends receipts by itself")
+
+    async def reply(self, channel: Channel, address: str, words: str, *, name: str | None = None) -> bool:
         self.replies.append((address, words))
         return True
 

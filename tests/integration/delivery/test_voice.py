@@ -46,7 +46,7 @@ async def test_a_headcount_listens_for_each_of_its_three_answers() -> None:
 
     async def handle(request: web.Request) -> web.Response:
         orders.append(orjson.loads(await request.read()))
-        return web.Response(status=204)
+        return web.json_response({"id": "call-7"})
 
     row = outgoing(TO).row.model_copy(update={"template": "headcount"})
     await call(handle, row=row, text=compose(row, Names(), translator("fr"), LINK))
@@ -58,7 +58,7 @@ async def test_a_number_is_dialled_however_the_directory_writes_it() -> None:
 
     async def handle(request: web.Request) -> web.Response:
         orders.append(orjson.loads(await request.read()))
-        return web.Response(status=204)
+        return web.json_response({"id": "call-7"})
 
     await call(handle, to="06 12 34 56 78")
     assert orders[0]["to"] == "+33612345678"
@@ -69,7 +69,7 @@ async def test_information_waits_for_no_key() -> None:
 
     async def handle(request: web.Request) -> web.Response:
         orders.append(orjson.loads(await request.read()))
-        return web.Response(status=204)
+        return web.json_response({"id": "call-7"})
 
     row = outgoing(TO).row.model_copy(update={"answer_expected": False})
     text = compose(row, Names(), translator("fr"), None)
@@ -95,7 +95,7 @@ async def test_a_proxy_that_heard_nothing_more_from_the_gateway_leaves_a_doubt()
 
 
 @proves("provider", "stop", doubled="said")
-async def test_silence_is_a_doubt_but_a_status_is_an_answer() -> None:
+async def test_silence_and_an_answer_that_breaks_off_are_doubts() -> None:
     async def silent(_: web.Request) -> web.Response:
         return await asyncio.Event().wait() or web.Response()
 
@@ -107,7 +107,23 @@ async def test_silence_is_a_doubt_but_a_status_is_an_answer() -> None:
         return answer
 
     assert await call(silent, 0.5) == Result("ambiguous", error="voice_no_answer")
-    assert await call(endless, 0.5) == Result("accepted")
+    assert await call(endless, 0.5) == Result("ambiguous", error="voice_answer_unreadable")
+
+
+@pytest.mark.parametrize("garbage", [b"", b"<html>Welcome to the hotel</html>", b"{}", b'{"id": ""}', b'{"id": null}', b'{"id": true}'])
+async def test_a_yes_that_is_not_the_documented_answer_is_a_doubt(garbage: bytes) -> None:
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(body=garbage)
+
+    assert await call(handle) == Result("ambiguous", error="voice_answer_unreadable")
+
+
+async def test_the_settings_say_where_a_gateway_writes_the_id_of_a_call() -> None:
+    async def handle(_: web.Request) -> web.Response:
+        return web.json_response({"call": {"sid": "CA7"}})
+
+    async with serving(handle) as url, Voice(f"{url}/calls", "t", "+33140000000", 40, "/call/sid") as voice:
+        assert await voice.call(outgoing(TO), 10) == Result("accepted", provider_id="CA7")
 
 
 async def test_a_number_that_is_none_rings_nowhere() -> None:

@@ -98,11 +98,13 @@ class Desk:
         retry: bool = False,
         asked_s: int | None = None,
         parts: int = 1,
+        receipts: bool = True,
     ) -> list[Fact]:
         """The run reports what the provider said."""
         attempt = self.attempt(id) if number is None else self.row(id).attempts[number - 1]
         error = None if outcome == "accepted" else "550 no such user"
         said: dict[str, Any] = {"outcome": outcome, "error": error, "retry": retry, "retry_after_s": asked_s, "parts": parts}
+        said |= {"receipts": receipts}
         return self.tell(AttemptOutcome(notification=id, attempt=attempt.id, run=run, **said))
 
     def receipt(self, state: Any = "received", *, number: int | None = None, id: str = "n1") -> list[Fact]:

@@ -177,6 +177,18 @@ def test_a_missing_receipt_tries_the_next_channel_and_says_that_it_may_be_twice(
     assert (d.row().state, d.attempt().possible_duplicate) == (NotificationState.ACCEPTED, True)
 
 
+def test_a_provider_that_gives_no_receipts_is_not_waited_for() -> None:
+    """The declared time for a receipt would ring the telephone of everybody who has read the message."""
+    d = desk(channels=("sms", "voice"))
+    d.plan(channels=(SMS, VOICE))
+    d.claim()
+    d.outcome("accepted", receipts=False)
+    d.wait(3600)
+    assert channels_tried(d) == [SMS]
+    assert (d.row().state, d.attempt().receipts) == (NotificationState.ACCEPTED, False)
+    assert d.state.agenda.first() is None
+
+
 def test_a_channel_without_receipts_is_done_when_it_is_accepted() -> None:
     d = desk(channels=("email", "webhook"))
     d.plan(channels=())

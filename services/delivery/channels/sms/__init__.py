@@ -1,18 +1,23 @@
-"""SMS: through an SMSC (SMPP 3.4) or through a provider's HTTP gateway. The address of the provider decides which."""
+"""SMS: through an SMSC (SMPP 3.4), OVH's API or another HTTP gateway. The address and the token of the provider decide which."""
 
 from services.delivery.channels.base import Inbox
 from services.delivery.channels.sms.gateway import SmsGateway
 from services.delivery.channels.sms.origin import origin
+from services.delivery.channels.sms.ovh import OvhKeys, OvhSms
 from services.delivery.channels.sms.settings import SmsSettings, lint
 from services.delivery.channels.sms.smpp.driver import Smpp
 
-__all__ = ["Smpp", "SmsGateway", "driver", "lint"]
+__all__ = ["OvhSms", "Smpp", "SmsGateway", "driver", "lint"]
 
 
-def driver(settings: SmsSettings, inbox: Inbox) -> Smpp | SmsGateway:
+def driver(settings: SmsSettings, inbox: Inbox) -> Smpp | OvhSms | SmsGateway:
     """The driver of this provider, to be entered. Raises OriginInvalid."""
     sender = origin(settings.sms_sender)
     smsc = settings.smsc()
     if smsc is not None:
         return Smpp(smsc, sender, inbox)
-    return SmsGateway(settings.sms_url.get_secret_value(), settings.sms_token.get_secret_value(), sender)
+    url, token = settings.sms_url.get_secret_value(), settings.sms_token.get_secret_value()
+    keys = OvhKeys.read(token)
+    if keys is not None:
+        return OvhSms(url, keys, sender, inbox, polls=settings.sms_receipts == "poll")
+    return SmsGateway(url, token, sender, id_at=settings.sms_answer_id, receipts=settings.sms_receipts != "none")

@@ -1,20 +1,18 @@
-"""SMS through a provider's HTTP gateway: the JSON of OVH's `POST /sms/{service}/jobs`, with an idempotency key and an address for receipts.
+"""SMS through a provider's HTTP gateway that takes OVH's JSON, with a bearer token, an idempotency key and an address for receipts.
 
-Providers hold commercial messages from 22 h to 8 h and on Sundays; ours are alerts and say so (`noStopClause`), whatever the hour.
+OVH itself takes neither of the last two: `ovh` speaks to it. Providers hold commercial messages from 22 h to 8 h and on Sundays;
+ours are alerts and say so (`noStopClause`), whatever the hour.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
-from hashlib import sha1
 from typing import Any
 
 import orjson
 
 from services.delivery.channels.base import Outgoing, Result
-from services.delivery.channels.posting import Posting
+from services.delivery.channels.posting import Posting, value_at
 from services.delivery.channels.sms.origin import Origin, dialled
 from services.delivery.channels.sms.wording import wording
 from services.delivery.channels.validity import validity_min
@@ -24,12 +22,18 @@ from services.runtime.sms_text import encode
 class SmsGateway(Posting):
     """Driver of one gateway."""
 
-    def __init__(self, url: str, token: str, origin: Origin, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, url: str, token: str, origin: Origin, *, id_at: str = "", receipts: bool = True) -> None:
+        """Wire a gateway.
+
+        `id_at`: where the id of the message stands in its answer, a JSON Pointer; empty: the answer is OVH's. `receipts`: it posts
+        them to `callback`.
+        """
         super().__init__("sms")
         self._url = url
         self._token = token
         self._origin = origin
-        self._clock = clock
+        self._id_at = id_at
+        self._receipts = receipts
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
         """See Driver."""
@@ -38,52 +42,57 @@ class SmsGateway(Posting):
             return Result("failed", error="address_invalid")
         job = self.job(outgoing, number)
         body = orjson.dumps(job)
-        result = await self.post(self._url, body, {"idempotency-key": outgoing.attempt} | self._signed(body), timeout_s)
-        return replace(result, parts=len(encode(job["message"]).segments))
+        result = await self.post(self._url, body, self.headers(outgoing, body), timeout_s)
+        return replace(result, parts=len(encode(job["message"]).segments), receipts=self._receipts)
 
     async def probe(self, timeout_s: float) -> str | None:
         """See Probing."""
         return await self.connects(self._url, timeout_s)
 
     def job(self, outgoing: Outgoing, number: str) -> dict[str, Any]:
-        """What the gateway reads."""
-        text = wording(outgoing.text, answerable=self._origin.answerable)
-        sender = {"senderForResponse": True} if self._origin.answerable else {"sender": self._origin.text}
-        return {
-            "message": text,
-            "receivers": [number],
-            **sender,
-            "noStopClause": True,
-            "priority": "high" if outgoing.row.danger or outgoing.row.answer_expected else "medium",
-            "coding": "7bit" if encode(text).alphabet == "gsm7" else "8bit",
-            "charset": "UTF-8",
-            "validityPeriod": validity_min(outgoing.row),
-            "tag": outgoing.attempt,
-            "callback": outgoing.returns_url,
-        }
+        """Return what the gateway reads."""
+        job = ovh_job(outgoing, number, self._origin) | {"tag": outgoing.attempt}
+        return job | {"callback": outgoing.returns_url} if self._receipts else job
 
-    def _signed(self, body: bytes) -> dict[str, str]:
-        """A bearer token, or OVH's `$1$` signature over secret, consumer, method, address, body and time."""
-        parts = self._token.split(":")
-        if len(parts) != 3:
-            return {"authorization": f"Bearer {self._token}"}
-        application, secret, consumer = parts
-        stamp = str(int(self._clock()))
-        signed = f"{secret}+{consumer}+POST+{self._url}+{body.decode()}+{stamp}"
-        return {
-            "x-ovh-application": application,
-            "x-ovh-consumer": consumer,
-            "x-ovh-timestamp": stamp,
-            "x-ovh-signature": "$1$" + sha1(signed.encode()).hexdigest(),  # noqa: S324  the provider's own scheme
-        }
+    def headers(self, outgoing: Outgoing, body: bytes) -> dict[str, str]:  # noqa: ARG002  OVH signs the body
+        """Return the headers by which the gateway knows us and the attempt."""
+        return {"idempotency-key": outgoing.attempt, "authorization": f"Bearer {self._token}"}
 
     def taken(self, content: bytes) -> Result:
-        """Taken, or refused for this one number."""
-        try:
-            said = orjson.loads(content)
-            refused, ids = said.get("invalidReceivers") or [], said.get("ids") or []
-        except (ValueError, AttributeError):
-            return Result("accepted")  # taken, under an id that cannot be read
-        if refused and not said.get("validReceivers"):
-            return Result("failed", error="sms_receiver_refused")
-        return Result("accepted", provider_id=str(ids[0]) if ids else None)
+        """See Posting: taken, or refused for this one number."""
+        if not self._id_at:
+            return ovh_answer(content) or self.unreadable()
+        id = value_at(content, self._id_at)
+        return self.unreadable() if id is None else Result("accepted", provider_id=id)
+
+
+def ovh_job(outgoing: Outgoing, number: str, origin: Origin) -> dict[str, Any]:
+    """Return a job of OVH's API for one number, without its tag."""
+    text = wording(outgoing.text, answerable=origin.answerable)
+    sender = {"senderForResponse": True} if origin.answerable else {"sender": origin.text}
+    return {
+        "message": text,
+        "receivers": [number],
+        **sender,
+        "noStopClause": True,
+        "priority": "high" if outgoing.row.danger or outgoing.row.answer_expected else "medium",
+        "coding": "7bit" if encode(text).alphabet == "gsm7" else "8bit",
+        "charset": "UTF-8",
+        "validityPeriod": validity_min(outgoing.row),
+    }
+
+
+def ovh_answer(content: bytes) -> Result | None:
+    """Return what OVH's answer to a job of one number says; None when it is not OVH's answer."""
+    try:
+        said = orjson.loads(content)
+        taken, refused, ids = (said[name] for name in ("validReceivers", "invalidReceivers", "ids"))
+    except (ValueError, KeyError, TypeError):
+        return None
+    if not all(isinstance(one, list) for one in (taken, refused, ids)):
+        return None
+    if refused and not taken:
+        return Result("failed", error="sms_receiver_refused")
+    if not taken or not ids or isinstance(ids[0], bool) or not isinstance(ids[0], (int, str)):
+        return None
+    return Result("accepted", provider_id=str(ids[0])[:64])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from services.delivery.channels.base import Fault
 from services.delivery.channels.sms.origin import OriginInvalid, origin
+from services.delivery.channels.sms.ovh import JOBS, OvhKeys
 from services.delivery.channels.sms.smpp.session import Smsc
 from services.runtime.settings import Settings, address_of
 
@@ -18,7 +19,7 @@ _SCHEMES: Final = (*SMPP_PORTS, "https", "http")
 
 
 class SmsSettings(Settings):
-    """`VIGIE_SMS_URL`, `VIGIE_SMS_SENDER`, `VIGIE_SMS_TOKEN`."""
+    """`VIGIE_SMS_URL`, `VIGIE_SMS_SENDER`, `VIGIE_SMS_TOKEN`, `VIGIE_SMS_RECEIPTS`, `VIGIE_SMS_ANSWER_ID`."""
 
     sms_url: SecretStr = SecretStr("")
     """`smpp://system_id:password@host:2775`, `smpps://…` (TLS), or the `https://` address to which a gateway takes messages."""
@@ -26,6 +27,12 @@ class SmsSettings(Settings):
     """Sender id: a number or short code (people can answer by SMS), or a name of 3 to 11 letters (they cannot)."""
     sms_token: SecretStr = SecretStr("")
     """HTTP gateway: a bearer token, or `application:secret:consumer`, which signs each call as OVH wants it."""
+    sms_receipts: Literal["", "callback", "poll", "none"] = ""
+    """HTTP gateway: `callback` (it posts them, the default), `poll` (OVH is asked for them and for answers) or `none` (the default for OVH):
+    an SMS that was taken then counts as sent, and no other channel is tried for want of a receipt."""
+    sms_answer_id: str = Field(default="", pattern="^(/.*)?$")
+    """HTTP gateway with a bearer token: where the id of the message stands in its answer, a JSON Pointer (`/messages/0/id`). Empty: it answers as OVH does.
+    An answer without it is in doubt."""
 
     @field_validator("sms_url")
     @classmethod
@@ -62,5 +69,22 @@ def lint(settings: SmsSettings) -> Iterator[Fault]:
             yield Fault("VIGIE_SMS_URL", "no system_id: smpp://system_id:password@host")
         if len(smsc.system_id) > 15 or len(smsc.password) > 8:
             yield Fault("VIGIE_SMS_URL", "SMPP 3.4 carries a system_id of 15 and a password of 8 characters at most")
-    elif not settings.sms_token.get_secret_value():
+    elif not (token := settings.sms_token.get_secret_value()):
         yield Fault("VIGIE_SMS_TOKEN", "no token: the gateway would have to trust anybody")
+    else:
+        yield from _lint_receipts(settings, ovh=OvhKeys.read(token) is not None)
+
+
+def _lint_receipts(settings: SmsSettings, *, ovh: bool) -> Iterator[Fault]:
+    """Return what is wrong or surprising about the receipts of an HTTP gateway."""
+    wanted = settings.sms_receipts
+    if ovh and wanted == "callback":
+        yield Fault("VIGIE_SMS_RECEIPTS", "OVH takes no address for receipts in a job: use poll or none")
+    if not ovh and wanted == "poll":
+        yield Fault("VIGIE_SMS_RECEIPTS", "only OVH is asked for receipts, with keys as application:secret:consumer")
+    if ovh and not urlsplit(settings.sms_url.get_secret_value()).path.endswith(JOBS):
+        yield Fault("VIGIE_SMS_URL", "the address of OVH ends with /sms/<service>/jobs")
+    if wanted == "none" or (ovh and not wanted):
+        yield Fault(
+            "VIGIE_SMS_RECEIPTS", "no receipts: an SMS that the provider took counts as sent, nobody learns whether it arrived", error=False
+        )

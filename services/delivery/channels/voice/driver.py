@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from services.delivery.channels.base import Outgoing, Result
-from services.delivery.channels.posting import Posting
+from services.delivery.channels.posting import Posting, value_at
 from services.delivery.channels.sms.origin import dialled
 
 REPEATS: Final = 2
@@ -18,8 +18,10 @@ REPEATS: Final = 2
 class Voice(Posting):
     """Driver of one gateway."""
 
-    def __init__(self, url: str, token: str, caller: str, ring_s: int) -> None:
+    def __init__(self, url: str, token: str, caller: str, ring_s: int, id_at: str = "/id") -> None:
+        """Wire a gateway. `id_at`: where the id of the call stands in its answer, a JSON Pointer."""
         super().__init__("voice")
+        self._id_at = id_at
         self._url = url
         self._token = token
         self._caller = caller
@@ -36,6 +38,11 @@ class Voice(Posting):
     async def probe(self, timeout_s: float) -> str | None:
         """See Probing."""
         return await self.connects(self._url, timeout_s)
+
+    def taken(self, content: bytes) -> Result:
+        """See Posting: an answer with the id of the call."""
+        id = value_at(content, self._id_at)
+        return self.unreadable() if id is None else Result("accepted", provider_id=id)
 
     def order(self, outgoing: Outgoing, number: str) -> dict[str, Any]:
         """What the gateway reads."""

@@ -13,7 +13,7 @@ from services.runtime.settings import Settings, address_of
 
 
 class VoiceSettings(Settings):
-    """`VIGIE_VOICE_URL`, `VIGIE_VOICE_TOKEN`, `VIGIE_VOICE_CALLER`, `VIGIE_VOICE_RING_S`."""
+    """`VIGIE_VOICE_URL`, `VIGIE_VOICE_TOKEN`, `VIGIE_VOICE_CALLER`, `VIGIE_VOICE_RING_S`, `VIGIE_VOICE_ANSWER_ID`."""
 
     voice_url: SecretStr = SecretStr("")
     """`https://` address to which the gateway takes calls."""
@@ -23,6 +23,8 @@ class VoiceSettings(Settings):
     """Number that people see, E.164."""
     voice_ring_s: int = Field(default=40, ge=10, le=90)
     """How long it rings."""
+    voice_answer_id: str = Field(default="/id", pattern="^(/.*)$")
+    """Where the id of the call stands in the gateway's answer, a JSON Pointer. An answer without it is in doubt."""
 
     @field_validator("voice_url")
     @classmethod

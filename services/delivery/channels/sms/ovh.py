@@ -1,0 +1,172 @@
+"""SMS through OVH's API (`POST /sms/{service}/jobs`), with its own ways to hear of receipts and answers.
+
+The API refuses every parameter that it does not describe, so there is no address for receipts in a job. It is asked instead
+(`outgoing`, `incoming`), where the settings say so and the keys allow it. Otherwise nothing is known of a message but that it was taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha1
+from typing import Any, Final, Literal, Self
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+import structlog
+from yarl import URL
+
+from schemas.words import Channel
+from services.delivery.channels.base import Inbox, Outgoing, Result
+from services.delivery.channels.sms.gateway import SmsGateway, ovh_answer, ovh_job
+from services.delivery.channels.sms.origin import Origin, same_number
+from services.runtime.ending import end
+from services.runtime.kafka import BrokerAway
+
+log = structlog.get_logger(__name__)
+
+JOBS: Final = "/jobs"
+TAG_MOST: Final = 20
+"""Characters of a tag that OVH keeps."""
+POLL_S: Final = 10.0
+"""Pause between two questions for receipts and answers."""
+LOOK_BACK_S: Final = 900.0
+"""How far back a question reaches: longer than a receipt is waited for, and than a restart takes."""
+ASK_S: Final = 10.0
+"""Patience with an answer to such a question."""
+_ARRIVED: Final = 1
+_NOT_ARRIVED: Final = (2, 16)
+"""Values of `deliveryReceipt` that are final, as Kannel numbers them: undeliverable, refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class OvhKeys:
+    """Keys of an application, as `application:secret:consumer`."""
+
+    application: str
+    secret: str
+    consumer: str
+
+    @classmethod
+    def read(cls, token: str) -> Self | None:
+        """Return the keys; None when the token is a bearer token."""
+        parts = token.split(":")
+        return cls(*parts) if len(parts) == 3 and all(parts) else None
+
+    def sign(self, method: str, url: str, body: bytes, stamp: int) -> dict[str, str]:
+        """Return the headers of a call: OVH's `$1$` signature over secret, consumer, method, address, body and time."""
+        signed = "+".join((self.secret, self.consumer, method, url, body.decode(), str(stamp)))
+        return {
+            "x-ovh-application": self.application,
+            "x-ovh-consumer": self.consumer,
+            "x-ovh-timestamp": str(stamp),
+            "x-ovh-signature": "$1$" + sha1(signed.encode()).hexdigest(),  # noqa: S324  the provider's own scheme
+        }
+
+
+class OvhSms(SmsGateway):
+    """Driver of one SMS service of OVH. With `polls` it asks for receipts, and for answers where people can answer."""
+
+    def __init__(
+        self, url: str, keys: OvhKeys, origin: Origin, inbox: Inbox, *, polls: bool = False, clock: Callable[[], float] = time.time
+    ) -> None:
+        super().__init__(url, "", origin, receipts=polls)
+        self._keys = keys
+        self._inbox = inbox
+        self._polls = polls
+        self._clock = clock
+        self._service = url.removesuffix(JOBS)
+        self._heard: set[int] = set()
+        """Incoming messages that were handed on."""
+        self._refused: int | None = None
+        """The status of the last question that was not answered."""
+        self._asking: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        if self._polls:
+            self._asking = asyncio.create_task(self._ask_for_ever(), name="ovh receipts")
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._asking is not None:
+            await end([self._asking])
+        await super().__aexit__(*exc)
+
+    def job(self, outgoing: Outgoing, number: str) -> dict[str, Any]:
+        """See SmsGateway: only parameters that the API describes."""
+        return ovh_job(outgoing, number, self._origin) | {"tag": outgoing.attempt.replace("-", "")[:TAG_MOST]}
+
+    def headers(self, outgoing: Outgoing, body: bytes) -> dict[str, str]:  # noqa: ARG002  the API knows no key of repetition
+        """See SmsGateway."""
+        return self._keys.sign("POST", self._url, body, int(self._clock()))
+
+    def taken(self, content: bytes) -> Result:
+        """See Posting."""
+        return ovh_answer(content) or self.unreadable()
+
+    # ── receipts and answers ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def _ask_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                await self.ask()
+            except BrokerAway as error:
+                log.warning("sms.broker_away", error=str(error))
+
+    async def ask(self) -> None:
+        """Ask once for receipts of what waits for one, and for answers. Raises BrokerAway: ask again."""
+        awaited = self._inbox.awaited(Channel.SMS)
+        if awaited:
+            await self._take_receipts(awaited, _ARRIVED, "received", None)
+            for code in _NOT_ARRIVED:
+                await self._take_receipts(awaited, code, "failed", f"dlr_{code}")
+        if self._origin.answerable:
+            await self._take_answers()
+
+    async def _take_receipts(self, awaited: frozenset[str], code: int, state: Literal["received", "failed"], error: str | None) -> None:
+        for id in await self._listed("outgoing", f"&deliveryReceipt={code}"):
+            if str(id) in awaited:
+                await self._inbox.receipt(Channel.SMS, str(id), state, error)
+
+    async def _take_answers(self) -> None:
+        listed = await self._listed("incoming")
+        for id in listed:
+            if id in self._heard:
+                continue
+            message = await self._read(f"{self._service}/incoming/{id}")
+            if not isinstance(message, dict) or not isinstance(message.get("sender"), str) or not isinstance(message.get("message"), str):
+                continue
+            if await self._inbox.reply(Channel.SMS, same_number(message["sender"]), message["message"], name=f"ovh-{id}"):
+                self._heard.add(id)
+        if listed:
+            self._heard.intersection_update(listed)
+
+    async def _listed(self, what: str, filters: str = "") -> list[int]:
+        """Return the ids of the last messages of a kind."""
+        since = datetime.fromtimestamp(self._clock() - LOOK_BACK_S, UTC).isoformat(timespec="seconds")
+        found = await self._read(f"{self._service}/{what}?creationDatetime.from={quote(since, safe='')}{filters}")
+        return [id for id in found if isinstance(id, int)] if isinstance(found, list) else []
+
+    async def _read(self, url: str) -> object:
+        """Return the JSON at an address; None when there is none, which is said once."""
+        assert self._session is not None, "entered before it asks"
+        headers = self._keys.sign("GET", url, b"", int(self._clock()))
+        try:
+            async with (
+                asyncio.timeout(ASK_S),
+                self._session.get(URL(url, encoded=True), headers=headers, allow_redirects=False) as answer,
+            ):
+                content, status = await answer.read(), answer.status
+            found: object = orjson.loads(content) if status == 200 else None
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            status, found = 0, None
+        if found is None and status != self._refused:
+            log.warning("sms.receipts_not_told", status=status or "no answer")
+        self._refused = None if found is not None else status
+        return found
