@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +21,7 @@ TOGETHER: Final = 16
 """Attempts in one input: the rows of all of them must fit into one record."""
 _UNREAD: Final = frozenset({"InputRefused", "InputFailed"})
 
-Send = Callable[[str, Message, str, str, str | None], Awaitable[bool]]
+Send = Callable[[str, Message, str, str, str | None], Coroutine[None, None, bool]]
 """Realm, message, id of the input, correlation id, traceparent → whether Kafka has it."""
 
 
@@ -49,9 +49,14 @@ def is_unread(transaction: Transaction) -> bool:
 class Outcomes:
     """Sends outcomes, as many together as have gathered while the ones before them were sent."""
 
-    def __init__(self, run: str, send: Send) -> None:
+    def __init__(self, run: str, send: Send, handed: Callable[[Sequence[str]], None]) -> None:
+        """Wire a run. `handed` is told of the attempts whose outcomes the producer has.
+
+        What is sent afterwards stands behind them in the log: whoever is killed then leaves no more in doubt.
+        """
         self._run = run
         self._send = send
+        self._handed = handed
         self._waiting: deque[Ended] = deque()
         self._parcel_sent: asyncio.Event | None = None
         """While somebody sends: set as soon as that parcel is with Kafka."""
@@ -96,8 +101,13 @@ class Outcomes:
             message = AttemptOutcomes(outcomes=tuple(one.outcome for one in parcel))
             input_id = f"{first.outcome.attempt}:outcomes:{self._run}"
             self._parcels[input_id] = parcel
-        while not await self._send(first.realm, message, input_id, first.correlation_id, first.traceparent):
-            pass
+        envelope = (first.realm, message, input_id, first.correlation_id, first.traceparent)
+        sending = asyncio.ensure_future(self._send(*envelope))
+        await asyncio.sleep(0)  # now the producer has it
+        self._handed([one.outcome.attempt for one in parcel])
+        sent = await sending
+        while not sent:
+            sent = await self._send(*envelope)
         for one in parcel:
             one.sent = True
 

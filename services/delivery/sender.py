@@ -127,8 +127,8 @@ class Sender:
         self._probing: set[str] = set()
         self._places = Places(calls_at_once)
         self._calling: set[str] = set()
-        """Attempts that were granted to this run and whose outcome is not with Kafka yet."""
-        self._outcomes = Outcomes(self.outbox.run, self._sent)
+        """Attempts that were granted to this run and whose outcome is not on its way to Kafka yet."""
+        self._outcomes = Outcomes(self.outbox.run, self._sent, self._free)
         self._parcels: dict[str, tuple[str, ...]] = {}
         """Id of an input → the attempts that it claims, until the log holds it."""
         self._together = TOGETHER
@@ -178,6 +178,13 @@ class Sender:
             if probe.name not in self._probing:
                 self._probing.add(probe.name)
                 work.create_task(self._probe(probe))
+
+    def _free(self, attempts: Sequence[str]) -> None:
+        """Give back the places of attempts whose outcomes are on their way."""
+        for attempt in attempts:
+            self._calling.discard(attempt)
+            self._places.free(attempt)
+        self._claim_soon()
 
     def _claim_soon(self) -> None:
         """Claim once for all places that become free at this moment."""
@@ -281,9 +288,6 @@ class Sender:
         )
         traceparent = call.traceparent if span is None else span.traceparent
         await self._outcomes.report(Ended(call.realm, outcome, call.granted.channel, call.correlation_id, traceparent))
-        self._calling.discard(call.granted.attempt)
-        self._places.free(call.granted.attempt)
-        self._claim_soon()
         if ARMED:
             reach("after-outcome")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from typing import Final, Self
 
 import orjson
 import structlog
+import uvloop
 from aiokafka.errors import KafkaError
 
 from schemas.realms import live_partitions
@@ -43,6 +45,8 @@ log = structlog.get_logger(__name__)
 KEEP_S: Final = 5.0
 """How often the place in the log is kept. An older one only means more to read again."""
 RETRY_S: Final = 1.0
+SWITCH_S: Final = 0.0005
+"""How long the worker computes before it lets the sender go on, which has little to do each time and somebody waits for each call."""
 STOP_S: Final = 5.0
 """Patience for the calls under way at a stop; what is cut becomes ambiguous by its deadline."""
 
@@ -158,12 +162,13 @@ class SenderThread:
     """`with SenderThread(settings):` sends beside whatever the block does."""
 
     def __init__(self, settings: DeliverySettings) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._stopping = asyncio.Event()
         self._task = self._loop.create_task(run_sender(settings, self._stopping))
         self._thread = threading.Thread(target=self._work, name="sender", daemon=True)
 
     def __enter__(self) -> Self:
+        sys.setswitchinterval(SWITCH_S)
         self._thread.start()
         return self
 
