@@ -33,6 +33,7 @@ from schemas.reference import EscalationPolicy, ReferencePublished
 from schemas.words import Channel
 from services.delivery.messages import Names
 from services.delivery.pacing import never_waits, urgency
+from services.delivery.places import Room, room_of
 from services.delivery.references import reference_key
 from services.runtime.transaction import Transaction
 
@@ -62,10 +63,13 @@ class Offer:
     traceparent: str | None = None
     order: Order = (0, 0, 0, 0)
     """Who gets the next place."""
+    attempt: str = field(init=False)
+    room: Room = field(init=False)
+    """Where it needs its place."""
 
-    @property
-    def attempt(self) -> str:
-        return self.row.attempts[-1].id
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "attempt", self.row.attempts[-1].id)
+        object.__setattr__(self, "room", room_of(self.row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,10 +334,15 @@ class Outbox:
             mine.pop(notification, None)
             self._keep_asked(person, mine)
 
-    def to_claim(self) -> list[Offer]:
-        """Offers that this run has not claimed and no hold keeps back, in the order in which they get a place."""
+    def to_claim(self, has_place: Callable[[Room], bool] = lambda _: True) -> list[Offer]:
+        """Offers that this run has not claimed and no hold keeps back, in the order in which they get a place.
+
+        `has_place`: of the rooms whose offers are wanted.
+        """
         free = [
-            offer for id, offer in self.offers.items() if id not in self._claimed and (offer.row.danger or offer.realm not in self._held)
+            offer
+            for id, offer in self.offers.items()
+            if id not in self._claimed and has_place(offer.room) and (offer.row.danger or offer.realm not in self._held)
         ]
         return sorted(free, key=lambda offer: offer.order)
 

@@ -35,11 +35,15 @@ class Places:
         """Give the attempt a place. Returns False when the room is full."""
         if attempt in self._rooms:
             return True
-        if self._taken[room] >= self.calls_at_once:
+        if not self.has_place(room):
             return False
         self._rooms[attempt] = room
         self._taken[room] += 1
         return True
+
+    def has_place(self, room: Room) -> bool:
+        """Return whether one more attempt finds a place."""
+        return self._taken[room] < self.calls_at_once
 
     def free(self, attempt: str) -> None:
         """Take the place back; without effect for an attempt that holds none."""

@@ -27,7 +27,7 @@ from services.delivery.channels import Driver, Outgoing, Probing, Result
 from services.delivery.messages import compose, translator
 from services.delivery.outbox import Call, Offer, OpenGrant, Outbox, Probe
 from services.delivery.outcomes import TOGETHER, Ended, Outcomes, is_unread
-from services.delivery.places import Places, room_of
+from services.delivery.places import Places
 from services.runtime import metrics, tracing
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.kafka import BrokerAway
@@ -202,8 +202,8 @@ class Sender:
         if self._work is None or not self.outbox.caught_up:
             return
         by_realm: dict[str, list[Offer]] = {}
-        for offer in self.outbox.to_claim():
-            if self._places.take(offer.attempt, room_of(offer.row)):
+        for offer in self.outbox.to_claim(self._places.has_place):
+            if self._places.take(offer.attempt, offer.room):
                 by_realm.setdefault(offer.realm, []).append(offer)
         for offers in by_realm.values():
             for begin in range(0, len(offers), self._together):
