@@ -1,8 +1,8 @@
 """`python -m services.continuity.planning`: the planner as a process. It reads continuity's log, computes, and answers with inputs.
 
 It keeps nothing: after a kill it reads the log again and goes on with what the log lacks. Proposals of reassignment are computed at once: people wait
-for them. Contingency is computed in short slices, on a thread of the lowest priority, and only once the system has been up for a while: nobody waits
-for it, and it must slow nobody down: it rests while a proposal is computed. Live realms only; the conductor answers in simulated ones.
+for them. Contingency is computed in short slices, on a thread of the lowest priority, once the system is quiet, with rests between (`leisure`): nobody
+waits for it, and it must slow nobody down. It stands still while a proposal is computed. Live realms only; the conductor answers in simulated ones.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import structlog
 from schemas.contingency import ContingencyComputed
 from schemas.realms import live_partitions
 from schemas.topics import PARTITIONS, inputs
+from services.continuity.leisure import Leisure, timed
 from services.continuity.planner import Job, Planner, answer, losses, relaxed, with_gains
 from services.continuity.proposals import Job as Asked
 from services.continuity.proposals import Proposals
@@ -33,8 +34,6 @@ from services.runtime.reader import Accepted, LogReader
 LIVE: Final = live_partitions(PARTITIONS)
 """Partitions on which live realms live."""
 SLICE_S: Final = 0.2
-REST: Final = 3.0
-"""Times as long as a ranking of a crisis took, before the next one: a crisis that moves on for hours takes a quarter of a core, not a whole one."""
 REPEAT_S: Final = 1.0
 CLOSE_S: Final = 3.0
 SOURCE: Final = "/planner"
@@ -48,9 +47,11 @@ class Planning:
     """Drives a Planner. Two at once do no harm: the second answer to a job is a duplicate."""
 
     def __init__(self, kafka: str, *, quiet_s: float) -> None:
-        """`quiet_s`: after the start, before contingency is computed."""
+        """`quiet_s`: how long the system must have been quiet before contingency is computed; 0: compute at once, without rests."""
         self._kafka = kafka
-        self._quiet_s = quiet_s
+        self._leisure = Leisure(kafka, after_s=quiet_s)
+        self._computed_s = 0.0
+        """Seconds of the processor that the job under way has taken."""
         self._proposals = Proposals()
         self._planner = Planner(self._proposals)
         self._reader = LogReader(kafka, "continuity", partitions=LIVE, every_ms=UNHURRIED_MS)
@@ -62,7 +63,7 @@ class Planning:
         self._quiet = ThreadPoolExecutor(1, "contingency", initializer=_lowest_priority)
         self._given_up: set[Job] = set()
         self._rested_at = 0.0
-        """Monotonic time from which a crisis is ranked again; a quiet day may be ranked before."""
+        """Monotonic time from which a crisis is ranked again. A quiet day has its turn before: a crisis that moves on for hours leaves it one."""
         self.caught_up = False
 
     async def run(self) -> None:
@@ -90,6 +91,7 @@ class Planning:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 await self._reader.stop()
+                await self._leisure.close()
         self._quiet.shutdown(wait=False, cancel_futures=True)
 
     async def _propose(self) -> None:
@@ -130,16 +132,16 @@ class Planning:
         return now is not None and now.id == job.id
 
     async def _work(self) -> None:
-        await asyncio.sleep(self._quiet_s)
+        await self._leisure.begin()
         while True:
             self._news.clear()
             rest_s = self._rested_at - time.monotonic()
             job = self._planner.next_job(self._given_up, crises=rest_s <= 0)
             if job is not None:
-                began = time.monotonic()
+                self._computed_s = 0.0
                 await self._carry_out(job)
                 if job.stamp:
-                    self._rested_at = time.monotonic() + REST * (time.monotonic() - began)
+                    self._rested_at = time.monotonic() + self._computed_s
             else:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(rest_s if rest_s > 0 else None):
@@ -195,7 +197,10 @@ class Planning:
         found: list[T] = []
         while self._planner.wanted(job):
             await self._free.wait()
-            if await self._quietly(_slice, source, found):
+            over, worked = await self._quietly(timed, partial(_slice, source, found))
+            self._computed_s += worked.computed_s
+            await self._leisure.rest(worked)
+            if over:
                 return found
         return None
 

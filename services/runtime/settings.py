@@ -167,7 +167,8 @@ class Settings(FromEnvironment):
     instance: str = ""
     """Name of this replica, e.g. `alerts-0`: Kafka's static membership. Empty: dynamic."""
     foresight_after_s: float = Field(default=60.0, ge=0)
-    """How long the system has been up before the planner ranks, in the background, which losses it would not survive."""
+    """How long the system must have been quiet before the planner ranks, in the background, which losses it would not survive. It takes a quarter of a
+    core then, a tenth while anything else waits. 0: at once and without rests."""
     log_json: Path | None = None
     """File for JSON logs (10 MB, five kept); empty = none."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda name: str(name).upper())] = "INFO"

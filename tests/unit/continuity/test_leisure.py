@@ -1,0 +1,123 @@
+"""The planner computes what nobody waits for while nobody waits for anything: a quarter of a core, a tenth beside others."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from services.continuity.leisure import BUSY_REST, LONGEST, LOOKS, QUIET_REST, Leisure, Worked, timed
+from services.runtime.lag import Standing
+
+AFTER_S = 60.0
+ALONE, BESIDE = Worked(0.2, 0.21), Worked(0.2, 0.9)
+"""The same work with the processor for itself, and with somebody else who wants it."""
+
+
+class Clock:
+    """Time that passes when somebody sleeps."""
+
+    now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+class Watching(Leisure):
+    """Whose looks are scripted; the last one repeats."""
+
+    def __init__(self, clock: Clock, *looks: bool | Exception, after_s: float = AFTER_S) -> None:
+        super().__init__("", after_s=after_s, monotonic=clock.monotonic, sleep=clock.sleep)
+        self.looks = list(looks)
+
+    async def look(self) -> bool:
+        found = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+async def test_it_begins_when_the_system_has_been_quiet_for_long_enough(clock: Clock) -> None:
+    await Watching(clock, True).begin()
+    assert clock.now_s == AFTER_S
+
+
+async def test_a_look_that_is_not_quiet_begins_the_wait_anew(clock: Clock) -> None:
+    await Watching(clock, *[True] * (LOOKS - 1), False, True).begin()
+    assert clock.now_s == 2 * AFTER_S
+
+
+async def test_a_crisis_without_a_quiet_minute_has_foresight_in_the_end(clock: Clock) -> None:
+    await Watching(clock, False).begin()
+    assert clock.now_s == pytest.approx(LONGEST * AFTER_S, abs=AFTER_S / LOOKS)
+
+
+@pytest.mark.parametrize(
+    ("quiet", "worked", "times"),
+    [(True, ALONE, QUIET_REST), (False, ALONE, BUSY_REST), (True, BESIDE, BUSY_REST)],
+)  # fmt: skip
+async def test_it_rests_three_times_as_long_as_it_worked_and_nine_times_beside_others(
+    clock: Clock, quiet: bool, worked: Worked, times: float
+) -> None:
+    await Watching(clock, quiet).rest(worked)
+    assert clock.now_s == pytest.approx(times * worked.computed_s)
+
+
+async def test_a_long_rest_ends_early_when_the_system_becomes_quiet(clock: Clock) -> None:
+    """One solve may take ten seconds: nobody knows after it how long the storm lasts."""
+    await Watching(clock, False, True).rest(Worked(10.0, 10.0))
+    assert clock.now_s == pytest.approx(QUIET_REST * 10.0)
+
+
+async def test_a_broker_that_does_not_answer_is_not_quiet(clock: Clock) -> None:
+    await Watching(clock, KafkaConnectionError()).rest(ALONE)
+    assert clock.now_s == pytest.approx(BUSY_REST * ALONE.computed_s)
+
+
+async def test_who_wants_no_rests_has_none(clock: Clock) -> None:
+    at_once = Watching(clock, False, after_s=0)
+    await at_once.begin()
+    await at_once.rest(BESIDE)
+    assert clock.now_s == 0
+
+
+def test_a_thread_that_waits_for_the_processor_sees_it() -> None:
+    def compute() -> bool:
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+        return True
+
+    over, worked = timed(compute)
+    assert over
+    assert worked.computed_s >= 0.02
+    assert Worked(0.1, 0.2).had_to_share
+    assert not Worked(0.1, 0.11).had_to_share
+
+
+@pytest.mark.parametrize(
+    ("lag", "due_in_ms", "quiet"),
+    [(0, None, True), (0, 61_000, True), (0, 60_000, False), (0, -5, False), (1, None, False)],
+)  # fmt: skip
+def test_quiet_means_that_nothing_waits_and_nothing_is_due_within_a_minute(lag: int, due_in_ms: int | None, quiet: bool) -> None:
+    now = 1_802_340_000_000
+    standing = Standing({"alerts": 0, "delivery": lag}, None if due_in_ms is None else now + due_in_ms)
+    assert standing.is_quiet(now, 60_000) is quiet
+
+
+async def test_the_duty_of_a_long_computation_beside_others_is_a_tenth(clock: Clock) -> None:
+    leisure, computed_s = Watching(clock, False), 0.0
+    for _ in range(50):
+        clock.now_s += ALONE.passed_s
+        computed_s += ALONE.computed_s
+        await leisure.rest(ALONE)
+    assert computed_s / clock.now_s <= 0.1

@@ -1,0 +1,82 @@
+"""Where the deciders stand is read from the newest record of each log partition, and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from schemas.realms import live_partitions, partition_of
+from schemas.topics import PARTITIONS, inputs, log
+from services.runtime.lag import read_standing
+from services.runtime.transaction import Transaction
+from tests.unit.delivery.desk import T0
+from tests.unit.delivery.test_sender import World
+
+LIVE = partition_of("92", PARTITIONS)
+SIMULATED = next(p for p in range(PARTITIONS) if p not in live_partitions(PARTITIONS))
+
+
+@dataclass
+class Record:
+    value: bytes
+
+
+@dataclass
+class Topics:
+    """A reader of partitions in memory: topic and partition → how many records, and the newest."""
+
+    ends: dict[tuple[str, int], int] = field(default_factory=dict)
+    newest: dict[tuple[str, int], bytes] = field(default_factory=dict)
+
+    async def bounds(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
+        return {p: (0, self.ends.get((topic, p), 0)) for p in partitions}
+
+    async def at(self, topic: str, offsets: Mapping[int, int]) -> dict[int, Record]:
+        assert all(offset == self.ends[topic, p] - 1 for p, offset in offsets.items())
+        return {p: Record(self.newest[topic, p]) for p in offsets}
+
+
+@pytest.fixture
+def transaction() -> Transaction:
+    world = World()
+    world.open("92", ["email"])
+    return world.log[-1]
+
+
+def standing_of(topics: Topics) -> Any:
+    reader: Any = topics
+    return read_standing(reader)
+
+
+async def test_an_empty_system_is_quiet() -> None:
+    standing = await standing_of(Topics())
+    assert (standing.lag, standing.next_due) == ({"alerts": 0, "continuity": 0, "delivery": 0}, None)
+    assert standing.is_quiet(T0, 60_000)
+
+
+async def test_inputs_that_the_log_has_not_applied_are_its_lag(transaction: Transaction) -> None:
+    applied = transaction.src.offset + 1
+    topics = Topics({(inputs("delivery"), LIVE): applied + 3, (log("delivery"), LIVE): 7}, {(log("delivery"), LIVE): transaction.dump()})
+    standing = await standing_of(topics)
+    assert standing.lag["delivery"] == 3
+    assert not standing.is_quiet(T0, 60_000)
+
+
+async def test_the_earliest_deadline_of_the_live_realms_counts_and_none_of_an_exercise(transaction: Transaction) -> None:
+    due = {("alerts", LIVE): T0 + 90_000, ("delivery", LIVE): T0 + 30_000, ("alerts", SIMULATED): T0}
+    topics = Topics(
+        {(log(service), p): 1 for service, p in due},
+        {(log(service), p): replace(transaction, next_due=at).dump() for (service, p), at in due.items()},
+    )
+    standing = await standing_of(topics)
+    assert standing.next_due == T0 + 30_000
+    assert standing.is_quiet(T0 - 60_000, 60_000)
+    assert not standing.is_quiet(T0, 60_000)
+
+
+async def test_a_record_that_cannot_be_read_counts_as_nothing_applied() -> None:
+    topics = Topics({(inputs("alerts"), LIVE): 5, (log("alerts"), LIVE): 1}, {(log("alerts"), LIVE): b"no record"})
+    assert (await standing_of(topics)).lag["alerts"] == 5
