@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -21,6 +23,7 @@ from services.cli.load import Measured, Reporter
 from tests.bench.test_intake import machine
 from tests.shipped import FOLDER, territory
 from tests.system import RunningVigie
+from tests.waiting import until
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 
@@ -60,7 +63,7 @@ def test_a_report_calls_somebody_at_fifty_reports_per_second(tmp_path: Path, cap
     assert len(delays.latencies) == COUNT, "every incident called somebody"
 
 
-@pytest.mark.parametrize("victim", [None, "delivery"])
+@pytest.mark.parametrize("victim", [None, "delivery", "everything"])
 def test_a_burst_of_one_report_per_site_calls_everybody(tmp_path: Path, capsys: pytest.CaptureFixture[str], victim: str | None) -> None:
     """253 reports in one second; with a victim, it is killed one second after the last acceptance."""
     calls = Calls()
@@ -75,7 +78,7 @@ def test_a_burst_of_one_report_per_site_calls_everybody(tmp_path: Path, capsys: 
             if victim is not None:
                 await asyncio.sleep(1)
                 killed = time.perf_counter()
-                vigie.kill(victim)
+                await asyncio.to_thread(kill_and_restart, vigie, victim)
             await taken(calls.first, len(reports))
             cpu_ms = {name: (after - before.get(name, 0)) * 1000 / len(reports) for name, after in cpu_of(vigie).items()}
             return found, posted, cpu_ms, killed
@@ -96,6 +99,19 @@ def test_a_burst_of_one_report_per_site_calls_everybody(tmp_path: Path, capsys: 
             f", load {psutil.getloadavg()[0]:.1f} on {machine()}"
         )
     assert len(delays.latencies) == len(posted), "every incident called somebody"
+
+
+def kill_and_restart(vigie: RunningVigie, victim: str) -> None:
+    """SIGKILL one process, which its supervisor restarts, or all of them, as a power cut does."""
+    if victim != "everything":
+        vigie.kill(victim)
+        return
+    pids = [vigie.pid, *vigie.processes().values()]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    vigie.leave()
+    until(lambda: all(not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE for pid in pids))
+    vigie.start()
 
 
 @dataclass
