@@ -11,6 +11,7 @@ import orjson
 
 from schemas.base import MINUTE_MS
 from schemas.realms import MOST_MINUTES
+from schemas.tokens import is_token
 from services.alerts.rules import COLOURS
 from services.cli.exercise_reading import PARIS, Reading, is_scalar, is_writable, named, plain, short
 from services.cli.scenarios import Event
@@ -112,6 +113,8 @@ def _event(r: Reading, event: Mapping[str, Any], n: int, at: int, learnt: int) -
         return
     _places(r, event)
     _references(r, event, n, learnt)
+    if not is_token(_id(event, n)):
+        r.fault(event, "id", f"id: {short(_id(event, n))} is no code: letters without accents, digits, . _ : and - only, at most 64")
     if (colour := event.get("colour")) is not None:
         r.known_word(event, "colour", "colour", str(colour), set(COLOURS))
     body = {report: plain(event[own]) for own, report in _EVENT.items() if own in event}

@@ -26,6 +26,7 @@ from schemas.commands import AnswerNotification
 from schemas.topics import inputs
 from schemas.words import Answer as Said
 from services.console import store
+from services.console.command_words import check_words
 from services.console.lines import author_source
 from services.console.store import Client
 from services.runtime.links import Link, answer_id
@@ -218,6 +219,8 @@ class Decisions:
             commands = [(f"{id}-{name}", earlier(author, role, reference)) for name, earlier in first] + [(id, command)]
         except ValidationError as error:
             raise ProblemError("invalid", faults=faults_of(error)) from None
+        for _, one in commands:
+            check_words(one)
         if text_id is not None and reason is not None:
             await self._texts.put(text_id, TextItem({"text": reason} | dict(told or {})))
         outcome = await self.send_all(service, realm, principal, commands, min(wait_s, LONGEST_WAIT_S), key)
@@ -240,7 +243,12 @@ class Decisions:
     async def send_all(
         self, service: str, realm: str, principal: Principal, commands: Sequence[tuple[str, Command]], wait_s: float, key: Key | None = None,
     ) -> Outcome:  # fmt: skip
-        """Send (id, command) in order; wait for the answer of the last, whose id is that of the whole. Raises BrokerAway."""
+        """Send (id, command) in order; wait for the answer of the last, whose id is that of the whole.
+
+        Raises BrokerAway, ProblemError `invalid` (a free word).
+        """
+        for _, command in commands:
+            check_words(command)
         source = author_source(author_of(principal), principal.acting_role)
         last = commands[-1][0]
 

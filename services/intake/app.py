@@ -33,6 +33,7 @@ from services.intake.front import Front
 from services.intake.geography import Geography
 from services.intake.idempotency import Ledger
 from services.intake.lane import RefusedMessages
+from services.intake.log_words import LogWords
 from services.intake.machines.alertmanager_api import AlertsDoor
 from services.intake.machines.book import SourceBook
 from services.intake.machines.cap.dialect import Cap
@@ -77,7 +78,8 @@ class Intake:
         master = MasterKey.open(settings.data.secrets)
         self.access = AccessStore.open(settings, "intake", master=master)
         self.vault = Vault.open(settings, master=master, ack_timeout_s=settings.ack_timeout_s)
-        self.ledger = Ledger(settings.answers)
+        words = LogWords(master.derived("intake.words"))
+        self.ledger = Ledger(settings.answers, words)
         self.inputs = InputLog(self.vault.writer)
         self.proxy = Proxy(settings.console, settings.console_connect_s, settings.body_timeout_s)
         room = BodyRoom(settings.bodies_in_memory_bytes, settings.bodies_reserve_bytes)
@@ -95,6 +97,7 @@ class Intake:
             self.admission,
             self.rates,
             master.derived("intake.fingerprints"),
+            words,
             settings.ack_timeout_s,
         )
         self.refused = RefusedLane(

@@ -27,6 +27,7 @@ from schemas.base import DAY_MS, HOUR_MS, Instant
 from schemas.realms import derive_id
 from schemas.reports import END, ReportReceived
 from schemas.topics import PARTITIONS, inputs
+from services.intake.log_words import LogWords
 from services.intake.native import Claim
 from services.runtime.copies import open_copy
 from services.runtime.ending import in_thread
@@ -56,6 +57,9 @@ _ROW: Final = """
 _GET: Final = f"{_ROW} WHERE reports.id = ?"
 _ALIASES: Final = f"{_ROW} WHERE realm = ? AND sender = ? AND alias >= ? AND alias < ? ORDER BY reports.at"
 _ENDS: Final = "SELECT alias, occurred.at FROM reports JOIN occurred USING (id) WHERE realm = ? AND sender = ? AND alias LIKE ?"
+_NAMED: Final = "SELECT id FROM reports WHERE realm = ? AND sender = ? AND alias IN (?, ?) ORDER BY seen DESC LIMIT 1"
+_OUTDATED: Final = "SELECT 1 FROM outdated WHERE realm = ? AND sender = ? AND name IN (?, ?)"
+"""Both forms of a name: earlier versions kept the sender's own."""
 _WIRE: Final = ReportReceived.wire_type().encode()
 
 
@@ -109,7 +113,9 @@ def keyed_id(realm: str, sender: str, key: str) -> str:
 class Ledger:
     """The index, in `intake/answers.db`. All methods but `flush` and `catch_up` are synchronous and for the loop's thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, words: LogWords) -> None:
+        """`words`: how the log, and so this index, names what senders name."""
+        self._words = words
         self._write = threading.Lock()
         self._db = open_copy(
             path,
@@ -146,24 +152,33 @@ class Ledger:
         """The report id that a sender means: an id, an alias or a key of its own; else the reference itself (judged later)."""
         if self.get(reference) is not None:
             return reference
-        if (found := self._fresh_aliases.get((realm, sender, reference))) is not None:
+        alias = self._words.name(realm, reference)
+        if (found := self._fresh_aliases.get((realm, sender, alias))) is not None:
             return found
-        row = self._reading.execute(
-            "SELECT id FROM reports WHERE realm = ? AND sender = ? AND alias = ? ORDER BY seen DESC LIMIT 1", (realm, sender, reference)
-        ).fetchone()
+        row = self._reading.execute(_NAMED, (realm, sender, alias, reference)).fetchone()
         if row:
             return str(UUID(bytes=row[0]))
         keyed = keyed_id(realm, sender, reference)
         return reference if self.get(keyed) is None else keyed
 
-    def aliases(self, realm: str, sender: str, prefix: str) -> dict[str, Known]:
-        """A sender's accepted reports whose alias begins so, by alias; of one alias the last."""
-        rows = self._reading.execute(_ALIASES, (realm, sender, prefix, prefix + "\U0010ffff")).fetchall()
-        found = {row[5]: _known(row) for row in rows}
-        for (r, s, alias), id in self._fresh_aliases.items():
-            if (r, s) == (realm, sender) and alias.startswith(prefix):
-                found[alias] = self._fresh[id]
+    def aliases(self, realm: str, sender: str, head: str, rest: str) -> dict[str, Known]:
+        """Return a sender's accepted reports whose alias begins with its own word `head`, then `rest`.
+
+        By what follows in the alias; of one alias the last.
+        """
+        found: dict[str, Known] = {}
+        for prefix in (f"{head}{rest}", f"{self._words.name(realm, head)}{rest}"):  # of an earlier version, of this one
+            rows = self._reading.execute(_ALIASES, (realm, sender, prefix, prefix + "\U0010ffff")).fetchall()
+            found |= {row[5].removeprefix(prefix): _known(row) for row in rows}
+            for (r, s, alias), id in self._fresh_aliases.items():
+                if (r, s) == (realm, sender) and alias.startswith(prefix):
+                    found[alias.removeprefix(prefix)] = self._fresh[id]
         return found
+
+    def has_alias(self, realm: str, sender: str, prefix: str) -> bool:
+        """Return True if an accepted report of this sender has an alias that begins so, on the log too."""
+        row = self._reading.execute(f"{_ALIASES} LIMIT 1", (realm, sender, prefix, prefix + "\U0010ffff")).fetchone()
+        return row is not None
 
     def ends(self, realm: str, sender: str) -> list[tuple[str, Instant]]:
         """(alias, when it was over) of each report of this sender that ended an episode, within the days that are kept."""
@@ -292,11 +307,12 @@ class Ledger:
         """A sender's own names of messages that it has replaced or withdrawn, and that have not come. Raises sqlite3.Error."""
         seen = time.time_ns() // 1_000_000
         with self._write:
-            self._db.executemany("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?, ?)", [(realm, sender, name, seen) for name in names])
+            rows = [(realm, sender, self._words.hidden(name), seen) for name in names]
+            self._db.executemany("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?, ?)", rows)
 
     def is_outdated(self, realm: str, sender: str, name: str) -> bool:
         """It was, within the last days. Only known here: a lost index has forgotten it."""
-        row = self._reading.execute("SELECT 1 FROM outdated WHERE realm = ? AND sender = ? AND name = ?", (realm, sender, name)).fetchone()
+        row = self._reading.execute(_OUTDATED, (realm, sender, name, self._words.hidden(name))).fetchone()
         return row is not None
 
     # ── texts of refused messages, to be erased after their time ───────────────────────────────────────────────────

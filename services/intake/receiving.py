@@ -27,6 +27,7 @@ from schemas.realms import derive_id, is_live
 from schemas.reports import ReportReceived
 from schemas.words import MsgType
 from services.intake.idempotency import TOPIC, Identity, Known, Ledger, identify, print_of
+from services.intake.log_words import Logged, LogWords, episode_start
 from services.intake.native import Claim
 from services.intake.overload import Admission
 from services.intake.rates import ReportRates
@@ -35,13 +36,15 @@ from services.runtime.kafka import BrokerAway, RecordHeaders, headers_of, partit
 from services.runtime.keyed import KeyedWriter
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError
-from services.runtime.vault import TextItem, Texts
+from services.runtime.vault import OWN_WORDS, TextItem, Texts
 
 WIRE: Final = ReportReceived.wire_type()
 RETRY_S: Final = 2
 RENEWED_AT_ONCE: Final = 200
 """Renewals in one record: what they cause fits into one Transaction."""
 RECONNECT_S: Final = 0.5
+PEOPLE: Final = frozenset({"native", "line"})
+"""Dialects in which the sender writes the whole alias."""
 log = structlog.get_logger(__name__)
 
 
@@ -110,6 +113,7 @@ class Receiver:
         admission: Admission,
         rates: ReportRates,
         fingerprint_key: bytes,
+        words: LogWords,
         ack_timeout_s: float,
     ) -> None:
         self._inputs = inputs
@@ -118,6 +122,7 @@ class Receiver:
         self._admission = admission
         self._rates = rates
         self._key = fingerprint_key
+        self._words = words
         self._timeout_s = ack_timeout_s
         self._under_way: dict[str, tuple[str, asyncio.Task[Known]]] = {}
         self.away = False
@@ -148,7 +153,7 @@ class Receiver:
         if (known := self._ledger.get(identity.report_id)) is not None:
             receipt = _again(known, identity, first_stands)
             if not known.answered and known.fingerprint == identity.fingerprint:
-                await self._answer_at_last(identity.report_id, claim, raw)
+                await self._answer_at_last(identity.report_id, claim, principal, raw)
             return receipt
         if (other := self._under_way.get(identity.report_id)) is not None:
             fingerprint, task = other
@@ -178,11 +183,26 @@ class Receiver:
             if told is not None and told.sender != principal.id:
                 raise ProblemError("out_of_scope", field="references")
 
-    async def _answer_at_last(self, report_id: str, claim: Claim, raw: Raw) -> None:
+    async def _answer_at_last(self, report_id: str, claim: Claim, principal: Principal, raw: Raw) -> None:
         """Its report was found on the log after a crash, perhaps without its text."""
         with _as_problems():
-            await self._texts.put(text_id_of(report_id), TextItem(claim.text, raw.body, raw.content_type))
+            await self._texts.put(text_id_of(report_id), _text(claim, self._logged(claim, principal, raw), raw))
             self._ledger.answered(report_id)
+
+    def _logged(self, claim: Claim, principal: Principal, raw: Raw) -> Logged:
+        """Return the report as the log may hold it, and its sender's own words (D58)."""
+        alias = claim.message.get("alias")
+        if alias is not None:
+            alias = self._log_alias(claim.realm, principal.id, str(alias), raw.dialect)
+        return self._words.clean(claim.realm, claim.message, alias)
+
+    def _log_alias(self, realm: str, sender: str, alias: str, dialect: str) -> str:
+        if dialect in PEOPLE:
+            return self._words.name(realm, alias)
+        began = episode_start(alias)
+        if began is not None and self._ledger.has_alias(realm, sender, began):
+            return alias  # an episode that an earlier version opened keeps its name to its end
+        return self._words.machine_alias(realm, alias)
 
     async def renew(self, realm: str, principal: Principal, renewals: Sequence[Renewal]) -> None:
         """Tell that alerts of this sender still hold (D66). The same again changes nothing.
@@ -241,7 +261,8 @@ class Receiver:
 
     async def _store(self, claim: Claim, principal: Principal, identity: Identity, raw: Raw, traceparent: str | None = None) -> Known:
         report_id, text_id = identity.report_id, text_id_of(identity.report_id)
-        message: dict[str, Any] = claim.message | {
+        logged = self._logged(claim, principal, raw)
+        message: dict[str, Any] = logged.message | {
             "report_id": report_id, "text_id": text_id, "dialect": raw.dialect, "fingerprint": identity.fingerprint,
         }  # fmt: skip
         if claim.unplaced:
@@ -255,17 +276,22 @@ class Receiver:
         )  # fmt: skip
         mark = self._ledger.sending(partition)
         try:
-            text = await self._texts.hand_over(text_id, TextItem(claim.text, raw.body, raw.content_type).dump())
+            text = await self._texts.hand_over(text_id, _text(claim, logged, raw).dump())
             offset, appended_at = await self._inputs.append(realm, partition, orjson.dumps(message), headers)
             await self._texts.kept(text)
         except BaseException:
             self._ledger.not_sent(partition, mark)
             raise
         recorded_at = appended_at if claim.at is None else claim.at
-        said = claim.message
+        said = logged.message
         known = Known(report_id, realm, identity.fingerprint, recorded_at, principal.id, said.get("alias"), occurred_at=said["occurred_at"])
         self._ledger.sent(partition, mark, offset, known)
         return known
+
+
+def _text(claim: Claim, logged: Logged, raw: Raw) -> TextItem:
+    own = {OWN_WORDS: logged.own_words} if logged.own_words else {}
+    return TextItem(claim.text | own, raw.body, raw.content_type)
 
 
 def _again(known: Known, identity: Identity, first_stands: bool) -> Receipt:

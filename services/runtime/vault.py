@@ -42,6 +42,10 @@ class RecordInvalid(ValueError):
     """Not a sealed record of this version, or not of this id."""
 
 
+OWN_WORDS: Final = "own_words"
+"""Field of a report's text: what its sender wrote where the log holds a hash, by field of the report."""
+
+
 @dataclass(frozen=True, slots=True)
 class TextItem:
     """Free text by field name, and the raw bytes that it came in. `TextItem({"text": "…"})` for a note or a reason."""

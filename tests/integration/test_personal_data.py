@@ -46,6 +46,33 @@ def native() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def coded() -> dict[str, Any]:
+    """A report with a name in every field that is meant for codes."""
+    return {
+        "site_id": NAME + " " + SPOKEN,
+        "type": "outage_it",
+        "severity": 2,
+        "occurred_at": NOW,
+        "alias": NAME,
+        "references": [NAME],
+        "plan_hint": PLANTED,
+        "phenomenon": PLANTED[:64],
+        "colour": SPOKEN,
+        "urgency": SPOKEN,
+        "affected_activities": [PLANTED[:64]],
+        "measure": {"name": PLANTED[:64], "value": PLANTED, "unit": SPOKEN, "scope": SPOKEN, "object": f"road:{PLANTED}|{PLANTED}"},
+    }
+
+
+def commands() -> Iterator[tuple[str, dict[str, Any]]]:
+    """(path, body) of decisions with a name where a code belongs: each is refused."""
+    span = {"start": "2030-01-01T00:00:00Z", "end": "2030-01-02T00:00:00Z"}
+    yield "/api/v1/oncall/overrides", {"role": "rssi", "person": PLANTED[:64], "reason": "congés"} | span
+    yield f"/api/v1/tasks/{quote(PLANTED, safe='')}/take", {}
+    yield "/api/v1/level", {"scope": PLANTED, "level": 2, "reason": "essai"}
+    yield f"/api/v1/incidents/{quote(PLANTED, safe='')}/acknowledge", {}
+
+
 def alertmanager() -> dict[str, Any]:
     alert = {
         "status": "firing", "labels": {"alertname": "Panne", "instance": "srv-1"}, "annotations": {"summary": PLANTED, "description": PLANTED},
@@ -59,11 +86,18 @@ def alertmanager() -> dict[str, Any]:
 
 def pagerduty(key: str) -> dict[str, Any]:
     payload = {"summary": PLANTED, "source": "srv-2", "severity": "error", "custom_details": {"appelant": PLANTED}}
-    return {"routing_key": key, "event_action": "trigger", "dedup_key": "pd-1", "payload": payload, "client": PLANTED, "links": []}
+    return {
+        "routing_key": key,
+        "event_action": "trigger",
+        "dedup_key": f"intervention {NAME}",
+        "payload": payload,
+        "client": PLANTED,
+        "links": [],
+    }
 
 
 def opsgenie() -> dict[str, Any]:
-    return {"message": PLANTED, "alias": "og-1", "description": PLANTED, "note": PLANTED, "user": PLANTED, "details": {"appelant": PLANTED}}
+    return {"message": PLANTED, "alias": NAME, "description": PLANTED, "note": PLANTED, "user": PLANTED, "details": {"appelant": PLANTED}}
 
 
 def cloudevent() -> dict[str, Any]:
@@ -175,6 +209,11 @@ def test_planted_names_and_numbers_are_nowhere_in_the_clear(vigie: RunningVigie,
         keys[dialect] = added.stdout.strip()
     posted = vigie.http.post("/api/v1/reports", json=native())
     assert posted.status_code == 202, posted.text
+    hidden = vigie.http.post("/api/v1/reports", json=coded())
+    assert hidden.status_code == 202, hidden.text
+    for path, body in commands():
+        refused = vigie.http.post(path, json=body)
+        assert refused.status_code in (404, 422), (path, refused.status_code, refused.text[:300])
     for path, body, headers in posts(keys):
         answer = vigie.http.post(path, json=body, headers={"Authorization": "", **headers})
         assert answer.status_code < 300, (path, answer.status_code, answer.text[:300])
@@ -193,7 +232,7 @@ def test_planted_names_and_numbers_are_nowhere_in_the_clear(vigie: RunningVigie,
 
     def told() -> bool:
         counts = vigie.get("/api/v1/overview")["counts"]
-        return bool(counts["reports"] >= 8 and counts["notifications"] > 0)
+        return bool(counts["reports"] >= 9 and counts["notifications"] > 0)
 
     until(told, 120)
     observer = vigie.cli("token", "create", "--role", "observer", "--quiet").stdout.strip()
@@ -212,6 +251,8 @@ def test_planted_names_and_numbers_are_nowhere_in_the_clear(vigie: RunningVigie,
     for file in sorted((vigie.folder).rglob("*")):
         if file.is_file():
             found[f"file {file.relative_to(vigie.folder)}"] = marks_in(written(file))
+    shown = vigie.get(f"/api/v1/reports/{hidden.json()['report_id']}")
+    assert (shown["alias"], shown["plan_hint"]) == (NAME, PLANTED), "who may read texts reads what was written"
     texts = vigie.get(f"/api/v1/reports/{quote(posted.json()['report_id'], safe='')}")
     leaks = sorted(f"{where}: {', '.join(sorted(marks))}" for where, marks in found.items() if marks)
     assert not leaks, "\n".join(leaks)

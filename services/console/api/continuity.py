@@ -25,6 +25,7 @@ from schemas.commands import (
     TickBox,
 )
 from schemas.ranks import may_work_card
+from schemas.tokens import is_token
 from schemas.words import ActivityState, Level, PlanState
 from services.console.api.answering import COLLIDING, RESPONSES, decide, require_text
 from services.console.api.context import (
@@ -41,8 +42,10 @@ from services.console.api.context import (
     is_limited,
 )
 from services.console.api.scopes import check_activity, check_pole
+from services.console.faults import NotFound
 from services.console.resources import Activity, Alarm, Contingency, Page, Plan, PlanConflict, Strategy, Trigger
 from services.runtime.principals import Principal
+from services.runtime.problems import ProblemError, fault
 from services.runtime.rights import Permission, Role
 from services.runtime.role_words import forbidden
 
@@ -87,6 +90,14 @@ class StartStrategy(Body):
     force: bool = False
 
 
+_NOT_LISTED: Final = fault(
+    "strategy",
+    "unlisted",
+    "cette stratégie n’est pas dans la liste de l’activité",
+    "the activity does not list this strategy",
+)
+
+
 @router.get("/activities", summary="Every activity, with its clocks")
 async def activities(
     reader: Picture, state: Several[ActivityState], pole: str | None = None, criticality: Annotated[int | None, Query(ge=1, le=4, description="at most")] = None,
@@ -119,6 +130,11 @@ async def data_age(author: Deciding, id: str, body: DataAge) -> Response:
 @router.post("/activities/{id}/strategies", responses=RESPONSES, summary="Put a fallback strategy into effect (D51)")
 async def start_strategy(author: Deciding, id: str, body: StartStrategy) -> Response:
     await _answers_for(author, body, id)
+    if not is_token(body.strategy):
+        within = author.within(body)
+        activity = (await within.model.reference(within.realm)).activities.get(id)
+        if activity is None or body.strategy not in activity.strategies:
+            raise ProblemError("invalid", faults=(_NOT_LISTED,))
     return await decide(
         author, body, "continuity", ActivateStrategy, activity=id, strategy=body.strategy,
         expected_capacity_pct=body.expected_capacity_pct, site=body.site, desks=body.desks, force=body.force,
@@ -132,8 +148,10 @@ async def strategies(reader: Picture, part: Cut) -> Page[Strategy]:
 
 @router.post("/strategies/{id:path}/end", responses=RESPONSES)
 async def end_strategy(author: Deciding, id: str, body: Body | None = None) -> Response:
-    if is_limited(author.principal):
+    if is_limited(author.principal) or not is_token(id):
         known = await author.model.strategies(author.within(body).realm)
+        if not is_token(id) and all(s.id != id for s in known):
+            raise NotFound
         await _answers_for(author, body, next((s.activity for s in known if s.id == id), None))
     return await decide(author, body, "continuity", EndStrategy, strategy=id)
 

@@ -20,12 +20,25 @@ from services.console.resources import Page, when
 from services.console.shapes import Shaper
 from services.console.texts import refusal
 from services.runtime.paging import decode, encode
-from services.runtime.vault import TextItem
+from services.runtime.vault import OWN_WORDS, TextItem
 
 LOUD: Final = frozenset({"fact", "decision", "action", "communication", "watch", "alarm", "note", "runtime"})
 """Kinds of lines that are shown when nobody asks for a kind."""
 FREE_TEXT: Final = frozenset({"note", "decision"})
 """Kinds of lines that are told in the words of a person, for those who may read them."""
+
+SHOWN_IN_OWN_WORDS: Final = (
+    "alias",
+    "plan_hint",
+    "phenomenon",
+    "colour",
+    "urgency",
+    "measure",
+    "commune",
+    "zone",
+    "affected_activities",
+)
+"""Fields of a report that have the same name where it came in and where it is shown."""
 
 
 class Journal(Reading):
@@ -97,6 +110,7 @@ class Journal(Reading):
         if row is not None:
             item = self._texts.get_many([row.text_id]).get(row.text_id) if texts and row.text_id and self._texts else None
             fields = item.fields if item else {}
+            row = in_own_words(row, fields.get(OWN_WORDS) or {})
             return found.shape.report(row, fields.get("headline"), fields.get("description"), fields.get("attachments") or ())
         if (lost := await self._lost(realm, id, as_of)) is None:
             raise NotFound
@@ -124,6 +138,14 @@ def command_result(answer: Mapping[str, Any], lang: str) -> r.CommandResult:
         status=answer.get("status"), code=code, detail=refusal(code, values, lang) if refused and code else None,
         result={} if refused else answer["values"], at=when(answer["at"]),
     )  # fmt: skip
+
+
+def in_own_words(row: a.ReportRow, own: Mapping[str, Any]) -> a.ReportRow:
+    """Return the report with what its sender wrote in the place of the hashes on the log."""
+    said = {field: own[field] for field in SHOWN_IN_OWN_WORDS if field in own}
+    if "site_id" in own and "site_unknown" in row.flags:  # else a person has linked it since
+        said["site"] = own["site_id"]
+    return a.ReportRow.model_validate(row.model_dump() | said) if said else row
 
 
 def _said(item: TextItem | None) -> str | None:

@@ -1,7 +1,7 @@
 """Which matters of a source are open: read from the aliases of its accepted reports, so that nothing of its own can be lost.
 
 An opening report carries the alias `key@began:type:site`, the closing one the same with `#end`, the nth that changes its words `key@began#n`. All are
-in the log and in the front's index, with a fingerprint of their words; this keeps the newest episode of each key in memory.
+in the log (there with a hash in place of the sender's key, see log_words) and in the front's index, with a fingerprint of their words; this keeps the newest episode of each key in memory.
 """
 
 from __future__ import annotations
@@ -44,7 +44,12 @@ class Episode:
     @property
     def alias(self) -> str:
         """Of the opening report."""
-        return f"{self.key}@{self.began}:{self.type}:{self.site or ''}"
+        return f"{self.key}@{self.name}"
+
+    @property
+    def name(self) -> str:
+        """Return its name among the episodes of its key."""
+        return f"{self.began}:{self.type}:{self.site or ''}"
 
     def saying(self, content: str, at: int) -> Episode:
         """The same after one more update."""
@@ -130,14 +135,14 @@ class Episodes:
         opened: dict[str, tuple[int, Episode]] = {}
         ended: dict[str, Known] = {}
         updated: dict[int, tuple[int, Known]] = {}
-        for alias, known in self._ledger.aliases(realm, sender, f"{key}@").items():
-            name = alias.removesuffix(END)
-            if (update := _UPDATE.fullmatch(name, len(key) + 1)) is not None:
+        for told, known in self._ledger.aliases(realm, sender, key, "@").items():
+            name = told.removesuffix(END)
+            if (update := _UPDATE.fullmatch(name)) is not None:
                 began, n = int(update[1]), int(update[2])
                 updated[began] = max(updated.get(began, (0, known)), (n, known), key=lambda u: u[0])
-            if (found := _NAME.fullmatch(name, len(key) + 1)) is None:
+            if (found := _NAME.fullmatch(name)) is None:
                 continue  # another key that begins so, or an alias of a native report
-            if name != alias:
+            if name != told:
                 ended[name] = known
             else:
                 episode = Episode(key, int(found[1]), found[2], found[3] or None, known.report_id)
@@ -148,6 +153,6 @@ class Episodes:
         if newest.began in updated:
             updates, last = updated[newest.began]
             newest = replace(_said(newest, last), updates=updates)
-        if (end := ended.get(newest.alias)) is None:
+        if (end := ended.get(newest.name)) is None:
             return newest
         return replace(newest, ended=end.recorded_at, over=end.occurred_at)

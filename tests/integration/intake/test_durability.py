@@ -14,6 +14,7 @@ import orjson
 import pytest
 
 from services.intake.idempotency import Known, Ledger, keyed_id
+from services.intake.log_words import LogWords
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
@@ -95,7 +96,7 @@ async def test_what_the_input_has_lost_is_taken_when_its_sender_comes_again(fron
     async with front.client() as http:
         await http.post("/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "kept"})
     front.stop()
-    ledger = Ledger(front.data.root / "intake" / "answers.db")
+    ledger = Ledger(front.data.root / "intake" / "answers.db", LogWords(b"key"))
     (sender,) = ledger._reading.execute("SELECT DISTINCT sender FROM reports").fetchone()
     ledger._store([Known(keyed_id(realm, sender, "lost"), realm, "00" * 16, 1, sender, None)], {0: 1 << 40})
     ledger.close()

@@ -160,6 +160,7 @@ def test_the_template_can_be_played() -> None:
             "essai.yaml:7: an expectation of kind sites_count needs one of max, min",
         ),
         (HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: level, min: 3, max: 2}\n", "essai.yaml:7: min: more than max"),
+        (HEAD + EVENT.replace("at: 0", "at: 0, id: Mme Durand"), "essai.yaml:5: id: 'Mme Durand' is no code"),
         (HEAD + EVENT.replace("at: 0", "at: 0, colour: oranje"), "essai.yaml:5: colour: no colour oranje; orange?"),
         (HEAD + EVENT + "expectations:\n  - {id: C, at_min: 1, kind: not_confirmed, event: E9}\n", "essai.yaml:7: event: no event 'E9'"),
         (

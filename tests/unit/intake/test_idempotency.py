@@ -4,15 +4,18 @@ from pathlib import Path
 import pytest
 
 from services.intake.idempotency import Known, Ledger, identify, keyed_id
+from services.intake.log_words import LogWords
 from services.intake.native import Claim
 from tests.unit.intake.test_native import ADMIN, claim, report
 
 SECRET = b"s" * 32
 
+WORDS = LogWords(b"key")
+
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "answers.db")
+    return Ledger(tmp_path / "answers.db", WORDS)
 
 
 def known(n: int, alias: str | None = None) -> Known:
@@ -49,7 +52,7 @@ async def test_answers_survive_a_restart(ledger: Ledger, tmp_path: Path) -> None
     assert ledger.get(known(1).report_id) == known(1, alias="E1")
     await ledger.flush()
     ledger.close()
-    again = Ledger(tmp_path / "answers.db")
+    again = Ledger(tmp_path / "answers.db", WORDS)
     assert again.get(known(1).report_id) == known(1, alias="E1")
     assert again.resolve("92", "s", "E1") == known(1).report_id
     assert again.get("no uuid") is None
@@ -59,7 +62,7 @@ async def test_answers_survive_a_restart(ledger: Ledger, tmp_path: Path) -> None
 async def test_what_a_crash_left_on_the_log_is_unanswered_until_its_sender_comes_again(ledger: Ledger, tmp_path: Path) -> None:
     ledger._store([replace(known(1), answered=False)], {0: 8})
     ledger.close()
-    again = Ledger(tmp_path / "answers.db")
+    again = Ledger(tmp_path / "answers.db", WORDS)
     assert again.get(known(1).report_id) == replace(known(1), answered=False)
     again.answered(known(1).report_id)
     assert again.get(known(1).report_id) == known(1)
@@ -91,7 +94,7 @@ async def test_the_reports_of_an_alias_come_with_what_they_said(ledger: Ledger) 
     await ledger.flush()
     ledger.sent(0, ledger.sending(0), 2, second)
     ledger.sent(0, ledger.sending(0), 3, known(3, alias="dish@17:outage_it:"))
-    assert ledger.aliases("92", "s", "disk@") == {"disk@17:outage_it:": first, "disk@17#1": second}
+    assert ledger.aliases("92", "s", "disk", "@") == {"17:outage_it:": first, "17#1": second}
 
 
 async def test_the_position_never_passes_a_record_that_is_still_under_way(ledger: Ledger) -> None:
@@ -112,9 +115,11 @@ async def test_the_first_answer_stands(ledger: Ledger) -> None:
     assert ledger.get(first.report_id) == first
 
 
-@pytest.mark.parametrize("flushed", [False, True])
-async def test_references_are_ids_aliases_or_keys_of_the_same_sender(ledger: Ledger, flushed: bool) -> None:
-    first = Known(keyed_id("92", "s", "key-1"), "92", "0" * 32, 1, "s", "E1")
+@pytest.mark.parametrize(("flushed", "hashed"), [(False, True), (True, True), (True, False)])
+async def test_references_are_ids_aliases_or_keys_of_the_same_sender(ledger: Ledger, flushed: bool, hashed: bool) -> None:
+    """Also by an alias that an earlier version kept in the clear (not `hashed`)."""
+    alias = WORDS.name("92", "E1") if hashed else "E1"
+    first = Known(keyed_id("92", "s", "key-1"), "92", "0" * 32, 1, "s", alias)
     ledger.sent(0, ledger.sending(0), 0, first)
     if flushed:
         await ledger.flush()

@@ -13,7 +13,7 @@ from schemas.cap import MEDIA_TYPE
 from schemas.realms import is_live
 from schemas.words import EventType, MsgType
 from services.intake.geography import Geography, Located, circle, polygon
-from services.intake.idempotency import Ledger
+from services.intake.idempotency import Known, Ledger
 from services.intake.machines.asked import Asked, Reply
 from services.intake.machines.cap.meaning import Event, colours_of, events_of, is_expired, phenomenon_in, texts_of, times_of
 from services.intake.machines.cap.message import Identity, Info, Message, read
@@ -176,26 +176,29 @@ class _Telling:
 
     def came_too_late(self) -> bool:
         """A newer message that came first has replaced or withdrawn it: feeds list the newest first. What was taken before is repeated."""
-        start = _start(self._message.identity)
-        return self._ledger.is_outdated(self._realm, self._sender, start) and not self._ledger.aliases(self._realm, self._sender, start)
+        identity = self._message.identity
+        return self._ledger.is_outdated(self._realm, self._sender, _start(identity)) and not self._heard_of(identity)
 
     def unheard(self) -> list[str]:
         """Names of what it replaces or withdraws, and has not come."""
         if self._message.type not in ("Update", "Cancel"):
             return []
-        return [start for r in self._message.references if not self._ledger.aliases(self._realm, self._sender, start := _start(r))]
+        return [_start(r) for r in self._message.references if not self._heard_of(r)]
 
     @staticmethod
     def _concerns(event: Event, located: Located | None) -> bool:
         return not event.info.areas or located is None or bool(located.communes or located.sites)
 
     def _earlier(self, reference: Identity) -> list[_Earlier]:
-        start = _start(reference)
         found = []
-        for alias, known in self._ledger.aliases(self._realm, self._sender, start).items():
-            type_, _, name = alias.removeprefix(start).removesuffix(OVER).partition(".")
-            found.append(_Earlier(type_, name, known.report_id, reference.sent_ms, alias.endswith(OVER)))
+        for told, known in self._heard_of(reference).items():
+            type_, _, name = told.removesuffix(OVER).partition(".")
+            found.append(_Earlier(type_, name, known.report_id, reference.sent_ms, told.endswith(OVER)))
         return found
+
+    def _heard_of(self, identity: Identity) -> dict[str, Known]:
+        """Return the reports that a message made, by type and name of their event."""
+        return self._ledger.aliases(self._realm, self._sender, short(identity.key), _sent(identity))
 
     # ── alerts and updates ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -308,4 +311,8 @@ def _standing(earlier: list[_Earlier]) -> list[_Earlier]:
 
 def _start(identity: Identity) -> str:
     """Beginning of the aliases of a message's reports."""
-    return f"{short(identity.key)}#{identity.sent_ms}."
+    return f"{short(identity.key)}{_sent(identity)}"
+
+
+def _sent(identity: Identity) -> str:
+    return f"#{identity.sent_ms}."

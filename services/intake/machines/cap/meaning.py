@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any, Final
 
 from schemas.cap import SEVERITY
+from schemas.tokens import is_token
 from schemas.words import EventType
 from services.intake.machines.cap.message import Info, Message
 from services.intake.machines.signals import MAX_LABELS, rule_for
@@ -129,7 +130,7 @@ def _event(message: Message, blocks: tuple[Info, ...], source: Source) -> Event:
     phenomenon, colour = rule.phenomenon or _phenomenon(codes), rule.colour or _colour(codes)
     type_ = rule.type or _type(info, codes, phenomenon or colour, source)
     weather = type_ is EventType.WEATHER_ALERT
-    name = phenomenon if weather and phenomenon else _name(info)
+    name = phenomenon if weather and phenomenon and is_token(phenomenon) else _name(info)
     return Event(
         blocks, type_, name[:50], rule.site or source.site, rule.severity or source.severity or SEVERITY[info.severity],
         phenomenon if weather else None, colour if weather else None, rule.drop,

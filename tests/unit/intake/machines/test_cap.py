@@ -20,6 +20,7 @@ from signxml import XMLSigner, methods
 from schemas.reports import ReportReceived
 from services.runtime.principals import Scope
 from services.runtime.rights import Role
+from services.runtime.vault import OWN_WORDS
 from tests.loopback import serving
 from tests.unit.intake.conftest import Door
 from tests.unit.intake.machines.cap_messages import ELSEWHERE, SITUATIONS, SQUARE, area, bare, info, message, pair, ref, vigilance
@@ -146,8 +147,9 @@ async def test_in_old_bulletins_of_the_weather_service_the_territory_travels_und
             bulletin = vigilance(area=area(areaDesc="Paris et petite couronne", geocode=pair("department", "75")))
             await http.post("/api/v1/cap", content=message(bulletin, sender=sender))
     (report,) = told(door)
-    assert report.alias is not None
-    assert report.alias.startswith("vigilance@meteo.fr,")
+    kept = await door.intake.vault.texts.get(f"report-{report.report_id}")
+    assert kept is not None
+    assert kept.fields[OWN_WORDS]["alias"].startswith("vigilance@meteo.fr,")
 
 
 async def test_an_area_that_is_on_no_map_waits_for_a_person(door: Door) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
+from schemas.reports import matter_of
+from services.intake.log_words import LogWords
 from services.intake.machines.episodes import Episodes
 from services.runtime.kafka import BrokerAway
 from tests.unit.intake.conftest import Door
@@ -163,7 +165,9 @@ async def test_ends_of_a_group_come_after_its_beginnings(door: Door) -> None:
             [alert(fingerprint="a", starts=ago(300)) | over, alert(fingerprint="b", starts=ago(200))],
         ):
             assert (await http.post("/webhooks/alertmanager", json=group(*alerts))).status_code == 202
-    assert [(m.alias or "")[0] + m.type.value for _, m, _ in door.inputs.appended] == ["aoutage_it", "boutage_it", "areopening"]
+    reports = [m for _, m, _ in door.inputs.appended]
+    assert [m.type.value for m in reports] == ["outage_it", "outage_it", "reopening"]
+    assert reports[2].references == (reports[0].report_id,)
     began = [m.occurred_at for _, m, _ in door.inputs.appended]
     assert began[1] < began[2], "it is of its own time"
 
@@ -177,3 +181,16 @@ async def test_several_words_on_one_matter_stay_in_their_order(door: Door) -> No
     async with door.client(Authorization=f"Bearer {key}", **{"content-type": "application/cloudevents-batch+json"}) as http:
         assert (await http.post("/api/v1/events", content=orjson.dumps(events))).status_code == 202
     assert [t for t, *_ in kinds(door)] == ["outage_it", "reopening"] * 2
+
+
+async def test_an_episode_that_an_earlier_version_opened_is_ended_under_its_name(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decider takes reports with another name for those of another alert, which would keep its cause open."""
+    await source(door, dialect="pagerduty", key=KEY)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(LogWords, "machine_alias", lambda _self, _realm, alias: alias)
+        await told(door, *(event(severity=s, timestamp=ago(60)) for s in ("warning", "critical")), forgetful=True)
+    await told(door, event("resolve"), event(severity="warning"), forgetful=True)
+    opened, changed, ended, new = (message for _, message, _ in door.inputs.appended)
+    assert ended.references == (opened.report_id,)
+    assert matter_of(opened.alias) == matter_of(changed.alias) == matter_of(ended.alias)
+    assert "h:" in str(matter_of(new.alias)), "the next episode has no word of its sender"
