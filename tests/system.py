@@ -69,6 +69,7 @@ class RunningVigie:
         options: tuple[str, ...] = (),
         under: tuple[str, ...] = (),
         first: bool = False,
+        verbose: bool = True,
         **environment: str,
     ) -> None:
         """`under`: a command that becomes `vigie up`. `first`: it is started by its command and makes the topics, as on a new machine."""
@@ -76,7 +77,14 @@ class RunningVigie:
         self.http_address = f"127.0.0.1:{free_ports(1)[0]}"
         self.url = f"http://{self.http_address}"
         self._under = under
-        self._arguments = ["up", "--demo" if demo else "--no-demo", "--workers", str(workers), *options]
+        self._arguments = [
+            "up",
+            "--demo" if demo else "--no-demo",
+            "--workers",
+            str(workers),
+            *(["--verbose"] if verbose else []),
+            *options,
+        ]
         kept = {n: v for n, v in os.environ.items() if not n.startswith("VIGIE_") or n in ("VIGIE_CACHE_DIR", "VIGIE_JAVA")}
         self.environment = kept | {"VIGIE_DATA_DIR": str(folder / "data"), "VIGIE_HTTP": self.http_address, "NO_COLOR": "1"}
         self.environment |= {"VIGIE_FORESIGHT_AFTER_S": FORESIGHT_AFTER_S}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,14 +20,31 @@ from services.runtime.supervisor.up import Options, UpFailed
 from services.runtime.supervisor.up import up as run_up
 
 
-def _greeting(settings: Settings, demo: bool) -> str:
-    lines = ["", f"  Vigie is ready: http://{settings.http}"]
+def summary(settings: Settings, demo: bool) -> str:
+    """Return what a person reads once everything runs: where, how to log in, what to try, how to stop."""
+    command = command_name()
     code = settings.data.secrets / "admin.code"
-    if code.exists():
-        lines.append(f"  First login: the one-time administrator code is in {code}")
+    rows = [("Log in", f"with the one-time administrator code: cat {code}")] if code.exists() else []
     if demo:
-        lines.append("  An exercise runs beside the empty live realm: S04, power cut Nanterre – La Défense, at speed 20")
-    return "\n".join([*lines, "  Ctrl-C stops everything cleanly. In another shell: vigie status", ""])
+        rows.append(("Look at", "the exercise beside the empty live realm: S04, power cut Nanterre – La Défense"))
+    rows += [
+        ("Try", f"{command} report --site cen-1 --type outage_power --severity 3"),
+        ("", f"{command} status, {command} incidents, {command} --help"),
+        ("Logs", f"{settings.data.logs} ({command} up --verbose shows them here)"),
+        ("Stop", "Ctrl-C, or SIGTERM: everything ends cleanly, nothing is lost"),
+    ]
+    lines = [f"    {name:<8} {text}" for name, text in rows]
+    return "\n".join(["", f"  Vigie is ready: http://{settings.http}", "", *lines, ""])
+
+
+def command_name() -> str:
+    """Return how this command is called from the folder in which it was started."""
+    if shutil.which("vigie") is not None:
+        return "vigie"
+    started = Path(sys.argv[0])
+    with suppress(ValueError):
+        return str(started.absolute().relative_to(Path.cwd()))
+    return str(started)
 
 
 def up(
@@ -35,6 +55,9 @@ def up(
     redis: Annotated[str | None, typer.Option(help="redis://HOST:PORT/DB of an existing store, in place of the embedded one")] = None,
     demo: Annotated[bool, typer.Option(help="Play S04 in an exercise realm")] = False,
     workers: Annotated[int, typer.Option(min=1, max=8, help="Processes per decider")] = 1,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show the log lines of all processes; else they go to DATA/logs")
+    ] = False,
 ) -> None:
     """Run the whole system on this machine until Ctrl-C."""
     flags: dict[str, Any] = {"data_dir": data, "http": http, "territory": territory, "kafka": kafka, "redis": redis}
@@ -60,7 +83,8 @@ def up(
         before_services=lambda addresses: prepare_system(
             settings.model_copy(update={"kafka": addresses.kafka, "redis": addresses.redis, "console": addresses.console})
         ),
-        greeting=lambda s: _greeting(s, demo),
+        greeting=lambda s: summary(s, demo),
+        verbose=verbose,
     )
     try:
         asyncio.run(run_up(options))

@@ -72,8 +72,14 @@ def _fetch(jar: Jar, folder: Path) -> None:
     raise JarsUnavailable(f"{jar.coordinate} cannot be fetched from Maven Central ({reason})")
 
 
-def classpath(cache_dir: Path, say: Callable[[str], None]) -> list[Path]:
+def _say_nothing(_: str) -> None:
+    pass
+
+
+def classpath(cache_dir: Path, say: Callable[[str], None], progress: Callable[[str], None] = _say_nothing) -> list[Path]:
     """All jars, checked; missing or damaged ones are fetched first. `say` gets one line when that takes time.
+
+    `progress` gets how many have been fetched, after each.
 
     Safe when several processes share the cache. Raises JarsUnavailable, or OSError when the cache cannot be written.
     """
@@ -88,7 +94,8 @@ def classpath(cache_dir: Path, say: Callable[[str], None]) -> list[Path]:
             say(f"{', '.join(damaged)} in {folder} does not match its checksum: fetching it again")
         elif wanted:
             say(f"fetching Kafka {KAFKA_VERSION}: {len(wanted)} jars, 46 MB in all, once")
-        list(pool.map(lambda jar: _fetch(jar, folder), wanted))
+        for n, _ in enumerate(pool.map(lambda jar: _fetch(jar, folder), wanted), start=1):
+            progress(f"{n} of {len(wanted)}")
     return [folder / jar.filename for jar in jars]
 
 

@@ -12,10 +12,15 @@ from services.runtime.embedded.kafka import KafkaNode
 
 
 def make_node(
-    folder: Path, ports: tuple[int, int], log_file: Path, cache_dir: Path, say: Callable[[str], None] = lambda _: None
+    folder: Path,
+    ports: tuple[int, int],
+    log_file: Path,
+    cache_dir: Path,
+    say: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> KafkaNode:
     """A node with everything in `folder`; `prepare` it before the start. `ports`: of the broker, of the controller. Fetches jars that are missing, `say`
-    gets a line then. Raises JavaUnusable, JarsUnavailable, OSError.
+    gets a line then and `progress` how many there are so far. Raises JavaUnusable, JarsUnavailable, OSError.
     """
-    java, jars = find_java(configured_java()), tuple(classpath(cache_dir, say))
+    java, jars = find_java(configured_java()), tuple(classpath(cache_dir, say, progress))
     return KafkaNode(folder, *ports, java, jars, log_file, classes=kept_classes(java, jars))

@@ -32,6 +32,7 @@ from services.runtime.supervisor.forking import ForkServer
 from services.runtime.supervisor.lock import DataDirBusy, DataDirLock
 from services.runtime.supervisor.orphans import end_orphans
 from services.runtime.supervisor.plan import Plan
+from services.runtime.supervisor.progress import Progress
 from services.runtime.supervisor.status import Addresses, read_status
 from services.runtime.supervisor.stream import NamedOutput, Stream
 from services.runtime.supervisor.supervisor import FREE_MB, Supervisor, free_mb
@@ -68,13 +69,15 @@ class Options:
     """Called once topics exist, before any service starts: opens the live realm, publishes the territory. Raises UpFailed."""
     greeting: Callable[[Settings], str]
     """What the person who started it reads once everything is ready."""
+    verbose: bool = True
+    """Show every line of every process; else they go to a file and the terminal shows the start and a summary."""
 
 
 async def up(options: Options) -> None:
     """Run the whole system until SIGINT or SIGTERM. Raises UpFailed."""
     settings = options.settings
     data = settings.data
-    stream = Stream()
+    stream = Stream(verbose=options.verbose)
     try:
         with contextlib.ExitStack() as stack:
             lock = _take_data_dir(data)
@@ -82,6 +85,7 @@ async def up(options: Options) -> None:
             stack.callback(data.started.unlink, missing_ok=True)
             try:
                 data.started.unlink(missing_ok=True)
+                stream.file = data.logs / "up.log"
                 logs.configure("vigie", json_file=data.logs / "vigie.jsonl", output=NamedOutput(stream, "vigie"), colour=stream.colour)
             except OSError as error:
                 raise _unusable(data, error) from error
@@ -146,22 +150,27 @@ async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
     environment["VIGIE_DEMO_REALM"] = f"{settings.territory.name}~ex-demo-{secrets.token_hex(3)}" if options.demo else ""
     forks = ForkServer(environment, plans.PRELOAD)
     supervisor = Supervisor(settings.data, addresses, stream, forks)
+    progress = Progress(stream)
     with pages, contextlib.closing(forks), _signals() as stop_asked:
         forks.begin()  # it imports while the broker starts
-        starting = asyncio.create_task(_start(options, supervisor, addresses, environment, ports, sockets))
+        starting = asyncio.create_task(_start(options, supervisor, addresses, environment, ports, sockets, progress))
         asked = asyncio.create_task(stop_asked.wait())
         try:
             await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
                 await asked
+            progress.step("Stopping")
             log.info("system.stopping")
         finally:
             starting.cancel()
             asked.cancel()
             await supervisor.stop()
             await asyncio.gather(starting, asked, return_exceptions=True)
+            progress.done()
     log.info("system.stopped")
+    if not options.verbose:
+        stream.plain("  Vigie has stopped.")
 
 
 async def _start(
@@ -171,13 +180,17 @@ async def _start(
     environment: dict[str, str],
     ports: dict[str, int],
     sockets: dict[str, int],
+    progress: Progress,
 ) -> None:
     began = time.monotonic()
     settings = options.settings
-    servers, later = await asyncio.to_thread(_server_plans, options, ports, environment)
+    progress.step("Making the servers ready")
+    servers, later = await asyncio.to_thread(_server_plans, options, ports, environment, progress)
+    progress.step("Starting the broker and the store")
     children = supervisor.start(servers)
     await asyncio.gather(*(_until_ready(child) for child in children))
     await _external_servers(options)
+    progress.step("Making topics ready")
     try:
         made = await _in_time("making topics ready", provision(addresses.kafka, replication=settings.kafka_replication))
     except BrokerUnreachable as error:
@@ -190,9 +203,11 @@ async def _start(
         raise UpFailed(f"the topics cannot be made on {addresses.kafka}: {error}") from error
     if made.created:
         log.info("topics.created", count=len(made.created))
+    progress.step("Making accounts, the live realm and the territory ready")
     await _in_time("making accounts and the live realm ready", options.before_services(addresses))
+    progress.step("Starting the services")
     services = supervisor.start(plans.service_plans(settings, environment, ports, sockets, options.workers))
-    all_ready = asyncio.create_task(_until_all_ready(services))
+    all_ready = asyncio.create_task(_until_all_ready(services, progress))
     try:
         await _until_front_serves(services, is_new=bool(made.created))
         settings.data.started.touch()
@@ -201,6 +216,7 @@ async def _start(
         all_ready.cancel()
     supervisor.enter("ready")
     log.info("system.ready", address=f"http://{settings.http}", seconds=round(time.monotonic() - began, 1))
+    progress.done()
     supervisor.say(options.greeting(settings))
     if options.demo:
         later.append(plans.demo_plan(settings, environment))
@@ -224,7 +240,9 @@ async def _in_time(what: str, work: Awaitable[T]) -> T:
         task.cancel()
 
 
-def _server_plans(options: Options, ports: dict[str, int], environment: dict[str, str]) -> tuple[list[Plan], list[Plan]]:
+def _server_plans(
+    options: Options, ports: dict[str, int], environment: dict[str, str], progress: Progress
+) -> tuple[list[Plan], list[Plan]]:
     """Plans of the embedded servers, made ready on disk; and what is done for them when everything runs. Blocking (downloads, formatting)."""
     settings, data = options.settings, options.settings.data
     found: list[Plan] = []
@@ -236,9 +254,12 @@ def _server_plans(options: Options, ports: dict[str, int], environment: dict[str
             found.append(plans.store_plan(store_node, environment))
         if options.kafka is None:
             own = ports["kafka"], ports["controller"]
-            node = make_node(
-                data.kafka, own, data.logs / "broker.jsonl", settings.cache_dir, lambda text: log.info("kafka.jars", what=text)
-            )
+
+            def tell(text: str) -> None:
+                log.info("kafka.jars", what=text)
+                progress.step(text[:1].upper() + text[1:])
+
+            node = make_node(data.kafka, own, data.logs / "broker.jsonl", settings.cache_dir, tell, progress.detail)
             node.prepare()
             found.append(plans.broker_plan(node, environment))
             if node.classes is None and can_keep(node.java, node.jars):
@@ -295,14 +316,19 @@ async def _until_front_serves(children: list[Child], *, is_new: bool) -> None:
         log.warning("front.alone", waiting_for={c.status.name: c.status.why or c.status.state for c in awaited})
 
 
-async def _until_all_ready(children: list[Child]) -> None:
-    waiting = asyncio.gather(*(child.ready.wait() for child in children))
+async def _until_all_ready(children: list[Child], progress: Progress) -> None:
+    waiting = asyncio.gather(*(_tell_ready(child, children, progress) for child in children))
     try:
         await asyncio.wait_for(asyncio.shield(waiting), READY_S)
     except TimeoutError:
         late = {c.status.name: c.status.why or c.status.state for c in children if not c.ready.is_set()}
         log.warning("system.slow", waiting_for=late)
         await waiting
+
+
+async def _tell_ready(child: Child, children: list[Child], progress: Progress) -> None:
+    await child.ready.wait()
+    progress.detail(f"{sum(c.ready.is_set() for c in children)} of {len(children)}")
 
 
 @contextlib.contextmanager

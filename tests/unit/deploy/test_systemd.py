@@ -19,7 +19,7 @@ def said(name: str) -> list[str]:
 
 
 def test_it_runs_vigie_up_with_settings_that_exist() -> None:
-    assert said("ExecStart") == ["/opt/vigie/.venv/bin/vigie up"]
+    assert said("ExecStart") == ["/opt/vigie/.venv/bin/vigie up --verbose"]
     given = [pair.partition("=")[0] for pair in said("Environment")[0].split()]
     assert set(given) <= set(variables())
 

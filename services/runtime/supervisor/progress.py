@@ -1,0 +1,57 @@
+"""Progress of a start, for the person who waits for it: one line on a terminal, short lines elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import Final, Protocol
+
+AGAIN_S: Final = 0.2
+"""A terminal's line is drawn no more often than this, except for a new step."""
+WIDTH: Final = 79
+
+
+class Writes(Protocol):
+    """The part of `Stream` that this needs."""
+
+    @property
+    def interactive(self) -> bool: ...
+
+    def plain(self, text: str) -> None: ...
+
+    def status(self, text: str) -> None: ...
+
+
+class Progress:
+    """Tells which step of the start is under way."""
+
+    def __init__(self, out: Writes) -> None:
+        self._out = out
+        self._step = ""
+        self._drawn_at = 0.0
+        self._began = time.monotonic()
+
+    def step(self, text: str) -> None:
+        """Begin a step: one line where output goes to a file, in place on a terminal."""
+        self._step = text
+        if self._out.interactive:
+            self._draw("")
+        else:
+            self._out.plain(f"  {text} …")
+
+    def detail(self, text: str) -> None:
+        """Say how far the step is; shown on a terminal only."""
+        if self._out.interactive and time.monotonic() - self._drawn_at >= AGAIN_S:
+            self._draw(text)
+
+    def done(self) -> None:
+        """Leave the terminal's line to what comes next."""
+        if self._out.interactive:
+            self._out.status("")
+
+    def _draw(self, detail: str) -> None:
+        self._drawn_at = time.monotonic()
+        seconds = round(self._drawn_at - self._began)
+        width = min(shutil.get_terminal_size().columns - 1, WIDTH)
+        line = f"  {self._step} … {detail}".rstrip()
+        self._out.status(f"{line[: width - 6]} {seconds:>3} s")

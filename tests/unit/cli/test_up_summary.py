@@ -1,0 +1,47 @@
+"""The summary of `vigie up` says where, how to log in, what to try and how to stop."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.cli.up import command_name, summary
+from services.runtime.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    settings = Settings(data_dir=tmp_path)
+    settings.data.secrets.mkdir(parents=True)
+    return settings
+
+
+def test_it_is_short_and_names_all_that_a_newcomer_needs(settings: Settings) -> None:
+    (settings.data.secrets / "admin.code").write_text("AAAA-BBBB", encoding="utf-8")
+    told = summary(settings, demo=True)
+    assert len(told.splitlines()) <= 12
+    assert "AAAA" not in told, "what starts in the background is kept in log files"
+    for word in (
+        f"http://{settings.http}",
+        str(settings.data.secrets / "admin.code"),
+        "S04",
+        "report --site",
+        "Ctrl-C",
+        str(settings.data.logs),
+    ):
+        assert word in told
+
+
+def test_without_a_first_code_nothing_is_said_of_it(settings: Settings) -> None:
+    assert "admin.code" not in summary(settings, demo=False)
+
+
+def test_a_command_is_named_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / ".venv" / "bin" / "vigie"), "up"])
+    assert command_name() == ".venv/bin/vigie"
+    monkeypatch.setattr(sys, "argv", ["/opt/vigie/bin/vigie", "up"])
+    assert command_name() == "/opt/vigie/bin/vigie"
