@@ -79,6 +79,9 @@ class ReportRow(Model):
     labels: dict[str, str] = Field(default_factory=dict, description="of a machine's alert")
     sites: tuple[str, ...] = Field(default=(), description="sites in the area that it names")
     signature: str | None = Field(default=None, description="CAP: unsigned, unchecked, valid, invalid")
+    corrected_by: str | None = Field(
+        default=None, exclude_if=lambda by: by is None, description="who changed its words after a refusal: a token"
+    )
 
 
 SHOWN_MEMBERS: Final = 5

@@ -101,6 +101,9 @@ class ReportReceived(Message):
     text_id: str | None = Field(default=None, description="reference into `texts`: headline, description, contact, raw bytes")
     dialect: str = "native"
     signature: str | None = Field(default=None, max_length=16, description="CAP: unsigned, unchecked, valid, invalid")
+    corrected_by: str | None = Field(
+        default=None, max_length=64, description="who changed the words of a refused message before it was offered again: a token"
+    )
     fingerprint: str | None = Field(
         default=None,
         max_length=64,

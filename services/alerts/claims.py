@@ -6,7 +6,7 @@ from collections.abc import Container
 from math import isfinite
 from typing import Final
 
-from schemas.alerts import ReportRow
+from schemas.alerts import ReportRow, Why
 from schemas.base import HOUR_MS, Instant
 from schemas.causes import Cause
 from schemas.reports import ReportReceived, Window
@@ -46,7 +46,8 @@ def row_of(report: ReportReceived, recorded_at: Instant, territory: Territory) -
         persons_concerned=report.persons_concerned, measure=report.measure, phenomenon=report.phenomenon, colour=report.colour,
         plan_hint=report.plan_hint, text_id=report.text_id, dialect=report.dialect, effective=report.effective, expected_end=end,
         lifts=report.lifts, affected_activities=report.affected_activities, labels=report.labels,
-            sites=_known(report.sites, territory), signature=report.signature,
+            sites=_known(report.sites, territory), signature=report.signature, corrected_by=report.corrected_by,
+        why=() if report.corrected_by is None else (Why(code="corrected", value=report.corrected_by),),
     )  # fmt: skip
 
 

@@ -13,10 +13,18 @@ import httpx
 import typer
 from aiokafka.errors import KafkaError
 
+from schemas.base import Command, UnknownType, message_class
+from schemas.envelope import CE_SOURCE, CE_TYPE
+from schemas.reports import ReportReceived
+from schemas.words import Certainty
 from services.cli.client import local_token, no_answer
+from services.console.lines import author_source
+from services.intake.corrections import HEADER
+from services.runtime.access import LOCAL_ADMIN
 from services.runtime.deadletters import DeadLetter, Lane
-from services.runtime.kafka import BrokerAway, RecordProducer, partition_for
+from services.runtime.kafka import BrokerAway, RecordHeaders, RecordProducer, partition_for
 from services.runtime.letters import RecordGone, headers_again, read_letters, republish, row_of, time_of
+from services.runtime.rights import Role
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
 
@@ -144,24 +152,49 @@ def replay(
             return await _republish(settings, letter, corrected)
         if letter.lane is Lane.REFUSED:
             return await _post(settings, letter, corrected)
-        content = corrected if corrected is not None else await _body(settings, letter)
+        content, headers = corrected, headers_again(letter, input_type)
+        original = await _body(settings, letter)
+        if content is None or content == original:
+            content = original
+        else:
+            content, headers = name_corrector(content, headers)
         if letter.topic is None:
             raise DlqFailed(f"{letter.id} does not say which topic it came from")
         key = realm or letter.realm
         if not key:
             raise DlqFailed(f"{letter.id} has no realm: give one with --realm")
         async with RecordProducer(settings.kafka) as producer:
-            partition, offset = await producer.send_raw(
-                letter.topic, partition_for(letter.topic, key), key.encode(), content, headers_again(letter, input_type)
-            )
+            partition, offset = await producer.send_raw(letter.topic, partition_for(letter.topic, key), key.encode(), content, headers)
         return f"{letter.input_id or letter.id} is on {letter.topic} again (partition {partition}, offset {offset})"
 
     typer.echo(_run(again()))
 
 
+def name_corrector(value: bytes, headers: RecordHeaders) -> tuple[bytes, RecordHeaders]:
+    """Return a corrected input that says who changed it: the operator of this machine.
+
+    A report counts as unconfirmed; a command becomes the operator's own. Any other input stays as it is given: nobody speaks in it.
+    """
+    told = dict(headers)
+    try:
+        kind = message_class(told.get(CE_TYPE, b"").decode("utf-8", "replace"))
+        document = json.loads(value)
+    except (UnknownType, ValueError):
+        return value, headers
+    if not isinstance(document, dict):
+        return value, headers
+    if issubclass(kind, ReportReceived):
+        unsure = document.get("certainty") == Certainty.RUMOUR
+        document |= {"corrected_by": LOCAL_ADMIN, "certainty": (Certainty.RUMOUR if unsure else Certainty.UNCONFIRMED).value}
+    elif issubclass(kind, Command):
+        document |= {"author": LOCAL_ADMIN, "role": Role.ADMIN.value}
+        told[CE_SOURCE] = author_source(LOCAL_ADMIN, Role.ADMIN.value).encode()
+    return json.dumps(document, ensure_ascii=False).encode(), list(told.items())
+
+
 async def _republish(settings: Settings, letter: DeadLetter, corrected: bytes | None) -> str:
     try:
-        partition, offset = await republish(settings.kafka, letter, corrected)
+        partition, offset = await republish(settings.kafka, letter, corrected, [(HEADER, LOCAL_ADMIN.encode())])
     except RecordGone as error:
         raise DlqFailed(str(error)) from error
     return f"{letter.id} is on {letter.topic} again (partition {partition}, offset {offset})"

@@ -20,15 +20,16 @@ def _is_first_word(fact: FactRecord) -> bool:
 def _report(fact: FactRecord) -> Fields | None:
     r = fact.data["row"]
     first = _is_first_word(fact)
+    by = r.get("corrected_by") if first else None
     return {
         "kind": "fact", "change": r["state"] if first else "verdict", "occurred_at": r["occurred_at"] if first else fact.at,
         "incident": r.get("incident"), "site": r.get("site"), "report": r["id"], "certainty": r["confirmation"],
         "source": r["source"], "text_id": r.get("text_id") if first else None,
         "values": _some({
             "type": r["type"], "severity": r["severity"], "reason": r.get("reason"), "commune": r.get("commune"),
-            "msg_type": r["msg_type"], "zone": list(r.get("zone") or ()) or None, "alias": r.get("alias"),
+            "msg_type": r["msg_type"], "zone": list(r.get("zone") or ()) or None, "alias": r.get("alias"), "corrected_by": by,
         }),
-    }  # fmt: skip
+    } | ({"author": by} if by else {})  # fmt: skip
 
 
 def _site(fact: FactRecord) -> Fields:

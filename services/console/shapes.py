@@ -103,7 +103,7 @@ class Shaper:
             occurred_at=when(row.occurred_at), recorded_at=when(row.recorded_at), capacity_lost_pct=row.capacity_lost_pct,
             persons_concerned=row.persons_concerned, measure=row.measure, phenomenon=row.phenomenon, colour=row.colour,
             plan_hint=row.plan_hint, headline=headline, description=description, attachments=list(attachments), dialect=row.dialect,
-            sites=list(row.sites), signature=row.signature,
+            sites=list(row.sites), signature=row.signature, corrected_by=row.corrected_by,
         )  # fmt: skip
 
     def escalation(self, row: calling.EscalationRow) -> r.Escalation:

@@ -26,6 +26,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.base import Instant
 from schemas.topics import BY_NAME
+from services.intake.corrections import CORRECTED_BY, HEADER, TOKEN_CHARS
 from services.intake.exchange import BYTES
 from services.intake.idempotency import KEPT_MS, Ledger
 from services.intake.machines import cloudevents
@@ -122,6 +123,7 @@ class ExternalEvents:
                 asked = asked_of(record)
                 principal, source = await self._speaker(cloudevents.source_in(asked))
                 self._book.heard(principal.id, time.time_ns() // 1_000_000)
+                CORRECTED_BY.set(corrected_by(record))
                 await self._machines.take_all(principal, source, cloudevents.NAME, asked, cloudevents.signals(asked, source))
                 metrics.count("vigie_reports_total", dialect=cloudevents.NAME, status="202")
                 return
@@ -181,6 +183,11 @@ def written_at(record: Any) -> Instant | None:
     """When it was written, as its producer says; None for a time that cannot be: a wrong unit or clock decides neither a list nor an erasure."""
     now = time.time_ns() // 1_000_000
     return record.timestamp if now - KEPT_MS < record.timestamp <= now else None
+
+
+def corrected_by(record: Any) -> str | None:
+    """Return who changed the record before it was offered again; None for a producer's own."""
+    return next((_text(value)[:TOKEN_CHARS] for name, value in record.headers if name == HEADER), None)
 
 
 def content_type_of(record: Any) -> str:

@@ -16,6 +16,7 @@ from services.intake.administration import Administration, whoami
 from services.intake.alertmanager import AlertmanagerApi
 from services.intake.attachments import Attachments
 from services.intake.callers import Callers, require
+from services.intake.corrections import CORRECTED_BY
 from services.intake.exchange import (
     ClientGone,
     Receive,
@@ -181,7 +182,11 @@ class Front:
         async def body_of() -> Any:
             return waiting.pop(0)
 
-        await self._route(request, body_of, send)
+        before = CORRECTED_BY.set(request[lane.CORRECTOR])
+        try:
+            await self._route(request, body_of, send)
+        finally:
+            CORRECTED_BY.reset(before)
 
     async def _report(self, path: str, method: str, scope: Scope, receive: Receive, send: Send) -> bool:
         """Routes of one report: raw bytes are the front's, its status the console's, which may not have heard of it yet."""

@@ -5,7 +5,7 @@
     POST /api/v1/refused/{id}/replay   as it came, or with the body of this request in its place
 
 A replay is spoken by its sender, under the sender's rights and mapping as they are now; what had its effect meanwhile has no second one. What says of
-no time is dated when it came first.
+no time is dated when it came first. A replay with a changed body names who changed it, and is unconfirmed until a person confirms it by name.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.realms import partition_of
 from schemas.topics import BY_NAME
+from services.intake.corrections import HEADER, check_correction, token_of
 from services.intake.exchange import BYTES, Headers, Scope
 from services.intake.lists import Part
 from services.runtime.access import AccessStore
@@ -35,6 +36,10 @@ SENDER: Final = "vigie.sender"
 """Key of an ASGI scope that the front makes itself: the principal whose refused message is offered again."""
 CAME: Final = "vigie.came"
 """Another: when that message came first."""
+CORRECTOR: Final = "vigie.corrector"
+"""Another: token of who changed its words, None when they are as they came."""
+NATIVE: Final = "native"
+"""Dialect whose fields are those of the report."""
 TEXT_S: Final = 2.0
 SHOWN: Final = 100
 """Of a list that was asked for without a limit."""
@@ -68,14 +73,22 @@ class RefusedMessages:
     async def again(self, id: str, corrected: bytes, author: Principal) -> tuple[Scope, bytes] | dict[str, Any]:
         """The request to be routed again with its body; or, for a record of a topic, where it lies now."""
         letter = await self._find(id, author)
+        original = await self._body(letter)
+        if corrected == original:
+            corrected = b""
+        if corrected and letter.input_type == NATIVE:
+            check_correction(letter, original, corrected)
         log.info("refusal.replayed", letter=id, author=author.id, corrected=bool(corrected))
+        self._access.trace(author, "refusal.replayed", id)
+        if corrected:
+            self._access.trace(author, "refusal.corrected", id)
         if letter.topic is not None:
             try:
-                partition, offset = await republish(self._kafka, letter, corrected or None)
+                partition, offset = await republish(self._kafka, letter, corrected or None, [(HEADER, token_of(author).encode())])
             except RecordGone as error:
                 raise ProblemError("erased") from error
             return {"id": id, "topic": letter.topic, "partition": partition, "offset": offset}
-        body = corrected or await self._body(letter)
+        body = corrected or original
         if body is None:
             raise ProblemError("erased")
         path, _, query = letter.headers.get("path", "").partition("?")
@@ -88,7 +101,7 @@ class RefusedMessages:
         ]
         return {
             "type": "http", "method": "POST", "path": unquote(path), "query_string": query.encode("latin-1", "replace"), "headers": headers,
-            "client": None, SENDER: sender, CAME: time_of(letter),
+            "client": None, SENDER: sender, CAME: time_of(letter), CORRECTOR: token_of(author) if corrected else None,
         }, body  # fmt: skip
 
     async def _letters(self, reader: Principal) -> list[DeadLetter]:

@@ -26,6 +26,7 @@ from schemas.maintenance import LeasesRenewed, Renewal
 from schemas.realms import derive_id, is_live
 from schemas.reports import ReportReceived
 from schemas.words import MsgType
+from services.intake.corrections import CORRECTED_BY, mark_correction
 from services.intake.idempotency import TOPIC, Identity, Known, Ledger, identify, print_of
 from services.intake.log_words import Logged, LogWords, episode_start
 from services.intake.native import Claim
@@ -207,9 +208,11 @@ class Receiver:
     async def renew(self, realm: str, principal: Principal, renewals: Sequence[Renewal]) -> None:
         """Tell that alerts of this sender still hold (D66). The same again changes nothing.
 
-        A record of renewals counts as one report. Raises ProblemError `broker_away`, `over_rate`.
+        A record of renewals counts as one report; a message that somebody corrected renews nothing. Raises ProblemError `broker_away`, `over_rate`.
         """
         sender = principal.id
+        if CORRECTED_BY.get() is not None:
+            return
         for start in range(0, len(renewals), RENEWED_AT_ONCE):
             self._rates.take(principal, danger=False)
             message = LeasesRenewed(source_key=sender, leases=tuple(renewals[start : start + RENEWED_AT_ONCE]))
@@ -267,6 +270,7 @@ class Receiver:
         }  # fmt: skip
         if claim.unplaced:
             message["area"] = text_id
+        mark_correction(message)
         if raw.signature is not None:
             message["signature"] = raw.signature
         realm, partition = claim.realm, partition_for(TOPIC, claim.realm)

@@ -29,6 +29,8 @@ from services.runtime.vault import TextItem, Texts
 
 WAITING: Final = 200
 """Refusals that may wait to be written; more are only counted."""
+FIELDS: Final = 50
+"""Refused fields that a letter names: more than a report has."""
 ADDRESSES: Final = 1000
 PER_ADDRESS: Final = 20
 SWEEP_S: Final = 3600.0
@@ -154,13 +156,20 @@ def letter_of(refused: Refused, realm: str, at: int) -> DeadLetter:
     where = str(refused.place) if refused.place is not None else str(at // 60_000)
     id = derive_id(realm, f"{refused.principal.id}\x1f{refused.problem.code}\x1f{content}\x1f{where}", "refused", 0)
     topic, partition, offset = refused.place or (None, None, None)
-    fields = ", ".join(f"{f.field}: {f.code}" for f in refused.problem.faults[:10])
+    fields = ", ".join(f"{field}: {code}" for field, code in _refused_fields(refused.problem))
     return DeadLetter(
         id=id, lane=Lane.REFUSED, service="intake", realm=realm, at=at, code=refused.problem.code,
         detail=fields or refused.problem.kind.title["en"], input_type=refused.dialect, source=refused.principal.id,
         content_type=refused.content_type, headers={"path": refused.path} if refused.path else {}, topic=topic, partition=partition,
         offset=offset, text_id=f"refused-{id}" if refused.body else None,
     )  # fmt: skip
+
+
+def _refused_fields(problem: Problem) -> list[tuple[str, str]]:
+    """Return (field, code) of what was refused in the content."""
+    if not problem.faults and (field := problem.values.get("field")) is not None:
+        return [(str(field), problem.code)]
+    return [(fault.field, fault.code) for fault in problem.faults[:FIELDS]]
 
 
 class Strangers:

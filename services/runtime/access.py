@@ -42,6 +42,8 @@ from services.runtime.rights import Role
 from services.runtime.settings import Settings
 
 TOPIC: Final = "access"
+LOCAL_ADMIN: Final = "local-admin"
+"""Principal of the commands on this machine, and of the first-start code."""
 TOKEN_PREFIX: Final = "vigie_"  # noqa: S105  says what the string is, and is no secret
 SETTLE_S: Final = 0.5
 """How long an unknown token is worth waiting for news of it."""
@@ -295,19 +297,17 @@ class AccessStore:
         """
         await self.caught_up.wait()
         await self._prune()
-        local = Principal(
-            id="local-admin", role=Role.ADMIN, label="administrateur de cette machine", speaks_as="cellule", created_at=_now()
-        )
-        if self._records.get(Principal, "local-admin") is None:
+        local = Principal(id=LOCAL_ADMIN, role=Role.ADMIN, label="administrateur de cette machine", speaks_as="cellule", created_at=_now())
+        if self._records.get(Principal, LOCAL_ADMIN) is None:
             await self.put(local)
         token = self._secret_file("admin.token", TOKEN_PREFIX + secrets.token_urlsafe(32))
         if self._records.token(self.hash(token)) is None:
-            await self._register("local-admin", token)
+            await self._register(LOCAL_ADMIN, token)
         admins = {p.id for p in self.all(Principal) if p.role is Role.ADMIN and p.disabled_at is None}
         if not any((a.password_hash or a.passkeys) and a.id in admins for a in self.all(Account)):
             code = self._secret_file("admin.code", new_code())
             if not any(c.hash == self.hash(normal_code(code)) for c in self.all(Code)):
-                await self.issue_code("local-admin", expires_at=None, purpose="first_start", code=code)
+                await self.issue_code(LOCAL_ADMIN, expires_at=None, purpose="first_start", code=code)
 
     async def _prune(self) -> None:
         """Erase what no longer decides anything: closed sessions past their time, codes used or expired a month ago, old traces."""

@@ -62,8 +62,11 @@ def headers_again(letter: DeadLetter, type: str | None = None) -> RecordHeaders:
     return [(name, value.encode()) for name, value in headers.items()]
 
 
-async def republish(kafka: str, letter: DeadLetter, corrected: bytes | None) -> tuple[int, int]:
-    """A record that was refused goes to its topic again, with its key and headers: they lie there as they came. Raises RecordGone, BrokerAway."""
+async def republish(kafka: str, letter: DeadLetter, corrected: bytes | None, marks: RecordHeaders | None = None) -> tuple[int, int]:
+    """Send a record that was refused to its topic again, with its key and headers: they lie there as they came.
+
+    `marks`: headers that a corrected value has besides. Raises RecordGone, BrokerAway.
+    """
     assert letter.topic is not None
     assert letter.partition is not None
     assert letter.offset is not None
@@ -72,5 +75,6 @@ async def republish(kafka: str, letter: DeadLetter, corrected: bytes | None) -> 
     if record is None:
         raise RecordGone(f"{letter.topic}/{letter.partition} no longer has offset {letter.offset}")
     value = record.value if corrected is None else corrected
+    headers = list(record.headers) + ([] if corrected is None else list(marks or ()))
     async with RecordProducer(kafka) as producer:
-        return await producer.send_raw(letter.topic, letter.partition, record.key, value, list(record.headers))
+        return await producer.send_raw(letter.topic, letter.partition, record.key, value, headers)

@@ -10,7 +10,7 @@ from typing import Final
 from services.console.i18n import N_, Translator
 from services.console.texts import words as w
 from services.console.texts.names import Names
-from services.runtime.access import AccessStore
+from services.runtime.access import LOCAL_ADMIN, AccessStore
 from services.runtime.principals import Account, Principal, Scope, Token, Trace
 from services.runtime.rights import Role
 
@@ -31,6 +31,8 @@ ACTS: Final = {
     "sessions.ended": N_("sessions fermées"),
     "passkey.added": N_("clé d’accès ajoutée"),
     "passkey.removed": N_("clé d’accès retirée"),
+    "refusal.replayed": N_("message refusé rejoué"),
+    "refusal.corrected": N_("message refusé corrigé et rejoué"),
     "token.created": N_("jeton créé"),
     "token.revoked": N_("jeton révoqué"),
     "source.added": N_("source ajoutée"),
@@ -106,7 +108,7 @@ def token_lines(access: AccessStore, names: Names, now: datetime, _: Translator)
         p = principals.get(t.principal)
         lines.append(TokenLine(
             t.id, w.word(w.ROLE, p.role.value, _) if p else "?", p.label if p else "", _scope(p.scope, names, _) if p else "", time_of(t.created_at),
-            time_of(t.expires_at) if t.expires_at else None, t.valid(at) and p is not None and p.disabled_at is None, t.principal == "local-admin",
+            time_of(t.expires_at) if t.expires_at else None, t.valid(at) and p is not None and p.disabled_at is None, t.principal == LOCAL_ADMIN,
         ))  # fmt: skip
     return sorted(lines, key=lambda line: (not line.valid, -line.since.timestamp()))
 

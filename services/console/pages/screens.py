@@ -220,6 +220,7 @@ class CrisisScreens(Screen):
             "facts": signal.facts_of(shown, x.names, x._), "signature": signal.signature_of(shown, x._),
             "state": signal.state_of(shown, x._), "sites": choices(x.sites),
             "verifier": w.person_name(shown.verified_by, x.names, x._) if shown.verified_by else "",
+            "corrector": w.person_name(shown.corrected_by, x.names, x._) if shown.corrected_by else "",
         }  # fmt: skip
 
     async def handover(self, request: Request) -> dict[str, Any]:

@@ -148,6 +148,7 @@ class Report(Resource):
     dialect: str | None = None
     sites: list[str] = Field(default_factory=list, description="sites in the area that it names")
     signature: str | None = Field(default=None, description="of a CAP message: unsigned, unchecked, valid, invalid")
+    corrected_by: str | None = Field(default=None, description="who changed the words of a refused message before it was offered again")
 
 
 class Task(Resource):

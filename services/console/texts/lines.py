@@ -59,6 +59,13 @@ def _at(what: str, where: str, _: Translator) -> str:
 
 
 def _report(record: Record, names: Names, _: Translator) -> str:
+    said = _judged(record, names, _)
+    if (by := record.values.get("corrected_by")) is None:
+        return said
+    return _("{line} (message refusé, corrigé par {person})", line=said, person=w.person_name(str(by), names, _))
+
+
+def _judged(record: Record, names: Names, _: Translator) -> str:
     v = record.values
     said = _at(w.word(w.EVENT, v.get("type"), _), _where(record, names), _)
     match record.change, record.certainty, v.get("reason"):

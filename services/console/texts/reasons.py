@@ -67,6 +67,7 @@ RULE = {
     "generator": N_("un groupe électrogène soutient le site"),
     "unconfirmed": N_("un seul signalement, non confirmé"),
     "confirmed": N_("confirmé par une seconde source"),
+    "corrected": N_("message refusé, corrigé par une personne puis rejoué"),
     "reopening": N_("rouvert par un signalement"),
     "lifted": N_("toutes les causes sont levées"),
     "manual": N_("décidé par une personne"),

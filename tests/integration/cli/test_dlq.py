@@ -75,7 +75,7 @@ def test_a_corrected_input_goes_back_to_its_topic_under_its_own_id(settings: Set
     code, output = vigie("dlq", "replay", "bbbb", "--body", str(corrected))
     assert code == 0, output
     record = newest_input(settings)
-    assert record.value == b'{"severity": 3}'
+    assert json.loads(record.value) == {"severity": 3, "certainty": "unconfirmed", "corrected_by": "local-admin"}
     assert record.key == REALM.encode()
     assert dict(record.headers)["ce_id"] == b"report-1"
 

@@ -98,7 +98,7 @@ async def test_what_was_refused_has_its_effect_when_its_cause_is_mended(
             assert replayed.status_code == 200, replayed.text
         assert ((await once("92~test-sms", gateway))["type"], (await once("92~test-sms", gateway))["certainty"]) == ("fire", "unconfirmed")
 
-        # a native report stays its sender's
+        # a native report stays its sender's, and says who corrected it
         token = (await http.post("/api/v1/tokens", json={"role": "source", "speaks_as": "enedis"})).json()
         native = {"Authorization": f"Bearer {token['token']}"}
         assert await taken(native, "/api/v1/reports", orjson.dumps(report(realm="92~test-native", severity=9)), "application/json") == 422
@@ -106,7 +106,8 @@ async def test_what_was_refused_has_its_effect_when_its_cause_is_mended(
         fixed = tmp_path / "fixed.json"
         fixed.write_bytes(orjson.dumps(report(realm="92~test-native")))
         assert (await vigie(front, broker, "dlq", "replay", letter["id"], "--body", str(fixed))).returncode == 0
-        assert (await once("92~test-native", token["principal"]["id"]))["source"] == "enedis"
+        corrected = await once("92~test-native", token["principal"]["id"])
+        assert (corrected["source"], corrected["certainty"], corrected["corrected_by"]) == ("enedis", "unconfirmed", "local-admin")
 
         # who may do what
         for role, reads, replays in (("observer", 403, 403), ("auditor", 200, 403), ("cell", 200, 202)):

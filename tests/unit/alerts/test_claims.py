@@ -170,6 +170,17 @@ def test_references_may_use_the_senders_own_ids(scene: Scene) -> None:
     assert "cancelled" in scene.state.reports[first].flags
 
 
+def test_a_corrected_message_calls_nobody_until_a_person_confirms_it(scene: Scene) -> None:
+    """D6: as any single unconfirmed word; the reason stands with the report."""
+    id = scene.report(1, "fire", COLLEGE, severity=5, certainty="unconfirmed", corrected_by="p-cell")
+    row = scene.state.reports[id]
+    assert (row.corrected_by, row.confirmation) == ("p-cell", "unconfirmed")
+    assert [why.value for why in row.why if why.code == "corrected"] == ["p-cell"]
+    assert not scene.state.incidents
+    later = scene.report(2, "fire", COLLEGE, severity=5)
+    assert "corrected_by" not in scene.state.reports[later].model_dump(mode="json"), "a source's own word is recorded as before"
+
+
 def test_a_cancel_with_refs_lifts_the_cause_and_keeps_the_report(scene: Scene) -> None:
     first = scene.report(1, "closure", COLLEGE, severity=5)
     scene.report(3, "closure", COLLEGE, msg_type=MsgType.CANCEL, references=(first,))

@@ -59,6 +59,14 @@ def test_what_a_person_caused_carries_their_token_and_role() -> None:
     assert (by_itself.author, by_itself.role) == ("system", None)
 
 
+def test_a_corrected_report_is_told_with_who_corrected_it() -> None:
+    """The author of the line was the system."""
+    (line,) = lines("alerts", crisis.report("r-1", "pmi-04", START, corrected_by="cell-1a2b3c4d", confirmation="unconfirmed"))
+    assert (line.author, line.values["corrected_by"]) == ("cell-1a2b3c4d", "cell-1a2b3c4d")
+    assert "(message refusé, corrigé par" in said(line, Names(), "fr")
+    assert "(refused message, corrected by" in said(line, Names(), "en")
+
+
 def test_a_note_is_its_authors_and_its_text_is_elsewhere() -> None:
     note = NoteAdded(line="l-1", text_id="t-1", author="p-1", role="cell", incident="i-1", corrects="l-0", occurred_at=START - 1)
     (line,) = lines("alerts", note)
