@@ -61,7 +61,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /realms": PICTURE, "GET /signaler": REPORT - {Role.SOURCE}, "GET /astreintes": LOG, "GET /main-courante": LOG, "GET /retex": LOG,
     "GET /sitrep": LOG, "GET /sitrep/{number}": LOG, "GET /sources": LOG, "GET /appels": LOG, "GET /donnees": LOG, "GET /appels/{id}/reponses": CELL,
     "GET /reaffectation": PICTURE, "GET /appareil": ACKNOWLEDGE, "GET /mes-sites": PICTURE, "GET /exercice": PICTURE, "GET /personnes": AUDIT, "GET /compte": PICTURE - {Role.KIOSK}, "POST /connexion/cle/options": Open.TO_ALL, "POST /connexion/cle": Open.LINK,
-    "POST /compte/cles/options": ALL, "POST /compte/cles": ALL, "POST /compte/cles/{id}/retirer": ALL, "POST /compte/sessions/fermer": ALL,
+    "POST /compte/cles/options": ALL, "POST /compte/cles": ALL, "POST /compte/cles/{id}/retirer": ALL, "POST /compte/sessions/fermer": ALL, "GET /compte/second-facteur": ALL - {Role.KIOSK}, "POST /compte/second-facteur": ALL - {Role.KIOSK},
     "GET /aide": Open.TO_ALL, "GET /glossaire": Open.TO_ALL, "GET /guide": Open.TO_ALL, "GET /guide/{name}": Open.TO_ALL, "GET /guide/images/{name}": Open.TO_ALL, "GET /accessibilite": Open.TO_ALL, "GET /connexion": Open.TO_ALL, "GET /connexion/annuaire": Open.LINK, "GET /connexion/annuaire/retour": Open.LINK,
     "POST /connexion": Open.LINK, "POST /deconnexion": Open.TO_ALL, "GET /a/{token}": Open.LINK, "POST /a/{token}": Open.LINK,
     "GET /static/{version}/{path:path}": Open.TO_ALL, "GET /sw.js": Open.TO_ALL, "GET /manifest.webmanifest": Open.TO_ALL,
@@ -147,7 +147,7 @@ FRONT: Final[dict[str, Who]] = {
 _T, _P, _O = Limit.TERRITORY, Limit.PLACE, Limit.OWN
 LIMITS: Final[dict[str, Limit]] = {
     # console
-    "POST /compte/cles/options": _O, "POST /compte/cles": _O, "POST /compte/cles/{id}/retirer": _O, "POST /compte/sessions/fermer": _O,
+    "POST /compte/cles/options": _O, "POST /compte/cles": _O, "POST /compte/cles/{id}/retirer": _O, "POST /compte/sessions/fermer": _O, "POST /compte/second-facteur": _O,
     "POST /api/v1/reassignments/compute": _T, "POST /api/v1/reassignments/{proposal}/approve": _P,
     "POST /api/v1/reassignments/{proposal}/decline": _P, "POST /api/v1/reassignments/{proposal}/announce": _P,
     "POST /api/v1/reassignments/{line}/accept": _P, "POST /api/v1/reassignments/{line}/arrive": _P,

@@ -181,6 +181,26 @@ async def cache(settings: Settings) -> list[Finding]:
     return found
 
 
+def second_factors(settings: Settings) -> Iterator[Finding]:
+    """Name the accounts that may do nothing with a password alone, and have no second factor yet."""
+    from services.runtime.access import AccessStore
+    from services.runtime.principals import Account
+
+    kept = settings.data.root / "vault" / "access-intake.json"
+    if not kept.is_file() or not (settings.data.secrets / "master.key").is_file():
+        return
+    if settings.second_factor != "required":
+        yield Finding("second factor", "warning", "VIGIE_SECOND_FACTOR=optional: a password alone opens every account", "leave it out")
+        return
+    access = AccessStore.open(settings, "intake")
+    lacking = sorted(a.login for a in access.all(Account) if not a.passkeys and access.lacks_second_factor(a) and access.principal(a.id))
+    yield Finding(
+        "second factor", "warning" if lacking else "ok",
+        f"{len(lacking)} accounts without one: {', '.join(lacking[:20])}" if lacking else "every account that needs one has one",
+        "they add one at their next login (docs/how-to/accounts-and-tokens.md)" if lacking else "",
+    )  # fmt: skip
+
+
 def channels() -> Iterator[Finding]:
     """Somebody can be reached."""
     from pydantic import ValidationError
@@ -207,7 +227,7 @@ async def examine(settings: Settings) -> list[Finding]:
     """Every check, in the order of what rests on what."""
     found: list[Finding] = []
     if settings.data.run.is_dir():
-        found += [*disk(settings.data), *secrets(settings.data)]
+        found += [*disk(settings.data), *secrets(settings.data), *second_factors(settings)]
     else:
         found.append(Finding("data directory", "warning", f"{settings.data_dir} has not been used yet", "start `vigie up` once"))
     found += [*variables(os.environ), *listening(settings)]

@@ -13,10 +13,12 @@ from rich.table import Table
 from services.cli.client import Away, Client, Refused, fail
 from services.cli.read import EVERY, AsJson, fetch
 from services.cli.shown import console, plain
+from services.runtime.access import LOCAL_ADMIN
+from services.runtime.keys import write_private
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Bearer tokens: create, list, revoke.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Bearer tokens: create, list, rotate, revoke.")
 ACCEPTED_S = 10.0
 
 Several = Annotated[list[str] | None, typer.Option(help="May be given several times; without it there is no limit")]
@@ -94,6 +96,31 @@ def list_tokens(as_json: AsJson = False) -> None:
             state,
         )
     console().print(table)
+
+
+@app.command()
+def rotate(
+    token: Annotated[str, typer.Argument(help="Its id (t-…), from `vigie token list`")],
+    days: Annotated[int | None, typer.Option(help="The new one is valid for so many days; without it until revoked")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the token alone")] = False,
+) -> None:
+    """Make another token for the same principal, then revoke this one."""
+    found = next((t for t in fetch("/api/v1/tokens", None, None, EVERY)["items"] if t["id"] == token), None)
+    if found is None or found["revoked_at"]:
+        typer.secho(f"{token} : aucun jeton valable de ce nom", err=True, fg="red")
+        raise typer.Exit(1)
+    settings = Settings()
+    try:
+        with Client(settings) as client:
+            _, made = client.post("/api/v1/tokens", {"principal": found["principal"], "days": days})
+        wait_accepted(settings, made["token"])
+        if found["principal"] == LOCAL_ADMIN:  # before the old one ends: commands on this machine find the new one
+            write_private(settings.data.secrets / "admin.token", made["token"].encode(), replace=True)
+        with Client(settings.model_copy(update={"token": made["token"]} if made["principal"]["role"] == Role.ADMIN else {})) as client:
+            client.call("DELETE", f"/api/v1/tokens/{quote(token, safe='')}")
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    typer.echo(made["token"] if quiet else f"{made['id']} remplace {token}\n{made['token']}")
 
 
 @app.command()

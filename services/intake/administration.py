@@ -16,8 +16,9 @@ from services.intake.exchange import BodyReader, Receive, Scope, Send, answer_js
 from services.intake.lists import part_of
 from services.intake.machines.registry import NewSource, Registry, SourceChange
 from services.intake.native import problem_of
-from services.runtime.access import AccessStore, LoginTaken, UnknownPrincipal, new_code, new_principal
+from services.runtime.access import LOCAL_ADMIN, AccessStore, LoginTaken, UnknownPrincipal, new_code, new_principal
 from services.runtime.paging import Key, page
+from services.runtime.passwords import PasswordRefused
 from services.runtime.principals import LOGIN_CHARS, Account, Principal, Token, is_login
 from services.runtime.principals import Scope as Limits
 from services.runtime.problems import ProblemError, both, fault, unknown
@@ -176,6 +177,8 @@ class Administration:
         return {"code": code, "expires_at": expires}
 
     async def _change(self, login: str, verb: str, author: Principal) -> dict[str, Any]:
+        if verb == "sign-out" and login == LOCAL_ADMIN and self._access.account(login) is None:
+            await self._access.end_sessions(LOCAL_ADMIN)
         account = self._account(login)
         if verb == "disable" and account.id == author.id:
             raise ProblemError("conflict", what=both("On ne ferme pas son propre compte.", "Nobody closes their own account."))
@@ -193,8 +196,8 @@ class Administration:
         account = self._account(login)
         try:
             await self._sessions.set_password(account, asked.password)
-        except ValueError as error:
-            raise ProblemError("invalid", faults=(fault("password", "too_short", "trop court", str(error)),)) from None
+        except PasswordRefused as error:
+            raise ProblemError("invalid", faults=(error.fault,)) from None
         self._access.trace(author, "password.set", account.id)
         log.info("user.password_set", user=account.id, author=author.id)
 

@@ -19,7 +19,7 @@ class Callers:
         self._sessions = sessions
 
     async def identify(self, scope: Scope) -> Principal:
-        """Raises ProblemError `unauthenticated`, `csrf`, `starting`."""
+        """Raises ProblemError `unauthenticated`, `csrf`, `second_factor_needed`, `starting`."""
         if (token := bearer_of(header(scope, b"authorization"))) is not None:
             principal = self._access.bearer(token) or await self._access.authenticate_bearer(token)
             if principal is None:
@@ -33,6 +33,8 @@ class Callers:
             session, header(scope, CSRF_HEADER.encode()), cookies.get(CSRF_COOKIE)
         ):
             raise ProblemError("csrf")
+        if session.enrolling:
+            raise ProblemError("second_factor_needed")
         return session.principal
 
 

@@ -44,6 +44,8 @@ from services.runtime.settings import Settings
 TOPIC: Final = "access"
 LOCAL_ADMIN: Final = "local-admin"
 """Principal of the commands on this machine, and of the first-start code."""
+TWO_FACTORS: Final = frozenset({Role.ADMIN, Role.COORDINATOR, Role.DIRECTOR, Role.ELECTED})
+"""Roles that do not come in by a password alone."""
 TOKEN_PREFIX: Final = "vigie_"  # noqa: S105  says what the string is, and is no secret
 SETTLE_S: Final = 0.5
 """How long an unknown token is worth waiting for news of it."""
@@ -75,6 +77,7 @@ class AccessStore:
         self._hash_key = master.derived("access.hashes")
         self.session_key: Final = master.derived("access.sessions")
         self._secrets = settings.data.secrets
+        self._second_factor = settings.second_factor == "required"
         self._records = AccessRecords(settings.data.root / "vault" / f"access-{service}.json", master.derived("access"))
         self._writer = KeyedWriter(settings.kafka)
         self._follower = Follower(settings.kafka, [TOPIC], self._take, reset=self._restart)
@@ -151,6 +154,12 @@ class AccessStore:
     def account_of(self, principal: str) -> Account | None:
         """The account of a principal; None for one that logs in nowhere, or came in by a code alone."""
         return self._records.get(Account, principal)
+
+    def lacks_second_factor(self, account: Account) -> bool:
+        """Return whether this account must add a second factor before it may do anything else. A passkey is one, with its own way in."""
+        principal = self._records.get(Principal, account.id)
+        asked = self._second_factor and principal is not None and principal.role in TWO_FACTORS
+        return asked and account.totp_secret is None and not account.printed
 
     def source(self, principal: str) -> Source | None:
         """The source record of a principal."""
@@ -261,6 +270,8 @@ class AccessStore:
     async def end_sessions(self, principal_id: str) -> None:
         """All sessions of an account end at once, in every process. Raises UnknownPrincipal, BrokerAway."""
         found = self._records.get(Account, principal_id)
+        if found is None and principal_id == LOCAL_ADMIN and self.principal(LOCAL_ADMIN) is not None:
+            found = Account(id=LOCAL_ADMIN, login=LOCAL_ADMIN)  # who came in by the first code has no account until now
         if found is None:
             raise UnknownPrincipal(principal_id)
         await self.put(found.model_copy(update={"epoch": found.epoch + 1}))

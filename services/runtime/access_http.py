@@ -37,6 +37,8 @@ async def principal_of(request: Request) -> Principal | None:
         return guest_of(request)
     if request.method not in SAFE:
         await check_csrf(request, session)
+    if session.enrolling:
+        raise ProblemError("second_factor_needed")
     return session.principal
 
 
@@ -46,7 +48,9 @@ def still_of(request: Request) -> Principal | None:
     if (token := bearer_of(request.headers.get("authorization"))) is not None:
         return access.bearer(token)
     session = session_of(request)
-    return guest_of(request) if session is None else session.principal
+    if session is None:
+        return guest_of(request)
+    return None if session.enrolling else session.principal
 
 
 def guest_in(realm: str) -> Principal | None:

@@ -94,7 +94,7 @@ class Passkeys:
         return made
 
     async def add(self, principal: Principal, answer: dict[str, Any], label: str, place: Place) -> Passkey:
-        """Keep the key that the device has made. Raises ProblemError `invalid`, `conflict`, BrokerAway."""
+        """Keep the key that the device has made; all sessions of the account end. Raises ProblemError `invalid`, `conflict`, BrokerAway."""
         try:
             found = verify_registration_response(
                 credential=answer, expected_challenge=self._challenged(answer, f"add:{principal.id}"), expected_rp_id=place.host,
@@ -111,15 +111,15 @@ class Passkeys:
             id=id, host=place.host, public_key=bytes_to_base64url(found.credential_public_key), sign_count=found.sign_count, label=label,
             created_at=_now(),
         )  # fmt: skip
-        await self._access.put(account.model_copy(update={"passkeys": (*account.passkeys, made)}))
+        await self._access.put(account.model_copy(update={"passkeys": (*account.passkeys, made), "epoch": account.epoch + 1}))
         return made
 
     async def remove(self, account: Account, id: str) -> None:
-        """Raises ProblemError `not_found`, BrokerAway."""
+        """Take a key away; all sessions of the account end. Raises ProblemError `not_found`, BrokerAway."""
         kept = tuple(k for k in account.passkeys if k.id != id)
         if len(kept) == len(account.passkeys):
             raise ProblemError("not_found")
-        await self._access.put(account.model_copy(update={"passkeys": kept}))
+        await self._access.put(account.model_copy(update={"passkeys": kept, "epoch": account.epoch + 1}))
 
     # ── coming in ──────────────────────────────────────────────────────────────────────────────────────────────────
 

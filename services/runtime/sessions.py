@@ -22,8 +22,9 @@ import pyotp
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from schemas.base import DAY_MS, HOUR_MS, Instant
+from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS, Instant
 from services.runtime.access import AccessStore, normal_code
+from services.runtime.passwords import check_password
 from services.runtime.principals import LOGIN_CHARS, Account, EndedSession, Principal, login_key
 from services.runtime.problems import ProblemError
 
@@ -35,8 +36,11 @@ SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing: a session cookie alone is enough for them."""
 LIFE_MS: Final = 12 * HOUR_MS
 """Longer than the longest shift of the cell (10 h, D39)."""
+PROOF_MS: Final = 10 * MINUTE_MS
+"""How long after a login the ways to come in may be changed without another one."""
 PRINTED_CODES: Final = 10
-MIN_PASSWORD: Final = 12
+ENROLLING: Final = "~"
+"""Begins the id of a session that may only add a second factor; no other id holds it."""
 DEVICE_S: Final = 31_536_000
 """How long a browser stays known to an account that has logged in there."""
 FREE_FAILURES: Final = 5
@@ -54,6 +58,16 @@ class Session:
     cookie: str
     csrf: str
     device: str
+
+    @property
+    def enrolling(self) -> bool:
+        """Opened by a password alone where a second factor is required: good for adding one, and for logging out."""
+        return self.id.startswith(ENROLLING)
+
+    def check_proof(self, *, now: Instant | None = None) -> None:
+        """Refuse a change of the ways to come in to a session that is not fresh. Raises ProblemError `proof_needed`."""
+        if self.expires_at - LIFE_MS + PROOF_MS < (time.time_ns() // 1_000_000 if now is None else now):
+            raise ProblemError("proof_needed")
 
     def set_cookie_headers(self, *, secure: bool) -> list[str]:
         """Values of three `Set-Cookie` headers. The CSRF cookie is readable by the page, the others are not."""
@@ -155,7 +169,8 @@ class Sessions:
                 self._throttle.failed(*keys)
                 raise ProblemError("login_failed")
             self._throttle.succeeded(*keys)
-            return self.admit(principal)
+            proved = self._access.account_of(principal.id)
+            return self.admit(principal, enrolling=proved is not None and self._access.lacks_second_factor(proved))
 
     async def _proved(self, user: str, password: str, second: str) -> Principal | None:
         """Whose password and second factor these are; the factor is used up. Judged by the account as it is once the password has been looked at."""
@@ -189,9 +204,8 @@ class Sessions:
         return True
 
     async def set_password(self, account: Account, password: str) -> Account:
-        """The account with a new password; all its sessions end. Raises ValueError on a short one, BrokerAway."""
-        if len(password) < MIN_PASSWORD:
-            raise ValueError(f"at least {MIN_PASSWORD} characters")
+        """The account with a new password; all its sessions end. Raises PasswordRefused, BrokerAway."""
+        await asyncio.to_thread(check_password, password, account.login)
         hashed = await asyncio.to_thread(self._hasher.hash, password)
         account = self._access.account_of(account.id) or account
         changed = account.model_copy(update={"password_hash": hashed, "epoch": account.epoch + 1})
@@ -210,10 +224,11 @@ class Sessions:
 
     # ── cookies ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def admit(self, principal: Principal) -> Session:
-        """A session for somebody who has proved who they are."""
-        expires = time.time_ns() // 1_000_000 + LIFE_MS
-        body = f"{principal.id}.{secrets.token_urlsafe(18)}.{expires}.{self._epoch(principal.id)}"
+    def admit(self, principal: Principal, *, enrolling: bool = False, expires_at: Instant | None = None) -> Session:
+        """Return a session for somebody who has proved who they are. `expires_at`: of the session that this one takes the place of."""
+        expires = time.time_ns() // 1_000_000 + LIFE_MS if expires_at is None else expires_at
+        id = f"{ENROLLING if enrolling else ''}{secrets.token_urlsafe(18)}"
+        body = f"{principal.id}.{id}.{expires}.{self._epoch(principal.id)}"
         session = self.read(f"{body}.{self._mac('session', body)}")
         assert session is not None, "a session that was just opened is valid"
         return session
@@ -230,6 +245,13 @@ class Sessions:
         if principal is None or int(epoch) != self._epoch(principal_id):
             return None
         return Session(session_id, principal, int(expires), f"{body}.{mac}", self._mac("csrf", session_id), self._device(principal_id))
+
+    def expiry_of(self, cookie: str | None) -> Instant | None:
+        """Return when the session of a cookie of ours ends or would have ended; None for a forged one."""
+        body, _, mac = (cookie or "").rpartition(".")
+        if not body or not hmac.compare_digest(mac.encode(), self._mac("session", body).encode()):
+            return None
+        return int(body.rsplit(".", 3)[2])
 
     def checks_csrf(self, session: Session, header: str | None, cookie: str | None) -> bool:
         """Double submit: the page repeats the CSRF cookie in a header or form field, and it is this session's."""

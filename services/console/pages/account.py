@@ -8,12 +8,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.runtime.access import AccessStore
+from services.runtime.access import AccessStore, UnknownPrincipal
 from services.runtime.access_http import check_csrf, session_of
 from services.runtime.passkeys import Passkeys, Place
 from services.runtime.principals import Account, Principal
 from services.runtime.problems import ProblemError
-from services.runtime.sessions import Session, Sessions
+from services.runtime.sessions import COOKIE, Session, Sessions
 
 
 class NewKey(BaseModel):
@@ -33,16 +33,45 @@ class UsedKey(BaseModel):
     credential: dict[str, Any]
 
 
-async def in_person(request: Request) -> Principal:
-    """Whoever sits at this browser; a token is no person, also beside a session. Raises ProblemError `unauthenticated`, `csrf`."""
+async def at_browser(request: Request) -> Session:
+    """Return the session of whoever sits at this browser; a token is no person, also beside a session. Raises ProblemError."""
     session = session_of(request)
     if session is None or "authorization" in request.headers:
         raise ProblemError("unauthenticated")
     await check_csrf(request, session)
+    return session
+
+
+async def in_person(request: Request) -> Principal:
+    """Return the person at this browser. Raises ProblemError `unauthenticated`, `csrf`, `second_factor_needed`."""
+    session = await at_browser(request)
+    if session.enrolling:
+        raise ProblemError("second_factor_needed")
+    return session.principal
+
+
+async def with_proof(request: Request) -> Principal:
+    """Return the person, who logged in a moment ago. Raises as `in_person`, and `proof_needed`."""
+    person = await in_person(request)
+    session = session_of(request)
+    assert session is not None
+    session.check_proof()
+    return person
+
+
+async def adding_factor(request: Request) -> Principal:
+    """Return the person who may add a way to come in: as `with_proof`, or with a password alone as long as the account has no other way."""
+    session = await at_browser(request)
+    session.check_proof()
+    account = account_of(request, session.principal)
+    if session.enrolling and account is not None and account.passkeys:
+        raise ProblemError("second_factor_needed")
     return session.principal
 
 
 Person = Annotated[Principal, Depends(in_person)]
+Proved = Annotated[Principal, Depends(with_proof)]
+Adding = Annotated[Principal, Depends(adding_factor)]
 
 
 def account_of(request: Request, principal: Principal) -> Account | None:
@@ -89,38 +118,47 @@ def keys_router() -> APIRouter:
         return with_session(JSONResponse({"id": session.principal.id}), session, request)
 
     @router.post("/compte/cles/options")
-    async def offered(request: Request, person: Person) -> dict[str, Any]:
+    async def offered(request: Request, person: Adding) -> dict[str, Any]:
         return _keys(request).offer(person, place_of(request))
 
     @router.post("/compte/cles")
-    async def added(request: Request, person: Person, body: NewKey) -> dict[str, str]:
+    async def added(request: Request, person: Adding, body: NewKey) -> Response:
+        """Every other session of the account ends."""
         made = await _keys(request).add(person, body.credential, body.label.strip(), place_of(request))
         access: AccessStore = request.app.state.access
         access.trace(person, "passkey.added")
-        return {"id": made.id}
+        return _renewed(request, person, {"id": made.id})
 
     @router.post("/compte/cles/{id}/retirer")
-    async def removed(request: Request, person: Person, id: str) -> dict[str, str]:
+    async def removed(request: Request, person: Proved, id: str) -> Response:
+        """Every other session of the account ends."""
         account = account_of(request, person)
         if account is None:
             raise ProblemError("not_found")
         await _keys(request).remove(account, id)
         access: AccessStore = request.app.state.access
         access.trace(person, "passkey.removed")
-        return {"id": id}
+        return _renewed(request, person, {"id": id})
 
     @router.post("/compte/sessions/fermer")
     async def signed_out(request: Request, person: Person) -> Response:
         """Everywhere but here."""
         access: AccessStore = request.app.state.access
-        sessions: Sessions = request.app.state.sessions
-        if account_of(request, person) is None:
-            raise ProblemError("not_found")
-        await access.end_sessions(person.id)
+        try:
+            await access.end_sessions(person.id)
+        except UnknownPrincipal:
+            raise ProblemError("not_found") from None
         access.trace(person, "sessions.ended", person.id)
-        return with_session(JSONResponse({"id": person.id}), sessions.admit(person), request)
+        return _renewed(request, person, {"id": person.id})
 
     return router
+
+
+def _renewed(request: Request, person: Principal, answer: dict[str, str]) -> Response:
+    """The answer with a session in place of the one that has just ended with all others; it is as old, and ends as soon."""
+    sessions: Sessions = request.app.state.sessions
+    expires_at = sessions.expiry_of(request.cookies.get(COOKIE))
+    return with_session(JSONResponse(answer), sessions.admit(person, expires_at=expires_at), request)
 
 
 def _keys(request: Request) -> Passkeys:

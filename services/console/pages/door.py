@@ -22,6 +22,8 @@ from services.runtime.problems import Language, ProblemError
 from services.runtime.rights import Permission
 from services.runtime.role_words import OF_THE_REALM, forbidden
 
+ENROL = "/compte/second-facteur"
+"""Where a person adds a second factor; the only page for whoever must and has not."""
 LIVE_HEADER = "x-vigie-live"
 """Sent by the page when it refreshes itself: the answer is then never a redirect to the login."""
 
@@ -106,8 +108,12 @@ def _refused(request: Request, _: Translator) -> dict[str, str]:
 
 
 def reader_of(request: Request, permission: Permission = Permission.PICTURE_READ) -> Reader:
-    """The person of the session. Raises Stranger, ProblemError `forbidden`."""
+    """The person of the session. Raises Stranger, Elsewhere, ProblemError `forbidden`."""
     session = session_of(request)
+    if session is not None and session.enrolling:
+        if LIVE_HEADER in request.headers:
+            raise Stranger
+        raise Elsewhere(ENROL)
     principal = session.principal if session else guest_of(request)
     if principal is None:
         raise Stranger

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from services.console.pages.account import is_named, with_session
+from services.console.pages.door import ENROL
 from services.console.pages.shell import Choice, render
 from services.runtime.access import AccessStore
 from services.runtime.access_http import check_csrf, session_of
@@ -42,7 +43,7 @@ def login_routes(router: APIRouter) -> None:
             return login_page(request, next=next, user=user, refused=error)
         access: AccessStore = request.app.state.access
         access.trace(session.principal, "login.code" if code else "login.password")
-        return with_session(RedirectResponse(inside(next), 303), session, request)
+        return with_session(RedirectResponse(ENROL if session.enrolling else inside(next), 303), session, request)
 
     @router.post("/deconnexion")
     async def logout(request: Request) -> Response:

@@ -31,6 +31,7 @@ ACTS: Final = {
     "sessions.ended": N_("sessions fermées"),
     "passkey.added": N_("clé d’accès ajoutée"),
     "passkey.removed": N_("clé d’accès retirée"),
+    "second_factor.added": N_("second facteur ajouté"),
     "refusal.replayed": N_("message refusé rejoué"),
     "refusal.corrected": N_("message refusé corrigé et rejoué"),
     "token.created": N_("jeton créé"),

@@ -24,6 +24,7 @@ from services.console.pages.papers import Papers
 from services.console.pages.past import moment_of
 from services.console.pages.planning import Screens
 from services.console.pages.renders import Renders
+from services.console.pages.second_factor import second_factor_routes
 from services.console.pages.shell import STATIC, Choice, assets_version, html, page_of, render
 from services.console.readmodel import Queries
 from services.runtime.links import AckLinks
@@ -46,6 +47,7 @@ def pages_router(queries: Queries, links: AckLinks, send_answer: SendAnswer, kee
     _leaflets(router)
     _answering(router, Answering(queries, links, send_answer, keep_answer))
     login_routes(router)
+    second_factor_routes(router)
     router.routes.extend(keys_router().routes)
     router.add_api_route("/static/{version}/{path:path}", static_file, methods=["GET"])
     router.add_api_route("/sw.js", service_worker, methods=["GET"])

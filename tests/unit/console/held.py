@@ -172,6 +172,7 @@ class HeldModel(ReadModel):
 @dataclass(frozen=True)
 class _Session:
     principal: Principal
+    enrolling: bool = False
 
 
 class _Sessions:

@@ -64,7 +64,7 @@ if (adding instanceof HTMLFormElement && "PublicKeyCredential" in window) {
     const credential = await answered("/compte/cles/options", (publicKey) => navigator.credentials.create({ publicKey }), said);
     if (!credential) return;
     const { ok, data } = await post("/compte/cles", { credential, label: new FormData(adding).get("label") });
-    if (ok) location.reload();
+    if (ok) location.assign("/compte");
     else refused(said, data);
   });
 }
