@@ -116,7 +116,7 @@ def test_a_disk_that_is_full_stops_what_must_write_and_everything_goes_on_when_t
 TORN = (
     "store/store.rdb", "vault/access-console.json", "vault/access-intake.json", "vault/access-up.json", "vault/replica.db",
     "intake/answers.db", "intake/sources.db", "run/ports.json", "run/territory.json", "run/sender-delivery-0.json",
-    "console/chronicle.db",
+    "run/sender-delivery-0.runs", "console/chronicle.db",
 )  # fmt: skip
 """Everything on the disk that is a copy of something. The logs and the keys are no copies: see the rows of the broker, and doctor."""
 
