@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -10,18 +9,19 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from services.runtime.plain import show_plain
+
 PIPED_COLUMNS: Final = 200
 """In a file or a pipe an identifier stays in one piece."""
 IDENTIFIER: Final = "Identifiant"
 """The column that is copied into the next command: it is never broken."""
 READABLE: Final = 12
 """Letters of a word that a column of a table shows in one piece, at least."""
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def plain(text: str) -> str:
-    """Words that somebody else wrote: nothing in them moves the cursor or colours the screen. Markup of rich is not looked for (`console`)."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    """Return words that somebody else wrote without controls. Markup of rich is not looked for (`console`)."""
+    return show_plain(text)
 
 
 def console(*, markup: bool = False, **options: Any) -> Console:

@@ -139,6 +139,7 @@ class Intake:
             Callers(self.access, sessions), reports, photos, Administration(self.access, sessions, reader, Registry(self.access, machines)), machines,
             alertmanager, strangers, RefusedMessages(settings.kafka, self.vault.texts, self.access, settings.live_realm), self.ledger, self.proxy,
             live=self.live, ready=self.ready | {"start": self._console_started, "system": system_started(settings.data)},
+            hsts_s=settings.hsts_s, metrics_public=settings.metrics_public,
             shown={"console": self._console_ready},
         )  # fmt: skip
         self._console_until: float | None = time.monotonic() + CONSOLE_START_S

@@ -54,6 +54,8 @@ RETRY_S: Final = 2
 _RAW: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})/raw")
 _STATUS: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})")
 _ADMIN: Final = ("/api/v1/tokens", "/api/v1/users", "/api/v1/sources")
+_TECHNICAL: Final = frozenset({"/metrics", "/openapi.json", "/asyncapi.json"})
+"""Closed to strangers with `VIGIE_METRICS_PUBLIC=0`, as are the parts of `/readyz`."""
 log = structlog.get_logger(__name__)
 
 
@@ -63,7 +65,7 @@ class Front:
     def __init__(
         self, callers: Callers, reports: Reports, photos: Attachments, administration: Administration, machines: Machines,
         alertmanager: AlertmanagerApi, strangers: Strangers, refused: RefusedMessages, ledger: Ledger, proxy: Proxy, live: Mapping[str, Check],
-        ready: Mapping[str, Check], shown: Mapping[str, Check],
+        ready: Mapping[str, Check], shown: Mapping[str, Check], hsts_s: int = 0, metrics_public: bool = True,
     ) -> None:  # fmt: skip
         self._callers = callers
         self._reports = reports
@@ -76,6 +78,8 @@ class Front:
         self._ledger = ledger
         self._proxy = proxy
         self._health = Health(live=live, ready=ready, shown=shown)
+        self._hsts = (b"strict-transport-security", b"max-age=%d" % hsts_s) if hsts_s else None
+        self._metrics_public = metrics_public
         self._known_document: dict[str, Any] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,6 +92,8 @@ class Front:
         async def watched(message: Any) -> None:
             nonlocal started
             started = True
+            if message["type"] == "http.response.start" and self._hsts and scope.get("scheme") == "https":
+                message = {**message, "headers": [*message["headers"], self._hsts]}
             await send(message)
 
         try:
@@ -146,8 +152,12 @@ class Front:
             await self._administration.handle(author, method, parts_of(scope)[3:], scope, receive, send)
         elif path in ("/livez", "/readyz", "/metrics", "/openapi.json", "/api/v1/whoami", "/api/v1/intake/strangers"):
             _only(method, "GET")
+            if path in _TECHNICAL:
+                await self._check_technical(scope)
             await self._read(path, scope, send)
         else:
+            if path in _TECHNICAL:
+                await self._check_technical(scope)
             await self._proxy.pass_on(scope, receive, send)
 
     async def _refused_lane(self, parts: list[str], method: str, scope: Scope, receive: Receive, send: Send) -> None:
@@ -239,9 +249,25 @@ class Front:
             case _:
                 found = await self._health.answer(path)
                 assert found is not None, "one of the paths of Health"
+                if path == "/readyz" and not self._metrics_public and not await self._may_read_technical(scope):
+                    status = "ok" if found.status < 400 else "unavailable"
+                    await answer_json(send, found.status, {"status": status})
+                    return
                 await answer(
                     send, found.status, found.body, [(b"content-type", found.content_type.encode()), (b"cache-control", b"no-store")]
                 )
+
+    async def _check_technical(self, scope: Scope) -> None:
+        """Let strangers read counters and descriptions of routes only where the settings say so. Raises ProblemError."""
+        if not self._metrics_public:
+            await self._caller(scope, Permission.PICTURE_READ)
+
+    async def _may_read_technical(self, scope: Scope) -> bool:
+        try:
+            await self._check_technical(scope)
+        except ProblemError:
+            return False
+        return True
 
     async def _sender(self, scope: Scope) -> Principal:
         """Whose report it is: the caller's, heard with that, or that of the sender whose refused message is offered again."""

@@ -37,6 +37,24 @@ _RESULT_FIELDS: Final[dict[str, Any]] = {
 _RESULT: Final[dict[str, Any]] = {"type": "object", "required": ["status"], "properties": _RECEIPT_FIELDS | _RESULT_FIELDS}
 _RESULTS: Final[dict[str, Any]] = {"type": "object", "required": ["items"], "properties": {"items": {"type": "array", "items": _RESULT}}}
 
+_OF_BATCHES: Final = {
+    "207": {"description": "some on the log", "content": {"application/json": {"schema": _RESULTS}}},
+    "422": {
+        "description": "none on the log: each with its reason; or the batch could not be read",
+        "content": {
+            "application/json": {"schema": _RESULTS},
+            MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}},
+        },
+    },
+    "503": {
+        "description": "some may be sent again: send the whole; or nothing could be taken",
+        "content": {
+            "application/json": {"schema": _RESULTS},
+            MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}},
+        },
+    },
+}
+
 
 def _body(model: type[BaseModel]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}}
@@ -147,7 +165,7 @@ def own_document() -> dict[str, Any]:
         "/api/v1/reports:batch": {"post": {
             "summary": "Several reports, each accepted or refused by itself", "operationId": "postReports", "parameters": [_KEY],
             "requestBody": {"required": True, "content": {"application/json": {"schema": batch}}},
-            "responses": _answers("202", "all on the log", _RESULTS, *_REFUSALS) | {"207": {"description": "some on the log", "content": {"application/json": {"schema": _RESULTS}}}},
+            "responses": _answers("202", "all on the log", _RESULTS, *_REFUSALS) | _OF_BATCHES,
         }},
         "/api/v1/reports:line": {"post": {
             "summary": "A line typed for a caller, as they would have written it in a text message", "operationId": "postLine", "parameters": [_KEY],

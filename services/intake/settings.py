@@ -74,6 +74,11 @@ class IntakeSettings(Settings):
     tls_key: Path | None = None
     """Its private key, PEM."""
 
+    hsts_s: int = Field(default=31_536_000, ge=0)
+    """Seconds for which a browser that came over TLS comes back over TLS only, on every port of this name; 0 = it is not asked to."""
+    metrics_public: bool = True
+    """Strangers may read `/metrics`, `/openapi.json`, `/asyncapi.json` and the parts of `/readyz`; else who may see the picture."""
+
     proxies: str = ""
     """Reverse proxies in front: addresses or networks, with commas. What they say of their callers is believed (`X-Forwarded-For`, `X-Forwarded-Proto`); empty = none."""
 

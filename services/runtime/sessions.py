@@ -85,6 +85,10 @@ def clear_cookie_headers() -> list[str]:
     return [f"{name}=; Max-Age=0; Path=/; SameSite=Lax" for name in (COOKIE, CSRF_COOKIE)]
 
 
+KEYS: Final = 10_000
+"""Addresses, browsers and logins whose failures are remembered."""
+
+
 class Throttle:
     """Slows guessing: after `FREE_FAILURES` in a row for one key, each further failure doubles the wait.
 
@@ -115,12 +119,22 @@ class Throttle:
     def failed(self, *keys: str) -> None:
         """Count a failure of each key."""
         now = time.monotonic()
-        if len(self._failures) > 10_000:
-            self._failures = {k: (n, until) for k, (n, until) in self._failures.items() if until > now}
         for key in keys:
-            count = self._failures.get(key, (0, 0.0))[0] + 1
+            count = self._failures.pop(key, (0, 0.0))[0] + 1
             wait = min(FIRST_WAIT_S * 2.0 ** (count - FREE_FAILURES), MAX_WAIT_S) if count >= FREE_FAILURES else 0.0
             self._failures[key] = (count, now + wait)
+        if len(self._failures) > KEYS:
+            self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        """Make room for new keys: those with the fewest failures go first, the oldest first, and none that waits.
+
+        A stranger can make thousands of keys with one failure each. Doing so resets nobody's count that is higher.
+        """
+        idle = [(count, at) for at, (count, until) in enumerate(self._failures.values()) if until <= now]
+        surplus = max(len(self._failures) - KEYS * 9 // 10, 0)
+        gone = {at for _, at in sorted(idle)[:surplus]}
+        self._failures = {key: said for at, (key, said) in enumerate(self._failures.items()) if at not in gone}
 
     def succeeded(self, *keys: str) -> None:
         """Forget the failures of each key."""

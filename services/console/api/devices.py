@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import structlog
 from fastapi import APIRouter, Depends, Request
@@ -19,7 +19,7 @@ from services.console.producing import CommandProducer
 from services.runtime.access_http import allowed
 from services.runtime.kafka import BrokerAway
 from services.runtime.principals import Principal
-from services.runtime.problems import ProblemError, both, fault
+from services.runtime.problems import MEDIA_TYPE, ProblemError, both, fault
 from services.runtime.rights import Permission
 from services.runtime.vault import Directory
 from services.runtime.webpush import PushSettings, Subscription, VapidKey
@@ -29,6 +29,9 @@ Called = Annotated[Principal, Depends(allowed(Permission.INCIDENT_ACKNOWLEDGE))]
 MOST: Final = 5
 """Browsers of one person; another one takes the place of the oldest."""
 SOURCE: Final = "/console/devices"
+_REFUSED: Final[dict[int | str, dict[str, Any]]] = {
+    409: {"description": "web push is not configured, or this account is nobody's", "content": {MEDIA_TYPE: {}}}
+}
 log = structlog.get_logger(__name__)
 _changing = asyncio.Lock()
 """A contact is read and written as a whole."""
@@ -55,7 +58,7 @@ async def devices(request: Request, me: Called) -> Devices:
     return await _shown(request, me)
 
 
-@router.post("", summary="This browser receives my calls from now on; repeating it changes nothing")
+@router.post("", responses=_REFUSED, summary="This browser receives my calls from now on; repeating it changes nothing")
 async def subscribe(request: Request, me: Called, body: Subscription) -> Devices:
     settings: PushSettings = request.app.state.push
     person = _person(me, settings)
@@ -74,7 +77,7 @@ async def subscribe(request: Request, me: Called, body: Subscription) -> Devices
     return await _shown(request, me)
 
 
-@router.post("/end", summary="This browser receives nothing any more")
+@router.post("/end", responses=_REFUSED, summary="This browser receives nothing any more")
 async def end(request: Request, me: Called, body: Ended) -> Devices:
     settings: PushSettings = request.app.state.push
     person = _person(me, settings)

@@ -25,6 +25,7 @@ from services.console.texts import words, world
 from services.console.texts.names import short
 from services.console.texts.strategies import strategy_name
 from services.runtime.access_http import GUEST
+from services.runtime.plain import show_plain
 from services.runtime.principals import Principal
 from services.runtime.rights import READS, Permission
 
@@ -205,7 +206,7 @@ def html(template: str, context: Mapping[str, Any], choice: Choice) -> bytes:
     """The text of a page."""
     _ = translator(choice.lang)
     scope: dict[str, Any] = {"_": _, "plural": _.plural, "lang": choice.lang, "theme": choice.theme, **_helpers(_), **context}
-    return environment().get_template(template).render(scope).encode()
+    return show_plain(environment().get_template(template).render(scope)).encode()
 
 
 def page_of(text: bytes, choice: Choice, *, status: int = 200) -> Response:

@@ -23,6 +23,15 @@ def test_a_headline_is_no_markup_and_no_command_to_the_terminal(capsys: pytest.C
     assert not {"\x1b", "\a"} & set(said)
 
 
+def test_words_that_turn_the_direction_of_writing_are_seen_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    """«\u202egnp.erutcaf» reads as a picture."""
+    said = "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x08, 0x0D)))
+    read.show({"items": [{"text": f"avant{said}après"}], "next": None}, False, "Main courante", [("Quoi", lambda item: item["text"])])
+    shown_words = capsys.readouterr().out
+    assert not set(said) & set(shown_words)
+    assert "avant\N{REPLACEMENT CHARACTER}" in shown_words
+
+
 def test_the_reason_of_an_end_is_shown_in_one_line_of_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     process: dict[str, Any] = {
         "name": "broker", "pid": None, "state": "backing_off", "since": "2026-11-26T20:00:00+00:00", "restarts": 3,

@@ -13,7 +13,7 @@ from services.runtime.access_http import allowed
 from services.runtime.principals import Account, Principal
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission, Role
-from services.runtime.sessions import CSRF_COOKIE, FREE_FAILURES, LIFE_MS, Session, Sessions, new_totp_secret
+from services.runtime.sessions import CSRF_COOKIE, FREE_FAILURES, KEYS, LIFE_MS, Session, Sessions, Throttle, new_totp_secret
 from services.runtime.testing.keyed import memory_access
 
 PASSWORD = "correct horse battery"
@@ -258,3 +258,17 @@ async def test_a_secret_or_a_code_that_cannot_be_is_wrong_and_nothing_more(
     assert account is not None
     with pytest.raises(ProblemError, match="login_failed"):
         await sessions.enrol_second_factor(account, secret, second, [])
+
+
+def test_a_stranger_with_thousands_of_names_resets_nobody_elses_count() -> None:
+    """Beyond the bound all counts that did not wait at that moment began anew."""
+    throttle = Throttle()
+    for _ in range(FREE_FAILURES - 1):
+        throttle.failed("cell")
+    for n in range(KEYS + 1_000):
+        throttle.failed(f"stranger-{n}")
+    assert len(throttle._failures) <= KEYS
+    throttle.check("cell")
+    throttle.failed("cell")
+    with pytest.raises(ProblemError):
+        throttle.check("cell")

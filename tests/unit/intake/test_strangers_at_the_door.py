@@ -1,0 +1,57 @@
+"""What strangers are told by the front: nothing of its counters where it is set so, and over TLS to come back over TLS."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services.runtime.rights import Role
+from tests.unit.intake.conftest import Door
+
+TECHNICAL = ("/metrics", "/openapi.json", "/asyncapi.json")
+
+
+@pytest.fixture
+async def closed(tmp_path: Path) -> AsyncIterator[Door]:
+    """A door that shows strangers no counters."""
+    made = Door(tmp_path, metrics_public=False)
+    yield made
+    await made.close()
+
+
+@pytest.mark.parametrize("path", TECHNICAL)
+async def test_counters_and_descriptions_are_closed_where_it_is_set_so(closed: Door, path: str) -> None:
+    async with closed.client() as http:
+        assert (await http.get(path)).status_code == 401
+    async with await closed.as_(Role.SOURCE) as http:
+        assert (await http.get(path)).status_code == 403
+    async with await closed.as_(Role.OBSERVER) as http:
+        assert (await http.get(path)).status_code in (200, 503), "the console is away in this test"
+
+
+async def test_readiness_tells_strangers_its_state_alone(closed: Door) -> None:
+    async with closed.client() as http:
+        assert set((await http.get("/readyz")).json()) == {"status"}
+        assert (await http.get("/livez")).status_code == 200
+    async with await closed.as_(Role.OBSERVER) as http:
+        assert "checks" in (await http.get("/readyz")).json()
+
+
+async def test_a_browser_that_came_over_tls_is_told_to_come_back_over_tls(door: Door) -> None:
+    transport = httpx.ASGITransport(door.intake.front)
+    for address, told in (("https://vigie", "max-age=31536000"), ("http://vigie", None)):
+        async with httpx.AsyncClient(transport=transport, base_url=address) as http:
+            for path in ("/livez", "/nowhere", "/api/v1/whoami"):
+                answer = await http.get(path)
+                assert answer.headers.get("strict-transport-security") == told, (address, path)
+
+
+async def test_an_installation_may_ask_for_none(tmp_path: Path) -> None:
+    made = Door(tmp_path, hsts_s=0)
+    transport = httpx.ASGITransport(made.intake.front)
+    async with httpx.AsyncClient(transport=transport, base_url="https://vigie") as http:
+        assert "strict-transport-security" not in (await http.get("/livez")).headers
+    await made.close()
