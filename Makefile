@@ -21,13 +21,11 @@ install: $(VENV)/.dev
 
 # pip and uv, once; `python3 -m venv` is a package of its own on Debian
 $(VENV)/.uv-$(UV_VERSION): deploy/bootstrap.sh
-	@echo "  Making a Python environment in $(VENV), once …"
-	@sh deploy/bootstrap.sh $(VENV) $(UV_VERSION)
+	@sh deploy/progress.sh "Making a Python environment in $(VENV), once" sh deploy/bootstrap.sh $(VENV) $(UV_VERSION)
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.uv-$(UV_VERSION) uv.lock
-	@echo "  Fetching and compiling the Python packages, once …"
-	@test -t 1 || quiet=--quiet; $(UV) sync $$quiet --frozen --inexact --no-dev
+	@sh deploy/progress.sh "Fetching and compiling the Python packages, once" env $(UV) sync --quiet --frozen --inexact --no-dev
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.uv-$(UV_VERSION) uv.lock

@@ -11,6 +11,7 @@ import typer
 
 from schemas.words import EventType, MsgType
 from services.cli.client import Away, Client, Refused, fail
+from services.cli.site_names import known_sites, tell_unknown_site
 from services.runtime.settings import Settings
 
 
@@ -30,9 +31,10 @@ def report(
     certainty: Annotated[str, typer.Option(help="confirmed, unconfirmed, rumour")] = "confirmed",
     source: Annotated[str | None, typer.Option(help="Kind of source whose word it is, e.g. enedis")] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency-Key: the same key again has no second effect")] = None,
+    unknown_site: Annotated[bool, typer.Option("--unknown-site", help="Send it although nobody knows the site: a person links it")] = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Post one report and print its id."""
+    """Post one report and print its id. A site that is not known is refused with those that may be meant."""
     body: dict[str, Any] = {
         "type": type, "severity": severity, "site_id": site, "commune": commune, "realm": realm, "headline": headline,
         "occurred_at": occurred_at or datetime.now(UTC).isoformat(), "description": description, "capacity_lost_pct": loss,
@@ -40,10 +42,19 @@ def report(
     }  # fmt: skip
     try:
         with Client(Settings()) as client:
+            if site is not None and not unknown_site:
+                _check_site(client, site, realm)
             _, receipt = client.post("/api/v1/reports", {k: v for k, v in body.items() if v is not None}, key or str(uuid.uuid4()))
     except (Away, Refused) as exc:
         raise fail(exc) from exc
     typer.echo(json.dumps(receipt) if as_json else receipt["report_id"])
+
+
+def _check_site(client: Client, site: str, realm: str | None) -> None:
+    """Check the site where the list can be read; a report does not wait for it otherwise. Raises typer.Exit."""
+    sites = known_sites(client, realm)
+    if sites and site not in sites:
+        raise fail(ValueError(tell_unknown_site(site, sites)))
 
 
 def line(

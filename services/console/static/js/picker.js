@@ -43,7 +43,7 @@ function near(field, text) {
 
 /**
  * @param {HTMLInputElement} field @param {string} piece a label, a name, ids @param {Map<string, Choice | null>} known
- * @param {boolean} guessing a part of one name is enough @returns {[Choice[], string[]]} what is known of it, and what is not
+ * @param {boolean} guessing a part of one name is enough where any code may be written, too @returns {[Choice[], string[]]} what is known of it, and what is not
  */
 function read(field, piece, known, guessing) {
   const whole = known.get(folded(piece));
@@ -57,9 +57,10 @@ function read(field, piece, known, guessing) {
     else left.push(part);
   }
   if (taken.length) return [taken, left];
-  const meant = guessing ? near(field, piece) : [];
+  const isCode = field.dataset.open !== undefined && !/\s/.test(piece);
+  const meant = guessing || !isCode ? near(field, piece) : [];
   if (meant.length === 1) return [meant, []];
-  if (field.dataset.open !== undefined && !/\s/.test(piece)) return [[{ id: piece, label: piece, name: piece }], []];
+  if (isCode) return [[{ id: piece, label: piece, name: piece }], []];
   return [[], [piece]];
 }
 

@@ -1,0 +1,77 @@
+"""A site that nobody knows is no success: the sentence names those that may be meant, and nothing is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from services.cli.__main__ import app
+
+SITES = {"cen-1": "Siège", "col-117": "Collège Georges Seurat", "pmi-04": "Centre PMI Nanterre 1", "pmi-05": "PMI Nanterre 2"}
+REPORT = ["report", "--type", "outage_power", "--severity", "3", "--site"]
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[httpx.Request]:
+    """Reports that were posted to a Vigie that knows SITES."""
+    monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("VIGIE_URL", "http://vigie.example")
+    posted: list[httpx.Request] = []
+
+    def answering(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            posted.append(request)
+            return httpx.Response(202, json={"report_id": "r-1"})
+        return httpx.Response(200, json={"items": [{"id": id, "name": name} for id, name in SITES.items()], "next": None})
+
+    monkeypatch.setattr("services.cli.client.httpx.Client", partial(httpx.Client, transport=httpx.MockTransport(answering)))
+    return posted
+
+
+@pytest.mark.parametrize(
+    ("site", "meant"),
+    [
+        ("zzz-9", "vigie sites"),
+        ("cen1", "cen-1 (Siège)"),
+        ("seurat", "col-117"),
+        ("SIEGE", "cen-1"),
+        ("nanterre", "pmi-04 (Centre PMI Nanterre 1) or pmi-05"),
+    ],
+)
+def test_an_unknown_site_is_refused_with_those_that_may_be_meant(sent: list[httpx.Request], site: str, meant: str) -> None:
+    done = CliRunner().invoke(app, [*REPORT, site])
+    assert done.exit_code == 1
+    assert f"no site {site}: nothing was sent" in done.output
+    assert meant in done.output
+    assert sent == []
+
+
+@pytest.mark.parametrize("arguments", [["cen-1"], ["zzz-9", "--unknown-site"]])
+def test_a_known_site_and_one_that_is_meant_so_are_sent(sent: list[httpx.Request], arguments: list[str]) -> None:
+    done = CliRunner().invoke(app, [*REPORT, *arguments])
+    assert (done.exit_code, done.stdout) == (0, "r-1\n")
+    assert len(sent) == 1
+
+
+def test_a_report_does_not_wait_for_a_list_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, sent: list[httpx.Request]) -> None:
+    def answering(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        posting: Callable[[], httpx.Response] = partial(httpx.Response, 202, json={"report_id": "r-2"})
+        return posting() if request.method == "POST" else httpx.Response(403, json={"title": "forbidden"})
+
+    monkeypatch.setattr("services.cli.client.httpx.Client", partial(httpx.Client, transport=httpx.MockTransport(answering)))
+    assert CliRunner().invoke(app, [*REPORT, "zzz-9"]).exit_code == 0
+    assert [request.method for request in sent] == ["GET", "POST"]
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("reprot", "report"), ("statsu", "status"), ("incident", "incidents")])
+def test_a_mistyped_command_names_the_one_that_is_meant(typed: str, meant: str) -> None:
+    done = CliRunner().invoke(app, [typed])
+    assert done.exit_code == 2
+    assert "Did you mean" in done.output
+    assert meant in done.output
