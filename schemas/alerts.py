@@ -103,8 +103,8 @@ class CauseRow(Model):
     contested: bool = False
     planned: bool = False
     overdue: bool = False
-    sources: tuple[str, ...] = Field(default=(), description="the first five sources, if `reports_count` is given; else all")
-    reports: tuple[str, ...] = Field(default=(), description="the first five reports, if `reports_count` is given; else all")
+    sources: tuple[str, ...] = Field(default=(), description="at most five sources, the first, if `reports_count` is given; else all")
+    reports: tuple[str, ...] = Field(default=(), description="at most five reports, the first, if `reports_count` is given; else all")
     reports_count: int | None = Field(default=None, description="reports that stood when this row was written")
     expected_end: Instant | None = None
     windows: tuple[Window, ...] = ()
@@ -271,8 +271,8 @@ class ReportChanged(RowFact):
 class SiteStatusChanged(RowFact):
     """The status of a site or its reasons changed. Routed to continuity.
 
-    One more report on what stands writes none: `ReportChanged` tells of it. `last_word_at` and `reports_count` of causes are as of this
-    change; of each cause the row names the first five reports and sources.
+    One more report on what stands writes none: `ReportChanged` tells of it. `last_word_at` and the reports of causes are as of this
+    change; of each cause the row names at most five reports and sources, the first.
     """
 
     collection: ClassVar[str] = "sites"

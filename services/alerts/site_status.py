@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 from immutables import Map
 
-from schemas.alerts import SiteContact, SiteReported, SiteRow, SiteStatusChanged, Why
+from schemas.alerts import CauseRow, SiteContact, SiteReported, SiteRow, SiteStatusChanged, Why
 from schemas.base import Instant
 from schemas.causes import Cause, SilenceChanged, SiteMarked
 from schemas.words import EventType as T
@@ -16,6 +18,7 @@ from services.alerts.shown import Shown
 from services.alerts.state import Silence
 from services.alerts.values import changed
 
+_Telling = TypeVar("_Telling", CauseRow, Why)
 _FLAGS = ("contested", "overdue", "maintenance")
 _UNMARKED: Map[str, tuple[str, ...]] = Map()
 _PRECEDENCE = {S.EVACUATED: 4, S.SHELTERING: 4, S.CLOSED: 3, S.DEGRADED: 2, S.UNKNOWN: 1, S.NORMAL: 0}
@@ -41,12 +44,20 @@ def judge(draft: Draft, site_id: str) -> None:
 
 
 def _tells_the_same(row: SiteRow, old: SiteRow) -> bool:
-    """Return whether status and reasons are as they were: one more report on what stands changes neither."""
-    if len(row.causes) != len(old.causes):
+    """Return whether status and reasons are as they were. One more report on what stands changes neither, one that is withdrawn may."""
+    if len(row.causes) != len(old.causes) or len(row.why) != len(old.why):
         return False
-    counted = zip(row.causes, old.causes, strict=True)
-    same = all(a is b or a == changed(b, {"reports_count": a.reports_count}) for a, b in counted)
-    return same and row == changed(old, {"causes": row.causes, "last_word_at": row.last_word_at})
+    causes = tuple(a if a is b else _with_first(a, b) for a, b in zip(row.causes, old.causes, strict=True))
+    why = tuple(a if a is b else _with_first(a, b) for a, b in zip(row.why, old.why, strict=True))
+    return old == changed(row, {"causes": causes, "why": why, "last_word_at": old.last_word_at})
+
+
+def _with_first(now: _Telling, old: _Telling) -> _Telling:
+    """Return what is told now with as many of its first reports as before."""
+    values: dict[str, Any] = {"reports": now.reports[: len(old.reports)]}
+    if isinstance(old, CauseRow):
+        values["reports_count"] = old.reports_count
+    return changed(now, values)
 
 
 def _write_marks(draft: Draft, site_id: str, marks: dict[str, tuple[str, ...]]) -> None:

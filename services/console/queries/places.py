@@ -51,7 +51,7 @@ class Places(Reading):
 
     async def _with_members(self, picture: Picture, rows: Mapping[str, a.SiteRow]) -> Mapping[str, a.SiteRow]:
         """Rows whose causes name all their reports and sources, not the first alone."""
-        many = [c.id for row in rows.values() for c in row.causes if c.reports_count is not None and _is_cut(c)]
+        many = [c.id for row in rows.values() for c in row.causes if c.reports_count is not None]
         if not many:
             return rows
         async with store_errors():
@@ -139,11 +139,6 @@ class Places(Reading):
         async with store_errors():
             rows = await found.picture.rows(a.FlagRow)
         return [found.shape.flag(rows[id]) for id in sorted(rows)]
-
-
-def _is_cut(cause: a.CauseRow) -> bool:
-    """Return whether the row of its site may name less than all reports or sources of a cause."""
-    return max(len(cause.reports), len(cause.sources)) >= a.SHOWN_MEMBERS
 
 
 def _with_all(row: a.SiteRow, members: Mapping[str, Members]) -> a.SiteRow:

@@ -19,6 +19,7 @@ from schemas.alerts import (
     Why,
 )
 from schemas.calling import EscalationChanged, EscalationRow, WaveRow
+from schemas.causes import Cause
 from schemas.continuity import ActivityChanged, ActivityRow, ClockRow, PlanChanged, PlanRow
 from schemas.delivery import NotificationChanged, NotificationRow
 
@@ -47,6 +48,14 @@ def site(id: str, at: int, status: str = "closed", loss: float = 100.0) -> SiteS
     causes = () if status == "normal" else (cause,)
     row = {"id": id, "status": status, "since": at, "capacity_pct": 100 - loss, "causes": causes, "last_word_at": at}
     return SiteStatusChanged(row=SiteRow.model_validate(row))
+
+
+def cause(site: str, at: int) -> Cause:
+    """The cause that the row of `site` shows, as the log tells it: without its reports."""
+    return Cause.model_validate({
+        "id": f"cause-{site}", "key": f"{site}|outage_power|", "site": site, "type": "outage_power", "incident": INCIDENT, "severity": 3,
+        "loss_pct": 100, "since": at, "last_at": at, "known_at": at, "reports_count": 8,
+    })  # fmt: skip
 
 
 def incident(at: int, members: tuple[str, ...], change: str, level: int = 1, **changes: Any) -> IncidentChanged:

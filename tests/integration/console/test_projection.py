@@ -12,13 +12,15 @@ import orjson
 import pytest
 from aiokafka.errors import KafkaError
 
-from schemas.alerts import MetricChanged
+from schemas.alerts import IncidentCounts, IncidentReported, MetricChanged, SiteContact, SiteReported, SiteStatusChanged
+from schemas.causes import CauseChanged, Members
 from schemas.realms import partition_of
 from schemas.runtime import LossDeclared, RealmClosed
 from schemas.topics import PARTITIONS, SERVICES
 from services.console import store
 from services.console.chronicle import Chronicle, Version
 from services.console.readmodel import ReadModel
+from services.console.resources import when
 from services.console.timetravel import History
 from services.console.trimming import Trimmer
 from services.runtime.chain import Position
@@ -83,6 +85,42 @@ async def test_the_picture_shows_what_the_logs_hold(
     assert overview.alarm_rate.reports == 2
     assert overview.alarm_rate.demands == 3  # ladder, task, plan
     assert {p.service: p.at for p in overview.log}.keys() == {"alerts", "continuity", "delivery"}
+
+
+async def test_what_the_log_tells_in_parts_is_shown_whole(
+    writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory
+) -> None:
+    """A site with the reports of its causes one by one, its last word and the counts of its incident: now, and as known before."""
+    realm, at, later = a_realm(), START + 2 * MINUTE, START + 3 * MINUTE
+    said, sources = tuple(f"r-{n}" for n in range(8)), ("site_manager",)
+    async with projecting(console_settings):
+        await play(writer, realm, territory)
+        row = crisis.site("pmi-04", at).row
+        told = row.causes[0].model_copy(update={"reports": said[:5], "sources": sources, "reports_count": 5})
+        cause = crisis.cause("pmi-04", at)
+        await writer.append(
+            "alerts", realm, CauseChanged(cause=cause, reports=Members(added=said), sources=Members(added=sources)),
+            SiteStatusChanged(row=row.model_copy(update={"causes": (told,)})), at=at,
+        )  # fmt: skip
+        await writer.append(
+            "alerts", realm, CauseChanged(cause=cause, reports=Members(dropped=said[:1], added=("r-9",)), sources=Members(added=("rh",))),
+            SiteReported(row=SiteContact(id="pmi-04", last_word_at=later)),
+            IncidentReported(row=IncidentCounts(id=INCIDENT, updated_at=later, reports_count=9, duplicates_count=7)), at=later,
+        )  # fmt: skip
+
+        async def shown() -> bool:
+            return (await model.incident(realm, INCIDENT)).reports_count == 9
+
+        await until(shown)
+        now, incident = await model.site(realm, "pmi-04"), await model.incident(realm, INCIDENT)
+        (listed,) = (await model.sites(realm, q="pmi-04", members_too=True)).items
+        before = await model.site(realm, "pmi-04", as_of=at)
+        before_that = await model.incident(realm, INCIDENT, as_of=at)
+    assert (now.causes[0].reports, now.causes[0].sources) == ([*said[1:], "r-9"], ["site_manager", "rh"])
+    assert listed == now
+    assert (now.last_word_at, incident.updated_at, incident.duplicates_count) == (when(later), when(later), 7)
+    assert (before.causes[0].reports, before.last_word_at) == (list(said), when(at))
+    assert (before_that.reports_count, before_that.updated_at) == (2, when(at))
 
 
 @proves("store", "corrupted", note="everything in it is gone")

@@ -1,0 +1,63 @@
+"""A storm on few sites grows the logs, the public topics and the inputs of the services by what happens, not by what stands."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import orjson
+
+from schemas.reports import ReportReceived
+from schemas.routes import destinations, public_topics
+from schemas.topics import SERVICES, inputs, log
+from schemas.words import EventType
+from services.runtime.kafka import headers_of, value_of
+from services.runtime.testing.memory import Stored
+from tests.scenarios.memory import MemoryPlayer, scenario
+
+SITES = ("cen-1", "cen-2", "sst-05", "pmi-04", "clg-0920077J", "gym-07", "par-05")
+TYPES = (EventType.OUTAGE_POWER, EventType.OUTAGE_WATER, EventType.OUTAGE_IT, EventType.DAMAGE_REPORT)
+REPORTS, PART = 560, 140
+EACH_MS = 10
+"""All come before the next step of a ladder."""
+RECORD = 4 * 1024
+DISK = 20 * 1024
+
+
+def _outgoing(service: str, stored: Stored) -> Counter[str]:
+    """Bytes that a record makes on public topics and on the inputs of other services."""
+    sizes: Counter[str] = Counter()
+    for ordinal, fact in enumerate(stored.transaction.facts):
+        headers = headers_of(fact.type, id=fact.id, source=f"/{service}", at=fact.at, place=stored.place(ordinal), place_hash=stored.hash)
+        size = len(orjson.dumps(fact.data)) + sum(len(name) + len(value or b"") for name, value in headers)
+        receivers = destinations(stored.transaction.logic, service, fact.name, fact.data)
+        for topic in (*public_topics(fact.name), *map(inputs, receivers)):
+            sizes[topic] += size
+    return sizes
+
+
+def test_a_report_costs_as_much_disk_at_the_end_of_a_storm_as_at_its_beginning() -> None:
+    player = MemoryPlayer(scenario("S04"), "92~test-storm")
+    system, realm, begun = player.system, player.realm, player.played.opening
+    read = {name: len(system.services[name].log.of(realm)) for name in SERVICES}
+    parts: list[Counter[str]] = []
+    for n in range(REPORTS):
+        if n % PART == 0:
+            parts.append(Counter())
+        report = ReportReceived(
+            report_id=f"00000000-0000-5000-8000-{n:012}", source="site_manager", source_key="storm", site_id=SITES[n % len(SITES)],
+            type=TYPES[n % len(TYPES)], severity=2, occurred_at=begun, recorded_at=begun + n * EACH_MS, text_id=f"report-{n}",
+        )  # fmt: skip
+        system.feed("alerts", realm, report, id=report.report_id, at=report.recorded_at)
+        parts[-1][inputs("alerts")] += len(value_of(report))
+        for name in SERVICES:
+            records = system.services[name].log.of(realm)
+            for stored in records[read[name] :]:
+                parts[-1][log(name)] += len(stored.raw)
+                parts[-1] += _outgoing(name, stored)
+            read[name] = len(records)
+    first, *later = parts
+    assert sum(part[log("alerts")] for part in parts) / REPORTS < RECORD
+    assert first.total() / PART < DISK
+    assert max(part.total() for part in later) < min(part.total() for part in later) * 1.1, parts
+    assert later[-1][log("alerts")] < first[log("alerts")]
+    assert later[-1][inputs("continuity")] == 0, "what continuity goes by has not changed"
