@@ -10,28 +10,42 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from services.runtime import kafka_security
 from services.runtime.embedded.kafka import KafkaNode, RunningKafka
 from services.runtime.embedded.node import make_node as embedded_node
+from services.runtime.embedded.password import NAME, USER
 from services.runtime.embedded.ports import free_ports
+from services.runtime.embedded.sockets import socket_folder
 from services.runtime.embedded.store import RunningStore, StoreNode
+from services.runtime.keys import write_private
 from services.runtime.provision import provision
 from services.runtime.settings import Settings
+
+PASSWORD: Final = "of-every-broker-of-the-tests"
+LOGIN: Final = {"VIGIE_KAFKA_USER": USER, "VIGIE_KAFKA_PASSWORD": PASSWORD}
+"""Environment of the tests and of what they start: their brokers ask as the product's does."""
+
+
+def give_password(secrets: Path) -> None:
+    """Put the password of the tests' brokers where a broker looks for its own."""
+    secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_private(secrets / NAME, PASSWORD.encode())
 
 
 def make_node(folder: Path) -> KafkaNode:
     """A node with everything in `folder`, on free ports; `prepare` it before the start."""
     port, controller_port = free_ports(2)
-    return embedded_node(folder, (port, controller_port), folder / "broker.jsonl", Settings().cache_dir, print)
+    give_password(folder)
+    return embedded_node(folder, (port, controller_port), folder / "broker.jsonl", Settings().cache_dir, folder, print)
 
 
 def forget() -> None:
     """How a broker is spoken to is read from the environment once per process: read it again."""
-    kafka_security.security.cache_clear()
-    kafka_security._options.cache_clear()
+    kafka_security.use_security(None)
 
 
 _RUN: list[Path] = []
@@ -52,15 +66,19 @@ async def put_provisioned(folder: Path) -> None:
         if not made.exists():
             command = [sys.executable, "-m", "services.runtime.embedded.classes"]
             await asyncio.to_thread(subprocess.run, command, check=True)  # what every broker of this machine starts with
-            running = RunningKafka(make_node(_RUN[0] / "provisioning"))
+            making = _RUN[0] / "provisioning"
+            shutil.rmtree(making, ignore_errors=True)
+            running = RunningKafka(make_node(making))
             running.node.prepare()
             try:
                 await running.start()
                 await provision(running.address)
             finally:
                 running.stop()
-            (running.node.folder / "data").rename(made)
-    shutil.copytree(made, folder / "data")
+            running.node.folder.rename(made)
+    for part in ("data", "credential"):
+        copy = shutil.copytree if part == "data" else shutil.copy
+        copy(made / part, folder / part)
 
 
 Brokers = Callable[[], Coroutine[None, None, RunningKafka]]
@@ -93,7 +111,7 @@ def starting_stores(factory: pytest.TempPathFactory) -> Iterator[Stores]:
 
         async def start() -> RunningStore:
             folder = factory.mktemp("store")
-            running = RunningStore(StoreNode(folder, free_ports(1)[0], folder / "store.log"))
+            running = RunningStore(StoreNode(folder, socket_folder(folder) / "store.sock", folder / "store.log"))
             stack.callback(running.stop)
             await running.start()
             return running

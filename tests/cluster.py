@@ -23,8 +23,9 @@ from aiokafka.errors import KafkaError
 from schemas.topics import TOPICS
 from services.runtime.embedded.kafka import KafkaNode, RunningKafka, is_serving
 from services.runtime.embedded.ports import free_ports
+from services.runtime.kafka_security import client_options
 from services.runtime.provision import desired_config
-from tests.brokers import make_node
+from tests.brokers import PASSWORD, make_node
 from tests.waiting import eventually
 
 NODES: Final = (1, 2, 3)
@@ -109,11 +110,12 @@ class Cluster:
         for n in NODES:
             made = make_node(self.folder / str(n))
             node = ClusterNode(
-                made.folder, ports[2 * n - 2], ports[2 * n - 1], made.java, made.jars, made.log_file,
+                made.folder, ports[2 * n - 2], ports[2 * n - 1], made.java, made.jars, made.log_file, PASSWORD,
                 heap_mb=192, classes=made.classes, number=n, voters=voters,
             )  # fmt: skip
             if n != NODES[0]:
                 shutil.copytree(self.folder / "1" / "data", node.folder / "data")
+                shutil.copy(self.folder / "1" / "credential", node.folder / "credential")
                 meta = (node.folder / "data" / META).read_text()
                 kept = [line for line in meta.splitlines() if not line.startswith(("node.id=", "directory.id="))]
                 directory = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
@@ -124,7 +126,7 @@ class Cluster:
     async def _make_topics(self) -> None:
         assignment = {t.name: {p: list(NODES) for p in range(t.partitions)} for t in TOPICS}
         new = [NewTopic(t.name, -1, -1, assignment[t.name], desired_config(t, COPIES)) for t in TOPICS]
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.addresses)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.addresses, **client_options())
         await admin.start()
         try:
             await admin.create_topics(new)
@@ -134,7 +136,7 @@ class Cluster:
 
     async def partitions(self) -> list[Mapping[str, object]]:
         """Return every partition of the product's topics as a living broker describes it; none while nobody answers."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.addresses, request_timeout_ms=3000)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.addresses, request_timeout_ms=3000, **client_options())
         try:
             await admin.start()
             described = await admin.describe_topics([t.name for t in TOPICS])

@@ -19,7 +19,7 @@ from xdist.scheduler import LoadFileScheduling
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.embedded.store import RunningStore
 from services.runtime.settings import Settings
-from tests.brokers import Brokers, forget, of_run, starting_brokers, starting_stores
+from tests.brokers import LOGIN, Brokers, forget, of_run, starting_brokers, starting_stores
 from tests.faults.matrix import Recorder
 from tests.system import RunningVigie, stop_shared
 
@@ -57,8 +57,17 @@ def _no_settings_of_this_machine() -> Iterator[None]:
     for name in [n for n in os.environ if n.startswith("VIGIE_") and n not in {"VIGIE_CACHE_DIR", "VIGIE_JAVA"}]:
         patch.delenv(name)
     patch.setenv("VIGIE_DATA_DIR", "/nonexistent/vigie")
+    for name, value in LOGIN.items():
+        patch.setenv(name, value)
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def _unit_tests_know_no_broker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.path.is_relative_to(Path(__file__).parent / "unit"):
+        for name in LOGIN:
+            monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ import psutil
 from services.runtime.embedded.ports import free_ports
 from services.runtime.settings import DataDir
 from tests import forked
-from tests.brokers import put_provisioned
+from tests.brokers import LOGIN, give_password, put_provisioned
 
 ROOT = Path(__file__).resolve().parents[1]
 VIGIE = Path(sys.executable).parent / "vigie"
@@ -88,6 +88,8 @@ class RunningVigie:
         kept = {n: v for n, v in os.environ.items() if not n.startswith("VIGIE_") or n in ("VIGIE_CACHE_DIR", "VIGIE_JAVA")}
         self.environment = kept | {"VIGIE_DATA_DIR": str(folder / "data"), "VIGIE_HTTP": self.http_address, "NO_COLOR": "1"}
         self.environment |= {"VIGIE_FORESIGHT_AFTER_S": FORESIGHT_AFTER_S}
+        if "--kafka" in options:
+            self.environment |= LOGIN
         self.environment |= environment
         self._first = first or "--kafka" in options
         self._process: subprocess.Popen[bytes] | forked.Process | None = None
@@ -146,6 +148,7 @@ class RunningVigie:
         if not self._first and not kafka.exists():
             with ThreadPoolExecutor(1) as aside:  # in this thread Playwright may have a loop
                 aside.submit(asyncio.run, put_provisioned(kafka)).result()
+            give_password(kafka.parent / "secrets")
         began = time.monotonic()
         self.begin(outlives=outlives)
         while not self.ready():

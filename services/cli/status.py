@@ -76,7 +76,7 @@ def targets_of(settings: Settings) -> list[dict[str, Any]]:
     return [
         {"targets": [f"127.0.0.1:{port}"], "labels": {"process": name}}
         for name, port in known_ports(settings.data.ports).items()
-        if re.sub(r"-\d+$", "", name) in services  # `console-http` is where pages are, without metrics
+        if re.sub(r"-\d+$", "", name) in services  # the broker's ports have no metrics
     ]
 
 

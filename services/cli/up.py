@@ -13,7 +13,7 @@ import typer
 
 from services.cli.prepare import prepare_system
 from services.cli.settingsdoc import GROUPS
-from services.runtime.kafka_security import security
+from services.runtime.kafka_security import KafkaSecurity
 from services.runtime.secret_files import wrong_variables
 from services.runtime.settings import Settings
 from services.runtime.supervisor.up import Options, UpFailed
@@ -66,7 +66,7 @@ def up(
         settings = Settings(**given)
         for _, kind in GROUPS:  # what a process that is started would not take
             kind(**(given if issubclass(kind, Settings) else {}))
-        secured = security()
+        secured = KafkaSecurity()
     except ValueError as error:
         if (wrong := wrong_variables(error)) is None:
             raise

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -19,8 +20,10 @@ from services.console.decisions import Decisions
 from services.console.stream import Hub
 from services.runtime import health, logs, tracing
 from services.runtime.collecting import collecting
+from services.runtime.embedded.sockets import listen_at
 from services.runtime.ending import end, in_thread
-from services.runtime.settings import DataDir, Settings, split_host_port
+from services.runtime.front_mark import BehindFront, FrontMark
+from services.runtime.settings import SOCKET, DataDir, Settings, split_host_port
 
 GRACE_S = 3
 STARTED_EVERY_S = 0.5
@@ -37,11 +40,16 @@ class Server(uvicorn.Server):
 
 
 def serving(app: Any) -> uvicorn.Config:
-    """The front alone speaks to it, wherever it runs, and says who called: it lets no caller's own word through (services/intake/proxy.py)."""
+    """Return how it is served. The front says who called, under its mark (`BehindFront`): uvicorn believes nobody."""
     return uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=GRACE_S,
-        proxy_headers=True, forwarded_allow_ips="*",
-    )  # fmt: skip
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=GRACE_S,
+        proxy_headers=False,
+    )
 
 
 async def serve(settings: Settings) -> None:
@@ -49,7 +57,7 @@ async def serve(settings: Settings) -> None:
     async with collecting(), console(settings) as app:
         hub: Hub = app.state.hub
         decisions: Decisions = app.state.decisions
-        server = Server(serving(app))
+        server = Server(serving(BehindFront(app, FrontMark.open(settings.data.secrets))))
 
         def stop() -> None:
             hub.close()
@@ -61,8 +69,7 @@ async def serve(settings: Settings) -> None:
             loop.add_signal_handler(number, stop)
         listening = _listening(settings)
         probes = await health.serve(settings.health_port, app.state.health.ready, live=app.state.health.live)
-        host, port = listening.getsockname()[:2]
-        log.info("console.listening", address=f"{host}:{port}")
+        log.info("console.listening", address=_shown(listening))
         describing = asyncio.create_task(_describe(app, settings.data), name="openapi")
         try:
             await server.serve(sockets=[listening])
@@ -83,8 +90,15 @@ def _listening(settings: Settings) -> socket.socket:
     """The supervisor's socket when it gave one: connections queue in it while this process restarts."""
     if settings.console_fd is not None:
         return socket.socket(fileno=settings.console_fd)
+    if settings.console.startswith(SOCKET):
+        return listen_at(Path(settings.console.removeprefix(SOCKET)))
     host, port = split_host_port(settings.console or "127.0.0.1:0")
     return socket.create_server((host, port), reuse_port=False, backlog=512)
+
+
+def _shown(listening: socket.socket) -> str:
+    name = listening.getsockname()
+    return f"{SOCKET}{name}" if listening.family == socket.AF_UNIX else f"{name[0]}:{name[1]}"
 
 
 def main() -> None:

@@ -53,6 +53,7 @@ from services.runtime import health
 from services.runtime.access import AccessStore
 from services.runtime.collecting import collecting
 from services.runtime.ending import end
+from services.runtime.front_mark import FrontMark
 from services.runtime.health import Check, system_started
 from services.runtime.kafka import BrokerAway
 from services.runtime.keys import MasterKey
@@ -81,7 +82,8 @@ class Intake:
         words = LogWords(master.derived("intake.words"))
         self.ledger = Ledger(settings.answers, words)
         self.inputs = InputLog(self.vault.writer)
-        self.proxy = Proxy(settings.console, settings.console_connect_s, settings.body_timeout_s)
+        mark = FrontMark(master)
+        self.proxy = Proxy(settings.console, settings.console_connect_s, settings.body_timeout_s, mark)
         room = BodyRoom(settings.bodies_in_memory_bytes, settings.bodies_reserve_bytes)
         self.admission = Admission(settings.in_flight, settings.in_flight_reserve, room)
         self.book = SourceBook(settings.sources)

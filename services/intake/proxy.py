@@ -30,13 +30,15 @@ from services.intake.exchange import (
     redacted,
 )
 from services.runtime import metrics
+from services.runtime.front_mark import HEADER, FrontMark
 from services.runtime.problems import Problem, ProblemError
+from services.runtime.settings import SOCKET
 
 HOP_BY_HOP: Final = frozenset({
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer", b"trailers",
     b"transfer-encoding", b"upgrade", b"expect",
 })  # fmt: skip
-_OURS: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded"})
+_OURS: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", HEADER.lower().encode()})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SILENT_S: Final = 30.0
 """A console that says nothing for this long is away; its live streams ping every 5 s, or have nothing to promise."""
@@ -124,10 +126,12 @@ class _Leaving(Exception):
 
 
 class Proxy:
-    """Streams requests to the console at `address`."""
+    """Streams requests to the console at `address`: `host:port`, or `unix:/path`."""
 
-    def __init__(self, address: str, connect_s: float, body_timeout_s: float) -> None:
-        self._base = f"http://{address}"
+    def __init__(self, address: str, connect_s: float, body_timeout_s: float, mark: FrontMark) -> None:
+        self._mark = mark
+        self._socket = address.removeprefix(SOCKET) if address.startswith(SOCKET) else None
+        self._base = f"http://{'console' if self._socket else address}"
         self._connect_s = connect_s
         self._body_timeout_s = body_timeout_s
         self._session: aiohttp.ClientSession | None = None
@@ -144,7 +148,7 @@ class Proxy:
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
+                connector=self._connector(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s, sock_read=SILENT_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
@@ -152,6 +156,11 @@ class Proxy:
                 trust_env=False,
             )
         return self._session
+
+    def _connector(self) -> aiohttp.BaseConnector:
+        if self._socket is not None:
+            return aiohttp.UnixConnector(self._socket, limit=0, keepalive_timeout=IDLE_S)
+        return aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S)
 
     async def stop(self) -> None:
         if self._session is not None:
@@ -215,6 +224,7 @@ class Proxy:
 
     async def _request(self, scope: Scope, receive: Receive, body: TimedBody | None) -> aiohttp.ClientResponse | None:
         headers = CIMultiDict([(k.decode("latin-1"), v.decode("latin-1")) for k, v in end_to_end(scope["headers"], _OURS)])
+        headers[HEADER] = self._mark.make()
         headers["X-Forwarded-For"] = address_of(scope)
         headers["X-Forwarded-Proto"] = scope.get("scheme", "http")
         if (host := header(scope, b"host")) is not None:

@@ -1,6 +1,6 @@
 """TLS and SASL to Kafka, from the environment (`VIGIE_KAFKA_*`): one set of options for every client of a process.
 
-On `vigie up` with its own broker, which listens on loopback alone, nothing of this is set.
+On `vigie up` with its own broker nothing of this is set: the password lies in the data directory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.runtime.certificates import load_chain, trusting
+from services.runtime.embedded.password import USER, read_password
+from services.runtime.embedded.ports import known_ports
 from services.runtime.secret_files import FromEnvironment
+from services.runtime.settings import Settings
 
 
 class KafkaSecurity(FromEnvironment):
@@ -37,6 +40,12 @@ class KafkaSecurity(FromEnvironment):
     """Of that user."""
     sasl: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(default="SCRAM-SHA-512")
     """Mechanism: `SCRAM-SHA-512`, `SCRAM-SHA-256`, or `PLAIN` (with TLS only)."""
+
+    @classmethod
+    def of_password(cls, user: str, password: str) -> Self:
+        """Return SCRAM without TLS, whatever the environment says. For loopback."""
+        given: dict[str, Any] = {"user": user, "password": SecretStr(password), "sasl": "SCRAM-SHA-512"}
+        return cls(tls=False, ca=None, cert=None, cert_key=None, **given)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -82,10 +91,40 @@ class KafkaSecurity(FromEnvironment):
         return found
 
 
+_used: KafkaSecurity | None = None
+
+
+def use_security(known: KafkaSecurity | None) -> None:
+    """Make every later client of this process log in like this; None: as the environment says.
+
+    For a process that has started the broker itself.
+    """
+    global _used
+    _used = known
+    security.cache_clear()
+    _options.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def security() -> KafkaSecurity:
-    """Of this process."""
-    return KafkaSecurity()
+    """Return how this process speaks to Kafka.
+
+    The password of the broker of `vigie up` is found in the data directory. Raises ValidationError.
+    """
+    if _used is not None:
+        return _used
+    given = KafkaSecurity()
+    return given if given.user or given.tls else _embedded_security() or given
+
+
+def _embedded_security() -> KafkaSecurity | None:
+    """Return the login of the embedded broker, if that is the broker that this process speaks to."""
+    settings = Settings()
+    port = known_ports(settings.data.ports).get("kafka")
+    if port is None or settings.kafka != f"127.0.0.1:{port}":
+        return None
+    password = read_password(settings.data.secrets)
+    return None if password is None else KafkaSecurity.of_password(USER, password)
 
 
 def client_options() -> dict[str, Any]:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
@@ -34,6 +34,14 @@ def _host_port(text: str) -> str:
     return text
 
 
+SOCKET: Final = "unix:"
+"""Before the path of a unix socket, where an address may be one."""
+
+
+def _console(text: str) -> str:
+    return text if text.startswith(f"{SOCKET}/") else _host_port(text)
+
+
 def _host_ports(text: str) -> str:
     for address in text.split(",") if text else ():
         if not _host_port(address.strip()):
@@ -42,6 +50,7 @@ def _host_ports(text: str) -> str:
 
 
 HostPort = Annotated[str, AfterValidator(_host_port)]
+ConsoleAddress = Annotated[str, AfterValidator(_console)]
 HostPorts = Annotated[str, AfterValidator(_host_ports)]
 
 
@@ -152,8 +161,8 @@ class Settings(FromEnvironment):
     """Copies of each partition when topics are made: 3 in production, 1 for the embedded broker. 2 is refused."""
     redis: StoreUrl = ""
     """`redis://[user:password@]host:port/db`, `rediss://…?ssl_ca_certs=FILE` with TLS; empty = the store of `vigie up` on this data directory."""
-    console: HostPort = ""
-    """Internal `host:port` of the console, to which intake passes what it does not answer itself."""
+    console: ConsoleAddress = ""
+    """Internal `host:port` or `unix:/path` of the console, to which intake passes what it does not answer itself."""
     demo_realm: str = ""
     """Exercise that anybody may look at without a login (`vigie up --demo`); empty = none."""
     console_fd: int | None = None

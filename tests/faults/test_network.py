@@ -38,11 +38,11 @@ def distant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distant]:
     broker = RunningKafka(node)
     with starting_stores(tmp_path_factory) as start_store, Wire(node.address) as to_broker:
         with (node.folder / "server.properties").open("a") as properties:
-            properties.write(f"advertised.listeners=PLAINTEXT://{to_broker.address}\n")
+            properties.write(f"advertised.listeners=SASL_PLAINTEXT://{to_broker.address}\n")
         try:
             asyncio.run(broker.start())
             store = asyncio.run(start_store())
-            with Wire(store.node.url.removeprefix("redis://").removesuffix("/0")) as to_store:
+            with Wire(store.node.socket) as to_store:
                 options = ("--kafka", to_broker.address, "--redis", f"redis://{to_store.address}/0")
                 with RunningVigie(tmp_path_factory.mktemp("distant"), options=options) as vigie:
                     yield Distant(vigie, to_broker, to_store)

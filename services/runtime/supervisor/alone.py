@@ -10,6 +10,7 @@ from services.runtime.embedded.java import JavaUnusable
 from services.runtime.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
 from services.runtime.embedded.node import make_node
 from services.runtime.embedded.ports import known_ports, remembered_ports
+from services.runtime.kafka_security import use_security
 from services.runtime.settings import Settings
 from services.runtime.supervisor.lock import DataDirBusy, DataDirLock
 from services.runtime.supervisor.orphans import end_orphans
@@ -39,13 +40,16 @@ async def with_broker(settings: Settings, *, new: bool = False) -> AsyncIterator
     try:
         end_orphans(data.root)
         ports = remembered_ports(data.ports, {"kafka", "controller", *known_ports(data.ports)})  # the others stay for the next start
-        node = make_node(data.kafka, (ports["kafka"], ports["controller"]), data.logs / "broker.jsonl", settings.cache_dir)
+        own = ports["kafka"], ports["controller"]
+        node = make_node(data.kafka, own, data.logs / "broker.jsonl", settings.cache_dir, data.secrets)
         node.prepare()
         broker = RunningKafka(node)
+        use_security(node.security)
         try:
             await broker.start()
             yield settings.model_copy(update={"kafka": broker.address})
         finally:
+            use_security(None)
             broker.stop()
     except (JavaUnusable, JarsUnavailable, BrokerFailed, TimeoutError) as error:
         raise NoBroker(str(error) or "the broker does not answer in time") from error

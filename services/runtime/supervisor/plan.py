@@ -88,7 +88,7 @@ def _what_is_wrong(body: object) -> str:
 
 def broker_plan(node: KafkaNode, environment: dict[str, str]) -> Plan:
     async def probe() -> str | None:
-        if not await kafka.is_serving(node.address):
+        if not await kafka.is_serving(node.address, node.security):
             raise NotAlive
         return None
 
@@ -107,7 +107,7 @@ def broker_plan(node: KafkaNode, environment: dict[str, str]) -> Plan:
 
 def store_plan(node: StoreNode, environment: dict[str, str]) -> Plan:
     async def probe() -> str | None:
-        if not await store.is_serving("127.0.0.1", node.port):
+        if not await store.is_serving(node.socket):
             raise NotAlive
         return None
 

@@ -32,7 +32,7 @@ def free_mb(data: DataDir) -> int:
 
 class Supervisor:
     def __init__(self, data: DataDir, addresses: Addresses, stream: Stream, forks: ForkServer | None = None) -> None:
-        self._data, self._addresses, self._stream, self._forks = data, addresses, stream, forks
+        self._data, self.addresses, self._stream, self._forks = data, addresses, stream, forks
         self._children: dict[str, Child] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._state: State = "starting"
@@ -67,7 +67,7 @@ class Supervisor:
                 supervisor_pid=os.getpid(),
                 state=self._state,
                 since=self._since,
-                addresses=self._addresses,
+                addresses=self.addresses,
                 processes=[c.status for c in self._children.values()],
             )
             self._write_failed = False

@@ -23,9 +23,11 @@ from services.runtime.embedded.java import JavaUnusable
 from services.runtime.embedded.kafka import BrokerFailed
 from services.runtime.embedded.node import make_node
 from services.runtime.embedded.ports import PortBusy, listen, remembered_ports
+from services.runtime.embedded.sockets import listen_at, remove_folder, socket_folder
 from services.runtime.embedded.store import StoreFailed, StoreNode
+from services.runtime.kafka_security import use_security
 from services.runtime.provision import BrokerUnreachable, TopicsDiffer, provision
-from services.runtime.settings import DataDir, Settings, split_host_port
+from services.runtime.settings import SOCKET, DataDir, Settings, split_host_port
 from services.runtime.supervisor import plan as plans
 from services.runtime.supervisor.child import Child
 from services.runtime.supervisor.forking import ForkServer
@@ -136,15 +138,20 @@ async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
     """From here on there are processes: whatever happens, they are stopped in order."""
     settings = options.settings
     names = plans.process_names(options.workers)
-    ports = remembered_ports(settings.data.ports, ["kafka", "controller", "redis", "console-http", *names])
+    ports = remembered_ports(settings.data.ports, ["kafka", "controller", *names])
+    try:
+        sockets_in = socket_folder(settings.data.run)
+        pages = listen_at(sockets_in / "console.sock")
+    except OSError as error:
+        raise _unusable(settings.data, error) from error
+    store_node = StoreNode(settings.data.store, sockets_in / "store.sock", settings.data.logs / "store.log")
     addresses = Addresses(
         kafka=options.kafka or f"127.0.0.1:{ports['kafka']}",
-        redis=options.redis or f"redis://127.0.0.1:{ports['redis']}/0",
+        redis=options.redis or store_node.url,
         http=settings.http,
-        console=f"127.0.0.1:{ports['console-http']}",
+        console=f"{SOCKET}{sockets_in / 'console.sock'}",
         replication=settings.kafka_replication,
     )
-    pages = _listen(addresses.console)
     sockets = {"VIGIE_HTTP_FD": front.fileno(), "VIGIE_CONSOLE_FD": pages.fileno()}
     environment = plans.base_environment(settings, addresses, colour=stream.colour)
     environment["VIGIE_DEMO_REALM"] = f"{settings.territory.name}~ex-demo-{secrets.token_hex(3)}" if options.demo else ""
@@ -153,7 +160,7 @@ async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
     progress = Progress(stream)
     with pages, contextlib.closing(forks), _signals() as stop_asked:
         forks.begin()  # it imports while the broker starts
-        starting = asyncio.create_task(_start(options, supervisor, addresses, environment, ports, sockets, progress))
+        starting = asyncio.create_task(_start(options, supervisor, store_node, environment, ports, sockets, progress))
         asked = asyncio.create_task(stop_asked.wait())
         try:
             await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -167,6 +174,7 @@ async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
             asked.cancel()
             await supervisor.stop()
             await asyncio.gather(starting, asked, return_exceptions=True)
+            remove_folder(sockets_in, settings.data.run)
             progress.done()
     log.info("system.stopped")
     if not options.verbose:
@@ -176,16 +184,16 @@ async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
 async def _start(
     options: Options,
     supervisor: Supervisor,
-    addresses: Addresses,
+    store_node: StoreNode,
     environment: dict[str, str],
     ports: dict[str, int],
     sockets: dict[str, int],
     progress: Progress,
 ) -> None:
     began = time.monotonic()
-    settings = options.settings
+    settings, addresses = options.settings, supervisor.addresses
     progress.step("Making the servers ready")
-    servers, later = await asyncio.to_thread(_server_plans, options, ports, environment, progress)
+    servers, later = await asyncio.to_thread(_server_plans, options, store_node, ports, environment, progress)
     progress.step("Starting the broker and the store")
     children = supervisor.start(servers)
     await asyncio.gather(*(_until_ready(child) for child in children))
@@ -241,7 +249,7 @@ async def _in_time(what: str, work: Awaitable[T]) -> T:
 
 
 def _server_plans(
-    options: Options, ports: dict[str, int], environment: dict[str, str], progress: Progress
+    options: Options, store_node: StoreNode, ports: dict[str, int], environment: dict[str, str], progress: Progress
 ) -> tuple[list[Plan], list[Plan]]:
     """Plans of the embedded servers, made ready on disk; and what is done for them when everything runs. Blocking (downloads, formatting)."""
     settings, data = options.settings, options.settings.data
@@ -249,7 +257,6 @@ def _server_plans(
     later: list[Plan] = []
     try:
         if options.redis is None:
-            store_node = StoreNode(data.store, ports["redis"], data.logs / "store.log")
             store_node.prepare()
             found.append(plans.store_plan(store_node, environment))
         if options.kafka is None:
@@ -259,8 +266,10 @@ def _server_plans(
                 log.info("kafka.jars", what=text)
                 progress.step(text[:1].upper() + text[1:])
 
-            node = make_node(data.kafka, own, data.logs / "broker.jsonl", settings.cache_dir, tell, progress.detail)
+            log_file = data.logs / "broker.jsonl"
+            node = make_node(data.kafka, own, log_file, settings.cache_dir, data.secrets, tell, progress.detail)
             node.prepare()
+            use_security(node.security)
             found.append(plans.broker_plan(node, environment))
             if node.classes is None and can_keep(node.java, node.jars):
                 later.append(plans.classes_plan(settings, environment))

@@ -24,6 +24,7 @@ from schemas.realms import partition_of
 from schemas.runtime import OpenRealm
 from schemas.topics import PARTITIONS, Retention, Topic, config_of, inputs, log, snapshots
 from services.runtime.kafka import RecordProducer, headers_of, value_of
+from services.runtime.kafka_security import client_options
 from services.runtime.partitions import PartitionReader
 from tests import forked
 from tests.faults.runtime.toy import ToyAck, ToyReport, register
@@ -64,7 +65,7 @@ async def until(condition: Callable[[], Any], timeout_s: float, what: str) -> No
 
 async def make_topics(kafka: str, wanted: Iterable[Topic]) -> None:
     """Create topics; all partitions have a leader when it returns."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **client_options())
     await admin.start()
     try:
         new = [NewTopic(t.name, t.partitions, 1, topic_configs=config_of(t)) for t in wanted]
@@ -152,7 +153,7 @@ class Toys:
         """Reports with ladders, answers, repeated ids and poison; each is counted once Kafka has acknowledged it."""
         rnd, realms, start = random.Random(seed), tuple(realms), len(self.fed)
         producer = AIOKafkaProducer(
-            bootstrap_servers=self.kafka, acks="all", enable_idempotence=True, linger_ms=2, request_timeout_ms=120_000
+            bootstrap_servers=self.kafka, acks="all", enable_idempotence=True, linger_ms=2, request_timeout_ms=120_000, **client_options()
         )
         await producer.start()
         began, sends = asyncio.get_running_loop().time(), []

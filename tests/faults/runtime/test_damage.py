@@ -15,6 +15,7 @@ from services.runtime import repair
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.exits import EXITS, Stop
 from services.runtime.kafka import RecordProducer
+from services.runtime.kafka_security import client_options
 from services.runtime.reader import HistoryChanged, LogReader
 from tests.faults.matrix import proves
 from tests.faults.runtime.harness import Toys, make_topics, topics_of, until
@@ -144,7 +145,7 @@ async def test_a_log_that_lacks_what_its_receiver_has_taken_is_named_and_repaire
 @proves("broker", "corrupted", lost="named")
 async def test_an_input_topic_that_was_made_again_is_named(toys: Toys) -> None:
     await run_until_snapshot(toys, 150)
-    admin = AIOKafkaAdminClient(bootstrap_servers=toys.kafka)
+    admin = AIOKafkaAdminClient(bootstrap_servers=toys.kafka, **client_options())
     await admin.start()
     await admin.delete_topics([inputs(toys.toy)])
     await admin.close()

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer
 
 from schemas.topics import inputs, log
 from services.runtime import repair
+from services.runtime.kafka_security import client_options
 from tests.brokers import Brokers
 from tests.faults.runtime.harness import Toys, make_topics, topics_of
 
@@ -20,7 +21,7 @@ LAG = 0.7
 
 async def mirror(source: Toys, target: Toys, topic: str, *, first: int = 0, share: float = 1.0) -> None:
     """What a mirror has copied until now: the records of each partition in their order, at offsets of the target's own."""
-    producer = AIOKafkaProducer(bootstrap_servers=target.kafka, acks="all", enable_idempotence=True)
+    producer = AIOKafkaProducer(bootstrap_servers=target.kafka, acks="all", enable_idempotence=True, **client_options())
     await producer.start()
     try:
         for partition, records in (await source.read(topic)).items():

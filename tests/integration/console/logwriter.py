@@ -15,6 +15,7 @@ from schemas.reference import ReferencePublished
 from schemas.runtime import CommandApplied, LossDeclared, RealmOpened, Rebased, Tick
 from schemas.topics import PARTITIONS, inputs, log
 from services.runtime.chain import Position, follow
+from services.runtime.kafka_security import client_options
 from services.runtime.reader import newest_logic
 from services.runtime.transaction import FactRecord, Source, Transaction
 from services.territory import Territory
@@ -58,7 +59,7 @@ class LogWriter:
 
     def __init__(self, kafka: str) -> None:
         self.chains = Chains()
-        self._producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True, linger_ms=2)
+        self._producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True, linger_ms=2, **client_options())
 
     async def __aenter__(self) -> Self:
         await self._producer.start()

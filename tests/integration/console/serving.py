@@ -19,6 +19,7 @@ from services.console.app import console
 from services.runtime.access import AccessStore, new_principal
 from services.runtime.ending import end
 from services.runtime.inputs import InputRecord, input_digest
+from services.runtime.kafka_security import client_options
 from services.runtime.partitions import stop_consumer
 from services.runtime.principals import Principal
 from services.runtime.rights import Role
@@ -64,7 +65,9 @@ def applied(command_id: str, command: Command) -> Fact:
 async def answering(settings: Settings, writer: LogWriter, reply: Reply = applied) -> AsyncIterator[list[tuple[str, Command]]]:
     """Answers each new command as `reply` says; gives what it saw."""
     seen: list[tuple[str, Command]] = []
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=20)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=20, **client_options()
+    )
     await consumer.start()
     tps = [TopicPartition(inputs(s), p) for s in SERVICES for p in range(PARTITIONS)]
     consumer.assign(tps)

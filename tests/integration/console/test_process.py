@@ -75,6 +75,7 @@ async def test_the_processes_serve_the_shell_and_stop_cleanly(
             result = await asyncio.to_thread(CliRunner().invoke, vigie, [*command, "--realm", realm])
             return result.exit_code, result.stdout
 
+        await guess_passwords_as_ever_other_callers(url, http)
         code, out = await shell("incidents", "--json")
         assert code == 0
         assert json.loads(out)["items"][0]["id"] == INCIDENT
@@ -92,6 +93,17 @@ async def test_the_processes_serve_the_shell_and_stop_cleanly(
         assert (await shell("timeline", "unknown"))[0] == 1
         async with http.stream("GET", f"{url}/api/v1/stream?realm={realm}", headers={"Authorization": f"Bearer {token}"}) as stream:
             assert "event: hello" in [line async for line in _first(stream, 2)]
+
+
+async def guess_passwords_as_ever_other_callers(url: str, http: httpx.AsyncClient) -> None:
+    """The port of the console believes nobody but the front: one who guesses is throttled, whoever he says he is."""
+    statuses = []
+    for n in range(12):
+        form = {"user": "admin", "password": f"a wrong password {n}"}
+        answer = await http.post(f"{url}/connexion", data=form, headers={"X-Forwarded-For": f"203.0.113.{n}"})
+        statuses.append(answer.status_code)
+    assert statuses[0] == 401
+    assert statuses[-1] == 429
 
 
 async def _first(stream: httpx.Response, count: int) -> AsyncIterator[str]:

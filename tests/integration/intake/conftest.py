@@ -17,8 +17,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.topics import BY_NAME
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.embedded.ports import free_ports
+from services.runtime.kafka_security import client_options
 from services.runtime.settings import DataDir
 from tests import forked
+from tests.brokers import LOGIN
 from tests.waiting import eventually
 
 
@@ -29,7 +31,7 @@ class FrontProcess:
         self.data = DataDir(data_dir)
         self.url = f"http://127.0.0.1:{port}"
         self._environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("VIGIE_")}, **extra, "VIGIE_DATA_DIR": str(data_dir),
+            **{k: v for k, v in os.environ.items() if not k.startswith("VIGIE_")}, **LOGIN, **extra, "VIGIE_DATA_DIR": str(data_dir),
             "VIGIE_KAFKA": kafka, "VIGIE_HTTP": f"127.0.0.1:{port}", "VIGIE_CONSOLE": console, "VIGIE_LOG_LEVEL": "WARNING",
         }  # fmt: skip
         self._process: forked.Process | subprocess.Popen[bytes] | None = None
@@ -107,7 +109,7 @@ async def front(new_front: Starter) -> FrontProcess:
 async def records(kafka: str, topic: str, key: str) -> list[Any]:
     """Everything that lies on a topic under a key, now."""
     partitions = [TopicPartition(topic, p) for p in range(BY_NAME[topic].partitions)]
-    consumer: Any = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="none")
+    consumer: Any = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="none", **client_options())
     await consumer.start()
     try:
         consumer.assign(partitions)

@@ -46,5 +46,5 @@ async def test_a_killed_broker_serves_again_from_the_same_folder(start_broker: C
     assert (await provision(running.address)).created == ()
 
 
-async def test_the_store_answers_on_loopback(store: RunningStore) -> None:
-    assert await store_is_serving("127.0.0.1", store.node.port)
+async def test_the_store_answers_at_its_socket(store: RunningStore) -> None:
+    assert await store_is_serving(store.node.socket)

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 import ssl
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from services.runtime.kafka_security import KafkaSecurity
 from services.runtime.lag import read_lag
 from services.runtime.partitions import PartitionReader
 from services.runtime.provision import BrokerUnreachable, provision
-from tests.brokers import forget, make_node
+from tests.brokers import LOGIN, forget, make_node
 from tests.waiting import eventually
 
 PASSWORD = "said-by-nobody"
@@ -89,33 +88,17 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 class SecuredNode(KafkaNode):
     """A node that lets in who speaks TLS and knows the password, by SCRAM or as it is."""
 
-    def prepare(self) -> None:
-        """Users of SCRAM live in the metadata: the first is written when the storage is made."""
-        data = self.folder / "data"
-        data.mkdir(parents=True, exist_ok=True)
-        (self.folder / "server.properties").write_text(self._properties(data))
-        user = f"SCRAM-SHA-512=[name=vigie,password={PASSWORD}]"
-        tool = [
-            *self._jvm(128),
-            "kafka.tools.StorageTool",
-            "format",
-            "-t",
-            "AAAAAAAAAAAAAAAAAAAAAQ",
-            "-c",
-            str(self.folder / "server.properties"),
-            "--add-scram",
-            user,
-        ]
-        done = subprocess.run(tool, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        super().prepare()
+    @property
+    def security(self) -> KafkaSecurity:
+        """As the environment says."""
+        return KafkaSecurity()
 
     def _properties(self, data: Path) -> str:
         plain = KafkaNode._properties(self, data)
         changed = {
             "listeners": f"SASL_SSL://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
             "advertised.listeners": f"SASL_SSL://127.0.0.1:{self.port}",
-            "listener.security.protocol.map": "SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": "SASL_SSL:SASL_SSL,CONTROLLER:SASL_PLAINTEXT",
             "inter.broker.listener.name": "SASL_SSL",
             "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
             "sasl.mechanism.inter.broker.protocol": "PLAIN",
@@ -150,7 +133,7 @@ def broker(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory)
     plain = make_node(tmp_path_factory.mktemp("secured"))
     for file in (certificates.ca, certificates.server):
         (plain.folder / file.name).write_bytes(file.read_bytes())
-    node = SecuredNode(plain.folder, plain.port, plain.controller_port, plain.java, plain.jars, plain.log_file)
+    node = SecuredNode(plain.folder, plain.port, plain.controller_port, plain.java, plain.jars, plain.log_file, PASSWORD)
     node.prepare()
     running = RunningKafka(node)
     patch = pytest.MonkeyPatch()
@@ -220,6 +203,13 @@ async def test_nobody_else_gets_in(
     gc.collect()  # what aiokafka forgot, while this test forgives it
 
 
+@pytest.fixture
+def no_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in LOGIN:
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("no_login")
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
@@ -234,6 +224,7 @@ def test_settings_that_are_not_whole_are_refused_by_name(settings: dict[str, Any
         KafkaSecurity(**settings)
 
 
+@pytest.mark.usefixtures("no_login")
 def test_a_password_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "vigie_kafka_password").write_text("from a file\n")
     monkeypatch.setenv("VIGIE_SECRETS_DIR", str(tmp_path))
@@ -248,7 +239,7 @@ async def test_the_store_is_reached_through_tls_and_only_when_its_name_is_known(
     context.load_cert_chain(certificates.server)
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", store.node.port)
+        there, back = await asyncio.open_unix_connection(store.node.socket)
 
         async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
             try:

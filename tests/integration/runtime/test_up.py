@@ -18,6 +18,7 @@ from services.runtime.embedded.classes import kept_classes
 from services.runtime.embedded.jars import classpath
 from services.runtime.embedded.java import configured_java, find_java
 from services.runtime.embedded.kafka import RunningKafka
+from services.runtime.kafka_security import client_options
 from services.runtime.settings import DataDir, Settings
 from services.runtime.supervisor.lock import DataDirLock
 from services.runtime.supervisor.orphans import find_orphans
@@ -35,7 +36,7 @@ def foreign_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
 
     async def start() -> None:
         await running.start()
-        admin = AIOKafkaAdminClient(bootstrap_servers=running.address)
+        admin = AIOKafkaAdminClient(bootstrap_servers=running.address, **client_options())
         await admin.start()
         await admin.create_topics([NewTopic("alerts.log", 2, 1)])
         await admin.close()

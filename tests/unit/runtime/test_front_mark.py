@@ -1,0 +1,50 @@
+"""The console believes what the front says of callers, and nobody else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.runtime.front_mark import HEADER, MINUTE_S, BehindFront, FrontMark
+from services.runtime.keys import MasterKey
+
+MARK = FrontMark(MasterKey(b"k" * 32))
+NOW_S = 1_800_000_000.0
+PEER = ("127.0.0.1", 5)
+
+
+async def judged(headers: dict[str, str]) -> Any:
+    """The scope that the application sees."""
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope)
+
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await BehindFront(app, MARK)({"type": "http", "scheme": "http", "client": PEER, "headers": raw}, None, None)
+    return seen[0]
+
+
+FORWARDED = {"X-Forwarded-For": "10.0.0.9", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "vigie.example"}
+
+
+async def test_what_the_front_says_of_a_caller_counts() -> None:
+    scope = await judged({**FORWARDED, HEADER: MARK.make()})
+    assert (scope["client"], scope["scheme"]) == (("10.0.0.9", 0), "https")
+    assert dict(scope["headers"])[b"x-forwarded-host"] == b"vigie.example"
+    assert HEADER.lower().encode() not in dict(scope["headers"])
+
+
+@pytest.mark.parametrize("mark", [{}, {HEADER: "0" * 64}, {HEADER: "é"}, {HEADER: FrontMark(MasterKey(b"x" * 32)).make()}])
+async def test_what_anybody_else_says_of_a_caller_is_left_out(mark: dict[str, str]) -> None:
+    scope = await judged({**FORWARDED, "Forwarded": "for=10.0.0.9", **mark, "Accept": "text/html"})
+    assert (scope["client"], scope["scheme"]) == (PEER, "http")
+    assert scope["headers"] == [(b"accept", b"text/html")]
+
+
+@pytest.mark.parametrize(
+    ("later_s", "valid"), [(0, True), (MINUTE_S, True), (-MINUTE_S, True), (2 * MINUTE_S, False), (-2 * MINUTE_S, False)]
+)
+def test_a_mark_counts_for_its_minute_and_the_next(later_s: float, valid: bool) -> None:
+    assert MARK.is_valid(FrontMark(MasterKey(b"k" * 32)).make(NOW_S), NOW_S + later_s) is valid
