@@ -12,7 +12,7 @@ ARGS ?=
 # modules are compiled once, not in every process: images of Python are made with this variable set
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: install up test check audit format bench soak clean chromium node clients compiler
+.PHONY: install up test check audit format bench soak clean chromium node clients compiler systemd
 .DEFAULT_GOAL := install
 
 # ours are compiled here, too: a service may run as a user who cannot write to this folder
@@ -37,7 +37,7 @@ up: $(VENV)/.run
 
 # four files at a time, also on two cores: many tests wait for brokers, timers and browsers. What needs no server first, browser tests last (tests/conftest.py).
 # Twenty failures are enough: when a server that many share is gone, the rest would wait for it, one after the other
-test: $(VENV)/.dev chromium node clients
+test: $(VENV)/.dev chromium node clients systemd
 	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --maxfail 20 $(ARGS)
 
 soak: $(VENV)/.dev compiler
@@ -82,6 +82,12 @@ clients:
 	    || { apt-get update -qq && apt-get download -qq prometheus prometheus-alertmanager >/dev/null; }; } \
 	  && for deb in *.deb; do dpkg-deb -x $$deb . || exit 1; done && rm -f *.deb && mkdir -p $(TEMPLATES) && cp usr/share/prometheus/alertmanager/*.tmpl $(TEMPLATES); } \
 	  || { echo "the tests with real clients need prometheus, prometheus-alertmanager and amtool: put them on the PATH and call make test again" >&2; exit 1; }
+
+# for the test of the unit (systemd-analyze): Debian's own, when there is none; no service of it is started
+systemd:
+	@command -v systemd-analyze >/dev/null || { echo "installing systemd for the test of its unit" \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd >/dev/null; } \
+	  || { echo "the test of the systemd unit needs systemd-analyze: install it and call make test again" >&2; exit 1; }
 
 # for the tests of a clock that jumps (tests/faults/clock.c): Debian's own, when there is none
 compiler:

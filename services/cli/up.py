@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -18,6 +19,9 @@ from services.runtime.secret_files import wrong_variables
 from services.runtime.settings import Settings
 from services.runtime.supervisor.up import Options, UpFailed
 from services.runtime.supervisor.up import up as run_up
+
+PRIVATE: Final = 0o077
+"""Mask of what is made: nobody else reads logs, states or the store's file."""
 
 
 def summary(settings: Settings, demo: bool) -> str:
@@ -86,6 +90,7 @@ def up(
         greeting=lambda s: summary(s, demo),
         verbose=verbose,
     )
+    os.umask(PRIVATE)
     try:
         asyncio.run(run_up(options))
     except UpFailed as error:

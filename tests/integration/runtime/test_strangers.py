@@ -136,6 +136,14 @@ def test_no_server_of_the_system_listens_but_behind_a_login_or_with_health_alone
     assert not {"redis", "console-http"} & set(known)
 
 
+def test_what_the_system_writes_is_its_owners_alone(vigie: RunningVigie) -> None:
+    """The folders were private, the files in them were not: a copy of them was open to all."""
+    data = DataDir(vigie.folder / "data")
+    written = [path for folder in (data.logs, data.run, data.store, data.secrets) for path in folder.iterdir()]
+    assert {path.name for path in written} >= {"vigie.jsonl", "status.json", "store.sock"}
+    assert {path: oct(path.stat().st_mode) for path in written if path.stat().st_mode & 0o077} == {}
+
+
 class OpenNode(KafkaNode):
     """A broker as it was made before it asked for a password."""
 

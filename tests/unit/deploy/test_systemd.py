@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from services.cli.settingsdoc import variables
 from services.runtime.settings import REPOSITORY
 
+MOST_EXPOSED: Final = 2.0
 UNIT = REPOSITORY / "deploy" / "systemd" / "vigie.service"
 
 
@@ -29,9 +34,52 @@ def test_a_stop_reaches_the_supervisor_alone_and_waits_for_it() -> None:
     assert int(said("TimeoutStopSec")[0]) >= 60
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="a machine without systemd")
+def analyze(*arguments: str | Path) -> str:
+    """What systemd says of the unit. `make test` installs it where it is missing."""
+    assert shutil.which("systemd-analyze"), "this test needs systemd-analyze: make systemd"
+    done = subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, check=False, timeout=60)
+    return done.stdout + done.stderr
+
+
+def test_it_is_exposed_to_little() -> None:
+    found = re.search(r"Overall exposure level for vigie.service: ([0-9.]+)", analyze("security", "--offline=true", UNIT))
+    assert found is not None
+    assert float(found[1]) <= MOST_EXPOSED
+
+
+@pytest.mark.parametrize("call", ["sched_setscheduler", "sched_setattr", "setpriority"])
+def test_priorities_may_still_be_set(call: str) -> None:
+    """`LimitRTPRIO` and `LimitNICE` are worth nothing where the calls are refused."""
+    allowed, *refused = (filter.removeprefix("~").split() for filter in said("SystemCallFilter"))
+    assert "@resources" in groups()
+    assert call in calls_of(allowed)
+    assert call not in calls_of(name for part in refused for name in part)
+    assert not {"RestrictRealtime", "MemoryDenyWriteExecute"} & {line.partition("=")[0] for line in UNIT.read_text().splitlines()}
+
+
+@cache
+def groups() -> dict[str, set[str]]:
+    """Group of system calls → its calls and the groups inside it, as systemd lists them."""
+    found: dict[str, set[str]] = {}
+    name = ""
+    for line in analyze("syscall-filter").splitlines():
+        text = line.strip()
+        if line.startswith("@"):
+            name = text
+        elif line.startswith("    ") and name and not text.startswith("#"):
+            found.setdefault(name, set()).add(text)
+    return found
+
+
+def calls_of(names: Iterable[str]) -> set[str]:
+    """System calls of these groups, and of those inside them."""
+    found: set[str] = set()
+    for name in names:
+        found |= calls_of(groups()[name]) if name in groups() else {name}
+    return found
+
+
 def test_systemd_understands_it(tmp_path: Path) -> None:
     unit = tmp_path / UNIT.name
     unit.write_text(UNIT.read_text(encoding="utf-8").replace("/opt/vigie/.venv/bin/vigie", "/bin/true").replace("User=vigie", "User=root"))
-    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert analyze("verify", unit) == ""
